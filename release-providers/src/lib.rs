@@ -1,1 +1,9 @@
 //! release-providers
+mod context;
+mod describe;
+mod error;
+pub mod spi;
+
+pub use context::Context;
+pub use describe::{Capability, Description, EffectClass};
+pub use error::{ErrorKind, ProviderError, RetryAdvice};

@@ -1,0 +1,144 @@
+//! What people write: the whole of a release train in one value.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Analysis, Digest, Environment, Gate, Release, Service, Strategy};
+use crate::ids::{ChannelId, EnvironmentId, RegionId, TrainId};
+
+/// The format of definition files that this version reads and writes.
+pub const FORMAT: &str = "release/v1";
+
+/// A release train: services, environments, the release, and the stages it goes through.
+///
+/// Nothing here is checked beyond its own form; [`crate::plan::plan`] checks the whole and reports
+/// every fault at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The format, `release/v1`.
+    pub format: String,
+    /// The train's name.
+    pub train: TrainId,
+    /// What can be deployed.
+    pub services: Vec<Service>,
+    /// Where.
+    pub environments: Vec<Environment>,
+    /// How versions are judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub analyses: Vec<Analysis>,
+    /// What shall be live.
+    pub release: Release,
+    /// Through which environments it goes, in order.
+    pub stages: Vec<Stage>,
+    /// Who is told when the run ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<ChannelId>,
+}
+
+/// One environment on the way, and how the versions get there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// What must hold before the stage begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// How each service is replaced.
+    pub strategy: Strategy,
+    /// Regions that go together, wave after wave. Empty: one region a wave, in the environment's
+    /// order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Vec<RegionId>>,
+}
+
+impl Stage {
+    /// A stage without gates, one region a wave.
+    pub const fn new(environment: EnvironmentId, strategy: Strategy) -> Self {
+        Self { environment, gates: Vec::new(), strategy, waves: Vec::new() }
+    }
+
+    /// Adds a gate.
+    #[must_use]
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gates.push(gate);
+        self
+    }
+}
+
+impl Definition {
+    /// Begins a definition in Rust.
+    pub fn builder(train: TrainId, release: Release) -> DefinitionBuilder {
+        DefinitionBuilder {
+            definition: Self {
+                format: String::new(),
+                train,
+                services: Vec::new(),
+                environments: Vec::new(),
+                analyses: Vec::new(),
+                release,
+                stages: Vec::new(),
+                notify: Vec::new(),
+            },
+        }
+    }
+
+    /// The JSON Schema of the definition file, generated from these types.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// Identifies the definition by content. A run pins it.
+    ///
+    /// It is the digest of the definition's JSON, whose fields and maps have a fixed order.
+    pub fn digest(&self) -> Digest {
+        // INVARIANT: these types serialise without fail: string keys, no custom errors.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Builds a [`Definition`] in Rust.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct DefinitionBuilder {
+    definition: Definition,
+}
+
+impl DefinitionBuilder {
+    /// Adds a service.
+    pub fn service(mut self, service: Service) -> Self {
+        self.definition.services.push(service);
+        self
+    }
+
+    /// Adds an environment.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.definition.environments.push(environment);
+        self
+    }
+
+    /// Adds an analysis.
+    pub fn analysis(mut self, analysis: Analysis) -> Self {
+        self.definition.analyses.push(analysis);
+        self
+    }
+
+    /// Adds a stage after the others.
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.definition.stages.push(stage);
+        self
+    }
+
+    /// Tells `channel` when the run ends.
+    pub fn notify(mut self, channel: ChannelId) -> Self {
+        self.definition.notify.push(channel);
+        self
+    }
+
+    /// The definition, not yet checked as a whole.
+    pub fn build(mut self) -> Definition {
+        FORMAT.clone_into(&mut self.definition.format);
+        self.definition
+    }
+}

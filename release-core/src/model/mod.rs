@@ -1,0 +1,31 @@
+//! The nouns: plain data that people write and that everything else is computed from.
+//!
+//! `definition` ties them together, `file` reads them from YAML and TOML.
+
+mod analysis;
+mod artifact;
+mod definition;
+mod environment;
+mod file;
+mod gate;
+mod principal;
+mod release;
+mod service;
+mod strategy;
+
+pub use analysis::{Analysis, Bound, Finite, FiniteError, Metric, Selector};
+pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
+pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
+pub use environment::{Environment, Target, Tier};
+pub use file::{FileError, FileFormat, Position};
+pub use gate::{Approval, Gate};
+pub use principal::{Principal, PrincipalKind};
+pub use release::{OnCancel, Release, RollbackCriteria, RollbackScope, RollbackTrigger};
+pub use service::{Dependency, Service};
+pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
+
+pub use crate::ids::{
+    AnalysisId, ArtifactName, ChannelId, EnvironmentId, GateId, IdError, IdProblem, PrincipalId,
+    RegionId, ReleaseId, RoleId, RunId, ServiceId, StepId, TeamId, TrainId,
+};
+pub use crate::time::{Span, SpanError, Timestamp, TimestampError};

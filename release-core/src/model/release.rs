@@ -1,0 +1,91 @@
+//! The intent to make a version set live, and when to take it back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::VersionSet;
+use crate::ids::{AnalysisId, ReleaseId};
+
+/// A named, scoped intent to make a version set live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its name.
+    pub id: ReleaseId,
+    /// What it contains, in the words of those who asked for it (features, fixes).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<String>,
+    /// What shall be live at the end.
+    pub versions: VersionSet,
+    /// What is live now and was verified together: the set that a rollback returns to. A service
+    /// that is missing here is deployed for the first time, and a rollback removes it.
+    #[serde(default)]
+    pub previous: VersionSet,
+    /// When and how far to roll back. Required for production.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackCriteria>,
+    /// What a cancel does with what was already changed.
+    #[serde(default)]
+    pub on_cancel: OnCancel,
+}
+
+impl Release {
+    /// A release of `versions` where nothing ran before and without rollback criteria; refine with
+    /// the fields.
+    pub fn new(id: ReleaseId, versions: VersionSet) -> Self {
+        let previous = VersionSet::new();
+        Self {
+            id,
+            scope: Vec::new(),
+            versions,
+            previous,
+            rollback: None,
+            on_cancel: OnCancel::RollBack,
+        }
+    }
+}
+
+/// What a cancel does with what was already changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCancel {
+    /// Return everything that the run changed to the previous set.
+    #[default]
+    RollBack,
+    /// Stop at the next safe point and leave things as they are.
+    Leave,
+}
+
+/// When a release is taken back, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackCriteria {
+    /// How much is taken back.
+    #[serde(default)]
+    pub scope: RollbackScope,
+    /// What takes it back: any one of these.
+    pub triggers: Vec<RollbackTrigger>,
+}
+
+/// How much a rollback takes back, seen from the step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackScope {
+    /// What the run changed in that region of that environment.
+    Region,
+    /// What the run changed in that environment, all regions: the set as one.
+    #[default]
+    Environment,
+    /// Everything that the run changed anywhere.
+    Release,
+}
+
+/// What takes a release back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RollbackTrigger {
+    /// A step fails for good: a deploy, a health check, a route.
+    StepFailed,
+    /// This analysis fails. A canary step that names no analysis of its own runs these.
+    Analysis(AnalysisId),
+}

@@ -1,0 +1,59 @@
+//! What is deployed, and what it needs of others.
+
+use schemars::JsonSchema;
+use semver::VersionReq;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ServiceId, TeamId};
+
+/// A deployable, owned by a team.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its name.
+    pub id: ServiceId,
+    /// The team that answers for it.
+    pub owner: TeamId,
+    /// What it needs; deployed before it and rolled back after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
+    /// How many instances run in each target.
+    #[serde(default = "one")]
+    pub replicas: u32,
+}
+
+impl Service {
+    /// A service with one instance a target and no dependencies.
+    pub const fn new(id: ServiceId, owner: TeamId) -> Self {
+        Self { id, owner, depends_on: Vec::new(), replicas: one() }
+    }
+
+    /// Adds a dependency.
+    #[must_use]
+    pub fn needs(mut self, service: ServiceId, version: VersionReq) -> Self {
+        self.depends_on.push(Dependency { service, version });
+        self
+    }
+
+    /// Sets how many instances run in each target.
+    #[must_use]
+    pub const fn replicas(mut self, replicas: u32) -> Self {
+        self.replicas = replicas;
+        self
+    }
+}
+
+/// A need for another service in a range of versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dependency {
+    /// The service that is needed.
+    pub service: ServiceId,
+    /// Versions that will do, in Cargo's notation, for example `^2.1`.
+    #[schemars(with = "String")]
+    pub version: VersionReq,
+}
+
+const fn one() -> u32 {
+    1
+}

@@ -1,0 +1,86 @@
+//! How a version replaces another in one target. Field names follow Argo Rollouts where it has one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Gate;
+use crate::ids::AnalysisId;
+use crate::time::Span;
+
+/// How a version replaces another in one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Stop the old version, then start the new one. Nobody is served in between.
+    Recreate,
+    /// Replace a batch of instances at a time.
+    Rolling(Rolling),
+    /// Start the new version beside the old one, then switch all traffic at once.
+    #[doc(alias = "red-black")]
+    BlueGreen(BlueGreen),
+    /// Give the new version a growing share of the traffic.
+    Canary(Canary),
+}
+
+/// Replace a batch of instances at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rolling {
+    /// In how many batches the instances are replaced; at most one batch an instance.
+    pub batches: u32,
+    /// How many instances may be missing while a batch is replaced. With 0, a batch of new
+    /// instances is started before old ones are stopped.
+    #[serde(default)]
+    pub max_unavailable: u32,
+    /// How long each batch is watched.
+    #[serde(default)]
+    pub bake: Span,
+}
+
+/// Start the new version beside the old one, then switch all traffic at once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlueGreen {
+    /// What must hold before the switch, while the new version can be previewed without traffic.
+    pub gates: Vec<Gate>,
+    /// How long the new version is watched after the switch.
+    pub bake: Span,
+    /// Analyses after the switch.
+    pub analyses: Vec<AnalysisId>,
+    /// How long the old version is kept, ready to take over, once the whole set is verified.
+    pub keep_old: Span,
+}
+
+/// Give the new version a growing share of the traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The shares in order, each with what follows it; all traffic follows the last.
+    pub steps: Vec<CanaryStep>,
+    /// How long the old version is kept, ready to take over, once the whole set is verified.
+    #[serde(default)]
+    pub keep_old: Span,
+}
+
+/// One share of the traffic, and how it is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryStep {
+    /// Percent of the traffic for the new version, 1 to 100; growing from step to step.
+    #[doc(alias = "setWeight")]
+    pub weight: u8,
+    /// How long the share is held before it is judged.
+    #[serde(default)]
+    pub bake: Span,
+    /// What judges it. Empty: the analyses of the release's rollback criteria.
+    #[serde(default)]
+    pub analyses: Vec<AnalysisId>,
+}
+
+impl CanaryStep {
+    /// A share of `weight` percent, held for `bake` and judged by the release's criteria.
+    pub const fn new(weight: u8, bake: Span) -> Self {
+        Self { weight, bake, analyses: Vec::new() }
+    }
+}

@@ -1,0 +1,326 @@
+//! The plan itself, and the builder for plans made by hand.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, graph};
+use crate::ids::{ReleaseId, StepId, TrainId};
+use crate::model::{Digest, Gate, OnCancel};
+
+/// The format of plans that this version reads and writes.
+pub const PLAN_FORMAT: &str = "plan/v1";
+
+/// Most steps that a plan may have unless its builder says otherwise.
+const DEFAULT_MAX_STEPS: usize = 2_000_000;
+
+/// A release as a DAG of typed steps. Immutable and content-addressed.
+///
+/// Edges are index pairs into the plan's own list of steps; both are part of the hashed bytes, so
+/// that an index can never come to mean another step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    format: String,
+    train: TrainId,
+    release: ReleaseId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    definition: Option<Digest>,
+    on_cancel: OnCancel,
+    max_parallel: u32,
+    steps: Vec<Step>,
+    edges: Vec<Edge>,
+    groups: Vec<Group>,
+}
+
+/// Why one step waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Edge {
+    /// The step that comes first.
+    pub from: u32,
+    /// The step that waits.
+    pub to: u32,
+    /// Why.
+    #[serde(default, skip_serializing_if = "EdgeKind::is_order")]
+    pub why: EdgeKind,
+}
+
+/// Why one step waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EdgeKind {
+    /// One rollout's own order.
+    #[default]
+    Order,
+    /// A service needs another.
+    Dependency,
+    /// All meet before any goes on.
+    Sync,
+}
+
+impl EdgeKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_order(&self) -> bool {
+        *self == Self::Order
+    }
+}
+
+/// Steps that are rolled back together, in the order of their compensations' phases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// What it is called, for example `production/eu/api`.
+    pub name: String,
+    /// Groups that went before it for a reason, and so are rolled back after it.
+    pub after: Vec<u32>,
+}
+
+/// Steps that are appended to a running plan: a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extension {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Their edges, as indices into `steps`.
+    pub edges: Vec<Edge>,
+    /// The steps of the plan that it undoes.
+    pub undoes: Vec<u32>,
+}
+
+impl Plan {
+    /// Begins a plan made by hand. [`super::plan`] makes one from a definition.
+    pub fn builder(train: TrainId, release: ReleaseId) -> PlanBuilder {
+        PlanBuilder {
+            plan: Self {
+                format: PLAN_FORMAT.into(),
+                train,
+                release,
+                definition: None,
+                on_cancel: OnCancel::RollBack,
+                max_parallel: 64,
+                steps: Vec::new(),
+                edges: Vec::new(),
+                groups: Vec::new(),
+            },
+            max_steps: DEFAULT_MAX_STEPS,
+        }
+    }
+
+    /// Reads a plan from its JSON and checks it as a builder would.
+    ///
+    /// # Errors
+    /// [`PlanErrors`] as from [`PlanBuilder::build`], for another format, or for unreadable bytes.
+    pub fn decode(bytes: &[u8]) -> Result<FrozenPlan, PlanErrors> {
+        let plan: Self = serde_json::from_slice(bytes)
+            .map_err(|e| PlanErrors(vec![PlanError::Unreadable { problem: e.to_string() }]))?;
+        if plan.format != PLAN_FORMAT {
+            let error = PlanError::UnsupportedFormat { found: plan.format, expected: PLAN_FORMAT };
+            return Err(PlanErrors(vec![error]));
+        }
+        plan.check()?;
+        Ok(FrozenPlan::new(plan, bytes.to_vec()))
+    }
+
+    /// Freezes the plan for running, and computes its digest.
+    pub fn freeze(self) -> FrozenPlan {
+        // INVARIANT: a plan serialises without fail: string keys, finite numbers, no custom errors.
+        let bytes = serde_json::to_vec(&self).unwrap_or_default();
+        FrozenPlan::new(self, bytes)
+    }
+
+    /// The train.
+    pub const fn train(&self) -> &TrainId {
+        &self.train
+    }
+
+    /// The release.
+    pub const fn release(&self) -> &ReleaseId {
+        &self.release
+    }
+
+    /// The digest of the definition that it was made from, if it was made from one.
+    pub const fn definition(&self) -> Option<Digest> {
+        self.definition
+    }
+
+    /// What a cancel does with what was already changed.
+    pub const fn on_cancel(&self) -> OnCancel {
+        self.on_cancel
+    }
+
+    /// How many effects may be under way at once.
+    pub const fn max_parallel(&self) -> u32 {
+        self.max_parallel
+    }
+
+    /// The steps; others refer to them by index.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Which step waits for which.
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// What is rolled back together.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// An order in which every edge goes forward.
+    ///
+    /// # Errors
+    /// The cycles; never for a plan that came out of [`PlanBuilder::build`] or [`Plan::decode`].
+    pub fn order(&self) -> Result<Vec<u32>, PlanErrors> {
+        let pairs: Vec<_> = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
+        graph::order(self.steps.len(), &pairs).map_err(|cycles| {
+            let name = |index: &u32| {
+                self.steps.get(*index as usize).map_or_else(String::new, |step| step.id.to_string())
+            };
+            let error = |cycle: Vec<u32>| PlanError::Cycle {
+                what: "steps",
+                names: cycle.iter().map(name).collect(),
+            };
+            PlanErrors(cycles.into_iter().map(error).collect())
+        })
+    }
+
+    fn check(&self) -> Result<(), PlanErrors> {
+        let mut errors = Vec::new();
+        let mut ids: BTreeMap<&StepId, ()> = BTreeMap::new();
+        let mut gates: BTreeMap<&crate::ids::GateId, ()> = BTreeMap::new();
+        for step in &self.steps {
+            if ids.insert(&step.id, ()).is_some() {
+                errors.push(PlanError::Duplicate { what: "step", id: step.id.to_string() });
+            }
+            check_step(step, self.groups.len(), &mut errors);
+            for gate in &step.gates {
+                let Gate::Approval(approval) = gate else { continue };
+                if gates.insert(&approval.id, ()).is_some() {
+                    errors.push(PlanError::DuplicateGate { id: approval.id.clone() });
+                }
+                if approval.quorum == 0 {
+                    errors.push(PlanError::EmptyQuorum { id: approval.id.clone() });
+                }
+            }
+        }
+        self.check_indices(&mut errors);
+        if errors.is_empty() {
+            if let Err(PlanErrors(cycles)) = self.order() {
+                errors = cycles;
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
+    }
+
+    fn check_indices(&self, errors: &mut Vec<PlanError>) {
+        for edge in &self.edges {
+            for index in [edge.from, edge.to] {
+                if index as usize >= self.steps.len() {
+                    let (step, len) =
+                        (format!("edge {} → {}", edge.from, edge.to), self.steps.len());
+                    errors.push(PlanError::BadIndex { step, what: "step", index, len });
+                }
+            }
+        }
+        for (at, group) in self.groups.iter().enumerate() {
+            // A group may only come after earlier ones, which also rules out cycles.
+            for index in group.after.iter().filter(|index| **index as usize >= at) {
+                let (step, index) = (format!("group {}", group.name), *index);
+                errors.push(PlanError::BadIndex { step, what: "earlier group", index, len: at });
+            }
+        }
+    }
+}
+
+fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
+    if step.action.mutates() && step.undo == Undo::Undeclared {
+        errors.push(PlanError::NoUndo { step: step.id.clone() });
+    }
+    if step.retry.max_attempts == 0 {
+        errors.push(PlanError::NoAttempts { step: step.id.clone() });
+    }
+    if let Some(index) = step.group.filter(|index| *index as usize >= groups) {
+        let step = step.id.to_string();
+        errors.push(PlanError::BadIndex { step, what: "group", index, len: groups });
+    }
+}
+
+/// Builds a [`Plan`] step by step.
+///
+/// ```
+/// use release_core::plan::{Action, EdgeKind, Plan, Step};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut plan = Plan::builder("shop".parse()?, "r-1".parse()?);
+/// let first = plan.step(Step::new("first".parse()?, Action::Sync));
+/// let second = plan.step(Step::new("second".parse()?, Action::Sync));
+/// plan.edge(first, second, EdgeKind::Order);
+/// assert_eq!(plan.build()?.steps().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct PlanBuilder {
+    plan: Plan,
+    max_steps: usize,
+}
+
+impl PlanBuilder {
+    /// Adds a step and returns its index.
+    pub fn step(&mut self, step: Step) -> u32 {
+        self.plan.steps.push(step);
+        u32::try_from(self.plan.steps.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Lets `to` wait for `from`.
+    pub fn edge(&mut self, from: u32, to: u32, why: EdgeKind) {
+        self.plan.edges.push(Edge { from, to, why });
+    }
+
+    /// Adds a group and returns its index. `after` are earlier groups that it depends on.
+    pub fn group(&mut self, name: impl Into<String>, after: Vec<u32>) -> u32 {
+        self.plan.groups.push(Group { name: name.into(), after });
+        u32::try_from(self.plan.groups.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Sets how many effects may be under way at once; at least 1, by default 64.
+    pub fn max_parallel(&mut self, max_parallel: u32) -> &mut Self {
+        self.plan.max_parallel = max_parallel.max(1);
+        self
+    }
+
+    /// Sets what a cancel does with what was already changed.
+    pub const fn on_cancel(&mut self, on_cancel: OnCancel) -> &mut Self {
+        self.plan.on_cancel = on_cancel;
+        self
+    }
+
+    /// Sets how many steps are too many; by default two million.
+    pub const fn max_steps(&mut self, max_steps: usize) -> &mut Self {
+        self.max_steps = max_steps;
+        self
+    }
+
+    pub(super) const fn definition(&mut self, digest: Digest) {
+        self.plan.definition = Some(digest);
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.plan.steps.len() > self.max_steps
+    }
+
+    /// Checks the whole and returns the plan.
+    ///
+    /// # Errors
+    /// All faults at once: duplicate ids, cycles, steps that cannot be undone, indices that do not
+    /// exist, too many steps.
+    pub fn build(self) -> Result<Plan, PlanErrors> {
+        if self.is_full() {
+            return Err(PlanErrors(vec![PlanError::TooManySteps { limit: self.max_steps }]));
+        }
+        self.plan.check()?;
+        Ok(self.plan)
+    }
+}

@@ -1,0 +1,234 @@
+//! Everything that can be wrong with a definition or a plan.
+
+use std::fmt;
+
+use crate::ids::{AnalysisId, EnvironmentId, GateId, RegionId, ServiceId, StepId};
+use semver::{Version, VersionReq};
+
+/// All faults of a definition or plan, in the order in which they stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanErrors(pub Vec<PlanError>);
+
+impl fmt::Display for PlanErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = if self.0.len() == 1 { "fault" } else { "faults" };
+        write!(f, "{} {many}:", self.0.len())?;
+        self.0.iter().enumerate().try_for_each(|(n, error)| write!(f, "\n  {}. {error}", n + 1))
+    }
+}
+
+impl std::error::Error for PlanErrors {}
+
+/// One fault of a definition or plan, with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Things wait for each other in a circle.
+    #[error("{what} depend on each other in a circle: {}; remove one of these dependencies", circle(.names))]
+    Cycle {
+        /// `services` or `steps`.
+        what: &'static str,
+        /// The names on the way round; the first is not repeated.
+        names: Vec<String>,
+    },
+    /// The same id stands twice.
+    #[error("{what} `{id}` stands twice; rename or remove one")]
+    Duplicate {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// A service that is not defined.
+    #[error(
+        "{place} names the service `{service}`, which is not defined; add it to `services` or mend the name"
+    )]
+    UnknownService {
+        /// Where the name stands.
+        place: String,
+        /// The name.
+        service: ServiceId,
+    },
+    /// An environment that is not defined.
+    #[error(
+        "stage {stage} names the environment `{environment}`, which is not defined; add it to `environments` or mend the name"
+    )]
+    UnknownEnvironment {
+        /// The stage, counted from 1.
+        stage: usize,
+        /// The name.
+        environment: EnvironmentId,
+    },
+    /// A region that the environment does not have.
+    #[error(
+        "environment `{environment}` has no region `{region}`; add it to its `regions` or mend the name"
+    )]
+    UnknownRegion {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The name.
+        region: RegionId,
+    },
+    /// A region of the environment that no wave deploys to.
+    #[error("no wave of `{environment}` contains its region `{region}`; add it to `waves`")]
+    RegionWithoutWave {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The region.
+        region: RegionId,
+    },
+    /// An analysis that is not defined.
+    #[error(
+        "{place} names the analysis `{analysis}`, which is not defined; add it to `analyses` or mend the name"
+    )]
+    UnknownAnalysis {
+        /// Where the name stands.
+        place: String,
+        /// The name.
+        analysis: AnalysisId,
+    },
+    /// A version set that does not fulfil a service's needs.
+    #[error(
+        "`{service}` needs `{dependency}` {wanted}, but the {set} version set has {found}; change one of the two"
+    )]
+    Incompatible {
+        /// The service with the need.
+        service: ServiceId,
+        /// What it needs.
+        dependency: ServiceId,
+        /// In which versions.
+        wanted: VersionReq,
+        /// Which it would get.
+        found: Version,
+        /// `new` or `previous`.
+        set: &'static str,
+    },
+    /// A need that the version set does not contain.
+    #[error(
+        "`{service}` needs `{dependency}`, which the new version set does not contain; add it to `release.versions`"
+    )]
+    MissingDependency {
+        /// The service with the need.
+        service: ServiceId,
+        /// What it needs.
+        dependency: ServiceId,
+    },
+    /// A version set without members.
+    #[error("`release.versions` is empty; name at least one service and its artifact")]
+    EmptyVersionSet,
+    /// No stages.
+    #[error("there are no stages; name at least one environment in `stages`")]
+    NoStages,
+    /// An environment without regions.
+    #[error("environment `{environment}` has no regions; give it at least one")]
+    NoRegions {
+        /// The environment.
+        environment: EnvironmentId,
+    },
+    /// Production without a way to tell that it must be rolled back.
+    #[error(
+        "environment `{environment}` is production, but the release has no rollback criteria; add `release.rollback.triggers`"
+    )]
+    NoRollbackCriteria {
+        /// The environment.
+        environment: EnvironmentId,
+    },
+    /// A strategy whose numbers make no sense.
+    #[error("stage {stage} ({environment}): {problem}")]
+    BadStrategy {
+        /// The stage, counted from 1.
+        stage: usize,
+        /// Its environment.
+        environment: EnvironmentId,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// Two gates with one id.
+    #[error("gate `{id}` stands twice; approvals could not be told apart, so rename one")]
+    DuplicateGate {
+        /// The gate.
+        id: GateId,
+    },
+    /// A gate that nobody can pass.
+    #[error("gate `{id}` asks for no approvals; set `quorum` to 1 or more")]
+    EmptyQuorum {
+        /// The gate.
+        id: GateId,
+    },
+    /// A service with no instances.
+    #[error("service `{service}` has 0 replicas; set 1 or more")]
+    NoReplicas {
+        /// The service.
+        service: ServiceId,
+    },
+    /// An analysis that can never pass.
+    #[error(
+        "analysis `{analysis}` takes 0 measurements and could never pass; set `count` to 1 or more"
+    )]
+    EmptyAnalysis {
+        /// The analysis.
+        analysis: AnalysisId,
+    },
+    /// A step that changes something and says neither how it is undone nor that it cannot be.
+    #[error(
+        "step `{step}` changes something, but says neither how it is undone nor that it is a point of no return; set `undo`"
+    )]
+    NoUndo {
+        /// The step.
+        step: StepId,
+    },
+    /// A step that is never tried.
+    #[error("step `{step}` has 0 attempts; set `retry.max_attempts` to 1 or more")]
+    NoAttempts {
+        /// The step.
+        step: StepId,
+    },
+    /// An edge or group that does not exist.
+    #[error("step `{step}` refers to {what} {index}, but there are only {len}; mend the index")]
+    BadIndex {
+        /// The step, or the nearest thing to it that has a name.
+        step: String,
+        /// What kind of index.
+        what: &'static str,
+        /// The index.
+        index: u32,
+        /// How many there are.
+        len: usize,
+    },
+    /// More steps than the limit.
+    #[error(
+        "the plan would have more than {limit} steps; split the train, or use fewer strategy steps, regions or services"
+    )]
+    TooManySteps {
+        /// The limit.
+        limit: usize,
+    },
+    /// A plan in a format that this version does not read.
+    #[error(
+        "the plan's format is `{found}`, expected `{expected}`; use the release of this library that wrote it"
+    )]
+    UnsupportedFormat {
+        /// What was found.
+        found: String,
+        /// What this version reads.
+        expected: &'static str,
+    },
+    /// Bytes that are no plan.
+    #[error("the plan cannot be read: {problem}")]
+    Unreadable {
+        /// What the decoder said.
+        problem: String,
+    },
+    /// An id made of names that are too long together.
+    #[error(transparent)]
+    Id(#[from] crate::ids::IdError),
+}
+
+fn circle(names: &[String]) -> String {
+    let mut text = names.join(" → ");
+    if let Some(first) = names.first() {
+        text.push_str(" → ");
+        text.push_str(first);
+    }
+    text
+}

@@ -1,0 +1,163 @@
+//! The plan as running reads it: flat arrays (compressed sparse rows), no graph library, no maps.
+
+use std::sync::Arc;
+
+use super::{Edge, Extension, Plan, Step};
+use crate::model::Digest;
+
+/// A plan frozen into flat arrays: for each step its successors and the number of its predecessors.
+///
+/// Costs 8 bytes a step and 4 an edge beyond the plan itself. A rollback is appended as a second
+/// segment whose indices follow those of the plan.
+#[derive(Debug, Clone)]
+pub struct FrozenPlan {
+    plan: Arc<Plan>,
+    digest: Digest,
+    bytes: Arc<[u8]>,
+    rows: Arc<Rows>,
+    extension: Option<Arc<(Extension, Rows)>>,
+}
+
+#[derive(Debug)]
+struct Rows {
+    offsets: Vec<u32>,
+    successors: Vec<u32>,
+    in_degrees: Vec<u32>,
+}
+
+impl FrozenPlan {
+    pub(super) fn new(plan: Plan, bytes: Vec<u8>) -> Self {
+        let rows = Arc::new(Rows::build(plan.steps().len(), plan.edges()));
+        let digest = Digest::of(&bytes);
+        Self { plan: Arc::new(plan), digest, bytes: bytes.into(), rows, extension: None }
+    }
+
+    /// The same plan with a rollback appended.
+    #[must_use]
+    pub(crate) fn extended(&self, extension: Extension) -> Self {
+        let rows = Rows::build(extension.steps.len(), &extension.edges);
+        Self { extension: Some(Arc::new((extension, rows))), ..self.clone() }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Identifies the plan by content.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The plan's JSON, whose SHA-256 is [`FrozenPlan::digest`].
+    pub const fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// The rollback that was appended, if any.
+    pub fn extension(&self) -> Option<&Extension> {
+        self.extension.as_deref().map(|(extension, _)| extension)
+    }
+
+    /// How many steps there are, those of a rollback included.
+    pub fn len(&self) -> usize {
+        self.base_len() + self.extension().map_or(0, |extension| extension.steps.len())
+    }
+
+    /// Whether there are no steps.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many steps the plan had before any rollback.
+    pub fn base_len(&self) -> usize {
+        self.plan.steps().len()
+    }
+
+    /// Whether step `index` belongs to the rollback.
+    pub fn in_rollback(&self, index: u32) -> bool {
+        index as usize >= self.base_len()
+    }
+
+    /// The step at `index`, if there is one.
+    pub fn get(&self, index: u32) -> Option<&Step> {
+        let index = index as usize;
+        match index.checked_sub(self.base_len()) {
+            None => self.plan.steps().get(index),
+            Some(rest) => self.extension()?.steps.get(rest),
+        }
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "INVARIANT: run checks indices from journals with `get` first"
+    )]
+    pub(crate) fn step(&self, index: u32) -> &Step {
+        self.get(index).expect("a step index that `run` has checked")
+    }
+
+    /// The steps that wait for `index`, in the order of the plan's edges.
+    pub fn successors(&self, index: u32) -> impl Iterator<Item = u32> + '_ {
+        let (rows, base) = self.rows_of(index);
+        rows.row(index - base).iter().map(move |to| to + base)
+    }
+
+    /// How many steps `index` waits for.
+    pub fn in_degree(&self, index: u32) -> u32 {
+        let (rows, base) = self.rows_of(index);
+        rows.in_degrees.get((index - base) as usize).copied().unwrap_or(0)
+    }
+
+    fn rows_of(&self, index: u32) -> (&Rows, u32) {
+        let base = self.base_len();
+        match self.extension.as_deref() {
+            Some((_, rows)) if index as usize >= base => {
+                (rows, u32::try_from(base).unwrap_or(u32::MAX))
+            }
+            _ => (&self.rows, 0),
+        }
+    }
+
+    /// The index of the step called `id`; walks the plan, so not for the hot path.
+    pub fn find(&self, id: &crate::ids::StepId) -> Option<u32> {
+        let base = self.plan.steps().iter();
+        let rest = self.extension().map_or(&[][..], |extension| &extension.steps);
+        let at = base.chain(rest).position(|step| step.id == *id)?;
+        u32::try_from(at).ok()
+    }
+}
+
+impl Rows {
+    fn build(steps: usize, edges: &[Edge]) -> Self {
+        let mut offsets = vec![0_u32; steps + 1];
+        let mut in_degrees = vec![0_u32; steps];
+        for edge in edges {
+            if let Some(count) = offsets.get_mut(edge.from as usize + 1) {
+                *count += 1;
+            }
+            if let Some(count) = in_degrees.get_mut(edge.to as usize) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for offset in &mut offsets {
+            sum += *offset;
+            *offset = sum;
+        }
+        let mut next = offsets.clone();
+        let mut successors = vec![0_u32; edges.len()];
+        for edge in edges {
+            let Some(at) = next.get_mut(edge.from as usize) else { continue };
+            if let Some(slot) = successors.get_mut(*at as usize) {
+                *slot = edge.to;
+            }
+            *at += 1;
+        }
+        Self { offsets, successors, in_degrees }
+    }
+
+    fn row(&self, index: u32) -> &[u32] {
+        let at = |i: usize| self.offsets.get(i).map_or(0, |offset| *offset as usize);
+        self.successors.get(at(index as usize)..at(index as usize + 1)).unwrap_or_default()
+    }
+}

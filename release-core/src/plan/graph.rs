@@ -1,0 +1,138 @@
+//! Orders and cycles. The only module that names petgraph.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
+
+/// Orders `0..nodes` so that each edge goes forward, or reports the cycles, each by its nodes in
+/// order, the shortest cycle first.
+///
+/// Runs in linear time when there is no cycle, and without recursion always.
+pub(super) fn order(nodes: usize, edges: &[(u32, u32)]) -> Result<Vec<u32>, Vec<Vec<u32>>> {
+    let mut graph = DiGraph::<(), (), u32>::with_capacity(nodes, edges.len());
+    for _ in 0..nodes {
+        graph.add_node(());
+    }
+    for (from, to) in edges {
+        graph.add_edge(NodeIndex::new(*from as usize), NodeIndex::new(*to as usize), ());
+    }
+    match toposort(&graph, None) {
+        Ok(order) => Ok(order.into_iter().map(node).collect()),
+        Err(_) => Err(cycles(&graph)),
+    }
+}
+
+/// Nodes that must come first come first; ties go to the smaller node, so that the answer does not
+/// depend on the order of the edges. Nodes on or behind a cycle are missing from the answer.
+pub(super) fn stable_order(nodes: usize, edges: &[(u32, u32)]) -> Vec<u32> {
+    let mut waits = vec![0_u32; nodes];
+    let mut next: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (from, to) in edges {
+        next.entry(*from).or_default().push(*to);
+        if let Some(count) = waits.get_mut(*to as usize) {
+            *count += 1;
+        }
+    }
+    let mut ready: BTreeSet<u32> =
+        (0..).zip(&waits).filter(|(_, count)| **count == 0).map(|(index, _)| index).collect();
+    let mut order = Vec::with_capacity(nodes);
+    while let Some(first) = ready.pop_first() {
+        order.push(first);
+        for to in next.get(&first).into_iter().flatten() {
+            if let Some(count) = waits.get_mut(*to as usize) {
+                *count -= 1;
+                if *count == 0 {
+                    ready.insert(*to);
+                }
+            }
+        }
+    }
+    order
+}
+
+fn node(index: NodeIndex<u32>) -> u32 {
+    u32::try_from(index.index()).unwrap_or(u32::MAX)
+}
+
+/// One shortest cycle of each strongly connected component. Kosaraju's algorithm because petgraph's
+/// other one recurses.
+fn cycles(graph: &DiGraph<(), (), u32>) -> Vec<Vec<u32>> {
+    /// Bounds the search of large components: nodes visited, not time.
+    const VISITS: usize = 1_000_000;
+    let mut found = Vec::new();
+    for component in kosaraju_scc(graph) {
+        let members: BTreeSet<u32> = component.iter().map(|index| node(*index)).collect();
+        let shortest = members
+            .iter()
+            .take((VISITS / members.len().max(1)).max(1))
+            .filter_map(|start| cycle_through(graph, &members, *start))
+            .min_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        found.extend(shortest);
+    }
+    found.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    found
+}
+
+/// A shortest cycle through `start` inside `members`, by breadth-first search.
+fn cycle_through(
+    graph: &DiGraph<(), (), u32>,
+    members: &BTreeSet<u32>,
+    start: u32,
+) -> Option<Vec<u32>> {
+    let mut came_from: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut queue = VecDeque::from([start]);
+    while let Some(at) = queue.pop_front() {
+        for to in graph.neighbors(NodeIndex::new(at as usize)).map(node) {
+            if to == start {
+                return Some(way_back(&came_from, start, at));
+            }
+            if members.contains(&to) && !came_from.contains_key(&to) {
+                came_from.insert(to, at);
+                queue.push_back(to);
+            }
+        }
+    }
+    None
+}
+
+fn way_back(came_from: &BTreeMap<u32, u32>, start: u32, last: u32) -> Vec<u32> {
+    let mut cycle = vec![last];
+    let mut at = last;
+    while at != start {
+        let Some(before) = came_from.get(&at) else { break };
+        at = *before;
+        cycle.push(at);
+    }
+    cycle.reverse();
+    cycle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycles_come_shortest_first_in_the_order_of_their_edges() {
+        let edges = [(0, 1), (1, 2), (2, 0), (3, 4), (4, 3), (5, 5), (2, 3)];
+        assert_eq!(order(6, &edges), Err(vec![vec![5], vec![3, 4], vec![0, 1, 2]]));
+    }
+
+    #[test]
+    fn a_long_chain_and_a_long_cycle_need_no_stack() {
+        let n = 200_000_u32;
+        let mut edges: Vec<_> = (1..n).map(|i| (i - 1, i)).collect();
+        assert_eq!(order(n as usize, &edges).unwrap().len(), n as usize);
+        edges.push((n - 1, 0));
+        let run = move || order(n as usize, &edges).unwrap_err().remove(0).len();
+        let small = std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap();
+        assert_eq!(small.join().unwrap(), n as usize);
+    }
+
+    #[test]
+    fn ties_go_to_the_smaller_node() {
+        let forward = stable_order(5, &[(4, 0), (3, 1)]);
+        assert_eq!(forward, stable_order(5, &[(3, 1), (4, 0)]));
+        assert_eq!(forward, [2, 3, 1, 4, 0]);
+    }
+}

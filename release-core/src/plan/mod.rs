@@ -1,0 +1,30 @@
+//! Definition to plan: a DAG of typed steps that anyone can read, draw and diff before it moves.
+//!
+//! - `check` finds what is wrong with a definition, all of it at once.
+//! - `expand` and `strategy` turn a sound definition into steps.
+//! - `build` holds the plan itself and the builder for plans made by hand.
+//! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
+//! - `rollback` computes the way back; `draw` and `diff` are for people.
+
+mod build;
+mod check;
+mod diff;
+mod draw;
+mod error;
+mod expand;
+mod frozen;
+mod graph;
+mod rollback;
+mod step;
+mod strategy;
+
+pub use build::{Edge, EdgeKind, Extension, Group, PLAN_FORMAT, Plan, PlanBuilder};
+
+pub use error::{PlanError, PlanErrors};
+
+pub use frozen::FrozenPlan;
+
+pub use step::{
+    Action, Compensation, Deployment, OnFailure, Place, RetryPolicy, Step, StepScope, Undo,
+    UndoPhase, Weight,
+};

@@ -1,0 +1,422 @@
+//! The step: what the engine knows of a release.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ChannelId, EnvironmentId, RegionId, ServiceId, StepId};
+use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target};
+use crate::time::Span;
+
+/// One unit of work: an action, what must hold before it, and how it is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Its name; unique in the plan.
+    pub id: StepId,
+    /// What is done.
+    pub action: Action,
+    /// Where it belongs.
+    #[serde(default, skip_serializing_if = "StepScope::is_empty")]
+    pub scope: StepScope,
+    /// What must hold before it starts; all of it, evaluated together at admission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// How often it is tried.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: RetryPolicy,
+    /// How long one attempt may take.
+    #[serde(default = "default_timeout", skip_serializing_if = "is_default_timeout")]
+    pub timeout: Span,
+    /// How it is undone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub undo: Undo,
+    /// What happens when it fails for good.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_failure: OnFailure,
+    /// The group it is rolled back with: an index into [`Plan::groups`](super::Plan::groups).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+}
+
+impl Step {
+    /// A step without gates, tried once, undone by nothing yet.
+    pub fn new(id: StepId, action: Action) -> Self {
+        Self {
+            id,
+            action,
+            scope: StepScope::default(),
+            gates: Vec::new(),
+            retry: RetryPolicy::default(),
+            timeout: default_timeout(),
+            undo: Undo::Undeclared,
+            on_failure: OnFailure::Fail,
+            group: None,
+        }
+    }
+
+    /// Sets how it is undone.
+    #[must_use]
+    pub fn undo(mut self, undo: Undo) -> Self {
+        self.undo = undo;
+        self
+    }
+
+    /// Sets what happens when it fails for good.
+    #[must_use]
+    pub const fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
+    }
+
+    /// Sets how often it is tried.
+    #[must_use]
+    pub const fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets how long one attempt may take.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Span) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Adds a gate.
+    #[must_use]
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.gates.push(gate);
+        self
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+const fn default_timeout() -> Span {
+    Span::secs(60)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_default_timeout(value: &Span) -> bool {
+    *value == default_timeout()
+}
+
+/// Where a step belongs. Shared by the steps of one rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepScope(Option<Arc<Place>>);
+
+/// The environment, region and service of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The region, unless the step concerns all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionId>,
+    /// The service, unless the step concerns the whole set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
+}
+
+impl StepScope {
+    /// The scope of steps in `place`.
+    pub fn of(place: Place) -> Self {
+        Self(Some(Arc::new(place)))
+    }
+
+    /// The place, unless the step concerns the whole release.
+    pub fn place(&self) -> Option<&Place> {
+        self.0.as_deref()
+    }
+
+    /// The environment, if there is one.
+    pub fn environment(&self) -> Option<&EnvironmentId> {
+        self.place().map(|place| &place.environment)
+    }
+
+    /// The region, if there is one.
+    pub fn region(&self) -> Option<&RegionId> {
+        self.place().and_then(|place| place.region.as_ref())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// What a step does. The engine tells only pure from effectful; meaning is the providers'.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Nothing: a point at which others meet. Decided in the same turn.
+    Sync,
+    /// Waits. Decided by time alone.
+    #[doc(alias = "pause")]
+    Bake {
+        /// For how long.
+        duration: Span,
+    },
+    /// Reads an artifact and checks its digest.
+    VerifyArtifact {
+        /// Which.
+        artifact: ArtifactRef,
+    },
+    /// Sees to it that exactly `replicas` instances of one artifact run in a target; others in the
+    /// target are not touched.
+    Scale {
+        /// Where and what.
+        deployment: Deployment,
+        /// How many.
+        replicas: u32,
+    },
+    /// Waits until instances of one artifact are ready.
+    Probe {
+        /// Where and what.
+        deployment: Deployment,
+        /// How many must be ready.
+        min_ready: u32,
+    },
+    /// Distributes the traffic of a target, and confirms that it is so distributed.
+    Route {
+        /// Where.
+        target: Target,
+        /// The shares; empty: nobody is served.
+        weights: Vec<Weight>,
+    },
+    /// Measures a version and judges it.
+    Analyze {
+        /// Where and what.
+        deployment: Deployment,
+        /// How.
+        analysis: Arc<Analysis>,
+    },
+    /// Tells somebody.
+    Notify {
+        /// Where to.
+        channel: ChannelId,
+        /// One line.
+        message: String,
+    },
+    /// Anything else, for providers that a host registers itself.
+    Custom {
+        /// The capability that performs it.
+        capability: String,
+        /// Its input.
+        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+        input: serde_json::Value,
+    },
+}
+
+impl Action {
+    /// Whether it is decided without an effect.
+    pub const fn is_pure(&self) -> bool {
+        matches!(self, Self::Sync | Self::Bake { .. })
+    }
+
+    /// Whether it changes something that a rollback has to put back.
+    pub const fn mutates(&self) -> bool {
+        matches!(self, Self::Scale { .. } | Self::Route { .. } | Self::Custom { .. })
+    }
+
+    /// The action's name as it stands in journals and drawings.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Bake { .. } => "bake",
+            Self::VerifyArtifact { .. } => "verify_artifact",
+            Self::Scale { .. } => "scale",
+            Self::Probe { .. } => "probe",
+            Self::Route { .. } => "route",
+            Self::Analyze { .. } => "analyze",
+            Self::Notify { .. } => "notify",
+            Self::Custom { .. } => "custom",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sync => f.write_str("wait for all"),
+            Self::Bake { duration } => write!(f, "bake {duration}"),
+            Self::VerifyArtifact { artifact } => write!(f, "verify {}", artifact.name()),
+            Self::Scale { deployment, replicas } => {
+                write!(f, "scale {} to {replicas}", deployment.version)
+            }
+            Self::Probe { deployment, min_ready } => {
+                write!(f, "{min_ready} × {} ready", deployment.version)
+            }
+            Self::Route { weights, .. } if weights.is_empty() => f.write_str("route nobody"),
+            Self::Route { weights, .. } => {
+                f.write_str("route")?;
+                weights.iter().try_for_each(|w| write!(f, " {}%→{}", w.percent, w.version))
+            }
+            Self::Analyze { deployment, analysis } => {
+                write!(f, "{} of {}", analysis.id, deployment.version)
+            }
+            Self::Notify { channel, .. } => write!(f, "notify {channel}"),
+            Self::Custom { capability, .. } => f.write_str(capability),
+        }
+    }
+}
+
+/// One artifact in one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Where.
+    pub target: Target,
+    /// What.
+    pub artifact: ArtifactRef,
+    /// The version that people call it by.
+    pub version: semver::Version,
+}
+
+/// One version's share of the traffic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Weight {
+    /// The version's content.
+    pub digest: Digest,
+    /// The version that people call it by.
+    pub version: semver::Version,
+    /// Its share in percent.
+    pub percent: u8,
+}
+
+impl Weight {
+    /// A share of `percent` for one version.
+    pub const fn new(digest: Digest, version: semver::Version, percent: u8) -> Self {
+        Self { digest, version, percent }
+    }
+}
+
+/// How a step is undone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Nobody said. Fine for actions that change nothing, an error for all others.
+    #[default]
+    Undeclared,
+    /// These put back what it changed.
+    Compensate(Vec<Compensation>),
+    /// It cannot be undone: after it, a rollback is refused and people must decide.
+    PointOfNoReturn {
+        /// Why that is acceptable.
+        justification: String,
+    },
+}
+
+/// An action that puts back what a step changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compensation {
+    /// What is done.
+    pub action: Action,
+    /// When in the rollback of its group.
+    #[serde(default)]
+    pub phase: UndoPhase,
+}
+
+/// The order of compensations in one group. What is to serve is brought up and checked before
+/// traffic returns to it, and only then is the other removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoPhase {
+    /// Bring back what is to serve.
+    RestoreCapacity,
+    /// Check that it can.
+    CheckHealth,
+    /// Return traffic to it.
+    RestoreTraffic,
+    /// Remove what no longer serves; also the place of everything without a better one.
+    #[default]
+    Remove,
+}
+
+/// What happens when a step fails for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The run ends as failed; what was changed stays.
+    #[default]
+    Fail,
+    /// The step waits for somebody to retry it; steps that do not need it go on.
+    Hold,
+    /// What the run changed in this scope is rolled back.
+    RollBack(RollbackScope),
+}
+
+/// How often a step is tried, and how long it pauses in between.
+///
+/// The pause before attempt `k + 1` is drawn evenly from 0 to `min(max_backoff, backoff × 2^(k-1))`
+/// («full jitter»; M. Brooker, «Exponential Backoff And Jitter», AWS Architecture Blog, 2015). The
+/// draw comes in as data, so that deciding stays pure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts in all, at least 1.
+    pub max_attempts: u32,
+    /// The longest pause after the first failure.
+    pub backoff: Span,
+    /// The longest pause ever.
+    pub max_backoff: Span,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { max_attempts: 1, backoff: Span::millis(200), max_backoff: Span::secs(30) }
+    }
+}
+
+impl RetryPolicy {
+    /// Up to `max_attempts` attempts.
+    pub fn attempts(max_attempts: u32) -> Self {
+        Self { max_attempts, ..Self::default() }
+    }
+
+    /// The pause after `failures` failures, for an even draw from all of `u64`.
+    pub fn pause(&self, failures: u32, draw: u64) -> Span {
+        let doublings = failures.saturating_sub(1).min(31);
+        let cap = self
+            .backoff
+            .as_duration()
+            .saturating_mul(1 << doublings)
+            .min(self.max_backoff.as_duration());
+        let nanos = u64::try_from(cap.as_nanos()).unwrap_or(u64::MAX);
+        // Lemire's multiply-shift maps the draw evenly onto 0..=nanos.
+        let drawn = (u128::from(draw) * (u128::from(nanos) + 1)) >> 64;
+        Duration::from_nanos(u64::try_from(drawn).unwrap_or(nanos)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_cap_and_cover_the_whole_range() {
+        let policy = RetryPolicy {
+            max_attempts: 9,
+            backoff: Span::millis(100),
+            max_backoff: Span::millis(350),
+        };
+        let longest = |failures| policy.pause(failures, u64::MAX);
+        assert_eq!(longest(1), Span::millis(100));
+        assert_eq!(longest(2), Span::millis(200));
+        assert_eq!(longest(3), Span::millis(350));
+        assert_eq!(longest(4_000_000_000), Span::millis(350));
+        assert_eq!(policy.pause(3, 0), Span::ZERO);
+    }
+
+    #[test]
+    fn a_step_writes_only_what_differs_from_the_default() {
+        let step = Step::new(StepId::new("a").unwrap(), Action::Sync);
+        let json = serde_json::to_string(&step).unwrap();
+        assert_eq!(json, r#"{"id":"a","action":{"type":"sync"}}"#);
+        assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
+    }
+}

@@ -1,0 +1,400 @@
+//! What the engine needs from outside: small traits, and the plain data that crosses them.
+//!
+//! Nothing here knows a vendor. `release-providers` implements [`Performer`] by routing to
+//! providers, `release-policy` implements [`Policy`]; [`crate::journal::Journal`] is the third port.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::{RunId, StepId};
+use crate::model::{Digest, Finite, Principal};
+use crate::plan::{Plan, Step, Weight};
+use crate::time::Timestamp;
+
+/// Tells the time and waits for it. The only source of time in a process that embeds the engine.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+
+    /// Returns once [`Clock::now`] is at or after `at`.
+    async fn sleep_until(&self, at: Timestamp);
+}
+
+/// Brings effects about. The engine's only way to the world.
+#[async_trait]
+pub trait Performer: fmt::Debug + Send + Sync + 'static {
+    /// Checks that every step of `plan` can be performed, before anything moves.
+    ///
+    /// # Errors
+    /// One [`BindingError`] for each step that nobody here can perform.
+    fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>>;
+
+    /// Brings about what `command` says and returns what was observed.
+    ///
+    /// Idempotent under [`AuthorizedCommand::key`]: asked again with the same key, it changes
+    /// nothing that is already as it should be.
+    ///
+    /// # Errors
+    /// [`EffectError`], whose `effect` says whether anything may have changed.
+    async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError>;
+
+    /// Looks, without changing anything, whether `command` has been brought about. Asked when an
+    /// earlier attempt's outcome is unknown (crash, timeout).
+    ///
+    /// # Errors
+    /// [`EffectError`] when it cannot be told.
+    async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError>;
+}
+
+/// What a look at the world found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// The effect is in place.
+    Applied(Evidence),
+    /// The effect is not in place, or only in part: performing it (again) is safe and needed.
+    NotApplied,
+}
+
+/// A step that no provider can perform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("step `{step}` cannot be performed: {problem}")]
+pub struct BindingError {
+    /// The step.
+    pub step: StepId,
+    /// What is missing and how to mend it.
+    pub problem: String,
+}
+
+/// Decides whether something may happen now. Pure: no I/O, no clock.
+pub trait Policy: fmt::Debug + Send + Sync + 'static {
+    /// Whether a step may start.
+    fn admit(&self, request: &Admission<'_>) -> Decision;
+
+    /// Whether somebody may give a command to a run.
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision;
+}
+
+/// What a policy is asked before a step starts.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Admission<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Who asked for the run.
+    pub requester: &'a Principal,
+    /// The step.
+    pub step: &'a Step,
+    /// Whether the step is part of a rollback, which no freeze may stop.
+    pub rollback: bool,
+    /// The decision's instant.
+    pub now: Timestamp,
+}
+
+impl<'a> Admission<'a> {
+    /// A request to start `step` of `run` at `now`, going forward.
+    pub const fn new(
+        run: &'a RunId,
+        requester: &'a Principal,
+        step: &'a Step,
+        now: Timestamp,
+    ) -> Self {
+        Self { run, requester, step, rollback: false, now }
+    }
+
+    /// The same for a step of a rollback, or not.
+    #[must_use]
+    pub const fn in_rollback(mut self, rollback: bool) -> Self {
+        self.rollback = rollback;
+        self
+    }
+}
+
+/// What a policy is asked when somebody gives a command.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct CommandRequest<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Who asked for the run.
+    pub requester: &'a Principal,
+    /// Who gives the command.
+    pub by: &'a Principal,
+    /// The command's name: `pause`, `unpause`, `cancel`, `approve`, `reject`, `retry`, `resolve`,
+    /// `abandon`.
+    pub command: &'a str,
+    /// The decision's instant.
+    pub now: Timestamp,
+}
+
+impl<'a> CommandRequest<'a> {
+    /// A request of `by` to give `command` to `run`.
+    pub const fn new(
+        run: &'a RunId,
+        requester: &'a Principal,
+        by: &'a Principal,
+        command: &'a str,
+        now: Timestamp,
+    ) -> Self {
+        Self { run, requester, by, command, now }
+    }
+}
+
+/// A policy's answer. Exhaustive on purpose: a forgotten case would be a hole.
+///
+/// Where several policies speak, deny beats wait beats permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It may happen.
+    Permit,
+    /// Not now; ask again at `until`, or when something changes.
+    Wait {
+        /// The earliest instant at which the answer can change; `None` when only an input can.
+        until: Option<Timestamp>,
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// No.
+    Deny {
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+}
+
+/// Why something may not happen, or not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The rule, as its owner calls it, for example `freeze/black-friday`.
+    pub rule: String,
+    /// What it says.
+    pub text: String,
+    /// What would lift it, and who can.
+    pub lifted_by: String,
+}
+
+impl Reason {
+    /// A reason of `rule`.
+    pub fn new(
+        rule: impl Into<String>,
+        text: impl Into<String>,
+        lifted_by: impl Into<String>,
+    ) -> Self {
+        Self { rule: rule.into(), text: text.into(), lifted_by: lifted_by.into() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} (lifted by {})", self.rule, self.text, self.lifted_by)
+    }
+}
+
+/// Permits everything. For tests and for hosts that decide elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PermitAll;
+
+impl Policy for PermitAll {
+    fn admit(&self, _: &Admission<'_>) -> Decision {
+        Decision::Permit
+    }
+    fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
+        Decision::Permit
+    }
+}
+
+/// An effect that was announced in the journal and permitted: only the engine can make one.
+///
+/// ```compile_fail
+/// use release_core::port::AuthorizedCommand;
+/// let forged = AuthorizedCommand {};
+/// ```
+#[derive(Debug, Clone)]
+pub struct AuthorizedCommand {
+    pub(crate) run: RunId,
+    pub(crate) plan: Arc<crate::plan::FrozenPlan>,
+    pub(crate) step: u32,
+    pub(crate) attempt: u32,
+    pub(crate) generation: u32,
+    pub(crate) epoch: u64,
+    pub(crate) deadline: Timestamp,
+    pub(crate) requester: Arc<Principal>,
+    pub(crate) cancellation: CancellationToken,
+}
+
+impl AuthorizedCommand {
+    /// The run.
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// The step to perform.
+    pub fn step(&self) -> &Step {
+        self.plan.step(self.step)
+    }
+
+    /// Which attempt this is, from 1.
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The idempotency key: the same for every attempt at this step until somebody asks for a new
+    /// generation by retrying it by hand.
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.run, self.step().id, self.generation)
+    }
+
+    /// The writer's epoch; a provider that can, rejects older ones (fencing).
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// When the attempt is given up.
+    pub const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// On whose behalf.
+    pub fn requester(&self) -> &Principal {
+        &self.requester
+    }
+
+    /// Cancelled when the engine stops. A provider that sees it returns soon; the outcome is then
+    /// looked up again by whoever resumes the run.
+    pub const fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+}
+
+/// What an effect observed. Journaled, and judged by pure code: a provider never says «passed».
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Evidence {
+    /// Nothing beyond the fact that it is done.
+    #[default]
+    Done,
+    /// An artifact was read and hashed.
+    Artifact {
+        /// The digest of the bytes that were read.
+        digest: Digest,
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// Instances of one artifact that run in a target.
+    Instances {
+        /// What runs.
+        digest: Digest,
+        /// How many.
+        running: u32,
+    },
+    /// Instances that answered a health check.
+    Health {
+        /// The version that was asked after.
+        digest: Digest,
+        /// How many are ready.
+        ready: u32,
+        /// What the others said, one line each.
+        unready: Vec<String>,
+    },
+    /// Traffic as the router distributes it.
+    Weights {
+        /// The shares in effect.
+        weights: Vec<Weight>,
+        /// Requests served since these shares took effect, by version.
+        served: Vec<Served>,
+    },
+    /// One measurement of a metric.
+    Measurement(Measurement),
+    /// What a custom capability returned.
+    Custom {
+        /// The provider's answer.
+        output: serde_json::Value,
+    },
+}
+
+/// Requests that one version served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The version.
+    pub digest: Digest,
+    /// How many requests.
+    pub requests: u64,
+}
+
+/// A metric's value, or the reason why there is none. NaN and infinities cannot be in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measurement {
+    /// A ratio of two counters.
+    Ratio {
+        /// The version that the samples are labelled with.
+        digest: Digest,
+        /// What was looked for.
+        numerator: Finite,
+        /// The whole.
+        denominator: Finite,
+    },
+    /// No usable data.
+    NoData {
+        /// Why: no samples, NaN, an unreachable source, another version's samples.
+        reason: String,
+    },
+}
+
+/// Whether an effect took place although it was reported as failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectCertainty {
+    /// Nothing changed: trying again is safe.
+    NotApplied,
+    /// Nobody knows: look before acting again.
+    Unknown,
+    /// It did take place.
+    Applied,
+}
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// The same request fails again.
+    Never,
+    /// Later it may succeed.
+    Backoff,
+}
+
+/// An effect that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct EffectError {
+    /// A stable word for the kind of fault, for example `not_found`.
+    pub kind: String,
+    /// One line for people: what, where and how to mend it.
+    pub message: String,
+    /// Whether trying again can help.
+    pub retry: Retry,
+    /// Whether anything changed.
+    pub effect: EffectCertainty,
+}
+
+impl EffectError {
+    /// An effect that did not take place and will not if tried again.
+    pub fn permanent(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        let (retry, effect) = (Retry::Never, EffectCertainty::NotApplied);
+        Self { kind: kind.into(), message: message.into(), retry, effect }
+    }
+
+    /// An effect that did not take place, but may when tried again.
+    pub fn transient(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { retry: Retry::Backoff, ..Self::permanent(kind, message) }
+    }
+
+    /// An effect that may or may not have taken place.
+    pub fn unknown(kind: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { effect: EffectCertainty::Unknown, ..Self::transient(kind, message) }
+    }
+}

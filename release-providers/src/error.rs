@@ -1,0 +1,206 @@
+//! The one error of all providers.
+
+use std::fmt;
+use std::time::Duration;
+
+use release_core::port::{EffectCertainty, EffectError, Retry};
+
+/// A provider call that failed: what, whether to try again, and whether anything changed.
+#[derive(Debug)]
+pub struct ProviderError {
+    kind: ErrorKind,
+    retry: RetryAdvice,
+    effect: EffectCertainty,
+    operation: &'static str,
+    message: String,
+    context: Vec<(&'static str, String)>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What kind of fault it is; documented by what the caller does about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request breaks the provider's rules: mend the request.
+    Invalid,
+    /// The thing does not exist: create it or mend the name.
+    NotFound,
+    /// Somebody else is at it: wait, then look again.
+    Conflict,
+    /// The content does not match its digest: do not use it, find out who changed it.
+    Corrupt,
+    /// Wrong or expired credentials: renew them.
+    Denied,
+    /// Too many calls: slow down.
+    RateLimited,
+    /// No answer, or not able to: try again later.
+    Unavailable,
+    /// No space left: make room.
+    NoSpace,
+    /// The deadline passed: look what happened.
+    Timeout,
+    /// The caller cancelled: look what happened.
+    Cancelled,
+    /// The provider does not have this ability: use another.
+    Unsupported,
+    /// What was deployed broke by itself: read its log.
+    Failed,
+    /// A fault of the provider: report it.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The stable word for it, as it stands in journals.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Corrupt => "corrupt",
+            Self::Denied => "denied",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::NoSpace => "no_space",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Unsupported => "unsupported",
+            Self::Failed => "failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Whether and when to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAdvice {
+    /// The same request fails again.
+    Never,
+    /// With growing pauses.
+    Backoff,
+    /// Not before this long from now.
+    After(Duration),
+    /// It was retried already; do not retry again further up.
+    Exhausted,
+}
+
+impl ProviderError {
+    /// An error of `operation`, which changed nothing. Kinds that pass by themselves (`Conflict`,
+    /// `RateLimited`, `Unavailable`, `NoSpace`) advise a retry with pauses, `Timeout` and
+    /// `Cancelled` leave the effect unknown.
+    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+        let retry = match kind {
+            ErrorKind::Conflict
+            | ErrorKind::RateLimited
+            | ErrorKind::Unavailable
+            | ErrorKind::NoSpace
+            | ErrorKind::Timeout
+            | ErrorKind::Cancelled => RetryAdvice::Backoff,
+            ErrorKind::Invalid
+            | ErrorKind::NotFound
+            | ErrorKind::Corrupt
+            | ErrorKind::Denied
+            | ErrorKind::Unsupported
+            | ErrorKind::Failed
+            | ErrorKind::Internal => RetryAdvice::Never,
+        };
+        let effect = match kind {
+            ErrorKind::Timeout | ErrorKind::Cancelled => EffectCertainty::Unknown,
+            _ => EffectCertainty::NotApplied,
+        };
+        Self {
+            kind,
+            retry,
+            effect,
+            operation,
+            message: message.into(),
+            context: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// Says whether anything changed.
+    #[must_use]
+    pub const fn with_effect(mut self, effect: EffectCertainty) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    /// Says whether and when to try again.
+    #[must_use]
+    pub const fn with_retry(mut self, retry: RetryAdvice) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Adds a fact, for example the target. Never a secret.
+    #[must_use]
+    pub fn with_context(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.context.push((name, value.to_string()));
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The kind of fault.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether and when to try again.
+    pub const fn retry(&self) -> RetryAdvice {
+        self.retry
+    }
+
+    /// Whether anything changed.
+    pub const fn effect(&self) -> EffectCertainty {
+        self.effect
+    }
+
+    /// The operation that failed.
+    pub const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The value of a fact, if it is known.
+    pub fn context(&self, name: &str) -> Option<&str> {
+        self.context.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.message)?;
+        for (name, value) in &self.context {
+            write!(f, ", {name}: {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ProviderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl ProviderError {
+    /// The error as the engine journals it: the whole chain of causes in one line.
+    pub fn into_effect_error(self) -> EffectError {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(&self);
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        let retry = match self.retry {
+            RetryAdvice::Never | RetryAdvice::Exhausted => Retry::Never,
+            RetryAdvice::Backoff | RetryAdvice::After(_) => Retry::Backoff,
+        };
+        EffectError { kind: self.kind.as_str().into(), message, retry, effect: self.effect }
+    }
+}

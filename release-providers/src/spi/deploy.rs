@@ -1,0 +1,137 @@
+//! Runs instances of artifacts in targets.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use release_core::model::{ArtifactRef, Digest, Target};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::{Context, Description, ProviderError};
+
+/// Runs instances of artifacts in targets. Several artifacts can run in one target side by side.
+#[async_trait]
+pub trait Deployer: fmt::Debug + Send + Sync + 'static {
+    /// Says who this is and what it can do. Never a secret.
+    fn describe(&self) -> Description;
+
+    /// Accepts the wish that exactly `request.replicas` instances of `request.artifact` run in
+    /// `request.target`. Other artifacts in the target are not touched; 0 stops all instances.
+    ///
+    /// # Contract
+    /// Returns once the wish is stored, not once it is fulfilled. Only content whose digest equals
+    /// the artifact's is ever started. An instance that is stopped serves the requests it has begun.
+    ///
+    /// # Idempotency
+    /// The wish is a desired state: the same wish again changes nothing that is already so, and
+    /// never starts a second copy, also after a crash of the caller or of this provider.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown target or artifact, `Corrupt` for content that does not match its
+    /// digest, `Invalid` for a wish beyond the declared limits; all with effect `NotApplied`.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the wish either stored or not; `observe` tells which.
+    ///
+    /// # Conformance
+    /// `apply_is_idempotent`, `observe_after_lost_answer`, `scale_down_keeps_others`,
+    /// `wrong_digest_is_refused`, `unknown_artifact_is_not_found`, `concurrent_applies_converge`.
+    async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError>;
+
+    /// Reports what runs.
+    ///
+    /// # Contract
+    /// Tells what *is*, not what was wished: `digest` is that of the content that really runs.
+    ///
+    /// # Errors
+    /// `NotFound` for a target that the provider does not know; `Unavailable` when it cannot look.
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveDeployment,
+    ) -> Result<DeploymentStatus, ProviderError>;
+}
+
+/// A wish for instances.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ApplyRequest {
+    /// Where.
+    pub target: Target,
+    /// Of what.
+    pub artifact: ArtifactRef,
+    /// The version that people call it by.
+    pub version: Version,
+    /// How many.
+    pub replicas: u32,
+}
+
+impl ApplyRequest {
+    /// A wish for `replicas` instances.
+    pub const fn new(
+        target: Target,
+        artifact: ArtifactRef,
+        version: Version,
+        replicas: u32,
+    ) -> Self {
+        Self { target, artifact, version, replicas }
+    }
+}
+
+/// Which deployment to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ObserveDeployment {
+    /// Where.
+    pub target: Target,
+    /// Which content.
+    pub digest: Digest,
+}
+
+impl ObserveDeployment {
+    /// Asks after `digest` in `target`.
+    pub const fn new(target: Target, digest: Digest) -> Self {
+        Self { target, digest }
+    }
+}
+
+/// What runs of one artifact in one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeploymentStatus {
+    /// The content that runs, or that was asked after when nothing runs.
+    pub digest: Digest,
+    /// The wish that is stored; `None` when there never was one.
+    pub desired: Option<u32>,
+    /// How many instances run.
+    pub running: u32,
+    /// How far it is.
+    pub phase: DeploymentPhase,
+}
+
+impl DeploymentStatus {
+    /// A status.
+    pub const fn new(
+        digest: Digest,
+        desired: Option<u32>,
+        running: u32,
+        phase: DeploymentPhase,
+    ) -> Self {
+        Self { digest, desired, running, phase }
+    }
+}
+
+/// How far a deployment is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentPhase {
+    /// As many run as wished, and nothing is being stopped.
+    Settled,
+    /// On the way.
+    Progressing,
+    /// It will not get there by itself.
+    Failed {
+        /// What is wrong: the exit status, the last lines of the log.
+        reason: String,
+    },
+}

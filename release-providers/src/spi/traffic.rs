@@ -1,0 +1,81 @@
+//! Distributes traffic over the versions in a target.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use release_core::model::Target;
+use release_core::plan::Weight;
+use release_core::port::Served;
+use serde::{Deserialize, Serialize};
+
+use crate::{Context, Description, ProviderError};
+
+/// Distributes traffic over the versions in a target.
+#[async_trait]
+pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
+    /// Says who this is and what it can do. Never a secret.
+    fn describe(&self) -> Description;
+
+    /// Accepts new shares for a target. They replace all earlier ones at once.
+    ///
+    /// # Contract
+    /// Weights are percent and add up to 100, or the list is empty: nobody is served. No request is
+    /// lost to the change itself: requests that have begun are finished where they began.
+    ///
+    /// # Idempotency
+    /// The same shares again change nothing, and do not restart the count of served requests.
+    ///
+    /// # Errors
+    /// `Invalid` for weights that do not add up or name a version twice, `NotFound` for a target or
+    /// version that the router has no backend for; both with effect `NotApplied`.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves either the old shares or the new ones, never a mixture.
+    ///
+    /// # Conformance
+    /// `set_weights_is_idempotent`, `weights_are_observed`, `weights_must_add_up`,
+    /// `unknown_target_is_not_found`, `abort_restores`, `served_follows_weights`.
+    async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
+
+    /// Reports the shares that are in effect, and what was really served.
+    ///
+    /// # Errors
+    /// `NotFound` for a target that the router does not know; `Unavailable` when it cannot look.
+    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError>;
+}
+
+/// New shares for a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SetWeights {
+    /// Where.
+    pub target: Target,
+    /// The shares; versions that are not named get nothing.
+    pub weights: Vec<Weight>,
+}
+
+impl SetWeights {
+    /// Shares for `target`.
+    pub const fn new(target: Target, weights: Vec<Weight>) -> Self {
+        Self { target, weights }
+    }
+}
+
+/// The traffic of a target as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TrafficStatus {
+    /// The shares in effect, without those of weight 0.
+    pub weights: Vec<Weight>,
+    /// Requests served since these shares took effect, by version.
+    pub served: Vec<Served>,
+    /// Requests begun and not finished.
+    pub in_flight: u64,
+}
+
+impl TrafficStatus {
+    /// A status.
+    pub const fn new(weights: Vec<Weight>, served: Vec<Served>, in_flight: u64) -> Self {
+        Self { weights, served, in_flight }
+    }
+}
