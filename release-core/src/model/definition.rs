@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Analysis, Digest, Environment, Gate, Release, Service, Strategy};
 use crate::ids::{ChannelId, EnvironmentId, RegionId, TrainId};
+use crate::time::Span;
 
 /// The format of definition files that this version reads and writes.
 pub const FORMAT: &str = "release/v1";
@@ -51,12 +52,33 @@ pub struct Stage {
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Vec<RegionId>>,
+    /// How long one attempt at one step may take.
+    #[serde(default = "minute")]
+    pub step_timeout: Span,
+    /// How often a step is tried before it counts as failed.
+    #[serde(default = "three")]
+    pub attempts: u32,
+}
+
+const fn minute() -> Span {
+    Span::secs(60)
+}
+
+const fn three() -> u32 {
+    3
 }
 
 impl Stage {
     /// A stage without gates, one region a wave.
     pub const fn new(environment: EnvironmentId, strategy: Strategy) -> Self {
-        Self { environment, gates: Vec::new(), strategy, waves: Vec::new() }
+        Self {
+            environment,
+            gates: Vec::new(),
+            strategy,
+            waves: Vec::new(),
+            step_timeout: minute(),
+            attempts: three(),
+        }
     }
 
     /// Adds a gate.

@@ -7,7 +7,7 @@ use std::fmt;
 use super::{Definition, FORMAT};
 
 /// Largest definition file accepted, in bytes.
-pub const MAX_FILE_BYTES: usize = 64 << 20;
+const MAX_FILE_BYTES: usize = 64 << 20;
 
 /// The notations that a definition can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

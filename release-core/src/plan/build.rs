@@ -1,11 +1,11 @@
 //! The plan itself, and the builder for plans made by hand.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, graph};
-use crate::ids::{ReleaseId, StepId, TrainId};
+use crate::ids::{ChannelId, ReleaseId, StepId, TrainId};
 use crate::model::{Digest, Gate, OnCancel};
 
 /// The format of plans that this version reads and writes.
@@ -28,6 +28,8 @@ pub struct Plan {
     definition: Option<Digest>,
     on_cancel: OnCancel,
     max_parallel: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notify: Vec<ChannelId>,
     steps: Vec<Step>,
     edges: Vec<Edge>,
     groups: Vec<Group>,
@@ -97,6 +99,7 @@ impl Plan {
                 definition: None,
                 on_cancel: OnCancel::RollBack,
                 max_parallel: 64,
+                notify: Vec::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
                 groups: Vec::new(),
@@ -152,6 +155,11 @@ impl Plan {
         self.max_parallel
     }
 
+    /// Who is told of a rollback.
+    pub fn notify(&self) -> &[ChannelId] {
+        &self.notify
+    }
+
     /// The steps; others refer to them by index.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -187,16 +195,16 @@ impl Plan {
 
     fn check(&self) -> Result<(), PlanErrors> {
         let mut errors = Vec::new();
-        let mut ids: BTreeMap<&StepId, ()> = BTreeMap::new();
-        let mut gates: BTreeMap<&crate::ids::GateId, ()> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        let mut gates = BTreeSet::new();
         for step in &self.steps {
-            if ids.insert(&step.id, ()).is_some() {
+            if !ids.insert(&step.id) {
                 errors.push(PlanError::Duplicate { what: "step", id: step.id.to_string() });
             }
             check_step(step, self.groups.len(), &mut errors);
             for gate in &step.gates {
                 let Gate::Approval(approval) = gate else { continue };
-                if gates.insert(&approval.id, ()).is_some() {
+                if !gates.insert(&approval.id) {
                     errors.push(PlanError::DuplicateGate { id: approval.id.clone() });
                 }
                 if approval.quorum == 0 {
@@ -205,10 +213,10 @@ impl Plan {
             }
         }
         self.check_indices(&mut errors);
-        if errors.is_empty() {
-            if let Err(PlanErrors(cycles)) = self.order() {
-                errors = cycles;
-            }
+        if errors.is_empty()
+            && let Err(PlanErrors(cycles)) = self.order()
+        {
+            errors = cycles;
         }
         if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
     }
@@ -300,6 +308,12 @@ impl PlanBuilder {
     /// Sets how many steps are too many; by default two million.
     pub const fn max_steps(&mut self, max_steps: usize) -> &mut Self {
         self.max_steps = max_steps;
+        self
+    }
+
+    /// Sets who is told of a rollback.
+    pub fn notify(&mut self, channels: Vec<ChannelId>) -> &mut Self {
+        self.plan.notify = channels;
         self
     }
 

@@ -1,1 +1,237 @@
-//! check
+//! Finds what is wrong with a definition, all of it at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{PlanError, graph};
+use crate::ids::{AnalysisId, ServiceId};
+use crate::model::{
+    Definition, Environment, Gate, RollbackTrigger, Service, Stage, Strategy, Tier, VersionSet,
+};
+
+/// All faults of `definition`; empty when it can be planned.
+pub(super) fn check(definition: &Definition) -> Vec<PlanError> {
+    let mut errors = Vec::new();
+    duplicates(definition, &mut errors);
+    services(definition, &mut errors);
+    versions(definition, &mut errors);
+    analyses(definition, &mut errors);
+    stages(definition, &mut errors);
+    errors
+}
+
+fn duplicates(definition: &Definition, errors: &mut Vec<PlanError>) {
+    let mut check = |what: &'static str, ids: Vec<String>| {
+        let mut seen = BTreeSet::new();
+        for id in ids {
+            if !seen.insert(id.clone()) {
+                errors.push(PlanError::Duplicate { what, id });
+            }
+        }
+    };
+    check("service", definition.services.iter().map(|s| s.id.to_string()).collect());
+    check("environment", definition.environments.iter().map(|e| e.id.to_string()).collect());
+    for environment in &definition.environments {
+        let regions =
+            environment.regions.iter().map(|r| format!("{}/{r}", environment.id)).collect();
+        check("region", regions);
+    }
+    check("analysis", definition.analyses.iter().map(|a| a.id.to_string()).collect());
+    check("stage", definition.stages.iter().map(|s| s.environment.to_string()).collect());
+}
+
+fn services(definition: &Definition, errors: &mut Vec<PlanError>) {
+    let index: BTreeMap<&ServiceId, u32> =
+        definition.services.iter().map(|s| &s.id).zip(0..).collect();
+    let mut edges = Vec::new();
+    for (service, to) in definition.services.iter().zip(0..) {
+        if service.replicas == 0 {
+            errors.push(PlanError::NoReplicas { service: service.id.clone() });
+        }
+        for dependency in &service.depends_on {
+            match index.get(&dependency.service) {
+                Some(from) => edges.push((*from, to)),
+                None => errors.push(PlanError::UnknownService {
+                    place: format!("service `{}`", service.id),
+                    service: dependency.service.clone(),
+                }),
+            }
+        }
+    }
+    for cycle in graph::order(definition.services.len(), &edges).err().unwrap_or_default() {
+        // An edge leads from what is needed to who needs it; people read it the other way round.
+        let name = |at: &u32| definition.services.get(*at as usize).map(|s| s.id.to_string());
+        let mut names: Vec<_> = cycle.iter().rev().filter_map(name).collect();
+        if let Some(first) =
+            names.iter().enumerate().min_by_key(|(_, name)| *name).map(|(at, _)| at)
+        {
+            names.rotate_left(first);
+        }
+        errors.push(PlanError::Cycle { what: "services", names });
+    }
+}
+
+fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
+    let release = &definition.release;
+    if release.versions.members.is_empty() {
+        errors.push(PlanError::EmptyVersionSet);
+    }
+    let known: BTreeMap<&ServiceId, &Service> =
+        definition.services.iter().map(|s| (&s.id, s)).collect();
+    for (name, set) in
+        [("release.versions", &release.versions), ("release.previous", &release.previous)]
+    {
+        for service in set.members.keys().filter(|id| !known.contains_key(id)) {
+            errors.push(PlanError::UnknownService { place: name.into(), service: service.clone() });
+        }
+    }
+    compatible(&known, &release.versions, "new", errors);
+    compatible(&known, &release.previous, "previous", errors);
+}
+
+/// A rollback leads to the previous set, so that set has to hold together as well.
+fn compatible(
+    known: &BTreeMap<&ServiceId, &Service>,
+    set: &VersionSet,
+    name: &'static str,
+    errors: &mut Vec<PlanError>,
+) {
+    for service in set.members.keys().filter_map(|id| known.get(id)) {
+        for dependency in &service.depends_on {
+            match set.get(&dependency.service) {
+                Some(member) if dependency.version.matches(&member.version) => {}
+                Some(member) => errors.push(PlanError::Incompatible {
+                    service: service.id.clone(),
+                    dependency: dependency.service.clone(),
+                    wanted: dependency.version.clone(),
+                    found: member.version.clone(),
+                    set: name,
+                }),
+                None if name == "new" && known.contains_key(&dependency.service) => {
+                    errors.push(PlanError::MissingDependency {
+                        service: service.id.clone(),
+                        dependency: dependency.service.clone(),
+                    });
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+fn analyses(definition: &Definition, errors: &mut Vec<PlanError>) {
+    for analysis in definition.analyses.iter().filter(|analysis| analysis.count == 0) {
+        errors.push(PlanError::EmptyAnalysis { analysis: analysis.id.clone() });
+    }
+    let known: BTreeSet<&AnalysisId> = definition.analyses.iter().map(|a| &a.id).collect();
+    let mut need = |place: String, id: &AnalysisId| {
+        if !known.contains(id) {
+            errors.push(PlanError::UnknownAnalysis { place, analysis: id.clone() });
+        }
+    };
+    for trigger in definition.release.rollback.iter().flat_map(|criteria| &criteria.triggers) {
+        if let RollbackTrigger::Analysis(id) = trigger {
+            need("`release.rollback`".into(), id);
+        }
+    }
+    for stage in &definition.stages {
+        let named = match &stage.strategy {
+            Strategy::Recreate | Strategy::Rolling(_) => Vec::new(),
+            Strategy::BlueGreen(spec) => spec.analyses.iter().collect(),
+            Strategy::Canary(spec) => spec.steps.iter().flat_map(|step| &step.analyses).collect(),
+        };
+        for id in named {
+            need(format!("stage `{}`", stage.environment), id);
+        }
+    }
+}
+
+fn stages(definition: &Definition, errors: &mut Vec<PlanError>) {
+    if definition.stages.is_empty() {
+        errors.push(PlanError::NoStages);
+    }
+    let environments: BTreeMap<_, _> = definition.environments.iter().map(|e| (&e.id, e)).collect();
+    for (stage, number) in definition.stages.iter().zip(1..) {
+        match environments.get(&stage.environment) {
+            None => {
+                let environment = stage.environment.clone();
+                errors.push(PlanError::UnknownEnvironment { stage: number, environment });
+            }
+            Some(environment) => regions(stage, environment, definition, errors),
+        }
+        gates(&stage.gates, errors);
+        if let Some(problem) = strategy_problem(&stage.strategy) {
+            let environment = stage.environment.clone();
+            errors.push(PlanError::BadStrategy { stage: number, environment, problem });
+        }
+        if stage.attempts == 0 {
+            let problem = "`attempts` is 0 and nothing would be tried; set 1 or more".into();
+            let environment = stage.environment.clone();
+            errors.push(PlanError::BadStrategy { stage: number, environment, problem });
+        }
+    }
+}
+
+fn regions(
+    stage: &Stage,
+    environment: &Environment,
+    definition: &Definition,
+    errors: &mut Vec<PlanError>,
+) {
+    if environment.regions.is_empty() {
+        errors.push(PlanError::NoRegions { environment: environment.id.clone() });
+    }
+    let criteria = definition.release.rollback.as_ref().is_some_and(|c| !c.triggers.is_empty());
+    if environment.tier == Tier::Production && !criteria {
+        errors.push(PlanError::NoRollbackCriteria { environment: environment.id.clone() });
+    }
+    if stage.waves.is_empty() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for region in stage.waves.iter().flatten() {
+        if !environment.regions.contains(region) {
+            let environment = environment.id.clone();
+            errors.push(PlanError::UnknownRegion { environment, region: region.clone() });
+        }
+        if !seen.insert(region) {
+            let id = format!("{}/{region}", environment.id);
+            errors.push(PlanError::Duplicate { what: "region in `waves`", id });
+        }
+    }
+    for region in environment.regions.iter().filter(|region| !seen.contains(region)) {
+        let environment = environment.id.clone();
+        errors.push(PlanError::RegionWithoutWave { environment, region: region.clone() });
+    }
+}
+
+fn gates(gates: &[Gate], errors: &mut Vec<PlanError>) {
+    let mut seen = BTreeSet::new();
+    for gate in gates {
+        if let Gate::Approval(approval) = gate {
+            if !seen.insert(&approval.id) {
+                errors.push(PlanError::DuplicateGate { id: approval.id.clone() });
+            }
+            if approval.quorum == 0 {
+                errors.push(PlanError::EmptyQuorum { id: approval.id.clone() });
+            }
+        }
+    }
+}
+
+fn strategy_problem(strategy: &Strategy) -> Option<String> {
+    match strategy {
+        Strategy::Rolling(spec) if spec.batches == 0 => {
+            Some("`rolling.batches` is 0; set 1 or more".into())
+        }
+        Strategy::Canary(spec) if spec.steps.is_empty() => {
+            Some("`canary.steps` is empty; give at least one weight".into())
+        }
+        Strategy::Canary(spec) => {
+            let weights: Vec<u8> = spec.steps.iter().map(|step| step.weight).collect();
+            let sound = weights.iter().all(|w| (1..=100).contains(w))
+                && weights.windows(2).all(|pair| pair.first() < pair.last());
+            (!sound).then(|| format!("canary weights {weights:?} must grow and lie from 1 to 100"))
+        }
+        Strategy::Recreate | Strategy::Rolling(_) | Strategy::BlueGreen(_) => None,
+    }
+}

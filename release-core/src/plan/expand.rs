@@ -1,1 +1,297 @@
-//! expand
+//! Turns a sound definition into steps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::strategy::{self, Site};
+use super::{
+    Action, Deployment, EdgeKind, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
+    RetryPolicy, Step, StepScope, check, graph,
+};
+use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
+use crate::model::{
+    Analysis, Definition, Environment, Gate, RollbackTrigger, Service, Stage, Target,
+};
+
+/// Checks `definition` and expands it into a plan.
+///
+/// Stages follow each other; in a stage, wave follows wave; in a region, a service follows those
+/// that it needs. A service whose artifact does not change gets no steps. The old versions of a
+/// stage are removed once the whole set is verified in all of the stage's regions.
+///
+/// The same definition always gives the same plan, byte for byte.
+///
+/// # Errors
+/// [`PlanErrors`] with every fault of the definition, not the first alone.
+pub fn plan(definition: &Definition) -> Result<Plan, PlanErrors> {
+    plan_with(definition, |_| {})
+}
+
+/// As [`plan`], with a say on the plan's limits.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with(
+    definition: &Definition,
+    configure: impl FnOnce(&mut PlanBuilder),
+) -> Result<Plan, PlanErrors> {
+    let errors = check::check(definition);
+    if !errors.is_empty() {
+        return Err(PlanErrors(errors));
+    }
+    let mut expansion = Expansion::new(definition);
+    configure(&mut expansion.builder);
+    expansion.artifacts().map_err(id_error)?;
+    for stage in &definition.stages {
+        expansion.stage(stage).map_err(id_error)?;
+        if expansion.builder.is_full() {
+            break; // `build` says so
+        }
+    }
+    expansion.notifications().map_err(id_error)?;
+    expansion.builder.build()
+}
+
+fn id_error(error: IdError) -> PlanErrors {
+    PlanErrors(vec![PlanError::Id(error)])
+}
+
+struct Expansion<'a> {
+    definition: &'a Definition,
+    /// The services that change, each after those that it needs.
+    services: Vec<&'a Service>,
+    environments: BTreeMap<&'a crate::ids::EnvironmentId, &'a Environment>,
+    analyses: BTreeMap<&'a AnalysisId, Arc<Analysis>>,
+    criteria: Vec<AnalysisId>,
+    builder: PlanBuilder,
+    /// What the next stage waits for.
+    frontier: Vec<u32>,
+    /// What the end of the run waits for besides.
+    loose_ends: Vec<u32>,
+}
+
+impl<'a> Expansion<'a> {
+    fn new(definition: &'a Definition) -> Self {
+        let release = &definition.release;
+        let criteria = release.rollback.iter().flat_map(|criteria| &criteria.triggers);
+        let criteria = criteria
+            .filter_map(|trigger| match trigger {
+                RollbackTrigger::Analysis(id) => Some(id.clone()),
+                RollbackTrigger::StepFailed => None,
+            })
+            .collect();
+        let mut builder = Plan::builder(definition.train.clone(), release.id.clone());
+        builder.definition(definition.digest());
+        builder.on_cancel(release.on_cancel);
+        builder.notify(definition.notify.clone());
+        Self {
+            definition,
+            services: changed_in_order(definition),
+            environments: definition.environments.iter().map(|e| (&e.id, e)).collect(),
+            analyses: definition.analyses.iter().map(|a| (&a.id, Arc::new(a.clone()))).collect(),
+            criteria,
+            builder,
+            frontier: Vec::new(),
+            loose_ends: Vec::new(),
+        }
+    }
+
+    /// Before anything moves: what shall run and what a rollback would need can both be had.
+    fn artifacts(&mut self) -> Result<(), IdError> {
+        let release = &self.definition.release;
+        for service in self.services.clone() {
+            let sets = [("new", &release.versions), ("previous", &release.previous)];
+            for (name, member) in
+                sets.into_iter().filter_map(|(name, set)| Some((name, set.get(&service.id)?)))
+            {
+                let id = StepId::new(format!("artifacts/{}/{name}", service.id))?;
+                let action = Action::VerifyArtifact { artifact: member.artifact.clone() };
+                let step = Step::new(id, action).retry(RetryPolicy::attempts(3));
+                self.frontier.push(self.builder.step(step));
+            }
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, stage: &Stage) -> Result<(), IdError> {
+        let Some(environment) = self.environments.get(&stage.environment).copied() else {
+            return Ok(());
+        };
+        let name = &environment.id;
+        let mut enter = sync(format!("{name}/enter"), environment)?;
+        enter.gates = prefixed(name.as_str(), &stage.gates)?;
+        let mut gate = self.meet(enter, EdgeKind::Sync);
+        let waves: Vec<Vec<RegionId>> = if stage.waves.is_empty() {
+            environment.regions.iter().map(|region| vec![region.clone()]).collect()
+        } else {
+            stage.waves.clone()
+        };
+        let mut finales = Vec::new();
+        for (wave, number) in waves.iter().zip(1..) {
+            for region in wave {
+                self.region(stage, environment, region, gate, &mut finales)?;
+            }
+            let label = match wave.as_slice() {
+                [only] => only.to_string(),
+                _ => format!("wave-{number}"),
+            };
+            self.frontier.push(gate);
+            gate =
+                self.meet(sync(format!("{name}/{label}/verified"), environment)?, EdgeKind::Sync);
+        }
+        for finale in finales {
+            let last = self.chain(finale, &[(gate, EdgeKind::Sync)]);
+            self.loose_ends.extend(last);
+        }
+        self.frontier = vec![gate];
+        Ok(())
+    }
+
+    fn region(
+        &mut self,
+        stage: &Stage,
+        environment: &Environment,
+        region: &RegionId,
+        gate: u32,
+        finales: &mut Vec<Vec<Step>>,
+    ) -> Result<(), IdError> {
+        // The last step and the group of each service in this region.
+        let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
+        for service in self.services.clone() {
+            let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
+            let needed: Vec<_> =
+                service.depends_on.iter().filter_map(|d| done.get(&d.service)).copied().collect();
+            let after = needed.iter().map(|(_, group)| *group).collect();
+            let group = self.builder.group(target.to_string(), after);
+            let Some(site) = self.site(stage, service, &target, group) else { continue };
+            let rollout = strategy::expand(&stage.strategy, &site)?;
+            let mut waits = vec![(gate, EdgeKind::Sync)];
+            waits.extend(
+                needed.iter().filter_map(|(last, _)| Some(((*last)?, EdgeKind::Dependency))),
+            );
+            let last = self.chain(rollout.steps, &waits);
+            done.insert(&service.id, (last, group));
+            self.frontier.extend(last);
+            if !rollout.finale.is_empty() {
+                finales.push(rollout.finale);
+            }
+        }
+        Ok(())
+    }
+
+    fn site(
+        &self,
+        stage: &Stage,
+        service: &Service,
+        target: &Target,
+        group: u32,
+    ) -> Option<Site<'_>> {
+        let release = &self.definition.release;
+        let deployment = |member: &crate::model::Member| Deployment {
+            target: target.clone(),
+            artifact: member.artifact.clone(),
+            version: member.version.clone(),
+        };
+        let place = Place {
+            environment: target.environment.clone(),
+            region: Some(target.region.clone()),
+            service: Some(target.service.clone()),
+        };
+        Some(Site {
+            new: deployment(release.versions.get(&service.id)?),
+            old: release.previous.get(&service.id).map(deployment),
+            replicas: service.replicas,
+            scope: StepScope::of(place),
+            group,
+            rollback: release.rollback.as_ref(),
+            timeout: stage.step_timeout,
+            attempts: stage.attempts,
+            analyses: &self.analyses,
+            criteria: &self.criteria,
+        })
+    }
+
+    fn notifications(&mut self) -> Result<(), IdError> {
+        self.frontier.append(&mut self.loose_ends);
+        for channel in &self.definition.notify {
+            let message =
+                format!("{} of {} is live", self.definition.release.id, self.definition.train);
+            let action = Action::Notify { channel: channel.clone(), message };
+            let mut step = Step::new(StepId::new(format!("notify/{channel}"))?, action);
+            step.retry = RetryPolicy::attempts(3);
+            step.on_failure = OnFailure::Continue;
+            let at = self.builder.step(step);
+            self.frontier.iter().for_each(|from| self.builder.edge(*from, at, EdgeKind::Sync));
+        }
+        Ok(())
+    }
+
+    /// Adds `step` after the whole frontier, which it replaces.
+    fn meet(&mut self, step: Step, why: EdgeKind) -> u32 {
+        let at = self.builder.step(step);
+        for from in self.frontier.drain(..) {
+            self.builder.edge(from, at, why);
+        }
+        at
+    }
+
+    /// Adds steps each after the one before, the first after all of `waits`; returns the last.
+    fn chain(&mut self, steps: Vec<Step>, waits: &[(u32, EdgeKind)]) -> Option<u32> {
+        let mut last = None;
+        for step in steps {
+            let at = self.builder.step(step);
+            match last {
+                None => waits.iter().for_each(|(from, why)| self.builder.edge(*from, at, *why)),
+                Some(before) => self.builder.edge(before, at, EdgeKind::Order),
+            }
+            last = Some(at);
+        }
+        last
+    }
+}
+
+fn sync(id: String, environment: &Environment) -> Result<Step, IdError> {
+    let place = Place { environment: environment.id.clone(), region: None, service: None };
+    let mut step = Step::new(StepId::new(id)?, Action::Sync);
+    step.scope = StepScope::of(place);
+    Ok(step)
+}
+
+/// The same gates, with `prefix` before the ids of approvals, so that they are unique in the plan.
+pub(super) fn prefixed(prefix: &str, gates: &[Gate]) -> Result<Vec<Gate>, IdError> {
+    let own = |gate: &Gate| match gate {
+        Gate::Approval(approval) => {
+            let id = GateId::new(format!("{prefix}/{}", approval.id))?;
+            Ok(Gate::Approval(crate::model::Approval { id, ..approval.clone() }))
+        }
+        Gate::Soak(_) | Gate::NotBefore(_) => Ok(gate.clone()),
+    };
+    gates.iter().map(own).collect()
+}
+
+/// The services whose artifact changes, each after those that it needs; ties in the order of the
+/// definition.
+fn changed_in_order(definition: &Definition) -> Vec<&Service> {
+    let index: BTreeMap<&ServiceId, u32> =
+        definition.services.iter().map(|s| &s.id).zip(0..).collect();
+    let edges: Vec<(u32, u32)> = definition
+        .services
+        .iter()
+        .zip(0..)
+        .flat_map(|(service, to)| {
+            let from = service.depends_on.iter().filter_map(|d| index.get(&d.service));
+            from.map(move |from| (*from, to))
+        })
+        .collect();
+    let release = &definition.release;
+    let artifact =
+        |set: &crate::model::VersionSet, id| set.get(id).map(|member| member.artifact.digest());
+    graph::stable_order(definition.services.len(), &edges)
+        .into_iter()
+        .filter_map(|at| definition.services.get(at as usize))
+        .filter(|service| {
+            let new = artifact(&release.versions, &service.id);
+            new.is_some() && new != artifact(&release.previous, &service.id)
+        })
+        .collect()
+}

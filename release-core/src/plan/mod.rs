@@ -20,10 +20,13 @@ mod strategy;
 
 pub use build::{Edge, EdgeKind, Extension, Group, PLAN_FORMAT, Plan, PlanBuilder};
 
+pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};
 
+pub use expand::{plan, plan_with};
 pub use frozen::FrozenPlan;
 
+pub use rollback::{Blocked, Touched, rollback};
 pub use step::{
     Action, Compensation, Deployment, OnFailure, Place, RetryPolicy, Step, StepScope, Undo,
     UndoPhase, Weight,

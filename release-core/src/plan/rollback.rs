@@ -1,1 +1,184 @@
-//! rollback
+//! The way back, computed from the plan and what has happened: just another plan.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Action, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy, Step, Undo,
+};
+use crate::ids::StepId;
+use crate::model::RollbackScope;
+
+/// Whether a step may have changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// It never started.
+    No,
+    /// It started; whether it took effect does not matter, since undoing is a desired state too.
+    Yes,
+}
+
+/// A rollback that cannot be, because a step behind it cannot be undone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{step}` is a point of no return ({justification}); roll forward: mend what failed and retry it, or abandon the run"
+)]
+pub struct Blocked {
+    /// The step.
+    pub step: StepId,
+    /// Why it was acceptable that it cannot be undone.
+    pub justification: String,
+}
+
+/// Computes the rollback of what `touched` says was started, as far as `scope` reaches from the step
+/// at index `trigger`; without a trigger, of everything. Pure: it can be shown before it is needed.
+///
+/// Groups are rolled back in reverse order of what depends on what. In a group, what is to serve is
+/// brought up first and checked, then traffic returns, then the rest is removed
+/// ([`UndoPhase`](super::UndoPhase)); within a phase, later steps are undone first, and equal
+/// compensations are done once.
+///
+/// # Errors
+/// [`Blocked`] names the first point of no return that was passed.
+pub fn rollback(
+    plan: &FrozenPlan,
+    touched: impl Fn(u32) -> Touched,
+    trigger: Option<(u32, RollbackScope)>,
+) -> Result<Extension, Blocked> {
+    let chosen = chosen(plan, touched, trigger);
+    let groups = plan.plan().groups().len();
+    // One list a group, and one for the steps without.
+    let mut undo: Vec<Vec<(&Step, &Compensation)>> = vec![Vec::new(); groups + 1];
+    let mut seen: BTreeSet<(usize, String)> = BTreeSet::new();
+    for step in chosen.iter().rev().filter_map(|index| plan.get(*index)) {
+        match &step.undo {
+            Undo::Undeclared => {}
+            Undo::PointOfNoReturn { justification } => {
+                return Err(Blocked {
+                    step: step.id.clone(),
+                    justification: justification.clone(),
+                });
+            }
+            Undo::Compensate(compensations) => {
+                let group = step.group.map_or(groups, |group| group as usize);
+                let Some(list) = undo.get_mut(group) else { continue };
+                for compensation in compensations {
+                    let action = serde_json::to_string(&compensation.action).unwrap_or_default();
+                    if seen.insert((group, action)) {
+                        list.push((step, compensation));
+                    }
+                }
+            }
+        }
+    }
+    Ok(Builder::new(chosen).build(plan, undo))
+}
+
+/// The started steps in scope, in an order in which every edge goes forward.
+fn chosen(
+    plan: &FrozenPlan,
+    touched: impl Fn(u32) -> Touched,
+    trigger: Option<(u32, RollbackScope)>,
+) -> Vec<u32> {
+    let origin = trigger.and_then(|(index, scope)| Some((plan.get(index)?, scope)));
+    let in_scope = |step: &Step| match origin {
+        None | Some((_, RollbackScope::Release)) => true,
+        Some((from, RollbackScope::Environment)) => {
+            step.scope.environment() == from.scope.environment()
+        }
+        Some((from, RollbackScope::Region)) => {
+            step.scope.environment() == from.scope.environment()
+                && step.scope.region() == from.scope.region()
+        }
+    };
+    let order = plan.plan().order().unwrap_or_default();
+    let started = order.into_iter().filter(|index| touched(*index) == Touched::Yes);
+    started.filter(|index| plan.get(*index).is_some_and(in_scope)).collect()
+}
+
+struct Builder {
+    extension: Extension,
+    names: BTreeSet<StepId>,
+}
+
+impl Builder {
+    const fn new(undoes: Vec<u32>) -> Self {
+        let extension = Extension { steps: Vec::new(), edges: Vec::new(), undoes };
+        Self { extension, names: BTreeSet::new() }
+    }
+
+    fn build(mut self, plan: &FrozenPlan, undo: Vec<Vec<(&Step, &Compensation)>>) -> Extension {
+        let groups = plan.plan().groups();
+        // For each group, the last steps of the groups that have to be undone before it.
+        let mut waits: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); groups.len() + 1];
+        for (at, mut list) in undo.into_iter().enumerate().rev() {
+            list.sort_by_key(|(_, compensation)| compensation.phase); // stable: later steps first
+            let mut last = waits.get_mut(at).map(std::mem::take).unwrap_or_default();
+            for (origin, compensation) in list {
+                let index = self.step(origin, compensation);
+                for from in last {
+                    self.edge(from, index);
+                }
+                last = BTreeSet::from([index]);
+            }
+            for before in groups.get(at).into_iter().flat_map(|group| &group.after) {
+                if let Some(set) = waits.get_mut(*before as usize) {
+                    set.extend(&last);
+                }
+            }
+        }
+        self.notify(plan);
+        self.extension
+    }
+
+    fn step(&mut self, origin: &Step, compensation: &Compensation) -> u32 {
+        let id = self.name(&format!("rollback/{}/{}", origin.id, compensation.action.name()));
+        let mut step = Step::new(id, compensation.action.clone());
+        step.scope = origin.scope.clone();
+        step.timeout = origin.timeout;
+        step.retry = RetryPolicy::attempts(origin.retry.max_attempts.max(5));
+        step.on_failure = OnFailure::Hold;
+        self.push(step)
+    }
+
+    fn notify(&mut self, plan: &FrozenPlan) {
+        let plan = plan.plan();
+        let ends: BTreeSet<u32> = self.extension.edges.iter().map(|edge| edge.from).collect();
+        let count = u32::try_from(self.extension.steps.len()).unwrap_or(u32::MAX);
+        for channel in plan.notify() {
+            let message = format!("{} of {} was rolled back", plan.release(), plan.train());
+            let id = self.name(&format!("rollback/notify/{channel}"));
+            let action = Action::Notify { channel: channel.clone(), message };
+            let mut step = Step::new(id, action).on_failure(OnFailure::Continue);
+            step.retry = RetryPolicy::attempts(3);
+            let at = self.push(step);
+            (0..count).filter(|from| !ends.contains(from)).for_each(|from| self.edge(from, at));
+        }
+    }
+
+    fn push(&mut self, step: Step) -> u32 {
+        self.extension.steps.push(step);
+        u32::try_from(self.extension.steps.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn edge(&mut self, from: u32, to: u32) {
+        self.extension.edges.push(Edge { from, to, why: EdgeKind::Order });
+    }
+
+    /// `wanted`, or with a number behind it when it is taken or too long.
+    fn name(&mut self, wanted: &str) -> StepId {
+        let numbered =
+            (1..u32::MAX).map(|n| if n == 1 { wanted.to_owned() } else { format!("{wanted}-{n}") });
+        let short = (1..u32::MAX).map(|n| format!("rollback/{n}"));
+        let free = |name: String| StepId::new(name).ok().filter(|id| !self.names.contains(id));
+        let fits = wanted.len() + 11 <= crate::ids::MAX_STEP_ID_LEN;
+        let found = if fits {
+            numbered.chain(short).find_map(free)
+        } else {
+            short.into_iter().find_map(free)
+        };
+        #[expect(clippy::expect_used, reason = "INVARIANT: four billion names cannot all be taken")]
+        let id = found.expect("a free name");
+        self.names.insert(id.clone());
+        id
+    }
+}

@@ -101,7 +101,6 @@ const fn default_timeout() -> Span {
     Span::secs(60)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_default_timeout(value: &Span) -> bool {
     *value == default_timeout()
 }
@@ -345,6 +344,8 @@ pub enum OnFailure {
     /// The run ends as failed; what was changed stays.
     #[default]
     Fail,
+    /// The failure is recorded, and the steps after it go on as if it had succeeded.
+    Continue,
     /// The step waits for somebody to retry it; steps that do not need it go on.
     Hold,
     /// What the run changed in this scope is rolled back.

@@ -1,1 +1,170 @@
-//! strategies
+//! Strategies: functions that return steps. The engine knows nothing of them.
+//!
+//! A strategy sees a `Site` (one service in one target) and returns a `Rollout`: the steps that
+//! bring the new version in, and the finale that removes the old one once the whole set is verified.
+
+mod blue_green;
+mod canary;
+mod recreate;
+mod rolling;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    Action, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo, UndoPhase,
+    Weight,
+};
+use crate::ids::{AnalysisId, IdError, StepId};
+use crate::model::{Analysis, Gate, RollbackCriteria, RollbackTrigger, Strategy};
+use crate::time::Span;
+
+/// One service in one target, with what is there now and what shall be.
+#[derive(Debug)]
+pub(super) struct Site<'a> {
+    pub(super) new: Deployment,
+    pub(super) old: Option<Deployment>,
+    pub(super) replicas: u32,
+    pub(super) scope: StepScope,
+    pub(super) group: u32,
+    pub(super) rollback: Option<&'a RollbackCriteria>,
+    pub(super) timeout: Span,
+    pub(super) attempts: u32,
+    pub(super) analyses: &'a BTreeMap<&'a AnalysisId, Arc<Analysis>>,
+    /// The analyses of the release's rollback criteria.
+    pub(super) criteria: &'a [AnalysisId],
+}
+
+/// The steps of one rollout, each waiting for the one before.
+#[derive(Debug, Default)]
+pub(super) struct Rollout {
+    /// Bring the new version in.
+    pub(super) steps: Vec<Step>,
+    /// Remove the old version, once the whole set is verified.
+    pub(super) finale: Vec<Step>,
+}
+
+/// Expands `strategy` at `site`. Where nothing ran before, there is nothing to shift traffic from,
+/// and every strategy comes to the same: start, check, serve.
+pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, IdError> {
+    match (strategy, &site.old) {
+        (_, None) => {
+            let steps = vec![
+                site.scale_new("start", site.replicas)?,
+                site.probe("ready", site.replicas)?,
+                site.route("serve", 100)?,
+            ];
+            Ok(Rollout { steps, finale: Vec::new() })
+        }
+        (Strategy::Recreate, _) => recreate::steps(site),
+        (Strategy::Rolling(spec), _) => rolling::steps(spec, site),
+        (Strategy::BlueGreen(spec), _) => blue_green::steps(spec, site),
+        (Strategy::Canary(spec), _) => canary::steps(spec, site),
+    }
+}
+
+impl Site<'_> {
+    fn step(&self, name: &str, action: Action) -> Result<Step, IdError> {
+        let id = StepId::new(format!("{}/{name}", self.new.target))?;
+        Ok(Step {
+            id,
+            action,
+            scope: self.scope.clone(),
+            gates: Vec::new(),
+            retry: RetryPolicy::attempts(self.attempts),
+            timeout: self.timeout,
+            undo: Undo::Undeclared,
+            on_failure: self.on_failure(None),
+            group: Some(self.group),
+        })
+    }
+
+    /// What the release's criteria say of a failure of a step, or of an analysis. A failure that is
+    /// not among them is for people to decide; without criteria the run just ends.
+    fn on_failure(&self, analysis: Option<&AnalysisId>) -> OnFailure {
+        let Some(criteria) = self.rollback else { return OnFailure::Fail };
+        let named = |trigger: &RollbackTrigger| match trigger {
+            RollbackTrigger::StepFailed => true,
+            RollbackTrigger::Analysis(id) => Some(id) == analysis,
+        };
+        if criteria.triggers.iter().any(named) {
+            OnFailure::RollBack(criteria.scope)
+        } else {
+            OnFailure::Hold
+        }
+    }
+
+    /// Runs `replicas` of the new version; undone by removing all of it.
+    fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
+        let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
+        let undo = Compensation { action: scale(0), phase: UndoPhase::Remove };
+        Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(vec![undo])))
+    }
+
+    /// Runs `replicas` of the old version; undone by running all of it again, and checking that.
+    fn scale_old(&self, name: &str, replicas: u32) -> Result<Option<Step>, IdError> {
+        let Some(old) = &self.old else { return Ok(None) };
+        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
+        let probe = Action::Probe { deployment: old.clone(), min_ready: self.replicas };
+        let undo = vec![
+            Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity },
+            Compensation { action: probe, phase: UndoPhase::CheckHealth },
+        ];
+        Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
+    }
+
+    /// Waits until `min_ready` instances of the new version are ready.
+    fn probe(&self, name: &str, min_ready: u32) -> Result<Step, IdError> {
+        self.step(name, Action::Probe { deployment: self.new.clone(), min_ready })
+    }
+
+    /// Gives the new version `percent` of the traffic; undone by giving the old version all of it.
+    fn route(&self, name: &str, percent: u8) -> Result<Step, IdError> {
+        let target = self.new.target.clone();
+        let weights = |percent: u8| {
+            let share = |version: &Deployment, percent| {
+                Weight::new(version.artifact.digest(), version.version.clone(), percent)
+            };
+            let old = self.old.iter().map(|old| share(old, 100_u8.saturating_sub(percent)));
+            let new = (self.old.is_some() || percent > 0).then(|| share(&self.new, percent));
+            old.chain(new).filter(|weight| weight.percent > 0).collect()
+        };
+        let route = |percent| Action::Route { target: target.clone(), weights: weights(percent) };
+        let undo = Compensation { action: route(0), phase: UndoPhase::RestoreTraffic };
+        Ok(self.step(name, route(percent))?.undo(Undo::Compensate(vec![undo])))
+    }
+
+    fn bake(&self, name: &str, duration: Span) -> Result<Option<Step>, IdError> {
+        if duration == Span::ZERO {
+            return Ok(None);
+        }
+        self.step(name, Action::Bake { duration }).map(Some)
+    }
+
+    /// Judges the new version by the analyses named, or by the release's criteria.
+    fn judge(&self, prefix: &str, named: &[AnalysisId]) -> Result<Vec<Step>, IdError> {
+        let chosen = if named.is_empty() { self.criteria } else { named };
+        let known = chosen.iter().filter_map(|id| self.analyses.get(id));
+        known
+            .map(|analysis| {
+                let action = Action::Analyze {
+                    deployment: self.new.clone(),
+                    analysis: Arc::clone(analysis),
+                };
+                let step = self.step(&format!("{prefix}{}", analysis.id), action)?;
+                Ok(step.on_failure(self.on_failure(Some(&analysis.id))))
+            })
+            .collect()
+    }
+
+    /// Removes the old version after having kept it for `keep`.
+    fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
+        let steps = [self.bake("keep-old", keep)?, self.scale_old("remove-old", 0)?];
+        Ok(steps.into_iter().flatten().collect())
+    }
+
+    /// The same gates with ids that are unique in the plan.
+    fn own_gates(&self, gates: &[Gate]) -> Result<Vec<Gate>, IdError> {
+        super::expand::prefixed(&self.new.target.to_string(), gates)
+    }
+}

@@ -1,0 +1,13 @@
+//! Stop the old version, then start the new one.
+
+use super::{Rollout, Site};
+use crate::ids::IdError;
+
+pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
+    let mut steps = Vec::new();
+    steps.extend(site.scale_old("stop-old", 0)?);
+    steps.push(site.scale_new("start", site.replicas)?);
+    steps.push(site.probe("ready", site.replicas)?);
+    steps.push(site.route("serve", 100)?);
+    Ok(Rollout { steps, finale: Vec::new() })
+}
