@@ -124,7 +124,7 @@ pub struct CommandRequest<'a> {
     pub requester: &'a Principal,
     /// Who gives the command.
     pub by: &'a Principal,
-    /// The command's name: `pause`, `unpause`, `cancel`, `approve`, `reject`, `retry`, `resolve`,
+    /// The command's name: `pause`, `resume`, `cancel`, `approve`, `reject`, `retry`, `resolve`,
     /// `abandon`.
     pub command: &'a str,
     /// The decision's instant.
@@ -215,7 +215,7 @@ impl Policy for PermitAll {
 #[derive(Debug, Clone)]
 pub struct AuthorizedCommand {
     pub(crate) run: RunId,
-    pub(crate) plan: Arc<crate::plan::FrozenPlan>,
+    pub(crate) plan: crate::plan::FrozenPlan,
     pub(crate) step: u32,
     pub(crate) attempt: u32,
     pub(crate) generation: u32,

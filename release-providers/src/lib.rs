@@ -2,6 +2,8 @@
 mod context;
 mod describe;
 mod error;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod spi;
 
 pub use context::Context;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, graph};
-use crate::ids::{ChannelId, ReleaseId, StepId, TrainId};
+use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel};
 
 /// The format of plans that this version reads and writes.

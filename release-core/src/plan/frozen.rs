@@ -9,8 +9,13 @@ use crate::model::Digest;
 ///
 /// Costs 8 bytes a step and 4 an edge beyond the plan itself. A rollback is appended as a second
 /// segment whose indices follow those of the plan.
+///
+/// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct FrozenPlan {
+pub struct FrozenPlan(Arc<Frozen>);
+
+#[derive(Debug, Clone)]
+struct Frozen {
     plan: Arc<Plan>,
     digest: Digest,
     bytes: Arc<[u8]>,
@@ -29,34 +34,36 @@ impl FrozenPlan {
     pub(super) fn new(plan: Plan, bytes: Vec<u8>) -> Self {
         let rows = Arc::new(Rows::build(plan.steps().len(), plan.edges()));
         let digest = Digest::of(&bytes);
-        Self { plan: Arc::new(plan), digest, bytes: bytes.into(), rows, extension: None }
+        let (plan, bytes) = (Arc::new(plan), bytes.into());
+        Self(Arc::new(Frozen { plan, digest, bytes, rows, extension: None }))
     }
 
     /// The same plan with a rollback appended.
     #[must_use]
     pub(crate) fn extended(&self, extension: Extension) -> Self {
         let rows = Rows::build(extension.steps.len(), &extension.edges);
-        Self { extension: Some(Arc::new((extension, rows))), ..self.clone() }
+        let extension = Some(Arc::new((extension, rows)));
+        Self(Arc::new(Frozen { extension, ..Frozen::clone(&self.0) }))
     }
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.0.plan
     }
 
     /// Identifies the plan by content.
-    pub const fn digest(&self) -> Digest {
-        self.digest
+    pub fn digest(&self) -> Digest {
+        self.0.digest
     }
 
     /// The plan's JSON, whose SHA-256 is [`FrozenPlan::digest`].
-    pub const fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.0.bytes
     }
 
     /// The rollback that was appended, if any.
     pub fn extension(&self) -> Option<&Extension> {
-        self.extension.as_deref().map(|(extension, _)| extension)
+        self.0.extension.as_deref().map(|(extension, _)| extension)
     }
 
     /// How many steps there are, those of a rollback included.
@@ -71,7 +78,7 @@ impl FrozenPlan {
 
     /// How many steps the plan had before any rollback.
     pub fn base_len(&self) -> usize {
-        self.plan.steps().len()
+        self.0.plan.steps().len()
     }
 
     /// Whether step `index` belongs to the rollback.
@@ -83,7 +90,7 @@ impl FrozenPlan {
     pub fn get(&self, index: u32) -> Option<&Step> {
         let index = index as usize;
         match index.checked_sub(self.base_len()) {
-            None => self.plan.steps().get(index),
+            None => self.0.plan.steps().get(index),
             Some(rest) => self.extension()?.steps.get(rest),
         }
     }
@@ -96,10 +103,10 @@ impl FrozenPlan {
         self.get(index).expect("a step index that `run` has checked")
     }
 
-    /// The steps that wait for `index`, in the order of the plan's edges.
-    pub fn successors(&self, index: u32) -> impl Iterator<Item = u32> + '_ {
+    /// The `nth` step that waits for `index`, in the order of the plan's edges.
+    pub fn successor(&self, index: u32, nth: usize) -> Option<u32> {
         let (rows, base) = self.rows_of(index);
-        rows.row(index - base).iter().map(move |to| to + base)
+        rows.row(index - base).get(nth).map(|to| to + base)
     }
 
     /// How many steps `index` waits for.
@@ -110,17 +117,17 @@ impl FrozenPlan {
 
     fn rows_of(&self, index: u32) -> (&Rows, u32) {
         let base = self.base_len();
-        match self.extension.as_deref() {
+        match self.0.extension.as_deref() {
             Some((_, rows)) if index as usize >= base => {
                 (rows, u32::try_from(base).unwrap_or(u32::MAX))
             }
-            _ => (&self.rows, 0),
+            _ => (&self.0.rows, 0),
         }
     }
 
     /// The index of the step called `id`; walks the plan, so not for the hot path.
     pub fn find(&self, id: &crate::ids::StepId) -> Option<u32> {
-        let base = self.plan.steps().iter();
+        let base = self.0.plan.steps().iter();
         let rest = self.extension().map_or(&[][..], |extension| &extension.steps);
         let at = base.chain(rest).position(|step| step.id == *id)?;
         u32::try_from(at).ok()

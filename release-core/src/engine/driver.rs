@@ -1,0 +1,338 @@
+//! The loop that drives one run: inputs → decide → append → effects, in that order and no other.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::handle::{Progress, Recorded, Request, RunHandle};
+use super::{Engine, EngineError, Shared, effect};
+use crate::journal::{Batch, Sealer};
+use crate::model::Digest;
+use crate::port::AuthorizedCommand;
+use crate::run::{
+    EffectOutcome, Event, Fact, Input, Mode, Outcome, Rejected, RunState, StepRef, Turn, advance,
+    decide,
+};
+use crate::time::Timestamp;
+
+/// Most outcomes that are decided before what they led to is appended.
+const OUTCOMES_A_TURN: usize = 256;
+/// About as many events go into one batch at most, so that a huge cascade does not fill the memory.
+const EVENTS_A_TURN: usize = 4096;
+/// Most requests that wait for a run before callers are held back.
+const INBOX: usize = 64;
+/// Most events that a slow subscriber can be behind.
+const BACKLOG: usize = 4096;
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Attempt = (u32, u32, EffectOutcome);
+type Reply = (oneshot::Sender<Result<(), Rejected>>, Result<(), Rejected>);
+
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    state: RunState,
+    sealer: Sealer,
+    /// Decided and folded, not yet durable.
+    pending: Vec<Event>,
+    fresh: Vec<Event>,
+    now: Timestamp,
+    draws: u64,
+    effects: JoinSet<Attempt>,
+    aborts: BTreeMap<u32, (u32, AbortHandle)>,
+    cancellation: CancellationToken,
+    inbox: Option<mpsc::Receiver<Request>>,
+    replies: Vec<Reply>,
+    events: broadcast::Sender<Arc<Recorded>>,
+    progress: watch::Sender<Progress>,
+    sleep: Option<(Timestamp, Sleep)>,
+}
+
+/// What wakes the driver.
+enum Wake {
+    Outcome(Result<Attempt, JoinError>),
+    Request(Option<Request>),
+    Time,
+    Stop,
+}
+
+impl Driver {
+    pub(super) fn new(engine: &Engine, state: RunState, sealer: Sealer) -> Self {
+        let shared = Arc::clone(&engine.shared);
+        Self {
+            draws: shared.draw(),
+            cancellation: shared.stop.child_token(),
+            now: state.now(),
+            state,
+            sealer,
+            pending: Vec::new(),
+            fresh: Vec::new(),
+            effects: JoinSet::new(),
+            aborts: BTreeMap::new(),
+            inbox: None,
+            replies: Vec::new(),
+            events: broadcast::channel(BACKLOG).0,
+            progress: watch::channel(Progress::Driving).0,
+            sleep: None,
+            shared,
+        }
+    }
+
+    /// Makes the run durable, with the plan that it pins.
+    pub(super) async fn create(
+        &mut self,
+        fact: Fact,
+        plan: (Digest, Arc<[u8]>),
+    ) -> Result<(), EngineError> {
+        self.now = fact.at;
+        self.pending.push(fact.event);
+        let run = self.state.run().clone();
+        self.commit(vec![plan]).await.map_err(|error| match error {
+            EngineError::TakenOver(_) => EngineError::Exists { run },
+            other => other,
+        })
+    }
+
+    /// Decides one input and makes it durable, before the loop begins.
+    pub(super) async fn take(&mut self, input: &Input) -> Result<(), EngineError> {
+        self.read_clock();
+        // A take-over is never rejected.
+        let _ = self.decide(input)?;
+        self.commit(Vec::new()).await
+    }
+
+    pub(super) fn with_handle(mut self) -> (RunHandle, Self) {
+        let (requests, inbox) = mpsc::channel(INBOX);
+        self.inbox = Some(inbox);
+        let (run, progress) = (self.state.run().clone(), self.progress.subscribe());
+        (RunHandle { run, requests, progress, events: self.events.clone() }, self)
+    }
+
+    pub(super) async fn run(mut self) {
+        let result = self.drive().await;
+        if let Err(error) = &result {
+            tracing::warn!(run = %self.state.run(), %error, "the run is no longer driven");
+        }
+        self.cancellation.cancel();
+        self.effects.abort_all(); // not awaited: a provider that blocks must not block the engine
+        self.progress.send_replace(Progress::Ended(result));
+    }
+
+    async fn drive(&mut self) -> Result<Outcome, EngineError> {
+        loop {
+            let quiet = self.settle_turn().await?;
+            if let Some(outcome) = self.state.outcome() {
+                return Ok(outcome.clone());
+            }
+            if !quiet {
+                tokio::task::yield_now().await; // let others run between the parts of a cascade
+                continue;
+            }
+            self.tell_progress();
+            let wake = self.wait().await;
+            self.read_clock();
+            match wake {
+                Wake::Stop => return Err(EngineError::ShutDown),
+                Wake::Time => self.sleep = None,
+                Wake::Request(request) => self.request(request)?,
+                Wake::Outcome(outcome) => {
+                    self.outcome(outcome)?;
+                    for _ in 1..OUTCOMES_A_TURN {
+                        let Some(outcome) = self.effects.try_join_next() else { break };
+                        self.outcome(outcome)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decides what follows, makes it durable, and starts what it announces. Returns whether there
+    /// is nothing more to decide now.
+    async fn settle_turn(&mut self) -> Result<bool, EngineError> {
+        let mut quiet = false;
+        while !quiet && self.pending.len() < EVENTS_A_TURN {
+            let shared = Arc::clone(&self.shared);
+            let turn = Turn { now: self.now, draw: self.draws, policy: &*shared.policy };
+            let limit = EVENTS_A_TURN - self.pending.len();
+            advance(&self.state, &turn, limit, &mut self.fresh);
+            quiet = self.fresh.is_empty();
+            self.fold()?;
+        }
+        self.commit(Vec::new()).await?;
+        Ok(quiet)
+    }
+
+    fn decide(&mut self, input: &Input) -> Result<Result<(), Rejected>, EngineError> {
+        self.draws = self
+            .draws
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let shared = Arc::clone(&self.shared);
+        let turn = Turn { now: self.now, draw: self.draws, policy: &*shared.policy };
+        let answer = decide(&self.state, input, &turn, &mut self.fresh);
+        self.fold()?;
+        Ok(answer)
+    }
+
+    fn fold(&mut self) -> Result<(), EngineError> {
+        for event in self.fresh.drain(..) {
+            if let Err(illegal) = self.state.evolve(self.now, &event) {
+                return Err(EngineError::internal(self.state.run(), &illegal));
+            }
+            self.pending.push(event);
+        }
+        Ok(())
+    }
+
+    /// Makes all pending events durable as one batch; only then starts their effects, answers those
+    /// who asked, and tells subscribers.
+    async fn commit(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), EngineError> {
+        if !self.pending.is_empty() {
+            let expected = self.sealer.seq();
+            let records =
+                self.pending.iter().map(|event| self.sealer.seal(self.now, event)).collect();
+            let finishes = self.state.outcome().is_some();
+            let (run, epoch) = (self.state.run().clone(), self.sealer.epoch());
+            let batch = Batch { run, expected, epoch, records, blobs, finishes };
+            self.shared.journal.append(batch).await?;
+            let events = std::mem::take(&mut self.pending);
+            let watched = self.events.receiver_count() > 0;
+            for (event, seq) in events.into_iter().zip(expected + 1..) {
+                self.act_on(&event);
+                if watched {
+                    // Nobody listening is no fault.
+                    let _ = self.events.send(Arc::new(Recorded { seq, at: self.now, event }));
+                }
+            }
+        }
+        for (reply, answer) in self.replies.drain(..) {
+            // A caller that went away is no fault.
+            let _ = reply.send(answer);
+        }
+        Ok(())
+    }
+
+    fn act_on(&mut self, event: &Event) {
+        match event {
+            Event::StepStarted { step, attempt, mode } => {
+                let plan = self.state.plan();
+                if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) {
+                    self.launch(step, *attempt, *mode);
+                }
+            }
+            Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
+                if let Some((_, task)) = self.aborts.remove(&step.index) {
+                    task.abort();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn launch(&mut self, step: &StepRef, attempt: u32, mode: Mode) {
+        let index = step.index;
+        let command = AuthorizedCommand {
+            run: self.state.run().clone(),
+            plan: self.state.plan().clone(),
+            step: index,
+            attempt,
+            generation: self.state.generation(index),
+            epoch: self.sealer.epoch(),
+            deadline: self.now.plus(self.state.plan().step(index).timeout),
+            requester: Arc::clone(self.state.requester()),
+            cancellation: self.cancellation.clone(),
+        };
+        let performer = Arc::clone(&self.shared.performer);
+        let task = self
+            .effects
+            .spawn(async move { (index, attempt, effect::run(performer, command, mode).await) });
+        self.aborts.insert(index, (attempt, task));
+    }
+
+    fn outcome(&mut self, outcome: Result<Attempt, JoinError>) -> Result<(), EngineError> {
+        // A task that was aborted had its outcome declared unknown before.
+        let Ok((step, attempt, outcome)) = outcome else { return Ok(()) };
+        if self.aborts.get(&step).is_some_and(|(running, _)| *running == attempt) {
+            self.aborts.remove(&step);
+        }
+        let _ = self.decide(&Input::Outcome { step, attempt, outcome })?;
+        Ok(())
+    }
+
+    fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
+        match request {
+            None => self.inbox = None, // every handle is gone; the run goes on
+            Some(Request::Inspect(reply)) => {
+                let _ = reply.send(self.state.clone());
+            }
+            Some(Request::Directive(directive, reply)) => {
+                let before = self.pending.len();
+                let mut answer = self.decide(&Input::Directive(directive))?;
+                if let Some(Event::CommandDenied { reasons, .. }) = self.pending.get(before) {
+                    answer = Err(Rejected::Denied { reasons: reasons.clone() });
+                }
+                self.replies.push((reply, answer));
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Wake {
+        if let Some(outcome) = self.effects.try_join_next() {
+            return Wake::Outcome(outcome);
+        }
+        // A sleep that ends too early does no harm, so one is only replaced by an earlier one.
+        if let Some(at) = self.state.next_wakeup() {
+            if self.sleep.as_ref().is_none_or(|(until, _)| at < *until) {
+                let clock = Arc::clone(&self.shared.clock);
+                self.sleep = Some((at, Box::pin(async move { clock.sleep_until(at).await })));
+            }
+        } else {
+            self.sleep = None;
+        }
+        let Self { effects, inbox, sleep, shared, .. } = self;
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => Wake::Stop,
+            request = receive(inbox) => Wake::Request(request),
+            Some(outcome) = effects.join_next() => Wake::Outcome(outcome),
+            () = slept(sleep) => Wake::Time,
+        }
+    }
+
+    /// Decision time never goes back, so a clock that is set back lifts nothing.
+    fn read_clock(&mut self) {
+        self.now = self.shared.clock.now().max(self.now).max(self.state.now());
+    }
+
+    fn tell_progress(&self) {
+        let idle = self.state.in_flight() == 0 && self.state.next_wakeup().is_none();
+        let now = if idle && self.state.needs_a_person() {
+            Progress::NeedsPerson(self.state.awaiting())
+        } else {
+            Progress::Driving
+        };
+        self.progress.send_if_modified(|progress| {
+            let changed = *progress != now;
+            *progress = now;
+            changed
+        });
+    }
+}
+
+async fn receive(inbox: &mut Option<mpsc::Receiver<Request>>) -> Option<Request> {
+    match inbox {
+        Some(inbox) => inbox.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn slept(sleep: &mut Option<(Timestamp, Sleep)>) {
+    match sleep {
+        Some((_, sleep)) => sleep.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a run cannot be started, resumed or driven on.
+
+use crate::ids::RunId;
+use crate::journal::{AppendError, Damage, ReadError};
+use crate::model::Digest;
+use crate::port::BindingError;
+use crate::run::IllegalTransition;
+
+/// Why a run cannot be started, resumed or driven on. The run itself is as its journal says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Steps that nobody here can perform.
+    #[error("{} of the plan's steps cannot be performed here: {}", .0.len(), list(.0))]
+    Bindings(Vec<BindingError>),
+    /// There is a run of this name already.
+    #[error("run `{run}` exists already; resume it, or choose another name")]
+    Exists {
+        /// The run.
+        run: RunId,
+    },
+    /// There is no run of this name.
+    #[error("the journal has no run `{run}`; mend the name, or start it")]
+    NotFound {
+        /// The run.
+        run: RunId,
+    },
+    /// The journal is not what was written.
+    #[error(
+        "the journal is damaged and the run is not continued: {0}; restore the journal from a backup"
+    )]
+    Damaged(#[from] Damage),
+    /// The plan that the run pins cannot be had.
+    #[error(
+        "run `{run}` pins plan {digest}, which cannot be had ({detail}); restore the journal from a backup"
+    )]
+    PlanMissing {
+        /// The run.
+        run: RunId,
+        /// The plan.
+        digest: Digest,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Another engine drives the run now.
+    #[error("another engine took the run over: {0}")]
+    TakenOver(#[source] AppendError),
+    /// The journal does not take what happened. The run stops here and can be resumed.
+    #[error("the run stopped, because its journal does not take what happened: {0}")]
+    Append(#[source] AppendError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The engine was shut down. The run can be resumed.
+    #[error("the engine was shut down; resume the run")]
+    ShutDown,
+    /// A fault of this library; please report it.
+    #[error("internal fault in run `{run}`: {detail}; please report it")]
+    Internal {
+        /// The run.
+        run: RunId,
+        /// What went wrong.
+        detail: String,
+    },
+}
+
+impl EngineError {
+    pub(super) fn internal(run: &RunId, illegal: &IllegalTransition) -> Self {
+        Self::Internal { run: run.clone(), detail: illegal.to_string() }
+    }
+}
+
+impl From<AppendError> for EngineError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict { .. } | AppendError::Fenced { .. } => Self::TakenOver(error),
+            AppendError::NoSpace { .. }
+            | AppendError::Unavailable { .. }
+            | AppendError::Unknown { .. } => Self::Append(error),
+        }
+    }
+}
+
+fn list(errors: &[BindingError]) -> String {
+    const SHOWN: usize = 5;
+    let mut text =
+        errors.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if errors.len() > SHOWN {
+        text.push_str("; …");
+    }
+    text
+}

@@ -1,0 +1,225 @@
+//! The only asynchronous part: drives runs, and brings their effects about.
+//!
+//! - `driver` is the loop: inputs → decide → append → effects.
+//! - `effect` runs one effect where it can hurt nobody.
+//! - `handle` is what a host holds of a run.
+//! - `clock` is the system's clock.
+
+mod clock;
+mod driver;
+mod effect;
+mod error;
+mod handle;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use clock::SystemClock;
+pub use error::EngineError;
+pub use handle::{Recorded, RunHandle, SendError, Settled};
+
+use crate::ids::RunId;
+use crate::journal::{Head, History, Journal};
+use crate::model::Principal;
+use crate::plan::{FrozenPlan, Plan};
+use crate::port::{Clock, Performer, PermitAll, Policy};
+use crate::run::{Event, Fact, Input, RunState};
+use driver::Driver;
+
+/// Drives runs: cheap to clone, one for each process and journal.
+///
+/// Each run is driven by a task of its own, so that one bad run cannot hold up another; journals
+/// commit what concurrent runs append together. See the [crate](crate) documentation for an example.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    journal: Arc<dyn Journal>,
+    performer: Arc<dyn Performer>,
+    policy: Arc<dyn Policy>,
+    clock: Arc<dyn Clock>,
+    name: String,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Builds an [`Engine`].
+#[derive(Debug)]
+#[must_use]
+pub struct EngineBuilder {
+    journal: Arc<dyn Journal>,
+    performer: Arc<dyn Performer>,
+    policy: Arc<dyn Policy>,
+    clock: Arc<dyn Clock>,
+    name: String,
+}
+
+impl EngineBuilder {
+    /// Sets who decides what may happen; by default everything may.
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets where time comes from; by default the system.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets what the engine is called in the journals of runs that it takes over.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The engine. It does nothing until a run is started or resumed.
+    pub fn build(self) -> Engine {
+        let Self { journal, performer, policy, clock, name } = self;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        Engine { shared: Arc::new(Shared { journal, performer, policy, clock, name, tasks, stop }) }
+    }
+}
+
+impl Engine {
+    /// Begins an engine that records in `journal` and acts through `performer`.
+    pub fn builder(journal: Arc<dyn Journal>, performer: Arc<dyn Performer>) -> EngineBuilder {
+        EngineBuilder {
+            journal,
+            performer,
+            policy: Arc::new(PermitAll),
+            clock: Arc::new(SystemClock::new()),
+            name: "engine".into(),
+        }
+    }
+
+    /// Starts a run of `plan`. Must be called in a tokio runtime.
+    ///
+    /// Returns once the run is durable; from then on it goes on by itself, and after a crash it can
+    /// be resumed.
+    ///
+    /// # Errors
+    /// [`EngineError::Bindings`] when a step cannot be performed here, [`EngineError::Exists`] when
+    /// there is a run of this name, or what the journal says.
+    pub async fn start(
+        &self,
+        run: RunId,
+        plan: Plan,
+        requester: Principal,
+    ) -> Result<RunHandle, EngineError> {
+        self.start_frozen(run, plan.freeze(), requester).await
+    }
+
+    /// As [`Engine::start`], with a plan that is frozen already.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_frozen(
+        &self,
+        run: RunId,
+        plan: FrozenPlan,
+        requester: Principal,
+    ) -> Result<RunHandle, EngineError> {
+        self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
+        let event = Event::RunCreated {
+            plan: plan.digest(),
+            definition: plan.plan().definition(),
+            requester,
+        };
+        let fact = Fact { at: self.shared.clock.now(), event };
+        let blob = (plan.digest(), Arc::clone(plan.bytes()));
+        let state = RunState::create(run.clone(), plan, &fact)
+            .map_err(|illegal| EngineError::internal(&run, &illegal))?;
+        let mut driver = Driver::new(self, state, crate::journal::Sealer::new(run));
+        driver.create(fact, blob).await?;
+        Ok(self.drive(driver))
+    }
+
+    /// Resumes a run from its journal, taking it over from whoever drove it before.
+    ///
+    /// Effects that were under way are looked for before anything else. A run that is over is not
+    /// touched; its handle tells how it ended.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Damaged`] when the journal is not what was written
+    /// (nothing is then repaired or guessed), or what the journal says.
+    pub async fn resume(&self, run: &RunId) -> Result<RunHandle, EngineError> {
+        let (history, plan) = self.load(run).await?;
+        let state = history.state(plan, None)?;
+        if let Some(outcome) = state.outcome() {
+            return Ok(handle::finished(run.clone(), outcome.clone()));
+        }
+        self.shared.performer.check(state.plan().plan()).map_err(EngineError::Bindings)?;
+        let seq = history.facts().len() as u64;
+        let sealer = crate::journal::Sealer::after(
+            run.clone(),
+            seq,
+            history.epoch().saturating_add(1),
+            history.head(),
+        );
+        let mut driver = Driver::new(self, state, sealer);
+        driver.take(&Input::TakeOver { engine: self.shared.name.clone() }).await?;
+        Ok(self.drive(driver))
+    }
+
+    /// The verified history of a run, and the plan that it pins.
+    ///
+    /// # Errors
+    /// As [`Engine::resume`].
+    pub async fn load(&self, run: &RunId) -> Result<(History, FrozenPlan), EngineError> {
+        let records = self.shared.journal.read(run).await?;
+        if records.is_empty() {
+            return Err(EngineError::NotFound { run: run.clone() });
+        }
+        let history = History::verify(run, &records)?;
+        let digest = history.plan()?;
+        let missing =
+            |detail: String| EngineError::PlanMissing { run: run.clone(), digest, detail };
+        let bytes = self.shared.journal.blob(digest).await?;
+        let bytes = bytes.ok_or_else(|| missing("the journal does not have it".into()))?;
+        let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
+        if plan.digest() != digest {
+            return Err(missing(format!(
+                "what is stored under it has the digest {}",
+                plan.digest()
+            )));
+        }
+        Ok((history, plan))
+    }
+
+    /// The heads of all runs that are not over.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub async fn open_runs(&self) -> Result<Vec<Head>, EngineError> {
+        let heads = self.shared.journal.heads().await?;
+        Ok(heads.into_iter().filter(|head| !head.finished).collect())
+    }
+
+    /// Stops driving, as a crash would but in order: nothing new starts, what is under way is
+    /// dropped, and every run can be resumed.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    fn drive(&self, driver: Driver) -> RunHandle {
+        let (handle, driver) = driver.with_handle();
+        self.shared.tasks.spawn(driver.run());
+        handle
+    }
+}
+
+impl Shared {
+    /// An even draw for jitter; where randomness enters the process.
+    fn draw(&self) -> u64 {
+        RandomState::new().hash_one(&self.name)
+    }
+}

@@ -1,0 +1,164 @@
+//! Whether a step may start: its gates and the policy, all of them together, now.
+
+use super::command::Rejected;
+use super::decide::Turn;
+use super::event::WakeUp;
+use super::state::RunState;
+use crate::ids::GateId;
+use crate::model::{Approval, Gate, Principal};
+use crate::port::{Admission, Decision, EffectError, Reason};
+use crate::time::{Span, Timestamp};
+
+/// How long until a policy is asked again that does not say when its answer can change.
+const ASK_AGAIN: Span = Span::secs(60);
+
+/// Whether a step may start.
+#[derive(Debug)]
+pub(super) enum Admit {
+    Yes,
+    NotYet { reasons: Vec<Reason>, wake: WakeUp },
+    Never(EffectError),
+}
+
+pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
+    let step = state.plan.step(index);
+    let since = state.active(index).map_or(turn.now, |active| active.since);
+    let mut reasons = Vec::new();
+    let mut approval = None;
+    let mut instant = None;
+    for gate in &step.gates {
+        match gate {
+            Gate::Approval(wanted) => match missing(state, wanted) {
+                Missing::Nothing => {}
+                Missing::Rejected(text) => {
+                    return Admit::Never(EffectError::permanent("rejected", text));
+                }
+                Missing::Approvals(reason) => {
+                    reasons.push(reason);
+                    approval.get_or_insert_with(|| wanted.id.clone());
+                }
+            },
+            Gate::Soak(span) => {
+                wait_until(since.plus(*span), "soak", turn, &mut reasons, &mut instant);
+            }
+            Gate::NotBefore(at) => wait_until(*at, "not_before", turn, &mut reasons, &mut instant),
+        }
+    }
+    if !step.action.is_pure() {
+        let rollback = state.plan.in_rollback(index);
+        let request =
+            Admission::new(&state.run, &state.requester, step, turn.now).in_rollback(rollback);
+        let refusal = match turn.policy.admit(&request) {
+            Decision::Permit => None,
+            Decision::Wait { until, reasons } => Some((until, reasons)),
+            Decision::Deny { reasons } => Some((None, reasons)),
+        };
+        if let Some((until, why)) = refusal {
+            // An answer that claims to change now or earlier would be asked for without end.
+            let again =
+                until.filter(|until| *until > turn.now).unwrap_or_else(|| turn.now.plus(ASK_AGAIN));
+            instant = instant.max(Some(again));
+            reasons.extend(why);
+        }
+    }
+    match (approval, instant) {
+        (Some(gate), _) => Admit::NotYet { reasons, wake: WakeUp::Approval { gate } },
+        (None, Some(at)) => Admit::NotYet { reasons, wake: WakeUp::Instant { at } },
+        (None, None) => Admit::Yes,
+    }
+}
+
+fn wait_until(
+    at: Timestamp,
+    rule: &str,
+    turn: &Turn<'_>,
+    reasons: &mut Vec<Reason>,
+    instant: &mut Option<Timestamp>,
+) {
+    if at > turn.now {
+        reasons.push(Reason::new(format!("gate/{rule}"), format!("not before {at}"), "time"));
+        *instant = (*instant).max(Some(at));
+    }
+}
+
+enum Missing {
+    Nothing,
+    Approvals(Reason),
+    Rejected(String),
+}
+
+/// Approvals are counted anew at every admission.
+fn missing(state: &RunState, wanted: &Approval) -> Missing {
+    let Some(gate) = state.gates.get(&wanted.id) else {
+        return Missing::Approvals(lacks(wanted, 0));
+    };
+    if let Some(text) = &gate.rejected {
+        return Missing::Rejected(format!("gate `{}` was {text}", wanted.id));
+    }
+    let counted = gate.approvals.iter().filter(|by| refusals(state, wanted, by).is_empty()).count();
+    if counted >= wanted.quorum as usize {
+        return Missing::Nothing;
+    }
+    Missing::Approvals(lacks(wanted, counted))
+}
+
+fn lacks(wanted: &Approval, have: usize) -> Reason {
+    let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
+    let who =
+        if roles.is_empty() { "anybody but the requester".to_owned() } else { roles.join(" or ") };
+    let text = format!("{have} of {} approvals of `{}`", wanted.quorum, wanted.id);
+    Reason::new(format!("gate/{}", wanted.id), text, format!("an approval by {who}"))
+}
+
+/// Whether an approval would count.
+#[derive(Debug)]
+pub(super) enum Approving {
+    Counts,
+    /// The same principal approved before: one person is one approval.
+    CountsAlready,
+    Refused(Vec<Reason>),
+}
+
+pub(super) fn may_approve(
+    state: &RunState,
+    id: &GateId,
+    by: &Principal,
+) -> Result<Approving, Rejected> {
+    let wanted = known_gate(state, id)?;
+    let reasons = refusals(state, wanted, by);
+    if !reasons.is_empty() {
+        return Ok(Approving::Refused(reasons));
+    }
+    let gate = state.gates.get(id);
+    let before = gate.is_some_and(|gate| gate.approvals.iter().any(|other| other.id == by.id));
+    Ok(if before { Approving::CountsAlready } else { Approving::Counts })
+}
+
+pub(super) fn known_gate<'a>(state: &'a RunState, id: &GateId) -> Result<&'a Approval, Rejected> {
+    let approvals = || {
+        let gates = state.plan.plan().steps().iter().flat_map(|step| &step.gates);
+        gates.filter_map(|gate| match gate {
+            Gate::Approval(approval) => Some(approval),
+            Gate::Soak(_) | Gate::NotBefore(_) => None,
+        })
+    };
+    approvals().find(|approval| approval.id == *id).ok_or_else(|| {
+        let known: Vec<_> = approvals().take(20).map(|approval| approval.id.to_string()).collect();
+        Rejected::UnknownGate { gate: id.clone(), known: known.join(", ") }
+    })
+}
+
+fn refusals(state: &RunState, wanted: &Approval, by: &Principal) -> Vec<Reason> {
+    let rule = || format!("gate/{}", wanted.id);
+    let mut reasons = Vec::new();
+    if !wanted.requester_may_approve && by.id == state.requester.id {
+        let text = format!("{by} requested this run (separation of duties)");
+        reasons.push(Reason::new(rule(), text, "an approval by somebody else"));
+    }
+    if !wanted.roles.is_empty() && !wanted.roles.iter().any(|role| by.roles.contains(role)) {
+        let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
+        let text = format!("{by} has none of the roles {}", roles.join(", "));
+        reasons.push(Reason::new(rule(), text, "whoever grants roles"));
+    }
+    reasons
+}

@@ -1,0 +1,131 @@
+//! What people may tell a run.
+
+use crate::ids::{GateId, StepId};
+use crate::model::Principal;
+use crate::port::Reason;
+
+/// What people may tell a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Start nothing new. Does not stop a rollback.
+    Pause,
+    /// Start new steps again.
+    Resume,
+    /// Stop, and roll back if the plan says so. Does not stop a rollback.
+    Cancel,
+    /// Approve a gate.
+    Approve {
+        /// Which.
+        gate: GateId,
+    },
+    /// Reject a gate: the step behind it fails.
+    Reject {
+        /// Which.
+        gate: GateId,
+    },
+    /// Try a failed step again, as a new operation.
+    Retry {
+        /// Which.
+        step: StepId,
+    },
+    /// Say whether an unknown effect took place.
+    Reconcile {
+        /// Of which step.
+        step: StepId,
+        /// Whether it did.
+        applied: bool,
+    },
+    /// Give the run up where it stands, when it waits for a person.
+    Abandon,
+}
+
+impl Command {
+    /// The command's name, as policies know it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Approve { .. } => "approve",
+            Self::Reject { .. } => "reject",
+            Self::Retry { .. } => "retry",
+            Self::Reconcile { .. } => "reconcile",
+            Self::Abandon => "abandon",
+        }
+    }
+}
+
+/// A command with who gives it and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directive {
+    /// What.
+    pub command: Command,
+    /// Who.
+    pub by: Principal,
+    /// Why; journaled.
+    pub reason: String,
+}
+
+impl Directive {
+    /// A command of `by`.
+    pub fn new(command: Command, by: Principal, reason: impl Into<String>) -> Self {
+        Self { command, by, reason: reason.into() }
+    }
+}
+
+/// A command that makes no sense now. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// The run is over.
+    #[error("the run is over ({outcome}); start a new one")]
+    Finished {
+        /// How it ended.
+        outcome: &'static str,
+    },
+    /// The plan has no such gate.
+    #[error("the plan has no gate `{gate}`; name one of: {known}")]
+    UnknownGate {
+        /// What was named.
+        gate: GateId,
+        /// The gates that there are.
+        known: String,
+    },
+    /// The plan has no such step.
+    #[error("the plan has no step `{step}`; mend the name")]
+    UnknownStep {
+        /// What was named.
+        step: StepId,
+    },
+    /// The step does not wait for this.
+    #[error("step `{step}` is {status}; `{command}` needs a step that waits for it")]
+    WrongState {
+        /// The step.
+        step: StepId,
+        /// How it stands.
+        status: String,
+        /// What was tried.
+        command: &'static str,
+    },
+    /// The run is not in a state for this.
+    #[error("`{command}` is not possible while the run is {phase}; {help}")]
+    WrongPhase {
+        /// What was tried.
+        command: &'static str,
+        /// What the run does.
+        phase: &'static str,
+        /// What to do instead.
+        help: &'static str,
+    },
+    /// Policy or the gate's own rules say no. The attempt was journaled.
+    #[error("not permitted: {}", join(.reasons))]
+    Denied {
+        /// Why not.
+        reasons: Vec<Reason>,
+    },
+}
+
+fn join(reasons: &[Reason]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

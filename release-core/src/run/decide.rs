@@ -1,0 +1,264 @@
+//! Answers an input: a command, or the outcome of an effect.
+
+use super::admit;
+use super::command::{Command, Directive, Rejected};
+use super::event::{Event, Outcome, StepRef};
+use super::judge::{self, Judgement};
+use super::state::{Phase, RunState, Wait};
+use crate::ids::StepId;
+use crate::port::{
+    CommandRequest, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy, Reason,
+    Retry,
+};
+use crate::time::Timestamp;
+
+/// What comes to a run from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Somebody tells it something.
+    Directive(Directive),
+    /// An attempt ended.
+    Outcome {
+        /// The step's place in the plan.
+        step: u32,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        outcome: EffectOutcome,
+    },
+    /// An engine takes the run over.
+    TakeOver {
+        /// The engine, as its host calls it.
+        engine: String,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectOutcome {
+    /// It acted.
+    Performed(Result<Evidence, EffectError>),
+    /// It only looked.
+    Looked(Result<Observed, EffectError>),
+}
+
+/// What every decision is made with: time, policy and randomness come in as data.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The decision's instant.
+    pub now: Timestamp,
+    /// An even draw from all of `u64`, for jitter.
+    pub draw: u64,
+    /// Who decides what may happen.
+    pub policy: &'a dyn Policy,
+}
+
+impl Turn<'_> {
+    /// A draw of its own for each step (the finaliser of `SplitMix64`, Steele et al., OOPSLA 2014).
+    fn draw_for(&self, index: u32) -> u64 {
+        let mut z = self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// Decides what `input` leads to, without changing anything. What follows from that in turn is
+/// [`advance`](super::advance)'s.
+///
+/// An outcome that belongs to no attempt under way (late, doubled) leads to nothing.
+///
+/// # Errors
+/// [`Rejected`] for a command that makes no sense now; no event is written to `out`. A command that
+/// policy denies *is* an event, and no error here.
+pub fn decide(
+    state: &RunState,
+    input: &Input,
+    turn: &Turn<'_>,
+    out: &mut Vec<Event>,
+) -> Result<(), Rejected> {
+    match input {
+        Input::TakeOver { engine } => {
+            if state.outcome().is_none() {
+                out.push(Event::TakenOver { engine: engine.clone() });
+            }
+            Ok(())
+        }
+        Input::Outcome { step, attempt, outcome } => {
+            let under_way = state.active(*step).is_some_and(|active| {
+                active.attempt == *attempt && matches!(active.wait, Wait::Outcome { .. })
+            });
+            if under_way {
+                out.push(outcome_event(state, *step, outcome, turn));
+            }
+            Ok(())
+        }
+        Input::Directive(directive) => command(state, directive, turn, out),
+    }
+}
+
+fn outcome_event(state: &RunState, index: u32, outcome: &EffectOutcome, turn: &Turn<'_>) -> Event {
+    let step = StepRef::of(&state.plan, index);
+    match outcome {
+        EffectOutcome::Performed(Ok(evidence))
+        | EffectOutcome::Looked(Ok(Observed::Applied(evidence))) => {
+            judged(state, index, evidence, turn)
+        }
+        // Known not to have happened: perform it, at once and without counting a failure.
+        EffectOutcome::Looked(Ok(Observed::NotApplied)) => {
+            let error =
+                EffectError::transient("not_applied", "looked, and it had not taken effect");
+            Event::StepRetried { step, error, at: turn.now }
+        }
+        EffectOutcome::Looked(Err(error)) => unknown(state, index, error, turn),
+        EffectOutcome::Performed(Err(error)) => match error.effect {
+            EffectCertainty::NotApplied => failure(state, index, error, None, turn),
+            // «Applied» with an error is no success until it has been seen to be.
+            EffectCertainty::Unknown | EffectCertainty::Applied => {
+                unknown(state, index, error, turn)
+            }
+        },
+    }
+}
+
+/// What was observed, judged by pure code.
+fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) -> Event {
+    let step = StepRef::of(&state.plan, index);
+    let measured = state.active(index).map_or([0; 3], |active| active.measured);
+    match judge::judge(&state.plan.step(index).action, evidence, measured) {
+        Judgement::Pass { because } => {
+            Event::StepSucceeded { step, evidence: evidence.clone(), because }
+        }
+        Judgement::Again { verdict, because, after } => {
+            let (evidence, next) = (evidence.clone(), turn.now.plus(after));
+            Event::StepMeasured { step, evidence, verdict, because, next }
+        }
+        Judgement::Fail(error) => failure(state, index, &error, Some(evidence.clone()), turn),
+    }
+}
+
+/// An attempt that is known not to have taken effect: try again, or fail.
+fn failure(
+    state: &RunState,
+    index: u32,
+    error: &EffectError,
+    evidence: Option<Evidence>,
+    turn: &Turn<'_>,
+) -> Event {
+    let (step, error) = (StepRef::of(&state.plan, index), error.clone());
+    let failures = state.active(index).map_or(0, |active| active.failures).saturating_add(1);
+    let policy = state.plan.step(index).retry;
+    if error.retry == Retry::Backoff && failures < policy.max_attempts {
+        let at = turn.now.plus(policy.pause(failures, turn.draw_for(index)));
+        return Event::StepRetried { step, error, at };
+    }
+    Event::StepFailed { step, error, evidence }
+}
+
+/// An attempt of which nobody knows whether it took effect: look, and if that does not help, ask.
+pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &Turn<'_>) -> Event {
+    let (step, error) = (StepRef::of(&state.plan, index), error.clone());
+    let failures = state.active(index).map_or(0, |active| active.failures).saturating_add(1);
+    let policy = state.plan.step(index).retry;
+    // One more look than attempts: also a step that is tried once is looked for once.
+    if failures > policy.max_attempts {
+        return Event::NeedsReconcile { step, error };
+    }
+    let at = turn.now.plus(policy.pause(failures, turn.draw_for(index)));
+    Event::OutcomeUnknown { step, error, at }
+}
+
+fn command(
+    state: &RunState,
+    directive: &Directive,
+    turn: &Turn<'_>,
+    out: &mut Vec<Event>,
+) -> Result<(), Rejected> {
+    let Directive { command, by, reason } = directive;
+    let name = command.name();
+    if let Some(outcome) = state.outcome() {
+        return Err(Rejected::Finished { outcome: outcome.name() });
+    }
+    let request = CommandRequest::new(&state.run, &state.requester, by, name, turn.now);
+    let refusal = match turn.policy.authorize(&request) {
+        Decision::Permit => None,
+        Decision::Wait { reasons, .. } | Decision::Deny { reasons } => Some(reasons),
+    };
+    if let Some(reasons) = refusal {
+        out.push(denied(name, directive, reasons));
+        return Ok(());
+    }
+    let (by, reason) = (by.clone(), reason.clone());
+    match command {
+        Command::Pause => out.extend((!state.paused).then_some(Event::Paused { by, reason })),
+        Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
+        Command::Cancel => out.push(cancel(state, directive)),
+        Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {
+            admit::Approving::Counts => {
+                out.push(Event::Approved { gate: gate.clone(), by, reason });
+            }
+            admit::Approving::CountsAlready => {}
+            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons)),
+        },
+        Command::Reject { gate } => {
+            admit::known_gate(state, gate)?;
+            out.push(Event::Rejected { gate: gate.clone(), by, reason });
+        }
+        Command::Retry { step } => {
+            let step = operators(state, step, name, None)?;
+            out.push(Event::RetryRequested { step, by, reason });
+        }
+        Command::Reconcile { step, applied } => {
+            let step = operators(state, step, name, Some(true))?;
+            out.push(Event::Reconciled { step, applied: *applied, by, reason });
+        }
+        Command::Abandon => {
+            if !state.needs_a_person() {
+                let help = "cancel it, or wait until only a person can move it on";
+                return Err(Rejected::WrongPhase {
+                    command: name,
+                    phase: state.phase.name(),
+                    help,
+                });
+            }
+            out.push(Event::RunFinished { outcome: Outcome::Abandoned { by, reason } });
+        }
+    }
+    Ok(())
+}
+
+fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
+    Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons }
+}
+
+/// A rollback is not to be stopped, and a run that is stopping needs no telling.
+fn cancel(state: &RunState, directive: &Directive) -> Event {
+    let (by, reason) = (directive.by.clone(), directive.reason.clone());
+    match state.phase {
+        Phase::Forward => Event::CancelRequested { by, reason },
+        Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {
+            let text = format!("the run is {}, which a cancel does not stop", state.phase.name());
+            let help = "waiting until it is over; nobody can stop a rollback";
+            denied("cancel", directive, vec![Reason::new("run/cancel", text, help)])
+        }
+    }
+}
+
+/// The step, if it waits for a person (and, where that matters, because its outcome is unknown).
+fn operators(
+    state: &RunState,
+    id: &StepId,
+    command: &'static str,
+    unknown: Option<bool>,
+) -> Result<StepRef, Rejected> {
+    let index = state.plan.find(id).ok_or_else(|| Rejected::UnknownStep { step: id.clone() })?;
+    let fits = state.active(index).is_some_and(|active| {
+        let Wait::Operator { unknown: is } = active.wait else { return false };
+        unknown.is_none_or(|wanted| wanted == is)
+    });
+    if fits {
+        return Ok(StepRef::of(&state.plan, index));
+    }
+    let status = state.status(index).map_or("unknown", super::Status::name).to_owned();
+    Err(Rejected::WrongState { step: id.clone(), status, command })
+}

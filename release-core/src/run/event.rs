@@ -1,0 +1,355 @@
+//! What can happen in a run. Append-only: variants and fields are added, never changed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{GateId, StepId};
+use crate::model::{Digest, Principal, RollbackScope};
+use crate::plan::{Extension, FrozenPlan};
+use crate::port::{EffectError, Evidence, Reason};
+use crate::time::Timestamp;
+
+/// Something that happened in a run. Every change of state is one event, and an audit record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The run exists and pins its plan.
+    RunCreated {
+        /// The plan's digest.
+        plan: Digest,
+        /// The digest of the definition that the plan was made from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definition: Option<Digest>,
+        /// Who asked for it.
+        requester: Principal,
+    },
+    /// An engine took the run over; what was under way has an unknown outcome.
+    TakenOver {
+        /// The engine, as its host calls it.
+        engine: String,
+    },
+    /// An effect is about to be brought about, or looked for.
+    StepStarted {
+        /// The step.
+        step: StepRef,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Whether it acts or only looks.
+        #[serde(default, skip_serializing_if = "Mode::is_perform")]
+        mode: Mode,
+    },
+    /// A step is done, and what was observed is what was asked for.
+    StepSucceeded {
+        /// The step.
+        step: StepRef,
+        /// What was observed.
+        #[serde(default, skip_serializing_if = "is_done")]
+        evidence: Evidence,
+        /// Why that counts as success, where it is not plain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
+    },
+    /// An analysis took one measurement and will take another.
+    StepMeasured {
+        /// The step.
+        step: StepRef,
+        /// What was measured.
+        evidence: Evidence,
+        /// What this measurement alone says.
+        verdict: Verdict,
+        /// Why.
+        because: String,
+        /// When the next is taken.
+        next: Timestamp,
+    },
+    /// An attempt failed without effect; another follows.
+    StepRetried {
+        /// The step.
+        step: StepRef,
+        /// What failed.
+        error: EffectError,
+        /// When the next attempt starts.
+        at: Timestamp,
+    },
+    /// Nobody knows whether an attempt took effect; it is looked for before anything else.
+    OutcomeUnknown {
+        /// The step.
+        step: StepRef,
+        /// Why it is unknown.
+        error: EffectError,
+        /// When it is looked for.
+        at: Timestamp,
+    },
+    /// It cannot be found out whether an attempt took effect: a person must say.
+    NeedsReconcile {
+        /// The step.
+        step: StepRef,
+        /// Why it is unknown.
+        error: EffectError,
+    },
+    /// A step may not start yet.
+    StepBlocked {
+        /// The step.
+        step: StepRef,
+        /// Why: all reasons, not the first.
+        reasons: Vec<Reason>,
+        /// What it waits for.
+        wake: WakeUp,
+    },
+    /// A step failed for good.
+    StepFailed {
+        /// The step.
+        step: StepRef,
+        /// What failed.
+        error: EffectError,
+        /// What was observed, if anything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        evidence: Option<Evidence>,
+    },
+    /// Somebody approved a gate.
+    Approved {
+        /// The gate.
+        gate: GateId,
+        /// Who.
+        by: Principal,
+        /// What they said.
+        reason: String,
+    },
+    /// Somebody rejected a gate.
+    Rejected {
+        /// The gate.
+        gate: GateId,
+        /// Who.
+        by: Principal,
+        /// What they said.
+        reason: String,
+    },
+    /// Nothing new starts until the run is resumed.
+    Paused {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// New steps start again.
+    Resumed {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// The run is to stop.
+    CancelRequested {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// A failed step is to be tried again, as a new operation.
+    RetryRequested {
+        /// The step.
+        step: StepRef,
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// A person says whether an unknown effect took place.
+    Reconciled {
+        /// The step.
+        step: StepRef,
+        /// Whether it did.
+        applied: bool,
+        /// Who.
+        by: Principal,
+        /// How they know.
+        reason: String,
+    },
+    /// Somebody tried what they may not do.
+    CommandDenied {
+        /// What they tried.
+        command: String,
+        /// Who.
+        by: Principal,
+        /// Why not.
+        reasons: Vec<Reason>,
+    },
+    /// What was changed is put back, by these steps.
+    RollbackStarted {
+        /// Why.
+        cause: Cause,
+        /// The steps, computed from the plan and what had happened.
+        extension: Box<Extension>,
+    },
+    /// A rollback is not possible any more.
+    RollbackBlocked {
+        /// Why it was wanted.
+        cause: Cause,
+        /// The point of no return that was passed.
+        step: StepId,
+        /// Why it was acceptable that it cannot be undone.
+        justification: String,
+    },
+    /// The run is over.
+    RunFinished {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+fn is_done(evidence: &Evidence) -> bool {
+    *evidence == Evidence::Done
+}
+
+/// Names a step twice: by its place in the plan, for machines, and by its id, for people. Folding
+/// checks that both agree, so that a journal is never read with another plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRef {
+    /// Its place in the plan.
+    #[serde(rename = "n")]
+    pub index: u32,
+    /// Its id.
+    pub id: StepId,
+}
+
+impl StepRef {
+    pub(crate) fn of(plan: &FrozenPlan, index: u32) -> Self {
+        Self { index, id: plan.step(index).id.clone() }
+    }
+}
+
+/// Whether an attempt acts or only looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It acts.
+    #[default]
+    Perform,
+    /// It only looks whether an earlier attempt took effect.
+    Look,
+}
+
+impl Mode {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_perform(&self) -> bool {
+        *self == Self::Perform
+    }
+}
+
+/// What one measurement says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Within the limit.
+    Pass,
+    /// Beyond the limit.
+    Fail,
+    /// No data, too little, or of another version: never a pass.
+    Inconclusive,
+}
+
+/// What a blocked step waits for: an instant or a named input. There is no third, so a step that
+/// waits for nothing cannot be written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "snake_case")]
+pub enum WakeUp {
+    /// It is looked at again at this instant.
+    Instant {
+        /// When.
+        at: Timestamp,
+    },
+    /// It is looked at again when this gate gets an approval.
+    Approval {
+        /// The first gate that lacks one.
+        gate: GateId,
+    },
+}
+
+/// Why a run is rolled back or ends early.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Cause {
+    /// A step failed.
+    StepFailed {
+        /// The step.
+        step: StepRef,
+        /// How far the rollback reaches; none when there is to be none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scope: Option<RollbackScope>,
+        /// What failed.
+        message: String,
+    },
+    /// Somebody cancelled it.
+    Cancelled {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::StepFailed { step, message, .. } => {
+                write!(f, "step `{}` failed: {message}", step.id)
+            }
+            Self::Cancelled { by, reason } => write!(f, "cancelled by {by}: {reason}"),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every step succeeded.
+    Succeeded,
+    /// What it had changed was put back, all of it.
+    RolledBack {
+        /// Why.
+        cause: Cause,
+    },
+    /// It failed; what it had changed stays.
+    Failed {
+        /// Why.
+        cause: Cause,
+    },
+    /// Somebody stopped it; what it had changed stays.
+    Cancelled {
+        /// Why.
+        cause: Cause,
+    },
+    /// Somebody gave it up where it stood. Never a success, never a rollback.
+    Abandoned {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// A stable word for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Abandoned { .. } => "abandoned",
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("succeeded"),
+            Self::RolledBack { cause } => write!(f, "rolled back, because {cause}"),
+            Self::Failed { cause } => write!(f, "failed, because {cause}"),
+            Self::Cancelled { cause } => write!(f, "stopped: {cause}"),
+            Self::Abandoned { by, reason } => write!(f, "abandoned by {by}: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! Folds events into state. The same code runs live and in replay.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::event::{Cause, Event, Outcome, StepRef, Verdict, WakeUp};
+use super::state::{Active, GateState, Phase, RunState, Status, Wait};
+use crate::ids::RunId;
+use crate::model::{Digest, RollbackScope};
+use crate::plan::{Action, Extension, FrozenPlan, OnFailure};
+use crate::time::Timestamp;
+
+/// An event and when it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}
+
+/// An event that cannot follow from the state: the journal or the plan is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IllegalTransition {
+    /// A journal that does not begin with the run's creation.
+    #[error("the first event must create the run; the journal is cut or belongs to something else")]
+    NotCreated,
+    /// A journal of another plan.
+    #[error(
+        "the run was created with plan {expected}, but was given plan {found}; use the plan it pins"
+    )]
+    OtherPlan {
+        /// What the journal pins.
+        expected: Digest,
+        /// What was given.
+        found: Digest,
+    },
+    /// A step that the plan does not have at that place.
+    #[error("step {index} is not `{id}` in this plan; the journal belongs to another plan")]
+    OtherStep {
+        /// The place.
+        index: u32,
+        /// The id that the journal gives.
+        id: String,
+    },
+    /// A step that cannot change in this way.
+    #[error("step `{id}` is {status} and cannot take `{event}`")]
+    WrongStatus {
+        /// The step.
+        id: String,
+        /// How it stands.
+        status: &'static str,
+        /// The event.
+        event: &'static str,
+    },
+    /// A run that cannot change in this way.
+    #[error("the run is {phase} and cannot take `{event}`")]
+    WrongPhase {
+        /// What the run does.
+        phase: &'static str,
+        /// The event.
+        event: &'static str,
+    },
+}
+
+impl RunState {
+    /// The state after a run's first event.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when `first` does not create a run with this very plan.
+    pub fn create(run: RunId, plan: FrozenPlan, first: &Fact) -> Result<Self, IllegalTransition> {
+        let Event::RunCreated { plan: expected, requester, .. } = &first.event else {
+            return Err(IllegalTransition::NotCreated);
+        };
+        if *expected != plan.digest() {
+            return Err(IllegalTransition::OtherPlan { expected: *expected, found: plan.digest() });
+        }
+        let count = plan.len();
+        let mut state = Self {
+            run,
+            requester: Arc::new(requester.clone()),
+            now: first.at,
+            phase: Phase::Forward,
+            paused: false,
+            rollback_refused: false,
+            status: vec![Status::Pending; count],
+            waits: Vec::with_capacity(count),
+            active: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            ready_pure: VecDeque::new(),
+            ready: VecDeque::new(),
+            in_flight: 0,
+            looking: 0,
+            remaining: count,
+            generations: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            plan,
+        };
+        state.enqueue_roots(0);
+        Ok(state)
+    }
+
+    /// The state after all of `facts`, from the run's creation on.
+    ///
+    /// # Errors
+    /// The first [`IllegalTransition`].
+    pub fn replay<'a>(
+        run: RunId,
+        plan: FrozenPlan,
+        facts: impl IntoIterator<Item = &'a Fact>,
+    ) -> Result<Self, IllegalTransition> {
+        let mut facts = facts.into_iter();
+        let mut state =
+            Self::create(run, plan, facts.next().ok_or(IllegalTransition::NotCreated)?)?;
+        facts.try_for_each(|fact| state.evolve(fact.at, &fact.event))?;
+        Ok(state)
+    }
+
+    /// Folds one event that happened at `at` into the state.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when the event cannot follow; the state is then as before.
+    pub fn evolve(&mut self, at: Timestamp, event: &Event) -> Result<(), IllegalTransition> {
+        match event {
+            Event::RunCreated { .. } => return Err(self.wrong_phase("run_created")),
+            Event::TakenOver { .. } => self.taken_over(at),
+            Event::StepStarted { step, attempt, .. } => self.started(at, step, *attempt)?,
+            Event::StepSucceeded { step, .. } => self.succeeded(step)?,
+            Event::StepMeasured { step, verdict, next, .. } => {
+                self.measured(step, *verdict, *next)?;
+            }
+            Event::StepRetried { step, at: next, .. } => {
+                self.attempt_over(step, "step_retried", true, Wait::Attempt { at: *next })?;
+            }
+            Event::OutcomeUnknown { step, at: next, .. } => {
+                self.attempt_over(step, "outcome_unknown", true, Wait::Look { at: *next })?;
+            }
+            Event::NeedsReconcile { step, .. } => {
+                self.attempt_over(
+                    step,
+                    "needs_reconcile",
+                    false,
+                    Wait::Operator { unknown: true },
+                )?;
+            }
+            Event::StepBlocked { step, wake, .. } => self.blocked(at, step, wake)?,
+            Event::StepFailed { step, error, .. } => self.failed(at, step, &error.message)?,
+            Event::Approved { gate, by, .. } => {
+                self.gate(gate).approvals.push(by.clone());
+                self.wake_gate(at, gate);
+            }
+            Event::Rejected { gate, by, reason } => {
+                self.gate(gate).rejected = Some(format!("rejected by {by}: {reason}"));
+                self.wake_gate(at, gate);
+            }
+            Event::Paused { .. } => self.paused = true,
+            Event::Resumed { .. } => self.paused = false,
+            Event::CancelRequested { by, reason } => {
+                let cause = Cause::Cancelled { by: by.clone(), reason: reason.clone() };
+                if self.phase == Phase::Forward {
+                    self.phase = Phase::Stopping(cause);
+                }
+            }
+            Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
+            Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
+            Event::CommandDenied { .. } => {}
+            Event::RollbackStarted { cause, extension } => {
+                self.rollback_started(cause, extension)?;
+            }
+            Event::RollbackBlocked { cause, .. } => self.rollback_blocked(at, cause),
+            Event::RunFinished { outcome } => self.finished(outcome)?,
+        }
+        self.now = self.now.max(at);
+        Ok(())
+    }
+
+    /// What was under way when the last engine stopped has an unknown outcome.
+    fn taken_over(&mut self, at: Timestamp) {
+        let running: Vec<u32> = self
+            .active
+            .iter()
+            .filter(|(_, a)| matches!(a.wait, Wait::Outcome { .. }))
+            .map(|(i, _)| *i)
+            .collect();
+        for index in running {
+            self.set_wait(index, Wait::Look { at });
+            self.set_status(index, Status::Waiting);
+        }
+    }
+
+    fn started(
+        &mut self,
+        at: Timestamp,
+        step: &StepRef,
+        attempt: u32,
+    ) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        let definition = self.plan.step(index);
+        let (wait, now) = if let Action::Bake { duration } = &definition.action {
+            (Wait::Bake { until: at.plus(*duration) }, Status::Waiting)
+        } else {
+            (Wait::Outcome { deadline: at.plus(definition.timeout) }, Status::Running)
+        };
+        match status {
+            Status::Ready => {
+                self.unqueue(index);
+                self.insert_active(
+                    index,
+                    Active { attempt, failures: 0, since: at, measured: [0; 3], wait },
+                );
+            }
+            Status::Waiting => {
+                self.set_wait(index, wait);
+                if let Some(active) = self.active.get_mut(&index) {
+                    active.attempt = attempt;
+                }
+            }
+            Status::Pending
+            | Status::Running
+            | Status::Succeeded
+            | Status::Failed
+            | Status::Cancelled
+            | Status::Compensated => return Err(wrong_status(step, status, "step_started")),
+        }
+        self.set_status(index, now);
+        Ok(())
+    }
+
+    fn succeeded(&mut self, step: &StepRef) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        if status == Status::Ready {
+            self.unqueue(index);
+        } else if matches!(status, Status::Waiting | Status::Running) {
+            self.remove_active(index);
+        } else {
+            return Err(wrong_status(step, status, "step_succeeded"));
+        }
+        self.set_status(index, Status::Succeeded);
+        self.complete(index);
+        Ok(())
+    }
+
+    fn measured(
+        &mut self,
+        step: &StepRef,
+        verdict: Verdict,
+        next: Timestamp,
+    ) -> Result<(), IllegalTransition> {
+        let index = self.attempt_over(step, "step_measured", false, Wait::Attempt { at: next })?;
+        if let Some(active) = self.active.get_mut(&index) {
+            let [good, bad, inconclusive] = &mut active.measured;
+            let count = match verdict {
+                Verdict::Pass => good,
+                Verdict::Fail => bad,
+                Verdict::Inconclusive => inconclusive,
+            };
+            *count = count.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// An attempt ended and the step waits for something else.
+    fn attempt_over(
+        &mut self,
+        step: &StepRef,
+        event: &'static str,
+        failure: bool,
+        wait: Wait,
+    ) -> Result<u32, IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        if status != Status::Running {
+            return Err(wrong_status(step, status, event));
+        }
+        self.set_wait(index, wait);
+        if let Some(active) = self.active.get_mut(&index).filter(|_| failure) {
+            active.failures = active.failures.saturating_add(1);
+        }
+        self.set_status(index, Status::Waiting);
+        Ok(index)
+    }
+
+    fn blocked(
+        &mut self,
+        at: Timestamp,
+        step: &StepRef,
+        wake: &WakeUp,
+    ) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        let wait = Wait::Blocked(wake.clone());
+        if status == Status::Ready {
+            self.unqueue(index);
+            self.insert_active(
+                index,
+                Active { attempt: 0, failures: 0, since: at, measured: [0; 3], wait },
+            );
+        } else if status == Status::Waiting {
+            self.set_wait(index, wait);
+        } else {
+            return Err(wrong_status(step, status, "step_blocked"));
+        }
+        self.set_status(index, Status::Waiting);
+        Ok(())
+    }
+
+    fn failed(
+        &mut self,
+        at: Timestamp,
+        step: &StepRef,
+        message: &str,
+    ) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        if !matches!(status, Status::Running | Status::Waiting | Status::Ready) {
+            return Err(wrong_status(step, status, "step_failed"));
+        }
+        if status == Status::Ready {
+            self.unqueue(index);
+        }
+        let attempt = self.active.get(&index).map_or(0, |active| active.attempt);
+        self.remove_active(index);
+        self.set_status(index, Status::Failed);
+        let scope = match self.plan.step(index).on_failure {
+            OnFailure::Continue => {
+                self.complete(index);
+                return Ok(());
+            }
+            OnFailure::Hold => {
+                self.hold(at, index, attempt);
+                return Ok(());
+            }
+            OnFailure::Fail => None,
+            OnFailure::RollBack(scope) => Some(scope),
+        };
+        self.stop(step, scope, message);
+        Ok(())
+    }
+
+    /// The step waits for a person.
+    fn hold(&mut self, at: Timestamp, index: u32, attempt: u32) {
+        let wait = Wait::Operator { unknown: false };
+        self.insert_active(
+            index,
+            Active { attempt, failures: 0, since: at, measured: [0; 3], wait },
+        );
+    }
+
+    /// Begins to stop because of a failed step, or makes an ongoing stop reach as far as this needs.
+    fn stop(&mut self, step: &StepRef, scope: Option<RollbackScope>, message: &str) {
+        let cause = Cause::StepFailed { step: step.clone(), scope, message: message.to_owned() };
+        match &self.phase {
+            Phase::Forward => self.phase = Phase::Stopping(cause),
+            Phase::Stopping(Cause::StepFailed { scope: None, .. }) if scope.is_some() => {
+                self.phase = Phase::Stopping(cause);
+            }
+            Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {}
+        }
+    }
+
+    fn retry_requested(&mut self, at: Timestamp, step: &StepRef) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        if !self.waits_for_operator(index) {
+            return Err(wrong_status(step, status, "retry_requested"));
+        }
+        let generation = self.generations.entry(index).or_insert(0);
+        *generation = generation.saturating_add(1);
+        self.set_wait(index, Wait::Attempt { at });
+        if let Some(active) = self.active.get_mut(&index) {
+            (active.failures, active.measured) = (0, [0; 3]);
+        }
+        self.set_status(index, Status::Waiting);
+        Ok(())
+    }
+
+    fn reconciled(
+        &mut self,
+        at: Timestamp,
+        step: &StepRef,
+        applied: bool,
+    ) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        if !self.waits_for_operator(index) {
+            return Err(wrong_status(step, status, "reconciled"));
+        }
+        if applied {
+            self.remove_active(index);
+            self.set_status(index, Status::Succeeded);
+            self.complete(index);
+        } else {
+            self.set_wait(index, Wait::Attempt { at });
+        }
+        Ok(())
+    }
+
+    pub(super) fn waits_for_operator(&self, index: u32) -> bool {
+        self.active.get(&index).is_some_and(|active| matches!(active.wait, Wait::Operator { .. }))
+    }
+
+    fn rollback_started(
+        &mut self,
+        cause: &Cause,
+        extension: &Extension,
+    ) -> Result<(), IllegalTransition> {
+        if !matches!(self.phase, Phase::Stopping(_)) {
+            return Err(self.wrong_phase("rollback_started"));
+        }
+        self.cancel_rest();
+        let base = self.plan.len();
+        self.plan = self.plan.extended(extension.clone());
+        self.status.resize(self.plan.len(), Status::Pending);
+        self.remaining = extension.steps.len();
+        self.phase = Phase::RollingBack(cause.clone());
+        self.enqueue_roots(base);
+        Ok(())
+    }
+
+    /// There is no way back: people decide how to go on. A cancel has nothing left to do.
+    fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
+        self.rollback_refused = true;
+        if let Cause::StepFailed { step, .. } = cause {
+            self.phase = Phase::Forward;
+            self.hold(at, step.index, 0);
+        } else {
+            self.cancel_rest();
+        }
+    }
+
+    fn finished(&mut self, outcome: &Outcome) -> Result<(), IllegalTransition> {
+        if self.outcome().is_some() {
+            return Err(self.wrong_phase("run_finished"));
+        }
+        self.cancel_rest();
+        if matches!(outcome, Outcome::RolledBack { .. }) {
+            let undone =
+                self.plan.extension().map(|extension| extension.undoes.clone()).unwrap_or_default();
+            for index in undone {
+                self.set_status(index, Status::Compensated);
+            }
+        }
+        self.phase = Phase::Finished(outcome.clone());
+        Ok(())
+    }
+
+    /// Whatever is not done will not be.
+    fn cancel_rest(&mut self) {
+        for status in &mut self.status {
+            if matches!(status, Status::Pending | Status::Ready | Status::Waiting | Status::Running)
+            {
+                *status = Status::Cancelled;
+            }
+        }
+        self.ready.clear();
+        self.ready_pure.clear();
+        self.active.clear();
+        self.timers.clear();
+        (self.in_flight, self.looking) = (0, 0);
+    }
+
+    fn complete(&mut self, index: u32) {
+        self.remaining = self.remaining.saturating_sub(1);
+        let mut nth = 0;
+        while let Some(next) = self.plan.successor(index, nth) {
+            nth += 1;
+            let Some(waits) = self.waits.get_mut(next as usize) else { continue };
+            *waits = waits.saturating_sub(1);
+            if *waits == 0 {
+                self.enqueue(next);
+            }
+        }
+    }
+
+    fn enqueue_roots(&mut self, from: usize) {
+        let range = u32::try_from(from).unwrap_or(u32::MAX)
+            ..u32::try_from(self.plan.len()).unwrap_or(u32::MAX);
+        for index in range {
+            let waits = self.plan.in_degree(index);
+            self.waits.push(waits);
+            if waits == 0 {
+                self.enqueue(index);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, index: u32) {
+        self.set_status(index, Status::Ready);
+        if self.plan.step(index).action.is_pure() {
+            self.ready_pure.push_back(index);
+        } else {
+            self.ready.push_back(index);
+        }
+    }
+
+    /// Steps leave their queue in order, so this is the front but for hand-made journals.
+    fn unqueue(&mut self, index: u32) {
+        let pure = self.plan.step(index).action.is_pure();
+        let queue = if pure { &mut self.ready_pure } else { &mut self.ready };
+        if queue.front() == Some(&index) {
+            queue.pop_front();
+        } else if let Some(at) = queue.iter().position(|other| *other == index) {
+            queue.remove(at);
+        }
+    }
+
+    fn insert_active(&mut self, index: u32, active: Active) {
+        self.count(&active.wait, 1);
+        if let Some(at) = active.wait.instant() {
+            self.timers.insert((at, index));
+        }
+        self.active.insert(index, active);
+    }
+
+    fn remove_active(&mut self, index: u32) {
+        if let Some(active) = self.active.remove(&index) {
+            self.count(&active.wait, -1);
+            if let Some(at) = active.wait.instant() {
+                self.timers.remove(&(at, index));
+            }
+        }
+    }
+
+    fn set_wait(&mut self, index: u32, wait: Wait) {
+        let Some(active) = self.active.get_mut(&index) else { return };
+        let new = wait.instant();
+        let old = std::mem::replace(&mut active.wait, wait);
+        if let Some(at) = old.instant() {
+            self.timers.remove(&(at, index));
+        }
+        if let Some(at) = new {
+            self.timers.insert((at, index));
+        }
+        let wait = active.wait.clone();
+        self.count(&old, -1);
+        self.count(&wait, 1);
+    }
+
+    fn count(&mut self, wait: &Wait, by: i32) {
+        match wait {
+            Wait::Outcome { .. } => self.in_flight = self.in_flight.saturating_add_signed(by),
+            Wait::Look { .. } => self.looking = self.looking.saturating_add_signed(by),
+            Wait::Bake { .. } | Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => {
+            }
+        }
+    }
+
+    fn gate(&mut self, gate: &crate::ids::GateId) -> &mut GateState {
+        self.gates.entry(gate.clone()).or_default()
+    }
+
+    /// Steps that wait for `gate` are looked at again at once.
+    fn wake_gate(&mut self, at: Timestamp, gate: &crate::ids::GateId) {
+        let waits = |active: &Active| matches!(&active.wait, Wait::Blocked(WakeUp::Approval { gate: g }) if g == gate);
+        let waiting: Vec<u32> =
+            self.active.iter().filter(|(_, a)| waits(a)).map(|(index, _)| *index).collect();
+        for index in waiting {
+            self.set_wait(index, Wait::Blocked(WakeUp::Instant { at }));
+        }
+    }
+
+    fn set_status(&mut self, index: u32, to: Status) {
+        if let Some(status) = self.status.get_mut(index as usize) {
+            *status = to;
+        }
+    }
+
+    fn resolve(&self, step: &StepRef) -> Result<(u32, Status), IllegalTransition> {
+        let known = self.plan.get(step.index).filter(|known| known.id == step.id);
+        let other = || IllegalTransition::OtherStep { index: step.index, id: step.id.to_string() };
+        known.and_then(|_| Some((step.index, self.status(step.index)?))).ok_or_else(other)
+    }
+
+    fn wrong_phase(&self, event: &'static str) -> IllegalTransition {
+        IllegalTransition::WrongPhase { phase: self.phase.name(), event }
+    }
+}
+
+fn wrong_status(step: &StepRef, status: Status, event: &'static str) -> IllegalTransition {
+    IllegalTransition::WrongStatus { id: step.id.to_string(), status: status.name(), event }
+}

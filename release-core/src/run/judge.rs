@@ -1,0 +1,211 @@
+//! Whether what was observed is what was asked for. Providers report; only this judges.
+
+use super::event::Verdict;
+use crate::model::{Analysis, Digest, Finite, Metric};
+use crate::plan::{Action, Weight};
+use crate::port::{EffectError, Evidence, Measurement};
+use crate::time::Span;
+
+/// What an observation comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Judgement {
+    Pass { because: Option<String> },
+    Again { verdict: Verdict, because: String, after: Span },
+    Fail(EffectError),
+}
+
+/// Judges `evidence` for `action`; `measured` counts earlier measurements (pass, fail, inconclusive).
+pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) -> Judgement {
+    match (action, evidence) {
+        (Action::VerifyArtifact { artifact }, Evidence::Artifact { digest, .. }) => {
+            same(artifact.digest(), *digest)
+        }
+        (Action::Scale { deployment, replicas }, Evidence::Instances { digest, running }) => {
+            let wanted = deployment.artifact.digest();
+            if wanted == *digest && running != replicas {
+                return again(
+                    "wrong_count",
+                    format!("{running} instances run, {replicas} were asked for"),
+                );
+            }
+            same(wanted, *digest)
+        }
+        (Action::Probe { deployment, min_ready }, Evidence::Health { digest, ready, unready }) => {
+            let wanted = deployment.artifact.digest();
+            if wanted == *digest && ready < min_ready {
+                let said = unready.first().map_or_else(String::new, |first| format!("; {first}"));
+                return again(
+                    "unready",
+                    format!("{ready} of {min_ready} instances are ready{said}"),
+                );
+            }
+            same(wanted, *digest)
+        }
+        (Action::Route { weights: wanted, .. }, Evidence::Weights { weights, .. }) => {
+            let shares = |weights: &[Weight]| {
+                let mut shares: Vec<_> = weights.iter().map(|w| (w.digest, w.percent)).collect();
+                shares.retain(|(_, percent)| *percent > 0);
+                shares.sort_unstable();
+                shares
+            };
+            if shares(wanted) == shares(weights) {
+                return Judgement::Pass { because: None };
+            }
+            again("wrong_weights", "the weights in effect are not those that were asked for".into())
+        }
+        (Action::Analyze { deployment, analysis }, Evidence::Measurement(measurement)) => {
+            analyze(analysis, deployment.artifact.digest(), measurement, measured)
+        }
+        (Action::Notify { .. }, Evidence::Done)
+        | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => {
+            Judgement::Pass { because: None }
+        }
+        _ => {
+            let message =
+                format!("the provider's answer does not fit a step of kind `{}`", action.name());
+            Judgement::Fail(EffectError::permanent("wrong_evidence", message))
+        }
+    }
+}
+
+/// A provider that acted on something else than it was told is not asked again.
+fn same(wanted: Digest, found: Digest) -> Judgement {
+    if wanted == found {
+        return Judgement::Pass { because: None };
+    }
+    let message = format!("asked for {wanted}, but found {found}");
+    Judgement::Fail(EffectError::permanent("identity_mismatch", message))
+}
+
+fn again(kind: &str, message: String) -> Judgement {
+    Judgement::Fail(EffectError::transient(kind, message))
+}
+
+fn analyze(
+    analysis: &Analysis,
+    wanted: Digest,
+    measurement: &Measurement,
+    measured: [u32; 3],
+) -> Judgement {
+    let (verdict, because) = measure(analysis, wanted, measurement);
+    let [mut good, mut bad, mut inconclusive] = measured;
+    let (count, limit) = match verdict {
+        Verdict::Pass => (&mut good, None),
+        Verdict::Fail => (&mut bad, Some(analysis.failure_limit)),
+        Verdict::Inconclusive => (&mut inconclusive, Some(analysis.inconclusive_limit)),
+    };
+    *count = count.saturating_add(1);
+    if let Some(limit) = limit.filter(|limit| *count > *limit) {
+        let kind = if verdict == Verdict::Fail { "analysis_failed" } else { "inconclusive" };
+        let message =
+            format!("{}: {because} ({count} such measurements, {limit} tolerated)", analysis.id);
+        return Judgement::Fail(EffectError::permanent(kind, message));
+    }
+    if good >= analysis.count {
+        let because =
+            Some(format!("{}: {because} ({good} of {} measurements)", analysis.id, analysis.count));
+        return Judgement::Pass { because };
+    }
+    Judgement::Again { verdict, because, after: analysis.interval }
+}
+
+fn measure(analysis: &Analysis, wanted: Digest, measurement: &Measurement) -> (Verdict, String) {
+    let Metric::Ratio { .. } = analysis.metric;
+    let (digest, numerator, denominator) = match measurement {
+        Measurement::NoData { reason } => {
+            return (Verdict::Inconclusive, format!("no data: {reason}"));
+        }
+        Measurement::Ratio { digest, numerator, denominator } => {
+            (*digest, *numerator, *denominator)
+        }
+    };
+    if digest != wanted {
+        return (Verdict::Inconclusive, format!("measured {digest}, not {wanted}"));
+    }
+    // Both are finite; their quotient may still not be, for example when the whole is 0.
+    let Ok(value) = Finite::new(numerator.get() / denominator.get()) else {
+        return (Verdict::Inconclusive, format!("{numerator} of {denominator} is no ratio"));
+    };
+    if numerator < Finite::ZERO || denominator < Finite::ZERO {
+        return (Verdict::Inconclusive, format!("{numerator} of {denominator} cannot be counts"));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "sample sizes beyond 2^53 do not occur")]
+    let wanted_samples = analysis.min_samples as f64;
+    let shown = format!("{:.4} ({numerator} of {denominator})", value.get());
+    if denominator.get() < wanted_samples {
+        return (
+            Verdict::Inconclusive,
+            format!("{shown}, but at least {} samples are needed", analysis.min_samples),
+        );
+    }
+    let holds = analysis.success.holds(value);
+    let verdict = if holds { Verdict::Pass } else { Verdict::Fail };
+    (verdict, format!("{shown} is {}{}", if holds { "" } else { "not " }, analysis.success))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Bound, Selector};
+
+    fn analysis() -> Analysis {
+        let metric = Metric::Ratio {
+            numerator: Selector::series("bad"),
+            denominator: Selector::series("all"),
+        };
+        let limit = Bound::AtMost(Finite::new(0.05).unwrap());
+        Analysis {
+            min_samples: 50,
+            count: 2,
+            ..Analysis::new("errors".parse().unwrap(), metric, limit)
+        }
+    }
+
+    fn ratio(numerator: f64, denominator: f64) -> Measurement {
+        let (numerator, denominator) =
+            (Finite::new(numerator).unwrap(), Finite::new(denominator).unwrap());
+        Measurement::Ratio { digest: Digest::of(b"new"), numerator, denominator }
+    }
+
+    #[track_caller]
+    fn check(measurement: &Measurement, want: Verdict) {
+        let (verdict, because) = measure(&analysis(), Digest::of(b"new"), measurement);
+        assert_eq!(verdict, want, "{because}");
+    }
+
+    #[test]
+    fn a_measurement_passes_only_on_enough_good_data_of_the_right_version() {
+        check(&ratio(2.0, 100.0), Verdict::Pass);
+        check(&ratio(5.0, 100.0), Verdict::Pass);
+        check(&ratio(6.0, 100.0), Verdict::Fail);
+        check(&ratio(0.0, 49.0), Verdict::Inconclusive);
+        check(&ratio(0.0, 0.0), Verdict::Inconclusive);
+        check(&ratio(1.0, 0.0), Verdict::Inconclusive);
+        check(&ratio(-1.0, 100.0), Verdict::Inconclusive);
+        check(&ratio(-1.0, -100.0), Verdict::Inconclusive);
+        check(&Measurement::NoData { reason: "silence".into() }, Verdict::Inconclusive);
+        let (numerator, denominator) = (Finite::ZERO, Finite::new(100.0).unwrap());
+        let other = Measurement::Ratio { digest: Digest::of(b"old"), numerator, denominator };
+        check(&other, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn an_analysis_counts_to_its_limits() {
+        let judge = |measurement, measured| {
+            analyze(&analysis(), Digest::of(b"new"), &measurement, measured)
+        };
+        let good = || ratio(0.0, 100.0);
+        assert!(matches!(
+            judge(good(), [0, 0, 0]),
+            Judgement::Again { verdict: Verdict::Pass, .. }
+        ));
+        assert!(matches!(judge(good(), [1, 0, 0]), Judgement::Pass { because: Some(_) }));
+        assert!(matches!(judge(ratio(50.0, 100.0), [1, 0, 0]), Judgement::Fail(_)));
+        let nothing = || Measurement::NoData { reason: "silence".into() };
+        assert!(matches!(judge(nothing(), [1, 0, 9]), Judgement::Again { .. }));
+        // Never a pass, however many good ones there were before.
+        assert!(
+            matches!(judge(nothing(), [1, 0, 10]), Judgement::Fail(error) if error.kind == "inconclusive")
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! A run: pure decisions and their fold.
+//!
+//! - `event` says what can happen; `state` is what follows from it, by `evolve` alone.
+//! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
+//!   and the time: start what is ready, act on timers, settle, roll back, finish.
+//! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
+//!
+//! Nothing here reads a clock or draws randomness: both come in with the [`Turn`].
+
+mod admit;
+mod advance;
+mod command;
+mod decide;
+mod event;
+mod evolve;
+mod judge;
+mod state;
+
+pub use advance::advance;
+pub use command::{Command, Directive, Rejected};
+pub use decide::{EffectOutcome, Input, Turn, decide};
+pub use event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
+pub use evolve::{Fact, IllegalTransition};
+pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
+
+/// Decides `input` and everything that follows from it at once, folding each event into `state`.
+///
+/// This is the whole turn of the engine without its journal, and what simulations and tests drive.
+/// `limit` bounds the number of events; when it is reached, call [`advance`] again.
+///
+/// # Errors
+/// [`Rejected`] for a command that makes no sense now; the state is as before.
+///
+/// # Panics
+/// Never: an illegal transition of our own events is a fault of this module and ends the turn early
+/// after a debug assertion.
+pub fn turn(
+    state: &mut RunState,
+    input: Option<&Input>,
+    turn: &Turn<'_>,
+    limit: usize,
+) -> Result<Vec<Event>, Rejected> {
+    let mut all = Vec::new();
+    let mut fresh = Vec::new();
+    if let Some(input) = input {
+        decide(state, input, turn, &mut fresh)?;
+    }
+    loop {
+        if fresh.is_empty() && all.len() < limit {
+            advance(state, turn, limit - all.len(), &mut fresh);
+        }
+        if fresh.is_empty() {
+            return Ok(all);
+        }
+        for event in fresh.drain(..) {
+            let legal = state.evolve(turn.now, &event);
+            debug_assert!(legal.is_ok(), "{legal:?} for {event:?}");
+            all.push(event);
+        }
+    }
+}

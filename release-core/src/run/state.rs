@@ -1,0 +1,313 @@
+//! What follows from the events so far: flat arrays over the frozen plan, and little else.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::event::{Cause, Outcome, WakeUp};
+use crate::ids::{GateId, RunId, StepId};
+use crate::model::Principal;
+use crate::plan::FrozenPlan;
+use crate::time::Timestamp;
+
+/// The state of a run: a fold of its events, by [`RunState::evolve`](RunState) alone.
+#[derive(Debug, Clone)]
+pub struct RunState {
+    pub(super) run: RunId,
+    pub(super) plan: FrozenPlan,
+    pub(super) requester: Arc<Principal>,
+    pub(super) now: Timestamp,
+    pub(super) phase: Phase,
+    pub(super) paused: bool,
+    /// Whether a point of no return has been found in the way back.
+    pub(super) rollback_refused: bool,
+    pub(super) status: Vec<Status>,
+    /// For each step, how many predecessors are not done.
+    pub(super) waits: Vec<u32>,
+    /// Steps that started or are blocked, and are not done.
+    pub(super) active: BTreeMap<u32, Active>,
+    /// Instants at which active steps are looked at, each once.
+    pub(super) timers: BTreeSet<(Timestamp, u32)>,
+    /// Steps whose predecessors are done: without an effect, and with one.
+    pub(super) ready_pure: VecDeque<u32>,
+    pub(super) ready: VecDeque<u32>,
+    /// Effects under way.
+    pub(super) in_flight: u32,
+    /// Unknown outcomes that are being looked for.
+    pub(super) looking: u32,
+    /// Steps of the present phase that are not done.
+    pub(super) remaining: usize,
+    /// How often a step was asked for anew; only steps that were.
+    pub(super) generations: BTreeMap<u32, u32>,
+    pub(super) gates: BTreeMap<GateId, GateState>,
+}
+
+/// What the run as a whole is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Going through the plan.
+    Forward,
+    /// Starting nothing new, waiting for what is under way.
+    Stopping(Cause),
+    /// Putting back what was changed.
+    RollingBack(Cause),
+    /// Over.
+    Finished(Outcome),
+}
+
+impl Phase {
+    /// A word for it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Forward => "going forward",
+            Self::Stopping(_) => "stopping",
+            Self::RollingBack(_) => "rolling back",
+            Self::Finished(_) => "over",
+        }
+    }
+}
+
+/// How a step stands. One byte a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Predecessors are not done.
+    Pending,
+    /// It may start as soon as there is room.
+    Ready,
+    /// It waits for an instant or a named input.
+    Waiting,
+    /// Its effect is under way.
+    Running,
+    /// Done as asked.
+    Succeeded,
+    /// Failed for good, or until somebody retries it.
+    Failed,
+    /// It will not be started.
+    Cancelled,
+    /// It was done and has been undone.
+    Compensated,
+}
+
+impl Status {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Compensated => "compensated",
+        }
+    }
+}
+
+/// A step that started or is blocked, and is not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// The last attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Attempts that failed since the step was last asked for.
+    pub failures: u32,
+    /// When it was first considered.
+    pub since: Timestamp,
+    /// Measurements so far: within the limit, beyond it, inconclusive.
+    pub measured: [u32; 3],
+    /// What it waits for.
+    pub wait: Wait,
+}
+
+/// What an active step waits for. Each case has an instant or names an input: a run that is stuck
+/// cannot be represented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// The outcome of its effect, or the deadline.
+    Outcome {
+        /// When it is given up.
+        deadline: Timestamp,
+    },
+    /// The end of its bake time.
+    Bake {
+        /// When.
+        until: Timestamp,
+    },
+    /// The next attempt or measurement.
+    Attempt {
+        /// When.
+        at: Timestamp,
+    },
+    /// The time to look whether an unknown effect took place.
+    Look {
+        /// When.
+        at: Timestamp,
+    },
+    /// Admission.
+    Blocked(WakeUp),
+    /// A person, who retries or reconciles it.
+    Operator {
+        /// Whether the outcome is unknown, rather than a failure.
+        unknown: bool,
+    },
+}
+
+impl Wait {
+    /// The instant at which it is looked at, if it waits for one.
+    pub const fn instant(&self) -> Option<Timestamp> {
+        match self {
+            Self::Outcome { deadline: at }
+            | Self::Bake { until: at }
+            | Self::Attempt { at }
+            | Self::Look { at }
+            | Self::Blocked(WakeUp::Instant { at }) => Some(*at),
+            Self::Blocked(WakeUp::Approval { .. }) | Self::Operator { .. } => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct GateState {
+    pub(super) approvals: Vec<Principal>,
+    pub(super) rejected: Option<String>,
+}
+
+/// What a run that is not over waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Awaiting {
+    /// The time to come.
+    Instant(Timestamp),
+    /// The outcome of this step's effect.
+    Outcome(StepId),
+    /// An approval of this gate.
+    Approval(GateId),
+    /// Somebody who retries or reconciles this step.
+    Operator(StepId),
+    /// Somebody who resumes the run.
+    Resume,
+}
+
+impl RunState {
+    /// The run.
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// The plan, with the rollback if there is one.
+    pub const fn plan(&self) -> &FrozenPlan {
+        &self.plan
+    }
+
+    /// Who asked for the run.
+    pub const fn requester(&self) -> &Arc<Principal> {
+        &self.requester
+    }
+
+    /// The instant of the last event. Decision time never goes back behind it.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What the run as a whole is doing.
+    pub const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// How it ended, once it has.
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        match &self.phase {
+            Phase::Finished(outcome) => Some(outcome),
+            Phase::Forward | Phase::Stopping(_) | Phase::RollingBack(_) => None,
+        }
+    }
+
+    /// Whether somebody paused it.
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// How the step at `index` stands.
+    pub fn status(&self, index: u32) -> Option<Status> {
+        self.status.get(index as usize).copied()
+    }
+
+    /// The details of a step that started or is blocked, and is not done.
+    pub fn active(&self, index: u32) -> Option<&Active> {
+        self.active.get(&index)
+    }
+
+    /// How many effects are under way.
+    pub const fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// How often the step at `index` was asked for anew by hand; part of its idempotency key.
+    pub fn generation(&self, index: u32) -> u32 {
+        self.generations.get(&index).copied().unwrap_or(0)
+    }
+
+    /// The next instant at which something has to be decided, if there is one.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        self.timers.iter().find(|(_, step)| self.is_actionable(*step)).map(|(at, _)| *at)
+    }
+
+    /// Whether a timer of `step` leads to anything in the present phase. What would start something
+    /// new does not while the run is paused or stopping.
+    pub(super) fn is_actionable(&self, step: u32) -> bool {
+        let Some(active) = self.active.get(&step) else { return false };
+        match active.wait {
+            Wait::Outcome { .. } | Wait::Look { .. } => true,
+            Wait::Bake { .. } => !matches!(self.phase, Phase::Stopping(_)),
+            Wait::Attempt { .. } | Wait::Blocked(_) => self.may_start(),
+            Wait::Operator { .. } => false,
+        }
+    }
+
+    /// Whether new steps may start at all.
+    pub(super) const fn may_start(&self) -> bool {
+        match self.phase {
+            Phase::Forward => !self.paused,
+            Phase::RollingBack(_) => true, // neither a pause nor a cancel stops a rollback
+            Phase::Stopping(_) | Phase::Finished(_) => false,
+        }
+    }
+
+    /// Everything that a run that is not over waits for; never empty unless it is over or can go on
+    /// at once.
+    pub fn awaiting(&self) -> Vec<Awaiting> {
+        let mut all = Vec::new();
+        if self.outcome().is_some() {
+            return all;
+        }
+        let id = |index: &u32| self.plan.step(*index).id.clone();
+        all.extend(self.next_wakeup().map(Awaiting::Instant));
+        for (index, active) in &self.active {
+            match &active.wait {
+                Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
+                Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
+                Wait::Blocked(WakeUp::Approval { gate }) => {
+                    all.push(Awaiting::Approval(gate.clone()));
+                }
+                Wait::Bake { .. }
+                | Wait::Attempt { .. }
+                | Wait::Look { .. }
+                | Wait::Blocked(WakeUp::Instant { .. }) => {}
+            }
+        }
+        if self.paused && matches!(self.phase, Phase::Forward) {
+            all.push(Awaiting::Resume);
+        }
+        all
+    }
+
+    /// Whether only a person can move the run on.
+    pub fn needs_a_person(&self) -> bool {
+        let people = |waiting: &Awaiting| match waiting {
+            Awaiting::Approval(_) | Awaiting::Operator(_) | Awaiting::Resume => true,
+            Awaiting::Instant(_) | Awaiting::Outcome(_) => false,
+        };
+        let awaiting = self.awaiting();
+        !awaiting.is_empty() && awaiting.iter().all(people)
+    }
+}

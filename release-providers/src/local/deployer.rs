@@ -1,0 +1,111 @@
+//! Deploys: stores wishes and reports what runs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use release_core::port::EffectCertainty;
+
+use super::LocalPlatform;
+use super::deployment::Deployment;
+use super::files::blocking;
+use super::platform::Inner;
+use super::record::{FORMAT, Wish};
+use super::store::open_verified;
+use super::supervisor;
+use crate::spi::{ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment};
+use crate::{Context, Description, ErrorKind, ProviderError};
+
+const APPLY: &str = "deploy.apply";
+const OBSERVE: &str = "deploy.observe";
+
+#[async_trait]
+impl Deployer for LocalPlatform {
+    fn describe(&self) -> Description {
+        self.description()
+    }
+
+    async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
+        let inner = Arc::clone(self.inner());
+        let key = cx.key.clone();
+        let work = self.inner().finish(APPLY, async move { apply(&inner, key, request).await });
+        self.inner().bounded(APPLY, cx, EffectCertainty::Unknown, work).await
+    }
+
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveDeployment,
+    ) -> Result<DeploymentStatus, ProviderError> {
+        let inner = self.inner();
+        let look = async {
+            let place = inner.place(&request.target);
+            let found = place.and_then(|place| place.deployment(request.digest));
+            let (now, watch) = (inner.config.clock.now(), inner.config.start_watch);
+            Ok(found.map_or_else(
+                || DeploymentStatus::new(request.digest, None, 0, DeploymentPhase::Settled),
+                |deployment| deployment.status(now, watch),
+            ))
+        };
+        inner.bounded(OBSERVE, cx, EffectCertainty::NotApplied, look).await
+    }
+}
+
+async fn apply(
+    inner: &Arc<Inner>,
+    key: String,
+    request: ApplyRequest,
+) -> Result<(), ProviderError> {
+    let limit = inner.config.max_replicas;
+    if request.replicas > limit {
+        let text = "more instances than this platform allows; raise `max_replicas` or ask for less";
+        return Err(ProviderError::new(ErrorKind::Invalid, APPLY, text)
+            .with_context("replicas", request.replicas)
+            .with_context("limit", limit));
+    }
+    let digest = request.artifact.digest();
+    let known = inner.place(&request.target).is_some_and(|place| place.deployment(digest).is_some());
+    if request.replicas > 0 || !known {
+        let paths = inner.paths.clone();
+        blocking(APPLY, move || open_verified(&paths, digest, APPLY).map(drop)).await?;
+    }
+    let place = inner.ensure_place(APPLY, &request.target).await?;
+    // One at a time a target, so that two first calls do not make two deployments.
+    let _gate = place.gate.lock().await;
+    let Some(deployment) = place.deployment(digest) else {
+        let wish = wish(key, request, None);
+        inner.write_wish(APPLY, wish.clone()).await?;
+        let deployment = Arc::new(Deployment::new(wish));
+        place.insert(Arc::clone(&deployment));
+        supervisor::supervise(inner, &place, &deployment);
+        inner.changed();
+        return Ok(());
+    };
+    let _wish_gate = deployment.gate.lock().await;
+    let before = deployment.wish();
+    if before.key == key && before.replicas == request.replicas {
+        return Ok(());
+    }
+    let wish = wish(key, request, Some(before));
+    inner.write_wish(APPLY, wish.clone()).await?;
+    deployment.accept(wish);
+    inner.changed();
+    Ok(())
+}
+
+fn wish(key: String, request: ApplyRequest, before: Option<Wish>) -> Wish {
+    let (generation, proven) = before.map_or((1, false), |wish| {
+        // After a failure it has to prove itself again.
+        (wish.generation.saturating_add(1), wish.proven && wish.failed.is_none())
+    });
+    Wish {
+        format: FORMAT,
+        target: request.target,
+        digest: request.artifact.digest(),
+        version: request.version,
+        replicas: request.replicas,
+        key,
+        generation,
+        proven,
+        failed: None,
+    }
+}

@@ -1,0 +1,103 @@
+//! The embedded platform: everything that a release needs, on one machine, with real parts.
+//!
+//! A [`LocalPlatform`] lives in a directory and implements all six capabilities of
+//! [`spi`](crate::spi):
+//!
+//! | capability | what it really is |
+//! |---|---|
+//! | [`ArtifactStore`](crate::spi::ArtifactStore) | files under `artifacts/sha256/`, hashed at every read |
+//! | [`Deployer`](crate::spi::Deployer) | a supervisor of operating-system processes |
+//! | [`TrafficRouter`](crate::spi::TrafficRouter) | a weighted HTTP/1.1 proxy, one listener a target |
+//! | [`HealthProbe`](crate::spi::HealthProbe) | `GET /healthz` of every instance |
+//! | [`MetricsSource`](crate::spi::MetricsSource) | `GET /metrics` of every instance, summed |
+//! | [`Notifier`](crate::spi::Notifier) | one JSON line a message in `notifications.jsonl` |
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use release_core::model::{Principal, Span, Target};
+//! # use release_core::plan::Weight;
+//! # use release_core::port::Clock;
+//! # use release_providers::{Context, ProviderError, local::*, spi::*};
+//! # async fn example(clock: Arc<dyn Clock>, bytes: Vec<u8>, target: Target, who: Principal)
+//! # -> Result<(), ProviderError> {
+//! let platform = LocalPlatform::open(LocalConfig::new("/var/lib/release", clock.clone())).await?;
+//! let cx = |key: &str| Context::new(key, clock.now().plus(Span::secs(30)), who.clone());
+//!
+//! let name = "checkout".parse().expect("a literal that is a name");
+//! let artifact = platform.put(&cx("put"), PutArtifact::new(name, bytes)).await?;
+//! let (digest, version) = (artifact.digest(), semver::Version::new(1, 1, 0));
+//! let wish = ApplyRequest::new(target.clone(), artifact, version.clone(), 2);
+//! platform.apply(&cx("deploy"), wish).await?;
+//!
+//! // Wait until `Deployer::observe` says `Settled` and `HealthProbe::check` says ready; then:
+//! let share = vec![Weight::new(digest, version, 100)];
+//! platform.set_weights(&cx("route"), SetWeights::new(target.clone(), share)).await?;
+//! println!("serving on {:?}", platform.address(&target));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What an instance is told
+//!
+//! The artifact is executed itself, in a process group of its own, with the root as its working
+//! directory and an environment of `PORT` (where to listen on 127.0.0.1), `SERVICE_NAME`, `PATH`,
+//! `RELEASE_INSTANCE` and what [`ServiceConfig`] adds. What it prints goes to
+//! `logs/<instance>.log`. It should exit with code 98 when its port is taken: then it is started
+//! again on another port. SIGTERM means: end; no request is under way any more by then.
+//!
+//! # When an instance gets traffic
+//!
+//! Once it has answered its health path with 2xx for the first time, and until it is stopped or
+//! ends. A later unhealthy answer does not take it out: judging versions is the business of
+//! health steps and analyses, which see it too. A request that could not be delivered goes to
+//! another instance, of the same version first. Every response names who gave it, in
+//! [`VERSION_HEADER`] and [`DIGEST_HEADER`].
+//!
+//! # What survives
+//!
+//! Wishes, shares and ports are written before they take effect. When the program that holds the
+//! platform ends, orderly or not, instances live on, without the proxy; the next
+//! [`LocalPlatform::open`] on the root *adopts* them: by pid and start time, or, if the program
+//! died before it could write those down, by the mark in their environment. Nothing is started
+//! twice, and what carries the root's mark without belonging to an instance is killed.
+//!
+//! # What is verified, and what remains
+//!
+//! The digest is checked at every apply and again right before every start, and what is executed
+//! is the very file that was hashed, whatever its name has come to mean. What remains: a user who
+//! may write that file can change its content *in place* between the hash and the start, and a
+//! script is read by its interpreter after the start. Guard the root against other users.
+//!
+//! # Limits
+//!
+//! Linux only (`/proc`). HTTP/1.1 on the loopback only; no upgrades, no tunnels. The count of
+//! served requests is not kept over a restart, and neither are counters inside instances. A child
+//! that an instance starts must keep the environment it was given, or it is not found. Logs and
+//! artifacts are never deleted.
+
+mod adopt;
+mod backend;
+mod balance;
+mod config;
+mod deployer;
+mod deployment;
+mod files;
+mod forward;
+mod health;
+mod http;
+mod keeper;
+mod metrics;
+mod notify;
+mod platform;
+mod process;
+mod procfs;
+mod prometheus;
+mod proxy;
+mod record;
+mod router;
+mod store;
+mod supervisor;
+
+pub use config::{LocalConfig, ServiceConfig};
+pub use forward::{DIGEST_HEADER, VERSION_HEADER};
+pub use platform::LocalPlatform;

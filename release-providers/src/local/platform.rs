@@ -1,0 +1,483 @@
+//! The platform itself: opened on a root, shut down or destroyed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use release_core::model::{Digest, Target};
+use release_core::port::EffectCertainty;
+use release_core::time::Span;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::adopt::{Found, OPEN, find};
+use super::config::LocalConfig;
+use super::deployment::Deployment;
+use super::files::{Paths, blocking, io_error, lock, write_record};
+use super::notify::Sent;
+use super::process::Process;
+use super::proxy::{Proxy, Wiring, listen};
+use super::record::{FORMAT, TargetRecord, Wish};
+use super::supervisor;
+use crate::{Capability, Context, Description, EffectClass, ErrorKind, ProviderError};
+
+/// Everything a release needs, on one machine: see [the module](super). A clone is the same
+/// platform.
+#[derive(Debug, Clone)]
+pub struct LocalPlatform {
+    handle: Arc<Handle>,
+}
+
+/// Ends all tasks with the last clone, as a crash would: instances live on.
+#[derive(Debug)]
+struct Handle {
+    inner: Arc<Inner>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inner.stop.cancel();
+        self.inner.wiring.cut.cancel();
+    }
+}
+
+/// What the platform's tasks share.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) config: LocalConfig,
+    pub(super) paths: Paths,
+    pub(super) boot: String,
+    pub(super) wiring: Wiring,
+    pub(super) stop: CancellationToken,
+    /// Supervisors, keepers, listeners and calls that must not break off half-way.
+    pub(super) tasks: TaskTracker,
+    /// Ports that instances have, or are about to get.
+    pub(super) ports: Mutex<BTreeSet<u16>>,
+    pub(super) sent: tokio::sync::Mutex<Sent>,
+    places: Mutex<BTreeMap<Target, Arc<Place>>>,
+    /// Held while a target is made.
+    making: tokio::sync::Mutex<()>,
+    sequence: AtomicU64,
+    changes: watch::Sender<u64>,
+    lock: Mutex<Option<File>>,
+}
+
+/// A target: its proxy and the versions in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) target: Target,
+    pub(super) proxy: Arc<Proxy>,
+    /// Held while the shares are written.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
+}
+
+impl LocalPlatform {
+    /// Opens a root: creates it, or takes over what an earlier platform left there. Instances that
+    /// still run are adopted, missing ones started, and targets get their ports and shares back.
+    ///
+    /// # Errors
+    /// `Conflict` when another platform has the root open or a fixed port is taken, `Corrupt` for
+    /// a record that cannot be read, `Unavailable` when the root cannot be written.
+    pub async fn open(config: LocalConfig) -> Result<Self, ProviderError> {
+        let root = config.root.clone();
+        let mut found = blocking(OPEN, move || find(&root)).await?;
+        let sent_path = found.paths.notifications();
+        let sent = blocking(OPEN, move || Sent::read(&sent_path)).await?;
+        let living = std::mem::take(&mut found.living);
+        let (targets, wishes) =
+            (std::mem::take(&mut found.targets), std::mem::take(&mut found.wishes));
+        let inner = Arc::new(Inner::new(config, found, sent));
+        let platform = Self { handle: Arc::new(Handle { inner: Arc::clone(&inner) }) };
+        let mut listeners = Vec::new();
+        for record in targets {
+            listeners.push(inner.restore(record).await?);
+        }
+        for wish in wishes {
+            let place = match inner.place(&wish.target) {
+                Some(place) => place,
+                None => {
+                    let (place, listener) = inner.make_place(OPEN, &wish.target).await?;
+                    listeners.push((Arc::clone(&place), listener));
+                    place
+                }
+            };
+            place.insert(Arc::new(Deployment::new(wish)));
+        }
+        // From here on nothing fails: tasks may start.
+        for (record, id) in living {
+            let deployment = inner
+                .place(&record.target)
+                .and_then(|place| Some((place.deployment(record.digest)?, place)));
+            if let (Some((deployment, place)), Some(process)) = (deployment, Process::adopt(id)) {
+                supervisor::adopt(&inner, &place, &deployment, record, process);
+            }
+        }
+        for (place, listener) in listeners {
+            supervisor::serve(&inner, &place, listener);
+        }
+        for place in inner.places() {
+            for deployment in place.deployments() {
+                supervisor::supervise(&inner, &place, &deployment);
+            }
+        }
+        Ok(platform)
+    }
+
+    /// Where a target's traffic goes in; `None` before anything was deployed there.
+    pub fn address(&self, target: &Target) -> Option<SocketAddr> {
+        self.inner().place(target).map(|place| place.proxy.address)
+    }
+
+    /// The live processes of one version in a target, by instance.
+    pub fn processes(&self, target: &Target, digest: Digest) -> BTreeMap<String, i32> {
+        let deployment = self.inner().place(target).and_then(|place| place.deployment(digest));
+        let mut pids = BTreeMap::new();
+        for instance in deployment.iter().flat_map(|deployment| deployment.instances()) {
+            if let Some(process) = instance.process().filter(super::procfs::alive) {
+                pids.insert(instance.backend.id.clone(), process.pid);
+            }
+        }
+        pids
+    }
+
+    /// Counts changes of what runs and of what is ready: wait on it instead of polling.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner().changes.subscribe()
+    }
+
+    /// Stops supervising, finishes the requests that have begun and closes all listeners.
+    /// Instances live on, for the next platform on this root to adopt.
+    pub async fn shutdown(&self) {
+        let inner = self.inner();
+        inner.stop.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        inner.wiring.clients.close();
+        inner.wiring.clients.wait().await;
+        inner.wiring.cut.cancel();
+        inner.wiring.wires.close();
+        inner.wiring.wires.wait().await;
+        inner.places().iter().for_each(|place| place.proxy.hang_up());
+        drop(lock(&inner.lock).take()); // only now may somebody else open the root
+    }
+
+    /// Stops every instance, gently and then by force, forgets all wishes and shares, and shuts
+    /// down. Artifacts, logs and notifications stay.
+    ///
+    /// # Errors
+    /// `Unavailable` when the root cannot be written; then nothing was stopped that still is wished.
+    pub async fn destroy(&self) -> Result<(), ProviderError> {
+        const DESTROY: &str = "local.destroy";
+        let inner = self.inner();
+        inner.check_open(DESTROY)?;
+        let mut changes = self.changes();
+        for place in inner.places() {
+            let gate = place.gate.lock().await;
+            inner.write_target(DESTROY, &place, Vec::new()).await?;
+            place.proxy.set(Vec::new());
+            drop(gate);
+            for deployment in place.deployments() {
+                let gate = deployment.gate.lock().await;
+                let mut wish = deployment.wish();
+                wish.replicas = 0;
+                wish.generation = wish.generation.saturating_add(1);
+                inner.write_wish(DESTROY, wish.clone()).await?;
+                deployment.accept(wish);
+                drop(gate);
+            }
+        }
+        let running = || {
+            let places = inner.places();
+            let mut deployments = places.iter().flat_map(|place| place.deployments());
+            deployments.any(|deployment| !deployment.instances().is_empty())
+        };
+        while running() {
+            if changes.changed().await.is_err() {
+                break;
+            }
+        }
+        self.shutdown().await;
+        Ok(())
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.handle.inner
+    }
+
+    pub(super) fn description(&self) -> Description {
+        let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
+        Description::new("local", version, EffectClass::Idempotent)
+            .with(Capability::WeightedRouting)
+            .with(Capability::ServedCounts)
+    }
+}
+
+impl Inner {
+    fn new(config: LocalConfig, found: Found, sent: Sent) -> Self {
+        let stop = CancellationToken::new();
+        let wiring = Wiring {
+            clock: Arc::clone(&config.clock),
+            idle_timeout: config.idle_timeout,
+            upstream_timeout: config.upstream_timeout,
+            drain_timeout: config.drain_timeout,
+            max_connections: config.max_connections.clamp(1, 100_000),
+            stop: stop.clone(),
+            clients: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            wires: TaskTracker::new(),
+        };
+        Self {
+            config,
+            paths: found.paths,
+            boot: found.boot,
+            wiring,
+            stop,
+            tasks: TaskTracker::new(),
+            ports: Mutex::default(),
+            sent: tokio::sync::Mutex::new(sent),
+            places: Mutex::default(),
+            making: tokio::sync::Mutex::new(()),
+            sequence: AtomicU64::new(found.sequence),
+            changes: watch::Sender::new(0),
+            lock: Mutex::new(Some(found.lock)),
+        }
+    }
+
+    /// Refuses calls after a shutdown.
+    pub(super) fn check_open(&self, operation: &'static str) -> Result<(), ProviderError> {
+        if self.stop.is_cancelled() {
+            let text = "the platform was shut down; open its root again";
+            return Err(ProviderError::new(ErrorKind::Unavailable, operation, text));
+        }
+        Ok(())
+    }
+
+    /// Does `work` within the caller's deadline, unless the caller cancels. `effect` is what may
+    /// have happened if it does not come to its end.
+    pub(super) async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        cx: &Context,
+        effect: EffectCertainty,
+        work: impl Future<Output = Result<T, ProviderError>> + Send,
+    ) -> Result<T, ProviderError> {
+        let over = |kind, text: &str, effect| {
+            ProviderError::new(kind, operation, text).with_effect(effect)
+        };
+        self.check_open(operation)?;
+        let clock = &self.config.clock;
+        if cx.cancellation.is_cancelled() {
+            let effect = EffectCertainty::NotApplied;
+            return Err(over(ErrorKind::Cancelled, "cancelled before it began", effect));
+        }
+        if clock.now() >= cx.deadline {
+            let effect = EffectCertainty::NotApplied;
+            return Err(over(ErrorKind::Timeout, "its deadline passed before it began", effect));
+        }
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = cx.cancellation.cancelled() => {
+                Err(over(ErrorKind::Cancelled, "cancelled; look what happened", effect))
+            }
+            () = clock.sleep_until(cx.deadline) => {
+                Err(over(ErrorKind::Timeout, "not done by its deadline; look again", effect))
+            }
+        }
+    }
+
+    /// Does `work` to its end even if whoever waits for it goes away.
+    pub(super) async fn finish<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        match self.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(e) => Err(ProviderError::new(ErrorKind::Internal, operation, "a task broke off")
+                .with_effect(EffectCertainty::Unknown)
+                .with_source(e)),
+        }
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn places(&self) -> Vec<Arc<Place>> {
+        lock(&self.places).values().map(Arc::clone).collect()
+    }
+
+    pub(super) fn place(&self, target: &Target) -> Option<Arc<Place>> {
+        lock(&self.places).get(target).map(Arc::clone)
+    }
+
+    /// The target, or the error that it is not known.
+    pub(super) fn known_place(
+        &self,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<Arc<Place>, ProviderError> {
+        self.place(target).ok_or_else(|| {
+            let text = "nothing was ever deployed to this target; apply an artifact to it first";
+            ProviderError::new(ErrorKind::NotFound, operation, text).with_context("target", target)
+        })
+    }
+
+    /// The target, made if it is new.
+    pub(super) async fn ensure_place(
+        self: &Arc<Self>,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<Arc<Place>, ProviderError> {
+        let _making = self.making.lock().await;
+        if let Some(place) = self.place(target) {
+            return Ok(place);
+        }
+        let (place, listener) = self.make_place(operation, target).await?;
+        supervisor::serve(self, &place, listener);
+        Ok(place)
+    }
+
+    async fn make_place(
+        &self,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
+        let fixed = self.config.ports.get(target).copied();
+        let (listener, address) = bind(operation, target, fixed, 0).await?;
+        let place = self.insert_place(target.clone(), address, Vec::new());
+        if let Err(error) = self.write_target(operation, &place, Vec::new()).await {
+            lock(&self.places).remove(target);
+            return Err(error);
+        }
+        Ok((place, listener))
+    }
+
+    async fn restore(
+        &self,
+        record: TargetRecord,
+    ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
+        let fixed = self.config.ports.get(&record.target).copied();
+        let (listener, address) = bind(OPEN, &record.target, fixed, record.port).await?;
+        let moved = address.port() != record.port;
+        let place = self.insert_place(record.target, address, record.weights);
+        if moved {
+            self.write_target(OPEN, &place, place.proxy.weights()).await?;
+        }
+        Ok((place, listener))
+    }
+
+    fn insert_place(
+        &self,
+        target: Target,
+        address: SocketAddr,
+        weights: Vec<release_core::plan::Weight>,
+    ) -> Arc<Place> {
+        let place = Arc::new(Place {
+            target: target.clone(),
+            proxy: Proxy::new(address, self.wiring.clone(), weights),
+            gate: tokio::sync::Mutex::new(()),
+            deployments: Mutex::default(),
+        });
+        lock(&self.places).insert(target, Arc::clone(&place));
+        place
+    }
+
+    pub(super) async fn write_target(
+        &self,
+        operation: &'static str,
+        place: &Place,
+        weights: Vec<release_core::plan::Weight>,
+    ) -> Result<(), ProviderError> {
+        let path = self.paths.target(&place.target);
+        let (target, port) = (place.target.clone(), place.proxy.address.port());
+        let record = TargetRecord { format: FORMAT, target, port, weights };
+        blocking(operation, move || write_record(operation, &path, &record)).await
+    }
+
+    pub(super) async fn write_wish(
+        &self,
+        operation: &'static str,
+        wish: Wish,
+    ) -> Result<(), ProviderError> {
+        let path = self.paths.wish(&wish.target, wish.digest);
+        blocking(operation, move || write_record(operation, &path, &wish)).await
+    }
+
+    /// A port that is free now and that no other instance is about to get.
+    pub(super) async fn pick_port(&self) -> Result<u16, ProviderError> {
+        const PORT: &str = "deploy.port";
+        for _ in 0..100 {
+            let (_, address) =
+                listen(0).await.map_err(|e| io_error(PORT, &self.paths.root, e))?;
+            if lock(&self.ports).insert(address.port()) {
+                return Ok(address.port());
+            }
+        }
+        Err(ProviderError::new(ErrorKind::Unavailable, PORT, "no free port on the loopback"))
+    }
+
+    pub(super) fn release_port(&self, port: u16) {
+        lock(&self.ports).remove(&port);
+    }
+}
+
+impl Place {
+    pub(super) fn deployment(&self, digest: Digest) -> Option<Arc<Deployment>> {
+        lock(&self.deployments).get(&digest).map(Arc::clone)
+    }
+
+    pub(super) fn deployments(&self) -> Vec<Arc<Deployment>> {
+        lock(&self.deployments).values().map(Arc::clone).collect()
+    }
+
+    pub(super) fn insert(&self, deployment: Arc<Deployment>) {
+        lock(&self.deployments).insert(deployment.digest, deployment);
+    }
+}
+
+/// Opens a target's listener: on its fixed port or not at all, else on the port it had before if
+/// that is free, else on any.
+async fn bind(
+    operation: &'static str,
+    target: &Target,
+    fixed: Option<u16>,
+    before: u16,
+) -> Result<(TcpListener, SocketAddr), ProviderError> {
+    let error = match listen(fixed.unwrap_or(before)).await {
+        Ok(bound) => return Ok(bound),
+        Err(error) => error,
+    };
+    if let Some(port) = fixed {
+        let text = "the target's fixed port cannot be listened on; end what listens there, or give \
+                    the target another port";
+        return Err(ProviderError::new(ErrorKind::Conflict, operation, text)
+            .with_context("address", SocketAddr::from(([127, 0, 0, 1], port)))
+            .with_context("target", target)
+            .with_source(error));
+    }
+    listen(0).await.map_err(|e| {
+        ProviderError::new(ErrorKind::Unavailable, operation, "no free port on the loopback")
+            .with_context("target", target)
+            .with_source(e)
+    })
+}
+
+/// How long a call of the platform's own may take when nobody else says.
+pub(super) fn sooner(
+    config: &LocalConfig,
+    limit: Span,
+    deadline: release_core::time::Timestamp,
+) -> release_core::time::Timestamp {
+    config.clock.now().plus(limit).min(deadline)
+}

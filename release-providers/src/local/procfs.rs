@@ -1,0 +1,116 @@
+//! Looks at processes through `/proc`. Changes nothing.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::record::ProcessId;
+
+/// The variable by which an instance is found again when its pid was never written down.
+pub(super) const MARKER: &str = "RELEASE_INSTANCE";
+
+/// The parts of `/proc/<pid>/stat` that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat {
+    state: char,
+    /// Its process group.
+    pub(super) group: i32,
+    /// Clock ticks between boot and its start.
+    pub(super) started: u64,
+}
+
+impl Stat {
+    /// A zombie has ended; only its parent has not asked yet.
+    pub(super) const fn alive(self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+/// What `/proc` says of a pid; `None` when there is no such process.
+pub(super) fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse_stat(line: &str) -> Option<Stat> {
+    // The name stands in brackets and may itself hold blanks and brackets.
+    let (_, rest) = line.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    let started = fields.nth(16)?.parse().ok()?;
+    Some(Stat { state, group, started })
+}
+
+/// Whether this very process lives.
+pub(super) fn alive(process: &ProcessId) -> bool {
+    stat(process.pid).is_some_and(|stat| stat.alive() && stat.started == process.started)
+}
+
+/// The kernel's id of this boot; empty where there is none.
+pub(super) fn boot() -> String {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// A live process that carries a root's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marked {
+    pub(super) pid: i32,
+    pub(super) stat: Stat,
+    pub(super) instance: String,
+}
+
+/// All live processes that were started for instances under `root`, by whomever.
+pub(super) fn marked(root: &Path) -> Vec<Marked> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // Unreadable: it has just ended, or it is another user's and so none of ours.
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        let Some(instance) = instance_of(&environment, root) else { continue };
+        if let Some(stat) = stat(pid).filter(|stat| stat.alive()) {
+            found.push(Marked { pid, stat, instance });
+        }
+    }
+    found
+}
+
+fn instance_of(environment: &[u8], root: &Path) -> Option<String> {
+    let prefix = [MARKER.as_bytes(), b"=", root.as_os_str().as_bytes(), b"|"].concat();
+    let value = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(prefix.as_slice()))?;
+    String::from_utf8(value.to_vec()).ok().filter(|id| !id.contains('|'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_does_not_confuse_it() {
+        let line = "42 (a) b (c) S 1 42 43 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 9876 1 2 3";
+        let want = Stat { state: 'S', group: 42, started: 9876 };
+        assert_eq!(parse_stat(line), Some(want));
+        assert!(want.alive() && !Stat { state: 'Z', ..want }.alive());
+        assert_eq!(parse_stat("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn it_finds_this_very_process() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let stat = stat(me).unwrap();
+        let id = |started| ProcessId { pid: me, started, boot: boot() };
+        assert!(alive(&id(stat.started)) && !alive(&id(stat.started + 1)));
+        assert!(!boot().is_empty());
+    }
+
+    #[test]
+    fn the_mark_of_another_root_is_not_ours() {
+        let environment = b"PATH=/bin\0RELEASE_INSTANCE=/a/b|api-1\0X=1\0";
+        assert_eq!(instance_of(environment, Path::new("/a/b")).as_deref(), Some("api-1"));
+        assert_eq!(instance_of(environment, Path::new("/a")), None);
+        assert_eq!(instance_of(b"RELEASE_INSTANCE=/a|b|api-1\0", Path::new("/a")), None);
+    }
+}

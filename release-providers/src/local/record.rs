@@ -1,0 +1,78 @@
+//! What is written down, so that a crash of the orchestrator loses nothing.
+
+use release_core::model::{Digest, Target};
+use release_core::plan::Weight;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+/// The version of all records. A reader refuses others.
+pub(super) const FORMAT: u16 = 1;
+
+/// `desired/<target>/<digest>.json`: how many instances of one version shall run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    #[serde(deserialize_with = "known_format")]
+    pub(super) format: u16,
+    pub(super) target: Target,
+    pub(super) digest: Digest,
+    pub(super) version: Version,
+    pub(super) replicas: u32,
+    /// The key of the last accepted call.
+    pub(super) key: String,
+    /// Counts accepted changes, so that an instance's end is blamed on the wish that started it.
+    pub(super) generation: u64,
+    /// Whether an instance was ever ready.
+    pub(super) proven: bool,
+    /// Why it was given up.
+    pub(super) failed: Option<String>,
+}
+
+/// `instances/<id>.json`: written before the process starts, completed after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InstanceRecord {
+    #[serde(deserialize_with = "known_format")]
+    pub(super) format: u16,
+    pub(super) id: String,
+    pub(super) sequence: u64,
+    pub(super) target: Target,
+    pub(super) digest: Digest,
+    pub(super) generation: u64,
+    pub(super) port: u16,
+    /// The process; `None` until it was started.
+    pub(super) process: Option<ProcessId>,
+    /// Whether it was ever ready.
+    pub(super) ready: bool,
+}
+
+/// A process beyond doubt: pids are reused, but not with the same start time in the same boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProcessId {
+    pub(super) pid: i32,
+    /// Clock ticks between boot and the start of the process.
+    pub(super) started: u64,
+    /// The kernel's id of the boot.
+    pub(super) boot: String,
+}
+
+/// `targets/<target>.json`: the proxy's port and the shares of the versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetRecord {
+    #[serde(deserialize_with = "known_format")]
+    pub(super) format: u16,
+    pub(super) target: Target,
+    pub(super) port: u16,
+    pub(super) weights: Vec<Weight>,
+}
+
+fn known_format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    match u16::deserialize(deserializer)? {
+        FORMAT => Ok(FORMAT),
+        other => Err(serde::de::Error::custom(format_args!(
+            "format {other} is not known to this version, which reads {FORMAT}"
+        ))),
+    }
+}

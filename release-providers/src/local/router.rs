@@ -1,0 +1,82 @@
+//! Routes traffic: sets and reports the shares of a target's proxy.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use release_core::model::Target;
+use release_core::port::EffectCertainty;
+
+use super::LocalPlatform;
+use super::platform::{Inner, Place};
+use crate::spi::{SetWeights, TrafficRouter, TrafficStatus};
+use crate::{Context, Description, ErrorKind, ProviderError};
+
+const SET: &str = "traffic.set_weights";
+const OBSERVE: &str = "traffic.observe";
+
+#[async_trait]
+impl TrafficRouter for LocalPlatform {
+    fn describe(&self) -> Description {
+        self.description()
+    }
+
+    async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        let inner = Arc::clone(self.inner());
+        let work = self.inner().finish(SET, async move { set_weights(&inner, request).await });
+        self.inner().bounded(SET, cx, EffectCertainty::Unknown, work).await
+    }
+
+    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
+        let look = async { Ok(self.inner().known_place(OBSERVE, &target)?.proxy.status()) };
+        self.inner().bounded(OBSERVE, cx, EffectCertainty::NotApplied, look).await
+    }
+}
+
+async fn set_weights(inner: &Inner, request: SetWeights) -> Result<(), ProviderError> {
+    check_sum(&request)?;
+    let place = inner.known_place(SET, &request.target)?;
+    let _gate = place.gate.lock().await;
+    let mut weights = request.weights;
+    weights.retain(|weight| weight.percent > 0);
+    weights.sort();
+    if weights == place.proxy.weights() {
+        return Ok(());
+    }
+    check_versions(&place, &weights)?;
+    inner.write_target(SET, &place, weights.clone()).await?;
+    place.proxy.set(weights);
+    Ok(())
+}
+
+fn check_sum(request: &SetWeights) -> Result<(), ProviderError> {
+    let sum: u32 = request.weights.iter().map(|weight| u32::from(weight.percent)).sum();
+    let different: BTreeSet<_> = request.weights.iter().map(|weight| weight.digest).collect();
+    let text = if different.len() != request.weights.len() {
+        "a version is named twice; give each version one share"
+    } else if sum != 100 && !request.weights.is_empty() {
+        "shares must add up to 100 percent"
+    } else {
+        return Ok(());
+    };
+    Err(ProviderError::new(ErrorKind::Invalid, SET, text)
+        .with_context("target", &request.target)
+        .with_context("sum", sum))
+}
+
+fn check_versions(
+    place: &Place,
+    weights: &[release_core::plan::Weight],
+) -> Result<(), ProviderError> {
+    for weight in weights {
+        let wished = place.deployment(weight.digest).map_or(0, |d| d.wish().replicas);
+        if wished == 0 {
+            let text = "no instance of this version is wished here; apply it first";
+            return Err(ProviderError::new(ErrorKind::NotFound, SET, text)
+                .with_context("target", &place.target)
+                .with_context("version", &weight.version)
+                .with_context("digest", weight.digest));
+        }
+    }
+    Ok(())
+}
