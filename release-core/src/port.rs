@@ -247,6 +247,11 @@ impl AuthorizedCommand {
         format!("{}/{}/{}", self.run, self.step().id, self.generation)
     }
 
+    /// Whether the step is part of a rollback.
+    pub fn is_rollback(&self) -> bool {
+        self.plan.in_rollback(self.step)
+    }
+
     /// The writer's epoch; a provider that can, rejects older ones (fencing).
     pub const fn epoch(&self) -> u64 {
         self.epoch

@@ -1,5 +1,6 @@
 //! The plan as running reads it: flat arrays (compressed sparse rows), no graph library, no maps.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Edge, Extension, Plan, Step};
@@ -11,10 +12,17 @@ use crate::model::Digest;
 /// segment whose indices follow those of the plan.
 ///
 /// Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FrozenPlan(Arc<Frozen>);
 
-#[derive(Debug, Clone)]
+/// Short: a plan can have a million steps, and its digest says which it is.
+impl fmt::Debug for FrozenPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrozenPlan({} steps, {:?})", self.len(), self.digest())
+    }
+}
+
+#[derive(Clone)]
 struct Frozen {
     plan: Arc<Plan>,
     digest: Digest,
@@ -23,7 +31,6 @@ struct Frozen {
     extension: Option<Arc<(Extension, Rows)>>,
 }
 
-#[derive(Debug)]
 struct Rows {
     offsets: Vec<u32>,
     successors: Vec<u32>,

@@ -5,6 +5,7 @@
 //! timeout, a restart of the orchestrator and a deploy of many hosts are one and the same case.
 
 mod artifact;
+mod custom;
 mod deploy;
 mod health;
 mod metrics;
@@ -12,6 +13,7 @@ mod notify;
 mod traffic;
 
 pub use artifact::{ArtifactContent, ArtifactStatus, ArtifactStore, PutArtifact};
+pub use custom::CustomAction;
 pub use deploy::{ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment};
 pub use health::{CheckHealth, HealthProbe, HealthReport, InstanceHealth};
 pub use metrics::{MeasureRequest, MetricsSource};

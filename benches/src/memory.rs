@@ -1,0 +1,61 @@
+//! Runs in memory: through the whole engine, and as bare tasks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use release_core::engine::Engine;
+use release_core::journal::{Journal as _, MemoryJournal};
+use release_core::plan::FrozenPlan;
+use release_core::run::Outcome;
+use tokio::task::JoinSet;
+
+use crate::{Counter, Failure, requester, timed};
+
+/// Runs `plan` through the engine with the hash-chained journal in memory, on a runtime of one
+/// thread, and says how long it took. Checks that every step was performed and journaled.
+///
+/// # Errors
+/// When a step was not performed, not journaled, or the run did not succeed.
+pub fn engine_run(plan: &FrozenPlan) -> Result<Duration, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let journal = Arc::new(MemoryJournal::new());
+    let counter = Counter::new();
+    let engine =
+        Engine::builder(Arc::<MemoryJournal>::clone(&journal), Arc::<Counter>::clone(&counter))
+            .build();
+    let n = plan.len() as u64;
+    runtime.block_on(async {
+        let (run, requester, plan) = ("bench".parse()?, requester()?, plan.clone());
+        let (took, outcome) =
+            timed(async { engine.start_frozen(run, plan, requester).await?.wait().await }).await;
+        let events = journal.heads().await?.iter().map(|head| head.seq).sum::<u64>();
+        if outcome? != Outcome::Succeeded || counter.take() != n || events != 2 * n + 2 {
+            return Err("not every step was performed and journaled once".into());
+        }
+        Ok(took)
+    })
+}
+
+/// Spawns `n` bare tasks and joins them: the limit for whoever runs one task a step.
+///
+/// # Errors
+/// When a task did not run.
+pub fn join_set(n: usize) -> Result<Duration, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let counter = Arc::new(AtomicU64::new(0));
+    let (took, ()) = runtime.block_on(timed(async {
+        let mut tasks = JoinSet::new();
+        for _ in 0..n {
+            let counter = Arc::clone(&counter);
+            tasks.spawn(async move {
+                counter.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }));
+    if counter.load(Ordering::Relaxed) != n as u64 {
+        return Err("not every task ran".into());
+    }
+    Ok(took)
+}

@@ -1,0 +1,255 @@
+//! The engine's port, implemented by submitting to providers and observing what came of it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use release_core::model::Timestamp;
+use release_core::plan::{Action, Deployment, Plan, Weight};
+use release_core::port::{
+    AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
+};
+
+use crate::registry::{Bound, Registry};
+use crate::spi::{
+    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, HealthProbe, MeasureRequest,
+    Notification, ObserveDeployment, SetWeights, Severity, TrafficRouter, TrafficStatus,
+};
+use crate::{Context, EffectClass, ErrorKind, ProviderError};
+
+/// The first pause between two looks; doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+#[async_trait]
+impl Performer for Registry {
+    fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>> {
+        let errors = self.unbound(plan);
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {
+        let bound = self.bind(command.step()).map_err(unbound)?;
+        let call = Call::new(self, command);
+        call.perform(bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
+    }
+
+    async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
+        let bound = self.bind(command.step()).map_err(unbound)?;
+        let call = Call::new(self, command);
+        call.observe(bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
+fn unbound(error: BindingError) -> EffectError {
+    EffectError::permanent("unbound", error.to_string())
+}
+
+/// One command on its way through providers.
+struct Call<'a> {
+    registry: &'a Registry,
+    cx: Context,
+    rollback: bool,
+    /// A little before the engine gives up, so that the answer says what was missing.
+    give_up: Timestamp,
+}
+
+impl<'a> Call<'a> {
+    fn new(registry: &'a Registry, command: &AuthorizedCommand) -> Self {
+        let left = command.deadline().since(registry.clock.now()).as_duration();
+        let give_up = registry.clock.now().plus((left.mul_f64(0.95)).into());
+        Self { registry, cx: Context::of(command), rollback: command.is_rollback(), give_up }
+    }
+
+    async fn perform(&self, bound: Bound<'_>, action: &Action) -> Result<Evidence, ProviderError> {
+        match (bound, action) {
+            (Bound::Artifacts(store), Action::VerifyArtifact { artifact }) => {
+                let found = store.verify(&self.cx, artifact.clone()).await?;
+                Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
+            }
+            (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
+                self.scale(deployer, deployment, *replicas).await
+            }
+            (Bound::Probe(probe), Action::Probe { deployment, min_ready }) => {
+                self.probe(probe, deployment, *min_ready).await
+            }
+            (Bound::Router(router), Action::Route { target, weights }) => {
+                router
+                    .set_weights(&self.cx, SetWeights::new(target.clone(), weights.clone()))
+                    .await?;
+                let mut pause = FIRST_PAUSE;
+                loop {
+                    let status = router.observe(&self.cx, target.clone()).await?;
+                    if same_shares(&status.weights, weights) {
+                        return Ok(evidence(status));
+                    }
+                    let missing =
+                        || "the router took the weights, but they are not in effect".to_owned();
+                    self.pause(&mut pause, "observe_traffic", missing).await?;
+                }
+            }
+            (Bound::Metrics(source), Action::Analyze { deployment, analysis }) => {
+                let Deployment { target, artifact, version } = deployment.clone();
+                let request = MeasureRequest::new(
+                    target,
+                    artifact.digest(),
+                    version,
+                    analysis.metric.clone(),
+                );
+                Ok(Evidence::Measurement(source.measure(&self.cx, request).await?))
+            }
+            (Bound::Notifier(notifier), Action::Notify { channel, message }) => {
+                let severity = if self.rollback { Severity::Warning } else { Severity::Info };
+                let notification = Notification::new(channel.clone(), severity, message.clone());
+                notifier.notify(&self.cx, notification).await.map(|()| Evidence::Done)
+            }
+            (Bound::Custom(custom), Action::Custom { input, .. }) => {
+                Ok(Evidence::Custom { output: custom.perform(&self.cx, input).await? })
+            }
+            _ => Ok(Evidence::Done),
+        }
+    }
+
+    /// Submits the wish, then observes until it is fulfilled.
+    async fn scale(
+        &self,
+        deployer: &dyn Deployer,
+        deployment: &Deployment,
+        replicas: u32,
+    ) -> Result<Evidence, ProviderError> {
+        let Deployment { target, artifact, version } = deployment.clone();
+        let digest = artifact.digest();
+        let look = ObserveDeployment::new(target.clone(), digest);
+        deployer.apply(&self.cx, ApplyRequest::new(target, artifact, version, replicas)).await?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let status = deployer.observe(&self.cx, look.clone()).await?;
+            match status.phase {
+                DeploymentPhase::Settled if status.running == replicas => {
+                    return Ok(Evidence::Instances {
+                        digest: status.digest,
+                        running: status.running,
+                    });
+                }
+                DeploymentPhase::Failed { reason } => {
+                    return Err(ProviderError::new(ErrorKind::Failed, "scale", reason)
+                        .with_context("target", &deployment.target));
+                }
+                DeploymentPhase::Settled | DeploymentPhase::Progressing => {}
+            }
+            let missing = || format!("{} of {replicas} instances run", status.running);
+            self.pause(&mut pause, "scale", missing).await?;
+        }
+    }
+
+    async fn probe(
+        &self,
+        probe: &dyn HealthProbe,
+        deployment: &Deployment,
+        min_ready: u32,
+    ) -> Result<Evidence, ProviderError> {
+        let request = CheckHealth::new(deployment.target.clone(), deployment.artifact.digest());
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let report = probe.check(&self.cx, request.clone()).await?;
+            let (ready, unready): (Vec<_>, Vec<_>) =
+                report.instances.into_iter().partition(|i| i.ready);
+            let ready = u32::try_from(ready.len()).unwrap_or(u32::MAX);
+            let unready: Vec<_> =
+                unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
+            if ready >= min_ready {
+                return Ok(Evidence::Health { digest: report.digest, ready, unready });
+            }
+            let missing =
+                || format!("{ready} of {min_ready} instances are ready; {}", unready.join("; "));
+            self.pause(&mut pause, "probe", missing).await?;
+        }
+    }
+
+    /// Looks without acting.
+    async fn observe(&self, bound: Bound<'_>, action: &Action) -> Result<Observed, ProviderError> {
+        match (bound, action) {
+            (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
+                let look =
+                    ObserveDeployment::new(deployment.target.clone(), deployment.artifact.digest());
+                let status = deployer.observe(&self.cx, look).await?;
+                let settled = status.phase == DeploymentPhase::Settled;
+                if settled && status.desired == Some(*replicas) && status.running == *replicas {
+                    let (digest, running) = (status.digest, status.running);
+                    return Ok(Observed::Applied(Evidence::Instances { digest, running }));
+                }
+                Ok(Observed::NotApplied)
+            }
+            (Bound::Router(router), Action::Route { target, weights }) => {
+                route_in_effect(&self.cx, router, target, weights).await
+            }
+            (Bound::Notifier(notifier), _) => match notifier.describe().effects {
+                EffectClass::Idempotent => Ok(Observed::NotApplied),
+                EffectClass::Queryable | EffectClass::Opaque => {
+                    let message = "nobody can tell whether the message was sent";
+                    Err(ProviderError::new(ErrorKind::Unsupported, "observe_notification", message)
+                        .with_effect(EffectCertainty::Unknown))
+                }
+            },
+            (Bound::Custom(custom), Action::Custom { input, .. }) => {
+                let found = custom.observe(&self.cx, input).await?;
+                Ok(found.map_or(Observed::NotApplied, |output| {
+                    Observed::Applied(Evidence::Custom { output })
+                }))
+            }
+            // Reading changes nothing: just read again.
+            _ => Ok(Observed::NotApplied),
+        }
+    }
+
+    /// Waits before the next look, or gives up: with what is missing, and the effect unknown.
+    async fn pause(
+        &self,
+        pause: &mut Duration,
+        operation: &'static str,
+        missing: impl Fn() -> String,
+    ) -> Result<(), ProviderError> {
+        let now = self.registry.clock.now();
+        if now >= self.give_up {
+            // The wish stands and is idempotent: asking again cannot do harm.
+            return Err(ProviderError::new(ErrorKind::Timeout, operation, missing())
+                .with_effect(EffectCertainty::NotApplied));
+        }
+        let until = now.plus((*pause).into()).min(self.give_up);
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        tokio::select! {
+            () = self.registry.clock.sleep_until(until) => Ok(()),
+            () = self.cx.cancellation.cancelled() => {
+                Err(ProviderError::new(ErrorKind::Cancelled, operation, "the engine stops"))
+            }
+        }
+    }
+}
+
+async fn route_in_effect(
+    cx: &Context,
+    router: &dyn TrafficRouter,
+    target: &release_core::model::Target,
+    weights: &[Weight],
+) -> Result<Observed, ProviderError> {
+    let status = router.observe(cx, target.clone()).await?;
+    if same_shares(&status.weights, weights) {
+        return Ok(Observed::Applied(evidence(status)));
+    }
+    Ok(Observed::NotApplied)
+}
+
+fn evidence(status: TrafficStatus) -> Evidence {
+    Evidence::Weights { weights: status.weights, served: status.served }
+}
+
+fn same_shares(a: &[Weight], b: &[Weight]) -> bool {
+    let shares = |weights: &[Weight]| {
+        let mut shares: Vec<_> = weights.iter().map(|w| (w.digest, w.percent)).collect();
+        shares.retain(|(_, percent)| *percent > 0);
+        shares.sort_unstable();
+        shares
+    };
+    shares(a) == shares(b)
+}

@@ -1,0 +1,30 @@
+//! Anything that has no trait of its own.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::{Context, Description, ProviderError};
+
+/// Performs steps of kind `custom`: whatever a host needs that has no trait of its own.
+#[async_trait]
+pub trait CustomAction: fmt::Debug + Send + Sync + 'static {
+    /// Says who this is and what it can do. Never a secret.
+    fn describe(&self) -> Description;
+
+    /// Does it.
+    ///
+    /// # Idempotency
+    /// Asked again with the same key, it does nothing that is already done.
+    ///
+    /// # Errors
+    /// [`ProviderError`], whose effect says whether anything may have changed.
+    async fn perform(&self, cx: &Context, input: &Value) -> Result<Value, ProviderError>;
+
+    /// Looks whether it was done under this key, and returns its answer if so.
+    ///
+    /// # Errors
+    /// [`ProviderError`] when it cannot be told; the step then waits for a person.
+    async fn observe(&self, cx: &Context, input: &Value) -> Result<Option<Value>, ProviderError>;
+}

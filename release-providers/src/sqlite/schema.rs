@@ -1,0 +1,201 @@
+//! Opens journal files: creates them, checks them, and refuses what it does not know.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{FileCheck, SqliteOptions};
+
+/// The version of the file format, in the file's `user_version`. Version 1: tables `runs`,
+/// `records`, `blobs`.
+pub const SQLITE_FORMAT: i64 = 1;
+
+/// «rels» in ASCII: tells our files from other SQLite files, in the file's `application_id`.
+const APPLICATION_ID: i64 = 0x7265_6c73;
+
+/// How long a writer waits for another process before it says that the journal is busy.
+const BUSY: Duration = Duration::from_secs(5);
+
+const TABLES: &str = "
+CREATE TABLE runs (
+    run_id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL UNIQUE,
+    seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    finished INTEGER NOT NULL
+) STRICT;
+CREATE TABLE records (
+    run_id INTEGER NOT NULL REFERENCES runs,
+    seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (run_id, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blobs (
+    digest BLOB PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+";
+
+/// A journal file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It cannot be opened or created.
+    #[error("cannot open the journal `{}`: {detail}; check that its folder exists and can be written", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// It is something else.
+    #[error("`{}` is no journal of this library; choose another file", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its pages are not what was written.
+    #[error("the journal `{}` is damaged ({detail}); restore it from a backup, nothing was changed", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite found first.
+        detail: String,
+    },
+    /// It was written by a newer release.
+    #[error("the journal `{}` has format {found}, this release knows {SQLITE_FORMAT}; use a newer release", path.display())]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// SQLite does not give what was asked of it.
+    #[error("the journal `{}` would not be durable: `{pragma}` is {found}, not {wanted}; use a local file system", path.display())]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        pragma: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+}
+
+/// Opens for writing. The only connection of this process that writes.
+pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| sqlite_error(path, &e);
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    identify(&connection, path)?;
+    set(&connection, path, "journal_mode", "WAL", "wal")?;
+    set(&connection, path, "synchronous", "FULL", "2")?;
+    check(&connection, path, options.check)?;
+    create(&connection).map_err(failed)?;
+    if let Some(pages) = options.max_pages {
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+/// Opens for reading, beside the writer.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| sqlite_error(path, &e))?;
+    connection.busy_timeout(BUSY).map_err(|e| sqlite_error(path, &e))?;
+    Ok(connection)
+}
+
+/// Refuses other files and newer formats before anything is written.
+fn identify(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number =
+        |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let failed = |e: rusqlite::Error| sqlite_error(path, &e);
+    let (application, version) =
+        (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let empty = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(failed)? == 0;
+    if !empty && application != APPLICATION_ID {
+        return Err(OpenError::NotAJournal { path: path.into() });
+    }
+    if version > SQLITE_FORMAT {
+        return Err(OpenError::UnsupportedVersion { path: path.into(), found: version });
+    }
+    Ok(())
+}
+
+/// Sets a pragma and reads it back: SQLite ignores what it does not understand.
+fn set(
+    connection: &Connection,
+    path: &Path,
+    pragma: &'static str,
+    value: &str,
+    wanted: &'static str,
+) -> Result<(), OpenError> {
+    let failed = |e: rusqlite::Error| sqlite_error(path, &e);
+    connection.pragma_update(None, pragma, value).map_err(failed)?;
+    let found = connection.pragma_query_value(None, pragma, |row| {
+        row.get::<_, rusqlite::types::Value>(0).map(|value| match value {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => format!("{other:?}"),
+        })
+    });
+    let found = found.map_err(failed)?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(OpenError::NotDurable { path: path.into(), pragma, found, wanted })
+}
+
+fn check(connection: &Connection, path: &Path, check: FileCheck) -> Result<(), OpenError> {
+    let pragma = match check {
+        FileCheck::Full => "integrity_check",
+        FileCheck::Quick => "quick_check",
+    };
+    let found =
+        connection.query_row(&format!("PRAGMA {pragma}(1)"), [], |row| row.get::<_, String>(0));
+    match found {
+        Ok(answer) if answer == "ok" => Ok(()),
+        Ok(detail) => Err(OpenError::Damaged { path: path.into(), detail }),
+        Err(e) => Err(sqlite_error(path, &e)),
+    }
+}
+
+/// Creates the tables in an empty file; all or nothing, also when two processes try at once.
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'records'";
+    let done = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).and_then(|count| {
+        if count == 0 {
+            connection.execute_batch(TABLES)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", SQLITE_FORMAT)?;
+        }
+        connection.execute_batch("COMMIT")
+    });
+    if done.is_err() {
+        // The error that matters is the first one.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    done
+}
+
+fn sqlite_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(NotADatabase) => OpenError::NotAJournal { path: path.into() },
+        Some(DatabaseCorrupt) => OpenError::Damaged { path: path.into(), detail },
+        _ => OpenError::Open { path: path.into(), detail },
+    }
+}

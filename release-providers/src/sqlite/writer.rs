@@ -1,0 +1,168 @@
+//! The one thread that writes. It takes all that waits, stores it in one transaction, and syncs
+//! once: the sync itself is the time in which the next transaction gathers, so a lone run waits for
+//! nobody and many runs share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use release_core::journal::{AppendError, Batch};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use tokio::sync::oneshot;
+
+/// Most batches in one transaction.
+const BATCHES: usize = 1024;
+
+type Answer = Result<(), AppendError>;
+
+#[derive(Debug)]
+struct Job {
+    batch: Batch,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The handle of the thread that writes. Dropping it waits until all that was sent is stored.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (jobs, inbox) = channel();
+        let commits = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&commits);
+        let work = move || work(&connection, &inbox, &counter);
+        let thread = Builder::new().name("release-journal".into()).spawn(work)?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), commits })
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn append(&self, batch: Batch) -> Answer {
+        let (answer, stored) = oneshot::channel();
+        let job = Job { batch, answer };
+        let sent = self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok());
+        if sent.is_none() {
+            let detail = "its thread has ended".into();
+            return Err(AppendError::Unavailable { detail });
+        }
+        stored.await.unwrap_or_else(|_| {
+            let detail = "its thread ended while it was storing".into();
+            Err(AppendError::Unknown { detail })
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been answered to those who waited.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(connection: &Connection, inbox: &Receiver<Job>, commits: &AtomicU64) {
+    let mut jobs = Vec::new();
+    while let Ok(first) = inbox.recv() {
+        jobs.push(first);
+        jobs.extend(inbox.try_iter().take(BATCHES - 1));
+        let answers = store_all(connection, &jobs, commits);
+        for (job, answer) in jobs.drain(..).zip(answers) {
+            // A caller that went away is no fault.
+            let _ = job.answer.send(answer);
+        }
+    }
+}
+
+/// Stores what can be stored. Batches that are fenced or in conflict leave the others alone; a
+/// fault of the store is everybody's.
+fn store_all(connection: &Connection, jobs: &[Job], commits: &AtomicU64) -> Vec<Answer> {
+    let failed = |error: &AppendError| jobs.iter().map(|_| Err(error.clone())).collect();
+    if let Err(e) = connection.execute_batch("BEGIN IMMEDIATE") {
+        return failed(&append_error(&e, false));
+    }
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        match store(connection, &job.batch) {
+            Ok(answer) => answers.push(answer),
+            Err(e) => {
+                // What matters is the first error; without a transaction there is nothing to undo.
+                let _ = connection.execute_batch("ROLLBACK");
+                return failed(&append_error(&e, false));
+            }
+        }
+    }
+    if let Err(e) = connection.execute_batch("COMMIT") {
+        let _ = connection.execute_batch("ROLLBACK");
+        return failed(&append_error(&e, true));
+    }
+    commits.fetch_add(1, Ordering::Relaxed);
+    answers
+}
+
+fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
+    let run = batch.run.as_str();
+    let mut find =
+        connection.prepare_cached("SELECT run_id, seq, epoch FROM runs WHERE run = ?1")?;
+    let found = find.query_row([run], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?, row.get::<_, u64>(2)?))
+    });
+    let found = found.optional()?;
+    let (actual, stored) = found.map_or((0, 0), |(_, seq, epoch)| (seq, epoch));
+    if batch.epoch < stored {
+        return Ok(Err(AppendError::Fenced { run: batch.run.clone(), epoch: batch.epoch, stored }));
+    }
+    if batch.expected != actual {
+        return Ok(Err(AppendError::Conflict {
+            run: batch.run.clone(),
+            expected: batch.expected,
+            actual,
+        }));
+    }
+    for (digest, bytes) in &batch.blobs {
+        let sql = "INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?1, ?2)";
+        connection.prepare_cached(sql)?.execute(params![digest.as_bytes(), &**bytes])?;
+    }
+    let Some(last) = batch.records.last() else { return Ok(Ok(())) };
+    let head = params![run, last.seq, batch.epoch, last.hash.as_bytes(), batch.finishes];
+    let id = if let Some((id, ..)) = found {
+        let sql = "UPDATE runs SET seq = ?2, epoch = ?3, hash = ?4, finished = ?5 WHERE run = ?1";
+        connection.prepare_cached(sql)?.execute(head)?;
+        id
+    } else {
+        let sql = "INSERT INTO runs (run, seq, epoch, hash, finished) VALUES (?1, ?2, ?3, ?4, ?5)";
+        connection.prepare_cached(sql)?.insert(head)?
+    };
+    let sql = "INSERT INTO records (run_id, seq, epoch, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut insert = connection.prepare_cached(sql)?;
+    for record in &batch.records {
+        let Ok(body) = std::str::from_utf8(&record.bytes) else {
+            return Err(rusqlite::Error::ToSqlConversionFailure(
+                "a record is JSON, and so UTF-8".into(),
+            ));
+        };
+        insert.execute(params![id, record.seq, record.epoch, record.hash.as_bytes(), body])?;
+    }
+    Ok(Ok(()))
+}
+
+/// A commit that failed for another reason than want of room may or may not be on the disk.
+fn append_error(error: &rusqlite::Error, committing: bool) -> AppendError {
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => AppendError::NoSpace { detail },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            AppendError::Unavailable { detail }
+        }
+        _ if committing => AppendError::Unknown { detail },
+        _ => AppendError::Unavailable { detail },
+    }
+}
