@@ -269,6 +269,8 @@ impl Driver {
                 let _ = reply.send(self.state.clone());
             }
             Some(Request::Directive(directive, reply)) => {
+                // Before the answer: whoever gets it must not find what the run waited for before.
+                self.progress.send_replace(Progress::Driving);
                 let before = self.pending.len();
                 let mut answer = self.decide(&Input::Directive(directive))?;
                 if let Some(Event::CommandDenied { reasons, .. }) = self.pending.get(before) {

@@ -136,7 +136,7 @@ impl Engine {
         let blob = (plan.digest(), Arc::clone(plan.bytes()));
         let state = RunState::create(run.clone(), plan, &fact)
             .map_err(|illegal| EngineError::internal(&run, &illegal))?;
-        let mut driver = Driver::new(self, state, crate::journal::Sealer::new(run));
+        let mut driver = Driver::new(self, state, crate::journal::Sealer::new(&run));
         driver.create(fact, blob).await?;
         Ok(self.drive(driver))
     }
@@ -158,7 +158,7 @@ impl Engine {
         self.shared.performer.check(state.plan().plan()).map_err(EngineError::Bindings)?;
         let seq = history.facts().len() as u64;
         let sealer = crate::journal::Sealer::after(
-            run.clone(),
+            run,
             seq,
             history.epoch().saturating_add(1),
             history.head(),

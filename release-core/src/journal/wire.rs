@@ -1,7 +1,5 @@
 //! The stored form of events: sealing, and verifying what was sealed.
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -11,7 +9,7 @@ use crate::ids::RunId;
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
 use crate::run::{Event, Fact, IllegalTransition, RunState};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, push_padded};
 
 /// The version of the record format. Readers refuse others; a new one gets a reader of its own.
 pub const JOURNAL_VERSION: u16 = 1;
@@ -22,24 +20,25 @@ const DOMAIN: &[u8] = b"release.journal.v1\n";
 /// Turns events into chained records.
 #[derive(Debug, Clone)]
 pub struct Sealer {
-    run: RunId,
+    /// What every record begins with, up to its sequence.
+    prefix: String,
     seq: u64,
     epoch: u64,
     prev: Digest,
-    /// The instant of the last record and its text: the records of one turn share it.
-    at: (Timestamp, String),
+    at: InstantText,
 }
 
 impl Sealer {
     /// Begins a new run's chain.
-    pub fn new(run: RunId) -> Self {
+    pub fn new(run: &RunId) -> Self {
         Self::after(run, 0, 1, Digest::from_bytes([0; 32]))
     }
 
     /// Continues a chain behind record `seq` with hash `prev`, as the writer of `epoch`.
-    pub fn after(run: RunId, seq: u64, epoch: u64, prev: Digest) -> Self {
-        let at = Timestamp::default();
-        Self { run, seq, epoch, prev, at: (at, at.to_string()) }
+    pub fn after(run: &RunId, seq: u64, epoch: u64, prev: Digest) -> Self {
+        let prefix = format!(r#"{{"v":{JOURNAL_VERSION},"run":"{run}","seq":"#);
+        let at = InstantText::default();
+        Self { prefix, seq, epoch, prev, at }
     }
 
     /// The sequence of the last record.
@@ -60,18 +59,16 @@ impl Sealer {
     /// Seals one event that happened at `at`.
     pub fn seal(&mut self, at: Timestamp, event: &Event) -> Record {
         self.seq += 1;
-        if self.at.0 != at {
-            self.at = (at, at.to_string());
-        }
+        // None of the values needs escaping: ids are of a safe alphabet, the rest are digits.
         let mut head = String::with_capacity(384);
-        // Writing to a `String` cannot fail. None of the values needs escaping: ids are of a safe
-        // alphabet, the rest are digits.
-        let _ = write!(
-            head,
-            r#"{{"v":{JOURNAL_VERSION},"run":"{}","seq":{},"epoch":{},"at":"{}","prev":""#,
-            self.run, self.seq, self.epoch, self.at.1
-        );
-        push_hex(&mut head, self.prev);
+        head.push_str(&self.prefix);
+        push_decimal(&mut head, self.seq);
+        head.push_str(r#","epoch":"#);
+        push_decimal(&mut head, self.epoch);
+        head.push_str(r#","at":""#);
+        self.at.write(at, &mut head);
+        head.push_str(r#"","prev":""#);
+        self.prev.push_hex(&mut head);
         head.push_str(r#"","event":"#);
         let mut bytes = head.into_bytes();
         // INVARIANT: events serialise without fail: string keys, finite numbers, no custom errors.
@@ -83,14 +80,37 @@ impl Sealer {
     }
 }
 
-fn push_hex(out: &mut String, digest: Digest) {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    for byte in digest.as_bytes() {
-        for nibble in [byte >> 4, byte & 15] {
-            out.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('0'));
+/// Writes instants, and keeps the text of the last one's second: the next is mostly in the same.
+#[derive(Debug, Clone, Default)]
+struct InstantText {
+    second: Option<i64>,
+    text: String,
+}
+
+impl InstantText {
+    fn write(&mut self, at: Timestamp, out: &mut String) {
+        let (second, micros) =
+            (at.as_micros().div_euclid(1_000_000), at.as_micros().rem_euclid(1_000_000));
+        if self.second != Some(second) {
+            self.text = at.to_string();
+            self.second = Some(second);
+            // Beyond the calendar the text has another form and cannot be reused.
+            if let Some((whole, _)) = self.text.split_once('.') {
+                self.text.truncate(whole.len() + 1);
+            } else {
+                self.second = None;
+            }
+        }
+        out.push_str(&self.text);
+        if self.second.is_some() {
+            push_padded(out, micros.unsigned_abs(), 6);
+            out.push('Z');
         }
     }
+}
+
+fn push_decimal(out: &mut String, number: u64) {
+    push_padded(out, number, 1);
 }
 
 fn hash(bytes: &[u8]) -> Digest {
@@ -172,8 +192,8 @@ pub enum DamageKind {
 pub struct History {
     run: RunId,
     facts: Vec<Fact>,
+    hashes: Vec<Digest>,
     epoch: u64,
-    head: Digest,
 }
 
 impl History {
@@ -182,12 +202,9 @@ impl History {
     /// # Errors
     /// [`Damage`] names the first record that is not what was written.
     pub fn verify(run: &RunId, records: &[Record]) -> Result<Self, Damage> {
-        let mut history = Self {
-            run: run.clone(),
-            facts: Vec::with_capacity(records.len()),
-            epoch: 0,
-            head: Digest::from_bytes([0; 32]),
-        };
+        let (facts, hashes) =
+            (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+        let mut history = Self { run: run.clone(), facts, hashes, epoch: 0 };
         for (record, seq) in records.iter().zip(1_u64..) {
             let fact = history.check(record, seq).map_err(|kind| Damage {
                 run: run.clone(),
@@ -195,7 +212,7 @@ impl History {
                 kind,
             })?;
             history.facts.push(fact);
-            history.head = record.hash;
+            history.hashes.push(record.hash);
             history.epoch = record.epoch;
         }
         if history.facts.is_empty() {
@@ -214,7 +231,7 @@ impl History {
         if envelope.v != JOURNAL_VERSION {
             return Err(DamageKind::UnsupportedVersion(envelope.v));
         }
-        if envelope.prev != self.head.hex() {
+        if envelope.prev != self.head().hex() {
             return Err(DamageKind::Unchained);
         }
         if envelope.run != self.run
@@ -251,8 +268,13 @@ impl History {
     }
 
     /// The hash of the last record: whoever knows it can tell whether anything was changed.
-    pub const fn head(&self) -> Digest {
-        self.head
+    pub fn head(&self) -> Digest {
+        self.hashes.last().copied().unwrap_or(Digest::from_bytes([0; 32]))
+    }
+
+    /// The hashes of the records, in order.
+    pub fn hashes(&self) -> &[Digest] {
+        &self.hashes
     }
 
     /// The digest of the plan that the run pins.
@@ -286,5 +308,32 @@ impl History {
 
     fn damage(&self, seq: u64, illegal: IllegalTransition) -> Damage {
         Damage { run: self.run.clone(), seq, kind: DamageKind::Illegal(illegal) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_as_they_display() {
+        let mut texts = InstantText::default();
+        let micros = [
+            0,
+            1,
+            999_999,
+            1_000_000,
+            -1,
+            1_795_000_000_123_456,
+            1_795_000_000_123_457,
+            i64::MAX,
+            i64::MIN,
+            5,
+        ];
+        for at in micros.map(Timestamp::from_micros) {
+            let mut out = String::new();
+            texts.write(at, &mut out);
+            assert_eq!(out, at.to_string());
+        }
     }
 }

@@ -33,12 +33,17 @@ impl Digest {
     /// The 64 hexadecimal digits, without the `sha256:` in front.
     pub fn hex(&self) -> String {
         let mut out = String::with_capacity(64);
+        self.push_hex(&mut out);
+        out
+    }
+
+    pub(crate) fn push_hex(&self, out: &mut String) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for byte in self.0 {
             for nibble in [byte >> 4, byte & 15] {
-                out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+                out.push(DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit)));
             }
         }
-        out
     }
 
     /// The first twelve hexadecimal digits: enough for people, never for machines.

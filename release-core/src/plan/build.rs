@@ -1,6 +1,7 @@
 //! The plan itself, and the builder for plans made by hand.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,8 @@ pub const PLAN_FORMAT: &str = "plan/v1";
 
 /// Most steps that a plan may have unless its builder says otherwise.
 const DEFAULT_MAX_STEPS: usize = 2_000_000;
+
+const DEFAULT_MAX_PARALLEL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 
 /// A release as a DAG of typed steps. Immutable and content-addressed.
 ///
@@ -27,7 +30,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     definition: Option<Digest>,
     on_cancel: OnCancel,
-    max_parallel: u32,
+    max_parallel: NonZeroU32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notify: Vec<ChannelId>,
     steps: Vec<Step>,
@@ -98,7 +101,7 @@ impl Plan {
                 release,
                 definition: None,
                 on_cancel: OnCancel::RollBack,
-                max_parallel: 64,
+                max_parallel: DEFAULT_MAX_PARALLEL,
                 notify: Vec::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
@@ -152,7 +155,7 @@ impl Plan {
 
     /// How many effects may be under way at once.
     pub const fn max_parallel(&self) -> u32 {
-        self.max_parallel
+        self.max_parallel.get()
     }
 
     /// Who is told of a rollback.
@@ -295,7 +298,7 @@ impl PlanBuilder {
 
     /// Sets how many effects may be under way at once; at least 1, by default 64.
     pub fn max_parallel(&mut self, max_parallel: u32) -> &mut Self {
-        self.plan.max_parallel = max_parallel.max(1);
+        self.plan.max_parallel = NonZeroU32::new(max_parallel).unwrap_or(NonZeroU32::MIN);
         self
     }
 

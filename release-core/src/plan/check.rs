@@ -159,6 +159,9 @@ fn stages(definition: &Definition, errors: &mut Vec<PlanError>) {
             Some(environment) => regions(stage, environment, definition, errors),
         }
         gates(&stage.gates, errors);
+        if let Strategy::BlueGreen(spec) = &stage.strategy {
+            gates(&spec.gates, errors);
+        }
         if let Some(problem) = strategy_problem(&stage.strategy) {
             let environment = stage.environment.clone();
             errors.push(PlanError::BadStrategy { stage: number, environment, problem });

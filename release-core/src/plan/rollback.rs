@@ -70,7 +70,7 @@ pub fn rollback(
             }
         }
     }
-    Ok(Builder::new(chosen).build(plan, undo))
+    Ok(Builder::new(plan, chosen).build(plan, undo))
 }
 
 /// The started steps in scope, in an order in which every edge goes forward.
@@ -101,9 +101,12 @@ struct Builder {
 }
 
 impl Builder {
-    const fn new(undoes: Vec<u32>) -> Self {
+    fn new(plan: &FrozenPlan, undoes: Vec<u32>) -> Self {
         let extension = Extension { steps: Vec::new(), edges: Vec::new(), undoes };
-        Self { extension, names: BTreeSet::new() }
+        // Names are unique in the plan and its rollback together, since people refer to steps by them.
+        let taken = plan.plan().steps().iter().map(|step| &step.id);
+        let names = taken.filter(|id| id.as_str().starts_with("rollback/")).cloned().collect();
+        Self { extension, names }
     }
 
     fn build(mut self, plan: &FrozenPlan, undo: Vec<Vec<(&Step, &Compensation)>>) -> Extension {

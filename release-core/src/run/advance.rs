@@ -3,7 +3,7 @@
 use super::admit::{Admit, admit};
 use super::decide::{Turn, unknown};
 use super::event::{Cause, Event, Mode, Outcome, StepRef};
-use super::state::{Phase, RunState, Status, Wait};
+use super::state::{Active, Phase, RunState, Status, Timer, Wait};
 use crate::model::OnCancel;
 use crate::plan::{Action, Touched, rollback};
 use crate::port::{EffectError, Evidence};
@@ -15,7 +15,11 @@ use crate::port::{EffectError, Evidence};
 /// Call it after every event until it writes nothing. Deciding one completed step costs time in
 /// proportion to its successors, whatever the size of the plan.
 pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Event>) {
-    due(state, turn, limit, out);
+    let mut free = state.free();
+    due(state, turn, limit, &mut free, out);
+    if stops(out) {
+        return;
+    }
     match &state.phase {
         Phase::Forward | Phase::RollingBack(_) => {
             if out.is_empty() && state.remaining == 0 {
@@ -26,7 +30,7 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
                 };
                 out.push(Event::RunFinished { outcome });
             } else if state.may_start() {
-                start_ready(state, turn, limit, out);
+                start_ready(state, turn, limit, free, out);
             }
         }
         Phase::Stopping(cause) => {
@@ -38,48 +42,59 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
     }
 }
 
-/// Timers whose time has come.
-fn due(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Event>) {
-    let timers = state.timers.range(..=(turn.now, u32::MAX));
-    for (_, index) in timers.filter(|(_, index)| state.is_actionable(*index)) {
-        if out.len() >= limit {
-            return;
+/// Whether the last event may make the run stop, so that nothing may start behind it unseen.
+fn stops(out: &[Event]) -> bool {
+    matches!(out.last(), Some(Event::StepFailed { .. }))
+}
+
+/// Timers whose time has come. What takes one of the `free` places counts it.
+fn due(state: &RunState, turn: &Turn<'_>, limit: usize, free: &mut u32, out: &mut Vec<Event>) {
+    for timer in Timer::ALL {
+        let takes_a_place = matches!(timer, Timer::Look | Timer::Start);
+        for (_, index) in state.timers_of(timer, turn.now) {
+            if out.len() >= limit || stops(out) || (takes_a_place && *free == 0) {
+                break;
+            }
+            let Some(active) = state.active.get(&index) else { continue };
+            let event = at_its_time(state, index, active, turn);
+            if takes_a_place && matches!(event, Event::StepStarted { .. }) {
+                *free -= 1;
+            }
+            out.push(event);
         }
-        let Some(active) = state.active.get(index) else { continue };
-        let step = || StepRef::of(&state.plan, *index);
-        match &active.wait {
-            Wait::Outcome { .. } => {
-                let timeout = state.plan.step(*index).timeout;
-                let message = format!("no answer within {timeout}");
-                out.push(unknown(state, *index, &EffectError::unknown("timeout", message), turn));
-            }
-            Wait::Look { .. } => {
-                let attempt = active.attempt.saturating_add(1);
-                out.push(Event::StepStarted { step: step(), attempt, mode: Mode::Look });
-            }
-            Wait::Bake { .. } => {
-                let evidence = Evidence::Done;
-                out.push(Event::StepSucceeded { step: step(), evidence, because: None });
-            }
-            Wait::Attempt { .. } | Wait::Blocked(_) => out.push(start(state, *index, turn)),
-            Wait::Operator { .. } => {}
+    }
+}
+
+/// What follows for a step whose instant has come.
+fn at_its_time(state: &RunState, index: u32, active: &Active, turn: &Turn<'_>) -> Event {
+    let step = || StepRef::of(&state.plan, index);
+    match &active.wait {
+        Wait::Outcome { .. } => {
+            let timeout = state.plan.step(index).timeout;
+            let message = format!("no answer within {timeout}");
+            unknown(state, index, &EffectError::unknown("timeout", message), turn)
+        }
+        Wait::Look { .. } => {
+            let attempt = active.attempt.saturating_add(1);
+            Event::StepStarted { step: step(), attempt, mode: Mode::Look }
+        }
+        Wait::Bake { .. } => {
+            Event::StepSucceeded { step: step(), evidence: Evidence::Done, because: None }
+        }
+        Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => {
+            start(state, index, turn)
         }
     }
 }
 
 /// Steps whose predecessors are done: all that need no effect, and others while there is room.
-fn start_ready(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Event>) {
-    let room = limit.saturating_sub(out.len());
-    for index in state.ready_pure.iter().take(room) {
-        out.push(start(state, *index, turn));
-    }
-    let mut free = state.plan.plan().max_parallel().saturating_sub(state.in_flight);
-    for index in &state.ready {
-        if free == 0 || out.len() >= limit {
+fn start_ready(state: &RunState, turn: &Turn<'_>, limit: usize, free: u32, out: &mut Vec<Event>) {
+    let effects = state.ready.iter().take(free as usize);
+    for index in state.ready_pure.iter().chain(effects) {
+        if out.len() >= limit || stops(out) {
             return;
         }
         out.push(start(state, *index, turn));
-        free -= 1;
     }
 }
 
@@ -132,8 +147,10 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
 pub(super) fn touched(state: &RunState, index: u32) -> Touched {
     let attempted = state.active(index).is_some_and(|active| active.attempt > 0);
     match state.status(index) {
-        Some(Status::Running | Status::Succeeded | Status::Failed) => Touched::Yes,
+        Some(Status::Running | Status::Succeeded) => Touched::Yes,
         Some(Status::Waiting) if attempted => Touched::Yes,
+        // A step whose gate was rejected failed before its first attempt.
+        Some(Status::Failed) if state.spent.get(&index).is_some_and(|n| *n > 0) => Touched::Yes,
         _ => Touched::No,
     }
 }

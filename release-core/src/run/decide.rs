@@ -205,11 +205,11 @@ fn command(
             out.push(Event::Rejected { gate: gate.clone(), by, reason });
         }
         Command::Retry { step } => {
-            let step = operators(state, step, name, None)?;
+            let step = operators(state, step, name, false)?;
             out.push(Event::RetryRequested { step, by, reason });
         }
         Command::Reconcile { step, applied } => {
-            let step = operators(state, step, name, Some(true))?;
+            let step = operators(state, step, name, true)?;
             out.push(Event::Reconciled { step, applied: *applied, by, reason });
         }
         Command::Abandon => {
@@ -244,18 +244,18 @@ fn cancel(state: &RunState, directive: &Directive) -> Event {
     }
 }
 
-/// The step, if it waits for a person (and, where that matters, because its outcome is unknown).
+/// The step, if it waits for a person because its outcome is `unknown`, or because it failed. What is
+/// unknown is never retried under a new key: it is reconciled, and then performed again if need be.
 fn operators(
     state: &RunState,
     id: &StepId,
     command: &'static str,
-    unknown: Option<bool>,
+    unknown: bool,
 ) -> Result<StepRef, Rejected> {
     let index = state.plan.find(id).ok_or_else(|| Rejected::UnknownStep { step: id.clone() })?;
-    let fits = state.active(index).is_some_and(|active| {
-        let Wait::Operator { unknown: is } = active.wait else { return false };
-        unknown.is_none_or(|wanted| wanted == is)
-    });
+    let fits = state.active(index).is_some_and(
+        |active| matches!(active.wait, Wait::Operator { unknown: is } if is == unknown),
+    );
     if fits {
         return Ok(StepRef::of(&state.plan, index));
     }

@@ -197,6 +197,35 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The step that it is about, if it is about one.
+    pub const fn step(&self) -> Option<&StepRef> {
+        match self {
+            Self::StepStarted { step, .. }
+            | Self::StepSucceeded { step, .. }
+            | Self::StepMeasured { step, .. }
+            | Self::StepRetried { step, .. }
+            | Self::OutcomeUnknown { step, .. }
+            | Self::NeedsReconcile { step, .. }
+            | Self::StepBlocked { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::RetryRequested { step, .. }
+            | Self::Reconciled { step, .. } => Some(step),
+            Self::RunCreated { .. }
+            | Self::TakenOver { .. }
+            | Self::Approved { .. }
+            | Self::Rejected { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::CancelRequested { .. }
+            | Self::CommandDenied { .. }
+            | Self::RollbackStarted { .. }
+            | Self::RollbackBlocked { .. }
+            | Self::RunFinished { .. } => None,
+        }
+    }
+}
+
 fn is_done(evidence: &Evidence) -> bool {
     *evidence == Evidence::Done
 }

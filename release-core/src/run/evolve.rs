@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::event::{Cause, Event, Outcome, StepRef, Verdict, WakeUp};
+use super::event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
 use super::state::{Active, GateState, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
-use crate::model::{Digest, RollbackScope};
+use crate::model::{Digest, Gate, RollbackScope};
 use crate::plan::{Action, Extension, FrozenPlan, OnFailure};
 use crate::time::Timestamp;
 
@@ -88,6 +88,7 @@ impl RunState {
             waits: Vec::with_capacity(count),
             active: BTreeMap::new(),
             timers: BTreeSet::new(),
+            spent: BTreeMap::new(),
             ready_pure: VecDeque::new(),
             ready: VecDeque::new(),
             in_flight: 0,
@@ -125,13 +126,20 @@ impl RunState {
         match event {
             Event::RunCreated { .. } => return Err(self.wrong_phase("run_created")),
             Event::TakenOver { .. } => self.taken_over(at),
-            Event::StepStarted { step, attempt, .. } => self.started(at, step, *attempt)?,
+            Event::StepStarted { step, attempt, mode } => {
+                self.started(at, step, *attempt, *mode)?;
+            }
             Event::StepSucceeded { step, .. } => self.succeeded(step)?,
             Event::StepMeasured { step, verdict, next, .. } => {
                 self.measured(step, *verdict, *next)?;
             }
             Event::StepRetried { step, at: next, .. } => {
-                self.attempt_over(step, "step_retried", true, Wait::Attempt { at: *next })?;
+                // A look that found nothing is no failure; performing again follows it, so that
+                // looking in vain has an end all the same.
+                let looked = self.active(step.index).is_some_and(|active| {
+                    matches!(active.wait, Wait::Outcome { mode: Mode::Look, .. })
+                });
+                self.attempt_over(step, "step_retried", !looked, Wait::Attempt { at: *next })?;
             }
             Event::OutcomeUnknown { step, at: next, .. } => {
                 self.attempt_over(step, "outcome_unknown", true, Wait::Look { at: *next })?;
@@ -194,13 +202,14 @@ impl RunState {
         at: Timestamp,
         step: &StepRef,
         attempt: u32,
+        mode: Mode,
     ) -> Result<(), IllegalTransition> {
         let (index, status) = self.resolve(step)?;
         let definition = self.plan.step(index);
         let (wait, now) = if let Action::Bake { duration } = &definition.action {
             (Wait::Bake { until: at.plus(*duration) }, Status::Waiting)
         } else {
-            (Wait::Outcome { deadline: at.plus(definition.timeout) }, Status::Running)
+            (Wait::Outcome { deadline: at.plus(definition.timeout), mode }, Status::Running)
         };
         match status {
             Status::Ready => {
@@ -317,6 +326,7 @@ impl RunState {
             self.unqueue(index);
         }
         let attempt = self.active.get(&index).map_or(0, |active| active.attempt);
+        self.spent.insert(index, attempt);
         self.remove_active(index);
         self.set_status(index, Status::Failed);
         let scope = match self.plan.step(index).on_failure {
@@ -325,7 +335,7 @@ impl RunState {
                 return Ok(());
             }
             OnFailure::Hold => {
-                self.hold(at, index, attempt);
+                self.hold(at, index);
                 return Ok(());
             }
             OnFailure::Fail => None,
@@ -335,8 +345,9 @@ impl RunState {
         Ok(())
     }
 
-    /// The step waits for a person.
-    fn hold(&mut self, at: Timestamp, index: u32, attempt: u32) {
+    /// The failed step waits for a person.
+    fn hold(&mut self, at: Timestamp, index: u32) {
+        let attempt = self.spent.get(&index).copied().unwrap_or(0);
         let wait = Wait::Operator { unknown: false };
         self.insert_active(
             index,
@@ -352,7 +363,31 @@ impl RunState {
             Phase::Stopping(Cause::StepFailed { scope: None, .. }) if scope.is_some() => {
                 self.phase = Phase::Stopping(cause);
             }
+            Phase::Stopping(Cause::StepFailed { step: first, scope: Some(before), message }) => {
+                let scope = scope.map_or(*before, |scope| {
+                    self.covering((first.index, *before), (step.index, scope))
+                });
+                let (step, message) = (first.clone(), message.clone());
+                let cause = Cause::StepFailed { step, scope: Some(scope), message };
+                self.phase = Phase::Stopping(cause);
+            }
             Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {}
+        }
+    }
+
+    /// The narrowest scope that, seen from either step, covers what both want to be rolled back.
+    fn covering(&self, a: (u32, RollbackScope), b: (u32, RollbackScope)) -> RollbackScope {
+        let (one, other) = (&self.plan.step(a.0).scope, &self.plan.step(b.0).scope);
+        let together = one.environment() == other.environment();
+        match (a.1, b.1) {
+            (RollbackScope::Release, _) | (_, RollbackScope::Release) => RollbackScope::Release,
+            (RollbackScope::Region, RollbackScope::Region)
+                if together && one.region() == other.region() =>
+            {
+                RollbackScope::Region
+            }
+            _ if together => RollbackScope::Environment,
+            _ => RollbackScope::Release,
         }
     }
 
@@ -387,6 +422,9 @@ impl RunState {
             self.complete(index);
         } else {
             self.set_wait(index, Wait::Attempt { at });
+            if let Some(active) = self.active.get_mut(&index) {
+                active.failures = 0; // what is known now is worth as much as at the beginning
+            }
         }
         Ok(())
     }
@@ -413,14 +451,22 @@ impl RunState {
         Ok(())
     }
 
-    /// There is no way back: people decide how to go on. A cancel has nothing left to do.
+    /// There is no way back: people decide how to go on, with every step that failed meanwhile. A
+    /// cancel has nothing left to do.
     fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
         self.rollback_refused = true;
-        if let Cause::StepFailed { step, .. } = cause {
-            self.phase = Phase::Forward;
-            self.hold(at, step.index, 0);
-        } else {
+        if matches!(cause, Cause::Cancelled { .. }) {
             self.cancel_rest();
+            return;
+        }
+        self.phase = Phase::Forward;
+        let failed: Vec<u32> = self.spent.keys().copied().collect();
+        for index in failed {
+            let failed = self.status(index) == Some(Status::Failed);
+            let goes_on = self.plan.step(index).on_failure == OnFailure::Continue;
+            if failed && !goes_on && !self.active.contains_key(&index) {
+                self.hold(at, index);
+            }
         }
     }
 
@@ -502,34 +548,27 @@ impl RunState {
 
     fn insert_active(&mut self, index: u32, active: Active) {
         self.count(&active.wait, 1);
-        if let Some(at) = active.wait.instant() {
-            self.timers.insert((at, index));
-        }
+        self.timers.extend(self.timer(index, &active.wait));
         self.active.insert(index, active);
     }
 
     fn remove_active(&mut self, index: u32) {
         if let Some(active) = self.active.remove(&index) {
             self.count(&active.wait, -1);
-            if let Some(at) = active.wait.instant() {
-                self.timers.remove(&(at, index));
+            if let Some(timer) = self.timer(index, &active.wait) {
+                self.timers.remove(&timer);
             }
         }
     }
 
     fn set_wait(&mut self, index: u32, wait: Wait) {
-        let Some(active) = self.active.get_mut(&index) else { return };
-        let new = wait.instant();
-        let old = std::mem::replace(&mut active.wait, wait);
-        if let Some(at) = old.instant() {
-            self.timers.remove(&(at, index));
+        if let Some(active) = self.active.remove(&index) {
+            self.count(&active.wait, -1);
+            if let Some(timer) = self.timer(index, &active.wait) {
+                self.timers.remove(&timer);
+            }
+            self.insert_active(index, Active { wait, ..active });
         }
-        if let Some(at) = new {
-            self.timers.insert((at, index));
-        }
-        let wait = active.wait.clone();
-        self.count(&old, -1);
-        self.count(&wait, 1);
     }
 
     fn count(&mut self, wait: &Wait, by: i32) {
@@ -545,11 +584,17 @@ impl RunState {
         self.gates.entry(gate.clone()).or_default()
     }
 
-    /// Steps that wait for `gate` are looked at again at once.
+    /// Steps that wait for an approval and have this gate are looked at again at once, also when
+    /// another gate is the first that they lack: a rejection counts at once.
     fn wake_gate(&mut self, at: Timestamp, gate: &crate::ids::GateId) {
-        let waits = |active: &Active| matches!(&active.wait, Wait::Blocked(WakeUp::Approval { gate: g }) if g == gate);
+        let has =
+            |gates: &[Gate]| gates.iter().any(|g| matches!(g, Gate::Approval(a) if a.id == *gate));
+        let waits = |index: u32, active: &Active| {
+            matches!(&active.wait, Wait::Blocked(WakeUp::Approval { .. }))
+                && has(&self.plan.step(index).gates)
+        };
         let waiting: Vec<u32> =
-            self.active.iter().filter(|(_, a)| waits(a)).map(|(index, _)| *index).collect();
+            self.active.iter().filter(|(i, a)| waits(**i, a)).map(|(index, _)| *index).collect();
         for index in waiting {
             self.set_wait(index, Wait::Blocked(WakeUp::Instant { at }));
         }

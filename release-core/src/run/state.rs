@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::event::{Cause, Outcome, WakeUp};
+use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
 use crate::plan::FrozenPlan;
@@ -25,8 +25,11 @@ pub struct RunState {
     pub(super) waits: Vec<u32>,
     /// Steps that started or are blocked, and are not done.
     pub(super) active: BTreeMap<u32, Active>,
-    /// Instants at which active steps are looked at, each once.
-    pub(super) timers: BTreeSet<(Timestamp, u32)>,
+    /// Instants at which active steps are looked at, each once; by kind, so that those that cannot
+    /// lead to anything in the present phase are passed over at once, however many they are.
+    pub(super) timers: BTreeSet<(Timer, Timestamp, u32)>,
+    /// How many attempts steps made that failed for good.
+    pub(super) spent: BTreeMap<u32, u32>,
     /// Steps whose predecessors are done: without an effect, and with one.
     pub(super) ready_pure: VecDeque<u32>,
     pub(super) ready: VecDeque<u32>,
@@ -127,6 +130,8 @@ pub enum Wait {
     Outcome {
         /// When it is given up.
         deadline: Timestamp,
+        /// Whether it acts or only looks.
+        mode: Mode,
     },
     /// The end of its bake time.
     Bake {
@@ -156,7 +161,7 @@ impl Wait {
     /// The instant at which it is looked at, if it waits for one.
     pub const fn instant(&self) -> Option<Timestamp> {
         match self {
-            Self::Outcome { deadline: at }
+            Self::Outcome { deadline: at, .. }
             | Self::Bake { until: at }
             | Self::Attempt { at }
             | Self::Look { at }
@@ -164,6 +169,26 @@ impl Wait {
             Self::Blocked(WakeUp::Approval { .. }) | Self::Operator { .. } => None,
         }
     }
+}
+
+/// What an instant leads to, and so when it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// An effect is given up: always.
+    Deadline,
+    /// A bake time is over: not while the run stops.
+    Bake,
+    /// A step without an effect may start: while new steps may.
+    Pure,
+    /// An unknown effect is looked for: while there is room.
+    Look,
+    /// A step with an effect may start: while new steps may, and there is room.
+    Start,
+}
+
+impl Timer {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Deadline, Self::Bake, Self::Pure, Self::Look, Self::Start];
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -249,19 +274,44 @@ impl RunState {
 
     /// The next instant at which something has to be decided, if there is one.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        self.timers.iter().find(|(_, step)| self.is_actionable(*step)).map(|(at, _)| *at)
+        let first = |timer| self.timers_of(timer, Timestamp::from_micros(i64::MAX)).next();
+        Timer::ALL.into_iter().filter_map(first).map(|(at, _)| at).min()
     }
 
-    /// Whether a timer of `step` leads to anything in the present phase. What would start something
-    /// new does not while the run is paused or stopping.
-    pub(super) fn is_actionable(&self, step: u32) -> bool {
-        let Some(active) = self.active.get(&step) else { return false };
-        match active.wait {
-            Wait::Outcome { .. } | Wait::Look { .. } => true,
-            Wait::Bake { .. } => !matches!(self.phase, Phase::Stopping(_)),
-            Wait::Attempt { .. } | Wait::Blocked(_) => self.may_start(),
-            Wait::Operator { .. } => false,
-        }
+    /// The instants up to `until`, and their steps, at which `timer` leads to something as the run
+    /// stands: none of what would start something new while it is paused, stopping or full.
+    pub(super) fn timers_of(
+        &self,
+        timer: Timer,
+        until: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, u32)> {
+        let leads_on = match timer {
+            Timer::Deadline => true,
+            Timer::Bake => !matches!(self.phase, Phase::Stopping(_)),
+            Timer::Pure => self.may_start(),
+            Timer::Look => self.free() > 0,
+            Timer::Start => self.may_start() && self.free() > 0,
+        };
+        let first = (timer, Timestamp::from_micros(i64::MIN), 0);
+        let range = leads_on.then(|| self.timers.range(first..=(timer, until, u32::MAX)));
+        range.into_iter().flatten().map(|(_, at, step)| (*at, *step))
+    }
+
+    /// The timer of a step that waits for an instant.
+    pub(super) fn timer(&self, index: u32, wait: &Wait) -> Option<(Timer, Timestamp, u32)> {
+        let timer = match wait {
+            Wait::Outcome { .. } => Timer::Deadline,
+            Wait::Bake { .. } => Timer::Bake,
+            Wait::Look { .. } => Timer::Look,
+            _ if self.plan.step(index).action.is_pure() => Timer::Pure,
+            Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => Timer::Start,
+        };
+        wait.instant().map(|at| (timer, at, index))
+    }
+
+    /// How many more effects may be under way.
+    pub(super) fn free(&self) -> u32 {
+        self.plan.plan().max_parallel().saturating_sub(self.in_flight)
     }
 
     /// Whether new steps may start at all.

@@ -1,0 +1,267 @@
+//! Turns a verified history into what people want to know of a run.
+
+use crate::ids::{ReleaseId, RunId, TrainId};
+use crate::journal::{Damage, History};
+use crate::model::{Digest, Principal};
+use crate::plan::{Edge, FrozenPlan};
+use crate::port::{Evidence, Measurement, Reason};
+use crate::run::{Event, Mode, Outcome, RunState, Status};
+use crate::time::{Span, Timestamp};
+
+/// A run as people want to read it. Everything in it follows from the verified records alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "an unread report explains nothing"]
+pub struct RunReport {
+    /// The run.
+    pub run: RunId,
+    /// The train.
+    pub train: TrainId,
+    /// The release.
+    pub release: ReleaseId,
+    /// The plan that it pins.
+    pub plan: Digest,
+    /// Who asked for it.
+    pub requester: Principal,
+    /// When it began.
+    pub began: Timestamp,
+    /// When the last thing happened.
+    pub last: Timestamp,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// The steps, those of a rollback last.
+    pub steps: Vec<StepReport>,
+    /// Which step waited for which, by place in `steps`.
+    pub edges: Vec<Edge>,
+    /// What happened, in order.
+    pub timeline: Vec<TimelineEntry>,
+    /// The hash of the last record.
+    pub head: Digest,
+}
+
+/// One step as people want to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// Its id.
+    pub id: String,
+    /// What it does.
+    pub action: String,
+    /// How it stands.
+    pub status: Status,
+    /// Whether it is part of a rollback.
+    pub rollback: bool,
+    /// When it first started.
+    pub began: Option<Timestamp>,
+    /// When it was done or given up.
+    pub ended: Option<Timestamp>,
+    /// How often it acted.
+    pub attempts: u32,
+    /// What was observed last, or what failed.
+    pub finding: String,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// Its place in the journal, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The step, the gate or nothing.
+    pub subject: String,
+    /// What.
+    pub what: String,
+    /// Why: the reasons that were recorded with it.
+    pub why: String,
+    /// The record's hash.
+    pub hash: Digest,
+}
+
+impl RunReport {
+    /// Folds a verified history into a report.
+    ///
+    /// # Errors
+    /// [`Damage`] names the first record that does not fit the plan.
+    pub fn new(history: &History, plan: FrozenPlan) -> Result<Self, Damage> {
+        let state = history.state(plan, None)?;
+        let frozen = state.plan();
+        let mut steps = (0..).map_while(|index| step(&state, index)).collect::<Vec<_>>();
+        for fact in history.facts() {
+            note(&mut steps, fact.at, &fact.event);
+        }
+        let seqs = (1..).zip(history.facts()).zip(history.hashes());
+        let timeline =
+            seqs.map(|((seq, fact), hash)| entry(seq, fact.at, &fact.event, *hash)).collect();
+        let base = u32::try_from(frozen.base_len()).unwrap_or(u32::MAX);
+        let shifted =
+            |edge: &Edge| Edge { from: edge.from + base, to: edge.to + base, why: edge.why };
+        let undo =
+            frozen.extension().into_iter().flat_map(|extension| &extension.edges).map(shifted);
+        let times = |fact: &crate::run::Fact| fact.at;
+        Ok(Self {
+            run: state.run().clone(),
+            train: frozen.plan().train().clone(),
+            release: frozen.plan().release().clone(),
+            plan: frozen.digest(),
+            requester: (**state.requester()).clone(),
+            began: history.facts().first().map(times).unwrap_or_default(),
+            last: history.facts().last().map(times).unwrap_or_default(),
+            outcome: state.outcome().cloned(),
+            edges: frozen.plan().edges().iter().copied().chain(undo).collect(),
+            steps,
+            timeline,
+            head: history.head(),
+        })
+    }
+
+    /// How long it took, so far or in all.
+    pub fn took(&self) -> Span {
+        self.last.since(self.began)
+    }
+
+    /// Steps whose effect was performed more than once in one generation, although the first time
+    /// succeeded. Always empty: a check that a crash repeated nothing.
+    pub fn repeated(&self) -> Vec<&StepReport> {
+        let mut succeeded = std::collections::BTreeMap::<&str, u32>::new();
+        for entry in self.timeline.iter().filter(|entry| entry.what == "succeeded") {
+            *succeeded.entry(&entry.subject).or_default() += 1;
+        }
+        self.steps
+            .iter()
+            .filter(|step| succeeded.get(step.id.as_str()).is_some_and(|count| *count > 1))
+            .collect()
+    }
+}
+
+fn step(state: &RunState, index: u32) -> Option<StepReport> {
+    let step = state.plan().get(index)?;
+    Some(StepReport {
+        id: step.id.to_string(),
+        action: step.action.to_string(),
+        status: state.status(index)?,
+        rollback: state.plan().in_rollback(index),
+        began: None,
+        ended: None,
+        attempts: 0,
+        finding: String::new(),
+    })
+}
+
+fn note(steps: &mut [StepReport], at: Timestamp, event: &Event) {
+    let Some(step) = event.step() else { return };
+    let Some(report) = steps.get_mut(step.index as usize) else { return };
+    match event {
+        Event::StepStarted { mode, .. } => {
+            report.began.get_or_insert(at);
+            report.attempts += u32::from(*mode == Mode::Perform);
+        }
+        Event::StepSucceeded { .. } | Event::StepFailed { .. } | Event::Reconciled { .. } => {
+            report.began.get_or_insert(at);
+            report.ended = Some(at);
+            report.finding = why(event);
+        }
+        Event::StepMeasured { .. } | Event::StepRetried { .. } | Event::OutcomeUnknown { .. } => {
+            report.finding = why(event);
+        }
+        _ => {}
+    }
+}
+
+fn entry(seq: u64, at: Timestamp, event: &Event, hash: Digest) -> TimelineEntry {
+    let subject = match event {
+        Event::Approved { gate, .. } | Event::Rejected { gate, .. } => gate.to_string(),
+        Event::RollbackBlocked { step, .. } => step.to_string(),
+        _ => event.step().map(|step| step.id.to_string()).unwrap_or_default(),
+    };
+    TimelineEntry { seq, at, subject, what: what(event), why: why(event), hash }
+}
+
+fn what(event: &Event) -> String {
+    match event {
+        Event::RunCreated { .. } => "run created".into(),
+        Event::TakenOver { engine } => format!("taken over by {engine}"),
+        Event::StepStarted { attempt, mode: Mode::Perform, .. } => {
+            format!("started, attempt {attempt}")
+        }
+        Event::StepStarted { attempt, mode: Mode::Look, .. } => {
+            format!("looked for, attempt {attempt}")
+        }
+        Event::StepSucceeded { .. } => "succeeded".into(),
+        Event::StepMeasured { verdict, .. } => format!("measured: {verdict:?}").to_lowercase(),
+        Event::StepRetried { at, .. } => format!("to be tried again at {at}"),
+        Event::OutcomeUnknown { .. } => "outcome unknown".into(),
+        Event::NeedsReconcile { .. } => "waits for a person to say whether it took effect".into(),
+        Event::StepBlocked { .. } => "may not start yet".into(),
+        Event::StepFailed { .. } => "failed".into(),
+        Event::Approved { .. } => "approved".into(),
+        Event::Rejected { .. } => "rejected".into(),
+        Event::Paused { .. } => "run paused".into(),
+        Event::Resumed { .. } => "run resumed".into(),
+        Event::CancelRequested { .. } => "cancel requested".into(),
+        Event::RetryRequested { .. } => "retry requested".into(),
+        Event::Reconciled { applied: true, .. } => "said to have taken effect".into(),
+        Event::Reconciled { applied: false, .. } => "said not to have taken effect".into(),
+        Event::CommandDenied { command, .. } => format!("`{command}` denied"),
+        Event::RollbackStarted { extension, .. } => {
+            format!("rollback of {} steps started", extension.undoes.len())
+        }
+        Event::RollbackBlocked { .. } => "rollback not possible".into(),
+        Event::RunFinished { outcome } => format!("run {}", outcome.name().replace('_', " ")),
+    }
+}
+
+/// The reasons that were recorded with an event, as one line.
+fn why(event: &Event) -> String {
+    let said = |by: &Principal, reason: &str| format!("{by}: {reason}");
+    match event {
+        Event::RunCreated { plan, requester, .. } => {
+            format!("asked for by {requester}; plan {plan}")
+        }
+        Event::StepSucceeded { because: Some(because), .. }
+        | Event::StepMeasured { because, .. } => because.clone(),
+        Event::StepSucceeded { evidence, .. } => evidence_text(evidence),
+        Event::StepRetried { error, .. }
+        | Event::OutcomeUnknown { error, .. }
+        | Event::NeedsReconcile { error, .. }
+        | Event::StepFailed { error, .. } => format!("{}: {error}", error.kind),
+        Event::StepBlocked { reasons, .. } => join(reasons),
+        Event::Approved { by, reason, .. }
+        | Event::Rejected { by, reason, .. }
+        | Event::Paused { by, reason }
+        | Event::Resumed { by, reason }
+        | Event::CancelRequested { by, reason }
+        | Event::RetryRequested { by, reason, .. }
+        | Event::Reconciled { by, reason, .. } => said(by, reason),
+        Event::CommandDenied { by, reasons, .. } => said(by, &join(reasons)),
+        Event::RollbackStarted { cause, .. } => cause.to_string(),
+        Event::RollbackBlocked { cause, justification, .. } => format!("{cause}; {justification}"),
+        Event::RunFinished { outcome } => outcome.to_string(),
+        Event::TakenOver { .. } | Event::StepStarted { .. } => String::new(),
+    }
+}
+
+fn join(reasons: &[Reason]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn evidence_text(evidence: &Evidence) -> String {
+    match evidence {
+        Evidence::Done => String::new(),
+        Evidence::Artifact { digest, bytes } => format!("{bytes} bytes, {digest}"),
+        Evidence::Instances { digest, running } => format!("{running} run {}", digest.short()),
+        Evidence::Health { ready, .. } => format!("{ready} ready"),
+        Evidence::Weights { weights, .. } => {
+            let shares: Vec<_> =
+                weights.iter().map(|w| format!("{}% {}", w.percent, w.version)).collect();
+            if shares.is_empty() {
+                "nobody is served".into()
+            } else {
+                format!("in effect: {}", shares.join(", "))
+            }
+        }
+        Evidence::Measurement(Measurement::Ratio { numerator, denominator, .. }) => {
+            format!("{numerator} of {denominator}")
+        }
+        Evidence::Measurement(Measurement::NoData { reason }) => format!("no data: {reason}"),
+        Evidence::Custom { output } => output.to_string(),
+    }
+}

@@ -1,0 +1,12 @@
+//! What people read: folds over the same events that drive a run.
+//!
+//! - `fold` turns a verified history into a [`RunReport`].
+//! - `html` writes reports as one self-contained page; `graph` and `timeline` draw its pictures.
+
+mod fold;
+mod graph;
+mod html;
+mod timeline;
+
+pub use fold::{RunReport, StepReport, TimelineEntry};
+pub use html::html;
