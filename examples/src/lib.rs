@@ -1,1 +1,1 @@
-//! examples
+//! Runnable examples: see `quickstart/` and the README.

@@ -1,0 +1,61 @@
+//! The command line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use crate::Failure;
+
+/// What is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// First deploy, release 2, and release 3 that is caught.
+    All,
+    /// First deploy and release 2.
+    Train,
+    /// The train in a process of its own, which is killed in the middle and started again.
+    Crash,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) scenario: Scenario,
+    /// Where everything is kept.
+    pub(crate) dir: PathBuf,
+    /// Lines instead of bars.
+    pub(crate) plain: bool,
+    /// Go on with what is in `dir`, rather than begin anew.
+    pub(crate) resume: bool,
+}
+
+const USAGE: &str =
+    "usage: quickstart [--crash | --scenario all|train] [--dir FOLDER] [--plain] [--resume]";
+
+impl Options {
+    pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
+        let mut options = Self {
+            scenario: Scenario::All,
+            dir: PathBuf::from("target/quickstart"),
+            plain: !std::io::stdout().is_terminal(),
+            resume: false,
+        };
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--crash" => options.scenario = Scenario::Crash,
+                "--plain" => options.plain = true,
+                "--resume" => options.resume = true,
+                "--dir" => options.dir = args.next().ok_or(USAGE)?.into(),
+                "--scenario" => {
+                    options.scenario = match args.next().as_deref() {
+                        Some("all") => Scenario::All,
+                        Some("train") => Scenario::Train,
+                        _ => return Err(USAGE.into()),
+                    };
+                }
+                other => return Err(format!("`{other}` is unknown; {USAGE}").into()),
+            }
+        }
+        std::fs::create_dir_all(&options.dir)?;
+        options.dir = options.dir.canonicalize()?;
+        Ok(options)
+    }
+}

@@ -1,0 +1,110 @@
+//! The release train, written with builders. The same could stand in a YAML or TOML file.
+
+use std::collections::BTreeMap;
+
+use release_core::model::{
+    Analysis, Approval, ArtifactRef, Bound, Canary, CanaryStep, Definition, Environment, Finite,
+    Gate, Metric, Release, RollbackCriteria, RollbackScope, RollbackTrigger, Selector, Service,
+    Span, Stage, Strategy, Tier, VersionSet,
+};
+use semver::VersionReq;
+
+use crate::Failure;
+
+pub(crate) const SERVICES: [&str; 3] = ["ledger", "payments", "storefront"];
+pub(crate) const REGIONS: [&str; 2] = ["eu", "us"];
+/// The analysis that has to catch the bad version.
+pub(crate) const ERROR_RATE: &str = "error-rate";
+/// The gate before production.
+pub(crate) const GO_LIVE: &str = "production/go-live";
+
+/// The artifact of each service and version.
+pub(crate) type Versions = BTreeMap<(&'static str, &'static str), ArtifactRef>;
+
+/// A set of versions, one for each service.
+fn set(versions: &Versions, wanted: [&'static str; 3]) -> Result<VersionSet, Failure> {
+    let mut set = VersionSet::new();
+    for (service, version) in SERVICES.into_iter().zip(wanted) {
+        let artifact = versions.get(&(service, version)).ok_or("a version that was not built")?;
+        set = set.with(service.parse()?, version.parse()?, artifact.clone());
+    }
+    Ok(set)
+}
+
+/// Version 1, where nothing ran before.
+pub(crate) fn first(versions: &Versions) -> Result<Definition, Failure> {
+    let release = Release::new("shop-1".parse()?, set(versions, ["1.0.0"; 3])?);
+    definition(release, Strategy::Recreate, false)
+}
+
+/// Version 2 of everything, by canary.
+pub(crate) fn second(versions: &Versions) -> Result<Definition, Failure> {
+    let mut release = Release::new("shop-2".parse()?, set(versions, ["2.0.0"; 3])?);
+    release.previous = set(versions, ["1.0.0"; 3])?;
+    definition(release, canary(), true)
+}
+
+/// A good ledger and a bad payments; the storefront stays.
+pub(crate) fn third(versions: &Versions) -> Result<Definition, Failure> {
+    let mut release = Release::new("shop-3".parse()?, set(versions, ["2.1.0", "3.0.0", "2.0.0"])?);
+    release.previous = set(versions, ["2.0.0"; 3])?;
+    definition(release, canary(), true)
+}
+
+fn canary() -> Strategy {
+    let bake = Span::millis(1200);
+    let steps = vec![CanaryStep::new(20, bake), CanaryStep::new(60, bake)];
+    Strategy::Canary(Canary { steps, keep_old: Span::millis(500) })
+}
+
+fn definition(
+    mut release: Release,
+    strategy: Strategy,
+    gated: bool,
+) -> Result<Definition, Failure> {
+    let triggers =
+        vec![RollbackTrigger::Analysis(ERROR_RATE.parse()?), RollbackTrigger::StepFailed];
+    release.rollback = Some(RollbackCriteria { scope: RollbackScope::Environment, triggers });
+    let mut production = Stage::new("production".parse()?, strategy);
+    production.step_timeout = Span::secs(20);
+    if gated {
+        let mut approval = Approval::new("go-live".parse()?);
+        approval.roles = vec!["release-manager".parse()?];
+        production = production.gate(Gate::Approval(approval));
+    }
+    let any: VersionReq = ">=1.0.0, <4.0.0".parse()?;
+    let environment = |id: &str, tier, regions: &[&str]| -> Result<Environment, Failure> {
+        let regions = regions.iter().map(|region| region.parse()).collect::<Result<_, _>>()?;
+        Ok(Environment { id: id.parse()?, tier, owner: "platform".parse()?, regions })
+    };
+    let [ledger, payments, storefront] = SERVICES;
+    Ok(Definition::builder("shop".parse()?, release)
+        .service(Service::new(ledger.parse()?, "core-banking".parse()?))
+        .service(
+            Service::new(payments.parse()?, "payments".parse()?)
+                .needs(ledger.parse()?, any.clone())
+                .replicas(2),
+        )
+        .service(Service::new(storefront.parse()?, "web".parse()?).needs(payments.parse()?, any))
+        .environment(environment("staging", Tier::Staging, &["local"])?)
+        .environment(environment("production", Tier::Production, &REGIONS)?)
+        .analysis(error_rate()?)
+        .stage(Stage::new("staging".parse()?, Strategy::Recreate))
+        .stage(production)
+        .notify("ops".parse()?)
+        .build())
+}
+
+/// At most 5 % of a version's requests may fail, twice in a row over at least 30 requests.
+fn error_rate() -> Result<Analysis, Failure> {
+    let requests = Selector::series("http_requests_total");
+    let metric =
+        Metric::Ratio { numerator: requests.clone().label("code", "500"), denominator: requests };
+    let limit = Bound::AtMost(Finite::new(0.05)?);
+    let mut analysis = Analysis::new(ERROR_RATE.parse()?, metric, limit);
+    analysis.min_samples = 30;
+    analysis.count = 2;
+    analysis.interval = Span::millis(300);
+    analysis.inconclusive_limit = 40;
+    Ok(analysis)
+}

@@ -1,0 +1,101 @@
+//! What has to hold; each returns a line for people, or why it does not hold.
+
+use release_core::model::Target;
+use release_core::report::RunReport;
+use release_core::run::{Cause, Outcome};
+use release_providers::spi::TrafficRouter as _;
+
+use crate::Failure;
+use crate::load::Count;
+use crate::stage::Stage;
+use crate::train::{ERROR_RATE, REGIONS, Versions};
+
+pub(crate) fn succeeded(report: &RunReport) -> Result<(), Failure> {
+    match &report.outcome {
+        Some(Outcome::Succeeded) => Ok(()),
+        other => Err(format!("run {} should have succeeded, but: {other:?}", report.run).into()),
+    }
+}
+
+/// The canary's metrics, and nothing else, took the release back.
+pub(crate) fn rolled_back(report: &RunReport) -> Result<(), Failure> {
+    if let Some(Outcome::RolledBack { cause: Cause::StepFailed { step, message, .. } }) =
+        &report.outcome
+        && step.id.as_str().contains("/payments/")
+        && step.id.as_str().ends_with(ERROR_RATE)
+    {
+        println!("rolled back, because {message}");
+        return Ok(());
+    }
+    Err(format!("run {} should have been rolled back, but: {:?}", report.run, report.outcome)
+        .into())
+}
+
+/// All of production's traffic goes to these versions.
+pub(crate) async fn serves(
+    stage: &Stage,
+    versions: &Versions,
+    wanted: &[(&'static str, &'static str)],
+) -> Result<(), Failure> {
+    for region in REGIONS {
+        for (service, version) in wanted {
+            let target = Target::new("production".parse()?, region.parse()?, service.parse()?);
+            let status = stage.platform.observe(&stage.context("verify")?, target.clone()).await?;
+            let artifact =
+                versions.get(&(*service, *version)).ok_or("a version that was not built")?;
+            let only =
+                status.weights.iter().all(|w| w.digest == artifact.digest() && w.percent == 100);
+            if !only || status.weights.len() != 1 {
+                return Err(format!(
+                    "{target} should serve {version} alone, but: {:?}",
+                    status.weights
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every request was answered, by a service, and well, but for those of the version that is bad.
+pub(crate) fn nothing_lost(when: &str, count: &Count) -> Result<String, Failure> {
+    if let Some(first) = count.lost.first() {
+        return Err(
+            format!("{when}: {} requests were lost, the first: {first}", count.lost.len()).into()
+        );
+    }
+    let failed = count.of(|_, version, status| version != "3.0.0" && status != 200);
+    if failed > 0 {
+        return Err(format!("{when}: {failed} requests to good versions failed").into());
+    }
+    if count.requests() == 0 {
+        return Err(format!("{when}: there was no load, so nothing was shown").into());
+    }
+    Ok(format!("{when}: {} requests, none lost to the switching", count.requests()))
+}
+
+/// No step succeeded twice, and no instance was started twice.
+pub(crate) fn nothing_twice(stage: &Stage, report: &RunReport) -> Result<String, Failure> {
+    let repeated: Vec<_> = report.repeated().iter().map(|step| step.id.clone()).collect();
+    if !repeated.is_empty() {
+        return Err(format!("these steps ran twice: {repeated:?}").into());
+    }
+    let _ = stage;
+    Ok(format!("{}: {} steps, none of them ran twice", report.run, report.steps.len()))
+}
+
+/// The bad version was noticed by few.
+pub(crate) fn bad_version_seen_little(before: &Count, after: &Count) -> Result<String, Failure> {
+    let bad = after.of(|_, version, _| version == "3.0.0");
+    let errors = after.of(|_, version, status| version == "3.0.0" && status == 500);
+    let all = after.requests() - before.requests();
+    if bad == 0 || errors == 0 {
+        return Err("the bad version got no traffic, so nothing was shown".into());
+    }
+    if bad * 10 > all {
+        return Err(format!("{bad} of {all} requests saw the bad version; that is too many").into());
+    }
+    Ok(format!(
+        "(b): {bad} of {all} requests saw the bad version, {errors} of them failed, then the set was back"
+    ))
+}
