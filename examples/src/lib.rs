@@ -1,1 +1,5 @@
-//! Runnable examples: see `quickstart/` and the README.
+//! Runnable examples: see `quickstart/` and the README, whose Rust is compiled as a test here.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

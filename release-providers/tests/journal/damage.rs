@@ -1,0 +1,125 @@
+//! Files that are not what was written: found, named, never repaired or guessed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use release_core::engine::EngineError;
+use release_core::journal::DamageKind;
+use release_core::run::Outcome;
+use release_providers::sqlite::{OpenError, SqliteJournal};
+
+use crate::support::{Counter, ada, engine, line, run};
+
+/// A journal with one finished run of ten steps.
+async fn written(path: &Path) {
+    let journal = Arc::new(SqliteJournal::open(path).unwrap());
+    let engine = engine(&journal, &Arc::default());
+    let handle = engine.start(run("a"), line(10), ada()).await.unwrap();
+    assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+    engine.shutdown().await;
+}
+
+async fn resume(path: &Path) -> EngineError {
+    let journal = Arc::new(SqliteJournal::open(path).unwrap());
+    engine(&journal, &Arc::default()).resume(&run("a")).await.unwrap_err()
+}
+
+fn edit(path: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    assert!(connection.execute(sql, []).unwrap() > 0, "{sql}");
+}
+
+/// The record that the error names.
+fn named(error: &EngineError) -> (u64, &DamageKind) {
+    match error {
+        EngineError::Damaged(damage) => (damage.seq, &damage.kind),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_edited_record_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path).await;
+    edit(&path, "UPDATE records SET body = replace(body, 's3', 's4') WHERE seq = 9");
+    let error = resume(&path).await;
+    assert!(matches!(named(&error), (9, DamageKind::Changed { .. })), "{error}");
+    assert!(error.to_string().contains("record 9 of run `a`"), "{error}");
+}
+
+#[tokio::test]
+async fn an_edited_hash_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path).await;
+    edit(&path, "UPDATE records SET hash = zeroblob(32) WHERE seq = 4");
+    assert_eq!(named(&resume(&path).await).0, 4);
+}
+
+#[tokio::test]
+async fn removed_records_are_named_wherever_they_were() {
+    for (removed, seq) in [(1, 1), (5, 5)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        written(&path).await;
+        edit(&path, &format!("DELETE FROM records WHERE seq = {removed}"));
+        assert_eq!(named(&resume(&path).await).0, seq);
+    }
+    // The chain cannot know that its end is missing; the table of runs does.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path).await;
+    edit(&path, "DELETE FROM records WHERE seq > 20");
+    let error = resume(&path).await;
+    assert!(matches!(error, EngineError::Read(_)), "{error}");
+    assert!(
+        error.to_string().contains("must end with record 22")
+            && error.to_string().contains("record 20"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_is_not_the_pinned_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path).await;
+    edit(&path, "UPDATE blobs SET bytes = CAST(replace(CAST(bytes AS TEXT), 's3', 'sX') AS BLOB)");
+    assert!(matches!(resume(&path).await, EngineError::PlanMissing { .. }));
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_or_overwritten_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    written(&path).await;
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let cut = SqliteJournal::open(&path).unwrap_err();
+    assert!(matches!(cut, OpenError::Damaged { .. }), "{cut}");
+
+    let mut scribbled = whole.clone();
+    let middle = scribbled.len() / 2;
+    scribbled[middle..middle + 2048].fill(0xa5);
+    std::fs::write(&path, &scribbled).unwrap();
+    // Either the pages do not hang together any more, or a record is named.
+    match SqliteJournal::open(&path) {
+        Err(error) => assert!(matches!(error, OpenError::Damaged { .. }), "{error}"),
+        Ok(journal) => {
+            let error = engine(&Arc::new(journal), &Arc::<Counter>::default())
+                .resume(&run("a"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    EngineError::Damaged(_)
+                        | EngineError::Read(_)
+                        | EngineError::PlanMissing { .. }
+                ),
+                "{error}"
+            );
+        }
+    }
+}
