@@ -33,6 +33,10 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 fn start(options: &Options, resume: bool) -> Result<Child, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--scenario", "train", "--plain", "--dir"]).arg(&options.dir);
+    command.arg("--services").arg(&options.services);
+    if options.fast {
+        command.arg("--fast");
+    }
     if resume {
         command.arg("--resume");
     }

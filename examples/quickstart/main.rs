@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use options::{Options, Scenario};
 use release_core::report::{RunReport, html};
 use stage::Stage;
+use train::Pace;
 
 /// What can go wrong here.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -64,17 +65,18 @@ async fn play(options: &Options) -> Result<(), Failure> {
 
 async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure> {
     let versions = &stage.versions;
+    let pace = if options.fast { Pace::FAST } else { Pace::SHOW };
     let mut notes = Vec::new();
     let mut reports: Vec<RunReport> = Vec::new();
 
     println!("\n== Version 1 is deployed where nothing ran before");
-    let first = stage.release("first-deploy", &train::first(versions)?).await?;
+    let first = stage.release("first-deploy", &train::first(versions, pace)?).await?;
     verify::succeeded(&first)?;
     reports.push(first);
 
     let load = load::Load::start(stage.production().await?);
     println!("\n== (a) Version 2 of all three services goes out by canary, under load");
-    let second = stage.release("release-2", &train::second(versions)?).await?;
+    let second = stage.release("release-2", &train::second(versions, pace)?).await?;
     verify::succeeded(&second)?;
     verify::serves(
         stage,
@@ -83,13 +85,13 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
     )
     .await?;
     notes.push(verify::nothing_lost("(a)", &load.count())?);
-    notes.push(verify::nothing_twice(stage, &second)?);
+    notes.push(verify::nothing_twice(&options.dir, versions, &second)?);
     reports.push(second);
 
     if options.scenario == Scenario::All {
         println!("\n== (b) A release in which payments 3.0.0 fails 20 % of its requests");
         let before = load.count();
-        let third = stage.release("release-3", &train::third(versions)?).await?;
+        let third = stage.release("release-3", &train::third(versions, pace)?).await?;
         verify::rolled_back(&third)?;
         verify::serves(
             stage,

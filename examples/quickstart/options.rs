@@ -25,10 +25,13 @@ pub(crate) struct Options {
     pub(crate) plain: bool,
     /// Go on with what is in `dir`, rather than begin anew.
     pub(crate) resume: bool,
+    /// Shorter bakes and smaller samples, for tests that play it often.
+    pub(crate) fast: bool,
+    /// Where the demo services are built; they are built once.
+    pub(crate) services: PathBuf,
 }
 
-const USAGE: &str =
-    "usage: quickstart [--crash | --scenario all|train] [--dir FOLDER] [--plain] [--resume]";
+const USAGE: &str = "usage: quickstart [--crash | --scenario all|train] [--dir FOLDER] [--plain] [--resume] [--fast] [--services FOLDER]";
 
 impl Options {
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
@@ -37,12 +40,16 @@ impl Options {
             dir: PathBuf::from("target/quickstart"),
             plain: !std::io::stdout().is_terminal(),
             resume: false,
+            fast: false,
+            services: PathBuf::new(),
         };
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--crash" => options.scenario = Scenario::Crash,
                 "--plain" => options.plain = true,
                 "--resume" => options.resume = true,
+                "--fast" => options.fast = true,
+                "--services" => options.services = args.next().ok_or(USAGE)?.into(),
                 "--dir" => options.dir = args.next().ok_or(USAGE)?.into(),
                 "--scenario" => {
                     options.scenario = match args.next().as_deref() {
@@ -56,6 +63,9 @@ impl Options {
         }
         std::fs::create_dir_all(&options.dir)?;
         options.dir = options.dir.canonicalize()?;
+        if options.services.as_os_str().is_empty() {
+            options.services = options.dir.join("services");
+        }
         Ok(options)
     }
 }

@@ -21,6 +21,32 @@ pub(crate) const GO_LIVE: &str = "production/go-live";
 /// The artifact of each service and version.
 pub(crate) type Versions = BTreeMap<(&'static str, &'static str), ArtifactRef>;
 
+/// How long versions are watched, and how closely.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    bake: Span,
+    keep_old: Span,
+    interval: Span,
+    min_samples: u64,
+}
+
+impl Pace {
+    /// For people who watch.
+    pub(crate) const SHOW: Self = Self {
+        bake: Span::millis(1200),
+        keep_old: Span::millis(500),
+        interval: Span::millis(300),
+        min_samples: 30,
+    };
+    /// For tests that play it often.
+    pub(crate) const FAST: Self = Self {
+        bake: Span::millis(150),
+        keep_old: Span::millis(100),
+        interval: Span::millis(100),
+        min_samples: 10,
+    };
+}
+
 /// A set of versions, one for each service.
 fn set(versions: &Versions, wanted: [&'static str; 3]) -> Result<VersionSet, Failure> {
     let mut set = VersionSet::new();
@@ -32,29 +58,29 @@ fn set(versions: &Versions, wanted: [&'static str; 3]) -> Result<VersionSet, Fai
 }
 
 /// Version 1, where nothing ran before.
-pub(crate) fn first(versions: &Versions) -> Result<Definition, Failure> {
+pub(crate) fn first(versions: &Versions, pace: Pace) -> Result<Definition, Failure> {
     let release = Release::new("shop-1".parse()?, set(versions, ["1.0.0"; 3])?);
-    definition(release, Strategy::Recreate, false)
+    definition(release, Strategy::Recreate, false, pace)
 }
 
 /// Version 2 of everything, by canary.
-pub(crate) fn second(versions: &Versions) -> Result<Definition, Failure> {
+pub(crate) fn second(versions: &Versions, pace: Pace) -> Result<Definition, Failure> {
     let mut release = Release::new("shop-2".parse()?, set(versions, ["2.0.0"; 3])?);
     release.previous = set(versions, ["1.0.0"; 3])?;
-    definition(release, canary(), true)
+    definition(release, canary(pace), true, pace)
 }
 
 /// A good ledger and a bad payments; the storefront stays.
-pub(crate) fn third(versions: &Versions) -> Result<Definition, Failure> {
+pub(crate) fn third(versions: &Versions, pace: Pace) -> Result<Definition, Failure> {
     let mut release = Release::new("shop-3".parse()?, set(versions, ["2.1.0", "3.0.0", "2.0.0"])?);
     release.previous = set(versions, ["2.0.0"; 3])?;
-    definition(release, canary(), true)
+    definition(release, canary(pace), true, pace)
 }
 
-fn canary() -> Strategy {
-    let bake = Span::millis(1200);
+fn canary(pace: Pace) -> Strategy {
+    let bake = pace.bake;
     let steps = vec![CanaryStep::new(20, bake), CanaryStep::new(60, bake)];
-    Strategy::Canary(Canary { steps, keep_old: Span::millis(500) })
+    Strategy::Canary(Canary { steps, keep_old: pace.keep_old })
 }
 
 fn definition(
@@ -88,23 +114,23 @@ fn definition(
         .service(Service::new(storefront.parse()?, "web".parse()?).needs(payments.parse()?, any))
         .environment(environment("staging", Tier::Staging, &["local"])?)
         .environment(environment("production", Tier::Production, &REGIONS)?)
-        .analysis(error_rate()?)
+        .analysis(error_rate(pace)?)
         .stage(Stage::new("staging".parse()?, Strategy::Recreate))
         .stage(production)
         .notify("ops".parse()?)
         .build())
 }
 
-/// At most 5 % of a version's requests may fail, twice in a row over at least 30 requests.
-fn error_rate() -> Result<Analysis, Failure> {
+/// At most 5 % of a version's requests may fail, twice in a row and over enough requests.
+fn error_rate(pace: Pace) -> Result<Analysis, Failure> {
     let requests = Selector::series("http_requests_total");
     let metric =
         Metric::Ratio { numerator: requests.clone().label("code", "500"), denominator: requests };
     let limit = Bound::AtMost(Finite::new(0.05)?);
     let mut analysis = Analysis::new(ERROR_RATE.parse()?, metric, limit);
-    analysis.min_samples = 30;
+    analysis.min_samples = pace.min_samples;
     analysis.count = 2;
-    analysis.interval = Span::millis(300);
+    analysis.interval = pace.interval;
     analysis.inconclusive_limit = 40;
     Ok(analysis)
 }

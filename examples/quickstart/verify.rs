@@ -1,5 +1,7 @@
 //! What has to hold; each returns a line for people, or why it does not hold.
 
+use std::path::Path;
+
 use release_core::model::Target;
 use release_core::report::RunReport;
 use release_core::run::{Cause, Outcome};
@@ -8,7 +10,7 @@ use release_providers::spi::TrafficRouter as _;
 use crate::Failure;
 use crate::load::Count;
 use crate::stage::Stage;
-use crate::train::{ERROR_RATE, REGIONS, Versions};
+use crate::train::{ERROR_RATE, REGIONS, SERVICES, Versions};
 
 pub(crate) fn succeeded(report: &RunReport) -> Result<(), Failure> {
     match &report.outcome {
@@ -74,14 +76,47 @@ pub(crate) fn nothing_lost(when: &str, count: &Count) -> Result<String, Failure>
     Ok(format!("{when}: {} requests, none lost to the switching", count.requests()))
 }
 
-/// No step succeeded twice, and no instance was started twice.
-pub(crate) fn nothing_twice(stage: &Stage, report: &RunReport) -> Result<String, Failure> {
+/// No step succeeded twice, and no instance was started twice: each leaves a log file behind, also
+/// those that a killed process had started.
+pub(crate) fn nothing_twice(
+    dir: &Path,
+    versions: &Versions,
+    report: &RunReport,
+) -> Result<String, Failure> {
     let repeated: Vec<_> = report.repeated().iter().map(|step| step.id.clone()).collect();
     if !repeated.is_empty() {
         return Err(format!("these steps ran twice: {repeated:?}").into());
     }
-    let _ = stage;
-    Ok(format!("{}: {} steps, none of them ran twice", report.run, report.steps.len()))
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(dir.join("platform/logs"))? {
+        let entry = entry?;
+        // One that never ran has said nothing.
+        if entry.metadata()?.len() > 0 {
+            logs.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    let mut started = 0;
+    for (service, replicas) in SERVICES.into_iter().zip([1, 2, 1]) {
+        for version in ["1.0.0", "2.0.0"] {
+            let artifact =
+                versions.get(&(service, version)).ok_or("a version that was not built")?;
+            let prefix = format!("{service}-{}", artifact.digest().short());
+            let count = logs.iter().filter(|log| log.starts_with(&prefix)).count();
+            let wanted = replicas * (REGIONS.len() + 1); // and staging
+            if count != wanted {
+                return Err(format!(
+                    "{wanted} instances of {service} {version} were wanted, {count} were started"
+                )
+                .into());
+            }
+            started += count;
+        }
+    }
+    Ok(format!(
+        "{}: {} steps, none ran twice; {started} instances, none started twice",
+        report.run,
+        report.steps.len()
+    ))
 }
 
 /// The bad version was noticed by few.
