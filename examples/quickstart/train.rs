@@ -87,6 +87,7 @@ fn definition(
     mut release: Release,
     strategy: Strategy,
     gated: bool,
+    pace: Pace,
 ) -> Result<Definition, Failure> {
     let triggers =
         vec![RollbackTrigger::Analysis(ERROR_RATE.parse()?), RollbackTrigger::StepFailed];
