@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 
 /// An instant in UTC with microsecond precision.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -55,8 +55,10 @@ pub(crate) fn push_padded(out: &mut String, number: u64, width: u32) {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match DateTime::<Utc>::from_timestamp_micros(self.0) {
-            Some(at) => f.write_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true)),
-            None => write!(f, "{}us", self.0), // beyond chrono's calendar (about ±262,000 years)
+            Some(at) if (0..=9999).contains(&at.year()) => {
+                f.write_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true))
+            }
+            _ => write!(f, "{}us", self.0), // RFC 3339 has years of four digits
         }
     }
 }

@@ -1,1 +1,49 @@
-//! release-policy
+//! Pure release policy: rules that say whether a step may start and who may give which command,
+//! each answer with its reasons.
+//!
+//! Everything here implements [`Policy`](release_core::port::Policy): data in, decision out, no
+//! clock, no I/O. So every answer can be explained, replayed and simulated.
+//!
+//! ```
+//! use release_core::model::{Principal, RunId, Timestamp};
+//! use release_core::plan::{Action, Place, Step, StepScope};
+//! use release_core::port::{Admission, Decision, Policy};
+//! use release_policy::{AllOf, FreezeWindow, FreezeWindows, Roles};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (from, until): (Timestamp, Timestamp) =
+//!     ("2026-11-23T14:00:00Z".parse()?, "2026-11-30T08:00:00Z".parse()?);
+//! let peak = FreezeWindow::new("peak".parse()?, from, until, "sre".parse()?, "the busiest week")?
+//!     .in_environment("production".parse()?);
+//! let policy = AllOf::new()
+//!     .and(FreezeWindows::new([peak])?)
+//!     .and(Roles::new().allow("cancel", ["release-manager".parse()?]));
+//!
+//! let mut step = Step::new("production/eu/api/weight-10".parse()?, Action::Sync);
+//! let environment = "production".parse()?;
+//! step.scope = StepScope::of(Place { environment, region: None, service: None });
+//! let (run, somebody): (RunId, _) = ("r-1".parse()?, Principal::human("ann".parse()?));
+//!
+//! let asked = |now| policy.admit(&Admission::new(&run, &somebody, &step, now));
+//! assert!(matches!(asked(from), Decision::Wait { until: Some(at), .. } if at == until));
+//! assert_eq!(asked(until), Decision::Permit); // windows are half-open
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | rule | says |
+//! |---|---|
+//! | [`FreezeWindows`] | when nothing may be changed, and where |
+//! | [`Roles`] | which roles may give which commands |
+//! | [`AllOf`] | all rules at once: deny beats wait beats permit |
+//!
+//! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
+//! plan, and facts come in with the request.
+
+mod all_of;
+mod freeze;
+mod roles;
+
+pub use all_of::AllOf;
+pub use freeze::{FreezeError, FreezeId, FreezeIdError, FreezeWindow, FreezeWindows};
+pub use roles::Roles;

@@ -123,7 +123,7 @@ fn from_yaml(file: &str, text: &str) -> Result<Definition, FileError> {
             let line = usize::try_from(at.line()).ok().filter(|line| *line > 0)?;
             Some(Position { line, column: usize::try_from(at.column()).ok()? })
         });
-        error(file, position, path.take(), first_line(&e.to_string()))
+        error(file, position, path.take(), first_line(without_place(&e.to_string())))
     })
 }
 
@@ -163,6 +163,12 @@ fn help_for(problem: &str) -> &'static str {
     HELP.iter()
         .find(|(sign, _)| problem.contains(sign))
         .map_or("compare with the JSON Schema (`Definition::json_schema`)", |(_, help)| help)
+}
+
+/// The reader's message without its own `error: line 2 column 8: `: the place is told once.
+fn without_place(text: &str) -> &str {
+    let placed = text.strip_prefix("error: line ").and_then(|rest| rest.split_once(": "));
+    placed.map_or(text, |(_, message)| message)
 }
 
 fn first_line(text: &str) -> String {

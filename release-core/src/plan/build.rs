@@ -91,6 +91,17 @@ pub struct Extension {
     pub undoes: Vec<u32>,
 }
 
+impl Extension {
+    /// Whether it can be appended to a plan of `base` steps: its indices exist, and it has no cycle.
+    pub(crate) fn fits(&self, base: usize) -> bool {
+        let known = |index: u32| (index as usize) < self.steps.len();
+        let pairs: Vec<_> = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
+        pairs.iter().all(|(from, to)| known(*from) && known(*to))
+            && self.undoes.iter().all(|index| (*index as usize) < base)
+            && graph::order(self.steps.len(), &pairs).is_ok()
+    }
+}
+
 impl Plan {
     /// Begins a plan made by hand. [`super::plan`] makes one from a definition.
     pub fn builder(train: TrainId, release: ReleaseId) -> PlanBuilder {

@@ -1,6 +1,6 @@
 //! Turns a sound definition into steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::strategy::{self, Site};
@@ -59,7 +59,7 @@ fn id_error(error: IdError) -> PlanErrors {
 struct Expansion<'a> {
     definition: &'a Definition,
     /// The services that change, each after those that it needs.
-    services: Vec<&'a Service>,
+    services: Arc<[Change<'a>]>,
     environments: BTreeMap<&'a crate::ids::EnvironmentId, &'a Environment>,
     analyses: BTreeMap<&'a AnalysisId, Arc<Analysis>>,
     criteria: Vec<AnalysisId>,
@@ -68,6 +68,13 @@ struct Expansion<'a> {
     frontier: Vec<u32>,
     /// What the end of the run waits for besides.
     loose_ends: Vec<u32>,
+}
+
+/// A service that changes.
+struct Change<'a> {
+    service: &'a Service,
+    /// What it needs of the services that change, also through others that do not.
+    needs: BTreeSet<&'a ServiceId>,
 }
 
 impl<'a> Expansion<'a> {
@@ -86,7 +93,7 @@ impl<'a> Expansion<'a> {
         builder.notify(definition.notify.clone());
         Self {
             definition,
-            services: changed_in_order(definition),
+            services: changed_in_order(definition).into(),
             environments: definition.environments.iter().map(|e| (&e.id, e)).collect(),
             analyses: definition.analyses.iter().map(|a| (&a.id, Arc::new(a.clone()))).collect(),
             criteria,
@@ -99,7 +106,7 @@ impl<'a> Expansion<'a> {
     /// Before anything moves: what shall run and what a rollback would need can both be had.
     fn artifacts(&mut self) -> Result<(), IdError> {
         let release = &self.definition.release;
-        for service in self.services.clone() {
+        for Change { service, .. } in Arc::clone(&self.services).iter() {
             let sets = [("new", &release.versions), ("previous", &release.previous)];
             for (name, member) in
                 sets.into_iter().filter_map(|(name, set)| Some((name, set.get(&service.id)?)))
@@ -157,10 +164,9 @@ impl<'a> Expansion<'a> {
     ) -> Result<(), IdError> {
         // The last step and the group of each service in this region.
         let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
-        for service in self.services.clone() {
+        for Change { service, needs } in Arc::clone(&self.services).iter() {
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
-            let needed: Vec<_> =
-                service.depends_on.iter().filter_map(|d| done.get(&d.service)).copied().collect();
+            let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();
             let group = self.builder.group(target.to_string(), after);
             let Some(site) = self.site(stage, service, &target, group) else { continue };
@@ -271,7 +277,7 @@ pub(super) fn prefixed(prefix: &str, gates: &[Gate]) -> Result<Vec<Gate>, IdErro
 
 /// The services whose artifact changes, each after those that it needs; ties in the order of the
 /// definition.
-fn changed_in_order(definition: &Definition) -> Vec<&Service> {
+fn changed_in_order(definition: &Definition) -> Vec<Change<'_>> {
     let index: BTreeMap<&ServiceId, u32> =
         definition.services.iter().map(|s| &s.id).zip(0..).collect();
     let edges: Vec<(u32, u32)> = definition
@@ -284,14 +290,32 @@ fn changed_in_order(definition: &Definition) -> Vec<&Service> {
         })
         .collect();
     let release = &definition.release;
-    let artifact =
-        |set: &crate::model::VersionSet, id| set.get(id).map(|member| member.artifact.digest());
-    graph::stable_order(definition.services.len(), &edges)
-        .into_iter()
-        .filter_map(|at| definition.services.get(at as usize))
-        .filter(|service| {
-            let new = artifact(&release.versions, &service.id);
-            new.is_some() && new != artifact(&release.previous, &service.id)
-        })
-        .collect()
+    let artifact = |set: &crate::model::VersionSet, id: &ServiceId| {
+        set.get(id).map(|member| member.artifact.digest())
+    };
+    let is_new = |service: &Service| {
+        let new = artifact(&release.versions, &service.id);
+        new.is_some() && new != artifact(&release.previous, &service.id)
+    };
+    // What stands behind a service that does not change: whoever needs it needs that.
+    let mut behind: BTreeMap<&ServiceId, BTreeSet<&ServiceId>> = BTreeMap::new();
+    let mut changed = Vec::new();
+    let order = graph::stable_order(definition.services.len(), &edges);
+    for service in order.into_iter().filter_map(|at| definition.services.get(at as usize)) {
+        let mut needs = BTreeSet::new();
+        for dependency in &service.depends_on {
+            match behind.get(&dependency.service) {
+                Some(through) => needs.extend(through),
+                None => {
+                    needs.insert(&dependency.service);
+                }
+            }
+        }
+        if is_new(service) {
+            changed.push(Change { service, needs });
+        } else {
+            behind.insert(&service.id, needs);
+        }
+    }
+    changed
 }

@@ -54,6 +54,9 @@ pub enum IllegalTransition {
         /// The event.
         event: &'static str,
     },
+    /// A rollback whose steps refer to what does not exist, or to each other in a circle.
+    #[error("the rollback's steps do not fit this plan")]
+    BadRollback,
     /// A run that cannot change in this way.
     #[error("the run is {phase} and cannot take `{event}`")]
     WrongPhase {
@@ -441,8 +444,11 @@ impl RunState {
         if !matches!(self.phase, Phase::Stopping(_)) {
             return Err(self.wrong_phase("rollback_started"));
         }
-        self.cancel_rest();
         let base = self.plan.len();
+        if !extension.fits(base) {
+            return Err(IllegalTransition::BadRollback);
+        }
+        self.cancel_rest();
         self.plan = self.plan.extended(extension.clone());
         self.status.resize(self.plan.len(), Status::Pending);
         self.remaining = extension.steps.len();

@@ -1,12 +1,13 @@
 //! Finds out, when a root is opened, what was wished and what of it still runs.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::files::{Paths, io_error, is_temporary, list, read_records, write_record};
+use super::files::{Paths, io_error, is_temporary, list, read_records};
 use super::process::kill_stray;
 use super::procfs::{self, Marked};
 use super::record::{InstanceRecord, ProcessId, TargetRecord, Wish};
@@ -19,7 +20,7 @@ pub(super) const OPEN: &str = "local.open";
 pub(super) struct Found {
     pub(super) paths: Paths,
     /// Held for as long as the platform is open.
-    pub(super) lock: File,
+    pub(super) lock: RootLock,
     pub(super) boot: String,
     pub(super) targets: Vec<TargetRecord>,
     pub(super) wishes: Vec<Wish>,
@@ -31,7 +32,12 @@ pub(super) struct Found {
 
 /// Locks a root, reads its records, and ends what belongs to no instance.
 pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
-    fs::create_dir_all(root).map_err(|e| io_error(OPEN, root, e))?;
+    // For its owner only: who can write here decides what is executed.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .map_err(|e| io_error(OPEN, root, e))?;
     let root = root.canonicalize().map_err(|e| io_error(OPEN, root, e))?;
     let paths = Paths { root };
     for directory in
@@ -55,10 +61,22 @@ pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
     Ok(found)
 }
 
-/// One platform a root. The kernel gives the lock back when this program ends, however it ends;
-/// and since a starting instance holds it between fork and exec, a successor that gets it can be
-/// sure to see every instance by its mark.
-fn lock(paths: &Paths) -> Result<File, ProviderError> {
+/// One platform a root: an advisory lock, held by the open file.
+///
+/// The kernel gives it back when this program ends, however it ends. A process that is being
+/// started shares the open file until it executes: so whoever gets the lock after a crash can be
+/// sure to see every instance by its mark, and so the lock is given back here in so many words
+/// instead of by closing the file, which an unrelated process might be sharing at that moment.
+#[derive(Debug)]
+pub(super) struct RootLock(File);
+
+impl Drop for RootLock {
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock); // if not now, then when it is closed
+    }
+}
+
+fn lock(paths: &Paths) -> Result<RootLock, ProviderError> {
     let path = paths.lock();
     let file = OpenOptions::new()
         .create(true)
@@ -67,7 +85,7 @@ fn lock(paths: &Paths) -> Result<File, ProviderError> {
         .open(&path)
         .map_err(|e| io_error(OPEN, &path, e))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(RootLock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let text = "another platform has this root open; close it, or use another root";
             Err(ProviderError::new(ErrorKind::Conflict, OPEN, text)
@@ -89,9 +107,9 @@ fn remove_temporaries(directory: &Path) -> Result<(), ProviderError> {
 /// Names of instances are never used again, so that no log is ever two instances' log.
 fn next_sequence(paths: &Paths, records: &[InstanceRecord]) -> Result<u64, ProviderError> {
     let logs = list(&paths.logs()).map_err(|e| io_error(OPEN, &paths.logs(), e))?;
-    let logged = logs.iter().filter_map(|path| {
-        path.file_stem()?.to_str()?.rsplit_once('-')?.1.parse::<u64>().ok()
-    });
+    let logged = logs
+        .iter()
+        .filter_map(|path| path.file_stem()?.to_str()?.rsplit_once('-')?.1.parse::<u64>().ok());
     let last = logged.chain(records.iter().map(|record| record.sequence)).max().unwrap_or(0);
     Ok(last.saturating_add(1))
 }

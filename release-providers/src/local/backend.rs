@@ -12,6 +12,7 @@ use release_core::model::Digest;
 use release_core::time::{Span, Timestamp};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::files::lock;
 use super::proxy::Wiring;
@@ -20,7 +21,12 @@ use super::proxy::Wiring;
 pub(super) type Outbound = Either<Empty<Bytes>, Incoming>;
 
 /// A connection that can carry one request at a time.
-pub(super) type Connection = SendRequest<Outbound>;
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<Outbound>,
+    /// Cancelled once the task that drives it has ended.
+    ended: CancellationToken,
+}
 
 /// An instance to which requests can be sent.
 #[derive(Debug)]
@@ -92,7 +98,7 @@ impl Backend {
     fn checkout(&self, now: Timestamp, idle_timeout: Span) -> Option<Connection> {
         let mut inside = lock(&self.inside);
         inside.connections.retain(|(at, connection)| {
-            !connection.is_closed() && now.since(*at) < idle_timeout
+            !connection.sender.is_closed() && now.since(*at) < idle_timeout
         });
         inside.connections.pop().map(|(_, connection)| connection)
     }
@@ -106,25 +112,23 @@ impl Backend {
         wiring: &Wiring,
         request: Request<Outbound>,
         again: Option<&(dyn Fn() -> Request<Outbound> + Send + Sync)>,
-    ) -> Result<(Response<Incoming>, Connection), Undelivered> {
+    ) -> Result<(Response<Incoming>, Option<Connection>), Undelivered> {
         let mut request = request;
         while let Some(mut kept) = self.checkout(wiring.clock.now(), wiring.idle_timeout) {
-            if kept.ready().await.is_err() {
+            if kept.sender.ready().await.is_err() {
                 continue;
             }
-            match (attempt(&mut kept, request).await, again) {
-                (Ok(response), _) => return Ok((response, kept)),
+            match (attempt(kept, request).await, again) {
+                (Ok(answered), _) => return Ok(answered),
                 (Err(Undelivered::Unsent(back, _)), _) => request = *back,
                 (Err(Undelivered::Lost(_)), Some(again)) => request = again(),
                 (Err(other), _) => return Err(other),
             }
         }
-        let mut fresh = match self.connect(wiring).await {
-            Ok(fresh) => fresh,
-            Err(problem) => return Err(Undelivered::Unsent(Box::new(request), problem)),
-        };
-        let response = attempt(&mut fresh, request).await?;
-        Ok((response, fresh))
+        match self.connect(wiring).await {
+            Ok(fresh) => attempt(fresh, request).await,
+            Err(problem) => Err(Undelivered::Unsent(Box::new(request), problem)),
+        }
     }
 
     async fn connect(&self, wiring: &Wiring) -> Result<Connection, String> {
@@ -138,23 +142,41 @@ impl Backend {
             connected = connect => connected?,
             () = wiring.clock.sleep_until(patience) => return Err("no connection in time".into()),
         };
-        let cut = wiring.cut.clone();
+        let (cut, ended) = (wiring.cut.clone(), CancellationToken::new());
+        let end = ended.clone();
         wiring.wires.spawn(async move {
             tokio::select! {
                 _ = connection => {}
                 () = cut.cancelled() => {}
             }
+            end.cancel(); // the connection itself is gone by now
         });
         sender.ready().await.map_err(|e| e.to_string())?;
-        Ok(sender)
+        Ok(Connection { sender, ended })
     }
 }
 
+/// Sends a request over a connection and waits for the head of the response; with it comes the
+/// connection, if it still is one.
 async fn attempt(
-    connection: &mut Connection,
+    mut connection: Connection,
     request: Request<Outbound>,
-) -> Result<Response<Incoming>, Undelivered> {
-    connection.try_send_request(request).await.map_err(|mut failure| {
+) -> Result<(Response<Incoming>, Option<Connection>), Undelivered> {
+    let sent = connection.sender.try_send_request(request);
+    tokio::pin!(sent);
+    let ended = connection.ended.clone();
+    let mut connection = Some(connection);
+    let answer = tokio::select! {
+        biased;
+        answer = &mut sent => answer,
+        () = ended.cancelled() => {
+            // A request that was queued at the very moment when the connection's task ended lies in
+            // the queue until its last holder, the sender, lets go. Then it comes back.
+            drop(connection.take());
+            sent.await
+        }
+    };
+    answer.map(|response| (response, connection)).map_err(|mut failure| {
         let back = failure.take_message();
         let error = failure.into_error();
         match back {
@@ -180,7 +202,7 @@ impl Lease {
 
     /// Keeps a connection for the next request.
     pub(super) fn keep(&self, at: Timestamp, connection: Connection) {
-        if !connection.is_closed() {
+        if !connection.sender.is_closed() {
             lock(&self.backend.inside).connections.push((at, connection));
         }
     }

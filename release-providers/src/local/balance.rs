@@ -136,8 +136,7 @@ mod tests {
     #[test]
     fn a_small_share_is_spread_and_not_served_in_a_bunch() {
         let mut shares = shares(&[90, 10]);
-        let turns: Vec<usize> =
-            (0..100).filter(|_| shares.turn() == Some(digest(1))).collect();
+        let turns: Vec<usize> = (0..100).filter(|_| shares.turn() == Some(digest(1))).collect();
         assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == 10), "{turns:?}");
     }
 

@@ -7,8 +7,7 @@ use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
 use super::deployment::Deployment;
-use super::files::blocking;
-use super::platform::Inner;
+use super::platform::{Inner, description};
 use super::record::{FORMAT, Wish};
 use super::store::open_verified;
 use super::supervisor;
@@ -21,7 +20,7 @@ const OBSERVE: &str = "deploy.observe";
 #[async_trait]
 impl Deployer for LocalPlatform {
     fn describe(&self) -> Description {
-        self.description()
+        description()
     }
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
@@ -63,10 +62,11 @@ async fn apply(
             .with_context("limit", limit));
     }
     let digest = request.artifact.digest();
-    let known = inner.place(&request.target).is_some_and(|place| place.deployment(digest).is_some());
+    let known =
+        inner.place(&request.target).is_some_and(|place| place.deployment(digest).is_some());
     if request.replicas > 0 || !known {
         let paths = inner.paths.clone();
-        blocking(APPLY, move || open_verified(&paths, digest, APPLY).map(drop)).await?;
+        inner.blocking(APPLY, move || open_verified(&paths, digest, APPLY).map(drop)).await?;
     }
     let place = inner.ensure_place(APPLY, &request.target).await?;
     // One at a time a target, so that two first calls do not make two deployments.

@@ -317,7 +317,15 @@ mod tests {
         let (key, generation, failed) = ("k".to_owned(), 1, None);
         let format = FORMAT;
         Deployment::new(Wish {
-            format, target, digest, version, replicas, key, generation, proven, failed,
+            format,
+            target,
+            digest,
+            version,
+            replicas,
+            key,
+            generation,
+            proven,
+            failed,
         })
     }
 
@@ -340,8 +348,9 @@ mod tests {
     #[test]
     fn the_unready_and_the_newest_stop_first() {
         let deployment = deployment(2, true);
-        let all: Vec<_> =
-            [(1, true), (2, false), (3, true), (4, true)].map(|(n, r)| add(&deployment, n, r)).into();
+        let all: Vec<_> = [(1, true), (2, false), (3, true), (4, true)]
+            .map(|(n, r)| add(&deployment, n, r))
+            .into();
         assert_eq!(deployment.next(at(0)), Next::default());
         let stopping: Vec<u64> =
             all.iter().filter(|i| i.is_stopping()).map(|i| i.sequence).collect();

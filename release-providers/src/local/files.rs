@@ -191,7 +191,8 @@ pub(super) fn tail(path: &Path) -> String {
         io::Result::Ok(bytes)
     };
     let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
-    let lines: Vec<&str> = text.lines().rev().filter(|l| !l.trim().is_empty()).take(LINES).collect();
+    let lines: Vec<&str> =
+        text.lines().rev().filter(|l| !l.trim().is_empty()).take(LINES).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
 }
 

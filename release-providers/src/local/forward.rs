@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use http_body_util::{Either, Empty, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use hyper::header::{HeaderName, HeaderValue};
 
 use super::backend::{Connection, Outbound, Undelivered};
 use super::proxy::{Choice, Flight, Proxy};
@@ -21,6 +21,10 @@ pub const VERSION_HEADER: &str = "x-release-version";
 pub const DIGEST_HEADER: &str = "x-release-digest";
 
 type Answer = Either<Relayed, Full<Bytes>>;
+
+/// How often a request that may have arrived is given to another instance. No more, because it may
+/// be the request that breaks them.
+const REPEATS: u32 = 1;
 
 /// Headers that are between two neighbours and are never passed on.
 const HOP_BY_HOP: [&str; 9] = [
@@ -68,7 +72,7 @@ async fn try_all(
     let again: Option<&(dyn Fn() -> Request<Outbound> + Send + Sync)> =
         if repeatable { Some(&make) } else { None };
     let mut request = Request::from_parts(parts.clone(), body);
-    let mut last = None;
+    let mut lost = 0;
     while let Some(choice) = flight.next() {
         let clock = Arc::clone(&flight.wiring().clock);
         let patience = clock.now().plus(flight.wiring().upstream_timeout);
@@ -78,26 +82,28 @@ async fn try_all(
                 return refuse(StatusCode::GATEWAY_TIMEOUT, "the instance did not answer in time");
             }
         };
-        match (sent, again) {
-            (Ok((response, connection)), _) => return relay(flight, choice, response, connection),
-            (Err(Undelivered::Unsent(back, problem)), _) => {
+        let problem = match sent {
+            Ok((response, connection)) => return relay(flight, choice, response, connection),
+            Err(Undelivered::Unsent(back, problem)) => {
+                tracing::debug!(problem, "an instance could not be reached");
                 request = *back;
-                last = Some(problem);
+                continue;
             }
-            (Err(Undelivered::Lost(problem)), Some(again)) => {
-                request = again();
-                last = Some(problem);
-            }
-            (Err(Undelivered::Lost(_) | Undelivered::Garbage(_)), _) => {
-                let text = "the instance broke off; whether it did what was asked is unknown";
-                return refuse(StatusCode::BAD_GATEWAY, text);
-            }
+            Err(Undelivered::Lost(problem) | Undelivered::Garbage(problem)) => problem,
+        };
+        tracing::debug!(problem, "an instance broke off");
+        lost += 1;
+        match again.filter(|_| lost <= REPEATS) {
+            Some(again) => request = again(),
+            None => break,
         }
     }
-    tracing::debug!(problem = last.as_deref(), "no instance could serve a request");
+    if lost > 0 {
+        let text = "the instance broke off; whether it did what was asked is unknown";
+        return refuse(StatusCode::BAD_GATEWAY, text);
+    }
     refuse(StatusCode::SERVICE_UNAVAILABLE, "no live instance of a version that has traffic")
 }
-
 
 /// Makes the head of a client's request that of a request to an instance.
 fn prepare(parts: &mut Parts, peer: SocketAddr) {
@@ -125,12 +131,12 @@ fn prepare(parts: &mut Parts, peer: SocketAddr) {
 }
 
 fn strip(headers: &mut HeaderMap) {
-    let mut named: Vec<String> = Vec::new();
+    let mut private: Vec<String> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         let names = value.to_str().unwrap_or_default().split(',');
-        named.extend(names.map(|name| name.trim().to_ascii_lowercase()));
+        private.extend(names.map(|name| name.trim().to_ascii_lowercase()));
     }
-    for name in HOP_BY_HOP.into_iter().chain(named.iter().map(String::as_str)) {
+    for name in HOP_BY_HOP.into_iter().chain(private.iter().map(String::as_str)) {
         // How long a body is must not become doubtful on the way.
         if name != "content-length" && name != "host" {
             headers.remove(name);
@@ -142,7 +148,7 @@ fn relay(
     flight: Flight,
     choice: Choice,
     response: Response<Incoming>,
-    connection: Connection,
+    connection: Option<Connection>,
 ) -> Response<Answer> {
     flight.served(choice.weight.digest);
     let (mut parts, body) = response.into_parts();
@@ -157,8 +163,7 @@ fn relay(
         }
     }
     parts.version = hyper::Version::HTTP_11;
-    let relayed =
-        Relayed { body, ended: false, connection: Some(connection), choice, flight };
+    let relayed = Relayed { body, ended: false, connection, choice, flight };
     Response::from_parts(parts, Either::Left(relayed))
 }
 
@@ -207,10 +212,173 @@ impl Body for Relayed {
 impl Drop for Relayed {
     fn drop(&mut self) {
         // A connection whose response was not read to its end cannot carry another request.
-        if self.ended || self.body.is_end_stream() {
-            if let Some(connection) = self.connection.take() {
-                self.choice.lease.keep(self.flight.wiring().clock.now(), connection);
-            }
+        let finished = self.ended || self.body.is_end_stream();
+        if let Some(connection) = self.connection.take().filter(|_| finished) {
+            self.choice.lease.keep(self.flight.wiring().clock.now(), connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use http_body_util::BodyExt as _;
+    use hyper_util::rt::TokioIo;
+    use release_core::model::{Digest, Span, Timestamp};
+    use release_core::plan::Weight;
+    use release_core::port::{Clock, Served};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::local::backend::Backend;
+    use crate::local::proxy::{Wiring, listen};
+
+    /// Time stands still, so nothing times out.
+    #[derive(Debug)]
+    struct StillClock;
+
+    #[async_trait::async_trait]
+    impl Clock for StillClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::default()
+        }
+        async fn sleep_until(&self, _: Timestamp) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A proxy over these addresses, as instances of one version; and its own address.
+    async fn proxy(addresses: &[SocketAddr], tasks: &mut JoinSet<()>) -> Arc<Proxy> {
+        let wiring = Wiring {
+            clock: Arc::new(StillClock),
+            idle_timeout: Span::secs(1),
+            upstream_timeout: Span::secs(1),
+            drain_timeout: Span::secs(1),
+            max_connections: 8,
+            stop: tokio_util::sync::CancellationToken::new(),
+            clients: tokio_util::task::TaskTracker::new(),
+            cut: tokio_util::sync::CancellationToken::new(),
+            wires: tokio_util::task::TaskTracker::new(),
+        };
+        let (listener, address) = listen(0).await.unwrap();
+        let digest = Digest::of(b"x");
+        let weight = Weight::new(digest, semver::Version::new(1, 0, 0), 100);
+        let proxy = Proxy::new(address, wiring, vec![weight]);
+        for (n, address) in addresses.iter().enumerate() {
+            proxy.add(Arc::new(Backend::new(format!("x-{n}"), digest, *address)));
+        }
+        tasks.spawn(Arc::clone(&proxy).serve(listener));
+        proxy
+    }
+
+    async fn ask(proxy: &Proxy, method: Method, body: &'static str) -> (StatusCode, String) {
+        let stream = TcpStream::connect(proxy.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let request = Request::builder().method(method).uri("/").header("host", "a");
+        let request = request.body(Full::<Bytes>::from(body)).unwrap();
+        let answer = async {
+            let response = sender.send_request(request).await.unwrap();
+            let status = response.status();
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            drop(sender);
+            (status, String::from_utf8(bytes.to_vec()).unwrap())
+        };
+        let (answer, _) = tokio::join!(answer, connection);
+        answer
+    }
+
+    /// Answers the first `answers` requests of each connection, and hangs up on the next.
+    async fn backend(answers: u64, asked: Arc<AtomicU64>, tasks: &mut JoinSet<()>) -> SocketAddr {
+        let (listener, address) = listen(0).await.unwrap();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(converse(stream, answers, Arc::clone(&asked)));
+            }
+        });
+        address
+    }
+
+    /// A request of these tests comes in one piece: head and body together are short.
+    async fn converse(mut stream: TcpStream, answers: u64, asked: Arc<AtomicU64>) {
+        let mut buffer = vec![0; 4096];
+        for n in 0.. {
+            let (mut read, whole) = (0, |text: &str| match text.split_once("\r\n\r\n") {
+                Some((head, body)) => !head.starts_with("POST") || body == "body",
+                None => false,
+            });
+            while !whole(&String::from_utf8_lossy(&buffer[..read])) {
+                match stream.read(&mut buffer[read..]).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(more) => read += more,
+                }
+            }
+            asked.fetch_add(1, Ordering::SeqCst);
+            if n == answers {
+                return;
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
+            stream.write_all(answer).await.unwrap();
+        }
+    }
+
+    /// An address where nobody listens.
+    async fn nobody() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_never_sent_goes_elsewhere_with_its_body() {
+        let (mut tasks, asked) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let good = backend(u64::MAX, Arc::clone(&asked), &mut tasks).await;
+        let proxy = proxy(&[nobody().await, nobody().await, good], &mut tasks).await;
+        for n in 1..=6 {
+            let (status, text) = ask(&proxy, Method::POST, "body").await;
+            assert_eq!((status, text.as_str()), (StatusCode::OK, "fine"));
+            assert_eq!(asked.load(Ordering::SeqCst), n);
+        }
+        let served = Served { digest: Digest::of(b"x"), requests: 6 };
+        assert_eq!(proxy.status().served, [served]);
+    }
+
+    #[tokio::test]
+    async fn with_nobody_there_it_says_so() {
+        let mut tasks = JoinSet::new();
+        let proxy = proxy(&[nobody().await, nobody().await], &mut tasks).await;
+        let (status, text) = ask(&proxy, Method::POST, "body").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+        assert_eq!((proxy.status().served[0].requests, proxy.status().in_flight), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_that_fails_is_replaced_if_the_request_may_be_repeated() {
+        let (mut tasks, asked) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let shy = backend(1, Arc::clone(&asked), &mut tasks).await;
+        let proxy = proxy(&[shy], &mut tasks).await;
+        assert_eq!(ask(&proxy, Method::GET, "").await.0, StatusCode::OK);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        // Over the kept connection, which hangs up, then over a new one.
+        assert_eq!(ask(&proxy, Method::GET, "").await.0, StatusCode::OK);
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        // This may have arrived, so it is not sent again.
+        assert_eq!(ask(&proxy, Method::POST, "body").await.0, StatusCode::BAD_GATEWAY);
+        assert_eq!(asked.load(Ordering::SeqCst), 4);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_breaks_instances_does_not_break_them_all() {
+        let (mut tasks, asked) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
+        let mut brittle = Vec::new();
+        for _ in 0..5 {
+            brittle.push(backend(0, Arc::clone(&asked), &mut tasks).await);
+        }
+        let proxy = proxy(&brittle, &mut tasks).await;
+        assert_eq!(ask(&proxy, Method::GET, "").await.0, StatusCode::BAD_GATEWAY);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
     }
 }

@@ -8,7 +8,7 @@ use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
 use super::keeper::check;
-use super::platform::sooner;
+use super::platform::{description, sooner};
 use crate::spi::{CheckHealth, HealthProbe, HealthReport, InstanceHealth};
 use crate::{Context, Description, ProviderError};
 
@@ -17,10 +17,14 @@ const CHECK: &str = "health.check";
 #[async_trait]
 impl HealthProbe for LocalPlatform {
     fn describe(&self) -> Description {
-        self.description()
+        description()
     }
 
-    async fn check(&self, cx: &Context, request: CheckHealth) -> Result<HealthReport, ProviderError> {
+    async fn check(
+        &self,
+        cx: &Context,
+        request: CheckHealth,
+    ) -> Result<HealthReport, ProviderError> {
         let inner = self.inner();
         let config = &inner.config;
         let look = async {

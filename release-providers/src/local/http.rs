@@ -38,8 +38,9 @@ async fn exchange(address: SocketAddr, path: &str, limit: usize) -> Result<Answe
         .await
         .map_err(|e| format!("cannot connect to {address}: {e}"))?;
     let broken = |e: &dyn std::fmt::Display| format!("{address}{path} broke off: {e}");
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| broken(&e))?;
     let request = Request::get(path)
         .header(header::HOST, address.to_string())
         .header(header::CONNECTION, "close")

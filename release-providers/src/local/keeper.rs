@@ -9,9 +9,10 @@ use rustix::process::Signal;
 
 use super::config::LocalConfig;
 use super::deployment::{Deployment, End, Instance};
-use super::files::{blocking, io_error, tail, write_record};
+use super::files::{io_error, tail, write_record};
 use super::http;
-use super::platform::{Inner, Place};
+use super::place::Place;
+use super::platform::Inner;
 use super::process::{Exit, Launch, Process, kill_stray};
 use super::procfs;
 use super::record::{FORMAT, InstanceRecord, ProcessId};
@@ -64,7 +65,7 @@ impl Keeper {
         let mut tries = 0;
         let process = loop {
             let keeper = self.clone();
-            let process = blocking(START, move || keeper.launch_blocking()).await?;
+            let process = self.inner.blocking(START, move || keeper.launch_blocking()).await?;
             match process {
                 // Somebody forked while the file was being written, and has not executed yet.
                 Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy && tries < 50 => {
@@ -94,14 +95,14 @@ impl Keeper {
         let (program, _) = open_verified(paths, self.deployment.digest, START)?;
         let service = &self.deployment.target.service;
         Ok(Process::start(
-            &Launch {
+            Launch {
                 root: &paths.root,
                 id: self.id(),
                 service: service.as_str(),
                 port: self.instance.backend.address.port(),
                 config: &self.inner.config.services.get(service).cloned().unwrap_or_default(),
                 log: &paths.log(self.id()),
-                program: &program,
+                program,
             },
             &self.inner.boot,
         ))
@@ -128,7 +129,7 @@ impl Keeper {
     async fn record(&self) -> Result<(), ProviderError> {
         let path = self.inner.paths.instance(self.id());
         let record = self.as_record(self.instance.process());
-        blocking(START, move || write_record(START, &path, &record)).await
+        self.inner.blocking(START, move || write_record(START, &path, &record)).await
     }
 
     async fn watch(&self, process: &mut Process) -> End {
@@ -176,7 +177,7 @@ impl Keeper {
 
     async fn exited(&self, exit: Exit) -> End {
         let path = self.inner.paths.log(self.id());
-        let log = blocking(START, move || Ok(tail(&path))).await.unwrap_or_default();
+        let log = self.inner.blocking(START, move || Ok(tail(&path))).await.unwrap_or_default();
         End::Exited(exit, log)
     }
 
@@ -215,7 +216,7 @@ impl Keeper {
         self.place.proxy.remove(&self.instance.backend);
         let (paths, id) = (self.inner.paths.clone(), self.id().to_owned());
         // What the instance itself has started ends with it.
-        let cleaned = blocking(START, move || {
+        let cleaned = self.inner.blocking(START, move || {
             procfs::marked(&paths.root).iter().filter(|m| m.instance == id).for_each(kill_stray);
             let path = paths.instance(&id);
             std::fs::remove_file(&path).map_err(|e| io_error(START, &path, e))

@@ -9,7 +9,7 @@ use release_core::port::{EffectCertainty, Measurement};
 
 use super::LocalPlatform;
 use super::http;
-use super::platform::{Inner, sooner};
+use super::platform::{Inner, description, sooner};
 use super::prometheus::{Sample, parse};
 use crate::spi::{MeasureRequest, MetricsSource};
 use crate::{Context, Description, ErrorKind, ProviderError};
@@ -23,7 +23,7 @@ const VERSION_LABEL: &str = "version";
 #[async_trait]
 impl MetricsSource for LocalPlatform {
     fn describe(&self) -> Description {
-        self.description()
+        description()
     }
 
     async fn measure(

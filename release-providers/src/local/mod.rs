@@ -88,6 +88,7 @@ mod http;
 mod keeper;
 mod metrics;
 mod notify;
+mod place;
 mod platform;
 mod process;
 mod procfs;

@@ -12,8 +12,8 @@ use release_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::LocalPlatform;
-use super::files::{blocking, io_error};
-use super::platform::Inner;
+use super::files::io_error;
+use super::platform::{Inner, description};
 use crate::spi::{Notification, Notifier};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
@@ -62,7 +62,7 @@ impl Sent {
 #[async_trait]
 impl Notifier for LocalPlatform {
     fn describe(&self) -> Description {
-        self.description()
+        description()
     }
 
     async fn notify(&self, cx: &Context, notification: Notification) -> Result<(), ProviderError> {
@@ -73,7 +73,7 @@ impl Notifier for LocalPlatform {
     }
 }
 
-async fn append(inner: &Inner, line: Line) -> Result<(), ProviderError> {
+async fn append(inner: &Arc<Inner>, line: Line) -> Result<(), ProviderError> {
     let mut sent = inner.sent.lock().await;
     if sent.keys.contains(&line.key) {
         return Ok(());
@@ -82,18 +82,19 @@ async fn append(inner: &Inner, line: Line) -> Result<(), ProviderError> {
     let mut bytes = serde_json::to_vec(&line).map_err(|e| io_error(NOTIFY, &path, e.into()))?;
     bytes.push(b'\n');
     let grown = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
-    blocking(NOTIFY, move || {
-        let write = || {
-            let mut file =
-                OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-            file.set_len(length)?; // takes away what a failed write may have left
-            io::Seek::seek(&mut file, io::SeekFrom::Start(length))?;
-            file.write_all(&bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|e| io_error(NOTIFY, &path, e))
-    })
-    .await?;
+    inner
+        .blocking(NOTIFY, move || {
+            let write = || {
+                let mut file =
+                    OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+                file.set_len(length)?; // takes away what a failed write may have left
+                io::Seek::seek(&mut file, io::SeekFrom::Start(length))?;
+                file.write_all(&bytes)?;
+                file.sync_all()
+            };
+            write().map_err(|e| io_error(NOTIFY, &path, e))
+        })
+        .await?;
     sent.keys.insert(line.key);
     sent.length = grown;
     Ok(())

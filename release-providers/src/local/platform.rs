@@ -1,7 +1,6 @@
 //! The platform itself: opened on a root, shut down or destroyed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,19 +8,19 @@ use std::sync::{Arc, Mutex};
 use release_core::model::{Digest, Target};
 use release_core::port::EffectCertainty;
 use release_core::time::Span;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::adopt::{Found, OPEN, find};
+use super::adopt::{Found, OPEN, RootLock, find};
 use super::config::LocalConfig;
 use super::deployment::Deployment;
 use super::files::{Paths, blocking, io_error, lock, write_record};
 use super::notify::Sent;
+use super::place::Place;
 use super::process::Process;
-use super::proxy::{Proxy, Wiring, listen};
-use super::record::{FORMAT, TargetRecord, Wish};
+use super::proxy::{Wiring, listen};
+use super::record::Wish;
 use super::supervisor;
 use crate::{Capability, Context, Description, EffectClass, ErrorKind, ProviderError};
 
@@ -58,22 +57,12 @@ pub(super) struct Inner {
     /// Ports that instances have, or are about to get.
     pub(super) ports: Mutex<BTreeSet<u16>>,
     pub(super) sent: tokio::sync::Mutex<Sent>,
-    places: Mutex<BTreeMap<Target, Arc<Place>>>,
+    pub(super) places: Mutex<BTreeMap<Target, Arc<Place>>>,
     /// Held while a target is made.
-    making: tokio::sync::Mutex<()>,
+    pub(super) making: tokio::sync::Mutex<()>,
     sequence: AtomicU64,
     changes: watch::Sender<u64>,
-    lock: Mutex<Option<File>>,
-}
-
-/// A target: its proxy and the versions in it.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) target: Target,
-    pub(super) proxy: Arc<Proxy>,
-    /// Held while the shares are written.
-    pub(super) gate: tokio::sync::Mutex<()>,
-    deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
+    lock: Mutex<Option<RootLock>>,
 }
 
 impl LocalPlatform {
@@ -98,15 +87,12 @@ impl LocalPlatform {
             listeners.push(inner.restore(record).await?);
         }
         for wish in wishes {
-            let place = match inner.place(&wish.target) {
-                Some(place) => place,
-                None => {
-                    let (place, listener) = inner.make_place(OPEN, &wish.target).await?;
-                    listeners.push((Arc::clone(&place), listener));
-                    place
-                }
-            };
-            place.insert(Arc::new(Deployment::new(wish)));
+            if inner.place(&wish.target).is_none() {
+                listeners.push(inner.make_place(OPEN, &wish.target).await?);
+            }
+            if let Some(place) = inner.place(&wish.target) {
+                place.insert(Arc::new(Deployment::new(wish)));
+            }
         }
         // From here on nothing fails: tasks may start.
         for (record, id) in living {
@@ -208,13 +194,14 @@ impl LocalPlatform {
     pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.handle.inner
     }
+}
 
-    pub(super) fn description(&self) -> Description {
-        let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
-        Description::new("local", version, EffectClass::Idempotent)
-            .with(Capability::WeightedRouting)
-            .with(Capability::ServedCounts)
-    }
+/// What the platform says of itself, in all of its roles.
+pub(super) fn description() -> Description {
+    let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
+    Description::new("local", version, EffectClass::Idempotent)
+        .with(Capability::WeightedRouting)
+        .with(Capability::ServedCounts)
 }
 
 impl Inner {
@@ -305,6 +292,22 @@ impl Inner {
         }
     }
 
+    /// Does blocking work on a thread made for it. Neither a shutdown nor the next platform on this
+    /// root overtakes it: it holds the lock.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let (inner, token) = (Arc::clone(self), self.tasks.token());
+        let work = move || {
+            let done = work();
+            drop((token, inner));
+            done
+        };
+        blocking(operation, work).await
+    }
+
     pub(super) fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -313,113 +316,20 @@ impl Inner {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn places(&self) -> Vec<Arc<Place>> {
-        lock(&self.places).values().map(Arc::clone).collect()
-    }
-
-    pub(super) fn place(&self, target: &Target) -> Option<Arc<Place>> {
-        lock(&self.places).get(target).map(Arc::clone)
-    }
-
-    /// The target, or the error that it is not known.
-    pub(super) fn known_place(
-        &self,
-        operation: &'static str,
-        target: &Target,
-    ) -> Result<Arc<Place>, ProviderError> {
-        self.place(target).ok_or_else(|| {
-            let text = "nothing was ever deployed to this target; apply an artifact to it first";
-            ProviderError::new(ErrorKind::NotFound, operation, text).with_context("target", target)
-        })
-    }
-
-    /// The target, made if it is new.
-    pub(super) async fn ensure_place(
-        self: &Arc<Self>,
-        operation: &'static str,
-        target: &Target,
-    ) -> Result<Arc<Place>, ProviderError> {
-        let _making = self.making.lock().await;
-        if let Some(place) = self.place(target) {
-            return Ok(place);
-        }
-        let (place, listener) = self.make_place(operation, target).await?;
-        supervisor::serve(self, &place, listener);
-        Ok(place)
-    }
-
-    async fn make_place(
-        &self,
-        operation: &'static str,
-        target: &Target,
-    ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
-        let fixed = self.config.ports.get(target).copied();
-        let (listener, address) = bind(operation, target, fixed, 0).await?;
-        let place = self.insert_place(target.clone(), address, Vec::new());
-        if let Err(error) = self.write_target(operation, &place, Vec::new()).await {
-            lock(&self.places).remove(target);
-            return Err(error);
-        }
-        Ok((place, listener))
-    }
-
-    async fn restore(
-        &self,
-        record: TargetRecord,
-    ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
-        let fixed = self.config.ports.get(&record.target).copied();
-        let (listener, address) = bind(OPEN, &record.target, fixed, record.port).await?;
-        let moved = address.port() != record.port;
-        let place = self.insert_place(record.target, address, record.weights);
-        if moved {
-            self.write_target(OPEN, &place, place.proxy.weights()).await?;
-        }
-        Ok((place, listener))
-    }
-
-    fn insert_place(
-        &self,
-        target: Target,
-        address: SocketAddr,
-        weights: Vec<release_core::plan::Weight>,
-    ) -> Arc<Place> {
-        let place = Arc::new(Place {
-            target: target.clone(),
-            proxy: Proxy::new(address, self.wiring.clone(), weights),
-            gate: tokio::sync::Mutex::new(()),
-            deployments: Mutex::default(),
-        });
-        lock(&self.places).insert(target, Arc::clone(&place));
-        place
-    }
-
-    pub(super) async fn write_target(
-        &self,
-        operation: &'static str,
-        place: &Place,
-        weights: Vec<release_core::plan::Weight>,
-    ) -> Result<(), ProviderError> {
-        let path = self.paths.target(&place.target);
-        let (target, port) = (place.target.clone(), place.proxy.address.port());
-        let record = TargetRecord { format: FORMAT, target, port, weights };
-        blocking(operation, move || write_record(operation, &path, &record)).await
-    }
-
     pub(super) async fn write_wish(
-        &self,
+        self: &Arc<Self>,
         operation: &'static str,
         wish: Wish,
     ) -> Result<(), ProviderError> {
         let path = self.paths.wish(&wish.target, wish.digest);
-        blocking(operation, move || write_record(operation, &path, &wish)).await
+        self.blocking(operation, move || write_record(operation, &path, &wish)).await
     }
 
     /// A port that is free now and that no other instance is about to get.
     pub(super) async fn pick_port(&self) -> Result<u16, ProviderError> {
         const PORT: &str = "deploy.port";
         for _ in 0..100 {
-            let (_, address) =
-                listen(0).await.map_err(|e| io_error(PORT, &self.paths.root, e))?;
+            let (_, address) = listen(0).await.map_err(|e| io_error(PORT, &self.paths.root, e))?;
             if lock(&self.ports).insert(address.port()) {
                 return Ok(address.port());
             }
@@ -430,47 +340,6 @@ impl Inner {
     pub(super) fn release_port(&self, port: u16) {
         lock(&self.ports).remove(&port);
     }
-}
-
-impl Place {
-    pub(super) fn deployment(&self, digest: Digest) -> Option<Arc<Deployment>> {
-        lock(&self.deployments).get(&digest).map(Arc::clone)
-    }
-
-    pub(super) fn deployments(&self) -> Vec<Arc<Deployment>> {
-        lock(&self.deployments).values().map(Arc::clone).collect()
-    }
-
-    pub(super) fn insert(&self, deployment: Arc<Deployment>) {
-        lock(&self.deployments).insert(deployment.digest, deployment);
-    }
-}
-
-/// Opens a target's listener: on its fixed port or not at all, else on the port it had before if
-/// that is free, else on any.
-async fn bind(
-    operation: &'static str,
-    target: &Target,
-    fixed: Option<u16>,
-    before: u16,
-) -> Result<(TcpListener, SocketAddr), ProviderError> {
-    let error = match listen(fixed.unwrap_or(before)).await {
-        Ok(bound) => return Ok(bound),
-        Err(error) => error,
-    };
-    if let Some(port) = fixed {
-        let text = "the target's fixed port cannot be listened on; end what listens there, or give \
-                    the target another port";
-        return Err(ProviderError::new(ErrorKind::Conflict, operation, text)
-            .with_context("address", SocketAddr::from(([127, 0, 0, 1], port)))
-            .with_context("target", target)
-            .with_source(error));
-    }
-    listen(0).await.map_err(|e| {
-        ProviderError::new(ErrorKind::Unavailable, operation, "no free port on the loopback")
-            .with_context("target", target)
-            .with_source(e)
-    })
 }
 
 /// How long a call of the platform's own may take when nobody else says.

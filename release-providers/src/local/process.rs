@@ -3,9 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
 use release_core::model::Span;
@@ -28,7 +28,7 @@ pub(super) struct Launch<'a> {
     pub(super) config: &'a ServiceConfig,
     pub(super) log: &'a Path,
     /// What is executed: this open file, whatever its name points to by now.
-    pub(super) program: &'a File,
+    pub(super) program: File,
 }
 
 /// A process, and the means to learn of its end.
@@ -36,6 +36,8 @@ pub(super) struct Launch<'a> {
 pub(super) struct Process {
     pub(super) id: ProcessId,
     waiter: Waiter,
+    /// Kept open, because the interpreter of a script opens it by its number, some time later.
+    _program: Option<File>,
 }
 
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl Exit {
 
 impl Process {
     /// Starts a process in a group of its own. It outlives this value and this very program.
-    pub(super) fn start(launch: &Launch<'_>, boot: &str) -> io::Result<Self> {
+    pub(super) fn start(launch: Launch<'_>, boot: &str) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(launch.log)?;
         // Named through our own table of open files, so that it is the verified file whatever has
         // happened to its path, and so that scripts work: their interpreter opens it by this name.
@@ -80,7 +82,7 @@ impl Process {
         let mut mark = launch.root.as_os_str().to_owned();
         mark.push("|");
         mark.push(launch.id);
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .arg0(launch.service)
             .args(&launch.config.args)
             .env_clear()
@@ -97,10 +99,15 @@ impl Process {
             .kill_on_drop(false)
             .spawn()?;
         // It cannot be gone: an ended child stays in /proc until it is waited for.
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or(io::ErrorKind::NotFound)?;
-        let started = procfs::stat(pid).ok_or(io::ErrorKind::NotFound)?.started;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        let Some((pid, stat)) = pid.and_then(|pid| Some((pid, procfs::stat(pid)?))) else {
+            child.start_kill()?;
+            return Err(io::Error::other("/proc does not show the process that was started"));
+        };
+        let started = stat.started;
         let id = ProcessId { pid, started, boot: boot.to_owned() };
-        Ok(Self { id, waiter: Waiter::Child(Box::new(child)) })
+        let waiter = Waiter::Child(Box::new(child));
+        Ok(Self { id, waiter, _program: Some(launch.program) })
     }
 
     /// Takes over a process that somebody else started; `None` when it is gone.
@@ -110,11 +117,11 @@ impl Process {
         if !procfs::alive(&id) {
             return None;
         }
-        let waiter = match pidfd.map_err(io::Error::from).and_then(AsyncFd::new) {
+        let waiter = match pidfd.map_err(io::Error::from).and_then(register) {
             Ok(fd) => Waiter::Pidfd(fd),
             Err(_) => Waiter::Poll,
         };
-        Some(Self { id, waiter })
+        Some(Self { id, waiter, _program: None })
     }
 
     /// Returns once the process has ended. May be dropped and called again.
@@ -145,6 +152,16 @@ impl Process {
             let _ = kill_process_group(pid, signal); // it may end at this very moment
         }
     }
+}
+
+/// Lets the runtime watch a pidfd.
+#[expect(
+    deprecated,
+    reason = "deprecated because a type might close or swap its descriptor while it is registered; \
+              an `OwnedFd` that nobody takes out does not, and the successor is unsafe to call"
+)]
+fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(pidfd)
 }
 
 /// Kills a process that carries our mark and belongs to no instance.

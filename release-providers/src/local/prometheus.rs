@@ -68,7 +68,8 @@ fn read_comment(comment: &str) -> Result<(), &'static str> {
     if !matches!(keyword, Some("HELP" | "TYPE")) {
         return Ok(());
     }
-    let named = words.next().and_then(|name| split_name(name, true)).is_some_and(|n| n.1.is_empty());
+    let named =
+        words.next().and_then(|name| split_name(name, true)).is_some_and(|n| n.1.is_empty());
     if !named {
         return Err("a metric name is expected after HELP or TYPE");
     }
@@ -193,10 +194,28 @@ mod tests {
         bad(b"a 1\nb 2", 2); // cut off
         bad(b"a 1\n\xff\xfe 2\n", 2);
         for line in [
-            "1a 1", "a", "a x", "a nan", "a inf", "a 1 2 3", "a 1 1.5", "a{x} 1", "a{x=1} 1",
-            "a{x=\"1} 1", "a{x=\"1\"", "a{x=\"\\t\"} 1", "a{x=\"1\" y=\"2\"} 1", "a{,} 1",
-            "a{x=\"1\",x=\"2\"} 1", "a{x:y=\"1\"} 1", "# TYPE a number", "# TYPE a", "# HELP",
-            "a 0x10", "a 1_000", "<html>",
+            "1a 1",
+            "a",
+            "a x",
+            "a nan",
+            "a inf",
+            "a 1 2 3",
+            "a 1 1.5",
+            "a{x} 1",
+            "a{x=1} 1",
+            "a{x=\"1} 1",
+            "a{x=\"1\"",
+            "a{x=\"\\t\"} 1",
+            "a{x=\"1\" y=\"2\"} 1",
+            "a{,} 1",
+            "a{x=\"1\",x=\"2\"} 1",
+            "a{x:y=\"1\"} 1",
+            "# TYPE a number",
+            "# TYPE a",
+            "# HELP",
+            "a 0x10",
+            "a 1_000",
+            "<html>",
         ] {
             bad(format!("ok 1\n{line}\n").as_bytes(), 2);
         }

@@ -8,7 +8,8 @@ use release_core::model::Target;
 use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
-use super::platform::{Inner, Place};
+use super::place::Place;
+use super::platform::{Inner, description};
 use crate::spi::{SetWeights, TrafficRouter, TrafficStatus};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
@@ -18,7 +19,7 @@ const OBSERVE: &str = "traffic.observe";
 #[async_trait]
 impl TrafficRouter for LocalPlatform {
     fn describe(&self) -> Description {
-        self.description()
+        description()
     }
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
@@ -33,7 +34,7 @@ impl TrafficRouter for LocalPlatform {
     }
 }
 
-async fn set_weights(inner: &Inner, request: SetWeights) -> Result<(), ProviderError> {
+async fn set_weights(inner: &Arc<Inner>, request: SetWeights) -> Result<(), ProviderError> {
     check_sum(&request)?;
     let place = inner.known_place(SET, &request.target)?;
     let _gate = place.gate.lock().await;

@@ -9,20 +9,21 @@ use release_core::model::{ArtifactRef, Digest};
 use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
-use super::files::{Paths, blocking, hash, io_error, write_whole};
+use super::files::{Paths, hash, io_error, write_whole};
+use super::platform::description;
 use crate::spi::{ArtifactContent, ArtifactStatus, ArtifactStore, PutArtifact};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
 #[async_trait]
 impl ArtifactStore for LocalPlatform {
     fn describe(&self) -> Description {
-        self.description()
+        description()
     }
 
     async fn put(&self, cx: &Context, request: PutArtifact) -> Result<ArtifactRef, ProviderError> {
         const PUT: &str = "artifacts.put";
         let paths = self.inner().paths.clone();
-        let work = blocking(PUT, move || {
+        let work = self.inner().blocking(PUT, move || {
             let digest = Digest::of(&request.bytes);
             let path = paths.artifact(digest);
             // Content that is there and whole stays; damaged content is replaced by the good one.
@@ -41,7 +42,7 @@ impl ArtifactStore for LocalPlatform {
     ) -> Result<ArtifactContent, ProviderError> {
         const GET: &str = "artifacts.get";
         let paths = self.inner().paths.clone();
-        let work = blocking(GET, move || {
+        let work = self.inner().blocking(GET, move || {
             let path = paths.artifact(artifact.digest());
             let mut bytes = Vec::new();
             File::open(&path)
@@ -60,7 +61,7 @@ impl ArtifactStore for LocalPlatform {
     ) -> Result<ArtifactStatus, ProviderError> {
         const VERIFY: &str = "artifacts.verify";
         let paths = self.inner().paths.clone();
-        let work = blocking(VERIFY, move || {
+        let work = self.inner().blocking(VERIFY, move || {
             let (_, bytes) = open_verified(&paths, artifact.digest(), VERIFY)?;
             Ok(ArtifactStatus::new(artifact.digest(), bytes))
         });

@@ -8,7 +8,8 @@ use super::backend::Backend;
 use super::deployment::{Deployment, Instance};
 use super::files::lock;
 use super::keeper::{Keeper, name};
-use super::platform::{Inner, Place};
+use super::place::Place;
+use super::platform::Inner;
 use super::process::Process;
 use super::record::InstanceRecord;
 
@@ -95,5 +96,9 @@ fn keeper(
 
 /// Serves a target's traffic until the platform stops.
 pub(super) fn serve(inner: &Arc<Inner>, place: &Arc<Place>, listener: TcpListener) {
-    inner.tasks.spawn(Arc::clone(&place.proxy).serve(listener));
+    let (proxy, held) = (Arc::clone(&place.proxy), Arc::clone(inner));
+    inner.tasks.spawn(async move {
+        proxy.serve(listener).await;
+        drop(held); // and with it the root's lock: not before the port is free for a successor
+    });
 }

@@ -1,0 +1,44 @@
+//! One binary for all integration tests of `release-core`: they link once.
+
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod expansion;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod journal;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod rollbacks;
+#[cfg(test)]
+mod run_cases;
+#[cfg(test)]
+mod run_laws;
+#[cfg(test)]
+mod support;
+
+#[test]
+fn no_forgotten_test_files() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let crates: Vec<_> = names(&root).into_iter().filter(|name| name != "golden").collect();
+    let crates: Vec<_> = crates.iter().filter(|name| *name != "proptest-regressions").collect();
+    assert_eq!(crates, ["it"], "test files beside `it` would be binaries of their own");
+    for (folder, listed_in) in [("it", "main.rs"), ("it/support", "mod.rs")] {
+        let text = std::fs::read_to_string(root.join(folder).join(listed_in)).unwrap();
+        for name in names(&root.join(folder)) {
+            let module = name.trim_end_matches(".rs");
+            let listed = name == listed_in || text.contains(&format!("mod {module};"));
+            assert!(listed, "`{folder}/{name}` is not a module of `{folder}/{listed_in}`");
+        }
+    }
+}
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,503 @@
+//! What is wrong with definitions and plans, and what plans promise.
+
+use proptest::prelude::*;
+use release_core::model::{
+    Analysis, Approval, BlueGreen, Canary, CanaryStep, Definition, Gate, RollbackScope, Rolling,
+    Service, Span, Stage, Strategy, Tier,
+};
+use release_core::plan::{
+    Action, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, RetryPolicy, Step, Undo, plan,
+    plan_with,
+};
+
+use super::support::random;
+use super::support::samples::{
+    any, approval, artifact, builder, chain, change, criteria, custom, environment, error_rate, id,
+    one_service, one_way, set, shop,
+};
+
+fn errors(definition: &Definition) -> Vec<PlanError> {
+    plan(definition).expect_err("a fault").0
+}
+
+/// `shop`, changed by `edit`, has exactly this fault.
+#[track_caller]
+fn check(edit: impl FnOnce(&mut Definition), want: &str) {
+    let mut definition = shop();
+    edit(&mut definition);
+    let errors = errors(&definition);
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, [want]);
+}
+
+#[test]
+fn unknown_names() {
+    check(
+        |d| d.services[2].depends_on.push(any("cache")),
+        "service `web` names the service `cache`, which is not defined; add it to `services` or mend the name",
+    );
+    check(
+        |d| d.stages[0].environment = id("qa"),
+        "stage 1 names the environment `qa`, which is not defined; add it to `environments` or mend the name",
+    );
+    check(
+        |d| d.stages[1].waves[0].push(id("mars")),
+        "environment `production` has no region `mars`; add it to its `regions` or mend the name",
+    );
+    check(
+        |d| drop(d.stages[1].waves[1].pop()),
+        "no wave of `production` contains its region `ap`; add it to `waves`",
+    );
+    let unknown =
+        "names the analysis `latency`, which is not defined; add it to `analyses` or mend the name";
+    check(
+        |d| {
+            let trigger = release_core::model::RollbackTrigger::Analysis(id("latency"));
+            d.release.rollback.as_mut().unwrap().triggers.push(trigger);
+        },
+        &format!("`release.rollback` {unknown}"),
+    );
+    check(
+        |d| {
+            let green = BlueGreen { analyses: vec![id("latency")], ..BlueGreen::default() };
+            d.stages[0].strategy = Strategy::BlueGreen(green);
+        },
+        &format!("stage `staging` {unknown}"),
+    );
+    check(
+        |d| {
+            d.release.versions =
+                d.release.versions.clone().with(id("cache"), id("1.0.0"), artifact("cache", "1"));
+        },
+        "release.versions names the service `cache`, which is not defined; add it to `services` or mend the name",
+    );
+}
+
+#[test]
+fn names_that_stand_twice() {
+    check(
+        |d| {
+            let db = d.services[0].clone();
+            d.services.push(db);
+        },
+        "service `db` stands twice; rename or remove one",
+    );
+    check(
+        |d| d.environments[0].regions.push(id("eu")),
+        "region `staging/eu` stands twice; rename or remove one",
+    );
+    check(
+        |d| d.environments.push(environment("staging", Tier::Test, &["eu"])),
+        "environment `staging` stands twice; rename or remove one",
+    );
+    check(
+        |d| d.analyses.push(error_rate()),
+        "analysis `errors` stands twice; rename or remove one",
+    );
+    check(
+        |d| d.stages.push(d.stages[0].clone()),
+        "stage `staging` stands twice; rename or remove one",
+    );
+    check(
+        |d| d.stages[1].waves[0].push(id("us")),
+        "region in `waves` `production/us` stands twice; rename or remove one",
+    );
+    let twice = "gate `cab` stands twice; approvals could not be told apart, so rename one";
+    check(|d| d.stages[1].gates.push(approval("cab")), twice);
+    check(
+        |d| {
+            let gates = vec![approval("cab"), approval("cab")];
+            let green = BlueGreen { gates, ..BlueGreen::default() };
+            d.stages[0].strategy = Strategy::BlueGreen(green);
+        },
+        twice,
+    );
+}
+
+#[test]
+fn versions_that_do_not_fit_each_other() {
+    check(
+        |d| d.release.versions = set(&[("db", "2.0.0"), ("api", "2.1.0"), ("web", "3.0.0")]),
+        "`api` needs `db` ^1, but the new version set has 2.0.0; change one of the two",
+    );
+    check(
+        |d| d.release.previous = set(&[("db", "0.9.0"), ("api", "2.0.0"), ("web", "2.9.0")]),
+        "`api` needs `db` ^1, but the previous version set has 0.9.0; change one of the two",
+    );
+    check(
+        |d| d.release.versions = set(&[("db", "1.1.0"), ("web", "3.0.0")]),
+        "`web` needs `api`, which the new version set does not contain; add it to `release.versions`",
+    );
+}
+
+#[test]
+fn numbers_with_which_nothing_would_happen() {
+    check(|d| d.services[0].replicas = 0, "service `db` has 0 replicas; set 1 or more");
+    check(
+        |d| d.analyses[0].count = 0,
+        "analysis `errors` takes 0 measurements and could never pass; set `count` to 1 or more",
+    );
+    let quorum = "gate `cab` asks for no approvals; set `quorum` to 1 or more";
+    let none = || Gate::Approval(Approval { quorum: 0, ..Approval::new(id("cab")) });
+    check(|d| d.stages[1].gates = vec![none()], quorum);
+    check(
+        |d| {
+            let green = BlueGreen { gates: vec![none()], ..BlueGreen::default() };
+            d.stages[0].strategy = Strategy::BlueGreen(green);
+        },
+        quorum,
+    );
+    check(
+        |d| d.stages[0].attempts = 0,
+        "stage 1 (staging): `attempts` is 0 and nothing would be tried; set 1 or more",
+    );
+    let rolling = Rolling { batches: 0, max_unavailable: 0, bake: Span::ZERO };
+    check(
+        |d| d.stages[0].strategy = Strategy::Rolling(rolling),
+        "stage 1 (staging): `rolling.batches` is 0; set 1 or more",
+    );
+    check(|d| d.stages.clear(), "there are no stages; name at least one environment in `stages`");
+    check(
+        |d| d.environments[0].regions.clear(),
+        "environment `staging` has no regions; give it at least one",
+    );
+    check(
+        |d| d.release.rollback = None,
+        "environment `production` is production, but the release has no rollback criteria; add `release.rollback.triggers`",
+    );
+    check(
+        |d| d.release.rollback.as_mut().unwrap().triggers.clear(),
+        "environment `production` is production, but the release has no rollback criteria; add `release.rollback.triggers`",
+    );
+}
+
+#[test]
+fn canary_weights_grow_from_1_to_100() {
+    for (weights, sound) in [
+        (&[1, 100][..], true),
+        (&[50], true),
+        (&[], false),
+        (&[0, 50], false),
+        (&[50, 50], false),
+        (&[60, 50], false),
+        (&[50, 101], false),
+    ] {
+        let steps = weights.iter().map(|weight| CanaryStep::new(*weight, Span::ZERO)).collect();
+        let strategy = Strategy::Canary(Canary { steps, keep_old: Span::ZERO });
+        assert_eq!(plan(&one_service(strategy)).is_ok(), sound, "{weights:?}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_together() {
+    let mut definition = shop();
+    definition.services[0].replicas = 0;
+    definition.services[2].depends_on.push(any("cache"));
+    definition.stages[0].environment = id("qa");
+    definition.stages[1].gates.push(approval("cab"));
+    definition.analyses[0].count = 0;
+    definition.release.rollback = None;
+    let errors = plan(&definition).unwrap_err();
+    assert_eq!(errors.0.len(), 6, "{errors}");
+    assert!(
+        errors.to_string().starts_with("6 faults:\n  1. service `db` has 0 replicas"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn cycles_are_told_on_the_way_round_shortest_first() {
+    let mut definition = shop();
+    definition.release.versions = set(&[]);
+    definition.release.previous = set(&[]);
+    let service = |name: &str, needs: &[&str]| {
+        let mut service = Service::new(id(name), id("team"));
+        service.depends_on = needs.iter().map(|name| any(name)).collect();
+        service
+    };
+    definition.services = vec![
+        service("c", &["a"]),
+        service("a", &["b"]),
+        service("b", &["c"]),
+        service("y", &["x"]),
+        service("x", &["y"]),
+        service("me", &["me"]),
+    ];
+    let cycles: Vec<_> = errors(&definition)
+        .into_iter()
+        .filter_map(|error| match error {
+            PlanError::Cycle { what: "services", names } => Some(names),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(cycles, [vec!["me"], vec!["x", "y"], vec!["a", "b", "c"]]);
+    let text = errors(&definition).iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        text.contains("services depend on each other in a circle: a → b → c → a; remove one"),
+        "{text}"
+    );
+}
+
+#[test]
+fn faults_of_plans_made_by_hand() {
+    let mut plan = builder();
+    let naked = plan.step(Step::new(id("naked"), custom("x")));
+    let twin = plan.step(change("twin"));
+    plan.step(change("twin").gate(approval("g")).gate(approval("g")));
+    plan.step(change("lazy").retry(RetryPolicy::attempts(0)));
+    let mut lost = change("lost");
+    lost.group = Some(7);
+    plan.step(lost);
+    plan.edge(naked, 99, EdgeKind::Order);
+    plan.edge(twin, naked, EdgeKind::Order);
+    plan.group("late", vec![0]);
+    let PlanErrors(errors) = plan.build().unwrap_err();
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let signs = [
+        "step `naked` changes something, but says neither",
+        "step `twin` stands twice",
+        "gate `g` stands twice",
+        "step `lazy` has 0 attempts",
+        "step `lost` refers to group 7",
+        "step `edge 0 → 99` refers to step 99",
+        "step `group late` refers to earlier group 0",
+    ];
+    assert_eq!(texts.len(), signs.len(), "{texts:#?}");
+    texts.iter().zip(signs).for_each(|(text, sign)| assert!(text.starts_with(sign), "{text}"));
+}
+
+#[test]
+fn cycles_of_steps_are_named() {
+    let mut plan = builder();
+    let [a, b] = ["a", "b"].map(|name| plan.step(change(name)));
+    plan.edge(a, b, EdgeKind::Order);
+    plan.edge(b, a, EdgeKind::Order);
+    let errors = plan.build().unwrap_err();
+    assert_eq!(errors.0, [PlanError::Cycle { what: "steps", names: vec!["a".into(), "b".into()] }]);
+}
+
+#[test]
+fn too_many_steps_are_refused() {
+    let definition = shop();
+    let all = plan(&definition).unwrap().steps().len();
+    plan_with(&definition, |plan| {
+        plan.max_steps(all);
+    })
+    .unwrap();
+    let refused = plan_with(&definition, |plan| {
+        plan.max_steps(all - 1);
+    })
+    .unwrap_err();
+    assert_eq!(refused.0, [PlanError::TooManySteps { limit: all - 1 }]);
+}
+
+#[test]
+fn a_plan_that_could_never_start_anything_is_refused() {
+    let bytes = chain(vec![change("a")]).bytes().to_vec();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(r#""max_parallel":64"#));
+    let none = text.replace(r#""max_parallel":64"#, r#""max_parallel":0"#);
+    assert!(matches!(
+        &Plan::decode(none.as_bytes()).unwrap_err().0[..],
+        [PlanError::Unreadable { .. }]
+    ));
+    let mut none = builder();
+    none.max_parallel(0);
+    assert_eq!(none.build().unwrap().max_parallel(), 1);
+}
+
+#[test]
+fn other_formats_and_broken_bytes_are_refused() {
+    let text = String::from_utf8(chain(vec![change("a")]).bytes().to_vec()).unwrap();
+    let other = text.replace("plan/v1", "plan/v9");
+    let errors = Plan::decode(other.as_bytes()).unwrap_err();
+    assert!(
+        matches!(&errors.0[..], [PlanError::UnsupportedFormat { found, .. }] if found == "plan/v9")
+    );
+    for bad in ["", "null", "[]", "{}", "\u{0}", &text[1..], &text[..text.len() - 1]] {
+        assert!(matches!(
+            &Plan::decode(bad.as_bytes()).unwrap_err().0[..],
+            [PlanError::Unreadable { .. }]
+        ));
+    }
+    let deep = format!(r#"{{"format":{}"#, "[".repeat(100_000));
+    Plan::decode(deep.as_bytes()).unwrap_err();
+    // What a builder refuses, a decoder refuses too.
+    let naked = text.replace(r#""undo":{"compensate""#, r#""undo":{"compensated""#);
+    Plan::decode(naked.as_bytes()).unwrap_err();
+}
+
+#[test]
+fn drawings_escape_what_could_break_out() {
+    let mut plan = builder();
+    let hostile = "a\"]; click s0 call alert() <script>&\\\nend";
+    let mut step = Step::new(id("a"), custom(hostile));
+    step.undo = Undo::Compensate(vec![]);
+    plan.step(step);
+    let plan = plan.build().unwrap();
+    let mermaid = plan.to_mermaid();
+    assert_eq!(mermaid.lines().count(), 2, "{mermaid}");
+    let label = mermaid.split('"').collect::<Vec<_>>();
+    assert_eq!(label.len(), 3, "one quoted label: {mermaid}");
+    assert!(!mermaid.contains("<script") && mermaid.contains("#lt;script#gt;#amp;"), "{mermaid}");
+    let dot = plan.to_dot();
+    assert_eq!(dot.lines().count(), 5, "{dot}");
+    assert!(dot.contains(r#"label="a\na\"]; click s0 call alert() <script>&\\\nend""#), "{dot}");
+}
+
+#[test]
+fn drawings_show_steps_and_why_they_wait() {
+    let mut plan = builder();
+    let [a, b, c] = ["a", "b", "c"].map(|name| plan.step(Step::new(id(name), Action::Sync)));
+    plan.edge(a, b, EdgeKind::Dependency);
+    plan.edge(b, c, EdgeKind::Sync);
+    let plan = plan.build().unwrap();
+    assert_eq!(
+        plan.to_mermaid(),
+        "flowchart TD\n  s0([\"a<br/>wait for all\"])\n  s1([\"b<br/>wait for all\"])\n  \
+         s2([\"c<br/>wait for all\"])\n  s0 ==> s1\n  s1 -.-> s2\n"
+    );
+}
+
+#[test]
+fn a_difference_tells_what_changes() {
+    let old = plan(&one_service(Strategy::Recreate)).unwrap();
+    assert!(old.diff(&old).is_empty());
+    let mut definition = one_service(Strategy::Recreate);
+    definition.services[0].replicas = 5;
+    definition.notify = vec![id("ops")];
+    let new = plan(&definition).unwrap();
+    let text = old.diff(&new).to_string();
+    assert_eq!(
+        text,
+        "+ notify/ops\n\
+         ~ prod/eu/api/stop-old (undo): scale 1.0.0 to 0 => scale 1.0.0 to 0\n"
+            .replace("~ prod/eu/api/stop-old", "~ prod/eu/api/ready (action): 4 × 2.0.0 ready => 5 × 2.0.0 ready\n~ prod/eu/api/start (action): scale 2.0.0 to 4 => scale 2.0.0 to 5\n~ prod/eu/api/stop-old")
+            + "+ prod/eu/verified -> notify/ops\n"
+    );
+    let back = new.diff(&old);
+    assert_eq!((back.added.len(), back.removed.len(), back.changed.len()), (0, 1, 3));
+    assert_eq!((back.edges_added.len(), back.edges_removed.len()), (0, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn plans_are_deterministic_sound_and_survive_their_bytes(definition in random::definition()) {
+        let frozen = plan(&definition).unwrap().freeze();
+        let again = plan(&definition).unwrap().freeze();
+        prop_assert_eq!(frozen.bytes(), again.bytes());
+        prop_assert_eq!(frozen.digest(), again.digest());
+        let decoded = Plan::decode(frozen.bytes()).unwrap();
+        prop_assert_eq!(decoded.plan(), frozen.plan());
+        prop_assert_eq!(decoded.bytes(), frozen.bytes());
+        prop_assert!(frozen.plan().diff(decoded.plan()).is_empty());
+        prop_assert_eq!(frozen.plan().definition(), Some(definition.digest()));
+        sound(frozen.plan());
+    }
+
+    #[test]
+    fn plans_by_hand_survive_their_bytes(frozen in random::dag()) {
+        let decoded = Plan::decode(frozen.bytes()).unwrap();
+        prop_assert_eq!(decoded.plan(), frozen.plan());
+        let again = decoded.plan().clone().freeze();
+        prop_assert_eq!(again.bytes(), frozen.bytes());
+    }
+
+    #[test]
+    fn numbers_survive_their_bytes(number in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+        let finite = release_core::model::Finite::new(number).unwrap();
+        let json = serde_json::to_string(&finite).unwrap();
+        prop_assert_eq!(serde_json::from_str::<release_core::model::Finite>(&json).unwrap(), finite);
+    }
+}
+
+/// In every target: the new version runs and is ready before it is served, and the old one is only
+/// removed once nobody is sent to it, but for strategies that say so.
+fn sound(plan: &Plan) {
+    let order = plan.order().unwrap();
+    assert_eq!(order.len(), plan.steps().len());
+    let place: Vec<usize> = (0..order.len())
+        .map(|index| order.iter().position(|at| *at as usize == index).unwrap())
+        .collect();
+    for edge in plan.edges() {
+        assert!(place[edge.from as usize] < place[edge.to as usize]);
+    }
+    for step in plan.steps().iter().filter(|step| step.action.mutates()) {
+        assert_ne!(step.undo, Undo::Undeclared, "{}", step.id);
+        assert!(matches!(step.on_failure, OnFailure::RollBack(_)), "{}", step.id);
+    }
+}
+
+/// 25,000 steps from a definition, on a small stack.
+#[test]
+fn a_large_definition_needs_no_stack() {
+    let count = 500;
+    let names: Vec<_> = (0..count).map(|n| format!("s{n}")).collect();
+    let members = |version: &'static str| -> Vec<(&str, &str)> {
+        names.iter().map(|name| (name.as_str(), version)).collect()
+    };
+    let mut definition = one_service(Strategy::Recreate);
+    definition.release.versions = set(&members("2.0.0"));
+    definition.release.previous = set(&members("1.0.0"));
+    definition.release.rollback = Some(criteria(RollbackScope::Release));
+    definition.services = names
+        .iter()
+        .enumerate()
+        .map(|(n, name)| {
+            let service = Service::new(id(name), id("team"));
+            // A chain as long as the train: depth must cost no stack.
+            if n == 0 { service } else { service.needs(id(&names[n - 1]), id("*")) }
+        })
+        .collect();
+    let regions: Vec<_> = (0..12).map(|n| format!("r{n}")).collect();
+    let regions: Vec<_> = regions.iter().map(String::as_str).collect();
+    definition.environments = vec![environment("prod", Tier::Production, &regions)];
+    let steps = small_stack(move || plan(&definition).unwrap().freeze().len());
+    assert_eq!(steps, 2 * count + 1 + 12 * (4 * count + 1));
+}
+
+/// Steps by hand in the two worst shapes: one chain, and one step before all others.
+#[test]
+fn a_large_plan_needs_no_stack() {
+    let count = 200_000_u32;
+    let action = Step::new(id("step"), Action::Sync);
+    let shapes = |star: bool| {
+        let mut plan = builder();
+        for n in 0..count {
+            let id = id(&n.to_string());
+            plan.step(Step { id, ..action.clone() });
+            if n > 0 {
+                plan.edge(if star { 0 } else { n - 1 }, n, EdgeKind::Order);
+            }
+        }
+        plan
+    };
+    let (chain, star) = (shapes(false), shapes(true));
+    let steps = small_stack(move || {
+        assert_eq!(star.build().unwrap().steps().len(), count as usize);
+        chain.build().unwrap().order().unwrap().len()
+    });
+    assert_eq!(steps, count as usize);
+}
+
+fn small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::Builder::new().stack_size(256 << 10).spawn(work).unwrap().join().unwrap()
+}
+
+#[test]
+fn names_that_are_too_long_together_are_refused() {
+    let long = "x".repeat(64);
+    let mut definition = one_service(Strategy::Recreate);
+    definition.analyses = vec![Analysis { id: id(&long), ..error_rate() }, error_rate()];
+    definition.stages =
+        vec![Stage { gates: vec![approval(&"g/".repeat(159))], ..definition.stages[0].clone() }];
+    let errors = errors(&definition);
+    assert!(matches!(&errors[..], [PlanError::Id(_)]), "{errors:?}");
+}
+
+#[test]
+fn a_point_of_no_return_needs_no_compensation() {
+    assert_eq!(chain(vec![one_way("a")]).len(), 1);
+}

@@ -1,0 +1,330 @@
+//! A world that does what a script says: a performer, a clock and a journal that can fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use release_core::engine::Engine;
+use release_core::journal::{
+    AppendError, Batch, Head, History, Journal, MemoryJournal, ReadError, Record,
+};
+use release_core::model::{Digest, Finite, RunId};
+use release_core::plan::{Action, Plan};
+use release_core::port::{
+    AuthorizedCommand, BindingError, Clock, EffectError, Evidence, Measurement, Observed, Performer,
+};
+use release_core::run::{Event, Mode};
+use release_core::time::Timestamp;
+
+/// What the world does with one call.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// As asked: a performed key is in effect from then on, and looking finds it.
+    Faithful,
+    /// Takes effect, and never answers.
+    ApplyThenHang,
+    /// Never answers, and nothing changes.
+    Hang,
+    Panic,
+    Fail(EffectError),
+    Say(Evidence),
+}
+
+/// One call of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) step: String,
+    pub(crate) mode: Mode,
+    pub(crate) attempt: u32,
+    pub(crate) epoch: u64,
+    pub(crate) key: String,
+}
+
+type Script = Box<dyn Fn(&Call) -> Act + Send + Sync>;
+
+pub(crate) struct World {
+    script: Script,
+    journal: Arc<dyn Journal>,
+    seen: Mutex<Seen>,
+    hanging: AtomicU32,
+    unbound: Vec<BindingError>,
+}
+
+/// Counts itself while it lives.
+struct Counted<'a>(&'a AtomicU32);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    calls: Vec<Call>,
+    applied: BTreeSet<String>,
+    unannounced: Vec<Call>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    pub(crate) fn new(
+        journal: &Arc<dyn Journal>,
+        script: impl Fn(&Call) -> Act + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let journal = Arc::clone(journal);
+        Arc::new(Self {
+            script: Box::new(script),
+            journal,
+            seen: Mutex::default(),
+            hanging: AtomicU32::new(0),
+            unbound: vec![],
+        })
+    }
+
+    pub(crate) fn unbound(journal: &Arc<dyn Journal>, error: BindingError) -> Arc<Self> {
+        let (journal, script) = (Arc::clone(journal), Box::new(|_: &Call| Act::Faithful));
+        Arc::new(Self {
+            script,
+            journal,
+            seen: Mutex::default(),
+            hanging: AtomicU32::new(0),
+            unbound: vec![error],
+        })
+    }
+
+    /// How many calls hang at present.
+    pub(crate) fn hanging(&self) -> u32 {
+        self.hanging.load(Ordering::Relaxed)
+    }
+
+    async fn hang<T>(&self) -> T {
+        self.hanging.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(&self.hanging);
+        std::future::pending().await
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.seen().calls.clone()
+    }
+
+    /// The steps that were performed, in order.
+    pub(crate) fn performed(&self) -> Vec<String> {
+        let calls = self.calls().into_iter();
+        calls.filter(|call| call.mode == Mode::Perform).map(|call| call.step).collect()
+    }
+
+    /// How often each key was performed.
+    pub(crate) fn by_key(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for call in self.calls().into_iter().filter(|call| call.mode == Mode::Perform) {
+            *counts.entry(call.key).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Calls that no durable record announced.
+    pub(crate) fn unannounced(&self) -> Vec<Call> {
+        self.seen().unannounced.clone()
+    }
+
+    async fn call(&self, command: &AuthorizedCommand, mode: Mode) -> Act {
+        let call = Call {
+            step: command.step().id.to_string(),
+            mode,
+            attempt: command.attempt(),
+            epoch: command.epoch(),
+            key: command.key(),
+        };
+        let announced = announced(&*self.journal, command, mode).await;
+        let mut seen = self.seen();
+        if !announced {
+            seen.unannounced.push(call.clone());
+        }
+        seen.calls.push(call.clone());
+        (self.script)(&call)
+    }
+}
+
+/// Law 2: whether the journal holds the record that announces this call.
+async fn announced(journal: &dyn Journal, command: &AuthorizedCommand, asked: Mode) -> bool {
+    let records = journal.read(command.run()).await.unwrap_or_default();
+    let Ok(history) = History::verify(command.run(), &records) else { return false };
+    history.facts().iter().any(|fact| {
+        matches!(&fact.event, Event::StepStarted { step, attempt, mode }
+            if step.id == command.step().id && *attempt == command.attempt() && *mode == asked)
+    })
+}
+
+#[async_trait]
+impl Performer for World {
+    fn check(&self, _: &Plan) -> Result<(), Vec<BindingError>> {
+        if self.unbound.is_empty() { Ok(()) } else { Err(self.unbound.clone()) }
+    }
+
+    async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {
+        match self.call(command, Mode::Perform).await {
+            Act::Faithful => {
+                self.seen().applied.insert(command.key());
+                Ok(faithful(&command.step().action))
+            }
+            Act::ApplyThenHang => {
+                self.seen().applied.insert(command.key());
+                self.hang().await
+            }
+            Act::Hang => self.hang().await,
+            Act::Panic => panic!("the plugin fell over"),
+            Act::Fail(error) => Err(error),
+            Act::Say(evidence) => Ok(evidence),
+        }
+    }
+
+    async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
+        match self.call(command, Mode::Look).await {
+            Act::Faithful if self.seen().applied.contains(&command.key()) => {
+                Ok(Observed::Applied(faithful(&command.step().action)))
+            }
+            Act::Faithful => Ok(Observed::NotApplied),
+            Act::ApplyThenHang | Act::Hang => self.hang().await,
+            Act::Panic => panic!("the plugin fell over"),
+            Act::Fail(error) => Err(error),
+            Act::Say(evidence) => Ok(Observed::Applied(evidence)),
+        }
+    }
+}
+
+/// What an honest provider observes once `action` is in effect.
+pub(crate) fn faithful(action: &Action) -> Evidence {
+    match action {
+        Action::VerifyArtifact { artifact } => {
+            Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
+        }
+        Action::Scale { deployment, replicas } => {
+            Evidence::Instances { digest: deployment.artifact.digest(), running: *replicas }
+        }
+        Action::Probe { deployment, min_ready } => {
+            let digest = deployment.artifact.digest();
+            Evidence::Health { digest, ready: *min_ready, unready: Vec::new() }
+        }
+        Action::Route { weights, .. } => {
+            Evidence::Weights { weights: weights.clone(), served: Vec::new() }
+        }
+        Action::Analyze { deployment, .. } => ratio(deployment.artifact.digest(), 1.0, 100.0),
+        _ => Evidence::Done,
+    }
+}
+
+pub(crate) fn ratio(digest: Digest, numerator: f64, denominator: f64) -> Evidence {
+    let (numerator, denominator) =
+        (Finite::new(numerator).unwrap(), Finite::new(denominator).unwrap());
+    Evidence::Measurement(Measurement::Ratio { digest, numerator, denominator })
+}
+
+/// Tokio's own clock, which its runtime moves by itself when paused and idle.
+#[derive(Debug)]
+pub(crate) struct TokioClock(tokio::time::Instant);
+
+/// When tests begin: 2026-11-23T14:00:00Z.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_442_400_000_000);
+
+impl TokioClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(tokio::time::Instant::now()))
+    }
+}
+
+#[async_trait]
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        START.plus(self.0.elapsed().into())
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        tokio::time::sleep_until(self.0 + at.since(START).as_duration()).await;
+    }
+}
+
+/// What an append does instead of working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    NoSpace,
+    Unavailable,
+    /// Does not say whether it stored the batch; it did or did not.
+    Unknown {
+        stored: bool,
+    },
+}
+
+/// A journal in memory whose appends fail as planned, counted from 1.
+#[derive(Debug, Default)]
+pub(crate) struct FlakyJournal {
+    inner: MemoryJournal,
+    planned: Mutex<(u64, BTreeMap<u64, Fault>)>,
+    no_blobs: bool,
+}
+
+impl FlakyJournal {
+    pub(crate) fn failing_at(append: u64, fault: Fault) -> Arc<dyn Journal> {
+        let planned = Mutex::new((0, BTreeMap::from([(append, fault)])));
+        Arc::new(Self { planned, ..Self::default() })
+    }
+
+    pub(crate) fn without_blobs() -> Arc<dyn Journal> {
+        Arc::new(Self { no_blobs: true, ..Self::default() })
+    }
+}
+
+#[async_trait]
+impl Journal for FlakyJournal {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        let fault = {
+            let mut planned = self.planned.lock().unwrap();
+            planned.0 += 1;
+            let count = planned.0;
+            planned.1.remove(&count)
+        };
+        let detail = "planned".to_owned();
+        match fault {
+            None => self.inner.append(batch).await,
+            Some(Fault::NoSpace) => Err(AppendError::NoSpace { detail }),
+            Some(Fault::Unavailable) => Err(AppendError::Unavailable { detail }),
+            Some(Fault::Unknown { stored }) => {
+                if stored {
+                    self.inner.append(batch).await?;
+                }
+                Err(AppendError::Unknown { detail })
+            }
+        }
+    }
+
+    async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError> {
+        self.inner.read(run).await
+    }
+
+    async fn blob(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, ReadError> {
+        if self.no_blobs { Ok(None) } else { self.inner.blob(digest).await }
+    }
+
+    async fn heads(&self) -> Result<Vec<Head>, ReadError> {
+        self.inner.heads().await
+    }
+}
+
+pub(crate) fn memory() -> Arc<dyn Journal> {
+    Arc::new(MemoryJournal::new())
+}
+
+pub(crate) fn engine(journal: &Arc<dyn Journal>, world: &Arc<World>, name: &str) -> Engine {
+    let performer: Arc<dyn Performer> = Arc::<World>::clone(world);
+    Engine::builder(Arc::clone(journal), performer).clock(TokioClock::new()).name(name).build()
+}

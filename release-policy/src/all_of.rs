@@ -1,0 +1,217 @@
+//! Asks several policies and makes one answer of theirs.
+//!
+//! The order of the members can never matter, and no member can lift what another says.
+
+use std::sync::Arc;
+
+use release_core::model::Timestamp;
+use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+
+/// Several policies as one: deny beats wait beats permit. Without members it denies.
+///
+/// Every member is asked, and all reasons are kept, also those of members that would only wait where
+/// another denies: whoever lifts the denial should know what comes next. Reasons are sorted and each
+/// is said once, so that the order of members never matters, and neither does nesting.
+///
+/// # Until when
+/// The latest instant that any waiting member knows: before it that member does not permit, so
+/// asking earlier is in vain. It is unknown only when no waiting member knows one.
+#[derive(Debug, Clone, Default)]
+pub struct AllOf {
+    members: Vec<Arc<dyn Policy>>,
+}
+
+impl AllOf {
+    /// No members yet: denies everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a member.
+    #[must_use]
+    pub fn and(self, policy: impl Policy) -> Self {
+        self.and_shared(Arc::new(policy))
+    }
+
+    /// Adds a member that others use too.
+    #[must_use]
+    pub fn and_shared(mut self, policy: Arc<dyn Policy>) -> Self {
+        self.members.push(policy);
+        self
+    }
+
+    fn ask(&self, decide: impl Fn(&dyn Policy) -> Decision) -> Decision {
+        if self.members.is_empty() {
+            let text = "there is no rule that could permit it";
+            let reason = Reason::new("all_of/empty", text, "whoever sets up the policy");
+            return Decision::Deny { reasons: vec![reason] };
+        }
+        combine(self.members.iter().map(|member| decide(&**member)))
+    }
+}
+
+impl Policy for AllOf {
+    fn admit(&self, request: &Admission<'_>) -> Decision {
+        self.ask(|member| member.admit(request))
+    }
+
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
+        self.ask(|member| member.authorize(request))
+    }
+}
+
+fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
+    let (mut denied, mut waits) = (false, false);
+    let mut latest: Option<Timestamp> = None;
+    let mut all = Vec::new();
+    for decision in decisions {
+        match decision {
+            Decision::Permit => {}
+            Decision::Wait { until, reasons } => {
+                waits = true;
+                latest = latest.max(until);
+                all.extend(reasons);
+            }
+            Decision::Deny { reasons } => {
+                denied = true;
+                all.extend(reasons);
+            }
+        }
+    }
+    let order = |a: &Reason, b: &Reason| {
+        (&a.rule, &a.text, &a.lifted_by).cmp(&(&b.rule, &b.text, &b.lifted_by))
+    };
+    all.sort_by(order);
+    all.dedup();
+    match (denied, waits) {
+        (true, _) => Decision::Deny { reasons: all },
+        (false, true) => Decision::Wait { until: latest, reasons: all },
+        (false, false) => Decision::Permit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use release_core::model::{Principal, RunId};
+    use release_core::plan::{Action, Step};
+
+    use super::*;
+
+    /// Always says the same.
+    #[derive(Debug, Clone)]
+    struct Says(Decision);
+
+    impl Policy for Says {
+        fn admit(&self, _: &Admission<'_>) -> Decision {
+            self.0.clone()
+        }
+        fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
+            self.0.clone()
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    fn reasons(rules: &[&str]) -> Vec<Reason> {
+        rules.iter().map(|rule| Reason::new(*rule, "text", "time")).collect()
+    }
+
+    fn wait(until: Option<i64>, rules: &[&str]) -> Decision {
+        Decision::Wait { until: until.map(at), reasons: reasons(rules) }
+    }
+
+    fn deny(rules: &[&str]) -> Decision {
+        Decision::Deny { reasons: reasons(rules) }
+    }
+
+    fn all(decisions: &[Decision]) -> AllOf {
+        decisions.iter().fold(AllOf::new(), |all, decision| all.and(Says(decision.clone())))
+    }
+
+    /// Both questions get the same answer from [`Says`], and so they must from the whole.
+    fn ask(policy: &AllOf) -> Decision {
+        let run: RunId = "r".parse().unwrap();
+        let who = Principal::human("ann".parse().unwrap());
+        let step = Step::new("s".parse().unwrap(), Action::Sync);
+        let admitted = policy.admit(&Admission::new(&run, &who, &step, at(0)));
+        let authorized = policy.authorize(&CommandRequest::new(&run, &who, &who, "pause", at(0)));
+        assert_eq!(admitted, authorized);
+        admitted
+    }
+
+    #[track_caller]
+    fn check(decisions: &[Decision], want: &Decision) {
+        assert_eq!(ask(&all(decisions)), *want, "{decisions:?}");
+    }
+
+    #[test]
+    fn deny_beats_wait_beats_permit() {
+        let permit = Decision::Permit;
+        check(std::slice::from_ref(&permit), &permit);
+        check(&[permit.clone(), permit.clone()], &permit);
+        check(&[permit.clone(), wait(Some(9), &["a"])], &wait(Some(9), &["a"]));
+        check(&[wait(Some(9), &["b"]), wait(Some(5), &["a"])], &wait(Some(9), &["a", "b"]));
+        check(&[wait(None, &["b"]), wait(Some(5), &["a"])], &wait(Some(5), &["a", "b"]));
+        check(&[wait(None, &["b"]), wait(None, &["b"])], &wait(None, &["b"]));
+        check(&[deny(&["d"]), permit, wait(Some(5), &["a"])], &deny(&["a", "d"]));
+        check(&[deny(&["d"]), deny(&["c"])], &deny(&["c", "d"]));
+    }
+
+    #[test]
+    fn nobody_permits_nothing() {
+        let Decision::Deny { reasons } = ask(&AllOf::new()) else { panic!("it must deny") };
+        assert_eq!(reasons[0].rule, "all_of/empty");
+        // An empty part makes the whole deny, too.
+        assert!(matches!(
+            ask(&AllOf::new().and(Says(Decision::Permit)).and(AllOf::new())),
+            Decision::Deny { .. }
+        ));
+    }
+
+    fn decision() -> impl Strategy<Value = Decision> {
+        let rules = || prop::collection::vec("[a-d]", 0..3);
+        let made =
+            |rules: Vec<String>| reasons(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+        prop_oneof![
+            Just(Decision::Permit),
+            (prop::option::of(0_i64..9), rules()).prop_map(move |(until, rules)| Decision::Wait {
+                until: until.map(at),
+                reasons: made(rules)
+            }),
+            rules().prop_map(move |rules| Decision::Deny { reasons: made(rules) }),
+        ]
+    }
+
+    fn shuffled() -> impl Strategy<Value = (Vec<Decision>, Vec<Decision>)> {
+        prop::collection::vec(decision(), 1..7)
+            .prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_members_never_matters((some, same) in shuffled()) {
+            prop_assert_eq!(ask(&all(&some)), ask(&all(&same)));
+        }
+
+        #[test]
+        fn nesting_never_matters(some in prop::collection::vec(decision(), 1..5), more in prop::collection::vec(decision(), 1..5)) {
+            let flat: Vec<_> = some.iter().chain(&more).cloned().collect();
+            let nested = AllOf::new().and(all(&some)).and(all(&more));
+            prop_assert_eq!(ask(&nested), ask(&all(&flat)));
+        }
+
+        #[test]
+        fn one_more_member_never_allows_more(some in prop::collection::vec(decision(), 1..5), more in decision()) {
+            let rank = |decision: &Decision| match decision {
+                Decision::Permit => 0,
+                Decision::Wait { .. } => 1,
+                Decision::Deny { .. } => 2,
+            };
+            let with: Vec<_> = some.iter().cloned().chain([more]).collect();
+            prop_assert!(rank(&ask(&all(&with))) >= rank(&ask(&all(&some))));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Targets: each with its proxy, its shares and the versions in it.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind as ErrorKindIo;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use release_core::model::{Digest, Target};
+use release_core::plan::Weight;
+use release_core::time::Span;
+use tokio::net::TcpListener;
+
+use super::adopt::OPEN;
+use super::deployment::Deployment;
+use super::files::{lock, write_record};
+use super::platform::Inner;
+use super::proxy::{Proxy, listen};
+use super::record::{FORMAT, TargetRecord};
+use super::supervisor;
+use crate::{ErrorKind, ProviderError};
+
+/// A target: its proxy and the versions in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) target: Target,
+    pub(super) proxy: Arc<Proxy>,
+    /// Held while the shares are written.
+    pub(super) gate: tokio::sync::Mutex<()>,
+    deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
+}
+
+impl Inner {
+    pub(super) fn places(&self) -> Vec<Arc<Place>> {
+        lock(&self.places).values().map(Arc::clone).collect()
+    }
+
+    pub(super) fn place(&self, target: &Target) -> Option<Arc<Place>> {
+        lock(&self.places).get(target).map(Arc::clone)
+    }
+
+    /// The target, or the error that it is not known.
+    pub(super) fn known_place(
+        &self,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<Arc<Place>, ProviderError> {
+        self.place(target).ok_or_else(|| {
+            let text = "nothing was ever deployed to this target; apply an artifact to it first";
+            ProviderError::new(ErrorKind::NotFound, operation, text).with_context("target", target)
+        })
+    }
+
+    /// The target, made if it is new.
+    pub(super) async fn ensure_place(
+        self: &Arc<Self>,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<Arc<Place>, ProviderError> {
+        let _making = self.making.lock().await;
+        if let Some(place) = self.place(target) {
+            return Ok(place);
+        }
+        let (place, listener) = self.make_place(operation, target).await?;
+        supervisor::serve(self, &place, listener);
+        Ok(place)
+    }
+
+    pub(super) async fn make_place(
+        self: &Arc<Self>,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
+        let fixed = self.config.ports.get(target).copied();
+        let (listener, address) = bind(operation, self, target, fixed, 0).await?;
+        let place = self.insert_place(target.clone(), address, Vec::new());
+        if let Err(error) = self.write_target(operation, &place, Vec::new()).await {
+            lock(&self.places).remove(target);
+            return Err(error);
+        }
+        Ok((place, listener))
+    }
+
+    pub(super) async fn restore(
+        self: &Arc<Self>,
+        record: TargetRecord,
+    ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
+        let fixed = self.config.ports.get(&record.target).copied();
+        let (listener, address) = bind(OPEN, self, &record.target, fixed, record.port).await?;
+        let moved = address.port() != record.port;
+        let place = self.insert_place(record.target, address, record.weights);
+        if moved {
+            self.write_target(OPEN, &place, place.proxy.weights()).await?;
+        }
+        Ok((place, listener))
+    }
+
+    fn insert_place(
+        &self,
+        target: Target,
+        address: SocketAddr,
+        weights: Vec<Weight>,
+    ) -> Arc<Place> {
+        let place = Arc::new(Place {
+            target: target.clone(),
+            proxy: Proxy::new(address, self.wiring.clone(), weights),
+            gate: tokio::sync::Mutex::new(()),
+            deployments: Mutex::default(),
+        });
+        lock(&self.places).insert(target, Arc::clone(&place));
+        place
+    }
+
+    pub(super) async fn write_target(
+        self: &Arc<Self>,
+        operation: &'static str,
+        place: &Place,
+        weights: Vec<Weight>,
+    ) -> Result<(), ProviderError> {
+        let path = self.paths.target(&place.target);
+        let (target, port) = (place.target.clone(), place.proxy.address.port());
+        let record = TargetRecord { format: FORMAT, target, port, weights };
+        self.blocking(operation, move || write_record(operation, &path, &record)).await
+    }
+}
+
+impl Place {
+    pub(super) fn deployment(&self, digest: Digest) -> Option<Arc<Deployment>> {
+        lock(&self.deployments).get(&digest).map(Arc::clone)
+    }
+
+    pub(super) fn deployments(&self) -> Vec<Arc<Deployment>> {
+        lock(&self.deployments).values().map(Arc::clone).collect()
+    }
+
+    pub(super) fn insert(&self, deployment: Arc<Deployment>) {
+        lock(&self.deployments).insert(deployment.digest, deployment);
+    }
+}
+
+/// Opens a target's listener: on its fixed port or not at all, else on the port it had before if
+/// that is free, else on any.
+async fn bind(
+    operation: &'static str,
+    inner: &Inner,
+    target: &Target,
+    fixed: Option<u16>,
+    before: u16,
+) -> Result<(TcpListener, SocketAddr), ProviderError> {
+    let clock = &inner.config.clock;
+    let mut tries = 0;
+    let error = loop {
+        match listen(fixed.unwrap_or(before)).await {
+            Ok(bound) => return Ok(bound),
+            // A process that is just being started somewhere may share the listener of an earlier
+            // platform until it executes.
+            Err(e) if e.kind() == ErrorKindIo::AddrInUse && tries < 5 => tries += 1,
+            Err(error) => break error,
+        }
+        clock.sleep_until(clock.now().plus(Span::millis(20))).await;
+    };
+    if let Some(port) = fixed {
+        let text = "the target's fixed port cannot be listened on; end what listens there, or give \
+                    the target another port";
+        return Err(ProviderError::new(ErrorKind::Conflict, operation, text)
+            .with_context("address", SocketAddr::from(([127, 0, 0, 1], port)))
+            .with_context("target", target)
+            .with_source(error));
+    }
+    listen(0).await.map_err(|e| {
+        ProviderError::new(ErrorKind::Unavailable, operation, "no free port on the loopback")
+            .with_context("target", target)
+            .with_source(e)
+    })
+}

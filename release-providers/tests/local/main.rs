@@ -1,0 +1,16 @@
+//! Tests of the local platform against real processes, real sockets and a real `/proc`.
+#![cfg(feature = "local")]
+
+#[cfg(test)]
+mod adoption;
+#[cfg(test)]
+mod artifacts;
+#[cfg(test)]
+mod deploy;
+#[cfg(test)]
+mod measure;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(test)]
+mod traffic;

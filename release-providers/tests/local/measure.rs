@@ -1,0 +1,141 @@
+//! Health, metrics and notifications: what is not known is never a pass.
+
+use release_core::model::{ArtifactRef, Finite, Metric, Selector};
+use release_core::port::Measurement;
+use release_providers::ErrorKind;
+use release_providers::local::{LocalPlatform, ServiceConfig};
+use release_providers::spi::{
+    CheckHealth, Deployer, HealthProbe, MeasureRequest, MetricsSource, Notification, Notifier,
+    Severity,
+};
+
+use crate::support::{
+    World, cx, demo, deploy, eventually, get, kill, put, route, settled, share, target, version,
+    wish,
+};
+
+fn failures() -> Metric {
+    let all = Selector::series("http_requests_total").label("service", "api");
+    Metric::Ratio { numerator: all.clone().label("code", "500"), denominator: all }
+}
+
+async fn measure(platform: &LocalPlatform, artifact: &ArtifactRef, text: &str) -> Measurement {
+    let request = MeasureRequest::new(target("eu"), artifact.digest(), version(text), failures());
+    platform.measure(&cx("measure"), request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_ratio_is_summed_over_the_instances_of_one_version() {
+    let world = World::default();
+    let platform = world.open().await;
+    let eu = target("eu");
+    let old = deploy(&platform, &eu, demo("1.0.0", 0), "1.0.0", 1).await;
+    let new = deploy(&platform, &eu, demo("1.1.0", 20), "1.1.0", 2).await;
+    let shares = vec![share(&old, "1.0.0", 50), share(&new, "1.1.0", 50)];
+    route(&platform, &eu, shares).await.unwrap();
+    for _ in 0..400 {
+        get(platform.address(&eu).unwrap(), "/work").await;
+    }
+    let ratio = |artifact: &ArtifactRef, above: f64, below: f64| Measurement::Ratio {
+        digest: artifact.digest(),
+        numerator: Finite::new(above).unwrap(),
+        denominator: Finite::new(below).unwrap(),
+    };
+    assert_eq!(measure(&platform, &new, "1.1.0").await, ratio(&new, 40.0, 200.0));
+    assert_eq!(measure(&platform, &old, "1.0.0").await, ratio(&old, 0.0, 200.0));
+    // The samples are there, but they are not of the version that was asked after.
+    no_data(measure(&platform, &new, "1.2.0").await, "version `1.2.0`");
+    platform.destroy().await.unwrap();
+}
+
+#[track_caller]
+fn no_data(measurement: Measurement, part: &str) {
+    match measurement {
+        Measurement::NoData { reason } => assert!(reason.contains(part), "{reason}"),
+        Measurement::Ratio { .. } => panic!("a pass out of nothing: {measurement:?}"),
+    }
+}
+
+#[tokio::test]
+async fn nan_noise_and_silence_are_no_data() {
+    for (mode, part) in
+        [("nan", "is NaN"), ("garbage", "line"), ("silent", "no instance has a sample")]
+    {
+        let world = World::default();
+        let config = world.config_with(ServiceConfig::new().env("DEMO_MODE", mode));
+        let platform = LocalPlatform::open(config).await.unwrap();
+        let artifact = deploy(&platform, &target("eu"), demo("1.0.0", 0), "1.0.0", 1).await;
+        no_data(measure(&platform, &artifact, "1.0.0").await, part);
+        platform.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_unready_and_no_data() {
+    let world = World::default();
+    let platform = world.open().await;
+    let eu = target("eu");
+    let good = deploy(&platform, &eu, demo("1.0.0", 0), "1.0.0", 1).await;
+    // It runs and listens nowhere.
+    let script = b"#!/bin/sh\nexec sleep 1000\n".to_vec();
+    let deaf = put(&platform, script).await;
+    no_data(measure(&platform, &deaf, "1.1.0").await, "no instance of this version runs");
+    platform.apply(&cx("deaf"), wish(&eu, &deaf, "1.1.0", 1)).await.unwrap();
+    settled(&platform, &eu, &deaf).await;
+    no_data(measure(&platform, &deaf, "1.1.0").await, "cannot connect");
+    let check = CheckHealth::new(eu.clone(), deaf.digest());
+    let report = platform.check(&cx("check"), check).await.unwrap();
+    assert_eq!(report.instances.len(), 1);
+    assert!(!report.instances[0].ready && report.instances[0].detail.contains("cannot connect"));
+    // An answer is never remembered: a dead instance is not ready, or not there.
+    let check = || CheckHealth::new(eu.clone(), good.digest());
+    assert!(platform.check(&cx("check"), check()).await.unwrap().instances[0].ready);
+    platform.processes(&eu, good.digest()).into_values().for_each(kill);
+    eventually("not ready", || async {
+        let report = platform.check(&cx("check"), check()).await.unwrap();
+        report.instances.iter().all(|instance| !instance.ready)
+    })
+    .await;
+    platform.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_target_without_deployments_is_not_found() {
+    let world = World::default();
+    let platform = world.open().await;
+    let artifact = put(&platform, demo("1.0.0", 0)).await;
+    let request =
+        MeasureRequest::new(target("eu"), artifact.digest(), version("1.0.0"), failures());
+    let error = platform.measure(&cx("measure"), request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let request = CheckHealth::new(target("eu"), artifact.digest());
+    let error = platform.check(&cx("check"), request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+#[tokio::test]
+async fn a_message_is_written_once_also_over_a_restart_and_a_torn_write() {
+    let world = World::default();
+    let path = world.root().join("notifications.jsonl");
+    let message =
+        |text: &str| Notification::new("releases".parse().unwrap(), Severity::Warning, text);
+    let platform = world.open().await;
+    for key in ["a", "b", "a"] {
+        platform.notify(&cx(key), message("rolled\nback")).await.unwrap();
+    }
+    platform.shutdown().await;
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("{\"key\":\"to");
+    std::fs::write(&path, text).unwrap();
+    let platform = world.open().await;
+    for key in ["b", "c"] {
+        platform.notify(&cx(key), message("done")).await.unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let keys: Vec<&str> = lines.iter().map(|line| line["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["a", "b", "c"]);
+    assert_eq!(lines[0]["notification"]["message"], "rolled\nback");
+    platform.shutdown().await;
+}

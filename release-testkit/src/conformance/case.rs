@@ -1,0 +1,138 @@
+//! A case, and how it is run: in a fresh sandbox, where it may hang or panic.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use release_core::port::EffectCertainty;
+use release_providers::{Description, ErrorKind, ProviderError};
+
+use super::{CaseReport, ConformanceReport, Level, Sandbox, Verdict, Violation};
+
+/// Longest time that a case may take, its sandbox included.
+pub const CASE_LIMIT: Duration = Duration::from_mins(2);
+
+/// One promise and how it is put to the test.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<S> {
+    pub(crate) name: &'static str,
+    pub(crate) contract: &'static str,
+    /// What the case needs that this sandbox does not offer.
+    pub(crate) missing: fn(&S) -> Option<&'static str>,
+    pub(crate) run: for<'a> fn(&'a S) -> LocalBoxFuture<'a, Check>,
+}
+
+impl<S> Case<S> {
+    /// Its name, which is also that of its `#[test]`.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The promise, as the trait's documentation has it.
+    pub const fn contract(&self) -> &'static str {
+        self.contract
+    }
+}
+
+/// What a case returns.
+pub(crate) type Check = Result<(), Broken>;
+
+/// A [`Violation`] that does not know its case yet.
+#[derive(Debug)]
+pub(crate) struct Broken {
+    expected: String,
+    observed: String,
+}
+
+pub(crate) fn broken(expected: impl fmt::Display, observed: impl fmt::Display) -> Broken {
+    Broken { expected: expected.to_string(), observed: observed.to_string() }
+}
+
+/// Demands that `result` is a refusal of `kind` that changed nothing.
+pub(crate) fn refused<T: fmt::Debug>(
+    what: &str,
+    result: Result<T, ProviderError>,
+    kind: ErrorKind,
+) -> Check {
+    let wanted = format!("`{}` with effect NotApplied for {what}", kind.as_str());
+    match result {
+        Ok(answer) => Err(broken(wanted, format!("it was accepted: {answer:?}"))),
+        Err(error) if error.kind() == kind && error.effect() == EffectCertainty::NotApplied => {
+            Ok(())
+        }
+        Err(error) => {
+            let (kind, effect) = (error.kind().as_str(), error.effect());
+            Err(broken(wanted, format!("the error was `{kind}` with effect {effect:?}: {error}")))
+        }
+    }
+}
+
+/// Runs one case in a sandbox of its own.
+pub(crate) async fn run_one<S: Sandbox>(
+    case: &Case<S>,
+    factory: &impl AsyncFn() -> S,
+) -> (Verdict, Option<Description>) {
+    let mut description = None;
+    let result = bounded(async {
+        let sandbox = match AssertUnwindSafe(factory()).catch_unwind().await {
+            Ok(sandbox) => sandbox,
+            Err(panic) => {
+                let observed = format!("the factory panicked: {}", message(&*panic));
+                return Err(broken("a sandbox", observed));
+            }
+        };
+        let work = AssertUnwindSafe(async {
+            description = Some(sandbox.describe());
+            if let Some(missing) = (case.missing)(&sandbox) {
+                return Ok(Verdict::Skipped { missing: missing.into() });
+            }
+            sandbox.prepare().await?;
+            (case.run)(&sandbox).await.map(|()| Verdict::Passed)
+        });
+        let result = work.catch_unwind().await;
+        let closed = sandbox.common().close().await;
+        let verdict = result.unwrap_or_else(|panic| {
+            Err(broken("an answer", format!("it panicked: {}", message(&*panic))))
+        })?;
+        closed.map(|()| verdict)
+    })
+    .await;
+    let verdict = result.unwrap_or_else(|Broken { expected, observed }| {
+        let (case, contract) = (case.name.into(), case.contract.into());
+        Verdict::Violated { violation: Violation { case, contract, expected, observed } }
+    });
+    (verdict, description)
+}
+
+async fn bounded(work: impl Future<Output = Result<Verdict, Broken>>) -> Result<Verdict, Broken> {
+    tokio::time::timeout(CASE_LIMIT, work).await.unwrap_or_else(|_| {
+        Err(broken(format!("an end within {} seconds", CASE_LIMIT.as_secs()), "it hangs"))
+    })
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Runs all of a level's cases, one after the other.
+pub(crate) async fn run_all<S: Sandbox>(
+    suite: &str,
+    level: Level,
+    cases: &[Case<S>],
+    factory: &impl AsyncFn() -> S,
+) -> ConformanceReport {
+    let mut provider = "a provider that never got to describe itself".to_owned();
+    let mut reports = Vec::new();
+    for case in cases {
+        let (verdict, description) = run_one(case, factory).await;
+        if let Some(Description { name, version, .. }) = description {
+            provider = format!("{name} {version}");
+        }
+        reports.push(CaseReport { case: case.name.into(), verdict });
+    }
+    ConformanceReport { suite: suite.into(), level, provider, cases: reports }
+}

@@ -1,0 +1,267 @@
+//! The cases of `Deployer`. A published list is never changed: new cases go to a new level.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use release_providers::ErrorKind;
+use release_providers::spi::{ApplyRequest, DeploymentPhase, ObserveDeployment};
+use tokio::task::JoinSet;
+
+use super::DeployerSandbox;
+use crate::conformance::{Case, Check, Subject, broken, interrupt, refused};
+
+type Cases = &'static [Case<DeployerSandbox>];
+
+macro_rules! case {
+    ($name:ident, $contract:literal) => {
+        case!($name, $contract, |_| None)
+    };
+    ($name:ident, $contract:literal, $missing:expr) => {
+        Case {
+            name: stringify!($name),
+            contract: $contract,
+            missing: $missing,
+            run: |sandbox| $name(sandbox).boxed_local(),
+        }
+    };
+}
+
+pub(super) const V1: Cases = &[
+    case!(description_is_stable, "a provider says who it is, always the same"),
+    case!(applied_is_observed, "`observe` tells what is, under the digest that really runs"),
+    case!(observe_changes_nothing, "`observe` only looks"),
+    case!(apply_is_idempotent, "the same wish again changes nothing that is already so"),
+    case!(
+        observe_after_lost_answer,
+        "dropping the future leaves the wish either stored or not, and `observe` tells which"
+    ),
+    case!(scale_down_keeps_others, "other artifacts in the target are not touched"),
+    case!(scale_to_zero_stops, "a wish for 0 stops all instances"),
+    case!(
+        wrong_digest_is_refused,
+        "only content whose digest equals the artifact's is ever started",
+        |sandbox| sandbox.corrupt.is_none().then_some("content that does not match its digest")
+    ),
+    case!(unknown_artifact_is_not_found, "`NotFound` for an unknown artifact, with no effect"),
+    case!(
+        unknown_target_is_not_found,
+        "`NotFound` for an unknown target, with no effect",
+        |sandbox| sandbox.unknown_target.is_none().then_some("target that is unknown")
+    ),
+    case!(
+        too_many_is_invalid,
+        "`Invalid` for a wish beyond the declared limits, with no effect",
+        |sandbox| sandbox.too_many.is_none().then_some("limit of instances")
+    ),
+    case!(concurrent_applies_converge, "wishes at the same time never start a second copy"),
+];
+
+async fn description_is_stable(sandbox: &DeployerSandbox) -> Check {
+    let (first, second) = (sandbox.provider.describe(), sandbox.provider.describe());
+    if first.name.is_empty() {
+        return Err(broken("a name", "it is empty"));
+    }
+    if first != second {
+        return Err(broken(format!("{first:?} again"), format!("then it was {second:?}")));
+    }
+    Ok(())
+}
+
+async fn applied_is_observed(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    for replicas in [2, 1] {
+        sandbox.apply(subject, replicas).await?;
+        sandbox.settled(subject, replicas).await?;
+    }
+    Ok(())
+}
+
+async fn observe_changes_nothing(sandbox: &DeployerSandbox) -> Check {
+    let [subject, never] = &sandbox.subjects;
+    for _ in 0..2 {
+        runs_nothing(sandbox, never).await?;
+    }
+    sandbox.apply(subject, 1).await?;
+    let before = sandbox.settled(subject, 1).await?;
+    for _ in 0..3 {
+        sandbox.look(subject.artifact.digest()).await?;
+    }
+    sandbox.linger().await;
+    same(&before, &sandbox.settled(subject, 1).await?)?;
+    runs_nothing(sandbox, never).await
+}
+
+/// Nothing of `subject` was ever wished, and nothing runs.
+async fn runs_nothing(sandbox: &DeployerSandbox, subject: &Subject) -> Check {
+    let digest = subject.artifact.digest();
+    let status = sandbox.look(digest).await?;
+    if status.desired.is_some() || status.running != 0 || status.digest != digest {
+        return Err(broken("no wish and nothing that runs", format!("observed {status:?}")));
+    }
+    match sandbox.names(digest).await? {
+        Some(names) if !names.is_empty() => {
+            Err(broken("nothing that runs", format!("there really are {names:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(before: &T, after: &T) -> Check {
+    if before == after {
+        return Ok(());
+    }
+    Err(broken(
+        format!("the same instances as before, {before:?}"),
+        format!("now there are {after:?}"),
+    ))
+}
+
+async fn apply_is_idempotent(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let cx = sandbox.context();
+    sandbox.apply_as(&cx, subject, 2).await?;
+    let before = sandbox.settled(subject, 2).await?;
+    let mut again = cx.clone();
+    again.attempt = 2;
+    // The same operation again, and another one that wishes the same.
+    for cx in [again, sandbox.context()] {
+        sandbox.apply_as(&cx, subject, 2).await?;
+        sandbox.linger().await;
+        same(&before, &sandbox.settled(subject, 2).await?)?;
+    }
+    Ok(())
+}
+
+async fn observe_after_lost_answer(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let mut before = None;
+    for round in 0..8 {
+        let (cx, wished) = (sandbox.context(), 1 + round % 2);
+        let wish = sandbox.wish(subject, wished);
+        interrupt(sandbox.provider.apply(&cx, wish), round).await;
+        let status = sandbox.look(subject.artifact.digest()).await?;
+        if status.desired != before && status.desired != Some(wished) {
+            let expected = format!("a wish for {before:?} or {wished}");
+            return Err(broken(expected, format!("observed {status:?}")));
+        }
+        sandbox.linger().await;
+        let later = sandbox.look(subject.artifact.digest()).await?;
+        if later.desired != status.desired {
+            let expected = format!("the wish to stay as `observe` told: {:?}", status.desired);
+            return Err(broken(expected, format!("later observed {later:?}")));
+        }
+        sandbox.apply_as(&cx, subject, wished).await?;
+        sandbox.settled(subject, wished).await?;
+        before = Some(wished);
+    }
+    Ok(())
+}
+
+async fn scale_down_keeps_others(sandbox: &DeployerSandbox) -> Check {
+    let [subject, other] = &sandbox.subjects;
+    sandbox.apply(other, 1).await?;
+    let before = sandbox.settled(other, 1).await?;
+    for replicas in [2, 1, 0] {
+        sandbox.apply(subject, replicas).await?;
+        sandbox.settled(subject, replicas).await?;
+        same(&before, &sandbox.settled(other, 1).await?)?;
+    }
+    Ok(())
+}
+
+async fn scale_to_zero_stops(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    for replicas in [2, 0, 1, 0] {
+        sandbox.apply(subject, replicas).await?;
+        sandbox.settled(subject, replicas).await?;
+    }
+    Ok(())
+}
+
+/// The wish is refused as it should be, and nothing came of it.
+async fn refuses(
+    sandbox: &DeployerSandbox,
+    what: &str,
+    wish: ApplyRequest,
+    kind: ErrorKind,
+) -> Check {
+    let subject = Subject::new(wish.artifact.clone(), wish.version.clone());
+    refused(what, sandbox.provider.apply(&sandbox.context(), wish).await, kind)?;
+    sandbox.linger().await;
+    runs_nothing(sandbox, &subject).await
+}
+
+async fn wrong_digest_is_refused(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let Some(corrupt) = sandbox.corrupt.clone() else { return Ok(()) };
+    let wish = sandbox.wish(&Subject::new(corrupt, subject.version.clone()), 1);
+    refuses(sandbox, "content that does not match its digest", wish, ErrorKind::Corrupt).await
+}
+
+async fn unknown_artifact_is_not_found(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let missing = Subject::new(sandbox.missing.clone(), subject.version.clone());
+    let wish = sandbox.wish(&missing, 1);
+    refuses(sandbox, "an unknown artifact", wish, ErrorKind::NotFound).await
+}
+
+async fn unknown_target_is_not_found(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let Some(target) = sandbox.unknown_target.clone() else { return Ok(()) };
+    let mut wish = sandbox.wish(subject, 1);
+    wish.target = target.clone();
+    let (provider, cx) = (&sandbox.provider, sandbox.context());
+    refused("an unknown target", provider.apply(&cx, wish).await, ErrorKind::NotFound)?;
+    let request = ObserveDeployment::new(target, subject.artifact.digest());
+    let answer = provider.observe(&sandbox.context(), request).await;
+    refused("a look at an unknown target", answer, ErrorKind::NotFound)
+}
+
+async fn too_many_is_invalid(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let Some(too_many) = sandbox.too_many else { return Ok(()) };
+    let wish = sandbox.wish(subject, too_many);
+    refuses(sandbox, "too many instances", wish, ErrorKind::Invalid).await
+}
+
+async fn concurrent_applies_converge(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    at_once(sandbox, subject, [2; 8]).await?;
+    sandbox.settled(subject, 2).await?;
+    at_once(sandbox, subject, [1, 2, 1, 2, 1, 2, 1, 2]).await?;
+    // Whichever wish came last: what is stored is one of them, and what runs is what is stored.
+    let Some(stored @ (1 | 2)) = sandbox.look(subject.artifact.digest()).await?.desired else {
+        return Err(broken("one of the wishes", "another one is stored, or none"));
+    };
+    sandbox.settled(subject, stored).await?;
+    Ok(())
+}
+
+/// Wishes all of these at the same time. `Conflict` is a fair answer, if not to all.
+async fn at_once(sandbox: &DeployerSandbox, subject: &Subject, replicas: [u32; 8]) -> Check {
+    let mut calls = JoinSet::new();
+    for replicas in replicas {
+        let (provider, cx) = (Arc::clone(&sandbox.provider), sandbox.context());
+        let wish = sandbox.wish(subject, replicas);
+        calls.spawn(async move { provider.apply(&cx, wish).await });
+    }
+    let mut accepted = 0;
+    while let Some(answer) = calls.join_next().await {
+        match answer {
+            Ok(Ok(())) => accepted += 1,
+            Ok(Err(error)) if error.kind() == ErrorKind::Conflict => {}
+            Ok(Err(error)) => return Err(broken("an answer to every wish", error)),
+            Err(error) => return Err(broken("an answer to every wish", error)),
+        }
+    }
+    if accepted == 0 {
+        return Err(broken("one wish to be accepted", "all were refused"));
+    }
+    let status = sandbox.look(subject.artifact.digest()).await?;
+    match status.phase {
+        DeploymentPhase::Failed { reason } => {
+            Err(broken("instances", format!("it failed: {reason}")))
+        }
+        DeploymentPhase::Settled | DeploymentPhase::Progressing => Ok(()),
+    }
+}

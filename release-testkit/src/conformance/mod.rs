@@ -1,0 +1,27 @@
+//! Proves that a provider keeps its trait's contract: one suite a trait, one case a promise.
+//!
+//! A vendor writes one macro, [`deployer_conformance!`](crate::deployer_conformance) or
+//! [`router_conformance!`](crate::router_conformance), and gets one `#[test]` a case. Whoever wants
+//! the result as data calls [`deployer::run`] or [`router::run`] and gets a [`ConformanceReport`].
+//!
+//! Every case gets a *sandbox* of its own from the vendor's factory: the provider, and the targets
+//! and artifacts that the suite may use. It touches nothing else. What a sandbox does not offer
+//! (content that does not match its digest, a limit of instances) is skipped, and the report says
+//! so.
+//!
+//! The cases of a published [`Level`] never change, so an update of this crate turns no vendor's
+//! build red; new cases come with a new level. That the suites find what they should find is tested
+//! with [saboteurs](crate::saboteur).
+
+mod case;
+pub mod deployer;
+mod report;
+pub mod router;
+mod sandbox;
+
+pub use case::{CASE_LIMIT, Case};
+pub use report::{CaseReport, ConformanceReport, Level, Verdict, Violation};
+pub use sandbox::{HookError, Subject};
+
+pub(crate) use case::{Broken, Check, broken, refused, run_all, run_one};
+pub(crate) use sandbox::{Common, Hook, Sandbox, hook, interrupt};

@@ -1,0 +1,56 @@
+//! The suite of [`TrafficRouter`](release_providers::spi::TrafficRouter).
+
+mod cases;
+mod sandbox;
+
+pub use sandbox::RouterSandbox;
+
+use super::{Case, ConformanceReport, Level, Verdict, run_all, run_one};
+
+/// The cases of a level of [`TrafficRouter`](release_providers::spi::TrafficRouter)'s suite, in order.
+pub const fn cases(level: Level) -> &'static [Case<RouterSandbox>] {
+    match level {
+        Level::V1 => cases::V1,
+    }
+}
+
+/// Runs all cases of a level, each with a fresh sandbox of `factory`.
+///
+/// ```
+/// use release_testkit::conformance::router::{self, RouterSandbox};
+/// use release_testkit::conformance::{Level, Subject};
+/// use release_testkit::{fakes::FakePlatform, fixtures};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let factory = async || {
+///     let (platform, target) = (FakePlatform::new(), fixtures::target("api"));
+///     let subjects = ["1.0.0", "1.1.0"].map(|version| {
+///         platform.world.store(&fixtures::content("api", version));
+///         Subject::new(fixtures::artifact("api", version), fixtures::version(version))
+///     });
+///     let (world, to) = (platform.world, target.clone());
+///     RouterSandbox::new(platform.router, target, subjects)
+///         .deployed_by(platform.deployer)
+///         .traffic(move |requests| {
+///             let served = world.send(&to, requests);
+///             async move { if served == requests { Ok(()) } else { Err("not served".into()) } }
+///         })
+/// };
+/// let report = router::run(Level::V1, &factory).await;
+/// assert!(report.is_conformant(), "{report}");
+/// # }
+/// ```
+pub async fn run(level: Level, factory: &impl AsyncFn() -> RouterSandbox) -> ConformanceReport {
+    run_all("router", level, cases(level), factory).await
+}
+
+/// Runs one case; `None` when the level has none of that name.
+pub async fn run_case(
+    level: Level,
+    case: &str,
+    factory: &impl AsyncFn() -> RouterSandbox,
+) -> Option<Verdict> {
+    let case = cases(level).iter().find(|known| known.name == case)?;
+    Some(run_one(case, factory).await.0)
+}

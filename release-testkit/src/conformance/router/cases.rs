@@ -1,0 +1,281 @@
+//! The cases of `TrafficRouter`. A published list is never changed: new cases go to a new level.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use release_core::plan::Weight;
+use release_core::port::EffectCertainty;
+use release_providers::spi::SetWeights;
+use release_providers::{Capability, ErrorKind};
+use tokio::task::JoinSet;
+
+use super::RouterSandbox;
+use super::sandbox::{same_shares, show};
+use crate::conformance::{Broken, Case, Check, broken, interrupt, refused};
+
+/// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
+/// their mean by six standard deviations, should a router draw lots: √(400 × 0.2 × 0.8) = 8.
+const REQUESTS: u64 = 400;
+const TOLERANCE: u64 = 48;
+
+macro_rules! case {
+    ($name:ident, $contract:literal) => {
+        case!($name, $contract, |_| None)
+    };
+    ($name:ident, $contract:literal, $missing:expr) => {
+        Case {
+            name: stringify!($name),
+            contract: $contract,
+            missing: $missing,
+            run: |sandbox| $name(sandbox).boxed_local(),
+        }
+    };
+}
+
+pub(super) const V1: &[Case<RouterSandbox>] = &[
+    case!(description_is_stable, "a provider says who it is, always the same"),
+    case!(capabilities_are_honest, "what is declared works, what is not answers `Unsupported`"),
+    case!(
+        weights_are_observed,
+        "shares replace all earlier ones at once, and `observe` tells them"
+    ),
+    case!(
+        set_weights_is_idempotent,
+        "the same shares again change nothing, and do not restart the count of served requests"
+    ),
+    case!(
+        weights_must_add_up,
+        "`Invalid` for weights that do not add up or name a version twice, with no effect"
+    ),
+    case!(zero_shares_are_not_reported, "`observe` tells the shares without those of weight 0"),
+    case!(empty_shares_serve_nobody, "the list is empty: nobody is served"),
+    case!(unknown_target_is_not_found, "`NotFound` for an unknown target, with no effect"),
+    case!(unknown_version_is_not_found, "`NotFound` for a version without backend, with no effect"),
+    case!(abort_restores, "the earlier shares can be restored at any time, also half-way"),
+    case!(
+        dropped_call_leaves_no_mixture,
+        "dropping the future leaves either the old shares or the new ones, never a mixture"
+    ),
+    case!(concurrent_sets_leave_no_mixture, "shares replace all earlier ones at once"),
+    case!(served_follows_weights, "traffic is really distributed by the weights", |sandbox| {
+        let weighted = sandbox.declares(Capability::WeightedRouting);
+        (!weighted || !sandbox.counts()).then_some("weights whose traffic can be counted")
+    }),
+];
+
+async fn description_is_stable(sandbox: &RouterSandbox) -> Check {
+    let (first, second) = (sandbox.provider.describe(), sandbox.provider.describe());
+    if first.name.is_empty() {
+        return Err(broken("a name", "it is empty"));
+    }
+    if first != second {
+        return Err(broken(format!("{first:?} again"), format!("then it was {second:?}")));
+    }
+    Ok(())
+}
+
+async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
+    let (old, split) = (sandbox.all_old(), sandbox.shares(50, 50));
+    sandbox.set(&old).await?;
+    if sandbox.declares(Capability::WeightedRouting) {
+        sandbox.set(&split).await?;
+    } else {
+        let answer =
+            sandbox.provider.set_weights(&sandbox.context(), sandbox.request(&split)).await;
+        refused("a split, which is not declared", answer, ErrorKind::Unsupported)?;
+        sandbox.in_effect(&old).await?;
+    }
+    sandbox.send(10).await?;
+    let served = sandbox.look().await?.served;
+    let total: u64 = served.iter().map(|one| one.requests).sum();
+    if sandbox.counts() && total != 10 {
+        return Err(broken(
+            "10 served requests, which it declares to count",
+            format!("{total} are counted"),
+        ));
+    }
+    if !sandbox.declares(Capability::ServedCounts) && !served.is_empty() {
+        return Err(broken("no counts, which are not declared", format!("observed {served:?}")));
+    }
+    Ok(())
+}
+
+async fn weights_are_observed(sandbox: &RouterSandbox) -> Check {
+    for weights in
+        [sandbox.all_old(), sandbox.some_new(), sandbox.shares(0, 100), sandbox.all_old()]
+    {
+        sandbox.set(&weights).await?;
+    }
+    Ok(())
+}
+
+async fn set_weights_is_idempotent(sandbox: &RouterSandbox) -> Check {
+    let (cx, mut weights) = (sandbox.context(), sandbox.some_new());
+    sandbox.set(&sandbox.all_old()).await?;
+    sandbox.set_as(&cx, &weights).await?;
+    sandbox.send(10).await?;
+    let before = sandbox.served().await?;
+    let mut again = cx.clone();
+    again.attempt = 2;
+    sandbox.set_as(&again, &weights).await?;
+    weights.reverse(); // the same shares, in another order and under another key
+    sandbox.set(&weights).await?;
+    let after = sandbox.served().await?;
+    if after == before {
+        return Ok(());
+    }
+    Err(broken(
+        format!("{before:?} served requests, as before"),
+        format!("now it counts {after:?}"),
+    ))
+}
+
+async fn weights_must_add_up(sandbox: &RouterSandbox) -> Check {
+    let old = sandbox.all_old();
+    sandbox.set(&old).await?;
+    let half: Vec<Weight> = sandbox.shares(50, 0).into_iter().take(1).collect();
+    let twice = [half.clone(), half.clone()].concat();
+    let cases = [
+        ("shares of 99 %", sandbox.shares(50, 49)),
+        ("shares of 101 %", sandbox.shares(50, 51)),
+        ("shares of 0 %", sandbox.shares(0, 0)),
+        ("a share of 50 % alone", half),
+        ("shares of 356 %, which is 100 in a byte", sandbox.shares(200, 156)),
+        ("a version that is named twice", twice),
+    ];
+    for (what, weights) in cases {
+        let request = sandbox.request(&weights);
+        let answer = sandbox.provider.set_weights(&sandbox.context(), request).await;
+        refused(what, answer, ErrorKind::Invalid)?;
+        sandbox.in_effect(&old).await?;
+    }
+    Ok(())
+}
+
+async fn zero_shares_are_not_reported(sandbox: &RouterSandbox) -> Check {
+    sandbox.set(&sandbox.shares(100, 0)).await?;
+    sandbox.set(&sandbox.shares(0, 100)).await
+}
+
+async fn empty_shares_serve_nobody(sandbox: &RouterSandbox) -> Check {
+    sandbox.set(&sandbox.all_old()).await?;
+    sandbox.set(&[]).await?;
+    sandbox.set(&sandbox.all_old()).await
+}
+
+async fn unknown_target_is_not_found(sandbox: &RouterSandbox) -> Check {
+    let (provider, target) = (&sandbox.provider, sandbox.unknown_target.clone());
+    let request = SetWeights::new(target.clone(), sandbox.all_old());
+    let answer = provider.set_weights(&sandbox.context(), request).await;
+    refused("an unknown target", answer, ErrorKind::NotFound)?;
+    let answer = provider.observe(&sandbox.context(), target).await;
+    refused("a look at an unknown target", answer, ErrorKind::NotFound)
+}
+
+async fn unknown_version_is_not_found(sandbox: &RouterSandbox) -> Check {
+    let old = sandbox.all_old();
+    sandbox.set(&old).await?;
+    let mut weights = old.clone();
+    for weight in &mut weights {
+        weight.digest = sandbox.unknown_version;
+    }
+    let answer = sandbox.provider.set_weights(&sandbox.context(), sandbox.request(&weights)).await;
+    refused("a version without backend", answer, ErrorKind::NotFound)?;
+    sandbox.in_effect(&old).await.map(drop)
+}
+
+async fn abort_restores(sandbox: &RouterSandbox) -> Check {
+    let (old, new) = (sandbox.all_old(), sandbox.some_new());
+    sandbox.set(&old).await?;
+    for round in 0..4 {
+        let cx = sandbox.context();
+        interrupt(sandbox.provider.set_weights(&cx, sandbox.request(&new)), round).await;
+        sandbox.set(&old).await?;
+        sandbox.linger().await;
+        sandbox.in_effect_now(&old).await?;
+    }
+    sandbox.set(&new).await?;
+    sandbox.set(&old).await?;
+    if !sandbox.counts() {
+        return Ok(());
+    }
+    sandbox.send(20).await?;
+    match sandbox.served().await? {
+        [20, 0] => Ok(()),
+        served => {
+            Err(broken("20 requests served by the old version alone", format!("{served:?} were")))
+        }
+    }
+}
+
+async fn dropped_call_leaves_no_mixture(sandbox: &RouterSandbox) -> Check {
+    let (mut old, mut new) = (sandbox.all_old(), sandbox.some_new());
+    sandbox.set(&old).await?;
+    for round in 0..8 {
+        let cx = sandbox.context();
+        interrupt(sandbox.provider.set_weights(&cx, sandbox.request(&new)), round).await;
+        let seen = one_of(sandbox, &old, &new).await?;
+        // What `observe` told is so, and does not become something else behind its back.
+        sandbox.linger().await;
+        sandbox.in_effect_now(&seen).await?;
+        sandbox.set(&new).await?;
+        std::mem::swap(&mut old, &mut new);
+    }
+    Ok(())
+}
+
+async fn one_of(
+    sandbox: &RouterSandbox,
+    old: &[Weight],
+    new: &[Weight],
+) -> Result<Vec<Weight>, Broken> {
+    let seen = sandbox.look().await?.weights;
+    if same_shares(&seen, old) || same_shares(&seen, new) {
+        return Ok(seen);
+    }
+    let expected = format!("either {} or {}", show(old), show(new));
+    Err(broken(expected, format!("observed {}", show(&seen))))
+}
+
+async fn concurrent_sets_leave_no_mixture(sandbox: &RouterSandbox) -> Check {
+    let (old, new) = (sandbox.all_old(), sandbox.some_new());
+    sandbox.set(&old).await?;
+    let mut calls = JoinSet::new();
+    for weights in [&new, &old].into_iter().cycle().take(8) {
+        let (provider, cx) = (Arc::clone(&sandbox.provider), sandbox.context());
+        let request = sandbox.request(weights);
+        calls.spawn(async move { provider.set_weights(&cx, request).await });
+    }
+    while let Some(answer) = calls.join_next().await {
+        match answer {
+            Ok(Ok(())) => {}
+            // A fair answer to one who comes at the same time as another.
+            Ok(Err(error))
+                if error.kind() == ErrorKind::Conflict
+                    && error.effect() == EffectCertainty::NotApplied => {}
+            Ok(Err(error)) => return Err(broken("an answer to every call", error)),
+            Err(error) => return Err(broken("an answer to every call", error)),
+        }
+        one_of(sandbox, &old, &new).await?;
+    }
+    one_of(sandbox, &old, &new).await.map(drop)
+}
+
+async fn served_follows_weights(sandbox: &RouterSandbox) -> Check {
+    sandbox.set(&sandbox.all_old()).await?;
+    sandbox.send(7).await?;
+    for (percent, mean) in [(20, REQUESTS / 5), (80, REQUESTS * 4 / 5)] {
+        sandbox.set(&sandbox.shares(100 - percent, percent)).await?;
+        sandbox.send(REQUESTS).await?;
+        let [old, new] = sandbox.served().await?;
+        if old + new != REQUESTS {
+            let expected = format!("{REQUESTS} served requests since the shares took effect");
+            return Err(broken(expected, format!("{old} and {new} are counted")));
+        }
+        if new.abs_diff(mean) > TOLERANCE {
+            let expected = format!("about {mean} of {REQUESTS} requests for {percent} %");
+            return Err(broken(expected, format!("{new} were served")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! What the suite of `TrafficRouter` may use.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use release_core::model::{Digest, Target};
+use release_core::plan::Weight;
+use release_core::port::Clock;
+use release_core::time::Span;
+use release_providers::spi::{Deployer, SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::{Capability, Context, Description, ProviderError};
+
+use crate::conformance::deployer::DeployerSandbox;
+use crate::conformance::{Broken, Check, Common, Hook, HookError, Sandbox, Subject, broken, hook};
+use crate::fixtures;
+
+/// A router, and what its suite may use: one target, and two versions that can be served there.
+#[derive(Clone)]
+#[must_use]
+pub struct RouterSandbox {
+    pub(crate) provider: Arc<dyn TrafficRouter>,
+    pub(crate) target: Target,
+    pub(crate) subjects: [Subject; 2],
+    pub(crate) unknown_target: Target,
+    pub(crate) unknown_version: Digest,
+    deployer: Option<Arc<dyn Deployer>>,
+    prepare: Option<Hook<(), ()>>,
+    traffic: Option<Hook<u64, ()>>,
+    common: Common,
+}
+
+impl fmt::Debug for RouterSandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { provider, target, subjects, .. } = self;
+        let mut out = f.debug_struct("RouterSandbox");
+        out.field("provider", provider).field("target", target).field("subjects", subjects);
+        out.finish_non_exhaustive()
+    }
+}
+
+impl RouterSandbox {
+    /// A sandbox: the provider, a target that nobody else uses, and two different versions. They
+    /// must be servable there when a case begins: see [`RouterSandbox::deployed_by`] and
+    /// [`RouterSandbox::prepare`].
+    pub fn new(provider: Arc<dyn TrafficRouter>, target: Target, subjects: [Subject; 2]) -> Self {
+        let Target { environment, region, .. } = target.clone();
+        Self {
+            provider,
+            unknown_target: Target::new(environment, region, fixtures::literal("no-such-service")),
+            unknown_version: Digest::of(b"release-testkit: content that nobody has"),
+            target,
+            subjects,
+            deployer: None,
+            prepare: None,
+            traffic: None,
+            common: Common::default(),
+        }
+    }
+
+    /// Lets `deployer` run one instance of each version before a case begins.
+    pub fn deployed_by(mut self, deployer: Arc<dyn Deployer>) -> Self {
+        self.deployer = Some(deployer);
+        self
+    }
+
+    /// Gets ready for a case, after [`RouterSandbox::deployed_by`]: both versions must be servable.
+    pub fn prepare<F>(mut self, prepare: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.prepare = Some(hook(move |()| prepare()));
+        self
+    }
+
+    /// Sends so many requests to the target and waits for all answers. Without it the cases about
+    /// what was really served are skipped.
+    pub fn traffic<F>(mut self, send: impl Fn(u64) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.traffic = Some(hook(send));
+        self
+    }
+
+    /// Names a target that the router does not know; by default `no-such-service` in the same
+    /// place.
+    pub fn unknown_target(mut self, target: Target) -> Self {
+        self.unknown_target = target;
+        self
+    }
+
+    /// Names a version that does not run in the target; by default one that nobody has.
+    pub const fn unknown_version(mut self, digest: Digest) -> Self {
+        self.unknown_version = digest;
+        self
+    }
+
+    /// Sets the clock that deadlines are read on; by default the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.common.clock = clock;
+        self
+    }
+
+    /// Sets how long shares may take to be in effect; by default 30 seconds.
+    pub const fn patience(mut self, patience: Span) -> Self {
+        self.common.patience = patience;
+        self
+    }
+
+    /// Cleans up after a case, however it ended.
+    pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.common.set_close(hook(move |()| close()));
+        self
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        self.common.context()
+    }
+
+    pub(crate) fn declares(&self, capability: Capability) -> bool {
+        self.provider.describe().capabilities.contains(&capability)
+    }
+
+    pub(crate) const fn has_traffic(&self) -> bool {
+        self.traffic.is_some()
+    }
+
+    /// Whether it can be seen what was really served.
+    pub(crate) fn counts(&self) -> bool {
+        self.has_traffic() && self.declares(Capability::ServedCounts)
+    }
+
+    /// The share of each version.
+    pub(crate) fn shares(&self, first: u8, second: u8) -> Vec<Weight> {
+        let share = |(subject, percent): (&Subject, u8)| {
+            Weight::new(subject.artifact.digest(), subject.version.clone(), percent)
+        };
+        self.subjects.iter().zip([first, second]).map(share).collect()
+    }
+
+    /// All traffic to the first version.
+    pub(crate) fn all_old(&self) -> Vec<Weight> {
+        self.shares(100, 0).into_iter().take(1).collect()
+    }
+
+    /// Something else: a canary, or all traffic to the second version where weights are not
+    /// declared.
+    pub(crate) fn some_new(&self) -> Vec<Weight> {
+        if self.declares(Capability::WeightedRouting) {
+            return self.shares(80, 20);
+        }
+        self.shares(0, 100).into_iter().skip(1).collect()
+    }
+
+    pub(crate) async fn send(&self, requests: u64) -> Check {
+        let Some(traffic) = &self.traffic else { return Ok(()) };
+        traffic(requests)
+            .await
+            .map_err(|error| broken(format!("answers to {requests} requests"), error))
+    }
+
+    pub(crate) fn request(&self, weights: &[Weight]) -> SetWeights {
+        SetWeights::new(self.target.clone(), weights.to_vec())
+    }
+
+    /// Sets shares under a new key, and waits until they are in effect.
+    pub(crate) async fn set(&self, weights: &[Weight]) -> Check {
+        self.set_as(&self.context(), weights).await
+    }
+
+    pub(crate) async fn set_as(&self, cx: &Context, weights: &[Weight]) -> Check {
+        let answer = self.provider.set_weights(cx, self.request(weights)).await;
+        answer.map_err(|error| failed(&format!("the shares {}", show(weights)), &error))?;
+        self.in_effect(weights).await.map(drop)
+    }
+
+    /// Waits until exactly these shares are in effect.
+    pub(crate) async fn in_effect(&self, weights: &[Weight]) -> Result<TrafficStatus, Broken> {
+        let wanted = sorted(weights);
+        let seen = self.common.until(async || {
+            let status = self.look().await?;
+            let so = exactly(&status.weights) == wanted;
+            Ok(if so { Ok(status) } else { Err(status) })
+        });
+        seen.await?.map_err(|status| {
+            let expected = format!("{} in effect within {}", show(weights), self.common.patience);
+            broken(expected, format!("observed {}", show(&status.weights)))
+        })
+    }
+
+    /// Demands that these shares still are in effect.
+    pub(crate) async fn in_effect_now(&self, weights: &[Weight]) -> Check {
+        let seen = self.look().await?.weights;
+        if same_shares(&seen, weights) {
+            return Ok(());
+        }
+        let expected = format!("{} to stay in effect", show(weights));
+        Err(broken(expected, format!("later observed {}", show(&seen))))
+    }
+
+    pub(crate) async fn linger(&self) {
+        self.common.linger().await;
+    }
+
+    pub(crate) async fn look(&self) -> Result<TrafficStatus, Broken> {
+        let answer = self.provider.observe(&self.context(), self.target.clone()).await;
+        answer.map_err(|error| failed("an observation", &error))
+    }
+
+    /// Requests that each version served since the shares took effect.
+    pub(crate) async fn served(&self) -> Result<[u64; 2], Broken> {
+        let status = self.look().await?;
+        let of = |subject: &Subject| {
+            let digest = subject.artifact.digest();
+            let counts = status.served.iter().filter(|served| served.digest == digest);
+            counts.map(|served| served.requests).sum()
+        };
+        let [first, second] = &self.subjects;
+        Ok([of(first), of(second)])
+    }
+}
+
+/// As asked for: in order, and without versions that get nothing.
+fn sorted(weights: &[Weight]) -> Vec<(Digest, u8)> {
+    let mut sorted = exactly(weights);
+    sorted.retain(|(_, percent)| *percent > 0);
+    sorted
+}
+
+/// As observed: in order, with everything that is there.
+fn exactly(weights: &[Weight]) -> Vec<(Digest, u8)> {
+    let mut all: Vec<_> = weights.iter().map(|weight| (weight.digest, weight.percent)).collect();
+    all.sort_unstable();
+    all
+}
+
+pub(crate) fn same_shares(observed: &[Weight], wanted: &[Weight]) -> bool {
+    exactly(observed) == sorted(wanted)
+}
+
+pub(crate) fn show(weights: &[Weight]) -> String {
+    if weights.is_empty() {
+        return "nobody".into();
+    }
+    let one = |weight: &Weight| format!("{} {}%", weight.version, weight.percent);
+    weights.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn failed(what: &str, error: &ProviderError) -> Broken {
+    broken(format!("an answer to {what}"), format!("`{}`: {error}", error.kind().as_str()))
+}
+
+#[async_trait(?Send)]
+impl Sandbox for RouterSandbox {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn describe(&self) -> Description {
+        self.provider.describe()
+    }
+
+    async fn prepare(&self) -> Result<(), Broken> {
+        if let Some(deployer) = &self.deployer {
+            let sandbox = DeployerSandbox::new(
+                Arc::clone(deployer),
+                self.target.clone(),
+                self.subjects.clone(),
+            );
+            let sandbox =
+                sandbox.clock(Arc::clone(&self.common.clock)).patience(self.common.patience);
+            for subject in &self.subjects {
+                sandbox.apply(subject, 1).await?;
+                sandbox.settled(subject, 1).await?;
+            }
+        }
+        let Some(prepare) = &self.prepare else { return Ok(()) };
+        prepare(()).await.map_err(|error| broken("a sandbox that is ready", error))
+    }
+}

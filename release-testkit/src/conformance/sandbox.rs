@@ -1,0 +1,148 @@
+//! What all sandboxes have in common, and how time passes in a suite.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use release_core::engine::SystemClock;
+use release_core::model::ArtifactRef;
+use release_core::port::Clock;
+use release_core::time::Span;
+use release_providers::{Context, Description};
+use semver::Version;
+
+use super::{Broken, broken};
+use crate::fixtures;
+
+/// What a hook of a sandbox fails with.
+pub type HookError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something that the suite asks of the vendor's sandbox.
+pub(crate) type Hook<A, T> =
+    Arc<dyn Fn(A) -> BoxFuture<'static, Result<T, HookError>> + Send + Sync>;
+
+pub(crate) fn hook<A: 'static, T: 'static, F>(
+    make: impl Fn(A) -> F + Send + Sync + 'static,
+) -> Hook<A, T>
+where
+    F: Future<Output = Result<T, HookError>> + Send + 'static,
+{
+    Arc::new(move |argument| Box::pin(make(argument)))
+}
+
+/// An artifact that a suite may deploy, and what people call it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subject {
+    /// The artifact.
+    pub artifact: ArtifactRef,
+    /// Its version.
+    pub version: Version,
+}
+
+impl Subject {
+    /// An artifact and its version.
+    pub const fn new(artifact: ArtifactRef, version: Version) -> Self {
+        Self { artifact, version }
+    }
+}
+
+/// What a case is given.
+#[async_trait(?Send)]
+pub(crate) trait Sandbox {
+    fn common(&self) -> &Common;
+    fn describe(&self) -> Description;
+    /// Gets ready for a case.
+    async fn prepare(&self) -> Result<(), Broken>;
+}
+
+/// What all sandboxes have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) patience: Span,
+    on_close: Option<Hook<(), ()>>,
+    calls: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clock, patience, .. } = self;
+        f.debug_struct("Common").field("clock", clock).field("patience", patience).finish()
+    }
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        let clock = Arc::new(SystemClock::new());
+        Self { clock, patience: Span::secs(30), on_close: None, calls: Arc::default() }
+    }
+}
+
+impl Common {
+    pub(crate) fn set_close(&mut self, close: Hook<(), ()>) {
+        self.on_close = Some(close);
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), Broken> {
+        let Some(close) = &self.on_close else { return Ok(()) };
+        close(()).await.map_err(|error| broken("an orderly end of the sandbox", error))
+    }
+
+    /// A context for an operation that was never asked for before.
+    pub(crate) fn context(&self) -> Context {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let deadline = self.clock.now().plus(self.patience);
+        Context::new(format!("conformance/{number}"), deadline, fixtures::robot())
+    }
+
+    /// Looks again and again until `look` gives a result or its patience is at an end; then
+    /// returns what it saw last.
+    pub(crate) async fn until<T, E>(
+        &self,
+        mut look: impl AsyncFnMut() -> Result<Result<T, E>, Broken>,
+    ) -> Result<Result<T, E>, Broken> {
+        let end = tokio::time::Instant::now() + self.patience.as_duration();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let seen = look().await?;
+            if seen.is_ok() || tokio::time::Instant::now() >= end {
+                return Ok(seen);
+            }
+            wait(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+
+    /// Gives what should not happen a little time to happen.
+    pub(crate) async fn linger(&self) {
+        wait(Duration::from_millis(20)).await;
+    }
+}
+
+/// Starts `call` and drops it half-way: the later, the higher `round` is. Whether it got to its end
+/// before.
+pub(crate) async fn interrupt(call: impl Future, round: u32) -> bool {
+    tokio::select! {
+        biased;
+        _ = call => true,
+        () = half_way(round) => false,
+    }
+}
+
+async fn half_way(round: u32) {
+    for _ in 0..round {
+        tokio::task::yield_now().await;
+    }
+    if let Some(late) = round.checked_sub(4) {
+        wait(Duration::from_millis(1 << late.min(6))).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
+async fn wait(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}

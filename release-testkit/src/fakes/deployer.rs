@@ -1,0 +1,167 @@
+//! A deployer whose instances are only counted.
+
+use async_trait::async_trait;
+use release_providers::spi::{
+    ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
+};
+use release_providers::{Context, Description, ErrorKind, ProviderError};
+
+use super::script::Stage;
+use super::{Request, World, staged};
+
+/// A [`Deployer`] whose instances are only counted.
+#[derive(Debug)]
+pub struct FakeDeployer {
+    world: World,
+    stage: Stage<DeployerCall>,
+    looks: u32,
+}
+
+/// What a [`FakeDeployer`] was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeployerCall {
+    /// [`Deployer::apply`].
+    Apply(ApplyRequest),
+    /// [`Deployer::observe`].
+    Observe(ObserveDeployment),
+}
+
+/// The operations of a [`FakeDeployer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeployerOp {
+    /// [`Deployer::apply`].
+    Apply,
+    /// [`Deployer::observe`].
+    Observe,
+}
+
+impl Request for DeployerCall {
+    type Op = DeployerOp;
+
+    fn op(&self) -> DeployerOp {
+        match self {
+            Self::Apply(_) => DeployerOp::Apply,
+            Self::Observe(_) => DeployerOp::Observe,
+        }
+    }
+
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "deploy.apply",
+            Self::Observe(_) => "deploy.observe",
+        }
+    }
+}
+
+staged!(FakeDeployer, DeployerCall, DeployerOp);
+
+impl FakeDeployer {
+    /// A deployer in `world`.
+    pub fn of(world: &World) -> Self {
+        Self { world: world.clone(), stage: Stage::default(), looks: 0 }
+    }
+
+    /// Reports every new wish as on its way for the first `looks` observations.
+    #[must_use]
+    pub const fn settling_after(mut self, looks: u32) -> Self {
+        self.looks = looks;
+        self
+    }
+
+    /// Refuses what has to be refused, and changes nothing.
+    pub(crate) fn check(&self, request: &ApplyRequest) -> Result<(), ProviderError> {
+        const APPLY: &str = "deploy.apply";
+        let ApplyRequest { target, artifact, replicas, .. } = request;
+        let state = self.world.state();
+        state.check_target(APPLY, target)?;
+        if let Some(limit) = state.max_replicas.filter(|limit| replicas > limit) {
+            let text = "more instances than allowed";
+            return Err(ProviderError::new(ErrorKind::Invalid, APPLY, text)
+                .with_context("replicas", replicas)
+                .with_context("limit", limit));
+        }
+        // What is known can always be stopped, even if its content is gone.
+        if *replicas > 0 || state.deployed(target, artifact.digest()).is_none() {
+            state.verified(APPLY, artifact.digest())?;
+        }
+        Ok(())
+    }
+
+    fn apply_now(&self, request: &ApplyRequest) -> Result<(), ProviderError> {
+        self.check(request)?;
+        let ApplyRequest { target, artifact, replicas, .. } = request;
+        let digest = artifact.digest();
+        let mut state = self.world.state();
+        let deployed = state.deployed_mut(target, digest);
+        if deployed.desired != *replicas || deployed.failed.is_some() {
+            deployed.desired = *replicas;
+            deployed.failed = None;
+            deployed.looks = self.looks;
+        }
+        if deployed.looks == 0 {
+            state.settle(target, digest);
+        }
+        Ok(())
+    }
+
+    /// What is there, without the next look bringing anything nearer.
+    pub(crate) fn observe_as_it_is(
+        &self,
+        request: &ObserveDeployment,
+    ) -> Result<DeploymentStatus, ProviderError> {
+        let ObserveDeployment { target, digest, .. } = request;
+        let state = self.world.state();
+        state.check_target("deploy.observe", target)?;
+        let Some(deployed) = state.deployed(target, *digest) else {
+            return Ok(DeploymentStatus::new(*digest, None, 0, DeploymentPhase::Settled));
+        };
+        let phase = match &deployed.failed {
+            Some(reason) => DeploymentPhase::Failed { reason: reason.clone() },
+            None if deployed.looks > 0 => DeploymentPhase::Progressing,
+            None => DeploymentPhase::Settled,
+        };
+        let running = u32::try_from(deployed.instances.len()).unwrap_or(u32::MAX);
+        Ok(DeploymentStatus::new(*digest, Some(deployed.desired), running, phase))
+    }
+
+    fn observe_now(&self, request: &ObserveDeployment) -> Result<DeploymentStatus, ProviderError> {
+        let status = self.observe_as_it_is(request)?;
+        if status.phase == DeploymentPhase::Progressing {
+            let mut state = self.world.state();
+            let deployed = state.deployed_mut(&request.target, request.digest);
+            deployed.looks = deployed.looks.saturating_sub(1);
+            if deployed.looks == 0 {
+                state.settle(&request.target, request.digest);
+            }
+        }
+        Ok(status)
+    }
+}
+
+#[async_trait]
+impl Deployer for FakeDeployer {
+    fn describe(&self) -> Description {
+        super::describe("fake-deployer")
+    }
+
+    async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
+        let call = DeployerCall::Apply(request.clone());
+        self.stage.play(cx, call, |_| self.apply_now(&request)).await
+    }
+
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveDeployment,
+    ) -> Result<DeploymentStatus, ProviderError> {
+        let call = DeployerCall::Observe(request.clone());
+        let observe = |lie| {
+            let mut status = self.observe_now(&request)?;
+            if lie {
+                status.digest = super::script::other(status.digest);
+            }
+            Ok(status)
+        };
+        self.stage.play(cx, call, observe).await
+    }
+}

@@ -1,0 +1,116 @@
+//! A fake of every provider trait: in memory, correct unless scripted otherwise, recording.
+//!
+//! Fakes of one [`World`] see each other's effects, as the parts of one platform do: the router
+//! has a backend for what the deployer runs, the probe asks those instances, the deployer starts
+//! what the artifact store has. [`FakePlatform`] is a set of six.
+//!
+//! ```
+//! use release_core::plan::Weight;
+//! use release_providers::spi::*;
+//! use release_testkit::fakes::{Behaviour, DeployerOp, FakePlatform};
+//! use release_testkit::{VirtualClock, fixtures};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (platform, target) = (FakePlatform::new(), fixtures::target("api"));
+//! let artifact = platform.world.store(&fixtures::content("api", "1.1.0"));
+//! let artifact = fixtures::reference("api", artifact);
+//! let wish = ApplyRequest::new(target, artifact, fixtures::version("1.1.0"), 2);
+//!
+//! platform.deployer.script(DeployerOp::Apply, [Behaviour::ApplyThenLose]);
+//! # VirtualClock::new().run(async {
+//! let lost = platform.deployer.apply(&fixtures::context("k"), wish.clone()).await;
+//! let again = platform.deployer.apply(&fixtures::context("k"), wish.clone()).await;
+//! assert!(lost.is_err() && again.is_ok());
+//! # })?;
+//! assert_eq!(platform.world.instances(&wish.target, wish.artifact.digest()).len(), 2);
+//! assert_eq!(platform.deployer.calls()[1].key, "k");
+//! # Ok(())
+//! # }
+//! ```
+
+mod artifacts;
+mod deployer;
+mod health;
+mod metrics;
+mod notifier;
+mod router;
+mod sandbox;
+mod script;
+mod world;
+
+pub use artifacts::{ArtifactsCall, ArtifactsOp, FakeArtifacts};
+pub use deployer::{DeployerCall, DeployerOp, FakeDeployer};
+pub use health::{FakeHealth, HealthCall, HealthOp};
+pub use metrics::{FakeMetrics, MetricsCall, MetricsOp};
+pub use notifier::{FakeNotifier, NotifierCall, NotifierOp};
+pub use router::{FakeRouter, RouterCall, RouterOp};
+pub use script::{Behaviour, Call, Request};
+pub use world::World;
+
+pub(crate) use script::{lock, staged};
+
+use std::sync::Arc;
+
+use release_core::port::Clock;
+use release_providers::{Description, EffectClass};
+
+/// One fake of every trait, all in one world.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FakePlatform {
+    /// What they share.
+    pub world: World,
+    /// Keeps content.
+    pub artifacts: Arc<FakeArtifacts>,
+    /// Runs instances.
+    pub deployer: Arc<FakeDeployer>,
+    /// Distributes traffic.
+    pub router: Arc<FakeRouter>,
+    /// Asks instances.
+    pub health: Arc<FakeHealth>,
+    /// Measures versions.
+    pub metrics: Arc<FakeMetrics>,
+    /// Sends messages nowhere.
+    pub notifier: Arc<FakeNotifier>,
+}
+
+impl Default for FakePlatform {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakePlatform {
+    /// Six fakes in an empty world, without a clock.
+    pub fn new() -> Self {
+        let world = World::new();
+        Self {
+            artifacts: Arc::new(FakeArtifacts::of(&world)),
+            deployer: Arc::new(FakeDeployer::of(&world)),
+            router: Arc::new(FakeRouter::of(&world)),
+            health: Arc::new(FakeHealth::of(&world)),
+            metrics: Arc::new(FakeMetrics::new()),
+            notifier: Arc::new(FakeNotifier::new()),
+            world,
+        }
+    }
+
+    /// The same on `clock`.
+    pub fn on(clock: &Arc<dyn Clock>) -> Self {
+        let world = World::new();
+        let clock = || Arc::clone(clock);
+        Self {
+            artifacts: Arc::new(FakeArtifacts::of(&world).with_clock(clock())),
+            deployer: Arc::new(FakeDeployer::of(&world).with_clock(clock())),
+            router: Arc::new(FakeRouter::of(&world).with_clock(clock())),
+            health: Arc::new(FakeHealth::of(&world).with_clock(clock())),
+            metrics: Arc::new(FakeMetrics::new().with_clock(clock())),
+            notifier: Arc::new(FakeNotifier::new().with_clock(clock())),
+            world,
+        }
+    }
+}
+
+fn describe(name: &str) -> Description {
+    Description::new(name, semver::Version::new(1, 0, 0), EffectClass::Idempotent)
+}

@@ -1,0 +1,172 @@
+//! A router whose requests are only counted.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use release_core::model::{Digest, Target};
+use release_core::plan::Weight;
+use release_providers::spi::{SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
+
+use super::script::Stage;
+use super::world::{Route, State};
+use super::{Request, World, staged};
+
+/// A [`TrafficRouter`] whose requests are only counted; [`World::send`] sends them.
+///
+/// It has a backend for what the world's deployer was asked to run.
+#[derive(Debug)]
+pub struct FakeRouter {
+    world: World,
+    stage: Stage<RouterCall>,
+    capabilities: BTreeSet<Capability>,
+}
+
+/// What a [`FakeRouter`] was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouterCall {
+    /// [`TrafficRouter::set_weights`].
+    SetWeights(SetWeights),
+    /// [`TrafficRouter::observe`].
+    Observe(Target),
+}
+
+/// The operations of a [`FakeRouter`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouterOp {
+    /// [`TrafficRouter::set_weights`].
+    SetWeights,
+    /// [`TrafficRouter::observe`].
+    Observe,
+}
+
+impl Request for RouterCall {
+    type Op = RouterOp;
+
+    fn op(&self) -> RouterOp {
+        match self {
+            Self::SetWeights(_) => RouterOp::SetWeights,
+            Self::Observe(_) => RouterOp::Observe,
+        }
+    }
+
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::SetWeights(_) => "traffic.set_weights",
+            Self::Observe(_) => "traffic.observe",
+        }
+    }
+}
+
+staged!(FakeRouter, RouterCall, RouterOp);
+
+impl FakeRouter {
+    /// A router in `world` with every capability.
+    pub fn of(world: &World) -> Self {
+        let capabilities = [Capability::WeightedRouting, Capability::ServedCounts].into();
+        Self { world: world.clone(), stage: Stage::default(), capabilities }
+    }
+
+    /// Takes a capability away.
+    #[must_use]
+    pub fn without(mut self, capability: Capability) -> Self {
+        self.capabilities.remove(&capability);
+        self
+    }
+
+    /// Refuses what has to be refused, and changes nothing.
+    pub(crate) fn check(&self, request: &SetWeights) -> Result<(), ProviderError> {
+        const SET: &str = "traffic.set_weights";
+        let SetWeights { target, weights, .. } = request;
+        check_sum(SET, weights)?;
+        let mut served = weights.iter().filter(|weight| weight.percent > 0);
+        if served.clone().count() > 1 && !self.capabilities.contains(&Capability::WeightedRouting) {
+            let text = "this router sends all traffic to one version";
+            return Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
+        }
+        let state = self.world.state();
+        known(&state, SET, target)?;
+        let wished = |weight: &&Weight| {
+            state.deployed(target, weight.digest).map_or(0, |found| found.desired) > 0
+        };
+        let Some(missing) = served.find(|weight| !wished(weight)) else { return Ok(()) };
+        Err(ProviderError::new(ErrorKind::NotFound, SET, "there is no backend for this version")
+            .with_context("version", &missing.version))
+    }
+
+    fn set_now(&self, request: &SetWeights) -> Result<(), ProviderError> {
+        self.check(request)?;
+        let mut weights = request.weights.clone();
+        weights.retain(|weight| weight.percent > 0);
+        weights.sort();
+        let mut state = self.world.state();
+        let route = state.routes.entry(request.target.clone()).or_default();
+        if route.weights != weights {
+            *route = Route { weights, ..Route::default() };
+        }
+        Ok(())
+    }
+
+    fn observe_now(
+        &self,
+        operation: &'static str,
+        target: &Target,
+        lie: bool,
+    ) -> Result<TrafficStatus, ProviderError> {
+        let state = self.world.state();
+        known(&state, operation, target)?;
+        let Some(route) = state.routes.get(target) else {
+            return Ok(TrafficStatus::new(Vec::new(), Vec::new(), 0));
+        };
+        let counts = self.capabilities.contains(&Capability::ServedCounts);
+        let served = if counts { route.served() } else { Vec::new() };
+        let mut weights = route.weights.clone();
+        if lie {
+            for weight in &mut weights {
+                weight.digest = super::script::other(weight.digest);
+            }
+        }
+        Ok(TrafficStatus::new(weights, served, 0))
+    }
+}
+
+/// A router knows the targets in which something was deployed.
+fn known(state: &State, operation: &'static str, target: &Target) -> Result<(), ProviderError> {
+    state.check_target(operation, target)?;
+    if state.deployments.contains_key(target) {
+        return Ok(());
+    }
+    Err(ProviderError::new(ErrorKind::NotFound, operation, "nothing was ever deployed here")
+        .with_context("target", target))
+}
+
+fn check_sum(operation: &'static str, weights: &[Weight]) -> Result<(), ProviderError> {
+    let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
+    let different: BTreeSet<Digest> = weights.iter().map(|weight| weight.digest).collect();
+    let text = if different.len() != weights.len() {
+        "a version is named twice"
+    } else if !weights.is_empty() && sum != 100 {
+        "shares do not add up to 100"
+    } else {
+        return Ok(());
+    };
+    Err(ProviderError::new(ErrorKind::Invalid, operation, text).with_context("sum", sum))
+}
+
+#[async_trait]
+impl TrafficRouter for FakeRouter {
+    fn describe(&self) -> Description {
+        self.capabilities.iter().fold(super::describe("fake-router"), |all, one| all.with(*one))
+    }
+
+    async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        let call = RouterCall::SetWeights(request.clone());
+        self.stage.play(cx, call, |_| self.set_now(&request)).await
+    }
+
+    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
+        let call = RouterCall::Observe(target.clone());
+        let operation = call.operation();
+        self.stage.play(cx, call, |lie| self.observe_now(operation, &target, lie)).await
+    }
+}

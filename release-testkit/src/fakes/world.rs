@@ -1,0 +1,264 @@
+//! What the fakes of one platform share: content, instances, shares of traffic.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use release_core::model::{ArtifactName, Digest, Target};
+use release_core::plan::Weight;
+use release_core::port::Served;
+use release_providers::{ErrorKind, ProviderError};
+
+use super::lock;
+
+/// What the fakes of one platform share. A clone is the same world.
+///
+/// Its methods are for tests: what they arrange happens at once and is recorded nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// What is stored under a digest; it need not match.
+    pub(super) content: BTreeMap<Digest, Vec<u8>>,
+    /// The targets that there are; `None`: any.
+    targets: Option<BTreeSet<Target>>,
+    pub(super) max_replicas: Option<u32>,
+    pub(super) deployments: BTreeMap<Target, BTreeMap<Digest, Deployed>>,
+    pub(super) routes: BTreeMap<Target, Route>,
+    started: u64,
+}
+
+/// What runs of one version in one target.
+#[derive(Debug, Default)]
+pub(super) struct Deployed {
+    pub(super) desired: u32,
+    pub(super) instances: BTreeSet<String>,
+    /// Instances that are not ready.
+    pub(super) unready: u32,
+    /// How often it is still observed on its way.
+    pub(super) looks: u32,
+    pub(super) failed: Option<String>,
+}
+
+/// The shares of one target.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    pub(super) weights: Vec<Weight>,
+    pub(super) served: BTreeMap<Digest, u64>,
+    /// What each share is owed, in percent.
+    pub(super) credit: BTreeMap<Digest, i64>,
+}
+
+impl World {
+    /// An empty world, in which any target exists.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores content and returns its digest.
+    pub fn store(&self, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        self.state().content.insert(digest, bytes.to_vec());
+        digest
+    }
+
+    /// Stores many contents, for example those of [`Shop::contents`](crate::fixtures::Shop).
+    pub fn store_all(&self, contents: impl IntoIterator<Item = (ArtifactName, Vec<u8>)>) {
+        for (_, bytes) in contents {
+            self.store(&bytes);
+        }
+    }
+
+    /// Puts other content under `digest` than it names.
+    pub fn corrupt(&self, digest: Digest) {
+        self.state().content.insert(digest, b"not what it was".to_vec());
+    }
+
+    /// Removes content.
+    pub fn forget(&self, digest: Digest) {
+        self.state().content.remove(&digest);
+    }
+
+    /// From now on only these targets exist.
+    pub fn only_targets(&self, targets: impl IntoIterator<Item = Target>) {
+        self.state().targets = Some(targets.into_iter().collect());
+    }
+
+    /// From now on a wish for more instances is `Invalid`.
+    pub fn limit_replicas(&self, max: u32) {
+        self.state().max_replicas = Some(max);
+    }
+
+    /// The instances of one version that run in `target`.
+    pub fn instances(&self, target: &Target, digest: Digest) -> BTreeSet<String> {
+        let state = self.state();
+        state.deployed(target, digest).map(|found| found.instances.clone()).unwrap_or_default()
+    }
+
+    /// Lets `unready` instances of one version answer that they are not ready.
+    pub fn set_unready(&self, target: &Target, digest: Digest, unready: u32) {
+        self.state().deployed_mut(target, digest).unready = unready;
+    }
+
+    /// Lets one version break: `observe` says so until it is applied again.
+    pub fn break_down(&self, target: &Target, digest: Digest, reason: impl Into<String>) {
+        let mut state = self.state();
+        let deployed = state.deployed_mut(target, digest);
+        deployed.instances.clear();
+        deployed.failed = Some(reason.into());
+    }
+
+    /// Sends `requests` requests to `target`; they are spread by the shares in effect, as evenly as
+    /// can be. Returns how many were served: none where nobody is served.
+    pub fn send(&self, target: &Target, requests: u64) -> u64 {
+        let mut state = self.state();
+        let Some(route) = state.routes.get_mut(target) else { return 0 };
+        (0..requests).filter(|_| route.serve()).count() as u64
+    }
+
+    /// The shares in effect.
+    pub fn weights(&self, target: &Target) -> Vec<Weight> {
+        self.state().routes.get(target).map(|route| route.weights.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// For saboteurs: what no correct fake would do.
+impl World {
+    pub(crate) fn desired(&self, target: &Target, digest: Digest) -> Option<u32> {
+        self.state().deployed(target, digest).map(|found| found.desired)
+    }
+
+    /// Stores a wish and does nothing for it.
+    pub(crate) fn store_wish(&self, target: &Target, digest: Digest, desired: u32) {
+        self.state().deployed_mut(target, digest).desired = desired;
+    }
+
+    /// Starts or stops whatever is wished, whether there is content for it or not.
+    pub(crate) fn force(&self, target: &Target, digest: Digest, desired: u32) {
+        self.store_wish(target, digest, desired);
+        self.state().settle(target, digest);
+    }
+
+    /// Starts instances that nobody wished for.
+    pub(crate) fn start_more(&self, target: &Target, digest: Digest, more: u32) {
+        let mut state = self.state();
+        let wished = state.deployed_mut(target, digest).desired;
+        let running = state.deployed_mut(target, digest).instances.len();
+        let running = u32::try_from(running).unwrap_or(u32::MAX);
+        state.deployed_mut(target, digest).desired = running.saturating_add(more);
+        state.settle(target, digest);
+        state.deployed_mut(target, digest).desired = wished;
+    }
+
+    /// Replaces all instances by new ones.
+    pub(crate) fn restart(&self, target: &Target, digest: Digest) {
+        let mut state = self.state();
+        state.deployed_mut(target, digest).instances.clear();
+        state.settle(target, digest);
+    }
+
+    /// What else was ever deployed in `target`.
+    pub(crate) fn others(&self, target: &Target, digest: Digest) -> Vec<Digest> {
+        let state = self.state();
+        let all = state.deployments.get(target).into_iter().flat_map(BTreeMap::keys);
+        all.filter(|other| **other != digest).copied().collect()
+    }
+
+    /// Puts shares into effect as they are.
+    pub(crate) fn force_route(&self, target: &Target, weights: Vec<Weight>, keep_counts: bool) {
+        let mut state = self.state();
+        let route = state.routes.entry(target.clone()).or_default();
+        route.weights = weights;
+        route.credit.clear();
+        if !keep_counts {
+            route.served.clear();
+        }
+    }
+}
+
+impl State {
+    pub(super) fn knows(&self, target: &Target) -> bool {
+        self.targets.as_ref().is_none_or(|targets| targets.contains(target))
+    }
+
+    pub(super) fn check_target(
+        &self,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<(), ProviderError> {
+        if self.knows(target) {
+            return Ok(());
+        }
+        Err(ProviderError::new(ErrorKind::NotFound, operation, "there is no such target")
+            .with_context("target", target))
+    }
+
+    /// The content under `digest`, if it is there and matches.
+    pub(super) fn verified(
+        &self,
+        operation: &'static str,
+        digest: Digest,
+    ) -> Result<&[u8], ProviderError> {
+        let fail = |kind, text: &str| {
+            Err(ProviderError::new(kind, operation, text).with_context("digest", digest))
+        };
+        match self.content.get(&digest) {
+            None => fail(ErrorKind::NotFound, "there is no such artifact"),
+            Some(bytes) if Digest::of(bytes) != digest => {
+                fail(ErrorKind::Corrupt, "the content does not match its digest")
+            }
+            Some(bytes) => Ok(bytes),
+        }
+    }
+
+    pub(super) fn deployed(&self, target: &Target, digest: Digest) -> Option<&Deployed> {
+        self.deployments.get(target)?.get(&digest)
+    }
+
+    pub(super) fn deployed_mut(&mut self, target: &Target, digest: Digest) -> &mut Deployed {
+        self.deployments.entry(target.clone()).or_default().entry(digest).or_default()
+    }
+
+    /// Starts or stops instances until as many run as are wished.
+    pub(super) fn settle(&mut self, target: &Target, digest: Digest) {
+        let mut started = self.started;
+        let deployed = self.deployed_mut(target, digest);
+        let wished = deployed.desired as usize;
+        while deployed.instances.len() > wished {
+            deployed.instances.pop_last();
+        }
+        while deployed.instances.len() < wished {
+            started += 1;
+            deployed.instances.insert(format!("{}-{started:06}", target.service));
+        }
+        self.started = started;
+    }
+}
+
+impl Route {
+    /// Serves one request by smooth weighted round-robin; whether anybody could.
+    fn serve(&mut self) -> bool {
+        for weight in &self.weights {
+            *self.credit.entry(weight.digest).or_default() += i64::from(weight.percent);
+        }
+        let Some((digest, _)) = self.credit.iter().max_by_key(|(_, credit)| **credit) else {
+            return false;
+        };
+        let digest = *digest;
+        *self.credit.entry(digest).or_default() -= 100;
+        *self.served.entry(digest).or_default() += 1;
+        true
+    }
+
+    pub(super) fn served(&self) -> Vec<Served> {
+        let served =
+            |(digest, requests): (&Digest, &u64)| Served { digest: *digest, requests: *requests };
+        self.served.iter().map(served).collect()
+    }
+}

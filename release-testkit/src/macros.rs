@@ -1,0 +1,123 @@
+//! The macros that turn a level into tests of a vendor's crate.
+
+/// Makes one `#[test]` of every case of [`Deployer`](release_providers::spi::Deployer)'s suite.
+///
+/// The provider is anything that can be called as `async || DeployerSandbox`. The tests are in a
+/// module `deployer`; with `name: other,` in front they are in `other`, so that one crate can test
+/// several providers. A vendor's crate needs nothing for it but this crate and `release-providers`:
+///
+/// ```
+/// // tests/conformance.rs
+/// use release_testkit::conformance::{Subject, deployer::DeployerSandbox};
+/// use release_testkit::{fakes::FakePlatform, fixtures};
+///
+/// async fn sandbox() -> DeployerSandbox {
+///     let platform = FakePlatform::new(); // the vendor's own
+///     let subjects = ["1.0.0", "1.1.0"].map(|version| {
+///         platform.world.store(&fixtures::content("api", version));
+///         Subject::new(fixtures::artifact("api", version), fixtures::version(version))
+///     });
+///     DeployerSandbox::new(platform.deployer, fixtures::target("api"), subjects)
+/// }
+///
+/// release_testkit::deployer_conformance! { level: V1, provider: sandbox }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! deployer_conformance {
+    (level: $level:ident, provider: $factory:expr $(,)?) => {
+        $crate::deployer_conformance! { name: deployer, level: $level, provider: $factory }
+    };
+    (name: $name:ident, level: V1, provider: $factory:expr $(,)?) => {
+        $crate::__conformance_tests! { $name, deployer, V1, $factory, [
+            description_is_stable
+            applied_is_observed
+            observe_changes_nothing
+            apply_is_idempotent
+            observe_after_lost_answer
+            scale_down_keeps_others
+            scale_to_zero_stops
+            wrong_digest_is_refused
+            unknown_artifact_is_not_found
+            unknown_target_is_not_found
+            too_many_is_invalid
+            concurrent_applies_converge
+        ] }
+    };
+}
+
+/// Makes one `#[test]` of every case of
+/// [`TrafficRouter`](release_providers::spi::TrafficRouter)'s suite, in a module `router`.
+///
+/// As [`deployer_conformance!`](crate::deployer_conformance), with
+/// `async || RouterSandbox`.
+///
+/// ```
+/// # use release_testkit::conformance::{Subject, router::RouterSandbox};
+/// # use release_testkit::{fakes::FakePlatform, fixtures};
+/// # async fn my_sandbox() -> RouterSandbox {
+/// #     let platform = FakePlatform::new();
+/// #     let subjects = ["1.0.0", "1.1.0"].map(|version| {
+/// #         Subject::new(fixtures::artifact("api", version), fixtures::version(version))
+/// #     });
+/// #     RouterSandbox::new(platform.router, fixtures::target("api"), subjects)
+/// # }
+/// release_testkit::router_conformance! { name: weighted, level: V1, provider: my_sandbox }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! router_conformance {
+    (level: $level:ident, provider: $factory:expr $(,)?) => {
+        $crate::router_conformance! { name: router, level: $level, provider: $factory }
+    };
+    (name: $name:ident, level: V1, provider: $factory:expr $(,)?) => {
+        $crate::__conformance_tests! { $name, router, V1, $factory, [
+            description_is_stable
+            capabilities_are_honest
+            weights_are_observed
+            set_weights_is_idempotent
+            weights_must_add_up
+            zero_shares_are_not_reported
+            empty_shares_serve_nobody
+            unknown_target_is_not_found
+            unknown_version_is_not_found
+            abort_restores
+            dropped_call_leaves_no_mixture
+            concurrent_sets_leave_no_mixture
+            served_follows_weights
+        ] }
+    };
+}
+
+/// A module `$name` with a test for each case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($name:ident, $suite:ident, $level:ident, $factory:expr, [$($case:ident)*]) => {
+        #[cfg(test)]
+        mod $name {
+            #[allow(unused_imports, reason = "the factory may be of any place")]
+            use super::*;
+
+            $(
+                #[test]
+                fn $case() {
+                    __check(stringify!($case));
+                }
+            )*
+
+            /// The tests are those of the level.
+            #[test]
+            fn all_cases_are_here() {
+                use $crate::conformance::{$suite, Level};
+                let known = $suite::cases(Level::$level).iter().map(|case| case.name());
+                assert!(known.eq([$(stringify!($case)),*]), "the level has other cases");
+            }
+
+            fn __check(case: &str) {
+                use $crate::conformance::{$suite as suite, Level};
+                $crate::__private::check(case, suite::run_case(Level::$level, case, &$factory));
+            }
+        }
+    };
+}

@@ -1,0 +1,328 @@
+//! Deployers with one fault each.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use release_core::model::Digest;
+use release_providers::spi::{
+    ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
+};
+use release_providers::{Context, Description, ErrorKind, ProviderError};
+
+use super::{GivenUp, Late, dawdle, renamed, restless, unsure};
+use crate::conformance::deployer::DeployerSandbox;
+use crate::fakes::{FakeDeployer, FakePlatform, World, lock};
+
+/// What a [`SabotagedDeployer`] does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeployerFault {
+    /// Has another name each time it is asked.
+    RenamesItself,
+    /// Reports every wish as fulfilled and starts nothing.
+    StartsNothing,
+    /// Is always on the way.
+    NeverSettles,
+    /// Reports other content than runs.
+    NamesOtherContent,
+    /// Panics at every wish.
+    Panics,
+    /// Never answers a wish.
+    Hangs,
+    /// Starts instances when it is only asked to look.
+    LookStarts,
+    /// Replaces instances when it is only asked to look.
+    LookRestarts,
+    /// Starts as many again when the same is wished again.
+    DoublesOnRepeat,
+    /// Does so, and keeps it to itself.
+    DoublesSecretly,
+    /// Replaces all instances when the same is wished again.
+    RestartsOnRepeat,
+    /// Remembers a key as done before it has done anything.
+    RemembersTooEarly,
+    /// Starts instances before it stores that they are wished.
+    StartsBeforeStoring,
+    /// Acts on a wish long after its caller gave up.
+    ActsLate,
+    /// Stops everything else in the target.
+    StopsOthers,
+    /// Keeps one instance when none is wished.
+    KeepsOne,
+    /// Starts content that does not match its digest.
+    StartsCorrupt,
+    /// Calls wrong content an internal fault.
+    CallsCorruptInternal,
+    /// Starts content that does not exist.
+    AcceptsUnknownArtifact,
+    /// Calls what does not exist an internal fault.
+    CallsUnknownInternal,
+    /// Does not say that nothing happened when something does not exist.
+    LeavesEffectOpen,
+    /// Refuses an unknown artifact and stores the wish all the same.
+    StoresRefusedWish,
+    /// Deploys to targets that do not exist.
+    AcceptsUnknownTarget,
+    /// Starts as many as it can when more are wished.
+    ClampsTooMany,
+    /// Counts what runs, and starts the rest a little later.
+    RacesApplies,
+}
+
+impl DeployerFault {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::RenamesItself,
+        Self::StartsNothing,
+        Self::NeverSettles,
+        Self::NamesOtherContent,
+        Self::Panics,
+        Self::Hangs,
+        Self::LookStarts,
+        Self::LookRestarts,
+        Self::DoublesOnRepeat,
+        Self::DoublesSecretly,
+        Self::RestartsOnRepeat,
+        Self::RemembersTooEarly,
+        Self::StartsBeforeStoring,
+        Self::ActsLate,
+        Self::StopsOthers,
+        Self::KeepsOne,
+        Self::StartsCorrupt,
+        Self::CallsCorruptInternal,
+        Self::AcceptsUnknownArtifact,
+        Self::CallsUnknownInternal,
+        Self::LeavesEffectOpen,
+        Self::StoresRefusedWish,
+        Self::AcceptsUnknownTarget,
+        Self::ClampsTooMany,
+        Self::RacesApplies,
+    ];
+
+    /// The cases that are meant to find it; others may find it too.
+    pub const fn caught_by(self) -> &'static [&'static str] {
+        match self {
+            Self::RenamesItself => &["description_is_stable"],
+            Self::StartsNothing
+            | Self::NeverSettles
+            | Self::NamesOtherContent
+            | Self::Panics
+            | Self::Hangs => &["applied_is_observed"],
+            Self::LookStarts | Self::LookRestarts => &["observe_changes_nothing"],
+            Self::DoublesOnRepeat | Self::DoublesSecretly | Self::RestartsOnRepeat => {
+                &["apply_is_idempotent"]
+            }
+            Self::RemembersTooEarly | Self::ActsLate => &["observe_after_lost_answer"],
+            Self::StartsBeforeStoring => {
+                &["observe_after_lost_answer", "concurrent_applies_converge"]
+            }
+            Self::StopsOthers => &["scale_down_keeps_others"],
+            Self::KeepsOne => &["scale_to_zero_stops"],
+            Self::StartsCorrupt | Self::CallsCorruptInternal => &["wrong_digest_is_refused"],
+            Self::AcceptsUnknownArtifact | Self::StoresRefusedWish => {
+                &["unknown_artifact_is_not_found"]
+            }
+            Self::CallsUnknownInternal | Self::LeavesEffectOpen => {
+                &["unknown_artifact_is_not_found", "unknown_target_is_not_found"]
+            }
+            Self::AcceptsUnknownTarget => &["unknown_target_is_not_found"],
+            Self::ClampsTooMany => &["too_many_is_invalid"],
+            Self::RacesApplies => &["concurrent_applies_converge"],
+        }
+    }
+
+    /// A sandbox with a deployer that has this fault.
+    pub fn sandbox(self) -> DeployerSandbox {
+        let platform = FakePlatform::new();
+        let saboteur = Arc::new(SabotagedDeployer::new(self, &platform.world));
+        platform.deployer_sandbox(saboteur)
+    }
+}
+
+/// A [`FakeDeployer`] with one planted fault.
+#[derive(Debug)]
+pub struct SabotagedDeployer {
+    fault: DeployerFault,
+    world: World,
+    honest: FakeDeployer,
+    described: AtomicU32,
+    done: Mutex<BTreeSet<String>>,
+    late: Late<ApplyRequest>,
+}
+
+impl SabotagedDeployer {
+    /// A deployer in `world` that has `fault`.
+    pub fn new(fault: DeployerFault, world: &World) -> Self {
+        Self {
+            fault,
+            world: world.clone(),
+            honest: FakeDeployer::of(world),
+            described: AtomicU32::new(0),
+            done: Mutex::default(),
+            late: Late::default(),
+        }
+    }
+
+    fn desired(&self, wish: &ApplyRequest) -> Option<u32> {
+        self.world.desired(&wish.target, wish.artifact.digest())
+    }
+
+    fn running(&self, wish: &ApplyRequest) -> u32 {
+        let instances = self.world.instances(&wish.target, wish.artifact.digest());
+        u32::try_from(instances.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Faults that do something wrong with a wish that an honest deployer takes.
+    async fn mishandle(&self, cx: &Context, wish: ApplyRequest) -> Result<(), ProviderError> {
+        let ApplyRequest { target, artifact, replicas, .. } = wish.clone();
+        let (world, digest) = (&self.world, artifact.digest());
+        let repeated = self.desired(&wish) == Some(replicas) && self.running(&wish) > 0;
+        match self.fault {
+            DeployerFault::StartsNothing | DeployerFault::NeverSettles => {
+                world.store_wish(&target, digest, replicas);
+                return Ok(());
+            }
+            DeployerFault::Panics => panic(),
+            DeployerFault::Hangs => std::future::pending().await,
+            DeployerFault::DoublesOnRepeat | DeployerFault::DoublesSecretly if repeated => {
+                world.start_more(&target, digest, replicas);
+                return Ok(());
+            }
+            DeployerFault::RestartsOnRepeat if repeated => world.restart(&target, digest),
+            DeployerFault::RemembersTooEarly => {
+                if !lock(&self.done).insert(cx.key.clone()) {
+                    return Ok(());
+                }
+                dawdle().await;
+            }
+            DeployerFault::StartsBeforeStoring => {
+                let more = replicas.saturating_sub(self.desired(&wish).unwrap_or(0));
+                world.start_more(&target, digest, more);
+                dawdle().await;
+                world.store_wish(&target, digest, replicas);
+                return Ok(());
+            }
+            DeployerFault::RacesApplies => {
+                let more = replicas.saturating_sub(self.running(&wish));
+                dawdle().await;
+                world.start_more(&target, digest, more);
+                world.store_wish(&target, digest, replicas);
+                return Ok(());
+            }
+            DeployerFault::ActsLate => {
+                let mut given_up = GivenUp(&self.late, Some(wish.clone()));
+                dawdle().await;
+                given_up.1 = None;
+            }
+            DeployerFault::StopsOthers => {
+                for other in world.others(&target, digest) {
+                    world.force(&target, other, 0);
+                }
+            }
+            DeployerFault::KeepsOne if replicas == 0 => {
+                world.force(&target, digest, 1);
+                world.store_wish(&target, digest, 0);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.honest.apply(cx, wish).await
+    }
+
+    /// Faults that do something wrong with a wish that an honest deployer refuses.
+    fn accept(&self, wish: &ApplyRequest, error: ProviderError) -> Result<(), ProviderError> {
+        let ApplyRequest { target, artifact, replicas, .. } = wish;
+        let digest = artifact.digest();
+        let no_target = error.kind() == ErrorKind::NotFound && error.context("target").is_some();
+        let no_artifact = error.kind() == ErrorKind::NotFound && !no_target;
+        let wrong = error.kind() == ErrorKind::Corrupt;
+        match self.fault {
+            DeployerFault::StartsCorrupt if wrong => {}
+            DeployerFault::CallsCorruptInternal if wrong => {
+                return Err(renamed(&error, ErrorKind::Internal));
+            }
+            DeployerFault::AcceptsUnknownArtifact if no_artifact => {}
+            DeployerFault::AcceptsUnknownTarget if no_target => {}
+            DeployerFault::CallsUnknownInternal if no_artifact || no_target => {
+                return Err(renamed(&error, ErrorKind::Internal));
+            }
+            DeployerFault::LeavesEffectOpen if no_artifact || no_target => {
+                return Err(unsure(error));
+            }
+            DeployerFault::StoresRefusedWish if no_artifact => {
+                self.world.store_wish(target, digest, *replicas);
+                return Err(error);
+            }
+            _ => return Err(error),
+        }
+        self.world.force(target, digest, *replicas);
+        Ok(())
+    }
+
+    fn look(&self, request: &ObserveDeployment) {
+        let ObserveDeployment { target, digest, .. } = request;
+        if let Some(late) = self.late.take() {
+            self.world.force(&late.target, late.artifact.digest(), late.replicas);
+        }
+        let unwished = self.world.desired(target, *digest).is_none();
+        match self.fault {
+            DeployerFault::LookStarts if unwished => self.world.force(target, *digest, 1),
+            DeployerFault::LookRestarts if !unwished => self.world.restart(target, *digest),
+            _ => {}
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "this is the fault")]
+fn panic() -> ! {
+    panic!("sabotaged")
+}
+
+#[async_trait]
+impl Deployer for SabotagedDeployer {
+    fn describe(&self) -> Description {
+        let description = self.honest.describe();
+        if self.fault == DeployerFault::RenamesItself {
+            return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
+        }
+        description
+    }
+
+    async fn apply(&self, cx: &Context, mut request: ApplyRequest) -> Result<(), ProviderError> {
+        if self.fault == DeployerFault::ClampsTooMany {
+            request.replicas = request.replicas.min(3);
+        }
+        // Whatever is wrong, an honest deployer's refusals come first.
+        match self.honest.check(&request) {
+            Ok(()) => self.mishandle(cx, request).await,
+            Err(error) => self.accept(&request, error),
+        }
+    }
+
+    async fn observe(
+        &self,
+        _: &Context,
+        request: ObserveDeployment,
+    ) -> Result<DeploymentStatus, ProviderError> {
+        self.look(&request);
+        let (target, digest) = (request.target.clone(), request.digest);
+        let observed = self.honest.observe_as_it_is(&request);
+        let mut status = match observed {
+            Err(error) if self.fault == DeployerFault::CallsUnknownInternal => {
+                return Err(renamed(&error, ErrorKind::Internal));
+            }
+            other => other?,
+        };
+        match self.fault {
+            DeployerFault::StartsNothing | DeployerFault::DoublesSecretly => {
+                status.running = self.world.desired(&target, digest).unwrap_or(0);
+            }
+            DeployerFault::NeverSettles => status.phase = DeploymentPhase::Progressing,
+            DeployerFault::NamesOtherContent => status.digest = Digest::of(b"something else"),
+            _ => {}
+        }
+        Ok(status)
+    }
+}

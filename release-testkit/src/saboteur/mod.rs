@@ -1,0 +1,89 @@
+//! Fakes with one planted fault each: the suites' own test.
+//!
+//! A suite that finds nothing proves nothing. So every case of every level has at least one
+//! saboteur here that it must find, and every saboteur is found by the cases that it names; the
+//! tests of this crate see to both. Whoever writes a suite of their own can do the same.
+//!
+//! ```
+//! use release_testkit::conformance::{Level, deployer};
+//! use release_testkit::saboteur::DeployerFault;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let fault = DeployerFault::RestartsOnRepeat;
+//! let report = deployer::run(Level::V1, &async || fault.sandbox()).await;
+//! let found: Vec<_> = report.violations().map(|violation| violation.case.as_str()).collect();
+//! assert_eq!(found, fault.caught_by());
+//! # }
+//! ```
+
+mod deployer;
+mod router;
+
+pub use deployer::{DeployerFault, SabotagedDeployer};
+pub use router::{RouterFault, SabotagedRouter};
+
+use std::sync::Mutex;
+
+use release_core::port::EffectCertainty;
+use release_providers::{Description, ErrorKind, ProviderError};
+
+use crate::fakes::lock;
+
+/// The same error under another name.
+fn renamed(error: &ProviderError, kind: ErrorKind) -> ProviderError {
+    ProviderError::new(kind, error.operation(), "sabotaged").with_effect(error.effect())
+}
+
+/// The same error, which does not say any more that nothing happened.
+fn unsure(error: ProviderError) -> ProviderError {
+    error.with_effect(EffectCertainty::Unknown)
+}
+
+/// Another name each time.
+fn restless(mut description: Description, count: u32) -> Description {
+    description.name = format!("{}-{count}", description.name);
+    description
+}
+
+/// Calls that were given up, and are acted on all the same, at the second look after it.
+#[derive(Debug)]
+struct Late<T>(Mutex<Option<(u8, T)>>);
+
+impl<T> Default for Late<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Late<T> {
+    /// Takes what is due.
+    fn take(&self) -> Option<T> {
+        let mut late = lock(&self.0);
+        match late.take()? {
+            (0, given_up) => Some(given_up),
+            (looks, given_up) => {
+                *late = Some((looks - 1, given_up));
+                None
+            }
+        }
+    }
+}
+
+/// Remembers what is dropped with it.
+struct GivenUp<'a, T>(&'a Late<T>, Option<T>);
+
+impl<T> Drop for GivenUp<'_, T> {
+    fn drop(&mut self) {
+        if let Some(given_up) = self.1.take() {
+            *lock(&self.0.0) = Some((1, given_up));
+        }
+    }
+}
+
+/// Lets others go first, and a caller give up.
+async fn dawdle() {
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,338 @@
+//! Routers with one fault each.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use release_core::model::Target;
+use release_core::plan::Weight;
+use release_providers::spi::{SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
+
+use super::{GivenUp, Late, dawdle, renamed, restless, unsure};
+use crate::conformance::router::RouterSandbox;
+use crate::fakes::{FakePlatform, FakeRouter, World, lock};
+
+/// What a [`SabotagedRouter`] does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouterFault {
+    /// Has another name each time it is asked.
+    RenamesItself,
+    /// Declares weights and does not support them.
+    DeclaresWeights,
+    /// Supports weights and does not declare it.
+    HidesWeights,
+    /// Declares counts and has none.
+    CountsNothing,
+    /// Counts and does not declare it.
+    HidesCounts,
+    /// Accepts shares and changes nothing.
+    ForgetsShares,
+    /// Keeps earlier shares beside the new ones.
+    KeepsOldShares,
+    /// Starts to count anew when the same shares are set again.
+    RestartsCount,
+    /// Accepts shares of any sum.
+    AcceptsAnySum,
+    /// Adds shares up in a byte.
+    SumsInBytes,
+    /// Accepts a version that is named twice.
+    AcceptsDoubles,
+    /// Refuses wrong shares when they are in effect already.
+    RefusesTooLate,
+    /// Does not say that nothing happened when shares are wrong.
+    LeavesEffectOpen,
+    /// Reports shares of nothing.
+    ReportsZeros,
+    /// Does not let nobody be served.
+    RefusesNobody,
+    /// Goes on serving when nobody shall be served.
+    KeepsServing,
+    /// Accepts targets that do not exist.
+    AcceptsUnknownTarget,
+    /// Calls what does not exist an internal fault.
+    CallsUnknownInternal,
+    /// Sends traffic to versions that do not run.
+    AcceptsUnknownVersion,
+    /// Gives the first version nothing back.
+    NeverGoesBack,
+    /// Is busy for ever after a call was dropped.
+    StaysBusy,
+    /// Acts on a call long after its caller gave up.
+    ActsLate,
+    /// Sets one share after the other.
+    SetsOneByOne,
+    /// Prepares shares in a place that all calls use.
+    SharesItsDesk,
+    /// Sends the same to all.
+    IgnoresWeights,
+    /// Never starts to count anew.
+    CountsForEver,
+}
+
+impl RouterFault {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::RenamesItself,
+        Self::DeclaresWeights,
+        Self::HidesWeights,
+        Self::CountsNothing,
+        Self::HidesCounts,
+        Self::ForgetsShares,
+        Self::KeepsOldShares,
+        Self::RestartsCount,
+        Self::AcceptsAnySum,
+        Self::SumsInBytes,
+        Self::AcceptsDoubles,
+        Self::RefusesTooLate,
+        Self::LeavesEffectOpen,
+        Self::ReportsZeros,
+        Self::RefusesNobody,
+        Self::KeepsServing,
+        Self::AcceptsUnknownTarget,
+        Self::CallsUnknownInternal,
+        Self::AcceptsUnknownVersion,
+        Self::NeverGoesBack,
+        Self::StaysBusy,
+        Self::ActsLate,
+        Self::SetsOneByOne,
+        Self::SharesItsDesk,
+        Self::IgnoresWeights,
+        Self::CountsForEver,
+    ];
+
+    /// The cases that are meant to find it; others may find it too.
+    pub const fn caught_by(self) -> &'static [&'static str] {
+        match self {
+            Self::RenamesItself => &["description_is_stable"],
+            Self::DeclaresWeights
+            | Self::HidesWeights
+            | Self::CountsNothing
+            | Self::HidesCounts => &["capabilities_are_honest"],
+            Self::ForgetsShares | Self::KeepsOldShares => &["weights_are_observed"],
+            Self::RestartsCount => &["set_weights_is_idempotent"],
+            Self::AcceptsAnySum
+            | Self::SumsInBytes
+            | Self::AcceptsDoubles
+            | Self::RefusesTooLate
+            | Self::LeavesEffectOpen => &["weights_must_add_up"],
+            Self::ReportsZeros => &["zero_shares_are_not_reported"],
+            Self::RefusesNobody | Self::KeepsServing => &["empty_shares_serve_nobody"],
+            Self::AcceptsUnknownTarget => &["unknown_target_is_not_found"],
+            Self::CallsUnknownInternal => {
+                &["unknown_target_is_not_found", "unknown_version_is_not_found"]
+            }
+            Self::AcceptsUnknownVersion => &["unknown_version_is_not_found"],
+            Self::NeverGoesBack => &["abort_restores"],
+            Self::StaysBusy | Self::ActsLate => {
+                &["abort_restores", "dropped_call_leaves_no_mixture"]
+            }
+            Self::SetsOneByOne => {
+                &["dropped_call_leaves_no_mixture", "concurrent_sets_leave_no_mixture"]
+            }
+            Self::SharesItsDesk => &["concurrent_sets_leave_no_mixture"],
+            Self::IgnoresWeights | Self::CountsForEver => &["served_follows_weights"],
+        }
+    }
+
+    /// A sandbox with a router that has this fault.
+    pub fn sandbox(self) -> RouterSandbox {
+        let platform = FakePlatform::new();
+        let saboteur = Arc::new(SabotagedRouter::new(self, &platform.world));
+        platform.router_sandbox(saboteur)
+    }
+}
+
+/// A [`FakeRouter`] with one planted fault.
+#[derive(Debug)]
+pub struct SabotagedRouter {
+    fault: RouterFault,
+    world: World,
+    honest: FakeRouter,
+    described: AtomicU32,
+    busy: AtomicBool,
+    desk: Mutex<Vec<Weight>>,
+    late: Late<SetWeights>,
+    /// What was asked for, where something else is in effect.
+    claimed: Mutex<BTreeMap<Target, Vec<Weight>>>,
+}
+
+impl SabotagedRouter {
+    /// A router in `world` that has `fault`.
+    pub fn new(fault: RouterFault, world: &World) -> Self {
+        let honest = FakeRouter::of(world);
+        let honest = match fault {
+            RouterFault::DeclaresWeights => honest.without(Capability::WeightedRouting),
+            _ => honest,
+        };
+        Self {
+            fault,
+            world: world.clone(),
+            honest,
+            described: AtomicU32::new(0),
+            busy: AtomicBool::new(false),
+            desk: Mutex::default(),
+            late: Late::default(),
+            claimed: Mutex::default(),
+        }
+    }
+
+    /// Faults that do something wrong with shares that an honest router takes.
+    async fn mishandle(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        let SetWeights { target, mut weights, .. } = request.clone();
+        let world = &self.world;
+        let before = world.weights(&target);
+        weights.retain(|weight| weight.percent > 0 || self.fault == RouterFault::ReportsZeros);
+        weights.sort();
+        match self.fault {
+            RouterFault::ForgetsShares => {}
+            RouterFault::KeepsOldShares => {
+                let old =
+                    before.into_iter().filter(|old| weights.iter().all(|w| w.digest != old.digest));
+                let all = old.chain(weights.clone()).collect();
+                world.force_route(&target, all, false);
+            }
+            RouterFault::RestartsCount | RouterFault::ReportsZeros => {
+                world.force_route(&target, weights, false);
+            }
+            RouterFault::KeepsServing if weights.is_empty() => {}
+            RouterFault::RefusesNobody if weights.is_empty() => {
+                let text = "somebody must be served";
+                return Err(ProviderError::new(ErrorKind::Invalid, "traffic.set_weights", text));
+            }
+            RouterFault::NeverGoesBack if before.len() > 1 && weights.len() == 1 => {}
+            RouterFault::StaysBusy | RouterFault::ActsLate => {
+                return self.give_up(cx, request).await;
+            }
+            RouterFault::SetsOneByOne => {
+                world.force_route(&target, Vec::new(), false);
+                for weight in weights {
+                    dawdle().await;
+                    let all = world.weights(&target).into_iter().chain([weight]).collect();
+                    world.force_route(&target, all, false);
+                }
+            }
+            RouterFault::SharesItsDesk => {
+                lock(&self.desk).clear();
+                for weight in weights {
+                    dawdle().await;
+                    lock(&self.desk).push(weight);
+                }
+                let all = lock(&self.desk).clone();
+                world.force_route(&target, all, false);
+            }
+            RouterFault::IgnoresWeights => {
+                lock(&self.claimed).insert(target.clone(), weights.clone());
+                if weights.len() > 1 {
+                    for weight in &mut weights {
+                        weight.percent = 50;
+                    }
+                }
+                world.force_route(&target, weights, false);
+            }
+            RouterFault::CountsForEver => world.force_route(&target, weights, true),
+            _ => return self.honest.set_weights(cx, request).await,
+        }
+        Ok(())
+    }
+
+    /// Faults that do something wrong when a caller gives up.
+    async fn give_up(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        if self.fault == RouterFault::ActsLate {
+            let mut given_up = GivenUp(&self.late, Some(request.clone()));
+            dawdle().await;
+            given_up.1 = None;
+        } else {
+            if self.busy.swap(true, Ordering::AcqRel) {
+                let text = "another call is under way";
+                return Err(ProviderError::new(ErrorKind::Conflict, "traffic.set_weights", text));
+            }
+            dawdle().await;
+            self.busy.store(false, Ordering::Release);
+        }
+        self.honest.set_weights(cx, request).await
+    }
+
+    /// Faults that do something wrong with shares that an honest router refuses.
+    fn accept(&self, request: SetWeights, error: ProviderError) -> Result<(), ProviderError> {
+        let SetWeights { target, weights, .. } = request;
+        let invalid = error.kind() == ErrorKind::Invalid;
+        let unknown = error.kind() == ErrorKind::NotFound;
+        let twice = invalid && error.context("sum") == Some("100");
+        let accepted = match self.fault {
+            RouterFault::AcceptsAnySum => invalid && !twice,
+            RouterFault::SumsInBytes => error.context("sum") == Some("356"),
+            RouterFault::AcceptsDoubles => twice,
+            RouterFault::AcceptsUnknownTarget => unknown && error.context("target").is_some(),
+            RouterFault::AcceptsUnknownVersion => unknown && error.context("version").is_some(),
+            _ => false,
+        };
+        if accepted {
+            self.world.force_route(&target, weights, false);
+            return Ok(());
+        }
+        match self.fault {
+            RouterFault::RefusesTooLate if invalid => {
+                self.world.force_route(&target, weights, false);
+                Err(error)
+            }
+            RouterFault::LeavesEffectOpen if invalid => Err(unsure(error)),
+            RouterFault::CallsUnknownInternal if unknown => {
+                Err(renamed(&error, ErrorKind::Internal))
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+#[async_trait]
+impl TrafficRouter for SabotagedRouter {
+    fn describe(&self) -> Description {
+        let mut description = self.honest.describe();
+        match self.fault {
+            RouterFault::RenamesItself => {
+                return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
+            }
+            RouterFault::DeclaresWeights => {
+                description.capabilities.insert(Capability::WeightedRouting);
+            }
+            RouterFault::HidesWeights => {
+                description.capabilities.remove(&Capability::WeightedRouting);
+            }
+            RouterFault::HidesCounts => {
+                description.capabilities.remove(&Capability::ServedCounts);
+            }
+            _ => {}
+        }
+        description
+    }
+
+    async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        // Whatever is wrong, an honest router's refusals come first.
+        match self.honest.check(&request) {
+            Ok(()) => self.mishandle(cx, request).await,
+            Err(error) => self.accept(request, error),
+        }
+    }
+
+    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
+        if let Some(late) = self.late.take() {
+            self.world.force_route(&late.target, late.weights, false);
+        }
+        let mut status = match self.honest.observe(cx, target.clone()).await {
+            Err(error) if self.fault == RouterFault::CallsUnknownInternal => {
+                return Err(renamed(&error, ErrorKind::Internal));
+            }
+            other => other?,
+        };
+        if self.fault == RouterFault::CountsNothing {
+            status.served.clear();
+        }
+        if let Some(claimed) = lock(&self.claimed).get(&target) {
+            status.weights.clone_from(claimed);
+        }
+        Ok(status)
+    }
+}

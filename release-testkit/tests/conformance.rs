@@ -1,0 +1,55 @@
+//! The honest fakes keep every promise, also behind a smart pointer of another kind and with fewer
+//! capabilities. This file is what a vendor writes.
+
+use std::sync::Arc;
+
+use release_providers::Capability;
+use release_testkit::conformance::deployer::DeployerSandbox;
+use release_testkit::conformance::router::RouterSandbox;
+use release_testkit::fakes::{FakeDeployer, FakePlatform, FakeRouter};
+
+fn router_without(capability: Capability) -> RouterSandbox {
+    let platform = FakePlatform::new();
+    let router = FakeRouter::of(&platform.world).without(capability);
+    platform.router_sandbox(Arc::new(router))
+}
+
+fn slow_deployer() -> DeployerSandbox {
+    let platform = FakePlatform::new();
+    let deployer = FakeDeployer::of(&platform.world).settling_after(3);
+    platform.deployer_sandbox(Arc::new(deployer))
+}
+
+release_testkit::deployer_conformance! {
+    level: V1,
+    provider: async || {
+        let platform = FakePlatform::new();
+        platform.deployer_sandbox(platform.deployer.clone())
+    },
+}
+
+release_testkit::deployer_conformance! {
+    name: slow_deployer_suite,
+    level: V1,
+    provider: async || slow_deployer(),
+}
+
+release_testkit::router_conformance! {
+    level: V1,
+    provider: async || {
+        let platform = FakePlatform::new();
+        platform.router_sandbox(platform.router.clone())
+    },
+}
+
+release_testkit::router_conformance! {
+    name: router_without_weights,
+    level: V1,
+    provider: async || router_without(Capability::WeightedRouting),
+}
+
+release_testkit::router_conformance! {
+    name: router_without_counts,
+    level: V1,
+    provider: async || router_without(Capability::ServedCounts),
+}

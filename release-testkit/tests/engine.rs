@@ -1,0 +1,295 @@
+//! The testkit's parts with the real engine: hours in no time, faults of providers and journals.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod support;
+
+use std::sync::Arc;
+
+use release_core::engine::{Engine, EngineError, Settled};
+use release_core::journal::{AppendError, Journal, MemoryJournal};
+use release_core::model::{RunId, Span, Timestamp};
+use release_core::plan::plan;
+use release_core::port::Clock;
+use release_core::run::{Command, Directive, Outcome};
+use release_policy::{AllOf, FreezeWindow, FreezeWindows, Roles};
+use release_providers::spi::Deployer as _;
+use release_testkit::fakes::{Behaviour, DeployerOp, FakePlatform, MetricsOp, RouterOp};
+use release_testkit::fixtures::{self, Shop, literal};
+use release_testkit::{AppendFault, FaultyJournal, Stuck, VirtualClock};
+use support::OverFakes;
+
+/// A shop whose old version is live, and everything that is needed to release the new one.
+struct Bench {
+    clock: Arc<VirtualClock>,
+    platform: FakePlatform,
+    journal: Arc<FaultyJournal>,
+    shop: Shop,
+}
+
+impl Bench {
+    fn new(shop: Shop) -> Self {
+        let clock = Arc::new(VirtualClock::new());
+        let dynamic: Arc<dyn Clock> = clock.clone();
+        let platform = FakePlatform::on(&dynamic);
+        platform.world.store_all(shop.contents());
+        for service in Shop::SERVICES {
+            platform.metrics.set_errors(fixtures::digest(service, Shop::NEW), 1.0, 1_000.0);
+        }
+        let journal = Arc::new(FaultyJournal::new(Arc::new(MemoryJournal::new())));
+        let bench = Self { clock, platform, journal, shop };
+        bench.clock.run(bench.old_is_live()).unwrap();
+        bench
+    }
+
+    fn engine(&self) -> Engine {
+        let performer = Arc::new(OverFakes(self.platform.clone()));
+        Engine::builder(self.journal.clone(), performer).clock(self.clock.clone()).build()
+    }
+
+    fn run_id() -> RunId {
+        literal("run-1")
+    }
+
+    async fn start(&self, engine: &Engine) -> Result<Outcome, EngineError> {
+        let plan = plan(&self.shop.definition()).unwrap();
+        engine.start(Self::run_id(), plan, fixtures::requester()).await?.wait().await
+    }
+
+    /// Deploys the old version everywhere, as earlier releases would have.
+    async fn old_is_live(&self) {
+        use release_providers::spi::ApplyRequest;
+        for step in plan(&self.shop.definition()).unwrap().steps() {
+            if let release_core::plan::Action::Route { target, .. } = &step.action {
+                let service = target.service.as_str();
+                let artifact = fixtures::artifact(service, Shop::OLD);
+                let wish =
+                    ApplyRequest::new(target.clone(), artifact, fixtures::version(Shop::OLD), 2);
+                self.platform.deployer.apply(&fixtures::context("earlier"), wish).await.unwrap();
+            }
+        }
+    }
+
+    /// The versions that run of `service` in production, region `eu`.
+    fn live(&self, service: &str) -> Vec<&'static str> {
+        let target = fixtures::target(service);
+        let runs = |version: &&str| {
+            let digest = fixtures::digest(service, version);
+            !self.platform.world.instances(&target, digest).is_empty()
+        };
+        [Shop::OLD, Shop::NEW].into_iter().filter(runs).collect()
+    }
+}
+
+#[test]
+fn hours_of_baking_pass_in_no_time() {
+    let bench = Bench::new(Shop::new().bake(Span::secs(3_600)).weights([10, 50]));
+    let (engine, begin) = (bench.engine(), bench.clock.now());
+    let outcome = bench.clock.run(bench.start(&engine)).unwrap().unwrap();
+    assert_eq!(outcome, Outcome::Succeeded);
+    for service in Shop::SERVICES {
+        assert_eq!(bench.live(service), [Shop::NEW]);
+    }
+    // Two regions, in each three services one after the other, each with two bakes of an hour.
+    let took = bench.clock.now().since(begin);
+    assert!(took >= Span::secs(12 * 3_600) && took < Span::secs(13 * 3_600), "{took}");
+    assert_eq!(bench.platform.notifier.sent().len(), 1);
+    assert_eq!(bench.clock.sleepers(), 0);
+}
+
+#[test]
+fn a_bad_version_is_rolled_back() {
+    let bench = Bench::new(Shop::new());
+    bench.platform.metrics.set_errors(fixtures::digest("api", Shop::NEW), 400.0, 1_000.0);
+    let engine = bench.engine();
+    let outcome = bench.clock.run(bench.start(&engine)).unwrap().unwrap();
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    for service in Shop::SERVICES {
+        assert_eq!(bench.live(service), [Shop::OLD], "{service}");
+    }
+}
+
+#[test]
+fn scripted_faults_of_providers_are_survived() {
+    let bench = Bench::new(Shop::new().without_staging().regions(["eu"]));
+    let Bench { platform, clock, .. } = &bench;
+    let engine = bench.engine();
+    platform.deployer.script(
+        DeployerOp::Apply,
+        [Behaviour::Obey, Behaviour::Obey, Behaviour::Obey].into_iter().chain([
+            Behaviour::ApplyThenLose,
+            Behaviour::Panic,
+            Behaviour::Hang,
+        ]),
+    );
+    platform
+        .router
+        .script(RouterOp::SetWeights, [Behaviour::LoseBefore, Behaviour::Slow(Span::secs(9))]);
+    platform.metrics.script(MetricsOp::Measure, [Behaviour::Lie]);
+    let outcome = clock.run(bench.start(&engine)).unwrap().unwrap();
+    assert_eq!(outcome, Outcome::Succeeded);
+    let applies: Vec<_> = platform.deployer.calls();
+    assert!(applies.iter().any(|call| call.attempt > 1 && call.key.starts_with("run-1/")));
+}
+
+#[test]
+fn a_full_journal_stops_the_run_and_it_resumes() {
+    for (fault, append) in [
+        (AppendFault::NoSpace, 6),
+        (AppendFault::Unavailable, 6),
+        (AppendFault::UnknownStored, 6),
+        (AppendFault::UnknownNotStored, 6),
+        (AppendFault::NoSpace, 2),
+    ] {
+        let bench = Bench::new(Shop::new());
+        bench.journal.fail_at(append, fault);
+        let engine = bench.engine();
+        let stopped = bench.clock.run(bench.start(&engine)).unwrap().unwrap_err();
+        let typed = match fault {
+            AppendFault::NoSpace => {
+                matches!(stopped, EngineError::Append(AppendError::NoSpace { .. }))
+            }
+            AppendFault::Unavailable => {
+                matches!(stopped, EngineError::Append(AppendError::Unavailable { .. }))
+            }
+            _ => matches!(stopped, EngineError::Append(AppendError::Unknown { .. })),
+        };
+        assert!(typed, "{fault:?}: {stopped}");
+        let [injected] = &bench.journal.injected()[..] else { panic!("one fault") };
+        assert_eq!(
+            (injected.append, injected.stored),
+            (append, fault == AppendFault::UnknownStored)
+        );
+
+        let other = bench.engine();
+        let resumed = async { other.resume(&Bench::run_id()).await?.wait().await };
+        let outcome = bench.clock.run(resumed).unwrap().unwrap();
+        assert_eq!(outcome, Outcome::Succeeded, "{fault:?}");
+        for service in Shop::SERVICES {
+            assert_eq!(bench.live(service), [Shop::NEW], "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn a_conflict_means_that_another_engine_took_over() {
+    let bench = Bench::new(Shop::new());
+    bench.journal.fail_at(6, AppendFault::Conflict);
+    let engine = bench.engine();
+    let stopped = bench.clock.run(bench.start(&engine)).unwrap().unwrap_err();
+    assert!(matches!(stopped, EngineError::TakenOver(_)), "{stopped}");
+}
+
+#[test]
+fn a_run_that_cannot_even_begin_leaves_nothing() {
+    let bench = Bench::new(Shop::new());
+    bench.journal.fail_next(AppendFault::NoSpace);
+    let engine = bench.engine();
+    let refused = bench.clock.run(bench.start(&engine)).unwrap().unwrap_err();
+    assert!(matches!(refused, EngineError::Append(AppendError::NoSpace { .. })), "{refused}");
+    let heads = bench.clock.run(bench.journal.heads()).unwrap().unwrap();
+    assert!(heads.is_empty());
+    assert_eq!(bench.platform.router.calls(), []);
+}
+
+/// Production is frozen for a day; and until when.
+fn frozen_for_a_day(bench: &Bench) -> (FreezeWindows, Timestamp) {
+    let (begin, end) = (bench.clock.now(), bench.clock.now().plus(Span::secs(86_400)));
+    let freeze = FreezeWindow::new(literal("peak"), begin, end, literal("sre"), "peak").unwrap();
+    (FreezeWindows::new([freeze.in_environment(literal("production"))]).unwrap(), end)
+}
+
+#[test]
+fn roles_say_who_may_pause_and_a_paused_run_waits_for_a_person() {
+    let bench = Bench::new(Shop::new().without_staging());
+    let begin = bench.clock.now();
+    let policy = AllOf::new()
+        .and(frozen_for_a_day(&bench).0)
+        .and(Roles::new().allow("pause", [literal("on-call")]));
+    let performer = Arc::new(OverFakes(bench.platform.clone()));
+    let engine = Engine::builder(bench.journal.clone(), performer)
+        .clock(bench.clock.clone())
+        .policy(policy)
+        .build();
+    let work = async {
+        let plan = plan(&bench.shop.definition()).unwrap();
+        let handle = engine.start(Bench::run_id(), plan, fixtures::requester()).await.unwrap();
+        let pause = |by| handle.send(Directive::new(Command::Pause, by, "lunch"));
+        assert!(pause(fixtures::requester()).await.is_err());
+        assert!(pause(fixtures::operator()).await.is_ok());
+        let Settled::NeedsPerson(_) = handle.settled().await.unwrap() else { panic!("paused") };
+    };
+    bench.clock.run(work).unwrap();
+    assert_eq!(bench.platform.router.count(RouterOp::SetWeights), 0);
+    assert_eq!(bench.clock.now(), begin);
+}
+
+#[test]
+fn a_freeze_holds_a_run_until_it_ends() {
+    let bench = Bench::new(Shop::new().without_staging());
+    let (policy, thaw) = frozen_for_a_day(&bench);
+    let performer = Arc::new(OverFakes(bench.platform.clone()));
+    let engine = Engine::builder(bench.journal.clone(), performer)
+        .clock(bench.clock.clone())
+        .policy(policy)
+        .build();
+    assert_eq!(bench.clock.run(bench.start(&engine)).unwrap().unwrap(), Outcome::Succeeded);
+    assert!(bench.clock.now() >= thaw);
+    assert!(bench.clock.now() < thaw.plus(Span::secs(2 * 3_600)), "{}", bench.clock.now());
+}
+
+#[test]
+fn approvals_are_asked_for_and_counted() {
+    let bench = Bench::new(Shop::new().without_staging().approvals(2));
+    let engine = bench.engine();
+    let work = async {
+        let plan = plan(&bench.shop.definition()).unwrap();
+        let handle = engine.start(Bench::run_id(), plan, fixtures::requester()).await.unwrap();
+        let Settled::NeedsPerson(_) = handle.settled().await.unwrap() else { panic!("approval") };
+        let approve = || Command::Approve { gate: literal("production/cab") };
+        for by in [fixtures::approver(), fixtures::second_approver()] {
+            handle.send(Directive::new(approve(), by, "looks good")).await.unwrap();
+        }
+        handle.wait().await.unwrap()
+    };
+    assert_eq!(bench.clock.run(work).unwrap(), Outcome::Succeeded);
+}
+
+#[tokio::test]
+async fn a_clock_wakes_only_those_whose_time_has_come() {
+    let clock = Arc::new(VirtualClock::at(Timestamp::from_micros(0)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for second in [3_i64, 1, 2] {
+        let clock = Arc::clone(&clock);
+        let at = Timestamp::from_micros(second * 1_000_000);
+        tasks.spawn(async move {
+            clock.sleep_until(at).await;
+            second
+        });
+    }
+    while clock.sleepers() < 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(clock.asleep().await, Timestamp::from_micros(1_000_000));
+    for second in [1, 2, 3] {
+        clock.advance(Span::millis(999));
+        assert_eq!(clock.next_wakeup(), Some(Timestamp::from_micros(second * 1_000_000)));
+        assert_eq!(clock.asleep().await.as_micros(), second * 1_000_000);
+        clock.advance(Span::millis(1));
+        assert_eq!(tasks.join_next().await.unwrap().unwrap(), second);
+    }
+    // Giving up, and a clock that is set back.
+    clock.set(Timestamp::from_micros(0));
+    tokio::select! {
+        () = clock.sleep_until(Timestamp::from_micros(9)) => panic!("too early"),
+        at = clock.asleep_until(Timestamp::from_micros(9)) => assert_eq!(at.as_micros(), 9),
+    }
+    assert_eq!((clock.sleepers(), clock.jump()), (0, None));
+    clock.sleep_until(Timestamp::from_micros(-1)).await;
+}
+
+#[test]
+fn a_clock_says_when_nothing_can_happen_any_more() {
+    let clock = VirtualClock::new();
+    assert_eq!(clock.run(std::future::pending::<()>()), Err(Stuck { now: clock.now() }));
+}

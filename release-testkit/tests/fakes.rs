@@ -1,0 +1,134 @@
+//! The fakes without a suite: probe, metrics, artifacts, notifier, and what all can be told to do.
+
+use release_core::model::{Digest, Span};
+use release_core::port::{Clock as _, EffectCertainty, Measurement};
+use release_providers::spi::*;
+use release_providers::{ErrorKind, ProviderError};
+use release_testkit::fakes::*;
+use release_testkit::{VirtualClock, fixtures};
+
+fn cx() -> release_providers::Context {
+    fixtures::context("k")
+}
+
+#[tokio::test]
+async fn a_probe_asks_what_runs() {
+    let platform = FakePlatform::new();
+    let (target, digest) = (fixtures::target("api"), fixtures::digest("api", "1.1.0"));
+    let check =
+        async || platform.health.check(&cx(), CheckHealth::new(target.clone(), digest)).await;
+    assert_eq!(check().await.unwrap().instances, []);
+    platform.world.store(&fixtures::content("api", "1.1.0"));
+    let wish = ApplyRequest::new(
+        target.clone(),
+        fixtures::artifact("api", "1.1.0"),
+        fixtures::version("1.1.0"),
+        3,
+    );
+    platform.deployer.apply(&cx(), wish).await.unwrap();
+    platform.world.set_unready(&target, digest, 1);
+    let ready: Vec<_> = check().await.unwrap().instances.iter().map(|one| one.ready).collect();
+    assert_eq!(ready, [false, true, true]);
+    platform.world.break_down(&target, digest, "exit 1");
+    let cx = cx();
+    let status =
+        platform.deployer.observe(&cx, ObserveDeployment::new(target.clone(), digest)).await;
+    assert_eq!(status.unwrap().phase, DeploymentPhase::Failed { reason: "exit 1".into() });
+    platform.world.only_targets([]);
+    assert_eq!(check().await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn metrics_without_good_samples_are_no_data() {
+    let (metrics, digest) = (FakeMetrics::new(), fixtures::digest("api", "1.1.0"));
+    let metric = fixtures::error_rate().metric;
+    let measure = async || {
+        let request = MeasureRequest::new(
+            fixtures::target("api"),
+            digest,
+            fixtures::version("1.1.0"),
+            metric.clone(),
+        );
+        metrics.measure(&cx(), request).await.unwrap()
+    };
+    let reason = |measured| match measured {
+        Measurement::NoData { reason } => reason,
+        Measurement::Ratio { .. } => panic!("{measured:?}"),
+    };
+    assert_eq!(reason(measure().await), "no samples of `http_requests_failed_total`");
+    for bad in [f64::NAN, f64::INFINITY] {
+        metrics.set_errors(digest, bad, 100.0);
+        assert!(reason(measure().await).starts_with("`http_requests_failed_total` is"));
+    }
+    metrics.set_errors(digest, 1.0, 100.0);
+    assert!(matches!(measure().await, Measurement::Ratio { digest: d, .. } if d == digest));
+    metrics.script(MetricsOp::Measure, [Behaviour::Lie]);
+    assert!(matches!(measure().await, Measurement::Ratio { digest: d, .. } if d != digest));
+    assert_eq!(metrics.count(MetricsOp::Measure), 5);
+}
+
+#[tokio::test]
+async fn a_store_verifies_what_it_reads() {
+    let platform = FakePlatform::new();
+    let store = &platform.artifacts;
+    let put = async |bytes: &[u8]| {
+        store.put(&cx(), PutArtifact::new("api".parse().unwrap(), bytes.to_vec())).await
+    };
+    let artifact = put(b"content").await.unwrap();
+    assert_eq!(artifact, put(b"content").await.unwrap());
+    assert_eq!(store.get(&cx(), artifact.clone()).await.unwrap().bytes, b"content");
+    assert_eq!(store.verify(&cx(), artifact.clone()).await.unwrap().bytes, 7);
+    store.script(ArtifactsOp::Verify, [Behaviour::Lie]);
+    let lie = store.verify(&cx(), artifact.clone()).await.unwrap();
+    assert_ne!(lie.digest, artifact.digest());
+    platform.world.corrupt(artifact.digest());
+    for error in [
+        store.get(&cx(), artifact.clone()).await.unwrap_err(),
+        store.verify(&cx(), artifact.clone()).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+    platform.world.forget(artifact.digest());
+    assert_eq!(store.get(&cx(), artifact).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_message_is_sent_once_a_key() {
+    let notifier = FakeNotifier::new().only_channels(["releases".parse().unwrap()]);
+    let to =
+        |channel: &str| Notification::new(channel.parse().unwrap(), Severity::Info, "it is live");
+    notifier.script(NotifierOp::Notify, [Behaviour::ApplyThenLose]);
+    let lost = notifier.notify(&cx(), to("releases")).await.unwrap_err();
+    assert_eq!(lost.effect(), EffectCertainty::Unknown);
+    notifier.notify(&cx(), to("releases")).await.unwrap();
+    assert_eq!(notifier.sent().len(), 1);
+    notifier.notify(&fixtures::context("other"), to("releases")).await.unwrap();
+    assert_eq!(notifier.sent().len(), 2);
+    let unknown = notifier.notify(&cx(), to("nobody")).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+    assert_eq!(notifier.calls().len(), 4);
+}
+
+#[test]
+fn behaviours_take_their_time_and_can_be_cancelled() {
+    let clock = std::sync::Arc::new(VirtualClock::new());
+    let dynamic: std::sync::Arc<dyn release_core::port::Clock> = clock.clone();
+    let platform = FakePlatform::on(&dynamic);
+    let begin = clock.now();
+    let store = &platform.artifacts;
+    let put = async |cx: &release_providers::Context| {
+        store.put(cx, PutArtifact::new("api".parse().unwrap(), b"x".to_vec())).await
+    };
+    store.script(ArtifactsOp::Put, [Behaviour::Slow(Span::secs(60)), Behaviour::Hang]);
+    clock.run(put(&cx())).unwrap().unwrap();
+    assert_eq!(clock.now().since(begin), Span::secs(60));
+    let cancelled = cx();
+    cancelled.cancellation.cancel();
+    let error = clock.run(put(&cancelled)).unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Cancelled, EffectCertainty::Unknown));
+    let wanted = ProviderError::new(ErrorKind::NoSpace, "artifacts.put", "full");
+    store.script(ArtifactsOp::Put, [Behaviour::Fail(wanted), Behaviour::ApplyThenHang]);
+    assert_eq!(clock.run(put(&cx())).unwrap().unwrap_err().kind(), ErrorKind::NoSpace);
+    assert!(clock.run(put(&cx())).is_err(), "it hangs");
+    assert!(platform.world.instances(&fixtures::target("api"), Digest::of(b"x")).is_empty());
+}

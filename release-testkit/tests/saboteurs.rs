@@ -1,0 +1,130 @@
+//! The suites' own test: every saboteur is found by the cases that it names, every case finds at
+//! least one saboteur, and honest fakes are left in peace.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use release_testkit::conformance::router::RouterSandbox;
+use release_testkit::conformance::{
+    Case, ConformanceReport, HookError, Level, Subject, Verdict, deployer, router,
+};
+use release_testkit::fakes::FakePlatform;
+use release_testkit::fixtures;
+use release_testkit::saboteur::{DeployerFault, RouterFault};
+
+fn found(report: &ConformanceReport) -> BTreeSet<String> {
+    report.violations().map(|violation| violation.case.clone()).collect()
+}
+
+#[track_caller]
+fn survives(fault: &impl Debug, cases: &[&str], report: &ConformanceReport) {
+    let found = found(report);
+    for case in cases {
+        assert!(found.contains(*case), "{fault:?} survives {case}:\n{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_deployer_saboteur_is_caught_and_every_case_catches_one() {
+    let mut killers = BTreeSet::new();
+    for fault in DeployerFault::ALL {
+        let report = deployer::run(Level::V1, &async || fault.sandbox()).await;
+        survives(fault, fault.caught_by(), &report);
+        killers.extend(fault.caught_by());
+    }
+    let cases = deployer::cases(Level::V1).iter().map(Case::name);
+    assert_eq!(cases.collect::<BTreeSet<_>>(), killers);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_router_saboteur_is_caught_and_every_case_catches_one() {
+    let mut killers = BTreeSet::new();
+    for fault in RouterFault::ALL {
+        let report = router::run(Level::V1, &async || fault.sandbox()).await;
+        survives(fault, fault.caught_by(), &report);
+        killers.extend(fault.caught_by());
+    }
+    let cases = router::cases(Level::V1).iter().map(Case::name);
+    assert_eq!(cases.collect::<BTreeSet<_>>(), killers);
+}
+
+#[tokio::test(start_paused = true)]
+async fn honest_fakes_are_left_in_peace() {
+    let fresh = async || {
+        let platform = FakePlatform::new();
+        platform.deployer_sandbox(platform.deployer.clone())
+    };
+    let report = deployer::run(Level::V1, &fresh).await;
+    assert!(report.is_conformant() && report.skipped().count() == 0, "{report}");
+    let fresh = async || {
+        let platform = FakePlatform::new();
+        platform.router_sandbox(platform.router.clone())
+    };
+    let report = router::run(Level::V1, &fresh).await;
+    assert!(report.is_conformant() && report.skipped().count() == 0, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_reads_well_and_can_be_stored() {
+    let fault = RouterFault::RefusesNobody;
+    let report = router::run(Level::V1, &async || fault.sandbox()).await;
+    let text = report.to_string();
+    assert!(
+        text.starts_with("fake-router 1.0.0: router V1, 12 kept, 1 broken, 0 skipped\n"),
+        "{text}"
+    );
+    assert!(text.contains("empty_shares_serve_nobody         BROKEN: the list is empty"), "{text}");
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<ConformanceReport>(&json).unwrap(), report);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sandbox_lacks_is_skipped_and_said() {
+    let factory = async || {
+        let platform = FakePlatform::new();
+        let subjects = ["1.0.0", "1.1.0"].map(|version| {
+            platform.world.store(&fixtures::content("api", version));
+            Subject::new(fixtures::artifact("api", version), fixtures::version(version))
+        });
+        let (router, deployer) = (platform.router, platform.deployer);
+        RouterSandbox::new(router, fixtures::target("api"), subjects).deployed_by(deployer)
+    };
+    let report = router::run(Level::V1, &factory).await;
+    assert!(report.is_conformant(), "{report}");
+    let skipped: Vec<_> = report.skipped().map(|case| case.case.as_str()).collect();
+    assert_eq!(skipped, ["served_follows_weights"]);
+    assert!(report.to_string().contains("skipped: the sandbox offers no weights whose traffic"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_is_closed_however_a_case_ends() {
+    let closed = Arc::new(AtomicU32::new(0));
+    for (fault, case) in [
+        (DeployerFault::Panics, "applied_is_observed"),
+        (DeployerFault::KeepsOne, "scale_to_zero_stops"),
+        (DeployerFault::KeepsOne, "applied_is_observed"),
+    ] {
+        let factory = async || {
+            let closed = Arc::clone(&closed);
+            fault.sandbox().on_close(move || {
+                closed.fetch_add(1, Ordering::SeqCst);
+                async { Ok(()) }
+            })
+        };
+        assert!(deployer::run_case(Level::V1, case, &factory).await.is_some());
+    }
+    assert_eq!(closed.load(Ordering::SeqCst), 3);
+
+    let failing = async || {
+        let platform = FakePlatform::new();
+        platform
+            .deployer_sandbox(platform.deployer.clone())
+            .on_close(|| async { Err(HookError::from("it does not end")) })
+    };
+    let verdict = deployer::run_case(Level::V1, "scale_to_zero_stops", &failing).await;
+    assert!(matches!(verdict, Some(Verdict::Violated { .. })));
+    let none = deployer::run_case(Level::V1, "no_such_case", &failing).await;
+    assert_eq!(none, None);
+}
