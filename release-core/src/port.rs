@@ -124,7 +124,7 @@ pub struct CommandRequest<'a> {
     pub requester: &'a Principal,
     /// Who gives the command.
     pub by: &'a Principal,
-    /// The command's name: `pause`, `resume`, `cancel`, `approve`, `reject`, `retry`, `resolve`,
+    /// The command's name: `pause`, `resume`, `cancel`, `approve`, `reject`, `retry`, `reconcile`,
     /// `abandon`.
     pub command: &'a str,
     /// The decision's instant.

@@ -42,16 +42,6 @@ impl From<DateTime<Utc>> for Timestamp {
     }
 }
 
-/// Appends `number` in decimal with at least `width` digits.
-pub(crate) fn push_padded(out: &mut String, number: u64, width: u32) {
-    let mut digits = width.max(number.checked_ilog10().unwrap_or(0) + 1);
-    while digits > 0 {
-        digits -= 1;
-        let digit = number / 10_u64.pow(digits) % 10;
-        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
-    }
-}
-
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match DateTime::<Utc>::from_timestamp_micros(self.0) {

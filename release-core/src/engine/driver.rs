@@ -1,12 +1,12 @@
 //! The loop that drives one run: inputs → decide → append → effects, in that order and no other.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::handle::{Progress, Recorded, Request, RunHandle};
 use super::{Engine, EngineError, Shared, effect};
@@ -26,7 +26,7 @@ const EVENTS_A_TURN: usize = 4096;
 /// Most requests that wait for a run before callers are held back.
 const INBOX: usize = 64;
 /// Most events that a slow subscriber can be behind.
-const BACKLOG: usize = 4096;
+const BACKLOG: usize = 1024;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Attempt = (u32, u32, EffectOutcome);
@@ -42,13 +42,17 @@ pub(super) struct Driver {
     now: Timestamp,
     draws: u64,
     effects: JoinSet<Attempt>,
-    aborts: BTreeMap<u32, (u32, AbortHandle)>,
+    /// For each step, how to drop its last effect; 8 bytes a step.
+    aborts: Vec<Option<AbortHandle>>,
     cancellation: CancellationToken,
     inbox: Option<mpsc::Receiver<Request>>,
     replies: Vec<Reply>,
     events: broadcast::Sender<Arc<Recorded>>,
     progress: watch::Sender<Progress>,
     sleep: Option<(Timestamp, Sleep)>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whether watchers were told last that only a person can move the run on.
+    told_a_person: bool,
 }
 
 /// What wakes the driver.
@@ -71,12 +75,14 @@ impl Driver {
             pending: Vec::new(),
             fresh: Vec::new(),
             effects: JoinSet::new(),
-            aborts: BTreeMap::new(),
+            aborts: Vec::new(),
             inbox: None,
             replies: Vec::new(),
             events: broadcast::channel(BACKLOG).0,
             progress: watch::channel(Progress::Driving).0,
             sleep: None,
+            told_a_person: false,
+            stop: Box::pin(shared.stop.clone().cancelled_owned()),
             shared,
         }
     }
@@ -154,8 +160,7 @@ impl Driver {
     async fn settle_turn(&mut self) -> Result<bool, EngineError> {
         let mut quiet = false;
         while !quiet && self.pending.len() < EVENTS_A_TURN {
-            let shared = Arc::clone(&self.shared);
-            let turn = Turn { now: self.now, draw: self.draws, policy: &*shared.policy };
+            let turn = Turn { now: self.now, draw: self.draws, policy: &*self.shared.policy };
             let limit = EVENTS_A_TURN - self.pending.len();
             advance(&self.state, &turn, limit, &mut self.fresh);
             quiet = self.fresh.is_empty();
@@ -170,8 +175,7 @@ impl Driver {
             .draws
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let shared = Arc::clone(&self.shared);
-        let turn = Turn { now: self.now, draw: self.draws, policy: &*shared.policy };
+        let turn = Turn { now: self.now, draw: self.draws, policy: &*self.shared.policy };
         let answer = decide(&self.state, input, &turn, &mut self.fresh);
         self.fold()?;
         Ok(answer)
@@ -198,15 +202,16 @@ impl Driver {
             let (run, epoch) = (self.state.run().clone(), self.sealer.epoch());
             let batch = Batch { run, expected, epoch, records, blobs, finishes };
             self.shared.journal.append(batch).await?;
-            let events = std::mem::take(&mut self.pending);
+            let mut events = std::mem::take(&mut self.pending);
             let watched = self.events.receiver_count() > 0;
-            for (event, seq) in events.into_iter().zip(expected + 1..) {
+            for (event, seq) in events.drain(..).zip(expected + 1..) {
                 self.act_on(&event);
                 if watched {
                     // Nobody listening is no fault.
                     let _ = self.events.send(Arc::new(Recorded { seq, at: self.now, event }));
                 }
             }
+            self.pending = events; // empty, and as large as it was
         }
         for (reply, answer) in self.replies.drain(..) {
             // A caller that went away is no fault.
@@ -224,7 +229,8 @@ impl Driver {
                 }
             }
             Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
-                if let Some((_, task)) = self.aborts.remove(&step.index) {
+                if let Some(task) = self.aborts.get_mut(step.index as usize).and_then(Option::take)
+                {
                     task.abort();
                 }
             }
@@ -246,18 +252,18 @@ impl Driver {
             cancellation: self.cancellation.clone(),
         };
         let performer = Arc::clone(&self.shared.performer);
-        let task = self
-            .effects
-            .spawn(async move { (index, attempt, effect::run(performer, command, mode).await) });
-        self.aborts.insert(index, (attempt, task));
+        let task = self.effects.spawn(effect::run(performer, command, mode));
+        if self.aborts.len() <= index as usize {
+            self.aborts.resize(self.state.plan().len(), None);
+        }
+        if let Some(abort) = self.aborts.get_mut(index as usize) {
+            *abort = Some(task);
+        }
     }
 
     fn outcome(&mut self, outcome: Result<Attempt, JoinError>) -> Result<(), EngineError> {
         // A task that was aborted had its outcome declared unknown before.
         let Ok((step, attempt, outcome)) = outcome else { return Ok(()) };
-        if self.aborts.get(&step).is_some_and(|(running, _)| *running == attempt) {
-            self.aborts.remove(&step);
-        }
         let _ = self.decide(&Input::Outcome { step, attempt, outcome })?;
         Ok(())
     }
@@ -283,8 +289,12 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Wake {
-        if let Some(outcome) = self.effects.try_join_next() {
-            return Wake::Outcome(outcome);
+        if !self.effects.is_empty() && !self.shared.stop.is_cancelled() {
+            // Effects that are done at once need no more than to be let run.
+            give_way().await;
+            if let Some(outcome) = self.effects.try_join_next() {
+                return Wake::Outcome(outcome);
+            }
         }
         // A sleep that ends too early does no harm, so one is only replaced by an earlier one.
         if let Some(at) = self.state.next_wakeup() {
@@ -295,10 +305,10 @@ impl Driver {
         } else {
             self.sleep = None;
         }
-        let Self { effects, inbox, sleep, shared, .. } = self;
+        let Self { effects, inbox, sleep, stop, .. } = self;
         tokio::select! {
             biased;
-            () = shared.stop.cancelled() => Wake::Stop,
+            () = stop => Wake::Stop,
             request = receive(inbox) => Wake::Request(request),
             Some(outcome) = effects.join_next() => Wake::Outcome(outcome),
             () = slept(sleep) => Wake::Time,
@@ -310,19 +320,37 @@ impl Driver {
         self.now = self.shared.clock.now().max(self.now).max(self.state.now());
     }
 
-    fn tell_progress(&self) {
+    fn tell_progress(&mut self) {
+        if self.state.in_flight() > 0 && !self.told_a_person {
+            return;
+        }
         let idle = self.state.in_flight() == 0 && self.state.next_wakeup().is_none();
         let now = if idle && self.state.needs_a_person() {
             Progress::NeedsPerson(self.state.awaiting())
         } else {
             Progress::Driving
         };
+        self.told_a_person = matches!(now, Progress::NeedsPerson(_));
         self.progress.send_if_modified(|progress| {
             let changed = *progress != now;
             *progress = now;
             changed
         });
     }
+}
+
+/// Lets the tasks that are ready run before this one goes on.
+async fn give_way() {
+    let mut given = false;
+    std::future::poll_fn(|cx| {
+        if given {
+            return Poll::Ready(());
+        }
+        given = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn receive(inbox: &mut Option<mpsc::Receiver<Request>>) -> Option<Request> {

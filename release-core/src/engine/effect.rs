@@ -11,21 +11,26 @@ use crate::run::{EffectOutcome, Mode};
 
 /// Performs or looks, and turns a panic into an unknown outcome.
 ///
-/// A deadline is not kept here: it is a timer of the run, and the task is then dropped.
-pub(super) async fn run(
+/// A deadline is not kept here: it is a timer of the run, and the task is then dropped. Not an
+/// `async fn`, whose arguments would be in the task twice.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` doubles the size of every task")]
+pub(super) fn run(
     performer: Arc<dyn Performer>,
     command: AuthorizedCommand,
     mode: Mode,
-) -> EffectOutcome {
-    match mode {
-        Mode::Perform => {
-            let result = AssertUnwindSafe(performer.perform(&command)).catch_unwind().await;
-            EffectOutcome::Performed(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
-        }
-        Mode::Look => {
-            let result = AssertUnwindSafe(performer.observe(&command)).catch_unwind().await;
-            EffectOutcome::Looked(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
-        }
+) -> impl Future<Output = (u32, u32, EffectOutcome)> + Send {
+    async move {
+        let outcome = match mode {
+            Mode::Perform => {
+                let result = AssertUnwindSafe(performer.perform(&command)).catch_unwind().await;
+                EffectOutcome::Performed(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
+            }
+            Mode::Look => {
+                let result = AssertUnwindSafe(performer.observe(&command)).catch_unwind().await;
+                EffectOutcome::Looked(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
+            }
+        };
+        (command.step, command.attempt, outcome)
     }
 }
 

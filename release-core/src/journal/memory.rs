@@ -17,7 +17,8 @@ pub struct MemoryJournal {
 
 #[derive(Debug, Default)]
 struct Stored {
-    runs: BTreeMap<RunId, (Head, Vec<Record>)>,
+    /// Records as they came, batch by batch, so that appending moves none of the earlier ones.
+    runs: BTreeMap<RunId, (Head, Vec<Vec<Record>>)>,
     blobs: BTreeMap<Digest, Arc<[u8]>>,
 }
 
@@ -55,17 +56,17 @@ impl Journal for MemoryJournal {
         match runs.get_mut(&run) {
             Some((old, all)) => {
                 *old = head;
-                all.extend(records);
+                all.push(records);
             }
             None => {
-                runs.insert(run, (head, records));
+                runs.insert(run, (head, vec![records]));
             }
         }
         Ok(())
     }
 
     async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError> {
-        Ok(self.stored().runs.get(run).map(|(_, records)| records.clone()).unwrap_or_default())
+        Ok(self.stored().runs.get(run).map(|(_, batches)| batches.concat()).unwrap_or_default())
     }
 
     async fn blob(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, ReadError> {

@@ -9,7 +9,7 @@ use crate::ids::RunId;
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
 use crate::run::{Event, Fact, IllegalTransition, RunState};
-use crate::time::{Timestamp, push_padded};
+use crate::time::Timestamp;
 
 /// The version of the record format. Readers refuse others; a new one gets a reader of its own.
 pub const JOURNAL_VERSION: u16 = 1;
@@ -22,6 +22,7 @@ const DOMAIN: &[u8] = b"release.journal.v1\n";
 pub struct Sealer {
     /// What every record begins with, up to its sequence.
     prefix: String,
+    scratch: Vec<u8>,
     seq: u64,
     epoch: u64,
     prev: Digest,
@@ -38,7 +39,7 @@ impl Sealer {
     pub fn after(run: &RunId, seq: u64, epoch: u64, prev: Digest) -> Self {
         let prefix = format!(r#"{{"v":{JOURNAL_VERSION},"run":"{run}","seq":"#);
         let at = InstantText::default();
-        Self { prefix, seq, epoch, prev, at }
+        Self { prefix, scratch: Vec::new(), seq, epoch, prev, at }
     }
 
     /// The sequence of the last record.
@@ -60,22 +61,23 @@ impl Sealer {
     pub fn seal(&mut self, at: Timestamp, event: &Event) -> Record {
         self.seq += 1;
         // None of the values needs escaping: ids are of a safe alphabet, the rest are digits.
-        let mut head = String::with_capacity(384);
-        head.push_str(&self.prefix);
-        push_decimal(&mut head, self.seq);
-        head.push_str(r#","epoch":"#);
-        push_decimal(&mut head, self.epoch);
-        head.push_str(r#","at":""#);
-        self.at.write(at, &mut head);
-        head.push_str(r#"","prev":""#);
-        self.prev.push_hex(&mut head);
-        head.push_str(r#"","event":"#);
-        let mut bytes = head.into_bytes();
+        let bytes = &mut self.scratch;
+        bytes.clear();
+        bytes.extend_from_slice(self.prefix.as_bytes());
+        push_decimal(bytes, self.seq);
+        bytes.extend_from_slice(br#","epoch":"#);
+        push_decimal(bytes, self.epoch);
+        bytes.extend_from_slice(br#","at":""#);
+        self.at.write(at, bytes);
+        bytes.extend_from_slice(br#"","prev":""#);
+        bytes.extend_from_slice(&self.prev.hex_bytes());
+        bytes.extend_from_slice(br#"","event":"#);
         // INVARIANT: events serialise without fail: string keys, finite numbers, no custom errors.
-        let written = serde_json::to_writer(&mut bytes, event);
+        let written = serde_json::to_writer(&mut *bytes, event);
         debug_assert!(written.is_ok(), "{written:?}");
         bytes.push(b'}');
-        self.prev = hash(&bytes);
+        self.prev = hash(bytes);
+        let bytes = bytes.clone(); // exactly as large as need be
         Record { seq: self.seq, epoch: self.epoch, hash: self.prev, bytes }
     }
 }
@@ -88,7 +90,7 @@ struct InstantText {
 }
 
 impl InstantText {
-    fn write(&mut self, at: Timestamp, out: &mut String) {
+    fn write(&mut self, at: Timestamp, out: &mut Vec<u8>) {
         let (second, micros) =
             (at.as_micros().div_euclid(1_000_000), at.as_micros().rem_euclid(1_000_000));
         if self.second != Some(second) {
@@ -101,16 +103,19 @@ impl InstantText {
                 self.second = None;
             }
         }
-        out.push_str(&self.text);
+        out.extend_from_slice(self.text.as_bytes());
         if self.second.is_some() {
-            push_padded(out, micros.unsigned_abs(), 6);
-            out.push('Z');
+            // Six digits: a leading 1 keeps the zeros in front, and is then left out.
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(1_000_000 + micros).as_bytes();
+            out.extend_from_slice(digits.get(1..).unwrap_or_default());
+            out.push(b'Z');
         }
     }
 }
 
-fn push_decimal(out: &mut String, number: u64) {
-    push_padded(out, number, 1);
+fn push_decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn hash(bytes: &[u8]) -> Digest {
@@ -331,9 +336,9 @@ mod tests {
             5,
         ];
         for at in micros.map(Timestamp::from_micros) {
-            let mut out = String::new();
+            let mut out = Vec::new();
             texts.write(at, &mut out);
-            assert_eq!(out, at.to_string());
+            assert_eq!(String::from_utf8(out).unwrap(), at.to_string());
         }
     }
 }

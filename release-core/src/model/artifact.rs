@@ -32,18 +32,19 @@ impl Digest {
 
     /// The 64 hexadecimal digits, without the `sha256:` in front.
     pub fn hex(&self) -> String {
-        let mut out = String::with_capacity(64);
-        self.push_hex(&mut out);
-        out
+        self.hex_bytes().map(char::from).iter().collect()
     }
 
-    pub(crate) fn push_hex(&self, out: &mut String) {
+    /// The same as ASCII.
+    pub(crate) fn hex_bytes(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in self.0 {
-            for nibble in [byte >> 4, byte & 15] {
-                out.push(DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit)));
+        let mut out = [b'0'; 64];
+        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
+            for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
             }
         }
+        out
     }
 
     /// The first twelve hexadecimal digits: enough for people, never for machines.

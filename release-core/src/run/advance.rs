@@ -49,13 +49,13 @@ fn stops(out: &[Event]) -> bool {
 
 /// Timers whose time has come. What takes one of the `free` places counts it.
 fn due(state: &RunState, turn: &Turn<'_>, limit: usize, free: &mut u32, out: &mut Vec<Event>) {
-    for timer in Timer::ALL {
+    for timer in Timer::ALL.into_iter().filter(|timer| !state.timers.none_of(*timer)) {
         let takes_a_place = matches!(timer, Timer::Look | Timer::Start);
         for (_, index) in state.timers_of(timer, turn.now) {
             if out.len() >= limit || stops(out) || (takes_a_place && *free == 0) {
                 break;
             }
-            let Some(active) = state.active.get(&index) else { continue };
+            let Some(active) = state.active.get(index) else { continue };
             let event = at_its_time(state, index, active, turn);
             if takes_a_place && matches!(event, Event::StepStarted { .. }) {
                 *free -= 1;

@@ -1,8 +1,9 @@
 //! Folds events into state. The same code runs live and in replay.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::active::{ActiveSet, Timers};
 use super::event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
 use super::state::{Active, GateState, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
@@ -89,8 +90,8 @@ impl RunState {
             rollback_refused: false,
             status: vec![Status::Pending; count],
             waits: Vec::with_capacity(count),
-            active: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            active: ActiveSet::default(),
+            timers: Timers::default(),
             spent: BTreeMap::new(),
             ready_pure: VecDeque::new(),
             ready: VecDeque::new(),
@@ -101,6 +102,7 @@ impl RunState {
             gates: BTreeMap::new(),
             plan,
         };
+        state.active.resize(count);
         state.enqueue_roots(0);
         Ok(state)
     }
@@ -190,9 +192,10 @@ impl RunState {
     fn taken_over(&mut self, at: Timestamp) {
         let running: Vec<u32> = self
             .active
-            .iter()
+            .in_order()
+            .into_iter()
             .filter(|(_, a)| matches!(a.wait, Wait::Outcome { .. }))
-            .map(|(i, _)| *i)
+            .map(|(index, _)| index)
             .collect();
         for index in running {
             self.set_wait(index, Wait::Look { at });
@@ -224,7 +227,7 @@ impl RunState {
             }
             Status::Waiting => {
                 self.set_wait(index, wait);
-                if let Some(active) = self.active.get_mut(&index) {
+                if let Some(active) = self.active.get_mut(index) {
                     active.attempt = attempt;
                 }
             }
@@ -260,7 +263,7 @@ impl RunState {
         next: Timestamp,
     ) -> Result<(), IllegalTransition> {
         let index = self.attempt_over(step, "step_measured", false, Wait::Attempt { at: next })?;
-        if let Some(active) = self.active.get_mut(&index) {
+        if let Some(active) = self.active.get_mut(index) {
             let [good, bad, inconclusive] = &mut active.measured;
             let count = match verdict {
                 Verdict::Pass => good,
@@ -285,7 +288,7 @@ impl RunState {
             return Err(wrong_status(step, status, event));
         }
         self.set_wait(index, wait);
-        if let Some(active) = self.active.get_mut(&index).filter(|_| failure) {
+        if let Some(active) = self.active.get_mut(index).filter(|_| failure) {
             active.failures = active.failures.saturating_add(1);
         }
         self.set_status(index, Status::Waiting);
@@ -328,7 +331,7 @@ impl RunState {
         if status == Status::Ready {
             self.unqueue(index);
         }
-        let attempt = self.active.get(&index).map_or(0, |active| active.attempt);
+        let attempt = self.active.get(index).map_or(0, |active| active.attempt);
         self.spent.insert(index, attempt);
         self.remove_active(index);
         self.set_status(index, Status::Failed);
@@ -402,7 +405,7 @@ impl RunState {
         let generation = self.generations.entry(index).or_insert(0);
         *generation = generation.saturating_add(1);
         self.set_wait(index, Wait::Attempt { at });
-        if let Some(active) = self.active.get_mut(&index) {
+        if let Some(active) = self.active.get_mut(index) {
             (active.failures, active.measured) = (0, [0; 3]);
         }
         self.set_status(index, Status::Waiting);
@@ -425,7 +428,7 @@ impl RunState {
             self.complete(index);
         } else {
             self.set_wait(index, Wait::Attempt { at });
-            if let Some(active) = self.active.get_mut(&index) {
+            if let Some(active) = self.active.get_mut(index) {
                 active.failures = 0; // what is known now is worth as much as at the beginning
             }
         }
@@ -433,7 +436,7 @@ impl RunState {
     }
 
     pub(super) fn waits_for_operator(&self, index: u32) -> bool {
-        self.active.get(&index).is_some_and(|active| matches!(active.wait, Wait::Operator { .. }))
+        self.active.get(index).is_some_and(|active| matches!(active.wait, Wait::Operator { .. }))
     }
 
     fn rollback_started(
@@ -451,14 +454,15 @@ impl RunState {
         self.cancel_rest();
         self.plan = self.plan.extended(extension.clone());
         self.status.resize(self.plan.len(), Status::Pending);
+        self.active.resize(self.plan.len());
         self.remaining = extension.steps.len();
         self.phase = Phase::RollingBack(cause.clone());
         self.enqueue_roots(base);
         Ok(())
     }
 
-    /// There is no way back: people decide how to go on, with every step that failed meanwhile. A
-    /// cancel has nothing left to do.
+    /// There is no way back: nothing new starts until people have decided how to go on, with every
+    /// step that failed meanwhile. A cancel has nothing left to do.
     fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
         self.rollback_refused = true;
         if matches!(cause, Cause::Cancelled { .. }) {
@@ -470,7 +474,7 @@ impl RunState {
         for index in failed {
             let failed = self.status(index) == Some(Status::Failed);
             let goes_on = self.plan.step(index).on_failure == OnFailure::Continue;
-            if failed && !goes_on && !self.active.contains_key(&index) {
+            if failed && !goes_on && self.active.get(index).is_none() {
                 self.hold(at, index);
             }
         }
@@ -554,26 +558,37 @@ impl RunState {
 
     fn insert_active(&mut self, index: u32, active: Active) {
         self.count(&active.wait, 1);
-        self.timers.extend(self.timer(index, &active.wait));
+        if let Some(timer) = self.timer(index, &active.wait) {
+            self.timers.insert(timer);
+        }
         self.active.insert(index, active);
     }
 
     fn remove_active(&mut self, index: u32) {
-        if let Some(active) = self.active.remove(&index) {
-            self.count(&active.wait, -1);
-            if let Some(timer) = self.timer(index, &active.wait) {
-                self.timers.remove(&timer);
-            }
+        if let Some(active) = self.active.remove(index) {
+            self.forget(index, &active.wait);
         }
     }
 
     fn set_wait(&mut self, index: u32, wait: Wait) {
-        if let Some(active) = self.active.remove(&index) {
-            self.count(&active.wait, -1);
-            if let Some(timer) = self.timer(index, &active.wait) {
-                self.timers.remove(&timer);
-            }
-            self.insert_active(index, Active { wait, ..active });
+        if self.active.get(index).is_none() {
+            return;
+        }
+        let timer = self.timer(index, &wait);
+        self.count(&wait, 1);
+        let Some(active) = self.active.get_mut(index) else { return };
+        let old = std::mem::replace(&mut active.wait, wait);
+        self.forget(index, &old);
+        if let Some(timer) = timer {
+            self.timers.insert(timer);
+        }
+    }
+
+    /// Nobody waits in this way any more.
+    fn forget(&mut self, index: u32, wait: &Wait) {
+        self.count(wait, -1);
+        if let Some(timer) = self.timer(index, wait) {
+            self.timers.remove(timer);
         }
     }
 
@@ -599,8 +614,13 @@ impl RunState {
             matches!(&active.wait, Wait::Blocked(WakeUp::Approval { .. }))
                 && has(&self.plan.step(index).gates)
         };
-        let waiting: Vec<u32> =
-            self.active.iter().filter(|(i, a)| waits(**i, a)).map(|(index, _)| *index).collect();
+        let waiting: Vec<u32> = self
+            .active
+            .in_order()
+            .into_iter()
+            .filter(|(i, a)| waits(*i, a))
+            .map(|(i, _)| i)
+            .collect();
         for index in waiting {
             self.set_wait(index, Wait::Blocked(WakeUp::Instant { at }));
         }

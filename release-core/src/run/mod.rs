@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads a clock or draws randomness: both come in with the [`Turn`].
 
+mod active;
 mod admit;
 mod advance;
 mod command;

@@ -1,8 +1,9 @@
 //! What follows from the events so far: flat arrays over the frozen plan, and little else.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::active::{ActiveSet, Timers};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
@@ -24,10 +25,8 @@ pub struct RunState {
     /// For each step, how many predecessors are not done.
     pub(super) waits: Vec<u32>,
     /// Steps that started or are blocked, and are not done.
-    pub(super) active: BTreeMap<u32, Active>,
-    /// Instants at which active steps are looked at, each once; by kind, so that those that cannot
-    /// lead to anything in the present phase are passed over at once, however many they are.
-    pub(super) timers: BTreeSet<(Timer, Timestamp, u32)>,
+    pub(super) active: ActiveSet,
+    pub(super) timers: Timers,
     /// How many attempts steps made that failed for good.
     pub(super) spent: BTreeMap<u32, u32>,
     /// Steps whose predecessors are done: without an effect, and with one.
@@ -259,7 +258,7 @@ impl RunState {
 
     /// The details of a step that started or is blocked, and is not done.
     pub fn active(&self, index: u32) -> Option<&Active> {
-        self.active.get(&index)
+        self.active.get(index)
     }
 
     /// How many effects are under way.
@@ -275,7 +274,8 @@ impl RunState {
     /// The next instant at which something has to be decided, if there is one.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let first = |timer| self.timers_of(timer, Timestamp::from_micros(i64::MAX)).next();
-        Timer::ALL.into_iter().filter_map(first).map(|(at, _)| at).min()
+        let some = Timer::ALL.into_iter().filter(|timer| !self.timers.none_of(*timer));
+        some.filter_map(first).map(|(at, _)| at).min()
     }
 
     /// The instants up to `until`, and their steps, at which `timer` leads to something as the run
@@ -292,9 +292,8 @@ impl RunState {
             Timer::Look => self.free() > 0,
             Timer::Start => self.may_start() && self.free() > 0,
         };
-        let first = (timer, Timestamp::from_micros(i64::MIN), 0);
-        let range = leads_on.then(|| self.timers.range(first..=(timer, until, u32::MAX)));
-        range.into_iter().flatten().map(|(_, at, step)| (*at, *step))
+        let all = leads_on.then(|| self.timers.of(timer));
+        all.into_iter().flatten().take_while(move |(at, _)| *at <= until)
     }
 
     /// The timer of a step that waits for an instant.
@@ -330,9 +329,9 @@ impl RunState {
         if self.outcome().is_some() {
             return all;
         }
-        let id = |index: &u32| self.plan.step(*index).id.clone();
+        let id = |index| self.plan.step(index).id.clone();
         all.extend(self.next_wakeup().map(Awaiting::Instant));
-        for (index, active) in &self.active {
+        for (index, active) in self.active.in_order() {
             match &active.wait {
                 Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
                 Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),

@@ -1,0 +1,112 @@
+//! The steps that started or are blocked, and are not done, and their timers. They come and go with
+//! every step of the hot path: hence a slab, and a set for each kind of timer.
+
+use std::collections::BTreeSet;
+
+use super::state::{Active, Timer};
+use crate::time::Timestamp;
+
+/// Marks a step that is not in the set.
+const NONE: u32 = u32::MAX;
+
+/// Active steps by their place in the plan. Costs 4 bytes for each step of the plan; finding, adding
+/// and removing one takes the same time however many there are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ActiveSet {
+    /// For each step its place in `slots`, or [`NONE`].
+    places: Vec<u32>,
+    slots: Vec<Option<(u32, Active)>>,
+    free: Vec<u32>,
+}
+
+impl ActiveSet {
+    /// Makes room for the steps of a plan of `steps` steps.
+    pub(super) fn resize(&mut self, steps: usize) {
+        self.places.resize(steps, NONE);
+    }
+
+    pub(super) fn get(&self, step: u32) -> Option<&Active> {
+        let place = *self.places.get(step as usize)?;
+        self.slots.get(place as usize)?.as_ref().map(|(_, active)| active)
+    }
+
+    pub(super) fn get_mut(&mut self, step: u32) -> Option<&mut Active> {
+        let place = *self.places.get(step as usize)?;
+        self.slots.get_mut(place as usize)?.as_mut().map(|(_, active)| active)
+    }
+
+    pub(super) fn insert(&mut self, step: u32, active: Active) {
+        if let Some(present) = self.get_mut(step) {
+            *present = active;
+            return;
+        }
+        let Some(place) = self.places.get_mut(step as usize) else { return };
+        let slot = Some((step, active));
+        if let Some(free) = self.free.pop() {
+            *place = free;
+            if let Some(empty) = self.slots.get_mut(free as usize) {
+                *empty = slot;
+            }
+        } else {
+            *place = u32::try_from(self.slots.len()).unwrap_or(NONE);
+            self.slots.push(slot);
+        }
+    }
+
+    pub(super) fn remove(&mut self, step: u32) -> Option<Active> {
+        let place = std::mem::replace(self.places.get_mut(step as usize)?, NONE);
+        let (_, active) = self.slots.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        Some(active)
+    }
+
+    pub(super) fn clear(&mut self) {
+        for (step, _) in self.slots.drain(..).flatten() {
+            if let Some(place) = self.places.get_mut(step as usize) {
+                *place = NONE;
+            }
+        }
+        self.free.clear();
+    }
+
+    /// All active steps, in the order of the plan.
+    pub(super) fn in_order(&self) -> Vec<(u32, &Active)> {
+        let mut all: Vec<_> =
+            self.slots.iter().flatten().map(|(step, active)| (*step, active)).collect();
+        all.sort_unstable_by_key(|(step, _)| *step);
+        all
+    }
+}
+
+/// Instants at which active steps are looked at, each once; by kind, so that those that cannot lead
+/// to anything in the present phase are passed over at once, however many they are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timers([BTreeSet<(Timestamp, u32)>; Timer::ALL.len()]);
+
+impl Timers {
+    pub(super) fn insert(&mut self, (timer, at, step): (Timer, Timestamp, u32)) {
+        if let Some(set) = self.0.get_mut(timer as usize) {
+            set.insert((at, step));
+        }
+    }
+
+    pub(super) fn remove(&mut self, (timer, at, step): (Timer, Timestamp, u32)) {
+        if let Some(set) = self.0.get_mut(timer as usize) {
+            set.remove(&(at, step));
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.iter_mut().for_each(BTreeSet::clear);
+    }
+
+    /// Whether there is none of one kind.
+    pub(super) fn none_of(&self, timer: Timer) -> bool {
+        self.0.get(timer as usize).is_none_or(BTreeSet::is_empty)
+    }
+
+    /// The instants of one kind, in order.
+    pub(super) fn of(&self, timer: Timer) -> impl Iterator<Item = (Timestamp, u32)> {
+        self.0.get(timer as usize).into_iter().flatten().copied()
+    }
+}
