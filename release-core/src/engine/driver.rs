@@ -17,7 +17,7 @@ use crate::run::{
     EffectOutcome, Event, Fact, Input, Mode, Outcome, Rejected, RunState, StepRef, Turn, advance,
     decide,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Most outcomes that are decided before what they led to is appended.
 const OUTCOMES_A_TURN: usize = 256;
@@ -25,6 +25,8 @@ const OUTCOMES_A_TURN: usize = 256;
 const EVENTS_A_TURN: usize = 4096;
 /// Most requests that wait for a run before callers are held back.
 const INBOX: usize = 64;
+/// How often a policy is asked again that holds a step without naming an instant.
+const ASK_AGAIN: Span = Span::secs(30);
 /// Most events that a slow subscriber can be behind.
 const BACKLOG: usize = 1024;
 
@@ -53,6 +55,8 @@ pub(super) struct Driver {
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether watchers were told last that only a person can move the run on.
     told_a_person: bool,
+    /// When the policy is asked again, if it holds a step without naming an instant.
+    ask_again: Timestamp,
 }
 
 /// What wakes the driver.
@@ -82,6 +86,7 @@ impl Driver {
             progress: watch::channel(Progress::Driving).0,
             sleep: None,
             told_a_person: false,
+            ask_again: Timestamp::default(),
             stop: Box::pin(shared.stop.clone().cancelled_owned()),
             shared,
         }
@@ -142,7 +147,7 @@ impl Driver {
             self.read_clock();
             match wake {
                 Wake::Stop => return Err(EngineError::ShutDown),
-                Wake::Time => self.sleep = None,
+                Wake::Time => self.time_has_come()?,
                 Wake::Request(request) => self.request(request)?,
                 Wake::Outcome(outcome) => {
                     self.outcome(outcome)?;
@@ -261,6 +266,17 @@ impl Driver {
         }
     }
 
+    /// Timers are the state's own business; only asking a policy again is the engine's.
+    fn time_has_come(&mut self) -> Result<(), EngineError> {
+        self.sleep = None;
+        if self.state.asks_policy() && self.now >= self.ask_again {
+            self.ask_again = self.now.plus(ASK_AGAIN);
+            // Asking again is never rejected.
+            let _ = self.decide(&Input::Reconsider)?;
+        }
+        Ok(())
+    }
+
     fn outcome(&mut self, outcome: Result<Attempt, JoinError>) -> Result<(), EngineError> {
         // A task that was aborted had its outcome declared unknown before.
         let Ok((step, attempt, outcome)) = outcome else { return Ok(()) };
@@ -297,7 +313,8 @@ impl Driver {
             }
         }
         // A sleep that ends too early does no harm, so one is only replaced by an earlier one.
-        if let Some(at) = self.state.next_wakeup() {
+        let ask_again = self.state.asks_policy().then_some(self.ask_again);
+        if let Some(at) = self.state.next_wakeup().into_iter().chain(ask_again).min() {
             if self.sleep.as_ref().is_none_or(|(until, _)| at < *until) {
                 let clock = Arc::clone(&self.shared.clock);
                 self.sleep = Some((at, Box::pin(async move { clock.sleep_until(at).await })));

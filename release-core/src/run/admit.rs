@@ -7,10 +7,7 @@ use super::state::RunState;
 use crate::ids::GateId;
 use crate::model::{Approval, Gate, Principal};
 use crate::port::{Admission, Decision, EffectError, Reason};
-use crate::time::{Span, Timestamp};
-
-/// How long until a policy is asked again that does not say when its answer can change.
-const ASK_AGAIN: Span = Span::secs(60);
+use crate::time::Timestamp;
 
 /// Whether a step may start.
 #[derive(Debug)]
@@ -26,6 +23,7 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let mut reasons = Vec::new();
     let mut approval = None;
     let mut instant = None;
+    let mut held = false;
     for gate in &step.gates {
         match gate {
             Gate::Approval(wanted) => match missing(state, wanted) {
@@ -54,17 +52,19 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
             Decision::Deny { reasons } => Some((None, reasons)),
         };
         if let Some((until, why)) = refusal {
-            // An answer that claims to change now or earlier would be asked for without end.
-            let again =
-                until.filter(|until| *until > turn.now).unwrap_or_else(|| turn.now.plus(ASK_AGAIN));
-            instant = instant.max(Some(again));
+            // An answer that claims to change now or earlier names no instant.
+            match until.filter(|until| *until > turn.now) {
+                Some(until) => instant = instant.max(Some(until)),
+                None => held = true,
+            }
             reasons.extend(why);
         }
     }
-    match (approval, instant) {
-        (Some(gate), _) => Admit::NotYet { reasons, wake: WakeUp::Approval { gate } },
-        (None, Some(at)) => Admit::NotYet { reasons, wake: WakeUp::Instant { at } },
-        (None, None) => Admit::Yes,
+    match (approval, held, instant) {
+        (Some(gate), _, _) => Admit::NotYet { reasons, wake: WakeUp::Approval { gate } },
+        (None, true, _) => Admit::NotYet { reasons, wake: WakeUp::Policy },
+        (None, false, Some(at)) => Admit::NotYet { reasons, wake: WakeUp::Instant { at } },
+        (None, false, None) => Admit::Yes,
     }
 }
 

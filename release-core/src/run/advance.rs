@@ -99,7 +99,7 @@ fn start_ready(state: &RunState, turn: &Turn<'_>, limit: usize, free: u32, out: 
 }
 
 /// Starts a step, or says why it may not start yet.
-fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
+pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
     let step = StepRef::of(&state.plan, index);
     match admit(state, index, turn) {
         Admit::Yes if state.plan.step(index).action == Action::Sync => {

@@ -1,8 +1,9 @@
 //! Answers an input: a command, or the outcome of an effect.
 
 use super::admit;
+use super::advance::start;
 use super::command::{Command, Directive, Rejected};
-use super::event::{Event, Outcome, StepRef};
+use super::event::{Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::state::{Phase, RunState, Wait};
 use crate::ids::StepId;
@@ -26,6 +27,8 @@ pub enum Input {
         /// How.
         outcome: EffectOutcome,
     },
+    /// The policy is to be asked again about the steps that it holds without naming an instant.
+    Reconsider,
     /// An engine takes the run over.
     TakeOver {
         /// The engine, as its host calls it.
@@ -84,6 +87,10 @@ pub fn decide(
             }
             Ok(())
         }
+        Input::Reconsider => {
+            reconsider(state, turn, out);
+            Ok(())
+        }
         Input::Outcome { step, attempt, outcome } => {
             let under_way = state.active(*step).is_some_and(|active| {
                 active.attempt == *attempt && matches!(active.wait, Wait::Outcome { .. })
@@ -94,6 +101,30 @@ pub fn decide(
             Ok(())
         }
         Input::Directive(directive) => command(state, directive, turn, out),
+    }
+}
+
+/// Asks the policy again. The same answer for the same reasons is no event, however often it is asked
+/// for.
+fn reconsider(state: &RunState, turn: &Turn<'_>, out: &mut Vec<Event>) {
+    if !state.may_start() {
+        return;
+    }
+    let mut free = state.free();
+    for (index, active) in state.active.in_order() {
+        if active.wait != Wait::Blocked(WakeUp::Policy) || free == 0 {
+            continue;
+        }
+        let event = start(state, index, turn);
+        let same = |reasons: &[Reason], wake: &WakeUp| {
+            *reasons == active.reasons && *wake == WakeUp::Policy
+        };
+        match &event {
+            Event::StepBlocked { reasons, wake, .. } if same(reasons, wake) => continue,
+            Event::StepStarted { .. } => free -= 1,
+            _ => {}
+        }
+        out.push(event);
     }
 }
 

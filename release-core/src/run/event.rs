@@ -292,6 +292,8 @@ pub enum WakeUp {
         /// The first gate that lacks one.
         gate: GateId,
     },
+    /// It is looked at again when the policy, which named no instant, answers otherwise.
+    Policy,
 }
 
 /// Why a run is rolled back or ends early.

@@ -9,6 +9,7 @@ use super::state::{Active, GateState, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
 use crate::model::{Digest, Gate, RollbackScope};
 use crate::plan::{Action, Extension, FrozenPlan, OnFailure};
+use crate::port::Reason;
 use crate::time::Timestamp;
 
 /// An event and when it happened.
@@ -97,6 +98,7 @@ impl RunState {
             ready: VecDeque::new(),
             in_flight: 0,
             looking: 0,
+            held: 0,
             remaining: count,
             generations: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -157,7 +159,7 @@ impl RunState {
                     Wait::Operator { unknown: true },
                 )?;
             }
-            Event::StepBlocked { step, wake, .. } => self.blocked(at, step, wake)?,
+            Event::StepBlocked { step, wake, reasons } => self.blocked(at, step, wake, reasons)?,
             Event::StepFailed { step, error, .. } => self.failed(at, step, &error.message)?,
             Event::Approved { gate, by, .. } => {
                 self.gate(gate).approvals.push(by.clone());
@@ -220,15 +222,13 @@ impl RunState {
         match status {
             Status::Ready => {
                 self.unqueue(index);
-                self.insert_active(
-                    index,
-                    Active { attempt, failures: 0, since: at, measured: [0; 3], wait },
-                );
+                self.insert_active(index, Active::new(attempt, at, wait));
             }
             Status::Waiting => {
                 self.set_wait(index, wait);
                 if let Some(active) = self.active.get_mut(index) {
                     active.attempt = attempt;
+                    active.reasons.clear();
                 }
             }
             Status::Pending
@@ -300,19 +300,20 @@ impl RunState {
         at: Timestamp,
         step: &StepRef,
         wake: &WakeUp,
+        reasons: &[Reason],
     ) -> Result<(), IllegalTransition> {
         let (index, status) = self.resolve(step)?;
         let wait = Wait::Blocked(wake.clone());
         if status == Status::Ready {
             self.unqueue(index);
-            self.insert_active(
-                index,
-                Active { attempt: 0, failures: 0, since: at, measured: [0; 3], wait },
-            );
+            self.insert_active(index, Active::new(0, at, wait));
         } else if status == Status::Waiting {
             self.set_wait(index, wait);
         } else {
             return Err(wrong_status(step, status, "step_blocked"));
+        }
+        if let Some(active) = self.active.get_mut(index) {
+            active.reasons = reasons.to_vec();
         }
         self.set_status(index, Status::Waiting);
         Ok(())
@@ -355,10 +356,7 @@ impl RunState {
     fn hold(&mut self, at: Timestamp, index: u32) {
         let attempt = self.spent.get(&index).copied().unwrap_or(0);
         let wait = Wait::Operator { unknown: false };
-        self.insert_active(
-            index,
-            Active { attempt, failures: 0, since: at, measured: [0; 3], wait },
-        );
+        self.insert_active(index, Active::new(attempt, at, wait));
     }
 
     /// Begins to stop because of a failed step, or makes an ongoing stop reach as far as this needs.
@@ -508,7 +506,7 @@ impl RunState {
         self.ready_pure.clear();
         self.active.clear();
         self.timers.clear();
-        (self.in_flight, self.looking) = (0, 0);
+        (self.in_flight, self.looking, self.held) = (0, 0, 0);
     }
 
     fn complete(&mut self, index: u32) {
@@ -596,6 +594,7 @@ impl RunState {
         match wait {
             Wait::Outcome { .. } => self.in_flight = self.in_flight.saturating_add_signed(by),
             Wait::Look { .. } => self.looking = self.looking.saturating_add_signed(by),
+            Wait::Blocked(WakeUp::Policy) => self.held = self.held.saturating_add_signed(by),
             Wait::Bake { .. } | Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => {
             }
         }

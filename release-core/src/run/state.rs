@@ -8,6 +8,7 @@ use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
 use crate::plan::FrozenPlan;
+use crate::port::Reason;
 use crate::time::Timestamp;
 
 /// The state of a run: a fold of its events, by [`RunState::evolve`](RunState) alone.
@@ -36,6 +37,8 @@ pub struct RunState {
     pub(super) in_flight: u32,
     /// Unknown outcomes that are being looked for.
     pub(super) looking: u32,
+    /// Steps that a policy holds without naming an instant.
+    pub(super) held: u32,
     /// Steps of the present phase that are not done.
     pub(super) remaining: usize,
     /// How often a step was asked for anew; only steps that were.
@@ -119,6 +122,14 @@ pub struct Active {
     pub measured: [u32; 3],
     /// What it waits for.
     pub wait: Wait,
+    /// Why it may not start yet, while it is blocked: all reasons.
+    pub reasons: Vec<Reason>,
+}
+
+impl Active {
+    pub(super) const fn new(attempt: u32, since: Timestamp, wait: Wait) -> Self {
+        Self { attempt, failures: 0, since, measured: [0; 3], wait, reasons: Vec::new() }
+    }
 }
 
 /// What an active step waits for. Each case has an instant or names an input: a run that is stuck
@@ -165,7 +176,7 @@ impl Wait {
             | Self::Attempt { at }
             | Self::Look { at }
             | Self::Blocked(WakeUp::Instant { at }) => Some(*at),
-            Self::Blocked(WakeUp::Approval { .. }) | Self::Operator { .. } => None,
+            Self::Blocked(WakeUp::Approval { .. } | WakeUp::Policy) | Self::Operator { .. } => None,
         }
     }
 }
@@ -206,6 +217,8 @@ pub enum Awaiting {
     Outcome(StepId),
     /// An approval of this gate.
     Approval(GateId),
+    /// Another answer of the policy, which holds this step without naming an instant.
+    Policy(StepId),
     /// Somebody who retries or reconciles this step.
     Operator(StepId),
     /// Somebody who resumes the run.
@@ -264,6 +277,12 @@ impl RunState {
     /// How many effects are under way.
     pub const fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// Whether a policy holds a step without naming an instant, so that it has to be asked again from
+    /// time to time ([`Input::Reconsider`](super::Input::Reconsider)).
+    pub const fn asks_policy(&self) -> bool {
+        self.held > 0
     }
 
     /// How often the step at `index` was asked for anew by hand; part of its idempotency key.
@@ -335,6 +354,7 @@ impl RunState {
             match &active.wait {
                 Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
                 Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
+                Wait::Blocked(WakeUp::Policy) => all.push(Awaiting::Policy(id(index))),
                 Wait::Blocked(WakeUp::Approval { gate }) => {
                     all.push(Awaiting::Approval(gate.clone()));
                 }
@@ -354,7 +374,7 @@ impl RunState {
     pub fn needs_a_person(&self) -> bool {
         let people = |waiting: &Awaiting| match waiting {
             Awaiting::Approval(_) | Awaiting::Operator(_) | Awaiting::Resume => true,
-            Awaiting::Instant(_) | Awaiting::Outcome(_) => false,
+            Awaiting::Instant(_) | Awaiting::Outcome(_) | Awaiting::Policy(_) => false,
         };
         let awaiting = self.awaiting();
         !awaiting.is_empty() && awaiting.iter().all(people)

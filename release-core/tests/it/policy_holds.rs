@@ -1,0 +1,73 @@
+//! A policy that names no instant: asked again from time to time, and journaled only when it answers
+//! otherwise.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use release_core::model::{Principal, Timestamp};
+use release_core::plan::{Plan, Step};
+use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::run::{Awaiting, Event, Fact, Input, RunState, Status, Turn, WakeUp, turn};
+
+use super::support::samples::{change, id};
+
+/// Denies for a reason that can change, until it is lifted.
+#[derive(Debug, Default)]
+struct Switch(AtomicU8);
+
+impl Policy for Switch {
+    fn admit(&self, _: &Admission<'_>) -> Decision {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Decision::Deny {
+                reasons: vec![Reason::new("audit", "an audit is on", "the auditor")],
+            },
+            1 => {
+                Decision::Deny { reasons: vec![Reason::new("fire", "there is a fire", "firemen")] }
+            }
+            _ => Decision::Permit,
+        }
+    }
+    fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
+        Decision::Permit
+    }
+}
+
+fn started(step: Step) -> RunState {
+    let mut plan = Plan::builder(id("t"), id("r"));
+    plan.step(step);
+    let plan = plan.build().unwrap().freeze();
+    let requester = Principal::human(id("ada"));
+    let event = Event::RunCreated { plan: plan.digest(), definition: None, requester };
+    let first = Fact { at: Timestamp::from_micros(0), event };
+    RunState::create(id("run"), plan, &first).unwrap()
+}
+
+#[test]
+fn the_same_answer_for_the_same_reasons_is_journaled_once() {
+    let policy = Switch::default();
+    let mut state = started(change("a"));
+    let mut ask = |input: Option<&Input>, second: i64| {
+        let now = Timestamp::from_micros(second * 1_000_000);
+        let events = turn(&mut state, input, &Turn { now, draw: 0, policy: &policy }, 100).unwrap();
+        (events, state.clone())
+    };
+    let (events, state) = ask(None, 1);
+    assert!(matches!(&events[..], [Event::StepBlocked { wake: WakeUp::Policy, .. }]), "{events:?}");
+    assert_eq!(state.awaiting(), [Awaiting::Policy(id("a"))]);
+    assert!(state.asks_policy() && state.next_wakeup().is_none() && !state.needs_a_person());
+
+    for hour in 1..=24 {
+        assert_eq!(ask(Some(&Input::Reconsider), hour * 3600).0, []);
+    }
+    policy.0.store(1, Ordering::SeqCst);
+    let (events, _) = ask(Some(&Input::Reconsider), 90_000);
+    assert!(
+        matches!(&events[..], [Event::StepBlocked { reasons, .. }] if reasons[0].rule == "fire"),
+        "{events:?}"
+    );
+
+    policy.0.store(2, Ordering::SeqCst);
+    let (events, state) = ask(Some(&Input::Reconsider), 90_030);
+    assert!(matches!(&events[..], [Event::StepStarted { .. }]), "{events:?}");
+    assert_eq!(state.status(0), Some(Status::Running));
+    assert!(!state.asks_policy() && state.active(0).unwrap().reasons.is_empty());
+}
