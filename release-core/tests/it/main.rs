@@ -10,6 +10,7 @@ mod files;
 mod journal;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
 mod rollbacks;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
 use super::deployment::Deployment;
@@ -25,9 +24,9 @@ impl Deployer for LocalPlatform {
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
-        let key = cx.key.clone();
-        let work = self.inner().finish(APPLY, async move { apply(&inner, key, request).await });
-        self.inner().bounded(APPLY, cx, EffectCertainty::Unknown, work).await
+        let (key, target) = (cx.key.clone(), request.target.clone());
+        let work = async move { apply(&inner, key, request).await };
+        self.inner().in_turn(APPLY, cx, &target, work).await
     }
 
     async fn observe(
@@ -36,19 +35,18 @@ impl Deployer for LocalPlatform {
         request: ObserveDeployment,
     ) -> Result<DeploymentStatus, ProviderError> {
         let inner = self.inner();
-        let look = async {
-            let place = inner.place(&request.target);
-            let found = place.and_then(|place| place.deployment(request.digest));
-            let (now, watch) = (inner.config.clock.now(), inner.config.start_watch);
-            Ok(found.map_or_else(
-                || DeploymentStatus::new(request.digest, None, 0, DeploymentPhase::Settled),
-                |deployment| deployment.status(now, watch),
-            ))
-        };
-        inner.bounded(OBSERVE, cx, EffectCertainty::NotApplied, look).await
+        let _turn = inner.turn(OBSERVE, cx, &request.target).await?;
+        let place = inner.place(&request.target);
+        let found = place.and_then(|place| place.deployment(request.digest));
+        let (now, watch) = (inner.config.clock.now(), inner.config.start_watch);
+        Ok(found.map_or_else(
+            || DeploymentStatus::new(request.digest, None, 0, DeploymentPhase::Settled),
+            |deployment| deployment.status(now, watch),
+        ))
     }
 }
 
+/// Only for whoever has the target's turn.
 async fn apply(
     inner: &Arc<Inner>,
     key: String,
@@ -69,8 +67,6 @@ async fn apply(
         inner.blocking(APPLY, move || open_verified(&paths, digest, APPLY).map(drop)).await?;
     }
     let place = inner.ensure_place(APPLY, &request.target).await?;
-    // One at a time a target, so that two first calls do not make two deployments.
-    let _gate = place.gate.lock().await;
     let Some(deployment) = place.deployment(digest) else {
         let wish = wish(key, request, None);
         inner.write_wish(APPLY, wish.clone()).await?;
@@ -80,7 +76,7 @@ async fn apply(
         inner.changed();
         return Ok(());
     };
-    let _wish_gate = deployment.gate.lock().await;
+    let _gate = deployment.gate.lock().await;
     let before = deployment.wish();
     if before.key == key && before.replicas == request.replicas {
         return Ok(());

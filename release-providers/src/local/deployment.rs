@@ -102,7 +102,8 @@ pub(super) struct Deployment {
     pub(super) digest: Digest,
     /// Something changed; the supervisor looks again.
     pub(super) wake: Notify,
-    /// Held while the wish is written, so that memory and file change in the same order.
+    /// Held while the wish is written, so that memory and file change in the same order: callers
+    /// have turns, but instances write too.
     pub(super) gate: tokio::sync::Mutex<()>,
     inside: Mutex<Inside>,
 }

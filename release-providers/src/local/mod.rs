@@ -53,6 +53,14 @@
 //! another instance, of the same version first. Every response names who gave it, in
 //! [`VERSION_HEADER`] and [`DIGEST_HEADER`].
 //!
+//! # In which order
+//!
+//! Calls of [`Deployer`](crate::spi::Deployer) and [`TrafficRouter`](crate::spi::TrafficRouter) on
+//! one target take turns, in the order in which they were first polled; looking takes a turn too.
+//! A call that is dropped before its turn never has an effect. One that is dropped during its turn
+//! is done to its end, and the next turn comes after that: whoever looks, or changes something,
+//! after dropping a call finds it done or undone for good.
+//!
 //! # What survives
 //!
 //! Wishes, shares and ports are written before they take effect. When the program that holds the

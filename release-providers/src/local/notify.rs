@@ -68,7 +68,7 @@ impl Notifier for LocalPlatform {
     async fn notify(&self, cx: &Context, notification: Notification) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
         let line = Line { key: cx.key.clone(), at: inner.config.clock.now(), notification };
-        let work = self.inner().finish(NOTIFY, async move { append(&inner, line).await });
+        let work = self.inner().finish(NOTIFY, (), async move { append(&inner, line).await });
         self.inner().bounded(NOTIFY, cx, EffectCertainty::Unknown, work).await
     }
 }

@@ -24,8 +24,6 @@ use crate::{ErrorKind, ProviderError};
 pub(super) struct Place {
     pub(super) target: Target,
     pub(super) proxy: Arc<Proxy>,
-    /// Held while the shares are written.
-    pub(super) gate: tokio::sync::Mutex<()>,
     deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
 }
 
@@ -50,13 +48,12 @@ impl Inner {
         })
     }
 
-    /// The target, made if it is new.
+    /// The target, made if it is new. Only for whoever has its turn.
     pub(super) async fn ensure_place(
         self: &Arc<Self>,
         operation: &'static str,
         target: &Target,
     ) -> Result<Arc<Place>, ProviderError> {
-        let _making = self.making.lock().await;
         if let Some(place) = self.place(target) {
             return Ok(place);
         }
@@ -103,7 +100,6 @@ impl Inner {
         let place = Arc::new(Place {
             target: target.clone(),
             proxy: Proxy::new(address, self.wiring.clone(), weights),
-            gate: tokio::sync::Mutex::new(()),
             deployments: Mutex::default(),
         });
         lock(&self.places).insert(target, Arc::clone(&place));

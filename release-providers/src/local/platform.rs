@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use release_core::model::{Digest, Target};
 use release_core::port::EffectCertainty;
 use release_core::time::Span;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -44,6 +45,9 @@ impl Drop for Handle {
     }
 }
 
+/// The right to look at a target or to change it, until it is dropped.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
 /// What the platform's tasks share.
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -58,8 +62,8 @@ pub(super) struct Inner {
     pub(super) ports: Mutex<BTreeSet<u16>>,
     pub(super) sent: tokio::sync::Mutex<Sent>,
     pub(super) places: Mutex<BTreeMap<Target, Arc<Place>>>,
-    /// Held while a target is made.
-    pub(super) making: tokio::sync::Mutex<()>,
+    /// Whose turn it is, by target. Only those that somebody holds or waits for.
+    gates: Mutex<BTreeMap<Target, Arc<tokio::sync::Mutex<()>>>>,
     sequence: AtomicU64,
     changes: watch::Sender<u64>,
     lock: Mutex<Option<RootLock>>,
@@ -152,8 +156,8 @@ impl LocalPlatform {
         drop(lock(&inner.lock).take()); // only now may somebody else open the root
     }
 
-    /// Stops every instance, gently and then by force, forgets all wishes and shares, and shuts
-    /// down. Artifacts, logs and notifications stay.
+    /// Stops every instance, gently and then by force, forgets all wishes and shares, also those
+    /// that come meanwhile, and shuts down. Artifacts, logs and notifications stay.
     ///
     /// # Errors
     /// `Unavailable` when the root cannot be written; then nothing was stopped that still is wished.
@@ -162,28 +166,17 @@ impl LocalPlatform {
         let inner = self.inner();
         inner.check_open(DESTROY)?;
         let mut changes = self.changes();
-        for place in inner.places() {
-            let gate = place.gate.lock().await;
-            inner.write_target(DESTROY, &place, Vec::new()).await?;
-            place.proxy.set(Vec::new());
-            drop(gate);
-            for deployment in place.deployments() {
-                let gate = deployment.gate.lock().await;
-                let mut wish = deployment.wish();
-                wish.replicas = 0;
-                wish.generation = wish.generation.saturating_add(1);
-                inner.write_wish(DESTROY, wish.clone()).await?;
-                deployment.accept(wish);
-                drop(gate);
+        loop {
+            for target in inner.targets() {
+                let turn = inner.wait_turn(&target).await;
+                let held = Arc::clone(inner);
+                let work = async move { held.clear(DESTROY, &target).await };
+                inner.finish(DESTROY, turn, work).await?;
             }
-        }
-        let running = || {
             let places = inner.places();
             let mut deployments = places.iter().flat_map(|place| place.deployments());
-            deployments.any(|deployment| !deployment.instances().is_empty())
-        };
-        while running() {
-            if changes.changed().await.is_err() {
+            let running = deployments.any(|deployment| !deployment.instances().is_empty());
+            if !running || changes.changed().await.is_err() {
                 break;
             }
         }
@@ -228,7 +221,7 @@ impl Inner {
             ports: Mutex::default(),
             sent: tokio::sync::Mutex::new(sent),
             places: Mutex::default(),
-            making: tokio::sync::Mutex::new(()),
+            gates: Mutex::default(),
             sequence: AtomicU64::new(found.sequence),
             changes: watch::Sender::new(0),
             lock: Mutex::new(Some(found.lock)),
@@ -278,18 +271,99 @@ impl Inner {
         }
     }
 
-    /// Does `work` to its end even if whoever waits for it goes away.
+    /// Does `work` to its end even if whoever waits for it goes away. What it needs to `hold` for
+    /// that, for example its turn, is given back right after.
     pub(super) async fn finish<T: Send + 'static>(
         &self,
         operation: &'static str,
+        hold: impl Send + 'static,
         work: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Result<T, ProviderError> {
-        match self.tasks.spawn(work).await {
+        // A shutdown that comes after the check waits for the token, and then for the task.
+        let token = self.tasks.token();
+        self.check_open(operation)?;
+        let task = self.tasks.spawn(async move {
+            let done = work.await;
+            drop(hold);
+            done
+        });
+        drop(token);
+        match task.await {
             Ok(done) => done,
             Err(e) => Err(ProviderError::new(ErrorKind::Internal, operation, "a task broke off")
                 .with_effect(EffectCertainty::Unknown)
                 .with_source(e)),
         }
+    }
+
+    /// Waits until it is the caller's turn to look at a target or to change it. Turns come in the
+    /// order in which they were first asked for. Whoever stops waiting gives up the turn.
+    pub(super) async fn turn(
+        &self,
+        operation: &'static str,
+        cx: &Context,
+        target: &Target,
+    ) -> Result<Turn, ProviderError> {
+        let wait = async { Ok(self.wait_turn(target).await) };
+        self.bounded(operation, cx, EffectCertainty::NotApplied, wait).await
+    }
+
+    async fn wait_turn(&self, target: &Target) -> Turn {
+        let gate = {
+            let mut gates = lock(&self.gates);
+            // Holders and those who wait have a share; a new one is only given out in here.
+            gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+            Arc::clone(gates.entry(target.clone()).or_default())
+        };
+        // Unconstrained: nobody is put off before they stand in the queue.
+        unconstrained(gate.lock_owned()).await
+    }
+
+    /// Changes a target when it is the caller's turn, and then to the end. A caller that goes away
+    /// before has changed nothing and never will; one that goes away later has made its change as
+    /// far as any later turn can see.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        cx: &Context,
+        target: &Target,
+        work: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let turn = self.turn(operation, cx, target).await?;
+        // Nothing is waited for between the turn and the task that holds it.
+        let work = self.finish(operation, turn, work);
+        self.bounded(operation, cx, EffectCertainty::Unknown, work).await
+    }
+
+    /// Targets that are known, or about to be.
+    fn targets(&self) -> BTreeSet<Target> {
+        let mut targets: BTreeSet<Target> = lock(&self.gates).keys().cloned().collect();
+        targets.extend(lock(&self.places).keys().cloned());
+        targets
+    }
+
+    /// Takes back all wishes and shares of a target. Only for whoever has its turn.
+    async fn clear(
+        self: &Arc<Self>,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<(), ProviderError> {
+        let Some(place) = self.place(target) else { return Ok(()) };
+        if !place.proxy.weights().is_empty() {
+            self.write_target(operation, &place, Vec::new()).await?;
+            place.proxy.set(Vec::new());
+        }
+        for deployment in place.deployments() {
+            let _gate = deployment.gate.lock().await;
+            let mut wish = deployment.wish();
+            if wish.replicas > 0 {
+                wish.replicas = 0;
+                wish.generation = wish.generation.saturating_add(1);
+                self.write_wish(operation, wish.clone()).await?;
+                deployment.accept(wish);
+            }
+        }
+        Ok(())
     }
 
     /// Does blocking work on a thread made for it. Neither a shutdown nor the next platform on this

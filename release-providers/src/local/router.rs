@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use release_core::model::Target;
-use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
 use super::place::Place;
@@ -24,20 +23,21 @@ impl TrafficRouter for LocalPlatform {
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
-        let work = self.inner().finish(SET, async move { set_weights(&inner, request).await });
-        self.inner().bounded(SET, cx, EffectCertainty::Unknown, work).await
+        let target = request.target.clone();
+        let work = async move { set_weights(&inner, request).await };
+        self.inner().in_turn(SET, cx, &target, work).await
     }
 
     async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
-        let look = async { Ok(self.inner().known_place(OBSERVE, &target)?.proxy.status()) };
-        self.inner().bounded(OBSERVE, cx, EffectCertainty::NotApplied, look).await
+        let _turn = self.inner().turn(OBSERVE, cx, &target).await?;
+        Ok(self.inner().known_place(OBSERVE, &target)?.proxy.status())
     }
 }
 
+/// Only for whoever has the target's turn.
 async fn set_weights(inner: &Arc<Inner>, request: SetWeights) -> Result<(), ProviderError> {
     check_sum(&request)?;
     let place = inner.known_place(SET, &request.target)?;
-    let _gate = place.gate.lock().await;
     let mut weights = request.weights;
     weights.retain(|weight| weight.percent > 0);
     weights.sort();

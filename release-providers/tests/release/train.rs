@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use release_core::engine::{Engine, EngineError};
+use release_core::engine::{Engine, EngineError, Settled};
 use release_core::journal::{History, MemoryJournal};
 use release_core::model::{
     Analysis, ArtifactRef, Bound, Canary, CanaryStep, Definition, Environment, Finite, Metric,
@@ -67,7 +67,10 @@ pub(crate) async fn release(
     let plan = release_core::plan::plan(definition).unwrap();
     let ada = Principal::human("ada".parse().unwrap());
     let handle = engine.start("run".parse().unwrap(), plan, ada).await?;
-    let outcome = handle.wait().await?;
+    let outcome = match handle.settled().await? {
+        Settled::Finished(outcome) => outcome,
+        Settled::NeedsPerson(awaiting) => panic!("the run waits for {awaiting:?}"),
+    };
     let (history, _) = engine.load(handle.run()).await?;
     engine.shutdown().await;
     Ok((outcome, history))
