@@ -56,9 +56,9 @@ impl Shape {
                 }
                 Self::Random => {
                     if let Some(layer) = (node / LAYER).checked_sub(1) {
-                        places(&mut draw)
-                            .into_iter()
-                            .for_each(|at| edge(ix(layer * LAYER + at), ix(node)));
+                        for at in places(&mut draw) {
+                            edge(ix(layer * LAYER + at), ix(node));
+                        }
                     }
                 }
             }

@@ -32,7 +32,7 @@ use driver::Driver;
 /// Drives runs: cheap to clone, one for each process and journal.
 ///
 /// Each run is driven by a task of its own, so that one bad run cannot hold up another; journals
-/// commit what concurrent runs append together. See the [crate](crate) documentation for an example.
+/// commit what concurrent runs append together. See the documentation of the [`crate`] for an example.
 #[derive(Debug, Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
