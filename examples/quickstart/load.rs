@@ -91,7 +91,7 @@ async fn client(
         let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok((version, status)) => {
-                *count.answers.entry((service.clone(), version, status)).or_default() += 1
+                *count.answers.entry((service.clone(), version, status)).or_default() += 1;
             }
             Err(error) => {
                 connection = None;

@@ -59,7 +59,9 @@ async fn play(options: &Options) -> Result<(), Failure> {
     let notes = played?;
     cleared?;
     println!("\nEverything held:");
-    notes.iter().for_each(|note| println!("  - {note}"));
+    for note in &notes {
+        println!("  - {note}");
+    }
     Ok(())
 }
 
@@ -74,7 +76,7 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
     verify::succeeded(&first)?;
     reports.push(first);
 
-    let load = load::Load::start(stage.production().await?);
+    let load = load::Load::start(stage.production()?);
     println!("\n== (a) Version 2 of all three services goes out by canary, under load");
     let second = stage.release("release-2", &train::second(versions, pace)?).await?;
     verify::succeeded(&second)?;

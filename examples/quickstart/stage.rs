@@ -118,7 +118,7 @@ impl Stage {
     }
 
     /// Every production target and where it is served.
-    pub(crate) async fn production(&self) -> Result<Vec<(Target, std::net::SocketAddr)>, Failure> {
+    pub(crate) fn production(&self) -> Result<Vec<(Target, std::net::SocketAddr)>, Failure> {
         let mut all = Vec::new();
         for region in REGIONS {
             for service in SERVICES {

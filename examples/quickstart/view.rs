@@ -94,10 +94,10 @@ impl Screen {
                 self.bar(step, |bar| bar.inc(1));
             }
             Event::StepMeasured { step, because, .. } => {
-                self.line(&format!("  ? {}: {because}", step.id))
+                self.line(&format!("  ? {}: {because}", step.id));
             }
             Event::StepFailed { step, error, .. } => {
-                self.line(&format!("  ! {} failed: {error}", step.id))
+                self.line(&format!("  ! {} failed: {error}", step.id));
             }
             Event::StepRetried { step, error, .. } | Event::OutcomeUnknown { step, error, .. } => {
                 self.line(&format!("  ~ {}: {error}", step.id));
@@ -107,7 +107,7 @@ impl Screen {
                 self.line(&format!("  . {} waits: {}", step.id, reasons.join("; ")));
             }
             Event::Approved { gate, by, reason } => {
-                self.line(&format!("  * {gate} approved by {by}: {reason}"))
+                self.line(&format!("  * {gate} approved by {by}: {reason}"));
             }
             Event::TakenOver { engine } => self.line(&format!("  * taken over by {engine}")),
             Event::RollbackStarted { cause, extension } => {
