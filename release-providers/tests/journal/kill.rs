@@ -12,6 +12,7 @@ use crate::support::{batch, records, run};
 const VICTIM: &str = "RELEASE_TEST_VICTIM";
 
 /// The process that is killed: it appends, and says what is stored.
+#[expect(clippy::print_stdout, reason = "the test reads it")]
 async fn victim(path: PathBuf) {
     let journal = SqliteJournal::open(path).unwrap();
     let before = journal.read(&run("a")).await.unwrap();
