@@ -54,6 +54,11 @@ fn failed(error: &Failure) -> ExitCode {
 /// Plays the scenario on a stage of its own, and clears the stage whatever happens.
 async fn play(options: &Options) -> Result<(), Failure> {
     let stage = Stage::set(options).await?;
+    if options.resume && options.report().exists() {
+        // It was killed while it cleared the stage, after everything had held.
+        println!("the play had ended; its stage is cleared");
+        return stage.clear().await;
+    }
     let played = scenes(options, &stage).await;
     let cleared = stage.clear().await;
     let notes = played?;
@@ -107,7 +112,7 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
     let total = load.stop().await;
     notes.push(verify::nothing_lost("in all", &total)?);
 
-    let path = options.dir.join("report.html");
+    let path = options.report();
     std::fs::write(&path, html("A release train, from staging to production", &notes, &reports))?;
     notes.push(format!(
         "hash chains of {} runs verified; the report is {}",

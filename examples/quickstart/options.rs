@@ -34,6 +34,11 @@ pub(crate) struct Options {
 const USAGE: &str = "usage: quickstart [--crash | --scenario all|train] [--dir FOLDER] [--plain] [--resume] [--fast] [--services FOLDER]";
 
 impl Options {
+    /// Where the report goes; written last, so that its being there says that the play has ended.
+    pub(crate) fn report(&self) -> PathBuf {
+        self.dir.join("report.html")
+    }
+
     pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
         let mut options = Self {
             scenario: Scenario::All,
