@@ -113,7 +113,12 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
     notes.push(verify::nothing_lost("in all", &total)?);
 
     let path = options.report();
-    std::fs::write(&path, html("A release train, from staging to production", &notes, &reports))?;
+    let unfinished = path.with_extension("part");
+    std::fs::write(
+        &unfinished,
+        html("A release train, from staging to production", &notes, &reports),
+    )?;
+    std::fs::rename(&unfinished, &path)?;
     notes.push(format!(
         "hash chains of {} runs verified; the report is {}",
         reports.len(),
