@@ -149,16 +149,24 @@ pub(super) fn known_gate<'a>(state: &'a RunState, id: &GateId) -> Result<&'a App
 }
 
 fn refusals(state: &RunState, wanted: &Approval, by: &Principal) -> Vec<Reason> {
-    let rule = || format!("gate/{}", wanted.id);
     let mut reasons = Vec::new();
     if !wanted.requester_may_approve && by.id == state.requester.id {
         let text = format!("{by} requested this run (separation of duties)");
-        reasons.push(Reason::new(rule(), text, "an approval by somebody else"));
+        reasons.push(Reason::new(rule(wanted), text, "an approval by somebody else"));
     }
-    if !wanted.roles.is_empty() && !wanted.roles.iter().any(|role| by.roles.contains(role)) {
-        let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
-        let text = format!("{by} has none of the roles {}", roles.join(", "));
-        reasons.push(Reason::new(rule(), text, "whoever grants roles"));
-    }
+    reasons.extend(lacks_role(wanted, by));
     reasons
+}
+
+pub(super) fn lacks_role(wanted: &Approval, by: &Principal) -> Option<Reason> {
+    if wanted.roles.is_empty() || wanted.roles.iter().any(|role| by.roles.contains(role)) {
+        return None;
+    }
+    let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
+    let text = format!("{by} has none of the roles {}", roles.join(", "));
+    Some(Reason::new(rule(wanted), text, "whoever grants roles"))
+}
+
+fn rule(wanted: &Approval) -> String {
+    format!("gate/{}", wanted.id)
 }

@@ -232,8 +232,11 @@ fn command(
             admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons)),
         },
         Command::Reject { gate } => {
-            admit::known_gate(state, gate)?;
-            out.push(Event::Rejected { gate: gate.clone(), by, reason });
+            // Whoever requested the run may reject what they may not approve.
+            match admit::lacks_role(admit::known_gate(state, gate)?, &by) {
+                None => out.push(Event::Rejected { gate: gate.clone(), by, reason }),
+                Some(why) => out.push(denied(name, directive, vec![why])),
+            }
         }
         Command::Retry { step } => {
             let step = operators(state, step, name, false)?;

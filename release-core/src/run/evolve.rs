@@ -459,8 +459,8 @@ impl RunState {
         Ok(())
     }
 
-    /// There is no way back: nothing new starts until people have decided how to go on, with every
-    /// step that failed meanwhile. A cancel has nothing left to do.
+    /// There is no way back: the run goes on forward, and every step that failed waits for a person,
+    /// as if its failure were to hold it. A cancel has nothing left to do.
     fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
         self.rollback_refused = true;
         if matches!(cause, Cause::Cancelled { .. }) {

@@ -357,6 +357,16 @@ fn behind_a_point_of_no_return_every_failed_step_can_be_retried() {
     }
 }
 
+#[test]
+fn a_gate_is_rejected_by_those_who_have_its_role() {
+    let mut gate = release_core::model::Approval::new(id("go"));
+    gate.roles = vec![id("cab")];
+    let mut run = Run::start(&chain(vec![change("a").gate(Gate::Approval(gate))]));
+    let refused = run.command(Command::Reject { gate: id("go") }, "bob");
+    assert!(refused.is_ok() && run.last(|e| matches!(e, Event::CommandDenied { .. })).is_some());
+    assert_eq!(run.state.awaiting(), [Awaiting::Approval(id("go"))]);
+}
+
 /// Found here: a step that was rejected before its first attempt counted as touched.
 #[test]
 fn what_was_never_attempted_is_not_undone_and_is_no_point_of_no_return() {
