@@ -59,7 +59,8 @@
 //! one target take turns, in the order in which they were first polled; looking takes a turn too.
 //! A call that is dropped before its turn never has an effect. One that is dropped during its turn
 //! is done to its end, and the next turn comes after that: whoever looks, or changes something,
-//! after dropping a call finds it done or undone for good.
+//! after dropping a call finds it done or undone for good. As in any queue, whoever neither polls
+//! nor drops a call holds up those behind it.
 //!
 //! # What survives
 //!

@@ -10,6 +10,8 @@ mod deploy;
 #[cfg(test)]
 mod measure;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]

@@ -1,0 +1,232 @@
+//! The local platform keeps every promise, with real processes and a real proxy.
+//!
+//! One case is skipped, `unknown_target_is_not_found` of the deployer: the platform makes every
+//! target that it is asked for.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use release_core::engine::SystemClock;
+use release_core::model::{ArtifactRef, Digest, Target};
+use release_core::time::Span;
+use release_providers::local::{LocalConfig, LocalPlatform};
+use release_providers::spi::{ArtifactStore as _, CheckHealth, HealthProbe as _, PutArtifact};
+use release_testkit::conformance::deployer::DeployerSandbox;
+use release_testkit::conformance::router::RouterSandbox;
+use release_testkit::conformance::{HookError, Level, Subject, Verdict, deployer, router};
+use release_testkit::fixtures;
+use tempfile::TempDir;
+
+const MAX_REPLICAS: u32 = 4;
+const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
+
+/// The demo service in a version. Each is compiled once for all tests, also those to come.
+fn program(version: &str) -> Vec<u8> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = crate_root.join("../examples/quickstart/demo_service.rs");
+    let digest = Digest::of(&std::fs::read(&source).unwrap());
+    let name = format!("demo-{version}-{}", digest.short());
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if !program.exists() {
+        let fresh = program.with_extension(std::process::id().to_string());
+        let mut rustc = Command::new("rustc");
+        rustc.args(["-O", "--edition", "2024", "-C", "strip=symbols", "-o"]);
+        rustc.args([&fresh, &source]).env("DEMO_VERSION", version).env("DEMO_FAILURE_PERCENT", "0");
+        assert!(rustc.status().unwrap().success(), "rustc could not compile {}", source.display());
+        std::fs::rename(&fresh, &program).unwrap();
+    }
+    std::fs::read(&program).unwrap()
+}
+
+/// A platform on a root of its own, both of which are gone in the end.
+#[derive(Debug)]
+struct Home {
+    directory: TempDir,
+    platform: LocalPlatform,
+    target: Target,
+}
+
+impl Home {
+    async fn new() -> (Arc<Self>, [Subject; 2]) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = LocalConfig::new(directory.path(), Arc::new(SystemClock::new()));
+        config.max_replicas = MAX_REPLICAS;
+        config.stop_grace = Span::secs(2);
+        let platform = LocalPlatform::open(config).await.unwrap();
+        let home = Self { directory, platform, target: fixtures::target("api") };
+        let mut subjects = Vec::new();
+        for version in VERSIONS {
+            let artifact = home.put(program(version)).await;
+            subjects.push(Subject::new(artifact, fixtures::version(version)));
+        }
+        (Arc::new(home), subjects.try_into().unwrap())
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.path().canonicalize().unwrap()
+    }
+
+    async fn put(&self, bytes: Vec<u8>) -> ArtifactRef {
+        let request = PutArtifact::new(fixtures::literal("api"), bytes);
+        self.platform.put(&fixtures::context("put"), request).await.unwrap()
+    }
+
+    /// An artifact whose content was changed after it was stored.
+    async fn corrupt(&self) -> ArtifactRef {
+        let artifact = self.put(b"#!/bin/sh\nexec sleep 60\n".to_vec()).await;
+        let path = self.root().join("artifacts/sha256").join(artifact.digest().hex());
+        std::fs::write(path, "#!/bin/sh\nexec sleep 61\n").unwrap();
+        artifact
+    }
+
+    /// The processes of this root by the names of their instances, as the kernel has them.
+    fn processes(&self) -> BTreeMap<String, String> {
+        let mark = format!("RELEASE_INSTANCE={}|", self.root().display());
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            // Those that end meanwhile, and those that are dead, have none.
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            for variable in String::from_utf8_lossy(&environment).split('\0') {
+                if let Some(instance) = variable.strip_prefix(&mark) {
+                    let pid = entry.file_name().to_string_lossy().into_owned();
+                    found.insert(format!("{instance} as {pid}"), pid);
+                }
+            }
+        }
+        found
+    }
+
+    /// Returns once all instances of both versions answer that they are ready.
+    async fn ready(&self, digests: [Digest; 2]) -> Result<(), HookError> {
+        let mut changes = self.platform.changes();
+        for digest in digests {
+            loop {
+                let request = CheckHealth::new(self.target.clone(), digest);
+                let report = self.platform.check(&fixtures::context("check"), request).await?;
+                if !report.instances.is_empty() && report.instances.iter().all(|one| one.ready) {
+                    break;
+                }
+                changes.changed().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys the platform, and looks whether it has left anything.
+    async fn close(&self) -> Result<(), HookError> {
+        let address = self.platform.address(&self.target);
+        self.platform.destroy().await?;
+        let processes = self.processes();
+        if !processes.is_empty() {
+            return Err(format!("there still are {:?}", processes.keys()).into());
+        }
+        match address.map(TcpStream::connect) {
+            Some(Ok(_)) => Err("somebody still listens on the target's port".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Only after a case that failed.
+        for pid in self.processes().into_values() {
+            let _ = Command::new("kill").args(["-9", &pid]).status(); // nothing better to do
+        }
+    }
+}
+
+/// Sends requests one after the other; all must be served.
+fn send(address: SocketAddr, requests: u64) -> Result<(), HookError> {
+    for _ in 0..requests {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(b"GET /work HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            return Err(format!("not served: {answer}").into());
+        }
+    }
+    Ok(())
+}
+
+async fn deployer_sandbox() -> DeployerSandbox {
+    let (home, subjects) = Home::new().await;
+    let corrupt = home.corrupt().await;
+    let (platform, target) = (Arc::new(home.platform.clone()), home.target.clone());
+    let witness = Arc::clone(&home);
+    DeployerSandbox::new(platform, target, subjects)
+        .corrupt(corrupt)
+        .too_many(MAX_REPLICAS + 1)
+        .instances(move |_, digest| {
+            // The sandbox has one target; names tell the version.
+            let version = format!("-{}-", digest.short());
+            let names = witness.processes().into_keys().filter(|name| name.contains(&version));
+            let names: BTreeSet<String> = names.collect();
+            async move { Ok(names) }
+        })
+        .on_close(move || {
+            let home = Arc::clone(&home);
+            async move { home.close().await }
+        })
+}
+
+async fn router_sandbox() -> RouterSandbox {
+    let (home, subjects) = Home::new().await;
+    let digests = subjects.each_ref().map(|subject| subject.artifact.digest());
+    let (platform, target) = (Arc::new(home.platform.clone()), home.target.clone());
+    let (waiting, sending) = (Arc::clone(&home), Arc::clone(&home));
+    let router: Arc<LocalPlatform> = Arc::clone(&platform);
+    RouterSandbox::new(router, target, subjects)
+        .deployed_by(platform)
+        .prepare(move || {
+            let home = Arc::clone(&waiting);
+            async move { home.ready(digests).await }
+        })
+        .traffic(move |requests| {
+            let address = sending.platform.address(&sending.target);
+            async move {
+                let address = address.ok_or("the target has no address")?;
+                tokio::task::spawn_blocking(move || send(address, requests)).await?
+            }
+        })
+        .on_close(move || {
+            let home = Arc::clone(&home);
+            async move { home.close().await }
+        })
+}
+
+release_testkit::deployer_conformance! {
+    name: local_deployer,
+    level: V1,
+    provider: deployer_sandbox,
+}
+
+release_testkit::router_conformance! {
+    name: local_router,
+    level: V1,
+    provider: router_sandbox,
+}
+
+/// The sandboxes offer all that the platform can offer.
+#[tokio::test]
+async fn only_the_unknown_target_of_the_deployer_is_skipped() {
+    for case in ["wrong_digest_is_refused", "too_many_is_invalid"] {
+        let verdict = deployer::run_case(Level::V1, case, &deployer_sandbox).await;
+        assert_eq!(verdict, Some(Verdict::Passed), "{case}");
+    }
+    let case = "unknown_target_is_not_found";
+    let verdict = deployer::run_case(Level::V1, case, &deployer_sandbox).await;
+    assert!(matches!(verdict, Some(Verdict::Skipped { .. })), "{verdict:?}");
+    let case = "served_follows_weights";
+    let verdict = router::run_case(Level::V1, case, &router_sandbox).await;
+    assert_eq!(verdict, Some(Verdict::Passed), "{case}");
+}
