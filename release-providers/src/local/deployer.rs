@@ -62,7 +62,11 @@ async fn apply(
     let digest = request.artifact.digest();
     let known =
         inner.place(&request.target).is_some_and(|place| place.deployment(digest).is_some());
-    if request.replicas > 0 || !known {
+    if request.replicas == 0 && !known {
+        // Nothing of it was ever wished here: undoing what never began needs no artifact and no port.
+        return Ok(());
+    }
+    if request.replicas > 0 {
         let paths = inner.paths.clone();
         inner.blocking(APPLY, move || open_verified(&paths, digest, APPLY).map(drop)).await?;
     }

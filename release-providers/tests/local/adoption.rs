@@ -132,15 +132,9 @@ async fn an_unreadable_record_is_an_error_that_names_it() {
 
 const ROOT_VARIABLE: &str = "LOCAL_TEST_ROOT";
 
-/// Not a test: the orchestrator that the next test kills.
-#[tokio::test]
-#[ignore = "started by killed_orchestrator_leaves_instances_to_adopt"]
-#[expect(clippy::disallowed_methods, reason = "a test process is configured by its environment")]
-async fn orchestrator() {
-    let config = LocalConfig::new(
-        std::env::var(ROOT_VARIABLE).unwrap(),
-        std::sync::Arc::new(crate::support::WallClock),
-    );
+/// The orchestrator that is killed.
+async fn orchestrator(root: std::path::PathBuf) {
+    let config = LocalConfig::new(root, std::sync::Arc::new(crate::support::WallClock));
     let platform = LocalPlatform::open(config).await.unwrap();
     let eu: Target = target("eu");
     let artifact = deploy(&platform, &eu, demo("1.0.0", 0), "1.0.0", 3).await;
@@ -151,9 +145,13 @@ async fn orchestrator() {
 
 #[tokio::test]
 async fn killed_orchestrator_leaves_instances_to_adopt() {
+    // The test starts itself again as the orchestrator.
+    if let Some(root) = std::env::var_os(ROOT_VARIABLE) {
+        return orchestrator(root.into()).await;
+    }
     let world = World::default();
     let mut orchestrator = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "adoption::orchestrator", "--ignored", "--nocapture"])
+        .args(["--exact", "adoption::killed_orchestrator_leaves_instances_to_adopt", "--nocapture"])
         .env(ROOT_VARIABLE, world.root())
         .stdout(Stdio::piped())
         .spawn()
