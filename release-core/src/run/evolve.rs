@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::active::{ActiveSet, Timers};
-use super::event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
+use super::event::{Cause, Event, Mode, StepRef, Verdict, WakeUp};
 use super::state::{Active, GateState, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
-use crate::model::{Digest, Gate, RollbackScope};
-use crate::plan::{Action, Extension, FrozenPlan, OnFailure};
+use crate::model::{Digest, Gate};
+use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
 
@@ -353,46 +353,10 @@ impl RunState {
     }
 
     /// The failed step waits for a person.
-    fn hold(&mut self, at: Timestamp, index: u32) {
+    pub(super) fn hold(&mut self, at: Timestamp, index: u32) {
         let attempt = self.spent.get(&index).copied().unwrap_or(0);
         let wait = Wait::Operator { unknown: false };
         self.insert_active(index, Active::new(attempt, at, wait));
-    }
-
-    /// Begins to stop because of a failed step, or makes an ongoing stop reach as far as this needs.
-    fn stop(&mut self, step: &StepRef, scope: Option<RollbackScope>, message: &str) {
-        let cause = Cause::StepFailed { step: step.clone(), scope, message: message.to_owned() };
-        match &self.phase {
-            Phase::Forward => self.phase = Phase::Stopping(cause),
-            Phase::Stopping(Cause::StepFailed { scope: None, .. }) if scope.is_some() => {
-                self.phase = Phase::Stopping(cause);
-            }
-            Phase::Stopping(Cause::StepFailed { step: first, scope: Some(before), message }) => {
-                let scope = scope.map_or(*before, |scope| {
-                    self.covering((first.index, *before), (step.index, scope))
-                });
-                let (step, message) = (first.clone(), message.clone());
-                let cause = Cause::StepFailed { step, scope: Some(scope), message };
-                self.phase = Phase::Stopping(cause);
-            }
-            Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {}
-        }
-    }
-
-    /// The narrowest scope that, seen from either step, covers what both want to be rolled back.
-    fn covering(&self, a: (u32, RollbackScope), b: (u32, RollbackScope)) -> RollbackScope {
-        let (one, other) = (&self.plan.step(a.0).scope, &self.plan.step(b.0).scope);
-        let together = one.environment() == other.environment();
-        match (a.1, b.1) {
-            (RollbackScope::Release, _) | (_, RollbackScope::Release) => RollbackScope::Release,
-            (RollbackScope::Region, RollbackScope::Region)
-                if together && one.region() == other.region() =>
-            {
-                RollbackScope::Region
-            }
-            _ if together => RollbackScope::Environment,
-            _ => RollbackScope::Release,
-        }
     }
 
     fn retry_requested(&mut self, at: Timestamp, step: &StepRef) -> Result<(), IllegalTransition> {
@@ -437,169 +401,6 @@ impl RunState {
         self.active.get(index).is_some_and(|active| matches!(active.wait, Wait::Operator { .. }))
     }
 
-    fn rollback_started(
-        &mut self,
-        cause: &Cause,
-        extension: &Extension,
-    ) -> Result<(), IllegalTransition> {
-        if !matches!(self.phase, Phase::Stopping(_)) {
-            return Err(self.wrong_phase("rollback_started"));
-        }
-        let base = self.plan.len();
-        if !extension.fits(base) {
-            return Err(IllegalTransition::BadRollback);
-        }
-        self.cancel_rest();
-        self.plan = self.plan.extended(extension.clone());
-        self.status.resize(self.plan.len(), Status::Pending);
-        self.active.resize(self.plan.len());
-        self.remaining = extension.steps.len();
-        self.phase = Phase::RollingBack(cause.clone());
-        self.enqueue_roots(base);
-        Ok(())
-    }
-
-    /// There is no way back: the run goes on forward, and every step that failed waits for a person,
-    /// as if its failure were to hold it. A cancel has nothing left to do.
-    fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
-        self.rollback_refused = true;
-        if matches!(cause, Cause::Cancelled { .. }) {
-            self.cancel_rest();
-            return;
-        }
-        self.phase = Phase::Forward;
-        let failed: Vec<u32> = self.spent.keys().copied().collect();
-        for index in failed {
-            let failed = self.status(index) == Some(Status::Failed);
-            let goes_on = self.plan.step(index).on_failure == OnFailure::Continue;
-            if failed && !goes_on && self.active.get(index).is_none() {
-                self.hold(at, index);
-            }
-        }
-    }
-
-    fn finished(&mut self, outcome: &Outcome) -> Result<(), IllegalTransition> {
-        if self.outcome().is_some() {
-            return Err(self.wrong_phase("run_finished"));
-        }
-        self.cancel_rest();
-        if matches!(outcome, Outcome::RolledBack { .. }) {
-            let undone =
-                self.plan.extension().map(|extension| extension.undoes.clone()).unwrap_or_default();
-            for index in undone {
-                self.set_status(index, Status::Compensated);
-            }
-        }
-        self.phase = Phase::Finished(outcome.clone());
-        Ok(())
-    }
-
-    /// Whatever is not done will not be.
-    fn cancel_rest(&mut self) {
-        for status in &mut self.status {
-            if matches!(status, Status::Pending | Status::Ready | Status::Waiting | Status::Running)
-            {
-                *status = Status::Cancelled;
-            }
-        }
-        self.ready.clear();
-        self.ready_pure.clear();
-        self.active.clear();
-        self.timers.clear();
-        (self.in_flight, self.looking, self.held) = (0, 0, 0);
-    }
-
-    fn complete(&mut self, index: u32) {
-        self.remaining = self.remaining.saturating_sub(1);
-        let mut nth = 0;
-        while let Some(next) = self.plan.successor(index, nth) {
-            nth += 1;
-            let Some(waits) = self.waits.get_mut(next as usize) else { continue };
-            *waits = waits.saturating_sub(1);
-            if *waits == 0 {
-                self.enqueue(next);
-            }
-        }
-    }
-
-    fn enqueue_roots(&mut self, from: usize) {
-        let range = u32::try_from(from).unwrap_or(u32::MAX)
-            ..u32::try_from(self.plan.len()).unwrap_or(u32::MAX);
-        for index in range {
-            let waits = self.plan.in_degree(index);
-            self.waits.push(waits);
-            if waits == 0 {
-                self.enqueue(index);
-            }
-        }
-    }
-
-    fn enqueue(&mut self, index: u32) {
-        self.set_status(index, Status::Ready);
-        if self.plan.step(index).action.is_pure() {
-            self.ready_pure.push_back(index);
-        } else {
-            self.ready.push_back(index);
-        }
-    }
-
-    /// Steps leave their queue in order, so this is the front but for hand-made journals.
-    fn unqueue(&mut self, index: u32) {
-        let pure = self.plan.step(index).action.is_pure();
-        let queue = if pure { &mut self.ready_pure } else { &mut self.ready };
-        if queue.front() == Some(&index) {
-            queue.pop_front();
-        } else if let Some(at) = queue.iter().position(|other| *other == index) {
-            queue.remove(at);
-        }
-    }
-
-    fn insert_active(&mut self, index: u32, active: Active) {
-        self.count(&active.wait, 1);
-        if let Some(timer) = self.timer(index, &active.wait) {
-            self.timers.insert(timer);
-        }
-        self.active.insert(index, active);
-    }
-
-    fn remove_active(&mut self, index: u32) {
-        if let Some(active) = self.active.remove(index) {
-            self.forget(index, &active.wait);
-        }
-    }
-
-    fn set_wait(&mut self, index: u32, wait: Wait) {
-        if self.active.get(index).is_none() {
-            return;
-        }
-        let timer = self.timer(index, &wait);
-        self.count(&wait, 1);
-        let Some(active) = self.active.get_mut(index) else { return };
-        let old = std::mem::replace(&mut active.wait, wait);
-        self.forget(index, &old);
-        if let Some(timer) = timer {
-            self.timers.insert(timer);
-        }
-    }
-
-    /// Nobody waits in this way any more.
-    fn forget(&mut self, index: u32, wait: &Wait) {
-        self.count(wait, -1);
-        if let Some(timer) = self.timer(index, wait) {
-            self.timers.remove(timer);
-        }
-    }
-
-    fn count(&mut self, wait: &Wait, by: i32) {
-        match wait {
-            Wait::Outcome { .. } => self.in_flight = self.in_flight.saturating_add_signed(by),
-            Wait::Look { .. } => self.looking = self.looking.saturating_add_signed(by),
-            Wait::Blocked(WakeUp::Policy) => self.held = self.held.saturating_add_signed(by),
-            Wait::Bake { .. } | Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => {
-            }
-        }
-    }
-
     fn gate(&mut self, gate: &crate::ids::GateId) -> &mut GateState {
         self.gates.entry(gate.clone()).or_default()
     }
@@ -625,19 +426,19 @@ impl RunState {
         }
     }
 
-    fn set_status(&mut self, index: u32, to: Status) {
+    pub(super) fn set_status(&mut self, index: u32, to: Status) {
         if let Some(status) = self.status.get_mut(index as usize) {
             *status = to;
         }
     }
 
-    fn resolve(&self, step: &StepRef) -> Result<(u32, Status), IllegalTransition> {
+    pub(super) fn resolve(&self, step: &StepRef) -> Result<(u32, Status), IllegalTransition> {
         let known = self.plan.get(step.index).filter(|known| known.id == step.id);
         let other = || IllegalTransition::OtherStep { index: step.index, id: step.id.to_string() };
         known.and_then(|_| Some((step.index, self.status(step.index)?))).ok_or_else(other)
     }
 
-    fn wrong_phase(&self, event: &'static str) -> IllegalTransition {
+    pub(super) fn wrong_phase(&self, event: &'static str) -> IllegalTransition {
         IllegalTransition::WrongPhase { phase: self.phase.name(), event }
     }
 }

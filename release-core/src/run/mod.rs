@@ -1,6 +1,7 @@
 //! A run: pure decisions and their fold.
 //!
-//! - `event` says what can happen; `state` is what follows from it, by `evolve` alone.
+//! - `event` says what can happen; `state` is what follows from it, by `evolve` alone (`stop` has its
+//!   part about coming to an end, `queues` and `active` keep the books).
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
@@ -15,7 +16,9 @@ mod decide;
 mod event;
 mod evolve;
 mod judge;
+mod queues;
 mod state;
+mod stop;
 
 pub use advance::advance;
 pub use command::{Command, Directive, Rejected};

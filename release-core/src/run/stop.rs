@@ -1,0 +1,122 @@
+//! How a run comes to its end: stopping, going back, finishing.
+
+use super::event::{Cause, Outcome, StepRef};
+use super::evolve::IllegalTransition;
+use super::state::{Phase, RunState, Status};
+use crate::model::RollbackScope;
+use crate::plan::{Extension, OnFailure};
+use crate::time::Timestamp;
+
+impl RunState {
+    /// Begins to stop because of a failed step, or makes an ongoing stop reach as far as this needs.
+    pub(super) fn stop(&mut self, step: &StepRef, scope: Option<RollbackScope>, message: &str) {
+        let cause = Cause::StepFailed { step: step.clone(), scope, message: message.to_owned() };
+        match &self.phase {
+            Phase::Forward => self.phase = Phase::Stopping(cause),
+            Phase::Stopping(Cause::StepFailed { scope: None, .. }) if scope.is_some() => {
+                self.phase = Phase::Stopping(cause);
+            }
+            Phase::Stopping(Cause::StepFailed { step: first, scope: Some(before), message }) => {
+                let scope = scope.map_or(*before, |scope| {
+                    self.covering((first.index, *before), (step.index, scope))
+                });
+                let (step, message) = (first.clone(), message.clone());
+                let cause = Cause::StepFailed { step, scope: Some(scope), message };
+                self.phase = Phase::Stopping(cause);
+            }
+            Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {}
+        }
+    }
+
+    /// The narrowest scope that, seen from either step, covers what both want to be rolled back.
+    pub(super) fn covering(
+        &self,
+        a: (u32, RollbackScope),
+        b: (u32, RollbackScope),
+    ) -> RollbackScope {
+        let (one, other) = (&self.plan.step(a.0).scope, &self.plan.step(b.0).scope);
+        let together = one.environment() == other.environment();
+        match (a.1, b.1) {
+            (RollbackScope::Release, _) | (_, RollbackScope::Release) => RollbackScope::Release,
+            (RollbackScope::Region, RollbackScope::Region)
+                if together && one.region() == other.region() =>
+            {
+                RollbackScope::Region
+            }
+            _ if together => RollbackScope::Environment,
+            _ => RollbackScope::Release,
+        }
+    }
+
+    pub(super) fn rollback_started(
+        &mut self,
+        cause: &Cause,
+        extension: &Extension,
+    ) -> Result<(), IllegalTransition> {
+        if !matches!(self.phase, Phase::Stopping(_)) {
+            return Err(self.wrong_phase("rollback_started"));
+        }
+        let base = self.plan.len();
+        if !extension.fits(base) {
+            return Err(IllegalTransition::BadRollback);
+        }
+        self.cancel_rest();
+        self.plan = self.plan.extended(extension.clone());
+        self.status.resize(self.plan.len(), Status::Pending);
+        self.active.resize(self.plan.len());
+        self.remaining = extension.steps.len();
+        self.phase = Phase::RollingBack(cause.clone());
+        self.enqueue_roots(base);
+        Ok(())
+    }
+
+    /// There is no way back: the run goes on forward, and every step that failed waits for a person,
+    /// as if its failure were to hold it. A cancel has nothing left to do.
+    pub(super) fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
+        self.rollback_refused = true;
+        if matches!(cause, Cause::Cancelled { .. }) {
+            self.cancel_rest();
+            return;
+        }
+        self.phase = Phase::Forward;
+        let failed: Vec<u32> = self.spent.keys().copied().collect();
+        for index in failed {
+            let failed = self.status(index) == Some(Status::Failed);
+            let goes_on = self.plan.step(index).on_failure == OnFailure::Continue;
+            if failed && !goes_on && self.active.get(index).is_none() {
+                self.hold(at, index);
+            }
+        }
+    }
+
+    pub(super) fn finished(&mut self, outcome: &Outcome) -> Result<(), IllegalTransition> {
+        if self.outcome().is_some() {
+            return Err(self.wrong_phase("run_finished"));
+        }
+        self.cancel_rest();
+        if matches!(outcome, Outcome::RolledBack { .. }) {
+            let undone =
+                self.plan.extension().map(|extension| extension.undoes.clone()).unwrap_or_default();
+            for index in undone {
+                self.set_status(index, Status::Compensated);
+            }
+        }
+        self.phase = Phase::Finished(outcome.clone());
+        Ok(())
+    }
+
+    /// Whatever is not done will not be.
+    pub(super) fn cancel_rest(&mut self) {
+        for status in &mut self.status {
+            if matches!(status, Status::Pending | Status::Ready | Status::Waiting | Status::Running)
+            {
+                *status = Status::Cancelled;
+            }
+        }
+        self.ready.clear();
+        self.ready_pure.clear();
+        self.active.clear();
+        self.timers.clear();
+        (self.in_flight, self.looking, self.held) = (0, 0, 0);
+    }
+}
