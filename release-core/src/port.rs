@@ -89,7 +89,8 @@ pub struct Admission<'a> {
     pub requester: &'a Principal,
     /// The step.
     pub step: &'a Step,
-    /// Whether the step is part of a rollback, which no freeze may stop.
+    /// Whether the step is part of a rollback. The engine does not ask about those, and obeys no
+    /// policy in them; hosts that ask a policy themselves can.
     pub rollback: bool,
     /// The decision's instant.
     pub now: Timestamp,

@@ -233,6 +233,8 @@ impl Driver {
                     self.launch(step, *attempt, *mode);
                 }
             }
+            // What is still under way only reads, and nobody needs its answer any more.
+            Event::RollbackStarted { .. } | Event::RunFinished { .. } => self.effects.abort_all(),
             Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
                 if let Some(task) = self.aborts.get_mut(step.index as usize).and_then(Option::take)
                 {

@@ -22,7 +22,7 @@ const DEFAULT_MAX_PARALLEL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 /// Edges are index pairs into the plan's own list of steps; both are part of the hashed bytes, so
 /// that an index can never come to mean another step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Plan {
     format: String,
     train: TrainId,
@@ -36,6 +36,60 @@ pub struct Plan {
     steps: Vec<Step>,
     edges: Vec<Edge>,
     groups: Vec<Group>,
+}
+
+/// A plan as it was read, before it is known to be one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    format: String,
+    train: TrainId,
+    release: ReleaseId,
+    #[serde(default)]
+    definition: Option<Digest>,
+    on_cancel: OnCancel,
+    max_parallel: NonZeroU32,
+    #[serde(default)]
+    notify: Vec<ChannelId>,
+    steps: Vec<Step>,
+    edges: Vec<Edge>,
+    groups: Vec<Group>,
+}
+
+impl TryFrom<Unchecked> for Plan {
+    type Error = PlanErrors;
+    fn try_from(read: Unchecked) -> Result<Self, PlanErrors> {
+        let Unchecked {
+            format,
+            train,
+            release,
+            definition,
+            on_cancel,
+            max_parallel,
+            notify,
+            steps,
+            edges,
+            groups,
+        } = read;
+        let plan = Self {
+            format,
+            train,
+            release,
+            definition,
+            on_cancel,
+            max_parallel,
+            notify,
+            steps,
+            edges,
+            groups,
+        };
+        if plan.format != PLAN_FORMAT {
+            let error = PlanError::UnsupportedFormat { found: plan.format, expected: PLAN_FORMAT };
+            return Err(PlanErrors(vec![error]));
+        }
+        plan.check()?;
+        Ok(plan)
+    }
 }
 
 /// Why one step waits for another.
@@ -127,13 +181,9 @@ impl Plan {
     /// # Errors
     /// [`PlanErrors`] as from [`PlanBuilder::build`], for another format, or for unreadable bytes.
     pub fn decode(bytes: &[u8]) -> Result<FrozenPlan, PlanErrors> {
-        let plan: Self = serde_json::from_slice(bytes)
+        let read: Unchecked = serde_json::from_slice(bytes)
             .map_err(|e| PlanErrors(vec![PlanError::Unreadable { problem: e.to_string() }]))?;
-        if plan.format != PLAN_FORMAT {
-            let error = PlanError::UnsupportedFormat { found: plan.format, expected: PLAN_FORMAT };
-            return Err(PlanErrors(vec![error]));
-        }
-        plan.check()?;
+        let plan = Self::try_from(read)?;
         Ok(FrozenPlan::new(plan, bytes.to_vec()))
     }
 

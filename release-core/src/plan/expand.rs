@@ -165,6 +165,9 @@ impl<'a> Expansion<'a> {
         // The last step and the group of each service in this region.
         let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
         for Change { service, needs } in Arc::clone(&self.services).iter() {
+            if self.builder.is_full() {
+                return Ok(()); // `build` says so
+            }
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();

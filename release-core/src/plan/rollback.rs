@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy, Step, Undo,
+    Action, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy, Step,
+    Undo, UndoPhase,
 };
 use crate::ids::StepId;
 use crate::model::RollbackScope;
@@ -13,8 +14,11 @@ use crate::model::RollbackScope;
 pub enum Touched {
     /// It never started.
     No,
-    /// It started; whether it took effect does not matter, since undoing is a desired state too.
+    /// It started and is not known to be done; whether it took effect does not matter, since undoing
+    /// is a desired state too.
     Yes,
+    /// It is done.
+    Done,
 }
 
 /// A rollback that cannot be, because a step behind it cannot be undone.
@@ -30,7 +34,8 @@ pub struct Blocked {
 }
 
 /// Computes the rollback of what `touched` says was started, as far as `scope` reaches from the step
-/// at index `trigger`; without a trigger, of everything. Pure: it can be shown before it is needed.
+/// at index `trigger`, and of every other group that is under way, so that no target is left between
+/// two versions; without a trigger, of everything. Pure: it can be shown before it is needed.
 ///
 /// Groups are rolled back in reverse order of what depends on what. In a group, what is to serve is
 /// brought up first and checked, then traffic returns, then the rest is removed
@@ -44,7 +49,7 @@ pub fn rollback(
     touched: impl Fn(u32) -> Touched,
     trigger: Option<(u32, RollbackScope)>,
 ) -> Result<Extension, Blocked> {
-    let chosen = chosen(plan, touched, trigger);
+    let (chosen, rest) = chosen(plan, touched, trigger);
     let groups = plan.plan().groups().len();
     // One list a group, and one for the steps without.
     let mut undo: Vec<Vec<(&Step, &Compensation)>> = vec![Vec::new(); groups + 1];
@@ -70,15 +75,19 @@ pub fn rollback(
             }
         }
     }
-    Ok(Builder::new(plan, chosen).build(plan, undo))
+    Ok(Builder::new(plan, chosen).build(plan, undo, rest))
 }
 
-/// The started steps in scope, in an order in which every edge goes forward.
+/// The started steps that are undone, in an order in which every edge goes forward, and the steps that
+/// are done now because nobody else will: the removal of old versions elsewhere.
+///
+/// A group outside the scope is undone as well when it is under way, so that no target is ever left
+/// between two versions. One whose traffic has arrived, and was judged, is not; it is tidied up.
 fn chosen(
     plan: &FrozenPlan,
     touched: impl Fn(u32) -> Touched,
     trigger: Option<(u32, RollbackScope)>,
-) -> Vec<u32> {
+) -> (Vec<u32>, Vec<u32>) {
     let origin = trigger.and_then(|(index, scope)| Some((plan.get(index)?, scope)));
     let in_scope = |step: &Step| match origin {
         None | Some((_, RollbackScope::Release)) => true,
@@ -91,8 +100,32 @@ fn chosen(
         }
     };
     let order = plan.plan().order().unwrap_or_default();
-    let started = order.into_iter().filter(|index| touched(*index) == Touched::Yes);
-    started.filter(|index| plan.get(*index).is_some_and(in_scope)).collect()
+    let steps = || order.iter().filter_map(|index| Some((*index, plan.get(*index)?)));
+    // Groups with a route or a judgement that is not known to be done.
+    let mut under_way = BTreeSet::new();
+    for (index, step) in steps() {
+        if matches!(step.action, Action::Route { .. } | Action::Analyze { .. })
+            && touched(index) != Touched::Done
+        {
+            under_way.extend(step.group);
+        }
+    }
+    let is_under_way = |step: &Step| step.group.is_some_and(|group| under_way.contains(&group));
+    let (mut chosen, mut rest) = (Vec::new(), Vec::new());
+    for (index, step) in steps() {
+        if touched(index) != Touched::No {
+            if in_scope(step) || is_under_way(step) {
+                chosen.push(index);
+            }
+        } else if !in_scope(step)
+            && step.group.is_some()
+            && !is_under_way(step)
+            && matches!(step.action, Action::Scale { .. })
+        {
+            rest.push(index);
+        }
+    }
+    (chosen, rest)
 }
 
 struct Builder {
@@ -109,7 +142,12 @@ impl Builder {
         Self { extension, names }
     }
 
-    fn build(mut self, plan: &FrozenPlan, undo: Vec<Vec<(&Step, &Compensation)>>) -> Extension {
+    fn build(
+        mut self,
+        plan: &FrozenPlan,
+        undo: Vec<Vec<(&Step, &Compensation)>>,
+        rest: Vec<u32>,
+    ) -> Extension {
         let groups = plan.plan().groups();
         // For each group, the last steps of the groups that have to be undone before it.
         let mut waits: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); groups.len() + 1];
@@ -128,6 +166,10 @@ impl Builder {
                     set.extend(&last);
                 }
             }
+        }
+        for step in rest.into_iter().filter_map(|index| plan.get(index)) {
+            let action = step.action.clone();
+            self.step(step, &Compensation { action, phase: UndoPhase::Remove });
         }
         self.notify(plan);
         self.extension

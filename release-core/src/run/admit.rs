@@ -42,10 +42,9 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
             Gate::NotBefore(at) => wait_until(*at, "not_before", turn, &mut reasons, &mut instant),
         }
     }
-    if !step.action.is_pure() {
-        let rollback = state.plan.in_rollback(index);
-        let request =
-            Admission::new(&state.run, &state.requester, step, turn.now).in_rollback(rollback);
+    // No policy can hold a rollback: it is not even asked.
+    if !step.action.is_pure() && !state.plan.in_rollback(index) {
+        let request = Admission::new(&state.run, &state.requester, step, turn.now);
         let refusal = match turn.policy.admit(&request) {
             Decision::Permit => None,
             Decision::Wait { until, reasons } => Some((until, reasons)),

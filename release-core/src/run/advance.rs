@@ -34,7 +34,7 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
             }
         }
         Phase::Stopping(cause) => {
-            if out.is_empty() && state.in_flight == 0 && state.looking == 0 {
+            if out.is_empty() && !changes_under_way(state) {
                 out.push(settle(state, cause));
             }
         }
@@ -42,8 +42,20 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
     }
 }
 
+/// Whether something that a rollback has to put back is under way, or may be. What only reads is not
+/// waited for.
+fn changes_under_way(state: &RunState) -> bool {
+    let open = |active: &Active| matches!(active.wait, Wait::Outcome { .. } | Wait::Look { .. });
+    (state.in_flight > 0 || state.looking > 0)
+        && state
+            .active
+            .in_order()
+            .iter()
+            .any(|(index, active)| open(active) && state.plan.step(*index).action.mutates())
+}
+
 /// Whether the last event may make the run stop, so that nothing may start behind it unseen.
-fn stops(out: &[Event]) -> bool {
+pub(super) fn stops(out: &[Event]) -> bool {
     matches!(out.last(), Some(Event::StepFailed { .. }))
 }
 
@@ -126,7 +138,9 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
         Cause::StepFailed { .. } => Outcome::Failed { cause: cause.clone() },
         Cause::Cancelled { .. } => Outcome::Cancelled { cause: cause.clone() },
     };
-    if !wanted || state.rollback_refused {
+    // A cancel that found no way back ends; a failure finds the same again, and its step waits again.
+    let refused = state.rollback_refused && matches!(cause, Cause::Cancelled { .. });
+    if !wanted || refused {
         return Event::RunFinished { outcome: stopped() };
     }
     match rollback(&state.plan, |index| touched(state, index), trigger) {
@@ -147,7 +161,8 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
 pub(super) fn touched(state: &RunState, index: u32) -> Touched {
     let attempted = state.active(index).is_some_and(|active| active.attempt > 0);
     match state.status(index) {
-        Some(Status::Running | Status::Succeeded) => Touched::Yes,
+        Some(Status::Succeeded) => Touched::Done,
+        Some(Status::Running) => Touched::Yes,
         Some(Status::Waiting) if attempted => Touched::Yes,
         // A step whose gate was rejected failed before its first attempt.
         Some(Status::Failed) if state.spent.get(&index).is_some_and(|n| *n > 0) => Touched::Yes,

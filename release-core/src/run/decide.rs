@@ -1,12 +1,13 @@
 //! Answers an input: a command, or the outcome of an effect.
 
 use super::admit;
-use super::advance::start;
+use super::advance::{start, stops};
 use super::command::{Command, Directive, Rejected};
 use super::event::{Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::state::{Phase, RunState, Wait};
 use crate::ids::StepId;
+use crate::plan::OnFailure;
 use crate::port::{
     CommandRequest, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy, Reason,
     Retry,
@@ -112,6 +113,9 @@ fn reconsider(state: &RunState, turn: &Turn<'_>, out: &mut Vec<Event>) {
     }
     let mut free = state.free();
     for (index, active) in state.active.in_order() {
+        if stops(out) {
+            return;
+        }
         if active.wait != Wait::Blocked(WakeUp::Policy) || free == 0 {
             continue;
         }
@@ -193,6 +197,10 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
     let policy = state.plan.step(index).retry;
     // One more look than attempts: also a step that is tried once is looked for once.
     if failures > policy.max_attempts {
+        // Where nobody minds a failure, nobody is asked whether it was one.
+        if state.plan.step(index).on_failure == OnFailure::Continue {
+            return Event::StepFailed { step, error, evidence: None };
+        }
         return Event::NeedsReconcile { step, error };
     }
     let at = turn.now.plus(policy.pause(failures, turn.draw_for(index)));

@@ -336,7 +336,8 @@ impl std::fmt::Display for Cause {
 pub enum Outcome {
     /// Every step succeeded.
     Succeeded,
-    /// What it had changed was put back, all of it.
+    /// What it had changed in the cause's scope was put back, and so was every target that was on its
+    /// way. Other targets have all of the new version.
     RolledBack {
         /// Why.
         cause: Cause,

@@ -271,6 +271,7 @@ impl RunState {
                 Verdict::Inconclusive => inconclusive,
             };
             *count = count.saturating_add(1);
+            active.failures = 0; // attempts are counted for each measurement
         }
         Ok(())
     }
@@ -405,14 +406,13 @@ impl RunState {
         self.gates.entry(gate.clone()).or_default()
     }
 
-    /// Steps that wait for an approval and have this gate are looked at again at once, also when
-    /// another gate is the first that they lack: a rejection counts at once.
+    /// Blocked steps that have this gate are looked at again at once, also when they wait for something
+    /// else first: a rejection counts at once.
     fn wake_gate(&mut self, at: Timestamp, gate: &crate::ids::GateId) {
         let has =
             |gates: &[Gate]| gates.iter().any(|g| matches!(g, Gate::Approval(a) if a.id == *gate));
         let waits = |index: u32, active: &Active| {
-            matches!(&active.wait, Wait::Blocked(WakeUp::Approval { .. }))
-                && has(&self.plan.step(index).gates)
+            matches!(&active.wait, Wait::Blocked(_)) && has(&self.plan.step(index).gates)
         };
         let waiting: Vec<u32> = self
             .active

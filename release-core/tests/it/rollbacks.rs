@@ -13,7 +13,7 @@ use super::support::random;
 use super::support::samples::{chain, change, id, one_service, one_way, shop};
 
 fn all(plan: &FrozenPlan, touched: &BTreeSet<u32>) -> Result<Extension, Blocked> {
-    let yes = |index| if touched.contains(&index) { Touched::Yes } else { Touched::No };
+    let yes = |index| if touched.contains(&index) { Touched::Done } else { Touched::No };
     rollback(plan, yes, None)
 }
 
@@ -180,7 +180,7 @@ fn a_scope_limits_what_is_undone() {
     let plan = plan(&shop()).unwrap().freeze();
     let trigger = plan.find(&id("production/us/api/promote")).unwrap();
     let undone = |scope| {
-        let extension = rollback(&plan, |_| Touched::Yes, Some((trigger, scope))).unwrap();
+        let extension = rollback(&plan, |_| Touched::Done, Some((trigger, scope))).unwrap();
         let places = extension.steps.iter().filter_map(|step| step.scope.place());
         places
             .filter_map(|place| Some(format!("{}/{}", place.environment, place.region.as_ref()?)))

@@ -1,9 +1,10 @@
 //! Courses of runs, one by one: each is a rule that people rely on, or a fault that was found.
 
-use release_core::model::{Gate, OnCancel, RollbackScope, Span, Strategy};
+use release_core::model::{Canary, CanaryStep, Gate, OnCancel, RollbackScope, Span, Strategy};
 use release_core::plan::{
     Action, FrozenPlan, OnFailure, Place, RetryPolicy, Step, StepScope, plan,
 };
+use release_core::port::{Decision, Reason};
 use release_core::run::{Awaiting, Command, Event, Mode, Outcome, Phase, Rejected, Status, WakeUp};
 
 use super::support::drive::{End, Run};
@@ -525,4 +526,117 @@ fn a_wide_plan_costs_each_step_the_same() {
         release_core::run::turn(&mut state, Some(&input), &turn, 1_000).unwrap();
     }
     assert_eq!(state.outcome(), Some(&Outcome::Succeeded));
+}
+
+/// Found in review: one region's rollback left the other between two versions for good.
+#[test]
+fn no_target_is_left_between_two_versions() {
+    let steps = vec![CanaryStep::new(20, Span::ZERO)];
+    let mut definition = one_service(Strategy::Canary(Canary { steps, keep_old: Span::ZERO }));
+    definition.environments[0].regions = vec![id("eu"), id("us")];
+    definition.stages[0].waves = vec![vec![id("eu"), id("us")]];
+    definition.release.rollback.as_mut().unwrap().scope = RollbackScope::Region;
+    let mut run = Run::start(&plan(&definition).unwrap().freeze());
+    for step in ["artifacts/api/new", "artifacts/api/previous"] {
+        run.end(step, End::Good);
+    }
+    for step in ["start", "ready"] {
+        run.end(&format!("prod/eu/api/{step}"), End::Good);
+        run.end(&format!("prod/us/api/{step}"), End::Good);
+    }
+    run.end("prod/us/api/weight-20", End::Good);
+    run.end("prod/eu/api/weight-20", End::Permanent);
+    assert!(matches!(run.heal(40), Outcome::RolledBack { .. }));
+    for region in ["eu", "us"] {
+        let routed = run.status(&format!("prod/{region}/api/weight-20"));
+        assert_eq!(routed, Status::Compensated, "{region}");
+    }
+}
+
+/// Found in review: the old version was left running where the release had already arrived.
+#[test]
+fn what_has_arrived_elsewhere_is_tidied_up() {
+    let steps = vec![CanaryStep::new(20, Span::ZERO)];
+    let mut definition = one_service(Strategy::Canary(Canary { steps, keep_old: Span::secs(60) }));
+    definition.environments.push(definition.environments[0].clone());
+    definition.environments[1].id = id("live");
+    definition.stages.push(definition.stages[0].clone());
+    definition.stages[1].environment = id("live");
+    let mut run = Run::start(&plan(&definition).unwrap().freeze());
+    for step in ["artifacts/api/new", "artifacts/api/previous"] {
+        run.end(step, End::Good);
+    }
+    for step in ["start", "ready", "weight-20", "weight-20/errors", "promote"] {
+        run.end(&format!("prod/eu/api/{step}"), End::Good);
+    }
+    assert_eq!(run.status("prod/eu/api/remove-old"), Status::Pending, "it is kept for a minute");
+    run.end("live/eu/api/start", End::Permanent);
+    let extension = run.state.plan().extension().unwrap();
+    let ids: Vec<_> = extension.steps.iter().map(|step| step.id.to_string()).collect();
+    assert_eq!(ids, ["rollback/live/eu/api/start/scale", "rollback/prod/eu/api/remove-old/scale"]);
+    assert!(matches!(run.heal(40), Outcome::RolledBack { .. }));
+    assert_eq!(run.status("prod/eu/api/promote"), Status::Succeeded);
+}
+
+/// Found in review: the second failure behind a point of no return ended the run.
+#[test]
+fn behind_a_point_of_no_return_a_step_can_be_retried_again_and_again() {
+    let mut run = Run::start(&chain(vec![one_way("migrate"), back(change("a"))]));
+    run.end("migrate", End::Good);
+    for _ in 0..3 {
+        run.end("a", End::Permanent);
+        assert_eq!(run.state.awaiting(), [Awaiting::Operator(id("a"))]);
+        run.command(retry("a"), "bob").unwrap();
+    }
+    run.end("a", End::Good);
+    assert_eq!(run.state.outcome(), Some(&Outcome::Succeeded));
+}
+
+/// Found in review: the run waited for a person because of a message that was slow.
+#[test]
+fn nobody_is_asked_about_a_step_that_may_fail() {
+    let mut run =
+        Run::start(&chain(vec![change("a").on_failure(OnFailure::Continue), change("b")]));
+    run.end("a", End::Unknown);
+    assert!(run.pass_to_next(), "it is looked for");
+    run.end("a", End::Unknown);
+    assert_eq!((run.status("a"), run.status("b")), (Status::Failed, Status::Running));
+}
+
+/// Found in review: a policy held a rollback.
+#[test]
+fn no_policy_holds_a_rollback() {
+    #[derive(Debug)]
+    struct NoWayBack;
+    impl release_core::port::Policy for NoWayBack {
+        fn admit(&self, asked: &release_core::port::Admission<'_>) -> Decision {
+            if asked.step.id.as_str().starts_with("rollback/") {
+                return Decision::Deny {
+                    reasons: vec![Reason::new("no", "no way back", "nobody")],
+                };
+            }
+            Decision::Permit
+        }
+        fn authorize(&self, _: &release_core::port::CommandRequest<'_>) -> Decision {
+            Decision::Permit
+        }
+    }
+    let plan = chain(vec![change("a"), back(change("b"))]);
+    let mut run = Run::start_with(&plan, Box::new(NoWayBack), 100);
+    run.end("a", End::Good);
+    run.end("b", End::Permanent);
+    assert!(matches!(run.heal(10), Outcome::RolledBack { .. }));
+}
+
+/// Found in review: a plan that was read without `Plan::decode` was not checked, and could wait for
+/// itself.
+#[test]
+fn a_plan_that_waits_for_itself_cannot_be_read() {
+    let plan = chain(vec![change("a"), change("b")]);
+    let json = String::from_utf8(plan.bytes().to_vec()).unwrap();
+    let cyclic = json.replace(r#"{"from":0,"to":1}"#, r#"{"from":0,"to":1},{"from":1,"to":0}"#);
+    assert_ne!(cyclic, json);
+    let refused = serde_json::from_str::<release_core::plan::Plan>(&cyclic).unwrap_err();
+    assert!(refused.to_string().contains("a → b → a"), "{refused}");
+    assert!(release_core::plan::Plan::decode(cyclic.as_bytes()).is_err());
 }

@@ -92,6 +92,14 @@ fn ratio(
     for (instance, samples) in scrapes {
         let samples = samples.map_err(|problem| format!("instance {instance}: {problem}"))?;
         let name = |problem| format!("instance {instance}: {problem}");
+        // No request with these labels yet is a zero; no such series at all is a mistake or a fault.
+        let series = Selector::series(&numerator.series);
+        if select(&samples, version, &series).map_err(name)?.is_none() {
+            let series = &numerator.series;
+            return Err(format!(
+                "instance {instance} has no sample of `{series}` with version `{version}`"
+            ));
+        }
         above += select(&samples, version, numerator).map_err(name)?.unwrap_or(0.0);
         if let Some(sum) = select(&samples, version, denominator).map_err(name)? {
             below += sum;

@@ -49,10 +49,14 @@ pub(super) struct Rollout {
 pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, IdError> {
     match (strategy, &site.old) {
         (_, None) => {
+            let mut serve = site.route("serve", 100)?;
+            if let Strategy::BlueGreen(spec) = strategy {
+                serve.gates = site.own_gates(&spec.gates)?;
+            }
             let steps = vec![
                 site.scale_new("start", site.replicas)?,
                 site.probe("ready", site.replicas)?,
-                site.route("serve", 100)?,
+                serve,
             ];
             Ok(Rollout { steps, finale: Vec::new() })
         }
@@ -157,10 +161,11 @@ impl Site<'_> {
             .collect()
     }
 
-    /// Removes the old version after having kept it for `keep`.
+    /// Removes the old version after having kept it for `keep`. By then the release is verified and
+    /// live: a failure here is for people to mend, and takes nothing back.
     fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
         let steps = [self.bake("keep-old", keep)?, self.scale_old("remove-old", 0)?];
-        Ok(steps.into_iter().flatten().collect())
+        Ok(steps.into_iter().flatten().map(|step| step.on_failure(OnFailure::Hold)).collect())
     }
 
     /// The same gates with ids that are unique in the plan.
