@@ -88,18 +88,12 @@ fn ratio(
     if scrapes.is_empty() {
         return Err("no instance of this version runs here".to_owned());
     }
-    let (mut above, mut below, mut found) = (0.0, 0.0, false);
+    let (mut above, mut below, mut found, mut counted) = (0.0, 0.0, false, false);
     for (instance, samples) in scrapes {
         let samples = samples.map_err(|problem| format!("instance {instance}: {problem}"))?;
         let name = |problem| format!("instance {instance}: {problem}");
-        // No request with these labels yet is a zero; no such series at all is a mistake or a fault.
         let series = Selector::series(&numerator.series);
-        if select(&samples, version, &series).map_err(name)?.is_none() {
-            let series = &numerator.series;
-            return Err(format!(
-                "instance {instance} has no sample of `{series}` with version `{version}`"
-            ));
-        }
+        counted |= select(&samples, version, &series).map_err(name)?.is_some();
         above += select(&samples, version, numerator).map_err(name)?.unwrap_or(0.0);
         if let Some(sum) = select(&samples, version, denominator).map_err(name)? {
             below += sum;
@@ -111,6 +105,11 @@ fn ratio(
         return Err(format!(
             "no instance has a sample of `{series}` with the wanted labels and version `{version}`"
         ));
+    }
+    // No request with these labels yet is a zero; no such series at all is a mistake or a fault.
+    if !counted {
+        let series = &numerator.series;
+        return Err(format!("no instance has a sample of `{series}` with version `{version}`"));
     }
     let finite = |sum| Finite::new(sum).map_err(|_| "the sum is not a finite number".to_owned());
     Ok((finite(above)?, finite(below)?))
@@ -171,6 +170,14 @@ mod tests {
         check(&[one], Ok((2.0, 10.0)));
         check(&[one, two], Ok((2.0, 15.0)));
         check(&[two, ""], Ok((0.0, 5.0))); // one instance has counted nothing yet
+    }
+
+    #[test]
+    fn a_numerator_that_nobody_counts_is_no_data() {
+        let mistyped = Selector::series("requests_failed");
+        let scrapes = vec![scrape("r{version=\"1.1.0\"} 5\n")];
+        let problem = ratio(scrapes, "1.1.0", &mistyped, &Selector::series("r")).unwrap_err();
+        assert!(problem.contains("`requests_failed`"), "{problem}");
     }
 
     #[test]
