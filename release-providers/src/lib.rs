@@ -1,4 +1,52 @@
-//! release-providers
+//! The plugin SDK: one small trait a capability, a registry that binds providers to places, and the
+//! real providers that ship with it.
+//!
+//! A vendor implements a trait of [`spi`]; a host registers it; the engine reaches it through the
+//! [`Registry`], which is its [`Performer`](release_core::port::Performer).
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use release_providers::spi::{Notification, Notifier};
+//! use release_providers::{Context, Description, EffectClass, ProviderError};
+//!
+//! /// Tells people on standard output.
+//! #[derive(Debug)]
+//! struct Console;
+//!
+//! #[async_trait]
+//! impl Notifier for Console {
+//!     fn describe(&self) -> Description {
+//!         Description::new("console", semver::Version::new(1, 0, 0), EffectClass::Opaque)
+//!     }
+//!     async fn notify(&self, _: &Context, notification: Notification) -> Result<(), ProviderError> {
+//!         println!("{}: {}", notification.channel, notification.message);
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | item | what it is | feature |
+//! |---|---|---|
+//! | [`spi`] | the traits that vendors implement | always |
+//! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
+//! | [`Registry`], [`Places`] | who serves which place; checks a whole plan before it runs | always |
+//! | `sqlite` | the durable journal | `sqlite`, default |
+//! | `local` | processes, a weighted proxy, health, metrics, artifacts on this machine | `local`, default |
+//!
+//! Without default features there is no HTTP and no database: what a vendor needs is traits and types.
+//! The conformance suites that try to break a provider are in `release-testkit`.
+//!
+//! # What this crate does not do
+//!
+//! It decides nothing about a release: providers report, `release-core` judges. It reads no environment
+//! and keeps no global.
+//!
+//! # Stability
+//!
+//! Before 1.0, minor releases may break the API. The minimum supported Rust version is 1.95.
+
 mod context;
 mod describe;
 mod error;
