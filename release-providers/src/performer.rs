@@ -81,7 +81,7 @@ impl<'a> Call<'a> {
                 let mut pause = FIRST_PAUSE;
                 loop {
                     let status = router.observe(&self.cx, target.clone()).await?;
-                    if same_shares(&status.weights, weights) {
+                    if Weight::same_shares(&status.weights, weights) {
                         return Ok(evidence(status));
                     }
                     let missing =
@@ -234,7 +234,7 @@ async fn route_in_effect(
     weights: &[Weight],
 ) -> Result<Observed, ProviderError> {
     let status = router.observe(cx, target.clone()).await?;
-    if same_shares(&status.weights, weights) {
+    if Weight::same_shares(&status.weights, weights) {
         return Ok(Observed::Applied(evidence(status)));
     }
     Ok(Observed::NotApplied)
@@ -242,14 +242,4 @@ async fn route_in_effect(
 
 fn evidence(status: TrafficStatus) -> Evidence {
     Evidence::Weights { weights: status.weights, served: status.served }
-}
-
-fn same_shares(a: &[Weight], b: &[Weight]) -> bool {
-    let shares = |weights: &[Weight]| {
-        let mut shares: Vec<_> = weights.iter().map(|w| (w.digest, w.percent)).collect();
-        shares.retain(|(_, percent)| *percent > 0);
-        shares.sort_unstable();
-        shares
-    };
-    shares(a) == shares(b)
 }

@@ -293,6 +293,17 @@ impl Weight {
     pub const fn new(digest: Digest, version: semver::Version, percent: u8) -> Self {
         Self { digest, version, percent }
     }
+
+    /// Whether two distributions are the same, whatever their order and without shares of 0.
+    pub fn same_shares(one: &[Self], other: &[Self]) -> bool {
+        let shares = |weights: &[Self]| {
+            let mut shares: Vec<_> = weights.iter().map(|w| (w.digest, w.percent)).collect();
+            shares.retain(|(_, percent)| *percent > 0);
+            shares.sort_unstable();
+            shares
+        };
+        shares(one) == shares(other)
+    }
 }
 
 /// How a step is undone.

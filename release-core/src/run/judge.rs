@@ -42,13 +42,7 @@ pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) ->
             same(wanted, *digest)
         }
         (Action::Route { weights: wanted, .. }, Evidence::Weights { weights, .. }) => {
-            let shares = |weights: &[Weight]| {
-                let mut shares: Vec<_> = weights.iter().map(|w| (w.digest, w.percent)).collect();
-                shares.retain(|(_, percent)| *percent > 0);
-                shares.sort_unstable();
-                shares
-            };
-            if shares(wanted) == shares(weights) {
+            if Weight::same_shares(wanted, weights) {
                 return Judgement::Pass { because: None };
             }
             again("wrong_weights", "the weights in effect are not those that were asked for".into())
