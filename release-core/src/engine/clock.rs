@@ -6,7 +6,7 @@ use tokio::time::Duration;
 use crate::port::Clock;
 use crate::time::Timestamp;
 
-/// The system's clock. Between readings of the wall clock it never goes back.
+/// The system's clock. It can be set back; the engine's decision time never follows it there.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
