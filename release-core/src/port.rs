@@ -215,26 +215,32 @@ impl Policy for PermitAll {
 /// ```
 #[derive(Debug, Clone)]
 pub struct AuthorizedCommand {
-    pub(crate) run: RunId,
-    pub(crate) plan: crate::plan::FrozenPlan,
+    pub(crate) mandate: Arc<Mandate>,
     pub(crate) step: u32,
     pub(crate) attempt: u32,
     pub(crate) generation: u32,
-    pub(crate) epoch: u64,
     pub(crate) deadline: Timestamp,
+}
+
+/// What the commands of a run have in common: they share one, so that a command is cheap.
+#[derive(Debug)]
+pub(crate) struct Mandate {
+    pub(crate) run: RunId,
+    pub(crate) plan: crate::plan::FrozenPlan,
+    pub(crate) epoch: u64,
     pub(crate) requester: Arc<Principal>,
     pub(crate) cancellation: CancellationToken,
 }
 
 impl AuthorizedCommand {
     /// The run.
-    pub const fn run(&self) -> &RunId {
-        &self.run
+    pub fn run(&self) -> &RunId {
+        &self.mandate.run
     }
 
     /// The step to perform.
     pub fn step(&self) -> &Step {
-        self.plan.step(self.step)
+        self.mandate.plan.step(self.step)
     }
 
     /// Which attempt this is, from 1.
@@ -245,17 +251,17 @@ impl AuthorizedCommand {
     /// The idempotency key: the same for every attempt at this step until somebody asks for a new
     /// generation by retrying it by hand.
     pub fn key(&self) -> String {
-        format!("{}/{}/{}", self.run, self.step().id, self.generation)
+        format!("{}/{}/{}", self.run(), self.step().id, self.generation)
     }
 
     /// Whether the step is part of a rollback.
     pub fn is_rollback(&self) -> bool {
-        self.plan.in_rollback(self.step)
+        self.mandate.plan.in_rollback(self.step)
     }
 
     /// The writer's epoch; a provider that can, rejects older ones (fencing).
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
+    pub fn epoch(&self) -> u64 {
+        self.mandate.epoch
     }
 
     /// When the attempt is given up.
@@ -265,13 +271,17 @@ impl AuthorizedCommand {
 
     /// On whose behalf.
     pub fn requester(&self) -> &Principal {
-        &self.requester
+        &self.mandate.requester
     }
 
-    /// Cancelled when the engine stops. A provider that sees it returns soon; the outcome is then
-    /// looked up again by whoever resumes the run.
-    pub const fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+    /// Cancelled when nobody needs the effect any more: the engine shuts down, or the run stops because
+    /// a step failed or somebody cancelled it.
+    ///
+    /// A provider that sees it leaves off where that is safe and returns soon, with an error whose
+    /// effect is [`EffectCertainty::Unknown`] if anything may have changed; what it left is then looked
+    /// for before anything is put back.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.mandate.cancellation
     }
 }
 

@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 pub use memory::MemoryJournal;
 pub use wire::{Damage, DamageKind, History, JOURNAL_VERSION, Sealer};
@@ -65,7 +66,7 @@ pub struct Record {
     /// Its hash, which the next record names.
     pub hash: Digest,
     /// The record itself.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl fmt::Debug for Record {

@@ -1,5 +1,6 @@
 //! The stored form of events: sealing, and verifying what was sealed.
 
+use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -8,12 +9,15 @@ use super::Record;
 use crate::ids::RunId;
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
-use crate::run::{Event, Fact, IllegalTransition, RunState};
+use crate::port::Evidence;
+use crate::run::{Event, Fact, IllegalTransition, Mode, RunState};
 use crate::time::Timestamp;
 
 /// The version of the record format. Readers refuse others; a new one gets a reader of its own.
 pub const JOURNAL_VERSION: u16 = 1;
 
+/// Records are cut from blocks of this size, so that not each one has to be allocated.
+const BLOCK: usize = 4096;
 /// Separates these hashes from any other use of SHA-256.
 const DOMAIN: &[u8] = b"release.journal.v1\n";
 
@@ -23,6 +27,7 @@ pub struct Sealer {
     /// What every record begins with, up to its sequence.
     prefix: String,
     scratch: Vec<u8>,
+    block: BytesMut,
     seq: u64,
     epoch: u64,
     prev: Digest,
@@ -39,7 +44,7 @@ impl Sealer {
     pub fn after(run: &RunId, seq: u64, epoch: u64, prev: Digest) -> Self {
         let prefix = format!(r#"{{"v":{JOURNAL_VERSION},"run":"{run}","seq":"#);
         let at = InstantText::default();
-        Self { prefix, scratch: Vec::new(), seq, epoch, prev, at }
+        Self { prefix, scratch: Vec::new(), block: BytesMut::new(), seq, epoch, prev, at }
     }
 
     /// The sequence of the last record.
@@ -72,12 +77,14 @@ impl Sealer {
         bytes.extend_from_slice(br#"","prev":""#);
         bytes.extend_from_slice(&self.prev.hex_bytes());
         bytes.extend_from_slice(br#"","event":"#);
-        // INVARIANT: events serialise without fail: string keys, finite numbers, no custom errors.
-        let written = serde_json::to_writer(&mut *bytes, event);
-        debug_assert!(written.is_ok(), "{written:?}");
+        push_event(bytes, event);
         bytes.push(b'}');
         self.prev = hash(bytes);
-        let bytes = bytes.clone(); // exactly as large as need be
+        if self.block.capacity() < bytes.len() {
+            self.block.reserve(BLOCK.max(bytes.len())); // takes the old block again if it is free
+        }
+        self.block.extend_from_slice(bytes);
+        let bytes = self.block.split().freeze();
         Record { seq: self.seq, epoch: self.epoch, hash: self.prev, bytes }
     }
 }
@@ -112,6 +119,37 @@ impl InstantText {
             out.push(b'Z');
         }
     }
+}
+
+/// Writes an event as serde does. The two that a step without trouble leads to are most of any journal,
+/// and need no escaping: they are put together by hand, which is several times as fast.
+fn push_event(out: &mut Vec<u8>, event: &Event) {
+    let (kind, step, attempt) = match event {
+        Event::StepStarted { step, attempt, mode: Mode::Perform } => {
+            ("step_started", step, Some(*attempt))
+        }
+        Event::StepSucceeded { step, evidence: Evidence::Done, because: None } => {
+            ("step_succeeded", step, None)
+        }
+        other => {
+            // INVARIANT: events serialise without fail: string keys, finite numbers, no custom errors.
+            let written = serde_json::to_writer(out, other);
+            debug_assert!(written.is_ok(), "{written:?}");
+            return;
+        }
+    };
+    for part in [r#"{"type":""#, kind, r#"","step":{"n":"#] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    push_decimal(out, step.index.into());
+    for part in [r#","id":""#, step.id.as_str(), r#""}"#] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    if let Some(attempt) = attempt {
+        out.extend_from_slice(br#","attempt":"#);
+        push_decimal(out, attempt.into());
+    }
+    out.push(b'}');
 }
 
 fn push_decimal(out: &mut Vec<u8>, number: u64) {
@@ -319,6 +357,30 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::StepRef;
+
+    #[test]
+    fn events_are_written_as_serde_does() {
+        for (index, id) in [(0, "a"), (u32::MAX, "eu/prod/pay.ments_1/weight-20")] {
+            let step = StepRef { index, id: id.parse().unwrap() };
+            let mut events = vec![];
+            for (attempt, mode) in [(1, Mode::Perform), (u32::MAX, Mode::Perform), (7, Mode::Look)]
+            {
+                events.push(Event::StepStarted { step: step.clone(), attempt, mode });
+            }
+            for because in [None, Some("\"quoted\"\n".to_owned())] {
+                let evidence = Evidence::Done;
+                events.push(Event::StepSucceeded { step: step.clone(), evidence, because });
+            }
+            let evidence = Evidence::Artifact { digest: Digest::of(b"x"), bytes: 1 };
+            events.push(Event::StepSucceeded { step, evidence, because: None });
+            for event in events {
+                let mut out = Vec::new();
+                push_event(&mut out, &event);
+                assert_eq!(out, serde_json::to_vec(&event).unwrap());
+            }
+        }
+    }
 
     #[test]
     fn instants_are_written_as_they_display() {

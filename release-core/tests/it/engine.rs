@@ -415,7 +415,9 @@ async fn a_damaged_journal_is_refused_with_its_record() {
         .await
         .unwrap();
     let mut records = journal.read(&run_id()).await.unwrap();
-    records[1].bytes[40] ^= 1;
+    let mut bytes = records[1].bytes.to_vec();
+    bytes[40] ^= 1;
+    records[1].bytes = bytes.into();
     let copy: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
     let (run, blobs) = (run_id(), vec![]);
     copy.append(Batch { run, expected: 0, epoch: 1, records, blobs, finishes: false })

@@ -196,7 +196,7 @@ fn head(row: &Row<'_>) -> rusqlite::Result<Option<Head>> {
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
     let (seq, epoch) = (row.get(0)?, row.get(1)?);
     let (hash, body) = (row.get::<_, Vec<u8>>(2)?, row.get::<_, String>(3)?);
-    Ok(digest(&hash).map(|hash| Record { seq, epoch, hash, bytes: body.into_bytes() }))
+    Ok(digest(&hash).map(|hash| Record { seq, epoch, hash, bytes: body.into_bytes().into() }))
 }
 
 fn digest(bytes: &[u8]) -> Option<Digest> {
