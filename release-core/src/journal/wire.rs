@@ -37,7 +37,7 @@ pub struct Sealer {
 impl Sealer {
     /// Begins a new run's chain.
     pub fn new(run: &RunId) -> Self {
-        Self::after(run, 0, 1, Digest::from_bytes([0; 32]))
+        Self::after(run, 0, 1, origin())
     }
 
     /// Continues a chain behind record `seq` with hash `prev`, as the writer of `epoch`.
@@ -74,12 +74,10 @@ impl Sealer {
         push_decimal(bytes, self.epoch);
         bytes.extend_from_slice(br#","at":""#);
         self.at.write(at, bytes);
-        bytes.extend_from_slice(br#"","prev":""#);
-        bytes.extend_from_slice(&self.prev.hex_bytes());
         bytes.extend_from_slice(br#"","event":"#);
         push_event(bytes, event);
         bytes.push(b'}');
-        self.prev = hash(bytes);
+        self.prev = hash(self.prev, bytes);
         if self.block.capacity() < bytes.len() {
             self.block.reserve(BLOCK.max(bytes.len())); // takes the old block again if it is free
         }
@@ -124,12 +122,10 @@ impl InstantText {
 /// Writes an event as serde does. The two that a step without trouble leads to are most of any journal,
 /// and need no escaping: they are put together by hand, which is several times as fast.
 fn push_event(out: &mut Vec<u8>, event: &Event) {
-    let (kind, step, attempt) = match event {
-        Event::StepStarted { step, attempt, mode: Mode::Perform } => {
-            ("step_started", step, Some(*attempt))
-        }
+    let (kind, step) = match event {
+        Event::StepStarted { step, attempt: 1, mode: Mode::Perform } => ("step_started", step),
         Event::StepSucceeded { step, evidence: Evidence::Done, because: None } => {
-            ("step_succeeded", step, None)
+            ("step_succeeded", step)
         }
         other => {
             // INVARIANT: events serialise without fail: string keys, finite numbers, no custom errors.
@@ -142,23 +138,24 @@ fn push_event(out: &mut Vec<u8>, event: &Event) {
         out.extend_from_slice(part.as_bytes());
     }
     push_decimal(out, step.index.into());
-    for part in [r#","id":""#, step.id.as_str(), r#""}"#] {
+    for part in [r#","id":""#, step.id.as_str(), r#""}}"#] {
         out.extend_from_slice(part.as_bytes());
     }
-    if let Some(attempt) = attempt {
-        out.extend_from_slice(br#","attempt":"#);
-        push_decimal(out, attempt.into());
-    }
-    out.push(b'}');
 }
 
 fn push_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-fn hash(bytes: &[u8]) -> Digest {
+/// What the first record of every run is chained to.
+fn origin() -> Digest {
+    Digest::of(DOMAIN)
+}
+
+/// The hash of a record behind one with the hash `prev`.
+fn hash(prev: Digest, bytes: &[u8]) -> Digest {
     let mut hasher = Sha256::new();
-    hasher.update(DOMAIN);
+    hasher.update(prev.as_bytes());
     hasher.update(bytes);
     Digest::from_bytes(hasher.finalize().into())
 }
@@ -171,7 +168,6 @@ struct Envelope<'a> {
     seq: u64,
     epoch: u64,
     at: Timestamp,
-    prev: &'a str,
     #[serde(borrow)]
     event: &'a RawValue,
 }
@@ -192,12 +188,14 @@ pub struct Damage {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// Its bytes do not give the hash that was stored with it.
-    #[error("was changed: its bytes give {found}, its stored hash is {stored}")]
+    /// It and the hash of the record before it do not give the hash that was stored with it.
+    #[error(
+        "was changed: it and the hash of the record before it give {found}, its stored hash is {stored}"
+    )]
     Changed {
         /// The stored hash.
         stored: Digest,
-        /// The hash of the bytes.
+        /// The hash that they give.
         found: Digest,
     },
     /// It does not follow the record before.
@@ -265,17 +263,18 @@ impl History {
     }
 
     fn check(&self, record: &Record, seq: u64) -> Result<Fact, DamageKind> {
-        let found = hash(&record.bytes);
+        let found = hash(self.head(), &record.bytes);
         if found != record.hash {
-            return Err(DamageKind::Changed { stored: record.hash, found });
+            return Err(if record.seq == seq {
+                DamageKind::Changed { stored: record.hash, found }
+            } else {
+                DamageKind::Unchained
+            });
         }
         let unreadable = |e: serde_json::Error| DamageKind::Unreadable { problem: e.to_string() };
         let envelope: Envelope<'_> = serde_json::from_slice(&record.bytes).map_err(unreadable)?;
         if envelope.v != JOURNAL_VERSION {
             return Err(DamageKind::UnsupportedVersion(envelope.v));
-        }
-        if envelope.prev != self.head().hex() {
-            return Err(DamageKind::Unchained);
         }
         if envelope.run != self.run
             || envelope.seq != seq
@@ -312,7 +311,7 @@ impl History {
 
     /// The hash of the last record: whoever knows it can tell whether anything was changed.
     pub fn head(&self) -> Digest {
-        self.hashes.last().copied().unwrap_or(Digest::from_bytes([0; 32]))
+        self.hashes.last().copied().unwrap_or_else(origin)
     }
 
     /// The hashes of the records, in order.

@@ -33,6 +33,7 @@ pub enum Event {
         /// The step.
         step: StepRef,
         /// Which attempt, from 1.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
         attempt: u32,
         /// Whether it acts or only looks.
         #[serde(default, skip_serializing_if = "Mode::is_perform")]
@@ -224,6 +225,15 @@ impl Event {
             | Self::RunFinished { .. } => None,
         }
     }
+}
+
+const fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_first(attempt: &u32) -> bool {
+    *attempt == 1
 }
 
 fn is_done(evidence: &Evidence) -> bool {

@@ -47,20 +47,21 @@ fn course() -> (FrozenPlan, Run) {
 }
 
 /// Seals bytes of any content, as somebody could who knows the format but not the history.
-fn forge(seq: u64, epoch: u64, bytes: Vec<u8>) -> Record {
+fn forge(prev: Digest, seq: u64, epoch: u64, bytes: Vec<u8>) -> Record {
     let mut hasher = Sha256::new();
-    hasher.update(b"release.journal.v1\n");
+    hasher.update(prev.as_bytes());
     hasher.update(&bytes);
     Record { seq, epoch, hash: Digest::from_bytes(hasher.finalize().into()), bytes: bytes.into() }
 }
 
-fn envelope(v: u16, run: &str, seq: u64, epoch: u64, prev: Digest, event: &str) -> Vec<u8> {
+fn origin() -> Digest {
+    Digest::of(b"release.journal.v1\n")
+}
+
+fn envelope(v: u16, run: &str, seq: u64, epoch: u64, event: &str) -> Vec<u8> {
     let at = "2026-11-23T14:00:00.000000Z";
-    let prev = prev.hex();
-    format!(
-        r#"{{"v":{v},"run":"{run}","seq":{seq},"epoch":{epoch},"at":"{at}","prev":"{prev}","event":{event}}}"#
-    )
-    .into_bytes()
+    format!(r#"{{"v":{v},"run":"{run}","seq":{seq},"epoch":{epoch},"at":"{at}","event":{event}}}"#)
+        .into_bytes()
 }
 
 #[track_caller]
@@ -89,12 +90,11 @@ fn what_was_sealed_verifies_and_replays() {
 #[test]
 fn anybody_can_verify_with_sha_256_alone() {
     let (_, run) = course();
-    let mut prev = "0".repeat(64);
+    let mut prev = Sha256::digest(b"release.journal.v1\n").to_vec();
     for record in seal(&run) {
-        let value: serde_json::Value = serde_json::from_slice(&record.bytes).unwrap();
-        assert_eq!(value["prev"], prev);
-        prev = forge(0, 0, record.bytes.to_vec()).hash.hex();
-        assert_eq!(prev, record.hash.hex());
+        let _: serde_json::Value = serde_json::from_slice(&record.bytes).unwrap();
+        prev = Sha256::digest([&prev[..], &record.bytes[..]].concat()).to_vec();
+        assert_eq!(prev, record.hash.as_bytes());
     }
 }
 
@@ -173,8 +173,8 @@ fn records_of_others_are_misplaced() {
     let with = |record: Record| [&records[..], &[record]].concat();
     // The head of this run, but the record says that it is another run's, or another number.
     for (run, own) in [("run-2", seq), ("run-1", seq + 1)] {
-        let bytes = envelope(1, run, own, 1, last.hash, denied);
-        let found = damage(&with(forge(seq, 1, bytes)));
+        let bytes = envelope(1, run, own, 1, denied);
+        let found = damage(&with(forge(last.hash, seq, 1, bytes)));
         assert_eq!(found.seq, seq);
         assert!(matches!(found.kind, DamageKind::Misplaced { .. }), "{found}");
     }
@@ -197,8 +197,7 @@ fn a_fenced_epoch_after_a_newer_one_is_found() {
 
 #[test]
 fn other_versions_and_unknown_events_are_refused_not_guessed() {
-    let zero = Digest::from_bytes([0; 32]);
-    let record = |v, event| forge(1, 1, envelope(v, "run-1", 1, 1, zero, event));
+    let record = |v, event| forge(origin(), 1, 1, envelope(v, "run-1", 1, 1, event));
     let event = r#"{"type":"taken_over","engine":"x"}"#;
     assert_eq!(damage(&[record(2, event)]).kind, DamageKind::UnsupportedVersion(2));
     let unknown = damage(&[record(1, r#"{"type":"from_the_future"}"#)]);
@@ -239,7 +238,7 @@ fn sealed_nonsense_is_an_error_and_no_panic() {
         let mut records = vec![Sealer::new(&run_id()).seal(START, &created)];
         for event in &events {
             let (seq, prev) = (records.len() as u64 + 1, records.last().unwrap().hash);
-            records.push(forge(seq, 1, envelope(1, "run-1", seq, 1, prev, event)));
+            records.push(forge(prev, seq, 1, envelope(1, "run-1", seq, 1, event)));
         }
         let history = History::verify(&run_id(), &records).unwrap();
         let damage = history.state(plan.clone(), None).expect_err(&format!("{events:?}"));
@@ -273,7 +272,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_unreadable(bytes in vec(proptest::num::u8::ANY, 0..200)) {
-        let record = forge(1, 1, bytes);
+        let record = forge(origin(), 1, 1, bytes);
         let unreadable = matches!(damage(&[record]).kind, DamageKind::Unreadable { .. });
         prop_assert!(unreadable);
     }
