@@ -291,6 +291,32 @@ async fn a_cancel_rolls_back_and_is_denied_while_it_does() {
     assert_eq!(world.performed().last().unwrap(), "rollback/a/custom");
 }
 
+/// Nobody waits out the timeout of an effect that heeds its token: what it left is looked for, and put
+/// back. What the rollback itself does is not cancelled.
+#[tokio::test(start_paused = true)]
+async fn effects_under_way_are_told_to_leave_off_when_the_run_stops() {
+    let slow = change("a").timeout(Span::secs(3600));
+    for failing in [true, false] {
+        let plan = side_by_side(vec![slow.clone(), back(change("b"))]);
+        let journal = memory();
+        let world = World::new(&journal, move |call| match call.step.as_str() {
+            "a" => Act::ApplyUntilCancelled,
+            "b" if failing => Act::Fail(EffectError::permanent("no", "broken")),
+            _ => Act::Faithful,
+        });
+        let handle = start(&journal, &world, plan).await;
+        if !failing {
+            handle.send(command(Command::Cancel, "bob")).await.unwrap();
+        }
+        assert!(matches!(handle.wait().await, Ok(Outcome::RolledBack { .. })));
+        let undone = world.performed();
+        assert!(undone.contains(&"rollback/a/custom".to_owned()), "{undone:?}");
+        let (history, _) = engine(&journal, &world, "x").load(&run_id()).await.unwrap();
+        let took = history.facts().last().unwrap().at.since(START);
+        assert!(took < Span::secs(60), "{took}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn behind_a_point_of_no_return_the_run_waits_to_go_forward() {
     let broken = AtomicU32::new(1);
