@@ -78,6 +78,10 @@ impl Stage {
         definition: &Definition,
     ) -> Result<RunReport, Failure> {
         let run = name.parse()?;
+        let before = match self.engine.load(&run).await {
+            Ok((history, _)) => history.facts().len() as u64,
+            Err(_) => 0, // whatever is wrong with it, resuming says so
+        };
         let handle = match self.engine.resume(&run).await {
             Ok(handle) => {
                 println!("run {name} goes on where it was");
@@ -90,7 +94,7 @@ impl Stage {
             }
             Err(error) => return Err(error.into()),
         };
-        let view = View::follow(&handle, self.plain).await;
+        let view = View::follow(&handle, before, self.plain).await;
         self.see_through(&handle).await?;
         view.close().await;
         let (history, plan) = self.engine.load(handle.run()).await?;

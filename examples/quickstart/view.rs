@@ -1,13 +1,10 @@
 //! Shows a run live: bars on a terminal, lines elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use release_core::engine::{Recorded, RunHandle};
+use release_core::engine::{Events, Recorded, RunHandle};
 use release_core::run::{Event, RunState, StepRef};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 pub(crate) struct View {
@@ -15,8 +12,9 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) async fn follow(handle: &RunHandle, plain: bool) -> Self {
-        let events = handle.events();
+    /// Shows the events behind number `after`.
+    pub(crate) async fn follow(handle: &RunHandle, after: u64, plain: bool) -> Self {
+        let events = handle.events(after);
         let mut tasks = JoinSet::new();
         // A run that is over already has nothing to show.
         if let Ok(state) = handle.state().await {
@@ -32,17 +30,12 @@ impl View {
     }
 }
 
-async fn show(mut screen: Screen, mut events: Receiver<Arc<Recorded>>) {
+async fn show(mut screen: Screen, mut events: Events) {
     loop {
-        match events.recv().await {
-            Ok(recorded) => {
-                screen.event(&recorded);
-                if matches!(recorded.event, Event::RunFinished { .. }) {
-                    return screen.close();
-                }
-            }
-            Err(RecvError::Lagged(missed)) => screen.line(&format!("({missed} events not shown)")),
-            Err(RecvError::Closed) => return screen.close(),
+        match events.next().await {
+            Ok(Some(recorded)) => screen.event(&recorded),
+            Ok(None) => return screen.close(),
+            Err(error) => return screen.line(&format!("(what follows cannot be shown: {error})")),
         }
     }
 }

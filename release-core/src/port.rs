@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal};
 use crate::plan::{Plan, Step, Weight};
+use crate::run::Command;
 use crate::time::Timestamp;
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
@@ -125,9 +126,8 @@ pub struct CommandRequest<'a> {
     pub requester: &'a Principal,
     /// Who gives the command.
     pub by: &'a Principal,
-    /// The command's name: `pause`, `resume`, `cancel`, `approve`, `reject`, `retry`, `reconcile`,
-    /// `abandon`.
-    pub command: &'a str,
+    /// The command, with the gate or step that it is about.
+    pub command: &'a Command,
     /// The decision's instant.
     pub now: Timestamp,
 }
@@ -138,7 +138,7 @@ impl<'a> CommandRequest<'a> {
         run: &'a RunId,
         requester: &'a Principal,
         by: &'a Principal,
-        command: &'a str,
+        command: &'a Command,
         now: Timestamp,
     ) -> Self {
         Self { run, requester, by, command, now }

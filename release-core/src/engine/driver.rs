@@ -125,7 +125,8 @@ impl Driver {
         let (requests, inbox) = mpsc::channel(INBOX);
         self.inbox = Some(inbox);
         let (run, progress) = (self.state.run().clone(), self.progress.subscribe());
-        (RunHandle { run, requests, progress, events: self.events.clone() }, self)
+        let journal = Arc::clone(&self.shared.journal);
+        (RunHandle { run, journal, requests, progress, events: self.events.clone() }, self)
     }
 
     pub(super) async fn run(mut self) {
@@ -307,6 +308,10 @@ impl Driver {
             None => self.inbox = None, // every handle is gone; the run goes on
             Some(Request::Inspect(reply)) => {
                 let _ = reply.send(self.state.clone());
+            }
+            Some(Request::Reconsider(reply)) => {
+                let answer = self.decide(&Input::Reconsider)?;
+                self.replies.push((reply, answer));
             }
             Some(Request::Directive(directive, reply)) => {
                 // Before the answer: whoever gets it must not find what the run waited for before.

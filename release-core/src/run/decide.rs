@@ -218,7 +218,7 @@ fn command(
     if let Some(outcome) = state.outcome() {
         return Err(Rejected::Finished { outcome: outcome.name() });
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, name, turn.now);
+    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now);
     let refusal = match turn.policy.authorize(&request) {
         Decision::Permit => None,
         Decision::Wait { reasons, .. } | Decision::Deny { reasons } => Some(reasons),

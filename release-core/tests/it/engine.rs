@@ -65,20 +65,24 @@ async fn a_release_succeeds_and_subscribers_see_what_the_journal_has() {
     let mut definition = shop();
     definition.stages[1].gates.remove(0);
     let handle = start(&journal, &world, plan(&definition).unwrap().freeze()).await;
-    let mut subscriber = handle.events();
+    // One that reads as it goes, and one that began late and never looked until the end.
+    let (mut early, mut late) = (handle.events(0), handle.events(3));
+    let mut seen = Vec::new();
+    while let Some(recorded) = early.next().await.unwrap() {
+        seen.push(Event::clone(&recorded.event));
+        assert_eq!(recorded.seq, seen.len() as u64);
+    }
     assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
     let all = events(&journal).await;
-    let mut seen = Vec::new();
-    loop {
-        let recorded = subscriber.recv().await.unwrap();
-        assert_eq!(recorded.event, all[usize::try_from(recorded.seq).unwrap() - 1]);
-        seen.push(recorded.seq);
-        if matches!(recorded.event, Event::RunFinished { .. }) {
-            break;
-        }
+    assert_eq!(seen, all);
+    for (event, seq) in all.iter().zip(1..).skip(3) {
+        let recorded = late.next().await.unwrap().expect("more");
+        assert_eq!((recorded.seq, &recorded.event), (seq, event));
     }
-    assert!(seen.windows(2).all(|pair| pair[0] + 1 == pair[1]), "in order, none missing");
-    assert_eq!(*seen.last().unwrap(), all.len() as u64);
+    assert_eq!(late.next().await, Ok(None));
+    assert_eq!(handle.events(0).next().await.unwrap().unwrap().seq, 1, "also once it is over");
+    let paused = handle.send(command(Command::Pause, "ann")).await;
+    assert_eq!(paused, Err(SendError::Finished(Outcome::Succeeded)));
     assert_eq!(world.unannounced(), []);
     assert!(world.by_key().values().all(|count| *count == 1), "{:?}", world.by_key());
     let heads = journal.heads().await.unwrap();
@@ -233,7 +237,8 @@ async fn a_pause_holds_and_a_resume_goes_on() {
     assert_eq!(world.performed(), ["a"]);
     handle.send(command(Command::Resume, "bob")).await.unwrap();
     assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
-    assert!(matches!(handle.send(command(Command::Pause, "bob")).await, Err(SendError::NotDriven)));
+    let late = handle.send(command(Command::Pause, "bob")).await;
+    assert_eq!(late, Err(SendError::Finished(Outcome::Succeeded)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,13 +357,17 @@ async fn an_engine_may_stop_anywhere_and_another_goes_on() {
         });
         let first = engine(&journal, &world, "first");
         let handle = first.start_frozen(run_id(), plan.clone(), person("ann")).await.unwrap();
-        let mut recorded = handle.events();
+        let mut recorded = handle.events(0);
         while world.calls().len() <= stop_at {
             tokio::task::yield_now().await;
         }
         first.shutdown().await;
         assert_eq!(handle.wait().await, Err(EngineError::ShutDown));
-        while recorded.try_recv().is_ok() {}
+        let mut seen = 0;
+        while recorded.next().await.unwrap().is_some() {
+            seen += 1;
+        }
+        assert_eq!(seen, events(&journal).await.len(), "watching ends with the driving");
         let second = engine(&journal, &world, "second");
         assert_eq!(second.open_runs().await.unwrap().len(), 1);
         let outcome = second.resume(&run_id()).await.unwrap().wait().await;
