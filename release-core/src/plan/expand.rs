@@ -10,7 +10,7 @@ use super::{
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
-    Analysis, Definition, Environment, Gate, RollbackTrigger, Service, Stage, Target,
+    Analysis, Definition, Environment, Gate, RollbackTrigger, Service, Stage, Target, Tier,
 };
 
 /// Checks `definition` and expands it into a plan.
@@ -172,7 +172,9 @@ impl<'a> Expansion<'a> {
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();
             let group = self.builder.group(target.to_string(), after);
-            let Some(site) = self.site(stage, service, &target, group) else { continue };
+            let Some(site) = self.site((stage, environment), service, &target, group) else {
+                continue;
+            };
             let rollout = strategy::expand(&stage.strategy, &site)?;
             let mut waits = vec![(gate, EdgeKind::Sync)];
             waits.extend(
@@ -190,7 +192,7 @@ impl<'a> Expansion<'a> {
 
     fn site(
         &self,
-        stage: &Stage,
+        (stage, environment): (&Stage, &Environment),
         service: &Service,
         target: &Target,
         group: u32,
@@ -217,6 +219,7 @@ impl<'a> Expansion<'a> {
             attempts: stage.attempts,
             analyses: &self.analyses,
             criteria: &self.criteria,
+            production: environment.tier == Tier::Production,
         })
     }
 
