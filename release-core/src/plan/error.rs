@@ -87,6 +87,26 @@ pub enum PlanError {
         /// The name.
         analysis: AnalysisId,
     },
+    /// An analysis that stands twice in one list.
+    #[error("{place} names the analysis `{analysis}` twice; once is enough, so remove one")]
+    RepeatedAnalysis {
+        /// Where the name stands.
+        place: String,
+        /// The name.
+        analysis: AnalysisId,
+    },
+    /// An analysis called as a step of the strategy is, so that the two could not be told apart.
+    #[error(
+        "stage {stage} ({environment}): the analysis `{analysis}` is called as a step of its strategy is; give it another `id` in `analyses`, and where it is named"
+    )]
+    ReservedAnalysis {
+        /// The stage, counted from 1.
+        stage: usize,
+        /// Its environment.
+        environment: EnvironmentId,
+        /// The name.
+        analysis: AnalysisId,
+    },
     /// A version set that does not fulfil a service's needs.
     #[error(
         "`{service}` needs `{dependency}` {wanted}, but the {set} version set has {found}; change one of the two"

@@ -9,9 +9,7 @@ use super::{
     RetryPolicy, Step, StepScope, check, graph,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
-use crate::model::{
-    Analysis, Definition, Environment, Gate, RollbackTrigger, Service, Stage, Target, Tier,
-};
+use crate::model::{Analysis, Definition, Environment, Gate, Service, Stage, Target, Tier};
 
 /// Checks `definition` and expands it into a plan.
 ///
@@ -80,13 +78,7 @@ struct Change<'a> {
 impl<'a> Expansion<'a> {
     fn new(definition: &'a Definition) -> Self {
         let release = &definition.release;
-        let criteria = release.rollback.iter().flat_map(|criteria| &criteria.triggers);
-        let criteria = criteria
-            .filter_map(|trigger| match trigger {
-                RollbackTrigger::Analysis(id) => Some(id.clone()),
-                RollbackTrigger::StepFailed => None,
-            })
-            .collect();
+        let criteria = check::criteria(definition).into_iter().cloned().collect();
         let mut builder = Plan::builder(definition.train.clone(), release.id.clone());
         builder.definition(definition.digest());
         builder.on_cancel(release.on_cancel);

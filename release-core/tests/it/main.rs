@@ -7,6 +7,8 @@ mod engine;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod journal;

@@ -71,6 +71,16 @@ pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, Id
     }
 }
 
+/// The names that steps of `strategy` have beside its analyses; an analysis cannot have them too.
+pub(super) const fn names_beside_analyses(strategy: &Strategy) -> &'static [&'static str] {
+    match strategy {
+        Strategy::Recreate => &["stop-old", "start", "ready", "serve"],
+        Strategy::Rolling(_) => &[], // all of the form `batch-1/…`, which no analysis has
+        Strategy::BlueGreen(_) => &["preview", "ready", "switch", "bake", "keep-old", "remove-old"],
+        Strategy::Canary(_) => &["bake"],
+    }
+}
+
 impl Site<'_> {
     fn step(&self, name: &str, action: Action) -> Result<Step, IdError> {
         let id = StepId::new(format!("{}/{name}", self.new.target))?;
