@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, graph};
+use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, durations, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel};
 
@@ -309,6 +309,7 @@ fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
     if step.action.mutates() && step.undo == Undo::Undeclared {
         errors.push(PlanError::NoUndo { step: step.id.clone() });
     }
+    durations::check_step(step, errors);
     if step.retry.max_attempts == 0 {
         errors.push(PlanError::NoAttempts { step: step.id.clone() });
     }

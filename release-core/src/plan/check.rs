@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanError, graph, strategy};
+use super::{PlanError, durations, graph, strategy};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
     Definition, Environment, Gate, RollbackTrigger, Service, Stage, Strategy, Tier, VersionSet,
@@ -16,6 +16,7 @@ pub(super) fn check(definition: &Definition) -> Vec<PlanError> {
     versions(definition, &mut errors);
     analyses(definition, &mut errors);
     stages(definition, &mut errors);
+    durations::check(definition, &mut errors);
     errors
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ids::{AnalysisId, EnvironmentId, GateId, RegionId, ServiceId, StepId};
+use crate::time::Span;
 use semver::{Version, VersionReq};
 
 /// All faults of a definition or plan, in the order in which they stand in it.
@@ -188,6 +189,34 @@ pub enum PlanError {
     EmptyAnalysis {
         /// The analysis.
         analysis: AnalysisId,
+    },
+    /// A duration in which nothing can be done.
+    #[error(
+        "{place}: `{field}` is {span}, in which nothing can be done; set {shortest} or more, for example `30s`"
+    )]
+    TooShort {
+        /// Whose duration it is.
+        place: String,
+        /// Which.
+        field: &'static str,
+        /// The duration.
+        span: Span,
+        /// The shortest that is accepted.
+        shortest: Span,
+    },
+    /// A duration whose end nobody would see.
+    #[error(
+        "{place}: `{field}` is {span}, which is longer than ten years; set less, for example `1h`"
+    )]
+    TooLong {
+        /// Whose duration it is.
+        place: String,
+        /// Which.
+        field: &'static str,
+        /// The duration.
+        span: Span,
+        /// The longest that is accepted.
+        longest: Span,
     },
     /// A step that changes something and says neither how it is undone nor that it cannot be.
     #[error(

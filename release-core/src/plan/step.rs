@@ -27,7 +27,7 @@ pub struct Step {
     /// How often it is tried.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetryPolicy,
-    /// How long one attempt may take.
+    /// How long one attempt may take; at least a millisecond.
     #[serde(default = "default_timeout", skip_serializing_if = "is_default_timeout")]
     pub timeout: Span,
     /// How it is undone.

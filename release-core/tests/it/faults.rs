@@ -223,6 +223,61 @@ fn numbers_with_which_nothing_would_happen() {
     );
 }
 
+/// Found in review: a step that may take no time at all can only fail.
+#[test]
+fn durations_with_which_nothing_could_be_done() {
+    let none = |place, field| {
+        format!(
+            "{place}: `{field}` is 0s, in which nothing can be done; set 1ms or more, for example `30s`"
+        )
+    };
+    check(|d| d.stages[0].step_timeout = Span::ZERO, &none("stage `staging`", "step_timeout"));
+    check(|d| d.analyses[0].interval = Span::ZERO, &none("analysis `errors`", "interval"));
+    let tiny = Span::from(std::time::Duration::from_micros(999));
+    check(
+        |d| d.stages[0].step_timeout = tiny,
+        "stage `staging`: `step_timeout` is 999us, in which nothing can be done; set 1ms or more, for example `30s`",
+    );
+    let forever = Span::secs(u64::MAX);
+    let longer = |place: &str, field: &str| {
+        format!(
+            "{place}: `{field}` is {forever}, which is longer than ten years; set less, for example `1h`"
+        )
+    };
+    check(|d| d.stages[0].step_timeout = forever, &longer("stage `staging`", "step_timeout"));
+    check(|d| d.analyses[0].interval = forever, &longer("analysis `errors`", "interval"));
+    check(|d| d.stages[1].gates = vec![Gate::Soak(forever)], &longer("stage `production`", "soak"));
+    let stage = "stage `staging`";
+    for (field, strategy) in [
+        ("bake", Strategy::Rolling(Rolling { batches: 1, max_unavailable: 0, bake: forever })),
+        ("bake", Strategy::BlueGreen(BlueGreen { bake: forever, ..BlueGreen::default() })),
+        ("keep_old", Strategy::BlueGreen(BlueGreen { keep_old: forever, ..BlueGreen::default() })),
+        (
+            "soak",
+            Strategy::BlueGreen(BlueGreen {
+                gates: vec![Gate::Soak(forever)],
+                ..BlueGreen::default()
+            }),
+        ),
+        (
+            "bake",
+            Strategy::Canary(Canary {
+                steps: vec![CanaryStep::new(1, forever)],
+                keep_old: Span::ZERO,
+            }),
+        ),
+        (
+            "keep_old",
+            Strategy::Canary(Canary {
+                steps: vec![CanaryStep::new(1, Span::ZERO)],
+                keep_old: forever,
+            }),
+        ),
+    ] {
+        check(|d| d.stages[0].strategy = strategy, &longer(stage, field));
+    }
+}
+
 #[test]
 fn canary_weights_grow_from_1_to_100() {
     for (weights, sound) in [

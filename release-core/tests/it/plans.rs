@@ -1,7 +1,9 @@
 //! What is wrong with plans, and what plans promise.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use release_core::model::{RollbackScope, Service, Strategy, Tier};
+use release_core::model::{Analysis, RollbackScope, Service, Span, Strategy, Tier};
 use release_core::plan::{
     Action, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, RetryPolicy, Step, Undo, plan,
     plan_with,
@@ -9,8 +11,8 @@ use release_core::plan::{
 
 use super::support::random;
 use super::support::samples::{
-    approval, builder, chain, change, criteria, custom, environment, id, one_service, one_way, set,
-    shop,
+    approval, builder, chain, change, criteria, custom, deployment, environment, error_rate, id,
+    one_service, one_way, set, shop,
 };
 
 #[test]
@@ -20,6 +22,10 @@ fn faults_of_plans_made_by_hand() {
     let twin = plan.step(change("twin"));
     plan.step(change("twin").gate(approval("g")).gate(approval("g")));
     plan.step(change("lazy").retry(RetryPolicy::attempts(0)));
+    plan.step(change("hasty").timeout(Span::ZERO));
+    let hasty = Analysis { interval: Span::ZERO, count: 0, ..error_rate() };
+    let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
+    plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis }));
     let mut lost = change("lost");
     lost.group = Some(7);
     plan.step(lost);
@@ -33,6 +39,9 @@ fn faults_of_plans_made_by_hand() {
         "step `twin` stands twice",
         "gate `g` stands twice",
         "step `lazy` has 0 attempts",
+        "step `hasty`: `timeout` is 0s",
+        "analysis `errors`: `interval` is 0s",
+        "analysis `errors` takes 0 measurements",
         "step `lost` refers to group 7",
         "step `edge 0 → 99` refers to step 99",
         "step `group late` refers to earlier group 0",
