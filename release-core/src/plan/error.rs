@@ -262,6 +262,14 @@ pub enum PlanError {
         /// What this version reads.
         expected: &'static str,
     },
+    /// A plan that holds what this version does not know, and so must not act on.
+    #[error(
+        "the plan holds what this release of the library does not know: {problem}; use the release that wrote it"
+    )]
+    UnknownContent {
+        /// What the decoder said.
+        problem: String,
+    },
     /// Bytes that are no plan.
     #[error("the plan cannot be read: {problem}")]
     Unreadable {
