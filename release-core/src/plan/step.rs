@@ -62,6 +62,21 @@ impl Step {
         }
     }
 
+    /// Sets where it belongs; rollbacks and policies go by it.
+    #[must_use]
+    pub fn scope(mut self, scope: StepScope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Sets the group that it is rolled back with, as
+    /// [`PlanBuilder::group`](super::PlanBuilder::group) returned it.
+    #[must_use]
+    pub const fn group(mut self, group: u32) -> Self {
+        self.group = Some(group);
+        self
+    }
+
     /// Sets how it is undone.
     #[must_use]
     pub fn undo(mut self, undo: Undo) -> Self {
