@@ -17,6 +17,10 @@ use crate::model::{Analysis, Definition, Environment, Gate, Service, Stage, Targ
 /// that it needs. A service whose artifact does not change gets no steps. The old versions of a
 /// stage are removed once the whole set is verified in all of the stage's regions.
 ///
+/// When no service changes, there is nothing to agree to, to deploy or to measure: the plan has no
+/// stages and no gates, only tells the channels of `notify` so, and a run of it succeeds at once
+/// ([`Plan::changes_nothing`]). So a train may depart again without harm.
+///
 /// The same definition always gives the same plan, byte for byte.
 ///
 /// # Errors
@@ -40,7 +44,8 @@ pub fn plan_with(
     let mut expansion = Expansion::new(definition);
     configure(&mut expansion.builder);
     expansion.artifacts().map_err(id_error)?;
-    for stage in &definition.stages {
+    let stages = if expansion.services.is_empty() { &[][..] } else { &definition.stages };
+    for stage in stages {
         expansion.stage(stage).map_err(id_error)?;
         if expansion.builder.is_full() {
             break; // `build` says so
@@ -218,8 +223,12 @@ impl<'a> Expansion<'a> {
     fn notifications(&mut self) -> Result<(), IdError> {
         self.frontier.append(&mut self.loose_ends);
         for channel in &self.definition.notify {
-            let message =
-                format!("{} of {} is live", self.definition.release.id, self.definition.train);
+            let (release, train) = (&self.definition.release.id, &self.definition.train);
+            let message = if self.services.is_empty() {
+                format!("{release} of {train}: nothing to do, every service is as wanted already")
+            } else {
+                format!("{release} of {train} is live")
+            };
             let action = Action::Notify { channel: channel.clone(), message };
             let mut step = Step::new(StepId::new(format!("notify/{channel}"))?, action);
             step.retry = RetryPolicy::attempts(3);

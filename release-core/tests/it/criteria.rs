@@ -8,7 +8,7 @@ use release_core::plan::{Action, OnFailure, Plan, plan};
 use release_core::run::{Cause, Outcome};
 
 use super::support::drive::{End, Run};
-use super::support::samples::{error_rate, id, one_service, set};
+use super::support::samples::{approval, error_rate, id, one_service, set};
 
 fn strategies() -> [Strategy; 4] {
     let steps = vec![CanaryStep::new(10, Span::ZERO)];
@@ -47,6 +47,26 @@ fn a_first_deployment_is_judged_by_no_analysis() {
         definition.release.previous = set(&[]);
         assert_eq!(judged(&plan(&definition).unwrap()), []);
     }
+}
+
+/// Found in review: nothing to do asked people to approve it, and said that it went live.
+#[test]
+fn a_release_that_changes_nothing_succeeds_at_once_and_says_so() {
+    for notify in [vec![], vec![id("ops")]] {
+        let mut definition = one_service(Strategy::Recreate);
+        definition.release.previous = definition.release.versions.clone();
+        definition.stages[0].gates = vec![approval("cab")];
+        definition.notify.clone_from(&notify);
+        let plan = plan(&definition).unwrap();
+        assert!(plan.changes_nothing());
+        let actions: Vec<_> = plan.steps().iter().map(|step| step.action.clone()).collect();
+        let message = "r-1 of shop: nothing to do, every service is as wanted already".to_owned();
+        let told =
+            notify.into_iter().map(|channel| Action::Notify { channel, message: message.clone() });
+        assert_eq!(actions, told.collect::<Vec<_>>());
+        assert_eq!(Run::start(&plan.freeze()).heal(2), Outcome::Succeeded);
+    }
+    assert!(!plan(&one_service(Strategy::Recreate)).unwrap().changes_nothing());
 }
 
 /// Outside production nobody may be there to give load, and no data is never a pass.
