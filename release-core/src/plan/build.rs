@@ -136,7 +136,7 @@ pub struct Group {
     pub after: Vec<u32>,
 }
 
-/// Steps that are appended to a running plan: a rollback.
+/// Steps that are appended to a running plan: a rollback. It can be drawn and compared as a plan can.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extension {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod criteria;
 #[cfg(test)]
+mod drawings;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod expansion;
