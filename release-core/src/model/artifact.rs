@@ -128,6 +128,15 @@ impl ArtifactRef {
         Self { name, tag: None, digest }
     }
 
+    /// The same content, and the tag that people know it by.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Tag`] for what is not an OCI tag.
+    pub fn with_tag(mut self, tag: &str) -> Result<Self, ArtifactError> {
+        self.tag = Some(check_tag(tag)?);
+        Ok(self)
+    }
+
     /// The artifact's name.
     pub const fn name(&self) -> &ArtifactName {
         &self.name
@@ -264,6 +273,9 @@ mod tests {
         let text = format!("shop/api:v2@{digest}");
         let parsed: ArtifactRef = text.parse().unwrap();
         assert_eq!((parsed.to_string(), parsed.digest(), parsed.tag()), (text, digest, Some("v2")));
+        let made = ArtifactRef::new(ArtifactName::new("shop/api").unwrap(), digest);
+        assert_eq!(made.clone().with_tag("v2"), Ok(parsed));
+        assert_eq!(made.with_tag("v 2"), Err(ArtifactError::Tag("v 2".into())));
         assert_eq!("api:v2".parse::<ArtifactRef>(), Err(ArtifactError::NoDigest("api:v2".into())));
         assert!(matches!("api@sha256:12".parse::<ArtifactRef>(), Err(ArtifactError::Digest(_))));
         assert!(matches!("api:@sha256:12".parse::<ArtifactRef>(), Err(ArtifactError::Tag(_))));

@@ -28,4 +28,4 @@ pub use crate::ids::{
     AnalysisId, ArtifactName, ChannelId, EnvironmentId, GateId, IdError, IdProblem, PrincipalId,
     RegionId, ReleaseId, RoleId, RunId, ServiceId, StepId, TeamId, TrainId,
 };
-pub use crate::time::{Span, SpanError, Timestamp, TimestampError};
+pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};
