@@ -85,7 +85,7 @@ pub(crate) fn nothing_twice(
 ) -> Result<String, Failure> {
     let repeated: Vec<_> = report.repeated().iter().map(|step| step.id.clone()).collect();
     if !repeated.is_empty() {
-        return Err(format!("these steps ran twice: {repeated:?}").into());
+        return Err(format!("these steps were blindly performed again: {repeated:?}").into());
     }
     let mut logs = Vec::new();
     for entry in std::fs::read_dir(dir.join("platform/logs"))? {
