@@ -27,6 +27,8 @@ pub enum ErrorKind {
     NotFound,
     /// Somebody else is at it: wait, then look again.
     Conflict,
+    /// A newer writer has taken the run over: stop, and leave the run to it.
+    Fenced,
     /// The content does not match its digest: do not use it, find out who changed it.
     Corrupt,
     /// Wrong or expired credentials: renew them.
@@ -56,6 +58,7 @@ impl ErrorKind {
             Self::Invalid => "invalid",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
+            Self::Fenced => "fenced",
             Self::Corrupt => "corrupt",
             Self::Denied => "denied",
             Self::RateLimited => "rate_limited",
@@ -97,6 +100,7 @@ impl ProviderError {
             | ErrorKind::Cancelled => RetryAdvice::Backoff,
             ErrorKind::Invalid
             | ErrorKind::NotFound
+            | ErrorKind::Fenced
             | ErrorKind::Corrupt
             | ErrorKind::Denied
             | ErrorKind::Unsupported

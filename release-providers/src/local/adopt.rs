@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::fence::Fence;
 use super::files::{Paths, io_error, is_temporary, list, read_records};
 use super::process::kill_stray;
 use super::procfs::{self, Marked};
@@ -24,6 +25,7 @@ pub(super) struct Found {
     pub(super) boot: String,
     pub(super) targets: Vec<TargetRecord>,
     pub(super) wishes: Vec<Wish>,
+    pub(super) fences: Vec<Fence>,
     /// Instances that run.
     pub(super) living: Vec<(InstanceRecord, ProcessId)>,
     /// The number of the next instance.
@@ -40,14 +42,20 @@ pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
         .map_err(|e| io_error(OPEN, root, e))?;
     let root = root.canonicalize().map_err(|e| io_error(OPEN, root, e))?;
     let paths = Paths { root };
-    for directory in
-        [paths.artifacts(), paths.instances(), paths.desired(), paths.targets(), paths.logs()]
-    {
+    for directory in [
+        paths.artifacts(),
+        paths.instances(),
+        paths.desired(),
+        paths.targets(),
+        paths.fences(),
+        paths.logs(),
+    ] {
         fs::create_dir_all(&directory).map_err(|e| io_error(OPEN, &directory, e))?;
     }
     let lock = lock(&paths)?;
     let boot = procfs::boot();
     let targets = read_records(OPEN, &paths.targets())?;
+    let fences = read_records(OPEN, &paths.fences())?;
     let mut wishes: Vec<Wish> = Vec::new();
     let desired = paths.desired();
     for directory in list(&desired).map_err(|e| io_error(OPEN, &desired, e))? {
@@ -56,7 +64,8 @@ pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
     remove_temporaries(&paths.artifacts())?;
     let records: Vec<InstanceRecord> = read_records(OPEN, &paths.instances())?;
     let sequence = next_sequence(&paths, &records)?;
-    let mut found = Found { paths, lock, boot, targets, wishes, living: Vec::new(), sequence };
+    let living = Vec::new();
+    let mut found = Found { paths, lock, boot, targets, wishes, fences, living, sequence };
     found.sort_out(records)?;
     Ok(found)
 }

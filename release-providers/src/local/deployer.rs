@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::LocalPlatform;
 use super::deployment::Deployment;
+use super::fence::Caller;
 use super::platform::{Inner, description};
 use super::record::{FORMAT, Wish};
 use super::store::open_verified;
@@ -24,8 +25,8 @@ impl Deployer for LocalPlatform {
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
-        let (key, target) = (cx.key.clone(), request.target.clone());
-        let work = async move { apply(&inner, key, request).await };
+        let (caller, target) = (Caller::of(cx), request.target.clone());
+        let work = async move { apply(&inner, caller, request).await };
         self.inner().in_turn(APPLY, cx, &target, work).await
     }
 
@@ -49,9 +50,11 @@ impl Deployer for LocalPlatform {
 /// Only for whoever has the target's turn.
 async fn apply(
     inner: &Arc<Inner>,
-    key: String,
+    caller: Caller,
     request: ApplyRequest,
 ) -> Result<(), ProviderError> {
+    inner.fence(APPLY, &caller).await?;
+    let key = caller.key;
     let limit = inner.config.max_replicas;
     if request.replicas > limit {
         let text = "more instances than this platform allows; raise `max_replicas` or ask for less";

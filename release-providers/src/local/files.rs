@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, RunId, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -44,6 +44,12 @@ impl Paths {
     }
     pub(super) fn target(&self, target: &Target) -> PathBuf {
         self.targets().join(format!("{}.json", slug(target)))
+    }
+    pub(super) fn fences(&self) -> PathBuf {
+        self.root.join("fences")
+    }
+    pub(super) fn fence(&self, run: &RunId) -> PathBuf {
+        self.fences().join(format!("{run}.json"))
     }
     pub(super) fn logs(&self) -> PathBuf {
         self.root.join("logs")

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::adopt::{Found, OPEN, RootLock, find};
 use super::config::LocalConfig;
 use super::deployment::Deployment;
+use super::fence::Fences;
 use super::files::{Paths, blocking, io_error, lock, write_record};
 use super::notify::Sent;
 use super::place::Place;
@@ -62,6 +63,7 @@ pub(super) struct Inner {
     pub(super) ports: Mutex<BTreeSet<u16>>,
     pub(super) sent: tokio::sync::Mutex<Sent>,
     pub(super) places: Mutex<BTreeMap<Target, Arc<Place>>>,
+    pub(super) fences: Fences,
     /// Whose turn it is, by target. Only those that somebody holds or waits for.
     gates: Mutex<BTreeMap<Target, Arc<tokio::sync::Mutex<()>>>>,
     sequence: AtomicU64,
@@ -195,6 +197,7 @@ pub(super) fn description() -> Description {
     Description::new("local", version, EffectClass::Idempotent)
         .with(Capability::WeightedRouting)
         .with(Capability::ServedCounts)
+        .with(Capability::EpochFencing)
 }
 
 impl Inner {
@@ -221,6 +224,7 @@ impl Inner {
             ports: Mutex::default(),
             sent: tokio::sync::Mutex::new(sent),
             places: Mutex::default(),
+            fences: Fences::new(found.fences),
             gates: Mutex::default(),
             sequence: AtomicU64::new(found.sequence),
             changes: watch::Sender::new(0),

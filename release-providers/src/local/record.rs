@@ -68,7 +68,9 @@ pub(super) struct TargetRecord {
     pub(super) weights: Vec<Weight>,
 }
 
-fn known_format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub(super) fn known_format<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u16, D::Error> {
     match u16::deserialize(deserializer)? {
         FORMAT => Ok(FORMAT),
         other => Err(serde::de::Error::custom(format_args!(

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use release_core::model::Target;
 
 use super::LocalPlatform;
+use super::fence::Caller;
 use super::place::Place;
 use super::platform::{Inner, description};
 use crate::spi::{SetWeights, TrafficRouter, TrafficStatus};
@@ -23,8 +24,8 @@ impl TrafficRouter for LocalPlatform {
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
-        let target = request.target.clone();
-        let work = async move { set_weights(&inner, request).await };
+        let (caller, target) = (Caller::of(cx), request.target.clone());
+        let work = async move { set_weights(&inner, &caller, request).await };
         self.inner().in_turn(SET, cx, &target, work).await
     }
 
@@ -35,7 +36,12 @@ impl TrafficRouter for LocalPlatform {
 }
 
 /// Only for whoever has the target's turn.
-async fn set_weights(inner: &Arc<Inner>, request: SetWeights) -> Result<(), ProviderError> {
+async fn set_weights(
+    inner: &Arc<Inner>,
+    caller: &Caller,
+    request: SetWeights,
+) -> Result<(), ProviderError> {
+    inner.fence(SET, caller).await?;
     check_sum(&request)?;
     let place = inner.known_place(SET, &request.target)?;
     let mut weights = request.weights;
