@@ -5,8 +5,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use release_core::time::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
+use super::effects::{EffectChange, EffectLog, effects};
 use super::fence::Fence;
 use super::files::{Paths, io_error, is_temporary, list, read_records};
 use super::process::kill_stray;
@@ -26,6 +28,7 @@ pub(super) struct Found {
     pub(super) targets: Vec<TargetRecord>,
     pub(super) wishes: Vec<Wish>,
     pub(super) fences: Vec<Fence>,
+    pub(super) effects: EffectLog,
     /// Instances that run.
     pub(super) living: Vec<(InstanceRecord, ProcessId)>,
     /// The number of the next instance.
@@ -33,7 +36,7 @@ pub(super) struct Found {
 }
 
 /// Locks a root, reads its records, and ends what belongs to no instance.
-pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
+pub(super) fn find(root: &Path, now: Timestamp) -> Result<Found, ProviderError> {
     // For its owner only: who can write here decides what is executed.
     DirBuilder::new()
         .recursive(true)
@@ -64,9 +67,10 @@ pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
     remove_temporaries(&paths.artifacts())?;
     let records: Vec<InstanceRecord> = read_records(OPEN, &paths.instances())?;
     let sequence = next_sequence(&paths, &records)?;
-    let living = Vec::new();
-    let mut found = Found { paths, lock, boot, targets, wishes, fences, living, sequence };
+    let (living, effects) = (Vec::new(), EffectLog::open(paths.effects())?);
+    let mut found = Found { paths, lock, boot, targets, wishes, fences, effects, living, sequence };
     found.sort_out(records)?;
+    found.log_unwritten(now)?;
     Ok(found)
 }
 
@@ -141,6 +145,27 @@ impl Found {
             }
         }
         marked.iter().filter(|stray| !adopted.contains(&stray.instance)).for_each(kill_stray);
+        Ok(())
+    }
+
+    /// Writes down the starts of those that live, where a crash came between the start and its line.
+    fn log_unwritten(&self, now: Timestamp) -> Result<(), ProviderError> {
+        let mut doubtful =
+            self.living.iter().map(|(record, _)| record).filter(|r| r.process.is_none()).peekable();
+        if doubtful.peek().is_none() {
+            return Ok(());
+        }
+        let log = effects(&self.paths.root)?;
+        let started = |record: &InstanceRecord| EffectChange::Started {
+            instance: record.id.clone(),
+            digest: record.digest,
+        };
+        for record in doubtful {
+            let change = started(record);
+            if !log.iter().any(|line| line.change == change) {
+                self.effects.append(&record.cause.effect(now, record.target.clone(), change))?;
+            }
+        }
         Ok(())
     }
 

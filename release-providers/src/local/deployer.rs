@@ -54,7 +54,6 @@ async fn apply(
     request: ApplyRequest,
 ) -> Result<(), ProviderError> {
     inner.fence(APPLY, &caller).await?;
-    let key = caller.key;
     let limit = inner.config.max_replicas;
     if request.replicas > limit {
         let text = "more instances than this platform allows; raise `max_replicas` or ask for less";
@@ -75,7 +74,7 @@ async fn apply(
     }
     let place = inner.ensure_place(APPLY, &request.target).await?;
     let Some(deployment) = place.deployment(digest) else {
-        let wish = wish(key, request, None);
+        let wish = wish(caller, request, None);
         inner.write_wish(APPLY, wish.clone()).await?;
         let deployment = Arc::new(Deployment::new(wish));
         place.insert(Arc::clone(&deployment));
@@ -85,17 +84,17 @@ async fn apply(
     };
     let _gate = deployment.gate.lock().await;
     let before = deployment.wish();
-    if before.key == key && before.replicas == request.replicas {
+    if before.key == caller.key && before.replicas == request.replicas {
         return Ok(());
     }
-    let wish = wish(key, request, Some(before));
+    let wish = wish(caller, request, Some(before));
     inner.write_wish(APPLY, wish.clone()).await?;
     deployment.accept(wish);
     inner.changed();
     Ok(())
 }
 
-fn wish(key: String, request: ApplyRequest, before: Option<Wish>) -> Wish {
+fn wish(caller: Caller, request: ApplyRequest, before: Option<Wish>) -> Wish {
     let (generation, proven) = before.map_or((1, false), |wish| {
         // After a failure it has to prove itself again.
         (wish.generation.saturating_add(1), wish.proven && wish.failed.is_none())
@@ -106,7 +105,9 @@ fn wish(key: String, request: ApplyRequest, before: Option<Wish>) -> Wish {
         digest: request.artifact.digest(),
         version: request.version,
         replicas: request.replicas,
-        key,
+        key: caller.key,
+        run: caller.run,
+        epoch: caller.epoch,
         generation,
         proven,
         failed: None,

@@ -33,7 +33,8 @@ impl Fences {
 }
 
 /// Who asks for a change, and under which key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Caller {
     pub(super) key: String,
     /// `None` outside of runs: such a caller has no epoch, and no fence.
@@ -44,6 +45,11 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn of(cx: &Context) -> Self {
         Self { key: cx.key.clone(), run: cx.run.clone(), epoch: cx.epoch }
+    }
+
+    /// The platform itself, for `operation`.
+    pub(super) fn itself(operation: &'static str) -> Self {
+        Self { key: operation.to_owned(), run: None, epoch: 0 }
     }
 }
 

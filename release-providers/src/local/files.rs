@@ -60,6 +60,9 @@ impl Paths {
     pub(super) fn lock(&self) -> PathBuf {
         self.root.join("lock")
     }
+    pub(super) fn effects(&self) -> PathBuf {
+        self.root.join("effects.jsonl")
+    }
     pub(super) fn notifications(&self) -> PathBuf {
         self.root.join("notifications.jsonl")
     }

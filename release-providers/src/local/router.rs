@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use release_core::model::Target;
+use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
+use super::effects::EffectChange;
 use super::fence::Caller;
 use super::place::Place;
 use super::platform::{Inner, description};
@@ -52,6 +54,10 @@ async fn set_weights(
     }
     check_versions(&place, &weights)?;
     inner.write_target(SET, &place, weights.clone()).await?;
+    // Written, but not in effect before the next open: whoever fails here does not know.
+    let change = EffectChange::Weights { weights: weights.clone() };
+    let logged = inner.log_effect(SET, caller, &place.target, change).await;
+    logged.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
     place.proxy.set(weights);
     Ok(())
 }
