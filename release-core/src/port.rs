@@ -14,7 +14,7 @@ use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal};
 use crate::plan::{Plan, Step, Weight};
 use crate::run::Command;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
 #[async_trait]
@@ -395,13 +395,17 @@ pub struct EffectError {
     pub retry: Retry,
     /// Whether anything changed.
     pub effect: EffectCertainty,
+    /// How long to wait at least before trying again, if whoever failed said so. Older records do
+    /// not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Span>,
 }
 
 impl EffectError {
     /// An effect that did not take place and will not if tried again.
     pub fn permanent(kind: impl Into<String>, message: impl Into<String>) -> Self {
         let (retry, effect) = (Retry::Never, EffectCertainty::NotApplied);
-        Self { kind: kind.into(), message: message.into(), retry, effect }
+        Self { kind: kind.into(), message: message.into(), retry, effect, retry_after: None }
     }
 
     /// An effect that did not take place, but may when tried again.
@@ -412,5 +416,29 @@ impl EffectError {
     /// An effect that may or may not have taken place.
     pub fn unknown(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { effect: EffectCertainty::Unknown, ..Self::transient(kind, message) }
+    }
+    /// The same error, with advice not to try again before `pause` has passed.
+    #[must_use]
+    pub const fn after(mut self, pause: Span) -> Self {
+        self.retry_after = Some(pause);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_that_was_advised_is_stored_and_older_records_have_none() {
+        let advised = EffectError::transient("rate_limited", "slow down").after(Span::secs(30));
+        let stored = serde_json::to_string(&advised).unwrap();
+        assert!(stored.contains(r#""retry_after":"30s""#), "{stored}");
+        assert_eq!(serde_json::from_str::<EffectError>(&stored).unwrap(), advised);
+        // As records were written before there was such advice, to the letter.
+        let old = r#"{"kind":"busy","message":"m","retry":"backoff","effect":"not_applied"}"#;
+        let read: EffectError = serde_json::from_str(old).unwrap();
+        assert_eq!(read, EffectError::transient("busy", "m"));
+        assert_eq!(serde_json::to_string(&read).unwrap(), old);
     }
 }

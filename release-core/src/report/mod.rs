@@ -6,6 +6,8 @@
 mod fold;
 mod graph;
 mod html;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 pub use fold::{RunReport, StepReport, TimelineEntry};
