@@ -38,6 +38,7 @@ async fn main() -> ExitCode {
     };
     let result = match options.scenario {
         Scenario::Crash => crash::run(&options).await,
+        Scenario::Build => demo::build(&options.services).await.map(drop),
         Scenario::All | Scenario::Train => play(&options).await,
     };
     match result {

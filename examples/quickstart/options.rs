@@ -14,6 +14,8 @@ pub(crate) enum Scenario {
     Train,
     /// The train in a process of its own, which is killed in the middle and started again.
     Crash,
+    /// Nothing: the demo services are built, for plays to come.
+    Build,
 }
 
 #[derive(Debug, Clone)]
@@ -31,7 +33,7 @@ pub(crate) struct Options {
     pub(crate) services: PathBuf,
 }
 
-const USAGE: &str = "usage: quickstart [--crash | --scenario all|train] [--dir FOLDER] [--plain] [--resume] [--fast] [--services FOLDER]";
+const USAGE: &str = "usage: quickstart [--crash | --scenario all|train|build] [--dir FOLDER] [--plain] [--resume] [--fast] [--services FOLDER]";
 
 impl Options {
     /// Where the report goes; written last, so that its being there says that the play has ended.
@@ -60,6 +62,7 @@ impl Options {
                     options.scenario = match args.next().as_deref() {
                         Some("all") => Scenario::All,
                         Some("train") => Scenario::Train,
+                        Some("build") => Scenario::Build,
                         _ => return Err(USAGE.into()),
                     };
                 }

@@ -47,7 +47,6 @@ impl Stage {
                 }
             }
         }
-        println!("building four versions of the demo service in {}", options.services.display());
         let built = demo::build(&options.services).await?;
         let platform = LocalPlatform::open(LocalConfig::new(&root, Arc::clone(&clock))).await?;
         let mut versions = Versions::new();
