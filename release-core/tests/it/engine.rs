@@ -106,6 +106,24 @@ async fn transient_failures_are_tried_again_after_a_pause() {
     assert!(handle.state().await.is_err(), "over is over");
 }
 
+/// A provider that asks for a pause gets it, within reason.
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_left_alone_as_long_as_it_asks_for() {
+    for (asked, least, most) in [(90, 90, 120), (1_000_000, 3600, 3700)] {
+        let journal = memory();
+        let world = World::new(&journal, move |call| match call.attempt {
+            1 => Act::Fail(EffectError::transient("rate", "slow").after(Span::secs(asked))),
+            _ => Act::Faithful,
+        });
+        let handle =
+            start(&journal, &world, chain(vec![change("a").retry(RetryPolicy::attempts(2))])).await;
+        assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+        let (history, _) = engine(&journal, &world, "x").load(&run_id()).await.unwrap();
+        let took = history.facts().last().unwrap().at.since(START);
+        assert!(took >= Span::secs(least) && took < Span::secs(most), "{took}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hang_is_given_up_at_its_deadline_and_looked_for() {
     let (_, world, settled) = settle(chain(vec![change("a")]), |call| match call.mode {
