@@ -291,6 +291,13 @@ impl History {
             });
         }
         let event = serde_json::from_str(envelope.event.get()).map_err(unreadable)?;
+        // An epoch begins with the record that says who took the run over.
+        let same = envelope.epoch == self.epoch || self.facts.is_empty();
+        if !same && !matches!(event, Event::TakenOver { .. }) {
+            return Err(DamageKind::Misplaced {
+                found: format!("of epoch {}, in which nobody took the run over", envelope.epoch),
+            });
+        }
         Ok(Fact { at: envelope.at, event })
     }
 

@@ -10,7 +10,7 @@ use release_core::journal::{
 };
 use release_core::model::{Digest, RunId, Timestamp};
 use release_core::plan::{FrozenPlan, Plan};
-use release_core::run::{Command, Event, Outcome, RunState};
+use release_core::run::{Command, Event, Mode, Outcome, RunState, StepRef};
 use sha2::{Digest as _, Sha256};
 
 use super::support::drive::{End, Run, snapshot};
@@ -192,6 +192,53 @@ fn a_fenced_epoch_after_a_newer_one_is_found() {
     assert_eq!(
         found.to_string(),
         "record 3 of run `run-1` is not at its place: it says it is of the fenced epoch 1"
+    );
+}
+
+#[test]
+fn an_epoch_begins_with_a_take_over() {
+    let (_, run) = course();
+    let mut sealer = Sealer::new(&run_id());
+    let first = sealer.seal(START, &run.facts[0].event);
+    let by = person("eve");
+    let event = Event::Paused { by, reason: String::new() };
+    let sneaked = Sealer::after(&run_id(), 1, 2, first.hash).seal(START, &event);
+    let found = damage(&[first, sneaked]);
+    assert_eq!(
+        found.to_string(),
+        "record 2 of run `run-1` is not at its place: it says it is of epoch 2, in which nobody took the run over"
+    );
+}
+
+#[test]
+fn an_event_is_named_as_its_record_is() {
+    let (_, run) = course();
+    for fact in &run.facts {
+        let json = serde_json::to_value(&fact.event).unwrap();
+        assert_eq!(json["type"], fact.event.name());
+    }
+}
+
+/// What a phase does not allow is refused by folding, whoever wrote it.
+#[test]
+fn nothing_happens_to_a_run_that_is_over_and_no_effect_starts_in_one_that_stops() {
+    let (plan, run) = course();
+    let by = person("eve");
+    let facts = run.facts.iter();
+    let mut over = RunState::replay(run_id(), plan.clone(), facts.clone()).unwrap();
+    let event = Event::Paused { by: by.clone(), reason: String::new() };
+    assert_eq!(
+        over.evolve(START, &event).unwrap_err().to_string(),
+        "the run is over and cannot take `paused`"
+    );
+    let before = facts.take_while(|fact| !matches!(fact.event, Event::CancelRequested { .. }));
+    let mut stopping = RunState::replay(run_id(), plan, before).unwrap();
+    stopping.evolve(START, &Event::CancelRequested { by, reason: String::new() }).unwrap();
+    let step = StepRef { index: 1, id: id("b") };
+    let event = Event::StepStarted { step, attempt: 9, mode: Mode::Perform };
+    assert_eq!(
+        stopping.evolve(START, &event).unwrap_err().to_string(),
+        "the run is stopping and cannot take `step_started`"
     );
 }
 
