@@ -212,11 +212,22 @@ serde_as_text!(ArtifactRef, "^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?@sha256:[0
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// The semantic version that people and dependency rules speak of.
+    /// The semantic version that people and dependency rules speak of, for example `2.1.0`.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "version")]
     pub version: Version,
     /// The content that is deployed.
     pub artifact: ArtifactRef,
+}
+
+fn version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Version::parse(&text).map_err(|error| {
+        let text: String = text.chars().take(80).collect();
+        serde::de::Error::custom(format!(
+            "`{text}` is not a version: {error}; write three numbers, for example `2.1.0`"
+        ))
+    })
 }
 
 /// Versions that move, are verified and are rolled back as one.

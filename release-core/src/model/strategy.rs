@@ -77,6 +77,8 @@ pub struct Canary {
 pub struct CanaryStep {
     /// Percent of the traffic for the new version, 1 to 100; growing from step to step.
     #[doc(alias = "setWeight")]
+    #[serde(deserialize_with = "percent")]
+    #[schemars(range(min = 1, max = 100))]
     pub weight: u8,
     /// How long the share is held before it is judged.
     #[serde(default)]
@@ -84,6 +86,15 @@ pub struct CanaryStep {
     /// What judges it, besides the analyses of the release's rollback criteria.
     #[serde(default)]
     pub analyses: Vec<AnalysisId>,
+}
+
+fn percent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let percent = u8::try_from(number).ok().filter(|percent| (1..=100).contains(percent));
+    percent.ok_or_else(|| {
+        let problem = "is no share of the traffic; write a whole number from 1 to 100";
+        serde::de::Error::custom(format!("`{number}` {problem}"))
+    })
 }
 
 impl CanaryStep {

@@ -11,6 +11,8 @@ mod expansion;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod file_messages;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod journal;
