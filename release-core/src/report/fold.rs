@@ -8,6 +8,9 @@ use crate::port::{Evidence, Measurement, Reason};
 use crate::run::{Event, Mode, Outcome, RunState, Status};
 use crate::time::{Span, Timestamp};
 
+/// What the timeline says of a step that failed for good.
+pub(super) const FAILED: &str = "failed";
+
 /// A run as people want to read it. Everything in it follows from the verified records alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an unread report explains nothing"]
@@ -220,7 +223,7 @@ fn what(event: &Event) -> String {
         Event::OutcomeUnknown { .. } => "outcome unknown".into(),
         Event::NeedsReconcile { .. } => "waits for a person to say whether it took effect".into(),
         Event::StepBlocked { .. } => "may not start yet".into(),
-        Event::StepFailed { .. } => "failed".into(),
+        Event::StepFailed { .. } => FAILED.into(),
         Event::Approved { .. } => "approved".into(),
         Event::Rejected { .. } => "rejected".into(),
         Event::Paused { .. } => "run paused".into(),
