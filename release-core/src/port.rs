@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal};
-use crate::plan::{Plan, Step, Weight};
+use crate::plan::{Action, Plan, Step, Weight};
 use crate::time::{Span, Timestamp};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
@@ -258,6 +258,29 @@ impl AuthorizedCommand {
         self.epoch
     }
 
+    /// How long the plan bakes right before the step, in one line with it: for an analysis, how long
+    /// the version has had its present share of the traffic when the step first starts. Other analyses
+    /// and probes in between do not count; a step that changes something ends the line.
+    pub fn baked(&self) -> Span {
+        let (mut index, mut baked) = (self.step, Span::ZERO);
+        while let Some(before) = index.checked_sub(1) {
+            let mut next = (0..).map_while(|nth| self.plan.successor(before, nth));
+            let Some(step) = self.plan.get(before).filter(|_| next.any(|next| next == index))
+            else {
+                break;
+            };
+            match &step.action {
+                Action::Bake { duration } => {
+                    baked = baked.as_duration().saturating_add(duration.as_duration()).into();
+                }
+                Action::Analyze { .. } | Action::Probe { .. } => {}
+                _ => break,
+            }
+            index = before;
+        }
+        baked
+    }
+
     /// When the attempt is given up.
     pub const fn deadline(&self) -> Timestamp {
         self.deadline
@@ -418,6 +441,61 @@ impl EffectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The command of the last step of a plan with these actions; those that are `cut` do not lead on.
+    fn baked(actions: &[Action], cut: bool) -> Span {
+        let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
+        for (index, action) in (0..).zip(actions) {
+            let undo = crate::plan::Undo::PointOfNoReturn { justification: "a test".into() };
+            plan.step(Step::new(format!("s{index}").parse().unwrap(), action.clone()).undo(undo));
+            if index > 0 && !cut {
+                plan.edge(index - 1, index, crate::plan::EdgeKind::Order);
+            }
+        }
+        AuthorizedCommand {
+            run: "run".parse().unwrap(),
+            plan: plan.build().unwrap().freeze(),
+            step: u32::try_from(actions.len()).unwrap() - 1,
+            attempt: 1,
+            generation: 0,
+            epoch: 1,
+            deadline: Timestamp::default(),
+            requester: Arc::new(Principal::human("ada".parse().unwrap())),
+            cancellation: CancellationToken::new(),
+        }
+        .baked()
+    }
+
+    #[test]
+    fn only_the_bakes_since_the_last_change_count_for_an_analysis() {
+        let bake = |seconds| Action::Bake { duration: Span::secs(seconds) };
+        let change = || Action::Custom { capability: "c".into(), input: serde_json::Value::Null };
+        let (metric, success) = {
+            use crate::model::{Bound, Finite, Metric, Selector};
+            let (numerator, denominator) = (Selector::series("bad"), Selector::series("all"));
+            (Metric::Ratio { numerator, denominator }, Bound::AtMost(Finite::ZERO))
+        };
+        let analysis = crate::model::Analysis::new("a".parse().unwrap(), metric, success);
+        let target = crate::model::Target::new(
+            "e".parse().unwrap(),
+            "r".parse().unwrap(),
+            "s".parse().unwrap(),
+        );
+        let artifact = crate::model::ArtifactRef::new("s".parse().unwrap(), Digest::of(b"x"));
+        let version = "1.0.0".parse().unwrap();
+        let deployment = crate::plan::Deployment { target, artifact, version };
+        let analyze = || Action::Analyze {
+            deployment: deployment.clone(),
+            analysis: Arc::new(analysis.clone()),
+        };
+        let line = [bake(100), change(), bake(5), bake(2), analyze(), analyze()];
+        assert_eq!(baked(&line, false), Span::secs(7));
+        assert_eq!(baked(&line, true), Span::ZERO);
+        assert_eq!(baked(&[bake(100), change(), analyze()], false), Span::ZERO);
+        assert_eq!(baked(&[analyze()], false), Span::ZERO);
+        let ever = [bake(u64::MAX), bake(u64::MAX), analyze()];
+        assert_eq!(baked(&ever, false), std::time::Duration::MAX.into());
+    }
 
     #[test]
     fn the_pause_that_was_advised_is_stored_and_older_records_have_none() {

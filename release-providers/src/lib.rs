@@ -57,6 +57,7 @@ mod registry;
 pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod windows;
 
 pub use context::Context;
 pub use describe::{Capability, Description, EffectClass};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use release_core::model::Timestamp;
+use release_core::model::{Span, Timestamp};
 use release_core::plan::{Action, Deployment, Plan, Weight};
 use release_core::port::{
     AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
@@ -51,6 +51,8 @@ struct Call<'a> {
     registry: &'a Registry,
     cx: Context,
     rollback: bool,
+    /// How long was baked right before.
+    baked: Span,
     /// A little before the engine gives up, so that the answer says what was missing.
     give_up: Timestamp,
 }
@@ -59,7 +61,8 @@ impl<'a> Call<'a> {
     fn new(registry: &'a Registry, command: &AuthorizedCommand) -> Self {
         let left = command.deadline().since(registry.clock.now()).as_duration();
         let give_up = registry.clock.now().plus((left.mul_f64(0.95)).into());
-        Self { registry, cx: Context::of(command), rollback: command.is_rollback(), give_up }
+        let (cx, rollback) = (Context::of(command), command.is_rollback());
+        Self { registry, cx, rollback, baked: command.baked(), give_up }
     }
 
     async fn perform(&self, bound: Bound<'_>, action: &Action) -> Result<Evidence, ProviderError> {
@@ -97,6 +100,11 @@ impl<'a> Call<'a> {
                     artifact.digest(),
                     version,
                     analysis.metric.clone(),
+                    self.registry.windows.since(
+                        &self.cx.key,
+                        self.registry.clock.now(),
+                        self.baked,
+                    ),
                 );
                 Ok(Evidence::Measurement(source.measure(&self.cx, request).await?))
             }

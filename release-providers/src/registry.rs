@@ -11,6 +11,7 @@ use release_core::port::{BindingError, Clock};
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
 };
+use crate::windows::Windows;
 use crate::{Capability, Description};
 
 /// The places that a provider serves. The narrower one wins, whatever the order of registration.
@@ -59,6 +60,7 @@ pub struct Registry {
     artifacts: Option<Arc<dyn ArtifactStore>>,
     notifiers: BTreeMap<ChannelId, Arc<dyn Notifier>>,
     custom: BTreeMap<String, Arc<dyn CustomAction>>,
+    pub(crate) windows: Windows,
 }
 
 type Table<T> = BTreeMap<Places, Arc<T>>;
@@ -83,6 +85,7 @@ impl Registry {
             artifacts: None,
             notifiers: BTreeMap::new(),
             custom: BTreeMap::new(),
+            windows: Windows::default(),
         };
         RegistryBuilder { registry, errors: Vec::new() }
     }

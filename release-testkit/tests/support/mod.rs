@@ -58,6 +58,7 @@ impl OverFakes {
                     deployment.artifact.digest(),
                     deployment.version,
                     analysis.metric.clone(),
+                    release_core::time::Timestamp::default(), // these fakes need no window
                 );
                 Ok(Evidence::Measurement(platform.metrics.measure(&cx, request).await?))
             }
