@@ -75,8 +75,7 @@ fn acting_again_blindly_is_counted_and_acting_on_knowledge_is_not() {
     check(&[started(1, act), unknown(), started(2, look), succeeded()], 0);
     let error = EffectError::unknown("timeout", "no answer");
     let by = Principal::human("ada".parse().unwrap());
-    let said =
-        Event::Reconciled { step: step(), applied: false, by: by.clone(), reason: "saw".into() };
+    let said = Event::Reconciled { step: step(), applied: false, by, reason: "saw".into() };
     let asked = Event::NeedsReconcile { step: step(), error };
     check(&[started(1, act), asked, said, started(2, act)], 0);
 }
