@@ -77,6 +77,10 @@ impl Stage {
         definition: &Definition,
     ) -> Result<RunReport, Failure> {
         let run = name.parse()?;
+        let before = match self.engine.load(&run).await {
+            Ok((history, _)) => history.facts().len() as u64,
+            Err(_) => 0, // whatever is wrong with it, resuming says so
+        };
         let handle = match self.engine.resume(&run).await {
             Ok(handle) => {
                 say(&format!("run {name} goes on where it was"));
@@ -89,7 +93,7 @@ impl Stage {
             }
             Err(error) => return Err(error.into()),
         };
-        let view = View::follow(&handle, self.plain).await;
+        let view = View::follow(&handle, before, self.plain).await;
         self.see_through(&handle).await?;
         view.close().await;
         let (history, plan) = self.engine.load(handle.run()).await?;

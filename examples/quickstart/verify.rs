@@ -1,16 +1,21 @@
 //! What has to hold; each returns a line for people, or why it does not hold.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use release_core::model::Target;
+use release_core::model::{Digest, Target};
 use release_core::report::RunReport;
 use release_core::run::{Cause, Outcome};
+use release_providers::local::{EffectChange, effects};
 use release_providers::spi::TrafficRouter as _;
 
 use crate::Failure;
 use crate::load::Count;
 use crate::stage::Stage;
 use crate::train::{ERROR_RATE, REGIONS, SERVICES, Versions};
+
+/// How many instances of each service a target has, in the order of [`SERVICES`].
+const REPLICAS: [usize; 3] = [1, 2, 1];
 
 pub(crate) fn succeeded(report: &RunReport) -> Result<(), Failure> {
     match &report.outcome {
@@ -76,8 +81,9 @@ pub(crate) fn nothing_lost(when: &str, count: &Count) -> Result<String, Failure>
     Ok(format!("{when}: {} requests, none lost to the switching", count.requests()))
 }
 
-/// No step succeeded twice, and no instance was started twice: each leaves a log file behind, also
-/// those that a killed process had started.
+/// No step was blindly performed again, and no effect was brought about twice, by two witnesses that
+/// know nothing of the journal: each instance leaves a log file behind, also those that a killed
+/// process had started, and the platform's own log has every change under the key that asked for it.
 pub(crate) fn nothing_twice(
     dir: &Path,
     versions: &Versions,
@@ -85,7 +91,7 @@ pub(crate) fn nothing_twice(
 ) -> Result<String, Failure> {
     let repeated: Vec<_> = report.repeated().iter().map(|step| step.id.clone()).collect();
     if !repeated.is_empty() {
-        return Err(format!("these steps ran twice: {repeated:?}").into());
+        return Err(format!("these steps were blindly performed again: {repeated:?}").into());
     }
     let mut logs = Vec::new();
     for entry in std::fs::read_dir(dir.join("platform/logs"))? {
@@ -95,8 +101,8 @@ pub(crate) fn nothing_twice(
             logs.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
-    let mut started = 0;
-    for (service, replicas) in SERVICES.into_iter().zip([1, 2, 1]) {
+    let mut started = BTreeMap::new();
+    for (service, replicas) in SERVICES.into_iter().zip(REPLICAS) {
         for version in ["1.0.0", "2.0.0"] {
             let artifact =
                 versions.get(&(service, version)).ok_or("a version that was not built")?;
@@ -109,14 +115,66 @@ pub(crate) fn nothing_twice(
                 )
                 .into());
             }
-            started += count;
+            started.insert(artifact.digest(), count);
         }
     }
+    let (keys, lines) = no_key_twice(dir, &started)?;
     Ok(format!(
-        "{}: {} steps, none ran twice; {started} instances, none started twice",
+        "{}: {} steps, none performed again blindly; {} instances, none started twice: {keys} keys brought about {lines} changes, each once",
         report.run,
-        report.steps.len()
+        report.steps.len(),
+        started.values().sum::<usize>(),
     ))
+}
+
+/// What was done under one idempotency key.
+#[derive(Default)]
+struct Done {
+    started: BTreeSet<(Target, Digest, String)>,
+    died: usize,
+    weights: usize,
+}
+
+/// No key started more than its step wished for, none set shares twice, no instance was started under
+/// two keys, and as many instances were started as left a log file. Returns how many keys and changes
+/// there were.
+fn no_key_twice(dir: &Path, logs: &BTreeMap<Digest, usize>) -> Result<(usize, usize), Failure> {
+    let log = effects(dir.join("platform"))?;
+    let (mut by_key, mut by_digest) = (BTreeMap::<_, Done>::new(), BTreeMap::new());
+    for line in &log {
+        let done = by_key.entry(&line.key).or_default();
+        match &line.change {
+            EffectChange::Started { instance, digest } => {
+                let started = (line.target.clone(), *digest, instance.clone());
+                if done.started.insert(started) {
+                    *by_digest.entry(*digest).or_default() += 1;
+                }
+            }
+            EffectChange::Died { .. } => done.died += 1,
+            EffectChange::Weights { .. } => done.weights += 1,
+            _ => {}
+        }
+    }
+    for (key, done) in &by_key {
+        let wished = done.started.first().map_or(0, |(target, ..)| replicas(target));
+        if done.started.len() > wished + done.died || done.weights > 1 {
+            let (all, weights) = (&done.started, done.weights);
+            return Err(format!(
+                "`{key}` started {all:?}, wished were {wished}; it set shares {weights} times"
+            )
+            .into());
+        }
+    }
+    if by_digest != *logs {
+        return Err(format!("log files tell of {logs:?}, the platform of {by_digest:?}").into());
+    }
+    Ok((by_key.len(), log.len()))
+}
+
+/// How many instances of a service a target has.
+fn replicas(target: &Target) -> usize {
+    let known = SERVICES.into_iter().zip(REPLICAS);
+    known.filter(|(service, _)| target.service.as_str() == *service).map(|(_, count)| count).sum()
 }
 
 /// The bad version was noticed by few.

@@ -1,14 +1,11 @@
 //! Shows a run live: bars on a terminal, lines elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use release_core::engine::{Recorded, RunHandle};
+use release_core::engine::{Events, Recorded, RunHandle};
 use release_core::plan::Step;
 use release_core::run::{Event, RunState, StepRef};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use crate::say;
@@ -18,12 +15,13 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) async fn follow(handle: &RunHandle, plain: bool) -> Self {
-        let events = handle.events();
+    /// Shows the events behind number `after`, and in bars what was done before.
+    pub(crate) async fn follow(handle: &RunHandle, after: u64, plain: bool) -> Self {
+        let events = handle.events(0);
         let mut tasks = JoinSet::new();
         // A run that is over already has nothing to show.
         if let Ok(state) = handle.state().await {
-            let screen = Screen::new(&state, plain);
+            let screen = Screen::new(&state, after, plain);
             tasks.spawn(show(screen, events));
         }
         Self { tasks }
@@ -35,17 +33,16 @@ impl View {
     }
 }
 
-async fn show(mut screen: Screen, mut events: Receiver<Arc<Recorded>>) {
+async fn show(mut screen: Screen, mut events: Events) {
     loop {
-        match events.recv().await {
-            Ok(recorded) => {
-                screen.event(&recorded);
-                if matches!(recorded.event, Event::RunFinished { .. }) {
-                    return screen.close();
-                }
+        match events.next().await {
+            Ok(Some(recorded)) => screen.event(&recorded),
+            Ok(None) => return screen.close(),
+            Err(error) => {
+                screen.past = false;
+                screen.line(&format!("(what follows cannot be shown: {error})"));
+                return screen.close();
             }
-            Err(RecvError::Lagged(missed)) => screen.line(&format!("({missed} events not shown)")),
-            Err(RecvError::Closed) => return screen.close(),
         }
     }
 }
@@ -54,11 +51,16 @@ async fn show(mut screen: Screen, mut events: Receiver<Arc<Recorded>>) {
 struct Screen {
     bars: Option<Bars>,
     actions: BTreeMap<String, String>,
+    /// Events up to this one were told to an earlier screen.
+    told: u64,
+    /// Whether the event at hand is one of them.
+    past: bool,
 }
 
 impl Screen {
-    fn new(state: &RunState, plain: bool) -> Self {
-        let mut screen = Self { bars: (!plain).then(Bars::new), actions: BTreeMap::new() };
+    fn new(state: &RunState, told: u64, plain: bool) -> Self {
+        let bars = (!plain).then(Bars::new);
+        let mut screen = Self { bars, actions: BTreeMap::new(), told, past: false };
         screen.expect(state.plan().plan().steps());
         screen
     }
@@ -74,6 +76,7 @@ impl Screen {
     }
 
     fn event(&mut self, recorded: &Recorded) {
+        self.past = recorded.seq <= self.told;
         match &recorded.event {
             Event::StepStarted { step, .. } => {
                 let action = self.actions.get(step.id.as_str()).cloned().unwrap_or_default();
@@ -118,6 +121,7 @@ impl Screen {
 
     fn line(&self, line: &str) {
         match &self.bars {
+            _ if self.past => {}
             // A terminal that went away is no fault of the run.
             Some(bars) => bars.all.println(line).unwrap_or_default(),
             None => say(line),

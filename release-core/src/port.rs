@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal};
 use crate::plan::{Plan, Step, Weight};
-use crate::time::Timestamp;
+use crate::run::Command;
+use crate::time::{Span, Timestamp};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
 #[async_trait]
@@ -125,9 +126,8 @@ pub struct CommandRequest<'a> {
     pub requester: &'a Principal,
     /// Who gives the command.
     pub by: &'a Principal,
-    /// The command's name: `pause`, `resume`, `cancel`, `approve`, `reject`, `retry`, `reconcile`,
-    /// `abandon`.
-    pub command: &'a str,
+    /// The command, with the gate or step that it is about.
+    pub command: &'a Command,
     /// The decision's instant.
     pub now: Timestamp,
 }
@@ -138,7 +138,7 @@ impl<'a> CommandRequest<'a> {
         run: &'a RunId,
         requester: &'a Principal,
         by: &'a Principal,
-        command: &'a str,
+        command: &'a Command,
         now: Timestamp,
     ) -> Self {
         Self { run, requester, by, command, now }
@@ -215,26 +215,32 @@ impl Policy for PermitAll {
 /// ```
 #[derive(Debug, Clone)]
 pub struct AuthorizedCommand {
-    pub(crate) run: RunId,
-    pub(crate) plan: crate::plan::FrozenPlan,
+    pub(crate) mandate: Arc<Mandate>,
     pub(crate) step: u32,
     pub(crate) attempt: u32,
     pub(crate) generation: u32,
-    pub(crate) epoch: u64,
     pub(crate) deadline: Timestamp,
+}
+
+/// What the commands of a run have in common: they share one, so that a command is cheap.
+#[derive(Debug)]
+pub(crate) struct Mandate {
+    pub(crate) run: RunId,
+    pub(crate) plan: crate::plan::FrozenPlan,
+    pub(crate) epoch: u64,
     pub(crate) requester: Arc<Principal>,
     pub(crate) cancellation: CancellationToken,
 }
 
 impl AuthorizedCommand {
     /// The run.
-    pub const fn run(&self) -> &RunId {
-        &self.run
+    pub fn run(&self) -> &RunId {
+        &self.mandate.run
     }
 
     /// The step to perform.
     pub fn step(&self) -> &Step {
-        self.plan.step(self.step)
+        self.mandate.plan.step(self.step)
     }
 
     /// Which attempt this is, from 1.
@@ -245,17 +251,17 @@ impl AuthorizedCommand {
     /// The idempotency key: the same for every attempt at this step until somebody asks for a new
     /// generation by retrying it by hand.
     pub fn key(&self) -> String {
-        format!("{}/{}/{}", self.run, self.step().id, self.generation)
+        format!("{}/{}/{}", self.run(), self.step().id, self.generation)
     }
 
     /// Whether the step is part of a rollback.
     pub fn is_rollback(&self) -> bool {
-        self.plan.in_rollback(self.step)
+        self.mandate.plan.in_rollback(self.step)
     }
 
     /// The writer's epoch; a provider that can, rejects older ones (fencing).
-    pub const fn epoch(&self) -> u64 {
-        self.epoch
+    pub fn epoch(&self) -> u64 {
+        self.mandate.epoch
     }
 
     /// When the attempt is given up.
@@ -265,13 +271,17 @@ impl AuthorizedCommand {
 
     /// On whose behalf.
     pub fn requester(&self) -> &Principal {
-        &self.requester
+        &self.mandate.requester
     }
 
-    /// Cancelled when the engine stops. A provider that sees it returns soon; the outcome is then
-    /// looked up again by whoever resumes the run.
-    pub const fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+    /// Cancelled when nobody needs the effect any more: the engine shuts down, or the run stops because
+    /// a step failed or somebody cancelled it.
+    ///
+    /// A provider that sees it leaves off where that is safe and returns soon, with an error whose
+    /// effect is [`EffectCertainty::Unknown`] if anything may have changed; what it left is then looked
+    /// for before anything is put back.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.mandate.cancellation
     }
 }
 
@@ -385,13 +395,17 @@ pub struct EffectError {
     pub retry: Retry,
     /// Whether anything changed.
     pub effect: EffectCertainty,
+    /// How long to wait at least before trying again, if whoever failed said so. Older records do
+    /// not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Span>,
 }
 
 impl EffectError {
     /// An effect that did not take place and will not if tried again.
     pub fn permanent(kind: impl Into<String>, message: impl Into<String>) -> Self {
         let (retry, effect) = (Retry::Never, EffectCertainty::NotApplied);
-        Self { kind: kind.into(), message: message.into(), retry, effect }
+        Self { kind: kind.into(), message: message.into(), retry, effect, retry_after: None }
     }
 
     /// An effect that did not take place, but may when tried again.
@@ -402,5 +416,29 @@ impl EffectError {
     /// An effect that may or may not have taken place.
     pub fn unknown(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { effect: EffectCertainty::Unknown, ..Self::transient(kind, message) }
+    }
+    /// The same error, with advice not to try again before `pause` has passed.
+    #[must_use]
+    pub const fn after(mut self, pause: Span) -> Self {
+        self.retry_after = Some(pause);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_that_was_advised_is_stored_and_older_records_have_none() {
+        let advised = EffectError::transient("rate_limited", "slow down").after(Span::secs(30));
+        let stored = serde_json::to_string(&advised).unwrap();
+        assert!(stored.contains(r#""retry_after":"30s""#), "{stored}");
+        assert_eq!(serde_json::from_str::<EffectError>(&stored).unwrap(), advised);
+        // As records were written before there was such advice, to the letter.
+        let old = r#"{"kind":"busy","message":"m","retry":"backoff","effect":"not_applied"}"#;
+        let read: EffectError = serde_json::from_str(old).unwrap();
+        assert_eq!(read, EffectError::transient("busy", "m"));
+        assert_eq!(serde_json::to_string(&read).unwrap(), old);
     }
 }

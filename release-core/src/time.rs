@@ -124,19 +124,56 @@ impl fmt::Debug for Span {
 /// Text that is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{value}` is not a duration; write a number and a unit, for example `300ms`, `30s`, `5m`, `2h`"
+    "`{value}` is not a duration: {problem}; write a number and a unit, for example `300ms`, `30s`, `5m`, `2h`"
 )]
 pub struct SpanError {
     /// What was given.
     pub value: String,
+    /// What is wrong with it.
+    pub problem: SpanProblem,
+}
+
+/// What is wrong with text that is not a length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpanProblem {
+    /// A minus stands before it.
+    #[error("it is negative")]
+    Negative,
+    /// It is longer than 64 bits of seconds.
+    #[error("it is longer than can be counted")]
+    Overflow,
+    /// A number stands without a unit.
+    #[error("it has no unit")]
+    NoUnit,
+    /// A unit is none.
+    #[error("its unit is not known")]
+    UnknownUnit,
+    /// It does not begin with a number.
+    #[error("it does not begin with a number")]
+    NoNumber,
 }
 
 impl std::str::FromStr for Span {
     type Err = SpanError;
     fn from_str(value: &str) -> Result<Self, SpanError> {
-        humantime::parse_duration(value)
-            .map(Self)
-            .map_err(|_| SpanError { value: value.chars().take(80).collect() })
+        humantime::parse_duration(value).map(Self).map_err(|error| SpanError {
+            value: value.chars().take(80).collect(),
+            problem: span_problem(value, &error),
+        })
+    }
+}
+
+fn span_problem(value: &str, error: &humantime::DurationError) -> SpanProblem {
+    use humantime::DurationError::{
+        Empty, InvalidCharacter, NumberExpected, NumberOverflow, UnknownUnit,
+    };
+    match error {
+        _ if value.trim_start().starts_with('-') => SpanProblem::Negative,
+        NumberOverflow => SpanProblem::Overflow,
+        UnknownUnit { unit, .. } if unit.is_empty() => SpanProblem::NoUnit,
+        UnknownUnit { .. } | InvalidCharacter(_) => SpanProblem::UnknownUnit,
+        NumberExpected(_) | Empty => SpanProblem::NoNumber,
     }
 }
 
@@ -184,7 +221,18 @@ mod tests {
         let span: Span = "2h 30m".parse().unwrap();
         assert_eq!(span, Span::secs(9_000));
         assert_eq!(span.to_string().parse(), Ok(span));
-        assert!("soon".parse::<Span>().is_err());
+        for (text, want) in [
+            ("soon", SpanProblem::NoNumber),
+            ("", SpanProblem::NoNumber),
+            ("-5m", SpanProblem::Negative),
+            ("60", SpanProblem::NoUnit),
+            ("5 fortnights", SpanProblem::UnknownUnit),
+            ("5m!", SpanProblem::UnknownUnit),
+            ("99999999999999999999d", SpanProblem::Overflow),
+            ("9999999999999999999years", SpanProblem::Overflow),
+        ] {
+            assert_eq!(text.parse::<Span>().map_err(|e| e.problem), Err(want), "{text}");
+        }
         assert_eq!(Timestamp::from_micros(5).since(Timestamp::from_micros(9)), Span::ZERO);
         let far = Timestamp::from_micros(i64::MAX - 1);
         assert_eq!(far.plus(Span::secs(u64::MAX)).as_micros(), i64::MAX);

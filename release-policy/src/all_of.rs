@@ -95,6 +95,7 @@ mod tests {
     use proptest::prelude::*;
     use release_core::model::{Principal, RunId};
     use release_core::plan::{Action, Step};
+    use release_core::run::Command;
 
     use super::*;
 
@@ -137,7 +138,8 @@ mod tests {
         let who = Principal::human("ann".parse().unwrap());
         let step = Step::new("s".parse().unwrap(), Action::Sync);
         let admitted = policy.admit(&Admission::new(&run, &who, &step, at(0)));
-        let authorized = policy.authorize(&CommandRequest::new(&run, &who, &who, "pause", at(0)));
+        let authorized =
+            policy.authorize(&CommandRequest::new(&run, &who, &who, &Command::Pause, at(0)));
         assert_eq!(admitted, authorized);
         admitted
     }

@@ -59,7 +59,7 @@ impl Policy for Roles {
 
     /// Permits whoever has one of the command's roles, and denies everybody else.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
-        let command = request.command;
+        let command = request.command.name();
         if self.may(command).any(|role| request.by.roles.contains(role)) {
             return Decision::Permit;
         }
@@ -79,6 +79,7 @@ impl Policy for Roles {
 mod tests {
     use proptest::prelude::*;
     use release_core::model::{Principal, RunId, Timestamp};
+    use release_core::run::Command;
 
     use super::*;
 
@@ -88,7 +89,15 @@ mod tests {
         let by = roles.iter().fold(Principal::human("bob".parse().unwrap()), |by, role| {
             by.with_role(role.parse().unwrap())
         });
-        table.authorize(&CommandRequest::new(&run, &requester, &by, command, Timestamp::default()))
+        let command = match command {
+            "pause" => Command::Pause,
+            "resume" => Command::Resume,
+            "cancel" => Command::Cancel,
+            "abandon" => Command::Abandon,
+            "retry" => Command::Retry { step: "a".parse().unwrap() },
+            other => panic!("no command of these tests: {other}"),
+        };
+        table.authorize(&CommandRequest::new(&run, &requester, &by, &command, Timestamp::default()))
     }
 
     fn table() -> Roles {
@@ -126,7 +135,6 @@ mod tests {
         };
         check("abandon", &["manager"], Some(&nobody("abandon")));
         check("retry", &["manager"], Some(&nobody("retry")));
-        check("Cancel", &["manager"], Some(&nobody("Cancel")));
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! What every provider call is told besides its request.
 
-use release_core::model::{Principal, Timestamp};
+use release_core::model::{Principal, RunId, Timestamp};
 use release_core::port::AuthorizedCommand;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,11 @@ pub struct Context {
     pub cancellation: CancellationToken,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// The caller's epoch. A provider that can, rejects epochs older than one it has seen.
+    /// The run on whose way the call is; `None` for calls outside a run.
+    pub run: Option<RunId>,
+    /// The epoch of the run's writer. A provider that can, refuses epochs older than one it has seen
+    /// of the same run, with [`ErrorKind::Fenced`](crate::ErrorKind::Fenced); one that does declares
+    /// [`Capability::EpochFencing`](crate::Capability::EpochFencing). Means nothing without a run.
     pub epoch: u64,
     /// On whose behalf.
     pub principal: Principal,
@@ -26,7 +30,14 @@ impl Context {
     /// A context for calls outside a run: tests, tools, set-up.
     pub fn new(key: impl Into<String>, deadline: Timestamp, principal: Principal) -> Self {
         let cancellation = CancellationToken::new();
-        Self { key: key.into(), deadline, cancellation, attempt: 1, epoch: 1, principal }
+        Self { key: key.into(), deadline, cancellation, attempt: 1, run: None, epoch: 1, principal }
+    }
+
+    /// The same call by the writer of a run in `epoch`: for tests and tools.
+    #[must_use]
+    pub fn in_run(mut self, run: RunId, epoch: u64) -> Self {
+        (self.run, self.epoch) = (Some(run), epoch);
+        self
     }
 
     /// The context of a step of a run.
@@ -36,6 +47,7 @@ impl Context {
             deadline: command.deadline(),
             cancellation: command.cancellation().clone(),
             attempt: command.attempt(),
+            run: Some(command.run().clone()),
             epoch: command.epoch(),
             principal: command.requester().clone(),
         }

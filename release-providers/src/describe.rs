@@ -64,4 +64,8 @@ pub enum Capability {
     WeightedRouting,
     /// A traffic router that counts what each version really served.
     ServedCounts,
+    /// A deployer or traffic router that refuses the calls of a run's earlier writers: it remembers
+    /// the highest [`epoch`](crate::Context::epoch) of every run for good, and answers
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) to an older one.
+    EpochFencing,
 }

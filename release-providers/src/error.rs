@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use release_core::port::{EffectCertainty, EffectError, Retry};
+use release_core::port::{EffectCertainty, EffectError};
 
 /// A provider call that failed: what, whether to try again, and whether anything changed.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum ErrorKind {
     NotFound,
     /// Somebody else is at it: wait, then look again.
     Conflict,
+    /// A newer writer has taken the run over: stop, and leave the run to it.
+    Fenced,
     /// The content does not match its digest: do not use it, find out who changed it.
     Corrupt,
     /// Wrong or expired credentials: renew them.
@@ -56,6 +58,7 @@ impl ErrorKind {
             Self::Invalid => "invalid",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
+            Self::Fenced => "fenced",
             Self::Corrupt => "corrupt",
             Self::Denied => "denied",
             Self::RateLimited => "rate_limited",
@@ -97,6 +100,7 @@ impl ProviderError {
             | ErrorKind::Cancelled => RetryAdvice::Backoff,
             ErrorKind::Invalid
             | ErrorKind::NotFound
+            | ErrorKind::Fenced
             | ErrorKind::Corrupt
             | ErrorKind::Denied
             | ErrorKind::Unsupported
@@ -197,10 +201,38 @@ impl ProviderError {
             message = format!("{message}: {error}");
             cause = error.source();
         }
-        let retry = match self.retry {
-            RetryAdvice::Never | RetryAdvice::Exhausted => Retry::Never,
-            RetryAdvice::Backoff | RetryAdvice::After(_) => Retry::Backoff,
+        let kind = self.kind.as_str();
+        let error = match self.retry {
+            RetryAdvice::Never | RetryAdvice::Exhausted => EffectError::permanent(kind, message),
+            RetryAdvice::Backoff => EffectError::transient(kind, message),
+            RetryAdvice::After(pause) => EffectError::transient(kind, message).after(pause.into()),
         };
-        EffectError { kind: self.kind.as_str().into(), message, retry, effect: self.effect }
+        EffectError { effect: self.effect, ..error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use release_core::model::Span;
+    use release_core::port::Retry;
+
+    use super::*;
+
+    #[test]
+    fn a_pause_that_a_provider_asks_for_reaches_the_engine() {
+        let error = |retry| {
+            let error = ProviderError::new(ErrorKind::RateLimited, "deploy.apply", "slow down");
+            error.with_retry(retry).with_effect(EffectCertainty::Unknown).into_effect_error()
+        };
+        let advised = error(RetryAdvice::After(Duration::from_secs(30)));
+        assert_eq!((advised.retry, advised.retry_after), (Retry::Backoff, Some(Span::secs(30))));
+        assert_eq!((&*advised.kind, advised.effect), ("rate_limited", EffectCertainty::Unknown));
+        for (advice, retry) in [
+            (RetryAdvice::Backoff, Retry::Backoff),
+            (RetryAdvice::Never, Retry::Never),
+            (RetryAdvice::Exhausted, Retry::Never),
+        ] {
+            assert_eq!((error(advice).retry, error(advice).retry_after), (retry, None));
+        }
     }
 }

@@ -80,13 +80,14 @@ impl<'a> Call<'a> {
                     .await?;
                 let mut pause = FIRST_PAUSE;
                 loop {
-                    let status = router.observe(&self.cx, target.clone()).await?;
+                    let seen = router.observe(&self.cx, target.clone()).await;
+                    let status = seen.map_err(accepted)?;
                     if Weight::same_shares(&status.weights, weights) {
                         return Ok(evidence(status));
                     }
                     let missing =
                         || "the router took the weights, but they are not in effect".to_owned();
-                    self.pause(&mut pause, "observe_traffic", missing).await?;
+                    self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
             }
             (Bound::Metrics(source), Action::Analyze { deployment, analysis }) => {
@@ -124,7 +125,7 @@ impl<'a> Call<'a> {
         deployer.apply(&self.cx, ApplyRequest::new(target, artifact, version, replicas)).await?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let status = deployer.observe(&self.cx, look.clone()).await?;
+            let status = deployer.observe(&self.cx, look.clone()).await.map_err(accepted)?;
             match status.phase {
                 DeploymentPhase::Settled if status.running == replicas => {
                     return Ok(Evidence::Instances {
@@ -132,6 +133,7 @@ impl<'a> Call<'a> {
                         running: status.running,
                     });
                 }
+                // Seen to have failed for good: no doubt is left that a look could remove.
                 DeploymentPhase::Failed { reason } => {
                     return Err(ProviderError::new(ErrorKind::Failed, "scale", reason)
                         .with_context("target", &deployment.target));
@@ -139,7 +141,7 @@ impl<'a> Call<'a> {
                 DeploymentPhase::Settled | DeploymentPhase::Progressing => {}
             }
             let missing = || format!("{} of {replicas} instances run", status.running);
-            self.pause(&mut pause, "scale", missing).await?;
+            self.pause(&mut pause, "scale", missing).await.map_err(accepted)?;
         }
     }
 
@@ -203,7 +205,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Waits before the next look, or gives up: with what is missing, and the effect unknown.
+    /// Waits before the next look, or gives up with what is missing. Looking itself changes nothing.
     async fn pause(
         &self,
         pause: &mut Duration,
@@ -212,7 +214,6 @@ impl<'a> Call<'a> {
     ) -> Result<(), ProviderError> {
         let now = self.registry.clock.now();
         if now >= self.give_up {
-            // The wish stands and is idempotent: asking again cannot do harm.
             return Err(ProviderError::new(ErrorKind::Timeout, operation, missing())
                 .with_effect(EffectCertainty::NotApplied));
         }
@@ -221,9 +222,19 @@ impl<'a> Call<'a> {
         tokio::select! {
             () = self.registry.clock.sleep_until(until) => Ok(()),
             () = self.cx.cancellation.cancelled() => {
-                Err(ProviderError::new(ErrorKind::Cancelled, operation, "the engine stops"))
+                Err(ProviderError::new(ErrorKind::Cancelled, operation, "the engine stops")
+                    .with_effect(EffectCertainty::NotApplied))
             }
         }
+    }
+}
+
+/// What goes wrong after a provider has accepted a wish does not take the wish back: it may be
+/// fulfilled by now, in part, or later.
+fn accepted(error: ProviderError) -> ProviderError {
+    match error.effect() {
+        EffectCertainty::NotApplied => error.with_effect(EffectCertainty::Unknown),
+        EffectCertainty::Unknown | EffectCertainty::Applied => error,
     }
 }
 

@@ -42,6 +42,7 @@ macro_rules! deployer_conformance {
             unknown_target_is_not_found
             too_many_is_invalid
             concurrent_applies_converge
+            stale_writers_are_fenced
         ] }
     };
 }
@@ -85,6 +86,7 @@ macro_rules! router_conformance {
             dropped_call_leaves_no_mixture
             concurrent_sets_leave_no_mixture
             served_follows_weights
+            stale_writers_are_fenced
         ] }
     };
 }

@@ -34,6 +34,22 @@ release_testkit::deployer_conformance! {
     provider: async || slow_deployer(),
 }
 
+release_testkit::deployer_conformance! {
+    name: deployer_without_fencing,
+    level: V1,
+    provider: async || {
+        let platform = FakePlatform::new();
+        let deployer = FakeDeployer::of(&platform.world).without(Capability::EpochFencing);
+        platform.deployer_sandbox(Arc::new(deployer))
+    },
+}
+
+release_testkit::router_conformance! {
+    name: router_without_fencing,
+    level: V1,
+    provider: async || router_without(Capability::EpochFencing),
+}
+
 release_testkit::router_conformance! {
     level: V1,
     provider: async || {

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::effect::{Attempt, Effects};
 use super::handle::{Progress, Recorded, Request, RunHandle};
-use super::{Engine, EngineError, Shared, effect};
+use super::{Engine, EngineError, Shared};
 use crate::journal::{Batch, Sealer};
 use crate::model::Digest;
-use crate::port::AuthorizedCommand;
+use crate::port::{AuthorizedCommand, Mandate};
 use crate::run::{
-    EffectOutcome, Event, Fact, Input, Mode, Outcome, Rejected, RunState, StepRef, Turn, advance,
-    decide,
+    Event, Fact, Input, Mode, Outcome, Phase, Rejected, RunState, StepRef, Turn, advance, decide,
 };
 use crate::time::{Span, Timestamp};
 
@@ -31,7 +30,6 @@ const ASK_AGAIN: Span = Span::secs(30);
 const BACKLOG: usize = 1024;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Attempt = (u32, u32, EffectOutcome);
 type Reply = (oneshot::Sender<Result<(), Rejected>>, Result<(), Rejected>);
 
 pub(super) struct Driver {
@@ -43,10 +41,15 @@ pub(super) struct Driver {
     fresh: Vec<Event>,
     now: Timestamp,
     draws: u64,
-    effects: JoinSet<Attempt>,
-    /// For each step, how to drop its last effect; 8 bytes a step.
-    aborts: Vec<Option<AbortHandle>>,
+    effects: Effects,
+    /// What the next commands say in common; made anew when that changes.
+    mandate: Option<Arc<Mandate>>,
+    /// Cancelled when the engine no longer drives the run.
+    driven: CancellationToken,
+    /// Cancelled when the run stops going forward; then there is a new one.
     cancellation: CancellationToken,
+    /// Whether `cancellation` is that of effects that go forward.
+    forward: bool,
     inbox: Option<mpsc::Receiver<Request>>,
     replies: Vec<Reply>,
     events: broadcast::Sender<Arc<Recorded>>,
@@ -61,7 +64,7 @@ pub(super) struct Driver {
 
 /// What wakes the driver.
 enum Wake {
-    Outcome(Result<Attempt, JoinError>),
+    Outcome(Attempt),
     Request(Option<Request>),
     Time,
     Stop,
@@ -70,16 +73,19 @@ enum Wake {
 impl Driver {
     pub(super) fn new(engine: &Engine, state: RunState, sealer: Sealer) -> Self {
         let shared = Arc::clone(&engine.shared);
+        let driven = shared.stop.child_token();
         Self {
             draws: shared.draw(),
-            cancellation: shared.stop.child_token(),
+            mandate: None,
+            cancellation: driven.child_token(),
+            driven,
+            forward: *state.phase() == Phase::Forward,
             now: state.now(),
             state,
             sealer,
             pending: Vec::new(),
             fresh: Vec::new(),
-            effects: JoinSet::new(),
-            aborts: Vec::new(),
+            effects: Effects::new(),
             inbox: None,
             replies: Vec::new(),
             events: broadcast::channel(BACKLOG).0,
@@ -119,7 +125,8 @@ impl Driver {
         let (requests, inbox) = mpsc::channel(INBOX);
         self.inbox = Some(inbox);
         let (run, progress) = (self.state.run().clone(), self.progress.subscribe());
-        (RunHandle { run, requests, progress, events: self.events.clone() }, self)
+        let journal = Arc::clone(&self.shared.journal);
+        (RunHandle { run, journal, requests, progress, events: self.events.clone() }, self)
     }
 
     pub(super) async fn run(mut self) {
@@ -127,8 +134,8 @@ impl Driver {
         if let Err(error) = &result {
             tracing::warn!(run = %self.state.run(), %error, "the run is no longer driven");
         }
-        self.cancellation.cancel();
-        self.effects.abort_all(); // not awaited: a provider that blocks must not block the engine
+        self.driven.cancel();
+        self.effects.drop_all();
         self.progress.send_replace(Progress::Ended(result));
     }
 
@@ -152,7 +159,7 @@ impl Driver {
                 Wake::Outcome(outcome) => {
                     self.outcome(outcome)?;
                     for _ in 1..OUTCOMES_A_TURN {
-                        let Some(outcome) = self.effects.try_join_next() else { break };
+                        let Some(outcome) = self.effects.try_next() else { break };
                         self.outcome(outcome)?;
                     }
                 }
@@ -233,39 +240,50 @@ impl Driver {
                     self.launch(step, *attempt, *mode);
                 }
             }
+            Event::StepFailed { .. } | Event::CancelRequested { .. } => self.leave_off(),
+            Event::RollbackBlocked { .. } => self.forward = *self.state.phase() == Phase::Forward,
             // What is still under way only reads, and nobody needs its answer any more.
-            Event::RollbackStarted { .. } | Event::RunFinished { .. } => self.effects.abort_all(),
+            Event::RollbackStarted { .. } => {
+                self.effects.drop_all();
+                self.mandate = None; // the plan has grown
+            }
+            Event::RunFinished { .. } => self.effects.drop_all(),
             Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
-                if let Some(task) = self.aborts.get_mut(step.index as usize).and_then(Option::take)
-                {
-                    task.abort();
-                }
+                self.effects.drop_one(step.index);
             }
             _ => {}
         }
     }
 
+    /// Tells the effects that go forward that nobody needs them, once the run no longer does.
+    fn leave_off(&mut self) {
+        if self.forward && *self.state.phase() != Phase::Forward {
+            let next = self.driven.child_token();
+            std::mem::replace(&mut self.cancellation, next).cancel();
+            self.forward = false;
+            self.mandate = None;
+        }
+    }
+
     fn launch(&mut self, step: &StepRef, attempt: u32, mode: Mode) {
-        let index = step.index;
+        let mandate = self.mandate.get_or_insert_with(|| {
+            Arc::new(Mandate {
+                run: self.state.run().clone(),
+                plan: self.state.plan().clone(),
+                epoch: self.sealer.epoch(),
+                requester: Arc::clone(self.state.requester()),
+                cancellation: self.cancellation.clone(),
+            })
+        });
         let command = AuthorizedCommand {
-            run: self.state.run().clone(),
-            plan: self.state.plan().clone(),
-            step: index,
+            mandate: Arc::clone(mandate),
+            step: step.index,
             attempt,
-            generation: self.state.generation(index),
-            epoch: self.sealer.epoch(),
-            deadline: self.now.plus(self.state.plan().step(index).timeout),
-            requester: Arc::clone(self.state.requester()),
-            cancellation: self.cancellation.clone(),
+            generation: self.state.generation(step.index),
+            deadline: self.now.plus(self.state.plan().step(step.index).timeout),
         };
         let performer = Arc::clone(&self.shared.performer);
-        let task = self.effects.spawn(effect::run(performer, command, mode));
-        if self.aborts.len() <= index as usize {
-            self.aborts.resize(self.state.plan().len(), None);
-        }
-        if let Some(abort) = self.aborts.get_mut(index as usize) {
-            *abort = Some(task);
-        }
+        self.effects.launch(performer, command, mode, self.state.plan().len());
     }
 
     /// Timers are the state's own business; only asking a policy again is the engine's.
@@ -279,9 +297,8 @@ impl Driver {
         Ok(())
     }
 
-    fn outcome(&mut self, outcome: Result<Attempt, JoinError>) -> Result<(), EngineError> {
-        // A task that was aborted had its outcome declared unknown before.
-        let Ok((step, attempt, outcome)) = outcome else { return Ok(()) };
+    fn outcome(&mut self, (step, attempt, outcome): Attempt) -> Result<(), EngineError> {
+        // An outcome is never rejected; one that comes too late leads to nothing.
         let _ = self.decide(&Input::Outcome { step, attempt, outcome })?;
         Ok(())
     }
@@ -291,6 +308,10 @@ impl Driver {
             None => self.inbox = None, // every handle is gone; the run goes on
             Some(Request::Inspect(reply)) => {
                 let _ = reply.send(self.state.clone());
+            }
+            Some(Request::Reconsider(reply)) => {
+                let answer = self.decide(&Input::Reconsider)?;
+                self.replies.push((reply, answer));
             }
             Some(Request::Directive(directive, reply)) => {
                 // Before the answer: whoever gets it must not find what the run waited for before.
@@ -307,10 +328,10 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Wake {
-        if !self.effects.is_empty() && !self.shared.stop.is_cancelled() {
+        if self.state.in_flight() > 0 && !self.shared.stop.is_cancelled() {
             // Effects that are done at once need no more than to be let run.
             give_way().await;
-            if let Some(outcome) = self.effects.try_join_next() {
+            if let Some(outcome) = self.effects.try_next() {
                 return Wake::Outcome(outcome);
             }
         }
@@ -329,7 +350,7 @@ impl Driver {
             biased;
             () = stop => Wake::Stop,
             request = receive(inbox) => Wake::Request(request),
-            Some(outcome) = effects.join_next() => Wake::Outcome(outcome),
+            outcome = effects.next() => Wake::Outcome(outcome),
             () = slept(sleep) => Wake::Time,
         }
     }

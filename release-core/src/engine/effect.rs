@@ -1,24 +1,114 @@
-//! Runs one effect where it can hurt nobody: it may hang, panic or lie.
+//! The effects of one run: each in a task of its own, where it can hurt nobody. It may hang, panic or
+//! lie.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use crate::port::{AuthorizedCommand, EffectError, Performer};
 use crate::run::{EffectOutcome, Mode};
+
+/// A step, its attempt, and how that ended.
+pub(super) type Attempt = (u32, u32, EffectOutcome);
+
+/// The effects of a run that are under way; dropping it drops them.
+#[derive(Debug)]
+pub(super) struct Effects {
+    sender: mpsc::UnboundedSender<Attempt>,
+    outcomes: mpsc::UnboundedReceiver<Attempt>,
+    /// For each step, the attempt under way and how to drop it; 16 bytes a step.
+    tasks: Vec<Option<(u32, AbortHandle)>>,
+}
+
+impl Effects {
+    pub(super) fn new() -> Self {
+        // Bounded by the plan's limit of effects under way, which the run keeps.
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        Self { sender, outcomes, tasks: Vec::new() }
+    }
+
+    /// Starts an effect of a plan of `steps` steps.
+    pub(super) fn launch(
+        &mut self,
+        performer: Arc<dyn Performer>,
+        command: AuthorizedCommand,
+        mode: Mode,
+        steps: usize,
+    ) {
+        let (index, attempt) = (command.step as usize, command.attempt);
+        if self.tasks.len() <= index {
+            self.tasks.resize_with(steps, || None);
+        }
+        #[expect(clippy::disallowed_methods, reason = "`Effects` owns the task, and drops it")]
+        let task = tokio::spawn(run(performer, command, mode, self.sender.clone()));
+        if let Some(slot) = self.tasks.get_mut(index) {
+            *slot = Some((attempt, task.abort_handle()));
+        }
+    }
+
+    /// The next outcome. Waits for ever while nothing is under way.
+    pub(super) async fn next(&mut self) -> Attempt {
+        loop {
+            // Never `None`: there is a sender in `self`.
+            if let Some(outcome) = self.outcomes.recv().await {
+                return self.ended(outcome);
+            }
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The next outcome, if there is one already.
+    pub(super) fn try_next(&mut self) -> Option<Attempt> {
+        let outcome = self.outcomes.try_recv().ok()?;
+        Some(self.ended(outcome))
+    }
+
+    /// A task that has ended keeps its memory as long as somebody could abort it.
+    fn ended(&mut self, outcome: Attempt) -> Attempt {
+        if let Some(slot) = self.tasks.get_mut(outcome.0 as usize)
+            && slot.as_ref().is_some_and(|(attempt, _)| *attempt == outcome.1)
+        {
+            *slot = None;
+        }
+        outcome
+    }
+
+    /// Drops the effect of one step.
+    pub(super) fn drop_one(&mut self, step: u32) {
+        if let Some((_, task)) = self.tasks.get_mut(step as usize).and_then(Option::take) {
+            task.abort();
+        }
+    }
+
+    /// Drops all effects. They are not awaited: a provider that blocks must not block the engine.
+    pub(super) fn drop_all(&mut self) {
+        for (_, task) in self.tasks.iter_mut().filter_map(Option::take) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Effects {
+    fn drop(&mut self) {
+        self.drop_all();
+    }
+}
 
 /// Performs or looks, and turns a panic into an unknown outcome.
 ///
 /// A deadline is not kept here: it is a timer of the run, and the task is then dropped. Not an
 /// `async fn`, whose arguments would be in the task twice.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` doubles the size of every task")]
-pub(super) fn run(
+fn run(
     performer: Arc<dyn Performer>,
     command: AuthorizedCommand,
     mode: Mode,
-) -> impl Future<Output = (u32, u32, EffectOutcome)> + Send {
+    outcomes: mpsc::UnboundedSender<Attempt>,
+) -> impl Future<Output = ()> + Send {
     async move {
         let outcome = match mode {
             Mode::Perform => {
@@ -30,7 +120,8 @@ pub(super) fn run(
                 EffectOutcome::Looked(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
             }
         };
-        (command.step, command.attempt, outcome)
+        // A run that is over needs no outcome.
+        let _ = outcomes.send((command.step, command.attempt, outcome));
     }
 }
 

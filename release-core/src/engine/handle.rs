@@ -1,11 +1,13 @@
 //! What a host holds of a run.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::EngineError;
+use super::{EngineError, Events};
 use crate::ids::RunId;
+use crate::journal::Journal;
 use crate::run::{Awaiting, Directive, Event, Outcome, Rejected, RunState};
 use crate::time::Timestamp;
 
@@ -30,6 +32,7 @@ pub(super) enum Progress {
 
 pub(super) enum Request {
     Directive(Directive, oneshot::Sender<Result<(), Rejected>>),
+    Reconsider(oneshot::Sender<Result<(), Rejected>>),
     Inspect(oneshot::Sender<RunState>),
 }
 
@@ -37,6 +40,7 @@ pub(super) enum Request {
 #[derive(Debug, Clone)]
 pub struct RunHandle {
     pub(super) run: RunId,
+    pub(super) journal: Arc<dyn Journal>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) events: broadcast::Sender<Arc<Recorded>>,
@@ -57,8 +61,11 @@ pub enum SendError {
     /// It makes no sense now.
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    /// The run is over.
+    #[error("the run is over: it {}", .0.name())]
+    Finished(Outcome),
     /// The run is not driven any more.
-    #[error("the run is not driven any more; see how it ended with `wait`, or resume it")]
+    #[error("the run is not driven any more; see why with `wait`, then resume it")]
     NotDriven,
 }
 
@@ -73,28 +80,56 @@ impl RunHandle {
     /// # Errors
     /// [`SendError`] with the reason; a command that was denied is in the journal all the same.
     pub async fn send(&self, directive: Directive) -> Result<(), SendError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests
-            .send(Request::Directive(directive, reply))
-            .await
-            .map_err(|_| SendError::NotDriven)?;
-        Ok(answer.await.map_err(|_| SendError::NotDriven)??)
+        self.ask(|reply| Request::Directive(directive, reply)).await?.map_err(SendError::Rejected)
+    }
+
+    /// Asks the policy again about what it holds, because something has changed that it depends on: a
+    /// freeze was lifted, a role granted. The engine asks by itself every 30 s.
+    ///
+    /// # Errors
+    /// [`SendError`] when the run is over or not driven.
+    pub async fn reconsider(&self) -> Result<(), SendError> {
+        self.ask(Request::Reconsider).await?.map_err(SendError::Rejected)
     }
 
     /// The run's present state: a copy.
     ///
     /// # Errors
-    /// [`SendError::NotDriven`].
+    /// [`SendError`] when the run is over or not driven; [`Engine::load`](super::Engine::load) then
+    /// gives its history, and any state in it.
     pub async fn state(&self) -> Result<RunState, SendError> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Inspect(reply)).await.map_err(|_| SendError::NotDriven)?;
-        answer.await.map_err(|_| SendError::NotDriven)
+        self.ask(Request::Inspect).await
     }
 
-    /// Events from now on, each once it is durable. A receiver that falls far behind misses some
-    /// and is told so; the journal has them all.
-    pub fn events(&self) -> broadcast::Receiver<Arc<Recorded>> {
-        self.events.subscribe()
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, SendError> {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(request(reply)).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        match &*self.progress.borrow() {
+            Progress::Ended(Ok(outcome)) => Err(SendError::Finished(outcome.clone())),
+            Progress::Driving | Progress::NeedsPerson(_) | Progress::Ended(Err(_)) => {
+                Err(SendError::NotDriven)
+            }
+        }
+    }
+
+    /// The events behind number `after`, each once it is durable: all of the run with 0.
+    pub fn events(&self, after: u64) -> Events {
+        Events {
+            journal: Arc::clone(&self.journal),
+            run: self.run.clone(),
+            last: after,
+            read: VecDeque::new(),
+            live: self.events.subscribe(),
+            progress: self.progress.clone(),
+            behind: true,
+        }
     }
 
     /// Waits until the run is over.
@@ -126,9 +161,9 @@ impl RunHandle {
 }
 
 /// The handle of a run that was over before.
-pub(super) fn finished(run: RunId, outcome: Outcome) -> RunHandle {
+pub(super) fn finished(run: RunId, journal: Arc<dyn Journal>, outcome: Outcome) -> RunHandle {
     let (requests, _) = mpsc::channel(1);
     let (_, progress) = watch::channel(Progress::Ended(Ok(outcome)));
     let (events, _) = broadcast::channel(1);
-    RunHandle { run, requests, progress, events }
+    RunHandle { run, journal, requests, progress, events }
 }

@@ -2,13 +2,14 @@
 //!
 //! - `driver` is the loop: inputs → decide → append → effects.
 //! - `effect` runs one effect where it can hurt nobody.
-//! - `handle` is what a host holds of a run.
+//! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `clock` is the system's clock.
 
 mod clock;
 mod driver;
 mod effect;
 mod error;
+mod events;
 mod handle;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 pub use clock::SystemClock;
 pub use error::EngineError;
+pub use events::Events;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 
 use crate::ids::RunId;
@@ -153,7 +155,11 @@ impl Engine {
         let (history, plan) = self.load(run).await?;
         let state = history.state(plan, None)?;
         if let Some(outcome) = state.outcome() {
-            return Ok(handle::finished(run.clone(), outcome.clone()));
+            return Ok(handle::finished(
+                run.clone(),
+                Arc::clone(&self.shared.journal),
+                outcome.clone(),
+            ));
         }
         self.shared.performer.check(state.plan().plan()).map_err(EngineError::Bindings)?;
         let seq = history.facts().len() as u64;

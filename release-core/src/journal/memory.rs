@@ -17,9 +17,29 @@ pub struct MemoryJournal {
 
 #[derive(Debug, Default)]
 struct Stored {
-    /// Records as they came, batch by batch, so that appending moves none of the earlier ones.
-    runs: BTreeMap<RunId, (Head, Vec<Vec<Record>>)>,
+    runs: BTreeMap<RunId, (Head, Log)>,
     blobs: BTreeMap<Digest, Arc<[u8]>>,
+}
+
+/// Records in parts, so that appending moves none of the earlier ones.
+#[derive(Debug, Default)]
+struct Log(Vec<Vec<Record>>);
+
+impl Log {
+    /// Most records that are kept together.
+    const PART: usize = 1024;
+
+    fn append(&mut self, records: Vec<Record>) {
+        match self.0.last_mut() {
+            Some(part) if part.capacity() - part.len() >= records.len() => part.extend(records),
+            last => {
+                let twice = last.map_or(0, |part| part.len() * 2).min(Self::PART);
+                let mut part = Vec::with_capacity(twice.max(records.len()));
+                part.extend(records);
+                self.0.push(part);
+            }
+        }
+    }
 }
 
 impl MemoryJournal {
@@ -54,19 +74,19 @@ impl Journal for MemoryJournal {
         let head =
             Head { run: run.clone(), seq: last.seq, epoch, hash: last.hash, finished: finishes };
         match runs.get_mut(&run) {
-            Some((old, all)) => {
+            Some((old, log)) => {
                 *old = head;
-                all.push(records);
+                log.append(records);
             }
             None => {
-                runs.insert(run, (head, vec![records]));
+                runs.insert(run, (head, Log(vec![records])));
             }
         }
         Ok(())
     }
 
     async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError> {
-        Ok(self.stored().runs.get(run).map(|(_, batches)| batches.concat()).unwrap_or_default())
+        Ok(self.stored().runs.get(run).map(|(_, log)| log.0.concat()).unwrap_or_default())
     }
 
     async fn blob(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, ReadError> {

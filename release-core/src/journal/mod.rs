@@ -1,14 +1,13 @@
 //! The durable record of a run: the port, the format and its hash chain, and a store in memory.
 //!
-//! A record is JSON, hashed exactly as it is stored and chained to the one before, so that anybody
-//! can verify a run with nothing but the records and SHA-256:
+//! A record is JSON, hashed exactly as it is stored, together with the hash of the one before. So
+//! anybody can verify a run with nothing but its records and SHA-256:
 //!
 //! ```text
-//! {"v":1,"run":"r-1","seq":2,"epoch":1,"at":"2026-11-23T14:00:00.000000Z","prev":"<64 hex digits>","event":{…}}
-//! hash = SHA-256("release.journal.v1\n" ‖ the record's bytes)
+//! {"v":1,"run":"r-1","seq":2,"epoch":1,"at":"2026-11-23T14:00:00.000000Z","event":{…}}
+//! hash 0 = SHA-256("release.journal.v1\n")
+//! hash n = SHA-256(the 32 bytes of hash n-1 ‖ the bytes of record n)
 //! ```
-//!
-//! `prev` is the hash of the record before, in the first record 64 zeros.
 
 mod memory;
 mod wire;
@@ -17,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 pub use memory::MemoryJournal;
 pub use wire::{Damage, DamageKind, History, JOURNAL_VERSION, Sealer};
@@ -65,7 +65,7 @@ pub struct Record {
     /// Its hash, which the next record names.
     pub hash: Digest,
     /// The record itself.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl fmt::Debug for Record {

@@ -151,7 +151,7 @@ pub struct Analysis {
     /// Sample size (the ratio's denominator) below which a measurement is inconclusive.
     #[serde(default = "one")]
     pub min_samples: u64,
-    /// Time between measurements.
+    /// Time between measurements; at least a millisecond.
     #[serde(default = "second")]
     pub interval: Span,
     /// How many good measurements make it pass.

@@ -128,6 +128,15 @@ impl ArtifactRef {
         Self { name, tag: None, digest }
     }
 
+    /// The same content, and the tag that people know it by.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Tag`] for what is not an OCI tag.
+    pub fn with_tag(mut self, tag: &str) -> Result<Self, ArtifactError> {
+        self.tag = Some(check_tag(tag)?);
+        Ok(self)
+    }
+
     /// The artifact's name.
     pub const fn name(&self) -> &ArtifactName {
         &self.name
@@ -203,11 +212,22 @@ serde_as_text!(ArtifactRef, "^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?@sha256:[0
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// The semantic version that people and dependency rules speak of.
+    /// The semantic version that people and dependency rules speak of, for example `2.1.0`.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "version")]
     pub version: Version,
     /// The content that is deployed.
     pub artifact: ArtifactRef,
+}
+
+fn version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Version::parse(&text).map_err(|error| {
+        let text: String = text.chars().take(80).collect();
+        serde::de::Error::custom(format!(
+            "`{text}` is not a version: {error}; write three numbers, for example `2.1.0`"
+        ))
+    })
 }
 
 /// Versions that move, are verified and are rolled back as one.
@@ -264,6 +284,9 @@ mod tests {
         let text = format!("shop/api:v2@{digest}");
         let parsed: ArtifactRef = text.parse().unwrap();
         assert_eq!((parsed.to_string(), parsed.digest(), parsed.tag()), (text, digest, Some("v2")));
+        let made = ArtifactRef::new(ArtifactName::new("shop/api").unwrap(), digest);
+        assert_eq!(made.clone().with_tag("v2"), Ok(parsed));
+        assert_eq!(made.with_tag("v 2"), Err(ArtifactError::Tag("v 2".into())));
         assert_eq!("api:v2".parse::<ArtifactRef>(), Err(ArtifactError::NoDigest("api:v2".into())));
         assert!(matches!("api@sha256:12".parse::<ArtifactRef>(), Err(ArtifactError::Digest(_))));
         assert!(matches!("api:@sha256:12".parse::<ArtifactRef>(), Err(ArtifactError::Tag(_))));

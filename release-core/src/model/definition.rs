@@ -52,7 +52,7 @@ pub struct Stage {
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Vec<RegionId>>,
-    /// How long one attempt at one step may take.
+    /// How long one attempt at one step may take; at least a millisecond.
     #[serde(default = "minute")]
     pub step_timeout: Span,
     /// How often a step is tried before it counts as failed.

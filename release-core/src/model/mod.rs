@@ -17,7 +17,7 @@ pub use analysis::{Analysis, Bound, Finite, FiniteError, Metric, Selector};
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
-pub use file::{FileError, FileFormat, Position};
+pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
 pub use principal::{Principal, PrincipalKind};
 pub use release::{OnCancel, Release, RollbackCriteria, RollbackScope, RollbackTrigger};
@@ -28,4 +28,4 @@ pub use crate::ids::{
     AnalysisId, ArtifactName, ChannelId, EnvironmentId, GateId, IdError, IdProblem, PrincipalId,
     RegionId, ReleaseId, RoleId, RunId, ServiceId, StepId, TeamId, TrainId,
 };
-pub use crate::time::{Span, SpanError, Timestamp, TimestampError};
+pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

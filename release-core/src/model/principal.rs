@@ -19,6 +19,11 @@ pub enum PrincipalKind {
 }
 
 /// Somebody or something that acts, as the host authenticated it.
+///
+/// Principals stand in journals. Records say their format, and a field that this version does not know
+/// makes a record unreadable
+/// ([`DamageKind::Unreadable`](crate::journal::DamageKind::Unreadable)) rather than being lost: whoever
+/// acted would be told wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Principal {

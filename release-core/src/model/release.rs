@@ -57,6 +57,10 @@ pub enum OnCancel {
 }
 
 /// When a release is taken back, and how much of it.
+///
+/// A service that is deployed for the first time is not judged by analyses, because there is no
+/// version to return to and often no load to measure; that it starts, becomes ready and is routed to
+/// is what decides, and [`RollbackTrigger::StepFailed`] removes it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackCriteria {
@@ -84,8 +88,10 @@ pub enum RollbackScope {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RollbackTrigger {
-    /// A step fails for good: a deploy, a health check, a route.
+    /// A step fails for good: a deploy, a health check, a route, any analysis.
     StepFailed,
-    /// This analysis fails. A canary step that names no analysis of its own runs these.
+    /// This analysis fails. Every strategy evaluates it wherever it replaces a version in production;
+    /// rolling, blue-green and each step of a canary do so everywhere. An analysis that a stage names
+    /// and that is no trigger holds the stage for people to decide, unless `step_failed` is one.
     Analysis(AnalysisId),
 }

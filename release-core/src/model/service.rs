@@ -51,7 +51,18 @@ pub struct Dependency {
     pub service: ServiceId,
     /// Versions that will do, in Cargo's notation, for example `^2.1`.
     #[schemars(with = "String")]
+    #[serde(deserialize_with = "range")]
     pub version: VersionReq,
+}
+
+fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<VersionReq, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    VersionReq::parse(&text).map_err(|error| {
+        let text: String = text.chars().take(80).collect();
+        serde::de::Error::custom(format!(
+            "`{text}` is not a range of versions: {error}; write one as Cargo does, for example `^2.1` or `>=2.0, <3`"
+        ))
+    })
 }
 
 const fn one() -> u32 {

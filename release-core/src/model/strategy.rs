@@ -8,11 +8,18 @@ use crate::ids::AnalysisId;
 use crate::time::Span;
 
 /// How a version replaces another in one target.
+///
+/// Every strategy judges the new version by the analyses of the release's
+/// [rollback criteria](super::RollbackCriteria) wherever it replaces a version of a production
+/// environment; analyses that a strategy names itself come on top. Where nothing ran before, all
+/// strategies come to the same (start, check, serve) and no analysis is evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Stop the old version, then start the new one. Nobody is served in between.
+    /// Stop the old version, then start the new one. Nobody is served in between. In production, the
+    /// release's criteria judge the new version once it serves; elsewhere nothing is measured, since
+    /// often nobody is there to give it load.
     Recreate,
     /// Replace a batch of instances at a time.
     Rolling(Rolling),
@@ -23,7 +30,7 @@ pub enum Strategy {
     Canary(Canary),
 }
 
-/// Replace a batch of instances at a time.
+/// Replace a batch of instances at a time. The release's criteria judge the last batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rolling {
@@ -46,7 +53,8 @@ pub struct BlueGreen {
     pub gates: Vec<Gate>,
     /// How long the new version is watched after the switch.
     pub bake: Span,
-    /// Analyses after the switch.
+    /// What judges the new version after the switch, besides the analyses of the release's rollback
+    /// criteria.
     pub analyses: Vec<AnalysisId>,
     /// How long the old version is kept, ready to take over, once the whole set is verified.
     pub keep_old: Span,
@@ -69,13 +77,24 @@ pub struct Canary {
 pub struct CanaryStep {
     /// Percent of the traffic for the new version, 1 to 100; growing from step to step.
     #[doc(alias = "setWeight")]
+    #[serde(deserialize_with = "percent")]
+    #[schemars(range(min = 1, max = 100))]
     pub weight: u8,
     /// How long the share is held before it is judged.
     #[serde(default)]
     pub bake: Span,
-    /// What judges it. Empty: the analyses of the release's rollback criteria.
+    /// What judges it, besides the analyses of the release's rollback criteria.
     #[serde(default)]
     pub analyses: Vec<AnalysisId>,
+}
+
+fn percent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let percent = u8::try_from(number).ok().filter(|percent| (1..=100).contains(percent));
+    percent.ok_or_else(|| {
+        let problem = "is no share of the traffic; write a whole number from 1 to 100";
+        serde::de::Error::custom(format!("`{number}` {problem}"))
+    })
 }
 
 impl CanaryStep {

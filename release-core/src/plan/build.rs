@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, graph};
+use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, durations, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel};
 
@@ -13,17 +13,23 @@ use crate::model::{Digest, Gate, OnCancel};
 pub const PLAN_FORMAT: &str = "plan/v1";
 
 /// Most steps that a plan may have unless its builder says otherwise.
-const DEFAULT_MAX_STEPS: usize = 2_000_000;
+const DEFAULT_MAX_STEPS: u32 = 2_000_000;
 
 const DEFAULT_MAX_PARALLEL: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
 
 /// A release as a DAG of typed steps. Immutable and content-addressed.
 ///
 /// Edges are index pairs into the plan's own list of steps; both are part of the hashed bytes, so
-/// that an index can never come to mean another step.
+/// that an index can never come to mean another step. However a plan is read, it is checked as a
+/// builder would check it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
-pub struct Plan {
+#[serde(try_from = "Parts")]
+pub struct Plan(Parts);
+
+/// A plan as it is stored, before it is known to be one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parts {
     format: String,
     train: TrainId,
     release: ReleaseId,
@@ -31,6 +37,9 @@ pub struct Plan {
     definition: Option<Digest>,
     on_cancel: OnCancel,
     max_parallel: NonZeroU32,
+    /// Part of the plan, so that whoever reads it holds it to the limit of whoever made it.
+    #[serde(default = "default_max_steps", skip_serializing_if = "is_default_max_steps")]
+    max_steps: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notify: Vec<ChannelId>,
     steps: Vec<Step>,
@@ -38,62 +47,54 @@ pub struct Plan {
     groups: Vec<Group>,
 }
 
-/// A plan as it was read, before it is known to be one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unchecked {
-    format: String,
-    train: TrainId,
-    release: ReleaseId,
-    #[serde(default)]
-    definition: Option<Digest>,
-    on_cancel: OnCancel,
-    max_parallel: NonZeroU32,
-    #[serde(default)]
-    notify: Vec<ChannelId>,
-    steps: Vec<Step>,
-    edges: Vec<Edge>,
-    groups: Vec<Group>,
+const fn default_max_steps() -> u32 {
+    DEFAULT_MAX_STEPS
 }
 
-impl TryFrom<Unchecked> for Plan {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_default_max_steps(max_steps: &u32) -> bool {
+    *max_steps == DEFAULT_MAX_STEPS
+}
+
+impl TryFrom<Parts> for Plan {
     type Error = PlanErrors;
-    fn try_from(read: Unchecked) -> Result<Self, PlanErrors> {
-        let Unchecked {
-            format,
-            train,
-            release,
-            definition,
-            on_cancel,
-            max_parallel,
-            notify,
-            steps,
-            edges,
-            groups,
-        } = read;
-        let plan = Self {
-            format,
-            train,
-            release,
-            definition,
-            on_cancel,
-            max_parallel,
-            notify,
-            steps,
-            edges,
-            groups,
-        };
-        if plan.format != PLAN_FORMAT {
-            let error = PlanError::UnsupportedFormat { found: plan.format, expected: PLAN_FORMAT };
+    fn try_from(parts: Parts) -> Result<Self, PlanErrors> {
+        if parts.format != PLAN_FORMAT {
+            let error = PlanError::UnsupportedFormat { found: parts.format, expected: PLAN_FORMAT };
             return Err(PlanErrors(vec![error]));
         }
-        plan.check()?;
-        Ok(plan)
+        parts.check()?;
+        Ok(Self(parts))
+    }
+}
+
+/// What is wrong with bytes that are no plan: first of all, whether they are one of another format.
+fn undecodable(bytes: &[u8], error: &serde_json::Error) -> PlanError {
+    #[derive(Deserialize)]
+    struct Header {
+        format: String,
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Header { format }) if format != PLAN_FORMAT => {
+            PlanError::UnsupportedFormat { found: format, expected: PLAN_FORMAT }
+        }
+        header => {
+            let problem = error.to_string();
+            // The only trace that serde leaves of them.
+            let unknown =
+                ["unknown field", "unknown variant"].iter().any(|sign| problem.starts_with(sign));
+            if header.is_ok() && unknown {
+                PlanError::UnknownContent { problem }
+            } else {
+                PlanError::Unreadable { problem }
+            }
+        }
     }
 }
 
 /// Why one step waits for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Edge {
     /// The step that comes first.
     pub from: u32,
@@ -127,6 +128,7 @@ impl EdgeKind {
 
 /// Steps that are rolled back together, in the order of their compensations' phases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Group {
     /// What it is called, for example `production/eu/api`.
     pub name: String,
@@ -134,8 +136,9 @@ pub struct Group {
     pub after: Vec<u32>,
 }
 
-/// Steps that are appended to a running plan: a rollback.
+/// Steps that are appended to a running plan: a rollback. It can be drawn and compared as a plan can.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Extension {
     /// The steps.
     pub steps: Vec<Step>,
@@ -160,30 +163,36 @@ impl Plan {
     /// Begins a plan made by hand. [`super::plan`] makes one from a definition.
     pub fn builder(train: TrainId, release: ReleaseId) -> PlanBuilder {
         PlanBuilder {
-            plan: Self {
+            parts: Parts {
                 format: PLAN_FORMAT.into(),
                 train,
                 release,
                 definition: None,
                 on_cancel: OnCancel::RollBack,
                 max_parallel: DEFAULT_MAX_PARALLEL,
+                max_steps: DEFAULT_MAX_STEPS,
                 notify: Vec::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
                 groups: Vec::new(),
             },
-            max_steps: DEFAULT_MAX_STEPS,
         }
     }
 
-    /// Reads a plan from its JSON and checks it as a builder would.
+    /// Reads a plan from its JSON and checks it as a builder would, its limit of steps included.
+    ///
+    /// Nothing that stands in the bytes is passed over: a plan is pinned by its digest, and a step
+    /// without a field that this version does not know would do something else than what was
+    /// approved.
     ///
     /// # Errors
-    /// [`PlanErrors`] as from [`PlanBuilder::build`], for another format, or for unreadable bytes.
+    /// [`PlanErrors`] as from [`PlanBuilder::build`]; [`PlanError::UnsupportedFormat`] for another
+    /// format, [`PlanError::UnknownContent`] for a field or an action that this version does not know,
+    /// and [`PlanError::Unreadable`] for other bytes.
     pub fn decode(bytes: &[u8]) -> Result<FrozenPlan, PlanErrors> {
-        let read: Unchecked = serde_json::from_slice(bytes)
-            .map_err(|e| PlanErrors(vec![PlanError::Unreadable { problem: e.to_string() }]))?;
-        let plan = Self::try_from(read)?;
+        let parts: Parts = serde_json::from_slice(bytes)
+            .map_err(|error| PlanErrors(vec![undecodable(bytes, &error)]))?;
+        let plan = Self::try_from(parts)?;
         Ok(FrozenPlan::new(plan, bytes.to_vec()))
     }
 
@@ -196,47 +205,52 @@ impl Plan {
 
     /// The train.
     pub const fn train(&self) -> &TrainId {
-        &self.train
+        &self.0.train
     }
 
     /// The release.
     pub const fn release(&self) -> &ReleaseId {
-        &self.release
+        &self.0.release
     }
 
     /// The digest of the definition that it was made from, if it was made from one.
     pub const fn definition(&self) -> Option<Digest> {
-        self.definition
+        self.0.definition
     }
 
     /// What a cancel does with what was already changed.
     pub const fn on_cancel(&self) -> OnCancel {
-        self.on_cancel
+        self.0.on_cancel
     }
 
     /// How many effects may be under way at once.
     pub const fn max_parallel(&self) -> u32 {
-        self.max_parallel.get()
+        self.0.max_parallel.get()
     }
 
     /// Who is told of a rollback.
     pub fn notify(&self) -> &[ChannelId] {
-        &self.notify
+        &self.0.notify
     }
 
     /// The steps; others refer to them by index.
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.0.steps
+    }
+
+    /// Whether it changes nothing anywhere: every service already runs the version wanted.
+    pub fn changes_nothing(&self) -> bool {
+        !self.steps().iter().any(|step| step.action.mutates())
     }
 
     /// Which step waits for which.
     pub fn edges(&self) -> &[Edge] {
-        &self.edges
+        &self.0.edges
     }
 
     /// What is rolled back together.
     pub fn groups(&self) -> &[Group] {
-        &self.groups
+        &self.0.groups
     }
 
     /// An order in which every edge goes forward.
@@ -244,6 +258,12 @@ impl Plan {
     /// # Errors
     /// The cycles; never for a plan that came out of [`PlanBuilder::build`] or [`Plan::decode`].
     pub fn order(&self) -> Result<Vec<u32>, PlanErrors> {
+        self.0.order()
+    }
+}
+
+impl Parts {
+    fn order(&self) -> Result<Vec<u32>, PlanErrors> {
         let pairs: Vec<_> = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
         graph::order(self.steps.len(), &pairs).map_err(|cycles| {
             let name = |index: &u32| {
@@ -257,7 +277,15 @@ impl Plan {
         })
     }
 
+    const fn is_full(&self) -> bool {
+        self.steps.len() > self.max_steps as usize
+    }
+
     fn check(&self) -> Result<(), PlanErrors> {
+        if self.is_full() {
+            let limit = self.max_steps as usize;
+            return Err(PlanErrors(vec![PlanError::TooManySteps { limit }]));
+        }
         let mut errors = Vec::new();
         let mut ids = BTreeSet::new();
         let mut gates = BTreeSet::new();
@@ -309,6 +337,7 @@ fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
     if step.action.mutates() && step.undo == Undo::Undeclared {
         errors.push(PlanError::NoUndo { step: step.id.clone() });
     }
+    durations::check_step(step, errors);
     if step.retry.max_attempts == 0 {
         errors.push(PlanError::NoAttempts { step: step.id.clone() });
     }
@@ -335,58 +364,58 @@ fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct PlanBuilder {
-    plan: Plan,
-    max_steps: usize,
+    parts: Parts,
 }
 
 impl PlanBuilder {
     /// Adds a step and returns its index.
     pub fn step(&mut self, step: Step) -> u32 {
-        self.plan.steps.push(step);
-        u32::try_from(self.plan.steps.len() - 1).unwrap_or(u32::MAX)
+        self.parts.steps.push(step);
+        u32::try_from(self.parts.steps.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// Lets `to` wait for `from`.
     pub fn edge(&mut self, from: u32, to: u32, why: EdgeKind) {
-        self.plan.edges.push(Edge { from, to, why });
+        self.parts.edges.push(Edge { from, to, why });
     }
 
     /// Adds a group and returns its index. `after` are earlier groups that it depends on.
     pub fn group(&mut self, name: impl Into<String>, after: Vec<u32>) -> u32 {
-        self.plan.groups.push(Group { name: name.into(), after });
-        u32::try_from(self.plan.groups.len() - 1).unwrap_or(u32::MAX)
+        self.parts.groups.push(Group { name: name.into(), after });
+        u32::try_from(self.parts.groups.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// Sets how many effects may be under way at once; at least 1, by default 64.
     pub fn max_parallel(&mut self, max_parallel: u32) -> &mut Self {
-        self.plan.max_parallel = NonZeroU32::new(max_parallel).unwrap_or(NonZeroU32::MIN);
+        self.parts.max_parallel = NonZeroU32::new(max_parallel).unwrap_or(NonZeroU32::MIN);
         self
     }
 
     /// Sets what a cancel does with what was already changed.
     pub const fn on_cancel(&mut self, on_cancel: OnCancel) -> &mut Self {
-        self.plan.on_cancel = on_cancel;
+        self.parts.on_cancel = on_cancel;
         self
     }
 
-    /// Sets how many steps are too many; by default two million.
-    pub const fn max_steps(&mut self, max_steps: usize) -> &mut Self {
-        self.max_steps = max_steps;
+    /// Sets how many steps are too many; by default two million. The limit is part of the plan, and
+    /// [`Plan::decode`] holds it to it.
+    pub fn max_steps(&mut self, max_steps: usize) -> &mut Self {
+        self.parts.max_steps = u32::try_from(max_steps).unwrap_or(u32::MAX);
         self
     }
 
     /// Sets who is told of a rollback.
     pub fn notify(&mut self, channels: Vec<ChannelId>) -> &mut Self {
-        self.plan.notify = channels;
+        self.parts.notify = channels;
         self
     }
 
     pub(super) const fn definition(&mut self, digest: Digest) {
-        self.plan.definition = Some(digest);
+        self.parts.definition = Some(digest);
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.plan.steps.len() > self.max_steps
+        self.parts.is_full()
     }
 
     /// Checks the whole and returns the plan.
@@ -395,10 +424,7 @@ impl PlanBuilder {
     /// All faults at once: duplicate ids, cycles, steps that cannot be undone, indices that do not
     /// exist, too many steps.
     pub fn build(self) -> Result<Plan, PlanErrors> {
-        if self.is_full() {
-            return Err(PlanErrors(vec![PlanError::TooManySteps { limit: self.max_steps }]));
-        }
-        self.plan.check()?;
-        Ok(self.plan)
+        self.parts.check()?;
+        Ok(Plan(self.parts))
     }
 }

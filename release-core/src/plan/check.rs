@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanError, graph};
+use super::{PlanError, durations, graph, strategy};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
     Definition, Environment, Gate, RollbackTrigger, Service, Stage, Strategy, Tier, VersionSet,
@@ -16,6 +16,7 @@ pub(super) fn check(definition: &Definition) -> Vec<PlanError> {
     versions(definition, &mut errors);
     analyses(definition, &mut errors);
     stages(definition, &mut errors);
+    durations::check(definition, &mut errors);
     errors
 }
 
@@ -123,25 +124,61 @@ fn analyses(definition: &Definition, errors: &mut Vec<PlanError>) {
         errors.push(PlanError::EmptyAnalysis { analysis: analysis.id.clone() });
     }
     let known: BTreeSet<&AnalysisId> = definition.analyses.iter().map(|a| &a.id).collect();
-    let mut need = |place: String, id: &AnalysisId| {
-        if !known.contains(id) {
-            errors.push(PlanError::UnknownAnalysis { place, analysis: id.clone() });
+    let mut need = |place: &str, ids: &[&AnalysisId]| {
+        let mut seen = BTreeSet::new();
+        for id in ids {
+            let (place, analysis) = (place.to_owned(), AnalysisId::clone(id));
+            if !known.contains(id) {
+                errors.push(PlanError::UnknownAnalysis { place, analysis });
+            } else if !seen.insert(id) {
+                errors.push(PlanError::RepeatedAnalysis { place, analysis });
+            }
         }
     };
-    for trigger in definition.release.rollback.iter().flat_map(|criteria| &criteria.triggers) {
-        if let RollbackTrigger::Analysis(id) = trigger {
-            need("`release.rollback`".into(), id);
+    let criteria = criteria(definition);
+    need("`release.rollback`", &criteria);
+    for stage in &definition.stages {
+        for list in named(&stage.strategy) {
+            need(&format!("stage `{}`", stage.environment), &list.iter().collect::<Vec<_>>());
         }
     }
-    for stage in &definition.stages {
-        let named = match &stage.strategy {
-            Strategy::Recreate | Strategy::Rolling(_) => Vec::new(),
-            Strategy::BlueGreen(spec) => spec.analyses.iter().collect(),
-            Strategy::Canary(spec) => spec.steps.iter().flat_map(|step| &step.analyses).collect(),
-        };
-        for id in named {
-            need(format!("stage `{}`", stage.environment), id);
+    for (stage, number) in definition.stages.iter().zip(1..) {
+        let environment = &stage.environment;
+        let production = definition
+            .environments
+            .iter()
+            .any(|other| other.id == *environment && other.tier == Tier::Production);
+        if matches!(stage.strategy, Strategy::Recreate) && !production {
+            continue; // it runs no analyses
         }
+        let taken = strategy::names_beside_analyses(&stage.strategy);
+        let all: BTreeSet<_> = named(&stage.strategy).into_iter().flatten().collect();
+        for analysis in all.into_iter().chain(criteria.iter().copied()).collect::<BTreeSet<_>>() {
+            if taken.contains(&analysis.as_str()) {
+                let (environment, analysis) = (environment.clone(), analysis.clone());
+                errors.push(PlanError::ReservedAnalysis { stage: number, environment, analysis });
+            }
+        }
+    }
+}
+
+/// The analyses among the release's criteria.
+pub(super) fn criteria(definition: &Definition) -> Vec<&AnalysisId> {
+    let triggers = definition.release.rollback.iter().flat_map(|criteria| &criteria.triggers);
+    triggers
+        .filter_map(|trigger| match trigger {
+            RollbackTrigger::Analysis(id) => Some(id),
+            RollbackTrigger::StepFailed => None,
+        })
+        .collect()
+}
+
+/// The lists of analyses that a strategy names itself.
+fn named(strategy: &Strategy) -> Vec<&[AnalysisId]> {
+    match strategy {
+        Strategy::Recreate | Strategy::Rolling(_) => Vec::new(),
+        Strategy::BlueGreen(spec) => vec![&spec.analyses],
+        Strategy::Canary(spec) => spec.steps.iter().map(|step| &step.analyses[..]).collect(),
     }
 }
 

@@ -1,16 +1,16 @@
-//! What changes from one plan to another.
+//! What changes from one plan to another, or from one rollback to another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Plan, Step};
+use super::{Edge, Extension, Plan, Step};
 use crate::ids::StepId;
 
-/// What changes from one plan to another. Steps are matched by id.
+/// What changes from one plan or rollback to another. Steps are matched by id.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "an unread difference explains nothing"]
 pub struct PlanDiff {
-    /// Steps that only the new plan has.
+    /// Steps that only the new one has.
     pub added: Vec<StepId>,
     /// Steps that only the old plan has.
     pub removed: Vec<StepId>,
@@ -38,20 +38,33 @@ pub struct StepChange {
 impl Plan {
     /// What changes from this plan to `to`.
     pub fn diff(&self, to: &Self) -> PlanDiff {
-        let (old, new) = (by_id(self), by_id(to));
-        let (old_edges, new_edges) = (edges(self), edges(to));
-        let changed = old.iter().filter_map(|(id, a)| change(a, new.get(id)?));
-        PlanDiff {
-            added: new.keys().filter(|id| !old.contains_key(*id)).map(|id| (*id).clone()).collect(),
-            removed: old
-                .keys()
-                .filter(|id| !new.contains_key(*id))
-                .map(|id| (*id).clone())
-                .collect(),
-            changed: changed.collect(),
-            edges_added: pairs(new_edges.difference(&old_edges)),
-            edges_removed: pairs(old_edges.difference(&new_edges)),
-        }
+        diff((self.steps(), self.edges()), (to.steps(), to.edges()))
+    }
+}
+
+impl Extension {
+    /// What changes from this rollback to `to`: for example, from one of a region to one of the whole
+    /// release, or from now to after the next step.
+    pub fn diff(&self, to: &Self) -> PlanDiff {
+        diff((&self.steps, &self.edges), (&to.steps, &to.edges))
+    }
+}
+
+/// Steps, and which waits for which.
+type Graph<'a> = (&'a [Step], &'a [Edge]);
+
+fn diff(from: Graph<'_>, to: Graph<'_>) -> PlanDiff {
+    let (old, new) = (by_id(from), by_id(to));
+    let (old_edges, new_edges) = (edges(from), edges(to));
+    let only = |one: &BTreeMap<&StepId, &Step>, other: &BTreeMap<&StepId, &Step>| {
+        one.keys().filter(|id| !other.contains_key(*id)).map(|id| (*id).clone()).collect()
+    };
+    PlanDiff {
+        added: only(&new, &old),
+        removed: only(&old, &new),
+        changed: old.iter().filter_map(|(id, step)| change(step, new.get(id)?)).collect(),
+        edges_added: pairs(new_edges.difference(&old_edges)),
+        edges_removed: pairs(old_edges.difference(&new_edges)),
     }
 }
 
@@ -62,13 +75,13 @@ impl PlanDiff {
     }
 }
 
-fn by_id(plan: &Plan) -> BTreeMap<&StepId, &Step> {
-    plan.steps().iter().map(|step| (&step.id, step)).collect()
+fn by_id((steps, _): Graph<'_>) -> BTreeMap<&StepId, &Step> {
+    steps.iter().map(|step| (&step.id, step)).collect()
 }
 
-fn edges(plan: &Plan) -> BTreeSet<(&StepId, &StepId)> {
-    let id = |index: u32| plan.steps().get(index as usize).map(|step| &step.id);
-    plan.edges().iter().filter_map(|edge| Some((id(edge.from)?, id(edge.to)?))).collect()
+fn edges((steps, edges): Graph<'_>) -> BTreeSet<(&StepId, &StepId)> {
+    let id = |index: u32| steps.get(index as usize).map(|step| &step.id);
+    edges.iter().filter_map(|edge| Some((id(edge.from)?, id(edge.to)?))).collect()
 }
 
 fn pairs<'a>(pairs: impl Iterator<Item = &'a (&'a StepId, &'a StepId)>) -> Vec<(StepId, StepId)> {

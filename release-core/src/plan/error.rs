@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ids::{AnalysisId, EnvironmentId, GateId, RegionId, ServiceId, StepId};
+use crate::time::Span;
 use semver::{Version, VersionReq};
 
 /// All faults of a definition or plan, in the order in which they stand in it.
@@ -84,6 +85,26 @@ pub enum PlanError {
     UnknownAnalysis {
         /// Where the name stands.
         place: String,
+        /// The name.
+        analysis: AnalysisId,
+    },
+    /// An analysis that stands twice in one list.
+    #[error("{place} names the analysis `{analysis}` twice; once is enough, so remove one")]
+    RepeatedAnalysis {
+        /// Where the name stands.
+        place: String,
+        /// The name.
+        analysis: AnalysisId,
+    },
+    /// An analysis called as a step of the strategy is, so that the two could not be told apart.
+    #[error(
+        "stage {stage} ({environment}): the analysis `{analysis}` is called as a step of its strategy is; give it another `id` in `analyses`, and where it is named"
+    )]
+    ReservedAnalysis {
+        /// The stage, counted from 1.
+        stage: usize,
+        /// Its environment.
+        environment: EnvironmentId,
         /// The name.
         analysis: AnalysisId,
     },
@@ -169,6 +190,34 @@ pub enum PlanError {
         /// The analysis.
         analysis: AnalysisId,
     },
+    /// A duration in which nothing can be done.
+    #[error(
+        "{place}: `{field}` is {span}, in which nothing can be done; set {shortest} or more, for example `30s`"
+    )]
+    TooShort {
+        /// Whose duration it is.
+        place: String,
+        /// Which.
+        field: &'static str,
+        /// The duration.
+        span: Span,
+        /// The shortest that is accepted.
+        shortest: Span,
+    },
+    /// A duration whose end nobody would see.
+    #[error(
+        "{place}: `{field}` is {span}, which is longer than ten years; set less, for example `1h`"
+    )]
+    TooLong {
+        /// Whose duration it is.
+        place: String,
+        /// Which.
+        field: &'static str,
+        /// The duration.
+        span: Span,
+        /// The longest that is accepted.
+        longest: Span,
+    },
     /// A step that changes something and says neither how it is undone nor that it cannot be.
     #[error(
         "step `{step}` changes something, but says neither how it is undone nor that it is a point of no return; set `undo`"
@@ -212,6 +261,14 @@ pub enum PlanError {
         found: String,
         /// What this version reads.
         expected: &'static str,
+    },
+    /// A plan that holds what this version does not know, and so must not act on.
+    #[error(
+        "the plan holds what this release of the library does not know: {problem}; use the release that wrote it"
+    )]
+    UnknownContent {
+        /// What the decoder said.
+        problem: String,
     },
     /// Bytes that are no plan.
     #[error("the plan cannot be read: {problem}")]

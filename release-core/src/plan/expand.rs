@@ -9,15 +9,17 @@ use super::{
     RetryPolicy, Step, StepScope, check, graph,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
-use crate::model::{
-    Analysis, Definition, Environment, Gate, RollbackTrigger, Service, Stage, Target,
-};
+use crate::model::{Analysis, Definition, Environment, Gate, Service, Stage, Target, Tier};
 
 /// Checks `definition` and expands it into a plan.
 ///
 /// Stages follow each other; in a stage, wave follows wave; in a region, a service follows those
 /// that it needs. A service whose artifact does not change gets no steps. The old versions of a
 /// stage are removed once the whole set is verified in all of the stage's regions.
+///
+/// When no service changes, there is nothing to agree to, to deploy or to measure: the plan has no
+/// stages and no gates, only tells the channels of `notify` so, and a run of it succeeds at once
+/// ([`Plan::changes_nothing`]). So a train may depart again without harm.
 ///
 /// The same definition always gives the same plan, byte for byte.
 ///
@@ -42,7 +44,8 @@ pub fn plan_with(
     let mut expansion = Expansion::new(definition);
     configure(&mut expansion.builder);
     expansion.artifacts().map_err(id_error)?;
-    for stage in &definition.stages {
+    let stages = if expansion.services.is_empty() { &[][..] } else { &definition.stages };
+    for stage in stages {
         expansion.stage(stage).map_err(id_error)?;
         if expansion.builder.is_full() {
             break; // `build` says so
@@ -80,13 +83,7 @@ struct Change<'a> {
 impl<'a> Expansion<'a> {
     fn new(definition: &'a Definition) -> Self {
         let release = &definition.release;
-        let criteria = release.rollback.iter().flat_map(|criteria| &criteria.triggers);
-        let criteria = criteria
-            .filter_map(|trigger| match trigger {
-                RollbackTrigger::Analysis(id) => Some(id.clone()),
-                RollbackTrigger::StepFailed => None,
-            })
-            .collect();
+        let criteria = check::criteria(definition).into_iter().cloned().collect();
         let mut builder = Plan::builder(definition.train.clone(), release.id.clone());
         builder.definition(definition.digest());
         builder.on_cancel(release.on_cancel);
@@ -172,7 +169,9 @@ impl<'a> Expansion<'a> {
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();
             let group = self.builder.group(target.to_string(), after);
-            let Some(site) = self.site(stage, service, &target, group) else { continue };
+            let Some(site) = self.site((stage, environment), service, &target, group) else {
+                continue;
+            };
             let rollout = strategy::expand(&stage.strategy, &site)?;
             let mut waits = vec![(gate, EdgeKind::Sync)];
             waits.extend(
@@ -190,7 +189,7 @@ impl<'a> Expansion<'a> {
 
     fn site(
         &self,
-        stage: &Stage,
+        (stage, environment): (&Stage, &Environment),
         service: &Service,
         target: &Target,
         group: u32,
@@ -217,14 +216,19 @@ impl<'a> Expansion<'a> {
             attempts: stage.attempts,
             analyses: &self.analyses,
             criteria: &self.criteria,
+            production: environment.tier == Tier::Production,
         })
     }
 
     fn notifications(&mut self) -> Result<(), IdError> {
         self.frontier.append(&mut self.loose_ends);
         for channel in &self.definition.notify {
-            let message =
-                format!("{} of {} is live", self.definition.release.id, self.definition.train);
+            let (release, train) = (&self.definition.release.id, &self.definition.train);
+            let message = if self.services.is_empty() {
+                format!("{release} of {train}: nothing to do, every service is as wanted already")
+            } else {
+                format!("{release} of {train} is live")
+            };
             let action = Action::Notify { channel: channel.clone(), message };
             let mut step = Step::new(StepId::new(format!("notify/{channel}"))?, action);
             step.retry = RetryPolicy::attempts(3);

@@ -1,6 +1,6 @@
 //! Definition to plan: a DAG of typed steps that anyone can read, draw and diff before it moves.
 //!
-//! - `check` finds what is wrong with a definition, all of it at once.
+//! - `check` and `durations` find what is wrong with a definition, all of it at once.
 //! - `expand` and `strategy` turn a sound definition into steps.
 //! - `build` holds the plan itself and the builder for plans made by hand.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
@@ -10,6 +10,7 @@ mod build;
 mod check;
 mod diff;
 mod draw;
+mod durations;
 mod error;
 mod expand;
 mod frozen;

@@ -11,6 +11,11 @@ use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target};
 use crate::time::Span;
 
 /// One unit of work: an action, what must hold before it, and how it is undone.
+///
+/// Stored plans are pinned by their digest and say their format. A field that this version does not
+/// know, here or anywhere below, is refused when a plan is read
+/// ([`PlanError::UnknownContent`](super::PlanError::UnknownContent)) rather than lost: what is then
+/// run would not be what was approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -27,7 +32,7 @@ pub struct Step {
     /// How often it is tried.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: RetryPolicy,
-    /// How long one attempt may take.
+    /// How long one attempt may take; at least a millisecond.
     #[serde(default = "default_timeout", skip_serializing_if = "is_default_timeout")]
     pub timeout: Span,
     /// How it is undone.
@@ -55,6 +60,21 @@ impl Step {
             on_failure: OnFailure::Fail,
             group: None,
         }
+    }
+
+    /// Sets where it belongs; rollbacks and policies go by it.
+    #[must_use]
+    pub fn scope(mut self, scope: StepScope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// Sets the group that it is rolled back with, as
+    /// [`PlanBuilder::group`](super::PlanBuilder::group) returned it.
+    #[must_use]
+    pub const fn group(mut self, group: u32) -> Self {
+        self.group = Some(group);
+        self
     }
 
     /// Sets how it is undone.
@@ -112,6 +132,7 @@ pub struct StepScope(Option<Arc<Place>>);
 
 /// The environment, region and service of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Place {
     /// The environment.
     pub environment: EnvironmentId,
@@ -151,10 +172,11 @@ impl StepScope {
 
 /// What a step does. The engine tells only pure from effectful; meaning is the providers'.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Action {
     /// Nothing: a point at which others meet. Decided in the same turn.
+    #[serde(deserialize_with = "no_fields")]
     Sync,
     /// Waits. Decided by time alone.
     #[doc(alias = "pause")]
@@ -213,6 +235,14 @@ pub enum Action {
     },
 }
 
+/// serde lets variants without fields have any, even where unknown fields are denied.
+fn no_fields<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct NoFields {}
+    NoFields::deserialize(deserializer).map(|NoFields {}| ())
+}
+
 impl Action {
     /// Whether it is decided without an effect.
     pub const fn is_pure(&self) -> bool {
@@ -268,6 +298,7 @@ impl fmt::Display for Action {
 
 /// One artifact in one target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Deployment {
     /// Where.
     pub target: Target,
@@ -279,6 +310,7 @@ pub struct Deployment {
 
 /// One version's share of the traffic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Weight {
     /// The version's content.
     pub digest: Digest,
@@ -308,7 +340,7 @@ impl Weight {
 
 /// How a step is undone.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Undo {
     /// Nobody said. Fine for actions that change nothing, an error for all others.
     #[default]
@@ -324,6 +356,7 @@ pub enum Undo {
 
 /// An action that puts back what a step changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Compensation {
     /// What is done.
     pub action: Action,
@@ -369,6 +402,7 @@ pub enum OnFailure {
 /// («full jitter»; M. Brooker, «Exponential Backoff And Jitter», AWS Architecture Blog, 2015). The
 /// draw comes in as data, so that deciding stays pure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RetryPolicy {
     /// Attempts in all, at least 1.
     pub max_attempts: u32,

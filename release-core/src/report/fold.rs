@@ -58,6 +58,10 @@ pub struct StepReport {
     pub ended: Option<Timestamp>,
     /// How often it acted.
     pub attempts: u32,
+    /// How often it acted again under the same idempotency key while nobody knew what had come of
+    /// the time before: without a failure, a look that found nothing, or a person's word in between.
+    /// The engine never does that; see [`RunReport::repeated`].
+    pub blind_repeats: u32,
     /// What was observed last, or what failed.
     pub finding: String,
 }
@@ -88,8 +92,9 @@ impl RunReport {
         let state = history.state(plan, None)?;
         let frozen = state.plan();
         let mut steps = (0..).map_while(|index| step(&state, index)).collect::<Vec<_>>();
+        let mut open = Open::default();
         for fact in history.facts() {
-            note(&mut steps, fact.at, &fact.event);
+            note(&mut steps, fact.at, &fact.event, open.repeats(&fact.event));
         }
         let seqs = (1..).zip(history.facts()).zip(history.hashes());
         let timeline =
@@ -121,17 +126,39 @@ impl RunReport {
         self.last.since(self.began)
     }
 
-    /// Steps whose effect was performed more than once in one generation, although the first time
-    /// succeeded. Always empty: a check that a crash repeated nothing.
+    /// Steps that acted again under the same idempotency key before it was known what had come of
+    /// the time before, for example blindly after a crash.
+    ///
+    /// Derived from the starts in the journal, so it witnesses what the engine announced. What the
+    /// journal cannot witness is what a provider really did: for that, ask the provider for a record
+    /// of its own, as the local platform's log of effects.
     pub fn repeated(&self) -> Vec<&StepReport> {
-        let mut succeeded = std::collections::BTreeMap::<&str, u32>::new();
-        for entry in self.timeline.iter().filter(|entry| entry.what == "succeeded") {
-            *succeeded.entry(&entry.subject).or_default() += 1;
+        self.steps.iter().filter(|step| step.blind_repeats > 0).collect()
+    }
+}
+
+/// Which steps have acted under their present key without anybody knowing what came of it.
+#[derive(Default)]
+struct Open(std::collections::BTreeSet<u32>);
+
+impl Open {
+    /// Notes an event; whether it acts again although the time before is still open.
+    fn repeats(&mut self, event: &Event) -> bool {
+        match event {
+            Event::StepStarted { step, mode: Mode::Perform, .. } => !self.0.insert(step.index),
+            // Known to have failed or to be absent, or a new key: acting again is no repetition.
+            Event::StepSucceeded { step, .. }
+            | Event::StepMeasured { step, .. }
+            | Event::StepRetried { step, .. }
+            | Event::StepFailed { step, .. }
+            | Event::RetryRequested { step, .. }
+            | Event::Reconciled { step, .. } => {
+                self.0.remove(&step.index);
+                false
+            }
+            // A look answers by one of the above; the rest tell nothing of what came of it.
+            _ => false,
         }
-        self.steps
-            .iter()
-            .filter(|step| succeeded.get(step.id.as_str()).is_some_and(|count| *count > 1))
-            .collect()
     }
 }
 
@@ -145,17 +172,19 @@ fn step(state: &RunState, index: u32) -> Option<StepReport> {
         began: None,
         ended: None,
         attempts: 0,
+        blind_repeats: 0,
         finding: String::new(),
     })
 }
 
-fn note(steps: &mut [StepReport], at: Timestamp, event: &Event) {
+fn note(steps: &mut [StepReport], at: Timestamp, event: &Event, repeats: bool) {
     let Some(step) = event.step() else { return };
     let Some(report) = steps.get_mut(step.index as usize) else { return };
     match event {
         Event::StepStarted { mode, .. } => {
             report.began.get_or_insert(at);
             report.attempts += u32::from(*mode == Mode::Perform);
+            report.blind_repeats += u32::from(repeats);
         }
         Event::StepSucceeded { .. } | Event::StepFailed { .. } | Event::Reconciled { .. } => {
             report.began.get_or_insert(at);

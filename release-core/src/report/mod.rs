@@ -8,7 +8,9 @@ mod fold;
 mod graph;
 mod html;
 #[cfg(test)]
-mod tests;
+mod picture_tests;
+#[cfg(test)]
+mod repeat_tests;
 mod timeline;
 
 pub use fold::{RunReport, StepReport, TimelineEntry};

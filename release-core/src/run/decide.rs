@@ -12,7 +12,10 @@ use crate::port::{
     CommandRequest, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy, Reason,
     Retry,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// The longest pause that a provider can ask for.
+const MOST_ASKED: Span = Span::secs(3600);
 
 /// What comes to a run from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +187,7 @@ fn failure(
     let failures = state.active(index).map_or(0, |active| active.failures).saturating_add(1);
     let policy = state.plan.step(index).retry;
     if error.retry == Retry::Backoff && failures < policy.max_attempts {
-        let at = turn.now.plus(policy.pause(failures, turn.draw_for(index)));
+        let at = turn.now.plus(pause(state, index, failures, &error, turn));
         return Event::StepRetried { step, error, at };
     }
     Event::StepFailed { step, error, evidence }
@@ -203,8 +206,22 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
         }
         return Event::NeedsReconcile { step, error };
     }
-    let at = turn.now.plus(policy.pause(failures, turn.draw_for(index)));
+    let at = turn.now.plus(pause(state, index, failures, &error, turn));
     Event::OutcomeUnknown { step, error, at }
+}
+
+/// The pause before the next attempt: the plan's, on top of what the provider asks for (so that those
+/// it told the same do not all come back at once). No provider can hold a run for more than an hour.
+fn pause(
+    state: &RunState,
+    index: u32,
+    failures: u32,
+    error: &EffectError,
+    turn: &Turn<'_>,
+) -> Span {
+    let planned = state.plan.step(index).retry.pause(failures, turn.draw_for(index));
+    let asked = error.retry_after.unwrap_or(Span::ZERO).min(MOST_ASKED);
+    (asked.as_duration() + planned.as_duration()).into()
 }
 
 fn command(
@@ -218,7 +235,7 @@ fn command(
     if let Some(outcome) = state.outcome() {
         return Err(Rejected::Finished { outcome: outcome.name() });
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, name, turn.now);
+    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now);
     let refusal = match turn.policy.authorize(&request) {
         Decision::Permit => None,
         Decision::Wait { reasons, .. } | Decision::Deny { reasons } => Some(reasons),

@@ -33,6 +33,7 @@ pub enum Event {
         /// The step.
         step: StepRef,
         /// Which attempt, from 1.
+        #[serde(default = "first", skip_serializing_if = "is_first")]
         attempt: u32,
         /// Whether it acts or only looks.
         #[serde(default, skip_serializing_if = "Mode::is_perform")]
@@ -198,6 +199,33 @@ pub enum Event {
 }
 
 impl Event {
+    /// A stable word for it: the `type` of its record.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RunCreated { .. } => "run_created",
+            Self::TakenOver { .. } => "taken_over",
+            Self::StepStarted { .. } => "step_started",
+            Self::StepSucceeded { .. } => "step_succeeded",
+            Self::StepMeasured { .. } => "step_measured",
+            Self::StepRetried { .. } => "step_retried",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::NeedsReconcile { .. } => "needs_reconcile",
+            Self::StepBlocked { .. } => "step_blocked",
+            Self::StepFailed { .. } => "step_failed",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+            Self::Paused { .. } => "paused",
+            Self::Resumed { .. } => "resumed",
+            Self::CancelRequested { .. } => "cancel_requested",
+            Self::RetryRequested { .. } => "retry_requested",
+            Self::Reconciled { .. } => "reconciled",
+            Self::CommandDenied { .. } => "command_denied",
+            Self::RollbackStarted { .. } => "rollback_started",
+            Self::RollbackBlocked { .. } => "rollback_blocked",
+            Self::RunFinished { .. } => "run_finished",
+        }
+    }
+
     /// The step that it is about, if it is about one.
     pub const fn step(&self) -> Option<&StepRef> {
         match self {
@@ -224,6 +252,15 @@ impl Event {
             | Self::RunFinished { .. } => None,
         }
     }
+}
+
+const fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_first(attempt: &u32) -> bool {
+    *attempt == 1
 }
 
 fn is_done(evidence: &Evidence) -> bool {

@@ -130,6 +130,9 @@ impl RunState {
     /// # Errors
     /// [`IllegalTransition`] when the event cannot follow; the state is then as before.
     pub fn evolve(&mut self, at: Timestamp, event: &Event) -> Result<(), IllegalTransition> {
+        if !self.allows(event) {
+            return Err(self.wrong_phase(event.name()));
+        }
         match event {
             Event::RunCreated { .. } => return Err(self.wrong_phase("run_created")),
             Event::TakenOver { .. } => self.taken_over(at),
@@ -173,9 +176,7 @@ impl RunState {
             Event::Resumed { .. } => self.paused = false,
             Event::CancelRequested { by, reason } => {
                 let cause = Cause::Cancelled { by: by.clone(), reason: reason.clone() };
-                if self.phase == Phase::Forward {
-                    self.phase = Phase::Stopping(cause);
-                }
+                self.phase = Phase::Stopping(cause);
             }
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
@@ -188,6 +189,17 @@ impl RunState {
         }
         self.now = self.now.max(at);
         Ok(())
+    }
+
+    /// Whether the run's phase allows an event at all.
+    const fn allows(&self, event: &Event) -> bool {
+        match (&self.phase, event) {
+            (Phase::Finished(_), _) => false,
+            (Phase::Stopping(_), Event::StepStarted { mode, .. }) => matches!(mode, Mode::Look),
+            (phase, Event::CancelRequested { .. }) => matches!(phase, Phase::Forward),
+            (phase, Event::RollbackBlocked { .. }) => matches!(phase, Phase::Stopping(_)),
+            _ => true,
+        }
     }
 
     /// What was under way when the last engine stopped has an unknown outcome.

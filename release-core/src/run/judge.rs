@@ -123,7 +123,10 @@ fn measure(analysis: &Analysis, wanted: Digest, measurement: &Measurement) -> (V
     if numerator < Finite::ZERO || denominator < Finite::ZERO {
         return (Verdict::Inconclusive, format!("{numerator} of {denominator} cannot be counts"));
     }
-    #[expect(clippy::cast_precision_loss, reason = "sample sizes beyond 2^53 do not occur")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "rounded beyond 2^53 samples, by less than one in 10^15"
+    )]
     let wanted_samples = analysis.min_samples as f64;
     let shown = format!("{:.4} ({numerator} of {denominator})", value.get());
     if denominator.get() < wanted_samples {

@@ -65,20 +65,24 @@ async fn a_release_succeeds_and_subscribers_see_what_the_journal_has() {
     let mut definition = shop();
     definition.stages[1].gates.remove(0);
     let handle = start(&journal, &world, plan(&definition).unwrap().freeze()).await;
-    let mut subscriber = handle.events();
+    // One that reads as it goes, and one that began late and never looked until the end.
+    let (mut early, mut late) = (handle.events(0), handle.events(3));
+    let mut seen = Vec::new();
+    while let Some(recorded) = early.next().await.unwrap() {
+        seen.push(Event::clone(&recorded.event));
+        assert_eq!(recorded.seq, seen.len() as u64);
+    }
     assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
     let all = events(&journal).await;
-    let mut seen = Vec::new();
-    loop {
-        let recorded = subscriber.recv().await.unwrap();
-        assert_eq!(recorded.event, all[usize::try_from(recorded.seq).unwrap() - 1]);
-        seen.push(recorded.seq);
-        if matches!(recorded.event, Event::RunFinished { .. }) {
-            break;
-        }
+    assert_eq!(seen, all);
+    for (event, seq) in all.iter().zip(1..).skip(3) {
+        let recorded = late.next().await.unwrap().expect("more");
+        assert_eq!((recorded.seq, &recorded.event), (seq, event));
     }
-    assert!(seen.windows(2).all(|pair| pair[0] + 1 == pair[1]), "in order, none missing");
-    assert_eq!(*seen.last().unwrap(), all.len() as u64);
+    assert_eq!(late.next().await, Ok(None));
+    assert_eq!(handle.events(0).next().await.unwrap().unwrap().seq, 1, "also once it is over");
+    let paused = handle.send(command(Command::Pause, "ann")).await;
+    assert_eq!(paused, Err(SendError::Finished(Outcome::Succeeded)));
     assert_eq!(world.unannounced(), []);
     assert!(world.by_key().values().all(|count| *count == 1), "{:?}", world.by_key());
     let heads = journal.heads().await.unwrap();
@@ -100,6 +104,24 @@ async fn transient_failures_are_tried_again_after_a_pause() {
     assert_eq!(settled, Settled::Finished(Outcome::Succeeded));
     assert_eq!(world.by_key(), [("run-1/a/0".to_owned(), 3)].into());
     assert!(handle.state().await.is_err(), "over is over");
+}
+
+/// A provider that asks for a pause gets it, within reason.
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_left_alone_as_long_as_it_asks_for() {
+    for (asked, least, most) in [(90, 90, 120), (1_000_000, 3600, 3700)] {
+        let journal = memory();
+        let world = World::new(&journal, move |call| match call.attempt {
+            1 => Act::Fail(EffectError::transient("rate", "slow").after(Span::secs(asked))),
+            _ => Act::Faithful,
+        });
+        let handle =
+            start(&journal, &world, chain(vec![change("a").retry(RetryPolicy::attempts(2))])).await;
+        assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+        let (history, _) = engine(&journal, &world, "x").load(&run_id()).await.unwrap();
+        let took = history.facts().last().unwrap().at.since(START);
+        assert!(took >= Span::secs(least) && took < Span::secs(most), "{took}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +255,8 @@ async fn a_pause_holds_and_a_resume_goes_on() {
     assert_eq!(world.performed(), ["a"]);
     handle.send(command(Command::Resume, "bob")).await.unwrap();
     assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
-    assert!(matches!(handle.send(command(Command::Pause, "bob")).await, Err(SendError::NotDriven)));
+    let late = handle.send(command(Command::Pause, "bob")).await;
+    assert_eq!(late, Err(SendError::Finished(Outcome::Succeeded)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,6 +314,32 @@ async fn a_cancel_rolls_back_and_is_denied_while_it_does() {
     assert_eq!(world.performed().last().unwrap(), "rollback/a/custom");
 }
 
+/// Nobody waits out the timeout of an effect that heeds its token: what it left is looked for, and put
+/// back. What the rollback itself does is not cancelled.
+#[tokio::test(start_paused = true)]
+async fn effects_under_way_are_told_to_leave_off_when_the_run_stops() {
+    let slow = change("a").timeout(Span::secs(3600));
+    for failing in [true, false] {
+        let plan = side_by_side(vec![slow.clone(), back(change("b"))]);
+        let journal = memory();
+        let world = World::new(&journal, move |call| match call.step.as_str() {
+            "a" => Act::ApplyUntilCancelled,
+            "b" if failing => Act::Fail(EffectError::permanent("no", "broken")),
+            _ => Act::Faithful,
+        });
+        let handle = start(&journal, &world, plan).await;
+        if !failing {
+            handle.send(command(Command::Cancel, "bob")).await.unwrap();
+        }
+        assert!(matches!(handle.wait().await, Ok(Outcome::RolledBack { .. })));
+        let undone = world.performed();
+        assert!(undone.contains(&"rollback/a/custom".to_owned()), "{undone:?}");
+        let (history, _) = engine(&journal, &world, "x").load(&run_id()).await.unwrap();
+        let took = history.facts().last().unwrap().at.since(START);
+        assert!(took < Span::secs(60), "{took}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn behind_a_point_of_no_return_the_run_waits_to_go_forward() {
     let broken = AtomicU32::new(1);
@@ -326,13 +375,17 @@ async fn an_engine_may_stop_anywhere_and_another_goes_on() {
         });
         let first = engine(&journal, &world, "first");
         let handle = first.start_frozen(run_id(), plan.clone(), person("ann")).await.unwrap();
-        let mut recorded = handle.events();
+        let mut recorded = handle.events(0);
         while world.calls().len() <= stop_at {
             tokio::task::yield_now().await;
         }
         first.shutdown().await;
         assert_eq!(handle.wait().await, Err(EngineError::ShutDown));
-        while recorded.try_recv().is_ok() {}
+        let mut seen = 0;
+        while recorded.next().await.unwrap().is_some() {
+            seen += 1;
+        }
+        assert_eq!(seen, events(&journal).await.len(), "watching ends with the driving");
         let second = engine(&journal, &world, "second");
         assert_eq!(second.open_runs().await.unwrap().len(), 1);
         let outcome = second.resume(&run_id()).await.unwrap().wait().await;
@@ -415,7 +468,9 @@ async fn a_damaged_journal_is_refused_with_its_record() {
         .await
         .unwrap();
     let mut records = journal.read(&run_id()).await.unwrap();
-    records[1].bytes[40] ^= 1;
+    let mut bytes = records[1].bytes.to_vec();
+    bytes[40] ^= 1;
+    records[1].bytes = bytes.into();
     let copy: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
     let (run, blobs) = (run_id(), vec![]);
     copy.append(Batch { run, expected: 0, epoch: 1, records, blobs, finishes: false })

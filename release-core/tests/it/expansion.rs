@@ -3,7 +3,7 @@
 use release_core::model::{
     BlueGreen, Canary, CanaryStep, Definition, Release, Rolling, Span, Stage, Strategy, Tier,
 };
-use release_core::plan::{Action, EdgeKind, Plan, plan};
+use release_core::plan::{Action, EdgeKind, OnFailure, Plan, plan};
 
 use super::support::samples::{any, approval, environment, id, one_service, set, shop};
 
@@ -36,6 +36,7 @@ fn recreate_stops_the_old_version_first() {
         "prod/eu/api/start: scale 2.0.0 to 4",
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/serve: route 100%→2.0.0",
+        "prod/eu/api/errors: errors of 2.0.0",
     ];
     check(&one_service(Strategy::Recreate), &around(&rollout, &[]));
 }
@@ -235,6 +236,6 @@ fn without_criteria_a_failure_ends_the_run() {
     definition.environments = vec![environment("prod", Tier::Staging, &["eu"])];
     definition.stages = vec![Stage::new(id("prod"), Strategy::Recreate)];
     let plan = plan(&definition).unwrap();
-    let all = plan.steps().iter().all(|s| s.on_failure == release_core::plan::OnFailure::Fail);
+    let all = plan.steps().iter().all(|s| s.on_failure == OnFailure::Fail);
     assert!(all);
 }

@@ -160,7 +160,7 @@ fn check(from: [&str; 2], to: &str, path: &str, expected: &str) {
     for (file, text, from) in [("shop.yaml", YAML, from[0]), ("shop.toml", TOML, from[1])] {
         let error = broken(file, from, to);
         assert_eq!(error.path.as_deref(), Some(path), "{error}");
-        assert!(error.problem.contains(expected), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
         let at = text.find(from).unwrap();
         let line = text[..at].matches('\n').count() + 1;
         let position = error.position.unwrap_or_else(|| panic!("no position: {error}"));

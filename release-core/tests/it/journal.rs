@@ -10,7 +10,7 @@ use release_core::journal::{
 };
 use release_core::model::{Digest, RunId, Timestamp};
 use release_core::plan::{FrozenPlan, Plan};
-use release_core::run::{Command, Event, Outcome, RunState};
+use release_core::run::{Command, Event, Mode, Outcome, RunState, StepRef};
 use sha2::{Digest as _, Sha256};
 
 use super::support::drive::{End, Run, snapshot};
@@ -47,20 +47,21 @@ fn course() -> (FrozenPlan, Run) {
 }
 
 /// Seals bytes of any content, as somebody could who knows the format but not the history.
-fn forge(seq: u64, epoch: u64, bytes: Vec<u8>) -> Record {
+fn forge(prev: Digest, seq: u64, epoch: u64, bytes: Vec<u8>) -> Record {
     let mut hasher = Sha256::new();
-    hasher.update(b"release.journal.v1\n");
+    hasher.update(prev.as_bytes());
     hasher.update(&bytes);
-    Record { seq, epoch, hash: Digest::from_bytes(hasher.finalize().into()), bytes }
+    Record { seq, epoch, hash: Digest::from_bytes(hasher.finalize().into()), bytes: bytes.into() }
 }
 
-fn envelope(v: u16, run: &str, seq: u64, epoch: u64, prev: Digest, event: &str) -> Vec<u8> {
+fn origin() -> Digest {
+    Digest::of(b"release.journal.v1\n")
+}
+
+fn envelope(v: u16, run: &str, seq: u64, epoch: u64, event: &str) -> Vec<u8> {
     let at = "2026-11-23T14:00:00.000000Z";
-    let prev = prev.hex();
-    format!(
-        r#"{{"v":{v},"run":"{run}","seq":{seq},"epoch":{epoch},"at":"{at}","prev":"{prev}","event":{event}}}"#
-    )
-    .into_bytes()
+    format!(r#"{{"v":{v},"run":"{run}","seq":{seq},"epoch":{epoch},"at":"{at}","event":{event}}}"#)
+        .into_bytes()
 }
 
 #[track_caller]
@@ -89,12 +90,11 @@ fn what_was_sealed_verifies_and_replays() {
 #[test]
 fn anybody_can_verify_with_sha_256_alone() {
     let (_, run) = course();
-    let mut prev = "0".repeat(64);
+    let mut prev = Sha256::digest(b"release.journal.v1\n").to_vec();
     for record in seal(&run) {
-        let value: serde_json::Value = serde_json::from_slice(&record.bytes).unwrap();
-        assert_eq!(value["prev"], prev);
-        prev = forge(0, 0, record.bytes).hash.hex();
-        assert_eq!(prev, record.hash.hex());
+        let _: serde_json::Value = serde_json::from_slice(&record.bytes).unwrap();
+        prev = Sha256::digest([&prev[..], &record.bytes[..]].concat()).to_vec();
+        assert_eq!(prev, record.hash.as_bytes());
     }
 }
 
@@ -108,12 +108,14 @@ fn every_flipped_byte_is_found_in_its_record() {
         let mut changed = records.clone();
         for at in 0..records[index].bytes.len() {
             let flip = flips[at % flips.len()];
-            changed[index].bytes[at] ^= flip;
+            let mut bytes = records[index].bytes.to_vec();
+            bytes[at] ^= flip;
+            changed[index].bytes = bytes.into();
             let Damage { seq: found, kind, .. } = damage(&changed);
             assert_eq!(found, seq);
             assert!(matches!(kind, DamageKind::Changed { .. }), "{kind}");
-            changed[index].bytes[at] ^= flip;
         }
+        changed[index].bytes = records[index].bytes.clone();
         for at in 0..32 {
             let mut hash = *records[index].hash.as_bytes();
             hash[at] ^= 1;
@@ -171,8 +173,8 @@ fn records_of_others_are_misplaced() {
     let with = |record: Record| [&records[..], &[record]].concat();
     // The head of this run, but the record says that it is another run's, or another number.
     for (run, own) in [("run-2", seq), ("run-1", seq + 1)] {
-        let bytes = envelope(1, run, own, 1, last.hash, denied);
-        let found = damage(&with(forge(seq, 1, bytes)));
+        let bytes = envelope(1, run, own, 1, denied);
+        let found = damage(&with(forge(last.hash, seq, 1, bytes)));
         assert_eq!(found.seq, seq);
         assert!(matches!(found.kind, DamageKind::Misplaced { .. }), "{found}");
     }
@@ -194,9 +196,55 @@ fn a_fenced_epoch_after_a_newer_one_is_found() {
 }
 
 #[test]
+fn an_epoch_begins_with_a_take_over() {
+    let (_, run) = course();
+    let mut sealer = Sealer::new(&run_id());
+    let first = sealer.seal(START, &run.facts[0].event);
+    let by = person("eve");
+    let event = Event::Paused { by, reason: String::new() };
+    let sneaked = Sealer::after(&run_id(), 1, 2, first.hash).seal(START, &event);
+    let found = damage(&[first, sneaked]);
+    assert_eq!(
+        found.to_string(),
+        "record 2 of run `run-1` is not at its place: it says it is of epoch 2, in which nobody took the run over"
+    );
+}
+
+#[test]
+fn an_event_is_named_as_its_record_is() {
+    let (_, run) = course();
+    for fact in &run.facts {
+        let json = serde_json::to_value(&fact.event).unwrap();
+        assert_eq!(json["type"], fact.event.name());
+    }
+}
+
+/// What a phase does not allow is refused by folding, whoever wrote it.
+#[test]
+fn nothing_happens_to_a_run_that_is_over_and_no_effect_starts_in_one_that_stops() {
+    let (plan, run) = course();
+    let by = person("eve");
+    let facts = run.facts.iter();
+    let mut over = RunState::replay(run_id(), plan.clone(), facts.clone()).unwrap();
+    let event = Event::Paused { by: by.clone(), reason: String::new() };
+    assert_eq!(
+        over.evolve(START, &event).unwrap_err().to_string(),
+        "the run is over and cannot take `paused`"
+    );
+    let before = facts.take_while(|fact| !matches!(fact.event, Event::CancelRequested { .. }));
+    let mut stopping = RunState::replay(run_id(), plan, before).unwrap();
+    stopping.evolve(START, &Event::CancelRequested { by, reason: String::new() }).unwrap();
+    let step = StepRef { index: 1, id: id("b") };
+    let event = Event::StepStarted { step, attempt: 9, mode: Mode::Perform };
+    assert_eq!(
+        stopping.evolve(START, &event).unwrap_err().to_string(),
+        "the run is stopping and cannot take `step_started`"
+    );
+}
+
+#[test]
 fn other_versions_and_unknown_events_are_refused_not_guessed() {
-    let zero = Digest::from_bytes([0; 32]);
-    let record = |v, event| forge(1, 1, envelope(v, "run-1", 1, 1, zero, event));
+    let record = |v, event| forge(origin(), 1, 1, envelope(v, "run-1", 1, 1, event));
     let event = r#"{"type":"taken_over","engine":"x"}"#;
     assert_eq!(damage(&[record(2, event)]).kind, DamageKind::UnsupportedVersion(2));
     let unknown = damage(&[record(1, r#"{"type":"from_the_future"}"#)]);
@@ -237,7 +285,7 @@ fn sealed_nonsense_is_an_error_and_no_panic() {
         let mut records = vec![Sealer::new(&run_id()).seal(START, &created)];
         for event in &events {
             let (seq, prev) = (records.len() as u64 + 1, records.last().unwrap().hash);
-            records.push(forge(seq, 1, envelope(1, "run-1", seq, 1, prev, event)));
+            records.push(forge(prev, seq, 1, envelope(1, "run-1", seq, 1, event)));
         }
         let history = History::verify(&run_id(), &records).unwrap();
         let damage = history.state(plan.clone(), None).expect_err(&format!("{events:?}"));
@@ -271,7 +319,7 @@ proptest! {
 
     #[test]
     fn random_bytes_are_unreadable(bytes in vec(proptest::num::u8::ANY, 0..200)) {
-        let record = forge(1, 1, bytes);
+        let record = forge(origin(), 1, 1, bytes);
         let unreadable = matches!(damage(&[record]).kind, DamageKind::Unreadable { .. });
         prop_assert!(unreadable);
     }
@@ -324,7 +372,7 @@ fn record(line: &str) -> Record {
     let mut parts = line.splitn(4, ' ');
     let mut part = || parts.next().unwrap();
     let (seq, epoch, hash) = (part().parse().unwrap(), part().parse().unwrap(), id(part()));
-    Record { seq, epoch, hash, bytes: part().as_bytes().to_vec() }
+    Record { seq, epoch, hash, bytes: part().as_bytes().to_vec().into() }
 }
 
 /// What is written today is what was written then: no accidental change of format.
@@ -338,7 +386,7 @@ fn the_golden_course_is_still_sealed_byte_for_byte() {
 fn same_as_golden(name: &str, plan: &FrozenPlan, run: &Run) {
     let mut text = String::from_utf8(plan.bytes().to_vec()).unwrap() + "\n";
     for record in seal(run) {
-        let bytes = String::from_utf8(record.bytes).unwrap();
+        let bytes = String::from_utf8(record.bytes.to_vec()).unwrap();
         writeln!(text, "{} {} {} {bytes}", record.seq, record.epoch, record.hash).unwrap();
     }
     let path = golden().join(name);

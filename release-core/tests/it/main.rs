@@ -1,9 +1,17 @@
 //! One binary for all integration tests of `release-core`: they link once.
 
 #[cfg(test)]
+mod criteria;
+#[cfg(test)]
+mod drawings;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod expansion;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod file_messages;
 #[cfg(test)]
 mod files;
 #[cfg(test)]

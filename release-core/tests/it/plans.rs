@@ -1,10 +1,9 @@
-//! What is wrong with definitions and plans, and what plans promise.
+//! What is wrong with plans, and what plans promise.
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use release_core::model::{
-    Analysis, Approval, BlueGreen, Canary, CanaryStep, Definition, Gate, RollbackScope, Rolling,
-    Service, Span, Stage, Strategy, Tier,
-};
+use release_core::model::{Analysis, RollbackScope, Service, Span, Strategy, Tier};
 use release_core::plan::{
     Action, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, RetryPolicy, Step, Undo, plan,
     plan_with,
@@ -12,231 +11,9 @@ use release_core::plan::{
 
 use super::support::random;
 use super::support::samples::{
-    any, approval, artifact, builder, chain, change, criteria, custom, environment, error_rate, id,
+    approval, builder, chain, change, criteria, custom, deployment, environment, error_rate, id,
     one_service, one_way, set, shop,
 };
-
-fn errors(definition: &Definition) -> Vec<PlanError> {
-    plan(definition).expect_err("a fault").0
-}
-
-/// `shop`, changed by `edit`, has exactly this fault.
-#[track_caller]
-fn check(edit: impl FnOnce(&mut Definition), want: &str) {
-    let mut definition = shop();
-    edit(&mut definition);
-    let errors = errors(&definition);
-    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, [want]);
-}
-
-#[test]
-fn unknown_names() {
-    check(
-        |d| d.services[2].depends_on.push(any("cache")),
-        "service `web` names the service `cache`, which is not defined; add it to `services` or mend the name",
-    );
-    check(
-        |d| d.stages[0].environment = id("qa"),
-        "stage 1 names the environment `qa`, which is not defined; add it to `environments` or mend the name",
-    );
-    check(
-        |d| d.stages[1].waves[0].push(id("mars")),
-        "environment `production` has no region `mars`; add it to its `regions` or mend the name",
-    );
-    check(
-        |d| drop(d.stages[1].waves[1].pop()),
-        "no wave of `production` contains its region `ap`; add it to `waves`",
-    );
-    let unknown =
-        "names the analysis `latency`, which is not defined; add it to `analyses` or mend the name";
-    check(
-        |d| {
-            let trigger = release_core::model::RollbackTrigger::Analysis(id("latency"));
-            d.release.rollback.as_mut().unwrap().triggers.push(trigger);
-        },
-        &format!("`release.rollback` {unknown}"),
-    );
-    check(
-        |d| {
-            let green = BlueGreen { analyses: vec![id("latency")], ..BlueGreen::default() };
-            d.stages[0].strategy = Strategy::BlueGreen(green);
-        },
-        &format!("stage `staging` {unknown}"),
-    );
-    check(
-        |d| {
-            d.release.versions =
-                d.release.versions.clone().with(id("cache"), id("1.0.0"), artifact("cache", "1"));
-        },
-        "release.versions names the service `cache`, which is not defined; add it to `services` or mend the name",
-    );
-}
-
-#[test]
-fn names_that_stand_twice() {
-    check(
-        |d| {
-            let db = d.services[0].clone();
-            d.services.push(db);
-        },
-        "service `db` stands twice; rename or remove one",
-    );
-    check(
-        |d| d.environments[0].regions.push(id("eu")),
-        "region `staging/eu` stands twice; rename or remove one",
-    );
-    check(
-        |d| d.environments.push(environment("staging", Tier::Test, &["eu"])),
-        "environment `staging` stands twice; rename or remove one",
-    );
-    check(
-        |d| d.analyses.push(error_rate()),
-        "analysis `errors` stands twice; rename or remove one",
-    );
-    check(
-        |d| d.stages.push(d.stages[0].clone()),
-        "stage `staging` stands twice; rename or remove one",
-    );
-    check(
-        |d| d.stages[1].waves[0].push(id("us")),
-        "region in `waves` `production/us` stands twice; rename or remove one",
-    );
-    let twice = "gate `cab` stands twice; approvals could not be told apart, so rename one";
-    check(|d| d.stages[1].gates.push(approval("cab")), twice);
-    check(
-        |d| {
-            let gates = vec![approval("cab"), approval("cab")];
-            let green = BlueGreen { gates, ..BlueGreen::default() };
-            d.stages[0].strategy = Strategy::BlueGreen(green);
-        },
-        twice,
-    );
-}
-
-#[test]
-fn versions_that_do_not_fit_each_other() {
-    check(
-        |d| d.release.versions = set(&[("db", "2.0.0"), ("api", "2.1.0"), ("web", "3.0.0")]),
-        "`api` needs `db` ^1, but the new version set has 2.0.0; change one of the two",
-    );
-    check(
-        |d| d.release.previous = set(&[("db", "0.9.0"), ("api", "2.0.0"), ("web", "2.9.0")]),
-        "`api` needs `db` ^1, but the previous version set has 0.9.0; change one of the two",
-    );
-    check(
-        |d| d.release.versions = set(&[("db", "1.1.0"), ("web", "3.0.0")]),
-        "`web` needs `api`, which the new version set does not contain; add it to `release.versions`",
-    );
-}
-
-#[test]
-fn numbers_with_which_nothing_would_happen() {
-    check(|d| d.services[0].replicas = 0, "service `db` has 0 replicas; set 1 or more");
-    check(
-        |d| d.analyses[0].count = 0,
-        "analysis `errors` takes 0 measurements and could never pass; set `count` to 1 or more",
-    );
-    let quorum = "gate `cab` asks for no approvals; set `quorum` to 1 or more";
-    let none = || Gate::Approval(Approval { quorum: 0, ..Approval::new(id("cab")) });
-    check(|d| d.stages[1].gates = vec![none()], quorum);
-    check(
-        |d| {
-            let green = BlueGreen { gates: vec![none()], ..BlueGreen::default() };
-            d.stages[0].strategy = Strategy::BlueGreen(green);
-        },
-        quorum,
-    );
-    check(
-        |d| d.stages[0].attempts = 0,
-        "stage 1 (staging): `attempts` is 0 and nothing would be tried; set 1 or more",
-    );
-    let rolling = Rolling { batches: 0, max_unavailable: 0, bake: Span::ZERO };
-    check(
-        |d| d.stages[0].strategy = Strategy::Rolling(rolling),
-        "stage 1 (staging): `rolling.batches` is 0; set 1 or more",
-    );
-    check(|d| d.stages.clear(), "there are no stages; name at least one environment in `stages`");
-    check(
-        |d| d.environments[0].regions.clear(),
-        "environment `staging` has no regions; give it at least one",
-    );
-    check(
-        |d| d.release.rollback = None,
-        "environment `production` is production, but the release has no rollback criteria; add `release.rollback.triggers`",
-    );
-    check(
-        |d| d.release.rollback.as_mut().unwrap().triggers.clear(),
-        "environment `production` is production, but the release has no rollback criteria; add `release.rollback.triggers`",
-    );
-}
-
-#[test]
-fn canary_weights_grow_from_1_to_100() {
-    for (weights, sound) in [
-        (&[1, 100][..], true),
-        (&[50], true),
-        (&[], false),
-        (&[0, 50], false),
-        (&[50, 50], false),
-        (&[60, 50], false),
-        (&[50, 101], false),
-    ] {
-        let steps = weights.iter().map(|weight| CanaryStep::new(*weight, Span::ZERO)).collect();
-        let strategy = Strategy::Canary(Canary { steps, keep_old: Span::ZERO });
-        assert_eq!(plan(&one_service(strategy)).is_ok(), sound, "{weights:?}");
-    }
-}
-
-#[test]
-fn all_faults_are_reported_together() {
-    let mut definition = shop();
-    definition.services[0].replicas = 0;
-    definition.services[2].depends_on.push(any("cache"));
-    definition.stages[0].environment = id("qa");
-    definition.stages[1].gates.push(approval("cab"));
-    definition.analyses[0].count = 0;
-    definition.release.rollback = None;
-    let errors = plan(&definition).unwrap_err();
-    assert_eq!(errors.0.len(), 6, "{errors}");
-    assert!(
-        errors.to_string().starts_with("6 faults:\n  1. service `db` has 0 replicas"),
-        "{errors}"
-    );
-}
-
-#[test]
-fn cycles_are_told_on_the_way_round_shortest_first() {
-    let mut definition = shop();
-    definition.release.versions = set(&[]);
-    definition.release.previous = set(&[]);
-    let service = |name: &str, needs: &[&str]| {
-        let mut service = Service::new(id(name), id("team"));
-        service.depends_on = needs.iter().map(|name| any(name)).collect();
-        service
-    };
-    definition.services = vec![
-        service("c", &["a"]),
-        service("a", &["b"]),
-        service("b", &["c"]),
-        service("y", &["x"]),
-        service("x", &["y"]),
-        service("me", &["me"]),
-    ];
-    let cycles: Vec<_> = errors(&definition)
-        .into_iter()
-        .filter_map(|error| match error {
-            PlanError::Cycle { what: "services", names } => Some(names),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(cycles, [vec!["me"], vec!["x", "y"], vec!["a", "b", "c"]]);
-    let text = errors(&definition).iter().map(ToString::to_string).collect::<String>();
-    assert!(
-        text.contains("services depend on each other in a circle: a → b → c → a; remove one"),
-        "{text}"
-    );
-}
 
 #[test]
 fn faults_of_plans_made_by_hand() {
@@ -245,6 +22,10 @@ fn faults_of_plans_made_by_hand() {
     let twin = plan.step(change("twin"));
     plan.step(change("twin").gate(approval("g")).gate(approval("g")));
     plan.step(change("lazy").retry(RetryPolicy::attempts(0)));
+    plan.step(change("hasty").timeout(Span::ZERO));
+    let hasty = Analysis { interval: Span::ZERO, count: 0, ..error_rate() };
+    let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
+    plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis }));
     let mut lost = change("lost");
     lost.group = Some(7);
     plan.step(lost);
@@ -258,6 +39,9 @@ fn faults_of_plans_made_by_hand() {
         "step `twin` stands twice",
         "gate `g` stands twice",
         "step `lazy` has 0 attempts",
+        "step `hasty`: `timeout` is 0s",
+        "analysis `errors`: `interval` is 0s",
+        "analysis `errors` takes 0 measurements",
         "step `lost` refers to group 7",
         "step `edge 0 → 99` refers to step 99",
         "step `group late` refers to earlier group 0",
@@ -289,6 +73,101 @@ fn too_many_steps_are_refused() {
     })
     .unwrap_err();
     assert_eq!(refused.0, [PlanError::TooManySteps { limit: all - 1 }]);
+}
+
+/// Found in review: only builders had a limit. It is stored unless it is the usual one, so that plans
+/// that were allowed more can be read again.
+#[test]
+fn the_limit_of_steps_holds_for_stored_plans_too() {
+    let mut plan = builder();
+    plan.max_steps(2);
+    plan.step(change("a"));
+    plan.step(change("b"));
+    let stored = plan.build().unwrap().freeze().bytes().to_vec();
+    Plan::decode(&stored).unwrap();
+    let text = String::from_utf8(stored).unwrap();
+    let less = text.replace(r#""max_steps":2"#, r#""max_steps":1"#);
+    assert_ne!(less, text);
+    assert_eq!(
+        Plan::decode(less.as_bytes()).unwrap_err().0,
+        [PlanError::TooManySteps { limit: 1 }]
+    );
+    assert!(serde_json::from_str::<Plan>(&less).is_err());
+    let usual = chain(vec![change("a")]);
+    assert!(!String::from_utf8_lossy(usual.bytes()).contains("max_steps"));
+}
+
+/// Every kind of step, and every part of one.
+fn everything() -> Plan {
+    let mut definition = shop();
+    definition.notify = vec![id("ops")];
+    let made = plan(&definition).unwrap();
+    let mut plan = builder();
+    for group in made.groups() {
+        plan.group(&group.name, group.after.clone());
+    }
+    for step in made.steps() {
+        plan.step(step.clone());
+    }
+    made.edges().iter().for_each(|edge| plan.edge(edge.from, edge.to, edge.why));
+    plan.step(one_way("one-way").retry(RetryPolicy::attempts(7)));
+    plan.step(change("custom").timeout(Span::secs(9)));
+    plan.build().unwrap()
+}
+
+/// Found in review: fields that this version does not know were lost in all but the steps themselves.
+#[test]
+fn nothing_unknown_in_a_stored_plan_is_passed_over() {
+    let json = serde_json::to_value(everything()).unwrap();
+    let mut objects = vec![];
+    paths(&json, String::new(), &mut objects);
+    assert!(objects.len() > 500, "{}", objects.len());
+    let kinds: std::collections::BTreeSet<String> =
+        objects.iter().map(|path| path.replace(|c: char| c.is_ascii_digit(), "")).collect();
+    for kind in kinds {
+        let path =
+            objects.iter().find(|path| path.replace(|c: char| c.is_ascii_digit(), "") == kind);
+        let mut newer = json.clone();
+        let object = newer.pointer_mut(path.unwrap()).unwrap().as_object_mut().unwrap();
+        object.insert("colour".into(), "red".into());
+        let errors = Plan::decode(&serde_json::to_vec(&newer).unwrap()).unwrap_err();
+        // An enum's object has one name only, which serde does not say to be unknown.
+        let told = match &errors.0[..] {
+            [PlanError::UnknownContent { problem }] => problem.contains("colour"),
+            [PlanError::Unreadable { .. }] => ["undo", "metric", "success", "on_failure", "gates/"]
+                .iter()
+                .any(|name| kind.ends_with(name)),
+            _ => false,
+        };
+        assert!(told, "{kind}: {errors}");
+        assert!(serde_json::from_value::<Plan>(newer).is_err(), "{kind}");
+    }
+    let step = r#"{"id":"a","action":{"type":"sync","colour":"red"}}"#;
+    assert!(serde_json::from_str::<Step>(step).is_err(), "of steps that do nothing too");
+    let newer =
+        serde_json::to_string(&json).unwrap().replacen(r#""type":"sync""#, r#""type":"dance""#, 1);
+    let errors = Plan::decode(newer.as_bytes()).unwrap_err();
+    assert!(matches!(&errors.0[..], [PlanError::UnknownContent { .. }]), "{errors}");
+    // Another format is another format, whatever it holds.
+    let newer = newer.replace("plan/v1", "plan/v2");
+    let errors = Plan::decode(newer.as_bytes()).unwrap_err();
+    assert!(matches!(&errors.0[..], [PlanError::UnsupportedFormat { .. }]), "{errors}");
+}
+
+/// The JSON pointer of every object in `value`, but for maps whose names are free.
+fn paths(value: &serde_json::Value, at: String, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) if !at.ends_with("/labels") => {
+            map.iter().for_each(|(name, value)| paths(value, format!("{at}/{name}"), found));
+            found.push(at);
+        }
+        serde_json::Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                paths(value, format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
 }
 
 #[test]
@@ -325,59 +204,6 @@ fn other_formats_and_broken_bytes_are_refused() {
     // What a builder refuses, a decoder refuses too.
     let naked = text.replace(r#""undo":{"compensate""#, r#""undo":{"compensated""#);
     Plan::decode(naked.as_bytes()).unwrap_err();
-}
-
-#[test]
-fn drawings_escape_what_could_break_out() {
-    let mut plan = builder();
-    let hostile = "a\"]; click s0 call alert() <script>&\\\nend";
-    let mut step = Step::new(id("a"), custom(hostile));
-    step.undo = Undo::Compensate(vec![]);
-    plan.step(step);
-    let plan = plan.build().unwrap();
-    let mermaid = plan.to_mermaid();
-    assert_eq!(mermaid.lines().count(), 2, "{mermaid}");
-    let label = mermaid.split('"').collect::<Vec<_>>();
-    assert_eq!(label.len(), 3, "one quoted label: {mermaid}");
-    assert!(!mermaid.contains("<script") && mermaid.contains("#lt;script#gt;#amp;"), "{mermaid}");
-    let dot = plan.to_dot();
-    assert_eq!(dot.lines().count(), 5, "{dot}");
-    assert!(dot.contains(r#"label="a\na\"]; click s0 call alert() <script>&\\\nend""#), "{dot}");
-}
-
-#[test]
-fn drawings_show_steps_and_why_they_wait() {
-    let mut plan = builder();
-    let [a, b, c] = ["a", "b", "c"].map(|name| plan.step(Step::new(id(name), Action::Sync)));
-    plan.edge(a, b, EdgeKind::Dependency);
-    plan.edge(b, c, EdgeKind::Sync);
-    let plan = plan.build().unwrap();
-    assert_eq!(
-        plan.to_mermaid(),
-        "flowchart TD\n  s0([\"a<br/>wait for all\"])\n  s1([\"b<br/>wait for all\"])\n  \
-         s2([\"c<br/>wait for all\"])\n  s0 ==> s1\n  s1 -.-> s2\n"
-    );
-}
-
-#[test]
-fn a_difference_tells_what_changes() {
-    let old = plan(&one_service(Strategy::Recreate)).unwrap();
-    assert!(old.diff(&old).is_empty());
-    let mut definition = one_service(Strategy::Recreate);
-    definition.services[0].replicas = 5;
-    definition.notify = vec![id("ops")];
-    let new = plan(&definition).unwrap();
-    let text = old.diff(&new).to_string();
-    assert_eq!(
-        text,
-        "+ notify/ops\n\
-         ~ prod/eu/api/stop-old (undo): scale 1.0.0 to 0 => scale 1.0.0 to 0\n"
-            .replace("~ prod/eu/api/stop-old", "~ prod/eu/api/ready (action): 4 × 2.0.0 ready => 5 × 2.0.0 ready\n~ prod/eu/api/start (action): scale 2.0.0 to 4 => scale 2.0.0 to 5\n~ prod/eu/api/stop-old")
-            + "+ prod/eu/verified -> notify/ops\n"
-    );
-    let back = new.diff(&old);
-    assert_eq!((back.added.len(), back.removed.len(), back.changed.len()), (0, 1, 3));
-    assert_eq!((back.edges_added.len(), back.edges_removed.len()), (0, 1));
 }
 
 proptest! {
@@ -437,7 +263,7 @@ fn sound(plan: &Plan) {
     }
 }
 
-/// 25,000 steps from a definition, on a small stack.
+/// 31,000 steps from a definition, on a small stack.
 #[test]
 fn a_large_definition_needs_no_stack() {
     let count = 500;
@@ -462,7 +288,7 @@ fn a_large_definition_needs_no_stack() {
     let regions: Vec<_> = regions.iter().map(String::as_str).collect();
     definition.environments = vec![environment("prod", Tier::Production, &regions)];
     let steps = small_stack(move || plan(&definition).unwrap().freeze().len());
-    assert_eq!(steps, 2 * count + 1 + 12 * (4 * count + 1));
+    assert_eq!(steps, 2 * count + 1 + 12 * (5 * count + 1));
 }
 
 /// Steps by hand in the two worst shapes: one chain, and one step before all others.
@@ -491,17 +317,6 @@ fn a_large_plan_needs_no_stack() {
 
 fn small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::Builder::new().stack_size(256 << 10).spawn(work).unwrap().join().unwrap()
-}
-
-#[test]
-fn names_that_are_too_long_together_are_refused() {
-    let long = "x".repeat(64);
-    let mut definition = one_service(Strategy::Recreate);
-    definition.analyses = vec![Analysis { id: id(&long), ..error_rate() }, error_rate()];
-    definition.stages =
-        vec![Stage { gates: vec![approval(&"g/".repeat(159))], ..definition.stages[0].clone() }];
-    let errors = errors(&definition);
-    assert!(matches!(&errors[..], [PlanError::Id(_)]), "{errors:?}");
 }
 
 #[test]

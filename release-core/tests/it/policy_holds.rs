@@ -1,18 +1,23 @@
 //! A policy that names no instant: asked again from time to time, and journaled only when it answers
 //! otherwise.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use release_core::engine::Engine;
 use release_core::model::{Principal, Timestamp};
 use release_core::plan::{Plan, Step};
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
-use release_core::run::{Awaiting, Event, Fact, Input, RunState, Status, Turn, WakeUp, turn};
+use release_core::run::{
+    Awaiting, Event, Fact, Input, Outcome, RunState, Status, Turn, WakeUp, turn,
+};
 
-use super::support::samples::{change, id};
+use super::support::samples::{chain, change, id, person};
+use super::support::world::{Act, START, TokioClock, World, memory};
 
 /// Denies for a reason that can change, until it is lifted.
-#[derive(Debug, Default)]
-struct Switch(AtomicU8);
+#[derive(Debug, Default, Clone)]
+struct Switch(Arc<AtomicU8>);
 
 impl Policy for Switch {
     fn admit(&self, _: &Admission<'_>) -> Decision {
@@ -70,4 +75,23 @@ fn the_same_answer_for_the_same_reasons_is_journaled_once() {
     assert!(matches!(&events[..], [Event::StepStarted { .. }]), "{events:?}");
     assert_eq!(state.status(0), Some(Status::Running));
     assert!(!state.asks_policy() && state.active(0).unwrap().reasons.is_empty());
+}
+
+/// Whoever lifts what holds a run says so, and nobody waits until the engine asks again by itself.
+#[tokio::test(start_paused = true)]
+async fn a_host_can_have_the_policy_asked_at_once() {
+    let (journal, policy) = (memory(), Switch::default());
+    let world = World::new(&journal, |_| Act::Faithful);
+    let engine = Engine::builder(Arc::clone(&journal), world).policy(policy.clone());
+    let engine = engine.clock(TokioClock::new()).build();
+    let handle =
+        engine.start_frozen(id("r"), chain(vec![change("a")]), person("ann")).await.unwrap();
+    handle.reconsider().await.unwrap();
+    assert_eq!(handle.state().await.unwrap().awaiting(), [Awaiting::Policy(id("a"))]);
+    policy.0.store(2, Ordering::SeqCst);
+    handle.reconsider().await.unwrap();
+    assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+    let heads = journal.heads().await.unwrap();
+    let (history, _) = engine.load(&heads[0].run).await.unwrap();
+    assert_eq!(history.facts().last().unwrap().at, START, "no time passed");
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use release_core::model::{RollbackScope, Strategy};
 use release_core::plan::{
-    Action, Blocked, Extension, FrozenPlan, OnFailure, Plan, Step, Touched, Undo, UndoPhase, plan,
-    rollback,
+    Action, Blocked, Extension, FrozenPlan, OnFailure, Place, Plan, Step, StepScope, Touched, Undo,
+    UndoPhase, plan, rollback,
 };
 
 use super::support::random;
-use super::support::samples::{chain, change, id, one_service, one_way, shop};
+use super::support::samples::{builder, chain, change, id, one_service, one_way, shop};
 
 fn all(plan: &FrozenPlan, touched: &BTreeSet<u32>) -> Result<Extension, Blocked> {
     let yes = |index| if touched.contains(&index) { Touched::Done } else { Touched::No };
@@ -194,6 +194,28 @@ fn a_scope_limits_what_is_undone() {
         ["production/ap", "production/eu", "production/us"]
     );
     assert_eq!(undone(RollbackScope::Release).len(), 4);
+}
+
+/// A strategy of one's own, in another crate, places its steps with setters alone.
+#[test]
+fn steps_by_hand_are_rolled_back_by_their_scope_and_group() {
+    let mut plan = builder();
+    let mut place = |region: &str, after: Vec<u32>| {
+        let region_id = Some(id(region));
+        let place = Place { environment: id("prod"), region: region_id, service: Some(id("api")) };
+        let group = plan.group(region, after);
+        plan.step(change(region).scope(StepScope::of(place)).group(group));
+        group
+    };
+    let eu = place("eu", vec![]);
+    place("us", vec![eu]);
+    let plan = plan.build().unwrap().freeze();
+    let undone = |scope| {
+        let extension = rollback(&plan, |_| Touched::Done, Some((1, scope))).unwrap();
+        extension.steps.iter().map(|step| step.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(undone(RollbackScope::Region), ["rollback/us/custom"]);
+    assert_eq!(undone(RollbackScope::Environment), ["rollback/us/custom", "rollback/eu/custom"]);
 }
 
 #[test]

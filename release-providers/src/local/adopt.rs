@@ -5,8 +5,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use release_core::time::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
+use super::effects::{EffectChange, EffectLog, effects};
+use super::fence::Fence;
 use super::files::{Paths, io_error, is_temporary, list, read_records};
 use super::process::kill_stray;
 use super::procfs::{self, Marked};
@@ -24,6 +27,8 @@ pub(super) struct Found {
     pub(super) boot: String,
     pub(super) targets: Vec<TargetRecord>,
     pub(super) wishes: Vec<Wish>,
+    pub(super) fences: Vec<Fence>,
+    pub(super) effects: EffectLog,
     /// Instances that run.
     pub(super) living: Vec<(InstanceRecord, ProcessId)>,
     /// The number of the next instance.
@@ -31,7 +36,7 @@ pub(super) struct Found {
 }
 
 /// Locks a root, reads its records, and ends what belongs to no instance.
-pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
+pub(super) fn find(root: &Path, now: Timestamp) -> Result<Found, ProviderError> {
     // For its owner only: who can write here decides what is executed.
     DirBuilder::new()
         .recursive(true)
@@ -40,14 +45,20 @@ pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
         .map_err(|e| io_error(OPEN, root, e))?;
     let root = root.canonicalize().map_err(|e| io_error(OPEN, root, e))?;
     let paths = Paths { root };
-    for directory in
-        [paths.artifacts(), paths.instances(), paths.desired(), paths.targets(), paths.logs()]
-    {
+    for directory in [
+        paths.artifacts(),
+        paths.instances(),
+        paths.desired(),
+        paths.targets(),
+        paths.fences(),
+        paths.logs(),
+    ] {
         fs::create_dir_all(&directory).map_err(|e| io_error(OPEN, &directory, e))?;
     }
     let lock = lock(&paths)?;
     let boot = procfs::boot();
     let targets = read_records(OPEN, &paths.targets())?;
+    let fences = read_records(OPEN, &paths.fences())?;
     let mut wishes: Vec<Wish> = Vec::new();
     let desired = paths.desired();
     for directory in list(&desired).map_err(|e| io_error(OPEN, &desired, e))? {
@@ -56,8 +67,10 @@ pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
     remove_temporaries(&paths.artifacts())?;
     let records: Vec<InstanceRecord> = read_records(OPEN, &paths.instances())?;
     let sequence = next_sequence(&paths, &records)?;
-    let mut found = Found { paths, lock, boot, targets, wishes, living: Vec::new(), sequence };
+    let (living, effects) = (Vec::new(), EffectLog::open(paths.effects())?);
+    let mut found = Found { paths, lock, boot, targets, wishes, fences, effects, living, sequence };
     found.sort_out(records)?;
+    found.log_unwritten(now)?;
     Ok(found)
 }
 
@@ -132,6 +145,27 @@ impl Found {
             }
         }
         marked.iter().filter(|stray| !adopted.contains(&stray.instance)).for_each(kill_stray);
+        Ok(())
+    }
+
+    /// Writes down the starts of those that live, where a crash came between the start and its line.
+    fn log_unwritten(&self, now: Timestamp) -> Result<(), ProviderError> {
+        let mut doubtful =
+            self.living.iter().map(|(record, _)| record).filter(|r| r.process.is_none()).peekable();
+        if doubtful.peek().is_none() {
+            return Ok(());
+        }
+        let log = effects(&self.paths.root)?;
+        let started = |record: &InstanceRecord| EffectChange::Started {
+            instance: record.id.clone(),
+            digest: record.digest,
+        };
+        for record in doubtful {
+            let change = started(record);
+            if !log.iter().any(|line| line.change == change) {
+                self.effects.append(&record.cause.effect(now, record.target.clone(), change))?;
+            }
+        }
         Ok(())
     }
 

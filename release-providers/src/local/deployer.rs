@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::LocalPlatform;
 use super::deployment::Deployment;
+use super::fence::Caller;
 use super::platform::{Inner, description};
 use super::record::{FORMAT, Wish};
 use super::store::open_verified;
@@ -24,8 +25,8 @@ impl Deployer for LocalPlatform {
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
-        let (key, target) = (cx.key.clone(), request.target.clone());
-        let work = async move { apply(&inner, key, request).await };
+        let (caller, target) = (Caller::of(cx), request.target.clone());
+        let work = async move { apply(&inner, caller, request).await };
         self.inner().in_turn(APPLY, cx, &target, work).await
     }
 
@@ -49,9 +50,10 @@ impl Deployer for LocalPlatform {
 /// Only for whoever has the target's turn.
 async fn apply(
     inner: &Arc<Inner>,
-    key: String,
+    caller: Caller,
     request: ApplyRequest,
 ) -> Result<(), ProviderError> {
+    inner.fence(APPLY, &caller).await?;
     let limit = inner.config.max_replicas;
     if request.replicas > limit {
         let text = "more instances than this platform allows; raise `max_replicas` or ask for less";
@@ -72,7 +74,7 @@ async fn apply(
     }
     let place = inner.ensure_place(APPLY, &request.target).await?;
     let Some(deployment) = place.deployment(digest) else {
-        let wish = wish(key, request, None);
+        let wish = wish(caller, request, None);
         inner.write_wish(APPLY, wish.clone()).await?;
         let deployment = Arc::new(Deployment::new(wish));
         place.insert(Arc::clone(&deployment));
@@ -82,17 +84,17 @@ async fn apply(
     };
     let _gate = deployment.gate.lock().await;
     let before = deployment.wish();
-    if before.key == key && before.replicas == request.replicas {
+    if before.key == caller.key && before.replicas == request.replicas {
         return Ok(());
     }
-    let wish = wish(key, request, Some(before));
+    let wish = wish(caller, request, Some(before));
     inner.write_wish(APPLY, wish.clone()).await?;
     deployment.accept(wish);
     inner.changed();
     Ok(())
 }
 
-fn wish(key: String, request: ApplyRequest, before: Option<Wish>) -> Wish {
+fn wish(caller: Caller, request: ApplyRequest, before: Option<Wish>) -> Wish {
     let (generation, proven) = before.map_or((1, false), |wish| {
         // After a failure it has to prove itself again.
         (wish.generation.saturating_add(1), wish.proven && wish.failed.is_none())
@@ -103,7 +105,9 @@ fn wish(key: String, request: ApplyRequest, before: Option<Wish>) -> Wish {
         digest: request.artifact.digest(),
         version: request.version,
         replicas: request.replicas,
-        key,
+        key: caller.key,
+        run: caller.run,
+        epoch: caller.epoch,
         generation,
         proven,
         failed: None,

@@ -324,6 +324,8 @@ mod tests {
             version,
             replicas,
             key,
+            run: None,
+            epoch: 1,
             generation,
             proven,
             failed,

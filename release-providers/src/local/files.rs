@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, RunId, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -45,6 +45,12 @@ impl Paths {
     pub(super) fn target(&self, target: &Target) -> PathBuf {
         self.targets().join(format!("{}.json", slug(target)))
     }
+    pub(super) fn fences(&self) -> PathBuf {
+        self.root.join("fences")
+    }
+    pub(super) fn fence(&self, run: &RunId) -> PathBuf {
+        self.fences().join(format!("{run}.json"))
+    }
     pub(super) fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }
@@ -53,6 +59,9 @@ impl Paths {
     }
     pub(super) fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+    pub(super) fn effects(&self) -> PathBuf {
+        self.root.join("effects.jsonl")
     }
     pub(super) fn notifications(&self) -> PathBuf {
         self.root.join("notifications.jsonl")

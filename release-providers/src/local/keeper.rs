@@ -9,6 +9,8 @@ use rustix::process::Signal;
 
 use super::config::LocalConfig;
 use super::deployment::{Deployment, End, Instance};
+use super::effects::EffectChange;
+use super::fence::Caller;
 use super::files::{io_error, tail, write_record};
 use super::http;
 use super::place::Place;
@@ -32,6 +34,8 @@ pub(super) struct Keeper {
     pub(super) place: Arc<Place>,
     pub(super) deployment: Arc<Deployment>,
     pub(super) instance: Arc<Instance>,
+    /// For whom it was started.
+    pub(super) cause: Caller,
 }
 
 impl Keeper {
@@ -94,7 +98,7 @@ impl Keeper {
         write_record(START, &paths.instance(self.id()), &self.as_record(None))?;
         let (program, _) = open_verified(paths, self.deployment.digest, START)?;
         let service = &self.deployment.target.service;
-        Ok(Process::start(
+        let process = Process::start(
             Launch {
                 root: &paths.root,
                 id: self.id(),
@@ -105,7 +109,32 @@ impl Keeper {
                 program,
             },
             &self.inner.boot,
-        ))
+        );
+        if process.is_ok() {
+            let digest = self.deployment.digest;
+            let change = EffectChange::Started { instance: self.id().to_owned(), digest };
+            let (now, target) = (self.inner.config.clock.now(), self.deployment.target.clone());
+            self.inner.effects.append(&self.cause.effect(now, target, change))?;
+        }
+        Ok(process)
+    }
+
+    /// Writes down that a process is gone. Whoever wished it away is named, or for whom it ran.
+    async fn log_end(&self, end: &End) {
+        if self.instance.process().is_none() {
+            return;
+        }
+        let instance = self.id().to_owned();
+        let (caller, change) = match end {
+            End::Stopped => (self.deployment.wish().caller(), EffectChange::Stopped { instance }),
+            End::Exited(..) | End::Unstartable(_) => {
+                (self.cause.clone(), EffectChange::Died { instance })
+            }
+        };
+        let target = &self.deployment.target;
+        if let Err(error) = self.inner.log_effect(START, &caller, target, change).await {
+            tracing::warn!(%error, instance = self.id(), "its end could not be written down");
+        }
     }
 
     fn id(&self) -> &str {
@@ -120,6 +149,7 @@ impl Keeper {
             target: self.deployment.target.clone(),
             digest: self.deployment.digest,
             generation: self.instance.generation,
+            cause: self.cause.clone(),
             port: self.instance.backend.address.port(),
             process,
             ready: self.instance.is_ready(),
@@ -222,6 +252,7 @@ impl Keeper {
             std::fs::remove_file(&path).map_err(|e| io_error(START, &path, e))
         });
         let _ = cleaned.await; // a record that stays names a process that is gone
+        self.log_end(&end).await;
         let gate = self.deployment.gate.lock().await;
         let config = &self.inner.config;
         let failed = self.deployment.ended(&self.instance, end, config.clock.now(), config);

@@ -70,6 +70,21 @@
 //! died before it could write those down, by the mark in their environment. Nothing is started
 //! twice, and what carries the root's mark without belonging to an instance is killed.
 //!
+//! # What it says of itself
+//!
+//! Each change that is really made (a process started, stopped or found dead, new shares) is a line in
+//! `effects.jsonl`, with the instant and with the key, run and epoch of the call that asked for it:
+//! see [`effects`]. A start is written right after it; one whose line a crash prevented is written by
+//! the next platform that finds the process. So nobody has to believe a journal that nothing was
+//! done twice: count by key.
+//!
+//! # Who is refused
+//!
+//! Calls of [`Deployer`](crate::spi::Deployer) and [`TrafficRouter`](crate::spi::TrafficRouter) that
+//! come from a run's writer bear its epoch. The highest of every run is written to `fences/` before
+//! anything is done for it; an older one is refused as `Fenced`, also after a reopen. Looking is for
+//! everybody.
+//!
 //! # What is verified, and what remains
 //!
 //! The digest is checked at every apply and again right before every start, and what is executed
@@ -81,8 +96,8 @@
 //!
 //! Linux only (`/proc`). HTTP/1.1 on the loopback only; no upgrades, no tunnels. The count of
 //! served requests is not kept over a restart, and neither are counters inside instances. A child
-//! that an instance starts must keep the environment it was given, or it is not found. Logs and
-//! artifacts are never deleted.
+//! that an instance starts must keep the environment it was given, or it is not found. Logs,
+//! artifacts, fences and effects are never deleted.
 
 mod adopt;
 mod backend;
@@ -90,6 +105,8 @@ mod balance;
 mod config;
 mod deployer;
 mod deployment;
+mod effects;
+mod fence;
 mod files;
 mod forward;
 mod health;
@@ -109,5 +126,6 @@ mod store;
 mod supervisor;
 
 pub use config::{LocalConfig, ServiceConfig};
+pub use effects::{EffectChange, EffectRecord, effects};
 pub use forward::{DIGEST_HEADER, VERSION_HEADER};
 pub use platform::LocalPlatform;

@@ -16,6 +16,8 @@ use tokio_util::task::TaskTracker;
 use super::adopt::{Found, OPEN, RootLock, find};
 use super::config::LocalConfig;
 use super::deployment::Deployment;
+use super::effects::{EffectChange, EffectLog};
+use super::fence::{Caller, Fences};
 use super::files::{Paths, blocking, io_error, lock, write_record};
 use super::notify::Sent;
 use super::place::Place;
@@ -62,6 +64,8 @@ pub(super) struct Inner {
     pub(super) ports: Mutex<BTreeSet<u16>>,
     pub(super) sent: tokio::sync::Mutex<Sent>,
     pub(super) places: Mutex<BTreeMap<Target, Arc<Place>>>,
+    pub(super) fences: Fences,
+    pub(super) effects: EffectLog,
     /// Whose turn it is, by target. Only those that somebody holds or waits for.
     gates: Mutex<BTreeMap<Target, Arc<tokio::sync::Mutex<()>>>>,
     sequence: AtomicU64,
@@ -78,7 +82,8 @@ impl LocalPlatform {
     /// a record that cannot be read, `Unavailable` when the root cannot be written.
     pub async fn open(config: LocalConfig) -> Result<Self, ProviderError> {
         let root = config.root.clone();
-        let mut found = blocking(OPEN, move || find(&root)).await?;
+        let now = config.clock.now();
+        let mut found = blocking(OPEN, move || find(&root, now)).await?;
         let sent_path = found.paths.notifications();
         let sent = blocking(OPEN, move || Sent::read(&sent_path)).await?;
         let living = std::mem::take(&mut found.living);
@@ -195,6 +200,7 @@ pub(super) fn description() -> Description {
     Description::new("local", version, EffectClass::Idempotent)
         .with(Capability::WeightedRouting)
         .with(Capability::ServedCounts)
+        .with(Capability::EpochFencing)
 }
 
 impl Inner {
@@ -221,6 +227,8 @@ impl Inner {
             ports: Mutex::default(),
             sent: tokio::sync::Mutex::new(sent),
             places: Mutex::default(),
+            fences: Fences::new(found.fences),
+            effects: found.effects,
             gates: Mutex::default(),
             sequence: AtomicU64::new(found.sequence),
             changes: watch::Sender::new(0),
@@ -349,8 +357,11 @@ impl Inner {
         target: &Target,
     ) -> Result<(), ProviderError> {
         let Some(place) = self.place(target) else { return Ok(()) };
+        let itself = Caller::itself(operation);
         if !place.proxy.weights().is_empty() {
             self.write_target(operation, &place, Vec::new()).await?;
+            let change = EffectChange::Weights { weights: Vec::new() };
+            self.log_effect(operation, &itself, target, change).await?;
             place.proxy.set(Vec::new());
         }
         for deployment in place.deployments() {
@@ -358,6 +369,7 @@ impl Inner {
             let mut wish = deployment.wish();
             if wish.replicas > 0 {
                 wish.replicas = 0;
+                Caller { key: wish.key, run: wish.run, epoch: wish.epoch } = itself.clone();
                 wish.generation = wish.generation.saturating_add(1);
                 self.write_wish(operation, wish.clone()).await?;
                 deployment.accept(wish);

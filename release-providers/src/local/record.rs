@@ -1,9 +1,11 @@
 //! What is written down, so that a crash of the orchestrator loses nothing.
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, RunId, Target};
 use release_core::plan::Weight;
 use semver::Version;
 use serde::{Deserialize, Serialize};
+
+use super::fence::Caller;
 
 /// The version of all records. A reader refuses others.
 pub(super) const FORMAT: u16 = 1;
@@ -20,12 +22,24 @@ pub(super) struct Wish {
     pub(super) replicas: u32,
     /// The key of the last accepted call.
     pub(super) key: String,
+    /// The run of that call, and its epoch.
+    #[serde(default)]
+    pub(super) run: Option<RunId>,
+    #[serde(default)]
+    pub(super) epoch: u64,
     /// Counts accepted changes, so that an instance's end is blamed on the wish that started it.
     pub(super) generation: u64,
     /// Whether an instance was ever ready.
     pub(super) proven: bool,
     /// Why it was given up.
     pub(super) failed: Option<String>,
+}
+
+impl Wish {
+    /// Who wished it.
+    pub(super) fn caller(&self) -> Caller {
+        Caller { key: self.key.clone(), run: self.run.clone(), epoch: self.epoch }
+    }
 }
 
 /// `instances/<id>.json`: written before the process starts, completed after.
@@ -39,6 +53,9 @@ pub(super) struct InstanceRecord {
     pub(super) target: Target,
     pub(super) digest: Digest,
     pub(super) generation: u64,
+    /// For whom it was started.
+    #[serde(default)]
+    pub(super) cause: Caller,
     pub(super) port: u16,
     /// The process; `None` until it was started.
     pub(super) process: Option<ProcessId>,
@@ -68,7 +85,9 @@ pub(super) struct TargetRecord {
     pub(super) weights: Vec<Weight>,
 }
 
-fn known_format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub(super) fn known_format<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u16, D::Error> {
     match u16::deserialize(deserializer)? {
         FORMAT => Ok(FORMAT),
         other => Err(serde::de::Error::custom(format_args!(

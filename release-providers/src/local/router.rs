@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use release_core::model::Target;
+use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
+use super::effects::EffectChange;
+use super::fence::Caller;
 use super::place::Place;
 use super::platform::{Inner, description};
 use crate::spi::{SetWeights, TrafficRouter, TrafficStatus};
@@ -23,8 +26,8 @@ impl TrafficRouter for LocalPlatform {
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
         let inner = Arc::clone(self.inner());
-        let target = request.target.clone();
-        let work = async move { set_weights(&inner, request).await };
+        let (caller, target) = (Caller::of(cx), request.target.clone());
+        let work = async move { set_weights(&inner, &caller, request).await };
         self.inner().in_turn(SET, cx, &target, work).await
     }
 
@@ -35,7 +38,12 @@ impl TrafficRouter for LocalPlatform {
 }
 
 /// Only for whoever has the target's turn.
-async fn set_weights(inner: &Arc<Inner>, request: SetWeights) -> Result<(), ProviderError> {
+async fn set_weights(
+    inner: &Arc<Inner>,
+    caller: &Caller,
+    request: SetWeights,
+) -> Result<(), ProviderError> {
+    inner.fence(SET, caller).await?;
     check_sum(&request)?;
     let place = inner.known_place(SET, &request.target)?;
     let mut weights = request.weights;
@@ -46,6 +54,10 @@ async fn set_weights(inner: &Arc<Inner>, request: SetWeights) -> Result<(), Prov
     }
     check_versions(&place, &weights)?;
     inner.write_target(SET, &place, weights.clone()).await?;
+    // Written, but not in effect before the next open: whoever fails here does not know.
+    let change = EffectChange::Weights { weights: weights.clone() };
+    let logged = inner.log_effect(SET, caller, &place.target, change).await;
+    logged.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
     place.proxy.set(weights);
     Ok(())
 }

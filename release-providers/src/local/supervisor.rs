@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 use super::backend::Backend;
 use super::deployment::{Deployment, Instance};
+use super::fence::Caller;
 use super::files::lock;
 use super::keeper::{Keeper, name};
 use super::place::Place;
@@ -55,10 +56,10 @@ async fn start_one(inner: &Arc<Inner>, place: &Arc<Place>, deployment: &Arc<Depl
     let sequence = inner.next_sequence();
     let id = name(deployment.target.service.as_str(), deployment.digest, sequence);
     let backend = Backend::new(id, deployment.digest, ([127, 0, 0, 1], port).into());
-    let (generation, now) = (deployment.wish().generation, inner.config.clock.now());
-    let instance = Arc::new(Instance::new(sequence, generation, backend, now, false));
+    let (wish, now) = (deployment.wish(), inner.config.clock.now());
+    let instance = Arc::new(Instance::new(sequence, wish.generation, backend, now, false));
     deployment.insert(Arc::clone(&instance));
-    let keeper = keeper(inner, place, deployment, instance);
+    let keeper = keeper(inner, place, deployment, instance, wish.caller());
     inner.tasks.spawn(keeper.start());
 }
 
@@ -80,7 +81,7 @@ pub(super) fn adopt(
     if record.ready {
         place.proxy.add(Arc::clone(&instance.backend)); // before the listener serves again
     }
-    let keeper = keeper(inner, place, deployment, instance);
+    let keeper = keeper(inner, place, deployment, instance, record.cause);
     inner.tasks.spawn(keeper.keep(process));
 }
 
@@ -89,9 +90,10 @@ fn keeper(
     place: &Arc<Place>,
     deployment: &Arc<Deployment>,
     instance: Arc<Instance>,
+    cause: Caller,
 ) -> Keeper {
     let (inner, place) = (Arc::clone(inner), Arc::clone(place));
-    Keeper { inner, place, deployment: Arc::clone(deployment), instance }
+    Keeper { inner, place, deployment: Arc::clone(deployment), instance, cause }
 }
 
 /// Serves a target's traffic until the platform stops.

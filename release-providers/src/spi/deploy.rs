@@ -28,14 +28,17 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` for an unknown target or artifact, `Corrupt` for content that does not match its
-    /// digest, `Invalid` for a wish beyond the declared limits; all with effect `NotApplied`.
+    /// digest, `Invalid` for a wish beyond the declared limits, `Fenced` for an epoch older than one
+    /// that was seen of the same run (where `EpochFencing` is declared); all with effect
+    /// `NotApplied`.
     ///
     /// # Cancellation
     /// Dropping the future leaves the wish either stored or not; `observe` tells which.
     ///
     /// # Conformance
     /// `apply_is_idempotent`, `observe_after_lost_answer`, `scale_down_keeps_others`,
-    /// `wrong_digest_is_refused`, `unknown_artifact_is_not_found`, `concurrent_applies_converge`.
+    /// `wrong_digest_is_refused`, `unknown_artifact_is_not_found`, `concurrent_applies_converge`,
+    /// `stale_writers_are_fenced`.
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError>;
 
     /// Reports what runs.

@@ -27,14 +27,16 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Invalid` for weights that do not add up or name a version twice, `NotFound` for a target or
-    /// version that the router has no backend for; both with effect `NotApplied`.
+    /// version that the router has no backend for, `Fenced` for an epoch older than one that was seen
+    /// of the same run (where `EpochFencing` is declared); all with effect `NotApplied`.
     ///
     /// # Cancellation
     /// Dropping the future leaves either the old shares or the new ones, never a mixture.
     ///
     /// # Conformance
     /// `set_weights_is_idempotent`, `weights_are_observed`, `weights_must_add_up`,
-    /// `unknown_target_is_not_found`, `abort_restores`, `served_follows_weights`.
+    /// `unknown_target_is_not_found`, `abort_restores`, `served_follows_weights`,
+    /// `stale_writers_are_fenced`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 
     /// Reports the shares that are in effect, and what was really served.

@@ -4,6 +4,18 @@
 //! - `writer` is the one thread that writes: it stores what concurrent runs append in one
 //!   transaction, and syncs once for all of them.
 //!
+//! # What the checks find, and what they cannot
+//!
+//! Opening a file checks its pages, reading a run verifies its hash chain and compares its end with
+//! the table of runs. So an edited, removed or reordered record is found, also at the end of a run.
+//! What cannot be found from the files alone is a *whole earlier state* of them. SQLite keeps the
+//! latest commits in the write-ahead log beside the file (`-wal`) until a checkpoint moves them, and
+//! takes a log that was cut, removed or damaged for one that ends earlier: the journal then looks
+//! exactly as it did some commits ago, with chain and table of runs in agreement. The same goes for a
+//! copy made without its `-wal`, and for an old backup. Whoever has to notice this keeps the head of a
+//! run ([`Head::hash`], the report's `head`) somewhere else and compares: the record with that sequence
+//! must still be there and have that hash.
+//!
 //! ```sql
 //! SELECT seq, json_extract(body, '$.event.type') FROM records JOIN runs USING (run_id) WHERE run = 'r-1';
 //! ```
@@ -56,7 +68,8 @@ impl SqliteOptions {
 }
 
 /// How thoroughly a journal file is checked before it is used. The hash chain of a run is always
-/// verified when the run is read.
+/// verified when the run is read. Neither can tell a cut write-ahead log from fewer commits: see
+/// [the module](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileCheck {
     /// Every page and every index (`PRAGMA integrity_check`).
@@ -196,7 +209,7 @@ fn head(row: &Row<'_>) -> rusqlite::Result<Option<Head>> {
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
     let (seq, epoch) = (row.get(0)?, row.get(1)?);
     let (hash, body) = (row.get::<_, Vec<u8>>(2)?, row.get::<_, String>(3)?);
-    Ok(digest(&hash).map(|hash| Record { seq, epoch, hash, bytes: body.into_bytes() }))
+    Ok(digest(&hash).map(|hash| Record { seq, epoch, hash, bytes: body.into_bytes().into() }))
 }
 
 fn digest(bytes: &[u8]) -> Option<Digest> {

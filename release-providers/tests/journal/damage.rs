@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use release_core::engine::EngineError;
-use release_core::journal::DamageKind;
+use release_core::journal::{DamageKind, History, Journal as _, Sealer};
 use release_core::run::Outcome;
 use release_providers::sqlite::{OpenError, SqliteJournal};
 
-use crate::support::{Counter, ada, engine, line, run};
+use crate::support::{Counter, ada, batch, engine, line, records, run};
 
 /// A journal with one finished run of ten steps.
 async fn written(path: &Path) {
@@ -122,4 +122,27 @@ async fn a_file_that_is_cut_or_overwritten_is_refused() {
             );
         }
     }
+}
+
+/// A documented limit, pinned: whoever needs to notice it keeps heads elsewhere.
+#[tokio::test]
+async fn a_cut_write_ahead_log_reads_as_fewer_commits_and_only_a_kept_head_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("journal.db"), folder.path().join("copy.db"));
+    let journal = SqliteJournal::open(&path).unwrap();
+    let mut sealer = Sealer::new(&run("a"));
+    for expected in 0..10 {
+        journal.append(batch("a", expected, 1, records(&mut sealer, 1))).await.unwrap();
+    }
+    let kept = journal.heads().await.unwrap().remove(0);
+    let wal = |path: &Path| path.with_extension("db-wal");
+    std::fs::copy(&path, &copy).unwrap();
+    let whole = std::fs::read(wal(&path)).unwrap();
+    std::fs::write(wal(&copy), &whole[..whole.len() * 3 / 4]).unwrap();
+
+    let cut = SqliteJournal::open(&copy).unwrap();
+    let read = cut.read(&run("a")).await.unwrap();
+    assert!(!read.is_empty() && read.len() < 10, "{}", read.len());
+    assert!(History::verify(&run("a"), &read).is_ok());
+    assert!(!read.iter().any(|record| record.seq == kept.seq && record.hash == kept.hash));
 }

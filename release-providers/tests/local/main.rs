@@ -8,6 +8,10 @@ mod artifacts;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
+mod fencing;
+#[cfg(test)]
 mod measure;
 #[cfg(test)]
 mod order;

@@ -37,6 +37,22 @@ impl<S> Case<S> {
     }
 }
 
+/// A case that is carried out by the function of its name.
+macro_rules! case {
+    ($name:ident, $contract:literal) => {
+        $crate::conformance::case!($name, $contract, |_| None)
+    };
+    ($name:ident, $contract:literal, $missing:expr) => {
+        $crate::conformance::Case {
+            name: stringify!($name),
+            contract: $contract,
+            missing: $missing,
+            run: |sandbox| futures_util::FutureExt::boxed_local($name(sandbox)),
+        }
+    };
+}
+pub(crate) use case;
+
 /// What a case returns.
 pub(crate) type Check = Result<(), Broken>;
 
@@ -68,6 +84,28 @@ pub(crate) fn refused<T: fmt::Debug>(
             Err(broken(wanted, format!("the error was `{kind}` with effect {effect:?}: {error}")))
         }
     }
+}
+
+/// The case of that name, which every suite has.
+pub(crate) async fn description_is_stable(sandbox: &impl Sandbox) -> Check {
+    let (first, second) = (sandbox.describe(), sandbox.describe());
+    if first.name.is_empty() {
+        return Err(broken("a name", "it is empty"));
+    }
+    if first != second {
+        return Err(broken(format!("{first:?} again"), format!("then it was {second:?}")));
+    }
+    Ok(())
+}
+
+/// Demands what a writer that was taken over has to be told, according to what is declared.
+pub(crate) fn fenced(declared: bool, answer: Result<(), ProviderError>) -> Check {
+    if declared {
+        return refused("a writer that was taken over", answer, ErrorKind::Fenced);
+    }
+    answer.map_err(|error| {
+        broken("any epoch to be taken, as fencing is not declared", format!("refused: {error}"))
+    })
 }
 
 /// Runs one case in a sandbox of its own.

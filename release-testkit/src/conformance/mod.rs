@@ -23,5 +23,7 @@ pub use case::{CASE_LIMIT, Case};
 pub use report::{CaseReport, ConformanceReport, Level, Verdict, Violation};
 pub use sandbox::{HookError, Subject};
 
-pub(crate) use case::{Broken, Check, broken, refused, run_all, run_one};
-pub(crate) use sandbox::{Common, Hook, Sandbox, hook, interrupt};
+pub(crate) use case::{
+    Broken, Check, broken, case, description_is_stable, fenced, refused, run_all, run_one,
+};
+pub(crate) use sandbox::{Common, Hook, Sandbox, hook, interrupt, shared, unanswered};

@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use release_core::engine::SystemClock;
-use release_core::model::ArtifactRef;
+use release_core::model::{ArtifactRef, RunId};
 use release_core::port::Clock;
 use release_core::time::Span;
-use release_providers::{Context, Description};
+use release_providers::{Context, Description, ProviderError};
 use semver::Version;
 
 use super::{Broken, broken};
@@ -99,6 +99,19 @@ impl Common {
         Context::new(format!("conformance/{number}"), deadline, fixtures::robot())
     }
 
+    /// Contexts of two writers of one run and of one of another. The runs are new ones, also for a
+    /// provider that remembers those of earlier sandboxes.
+    pub(crate) fn writers(&self) -> [Context; 3] {
+        let run = |which: &str| {
+            let (at, number) = (self.clock.now(), self.calls.fetch_add(1, Ordering::Relaxed));
+            let at = at.as_micros().unsigned_abs();
+            fixtures::literal(&format!("conformance-{at}-{number}-{which}"))
+        };
+        let (one, other) = (run("one"), run("other"));
+        let writer = |run: &RunId, epoch| self.context().in_run(run.clone(), epoch);
+        [writer(&one, 3), writer(&one, 4), writer(&other, 1)]
+    }
+
     /// Looks again and again until `look` gives a result or its patience is at an end; then
     /// returns what it saw last.
     pub(crate) async fn until<T, E>(
@@ -121,6 +134,58 @@ impl Common {
     pub(crate) async fn linger(&self) {
         wait(Duration::from_millis(20)).await;
     }
+}
+
+/// What every sandbox lets its vendor set, and what cases use of it.
+macro_rules! shared {
+    ($sandbox:ident, $patience:literal) => {
+        impl $sandbox {
+            /// Sets the clock that deadlines are read on; by default the system's.
+            pub fn clock(mut self, clock: std::sync::Arc<dyn release_core::port::Clock>) -> Self {
+                self.common.clock = clock;
+                self
+            }
+
+            #[doc = concat!("Sets how long ", $patience, "; by default 30 seconds.")]
+            pub const fn patience(mut self, patience: release_core::time::Span) -> Self {
+                self.common.patience = patience;
+                self
+            }
+
+            /// Cleans up after a case, however it ended.
+            pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
+            where
+                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
+            {
+                self.common.set_close($crate::conformance::hook(move |()| close()));
+                self
+            }
+
+            pub(crate) fn context(&self) -> release_providers::Context {
+                self.common.context()
+            }
+
+            pub(crate) async fn linger(&self) {
+                self.common.linger().await;
+            }
+
+            pub(crate) fn declares(&self, capability: release_providers::Capability) -> bool {
+                self.provider.describe().capabilities.contains(&capability)
+            }
+
+            /// Two writers of one run, of which the second has taken over, and one of another run,
+            /// which is in its first epoch.
+            pub(crate) fn writers(&self) -> [release_providers::Context; 3] {
+                self.common.writers()
+            }
+        }
+    };
+}
+pub(crate) use shared;
+
+/// An error where an answer to `what` was due.
+pub(crate) fn unanswered(what: &str, error: &ProviderError) -> Broken {
+    broken(format!("an answer to {what}"), format!("`{}`: {error}", error.kind().as_str()))
 }
 
 /// Starts `call` and drops it half-way: the later, the higher `round` is. Whether it got to its end

@@ -1,10 +1,12 @@
 //! A deployer whose instances are only counted.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
-use release_providers::{Context, Description, ErrorKind, ProviderError};
+use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
 use super::{Request, World, staged};
@@ -15,6 +17,7 @@ pub struct FakeDeployer {
     world: World,
     stage: Stage<DeployerCall>,
     looks: u32,
+    capabilities: BTreeSet<Capability>,
 }
 
 /// What a [`FakeDeployer`] was asked.
@@ -58,7 +61,23 @@ staged!(FakeDeployer, DeployerCall, DeployerOp);
 impl FakeDeployer {
     /// A deployer in `world`.
     pub fn of(world: &World) -> Self {
-        Self { world: world.clone(), stage: Stage::default(), looks: 0 }
+        let capabilities = BTreeSet::from([Capability::EpochFencing]);
+        Self { world: world.clone(), stage: Stage::default(), looks: 0, capabilities }
+    }
+
+    /// The same without an ability, which it then does not declare either.
+    #[must_use]
+    pub fn without(mut self, capability: Capability) -> Self {
+        self.capabilities.remove(&capability);
+        self
+    }
+
+    /// Refuses writers that were taken over, if it is able to.
+    pub(crate) fn fence(&self, cx: &Context) -> Result<(), ProviderError> {
+        if self.capabilities.contains(&Capability::EpochFencing) {
+            return self.world.fence("deploy.apply", cx);
+        }
+        Ok(())
     }
 
     /// Reports every new wish as on its way for the first `looks` observations.
@@ -87,7 +106,8 @@ impl FakeDeployer {
         Ok(())
     }
 
-    fn apply_now(&self, request: &ApplyRequest) -> Result<(), ProviderError> {
+    fn apply_now(&self, cx: &Context, request: &ApplyRequest) -> Result<(), ProviderError> {
+        self.fence(cx)?;
         self.check(request)?;
         let ApplyRequest { target, artifact, replicas, .. } = request;
         let digest = artifact.digest();
@@ -141,12 +161,12 @@ impl FakeDeployer {
 #[async_trait]
 impl Deployer for FakeDeployer {
     fn describe(&self) -> Description {
-        super::describe("fake-deployer")
+        self.capabilities.iter().fold(super::describe("fake-deployer"), |all, one| all.with(*one))
     }
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
         let call = DeployerCall::Apply(request.clone());
-        self.stage.play(cx, call, |_| self.apply_now(&request)).await
+        self.stage.play(cx, call, |_| self.apply_now(cx, &request)).await
     }
 
     async fn observe(

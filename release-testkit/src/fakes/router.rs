@@ -63,7 +63,9 @@ staged!(FakeRouter, RouterCall, RouterOp);
 impl FakeRouter {
     /// A router in `world` with every capability.
     pub fn of(world: &World) -> Self {
-        let capabilities = [Capability::WeightedRouting, Capability::ServedCounts].into();
+        let capabilities =
+            [Capability::WeightedRouting, Capability::ServedCounts, Capability::EpochFencing]
+                .into();
         Self { world: world.clone(), stage: Stage::default(), capabilities }
     }
 
@@ -94,7 +96,16 @@ impl FakeRouter {
             .with_context("version", &missing.version))
     }
 
-    fn set_now(&self, request: &SetWeights) -> Result<(), ProviderError> {
+    /// Refuses writers that were taken over, if it is able to.
+    pub(crate) fn fence(&self, cx: &Context) -> Result<(), ProviderError> {
+        if self.capabilities.contains(&Capability::EpochFencing) {
+            return self.world.fence("traffic.set_weights", cx);
+        }
+        Ok(())
+    }
+
+    fn set_now(&self, cx: &Context, request: &SetWeights) -> Result<(), ProviderError> {
+        self.fence(cx)?;
         self.check(request)?;
         let mut weights = request.weights.clone();
         weights.retain(|weight| weight.percent > 0);
@@ -161,7 +172,7 @@ impl TrafficRouter for FakeRouter {
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
         let call = RouterCall::SetWeights(request.clone());
-        self.stage.play(cx, call, |_| self.set_now(&request)).await
+        self.stage.play(cx, call, |_| self.set_now(cx, &request)).await
     }
 
     async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use release_core::model::{ArtifactName, Digest, Target};
+use release_core::model::{ArtifactName, Digest, RunId, Target};
 use release_core::plan::Weight;
 use release_core::port::Served;
-use release_providers::{ErrorKind, ProviderError};
+use release_providers::{Context, ErrorKind, ProviderError};
 
 use super::lock;
 
@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) deployments: BTreeMap<Target, BTreeMap<Digest, Deployed>>,
     pub(super) routes: BTreeMap<Target, Route>,
     started: u64,
+    /// The highest epoch of each run's writers.
+    epochs: BTreeMap<RunId, u64>,
 }
 
 /// What runs of one version in one target.
@@ -121,6 +123,21 @@ impl World {
     /// The shares in effect.
     pub fn weights(&self, target: &Target) -> Vec<Weight> {
         self.state().routes.get(target).map(|route| route.weights.clone()).unwrap_or_default()
+    }
+
+    /// Refuses a caller whose run a newer one has taken over, and remembers a newer one.
+    pub(crate) fn fence(&self, operation: &'static str, cx: &Context) -> Result<(), ProviderError> {
+        let Some(run) = &cx.run else { return Ok(()) };
+        let mut state = self.state();
+        let newest = state.epochs.entry(run.clone()).or_default();
+        if cx.epoch < *newest {
+            let text = "a newer writer has taken this run over";
+            return Err(ProviderError::new(ErrorKind::Fenced, operation, text)
+                .with_context("run", run)
+                .with_context("newest", *newest));
+        }
+        *newest = cx.epoch;
+        Ok(())
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

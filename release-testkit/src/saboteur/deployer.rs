@@ -9,9 +9,9 @@ use release_core::model::Digest;
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
-use release_providers::{Context, Description, ErrorKind, ProviderError};
+use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
 
-use super::{GivenUp, Late, dawdle, renamed, restless, unsure};
+use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
 use crate::conformance::deployer::DeployerSandbox;
 use crate::fakes::{FakeDeployer, FakePlatform, World, lock};
 
@@ -69,6 +69,14 @@ pub enum DeployerFault {
     ClampsTooMany,
     /// Counts what runs, and starts the rest a little later.
     RacesApplies,
+    /// Declares to fence and ignores the epoch.
+    IgnoresEpoch,
+    /// Fences and does not declare it.
+    HidesFencing,
+    /// Refuses a writer that was taken over when it has done what was asked.
+    FencesTooLate,
+    /// Takes all runs for one.
+    FencesOtherRuns,
 }
 
 impl DeployerFault {
@@ -99,6 +107,10 @@ impl DeployerFault {
         Self::AcceptsUnknownTarget,
         Self::ClampsTooMany,
         Self::RacesApplies,
+        Self::IgnoresEpoch,
+        Self::HidesFencing,
+        Self::FencesTooLate,
+        Self::FencesOtherRuns,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -130,6 +142,18 @@ impl DeployerFault {
             Self::AcceptsUnknownTarget => &["unknown_target_is_not_found"],
             Self::ClampsTooMany => &["too_many_is_invalid"],
             Self::RacesApplies => &["concurrent_applies_converge"],
+            Self::IgnoresEpoch
+            | Self::HidesFencing
+            | Self::FencesTooLate
+            | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
+        }
+    }
+
+    const fn token(self) -> Token {
+        match self {
+            Self::IgnoresEpoch => Token::Ignored,
+            Self::FencesOtherRuns => Token::OfOneRun,
+            _ => Token::Heeded,
         }
     }
 
@@ -283,7 +307,10 @@ fn panic() -> ! {
 #[async_trait]
 impl Deployer for SabotagedDeployer {
     fn describe(&self) -> Description {
-        let description = self.honest.describe();
+        let mut description = self.honest.describe();
+        if self.fault == DeployerFault::HidesFencing {
+            description.capabilities.remove(&Capability::EpochFencing);
+        }
         if self.fault == DeployerFault::RenamesItself {
             return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
         }
@@ -294,9 +321,16 @@ impl Deployer for SabotagedDeployer {
         if self.fault == DeployerFault::ClampsTooMany {
             request.replicas = request.replicas.min(3);
         }
+        let cx = self.fault.token().of(cx);
+        if let Err(error) = self.honest.fence(&cx) {
+            if self.fault == DeployerFault::FencesTooLate {
+                self.world.force(&request.target, request.artifact.digest(), request.replicas);
+            }
+            return Err(error);
+        }
         // Whatever is wrong, an honest deployer's refusals come first.
         match self.honest.check(&request) {
-            Ok(()) => self.mishandle(cx, request).await,
+            Ok(()) => self.mishandle(&cx, request).await,
             Err(error) => self.accept(&request, error),
         }
     }

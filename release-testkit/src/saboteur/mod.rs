@@ -26,7 +26,7 @@ pub use router::{RouterFault, SabotagedRouter};
 use std::sync::Mutex;
 
 use release_core::port::EffectCertainty;
-use release_providers::{Description, ErrorKind, ProviderError};
+use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use crate::fakes::lock;
 
@@ -38,6 +38,29 @@ fn renamed(error: &ProviderError, kind: ErrorKind) -> ProviderError {
 /// The same error, which does not say any more that nothing happened.
 fn unsure(error: ProviderError) -> ProviderError {
     error.with_effect(EffectCertainty::Unknown)
+}
+
+/// What a fenced provider that does it wrong takes a call for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// As it is.
+    Heeded,
+    /// As one outside of any run.
+    Ignored,
+    /// As one of the only run there is.
+    OfOneRun,
+}
+
+impl Token {
+    fn of(self, cx: &Context) -> Context {
+        let mut cx = cx.clone();
+        match self {
+            Self::Heeded => {}
+            Self::Ignored => cx.run = None,
+            Self::OfOneRun => cx.run = cx.run.map(|_| crate::fixtures::literal("the-run")),
+        }
+        cx
+    }
 }
 
 /// Another name each time.

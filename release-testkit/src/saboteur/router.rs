@@ -10,7 +10,7 @@ use release_core::plan::Weight;
 use release_providers::spi::{SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
 
-use super::{GivenUp, Late, dawdle, renamed, restless, unsure};
+use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
 use crate::conformance::router::RouterSandbox;
 use crate::fakes::{FakePlatform, FakeRouter, World, lock};
 
@@ -70,6 +70,14 @@ pub enum RouterFault {
     IgnoresWeights,
     /// Never starts to count anew.
     CountsForEver,
+    /// Declares to fence and ignores the epoch.
+    IgnoresEpoch,
+    /// Fences and does not declare it.
+    HidesFencing,
+    /// Refuses a writer that was taken over when it has done what was asked.
+    FencesTooLate,
+    /// Takes all runs for one.
+    FencesOtherRuns,
 }
 
 impl RouterFault {
@@ -101,6 +109,10 @@ impl RouterFault {
         Self::SharesItsDesk,
         Self::IgnoresWeights,
         Self::CountsForEver,
+        Self::IgnoresEpoch,
+        Self::HidesFencing,
+        Self::FencesTooLate,
+        Self::FencesOtherRuns,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -134,6 +146,18 @@ impl RouterFault {
             }
             Self::SharesItsDesk => &["concurrent_sets_leave_no_mixture"],
             Self::IgnoresWeights | Self::CountsForEver => &["served_follows_weights"],
+            Self::IgnoresEpoch
+            | Self::HidesFencing
+            | Self::FencesTooLate
+            | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
+        }
+    }
+
+    const fn token(self) -> Token {
+        match self {
+            Self::IgnoresEpoch => Token::Ignored,
+            Self::FencesOtherRuns => Token::OfOneRun,
+            _ => Token::Heeded,
         }
     }
 
@@ -301,6 +325,9 @@ impl TrafficRouter for SabotagedRouter {
             RouterFault::HidesWeights => {
                 description.capabilities.remove(&Capability::WeightedRouting);
             }
+            RouterFault::HidesFencing => {
+                description.capabilities.remove(&Capability::EpochFencing);
+            }
             RouterFault::HidesCounts => {
                 description.capabilities.remove(&Capability::ServedCounts);
             }
@@ -310,9 +337,16 @@ impl TrafficRouter for SabotagedRouter {
     }
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        let cx = self.fault.token().of(cx);
+        if let Err(error) = self.honest.fence(&cx) {
+            if self.fault == RouterFault::FencesTooLate {
+                self.world.force_route(&request.target, request.weights, false);
+            }
+            return Err(error);
+        }
         // Whatever is wrong, an honest router's refusals come first.
         match self.honest.check(&request) {
-            Ok(()) => self.mishandle(cx, request).await,
+            Ok(()) => self.mishandle(&cx, request).await,
             Err(error) => self.accept(request, error),
         }
     }

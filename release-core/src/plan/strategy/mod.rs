@@ -8,7 +8,7 @@ mod canary;
 mod recreate;
 mod rolling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
@@ -33,6 +33,8 @@ pub(super) struct Site<'a> {
     pub(super) analyses: &'a BTreeMap<&'a AnalysisId, Arc<Analysis>>,
     /// The analyses of the release's rollback criteria.
     pub(super) criteria: &'a [AnalysisId],
+    /// Whether the target serves users.
+    pub(super) production: bool,
 }
 
 /// The steps of one rollout, each waiting for the one before.
@@ -45,7 +47,9 @@ pub(super) struct Rollout {
 }
 
 /// Expands `strategy` at `site`. Where nothing ran before, there is nothing to shift traffic from,
-/// and every strategy comes to the same: start, check, serve.
+/// and every strategy comes to the same: start, check, serve. No analysis is evaluated then: there is
+/// nothing to compare with or to return to, and often no load yet, so that a verdict would be
+/// inconclusive for want of data.
 pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, IdError> {
     match (strategy, &site.old) {
         (_, None) => {
@@ -64,6 +68,16 @@ pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, Id
         (Strategy::Rolling(spec), _) => rolling::steps(spec, site),
         (Strategy::BlueGreen(spec), _) => blue_green::steps(spec, site),
         (Strategy::Canary(spec), _) => canary::steps(spec, site),
+    }
+}
+
+/// The names that steps of `strategy` have beside its analyses; an analysis cannot have them too.
+pub(super) const fn names_beside_analyses(strategy: &Strategy) -> &'static [&'static str] {
+    match strategy {
+        Strategy::Recreate => &["stop-old", "start", "ready", "serve"],
+        Strategy::Rolling(_) => &[], // all of the form `batch-1/…`, which no analysis has
+        Strategy::BlueGreen(_) => &["preview", "ready", "switch", "bake", "keep-old", "remove-old"],
+        Strategy::Canary(_) => &["bake"],
     }
 }
 
@@ -145,10 +159,12 @@ impl Site<'_> {
         self.step(name, Action::Bake { duration }).map(Some)
     }
 
-    /// Judges the new version by the analyses named, or by the release's criteria.
+    /// Judges the new version by the analyses named and by the release's criteria, each once: naming
+    /// more is no way past the criteria.
     fn judge(&self, prefix: &str, named: &[AnalysisId]) -> Result<Vec<Step>, IdError> {
-        let chosen = if named.is_empty() { self.criteria } else { named };
-        let known = chosen.iter().filter_map(|id| self.analyses.get(id));
+        let mut seen = BTreeSet::new();
+        let chosen = named.iter().chain(self.criteria).filter(|id| seen.insert(*id));
+        let known = chosen.filter_map(|id| self.analyses.get(id));
         known
             .map(|analysis| {
                 let action = Action::Analyze {

@@ -1,4 +1,4 @@
-//! Stop the old version, then start the new one.
+//! Stop the old version, then start the new one; in production, judge it once it serves.
 
 use super::{Rollout, Site};
 use crate::ids::IdError;
@@ -9,5 +9,8 @@ pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
     steps.push(site.scale_new("start", site.replicas)?);
     steps.push(site.probe("ready", site.replicas)?);
     steps.push(site.route("serve", 100)?);
+    if site.production {
+        steps.extend(site.judge("", &[])?);
+    }
     Ok(Rollout { steps, finale: Vec::new() })
 }

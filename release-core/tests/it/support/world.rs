@@ -26,6 +26,8 @@ pub(crate) enum Act {
     ApplyThenHang,
     /// Never answers, and nothing changes.
     Hang,
+    /// Takes effect, and answers only once it is told to leave off: that it does not know.
+    ApplyUntilCancelled,
     Panic,
     Fail(EffectError),
     Say(Evidence),
@@ -183,6 +185,11 @@ impl Performer for World {
                 self.hang().await
             }
             Act::Hang => self.hang().await,
+            Act::ApplyUntilCancelled => {
+                self.seen().applied.insert(command.key());
+                command.cancellation().cancelled().await;
+                Err(EffectError::unknown("cancelled", "told to leave off"))
+            }
             Act::Panic => panic!("the plugin fell over"),
             Act::Fail(error) => Err(error),
             Act::Say(evidence) => Ok(evidence),
@@ -191,10 +198,12 @@ impl Performer for World {
 
     async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
         match self.call(command, Mode::Look).await {
-            Act::Faithful if self.seen().applied.contains(&command.key()) => {
+            Act::Faithful | Act::ApplyUntilCancelled
+                if self.seen().applied.contains(&command.key()) =>
+            {
                 Ok(Observed::Applied(faithful(&command.step().action)))
             }
-            Act::Faithful => Ok(Observed::NotApplied),
+            Act::Faithful | Act::ApplyUntilCancelled => Ok(Observed::NotApplied),
             Act::ApplyThenHang | Act::Hang => self.hang().await,
             Act::Panic => panic!("the plugin fell over"),
             Act::Fail(error) => Err(error),

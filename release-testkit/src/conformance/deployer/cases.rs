@@ -2,29 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
-use release_providers::ErrorKind;
 use release_providers::spi::{ApplyRequest, DeploymentPhase, ObserveDeployment};
+use release_providers::{Capability, ErrorKind};
 use tokio::task::JoinSet;
 
 use super::DeployerSandbox;
-use crate::conformance::{Case, Check, Subject, broken, interrupt, refused};
+use crate::conformance::{
+    Case, Check, Subject, broken, case, description_is_stable, fenced, interrupt, refused,
+};
 
 type Cases = &'static [Case<DeployerSandbox>];
-
-macro_rules! case {
-    ($name:ident, $contract:literal) => {
-        case!($name, $contract, |_| None)
-    };
-    ($name:ident, $contract:literal, $missing:expr) => {
-        Case {
-            name: stringify!($name),
-            contract: $contract,
-            missing: $missing,
-            run: |sandbox| $name(sandbox).boxed_local(),
-        }
-    };
-}
 
 pub(super) const V1: Cases = &[
     case!(description_is_stable, "a provider says who it is, always the same"),
@@ -54,18 +41,11 @@ pub(super) const V1: Cases = &[
         |sandbox| sandbox.too_many.is_none().then_some("limit of instances")
     ),
     case!(concurrent_applies_converge, "wishes at the same time never start a second copy"),
+    case!(
+        stale_writers_are_fenced,
+        "where `EpochFencing` is declared, `Fenced` for an older epoch of the same run, with no effect"
+    ),
 ];
-
-async fn description_is_stable(sandbox: &DeployerSandbox) -> Check {
-    let (first, second) = (sandbox.provider.describe(), sandbox.provider.describe());
-    if first.name.is_empty() {
-        return Err(broken("a name", "it is empty"));
-    }
-    if first != second {
-        return Err(broken(format!("{first:?} again"), format!("then it was {second:?}")));
-    }
-    Ok(())
-}
 
 async fn applied_is_observed(sandbox: &DeployerSandbox) -> Check {
     let [subject, _] = &sandbox.subjects;
@@ -234,6 +214,27 @@ async fn concurrent_applies_converge(sandbox: &DeployerSandbox) -> Check {
         return Err(broken("one of the wishes", "another one is stored, or none"));
     };
     sandbox.settled(subject, stored).await?;
+    Ok(())
+}
+
+async fn stale_writers_are_fenced(sandbox: &DeployerSandbox) -> Check {
+    let ([subject, _], [old, new, other]) = (&sandbox.subjects, sandbox.writers());
+    sandbox.apply_as(&old, subject, 1).await?;
+    sandbox.settled(subject, 1).await?;
+    sandbox.apply_as(&new, subject, 2).await?;
+    let before = sandbox.settled(subject, 2).await?;
+    let declared = sandbox.declares(Capability::EpochFencing);
+    fenced(declared, sandbox.provider.apply(&old, sandbox.wish(subject, 1)).await)?;
+    if !declared {
+        return Ok(());
+    }
+    sandbox.linger().await;
+    same(&before, &sandbox.settled(subject, 2).await?)?;
+    // Each run has epochs of its own, and the newest writer goes on.
+    for (writer, replicas) in [(&other, 1), (&new, 2)] {
+        sandbox.apply_as(writer, subject, replicas).await?;
+        sandbox.settled(subject, replicas).await?;
+    }
     Ok(())
 }
 

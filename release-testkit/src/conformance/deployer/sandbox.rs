@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use release_core::model::{ArtifactRef, Digest, Target};
-use release_core::port::Clock;
-use release_core::time::Span;
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
-use release_providers::{Context, Description, ProviderError};
+use release_providers::{Context, Description};
 
-use crate::conformance::{Broken, Common, Hook, HookError, Sandbox, Subject, broken, hook};
+use crate::conformance::{
+    Broken, Common, Hook, HookError, Sandbox, Subject, broken, hook, shared, unanswered,
+};
 
 /// A deployer, and what its suite may use: one target, two artifacts.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub struct DeployerSandbox {
     instances: Option<Hook<(Target, Digest), BTreeSet<String>>>,
     common: Common,
 }
+
+shared!(DeployerSandbox, "a wish may take");
 
 impl fmt::Debug for DeployerSandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,35 +97,6 @@ impl DeployerSandbox {
         self
     }
 
-    /// Sets the clock that deadlines are read on; by default the system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.common.clock = clock;
-        self
-    }
-
-    /// Sets how long a wish may take; by default 30 seconds.
-    pub const fn patience(mut self, patience: Span) -> Self {
-        self.common.patience = patience;
-        self
-    }
-
-    /// Cleans up after a case, however it ended.
-    pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<(), HookError>> + Send + 'static,
-    {
-        self.common.set_close(hook(move |()| close()));
-        self
-    }
-
-    pub(crate) fn context(&self) -> Context {
-        self.common.context()
-    }
-
-    pub(crate) async fn linger(&self) {
-        self.common.linger().await;
-    }
-
     pub(crate) fn wish(&self, subject: &Subject, replicas: u32) -> ApplyRequest {
         let Subject { artifact, version } = subject;
         ApplyRequest::new(self.target.clone(), artifact.clone(), version.clone(), replicas)
@@ -141,13 +114,13 @@ impl DeployerSandbox {
         replicas: u32,
     ) -> Result<(), Broken> {
         let answer = self.provider.apply(cx, self.wish(subject, replicas)).await;
-        answer.map_err(|error| failed(&format!("a wish for {replicas} instances"), &error))
+        answer.map_err(|error| unanswered(&format!("a wish for {replicas} instances"), &error))
     }
 
     pub(crate) async fn look(&self, digest: Digest) -> Result<DeploymentStatus, Broken> {
         let request = ObserveDeployment::new(self.target.clone(), digest);
         let answer = self.provider.observe(&self.context(), request).await;
-        answer.map_err(|error| failed("an observation", &error))
+        answer.map_err(|error| unanswered("an observation", &error))
     }
 
     /// The names of the instances that really run, if the sandbox can tell.
@@ -190,10 +163,6 @@ impl DeployerSandbox {
         }
         Ok(names)
     }
-}
-
-fn failed(what: &str, error: &ProviderError) -> Broken {
-    broken(format!("an answer to {what}"), format!("`{}`: {error}", error.kind().as_str()))
 }
 
 #[async_trait(?Send)]

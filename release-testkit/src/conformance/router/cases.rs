@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_providers::spi::SetWeights;
@@ -11,26 +10,14 @@ use tokio::task::JoinSet;
 
 use super::RouterSandbox;
 use super::sandbox::{same_shares, show};
-use crate::conformance::{Broken, Case, Check, broken, interrupt, refused};
+use crate::conformance::{
+    Broken, Case, Check, broken, case, description_is_stable, fenced, interrupt, refused,
+};
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
 /// their mean by six standard deviations, should a router draw lots: √(400 × 0.2 × 0.8) = 8.
 const REQUESTS: u64 = 400;
 const TOLERANCE: u64 = 48;
-
-macro_rules! case {
-    ($name:ident, $contract:literal) => {
-        case!($name, $contract, |_| None)
-    };
-    ($name:ident, $contract:literal, $missing:expr) => {
-        Case {
-            name: stringify!($name),
-            contract: $contract,
-            missing: $missing,
-            run: |sandbox| $name(sandbox).boxed_local(),
-        }
-    };
-}
 
 pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(description_is_stable, "a provider says who it is, always the same"),
@@ -61,18 +48,11 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
         let weighted = sandbox.declares(Capability::WeightedRouting);
         (!weighted || !sandbox.counts()).then_some("weights whose traffic can be counted")
     }),
+    case!(
+        stale_writers_are_fenced,
+        "where `EpochFencing` is declared, `Fenced` for an older epoch of the same run, with no effect"
+    ),
 ];
-
-async fn description_is_stable(sandbox: &RouterSandbox) -> Check {
-    let (first, second) = (sandbox.provider.describe(), sandbox.provider.describe());
-    if first.name.is_empty() {
-        return Err(broken("a name", "it is empty"));
-    }
-    if first != second {
-        return Err(broken(format!("{first:?} again"), format!("then it was {second:?}")));
-    }
-    Ok(())
-}
 
 async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
     let (old, split) = (sandbox.all_old(), sandbox.shares(50, 50));
@@ -278,4 +258,21 @@ async fn served_follows_weights(sandbox: &RouterSandbox) -> Check {
         }
     }
     Ok(())
+}
+
+async fn stale_writers_are_fenced(sandbox: &RouterSandbox) -> Check {
+    let (before, after) = (sandbox.all_old(), sandbox.some_new());
+    let [old, new, other] = sandbox.writers();
+    sandbox.set_as(&old, &before).await?;
+    sandbox.set_as(&new, &after).await?;
+    let declared = sandbox.declares(Capability::EpochFencing);
+    fenced(declared, sandbox.provider.set_weights(&old, sandbox.request(&before)).await)?;
+    if !declared {
+        return Ok(());
+    }
+    sandbox.linger().await;
+    sandbox.in_effect_now(&after).await?;
+    // Each run has epochs of its own, and the newest writer goes on.
+    sandbox.set_as(&other, &before).await?;
+    sandbox.set_as(&new, &after).await
 }

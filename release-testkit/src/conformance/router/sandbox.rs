@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
-use release_core::port::Clock;
-use release_core::time::Span;
 use release_providers::spi::{Deployer, SetWeights, TrafficRouter, TrafficStatus};
-use release_providers::{Capability, Context, Description, ProviderError};
+use release_providers::{Capability, Context, Description};
 
 use crate::conformance::deployer::DeployerSandbox;
-use crate::conformance::{Broken, Check, Common, Hook, HookError, Sandbox, Subject, broken, hook};
+use crate::conformance::{
+    Broken, Check, Common, Hook, HookError, Sandbox, Subject, broken, hook, shared, unanswered,
+};
 use crate::fixtures;
 
 /// A router, and what its suite may use: one target, and two versions that can be served there.
@@ -29,6 +29,8 @@ pub struct RouterSandbox {
     traffic: Option<Hook<u64, ()>>,
     common: Common,
 }
+
+shared!(RouterSandbox, "shares may take to be in effect");
 
 impl fmt::Debug for RouterSandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,35 +98,6 @@ impl RouterSandbox {
         self
     }
 
-    /// Sets the clock that deadlines are read on; by default the system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.common.clock = clock;
-        self
-    }
-
-    /// Sets how long shares may take to be in effect; by default 30 seconds.
-    pub const fn patience(mut self, patience: Span) -> Self {
-        self.common.patience = patience;
-        self
-    }
-
-    /// Cleans up after a case, however it ended.
-    pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<(), HookError>> + Send + 'static,
-    {
-        self.common.set_close(hook(move |()| close()));
-        self
-    }
-
-    pub(crate) fn context(&self) -> Context {
-        self.common.context()
-    }
-
-    pub(crate) fn declares(&self, capability: Capability) -> bool {
-        self.provider.describe().capabilities.contains(&capability)
-    }
-
     pub(crate) const fn has_traffic(&self) -> bool {
         self.traffic.is_some()
     }
@@ -174,7 +147,7 @@ impl RouterSandbox {
 
     pub(crate) async fn set_as(&self, cx: &Context, weights: &[Weight]) -> Check {
         let answer = self.provider.set_weights(cx, self.request(weights)).await;
-        answer.map_err(|error| failed(&format!("the shares {}", show(weights)), &error))?;
+        answer.map_err(|error| unanswered(&format!("the shares {}", show(weights)), &error))?;
         self.in_effect(weights).await.map(drop)
     }
 
@@ -202,13 +175,9 @@ impl RouterSandbox {
         Err(broken(expected, format!("later observed {}", show(&seen))))
     }
 
-    pub(crate) async fn linger(&self) {
-        self.common.linger().await;
-    }
-
     pub(crate) async fn look(&self) -> Result<TrafficStatus, Broken> {
         let answer = self.provider.observe(&self.context(), self.target.clone()).await;
-        answer.map_err(|error| failed("an observation", &error))
+        answer.map_err(|error| unanswered("an observation", &error))
     }
 
     /// Requests that each version served since the shares took effect.
@@ -248,10 +217,6 @@ pub(crate) fn show(weights: &[Weight]) -> String {
     }
     let one = |weight: &Weight| format!("{} {}%", weight.version, weight.percent);
     weights.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn failed(what: &str, error: &ProviderError) -> Broken {
-    broken(format!("an answer to {what}"), format!("`{}`: {error}", error.kind().as_str()))
 }
 
 #[async_trait(?Send)]

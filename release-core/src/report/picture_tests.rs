@@ -20,6 +20,7 @@ fn step(id: String, rollback: bool) -> StepReport {
         ended: Some(Timestamp::from_micros(20)),
         attempts: 1,
         finding: String::new(),
+        blind_repeats: 0,
     }
 }
 

@@ -1,0 +1,81 @@
+//! Durations with which nothing could ever succeed, or nothing would ever end.
+
+use super::{Action, PlanError, Step};
+use crate::model::{Analysis, Definition, Gate, Stage, Strategy};
+use crate::time::Span;
+
+/// The shortest time in which anything can be done. Instants are kept in microseconds, so that less
+/// would be none at all.
+const SHORTEST: Span = Span::millis(1);
+
+/// The longest: ten years of 365 days. Beyond is a slip of the pen.
+const LONGEST: Span = Span::secs(10 * 365 * 24 * 60 * 60);
+
+/// Finds the durations of `definition` that make no sense.
+pub(super) fn check(definition: &Definition, errors: &mut Vec<PlanError>) {
+    for found in &definition.analyses {
+        analysis(found, errors);
+    }
+    for found in &definition.stages {
+        stage(found, errors);
+    }
+}
+
+/// Finds the durations of `step`, which may be made by hand, that make no sense.
+pub(super) fn check_step(step: &Step, errors: &mut Vec<PlanError>) {
+    needed(&|| format!("step `{}`", step.id), "timeout", step.timeout, errors);
+    if let Action::Analyze { analysis: found, .. } = &step.action {
+        analysis(found, errors);
+        if found.count == 0 {
+            errors.push(PlanError::EmptyAnalysis { analysis: found.id.clone() });
+        }
+    }
+}
+
+fn analysis(found: &Analysis, errors: &mut Vec<PlanError>) {
+    needed(&|| format!("analysis `{}`", found.id), "interval", found.interval, errors);
+}
+
+fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {
+    let place = || format!("stage `{}`", stage.environment);
+    needed(&place, "step_timeout", stage.step_timeout, errors);
+    let mut gates: Vec<&Gate> = stage.gates.iter().collect();
+    match &stage.strategy {
+        Strategy::Recreate => {}
+        Strategy::Rolling(spec) => short(&place, "bake", spec.bake, errors),
+        Strategy::BlueGreen(spec) => {
+            gates.extend(&spec.gates);
+            short(&place, "bake", spec.bake, errors);
+            short(&place, "keep_old", spec.keep_old, errors);
+        }
+        Strategy::Canary(spec) => {
+            spec.steps.iter().for_each(|step| short(&place, "bake", step.bake, errors));
+            short(&place, "keep_old", spec.keep_old, errors);
+        }
+    }
+    for gate in gates {
+        if let Gate::Soak(span) = gate {
+            short(&place, "soak", *span, errors);
+        }
+    }
+}
+
+/// Something has to happen within it: not too short, and not too long.
+fn needed(
+    place: &dyn Fn() -> String,
+    field: &'static str,
+    span: Span,
+    errors: &mut Vec<PlanError>,
+) {
+    if span < SHORTEST {
+        errors.push(PlanError::TooShort { place: place(), field, span, shortest: SHORTEST });
+    }
+    short(place, field, span, errors);
+}
+
+/// Not too long.
+fn short(place: &dyn Fn() -> String, field: &'static str, span: Span, errors: &mut Vec<PlanError>) {
+    if span > LONGEST {
+        errors.push(PlanError::TooLong { place: place(), field, span, longest: LONGEST });
+    }
+}

@@ -1,0 +1,155 @@
+//! The real registry with the real engine over fakes: what it journals when providers are slow.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+use std::sync::Arc;
+
+use release_core::engine::{Engine, Settled};
+use release_core::journal::{History, MemoryJournal};
+use release_core::model::Span;
+use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
+use release_core::port::{Clock, EffectCertainty, EffectError};
+use release_core::run::{Event, Mode};
+use release_providers::{ErrorKind, Places, ProviderError, Registry};
+use release_testkit::fakes::{
+    Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthOp, RouterOp,
+};
+use release_testkit::{VirtualClock, fixtures};
+
+/// Fakes behind a registry, on one clock.
+struct Bench {
+    clock: Arc<VirtualClock>,
+    platform: FakePlatform,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = Arc::new(VirtualClock::new());
+        let dynamic: Arc<dyn Clock> = clock.clone();
+        let platform = FakePlatform::on(&dynamic);
+        platform.world.store(&fixtures::content("api", "1.1.0"));
+        Self { clock, platform }
+    }
+
+    fn registry(&self, deployer: Arc<FakeDeployer>) -> Registry {
+        let FakePlatform { router, health, metrics, .. } = self.platform.clone();
+        Registry::builder(self.clock.clone())
+            .deployer(Places::Everywhere, deployer)
+            .router(Places::Everywhere, router)
+            .health(Places::Everywhere, health)
+            .metrics(Places::Everywhere, metrics)
+            .build()
+            .unwrap()
+    }
+
+    /// Runs `steps` one after the other until they are done or a person is needed.
+    fn run(&self, registry: Registry, steps: Vec<Step>) -> History {
+        let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
+        for (index, step) in (0..).zip(steps) {
+            plan.step(step);
+            if index > 0 {
+                plan.edge(index - 1, index, EdgeKind::Order);
+            }
+        }
+        let plan = plan.build().unwrap();
+        let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
+            .clock(self.clock.clone())
+            .build();
+        let work = async {
+            let handle = engine.start("r-1".parse().unwrap(), plan, fixtures::requester()).await;
+            let handle = handle.unwrap();
+            let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
+            engine.load(handle.run()).await.unwrap().0
+        };
+        self.clock.run(work).unwrap()
+    }
+}
+
+fn deployment() -> Deployment {
+    Deployment {
+        target: fixtures::target("api"),
+        artifact: fixtures::artifact("api", "1.1.0"),
+        version: fixtures::version("1.1.0"),
+    }
+}
+
+fn step(id: &str, action: Action) -> Step {
+    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let mut step = Step::new(id.parse().unwrap(), action).undo(undo);
+    (step.retry, step.timeout) = (RetryPolicy::attempts(2), Span::secs(10));
+    step
+}
+
+fn scale() -> Step {
+    step("scale", Action::Scale { deployment: deployment(), replicas: 2 })
+}
+
+fn route() -> Step {
+    let all = vec![Weight::new(deployment().artifact.digest(), deployment().version, 100)];
+    step("route", Action::Route { target: deployment().target, weights: all })
+}
+
+/// The first thing that went wrong, and whether it was journaled as unknown.
+fn first_fault(history: &History) -> (bool, EffectError) {
+    let fault = history.facts().iter().find_map(|fact| match &fact.event {
+        Event::OutcomeUnknown { error, .. } => Some((true, error.clone())),
+        Event::StepRetried { error, .. } | Event::StepFailed { error, .. } => {
+            Some((false, error.clone()))
+        }
+        _ => None,
+    });
+    fault.unwrap()
+}
+
+#[test]
+fn a_wish_that_was_accepted_and_is_not_fulfilled_in_time_is_unknown_and_looked_for() {
+    let bench = Bench::new();
+    let slow = Arc::new(FakeDeployer::of(&bench.platform.world).settling_after(u32::MAX));
+    let history = bench.run(bench.registry(slow), vec![scale()]);
+    let (unknown, error) = first_fault(&history);
+    assert_eq!((&*error.kind, error.effect, unknown), ("timeout", EffectCertainty::Unknown, true));
+    assert!(error.message.contains("0 of 2 instances run"), "{error}");
+    // Whoever does not know looks before it acts again.
+    let modes = history.facts().iter().filter_map(|fact| match &fact.event {
+        Event::StepStarted { mode, .. } => Some(*mode),
+        _ => None,
+    });
+    assert_eq!(modes.take(3).collect::<Vec<_>>(), [Mode::Perform, Mode::Look, Mode::Perform]);
+}
+
+#[test]
+fn a_look_that_fails_after_an_accepted_wish_leaves_the_effect_unknown() {
+    let lost = || {
+        let error = ProviderError::new(ErrorKind::Unavailable, "observe", "gone for lunch");
+        assert_eq!(error.effect(), EffectCertainty::NotApplied);
+        [Behaviour::Fail(error)]
+    };
+    let bench = Bench::new();
+    bench.platform.deployer.script(DeployerOp::Observe, lost());
+    let history = bench.run(bench.registry(bench.platform.deployer.clone()), vec![scale()]);
+    let (unknown, error) = first_fault(&history);
+    assert_eq!((error.effect, unknown), (EffectCertainty::Unknown, true), "{error}");
+
+    let bench = Bench::new();
+    bench.platform.router.script(RouterOp::Observe, lost());
+    let steps = vec![scale(), route()];
+    let history = bench.run(bench.registry(bench.platform.deployer.clone()), steps);
+    let (unknown, error) = first_fault(&history);
+    assert_eq!((error.effect, unknown), (EffectCertainty::Unknown, true), "{error}");
+}
+
+#[test]
+fn waiting_for_readiness_changes_nothing_and_says_so() {
+    let bench = Bench::new();
+    let Deployment { target, artifact, .. } = deployment();
+    bench.platform.world.set_unready(&target, artifact.digest(), 2);
+    let probe = step("probe", Action::Probe { deployment: deployment(), min_ready: 2 });
+    let registry = bench.registry(bench.platform.deployer.clone());
+    let history = bench.run(registry, vec![scale(), probe]);
+    let (unknown, error) = first_fault(&history);
+    assert_eq!(
+        (&*error.kind, error.effect, unknown),
+        ("timeout", EffectCertainty::NotApplied, false)
+    );
+    assert!(bench.platform.health.count(HealthOp::Check) > 1);
+}
