@@ -84,6 +84,7 @@ fn private_dir(dir: &Path) -> Result<TempDir, Failure> {
     Ok(tempfile::Builder::new().prefix(UNFINISHED).rand_bytes(16).tempdir_in(dir)?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo names the compiler there")]
 async fn compile(dir: &Path, target: &Path, version: &str, failures: &str) -> Result<(), Failure> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let private = private_dir(dir)?;

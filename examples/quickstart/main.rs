@@ -38,6 +38,7 @@ pub(crate) fn say(line: &str) {
 /// What can go wrong here.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+#[expect(clippy::disallowed_methods, reason = "a program reads its command line")]
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
