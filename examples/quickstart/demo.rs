@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::Failure;
+use crate::{Failure, say};
 
 const SOURCE: &str = include_str!("demo_service.rs");
 
@@ -24,7 +24,7 @@ const UNFINISHED: &str = "building-";
 
 /// Compiles every version that is not in `dir` yet; returns the executables by version.
 pub(crate) async fn build(dir: &Path) -> Result<BTreeMap<&'static str, PathBuf>, Failure> {
-    println!("building four versions of the demo service in {}", dir.display());
+    say(&format!("building four versions of the demo service in {}", dir.display()));
     std::fs::create_dir_all(dir)?;
     let _builder = one_builder(dir)?;
     clear_dead_builds(dir)?;
@@ -84,6 +84,7 @@ fn private_dir(dir: &Path) -> Result<TempDir, Failure> {
     Ok(tempfile::Builder::new().prefix(UNFINISHED).rand_bytes(16).tempdir_in(dir)?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo names the compiler there")]
 async fn compile(dir: &Path, target: &Path, version: &str, failures: &str) -> Result<(), Failure> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let private = private_dir(dir)?;
@@ -94,6 +95,7 @@ async fn compile(dir: &Path, target: &Path, version: &str, failures: &str) -> Re
         .arg(dir.join("demo_service.rs"))
         .env("DEMO_VERSION", version)
         .env("DEMO_FAILURE_PERCENT", failures)
+        .kill_on_drop(true)
         .output()
         .await?;
     if !output.status.success() {

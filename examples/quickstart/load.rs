@@ -76,6 +76,7 @@ impl Load {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "users come in real time")]
 async fn client(
     service: String,
     address: SocketAddr,

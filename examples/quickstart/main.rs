@@ -9,27 +9,36 @@
 //! Everything is real and on this machine: services are processes, traffic goes through a weighted
 //! proxy, metrics are scraped, the journal is a SQLite file. It ends with an HTML report, and with a
 //! non-zero exit code if anything did not hold.
-#![expect(clippy::print_stdout, reason = "showing what happens is what this program is for")]
 
 mod crash;
 mod demo;
+mod interrupts;
 mod load;
 mod options;
 mod stage;
 mod train;
+#[expect(clippy::print_stdout, reason = "says in passing why the bad version was taken back")]
 mod verify;
 mod view;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use interrupts::Interrupts;
 use options::{Options, Scenario};
 use release_core::report::{RunReport, html};
 use stage::Stage;
 use train::Pace;
 
+/// Shows a line. A reader who went away is no fault of the play, which still has to clear its stage.
+pub(crate) fn say(line: &str) {
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
+
 /// What can go wrong here.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+#[expect(clippy::disallowed_methods, reason = "a program reads its command line")]
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -48,7 +57,7 @@ async fn main() -> ExitCode {
 }
 
 fn failed(error: &Failure) -> ExitCode {
-    println!("\nquickstart failed: {error}");
+    say(&format!("\nquickstart failed: {error}"));
     ExitCode::FAILURE
 }
 
@@ -57,16 +66,20 @@ async fn play(options: &Options) -> Result<(), Failure> {
     let stage = Stage::set(options).await?;
     if options.resume && options.report().exists() {
         // It was killed while it cleared the stage, after everything had held.
-        println!("the play had ended; its stage is cleared");
+        say("the play had ended; its stage is cleared");
         return stage.clear().await;
     }
-    let played = scenes(options, &stage).await;
+    let mut interrupts = Interrupts::listen()?;
+    let played = tokio::select! {
+        played = scenes(options, &stage) => played,
+        error = interrupts.next() => Err(error),
+    };
     let cleared = stage.clear().await;
     let notes = played?;
     cleared?;
-    println!("\nEverything held:");
+    say("\nEverything held:");
     for note in &notes {
-        println!("  - {note}");
+        say(&format!("  - {note}"));
     }
     Ok(())
 }
@@ -77,13 +90,13 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
     let mut notes = Vec::new();
     let mut reports: Vec<RunReport> = Vec::new();
 
-    println!("\n== Version 1 is deployed where nothing ran before");
+    say("\n== Version 1 is deployed where nothing ran before");
     let first = stage.release("first-deploy", &train::first(versions, pace)?).await?;
     verify::succeeded(&first)?;
     reports.push(first);
 
     let load = load::Load::start(stage.production()?);
-    println!("\n== (a) Version 2 of all three services goes out by canary, under load");
+    say("\n== (a) Version 2 of all three services goes out by canary, under load");
     let second = stage.release("release-2", &train::second(versions, pace)?).await?;
     verify::succeeded(&second)?;
     verify::serves(
@@ -97,7 +110,7 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
     reports.push(second);
 
     if options.scenario == Scenario::All {
-        println!("\n== (b) A release in which payments 3.0.0 fails 20 % of its requests");
+        say("\n== (b) A release in which payments 3.0.0 fails 20 % of its requests");
         let before = load.count();
         let third = stage.release("release-3", &train::third(versions, pace)?).await?;
         verify::rolled_back(&third)?;

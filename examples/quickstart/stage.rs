@@ -15,7 +15,7 @@ use release_providers::{Context, Places, Registry};
 use crate::options::Options;
 use crate::train::{GO_LIVE, REGIONS, SERVICES, Versions};
 use crate::view::View;
-use crate::{Failure, demo};
+use crate::{Failure, demo, say};
 
 pub(crate) struct Stage {
     pub(crate) platform: LocalPlatform,
@@ -83,12 +83,12 @@ impl Stage {
         };
         let handle = match self.engine.resume(&run).await {
             Ok(handle) => {
-                println!("run {name} goes on where it was");
+                say(&format!("run {name} goes on where it was"));
                 handle
             }
             Err(EngineError::NotFound { .. }) => {
                 let plan = release_core::plan::plan(definition)?;
-                println!("run {name}: {} steps", plan.steps().len());
+                say(&format!("run {name}: {} steps", plan.steps().len()));
                 self.engine.start(run, plan, Principal::human("ada".parse()?)).await?
             }
             Err(error) => return Err(error.into()),

@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use release_core::engine::{Events, Recorded, RunHandle};
+use release_core::plan::Step;
 use release_core::run::{Event, RunState, StepRef};
 use tokio::task::JoinSet;
+
+use crate::say;
 
 pub(crate) struct View {
     tasks: JoinSet<()>,
 }
 
 impl View {
-    /// Shows the events behind number `after`.
+    /// Shows the events behind number `after`, and in bars what was done before.
     pub(crate) async fn follow(handle: &RunHandle, after: u64, plain: bool) -> Self {
-        let events = handle.events(after);
+        let events = handle.events(0);
         let mut tasks = JoinSet::new();
         // A run that is over already has nothing to show.
         if let Ok(state) = handle.state().await {
-            let screen = Screen::new(&state, plain);
+            let screen = Screen::new(&state, after, plain);
             tasks.spawn(show(screen, events));
         }
         Self { tasks }
@@ -35,41 +38,45 @@ async fn show(mut screen: Screen, mut events: Events) {
         match events.next().await {
             Ok(Some(recorded)) => screen.event(&recorded),
             Ok(None) => return screen.close(),
-            Err(error) => return screen.line(&format!("(what follows cannot be shown: {error})")),
+            Err(error) => {
+                screen.past = false;
+                screen.line(&format!("(what follows cannot be shown: {error})"));
+                return screen.close();
+            }
         }
     }
 }
 
 /// Bars by group of steps (`production/eu/payments`, …), or lines.
 struct Screen {
-    bars: Option<(MultiProgress, BTreeMap<String, ProgressBar>)>,
+    bars: Option<Bars>,
     actions: BTreeMap<String, String>,
+    /// Events up to this one were told to an earlier screen.
+    told: u64,
+    /// Whether the event at hand is one of them.
+    past: bool,
 }
 
 impl Screen {
-    fn new(state: &RunState, plain: bool) -> Self {
-        let steps = state.plan().plan().steps();
-        let actions =
-            steps.iter().map(|step| (step.id.to_string(), step.action.to_string())).collect();
-        let bars = (!plain).then(|| {
-            let (all, mut bars) = (MultiProgress::new(), BTreeMap::<String, ProgressBar>::new());
-            let style = ProgressStyle::with_template(
-                "{prefix:32} {bar:30.green} {pos:>2}/{len:2} {wide_msg}",
-            );
-            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-            for step in steps {
-                let group = group(step.id.as_str());
-                let bar = bars.entry(group.clone()).or_insert_with(|| {
-                    all.add(ProgressBar::new(0).with_style(style.clone()).with_prefix(group))
-                });
-                bar.inc_length(1);
+    fn new(state: &RunState, told: u64, plain: bool) -> Self {
+        let bars = (!plain).then(Bars::new);
+        let mut screen = Self { bars, actions: BTreeMap::new(), told, past: false };
+        screen.expect(state.plan().plan().steps());
+        screen
+    }
+
+    /// Makes room for steps to come.
+    fn expect(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.actions.insert(step.id.to_string(), step.action.to_string());
+            if let Some(bars) = &mut self.bars {
+                bars.expect(step.id.as_str());
             }
-            (all, bars)
-        });
-        Self { bars, actions }
+        }
     }
 
     fn event(&mut self, recorded: &Recorded) {
+        self.past = recorded.seq <= self.told;
         match &recorded.event {
             Event::StepStarted { step, .. } => {
                 let action = self.actions.get(step.id.as_str()).cloned().unwrap_or_default();
@@ -105,9 +112,7 @@ impl Screen {
             Event::TakenOver { engine } => self.line(&format!("  * taken over by {engine}")),
             Event::RollbackStarted { cause, extension } => {
                 self.line(&format!("  < rolling back, because {cause}"));
-                for step in &extension.steps {
-                    self.actions.insert(step.id.to_string(), step.action.to_string());
-                }
+                self.expect(&extension.steps);
             }
             Event::RunFinished { outcome } => self.line(&format!("  = the run {outcome}")),
             _ => {}
@@ -116,30 +121,58 @@ impl Screen {
 
     fn line(&self, line: &str) {
         match &self.bars {
+            _ if self.past => {}
             // A terminal that went away is no fault of the run.
-            Some((all, _)) => all.println(line).unwrap_or_default(),
-            None => println!("{line}"),
+            Some(bars) => bars.all.println(line).unwrap_or_default(),
+            None => say(line),
         }
     }
 
     fn bar(&self, step: &StepRef, change: impl FnOnce(&ProgressBar)) {
         if let Some(bar) =
-            self.bars.as_ref().and_then(|(_, bars)| bars.get(&group(step.id.as_str())))
+            self.bars.as_ref().and_then(|bars| bars.groups.get(&group(step.id.as_str())))
         {
             change(bar);
         }
     }
 
     fn close(&self) {
-        for bar in self.bars.iter().flat_map(|(_, bars)| bars.values()) {
+        for bar in self.bars.iter().flat_map(|bars| bars.groups.values()) {
             bar.abandon();
         }
+    }
+}
+
+struct Bars {
+    all: MultiProgress,
+    groups: BTreeMap<String, ProgressBar>,
+    style: ProgressStyle,
+}
+
+impl Bars {
+    fn new() -> Self {
+        // Whatever a step does must be readable on 80 columns.
+        let style =
+            ProgressStyle::with_template("{prefix:32} {bar:14.green} {pos:>2}/{len:2} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { all: MultiProgress::new(), groups: BTreeMap::new(), style }
+    }
+
+    fn expect(&mut self, step: &str) {
+        let group = group(step);
+        let bar = self.groups.entry(group.clone()).or_insert_with(|| {
+            let bar = ProgressBar::new(0).with_style(self.style.clone()).with_prefix(group);
+            self.all.add(bar)
+        });
+        bar.inc_length(1);
     }
 }
 
 /// The first parts of a step's path: the target, or what there is.
 fn group(step: &str) -> String {
     let parts: Vec<_> = step.split('/').collect();
-    let count = if parts.len() > 3 { 3 } else { parts.len().saturating_sub(1).max(1) };
+    let prefix = usize::from(parts.first() == Some(&"rollback"));
+    let length = parts.len() - prefix;
+    let count = prefix + if length > 3 { 3 } else { length.saturating_sub(1).max(1) };
     parts.into_iter().take(count).collect::<Vec<_>>().join("/")
 }

@@ -17,6 +17,7 @@ use benches::{
 };
 use serde_json::json;
 
+#[expect(clippy::disallowed_methods, reason = "a program reads its command line")]
 fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| {

@@ -7,6 +7,8 @@ mod drawings;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod engine_lives;
+#[cfg(test)]
 mod expansion;
 #[cfg(test)]
 mod faults;
@@ -23,9 +25,13 @@ mod policy_holds;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
-mod run_cases;
+mod run_attempts;
+#[cfg(test)]
+mod run_gates;
 #[cfg(test)]
 mod run_laws;
+#[cfg(test)]
+mod run_rollbacks;
 #[cfg(test)]
 mod support;
 

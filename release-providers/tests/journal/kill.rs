@@ -29,6 +29,7 @@ async fn victim(path: PathBuf) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how the test tells its victim")]
 #[tokio::test]
 async fn kill_nine_loses_nothing_that_was_announced() {
     // The test starts itself again as its own victim.

@@ -143,6 +143,7 @@ async fn orchestrator(root: std::path::PathBuf) {
     std::future::pending::<()>().await;
 }
 
+#[expect(clippy::disallowed_methods, reason = "how the test tells its victim")]
 #[tokio::test]
 async fn killed_orchestrator_leaves_instances_to_adopt() {
     // The test starts itself again as the orchestrator.

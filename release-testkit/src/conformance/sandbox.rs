@@ -114,6 +114,7 @@ impl Common {
 
     /// Looks again and again until `look` gives a result or its patience is at an end; then
     /// returns what it saw last.
+    #[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
     pub(crate) async fn until<T, E>(
         &self,
         mut look: impl AsyncFnMut() -> Result<Result<T, E>, Broken>,

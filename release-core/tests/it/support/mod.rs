@@ -1,6 +1,8 @@
 //! What the tests share.
 
 pub(crate) mod drive;
+pub(crate) mod engines;
 pub(crate) mod random;
 pub(crate) mod samples;
+pub(crate) mod words;
 pub(crate) mod world;

@@ -247,6 +247,7 @@ pub(crate) struct TokioClock(tokio::time::Instant);
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_442_400_000_000);
 
 impl TokioClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(tokio::time::Instant::now()))
     }
@@ -258,6 +259,7 @@ impl Clock for TokioClock {
         START.plus(self.0.elapsed().into())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     async fn sleep_until(&self, at: Timestamp) {
         tokio::time::sleep_until(self.0 + at.since(START).as_duration()).await;
     }

@@ -1,0 +1,85 @@
+//! The rules, held against every Rust file of the workspace.
+
+use std::path::{Path, PathBuf};
+
+use super::rules::{PURE, SLEEPERS, Source, impure, sleeps, too_long, unfinished};
+
+/// Every Rust file that is ours; what a build left is not.
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let path = folder.join(&name);
+            if entry.file_type().unwrap().is_dir() {
+                if name != "target" && !name.starts_with('.') {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(root.join(&path)).unwrap();
+                sources.push(Source { path: path.to_str().unwrap().replace('\\', "/"), text });
+            }
+        }
+    }
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    sources
+}
+
+fn check(rule: impl Fn(&Source) -> Vec<String>) {
+    let problems: Vec<_> = sources().iter().flat_map(rule).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Without this, a folder that was renamed would be pure because nobody looked.
+#[test]
+fn every_pure_place_exists_and_crates_are_all_seen() {
+    let sources = sources();
+    for place in PURE.into_iter().chain(["release-providers/src", "release-testkit/src", "benches"])
+    {
+        assert!(sources.iter().any(|source| source.path.starts_with(place)), "{place}");
+    }
+}
+
+#[test]
+fn deciding_code_is_pure() {
+    check(impure);
+}
+
+#[test]
+fn nothing_is_unfinished() {
+    check(unfinished);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    check(too_long);
+}
+
+#[test]
+fn nobody_sleeps_but_who_has_a_reason() {
+    check(|source| {
+        if SLEEPERS.iter().any(|(path, _)| *path == source.path) {
+            Vec::new()
+        } else {
+            sleeps(source)
+        }
+    });
+    let sources = sources();
+    for (path, reason) in SLEEPERS {
+        let sleeper = sources.iter().find(|source| source.path == path);
+        let still = sleeper.is_some_and(|source| !sleeps(source).is_empty());
+        assert!(still, "{path} may sleep because {reason}, but does not: take it off the list");
+    }
+}
+
+/// See «Invariants of absence» in ARCHITECTURE.md.
+#[test]
+fn only_the_plans_graph_names_petgraph() {
+    let named = sources().into_iter().filter(|source| source.text.contains("petgraph::"));
+    let named: Vec<_> = named.map(|source| source.path).collect();
+    let ours: Vec<_> = named.iter().filter(|path| path.starts_with("release-")).collect();
+    assert_eq!(ours, ["release-core/src/plan/graph.rs"]);
+}
