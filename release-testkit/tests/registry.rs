@@ -180,11 +180,8 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
     let mut analysis = fixtures::error_rate();
     analysis.count = 3;
     let interval = analysis.interval;
-    let analyze = Action::Analyze {
-        deployment: deployment(),
-        analysis: Arc::new(analysis),
-        window: minute,
-    };
+    let analyze =
+        Action::Analyze { deployment: deployment(), analysis: Arc::new(analysis), window: minute };
     let steps = vec![
         scale(),
         route(),
