@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use release_core::engine::SystemClock;
 use release_core::model::{ArtifactRef, Digest, Target};
+use release_core::port::Clock as _;
 use release_core::time::Span;
 use release_providers::local::{LocalConfig, LocalPlatform};
 use release_providers::spi::{ArtifactStore as _, CheckHealth, HealthProbe as _, PutArtifact};
@@ -128,10 +129,17 @@ impl Home {
         if !processes.is_empty() {
             return Err(format!("there still are {:?}", processes.keys()).into());
         }
-        match address.map(TcpStream::connect) {
-            Some(Ok(_)) => Err("somebody still listens on the target's port".into()),
-            _ => Ok(()),
+        // A listener that was closed lives on in children of this process until they execute their
+        // programs, and other tests start some all the time: it is gone soon, or somebody leaked it.
+        let clock = SystemClock::new();
+        let patience = clock.now().plus(Span::secs(10));
+        while address.is_some_and(|address| TcpStream::connect(address).is_ok()) {
+            if clock.now() > patience {
+                return Err("somebody still listens on the target's port".into());
+            }
+            clock.sleep_until(clock.now().plus(Span::millis(5))).await;
         }
+        Ok(())
     }
 }
 

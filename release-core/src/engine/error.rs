@@ -73,10 +73,13 @@ impl EngineError {
 impl From<AppendError> for EngineError {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::Conflict { .. } | AppendError::Fenced { .. } => Self::TakenOver(error),
+            AppendError::Conflict { .. }
+            | AppendError::Fenced { .. }
+            | AppendError::Finished { .. } => Self::TakenOver(error),
             AppendError::NoSpace { .. }
             | AppendError::Unavailable { .. }
-            | AppendError::Unknown { .. } => Self::Append(error),
+            | AppendError::Unknown { .. }
+            | AppendError::Malformed { .. } => Self::Append(error),
         }
     }
 }

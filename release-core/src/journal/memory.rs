@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{AppendError, Batch, Head, Journal, ReadError, Record};
+use super::{AppendError, Batch, Head, Journal, ReadError, Record, Stored as Known};
 use crate::ids::RunId;
 use crate::model::Digest;
 
@@ -59,14 +59,13 @@ impl Journal for MemoryJournal {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let mut stored = self.stored();
         let Stored { runs, blobs } = &mut *stored;
-        let Batch { run, expected, epoch, records, blobs: fresh, finishes } = batch;
-        let (actual, owner) = runs.get(&run).map_or((0, 0), |(head, _)| (head.seq, head.epoch));
-        if epoch < owner {
-            return Err(AppendError::Fenced { run, epoch, stored: owner });
-        }
-        if expected != actual {
-            return Err(AppendError::Conflict { run, expected, actual });
-        }
+        let there = runs.get(&batch.run).map_or_else(Known::default, |(head, _)| Known {
+            seq: head.seq,
+            epoch: head.epoch,
+            finished: head.finished,
+        });
+        batch.check(there)?;
+        let Batch { run, epoch, records, blobs: fresh, finishes, .. } = batch;
         for (digest, bytes) in fresh {
             blobs.entry(digest).or_insert(bytes);
         }

@@ -91,6 +91,55 @@ pub struct Batch {
     pub finishes: bool,
 }
 
+/// What a store knows of a run when a batch for it comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The sequence of its last record; 0 when there is no such run.
+    pub seq: u64,
+    /// The epoch of its last writer; 0 when there is no such run.
+    pub epoch: u64,
+    /// Whether it is over.
+    pub finished: bool,
+}
+
+impl Batch {
+    /// Whether the batch may be stored where `stored` is what is there. Stores ask this, and change
+    /// nothing if it may not, in the transaction in which they would store it.
+    ///
+    /// # Errors
+    /// The [`AppendError`] to answer with: `Fenced`, `Conflict`, `Finished` or `Malformed`, in this
+    /// order.
+    pub fn check(&self, stored: Stored) -> Result<(), AppendError> {
+        let run = || self.run.clone();
+        if self.epoch < stored.epoch {
+            return Err(AppendError::Fenced {
+                run: run(),
+                epoch: self.epoch,
+                stored: stored.epoch,
+            });
+        }
+        if self.expected != stored.seq {
+            let (expected, actual) = (self.expected, stored.seq);
+            return Err(AppendError::Conflict { run: run(), expected, actual });
+        }
+        if stored.finished {
+            return Err(AppendError::Finished { run: run() });
+        }
+        let wrong = self
+            .records
+            .iter()
+            .zip(self.expected + 1..)
+            .find(|(record, seq)| record.seq != *seq || record.epoch != self.epoch);
+        wrong.map_or(Ok(()), |(record, seq)| {
+            let detail = format!(
+                "record {} of epoch {} stands where record {seq} of epoch {} belongs",
+                record.seq, record.epoch, self.epoch
+            );
+            Err(AppendError::Malformed { run: run(), detail })
+        })
+    }
+}
+
 /// The end of a run's records, and whether more are to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -133,6 +182,20 @@ pub enum AppendError {
         epoch: u64,
         /// The stored epoch.
         stored: u64,
+    },
+    /// The run is over. Nothing was stored.
+    #[error("run `{run}` is over, and nothing can be added to it; start a new run")]
+    Finished {
+        /// The run.
+        run: RunId,
+    },
+    /// The records do not follow each other, or cannot be stored. Nothing was stored.
+    #[error("the batch for run `{run}` is malformed: {detail}; let a `Sealer` make its records")]
+    Malformed {
+        /// The run.
+        run: RunId,
+        /// What is wrong.
+        detail: String,
     },
     /// There is no room. Nothing was stored.
     #[error("there is no room in the journal ({detail}); make room, then resume the run")]

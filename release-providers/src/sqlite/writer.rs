@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
-use release_core::journal::{AppendError, Batch};
+use release_core::journal::{AppendError, Batch, Stored};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
@@ -110,23 +110,22 @@ fn store_all(connection: &Connection, jobs: &[Job], commits: &AtomicU64) -> Vec<
 
 fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
     let run = batch.run.as_str();
-    let mut find =
-        connection.prepare_cached("SELECT run_id, seq, epoch FROM runs WHERE run = ?1")?;
+    let mut find = connection
+        .prepare_cached("SELECT run_id, seq, epoch, finished FROM runs WHERE run = ?1")?;
     let found = find.query_row([run], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?, row.get::<_, u64>(2)?))
+        let stored = Stored { seq: row.get(1)?, epoch: row.get(2)?, finished: row.get(3)? };
+        Ok((row.get::<_, i64>(0)?, stored))
     });
     let found = found.optional()?;
-    let (actual, stored) = found.map_or((0, 0), |(_, seq, epoch)| (seq, epoch));
-    if batch.epoch < stored {
-        return Ok(Err(AppendError::Fenced { run: batch.run.clone(), epoch: batch.epoch, stored }));
+    if let Err(refused) = batch.check(found.map(|(_, stored)| stored).unwrap_or_default()) {
+        return Ok(Err(refused));
     }
-    if batch.expected != actual {
-        return Ok(Err(AppendError::Conflict {
-            run: batch.run.clone(),
-            expected: batch.expected,
-            actual,
-        }));
-    }
+    let bodies: Result<Vec<_>, _> =
+        batch.records.iter().map(|record| std::str::from_utf8(&record.bytes)).collect();
+    let Ok(bodies) = bodies else {
+        let detail = "a record is JSON, and so UTF-8".to_owned();
+        return Ok(Err(AppendError::Malformed { run: batch.run.clone(), detail }));
+    };
     for (digest, bytes) in &batch.blobs {
         let sql = "INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?1, ?2)";
         connection.prepare_cached(sql)?.execute(params![digest.as_bytes(), &**bytes])?;
@@ -143,12 +142,7 @@ fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
     };
     let sql = "INSERT INTO records (run_id, seq, epoch, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut insert = connection.prepare_cached(sql)?;
-    for record in &batch.records {
-        let Ok(body) = std::str::from_utf8(&record.bytes) else {
-            return Err(rusqlite::Error::ToSqlConversionFailure(
-                "a record is JSON, and so UTF-8".into(),
-            ));
-        };
+    for (record, body) in batch.records.iter().zip(bodies) {
         insert.execute(params![id, record.seq, record.epoch, record.hash.as_bytes(), body])?;
     }
     Ok(Ok(()))
