@@ -115,7 +115,7 @@ pub(crate) fn nothing_twice(
                 )
                 .into());
             }
-            started.insert(artifact.digest(), count);
+            started.insert((service.to_owned(), artifact.digest()), count);
         }
     }
     let (keys, lines) = no_key_twice(dir, &started)?;
@@ -138,16 +138,20 @@ struct Done {
 /// No key started more than its step wished for, none set shares twice, no instance was started under
 /// two keys, and as many instances were started as left a log file. Returns how many keys and changes
 /// there were.
-fn no_key_twice(dir: &Path, logs: &BTreeMap<Digest, usize>) -> Result<(usize, usize), Failure> {
+fn no_key_twice(
+    dir: &Path,
+    logs: &BTreeMap<(String, Digest), usize>,
+) -> Result<(usize, usize), Failure> {
     let log = effects(dir.join("platform"))?;
-    let (mut by_key, mut by_digest) = (BTreeMap::<_, Done>::new(), BTreeMap::new());
+    let (mut by_key, mut by_content) = (BTreeMap::<_, Done>::new(), BTreeMap::new());
     for line in &log {
         let done = by_key.entry(&line.key).or_default();
         match &line.change {
             EffectChange::Started { instance, digest } => {
                 let started = (line.target.clone(), *digest, instance.clone());
                 if done.started.insert(started) {
-                    *by_digest.entry(*digest).or_default() += 1;
+                    let content = (line.target.service.to_string(), *digest);
+                    *by_content.entry(content).or_default() += 1;
                 }
             }
             EffectChange::Died { .. } => done.died += 1,
@@ -165,8 +169,8 @@ fn no_key_twice(dir: &Path, logs: &BTreeMap<Digest, usize>) -> Result<(usize, us
             .into());
         }
     }
-    if by_digest != *logs {
-        return Err(format!("log files tell of {logs:?}, the platform of {by_digest:?}").into());
+    if by_content != *logs {
+        return Err(format!("log files tell of {logs:?}, the platform of {by_content:?}").into());
     }
     Ok((by_key.len(), log.len()))
 }

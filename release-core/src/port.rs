@@ -220,6 +220,7 @@ pub struct AuthorizedCommand {
     pub(crate) attempt: u32,
     pub(crate) generation: u32,
     pub(crate) deadline: Timestamp,
+    pub(crate) since: Timestamp,
 }
 
 /// What the commands of a run have in common: they share one, so that a command is cheap.
@@ -262,6 +263,12 @@ impl AuthorizedCommand {
     /// The writer's epoch; a provider that can, rejects older ones (fencing).
     pub fn epoch(&self) -> u64 {
         self.mandate.epoch
+    }
+
+    /// When the step was first considered: the same for every attempt, also after a crash. A step that
+    /// somebody retries by hand is considered anew.
+    pub const fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// When the attempt is given up.
@@ -417,6 +424,7 @@ impl EffectError {
     pub fn unknown(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { effect: EffectCertainty::Unknown, ..Self::transient(kind, message) }
     }
+
     /// The same error, with advice not to try again before `pause` has passed.
     #[must_use]
     pub const fn after(mut self, pause: Span) -> Self {

@@ -51,6 +51,8 @@ struct Call<'a> {
     registry: &'a Registry,
     cx: Context,
     rollback: bool,
+    /// When the step was first considered.
+    since: Timestamp,
     /// A little before the engine gives up, so that the answer says what was missing.
     give_up: Timestamp,
 }
@@ -59,7 +61,8 @@ impl<'a> Call<'a> {
     fn new(registry: &'a Registry, command: &AuthorizedCommand) -> Self {
         let left = command.deadline().since(registry.clock.now()).as_duration();
         let give_up = registry.clock.now().plus((left.mul_f64(0.95)).into());
-        Self { registry, cx: Context::of(command), rollback: command.is_rollback(), give_up }
+        let (cx, rollback) = (Context::of(command), command.is_rollback());
+        Self { registry, cx, since: command.since(), rollback, give_up }
     }
 
     async fn perform(&self, bound: Bound<'_>, action: &Action) -> Result<Evidence, ProviderError> {
@@ -90,13 +93,14 @@ impl<'a> Call<'a> {
                     self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
             }
-            (Bound::Metrics(source), Action::Analyze { deployment, analysis }) => {
+            (Bound::Metrics(source), Action::Analyze { deployment, analysis, window }) => {
                 let Deployment { target, artifact, version } = deployment.clone();
                 let request = MeasureRequest::new(
                     target,
                     artifact.digest(),
                     version,
                     analysis.metric.clone(),
+                    self.since.minus(*window),
                 );
                 Ok(Evidence::Measurement(source.measure(&self.cx, request).await?))
             }

@@ -1,6 +1,6 @@
 //! The fakes without a suite: probe, metrics, artifacts, notifier, and what all can be told to do.
 
-use release_core::model::{Digest, Span};
+use release_core::model::{Digest, Span, Timestamp};
 use release_core::port::{Clock as _, EffectCertainty, Measurement};
 use release_providers::spi::*;
 use release_providers::{ErrorKind, ProviderError};
@@ -48,6 +48,7 @@ async fn metrics_without_good_samples_are_no_data() {
             digest,
             fixtures::version("1.1.0"),
             metric.clone(),
+            Timestamp::default(),
         );
         metrics.measure(&cx(), request).await.unwrap()
     };
@@ -65,6 +66,37 @@ async fn metrics_without_good_samples_are_no_data() {
     metrics.script(MetricsOp::Measure, [Behaviour::Lie]);
     assert!(matches!(measure().await, Measurement::Ratio { digest: d, .. } if d != digest));
     assert_eq!(metrics.count(MetricsOp::Measure), 5);
+}
+
+#[test]
+fn counters_are_measured_over_a_window_and_a_reset_begins_anew() {
+    let clock = std::sync::Arc::new(VirtualClock::new());
+    let (metrics, digest) = (FakeMetrics::new().with_clock(clock.clone()), Digest::of(b"x"));
+    let begin = clock.now();
+    let count = |second: u64, bad: f64, all: f64| {
+        clock.set(begin.plus(Span::secs(second)));
+        metrics.count_up(digest, fixtures::FAILED_REQUESTS, bad);
+        metrics.count_up(digest, fixtures::ALL_REQUESTS, all);
+    };
+    count(0, 50.0, 100.0);
+    count(10, 50.0, 300.0);
+    count(20, 2.0, 20.0); // restarted
+    count(30, 3.0, 40.0);
+    let measure = |second| {
+        let (target, version) = (fixtures::target("api"), fixtures::version("1.1.0"));
+        let (metric, since) = (fixtures::error_rate().metric, begin.plus(Span::secs(second)));
+        let request = MeasureRequest::new(target, digest, version, metric, since);
+        match clock.run(metrics.measure(&cx(), request)).unwrap().unwrap() {
+            Measurement::Ratio { numerator, denominator, .. } => {
+                Some((numerator.get(), denominator.get()))
+            }
+            Measurement::NoData { .. } => None,
+        }
+    };
+    assert_eq!(measure(0), Some((3.0, 240.0)));
+    assert_eq!(measure(10), Some((3.0, 40.0)));
+    assert_eq!(measure(20), Some((1.0, 20.0)));
+    assert_eq!(measure(30), None, "nothing in the window is no data");
 }
 
 #[tokio::test]

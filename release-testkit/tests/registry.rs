@@ -12,7 +12,7 @@ use release_core::port::{Clock, EffectCertainty, EffectError};
 use release_core::run::{Event, Mode};
 use release_providers::{ErrorKind, Places, ProviderError, Registry};
 use release_testkit::fakes::{
-    Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthOp, RouterOp,
+    Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthOp, MetricsCall, RouterOp,
 };
 use release_testkit::{VirtualClock, fixtures};
 
@@ -44,6 +44,16 @@ impl Bench {
 
     /// Runs `steps` one after the other until they are done or a person is needed.
     fn run(&self, registry: Registry, steps: Vec<Step>) -> History {
+        self.run_beside(registry, steps, async {})
+    }
+
+    /// The same while something else goes on.
+    fn run_beside(
+        &self,
+        registry: Registry,
+        steps: Vec<Step>,
+        beside: impl Future<Output = ()>,
+    ) -> History {
         let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
         for (index, step) in (0..).zip(steps) {
             plan.step(step);
@@ -61,7 +71,8 @@ impl Bench {
             let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
             engine.load(handle.run()).await.unwrap().0
         };
-        self.clock.run(work).unwrap()
+        let both = async { tokio::join!(work, beside).0 };
+        self.clock.run(both).unwrap()
     }
 }
 
@@ -152,4 +163,50 @@ fn waiting_for_readiness_changes_nothing_and_says_so() {
         ("timeout", EffectCertainty::NotApplied, false)
     );
     assert!(bench.platform.health.count(HealthOp::Check) > 1);
+}
+
+#[test]
+fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
+    let (bench, minute) = (Bench::new(), Span::secs(60));
+    let Bench { clock, platform, .. } = &bench;
+    let count = |bad: f64, all: f64| {
+        let digest = deployment().artifact.digest();
+        platform.metrics.count_up(digest, fixtures::FAILED_REQUESTS, bad);
+        platform.metrics.count_up(digest, fixtures::ALL_REQUESTS, all);
+    };
+    // An earlier share of the traffic saw two of five requests fail.
+    count(400.0, 1_000.0);
+    clock.advance(minute);
+    let mut analysis = fixtures::error_rate();
+    analysis.count = 3;
+    let interval = analysis.interval;
+    let analyze =
+        Action::Analyze { deployment: deployment(), analysis: Arc::new(analysis), window: minute };
+    let steps = vec![
+        scale(),
+        route(),
+        step("bake", Action::Bake { duration: minute }),
+        step("analyze", analyze),
+    ];
+    let begin = clock.now();
+    let good_traffic = async {
+        clock.sleep_until(begin.plus(Span::secs(30))).await;
+        count(401.0, 1_100.0);
+    };
+    let registry = bench.registry(platform.deployer.clone());
+    let history = bench.run_beside(registry, steps, good_traffic);
+    let said = history.facts().iter().find_map(|fact| match &fact.event {
+        Event::StepSucceeded { because: Some(because), .. } => Some(because.clone()),
+        _ => None,
+    });
+    let said = said.expect("one of a hundred is good");
+    assert!(said.contains("(1 of 100)"), "{said}");
+    // All its measurements have one window, which began with the bake.
+    let windows = platform.metrics.calls().into_iter().map(|call| {
+        let MetricsCall::Measure(request) = call.request;
+        clock.now().since(request.since)
+    });
+    let windows: Vec<_> = windows.collect();
+    let took = minute.as_duration() + interval.as_duration() * 2;
+    assert_eq!(windows, [Span::from(took); 3]);
 }

@@ -281,6 +281,7 @@ impl Driver {
             attempt,
             generation: self.state.generation(step.index),
             deadline: self.now.plus(self.state.plan().step(step.index).timeout),
+            since: self.state.active(step.index).map_or(self.now, |active| active.since),
         };
         let performer = Arc::clone(&self.shared.performer);
         self.effects.launch(performer, command, mode, self.state.plan().len());

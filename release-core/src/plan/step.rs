@@ -217,6 +217,9 @@ pub enum Action {
         deployment: Deployment,
         /// How.
         analysis: Arc<Analysis>,
+        /// How long before the step's first start the measurements begin: the bake before it.
+        #[serde(default, skip_serializing_if = "is_default")]
+        window: Span,
     },
     /// Tells somebody.
     Notify {
@@ -287,7 +290,7 @@ impl fmt::Display for Action {
                 f.write_str("route")?;
                 weights.iter().try_for_each(|w| write!(f, " {}%→{}", w.percent, w.version))
             }
-            Self::Analyze { deployment, analysis } => {
+            Self::Analyze { deployment, analysis, .. } => {
                 write!(f, "{} of {}", analysis.id, deployment.version)
             }
             Self::Notify { channel, .. } => write!(f, "notify {channel}"),

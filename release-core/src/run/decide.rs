@@ -136,18 +136,12 @@ fn reconsider(state: &RunState, turn: &Turn<'_>, out: &mut Vec<Event>) {
 }
 
 fn outcome_event(state: &RunState, index: u32, outcome: &EffectOutcome, turn: &Turn<'_>) -> Event {
-    let step = StepRef::of(&state.plan, index);
     match outcome {
         EffectOutcome::Performed(Ok(evidence))
         | EffectOutcome::Looked(Ok(Observed::Applied(evidence))) => {
             judged(state, index, evidence, turn)
         }
-        // Known not to have happened: perform it, at once and without counting a failure.
-        EffectOutcome::Looked(Ok(Observed::NotApplied)) => {
-            let error =
-                EffectError::transient("not_applied", "looked, and it had not taken effect");
-            Event::StepRetried { step, error, at: turn.now }
-        }
+        EffectOutcome::Looked(Ok(Observed::NotApplied)) => not_applied(state, index, turn),
         EffectOutcome::Looked(Err(error)) => unknown(state, index, error, turn),
         EffectOutcome::Performed(Err(error)) => match error.effect {
             EffectCertainty::NotApplied => failure(state, index, error, None, turn),
@@ -156,6 +150,23 @@ fn outcome_event(state: &RunState, index: u32, outcome: &EffectOutcome, turn: &T
                 unknown(state, index, error, turn)
             }
         },
+    }
+}
+
+/// Known not to have happened: perform it at once, and without counting a failure, as long as there are
+/// attempts left. An interrupted attempt (a crash, a take-over) used none up.
+fn not_applied(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
+    let step = StepRef::of(&state.plan, index);
+    let failures = state.active(index).map_or(0, |active| active.failures);
+    if failures < state.plan.step(index).retry.max_attempts {
+        let error = EffectError::transient("not_applied", "looked, and it had not taken effect");
+        return Event::StepRetried { step, error, at: turn.now };
+    }
+    let message = format!("{failures} attempts gave no answer, and it has not taken effect");
+    Event::StepFailed {
+        step,
+        error: EffectError::permanent("not_applied", message),
+        evidence: None,
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) ->
             }
             again("wrong_weights", "the weights in effect are not those that were asked for".into())
         }
-        (Action::Analyze { deployment, analysis }, Evidence::Measurement(measurement)) => {
+        (Action::Analyze { deployment, analysis, .. }, Evidence::Measurement(measurement)) => {
             analyze(analysis, deployment.artifact.digest(), measurement, measured)
         }
         (Action::Notify { .. }, Evidence::Done)

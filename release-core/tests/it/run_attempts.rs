@@ -69,16 +69,21 @@ fn a_look_that_finds_nothing_counts_as_no_failure() {
 }
 
 /// Nobody performs again and again what never takes effect.
+/// Nobody is asked about what can be seen: it did not take effect, however often it was tried.
 #[test]
-fn performing_and_looking_in_vain_ends_with_a_person() {
-    let mut run = Run::start(&chain(vec![change("a").retry(RetryPolicy::attempts(3))]));
-    for _ in 0..3 {
+fn an_effect_that_is_seen_never_to_take_place_fails_after_the_last_attempt() {
+    let step = change("a").retry(RetryPolicy::attempts(3)).on_failure(OnFailure::Hold);
+    let mut run = Run::start(&chain(vec![step]));
+    for _ in 0..2 {
         run.end("a", End::Unknown);
         run.next_effect();
         run.end("a", End::Absent);
     }
     run.end("a", End::Unknown);
-    assert_eq!(run.state.awaiting(), [Awaiting::Operator(id("a"))]);
+    run.next_effect();
+    let events = run.end("a", End::Absent);
+    let Some(Event::StepFailed { error, .. }) = events.first() else { panic!("{events:?}") };
+    assert_eq!(error.message, "3 attempts gave no answer, and it has not taken effect");
 }
 
 #[test]

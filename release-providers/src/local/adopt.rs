@@ -14,6 +14,7 @@ use super::files::{Paths, io_error, is_temporary, list, read_records};
 use super::process::kill_stray;
 use super::procfs::{self, Marked};
 use super::record::{InstanceRecord, ProcessId, TargetRecord, Wish};
+use super::samples::Samples;
 use crate::{ErrorKind, ProviderError};
 
 pub(super) const OPEN: &str = "local.open";
@@ -28,6 +29,7 @@ pub(super) struct Found {
     pub(super) targets: Vec<TargetRecord>,
     pub(super) wishes: Vec<Wish>,
     pub(super) fences: Vec<Fence>,
+    pub(super) samples: Vec<Samples>,
     pub(super) effects: EffectLog,
     /// Instances that run.
     pub(super) living: Vec<(InstanceRecord, ProcessId)>,
@@ -51,6 +53,7 @@ pub(super) fn find(root: &Path, now: Timestamp) -> Result<Found, ProviderError> 
         paths.desired(),
         paths.targets(),
         paths.fences(),
+        paths.samples(),
         paths.logs(),
     ] {
         fs::create_dir_all(&directory).map_err(|e| io_error(OPEN, &directory, e))?;
@@ -59,6 +62,7 @@ pub(super) fn find(root: &Path, now: Timestamp) -> Result<Found, ProviderError> 
     let boot = procfs::boot();
     let targets = read_records(OPEN, &paths.targets())?;
     let fences = read_records(OPEN, &paths.fences())?;
+    let samples = read_records(OPEN, &paths.samples())?;
     let mut wishes: Vec<Wish> = Vec::new();
     let desired = paths.desired();
     for directory in list(&desired).map_err(|e| io_error(OPEN, &desired, e))? {
@@ -68,7 +72,8 @@ pub(super) fn find(root: &Path, now: Timestamp) -> Result<Found, ProviderError> 
     let records: Vec<InstanceRecord> = read_records(OPEN, &paths.instances())?;
     let sequence = next_sequence(&paths, &records)?;
     let (living, effects) = (Vec::new(), EffectLog::open(paths.effects())?);
-    let mut found = Found { paths, lock, boot, targets, wishes, fences, effects, living, sequence };
+    let mut found =
+        Found { paths, lock, boot, targets, wishes, fences, samples, effects, living, sequence };
     found.sort_out(records)?;
     found.log_unwritten(now)?;
     Ok(found)

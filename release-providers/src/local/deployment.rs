@@ -32,6 +32,8 @@ pub(super) struct Instance {
     /// Cancelled when it shall end.
     pub(super) stop: CancellationToken,
     pub(super) since: Timestamp,
+    /// When it was started, if that is known.
+    pub(super) born: Option<Timestamp>,
     ready: AtomicBool,
     process: Mutex<Option<ProcessId>>,
 }
@@ -61,9 +63,16 @@ impl Instance {
             backend: Arc::new(backend),
             stop: CancellationToken::new(),
             since,
+            born: Some(since),
             ready: AtomicBool::new(ready),
             process: Mutex::new(None),
         }
+    }
+
+    /// The same instance, found by this platform and started by another.
+    pub(super) const fn adopted(mut self, born: Option<Timestamp>) -> Self {
+        self.born = born;
+        self
     }
 
     pub(super) fn is_ready(&self) -> bool {

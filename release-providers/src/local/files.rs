@@ -45,6 +45,12 @@ impl Paths {
     pub(super) fn target(&self, target: &Target) -> PathBuf {
         self.targets().join(format!("{}.json", slug(target)))
     }
+    pub(super) fn samples(&self) -> PathBuf {
+        self.root.join("samples")
+    }
+    pub(super) fn samples_of(&self, target: &Target) -> PathBuf {
+        self.samples().join(format!("{}.json", slug(target)))
+    }
     pub(super) fn fences(&self) -> PathBuf {
         self.root.join("fences")
     }

@@ -150,6 +150,7 @@ impl Keeper {
             digest: self.deployment.digest,
             generation: self.instance.generation,
             cause: self.cause.clone(),
+            born: self.instance.born,
             port: self.instance.backend.address.port(),
             process,
             ready: self.instance.is_ready(),

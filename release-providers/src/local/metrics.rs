@@ -1,24 +1,28 @@
-//! Measures: scrapes every instance of a version and sums what the metric selects.
+//! Measures: scrapes every instance of a version, and sums what the metric's counters grew by in the
+//! window that was asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use release_core::model::{Finite, Metric, Selector};
+use release_core::model::{Digest, Finite, Metric, Selector};
 use release_core::port::{EffectCertainty, Measurement};
+use release_core::time::Timestamp;
 
 use super::LocalPlatform;
+use super::files::write_record;
 use super::http;
+use super::place::Place;
 use super::platform::{Inner, description, sooner};
 use super::prometheus::{Sample, parse};
+use super::samples::{Sampled, Samples, picks};
 use crate::spi::{MeasureRequest, MetricsSource};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
 const MEASURE: &str = "metrics.measure";
 /// The most that one scrape may hold.
 const SCRAPE_BYTES: usize = 4 * 1024 * 1024;
-/// The label by which samples say of which version they are.
-const VERSION_LABEL: &str = "version";
 
 #[async_trait]
 impl MetricsSource for LocalPlatform {
@@ -33,15 +37,20 @@ impl MetricsSource for LocalPlatform {
     ) -> Result<Measurement, ProviderError> {
         let inner = self.inner();
         let look = async {
-            let deadline = sooner(&inner.config, inner.config.probe_timeout, cx.deadline);
-            let scrapes = scrape(inner, &request, deadline).await?;
             let Metric::Ratio { numerator, denominator } = &request.metric else {
                 let text = "this kind of metric is not known here; use a ratio";
                 return Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text));
             };
-            let version = request.version.to_string();
-            Ok(match ratio(scrapes, &version, numerator, denominator) {
-                Ok((numerator, denominator)) => {
+            let place = inner.known_place(MEASURE, &request.target)?;
+            let deadline = sooner(&inner.config, inner.config.probe_timeout, cx.deadline);
+            let window = Window {
+                digest: request.digest,
+                version: request.version.to_string(),
+                since: request.since,
+            };
+            let found = inner.measure(&place, &window, [numerator, denominator], deadline).await?;
+            Ok(match found {
+                Ok([numerator, denominator]) => {
                     Measurement::Ratio { digest: request.digest, numerator, denominator }
                 }
                 Err(reason) => Measurement::NoData { reason },
@@ -51,20 +60,98 @@ impl MetricsSource for LocalPlatform {
     }
 }
 
-/// What one instance answered, by its name.
-type Scrape = (String, Result<Vec<Sample>, String>);
+/// What an instance answered when it was scraped.
+#[derive(Debug)]
+struct Scrape {
+    id: String,
+    digest: Digest,
+    born: Option<Timestamp>,
+    samples: Result<Vec<Sample>, String>,
+}
 
+/// Which samples count: of what, and from when on.
+#[derive(Debug)]
+struct Window {
+    digest: Digest,
+    version: String,
+    since: Timestamp,
+}
+
+impl Scrape {
+    fn sampled(&self) -> Sampled<'_> {
+        Sampled { id: &self.id, digest: self.digest, born: self.born }
+    }
+}
+
+impl Inner {
+    /// Samples all instances of a target, for windows that begin with its present shares. What cannot
+    /// be sampled now has no data in them.
+    pub(super) async fn mark(self: &Arc<Self>, place: &Place) {
+        let work = async {
+            let mut samples = place.samples.lock().await;
+            let deadline = self.config.clock.now().plus(self.config.probe_timeout);
+            let scrapes = scrape(self, place, None, deadline).await;
+            let living = scrapes.iter().map(|scrape| scrape.id.clone()).collect();
+            samples.shares_changed(place.changed());
+            samples.keep(&living);
+            let now = self.config.clock.now();
+            for scrape in &scrapes {
+                match &scrape.samples {
+                    Ok(found) => samples.note(scrape.sampled(), now, found, true),
+                    Err(problem) => {
+                        tracing::debug!(instance = scrape.id, problem, "not sampled");
+                    }
+                }
+            }
+            self.write_samples(&samples).await
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            written = work => if let Err(error) = written {
+                let target = &place.target;
+                tracing::warn!(%error, %target, "a restart will not know where this window began");
+            },
+        }
+    }
+
+    async fn write_samples(self: &Arc<Self>, samples: &Samples) -> Result<(), ProviderError> {
+        let (path, samples) = (self.paths.samples_of(&samples.target), samples.clone());
+        self.blocking(MEASURE, move || write_record(MEASURE, &path, &samples)).await
+    }
+
+    /// Samples a version, and says what both selections grew by in the window.
+    async fn measure(
+        self: &Arc<Self>,
+        place: &Place,
+        window: &Window,
+        selectors: [&Selector; 2],
+        deadline: Timestamp,
+    ) -> Result<Result<[Finite; 2], String>, ProviderError> {
+        let mut samples = place.samples.lock().await;
+        samples.shares_changed(place.changed());
+        let scrapes = scrape(self, place, Some(window.digest), deadline).await;
+        let (fresh, found) =
+            growth(&mut samples, scrapes, window, selectors, self.config.clock.now());
+        if fresh {
+            self.write_samples(&samples).await?;
+        }
+        Ok(found)
+    }
+}
+
+/// Scrapes all instances of a target, or those of one version.
 async fn scrape(
     inner: &Inner,
-    request: &MeasureRequest,
-    deadline: release_core::time::Timestamp,
-) -> Result<Vec<Scrape>, ProviderError> {
+    place: &Place,
+    digest: Option<Digest>,
+    deadline: Timestamp,
+) -> Vec<Scrape> {
     let config = &inner.config;
-    let place = inner.known_place(MEASURE, &request.target)?;
-    let service = config.services.get(&request.target.service).cloned().unwrap_or_default();
-    let instances = place.deployment(request.digest).map(|d| d.serving()).unwrap_or_default();
+    let service = config.services.get(&place.target.service).cloned().unwrap_or_default();
+    let deployments = place.deployments().into_iter();
+    let wanted = deployments.filter(|d| digest.is_none_or(|digest| d.digest == digest));
     let path = &service.metrics_path;
-    Ok(join_all(instances.iter().map(|instance| async move {
+    join_all(wanted.flat_map(|deployment| deployment.serving()).map(|instance| async move {
         let address = instance.backend.address;
         let answer = http::get(address, path, SCRAPE_BYTES, &config.clock, deadline).await;
         let samples = answer.and_then(|answer| {
@@ -73,32 +160,67 @@ async fn scrape(
             }
             parse(&answer.body).map_err(|e| format!("{address}{path}: {e}"))
         });
-        (instance.backend.id.clone(), samples)
+        let (id, digest) = (instance.backend.id.clone(), instance.backend.digest);
+        Scrape { id, digest, born: instance.born, samples }
     }))
-    .await)
+    .await
 }
 
-/// Sums both selections over all instances, or says why that would not be a measurement.
-fn ratio(
+/// Notes the scrapes of all instances of a version. Says what both selections, of which the second is
+/// the whole, grew by in the window, or why that would not be a measurement; and whether some
+/// instance's window only begins now.
+fn growth(
+    samples: &mut Samples,
     scrapes: Vec<Scrape>,
-    version: &str,
-    numerator: &Selector,
-    denominator: &Selector,
-) -> Result<(Finite, Finite), String> {
+    window: &Window,
+    selectors: [&Selector; 2],
+    now: Timestamp,
+) -> (bool, Result<[Finite; 2], String>) {
+    let mut late = None;
+    for scrape in &scrapes {
+        let Ok(found) = &scrape.samples else { continue };
+        let reaches = samples.reaches(scrape.sampled(), window.since);
+        samples.note(scrape.sampled(), now, found, !reaches);
+        if !reaches {
+            late.get_or_insert_with(|| scrape.id.clone());
+        }
+    }
+    let fresh = late.is_some();
+    let grown = || {
+        usable(scrapes, &window.version, selectors)?;
+        let Window { digest, version, since } = window;
+        if let Some(id) = late {
+            return Err(format!("instance {id}: no sample since {since} before this one"));
+        }
+        let [above, below] = selectors;
+        let grown = |selector| samples.growth(*digest, version, selector, *since);
+        let (above, below) = (grown(above)?, grown(below)?);
+        if below <= 0.0 {
+            let series = &selectors[1].series;
+            return Err(format!("`{series}` has not grown since {since}"));
+        }
+        let finite =
+            |sum| Finite::new(sum).map_err(|_| "the sum is not a finite number".to_owned());
+        Ok([finite(above)?, finite(below)?])
+    };
+    (fresh, grown())
+}
+
+/// Whether present samples are fit for a measurement: there are some, of every instance, of what is
+/// asked for, and they are counts.
+fn usable(scrapes: Vec<Scrape>, version: &str, selectors: [&Selector; 2]) -> Result<(), String> {
+    let [numerator, denominator] = selectors;
     if scrapes.is_empty() {
         return Err("no instance of this version runs here".to_owned());
     }
-    let (mut above, mut below, mut found, mut counted) = (0.0, 0.0, false, false);
-    for (instance, samples) in scrapes {
-        let samples = samples.map_err(|problem| format!("instance {instance}: {problem}"))?;
+    let (mut found, mut counted) = (false, false);
+    for Scrape { id: instance, samples, .. } in scrapes {
         let name = |problem| format!("instance {instance}: {problem}");
+        let samples = samples.map_err(name)?;
         let series = Selector::series(&numerator.series);
-        counted |= select(&samples, version, &series).map_err(name)?.is_some();
-        above += select(&samples, version, numerator).map_err(name)?.unwrap_or(0.0);
-        if let Some(sum) = select(&samples, version, denominator).map_err(name)? {
-            below += sum;
-            found = true;
-        }
+        counted |= select(&samples, version, &series).map_err(name)?;
+        select(&samples, version, numerator).map_err(name)?;
+        found |= select(&samples, version, denominator).map_err(name)?;
     }
     if !found {
         let series = &denominator.series;
@@ -111,51 +233,56 @@ fn ratio(
         let series = &numerator.series;
         return Err(format!("no instance has a sample of `{series}` with version `{version}`"));
     }
-    let finite = |sum| Finite::new(sum).map_err(|_| "the sum is not a finite number".to_owned());
-    Ok((finite(above)?, finite(below)?))
+    Ok(())
 }
 
-/// Sums one instance's samples of one version that a selector picks; `None` when there are none.
-fn select(samples: &[Sample], version: &str, selector: &Selector) -> Result<Option<f64>, String> {
-    let series = &selector.series;
-    let (mut sum, mut seen) = (None, BTreeSet::<&BTreeMap<String, String>>::new());
-    for sample in samples {
-        let has = |label: &str, value: &str| sample.labels.get(label).is_some_and(|v| v == value);
-        let picked = sample.name == *series
-            && has(VERSION_LABEL, version)
-            && selector.labels.iter().all(|(label, value)| has(label, value));
-        if !picked {
+/// Whether a selector picks any of one instance's samples of one version.
+fn select(samples: &[Sample], version: &str, selector: &Selector) -> Result<bool, String> {
+    let (series, mut seen) = (&selector.series, BTreeSet::new());
+    for Sample { name, labels, value } in samples {
+        if !picks(selector, version, name, labels) {
             continue;
         }
-        if !sample.value.is_finite() {
-            return Err(format!("a sample of `{series}` is {}", sample.value));
+        if !value.is_finite() {
+            return Err(format!("a sample of `{series}` is {value}"));
         }
-        if sample.value < 0.0 {
+        if *value < 0.0 {
             return Err(format!("a sample of `{series}` is negative, which no count is"));
         }
-        if !seen.insert(&sample.labels) {
+        if !seen.insert(labels) {
             return Err(format!("a sample of `{series}` appears twice"));
         }
-        sum = Some(sum.unwrap_or(0.0) + sample.value);
     }
-    Ok(sum)
+    Ok(!seen.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scrape(text: &str) -> Scrape {
-        ("api-1".to_owned(), parse(text.as_bytes()).map_err(|e| e.to_string()))
+    fn scrape(id: usize, text: &str) -> Scrape {
+        let samples = parse(text.as_bytes()).map_err(|e| e.to_string());
+        let (digest, born) = (Digest::of(b"x"), Some(Timestamp::default()));
+        Scrape { id: format!("api-{id}"), digest, born, samples }
+    }
+
+    /// Over the whole life of one instance a text.
+    fn ratio(texts: &[&str], numerator: &Selector) -> Result<[Finite; 2], String> {
+        let id = "x".parse().unwrap();
+        let target =
+            release_core::model::Target::new("e".parse().unwrap(), "r".parse().unwrap(), id);
+        let scrapes = texts.iter().zip(1..).map(|(text, id)| scrape(id, text)).collect();
+        let (digest, version, since) = (Digest::of(b"x"), "1.1.0".to_owned(), Timestamp::default());
+        let (whole, window) = (Selector::series("r"), Window { digest, version, since });
+        growth(&mut Samples::new(target), scrapes, &window, [numerator, &whole], since).1
     }
 
     #[track_caller]
     fn check(texts: &[&str], want: Result<(f64, f64), &str>) {
         let bad = Selector::series("r").label("code", "500");
-        let scrapes = texts.iter().map(|text| scrape(text)).collect();
-        match (ratio(scrapes, "1.1.0", &bad, &Selector::series("r")), want) {
-            (Ok((n, d)), Ok((above, below))) => {
-                assert_eq!((n, d), (Finite::new(above).unwrap(), Finite::new(below).unwrap()));
+        match (ratio(texts, &bad), want) {
+            (Ok(got), Ok((above, below))) => {
+                assert_eq!(got, [above, below].map(|n| Finite::new(n).unwrap()));
             }
             (Err(reason), Err(part)) => assert!(reason.contains(part), "{reason}"),
             (got, want) => panic!("{texts:?}: got {got:?}, want {want:?}"),
@@ -175,8 +302,7 @@ mod tests {
     #[test]
     fn a_numerator_that_nobody_counts_is_no_data() {
         let mistyped = Selector::series("requests_failed");
-        let scrapes = vec![scrape("r{version=\"1.1.0\"} 5\n")];
-        let problem = ratio(scrapes, "1.1.0", &mistyped, &Selector::series("r")).unwrap_err();
+        let problem = ratio(&["r{version=\"1.1.0\"} 5\n"], &mistyped).unwrap_err();
         assert!(problem.contains("`requests_failed`"), "{problem}");
     }
 
@@ -188,10 +314,11 @@ mod tests {
         check(&["r{code=\"200\"} 5\n"], Err("no instance has a sample"));
         check(&["r{version=\"1.0.0\",code=\"200\"} 5\n"], Err("version `1.1.0`"));
         check(&["r{version=\"1.1.0\",code=\"500\"} 5"], Err("line 1"));
-        check(&[good, "garbage\n"], Err("api-1: line 1"));
+        check(&[good, "garbage\n"], Err("api-2: line 1"));
         check(&[good, "r{version=\"1.1.0\"} NaN\n"], Err("NaN"));
         check(&["r{version=\"1.1.0\"} +Inf\n"], Err("inf"));
         check(&["r{version=\"1.1.0\"} -1\n"], Err("negative"));
+        check(&["r{version=\"1.1.0\"} 0\n"], Err("has not grown"));
         check(&[&format!("{good}{good}")], Err("twice"));
         check(&["r{version=\"1.1.0\"} 1e308\nr{version=\"1.1.0\",a=\"b\"} 1e308\n"], Err("finite"));
     }

@@ -9,7 +9,7 @@
 //! | [`Deployer`](crate::spi::Deployer) | a supervisor of operating-system processes |
 //! | [`TrafficRouter`](crate::spi::TrafficRouter) | a weighted HTTP/1.1 proxy, one listener a target |
 //! | [`HealthProbe`](crate::spi::HealthProbe) | `GET /healthz` of every instance |
-//! | [`MetricsSource`](crate::spi::MetricsSource) | `GET /metrics` of every instance, summed |
+//! | [`MetricsSource`](crate::spi::MetricsSource) | `GET /metrics` of every instance: what counters grew by in a window, summed |
 //! | [`Notifier`](crate::spi::Notifier) | one JSON line a message in `notifications.jsonl` |
 //!
 //! ```no_run
@@ -70,6 +70,17 @@
 //! died before it could write those down, by the mark in their environment. Nothing is started
 //! twice, and what carries the root's mark without belonging to an instance is killed.
 //!
+//! # What a window is
+//!
+//! Counters are sampled when new shares take effect and whenever a measurement is made; what is
+//! reported is what they grew by since the first sample of the window that was asked for, resets
+//! corrected as Prometheus does. Instances that were started in the window count from zero, those that
+//! died in it up to their last sample. A window that begins within a second after new shares begins
+//! with them. Where an instance has no sample in the window there is no data; one is then taken, and
+//! the next measurement's window begins with it. Samples of new shares are written to `samples/`, so
+//! that after a crash and a reopen the window of a bake is still what it was; should the crash have
+//! come before, it begins with the first measurement after the reopen.
+//!
 //! # What it says of itself
 //!
 //! Each change that is really made (a process started, stopped or found dead, new shares) is a line in
@@ -122,6 +133,7 @@ mod prometheus;
 mod proxy;
 mod record;
 mod router;
+mod samples;
 mod store;
 mod supervisor;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
-use release_core::time::Span;
+use release_core::time::{Span, Timestamp};
 use tokio::net::TcpListener;
 
 use super::adopt::OPEN;
@@ -16,6 +16,7 @@ use super::files::{lock, write_record};
 use super::platform::Inner;
 use super::proxy::{Proxy, listen};
 use super::record::{FORMAT, TargetRecord};
+use super::samples::Samples;
 use super::supervisor;
 use crate::{ErrorKind, ProviderError};
 
@@ -24,6 +25,10 @@ use crate::{ErrorKind, ProviderError};
 pub(super) struct Place {
     pub(super) target: Target,
     pub(super) proxy: Arc<Proxy>,
+    /// Held while instances are sampled, so that no sample is noted behind a later one.
+    pub(super) samples: tokio::sync::Mutex<Samples>,
+    /// When the present shares took effect, known before any of that sampling has begun.
+    changed: Mutex<Option<Timestamp>>,
     deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
 }
 
@@ -69,7 +74,7 @@ impl Inner {
     ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
         let fixed = self.config.ports.get(target).copied();
         let (listener, address) = bind(operation, self, target, fixed, 0).await?;
-        let place = self.insert_place(target.clone(), address, Vec::new());
+        let place = self.insert_place(Samples::new(target.clone()), address, Vec::new());
         if let Err(error) = self.write_target(operation, &place, Vec::new()).await {
             lock(&self.places).remove(target);
             return Err(error);
@@ -80,11 +85,13 @@ impl Inner {
     pub(super) async fn restore(
         self: &Arc<Self>,
         record: TargetRecord,
+        samples: Option<Samples>,
     ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
         let fixed = self.config.ports.get(&record.target).copied();
         let (listener, address) = bind(OPEN, self, &record.target, fixed, record.port).await?;
         let moved = address.port() != record.port;
-        let place = self.insert_place(record.target, address, record.weights);
+        let samples = samples.unwrap_or_else(|| Samples::new(record.target));
+        let place = self.insert_place(samples, address, record.weights);
         if moved {
             self.write_target(OPEN, &place, place.proxy.weights()).await?;
         }
@@ -93,13 +100,16 @@ impl Inner {
 
     fn insert_place(
         &self,
-        target: Target,
+        samples: Samples,
         address: SocketAddr,
         weights: Vec<Weight>,
     ) -> Arc<Place> {
+        let target = samples.target.clone();
         let place = Arc::new(Place {
             target: target.clone(),
             proxy: Proxy::new(address, self.wiring.clone(), weights),
+            changed: Mutex::new(samples.changed()),
+            samples: tokio::sync::Mutex::new(samples),
             deployments: Mutex::default(),
         });
         lock(&self.places).insert(target, Arc::clone(&place));
@@ -120,6 +130,14 @@ impl Inner {
 }
 
 impl Place {
+    pub(super) fn changed(&self) -> Option<Timestamp> {
+        *lock(&self.changed)
+    }
+
+    pub(super) fn shares_changed(&self, at: Timestamp) {
+        *lock(&self.changed) = Some(at);
+    }
+
     pub(super) fn deployment(&self, digest: Digest) -> Option<Arc<Deployment>> {
         lock(&self.deployments).get(&digest).map(Arc::clone)
     }

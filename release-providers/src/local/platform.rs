@@ -89,11 +89,13 @@ impl LocalPlatform {
         let living = std::mem::take(&mut found.living);
         let (targets, wishes) =
             (std::mem::take(&mut found.targets), std::mem::take(&mut found.wishes));
+        let mut samples = std::mem::take(&mut found.samples);
         let inner = Arc::new(Inner::new(config, found, sent));
         let platform = Self { handle: Arc::new(Handle { inner: Arc::clone(&inner) }) };
         let mut listeners = Vec::new();
         for record in targets {
-            listeners.push(inner.restore(record).await?);
+            let known = samples.extract_if(.., |s| s.target == record.target).next();
+            listeners.push(inner.restore(record, known).await?);
         }
         for wish in wishes {
             if inner.place(&wish.target).is_none() {

@@ -2,6 +2,7 @@
 
 use release_core::model::{Digest, RunId, Target};
 use release_core::plan::Weight;
+use release_core::time::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub(super) struct InstanceRecord {
     /// For whom it was started.
     #[serde(default)]
     pub(super) cause: Caller,
+    /// When it was started.
+    #[serde(default)]
+    pub(super) born: Option<Timestamp>,
     pub(super) port: u16,
     /// The process; `None` until it was started.
     pub(super) process: Option<ProcessId>,

@@ -59,6 +59,10 @@ async fn set_weights(
     let logged = inner.log_effect(SET, caller, &place.target, change).await;
     logged.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
     place.proxy.set(weights);
+    place.shares_changed(inner.config.clock.now());
+    // Nobody waits for instances here, least of all for one that the shares are being taken from.
+    let (inner, tasks) = (Arc::clone(inner), inner.tasks.clone());
+    tasks.spawn(async move { inner.mark(&place).await });
     Ok(())
 }
 

@@ -74,7 +74,8 @@ pub(super) fn adopt(
     let backend = Backend::new(record.id, record.digest, ([127, 0, 0, 1], record.port).into());
     let now = inner.config.clock.now();
     let (sequence, generation) = (record.sequence, record.generation);
-    let instance = Arc::new(Instance::new(sequence, generation, backend, now, record.ready));
+    let instance = Instance::new(sequence, generation, backend, now, record.ready);
+    let instance = Arc::new(instance.adopted(record.born));
     instance.set_process(process.id.clone());
     lock(&inner.ports).insert(record.port);
     deployment.insert(Arc::clone(&instance));

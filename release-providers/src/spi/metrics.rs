@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use release_core::model::{Digest, Metric, Target};
 use release_core::port::Measurement;
+use release_core::time::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,13 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// Measures one version in one target, once.
     ///
     /// # Contract
-    /// Only samples of that version count. Missing samples, NaN, infinities, unreadable answers and
-    /// samples of another version are [`Measurement::NoData`] with the reason, never a zero.
+    /// Only samples of that version count, and only what counters grew by in the window from
+    /// `request.since` to now: counters are cumulative, and what they counted before, for example for
+    /// an earlier share of the traffic, is not asked for. A counter that falls began anew: its new
+    /// value is what it grew by. A source that cannot look back so far begins the window later, never
+    /// much earlier, and its documentation says when. Missing samples, a window in which the whole did
+    /// not grow, NaN, infinities, unreadable answers and samples of another version are
+    /// [`Measurement::NoData`] with the reason, never a zero.
     ///
     /// # Errors
     /// `NotFound` for a target that the source does not know; `Unavailable` when it cannot look.
@@ -43,11 +49,19 @@ pub struct MeasureRequest {
     pub version: Version,
     /// What.
     pub metric: Metric,
+    /// When the window begins.
+    pub since: Timestamp,
 }
 
 impl MeasureRequest {
-    /// Asks for `metric` of one version in `target`.
-    pub const fn new(target: Target, digest: Digest, version: Version, metric: Metric) -> Self {
-        Self { target, digest, version, metric }
+    /// Asks for `metric` of one version in `target`, from `since` on.
+    pub const fn new(
+        target: Target,
+        digest: Digest,
+        version: Version,
+        metric: Metric,
+        since: Timestamp,
+    ) -> Self {
+        Self { target, digest, version, metric, since }
     }
 }

@@ -1,7 +1,7 @@
 //! Health, metrics and notifications: what is not known is never a pass.
 
-use release_core::model::{ArtifactRef, Finite, Metric, Selector};
-use release_core::port::Measurement;
+use release_core::model::{ArtifactRef, Finite, Metric, Selector, Span, Timestamp};
+use release_core::port::{Clock as _, Measurement};
 use release_providers::ErrorKind;
 use release_providers::local::{LocalPlatform, ServiceConfig};
 use release_providers::spi::{
@@ -10,8 +10,8 @@ use release_providers::spi::{
 };
 
 use crate::support::{
-    World, cx, demo, deploy, eventually, get, kill, put, route, settled, share, target, version,
-    wish,
+    WallClock, World, cx, demo, deploy, eventually, get, kill, put, route, settled, share, target,
+    version, wish,
 };
 
 fn failures() -> Metric {
@@ -19,9 +19,31 @@ fn failures() -> Metric {
     Metric::Ratio { numerator: all.clone().label("code", "500"), denominator: all }
 }
 
-async fn measure(platform: &LocalPlatform, artifact: &ArtifactRef, text: &str) -> Measurement {
-    let request = MeasureRequest::new(target("eu"), artifact.digest(), version(text), failures());
+async fn measure_since(
+    platform: &LocalPlatform,
+    artifact: &ArtifactRef,
+    text: &str,
+    since: Timestamp,
+) -> Measurement {
+    let (eu, digest, version) = (target("eu"), artifact.digest(), version(text));
+    let request = MeasureRequest::new(eu, digest, version, failures(), since);
     platform.measure(&cx("measure"), request).await.unwrap()
+}
+
+/// Over the whole life of the instances.
+async fn measure(platform: &LocalPlatform, artifact: &ArtifactRef, text: &str) -> Measurement {
+    measure_since(platform, artifact, text, Timestamp::default()).await
+}
+
+fn ratio(artifact: &ArtifactRef, above: u32, below: u32) -> Measurement {
+    let [numerator, denominator] = [above, below].map(|n| Finite::new(n.into()).unwrap());
+    Measurement::Ratio { digest: artifact.digest(), numerator, denominator }
+}
+
+async fn work(platform: &LocalPlatform, requests: u32) {
+    for _ in 0..requests {
+        get(platform.address(&target("eu")).unwrap(), "/work").await;
+    }
 }
 
 #[tokio::test]
@@ -33,16 +55,9 @@ async fn a_ratio_is_summed_over_the_instances_of_one_version() {
     let new = deploy(&platform, &eu, demo("1.1.0", 20), "1.1.0", 2).await;
     let shares = vec![share(&old, "1.0.0", 50), share(&new, "1.1.0", 50)];
     route(&platform, &eu, shares).await.unwrap();
-    for _ in 0..400 {
-        get(platform.address(&eu).unwrap(), "/work").await;
-    }
-    let ratio = |artifact: &ArtifactRef, above: f64, below: f64| Measurement::Ratio {
-        digest: artifact.digest(),
-        numerator: Finite::new(above).unwrap(),
-        denominator: Finite::new(below).unwrap(),
-    };
-    assert_eq!(measure(&platform, &new, "1.1.0").await, ratio(&new, 40.0, 200.0));
-    assert_eq!(measure(&platform, &old, "1.0.0").await, ratio(&old, 0.0, 200.0));
+    work(&platform, 400).await;
+    assert_eq!(measure(&platform, &new, "1.1.0").await, ratio(&new, 40, 200));
+    assert_eq!(measure(&platform, &old, "1.0.0").await, ratio(&old, 0, 200));
     // The samples are there, but they are not of the version that was asked after.
     no_data(measure(&platform, &new, "1.2.0").await, "version `1.2.0`");
     platform.destroy().await.unwrap();
@@ -54,6 +69,96 @@ fn no_data(measurement: Measurement, part: &str) {
         Measurement::NoData { reason } => assert!(reason.contains(part), "{reason}"),
         Measurement::Ratio { .. } => panic!("a pass out of nothing: {measurement:?}"),
     }
+}
+
+/// When the present window began: once every instance has a sample in it.
+async fn new_window(platform: &LocalPlatform, artifact: &ArtifactRef, text: &str) -> Timestamp {
+    let since = WallClock.now();
+    // Either new shares were sampled, or this very measurement is the first sample.
+    let Measurement::NoData { reason } = measure_since(platform, artifact, text, since).await
+    else {
+        panic!("data out of nothing");
+    };
+    let known = reason.contains("has not grown since") || reason.contains("no sample since");
+    assert!(known, "{reason}");
+    since
+}
+
+#[tokio::test]
+async fn errors_from_before_the_window_do_not_count_also_over_a_restart() {
+    let world = World::default();
+    let platform = world.open().await;
+    let eu = target("eu");
+    let bad = deploy(&platform, &eu, demo("1.1.0", 20), "1.1.0", 2).await;
+    let good = deploy(&platform, &eu, demo("1.0.0", 0), "1.0.0", 1).await;
+    route(&platform, &eu, vec![share(&bad, "1.1.0", 100)]).await.unwrap();
+    work(&platform, 200).await;
+    let shares = vec![share(&bad, "1.1.0", 50), share(&good, "1.0.0", 50)];
+    route(&platform, &eu, shares).await.unwrap();
+    let since = new_window(&platform, &bad, "1.1.0").await;
+    let again = measure_since(&platform, &bad, "1.1.0", since).await;
+    no_data(again, "`http_requests_total` has not grown since");
+    work(&platform, 20).await;
+    // Each of the two counts to a hundred before it fails the next of its requests: 5 each.
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 2, 10));
+    assert_eq!(measure(&platform, &bad, "1.1.0").await, ratio(&bad, 42, 210));
+
+    // The platform is gone and comes back: the window is what it was.
+    platform.shutdown().await;
+    drop(platform);
+    let platform = world.open().await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 2, 10));
+    work(&platform, 20).await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 4, 20));
+    // A window that begins long after the shares, and when nobody looked: no data, and it begins now.
+    WallClock.sleep_until(since.plus(Span::secs(1))).await;
+    let later = WallClock.now();
+    no_data(measure_since(&platform, &bad, "1.1.0", later).await, "no sample since");
+    work(&platform, 20).await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", later).await, ratio(&bad, 2, 10));
+    platform.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn new_shares_are_sampled_and_a_window_that_begins_with_them_needs_no_other() {
+    let world = World::default();
+    let platform = world.open().await;
+    let eu = target("eu");
+    let bad = deploy(&platform, &eu, demo("1.1.0", 20), "1.1.0", 1).await;
+    let sampled = world.root().join("samples/prod@eu@api.json");
+    assert!(!sampled.exists());
+    let since = WallClock.now();
+    route(&platform, &eu, vec![share(&bad, "1.1.0", 100)]).await.unwrap();
+    eventually("sampled", || async { sampled.exists() }).await;
+    work(&platform, 100).await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 20, 100));
+    platform.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_that_is_started_again_counts_from_zero_and_the_dead_one_up_to_its_last_sample()
+{
+    let world = World::default();
+    let platform = world.open().await;
+    let eu = target("eu");
+    let bad = deploy(&platform, &eu, demo("1.1.0", 20), "1.1.0", 1).await;
+    route(&platform, &eu, vec![share(&bad, "1.1.0", 100)]).await.unwrap();
+    work(&platform, 100).await;
+    route(&platform, &eu, Vec::new()).await.unwrap();
+    route(&platform, &eu, vec![share(&bad, "1.1.0", 100)]).await.unwrap();
+    let since = new_window(&platform, &bad, "1.1.0").await;
+    work(&platform, 50).await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 10, 50));
+    platform.processes(&eu, bad.digest()).into_values().for_each(kill);
+    eventually("another one", || async {
+        let check = CheckHealth::new(eu.clone(), bad.digest());
+        let report = platform.check(&cx("check"), check).await.unwrap();
+        report.instances.iter().any(|instance| instance.ready)
+    })
+    .await;
+    work(&platform, 10).await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 12, 60));
+    platform.destroy().await.unwrap();
 }
 
 #[tokio::test]
@@ -104,8 +209,8 @@ async fn a_target_without_deployments_is_not_found() {
     let world = World::default();
     let platform = world.open().await;
     let artifact = put(&platform, demo("1.0.0", 0)).await;
-    let request =
-        MeasureRequest::new(target("eu"), artifact.digest(), version("1.0.0"), failures());
+    let (eu, digest, since) = (target("eu"), artifact.digest(), Timestamp::default());
+    let request = MeasureRequest::new(eu, digest, version("1.0.0"), failures(), since);
     let error = platform.measure(&cx("measure"), request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     let request = CheckHealth::new(target("eu"), artifact.digest());

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use release_core::model::{Digest, Finite, Metric, Selector};
 use release_core::port::Measurement;
+use release_core::time::Timestamp;
 use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{Context, Description, ProviderError};
 
@@ -14,10 +15,39 @@ use super::{Request, lock, staged};
 
 /// A [`MetricsSource`] with the series that a test gives it. Without samples it has no data, and
 /// neither has it with NaN or an infinity.
+///
+/// A series either says the same of every window ([`FakeMetrics::set`]), or it is a counter of which
+/// a window sees what it grew by ([`FakeMetrics::count_up`]).
 #[derive(Debug, Default)]
 pub struct FakeMetrics {
-    series: Mutex<BTreeMap<(Digest, String), f64>>,
+    series: Mutex<BTreeMap<(Digest, String), Series>>,
     stage: Stage<MetricsCall>,
+}
+
+#[derive(Debug, Clone)]
+enum Series {
+    /// In every window.
+    Same(f64),
+    /// What the counter said, and when, the oldest first.
+    Counter(Vec<(Timestamp, f64)>),
+}
+
+impl Series {
+    /// What it grew by since then. A counter that falls began anew; before its first sample it was
+    /// zero.
+    fn growth(&self, since: Timestamp) -> f64 {
+        let samples = match self {
+            Self::Same(value) => return *value,
+            Self::Counter(samples) => samples,
+        };
+        let (mut last, mut grown) = (0.0, 0.0);
+        for (at, value) in samples {
+            let more = if *value < last { *value } else { *value - last };
+            grown += if *at > since { more } else { 0.0 };
+            last = *value;
+        }
+        grown
+    }
 }
 
 /// What a [`FakeMetrics`] was asked.
@@ -54,9 +84,22 @@ impl FakeMetrics {
         Self::default()
     }
 
-    /// Sets what a series of one version says, in every target and whatever its labels.
+    /// Sets what a series of one version grew by in every window, in every target and whatever its
+    /// labels.
     pub fn set(&self, digest: Digest, series: impl Into<String>, value: f64) {
-        lock(&self.series).insert((digest, series.into()), value);
+        lock(&self.series).insert((digest, series.into()), Series::Same(value));
+    }
+
+    /// Lets a counter of one version say `value` from now on, on the clock that the fake was given: a
+    /// window that begins later does not see what it counted until now. Less than before is a reset.
+    pub fn count_up(&self, digest: Digest, series: impl Into<String>, value: f64) {
+        let (now, mut all) = (self.stage.now(), lock(&self.series));
+        let counter =
+            all.entry((digest, series.into())).or_insert_with(|| Series::Counter(Vec::new()));
+        match counter {
+            Series::Counter(samples) => samples.push((now, value)),
+            Series::Same(_) => *counter = Series::Counter(vec![(now, value)]),
+        }
     }
 
     /// Lets `bad` of `all` requests of one version fail, in the series of
@@ -66,9 +109,10 @@ impl FakeMetrics {
         self.set(digest, crate::fixtures::ALL_REQUESTS, all);
     }
 
-    fn sample(&self, digest: Digest, selector: &Selector) -> Result<Finite, String> {
+    fn sample(&self, request: &MeasureRequest, selector: &Selector) -> Result<Finite, String> {
         let name = &selector.series;
-        let value = lock(&self.series).get(&(digest, name.clone())).copied();
+        let series = lock(&self.series).get(&(request.digest, name.clone())).cloned();
+        let value = series.map(|series| series.growth(request.since));
         let value = value.ok_or_else(|| format!("no samples of `{name}`"))?;
         Finite::new(value).map_err(|_| format!("`{name}` is {value}"))
     }
@@ -77,9 +121,13 @@ impl FakeMetrics {
         let Metric::Ratio { numerator, denominator } = &request.metric else {
             return Measurement::NoData { reason: "a metric of an unknown kind".into() };
         };
-        let sample = |selector| self.sample(request.digest, selector);
+        let sample = |selector| self.sample(request, selector);
         let digest = if lie { super::script::other(request.digest) } else { request.digest };
         match (sample(numerator), sample(denominator)) {
+            (Ok(_), Ok(Finite::ZERO)) => {
+                let reason = format!("`{}` has not grown in this window", denominator.series);
+                Measurement::NoData { reason }
+            }
             (Ok(numerator), Ok(denominator)) => {
                 Measurement::Ratio { digest, numerator, denominator }
             }

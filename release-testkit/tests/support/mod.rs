@@ -52,12 +52,13 @@ impl OverFakes {
                 let status = platform.router.observe(&cx, target).await?;
                 Ok(Evidence::Weights { weights: status.weights, served: status.served })
             }
-            Action::Analyze { deployment, analysis } => {
+            Action::Analyze { deployment, analysis, .. } => {
                 let request = MeasureRequest::new(
                     deployment.target,
                     deployment.artifact.digest(),
                     deployment.version,
                     analysis.metric.clone(),
+                    release_core::time::Timestamp::default(), // these fakes need no window
                 );
                 Ok(Evidence::Measurement(platform.metrics.measure(&cx, request).await?))
             }

@@ -13,6 +13,6 @@ pub(super) fn steps(spec: &BlueGreen, site: &Site<'_>) -> Result<Rollout, IdErro
         switch,
     ];
     steps.extend(site.bake("bake", spec.bake)?);
-    steps.extend(site.judge("", &spec.analyses)?);
+    steps.extend(site.judge("", &spec.analyses, spec.bake)?);
     Ok(Rollout { steps, finale: site.retire(spec.keep_old)? })
 }

@@ -11,7 +11,7 @@ pub(super) fn steps(spec: &Canary, site: &Site<'_>) -> Result<Rollout, IdError> 
         let weight = step.weight;
         steps.push(site.route(&format!("weight-{weight}"), weight)?);
         steps.extend(site.bake(&format!("weight-{weight}/bake"), step.bake)?);
-        steps.extend(site.judge(&format!("weight-{weight}/"), &step.analyses)?);
+        steps.extend(site.judge(&format!("weight-{weight}/"), &step.analyses, step.bake)?);
     }
     if spec.steps.last().is_some_and(|last| last.weight < 100) {
         steps.push(site.route("promote", 100)?);

@@ -160,8 +160,13 @@ impl Site<'_> {
     }
 
     /// Judges the new version by the analyses named and by the release's criteria, each once: naming
-    /// more is no way past the criteria.
-    fn judge(&self, prefix: &str, named: &[AnalysisId]) -> Result<Vec<Step>, IdError> {
+    /// more is no way past the criteria. They cover the bake before them, which took `window`.
+    fn judge(
+        &self,
+        prefix: &str,
+        named: &[AnalysisId],
+        window: Span,
+    ) -> Result<Vec<Step>, IdError> {
         let mut seen = BTreeSet::new();
         let chosen = named.iter().chain(self.criteria).filter(|id| seen.insert(*id));
         let known = chosen.filter_map(|id| self.analyses.get(id));
@@ -170,6 +175,7 @@ impl Site<'_> {
                 let action = Action::Analyze {
                     deployment: self.new.clone(),
                     analysis: Arc::clone(analysis),
+                    window,
                 };
                 let step = self.step(&format!("{prefix}{}", analysis.id), action)?;
                 Ok(step.on_failure(self.on_failure(Some(&analysis.id))))

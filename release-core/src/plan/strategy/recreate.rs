@@ -2,6 +2,7 @@
 
 use super::{Rollout, Site};
 use crate::ids::IdError;
+use crate::time::Span;
 
 pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
     let mut steps = Vec::new();
@@ -10,7 +11,7 @@ pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
     steps.push(site.probe("ready", site.replicas)?);
     steps.push(site.route("serve", 100)?);
     if site.production {
-        steps.extend(site.judge("", &[])?);
+        steps.extend(site.judge("", &[], Span::ZERO)?);
     }
     Ok(Rollout { steps, finale: Vec::new() })
 }

@@ -27,7 +27,7 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
         steps.extend(site.bake(&format!("batch-{batch}/bake"), spec.bake)?);
         replaced = new;
     }
-    steps.extend(site.judge("", &[])?);
+    steps.extend(site.judge("", &[], spec.bake)?);
     Ok(Rollout { steps, finale: Vec::new() })
 }
 
