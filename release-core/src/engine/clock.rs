@@ -1,5 +1,7 @@
 //! The system's clock.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use async_trait::async_trait;
 use tokio::time::Duration;
 
@@ -21,7 +23,9 @@ impl SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where time enters")]
     fn now(&self) -> Timestamp {
-        chrono::Utc::now().into()
+        // A clock before 1970 is unset.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::default().plus(since.into())
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place where time enters")]

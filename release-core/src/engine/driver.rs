@@ -194,12 +194,12 @@ impl Driver {
     }
 
     fn fold(&mut self) -> Result<(), EngineError> {
-        for event in self.fresh.drain(..) {
-            if let Err(illegal) = self.state.evolve(self.now, &event) {
+        for event in &self.fresh {
+            if let Err(illegal) = self.state.evolve(self.now, event) {
                 return Err(EngineError::internal(self.state.run(), &illegal));
             }
-            self.pending.push(event);
         }
+        self.pending.append(&mut self.fresh);
         Ok(())
     }
 
@@ -215,15 +215,15 @@ impl Driver {
             let batch = Batch { run, expected, epoch, records, blobs, finishes };
             self.shared.journal.append(batch).await?;
             let mut events = std::mem::take(&mut self.pending);
-            let watched = self.events.receiver_count() > 0;
-            for (event, seq) in events.drain(..).zip(expected + 1..) {
-                self.act_on(&event);
-                if watched {
+            events.iter().for_each(|event| self.act_on(event));
+            if self.events.receiver_count() > 0 {
+                for (event, seq) in events.drain(..).zip(expected + 1..) {
                     // Nobody listening is no fault.
                     let _ = self.events.send(Arc::new(Recorded { seq, at: self.now, event }));
                 }
             }
-            self.pending = events; // empty, and as large as it was
+            events.clear();
+            self.pending = events; // as large as it was
         }
         for (reply, answer) in self.replies.drain(..) {
             // A caller that went away is no fault.

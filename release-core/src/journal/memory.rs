@@ -59,27 +59,24 @@ impl Journal for MemoryJournal {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let mut stored = self.stored();
         let Stored { runs, blobs } = &mut *stored;
-        let there = runs.get(&batch.run).map_or_else(Known::default, |(head, _)| Known {
+        let there = runs.get_mut(&batch.run);
+        batch.check(there.as_ref().map_or_else(Known::default, |(head, _)| Known {
             seq: head.seq,
             epoch: head.epoch,
             finished: head.finished,
-        });
-        batch.check(there)?;
+        }))?;
         let Batch { run, epoch, records, blobs: fresh, finishes, .. } = batch;
         for (digest, bytes) in fresh {
             blobs.entry(digest).or_insert(bytes);
         }
         let Some(last) = records.last() else { return Ok(()) };
-        let head =
-            Head { run: run.clone(), seq: last.seq, epoch, hash: last.hash, finished: finishes };
-        match runs.get_mut(&run) {
-            Some((old, log)) => {
-                *old = head;
-                log.append(records);
-            }
-            None => {
-                runs.insert(run, (head, Log(vec![records])));
-            }
+        let (seq, hash) = (last.seq, last.hash);
+        if let Some((head, log)) = there {
+            (head.seq, head.epoch, head.hash, head.finished) = (seq, epoch, hash, finishes);
+            log.append(records);
+        } else {
+            let head = Head { run: run.clone(), seq, epoch, hash, finished: finishes };
+            runs.insert(run, (head, Log(vec![records])));
         }
         Ok(())
     }
