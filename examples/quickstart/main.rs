@@ -17,7 +17,6 @@ mod load;
 mod options;
 mod stage;
 mod train;
-#[expect(clippy::print_stdout, reason = "says in passing why the bad version was taken back")]
 mod verify;
 mod view;
 

@@ -31,7 +31,7 @@ pub(crate) fn rolled_back(report: &RunReport) -> Result<(), Failure> {
         && step.id.as_str().contains("/payments/")
         && step.id.as_str().ends_with(ERROR_RATE)
     {
-        println!("rolled back, because {message}");
+        crate::say(&format!("rolled back, because {message}"));
         return Ok(());
     }
     Err(format!("run {} should have been rolled back, but: {:?}", report.run, report.outcome)

@@ -81,32 +81,92 @@ impl ActiveSet {
 /// Instants at which active steps are looked at, each once; by kind, so that those that cannot lead
 /// to anything in the present phase are passed over at once, however many they are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Timers([BTreeSet<(Timestamp, u32)>; Timer::ALL.len()]);
+pub(super) struct Timers([Instants; Timer::ALL.len()]);
 
 impl Timers {
     pub(super) fn insert(&mut self, (timer, at, step): (Timer, Timestamp, u32)) {
-        if let Some(set) = self.0.get_mut(timer as usize) {
-            set.insert((at, step));
+        if let Some(instants) = self.0.get_mut(timer as usize) {
+            instants.insert((at, step));
         }
     }
 
     pub(super) fn remove(&mut self, (timer, at, step): (Timer, Timestamp, u32)) {
-        if let Some(set) = self.0.get_mut(timer as usize) {
-            set.remove(&(at, step));
+        if let Some(instants) = self.0.get_mut(timer as usize) {
+            instants.remove((at, step));
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.iter_mut().for_each(BTreeSet::clear);
+        self.0 = Default::default();
     }
 
     /// Whether there is none of one kind.
     pub(super) fn none_of(&self, timer: Timer) -> bool {
-        self.0.get(timer as usize).is_none_or(BTreeSet::is_empty)
+        self.0.get(timer as usize).is_none_or(|instants| instants.first.is_none())
     }
 
     /// The instants of one kind, in order.
     pub(super) fn of(&self, timer: Timer) -> impl Iterator<Item = (Timestamp, u32)> {
-        self.0.get(timer as usize).into_iter().flatten().copied()
+        self.0
+            .get(timer as usize)
+            .into_iter()
+            .flat_map(|instants| instants.first.into_iter().chain(instants.rest.iter().copied()))
+    }
+}
+
+/// A set in order, whose first element is no part of the tree: a set that goes to and fro between none
+/// and one, as that of a run's only effect does, allocates nothing.
+#[derive(Debug, Clone, Default)]
+struct Instants {
+    first: Option<(Timestamp, u32)>,
+    /// All behind the first; empty when there is none.
+    rest: BTreeSet<(Timestamp, u32)>,
+}
+
+impl Instants {
+    fn insert(&mut self, new: (Timestamp, u32)) {
+        match self.first {
+            Some(first) if first < new => drop(self.rest.insert(new)),
+            Some(first) if first > new => {
+                self.rest.insert(first);
+                self.first = Some(new);
+            }
+            _ => self.first = Some(new),
+        }
+    }
+
+    fn remove(&mut self, old: (Timestamp, u32)) {
+        if self.first == Some(old) {
+            self.first = self.rest.pop_first();
+        } else {
+            self.rest.remove(&old);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn instants_are_an_ordered_set(changes in proptest::collection::vec((0_i64..8, 0_u32..3, any::<bool>()), 0..64)) {
+            let (mut ours, mut set) = (Timers::default(), BTreeSet::new());
+            for (at, step, insert) in changes {
+                let at = Timestamp::from_micros(at);
+                if insert {
+                    ours.insert((Timer::Look, at, step));
+                    set.insert((at, step));
+                } else {
+                    ours.remove((Timer::Look, at, step));
+                    set.remove(&(at, step));
+                }
+                prop_assert_eq!(ours.none_of(Timer::Look), set.is_empty());
+                prop_assert!(ours.of(Timer::Look).eq(set.iter().copied()));
+                prop_assert!(ours.none_of(Timer::Bake));
+            }
+        }
     }
 }
