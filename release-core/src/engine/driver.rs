@@ -215,7 +215,9 @@ impl Driver {
             let batch = Batch { run, expected, epoch, records, blobs, finishes };
             self.shared.journal.append(batch).await?;
             let mut events = std::mem::take(&mut self.pending);
-            events.iter().for_each(|event| self.act_on(event));
+            for event in &events {
+                self.act_on(event);
+            }
             if self.events.receiver_count() > 0 {
                 for (event, seq) in events.drain(..).zip(expected + 1..) {
                     // Nobody listening is no fault.
