@@ -274,6 +274,11 @@ impl RunState {
         self.active.get(index)
     }
 
+    /// All steps that started or are blocked, and are not done, in the order of the plan.
+    pub fn all_active(&self) -> Vec<(u32, &Active)> {
+        self.active.in_order()
+    }
+
     /// How many effects are under way.
     pub const fn in_flight(&self) -> u32 {
         self.in_flight
