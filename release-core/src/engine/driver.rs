@@ -345,7 +345,7 @@ impl Driver {
             deadline: active
                 .and_then(|active| active.wait.instant())
                 .unwrap_or_else(|| self.now.plus(self.state.plan().step(step).timeout)),
-            since: active.map_or(self.now, |active| active.since),
+            since: self.state.window_start(step),
         };
         let performer = Arc::clone(&self.shared.performer);
         self.effects.launch(performer, command, mode, self.state.plan().len());
