@@ -128,6 +128,7 @@ impl Keeper {
         let (caller, change) = match end {
             End::Stopped => (self.deployment.wish().caller(), EffectChange::Stopped { instance }),
             End::Exited(..) | End::Unstartable(_) => {
+                self.place.died(self.deployment.digest, self.inner.config.clock.now());
                 (self.cause.clone(), EffectChange::Died { instance })
             }
         };

@@ -42,13 +42,13 @@ impl MetricsSource for LocalPlatform {
                 return Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text));
             };
             let place = inner.known_place(MEASURE, &request.target)?;
-            let deadline = sooner(&inner.config, inner.config.probe_timeout, cx.deadline);
             let window = Window {
                 digest: request.digest,
                 version: request.version.to_string(),
                 since: request.since,
             };
-            let found = inner.measure(&place, &window, [numerator, denominator], deadline).await?;
+            let found =
+                inner.measure(&place, &window, [numerator, denominator], cx.deadline).await?;
             Ok(match found {
                 Ok([numerator, denominator]) => {
                     Measurement::Ratio { digest: request.digest, numerator, denominator }
@@ -128,6 +128,7 @@ impl Inner {
         deadline: Timestamp,
     ) -> Result<Result<[Finite; 2], String>, ProviderError> {
         let mut samples = place.samples.lock().await;
+        let deadline = sooner(&self.config, self.config.probe_timeout, deadline);
         samples.shares_changed(place.changed());
         let scrapes = scrape(self, place, Some(window.digest), deadline).await;
         let (fresh, found) =
@@ -135,7 +136,12 @@ impl Inner {
         if fresh {
             self.write_samples(&samples).await?;
         }
-        Ok(found)
+        // What an instance that crashed counted last, nobody knows; and it is no good sign.
+        let from = samples.earliest(window.since);
+        match place.deaths(window.digest, from) {
+            0 => Ok(found),
+            dead => Ok(Err(format!("{dead} instances of it ended by themselves since {from}"))),
+        }
     }
 }
 

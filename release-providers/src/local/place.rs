@@ -30,6 +30,9 @@ pub(super) struct Place {
     /// When the present shares took effect, known before any of that sampling has begun.
     changed: Mutex<Option<Timestamp>>,
     deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
+    /// When instances ended by themselves under the present shares. Not those that did while no
+    /// platform looked after them.
+    deaths: Mutex<Vec<(Digest, Timestamp)>>,
 }
 
 impl Inner {
@@ -111,6 +114,7 @@ impl Inner {
             changed: Mutex::new(samples.changed()),
             samples: tokio::sync::Mutex::new(samples),
             deployments: Mutex::default(),
+            deaths: Mutex::default(),
         });
         lock(&self.places).insert(target, Arc::clone(&place));
         place
@@ -136,6 +140,23 @@ impl Place {
 
     pub(super) fn shares_changed(&self, at: Timestamp) {
         *lock(&self.changed) = Some(at);
+        lock(&self.deaths).retain(|(_, died)| *died >= at);
+    }
+
+    /// Notes that an instance ended by itself.
+    pub(super) fn died(&self, digest: Digest, at: Timestamp) {
+        /// More than anybody has to know of.
+        const KEPT: usize = 1024;
+        let mut deaths = lock(&self.deaths);
+        if deaths.len() >= KEPT {
+            deaths.remove(0);
+        }
+        deaths.push((digest, at));
+    }
+
+    /// How many instances of a version ended by themselves from `from` on.
+    pub(super) fn deaths(&self, digest: Digest, from: Timestamp) -> usize {
+        lock(&self.deaths).iter().filter(|(which, at)| *which == digest && *at >= from).count()
     }
 
     pub(super) fn deployment(&self, digest: Digest) -> Option<Arc<Deployment>> {

@@ -3,21 +3,19 @@
 //! Counters only tell of an instance's whole life. So the platform takes a *mark*, a sample of every
 //! instance of a target, when new shares take effect (that is when a bake begins), and wherever a
 //! window is asked for that has none. What a counter grew by is its total now less its total at the
-//! first mark of the window. Totals are corrected for resets, as Prometheus does it: where a counter
+//! last mark before the window, if that was taken under the present shares, or else at the first in
+//! it: a window may begin a little early, but never under other shares. Totals are corrected for resets, as Prometheus does it: where a counter
 //! is lower than before, it began anew, and what it says now is what it grew by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Selector, Target};
-use release_core::time::{Span, Timestamp};
+use release_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::prometheus::Sample;
 use super::record::{FORMAT, known_format};
 
-/// A window that begins at most this long after new shares took effect begins with them: so long may
-/// an engine need to write down one step and to start the next.
-const SLACK: Span = Span::secs(1);
 /// Most marks of one instance; the oldest go first.
 const MARKS: usize = 16;
 /// The label by which samples say of which version they are.
@@ -115,17 +113,16 @@ impl Samples {
         }
     }
 
-    /// Where a window that is asked for from `since` on really begins.
-    fn begin(&self, since: Timestamp) -> Timestamp {
-        let near = |changed: &Timestamp| *changed <= since && since.since(*changed) <= SLACK;
-        self.changed.filter(near).unwrap_or(since)
+    /// The earliest instant at which a window may begin that is asked for from `since` on.
+    pub(super) fn earliest(&self, since: Timestamp) -> Timestamp {
+        self.changed.filter(|changed| *changed <= since).unwrap_or(since)
     }
 
-    /// Whether an instance has a mark in the window: not if it was running when the window began and
-    /// nobody looked.
+    /// Whether an instance has a mark for the window: not if it was running when the present shares
+    /// took effect and nobody has looked since.
     pub(super) fn reaches(&mut self, instance: Sampled<'_>, since: Timestamp) -> bool {
-        let begin = self.begin(since);
-        self.history(instance).base(begin).is_some()
+        let earliest = self.earliest(since);
+        self.history(instance).base(earliest, since).is_some()
     }
 
     fn history(&mut self, instance: Sampled<'_>) -> &mut History {
@@ -149,9 +146,9 @@ impl Samples {
         selector: &Selector,
         since: Timestamp,
     ) -> Result<f64, String> {
-        let (begin, mut grown) = (self.begin(since), 0.0);
+        let (earliest, mut grown) = (self.earliest(since), 0.0);
         for (id, history) in self.instances.iter().filter(|(_, h)| h.digest == digest) {
-            let Some(base) = history.base(begin) else { continue };
+            let Some(base) = history.base(earliest, since) else { continue };
             for series in history.series.iter().filter(|s| s.is_picked(selector, version)) {
                 let from = series.at(base, history.marks.len()).ok_or_else(|| {
                     let name = &series.name;
@@ -212,9 +209,11 @@ impl History {
         }
     }
 
-    /// The first mark of a window.
-    fn base(&self, begin: Timestamp) -> Option<usize> {
-        self.marks.iter().position(|at| *at >= begin)
+    /// The mark with which a window begins: the last from `earliest` to `since`, or else the first
+    /// behind.
+    fn base(&self, earliest: Timestamp, since: Timestamp) -> Option<usize> {
+        let before = self.marks.iter().rposition(|at| (earliest..=since).contains(at));
+        before.or_else(|| self.marks.iter().position(|at| *at >= since))
     }
 }
 
@@ -235,6 +234,8 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
+    use release_core::time::Span;
+
     use super::super::prometheus::parse;
     use super::*;
 
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_just_after_new_shares_begins_with_them_and_never_before() {
+    fn a_window_begins_with_the_last_mark_under_its_shares_and_never_before() {
         let mut all = samples();
         note(&mut all, "a", 9, [7, 10], true);
         all.shares_changed(Some(at(10)));
@@ -333,7 +334,9 @@ mod tests {
         note(&mut all, "a", 20, [8, 30], false);
         check(&all, 11, [1.0, 11.0]);
         check(&all, 10, [1.0, 11.0]);
-        check(&all, 12, [0.0, 0.0]); // too long after it: the window begins with its own first mark
+        check(&all, 19, [1.0, 11.0]); // found in review: a later window left out what came before it
+        note(&mut all, "a", 21, [8, 30], true);
+        check(&all, 25, [0.0, 0.0]);
         check(&all, 9, [1.0, 21.0]);
     }
 

@@ -91,6 +91,7 @@ pub enum OpenError {
 /// Opens for writing. The only connection of this process that writes.
 pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
+    not_cut_to_nothing(path)?;
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     identify(&connection, path)?;
@@ -113,6 +114,20 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
         Connection::open_with_flags(path, flags).map_err(|e| sqlite_error(path, &e))?;
     connection.busy_timeout(BUSY).map_err(|e| sqlite_error(path, &e))?;
     Ok(connection)
+}
+
+/// Refuses what SQLite would take for a new database, and begin anew: a file without content, and one
+/// that is missing beside its write-ahead log. A journal is never empty, from its creation on.
+fn not_cut_to_nothing(path: &Path) -> Result<(), OpenError> {
+    let length = |path: &Path| std::fs::metadata(path).map(|file| file.len()).ok();
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let detail = match (length(path), length(Path::new(&log))) {
+        (Some(0), _) => "it is empty, which no journal is; if you mean to begin anew, remove it",
+        (None, Some(1..)) => "it is missing, and its write-ahead log is there",
+        _ => return Ok(()),
+    };
+    Err(OpenError::Damaged { path: path.into(), detail: detail.to_owned() })
 }
 
 /// Refuses other files and newer formats before anything is written.

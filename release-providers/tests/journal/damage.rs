@@ -48,6 +48,37 @@ async fn an_edited_record_is_named() {
     assert!(error.to_string().contains("record 9 of run `a`"), "{error}");
 }
 
+/// Found in review: SQLite takes an empty file for a new database, and drops the log beside it. A
+/// finished release ran again.
+#[tokio::test]
+async fn a_journal_that_was_cut_to_nothing_is_not_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let journal = Arc::new(SqliteJournal::open(&path).unwrap());
+    let engine = engine(&journal, &Arc::default());
+    let handle = engine.start(run("a"), line(10), ada()).await.unwrap();
+    assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+    // As after a crash: what was written is in the log.
+    let wal = folder.path().join("journal.db-wal");
+    let copy = tempfile::tempdir().unwrap();
+    let there = copy.path().join("journal.db");
+    std::fs::copy(&wal, copy.path().join("journal.db-wal")).unwrap();
+    assert!(std::fs::metadata(&wal).unwrap().len() > 0);
+    let refused = |path: &Path, part: &str| {
+        let error = SqliteJournal::open(path).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    refused(&there, "it is missing, and its write-ahead log is there");
+    std::fs::write(&there, "").unwrap();
+    refused(&there, "it is empty, which no journal is");
+    std::fs::remove_file(copy.path().join("journal.db-wal")).unwrap();
+    refused(&there, "remove it");
+    std::fs::remove_file(&there).unwrap();
+    drop(SqliteJournal::open(&there).unwrap());
+    drop(SqliteJournal::open(&there).unwrap());
+}
+
 #[tokio::test]
 async fn an_edited_hash_is_named() {
     let folder = tempfile::tempdir().unwrap();
