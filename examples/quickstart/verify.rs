@@ -101,6 +101,7 @@ pub(crate) fn nothing_twice(
             logs.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
+    let died = died(dir)?;
     let mut started = BTreeMap::new();
     for (service, replicas) in SERVICES.into_iter().zip(REPLICAS) {
         for version in ["1.0.0", "2.0.0"] {
@@ -108,7 +109,10 @@ pub(crate) fn nothing_twice(
                 versions.get(&(service, version)).ok_or("a version that was not built")?;
             let prefix = format!("{service}-{}", artifact.digest().short());
             let count = logs.iter().filter(|log| log.starts_with(&prefix)).count();
-            let wanted = replicas * (REGIONS.len() + 1); // and staging
+            // And staging; and one more for each that ended by itself, say because somebody else had
+            // snatched its port before it came to listen.
+            let again = died.iter().filter(|instance| instance.starts_with(&prefix)).count();
+            let wanted = replicas * (REGIONS.len() + 1) + again;
             if count != wanted {
                 return Err(format!(
                     "{wanted} instances of {service} {version} were wanted, {count} were started"
@@ -125,6 +129,17 @@ pub(crate) fn nothing_twice(
         report.steps.len(),
         started.values().sum::<usize>(),
     ))
+}
+
+/// The instances that ended by themselves; the platform rightly started others in their places.
+fn died(dir: &Path) -> Result<BTreeSet<String>, Failure> {
+    let log = effects(dir.join("platform"))?.into_iter();
+    Ok(log
+        .filter_map(|line| match line.change {
+            EffectChange::Died { instance } => Some(instance),
+            _ => None,
+        })
+        .collect())
 }
 
 /// What was done under one idempotency key.
