@@ -42,13 +42,13 @@ impl MetricsSource for LocalPlatform {
                 return Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text));
             };
             let place = inner.known_place(MEASURE, &request.target)?;
-            let deadline = sooner(&inner.config, inner.config.probe_timeout, cx.deadline);
             let window = Window {
                 digest: request.digest,
                 version: request.version.to_string(),
                 since: request.since,
             };
-            let found = inner.measure(&place, &window, [numerator, denominator], deadline).await?;
+            let found =
+                inner.measure(&place, &window, [numerator, denominator], cx.deadline).await?;
             Ok(match found {
                 Ok([numerator, denominator]) => {
                     Measurement::Ratio { digest: request.digest, numerator, denominator }
@@ -93,6 +93,7 @@ impl Inner {
             let scrapes = scrape(self, place, None, deadline).await;
             let living = scrapes.iter().map(|scrape| scrape.id.clone()).collect();
             samples.shares_changed(place.changed());
+            samples.note_deaths(place.take_deaths());
             samples.keep(&living);
             let now = self.config.clock.now();
             for scrape in &scrapes {
@@ -119,7 +120,8 @@ impl Inner {
         self.blocking(MEASURE, move || write_record(MEASURE, &path, &samples)).await
     }
 
-    /// Samples a version, and says what both selections grew by in the window.
+    /// Samples a version, and says what both selections grew by in the window. Waiting for a turn at
+    /// the samples does not count against the time that a scrape may take.
     async fn measure(
         self: &Arc<Self>,
         place: &Place,
@@ -128,11 +130,16 @@ impl Inner {
         deadline: Timestamp,
     ) -> Result<Result<[Finite; 2], String>, ProviderError> {
         let mut samples = place.samples.lock().await;
+        let deadline = sooner(&self.config, self.config.probe_timeout, deadline);
         samples.shares_changed(place.changed());
         let scrapes = scrape(self, place, Some(window.digest), deadline).await;
+        // After the scrapes: who was not there any more for them has ended before.
+        let deaths = place.take_deaths();
+        let news = !deaths.is_empty();
+        samples.note_deaths(deaths);
         let (fresh, found) =
             growth(&mut samples, scrapes, window, selectors, self.config.clock.now());
-        if fresh {
+        if fresh || news {
             self.write_samples(&samples).await?;
         }
         Ok(found)
@@ -187,6 +194,11 @@ fn growth(
     }
     let fresh = late.is_some();
     let grown = || {
+        if let Some((id, at)) = samples.died(window.digest, window.since) {
+            return Err(format!(
+                "instance {id} ended by itself at {at}: what it last saw is unknown"
+            ));
+        }
         usable(scrapes, &window.version, selectors)?;
         let Window { digest, version, since } = window;
         if let Some(id) = late {

@@ -2,22 +2,20 @@
 //!
 //! Counters only tell of an instance's whole life. So the platform takes a *mark*, a sample of every
 //! instance of a target, when new shares take effect (that is when a bake begins), and wherever a
-//! window is asked for that has none. What a counter grew by is its total now less its total at the
-//! first mark of the window. Totals are corrected for resets, as Prometheus does it: where a counter
+//! window is asked for that has none. What a counter grew by is its total now less its total where the
+//! window begins: at the latest mark before it that was taken under the present shares, else at the
+//! first mark in it. So a window may begin earlier than was asked, but not before the shares. Totals are corrected for resets, as Prometheus does it: where a counter
 //! is lower than before, it began anew, and what it says now is what it grew by.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Selector, Target};
-use release_core::time::{Span, Timestamp};
+use release_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::prometheus::Sample;
 use super::record::{FORMAT, known_format};
 
-/// A window that begins at most this long after new shares took effect begins with them: so long may
-/// an engine need to write down one step and to start the next.
-const SLACK: Span = Span::secs(1);
 /// Most marks of one instance; the oldest go first.
 const MARKS: usize = 16;
 /// The label by which samples say of which version they are.
@@ -34,6 +32,17 @@ pub(super) struct Samples {
     changed: Option<Timestamp>,
     /// By the name of the instance, which is never used again.
     instances: BTreeMap<String, History>,
+    /// Instances that were ready and ended by themselves, under the present shares.
+    #[serde(default)]
+    died: BTreeMap<String, Death>,
+}
+
+/// An instance that ended by itself: what it counted after its last sample is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Death {
+    pub(super) digest: Digest,
+    pub(super) at: Timestamp,
 }
 
 /// What one instance's counters said over time.
@@ -76,7 +85,13 @@ pub(super) struct Sampled<'a> {
 
 impl Samples {
     pub(super) const fn new(target: Target) -> Self {
-        Self { format: FORMAT, target, changed: None, instances: BTreeMap::new() }
+        Self {
+            format: FORMAT,
+            target,
+            changed: None,
+            instances: BTreeMap::new(),
+            died: BTreeMap::new(),
+        }
     }
 
     /// When the present shares took effect.
@@ -93,6 +108,21 @@ impl Samples {
     /// shares and its marks.
     pub(super) fn keep(&mut self, living: &BTreeSet<String>) {
         self.instances.retain(|id, _| living.contains(id));
+        let changed = self.changed;
+        self.died.retain(|_, death| changed.is_none_or(|changed| death.at >= changed));
+    }
+
+    /// Takes note that instances ended by themselves.
+    pub(super) fn note_deaths(&mut self, deaths: Vec<(String, Death)>) {
+        self.died.extend(deaths);
+    }
+
+    /// An instance of `digest` that ended by itself in the window, and when.
+    pub(super) fn died(&self, digest: Digest, since: Timestamp) -> Option<(&str, Timestamp)> {
+        let mut deaths = self.died.iter();
+        deaths
+            .find(|(_, death)| death.digest == digest && death.at >= since)
+            .map(|(id, death)| (id.as_str(), death.at))
     }
 
     /// Notes what an instance's counters said at `at`, and takes a mark of it if `mark`. Samples
@@ -115,17 +145,11 @@ impl Samples {
         }
     }
 
-    /// Where a window that is asked for from `since` on really begins.
-    fn begin(&self, since: Timestamp) -> Timestamp {
-        let near = |changed: &Timestamp| *changed <= since && since.since(*changed) <= SLACK;
-        self.changed.filter(near).unwrap_or(since)
-    }
-
-    /// Whether an instance has a mark in the window: not if it was running when the window began and
-    /// nobody looked.
+    /// Whether an instance has a mark at which the window can begin: not if nobody looked under the
+    /// present shares before it, nor in it.
     pub(super) fn reaches(&mut self, instance: Sampled<'_>, since: Timestamp) -> bool {
-        let begin = self.begin(since);
-        self.history(instance).base(begin).is_some()
+        let changed = self.changed;
+        self.history(instance).base(changed, since).is_some()
     }
 
     fn history(&mut self, instance: Sampled<'_>) -> &mut History {
@@ -149,9 +173,9 @@ impl Samples {
         selector: &Selector,
         since: Timestamp,
     ) -> Result<f64, String> {
-        let (begin, mut grown) = (self.begin(since), 0.0);
+        let mut grown = 0.0;
         for (id, history) in self.instances.iter().filter(|(_, h)| h.digest == digest) {
-            let Some(base) = history.base(begin) else { continue };
+            let Some(base) = history.base(self.changed, since) else { continue };
             for series in history.series.iter().filter(|s| s.is_picked(selector, version)) {
                 let from = series.at(base, history.marks.len()).ok_or_else(|| {
                     let name = &series.name;
@@ -212,9 +236,11 @@ impl History {
         }
     }
 
-    /// The first mark of a window.
-    fn base(&self, begin: Timestamp) -> Option<usize> {
-        self.marks.iter().position(|at| *at >= begin)
+    /// The mark at which a window begins: the latest one up to `since` that was taken under the
+    /// present shares, else the first one after it.
+    fn base(&self, changed: Option<Timestamp>, since: Timestamp) -> Option<usize> {
+        let known = |at: &Timestamp| *at <= since && changed.is_some_and(|changed| *at >= changed);
+        self.marks.iter().rposition(known).or_else(|| self.marks.iter().position(|at| *at >= since))
     }
 }
 
@@ -235,6 +261,8 @@ impl Series {
 
 #[cfg(test)]
 mod tests {
+    use release_core::time::Span;
+
     use super::super::prometheus::parse;
     use super::*;
 
@@ -325,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_just_after_new_shares_begins_with_them_and_never_before() {
+    fn a_window_after_new_shares_begins_with_their_latest_mark_and_never_before_them() {
         let mut all = samples();
         note(&mut all, "a", 9, [7, 10], true);
         all.shares_changed(Some(at(10)));
@@ -333,8 +361,29 @@ mod tests {
         note(&mut all, "a", 20, [8, 30], false);
         check(&all, 11, [1.0, 11.0]);
         check(&all, 10, [1.0, 11.0]);
-        check(&all, 12, [0.0, 0.0]); // too long after it: the window begins with its own first mark
+        check(&all, 19, [1.0, 11.0]); // however long after: a bake that nobody looked at counts
         check(&all, 9, [1.0, 21.0]);
+        note(&mut all, "a", 25, [9, 40], true);
+        note(&mut all, "a", 30, [9, 50], false);
+        check(&all, 24, [2.0, 32.0]);
+        check(&all, 26, [0.0, 10.0]);
+        all.shares_changed(Some(at(40)));
+        let a = || Sampled { id: "a", digest: digest(), born: None };
+        assert!(!all.reaches(a(), at(41)), "all marks are of other shares");
+        note(&mut all, "a", 42, [9, 60], true);
+        assert!(all.reaches(a(), at(41)));
+    }
+
+    #[test]
+    fn who_ended_by_itself_is_known_for_windows_that_it_ended_in() {
+        let mut all = samples();
+        all.note_deaths(vec![("a".to_owned(), Death { digest: digest(), at: at(5) })]);
+        assert_eq!(all.died(digest(), at(5)), Some(("a", at(5))));
+        assert_eq!(all.died(digest(), at(6)), None);
+        assert_eq!(all.died(Digest::of(b"y"), at(0)), None);
+        all.shares_changed(Some(at(6)));
+        all.keep(&BTreeSet::new());
+        assert_eq!(all.died(digest(), at(0)), None);
     }
 
     #[test]

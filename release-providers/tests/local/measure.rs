@@ -110,12 +110,13 @@ async fn errors_from_before_the_window_do_not_count_also_over_a_restart() {
     assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 2, 10));
     work(&platform, 20).await;
     assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 4, 20));
-    // A window that begins long after the shares, and when nobody looked: no data, and it begins now.
+    // A window that begins long after the shares, and when nobody looked: it begins with the shares,
+    // rather than that what was seen since them is forgotten.
     WallClock.sleep_until(since.plus(Span::secs(1))).await;
     let later = WallClock.now();
-    no_data(measure_since(&platform, &bad, "1.1.0", later).await, "no sample since");
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", later).await, ratio(&bad, 4, 20));
     work(&platform, 20).await;
-    assert_eq!(measure_since(&platform, &bad, "1.1.0", later).await, ratio(&bad, 2, 10));
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", later).await, ratio(&bad, 6, 30));
     platform.destroy().await.unwrap();
 }
 
@@ -136,8 +137,7 @@ async fn new_shares_are_sampled_and_a_window_that_begins_with_them_needs_no_othe
 }
 
 #[tokio::test]
-async fn an_instance_that_is_started_again_counts_from_zero_and_the_dead_one_up_to_its_last_sample()
-{
+async fn an_instance_that_ends_by_itself_in_the_window_is_no_data_until_new_shares() {
     let world = World::default();
     let platform = world.open().await;
     let eu = target("eu");
@@ -157,7 +157,18 @@ async fn an_instance_that_is_started_again_counts_from_zero_and_the_dead_one_up_
     })
     .await;
     work(&platform, 10).await;
-    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 12, 60));
+    no_data(measure_since(&platform, &bad, "1.1.0", since).await, "ended by itself");
+    // The platform is gone and comes back: it still is.
+    platform.shutdown().await;
+    drop(platform);
+    let platform = world.open().await;
+    no_data(measure_since(&platform, &bad, "1.1.0", since).await, "ended by itself");
+    // A later window does not have it, and the new instance has counted from zero.
+    route(&platform, &eu, Vec::new()).await.unwrap();
+    route(&platform, &eu, vec![share(&bad, "1.1.0", 100)]).await.unwrap();
+    let since = new_window(&platform, &bad, "1.1.0").await;
+    work(&platform, 100).await;
+    assert_eq!(measure_since(&platform, &bad, "1.1.0", since).await, ratio(&bad, 20, 100));
     platform.destroy().await.unwrap();
 }
 
