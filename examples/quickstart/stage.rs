@@ -9,7 +9,7 @@ use release_core::report::RunReport;
 use release_core::run::{Awaiting, Command, Directive};
 use release_providers::local::{LocalConfig, LocalPlatform};
 use release_providers::spi::{ArtifactStore as _, PutArtifact};
-use release_providers::sqlite::SqliteJournal;
+use release_providers::sqlite::{SqliteJournal, SqliteOptions};
 use release_providers::{Context, Places, Registry};
 
 use crate::options::Options;
@@ -64,7 +64,12 @@ impl Stage {
             .notifier("ops".parse()?, shared)
             .build()
             .map_err(|errors| format!("{errors:?}"))?;
-        let journal = SqliteJournal::open(options.dir.join("journal.db"))?;
+        let known = if options.resume && has_run(&root) {
+            SqliteOptions::default().must_exist()
+        } else {
+            SqliteOptions::default()
+        };
+        let journal = SqliteJournal::open_with(options.dir.join("journal.db"), known)?;
         let engine =
             Engine::builder(Arc::new(journal), Arc::new(registry)).name("quickstart").build();
         Ok(Self { platform, versions, engine, clock, plain: options.plain })
@@ -143,6 +148,13 @@ impl Stage {
         self.engine.shutdown().await;
         Ok(self.platform.destroy().await?)
     }
+}
+
+/// Whether a run has ever called the platform, which keeps a fence for each: then there was a journal.
+/// A play that was killed before that may not have made one yet.
+fn has_run(root: &std::path::Path) -> bool {
+    let fences = std::fs::read_dir(root.join("fences"));
+    fences.is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn context(clock: &Arc<dyn Clock>, key: &str) -> Result<Context, Failure> {

@@ -35,7 +35,8 @@
 //! | `sqlite` | the durable journal | `sqlite`, default |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts on this machine | `local`, default |
 //!
-//! Without default features there is no HTTP and no database: what a vendor needs is traits and types.
+//! The feature `local` needs Linux; elsewhere, build with `default-features = false, features =
+//! ["sqlite"]`. Without default features there is no HTTP and no database: what a vendor needs is traits and types.
 //! The conformance suites that try to break a provider are in `release-testkit`.
 //!
 //! # What this crate does not do
@@ -46,6 +47,11 @@
 //! # Stability
 //!
 //! Before 1.0, minor releases may break the API. The minimum supported Rust version is 1.95.
+
+#[cfg(all(feature = "local", not(target_os = "linux")))]
+compile_error!(
+    "the feature `local` needs Linux; build with default-features = false, features = [\"sqlite\"]"
+);
 
 mod context;
 mod describe;

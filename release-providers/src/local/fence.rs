@@ -1,4 +1,7 @@
 //! Refuses writers that were taken over: remembers the highest epoch of every run, durably.
+//!
+//! By the run's name alone, so names of runs are unique on a root: a run of the same name on another
+//! journal (a second tenant, or a backup that was restored) is taken for an older writer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,11 +72,14 @@ impl Inner {
             return Ok(());
         }
         if let Some(known) = known.filter(|known| caller.epoch < *known) {
-            let text = "a newer writer has taken this run over; stop, nothing was changed";
+            let text = "a newer writer has taken this run over; stop, nothing was changed (if there \
+                        is none, because the journal was restored or another run has this name: give \
+                        the run another name; or stop the platform, remove the fence file, open again)";
             return Err(ProviderError::new(ErrorKind::Fenced, operation, text)
                 .with_context("run", run)
                 .with_context("epoch", caller.epoch)
-                .with_context("newest", known));
+                .with_context("newest", known)
+                .with_context("fence", self.paths.fence(run).display()));
         }
         let path = self.paths.fence(run);
         let fence = Fence { format: FORMAT, run: run.clone(), epoch: caller.epoch };

@@ -229,7 +229,7 @@ mod tests {
     use release_core::plan::Weight;
     use release_core::port::{Clock, Served};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::{TcpSocket, TcpStream};
     use tokio::task::JoinSet;
 
     use super::*;
@@ -326,17 +326,19 @@ mod tests {
         }
     }
 
-    /// An address where nobody listens.
-    async fn nobody() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
+    /// An address where nobody listens, nor can while the socket is held.
+    fn nobody() -> (SocketAddr, TcpSocket) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        (socket.local_addr().unwrap(), socket)
     }
 
     #[tokio::test]
     async fn what_was_never_sent_goes_elsewhere_with_its_body() {
         let (mut tasks, asked) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
         let good = backend(u64::MAX, Arc::clone(&asked), &mut tasks).await;
-        let proxy = proxy(&[nobody().await, nobody().await, good], &mut tasks).await;
+        let ((one, _held), (two, _too)) = (nobody(), nobody());
+        let proxy = proxy(&[one, two, good], &mut tasks).await;
         for n in 1..=6 {
             let (status, text) = ask(&proxy, Method::POST, "body").await;
             assert_eq!((status, text.as_str()), (StatusCode::OK, "fine"));
@@ -349,7 +351,8 @@ mod tests {
     #[tokio::test]
     async fn with_nobody_there_it_says_so() {
         let mut tasks = JoinSet::new();
-        let proxy = proxy(&[nobody().await, nobody().await], &mut tasks).await;
+        let ((one, _held), (two, _too)) = (nobody(), nobody());
+        let proxy = proxy(&[one, two], &mut tasks).await;
         let (status, text) = ask(&proxy, Method::POST, "body").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
         assert_eq!((proxy.status().served[0].requests, proxy.status().in_flight), (0, 0));

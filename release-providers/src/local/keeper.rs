@@ -18,6 +18,7 @@ use super::platform::Inner;
 use super::process::{Exit, Launch, Process, kill_stray};
 use super::procfs;
 use super::record::{FORMAT, InstanceRecord, ProcessId};
+use super::samples::Death;
 use super::store::open_verified;
 use crate::{ErrorKind, ProviderError};
 
@@ -128,7 +129,6 @@ impl Keeper {
         let (caller, change) = match end {
             End::Stopped => (self.deployment.wish().caller(), EffectChange::Stopped { instance }),
             End::Exited(..) | End::Unstartable(_) => {
-                self.place.died(self.deployment.digest, self.inner.config.clock.now());
                 (self.cause.clone(), EffectChange::Died { instance })
             }
         };
@@ -254,6 +254,10 @@ impl Keeper {
             std::fs::remove_file(&path).map_err(|e| io_error(START, &path, e))
         });
         let _ = cleaned.await; // a record that stays names a process that is gone
+        if matches!(end, End::Exited(..)) && self.instance.is_ready() {
+            let (digest, at) = (self.deployment.digest, self.inner.config.clock.now());
+            self.place.died(self.id().to_owned(), Death { digest, at });
+        }
         self.log_end(&end).await;
         let gate = self.deployment.gate.lock().await;
         let config = &self.inner.config;

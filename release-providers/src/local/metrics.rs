@@ -93,6 +93,7 @@ impl Inner {
             let scrapes = scrape(self, place, None, deadline).await;
             let living = scrapes.iter().map(|scrape| scrape.id.clone()).collect();
             samples.shares_changed(place.changed());
+            samples.note_deaths(place.take_deaths());
             samples.keep(&living);
             let now = self.config.clock.now();
             for scrape in &scrapes {
@@ -119,7 +120,8 @@ impl Inner {
         self.blocking(MEASURE, move || write_record(MEASURE, &path, &samples)).await
     }
 
-    /// Samples a version, and says what both selections grew by in the window.
+    /// Samples a version, and says what both selections grew by in the window. Waiting for a turn at
+    /// the samples does not count against the time that a scrape may take.
     async fn measure(
         self: &Arc<Self>,
         place: &Place,
@@ -131,17 +133,16 @@ impl Inner {
         let deadline = sooner(&self.config, self.config.probe_timeout, deadline);
         samples.shares_changed(place.changed());
         let scrapes = scrape(self, place, Some(window.digest), deadline).await;
+        // After the scrapes: who was not there any more for them has ended before.
+        let deaths = place.take_deaths();
+        let news = !deaths.is_empty();
+        samples.note_deaths(deaths);
         let (fresh, found) =
             growth(&mut samples, scrapes, window, selectors, self.config.clock.now());
-        if fresh {
+        if fresh || news {
             self.write_samples(&samples).await?;
         }
-        // What an instance that crashed counted last, nobody knows; and it is no good sign.
-        let from = samples.earliest(window.since);
-        match place.deaths(window.digest, from) {
-            0 => Ok(found),
-            dead => Ok(Err(format!("{dead} instances of it ended by themselves since {from}"))),
-        }
+        Ok(found)
     }
 }
 
@@ -193,6 +194,11 @@ fn growth(
     }
     let fresh = late.is_some();
     let grown = || {
+        if let Some((id, at)) = samples.died(window.digest, window.since) {
+            return Err(format!(
+                "instance {id} ended by itself at {at}: what it last saw is unknown"
+            ));
+        }
         usable(scrapes, &window.version, selectors)?;
         let Window { digest, version, since } = window;
         if let Some(id) = late {

@@ -75,9 +75,12 @@
 //! Counters are sampled when new shares take effect and whenever a measurement is made; what is
 //! reported is what they grew by since the first sample of the window that was asked for, resets
 //! corrected as Prometheus does. Instances that were started in the window count from zero, those that
-//! died in it up to their last sample. A window that begins within a second after new shares begins
-//! with them. Where an instance has no sample in the window there is no data; one is then taken, and
-//! the next measurement's window begins with it. Samples of new shares are written to `samples/`, so
+//! were stopped in it up to their last sample. The window begins with the latest sample of new shares,
+//! or of a later new window, up to the instant that was asked for: maybe earlier than asked, never
+//! before the present shares. Only where an instance has no such sample, and none in the window, there
+//! is no data; one is then taken, and the next measurement's window begins with it. Nor is there data
+//! where an instance that was ready ended by itself in the window: what it saw after its last sample is
+//! not known. (Ends that nobody measured after are forgotten with the platform.) Samples of new shares are written to `samples/`, so
 //! that after a crash and a reopen the window of a bake is still what it was; should the crash have
 //! come before, it begins with the first measurement after the reopen.
 //!
@@ -94,7 +97,8 @@
 //! Calls of [`Deployer`](crate::spi::Deployer) and [`TrafficRouter`](crate::spi::TrafficRouter) that
 //! come from a run's writer bear its epoch. The highest of every run is written to `fences/` before
 //! anything is done for it; an older one is refused as `Fenced`, also after a reopen. Looking is for
-//! everybody.
+//! everybody. Names of runs must be unique on a root: journals that share a root share its fences, and
+//! a run that is restored from a backup may find its epoch behind. The error names the file.
 //!
 //! # What is verified, and what remains
 //!

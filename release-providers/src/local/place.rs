@@ -16,9 +16,12 @@ use super::files::{lock, write_record};
 use super::platform::Inner;
 use super::proxy::{Proxy, listen};
 use super::record::{FORMAT, TargetRecord};
-use super::samples::Samples;
+use super::samples::{Death, Samples};
 use super::supervisor;
 use crate::{ErrorKind, ProviderError};
+
+/// How long a target waits for the port that it had before.
+const PORT_PATIENCE: Span = Span::secs(1);
 
 /// A target: its proxy and the versions in it.
 #[derive(Debug)]
@@ -29,10 +32,9 @@ pub(super) struct Place {
     pub(super) samples: tokio::sync::Mutex<Samples>,
     /// When the present shares took effect, known before any of that sampling has begun.
     changed: Mutex<Option<Timestamp>>,
+    /// Who ended by itself since samples were noted last; nobody who ends waits for that.
+    deaths: Mutex<Vec<(String, Death)>>,
     deployments: Mutex<BTreeMap<Digest, Arc<Deployment>>>,
-    /// When instances ended by themselves under the present shares. Not those that did while no
-    /// platform looked after them.
-    deaths: Mutex<Vec<(Digest, Timestamp)>>,
 }
 
 impl Inner {
@@ -96,6 +98,8 @@ impl Inner {
         let samples = samples.unwrap_or_else(|| Samples::new(record.target));
         let place = self.insert_place(samples, address, record.weights);
         if moved {
+            let (target, from) = (&place.target, record.port);
+            tracing::warn!(%target, from, to = %address, "the target's port was taken; it moved");
             self.write_target(OPEN, &place, place.proxy.weights()).await?;
         }
         Ok((place, listener))
@@ -113,8 +117,8 @@ impl Inner {
             proxy: Proxy::new(address, self.wiring.clone(), weights),
             changed: Mutex::new(samples.changed()),
             samples: tokio::sync::Mutex::new(samples),
-            deployments: Mutex::default(),
             deaths: Mutex::default(),
+            deployments: Mutex::default(),
         });
         lock(&self.places).insert(target, Arc::clone(&place));
         place
@@ -140,23 +144,15 @@ impl Place {
 
     pub(super) fn shares_changed(&self, at: Timestamp) {
         *lock(&self.changed) = Some(at);
-        lock(&self.deaths).retain(|(_, died)| *died >= at);
     }
 
-    /// Notes that an instance ended by itself.
-    pub(super) fn died(&self, digest: Digest, at: Timestamp) {
-        /// More than anybody has to know of.
-        const KEPT: usize = 1024;
-        let mut deaths = lock(&self.deaths);
-        if deaths.len() >= KEPT {
-            deaths.remove(0);
-        }
-        deaths.push((digest, at));
+    /// Takes note of an instance that was ready and ended by itself, before it is seen to be gone.
+    pub(super) fn died(&self, instance: String, death: Death) {
+        lock(&self.deaths).push((instance, death));
     }
 
-    /// How many instances of a version ended by themselves from `from` on.
-    pub(super) fn deaths(&self, digest: Digest, from: Timestamp) -> usize {
-        lock(&self.deaths).iter().filter(|(which, at)| *which == digest && *at >= from).count()
+    pub(super) fn take_deaths(&self) -> Vec<(String, Death)> {
+        std::mem::take(&mut *lock(&self.deaths))
     }
 
     pub(super) fn deployment(&self, digest: Digest) -> Option<Arc<Deployment>> {
@@ -182,13 +178,13 @@ async fn bind(
     before: u16,
 ) -> Result<(TcpListener, SocketAddr), ProviderError> {
     let clock = &inner.config.clock;
-    let mut tries = 0;
+    let patience = clock.now().plus(PORT_PATIENCE);
     let error = loop {
         match listen(fixed.unwrap_or(before)).await {
             Ok(bound) => return Ok(bound),
             // A process that is just being started somewhere may share the listener of an earlier
             // platform until it executes.
-            Err(e) if e.kind() == ErrorKindIo::AddrInUse && tries < 5 => tries += 1,
+            Err(e) if e.kind() == ErrorKindIo::AddrInUse && clock.now() < patience => {}
             Err(error) => break error,
         }
         clock.sleep_until(clock.now().plus(Span::millis(20))).await;

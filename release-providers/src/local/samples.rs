@@ -2,9 +2,9 @@
 //!
 //! Counters only tell of an instance's whole life. So the platform takes a *mark*, a sample of every
 //! instance of a target, when new shares take effect (that is when a bake begins), and wherever a
-//! window is asked for that has none. What a counter grew by is its total now less its total at the
-//! last mark before the window, if that was taken under the present shares, or else at the first in
-//! it: a window may begin a little early, but never under other shares. Totals are corrected for resets, as Prometheus does it: where a counter
+//! window is asked for that has none. What a counter grew by is its total now less its total where the
+//! window begins: at the latest mark before it that was taken under the present shares, else at the
+//! first mark in it. So a window may begin earlier than was asked, but not before the shares. Totals are corrected for resets, as Prometheus does it: where a counter
 //! is lower than before, it began anew, and what it says now is what it grew by.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,17 @@ pub(super) struct Samples {
     changed: Option<Timestamp>,
     /// By the name of the instance, which is never used again.
     instances: BTreeMap<String, History>,
+    /// Instances that were ready and ended by themselves, under the present shares.
+    #[serde(default)]
+    died: BTreeMap<String, Death>,
+}
+
+/// An instance that ended by itself: what it counted after its last sample is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Death {
+    pub(super) digest: Digest,
+    pub(super) at: Timestamp,
 }
 
 /// What one instance's counters said over time.
@@ -74,7 +85,13 @@ pub(super) struct Sampled<'a> {
 
 impl Samples {
     pub(super) const fn new(target: Target) -> Self {
-        Self { format: FORMAT, target, changed: None, instances: BTreeMap::new() }
+        Self {
+            format: FORMAT,
+            target,
+            changed: None,
+            instances: BTreeMap::new(),
+            died: BTreeMap::new(),
+        }
     }
 
     /// When the present shares took effect.
@@ -91,6 +108,21 @@ impl Samples {
     /// shares and its marks.
     pub(super) fn keep(&mut self, living: &BTreeSet<String>) {
         self.instances.retain(|id, _| living.contains(id));
+        let changed = self.changed;
+        self.died.retain(|_, death| changed.is_none_or(|changed| death.at >= changed));
+    }
+
+    /// Takes note that instances ended by themselves.
+    pub(super) fn note_deaths(&mut self, deaths: Vec<(String, Death)>) {
+        self.died.extend(deaths);
+    }
+
+    /// An instance of `digest` that ended by itself in the window, and when.
+    pub(super) fn died(&self, digest: Digest, since: Timestamp) -> Option<(&str, Timestamp)> {
+        let mut deaths = self.died.iter();
+        deaths
+            .find(|(_, death)| death.digest == digest && death.at >= since)
+            .map(|(id, death)| (id.as_str(), death.at))
     }
 
     /// Notes what an instance's counters said at `at`, and takes a mark of it if `mark`. Samples
@@ -113,16 +145,11 @@ impl Samples {
         }
     }
 
-    /// The earliest instant at which a window may begin that is asked for from `since` on.
-    pub(super) fn earliest(&self, since: Timestamp) -> Timestamp {
-        self.changed.filter(|changed| *changed <= since).unwrap_or(since)
-    }
-
-    /// Whether an instance has a mark for the window: not if it was running when the present shares
-    /// took effect and nobody has looked since.
+    /// Whether an instance has a mark at which the window can begin: not if nobody looked under the
+    /// present shares before it, nor in it.
     pub(super) fn reaches(&mut self, instance: Sampled<'_>, since: Timestamp) -> bool {
-        let earliest = self.earliest(since);
-        self.history(instance).base(earliest, since).is_some()
+        let changed = self.changed;
+        self.history(instance).base(changed, since).is_some()
     }
 
     fn history(&mut self, instance: Sampled<'_>) -> &mut History {
@@ -146,9 +173,9 @@ impl Samples {
         selector: &Selector,
         since: Timestamp,
     ) -> Result<f64, String> {
-        let (earliest, mut grown) = (self.earliest(since), 0.0);
+        let mut grown = 0.0;
         for (id, history) in self.instances.iter().filter(|(_, h)| h.digest == digest) {
-            let Some(base) = history.base(earliest, since) else { continue };
+            let Some(base) = history.base(self.changed, since) else { continue };
             for series in history.series.iter().filter(|s| s.is_picked(selector, version)) {
                 let from = series.at(base, history.marks.len()).ok_or_else(|| {
                     let name = &series.name;
@@ -209,11 +236,11 @@ impl History {
         }
     }
 
-    /// The mark with which a window begins: the last from `earliest` to `since`, or else the first
-    /// behind.
-    fn base(&self, earliest: Timestamp, since: Timestamp) -> Option<usize> {
-        let before = self.marks.iter().rposition(|at| (earliest..=since).contains(at));
-        before.or_else(|| self.marks.iter().position(|at| *at >= since))
+    /// The mark at which a window begins: the latest one up to `since` that was taken under the
+    /// present shares, else the first one after it.
+    fn base(&self, changed: Option<Timestamp>, since: Timestamp) -> Option<usize> {
+        let known = |at: &Timestamp| *at <= since && changed.is_some_and(|changed| *at >= changed);
+        self.marks.iter().rposition(known).or_else(|| self.marks.iter().position(|at| *at >= since))
     }
 }
 
@@ -326,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_begins_with_the_last_mark_under_its_shares_and_never_before() {
+    fn a_window_after_new_shares_begins_with_their_latest_mark_and_never_before_them() {
         let mut all = samples();
         note(&mut all, "a", 9, [7, 10], true);
         all.shares_changed(Some(at(10)));
@@ -334,10 +361,29 @@ mod tests {
         note(&mut all, "a", 20, [8, 30], false);
         check(&all, 11, [1.0, 11.0]);
         check(&all, 10, [1.0, 11.0]);
-        check(&all, 19, [1.0, 11.0]); // found in review: a later window left out what came before it
-        note(&mut all, "a", 21, [8, 30], true);
-        check(&all, 25, [0.0, 0.0]);
+        check(&all, 19, [1.0, 11.0]); // however long after: a bake that nobody looked at counts
         check(&all, 9, [1.0, 21.0]);
+        note(&mut all, "a", 25, [9, 40], true);
+        note(&mut all, "a", 30, [9, 50], false);
+        check(&all, 24, [2.0, 32.0]);
+        check(&all, 26, [0.0, 10.0]);
+        all.shares_changed(Some(at(40)));
+        let a = || Sampled { id: "a", digest: digest(), born: None };
+        assert!(!all.reaches(a(), at(41)), "all marks are of other shares");
+        note(&mut all, "a", 42, [9, 60], true);
+        assert!(all.reaches(a(), at(41)));
+    }
+
+    #[test]
+    fn who_ended_by_itself_is_known_for_windows_that_it_ended_in() {
+        let mut all = samples();
+        all.note_deaths(vec![("a".to_owned(), Death { digest: digest(), at: at(5) })]);
+        assert_eq!(all.died(digest(), at(5)), Some(("a", at(5))));
+        assert_eq!(all.died(digest(), at(6)), None);
+        assert_eq!(all.died(Digest::of(b"y"), at(0)), None);
+        all.shares_changed(Some(at(6)));
+        all.keep(&BTreeSet::new());
+        assert_eq!(all.died(digest(), at(0)), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The embedded durable journal: one SQLite file, readable with the `sqlite3` shell.
 //!
+//! - `birth` tells a journal that is lost from one that never was, and makes new ones.
 //! - `schema` opens the file, checks it, and refuses what it does not know.
 //! - `writer` is the one thread that writes: it stores what concurrent runs append in one
 //!   transaction, and syncs once for all of them.
@@ -20,6 +21,7 @@
 //! SELECT seq, json_extract(body, '$.event.type') FROM records JOIN runs USING (run_id) WHERE run = 'r-1';
 //! ```
 
+mod birth;
 mod schema;
 mod writer;
 
@@ -43,11 +45,14 @@ pub struct SqliteOptions {
     /// The most pages of 4 KiB that the file may have: a quota on the disk. `None`: no limit but
     /// SQLite's own. Beyond it, appends fail with [`AppendError::NoSpace`].
     pub max_pages: Option<u32>,
+    /// Whether a file that is not there is an error ([`OpenError::Missing`]) rather than a new journal:
+    /// for whoever knows that there was one.
+    pub must_exist: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { check: FileCheck::Full, max_pages: None }
+        Self { check: FileCheck::Full, max_pages: None, must_exist: false }
     }
 }
 
@@ -63,6 +68,13 @@ impl SqliteOptions {
     #[must_use]
     pub const fn with_max_pages(mut self, pages: u32) -> Self {
         self.max_pages = Some(pages);
+        self
+    }
+
+    /// Refuses to make a new journal where there is none.
+    #[must_use]
+    pub const fn must_exist(mut self) -> Self {
+        self.must_exist = true;
         self
     }
 }
@@ -91,13 +103,14 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    /// Opens the journal at `path`, creating it if need be.
+    /// Opens the journal at `path`, creating it if nothing is there. An empty file, or a log without
+    /// its file, is what is left of a journal, and refused.
     ///
     /// Blocks while the file is checked: a second for about a gigabyte.
     ///
     /// # Errors
-    /// [`OpenError`]: the file cannot be opened, is no journal, is damaged, was written by a newer
-    /// release, or does not give the durability that was asked for.
+    /// [`OpenError`]: the file cannot be opened, is no journal, is empty or damaged, was written by a
+    /// newer release, or does not give the durability that was asked for.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(path, SqliteOptions::default())
     }

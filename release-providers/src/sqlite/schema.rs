@@ -1,11 +1,11 @@
-//! Opens journal files: creates them, checks them, and refuses what it does not know.
+//! Opens journal files: checks them, and refuses what it does not know.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{FileCheck, SqliteOptions};
+use super::{FileCheck, SqliteOptions, birth};
 
 /// The version of the file format, in the file's `user_version`. Version 1: tables `runs`,
 /// `records`, `blobs`.
@@ -17,7 +17,8 @@ const APPLICATION_ID: i64 = 0x7265_6c73;
 /// How long a writer waits for another process before it says that the journal is busy.
 const BUSY: Duration = Duration::from_secs(5);
 
-const TABLES: &str = "
+/// The tables of a journal.
+pub(super) const TABLES: &str = "
 CREATE TABLE runs (
     run_id INTEGER PRIMARY KEY,
     run TEXT NOT NULL UNIQUE,
@@ -58,7 +59,19 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// Its pages are not what was written.
+    /// It has no bytes: it was cut off, or made by something else. A journal is never empty.
+    #[error("the journal `{}` is empty, and a journal never is: restore it from a backup, or remove it if you mean to begin anew", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It should be there, and is not.
+    #[error("there is no journal `{}`; restore it from a backup, or open it without `must_exist` to begin anew", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its pages are not what was written, or a part of it is missing.
     #[error("the journal `{}` is damaged ({detail}); restore it from a backup, nothing was changed", path.display())]
     Damaged {
         /// The file.
@@ -91,14 +104,15 @@ pub enum OpenError {
 /// Opens for writing. The only connection of this process that writes.
 pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
-    not_cut_to_nothing(path)?;
-    let connection = Connection::open(path).map_err(failed)?;
+    birth::ensure(path, options.must_exist)?;
+    // Never creates: what vanishes in between is missed, not replaced.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     identify(&connection, path)?;
     set(&connection, path, "journal_mode", "WAL", "wal")?;
     set(&connection, path, "synchronous", "FULL", "2")?;
     check(&connection, path, options.check)?;
-    create(&connection).map_err(failed)?;
     if let Some(pages) = options.max_pages {
         connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
@@ -116,20 +130,6 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Refuses what SQLite would take for a new database, and begin anew: a file without content, and one
-/// that is missing beside its write-ahead log. A journal is never empty, from its creation on.
-fn not_cut_to_nothing(path: &Path) -> Result<(), OpenError> {
-    let length = |path: &Path| std::fs::metadata(path).map(|file| file.len()).ok();
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let detail = match (length(path), length(Path::new(&log))) {
-        (Some(0), _) => "it is empty, which no journal is; if you mean to begin anew, remove it",
-        (None, Some(1..)) => "it is missing, and its write-ahead log is there",
-        _ => return Ok(()),
-    };
-    Err(OpenError::Damaged { path: path.into(), detail: detail.to_owned() })
-}
-
 /// Refuses other files and newer formats before anything is written.
 fn identify(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number =
@@ -137,13 +137,17 @@ fn identify(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
     let (application, version) =
         (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
-    let tables = "SELECT count(*) FROM sqlite_schema";
-    let empty = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(failed)? == 0;
-    if !empty && application != APPLICATION_ID {
+    if application != APPLICATION_ID {
         return Err(OpenError::NotAJournal { path: path.into() });
     }
     if version > SQLITE_FORMAT {
         return Err(OpenError::UnsupportedVersion { path: path.into(), found: version });
+    }
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('runs', 'records', 'blobs')";
+    let found = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(failed)?;
+    if found < 3 {
+        let detail = "tables are missing".to_owned();
+        return Err(OpenError::Damaged { path: path.into(), detail });
     }
     Ok(())
 }
@@ -186,26 +190,14 @@ fn check(connection: &Connection, path: &Path, check: FileCheck) -> Result<(), O
     }
 }
 
-/// Creates the tables in an empty file; all or nothing, also when two processes try at once.
-fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'records'";
-    let done = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).and_then(|count| {
-        if count == 0 {
-            connection.execute_batch(TABLES)?;
-            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            connection.pragma_update(None, "user_version", SQLITE_FORMAT)?;
-        }
-        connection.execute_batch("COMMIT")
-    });
-    if done.is_err() {
-        // The error that matters is the first one.
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    done
+/// Marks a new file as one of ours.
+pub(super) fn label(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", SQLITE_FORMAT)
 }
 
-fn sqlite_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+/// What SQLite said, as what it means for a journal.
+pub(super) fn sqlite_error(path: &Path, error: &rusqlite::Error) -> OpenError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     let detail = error.to_string();
     match error.sqlite_error_code() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use release_core::engine::EngineError;
 use release_core::journal::{DamageKind, History, Journal as _, Sealer};
 use release_core::run::Outcome;
-use release_providers::sqlite::{OpenError, SqliteJournal};
+use release_providers::sqlite::{OpenError, SqliteJournal, SqliteOptions};
 
 use crate::support::{Counter, ada, batch, engine, line, records, run};
 
@@ -46,37 +46,6 @@ async fn an_edited_record_is_named() {
     let error = resume(&path).await;
     assert!(matches!(named(&error), (9, DamageKind::Changed { .. })), "{error}");
     assert!(error.to_string().contains("record 9 of run `a`"), "{error}");
-}
-
-/// Found in review: SQLite takes an empty file for a new database, and drops the log beside it. A
-/// finished release ran again.
-#[tokio::test]
-async fn a_journal_that_was_cut_to_nothing_is_not_begun_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("journal.db");
-    let journal = Arc::new(SqliteJournal::open(&path).unwrap());
-    let engine = engine(&journal, &Arc::default());
-    let handle = engine.start(run("a"), line(10), ada()).await.unwrap();
-    assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
-    // As after a crash: what was written is in the log.
-    let wal = folder.path().join("journal.db-wal");
-    let copy = tempfile::tempdir().unwrap();
-    let there = copy.path().join("journal.db");
-    std::fs::copy(&wal, copy.path().join("journal.db-wal")).unwrap();
-    assert!(std::fs::metadata(&wal).unwrap().len() > 0);
-    let refused = |path: &Path, part: &str| {
-        let error = SqliteJournal::open(path).unwrap_err();
-        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-        assert!(error.to_string().contains(part), "{error}");
-    };
-    refused(&there, "it is missing, and its write-ahead log is there");
-    std::fs::write(&there, "").unwrap();
-    refused(&there, "it is empty, which no journal is");
-    std::fs::remove_file(copy.path().join("journal.db-wal")).unwrap();
-    refused(&there, "remove it");
-    std::fs::remove_file(&there).unwrap();
-    drop(SqliteJournal::open(&there).unwrap());
-    drop(SqliteJournal::open(&there).unwrap());
 }
 
 #[tokio::test]
@@ -176,4 +145,80 @@ async fn a_cut_write_ahead_log_reads_as_fewer_commits_and_only_a_kept_head_tells
     assert!(!read.is_empty() && read.len() < 10, "{}", read.len());
     assert!(History::verify(&run("a"), &read).is_ok());
     assert!(!read.iter().any(|record| record.seq == kept.seq && record.hash == kept.hash));
+}
+
+/// The log beside a journal.
+fn log_of(path: &Path) -> std::path::PathBuf {
+    path.with_extension("db-wal")
+}
+
+#[tokio::test]
+async fn a_journal_that_lost_its_bytes_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    // With the log: the file of a process that was killed.
+    let (live, copy) = (folder.path().join("live.db"), folder.path().join("copy.db"));
+    let journal = SqliteJournal::open(&live).unwrap();
+    let mut sealer = Sealer::new(&run("a"));
+    journal.append(batch("a", 0, 1, records(&mut sealer, 1))).await.unwrap();
+    std::fs::copy(log_of(&live), log_of(&copy)).unwrap();
+    let log = std::fs::read(log_of(&copy)).unwrap();
+    assert!(!log.is_empty());
+    for cut in [false, true] {
+        if cut {
+            std::fs::write(&copy, "").unwrap();
+        }
+        let error = SqliteJournal::open(&copy).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("copy.db-wal` is not"), "{error}");
+        assert_eq!(std::fs::read(log_of(&copy)).unwrap(), log, "nothing was changed");
+    }
+    // And without: an orderly end has moved it into the file.
+    written(&path).await;
+    std::fs::write(&path, "").unwrap();
+    let error = SqliteJournal::open(&path).unwrap_err();
+    assert_eq!(error, OpenError::Empty { path: path.clone() });
+    assert!(error.to_string().contains("remove it if you mean to begin anew"), "{error}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0, "nothing was changed");
+}
+
+#[tokio::test]
+async fn a_journal_that_lost_its_log_before_it_was_ever_moved_is_still_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("journal.db"), folder.path().join("copy.db"));
+    let _journal = SqliteJournal::open(&path).unwrap();
+    std::fs::copy(&path, &copy).unwrap(); // without the log
+    drop(SqliteJournal::open_with(&copy, SqliteOptions::default().must_exist()).unwrap());
+    // The tables are in the file from its first moment; without them it is damaged.
+    let connection = rusqlite::Connection::open(&copy).unwrap();
+    connection.execute_batch("DROP TABLE records").unwrap();
+    drop(connection);
+    let error = SqliteJournal::open(&copy).unwrap_err();
+    assert!(error.to_string().contains("tables are missing"), "{error}");
+    // No database at all that somebody made beforehand.
+    let foreign = folder.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("VACUUM").unwrap();
+    assert!(SqliteJournal::open(&foreign).is_err());
+}
+
+#[test]
+fn a_journal_that_must_be_there_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let known = SqliteOptions::default().must_exist();
+    let error = SqliteJournal::open_with(&path, known).unwrap_err();
+    assert_eq!(error, OpenError::Missing { path: path.clone() });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+    drop(SqliteJournal::open(&path).unwrap());
+    drop(SqliteJournal::open_with(&path, known).unwrap());
+}
+
+#[test]
+fn many_that_open_a_new_journal_at_once_all_get_the_same_one_and_leave_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let open = || drop(SqliteJournal::open(&path).unwrap());
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(open))));
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(".new-")));
 }

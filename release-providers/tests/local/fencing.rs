@@ -16,6 +16,8 @@ fn fenced(answer: Result<(), ProviderError>) {
     let error = answer.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Fenced, EffectCertainty::NotApplied));
     assert_eq!((error.context("run"), error.context("newest")), (Some("r-1"), Some("7")));
+    assert!(error.context("fence").unwrap().ends_with("/fences/r-1.json"), "{error}");
+    assert!(error.to_string().contains("remove the fence file"), "{error}");
     let journaled = error.into_effect_error();
     assert_eq!((&*journaled.kind, journaled.retry), ("fenced", release_core::port::Retry::Never));
 }

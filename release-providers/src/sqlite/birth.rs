@@ -1,0 +1,121 @@
+//! What is there before SQLite is asked: SQLite takes a file without bytes for a new one, and throws
+//! away the log beside it. For a journal that would be to forget every release that ever ran.
+//!
+//! A new journal is made whole under another name and then given its own, so that a file without
+//! bytes or without tables is never one that somebody is just making, nor one whose maker was killed.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema::{OpenError, TABLES, label, sqlite_error};
+
+/// How many names a new file may find taken by what killed makers left behind.
+const TRIES: u32 = 1000;
+/// What SQLite keeps beside a file: by their names' ends.
+const LOGS: [&str; 2] = ["-wal", "-journal"];
+
+/// Makes sure that a journal is at `path`: the one that is there, or a new one if there is nothing.
+pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
+    let failed = |e: io::Error| OpenError::Open { path: path.into(), detail: e.to_string() };
+    let length = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(failed(io::Error::other("it is not a file")));
+        }
+        Ok(found) => Some(found.len()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(failed(e)),
+    };
+    if length.is_some_and(|length| length > 0) {
+        return Ok(());
+    }
+    if let Some(log) = orphan(path).map_err(failed)? {
+        let what = if length.is_some() { "is empty" } else { "is missing" };
+        let detail = format!(
+            "the file {what}, but its log `{}` is not: there was a journal; if you really mean to \
+             begin anew, move both away",
+            log.display()
+        );
+        return Err(OpenError::Damaged { path: path.into(), detail });
+    }
+    match length {
+        Some(_) => Err(OpenError::Empty { path: path.into() }),
+        None if must_exist => Err(OpenError::Missing { path: path.into() }),
+        None => make(path),
+    }
+}
+
+/// A log that is not empty, beside a file that is.
+fn orphan(path: &Path) -> io::Result<Option<PathBuf>> {
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    for end in LOGS {
+        let log = with_end(&file, end);
+        match fs::metadata(&log) {
+            Ok(found) if found.len() > 0 => return Ok(Some(log)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+/// Makes a journal without runs at `path`, all or nothing; if somebody else was first, theirs stays.
+fn make(path: &Path) -> Result<(), OpenError> {
+    let failed = |e: io::Error| OpenError::Open { path: path.into(), detail: e.to_string() };
+    let new = claim(path).map_err(failed)?;
+    let made = fill(&new).map_err(|e| sqlite_error(path, &e)).and_then(|()| {
+        match fs::hard_link(&new, path) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(e)),
+            _ => sync_folder(path).map_err(failed),
+        }
+    });
+    // What stays is in nobody's way; the error that matters is the first one.
+    let _ = fs::remove_file(&new);
+    made
+}
+
+/// An empty file beside `path` that nobody else has.
+fn claim(path: &Path) -> io::Result<PathBuf> {
+    let process = std::process::id();
+    for n in 0..TRIES {
+        let name = with_end(path, &format!(".new-{process}-{n}"));
+        match OpenOptions::new().write(true).create_new(true).open(&name) {
+            Ok(_) => return Ok(name),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::other("remove the files `.new-` beside it, which crashes left there"))
+}
+
+/// Writes the tables, and everything into the one file.
+fn fill(path: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.execute_batch(TABLES)?;
+    label(&connection)?;
+    connection.execute_batch("COMMIT")?;
+    // Closing moves the log into the file, and syncs it.
+    connection.close().map_err(|(_, e)| e)
+}
+
+/// A name survives a loss of power once its folder is synced.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if cfg!(unix) {
+        fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
