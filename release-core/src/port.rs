@@ -265,8 +265,8 @@ impl AuthorizedCommand {
         self.mandate.epoch
     }
 
-    /// When the step was first considered: the same for every attempt, also after a crash. A step that
-    /// somebody retries by hand is considered anew.
+    /// Since when the step is to measure: the start of the bake or change of shares that it names, or when
+    /// it was first considered itself. The same for every attempt, also after a crash.
     pub const fn since(&self) -> Timestamp {
         self.since
     }

@@ -29,13 +29,6 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
-    /// The instant `span` before this one, or the earliest.
-    #[must_use]
-    pub fn minus(self, span: Span) -> Self {
-        let micros = i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX);
-        Self(self.0.saturating_sub(micros))
-    }
-
     /// How long after `earlier` this instant is; zero when it is not later.
     pub fn since(self, earlier: Self) -> Span {
         let micros = self.0.saturating_sub(earlier.0);

@@ -51,7 +51,7 @@ struct Call<'a> {
     registry: &'a Registry,
     cx: Context,
     rollback: bool,
-    /// When the step was first considered.
+    /// Since when the step is to measure.
     since: Timestamp,
     /// A little before the engine gives up, so that the answer says what was missing.
     give_up: Timestamp,
@@ -93,14 +93,14 @@ impl<'a> Call<'a> {
                     self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
             }
-            (Bound::Metrics(source), Action::Analyze { deployment, analysis, window }) => {
+            (Bound::Metrics(source), Action::Analyze { deployment, analysis, .. }) => {
                 let Deployment { target, artifact, version } = deployment.clone();
                 let request = MeasureRequest::new(
                     target,
                     artifact.digest(),
                     version,
                     analysis.metric.clone(),
-                    self.since.minus(*window),
+                    self.since,
                 );
                 Ok(Evidence::Measurement(source.measure(&self.cx, request).await?))
             }

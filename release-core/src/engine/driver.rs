@@ -10,11 +10,12 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::effect::{Attempt, Effects};
 use super::handle::{Progress, Recorded, Request, RunHandle};
 use super::{Engine, EngineError, Shared};
-use crate::journal::{Batch, Sealer};
+use crate::journal::{AppendError, Batch, Sealer};
 use crate::model::Digest;
+use crate::plan::FrozenPlan;
 use crate::port::{AuthorizedCommand, Mandate};
 use crate::run::{
-    Event, Fact, Input, Mode, Outcome, Phase, Rejected, RunState, StepRef, Turn, advance, decide,
+    Event, Fact, Input, Mode, Outcome, Phase, Rejected, RunState, Turn, advance, decide,
 };
 use crate::time::{Span, Timestamp};
 
@@ -30,20 +31,28 @@ const ASK_AGAIN: Span = Span::secs(30);
 const BACKLOG: usize = 1024;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Reply = (oneshot::Sender<Result<(), Rejected>>, Result<(), Rejected>);
+type Answer = Result<(), Rejected>;
+
+/// What came in and was decided, and is not durable yet.
+pub(super) struct Asked {
+    pub(super) input: Input,
+    /// Who waits for the answer, if anybody does.
+    pub(super) reply: Option<oneshot::Sender<Answer>>,
+    answer: Answer,
+}
 
 pub(super) struct Driver {
-    shared: Arc<Shared>,
-    state: RunState,
-    sealer: Sealer,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: RunState,
+    pub(super) sealer: Sealer,
     /// Decided and folded, not yet durable.
-    pending: Vec<Event>,
+    pub(super) pending: Vec<Event>,
     fresh: Vec<Event>,
     now: Timestamp,
     draws: u64,
-    effects: Effects,
+    pub(super) effects: Effects,
     /// What the next commands say in common; made anew when that changes.
-    mandate: Option<Arc<Mandate>>,
+    pub(super) mandate: Option<Arc<Mandate>>,
     /// Cancelled when the engine no longer drives the run.
     driven: CancellationToken,
     /// Cancelled when the run stops going forward; then there is a new one.
@@ -51,7 +60,14 @@ pub(super) struct Driver {
     /// Whether `cancellation` is that of effects that go forward.
     forward: bool,
     inbox: Option<mpsc::Receiver<Request>>,
-    replies: Vec<Reply>,
+    /// What led to `pending`, to be decided again if that cannot be made durable.
+    pub(super) asked: Vec<Asked>,
+    /// The plan without a rollback.
+    pub(super) base: FrozenPlan,
+    /// How often the journal has failed since it last worked.
+    pub(super) failures: u32,
+    /// Whether an append of this driver had an unknown outcome.
+    pub(super) in_doubt: bool,
     events: broadcast::Sender<Arc<Recorded>>,
     progress: watch::Sender<Progress>,
     sleep: Option<(Timestamp, Sleep)>,
@@ -71,7 +87,8 @@ enum Wake {
 }
 
 impl Driver {
-    pub(super) fn new(engine: &Engine, state: RunState, sealer: Sealer) -> Self {
+    /// Drives the run of `state`, whose plan without any rollback is `base`.
+    pub(super) fn new(engine: &Engine, base: FrozenPlan, state: RunState, sealer: Sealer) -> Self {
         let shared = Arc::clone(&engine.shared);
         let driven = shared.stop.child_token();
         Self {
@@ -87,7 +104,10 @@ impl Driver {
             fresh: Vec::new(),
             effects: Effects::new(),
             inbox: None,
-            replies: Vec::new(),
+            asked: Vec::new(),
+            base,
+            failures: 0,
+            in_doubt: false,
             events: broadcast::channel(BACKLOG).0,
             progress: watch::channel(Progress::Driving).0,
             sleep: None,
@@ -107,18 +127,34 @@ impl Driver {
         self.now = fact.at;
         self.pending.push(fact.event);
         let run = self.state.run().clone();
-        self.commit(vec![plan]).await.map_err(|error| match error {
+        self.begin(vec![plan]).await.map_err(|error| match error {
             EngineError::TakenOver(_) => EngineError::Exists { run },
             other => other,
         })
     }
 
     /// Decides one input and makes it durable, before the loop begins.
-    pub(super) async fn take(&mut self, input: &Input) -> Result<(), EngineError> {
+    pub(super) async fn take(&mut self, input: Input) -> Result<(), EngineError> {
         self.read_clock();
-        // A take-over is never rejected.
-        let _ = self.decide(input)?;
-        self.commit(Vec::new()).await
+        self.decide(input, None)?;
+        self.begin(Vec::new()).await
+    }
+
+    /// Makes the first events durable. Whoever asked for them is there to be told that it failed, and
+    /// only what is unknown is looked for.
+    async fn begin(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), EngineError> {
+        match self.append(blobs).await {
+            Ok(()) => {}
+            Err(error @ AppendError::Unknown { .. }) => {
+                let records = self.shared.journal.read(self.state.run()).await?;
+                if records.last().map(|record| record.hash) != Some(self.sealer.head()) {
+                    return Err(error.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.announce();
+        Ok(())
     }
 
     pub(super) fn with_handle(mut self) -> (RunHandle, Self) {
@@ -167,8 +203,8 @@ impl Driver {
         }
     }
 
-    /// Decides what follows, makes it durable, and starts what it announces. Returns whether there
-    /// is nothing more to decide now.
+    /// Decides what follows, makes it durable, and starts what it announces. Returns whether there is
+    /// nothing more to decide now.
     async fn settle_turn(&mut self) -> Result<bool, EngineError> {
         let mut quiet = false;
         while !quiet && self.pending.len() < EVENTS_A_TURN {
@@ -178,19 +214,27 @@ impl Driver {
             quiet = self.fresh.is_empty();
             self.fold()?;
         }
-        self.commit(Vec::new()).await?;
-        Ok(quiet)
+        Ok(self.commit().await? && quiet)
     }
 
-    fn decide(&mut self, input: &Input) -> Result<Result<(), Rejected>, EngineError> {
+    /// Decides an input, and keeps it until what it led to is durable.
+    pub(super) fn decide(
+        &mut self,
+        input: Input,
+        reply: Option<oneshot::Sender<Answer>>,
+    ) -> Result<(), EngineError> {
         self.draws = self
             .draws
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         let turn = Turn { now: self.now, draw: self.draws, policy: &*self.shared.policy };
-        let answer = decide(&self.state, input, &turn, &mut self.fresh);
+        let mut answer = decide(&self.state, &input, &turn, &mut self.fresh);
+        if let Some(Event::CommandDenied { reasons, .. }) = self.fresh.first() {
+            answer = Err(Rejected::Denied { reasons: reasons.clone() });
+        }
         self.fold()?;
-        Ok(answer)
+        self.asked.push(Asked { input, reply, answer });
+        Ok(())
     }
 
     fn fold(&mut self) -> Result<(), EngineError> {
@@ -203,33 +247,50 @@ impl Driver {
         Ok(())
     }
 
-    /// Makes all pending events durable as one batch; only then starts their effects, answers those
-    /// who asked, and tells subscribers.
-    async fn commit(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), EngineError> {
-        if !self.pending.is_empty() {
-            let expected = self.sealer.seq();
-            let records =
-                self.pending.iter().map(|event| self.sealer.seal(self.now, event)).collect();
-            let finishes = self.state.outcome().is_some();
-            let (run, epoch) = (self.state.run().clone(), self.sealer.epoch());
-            let batch = Batch { run, expected, epoch, records, blobs, finishes };
-            self.shared.journal.append(batch).await?;
-            let mut events = std::mem::take(&mut self.pending);
-            events.iter().for_each(|event| self.act_on(event));
-            if self.events.receiver_count() > 0 {
-                for (event, seq) in events.drain(..).zip(expected + 1..) {
-                    // Nobody listening is no fault.
-                    let _ = self.events.send(Arc::new(Recorded { seq, at: self.now, event }));
-                }
+    /// Makes all pending events durable as one batch, and only then announces them. Returns whether it
+    /// is as decided: if the journal failed, everything may have been decided anew.
+    async fn commit(&mut self) -> Result<bool, EngineError> {
+        if !self.pending.is_empty()
+            && let Err(error) = self.append(Vec::new()).await
+            && !self.recover(error).await?
+        {
+            return Ok(false);
+        }
+        self.announce();
+        Ok(true)
+    }
+
+    async fn append(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), AppendError> {
+        let expected = self.sealer.seq();
+        let records = self.pending.iter().map(|event| self.sealer.seal(self.now, event)).collect();
+        let finishes = self.state.outcome().is_some();
+        let (run, epoch) = (self.state.run().clone(), self.sealer.epoch());
+        let batch = Batch { run, expected, epoch, records, blobs, finishes };
+        self.shared.journal.append(batch).await
+    }
+
+    /// What is pending is durable: starts its effects, tells subscribers, answers those who asked.
+    fn announce(&mut self) {
+        self.failures = 0;
+        let mut events = std::mem::take(&mut self.pending);
+        for event in &events {
+            self.act_on(event);
+        }
+        if self.events.receiver_count() > 0 {
+            let first = self.sealer.seq() + 1 - events.len() as u64;
+            for (event, seq) in events.drain(..).zip(first..) {
+                // Nobody listening is no fault.
+                let _ = self.events.send(Arc::new(Recorded { seq, at: self.now, event }));
             }
-            events.clear();
-            self.pending = events; // as large as it was
         }
-        for (reply, answer) in self.replies.drain(..) {
-            // A caller that went away is no fault.
-            let _ = reply.send(answer);
+        events.clear();
+        self.pending = events; // as large as it was
+        for asked in self.asked.drain(..) {
+            if let Some(reply) = asked.reply {
+                // A caller that went away is no fault.
+                let _ = reply.send(asked.answer);
+            }
         }
-        Ok(())
     }
 
     fn act_on(&mut self, event: &Event) {
@@ -237,7 +298,7 @@ impl Driver {
             Event::StepStarted { step, attempt, mode } => {
                 let plan = self.state.plan();
                 if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) {
-                    self.launch(step, *attempt, *mode);
+                    self.launch(step.index, *attempt, *mode);
                 }
             }
             Event::StepFailed { .. } | Event::CancelRequested { .. } => self.leave_off(),
@@ -256,7 +317,7 @@ impl Driver {
     }
 
     /// Tells the effects that go forward that nobody needs them, once the run no longer does.
-    fn leave_off(&mut self) {
+    pub(super) fn leave_off(&mut self) {
         if self.forward && *self.state.phase() != Phase::Forward {
             let next = self.driven.child_token();
             std::mem::replace(&mut self.cancellation, next).cancel();
@@ -265,7 +326,7 @@ impl Driver {
         }
     }
 
-    fn launch(&mut self, step: &StepRef, attempt: u32, mode: Mode) {
+    pub(super) fn launch(&mut self, step: u32, attempt: u32, mode: Mode) {
         let mandate = self.mandate.get_or_insert_with(|| {
             Arc::new(Mandate {
                 run: self.state.run().clone(),
@@ -275,13 +336,16 @@ impl Driver {
                 cancellation: self.cancellation.clone(),
             })
         });
+        let active = self.state.active(step);
         let command = AuthorizedCommand {
             mandate: Arc::clone(mandate),
-            step: step.index,
+            step,
             attempt,
-            generation: self.state.generation(step.index),
-            deadline: self.now.plus(self.state.plan().step(step.index).timeout),
-            since: self.state.active(step.index).map_or(self.now, |active| active.since),
+            generation: self.state.generation(step),
+            deadline: active
+                .and_then(|active| active.wait.instant())
+                .unwrap_or_else(|| self.now.plus(self.state.plan().step(step).timeout)),
+            since: self.state.window_start(step),
         };
         let performer = Arc::clone(&self.shared.performer);
         self.effects.launch(performer, command, mode, self.state.plan().len());
@@ -292,16 +356,13 @@ impl Driver {
         self.sleep = None;
         if self.state.asks_policy() && self.now >= self.ask_again {
             self.ask_again = self.now.plus(ASK_AGAIN);
-            // Asking again is never rejected.
-            let _ = self.decide(&Input::Reconsider)?;
+            self.decide(Input::Reconsider, None)?;
         }
         Ok(())
     }
 
     fn outcome(&mut self, (step, attempt, outcome): Attempt) -> Result<(), EngineError> {
-        // An outcome is never rejected; one that comes too late leads to nothing.
-        let _ = self.decide(&Input::Outcome { step, attempt, outcome })?;
-        Ok(())
+        self.decide(Input::Outcome { step, attempt, outcome }, None)
     }
 
     fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
@@ -311,18 +372,12 @@ impl Driver {
                 let _ = reply.send(self.state.clone());
             }
             Some(Request::Reconsider(reply)) => {
-                let answer = self.decide(&Input::Reconsider)?;
-                self.replies.push((reply, answer));
+                self.decide(Input::Reconsider, Some(reply))?;
             }
             Some(Request::Directive(directive, reply)) => {
                 // Before the answer: whoever gets it must not find what the run waited for before.
                 self.progress.send_replace(Progress::Driving);
-                let before = self.pending.len();
-                let mut answer = self.decide(&Input::Directive(directive))?;
-                if let Some(Event::CommandDenied { reasons, .. }) = self.pending.get(before) {
-                    answer = Err(Rejected::Denied { reasons: reasons.clone() });
-                }
-                self.replies.push((reply, answer));
+                self.decide(Input::Directive(directive), Some(reply))?;
             }
         }
         Ok(())
@@ -357,7 +412,7 @@ impl Driver {
     }
 
     /// Decision time never goes back, so a clock that is set back lifts nothing.
-    fn read_clock(&mut self) {
+    pub(super) fn read_clock(&mut self) {
         self.now = self.shared.clock.now().max(self.now).max(self.state.now());
     }
 

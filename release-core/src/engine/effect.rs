@@ -50,6 +50,12 @@ impl Effects {
         }
     }
 
+    /// Whether an attempt is under way, or its outcome waits to be taken.
+    pub(super) fn runs(&self, step: u32, attempt: u32) -> bool {
+        let task = self.tasks.get(step as usize).and_then(Option::as_ref);
+        task.is_some_and(|(running, _)| *running == attempt)
+    }
+
     /// The next outcome. Waits for ever while nothing is under way.
     pub(super) async fn next(&mut self) -> Attempt {
         loop {

@@ -2,6 +2,7 @@
 //!
 //! - `driver` is the loop: inputs → decide → append → effects.
 //! - `effect` runs one effect where it can hurt nobody.
+//! - `recover` is what a run does while its journal fails.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `clock` is the system's clock.
 
@@ -11,6 +12,7 @@ mod effect;
 mod error;
 mod events;
 mod handle;
+mod recover;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -136,9 +138,9 @@ impl Engine {
         };
         let fact = Fact { at: self.shared.clock.now(), event };
         let blob = (plan.digest(), Arc::clone(plan.bytes()));
-        let state = RunState::create(run.clone(), plan, &fact)
+        let state = RunState::create(run.clone(), plan.clone(), &fact)
             .map_err(|illegal| EngineError::internal(&run, &illegal))?;
-        let mut driver = Driver::new(self, state, crate::journal::Sealer::new(&run));
+        let mut driver = Driver::new(self, plan, state, crate::journal::Sealer::new(&run));
         driver.create(fact, blob).await?;
         Ok(self.drive(driver))
     }
@@ -153,7 +155,7 @@ impl Engine {
     /// (nothing is then repaired or guessed), or what the journal says.
     pub async fn resume(&self, run: &RunId) -> Result<RunHandle, EngineError> {
         let (history, plan) = self.load(run).await?;
-        let state = history.state(plan, None)?;
+        let state = history.state(plan.clone(), None)?;
         if let Some(outcome) = state.outcome() {
             return Ok(handle::finished(
                 run.clone(),
@@ -169,8 +171,8 @@ impl Engine {
             history.epoch().saturating_add(1),
             history.head(),
         );
-        let mut driver = Driver::new(self, state, sealer);
-        driver.take(&Input::TakeOver { engine: self.shared.name.clone() }).await?;
+        let mut driver = Driver::new(self, plan, state, sealer);
+        driver.take(Input::TakeOver { engine: self.shared.name.clone() }).await?;
         Ok(self.drive(driver))
     }
 

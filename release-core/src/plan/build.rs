@@ -305,12 +305,27 @@ impl Parts {
             }
         }
         self.check_indices(&mut errors);
+        self.check_windows(&mut errors);
         if errors.is_empty()
             && let Err(PlanErrors(cycles)) = self.order()
         {
             errors = cycles;
         }
         if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
+    }
+
+    /// Analyses measure from the start of a step that the journal keeps the start of.
+    fn check_windows(&self, errors: &mut Vec<PlanError>) {
+        let begins = self.steps.iter().filter(|step| step.action.begins_a_window());
+        let begins: BTreeSet<_> = begins.map(|step| &step.id).collect();
+        for step in &self.steps {
+            if let super::Action::Analyze { from: Some(from), .. } = &step.action
+                && !begins.contains(from)
+            {
+                let (step, from) = (step.id.clone(), from.clone());
+                errors.push(PlanError::NoSuchWindow { step, from });
+            }
+        }
     }
 
     fn check_indices(&self, errors: &mut Vec<PlanError>) {

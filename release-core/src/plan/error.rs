@@ -88,6 +88,17 @@ pub enum PlanError {
         /// The name.
         analysis: AnalysisId,
     },
+    /// A step made by hand that measures from the start of something else than a bake or a change of
+    /// shares.
+    #[error(
+        "step `{step}` measures from the start of `{from}`, which is no bake and no change of shares in this plan; name one, or leave `from` out"
+    )]
+    NoSuchWindow {
+        /// The step.
+        step: StepId,
+        /// What it names.
+        from: StepId,
+    },
     /// An analysis that stands twice in one list.
     #[error("{place} names the analysis `{analysis}` twice; once is enough, so remove one")]
     RepeatedAnalysis {

@@ -217,9 +217,10 @@ pub enum Action {
         deployment: Deployment,
         /// How.
         analysis: Arc<Analysis>,
-        /// How long before the step's first start the measurements begin: the bake before it.
-        #[serde(default, skip_serializing_if = "is_default")]
-        window: Span,
+        /// The bake or the change of shares with whose start the measurements begin; without one they
+        /// begin with this step.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<StepId>,
     },
     /// Tells somebody.
     Notify {
@@ -250,6 +251,11 @@ impl Action {
     /// Whether it is decided without an effect.
     pub const fn is_pure(&self) -> bool {
         matches!(self, Self::Sync | Self::Bake { .. })
+    }
+
+    /// Whether analyses can measure from its start: a bake or a change of shares.
+    pub const fn begins_a_window(&self) -> bool {
+        matches!(self, Self::Bake { .. } | Self::Route { .. })
     }
 
     /// Whether it changes something that a rollback has to put back.

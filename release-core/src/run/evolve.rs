@@ -102,6 +102,7 @@ impl RunState {
             remaining: count,
             generations: BTreeMap::new(),
             gates: BTreeMap::new(),
+            began: BTreeMap::new(),
             plan,
         };
         state.active.resize(count);
@@ -249,6 +250,9 @@ impl RunState {
             | Status::Failed
             | Status::Cancelled
             | Status::Compensated => return Err(wrong_status(step, status, "step_started")),
+        }
+        if mode == Mode::Perform && self.plan.step(index).action.begins_a_window() {
+            self.began.insert(step.id.clone(), at);
         }
         self.set_status(index, now);
         Ok(())

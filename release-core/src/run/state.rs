@@ -7,7 +7,7 @@ use super::active::{ActiveSet, Timers};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
-use crate::plan::FrozenPlan;
+use crate::plan::{Action, FrozenPlan};
 use crate::port::Reason;
 use crate::time::Timestamp;
 
@@ -44,6 +44,8 @@ pub struct RunState {
     /// How often a step was asked for anew; only steps that were.
     pub(super) generations: BTreeMap<u32, u32>,
     pub(super) gates: BTreeMap<GateId, GateState>,
+    /// When the bakes and changes of shares last started, with which analyses begin to measure.
+    pub(super) began: BTreeMap<StepId, Timestamp>,
 }
 
 /// What the run as a whole is doing.
@@ -272,6 +274,21 @@ impl RunState {
     /// The details of a step that started or is blocked, and is not done.
     pub fn active(&self, index: u32) -> Option<&Active> {
         self.active.get(index)
+    }
+
+    /// All steps that started or are blocked, and are not done, in the order of the plan.
+    pub fn all_active(&self) -> Vec<(u32, &Active)> {
+        self.active.in_order()
+    }
+
+    /// When the measurements of the step at `index` begin: with the start of the bake or change of shares
+    /// that it names, or else when it was first considered itself. The same after a crash.
+    pub fn window_start(&self, index: u32) -> Timestamp {
+        let named = match &self.plan.step(index).action {
+            Action::Analyze { from: Some(from), .. } => self.began.get(from).copied(),
+            _ => None,
+        };
+        named.or_else(|| self.active(index).map(|active| active.since)).unwrap_or(self.now)
     }
 
     /// How many effects are under way.

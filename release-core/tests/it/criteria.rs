@@ -4,8 +4,8 @@ use release_core::model::{
     Analysis, BlueGreen, Canary, CanaryStep, RollbackScope, RollbackTrigger, Rolling, Span,
     Strategy, Tier,
 };
-use release_core::plan::{Action, OnFailure, Plan, plan};
-use release_core::run::{Cause, Outcome};
+use release_core::plan::{Action, OnFailure, Plan, Step, plan};
+use release_core::run::{Cause, Event, Outcome};
 
 use super::support::drive::{End, Run};
 use super::support::samples::{approval, error_rate, id, one_service, set};
@@ -76,6 +76,76 @@ fn recreate_outside_production_measures_nothing() {
     definition.environments[0].tier = Tier::Staging;
     let plan = plan(&definition).unwrap();
     assert_eq!(judged(&plan), []);
+}
+
+/// All analyses of one bake measure from its start, however long the one before them takes; without a
+/// bake, from the change of shares. The journal keeps these instants.
+#[test]
+fn analyses_measure_from_the_start_of_their_bake() {
+    let mut canary = Canary {
+        steps: vec![CanaryStep::new(10, Span::secs(60)), CanaryStep::new(50, Span::ZERO)],
+        keep_old: Span::ZERO,
+    };
+    canary.steps[0].analyses = vec![id("latency")];
+    let mut definition = one_service(Strategy::Canary(canary));
+    definition.analyses.push(Analysis { id: id("latency"), ..error_rate() });
+    let plan = plan(&definition).unwrap().freeze();
+    let from = |step: &str| match &plan.get(plan.find(&id(step)).unwrap()).unwrap().action {
+        Action::Analyze { from, .. } => from.as_ref().unwrap().as_str().to_owned(),
+        other => panic!("{other}"),
+    };
+    let analyses = [
+        ("prod/eu/api/weight-10/latency", "prod/eu/api/weight-10/bake"),
+        ("prod/eu/api/weight-10/errors", "prod/eu/api/weight-10/bake"),
+        ("prod/eu/api/weight-50/errors", "prod/eu/api/weight-50"),
+    ];
+    for (analysis, wanted) in analyses {
+        assert_eq!(from(analysis), wanted);
+    }
+
+    let mut run = Run::start(&plan);
+    let mut checked = 0;
+    while checked < analyses.len() {
+        run.next_effect();
+        let next = *run.effects.keys().next().unwrap();
+        let step = plan.get(next).unwrap().id.clone();
+        if let Some((_, from)) = analyses.iter().find(|(name, _)| *name == step.as_str()) {
+            let began = run.facts.iter().rfind(
+                |fact| matches!(&fact.event, Event::StepStarted { step, .. } if step.id == id(from)),
+            );
+            let began = began.unwrap().at;
+            assert_eq!(run.state.window_start(next), began);
+            run.take_over(); // another engine, from the journal
+            assert_eq!(run.state.window_start(next), began);
+            checked += 1;
+        }
+        run.end(step.as_str(), End::Good);
+    }
+}
+
+/// A step made by hand that measures from nowhere is an error, not a window of its own choosing.
+#[test]
+fn an_analysis_measures_from_a_bake_or_a_change_of_shares_alone() {
+    let plan = plan(&one_service(Strategy::Canary(Canary {
+        steps: vec![CanaryStep::new(10, Span::ZERO)],
+        keep_old: Span::ZERO,
+    })))
+    .unwrap();
+    let mut steps = plan.steps().to_vec();
+    let analysis = steps.iter_mut().find_map(|step| match &mut step.action {
+        Action::Analyze { from, .. } => Some(from),
+        _ => None,
+    });
+    *analysis.unwrap() = Some(id("prod/eu/api/ready"));
+    let mut builder = Plan::builder(id("t"), id("r"));
+    for step in steps {
+        builder.step(Step { group: None, ..step });
+    }
+    let errors = builder.build().unwrap_err().to_string();
+    assert!(
+        errors.contains("measures from the start of `prod/eu/api/ready`, which is no bake"),
+        "{errors}"
+    );
 }
 
 /// Each analysis step, and what its failure does.

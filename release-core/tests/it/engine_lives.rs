@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::support::engines::{command, events, run_id, settle, start};
 use super::support::samples::{approval, chain, change, id, one_service, person, side_by_side};
-use super::support::world::{Act, Fault, FlakyJournal, START, World, engine, memory};
+use super::support::world::{Act, FlakyJournal, START, World, engine, memory};
 
 /// The whole shop, stopped after every number of calls there is, and resumed by another engine.
 #[tokio::test(start_paused = true)]
@@ -148,53 +148,6 @@ async fn without_its_plan_a_run_is_not_resumed() {
     let refused = engine(&journal, &world, "second").resume(&run_id()).await.unwrap_err();
     let detail = "the journal does not have it".into();
     assert_eq!(refused, EngineError::PlanMissing { run: run_id(), digest, detail });
-}
-
-/// Every append fails once, in every way; the run stops with what is wrong, and is resumed.
-#[tokio::test(start_paused = true)]
-async fn a_journal_that_fails_stops_the_run_and_loses_nothing() {
-    let plan = plan(&one_service(Strategy::Recreate)).unwrap().freeze();
-    let faults = [
-        Fault::NoSpace,
-        Fault::Unavailable,
-        Fault::Unknown { stored: true },
-        Fault::Unknown { stored: false },
-    ];
-    for fault in faults {
-        for at in 1.. {
-            let journal = FlakyJournal::failing_at(at, fault);
-            let world = World::new(&journal, |_| Act::Faithful);
-            let first = engine(&journal, &world, "first");
-            let started = first.start_frozen(run_id(), plan.clone(), person("ann")).await;
-            let failed = match started {
-                Ok(handle) => handle.wait().await,
-                Err(error) => Err(error),
-            };
-            if failed == Ok(Outcome::Succeeded) {
-                assert!(at > 7, "{at} appends are too few");
-                break; // fewer appends than that
-            }
-            let right = |error: &AppendError| match fault {
-                Fault::NoSpace => matches!(error, AppendError::NoSpace { .. }),
-                Fault::Unavailable => matches!(error, AppendError::Unavailable { .. }),
-                Fault::Unknown { .. } => matches!(error, AppendError::Unknown { .. }),
-            };
-            assert!(matches!(&failed, Err(EngineError::Append(e)) if right(e)), "{failed:?}");
-            assert_eq!(world.unannounced(), [], "{fault:?} at append {at}");
-            let second = engine(&journal, &world, "second");
-            let handle = match second.resume(&run_id()).await {
-                Err(EngineError::NotFound { .. }) => {
-                    assert_eq!((at, fault == Fault::Unknown { stored: true }), (1, false));
-                    second.start_frozen(run_id(), plan.clone(), person("ann")).await
-                }
-                other => other,
-            };
-            assert_eq!(handle.unwrap().wait().await, Ok(Outcome::Succeeded), "{fault:?} at {at}");
-            assert_eq!(world.unannounced(), [], "{fault:?} at append {at}");
-            let twice: Vec<_> = world.by_key().into_iter().filter(|(_, n)| *n > 1).collect();
-            assert_eq!(twice, [], "{fault:?} at append {at}");
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

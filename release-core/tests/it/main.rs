@@ -19,6 +19,8 @@ mod files;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod policy_holds;

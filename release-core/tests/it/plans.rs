@@ -25,7 +25,7 @@ fn faults_of_plans_made_by_hand() {
     plan.step(change("hasty").timeout(Span::ZERO));
     let hasty = Analysis { interval: Span::ZERO, count: 0, ..error_rate() };
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
-    plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis, window: Span::ZERO }));
+    plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis, from: None }));
     let mut lost = change("lost");
     lost.group = Some(7);
     plan.step(lost);

@@ -1,10 +1,14 @@
 //! Runs over the journal: syncs a step, many runs at once, want of room and after.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use release_core::engine::EngineError;
-use release_core::journal::AppendError;
+use async_trait::async_trait;
+use release_core::engine::Engine;
+use release_core::journal::{AppendError, Batch, Head, Journal, ReadError, Record};
+use release_core::model::{Digest, RunId};
+use release_core::port::Performer;
 use release_core::run::Outcome;
 use release_providers::sqlite::{SqliteJournal, SqliteOptions};
 
@@ -45,26 +49,52 @@ async fn runs_at_once_share_commits() {
     assert!(engine.open_runs().await.unwrap().is_empty());
 }
 
+/// A store on a disk that is full, and to which somebody gives room once it has said so.
+#[derive(Debug)]
+struct Crowded {
+    path: PathBuf,
+    inner: tokio::sync::Mutex<Option<SqliteJournal>>,
+    refused: AtomicU64,
+}
+
+#[async_trait]
+impl Journal for Crowded {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        let mut inner = self.inner.lock().await;
+        let answer = inner.as_ref().unwrap().append(batch).await;
+        if matches!(answer, Err(AppendError::NoSpace { .. }))
+            && self.refused.fetch_add(1, Ordering::SeqCst) == 2
+        {
+            drop(inner.take()); // closed before it is opened with room
+            *inner = Some(SqliteJournal::open(&self.path).unwrap());
+        }
+        answer
+    }
+    async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError> {
+        self.inner.lock().await.as_ref().unwrap().read(run).await
+    }
+    async fn blob(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, ReadError> {
+        self.inner.lock().await.as_ref().unwrap().blob(digest).await
+    }
+    async fn heads(&self) -> Result<Vec<Head>, ReadError> {
+        self.inner.lock().await.as_ref().unwrap().heads().await
+    }
+}
+
 #[tokio::test]
-async fn a_full_disk_stops_a_run_and_room_lets_it_go_on() {
+async fn f5_on_a_full_disk_a_run_waits_for_room_and_performs_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let counter = Arc::<Counter>::default();
-    {
-        let options = SqliteOptions::default().with_max_pages(40);
-        let journal = Arc::new(SqliteJournal::open_with(&path, options).unwrap());
-        let engine = engine(&journal, &counter);
-        let handle = engine.start(run("a"), line(400), ada()).await.unwrap();
-        let error = handle.wait().await.unwrap_err();
-        assert!(matches!(error, EngineError::Append(AppendError::NoSpace { .. })), "{error}");
-        engine.shutdown().await;
-    }
-    let before = counter.performed.load(Ordering::SeqCst);
-    assert!((1..400).contains(&before));
-    let journal = Arc::new(SqliteJournal::open(&path).unwrap());
-    let engine = engine(&journal, &counter);
-    let handle = engine.resume(&run("a")).await.unwrap();
+    let full =
+        SqliteJournal::open_with(&path, SqliteOptions::default().with_max_pages(40)).unwrap();
+    let inner = tokio::sync::Mutex::new(Some(full));
+    let journal = Arc::new(Crowded { path, inner, refused: AtomicU64::new(0) });
+    let (store, performer): (Arc<dyn Journal>, Arc<dyn Performer>) =
+        (Arc::<Crowded>::clone(&journal), Arc::<Counter>::clone(&counter));
+    let engine = Engine::builder(store, performer).build();
+    let handle = engine.start(run("a"), line(400), ada()).await.unwrap();
     assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
-    // Only the step whose outcome could not be stored is performed again, under the same key.
-    assert_eq!(counter.performed.load(Ordering::SeqCst), 401);
+    assert_eq!(journal.refused.load(Ordering::SeqCst), 3, "it was full");
+    assert_eq!(counter.performed.load(Ordering::SeqCst), 400, "none twice");
 }

@@ -160,12 +160,13 @@ impl Site<'_> {
     }
 
     /// Judges the new version by the analyses named and by the release's criteria, each once: naming
-    /// more is no way past the criteria. They cover the bake before them, which took `window`.
+    /// more is no way past the criteria. All of them measure from the start of the step
+    /// `from`, the bake or, without one, the change of shares.
     fn judge(
         &self,
         prefix: &str,
         named: &[AnalysisId],
-        window: Span,
+        from: &StepId,
     ) -> Result<Vec<Step>, IdError> {
         let mut seen = BTreeSet::new();
         let chosen = named.iter().chain(self.criteria).filter(|id| seen.insert(*id));
@@ -175,7 +176,7 @@ impl Site<'_> {
                 let action = Action::Analyze {
                     deployment: self.new.clone(),
                     analysis: Arc::clone(analysis),
-                    window,
+                    from: Some(from.clone()),
                 };
                 let step = self.step(&format!("{prefix}{}", analysis.id), action)?;
                 Ok(step.on_failure(self.on_failure(Some(&analysis.id))))

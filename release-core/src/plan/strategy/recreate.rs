@@ -2,16 +2,17 @@
 
 use super::{Rollout, Site};
 use crate::ids::IdError;
-use crate::time::Span;
 
 pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
     let mut steps = Vec::new();
     steps.extend(site.scale_old("stop-old", 0)?);
     steps.push(site.scale_new("start", site.replicas)?);
     steps.push(site.probe("ready", site.replicas)?);
-    steps.push(site.route("serve", 100)?);
+    let serve = site.route("serve", 100)?;
+    let from = serve.id.clone();
+    steps.push(serve);
     if site.production {
-        steps.extend(site.judge("", &[], Span::ZERO)?);
+        steps.extend(site.judge("", &[], &from)?);
     }
     Ok(Rollout { steps, finale: Vec::new() })
 }

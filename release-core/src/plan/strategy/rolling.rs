@@ -9,6 +9,7 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
     let batches = spec.batches.clamp(1, all.max(1));
     let mut steps = Vec::new();
     let mut replaced = 0;
+    let mut from = None;
     for batch in 1..=batches {
         let new = share(batch, all, batches);
         let may_miss = spec.max_unavailable.min(new - replaced);
@@ -20,14 +21,21 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
         steps.push(site.scale_new(&format!("batch-{batch}/start"), new)?);
         steps.push(site.probe(&format!("batch-{batch}/ready"), new)?);
         let percent = u8::try_from(share(100, new, all)).unwrap_or(100);
-        steps.push(site.route(&format!("batch-{batch}/serve"), percent)?);
+        let serve = site.route(&format!("batch-{batch}/serve"), percent)?;
+        from = Some(serve.id.clone());
+        steps.push(serve);
         if may_miss < new - replaced {
             steps.extend(site.scale_old(&format!("batch-{batch}/stop-old"), all - new)?);
         }
-        steps.extend(site.bake(&format!("batch-{batch}/bake"), spec.bake)?);
+        if let Some(bake) = site.bake(&format!("batch-{batch}/bake"), spec.bake)? {
+            from = Some(bake.id.clone());
+            steps.push(bake);
+        }
         replaced = new;
     }
-    steps.extend(site.judge("", &[], spec.bake)?);
+    if let Some(from) = from {
+        steps.extend(site.judge("", &[], &from)?);
+    }
     Ok(Rollout { steps, finale: Vec::new() })
 }
 

@@ -98,7 +98,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Analyze {
             deployment: deployment("api", "2.0.0"),
             analysis: std::sync::Arc::new(release_core::model::Analysis { count: 2, ..errors }),
-            window: Span::secs(1),
+            from: None,
         }),
     ]
 }

@@ -274,6 +274,8 @@ pub(crate) enum Fault {
     Unknown {
         stored: bool,
     },
+    /// Does not say, and stores it only when the next append comes.
+    Late,
 }
 
 /// A journal in memory whose appends fail as planned, counted from 1.
@@ -281,13 +283,24 @@ pub(crate) enum Fault {
 pub(crate) struct FlakyJournal {
     inner: MemoryJournal,
     planned: Mutex<(u64, BTreeMap<u64, Fault>)>,
+    late: Mutex<Option<Batch>>,
     no_blobs: bool,
+    /// How many reads fail, once all planned appends have failed.
+    blind: AtomicU32,
 }
 
 impl FlakyJournal {
     pub(crate) fn failing_at(append: u64, fault: Fault) -> Arc<dyn Journal> {
-        let planned = Mutex::new((0, BTreeMap::from([(append, fault)])));
-        Arc::new(Self { planned, ..Self::default() })
+        Self::failing([(append, fault)], 0)
+    }
+
+    /// Fails as planned; after the last fault, `blind` reads fail too.
+    pub(crate) fn failing(
+        faults: impl IntoIterator<Item = (u64, Fault)>,
+        blind: u32,
+    ) -> Arc<dyn Journal> {
+        let planned = Mutex::new((0, faults.into_iter().collect()));
+        Arc::new(Self { planned, blind: AtomicU32::new(blind), ..Self::default() })
     }
 
     pub(crate) fn without_blobs() -> Arc<dyn Journal> {
@@ -304,6 +317,10 @@ impl Journal for FlakyJournal {
             let count = planned.0;
             planned.1.remove(&count)
         };
+        let late = self.late.lock().unwrap().take();
+        if let Some(late) = late {
+            self.inner.append(late).await?;
+        }
         let detail = "planned".to_owned();
         match fault {
             None => self.inner.append(batch).await,
@@ -315,10 +332,19 @@ impl Journal for FlakyJournal {
                 }
                 Err(AppendError::Unknown { detail })
             }
+            Some(Fault::Late) => {
+                *self.late.lock().unwrap() = Some(batch);
+                Err(AppendError::Unknown { detail })
+            }
         }
     }
 
     async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError> {
+        let begun = self.planned.lock().unwrap().1.is_empty();
+        let down = |left: u32| left.checked_sub(1);
+        if begun && self.blind.fetch_update(Ordering::Relaxed, Ordering::Relaxed, down).is_ok() {
+            return Err(ReadError::Unavailable { detail: "planned".to_owned() });
+        }
         self.inner.read(run).await
     }
 

@@ -1,0 +1,106 @@
+//! What a run does when its journal fails: it waits, reads, and decides anew.
+//!
+//! A decision that could not be made durable was never made. It is not kept for later, because it may
+//! no longer hold: meanwhile a freeze may have begun, a deadline passed, somebody else answered. What
+//! is kept is what came in from outside: outcomes of effects, and what people asked for.
+
+use std::collections::BTreeSet;
+
+use super::EngineError;
+use super::driver::Driver;
+use crate::journal::{AppendError, History, ReadError, Sealer};
+use crate::run::{Input, Wait};
+use crate::time::Span;
+
+/// The pause after the first failure; it doubles with each that follows.
+const FIRST: Span = Span::millis(50);
+/// The longest pause: a run notices that late at most that its journal works again.
+const LONGEST: Span = Span::secs(5);
+
+impl Driver {
+    /// Waits until the journal can be read, and goes on from what it says. Returns whether it turned out
+    /// to have stored the batch; if not, everything that came in is decided anew.
+    ///
+    /// # Errors
+    /// When somebody else has the run, when the journal is damaged, or when the engine shuts down.
+    pub(super) async fn recover(&mut self, error: AppendError) -> Result<bool, EngineError> {
+        match &error {
+            AppendError::NoSpace { .. } | AppendError::Unavailable { .. } => {}
+            AppendError::Unknown { .. } => self.in_doubt = true,
+            // An append of unknown outcome may be stored late: then it is our own records that are in
+            // the way.
+            AppendError::Conflict { .. } | AppendError::Finished { .. } if self.in_doubt => {}
+            _ => return Err(error.into()),
+        }
+        tracing::warn!(run = %self.state.run(), %error, "the journal fails; the run waits for it");
+        let history = self.read_when_possible().await?;
+        if history.epoch() != self.sealer.epoch() {
+            let run = self.state.run().clone();
+            let (epoch, stored) = (self.sealer.epoch(), history.epoch());
+            return Err(AppendError::Fenced { run, epoch, stored }.into());
+        }
+        if history.head() == self.sealer.head() {
+            return Ok(true);
+        }
+        self.go_back_to(&history)?;
+        Ok(false)
+    }
+
+    async fn read_when_possible(&mut self) -> Result<History, EngineError> {
+        loop {
+            let factor = 1_u32 << self.failures.min(16);
+            let pause = Span::from(FIRST.as_duration().saturating_mul(factor)).min(LONGEST);
+            self.failures = self.failures.saturating_add(1);
+            let clock = &self.shared.clock;
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Err(EngineError::ShutDown),
+                () = clock.sleep_until(clock.now().plus(pause)) => {}
+            }
+            match self.shared.journal.read(self.state.run()).await {
+                Ok(records) => return Ok(History::verify(self.state.run(), &records)?),
+                Err(error @ ReadError::Unavailable { .. }) => {
+                    tracing::debug!(run = %self.state.run(), %error, "still waiting");
+                }
+                Err(error @ ReadError::Damaged { .. }) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Forgets all decisions that are not durable, and takes up what came in since.
+    fn go_back_to(&mut self, history: &History) -> Result<(), EngineError> {
+        self.state = history.state(self.base.clone(), None)?;
+        let (run, seq) = (self.state.run(), history.facts().len() as u64);
+        self.sealer = Sealer::after(run, seq, history.epoch(), history.head());
+        self.pending.clear();
+        self.mandate = None;
+        self.leave_off();
+        self.read_clock();
+        self.launch_missing();
+        for asked in std::mem::take(&mut self.asked) {
+            self.decide(asked.input, asked.reply)?;
+        }
+        Ok(())
+    }
+
+    /// Starts effects that a late append announced after all. None is started twice: it is known here
+    /// which ones run, and which have ended without their outcome being durable.
+    fn launch_missing(&mut self) {
+        let ended = self.asked.iter().filter_map(|asked| match &asked.input {
+            Input::Outcome { step, attempt, .. } => Some((*step, *attempt)),
+            _ => None,
+        });
+        let ended: BTreeSet<_> = ended.collect();
+        let mut missing = Vec::new();
+        for (index, active) in self.state.all_active() {
+            let Wait::Outcome { mode, .. } = active.wait else { continue };
+            let known = ended.contains(&(index, active.attempt))
+                || self.effects.runs(index, active.attempt);
+            if !known {
+                missing.push((index, active.attempt, mode));
+            }
+        }
+        for (index, attempt, mode) in missing {
+            self.launch(index, attempt, mode);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Faults F5 to F7: a journal without room, out of reach, or that does not say what it did. The run
+//! waits, starts nothing that is not durable, and goes on by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use release_core::engine::{Engine, EngineError};
+use release_core::journal::{AppendError, History, Journal};
+use release_core::model::{Span, Strategy};
+use release_core::plan::plan;
+use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::run::{Command, Event, Outcome};
+
+use super::support::engines::{command, events, run_id, start};
+use super::support::samples::{approval, chain, change, id, one_service, person};
+use super::support::world::{Act, Fault, FlakyJournal, START, TokioClock, World, engine};
+
+/// Runs a whole release over `journal`; checks what has to hold whatever the journal did. Returns
+/// whether the run could not even begin.
+async fn sees_it_through(journal: &Arc<dyn Journal>, context: &str) -> Result<(), EngineError> {
+    let plan = plan(&one_service(Strategy::Recreate)).unwrap().freeze();
+    let world = World::new(journal, |_| Act::Faithful);
+    let handle =
+        engine(journal, &world, "first").start_frozen(run_id(), plan, person("ann")).await?;
+    assert_eq!(handle.wait().await, Ok(Outcome::Succeeded), "{context}");
+    assert_eq!(world.unannounced(), [], "{context}");
+    let twice: Vec<_> = world.by_key().into_iter().filter(|(_, n)| *n > 1).collect();
+    assert_eq!(twice, [], "{context}");
+    let records = journal.read(&run_id()).await.unwrap();
+    let history = History::verify(&run_id(), &records).unwrap();
+    assert_eq!(history.epoch(), 1, "{context}: nobody else had to take it over");
+    let ends = history.facts().iter().filter(|f| matches!(f.event, Event::RunFinished { .. }));
+    assert_eq!(ends.count(), 1, "{context}");
+    Ok(())
+}
+
+/// Every fault at every append, alone and several in a row, with reads that fail as well.
+async fn at_every_append(fault: Fault) {
+    let mut survived = 0;
+    for at in 1..100 {
+        for (row, blind) in [(1, 0), (3, 0), (1, 4)] {
+            let context = format!("{fault:?} × {row} from append {at}, {blind} blind reads");
+            let journal = FlakyJournal::failing((at..at + row).map(|at| (at, fault)), blind);
+            match sees_it_through(&journal, &context).await {
+                Ok(()) => survived += 1,
+                // Whoever starts a run is there to be told.
+                Err(error) => {
+                    assert_eq!(at, 1, "{context}");
+                    let told = matches!(error, EngineError::Append(_) | EngineError::Read(_));
+                    assert!(told, "{context}: {error}");
+                }
+            }
+        }
+    }
+    assert!(survived > 290, "{survived}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f5_without_room_a_run_waits_and_goes_on_when_there_is_some() {
+    at_every_append(Fault::NoSpace).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f6_a_run_outlasts_a_store_that_is_out_of_reach() {
+    at_every_append(Fault::Unavailable).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f7_what_an_append_of_unknown_outcome_stored_is_not_stored_twice() {
+    at_every_append(Fault::Unknown { stored: true }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f7_what_an_append_of_unknown_outcome_did_not_store_is_not_taken_for_stored() {
+    at_every_append(Fault::Unknown { stored: false }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f7_an_append_that_is_stored_late_is_told_from_another_engine() {
+    for at in 2..40 {
+        let journal = FlakyJournal::failing_at(at, Fault::Late);
+        sees_it_through(&journal, &format!("late append {at}")).await.unwrap();
+    }
+}
+
+/// Denies everything once it is told to.
+#[derive(Debug, Default, Clone)]
+struct Freeze(Arc<AtomicBool>);
+
+impl Policy for Freeze {
+    fn admit(&self, _: &Admission<'_>) -> Decision {
+        if self.0.load(Ordering::SeqCst) {
+            let reasons = vec![Reason::new("freeze", "it has begun", "time")];
+            return Decision::Wait { until: Some(START.plus(Span::secs(7200))), reasons };
+        }
+        Decision::Permit
+    }
+    fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
+        Decision::Permit
+    }
+}
+
+/// A start that was decided before the outage, and never became durable, does not take place in a
+/// freeze that began meanwhile.
+#[tokio::test(start_paused = true)]
+async fn f6_a_freeze_that_begins_during_an_outage_holds_what_was_decided_before() {
+    let freeze = Freeze::default();
+    // Append 1 creates the run, 2 starts `a`, 3 is its outcome and the start of `b`.
+    let journal = FlakyJournal::failing((3..20).map(|at| (at, Fault::Unavailable)), 0);
+    let begins = freeze.clone();
+    let world = World::new(&journal, move |call| {
+        if call.step == "a" {
+            begins.0.store(true, Ordering::SeqCst);
+        }
+        Act::Faithful
+    });
+    // The policy permits `b` when it is first asked: it freezes only while the journal is away.
+    let (asked, told) = (Arc::new(AtomicU32::new(0)), freeze.clone());
+    let late = Late { asked: Arc::clone(&asked), freeze: told };
+    let performer: Arc<dyn release_core::port::Performer> = Arc::<World>::clone(&world);
+    let engine = Engine::builder(Arc::clone(&journal), performer)
+        .policy(late)
+        .clock(TokioClock::new())
+        .build();
+    let plan = chain(vec![change("a"), change("b")]);
+    let handle = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+    assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+    let (history, _) = engine.load(&run_id()).await.unwrap();
+    let started = history
+        .facts()
+        .iter()
+        .find(|fact| matches!(&fact.event, Event::StepStarted { step, .. } if step.id == id("b")));
+    assert!(started.unwrap().at >= START.plus(Span::secs(7200)), "{started:?}");
+    assert!(asked.load(Ordering::SeqCst) >= 3, "a, b before the outage, and b again");
+}
+
+/// Permits the first two admissions, whatever the freeze says: it begins just behind them.
+#[derive(Debug)]
+struct Late {
+    asked: Arc<AtomicU32>,
+    freeze: Freeze,
+}
+
+impl Policy for Late {
+    fn admit(&self, request: &Admission<'_>) -> Decision {
+        if self.asked.fetch_add(1, Ordering::SeqCst) < 2
+            || request.now >= START.plus(Span::secs(7200))
+        {
+            return Decision::Permit;
+        }
+        self.freeze.admit(request)
+    }
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
+        self.freeze.authorize(request)
+    }
+}
+
+/// Whoever gives a command during an outage is answered once it is durable, and it takes effect once.
+#[tokio::test(start_paused = true)]
+async fn f6_a_command_given_during_an_outage_is_answered_when_it_is_durable() {
+    for fault in
+        [Fault::Unavailable, Fault::Unknown { stored: true }, Fault::Unknown { stored: false }]
+    {
+        // Append 1 creates the run, 2 blocks `a`; 3 would be the approval.
+        let journal = FlakyJournal::failing((3..8).map(|at| (at, fault)), 2);
+        let world = World::new(&journal, |_| Act::Faithful);
+        let handle = start(&journal, &world, chain(vec![change("a").gate(approval("go"))])).await;
+        handle.settled().await.unwrap();
+        handle.send(command(Command::Approve { gate: id("go") }, "bob")).await.unwrap();
+        let all = events(&journal).await;
+        let approvals = all.iter().filter(|event| matches!(event, Event::Approved { .. })).count();
+        assert_eq!(approvals, 1, "{fault:?}: durable when it is answered, and once");
+        assert_eq!(handle.wait().await, Ok(Outcome::Succeeded));
+        assert_eq!(world.performed(), ["a"]);
+    }
+}
+
+/// An outage has no end, but the engine can be shut down in it.
+#[tokio::test(start_paused = true)]
+async fn f6_an_engine_can_be_shut_down_in_an_outage() {
+    let journal = FlakyJournal::failing((2..10_000).map(|at| (at, Fault::Unavailable)), 0);
+    let world = World::new(&journal, |_| Act::Faithful);
+    let engine = engine(&journal, &world, "first");
+    let plan = chain(vec![change("a")]);
+    let handle = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+    tokio::task::yield_now().await;
+    engine.shutdown().await;
+    assert_eq!(handle.wait().await, Err(EngineError::ShutDown));
+    assert_eq!(world.performed(), [""; 0], "no effect without a durable record");
+}
+
+/// Somebody else's records in the way are never taken for one's own.
+#[tokio::test(start_paused = true)]
+async fn f14_an_engine_in_an_outage_finds_that_another_took_the_run_over() {
+    for fault in [Fault::Unavailable, Fault::Unknown { stored: false }, Fault::Late] {
+        let journal = FlakyJournal::failing_at(3, fault);
+        let world = World::new(&journal, |_| Act::Faithful);
+        let first = engine(&journal, &world, "first");
+        let plan = chain(vec![change("a"), change("b"), change("c")]);
+        let handle = first.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+        while events(&journal).await.len() < 2 || world.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let second = engine(&journal, &world, "second").resume(&run_id()).await;
+        let ended = handle.wait().await;
+        match second {
+            Ok(second) => {
+                assert_eq!(second.wait().await, Ok(Outcome::Succeeded), "{fault:?}");
+                let fenced = matches!(
+                    &ended,
+                    Err(EngineError::TakenOver(
+                        AppendError::Fenced { .. } | AppendError::Conflict { .. }
+                    ))
+                );
+                assert!(fenced, "{fault:?}: {ended:?}");
+            }
+            // The late append came first: then the first engine is still the only one.
+            Err(EngineError::TakenOver(_)) => {
+                assert_eq!(ended, Ok(Outcome::Succeeded), "{fault:?}");
+            }
+            Err(other) => panic!("{fault:?}: {other}"),
+        }
+        let twice: Vec<_> = world.by_key().into_iter().filter(|(_, n)| *n > 1).collect();
+        assert_eq!(twice, [], "{fault:?}");
+    }
+}
