@@ -1,5 +1,5 @@
 //! Everything for testing release automation: fakes, faults, virtual time, and suites by which a
-//! provider proves that it keeps its trait's contract.
+//! provider or a journal proves that it keeps its trait's contract.
 //!
 //! # For a vendor: prove a provider
 //!
@@ -40,6 +40,37 @@
 //!
 //! See [`conformance`] for what a sandbox can offer besides, and for the report as data.
 //!
+//! # For the author of a store: prove a journal
+//!
+//! The same goes for every [`Journal`](release_core::journal::Journal). What the sandbox can do with
+//! the store, such as opening it again, makes more cases possible:
+//!
+//! ```
+//! // tests/conformance.rs
+//! use std::sync::Arc;
+//! use release_testkit::conformance::journal::JournalSandbox;
+//! # mod acme {
+//! #     use std::sync::Arc;
+//! #     use release_core::journal::{Journal, MemoryJournal};
+//! #     #[derive(Clone, Default)]
+//! #     pub struct Database(Arc<MemoryJournal>);
+//! #     impl Database { pub fn empty() -> Self { Self::default() } }
+//! #     pub async fn open(database: Database) -> Result<Arc<dyn Journal>, std::io::Error> { Ok(database.0) }
+//! # }
+//!
+//! async fn sandbox() -> JournalSandbox {
+//!     let database = acme::Database::empty();
+//!     let journal = acme::open(database.clone()).await.expect("an `Arc` of what implements `Journal`");
+//!     JournalSandbox::new("acme", journal).reopen(move || {
+//!         let database = database.clone();
+//!         async move { Ok(acme::open(database).await?) }
+//!     })
+//! }
+//!
+//! release_testkit::journal_conformance! { level: V1, journal: sandbox }
+//! # fn main() {}
+//! ```
+//!
 //! # For a host: test releases
 //!
 //! A release with real policies and the real engine, with every provider a [fake](fakes), runs
@@ -49,10 +80,10 @@
 //!
 //! | part | what for |
 //! |---|---|
-//! | [`conformance`] | suites that prove a provider, one `#[test]` a promise |
+//! | [`conformance`] | suites that prove a provider or a journal, one `#[test]` a promise |
 //! | [`fakes`] | a correct, scriptable, recording fake of every provider trait |
 //! | [`fixtures`] | valid values: artifacts, principals, a train of three services |
-//! | [`saboteur`] | fakes with one fault each: the suites' own test |
+//! | [`saboteur`] | fakes and journals with one fault each: the suites' own test |
 //! | [`VirtualClock`] | time that moves when a test says so |
 //! | [`FaultyJournal`] | a journal that fails when a test says so |
 //! | `mocks` | `mockall` mocks, for calls that must never be made |

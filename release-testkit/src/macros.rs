@@ -91,6 +91,67 @@ macro_rules! router_conformance {
     };
 }
 
+/// Makes one `#[test]` of every case of [`Journal`](release_core::journal::Journal)'s suite, in a
+/// module `journal`.
+///
+/// As [`deployer_conformance!`](crate::deployer_conformance), with
+/// `async || JournalSandbox`. A store's crate needs nothing for it but this crate and
+/// `release-core`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use release_core::journal::MemoryJournal;
+/// use release_testkit::conformance::journal::JournalSandbox;
+///
+/// async fn sandbox() -> JournalSandbox {
+///     JournalSandbox::new("memory", Arc::new(MemoryJournal::new())) // the store's own
+/// }
+///
+/// release_testkit::journal_conformance! { name: in_memory, level: V1, journal: sandbox }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! journal_conformance {
+    (level: $level:ident, journal: $factory:expr $(,)?) => {
+        $crate::journal_conformance! { name: journal, level: $level, journal: $factory }
+    };
+    (name: $name:ident, level: V1, journal: $factory:expr $(,)?) => {
+        $crate::__conformance_tests! { $name, journal, V1, $factory, [
+            unknown_run_is_empty
+            unknown_blob_is_none
+            records_come_back_as_written
+            blobs_come_back_as_written
+            batch_is_stored_whole
+            large_batch_survives
+            large_blob_survives
+            blob_twice_is_one
+            sealed_records_verify
+            expected_sequence_is_checked
+            older_epoch_is_fenced
+            higher_epoch_takes_over
+            fenced_epoch_stays_fenced
+            finished_run_takes_nothing
+            malformed_batch_is_refused
+            checks_come_in_order
+            refused_batch_leaves_nothing
+            empty_batch_changes_nothing
+            heads_tell_the_ends
+            heads_are_in_order_of_ids
+            runs_do_not_disturb_each_other
+            one_of_many_appenders_wins
+            concurrent_runs_get_all_their_records
+            reads_see_whole_batches
+            dropped_append_is_whole_or_absent
+            reopening_loses_nothing
+            reopening_forgets_no_check
+            handles_fence_each_other
+            one_of_many_handles_wins
+            want_of_room_stores_nothing
+            interrupted_append_is_whole_or_absent
+        ] }
+    };
+}
+
 /// A module `$name` with a test for each case.
 #[doc(hidden)]
 #[macro_export]

@@ -1,18 +1,18 @@
 //! The suites' own test: every saboteur is found by the cases that it names, every case finds at
 //! least one saboteur, and honest fakes are left in peace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use release_testkit::conformance::router::RouterSandbox;
 use release_testkit::conformance::{
-    Case, ConformanceReport, HookError, Level, Subject, Verdict, deployer, router,
+    Case, ConformanceReport, HookError, Level, Subject, Verdict, deployer, journal, router,
 };
 use release_testkit::fakes::FakePlatform;
 use release_testkit::fixtures;
-use release_testkit::saboteur::{DeployerFault, RouterFault};
+use release_testkit::saboteur::{DeployerFault, JournalFault, RouterFault};
 
 fn found(report: &ConformanceReport) -> BTreeSet<String> {
     report.violations().map(|violation| violation.case.clone()).collect()
@@ -48,6 +48,26 @@ async fn every_router_saboteur_is_caught_and_every_case_catches_one() {
     }
     let cases = router::cases(Level::V1).iter().map(Case::name);
     assert_eq!(cases.collect::<BTreeSet<_>>(), killers);
+}
+
+/// So many cases at the most find a saboteur that shows what just these are for.
+const FEW: usize = 3;
+
+#[tokio::test(start_paused = true)]
+async fn every_journal_saboteur_is_caught_and_every_case_catches_one_that_few_do() {
+    let mut found_by = BTreeMap::new();
+    let mut cases: BTreeSet<_> = journal::cases(Level::V1).iter().map(Case::name).collect();
+    for fault in JournalFault::ALL {
+        let report = journal::run(Level::V1, &async || fault.sandbox()).await;
+        assert_eq!(report.skipped().count(), 0, "{fault:?}:\n{report}");
+        survives(fault, fault.caught_by(), &report);
+        let found = found(&report);
+        if found.len() <= FEW {
+            cases.retain(|case| !found.contains(*case));
+        }
+        found_by.insert(format!("{fault:?}"), found);
+    }
+    assert!(cases.is_empty(), "nothing is for these alone: {cases:?}; found: {found_by:#?}");
 }
 
 #[tokio::test(start_paused = true)]

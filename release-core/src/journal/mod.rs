@@ -24,31 +24,88 @@ pub use wire::{Damage, DamageKind, History, JOURNAL_VERSION, Sealer};
 use crate::ids::RunId;
 use crate::model::Digest;
 
+/// The greatest epoch that a writer may have. Stores keep their numbers with a sign.
+pub const MAX_EPOCH: u64 = i64::MAX.unsigned_abs();
+
 /// Stores records durably, in order, for one writer a run at a time.
 ///
 /// The expected sequence and the epoch are checked in the same transaction that stores the records:
-/// a lease alone is no fencing.
+/// a lease alone is no fencing. That goes for all tasks that share a handle, and for all handles of
+/// one store, also in other processes (`handles_fence_each_other`).
+///
+/// Every promise below is a case of `release_testkit::conformance::journal`, whose name it gives.
+/// Whoever writes a store proves it with `release_testkit::journal_conformance!`.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// Stores all of a batch or nothing, and returns once it would survive a loss of power.
+    ///
+    /// # Contract
+    /// - After `Ok` all records and all blobs of the batch are there, and whoever begins to read
+    ///   from now on gets them (`batch_is_stored_whole`), also after the store was closed and opened
+    ///   again (`reopening_loses_nothing`); what is checked is remembered just as long
+    ///   (`reopening_forgets_no_check`).
+    /// - After an error other than [`AppendError::Unknown`] nothing has changed: there are no
+    ///   records, no blobs, no head and no epoch of the batch (`refused_batch_leaves_nothing`,
+    ///   `want_of_room_stores_nothing`). After `Unknown` it is there as a whole or not at all
+    ///   (`interrupted_append_is_whole_or_absent`).
+    /// - A batch is refused exactly when [`Batch::check`] refuses it, with that answer
+    ///   (`checks_come_in_order`). A run that is unknown is at sequence 0, in epoch 0
+    ///   (`expected_sequence_is_checked`).
+    /// - A lower epoch than the stored is fenced, whatever it expects (`older_epoch_is_fenced`), for
+    ///   good (`fenced_epoch_stays_fenced`). A higher one takes the run over, however much higher
+    ///   (`higher_epoch_takes_over`).
+    /// - After a batch that [finishes](Batch::finishes) its run the run takes nothing more, not even
+    ///   a batch without records (`finished_run_takes_nothing`).
+    /// - Runs know nothing of each other: sequence, epoch and end are each run's own
+    ///   (`runs_do_not_disturb_each_other`).
+    /// - Storing content again, for the same run or another, changes nothing and is no error
+    ///   (`blob_twice_is_one`).
+    /// - A batch may have 10,000 records (`large_batch_survives`), and content a mebibyte
+    ///   (`large_blob_survives`); how much more is up to the store.
+    ///
+    /// # Without records
+    /// A batch without records is checked as any other, and its blobs are stored. It makes no run
+    /// and takes no epoch (`empty_batch_changes_nothing`): both are told by records, and whoever
+    /// reads them must come to the same result as the store. For the same reason a run is not
+    /// finished without a record: such a batch is malformed.
+    ///
+    /// # Concurrency
+    /// Of many appends that expect the same sequence of a run exactly one is stored
+    /// (`one_of_many_appenders_wins`), whatever the handles (`one_of_many_handles_wins`); appends to
+    /// different runs do not hinder each other (`concurrent_runs_get_all_their_records`).
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves the batch stored as a whole or not at all, perhaps only a little
+    /// later. An append of the same batch tells: it is stored now, or it is in conflict with itself
+    /// (`dropped_append_is_whole_or_absent`).
     ///
     /// # Errors
     /// [`AppendError`]; only with [`AppendError::Unknown`] may the batch have been stored.
     async fn append(&self, batch: Batch) -> Result<(), AppendError>;
 
-    /// All records of a run in order, as stored; empty when there is no such run.
+    /// All records of a run in order, as stored; empty when there is no such run
+    /// (`unknown_run_is_empty`).
+    ///
+    /// # Contract
+    /// Sequence, epoch, hash and every byte are what was appended (`records_come_back_as_written`),
+    /// so what was sealed verifies (`sealed_records_verify`). Of each batch all records are seen or
+    /// none, also while it is stored (`reads_see_whole_batches`).
     ///
     /// # Errors
     /// [`ReadError`].
     async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError>;
 
-    /// Content that came with a batch, by its digest.
+    /// Content that came with a batch, by its digest; `None` when none did (`unknown_blob_is_none`).
+    ///
+    /// # Contract
+    /// Every byte is what was appended (`blobs_come_back_as_written`).
     ///
     /// # Errors
     /// [`ReadError`].
     async fn blob(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, ReadError>;
 
-    /// The heads of all runs, in the order of their ids.
+    /// The heads of all runs (`heads_tell_the_ends`), in the order of their ids, byte by byte
+    /// (`heads_are_in_order_of_ids`).
     ///
     /// # Errors
     /// [`ReadError`].
@@ -64,7 +121,7 @@ pub struct Record {
     pub epoch: u64,
     /// Its hash, which the next record names.
     pub hash: Digest,
-    /// The record itself.
+    /// The record itself: JSON, and so UTF-8.
     pub bytes: Bytes,
 }
 
@@ -85,9 +142,10 @@ pub struct Batch {
     pub epoch: u64,
     /// The records; the first has the sequence `expected + 1`.
     pub records: Vec<Record>,
-    /// Content that the records refer to by digest. Storing the same content again changes nothing.
+    /// Content that the records refer to by digest. Stores take the digest at its word; who reads
+    /// the content checks it.
     pub blobs: Vec<(Digest, Arc<[u8]>)>,
-    /// Whether the run is over with this batch.
+    /// Whether the run is over with this batch, which then has a record that says so.
     pub finishes: bool,
 }
 
@@ -107,8 +165,15 @@ impl Batch {
     /// nothing if it may not, in the transaction in which they would store it.
     ///
     /// # Errors
-    /// The [`AppendError`] to answer with: `Fenced`, `Conflict`, `Finished` or `Malformed`, in this
-    /// order.
+    /// The [`AppendError`] to answer with. What comes first in this list is answered, whatever else
+    /// there is:
+    ///
+    /// 1. `Fenced`: the epoch is lower than the stored one, which the answer names.
+    /// 2. `Conflict`: the expected sequence is not the stored one, which the answer names.
+    /// 3. `Finished`: the run is over.
+    /// 4. `Malformed`: the epoch is beyond [`MAX_EPOCH`], the batch finishes the run without a
+    ///    record, or a record is not the next, of another epoch, or not UTF-8
+    ///    (`malformed_batch_is_refused`).
     pub fn check(&self, stored: Stored) -> Result<(), AppendError> {
         let run = || self.run.clone();
         if self.epoch < stored.epoch {
@@ -125,17 +190,29 @@ impl Batch {
         if stored.finished {
             return Err(AppendError::Finished { run: run() });
         }
-        let wrong = self
-            .records
-            .iter()
-            .zip(self.expected + 1..)
-            .find(|(record, seq)| record.seq != *seq || record.epoch != self.epoch);
-        wrong.map_or(Ok(()), |(record, seq)| {
-            let detail = format!(
-                "record {} of epoch {} stands where record {seq} of epoch {} belongs",
-                record.seq, record.epoch, self.epoch
-            );
-            Err(AppendError::Malformed { run: run(), detail })
+        match self.fault() {
+            Some(detail) => Err(AppendError::Malformed { run: run(), detail }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is wrong with the batch itself, wherever it goes.
+    fn fault(&self) -> Option<String> {
+        if self.epoch > MAX_EPOCH {
+            return Some(format!("epoch {} is greater than {MAX_EPOCH}", self.epoch));
+        }
+        if self.finishes && self.records.is_empty() {
+            return Some("no record says that the run is over".to_owned());
+        }
+        self.records.iter().zip(self.expected.saturating_add(1)..).find_map(|(record, seq)| {
+            if record.seq != seq || record.epoch != self.epoch {
+                return Some(format!(
+                    "record {} of epoch {} stands where record {seq} of epoch {} belongs",
+                    record.seq, record.epoch, self.epoch
+                ));
+            }
+            let text = std::str::from_utf8(&record.bytes);
+            text.err().map(|error| format!("record {seq} is no JSON: {error}"))
         })
     }
 }
@@ -235,4 +312,54 @@ pub enum ReadError {
         /// What is wrong, and where.
         detail: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORED: Stored = Stored { seq: 2, epoch: 3, finished: false };
+
+    fn record(seq: u64, epoch: u64, bytes: &'static [u8]) -> Record {
+        Record { seq, epoch, hash: Digest::of(bytes), bytes: Bytes::from_static(bytes) }
+    }
+
+    fn batch(expected: u64, epoch: u64, seqs: &[u64]) -> Batch {
+        let records = seqs.iter().map(|seq| record(*seq, epoch, b"{}")).collect();
+        let run = RunId::new("r").unwrap();
+        Batch { run, expected, epoch, records, blobs: vec![], finishes: false }
+    }
+
+    #[track_caller]
+    fn refused(batch: &Batch, stored: Stored, text: &str) {
+        let refused = batch.check(stored).unwrap_err().to_string();
+        assert!(refused.contains(text), "{refused}");
+    }
+
+    #[test]
+    fn what_follows_is_taken() {
+        for good in [batch(2, 3, &[3, 4]), batch(2, 9, &[3]), batch(2, MAX_EPOCH, &[])] {
+            assert_eq!(good.check(STORED), Ok(()));
+        }
+        assert_eq!(batch(0, 1, &[1]).check(Stored::default()), Ok(()));
+    }
+
+    #[test]
+    fn what_does_not_follow_is_refused_for_its_first_reason() {
+        let over = Stored { finished: true, ..STORED };
+        refused(&batch(0, 2, &[7]), over, "taken over in epoch 3; this writer has epoch 2");
+        refused(&batch(0, 3, &[7]), over, "is at record 2, not 0");
+        refused(&batch(2, 3, &[7]), over, "is over");
+        refused(&batch(2, 3, &[]), over, "is over");
+        refused(&batch(2, 3, &[7]), STORED, "record 7 of epoch 3 stands where record 3 of epoch 3");
+        refused(&batch(2, 3, &[3, 3]), STORED, "record 3 of epoch 3 stands where record 4");
+        refused(&batch(2, MAX_EPOCH + 1, &[3]), STORED, "epoch 9223372036854775808 is greater");
+        let mut wrong = batch(2, 4, &[3, 4]);
+        wrong.records[1].epoch = 3;
+        refused(&wrong, STORED, "record 4 of epoch 3 stands where record 4 of epoch 4 belongs");
+        wrong.records[1] = record(4, 4, b"\xff");
+        refused(&wrong, STORED, "record 4 is no JSON: invalid utf-8");
+        let over = Batch { finishes: true, ..batch(2, 3, &[]) };
+        refused(&over, STORED, "no record says that the run is over");
+    }
 }

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use release_core::journal::{
-    AppendError, Batch, Damage, DamageKind, History, Journal, MemoryJournal, Record, Sealer,
-};
+use release_core::journal::{Damage, DamageKind, History, Record, Sealer};
 use release_core::model::{Digest, RunId, Timestamp};
 use release_core::plan::{FrozenPlan, Plan};
 use release_core::run::{Command, Event, Mode, Outcome, RunState, StepRef};
@@ -396,33 +394,4 @@ fn same_as_golden(name: &str, plan: &FrozenPlan, run: &Run) {
         std::fs::write(&new, &text).unwrap();
     }
     assert!(golden == text, "the format changed: see {} and {}", path.display(), new.display());
-}
-
-#[tokio::test]
-async fn the_memory_journal_fences_and_checks_the_sequence() {
-    let journal = MemoryJournal::new();
-    let (_, run) = course();
-    let records = seal(&run);
-    let batch = |expected: u64, epoch: u64, range: std::ops::Range<usize>| Batch {
-        run: run_id(),
-        expected,
-        epoch,
-        records: records[range].iter().map(|r| Record { epoch, ..r.clone() }).collect(),
-        blobs: vec![],
-        finishes: false,
-    };
-    journal.append(batch(0, 1, 0..2)).await.unwrap();
-    let again = journal.append(batch(0, 1, 0..2)).await.unwrap_err();
-    assert_eq!(again, AppendError::Conflict { run: run_id(), expected: 0, actual: 2 });
-    journal.append(batch(2, 3, 2..3)).await.unwrap();
-    let fenced = journal.append(batch(3, 2, 3..4)).await.unwrap_err();
-    assert_eq!(fenced, AppendError::Fenced { run: run_id(), epoch: 2, stored: 3 });
-    assert_eq!(journal.read(&run_id()).await.unwrap()[..2], records[..2]);
-    let heads = journal.heads().await.unwrap();
-    assert_eq!(
-        (heads.len(), heads[0].seq, heads[0].epoch, heads[0].hash),
-        (1, 3, 3, records[2].hash)
-    );
-    assert_eq!(journal.read(&id("other")).await.unwrap(), []);
-    assert_eq!(journal.blob(Digest::of(b"x")).await.unwrap(), None);
 }

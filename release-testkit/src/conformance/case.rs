@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use release_core::port::EffectCertainty;
-use release_providers::{Description, ErrorKind, ProviderError};
+use release_providers::{ErrorKind, ProviderError};
 
-use super::{CaseReport, ConformanceReport, Level, Sandbox, Verdict, Violation};
+use super::{CaseReport, ConformanceReport, Level, Provided, Sandbox, Verdict, Violation};
 
 /// Longest time that a case may take, its sandbox included.
 pub const CASE_LIMIT: Duration = Duration::from_mins(2);
@@ -86,8 +86,8 @@ pub(crate) fn refused<T: fmt::Debug>(
     }
 }
 
-/// The case of that name, which every suite has.
-pub(crate) async fn description_is_stable(sandbox: &impl Sandbox) -> Check {
+/// The case of that name, which every suite of providers has.
+pub(crate) async fn description_is_stable(sandbox: &impl Provided) -> Check {
     let (first, second) = (sandbox.describe(), sandbox.describe());
     if first.name.is_empty() {
         return Err(broken("a name", "it is empty"));
@@ -112,8 +112,8 @@ pub(crate) fn fenced(declared: bool, answer: Result<(), ProviderError>) -> Check
 pub(crate) async fn run_one<S: Sandbox>(
     case: &Case<S>,
     factory: &impl AsyncFn() -> S,
-) -> (Verdict, Option<Description>) {
-    let mut description = None;
+) -> (Verdict, Option<String>) {
+    let mut title = None;
     let result = bounded(async {
         let sandbox = match AssertUnwindSafe(factory()).catch_unwind().await {
             Ok(sandbox) => sandbox,
@@ -123,7 +123,7 @@ pub(crate) async fn run_one<S: Sandbox>(
             }
         };
         let work = AssertUnwindSafe(async {
-            description = Some(sandbox.describe());
+            title = Some(sandbox.title());
             if let Some(missing) = (case.missing)(&sandbox) {
                 return Ok(Verdict::Skipped { missing: missing.into() });
             }
@@ -142,7 +142,7 @@ pub(crate) async fn run_one<S: Sandbox>(
         let (case, contract) = (case.name.into(), case.contract.into());
         Verdict::Violated { violation: Violation { case, contract, expected, observed } }
     });
-    (verdict, description)
+    (verdict, title)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
@@ -164,13 +164,11 @@ pub(crate) async fn run_all<S: Sandbox>(
     cases: &[Case<S>],
     factory: &impl AsyncFn() -> S,
 ) -> ConformanceReport {
-    let mut provider = "a provider that never got to describe itself".to_owned();
+    let mut provider = "something that never got to say what it is".to_owned();
     let mut reports = Vec::new();
     for case in cases {
-        let (verdict, description) = run_one(case, factory).await;
-        if let Some(Description { name, version, .. }) = description {
-            provider = format!("{name} {version}");
-        }
+        let (verdict, title) = run_one(case, factory).await;
+        provider = title.unwrap_or(provider);
         reports.push(CaseReport { case: case.name.into(), verdict });
     }
     ConformanceReport { suite: suite.into(), level, provider, cases: reports }

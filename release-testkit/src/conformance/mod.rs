@@ -1,13 +1,16 @@
-//! Proves that a provider keeps its trait's contract: one suite a trait, one case a promise.
+//! Proves that a provider or a journal keeps its trait's contract: one suite a trait, one case a
+//! promise.
 //!
-//! A vendor writes one macro, [`deployer_conformance!`](crate::deployer_conformance) or
-//! [`router_conformance!`](crate::router_conformance), and gets one `#[test]` a case. Whoever wants
-//! the result as data calls [`deployer::run`] or [`router::run`] and gets a [`ConformanceReport`].
+//! A vendor writes one macro, [`deployer_conformance!`](crate::deployer_conformance),
+//! [`router_conformance!`](crate::router_conformance) or
+//! [`journal_conformance!`](crate::journal_conformance), and gets one `#[test]` a case. Whoever wants
+//! the result as data calls [`deployer::run`], [`router::run`] or [`journal::run`] and gets a
+//! [`ConformanceReport`].
 //!
 //! Every case gets a *sandbox* of its own from the vendor's factory: the provider, and the targets
-//! and artifacts that the suite may use. It touches nothing else. What a sandbox does not offer
-//! (content that does not match its digest, a limit of instances) is skipped, and the report says
-//! so.
+//! and artifacts that the suite may use, or a journal whose store is empty. It touches nothing else.
+//! What a sandbox does not offer (content that does not match its digest, a limit of instances, a
+//! store that can be opened again) is skipped, and the report says so.
 //!
 //! The cases of a published [`Level`] never change, so an update of this crate turns no vendor's
 //! build red; new cases come with a new level. That the suites find what they should find is tested
@@ -15,6 +18,7 @@
 
 mod case;
 pub mod deployer;
+pub mod journal;
 mod report;
 pub mod router;
 mod sandbox;
@@ -26,4 +30,6 @@ pub use sandbox::{HookError, Subject};
 pub(crate) use case::{
     Broken, Check, broken, case, description_is_stable, fenced, refused, run_all, run_one,
 };
-pub(crate) use sandbox::{Common, Hook, Sandbox, hook, interrupt, shared, unanswered};
+pub(crate) use sandbox::{
+    Common, Hook, Provided, Sandbox, closed, hook, interrupt, shared, title, unanswered,
+};

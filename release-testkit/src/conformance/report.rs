@@ -65,16 +65,16 @@ pub struct CaseReport {
     pub verdict: Verdict,
 }
 
-/// What a suite found of a provider. Its `Display` is a table for people.
+/// What a suite found of a provider or a journal. Its `Display` is a table for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[must_use]
 pub struct ConformanceReport {
-    /// The suite: `deployer` or `router`.
+    /// The suite: `deployer`, `router` or `journal`.
     pub suite: String,
     /// The level.
     pub level: Level,
-    /// The provider and its version, as it describes itself.
+    /// The provider and its version, as it describes itself, or the name of the journal.
     pub provider: String,
     /// The cases, in the level's order.
     pub cases: Vec<CaseReport>,

@@ -54,9 +54,20 @@ impl Subject {
 #[async_trait(?Send)]
 pub(crate) trait Sandbox {
     fn common(&self) -> &Common;
-    fn describe(&self) -> Description;
+    /// What is tested, for the report.
+    fn title(&self) -> String;
     /// Gets ready for a case.
     async fn prepare(&self) -> Result<(), Broken>;
+}
+
+/// A sandbox of a provider, which describes itself.
+pub(crate) trait Provided: Sandbox {
+    fn describe(&self) -> Description;
+}
+
+/// A provider in a report.
+pub(crate) fn title(Description { name, version, .. }: &Description) -> String {
+    format!("{name} {version}")
 }
 
 /// What all sandboxes have in common.
@@ -137,9 +148,28 @@ impl Common {
     }
 }
 
-/// What every sandbox lets its vendor set, and what cases use of it.
+/// What every sandbox lets its vendor set.
+macro_rules! closed {
+    ($sandbox:ident) => {
+        impl $sandbox {
+            /// Cleans up after a case, however it ended.
+            pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
+            where
+                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
+            {
+                self.common.set_close($crate::conformance::hook(move |()| close()));
+                self
+            }
+        }
+    };
+}
+pub(crate) use closed;
+
+/// What every sandbox of a provider lets its vendor set, and what cases use of it.
 macro_rules! shared {
     ($sandbox:ident, $patience:literal) => {
+        $crate::conformance::closed!($sandbox);
+
         impl $sandbox {
             /// Sets the clock that deadlines are read on; by default the system's.
             pub fn clock(mut self, clock: std::sync::Arc<dyn release_core::port::Clock>) -> Self {
@@ -150,15 +180,6 @@ macro_rules! shared {
             #[doc = concat!("Sets how long ", $patience, "; by default 30 seconds.")]
             pub const fn patience(mut self, patience: release_core::time::Span) -> Self {
                 self.common.patience = patience;
-                self
-            }
-
-            /// Cleans up after a case, however it ended.
-            pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
-            where
-                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
-            {
-                self.common.set_close($crate::conformance::hook(move |()| close()));
                 self
             }
 

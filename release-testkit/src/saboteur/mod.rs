@@ -1,4 +1,4 @@
-//! Fakes with one planted fault each: the suites' own test.
+//! Fakes and journals with one planted fault each: the suites' own test.
 //!
 //! A suite that finds nothing proves nothing. So every case of every level has at least one
 //! saboteur here that it must find, and every saboteur is found by the cases that it names; the
@@ -18,9 +18,11 @@
 //! ```
 
 mod deployer;
+mod journal;
 mod router;
 
 pub use deployer::{DeployerFault, SabotagedDeployer};
+pub use journal::{JournalFault, SabotagedJournal};
 pub use router::{RouterFault, SabotagedRouter};
 
 use std::sync::Mutex;

@@ -12,7 +12,8 @@ use release_providers::spi::{
 use release_providers::{Context, Description};
 
 use crate::conformance::{
-    Broken, Common, Hook, HookError, Sandbox, Subject, broken, hook, shared, unanswered,
+    Broken, Common, Hook, HookError, Provided, Sandbox, Subject, broken, hook, shared, title,
+    unanswered,
 };
 
 /// A deployer, and what its suite may use: one target, two artifacts.
@@ -165,14 +166,20 @@ impl DeployerSandbox {
     }
 }
 
+impl Provided for DeployerSandbox {
+    fn describe(&self) -> Description {
+        self.provider.describe()
+    }
+}
+
 #[async_trait(?Send)]
 impl Sandbox for DeployerSandbox {
     fn common(&self) -> &Common {
         &self.common
     }
 
-    fn describe(&self) -> Description {
-        self.provider.describe()
+    fn title(&self) -> String {
+        title(&self.provider.describe())
     }
 
     async fn prepare(&self) -> Result<(), Broken> {

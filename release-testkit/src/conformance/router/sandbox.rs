@@ -11,7 +11,8 @@ use release_providers::{Capability, Context, Description};
 
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::{
-    Broken, Check, Common, Hook, HookError, Sandbox, Subject, broken, hook, shared, unanswered,
+    Broken, Check, Common, Hook, HookError, Provided, Sandbox, Subject, broken, hook, shared,
+    title, unanswered,
 };
 use crate::fixtures;
 
@@ -219,14 +220,20 @@ pub(crate) fn show(weights: &[Weight]) -> String {
     weights.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+impl Provided for RouterSandbox {
+    fn describe(&self) -> Description {
+        self.provider.describe()
+    }
+}
+
 #[async_trait(?Send)]
 impl Sandbox for RouterSandbox {
     fn common(&self) -> &Common {
         &self.common
     }
 
-    fn describe(&self) -> Description {
-        self.provider.describe()
+    fn title(&self) -> String {
+        title(&self.provider.describe())
     }
 
     async fn prepare(&self) -> Result<(), Broken> {
