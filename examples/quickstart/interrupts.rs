@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: whoever stops the play wants the machine back as it was.
+//! Ctrl-C, SIGTERM and a closed terminal: whoever stops the play wants the machine back as it was.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,12 +8,16 @@ use crate::Failure;
 pub(crate) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Interrupts {
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
-        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for a signal; says which it was.
@@ -21,6 +25,7 @@ impl Interrupts {
         let name = tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
         };
         format!("stopped by {name}; what it had started is stopped too").into()
     }
