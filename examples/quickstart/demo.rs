@@ -89,7 +89,7 @@ async fn compile(dir: &Path, target: &Path, version: &str, failures: &str) -> Re
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
     let private = private_dir(dir)?;
     let unfinished = private.path().join("demo_service");
-    let output = Command::new(rustc)
+    let output = Command::new(&rustc)
         .args(["-O", "--edition", "2024", "-C", "strip=symbols", "-o"])
         .arg(&unfinished)
         .arg(dir.join("demo_service.rs"))
@@ -97,7 +97,13 @@ async fn compile(dir: &Path, target: &Path, version: &str, failures: &str) -> Re
         .env("DEMO_FAILURE_PERCENT", failures)
         .kill_on_drop(true)
         .output()
-        .await?;
+        .await
+        .map_err(|error| {
+            let program = rustc.display();
+            format!(
+                "`{program}` cannot be started ({error}): put Rust's compiler on PATH, or set RUSTC"
+            )
+        })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(format!("the demo service {version} does not compile: {said}").into());

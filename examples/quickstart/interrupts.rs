@@ -8,7 +8,7 @@ use crate::Failure;
 pub(crate) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    hangup: Signal,
 }
 
 impl Interrupts {
@@ -16,7 +16,7 @@ impl Interrupts {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -25,7 +25,7 @@ impl Interrupts {
         let name = tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
+            _ = self.hangup.recv() => "SIGHUP",
         };
         format!("stopped by {name}; what it had started is stopped too").into()
     }

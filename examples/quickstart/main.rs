@@ -21,6 +21,7 @@ mod verify;
 mod view;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use interrupts::Interrupts;
@@ -42,7 +43,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&error, None),
     };
     let result = match options.scenario {
         Scenario::Crash => crash::run(&options).await,
@@ -51,13 +52,40 @@ async fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => failed(&error, Some(&options.dir)),
     }
 }
 
-fn failed(error: &Failure) -> ExitCode {
+/// Says why, and what was left running in the folder of the play.
+fn failed(error: &Failure, dir: Option<&Path>) -> ExitCode {
     say(&format!("\nquickstart failed: {error}"));
+    if let Some(dir) = dir
+        && let left = left_running(dir)
+        && !left.is_empty()
+    {
+        say(&format!(
+            "{} services still run (processes {}); to stop them and begin anew, run this again with \
+             --dir {} and without --resume",
+            left.len(),
+            left.join(", "),
+            dir.display()
+        ));
+    }
     ExitCode::FAILURE
+}
+
+/// The processes that a play in `dir` has started, by what the platform writes into their environment.
+fn left_running(dir: &Path) -> Vec<String> {
+    let marker = format!("RELEASE_INSTANCE={}|", dir.join("platform").display());
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let ours = processes.filter_map(|process| {
+        let process = process.ok()?;
+        let environment = std::fs::read(process.path().join("environ")).ok()?; // it may have ended
+        let mut variables = environment.split(|byte| *byte == 0);
+        let is_ours = variables.any(|variable| variable.starts_with(marker.as_bytes()));
+        is_ours.then(|| process.file_name().to_string_lossy().into_owned())
+    });
+    ours.collect()
 }
 
 /// Plays the scenario on a stage of its own, and clears the stage whatever happens.

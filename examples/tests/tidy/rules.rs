@@ -107,6 +107,59 @@ pub(crate) fn too_long(source: &Source) -> Vec<String> {
     if lines > MOST_LINES { vec![problem] } else { Vec::new() }
 }
 
+/// What a text for people says of our code, `Type::item` in backticks, that no source declares.
+pub(crate) fn unknown_items(text: &Source, sources: &[Source]) -> Vec<String> {
+    let lines = text.text.lines().enumerate();
+    let named = lines.flat_map(|(index, line)| {
+        let spans = line.split('`').skip(1).step_by(2);
+        spans.filter_map(type_and_item).map(move |(name, item)| (index, name, item))
+    });
+    let unknown = named.filter(|(_, name, item)| {
+        !sources.iter().any(|source| is_about(source, name) && declares(source, item))
+    });
+    let problem = |(index, name, item)| {
+        format!("{}:{}: `{name}::{item}` is not in the sources", text.path, index + 1)
+    };
+    unknown.map(problem).collect()
+}
+
+/// `Type::item(…)` gives both names. Types of others are named with their path: `std::io::Error`.
+fn type_and_item(span: &str) -> Option<(&str, &str)> {
+    let (name, rest) = span.split_once("::")?;
+    let item = rest.split(|c| !in_word(c)).next()?;
+    let is_type = name.starts_with(|c: char| c.is_uppercase()) && name.chars().all(in_word);
+    (is_type && !item.is_empty()).then_some((name, item))
+}
+
+/// Whether a file declares a type or says more of it.
+fn is_about(source: &Source, name: &str) -> bool {
+    let declared =
+        ["struct ", "enum ", "trait ", "type "].map(|keyword| format!("{keyword}{name}"));
+    source.text.lines().any(|line| {
+        let code = code(line);
+        declared.iter().any(|words| has_whole(code, words))
+            || (code.starts_with("impl") && has_whole(code, name))
+    })
+}
+
+/// Whether a file declares a function, a constant, a field or a variant of that name.
+fn declares(source: &Source, item: &str) -> bool {
+    let declared = ["fn ", "const ", "type "].map(|keyword| format!("{keyword}{item}"));
+    source.text.lines().any(|line| {
+        let code = code(line).trim();
+        let field = code.strip_prefix("pub ").unwrap_or(code).strip_prefix(item);
+        // A field, or a variant and what it has.
+        let member = match field.map(|rest| rest.trim_start().chars().next()) {
+            None => false,
+            Some(next) if item.starts_with(|c: char| c.is_uppercase()) => {
+                matches!(next, None | Some(',' | '{' | '('))
+            }
+            Some(next) => next == Some(':'),
+        };
+        member || declared.iter().any(|words| has_whole(code, words))
+    })
+}
+
 /// Where the code of a file, without its comments and up to line `end`, has one of `words`.
 fn uses(source: &Source, words: &[&str], end: usize) -> Vec<String> {
     let lines = source.text.lines().enumerate().take(end);
@@ -127,7 +180,18 @@ fn code(line: &str) -> &str {
 
 /// Whether `line` has `word`, and not just as the end of a longer one.
 fn has(line: &str, word: &str) -> bool {
-    let inside = |c: char| c.is_alphanumeric() || c == '_';
-    let whole = |at: usize| !line[..at].ends_with(inside) || !word.starts_with(inside);
+    let whole = |at: usize| !line[..at].ends_with(in_word) || !word.starts_with(in_word);
     line.match_indices(word).any(|(at, _)| whole(at))
+}
+
+/// Whether `line` has `words`, and not just as a part of longer ones.
+fn has_whole(line: &str, words: &str) -> bool {
+    let whole = |at: usize| {
+        !line[..at].ends_with(in_word) && !line[at + words.len()..].starts_with(in_word)
+    };
+    line.match_indices(words).any(|(at, _)| whole(at))
+}
+
+fn in_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }

@@ -2,6 +2,7 @@
 
 use super::rules::{
     MOST_LINES, PURE, SLEEPS, Source, UNFINISHED, impure, sleeps, too_long, unfinished,
+    unknown_items,
 };
 
 fn source(path: &str, text: &str) -> Source {
@@ -77,4 +78,39 @@ fn sleeps_are_found_however_they_are_imported() {
 fn a_line_too_many_is_found() {
     assert_eq!(too_long(&source("a.rs", &"x\n".repeat(MOST_LINES))), [""; 0]);
     assert_eq!(too_long(&source("a.rs", &"x\n".repeat(MOST_LINES + 1))).len(), 1);
+}
+
+#[test]
+fn items_that_texts_make_up_are_found() {
+    let sources = [
+        source(
+            "a.rs",
+            "pub enum Command {\n    Pause,\n    Approve {\n        gate: GateId,\n    },\n}\n\
+             impl Command {\n    pub const fn name(&self) {}\n}",
+        ),
+        source("b.rs", "pub struct Commander {\n    pub rank: u8,\n}"),
+        source("c.rs", "impl fmt::Display for Command {\n    fn fmt(&self) {}\n}"),
+    ];
+    let problems = |text: &str| unknown_items(&source("X.md", text), &sources);
+    for known in [
+        "`Command::Pause`, `Command::Approve{ gate }` and `Command::Approve`",
+        "`Command::gate` is a field, `Command::name(&self)` a function, `Command::fmt` elsewhere",
+        "`Commander::rank`",
+        "Command::Baked is code of nobody, `std::io::Error` and `run::judge` are no types",
+    ] {
+        assert_eq!(problems(known), [""; 0]);
+    }
+    for made_up in [
+        "`Command::Baked`",
+        "`Command::Appro`",
+        "`Command::Pause` and `Command::nam()`",
+        "`Command::rank`",
+        "`Commander::name`",
+        "`Comman::Pause`",
+        "`GateId::gate`",
+    ] {
+        assert_eq!(problems(made_up).len(), 1, "{made_up}");
+    }
+    let found = problems("\n`Command::baked`");
+    assert_eq!(found, ["X.md:2: `Command::baked` is not in the sources"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::rules::{PURE, SLEEPERS, Source, impure, sleeps, too_long, unfinished};
+use super::rules::{PURE, SLEEPERS, Source, impure, sleeps, too_long, unfinished, unknown_items};
 
 /// Every Rust file that is ours; what a build left is not.
 fn sources() -> Vec<Source> {
@@ -73,6 +73,18 @@ fn nobody_sleeps_but_who_has_a_reason() {
         let still = sleeper.is_some_and(|source| !sleeps(source).is_empty());
         assert!(still, "{path} may sleep because {reason}, but does not: take it off the list");
     }
+}
+
+#[test]
+fn texts_name_only_what_is_in_the_sources() {
+    let sources = sources();
+    let problems = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|path| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let text = std::fs::read_to_string(root.join(path)).unwrap();
+        unknown_items(&Source { path: path.into(), text }, &sources)
+    });
+    let problems = problems.concat();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 /// See «Invariants of absence» in ARCHITECTURE.md.
