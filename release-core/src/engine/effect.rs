@@ -45,8 +45,10 @@ impl Effects {
         }
         #[expect(clippy::disallowed_methods, reason = "`Effects` owns the task, and drops it")]
         let task = tokio::spawn(run(performer, command, mode, self.sender.clone()));
-        if let Some(slot) = self.tasks.get_mut(index) {
-            *slot = Some((attempt, task.abort_handle()));
+        if let Some(slot) = self.tasks.get_mut(index)
+            && let Some((_, before)) = slot.replace((attempt, task.abort_handle()))
+        {
+            before.abort(); // nobody waits for it any more
         }
     }
 
@@ -81,6 +83,16 @@ impl Effects {
             *slot = None;
         }
         outcome
+    }
+
+    /// Drops all effects but those that `wanted` says somebody waits for.
+    pub(super) fn drop_others(&mut self, wanted: impl Fn(u32, u32) -> bool) {
+        for (slot, step) in self.tasks.iter_mut().zip(0..) {
+            let idle = slot.as_ref().is_some_and(|(attempt, _)| !wanted(step, *attempt));
+            if idle && let Some((_, task)) = slot.take() {
+                task.abort();
+            }
+        }
     }
 
     /// Drops the effect of one step.
@@ -118,11 +130,13 @@ fn run(
     async move {
         let outcome = match mode {
             Mode::Perform => {
-                let result = AssertUnwindSafe(performer.perform(&command)).catch_unwind().await;
+                let result = AssertUnwindSafe(async { performer.perform(&command).await });
+                let result = result.catch_unwind().await;
                 EffectOutcome::Performed(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
             }
             Mode::Look => {
-                let result = AssertUnwindSafe(performer.observe(&command)).catch_unwind().await;
+                let result = AssertUnwindSafe(async { performer.observe(&command).await });
+                let result = result.catch_unwind().await;
                 EffectOutcome::Looked(result.unwrap_or_else(|panic| Err(panicked(&*panic))))
             }
         };

@@ -52,7 +52,7 @@ pub enum EngineError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The engine was shut down. The run can be resumed.
-    #[error("the engine was shut down; resume the run")]
+    #[error("the engine was shut down; resume the run with another engine")]
     ShutDown,
     /// A fault of this library; please report it.
     #[error("internal fault in run `{run}`: {detail}; please report it")]

@@ -130,6 +130,7 @@ impl Engine {
         plan: FrozenPlan,
         requester: Principal,
     ) -> Result<RunHandle, EngineError> {
+        self.check_open()?;
         self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
         let event = Event::RunCreated {
             plan: plan.digest(),
@@ -154,6 +155,7 @@ impl Engine {
     /// [`EngineError::NotFound`], [`EngineError::Damaged`] when the journal is not what was written
     /// (nothing is then repaired or guessed), or what the journal says.
     pub async fn resume(&self, run: &RunId) -> Result<RunHandle, EngineError> {
+        self.check_open()?;
         let (history, plan) = self.load(run).await?;
         let state = history.state(plan.clone(), None)?;
         if let Some(outcome) = state.outcome() {
@@ -216,6 +218,11 @@ impl Engine {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+    }
+
+    /// An engine that was shut down starts nothing.
+    fn check_open(&self) -> Result<(), EngineError> {
+        if self.shared.stop.is_cancelled() { Err(EngineError::ShutDown) } else { Ok(()) }
     }
 
     fn drive(&self, driver: Driver) -> RunHandle {

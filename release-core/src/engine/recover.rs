@@ -75,6 +75,12 @@ impl Driver {
         self.mandate = None;
         self.leave_off();
         self.read_clock();
+        let state = &self.state;
+        self.effects.drop_others(|step, attempt| {
+            state.active(step).is_some_and(|active| {
+                active.attempt == attempt && matches!(active.wait, Wait::Outcome { .. })
+            })
+        });
         self.launch_missing();
         for asked in std::mem::take(&mut self.asked) {
             self.decide(asked.input, asked.reply)?;

@@ -119,7 +119,7 @@ pub struct Record {
     pub seq: u64,
     /// The epoch of its writer.
     pub epoch: u64,
-    /// Its hash, which the next record names.
+    /// Its hash, which goes into that of the next.
     pub hash: Digest,
     /// The record itself: JSON, and so UTF-8.
     pub bytes: Bytes,

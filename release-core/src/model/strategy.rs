@@ -34,7 +34,7 @@ pub enum Strategy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rolling {
-    /// In how many batches the instances are replaced; at most one batch an instance.
+    /// In how many batches the instances are replaced, from 1 to 1,000; at most one batch an instance.
     pub batches: u32,
     /// How many instances may be missing while a batch is replaced. With 0, a batch of new
     /// instances is started before old ones are stopped.

@@ -258,10 +258,17 @@ fn gates(gates: &[Gate], errors: &mut Vec<PlanError>) {
     }
 }
 
+/// Most batches of one rollout. Each is several steps, made before the plan's limit of steps is looked
+/// at: without a bound of their own, a line of a file could exhaust the memory.
+const MAX_BATCHES: u32 = 1000;
+
 fn strategy_problem(strategy: &Strategy) -> Option<String> {
     match strategy {
         Strategy::Rolling(spec) if spec.batches == 0 => {
             Some("`rolling.batches` is 0; set 1 or more".into())
+        }
+        Strategy::Rolling(spec) if spec.batches > MAX_BATCHES => {
+            Some(format!("`rolling.batches` is {}; set {MAX_BATCHES} or fewer", spec.batches))
         }
         Strategy::Canary(spec) if spec.steps.is_empty() => {
             Some("`canary.steps` is empty; give at least one weight".into())

@@ -203,6 +203,15 @@ fn numbers_with_which_nothing_would_happen() {
         |d| d.stages[0].attempts = 0,
         "stage 1 (staging): `attempts` is 0 and nothing would be tried; set 1 or more",
     );
+    // Found in review: a line of a file made four thousand million steps before anybody counted.
+    let many = Rolling { batches: u32::MAX, max_unavailable: 0, bake: Span::ZERO };
+    check(
+        |d| {
+            d.services.iter_mut().for_each(|service| service.replicas = u32::MAX);
+            d.stages[0].strategy = Strategy::Rolling(many);
+        },
+        "stage 1 (staging): `rolling.batches` is 4294967295; set 1000 or fewer",
+    );
     let rolling = Rolling { batches: 0, max_unavailable: 0, bake: Span::ZERO };
     check(
         |d| d.stages[0].strategy = Strategy::Rolling(rolling),

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use release_core::engine::{Engine, EngineError};
 use release_core::journal::{AppendError, History, Journal};
 use release_core::model::{Span, Strategy};
-use release_core::plan::plan;
+use release_core::plan::{RetryPolicy, plan};
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
-use release_core::run::{Command, Event, Outcome};
+use release_core::run::{Command, Event, Mode, Outcome};
 
 use super::support::engines::{command, events, run_id, start};
 use super::support::samples::{approval, chain, change, id, one_service, person};
-use super::support::world::{Act, Fault, FlakyJournal, START, TokioClock, World, engine};
+use super::support::world::{Act, Fault, FlakyJournal, START, TokioClock, World, engine, memory};
 
 /// Runs a whole release over `journal`; checks what has to hold whatever the journal did. Returns
 /// whether the run could not even begin.
@@ -223,4 +223,35 @@ async fn f14_an_engine_in_an_outage_finds_that_another_took_the_run_over() {
         let twice: Vec<_> = world.by_key().into_iter().filter(|(_, n)| *n > 1).collect();
         assert_eq!(twice, [], "{fault:?}");
     }
+}
+
+/// Found in review: an attempt that was given up in a late append went on beside the next, and outlived
+/// its run.
+#[tokio::test(start_paused = true)]
+async fn f7_what_a_late_append_gave_up_is_dropped() {
+    let journal = FlakyJournal::failing_at(3, Fault::Late);
+    let world = World::new(&journal, |call| match call.mode {
+        Mode::Perform => Act::Hang,
+        Mode::Look => Act::Faithful,
+    });
+    let step = change("a").timeout(Span::secs(2)).retry(RetryPolicy::attempts(3));
+    let handle = start(&journal, &world, chain(vec![step])).await;
+    assert!(matches!(handle.wait().await, Ok(Outcome::Failed { .. })));
+    for _ in 0..10 {
+        tokio::task::yield_now().await; // let what was dropped end
+    }
+    assert_eq!(world.hanging(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_was_shut_down_starts_nothing() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let engine = engine(&journal, &world, "first");
+    engine.shutdown().await;
+    let plan = chain(vec![change("a")]);
+    let started = engine.start_frozen(run_id(), plan, person("ann")).await;
+    assert_eq!(started.unwrap_err(), EngineError::ShutDown);
+    assert_eq!(journal.heads().await.unwrap(), []);
+    assert_eq!(engine.resume(&run_id()).await.unwrap_err(), EngineError::ShutDown);
 }
