@@ -104,9 +104,7 @@ impl Effects {
 
     /// Drops all effects. They are not awaited: a provider that blocks must not block the engine.
     pub(super) fn drop_all(&mut self) {
-        for (_, task) in self.tasks.iter_mut().filter_map(Option::take) {
-            task.abort();
-        }
+        self.drop_others(|_, _| false);
     }
 }
 

@@ -32,19 +32,8 @@ impl Digest {
 
     /// The 64 hexadecimal digits, without the `sha256:` in front.
     pub fn hex(&self) -> String {
-        self.hex_bytes().map(char::from).iter().collect()
-    }
-
-    /// The same as ASCII.
-    pub(crate) fn hex_bytes(&self) -> [u8; 64] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut out = [b'0'; 64];
-        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
-            for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-            }
-        }
-        out
+        let nibbles = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
     }
 
     /// The first twelve hexadecimal digits: enough for people, never for machines.

@@ -7,16 +7,12 @@ use crate::model::BlueGreen;
 pub(super) fn steps(spec: &BlueGreen, site: &Site<'_>) -> Result<Rollout, IdError> {
     let mut switch = site.route("switch", 100)?;
     switch.gates = site.own_gates(&spec.gates)?;
-    let mut from = switch.id.clone();
     let mut steps = vec![
         site.scale_new("preview", site.replicas)?,
         site.probe("ready", site.replicas)?,
         switch,
     ];
-    if let Some(bake) = site.bake("bake", spec.bake)? {
-        from = bake.id.clone();
-        steps.push(bake);
-    }
-    steps.extend(site.judge("", &spec.analyses, &from)?);
+    steps.extend(site.bake("bake", spec.bake)?);
+    steps.extend(site.judge("", &spec.analyses, &steps)?);
     Ok(Rollout { steps, finale: site.retire(spec.keep_old)? })
 }

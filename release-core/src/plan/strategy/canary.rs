@@ -9,14 +9,9 @@ pub(super) fn steps(spec: &Canary, site: &Site<'_>) -> Result<Rollout, IdError> 
         vec![site.scale_new("start", site.replicas)?, site.probe("ready", site.replicas)?];
     for step in &spec.steps {
         let weight = step.weight;
-        let route = site.route(&format!("weight-{weight}"), weight)?;
-        let mut from = route.id.clone();
-        steps.push(route);
-        if let Some(bake) = site.bake(&format!("weight-{weight}/bake"), step.bake)? {
-            from = bake.id.clone();
-            steps.push(bake);
-        }
-        steps.extend(site.judge(&format!("weight-{weight}/"), &step.analyses, &from)?);
+        steps.push(site.route(&format!("weight-{weight}"), weight)?);
+        steps.extend(site.bake(&format!("weight-{weight}/bake"), step.bake)?);
+        steps.extend(site.judge(&format!("weight-{weight}/"), &step.analyses, &steps)?);
     }
     if spec.steps.last().is_some_and(|last| last.weight < 100) {
         steps.push(site.route("promote", 100)?);

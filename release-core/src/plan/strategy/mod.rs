@@ -160,14 +160,16 @@ impl Site<'_> {
     }
 
     /// Judges the new version by the analyses named and by the release's criteria, each once: naming
-    /// more is no way past the criteria. All of them measure from the start of the step
-    /// `from`, the bake or, without one, the change of shares.
+    /// more is no way past the criteria. All of them measure from the start of the last of the steps
+    /// `before` that begins a window: the bake or, without one, the change of shares.
     fn judge(
         &self,
         prefix: &str,
         named: &[AnalysisId],
-        from: &StepId,
+        before: &[Step],
     ) -> Result<Vec<Step>, IdError> {
+        let window = before.iter().rfind(|step| step.action.begins_a_window());
+        let from = window.map(|step| step.id.clone());
         let mut seen = BTreeSet::new();
         let chosen = named.iter().chain(self.criteria).filter(|id| seen.insert(*id));
         let known = chosen.filter_map(|id| self.analyses.get(id));
@@ -176,7 +178,7 @@ impl Site<'_> {
                 let action = Action::Analyze {
                     deployment: self.new.clone(),
                     analysis: Arc::clone(analysis),
-                    from: Some(from.clone()),
+                    from: from.clone(),
                 };
                 let step = self.step(&format!("{prefix}{}", analysis.id), action)?;
                 Ok(step.on_failure(self.on_failure(Some(&analysis.id))))

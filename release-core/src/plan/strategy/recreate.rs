@@ -8,11 +8,9 @@ pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
     steps.extend(site.scale_old("stop-old", 0)?);
     steps.push(site.scale_new("start", site.replicas)?);
     steps.push(site.probe("ready", site.replicas)?);
-    let serve = site.route("serve", 100)?;
-    let from = serve.id.clone();
-    steps.push(serve);
+    steps.push(site.route("serve", 100)?);
     if site.production {
-        steps.extend(site.judge("", &[], &from)?);
+        steps.extend(site.judge("", &[], &steps)?);
     }
     Ok(Rollout { steps, finale: Vec::new() })
 }

@@ -9,7 +9,6 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
     let batches = spec.batches.clamp(1, all.max(1));
     let mut steps = Vec::new();
     let mut replaced = 0;
-    let mut from = None;
     for batch in 1..=batches {
         let new = share(batch, all, batches);
         let may_miss = spec.max_unavailable.min(new - replaced);
@@ -21,21 +20,14 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
         steps.push(site.scale_new(&format!("batch-{batch}/start"), new)?);
         steps.push(site.probe(&format!("batch-{batch}/ready"), new)?);
         let percent = u8::try_from(share(100, new, all)).unwrap_or(100);
-        let serve = site.route(&format!("batch-{batch}/serve"), percent)?;
-        from = Some(serve.id.clone());
-        steps.push(serve);
+        steps.push(site.route(&format!("batch-{batch}/serve"), percent)?);
         if may_miss < new - replaced {
             steps.extend(site.scale_old(&format!("batch-{batch}/stop-old"), all - new)?);
         }
-        if let Some(bake) = site.bake(&format!("batch-{batch}/bake"), spec.bake)? {
-            from = Some(bake.id.clone());
-            steps.push(bake);
-        }
+        steps.extend(site.bake(&format!("batch-{batch}/bake"), spec.bake)?);
         replaced = new;
     }
-    if let Some(from) = from {
-        steps.extend(site.judge("", &[], &from)?);
-    }
+    steps.extend(site.judge("", &[], &steps)?);
     Ok(Rollout { steps, finale: Vec::new() })
 }
 
