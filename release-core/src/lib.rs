@@ -74,6 +74,7 @@
 //! readable. The minimum supported Rust version is 1.95, and raising it is a minor release.
 
 #[cfg(feature = "driver")]
+mod bounds;
 pub mod engine;
 pub mod ids;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! The plan itself, and the builder for plans made by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -305,23 +306,36 @@ impl Parts {
             }
         }
         self.check_indices(&mut errors);
-        self.check_windows(&mut errors);
-        if errors.is_empty()
-            && let Err(PlanErrors(cycles)) = self.order()
-        {
-            errors = cycles;
+        if errors.is_empty() {
+            match self.order() {
+                Ok(order) => self.check_windows(&order, &mut errors),
+                Err(PlanErrors(cycles)) => errors = cycles,
+            }
         }
         if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
     }
 
-    /// Analyses measure from the start of a step that the journal keeps the start of.
-    fn check_windows(&self, errors: &mut Vec<PlanError>) {
-        let begins = self.steps.iter().filter(|step| step.action.begins_a_window());
-        let begins: BTreeSet<_> = begins.map(|step| &step.id).collect();
-        for step in &self.steps {
-            if let super::Action::Analyze { from: Some(from), .. } = &step.action
-                && !begins.contains(from)
-            {
+    /// Analyses measure from the start of a step that the journal keeps the start of, and that comes
+    /// before them. `order` is the plan's.
+    fn check_windows(&self, order: &[u32], errors: &mut Vec<PlanError>) {
+        let mut begins = BTreeMap::new();
+        for (step, index) in self.steps.iter().zip(0_u32..) {
+            if step.action.begins_a_window() {
+                begins.insert(&step.id, index);
+            }
+        }
+        let windows = self.steps.iter().zip(0_u32..).filter_map(|(step, index)| {
+            let super::Action::Analyze { from: Some(from), .. } = &step.action else { return None };
+            Some((step, index, from))
+        });
+        let mut ancestors = None;
+        for (step, index, from) in windows {
+            let known = begins.get(from).is_some_and(|before| {
+                ancestors
+                    .get_or_insert_with(|| graph::Ancestors::new(order, &self.edges))
+                    .has(index, *before)
+            });
+            if !known {
                 let (step, from) = (step.id.clone(), from.clone());
                 errors.push(PlanError::NoSuchWindow { step, from });
             }
@@ -353,6 +367,17 @@ fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
         errors.push(PlanError::NoUndo { step: step.id.clone() });
     }
     durations::check_step(step, errors);
+    let undo = match &step.undo {
+        Undo::Compensate(compensations) => &compensations[..],
+        Undo::Undeclared | Undo::PointOfNoReturn { .. } => &[],
+    };
+    for action in iter::once(&step.action).chain(undo.iter().map(|undo| &undo.action)) {
+        if let super::Action::Custom { input, .. } = action
+            && let Err(problem) = crate::bounds::json(input)
+        {
+            errors.push(PlanError::BadInput { step: step.id.clone(), problem });
+        }
+    }
     if step.retry.max_attempts == 0 {
         errors.push(PlanError::NoAttempts { step: step.id.clone() });
     }

@@ -37,6 +37,7 @@ fn duplicates(definition: &Definition, errors: &mut Vec<PlanError>) {
         check("region", regions);
     }
     check("analysis", definition.analyses.iter().map(|a| a.id.to_string()).collect());
+    check("channel in `notify`", definition.notify.iter().map(ToString::to_string).collect());
     check("stage", definition.stages.iter().map(|s| s.environment.to_string()).collect());
 }
 
@@ -85,11 +86,15 @@ fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
             errors.push(PlanError::UnknownService { place: name.into(), service: service.clone() });
         }
     }
-    compatible(&known, &release.versions, "new", errors);
+    // A rollback leads to the previous set, so that set has to hold together as well; services that are
+    // not released stay as they are.
+    let mut after = release.previous.clone();
+    after.members.extend(release.versions.members.clone());
+    compatible(&known, &after, "new", errors);
     compatible(&known, &release.previous, "previous", errors);
 }
 
-/// A rollback leads to the previous set, so that set has to hold together as well.
+/// What runs at the same time has to hold together.
 fn compatible(
     known: &BTreeMap<&ServiceId, &Service>,
     set: &VersionSet,

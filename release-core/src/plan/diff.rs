@@ -91,7 +91,8 @@ fn pairs<'a>(pairs: impl Iterator<Item = &'a (&'a StepId, &'a StepId)>) -> Vec<(
 fn change(from: &Step, to: &Step) -> Option<StepChange> {
     // Destructured, so that a new field has to be considered. Groups are indices into their own
     // plan and say nothing across plans.
-    let Step { id, action, scope, gates, retry, timeout, undo, on_failure, group: _ } = from;
+    let Step { id, action, scope, gates, retry, timeout, undo, on_failure, group: _, finale } =
+        from;
     let differs = [
         ("action", *action != to.action),
         ("scope", *scope != to.scope),
@@ -100,6 +101,7 @@ fn change(from: &Step, to: &Step) -> Option<StepChange> {
         ("timeout", *timeout != to.timeout),
         ("undo", *undo != to.undo),
         ("on_failure", *on_failure != to.on_failure),
+        ("finale", *finale != to.finale),
     ];
     let fields: Vec<_> =
         differs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();

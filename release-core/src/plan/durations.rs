@@ -24,6 +24,14 @@ pub(super) fn check(definition: &Definition, errors: &mut Vec<PlanError>) {
 /// Finds the durations of `step`, which may be made by hand, that make no sense.
 pub(super) fn check_step(step: &Step, errors: &mut Vec<PlanError>) {
     needed(&|| format!("step `{}`", step.id), "timeout", step.timeout, errors);
+    if let Action::Bake { duration } = step.action {
+        short(&|| format!("step `{}`", step.id), "duration", duration, errors);
+    }
+    for gate in &step.gates {
+        if let Gate::Soak(span) = gate {
+            short(&|| format!("step `{}`", step.id), "soak", *span, errors);
+        }
+    }
     if let Action::Analyze { analysis: found, .. } = &step.action {
         analysis(found, errors);
         if found.count == 0 {

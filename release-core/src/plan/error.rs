@@ -91,7 +91,7 @@ pub enum PlanError {
     /// A step made by hand that measures from the start of something else than a bake or a change of
     /// shares.
     #[error(
-        "step `{step}` measures from the start of `{from}`, which is no bake and no change of shares in this plan; name one, or leave `from` out"
+        "step `{step}` measures from the start of `{from}`, which is no bake and no change of shares before it in this plan; name one, or leave `from` out"
     )]
     NoSuchWindow {
         /// The step.
@@ -137,7 +137,7 @@ pub enum PlanError {
     },
     /// A need that the version set does not contain.
     #[error(
-        "`{service}` needs `{dependency}`, which the new version set does not contain; add it to `release.versions`"
+        "`{service}` needs `{dependency}`, which neither the new version set nor the previous one contains; add it to `release.versions`, or to `release.previous` if it stays as it is"
     )]
     MissingDependency {
         /// The service with the need.
@@ -236,6 +236,16 @@ pub enum PlanError {
     NoUndo {
         /// The step.
         step: StepId,
+    },
+    /// Input of a custom step that no plan can hold.
+    #[error(
+        "step `{step}`: its custom input {problem}; hand over less, for example a reference to the rest"
+    )]
+    BadInput {
+        /// The step.
+        step: StepId,
+        /// What is wrong with the input.
+        problem: String,
     },
     /// A step that is never tried.
     #[error("step `{step}` has 0 attempts; set `retry.max_attempts` to 1 or more")]

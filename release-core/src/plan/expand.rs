@@ -131,13 +131,13 @@ impl<'a> Expansion<'a> {
             stage.waves.clone()
         };
         let mut finales = Vec::new();
-        for (wave, number) in waves.iter().zip(1..) {
+        for (wave, number) in waves.iter().zip(1_usize..) {
             for region in wave {
                 self.region(stage, environment, region, gate, &mut finales)?;
             }
             let label = match wave.as_slice() {
                 [only] => only.to_string(),
-                _ => format!("wave-{number}"),
+                _ => wave_name(number, environment),
             };
             self.frontier.push(gate);
             gate =
@@ -261,6 +261,15 @@ impl<'a> Expansion<'a> {
         }
         last
     }
+}
+
+/// A name for a wave of several regions that is none of theirs.
+fn wave_name(number: usize, environment: &Environment) -> String {
+    let mut name = format!("wave-{number}");
+    while environment.regions.iter().any(|region| region.as_str() == name) {
+        name.push_str("-all");
+    }
+    name
 }
 
 fn sync(id: String, environment: &Environment) -> Result<Step, IdError> {

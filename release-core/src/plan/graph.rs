@@ -51,6 +51,49 @@ pub(super) fn stable_order(nodes: usize, edges: &[(u32, u32)]) -> Vec<u32> {
     order
 }
 
+/// Answers whether one node comes before another on some way.
+pub(super) struct Ancestors {
+    /// For each node its place in an order in which each edge goes forward.
+    places: Vec<u32>,
+    before: Vec<Vec<u32>>,
+}
+
+impl Ancestors {
+    pub(super) fn new(order: &[u32], edges: &[super::Edge]) -> Self {
+        let mut places = vec![0; order.len()];
+        for (node, place) in order.iter().zip(0..) {
+            if let Some(slot) = places.get_mut(*node as usize) {
+                *slot = place;
+            }
+        }
+        let mut before = vec![Vec::new(); order.len()];
+        for edge in edges {
+            if let Some(list) = before.get_mut(edge.to as usize) {
+                list.push(edge.from);
+            }
+        }
+        Self { places, before }
+    }
+
+    /// Whether a way leads from `first` to `node`. Looks only at what lies between the two in the
+    /// order, which in the steps of one rollout is little.
+    pub(super) fn has(&self, node: u32, first: u32) -> bool {
+        let place = |node: u32| self.places.get(node as usize).copied().unwrap_or(0);
+        let (mut seen, mut open) = (BTreeSet::new(), vec![node]);
+        while let Some(at) = open.pop() {
+            for from in self.before.get(at as usize).into_iter().flatten() {
+                if *from == first {
+                    return true;
+                }
+                if place(*from) > place(first) && seen.insert(*from) {
+                    open.push(*from);
+                }
+            }
+        }
+        false
+    }
+}
+
 fn node(index: NodeIndex<u32>) -> u32 {
     u32::try_from(index.index()).unwrap_or(u32::MAX)
 }

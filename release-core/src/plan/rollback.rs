@@ -49,12 +49,12 @@ pub fn rollback(
     touched: impl Fn(u32) -> Touched,
     trigger: Option<(u32, RollbackScope)>,
 ) -> Result<Extension, Blocked> {
-    let (chosen, rest) = chosen(plan, touched, trigger);
+    let (undone, finales) = chosen(plan, touched, trigger);
     let groups = plan.plan().groups().len();
     // One list a group, and one for the steps without.
     let mut undo: Vec<Vec<(&Step, &Compensation)>> = vec![Vec::new(); groups + 1];
     let mut seen: BTreeSet<(usize, String)> = BTreeSet::new();
-    for step in chosen.iter().rev().filter_map(|index| plan.get(*index)) {
+    for step in undone.iter().rev().filter_map(|index| plan.get(*index)) {
         match &step.undo {
             Undo::Undeclared => {}
             Undo::PointOfNoReturn { justification } => {
@@ -75,11 +75,11 @@ pub fn rollback(
             }
         }
     }
-    Ok(Builder::new(plan, chosen).build(plan, undo, rest))
+    Ok(Builder::new(plan, undone).build(plan, undo, finales))
 }
 
-/// The started steps that are undone, in an order in which every edge goes forward, and the steps that
-/// are done now because nobody else will: the removal of old versions elsewhere.
+/// The started steps that are undone, in an order in which every edge goes forward, and the finales
+/// that are done now because nobody else will: the removal of old versions elsewhere.
 ///
 /// A group outside the scope is undone as well when it is under way, so that no target is ever left
 /// between two versions. One whose traffic has arrived, and was judged, is not; it is tidied up.
@@ -101,31 +101,36 @@ fn chosen(
     };
     let order = plan.plan().order().unwrap_or_default();
     let steps = || order.iter().filter_map(|index| Some((*index, plan.get(*index)?)));
-    // Groups with a route or a judgement that is not known to be done.
-    let mut under_way = BTreeSet::new();
-    for (index, step) in steps() {
-        if matches!(step.action, Action::Route { .. } | Action::Analyze { .. })
-            && touched(index) != Touched::Done
-        {
-            under_way.extend(step.group);
-        }
-    }
-    let is_under_way = |step: &Step| step.group.is_some_and(|group| under_way.contains(&group));
-    let (mut chosen, mut rest) = (Vec::new(), Vec::new());
-    for (index, step) in steps() {
-        if touched(index) != Touched::No {
-            if in_scope(step) || is_under_way(step) {
-                chosen.push(index);
+    // Groups whose rollout was begun and is not known to be done.
+    let mut begun = BTreeSet::new();
+    let mut open = BTreeSet::new();
+    for (index, step) in steps().filter(|(_, step)| !step.finale) {
+        match touched(index) {
+            Touched::Done => begun.extend(step.group),
+            Touched::Yes => {
+                begun.extend(step.group);
+                open.extend(step.group);
             }
-        } else if !in_scope(step)
-            && step.group.is_some()
-            && !is_under_way(step)
-            && matches!(step.action, Action::Scale { .. })
-        {
-            rest.push(index);
+            Touched::No => open.extend(step.group),
         }
     }
-    (chosen, rest)
+    let is_under_way = |step: &Step| {
+        step.group.is_some_and(|group| begun.contains(&group) && open.contains(&group))
+    };
+    let is_done = |step: &Step| step.group.is_some_and(|group| !open.contains(&group));
+    let (mut undone, mut finales) = (Vec::new(), Vec::new());
+    for (index, step) in steps() {
+        let touched = touched(index);
+        if in_scope(step) || is_under_way(step) {
+            if touched != Touched::No {
+                undone.push(index);
+            }
+        } else if step.finale && is_done(step) && touched != Touched::Done && step.action.mutates()
+        {
+            finales.push(index);
+        }
+    }
+    (undone, finales)
 }
 
 struct Builder {
@@ -146,7 +151,7 @@ impl Builder {
         mut self,
         plan: &FrozenPlan,
         undo: Vec<Vec<(&Step, &Compensation)>>,
-        rest: Vec<u32>,
+        finales: Vec<u32>,
     ) -> Extension {
         let groups = plan.plan().groups();
         // For each group, the last steps of the groups that have to be undone before it.
@@ -167,11 +172,13 @@ impl Builder {
                 }
             }
         }
-        for step in rest.into_iter().filter_map(|index| plan.get(index)) {
+        for step in finales.into_iter().filter_map(|index| plan.get(index)) {
             let action = step.action.clone();
             self.step(step, &Compensation { action, phase: UndoPhase::Remove });
         }
-        self.notify(plan);
+        if !self.extension.steps.is_empty() {
+            self.notify(plan);
+        }
         self.extension
     }
 

@@ -44,6 +44,10 @@ pub struct Step {
     /// The group it is rolled back with: an index into [`Plan::groups`](super::Plan::groups).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
+    /// Whether it only tidies up behind a rollout that is done and verified: no rollback of another
+    /// target undoes it, and one that ends the run does it instead of leaving it undone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub finale: bool,
 }
 
 impl Step {
@@ -59,6 +63,7 @@ impl Step {
             undo: Undo::Undeclared,
             on_failure: OnFailure::Fail,
             group: None,
+            finale: false,
         }
     }
 

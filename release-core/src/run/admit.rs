@@ -42,8 +42,8 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
             Gate::NotBefore(at) => wait_until(*at, "not_before", turn, &mut reasons, &mut instant),
         }
     }
-    // No policy can hold a rollback: it is not even asked.
-    if !step.action.is_pure() && !state.plan.in_rollback(index) {
+    // No policy can hold a rollback: it is not even asked. Nor is it when an analysis measures again.
+    if !step.action.is_pure() && !state.plan.in_rollback(index) && !state.watches(index) {
         let request = Admission::new(&state.run, &state.requester, step, turn.now);
         let refusal = match turn.policy.admit(&request) {
             Decision::Permit => None,

@@ -62,7 +62,7 @@ pub(super) fn stops(out: &[Event]) -> bool {
 /// Timers whose time has come. What takes one of the `free` places counts it.
 fn due(state: &RunState, turn: &Turn<'_>, limit: usize, free: &mut u32, out: &mut Vec<Event>) {
     for timer in Timer::ALL.into_iter().filter(|timer| !state.timers.none_of(*timer)) {
-        let takes_a_place = matches!(timer, Timer::Look | Timer::Start);
+        let takes_a_place = matches!(timer, Timer::Look | Timer::Start | Timer::Measure);
         for (_, index) in state.timers_of(timer, turn.now) {
             if out.len() >= limit || stops(out) || (takes_a_place && *free == 0) {
                 break;
@@ -145,7 +145,7 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
     }
     match rollback(&state.plan, |index| touched(state, index), trigger) {
         // Nothing to put back.
-        Ok(extension) if extension.undoes.is_empty() => Event::RunFinished { outcome: stopped() },
+        Ok(extension) if extension.steps.is_empty() => Event::RunFinished { outcome: stopped() },
         Ok(extension) => {
             Event::RollbackStarted { cause: cause.clone(), extension: Box::new(extension) }
         }

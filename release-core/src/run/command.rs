@@ -118,6 +118,16 @@ pub enum Rejected {
         /// What to do instead.
         help: &'static str,
     },
+    /// A reason that is longer than what is kept.
+    #[error(
+        "the reason has {bytes} bytes, and {limit} are kept; say it shorter, or where it stands"
+    )]
+    LongReason {
+        /// How long it is, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// Policy or the gate's own rules say no. The attempt was journaled.
     #[error("not permitted: {}", join(.reasons))]
     Denied {

@@ -6,6 +6,7 @@ use super::command::{Command, Directive, Rejected};
 use super::event::{Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::state::{Phase, RunState, Wait};
+use crate::bounds;
 use crate::ids::StepId;
 use crate::plan::OnFailure;
 use crate::port::{
@@ -31,7 +32,8 @@ pub enum Input {
         /// How.
         outcome: EffectOutcome,
     },
-    /// The policy is to be asked again about the steps that it holds without naming an instant.
+    /// All steps that are blocked are to be looked at again, also those whose instant is yet to come: a
+    /// policy may have changed.
     Reconsider,
     /// An engine takes the run over.
     TakeOver {
@@ -119,13 +121,12 @@ fn reconsider(state: &RunState, turn: &Turn<'_>, out: &mut Vec<Event>) {
         if stops(out) {
             return;
         }
-        if active.wait != Wait::Blocked(WakeUp::Policy) || free == 0 {
+        let Wait::Blocked(before) = &active.wait else { continue };
+        if free == 0 {
             continue;
         }
         let event = start(state, index, turn);
-        let same = |reasons: &[Reason], wake: &WakeUp| {
-            *reasons == active.reasons && *wake == WakeUp::Policy
-        };
+        let same = |now: &[Reason], wake: &WakeUp| *now == active.reasons && wake == before;
         match &event {
             Event::StepBlocked { reasons, wake, .. } if same(reasons, wake) => continue,
             Event::StepStarted { .. } => free -= 1,
@@ -173,16 +174,24 @@ fn not_applied(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
 /// What was observed, judged by pure code.
 fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) -> Event {
     let step = StepRef::of(&state.plan, index);
+    let evidence = match bounds::evidence(evidence) {
+        Ok(evidence) => evidence,
+        Err(problem) => {
+            let message = format!("the provider's answer cannot be kept: {problem}");
+            let error = EffectError::permanent("oversized_answer", message);
+            return failure(state, index, &error, None, turn);
+        }
+    };
     let measured = state.active(index).map_or([0; 3], |active| active.measured);
-    match judge::judge(&state.plan.step(index).action, evidence, measured) {
+    match judge::judge(&state.plan.step(index).action, &evidence, measured) {
         Judgement::Pass { because } => {
-            Event::StepSucceeded { step, evidence: evidence.clone(), because }
+            Event::StepSucceeded { step, evidence: evidence.into_owned(), because }
         }
         Judgement::Again { verdict, because, after } => {
-            let (evidence, next) = (evidence.clone(), turn.now.plus(after));
+            let (evidence, next) = (evidence.into_owned(), turn.now.plus(after));
             Event::StepMeasured { step, evidence, verdict, because, next }
         }
-        Judgement::Fail(error) => failure(state, index, &error, Some(evidence.clone()), turn),
+        Judgement::Fail(error) => failure(state, index, &error, Some(evidence.into_owned()), turn),
     }
 }
 
@@ -194,7 +203,7 @@ fn failure(
     evidence: Option<Evidence>,
     turn: &Turn<'_>,
 ) -> Event {
-    let (step, error) = (StepRef::of(&state.plan, index), error.clone());
+    let (step, error) = (StepRef::of(&state.plan, index), bounds::error(error));
     let failures = state.active(index).map_or(0, |active| active.failures).saturating_add(1);
     let policy = state.plan.step(index).retry;
     if error.retry == Retry::Backoff && failures < policy.max_attempts {
@@ -206,7 +215,7 @@ fn failure(
 
 /// An attempt of which nobody knows whether it took effect: look, and if that does not help, ask.
 pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &Turn<'_>) -> Event {
-    let (step, error) = (StepRef::of(&state.plan, index), error.clone());
+    let (step, error) = (StepRef::of(&state.plan, index), bounds::error(error));
     let failures = state.active(index).map_or(0, |active| active.failures).saturating_add(1);
     let policy = state.plan.step(index).retry;
     // One more look than attempts: also a step that is tried once is looked for once.
@@ -243,6 +252,9 @@ fn command(
 ) -> Result<(), Rejected> {
     let Directive { command, by, reason } = directive;
     let name = command.name();
+    if reason.len() > bounds::MAX_TEXT {
+        return Err(Rejected::LongReason { bytes: reason.len(), limit: bounds::MAX_TEXT });
+    }
     if let Some(outcome) = state.outcome() {
         return Err(Rejected::Finished { outcome: outcome.name() });
     }

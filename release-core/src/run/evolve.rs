@@ -383,11 +383,23 @@ impl RunState {
         }
         let generation = self.generations.entry(index).or_insert(0);
         *generation = generation.saturating_add(1);
-        self.set_wait(index, Wait::Attempt { at });
         if let Some(active) = self.active.get_mut(index) {
             (active.failures, active.measured) = (0, [0; 3]);
         }
+        self.set_wait(index, Wait::Attempt { at });
         self.set_status(index, Status::Waiting);
+        let step = self.plan.step(index);
+        if matches!(step.action, Action::Analyze { .. }) {
+            self.began.insert(step.id.clone(), at);
+        }
+        // Who tries again asks again: a gate that was rejected is open for another vote.
+        for gate in &step.gates {
+            if let Gate::Approval(approval) = gate
+                && self.gates.get(&approval.id).is_some_and(|gate| gate.rejected.is_some())
+            {
+                self.gates.remove(&approval.id);
+            }
+        }
         Ok(())
     }
 

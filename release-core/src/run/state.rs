@@ -44,7 +44,8 @@ pub struct RunState {
     /// How often a step was asked for anew; only steps that were.
     pub(super) generations: BTreeMap<u32, u32>,
     pub(super) gates: BTreeMap<GateId, GateState>,
-    /// When the bakes and changes of shares last started, with which analyses begin to measure.
+    /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
+    /// an analysis was retried.
     pub(super) began: BTreeMap<StepId, Timestamp>,
 }
 
@@ -190,6 +191,9 @@ pub(super) enum Timer {
     Deadline,
     /// A bake time is over: not while the run stops.
     Bake,
+    /// An analysis under way measures again: not while the run stops, but while it is paused. Whoever
+    /// pauses a canary wants it watched.
+    Measure,
     /// A step without an effect may start: while new steps may.
     Pure,
     /// An unknown effect is looked for: while there is room.
@@ -199,8 +203,8 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Deadline, Self::Bake, Self::Pure, Self::Look, Self::Start];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Deadline, Self::Bake, Self::Measure, Self::Pure, Self::Look, Self::Start];
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -282,10 +286,15 @@ impl RunState {
     }
 
     /// When the measurements of the step at `index` begin: with the start of the bake or change of shares
-    /// that it names, or else when it was first considered itself. The same after a crash.
+    /// that it names, or else when it was first considered itself; anew when a person retries it, since
+    /// what it failed by would fail it again. The same after a crash.
     pub fn window_start(&self, index: u32) -> Timestamp {
-        let named = match &self.plan.step(index).action {
-            Action::Analyze { from: Some(from), .. } => self.began.get(from).copied(),
+        let step = self.plan.step(index);
+        let named = match &step.action {
+            Action::Analyze { from, .. } => {
+                let anew = self.began.get(&step.id);
+                anew.or_else(|| self.began.get(from.as_ref()?)).copied()
+            }
             _ => None,
         };
         named.or_else(|| self.active(index).map(|active| active.since)).unwrap_or(self.now)
@@ -324,6 +333,7 @@ impl RunState {
         let leads_on = match timer {
             Timer::Deadline => true,
             Timer::Bake => !matches!(self.phase, Phase::Stopping(_)),
+            Timer::Measure => !matches!(self.phase, Phase::Stopping(_)) && self.free() > 0,
             Timer::Pure => self.may_start(),
             Timer::Look => self.free() > 0,
             Timer::Start => self.may_start() && self.free() > 0,
@@ -338,10 +348,18 @@ impl RunState {
             Wait::Outcome { .. } => Timer::Deadline,
             Wait::Bake { .. } => Timer::Bake,
             Wait::Look { .. } => Timer::Look,
+            Wait::Attempt { .. } if self.watches(index) => Timer::Measure,
             _ if self.plan.step(index).action.is_pure() => Timer::Pure,
             Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => Timer::Start,
         };
         wait.instant().map(|at| (timer, at, index))
+    }
+
+    /// Whether the step at `index` is an analysis that has measured before. It only watches what is live
+    /// already, so that neither a pause nor a policy holds what follows.
+    pub(super) fn watches(&self, index: u32) -> bool {
+        matches!(self.plan.step(index).action, Action::Analyze { .. })
+            && self.active(index).is_some_and(|active| active.attempt > 0)
     }
 
     /// How many more effects may be under way.

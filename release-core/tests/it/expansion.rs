@@ -50,12 +50,13 @@ fn rolling_adds_before_it_removes() {
         "prod/eu/api/batch-1/serve: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/batch-1/stop-old: scale 1.0.0 to 2",
         "prod/eu/api/batch-1/bake: bake 30s",
+        "prod/eu/api/batch-1/errors: errors of 2.0.0",
         "prod/eu/api/batch-2/start: scale 2.0.0 to 4",
         "prod/eu/api/batch-2/ready: 4 × 2.0.0 ready",
         "prod/eu/api/batch-2/serve: route 100%→2.0.0",
         "prod/eu/api/batch-2/stop-old: scale 1.0.0 to 0",
         "prod/eu/api/batch-2/bake: bake 30s",
-        "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/batch-2/errors: errors of 2.0.0",
     ];
     check(&one_service(Strategy::Rolling(spec)), &around(&rollout, &[]));
 }
@@ -68,11 +69,12 @@ fn rolling_makes_room_where_instances_may_be_missing() {
         "prod/eu/api/batch-1/start: scale 2.0.0 to 2",
         "prod/eu/api/batch-1/ready: 2 × 2.0.0 ready",
         "prod/eu/api/batch-1/serve: route 50%→1.0.0 50%→2.0.0",
+        "prod/eu/api/batch-1/errors: errors of 2.0.0",
         "prod/eu/api/batch-2/make-room: scale 1.0.0 to 0",
         "prod/eu/api/batch-2/start: scale 2.0.0 to 4",
         "prod/eu/api/batch-2/ready: 4 × 2.0.0 ready",
         "prod/eu/api/batch-2/serve: route 100%→2.0.0",
-        "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/batch-2/errors: errors of 2.0.0",
     ];
     check(&one_service(Strategy::Rolling(spec)), &around(&rollout, &[]));
 }

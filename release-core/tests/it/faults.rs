@@ -177,9 +177,41 @@ fn versions_that_do_not_fit_each_other() {
         "`api` needs `db` ^1, but the previous version set has 0.9.0; change one of the two",
     );
     check(
-        |d| d.release.versions = set(&[("db", "1.1.0"), ("web", "3.0.0")]),
-        "`web` needs `api`, which the new version set does not contain; add it to `release.versions`",
+        |d| {
+            d.release.versions = set(&[("db", "1.1.0"), ("web", "3.0.0")]);
+            d.release.previous = set(&[("db", "1.0.0"), ("web", "2.9.0")]);
+        },
+        "`web` needs `api`, which neither the new version set nor the previous one contains; add it \
+         to `release.versions`, or to `release.previous` if it stays as it is",
     );
+}
+
+/// Found in review: only what is released was looked at.
+#[test]
+fn what_stays_as_it_is_has_to_fit_what_is_released() {
+    check(
+        |d| d.release.versions = set(&[("db", "2.0.0")]),
+        "`api` needs `db` ^1, but the new version set has 2.0.0; change one of the two",
+    );
+    let mut definition = shop();
+    definition.release.versions = set(&[("db", "1.1.0"), ("web", "3.0.0")]);
+    plan(&definition).unwrap(); // `web` finds the `api` that stays
+}
+
+#[test]
+fn names_that_would_stand_twice() {
+    check(
+        |d| d.notify = vec![id("ops"), id("ops")],
+        "channel in `notify` `ops` stands twice; rename or remove one",
+    );
+    let mut definition = shop();
+    for region in ["wave-1", "wave-1-all"] {
+        definition.environments[1].regions.push(id(region));
+        definition.stages[1].waves[0].push(id(region));
+    }
+    let plan = plan(&definition).unwrap();
+    let found = |name: &str| plan.steps().iter().any(|step| step.id.as_str() == name);
+    assert!(found("production/wave-1-all-all/verified"));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod criteria;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
 mod drawings;
 #[cfg(test)]
 mod engine;
@@ -36,6 +38,8 @@ mod run_laws;
 mod run_rollbacks;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod watching;
 
 #[test]
 fn no_forgotten_test_files() {

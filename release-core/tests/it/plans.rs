@@ -26,6 +26,12 @@ fn faults_of_plans_made_by_hand() {
     let hasty = Analysis { interval: Span::ZERO, count: 0, ..error_rate() };
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
     plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis, from: None }));
+    let mut deep = change("deep");
+    let nested = (0..33).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
+    deep.action = Action::Custom { capability: "x".into(), input: nested };
+    plan.step(deep);
+    let forever = Action::Bake { duration: Span::secs(400_000_000) };
+    plan.step(Step::new(id("forever"), forever));
     let mut lost = change("lost");
     lost.group = Some(7);
     plan.step(lost);
@@ -42,6 +48,8 @@ fn faults_of_plans_made_by_hand() {
         "step `hasty`: `timeout` is 0s",
         "analysis `errors`: `interval` is 0s",
         "analysis `errors` takes 0 measurements",
+        "step `deep`: its custom input is nested more than 32 levels deep; hand over less",
+        "step `forever`: `duration` is",
         "step `lost` refers to group 7",
         "step `edge 0 → 99` refers to step 99",
         "step `group late` refers to earlier group 0",
@@ -204,6 +212,29 @@ fn other_formats_and_broken_bytes_are_refused() {
     // What a builder refuses, a decoder refuses too.
     let naked = text.replace(r#""undo":{"compensate""#, r#""undo":{"compensated""#);
     Plan::decode(naked.as_bytes()).unwrap_err();
+}
+
+/// An analysis whose bake does not come before it would measure from who knows when.
+#[test]
+fn an_analysis_measures_from_a_bake_before_it() {
+    let judged = |edges: &[(u32, u32)]| {
+        let mut plan = builder();
+        let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(error_rate()));
+        let from = Some(id("bake"));
+        plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis, from }));
+        plan.step(Step::new(id("bake"), Action::Bake { duration: Span::secs(1) }));
+        plan.step(change("between"));
+        for (from, to) in edges {
+            plan.edge(*from, *to, EdgeKind::Order);
+        }
+        plan.build().map_err(|errors| errors.0)
+    };
+    judged(&[(1, 0)]).unwrap();
+    judged(&[(1, 2), (2, 0)]).unwrap();
+    let refused = [PlanError::NoSuchWindow { step: id("judge"), from: id("bake") }];
+    for edges in [&[][..], &[(0, 1)], &[(2, 0)], &[(0, 2), (2, 1)]] {
+        assert_eq!(judged(edges).unwrap_err(), refused, "{edges:?}");
+    }
 }
 
 proptest! {

@@ -2,10 +2,13 @@
 
 use release_core::model::{Gate, Span, Strategy};
 use release_core::plan::{Action, FrozenPlan, OnFailure, RetryPolicy, Step, plan};
-use release_core::run::{Awaiting, Event, Outcome, Rejected, Status};
+use release_core::port::{EffectError, Evidence};
+use release_core::run::{
+    Awaiting, Command, Directive, EffectOutcome, Event, Input, Outcome, Rejected, Status,
+};
 
 use super::support::drive::{End, Run};
-use super::support::samples::{builder, chain, change, custom, id, one_service};
+use super::support::samples::{builder, chain, change, custom, id, one_service, person};
 use super::support::words::{failures, reconcile, retry, started};
 
 #[test]
@@ -186,7 +189,7 @@ fn a_wide_plan_costs_each_step_the_same() {
         event: Event::RunCreated {
             plan: plan.digest(),
             definition: None,
-            requester: super::support::samples::person("ann"),
+            requester: person("ann"),
         },
     };
     let mut state = release_core::run::RunState::create(id("r"), plan, &fact).unwrap();
@@ -198,9 +201,8 @@ fn a_wide_plan_costs_each_step_the_same() {
     let events = release_core::run::turn(&mut state, None, &turn, usize::MAX).unwrap();
     assert_eq!(events.len(), 30_000);
     for index in 0..30_000 {
-        let outcome =
-            release_core::run::EffectOutcome::Performed(Ok(release_core::port::Evidence::Done));
-        let input = release_core::run::Input::Outcome { step: index, attempt: 1, outcome };
+        let outcome = EffectOutcome::Performed(Ok(Evidence::Done));
+        let input = Input::Outcome { step: index, attempt: 1, outcome };
         release_core::run::turn(&mut state, Some(&input), &turn, 1_000).unwrap();
     }
     assert_eq!(state.outcome(), Some(&Outcome::Succeeded));
@@ -228,4 +230,33 @@ fn a_plan_that_waits_for_itself_cannot_be_read() {
     let refused = serde_json::from_str::<release_core::plan::Plan>(&cyclic).unwrap_err();
     assert!(refused.to_string().contains("a → b → a"), "{refused}");
     assert!(release_core::plan::Plan::decode(cyclic.as_bytes()).is_err());
+}
+
+/// Found in review: an answer deeper than a journal can be read made its run unreadable.
+#[test]
+fn an_answer_that_no_journal_could_give_back_fails_its_step() {
+    let deep = (0..200).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
+    let large = serde_json::Value::String("x".repeat(1 << 20));
+    for (output, sign) in [(deep, "32 levels"), (large, "65536 bytes")] {
+        let mut run = Run::start(&chain(vec![change("a")]));
+        let outcome = EffectOutcome::Performed(Ok(Evidence::Custom { output }));
+        run.input(&Input::Outcome { step: 0, attempt: 1, outcome }).unwrap();
+        assert_eq!(failures(&run), ["a oversized_answer"]);
+        let text = format!("{:?}", run.last(|event| matches!(event, Event::StepFailed { .. })));
+        assert!(text.contains(sign) && text.len() < 1_000, "{text}");
+    }
+}
+
+#[test]
+fn texts_of_providers_and_people_have_a_limit() {
+    let mut run = Run::start(&chain(vec![change("a")]));
+    let long = "y".repeat(100_000);
+    let command = Directive::new(Command::Pause, person("bob"), &long);
+    let refused = run.input(&Input::Directive(command)).unwrap_err();
+    assert_eq!(refused, Rejected::LongReason { bytes: 100_000, limit: 2048 });
+    let outcome = EffectOutcome::Performed(Err(EffectError::permanent(&long, &long)));
+    run.input(&Input::Outcome { step: 0, attempt: 1, outcome }).unwrap();
+    let stored =
+        serde_json::to_string(run.last(|e| matches!(e, Event::StepFailed { .. })).unwrap());
+    assert!(stored.unwrap().len() < 3_000);
 }

@@ -1,13 +1,19 @@
 //! Courses of runs: how they stop, what is taken back, and where there is no way back.
 
-use release_core::model::{Canary, CanaryStep, Gate, OnCancel, RollbackScope, Span, Strategy};
-use release_core::plan::{Action, OnFailure, Place, Step, StepScope, plan};
+use release_core::model::{
+    BlueGreen, Canary, CanaryStep, Gate, OnCancel, RollbackScope, Span, Strategy,
+};
+use release_core::plan::{
+    Action, Compensation, EdgeKind, OnFailure, Place, Step, StepScope, Touched, Undo, UndoPhase,
+    plan, rollback,
+};
 use release_core::port::{Decision, Reason};
 use release_core::run::{Awaiting, Command, Event, Outcome, Phase, Rejected, Status};
 
 use super::support::drive::{End, Run};
 use super::support::samples::{
-    approval, builder, chain, change, id, one_service, one_way, shop, side_by_side,
+    approval, builder, chain, change, custom, deployment, id, one_service, one_way, shop,
+    side_by_side,
 };
 use super::support::words::{approve, back, retry, started};
 
@@ -297,4 +303,65 @@ fn no_policy_holds_a_rollback() {
     run.end("a", End::Good);
     run.end("b", End::Permanent);
     assert!(matches!(run.heal(10), Outcome::RolledBack { .. }));
+}
+
+/// Found in review: a cancel before anything had changed said that it was rolled back.
+#[test]
+fn a_cancel_before_anything_changed_has_nothing_to_roll_back() {
+    let mut run = Run::start(&plan(&shop()).unwrap().freeze());
+    run.end("artifacts/db/new", End::Good);
+    run.command(Command::Cancel, "bob").unwrap();
+    assert!(matches!(run.heal(10), Outcome::Cancelled { .. }));
+    assert!(run.state.plan().extension().is_none());
+}
+
+/// Found in review: a removal that waited for its next attempt elsewhere was neither undone nor done.
+#[test]
+fn a_removal_elsewhere_that_failed_once_is_done_by_the_rollback() {
+    let strategy = Strategy::BlueGreen(BlueGreen::default());
+    let mut definition = one_service(strategy);
+    definition.environments.push(definition.environments[0].clone());
+    definition.environments[1].id = id("live");
+    definition.stages.push(definition.stages[0].clone());
+    definition.stages[1].environment = id("live");
+    let mut run = Run::start(&plan(&definition).unwrap().freeze());
+    for step in ["artifacts/api/new", "artifacts/api/previous"] {
+        run.end(step, End::Good);
+    }
+    for step in ["preview", "ready", "switch", "errors"] {
+        run.end(&format!("prod/eu/api/{step}"), End::Good);
+    }
+    run.end("prod/eu/api/remove-old", End::Transient);
+    assert_eq!(run.status("prod/eu/api/remove-old"), Status::Waiting, "for its next attempt");
+    run.end("live/eu/api/preview", End::Permanent);
+    let extension = run.state.plan().extension().unwrap();
+    let ids: Vec<_> = extension.steps.iter().map(|step| step.id.to_string()).collect();
+    assert_eq!(
+        ids,
+        ["rollback/live/eu/api/preview/scale", "rollback/prod/eu/api/remove-old/scale"]
+    );
+}
+
+/// Found in review: a rollback deployed what had never been begun elsewhere.
+#[test]
+fn what_was_never_begun_elsewhere_is_left_alone() {
+    let mut plan = builder();
+    let regions = ["eu", "us"].map(|region| {
+        let group = plan.group(region, vec![]);
+        let action = Action::Scale { deployment: deployment("api", "2.0.0"), replicas: 2 };
+        let undo = Compensation { action: custom("undo"), phase: UndoPhase::Remove };
+        let step = Step::new(id(region), action).undo(Undo::Compensate(vec![undo])).group(group);
+        plan.step(in_region(step, region).on_failure(OnFailure::RollBack(RollbackScope::Region)))
+    });
+    plan.edge(regions[0], regions[1], EdgeKind::Order);
+    let extension = rollback(
+        &plan.build().unwrap().freeze(),
+        |index| if index == regions[0] { Touched::Yes } else { Touched::No },
+        Some((regions[0], RollbackScope::Region)),
+    );
+    let steps = extension.unwrap().steps;
+    assert_eq!(
+        steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>(),
+        ["rollback/eu/custom"]
+    );
 }

@@ -75,7 +75,7 @@ pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, Id
 pub(super) const fn names_beside_analyses(strategy: &Strategy) -> &'static [&'static str] {
     match strategy {
         Strategy::Recreate => &["stop-old", "start", "ready", "serve"],
-        Strategy::Rolling(_) => &[], // all of the form `batch-1/…`, which no analysis has
+        Strategy::Rolling(_) => &["make-room", "start", "ready", "serve", "stop-old", "bake"],
         Strategy::BlueGreen(_) => &["preview", "ready", "switch", "bake", "keep-old", "remove-old"],
         Strategy::Canary(_) => &["bake"],
     }
@@ -94,6 +94,7 @@ impl Site<'_> {
             undo: Undo::Undeclared,
             on_failure: self.on_failure(None),
             group: Some(self.group),
+            finale: false,
         })
     }
 
@@ -190,7 +191,8 @@ impl Site<'_> {
     /// live: a failure here is for people to mend, and takes nothing back.
     fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
         let steps = [self.bake("keep-old", keep)?, self.scale_old("remove-old", 0)?];
-        Ok(steps.into_iter().flatten().map(|step| step.on_failure(OnFailure::Hold)).collect())
+        let finale = |step: Step| Step { finale: true, ..step.on_failure(OnFailure::Hold) };
+        Ok(steps.into_iter().flatten().map(finale).collect())
     }
 
     /// The same gates with ids that are unique in the plan.

@@ -25,9 +25,9 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
             steps.extend(site.scale_old(&format!("batch-{batch}/stop-old"), all - new)?);
         }
         steps.extend(site.bake(&format!("batch-{batch}/bake"), spec.bake)?);
+        steps.extend(site.judge(&format!("batch-{batch}/"), &[], &steps)?);
         replaced = new;
     }
-    steps.extend(site.judge("", &[], &steps)?);
     Ok(Rollout { steps, finale: Vec::new() })
 }
 

@@ -1,0 +1,133 @@
+//! How much of what comes from outside is kept. A journal has to stay readable whatever a provider
+//! answers: `serde_json` reads 128 levels, and one answer must not fill a disk.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::port::{EffectError, Evidence, Measurement};
+
+/// The deepest nesting of free JSON, in levels of arrays and objects.
+pub(crate) const MAX_DEPTH: usize = 32;
+/// The most free JSON, in bytes of text and names and 8 for each value.
+pub(crate) const MAX_JSON: usize = 64 << 10;
+/// The longest text, in bytes. What is longer is cut, and says so.
+pub(crate) const MAX_TEXT: usize = 2 << 10;
+/// The longest kind of an error, in bytes.
+const MAX_KIND: usize = 100;
+/// The most entries of a list. Of texts the first are kept; other lists are refused.
+const MAX_ENTRIES: usize = 256;
+
+/// What is wrong with free JSON, if it is too deep or too large. Does not recurse: the value may be
+/// deeper than the stack.
+pub(crate) fn json(value: &Value) -> Result<(), String> {
+    let mut bytes = 0_usize;
+    let mut open = vec![(value, 0_usize)];
+    while let Some((value, depth)) = open.pop() {
+        if depth > MAX_DEPTH {
+            return Err(format!("is nested more than {MAX_DEPTH} levels deep"));
+        }
+        bytes += 8;
+        match value {
+            Value::String(text) => bytes += text.len(),
+            Value::Array(list) => open.extend(list.iter().map(|value| (value, depth + 1))),
+            Value::Object(map) => {
+                bytes += map.keys().map(String::len).sum::<usize>();
+                open.extend(map.values().map(|value| (value, depth + 1)));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        if bytes > MAX_JSON {
+            return Err(format!("is larger than {MAX_JSON} bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// `text`, cut when it is too long.
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    cut(text, MAX_TEXT)
+}
+
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let (kept, rest) = text.split_at(text.floor_char_boundary(most));
+    Cow::Owned(format!("{kept}… ({} bytes more)", rest.len()))
+}
+
+/// `error` with texts that can be kept.
+pub(crate) fn error(error: &EffectError) -> EffectError {
+    let (kind, message) = (cut(&error.kind, MAX_KIND), text(&error.message));
+    EffectError {
+        kind: kind.into_owned(),
+        message: message.into_owned(),
+        retry: error.retry,
+        effect: error.effect,
+        retry_after: error.retry_after,
+    }
+}
+
+/// `evidence` as far as it can be kept, or what is wrong with it.
+pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String> {
+    match evidence {
+        Evidence::Custom { output } => json(output).map_err(|problem| format!("it {problem}"))?,
+        Evidence::Weights { weights, served } => {
+            let long = weights.len().max(served.len());
+            if long > MAX_ENTRIES {
+                return Err(format!(
+                    "it has {long} entries, and more than {MAX_ENTRIES} are not kept"
+                ));
+            }
+            let extra = |w: &crate::plan::Weight| w.version.pre.len().max(w.version.build.len());
+            if weights.iter().any(|weight| extra(weight) > MAX_TEXT) {
+                return Err(format!("it names a version of more than {MAX_TEXT} bytes"));
+            }
+        }
+        Evidence::Health { digest, ready, unready }
+            if unready.len() > MAX_ENTRIES || unready.iter().any(|why| why.len() > MAX_TEXT) =>
+        {
+            let unready = unready.iter().take(MAX_ENTRIES).map(|why| text(why).into_owned());
+            let (digest, ready, unready) = (*digest, *ready, unready.collect());
+            return Ok(Cow::Owned(Evidence::Health { digest, ready, unready }));
+        }
+        Evidence::Measurement(Measurement::NoData { reason }) if reason.len() > MAX_TEXT => {
+            let reason = text(reason).into_owned();
+            return Ok(Cow::Owned(Evidence::Measurement(Measurement::NoData { reason })));
+        }
+        Evidence::Done
+        | Evidence::Artifact { .. }
+        | Evidence::Instances { .. }
+        | Evidence::Health { .. }
+        | Evidence::Measurement(_) => {}
+    }
+    Ok(Cow::Borrowed(evidence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deep(levels: usize) -> Value {
+        (0..levels).fold(Value::Null, |inner, _| Value::Array(vec![inner]))
+    }
+
+    #[test]
+    fn json_is_kept_up_to_its_limits() {
+        json(&deep(MAX_DEPTH)).unwrap();
+        assert!(json(&deep(MAX_DEPTH + 1)).unwrap_err().contains("levels"));
+        json(&Value::String("x".repeat(MAX_JSON - 8))).unwrap();
+        assert!(json(&Value::String("x".repeat(MAX_JSON - 7))).unwrap_err().contains("larger"));
+        assert!(json(&Value::Array(vec![Value::Null; MAX_JSON / 8])).is_err());
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters_and_say_how_much_is_missing() {
+        assert_eq!(text("short"), "short");
+        let long = "ä".repeat(MAX_TEXT);
+        let kept = text(&long);
+        assert!(kept.ends_with(&format!("… ({MAX_TEXT} bytes more)")), "{kept}");
+        assert!(kept.len() < MAX_TEXT + 40);
+    }
+}
