@@ -22,8 +22,21 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
 
+    /// What is wrong with the clock, while something is. Until then nothing but rollbacks is admitted.
+    fn anomaly(&self) -> Option<ClockAnomaly>;
+
     /// Returns once [`Clock::now`] is at or after `at`.
     async fn sleep_until(&self, at: Timestamp);
+}
+
+/// The wall clock jumped: it says something else than the time that has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the wall clock says {wall}, but by the time that has passed it is {expected}")]
+pub struct ClockAnomaly {
+    /// What the wall clock says.
+    pub wall: Timestamp,
+    /// What it would say, had it not jumped. [`Clock::now`] says this too.
+    pub expected: Timestamp,
 }
 
 /// Brings effects about. The engine's only way to the world.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use release_core::port::Clock;
+use release_core::port::{Clock, ClockAnomaly};
 use release_core::time::{Span, Timestamp};
 use tokio::sync::watch;
 
@@ -61,6 +61,7 @@ pub struct VirtualClock {
 #[derive(Debug, Default)]
 struct State {
     now: Timestamp,
+    anomaly: Option<ClockAnomaly>,
     /// Until when each sleeper sleeps.
     sleepers: std::collections::BTreeSet<(Timestamp, u64)>,
     next: u64,
@@ -99,6 +100,14 @@ impl VirtualClock {
     /// Sets the clock, also back: a wall clock can be set, and nothing may break by it.
     pub fn set(&self, now: Timestamp) {
         self.state.send_modify(|state| state.now = now);
+    }
+
+    /// Lets the clock say that the wall clock jumped to `wall`, until it is given none: the engine then
+    /// admits nothing but rollbacks.
+    pub fn set_anomaly(&self, wall: Option<Timestamp>) {
+        self.state.send_modify(|state| {
+            state.anomaly = wall.map(|wall| ClockAnomaly { wall, expected: state.now });
+        });
     }
 
     /// How many sleep.
@@ -202,6 +211,10 @@ impl Drop for Asleep<'_> {
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
         self.state.borrow().now
+    }
+
+    fn anomaly(&self) -> Option<ClockAnomaly> {
+        self.state.borrow().anomaly
     }
 
     async fn sleep_until(&self, at: Timestamp) {

@@ -1,13 +1,16 @@
 //! The loop that drives one run: inputs → decide → append → effects, in that order and no other.
 
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::effect::{Attempt, Effects};
+use super::effect::{Attempt, Effects, panic_text};
 use super::handle::{Progress, Recorded, Request, RunHandle};
 use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
@@ -24,7 +27,7 @@ const OUTCOMES_A_TURN: usize = 256;
 /// About as many events go into one batch at most, so that a huge cascade does not fill the memory.
 const EVENTS_A_TURN: usize = 4096;
 /// Most requests that wait for a run before callers are held back.
-const INBOX: usize = 64;
+pub(super) const INBOX: usize = 64;
 /// How often a policy is asked again that holds a step without naming an instant.
 const ASK_AGAIN: Span = Span::secs(30);
 /// Most events that a slow subscriber can be behind.
@@ -59,7 +62,9 @@ pub(super) struct Driver {
     cancellation: CancellationToken,
     /// Whether `cancellation` is that of effects that go forward.
     forward: bool,
-    inbox: Option<mpsc::Receiver<Request>>,
+    pub(super) inbox: Option<mpsc::Receiver<Request>>,
+    /// What was asked for while the journal failed.
+    pub(super) deferred: VecDeque<Request>,
     /// What led to `pending`, to be decided again if that cannot be made durable.
     pub(super) asked: Vec<Asked>,
     /// The plan without a rollback.
@@ -104,6 +109,7 @@ impl Driver {
             fresh: Vec::new(),
             effects: Effects::new(),
             inbox: None,
+            deferred: VecDeque::new(),
             asked: Vec::new(),
             base,
             failures: 0,
@@ -166,13 +172,37 @@ impl Driver {
     }
 
     pub(super) async fn run(mut self) {
-        let result = self.drive().await;
+        let driven = AssertUnwindSafe(self.drive()).catch_unwind().await;
+        let result = driven.unwrap_or_else(|panic| {
+            let (run, detail) = (self.state.run().clone(), panic_text(&*panic));
+            Err(EngineError::Internal { run, detail: format!("the engine panicked: {detail}") })
+        });
         if let Err(error) = &result {
             tracing::warn!(run = %self.state.run(), %error, "the run is no longer driven");
         }
         self.driven.cancel();
+        if result == Err(EngineError::ShutDown) {
+            self.wind_down().await;
+        }
         self.effects.drop_all();
         self.progress.send_replace(Progress::Ended(result));
+    }
+
+    /// Effects that are told to leave off get some time to do so, and what they say by then is kept.
+    async fn wind_down(&mut self) {
+        let clock = Arc::clone(&self.shared.clock);
+        let until = clock.now().plus(self.shared.grace);
+        while self.effects.any() {
+            let outcome = tokio::select! {
+                biased;
+                outcome = self.effects.next() => outcome,
+                () = clock.sleep_until(until) => return,
+            };
+            self.read_clock();
+            if self.outcome(outcome).is_err() || !matches!(self.commit().await, Ok(true)) {
+                return; // it is looked for when the run is resumed
+            }
+        }
     }
 
     async fn drive(&mut self) -> Result<Outcome, EngineError> {
@@ -369,7 +399,7 @@ impl Driver {
         match request {
             None => self.inbox = None, // every handle is gone; the run goes on
             Some(Request::Inspect(reply)) => {
-                let _ = reply.send(self.state.clone());
+                let _ = reply.send(Ok(self.state.clone()));
             }
             Some(Request::Reconsider(reply)) => {
                 self.decide(Input::Reconsider, Some(reply))?;
@@ -384,6 +414,9 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Wake {
+        if let Some(request) = self.deferred.pop_front() {
+            return Wake::Request(Some(request));
+        }
         if self.state.in_flight() > 0 && !self.shared.stop.is_cancelled() {
             // Effects that are done at once need no more than to be let run.
             give_way().await;
@@ -449,7 +482,7 @@ async fn give_way() {
     .await;
 }
 
-async fn receive(inbox: &mut Option<mpsc::Receiver<Request>>) -> Option<Request> {
+pub(super) async fn receive(inbox: &mut Option<mpsc::Receiver<Request>>) -> Option<Request> {
     match inbox {
         Some(inbox) => inbox.recv().await,
         None => std::future::pending().await,

@@ -76,6 +76,11 @@ impl Effects {
     }
 
     /// A task that has ended keeps its memory as long as somebody could abort it.
+    /// Whether any is under way.
+    pub(super) fn any(&self) -> bool {
+        self.tasks.iter().any(Option::is_some)
+    }
+
     fn ended(&mut self, outcome: Attempt) -> Attempt {
         if let Some(slot) = self.tasks.get_mut(outcome.0 as usize)
             && slot.as_ref().is_some_and(|(attempt, _)| *attempt == outcome.1)
@@ -144,8 +149,12 @@ fn run(
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> EffectError {
+    EffectError::unknown("panic", format!("the provider panicked: {}", panic_text(panic)))
+}
+
+/// What a panic says, in short.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let first: String = text.unwrap_or("no message").chars().take(200).collect();
-    EffectError::unknown("panic", format!("the provider panicked: {first}"))
+    text.unwrap_or("no message").chars().take(200).collect()
 }

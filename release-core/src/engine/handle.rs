@@ -33,7 +33,7 @@ pub(super) enum Progress {
 pub(super) enum Request {
     Directive(Directive, oneshot::Sender<Result<(), Rejected>>),
     Reconsider(oneshot::Sender<Result<(), Rejected>>),
-    Inspect(oneshot::Sender<RunState>),
+    Inspect(oneshot::Sender<Result<RunState, SendError>>),
 }
 
 /// A run that is being driven. Dropping it changes nothing for the run.
@@ -67,6 +67,12 @@ pub enum SendError {
     /// The run is not driven any more.
     #[error("the run is not driven any more; see why with `wait`, then resume it")]
     NotDriven,
+    /// The run waits for its journal, and what its state is nobody can know before.
+    #[error("the run waits for its journal: {detail}; ask again once it works")]
+    JournalFails {
+        /// What is wrong with the journal.
+        detail: String,
+    },
 }
 
 impl RunHandle {
@@ -98,7 +104,7 @@ impl RunHandle {
     /// [`SendError`] when the run is over or not driven; [`Engine::load`](super::Engine::load) then
     /// gives its history, and any state in it.
     pub async fn state(&self) -> Result<RunState, SendError> {
-        self.ask(Request::Inspect).await
+        self.ask(Request::Inspect).await?
     }
 
     async fn ask<T>(

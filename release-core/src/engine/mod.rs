@@ -4,13 +4,14 @@
 //! - `effect` runs one effect where it can hurt nobody.
 //! - `recover` is what a run does while its journal fails.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
-//! - `clock` is the system's clock.
+//! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
 mod clock;
 mod driver;
 mod effect;
 mod error;
 mod events;
+mod guard;
 mod handle;
 mod recover;
 
@@ -31,7 +32,9 @@ use crate::model::Principal;
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
 use crate::run::{Event, Fact, Input, RunState};
+use crate::time::Span;
 use driver::Driver;
+use guard::Guarded;
 
 /// Drives runs: cheap to clone, one for each process and journal.
 ///
@@ -46,9 +49,11 @@ pub struct Engine {
 struct Shared {
     journal: Arc<dyn Journal>,
     performer: Arc<dyn Performer>,
-    policy: Arc<dyn Policy>,
+    policy: Arc<Guarded>,
     clock: Arc<dyn Clock>,
     name: String,
+    /// How long effects may take to leave off when the engine shuts down.
+    grace: Span,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -62,6 +67,7 @@ pub struct EngineBuilder {
     policy: Arc<dyn Policy>,
     clock: Arc<dyn Clock>,
     name: String,
+    grace: Span,
 }
 
 impl EngineBuilder {
@@ -83,11 +89,21 @@ impl EngineBuilder {
         self
     }
 
+    /// How long effects under way may take to leave off when the engine shuts down, once they are told
+    /// to; by default 5 s. Those that have not then are dropped, and looked for when their runs are
+    /// resumed.
+    pub fn grace(mut self, grace: Span) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// The engine. It does nothing until a run is started or resumed.
     pub fn build(self) -> Engine {
-        let Self { journal, performer, policy, clock, name } = self;
+        let Self { journal, performer, policy, clock, name, grace } = self;
+        let policy = Arc::new(Guarded { policy, clock: Arc::clone(&clock) });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Engine { shared: Arc::new(Shared { journal, performer, policy, clock, name, tasks, stop }) }
+        let shared = Shared { journal, performer, policy, clock, name, grace, tasks, stop };
+        Engine { shared: Arc::new(shared) }
     }
 }
 
@@ -100,6 +116,7 @@ impl Engine {
             policy: Arc::new(PermitAll),
             clock: Arc::new(SystemClock::new()),
             name: "engine".into(),
+            grace: Span::secs(5),
         }
     }
 

@@ -5,9 +5,11 @@
 //! is kept is what came in from outside: outcomes of effects, and what people asked for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::EngineError;
-use super::driver::Driver;
+use super::driver::{Driver, INBOX, receive};
+use super::handle::{Request, SendError};
 use crate::journal::{AppendError, History, ReadError, Sealer};
 use crate::run::{Input, Wait};
 use crate::time::Span;
@@ -33,7 +35,7 @@ impl Driver {
             _ => return Err(error.into()),
         }
         tracing::warn!(run = %self.state.run(), %error, "the journal fails; the run waits for it");
-        let history = self.read_when_possible().await?;
+        let history = self.read_when_possible(&error).await?;
         if history.epoch() != self.sealer.epoch() {
             let run = self.state.run().clone();
             let (epoch, stored) = (self.sealer.epoch(), history.epoch());
@@ -46,22 +48,41 @@ impl Driver {
         Ok(false)
     }
 
-    async fn read_when_possible(&mut self) -> Result<History, EngineError> {
+    async fn read_when_possible(&mut self, error: &AppendError) -> Result<History, EngineError> {
         loop {
             let factor = 1_u32 << self.failures.min(16);
             let pause = Span::from(FIRST.as_duration().saturating_mul(factor)).min(LONGEST);
             self.failures = self.failures.saturating_add(1);
-            let clock = &self.shared.clock;
-            tokio::select! {
-                () = self.shared.stop.cancelled() => return Err(EngineError::ShutDown),
-                () = clock.sleep_until(clock.now().plus(pause)) => {}
-            }
+            self.rest(pause, error).await?;
             match self.shared.journal.read(self.state.run()).await {
                 Ok(records) => return Ok(History::verify(self.state.run(), &records)?),
                 Err(error @ ReadError::Unavailable { .. }) => {
                     tracing::debug!(run = %self.state.run(), %error, "still waiting");
                 }
                 Err(error @ ReadError::Damaged { .. }) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for `pause`. What people ask for meanwhile is kept; who wants to see the state is told that
+    /// nobody can know it now.
+    async fn rest(&mut self, pause: Span, error: &AppendError) -> Result<(), EngineError> {
+        let shared = Arc::clone(&self.shared);
+        let until = shared.clock.now().plus(pause);
+        loop {
+            let request = tokio::select! {
+                () = shared.stop.cancelled() => return Err(EngineError::ShutDown),
+                () = shared.clock.sleep_until(until) => return Ok(()),
+                request = receive(&mut self.inbox), if self.deferred.len() < INBOX => request,
+            };
+            match request {
+                None => self.inbox = None, // every handle is gone; the run goes on
+                Some(Request::Inspect(reply)) => {
+                    let detail = error.to_string();
+                    // A caller that went away is no fault.
+                    let _ = reply.send(Err(SendError::JournalFails { detail }));
+                }
+                Some(request) => self.deferred.push_back(request),
             }
         }
     }

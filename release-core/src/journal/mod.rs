@@ -275,20 +275,24 @@ pub enum AppendError {
         detail: String,
     },
     /// There is no room. Nothing was stored.
-    #[error("there is no room in the journal ({detail}); make room, then resume the run")]
+    #[error(
+        "there is no room in the journal ({detail}); make room: a run under way goes on by itself then"
+    )]
     NoSpace {
         /// What the store said.
         detail: String,
     },
     /// The store cannot be reached or refuses to work. Nothing was stored.
-    #[error("the journal is not available ({detail}); mend it, then resume the run")]
+    #[error(
+        "the journal is not available ({detail}); mend it: a run under way goes on by itself then"
+    )]
     Unavailable {
         /// What the store said.
         detail: String,
     },
     /// It is not known whether the batch was stored; read it again before anything else.
     #[error(
-        "the journal did not say whether it stored the batch ({detail}); resume the run, which reads it again"
+        "the journal did not say whether it stored the batch ({detail}); a run under way reads it again by itself"
     )]
     Unknown {
         /// What the store said.

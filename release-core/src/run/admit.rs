@@ -3,7 +3,7 @@
 use super::command::Rejected;
 use super::decide::Turn;
 use super::event::WakeUp;
-use super::state::RunState;
+use super::state::{RunState, Wait};
 use crate::ids::GateId;
 use crate::model::{Approval, Gate, Principal};
 use crate::port::{Admission, Decision, EffectError, Reason};
@@ -42,8 +42,10 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
             Gate::NotBefore(at) => wait_until(*at, "not_before", turn, &mut reasons, &mut instant),
         }
     }
+    let measures_again =
+        state.active(index).is_some_and(|a| matches!(a.wait, Wait::Measurement { .. }));
     // No policy can hold a rollback: it is not even asked. Nor is it when an analysis measures again.
-    if !step.action.is_pure() && !state.plan.in_rollback(index) && !state.watches(index) {
+    if !step.action.is_pure() && !state.plan.in_rollback(index) && !measures_again {
         let request = Admission::new(&state.run, &state.requester, step, turn.now);
         let refusal = match turn.policy.admit(&request) {
             Decision::Permit => None,

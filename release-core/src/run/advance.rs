@@ -93,9 +93,10 @@ fn at_its_time(state: &RunState, index: u32, active: &Active, turn: &Turn<'_>) -
         Wait::Bake { .. } => {
             Event::StepSucceeded { step: step(), evidence: Evidence::Done, because: None }
         }
-        Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => {
-            start(state, index, turn)
-        }
+        Wait::Attempt { .. }
+        | Wait::Measurement { .. }
+        | Wait::Blocked(_)
+        | Wait::Operator { .. } => start(state, index, turn),
     }
 }
 

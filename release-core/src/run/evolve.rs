@@ -150,7 +150,8 @@ impl RunState {
                 let looked = self.active(step.index).is_some_and(|active| {
                     matches!(active.wait, Wait::Outcome { mode: Mode::Look, .. })
                 });
-                self.attempt_over(step, "step_retried", !looked, Wait::Attempt { at: *next })?;
+                let wait = self.again(step.index, *next);
+                self.attempt_over(step, "step_retried", !looked, wait)?;
             }
             Event::OutcomeUnknown { step, at: next, .. } => {
                 self.attempt_over(step, "outcome_unknown", true, Wait::Look { at: *next })?;
@@ -278,7 +279,8 @@ impl RunState {
         verdict: Verdict,
         next: Timestamp,
     ) -> Result<(), IllegalTransition> {
-        let index = self.attempt_over(step, "step_measured", false, Wait::Attempt { at: next })?;
+        let wait = self.again(step.index, next);
+        let index = self.attempt_over(step, "step_measured", false, wait)?;
         if let Some(active) = self.active.get_mut(index) {
             let [good, bad, inconclusive] = &mut active.measured;
             let count = match verdict {
@@ -386,7 +388,7 @@ impl RunState {
         if let Some(active) = self.active.get_mut(index) {
             (active.failures, active.measured) = (0, [0; 3]);
         }
-        self.set_wait(index, Wait::Attempt { at });
+        self.set_wait(index, self.again(index, at));
         self.set_status(index, Status::Waiting);
         let step = self.plan.step(index);
         if matches!(step.action, Action::Analyze { .. }) {
@@ -418,7 +420,7 @@ impl RunState {
             self.set_status(index, Status::Succeeded);
             self.complete(index);
         } else {
-            self.set_wait(index, Wait::Attempt { at });
+            self.set_wait(index, self.again(index, at));
             if let Some(active) = self.active.get_mut(index) {
                 active.failures = 0; // what is known now is worth as much as at the beginning
             }

@@ -90,8 +90,11 @@ impl RunState {
             Wait::Outcome { .. } => self.in_flight = self.in_flight.saturating_add_signed(by),
             Wait::Look { .. } => self.looking = self.looking.saturating_add_signed(by),
             Wait::Blocked(WakeUp::Policy) => self.held = self.held.saturating_add_signed(by),
-            Wait::Bake { .. } | Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => {
-            }
+            Wait::Bake { .. }
+            | Wait::Attempt { .. }
+            | Wait::Measurement { .. }
+            | Wait::Blocked(_)
+            | Wait::Operator { .. } => {}
         }
     }
 }

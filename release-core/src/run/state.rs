@@ -7,7 +7,7 @@ use super::active::{ActiveSet, Timers};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
-use crate::plan::{Action, FrozenPlan};
+use crate::plan::{Action, FrozenPlan, Step};
 use crate::port::Reason;
 use crate::time::Timestamp;
 
@@ -151,8 +151,14 @@ pub enum Wait {
         /// When.
         until: Timestamp,
     },
-    /// The next attempt or measurement.
+    /// The next attempt.
     Attempt {
+        /// When.
+        at: Timestamp,
+    },
+    /// The next measurement of an analysis under way. It only watches what is live already, so that
+    /// neither a pause nor a policy holds it.
+    Measurement {
         /// When.
         at: Timestamp,
     },
@@ -177,6 +183,7 @@ impl Wait {
             Self::Outcome { deadline: at, .. }
             | Self::Bake { until: at }
             | Self::Attempt { at }
+            | Self::Measurement { at }
             | Self::Look { at }
             | Self::Blocked(WakeUp::Instant { at }) => Some(*at),
             Self::Blocked(WakeUp::Approval { .. } | WakeUp::Policy) | Self::Operator { .. } => None,
@@ -348,18 +355,21 @@ impl RunState {
             Wait::Outcome { .. } => Timer::Deadline,
             Wait::Bake { .. } => Timer::Bake,
             Wait::Look { .. } => Timer::Look,
-            Wait::Attempt { .. } if self.watches(index) => Timer::Measure,
+            Wait::Measurement { .. } => Timer::Measure,
             _ if self.plan.step(index).action.is_pure() => Timer::Pure,
             Wait::Attempt { .. } | Wait::Blocked(_) | Wait::Operator { .. } => Timer::Start,
         };
         wait.instant().map(|at| (timer, at, index))
     }
 
-    /// Whether the step at `index` is an analysis that has measured before. It only watches what is live
-    /// already, so that neither a pause nor a policy holds what follows.
-    pub(super) fn watches(&self, index: u32) -> bool {
-        matches!(self.plan.step(index).action, Action::Analyze { .. })
-            && self.active(index).is_some_and(|active| active.attempt > 0)
+    /// What a step waits for before it is attempted again.
+    pub(super) fn again(&self, index: u32, at: Timestamp) -> Wait {
+        let begun = self.active(index).is_some_and(|active| active.attempt > 0);
+        let analyzes = |step: &Step| matches!(step.action, Action::Analyze { .. });
+        if begun && self.plan.get(index).is_some_and(analyzes) {
+            return Wait::Measurement { at };
+        }
+        Wait::Attempt { at }
     }
 
     /// How many more effects may be under way.
@@ -395,6 +405,7 @@ impl RunState {
                 }
                 Wait::Bake { .. }
                 | Wait::Attempt { .. }
+                | Wait::Measurement { .. }
                 | Wait::Look { .. }
                 | Wait::Blocked(WakeUp::Instant { .. }) => {}
             }

@@ -19,6 +19,8 @@ mod file_messages;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod journal;
 #[cfg(test)]
 mod outages;

@@ -255,3 +255,24 @@ async fn an_engine_that_was_shut_down_starts_nothing() {
     assert_eq!(journal.heads().await.unwrap(), []);
     assert_eq!(engine.resume(&run_id()).await.unwrap_err(), EngineError::ShutDown);
 }
+
+/// Found in review: whoever asked for the state waited as long as the outage lasted.
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_nobody_waits_for_a_state_that_nobody_knows() {
+    let journal = FlakyJournal::failing((3..30).map(|at| (at, Fault::Unavailable)), 0);
+    let world = World::new(&journal, |_| Act::Faithful);
+    let plan = chain(vec![change("a"), change("b").gate(approval("go"))]);
+    let engine = engine(&journal, &world, "first");
+    let handle = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+    let told = loop {
+        match handle.state().await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    let sign = "the run waits for its journal: the journal is not available";
+    assert!(told.to_string().starts_with(sign), "{told}");
+    // What people tell it is heard once it works again.
+    handle.send(command(Command::Pause, "bob")).await.unwrap();
+    assert!(handle.state().await.unwrap().is_paused());
+}

@@ -313,6 +313,9 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::default()
         }
+        fn anomaly(&self) -> Option<release_core::port::ClockAnomaly> {
+            None
+        }
         async fn sleep_until(&self, _: Timestamp) {}
     }
 

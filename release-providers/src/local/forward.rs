@@ -227,7 +227,7 @@ mod tests {
     use hyper_util::rt::TokioIo;
     use release_core::model::{Digest, Span, Timestamp};
     use release_core::plan::Weight;
-    use release_core::port::{Clock, Served};
+    use release_core::port::{Clock, ClockAnomaly, Served};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpSocket, TcpStream};
     use tokio::task::JoinSet;
@@ -244,6 +244,9 @@ mod tests {
     impl Clock for StillClock {
         fn now(&self) -> Timestamp {
             Timestamp::default()
+        }
+        fn anomaly(&self) -> Option<ClockAnomaly> {
+            None
         }
         async fn sleep_until(&self, _: Timestamp) {
             std::future::pending::<()>().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use release_core::model::{ArtifactRef, Digest, Principal, ServiceId, Span, Target, Timestamp};
 use release_core::plan::Weight;
-use release_core::port::{Clock, Served};
+use release_core::port::{Clock, ClockAnomaly, Served};
 use release_providers::local::{LocalConfig, LocalPlatform, ServiceConfig};
 use release_providers::spi::{
     ApplyRequest, ArtifactStore, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus,
@@ -31,6 +31,10 @@ impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+    }
+
+    fn anomaly(&self) -> Option<ClockAnomaly> {
+        None
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]

@@ -12,7 +12,8 @@ use release_core::journal::{
 use release_core::model::{Digest, Finite, RunId};
 use release_core::plan::{Action, Plan};
 use release_core::port::{
-    AuthorizedCommand, BindingError, Clock, EffectError, Evidence, Measurement, Observed, Performer,
+    AuthorizedCommand, BindingError, Clock, ClockAnomaly, EffectError, Evidence, Measurement,
+    Observed, Performer,
 };
 use release_core::run::{Event, Mode};
 use release_core::time::Timestamp;
@@ -241,7 +242,7 @@ pub(crate) fn ratio(digest: Digest, numerator: f64, denominator: f64) -> Evidenc
 
 /// Tokio's own clock, which its runtime moves by itself when paused and idle.
 #[derive(Debug)]
-pub(crate) struct TokioClock(tokio::time::Instant);
+pub(crate) struct TokioClock(tokio::time::Instant, Mutex<Option<ClockAnomaly>>);
 
 /// When tests begin: 2026-11-23T14:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_442_400_000_000);
@@ -249,7 +250,13 @@ pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_442_400_000_000
 impl TokioClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(tokio::time::Instant::now()))
+        Arc::new(Self(tokio::time::Instant::now(), Mutex::default()))
+    }
+
+    /// Lets the clock say that it jumped, until it is told otherwise.
+    pub(crate) fn jumps(&self, wall: Option<Timestamp>) {
+        let anomaly = wall.map(|wall| ClockAnomaly { wall, expected: self.now() });
+        *self.1.lock().unwrap() = anomaly;
     }
 }
 
@@ -257,6 +264,10 @@ impl TokioClock {
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
         START.plus(self.0.elapsed().into())
+    }
+
+    fn anomaly(&self) -> Option<ClockAnomaly> {
+        *self.1.lock().unwrap()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
