@@ -70,6 +70,7 @@ fn rolling_makes_room_where_instances_may_be_missing() {
         "prod/eu/api/batch-1/ready: 2 × 2.0.0 ready",
         "prod/eu/api/batch-1/serve: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/batch-1/errors: errors of 2.0.0",
+        "prod/eu/api/batch-2/drain: route 100%→2.0.0",
         "prod/eu/api/batch-2/make-room: scale 1.0.0 to 0",
         "prod/eu/api/batch-2/start: scale 2.0.0 to 4",
         "prod/eu/api/batch-2/ready: 4 × 2.0.0 ready",

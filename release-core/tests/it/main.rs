@@ -1,6 +1,8 @@
 //! One binary for all integration tests of `release-core`: they link once.
 
 #[cfg(test)]
+mod abort;
+#[cfg(test)]
 mod criteria;
 #[cfg(test)]
 mod dependencies;

@@ -75,7 +75,9 @@ pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, Id
 pub(super) const fn names_beside_analyses(strategy: &Strategy) -> &'static [&'static str] {
     match strategy {
         Strategy::Recreate => &["stop-old", "start", "ready", "serve"],
-        Strategy::Rolling(_) => &["make-room", "start", "ready", "serve", "stop-old", "bake"],
+        Strategy::Rolling(_) => {
+            &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake"]
+        }
         Strategy::BlueGreen(_) => &["preview", "ready", "switch", "bake", "keep-old", "remove-old"],
         Strategy::Canary(_) => &["bake"],
     }

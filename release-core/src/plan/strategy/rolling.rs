@@ -13,9 +13,12 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
         let new = share(batch, all, batches);
         let may_miss = spec.max_unavailable.min(new - replaced);
         if may_miss > 0 {
-            steps.extend(
-                site.scale_old(&format!("batch-{batch}/make-room"), all - replaced - may_miss)?,
-            );
+            let left = all - replaced - may_miss;
+            if left == 0 && replaced > 0 {
+                // Nobody may be sent to an instance that is not there.
+                steps.push(site.route(&format!("batch-{batch}/drain"), 100)?);
+            }
+            steps.extend(site.scale_old(&format!("batch-{batch}/make-room"), left)?);
         }
         steps.push(site.scale_new(&format!("batch-{batch}/start"), new)?);
         steps.push(site.probe(&format!("batch-{batch}/ready"), new)?);
