@@ -331,14 +331,17 @@ impl Driver {
                     self.launch(step.index, *attempt, *mode);
                 }
             }
-            Event::StepFailed { .. } | Event::CancelRequested { .. } => self.leave_off(),
+            Event::StepFailed { .. } | Event::CancelRequested { .. } | Event::Superseded { .. } => {
+                self.leave_off();
+            }
+            Event::AlternateChosen { .. } => self.mandate = None, // the plan has changed
             Event::RollbackBlocked { .. } => self.forward = *self.state.phase() == Phase::Forward,
             // What is still under way only reads, and nobody needs its answer any more.
             Event::RollbackStarted { .. } => {
                 self.effects.drop_all();
                 self.mandate = None; // the plan has grown
             }
-            Event::RunFinished { .. } => self.effects.drop_all(),
+            Event::RunFinished { .. } | Event::AbandonForced { .. } => self.effects.drop_all(),
             Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
                 self.effects.drop_one(step.index);
             }

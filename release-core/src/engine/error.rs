@@ -48,6 +48,18 @@ pub enum EngineError {
     /// The journal does not take what happened. The run stops here and can be resumed.
     #[error("the run stopped, because its journal does not take what happened: {0}")]
     Append(#[source] AppendError),
+    /// An older run does not make way for a newer one.
+    #[error(
+        "run `{older}` does not make way for `{run}` ({detail}); see it to an end that leaves nothing half done, or start the newer run by itself"
+    )]
+    NotSuperseded {
+        /// The older run.
+        older: RunId,
+        /// The newer run, which was not started.
+        run: RunId,
+        /// Why.
+        detail: String,
+    },
     /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

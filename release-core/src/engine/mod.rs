@@ -2,7 +2,7 @@
 //!
 //! - `driver` is the loop: inputs → decide → append → effects.
 //! - `effect` runs one effect where it can hurt nobody.
-//! - `recover` is what a run does while its journal fails.
+//! - `recover` is what a run does while its journal fails; `supersede` puts a newer run in its place.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
@@ -14,6 +14,7 @@ mod events;
 mod guard;
 mod handle;
 mod recover;
+mod supersede;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -147,12 +148,23 @@ impl Engine {
         plan: FrozenPlan,
         requester: Principal,
     ) -> Result<RunHandle, EngineError> {
+        self.begin(run, plan, requester, None).await
+    }
+
+    async fn begin(
+        &self,
+        run: RunId,
+        plan: FrozenPlan,
+        requester: Principal,
+        supersedes: Option<RunId>,
+    ) -> Result<RunHandle, EngineError> {
         self.check_open()?;
         self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
         let event = Event::RunCreated {
             plan: plan.digest(),
             definition: plan.plan().definition(),
             requester,
+            supersedes,
         };
         let fact = Fact { at: self.shared.clock.now(), event };
         let blob = (plan.digest(), Arc::clone(plan.bytes()));

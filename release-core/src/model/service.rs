@@ -20,18 +20,28 @@ pub struct Service {
     /// How many instances run in each target.
     #[serde(default = "one")]
     pub replicas: u32,
+    /// Where it stands what to do when a release of it goes wrong, for example an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
 }
 
 impl Service {
     /// A service with one instance a target and no dependencies.
     pub const fn new(id: ServiceId, owner: TeamId) -> Self {
-        Self { id, owner, depends_on: Vec::new(), replicas: one() }
+        Self { id, owner, depends_on: Vec::new(), replicas: one(), runbook: None }
     }
 
     /// Adds a dependency.
     #[must_use]
     pub fn needs(mut self, service: ServiceId, version: VersionReq) -> Self {
         self.depends_on.push(Dependency { service, version });
+        self
+    }
+
+    /// Sets where it stands what to do when a release of it goes wrong.
+    #[must_use]
+    pub fn runbook(mut self, runbook: impl Into<String>) -> Self {
+        self.runbook = Some(runbook.into());
         self
     }
 

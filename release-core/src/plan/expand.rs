@@ -204,6 +204,7 @@ impl<'a> Expansion<'a> {
             environment: target.environment.clone(),
             region: Some(target.region.clone()),
             service: Some(target.service.clone()),
+            runbook: service.runbook.clone(),
         };
         Some(Site {
             new: deployment(release.versions.get(&service.id)?),
@@ -273,7 +274,8 @@ fn wave_name(number: usize, environment: &Environment) -> String {
 }
 
 fn sync(id: String, environment: &Environment) -> Result<Step, IdError> {
-    let place = Place { environment: environment.id.clone(), region: None, service: None };
+    let environment = environment.id.clone();
+    let place = Place { environment, region: None, service: None, runbook: None };
     let mut step = Step::new(StepId::new(id)?, Action::Sync);
     step.scope = StepScope::of(place);
     Ok(step)

@@ -45,6 +45,26 @@ impl FrozenPlan {
         Self(Arc::new(Frozen { plan, digest, bytes, rows, extension: None }))
     }
 
+    /// What is tried instead of the step at `index` when it fails for good.
+    pub fn alternate(&self, index: u32) -> Option<&super::Action> {
+        let place = index.checked_sub(u32::try_from(self.base_len()).ok()?)?;
+        let mut alternates = self.extension()?.alternates.iter();
+        Some(&alternates.find(|alternate| alternate.step == place)?.action)
+    }
+
+    /// The same plan, in which the step at `index` is what is tried instead of it.
+    #[must_use]
+    pub(crate) fn with_alternate(&self, index: u32) -> Self {
+        let place = index.wrapping_sub(u32::try_from(self.base_len()).unwrap_or(u32::MAX));
+        let Some(mut extension) = self.extension().cloned() else { return self.clone() };
+        let tried = extension.alternates.iter().position(|alternate| alternate.step == place);
+        let (Some(tried), Some(step)) = (tried, extension.steps.get_mut(place as usize)) else {
+            return self.clone();
+        };
+        step.action = extension.alternates.remove(tried).action;
+        self.extended(extension)
+    }
+
     /// The same plan with a rollback appended.
     #[must_use]
     pub(crate) fn extended(&self, extension: Extension) -> Self {

@@ -19,7 +19,7 @@ mod rollback;
 mod step;
 mod strategy;
 
-pub use build::{Edge, EdgeKind, Extension, Group, PLAN_FORMAT, Plan, PlanBuilder};
+pub use build::{Alternate, Edge, EdgeKind, Extension, Group, PLAN_FORMAT, Plan, PlanBuilder};
 
 pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};
@@ -27,7 +27,7 @@ pub use error::{PlanError, PlanErrors};
 pub use expand::{plan, plan_with};
 pub use frozen::FrozenPlan;
 
-pub use rollback::{Blocked, Touched, rollback};
+pub use rollback::{Blocked, Reach, Touched, rollback};
 pub use step::{
     Action, Compensation, Deployment, OnFailure, Place, RetryPolicy, Step, StepScope, Undo,
     UndoPhase, Weight,

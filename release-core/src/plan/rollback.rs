@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy, Step,
-    Undo, UndoPhase,
+    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy,
+    Step, Undo, UndoPhase,
 };
-use crate::ids::StepId;
+use crate::ids::{EnvironmentId, RegionId, StepId};
 use crate::model::RollbackScope;
 
 /// Whether a step may have changed something.
@@ -21,6 +21,41 @@ pub enum Touched {
     Done,
 }
 
+/// How far a rollback reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything that the run changed.
+    Release,
+    /// One environment; steps without one, if none is named.
+    Environment(Option<EnvironmentId>),
+    /// One region of an environment.
+    Region(Option<EnvironmentId>, Option<RegionId>),
+}
+
+impl Reach {
+    /// As far as `scope` reaches from `step`.
+    pub fn of(step: &Step, scope: RollbackScope) -> Self {
+        let (environment, region) = (step.scope.environment(), step.scope.region());
+        match scope {
+            RollbackScope::Release => Self::Release,
+            RollbackScope::Environment => Self::Environment(environment.cloned()),
+            RollbackScope::Region => Self::Region(environment.cloned(), region.cloned()),
+        }
+    }
+
+    /// Whether `step` lies within.
+    pub fn covers(&self, step: &Step) -> bool {
+        match self {
+            Self::Release => true,
+            Self::Environment(environment) => step.scope.environment() == environment.as_ref(),
+            Self::Region(environment, region) => {
+                step.scope.environment() == environment.as_ref()
+                    && step.scope.region() == region.as_ref()
+            }
+        }
+    }
+}
+
 /// A rollback that cannot be, because a step behind it cannot be undone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -33,9 +68,9 @@ pub struct Blocked {
     pub justification: String,
 }
 
-/// Computes the rollback of what `touched` says was started, as far as `scope` reaches from the step
-/// at index `trigger`, and of every other group that is under way, so that no target is left between
-/// two versions; without a trigger, of everything. Pure: it can be shown before it is needed.
+/// Computes the rollback of what `touched` says was started within `reach`, and of every other group
+/// that is under way, so that no target is left between two versions. Pure: it can be shown before it
+/// is needed ([`RunState::rollback_plan`](crate::run::RunState::rollback_plan)).
 ///
 /// Groups are rolled back in reverse order of what depends on what. In a group, what is to serve is
 /// brought up first and checked, then traffic returns, then the rest is removed
@@ -47,9 +82,9 @@ pub struct Blocked {
 pub fn rollback(
     plan: &FrozenPlan,
     touched: impl Fn(u32) -> Touched,
-    trigger: Option<(u32, RollbackScope)>,
+    reach: &Reach,
 ) -> Result<Extension, Blocked> {
-    let (undone, finales) = chosen(plan, touched, trigger);
+    let (undone, finales) = chosen(plan, touched, reach);
     let groups = plan.plan().groups().len();
     // One list a group, and one for the steps without.
     let mut undo: Vec<Vec<(&Step, &Compensation)>> = vec![Vec::new(); groups + 1];
@@ -86,19 +121,8 @@ pub fn rollback(
 fn chosen(
     plan: &FrozenPlan,
     touched: impl Fn(u32) -> Touched,
-    trigger: Option<(u32, RollbackScope)>,
+    reach: &Reach,
 ) -> (Vec<u32>, Vec<u32>) {
-    let origin = trigger.and_then(|(index, scope)| Some((plan.get(index)?, scope)));
-    let in_scope = |step: &Step| match origin {
-        None | Some((_, RollbackScope::Release)) => true,
-        Some((from, RollbackScope::Environment)) => {
-            step.scope.environment() == from.scope.environment()
-        }
-        Some((from, RollbackScope::Region)) => {
-            step.scope.environment() == from.scope.environment()
-                && step.scope.region() == from.scope.region()
-        }
-    };
     let order = plan.plan().order().unwrap_or_default();
     let steps = || order.iter().filter_map(|index| Some((*index, plan.get(*index)?)));
     // Groups whose rollout was begun and is not known to be done.
@@ -121,7 +145,7 @@ fn chosen(
     let (mut undone, mut finales) = (Vec::new(), Vec::new());
     for (index, step) in steps() {
         let touched = touched(index);
-        if in_scope(step) || is_under_way(step) {
+        if reach.covers(step) || is_under_way(step) {
             if touched != Touched::No {
                 undone.push(index);
             }
@@ -133,6 +157,19 @@ fn chosen(
     (undone, finales)
 }
 
+/// What is tried instead when a compensation fails for good: the same again as another operation,
+/// since a platform may remember that the first failed; and fewer healthy instances rather than none,
+/// since traffic is better there than on what is rolled back.
+fn alternate(compensation: &Compensation) -> Option<Action> {
+    match (&compensation.action, compensation.phase) {
+        (Action::Probe { deployment, min_ready }, UndoPhase::CheckHealth) if *min_ready > 1 => {
+            Some(Action::Probe { deployment: deployment.clone(), min_ready: 1 })
+        }
+        (action, UndoPhase::RestoreCapacity | UndoPhase::RestoreTraffic) => Some(action.clone()),
+        _ => None,
+    }
+}
+
 struct Builder {
     extension: Extension,
     names: BTreeSet<StepId>,
@@ -140,7 +177,7 @@ struct Builder {
 
 impl Builder {
     fn new(plan: &FrozenPlan, undoes: Vec<u32>) -> Self {
-        let extension = Extension { steps: Vec::new(), edges: Vec::new(), undoes };
+        let extension = Extension { undoes, ..Extension::default() };
         // Names are unique in the plan and its rollback together, since people refer to steps by them.
         let taken = plan.plan().steps().iter().map(|step| &step.id);
         let names = taken.filter(|id| id.as_str().starts_with("rollback/")).cloned().collect();
@@ -178,6 +215,7 @@ impl Builder {
         }
         if !self.extension.steps.is_empty() {
             self.notify(plan);
+            self.pages(plan);
         }
         self.extension
     }
@@ -189,7 +227,29 @@ impl Builder {
         step.timeout = origin.timeout;
         step.retry = RetryPolicy::attempts(origin.retry.max_attempts.max(5));
         step.on_failure = OnFailure::Hold;
-        self.push(step)
+        let index = self.push(step);
+        self.extension
+            .alternates
+            .extend(alternate(compensation).map(|action| Alternate { step: index, action }));
+        index
+    }
+
+    /// Who is told when the rollback is stuck. They wait for that, and for nothing else.
+    fn pages(&mut self, plan: &FrozenPlan) {
+        let plan = plan.plan();
+        for channel in plan.notify() {
+            let message = format!(
+                "the rollback of {} of {} is stuck and needs a person",
+                plan.release(),
+                plan.train()
+            );
+            let id = self.name(&format!("rollback/page/{channel}"));
+            let action = Action::Notify { channel: channel.clone(), message };
+            let mut step = Step::new(id, action).on_failure(OnFailure::Continue);
+            step.retry = RetryPolicy::attempts(5);
+            let at = self.push(step);
+            self.extension.pages.push(at);
+        }
     }
 
     fn notify(&mut self, plan: &FrozenPlan) {

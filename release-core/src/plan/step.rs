@@ -147,6 +147,9 @@ pub struct Place {
     /// The service, unless the step concerns the whole set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceId>,
+    /// Where it stands what to do when this goes wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
 }
 
 impl StepScope {

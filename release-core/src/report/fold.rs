@@ -229,6 +229,10 @@ fn what(event: &Event) -> String {
         Event::Paused { .. } => "run paused".into(),
         Event::Resumed { .. } => "run resumed".into(),
         Event::CancelRequested { .. } => "cancel requested".into(),
+        Event::Superseded { run, .. } => format!("superseded by {run}"),
+        Event::AbandonForced { .. } => "abandon forced".into(),
+        Event::AlternateChosen { action, .. } => format!("failed; tried instead: {action}"),
+        Event::RollbackStuck { .. } => "rollback stuck; people are called".into(),
         Event::RetryRequested { .. } => "retry requested".into(),
         Event::Reconciled { applied: true, .. } => "said to have taken effect".into(),
         Event::Reconciled { applied: false, .. } => "said not to have taken effect".into(),
@@ -254,13 +258,20 @@ fn why(event: &Event) -> String {
         Event::StepRetried { error, .. }
         | Event::OutcomeUnknown { error, .. }
         | Event::NeedsReconcile { error, .. }
+        | Event::AlternateChosen { error, .. }
         | Event::StepFailed { error, .. } => format!("{}: {error}", error.kind),
         Event::StepBlocked { reasons, .. } => join(reasons),
+        Event::RollbackStuck { steps } => {
+            let steps: Vec<_> = steps.iter().map(|step| format!("`{}`", step.id)).collect();
+            format!("a person has to act on {}", steps.join(", "))
+        }
         Event::Approved { by, reason, .. }
         | Event::Rejected { by, reason, .. }
         | Event::Paused { by, reason }
         | Event::Resumed { by, reason }
         | Event::CancelRequested { by, reason }
+        | Event::Superseded { by, reason, .. }
+        | Event::AbandonForced { by, reason }
         | Event::RetryRequested { by, reason, .. }
         | Event::Reconciled { by, reason, .. } => said(by, reason),
         Event::CommandDenied { by, reasons, .. } => said(by, &join(reasons)),

@@ -46,7 +46,8 @@ fn succeeded() -> Event {
 fn report(events: &[Event]) -> Result<RunReport, Damage> {
     let (plan, run) = (plan(), "run".parse().unwrap());
     let requester = Principal::human("ada".parse().unwrap());
-    let created = Event::RunCreated { plan: plan.digest(), definition: None, requester };
+    let created =
+        Event::RunCreated { plan: plan.digest(), definition: None, supersedes: None, requester };
     let mut sealer = Sealer::new(&run);
     let mut records = vec![sealer.seal(Timestamp::default(), &created)];
     records.extend(events.iter().map(|event| sealer.seal(Timestamp::default(), event)));

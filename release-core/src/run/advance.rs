@@ -5,7 +5,7 @@ use super::decide::{Turn, unknown};
 use super::event::{Cause, Event, Mode, Outcome, StepRef};
 use super::state::{Active, Phase, RunState, Status, Timer, Wait};
 use crate::model::OnCancel;
-use crate::plan::{Action, Touched, rollback};
+use crate::plan::{Action, Reach, Touched, rollback};
 use crate::port::{EffectError, Evidence};
 
 /// Decides what follows from the state and the time: due timers, steps that may start, the end of a
@@ -30,6 +30,17 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
                 };
                 out.push(Event::RunFinished { outcome });
             } else if state.may_start() {
+                start_ready(state, turn, limit, free, out);
+                if out.is_empty() {
+                    out.extend(stuck(state));
+                }
+            }
+        }
+        Phase::Abandoning { by, reason } => {
+            if out.is_empty() && state.remaining == 0 {
+                let (by, reason) = (by.clone(), reason.clone());
+                out.push(Event::RunFinished { outcome: Outcome::Abandoned { by, reason } });
+            } else {
                 start_ready(state, turn, limit, free, out);
             }
         }
@@ -57,6 +68,23 @@ fn changes_under_way(state: &RunState) -> bool {
 /// Whether the last event may make the run stop, so that nothing may start behind it unseen.
 pub(super) fn stops(out: &[Event]) -> bool {
     matches!(out.last(), Some(Event::StepFailed { .. }))
+}
+
+/// A rollback that only a person can move on says so, once.
+fn stuck(state: &RunState) -> Option<Event> {
+    let goes_on = !matches!(state.phase, Phase::RollingBack(_))
+        || state.stuck
+        || state.in_flight > 0
+        || state.next_wakeup().is_some();
+    if goes_on {
+        return None;
+    }
+    let waiting = state.active.in_order().into_iter();
+    let steps: Vec<_> = waiting
+        .filter(|(_, active)| matches!(active.wait, Wait::Operator { .. }))
+        .map(|(index, _)| StepRef::of(&state.plan, index))
+        .collect();
+    (!steps.is_empty()).then_some(Event::RollbackStuck { steps })
 }
 
 /// Timers whose time has come. What takes one of the `free` places counts it.
@@ -129,22 +157,28 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
 
 /// Nothing is under way any more: go back, or end.
 fn settle(state: &RunState, cause: &Cause) -> Event {
-    let (trigger, wanted) = match cause {
+    let reach = match cause {
         Cause::StepFailed { step, scope, .. } => {
-            (scope.map(|scope| (step.index, scope)), scope.is_some())
+            scope.map(|scope| Reach::of(state.plan.step(step.index), scope))
         }
-        Cause::Cancelled { .. } => (None, state.plan.plan().on_cancel() == OnCancel::RollBack),
+        Cause::Cancelled { .. } => {
+            (state.plan.plan().on_cancel() == OnCancel::RollBack).then_some(Reach::Release)
+        }
+        // A newer run starts from versions that were verified together.
+        Cause::Superseded { .. } => Some(Reach::Release),
     };
     let stopped = || match cause {
         Cause::StepFailed { .. } => Outcome::Failed { cause: cause.clone() },
-        Cause::Cancelled { .. } => Outcome::Cancelled { cause: cause.clone() },
+        Cause::Cancelled { .. } | Cause::Superseded { .. } => {
+            Outcome::Cancelled { cause: cause.clone() }
+        }
     };
     // A cancel that found no way back ends; a failure finds the same again, and its step waits again.
-    let refused = state.rollback_refused && matches!(cause, Cause::Cancelled { .. });
-    if !wanted || refused {
+    let refused = state.rollback_refused && !matches!(cause, Cause::StepFailed { .. });
+    let Some(reach) = reach.filter(|_| !refused) else {
         return Event::RunFinished { outcome: stopped() };
-    }
-    match rollback(&state.plan, |index| touched(state, index), trigger) {
+    };
+    match rollback(&state.plan, |index| touched(state, index), &reach) {
         // Nothing to put back.
         Ok(extension) if extension.steps.is_empty() => Event::RunFinished { outcome: stopped() },
         Ok(extension) => {

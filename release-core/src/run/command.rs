@@ -1,6 +1,6 @@
 //! What people may tell a run.
 
-use crate::ids::{GateId, StepId};
+use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
 use crate::port::Reason;
 
@@ -38,6 +38,15 @@ pub enum Command {
     },
     /// Give the run up where it stands, when it waits for a person.
     Abandon,
+    /// Give the run up at once, whatever it does: the only command that stops a rollback. Whoever is told
+    /// of rollbacks that are stuck is called. A policy should permit it in emergencies alone.
+    #[doc(alias = "break-glass")]
+    ForceAbandon,
+    /// Put back what the run changed, because a newer run is to take its place.
+    Supersede {
+        /// The newer run.
+        run: RunId,
+    },
 }
 
 impl Command {
@@ -52,6 +61,8 @@ impl Command {
             Self::Retry { .. } => "retry",
             Self::Reconcile { .. } => "reconcile",
             Self::Abandon => "abandon",
+            Self::ForceAbandon => "force_abandon",
+            Self::Supersede { .. } => "supersede",
         }
     }
 }
@@ -117,6 +128,12 @@ pub enum Rejected {
         phase: &'static str,
         /// What to do instead.
         help: &'static str,
+    },
+    /// A command that needs a reason, without one.
+    #[error("`{command}` needs a reason; say why it cannot wait")]
+    NoReason {
+        /// What was tried.
+        command: &'static str,
     },
     /// A reason that is longer than what is kept.
     #[error(

@@ -3,11 +3,11 @@
 use super::admit;
 use super::advance::{start, stops};
 use super::command::{Command, Directive, Rejected};
-use super::event::{Event, Outcome, StepRef, WakeUp};
+use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
-use crate::ids::StepId;
+use crate::ids::{RunId, StepId};
 use crate::plan::OnFailure;
 use crate::port::{
     CommandRequest, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy, Reason,
@@ -164,10 +164,25 @@ fn not_applied(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
         return Event::StepRetried { step, error, at: turn.now };
     }
     let message = format!("{failures} attempts gave no answer, and it has not taken effect");
-    Event::StepFailed {
-        step,
-        error: EffectError::permanent("not_applied", message),
-        evidence: None,
+    failed_for_good(state, index, EffectError::permanent("not_applied", message), None, turn)
+}
+
+/// No attempt is left: what is to be tried instead is, if there is anything.
+fn failed_for_good(
+    state: &RunState,
+    index: u32,
+    error: EffectError,
+    evidence: Option<Evidence>,
+    turn: &Turn<'_>,
+) -> Event {
+    let step = StepRef::of(&state.plan, index);
+    match state.plan.alternate(index) {
+        Some(action) => {
+            let (action, at) =
+                (action.clone(), turn.now.plus(pause(state, index, 1, &error, turn)));
+            Event::AlternateChosen { step, error, action, at }
+        }
+        None => Event::StepFailed { step, error, evidence },
     }
 }
 
@@ -210,7 +225,7 @@ fn failure(
         let at = turn.now.plus(pause(state, index, failures, &error, turn));
         return Event::StepRetried { step, error, at };
     }
-    Event::StepFailed { step, error, evidence }
+    failed_for_good(state, index, error, evidence, turn)
 }
 
 /// An attempt of which nobody knows whether it took effect: look, and if that does not help, ask.
@@ -272,6 +287,12 @@ fn command(
         Command::Pause => out.extend((!state.paused).then_some(Event::Paused { by, reason })),
         Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
         Command::Cancel => out.push(cancel(state, directive)),
+        Command::Supersede { run } => out.extend(supersede(state, run, directive)),
+        Command::ForceAbandon if reason.trim().is_empty() => {
+            return Err(Rejected::NoReason { command: name });
+        }
+        Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
+        Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
         Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {
             admit::Approving::Counts => {
                 out.push(Event::Approved { gate: gate.clone(), by, reason });
@@ -318,11 +339,34 @@ fn cancel(state: &RunState, directive: &Directive) -> Event {
     let (by, reason) = (directive.by.clone(), directive.reason.clone());
     match state.phase {
         Phase::Forward => Event::CancelRequested { by, reason },
-        Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {
-            let text = format!("the run is {}, which a cancel does not stop", state.phase.name());
-            let help = "waiting until it is over; nobody can stop a rollback";
-            denied("cancel", directive, vec![Reason::new("run/cancel", text, help)])
+        Phase::Stopping(_)
+        | Phase::RollingBack(_)
+        | Phase::Abandoning { .. }
+        | Phase::Finished(_) => {
+            let name = directive.command.name();
+            let text = format!("the run is {}, which a {name} does not stop", state.phase.name());
+            let help = "waiting until it is over; only a forced abandon stops a rollback";
+            denied(name, directive, vec![Reason::new("run/cancel", text, help)])
         }
+    }
+}
+
+/// Decided once: the same newer run again is no event.
+fn supersede(state: &RunState, run: &RunId, directive: &Directive) -> Option<Event> {
+    let (by, reason) = (directive.by.clone(), directive.reason.clone());
+    match &state.phase {
+        Phase::Forward => Some(Event::Superseded { run: run.clone(), by, reason }),
+        Phase::Stopping(Cause::Superseded { run: newer, .. })
+        | Phase::RollingBack(Cause::Superseded { run: newer, .. })
+            if newer == run =>
+        {
+            None
+        }
+        // It ends by itself, and the newer run can wait for that.
+        Phase::Stopping(_)
+        | Phase::RollingBack(_)
+        | Phase::Abandoning { .. }
+        | Phase::Finished(_) => Some(cancel(state, directive)),
     }
 }
 

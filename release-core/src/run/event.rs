@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{GateId, StepId};
+use crate::ids::{GateId, RunId, StepId};
 use crate::model::{Digest, Principal, RollbackScope};
-use crate::plan::{Extension, FrozenPlan};
+use crate::plan::{Action, Extension, FrozenPlan};
 use crate::port::{EffectError, Evidence, Reason};
 use crate::time::Timestamp;
 
@@ -22,6 +22,9 @@ pub enum Event {
         definition: Option<Digest>,
         /// Who asked for it.
         requester: Principal,
+        /// The run in whose place it was started.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        supersedes: Option<RunId>,
     },
     /// An engine took the run over; what was under way has an unknown outcome.
     TakenOver {
@@ -146,6 +149,39 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A newer run takes its place: what it changed is put back first, so that the newer one starts from
+    /// versions that were verified together.
+    Superseded {
+        /// The newer run.
+        run: RunId,
+        /// Who decided it.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// The run is given up at once, a rollback under way included.
+    AbandonForced {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// A step of a rollback failed for good, and something else is tried instead, as a new operation.
+    AlternateChosen {
+        /// The step.
+        step: StepRef,
+        /// What failed.
+        error: EffectError,
+        /// What is tried instead.
+        action: Action,
+        /// When.
+        at: Timestamp,
+    },
+    /// A rollback cannot go on by itself: people are called.
+    RollbackStuck {
+        /// The steps that wait for a person.
+        steps: Vec<StepRef>,
+    },
     /// A failed step is to be tried again, as a new operation.
     RetryRequested {
         /// The step.
@@ -217,6 +253,10 @@ impl Event {
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
             Self::CancelRequested { .. } => "cancel_requested",
+            Self::Superseded { .. } => "superseded",
+            Self::AbandonForced { .. } => "abandon_forced",
+            Self::AlternateChosen { .. } => "alternate_chosen",
+            Self::RollbackStuck { .. } => "rollback_stuck",
             Self::RetryRequested { .. } => "retry_requested",
             Self::Reconciled { .. } => "reconciled",
             Self::CommandDenied { .. } => "command_denied",
@@ -237,6 +277,7 @@ impl Event {
             | Self::NeedsReconcile { step, .. }
             | Self::StepBlocked { step, .. }
             | Self::StepFailed { step, .. }
+            | Self::AlternateChosen { step, .. }
             | Self::RetryRequested { step, .. }
             | Self::Reconciled { step, .. } => Some(step),
             Self::RunCreated { .. }
@@ -246,6 +287,9 @@ impl Event {
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::CancelRequested { .. }
+            | Self::Superseded { .. }
+            | Self::AbandonForced { .. }
+            | Self::RollbackStuck { .. }
             | Self::CommandDenied { .. }
             | Self::RollbackStarted { .. }
             | Self::RollbackBlocked { .. }
@@ -354,6 +398,15 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// A newer run took its place.
+    Superseded {
+        /// The newer run.
+        run: RunId,
+        /// Who decided it.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Cause {
@@ -363,6 +416,9 @@ impl std::fmt::Display for Cause {
                 write!(f, "step `{}` failed: {message}", step.id)
             }
             Self::Cancelled { by, reason } => write!(f, "cancelled by {by}: {reason}"),
+            Self::Superseded { run, by, reason } => {
+                write!(f, "superseded by `{run}`, as {by} decided: {reason}")
+            }
         }
     }
 }

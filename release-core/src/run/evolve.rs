@@ -89,6 +89,7 @@ impl RunState {
             phase: Phase::Forward,
             paused: false,
             rollback_refused: false,
+            stuck: false,
             status: vec![Status::Pending; count],
             waits: Vec::with_capacity(count),
             active: ActiveSet::default(),
@@ -180,6 +181,15 @@ impl RunState {
                 let cause = Cause::Cancelled { by: by.clone(), reason: reason.clone() };
                 self.phase = Phase::Stopping(cause);
             }
+            Event::Superseded { run, by, reason } => {
+                let (run, by, reason) = (run.clone(), by.clone(), reason.clone());
+                self.phase = Phase::Stopping(Cause::Superseded { run, by, reason });
+            }
+            Event::AbandonForced { by, reason } => self.abandon_forced(by, reason),
+            Event::AlternateChosen { step, at: next, action, .. } => {
+                self.alternate_chosen(step, action, *next)?;
+            }
+            Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
             Event::CommandDenied { .. } => {}
@@ -196,9 +206,14 @@ impl RunState {
     /// Whether the run's phase allows an event at all.
     const fn allows(&self, event: &Event) -> bool {
         match (&self.phase, event) {
-            (Phase::Finished(_), _) => false,
+            (Phase::Finished(_), _) | (Phase::Abandoning { .. }, Event::AbandonForced { .. }) => {
+                false
+            }
             (Phase::Stopping(_), Event::StepStarted { mode, .. }) => matches!(mode, Mode::Look),
-            (phase, Event::CancelRequested { .. }) => matches!(phase, Phase::Forward),
+            (phase, Event::CancelRequested { .. } | Event::Superseded { .. }) => {
+                matches!(phase, Phase::Forward)
+            }
+            (phase, Event::RollbackStuck { .. }) => matches!(phase, Phase::RollingBack(_)),
             (phase, Event::RollbackBlocked { .. }) => matches!(phase, Phase::Stopping(_)),
             _ => true,
         }
@@ -295,7 +310,7 @@ impl RunState {
     }
 
     /// An attempt ended and the step waits for something else.
-    fn attempt_over(
+    pub(super) fn attempt_over(
         &mut self,
         step: &StepRef,
         event: &'static str,
@@ -371,67 +386,6 @@ impl RunState {
         Ok(())
     }
 
-    /// The failed step waits for a person.
-    pub(super) fn hold(&mut self, at: Timestamp, index: u32) {
-        let attempt = self.spent.get(&index).copied().unwrap_or(0);
-        let wait = Wait::Operator { unknown: false };
-        self.insert_active(index, Active::new(attempt, at, wait));
-    }
-
-    fn retry_requested(&mut self, at: Timestamp, step: &StepRef) -> Result<(), IllegalTransition> {
-        let (index, status) = self.resolve(step)?;
-        if !self.waits_for_operator(index) {
-            return Err(wrong_status(step, status, "retry_requested"));
-        }
-        let generation = self.generations.entry(index).or_insert(0);
-        *generation = generation.saturating_add(1);
-        if let Some(active) = self.active.get_mut(index) {
-            (active.failures, active.measured) = (0, [0; 3]);
-        }
-        self.set_wait(index, self.again(index, at));
-        self.set_status(index, Status::Waiting);
-        let step = self.plan.step(index);
-        if matches!(step.action, Action::Analyze { .. }) {
-            self.began.insert(step.id.clone(), at);
-        }
-        // Who tries again asks again: a gate that was rejected is open for another vote.
-        for gate in &step.gates {
-            if let Gate::Approval(approval) = gate
-                && self.gates.get(&approval.id).is_some_and(|gate| gate.rejected.is_some())
-            {
-                self.gates.remove(&approval.id);
-            }
-        }
-        Ok(())
-    }
-
-    fn reconciled(
-        &mut self,
-        at: Timestamp,
-        step: &StepRef,
-        applied: bool,
-    ) -> Result<(), IllegalTransition> {
-        let (index, status) = self.resolve(step)?;
-        if !self.waits_for_operator(index) {
-            return Err(wrong_status(step, status, "reconciled"));
-        }
-        if applied {
-            self.remove_active(index);
-            self.set_status(index, Status::Succeeded);
-            self.complete(index);
-        } else {
-            self.set_wait(index, self.again(index, at));
-            if let Some(active) = self.active.get_mut(index) {
-                active.failures = 0; // what is known now is worth as much as at the beginning
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn waits_for_operator(&self, index: u32) -> bool {
-        self.active.get(index).is_some_and(|active| matches!(active.wait, Wait::Operator { .. }))
-    }
-
     fn gate(&mut self, gate: &crate::ids::GateId) -> &mut GateState {
         self.gates.entry(gate.clone()).or_default()
     }
@@ -473,6 +427,10 @@ impl RunState {
     }
 }
 
-fn wrong_status(step: &StepRef, status: Status, event: &'static str) -> IllegalTransition {
+pub(super) fn wrong_status(
+    step: &StepRef,
+    status: Status,
+    event: &'static str,
+) -> IllegalTransition {
     IllegalTransition::WrongStatus { id: step.id.to_string(), status: status.name(), event }
 }

@@ -1,7 +1,7 @@
 //! A run: pure decisions and their fold.
 //!
 //! - `event` says what can happen; `state` is what follows from it, by `evolve` alone (`stop` has its
-//!   part about coming to an end, `queues` and `active` keep the books).
+//!   part about coming to an end, `mend` about second chances, `queues` and `active` keep the books).
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
@@ -16,6 +16,7 @@ mod decide;
 mod event;
 mod evolve;
 mod judge;
+mod mend;
 mod queues;
 mod state;
 mod stop;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::active::{ActiveSet, Timers};
+use super::advance::touched;
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
-use crate::plan::{Action, FrozenPlan, Step};
+use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
 use crate::port::Reason;
 use crate::time::Timestamp;
 
@@ -22,6 +23,8 @@ pub struct RunState {
     pub(super) paused: bool,
     /// Whether a point of no return has been found in the way back.
     pub(super) rollback_refused: bool,
+    /// Whether people were called because the rollback cannot go on by itself.
+    pub(super) stuck: bool,
     pub(super) status: Vec<Status>,
     /// For each step, how many predecessors are not done.
     pub(super) waits: Vec<u32>,
@@ -58,6 +61,13 @@ pub enum Phase {
     Stopping(Cause),
     /// Putting back what was changed.
     RollingBack(Cause),
+    /// Given up at once; only people are still called.
+    Abandoning {
+        /// Who gave it up.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
     /// Over.
     Finished(Outcome),
 }
@@ -69,6 +79,7 @@ impl Phase {
             Self::Forward => "going forward",
             Self::Stopping(_) => "stopping",
             Self::RollingBack(_) => "rolling back",
+            Self::Abandoning { .. } => "given up",
             Self::Finished(_) => "over",
         }
     }
@@ -268,7 +279,10 @@ impl RunState {
     pub const fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::Finished(outcome) => Some(outcome),
-            Phase::Forward | Phase::Stopping(_) | Phase::RollingBack(_) => None,
+            Phase::Forward
+            | Phase::Stopping(_)
+            | Phase::RollingBack(_)
+            | Phase::Abandoning { .. } => None,
         }
     }
 
@@ -381,7 +395,8 @@ impl RunState {
     pub(super) const fn may_start(&self) -> bool {
         match self.phase {
             Phase::Forward => !self.paused,
-            Phase::RollingBack(_) => true, // neither a pause nor a cancel stops a rollback
+            // Neither a pause nor a cancel stops a rollback, nor that people are called.
+            Phase::Abandoning { .. } | Phase::RollingBack(_) => true,
             Phase::Stopping(_) | Phase::Finished(_) => false,
         }
     }
@@ -414,6 +429,31 @@ impl RunState {
             all.push(Awaiting::Resume);
         }
         all
+    }
+
+    /// What the rollback of everything within `reach` would be, as the run stands; the one that there is,
+    /// once one has begun. Where a point of no return was passed, there is none, and only the way
+    /// forward is left.
+    ///
+    /// # Errors
+    /// [`Blocked`](crate::plan::Blocked) names the point of no return.
+    pub fn rollback_plan(&self, reach: &Reach) -> Result<Extension, Blocked> {
+        match self.plan.extension() {
+            Some(extension) => Ok(extension.clone()),
+            None => rollback(&self.plan, |index| touched(self, index), reach),
+        }
+    }
+
+    /// The steps of the rollback that wait for a person, while it cannot go on by itself.
+    pub fn stuck(&self) -> Vec<&Step> {
+        if !self.stuck {
+            return Vec::new();
+        }
+        let waiting = self.active.in_order().into_iter();
+        waiting
+            .filter(|(_, active)| matches!(active.wait, Wait::Operator { .. }))
+            .map(|(index, _)| self.plan.step(index))
+            .collect()
     }
 
     /// Whether only a person can move the run on.

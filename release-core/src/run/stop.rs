@@ -3,7 +3,7 @@
 use super::event::{Cause, Outcome, StepRef};
 use super::evolve::IllegalTransition;
 use super::state::{Phase, RunState, Status};
-use crate::model::RollbackScope;
+use crate::model::{Principal, RollbackScope};
 use crate::plan::{Extension, OnFailure};
 use crate::time::Timestamp;
 
@@ -24,7 +24,10 @@ impl RunState {
                 let cause = Cause::StepFailed { step, scope: Some(scope), message };
                 self.phase = Phase::Stopping(cause);
             }
-            Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Finished(_) => {}
+            Phase::Stopping(_)
+            | Phase::RollingBack(_)
+            | Phase::Abandoning { .. }
+            | Phase::Finished(_) => {}
         }
     }
 
@@ -64,17 +67,54 @@ impl RunState {
         self.plan = self.plan.extended(extension.clone());
         self.status.resize(self.plan.len(), Status::Pending);
         self.active.resize(self.plan.len());
-        self.remaining = extension.steps.len();
+        self.remaining = extension.steps.len().saturating_sub(extension.pages.len());
         self.phase = Phase::RollingBack(cause.clone());
         self.enqueue_roots(base);
+        for index in self.pages() {
+            self.unqueue(index);
+            self.set_status(index, Status::Pending);
+        }
         Ok(())
+    }
+
+    /// The steps that call people.
+    fn pages(&self) -> Vec<u32> {
+        let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
+        let pages = self.plan.extension().map(|extension| &extension.pages[..]).unwrap_or_default();
+        pages.iter().map(|page| page.saturating_add(base)).collect()
+    }
+
+    /// Calls people who were not called yet.
+    fn page(&mut self, from: Status) {
+        for index in self.pages() {
+            if self.status(index) == Some(from) {
+                self.remaining += 1;
+                self.enqueue(index);
+            }
+        }
+    }
+
+    pub(super) fn rollback_stuck(&mut self) {
+        self.stuck = true;
+        self.page(Status::Pending);
+    }
+
+    /// Gives everything up but calling people, who may have been called before.
+    pub(super) fn abandon_forced(&mut self, by: &Principal, reason: &str) {
+        let called = self.stuck;
+        self.cancel_rest();
+        self.remaining = 0;
+        if !called {
+            self.page(Status::Cancelled);
+        }
+        self.phase = Phase::Abandoning { by: by.clone(), reason: reason.to_owned() };
     }
 
     /// There is no way back: the run goes on forward, and every step that failed waits for a person,
     /// as if its failure were to hold it. A cancel has nothing left to do.
     pub(super) fn rollback_blocked(&mut self, at: Timestamp, cause: &Cause) {
         self.rollback_refused = true;
-        if matches!(cause, Cause::Cancelled { .. }) {
+        if matches!(cause, Cause::Cancelled { .. } | Cause::Superseded { .. }) {
             self.cancel_rest();
             return;
         }

@@ -143,6 +143,7 @@ impl Node {
             Phase::Forward => "forward".to_owned(),
             Phase::Stopping(cause) => format!("stopping {cause}"),
             Phase::RollingBack(cause) => format!("rolling back {cause}"),
+            Phase::Abandoning { .. } => "abandoning".to_owned(),
             Phase::Finished(outcome) => outcome.to_string(),
         };
         let active = self.state.all_active().into_iter().map(|(index, active)| {
@@ -275,8 +276,12 @@ impl Node {
 
 fn begin(definition: &Definition) -> Node {
     let plan: FrozenPlan = plan(definition).unwrap().freeze();
-    let event =
-        Event::RunCreated { plan: plan.digest(), definition: None, requester: person("ann") };
+    let event = Event::RunCreated {
+        plan: plan.digest(),
+        definition: None,
+        supersedes: None,
+        requester: person("ann"),
+    };
     let first = Fact { at: START, event };
     let state = RunState::create(id("run"), plan, &first).unwrap();
     let mut node = Node { state, world: World::before(definition), now: START, cancelled: false };

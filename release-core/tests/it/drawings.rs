@@ -1,7 +1,7 @@
 //! Plans and rollbacks for people: drawings that nothing breaks out of, and differences.
 
 use release_core::model::{RollbackScope, Strategy};
-use release_core::plan::{Action, EdgeKind, Step, Touched, Undo, plan, rollback};
+use release_core::plan::{Action, EdgeKind, Reach, Step, Touched, Undo, plan, rollback};
 
 use super::support::samples::{builder, custom, id, one_service, shop};
 
@@ -95,7 +95,9 @@ fn nothing_in_a_label_is_read_as_more_than_text() {
 fn a_rollback_is_drawn_and_compared_as_a_plan_is() {
     let plan = plan(&shop()).unwrap().freeze();
     let trigger = plan.find(&id("production/us/api/promote")).unwrap();
-    let back = |scope| rollback(&plan, |_| Touched::Done, Some((trigger, scope))).unwrap();
+    let back = |scope| {
+        rollback(&plan, |_| Touched::Done, &Reach::of(plan.get(trigger).unwrap(), scope)).unwrap()
+    };
     let (region, release) = (back(RollbackScope::Region), back(RollbackScope::Release));
     assert!(region.diff(&region).is_empty());
     let difference = region.diff(&release);

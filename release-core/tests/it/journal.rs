@@ -255,8 +255,12 @@ fn other_versions_and_unknown_events_are_refused_not_guessed() {
 #[test]
 fn sealed_nonsense_is_an_error_and_no_panic() {
     let plan = chain(vec![change("a")]);
-    let created =
-        Event::RunCreated { plan: plan.digest(), definition: None, requester: person("ann") };
+    let created = Event::RunCreated {
+        plan: plan.digest(),
+        definition: None,
+        supersedes: None,
+        requester: person("ann"),
+    };
     let cancelled = r#"{"type":"cancel_requested","by":{"id":"x","kind":"human"},"reason":""}"#;
     let step = |n: u32, id: &str| format!(r#"{{"n":{n},"id":"{id}"}}"#);
     let edge = |from: u32, to: u32| format!(r#"{{"from":{from},"to":{to}}}"#);

@@ -41,7 +41,8 @@ fn started(step: Step) -> RunState {
     plan.step(step);
     let plan = plan.build().unwrap().freeze();
     let requester = Principal::human(id("ada"));
-    let event = Event::RunCreated { plan: plan.digest(), definition: None, requester };
+    let event =
+        Event::RunCreated { plan: plan.digest(), definition: None, supersedes: None, requester };
     let first = Fact { at: Timestamp::from_micros(0), event };
     RunState::create(id("run"), plan, &first).unwrap()
 }

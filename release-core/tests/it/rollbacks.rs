@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use release_core::model::{RollbackScope, Strategy};
 use release_core::plan::{
-    Action, Blocked, Extension, FrozenPlan, OnFailure, Place, Plan, Step, StepScope, Touched, Undo,
-    UndoPhase, plan, rollback,
+    Action, Blocked, Extension, FrozenPlan, OnFailure, Place, Plan, Reach, Step, StepScope,
+    Touched, Undo, UndoPhase, plan, rollback,
 };
 
 use super::support::random;
@@ -14,7 +14,7 @@ use super::support::samples::{builder, chain, change, id, one_service, one_way, 
 
 fn all(plan: &FrozenPlan, touched: &BTreeSet<u32>) -> Result<Extension, Blocked> {
     let yes = |index| if touched.contains(&index) { Touched::Done } else { Touched::No };
-    rollback(plan, yes, None)
+    rollback(plan, yes, &Reach::Release)
 }
 
 fn everything(plan: &FrozenPlan) -> BTreeSet<u32> {
@@ -83,7 +83,9 @@ fn check(plan: &FrozenPlan, touched: &BTreeSet<u32>) {
     for (index, step) in (0_u32..).zip(&extension.steps) {
         if matches!(step.action, Action::Notify { .. }) {
             assert_eq!(step.on_failure, OnFailure::Continue);
-            assert_eq!(before[index as usize].len(), extension.steps.len() - 1, "last of all");
+            let all = extension.steps.len() - extension.pages.len() - 1;
+            let behind = if extension.pages.contains(&index) { 0 } else { all };
+            assert_eq!(before[index as usize].len(), behind, "last of all, or when called");
             continue;
         }
         assert_eq!(step.on_failure, OnFailure::Hold, "{}", step.id);
@@ -137,7 +139,8 @@ proptest! {
                 assert!(!touched.iter().any(one_way));
                 reach(&extension);
                 let wanted = phases(plan.plan(), &touched);
-                let notes = if wanted.is_empty() { 0 } else { plan.plan().notify().len() };
+                // Those who are told, and those who are called when it is stuck.
+                let notes = if wanted.is_empty() { 0 } else { 2 * plan.plan().notify().len() };
                 assert_eq!(extension.steps.len(), wanted.len() + notes);
             }
             Err(Blocked { step, .. }) => {
@@ -172,15 +175,17 @@ fn dependents_go_back_first_and_notes_come_last() {
     let before = reach(&extension);
     let last_of_web = u32::try_from(at("rollback/staging/eu/web/start/scale")).unwrap();
     assert!(before[at("rollback/staging/eu/api/stop-old/scale")].contains(&last_of_web));
-    assert_eq!(at("rollback/notify/ops"), extension.steps.len() - 1);
+    assert_eq!(at("rollback/notify/ops"), extension.steps.len() - 2);
+    assert_eq!(extension.pages, [u32::try_from(at("rollback/page/ops")).unwrap()]);
 }
 
 #[test]
 fn a_scope_limits_what_is_undone() {
     let plan = plan(&shop()).unwrap().freeze();
     let trigger = plan.find(&id("production/us/api/promote")).unwrap();
+    let trigger = plan.get(trigger).unwrap();
     let undone = |scope| {
-        let extension = rollback(&plan, |_| Touched::Done, Some((trigger, scope))).unwrap();
+        let extension = rollback(&plan, |_| Touched::Done, &Reach::of(trigger, scope)).unwrap();
         let places = extension.steps.iter().filter_map(|step| step.scope.place());
         places
             .filter_map(|place| Some(format!("{}/{}", place.environment, place.region.as_ref()?)))
@@ -202,7 +207,12 @@ fn steps_by_hand_are_rolled_back_by_their_scope_and_group() {
     let mut plan = builder();
     let mut place = |region: &str, after: Vec<u32>| {
         let region_id = Some(id(region));
-        let place = Place { environment: id("prod"), region: region_id, service: Some(id("api")) };
+        let place = Place {
+            environment: id("prod"),
+            region: region_id,
+            service: Some(id("api")),
+            runbook: None,
+        };
         let group = plan.group(region, after);
         plan.step(change(region).scope(StepScope::of(place)).group(group));
         group
@@ -211,7 +221,8 @@ fn steps_by_hand_are_rolled_back_by_their_scope_and_group() {
     place("us", vec![eu]);
     let plan = plan.build().unwrap().freeze();
     let undone = |scope| {
-        let extension = rollback(&plan, |_| Touched::Done, Some((1, scope))).unwrap();
+        let extension =
+            rollback(&plan, |_| Touched::Done, &Reach::of(plan.get(1).unwrap(), scope)).unwrap();
         extension.steps.iter().map(|step| step.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(undone(RollbackScope::Region), ["rollback/us/custom"]);

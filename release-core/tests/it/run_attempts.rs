@@ -187,6 +187,7 @@ fn a_wide_plan_costs_each_step_the_same() {
     let fact = release_core::run::Fact {
         at: super::support::world::START,
         event: Event::RunCreated {
+            supersedes: None,
             plan: plan.digest(),
             definition: None,
             requester: person("ann"),

@@ -11,6 +11,7 @@ use release_core::time::Span;
 
 use super::support::drive::{End, Run, snapshot};
 use super::support::random;
+use super::support::samples::id;
 use super::support::world::START;
 
 /// One thing that happens to a run.
@@ -29,6 +30,8 @@ enum Happening {
     Retry(usize),
     Reconcile(usize, bool),
     Abandon,
+    ForceAbandon,
+    Supersede,
 }
 
 fn end() -> impl Strategy<Value = End> {
@@ -60,6 +63,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => n().prop_map(Happening::Retry),
         3 => (n(), proptest::bool::ANY).prop_map(|(n, applied)| Happening::Reconcile(n, applied)),
         1 => Just(Happening::Abandon),
+        1 => Just(Happening::ForceAbandon),
+        2 => Just(Happening::Supersede),
     ]
 }
 
@@ -112,6 +117,8 @@ fn happen(run: &mut Run, happening: &Happening) {
             run.command(Command::Reconcile { step, applied: *applied }, "bob")
         }
         Happening::Abandon => run.command(Command::Abandon, "bob"),
+        Happening::ForceAbandon => run.command(Command::ForceAbandon, "bob"),
+        Happening::Supersede => run.command(Command::Supersede { run: id("run-2") }, "bob"),
     };
     if let Err(rejected) = answer {
         assert!(
@@ -130,7 +137,7 @@ fn cancel(run: &mut Run) {
             assert!(matches!(answer.unwrap()[0], Event::CancelRequested { .. }));
             assert_ne!(*run.state.phase(), Phase::Forward);
         }
-        Phase::Stopping(_) | Phase::RollingBack(_) => {
+        Phase::Stopping(_) | Phase::RollingBack(_) | Phase::Abandoning { .. } => {
             let denied = answer.unwrap();
             assert!(
                 matches!(&denied[..], [Event::CommandDenied { command, .. }] if command == "cancel")

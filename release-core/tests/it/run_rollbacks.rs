@@ -4,8 +4,8 @@ use release_core::model::{
     BlueGreen, Canary, CanaryStep, Gate, OnCancel, RollbackScope, Span, Strategy,
 };
 use release_core::plan::{
-    Action, Compensation, EdgeKind, OnFailure, Place, Step, StepScope, Touched, Undo, UndoPhase,
-    plan, rollback,
+    Action, Compensation, EdgeKind, OnFailure, Place, Reach, Step, StepScope, Touched, Undo,
+    UndoPhase, plan, rollback,
 };
 use release_core::port::{Decision, Reason};
 use release_core::run::{Awaiting, Command, Event, Outcome, Phase, Rejected, Status};
@@ -129,7 +129,8 @@ fn what_was_never_attempted_is_not_undone_and_is_no_point_of_no_return() {
 }
 
 fn in_region(step: Step, region: &str) -> Step {
-    let place = Place { environment: id("prod"), region: Some(id(region)), service: None };
+    let place =
+        Place { environment: id("prod"), region: Some(id(region)), service: None, runbook: None };
     let mut step = step.on_failure(OnFailure::RollBack(RollbackScope::Region));
     step.scope = StepScope::of(place);
     step
@@ -354,11 +355,10 @@ fn what_was_never_begun_elsewhere_is_left_alone() {
         plan.step(in_region(step, region).on_failure(OnFailure::RollBack(RollbackScope::Region)))
     });
     plan.edge(regions[0], regions[1], EdgeKind::Order);
-    let extension = rollback(
-        &plan.build().unwrap().freeze(),
-        |index| if index == regions[0] { Touched::Yes } else { Touched::No },
-        Some((regions[0], RollbackScope::Region)),
-    );
+    let plan = plan.build().unwrap().freeze();
+    let reach = Reach::of(plan.get(regions[0]).unwrap(), RollbackScope::Region);
+    let touched = |index| if index == regions[0] { Touched::Yes } else { Touched::No };
+    let extension = rollback(&plan, touched, &reach);
     let steps = extension.unwrap().steps;
     assert_eq!(
         steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>(),

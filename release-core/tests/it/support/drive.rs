@@ -61,8 +61,12 @@ impl Run {
 
     /// `limit` is how many events are decided at once, `policy` who may do what.
     pub(crate) fn start_with(plan: &FrozenPlan, policy: Box<dyn Policy>, limit: usize) -> Self {
-        let event =
-            Event::RunCreated { plan: plan.digest(), definition: None, requester: person("ann") };
+        let event = Event::RunCreated {
+            plan: plan.digest(),
+            definition: None,
+            supersedes: None,
+            requester: person("ann"),
+        };
         let fact = Fact { at: START, event };
         let state = RunState::create(id("run-1"), plan.clone(), &fact).unwrap();
         let mut run = Self {
@@ -335,6 +339,7 @@ impl Laws {
             Event::StepRetried { step, .. }
             | Event::Reconciled { step, .. }
             | Event::StepFailed { step, .. }
+            | Event::AlternateChosen { step, .. }
             | Event::StepMeasured { step, .. } => {
                 self.unknown.remove(&step.index);
             }

@@ -55,7 +55,12 @@ impl Writer {
     fn seal(&mut self, text: String) -> Record {
         let by: Principal = fixtures::robot();
         let event = if self.sealer.seq() == 0 {
-            Event::RunCreated { plan: Digest::of(b"plan"), definition: None, requester: by }
+            Event::RunCreated {
+                plan: Digest::of(b"plan"),
+                definition: None,
+                supersedes: None,
+                requester: by,
+            }
         } else if self.begun {
             Event::Paused { by, reason: text }
         } else {
