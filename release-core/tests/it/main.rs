@@ -41,6 +41,10 @@ mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
 #[cfg(test)]
+mod stuck;
+#[cfg(test)]
+mod superseding;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod watching;
