@@ -11,10 +11,11 @@ use release_core::port::{
 
 use crate::registry::{Bound, Registry};
 use crate::spi::{
-    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, HealthProbe, MeasureRequest,
-    Notification, ObserveDeployment, SetWeights, Severity, TrafficRouter, TrafficStatus,
+    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus, HealthProbe,
+    MeasureRequest, Notification, ObserveDeployment, SetWeights, Severity, TrafficRouter,
+    TrafficStatus,
 };
-use crate::{Context, EffectClass, ErrorKind, ProviderError};
+use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
 /// The first pause between two looks; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -131,11 +132,8 @@ impl<'a> Call<'a> {
         loop {
             let status = deployer.observe(&self.cx, look.clone()).await.map_err(accepted)?;
             match status.phase {
-                DeploymentPhase::Settled if status.running == replicas => {
-                    return Ok(Evidence::Instances {
-                        digest: status.digest,
-                        running: status.running,
-                    });
+                DeploymentPhase::Settled if fulfils(&status, replicas) => {
+                    return Ok(instances(status));
                 }
                 // Seen to have failed for good: no doubt is left that a look could remove.
                 DeploymentPhase::Failed { reason } => {
@@ -165,7 +163,8 @@ impl<'a> Call<'a> {
             let unready: Vec<_> =
                 unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
             if ready >= min_ready {
-                return Ok(Evidence::Health { digest: report.digest, ready, unready });
+                let (target, digest) = (report.target, report.digest);
+                return Ok(Evidence::Health { target, digest, ready, unready });
             }
             let missing =
                 || format!("{ready} of {min_ready} instances are ready; {}", unready.join("; "));
@@ -175,15 +174,18 @@ impl<'a> Call<'a> {
 
     /// Looks without acting.
     async fn observe(&self, bound: Bound<'_>, action: &Action) -> Result<Observed, ProviderError> {
+        if bound.effects() == Some(EffectClass::Opaque) {
+            return Err(nobody_can_tell(
+                "its provider is opaque: it can neither be asked nor repeat",
+            ));
+        }
         match (bound, action) {
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
                 let look =
                     ObserveDeployment::new(deployment.target.clone(), deployment.artifact.digest());
                 let status = deployer.observe(&self.cx, look).await?;
-                let settled = status.phase == DeploymentPhase::Settled;
-                if settled && status.desired == Some(*replicas) && status.running == *replicas {
-                    let (digest, running) = (status.digest, status.running);
-                    return Ok(Observed::Applied(Evidence::Instances { digest, running }));
+                if status.phase == DeploymentPhase::Settled && fulfils(&status, *replicas) {
+                    return Ok(Observed::Applied(instances(status)));
                 }
                 Ok(Observed::NotApplied)
             }
@@ -193,9 +195,7 @@ impl<'a> Call<'a> {
             (Bound::Notifier(notifier), _) => match notifier.describe().effects {
                 EffectClass::Idempotent => Ok(Observed::NotApplied),
                 EffectClass::Queryable | EffectClass::Opaque => {
-                    let message = "nobody can tell whether the message was sent";
-                    Err(ProviderError::new(ErrorKind::Unsupported, "observe_notification", message)
-                        .with_effect(EffectCertainty::Unknown))
+                    Err(nobody_can_tell("whether a message was sent cannot be asked"))
                 }
             },
             (Bound::Custom(custom), Action::Custom { input, .. }) => {
@@ -233,6 +233,13 @@ impl<'a> Call<'a> {
     }
 }
 
+/// No look helps, now or later: a person is to say what became of it.
+fn nobody_can_tell(why: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Unsupported, "observe", why)
+        .with_effect(EffectCertainty::Unknown)
+        .with_retry(RetryAdvice::Never)
+}
+
 /// What goes wrong after a provider has accepted a wish does not take the wish back: it may be
 /// fulfilled by now, in part, or later.
 fn accepted(error: ProviderError) -> ProviderError {
@@ -256,5 +263,18 @@ async fn route_in_effect(
 }
 
 fn evidence(status: TrafficStatus) -> Evidence {
-    Evidence::Weights { weights: status.weights, served: status.served }
+    let TrafficStatus { target, weights, served, .. } = status;
+    Evidence::Weights { target, weights, served }
+}
+
+/// Whether a settled status answers a wish for `replicas`. What an earlier wish settled to is no answer;
+/// only what is to be gone may be forgotten.
+fn fulfils(status: &DeploymentStatus, replicas: u32) -> bool {
+    let same_wish = status.desired.map_or(replicas == 0, |desired| desired == replicas);
+    same_wish && status.running == replicas
+}
+
+fn instances(status: DeploymentStatus) -> Evidence {
+    let DeploymentStatus { target, digest, running, .. } = status;
+    Evidence::Instances { target, digest, running }
 }

@@ -11,7 +11,7 @@ use release_core::port::{BindingError, Clock};
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
 };
-use crate::{Capability, Description};
+use crate::{Capability, Description, EffectClass};
 
 /// The places that a provider serves. The narrower one wins, whatever the order of registration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,6 +191,20 @@ pub(crate) enum Bound<'a> {
     Metrics(&'a dyn MetricsSource),
     Notifier(&'a dyn Notifier),
     Custom(&'a dyn CustomAction),
+}
+
+impl Bound<'_> {
+    /// What may be done when nobody knows whether a call took effect; `None` for what changes nothing.
+    pub(crate) fn effects(&self) -> Option<EffectClass> {
+        let described = match self {
+            Self::Deployer(deployer) => deployer.describe(),
+            Self::Router(router) => router.describe(),
+            Self::Notifier(notifier) => notifier.describe(),
+            Self::Custom(custom) => custom.describe(),
+            Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => return None,
+        };
+        Some(described.effects)
+    }
 }
 
 fn find<'a, T: ?Sized>(table: &'a Table<T>, step: &Step) -> Option<&'a T> {
