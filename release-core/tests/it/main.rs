@@ -15,6 +15,10 @@ mod engine_lives;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod explain_oracle;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_messages;
