@@ -2,16 +2,23 @@
 //!
 //! - [`explain`] gives *every* reason why a step has not started or not finished: what would lift
 //!   each, who can, and the earliest instant at which it can change.
+//! - [`state_at`] is the state of a run at any point of its past.
+//! - [`why`] gives the inputs of any decision: who asked, what was observed, which instant had come.
 
 mod find;
+mod grounds;
 mod obstacle;
 mod roots;
+mod travel;
+mod why;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use obstacle::{Lifter, Obstacle, ObstacleKind};
+pub use travel::{Position, TravelError, state_at};
+pub use why::{Before, Ground, Why, why};
 
 use crate::ids::{RunId, StepId};
 use crate::port::Policy;

@@ -47,6 +47,8 @@ mod run_rollbacks;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod time_travel;
+#[cfg(test)]
 mod watching;
 
 #[test]
