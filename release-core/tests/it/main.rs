@@ -15,6 +15,10 @@ mod engine_lives;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod explain_oracle;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_messages;
@@ -46,6 +50,8 @@ mod stuck;
 mod superseding;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod time_travel;
 #[cfg(test)]
 mod watching;
 
