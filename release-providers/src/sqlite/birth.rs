@@ -15,8 +15,8 @@ use super::schema::{OpenError, TABLES, label, sqlite_error};
 
 /// How many names a new file may find taken by what killed makers left behind.
 const TRIES: u32 = 1000;
-/// What SQLite keeps beside a file: by their names' ends.
-const LOGS: [&str; 2] = ["-wal", "-journal"];
+/// What is beside a file only if there was one: by their names' ends.
+const COMPANIONS: [&str; 3] = ["-wal", "-journal", super::witness::END];
 
 /// Makes sure that a journal is at `path`: the one that is there, or a new one if there is nothing.
 pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
@@ -32,12 +32,12 @@ pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
     if length.is_some_and(|length| length > 0) {
         return Ok(());
     }
-    if let Some(log) = orphan(path).map_err(failed)? {
+    if let Some(left) = orphan(path).map_err(failed)? {
         let what = if length.is_some() { "is empty" } else { "is missing" };
         let detail = format!(
-            "the file {what}, but its log `{}` is not: there was a journal; if you really mean to \
+            "the file {what}, but `{}` beside it is not: there was a journal; if you really mean to \
              begin anew, move both away",
-            log.display()
+            left.display()
         );
         return Err(OpenError::Damaged { path: path.into(), detail });
     }
@@ -48,18 +48,22 @@ pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
     }
 }
 
-/// A log that is not empty, beside a file that is.
+/// A companion that is not empty, beside a file that is.
 fn orphan(path: &Path) -> io::Result<Option<PathBuf>> {
-    let file = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    for end in LOGS {
-        let log = with_end(&file, end);
-        match fs::metadata(&log) {
-            Ok(found) if found.len() > 0 => return Ok(Some(log)),
+    for end in COMPANIONS {
+        let companion = beside(path, end);
+        match fs::metadata(&companion) {
+            Ok(found) if found.len() > 0 => return Ok(Some(companion)),
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
     }
     Ok(None)
+}
+
+/// The companion of the file, which SQLite keeps beside the file itself and not beside a link to it.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    with_end(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf()), end)
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -74,7 +78,9 @@ fn make(path: &Path) -> Result<(), OpenError> {
     let new = claim(path).map_err(failed)?;
     let made = fill(&new).map_err(|e| sqlite_error(path, &e)).and_then(|()| {
         match fs::hard_link(&new, path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(e)),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(io::Error::other(
+                format!("a new journal needs a file system with hard links: {e}"),
+            ))),
             _ => sync_folder(path).map_err(failed),
         }
     });

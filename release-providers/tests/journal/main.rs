@@ -5,5 +5,7 @@
 mod damage;
 mod engine;
 mod kill;
+mod rows;
 mod store;
 mod support;
+mod witness;

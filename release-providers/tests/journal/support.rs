@@ -1,5 +1,6 @@
 //! Plans that do nothing, and records to store.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +40,11 @@ pub(crate) fn records(sealer: &mut Sealer, count: u64) -> Vec<Record> {
 
 pub(crate) fn batch(name: &str, expected: u64, epoch: u64, records: Vec<Record>) -> Batch {
     Batch { run: run(name), expected, epoch, records, blobs: Vec::new(), finishes: false }
+}
+
+/// What is beside a journal: `-wal`, `-head`.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
+    path.with_extension(format!("db{end}"))
 }
 
 /// Counts what it performs.
