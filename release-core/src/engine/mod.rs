@@ -29,7 +29,7 @@ pub use handle::{Recorded, RunHandle, SendError, Settled};
 
 use crate::ids::RunId;
 use crate::journal::{Head, History, Journal};
-use crate::model::Principal;
+use crate::model::{Digest, Principal};
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
 use crate::run::{Event, Fact, Input, RunState};
@@ -222,13 +222,12 @@ impl Engine {
             |detail: String| EngineError::PlanMissing { run: run.clone(), digest, detail };
         let bytes = self.shared.journal.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| missing("the journal does not have it".into()))?;
-        let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
-        if plan.digest() != digest {
-            return Err(missing(format!(
-                "what is stored under it has the digest {}",
-                plan.digest()
-            )));
+        // Before anything is said of what stands in it.
+        let found = Digest::of(&bytes);
+        if found != digest {
+            return Err(missing(format!("what is stored under it has the digest {found}")));
         }
+        let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
         Ok((history, plan))
     }
 

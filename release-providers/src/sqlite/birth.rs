@@ -22,9 +22,7 @@ const COMPANIONS: [&str; 3] = ["-wal", "-journal", super::witness::END];
 pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
     let failed = |e: io::Error| OpenError::Open { path: path.into(), detail: e.to_string() };
     let length = match fs::metadata(path) {
-        Ok(found) if !found.is_file() => {
-            return Err(failed(io::Error::other("it is not a file")));
-        }
+        Ok(found) if !found.is_file() => return Err(OpenError::NotAJournal { path: path.into() }),
         Ok(found) => Some(found.len()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(failed(e)),
@@ -70,6 +68,25 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
     name.into()
+}
+
+/// Whether a file that was found damaged is shorter than it says that it is, for then that is the reason.
+/// A log that is not empty may hold what is missing. (The format of SQLite's files, 1.3: the size of a
+/// page in bytes 16 and 17, where 1 stands for 65,536, and the number of pages in bytes 28 to 31.)
+pub(super) fn cut(path: &Path) -> Option<OpenError> {
+    if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+        return None;
+    }
+    let mut header = [0; 32];
+    let mut file = fs::File::open(path).ok()?;
+    io::Read::read_exact(&mut file, &mut header).ok()?;
+    let (size, pages) = (header.get(16..18)?, header.get(28..32)?);
+    let size = u64::from(u16::from_be_bytes(size.try_into().ok()?));
+    let size = if size == 1 { 65_536 } else { size };
+    let whole = size * u64::from(u32::from_be_bytes(pages.try_into().ok()?));
+    let found = file.metadata().ok()?.len();
+    let detail = format!("it has {found} of its {whole} bytes: its end was cut off");
+    (found < whole).then(|| OpenError::Damaged { path: path.into(), detail })
 }
 
 /// Makes a journal without runs at `path`, all or nothing; if somebody else was first, theirs stays.

@@ -120,10 +120,11 @@ pub(super) fn open(
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(keep_log, true).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    identify(&connection, path)?;
-    set(&connection, path, "journal_mode", "WAL", "wal")?;
-    set(&connection, path, "synchronous", "FULL", "2")?;
-    check(&connection, path, options.check)?;
+    let sound = identify(&connection, path)
+        .and_then(|()| set(&connection, path, "journal_mode", "WAL", "wal"))
+        .and_then(|()| set(&connection, path, "synchronous", "FULL", "2"))
+        .and_then(|()| check(&connection, path, options.check));
+    sound.map_err(|error| birth::cut(path).unwrap_or(error))?;
     rows::check(&connection, path)?;
     if let Some(seen) = seen {
         witness::compare(&connection, path, &seen)?;

@@ -85,8 +85,16 @@ async fn a_plan_that_is_not_the_pinned_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     written(&path).await;
-    edit(&path, "UPDATE blobs SET bytes = CAST(replace(CAST(bytes AS TEXT), 's3', 'sX') AS BLOB)");
-    assert!(matches!(resume(&path).await, EngineError::PlanMissing { .. }));
+    // What is wrong is that it was edited, whatever stands in it now.
+    for (old, new) in
+        [("s3", "sX"), ("plan/v1", "plan/v2"), ("\"on_cancel\"", "\"on_cancle\""), ("{", "[")]
+    {
+        let replaced = format!("replace(CAST(bytes AS TEXT), '{old}', '{new}')");
+        edit(&path, &format!("UPDATE blobs SET bytes = CAST({replaced} AS BLOB)"));
+        let error = resume(&path).await;
+        assert!(matches!(error, EngineError::PlanMissing { .. }), "{error}");
+        assert!(error.to_string().contains("what is stored under it has the digest"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -98,6 +106,8 @@ async fn a_file_that_is_cut_or_overwritten_is_refused() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let cut = SqliteJournal::open(&path).unwrap_err();
     assert!(matches!(cut, OpenError::Damaged { .. }), "{cut}");
+    let half = format!("it has {} of its {} bytes", whole.len() / 2, whole.len());
+    assert!(cut.to_string().contains(&half), "{cut}");
 
     let mut scribbled = whole.clone();
     let middle = scribbled.len() / 2;
