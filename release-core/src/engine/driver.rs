@@ -292,7 +292,7 @@ impl Driver {
 
     async fn append(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), AppendError> {
         let expected = self.sealer.seq();
-        let records = self.pending.iter().map(|event| self.sealer.seal(self.now, event)).collect();
+        let records = self.sealer.batch(self.now, &self.pending, self.state.digest());
         let finishes = self.state.outcome().is_some();
         let (run, epoch) = (self.state.run().clone(), self.sealer.epoch());
         let batch = Batch { run, expected, epoch, records, blobs, finishes };

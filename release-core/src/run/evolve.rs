@@ -1,11 +1,12 @@
 //! Folds events into state. The same code runs live and in replay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::active::{ActiveSet, Timers};
+use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Event, Mode, StepRef, Verdict, WakeUp};
-use super::state::{Active, GateState, Phase, RunState, Status, Wait};
+use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
 use crate::model::{Digest, Gate};
 use crate::plan::{Action, FrozenPlan, OnFailure};
@@ -94,16 +95,17 @@ impl RunState {
             waits: Vec::with_capacity(count),
             active: ActiveSet::default(),
             timers: Timers::default(),
-            spent: BTreeMap::new(),
+            spent: Spent::default(),
             ready_pure: VecDeque::new(),
             ready: VecDeque::new(),
             in_flight: 0,
             looking: 0,
             held: 0,
             remaining: count,
-            generations: BTreeMap::new(),
-            gates: BTreeMap::new(),
-            began: BTreeMap::new(),
+            generations: Generations::default(),
+            gates: Gates::default(),
+            began: Began::default(),
+            sums: Sums::default(),
             plan,
         };
         state.active.resize(count);
@@ -168,11 +170,12 @@ impl RunState {
             Event::StepBlocked { step, wake, reasons } => self.blocked(at, step, wake, reasons)?,
             Event::StepFailed { step, error, .. } => self.failed(at, step, &error.message)?,
             Event::Approved { gate, by, .. } => {
-                self.gate(gate).approvals.push(by.clone());
+                self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
                 self.wake_gate(at, gate);
             }
             Event::Rejected { gate, by, reason } => {
-                self.gate(gate).rejected = Some(format!("rejected by {by}: {reason}"));
+                let text = format!("rejected by {by}: {reason}");
+                self.gates.change(gate, |gate| gate.rejected = Some(text));
                 self.wake_gate(at, gate);
             }
             Event::Paused { .. } => self.paused = true,
@@ -200,6 +203,7 @@ impl RunState {
             Event::RunFinished { outcome } => self.finished(outcome)?,
         }
         self.now = self.now.max(at);
+        self.active.count();
         Ok(())
     }
 
@@ -268,7 +272,7 @@ impl RunState {
             | Status::Compensated => return Err(wrong_status(step, status, "step_started")),
         }
         if mode == Mode::Perform && self.plan.step(index).action.begins_a_window() {
-            self.began.insert(step.id.clone(), at);
+            self.began.change(&step.id, |began| *began = at);
         }
         self.set_status(index, now);
         Ok(())
@@ -367,7 +371,7 @@ impl RunState {
             self.unqueue(index);
         }
         let attempt = self.active.get(index).map_or(0, |active| active.attempt);
-        self.spent.insert(index, attempt);
+        self.spent.change(&index, |spent| *spent = attempt);
         self.remove_active(index);
         self.set_status(index, Status::Failed);
         let scope = match self.plan.step(index).on_failure {
@@ -384,10 +388,6 @@ impl RunState {
         };
         self.stop(step, scope, message);
         Ok(())
-    }
-
-    fn gate(&mut self, gate: &crate::ids::GateId) -> &mut GateState {
-        self.gates.entry(gate.clone()).or_default()
     }
 
     /// Blocked steps that have this gate are looked at again at once, also when they wait for something
@@ -412,6 +412,7 @@ impl RunState {
 
     pub(super) fn set_status(&mut self, index: u32, to: Status) {
         if let Some(status) = self.status.get_mut(index as usize) {
+            self.sums.status(index, *status, to);
             *status = to;
         }
     }

@@ -5,6 +5,7 @@
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
+//! - `digest` tells by 64 bits whether two states are the same.
 //!
 //! Nothing here reads a clock or draws randomness: both come in with the [`Turn`].
 
@@ -13,6 +14,7 @@ mod admit;
 mod advance;
 mod command;
 mod decide;
+mod digest;
 mod event;
 mod evolve;
 mod judge;
@@ -24,6 +26,7 @@ mod stop;
 pub use advance::advance;
 pub use command::{Command, Directive, Rejected};
 pub use decide::{EffectOutcome, Input, Turn, decide};
+pub use digest::StateDigest;
 pub use event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
