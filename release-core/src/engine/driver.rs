@@ -34,14 +34,14 @@ const ASK_AGAIN: Span = Span::secs(30);
 const BACKLOG: usize = 1024;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Answer = Result<(), Rejected>;
+pub(super) type Answer = Result<(), Rejected>;
 
 /// What came in and was decided, and is not durable yet.
 pub(super) struct Asked {
     pub(super) input: Input,
     /// Who waits for the answer, if anybody does.
     pub(super) reply: Option<oneshot::Sender<Answer>>,
-    answer: Answer,
+    pub(super) answer: Answer,
 }
 
 pub(super) struct Driver {
@@ -139,16 +139,12 @@ impl Driver {
         })
     }
 
-    /// Decides one input and makes it durable, before the loop begins.
-    pub(super) async fn take(&mut self, input: Input) -> Result<(), EngineError> {
-        self.read_clock();
-        self.decide(input, None)?;
-        self.begin(Vec::new()).await
-    }
-
     /// Makes the first events durable. Whoever asked for them is there to be told that it failed, and
     /// only what is unknown is looked for.
-    async fn begin(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), EngineError> {
+    pub(super) async fn begin(
+        &mut self,
+        blobs: Vec<(Digest, Arc<[u8]>)>,
+    ) -> Result<(), EngineError> {
         match self.append(blobs).await {
             Ok(()) => {}
             Err(error @ AppendError::Unknown { .. }) => {
