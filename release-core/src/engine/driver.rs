@@ -51,7 +51,7 @@ pub(super) struct Driver {
     /// Decided and folded, not yet durable.
     pub(super) pending: Vec<Event>,
     fresh: Vec<Event>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     draws: u64,
     pub(super) effects: Effects,
     /// What the next commands say in common; made anew when that changes.

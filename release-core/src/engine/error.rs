@@ -4,7 +4,7 @@ use crate::ids::RunId;
 use crate::journal::{AppendError, Damage, ReadError};
 use crate::model::Digest;
 use crate::port::BindingError;
-use crate::run::{IllegalTransition, Rejected};
+use crate::run::{IllegalTransition, NotMigrated, Rejected};
 
 /// Why a run cannot be started, resumed or driven on. The run itself is as its journal says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +66,14 @@ pub enum EngineError {
         run: RunId,
         /// Why.
         reason: Rejected,
+    },
+    /// A run cannot go on with another plan. It is as before.
+    #[error("run `{run}` does not go on with that plan: {reason}")]
+    NotMigrated {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: NotMigrated,
     },
     /// An older run does not make way for a newer one.
     #[error(

@@ -3,7 +3,7 @@
 //! - `driver` is the loop: inputs → decide → append → effects.
 //! - `effect` runs one effect where it can hurt nobody.
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
-//!   newer run in its place.
+//!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod guard;
 mod handle;
+mod migrate;
 mod recover;
 mod resume;
 mod supersede;
@@ -32,7 +33,7 @@ pub use resume::{NotResumed, ResumeReport};
 
 use crate::ids::RunId;
 use crate::journal::{Head, History, Journal};
-use crate::model::Principal;
+use crate::model::{Digest, Principal};
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
 use crate::run::{Event, Fact, RunState};
@@ -191,7 +192,7 @@ impl Engine {
         Ok(self.drive(driver))
     }
 
-    /// The verified history of a run, and the plan that it pins.
+    /// The verified history of a run, and the plan that it pins, with those that it went on with later.
     ///
     /// # Errors
     /// As [`Engine::resume`].
@@ -201,19 +202,28 @@ impl Engine {
             return Err(EngineError::NotFound { run: run.clone() });
         }
         let history = History::verify(run, &records)?;
-        let digest = history.plan()?;
+        let plan = self.plan_of(run, history.plan()?).await?;
+        let mut later = Vec::new();
+        for fact in history.facts() {
+            if let Event::PlanMigrated { to, .. } = &fact.event {
+                later.push(self.plan_of(run, *to).await?);
+            }
+        }
+        let plan = if later.is_empty() { plan } else { plan.with_later(later) };
+        Ok((history, plan))
+    }
+
+    async fn plan_of(&self, run: &RunId, digest: Digest) -> Result<FrozenPlan, EngineError> {
         let missing =
             |detail: String| EngineError::PlanMissing { run: run.clone(), digest, detail };
         let bytes = self.shared.journal.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| missing("the journal does not have it".into()))?;
         let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
         if plan.digest() != digest {
-            return Err(missing(format!(
-                "what is stored under it has the digest {}",
-                plan.digest()
-            )));
+            let found = format!("what is stored under it has the digest {}", plan.digest());
+            return Err(missing(found));
         }
-        Ok((history, plan))
+        Ok(plan)
     }
 
     /// The heads of all runs that are not over.

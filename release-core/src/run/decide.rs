@@ -316,14 +316,15 @@ fn command(
             let step = operators(state, step, name, true)?;
             out.push(Event::Reconciled { step, applied: *applied, by, reason });
         }
+        Command::Migrate { .. } => {
+            let help = "let `Engine::migrate` do it, which has the plan";
+            return Err(Rejected::WrongPhase { command: name, phase: state.phase.name(), help });
+        }
         Command::Abandon => {
             if !state.needs_a_person() {
                 let help = "cancel it, or wait until only a person can move it on";
-                return Err(Rejected::WrongPhase {
-                    command: name,
-                    phase: state.phase.name(),
-                    help,
-                });
+                let phase = state.phase.name();
+                return Err(Rejected::WrongPhase { command: name, phase, help });
             }
             out.push(Event::RunFinished { outcome: Outcome::Abandoned { by, reason } });
         }
@@ -331,7 +332,7 @@ fn command(
     Ok(())
 }
 
-fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
+pub(super) fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
     Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons }
 }
 

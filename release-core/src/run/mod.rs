@@ -5,6 +5,7 @@
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
+//! - `migrate` lets a run go on with another plan.
 //! - `digest` tells by 64 bits whether two states are the same.
 //!
 //! Nothing here reads a clock or draws randomness: both come in with the [`Turn`].
@@ -19,6 +20,7 @@ mod event;
 mod evolve;
 mod judge;
 mod mend;
+mod migrate;
 mod outcome;
 mod queues;
 mod recoveries;
@@ -31,6 +33,7 @@ pub use decide::{EffectOutcome, Input, Turn, decide};
 pub use digest::StateDigest;
 pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
+pub use migrate::{NotMigrated, migrate};
 pub use outcome::{Cause, Outcome};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
 

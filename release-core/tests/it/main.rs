@@ -27,6 +27,8 @@ mod guards;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod plans;
