@@ -37,6 +37,8 @@ mod policy_holds;
 #[cfg(test)]
 mod recoveries;
 #[cfg(test)]
+mod rivals;
+#[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
 mod run_attempts;

@@ -4,6 +4,8 @@
 
 mod damage;
 mod engine;
+mod flips;
 mod kill;
 mod store;
 mod support;
+mod tail;
