@@ -139,16 +139,12 @@ impl Driver {
         })
     }
 
-    /// Decides one input and makes it durable, before the loop begins.
-    pub(super) async fn take(&mut self, input: Input) -> Result<(), EngineError> {
-        self.read_clock();
-        self.decide(input, None)?;
-        self.begin(Vec::new()).await
-    }
-
     /// Makes the first events durable. Whoever asked for them is there to be told that it failed, and
     /// only what is unknown is looked for.
-    async fn begin(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), EngineError> {
+    pub(super) async fn begin(
+        &mut self,
+        blobs: Vec<(Digest, Arc<[u8]>)>,
+    ) -> Result<(), EngineError> {
         match self.append(blobs).await {
             Ok(()) => {}
             Err(error @ AppendError::Unknown { .. }) => {
@@ -265,6 +261,12 @@ impl Driver {
         self.fold()?;
         self.asked.push(Asked { input, reply, answer });
         Ok(())
+    }
+
+    /// Why the last command made no sense, if it did not. A denied one did, and is a record.
+    pub(super) fn rejected(&self) -> Option<Rejected> {
+        let answer = self.asked.last()?.answer.as_ref().err()?;
+        (!matches!(answer, Rejected::Denied { .. })).then(|| answer.clone())
     }
 
     fn fold(&mut self) -> Result<(), EngineError> {

@@ -334,6 +334,7 @@ impl RunState {
             .word(u64::from(self.in_flight) << 32 | u64::from(self.looking))
             .word(u64::from(self.held) << 32 | flags)
             .word(self.remaining as u64)
+            .word(self.recoveries.into())
             .at(self.now);
         StateDigest(phase(mix, &self.phase).end())
     }

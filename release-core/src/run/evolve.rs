@@ -105,6 +105,7 @@ impl RunState {
             generations: Generations::default(),
             gates: Gates::default(),
             began: Began::default(),
+            recoveries: 0,
             sums: Sums::default(),
             plan,
         };
@@ -195,13 +196,14 @@ impl RunState {
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
-            Event::CommandDenied { .. } => {}
+            Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
             Event::RollbackStarted { cause, extension } => {
                 self.rollback_started(cause, extension)?;
             }
             Event::RollbackBlocked { cause, .. } => self.rollback_blocked(at, cause),
             Event::RunFinished { outcome } => self.finished(outcome)?,
         }
+        self.note_progress(event);
         self.now = self.now.max(at);
         self.active.count();
         Ok(())
@@ -225,6 +227,7 @@ impl RunState {
 
     /// What was under way when the last engine stopped has an unknown outcome.
     fn taken_over(&mut self, at: Timestamp) {
+        self.count_recovery(at);
         let running: Vec<u32> = self
             .active
             .in_order()

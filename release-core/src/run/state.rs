@@ -51,6 +51,8 @@ pub struct RunState {
     /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
     /// an analysis was retried.
     pub(super) began: Began,
+    /// How often in a row it was taken over in vain.
+    pub(super) recoveries: u32,
     /// What the digest is made of.
     pub(super) sums: Sums,
 }

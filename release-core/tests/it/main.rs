@@ -33,6 +33,8 @@ mod plans;
 #[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
+mod recoveries;
+#[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
 mod run_attempts;
