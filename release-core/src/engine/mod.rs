@@ -1,12 +1,13 @@
 //! The only asynchronous part: drives runs, and brings their effects about.
 //!
 //! - `driver` is the loop: inputs → decide → append → effects.
-//! - `effect` runs one effect where it can hurt nobody.
+//! - `act` is what a durable event makes of the effects; `effect` runs one effect where it can hurt nobody.
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
 //!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
+mod act;
 mod clock;
 mod driver;
 mod effect;

@@ -13,7 +13,7 @@ use crate::ids::RunId;
 use crate::journal::Sealer;
 use crate::model::Principal;
 use crate::plan::FrozenPlan;
-use crate::run::{Command, Directive, Input, Rejected, RunState};
+use crate::run::{Command, Directive, Input, RunState};
 
 /// Most runs that are read at once. Journals commit together what is appended at once.
 const AT_ONCE: usize = 64;
@@ -170,13 +170,5 @@ impl Engine {
         driver.read_clock();
         driver.decide(Input::TakeOver { engine: self.shared.name.clone() }, None)?;
         Ok(driver)
-    }
-}
-
-impl Driver {
-    /// Why the last command made no sense, if it did not. A denied one did, and is a record.
-    fn rejected(&self) -> Option<Rejected> {
-        let answer = self.asked.last()?.answer.as_ref().err()?;
-        (!matches!(answer, Rejected::Denied { .. })).then(|| answer.clone())
     }
 }

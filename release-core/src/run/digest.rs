@@ -124,7 +124,7 @@ const fn wait_hash(index: u32) -> u64 {
 }
 
 pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
-    let Active { attempt, failures, since, measured, wait, reasons } = active;
+    let Active { attempt, failures, since, measured, wait, reasons, error } = active;
     let [good, bad, inconclusive] = measured.map(u64::from);
     let mut mix = Mix::new(ACTIVE)
         .word(u64::from(index) << 32 | u64::from(*attempt))
@@ -145,6 +145,9 @@ pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
         Wait::Blocked(WakeUp::Policy) => mix.word(9),
         Wait::Operator { unknown } => mix.word(10).word(u64::from(*unknown)),
     };
+    if let Some(error) = error {
+        mix = mix.text(&error.kind).text(&error.message);
+    }
     for reason in reasons {
         mix = mix.text(&reason.rule).text(&reason.text).text(&reason.lifted_by);
     }

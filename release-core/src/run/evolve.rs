@@ -160,24 +160,24 @@ impl RunState {
             Event::StepMeasured { step, verdict, next, .. } => {
                 self.measured(step, *verdict, *next)?;
             }
-            Event::StepRetried { step, at: next, .. } => {
-                // A look that found nothing is no failure; performing again follows it, so that
-                // looking in vain has an end all the same.
-                let looked = self.active(step.index).is_some_and(|active| {
-                    matches!(active.wait, Wait::Outcome { mode: Mode::Look, .. })
-                });
-                let wait = self.again(step.index, *next);
-                self.attempt_over(step, "step_retried", !looked, wait)?;
+            Event::StepRetried { step, at: next, error } => {
+                self.retried(step, *next)?;
+                self.went_wrong(step, error);
             }
-            Event::OutcomeUnknown { step, at: next, .. } => {
+            Event::OutcomeUnknown { step, at: next, error } => {
                 self.attempt_over(step, "outcome_unknown", true, Wait::Look { at: *next })?;
+                self.went_wrong(step, error);
             }
-            Event::NeedsReconcile { step, .. } => {
+            Event::NeedsReconcile { step, error } => {
                 let wait = Wait::Operator { unknown: true };
                 self.attempt_over(step, "needs_reconcile", false, wait)?;
+                self.went_wrong(step, error);
             }
             Event::StepBlocked { step, wake, reasons } => self.blocked(at, step, wake, reasons)?,
-            Event::StepFailed { step, error, .. } => self.failed(at, step, &error.message)?,
+            Event::StepFailed { step, error, .. } => {
+                self.failed(at, step, &error.message)?;
+                self.went_wrong(step, error);
+            }
             Event::Approved { gate, by, .. } => {
                 self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
                 self.wake_gate(at, gate);
@@ -198,16 +198,15 @@ impl RunState {
                 self.phase = Phase::Stopping(Cause::Superseded { run, by, reason });
             }
             Event::AbandonForced { by, reason } => self.abandon_forced(by, reason),
-            Event::AlternateChosen { step, at: next, action, .. } => {
+            Event::AlternateChosen { step, at: next, action, error } => {
                 self.alternate_chosen(step, action, *next)?;
+                self.went_wrong(step, error);
             }
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
-            Event::PlanMigrated { from, to, kept, .. } => {
-                self.plan_migrated((*from, *to), *kept)?;
-            }
+            Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::RollbackStarted { cause, extension } => {
                 self.rollback_started(cause, extension)?;
             }
@@ -217,6 +216,17 @@ impl RunState {
         self.note_progress(event);
         self.now = self.now.max(at);
         self.active.count();
+        Ok(())
+    }
+
+    /// A look that found nothing is no failure; performing again follows it, so that looking in vain has an
+    /// end all the same.
+    fn retried(&mut self, step: &StepRef, next: Timestamp) -> Result<(), IllegalTransition> {
+        let looked = self
+            .active(step.index)
+            .is_some_and(|active| matches!(active.wait, Wait::Outcome { mode: Mode::Look, .. }));
+        let wait = self.again(step.index, next);
+        self.attempt_over(step, "step_retried", !looked, wait)?;
         Ok(())
     }
 
@@ -276,6 +286,7 @@ impl RunState {
                 if let Some(active) = self.active.get_mut(index) {
                     active.attempt = attempt;
                     active.reasons.clear();
+                    active.error.take_if(|_| mode == Mode::Perform);
                 }
             }
             Status::Pending

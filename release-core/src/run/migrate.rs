@@ -165,7 +165,8 @@ impl RunState {
 
     pub(super) fn plan_migrated(
         &mut self,
-        (from, to): (Digest, Digest),
+        from: Digest,
+        to: Digest,
         kept: u32,
     ) -> Result<(), IllegalTransition> {
         if self.plan.digest() != from {

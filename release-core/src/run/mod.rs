@@ -1,7 +1,8 @@
 //! A run: pure decisions and their fold.
 //!
 //! - `event` says what can happen; `state` is what follows from it, by `evolve` alone (`stop` has its
-//!   part about coming to an end, `mend` about second chances, `queues`, `active` and `recoveries` keep the books).
+//!   part about coming to an end, `mend` about second chances; `queues`, `active` and `recoveries` keep
+//!   the books, `standing` reads them for explanations).
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
@@ -24,6 +25,7 @@ mod migrate;
 mod outcome;
 mod queues;
 mod recoveries;
+mod standing;
 mod state;
 mod stop;
 
@@ -35,6 +37,7 @@ pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
 pub use migrate::{NotMigrated, migrate};
 pub use outcome::{Cause, Outcome};
+pub(crate) use standing::{Counted, Places};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
 
 /// Decides `input` and everything that follows from it at once, folding each event into `state`.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
@@ -10,7 +12,7 @@ use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
-use crate::port::Reason;
+use crate::port::{EffectError, Reason};
 use crate::time::Timestamp;
 
 /// The state of a run: a fold of its events, by [`RunState::evolve`](RunState) alone.
@@ -91,7 +93,8 @@ impl Phase {
 }
 
 /// How a step stands. One byte a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Status {
     /// Predecessors are not done.
@@ -143,11 +146,14 @@ pub struct Active {
     pub wait: Wait,
     /// Why it may not start yet, while it is blocked: all reasons.
     pub reasons: Vec<Reason>,
+    /// How the last attempt went wrong, until it acts again.
+    pub error: Option<Box<EffectError>>,
 }
 
 impl Active {
     pub(super) const fn new(attempt: u32, since: Timestamp, wait: Wait) -> Self {
-        Self { attempt, failures: 0, since, measured: [0; 3], wait, reasons: Vec::new() }
+        let measured = [0; 3];
+        Self { attempt, failures: 0, since, measured, wait, reasons: Vec::new(), error: None }
     }
 }
 

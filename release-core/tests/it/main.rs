@@ -17,6 +17,10 @@ mod engine_lives;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod explain_oracle;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_messages;
@@ -49,7 +53,13 @@ mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
 #[cfg(test)]
+mod stuck;
+#[cfg(test)]
+mod superseding;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod time_travel;
 #[cfg(test)]
 mod watching;
 
