@@ -4,12 +4,14 @@
 //!   each, who can, and the earliest instant at which it can change.
 //! - [`state_at`] is the state of a run at any point of its past.
 //! - [`why`] gives the inputs of any decision: who asked, what was observed, which instant had come.
+//! - [`what_if`] simulates a plan, or a run as it stands, under [`Assumptions`], and tells its [`Course`].
 
 mod find;
 mod grounds;
 mod obstacle;
 mod roots;
 mod travel;
+mod what_if;
 mod why;
 
 use std::fmt;
@@ -18,6 +20,9 @@ use serde::{Deserialize, Serialize};
 
 pub use obstacle::{Lifter, Obstacle, ObstacleKind};
 pub use travel::{Position, TravelError, state_at};
+pub use what_if::{
+    Assumptions, Course, CourseStep, Held, Refused, WhatIfError, what_if, what_if_from,
+};
 pub use why::{Before, Ground, Why, why};
 
 use crate::ids::{RunId, StepId};

@@ -50,6 +50,8 @@ mod support;
 mod time_travel;
 #[cfg(test)]
 mod watching;
+#[cfg(test)]
+mod what_if;
 
 #[test]
 fn no_forgotten_test_files() {
