@@ -17,6 +17,8 @@ mod expansion;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod explain_engine;
+#[cfg(test)]
 mod explain_oracle;
 #[cfg(test)]
 mod faults;
