@@ -47,6 +47,10 @@ mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
 #[cfg(test)]
+mod stuck;
+#[cfg(test)]
+mod superseding;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod time_travel;

@@ -321,16 +321,22 @@ fn faithful(action: &Action) -> Evidence {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 0 }
         }
-        Action::Scale { deployment, replicas } => {
-            Evidence::Instances { digest: deployment.artifact.digest(), running: *replicas }
-        }
-        Action::Probe { deployment, min_ready } => {
-            let digest = deployment.artifact.digest();
-            Evidence::Health { digest, ready: *min_ready, unready: Vec::new() }
-        }
-        Action::Route { weights, .. } => {
-            Evidence::Weights { weights: weights.clone(), served: Vec::new() }
-        }
+        Action::Scale { deployment, replicas } => Evidence::Instances {
+            target: deployment.target.clone(),
+            digest: deployment.artifact.digest(),
+            running: *replicas,
+        },
+        Action::Probe { deployment, min_ready } => Evidence::Health {
+            target: deployment.target.clone(),
+            digest: deployment.artifact.digest(),
+            ready: *min_ready,
+            unready: Vec::new(),
+        },
+        Action::Route { target, weights } => Evidence::Weights {
+            target: target.clone(),
+            weights: weights.clone(),
+            served: Vec::new(),
+        },
         Action::Analyze { deployment, analysis, .. } => {
             Evidence::Measurement(within(analysis).map_or_else(
                 || Measurement::NoData { reason: "no value is within the limit".into() },

@@ -224,6 +224,10 @@ impl Run {
                     self.stale.push((step.index, attempt, mode));
                 }
             }
+            Event::AbandonForced { .. } => {
+                let dropped = std::mem::take(&mut self.effects).into_iter();
+                self.stale.extend(dropped.map(|(step, (attempt, mode))| (step, attempt, mode)));
+            }
             _ => {}
         }
     }
