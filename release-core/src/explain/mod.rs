@@ -6,8 +6,8 @@
 //! - [`why`] gives the inputs of any decision: who asked, what was observed, which instant had come.
 //! - [`what_if`] simulates a plan, or a run as it stands, under [`Assumptions`], and tells its [`Course`].
 //!
-//! All of it reads the [`RunState`](crate::run::RunState) or the verified
-//! [`History`](crate::journal::History) of a run, and asks a [`Policy`](crate::port::Policy) as admission does; no clock, no I/O.
+//! All of it reads the [`RunState`] or the verified
+//! [`History`](crate::journal::History) of a run, and asks a [`Policy`] as admission does; no clock, no I/O.
 //! With an engine at hand each is one line: [`Engine::explain`](crate::engine::Engine::explain),
 //! [`RunHandle::explain`](crate::engine::RunHandle::explain), [`Engine::why`](crate::engine::Engine::why),
 //! [`Engine::forecast`](crate::engine::Engine::forecast).
