@@ -211,6 +211,7 @@ fn what(event: &Event) -> String {
     match event {
         Event::RunCreated { .. } => "run created".into(),
         Event::TakenOver { engine } => format!("taken over by {engine}"),
+        Event::QuarantineReleased { .. } => "released from quarantine".into(),
         Event::StepStarted { attempt, mode: Mode::Perform, .. } => {
             format!("started, attempt {attempt}")
         }
@@ -268,6 +269,7 @@ fn why(event: &Event) -> String {
         Event::Approved { by, reason, .. }
         | Event::Rejected { by, reason, .. }
         | Event::Paused { by, reason }
+        | Event::QuarantineReleased { by, reason }
         | Event::Resumed { by, reason }
         | Event::CancelRequested { by, reason }
         | Event::Superseded { by, reason, .. }

@@ -297,9 +297,10 @@ fn command(
         Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
         Command::Cancel => out.push(cancel(state, directive)),
         Command::Supersede { run } => out.extend(supersede(state, run, directive)),
-        Command::ForceAbandon if reason.trim().is_empty() => {
+        Command::ForceAbandon | Command::ReleaseQuarantine if reason.trim().is_empty() => {
             return Err(Rejected::NoReason { command: name });
         }
+        Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
         Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {

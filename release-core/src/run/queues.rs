@@ -11,6 +11,7 @@ impl RunState {
             nth += 1;
             let Some(waits) = self.waits.get_mut(next as usize) else { continue };
             *waits = waits.saturating_sub(1);
+            self.sums.waits_less(next);
             if *waits == 0 {
                 self.enqueue(next);
             }

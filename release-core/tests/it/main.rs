@@ -7,6 +7,8 @@ mod criteria;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
 mod drawings;
 #[cfg(test)]
 mod engine;
@@ -36,6 +38,8 @@ mod outages;
 mod plans;
 #[cfg(test)]
 mod policy_holds;
+#[cfg(test)]
+mod recoveries;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]

@@ -210,6 +210,7 @@ impl Run {
         assert_eq!(decoded, *event);
         self.replica.evolve(self.now, &decoded).unwrap();
         assert_eq!(snapshot(&self.replica), snapshot(&self.state), "after {event:?}");
+        assert_eq!(self.state.digest(), self.state.digest_recounted(), "after {event:?}");
     }
 
     fn watch(&mut self, event: &Event) {
