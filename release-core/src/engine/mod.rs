@@ -5,6 +5,7 @@
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
 //!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
+//! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
 mod act;
@@ -13,6 +14,7 @@ mod driver;
 mod effect;
 mod error;
 mod events;
+mod explain;
 mod guard;
 mod handle;
 mod migrate;
@@ -29,6 +31,7 @@ use tokio_util::task::TaskTracker;
 pub use clock::SystemClock;
 pub use error::EngineError;
 pub use events::Events;
+pub use explain::AskError;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 pub use resume::{NotResumed, ResumeReport};
 
