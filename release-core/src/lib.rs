@@ -74,8 +74,8 @@
 //! Before 1.0, minor releases may break the API; journals and plans of every released format stay
 //! readable. The minimum supported Rust version is 1.95, and raising it is a minor release.
 
-#[cfg(feature = "driver")]
 mod bounds;
+#[cfg(feature = "driver")]
 pub mod engine;
 pub mod explain;
 pub mod ids;

@@ -7,6 +7,8 @@ mod criteria;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
 mod drawings;
 #[cfg(test)]
 mod engine;
@@ -16,6 +18,8 @@ mod engine_lives;
 mod expansion;
 #[cfg(test)]
 mod explain;
+#[cfg(test)]
+mod explain_engine;
 #[cfg(test)]
 mod explain_oracle;
 #[cfg(test)]
@@ -29,11 +33,17 @@ mod guards;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod policy_holds;
+#[cfg(test)]
+mod recoveries;
+#[cfg(test)]
+mod rivals;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
@@ -54,6 +64,8 @@ mod support;
 mod time_travel;
 #[cfg(test)]
 mod watching;
+#[cfg(test)]
+mod what_if;
 
 #[test]
 fn no_forgotten_test_files() {

@@ -355,8 +355,12 @@ mod tests {
     }
 
     fn exit(code: i32) -> End {
+        exited(code, false)
+    }
+
+    fn exited(code: i32, port_taken: bool) -> End {
         let exit = Exit { code: Some(code), text: format!("exit code {code}") };
-        End::Exited { exit, log: "oops".into(), port_taken: false }
+        End::Exited { exit, log: "oops".into(), port_taken }
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -429,9 +433,7 @@ mod tests {
         while deployment.wish().failed.is_none() {
             assert_eq!(deployment.next(at(0)).start, 1);
             let instance = add(&deployment, ends, false);
-            let End::Exited { exit, log, .. } = exit(1) else { unreachable!() };
-            let end = End::Exited { exit, log, port_taken: true };
-            let _ = deployment.ended(&instance, end, at(0), &config);
+            let _ = deployment.ended(&instance, exited(1, true), at(0), &config);
             ends += 1;
         }
         assert_eq!(ends, u64::from(PORT_CONFLICTS) + 1);

@@ -214,7 +214,7 @@ impl Keeper {
         let path = self.inner.paths.log(self.id());
         let log = self.inner.blocking(START, move || Ok(tail(&path))).await.unwrap_or_default();
         let port = self.instance.backend.address.port();
-        let taken = listen(port).await.is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse);
+        let taken = listen(port).await.is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse);
         End::Exited { port_taken: taken || exit.code == Some(PORT_TAKEN), exit, log }
     }
 

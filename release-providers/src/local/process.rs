@@ -152,7 +152,9 @@ impl Process {
             // Others may have reaped it, and its number may be another's: each is told by its pidfd.
             let others = procfs::group_of(&self.id);
             let _ = pidfd_send_signal(fd.get_ref(), signal); // it may have ended
-            others.iter().for_each(|(pid, started)| send(*pid, *started, signal));
+            for (pid, started) in others {
+                send(pid, started, signal);
+            }
         } else if let Some(pid) = Pid::from_raw(self.id.pid).filter(|_| procfs::alive(&self.id)) {
             let _ = kill_process_group(pid, signal); // it may end at this very moment
         }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::tail::{self, TailRepaired};
 use super::witness::{self, Witness};
 use super::{FileCheck, SqliteOptions, birth, rows};
 
 /// The version of the file format, in the file's `user_version`. Version 1: tables `runs`,
-/// `records`, `blobs`.
-pub const SQLITE_FORMAT: i64 = 1;
+/// `records`, `blobs`. Version 2: a checksum of each row of `runs`,
+/// whose ids are never given twice.
+pub const SQLITE_FORMAT: i64 = 2;
 
 /// «rels» in ASCII: tells our files from other SQLite files, in the file's `application_id`.
 const APPLICATION_ID: i64 = 0x7265_6c73;
@@ -27,7 +29,8 @@ CREATE TABLE runs (
     seq INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     hash BLOB NOT NULL,
-    finished INTEGER NOT NULL
+    finished INTEGER NOT NULL,
+    seal BLOB NOT NULL
 ) STRICT;
 CREATE TABLE records (
     run_id INTEGER NOT NULL REFERENCES runs,
@@ -81,8 +84,8 @@ pub enum OpenError {
         /// What SQLite found first.
         detail: String,
     },
-    /// It was written by a newer release.
-    #[error("the journal `{}` has format {found}, this release knows {SQLITE_FORMAT}; use a newer release", path.display())]
+    /// It was written by a newer release, or by one of before the first.
+    #[error("the journal `{}` has format {found}, this release knows {SQLITE_FORMAT} alone; use a release that knows it", path.display())]
     UnsupportedVersion {
         /// The file.
         path: PathBuf,
@@ -107,7 +110,7 @@ pub enum OpenError {
 pub(super) fn open(
     path: &Path,
     options: SqliteOptions,
-) -> Result<(Connection, Witness), OpenError> {
+) -> Result<(Connection, Witness, Option<TailRepaired>), OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
     birth::ensure(path, options.must_exist)?;
     // Before the journal: another process may be writing both, the journal first.
@@ -124,11 +127,15 @@ pub(super) fn open(
         .and_then(|()| set(&connection, path, "journal_mode", "WAL", "wal"))
         .and_then(|()| set(&connection, path, "synchronous", "FULL", "2"))
         .and_then(|()| check(&connection, path, options.check));
-    sound.map_err(|error| birth::cut(path).unwrap_or(error))?;
+    sound.map_err(|error| match error {
+        OpenError::Damaged { .. } => birth::cut(path).unwrap_or(error),
+        error => error,
+    })?;
     rows::check(&connection, path)?;
     if let Some(seen) = seen {
         witness::compare(&connection, path, &seen)?;
     }
+    let repaired = tail::repair(&connection, path).map_err(failed)?;
     if let Some(pages) = options.max_pages {
         connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
@@ -136,7 +143,7 @@ pub(super) fn open(
     }
     connection.set_db_config(keep_log, false).map_err(failed)?;
     checkpoint(&connection);
-    Ok((connection, witness))
+    Ok((connection, witness, repaired))
 }
 
 /// Moves the log into the file, as far as nobody else is at work there: it waits for nobody. What
@@ -170,7 +177,7 @@ fn identify(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     if application != APPLICATION_ID {
         return Err(OpenError::NotAJournal { path: path.into() });
     }
-    if version > SQLITE_FORMAT {
+    if version != SQLITE_FORMAT {
         return Err(OpenError::UnsupportedVersion { path: path.into(), found: version });
     }
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('runs', 'records', 'blobs')";

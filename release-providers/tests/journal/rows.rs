@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use release_core::engine::EngineError;
 use release_core::journal::{AppendError, Journal as _, ReadError, Sealer};
+use release_core::model::Digest;
 use release_core::run::Outcome;
 use release_providers::sqlite::{OpenError, SqliteJournal};
 
@@ -88,50 +89,64 @@ async fn a_record_in_the_way_of_a_batch_is_damage_and_hinders_nobody_else() {
     assert!(matches!(journal.read(&run("b")).await, Err(ReadError::Damaged { .. })));
 }
 
-/// What reading run `a` says after the edit.
-async fn read(sql: &str) -> String {
+/// What reading run `a` says after an edit of its row, whose checksum fits if `sealed`.
+async fn read(edited: &str, sealed: bool) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path()).await;
-    edit(&path, sql);
+    edit(&path, &format!("UPDATE runs SET {edited} WHERE run = 'a'"));
+    if sealed {
+        seal(&path);
+    }
     let journal = Arc::new(SqliteJournal::open(&path).unwrap());
     assert!(journal.read(&run("b")).await.is_ok(), "the other run");
-    // Whoever resumes all that is open is told.
     let engine = engine(&journal, &Arc::<Counter>::default());
-    if !sql.contains("epoch") {
-        let open = engine.open_runs().await.unwrap();
-        assert_eq!(open.iter().map(|head| head.run.as_str()).collect::<Vec<_>>(), ["a"]);
-    }
     match engine.resume(&run("a")).await.unwrap_err() {
         EngineError::Read(error @ ReadError::Damaged { .. }) => error.to_string(),
         other => panic!("{other}"),
     }
 }
 
+/// Makes the checksum of the row of run `a` fit what stands there.
+fn seal(path: &Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT seq, epoch, lower(hex(hash)), finished FROM runs WHERE run = 'a'";
+    let text = connection.query_row(sql, [], |row| {
+        let (seq, epoch) = (row.get::<_, u64>(0)?, row.get::<_, u64>(1)?);
+        let (hash, finished) = (row.get::<_, String>(2)?, row.get::<_, bool>(3)?);
+        Ok(format!("release.journal.head.v2\na {seq} {epoch} sha256:{hash} {finished}"))
+    });
+    let seal = Digest::of(text.unwrap().as_bytes());
+    connection.execute("UPDATE runs SET seal = ?1 WHERE run = 'a'", [seal.as_bytes()]).unwrap();
+}
+
 #[tokio::test]
-async fn an_edited_row_of_a_run_contradicts_its_last_record() {
-    let text = read("UPDATE runs SET epoch = 7 WHERE run = 'a'").await;
+async fn an_edited_row_of_a_run_is_found_by_its_checksum_and_by_its_last_record() {
+    for edited in ["epoch = 7", "finished = 0"] {
+        let text = read(edited, false).await;
+        assert!(text.contains("the table of runs, run `a`"), "{edited}: {text}");
+    }
+    let text = read("epoch = 7", true).await;
     assert!(
         text.contains("has run `a` in epoch 7, but record 8, its last, is of epoch 1"),
         "{text}"
     );
-    let text = read("UPDATE runs SET finished = 0 WHERE run = 'a'").await;
+    let text = read("finished = 0", true).await;
     assert!(text.contains("has run `a` as not over, but record 8, its last, ends it"), "{text}");
-    let text = read(
-        "UPDATE runs SET seq = 7, hash = (SELECT hash FROM records WHERE run_id = 1 AND seq = 7) \
-         WHERE run = 'a'",
-    )
-    .await;
+    let earlier = "seq = 7, hash = (SELECT hash FROM records WHERE run_id = 1 AND seq = 7)";
+    let text = read(earlier, true).await;
     assert!(text.contains("must end with record 7"), "{text}");
 }
 
 #[tokio::test]
-async fn an_open_run_that_is_called_over_is_still_resumed_and_then_named() {
+async fn an_open_run_that_is_called_over_is_still_open_and_then_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let journal = Arc::new(SqliteJournal::open(&path).unwrap());
     journal.append(batch("a", 0, 1, records(&mut Sealer::new(&run("a")), 3))).await.unwrap();
     edit(&path, "UPDATE runs SET finished = 1");
     assert!(!journal.heads().await.unwrap()[0].finished);
+    assert!(journal.read(&run("a")).await.is_err());
+    seal(&path);
     let error = journal.read(&run("a")).await.unwrap_err().to_string();
     assert!(error.contains("as over, but record 3, its last, does not end it"), "{error}");
 }

@@ -59,7 +59,7 @@ async fn the_log_is_moved_while_others_have_the_journal_open_and_after_a_kill() 
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_or_removed_after_a_kill_is_refused_and_the_run_named() {
+async fn f4_a_log_that_was_cut_or_removed_after_a_kill_is_refused_and_the_run_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let journal = SqliteJournal::open(&path).unwrap();

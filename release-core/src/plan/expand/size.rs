@@ -1,6 +1,7 @@
 //! How many steps a plan will have, known before any is made.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::{Change, Expansion};
 use crate::ids::IdError;
@@ -38,11 +39,13 @@ impl Expansion<'_> {
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
             let Some(site) = self.site((stage, environment), service, &target, 0) else { continue };
             let kind = (site.replicas, site.old.is_some());
-            if !known.contains_key(&kind) {
-                let rollout = strategy::expand(&stage.strategy, &site)?;
-                known.insert(kind, rollout.steps.len() + rollout.finale.len());
-            }
-            let steps = known.get(&kind).copied().unwrap_or_default();
+            let steps = match known.entry(kind) {
+                Entry::Occupied(steps) => *steps.get(),
+                Entry::Vacant(free) => {
+                    let rollout = strategy::expand(&stage.strategy, &site)?;
+                    *free.insert(rollout.steps.len() + rollout.finale.len())
+                }
+            };
             in_region = in_region.saturating_add(steps);
         }
         // Those to enter it, and those in which its waves meet.
