@@ -25,6 +25,10 @@ mod guards;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod limit_laws;
+#[cfg(test)]
+mod limit_ledger;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod plans;
