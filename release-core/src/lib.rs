@@ -63,6 +63,7 @@
 //! | [`port`] | what the engine needs from outside | traits |
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
 //! | [`report`] | folds over events, for people | pure |
+//! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
 //!
 //! # What this crate does not do
 //!
@@ -77,6 +78,7 @@
 mod bounds;
 #[cfg(feature = "driver")]
 pub mod engine;
+pub mod explain;
 pub mod ids;
 pub mod journal;
 pub mod limits;

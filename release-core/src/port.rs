@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::{RunId, StepId};
-use crate::model::{Digest, Finite, Principal};
+use crate::model::{Digest, Finite, Principal, Target};
 use crate::plan::{Plan, Step, Weight};
 use crate::run::Command;
 use crate::time::{Span, Timestamp};
@@ -47,6 +47,12 @@ pub trait Performer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// One [`BindingError`] for each step that nobody here can perform.
     fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>>;
+
+    /// Who performs `step`, by a name that limits can give, if that is known here.
+    fn provider(&self, step: &Step) -> Option<String> {
+        let _ = step;
+        None
+    }
 
     /// Brings about what `command` says and returns what was observed.
     ///
@@ -322,6 +328,8 @@ pub enum Evidence {
     },
     /// Instances of one artifact that run in a target.
     Instances {
+        /// Where the provider looked.
+        target: Target,
         /// What runs.
         digest: Digest,
         /// How many.
@@ -329,6 +337,8 @@ pub enum Evidence {
     },
     /// Instances that answered a health check.
     Health {
+        /// Where the provider looked.
+        target: Target,
         /// The version that was asked after.
         digest: Digest,
         /// How many are ready.
@@ -338,6 +348,8 @@ pub enum Evidence {
     },
     /// Traffic as the router distributes it.
     Weights {
+        /// Where the provider looked.
+        target: Target,
         /// The shares in effect.
         weights: Vec<Weight>,
         /// Requests served since these shares took effect, by version.

@@ -9,6 +9,7 @@
 //! hash n = SHA-256(the 32 bytes of hash n-1 ‖ the bytes of record n)
 //! ```
 
+mod ledger;
 mod memory;
 mod wire;
 
@@ -18,6 +19,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "driver")]
+pub(crate) use ledger::nth_stream;
+pub use ledger::{LedgerHistory, is_reserved, ledger_stream};
 pub use memory::MemoryJournal;
 pub use wire::{Damage, DamageKind, History, JOURNAL_VERSION, Sealer};
 

@@ -147,7 +147,7 @@ impl Ledger {
     pub fn why_waiting(&self, claim: &Claim, now: Timestamp) -> Option<WhyWaiting> {
         let now = now.max(self.now);
         let mut line: Vec<_> = self.waiting.iter().zip(0..).collect();
-        line.sort_by_key(|(waiting, nth)| place(self, waiting, *nth, now));
+        line.sort_by_cached_key(|(waiting, nth)| place(self, waiting, *nth, now));
         let at = line.iter().position(|(waiting, _)| waiting.request.claim == *claim)?;
         let (me, _) = *line.get(at)?;
         let before: Vec<&Waiting> = line.iter().take(at).map(|(waiting, _)| *waiting).collect();

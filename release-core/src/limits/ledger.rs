@@ -206,7 +206,9 @@ impl Ledger {
             return Standing::Waiting;
         }
         let mut all = wants.iter().map(|want| self.permit(&claim.run, &want.unit));
-        match all.try_fold(true, |taken, permit| permit.map(|permit| taken && permit.taken)) {
+        // What another step of the run got, that one takes.
+        let taken = |permit: &Permit| permit.taken || permit.claim != *claim;
+        match all.try_fold(true, |all, permit| permit.map(|permit| all && taken(permit))) {
             None => Standing::Unknown,
             Some(true) => Standing::Granted,
             Some(false) => Standing::Offered,

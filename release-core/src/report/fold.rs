@@ -290,7 +290,7 @@ fn evidence_text(evidence: &Evidence) -> String {
     match evidence {
         Evidence::Done => String::new(),
         Evidence::Artifact { digest, bytes } => format!("{bytes} bytes, {digest}"),
-        Evidence::Instances { digest, running } => format!("{running} run {}", digest.short()),
+        Evidence::Instances { digest, running, .. } => format!("{running} run {}", digest.short()),
         Evidence::Health { ready, .. } => format!("{ready} ready"),
         Evidence::Weights { weights, .. } => {
             let shares: Vec<_> =

@@ -145,7 +145,7 @@ impl RunState {
             Event::StepMeasured { step, verdict, next, .. } => {
                 self.measured(step, *verdict, *next)?;
             }
-            Event::StepRetried { step, at: next, .. } => {
+            Event::StepRetried { step, at: next, error } => {
                 // A look that found nothing is no failure; performing again follows it, so that
                 // looking in vain has an end all the same.
                 let looked = self.active(step.index).is_some_and(|active| {
@@ -153,20 +153,22 @@ impl RunState {
                 });
                 let wait = self.again(step.index, *next);
                 self.attempt_over(step, "step_retried", !looked, wait)?;
+                self.went_wrong(step, error);
             }
-            Event::OutcomeUnknown { step, at: next, .. } => {
+            Event::OutcomeUnknown { step, at: next, error } => {
                 self.attempt_over(step, "outcome_unknown", true, Wait::Look { at: *next })?;
+                self.went_wrong(step, error);
             }
-            Event::NeedsReconcile { step, .. } => {
-                self.attempt_over(
-                    step,
-                    "needs_reconcile",
-                    false,
-                    Wait::Operator { unknown: true },
-                )?;
+            Event::NeedsReconcile { step, error } => {
+                let wait = Wait::Operator { unknown: true };
+                self.attempt_over(step, "needs_reconcile", false, wait)?;
+                self.went_wrong(step, error);
             }
             Event::StepBlocked { step, wake, reasons } => self.blocked(at, step, wake, reasons)?,
-            Event::StepFailed { step, error, .. } => self.failed(at, step, &error.message)?,
+            Event::StepFailed { step, error, .. } => {
+                self.failed(at, step, &error.message)?;
+                self.went_wrong(step, error);
+            }
             Event::Approved { gate, by, .. } => {
                 self.gate(gate).approvals.push(by.clone());
                 self.wake_gate(at, gate);
@@ -186,8 +188,9 @@ impl RunState {
                 self.phase = Phase::Stopping(Cause::Superseded { run, by, reason });
             }
             Event::AbandonForced { by, reason } => self.abandon_forced(by, reason),
-            Event::AlternateChosen { step, at: next, action, .. } => {
+            Event::AlternateChosen { step, at: next, action, error } => {
                 self.alternate_chosen(step, action, *next)?;
+                self.went_wrong(step, error);
             }
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
@@ -258,6 +261,7 @@ impl RunState {
                 if let Some(active) = self.active.get_mut(index) {
                     active.attempt = attempt;
                     active.reasons.clear();
+                    active.error.take_if(|_| mode == Mode::Perform);
                 }
             }
             Status::Pending

@@ -6,6 +6,7 @@ use super::evolve::{IllegalTransition, wrong_status};
 use super::state::{Active, RunState, Status, Wait};
 use crate::model::Gate;
 use crate::plan::Action;
+use crate::port::EffectError;
 use crate::time::Timestamp;
 
 impl RunState {
@@ -90,6 +91,13 @@ impl RunState {
             }
         }
         Ok(())
+    }
+
+    /// Remembers how the last attempt of a step that is not done went wrong.
+    pub(super) fn went_wrong(&mut self, step: &StepRef, error: &EffectError) {
+        if let Some(active) = self.active.get_mut(step.index) {
+            active.error = Some(Box::new(error.clone()));
+        }
     }
 
     pub(super) fn waits_for_operator(&self, index: u32) -> bool {

@@ -1,7 +1,8 @@
 //! A run: pure decisions and their fold.
 //!
 //! - `event` says what can happen; `state` is what follows from it, by `evolve` alone (`stop` has its
-//!   part about coming to an end, `mend` about second chances, `queues` and `active` keep the books).
+//!   part about coming to an end, `mend` about second chances, `queues` and `active` keep the books;
+//!   `standing` reads them for explanations).
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
@@ -17,7 +18,9 @@ mod event;
 mod evolve;
 mod judge;
 mod mend;
+mod permits;
 mod queues;
+mod standing;
 mod state;
 mod stop;
 
@@ -26,6 +29,8 @@ pub use command::{Command, Directive, Rejected};
 pub use decide::{EffectOutcome, Input, Turn, decide};
 pub use event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
+pub use permits::{Permits, Settlement};
+pub(crate) use standing::{Counted, Places};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
 
 /// Decides `input` and everything that follows from it at once, folding each event into `state`.

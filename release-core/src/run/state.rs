@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
-use crate::port::Reason;
+use crate::port::{EffectError, Reason};
 use crate::time::Timestamp;
 
 /// The state of a run: a fold of its events, by [`RunState::evolve`](RunState) alone.
@@ -86,7 +88,8 @@ impl Phase {
 }
 
 /// How a step stands. One byte a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Status {
     /// Predecessors are not done.
@@ -138,11 +141,14 @@ pub struct Active {
     pub wait: Wait,
     /// Why it may not start yet, while it is blocked: all reasons.
     pub reasons: Vec<Reason>,
+    /// How the last attempt went wrong, until it acts again.
+    pub error: Option<Box<EffectError>>,
 }
 
 impl Active {
     pub(super) const fn new(attempt: u32, since: Timestamp, wait: Wait) -> Self {
-        Self { attempt, failures: 0, since, measured: [0; 3], wait, reasons: Vec::new() }
+        let measured = [0; 3];
+        Self { attempt, failures: 0, since, measured, wait, reasons: Vec::new(), error: None }
     }
 }
 
@@ -197,7 +203,8 @@ impl Wait {
             | Self::Measurement { at }
             | Self::Look { at }
             | Self::Blocked(WakeUp::Instant { at }) => Some(*at),
-            Self::Blocked(WakeUp::Approval { .. } | WakeUp::Policy) | Self::Operator { .. } => None,
+            Self::Blocked(WakeUp::Approval { .. } | WakeUp::Policy | WakeUp::Permit)
+            | Self::Operator { .. } => None,
         }
     }
 }
@@ -243,6 +250,8 @@ pub enum Awaiting {
     Approval(GateId),
     /// Another answer of the policy, which holds this step without naming an instant.
     Policy(StepId),
+    /// The permits of this step, which others have.
+    Permit(StepId),
     /// Somebody who retries or reconciles this step.
     Operator(StepId),
     /// Somebody who resumes the run.
@@ -415,6 +424,7 @@ impl RunState {
                 Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
                 Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
                 Wait::Blocked(WakeUp::Policy) => all.push(Awaiting::Policy(id(index))),
+                Wait::Blocked(WakeUp::Permit) => all.push(Awaiting::Permit(id(index))),
                 Wait::Blocked(WakeUp::Approval { gate }) => {
                     all.push(Awaiting::Approval(gate.clone()));
                 }
@@ -460,7 +470,10 @@ impl RunState {
     pub fn needs_a_person(&self) -> bool {
         let people = |waiting: &Awaiting| match waiting {
             Awaiting::Approval(_) | Awaiting::Operator(_) | Awaiting::Resume => true,
-            Awaiting::Instant(_) | Awaiting::Outcome(_) | Awaiting::Policy(_) => false,
+            Awaiting::Instant(_)
+            | Awaiting::Outcome(_)
+            | Awaiting::Policy(_)
+            | Awaiting::Permit(_) => false,
         };
         let awaiting = self.awaiting();
         !awaiting.is_empty() && awaiting.iter().all(people)

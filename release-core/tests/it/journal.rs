@@ -7,13 +7,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use release_core::journal::{Damage, DamageKind, History, Record, Sealer};
 use release_core::model::{Digest, RunId, Timestamp};
-use release_core::plan::{FrozenPlan, Plan};
+use release_core::plan::{FrozenPlan, Plan, plan};
 use release_core::run::{Command, Event, Mode, Outcome, RunState, StepRef};
 use sha2::{Digest as _, Sha256};
 
 use super::support::drive::{End, Run, snapshot};
 use super::support::random;
-use super::support::samples::{approval, chain, change, id, person};
+use super::support::samples::{approval, chain, change, id, person, shop};
 use super::support::world::START;
 
 fn run_id() -> RunId {
@@ -383,6 +383,17 @@ fn the_golden_course_is_still_sealed_byte_for_byte() {
     let (plan, run) = course();
     assert!(matches!(run.state.outcome(), Some(Outcome::RolledBack { .. })));
     same_as_golden("0.1-cancel-rolled_back.jsonl", &plan, &run);
+}
+
+/// A train through two stages, with all kinds of evidence.
+#[test]
+fn the_golden_shop_is_still_sealed_byte_for_byte() {
+    let mut definition = shop();
+    definition.stages[1].gates.clear();
+    let plan = plan(&definition).unwrap().freeze();
+    let mut run = Run::start(&plan);
+    assert_eq!(run.heal(5_000), Outcome::Succeeded);
+    same_as_golden("0.1-shop-succeeded.jsonl", &plan, &run);
 }
 
 fn same_as_golden(name: &str, plan: &FrozenPlan, run: &Run) {

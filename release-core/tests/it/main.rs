@@ -15,6 +15,10 @@ mod engine_lives;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod explain_oracle;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_messages;
@@ -28,6 +32,8 @@ mod journal;
 mod limit_laws;
 #[cfg(test)]
 mod limit_ledger;
+#[cfg(test)]
+mod limited_runs;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
@@ -45,7 +51,13 @@ mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
 #[cfg(test)]
+mod stuck;
+#[cfg(test)]
+mod superseding;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod time_travel;
 #[cfg(test)]
 mod watching;
 

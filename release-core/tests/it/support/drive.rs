@@ -89,7 +89,7 @@ impl Run {
     pub(crate) fn input(&mut self, input: &Input) -> Result<Vec<Event>, Rejected> {
         self.draw = self.draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let before = snapshot(&self.state);
-        let turn = Turn { now: self.now, draw: self.draw, policy: &*self.policy };
+        let turn = Turn::new(self.now, self.draw, &*self.policy);
         let mut fresh = Vec::new();
         let answer = decide(&self.state, input, &turn, &mut fresh);
         if let Err(rejected) = answer {
@@ -180,7 +180,7 @@ impl Run {
 
     fn settle(&mut self) {
         loop {
-            let turn = Turn { now: self.now, draw: self.draw, policy: &*self.policy };
+            let turn = Turn::new(self.now, self.draw, &*self.policy);
             let mut fresh = Vec::new();
             advance(&self.state, &turn, self.limit, &mut fresh);
             if fresh.is_empty() {
@@ -223,6 +223,10 @@ impl Run {
                 if let Some((attempt, mode)) = self.effects.remove(&step.index) {
                     self.stale.push((step.index, attempt, mode));
                 }
+            }
+            Event::AbandonForced { .. } => {
+                let dropped = std::mem::take(&mut self.effects).into_iter();
+                self.stale.extend(dropped.map(|(step, (attempt, mode))| (step, attempt, mode)));
             }
             _ => {}
         }
