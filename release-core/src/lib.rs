@@ -58,6 +58,7 @@
 //! | [`model`] | the nouns that people write, and their files | pure |
 //! | [`plan`] | definition → steps, strategies, rollback, drawing, diff | pure |
 //! | [`run`] | events, state, decisions | pure |
+//! | [`limits`] | who may have how much at once or a week: a ledger of permits | pure |
 //! | [`journal`] | the record format, its hash chain, the port, a store in memory | pure but for the port |
 //! | [`port`] | what the engine needs from outside | traits |
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
@@ -80,6 +81,7 @@ pub mod engine;
 pub mod explain;
 pub mod ids;
 pub mod journal;
+pub mod limits;
 pub mod model;
 pub mod plan;
 pub mod port;

@@ -87,6 +87,17 @@ pub enum EngineError {
         /// Why.
         detail: String,
     },
+    /// A name that is not free for runs.
+    #[error(
+        "run `{run}` cannot be called so: the ledger of permits has such names; choose another"
+    )]
+    Reserved {
+        /// The name.
+        run: RunId,
+    },
+    /// The engine has no limits.
+    #[error("the engine was built without limits; give it some with `EngineBuilder::limits`")]
+    NoLimits,
     /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -61,7 +61,7 @@ impl Driver {
         by: &Principal,
         reason: &str,
     ) -> Result<Option<Event>, EngineError> {
-        let turn = Turn { now: self.now, draw: 0, policy: &*self.shared.policy };
+        let turn = Turn::new(self.now, 0, &*self.shared.policy);
         let run = || self.state.run().clone();
         let event = migrate(&self.state, plan, by, reason, &turn).map_err(|error| match error {
             NotMigrated::Rejected(reason) => EngineError::Refused { run: run(), reason },

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::EngineError;
-use super::driver::{Driver, INBOX, receive};
+use super::driver::{Driver, INBOX};
 use super::handle::{Request, SendError};
+use super::wake::receive;
 use crate::journal::{AppendError, History, ReadError, Sealer};
 use crate::run::{Input, Wait};
 use crate::time::Span;
@@ -88,6 +89,7 @@ impl Driver {
     /// Forgets all decisions that are not durable, and takes up what came in since.
     fn go_back_to(&mut self, history: &History) -> Result<(), EngineError> {
         self.state = history.state(self.base.clone(), None)?;
+        self.restart_permits();
         let (run, seq) = (self.state.run(), history.facts().len() as u64);
         self.sealer = Sealer::after(run, seq, history.epoch(), history.head());
         self.pending.clear();

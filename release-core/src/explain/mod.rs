@@ -154,7 +154,7 @@ pub fn explain(
         return Err(NoSuchStep { run, step: format!("at {index}") });
     };
     let at = at.max(state.now());
-    let turn = Turn { now: at, draw: 0, policy };
+    let turn = Turn::new(at, 0, policy);
     let mut obstacles = find::obstacles(state, index, &turn);
     let ancestry = roots::ancestry(state, index, &turn);
     for obstacle in &mut obstacles {

@@ -400,4 +400,7 @@ pub enum WakeUp {
     },
     /// It is looked at again when the policy, which named no instant, answers otherwise.
     Policy,
+    /// It is looked at again when it has the permits of the platform's limits, or when it is known who
+    /// has them.
+    Permit,
 }

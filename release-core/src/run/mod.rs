@@ -23,6 +23,7 @@ mod judge;
 mod mend;
 mod migrate;
 mod outcome;
+mod permits;
 mod queues;
 mod recoveries;
 mod standing;
@@ -37,6 +38,7 @@ pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
 pub use migrate::{NotMigrated, migrate};
 pub use outcome::{Cause, Outcome};
+pub use permits::{Permits, Settlement};
 pub(crate) use standing::{Counted, Places};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
 

@@ -33,6 +33,12 @@ mod guards;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod limit_laws;
+#[cfg(test)]
+mod limit_ledger;
+#[cfg(test)]
+mod limited_runs;
+#[cfg(test)]
 mod migrations;
 #[cfg(test)]
 mod outages;

@@ -199,7 +199,7 @@ impl<'a> Simulation<'a> {
             return Ok(());
         }
         let mut fresh = Vec::new();
-        let turn = Turn { now: self.now, draw: DRAW, policy: self.policy };
+        let turn = Turn::new(self.now, DRAW, self.policy);
         if let Err(rejected) = decide(&self.state, input, &turn, &mut fresh)
             && let Input::Directive(directive) = input
         {
@@ -213,7 +213,7 @@ impl<'a> Simulation<'a> {
     fn settle(&mut self) -> Result<(), WhatIfError> {
         let mut fresh = Vec::new();
         loop {
-            let turn = Turn { now: self.now, draw: DRAW, policy: self.policy };
+            let turn = Turn::new(self.now, DRAW, self.policy);
             advance(&self.state, &turn, EVENTS_A_TURN, &mut fresh);
             if fresh.is_empty() {
                 return Ok(());

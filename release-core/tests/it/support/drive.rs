@@ -89,7 +89,7 @@ impl Run {
     pub(crate) fn input(&mut self, input: &Input) -> Result<Vec<Event>, Rejected> {
         self.draw = self.draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let before = snapshot(&self.state);
-        let turn = Turn { now: self.now, draw: self.draw, policy: &*self.policy };
+        let turn = Turn::new(self.now, self.draw, &*self.policy);
         let mut fresh = Vec::new();
         let answer = decide(&self.state, input, &turn, &mut fresh);
         if let Err(rejected) = answer {
@@ -140,11 +140,11 @@ impl Run {
         self.effects.clear();
         self.stale.clear();
         let mut fresh = Vec::new();
-        let turn = Turn { now: self.now, draw: self.draw, policy: &*self.policy };
+        let turn = Turn::new(self.now, self.draw, &*self.policy);
         decide(&self.state, &Input::TakeOver { engine: "other".into() }, &turn, &mut fresh)
             .unwrap();
         self.fold(fresh);
-        let turn = Turn { now: self.now, draw: self.draw, policy: &*self.policy };
+        let turn = Turn::new(self.now, self.draw, &*self.policy);
         let decided = migrate(&self.state, plan, &person("bob"), "because", &turn);
         if let Ok(event) = &decided {
             self.laws.moved(self.state.plan(), plan);
@@ -201,7 +201,7 @@ impl Run {
 
     fn settle(&mut self) {
         loop {
-            let turn = Turn { now: self.now, draw: self.draw, policy: &*self.policy };
+            let turn = Turn::new(self.now, self.draw, &*self.policy);
             let mut fresh = Vec::new();
             advance(&self.state, &turn, self.limit, &mut fresh);
             if fresh.is_empty() {
