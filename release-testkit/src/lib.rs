@@ -109,6 +109,7 @@ mod macros;
 pub mod mocks;
 mod private;
 pub mod saboteur;
+pub mod sim;
 
 pub use clock::{Stuck, VirtualClock};
 pub use journal::{AppendFault, FaultyJournal, Injected};

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::effect::{Attempt, Effects, panic_text};
 use super::handle::{Progress, Recorded, Request, RunHandle};
+use super::rules::{self, ASK_AGAIN, OnEffects};
 use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
 use crate::model::Digest;
@@ -20,7 +21,7 @@ use crate::port::{AuthorizedCommand, Mandate};
 use crate::run::{
     Event, Fact, Input, Mode, Outcome, Phase, Rejected, RunState, Turn, advance, decide,
 };
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Most outcomes that are decided before what they led to is appended.
 const OUTCOMES_A_TURN: usize = 256;
@@ -28,8 +29,6 @@ const OUTCOMES_A_TURN: usize = 256;
 const EVENTS_A_TURN: usize = 4096;
 /// Most requests that wait for a run before callers are held back.
 pub(super) const INBOX: usize = 64;
-/// How often a policy is asked again that holds a step without naming an instant.
-const ASK_AGAIN: Span = Span::secs(30);
 /// Most events that a slow subscriber can be behind.
 const BACKLOG: usize = 1024;
 
@@ -324,27 +323,17 @@ impl Driver {
     }
 
     fn act_on(&mut self, event: &Event) {
+        match rules::on_effects(event, self.state.plan()) {
+            OnEffects::Launch { step, attempt, mode } => self.launch(step, attempt, mode),
+            OnEffects::LeaveOff => self.leave_off(),
+            OnEffects::DropOne { step } => self.effects.drop_one(step),
+            OnEffects::DropAll => self.effects.drop_all(),
+            OnEffects::Keep => {}
+        }
         match event {
-            Event::StepStarted { step, attempt, mode } => {
-                let plan = self.state.plan();
-                if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) {
-                    self.launch(step.index, *attempt, *mode);
-                }
-            }
-            Event::StepFailed { .. } | Event::CancelRequested { .. } | Event::Superseded { .. } => {
-                self.leave_off();
-            }
-            Event::AlternateChosen { .. } => self.mandate = None, // the plan has changed
+            // The plan has changed, or grown.
+            Event::AlternateChosen { .. } | Event::RollbackStarted { .. } => self.mandate = None,
             Event::RollbackBlocked { .. } => self.forward = *self.state.phase() == Phase::Forward,
-            // What is still under way only reads, and nobody needs its answer any more.
-            Event::RollbackStarted { .. } => {
-                self.effects.drop_all();
-                self.mandate = None; // the plan has grown
-            }
-            Event::RunFinished { .. } | Event::AbandonForced { .. } => self.effects.drop_all(),
-            Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
-                self.effects.drop_one(step.index);
-            }
             _ => {}
         }
     }
@@ -447,9 +436,8 @@ impl Driver {
         }
     }
 
-    /// Decision time never goes back, so a clock that is set back lifts nothing.
     pub(super) fn read_clock(&mut self) {
-        self.now = self.shared.clock.now().max(self.now).max(self.state.now());
+        self.now = rules::decision_time(self.shared.clock.now(), self.now, self.state.now());
     }
 
     fn tell_progress(&mut self) {

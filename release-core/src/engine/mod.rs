@@ -4,6 +4,7 @@
 //! - `effect` runs one effect where it can hurt nobody.
 //! - `recover` is what a run does while its journal fails; `supersede` puts a newer run in its place.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
+//! - `rules` are the shell's decisions as pure functions, which a simulator shares.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
 mod clock;
@@ -14,6 +15,7 @@ mod events;
 mod guard;
 mod handle;
 mod recover;
+pub mod rules;
 mod supersede;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -22,9 +24,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use clock::SystemClock;
+pub use clock::{ClockReading, SystemClock};
 pub use error::EngineError;
 pub use events::Events;
+pub use guard::held_while_in_doubt;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 
 use crate::ids::RunId;
