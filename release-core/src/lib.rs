@@ -80,6 +80,9 @@ pub mod ids;
 pub mod journal;
 pub mod model;
 pub mod plan;
+#[cfg(planted_bugs)]
+#[doc(hidden)]
+pub mod planted;
 pub mod port;
 pub mod report;
 pub mod run;

@@ -41,6 +41,13 @@ pub enum OnEffects {
 
 /// What becomes of effects once `event` is durable, in a run of `plan`.
 pub fn on_effects(event: &Event, plan: &FrozenPlan) -> OnEffects {
+    #[cfg(planted_bugs)]
+    if let Event::StepStarted { step, .. } = event
+        && crate::planted::is(crate::planted::Bug::NeverCall)
+        && step.index % 5 == 0
+    {
+        return OnEffects::Keep;
+    }
     match event {
         Event::StepStarted { step, attempt, mode }
             if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) =>
@@ -63,6 +70,10 @@ pub fn on_effects(event: &Event, plan: &FrozenPlan) -> OnEffects {
 
 /// The instant of the next decision: it never goes back, so a clock that is set back lifts nothing.
 pub fn decision_time(clock: Timestamp, before: Timestamp, last_event: Timestamp) -> Timestamp {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::TimeGoesBack) {
+        return clock;
+    }
     clock.max(before).max(last_event)
 }
 
@@ -80,7 +91,11 @@ pub enum AfterFailedAppend {
 
 /// What a run does after `error`; `in_doubt` says whether an append before had an unknown outcome, so
 /// that its own records may be in the way.
-pub const fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAppend {
+pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAppend {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::GoOnFenced) {
+        return AfterFailedAppend::ReadBack { in_doubt };
+    }
     match error {
         AppendError::NoSpace { .. } | AppendError::Unavailable { .. } => {
             AfterFailedAppend::ReadBack { in_doubt }
@@ -115,6 +130,10 @@ pub enum AfterReading {
 
 /// What `history`, just read, says to the writer whose batch ended with the head of `sealer`.
 pub fn after_reading(sealer: &Sealer, history: &History) -> AfterReading {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::GoOnFenced) {
+        return AfterReading::GoBack;
+    }
     if history.epoch() != sealer.epoch() {
         AfterReading::Fenced
     } else if history.head() == sealer.head() {

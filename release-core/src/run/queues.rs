@@ -11,10 +11,24 @@ impl RunState {
             nth += 1;
             let Some(waits) = self.waits.get_mut(next as usize) else { continue };
             *waits = waits.saturating_sub(1);
-            if *waits == 0 {
+            let ready = *waits == 0;
+            #[cfg(planted_bugs)]
+            let ready = self.ready_by_a_bug(next, ready);
+            if ready {
                 self.enqueue(next);
             }
         }
+    }
+
+    #[cfg(planted_bugs)]
+    fn ready_by_a_bug(&self, next: u32, ready: bool) -> bool {
+        use crate::planted::{Bug, is};
+        let waits = self.waits.get(next as usize).copied().unwrap_or(0);
+        let sync = self.plan.step(next).action == crate::plan::Action::Sync;
+        let ready = ready
+            || (is(Bug::IgnorePredecessor) && !sync && waits <= 1)
+            || (is(Bug::SyncEarly) && sync);
+        ready && self.status(next) == Some(Status::Pending)
     }
 
     pub(super) fn enqueue_roots(&mut self, from: usize) {
@@ -23,6 +37,12 @@ impl RunState {
         for index in range {
             let waits = self.plan.in_degree(index);
             self.waits.push(waits);
+            #[cfg(planted_bugs)]
+            let waits = if from > 0 && crate::planted::is(crate::planted::Bug::RollbackUnordered) {
+                0
+            } else {
+                waits
+            };
             if waits == 0 {
                 self.enqueue(index);
             }

@@ -265,6 +265,12 @@ impl Machine<'_> {
         let truth = self.world.evidence(action);
         let nothing = || Evidence::Artifact { digest: Digest::of(b"nothing"), bytes: 0 };
         match fault {
+            #[cfg(planted_bugs)]
+            Some(F::Transient)
+                if release_core::planted::is(release_core::planted::Bug::LeakCredential) =>
+            {
+                Err(EffectError::transient("busy", format!("not for {}", super::CANARY)))
+            }
             Some(F::Transient) => Err(EffectError::transient("busy", "try again later")),
             Some(F::Permanent) => Err(EffectError::permanent("refused", "this cannot be done")),
             Some(F::Unknown) => Err(EffectError::unknown("lost", "the connection was lost")),

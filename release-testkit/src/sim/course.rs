@@ -62,10 +62,10 @@ pub struct RunCourse {
     pub seen: Vec<(u64, release_core::model::Digest)>,
     /// The hash of each record at the end.
     pub hashes: Vec<release_core::model::Digest>,
-    /// The state of whoever drives it at the end, and the one that the records give, as texts.
-    pub live: Option<(String, String)>,
-    /// For each run that is not over, what the engine says it waits for, at the end.
-    pub people: Vec<String>,
+    /// How the state of whoever drove it differed from what its records give, whenever that was compared.
+    pub diverged: Vec<String>,
+    /// The records that have the canary in them.
+    pub leaks: Vec<u64>,
 }
 
 /// One call of a provider.

@@ -14,19 +14,14 @@ use release_policy::FreezeWindow;
 
 use super::chance::Chance;
 use super::course::{Call, Note, What};
-use super::faults::{Clause, Fault, FaultPlan, When};
+use super::faults::{Clause, FaultPlan, When};
 use super::setup::Setup;
 use super::shell::Driver;
 use super::store::Log;
 use super::world::World;
 
-/// How long an engine may take to be there again after a crash.
-const RESTART: (Span, Span) = (Span::secs(1), Span::secs(30));
 /// When a host tries again to start or resume a run whose journal failed.
 pub(super) const TRY_AGAIN: Span = Span::secs(30);
-/// When other engines notice that one is gone.
-const LEASE: Span = Span::secs(45);
-
 /// What happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Happening {
@@ -126,6 +121,7 @@ pub(super) struct Machine<'a> {
     pub(super) operations: Vec<super::calls::Operation>,
     pub(super) notes: Vec<Note>,
     pub(super) seen: Vec<Vec<(u64, release_core::model::Digest)>>,
+    pub(super) diverged: Vec<Vec<String>>,
     pub(super) faults: Faults,
     pub(super) people: super::people::People,
     pub(super) over: Vec<bool>,
@@ -165,6 +161,7 @@ impl<'a> Machine<'a> {
             operations: Vec::new(),
             notes: Vec::new(),
             seen: vec![Vec::new(); runs],
+            diverged: vec![Vec::new(); runs],
             faults: Faults { plan: setup.faults.clone(), appends: 0, outage: None },
             people: super::people::People::new(runs),
             over: vec![false; runs],
@@ -193,7 +190,7 @@ impl<'a> Machine<'a> {
         machine
     }
 
-    fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         let policy = Asked {
             inner: Arc::clone(&self.setup.policy),
             tightened: self.setup.tightened.clone().into(),
@@ -211,7 +208,12 @@ impl<'a> Machine<'a> {
 
     /// Lets everything happen, to the end. Returns whether it was cut short.
     pub(super) fn run(&mut self) -> bool {
-        while let Some(happening) = self.next() {
+        loop {
+            let Some(happening) = self.next() else {
+                // Nothing more will ever happen.
+                self.now = self.horizon();
+                return false;
+            };
             self.happened += 1;
             if self.happened > self.setup.most_happenings {
                 return true;
@@ -221,7 +223,11 @@ impl<'a> Machine<'a> {
                 return false;
             }
         }
-        false
+    }
+
+    /// When runs must be over.
+    fn horizon(&self) -> Timestamp {
+        self.setup.start.plus(self.setup.span).plus(self.setup.heal_for)
     }
 
     /// Takes what happens next. Of what happens at one instant, chance says what is first.
@@ -239,7 +245,7 @@ impl<'a> Machine<'a> {
             first = ties.remove(chosen.min(ties.len() - 1));
             self.happenings.extend(ties.into_iter().map(Reverse));
         }
-        if first.0 > self.setup.start.plus(self.setup.span).plus(self.setup.heal_for) {
+        if first.0 > self.horizon() {
             return None;
         }
         self.now = self.now.max(first.0);
@@ -302,7 +308,7 @@ impl<'a> Machine<'a> {
         tick
     }
 
-    fn struck(&mut self, fault: &impl std::fmt::Display) {
+    pub(super) fn struck(&mut self, fault: &impl std::fmt::Display) {
         self.note(What::Struck { fault: fault.to_string() });
     }
 
@@ -311,191 +317,12 @@ impl<'a> Machine<'a> {
         self.engines.get(engine).is_some_and(|engine| engine.up && engine.still.is_none())
     }
 
-    fn someone_up(&self) -> Option<usize> {
-        (0..self.engines.len()).find(|engine| self.acts(*engine))
-    }
-
     /// Whether an engine that is up drives a run.
     pub(super) fn driver_of(&self, run: usize) -> Option<usize> {
         // Of several, the one that came last is the one that the host asks.
         let drives = self.engines.iter().enumerate().filter(|(_, engine)| engine.up);
         let of = drives.filter_map(|(at, engine)| Some((engine.drivers.get(&run)?.life, at)));
         of.max().map(|(_, engine)| engine)
-    }
-
-    fn begin(&mut self, run: usize) {
-        let Some(engine) = self.someone_up() else {
-            return self.later(self.now.plus(TRY_AGAIN), Happening::Begin { run });
-        };
-        if let Some(begun) = self.begun.get_mut(run) {
-            *begun = true;
-        }
-        self.start(engine, run);
-    }
-
-    /// An engine resumes all runs that nobody drives.
-    fn adopt(&mut self, engine: usize) {
-        if !self.acts(engine) {
-            return;
-        }
-        for run in 0..self.over.len() {
-            let open = self.begun.get(run) == Some(&true) && self.over.get(run) == Some(&false);
-            if open && self.driver_of(run).is_none() {
-                self.start(engine, run);
-            }
-        }
-    }
-
-    /// An engine dies, with all it knows.
-    pub(super) fn crash(&mut self, engine: usize) {
-        let Some(dead) = self.engines.get_mut(engine) else { return };
-        if !dead.up {
-            return;
-        }
-        dead.up = false;
-        dead.still = None;
-        let drivers = std::mem::take(&mut dead.drivers);
-        for driver in drivers.into_values() {
-            self.abandoned(&driver);
-        }
-        self.struck(&format!("engine {engine} dies"));
-        let again = self.chance.span(RESTART.0, RESTART.1);
-        self.later(self.now.plus(again), Happening::Up { engine });
-        for other in (0..self.engines.len()).filter(|other| *other != engine) {
-            self.later(self.now.plus(LEASE), Happening::Adopt { engine: other });
-        }
-    }
-
-    /// Nobody waits for the effects of a driver any more.
-    pub(super) fn abandoned(&mut self, driver: &Driver) {
-        let tick = self.tick();
-        for (_, call) in driver.effects.values() {
-            if let Some(call) = self.calls.get_mut(*call) {
-                call.over.get_or_insert(tick);
-            }
-        }
-    }
-
-    fn up(&mut self, engine: usize) {
-        let fresh = self.engine();
-        if let Some(slot) = self.engines.get_mut(engine) {
-            *slot = fresh;
-        }
-        for log in &mut self.logs {
-            log.open();
-        }
-        self.note(What::Up { engine });
-        self.adopt(engine);
-    }
-
-    /// An engine stands still for `span`.
-    pub(super) fn pause(&mut self, engine: usize, span: Span) {
-        let until = self.now.plus(span);
-        let Some(still) = self.engines.get_mut(engine).filter(|engine| engine.up) else { return };
-        still.still = Some(until);
-        self.struck(&format!("engine {engine} stands still for {span}"));
-        self.later(until, Happening::GoesOn { engine });
-        if span > LEASE {
-            for other in (0..self.engines.len()).filter(|other| *other != engine) {
-                let at = self.now.plus(LEASE);
-                self.later(at, Happening::Adopt { engine: other });
-            }
-        }
-    }
-
-    fn goes_on(&mut self, engine: usize) {
-        let Some(slot) = self.engines.get_mut(engine) else { return };
-        if slot.still.is_none_or(|until| until > self.now) {
-            return;
-        }
-        slot.still = None;
-        let drivers: Vec<usize> = slot.drivers.keys().copied().collect();
-        for run in drivers {
-            self.drive(engine, run);
-        }
-    }
-
-    fn strike(&mut self, clause: usize) {
-        let Some(Clause { fault, .. }) = self.faults.plan.clauses.get(clause).cloned() else {
-            return;
-        };
-        match fault {
-            Fault::Crash(_) => {
-                let engine = self.chance.pick(u32::try_from(self.engines.len()).unwrap_or(1));
-                self.crash(engine as usize);
-            }
-            Fault::Pause(span) => {
-                let engine = self.chance.pick(u32::try_from(self.engines.len()).unwrap_or(1));
-                self.pause(engine as usize, span);
-            }
-            Fault::TakeOver => {
-                for run in 0..self.over.len() {
-                    self.take_over(run);
-                }
-            }
-            Fault::Outage(span) => {
-                self.faults.outage = Some(self.now.plus(span));
-                self.struck(&format!("the journal is away for {span}"));
-            }
-            Fault::Clock(by) => {
-                self.offset = self.offset.saturating_add(by);
-                self.struck(&format!("the clock jumps by {} s", by / 1_000_000));
-                self.wake_all();
-            }
-            Fault::Journal(_) | Fault::Provider(..) => {}
-        }
-    }
-
-    /// Another engine takes a run over that one drives.
-    pub(super) fn take_over(&mut self, run: usize) {
-        let Some(owner) = self.driver_of(run) else { return };
-        let other = (1..=self.engines.len()).map(|by| (owner + by) % self.engines.len());
-        let other = other.into_iter().find(|other| *other != owner && self.acts(*other));
-        if let Some(other) = other {
-            self.struck(&format!("engine {other} takes run {run} from engine {owner}"));
-            self.start(other, run);
-        }
-    }
-
-    /// Every driver looks at its clock again soon.
-    pub(super) fn wake_all(&mut self) {
-        let mut all = Vec::new();
-        for (engine, slot) in self.engines.iter_mut().enumerate() {
-            for (run, driver) in &mut slot.drivers {
-                driver.wake = None;
-                all.push(Happening::Wake { engine, run: *run, life: driver.life });
-            }
-        }
-        for happening in all {
-            self.later(self.now.plus(Span::secs(1)), happening);
-        }
-    }
-
-    /// No more faults: engines are up, the journal works, the clock is right, people answer.
-    fn heal(&mut self) {
-        self.note(What::Healed);
-        self.healed = true;
-        self.faults.plan = FaultPlan::none();
-        self.faults.outage = None;
-        self.offset = 0;
-        self.world.bad.clear();
-        for engine in 0..self.engines.len() {
-            if let Some(slot) = self.engines.get_mut(engine)
-                && slot.still.is_some()
-            {
-                slot.still = Some(self.now);
-                self.goes_on(engine);
-            }
-            if self.engines.get(engine).is_some_and(|slot| !slot.up) {
-                self.up(engine);
-            } else {
-                self.adopt(engine);
-            }
-        }
-        self.wake_all();
-        for run in 0..self.over.len() {
-            self.ask_people(run);
-        }
     }
 
     /// What a run's log says, verified, if it can be read now.
@@ -524,20 +351,29 @@ impl<'a> Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// The state of whoever drives a run, and the one that its records give, as texts.
-    pub(super) fn live(
-        &self,
-        run: usize,
-        records: &[release_core::journal::Record],
-        departure: &super::setup::Departure,
-    ) -> Option<(String, String)> {
-        let engine = self.driver_of(run)?;
-        let driver = self.engines.get(engine)?.drivers.get(&run)?;
-        if driver.busy != super::shell::Busy::No || driver.beginning || !driver.pending.is_empty() {
-            return None;
+    /// Compares the state of a driver, whose decisions are all durable, with what the records give.
+    pub(super) fn compare(&mut self, run: usize, driver: &Driver) {
+        let idle = driver.busy == super::shell::Busy::No && driver.pending.is_empty();
+        let (Some(log), Some(departure)) = (self.logs.get(run), self.setup.departures.get(run))
+        else {
+            return;
+        };
+        if !idle || driver.beginning || log.stored().seq != driver.sealer.seq() {
+            return;
         }
-        let history = History::verify(&departure.run, records).ok()?;
-        let replayed = history.state(departure.plan.clone(), None);
-        Some((format!("{:?}", driver.state), format!("{:?}", replayed.ok()?)))
+        let replayed = History::verify(&departure.run, &log.records)
+            .and_then(|history| history.state(departure.plan.clone(), None));
+        let found = match replayed {
+            Ok(state) if format!("{state:?}") == format!("{:?}", driver.state) => return,
+            Ok(_) => format!(
+                "{} #{}: the state is not what the records give",
+                departure.run,
+                driver.sealer.seq()
+            ),
+            Err(damage) => damage.to_string(),
+        };
+        if let Some(diverged) = self.diverged.get_mut(run) {
+            diverged.push(found);
+        }
     }
 }

@@ -18,14 +18,17 @@
 //! # }
 //! ```
 
+mod append;
 mod calls;
 mod chance;
 mod course;
 mod explore;
 pub mod faults;
+mod host;
 mod humans;
 pub mod invariants;
 mod machine;
+mod mixed;
 mod people;
 mod provider;
 mod report;
@@ -49,6 +52,7 @@ pub use explore::Exploration;
 pub use faults::{FaultError, FaultPlan};
 pub use humans::Humans;
 pub use invariants::{Invariant, Violation};
+pub use mixed::mixed;
 pub use provider::{Capability, Nature, ProviderFault, Providers};
 pub use report::SimReport;
 pub use world::{Badness, Place};
@@ -59,6 +63,9 @@ use setup::{Departure, Setup};
 
 /// When simulations begin, unless they say otherwise: a Monday, 9 o'clock UTC.
 pub const START: &str = "2026-01-05T09:00:00Z";
+
+/// The credential with which simulated providers act.
+const CANARY: &str = "canary-7c0ffee7";
 
 /// So many days.
 pub const fn days(days: u64) -> Span {
@@ -227,6 +234,7 @@ impl Sim {
 
     /// What a machine leaves behind.
     fn told(&self, machine: Machine<'_>, cut_short: bool) -> Course {
+        let leaks = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|t| t.contains(CANARY));
         let mut runs = Vec::with_capacity(self.setup.departures.len());
         for (run, departure) in self.setup.departures.iter().enumerate() {
             let records = machine.logs.get(run).map(|log| &log.records[..]).unwrap_or_default();
@@ -246,8 +254,8 @@ impl Sim {
                 stored: ticks.iter().copied().zip(records.iter().map(|r| r.epoch)).collect(),
                 seen: machine.seen.get(run).cloned().unwrap_or_default(),
                 hashes: records.iter().map(|record| record.hash).collect(),
-                live: machine.live(run, records, departure),
-                people: Vec::new(),
+                diverged: machine.diverged.get(run).cloned().unwrap_or_default(),
+                leaks: records.iter().filter(|r| leaks(&r.bytes)).map(|r| r.seq).collect(),
             });
         }
         Course {
@@ -260,7 +268,7 @@ impl Sim {
             tightened: self.setup.tightened.clone(),
             places: machine.world.places,
             done: machine.world.done,
-            canary: String::new(),
+            canary: CANARY.to_owned(),
             cut_short,
         }
     }

@@ -2,5 +2,6 @@
 
 #![cfg(test)]
 
+mod crash_enumeration;
 mod exhaustive;
 mod seeds;

@@ -52,3 +52,13 @@ fn faults_of_providers_and_people_break_no_promise() {
     let humans = Humans::office().meddling(5_000).overeager(200_000).wrong_button(50_000);
     green(&shop().humans(humans).faults(FaultPlan::parse(faults).unwrap()), 60);
 }
+
+/// The first seeds of those of which CI runs ten thousand (`examples/simulate.rs`).
+#[test]
+fn mixed_scenarios_are_green() {
+    let scenarios = release_testkit::sim::mixed();
+    for (seed, sim) in (0..120).zip(scenarios.iter().cycle()) {
+        let report = sim.clone().seed(seed).report();
+        assert!(report.is_green(), "{report}");
+    }
+}

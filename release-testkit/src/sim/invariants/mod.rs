@@ -1,6 +1,9 @@
 //! What must hold whatever goes wrong. Computed from what the world and the store saw, never from what
 //! the engine says of itself.
 
+mod admission;
+mod ledger;
+mod outcomes;
 mod records;
 
 use std::fmt;
@@ -70,12 +73,35 @@ impl Invariant {
     }
 }
 
-/// All invariants.
+/// All invariants, from I1 to I20.
+///
+/// What they check is what exists. I3 holds for each run alone: runs that share a target are kept apart
+/// by whoever starts them. I4 knows the plan's limit of effects under way. I8 knows principals by their
+/// ids. I11 and I12 know the edges of the plan. I16 seeds the providers with a credential and looks for it
+/// in all records and in the trace.
 pub fn all() -> Vec<Invariant> {
+    use {admission as a, outcomes as o, records as r};
+    let new = |id, promise, check: fn(&Course) -> Vec<String>| Invariant::new(id, promise, check);
     vec![
-        Invariant::new("I2", "every effect has exactly one prior durable intent", records::intents),
-        Invariant::new("I13", "decision time never goes back in a run", records::time),
-        Invariant::new("I14", "a stale epoch writes nothing", records::epochs),
-        Invariant::new("I19", "when faults stop, every run ends", records::ends),
+        new("I1", "nothing starts inside a freeze", a::freezes),
+        new("I2", "every effect has exactly one prior durable intent", r::intents),
+        new("I3", "one version at a time is brought up in a target", a::one_rollout_a_target),
+        new("I4", "no more effects are under way than may be", a::room),
+        new("I5", "records and what happened agree one to one", r::audit),
+        new("I6", "what was once recorded stays so", r::prefix),
+        new("I7", "a run ends as it says, and no rollback silently", o::honest_ends),
+        new("I8", "approvals are of enough different people who may", a::approvals),
+        new("I9", "nothing blocks a rollback", a::rollbacks_go_on),
+        new("I10", "what is deployed is what was verified and asked for", o::digests),
+        new("I11", "nothing goes before what it waits for", a::order),
+        new("I12", "nobody passes a sync point before all are there", a::syncs),
+        new("I13", "decision time never goes back in a run", r::time),
+        new("I14", "a stale epoch writes nothing", r::epochs),
+        new("I15", "no data is never a pass", o::no_data),
+        new("I16", "no credential is ever written", r::canary),
+        new("I17", "attempts are bounded", o::bounded_attempts),
+        new("I18", "whoever waits is woken by something", o::wakes),
+        new("I19", "when faults stop, every run ends", r::ends),
+        new("I20", "a policy that is tightened holds at once", a::tightened),
     ]
 }
