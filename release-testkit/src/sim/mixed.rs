@@ -103,9 +103,8 @@ fn blue_green() -> Sim {
 fn recreate() -> Sim {
     let shop = Shop::new().without_staging().regions(["eu"]).strategy(Strategy::Recreate);
     of(&shop)
-        .tightens(Span::secs(60), window("incident", 0, 1))
-        .command(Span::secs(HOUR + 90), 0, fixtures::operator(), Command::Cancel)
-        .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(600))))
+        .command(Span::secs(55), 0, fixtures::operator(), Command::Cancel)
+        .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(150))))
 }
 
 const fn at(span: Span) -> super::faults::When {
@@ -160,7 +159,9 @@ fn wide_plan() -> FrozenPlan {
         (0..6).map(|n| plan.step(change(&format!("wide-{n}")).on_failure(back))).collect();
     let approval = Approval { quorum: 2, ..Approval::new(literal("meet")) };
     let meet = plan.step(Step::new(literal("meet"), Action::Sync).gate(Gate::Approval(approval)));
-    wide.iter().for_each(|from| plan.edge(*from, meet, EdgeKind::Sync));
+    for from in wide {
+        plan.edge(from, meet, EdgeKind::Sync);
+    }
     let bake = plan.step(Step::new(literal("bake"), Action::Bake { duration: Span::secs(90) }));
     let last = plan.step(change("last").on_failure(back));
     let held = plan.step(change("held").on_failure(OnFailure::Hold));

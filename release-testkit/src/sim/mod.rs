@@ -34,7 +34,9 @@ mod provider;
 mod report;
 mod setup;
 mod shell;
+mod shrink;
 mod store;
+mod trace;
 mod turn;
 mod world;
 
@@ -54,7 +56,9 @@ pub use humans::Humans;
 pub use invariants::{Invariant, Violation};
 pub use mixed::mixed;
 pub use provider::{Capability, Nature, ProviderFault, Providers};
-pub use report::SimReport;
+pub use report::{RunReport, SimReport};
+pub use shrink::Shrunk;
+pub use trace::{Difference, Trace};
 pub use world::{Badness, Place};
 
 use chance::Chance;

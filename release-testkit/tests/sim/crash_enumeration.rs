@@ -87,7 +87,9 @@ fn plan(steps: Vec<Step>, edges: &[(u32, u32)]) -> FrozenPlan {
     for step in steps {
         plan.step(step);
     }
-    edges.iter().for_each(|(from, to)| plan.edge(*from, *to, EdgeKind::Order));
+    for (from, to) in edges {
+        plan.edge(*from, *to, EdgeKind::Order);
+    }
     plan.build().unwrap().freeze()
 }
 

@@ -5,3 +5,4 @@
 mod crash_enumeration;
 mod exhaustive;
 mod seeds;
+mod tools;

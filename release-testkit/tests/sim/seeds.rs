@@ -21,7 +21,7 @@ fn green(sim: &Sim, seeds: u64) {
 fn nothing_goes_wrong_where_nothing_goes_wrong() {
     let report = shop().report();
     assert!(report.is_green(), "{report}");
-    assert_eq!(report.runs[0].1, Some("succeeded"), "{report}");
+    assert_eq!(report.runs[0].outcome.as_deref(), Some("succeeded"), "{report}");
 }
 
 #[test]

@@ -33,9 +33,8 @@ pub(super) fn digests(course: &Course) -> Vec<String> {
     });
     for run in &course.runs {
         let mut verified: BTreeSet<Digest> = BTreeSet::new();
-        let verifies = run.plan.plan().steps().iter();
-        let verifies =
-            verifies.map(|s| &s.action).any(|a| matches!(a, Action::VerifyArtifact { .. }));
+        let mut steps = run.plan.plan().steps().iter();
+        let any_check = steps.any(|step| matches!(step.action, Action::VerifyArtifact { .. }));
         walk(&run.plan, &run.facts, |ledger, fact, at| match &fact.event {
             Event::StepSucceeded { evidence: Evidence::Artifact { digest, .. }, .. } => {
                 verified.insert(*digest);
@@ -45,7 +44,7 @@ pub(super) fn digests(course: &Course) -> Vec<String> {
                     verified.insert(artifact.digest());
                 }
             }
-            Event::StepStarted { step, .. } if verifies => {
+            Event::StepStarted { step, .. } if any_check => {
                 let action = ledger.action(step.index);
                 if let Some(Action::Scale { deployment, replicas: 1.. }) = action
                     && !verified.contains(&deployment.artifact.digest())
@@ -99,11 +98,11 @@ pub(super) fn honest_ends(course: &Course) -> Vec<String> {
     let mut wrong = each(course, |ledger, fact, _| {
         let Event::RunFinished { outcome } = &fact.event else { return None };
         let base = u32::try_from(ledger.plan.base_len()).unwrap_or(u32::MAX);
-        let open = |index: &u32| {
-            !ledger.is_done(*index)
-                && !(ledger.in_rollback(*index)
-                    && ledger.extension.is_some_and(|e| e.pages.contains(&(index - base))))
+        let is_page = |index: u32| {
+            let pages = ledger.extension.map(|extension| &extension.pages[..]).unwrap_or_default();
+            ledger.in_rollback(index) && pages.contains(&(index - base))
         };
+        let open = |index: &u32| !ledger.is_done(*index) && !is_page(*index);
         let mut steps = match outcome {
             Outcome::Succeeded => 0..base,
             Outcome::RolledBack { .. } if ledger.doing != Doing::GoingBack => {
