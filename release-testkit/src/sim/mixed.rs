@@ -56,8 +56,13 @@ fn of(shop: &Shop) -> Sim {
 }
 
 fn window(id: &str, from: u64, hours: u64) -> FreezeWindow {
+    window_of(id, from, hours * HOUR)
+}
+
+/// A freeze of everything, from so many seconds behind the begin for so many.
+fn window_of(id: &str, from: u64, secs: u64) -> FreezeWindow {
     let start: release_core::model::Timestamp = literal(START);
-    let (from, until) = (start.plus(Span::secs(from)), start.plus(Span::secs(from + hours * HOUR)));
+    let (from, until) = (start.plus(Span::secs(from)), start.plus(Span::secs(from + secs)));
     let written = serde_json::json!({
         "id": id, "from": from, "until": until, "owner": "sre", "reason": "quiet"
     });
@@ -102,9 +107,12 @@ fn blue_green() -> Sim {
 
 fn recreate() -> Sim {
     let shop = Shop::new().without_staging().regions(["eu"]).strategy(Strategy::Recreate);
-    of(&shop)
-        .command(Span::secs(55), 0, fixtures::operator(), Command::Cancel)
-        .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(150))))
+    // A policy that changes its mind every two minutes, so that retries meet a denial.
+    let sim = (0..20).map(|n| 120 + 240 * n).fold(of(&shop), |sim, secs| {
+        sim.tightens(Span::secs(secs), window_of(&format!("flap-{secs}"), secs, 120))
+    });
+    sim.command(Span::secs(55), 0, fixtures::operator(), Command::Cancel)
+        .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(HOUR))))
 }
 
 const fn at(span: Span) -> super::faults::When {
