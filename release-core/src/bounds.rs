@@ -73,7 +73,7 @@ pub(crate) fn error(error: &EffectError) -> EffectError {
 pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String> {
     match evidence {
         Evidence::Custom { output } => json(output).map_err(|problem| format!("it {problem}"))?,
-        Evidence::Weights { weights, served } => {
+        Evidence::Weights { weights, served, .. } => {
             let long = weights.len().max(served.len());
             if long > MAX_ENTRIES {
                 return Err(format!(
@@ -85,12 +85,13 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 return Err(format!("it names a version of more than {MAX_TEXT} bytes"));
             }
         }
-        Evidence::Health { digest, ready, unready }
+        Evidence::Health { target, digest, ready, unready }
             if unready.len() > MAX_ENTRIES || unready.iter().any(|why| why.len() > MAX_TEXT) =>
         {
             let unready = unready.iter().take(MAX_ENTRIES).map(|why| text(why).into_owned());
             let (digest, ready, unready) = (*digest, *ready, unready.collect());
-            return Ok(Cow::Owned(Evidence::Health { digest, ready, unready }));
+            let target = target.clone();
+            return Ok(Cow::Owned(Evidence::Health { target, digest, ready, unready }));
         }
         Evidence::Measurement(Measurement::NoData { reason }) if reason.len() > MAX_TEXT => {
             let reason = text(reason).into_owned();

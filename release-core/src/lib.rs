@@ -62,6 +62,7 @@
 //! | [`port`] | what the engine needs from outside | traits |
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
 //! | [`report`] | folds over events, for people | pure |
+//! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
 //!
 //! # What this crate does not do
 //!
@@ -76,6 +77,7 @@
 #[cfg(feature = "driver")]
 mod bounds;
 pub mod engine;
+pub mod explain;
 pub mod ids;
 pub mod journal;
 pub mod model;

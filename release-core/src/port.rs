@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::{RunId, StepId};
-use crate::model::{Digest, Finite, Principal};
+use crate::model::{Digest, Finite, Principal, Target};
 use crate::plan::{Plan, Step, Weight};
 use crate::run::Command;
 use crate::time::{Span, Timestamp};
@@ -322,6 +322,8 @@ pub enum Evidence {
     },
     /// Instances of one artifact that run in a target.
     Instances {
+        /// Where the provider looked.
+        target: Target,
         /// What runs.
         digest: Digest,
         /// How many.
@@ -329,6 +331,8 @@ pub enum Evidence {
     },
     /// Instances that answered a health check.
     Health {
+        /// Where the provider looked.
+        target: Target,
         /// The version that was asked after.
         digest: Digest,
         /// How many are ready.
@@ -338,6 +342,8 @@ pub enum Evidence {
     },
     /// Traffic as the router distributes it.
     Weights {
+        /// Where the provider looked.
+        target: Target,
         /// The shares in effect.
         weights: Vec<Weight>,
         /// Requests served since these shares took effect, by version.

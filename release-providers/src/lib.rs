@@ -60,6 +60,7 @@ mod error;
 pub mod local;
 mod performer;
 mod registry;
+mod shield;
 pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -68,3 +69,4 @@ pub use context::Context;
 pub use describe::{Capability, Description, EffectClass};
 pub use error::{ErrorKind, ProviderError, RetryAdvice};
 pub use registry::{Places, Registry, RegistryBuilder, RegistryError};
+pub use shield::Shielding;

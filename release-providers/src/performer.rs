@@ -1,5 +1,6 @@
 //! The engine's port, implemented by submitting to providers and observing what came of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,11 +11,12 @@ use release_core::port::{
 };
 
 use crate::registry::{Bound, Registry};
+use crate::shield::Shield;
 use crate::spi::{
-    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, HealthProbe, MeasureRequest,
-    Notification, ObserveDeployment, SetWeights, Severity, TrafficRouter, TrafficStatus,
+    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus, HealthProbe,
+    MeasureRequest, Notification, ObserveDeployment, SetWeights, Severity, TrafficStatus,
 };
-use crate::{Context, EffectClass, ErrorKind, ProviderError};
+use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
 /// The first pause between two looks; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -30,13 +32,13 @@ impl Performer for Registry {
 
     async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {
         let bound = self.bind(command.step()).map_err(unbound)?;
-        let call = Call::new(self, command);
+        let call = Call::new(self, command, &bound);
         call.perform(bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
     }
 
     async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
         let bound = self.bind(command.step()).map_err(unbound)?;
-        let call = Call::new(self, command);
+        let call = Call::new(self, command, &bound);
         call.observe(bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
     }
 }
@@ -51,6 +53,7 @@ struct Call<'a> {
     registry: &'a Registry,
     cx: Context,
     rollback: bool,
+    shield: Option<Arc<Shield>>,
     /// Since when the step is to measure.
     since: Timestamp,
     /// A little before the engine gives up, so that the answer says what was missing.
@@ -58,17 +61,31 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(registry: &'a Registry, command: &AuthorizedCommand) -> Self {
+    fn new(registry: &'a Registry, command: &AuthorizedCommand, bound: &Bound<'_>) -> Self {
         let left = command.deadline().since(registry.clock.now()).as_duration();
         let give_up = registry.clock.now().plus((left.mul_f64(0.95)).into());
         let (cx, rollback) = (Context::of(command), command.is_rollback());
-        Self { registry, cx, since: command.since(), rollback, give_up }
+        let shield = bound.describe().map(|described| registry.shields.of(described.name));
+        Self { registry, cx, since: command.since(), rollback, shield, give_up }
+    }
+
+    /// Makes one call of the provider, once its shield lets it.
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let Some(shield) = &self.shield else { return call.await };
+        let clock = &*self.registry.clock;
+        let pass = shield.enter(clock, &self.cx, self.rollback, self.give_up).await?;
+        let answer = call.await;
+        pass.answered(clock.now(), &answer);
+        answer
     }
 
     async fn perform(&self, bound: Bound<'_>, action: &Action) -> Result<Evidence, ProviderError> {
         match (bound, action) {
             (Bound::Artifacts(store), Action::VerifyArtifact { artifact }) => {
-                let found = store.verify(&self.cx, artifact.clone()).await?;
+                let found = self.call(store.verify(&self.cx, artifact.clone())).await?;
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
@@ -78,12 +95,11 @@ impl<'a> Call<'a> {
                 self.probe(probe, deployment, *min_ready).await
             }
             (Bound::Router(router), Action::Route { target, weights }) => {
-                router
-                    .set_weights(&self.cx, SetWeights::new(target.clone(), weights.clone()))
-                    .await?;
+                let wish = SetWeights::new(target.clone(), weights.clone());
+                self.call(router.set_weights(&self.cx, wish)).await?;
                 let mut pause = FIRST_PAUSE;
                 loop {
-                    let seen = router.observe(&self.cx, target.clone()).await;
+                    let seen = self.call(router.observe(&self.cx, target.clone())).await;
                     let status = seen.map_err(accepted)?;
                     if Weight::same_shares(&status.weights, weights) {
                         return Ok(evidence(status));
@@ -102,15 +118,17 @@ impl<'a> Call<'a> {
                     analysis.metric.clone(),
                     self.since,
                 );
-                Ok(Evidence::Measurement(source.measure(&self.cx, request).await?))
+                let measured = self.call(source.measure(&self.cx, request)).await?;
+                Ok(Evidence::Measurement(measured))
             }
             (Bound::Notifier(notifier), Action::Notify { channel, message }) => {
                 let severity = if self.rollback { Severity::Warning } else { Severity::Info };
                 let notification = Notification::new(channel.clone(), severity, message.clone());
-                notifier.notify(&self.cx, notification).await.map(|()| Evidence::Done)
+                self.call(notifier.notify(&self.cx, notification)).await.map(|()| Evidence::Done)
             }
             (Bound::Custom(custom), Action::Custom { input, .. }) => {
-                Ok(Evidence::Custom { output: custom.perform(&self.cx, input).await? })
+                let output = self.call(custom.perform(&self.cx, input)).await?;
+                Ok(Evidence::Custom { output })
             }
             _ => Ok(Evidence::Done),
         }
@@ -126,16 +144,15 @@ impl<'a> Call<'a> {
         let Deployment { target, artifact, version } = deployment.clone();
         let digest = artifact.digest();
         let look = ObserveDeployment::new(target.clone(), digest);
-        deployer.apply(&self.cx, ApplyRequest::new(target, artifact, version, replicas)).await?;
+        let wish = ApplyRequest::new(target, artifact, version, replicas);
+        self.call(deployer.apply(&self.cx, wish)).await?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let status = deployer.observe(&self.cx, look.clone()).await.map_err(accepted)?;
+            let status =
+                self.call(deployer.observe(&self.cx, look.clone())).await.map_err(accepted)?;
             match status.phase {
-                DeploymentPhase::Settled if status.running == replicas => {
-                    return Ok(Evidence::Instances {
-                        digest: status.digest,
-                        running: status.running,
-                    });
+                DeploymentPhase::Settled if fulfils(&status, replicas) => {
+                    return Ok(instances(status));
                 }
                 // Seen to have failed for good: no doubt is left that a look could remove.
                 DeploymentPhase::Failed { reason } => {
@@ -158,14 +175,15 @@ impl<'a> Call<'a> {
         let request = CheckHealth::new(deployment.target.clone(), deployment.artifact.digest());
         let mut pause = FIRST_PAUSE;
         loop {
-            let report = probe.check(&self.cx, request.clone()).await?;
+            let report = self.call(probe.check(&self.cx, request.clone())).await?;
             let (ready, unready): (Vec<_>, Vec<_>) =
                 report.instances.into_iter().partition(|i| i.ready);
             let ready = u32::try_from(ready.len()).unwrap_or(u32::MAX);
             let unready: Vec<_> =
                 unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
             if ready >= min_ready {
-                return Ok(Evidence::Health { digest: report.digest, ready, unready });
+                let (target, digest) = (report.target, report.digest);
+                return Ok(Evidence::Health { target, digest, ready, unready });
             }
             let missing =
                 || format!("{ready} of {min_ready} instances are ready; {}", unready.join("; "));
@@ -175,31 +193,36 @@ impl<'a> Call<'a> {
 
     /// Looks without acting.
     async fn observe(&self, bound: Bound<'_>, action: &Action) -> Result<Observed, ProviderError> {
+        if bound.effects() == Some(EffectClass::Opaque) {
+            return Err(nobody_can_tell(
+                "its provider is opaque: it can neither be asked nor repeat",
+            ));
+        }
         match (bound, action) {
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
                 let look =
                     ObserveDeployment::new(deployment.target.clone(), deployment.artifact.digest());
-                let status = deployer.observe(&self.cx, look).await?;
-                let settled = status.phase == DeploymentPhase::Settled;
-                if settled && status.desired == Some(*replicas) && status.running == *replicas {
-                    let (digest, running) = (status.digest, status.running);
-                    return Ok(Observed::Applied(Evidence::Instances { digest, running }));
+                let status = self.call(deployer.observe(&self.cx, look)).await?;
+                if status.phase == DeploymentPhase::Settled && fulfils(&status, *replicas) {
+                    return Ok(Observed::Applied(instances(status)));
                 }
                 Ok(Observed::NotApplied)
             }
             (Bound::Router(router), Action::Route { target, weights }) => {
-                route_in_effect(&self.cx, router, target, weights).await
+                let status = self.call(router.observe(&self.cx, target.clone())).await?;
+                if Weight::same_shares(&status.weights, weights) {
+                    return Ok(Observed::Applied(evidence(status)));
+                }
+                Ok(Observed::NotApplied)
             }
             (Bound::Notifier(notifier), _) => match notifier.describe().effects {
                 EffectClass::Idempotent => Ok(Observed::NotApplied),
                 EffectClass::Queryable | EffectClass::Opaque => {
-                    let message = "nobody can tell whether the message was sent";
-                    Err(ProviderError::new(ErrorKind::Unsupported, "observe_notification", message)
-                        .with_effect(EffectCertainty::Unknown))
+                    Err(nobody_can_tell("whether a message was sent cannot be asked"))
                 }
             },
             (Bound::Custom(custom), Action::Custom { input, .. }) => {
-                let found = custom.observe(&self.cx, input).await?;
+                let found = self.call(custom.observe(&self.cx, input)).await?;
                 Ok(found.map_or(Observed::NotApplied, |output| {
                     Observed::Applied(Evidence::Custom { output })
                 }))
@@ -233,6 +256,13 @@ impl<'a> Call<'a> {
     }
 }
 
+/// No look helps, now or later: a person is to say what became of it.
+fn nobody_can_tell(why: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::Unsupported, "observe", why)
+        .with_effect(EffectCertainty::Unknown)
+        .with_retry(RetryAdvice::Never)
+}
+
 /// What goes wrong after a provider has accepted a wish does not take the wish back: it may be
 /// fulfilled by now, in part, or later.
 fn accepted(error: ProviderError) -> ProviderError {
@@ -242,19 +272,19 @@ fn accepted(error: ProviderError) -> ProviderError {
     }
 }
 
-async fn route_in_effect(
-    cx: &Context,
-    router: &dyn TrafficRouter,
-    target: &release_core::model::Target,
-    weights: &[Weight],
-) -> Result<Observed, ProviderError> {
-    let status = router.observe(cx, target.clone()).await?;
-    if Weight::same_shares(&status.weights, weights) {
-        return Ok(Observed::Applied(evidence(status)));
-    }
-    Ok(Observed::NotApplied)
+fn evidence(status: TrafficStatus) -> Evidence {
+    let TrafficStatus { target, weights, served, .. } = status;
+    Evidence::Weights { target, weights, served }
 }
 
-fn evidence(status: TrafficStatus) -> Evidence {
-    Evidence::Weights { weights: status.weights, served: status.served }
+/// Whether a settled status answers a wish for `replicas`. What an earlier wish settled to is no answer;
+/// only what is to be gone may be forgotten.
+fn fulfils(status: &DeploymentStatus, replicas: u32) -> bool {
+    let same_wish = status.desired.map_or(replicas == 0, |desired| desired == replicas);
+    same_wish && status.running == replicas
+}
+
+fn instances(status: DeploymentStatus) -> Evidence {
+    let DeploymentStatus { target, digest, running, .. } = status;
+    Evidence::Instances { target, digest, running }
 }

@@ -8,10 +8,11 @@ use release_core::model::{ChannelId, EnvironmentId, RegionId};
 use release_core::plan::{Action, Plan, Step};
 use release_core::port::{BindingError, Clock};
 
+use crate::shield::Shields;
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
 };
-use crate::{Capability, Description};
+use crate::{Capability, Description, EffectClass, Shielding};
 
 /// The places that a provider serves. The narrower one wins, whatever the order of registration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +60,7 @@ pub struct Registry {
     artifacts: Option<Arc<dyn ArtifactStore>>,
     notifiers: BTreeMap<ChannelId, Arc<dyn Notifier>>,
     custom: BTreeMap<String, Arc<dyn CustomAction>>,
+    pub(crate) shields: Shields,
 }
 
 type Table<T> = BTreeMap<Places, Arc<T>>;
@@ -83,6 +85,7 @@ impl Registry {
             artifacts: None,
             notifiers: BTreeMap::new(),
             custom: BTreeMap::new(),
+            shields: Shields::default(),
         };
         RegistryBuilder { registry, errors: Vec::new() }
     }
@@ -193,6 +196,32 @@ pub(crate) enum Bound<'a> {
     Custom(&'a dyn CustomAction),
 }
 
+impl Bound<'_> {
+    /// What may be done when nobody knows whether a call took effect; `None` for what changes nothing.
+    pub(crate) fn effects(&self) -> Option<EffectClass> {
+        match self {
+            Self::Deployer(_) | Self::Router(_) | Self::Notifier(_) | Self::Custom(_) => {
+                self.describe().map(|described| described.effects)
+            }
+            Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => None,
+        }
+    }
+
+    /// What the provider says of itself, if there is one.
+    pub(crate) fn describe(&self) -> Option<Description> {
+        match self {
+            Self::Pure => None,
+            Self::Artifacts(store) => Some(store.describe()),
+            Self::Deployer(deployer) => Some(deployer.describe()),
+            Self::Probe(probe) => Some(probe.describe()),
+            Self::Router(router) => Some(router.describe()),
+            Self::Metrics(source) => Some(source.describe()),
+            Self::Notifier(notifier) => Some(notifier.describe()),
+            Self::Custom(custom) => Some(custom.describe()),
+        }
+    }
+}
+
 fn find<'a, T: ?Sized>(table: &'a Table<T>, step: &Step) -> Option<&'a T> {
     let place = step.scope.place();
     let region = place.and_then(|p| Some(Places::Region(p.environment.clone(), p.region.clone()?)));
@@ -268,6 +297,12 @@ impl RegistryBuilder {
             .router(places.clone(), Arc::<P>::clone(&platform))
             .health(places.clone(), Arc::<P>::clone(&platform))
             .metrics(places, platform)
+    }
+
+    /// Says how hard each provider may be worked.
+    pub fn shielding(mut self, shielding: Shielding) -> Self {
+        self.registry.shields = Shields::new(shielding);
+        self
     }
 
     /// The registry.

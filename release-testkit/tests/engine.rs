@@ -11,7 +11,7 @@ use release_core::journal::{AppendError, Journal, MemoryJournal};
 use release_core::model::{RunId, Span, Timestamp};
 use release_core::plan::plan;
 use release_core::port::Clock;
-use release_core::run::{Command, Directive, Outcome};
+use release_core::run::{Command, Directive, Event, Outcome};
 use release_policy::{AllOf, FreezeWindow, FreezeWindows, Roles};
 use release_providers::spi::Deployer as _;
 use release_testkit::fakes::{Behaviour, DeployerOp, FakePlatform, MetricsOp, RouterOp};
@@ -107,6 +107,40 @@ fn a_bad_version_is_rolled_back() {
     for service in Shop::SERVICES {
         assert_eq!(bench.live(service), [Shop::OLD], "{service}");
     }
+}
+
+/// The platform said that the new version was ready; in the middle of its last bake it is not any more.
+#[test]
+fn f11_a_success_that_does_not_last_through_its_bake_is_taken_back() {
+    let bench = Bench::new(Shop::new().without_staging().bake(Span::secs(3_600)).regions(["eu"]));
+    let engine = bench.engine();
+    let reverts = async {
+        bench.clock.sleep_until(bench.clock.now().plus(Span::secs(1_800))).await;
+        let all = Shop::SERVICES.into_iter();
+        let breaking = all.filter(|service| bench.live(service).contains(&Shop::NEW));
+        for service in breaking {
+            let digest = fixtures::digest(service, Shop::NEW);
+            bench.platform.world.set_unready(&fixtures::target(service), digest, 2);
+        }
+    };
+    let both = async { tokio::join!(bench.start(&engine), reverts).0 };
+    let outcome = bench.clock.run(both).unwrap().unwrap();
+    let Outcome::RolledBack { cause } = &outcome else { panic!("{outcome}") };
+    assert!(cause.to_string().contains("still-ready"), "{cause}");
+    for service in Shop::SERVICES {
+        assert_eq!(bench.live(service), [Shop::OLD], "{service}");
+    }
+    // The audit has both: that it was ready, and that it was not any more.
+    let run = Bench::run_id();
+    let (history, _) = bench.clock.run(engine.load(&run)).unwrap().unwrap();
+    let of = |name: &str, good: bool| {
+        history.facts().iter().any(|fact| match &fact.event {
+            Event::StepSucceeded { step, .. } => good && step.id.as_str().ends_with(name),
+            Event::StepFailed { step, .. } => !good && step.id.as_str().ends_with(name),
+            _ => false,
+        })
+    };
+    assert!(of("/ready", true) && of("/still-ready", false));
 }
 
 #[test]

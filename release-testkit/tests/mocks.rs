@@ -9,8 +9,8 @@ use release_testkit::mocks::*;
 async fn a_mock_counts_the_calls_that_it_expects() {
     let mut router = MockTrafficRouter::new();
     router.expect_set_weights().never();
-    router.expect_observe().once().returning(|_, _| {
-        Ok(release_providers::spi::TrafficStatus::new(Vec::new(), Vec::new(), 0))
+    router.expect_observe().once().returning(|_, target| {
+        Ok(release_providers::spi::TrafficStatus::new(target, Vec::new(), Vec::new(), 0))
     });
     let router: Box<dyn TrafficRouter> = Box::new(router);
     let status = router.observe(&fixtures::context("k"), fixtures::target("api")).await.unwrap();

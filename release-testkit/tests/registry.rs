@@ -9,8 +9,8 @@ use release_core::journal::{History, MemoryJournal};
 use release_core::model::Span;
 use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
 use release_core::port::{Clock, EffectCertainty, EffectError};
-use release_core::run::{Event, Mode};
-use release_providers::{ErrorKind, Places, ProviderError, Registry};
+use release_core::run::{Event, Mode, Outcome};
+use release_providers::{EffectClass, ErrorKind, Places, ProviderError, Registry};
 use release_testkit::fakes::{
     Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthOp, MetricsCall, RouterOp,
 };
@@ -147,6 +147,60 @@ fn a_look_that_fails_after_an_accepted_wish_leaves_the_effect_unknown() {
     let history = bench.run(bench.registry(bench.platform.deployer.clone()), steps);
     let (unknown, error) = first_fault(&history);
     assert_eq!((error.effect, unknown), (EffectCertainty::Unknown, true), "{error}");
+}
+
+/// What became of a call that took effect, or did not, and whose answer was lost.
+fn lost(declared: EffectClass, loss: Behaviour) -> (History, usize) {
+    let bench = Bench::new();
+    let deployer = Arc::new(FakeDeployer::of(&bench.platform.world).declaring(declared));
+    deployer.script(DeployerOp::Apply, [loss]);
+    let history = bench.run(bench.registry(Arc::clone(&deployer)), vec![scale()]);
+    let keys: std::collections::BTreeSet<_> =
+        deployer.calls().into_iter().map(|call| call.key).collect();
+    assert_eq!(keys.len(), 1, "one operation, one key");
+    (history, deployer.count(DeployerOp::Apply))
+}
+
+#[test]
+fn f10_who_can_be_asked_is_asked_before_anything_is_done_again() {
+    for declared in [EffectClass::Idempotent, EffectClass::Queryable] {
+        for (loss, applies) in [(Behaviour::ApplyThenLose, 1), (Behaviour::LoseBefore, 2)] {
+            let said = format!("{declared:?} {loss:?}");
+            let (history, count) = lost(declared, loss);
+            let last = &history.facts().last().unwrap().event;
+            assert!(
+                matches!(last, Event::RunFinished { outcome: Outcome::Succeeded }),
+                "{said}: {last:?}"
+            );
+            assert_eq!(count, applies, "{said}");
+        }
+    }
+}
+
+#[test]
+fn f10_an_opaque_provider_is_never_asked_again_and_a_person_must_say() {
+    for loss in [Behaviour::ApplyThenLose, Behaviour::LoseBefore] {
+        let said = format!("{loss:?}");
+        let (history, count) = lost(EffectClass::Opaque, loss);
+        let last = &history.facts().last().unwrap().event;
+        let Event::NeedsReconcile { error, .. } = last else { panic!("{said}: {last:?}") };
+        assert!(error.message.contains("opaque"), "{error}");
+        assert_eq!(count, 1, "{said}");
+    }
+}
+
+/// An earlier wish's status is no answer to this one.
+#[test]
+fn f12_what_an_earlier_wish_settled_to_is_no_success() {
+    let bench = Bench::new();
+    let deployer = Arc::new(FakeDeployer::of(&bench.platform.world));
+    deployer.script(DeployerOp::Observe, [Behaviour::Lie]);
+    let history = bench.run(bench.registry(deployer), vec![scale()]);
+    let kinds = history.facts().iter().filter_map(|fact| match &fact.event {
+        Event::StepFailed { error, .. } => Some(error.kind.as_str()),
+        _ => None,
+    });
+    assert_eq!(kinds.collect::<Vec<_>>(), ["identity_mismatch"]);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The only asynchronous part: drives runs, and brings their effects about.
 //!
 //! - `driver` is the loop: inputs → decide → append → effects.
-//! - `effect` runs one effect where it can hurt nobody.
-//! - `recover` is what a run does while its journal fails; `supersede` puts a newer run in its place.
+//! - `act` is what a durable event makes of the effects; `effect` runs one effect where it can hurt nobody.
+//! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
+//!   newer run in its place.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `rules` are the shell's decisions as pure functions, which a simulator shares.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
+mod act;
 mod clock;
 mod driver;
 mod effect;
@@ -15,6 +17,7 @@ mod events;
 mod guard;
 mod handle;
 mod recover;
+mod resume;
 pub mod rules;
 mod supersede;
 
@@ -29,13 +32,14 @@ pub use error::EngineError;
 pub use events::Events;
 pub use guard::held_while_in_doubt;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
+pub use resume::{NotResumed, ResumeReport};
 
 use crate::ids::RunId;
 use crate::journal::{Head, History, Journal};
 use crate::model::Principal;
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
-use crate::run::{Event, Fact, Input, RunState};
+use crate::run::{Event, Fact, RunState};
 use crate::time::Span;
 use driver::Driver;
 use guard::Guarded;
@@ -58,6 +62,7 @@ struct Shared {
     name: String,
     /// How long effects may take to leave off when the engine shuts down.
     grace: Span,
+    max_recoveries: u32,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -72,6 +77,7 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     name: String,
     grace: Span,
+    max_recoveries: u32,
 }
 
 impl EngineBuilder {
@@ -101,12 +107,22 @@ impl EngineBuilder {
         self
     }
 
+    /// How often in a row a run may be taken over without getting anywhere
+    /// ([`RunState::recoveries`]) before it is quarantined; by default 100, at least 1. Such a run may be
+    /// what brings its engines down, so it is left alone until a person
+    /// [releases](Engine::release_from_quarantine) it.
+    pub fn max_recoveries(mut self, max_recoveries: u32) -> Self {
+        self.max_recoveries = max_recoveries.max(1);
+        self
+    }
+
     /// The engine. It does nothing until a run is started or resumed.
     pub fn build(self) -> Engine {
-        let Self { journal, performer, policy, clock, name, grace } = self;
+        let Self { journal, performer, policy, clock, name, grace, max_recoveries } = self;
         let policy = Arc::new(Guarded { policy, clock: Arc::clone(&clock) });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let shared = Shared { journal, performer, policy, clock, name, grace, tasks, stop };
+        let shared =
+            Shared { journal, performer, policy, clock, name, grace, max_recoveries, tasks, stop };
         Engine { shared: Arc::new(shared) }
     }
 }
@@ -121,6 +137,7 @@ impl Engine {
             clock: Arc::new(SystemClock::new()),
             name: "engine".into(),
             grace: Span::secs(5),
+            max_recoveries: 100,
         }
     }
 
@@ -175,38 +192,6 @@ impl Engine {
             .map_err(|illegal| EngineError::internal(&run, &illegal))?;
         let mut driver = Driver::new(self, plan, state, crate::journal::Sealer::new(&run));
         driver.create(fact, blob).await?;
-        Ok(self.drive(driver))
-    }
-
-    /// Resumes a run from its journal, taking it over from whoever drove it before.
-    ///
-    /// Effects that were under way are looked for before anything else. A run that is over is not
-    /// touched; its handle tells how it ended.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`], [`EngineError::Damaged`] when the journal is not what was written
-    /// (nothing is then repaired or guessed), or what the journal says.
-    pub async fn resume(&self, run: &RunId) -> Result<RunHandle, EngineError> {
-        self.check_open()?;
-        let (history, plan) = self.load(run).await?;
-        let state = history.state(plan.clone(), None)?;
-        if let Some(outcome) = state.outcome() {
-            return Ok(handle::finished(
-                run.clone(),
-                Arc::clone(&self.shared.journal),
-                outcome.clone(),
-            ));
-        }
-        self.shared.performer.check(state.plan().plan()).map_err(EngineError::Bindings)?;
-        let seq = history.facts().len() as u64;
-        let sealer = crate::journal::Sealer::after(
-            run,
-            seq,
-            history.epoch().saturating_add(1),
-            history.head(),
-        );
-        let mut driver = Driver::new(self, plan, state, sealer);
-        driver.take(Input::TakeOver { engine: self.shared.name.clone() }).await?;
         Ok(self.drive(driver))
     }
 

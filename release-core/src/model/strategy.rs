@@ -30,7 +30,7 @@ pub enum Strategy {
     Canary(Canary),
 }
 
-/// Replace a batch of instances at a time. The release's criteria judge the last batch.
+/// Replace a batch of instances at a time. The release's criteria judge each batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rolling {

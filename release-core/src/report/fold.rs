@@ -211,6 +211,7 @@ fn what(event: &Event) -> String {
     match event {
         Event::RunCreated { .. } => "run created".into(),
         Event::TakenOver { engine } => format!("taken over by {engine}"),
+        Event::QuarantineReleased { .. } => "released from quarantine".into(),
         Event::StepStarted { attempt, mode: Mode::Perform, .. } => {
             format!("started, attempt {attempt}")
         }
@@ -268,6 +269,7 @@ fn why(event: &Event) -> String {
         Event::Approved { by, reason, .. }
         | Event::Rejected { by, reason, .. }
         | Event::Paused { by, reason }
+        | Event::QuarantineReleased { by, reason }
         | Event::Resumed { by, reason }
         | Event::CancelRequested { by, reason }
         | Event::Superseded { by, reason, .. }
@@ -290,7 +292,7 @@ fn evidence_text(evidence: &Evidence) -> String {
     match evidence {
         Evidence::Done => String::new(),
         Evidence::Artifact { digest, bytes } => format!("{bytes} bytes, {digest}"),
-        Evidence::Instances { digest, running } => format!("{running} run {}", digest.short()),
+        Evidence::Instances { digest, running, .. } => format!("{running} run {}", digest.short()),
         Evidence::Health { ready, .. } => format!("{ready} ready"),
         Evidence::Weights { weights, .. } => {
             let shares: Vec<_> =

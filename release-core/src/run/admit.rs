@@ -37,7 +37,7 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
                 Missing::Rejected(text) => {
                     return Admit::Never(EffectError::permanent("rejected", text));
                 }
-                Missing::Approvals(reason) => {
+                Missing::Approvals { reason, .. } => {
                     reasons.push(reason);
                     approval.get_or_insert_with(|| wanted.id.clone());
                 }
@@ -95,16 +95,21 @@ fn wait_until(
     }
 }
 
-enum Missing {
+#[derive(Debug)]
+pub(super) enum Missing {
     Nothing,
-    Approvals(Reason),
+    /// How many count so far, and what that lacks.
+    Approvals {
+        have: u32,
+        reason: Reason,
+    },
     Rejected(String),
 }
 
 /// Approvals are counted anew at every admission.
-fn missing(state: &RunState, wanted: &Approval) -> Missing {
+pub(super) fn missing(state: &RunState, wanted: &Approval) -> Missing {
     let Some(gate) = state.gates.get(&wanted.id) else {
-        return Missing::Approvals(lacks(wanted, 0));
+        return lacks(wanted, 0);
     };
     if let Some(text) = &gate.rejected {
         return Missing::Rejected(format!("gate `{}` was {text}", wanted.id));
@@ -113,15 +118,16 @@ fn missing(state: &RunState, wanted: &Approval) -> Missing {
     if counted >= wanted.quorum as usize {
         return Missing::Nothing;
     }
-    Missing::Approvals(lacks(wanted, counted))
+    lacks(wanted, counted)
 }
 
-fn lacks(wanted: &Approval, have: usize) -> Reason {
+fn lacks(wanted: &Approval, have: usize) -> Missing {
     let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
     let who =
         if roles.is_empty() { "anybody but the requester".to_owned() } else { roles.join(" or ") };
     let text = format!("{have} of {} approvals of `{}`", wanted.quorum, wanted.id);
-    Reason::new(format!("gate/{}", wanted.id), text, format!("an approval by {who}"))
+    let reason = Reason::new(rule(wanted), text, format!("an approval by {who}"));
+    Missing::Approvals { have: u32::try_from(have).unwrap_or(u32::MAX), reason }
 }
 
 /// Whether an approval would count.

@@ -42,6 +42,9 @@ pub enum Command {
     /// of rollbacks that are stuck is called. A policy should permit it in emergencies alone.
     #[doc(alias = "break-glass")]
     ForceAbandon,
+    /// Let a run be resumed again that was taken over in vain too often
+    /// ([`Engine::release_from_quarantine`](crate::engine::Engine::release_from_quarantine)).
+    ReleaseQuarantine,
     /// Put back what the run changed, because a newer run is to take its place.
     Supersede {
         /// The newer run.
@@ -63,6 +66,7 @@ impl Command {
             Self::Abandon => "abandon",
             Self::ForceAbandon => "force_abandon",
             Self::Supersede { .. } => "supersede",
+            Self::ReleaseQuarantine => "release_quarantine",
         }
     }
 }

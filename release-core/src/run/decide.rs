@@ -143,6 +143,10 @@ fn outcome_event(state: &RunState, index: u32, outcome: &EffectOutcome, turn: &T
             judged(state, index, evidence, turn)
         }
         EffectOutcome::Looked(Ok(Observed::NotApplied)) => not_applied(state, index, turn),
+        // No look can tell, as with a provider that can neither repeat nor be asked.
+        EffectOutcome::Looked(Err(error)) if error.retry == Retry::Never => {
+            nobody_knows(state, index, bounds::error(error))
+        }
         EffectOutcome::Looked(Err(error)) => unknown(state, index, error, turn),
         EffectOutcome::Performed(Err(error)) => match error.effect {
             EffectCertainty::NotApplied => failure(state, index, error, None, turn),
@@ -237,11 +241,7 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
     let policy = state.plan.step(index).retry;
     // One more look than attempts: also a step that is tried once is looked for once.
     if failures > policy.max_attempts {
-        // Where nobody minds a failure, nobody is asked whether it was one.
-        if state.plan.step(index).on_failure == OnFailure::Continue {
-            return Event::StepFailed { step, error, evidence: None };
-        }
-        return Event::NeedsReconcile { step, error };
+        return nobody_knows(state, index, error);
     }
     let at = turn.now.plus(pause(state, index, failures, &error, turn));
     #[cfg(planted_bugs)]
@@ -253,6 +253,15 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
         return Event::StepSucceeded { step, evidence: Evidence::Done, because: None };
     }
     Event::OutcomeUnknown { step, error, at }
+}
+
+/// A person is to say whether it took effect; where nobody minds a failure, nobody is asked.
+fn nobody_knows(state: &RunState, index: u32, error: EffectError) -> Event {
+    let step = StepRef::of(&state.plan, index);
+    if state.plan.step(index).on_failure == OnFailure::Continue {
+        return Event::StepFailed { step, error, evidence: None };
+    }
+    Event::NeedsReconcile { step, error }
 }
 
 /// The pause before the next attempt: the plan's, on top of what the provider asks for (so that those
@@ -298,9 +307,10 @@ fn command(
         Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
         Command::Cancel => out.push(cancel(state, directive)),
         Command::Supersede { run } => out.extend(supersede(state, run, directive)),
-        Command::ForceAbandon if reason.trim().is_empty() => {
+        Command::ForceAbandon | Command::ReleaseQuarantine if reason.trim().is_empty() => {
             return Err(Rejected::NoReason { command: name });
         }
+        Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
         Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {

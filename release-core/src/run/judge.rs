@@ -1,8 +1,8 @@
 //! Whether what was observed is what was asked for. Providers report; only this judges.
 
 use super::event::Verdict;
-use crate::model::{Analysis, Digest, Finite, Metric};
-use crate::plan::{Action, Weight};
+use crate::model::{Analysis, Digest, Finite, Metric, Target};
+use crate::plan::{Action, Deployment, Weight};
 use crate::port::{EffectError, Evidence, Measurement};
 use crate::time::Span;
 
@@ -18,35 +18,30 @@ pub(super) enum Judgement {
 pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) -> Judgement {
     match (action, evidence) {
         (Action::VerifyArtifact { artifact }, Evidence::Artifact { digest, .. }) => {
-            same(artifact.digest(), *digest)
+            same(&artifact.digest(), digest).unwrap_or(Judgement::Pass { because: None })
         }
-        (Action::Scale { deployment, replicas }, Evidence::Instances { digest, running }) => {
-            let wanted = deployment.artifact.digest();
-            if wanted == *digest && running != replicas {
-                return again(
-                    "wrong_count",
-                    format!("{running} instances run, {replicas} were asked for"),
-                );
-            }
-            same(wanted, *digest)
-        }
-        (Action::Probe { deployment, min_ready }, Evidence::Health { digest, ready, unready }) => {
-            let wanted = deployment.artifact.digest();
-            if wanted == *digest && ready < min_ready {
-                let said = unready.first().map_or_else(String::new, |first| format!("; {first}"));
-                return again(
-                    "unready",
-                    format!("{ready} of {min_ready} instances are ready{said}"),
-                );
-            }
-            same(wanted, *digest)
-        }
-        (Action::Route { weights: wanted, .. }, Evidence::Weights { weights, .. }) => {
-            if Weight::same_shares(wanted, weights) {
-                return Judgement::Pass { because: None };
-            }
-            again("wrong_weights", "the weights in effect are not those that were asked for".into())
-        }
+        (
+            Action::Scale { deployment, replicas },
+            Evidence::Instances { target, digest, running },
+        ) => identity(deployment, target, *digest).unwrap_or_else(|| {
+            let problem = || format!("{running} instances run, {replicas} were asked for");
+            enough(running == replicas, "wrong_count", problem)
+        }),
+        (
+            Action::Probe { deployment, min_ready },
+            Evidence::Health { target, digest, ready, unready },
+        ) => identity(deployment, target, *digest).unwrap_or_else(|| {
+            let said = unready.first().map_or_else(String::new, |first| format!("; {first}"));
+            let problem = || format!("{ready} of {min_ready} instances are ready{said}");
+            enough(ready >= min_ready, "unready", problem)
+        }),
+        (
+            Action::Route { target: asked, weights },
+            Evidence::Weights { target, weights: now, .. },
+        ) => same(asked, target).unwrap_or_else(|| {
+            let problem = || "the weights in effect are not those that were asked for".to_owned();
+            enough(Weight::same_shares(weights, now), "wrong_weights", problem)
+        }),
         (Action::Analyze { deployment, analysis, .. }, Evidence::Measurement(measurement)) => {
             analyze(analysis, deployment.artifact.digest(), measurement, measured)
         }
@@ -62,19 +57,25 @@ pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) ->
     }
 }
 
-/// A provider that acted on something else than it was told is not asked again.
-fn same(wanted: Digest, found: Digest) -> Judgement {
-    #[cfg(planted_bugs)]
-    let found = if crate::planted::is(crate::planted::Bug::AnyIdentity) { wanted } else { found };
-    if wanted == found {
-        return Judgement::Pass { because: None };
-    }
-    let message = format!("asked for {wanted}, but found {found}");
-    Judgement::Fail(EffectError::permanent("identity_mismatch", message))
+/// Whether an observation is of another target or version than was asked for.
+fn identity(asked: &Deployment, target: &Target, digest: Digest) -> Option<Judgement> {
+    same(&asked.target, target).or_else(|| same(&asked.artifact.digest(), &digest))
 }
 
-fn again(kind: &str, message: String) -> Judgement {
-    Judgement::Fail(EffectError::transient(kind, message))
+/// A provider that acted on something else than it was told is not asked again.
+fn same<T: PartialEq + std::fmt::Display>(wanted: &T, found: &T) -> Option<Judgement> {
+    #[cfg(planted_bugs)]
+    let found = if crate::planted::is(crate::planted::Bug::AnyIdentity) { wanted } else { found };
+    let message = || format!("asked for {wanted}, but found {found}");
+    let mismatch = || EffectError::permanent("identity_mismatch", message());
+    (wanted != found).then(|| Judgement::Fail(mismatch()))
+}
+
+fn enough(holds: bool, kind: &str, problem: impl Fn() -> String) -> Judgement {
+    if holds {
+        return Judgement::Pass { because: None };
+    }
+    Judgement::Fail(EffectError::transient(kind, problem()))
 }
 
 fn analyze(

@@ -6,6 +6,7 @@ use super::evolve::{IllegalTransition, wrong_status};
 use super::state::{Active, RunState, Status, Wait};
 use crate::model::Gate;
 use crate::plan::Action;
+use crate::port::EffectError;
 use crate::time::Timestamp;
 
 impl RunState {
@@ -26,8 +27,7 @@ impl RunState {
             return Err(wrong_status(step, status, "retry_requested"));
         }
         self.stuck = false;
-        let generation = self.generations.entry(index).or_insert(0);
-        *generation = generation.saturating_add(1);
+        self.generations.change(&index, |generation| *generation = generation.saturating_add(1));
         if let Some(active) = self.active.get_mut(index) {
             (active.failures, active.measured) = (0, [0; 3]);
         }
@@ -35,7 +35,7 @@ impl RunState {
         self.set_status(index, Status::Waiting);
         let step = self.plan.step(index);
         if matches!(step.action, Action::Analyze { .. }) {
-            self.began.insert(step.id.clone(), at);
+            self.began.change(&step.id, |began| *began = at);
         }
         // Who tries again asks again: a gate that was rejected is open for another vote.
         for gate in &step.gates {
@@ -60,8 +60,7 @@ impl RunState {
         let wait = Wait::Attempt { at: next };
         let index = self.attempt_over(step, "alternate_chosen", false, wait)?;
         self.plan = self.plan.with_alternate(index);
-        let generation = self.generations.entry(index).or_insert(0);
-        *generation = generation.saturating_add(1);
+        self.generations.change(&index, |generation| *generation = generation.saturating_add(1));
         if let Some(active) = self.active.get_mut(index) {
             active.failures = 0;
         }
@@ -90,6 +89,13 @@ impl RunState {
             }
         }
         Ok(())
+    }
+
+    /// Remembers how the last attempt of a step that is not done went wrong.
+    pub(super) fn went_wrong(&mut self, step: &StepRef, error: &EffectError) {
+        if let Some(active) = self.active.get_mut(step.index) {
+            active.error = Some(Box::new(error.clone()));
+        }
     }
 
     pub(super) fn waits_for_operator(&self, index: u32) -> bool {

@@ -11,6 +11,7 @@ impl RunState {
             nth += 1;
             let Some(waits) = self.waits.get_mut(next as usize) else { continue };
             *waits = waits.saturating_sub(1);
+            self.sums.waits_less(next);
             let ready = *waits == 0;
             #[cfg(planted_bugs)]
             let ready = self.ready_by_a_bug(next, ready);

@@ -147,9 +147,10 @@ impl RunState {
 
     /// Whatever is not done will not be.
     pub(super) fn cancel_rest(&mut self) {
-        for status in &mut self.status {
+        for (status, index) in self.status.iter_mut().zip(0..) {
             if matches!(status, Status::Pending | Status::Ready | Status::Waiting | Status::Running)
             {
+                self.sums.status(index, *status, Status::Cancelled);
                 *status = Status::Cancelled;
             }
         }

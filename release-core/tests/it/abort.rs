@@ -69,18 +69,21 @@ impl World {
         match action {
             Action::Scale { deployment, .. } => {
                 let digest = deployment.artifact.digest();
-                Evidence::Instances { digest, running: self.running(&deployment.target, digest) }
+                let (target, running) =
+                    (&deployment.target, self.running(&deployment.target, digest));
+                Evidence::Instances { target: target.clone(), digest, running }
             }
             Action::Probe { deployment, .. } => {
                 let digest = deployment.artifact.digest();
                 let ready = self.running(&deployment.target, digest);
-                Evidence::Health { digest, ready, unready: Vec::new() }
+                let target = deployment.target.clone();
+                Evidence::Health { target, digest, ready, unready: Vec::new() }
             }
             Action::Route { target, .. } => {
                 let weight =
                     |(digest, percent): (&Digest, &u8)| Weight::new(*digest, id("0.0.0"), *percent);
                 let weights = self.0[target].shares.iter().map(weight).collect();
-                Evidence::Weights { weights, served: Vec::new() }
+                Evidence::Weights { target: target.clone(), weights, served: Vec::new() }
             }
             other => faithful(other),
         }

@@ -2,15 +2,15 @@
 //! people say, each with what is promised.
 
 use release_core::engine::{SendError, Settled};
-use release_core::model::{Approval, BlueGreen, Gate, Span, Strategy};
-use release_core::plan::{Action, EdgeKind, OnFailure, RetryPolicy, Step, plan};
+use release_core::model::{Approval, BlueGreen, Gate, Span, Strategy, Target};
+use release_core::plan::{Action, EdgeKind, OnFailure, RetryPolicy, Step, Weight, plan};
 use release_core::port::{EffectError, Evidence, Measurement};
 use release_core::run::{Awaiting, Command, Event, Mode, Outcome, Rejected, Status};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::support::engines::{command, events, operator, run_id, settle, start};
 use super::support::samples::{
-    approval, artifact, builder, chain, change, id, one_service, one_way, person, shop,
+    approval, artifact, builder, chain, change, deployment, id, one_service, one_way, person, shop,
     side_by_side,
 };
 use super::support::words::back;
@@ -157,11 +157,30 @@ async fn a_panic_of_a_provider_is_an_unknown_outcome_and_hurts_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_lies_is_not_believed() {
+async fn f12_a_provider_that_lies_is_not_believed() {
     let other = artifact("api", "9.9.9").digest();
-    let lies: [(&str, Evidence); 3] = [
+    let here = deployment("api", "2.0.0");
+    let there = Target::new(id("prod"), id("us"), id("api"));
+    let (new, elsewhere) = (here.artifact.digest(), there.clone());
+    let all = vec![Weight::new(new, id("2.0.0"), 100)];
+    let lies: [(&str, Evidence); 6] = [
         ("artifacts/api/new", Evidence::Artifact { digest: other, bytes: 1 }),
-        ("prod/eu/api/start", Evidence::Instances { digest: other, running: 4 }),
+        (
+            "prod/eu/api/start",
+            Evidence::Instances { target: here.target.clone(), digest: other, running: 4 },
+        ),
+        (
+            "prod/eu/api/start",
+            Evidence::Instances { target: there.clone(), digest: new, running: 4 },
+        ),
+        (
+            "prod/eu/api/ready",
+            Evidence::Health { target: there, digest: new, ready: 4, unready: vec![] },
+        ),
+        (
+            "prod/eu/api/serve",
+            Evidence::Weights { target: elsewhere, weights: all, served: vec![] },
+        ),
         ("prod/eu/api/ready", Evidence::Done),
     ];
     for (step, lie) in lies {

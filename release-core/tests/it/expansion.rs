@@ -37,6 +37,7 @@ fn recreate_stops_the_old_version_first() {
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/serve: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     check(&one_service(Strategy::Recreate), &around(&rollout, &[]));
 }
@@ -57,6 +58,7 @@ fn rolling_adds_before_it_removes() {
         "prod/eu/api/batch-2/stop-old: scale 1.0.0 to 0",
         "prod/eu/api/batch-2/bake: bake 30s",
         "prod/eu/api/batch-2/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     check(&one_service(Strategy::Rolling(spec)), &around(&rollout, &[]));
 }
@@ -76,6 +78,7 @@ fn rolling_makes_room_where_instances_may_be_missing() {
         "prod/eu/api/batch-2/ready: 4 × 2.0.0 ready",
         "prod/eu/api/batch-2/serve: route 100%→2.0.0",
         "prod/eu/api/batch-2/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     check(&one_service(Strategy::Rolling(spec)), &around(&rollout, &[]));
 }
@@ -115,8 +118,13 @@ fn blue_green_switches_at_once_and_keeps_the_old_version() {
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/bake: bake 1m",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    let finale = ["prod/eu/api/keep-old: bake 1h", "prod/eu/api/remove-old: scale 1.0.0 to 0"];
+    let finale = [
+        "prod/eu/api/keep-old: bake 1h",
+        "prod/eu/api/keep-old/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/remove-old: scale 1.0.0 to 0",
+    ];
     let definition = one_service(Strategy::BlueGreen(spec));
     check(&definition, &around(&rollout, &finale));
     let plan = plan(&definition).unwrap();
@@ -132,9 +140,12 @@ fn canary_grows_its_share_and_ends_with_all() {
         "prod/eu/api/weight-10: route 90%→1.0.0 10%→2.0.0",
         "prod/eu/api/weight-10/bake: bake 1m",
         "prod/eu/api/weight-10/errors: errors of 2.0.0",
+        "prod/eu/api/weight-10/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
+        "prod/eu/api/weight-50/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/promote: route 100%→2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     let spec = Canary { steps, keep_old: Span::ZERO };
     let finale = ["prod/eu/api/remove-old: scale 1.0.0 to 0"];
@@ -158,6 +169,7 @@ fn a_first_deploy_is_the_same_for_every_strategy() {
                 "prod/eu/api/start: scale 2.0.0 to 4",
                 "prod/eu/api/ready: 4 × 2.0.0 ready",
                 "prod/eu/api/serve: route 100%→2.0.0",
+                "prod/eu/api/still-ready: 4 × 2.0.0 ready",
                 "prod/eu/verified: wait for all",
             ],
         );
@@ -191,20 +203,20 @@ fn stages_waves_and_dependencies_follow_each_other() {
     let plan = plan(&shop()).unwrap();
     for (from, to, why) in [
         ("artifacts/web/previous", "staging/enter", EdgeKind::Sync),
-        ("staging/eu/db/serve", "staging/eu/api/stop-old", EdgeKind::Dependency),
-        ("staging/eu/api/serve", "staging/eu/web/stop-old", EdgeKind::Dependency),
-        ("staging/eu/web/serve", "staging/eu/verified", EdgeKind::Sync),
+        ("staging/eu/db/still-ready", "staging/eu/api/stop-old", EdgeKind::Dependency),
+        ("staging/eu/api/still-ready", "staging/eu/web/stop-old", EdgeKind::Dependency),
+        ("staging/eu/web/still-ready", "staging/eu/verified", EdgeKind::Sync),
         ("staging/eu/verified", "production/enter", EdgeKind::Sync),
         ("production/enter", "production/eu/db/start", EdgeKind::Sync),
-        ("production/eu/web/promote", "production/eu/verified", EdgeKind::Sync),
+        ("production/eu/web/still-ready", "production/eu/verified", EdgeKind::Sync),
         ("production/eu/verified", "production/us/db/start", EdgeKind::Sync),
-        ("production/ap/web/promote", "production/wave-2/verified", EdgeKind::Sync),
+        ("production/ap/web/still-ready", "production/wave-2/verified", EdgeKind::Sync),
         ("production/wave-2/verified", "production/eu/db/keep-old", EdgeKind::Sync),
         ("production/ap/web/remove-old", "notify/ops", EdgeKind::Sync),
     ] {
         assert_eq!(edge(&plan, from, to), Some(why), "{from} -> {to}");
     }
-    assert_eq!(edge(&plan, "production/us/db/promote", "production/ap/api/start"), None);
+    assert_eq!(edge(&plan, "production/us/db/still-ready", "production/ap/api/start"), None);
     let gates = &plan.steps()[index(&plan, "production/enter") as usize].gates;
     assert_eq!(gates.len(), 3);
     assert!(
@@ -219,7 +231,7 @@ fn a_need_reaches_through_services_that_do_not_change() {
     definition.services[2].depends_on = vec![any("api")];
     definition.release.versions = set(&[("db", "1.1.0"), ("api", "2.0.0"), ("web", "3.0.0")]);
     let plan = plan(&definition).unwrap();
-    let why = edge(&plan, "staging/eu/db/serve", "staging/eu/web/stop-old");
+    let why = edge(&plan, "staging/eu/db/still-ready", "staging/eu/web/stop-old");
     assert_eq!(why, Some(EdgeKind::Dependency));
     let name = |name: &str| plan.groups().iter().position(|group| group.name == name).unwrap();
     let web = &plan.groups()[name("staging/eu/web")];

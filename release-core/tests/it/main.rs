@@ -7,6 +7,8 @@ mod criteria;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
 mod drawings;
 #[cfg(test)]
 mod engine;
@@ -14,6 +16,10 @@ mod engine;
 mod engine_lives;
 #[cfg(test)]
 mod expansion;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod explain_oracle;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -31,6 +37,8 @@ mod plans;
 #[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
+mod recoveries;
+#[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
 mod run_attempts;
@@ -41,7 +49,13 @@ mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
 #[cfg(test)]
+mod stuck;
+#[cfg(test)]
+mod superseding;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod time_travel;
 #[cfg(test)]
 mod watching;
 

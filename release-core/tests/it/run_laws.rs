@@ -16,7 +16,7 @@ use super::support::world::START;
 
 /// One thing that happens to a run.
 #[derive(Debug, Clone)]
-enum Happening {
+pub(super) enum Happening {
     Ends(usize, End),
     Late(usize, End),
     Passes(u64),
@@ -46,7 +46,7 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+pub(super) fn happening() -> impl Strategy<Value = Happening> {
     let n = || 0_usize..16;
     let who = prop_oneof![Just("ann"), Just("bob"), Just("eve")]; // ann requested the run
     prop_oneof![
@@ -68,7 +68,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn happen(run: &mut Run, happening: &Happening) {
+pub(super) fn happen(run: &mut Run, happening: &Happening) {
     let step = |run: &Run, nth: usize| -> StepId {
         let index = u32::try_from(nth % run.state.plan().len()).unwrap();
         run.state.plan().get(index).unwrap().id.clone()

@@ -255,7 +255,8 @@ fn what_has_arrived_elsewhere_is_tidied_up() {
     for step in ["artifacts/api/new", "artifacts/api/previous"] {
         run.end(step, End::Good);
     }
-    for step in ["start", "ready", "weight-20", "weight-20/errors", "promote"] {
+    let still = ["weight-20/still-ready", "promote", "still-ready"];
+    for step in ["start", "ready", "weight-20", "weight-20/errors"].into_iter().chain(still) {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
     }
     assert_eq!(run.status("prod/eu/api/remove-old"), Status::Pending, "it is kept for a minute");
@@ -329,7 +330,7 @@ fn a_removal_elsewhere_that_failed_once_is_done_by_the_rollback() {
     for step in ["artifacts/api/new", "artifacts/api/previous"] {
         run.end(step, End::Good);
     }
-    for step in ["preview", "ready", "switch", "errors"] {
+    for step in ["preview", "ready", "switch", "errors", "still-ready"] {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
     }
     run.end("prod/eu/api/remove-old", End::Transient);

@@ -41,7 +41,10 @@ impl Deployer for LocalPlatform {
         let found = place.and_then(|place| place.deployment(request.digest));
         let (now, watch) = (inner.config.clock.now(), inner.config.start_watch);
         Ok(found.map_or_else(
-            || DeploymentStatus::new(request.digest, None, 0, DeploymentPhase::Settled),
+            || {
+                let (target, settled) = (request.target.clone(), DeploymentPhase::Settled);
+                DeploymentStatus::new(target, request.digest, None, 0, settled)
+            },
             |deployment| deployment.status(now, watch),
         ))
     }

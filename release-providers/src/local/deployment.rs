@@ -257,7 +257,7 @@ impl Deployment {
             _ if settled => DeploymentPhase::Settled,
             _ => DeploymentPhase::Progressing,
         };
-        DeploymentStatus::new(self.digest, Some(desired), running, phase)
+        DeploymentStatus::new(self.target.clone(), self.digest, Some(desired), running, phase)
     }
 }
 

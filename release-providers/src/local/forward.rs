@@ -336,6 +336,11 @@ mod tests {
         (socket.local_addr().unwrap(), socket)
     }
 
+    fn here() -> release_core::model::Target {
+        let (environment, region) = ("prod".parse().unwrap(), "eu".parse().unwrap());
+        release_core::model::Target::new(environment, region, "api".parse().unwrap())
+    }
+
     #[tokio::test]
     async fn what_was_never_sent_goes_elsewhere_with_its_body() {
         let (mut tasks, asked) = (JoinSet::new(), Arc::new(AtomicU64::new(0)));
@@ -348,7 +353,7 @@ mod tests {
             assert_eq!(asked.load(Ordering::SeqCst), n);
         }
         let served = Served { digest: Digest::of(b"x"), requests: 6 };
-        assert_eq!(proxy.status().served, [served]);
+        assert_eq!(proxy.status(here()).served, [served]);
     }
 
     #[tokio::test]
@@ -358,7 +363,10 @@ mod tests {
         let proxy = proxy(&[one, two], &mut tasks).await;
         let (status, text) = ask(&proxy, Method::POST, "body").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
-        assert_eq!((proxy.status().served[0].requests, proxy.status().in_flight), (0, 0));
+        assert_eq!(
+            (proxy.status(here()).served[0].requests, proxy.status(here()).in_flight),
+            (0, 0)
+        );
     }
 
     #[tokio::test]

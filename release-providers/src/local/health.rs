@@ -44,7 +44,12 @@ impl HealthProbe for LocalPlatform {
                 })
             });
             let instances = join_all(asked).await;
-            Ok(HealthReport::new(request.digest, instances, config.clock.now()))
+            Ok(HealthReport::new(
+                request.target.clone(),
+                request.digest,
+                instances,
+                config.clock.now(),
+            ))
         };
         inner.bounded(CHECK, cx, EffectCertainty::NotApplied, look).await
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use release_core::model::Digest;
+use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
 use release_core::port::{Clock, Served};
 use release_core::time::Span;
@@ -168,14 +168,14 @@ impl Proxy {
     }
 
     /// What is, and what was served.
-    pub(super) fn status(&self) -> TrafficStatus {
+    pub(super) fn status(&self, target: Target) -> TrafficStatus {
         let inside = lock(&self.inside);
         let weights = inside.shares.weights().to_vec();
         let mut counts: BTreeMap<Digest, u64> = weights.iter().map(|w| (w.digest, 0)).collect();
         counts.extend(&inside.served);
         let served =
             counts.into_iter().map(|(digest, requests)| Served { digest, requests }).collect();
-        TrafficStatus::new(weights, served, inside.in_flight)
+        TrafficStatus::new(target, weights, served, inside.in_flight)
     }
 
     /// Closes the connections that carry nothing.

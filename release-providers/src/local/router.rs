@@ -33,7 +33,8 @@ impl TrafficRouter for LocalPlatform {
 
     async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
         let _turn = self.inner().turn(OBSERVE, cx, &target).await?;
-        Ok(self.inner().known_place(OBSERVE, &target)?.proxy.status())
+        let place = self.inner().known_place(OBSERVE, &target)?;
+        Ok(place.proxy.status(target))
     }
 }
 

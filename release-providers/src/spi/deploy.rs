@@ -102,6 +102,8 @@ impl ObserveDeployment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeploymentStatus {
+    /// Where it was looked.
+    pub target: Target,
     /// The content that runs, or that was asked after when nothing runs.
     pub digest: Digest,
     /// The wish that is stored; `None` when there never was one.
@@ -115,12 +117,13 @@ pub struct DeploymentStatus {
 impl DeploymentStatus {
     /// A status.
     pub const fn new(
+        target: Target,
         digest: Digest,
         desired: Option<u32>,
         running: u32,
         phase: DeploymentPhase,
     ) -> Self {
-        Self { digest, desired, running, phase }
+        Self { target, digest, desired, running, phase }
     }
 }
 

@@ -51,6 +51,8 @@ impl CheckHealth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HealthReport {
+    /// Where it was looked.
+    pub target: Target,
     /// The version that was asked after.
     pub digest: Digest,
     /// One answer an instance.
@@ -62,11 +64,12 @@ pub struct HealthReport {
 impl HealthReport {
     /// A report.
     pub const fn new(
+        target: Target,
         digest: Digest,
         instances: Vec<InstanceHealth>,
         observed_at: Timestamp,
     ) -> Self {
-        Self { digest, instances, observed_at }
+        Self { target, digest, instances, observed_at }
     }
 }
 

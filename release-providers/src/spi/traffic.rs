@@ -67,6 +67,8 @@ impl SetWeights {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TrafficStatus {
+    /// Where it was looked.
+    pub target: Target,
     /// The shares in effect, without those of weight 0.
     pub weights: Vec<Weight>,
     /// Requests served since these shares took effect, by version.
@@ -77,7 +79,12 @@ pub struct TrafficStatus {
 
 impl TrafficStatus {
     /// A status.
-    pub const fn new(weights: Vec<Weight>, served: Vec<Served>, in_flight: u64) -> Self {
-        Self { weights, served, in_flight }
+    pub const fn new(
+        target: Target,
+        weights: Vec<Weight>,
+        served: Vec<Served>,
+        in_flight: u64,
+    ) -> Self {
+        Self { target, weights, served, in_flight }
     }
 }

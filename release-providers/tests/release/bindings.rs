@@ -31,7 +31,9 @@ async fn every_step_without_a_provider_is_named() {
     let refused = engine.start("run".parse().unwrap(), plan, ada).await.unwrap_err();
     let EngineError::Bindings(errors) = &refused else { panic!("{refused}") };
     let steps: Vec<_> = errors.iter().map(|error| error.step.as_str()).collect();
-    assert_eq!(steps, ["artifacts/api/new", "prod/eu/api/start", "prod/eu/api/ready"]);
+    let [artifact, place] = ["artifacts/api/new", "prod/eu/api"];
+    let probes = ["ready", "still-ready"].map(|probe| format!("{place}/{probe}"));
+    assert_eq!(steps, [artifact, &format!("{place}/start"), &*probes[0], &*probes[1]]);
     assert!(refused.to_string().contains("no deployer is registered for prod/eu"), "{refused}");
     assert!(journal.heads().await.unwrap().is_empty(), "nothing was started");
     platform.destroy().await.unwrap();

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
-use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
+use release_providers::{Capability, Context, Description, EffectClass, ErrorKind, ProviderError};
 
 use super::script::Stage;
 use super::{Request, World, staged};
@@ -18,6 +18,7 @@ pub struct FakeDeployer {
     stage: Stage<DeployerCall>,
     looks: u32,
     capabilities: BTreeSet<Capability>,
+    effects: EffectClass,
 }
 
 /// What a [`FakeDeployer`] was asked.
@@ -62,7 +63,15 @@ impl FakeDeployer {
     /// A deployer in `world`.
     pub fn of(world: &World) -> Self {
         let capabilities = BTreeSet::from([Capability::EpochFencing]);
-        Self { world: world.clone(), stage: Stage::default(), looks: 0, capabilities }
+        let effects = EffectClass::Idempotent;
+        Self { world: world.clone(), stage: Stage::default(), looks: 0, capabilities, effects }
+    }
+
+    /// The same, declaring what may be done when nobody knows whether a call took effect.
+    #[must_use]
+    pub const fn declaring(mut self, effects: EffectClass) -> Self {
+        self.effects = effects;
+        self
     }
 
     /// The same without an ability, which it then does not declare either.
@@ -133,7 +142,13 @@ impl FakeDeployer {
         let state = self.world.state();
         state.check_target("deploy.observe", target)?;
         let Some(deployed) = state.deployed(target, *digest) else {
-            return Ok(DeploymentStatus::new(*digest, None, 0, DeploymentPhase::Settled));
+            return Ok(DeploymentStatus::new(
+                target.clone(),
+                *digest,
+                None,
+                0,
+                DeploymentPhase::Settled,
+            ));
         };
         let phase = match &deployed.failed {
             Some(reason) => DeploymentPhase::Failed { reason: reason.clone() },
@@ -141,7 +156,7 @@ impl FakeDeployer {
             None => DeploymentPhase::Settled,
         };
         let running = u32::try_from(deployed.instances.len()).unwrap_or(u32::MAX);
-        Ok(DeploymentStatus::new(*digest, Some(deployed.desired), running, phase))
+        Ok(DeploymentStatus::new(target.clone(), *digest, Some(deployed.desired), running, phase))
     }
 
     fn observe_now(&self, request: &ObserveDeployment) -> Result<DeploymentStatus, ProviderError> {
@@ -161,7 +176,9 @@ impl FakeDeployer {
 #[async_trait]
 impl Deployer for FakeDeployer {
     fn describe(&self) -> Description {
-        self.capabilities.iter().fold(super::describe("fake-deployer"), |all, one| all.with(*one))
+        let mut plain = super::describe("fake-deployer");
+        plain.effects = self.effects;
+        self.capabilities.iter().fold(plain, |all, one| all.with(*one))
     }
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {

@@ -64,7 +64,7 @@ impl FakeHealth {
                 instances.push(InstanceHealth { instance: name.clone(), ready, detail });
             }
         }
-        Ok(HealthReport::new(*digest, instances, self.stage.now()))
+        Ok(HealthReport::new(target.clone(), *digest, instances, self.stage.now()))
     }
 }
 

@@ -127,7 +127,7 @@ impl FakeRouter {
         let state = self.world.state();
         known(&state, operation, target)?;
         let Some(route) = state.routes.get(target) else {
-            return Ok(TrafficStatus::new(Vec::new(), Vec::new(), 0));
+            return Ok(TrafficStatus::new(target.clone(), Vec::new(), Vec::new(), 0));
         };
         let counts = self.capabilities.contains(&Capability::ServedCounts);
         let served = if counts { route.served() } else { Vec::new() };
@@ -137,7 +137,7 @@ impl FakeRouter {
                 weight.digest = super::script::other(weight.digest);
             }
         }
-        Ok(TrafficStatus::new(weights, served, 0))
+        Ok(TrafficStatus::new(target.clone(), weights, served, 0))
     }
 }
 

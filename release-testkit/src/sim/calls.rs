@@ -374,9 +374,11 @@ fn other_digest(evidence: Evidence) -> Evidence {
     let other = Digest::of(b"another artifact");
     match evidence {
         Evidence::Artifact { bytes, .. } => Evidence::Artifact { digest: other, bytes },
-        Evidence::Instances { running, .. } => Evidence::Instances { digest: other, running },
-        Evidence::Health { ready, unready, .. } => {
-            Evidence::Health { digest: other, ready, unready }
+        Evidence::Instances { target, running, .. } => {
+            Evidence::Instances { target, digest: other, running }
+        }
+        Evidence::Health { target, ready, unready, .. } => {
+            Evidence::Health { target, digest: other, ready, unready }
         }
         Evidence::Measurement(Measurement::Ratio { numerator, denominator, .. }) => {
             Evidence::Measurement(Measurement::Ratio { digest: other, numerator, denominator })

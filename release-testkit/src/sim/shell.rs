@@ -143,7 +143,7 @@ impl Driver {
             self.pending.pop();
         }
         let expected = self.sealer.seq();
-        let records = self.pending.iter().map(|event| self.sealer.seal(self.now, event)).collect();
+        let records = self.sealer.batch(self.now, &self.pending, self.state.digest());
         let finishes = self.state.outcome().is_some();
         let epoch = self.sealer.epoch();
         Batch { run: run.clone(), expected, epoch, records, blobs: Vec::new(), finishes }

@@ -135,6 +135,7 @@ impl World {
                 Evidence::Artifact { digest: artifact.digest(), bytes: 1_000 }
             }
             Action::Scale { deployment, .. } => Evidence::Instances {
+                target: deployment.target.clone(),
                 digest: deployment.artifact.digest(),
                 running: self.running(deployment),
             },
@@ -142,11 +143,13 @@ impl World {
                 let digest = deployment.artifact.digest();
                 let running = self.running(deployment);
                 let ready = if self.is(digest, Badness::NeverReady) { 0 } else { running };
-                Evidence::Health { digest, ready, unready: Vec::new() }
+                let target = deployment.target.clone();
+                Evidence::Health { target, digest, ready, unready: Vec::new() }
             }
             Action::Route { target, .. } => {
                 let weights = self.places.get(target).map(|place| place.weights.clone());
-                Evidence::Weights { weights: weights.unwrap_or_default(), served: Vec::new() }
+                let (target, weights) = (target.clone(), weights.unwrap_or_default());
+                Evidence::Weights { target, weights, served: Vec::new() }
             }
             Action::Analyze { deployment, analysis, .. } => {
                 let digest = deployment.artifact.digest();

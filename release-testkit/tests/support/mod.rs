@@ -32,7 +32,8 @@ impl OverFakes {
                 platform.deployer.apply(&cx, wish).await?;
                 let request = ObserveDeployment::new(target, digest);
                 let status = platform.deployer.observe(&cx, request).await?;
-                Ok(Evidence::Instances { digest: status.digest, running: status.running })
+                let (target, digest) = (status.target, status.digest);
+                Ok(Evidence::Instances { target, digest, running: status.running })
             }
             Action::Probe { deployment, .. } => {
                 let request = CheckHealth::new(deployment.target, deployment.artifact.digest());
@@ -45,12 +46,14 @@ impl OverFakes {
                         unready.push(one.detail);
                     }
                 }
-                Ok(Evidence::Health { digest: report.digest, ready, unready })
+                let (target, digest) = (report.target, report.digest);
+                Ok(Evidence::Health { target, digest, ready, unready })
             }
             Action::Route { target, weights } => {
                 platform.router.set_weights(&cx, SetWeights::new(target.clone(), weights)).await?;
                 let status = platform.router.observe(&cx, target).await?;
-                Ok(Evidence::Weights { weights: status.weights, served: status.served })
+                let (target, weights) = (status.target, status.weights);
+                Ok(Evidence::Weights { target, weights, served: status.served })
             }
             Action::Analyze { deployment, analysis, .. } => {
                 let request = MeasureRequest::new(

@@ -14,5 +14,6 @@ pub(super) fn steps(spec: &BlueGreen, site: &Site<'_>) -> Result<Rollout, IdErro
     ];
     steps.extend(site.bake("bake", spec.bake)?);
     steps.extend(site.judge("", &spec.analyses, &steps)?);
+    steps.push(site.still_ready("")?);
     Ok(Rollout { steps, finale: site.retire(spec.keep_old)? })
 }

@@ -12,9 +12,11 @@ pub(super) fn steps(spec: &Canary, site: &Site<'_>) -> Result<Rollout, IdError> 
         steps.push(site.route(&format!("weight-{weight}"), weight)?);
         steps.extend(site.bake(&format!("weight-{weight}/bake"), step.bake)?);
         steps.extend(site.judge(&format!("weight-{weight}/"), &step.analyses, &steps)?);
+        steps.push(site.still_ready(&format!("weight-{weight}/"))?);
     }
     if spec.steps.last().is_some_and(|last| last.weight < 100) {
         steps.push(site.route("promote", 100)?);
+        steps.push(site.still_ready("")?);
     }
     Ok(Rollout { steps, finale: site.retire(spec.keep_old)? })
 }

@@ -61,6 +61,7 @@ pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, Id
                 site.scale_new("start", site.replicas)?,
                 site.probe("ready", site.replicas)?,
                 serve,
+                site.still_ready("")?,
             ];
             Ok(Rollout { steps, finale: Vec::new() })
         }
@@ -74,12 +75,14 @@ pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, Id
 /// The names that steps of `strategy` have beside its analyses; an analysis cannot have them too.
 pub(super) const fn names_beside_analyses(strategy: &Strategy) -> &'static [&'static str] {
     match strategy {
-        Strategy::Recreate => &["stop-old", "start", "ready", "serve"],
+        Strategy::Recreate => &["stop-old", "start", "ready", "serve", "still-ready"],
         Strategy::Rolling(_) => {
-            &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake"]
+            &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake", "still-ready"]
         }
-        Strategy::BlueGreen(_) => &["preview", "ready", "switch", "bake", "keep-old", "remove-old"],
-        Strategy::Canary(_) => &["bake"],
+        Strategy::BlueGreen(_) => {
+            &["preview", "ready", "switch", "bake", "still-ready", "keep-old", "remove-old"]
+        }
+        Strategy::Canary(_) => &["bake", "still-ready"],
     }
 }
 
@@ -139,6 +142,12 @@ impl Site<'_> {
         self.step(name, Action::Probe { deployment: self.new.clone(), min_ready })
     }
 
+    /// Looks once more, after the exposure that went before. A platform may report a success and go back
+    /// on it: only what is still so after its bake goes on.
+    fn still_ready(&self, prefix: &str) -> Result<Step, IdError> {
+        self.probe(&format!("{prefix}still-ready"), self.replicas)
+    }
+
     /// Gives the new version `percent` of the traffic; undone by giving the old version all of it.
     fn route(&self, name: &str, percent: u8) -> Result<Step, IdError> {
         let target = self.new.target.clone();
@@ -192,7 +201,10 @@ impl Site<'_> {
     /// Removes the old version after having kept it for `keep`. By then the release is verified and
     /// live: a failure here is for people to mend, and takes nothing back.
     fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
-        let steps = [self.bake("keep-old", keep)?, self.scale_old("remove-old", 0)?];
+        let bake = self.bake("keep-old", keep)?;
+        // It is the last look while there is an old version to return to.
+        let look = bake.is_some().then(|| self.still_ready("keep-old/")).transpose()?;
+        let steps = [bake, look, self.scale_old("remove-old", 0)?];
         let finale = |step: Step| Step { finale: true, ..step.on_failure(OnFailure::Hold) };
         Ok(steps.into_iter().flatten().map(finale).collect())
     }

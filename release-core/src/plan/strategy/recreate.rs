@@ -12,5 +12,6 @@ pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
     if site.production {
         steps.extend(site.judge("", &[], &steps)?);
     }
+    steps.push(site.still_ready("")?);
     Ok(Rollout { steps, finale: Vec::new() })
 }

@@ -31,6 +31,7 @@ pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError>
         steps.extend(site.judge(&format!("batch-{batch}/"), &[], &steps)?);
         replaced = new;
     }
+    steps.push(site.still_ready("")?);
     Ok(Rollout { steps, finale: Vec::new() })
 }
 

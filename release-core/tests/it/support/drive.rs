@@ -210,6 +210,7 @@ impl Run {
         assert_eq!(decoded, *event);
         self.replica.evolve(self.now, &decoded).unwrap();
         assert_eq!(snapshot(&self.replica), snapshot(&self.state), "after {event:?}");
+        assert_eq!(self.state.digest(), self.state.digest_recounted(), "after {event:?}");
     }
 
     fn watch(&mut self, event: &Event) {
@@ -223,6 +224,10 @@ impl Run {
                 if let Some((attempt, mode)) = self.effects.remove(&step.index) {
                     self.stale.push((step.index, attempt, mode));
                 }
+            }
+            Event::AbandonForced { .. } => {
+                let dropped = std::mem::take(&mut self.effects).into_iter();
+                self.stale.extend(dropped.map(|(step, (attempt, mode))| (step, attempt, mode)));
             }
             _ => {}
         }

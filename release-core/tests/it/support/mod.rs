@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod counterfactual;
 pub(crate) mod drive;
 pub(crate) mod engines;
 pub(crate) mod random;

@@ -220,14 +220,16 @@ pub(crate) fn faithful(action: &Action) -> Evidence {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
         }
         Action::Scale { deployment, replicas } => {
-            Evidence::Instances { digest: deployment.artifact.digest(), running: *replicas }
+            let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
+            Evidence::Instances { target, digest, running: *replicas }
         }
         Action::Probe { deployment, min_ready } => {
-            let digest = deployment.artifact.digest();
-            Evidence::Health { digest, ready: *min_ready, unready: Vec::new() }
+            let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
+            Evidence::Health { target, digest, ready: *min_ready, unready: Vec::new() }
         }
-        Action::Route { weights, .. } => {
-            Evidence::Weights { weights: weights.clone(), served: Vec::new() }
+        Action::Route { target, weights } => {
+            let (target, weights) = (target.clone(), weights.clone());
+            Evidence::Weights { target, weights, served: Vec::new() }
         }
         Action::Analyze { deployment, .. } => ratio(deployment.artifact.digest(), 1.0, 100.0),
         _ => Evidence::Done,

@@ -1,0 +1,199 @@
+//! Finds all that stands between one step and its end.
+
+use super::obstacle::{Obstacle, ObstacleKind};
+use crate::model::Gate;
+use crate::port::{Admission, Decision, EffectError};
+use crate::run::{
+    Active, Cause, Counted, Outcome, Phase, Places, RunState, Status, StepRef, Turn, Wait, WakeUp,
+};
+use crate::time::Timestamp;
+
+/// Everything that stands between the step at `index` and its end at `turn.now`, as things stand, in
+/// the order in which one would lift it. Nothing, if it is done or goes on at once.
+pub(super) fn obstacles(state: &RunState, index: u32, turn: &Turn<'_>) -> Vec<Obstacle> {
+    if state.is_done(index) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let active = state.active(index);
+    let error = || active.and_then(|active| active.error.as_deref().cloned());
+    match (state.status(index), active.map(|active| (active, &active.wait))) {
+        (Some(Status::Cancelled), _) => {
+            found.push(Obstacle::new(ObstacleKind::GivenUp { run: what_it_does(state) }));
+        }
+        (_, Some((_, Wait::Operator { unknown: true }))) => {
+            found.push(Obstacle::new(ObstacleKind::NeedsReconcile { error: error() }));
+        }
+        (_, Some((_, Wait::Operator { unknown: false }))) => found.push(failed(true, error())),
+        (Some(Status::Failed), _) => found.push(failed(false, why_it_stops(state, index))),
+        (_, Some((Active { attempt, .. }, Wait::Outcome { deadline, mode }))) => {
+            let (attempt, mode, deadline) = (*attempt, *mode, *deadline);
+            found.push(Obstacle::new(ObstacleKind::UnderWay { attempt, mode, deadline }));
+        }
+        (_, Some((_, Wait::Bake { until }))) => {
+            stopping(state, &mut found);
+            if *until > turn.now {
+                found.push(Obstacle::new(ObstacleKind::Bake { until: *until }));
+            }
+        }
+        (_, Some((_, Wait::Look { at }))) => {
+            if *at > turn.now {
+                found.push(Obstacle::new(ObstacleKind::OutcomeUnknown { at: *at, error: error() }));
+            }
+            places(state, index, turn, &mut found);
+        }
+        _ => not_started(state, index, turn, &mut found),
+    }
+    found
+}
+
+fn failed(held: bool, error: Option<EffectError>) -> Obstacle {
+    Obstacle::new(ObstacleKind::Failed { held, error })
+}
+
+/// What failed, if the run stops because this step did.
+fn why_it_stops(state: &RunState, index: u32) -> Option<EffectError> {
+    match state.phase() {
+        Phase::Stopping(cause)
+        | Phase::RollingBack(cause)
+        | Phase::Finished(Outcome::Failed { cause } | Outcome::RolledBack { cause }) => match cause
+        {
+            Cause::StepFailed { step, message, .. } if step.index == index => {
+                Some(EffectError::permanent("failed", message.clone()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn what_it_does(state: &RunState) -> String {
+    match state.phase() {
+        Phase::Finished(outcome) => outcome.to_string(),
+        Phase::RollingBack(cause) => format!("is rolling back: {cause}"),
+        phase => format!("is {}", phase.name()),
+    }
+}
+
+fn stopping(state: &RunState, found: &mut Vec<Obstacle>) {
+    if let Phase::Stopping(cause) = state.phase() {
+        found.push(Obstacle::new(ObstacleKind::Stopping { cause: cause.clone() }));
+    }
+}
+
+/// The step has not started, or is to start again.
+fn not_started(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
+    let wait = state.active(index).map(|active| &active.wait);
+    let measures_again = matches!(wait, Some(Wait::Measurement { .. }));
+    if state.is_idle_page(index) {
+        found.push(Obstacle::new(ObstacleKind::NotCalled));
+    }
+    if state.status(index) == Some(Status::Pending) {
+        found.extend(unfinished(state, index).into_iter().map(|other| dependency(state, other)));
+    }
+    stopping(state, found);
+    if state.is_paused() && *state.phase() == Phase::Forward && !measures_again {
+        found.push(Obstacle::new(ObstacleKind::Paused));
+    }
+    match wait {
+        Some(Wait::Attempt { at }) if *at > turn.now => {
+            let error = state.active(index).and_then(|active| active.error.as_deref().cloned());
+            found.push(Obstacle::new(ObstacleKind::Retry { at: *at, error }));
+        }
+        Some(Wait::Measurement { at }) if *at > turn.now => {
+            let left = state.measurements_left(index).unwrap_or(0);
+            found.push(Obstacle::new(ObstacleKind::Measurement { at: *at, left }));
+        }
+        _ => {}
+    }
+    let from = found.len();
+    gates(state, index, turn, found);
+    if !measures_again {
+        policy(state, index, turn, found);
+    }
+    let holding = found.get(from..).unwrap_or_default();
+    if let Some(Wait::Blocked(wake)) = wait
+        && let Some(late) = asked_late(wake, holding, turn.now)
+    {
+        found.push(late);
+    }
+    places(state, index, turn, found);
+}
+
+/// The steps that the one at `index` still waits for, each once.
+pub(super) fn unfinished(state: &RunState, index: u32) -> Vec<u32> {
+    let waited_for = state.plan().predecessors(index).filter(|other| !state.is_done(*other));
+    let mut all: Vec<_> = waited_for.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn dependency(state: &RunState, other: u32) -> Obstacle {
+    let status = state.status(other).unwrap_or(Status::Pending);
+    Obstacle::new(ObstacleKind::Dependency { step: StepRef::of(state.plan(), other), status })
+}
+
+/// What gates would hold the step at `turn.now`: all of them, as at admission.
+fn gates(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
+    let since = state.active(index).map_or(turn.now, |active| active.since);
+    for gate in &state.plan().step(index).gates {
+        match gate {
+            Gate::Approval(wanted) => match state.counted(wanted) {
+                Counted::Enough => {}
+                Counted::Lacking(have) => found.push(Obstacle::approval(wanted, have)),
+                Counted::Rejected(text) => {
+                    let gate = wanted.id.clone();
+                    found.push(Obstacle::new(ObstacleKind::Rejected { gate, text }));
+                }
+            },
+            Gate::Soak(span) if since.plus(*span) > turn.now => {
+                found.push(Obstacle::new(ObstacleKind::Soak { until: since.plus(*span) }));
+            }
+            Gate::NotBefore(at) if *at > turn.now => {
+                found.push(Obstacle::new(ObstacleKind::NotBefore { at: *at }));
+            }
+            Gate::Soak(_) | Gate::NotBefore(_) => {}
+        }
+    }
+}
+
+/// What the policy would say at `turn.now`. It is asked about nothing that it cannot hold.
+fn policy(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
+    let step = state.plan().step(index);
+    if step.action.is_pure() || state.plan().in_rollback(index) {
+        return;
+    }
+    let request = Admission::new(state.run(), state.requester(), step, turn.now);
+    let (denied, until, reasons) = match turn.policy.admit(&request) {
+        Decision::Permit => return,
+        Decision::Wait { until, reasons } => (false, until.filter(|at| *at > turn.now), reasons),
+        Decision::Deny { reasons } => (true, None, reasons),
+    };
+    let kind = ObstacleKind::Policy { denied, reasons };
+    found.push(Obstacle::new(kind).not_before(until));
+}
+
+/// A blocked step is looked at again at an instant or for an input that was fixed when it was blocked.
+/// Where that comes later than all that holds it now, it is an obstacle of its own.
+fn asked_late(wake: &WakeUp, holding: &[Obstacle], now: Timestamp) -> Option<Obstacle> {
+    let untimed = |obstacle: &Obstacle| obstacle.earliest.is_none();
+    let at = match wake {
+        WakeUp::Instant { at } => {
+            let last = holding.iter().filter_map(|obstacle| obstacle.earliest).max();
+            if *at <= now || last.is_some_and(|last| last >= *at) {
+                return None;
+            }
+            Some(*at)
+        }
+        WakeUp::Approval { .. } | WakeUp::Policy if holding.iter().any(untimed) => return None,
+        WakeUp::Approval { .. } | WakeUp::Policy => None,
+    };
+    Some(Obstacle::new(ObstacleKind::AskedAgain { at }))
+}
+
+fn places(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
+    if let Some(Places { limit, in_flight, ahead }) = state.lacks_a_place(index, turn) {
+        found.push(Obstacle::new(ObstacleKind::Places { limit, in_flight, ahead }));
+    }
+}

@@ -1,0 +1,157 @@
+//! Why is it blocked, and when will it unblock? Answers about runs that are, were or could be. Pure.
+//!
+//! - [`explain`] gives *every* reason why a step has not started or not finished: what would lift
+//!   each, who can, and the earliest instant at which it can change.
+//! - [`state_at`] is the state of a run at any point of its past.
+//! - [`why`] gives the inputs of any decision: who asked, what was observed, which instant had come.
+
+mod find;
+mod grounds;
+mod obstacle;
+mod roots;
+mod travel;
+mod why;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use obstacle::{Lifter, Obstacle, ObstacleKind};
+pub use travel::{Position, TravelError, state_at};
+pub use why::{Before, Ground, Why, why};
+
+use crate::ids::{RunId, StepId};
+use crate::port::Policy;
+use crate::run::{RunState, Status, StepRef, Turn};
+use crate::time::Timestamp;
+
+/// A step that the plan does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the plan of run `{run}` has no step {step}; mend the name, and mind that a rollback's steps are there only once it began"
+)]
+pub struct NoSuchStep {
+    /// The run.
+    pub run: RunId,
+    /// What was named: an id in backticks, or a place in the plan.
+    pub step: String,
+}
+
+/// Why a step has not started or not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "an explanation that nobody reads explains nothing"]
+pub struct Explanation {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepRef,
+    /// How it stands.
+    pub status: Status,
+    /// The instant that this is about.
+    pub at: Timestamp,
+    /// Everything that has to be lifted: all of it, not the first alone. None if the step is done, or
+    /// goes on at once.
+    pub obstacles: Vec<Obstacle>,
+    /// The steps at the root of its dependencies: those that wait for no other step.
+    pub roots: Vec<Root>,
+    /// Whether `roots` are all there are. Behind one step at most 4,096 are walked through, and 64
+    /// explained.
+    pub complete: bool,
+}
+
+/// An unfinished step that waits for no other, and by which others are held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// The step.
+    pub step: StepRef,
+    /// How it stands.
+    pub status: Status,
+    /// What holds it.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Explains how the step at `index` stands at `at`, or now if that is later, as things stand: no input
+/// but time is expected to come in between. `policy` is asked as at admission.
+///
+/// Lifting all of the obstacles makes the step go on; lifting all but one does not. Costs time in
+/// proportion to what it reports: the unfinished steps behind the step, and those before it in the
+/// queue.
+///
+/// # Errors
+/// [`NoSuchStep`] when the plan has no step at `index`.
+pub fn explain(
+    state: &RunState,
+    index: u32,
+    at: Timestamp,
+    policy: &dyn Policy,
+) -> Result<Explanation, NoSuchStep> {
+    let run = state.run().clone();
+    let Some(status) = state.status(index) else {
+        return Err(NoSuchStep { run, step: format!("at {index}") });
+    };
+    let at = at.max(state.now());
+    let turn = Turn { now: at, draw: 0, policy };
+    let mut obstacles = find::obstacles(state, index, &turn);
+    let ancestry = roots::ancestry(state, index, &turn);
+    for obstacle in &mut obstacles {
+        if let ObstacleKind::Dependency { step, .. } = &obstacle.kind {
+            let end = ancestry.done.get(&step.index).copied();
+            obstacle.earliest = end.filter(|end| *end > at);
+        }
+    }
+    let root = |(index, obstacles)| Root {
+        step: StepRef::of(state.plan(), index),
+        status: state.status(index).unwrap_or(Status::Pending),
+        obstacles,
+    };
+    let step = StepRef::of(state.plan(), index);
+    let (roots, complete) = (ancestry.roots.into_iter().map(root).collect(), ancestry.complete);
+    Ok(Explanation { run, step, status, at, obstacles, roots, complete })
+}
+
+/// As [`explain`], for the step called `id`. Finding it walks the plan once.
+///
+/// # Errors
+/// [`NoSuchStep`] when there is none.
+pub fn explain_step(
+    state: &RunState,
+    id: &StepId,
+    at: Timestamp,
+    policy: &dyn Policy,
+) -> Result<Explanation, NoSuchStep> {
+    let none = || NoSuchStep { run: state.run().clone(), step: format!("`{id}`") };
+    explain(state, state.plan().find(id).ok_or_else(none)?, at, policy)
+}
+
+impl Explanation {
+    /// The earliest instant at which it can go on, as far as instants bind it. `None`: as soon as what
+    /// else holds it is lifted.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        self.obstacles.iter().filter_map(|obstacle| obstacle.earliest).max()
+    }
+
+    /// Whether it cannot go on in this run, whatever anybody does.
+    pub fn is_final(&self) -> bool {
+        self.obstacles.iter().any(Obstacle::is_final)
+    }
+
+    /// Whether nothing holds it: it is done, or goes on at once.
+    pub fn is_free(&self) -> bool {
+        self.obstacles.is_empty()
+    }
+}
+
+/// A line for the step and for each obstacle, and the same for each root.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, status, at, obstacles, roots, complete, .. } = self;
+        let free = if obstacles.is_empty() { "; nothing holds it" } else { "" };
+        write!(f, "`{}` is {} at {at}{free}", step.id, status.name())?;
+        obstacles.iter().try_for_each(|obstacle| write!(f, "\n- {obstacle}"))?;
+        for Root { step, status, obstacles } in roots {
+            write!(f, "\n`{}` is {}", step.id, status.name())?;
+            obstacles.iter().try_for_each(|obstacle| write!(f, "\n- {obstacle}"))?;
+        }
+        if *complete { Ok(()) } else { f.write_str("\nand there are more steps before it") }
+    }
+}

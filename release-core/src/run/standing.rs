@@ -1,0 +1,117 @@
+//! What explanations read of a state beside its public face.
+
+use super::admit::{Admit, Missing, admit, missing};
+use super::decide::Turn;
+use super::event::WakeUp;
+use super::state::{Phase, RunState, Status, Timer, Wait};
+use crate::model::Approval;
+use crate::plan::{Action, OnFailure};
+use crate::time::Timestamp;
+
+/// Most steps that are looked at to find a place in the queue.
+const MOST_CONTENDERS: u32 = 1_000;
+
+/// How the votes on a gate stand.
+#[derive(Debug)]
+pub(crate) enum Counted {
+    /// Enough approve.
+    Enough,
+    /// Approvals that count, fewer than the quorum.
+    Lacking(u32),
+    /// Somebody rejected it: who, and why.
+    Rejected(String),
+}
+
+/// Effects under way leave no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// How many effects may be under way.
+    pub(crate) limit: u32,
+    /// How many are.
+    pub(crate) in_flight: u32,
+    /// How many steps come first, as far as that was counted.
+    pub(crate) ahead: u32,
+}
+
+impl RunState {
+    /// How the votes on a gate stand.
+    pub(crate) fn counted(&self, wanted: &Approval) -> Counted {
+        match missing(self, wanted) {
+            Missing::Nothing => Counted::Enough,
+            Missing::Rejected(text) => Counted::Rejected(text),
+            Missing::Approvals { have, .. } => Counted::Lacking(have),
+        }
+    }
+
+    /// Whether the steps behind the one at `index` need not wait for it any more.
+    pub(crate) fn is_done(&self, index: u32) -> bool {
+        match self.status(index) {
+            Some(Status::Succeeded | Status::Compensated) => true,
+            Some(Status::Failed) => self.plan.step(index).on_failure == OnFailure::Continue,
+            _ => false,
+        }
+    }
+
+    /// Whether the step at `index` calls people, and nobody has been called.
+    pub(crate) fn is_idle_page(&self, index: u32) -> bool {
+        let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
+        let pages = self.plan.extension().map(|extension| &extension.pages[..]).unwrap_or_default();
+        self.status(index) == Some(Status::Pending)
+            && index.checked_sub(base).is_some_and(|place| pages.contains(&place))
+    }
+
+    /// Whether effects under way, and those that come first, leave no room for the step at `index` at
+    /// `turn.now`, once nothing else holds it.
+    pub(crate) fn lacks_a_place(&self, index: u32, turn: &Turn<'_>) -> Option<Places> {
+        if self.plan.step(index).action.is_pure() {
+            return None;
+        }
+        let free = self.free();
+        let (mut ahead, mut admitted) = (0_u32, 0_u32);
+        for (other, looks) in self.contenders(index, turn.now) {
+            if ahead == MOST_CONTENDERS {
+                admitted = free; // too many to ask about each
+                break;
+            }
+            ahead += 1;
+            if admitted < free && (looks || matches!(admit(self, other, turn), Admit::Yes)) {
+                admitted += 1;
+            }
+        }
+        let (limit, in_flight) = (self.plan.plan().max_parallel(), self.in_flight);
+        (admitted >= free).then_some(Places { limit, in_flight, ahead })
+    }
+
+    /// The steps that take a place before the one at `index` does if all that wait for places may start
+    /// at `at`, and whether each only looks. In the order in which `advance` asks them.
+    fn contenders(&self, index: u32, at: Timestamp) -> impl Iterator<Item = (u32, bool)> {
+        let mine = self.active(index).and_then(|active| match &active.wait {
+            Wait::Blocked(WakeUp::Approval { .. } | WakeUp::Policy) => {
+                Some((Timer::Start, at, index))
+            }
+            wait => self.timer(index, wait),
+        });
+        let stopping = matches!(self.phase, Phase::Stopping(_));
+        let timers = [Timer::Measure, Timer::Look, Timer::Start].into_iter();
+        let timers = timers.filter(move |timer| !stopping || *timer == Timer::Look);
+        let due = timers.flat_map(move |timer| {
+            let due = self.timers.of(timer).take_while(move |(due, _)| *due <= at);
+            due.map(move |(due, other)| (timer, due, other))
+        });
+        let due = due.take_while(move |other| mine.is_none_or(|mine| *other < mine));
+        let due = due.map(|(timer, _, other)| (other, timer == Timer::Look));
+        let ready = self.ready.iter().take_while(move |_| mine.is_none() && !stopping);
+        let ready = ready.take_while(move |other| **other != index).map(|other| (*other, false));
+        due.chain(ready)
+    }
+
+    /// The good measurements that the analysis at `index` still needs, if it is one.
+    pub(crate) fn measurements_left(&self, index: u32) -> Option<u32> {
+        let Action::Analyze { analysis, .. } = &self.plan.step(index).action else { return None };
+        let good = self.active(index).map_or(0, |active| {
+            let [good, ..] = active.measured;
+            good
+        });
+        Some(analysis.count.saturating_sub(good))
+    }
+}

@@ -1,0 +1,166 @@
+//! A newer run takes the place of one in flight: one recorded decision, and never two versions at once.
+
+use std::sync::Arc;
+
+use release_core::engine::{Engine, EngineError};
+use release_core::journal::Journal;
+use release_core::model::{OnCancel, RunId};
+use release_core::plan::{EdgeKind, Plan};
+use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::run::{Cause, Command, Event, Outcome};
+
+use super::support::engines::{command, events, run_id, start};
+use super::support::samples::{approval, builder, chain, change, id, one_way, person};
+use super::support::world::{Act, TokioClock, World, engine, memory};
+
+fn newer() -> RunId {
+    id("run-2")
+}
+
+/// The older run has changed `a` and waits for an approval before `b`.
+fn older() -> release_core::plan::FrozenPlan {
+    chain(vec![change("a"), change("b").gate(approval("go"))])
+}
+
+fn plan_of(step: &str) -> Plan {
+    let mut plan = builder();
+    plan.step(change(step));
+    plan.build().unwrap()
+}
+
+async fn events_of(journal: &Arc<dyn Journal>, run: &RunId) -> Vec<Event> {
+    let records = journal.read(run).await.unwrap();
+    let history = release_core::journal::History::verify(run, &records).unwrap();
+    history.facts().iter().map(|fact| fact.event.clone()).collect()
+}
+
+async fn supersede(
+    engine: &Engine,
+    older: &release_core::engine::RunHandle,
+) -> Result<release_core::engine::RunHandle, EngineError> {
+    engine.supersede(older, newer(), plan_of("x"), person("eve"), "v3 mends v2").await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_run_starts_from_what_was_verified() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let old = start(&journal, &world, older()).await;
+    old.settled().await.unwrap();
+    let engine = engine(&journal, &world, "second");
+    let new = supersede(&engine, &old).await.unwrap();
+    assert_eq!(new.wait().await, Ok(Outcome::Succeeded));
+    // Only once the older run's changes are taken back does the newer one begin.
+    assert_eq!(world.performed(), ["a", "rollback/a/custom", "x"]);
+    let Outcome::RolledBack { cause } = old.wait().await.unwrap() else { panic!("not taken back") };
+    assert!(matches!(&cause, Cause::Superseded { run, by, reason }
+        if *run == newer() && *by == person("eve") && reason == "v3 mends v2"));
+    let decisions = events(&journal).await;
+    let decisions = decisions.iter().filter(|e| matches!(e, Event::Superseded { .. }));
+    assert_eq!(decisions.count(), 1);
+    let first = &events_of(&journal, &newer()).await[0];
+    assert!(matches!(first, Event::RunCreated { supersedes: Some(run), .. } if *run == run_id()));
+}
+
+/// Asked again after everything is done, nothing is decided twice: the newer run exists.
+#[tokio::test(start_paused = true)]
+async fn asked_again_nothing_is_decided_twice() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let old = start(&journal, &world, older()).await;
+    old.settled().await.unwrap();
+    // The decision is durable, and then the host is gone before the newer run is there.
+    let decide = Command::Supersede { run: newer() };
+    old.send(command(decide, "eve")).await.unwrap();
+    old.wait().await.unwrap();
+    let engine = engine(&journal, &world, "second");
+    let old = engine.resume(&run_id()).await.unwrap();
+    supersede(&engine, &old).await.unwrap().wait().await.unwrap();
+    let again = supersede(&engine, &old).await;
+    assert_eq!(again.unwrap_err(), EngineError::Exists { run: newer() });
+    assert_eq!(world.performed(), ["a", "rollback/a/custom", "x"]);
+    let decisions = events(&journal).await;
+    let decisions = decisions.iter().filter(|e| matches!(e, Event::Superseded { .. }));
+    assert_eq!(decisions.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_over_makes_way_at_once() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let old = start(&journal, &world, chain(vec![change("a")])).await;
+    assert_eq!(old.wait().await, Ok(Outcome::Succeeded));
+    let engine = engine(&journal, &world, "second");
+    supersede(&engine, &old).await.unwrap().wait().await.unwrap();
+    assert_eq!(world.performed(), ["a", "x"]);
+}
+
+/// What is half done and cannot be taken back is not built upon unseen.
+#[tokio::test(start_paused = true)]
+async fn behind_a_point_of_no_return_a_newer_run_is_refused() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let steps = vec![one_way("migrate"), change("b").gate(approval("go"))];
+    let old = start(&journal, &world, chain(steps)).await;
+    old.settled().await.unwrap();
+    let engine = engine(&journal, &world, "second");
+    let refused = supersede(&engine, &old).await.unwrap_err();
+    assert!(
+        matches!(&refused, EngineError::NotSuperseded { older, run, .. }
+        if *older == run_id() && *run == newer()),
+        "{refused}"
+    );
+    assert_eq!(world.performed(), ["migrate"]);
+    assert!(journal.read(&newer()).await.unwrap().is_empty(), "the newer run was not started");
+}
+
+/// A cancel that leaves things as they are leaves something half done.
+#[tokio::test(start_paused = true)]
+async fn what_a_cancel_left_in_place_is_no_ground_to_build_on() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let mut plan = builder();
+    plan.on_cancel(OnCancel::Leave);
+    let a = plan.step(change("a"));
+    let b = plan.step(change("b").gate(approval("go")));
+    plan.edge(a, b, EdgeKind::Order);
+    let old = start(&journal, &world, plan.build().unwrap().freeze()).await;
+    old.settled().await.unwrap();
+    old.send(command(Command::Cancel, "bob")).await.unwrap();
+    assert!(matches!(old.wait().await, Ok(Outcome::Cancelled { .. })));
+    let engine = engine(&journal, &world, "second");
+    let refused = supersede(&engine, &old).await.unwrap_err();
+    assert!(matches!(refused, EngineError::NotSuperseded { .. }), "{refused}");
+}
+
+#[derive(Debug)]
+struct NobodySupersedes;
+
+impl Policy for NobodySupersedes {
+    fn admit(&self, _: &Admission<'_>) -> Decision {
+        Decision::Permit
+    }
+
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
+        if request.command.name() == "supersede" {
+            let reasons = vec![Reason::new("rbac/supersede", "only release managers", "a manager")];
+            return Decision::Deny { reasons };
+        }
+        Decision::Permit
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_may_forbid_it_and_the_older_run_goes_on() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let performer = Arc::clone(&world) as _;
+    let strict = Engine::builder(Arc::clone(&journal), performer).policy(NobodySupersedes);
+    let strict = strict.clock(TokioClock::new()).build();
+    let old = strict.start_frozen(run_id(), older(), person("ann")).await.unwrap();
+    old.settled().await.unwrap();
+    let refused = supersede(&strict, &old).await.unwrap_err();
+    assert!(refused.to_string().contains("only release managers"), "{refused}");
+    old.send(command(Command::Approve { gate: id("go") }, "bob")).await.unwrap();
+    assert_eq!(old.wait().await, Ok(Outcome::Succeeded));
+}
