@@ -154,6 +154,8 @@ id_type! {
     EnvironmentId("environment id", MAX_ID_LEN, false);
     /// Names a gate; unique in a plan. Gates of stages are paths such as `production/cab`.
     GateId("gate id", MAX_STEP_ID_LEN, true);
+    /// Names a limit of concurrency or a quota.
+    LimitId("limit id", MAX_ID_LEN, false);
     /// Names a person or a machine that acts.
     PrincipalId("principal id", MAX_ID_LEN, false);
     /// Names a region of an environment.
@@ -164,6 +166,8 @@ id_type! {
     RoleId("role id", MAX_ID_LEN, false);
     /// Names one execution of a plan.
     RunId("run id", MAX_ID_LEN, false);
+    /// Names a semaphore: something that services share and not all may use at once.
+    SemaphoreId("semaphore id", MAX_ID_LEN, false);
     /// Names a deployable service.
     ServiceId("service id", MAX_ID_LEN, false);
     /// Names a step; unique in a plan. It is a path such as `production/eu/api/weight-10`.

@@ -58,6 +58,7 @@
 //! | [`model`] | the nouns that people write, and their files | pure |
 //! | [`plan`] | definition → steps, strategies, rollback, drawing, diff | pure |
 //! | [`run`] | events, state, decisions | pure |
+//! | [`limits`] | who may have how much at once or a week: a ledger of permits | pure |
 //! | [`journal`] | the record format, its hash chain, the port, a store in memory | pure but for the port |
 //! | [`port`] | what the engine needs from outside | traits |
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
@@ -74,12 +75,13 @@
 //! Before 1.0, minor releases may break the API; journals and plans of every released format stay
 //! readable. The minimum supported Rust version is 1.95, and raising it is a minor release.
 
-#[cfg(feature = "driver")]
 mod bounds;
+#[cfg(feature = "driver")]
 pub mod engine;
 pub mod explain;
 pub mod ids;
 pub mod journal;
+pub mod limits;
 pub mod model;
 pub mod plan;
 #[cfg(planted_bugs)]

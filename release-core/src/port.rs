@@ -48,6 +48,12 @@ pub trait Performer: fmt::Debug + Send + Sync + 'static {
     /// One [`BindingError`] for each step that nobody here can perform.
     fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>>;
 
+    /// Who performs `step`, by a name that limits can give, if that is known here.
+    fn provider(&self, step: &Step) -> Option<String> {
+        let _ = step;
+        None
+    }
+
     /// Brings about what `command` says and returns what was observed.
     ///
     /// Idempotent under [`AuthorizedCommand::key`]: asked again with the same key, it changes

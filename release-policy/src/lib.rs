@@ -21,7 +21,7 @@
 //!
 //! let mut step = Step::new("production/eu/api/weight-10".parse()?, Action::Sync);
 //! let environment = "production".parse()?;
-//! step.scope = StepScope::of(Place { environment, region: None, service: None, runbook: None });
+//! step.scope = StepScope::of(Place::new(environment));
 //! let (run, somebody): (RunId, _) = ("r-1".parse()?, Principal::human("ann".parse()?));
 //!
 //! let asked = |now| policy.admit(&Admission::new(&run, &somebody, &step, now));

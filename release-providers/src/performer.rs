@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::model::Timestamp;
-use release_core::plan::{Action, Deployment, Plan, Weight};
+use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
     AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
 };
@@ -28,6 +28,10 @@ impl Performer for Registry {
     fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>> {
         let errors = self.unbound(plan);
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn provider(&self, step: &Step) -> Option<String> {
+        self.bind(step).ok()?.name()
     }
 
     async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {

@@ -197,6 +197,21 @@ pub(crate) enum Bound<'a> {
 }
 
 impl Bound<'_> {
+    /// What the provider is called; `None` where there is none.
+    pub(crate) fn name(&self) -> Option<String> {
+        let description = match self {
+            Self::Pure => return None,
+            Self::Artifacts(provider) => provider.describe(),
+            Self::Deployer(provider) => provider.describe(),
+            Self::Probe(provider) => provider.describe(),
+            Self::Router(provider) => provider.describe(),
+            Self::Metrics(provider) => provider.describe(),
+            Self::Notifier(provider) => provider.describe(),
+            Self::Custom(provider) => provider.describe(),
+        };
+        Some(description.name)
+    }
+
     /// What may be done when nobody knows whether a call took effect; `None` for what changes nothing.
     pub(crate) fn effects(&self) -> Option<EffectClass> {
         match self {

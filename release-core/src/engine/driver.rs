@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -12,7 +11,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::effect::{Attempt, Effects, panic_text};
 use super::handle::{Progress, Recorded, Request, RunHandle};
+use super::permits::RunPermits;
 use super::rules::{self, ASK_AGAIN};
+use super::wake::{Sleep, Wake};
 use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
 use crate::model::Digest;
@@ -30,15 +31,14 @@ pub(super) const INBOX: usize = 64;
 /// Most events that a slow subscriber can be behind.
 const BACKLOG: usize = 1024;
 
-type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Answer = Result<(), Rejected>;
+pub(super) type Answer = Result<(), Rejected>;
 
 /// What came in and was decided, and is not durable yet.
 pub(super) struct Asked {
     pub(super) input: Input,
     /// Who waits for the answer, if anybody does.
     pub(super) reply: Option<oneshot::Sender<Answer>>,
-    answer: Answer,
+    pub(super) answer: Answer,
 }
 
 pub(super) struct Driver {
@@ -72,20 +72,23 @@ pub(super) struct Driver {
     pub(super) in_doubt: bool,
     events: broadcast::Sender<Arc<Recorded>>,
     progress: watch::Sender<Progress>,
-    sleep: Option<(Timestamp, Sleep)>,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    pub(super) sleep: Option<(Timestamp, Sleep)>,
+    pub(super) stop: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether watchers were told last that only a person can move the run on.
     told_a_person: bool,
     /// When the policy is asked again, if it holds a step without naming an instant.
-    ask_again: Timestamp,
+    pub(super) ask_again: Timestamp,
+    /// None where there are no limits.
+    pub(super) permits: Option<Box<RunPermits>>,
 }
 
-/// What wakes the driver.
-enum Wake {
-    Outcome(Attempt),
-    Request(Option<Request>),
-    Time,
-    Stop,
+/// What is decided with, without holding on to what is decided about.
+macro_rules! turn {
+    ($driver:ident) => {{
+        let permits = $driver.permits.as_deref().map(|mine| &mine.permits);
+        let policy = &*$driver.shared.policy;
+        Turn { now: $driver.now, draw: $driver.draws, policy, permits }
+    }};
 }
 
 impl Driver {
@@ -117,6 +120,7 @@ impl Driver {
             told_a_person: false,
             ask_again: Timestamp::default(),
             stop: Box::pin(shared.stop.clone().cancelled_owned()),
+            permits: shared.permits(),
             shared,
         }
     }
@@ -199,6 +203,7 @@ impl Driver {
     }
 
     async fn drive(&mut self) -> Result<Outcome, EngineError> {
+        self.adopt_permits().await?;
         loop {
             let quiet = self.settle_turn().await?;
             if let Some(outcome) = self.state.outcome() {
@@ -215,6 +220,7 @@ impl Driver {
                 Wake::Stop => return Err(EngineError::ShutDown),
                 Wake::Time => self.time_has_come()?,
                 Wake::Request(request) => self.request(request)?,
+                Wake::Permit(verdict) => self.verdict(verdict)?,
                 Wake::Outcome(outcome) => {
                     self.outcome(outcome)?;
                     for _ in 1..OUTCOMES_A_TURN {
@@ -231,7 +237,7 @@ impl Driver {
     async fn settle_turn(&mut self) -> Result<bool, EngineError> {
         let mut quiet = false;
         while !quiet && self.pending.len() < EVENTS_A_TURN {
-            let turn = Turn { now: self.now, draw: self.draws, policy: &*self.shared.policy };
+            let turn = turn!(self);
             let limit = EVENTS_A_TURN - self.pending.len();
             advance(&self.state, &turn, limit, &mut self.fresh);
             quiet = self.fresh.is_empty();
@@ -250,7 +256,7 @@ impl Driver {
             .draws
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let turn = Turn { now: self.now, draw: self.draws, policy: &*self.shared.policy };
+        let turn = turn!(self);
         let mut answer = decide(&self.state, &input, &turn, &mut self.fresh);
         if let Some(Event::CommandDenied { reasons, .. }) = self.fresh.first() {
             answer = Err(Rejected::Denied { reasons: reasons.clone() });
@@ -305,6 +311,7 @@ impl Driver {
         for event in &events {
             self.act_on(event);
         }
+        self.settle_permits(&events);
         if self.events.receiver_count() > 0 {
             let first = self.sealer.seq() + 1 - events.len() as u64;
             for (event, seq) in events.drain(..).zip(first..) {
@@ -339,12 +346,11 @@ impl Driver {
     fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
         match request {
             None => self.inbox = None, // every handle is gone; the run goes on
-            Some(Request::Inspect(reply)) => {
-                let _ = reply.send(Ok(self.state.clone()));
+            Some(Request::Look(look)) => {
+                let turn = turn!(self);
+                look(Ok((&self.state, &turn)));
             }
-            Some(Request::Reconsider(reply)) => {
-                self.decide(Input::Reconsider, Some(reply))?;
-            }
+            Some(Request::Reconsider(reply)) => self.decide(Input::Reconsider, Some(reply))?,
             Some(Request::Directive(directive, reply)) => {
                 // Before the answer: whoever gets it must not find what the run waited for before.
                 self.progress.send_replace(Progress::Driving);
@@ -352,37 +358,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    async fn wait(&mut self) -> Wake {
-        if let Some(request) = self.deferred.pop_front() {
-            return Wake::Request(Some(request));
-        }
-        if self.state.in_flight() > 0 && !self.shared.stop.is_cancelled() {
-            // Effects that are done at once need no more than to be let run.
-            give_way().await;
-            if let Some(outcome) = self.effects.try_next() {
-                return Wake::Outcome(outcome);
-            }
-        }
-        // A sleep that ends too early does no harm, so one is only replaced by an earlier one.
-        let ask_again = self.state.asks_policy().then_some(self.ask_again);
-        if let Some(at) = self.state.next_wakeup().into_iter().chain(ask_again).min() {
-            if self.sleep.as_ref().is_none_or(|(until, _)| at < *until) {
-                let clock = Arc::clone(&self.shared.clock);
-                self.sleep = Some((at, Box::pin(async move { clock.sleep_until(at).await })));
-            }
-        } else {
-            self.sleep = None;
-        }
-        let Self { effects, inbox, sleep, stop, .. } = self;
-        tokio::select! {
-            biased;
-            () = stop => Wake::Stop,
-            request = receive(inbox) => Wake::Request(request),
-            outcome = effects.next() => Wake::Outcome(outcome),
-            () = slept(sleep) => Wake::Time,
-        }
     }
 
     pub(super) fn read_clock(&mut self) {
@@ -405,33 +380,5 @@ impl Driver {
             *progress = now;
             changed
         });
-    }
-}
-
-/// Lets the tasks that are ready run before this one goes on.
-async fn give_way() {
-    let mut given = false;
-    std::future::poll_fn(|cx| {
-        if given {
-            return Poll::Ready(());
-        }
-        given = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-pub(super) async fn receive(inbox: &mut Option<mpsc::Receiver<Request>>) -> Option<Request> {
-    match inbox {
-        Some(inbox) => inbox.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn slept(sleep: &mut Option<(Timestamp, Sleep)>) {
-    match sleep {
-        Some((_, sleep)) => sleep.await,
-        None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@ use crate::ids::RunId;
 use crate::journal::{AppendError, Damage, ReadError};
 use crate::model::Digest;
 use crate::port::BindingError;
-use crate::run::{IllegalTransition, Rejected};
+use crate::run::{IllegalTransition, NotMigrated, Rejected};
 
 /// Why a run cannot be started, resumed or driven on. The run itself is as its journal says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,14 @@ pub enum EngineError {
         /// Why.
         reason: Rejected,
     },
+    /// A run cannot go on with another plan. It is as before.
+    #[error("run `{run}` does not go on with that plan: {reason}")]
+    NotMigrated {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: NotMigrated,
+    },
     /// An older run does not make way for a newer one.
     #[error(
         "run `{older}` does not make way for `{run}` ({detail}); see it to an end that leaves nothing half done, or start the newer run by itself"
@@ -79,6 +87,17 @@ pub enum EngineError {
         /// Why.
         detail: String,
     },
+    /// A name that is not free for runs.
+    #[error(
+        "run `{run}` cannot be called so: the ledger of permits has such names; choose another"
+    )]
+    Reserved {
+        /// The name.
+        run: RunId,
+    },
+    /// The engine has no limits.
+    #[error("the engine was built without limits; give it some with `EngineBuilder::limits`")]
+    NoLimits,
     /// The journal cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -3,9 +3,12 @@
 //! - `driver` is the loop: inputs → decide → append → effects.
 //! - `act` is what a durable event makes of the effects; `effect` runs one effect where it can hurt nobody.
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
-//!   newer run in its place.
+//!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `rules` are the shell's decisions as pure functions, which a simulator shares.
+//! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
+//! - `limiter` is the task that owns the `ledger` of permits, `permits` is how a run gets its own, and
+//!   `limits` what a host sees of them.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
 mod act;
@@ -14,35 +17,46 @@ mod driver;
 mod effect;
 mod error;
 mod events;
+mod explain;
 mod guard;
 mod handle;
+mod ledger;
+mod limiter;
+mod limits;
+mod migrate;
+mod permits;
 mod recover;
 mod resume;
 pub mod rules;
 mod supersede;
+mod wake;
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use clock::{ClockReading, SystemClock};
 pub use error::EngineError;
 pub use events::Events;
+pub use explain::AskError;
 pub use guard::held_while_in_doubt;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 pub use resume::{NotResumed, ResumeReport};
 
 use crate::ids::RunId;
-use crate::journal::{Head, History, Journal};
-use crate::model::Principal;
+use crate::journal::{Head, History, Journal, is_reserved};
+use crate::limits::Limits;
+use crate::model::{Digest, Principal};
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
 use crate::run::{Event, Fact, RunState};
 use crate::time::Span;
 use driver::Driver;
 use guard::Guarded;
+use limiter::Message;
 
 /// Drives runs: cheap to clone, one for each process and journal.
 ///
@@ -63,6 +77,10 @@ struct Shared {
     /// How long effects may take to leave off when the engine shuts down.
     grace: Span,
     max_recoveries: u32,
+    limits: Option<Arc<Limits>>,
+    /// What the engine is called in the ledger of permits: like no other.
+    unique: String,
+    limiter: OnceLock<Option<mpsc::UnboundedSender<Message>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -78,6 +96,7 @@ pub struct EngineBuilder {
     name: String,
     grace: Span,
     max_recoveries: u32,
+    limits: Option<Arc<Limits>>,
 }
 
 impl EngineBuilder {
@@ -116,13 +135,34 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets the limits and quotas of the platform. They hold for all engines on the journal: who is built
+    /// with other ones replaces them, and engines without any are bound by none. Without, none hold.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(Arc::new(limits));
+        self
+    }
+
     /// The engine. It does nothing until a run is started or resumed.
     pub fn build(self) -> Engine {
-        let Self { journal, performer, policy, clock, name, grace, max_recoveries } = self;
+        let Self { journal, performer, policy, clock, name, grace, max_recoveries, limits } = self;
+        let unique = format!("{name}#{:016x}", draw(&name));
         let policy = Arc::new(Guarded { policy, clock: Arc::clone(&clock) });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let shared =
-            Shared { journal, performer, policy, clock, name, grace, max_recoveries, tasks, stop };
+        let limiter = OnceLock::new();
+        let shared = Shared {
+            journal,
+            performer,
+            policy,
+            clock,
+            name,
+            grace,
+            max_recoveries,
+            limits,
+            unique,
+            limiter,
+            tasks,
+            stop,
+        };
         Engine { shared: Arc::new(shared) }
     }
 }
@@ -138,6 +178,7 @@ impl Engine {
             name: "engine".into(),
             grace: Span::secs(5),
             max_recoveries: 100,
+            limits: None,
         }
     }
 
@@ -179,6 +220,9 @@ impl Engine {
         supersedes: Option<RunId>,
     ) -> Result<RunHandle, EngineError> {
         self.check_open()?;
+        if is_reserved(&run) {
+            return Err(EngineError::Reserved { run });
+        }
         self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
         let event = Event::RunCreated {
             plan: plan.digest(),
@@ -195,7 +239,7 @@ impl Engine {
         Ok(self.drive(driver))
     }
 
-    /// The verified history of a run, and the plan that it pins.
+    /// The verified history of a run, and the plan that it pins, with those that it went on with later.
     ///
     /// # Errors
     /// As [`Engine::resume`].
@@ -205,19 +249,28 @@ impl Engine {
             return Err(EngineError::NotFound { run: run.clone() });
         }
         let history = History::verify(run, &records)?;
-        let digest = history.plan()?;
+        let plan = self.plan_of(run, history.plan()?).await?;
+        let mut later = Vec::new();
+        for fact in history.facts() {
+            if let Event::PlanMigrated { to, .. } = &fact.event {
+                later.push(self.plan_of(run, *to).await?);
+            }
+        }
+        let plan = if later.is_empty() { plan } else { plan.with_later(later) };
+        Ok((history, plan))
+    }
+
+    async fn plan_of(&self, run: &RunId, digest: Digest) -> Result<FrozenPlan, EngineError> {
         let missing =
             |detail: String| EngineError::PlanMissing { run: run.clone(), digest, detail };
         let bytes = self.shared.journal.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| missing("the journal does not have it".into()))?;
         let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
         if plan.digest() != digest {
-            return Err(missing(format!(
-                "what is stored under it has the digest {}",
-                plan.digest()
-            )));
+            let found = format!("what is stored under it has the digest {}", plan.digest());
+            return Err(missing(found));
         }
-        Ok((history, plan))
+        Ok(plan)
     }
 
     /// The heads of all runs that are not over.
@@ -226,7 +279,7 @@ impl Engine {
     /// What the journal says.
     pub async fn open_runs(&self) -> Result<Vec<Head>, EngineError> {
         let heads = self.shared.journal.heads().await?;
-        Ok(heads.into_iter().filter(|head| !head.finished).collect())
+        Ok(heads.into_iter().filter(|head| !head.finished && !is_reserved(&head.run)).collect())
     }
 
     /// Stops driving, as a crash would but in order: nothing new starts, what is under way is
@@ -250,9 +303,14 @@ impl Engine {
 }
 
 impl Shared {
-    /// An even draw for jitter; where randomness enters the process.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where chance enters")]
+    /// An even draw for jitter.
     fn draw(&self) -> u64 {
-        RandomState::new().hash_one(&self.name)
+        draw(&self.name)
     }
+}
+
+/// An even draw; where randomness enters the process.
+#[expect(clippy::disallowed_methods, reason = "this is the one place where chance enters")]
+fn draw(name: &str) -> u64 {
+    RandomState::new().hash_one(name)
 }

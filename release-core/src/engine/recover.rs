@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::EngineError;
-use super::driver::{Driver, INBOX, receive};
+use super::driver::{Driver, INBOX};
 use super::handle::{Request, SendError};
 use super::rules::{self, AfterFailedAppend, AfterReading};
+use super::wake::receive;
 use crate::journal::{AppendError, History, ReadError, Sealer};
 use crate::run::{Input, Wait};
 use crate::time::Span;
@@ -70,10 +71,8 @@ impl Driver {
             };
             match request {
                 None => self.inbox = None, // every handle is gone; the run goes on
-                Some(Request::Inspect(reply)) => {
-                    let detail = error.to_string();
-                    // A caller that went away is no fault.
-                    let _ = reply.send(Err(SendError::JournalFails { detail }));
+                Some(Request::Look(look)) => {
+                    look(Err(SendError::JournalFails { detail: error.to_string() }));
                 }
                 Some(request) => self.deferred.push_back(request),
             }
@@ -83,6 +82,7 @@ impl Driver {
     /// Forgets all decisions that are not durable, and takes up what came in since.
     fn go_back_to(&mut self, history: &History) -> Result<(), EngineError> {
         self.state = history.state(self.base.clone(), None)?;
+        self.restart_permits();
         let (run, seq) = (self.state.run(), history.facts().len() as u64);
         self.sealer = Sealer::after(run, seq, history.epoch(), history.head());
         self.pending.clear();

@@ -78,6 +78,7 @@ impl Engine {
         if recoveries >= self.shared.max_recoveries {
             return Err(EngineError::Quarantined { run: run.clone(), recoveries });
         }
+        self.shared.performer.check(open.state.plan().plan()).map_err(EngineError::Bindings)?;
         let mut driver = self.take_over(*open)?;
         driver.begin(Vec::new()).await?;
         Ok(self.drive(driver))
@@ -124,6 +125,7 @@ impl Engine {
             Found::Over(handle) => return Ok(handle),
             Found::Open(open) => open,
         };
+        self.shared.performer.check(open.state.plan().plan()).map_err(EngineError::Bindings)?;
         let mut driver = self.take_over(*open)?;
         let (reply, answer) = oneshot::channel();
         let directive = Directive::new(Command::ReleaseQuarantine, by, reason);
@@ -164,7 +166,6 @@ impl Engine {
     /// A driver that has decided to take the run over, which is not durable yet.
     pub(super) fn take_over(&self, open: Open) -> Result<Driver, EngineError> {
         let Open { state, base, sealer } = open;
-        self.shared.performer.check(state.plan().plan()).map_err(EngineError::Bindings)?;
         let mut driver = Driver::new(self, base, state, sealer);
         driver.read_clock();
         driver.decide(Input::TakeOver { engine: self.shared.name.clone() }, None)?;

@@ -2,7 +2,7 @@
 
 use super::obstacle::{Obstacle, ObstacleKind};
 use crate::model::Gate;
-use crate::port::{Admission, Decision, EffectError};
+use crate::port::{Admission, Decision, EffectError, Reason};
 use crate::run::{
     Active, Cause, Counted, Outcome, Phase, Places, RunState, Status, StepRef, Turn, Wait, WakeUp,
 };
@@ -112,8 +112,9 @@ fn not_started(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Ob
         policy(state, index, turn, found);
     }
     let holding = found.get(from..).unwrap_or_default();
+    let reasons = state.active(index).map_or(&[][..], |active| &active.reasons);
     if let Some(Wait::Blocked(wake)) = wait
-        && let Some(late) = asked_late(wake, holding, turn.now)
+        && let Some(late) = asked_late(wake, reasons, holding, turn.now)
     {
         found.push(late);
     }
@@ -176,7 +177,12 @@ fn policy(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacl
 
 /// A blocked step is looked at again at an instant or for an input that was fixed when it was blocked.
 /// Where that comes later than all that holds it now, it is an obstacle of its own.
-fn asked_late(wake: &WakeUp, holding: &[Obstacle], now: Timestamp) -> Option<Obstacle> {
+fn asked_late(
+    wake: &WakeUp,
+    reasons: &[Reason],
+    holding: &[Obstacle],
+    now: Timestamp,
+) -> Option<Obstacle> {
     let untimed = |obstacle: &Obstacle| obstacle.earliest.is_none();
     let at = match wake {
         WakeUp::Instant { at } => {
@@ -186,8 +192,13 @@ fn asked_late(wake: &WakeUp, holding: &[Obstacle], now: Timestamp) -> Option<Obs
             }
             Some(*at)
         }
-        WakeUp::Approval { .. } | WakeUp::Policy if holding.iter().any(untimed) => return None,
-        WakeUp::Approval { .. } | WakeUp::Policy => None,
+        // Once its permits are all that holds it, what was said of them when it asked is what holds it.
+        WakeUp::Permit if holding.is_empty() => {
+            let reasons = reasons.to_vec();
+            return Some(Obstacle::new(ObstacleKind::Permits { reasons }));
+        }
+        _ if holding.iter().any(untimed) => return None,
+        WakeUp::Approval { .. } | WakeUp::Policy | WakeUp::Permit => None,
     };
     Some(Obstacle::new(ObstacleKind::AskedAgain { at }))
 }

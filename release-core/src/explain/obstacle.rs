@@ -46,6 +46,8 @@ pub enum Lifter {
     },
     /// Whoever owns the rules that hold it; see their reasons.
     PolicyOwner,
+    /// Those who have what it needs, by giving it back.
+    Permits,
     /// The engine, which asks the policy again from time to time, or when it is told to.
     Engine,
     /// Nobody, in this run.
@@ -97,6 +99,12 @@ pub enum ObstacleKind {
         /// Whether it denies, rather than having it wait.
         denied: bool,
         /// Why: all reasons.
+        reasons: Vec<Reason>,
+    },
+    /// The platform's limits do not let it start.
+    Permits {
+        /// Why, as the ledger of permits said when it asked: all limits. Who has them now is in the
+        /// ledger.
         reasons: Vec<Reason>,
     },
     /// Nothing holds it any more, but it is only looked at later.
@@ -185,6 +193,7 @@ impl ObstacleKind {
             Self::Soak { .. } => "soak",
             Self::NotBefore { .. } => "not_before",
             Self::Policy { .. } => "policy",
+            Self::Permits { .. } => "permits",
             Self::AskedAgain { .. } => "asked_again",
             Self::Places { .. } => "places",
             Self::Retry { .. } => "retry",
@@ -219,10 +228,8 @@ impl ObstacleKind {
             | Self::Measurement { at, .. }
             | Self::Bake { until: at }
             | Self::OutcomeUnknown { at, .. } => by_time(at),
-            Self::Policy { reasons, .. } => {
-                let by: Vec<_> = reasons.iter().map(|reason| reason.lifted_by.as_str()).collect();
-                (Lifter::PolicyOwner, by.join("; "), None)
-            }
+            Self::Policy { reasons, .. } => (Lifter::PolicyOwner, lifted_by(reasons), None),
+            Self::Permits { reasons } => (Lifter::Permits, lifted_by(reasons), None),
             Self::AskedAgain { .. } => (Lifter::Engine, "asking the policy again".into(), None),
             Self::Places { .. } => {
                 (Lifter::Effects, "effects under way coming to an end".into(), None)
@@ -241,6 +248,10 @@ impl ObstacleKind {
             }
         }
     }
+}
+
+fn lifted_by(reasons: &[Reason]) -> String {
+    reasons.iter().map(|reason| reason.lifted_by.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 impl Obstacle {
@@ -305,10 +316,11 @@ impl fmt::Display for ObstacleKind {
             Self::NotBefore { at } => write!(f, "it may not start before {at}"),
             Self::Policy { denied, reasons } => {
                 f.write_str(if *denied { "the policy denies it" } else { "the policy holds it" })?;
-                let each = |(i, Reason { rule, text, .. }): (usize, &Reason)| {
-                    write!(f, "{} {rule}: {text}", if i == 0 { ":" } else { ";" })
-                };
-                reasons.iter().enumerate().try_for_each(each)
+                list(f, reasons)
+            }
+            Self::Permits { reasons } => {
+                f.write_str("it waits for permits")?;
+                list(f, reasons)
             }
             Self::AskedAgain { at: Some(at) } => {
                 write!(f, "nothing holds it any more; it is looked at again at {at}")
@@ -344,6 +356,13 @@ impl fmt::Display for ObstacleKind {
             Self::NotCalled => f.write_str("it calls people, and nobody is needed"),
         }
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, reasons: &[Reason]) -> fmt::Result {
+    let each = |(i, Reason { rule, text, .. }): (usize, &Reason)| {
+        write!(f, "{} {rule}: {text}", if i == 0 { ":" } else { ";" })
+    };
+    reasons.iter().enumerate().try_for_each(each)
 }
 
 fn dependency(f: &mut fmt::Formatter<'_>, id: &StepId, status: Status) -> fmt::Result {

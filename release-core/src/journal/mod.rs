@@ -14,6 +14,7 @@
 //! understood as it was. A replay that comes to another state stops there
 //! ([`DamageKind::Diverged`]), and nothing is decided from what would be a guess.
 
+mod ledger;
 mod memory;
 mod wire;
 
@@ -23,6 +24,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "driver")]
+pub(crate) use ledger::nth_stream;
+pub use ledger::{LedgerHistory, is_reserved, ledger_stream};
 pub use memory::MemoryJournal;
 pub use wire::{Damage, DamageKind, History, JOURNAL_VERSION, Sealer};
 

@@ -75,6 +75,16 @@ impl Sealer {
         event: &Event,
         state: Option<StateDigest>,
     ) -> Record {
+        self.seal_json(at, state, |bytes| push_event(bytes, event))
+    }
+
+    /// Seals what `push` writes, which is JSON.
+    pub(super) fn seal_json(
+        &mut self,
+        at: Timestamp,
+        state: Option<StateDigest>,
+        push: impl FnOnce(&mut Vec<u8>),
+    ) -> Record {
         self.seq += 1;
         // None of the values needs escaping: ids are of a safe alphabet, the rest are digits.
         let bytes = &mut self.scratch;
@@ -92,7 +102,7 @@ impl Sealer {
             bytes.push(b'"');
         }
         bytes.extend_from_slice(br#","event":"#);
-        push_event(bytes, event);
+        push(bytes);
         bytes.push(b'}');
         self.prev = hash(self.prev, bytes);
         if self.block.capacity() < bytes.len() {
@@ -185,7 +195,7 @@ fn parse_digest(text: &str) -> Option<StateDigest> {
 }
 
 /// What the first record of every run is chained to.
-fn origin() -> Digest {
+pub(super) fn origin() -> Digest {
     Digest::of(DOMAIN)
 }
 
@@ -201,16 +211,52 @@ fn hash(prev: Digest, bytes: &[u8]) -> Digest {
 /// refuses: to leave it out would be to read another record than was written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     v: u16,
     run: RunId,
     seq: u64,
-    epoch: u64,
-    at: Timestamp,
+    pub(super) epoch: u64,
+    pub(super) at: Timestamp,
     #[serde(default)]
-    state: Option<&'a str>,
+    pub(super) state: Option<&'a str>,
     #[serde(borrow)]
-    event: &'a RawValue,
+    pub(super) event: &'a RawValue,
+}
+
+/// Opens record `seq` of `run` behind one with the hash `prev`.
+pub(super) fn open<'a>(
+    run: &RunId,
+    record: &'a Record,
+    seq: u64,
+    prev: Digest,
+) -> Result<Envelope<'a>, DamageKind> {
+    let found = hash(prev, &record.bytes);
+    if found != record.hash {
+        return Err(if record.seq == seq {
+            DamageKind::Changed { stored: record.hash, found }
+        } else {
+            DamageKind::Unchained
+        });
+    }
+    let envelope: Envelope<'_> = serde_json::from_slice(&record.bytes).map_err(unreadable)?;
+    if envelope.v != JOURNAL_VERSION {
+        return Err(DamageKind::UnsupportedVersion(envelope.v));
+    }
+    if envelope.run != *run
+        || envelope.seq != seq
+        || record.seq != seq
+        || envelope.epoch != record.epoch
+    {
+        let found =
+            format!("record {} of `{}`, epoch {}", envelope.seq, envelope.run, envelope.epoch);
+        return Err(DamageKind::Misplaced { found });
+    }
+    Ok(envelope)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
+pub(super) fn unreadable(error: serde_json::Error) -> DamageKind {
+    DamageKind::Unreadable { problem: error.to_string() }
 }
 
 /// A record that is not what was written. Nothing is repaired, nothing is guessed.
@@ -278,6 +324,9 @@ pub enum DamageKind {
         /// The digest of the state that it leads to.
         found: StateDigest,
     },
+    /// It cannot follow from what came before in the ledger of permits.
+    #[error("cannot be: {0}")]
+    Entry(crate::limits::IllegalEntry),
 }
 
 /// The verified records of a run, decoded.
@@ -315,28 +364,7 @@ impl History {
     }
 
     fn check(&self, record: &Record, seq: u64) -> Result<(Fact, Option<StateDigest>), DamageKind> {
-        let found = hash(self.head(), &record.bytes);
-        if found != record.hash {
-            return Err(if record.seq == seq {
-                DamageKind::Changed { stored: record.hash, found }
-            } else {
-                DamageKind::Unchained
-            });
-        }
-        let unreadable = |e: serde_json::Error| DamageKind::Unreadable { problem: e.to_string() };
-        let envelope: Envelope<'_> = serde_json::from_slice(&record.bytes).map_err(unreadable)?;
-        if envelope.v != JOURNAL_VERSION {
-            return Err(DamageKind::UnsupportedVersion(envelope.v));
-        }
-        if envelope.run != self.run
-            || envelope.seq != seq
-            || record.seq != seq
-            || envelope.epoch != record.epoch
-        {
-            let found =
-                format!("record {} of `{}`, epoch {}", envelope.seq, envelope.run, envelope.epoch);
-            return Err(DamageKind::Misplaced { found });
-        }
+        let envelope = open(&self.run, record, seq, self.head())?;
         if envelope.epoch < self.epoch {
             return Err(DamageKind::Misplaced {
                 found: format!("of the fenced epoch {}", envelope.epoch),

@@ -20,12 +20,13 @@ pub use environment::{Environment, Target, Tier};
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
 pub use principal::{Principal, PrincipalKind};
-pub use release::{OnCancel, Release, RollbackCriteria, RollbackScope, RollbackTrigger};
+pub use release::{OnCancel, Priority, Release, RollbackCriteria, RollbackScope, RollbackTrigger};
 pub use service::{Dependency, Service};
 pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
 
 pub use crate::ids::{
-    AnalysisId, ArtifactName, ChannelId, EnvironmentId, GateId, IdError, IdProblem, PrincipalId,
-    RegionId, ReleaseId, RoleId, RunId, ServiceId, StepId, TeamId, TrainId,
+    AnalysisId, ArtifactName, ChannelId, EnvironmentId, GateId, IdError, IdProblem, LimitId,
+    PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, StepId, TeamId,
+    TrainId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

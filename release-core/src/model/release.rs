@@ -27,6 +27,9 @@ pub struct Release {
     /// What a cancel does with what was already changed.
     #[serde(default)]
     pub on_cancel: OnCancel,
+    /// How urgent it is, where permits are waited for.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 impl Release {
@@ -41,6 +44,7 @@ impl Release {
             previous,
             rollback: None,
             on_cancel: OnCancel::RollBack,
+            priority: Priority::Normal,
         }
     }
 }
@@ -54,6 +58,25 @@ pub enum OnCancel {
     RollBack,
     /// Stop at the next safe point and leave things as they are.
     Leave,
+}
+
+/// How urgent a release is, where permits of a platform's limits are waited for. Rollbacks wait in no
+/// queue, whatever their release was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// As all others.
+    #[default]
+    Normal,
+    /// It mends what hurts now: before all that is not urgent.
+    Hotfix,
+}
+
+impl Priority {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(crate) const fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal)
+    }
 }
 
 /// When a release is taken back, and how much of it.

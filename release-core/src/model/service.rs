@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ServiceId, TeamId};
+use crate::ids::{SemaphoreId, ServiceId, TeamId};
 
 /// A deployable, owned by a team.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,10 @@ pub struct Service {
     /// How many instances run in each target.
     #[serde(default = "one")]
     pub replicas: u32,
+    /// What it shares with others, and not all may use at once: a limit of the platform that names the
+    /// semaphore says how many may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub semaphores: Vec<SemaphoreId>,
     /// Where it stands what to do when a release of it goes wrong, for example an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
@@ -28,13 +32,21 @@ pub struct Service {
 impl Service {
     /// A service with one instance a target and no dependencies.
     pub const fn new(id: ServiceId, owner: TeamId) -> Self {
-        Self { id, owner, depends_on: Vec::new(), replicas: one(), runbook: None }
+        let semaphores = Vec::new();
+        Self { id, owner, depends_on: Vec::new(), replicas: one(), semaphores, runbook: None }
     }
 
     /// Adds a dependency.
     #[must_use]
     pub fn needs(mut self, service: ServiceId, version: VersionReq) -> Self {
         self.depends_on.push(Dependency { service, version });
+        self
+    }
+
+    /// Names a semaphore.
+    #[must_use]
+    pub fn semaphore(mut self, semaphore: SemaphoreId) -> Self {
+        self.semaphores.push(semaphore);
         self
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, durations, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
-use crate::model::{Digest, Gate, OnCancel};
+use crate::model::{Digest, Gate, OnCancel, Priority};
 
 /// The format of plans that this version reads and writes.
 pub const PLAN_FORMAT: &str = "plan/v1";
@@ -37,6 +37,8 @@ struct Parts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     definition: Option<Digest>,
     on_cancel: OnCancel,
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    priority: Priority,
     max_parallel: NonZeroU32,
     /// Part of the plan, so that whoever reads it holds it to the limit of whoever made it.
     #[serde(default = "default_max_steps", skip_serializing_if = "is_default_max_steps")]
@@ -137,55 +139,6 @@ pub struct Group {
     pub after: Vec<u32>,
 }
 
-/// Steps that are appended to a running plan: a rollback. It can be drawn and compared as a plan can.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Extension {
-    /// The steps.
-    pub steps: Vec<Step>,
-    /// Their edges, as indices into `steps`.
-    pub edges: Vec<Edge>,
-    /// The steps of the plan that it undoes.
-    pub undoes: Vec<u32>,
-    /// What is tried instead of steps that fail for good, in the order in which it is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alternates: Vec<Alternate>,
-    /// The steps that are started only when the rollback is stuck: they call people.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pages: Vec<u32>,
-}
-
-/// What is tried instead of a step that fails for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Alternate {
-    /// The step, by its index in the extension.
-    pub step: u32,
-    /// What is tried.
-    pub action: super::Action,
-}
-
-impl Extension {
-    /// Whether it can be appended to a plan of `base` steps: its indices exist, and it has no cycle.
-    pub(crate) fn fits(&self, base: usize) -> bool {
-        let known = |index: u32| (index as usize) < self.steps.len();
-        let pairs: Vec<_> = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
-        pairs.iter().all(|(from, to)| known(*from) && known(*to))
-            && self
-                .alternates
-                .iter()
-                .map(|alternate| &alternate.step)
-                .chain(&self.pages)
-                .all(|index| known(*index))
-            && self
-                .pages
-                .iter()
-                .all(|page| !pairs.iter().any(|(from, to)| from == page || to == page))
-            && self.undoes.iter().all(|index| (*index as usize) < base)
-            && graph::order(self.steps.len(), &pairs).is_ok()
-    }
-}
-
 impl Plan {
     /// Begins a plan made by hand. [`super::plan`] makes one from a definition.
     pub fn builder(train: TrainId, release: ReleaseId) -> PlanBuilder {
@@ -196,6 +149,7 @@ impl Plan {
                 release,
                 definition: None,
                 on_cancel: OnCancel::RollBack,
+                priority: Priority::Normal,
                 max_parallel: DEFAULT_MAX_PARALLEL,
                 max_steps: DEFAULT_MAX_STEPS,
                 notify: Vec::new(),
@@ -248,6 +202,11 @@ impl Plan {
     /// What a cancel does with what was already changed.
     pub const fn on_cancel(&self) -> OnCancel {
         self.0.on_cancel
+    }
+
+    /// How urgent it is, where permits are waited for.
+    pub const fn priority(&self) -> Priority {
+        self.0.priority
     }
 
     /// How many effects may be under way at once.
@@ -460,6 +419,12 @@ impl PlanBuilder {
     /// Sets what a cancel does with what was already changed.
     pub const fn on_cancel(&mut self, on_cancel: OnCancel) -> &mut Self {
         self.parts.on_cancel = on_cancel;
+        self
+    }
+
+    /// Sets how urgent it is, where permits are waited for.
+    pub const fn priority(&mut self, priority: Priority) -> &mut Self {
+        self.parts.priority = priority;
         self
     }
 

@@ -87,6 +87,7 @@ impl<'a> Expansion<'a> {
         let mut builder = Plan::builder(definition.train.clone(), release.id.clone());
         builder.definition(definition.digest());
         builder.on_cancel(release.on_cancel);
+        builder.priority(release.priority);
         builder.notify(definition.notify.clone());
         Self {
             definition,
@@ -204,6 +205,8 @@ impl<'a> Expansion<'a> {
             environment: target.environment.clone(),
             region: Some(target.region.clone()),
             service: Some(target.service.clone()),
+            team: Some(service.owner.clone()),
+            semaphores: service.semaphores.clone(),
             runbook: service.runbook.clone(),
         };
         Some(Site {
@@ -274,8 +277,7 @@ fn wave_name(number: usize, environment: &Environment) -> String {
 }
 
 fn sync(id: String, environment: &Environment) -> Result<Step, IdError> {
-    let environment = environment.id.clone();
-    let place = Place { environment, region: None, service: None, runbook: None };
+    let place = Place::new(environment.id.clone());
     let mut step = Step::new(StepId::new(id)?, Action::Sync);
     step.scope = StepScope::of(place);
     Ok(step)

@@ -13,18 +13,20 @@ mod draw;
 mod durations;
 mod error;
 mod expand;
+mod extension;
 mod frozen;
 mod graph;
 mod rollback;
 mod step;
 mod strategy;
 
-pub use build::{Alternate, Edge, EdgeKind, Extension, Group, PLAN_FORMAT, Plan, PlanBuilder};
+pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder};
 
 pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};
 
 pub use expand::{plan, plan_with};
+pub use extension::{Alternate, Extension};
 pub use frozen::FrozenPlan;
 
 pub use rollback::{Blocked, Reach, Touched, rollback};

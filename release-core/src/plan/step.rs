@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelId, EnvironmentId, RegionId, ServiceId, StepId};
+use crate::ids::{ChannelId, EnvironmentId, RegionId, SemaphoreId, ServiceId, StepId, TeamId};
 use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target};
 use crate::time::Span;
 
@@ -147,9 +147,23 @@ pub struct Place {
     /// The service, unless the step concerns the whole set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceId>,
+    /// The team that answers for the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// What the service shares with others, and not all may use at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub semaphores: Vec<SemaphoreId>,
     /// Where it stands what to do when this goes wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
+}
+
+impl Place {
+    /// All of an environment; refine with the fields.
+    pub const fn new(environment: EnvironmentId) -> Self {
+        let (region, service, team, runbook) = (None, None, None, None);
+        Self { environment, region, service, team, semaphores: Vec::new(), runbook }
+    }
 }
 
 impl StepScope {

@@ -78,7 +78,11 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
         (Some(gate), _, _) => Admit::NotYet { reasons, wake: WakeUp::Approval { gate } },
         (None, true, _) => Admit::NotYet { reasons, wake: WakeUp::Policy },
         (None, false, Some(at)) => Admit::NotYet { reasons, wake: WakeUp::Instant { at } },
-        (None, false, None) => Admit::Yes,
+        // Permits come last: who may not start holds none.
+        (None, false, None) => match turn.permits.and_then(|p| p.lacking(state, index)) {
+            Some(reasons) => Admit::NotYet { reasons, wake: WakeUp::Permit },
+            None => Admit::Yes,
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use super::advance::{start, stops};
 use super::command::{Command, Directive, Rejected};
 use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
+use super::permits::Permits;
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
 use crate::ids::{RunId, StepId};
@@ -35,6 +36,11 @@ pub enum Input {
     /// All steps that are blocked are to be looked at again, also those whose instant is yet to come: a
     /// policy may have changed.
     Reconsider,
+    /// Something was said of the permits that a step waits for: it has them, or why not.
+    Permit {
+        /// The step's place in the plan.
+        step: u32,
+    },
     /// An engine takes the run over.
     TakeOver {
         /// The engine, as its host calls it.
@@ -60,9 +66,16 @@ pub struct Turn<'a> {
     pub draw: u64,
     /// Who decides what may happen.
     pub policy: &'a dyn Policy,
+    /// What the run has of the platform's limits; none, when there are none.
+    pub permits: Option<&'a Permits>,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    /// A turn without limits.
+    pub const fn new(now: Timestamp, draw: u64, policy: &'a dyn Policy) -> Self {
+        Self { now, draw, policy, permits: None }
+    }
+
     /// A draw of its own for each step (the finaliser of `SplitMix64`, Steele et al., OOPSLA 2014).
     fn draw_for(&self, index: u32) -> u64 {
         let mut z = self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -97,6 +110,14 @@ pub fn decide(
             reconsider(state, turn, out);
             Ok(())
         }
+        Input::Permit { step } => {
+            let waits =
+                state.active(*step).is_some_and(|a| a.wait == Wait::Blocked(WakeUp::Permit));
+            if waits && state.may_start() && state.free() > 0 {
+                out.extend(again(state, *step, turn));
+            }
+            Ok(())
+        }
         Input::Outcome { step, attempt, outcome } => {
             let under_way = state.active(*step).is_some_and(|active| {
                 active.attempt == *attempt && matches!(active.wait, Wait::Outcome { .. })
@@ -121,18 +142,28 @@ fn reconsider(state: &RunState, turn: &Turn<'_>, out: &mut Vec<Event>) {
         if stops(out) {
             return;
         }
-        let Wait::Blocked(before) = &active.wait else { continue };
-        if free == 0 {
+        if free == 0 || !matches!(active.wait, Wait::Blocked(_)) {
             continue;
         }
-        let event = start(state, index, turn);
-        let same = |now: &[Reason], wake: &WakeUp| *now == active.reasons && wake == before;
-        match &event {
-            Event::StepBlocked { reasons, wake, .. } if same(reasons, wake) => continue,
-            Event::StepStarted { .. } => free -= 1,
-            _ => {}
+        let Some(event) = again(state, index, turn) else { continue };
+        if matches!(event, Event::StepStarted { .. }) {
+            free -= 1;
         }
         out.push(event);
+    }
+}
+
+/// Looks at a blocked step again; nothing new is no event.
+fn again(state: &RunState, index: u32, turn: &Turn<'_>) -> Option<Event> {
+    let active = state.active(index)?;
+    let event = start(state, index, turn);
+    match &event {
+        Event::StepBlocked { reasons, wake, .. }
+            if *reasons == active.reasons && active.wait == Wait::Blocked(wake.clone()) =>
+        {
+            None
+        }
+        _ => Some(event),
     }
 }
 
@@ -335,14 +366,15 @@ fn command(
             let step = operators(state, step, name, true)?;
             out.push(Event::Reconciled { step, applied: *applied, by, reason });
         }
+        Command::Migrate { .. } => {
+            let help = "let `Engine::migrate` do it, which has the plan";
+            return Err(Rejected::WrongPhase { command: name, phase: state.phase.name(), help });
+        }
         Command::Abandon => {
             if !state.needs_a_person() {
                 let help = "cancel it, or wait until only a person can move it on";
-                return Err(Rejected::WrongPhase {
-                    command: name,
-                    phase: state.phase.name(),
-                    help,
-                });
+                let phase = state.phase.name();
+                return Err(Rejected::WrongPhase { command: name, phase, help });
             }
             out.push(Event::RunFinished { outcome: Outcome::Abandoned { by, reason } });
         }
@@ -350,7 +382,7 @@ fn command(
     Ok(())
 }
 
-fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
+pub(super) fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
     Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons }
 }
 

@@ -143,6 +143,7 @@ pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
         Wait::Blocked(WakeUp::Instant { at }) => mix.word(7).at(*at),
         Wait::Blocked(WakeUp::Approval { gate }) => mix.word(8).text(gate.as_str()),
         Wait::Blocked(WakeUp::Policy) => mix.word(9),
+        Wait::Blocked(WakeUp::Permit) => mix.word(11),
         Wait::Operator { unknown } => mix.word(10).word(u64::from(*unknown)),
     };
     if let Some(error) = error {

@@ -39,6 +39,19 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The run goes on with another plan. Steps are the same if their ids are; approvals are void.
+    PlanMigrated {
+        /// The plan until then.
+        from: Digest,
+        /// The plan from now on; it is stored as the first one is.
+        to: Digest,
+        /// How many steps were touched before, and stand in both.
+        kept: u32,
+        /// Who decided it.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
     /// An effect is about to be brought about, or looked for.
     StepStarted {
         /// The step.
@@ -249,6 +262,7 @@ impl Event {
             Self::RunCreated { .. } => "run_created",
             Self::TakenOver { .. } => "taken_over",
             Self::QuarantineReleased { .. } => "quarantine_released",
+            Self::PlanMigrated { .. } => "plan_migrated",
             Self::StepStarted { .. } => "step_started",
             Self::StepSucceeded { .. } => "step_succeeded",
             Self::StepMeasured { .. } => "step_measured",
@@ -292,6 +306,7 @@ impl Event {
             Self::RunCreated { .. }
             | Self::TakenOver { .. }
             | Self::QuarantineReleased { .. }
+            | Self::PlanMigrated { .. }
             | Self::Approved { .. }
             | Self::Rejected { .. }
             | Self::Paused { .. }
@@ -385,4 +400,7 @@ pub enum WakeUp {
     },
     /// It is looked at again when the policy, which named no instant, answers otherwise.
     Policy,
+    /// It is looked at again when it has the permits of the platform's limits, or when it is known who
+    /// has them.
+    Permit,
 }

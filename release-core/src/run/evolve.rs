@@ -39,6 +39,18 @@ pub enum IllegalTransition {
         /// What was given.
         found: Digest,
     },
+    /// A run that goes on with a plan which is not there.
+    #[error("the run goes on with plan {plan}, which was not given; give all plans of the journal")]
+    PlanNotGiven {
+        /// The plan.
+        plan: Digest,
+    },
+    /// A run that cannot go on with another plan in this way.
+    #[error("the run cannot go on with that plan: {reason}")]
+    BadMigration {
+        /// Why.
+        reason: String,
+    },
     /// A step that the plan does not have at that place.
     #[error("step {index} is not `{id}` in this plan; the journal belongs to another plan")]
     OtherStep {
@@ -194,6 +206,7 @@ impl RunState {
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
+            Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::RollbackStarted { cause, extension } => {
                 self.rollback_started(cause, extension)?;
             }

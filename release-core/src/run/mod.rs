@@ -6,6 +6,7 @@
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
+//! - `migrate` lets a run go on with another plan.
 //! - `digest` tells by 64 bits whether two states are the same.
 //!
 //! Nothing here reads a clock or draws randomness: both come in with the [`Turn`].
@@ -20,7 +21,9 @@ mod event;
 mod evolve;
 mod judge;
 mod mend;
+mod migrate;
 mod outcome;
+mod permits;
 mod queues;
 mod recoveries;
 mod standing;
@@ -33,7 +36,9 @@ pub use decide::{EffectOutcome, Input, Turn, decide};
 pub use digest::StateDigest;
 pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
+pub use migrate::{NotMigrated, migrate};
 pub use outcome::{Cause, Outcome};
+pub use permits::{Permits, Settlement};
 pub(crate) use standing::{Counted, Places};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
 

@@ -9,10 +9,7 @@ impl RunState {
         let mut nth = 0;
         while let Some(next) = self.plan.successor(index, nth) {
             nth += 1;
-            let Some(waits) = self.waits.get_mut(next as usize) else { continue };
-            *waits = waits.saturating_sub(1);
-            self.sums.waits_less(next);
-            let ready = *waits == 0;
+            let ready = self.waits_less(next);
             #[cfg(planted_bugs)]
             let ready = self.ready_by_a_bug(next, ready);
             if ready {
@@ -30,6 +27,14 @@ impl RunState {
             || (is(Bug::IgnorePredecessor) && !sync && waits <= 1)
             || (is(Bug::SyncEarly) && sync);
         ready && self.status(next) == Some(Status::Pending)
+    }
+
+    /// A predecessor of the step at `index` is done; whether it was the last.
+    pub(super) fn waits_less(&mut self, index: u32) -> bool {
+        let Some(waits) = self.waits.get_mut(index as usize) else { return false };
+        *waits = waits.saturating_sub(1);
+        self.sums.waits_less(index);
+        *waits == 0
     }
 
     pub(super) fn enqueue_roots(&mut self, from: usize) {

@@ -86,7 +86,7 @@ impl RunState {
     /// at `at`, and whether each only looks. In the order in which `advance` asks them.
     fn contenders(&self, index: u32, at: Timestamp) -> impl Iterator<Item = (u32, bool)> {
         let mine = self.active(index).and_then(|active| match &active.wait {
-            Wait::Blocked(WakeUp::Approval { .. } | WakeUp::Policy) => {
+            Wait::Blocked(WakeUp::Approval { .. } | WakeUp::Policy | WakeUp::Permit) => {
                 Some((Timer::Start, at, index))
             }
             wait => self.timer(index, wait),

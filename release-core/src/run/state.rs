@@ -208,7 +208,8 @@ impl Wait {
             | Self::Measurement { at }
             | Self::Look { at }
             | Self::Blocked(WakeUp::Instant { at }) => Some(*at),
-            Self::Blocked(WakeUp::Approval { .. } | WakeUp::Policy) | Self::Operator { .. } => None,
+            Self::Blocked(WakeUp::Approval { .. } | WakeUp::Policy | WakeUp::Permit)
+            | Self::Operator { .. } => None,
         }
     }
 }
@@ -254,6 +255,8 @@ pub enum Awaiting {
     Approval(GateId),
     /// Another answer of the policy, which holds this step without naming an instant.
     Policy(StepId),
+    /// The permits of this step, which others have.
+    Permit(StepId),
     /// Somebody who retries or reconciles this step.
     Operator(StepId),
     /// Somebody who resumes the run.
@@ -442,6 +445,7 @@ impl RunState {
                 Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
                 Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
                 Wait::Blocked(WakeUp::Policy) => all.push(Awaiting::Policy(id(index))),
+                Wait::Blocked(WakeUp::Permit) => all.push(Awaiting::Permit(id(index))),
                 Wait::Blocked(WakeUp::Approval { gate }) => {
                     all.push(Awaiting::Approval(gate.clone()));
                 }
@@ -487,7 +491,10 @@ impl RunState {
     pub fn needs_a_person(&self) -> bool {
         let people = |waiting: &Awaiting| match waiting {
             Awaiting::Approval(_) | Awaiting::Operator(_) | Awaiting::Resume => true,
-            Awaiting::Instant(_) | Awaiting::Outcome(_) | Awaiting::Policy(_) => false,
+            Awaiting::Instant(_)
+            | Awaiting::Outcome(_)
+            | Awaiting::Policy(_)
+            | Awaiting::Permit(_) => false,
         };
         let awaiting = self.awaiting();
         !awaiting.is_empty() && awaiting.iter().all(people)

@@ -165,7 +165,7 @@ impl Node {
     }
 
     fn input(&mut self, input: Option<&Input>) -> Vec<Event> {
-        let decision = Turn { now: self.now, draw: 7, policy: &PermitAll };
+        let decision = Turn::new(self.now, 7, &PermitAll);
         turn(&mut self.state, input, &decision, 10_000).unwrap()
     }
 

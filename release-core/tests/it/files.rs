@@ -200,7 +200,7 @@ fn unknown_names_are_answered_with_the_known_ones() {
     assert_eq!(
         error.to_string(),
         "shop.yaml:12:3: at `services[1].replica`: unknown field `replica`, expected one of id, \
-         owner, depends_on, replicas, runbook; remove it, or use one of the names listed"
+         owner, depends_on, replicas, semaphores, runbook; remove it, or use one of the names listed"
     );
     assert_eq!(error.help, "remove it, or use one of the names listed");
     let error = broken("shop.toml", "replicas = 3", "replica = 3");

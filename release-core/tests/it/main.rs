@@ -19,6 +19,8 @@ mod expansion;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod explain_engine;
+#[cfg(test)]
 mod explain_oracle;
 #[cfg(test)]
 mod faults;
@@ -31,6 +33,14 @@ mod guards;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod limit_laws;
+#[cfg(test)]
+mod limit_ledger;
+#[cfg(test)]
+mod limited_runs;
+#[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod plans;
@@ -38,6 +48,8 @@ mod plans;
 mod policy_holds;
 #[cfg(test)]
 mod recoveries;
+#[cfg(test)]
+mod rivals;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
@@ -58,6 +70,8 @@ mod support;
 mod time_travel;
 #[cfg(test)]
 mod watching;
+#[cfg(test)]
+mod what_if;
 
 #[test]
 fn no_forgotten_test_files() {

@@ -53,7 +53,7 @@ fn the_same_answer_for_the_same_reasons_is_journaled_once() {
     let mut state = started(change("a"));
     let mut ask = |input: Option<&Input>, second: i64| {
         let now = Timestamp::from_micros(second * 1_000_000);
-        let events = turn(&mut state, input, &Turn { now, draw: 0, policy: &policy }, 100).unwrap();
+        let events = turn(&mut state, input, &Turn::new(now, 0, &policy), 100).unwrap();
         (events, state.clone())
     };
     let (events, state) = ask(None, 1);

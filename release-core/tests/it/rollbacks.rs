@@ -206,13 +206,9 @@ fn a_scope_limits_what_is_undone() {
 fn steps_by_hand_are_rolled_back_by_their_scope_and_group() {
     let mut plan = builder();
     let mut place = |region: &str, after: Vec<u32>| {
-        let region_id = Some(id(region));
-        let place = Place {
-            environment: id("prod"),
-            region: region_id,
-            service: Some(id("api")),
-            runbook: None,
-        };
+        let mut place = Place::new(id("prod"));
+        place.region = Some(id(region));
+        place.service = Some(id("api"));
         let group = plan.group(region, after);
         plan.step(change(region).scope(StepScope::of(place)).group(group));
         group

@@ -194,11 +194,8 @@ fn a_wide_plan_costs_each_step_the_same() {
         },
     };
     let mut state = release_core::run::RunState::create(id("r"), plan, &fact).unwrap();
-    let turn = release_core::run::Turn {
-        now: super::support::world::START,
-        draw: 0,
-        policy: &release_core::port::PermitAll,
-    };
+    let now = super::support::world::START;
+    let turn = release_core::run::Turn::new(now, 0, &release_core::port::PermitAll);
     let events = release_core::run::turn(&mut state, None, &turn, usize::MAX).unwrap();
     assert_eq!(events.len(), 30_000);
     for index in 0..30_000 {

@@ -129,8 +129,8 @@ fn what_was_never_attempted_is_not_undone_and_is_no_point_of_no_return() {
 }
 
 fn in_region(step: Step, region: &str) -> Step {
-    let place =
-        Place { environment: id("prod"), region: Some(id(region)), service: None, runbook: None };
+    let mut place = Place::new(id("prod"));
+    place.region = Some(id(region));
     let mut step = step.on_failure(OnFailure::RollBack(RollbackScope::Region));
     step.scope = StepScope::of(place);
     step

@@ -15,7 +15,7 @@ fn window(id: &str, from: i64, until: i64) -> FreezeWindow {
 
 fn scope(environment: &str, region: Option<&str>) -> StepScope {
     let (environment, region) = (environment.parse().unwrap(), region.map(|r| r.parse().unwrap()));
-    StepScope::of(Place { environment, region, service: None, runbook: None })
+    StepScope::of(Place { region, ..Place::new(environment) })
 }
 
 fn ask(freezes: &FreezeWindows, scope: &StepScope, now: i64, rollback: bool) -> Decision {

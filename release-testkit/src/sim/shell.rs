@@ -100,7 +100,7 @@ impl Driver {
         let mut fresh = Vec::new();
         let mut quiet = false;
         while !quiet && self.pending.len() < EVENTS_A_TURN {
-            let turn = Turn { now: self.now, draw: self.draws, policy };
+            let turn = Turn::new(self.now, self.draws, policy);
             advance(&self.state, &turn, EVENTS_A_TURN - self.pending.len(), &mut fresh);
             quiet = fresh.is_empty();
             self.fold(&mut fresh)?;
@@ -115,7 +115,7 @@ impl Driver {
         policy: &dyn Policy,
     ) -> Result<Option<Rejected>, IllegalTransition> {
         self.draws = super::chance::mixed(self.draws);
-        let turn = Turn { now: self.now, draw: self.draws, policy };
+        let turn = Turn::new(self.now, self.draws, policy);
         let mut fresh = Vec::new();
         let mut refused = decide(&self.state, &input, &turn, &mut fresh).err();
         if let Some(Event::CommandDenied { reasons, .. }) = fresh.first() {

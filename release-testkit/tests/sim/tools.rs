@@ -40,7 +40,9 @@ fn a_failing_case_is_made_small() {
     let faults = "provider: transient 4%; journal: slow 5%; crash engine 30%; \
                   journal: unknown-lost 2%; provider.deploy: late 2%; clock: +1h@day 1";
     let sim = Sim::new(3)
-        .train(2, days(1), |_| Shop::new().without_staging().regions(["eu"]).definition())
+        .train(2, days(1), |_| {
+            Shop::new().without_staging().regions(["eu"]).weights([50]).definition()
+        })
         .unwrap()
         .faults(FaultPlan::parse(faults).unwrap())
         .humans(Humans::new().meddling(10_000))
@@ -75,22 +77,22 @@ fn a_report_says_what_was_waited_for() {
     assert!(report.changes.values().sum::<u32>() > 10, "{report}");
 }
 
-/// A train that departs every week for a quarter, with faults: the year is in `examples/year.rs`.
+/// A train that departs every week, with faults: a whole year is in `examples/year.rs`.
 #[test]
-fn a_quarter_of_weekly_trains_is_green() {
+fn weekly_trains_are_green() {
     let version = |nth: u32| {
         let mut definition = Shop::new().regions(["eu", "us"]).definition();
         definition.release.id = literal(&format!("shop-{nth}"));
         definition
     };
     let report = Sim::new(5)
-        .train(13, days(7), version)
+        .train(4, days(7), version)
         .unwrap()
         .faults(FaultPlan::parse("crash engine 0.5%; provider: transient 1%").unwrap())
         .humans(Humans::office())
-        .run_for(days(7 * 13))
+        .run_for(days(7 * 4))
         .check(invariants::all())
         .report();
     assert!(report.is_green(), "{report}");
-    assert_eq!(report.runs.iter().filter(|run| run.outcome.is_some()).count(), 13);
+    assert_eq!(report.runs.iter().filter(|run| run.outcome.is_some()).count(), 4);
 }

@@ -189,7 +189,7 @@ fn drive(
 ) -> Option<bool> {
     loop {
         let mut fresh = Vec::new();
-        advance(state, &Turn { now, draw: 7, policy }, 1, &mut fresh);
+        advance(state, &Turn::new(now, 7, policy), 1, &mut fresh);
         let Some(event) = fresh.first() else { return Some(false) };
         match event {
             Event::StepStarted { step: s, .. } | Event::StepSucceeded { step: s, .. }

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod counterfactual;
+pub(crate) mod desk;
 pub(crate) mod drive;
 pub(crate) mod engines;
 pub(crate) mod random;

@@ -1,0 +1,143 @@
+//! How a run gets its permits: it asks the limiter, and is told.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::driver::Driver;
+use super::limiter::{Message, Verdict};
+use super::{EngineError, Shared};
+use crate::limits::{Limits, Request};
+use crate::run::{Event, Input, Permits};
+
+/// What a run has of the platform's limits, and how it gets more.
+pub(super) struct RunPermits {
+    pub(super) permits: Permits,
+    names_providers: bool,
+    limiter: mpsc::UnboundedSender<Message>,
+    tell: mpsc::UnboundedSender<Verdict>,
+    verdicts: mpsc::UnboundedReceiver<Verdict>,
+}
+
+impl RunPermits {
+    pub(super) fn new(limits: &Arc<Limits>, limiter: mpsc::UnboundedSender<Message>) -> Box<Self> {
+        // Bounded by the steps of the run, each of which asks once.
+        let (tell, verdicts) = mpsc::unbounded_channel();
+        let permits = Permits::new(Arc::clone(limits));
+        let names_providers = limits.asks_for_providers();
+        Box::new(Self { permits, names_providers, limiter, tell, verdicts })
+    }
+
+    /// A limiter that is gone was shut down with its engine: what it was to be told is found again when
+    /// the run is resumed.
+    fn say(&self, message: Message) {
+        drop(self.limiter.send(message));
+    }
+}
+
+impl Driver {
+    /// Makes what the run has in the ledger its own, before anything is decided.
+    pub(super) async fn adopt_permits(&mut self) -> Result<(), EngineError> {
+        self.name_providers(0);
+        let (epoch, run) = (self.sealer.epoch(), self.state.run().clone());
+        let Some(mine) = &mut self.permits else { return Ok(()) };
+        let (reply, answer) = oneshot::channel();
+        mine.say(Message::Adopt { run, epoch, reply });
+        let stop = self.shared.stop.clone();
+        let units = tokio::select! {
+            units = answer => units.map_err(|_| EngineError::ShutDown)?,
+            () = stop.cancelled() => return Err(EngineError::ShutDown),
+        };
+        for unit in units {
+            mine.permits.has(unit);
+        }
+        mine.permits.restart(&self.state);
+        self.settle_permits(&[]);
+        Ok(())
+    }
+
+    /// Who performs the steps from `first` on, where a limit asks for it.
+    fn name_providers(&mut self, first: usize) {
+        let Some(mine) = self.permits.as_mut().filter(|mine| mine.names_providers) else { return };
+        let first = u32::try_from(first).unwrap_or(u32::MAX);
+        let mut steps = (first..).map_while(|index| self.state.plan().get(index));
+        steps.by_ref().for_each(|step| {
+            if let Some(provider) = self.shared.performer.provider(step) {
+                mine.permits.provided(step.id.clone(), provider);
+            }
+        });
+    }
+
+    /// Takes up what became durable, and tells the limiter what follows.
+    pub(super) fn settle_permits(&mut self, events: &[Event]) {
+        if self.permits.is_none() {
+            return;
+        }
+        if events.iter().any(|event| matches!(event, Event::RollbackStarted { .. })) {
+            self.name_providers(self.state.plan().base_len());
+        }
+        let (epoch, run) = (self.sealer.epoch(), self.state.run().clone());
+        let Some(mine) = &mut self.permits else { return };
+        for event in events {
+            mine.permits.note(&self.state, event);
+        }
+        let settlement = mine.permits.settle(&self.state);
+        if !settlement.release.is_empty() {
+            mine.say(Message::Release { run, units: settlement.release, epoch });
+        }
+        for claim in settlement.withdraw {
+            mine.say(Message::Withdraw { claim, epoch });
+        }
+        for step in settlement.ask {
+            let (claim, team, class) = mine.permits.claim(&self.state, step);
+            let wants = mine.permits.wants(&self.state, step);
+            let engine = self.shared.unique.clone();
+            let request = Request { claim, epoch, engine, team, class, wants };
+            mine.say(Message::Ask { step, request, tell: mine.tell.clone() });
+        }
+    }
+
+    /// A step has its permits, or it is known why not.
+    pub(super) fn verdict(&mut self, verdict: Verdict) -> Result<(), EngineError> {
+        let mut next = Some(verdict);
+        while let Some(Verdict { step, claim, waits }) = next {
+            let Some(mine) = &mut self.permits else { return Ok(()) };
+            let news = if let Some(reasons) = waits {
+                mine.permits.waits(step, &claim, reasons)
+            } else {
+                mine.permits.granted(&self.state, step, &claim);
+                true
+            };
+            next = mine.verdicts.try_recv().ok();
+            if news {
+                self.decide(Input::Permit { step }, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal failed, and the run is where its records say.
+    pub(super) fn restart_permits(&mut self) {
+        if let Some(mine) = &mut self.permits {
+            mine.permits.restart(&self.state);
+        }
+    }
+}
+
+/// The next verdict; never, where there are no limits.
+pub(super) async fn judged(permits: &mut Option<Box<RunPermits>>) -> Verdict {
+    if let Some(permits) = permits
+        && let Some(verdict) = permits.verdicts.recv().await
+    {
+        return verdict;
+    }
+    std::future::pending().await
+}
+
+impl Shared {
+    /// What a run of this engine has of its limits, if it has any.
+    pub(super) fn permits(&self) -> Option<Box<RunPermits>> {
+        let limits = self.limits.as_ref()?;
+        Some(RunPermits::new(limits, self.limiter()?))
+    }
+}
