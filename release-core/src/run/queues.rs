@@ -3,6 +3,13 @@
 use super::event::WakeUp;
 use super::state::{Active, RunState, Status, Wait};
 
+#[cfg(planted_bugs)]
+pub(super) fn has_no_timer(wait: &Wait) -> bool {
+    use crate::planted::{Bug, is};
+    (is(Bug::NoTimer) && matches!(wait, Wait::Attempt { .. }))
+        || (is(Bug::NoDeadline) && matches!(wait, Wait::Outcome { .. }))
+}
+
 impl RunState {
     pub(super) fn complete(&mut self, index: u32) {
         self.remaining = self.remaining.saturating_sub(1);

@@ -384,11 +384,7 @@ impl RunState {
     /// The timer of a step that waits for an instant.
     pub(super) fn timer(&self, index: u32, wait: &Wait) -> Option<(Timer, Timestamp, u32)> {
         #[cfg(planted_bugs)]
-        if (crate::planted::is(crate::planted::Bug::NoTimer)
-            && matches!(wait, Wait::Attempt { .. }))
-            || (crate::planted::is(crate::planted::Bug::NoDeadline)
-                && matches!(wait, Wait::Outcome { .. }))
-        {
+        if super::queues::has_no_timer(wait) {
             return None;
         }
         let timer = match wait {
