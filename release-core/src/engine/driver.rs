@@ -17,10 +17,8 @@ use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
-use crate::port::{AuthorizedCommand, Mandate};
-use crate::run::{
-    Event, Fact, Input, Mode, Outcome, Phase, Rejected, RunState, Turn, advance, decide,
-};
+use crate::port::Mandate;
+use crate::run::{Event, Fact, Input, Outcome, Phase, Rejected, RunState, Turn, advance, decide};
 use crate::time::{Span, Timestamp};
 
 /// Most outcomes that are decided before what they led to is appended.
@@ -34,14 +32,14 @@ const ASK_AGAIN: Span = Span::secs(30);
 /// Most events that a slow subscriber can be behind.
 const BACKLOG: usize = 1024;
 
-type Answer = Result<(), Rejected>;
+pub(super) type Answer = Result<(), Rejected>;
 
 /// What came in and was decided, and is not durable yet.
 pub(super) struct Asked {
     pub(super) input: Input,
     /// Who waits for the answer, if anybody does.
     pub(super) reply: Option<oneshot::Sender<Answer>>,
-    answer: Answer,
+    pub(super) answer: Answer,
 }
 
 pub(super) struct Driver {
@@ -51,17 +49,17 @@ pub(super) struct Driver {
     /// Decided and folded, not yet durable.
     pub(super) pending: Vec<Event>,
     fresh: Vec<Event>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     draws: u64,
     pub(super) effects: Effects,
     /// What the next commands say in common; made anew when that changes.
     pub(super) mandate: Option<Arc<Mandate>>,
     /// Cancelled when the engine no longer drives the run.
-    driven: CancellationToken,
+    pub(super) driven: CancellationToken,
     /// Cancelled when the run stops going forward; then there is a new one.
-    cancellation: CancellationToken,
+    pub(super) cancellation: CancellationToken,
     /// Whether `cancellation` is that of effects that go forward.
-    forward: bool,
+    pub(super) forward: bool,
     pub(super) inbox: Option<mpsc::Receiver<Request>>,
     /// What was asked for while the journal failed.
     pub(super) deferred: VecDeque<Request>,
@@ -143,16 +141,12 @@ impl Driver {
         })
     }
 
-    /// Decides one input and makes it durable, before the loop begins.
-    pub(super) async fn take(&mut self, input: Input) -> Result<(), EngineError> {
-        self.read_clock();
-        self.decide(input, None)?;
-        self.begin(Vec::new()).await
-    }
-
     /// Makes the first events durable. Whoever asked for them is there to be told that it failed, and
     /// only what is unknown is looked for.
-    async fn begin(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), EngineError> {
+    pub(super) async fn begin(
+        &mut self,
+        blobs: Vec<(Digest, Arc<[u8]>)>,
+    ) -> Result<(), EngineError> {
         match self.append(blobs).await {
             Ok(()) => {}
             Err(error @ AppendError::Unknown { .. }) => {
@@ -273,6 +267,12 @@ impl Driver {
         Ok(())
     }
 
+    /// Why the last command made no sense, if it did not. A denied one did, and is a record.
+    pub(super) fn rejected(&self) -> Option<Rejected> {
+        let answer = self.asked.last()?.answer.as_ref().err()?;
+        (!matches!(answer, Rejected::Denied { .. })).then(|| answer.clone())
+    }
+
     fn fold(&mut self) -> Result<(), EngineError> {
         for event in &self.fresh {
             if let Err(illegal) = self.state.evolve(self.now, event) {
@@ -298,7 +298,7 @@ impl Driver {
 
     async fn append(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), AppendError> {
         let expected = self.sealer.seq();
-        let records = self.pending.iter().map(|event| self.sealer.seal(self.now, event)).collect();
+        let records = self.sealer.batch(self.now, &self.pending, self.state.digest());
         let finishes = self.state.outcome().is_some();
         let (run, epoch) = (self.state.run().clone(), self.sealer.epoch());
         let batch = Batch { run, expected, epoch, records, blobs, finishes };
@@ -328,67 +328,6 @@ impl Driver {
                 let _ = reply.send(asked.answer);
             }
         }
-    }
-
-    fn act_on(&mut self, event: &Event) {
-        match event {
-            Event::StepStarted { step, attempt, mode } => {
-                let plan = self.state.plan();
-                if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) {
-                    self.launch(step.index, *attempt, *mode);
-                }
-            }
-            Event::StepFailed { .. } | Event::CancelRequested { .. } | Event::Superseded { .. } => {
-                self.leave_off();
-            }
-            Event::AlternateChosen { .. } => self.mandate = None, // the plan has changed
-            Event::RollbackBlocked { .. } => self.forward = *self.state.phase() == Phase::Forward,
-            // What is still under way only reads, and nobody needs its answer any more.
-            Event::RollbackStarted { .. } => {
-                self.effects.drop_all();
-                self.mandate = None; // the plan has grown
-            }
-            Event::RunFinished { .. } | Event::AbandonForced { .. } => self.effects.drop_all(),
-            Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
-                self.effects.drop_one(step.index);
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells the effects that go forward that nobody needs them, once the run no longer does.
-    pub(super) fn leave_off(&mut self) {
-        if self.forward && *self.state.phase() != Phase::Forward {
-            let next = self.driven.child_token();
-            std::mem::replace(&mut self.cancellation, next).cancel();
-            self.forward = false;
-            self.mandate = None;
-        }
-    }
-
-    pub(super) fn launch(&mut self, step: u32, attempt: u32, mode: Mode) {
-        let mandate = self.mandate.get_or_insert_with(|| {
-            Arc::new(Mandate {
-                run: self.state.run().clone(),
-                plan: self.state.plan().clone(),
-                epoch: self.sealer.epoch(),
-                requester: Arc::clone(self.state.requester()),
-                cancellation: self.cancellation.clone(),
-            })
-        });
-        let active = self.state.active(step);
-        let command = AuthorizedCommand {
-            mandate: Arc::clone(mandate),
-            step,
-            attempt,
-            generation: self.state.generation(step),
-            deadline: active
-                .and_then(|active| active.wait.instant())
-                .unwrap_or_else(|| self.now.plus(self.state.plan().step(step).timeout)),
-            since: self.state.window_start(step),
-        };
-        let performer = Arc::clone(&self.shared.performer);
-        self.effects.launch(performer, command, mode, self.state.plan().len());
     }
 
     /// Timers are the state's own business; only asking a policy again is the engine's.

@@ -4,7 +4,7 @@ use crate::ids::RunId;
 use crate::journal::{AppendError, Damage, ReadError};
 use crate::model::Digest;
 use crate::port::BindingError;
-use crate::run::IllegalTransition;
+use crate::run::{IllegalTransition, NotMigrated, Rejected};
 
 /// Why a run cannot be started, resumed or driven on. The run itself is as its journal says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,33 @@ pub enum EngineError {
     /// The journal does not take what happened. The run stops here and can be resumed.
     #[error("the run stopped, because its journal does not take what happened: {0}")]
     Append(#[source] AppendError),
+    /// The run was taken over too often without getting anywhere. It is left alone until somebody
+    /// releases it; no other run is affected.
+    #[error(
+        "run `{run}` is quarantined: it was taken over {recoveries} times in a row without getting anywhere; find out what it does to its engines, then let `Engine::release_from_quarantine` resume it"
+    )]
+    Quarantined {
+        /// The run.
+        run: RunId,
+        /// How often it was taken over in vain.
+        recoveries: u32,
+    },
+    /// What was asked of a run that nobody drives was refused.
+    #[error("run `{run}` is left as it is: {reason}")]
+    Refused {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: Rejected,
+    },
+    /// A run cannot go on with another plan. It is as before.
+    #[error("run `{run}` does not go on with that plan: {reason}")]
+    NotMigrated {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: NotMigrated,
+    },
     /// An older run does not make way for a newer one.
     #[error(
         "run `{older}` does not make way for `{run}` ({detail}); see it to an end that leaves nothing half done, or start the newer run by itself"

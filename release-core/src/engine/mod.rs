@@ -1,13 +1,15 @@
 //! The only asynchronous part: drives runs, and brings their effects about.
 //!
 //! - `driver` is the loop: inputs → decide → append → effects.
-//! - `effect` runs one effect where it can hurt nobody.
-//! - `recover` is what a run does while its journal fails; `supersede` puts a newer run in its place.
+//! - `act` is what a durable event makes of the effects; `effect` runs one effect where it can hurt nobody.
+//! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
+//!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `limiter` is the task that owns the `ledger` of permits, `permits` is how a run gets its own, and
 //!   `limits` what a host sees of them.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
+mod act;
 mod clock;
 mod driver;
 mod effect;
@@ -18,8 +20,10 @@ mod handle;
 mod ledger;
 mod limiter;
 mod limits;
+mod migrate;
 mod permits;
 mod recover;
+mod resume;
 mod supersede;
 mod wake;
 
@@ -34,14 +38,15 @@ pub use clock::SystemClock;
 pub use error::EngineError;
 pub use events::Events;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
+pub use resume::{NotResumed, ResumeReport};
 
 use crate::ids::RunId;
 use crate::journal::{Head, History, Journal, is_reserved};
 use crate::limits::Limits;
-use crate::model::Principal;
+use crate::model::{Digest, Principal};
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
-use crate::run::{Event, Fact, Input, RunState};
+use crate::run::{Event, Fact, RunState};
 use crate::time::Span;
 use driver::Driver;
 use guard::Guarded;
@@ -69,6 +74,7 @@ struct Shared {
     /// What the engine is called in the ledger of permits: like no other.
     unique: String,
     limiter: OnceLock<Option<mpsc::UnboundedSender<Message>>>,
+    max_recoveries: u32,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -84,6 +90,7 @@ pub struct EngineBuilder {
     name: String,
     grace: Span,
     limits: Option<Arc<Limits>>,
+    max_recoveries: u32,
 }
 
 impl EngineBuilder {
@@ -120,9 +127,18 @@ impl EngineBuilder {
         self
     }
 
+    /// How often in a row a run may be taken over without getting anywhere
+    /// ([`RunState::recoveries`]) before it is quarantined; by default 100, at least 1. Such a run may be
+    /// what brings its engines down, so it is left alone until a person
+    /// [releases](Engine::release_from_quarantine) it.
+    pub fn max_recoveries(mut self, max_recoveries: u32) -> Self {
+        self.max_recoveries = max_recoveries.max(1);
+        self
+    }
+
     /// The engine. It does nothing until a run is started or resumed.
     pub fn build(self) -> Engine {
-        let Self { journal, performer, policy, clock, name, grace, limits } = self;
+        let Self { journal, performer, policy, clock, name, grace, limits, max_recoveries } = self;
         let unique = format!("{name}#{:016x}", draw(&name));
         let policy = Arc::new(Guarded { policy, clock: Arc::clone(&clock) });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -137,6 +153,7 @@ impl EngineBuilder {
             limits,
             unique,
             limiter,
+            max_recoveries,
             tasks,
             stop,
         };
@@ -155,6 +172,7 @@ impl Engine {
             name: "engine".into(),
             grace: Span::secs(5),
             limits: None,
+            max_recoveries: 100,
         }
     }
 
@@ -215,39 +233,7 @@ impl Engine {
         Ok(self.drive(driver))
     }
 
-    /// Resumes a run from its journal, taking it over from whoever drove it before.
-    ///
-    /// Effects that were under way are looked for before anything else. A run that is over is not
-    /// touched; its handle tells how it ended.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`], [`EngineError::Damaged`] when the journal is not what was written
-    /// (nothing is then repaired or guessed), or what the journal says.
-    pub async fn resume(&self, run: &RunId) -> Result<RunHandle, EngineError> {
-        self.check_open()?;
-        let (history, plan) = self.load(run).await?;
-        let state = history.state(plan.clone(), None)?;
-        if let Some(outcome) = state.outcome() {
-            return Ok(handle::finished(
-                run.clone(),
-                Arc::clone(&self.shared.journal),
-                outcome.clone(),
-            ));
-        }
-        self.shared.performer.check(state.plan().plan()).map_err(EngineError::Bindings)?;
-        let seq = history.facts().len() as u64;
-        let sealer = crate::journal::Sealer::after(
-            run,
-            seq,
-            history.epoch().saturating_add(1),
-            history.head(),
-        );
-        let mut driver = Driver::new(self, plan, state, sealer);
-        driver.take(Input::TakeOver { engine: self.shared.name.clone() }).await?;
-        Ok(self.drive(driver))
-    }
-
-    /// The verified history of a run, and the plan that it pins.
+    /// The verified history of a run, and the plan that it pins, with those that it went on with later.
     ///
     /// # Errors
     /// As [`Engine::resume`].
@@ -257,19 +243,28 @@ impl Engine {
             return Err(EngineError::NotFound { run: run.clone() });
         }
         let history = History::verify(run, &records)?;
-        let digest = history.plan()?;
+        let plan = self.plan_of(run, history.plan()?).await?;
+        let mut later = Vec::new();
+        for fact in history.facts() {
+            if let Event::PlanMigrated { to, .. } = &fact.event {
+                later.push(self.plan_of(run, *to).await?);
+            }
+        }
+        let plan = if later.is_empty() { plan } else { plan.with_later(later) };
+        Ok((history, plan))
+    }
+
+    async fn plan_of(&self, run: &RunId, digest: Digest) -> Result<FrozenPlan, EngineError> {
         let missing =
             |detail: String| EngineError::PlanMissing { run: run.clone(), digest, detail };
         let bytes = self.shared.journal.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| missing("the journal does not have it".into()))?;
         let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
         if plan.digest() != digest {
-            return Err(missing(format!(
-                "what is stored under it has the digest {}",
-                plan.digest()
-            )));
+            let found = format!("what is stored under it has the digest {}", plan.digest());
+            return Err(missing(found));
         }
-        Ok((history, plan))
+        Ok(plan)
     }
 
     /// The heads of all runs that are not over.

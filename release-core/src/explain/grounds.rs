@@ -49,6 +49,8 @@ impl<'a> Search<'a> {
             | Event::Resumed { by, reason }
             | Event::CancelRequested { by, reason }
             | Event::Superseded { by, reason, .. }
+            | Event::QuarantineReleased { by, reason }
+            | Event::PlanMigrated { by, reason, .. }
             | Event::AbandonForced { by, reason } => vec![asked(by, Some(reason))],
             Event::CommandDenied { by, reasons, .. } => {
                 vec![asked(by, None), Ground::Reasons { reasons: reasons.clone() }]

@@ -1,8 +1,8 @@
 //! The stored form of the ledger of permits: streams of records as those of runs, under names that no
 //! run can have.
 
-use super::wire::{Damage, DamageKind, open, origin, unreadable};
-use super::{Record, Sealer};
+use super::wire::{open, origin, unreadable};
+use super::{Damage, DamageKind, Record, Sealer};
 use crate::ids::RunId;
 use crate::limits::{Ledger, LedgerEvent};
 use crate::model::Digest;
@@ -32,7 +32,7 @@ pub fn is_reserved(run: &RunId) -> bool {
 impl Sealer {
     /// Seals one event of the ledger that happened at `at`.
     pub fn seal_entry(&mut self, at: Timestamp, event: &LedgerEvent) -> Record {
-        self.seal_with(at, |bytes| {
+        self.seal_json(at, None, |bytes| {
             // INVARIANT: events serialise without fail: string keys, numbers, no custom errors.
             let written = serde_json::to_writer(bytes, event);
             debug_assert!(written.is_ok(), "{written:?}");

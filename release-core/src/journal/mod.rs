@@ -4,11 +4,17 @@
 //! anybody can verify a run with nothing but its records and SHA-256:
 //!
 //! ```text
-//! {"v":1,"run":"r-1","seq":2,"epoch":1,"at":"2026-11-23T14:00:00.000000Z","event":{…}}
+//! {"v":1,"run":"r-1","seq":2,"epoch":1,"at":"2026-11-23T14:00:00.000000Z","state":"0f…","event":{…}}
 //! hash 0 = SHA-256("release.journal.v1\n")
 //! hash n = SHA-256(the 32 bytes of hash n-1 ‖ the bytes of record n)
 //! ```
+//!
+//! The last record of each batch has the [digest](crate::run::StateDigest) of the state that its writer
+//! was in behind it. The chain shows that what is read is what was written; the digest, that it is
+//! understood as it was. A replay that comes to another state stops there
+//! ([`DamageKind::Diverged`]), and nothing is decided from what would be a guess.
 
+mod damage;
 mod ledger;
 mod memory;
 mod wire;
@@ -19,11 +25,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use damage::{Damage, DamageKind};
 #[cfg(feature = "driver")]
 pub(crate) use ledger::nth_stream;
 pub use ledger::{LedgerHistory, is_reserved, ledger_stream};
 pub use memory::MemoryJournal;
-pub use wire::{Damage, DamageKind, History, JOURNAL_VERSION, Sealer};
+pub use wire::{History, JOURNAL_VERSION, Sealer};
 
 use crate::ids::RunId;
 use crate::model::Digest;

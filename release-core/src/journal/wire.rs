@@ -5,12 +5,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::Record;
+use super::{Damage, DamageKind, Record};
 use crate::ids::RunId;
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
 use crate::port::Evidence;
-use crate::run::{Event, Fact, IllegalTransition, Mode, RunState};
+use crate::run::{Event, Fact, IllegalTransition, Mode, RunState, StateDigest};
 use crate::time::Timestamp;
 
 /// The version of the record format. Readers refuse others; a new one gets a reader of its own.
@@ -64,11 +64,27 @@ impl Sealer {
 
     /// Seals one event that happened at `at`.
     pub fn seal(&mut self, at: Timestamp, event: &Event) -> Record {
-        self.seal_with(at, |bytes| push_event(bytes, event))
+        self.seal_with(at, event, None)
+    }
+
+    /// Seals one event, and the digest of the state that it led to. A writer gives it with the last event
+    /// of each batch.
+    pub fn seal_with(
+        &mut self,
+        at: Timestamp,
+        event: &Event,
+        state: Option<StateDigest>,
+    ) -> Record {
+        self.seal_json(at, state, |bytes| push_event(bytes, event))
     }
 
     /// Seals what `push` writes, which is JSON.
-    pub(super) fn seal_with(&mut self, at: Timestamp, push: impl FnOnce(&mut Vec<u8>)) -> Record {
+    pub(super) fn seal_json(
+        &mut self,
+        at: Timestamp,
+        state: Option<StateDigest>,
+        push: impl FnOnce(&mut Vec<u8>),
+    ) -> Record {
         self.seq += 1;
         // None of the values needs escaping: ids are of a safe alphabet, the rest are digits.
         let bytes = &mut self.scratch;
@@ -79,7 +95,13 @@ impl Sealer {
         push_decimal(bytes, self.epoch);
         bytes.extend_from_slice(br#","at":""#);
         self.at.write(at, bytes);
-        bytes.extend_from_slice(br#"","event":"#);
+        bytes.push(b'"');
+        if let Some(state) = state {
+            bytes.extend_from_slice(br#","state":""#);
+            push_digest(bytes, state);
+            bytes.push(b'"');
+        }
+        bytes.extend_from_slice(br#","event":"#);
         push(bytes);
         bytes.push(b'}');
         self.prev = hash(self.prev, bytes);
@@ -89,6 +111,14 @@ impl Sealer {
         self.block.extend_from_slice(bytes);
         let bytes = self.block.split().freeze();
         Record { seq: self.seq, epoch: self.epoch, hash: self.prev, bytes }
+    }
+
+    /// Seals the events of a batch that happened at `at`, with the digest of the state that they led to.
+    pub fn batch(&mut self, at: Timestamp, events: &[Event], state: StateDigest) -> Vec<Record> {
+        let last = events.len().saturating_sub(1);
+        let digest = |place| (place == last).then_some(state);
+        let events = events.iter().enumerate();
+        events.map(|(place, event)| self.seal_with(at, event, digest(place))).collect()
     }
 }
 
@@ -152,6 +182,18 @@ fn push_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+fn push_digest(out: &mut Vec<u8>, state: StateDigest) {
+    let nibbles = state.bits().to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    out.extend(nibbles.map(|nibble| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }));
+}
+
+/// The digest as it is written, and no other way: a record is one text.
+fn parse_digest(text: &str) -> Option<StateDigest> {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let well = text.len() == 16 && text.bytes().all(digit);
+    well.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(StateDigest::from_bits)
+}
+
 /// What the first record of every run is chained to.
 pub(super) fn origin() -> Digest {
     Digest::of(DOMAIN)
@@ -165,14 +207,18 @@ fn hash(prev: Digest, bytes: &[u8]) -> Digest {
     Digest::from_bytes(hasher.finalize().into())
 }
 
-/// The stored form, decoded in two stages: first the envelope, then the event.
+/// The stored form, decoded in two stages: first the envelope, then the event. What it does not know it
+/// refuses: to leave it out would be to read another record than was written.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Envelope<'a> {
     v: u16,
     run: RunId,
     seq: u64,
     pub(super) epoch: u64,
     pub(super) at: Timestamp,
+    #[serde(default)]
+    pub(super) state: Option<&'a str>,
     #[serde(borrow)]
     pub(super) event: &'a RawValue,
 }
@@ -213,71 +259,14 @@ pub(super) fn unreadable(error: serde_json::Error) -> DamageKind {
     DamageKind::Unreadable { problem: error.to_string() }
 }
 
-/// A record that is not what was written. Nothing is repaired, nothing is guessed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {seq} of run `{run}` {kind}")]
-pub struct Damage {
-    /// The run.
-    pub run: RunId,
-    /// The first record that is wrong; one behind the last when records are missing.
-    pub seq: u64,
-    /// What is wrong with it.
-    pub kind: DamageKind,
-}
-
-/// What is wrong with a record.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DamageKind {
-    /// It and the hash of the record before it do not give the hash that was stored with it.
-    #[error(
-        "was changed: it and the hash of the record before it give {found}, its stored hash is {stored}"
-    )]
-    Changed {
-        /// The stored hash.
-        stored: Digest,
-        /// The hash that they give.
-        found: Digest,
-    },
-    /// It does not follow the record before.
-    #[error(
-        "does not follow the record before it: records were removed, inserted or put in another order"
-    )]
-    Unchained,
-    /// It belongs elsewhere.
-    #[error("is not at its place: it says it is {found}")]
-    Misplaced {
-        /// What it says of itself.
-        found: String,
-    },
-    /// It cannot be read.
-    #[error("cannot be read: {problem}")]
-    Unreadable {
-        /// What the decoder said.
-        problem: String,
-    },
-    /// It is of another version.
-    #[error(
-        "has format version {0}, and this release reads only {JOURNAL_VERSION}; use a newer release"
-    )]
-    UnsupportedVersion(u16),
-    /// There are no records.
-    #[error("is missing: the run has no records")]
-    Empty,
-    /// It cannot follow from what came before.
-    #[error("cannot be: {0}")]
-    Illegal(#[from] IllegalTransition),
-    /// It cannot follow from what came before in the ledger of permits.
-    #[error("cannot be: {0}")]
-    Entry(crate::limits::IllegalEntry),
-}
-
 /// The verified records of a run, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     run: RunId,
     facts: Vec<Fact>,
     hashes: Vec<Digest>,
+    /// The digests of states that were stored, by the sequence of their record.
+    states: Vec<(u64, StateDigest)>,
     epoch: u64,
 }
 
@@ -289,14 +278,12 @@ impl History {
     pub fn verify(run: &RunId, records: &[Record]) -> Result<Self, Damage> {
         let (facts, hashes) =
             (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
-        let mut history = Self { run: run.clone(), facts, hashes, epoch: 0 };
+        let mut history = Self { run: run.clone(), facts, hashes, states: Vec::new(), epoch: 0 };
         for (record, seq) in records.iter().zip(1_u64..) {
-            let fact = history.check(record, seq).map_err(|kind| Damage {
-                run: run.clone(),
-                seq,
-                kind,
-            })?;
+            let damaged = |kind| Damage { run: run.clone(), seq, kind };
+            let (fact, state) = history.check(record, seq).map_err(damaged)?;
             history.facts.push(fact);
+            history.states.extend(state.map(|state| (seq, state)));
             history.hashes.push(record.hash);
             history.epoch = record.epoch;
         }
@@ -306,7 +293,7 @@ impl History {
         Ok(history)
     }
 
-    fn check(&self, record: &Record, seq: u64) -> Result<Fact, DamageKind> {
+    fn check(&self, record: &Record, seq: u64) -> Result<(Fact, Option<StateDigest>), DamageKind> {
         let envelope = open(&self.run, record, seq, self.head())?;
         if envelope.epoch < self.epoch {
             return Err(DamageKind::Misplaced {
@@ -321,7 +308,11 @@ impl History {
                 found: format!("of epoch {}, in which nobody took the run over", envelope.epoch),
             });
         }
-        Ok(Fact { at: envelope.at, event })
+        let state = envelope.state.map(|text| {
+            let problem = || format!("`state` is `{text}`, not 16 hexadecimal digits");
+            parse_digest(text).ok_or_else(|| DamageKind::Unreadable { problem: problem() })
+        });
+        Ok((Fact { at: envelope.at, event }, state.transpose()?))
     }
 
     /// The run.
@@ -360,10 +351,18 @@ impl History {
         }
     }
 
-    /// The state after all records, or after the first `until` of them (time travel).
+    /// The digests of states that were stored, with the sequence of their record: of the last record of
+    /// every batch, but for journals of before there were any.
+    pub fn digests(&self) -> &[(u64, StateDigest)] {
+        &self.states
+    }
+
+    /// The state after all records, or after the first `until` of them (time travel). Wherever the digest
+    /// of a state was stored, the state has it.
     ///
     /// # Errors
-    /// [`Damage`] names the first record that cannot be.
+    /// [`Damage`] names the first record that cannot be, or that leads to another state than it led its
+    /// writer to.
     pub fn state(&self, plan: FrozenPlan, until: Option<usize>) -> Result<RunState, Damage> {
         let count = until.unwrap_or(self.facts.len()).min(self.facts.len());
         let mut facts = self.facts.iter().take(count).zip(1_u64..);
@@ -372,10 +371,23 @@ impl History {
         };
         let mut state = RunState::create(self.run.clone(), plan, first)
             .map_err(|illegal| self.damage(1, illegal))?;
+        let mut digests = self.states.iter().copied().peekable();
+        self.compare(&state, digests.next_if(|(seq, _)| *seq == 1))?;
         for (fact, seq) in facts {
             state.evolve(fact.at, &fact.event).map_err(|illegal| self.damage(seq, illegal))?;
+            self.compare(&state, digests.next_if(|(known, _)| *known == seq))?;
         }
         Ok(state)
+    }
+
+    fn compare(&self, state: &RunState, stored: Option<(u64, StateDigest)>) -> Result<(), Damage> {
+        match stored.map(|(seq, stored)| (seq, stored, state.digest())) {
+            Some((seq, stored, found)) if stored != found => {
+                let kind = DamageKind::Diverged { stored, found };
+                Err(Damage { run: self.run.clone(), seq, kind })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn damage(&self, seq: u64, illegal: IllegalTransition) -> Damage {

@@ -29,6 +29,8 @@ struct Frozen {
     bytes: Arc<[u8]>,
     rows: Arc<Rows>,
     extension: Option<Arc<(Extension, Rows)>>,
+    /// Plans that a run goes on with later.
+    later: Vec<FrozenPlan>,
 }
 
 struct Rows {
@@ -45,7 +47,23 @@ impl FrozenPlan {
         let rows = Arc::new(Rows::build(plan.steps().len(), plan.edges()));
         let digest = Digest::of(&bytes);
         let (plan, bytes) = (Arc::new(plan), bytes.into());
-        Self(Arc::new(Frozen { plan, digest, bytes, rows, extension: None }))
+        Self(Arc::new(Frozen { plan, digest, bytes, rows, extension: None, later: Vec::new() }))
+    }
+
+    /// The same plan, with others that a run of it goes on with later: whoever folds the records of a run
+    /// that was [migrated](crate::run::migrate) needs all its plans.
+    #[must_use]
+    pub fn with_later(&self, mut plans: Vec<Self>) -> Self {
+        plans.extend(self.0.later.iter().cloned());
+        Self(Arc::new(Frozen { later: plans, ..Frozen::clone(&self.0) }))
+    }
+
+    /// The plan of this digest, if it is one of those given with [`FrozenPlan::with_later`].
+    #[must_use]
+    pub fn later(&self, digest: Digest) -> Option<Self> {
+        let plan = self.0.later.iter().find(|plan| plan.digest() == digest)?;
+        let later = self.0.later.clone();
+        Some(Self(Arc::new(Frozen { later, ..Frozen::clone(&plan.0) })))
     }
 
     /// What is tried instead of the step at `index` when it fails for good.

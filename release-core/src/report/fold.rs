@@ -1,6 +1,6 @@
 //! Turns a verified history into what people want to know of a run.
 
-use crate::ids::{ReleaseId, RunId, TrainId};
+use crate::ids::{ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
 use crate::model::{Digest, Principal};
 use crate::plan::{Edge, FrozenPlan};
@@ -139,13 +139,13 @@ impl RunReport {
 
 /// Which steps have acted under their present key without anybody knowing what came of it.
 #[derive(Default)]
-struct Open(std::collections::BTreeSet<u32>);
+struct Open(std::collections::BTreeSet<StepId>);
 
 impl Open {
     /// Notes an event; whether it acts again although the time before is still open.
     fn repeats(&mut self, event: &Event) -> bool {
         match event {
-            Event::StepStarted { step, mode: Mode::Perform, .. } => !self.0.insert(step.index),
+            Event::StepStarted { step, mode: Mode::Perform, .. } => !self.0.insert(step.id.clone()),
             // Known to have failed or to be absent, or a new key: acting again is no repetition.
             Event::StepSucceeded { step, .. }
             | Event::StepMeasured { step, .. }
@@ -153,7 +153,7 @@ impl Open {
             | Event::StepFailed { step, .. }
             | Event::RetryRequested { step, .. }
             | Event::Reconciled { step, .. } => {
-                self.0.remove(&step.index);
+                self.0.remove(&step.id);
                 false
             }
             // A look answers by one of the above; the rest tell nothing of what came of it.
@@ -179,7 +179,13 @@ fn step(state: &RunState, index: u32) -> Option<StepReport> {
 
 fn note(steps: &mut [StepReport], at: Timestamp, event: &Event, repeats: bool) {
     let Some(step) = event.step() else { return };
-    let Some(report) = steps.get_mut(step.index as usize) else { return };
+    // Before a migration steps stood elsewhere, and some are no more.
+    let stands =
+        |index: &usize| steps.get(*index).is_some_and(|known| known.id == step.id.as_str());
+    let place = Some(step.index as usize).filter(stands);
+    let moved = || steps.iter().position(|known| known.id == step.id.as_str());
+    let Some(place) = place.or_else(moved) else { return };
+    let Some(report) = steps.get_mut(place) else { return };
     match event {
         Event::StepStarted { mode, .. } => {
             report.began.get_or_insert(at);
@@ -211,6 +217,8 @@ fn what(event: &Event) -> String {
     match event {
         Event::RunCreated { .. } => "run created".into(),
         Event::TakenOver { engine } => format!("taken over by {engine}"),
+        Event::QuarantineReleased { .. } => "released from quarantine".into(),
+        Event::PlanMigrated { to, .. } => format!("goes on with plan {to}"),
         Event::StepStarted { attempt, mode: Mode::Perform, .. } => {
             format!("started, attempt {attempt}")
         }
@@ -268,6 +276,8 @@ fn why(event: &Event) -> String {
         Event::Approved { by, reason, .. }
         | Event::Rejected { by, reason, .. }
         | Event::Paused { by, reason }
+        | Event::QuarantineReleased { by, reason }
+        | Event::PlanMigrated { by, reason, .. }
         | Event::Resumed { by, reason }
         | Event::CancelRequested { by, reason }
         | Event::Superseded { by, reason, .. }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::digest::active_hash;
 use super::state::{Active, Timer};
 use crate::time::Timestamp;
 
@@ -15,8 +16,21 @@ const NONE: u32 = u32::MAX;
 pub(super) struct ActiveSet {
     /// For each step its place in `slots`, or [`NONE`].
     places: Vec<u32>,
-    slots: Vec<Option<(u32, Active)>>,
+    slots: Vec<Option<Slot>>,
     free: Vec<u32>,
+    /// Places of `slots` that may have changed since they were counted.
+    changed: Vec<u32>,
+    /// The sum of the hashes of all active steps, as they were when they were counted.
+    sum: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    step: u32,
+    active: Active,
+    /// What it adds to the sum; 0 as long as it is not counted.
+    hash: u64,
+    changed: bool,
 }
 
 impl ActiveSet {
@@ -27,12 +41,17 @@ impl ActiveSet {
 
     pub(super) fn get(&self, step: u32) -> Option<&Active> {
         let place = *self.places.get(step as usize)?;
-        self.slots.get(place as usize)?.as_ref().map(|(_, active)| active)
+        self.slots.get(place as usize)?.as_ref().map(|slot| &slot.active)
     }
 
     pub(super) fn get_mut(&mut self, step: u32) -> Option<&mut Active> {
         let place = *self.places.get(step as usize)?;
-        self.slots.get_mut(place as usize)?.as_mut().map(|(_, active)| active)
+        let slot = self.slots.get_mut(place as usize)?.as_mut()?;
+        if !slot.changed {
+            slot.changed = true;
+            self.changed.push(place);
+        }
+        Some(&mut slot.active)
     }
 
     pub(super) fn insert(&mut self, step: u32, active: Active) {
@@ -41,7 +60,7 @@ impl ActiveSet {
             return;
         }
         let Some(place) = self.places.get_mut(step as usize) else { return };
-        let slot = Some((step, active));
+        let slot = Some(Slot { step, active, hash: 0, changed: true });
         if let Some(free) = self.free.pop() {
             *place = free;
             if let Some(empty) = self.slots.get_mut(free as usize) {
@@ -51,28 +70,49 @@ impl ActiveSet {
             *place = u32::try_from(self.slots.len()).unwrap_or(NONE);
             self.slots.push(slot);
         }
+        self.changed.push(*place);
     }
 
     pub(super) fn remove(&mut self, step: u32) -> Option<Active> {
         let place = std::mem::replace(self.places.get_mut(step as usize)?, NONE);
-        let (_, active) = self.slots.get_mut(place as usize)?.take()?;
+        let slot = self.slots.get_mut(place as usize)?.take()?;
+        self.sum = self.sum.wrapping_sub(slot.hash);
         self.free.push(place);
-        Some(active)
+        Some(slot.active)
     }
 
     pub(super) fn clear(&mut self) {
-        for (step, _) in self.slots.drain(..).flatten() {
-            if let Some(place) = self.places.get_mut(step as usize) {
+        for slot in self.slots.drain(..).flatten() {
+            if let Some(place) = self.places.get_mut(slot.step as usize) {
                 *place = NONE;
             }
         }
         self.free.clear();
+        self.changed.clear();
+        self.sum = 0;
+    }
+
+    /// Counts what has changed. Until then the sum is that of before.
+    pub(super) fn count(&mut self) {
+        for place in self.changed.drain(..) {
+            let slot = self.slots.get_mut(place as usize).and_then(Option::as_mut);
+            // What was removed has left the sum, and what came in its place stands here again.
+            let Some(slot) = slot.filter(|slot| slot.changed) else { continue };
+            let hash = active_hash(slot.step, &slot.active);
+            self.sum = self.sum.wrapping_sub(slot.hash).wrapping_add(hash);
+            (slot.hash, slot.changed) = (hash, false);
+        }
+    }
+
+    /// The sum of the hashes of all active steps.
+    pub(super) const fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// All active steps, in the order of the plan.
     pub(super) fn in_order(&self) -> Vec<(u32, &Active)> {
         let mut all: Vec<_> =
-            self.slots.iter().flatten().map(|(step, active)| (*step, active)).collect();
+            self.slots.iter().flatten().map(|slot| (slot.step, &slot.active)).collect();
         all.sort_unstable_by_key(|(step, _)| *step);
         all
     }

@@ -1,7 +1,7 @@
 //! What people may tell a run.
 
 use crate::ids::{GateId, RunId, StepId};
-use crate::model::Principal;
+use crate::model::{Digest, Principal};
 use crate::port::Reason;
 
 /// What people may tell a run.
@@ -42,6 +42,14 @@ pub enum Command {
     /// of rollbacks that are stuck is called. A policy should permit it in emergencies alone.
     #[doc(alias = "break-glass")]
     ForceAbandon,
+    /// Let a run be resumed again that was taken over in vain too often
+    /// ([`Engine::release_from_quarantine`](crate::engine::Engine::release_from_quarantine)).
+    ReleaseQuarantine,
+    /// Go on with another plan ([`Engine::migrate`](crate::engine::Engine::migrate), which has it).
+    Migrate {
+        /// The digest of the new plan.
+        to: Digest,
+    },
     /// Put back what the run changed, because a newer run is to take its place.
     Supersede {
         /// The newer run.
@@ -63,6 +71,8 @@ impl Command {
             Self::Abandon => "abandon",
             Self::ForceAbandon => "force_abandon",
             Self::Supersede { .. } => "supersede",
+            Self::ReleaseQuarantine => "release_quarantine",
+            Self::Migrate { .. } => "migrate",
         }
     }
 }

@@ -328,9 +328,10 @@ fn command(
         Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
         Command::Cancel => out.push(cancel(state, directive)),
         Command::Supersede { run } => out.extend(supersede(state, run, directive)),
-        Command::ForceAbandon if reason.trim().is_empty() => {
+        Command::ForceAbandon | Command::ReleaseQuarantine if reason.trim().is_empty() => {
             return Err(Rejected::NoReason { command: name });
         }
+        Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
         Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {
@@ -355,14 +356,15 @@ fn command(
             let step = operators(state, step, name, true)?;
             out.push(Event::Reconciled { step, applied: *applied, by, reason });
         }
+        Command::Migrate { .. } => {
+            let help = "let `Engine::migrate` do it, which has the plan";
+            return Err(Rejected::WrongPhase { command: name, phase: state.phase.name(), help });
+        }
         Command::Abandon => {
             if !state.needs_a_person() {
                 let help = "cancel it, or wait until only a person can move it on";
-                return Err(Rejected::WrongPhase {
-                    command: name,
-                    phase: state.phase.name(),
-                    help,
-                });
+                let phase = state.phase.name();
+                return Err(Rejected::WrongPhase { command: name, phase, help });
             }
             out.push(Event::RunFinished { outcome: Outcome::Abandoned { by, reason } });
         }
@@ -370,7 +372,7 @@ fn command(
     Ok(())
 }
 
-fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
+pub(super) fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
     Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons }
 }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use super::outcome::{Cause, Outcome};
 use crate::ids::{GateId, RunId, StepId};
-use crate::model::{Digest, Principal, RollbackScope};
+use crate::model::{Digest, Principal};
 use crate::plan::{Action, Extension, FrozenPlan};
 use crate::port::{EffectError, Evidence, Reason};
 use crate::time::Timestamp;
@@ -30,6 +31,26 @@ pub enum Event {
     TakenOver {
         /// The engine, as its host calls it.
         engine: String,
+    },
+    /// A run that was taken over in vain too often may be resumed again.
+    QuarantineReleased {
+        /// Who released it.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// The run goes on with another plan. Steps are the same if their ids are; approvals are void.
+    PlanMigrated {
+        /// The plan until then.
+        from: Digest,
+        /// The plan from now on; it is stored as the first one is.
+        to: Digest,
+        /// How many steps were touched before, and stand in both.
+        kept: u32,
+        /// Who decided it.
+        by: Principal,
+        /// Why.
+        reason: String,
     },
     /// An effect is about to be brought about, or looked for.
     StepStarted {
@@ -240,6 +261,8 @@ impl Event {
         match self {
             Self::RunCreated { .. } => "run_created",
             Self::TakenOver { .. } => "taken_over",
+            Self::QuarantineReleased { .. } => "quarantine_released",
+            Self::PlanMigrated { .. } => "plan_migrated",
             Self::StepStarted { .. } => "step_started",
             Self::StepSucceeded { .. } => "step_succeeded",
             Self::StepMeasured { .. } => "step_measured",
@@ -282,6 +305,8 @@ impl Event {
             | Self::Reconciled { step, .. } => Some(step),
             Self::RunCreated { .. }
             | Self::TakenOver { .. }
+            | Self::QuarantineReleased { .. }
+            | Self::PlanMigrated { .. }
             | Self::Approved { .. }
             | Self::Rejected { .. }
             | Self::Paused { .. }
@@ -378,106 +403,4 @@ pub enum WakeUp {
     /// It is looked at again when it has the permits of the platform's limits, or when it is known who
     /// has them.
     Permit,
-}
-
-/// Why a run is rolled back or ends early.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Cause {
-    /// A step failed.
-    StepFailed {
-        /// The step.
-        step: StepRef,
-        /// How far the rollback reaches; none when there is to be none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        scope: Option<RollbackScope>,
-        /// What failed.
-        message: String,
-    },
-    /// Somebody cancelled it.
-    Cancelled {
-        /// Who.
-        by: Principal,
-        /// Why.
-        reason: String,
-    },
-    /// A newer run took its place.
-    Superseded {
-        /// The newer run.
-        run: RunId,
-        /// Who decided it.
-        by: Principal,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::StepFailed { step, message, .. } => {
-                write!(f, "step `{}` failed: {message}", step.id)
-            }
-            Self::Cancelled { by, reason } => write!(f, "cancelled by {by}: {reason}"),
-            Self::Superseded { run, by, reason } => {
-                write!(f, "superseded by `{run}`, as {by} decided: {reason}")
-            }
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Every step succeeded.
-    Succeeded,
-    /// What it had changed in the cause's scope was put back, and so was every target that was on its
-    /// way. Other targets have all of the new version.
-    RolledBack {
-        /// Why.
-        cause: Cause,
-    },
-    /// It failed; what it had changed stays.
-    Failed {
-        /// Why.
-        cause: Cause,
-    },
-    /// Somebody stopped it; what it had changed stays.
-    Cancelled {
-        /// Why.
-        cause: Cause,
-    },
-    /// Somebody gave it up where it stood. Never a success, never a rollback.
-    Abandoned {
-        /// Who.
-        by: Principal,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Outcome {
-    /// A stable word for it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::RolledBack { .. } => "rolled_back",
-            Self::Failed { .. } => "failed",
-            Self::Cancelled { .. } => "cancelled",
-            Self::Abandoned { .. } => "abandoned",
-        }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Succeeded => f.write_str("succeeded"),
-            Self::RolledBack { cause } => write!(f, "rolled back, because {cause}"),
-            Self::Failed { cause } => write!(f, "failed, because {cause}"),
-            Self::Cancelled { cause } => write!(f, "stopped: {cause}"),
-            Self::Abandoned { by, reason } => write!(f, "abandoned by {by}: {reason}"),
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! Folds events into state. The same code runs live and in replay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::active::{ActiveSet, Timers};
+use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Event, Mode, StepRef, Verdict, WakeUp};
-use super::state::{Active, GateState, Phase, RunState, Status, Wait};
+use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
 use crate::model::{Digest, Gate};
 use crate::plan::{Action, FrozenPlan, OnFailure};
@@ -37,6 +38,18 @@ pub enum IllegalTransition {
         expected: Digest,
         /// What was given.
         found: Digest,
+    },
+    /// A run that goes on with a plan which is not there.
+    #[error("the run goes on with plan {plan}, which was not given; give all plans of the journal")]
+    PlanNotGiven {
+        /// The plan.
+        plan: Digest,
+    },
+    /// A run that cannot go on with another plan in this way.
+    #[error("the run cannot go on with that plan: {reason}")]
+    BadMigration {
+        /// Why.
+        reason: String,
     },
     /// A step that the plan does not have at that place.
     #[error("step {index} is not `{id}` in this plan; the journal belongs to another plan")]
@@ -94,16 +107,18 @@ impl RunState {
             waits: Vec::with_capacity(count),
             active: ActiveSet::default(),
             timers: Timers::default(),
-            spent: BTreeMap::new(),
+            spent: Spent::default(),
             ready_pure: VecDeque::new(),
             ready: VecDeque::new(),
             in_flight: 0,
             looking: 0,
             held: 0,
             remaining: count,
-            generations: BTreeMap::new(),
-            gates: BTreeMap::new(),
-            began: BTreeMap::new(),
+            generations: Generations::default(),
+            gates: Gates::default(),
+            began: Began::default(),
+            recoveries: 0,
+            sums: Sums::default(),
             plan,
         };
         state.active.resize(count);
@@ -146,13 +161,7 @@ impl RunState {
                 self.measured(step, *verdict, *next)?;
             }
             Event::StepRetried { step, at: next, error } => {
-                // A look that found nothing is no failure; performing again follows it, so that
-                // looking in vain has an end all the same.
-                let looked = self.active(step.index).is_some_and(|active| {
-                    matches!(active.wait, Wait::Outcome { mode: Mode::Look, .. })
-                });
-                let wait = self.again(step.index, *next);
-                self.attempt_over(step, "step_retried", !looked, wait)?;
+                self.retried(step, *next)?;
                 self.went_wrong(step, error);
             }
             Event::OutcomeUnknown { step, at: next, error } => {
@@ -170,11 +179,12 @@ impl RunState {
                 self.went_wrong(step, error);
             }
             Event::Approved { gate, by, .. } => {
-                self.gate(gate).approvals.push(by.clone());
+                self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
                 self.wake_gate(at, gate);
             }
             Event::Rejected { gate, by, reason } => {
-                self.gate(gate).rejected = Some(format!("rejected by {by}: {reason}"));
+                let text = format!("rejected by {by}: {reason}");
+                self.gates.change(gate, |gate| gate.rejected = Some(text));
                 self.wake_gate(at, gate);
             }
             Event::Paused { .. } => self.paused = true,
@@ -195,14 +205,28 @@ impl RunState {
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
-            Event::CommandDenied { .. } => {}
+            Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
+            Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::RollbackStarted { cause, extension } => {
                 self.rollback_started(cause, extension)?;
             }
             Event::RollbackBlocked { cause, .. } => self.rollback_blocked(at, cause),
             Event::RunFinished { outcome } => self.finished(outcome)?,
         }
+        self.note_progress(event);
         self.now = self.now.max(at);
+        self.active.count();
+        Ok(())
+    }
+
+    /// A look that found nothing is no failure; performing again follows it, so that looking in vain has an
+    /// end all the same.
+    fn retried(&mut self, step: &StepRef, next: Timestamp) -> Result<(), IllegalTransition> {
+        let looked = self
+            .active(step.index)
+            .is_some_and(|active| matches!(active.wait, Wait::Outcome { mode: Mode::Look, .. }));
+        let wait = self.again(step.index, next);
+        self.attempt_over(step, "step_retried", !looked, wait)?;
         Ok(())
     }
 
@@ -224,6 +248,7 @@ impl RunState {
 
     /// What was under way when the last engine stopped has an unknown outcome.
     fn taken_over(&mut self, at: Timestamp) {
+        self.count_recovery(at);
         let running: Vec<u32> = self
             .active
             .in_order()
@@ -272,7 +297,7 @@ impl RunState {
             | Status::Compensated => return Err(wrong_status(step, status, "step_started")),
         }
         if mode == Mode::Perform && self.plan.step(index).action.begins_a_window() {
-            self.began.insert(step.id.clone(), at);
+            self.began.change(&step.id, |began| *began = at);
         }
         self.set_status(index, now);
         Ok(())
@@ -371,7 +396,7 @@ impl RunState {
             self.unqueue(index);
         }
         let attempt = self.active.get(index).map_or(0, |active| active.attempt);
-        self.spent.insert(index, attempt);
+        self.spent.change(&index, |spent| *spent = attempt);
         self.remove_active(index);
         self.set_status(index, Status::Failed);
         let scope = match self.plan.step(index).on_failure {
@@ -388,10 +413,6 @@ impl RunState {
         };
         self.stop(step, scope, message);
         Ok(())
-    }
-
-    fn gate(&mut self, gate: &crate::ids::GateId) -> &mut GateState {
-        self.gates.entry(gate.clone()).or_default()
     }
 
     /// Blocked steps that have this gate are looked at again at once, also when they wait for something
@@ -416,6 +437,7 @@ impl RunState {
 
     pub(super) fn set_status(&mut self, index: u32, to: Status) {
         if let Some(status) = self.status.get_mut(index as usize) {
+            self.sums.status(index, *status, to);
             *status = to;
         }
     }

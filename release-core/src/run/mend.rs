@@ -27,8 +27,7 @@ impl RunState {
             return Err(wrong_status(step, status, "retry_requested"));
         }
         self.stuck = false;
-        let generation = self.generations.entry(index).or_insert(0);
-        *generation = generation.saturating_add(1);
+        self.generations.change(&index, |generation| *generation = generation.saturating_add(1));
         if let Some(active) = self.active.get_mut(index) {
             (active.failures, active.measured) = (0, [0; 3]);
         }
@@ -36,7 +35,7 @@ impl RunState {
         self.set_status(index, Status::Waiting);
         let step = self.plan.step(index);
         if matches!(step.action, Action::Analyze { .. }) {
-            self.began.insert(step.id.clone(), at);
+            self.began.change(&step.id, |began| *began = at);
         }
         // Who tries again asks again: a gate that was rejected is open for another vote.
         for gate in &step.gates {
@@ -61,8 +60,7 @@ impl RunState {
         let wait = Wait::Attempt { at: next };
         let index = self.attempt_over(step, "alternate_chosen", false, wait)?;
         self.plan = self.plan.with_alternate(index);
-        let generation = self.generations.entry(index).or_insert(0);
-        *generation = generation.saturating_add(1);
+        self.generations.change(&index, |generation| *generation = generation.saturating_add(1));
         if let Some(active) = self.active.get_mut(index) {
             active.failures = 0;
         }

@@ -1,11 +1,13 @@
 //! A run: pure decisions and their fold.
 //!
 //! - `event` says what can happen; `state` is what follows from it, by `evolve` alone (`stop` has its
-//!   part about coming to an end, `mend` about second chances, `queues` and `active` keep the books;
-//!   `standing` reads them for explanations).
+//!   part about coming to an end, `mend` about second chances; `queues`, `active` and `recoveries` keep
+//!   the books, `standing` reads them for explanations).
 //! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
+//! - `migrate` lets a run go on with another plan.
+//! - `digest` tells by 64 bits whether two states are the same.
 //!
 //! Nothing here reads a clock or draws randomness: both come in with the [`Turn`].
 
@@ -14,12 +16,16 @@ mod admit;
 mod advance;
 mod command;
 mod decide;
+mod digest;
 mod event;
 mod evolve;
 mod judge;
 mod mend;
+mod migrate;
+mod outcome;
 mod permits;
 mod queues;
+mod recoveries;
 mod standing;
 mod state;
 mod stop;
@@ -27,8 +33,11 @@ mod stop;
 pub use advance::advance;
 pub use command::{Command, Directive, Rejected};
 pub use decide::{EffectOutcome, Input, Turn, decide};
-pub use event::{Cause, Event, Mode, Outcome, StepRef, Verdict, WakeUp};
+pub use digest::StateDigest;
+pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
+pub use migrate::{NotMigrated, migrate};
+pub use outcome::{Cause, Outcome};
 pub use permits::{Permits, Settlement};
 pub(crate) use standing::{Counted, Places};
 pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};

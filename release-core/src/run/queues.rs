@@ -9,12 +9,18 @@ impl RunState {
         let mut nth = 0;
         while let Some(next) = self.plan.successor(index, nth) {
             nth += 1;
-            let Some(waits) = self.waits.get_mut(next as usize) else { continue };
-            *waits = waits.saturating_sub(1);
-            if *waits == 0 {
+            if self.waits_less(next) {
                 self.enqueue(next);
             }
         }
+    }
+
+    /// A predecessor of the step at `index` is done; whether it was the last.
+    pub(super) fn waits_less(&mut self, index: u32) -> bool {
+        let Some(waits) = self.waits.get_mut(index as usize) else { return false };
+        *waits = waits.saturating_sub(1);
+        self.sums.waits_less(index);
+        *waits == 0
     }
 
     pub(super) fn enqueue_roots(&mut self, from: usize) {

@@ -1,12 +1,13 @@
 //! What follows from the events so far: flat arrays over the frozen plan, and little else.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::active::{ActiveSet, Timers};
 use super::advance::touched;
+use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use crate::ids::{GateId, RunId, StepId};
 use crate::model::Principal;
@@ -34,7 +35,7 @@ pub struct RunState {
     pub(super) active: ActiveSet,
     pub(super) timers: Timers,
     /// How many attempts steps made that failed for good.
-    pub(super) spent: BTreeMap<u32, u32>,
+    pub(super) spent: Spent,
     /// Steps whose predecessors are done: without an effect, and with one.
     pub(super) ready_pure: VecDeque<u32>,
     pub(super) ready: VecDeque<u32>,
@@ -47,11 +48,15 @@ pub struct RunState {
     /// Steps of the present phase that are not done.
     pub(super) remaining: usize,
     /// How often a step was asked for anew; only steps that were.
-    pub(super) generations: BTreeMap<u32, u32>,
-    pub(super) gates: BTreeMap<GateId, GateState>,
+    pub(super) generations: Generations,
+    pub(super) gates: Gates,
     /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
     /// an analysis was retried.
-    pub(super) began: BTreeMap<StepId, Timestamp>,
+    pub(super) began: Began,
+    /// How often in a row it was taken over in vain.
+    pub(super) recoveries: u32,
+    /// What the digest is made of.
+    pub(super) sums: Sums,
 }
 
 /// What the run as a whole is doing.

@@ -84,29 +84,31 @@ impl RunState {
         pages.iter().map(|page| page.saturating_add(base)).collect()
     }
 
-    /// Calls people who were not called yet.
-    fn page(&mut self, from: Status) {
-        for index in self.pages() {
-            if self.status(index) == Some(from) {
-                self.remaining += 1;
-                self.enqueue(index);
-            }
+    /// The steps that call people who were not called yet.
+    fn uncalled(&self) -> Vec<u32> {
+        let mut pages = self.pages();
+        pages.retain(|index| self.status(*index) == Some(Status::Pending));
+        pages
+    }
+
+    fn call(&mut self, pages: Vec<u32>) {
+        for index in pages {
+            self.remaining += 1;
+            self.enqueue(index);
         }
     }
 
     pub(super) fn rollback_stuck(&mut self) {
         self.stuck = true;
-        self.page(Status::Pending);
+        self.call(self.uncalled());
     }
 
     /// Gives everything up but calling people, who may have been called before.
     pub(super) fn abandon_forced(&mut self, by: &Principal, reason: &str) {
-        let called = self.stuck;
+        let uncalled = self.uncalled();
         self.cancel_rest();
         self.remaining = 0;
-        if !called {
-            self.page(Status::Cancelled);
-        }
+        self.call(uncalled);
         self.phase = Phase::Abandoning { by: by.clone(), reason: reason.to_owned() };
     }
 
@@ -147,9 +149,10 @@ impl RunState {
 
     /// Whatever is not done will not be.
     pub(super) fn cancel_rest(&mut self) {
-        for status in &mut self.status {
+        for (status, index) in self.status.iter_mut().zip(0..) {
             if matches!(status, Status::Pending | Status::Ready | Status::Waiting | Status::Running)
             {
+                self.sums.status(index, *status, Status::Cancelled);
                 *status = Status::Cancelled;
             }
         }

@@ -7,6 +7,8 @@ mod criteria;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
 mod drawings;
 #[cfg(test)]
 mod engine;
@@ -35,11 +37,17 @@ mod limit_ledger;
 #[cfg(test)]
 mod limited_runs;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod policy_holds;
+#[cfg(test)]
+mod recoveries;
+#[cfg(test)]
+mod rivals;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]

@@ -83,6 +83,26 @@ async fn f7_an_append_that_is_stored_late_is_told_from_another_engine() {
     }
 }
 
+/// Outages, want of room and lost answers in any mixture, at any appends.
+#[tokio::test(start_paused = true)]
+async fn f6_a_run_outlasts_any_mixture_of_faults() {
+    let faults = [
+        Fault::NoSpace,
+        Fault::Unavailable,
+        Fault::Unknown { stored: true },
+        Fault::Unknown { stored: false },
+        Fault::Late,
+    ];
+    for seed in 0_u64..200 {
+        // The middle bits of the multiples of an odd number look as good as random here.
+        let draw = |n: u64| (seed * 1_000 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let failing = (2..60).filter(|at| draw(*at) % 3 == 0);
+        let planned = failing.map(|at| (at, faults[usize::try_from(draw(at + 500) % 5).unwrap()]));
+        let journal = FlakyJournal::failing(planned, u32::try_from(seed % 4).unwrap());
+        sees_it_through(&journal, &format!("mixture {seed}")).await.unwrap();
+    }
+}
+
 /// Denies everything once it is told to.
 #[derive(Debug, Default, Clone)]
 struct Freeze(Arc<AtomicBool>);

@@ -2,6 +2,7 @@
 //!
 //! - `birth` tells a journal that is lost from one that never was, and makes new ones.
 //! - `schema` opens the file, checks it, and refuses what it does not know.
+//! - `tail` cuts off what an interrupted commit left, and tells of it.
 //! - `writer` is the one thread that writes: it stores what concurrent runs append in one
 //!   transaction, and syncs once for all of them.
 //!
@@ -23,6 +24,7 @@
 
 mod birth;
 mod schema;
+mod tail;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ use release_core::model::{Digest, RunId};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 pub use schema::{OpenError, SQLITE_FORMAT};
+pub use tail::TailRepaired;
 use writer::Writer;
 
 /// How a journal file is opened.
@@ -98,8 +101,10 @@ pub enum FileCheck {
 #[derive(Debug)]
 pub struct SqliteJournal {
     path: PathBuf,
-    writer: Writer,
+    /// Closed before the writer, which so is the last one: only it can move the log into the file.
     reader: Arc<Mutex<Connection>>,
+    writer: Writer,
+    repaired: Option<TailRepaired>,
 }
 
 impl SqliteJournal {
@@ -121,16 +126,22 @@ impl SqliteJournal {
     /// As [`SqliteJournal::open`].
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
-        let connection = schema::open(&path, options)?;
+        let (connection, repaired) = schema::open(&path, options)?;
         let reader = Arc::new(Mutex::new(schema::open_reader(&path)?));
         let writer = Writer::start(connection)
             .map_err(|e| OpenError::Open { path: path.clone(), detail: e.to_string() })?;
-        Ok(Self { path, writer, reader })
+        Ok(Self { path, reader, writer, repaired })
     }
 
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What an interrupted commit had left when the journal was opened, and was cut off: the trace of a
+    /// crash or a loss of power. Nothing that was announced is lost by it.
+    pub const fn tail_repaired(&self) -> Option<TailRepaired> {
+        self.repaired
     }
 
     /// How many transactions were committed since the journal was opened: each is one sync.
@@ -174,11 +185,17 @@ impl Journal for SqliteJournal {
 
     async fn heads(&self) -> Result<Vec<Head>, ReadError> {
         self.with_reader(|connection| {
-            let sql = "SELECT run, seq, epoch, hash, finished FROM runs ORDER BY run";
+            let sql = "SELECT run, seq, epoch, hash, finished, seal FROM runs ORDER BY run";
             let mut statement = connection.prepare_cached(sql).map_err(read_error)?;
             let rows = statement.query_map([], head).map_err(read_error)?;
-            rows.map(|row| row.map_err(read_error)?.ok_or_else(|| damaged("the table of runs")))
-                .collect()
+            let mut heads = Vec::new();
+            for row in rows {
+                let (head, sound) =
+                    row.map_err(read_error)?.ok_or_else(|| damaged("the table of runs"))?;
+                // What cannot be trusted is not over: whoever resumes the run is told.
+                heads.push(Head { finished: head.finished && sound, ..head });
+            }
+            Ok(heads)
         })
         .await
     }
@@ -188,11 +205,12 @@ impl Journal for SqliteJournal {
 /// chain alone cannot tell that its end was cut off.
 fn read_run(connection: &Connection, run: &RunId) -> Result<Vec<Record>, ReadError> {
     let snapshot = connection.unchecked_transaction().map_err(read_error)?;
-    let sql = "SELECT run, seq, epoch, hash, finished, run_id FROM runs WHERE run = ?1";
+    let sql = "SELECT run, seq, epoch, hash, finished, seal, run_id FROM runs WHERE run = ?1";
     let found =
-        snapshot.query_row(sql, [run.as_str()], |row| Ok((head(row)?, row.get::<_, i64>(5)?)));
+        snapshot.query_row(sql, [run.as_str()], |row| Ok((head(row)?, row.get::<_, i64>(6)?)));
     let Some((head, id)) = found.optional().map_err(read_error)? else { return Ok(Vec::new()) };
-    let head = head.ok_or_else(|| damaged(&format!("the table of runs, run `{run}`")))?;
+    let place = || damaged(&format!("the table of runs, run `{run}`"));
+    let (head, _) = head.filter(|(_, sound)| *sound).ok_or_else(place)?;
     let sql = "SELECT seq, epoch, hash, body FROM records WHERE run_id = ?1 ORDER BY seq";
     let mut statement = snapshot.prepare_cached(sql).map_err(read_error)?;
     let rows = statement.query_map([id], record).map_err(read_error)?;
@@ -212,11 +230,24 @@ fn read_run(connection: &Connection, run: &RunId) -> Result<Vec<Record>, ReadErr
     Ok(records)
 }
 
-fn head(row: &Row<'_>) -> rusqlite::Result<Option<Head>> {
+/// The head in a row, and whether it is what was written there.
+fn head(row: &Row<'_>) -> rusqlite::Result<Option<(Head, bool)>> {
     let (run, seq, epoch) = (row.get::<_, String>(0)?, row.get(1)?, row.get(2)?);
     let (hash, finished) = (row.get::<_, Vec<u8>>(3)?, row.get(4)?);
+    let seal = row.get::<_, Vec<u8>>(5)?;
     let parts = RunId::new(run).ok().zip(digest(&hash));
-    Ok(parts.map(|(run, hash)| Head { run, seq, epoch, hash, finished }))
+    Ok(parts.map(|(run, hash)| {
+        let head = Head { run, seq, epoch, hash, finished };
+        let sound = seal == seal_of(&head).as_bytes();
+        (head, sound)
+    }))
+}
+
+/// The checksum of a row of the table of runs. The records have their chain; without this, a flipped bit
+/// could end a run, or give it back to a writer that was fenced.
+fn seal_of(head: &Head) -> Digest {
+    let Head { run, seq, epoch, hash, finished } = head;
+    Digest::of(format!("release.journal.head.v2\n{run} {seq} {epoch} {hash} {finished}").as_bytes())
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::tail::{self, TailRepaired};
 use super::{FileCheck, SqliteOptions, birth};
 
 /// The version of the file format, in the file's `user_version`. Version 1: tables `runs`,
-/// `records`, `blobs`.
-pub const SQLITE_FORMAT: i64 = 1;
+/// `records`, `blobs`. Version 2: a checksum of each row of `runs`.
+pub const SQLITE_FORMAT: i64 = 2;
 
 /// «rels» in ASCII: tells our files from other SQLite files, in the file's `application_id`.
 const APPLICATION_ID: i64 = 0x7265_6c73;
@@ -25,7 +26,8 @@ CREATE TABLE runs (
     seq INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     hash BLOB NOT NULL,
-    finished INTEGER NOT NULL
+    finished INTEGER NOT NULL,
+    seal BLOB NOT NULL
 ) STRICT;
 CREATE TABLE records (
     run_id INTEGER NOT NULL REFERENCES runs,
@@ -79,8 +81,8 @@ pub enum OpenError {
         /// What SQLite found first.
         detail: String,
     },
-    /// It was written by a newer release.
-    #[error("the journal `{}` has format {found}, this release knows {SQLITE_FORMAT}; use a newer release", path.display())]
+    /// It was written by a newer release, or by one of before the first.
+    #[error("the journal `{}` has format {found}, this release knows {SQLITE_FORMAT} alone; use a release that knows it", path.display())]
     UnsupportedVersion {
         /// The file.
         path: PathBuf,
@@ -102,7 +104,10 @@ pub enum OpenError {
 }
 
 /// Opens for writing. The only connection of this process that writes.
-pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
+pub(super) fn open(
+    path: &Path,
+    options: SqliteOptions,
+) -> Result<(Connection, Option<TailRepaired>), OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
     birth::ensure(path, options.must_exist)?;
     // Never creates: what vanishes in between is missed, not replaced.
@@ -113,12 +118,13 @@ pub(super) fn open(path: &Path, options: SqliteOptions) -> Result<Connection, Op
     set(&connection, path, "journal_mode", "WAL", "wal")?;
     set(&connection, path, "synchronous", "FULL", "2")?;
     check(&connection, path, options.check)?;
+    let repaired = tail::repair(&connection, path).map_err(failed)?;
     if let Some(pages) = options.max_pages {
         connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .map_err(failed)?;
     }
-    Ok(connection)
+    Ok((connection, repaired))
 }
 
 /// Opens for reading, beside the writer.
@@ -140,7 +146,7 @@ fn identify(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     if application != APPLICATION_ID {
         return Err(OpenError::NotAJournal { path: path.into() });
     }
-    if version > SQLITE_FORMAT {
+    if version != SQLITE_FORMAT {
         return Err(OpenError::UnsupportedVersion { path: path.into(), found: version });
     }
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('runs', 'records', 'blobs')";

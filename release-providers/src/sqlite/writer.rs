@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
-use release_core::journal::{AppendError, Batch, Stored};
+use release_core::journal::{AppendError, Batch, Head, Stored};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use tokio::sync::oneshot;
+
+use super::{head, seal_of};
 
 /// Most batches in one transaction.
 const BATCHES: usize = 1024;
@@ -110,13 +112,22 @@ fn store_all(connection: &Connection, jobs: &[Job], commits: &AtomicU64) -> Vec<
 
 fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
     let run = batch.run.as_str();
-    let mut find = connection
-        .prepare_cached("SELECT run_id, seq, epoch, finished FROM runs WHERE run = ?1")?;
-    let found = find.query_row([run], |row| {
-        let stored = Stored { seq: row.get(1)?, epoch: row.get(2)?, finished: row.get(3)? };
-        Ok((row.get::<_, i64>(0)?, stored))
-    });
-    let found = found.optional()?;
+    let mut find = connection.prepare_cached(
+        "SELECT run, seq, epoch, hash, finished, seal, run_id FROM runs WHERE run = ?1",
+    )?;
+    let found = find.query_row([run], |row| Ok((head(row)?, row.get::<_, i64>(6)?))).optional()?;
+    let found = match found {
+        None => None,
+        Some((Some((head, true)), id)) => {
+            let Head { seq, epoch, finished, .. } = head;
+            Some((id, Stored { seq, epoch, finished }))
+        }
+        // Whoever wrote reads again, and is told that the run is damaged.
+        Some(_) => {
+            let detail = format!("the table of runs is damaged at run `{run}`");
+            return Ok(Err(AppendError::Unavailable { detail }));
+        }
+    };
     if let Err(refused) = batch.check(found.map(|(_, stored)| stored).unwrap_or_default()) {
         return Ok(Err(refused));
     }
@@ -131,13 +142,22 @@ fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
         connection.prepare_cached(sql)?.execute(params![digest.as_bytes(), &**bytes])?;
     }
     let Some(last) = batch.records.last() else { return Ok(Ok(())) };
-    let head = params![run, last.seq, batch.epoch, last.hash.as_bytes(), batch.finishes];
-    let id = if let Some((id, ..)) = found {
-        let sql = "UPDATE runs SET seq = ?2, epoch = ?3, hash = ?4, finished = ?5 WHERE run = ?1";
+    let new = Head {
+        run: batch.run.clone(),
+        seq: last.seq,
+        epoch: batch.epoch,
+        hash: last.hash,
+        finished: batch.finishes,
+    };
+    let seal = seal_of(&new);
+    let Head { seq, epoch, hash, finished, .. } = &new;
+    let head = params![run, seq, epoch, hash.as_bytes(), finished, seal.as_bytes()];
+    let id = if let Some((id, _)) = found {
+        let sql = "UPDATE runs SET seq = ?2, epoch = ?3, hash = ?4, finished = ?5, seal = ?6 WHERE run = ?1";
         connection.prepare_cached(sql)?.execute(head)?;
         id
     } else {
-        let sql = "INSERT INTO runs (run, seq, epoch, hash, finished) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO runs (run, seq, epoch, hash, finished, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         connection.prepare_cached(sql)?.insert(head)?
     };
     let sql = "INSERT INTO records (run_id, seq, epoch, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)";

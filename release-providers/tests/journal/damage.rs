@@ -38,7 +38,7 @@ fn named(error: &EngineError) -> (u64, &DamageKind) {
 }
 
 #[tokio::test]
-async fn an_edited_record_is_named() {
+async fn f3_an_edited_record_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     written(&path).await;
@@ -49,7 +49,7 @@ async fn an_edited_record_is_named() {
 }
 
 #[tokio::test]
-async fn an_edited_hash_is_named() {
+async fn f3_an_edited_hash_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     written(&path).await;
@@ -58,7 +58,7 @@ async fn an_edited_hash_is_named() {
 }
 
 #[tokio::test]
-async fn removed_records_are_named_wherever_they_were() {
+async fn f3_removed_records_are_named_wherever_they_were() {
     for (removed, seq) in [(1, 1), (5, 5)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
@@ -90,7 +90,7 @@ async fn a_plan_that_is_not_the_pinned_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_or_overwritten_is_refused() {
+async fn f3_a_file_that_is_cut_or_overwritten_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     written(&path).await;
@@ -126,7 +126,7 @@ async fn a_file_that_is_cut_or_overwritten_is_refused() {
 
 /// A documented limit, pinned: whoever needs to notice it keeps heads elsewhere.
 #[tokio::test]
-async fn a_cut_write_ahead_log_reads_as_fewer_commits_and_only_a_kept_head_tells() {
+async fn f4_a_cut_write_ahead_log_reads_as_fewer_commits_and_only_a_kept_head_tells() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("journal.db"), folder.path().join("copy.db"));
     let journal = SqliteJournal::open(&path).unwrap();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use release_core::journal::{AppendError, Journal as _, Sealer};
-use release_providers::sqlite::{OpenError, SqliteJournal};
+use release_providers::sqlite::{OpenError, SQLITE_FORMAT, SqliteJournal};
 
 use crate::support::{batch, records, run};
 
@@ -61,11 +61,17 @@ fn files_that_are_no_journal_are_refused_untouched() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn f45_other_formats_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     drop(SqliteJournal::open(&path).unwrap());
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    let refused = SqliteJournal::open(&path).unwrap_err();
-    assert!(matches!(refused, OpenError::UnsupportedVersion { found: 2, .. }), "{refused}");
+    for other in [SQLITE_FORMAT + 1, 1, 0] {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", other).unwrap();
+        drop(connection);
+        let refused = SqliteJournal::open(&path).unwrap_err();
+        let named =
+            matches!(refused, OpenError::UnsupportedVersion { found, .. } if found == other);
+        assert!(named, "{refused}");
+    }
 }

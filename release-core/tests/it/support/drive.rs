@@ -7,8 +7,8 @@ use release_core::model::{GateId, StepId};
 use release_core::plan::{Action, FrozenPlan, OnFailure};
 use release_core::port::{EffectError, Evidence, Observed, Policy};
 use release_core::run::{
-    Awaiting, Cause, Command, Directive, EffectOutcome, Event, Fact, Input, Mode, Outcome, Phase,
-    Rejected, RunState, Status, Turn, Wait, advance, decide,
+    Awaiting, Cause, Command, Directive, EffectOutcome, Event, Fact, Input, Mode, NotMigrated,
+    Outcome, Phase, Rejected, RunState, Status, Turn, Wait, advance, decide, migrate,
 };
 use release_core::time::{Span, Timestamp};
 
@@ -135,6 +135,27 @@ impl Run {
         self.input(&Input::TakeOver { engine: "other".into() }).unwrap();
     }
 
+    /// Takes the run over, and lets it go on with another plan. Who drove it before hears of nothing more.
+    pub(crate) fn migrate(&mut self, plan: &FrozenPlan) -> Result<(), NotMigrated> {
+        self.effects.clear();
+        self.stale.clear();
+        let mut fresh = Vec::new();
+        let turn = Turn::new(self.now, self.draw, &*self.policy);
+        decide(&self.state, &Input::TakeOver { engine: "other".into() }, &turn, &mut fresh)
+            .unwrap();
+        self.fold(fresh);
+        let turn = Turn::new(self.now, self.draw, &*self.policy);
+        let decided = migrate(&self.state, plan, &person("bob"), "because", &turn);
+        if let Ok(event) = &decided {
+            self.laws.moved(self.state.plan(), plan);
+            self.state.offer(plan.clone());
+            self.replica.offer(plan.clone());
+            self.fold(event.iter().cloned().collect());
+        }
+        self.settle();
+        decided.map(|_| ())
+    }
+
     pub(crate) fn pass(&mut self, span: Span) {
         self.now = self.now.plus(span);
         self.settle();
@@ -210,6 +231,7 @@ impl Run {
         assert_eq!(decoded, *event);
         self.replica.evolve(self.now, &decoded).unwrap();
         assert_eq!(snapshot(&self.replica), snapshot(&self.state), "after {event:?}");
+        assert_eq!(self.state.digest(), self.state.digest_recounted(), "after {event:?}");
     }
 
     fn watch(&mut self, event: &Event) {
@@ -317,6 +339,15 @@ pub(crate) fn snapshot(state: &RunState) -> String {
 }
 
 impl Laws {
+    /// Steps stand elsewhere now.
+    fn moved(&mut self, from: &FrozenPlan, to: &FrozenPlan) {
+        let place = |index: u32| to.find(&from.get(index).unwrap().id);
+        let attempts = std::mem::take(&mut self.attempts).into_iter();
+        self.attempts = attempts.filter_map(|(index, last)| Some((place(index)?, last))).collect();
+        let unknown = std::mem::take(&mut self.unknown).into_iter();
+        self.unknown = unknown.filter_map(place).collect();
+    }
+
     /// What must hold of an event before it is folded.
     fn before(&mut self, state: &RunState, event: &Event) {
         if let Event::StepStarted { step, attempt, mode } = event {
