@@ -347,12 +347,11 @@ impl Driver {
     fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
         match request {
             None => self.inbox = None, // every handle is gone; the run goes on
-            Some(Request::Inspect(reply)) => {
-                let _ = reply.send(Ok(self.state.clone()));
+            Some(Request::Look(look)) => {
+                let turn = turn!(self);
+                look(Ok((&self.state, &turn)));
             }
-            Some(Request::Reconsider(reply)) => {
-                self.decide(Input::Reconsider, Some(reply))?;
-            }
+            Some(Request::Reconsider(reply)) => self.decide(Input::Reconsider, Some(reply))?,
             Some(Request::Directive(directive, reply)) => {
                 // Before the answer: whoever gets it must not find what the run waited for before.
                 self.progress.send_replace(Progress::Driving);

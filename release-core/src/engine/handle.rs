@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::{EngineError, Events};
 use crate::ids::RunId;
 use crate::journal::Journal;
-use crate::run::{Awaiting, Directive, Event, Outcome, Rejected, RunState};
+use crate::run::{Awaiting, Directive, Event, Outcome, Rejected, RunState, Turn};
 use crate::time::Timestamp;
 
 /// An event that is durable.
@@ -33,8 +33,11 @@ pub(super) enum Progress {
 pub(super) enum Request {
     Directive(Directive, oneshot::Sender<Result<(), Rejected>>),
     Reconsider(oneshot::Sender<Result<(), Rejected>>),
-    Inspect(oneshot::Sender<Result<RunState, SendError>>),
+    Look(Look),
 }
+
+/// Looks at the state, and at what a decision would be made with now; or is told why nobody can.
+pub(super) type Look = Box<dyn FnOnce(Result<(&RunState, &Turn<'_>), SendError>) + Send>;
 
 /// A run that is being driven. Dropping it changes nothing for the run.
 #[derive(Debug, Clone)]
@@ -104,7 +107,22 @@ impl RunHandle {
     /// [`SendError`] when the run is over or not driven; [`Engine::load`](super::Engine::load) then
     /// gives its history, and any state in it.
     pub async fn state(&self) -> Result<RunState, SendError> {
-        self.ask(Request::Inspect).await?
+        self.look(|state, _| state.clone()).await
+    }
+
+    /// What `see` makes of the run's present state, without a copy of it.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        see: impl FnOnce(&RunState, &Turn<'_>) -> T + Send + 'static,
+    ) -> Result<T, SendError> {
+        let look = |reply: oneshot::Sender<_>| {
+            // A caller that went away is no fault.
+            let see = |seen: Result<(&RunState, &Turn<'_>), _>| {
+                let _ = reply.send(seen.map(|(state, turn)| see(state, turn)));
+            };
+            Request::Look(Box::new(see))
+        };
+        self.ask(look).await?
     }
 
     async fn ask<T>(

@@ -49,7 +49,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::ledger`].
-    pub async fn forecast(&self, quota: &LimitId) -> Result<Option<Timestamp>, EngineError> {
+    pub async fn quota_forecast(&self, quota: &LimitId) -> Result<Option<Timestamp>, EngineError> {
         Ok(self.ledger().await?.forecast(quota, self.shared.clock.now()))
     }
 

@@ -5,6 +5,7 @@
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
 //!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
+//! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
 //! - `limiter` is the task that owns the `ledger` of permits, `permits` is how a run gets its own, and
 //!   `limits` what a host sees of them.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
@@ -15,6 +16,7 @@ mod driver;
 mod effect;
 mod error;
 mod events;
+mod explain;
 mod guard;
 mod handle;
 mod ledger;
@@ -37,6 +39,7 @@ use tokio_util::task::TaskTracker;
 pub use clock::SystemClock;
 pub use error::EngineError;
 pub use events::Events;
+pub use explain::AskError;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 pub use resume::{NotResumed, ResumeReport};
 
@@ -70,11 +73,11 @@ struct Shared {
     name: String,
     /// How long effects may take to leave off when the engine shuts down.
     grace: Span,
+    max_recoveries: u32,
     limits: Option<Arc<Limits>>,
     /// What the engine is called in the ledger of permits: like no other.
     unique: String,
     limiter: OnceLock<Option<mpsc::UnboundedSender<Message>>>,
-    max_recoveries: u32,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -89,8 +92,8 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     name: String,
     grace: Span,
-    limits: Option<Arc<Limits>>,
     max_recoveries: u32,
+    limits: Option<Arc<Limits>>,
 }
 
 impl EngineBuilder {
@@ -120,13 +123,6 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the limits and quotas of the platform. They hold for all engines on the journal: who is built
-    /// with other ones replaces them, and engines without any are bound by none. Without, none hold.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = Some(Arc::new(limits));
-        self
-    }
-
     /// How often in a row a run may be taken over without getting anywhere
     /// ([`RunState::recoveries`]) before it is quarantined; by default 100, at least 1. Such a run may be
     /// what brings its engines down, so it is left alone until a person
@@ -136,9 +132,16 @@ impl EngineBuilder {
         self
     }
 
+    /// Sets the limits and quotas of the platform. They hold for all engines on the journal: who is built
+    /// with other ones replaces them, and engines without any are bound by none. Without, none hold.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(Arc::new(limits));
+        self
+    }
+
     /// The engine. It does nothing until a run is started or resumed.
     pub fn build(self) -> Engine {
-        let Self { journal, performer, policy, clock, name, grace, limits, max_recoveries } = self;
+        let Self { journal, performer, policy, clock, name, grace, max_recoveries, limits } = self;
         let unique = format!("{name}#{:016x}", draw(&name));
         let policy = Arc::new(Guarded { policy, clock: Arc::clone(&clock) });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -150,10 +153,10 @@ impl EngineBuilder {
             clock,
             name,
             grace,
+            max_recoveries,
             limits,
             unique,
             limiter,
-            max_recoveries,
             tasks,
             stop,
         };
@@ -171,8 +174,8 @@ impl Engine {
             clock: Arc::new(SystemClock::new()),
             name: "engine".into(),
             grace: Span::secs(5),
-            limits: None,
             max_recoveries: 100,
+            limits: None,
         }
     }
 

@@ -78,10 +78,8 @@ impl Driver {
             };
             match request {
                 None => self.inbox = None, // every handle is gone; the run goes on
-                Some(Request::Inspect(reply)) => {
-                    let detail = error.to_string();
-                    // A caller that went away is no fault.
-                    let _ = reply.send(Err(SendError::JournalFails { detail }));
+                Some(Request::Look(look)) => {
+                    look(Err(SendError::JournalFails { detail: error.to_string() }));
                 }
                 Some(request) => self.deferred.push_back(request),
             }

@@ -4,12 +4,73 @@
 //!   each, who can, and the earliest instant at which it can change.
 //! - [`state_at`] is the state of a run at any point of its past.
 //! - [`why`] gives the inputs of any decision: who asked, what was observed, which instant had come.
+//! - [`what_if`] simulates a plan, or a run as it stands, under [`Assumptions`], and tells its [`Course`].
+//!
+//! All of it reads the [`RunState`] or the verified
+//! [`History`](crate::journal::History) of a run, and asks a [`Policy`] as admission does; no clock, no I/O.
+//! With an engine at hand each is one line: [`Engine::explain`](crate::engine::Engine::explain),
+//! [`RunHandle::explain`](crate::engine::RunHandle::explain), [`Engine::why`](crate::engine::Engine::why),
+//! [`Engine::forecast`](crate::engine::Engine::forecast).
+//!
+//! ```
+//! use release_core::explain::{Assumptions, explain, what_if};
+//! use release_core::model::{Approval, Gate, Principal, Span};
+//! use release_core::plan::{Action, EdgeKind, Plan, Step};
+//! use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+//! use release_core::time::Timestamp;
+//!
+//! /// Nothing on Friday 27 November 2026. Yours would be `FreezeWindows` of `release-policy`.
+//! #[derive(Debug)]
+//! struct Fridays;
+//!
+//! impl Policy for Fridays {
+//!     fn admit(&self, request: &Admission<'_>) -> Decision {
+//!         let (from, until) = ("2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z");
+//!         let (from, until) = (from.parse().unwrap(), until.parse().unwrap());
+//!         if !(from..until).contains(&request.now) {
+//!             return Decision::Permit;
+//!         }
+//!         let reasons = vec![Reason::new("freeze/friday", "nothing on Fridays", "team web")];
+//!         Decision::Wait { until: Some(until), reasons }
+//!     }
+//!     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
+//!         Decision::Permit
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let notify = |text: &str| Action::Notify { channel: "ops".parse().unwrap(), message: text.into() };
+//! let mut plan = Plan::builder("shop".parse()?, "shop-2".parse()?);
+//! let bake = plan.step(Step::new("bake".parse()?, Action::Bake { duration: Span::secs(7200) }));
+//! let gate = Gate::Approval(Approval::new("go".parse()?));
+//! let live = plan.step(Step::new("live".parse()?, notify("live")).gate(gate));
+//! plan.edge(bake, live, EdgeKind::Order);
+//! let plan = plan.build()?.freeze();
+//!
+//! // It is Thursday, 23:00. Would the freeze hold it, if approvals took an hour?
+//! let thursday: Timestamp = "2026-11-26T23:00:00Z".parse()?;
+//! let ann = Principal::human("ann".parse()?);
+//! let assumed = Assumptions::new("run-1".parse()?, ann, thursday).approvals_take(Span::secs(3600));
+//! let course = what_if(&plan, &assumed, &Fridays)?;
+//! let (step, held) = course.held_by("freeze/").last().expect("it would");
+//! assert_eq!(step.id.as_str(), "live");
+//! assert_eq!(held.until, Some("2026-11-28T00:00:00Z".parse()?));
+//!
+//! // And why would it not be live at 23:30? For every one of these reasons.
+//! let began = release_core::run::RunState::create("run-1".parse()?, plan, &course.facts[0])?;
+//! let found = explain(&began, live, thursday.plus(Span::secs(1800)), &Fridays)?;
+//! let kinds: Vec<_> = found.obstacles.iter().map(|obstacle| obstacle.kind.name()).collect();
+//! assert_eq!(kinds, ["dependency", "approval"]);
+//! # Ok(())
+//! # }
+//! ```
 
 mod find;
 mod grounds;
 mod obstacle;
 mod roots;
 mod travel;
+mod what_if;
 mod why;
 
 use std::fmt;
@@ -18,6 +79,9 @@ use serde::{Deserialize, Serialize};
 
 pub use obstacle::{Lifter, Obstacle, ObstacleKind};
 pub use travel::{Position, TravelError, state_at};
+pub use what_if::{
+    Assumptions, Course, CourseStep, Held, Refused, WhatIfError, what_if, what_if_from,
+};
 pub use why::{Before, Ground, Why, why};
 
 use crate::ids::{RunId, StepId};

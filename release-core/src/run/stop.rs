@@ -84,31 +84,32 @@ impl RunState {
         pages.iter().map(|page| page.saturating_add(base)).collect()
     }
 
-    /// The steps that call people who were not called yet.
+    /// The steps that call people, of those that never began to.
     fn uncalled(&self) -> Vec<u32> {
         let mut pages = self.pages();
-        pages.retain(|index| self.status(*index) == Some(Status::Pending));
+        pages.retain(|index| matches!(self.status(*index), Some(Status::Pending | Status::Ready)));
         pages
     }
 
-    fn call(&mut self, pages: Vec<u32>) {
-        for index in pages {
-            self.remaining += 1;
-            self.enqueue(index);
+    /// Calls people who were not called yet.
+    pub(super) fn rollback_stuck(&mut self) {
+        self.stuck = true;
+        for index in self.uncalled() {
+            if self.status(index) == Some(Status::Pending) {
+                self.remaining += 1;
+                self.enqueue(index);
+            }
         }
     }
 
-    pub(super) fn rollback_stuck(&mut self) {
-        self.stuck = true;
-        self.call(self.uncalled());
-    }
-
-    /// Gives everything up but calling people, who may have been called before.
+    /// Gives everything up but calling people who were not called before.
     pub(super) fn abandon_forced(&mut self, by: &Principal, reason: &str) {
         let uncalled = self.uncalled();
         self.cancel_rest();
-        self.remaining = 0;
-        self.call(uncalled);
+        self.remaining = uncalled.len();
+        for index in uncalled {
+            self.enqueue(index);
+        }
         self.phase = Phase::Abandoning { by: by.clone(), reason: reason.to_owned() };
     }
 

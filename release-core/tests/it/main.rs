@@ -19,6 +19,8 @@ mod expansion;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod explain_engine;
+#[cfg(test)]
 mod explain_oracle;
 #[cfg(test)]
 mod faults;
@@ -68,6 +70,8 @@ mod support;
 mod time_travel;
 #[cfg(test)]
 mod watching;
+#[cfg(test)]
+mod what_if;
 
 #[test]
 fn no_forgotten_test_files() {

@@ -175,6 +175,17 @@ fn f26_a_forced_abandon_of_a_stuck_rollback_calls_nobody_twice() {
     assert!(matches!(run.state.outcome(), Some(Outcome::Abandoned { .. })));
 }
 
+/// Found by the oracle of explanations: a retry made it forget that people were being called already.
+#[test]
+fn f26_a_forced_abandon_after_a_retry_repeats_no_call_under_way() {
+    let mut run = no_way_back();
+    run.command(retry(STOP_OLD), "bob").unwrap();
+    run.command(Command::ForceAbandon, "bob").unwrap();
+    let called = started(&run).iter().filter(|step| step.starts_with(PAGE)).count();
+    assert_eq!(called, 1, "{:?}", started(&run));
+    assert!(matches!(run.state.outcome(), Some(Outcome::Abandoned { .. })));
+}
+
 #[test]
 fn f25_a_cancel_lets_what_is_under_way_come_to_a_known_end() {
     for (end, undone) in [(End::Good, 2), (End::Permanent, 2), (End::Unknown, 2)] {
