@@ -297,7 +297,7 @@ mod tests {
             "journal: outage 2h@day 3",
             "provider: transient 10%",
             "provider.metrics: nan 0.0001%",
-            "clock: -1h@day 1; clock: +2days@36h",
+            "clock: -1h@day 1; clock: +2days@1day12h",
         ] {
             assert_eq!(FaultPlan::parse(text).unwrap().to_string(), text);
         }
