@@ -4,6 +4,7 @@
 //! outcome is journaled. Only the performer does nothing but count.
 
 mod durable;
+mod large;
 mod memory;
 mod shape;
 
@@ -19,6 +20,7 @@ use release_core::port::{
 };
 
 pub use durable::{Durable, sqlite_inserts};
+pub use large::definition;
 pub use memory::{engine_run, join_set};
 pub use shape::Shape;
 

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use interrupts::Interrupts;
 use options::{Options, Scenario};
 use release_core::report::{RunReport, html};
+use release_providers::{ErrorKind, ProviderError};
 use stage::Stage;
 use train::Pace;
 
@@ -58,6 +59,16 @@ async fn main() -> ExitCode {
 
 /// Says why, and what was left running in the folder of the play.
 fn failed(error: &Failure, dir: Option<&Path>) -> ExitCode {
+    if let Some(dir) = dir
+        && is_in_use(error)
+    {
+        say(&format!(
+            "\nquickstart failed: another quickstart plays in {}; wait for its end, or give another \
+             folder with --dir",
+            dir.display()
+        ));
+        return ExitCode::FAILURE;
+    }
     say(&format!("\nquickstart failed: {error}"));
     if let Some(dir) = dir
         && let left = left_running(dir)
@@ -72,6 +83,13 @@ fn failed(error: &Failure, dir: Option<&Path>) -> ExitCode {
         ));
     }
     ExitCode::FAILURE
+}
+
+/// Whether somebody else has the folder: what runs there is theirs.
+fn is_in_use(error: &Failure) -> bool {
+    error.downcast_ref::<ProviderError>().is_some_and(|error| {
+        error.kind() == ErrorKind::Conflict && error.operation() == "local.open"
+    })
 }
 
 /// The processes that a play in `dir` has started, by what the platform writes into their environment.

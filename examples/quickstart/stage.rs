@@ -38,7 +38,9 @@ impl Stage {
                 .destroy()
                 .await?;
             std::fs::remove_dir_all(&root)?;
-            for name in ["journal.db", "journal.db-wal", "journal.db-shm", "report.html"] {
+            for name in
+                ["journal.db", "journal.db-wal", "journal.db-shm", "journal.db-head", "report.html"]
+            {
                 match std::fs::remove_file(options.dir.join(name)) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                         return Err(error.into());

@@ -43,6 +43,9 @@ macro_rules! deployer_conformance {
             too_many_is_invalid
             concurrent_applies_converge
             stale_writers_are_fenced
+            cancelled_call_is_refused
+            late_call_is_refused
+            instances_are_as_told
         ] }
     };
 }
@@ -87,6 +90,8 @@ macro_rules! router_conformance {
             concurrent_sets_leave_no_mixture
             served_follows_weights
             stale_writers_are_fenced
+            cancelled_call_is_refused
+            late_call_is_refused
         ] }
     };
 }

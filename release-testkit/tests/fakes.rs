@@ -155,9 +155,17 @@ fn behaviours_take_their_time_and_can_be_cancelled() {
     clock.run(put(&cx())).unwrap().unwrap();
     assert_eq!(clock.now().since(begin), Span::secs(60));
     let cancelled = cx();
-    cancelled.cancellation.cancel();
-    let error = clock.run(put(&cancelled)).unwrap().unwrap_err();
+    let cancel = async { cancelled.cancellation.cancel() };
+    let on_its_way = async { tokio::join!(put(&cancelled), cancel).0 };
+    let error = clock.run(on_its_way).unwrap().unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Cancelled, EffectCertainty::Unknown));
+    // One that nobody waits for any more is not even begun.
+    let mut late = cx();
+    late.deadline = clock.now();
+    for (cx, kind) in [(&cancelled, ErrorKind::Cancelled), (&late, ErrorKind::Timeout)] {
+        let error = clock.run(put(cx)).unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.effect()), (kind, EffectCertainty::NotApplied));
+    }
     let wanted = ProviderError::new(ErrorKind::NoSpace, "artifacts.put", "full");
     store.script(ArtifactsOp::Put, [Behaviour::Fail(wanted), Behaviour::ApplyThenHang]);
     assert_eq!(clock.run(put(&cx())).unwrap().unwrap_err().kind(), ErrorKind::NoSpace);

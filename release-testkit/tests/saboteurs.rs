@@ -92,7 +92,7 @@ async fn a_report_reads_well_and_can_be_stored() {
     let report = router::run(Level::V1, &async || fault.sandbox()).await;
     let text = report.to_string();
     assert!(
-        text.starts_with("fake-router 1.0.0: router V1, 13 kept, 1 broken, 0 skipped\n"),
+        text.starts_with("fake-router 1.0.0: router V1, 15 kept, 1 broken, 0 skipped\n"),
         "{text}"
     );
     assert!(text.contains("empty_shares_serve_nobody         BROKEN: the list is empty"), "{text}");

@@ -3,6 +3,7 @@
 //! ```text
 //! ours engine --shape linear --n 1000 --samples 5
 //! ours durable --runs 1 --steps 100 --samples 5
+//! ours plan --n 1000000 --samples 5
 //! ```
 #![expect(
     clippy::print_stdout,
@@ -13,8 +14,9 @@
 use std::time::Duration;
 
 use benches::{
-    Durable, Failure, Shape, engine_run, join_set, plan, sqlite_inserts, timed_blocking,
+    Durable, Failure, Shape, definition, engine_run, join_set, plan, sqlite_inserts, timed_blocking,
 };
+use release_core::plan::Plan;
 use serde_json::json;
 
 #[expect(clippy::disallowed_methods, reason = "a program reads its command line")]
@@ -33,7 +35,8 @@ fn main() -> Result<(), Failure> {
             engine(shape, usize::try_from(number("--n", 1000)?)?, samples)
         }
         Some("durable") => durable(number("--runs", 1)?, number("--steps", 100)?, samples),
-        _ => Err("usage: ours engine --shape S --n N | ours durable --runs R --steps S, with --samples K".into()),
+        Some("plan") => plans(usize::try_from(number("--n", 1000)?)?, samples),
+        _ => Err("usage: ours engine --shape S --n N | ours durable --runs R --steps S | ours plan --n N, with --samples K".into()),
     }
 }
 
@@ -50,6 +53,35 @@ fn engine(shape: Shape, n: usize, samples: u64) -> Result<(), Failure> {
         });
         println!("{line}");
     }
+    Ok(())
+}
+
+/// What a definition becomes: planned, frozen, and read again from its bytes.
+fn plans(n: usize, samples: u64) -> Result<(), Failure> {
+    let definition = definition(n)?;
+    let (mut planned, mut frozen, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut steps, mut bytes) = (0, 0);
+    for _ in 0..samples.max(1) {
+        let (took, plan) = timed_blocking(|| release_core::plan::plan(&definition));
+        planned.push(took);
+        let (took, plan) = timed_blocking(|| plan.map(Plan::freeze));
+        frozen.push(took);
+        let plan = plan?;
+        let (took, again) = timed_blocking(|| Plan::decode(plan.bytes()));
+        decoded.push(took);
+        steps = again?.len() as u64;
+        bytes = plan.bytes().len() as u64;
+    }
+    let middle = |mut times: Vec<Duration>| {
+        times.sort();
+        per(times.get(times.len() / 2).copied().unwrap_or_default(), steps)
+    };
+    let line = json!({
+        "bench": "plan", "steps": steps, "bytes_per_step": bytes / steps.max(1), "samples": samples,
+        "plan_ns_per_step": middle(planned), "freeze_ns_per_step": middle(frozen),
+        "decode_ns_per_step": middle(decoded),
+    });
+    println!("{line}");
     Ok(())
 }
 

@@ -61,12 +61,12 @@ fn the_page_of_faults_is_complete() {
     let page = std::fs::read_to_string(page).unwrap();
     let mut named: Vec<_> = page.split('`').filter(|word| is_row(word)).collect();
     let sources = sources();
-    let functions = |source: &Source| {
-        let names = source.text.split("fn ").skip(1);
-        let names = names.filter_map(|rest| rest.split(['(', '<']).next());
-        names.filter(|name| is_row(name)).map(str::to_owned).collect::<Vec<_>>()
+    let rows_in = |source: &Source| {
+        let functions = source.text.split("fn ").skip(1);
+        let functions = functions.filter_map(|rest| rest.split(['(', '<']).next());
+        functions.filter(|name| is_row(name)).map(str::to_owned).collect::<Vec<_>>()
     };
-    let mut present: Vec<_> = sources.iter().flat_map(functions).collect();
+    let mut present: Vec<_> = sources.iter().flat_map(rows_in).collect();
     named.sort_unstable();
     named.dedup(); // one test may show two rows
     present.sort_unstable();

@@ -75,12 +75,12 @@ impl Effects {
         Some(self.ended(outcome))
     }
 
-    /// A task that has ended keeps its memory as long as somebody could abort it.
     /// Whether any is under way.
     pub(super) fn any(&self) -> bool {
         self.tasks.iter().any(Option::is_some)
     }
 
+    /// A task that has ended keeps its memory as long as somebody could abort it.
     fn ended(&mut self, outcome: Attempt) -> Attempt {
         if let Some(slot) = self.tasks.get_mut(outcome.0 as usize)
             && slot.as_ref().is_some_and(|(attempt, _)| *attempt == outcome.1)

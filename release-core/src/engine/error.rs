@@ -129,6 +129,7 @@ impl From<AppendError> for EngineError {
             AppendError::NoSpace { .. }
             | AppendError::Unavailable { .. }
             | AppendError::Unknown { .. }
+            | AppendError::Damaged { .. }
             | AppendError::Malformed { .. } => Self::Append(error),
         }
     }

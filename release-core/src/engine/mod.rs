@@ -265,12 +265,12 @@ impl Engine {
             |detail: String| EngineError::PlanMissing { run: run.clone(), digest, detail };
         let bytes = self.shared.journal.blob(digest).await?;
         let bytes = bytes.ok_or_else(|| missing("the journal does not have it".into()))?;
-        let plan = Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))?;
-        if plan.digest() != digest {
-            let found = format!("what is stored under it has the digest {}", plan.digest());
-            return Err(missing(found));
+        // Before anything is said of what stands in it.
+        let found = Digest::of(&bytes);
+        if found != digest {
+            return Err(missing(format!("what is stored under it has the digest {found}")));
         }
-        Ok(plan)
+        Plan::decode(&bytes).map_err(|errors| missing(errors.to_string()))
     }
 
     /// The heads of all runs that are not over.

@@ -85,7 +85,7 @@ pub enum AfterFailedAppend {
         /// Whether records of its own may be stored later.
         in_doubt: bool,
     },
-    /// Somebody else has the run, or it is over: this engine drives it no more.
+    /// Somebody else has the run, it is over, or its journal is damaged: this engine drives it no more.
     Stop,
 }
 
@@ -107,6 +107,7 @@ pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAp
         AppendError::Conflict { .. }
         | AppendError::Finished { .. }
         | AppendError::Fenced { .. }
+        | AppendError::Damaged { .. }
         | AppendError::Malformed { .. } => AfterFailedAppend::Stop,
     }
 }

@@ -307,6 +307,12 @@ pub enum AppendError {
         /// What the store said.
         detail: String,
     },
+    /// What is stored is not what was written, and in the way of the batch. Nothing was stored.
+    #[error("the journal is damaged: {detail}; restore it from a backup, nothing was changed")]
+    Damaged {
+        /// What the store said.
+        detail: String,
+    },
     /// It is not known whether the batch was stored; read it again before anything else.
     #[error(
         "the journal did not say whether it stored the batch ({detail}); a run under way reads it again by itself"

@@ -263,15 +263,16 @@ impl Parts {
         })
     }
 
-    const fn is_full(&self) -> bool {
-        self.steps.len() > self.max_steps as usize
+    fn check_size(&self, steps: usize) -> Result<(), PlanErrors> {
+        let limit = self.max_steps as usize;
+        if steps <= limit {
+            return Ok(());
+        }
+        Err(PlanErrors(vec![PlanError::TooManySteps { limit }]))
     }
 
     fn check(&self) -> Result<(), PlanErrors> {
-        if self.is_full() {
-            let limit = self.max_steps as usize;
-            return Err(PlanErrors(vec![PlanError::TooManySteps { limit }]));
-        }
+        self.check_size(self.steps.len())?;
         let mut errors = Vec::new();
         let mut ids = BTreeSet::new();
         let mut gates = BTreeSet::new();
@@ -445,8 +446,15 @@ impl PlanBuilder {
         self.parts.definition = Some(digest);
     }
 
-    pub(super) const fn is_full(&self) -> bool {
-        self.parts.is_full()
+    /// Makes room for `steps` steps, unless that is more than the limit.
+    pub(super) fn reserve(&mut self, steps: usize) -> Result<(), PlanErrors> {
+        self.parts.check_size(steps)?;
+        self.parts.steps.reserve_exact(steps);
+        Ok(())
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.parts.steps.len()
     }
 
     /// Checks the whole and returns the plan.

@@ -1,5 +1,7 @@
 //! Turns a sound definition into steps.
 
+mod size;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -43,15 +45,15 @@ pub fn plan_with(
     }
     let mut expansion = Expansion::new(definition);
     configure(&mut expansion.builder);
-    expansion.artifacts().map_err(id_error)?;
     let stages = if expansion.services.is_empty() { &[][..] } else { &definition.stages };
+    let size = expansion.size(stages).map_err(id_error)?;
+    expansion.builder.reserve(size)?;
+    expansion.artifacts().map_err(id_error)?;
     for stage in stages {
         expansion.stage(stage).map_err(id_error)?;
-        if expansion.builder.is_full() {
-            break; // `build` says so
-        }
     }
     expansion.notifications().map_err(id_error)?;
+    debug_assert_eq!(expansion.builder.len(), size, "steps are counted as they are made");
     expansion.builder.build()
 }
 
@@ -163,9 +165,6 @@ impl<'a> Expansion<'a> {
         // The last step and the group of each service in this region.
         let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
         for Change { service, needs } in Arc::clone(&self.services).iter() {
-            if self.builder.is_full() {
-                return Ok(()); // `build` says so
-            }
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use release_core::model::{Definition, FileError};
+use release_core::model::{Definition, FileError, Service};
 
 use super::support::random;
-use super::support::samples::shop;
+use super::support::samples::{artifact, id, shop};
 
 const YAML: &str = include_str!("../golden/definition/v1/shop.yaml");
 const TOML: &str = include_str!("../golden/definition/v1/shop.toml");
@@ -376,4 +376,23 @@ proptest! {
             }
         }
     }
+}
+
+/// A definition of a hundred thousand lines is large, and one.
+#[test]
+fn a_definition_of_many_services_is_read_back() {
+    const SERVICES: usize = 30_000;
+    let names = || (0..SERVICES).map(|number| format!("s{number}"));
+    let mut definition = shop();
+    definition.services.clear();
+    for name in names() {
+        definition.services.push(Service::new(id(&name), id("team")));
+        let versions = std::mem::take(&mut definition.release.versions);
+        definition.release.versions =
+            versions.with(id(&name), id("1.0.0"), artifact(&name, "1.0.0"));
+    }
+    let yaml = definition.to_yaml().unwrap();
+    // Every line has at least a name and a value: more than the 250,000 that the reader takes by itself.
+    assert!(yaml.lines().count() > 4 * SERVICES, "{}", yaml.lines().count());
+    assert!(Definition::parse("many.yaml", &yaml).unwrap() == definition);
 }

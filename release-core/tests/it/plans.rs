@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use release_core::model::{Analysis, RollbackScope, Service, Span, Strategy, Tier};
+use release_core::model::{Analysis, RollbackScope, Rolling, Service, Span, Strategy, Tier};
 use release_core::plan::{
     Action, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, RetryPolicy, Step, Undo, plan,
     plan_with,
@@ -11,8 +11,8 @@ use release_core::plan::{
 
 use super::support::random;
 use super::support::samples::{
-    approval, builder, chain, change, criteria, custom, deployment, environment, error_rate, id,
-    one_service, one_way, set, shop,
+    approval, artifact, builder, chain, change, criteria, custom, deployment, environment,
+    error_rate, id, one_service, one_way, set, shop,
 };
 
 #[test]
@@ -81,6 +81,35 @@ fn f43_too_many_steps_are_refused() {
     })
     .unwrap_err();
     assert_eq!(refused.0, [PlanError::TooManySteps { limit: all - 1 }]);
+}
+
+/// A thousand batches in each of a thousand regions, for two thousand services: found to be too much before
+/// any of it is made, which no memory could hold.
+#[test]
+fn far_too_many_steps_are_refused_before_they_are_made() {
+    let mut definition = one_service(Strategy::Rolling(Rolling {
+        batches: 1000,
+        max_unavailable: 0,
+        bake: Span::ZERO,
+    }));
+    let regions: Vec<_> = (0..1000).map(|number| format!("r{number}")).collect();
+    let regions: Vec<_> = regions.iter().map(String::as_str).collect();
+    definition.environments = vec![environment("prod", Tier::Production, &regions)];
+    for number in 0..2000 {
+        let name = format!("s{number}");
+        definition.services.push(Service::new(id(&name), id("team-a")).replicas(1000));
+        for (set, version) in [
+            (&mut definition.release.versions, "2.0.0"),
+            (&mut definition.release.previous, "1.0.0"),
+        ] {
+            let artifact = artifact(&name, version);
+            *set = std::mem::take(set).with(id(&name), id(version), artifact);
+        }
+    }
+    let refused = plan_with(&definition, |plan| {
+        plan.max_steps(usize::MAX);
+    });
+    assert_eq!(refused.unwrap_err().0, [PlanError::TooManySteps { limit: u32::MAX as usize }]);
 }
 
 /// Found in review: only builders had a limit. It is stored unless it is the usual one, so that plans

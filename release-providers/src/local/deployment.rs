@@ -43,8 +43,14 @@ pub(super) struct Instance {
 pub(super) enum End {
     /// It was told to.
     Stopped,
-    /// It ended by itself; the last lines of its log.
-    Exited(Exit, String),
+    /// It ended by itself.
+    Exited {
+        exit: Exit,
+        /// The last lines of its log.
+        log: String,
+        /// Whether somebody else has its port.
+        port_taken: bool,
+    },
     /// It could not be started.
     Unstartable(String),
 }
@@ -232,11 +238,15 @@ impl Deployment {
         let failed = match end {
             End::Stopped => None,
             End::Unstartable(reason) => Some(reason),
-            End::Exited(..) if instance.is_ready() => {
+            End::Exited { .. } if instance.is_ready() => {
                 inside.restart(config, now, now.since(instance.since));
                 None
             }
-            End::Exited(exit, log) => inside.early_exit(instance, &exit, &log, now, config),
+            End::Exited { port_taken: true, .. } if inside.port_conflicts < PORT_CONFLICTS => {
+                inside.port_conflicts += 1;
+                None // the next one gets another port
+            }
+            End::Exited { exit, log, .. } => inside.early_exit(instance, &exit, &log, now, config),
         };
         let reason = failed.filter(|_| instance.generation == inside.wish.generation)?;
         inside.wish.failed = Some(reason);
@@ -282,14 +292,6 @@ impl Inside {
         now: Timestamp,
         config: &LocalConfig,
     ) -> Option<String> {
-        let log_says = log.to_ascii_lowercase();
-        let port_taken = exit.code == Some(98)
-            || log_says.contains("address already in use")
-            || log_says.contains("address in use");
-        if port_taken && self.port_conflicts < PORT_CONFLICTS {
-            self.port_conflicts += 1;
-            return None; // the next one gets another port
-        }
         if self.wish.proven && self.early_exits < EARLY_EXITS {
             self.early_exits += 1;
             self.restart(config, now, Span::ZERO);
@@ -353,7 +355,12 @@ mod tests {
     }
 
     fn exit(code: i32) -> End {
-        End::Exited(Exit { code: Some(code), text: format!("exit code {code}") }, "oops".into())
+        exited(code, false)
+    }
+
+    fn exited(code: i32, port_taken: bool) -> End {
+        let exit = Exit { code: Some(code), text: format!("exit code {code}") };
+        End::Exited { exit, log: "oops".into(), port_taken }
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -426,7 +433,7 @@ mod tests {
         while deployment.wish().failed.is_none() {
             assert_eq!(deployment.next(at(0)).start, 1);
             let instance = add(&deployment, ends, false);
-            let _ = deployment.ended(&instance, exit(98), at(0), &config);
+            let _ = deployment.ended(&instance, exited(1, true), at(0), &config);
             ends += 1;
         }
         assert_eq!(ends, u64::from(PORT_CONFLICTS) + 1);

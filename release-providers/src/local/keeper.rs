@@ -17,12 +17,15 @@ use super::place::Place;
 use super::platform::Inner;
 use super::process::{Exit, Launch, Process, kill_stray};
 use super::procfs;
+use super::proxy::listen;
 use super::record::{FORMAT, InstanceRecord, ProcessId};
 use super::samples::Death;
 use super::store::open_verified;
 use crate::{ErrorKind, ProviderError};
 
 const START: &str = "deploy.start";
+/// The exit code of an instance that found its port taken: `EADDRINUSE`.
+const PORT_TAKEN: i32 = 98;
 /// How long a killed process may take to vanish before somebody should know.
 const KILL_PATIENCE: Span = Span::secs(10);
 /// The most that a health check reads.
@@ -128,7 +131,7 @@ impl Keeper {
         let instance = self.id().to_owned();
         let (caller, change) = match end {
             End::Stopped => (self.deployment.wish().caller(), EffectChange::Stopped { instance }),
-            End::Exited(..) | End::Unstartable(_) => {
+            End::Exited { .. } | End::Unstartable(_) => {
                 (self.cause.clone(), EffectChange::Died { instance })
             }
         };
@@ -210,7 +213,9 @@ impl Keeper {
     async fn exited(&self, exit: Exit) -> End {
         let path = self.inner.paths.log(self.id());
         let log = self.inner.blocking(START, move || Ok(tail(&path))).await.unwrap_or_default();
-        End::Exited(exit, log)
+        let port = self.instance.backend.address.port();
+        let taken = listen(port).await.is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse);
+        End::Exited { port_taken: taken || exit.code == Some(PORT_TAKEN), exit, log }
     }
 
     /// Takes it out of the traffic, lets it finish what it has begun, asks it to end, and kills it
@@ -254,7 +259,7 @@ impl Keeper {
             std::fs::remove_file(&path).map_err(|e| io_error(START, &path, e))
         });
         let _ = cleaned.await; // a record that stays names a process that is gone
-        if matches!(end, End::Exited(..)) && self.instance.is_ready() {
+        if matches!(end, End::Exited { .. }) && self.instance.is_ready() {
             let (digest, at) = (self.deployment.digest, self.inner.config.clock.now());
             self.place.died(self.id().to_owned(), Death { digest, at });
         }

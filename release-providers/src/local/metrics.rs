@@ -226,11 +226,15 @@ fn usable(scrapes: Vec<Scrape>, version: &str, selectors: [&Selector; 2]) -> Res
         return Err("no instance of this version runs here".to_owned());
     }
     let (mut found, mut counted) = (false, false);
+    let mut unseen: BTreeSet<&str> = numerator.labels.keys().map(String::as_str).collect();
     for Scrape { id: instance, samples, .. } in scrapes {
         let name = |problem| format!("instance {instance}: {problem}");
         let samples = samples.map_err(name)?;
         let series = Selector::series(&numerator.series);
         counted |= select(&samples, version, &series).map_err(name)?;
+        for sample in samples.iter().filter(|s| picks(&series, version, &s.name, &s.labels)) {
+            unseen.retain(|label| !sample.labels.contains_key(*label));
+        }
         select(&samples, version, numerator).map_err(name)?;
         found |= select(&samples, version, denominator).map_err(name)?;
     }
@@ -240,10 +244,17 @@ fn usable(scrapes: Vec<Scrape>, version: &str, selectors: [&Selector; 2]) -> Res
             "no instance has a sample of `{series}` with the wanted labels and version `{version}`"
         ));
     }
-    // No request with these labels yet is a zero; no such series at all is a mistake or a fault.
+    // No request with this value of a label yet is a zero; no such series or no such label at all is a
+    // mistake or a fault.
     if !counted {
         let series = &numerator.series;
         return Err(format!("no instance has a sample of `{series}` with version `{version}`"));
+    }
+    if let Some(label) = unseen.first() {
+        let series = &numerator.series;
+        return Err(format!(
+            "no sample of `{series}` with version `{version}` has a label `{label}`; is it mistyped?"
+        ));
     }
     Ok(())
 }
@@ -319,6 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_no_sample_has_is_no_data_and_named() {
+        let one = "r{version=\"1.1.0\",code=\"200\"} 5\n";
+        let mistyped = |label| ratio(&[one, one], &Selector::series("r").label(label, "500"));
+        let problem = mistyped("cod").unwrap_err();
+        assert!(problem.contains("`r`") && problem.contains("label `cod`"), "{problem}");
+        // The label is there, and nothing was counted with this value of it yet.
+        assert!(mistyped("code").is_ok());
+        // Neither another version's samples nor another series' can vouch for it.
+        let others = "r{version=\"1.1.0\"} 5\nr{version=\"1.0.0\",code=\"500\"} 5\n\
+                      q{version=\"1.1.0\",code=\"500\"} 5\n";
+        check(&[others], Err("label `code`"));
+        // Some instance may not have counted anything by the label yet.
+        check(&["r{version=\"1.1.0\"} 5\n", one], Ok((0.0, 10.0)));
+    }
+
+    #[test]
     fn anything_doubtful_is_no_data() {
         let good = "r{version=\"1.1.0\",code=\"200\"} 5\n";
         check(&[], Err("no instance"));
@@ -330,8 +357,9 @@ mod tests {
         check(&[good, "r{version=\"1.1.0\"} NaN\n"], Err("NaN"));
         check(&["r{version=\"1.1.0\"} +Inf\n"], Err("inf"));
         check(&["r{version=\"1.1.0\"} -1\n"], Err("negative"));
-        check(&["r{version=\"1.1.0\"} 0\n"], Err("has not grown"));
+        check(&["r{version=\"1.1.0\",code=\"200\"} 0\n"], Err("has not grown"));
         check(&[&format!("{good}{good}")], Err("twice"));
-        check(&["r{version=\"1.1.0\"} 1e308\nr{version=\"1.1.0\",a=\"b\"} 1e308\n"], Err("finite"));
+        let huge = "r{version=\"1.1.0\"} 1e308\nr{version=\"1.1.0\",code=\"200\"} 1e308\n";
+        check(&[huge], Err("finite"));
     }
 }

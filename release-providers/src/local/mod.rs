@@ -42,8 +42,8 @@
 //! The artifact is executed itself, in a process group of its own, with the root as its working
 //! directory and an environment of `PORT` (where to listen on 127.0.0.1), `SERVICE_NAME`, `PATH`,
 //! `RELEASE_INSTANCE` and what [`ServiceConfig`] adds. What it prints goes to
-//! `logs/<instance>.log`. It should exit with code 98 when its port is taken: then it is started
-//! again on another port. SIGTERM means: end; no request is under way any more by then.
+//! `logs/<instance>.log`. When it ends while somebody else has its port, or with code 98
+//! (`EADDRINUSE`), it is started again on another port. SIGTERM means: end; no request is under way any more by then.
 //!
 //! # When an instance gets traffic
 //!

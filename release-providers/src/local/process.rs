@@ -148,7 +148,14 @@ impl Process {
 
     /// Sends a signal to the process and all of its group. Nothing happens if it has ended.
     pub(super) fn signal(&self, signal: Signal) {
-        if let Some(pid) = Pid::from_raw(self.id.pid).filter(|_| procfs::alive(&self.id)) {
+        if let Waiter::Pidfd(fd) = &self.waiter {
+            // Others may have reaped it, and its number may be another's: each is told by its pidfd.
+            let others = procfs::group_of(&self.id);
+            let _ = pidfd_send_signal(fd.get_ref(), signal); // it may have ended
+            for (pid, started) in others {
+                send(pid, started, signal);
+            }
+        } else if let Some(pid) = Pid::from_raw(self.id.pid).filter(|_| procfs::alive(&self.id)) {
             let _ = kill_process_group(pid, signal); // it may end at this very moment
         }
     }
@@ -166,10 +173,15 @@ fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 /// Kills a process that carries our mark and belongs to no instance.
 pub(super) fn kill_stray(stray: &procfs::Marked) {
-    let Some(pid) = Pid::from_raw(stray.pid) else { return };
+    send(stray.pid, stray.stat.started, Signal::KILL);
+}
+
+/// Sends a signal to the process that `started` then, and to no other that has its number by now.
+fn send(raw: i32, started: u64, signal: Signal) {
+    let Some(pid) = Pid::from_raw(raw) else { return };
     let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     // Looked at after the pidfd was opened, so that the pidfd means this very process.
-    if procfs::stat(stray.pid).is_some_and(|stat| stat.started == stray.stat.started) {
-        let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+    if procfs::stat(raw).is_some_and(|stat| stat.started == started) {
+        let _ = pidfd_send_signal(&pidfd, signal);
     }
 }

@@ -46,6 +46,20 @@ pub(super) fn alive(process: &ProcessId) -> bool {
     stat(process.pid).is_some_and(|stat| stat.alive() && stat.started == process.started)
 }
 
+/// The other live processes of the group that `leader` leads, with their starts. None if its number is
+/// another's by now.
+pub(super) fn group_of(leader: &ProcessId) -> Vec<(i32, u64)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let members = pids.filter_map(|pid| Some((pid, stat(pid)?)));
+    let all: Vec<(i32, Stat)> = members.filter(|(_, stat)| stat.group == leader.pid).collect();
+    if all.iter().any(|(pid, stat)| *pid == leader.pid && stat.started != leader.started) {
+        return Vec::new();
+    }
+    let others = all.into_iter().filter(|(pid, stat)| *pid != leader.pid && stat.alive());
+    others.map(|(pid, stat)| (pid, stat.started)).collect()
+}
+
 /// The kernel's id of this boot; empty where there is none.
 pub(super) fn boot() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -104,6 +118,26 @@ mod tests {
         let id = |started| ProcessId { pid: me, started, boot: boot() };
         assert!(alive(&id(stat.started)) && !alive(&id(stat.started + 1)));
         assert!(!boot().is_empty());
+    }
+
+    #[test]
+    fn the_others_of_a_group_are_found_and_only_of_the_leader_s_own() {
+        use std::os::unix::process::CommandExt as _;
+        use std::process::{Command, Stdio};
+        let mut sh = Command::new("sh");
+        sh.args(["-c", "sleep 100 & echo; wait"]).process_group(0).stdout(Stdio::piped());
+        let mut leader = sh.spawn().unwrap();
+        let mut line = [0];
+        std::io::Read::read_exact(leader.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let pid = i32::try_from(leader.id()).unwrap();
+        let started = stat(pid).unwrap().started;
+        let group = |started| group_of(&ProcessId { pid, started, boot: boot() });
+        let others = group(started);
+        assert_eq!((others.len(), group(started + 1)), (1, Vec::new()));
+        assert_eq!(stat(others[0].0).map(|stat| stat.group), Some(pid));
+        let group = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        leader.wait().unwrap();
     }
 
     #[test]

@@ -22,9 +22,11 @@ pub(super) fn supervise(inner: &Arc<Inner>, place: &Arc<Place>, deployment: &Arc
     tracker.spawn(async move {
         let clock = Arc::clone(&inner.config.clock);
         while !inner.stop.is_cancelled() {
-            let next = deployment.next(clock.now());
-            for _ in 0..next.start {
+            let mut next = deployment.next(clock.now());
+            // One at a time: what is wished may have changed since, and a start may wait for a port.
+            while next.start > 0 && !inner.stop.is_cancelled() {
                 start_one(&inner, &place, &deployment).await;
+                next = deployment.next(clock.now());
             }
             tokio::select! {
                 () = inner.stop.cancelled() => return,

@@ -33,12 +33,15 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     /// `NotApplied`.
     ///
     /// # Cancellation
-    /// Dropping the future leaves the wish either stored or not; `observe` tells which.
+    /// Dropping the future leaves the wish either stored or not; `observe` tells which. Nobody waits
+    /// for a call whose `cx` was cancelled before, or whose deadline has passed: `Cancelled` or
+    /// `Timeout`, with effect `NotApplied`. One that is cancelled on its way ends soon, and says
+    /// `Cancelled` unless it was done.
     ///
     /// # Conformance
     /// `apply_is_idempotent`, `observe_after_lost_answer`, `scale_down_keeps_others`,
     /// `wrong_digest_is_refused`, `unknown_artifact_is_not_found`, `concurrent_applies_converge`,
-    /// `stale_writers_are_fenced`.
+    /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`.
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError>;
 
     /// Reports what runs.
@@ -47,7 +50,8 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     /// Tells what *is*, not what was wished: `digest` is that of the content that really runs.
     ///
     /// # Errors
-    /// `NotFound` for a target that the provider does not know; `Unavailable` when it cannot look.
+    /// `NotFound` for a target that the provider does not know; `Unavailable` when it cannot look;
+    /// `Cancelled` or `Timeout` for a call that nobody waits for.
     async fn observe(
         &self,
         cx: &Context,

@@ -31,18 +31,22 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// of the same run (where `EpochFencing` is declared); all with effect `NotApplied`.
     ///
     /// # Cancellation
-    /// Dropping the future leaves either the old shares or the new ones, never a mixture.
+    /// Dropping the future leaves either the old shares or the new ones, never a mixture. Nobody waits
+    /// for a call whose `cx` was cancelled before, or whose deadline has passed: `Cancelled` or
+    /// `Timeout`, with effect `NotApplied`. One that is cancelled on its way ends soon, and says
+    /// `Cancelled` unless it was done.
     ///
     /// # Conformance
     /// `set_weights_is_idempotent`, `weights_are_observed`, `weights_must_add_up`,
     /// `unknown_target_is_not_found`, `abort_restores`, `served_follows_weights`,
-    /// `stale_writers_are_fenced`.
+    /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 
     /// Reports the shares that are in effect, and what was really served.
     ///
     /// # Errors
-    /// `NotFound` for a target that the router does not know; `Unavailable` when it cannot look.
+    /// `NotFound` for a target that the router does not know; `Unavailable` when it cannot look;
+    /// `Cancelled` or `Timeout` for a call that nobody waits for.
     async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError>;
 }
 

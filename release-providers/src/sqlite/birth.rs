@@ -15,16 +15,14 @@ use super::schema::{OpenError, TABLES, label, sqlite_error};
 
 /// How many names a new file may find taken by what killed makers left behind.
 const TRIES: u32 = 1000;
-/// What SQLite keeps beside a file: by their names' ends.
-const LOGS: [&str; 2] = ["-wal", "-journal"];
+/// What is beside a file only if there was one: by their names' ends.
+const COMPANIONS: [&str; 3] = ["-wal", "-journal", super::witness::END];
 
 /// Makes sure that a journal is at `path`: the one that is there, or a new one if there is nothing.
 pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
     let failed = |e: io::Error| OpenError::Open { path: path.into(), detail: e.to_string() };
     let length = match fs::metadata(path) {
-        Ok(found) if !found.is_file() => {
-            return Err(failed(io::Error::other("it is not a file")));
-        }
+        Ok(found) if !found.is_file() => return Err(OpenError::NotAJournal { path: path.into() }),
         Ok(found) => Some(found.len()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(failed(e)),
@@ -32,12 +30,12 @@ pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
     if length.is_some_and(|length| length > 0) {
         return Ok(());
     }
-    if let Some(log) = orphan(path).map_err(failed)? {
+    if let Some(left) = orphan(path).map_err(failed)? {
         let what = if length.is_some() { "is empty" } else { "is missing" };
         let detail = format!(
-            "the file {what}, but its log `{}` is not: there was a journal; if you really mean to \
+            "the file {what}, but `{}` beside it is not: there was a journal; if you really mean to \
              begin anew, move both away",
-            log.display()
+            left.display()
         );
         return Err(OpenError::Damaged { path: path.into(), detail });
     }
@@ -48,18 +46,22 @@ pub(super) fn ensure(path: &Path, must_exist: bool) -> Result<(), OpenError> {
     }
 }
 
-/// A log that is not empty, beside a file that is.
+/// A companion that is not empty, beside a file that is.
 fn orphan(path: &Path) -> io::Result<Option<PathBuf>> {
-    let file = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    for end in LOGS {
-        let log = with_end(&file, end);
-        match fs::metadata(&log) {
-            Ok(found) if found.len() > 0 => return Ok(Some(log)),
+    for end in COMPANIONS {
+        let companion = beside(path, end);
+        match fs::metadata(&companion) {
+            Ok(found) if found.len() > 0 => return Ok(Some(companion)),
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
     }
     Ok(None)
+}
+
+/// The companion of the file, which SQLite keeps beside the file itself and not beside a link to it.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    with_end(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf()), end)
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -68,13 +70,34 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
+/// Whether a file that was found damaged is shorter than it says that it is, for then that is the reason.
+/// A log that is not empty may hold what is missing. (The format of SQLite's files, 1.3: the size of a
+/// page in bytes 16 and 17, where 1 stands for 65,536, and the number of pages in bytes 28 to 31.)
+pub(super) fn cut(path: &Path) -> Option<OpenError> {
+    if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
+        return None;
+    }
+    let mut header = [0; 32];
+    let mut file = fs::File::open(path).ok()?;
+    io::Read::read_exact(&mut file, &mut header).ok()?;
+    let (size, pages) = (header.get(16..18)?, header.get(28..32)?);
+    let size = u64::from(u16::from_be_bytes(size.try_into().ok()?));
+    let size = if size == 1 { 65_536 } else { size };
+    let whole = size * u64::from(u32::from_be_bytes(pages.try_into().ok()?));
+    let found = file.metadata().ok()?.len();
+    let detail = format!("it has {found} of its {whole} bytes: its end was cut off");
+    (found < whole).then(|| OpenError::Damaged { path: path.into(), detail })
+}
+
 /// Makes a journal without runs at `path`, all or nothing; if somebody else was first, theirs stays.
 fn make(path: &Path) -> Result<(), OpenError> {
     let failed = |e: io::Error| OpenError::Open { path: path.into(), detail: e.to_string() };
     let new = claim(path).map_err(failed)?;
     let made = fill(&new).map_err(|e| sqlite_error(path, &e)).and_then(|()| {
         match fs::hard_link(&new, path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(e)),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(io::Error::other(
+                format!("a new journal needs a file system with hard links: {e}"),
+            ))),
             _ => sync_folder(path).map_err(failed),
         }
     });

@@ -2,29 +2,40 @@
 //!
 //! - `birth` tells a journal that is lost from one that never was, and makes new ones.
 //! - `schema` opens the file, checks it, and refuses what it does not know.
+//! - `rows` finds tables that contradict each other.
 //! - `tail` cuts off what an interrupted commit left, and tells of it.
 //! - `writer` is the one thread that writes: it stores what concurrent runs append in one
 //!   transaction, and syncs once for all of them.
+//! - `witness` notes the latest commit beside the file.
 //!
 //! # What the checks find, and what they cannot
 //!
-//! Opening a file checks its pages, reading a run verifies its hash chain and compares its end with
-//! the table of runs. So an edited, removed or reordered record is found, also at the end of a run.
-//! What cannot be found from the files alone is a *whole earlier state* of them. SQLite keeps the
-//! latest commits in the write-ahead log beside the file (`-wal`) until a checkpoint moves them, and
-//! takes a log that was cut, removed or damaged for one that ends earlier: the journal then looks
-//! exactly as it did some commits ago, with chain and table of runs in agreement. The same goes for a
-//! copy made without its `-wal`, and for an old backup. Whoever has to notice this keeps the head of a
-//! run ([`Head::hash`], the report's `head`) somewhere else and compares: the record with that sequence
-//! must still be there and have that hash.
+//! Opening a file checks its pages and that every record belongs to a run; reading a run verifies its
+//! hash chain and compares its end with the table of runs. So an edited, removed or reordered record is
+//! found, also at the end of a run, and so is a run of which only the row was removed.
+//!
+//! SQLite keeps the latest commits in the write-ahead log beside the file (`-wal`) until they are moved
+//! into the file: when the journal is opened or closed, and whenever the log has about 4 MiB. It takes
+//! a log that was cut, removed or damaged for one that ends earlier. Therefore the last record of each
+//! commit is also noted in a third file, `-head`, and a journal that does not have that record is
+//! refused ([`OpenError::Damaged`]), which names its run. The same goes for an old backup that is put
+//! back beside a newer `-head`; whoever does that on purpose removes the `-head`.
+//!
+//! What cannot be found from the files alone is a *whole earlier state* of all of them: a copy of the
+//! file alone while the journal is in use, or a backup together with its `-head`. `-head` itself is
+//! synced only when a run begins, so that after a loss of power it may name an earlier record. Whoever
+//! has to notice that too keeps the head of a run ([`Head::hash`], the report's `head`) somewhere else
+//! and compares: the record with that sequence must still be there and have that hash.
 //!
 //! ```sql
 //! SELECT seq, json_extract(body, '$.event.type') FROM records JOIN runs USING (run_id) WHERE run = 'r-1';
 //! ```
 
 mod birth;
+mod rows;
 mod schema;
 mod tail;
+mod witness;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -83,8 +94,7 @@ impl SqliteOptions {
 }
 
 /// How thoroughly a journal file is checked before it is used. The hash chain of a run is always
-/// verified when the run is read. Neither can tell a cut write-ahead log from fewer commits: see
-/// [the module](self).
+/// verified when the run is read. What neither can find: see [the module](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileCheck {
     /// Every page and every index (`PRAGMA integrity_check`).
@@ -101,7 +111,7 @@ pub enum FileCheck {
 #[derive(Debug)]
 pub struct SqliteJournal {
     path: PathBuf,
-    /// Closed before the writer, which so is the last one: only it can move the log into the file.
+    /// Closed before the writer, which so is the last one: only that one can remove the log.
     reader: Arc<Mutex<Connection>>,
     writer: Writer,
     repaired: Option<TailRepaired>,
@@ -126,9 +136,9 @@ impl SqliteJournal {
     /// As [`SqliteJournal::open`].
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
-        let (connection, repaired) = schema::open(&path, options)?;
+        let (connection, witness, repaired) = schema::open(&path, options)?;
         let reader = Arc::new(Mutex::new(schema::open_reader(&path)?));
-        let writer = Writer::start(connection)
+        let writer = Writer::start(connection, witness)
             .map_err(|e| OpenError::Open { path: path.clone(), detail: e.to_string() })?;
         Ok(Self { path, reader, writer, repaired })
     }
@@ -219,12 +229,7 @@ fn read_run(connection: &Connection, run: &RunId) -> Result<Vec<Record>, ReadErr
         let record = row.map_err(read_error)?;
         records.push(record.ok_or_else(|| damaged(&format!("record {seq} of run `{run}`")))?);
     }
-    let last = records.last().map_or(0, |record| record.seq);
-    if last != head.seq || records.last().is_some_and(|record| record.hash != head.hash) {
-        let detail = format!(
-            "run `{run}` must end with record {} ({}), but record {last} is the last",
-            head.seq, head.hash
-        );
+    if let Some(detail) = rows::disagreement(&head, records.last()) {
         return Err(ReadError::Damaged { detail });
     }
     Ok(records)

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::tail::{self, TailRepaired};
-use super::{FileCheck, SqliteOptions, birth};
+use super::witness::{self, Witness};
+use super::{FileCheck, SqliteOptions, birth, rows};
 
 /// The version of the file format, in the file's `user_version`. Version 1: tables `runs`,
-/// `records`, `blobs`. Version 2: a checksum of each row of `runs`.
+/// `records`, `blobs`. Version 2: a checksum of each row of `runs`,
+/// whose ids are never given twice.
 pub const SQLITE_FORMAT: i64 = 2;
 
 /// «rels» in ASCII: tells our files from other SQLite files, in the file's `application_id`.
@@ -21,7 +24,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The tables of a journal.
 pub(super) const TABLES: &str = "
 CREATE TABLE runs (
-    run_id INTEGER PRIMARY KEY,
+    run_id INTEGER PRIMARY KEY AUTOINCREMENT,
     run TEXT NOT NULL UNIQUE,
     seq INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
@@ -107,24 +110,52 @@ pub enum OpenError {
 pub(super) fn open(
     path: &Path,
     options: SqliteOptions,
-) -> Result<(Connection, Option<TailRepaired>), OpenError> {
+) -> Result<(Connection, Witness, Option<TailRepaired>), OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
     birth::ensure(path, options.must_exist)?;
+    // Before the journal: another process may be writing both, the journal first.
+    let (witness, seen) = Witness::open(path)
+        .map_err(|e| OpenError::Open { path: path.into(), detail: e.to_string() })?;
     // Never creates: what vanishes in between is missed, not replaced.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // Of what is refused nothing is changed, and closing would move the log.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(keep_log, true).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    identify(&connection, path)?;
-    set(&connection, path, "journal_mode", "WAL", "wal")?;
-    set(&connection, path, "synchronous", "FULL", "2")?;
-    check(&connection, path, options.check)?;
+    let sound = identify(&connection, path)
+        .and_then(|()| set(&connection, path, "journal_mode", "WAL", "wal"))
+        .and_then(|()| set(&connection, path, "synchronous", "FULL", "2"))
+        .and_then(|()| check(&connection, path, options.check));
+    sound.map_err(|error| match error {
+        OpenError::Damaged { .. } => birth::cut(path).unwrap_or(error),
+        error => error,
+    })?;
+    rows::check(&connection, path)?;
+    if let Some(seen) = seen {
+        witness::compare(&connection, path, &seen)?;
+    }
     let repaired = tail::repair(&connection, path).map_err(failed)?;
     if let Some(pages) = options.max_pages {
         connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .map_err(failed)?;
     }
-    Ok((connection, repaired))
+    connection.set_db_config(keep_log, false).map_err(failed)?;
+    checkpoint(&connection);
+    Ok((connection, witness, repaired))
+}
+
+/// Moves the log into the file, as far as nobody else is at work there: it waits for nobody. What
+/// stays in the log is as durable there.
+pub(super) fn checkpoint(connection: &Connection) {
+    let moved = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+        .and_then(|()| connection.busy_timeout(BUSY));
+    if let Err(error) = moved {
+        tracing::warn!(%error, "the log of the journal was not moved into its file");
+    }
 }
 
 /// Opens for reading, beside the writer.

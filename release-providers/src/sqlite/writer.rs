@@ -11,6 +11,8 @@ use release_core::journal::{AppendError, Batch, Head, Stored};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
+use super::schema::checkpoint;
+use super::witness::{Seen, Witness};
 use super::{head, seal_of};
 
 /// Most batches in one transaction.
@@ -33,11 +35,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, mut witness: Witness) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
-        let work = move || work(&connection, &inbox, &counter);
+        let work = move || work(&connection, &mut witness, &inbox, &counter);
         let thread = Builder::new().name("release-journal".into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), commits })
     }
@@ -71,34 +73,56 @@ impl Drop for Writer {
     }
 }
 
-fn work(connection: &Connection, inbox: &Receiver<Job>, commits: &AtomicU64) {
+fn work(
+    connection: &Connection,
+    witness: &mut Witness,
+    inbox: &Receiver<Job>,
+    commits: &AtomicU64,
+) {
     let mut jobs = Vec::new();
     while let Ok(first) = inbox.recv() {
         jobs.push(first);
         jobs.extend(inbox.try_iter().take(BATCHES - 1));
-        let answers = store_all(connection, &jobs, commits);
+        let answers = store_all(connection, &jobs);
+        if answers.iter().any(Result::is_ok) {
+            commits.fetch_add(1, Ordering::Relaxed);
+            note(witness, &jobs, &answers);
+        }
         for (job, answer) in jobs.drain(..).zip(answers) {
             // A caller that went away is no fault.
             let _ = job.answer.send(answer);
         }
     }
+    // So that the file alone is the journal. Who cannot wait for others leaves it to the last of them.
+    checkpoint(connection);
 }
 
-/// Stores what can be stored. Batches that are fenced or in conflict leave the others alone; a
-/// fault of the store is everybody's.
-fn store_all(connection: &Connection, jobs: &[Job], commits: &AtomicU64) -> Vec<Answer> {
+/// Has the last record that was committed witnessed; for good if a run has begun.
+fn note(witness: &mut Witness, jobs: &[Job], answers: &[Answer]) {
+    let stored =
+        || jobs.iter().zip(answers).filter(|(_, answer)| answer.is_ok()).map(|(job, _)| &job.batch);
+    let last = stored().rev().find_map(|batch| Some((batch, batch.records.last()?)));
+    if let Some((batch, record)) = last {
+        let seen = Seen { run: batch.run.clone(), seq: record.seq, hash: record.hash };
+        witness.note(&seen, stored().any(|batch| batch.expected == 0));
+    }
+}
+
+/// Stores what can be stored. Batches that are fenced, in conflict or cannot be stored leave the
+/// others alone; when the transaction is lost, so are all.
+fn store_all(connection: &Connection, jobs: &[Job]) -> Vec<Answer> {
     let failed = |error: &AppendError| jobs.iter().map(|_| Err(error.clone())).collect();
     if let Err(e) = connection.execute_batch("BEGIN IMMEDIATE") {
         return failed(&append_error(&e, false));
     }
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
-        match store(connection, &job.batch) {
+        match store_or_undo(connection, &job.batch) {
             Ok(answer) => answers.push(answer),
-            Err(e) => {
+            Err(error) => {
                 // What matters is the first error; without a transaction there is nothing to undo.
                 let _ = connection.execute_batch("ROLLBACK");
-                return failed(&append_error(&e, false));
+                return failed(&error);
             }
         }
     }
@@ -106,8 +130,26 @@ fn store_all(connection: &Connection, jobs: &[Job], commits: &AtomicU64) -> Vec<
         let _ = connection.execute_batch("ROLLBACK");
         return failed(&append_error(&e, true));
     }
-    commits.fetch_add(1, Ordering::Relaxed);
     answers
+}
+
+/// Stores one batch of a transaction, or leaves nothing of it there.
+///
+/// # Errors
+/// When the whole transaction is lost.
+fn store_or_undo(connection: &Connection, batch: &Batch) -> Result<Answer, AppendError> {
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
+    run("SAVEPOINT batch").map_err(|e| append_error(&e, false))?;
+    let (answer, end) = match store(connection, batch) {
+        Ok(answer) => (answer, "RELEASE batch"),
+        Err(e) => (Err(append_error(&e, false)), "ROLLBACK TO batch"),
+    };
+    // Some errors make SQLite roll everything back by itself: then this one fails too.
+    match (run(end), answer) {
+        (Ok(()), answer) => Ok(answer),
+        (Err(_), Err(first)) => Err(first),
+        (Err(e), Ok(())) => Err(append_error(&e, false)),
+    }
 }
 
 fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
@@ -122,10 +164,9 @@ fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
             let Head { seq, epoch, finished, .. } = head;
             Some((id, Stored { seq, epoch, finished }))
         }
-        // Whoever wrote reads again, and is told that the run is damaged.
         Some(_) => {
-            let detail = format!("the table of runs is damaged at run `{run}`");
-            return Ok(Err(AppendError::Unavailable { detail }));
+            let detail = format!("the table of runs is not what was written at run `{run}`");
+            return Ok(Err(AppendError::Damaged { detail }));
         }
     };
     if let Err(refused) = batch.check(found.map(|(_, stored)| stored).unwrap_or_default()) {
@@ -177,6 +218,10 @@ fn append_error(error: &rusqlite::Error, committing: bool) -> AppendError {
             AppendError::Unavailable { detail }
         }
         _ if committing => AppendError::Unknown { detail },
+        // Only what nobody ever wrote can be in the way of a batch that follows the row of its run.
+        Some(
+            ErrorCode::ConstraintViolation | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase,
+        ) => AppendError::Damaged { detail },
         _ => AppendError::Unavailable { detail },
     }
 }

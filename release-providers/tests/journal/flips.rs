@@ -7,7 +7,7 @@ use release_core::journal::{Batch, Head, History, Journal as _, Record, Sealer};
 use release_core::model::Digest;
 use release_providers::sqlite::SqliteJournal;
 
-use crate::support::{batch, records, run};
+use crate::support::{batch, beside, end, records, run};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -30,7 +30,8 @@ async fn write(path: &Path) -> Told {
         let mut sealer = Sealer::new(&run(name));
         let first = batch(name, 0, 1, records(&mut sealer, 2));
         journal.append(Batch { blobs: vec![content()], ..first }).await.unwrap();
-        let last = batch(name, 2, 1, records(&mut sealer, 1));
+        let last = if finishes { end(&mut sealer) } else { records(&mut sealer, 1) };
+        let last = batch(name, 2, 1, last);
         journal.append(Batch { finishes, ..last }).await.unwrap();
     }
     let heads = journal.heads().await.unwrap();
@@ -110,7 +111,9 @@ async fn f3_a_run_that_a_flipped_bit_ended_is_still_open_and_damaged() {
     let path = folder.path().join("journal.db");
     write(&path).await;
     for edit in ["finished = 1", "epoch = 0", "seq = 2", "run = 'bb'"] {
-        std::fs::remove_file(&path).unwrap();
+        for old in [&path, &beside(&path, "-head")] {
+            std::fs::remove_file(old).unwrap();
+        }
         write(&path).await;
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.execute(&format!("UPDATE runs SET {edit} WHERE run = 'b'"), []).unwrap();

@@ -12,6 +12,8 @@ mod engine;
 mod flips;
 mod kill;
 mod limits;
+mod rows;
 mod store;
 mod support;
 mod tail;
+mod witness;

@@ -54,6 +54,9 @@ fn files_that_are_no_journal_are_refused_untouched() {
     std::fs::write(&text, "not a database at all, but long enough to look at ".repeat(40)).unwrap();
     assert!(matches!(SqliteJournal::open(&text), Err(OpenError::NotAJournal { .. })));
 
+    let folder_itself = SqliteJournal::open(folder.path()).unwrap_err();
+    assert!(matches!(folder_itself, OpenError::NotAJournal { .. }), "{folder_itself}");
+
     let missing = SqliteJournal::open(folder.path().join("no/such/folder/journal.db")).unwrap_err();
     assert!(
         matches!(missing, OpenError::Open { .. }) && missing.to_string().contains("folder exists")

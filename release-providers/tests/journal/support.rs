@@ -1,5 +1,6 @@
 //! Plans that do nothing, and records to store.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +12,7 @@ use release_core::plan::{Action, EdgeKind, Plan, Step, Undo};
 use release_core::port::{
     AuthorizedCommand, BindingError, EffectError, Evidence, Observed, Performer,
 };
-use release_core::run::Event;
+use release_core::run::{Event, Outcome};
 use release_providers::sqlite::SqliteJournal;
 
 pub(crate) fn run(name: &str) -> RunId {
@@ -39,6 +40,17 @@ pub(crate) fn records(sealer: &mut Sealer, count: u64) -> Vec<Record> {
 
 pub(crate) fn batch(name: &str, expected: u64, epoch: u64, records: Vec<Record>) -> Batch {
     Batch { run: run(name), expected, epoch, records, blobs: Vec::new(), finishes: false }
+}
+
+/// The record that ends a run.
+pub(crate) fn end(sealer: &mut Sealer) -> Vec<Record> {
+    let over = Event::RunFinished { outcome: Outcome::Succeeded };
+    vec![sealer.seal(Timestamp::from_micros(1), &over)]
+}
+
+/// What is beside a journal: `-wal`, `-head`.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
+    path.with_extension(format!("db{end}"))
 }
 
 /// Counts what it performs.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use release_core::journal::{Journal as _, Record, Sealer};
 use release_providers::sqlite::SqliteJournal;
 
-use crate::support::{batch, records, run};
+use crate::support::{batch, beside, records, run};
 
 const FRAME: u64 = 24 + 4096;
 
@@ -45,6 +45,7 @@ async fn crash(folder: &Path) -> Crash {
 async fn opens(folder: &Path, crash: &Crash, log: &[u8], whole: bool) -> Option<(u64, u64)> {
     let path = folder.join("copy.db");
     std::fs::write(&path, &crash.file).unwrap();
+    let _ = std::fs::remove_file(beside(&path, "-head")); // of the copy before
     std::fs::write(log_of(&path), log).unwrap();
     let journal = SqliteJournal::open(&path).unwrap();
     let read = journal.read(&run("a")).await.unwrap();

@@ -86,6 +86,18 @@ pub(crate) fn refused<T: fmt::Debug>(
     }
 }
 
+/// Demands that a call that was cancelled on its way was done, or says that it was cancelled.
+pub(crate) fn cancelled_or_done(what: &str, answer: Result<(), ProviderError>) -> Check {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Cancelled => Ok(()),
+        Err(error) => Err(broken(
+            format!("{what} that is cancelled to be done, or `cancelled`"),
+            format!("the error was `{}`: {error}", error.kind().as_str()),
+        )),
+    }
+}
+
 /// The case of that name, which every suite of providers has.
 pub(crate) async fn description_is_stable(sandbox: &impl Provided) -> Check {
     let (first, second) = (sandbox.describe(), sandbox.describe());

@@ -28,8 +28,10 @@ pub use report::{CaseReport, ConformanceReport, Level, Verdict, Violation};
 pub use sandbox::{HookError, Subject};
 
 pub(crate) use case::{
-    Broken, Check, broken, case, description_is_stable, fenced, refused, run_all, run_one,
+    Broken, Check, broken, cancelled_or_done, case, description_is_stable, fenced, refused,
+    run_all, run_one,
 };
 pub(crate) use sandbox::{
-    Common, Hook, Provided, Sandbox, closed, hook, interrupt, shared, title, unanswered,
+    Common, Hook, Provided, Sandbox, cancel_half_way, closed, hook, interrupt, shared, title,
+    unanswered,
 };

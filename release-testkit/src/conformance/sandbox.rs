@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use release_core::engine::SystemClock;
 use release_core::model::{ArtifactRef, RunId};
 use release_core::port::Clock;
-use release_core::time::Span;
+use release_core::time::{Span, Timestamp};
 use release_providers::{Context, Description, ProviderError};
 use semver::Version;
 
@@ -110,6 +110,25 @@ impl Common {
         Context::new(format!("conformance/{number}"), deadline, fixtures::robot())
     }
 
+    /// A context whose deadline has passed on every clock.
+    pub(crate) fn late_context(&self) -> Context {
+        let mut cx = self.context();
+        cx.deadline = Timestamp::default();
+        cx
+    }
+
+    /// Demands that `call` ends; soon, that is, before patience does.
+    #[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
+    pub(crate) async fn ends<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Broken> {
+        tokio::time::timeout(self.patience.as_duration(), call).await.map_err(|_| {
+            broken(format!("{what} to end within {}", self.patience), "it does not end")
+        })
+    }
+
     /// Contexts of two writers of one run and of one of another. The runs are new ones, also for a
     /// provider that remembers those of earlier sandboxes.
     pub(crate) fn writers(&self) -> [Context; 3] {
@@ -187,6 +206,18 @@ macro_rules! shared {
                 self.common.context()
             }
 
+            pub(crate) fn late_context(&self) -> release_providers::Context {
+                self.common.late_context()
+            }
+
+            pub(crate) async fn ends<T>(
+                &self,
+                what: &str,
+                call: impl Future<Output = T>,
+            ) -> Result<T, $crate::conformance::Broken> {
+                self.common.ends(what, call).await
+            }
+
             pub(crate) async fn linger(&self) {
                 self.common.linger().await;
             }
@@ -218,6 +249,19 @@ pub(crate) async fn interrupt(call: impl Future, round: u32) -> bool {
         _ = call => true,
         () = half_way(round) => false,
     }
+}
+
+/// Makes `call`, which has `cx`, and cancels it half-way: the later, the higher `round` is.
+pub(crate) async fn cancel_half_way<T>(
+    call: impl Future<Output = T>,
+    cx: &Context,
+    round: u32,
+) -> T {
+    let cancel = async {
+        half_way(round).await;
+        cx.cancellation.cancel();
+    };
+    tokio::join!(call, cancel).0
 }
 
 async fn half_way(round: u32) {

@@ -133,6 +133,11 @@ impl FakeDeployer {
         Ok(())
     }
 
+    /// Refuses a call that nobody waits for any more.
+    pub(crate) fn heed(&self, cx: &Context, operation: &'static str) -> Result<(), ProviderError> {
+        self.stage.heed(cx, operation)
+    }
+
     /// What is there, without the next look bringing anything nearer.
     pub(crate) fn observe_as_it_is(
         &self,

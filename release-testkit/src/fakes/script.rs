@@ -90,6 +90,21 @@ impl<R: Request> Stage<R> {
         lock(&self.calls).clone()
     }
 
+    /// Refuses a call that nobody waits for any more.
+    pub(crate) fn heed(&self, cx: &Context, operation: &'static str) -> Result<(), ProviderError> {
+        let over = |kind, text| {
+            let error = ProviderError::new(kind, operation, text);
+            Err(error.with_effect(EffectCertainty::NotApplied))
+        };
+        if cx.cancellation.is_cancelled() {
+            return over(ErrorKind::Cancelled, "cancelled before it began");
+        }
+        if self.now() >= cx.deadline {
+            return over(ErrorKind::Timeout, "its deadline passed before it began");
+        }
+        Ok(())
+    }
+
     /// Records the call and plays what the script has for it. `act` does what is right, or tells
     /// its lie if it is given `true`.
     pub(crate) async fn play<T>(
@@ -102,6 +117,7 @@ impl<R: Request> Stage<R> {
         let Context { key, attempt, epoch, .. } = cx;
         let call = Call { key: key.clone(), attempt: *attempt, epoch: *epoch, request };
         lock(&self.calls).push(call);
+        self.heed(cx, operation)?;
         let behaviour = lock(&self.script).get_mut(&op).and_then(VecDeque::pop_front);
         match behaviour.unwrap_or(Behaviour::Obey) {
             Behaviour::Obey => act(false),

@@ -77,6 +77,10 @@ pub enum DeployerFault {
     FencesTooLate,
     /// Takes all runs for one.
     FencesOtherRuns,
+    /// Does what was cancelled.
+    IgnoresCancellation,
+    /// Does what is too late.
+    IgnoresDeadline,
 }
 
 impl DeployerFault {
@@ -111,6 +115,8 @@ impl DeployerFault {
         Self::HidesFencing,
         Self::FencesTooLate,
         Self::FencesOtherRuns,
+        Self::IgnoresCancellation,
+        Self::IgnoresDeadline,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -123,8 +129,9 @@ impl DeployerFault {
             | Self::Panics
             | Self::Hangs => &["applied_is_observed"],
             Self::LookStarts | Self::LookRestarts => &["observe_changes_nothing"],
-            Self::DoublesOnRepeat | Self::DoublesSecretly | Self::RestartsOnRepeat => {
-                &["apply_is_idempotent"]
+            Self::DoublesOnRepeat => &["apply_is_idempotent"],
+            Self::DoublesSecretly | Self::RestartsOnRepeat => {
+                &["apply_is_idempotent", "instances_are_as_told"]
             }
             Self::RemembersTooEarly | Self::ActsLate => &["observe_after_lost_answer"],
             Self::StartsBeforeStoring => {
@@ -146,6 +153,8 @@ impl DeployerFault {
             | Self::HidesFencing
             | Self::FencesTooLate
             | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
+            Self::IgnoresCancellation => &["cancelled_call_is_refused"],
+            Self::IgnoresDeadline => &["late_call_is_refused"],
         }
     }
 
@@ -153,6 +162,8 @@ impl DeployerFault {
         match self {
             Self::IgnoresEpoch => Token::Ignored,
             Self::FencesOtherRuns => Token::OfOneRun,
+            Self::IgnoresCancellation => Token::Uncancelled,
+            Self::IgnoresDeadline => Token::Unhurried,
             _ => Token::Heeded,
         }
     }
@@ -337,9 +348,10 @@ impl Deployer for SabotagedDeployer {
 
     async fn observe(
         &self,
-        _: &Context,
+        cx: &Context,
         request: ObserveDeployment,
     ) -> Result<DeploymentStatus, ProviderError> {
+        self.honest.heed(&self.fault.token().of(cx), "deploy.observe")?;
         self.look(&request);
         let (target, digest) = (request.target.clone(), request.digest);
         let observed = self.honest.observe_as_it_is(&request);

@@ -42,7 +42,7 @@ fn unsure(error: ProviderError) -> ProviderError {
     error.with_effect(EffectCertainty::Unknown)
 }
 
-/// What a fenced provider that does it wrong takes a call for.
+/// What a provider that does it wrong takes a call for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     /// As it is.
@@ -51,6 +51,10 @@ enum Token {
     Ignored,
     /// As one of the only run there is.
     OfOneRun,
+    /// As one that nobody cancels.
+    Uncancelled,
+    /// As one whose deadline never comes.
+    Unhurried,
 }
 
 impl Token {
@@ -59,6 +63,8 @@ impl Token {
         match self {
             Self::Heeded => {}
             Self::Ignored => cx.run = None,
+            Self::Uncancelled => cx.cancellation = crate::fixtures::context("").cancellation,
+            Self::Unhurried => cx.deadline = crate::fixtures::context("").deadline,
             Self::OfOneRun => cx.run = cx.run.map(|_| crate::fixtures::literal("the-run")),
         }
         cx

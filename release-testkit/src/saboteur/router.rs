@@ -78,6 +78,10 @@ pub enum RouterFault {
     FencesTooLate,
     /// Takes all runs for one.
     FencesOtherRuns,
+    /// Does what was cancelled.
+    IgnoresCancellation,
+    /// Does what is too late.
+    IgnoresDeadline,
 }
 
 impl RouterFault {
@@ -113,6 +117,8 @@ impl RouterFault {
         Self::HidesFencing,
         Self::FencesTooLate,
         Self::FencesOtherRuns,
+        Self::IgnoresCancellation,
+        Self::IgnoresDeadline,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -150,6 +156,8 @@ impl RouterFault {
             | Self::HidesFencing
             | Self::FencesTooLate
             | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
+            Self::IgnoresCancellation => &["cancelled_call_is_refused"],
+            Self::IgnoresDeadline => &["late_call_is_refused"],
         }
     }
 
@@ -157,6 +165,8 @@ impl RouterFault {
         match self {
             Self::IgnoresEpoch => Token::Ignored,
             Self::FencesOtherRuns => Token::OfOneRun,
+            Self::IgnoresCancellation => Token::Uncancelled,
+            Self::IgnoresDeadline => Token::Unhurried,
             _ => Token::Heeded,
         }
     }

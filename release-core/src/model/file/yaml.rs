@@ -1,29 +1,43 @@
 //! Reads YAML.
 
-use serde_saphyr::{Error, Location, Spanned};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{Error, Location, Options, Spanned};
 
 use super::header::{Said, Start};
 use super::words::{Told, first_line, value_at};
-use super::{FileError, FileErrorKind, Header, Position};
+use super::{FileError, FileErrorKind, Header, MAX_FILE_BYTES, Position};
 use crate::model::Definition;
 
 const NOTATION: &str =
     "mend the notation (YAML) here or just before: quotes, brackets, `name: value`, indentation";
 
+/// Most values of a file; what it can hold is bounded by its size. A value takes two bytes at least, but
+/// for what aliases repeat, which has a bound of its own.
+const MAX_NODES: usize = MAX_FILE_BYTES / 2;
+
+/// The reader's limits: those that stand for size follow from the size of a file.
+fn options(max_depth: usize) -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: max_depth,
+            max_nodes: MAX_NODES,
+            // A list or mapping is two of them.
+            max_events: 2 * MAX_NODES,
+        },
+    }
+}
+
 /// What the file says of its format, if it can be read that far.
 pub(super) fn format(text: &str) -> Option<Header> {
     // What is passed over costs stack; definitions are nine deep.
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: 12 },
-    };
-    let Start { format } = serde_saphyr::from_str_with_options(text, options).ok()?;
+    let Start { format } = serde_saphyr::from_str_with_options(text, options(12)).ok()?;
     let format: Option<Spanned<Said>> = format;
     Some(format.map(|format| (format.value, position(format.referenced))))
 }
 
 pub(super) fn read(file: &str, text: &str) -> Result<Definition, FileError> {
     let mut path = None;
-    let read = serde_saphyr::with_deserializer_from_str(text, |de| {
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(64), |de| {
         serde_path_to_error::deserialize::<_, Definition>(de).map_err(|e| {
             path = Some(e.path().to_string());
             e.into_inner()
@@ -95,6 +109,17 @@ fn rarer(error: &Error, name: &str) -> Told {
             "the alias stands for an anchor that is not there",
             "define it before with `&name`, or write the value itself; text that begins with `*` needs quotes",
         ),
+        Error::Budget {
+            breach:
+                BudgetBreach::Events { .. }
+                | BudgetBreach::Nodes { .. }
+                | BudgetBreach::ScalarBytes { .. },
+            ..
+        } => Told::new(
+            FileErrorKind::TooLarge,
+            format!("the file holds more values than the {MAX_NODES} that are read"),
+            "split it into several trains",
+        ),
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => Told::syntax(
@@ -126,4 +151,25 @@ fn is_choice(name: &str) -> bool {
 fn without_place(text: &str) -> &str {
     let placed = text.strip_prefix("error: line ").and_then(|rest| rest.split_once(": "));
     placed.map_or(text, |(_, message)| message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_values_than_are_read_are_too_many_and_no_fault_of_the_notation() {
+        let few = |max_nodes, max_events| {
+            let options = serde_saphyr::options! {
+                budget: serde_saphyr::budget! { max_nodes: max_nodes, max_events: max_events },
+            };
+            let text = "[1, 2, 3]";
+            let error = serde_saphyr::from_str_with_options::<Vec<u8>>(text, options).unwrap_err();
+            told(&error, text, None, "").at("many.yaml", None, None)
+        };
+        for error in [few(2, 100), few(100, 3)] {
+            assert_eq!(error.kind, FileErrorKind::TooLarge, "{error}");
+            assert!(error.to_string().contains("split it into several trains"), "{error}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 
 use super::DeployerSandbox;
 use crate::conformance::{
-    Case, Check, Subject, broken, case, description_is_stable, fenced, interrupt, refused,
+    Case, Check, Subject, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
+    fenced, interrupt, refused,
 };
 
 type Cases = &'static [Case<DeployerSandbox>];
@@ -44,6 +45,16 @@ pub(super) const V1: Cases = &[
     case!(
         stale_writers_are_fenced,
         "where `EpochFencing` is declared, `Fenced` for an older epoch of the same run, with no effect"
+    ),
+    case!(
+        cancelled_call_is_refused,
+        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
+    ),
+    case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
+    case!(
+        instances_are_as_told,
+        "what `observe` tells is what another source tells: no double and no restart is kept secret",
+        |sandbox| (!sandbox.sees()).then_some("instances as another source tells them")
     ),
 ];
 
@@ -236,6 +247,50 @@ async fn stale_writers_are_fenced(sandbox: &DeployerSandbox) -> Check {
         sandbox.settled(subject, replicas).await?;
     }
     Ok(())
+}
+
+async fn cancelled_call_is_refused(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let (provider, cx) = (&sandbox.provider, sandbox.context());
+    cx.cancellation.cancel();
+    let answer = sandbox.ends("a cancelled wish", provider.apply(&cx, sandbox.wish(subject, 1)));
+    refused("a wish that was cancelled before", answer.await?, ErrorKind::Cancelled)?;
+    let request = ObserveDeployment::new(sandbox.target.clone(), subject.artifact.digest());
+    let answer = sandbox.ends("a cancelled look", provider.observe(&cx, request)).await?;
+    refused("a look that was cancelled before", answer, ErrorKind::Cancelled)?;
+    sandbox.linger().await;
+    runs_nothing(sandbox, subject).await?;
+    for round in 0..8 {
+        let (cx, wished) = (sandbox.context(), 1 + round % 2);
+        let call = provider.apply(&cx, sandbox.wish(subject, wished));
+        let answer = sandbox.ends("a cancelled wish", cancel_half_way(call, &cx, round)).await?;
+        cancelled_or_done("a wish", answer)?;
+        sandbox.apply(subject, wished).await?;
+        sandbox.settled(subject, wished).await?;
+    }
+    Ok(())
+}
+
+async fn late_call_is_refused(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let (provider, cx) = (&sandbox.provider, sandbox.late_context());
+    let answer = sandbox.ends("a late wish", provider.apply(&cx, sandbox.wish(subject, 1)));
+    refused("a wish whose deadline has passed", answer.await?, ErrorKind::Timeout)?;
+    let request = ObserveDeployment::new(sandbox.target.clone(), subject.artifact.digest());
+    let answer = sandbox.ends("a late look", provider.observe(&cx, request)).await?;
+    refused("a look whose deadline has passed", answer, ErrorKind::Timeout)?;
+    sandbox.linger().await;
+    runs_nothing(sandbox, subject).await
+}
+
+async fn instances_are_as_told(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let cx = sandbox.context();
+    sandbox.apply_as(&cx, subject, 2).await?;
+    let before = sandbox.settled(subject, 2).await?;
+    sandbox.apply_as(&cx, subject, 2).await?;
+    sandbox.linger().await;
+    same(&before, &sandbox.settled(subject, 2).await?)
 }
 
 /// Wishes all of these at the same time. `Conflict` is a fair answer, if not to all.

@@ -86,7 +86,8 @@ impl DeployerSandbox {
     }
 
     /// Tells the names of the instances that really run, from another source than the provider's
-    /// own answers. With it the suite sees doubles and restarts that the provider keeps to itself.
+    /// own answers. With it the suite sees doubles and restarts that the provider keeps to itself;
+    /// without it `instances_are_as_told` is skipped, and said to be.
     pub fn instances<F>(
         mut self,
         instances: impl Fn(Target, Digest) -> F + Send + Sync + 'static,
@@ -96,6 +97,11 @@ impl DeployerSandbox {
     {
         self.instances = Some(hook(move |(target, digest)| instances(target, digest)));
         self
+    }
+
+    /// Whether another source than the provider tells what runs.
+    pub(crate) const fn sees(&self) -> bool {
+        self.instances.is_some()
     }
 
     pub(crate) fn wish(&self, subject: &Subject, replicas: u32) -> ApplyRequest {

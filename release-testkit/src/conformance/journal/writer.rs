@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use release_core::journal::{Batch, Head, Record, Sealer};
 use release_core::model::{Digest, Principal, RunId, Timestamp};
-use release_core::run::Event;
+use release_core::run::{Event, Outcome};
 
 use crate::fixtures;
+
+/// When everything happens, in microseconds since 1970.
+const AT: i64 = 1_795_000_000_000_000;
 
 /// Writes one run. A clone writes the same run in the same epoch: another writer, or one who knows
 /// what would be there if a batch were stored.
@@ -45,11 +48,23 @@ impl Writer {
 
     /// The next records, whose texts these are (but for the first of a run or of an epoch).
     pub(super) fn says(&mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Batch {
-        let expected = self.sealer.seq();
-        let records: Vec<_> = texts.into_iter().map(|text| self.seal(text.into())).collect();
+        let records = texts.into_iter().map(|text| self.seal(text.into())).collect();
+        self.batch(records, false)
+    }
+
+    /// The next `count` records, as a batch that ends the run.
+    pub(super) fn ends(&mut self, count: u64) -> Batch {
+        let mut records: Vec<_> = (1..count).map(|_| self.seal("pause".into())).collect();
+        let over = Event::RunFinished { outcome: Outcome::Succeeded };
+        records.push(self.sealer.seal(Timestamp::from_micros(AT), &over));
+        self.batch(records, true)
+    }
+
+    fn batch(&mut self, records: Vec<Record>, finishes: bool) -> Batch {
+        let expected = self.sealer.seq() - records.len() as u64;
         self.written.extend_from_slice(&records);
         let (run, epoch) = (self.run.clone(), self.sealer.epoch());
-        Batch { run, expected, epoch, records, blobs: Vec::new(), finishes: false }
+        Batch { run, expected, epoch, records, blobs: Vec::new(), finishes }
     }
 
     fn seal(&mut self, text: String) -> Record {
@@ -67,7 +82,7 @@ impl Writer {
             Event::TakenOver { engine: text }
         };
         self.begun = true;
-        self.sealer.seal(Timestamp::from_micros(1_795_000_000_000_000), &event)
+        self.sealer.seal(Timestamp::from_micros(AT), &event)
     }
 
     /// The run.
@@ -101,9 +116,4 @@ pub(super) fn content(bytes: impl Into<Vec<u8>>) -> (Digest, Arc<[u8]>) {
 /// A batch that comes with content.
 pub(super) fn with<const N: usize>(batch: Batch, blobs: [&[u8]; N]) -> Batch {
     Batch { blobs: blobs.map(content).into(), ..batch }
-}
-
-/// A batch that ends its run.
-pub(super) fn last(batch: Batch) -> Batch {
-    Batch { finishes: true, ..batch }
 }

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use super::RouterSandbox;
 use super::sandbox::{same_shares, show};
 use crate::conformance::{
-    Broken, Case, Check, broken, case, description_is_stable, fenced, interrupt, refused,
+    Broken, Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
+    fenced, interrupt, refused,
 };
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
@@ -52,6 +53,11 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
         stale_writers_are_fenced,
         "where `EpochFencing` is declared, `Fenced` for an older epoch of the same run, with no effect"
     ),
+    case!(
+        cancelled_call_is_refused,
+        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
+    ),
+    case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
 ];
 
 async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
@@ -275,4 +281,40 @@ async fn stale_writers_are_fenced(sandbox: &RouterSandbox) -> Check {
     // Each run has epochs of its own, and the newest writer goes on.
     sandbox.set_as(&other, &before).await?;
     sandbox.set_as(&new, &after).await
+}
+
+async fn cancelled_call_is_refused(sandbox: &RouterSandbox) -> Check {
+    let (old, new) = (sandbox.all_old(), sandbox.some_new());
+    sandbox.set(&old).await?;
+    let (provider, cx) = (&sandbox.provider, sandbox.context());
+    cx.cancellation.cancel();
+    let answer = sandbox.ends("a cancelled call", provider.set_weights(&cx, sandbox.request(&new)));
+    refused("shares that were cancelled before", answer.await?, ErrorKind::Cancelled)?;
+    let look = provider.observe(&cx, sandbox.target.clone());
+    let answer = sandbox.ends("a cancelled look", look).await?;
+    refused("a look that was cancelled before", answer, ErrorKind::Cancelled)?;
+    sandbox.linger().await;
+    sandbox.in_effect_now(&old).await?;
+    for round in 0..8 {
+        let cx = sandbox.context();
+        let call = provider.set_weights(&cx, sandbox.request(&new));
+        let answer = sandbox.ends("a cancelled call", cancel_half_way(call, &cx, round)).await?;
+        cancelled_or_done("shares", answer)?;
+        one_of(sandbox, &old, &new).await?;
+        sandbox.set(&old).await?;
+    }
+    Ok(())
+}
+
+async fn late_call_is_refused(sandbox: &RouterSandbox) -> Check {
+    let (old, new) = (sandbox.all_old(), sandbox.some_new());
+    sandbox.set(&old).await?;
+    let (provider, cx) = (&sandbox.provider, sandbox.late_context());
+    let answer = sandbox.ends("a late call", provider.set_weights(&cx, sandbox.request(&new)));
+    refused("shares whose deadline has passed", answer.await?, ErrorKind::Timeout)?;
+    let look = provider.observe(&cx, sandbox.target.clone());
+    let answer = sandbox.ends("a late look", look).await?;
+    refused("a look whose deadline has passed", answer, ErrorKind::Timeout)?;
+    sandbox.linger().await;
+    sandbox.in_effect_now(&old).await
 }

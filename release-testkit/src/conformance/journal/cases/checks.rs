@@ -4,7 +4,7 @@ use release_core::journal::{AppendError, Batch, MAX_EPOCH};
 use release_core::model::RunId;
 
 use crate::conformance::journal::JournalSandbox;
-use crate::conformance::journal::writer::{Writer, last, with};
+use crate::conformance::journal::writer::{Writer, with};
 use crate::conformance::{Check, broken};
 
 fn conflict(run: &RunId, expected: u64, actual: u64) -> AppendError {
@@ -88,11 +88,11 @@ pub(super) async fn finished_run_takes_nothing(sandbox: &JournalSandbox) -> Chec
         if before > 0 {
             sandbox.store(writer.next(before)).await?;
         }
-        sandbox.store(last(writer.next(1))).await?;
+        sandbox.store(writer.ends(1)).await?;
         let over = finished(writer.run());
         for (what, batch) in [
             ("another record", writer.clone().next(1)),
-            ("an end after the end", last(writer.clone().next(1))),
+            ("an end after the end", writer.clone().ends(1)),
             ("a batch without records", writer.clone().next(0)),
             ("content alone", with(writer.clone().next(0), [b"late".as_slice()])),
             ("an heir", writer.heir(2).next(1)),
@@ -138,7 +138,7 @@ fn misshapen(good: &Batch) -> Vec<(&'static str, Batch)> {
         ("a record of a newer epoch", with_epoch(2, good.epoch + 1)),
         ("a record that is not UTF-8", no_text),
         ("an epoch beyond the limit", far),
-        ("an end without a record", last(Batch { records: Vec::new(), ..good.clone() })),
+        ("an end without a record", Batch { records: Vec::new(), finishes: true, ..good.clone() }),
     ]
 }
 
@@ -164,8 +164,8 @@ pub(super) async fn checks_come_in_order(sandbox: &JournalSandbox) -> Check {
     for over in [false, true] {
         let mut writer = Writer::new(if over { "over" } else { "open" }).heir(3);
         let run = writer.run().clone();
-        let batch = writer.next(2);
-        sandbox.store(if over { last(batch) } else { batch }).await?;
+        let batch = if over { writer.ends(2) } else { writer.next(2) };
+        sandbox.store(batch).await?;
         // Each of these is malformed, and more and more of it is right.
         let gap = |seq, epoch| {
             let mut batch = writer.at(seq, epoch).next(3);
@@ -193,7 +193,7 @@ pub(super) async fn checks_come_in_order(sandbox: &JournalSandbox) -> Check {
 pub(super) async fn refused_batch_leaves_nothing(sandbox: &JournalSandbox) -> Check {
     let (mut open, mut over) = (Writer::new("open").heir(2), Writer::new("over"));
     sandbox.store(with(open.next(2), [b"kept".as_slice()])).await?;
-    sandbox.store(last(over.next(2))).await?;
+    sandbox.store(over.ends(2)).await?;
     let heads = [open.head(false), over.head(true)];
     let mut gap = open.clone().next(4);
     gap.records.remove(2);

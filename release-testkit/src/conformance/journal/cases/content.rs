@@ -4,7 +4,7 @@ use release_core::journal::History;
 use release_core::model::Digest;
 
 use crate::conformance::journal::JournalSandbox;
-use crate::conformance::journal::writer::{Writer, content, last, with};
+use crate::conformance::journal::writer::{Writer, content, with};
 use crate::conformance::{Check, broken};
 use crate::fixtures;
 
@@ -80,7 +80,7 @@ pub(super) async fn batch_is_stored_whole(sandbox: &JournalSandbox) -> Check {
         sandbox.has_heads(&[writer.head(false)]).await?;
     }
     // The last batch of a run is one as any other.
-    let batch = last(with(writer.next(3), [b"j".as_slice(), b"k"]));
+    let batch = with(writer.ends(3), [b"j".as_slice(), b"k"]);
     sandbox.store(batch.clone()).await?;
     sandbox.has(&writer).await?;
     sandbox.has_blobs(&batch).await
@@ -124,7 +124,7 @@ pub(super) async fn sealed_records_verify(sandbox: &JournalSandbox) -> Check {
     sandbox.store(heir.next(1)).await?;
     sandbox.store(heir.next(12)).await?;
     let mut heir = heir.heir(4);
-    sandbox.store(last(heir.next(3))).await?;
+    sandbox.store(heir.ends(3)).await?;
 
     let run = fixtures::literal("run");
     let history = History::verify(&run, &sandbox.read(&run).await?)

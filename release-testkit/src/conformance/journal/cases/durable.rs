@@ -3,7 +3,7 @@
 use release_core::journal::AppendError;
 
 use crate::conformance::journal::JournalSandbox;
-use crate::conformance::journal::writer::{Writer, last, with};
+use crate::conformance::journal::writer::{Writer, with};
 use crate::conformance::{Check, broken};
 
 /// Batches of more than 32 KiB that are stored until there is no room.
@@ -32,7 +32,7 @@ pub(super) async fn reopening_forgets_no_check(sandbox: &JournalSandbox) -> Chec
     sandbox.store(open.next(2)).await?;
     open = open.heir(3);
     sandbox.store(open.next(1)).await?;
-    sandbox.store(last(over.next(2))).await?;
+    sandbox.store(over.ends(2)).await?;
     sandbox.close_and_reopen().await?;
     let run = open.run().clone();
     let fenced = AppendError::Fenced { run: run.clone(), epoch: 2, stored: 3 };
@@ -67,7 +67,7 @@ pub(super) async fn handles_fence_each_other(sandbox: &JournalSandbox) -> Check 
         sandbox.refused(what, old.at(seq, 1).next(1), fenced).await?;
     }
     sandbox.has(&heir).await?;
-    let ended = theirs.append(last(heir.next(1))).await;
+    let ended = theirs.append(heir.ends(1)).await;
     ended.map_err(|error| broken("an end with the other handle", error))?;
     let finished = AppendError::Finished { run };
     sandbox.refused("the other handle's run that is over", heir.clone().next(1), finished).await?;

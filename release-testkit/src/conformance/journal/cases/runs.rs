@@ -2,7 +2,7 @@
 
 use crate::conformance::Check;
 use crate::conformance::journal::JournalSandbox;
-use crate::conformance::journal::writer::{Writer, last};
+use crate::conformance::journal::writer::Writer;
 
 pub(super) async fn heads_tell_the_ends(sandbox: &JournalSandbox) -> Check {
     let (mut a, mut b, mut c) = (Writer::new("a"), Writer::new("b"), Writer::new("c"));
@@ -11,13 +11,13 @@ pub(super) async fn heads_tell_the_ends(sandbox: &JournalSandbox) -> Check {
     sandbox.has_heads(&[a.head(false)]).await?;
     sandbox.store(a.next(3)).await?;
     sandbox.has_heads(&[a.head(false)]).await?;
-    sandbox.store(last(c.next(2))).await?;
+    sandbox.store(c.ends(2)).await?;
     sandbox.has_heads(&[a.head(false), c.head(true)]).await?;
     sandbox.store(b.next(2)).await?;
     sandbox.has_heads(&[a.head(false), b.head(false), c.head(true)]).await?;
     let mut heir = b.heir(6);
     sandbox.store(heir.next(2)).await?;
-    sandbox.store(last(a.next(2))).await?;
+    sandbox.store(a.ends(2)).await?;
     sandbox.has_heads(&[a.head(true), heir.head(false), c.head(true)]).await
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn runs_do_not_disturb_each_other(sandbox: &JournalSandbox) -> 
     let [first, second, ..] = &mut writers;
     *first = first.heir(5);
     sandbox.store(first.next(2)).await?;
-    sandbox.store(last(second.next(1))).await?;
+    sandbox.store(second.ends(1)).await?;
     for writer in writers.iter_mut().skip(2) {
         sandbox.store(writer.next(2)).await?;
     }
