@@ -84,6 +84,9 @@ pub mod journal;
 pub mod limits;
 pub mod model;
 pub mod plan;
+#[cfg(planted_bugs)]
+#[doc(hidden)]
+pub mod planted;
 pub mod port;
 pub mod report;
 pub mod run;

@@ -189,7 +189,9 @@ impl Shield {
                 () = cx.cancellation.cancelled() => return Err(cancelled()),
             }
         }
+        // A free place is taken also when the time is up: what is looked at once more then is told.
         let place = tokio::select! {
+            biased;
             place = self.places.acquire() => place,
             () = clock.sleep_until(give_up) => return Err(self.refusal(Span::secs(1))),
             () = cx.cancellation.cancelled() => return Err(cancelled()),

@@ -83,6 +83,7 @@
 //! | [`conformance`] | suites that prove a provider or a journal, one `#[test]` a promise |
 //! | [`fakes`] | a correct, scriptable, recording fake of every provider trait |
 //! | [`fixtures`] | valid values: artifacts, principals, a train of three services |
+//! | [`sim`] | the simulator: whole release processes on virtual time, with faults and people, held to invariants |
 //! | [`saboteur`] | fakes and journals with one fault each: the suites' own test |
 //! | [`VirtualClock`] | time that moves when a test says so |
 //! | [`FaultyJournal`] | a journal that fails when a test says so |
@@ -109,6 +110,7 @@ mod macros;
 pub mod mocks;
 mod private;
 pub mod saboteur;
+pub mod sim;
 
 pub use clock::{Stuck, VirtualClock};
 pub use journal::{AppendFault, FaultyJournal, Injected};

@@ -53,6 +53,34 @@ fn nothing_is_unfinished() {
     check(unfinished);
 }
 
+/// Every test that carries the number of a fault is on the page that maps faults to tests, and the page
+/// names no test that is not there.
+#[test]
+fn the_page_of_faults_is_complete() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../FAULTS.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut named: Vec<_> = page.split('`').filter(|word| is_row(word)).collect();
+    let sources = sources();
+    let rows_in = |source: &Source| {
+        let functions = source.text.split("fn ").skip(1);
+        let functions = functions.filter_map(|rest| rest.split(['(', '<']).next());
+        functions.filter(|name| is_row(name)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut present: Vec<_> = sources.iter().flat_map(rows_in).collect();
+    named.sort_unstable();
+    named.dedup(); // one test may show two rows
+    present.sort_unstable();
+    assert_eq!(named, present);
+    assert!(named.len() > 50, "{}", named.len());
+}
+
+/// Whether it is the name of a test of a fault: `f`, a number, an underscore.
+fn is_row(word: &str) -> bool {
+    let rest =
+        word.strip_prefix('f').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    rest.is_some_and(|rest| rest.starts_with('_') && rest.len() + 1 < word.len())
+}
+
 #[test]
 fn no_file_is_too_long() {
     check(too_long);

@@ -3,33 +3,24 @@
 use std::sync::Arc;
 
 use super::driver::Driver;
+use super::rules::{self, OnEffects};
 use crate::port::{AuthorizedCommand, Mandate};
 use crate::run::{Event, Mode, Phase};
 
 impl Driver {
     /// Starts, tells or drops effects, as a durable event says.
     pub(super) fn act_on(&mut self, event: &Event) {
+        match rules::on_effects(event, self.state.plan()) {
+            OnEffects::Launch { step, attempt, mode } => self.launch(step, attempt, mode),
+            OnEffects::LeaveOff => self.leave_off(),
+            OnEffects::DropOne { step } => self.effects.drop_one(step),
+            OnEffects::DropAll => self.effects.drop_all(),
+            OnEffects::Keep => {}
+        }
         match event {
-            Event::StepStarted { step, attempt, mode } => {
-                let plan = self.state.plan();
-                if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) {
-                    self.launch(step.index, *attempt, *mode);
-                }
-            }
-            Event::StepFailed { .. } | Event::CancelRequested { .. } | Event::Superseded { .. } => {
-                self.leave_off();
-            }
-            Event::AlternateChosen { .. } => self.mandate = None, // the plan has changed
+            // The plan has changed, or grown.
+            Event::AlternateChosen { .. } | Event::RollbackStarted { .. } => self.mandate = None,
             Event::RollbackBlocked { .. } => self.forward = *self.state.phase() == Phase::Forward,
-            // What is still under way only reads, and nobody needs its answer any more.
-            Event::RollbackStarted { .. } => {
-                self.effects.drop_all();
-                self.mandate = None; // the plan has grown
-            }
-            Event::RunFinished { .. } | Event::AbandonForced { .. } => self.effects.drop_all(),
-            Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
-                self.effects.drop_one(step.index);
-            }
             _ => {}
         }
     }

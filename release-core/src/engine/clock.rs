@@ -19,7 +19,7 @@ use crate::time::{Span, Timestamp};
 #[derive(Debug)]
 pub struct SystemClock {
     begun: Instant,
-    reading: Mutex<Reading>,
+    reading: Mutex<ClockReading>,
 }
 
 impl SystemClock {
@@ -34,17 +34,17 @@ impl SystemClock {
     /// The system's clock, with another limit of what steps of the wall clock are followed.
     #[expect(clippy::disallowed_methods, reason = "this is the one place where time enters")]
     pub fn with_max_step(max_step: Span) -> Self {
-        let reading = Reading::new(wall(), max_step);
+        let reading = ClockReading::new(wall(), max_step);
         Self { begun: Instant::now(), reading: Mutex::new(reading) }
     }
 
     /// Says that the wall clock is right, after a [`ClockAnomaly`]. Ask runs that are held to look again
     /// with [`RunHandle::reconsider`](super::RunHandle::reconsider); they do by themselves after a while.
     pub fn confirm(&self) {
-        self.read(Reading::confirm);
+        self.read(ClockReading::confirm);
     }
 
-    fn read<T>(&self, look: impl FnOnce(&mut Reading, Timestamp, Duration) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&mut ClockReading, Timestamp, Duration) -> T) -> T {
         // A reading is a few numbers that are always sound.
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut reading, wall(), self.begun.elapsed())
@@ -67,7 +67,7 @@ fn wall() -> Timestamp {
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        self.read(Reading::now)
+        self.read(ClockReading::now)
     }
 
     fn anomaly(&self) -> Option<ClockAnomaly> {
@@ -92,8 +92,8 @@ impl Clock for SystemClock {
 }
 
 /// What two clocks say together: pure, so that every course of theirs can be tried.
-#[derive(Debug)]
-struct Reading {
+#[derive(Debug, Clone)]
+pub struct ClockReading {
     /// When both were last in accord: what the wall said, and what had elapsed.
     wall: Timestamp,
     elapsed: Duration,
@@ -101,12 +101,14 @@ struct Reading {
     anomaly: Option<ClockAnomaly>,
 }
 
-impl Reading {
-    const fn new(wall: Timestamp, max_step: Span) -> Self {
+impl ClockReading {
+    /// Begins where the wall clock says `wall`, and nothing has elapsed.
+    pub const fn new(wall: Timestamp, max_step: Span) -> Self {
         Self { wall, elapsed: Duration::ZERO, max_step, anomaly: None }
     }
 
-    fn now(&mut self, wall: Timestamp, elapsed: Duration) -> Timestamp {
+    /// The time, where the wall clock says `wall` and the monotonic one that so much has `elapsed`.
+    pub fn now(&mut self, wall: Timestamp, elapsed: Duration) -> Timestamp {
         let expected = self.wall.plus(elapsed.saturating_sub(self.elapsed).into());
         // One of the two is zero.
         let step = wall.since(expected).max(expected.since(wall));
@@ -118,8 +120,14 @@ impl Reading {
         wall
     }
 
-    const fn confirm(&mut self, wall: Timestamp, elapsed: Duration) {
+    /// Takes the wall clock at its word.
+    pub const fn confirm(&mut self, wall: Timestamp, elapsed: Duration) {
         (self.wall, self.elapsed, self.anomaly) = (wall, elapsed, None);
+    }
+
+    /// What was wrong with the wall clock when it was last read.
+    pub const fn anomaly(&self) -> Option<ClockAnomaly> {
+        self.anomaly
     }
 }
 
@@ -131,11 +139,11 @@ mod tests {
         Timestamp::from_micros(secs.cast_signed() * 1_000_000)
     }
 
-    fn reading() -> Reading {
-        Reading::new(at(1_000_000), Span::secs(60))
+    fn reading() -> ClockReading {
+        ClockReading::new(at(1_000_000), Span::secs(60))
     }
 
-    fn read(reading: &mut Reading, wall: u64, elapsed: u64) -> (Timestamp, bool) {
+    fn read(reading: &mut ClockReading, wall: u64, elapsed: u64) -> (Timestamp, bool) {
         let now = reading.now(at(wall), Duration::from_secs(elapsed));
         (now, reading.anomaly.is_some())
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::effect::{Attempt, Effects, panic_text};
 use super::handle::{Progress, Recorded, Request, RunHandle};
 use super::permits::RunPermits;
+use super::rules::{self, ASK_AGAIN};
 use super::wake::{Sleep, Wake};
 use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
@@ -19,7 +20,7 @@ use crate::model::Digest;
 use crate::plan::FrozenPlan;
 use crate::port::Mandate;
 use crate::run::{Event, Fact, Input, Outcome, Phase, Rejected, RunState, Turn, advance, decide};
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// Most outcomes that are decided before what they led to is appended.
 const OUTCOMES_A_TURN: usize = 256;
@@ -27,8 +28,6 @@ const OUTCOMES_A_TURN: usize = 256;
 const EVENTS_A_TURN: usize = 4096;
 /// Most requests that wait for a run before callers are held back.
 pub(super) const INBOX: usize = 64;
-/// How often a policy is asked again that holds a step without naming an instant.
-const ASK_AGAIN: Span = Span::secs(30);
 /// Most events that a slow subscriber can be behind.
 const BACKLOG: usize = 1024;
 
@@ -361,9 +360,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Decision time never goes back, so a clock that is set back lifts nothing.
     pub(super) fn read_clock(&mut self) {
-        self.now = self.shared.clock.now().max(self.now).max(self.state.now());
+        self.now = rules::decision_time(self.shared.clock.now(), self.now, self.state.now());
     }
 
     fn tell_progress(&mut self) {

@@ -5,6 +5,7 @@
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
 //!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
+//! - `rules` are the shell's decisions as pure functions, which a simulator shares.
 //! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
 //! - `limiter` is the task that owns the `ledger` of permits, `permits` is how a run gets its own, and
 //!   `limits` what a host sees of them.
@@ -26,6 +27,7 @@ mod migrate;
 mod permits;
 mod recover;
 mod resume;
+pub mod rules;
 mod supersede;
 mod wake;
 
@@ -36,10 +38,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use clock::SystemClock;
+pub use clock::{ClockReading, SystemClock};
 pub use error::EngineError;
 pub use events::Events;
 pub use explain::AskError;
+pub use guard::held_while_in_doubt;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 pub use resume::{NotResumed, ResumeReport};
 

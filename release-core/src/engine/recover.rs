@@ -10,15 +10,11 @@ use std::sync::Arc;
 use super::EngineError;
 use super::driver::{Driver, INBOX};
 use super::handle::{Request, SendError};
+use super::rules::{self, AfterFailedAppend, AfterReading};
 use super::wake::receive;
 use crate::journal::{AppendError, History, ReadError, Sealer};
 use crate::run::{Input, Wait};
 use crate::time::Span;
-
-/// The pause after the first failure; it doubles with each that follows.
-const FIRST: Span = Span::millis(50);
-/// The longest pause: a run notices that late at most that its journal works again.
-const LONGEST: Span = Span::secs(5);
 
 impl Driver {
     /// Waits until the journal can be read, and goes on from what it says. Returns whether it turned out
@@ -27,32 +23,29 @@ impl Driver {
     /// # Errors
     /// When somebody else has the run, when the journal is damaged, or when the engine shuts down.
     pub(super) async fn recover(&mut self, error: AppendError) -> Result<bool, EngineError> {
-        match &error {
-            AppendError::NoSpace { .. } | AppendError::Unavailable { .. } => {}
-            AppendError::Unknown { .. } => self.in_doubt = true,
-            // An append of unknown outcome may be stored late: then it is our own records that are in
-            // the way.
-            AppendError::Conflict { .. } | AppendError::Finished { .. } if self.in_doubt => {}
-            _ => return Err(error.into()),
+        match rules::after_failed_append(&error, self.in_doubt) {
+            AfterFailedAppend::ReadBack { in_doubt } => self.in_doubt = in_doubt,
+            AfterFailedAppend::Stop => return Err(error.into()),
         }
         tracing::warn!(run = %self.state.run(), %error, "the journal fails; the run waits for it");
         let history = self.read_when_possible(&error).await?;
-        if history.epoch() != self.sealer.epoch() {
-            let run = self.state.run().clone();
-            let (epoch, stored) = (self.sealer.epoch(), history.epoch());
-            return Err(AppendError::Fenced { run, epoch, stored }.into());
+        match rules::after_reading(&self.sealer, &history) {
+            AfterReading::Fenced => {
+                let run = self.state.run().clone();
+                let (epoch, stored) = (self.sealer.epoch(), history.epoch());
+                Err(AppendError::Fenced { run, epoch, stored }.into())
+            }
+            AfterReading::Stored => Ok(true),
+            AfterReading::GoBack => {
+                self.go_back_to(&history)?;
+                Ok(false)
+            }
         }
-        if history.head() == self.sealer.head() {
-            return Ok(true);
-        }
-        self.go_back_to(&history)?;
-        Ok(false)
     }
 
     async fn read_when_possible(&mut self, error: &AppendError) -> Result<History, EngineError> {
         loop {
-            let factor = 1_u32 << self.failures.min(16);
-            let pause = Span::from(FIRST.as_duration().saturating_mul(factor)).min(LONGEST);
+            let pause = rules::pause_before_reading(self.failures);
             self.failures = self.failures.saturating_add(1);
             self.rest(pause, error).await?;
             match self.shared.journal.read(self.state.run()).await {

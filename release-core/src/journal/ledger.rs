@@ -1,8 +1,8 @@
 //! The stored form of the ledger of permits: streams of records as those of runs, under names that no
 //! run can have.
 
-use super::wire::{Damage, DamageKind, open, origin, unreadable};
-use super::{Record, Sealer};
+use super::wire::{open, origin, unreadable};
+use super::{Damage, DamageKind, Record, Sealer};
 use crate::ids::RunId;
 use crate::limits::{Ledger, LedgerEvent};
 use crate::model::Digest;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::Record;
+use super::{Damage, DamageKind, Record};
 use crate::ids::RunId;
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
@@ -257,76 +257,6 @@ pub(super) fn open<'a>(
 #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]
 pub(super) fn unreadable(error: serde_json::Error) -> DamageKind {
     DamageKind::Unreadable { problem: error.to_string() }
-}
-
-/// A record that is not what was written. Nothing is repaired, nothing is guessed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {seq} of run `{run}` {kind}")]
-pub struct Damage {
-    /// The run.
-    pub run: RunId,
-    /// The first record that is wrong; one behind the last when records are missing.
-    pub seq: u64,
-    /// What is wrong with it.
-    pub kind: DamageKind,
-}
-
-/// What is wrong with a record.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DamageKind {
-    /// It and the hash of the record before it do not give the hash that was stored with it.
-    #[error(
-        "was changed: it and the hash of the record before it give {found}, its stored hash is {stored}"
-    )]
-    Changed {
-        /// The stored hash.
-        stored: Digest,
-        /// The hash that they give.
-        found: Digest,
-    },
-    /// It does not follow the record before.
-    #[error(
-        "does not follow the record before it: records were removed, inserted or put in another order"
-    )]
-    Unchained,
-    /// It belongs elsewhere.
-    #[error("is not at its place: it says it is {found}")]
-    Misplaced {
-        /// What it says of itself.
-        found: String,
-    },
-    /// It cannot be read.
-    #[error("cannot be read: {problem}")]
-    Unreadable {
-        /// What the decoder said.
-        problem: String,
-    },
-    /// It is of another version.
-    #[error(
-        "has format version {0}, and this release reads only {JOURNAL_VERSION}; use a newer release"
-    )]
-    UnsupportedVersion(u16),
-    /// There are no records.
-    #[error("is missing: the run has no records")]
-    Empty,
-    /// It cannot follow from what came before.
-    #[error("cannot be: {0}")]
-    Illegal(#[from] IllegalTransition),
-    /// It does not lead to the state that its writer was in. What was written is whole: it is folded
-    /// otherwise here, and whatever was decided from it would be guessed.
-    #[error(
-        "leads to the state {found} here, and led its writer to {stored}; use the release that wrote it, and report this"
-    )]
-    Diverged {
-        /// The digest of the state that was stored with it.
-        stored: StateDigest,
-        /// The digest of the state that it leads to.
-        found: StateDigest,
-    },
-    /// It cannot follow from what came before in the ledger of permits.
-    #[error("cannot be: {0}")]
-    Entry(crate::limits::IllegalEntry),
 }
 
 /// The verified records of a run, decoded.

@@ -20,6 +20,12 @@ pub(super) enum Admit {
 pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let step = state.plan.step(index);
     let since = state.active(index).map_or(turn.now, |active| active.since);
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::LatchAdmission)
+        && state.active(index).is_some_and(|active| active.attempt > 0)
+    {
+        return Admit::Yes;
+    }
     let mut reasons = Vec::new();
     let mut approval = None;
     let mut instant = None;
@@ -45,13 +51,20 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let measures_again =
         state.active(index).is_some_and(|a| matches!(a.wait, Wait::Measurement { .. }));
     // No policy can hold a rollback: it is not even asked. Nor is it when an analysis measures again.
-    if !step.action.is_pure() && !state.plan.in_rollback(index) && !measures_again {
+    let going_back = state.plan.in_rollback(index);
+    #[cfg(planted_bugs)]
+    let going_back = going_back && !crate::planted::is(crate::planted::Bug::HoldRollback);
+    if !step.action.is_pure() && !going_back && !measures_again {
         let request = Admission::new(&state.run, &state.requester, step, turn.now);
         let refusal = match turn.policy.admit(&request) {
             Decision::Permit => None,
             Decision::Wait { until, reasons } => Some((until, reasons)),
+            #[cfg(planted_bugs)]
+            Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => None,
             Decision::Deny { reasons } => Some((None, reasons)),
         };
+        #[cfg(planted_bugs)]
+        let refusal = refusal.filter(|_| !crate::planted::is(crate::planted::Bug::IgnorePolicy));
         if let Some((until, why)) = refusal {
             // An answer that claims to change now or earlier names no instant.
             match until.filter(|until| *until > turn.now) {
@@ -142,6 +155,8 @@ pub(super) fn may_approve(
     }
     let gate = state.gates.get(id);
     let before = gate.is_some_and(|gate| gate.approvals.iter().any(|other| other.id == by.id));
+    #[cfg(planted_bugs)]
+    let before = before && !crate::planted::is(crate::planted::Bug::CountTwice);
     Ok(if before { Approving::CountsAlready } else { Approving::Counts })
 }
 
@@ -161,7 +176,10 @@ pub(super) fn known_gate<'a>(state: &'a RunState, id: &GateId) -> Result<&'a App
 
 fn refusals(state: &RunState, wanted: &Approval, by: &Principal) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    if !wanted.requester_may_approve && by.id == state.requester.id {
+    let own = !wanted.requester_may_approve && by.id == state.requester.id;
+    #[cfg(planted_bugs)]
+    let own = own && !crate::planted::is(crate::planted::Bug::ApproveOwn);
+    if own {
         let text = format!("{by} requested this run (separation of duties)");
         reasons.push(Reason::new(rule(wanted), text, "an approval by somebody else"));
     }

@@ -22,7 +22,11 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
     }
     match &state.phase {
         Phase::Forward | Phase::RollingBack(_) => {
-            if out.is_empty() && state.remaining == 0 {
+            let remaining = state.remaining;
+            #[cfg(planted_bugs)]
+            let remaining = remaining
+                .saturating_sub(usize::from(crate::planted::is(crate::planted::Bug::FinishEarly)));
+            if out.is_empty() && remaining == 0 {
                 let outcome = if let Phase::RollingBack(cause) = &state.phase {
                     Outcome::RolledBack { cause: cause.clone() }
                 } else {
@@ -30,6 +34,10 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
                 };
                 out.push(Event::RunFinished { outcome });
             } else if state.may_start() {
+                #[cfg(planted_bugs)]
+                if state.paused && crate::planted::is(crate::planted::Bug::PauseRollback) {
+                    return;
+                }
                 start_ready(state, turn, limit, free, out);
                 if out.is_empty() {
                     out.extend(stuck(state));
@@ -56,6 +64,10 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
 /// Whether something that a rollback has to put back is under way, or may be. What only reads is not
 /// waited for.
 fn changes_under_way(state: &RunState) -> bool {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::RollBackTooSoon) {
+        return false;
+    }
     let open = |active: &Active| matches!(active.wait, Wait::Outcome { .. } | Wait::Look { .. });
     (state.in_flight > 0 || state.looking > 0)
         && state

@@ -256,6 +256,8 @@ fn failure(
     let (step, error) = (StepRef::of(&state.plan, index), bounds::error(error));
     let failures = state.active(index).map_or(0, |active| active.failures).saturating_add(1);
     let policy = state.plan.step(index).retry;
+    #[cfg(planted_bugs)]
+    let failures = if crate::planted::is(crate::planted::Bug::RetryForever) { 0 } else { failures };
     if error.retry == Retry::Backoff && failures < policy.max_attempts {
         let at = turn.now.plus(pause(state, index, failures, &error, turn));
         return Event::StepRetried { step, error, at };
@@ -273,6 +275,14 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
         return nobody_knows(state, index, error);
     }
     let at = turn.now.plus(pause(state, index, failures, &error, turn));
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::RetryBlindly) {
+        return Event::StepRetried { step, error, at };
+    }
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::UnknownIsSuccess) {
+        return Event::StepSucceeded { step, evidence: Evidence::Done, because: None };
+    }
     Event::OutcomeUnknown { step, error, at }
 }
 

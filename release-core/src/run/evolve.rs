@@ -404,6 +404,14 @@ impl RunState {
                 self.complete(index);
                 return Ok(());
             }
+            #[cfg(planted_bugs)]
+            OnFailure::Hold
+                if self.plan.in_rollback(index)
+                    && crate::planted::is(crate::planted::Bug::RollbackLies) =>
+            {
+                self.complete(index);
+                return Ok(());
+            }
             OnFailure::Hold => {
                 self.hold(at, index);
                 return Ok(());
@@ -418,6 +426,10 @@ impl RunState {
     /// Blocked steps that have this gate are looked at again at once, also when they wait for something
     /// else first: a rejection counts at once.
     fn wake_gate(&mut self, at: Timestamp, gate: &crate::ids::GateId) {
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::WakeNobody) {
+            return;
+        }
         let has =
             |gates: &[Gate]| gates.iter().any(|g| matches!(g, Gate::Approval(a) if a.id == *gate));
         let waits = |index: u32, active: &Active| {

@@ -64,6 +64,8 @@ fn identity(asked: &Deployment, target: &Target, digest: Digest) -> Option<Judge
 
 /// A provider that acted on something else than it was told is not asked again.
 fn same<T: PartialEq + std::fmt::Display>(wanted: &T, found: &T) -> Option<Judgement> {
+    #[cfg(planted_bugs)]
+    let found = if crate::planted::is(crate::planted::Bug::AnyIdentity) { wanted } else { found };
     let message = || format!("asked for {wanted}, but found {found}");
     let mismatch = || EffectError::permanent("identity_mismatch", message());
     (wanted != found).then(|| Judgement::Fail(mismatch()))
@@ -96,7 +98,11 @@ fn analyze(
             format!("{}: {because} ({count} such measurements, {limit} tolerated)", analysis.id);
         return Judgement::Fail(EffectError::permanent(kind, message));
     }
-    if good >= analysis.count {
+    let wanted_count = analysis.count;
+    #[cfg(planted_bugs)]
+    let wanted_count =
+        if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted_count };
+    if good >= wanted_count {
         let because =
             Some(format!("{}: {because} ({good} of {} measurements)", analysis.id, analysis.count));
         return Judgement::Pass { because };
@@ -107,6 +113,10 @@ fn analyze(
 fn measure(analysis: &Analysis, wanted: Digest, measurement: &Measurement) -> (Verdict, String) {
     let Metric::Ratio { .. } = analysis.metric;
     let (digest, numerator, denominator) = match measurement {
+        #[cfg(planted_bugs)]
+        Measurement::NoData { .. } if crate::planted::is(crate::planted::Bug::NoDataPasses) => {
+            return (Verdict::Pass, "nothing bad was seen".into());
+        }
         Measurement::NoData { reason } => {
             return (Verdict::Inconclusive, format!("no data: {reason}"));
         }
@@ -118,6 +128,10 @@ fn measure(analysis: &Analysis, wanted: Digest, measurement: &Measurement) -> (V
         return (Verdict::Inconclusive, format!("measured {digest}, not {wanted}"));
     }
     // Both are finite; their quotient may still not be, for example when the whole is 0.
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::NanPasses) && denominator == Finite::ZERO {
+        return (Verdict::Pass, "nothing is not beyond the limit".into());
+    }
     let Ok(value) = Finite::new(numerator.get() / denominator.get()) else {
         return (Verdict::Inconclusive, format!("{numerator} of {denominator} is no ratio"));
     };

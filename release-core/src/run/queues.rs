@@ -3,16 +3,37 @@
 use super::event::WakeUp;
 use super::state::{Active, RunState, Status, Wait};
 
+#[cfg(planted_bugs)]
+pub(super) fn has_no_timer(wait: &Wait) -> bool {
+    use crate::planted::{Bug, is};
+    (is(Bug::NoTimer) && matches!(wait, Wait::Attempt { .. }))
+        || (is(Bug::NoDeadline) && matches!(wait, Wait::Outcome { .. }))
+}
+
 impl RunState {
     pub(super) fn complete(&mut self, index: u32) {
         self.remaining = self.remaining.saturating_sub(1);
         let mut nth = 0;
         while let Some(next) = self.plan.successor(index, nth) {
             nth += 1;
-            if self.waits_less(next) {
+            let ready = self.waits_less(next);
+            #[cfg(planted_bugs)]
+            let ready = self.ready_by_a_bug(next, ready);
+            if ready {
                 self.enqueue(next);
             }
         }
+    }
+
+    #[cfg(planted_bugs)]
+    fn ready_by_a_bug(&self, next: u32, ready: bool) -> bool {
+        use crate::planted::{Bug, is};
+        let waits = self.waits.get(next as usize).copied().unwrap_or(0);
+        let sync = self.plan.step(next).action == crate::plan::Action::Sync;
+        let ready = ready
+            || (is(Bug::IgnorePredecessor) && !sync && waits <= 1)
+            || (is(Bug::SyncEarly) && sync);
+        ready && self.status(next) == Some(Status::Pending)
     }
 
     /// A predecessor of the step at `index` is done; whether it was the last.
@@ -29,6 +50,12 @@ impl RunState {
         for index in range {
             let waits = self.plan.in_degree(index);
             self.waits.push(waits);
+            #[cfg(planted_bugs)]
+            let waits = if from > 0 && crate::planted::is(crate::planted::Bug::RollbackUnordered) {
+                0
+            } else {
+                waits
+            };
             if waits == 0 {
                 self.enqueue(index);
             }

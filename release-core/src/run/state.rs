@@ -348,6 +348,10 @@ impl RunState {
 
     /// How often the step at `index` was asked for anew by hand; part of its idempotency key.
     pub fn generation(&self, index: u32) -> u32 {
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::KeyPerAttempt) {
+            return self.active(index).map_or(0, |active| active.attempt);
+        }
         self.generations.get(&index).copied().unwrap_or(0)
     }
 
@@ -379,6 +383,10 @@ impl RunState {
 
     /// The timer of a step that waits for an instant.
     pub(super) fn timer(&self, index: u32, wait: &Wait) -> Option<(Timer, Timestamp, u32)> {
+        #[cfg(planted_bugs)]
+        if super::queues::has_no_timer(wait) {
+            return None;
+        }
         let timer = match wait {
             Wait::Outcome { .. } => Timer::Deadline,
             Wait::Bake { .. } => Timer::Bake,
@@ -402,6 +410,10 @@ impl RunState {
 
     /// How many more effects may be under way.
     pub(super) fn free(&self) -> u32 {
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::IgnoreRoom) {
+            return u32::MAX;
+        }
         self.plan.plan().max_parallel().saturating_sub(self.in_flight)
     }
 

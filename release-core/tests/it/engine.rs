@@ -48,7 +48,7 @@ async fn a_release_succeeds_and_subscribers_see_what_the_journal_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn transient_failures_are_tried_again_after_a_pause() {
+async fn f13_transient_failures_are_tried_again_after_a_pause() {
     let step = change("a").retry(RetryPolicy {
         max_attempts: 3,
         backoff: Span::secs(1),
@@ -83,7 +83,7 @@ async fn a_provider_is_left_alone_as_long_as_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hang_is_given_up_at_its_deadline_and_looked_for() {
+async fn f10_a_hang_is_given_up_at_its_deadline_and_looked_for() {
     let (_, world, settled) = settle(chain(vec![change("a")]), |call| match call.mode {
         Mode::Perform => Act::ApplyThenHang,
         Mode::Look => Act::Faithful,
@@ -119,7 +119,7 @@ async fn a_hang_that_changed_nothing_is_performed_again_with_the_same_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_found_out_waits_for_a_person_who_says() {
+async fn f10_what_cannot_be_found_out_waits_for_a_person_who_says() {
     for applied in [true, false] {
         let calls = AtomicU32::new(0);
         let (handle, world, settled) = settle(chain(vec![change("a"), change("b")]), move |call| {
@@ -137,7 +137,7 @@ async fn what_cannot_be_found_out_waits_for_a_person_who_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_a_provider_is_an_unknown_outcome_and_hurts_nobody() {
+async fn f36_a_panic_of_a_provider_is_an_unknown_outcome_and_hurts_nobody() {
     let step = change("a").retry(RetryPolicy::attempts(2));
     let (_, world, settled) = settle(side_by_side(vec![step, change("b")]), |call| {
         if call.step == "a" && call.attempt == 1 { Act::Panic } else { Act::Faithful }

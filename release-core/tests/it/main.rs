@@ -23,6 +23,8 @@ mod explain_engine;
 #[cfg(test)]
 mod explain_oracle;
 #[cfg(test)]
+mod fault_rows;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod file_messages;

@@ -69,7 +69,7 @@ fn cycles_of_steps_are_named() {
 }
 
 #[test]
-fn too_many_steps_are_refused() {
+fn f43_too_many_steps_are_refused() {
     let definition = shop();
     let all = plan(&definition).unwrap().steps().len();
     plan_with(&definition, |plan| {
@@ -325,7 +325,7 @@ fn sound(plan: &Plan) {
 
 /// 31,000 steps from a definition, on a small stack.
 #[test]
-fn a_large_definition_needs_no_stack() {
+fn f43_a_large_definition_needs_no_stack() {
     let count = 500;
     let names: Vec<_> = (0..count).map(|n| format!("s{n}")).collect();
     let members = |version: &'static str| -> Vec<(&str, &str)> {
@@ -353,7 +353,7 @@ fn a_large_definition_needs_no_stack() {
 
 /// Steps by hand in the two worst shapes: one chain, and one step before all others.
 #[test]
-fn a_large_plan_needs_no_stack() {
+fn f43_a_large_plan_needs_no_stack() {
     let count = 200_000_u32;
     let action = Step::new(id("step"), Action::Sync);
     let shapes = |star: bool| {

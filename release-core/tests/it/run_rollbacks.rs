@@ -139,7 +139,7 @@ fn in_region(step: Step, region: &str) -> Step {
 /// Found here: the second region failed while the run stopped for the first, and stayed as it was
 /// in a run that ended as rolled back.
 #[test]
-fn regions_that_fail_together_are_rolled_back_together() {
+fn f31_regions_that_fail_together_are_rolled_back_together() {
     let regions = ["eu", "us", "ap"].map(|region| in_region(change(region), region));
     let mut run = Run::start(&side_by_side(regions.into()));
     run.end("ap", End::Good);
@@ -150,7 +150,7 @@ fn regions_that_fail_together_are_rolled_back_together() {
 }
 
 #[test]
-fn a_region_rolls_back_alone() {
+fn f31_a_region_rolls_back_alone() {
     let regions = ["eu", "us"].map(|region| in_region(change(region), region));
     let mut run = Run::start(&side_by_side(regions.into()));
     run.end("us", End::Good);

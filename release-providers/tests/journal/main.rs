@@ -11,6 +11,7 @@ mod damage;
 mod engine;
 mod flips;
 mod kill;
+mod limits;
 mod rows;
 mod store;
 mod support;

@@ -275,7 +275,7 @@ impl Run {
         panic!("still {:?} after {turns} turns: {:#?}", self.state.awaiting(), self.state);
     }
 
-    fn help(&mut self) {
+    pub(crate) fn help(&mut self) {
         if let Some(step) = self.effects.keys().next().copied() {
             self.outcome(step, End::Good);
             return;

@@ -1,0 +1,145 @@
+//! The rules of the shell, as pure functions: what it does with effects once an event is durable, and
+//! what it does when its journal fails. The driver and the simulator of `release-testkit` share them, so
+//! that what is simulated is what runs.
+
+use crate::journal::{AppendError, History, Sealer};
+use crate::plan::FrozenPlan;
+use crate::run::{Event, Mode};
+use crate::time::{Span, Timestamp};
+
+/// How often a policy is asked again that holds a step without naming an instant.
+pub const ASK_AGAIN: Span = Span::secs(30);
+/// The pause after the journal's first failure; it doubles with each that follows.
+const FIRST: Span = Span::millis(50);
+/// The longest pause: a run notices that late at most that its journal works again.
+const LONGEST: Span = Span::secs(5);
+
+/// What becomes of effects once an event is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnEffects {
+    /// Nothing.
+    Keep,
+    /// This one starts.
+    Launch {
+        /// Its step.
+        step: u32,
+        /// Which attempt.
+        attempt: u32,
+        /// Whether it acts or only looks.
+        mode: Mode,
+    },
+    /// Those that go forward are told to leave off, once the run no longer does.
+    LeaveOff,
+    /// Nobody waits for this one any more.
+    DropOne {
+        /// Its step.
+        step: u32,
+    },
+    /// Nobody waits for any of them any more.
+    DropAll,
+}
+
+/// What becomes of effects once `event` is durable, in a run of `plan`.
+pub fn on_effects(event: &Event, plan: &FrozenPlan) -> OnEffects {
+    #[cfg(planted_bugs)]
+    if let Event::StepStarted { step, .. } = event
+        && crate::planted::is(crate::planted::Bug::NeverCall)
+        && step.index % 5 == 0
+    {
+        return OnEffects::Keep;
+    }
+    match event {
+        Event::StepStarted { step, attempt, mode }
+            if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) =>
+        {
+            OnEffects::Launch { step: step.index, attempt: *attempt, mode: *mode }
+        }
+        Event::StepFailed { .. } | Event::CancelRequested { .. } | Event::Superseded { .. } => {
+            OnEffects::LeaveOff
+        }
+        // What is still under way at a rollback's begin only reads, and nobody needs its answer.
+        Event::RollbackStarted { .. } | Event::RunFinished { .. } | Event::AbandonForced { .. } => {
+            OnEffects::DropAll
+        }
+        Event::OutcomeUnknown { step, .. } | Event::NeedsReconcile { step, .. } => {
+            OnEffects::DropOne { step: step.index }
+        }
+        _ => OnEffects::Keep,
+    }
+}
+
+/// The instant of the next decision: it never goes back, so a clock that is set back lifts nothing.
+pub fn decision_time(clock: Timestamp, before: Timestamp, last_event: Timestamp) -> Timestamp {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::TimeGoesBack) {
+        return clock;
+    }
+    clock.max(before).max(last_event)
+}
+
+/// What a run does after an append that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailedAppend {
+    /// It waits until it can read its journal, and goes on from what that says.
+    ReadBack {
+        /// Whether records of its own may be stored later.
+        in_doubt: bool,
+    },
+    /// Somebody else has the run, it is over, or its journal is damaged: this engine drives it no more.
+    Stop,
+}
+
+/// What a run does after `error`; `in_doubt` says whether an append before had an unknown outcome, so
+/// that its own records may be in the way.
+pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAppend {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::GoOnFenced) {
+        return AfterFailedAppend::ReadBack { in_doubt };
+    }
+    match error {
+        AppendError::NoSpace { .. } | AppendError::Unavailable { .. } => {
+            AfterFailedAppend::ReadBack { in_doubt }
+        }
+        AppendError::Unknown { .. } => AfterFailedAppend::ReadBack { in_doubt: true },
+        AppendError::Conflict { .. } | AppendError::Finished { .. } if in_doubt => {
+            AfterFailedAppend::ReadBack { in_doubt }
+        }
+        AppendError::Conflict { .. }
+        | AppendError::Finished { .. }
+        | AppendError::Fenced { .. }
+        | AppendError::Damaged { .. }
+        | AppendError::Malformed { .. } => AfterFailedAppend::Stop,
+    }
+}
+
+/// How long a run waits before it reads a journal that has failed `failures` times in a row before.
+pub fn pause_before_reading(failures: u32) -> Span {
+    let factor = 1_u32 << failures.min(16);
+    Span::from(FIRST.as_duration().saturating_mul(factor)).min(LONGEST)
+}
+
+/// What a journal that was read back says of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterReading {
+    /// Another engine has the run.
+    Fenced,
+    /// The batch is stored: what it announces can begin.
+    Stored,
+    /// It is not: everything that came in is decided anew, from what is stored.
+    GoBack,
+}
+
+/// What `history`, just read, says to the writer whose batch ended with the head of `sealer`.
+pub fn after_reading(sealer: &Sealer, history: &History) -> AfterReading {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::GoOnFenced) {
+        return AfterReading::GoBack;
+    }
+    if history.epoch() != sealer.epoch() {
+        AfterReading::Fenced
+    } else if history.head() == sealer.head() {
+        AfterReading::Stored
+    } else {
+        AfterReading::GoBack
+    }
+}

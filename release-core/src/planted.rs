@@ -1,0 +1,132 @@
+//! Bugs that are planted on purpose, to see that the simulator's invariants find them. Only compiled with
+//! `--cfg planted_bugs`, which nothing but that test does.
+
+use std::cell::Cell;
+
+/// A bug that can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bug {
+    /// Policies are not asked.
+    IgnorePolicy,
+    /// A denial counts as a permit.
+    IgnoreDeny,
+    /// A step that was admitted once is not asked about again.
+    LatchAdmission,
+    /// One person who approves twice counts as two.
+    CountTwice,
+    /// Whoever asked for a run may approve it.
+    ApproveOwn,
+    /// More effects start than may.
+    IgnoreRoom,
+    /// A step does not wait for the last of its predecessors.
+    IgnorePredecessor,
+    /// A meeting point does not wait for all.
+    SyncEarly,
+    /// A pause stops a rollback.
+    PauseRollback,
+    /// Gates and policies hold a rollback.
+    HoldRollback,
+    /// A rollback starts while changes are under way.
+    RollBackTooSoon,
+    /// A failed step of a rollback counts as done.
+    RollbackLies,
+    /// Steps of a rollback start in any order.
+    RollbackUnordered,
+    /// A run is over before all its steps are.
+    FinishEarly,
+    /// An unknown outcome is retried without a look.
+    RetryBlindly,
+    /// An unknown outcome counts as a success.
+    UnknownIsSuccess,
+    /// An observation of another artifact counts.
+    AnyIdentity,
+    /// No data is a pass.
+    NoDataPasses,
+    /// What is no number is a pass.
+    NanPasses,
+    /// One good measurement is enough.
+    OneMeasurement,
+    /// Attempts have no end.
+    RetryForever,
+    /// Each attempt has a key of its own.
+    KeyPerAttempt,
+    /// An attempt that is to come has no timer.
+    NoTimer,
+    /// An approval wakes nobody.
+    WakeNobody,
+    /// An outcome is lost, and so is its deadline.
+    NoDeadline,
+    /// Decision time follows the clock back.
+    TimeGoesBack,
+    /// A lower epoch may write.
+    NoFencing,
+    /// Whoever was fenced goes on.
+    GoOnFenced,
+    /// The expected sequence is not checked.
+    NoSequence,
+    /// After an append of unknown outcome the same is appended again.
+    AppendAgain,
+    /// Effects start before the append.
+    ActFirst,
+    /// The last record of a large batch is lost.
+    LoseRecord,
+    /// An effect is announced and never called.
+    NeverCall,
+    /// A provider's error has its credential in it.
+    LeakCredential,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 34] = [
+        Self::IgnorePolicy,
+        Self::IgnoreDeny,
+        Self::LatchAdmission,
+        Self::CountTwice,
+        Self::ApproveOwn,
+        Self::IgnoreRoom,
+        Self::IgnorePredecessor,
+        Self::SyncEarly,
+        Self::PauseRollback,
+        Self::HoldRollback,
+        Self::RollBackTooSoon,
+        Self::RollbackLies,
+        Self::RollbackUnordered,
+        Self::FinishEarly,
+        Self::RetryBlindly,
+        Self::UnknownIsSuccess,
+        Self::AnyIdentity,
+        Self::NoDataPasses,
+        Self::NanPasses,
+        Self::OneMeasurement,
+        Self::RetryForever,
+        Self::KeyPerAttempt,
+        Self::NoTimer,
+        Self::WakeNobody,
+        Self::NoDeadline,
+        Self::TimeGoesBack,
+        Self::NoFencing,
+        Self::GoOnFenced,
+        Self::NoSequence,
+        Self::AppendAgain,
+        Self::ActFirst,
+        Self::LoseRecord,
+        Self::NeverCall,
+        Self::LeakCredential,
+    ];
+}
+
+thread_local! {
+    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+}
+
+/// Plants a bug in this thread, or none.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this bug is planted in this thread.
+pub fn is(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}

@@ -1,0 +1,43 @@
+//! Runs the mixed scenarios of the simulator for many seeds, and says how to see the first failure again.
+//!
+//! ```text
+//! cargo run --release -p release-testkit --example simulate -- 0 10000      seeds 0 to 9999
+//! cargo run --release -p release-testkit --example simulate -- 0 1000000    a million: some time
+//! cargo run --release -p release-testkit --example simulate -- 4711         one seed, and what came of it
+//! ```
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is a program for people")]
+
+use std::process::ExitCode;
+
+use release_testkit::sim::mixed;
+
+fn main() -> ExitCode {
+    let numbers: Option<Vec<u64>> =
+        std::env::args().skip(1).map(|text| text.parse().ok()).collect();
+    let (seeds, one) = match numbers.as_deref() {
+        Some([from, to]) => (*from..*to, false),
+        Some([seed]) => (*seed..*seed + 1, true),
+        _ => {
+            println!("give one seed, or the first and the one behind the last");
+            return ExitCode::FAILURE;
+        }
+    };
+    let scenarios = mixed();
+    let count = u64::try_from(scenarios.len()).unwrap_or(1);
+    let (mut records, mut calls) = (0, 0);
+    for seed in seeds.clone() {
+        let Some(sim) = scenarios.get(usize::try_from(seed % count).unwrap_or(0)) else { continue };
+        let report = sim.clone().seed(seed).report();
+        (records, calls) = (records + report.records, calls + report.calls);
+        if one || !report.is_green() {
+            println!("{report}");
+        }
+        if !report.is_green() {
+            println!("again: cargo run --release -p release-testkit --example simulate -- {seed}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let many = seeds.end - seeds.start;
+    println!("{many} seeds are green: {records} records, {calls} calls");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,293 @@
+//! What the records of a run come to, folded by the checks themselves: nothing here asks the engine's own
+//! fold. It knows less, and what it knows it knows on its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use release_core::model::{Gate, GateId, Principal, Timestamp};
+use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Step};
+use release_core::run::{Event, Fact, Mode, StepRef, Verdict, WakeUp};
+
+/// How a step stands, as its records say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// Nothing was said of it.
+    Idle,
+    /// It was announced, and how it ended is not known.
+    Open,
+    /// It bakes.
+    Baking,
+    /// It is tried, measured or looked for again at an instant.
+    Again(Timestamp),
+    /// It may not start.
+    Blocked(WakeUp),
+    /// A person has to see to it; whether its outcome is unknown.
+    Held(bool),
+    /// Done as asked.
+    Done,
+    /// Failed, and the run goes on or ends.
+    Failed,
+}
+
+/// What the run does, as its records say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Forward,
+    Stopping,
+    GoingBack,
+    GivenUp,
+    Over,
+}
+
+/// What is known of a run behind some of its records.
+#[derive(Debug, Clone)]
+pub(super) struct Ledger<'a> {
+    pub(super) plan: &'a FrozenPlan,
+    pub(super) extension: Option<&'a Extension>,
+    pub(super) stands: Vec<Stand>,
+    pub(super) doing: Doing,
+    pub(super) paused: bool,
+    pub(super) cancelled: bool,
+    pub(super) paged: bool,
+    /// Effects that are announced and not ended.
+    pub(super) open: BTreeSet<u32>,
+    /// Effects of which nobody knows whether they took place.
+    pub(super) unknown: BTreeSet<u32>,
+    /// For each step, what goes before it.
+    preds: Vec<Vec<u32>>,
+    pub(super) approvals: BTreeMap<GateId, Vec<Principal>>,
+    pub(super) rejected: BTreeSet<GateId>,
+    pub(super) attempts: BTreeMap<u32, u32>,
+    /// Starts of each step since it was last asked for anew, or measured.
+    pub(super) starts: BTreeMap<u32, u32>,
+    /// Good measurements of each analysis since it was last asked for anew.
+    pub(super) good: BTreeMap<u32, u32>,
+    pub(super) takeovers: u32,
+    /// Alternates that were chosen, by step.
+    pub(super) alternates: BTreeMap<u32, &'a Action>,
+}
+
+/// Folds all facts of a run, and shows each with what was known before it.
+pub(super) fn walk<'a>(
+    plan: &'a FrozenPlan,
+    facts: &'a [Fact],
+    mut look: impl FnMut(&Ledger<'a>, &'a Fact, usize),
+) -> Ledger<'a> {
+    let mut ledger = Ledger::new(plan);
+    for (at, fact) in facts.iter().enumerate() {
+        look(&ledger, fact, at);
+        ledger.fold(fact);
+    }
+    ledger
+}
+
+impl<'a> Ledger<'a> {
+    fn new(plan: &'a FrozenPlan) -> Self {
+        let mut preds = vec![Vec::new(); plan.len()];
+        add(&mut preds, plan.plan().edges(), 0);
+        Self {
+            plan,
+            preds,
+            unknown: BTreeSet::new(),
+            extension: None,
+            stands: vec![Stand::Idle; plan.len()],
+            doing: Doing::Forward,
+            paused: false,
+            cancelled: false,
+            paged: false,
+            open: BTreeSet::new(),
+            approvals: BTreeMap::new(),
+            rejected: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            good: BTreeMap::new(),
+            takeovers: 0,
+            alternates: BTreeMap::new(),
+        }
+    }
+
+    /// The step at a place, those of a rollback included.
+    pub(super) fn step(&self, index: u32) -> Option<&'a Step> {
+        let index = index as usize;
+        match index.checked_sub(self.plan.base_len()) {
+            None => self.plan.plan().steps().get(index),
+            Some(rest) => self.extension?.steps.get(rest),
+        }
+    }
+
+    /// What a step does now.
+    pub(super) fn action(&self, index: u32) -> Option<&'a Action> {
+        self.alternates.get(&index).copied().or_else(|| Some(&self.step(index)?.action))
+    }
+
+    pub(super) fn in_rollback(&self, index: u32) -> bool {
+        index as usize >= self.plan.base_len()
+    }
+
+    pub(super) fn stand(&self, index: u32) -> &Stand {
+        self.stands.get(index as usize).unwrap_or(&Stand::Idle)
+    }
+
+    /// What goes before a step and is not done.
+    pub(super) fn missing(&self, index: u32) -> impl Iterator<Item = u32> {
+        let preds = self.preds.get(index as usize).map(|preds| &preds[..]).unwrap_or_default();
+        preds.iter().copied().filter(|before| !self.is_done(*before))
+    }
+
+    /// Whether a step is behind those that wait for it.
+    pub(super) fn is_done(&self, index: u32) -> bool {
+        match self.stand(index) {
+            Stand::Done => true,
+            Stand::Failed => {
+                self.step(index).is_some_and(|step| step.on_failure == OnFailure::Continue)
+            }
+            _ => false,
+        }
+    }
+
+    fn set(&mut self, step: &StepRef, stand: Stand) {
+        let open = stand == Stand::Open;
+        if !open {
+            self.unknown.remove(&step.index);
+        }
+        if let Some(slot) = self.stands.get_mut(step.index as usize) {
+            *slot = stand;
+        }
+        if open {
+            self.open.insert(step.index);
+        } else {
+            self.open.remove(&step.index);
+        }
+    }
+
+    fn fold(&mut self, fact: &'a Fact) {
+        match &fact.event {
+            Event::StepStarted { step, attempt, .. } => self.started(step, *attempt),
+            Event::StepSucceeded { step, .. } => self.set(step, Stand::Done),
+            Event::StepMeasured { step, verdict, next, .. } => {
+                self.starts.remove(&step.index);
+                if *verdict == Verdict::Pass {
+                    *self.good.entry(step.index).or_insert(0) += 1;
+                }
+                self.set(step, Stand::Again(*next));
+            }
+            Event::StepRetried { step, at, .. } => self.set(step, Stand::Again(*at)),
+            Event::OutcomeUnknown { step, at, .. } => {
+                self.set(step, Stand::Again(*at));
+                self.unknown.insert(step.index);
+            }
+            Event::NeedsReconcile { step, .. } => self.set(step, Stand::Held(true)),
+            Event::StepBlocked { step, wake, .. } => self.set(step, Stand::Blocked(wake.clone())),
+            Event::StepFailed { step, .. } => self.failed(step),
+            Event::AlternateChosen { step, action, at, .. } => {
+                self.alternates.insert(step.index, action);
+                self.starts.remove(&step.index);
+                self.set(step, Stand::Again(*at));
+            }
+            Event::RetryRequested { step, .. } => {
+                self.starts.remove(&step.index);
+                self.good.remove(&step.index);
+                self.asked_anew(step.index);
+                self.set(step, Stand::Again(fact.at));
+            }
+            Event::Reconciled { step, applied, .. } => {
+                self.starts.remove(&step.index);
+                let stand = if *applied { Stand::Done } else { Stand::Again(fact.at) };
+                self.set(step, stand);
+            }
+            Event::TakenOver { .. } => {
+                self.takeovers += 1;
+                for index in std::mem::take(&mut self.open) {
+                    self.unknown.insert(index);
+                    if let Some(slot) = self.stands.get_mut(index as usize) {
+                        *slot = Stand::Again(fact.at);
+                    }
+                }
+            }
+            other => self.of_the_run(other),
+        }
+    }
+
+    fn of_the_run(&mut self, event: &'a Event) {
+        match event {
+            Event::Approved { gate, by, .. } => {
+                self.approvals.entry(gate.clone()).or_default().push(by.clone());
+            }
+            Event::Rejected { gate, .. } => drop(self.rejected.insert(gate.clone())),
+            Event::Paused { .. } => self.paused = true,
+            Event::Resumed { .. } => self.paused = false,
+            Event::CancelRequested { .. } | Event::Superseded { .. } => {
+                self.cancelled = true;
+                self.doing = Doing::Stopping;
+            }
+            Event::RollbackStarted { extension, .. } => {
+                self.extension = Some(extension);
+                self.unknown.append(&mut self.open);
+                let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
+                self.preds.resize(self.plan.base_len() + extension.steps.len(), Vec::new());
+                add(&mut self.preds, &extension.edges, base);
+                self.stands.resize(self.plan.base_len() + extension.steps.len(), Stand::Idle);
+                self.doing = Doing::GoingBack;
+            }
+            Event::RollbackBlocked { .. } => self.doing = Doing::Forward,
+            Event::RollbackStuck { .. } => self.paged = true,
+            Event::AbandonForced { .. } => {
+                self.open.clear();
+                self.doing = Doing::GivenUp;
+            }
+            Event::RunFinished { .. } => {
+                self.open.clear();
+                self.doing = Doing::Over;
+            }
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, step: &StepRef, attempt: u32) {
+        self.attempts.insert(step.index, attempt);
+        *self.starts.entry(step.index).or_insert(0) += 1;
+        let bakes = matches!(self.step(step.index).map(|s| &s.action), Some(Action::Bake { .. }));
+        self.set(step, if bakes { Stand::Baking } else { Stand::Open });
+    }
+
+    fn failed(&mut self, step: &StepRef) {
+        let on_failure = self.step(step.index).map(|step| step.on_failure);
+        match on_failure {
+            Some(OnFailure::Hold) => self.set(step, Stand::Held(false)),
+            Some(OnFailure::Continue) => self.set(step, Stand::Failed),
+            _ => {
+                self.set(step, Stand::Failed);
+                if self.doing == Doing::Forward {
+                    self.doing = Doing::Stopping;
+                }
+            }
+        }
+    }
+
+    /// Who asks again, asks everybody again where somebody said no.
+    fn asked_anew(&mut self, index: u32) {
+        for gate in self.step(index).into_iter().flat_map(|step| &step.gates) {
+            if let Gate::Approval(approval) = gate
+                && self.rejected.remove(&approval.id)
+            {
+                self.approvals.remove(&approval.id);
+            }
+        }
+    }
+}
+
+/// Adds edges, whose ends are shifted, to the lists of what goes before what.
+fn add(preds: &mut [Vec<u32>], edges: &[Edge], shift: u32) {
+    for edge in edges {
+        if let Some(preds) = preds.get_mut((edge.to + shift) as usize) {
+            preds.push(edge.from + shift);
+        }
+    }
+}
+
+/// Whether an event lets a step act, as opposed to looking.
+pub(super) fn acts(event: &Event) -> Option<&StepRef> {
+    match event {
+        Event::StepStarted { step, mode: Mode::Perform, .. } => Some(step),
+        _ => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! Invariants of the records alone, and of calls beside them.
+
+use std::collections::BTreeMap;
+
+use release_core::run::{Event, Mode};
+
+use crate::sim::course::{Course, What};
+
+/// I2: every call was announced by exactly one record that was durable before it, and that record by no
+/// other call.
+pub(super) fn intents(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    // (run, step, attempt, mode) to the ticks at which it was announced.
+    let mut announced: BTreeMap<(usize, u32, u32, bool), Vec<u64>> = BTreeMap::new();
+    for (at, run) in course.runs.iter().enumerate() {
+        for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
+            if let Event::StepStarted { step, attempt, mode } = &fact.event {
+                let look = *mode == Mode::Look;
+                announced.entry((at, step.index, *attempt, look)).or_default().push(*tick);
+            }
+        }
+    }
+    let mut called = BTreeMap::new();
+    for call in &course.calls {
+        let key = (call.run, call.step, call.attempt, call.mode == Mode::Look);
+        let count = called.entry(key).or_insert(0_u32);
+        *count += 1;
+        let before = announced
+            .get(&key)
+            .map_or(0, |ticks| ticks.iter().filter(|tick| **tick < call.tick).count());
+        if before != 1 || *count > 1 {
+            wrong.push(format!(
+                "call {} (attempt {}) at tick {} has {before} intents before it and is call number {count} for it",
+                call.key, call.attempt, call.tick
+            ));
+        }
+    }
+    wrong.extend(keys(course));
+    for (key, count) in course.done.iter().filter(|(_, count)| **count > 1) {
+        wrong.push(format!("{key} was done {count} times"));
+    }
+    wrong
+}
+
+/// All calls of a step have one key, but for those behind somebody's wish to try again as another
+/// operation.
+fn keys(course: &Course) -> Vec<String> {
+    let mut anew: BTreeMap<(usize, u32), Vec<u64>> = BTreeMap::new();
+    for (at, run) in course.runs.iter().enumerate() {
+        for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
+            if let Event::RetryRequested { step, .. } | Event::AlternateChosen { step, .. } =
+                &fact.event
+            {
+                anew.entry((at, step.index)).or_default().push(*tick);
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for call in &course.calls {
+        let ticks = anew.get(&(call.run, call.step)).map(|ticks| &ticks[..]).unwrap_or_default();
+        let generation = ticks.iter().filter(|tick| **tick < call.tick).count();
+        if !call.key.ends_with(&format!("/{generation}")) {
+            wrong.push(format!("{} is called in generation {generation}", call.key));
+        }
+    }
+    wrong
+}
+
+/// I13.
+pub(super) fn time(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for run in &course.runs {
+        for (seq, pair) in (2..).zip(run.facts.windows(2)) {
+            if let [one, other] = pair
+                && other.at < one.at
+            {
+                wrong.push(format!(
+                    "record {seq} of {} is of {}, before {}",
+                    run.id, other.at, one.at
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// I14: records of an epoch are stored before any of a later one, and whoever was told that it is fenced
+/// makes no call any more.
+pub(super) fn epochs(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut newest: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut writers: BTreeMap<(usize, u64), usize> = BTreeMap::new();
+    // When an engine was told that it has a run no more.
+    let mut left: BTreeMap<(usize, usize, u64), u64> = BTreeMap::new();
+    for note in &course.notes {
+        match &note.what {
+            What::Stored { run, epoch, engine, .. } => {
+                let writer = writers.entry((*run, *epoch)).or_insert(*engine);
+                if writer != engine {
+                    wrong.push(format!("engines {writer} and {engine} both write epoch {epoch}"));
+                }
+                let before = newest.entry(*run).or_insert(0);
+                if *epoch < *before {
+                    wrong.push(format!("epoch {epoch} of run {run} is stored after {before}"));
+                }
+                *before = (*before).max(*epoch);
+            }
+            What::Left { run, engine, epoch, .. } => {
+                left.insert((*run, *engine, *epoch), note.tick);
+            }
+            _ => {}
+        }
+    }
+    for call in &course.calls {
+        let told = left.get(&(call.run, call.engine, call.epoch));
+        if told.is_some_and(|told| *told < call.tick) {
+            wrong.push(format!("{} is called in epoch {}, which had left", call.key, call.epoch));
+        }
+    }
+    wrong
+}
+
+/// I5: what is announced is called, once and no more, unless the engine died in between; and the state
+/// of whoever drives a run is what its records say.
+pub(super) fn audit(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut called = BTreeMap::new();
+    for call in &course.calls {
+        let key = (call.run, call.step, call.attempt, call.mode == Mode::Look);
+        *called.entry(key).or_insert(0_u32) += 1;
+    }
+    for (at, run) in course.runs.iter().enumerate() {
+        wrong.extend(run.damage.iter().cloned());
+        wrong.extend(run.diverged.iter().cloned());
+        let taken = |event: &Event| matches!(event, Event::TakenOver { .. });
+        let last_taken = run.facts.iter().rposition(|fact| taken(&fact.event)).unwrap_or(0);
+        for (seq, fact) in run.facts.iter().enumerate().skip(last_taken) {
+            let Event::StepStarted { step, attempt, mode } = &fact.event else { continue };
+            let steps = run.plan.plan().steps();
+            let pure = steps.get(step.index as usize).is_some_and(|step| step.action.is_pure());
+            let key = (at, step.index, *attempt, *mode == Mode::Look);
+            if !pure && !called.contains_key(&key) {
+                wrong.push(format!(
+                    "{} #{}: {} is announced, not called",
+                    run.id,
+                    seq + 1,
+                    step.id
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// I6: every head that anybody saw is still where it was.
+pub(super) fn prefix(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for run in &course.runs {
+        for (seq, hash) in &run.seen {
+            let at = usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX);
+            if run.hashes.get(at) != Some(hash) {
+                wrong.push(format!("{} #{seq} is not what it was", run.id));
+            }
+        }
+    }
+    wrong
+}
+
+/// I16.
+pub(super) fn canary(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for run in &course.runs {
+        wrong.extend(run.leaks.iter().map(|seq| format!("{} #{seq} has the credential", run.id)));
+    }
+    for note in &course.notes {
+        if let What::Answered { said, .. } = &note.what
+            && said.contains(&course.canary)
+        {
+            wrong.push(format!("the trace has the credential at tick {}", note.tick));
+        }
+    }
+    wrong
+}
+
+/// I19.
+pub(super) fn ends(course: &Course) -> Vec<String> {
+    let over = |run: &&crate::sim::RunCourse| {
+        !matches!(run.facts.last().map(|fact| &fact.event), Some(Event::RunFinished { .. }))
+    };
+    let mut wrong: Vec<_> = course
+        .runs
+        .iter()
+        .filter(over)
+        .map(|run| format!("{} is not over at {}: {:?}", run.id, course.end, run.damage))
+        .collect();
+    if course.cut_short {
+        wrong.push("too much happened, and it was cut short".to_owned());
+    }
+    wrong
+}

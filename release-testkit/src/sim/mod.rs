@@ -1,0 +1,279 @@
+//! The simulator: whole release processes on virtual time, with faults, people and policies, checked by
+//! invariants. It drives the same `decide` as production, without a runtime.
+//!
+//! ```
+//! use release_testkit::fixtures::Shop;
+//! use release_testkit::sim::{FaultPlan, Humans, Sim, days, invariants};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let report = Sim::new(7)
+//!     .definition(&Shop::new().approvals(1).definition())?
+//!     .faults(FaultPlan::parse("crash engine 2%; provider.deploy: apply-then-timeout 5%")?)
+//!     .humans(Humans::office())
+//!     .run_for(days(3))
+//!     .check(invariants::all())
+//!     .report();
+//! assert!(report.is_green(), "{report}");
+//! # Ok(())
+//! # }
+//! ```
+
+mod append;
+mod calls;
+mod chance;
+mod course;
+mod explore;
+pub mod faults;
+mod host;
+mod humans;
+pub mod invariants;
+mod machine;
+mod mixed;
+mod people;
+mod provider;
+mod report;
+mod setup;
+mod shell;
+mod shrink;
+mod store;
+mod trace;
+mod turn;
+mod world;
+
+use std::sync::Arc;
+
+use release_core::journal::History;
+use release_core::model::{Definition, Digest, Principal, RunId, Span, Timestamp};
+use release_core::plan::{FrozenPlan, PlanErrors, plan};
+use release_core::port::Policy;
+use release_core::run::{Command, Directive};
+use release_policy::{AllOf, FreezeWindow, FreezeWindows};
+
+pub use course::{Call, Course, Note, RunCourse, What};
+pub use explore::Exploration;
+pub use faults::{FaultError, FaultPlan};
+pub use humans::Humans;
+pub use invariants::{Invariant, Violation};
+pub use mixed::mixed;
+pub use provider::{Capability, Nature, ProviderFault, Providers};
+pub use report::{RunReport, SimReport};
+pub use shrink::Shrunk;
+pub use trace::{Difference, Trace};
+pub use world::{Badness, Place};
+
+use chance::Chance;
+use machine::Machine;
+use setup::{Departure, Setup};
+
+/// When simulations begin, unless they say otherwise: a Monday, 9 o'clock UTC.
+pub const START: &str = "2026-01-05T09:00:00Z";
+
+/// The credential with which simulated providers act.
+const CANARY: &str = "canary-7c0ffee7";
+
+/// So many days.
+pub const fn days(days: u64) -> Span {
+    Span::secs(days * 24 * 60 * 60)
+}
+
+/// A simulation: what is to run, under which rules, and what goes wrong. One seed is one course of
+/// things; the same seed always gives the same.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Sim {
+    seed: u64,
+    setup: Setup,
+    invariants: Vec<Invariant>,
+}
+
+impl Sim {
+    /// A simulation of nothing yet, with everything that is left to chance drawn from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let setup = Setup::new(crate::fixtures::literal(START));
+        Self { seed, setup, invariants: Vec::new() }
+    }
+
+    /// The same simulation with another seed.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Adds a run of `definition`, which starts at once.
+    ///
+    /// # Errors
+    /// [`PlanErrors`] when the definition is not sound.
+    pub fn definition(self, definition: &Definition) -> Result<Self, PlanErrors> {
+        let plan = plan(definition)?.freeze();
+        Ok(self.departs(Span::ZERO, plan))
+    }
+
+    /// Adds a release train: `count` runs, one every `every`, whose definitions `nth` gives by their
+    /// number, from 0.
+    ///
+    /// # Errors
+    /// [`PlanErrors`] when one of the definitions is not sound.
+    pub fn train(
+        mut self,
+        count: u32,
+        every: Span,
+        nth: impl Fn(u32) -> Definition,
+    ) -> Result<Self, PlanErrors> {
+        for number in 0..count {
+            let plan = plan(&nth(number))?.freeze();
+            let after = every.as_duration().saturating_mul(number);
+            self = self.departs(after.into(), plan);
+        }
+        Ok(self)
+    }
+
+    /// Adds a run of `plan` that starts `after` the begin.
+    pub fn departs(mut self, after: Span, plan: FrozenPlan) -> Self {
+        let number = self.setup.departures.len() + 1;
+        let run: RunId = crate::fixtures::literal(&format!("run-{number}"));
+        let requester = crate::fixtures::requester();
+        self.setup.place_old(&plan);
+        self.setup.departures.push(Departure { run, plan, requester, after });
+        self
+    }
+
+    /// Sets the policy under test. What windows it has the invariants cannot know: name them by
+    /// [`Sim::freezes`].
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.setup.policy = Arc::new(policy);
+        self
+    }
+
+    /// Adds freeze windows to the policy, and to what the invariants hold the runs to.
+    pub fn freezes(mut self, windows: FreezeWindows) -> Self {
+        self.setup.windows.extend(windows.iter().cloned());
+        let policy = AllOf::new().and_shared(Arc::clone(&self.setup.policy)).and(windows);
+        self.setup.policy = Arc::new(policy);
+        self
+    }
+
+    /// Tightens the policy `after` the begin by one more window, which denies from then on.
+    pub fn tightens(mut self, after: Span, window: FreezeWindow) -> Self {
+        let at = self.setup.start.plus(after);
+        self.setup.tightened.push((at, window));
+        self
+    }
+
+    /// Sets what goes wrong.
+    pub fn faults(mut self, faults: FaultPlan) -> Self {
+        self.setup.faults = faults;
+        self
+    }
+
+    /// Sets how people behave.
+    pub fn humans(mut self, humans: Humans) -> Self {
+        self.setup.humans = humans;
+        self
+    }
+
+    /// Sets how providers behave.
+    pub fn providers(mut self, providers: Providers) -> Self {
+        self.setup.providers = providers;
+        self
+    }
+
+    /// Sets how many engines share the journal; by default one.
+    pub const fn engines(mut self, engines: usize) -> Self {
+        self.setup.engines = engines;
+        self
+    }
+
+    /// Makes a version bad, until the faults stop.
+    pub fn bad(mut self, digest: Digest, how: Badness) -> Self {
+        self.setup.bad.push((digest, how));
+        self
+    }
+
+    /// Lets somebody give a command to a run (from 0, in the order in which they were added) `after` the
+    /// begin.
+    pub fn command(mut self, after: Span, run: usize, by: Principal, command: Command) -> Self {
+        let directive = Directive::new(command, by, "as the scenario says");
+        self.setup.commands.push((after, run, directive));
+        self
+    }
+
+    /// Sets for how long faults strike; by default a day. Behind that everything heals and people answer
+    /// at once, until all runs are over.
+    pub const fn run_for(mut self, span: Span) -> Self {
+        self.setup.span = span;
+        self
+    }
+
+    /// Sets when it begins; by default [`START`].
+    pub const fn begins(mut self, at: Timestamp) -> Self {
+        self.setup.start = at;
+        self
+    }
+
+    /// Adds invariants to check.
+    pub fn check(mut self, invariants: impl IntoIterator<Item = Invariant>) -> Self {
+        self.invariants.extend(invariants);
+        self
+    }
+
+    /// Runs the simulation, and says what happened, unchecked.
+    pub fn course(&self) -> Course {
+        self.course_by(Chance::Seeded(self.seed)).0
+    }
+
+    fn course_by(&self, chance: Chance) -> (Course, Vec<(u32, u32)>) {
+        let mut machine = Machine::new(&self.setup, chance);
+        let cut_short = machine.run();
+        let trail = machine.chance.trail().to_vec();
+        (self.told(machine, cut_short), trail)
+    }
+
+    /// Runs the simulation and checks all invariants.
+    pub fn report(&self) -> SimReport {
+        let course = self.course();
+        let violations = self.invariants.iter().flat_map(|invariant| invariant.check(&course));
+        let violations = violations.collect();
+        SimReport::new(self.seed, &course, violations)
+    }
+
+    /// What a machine leaves behind.
+    fn told(&self, machine: Machine<'_>, cut_short: bool) -> Course {
+        let leaks = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|t| t.contains(CANARY));
+        let mut runs = Vec::with_capacity(self.setup.departures.len());
+        for (run, departure) in self.setup.departures.iter().enumerate() {
+            let records = machine.logs.get(run).map(|log| &log.records[..]).unwrap_or_default();
+            let history = History::verify(&departure.run, records);
+            let (facts, damage) = match history {
+                _ if records.is_empty() => (Vec::new(), None),
+                Ok(history) => (history.facts().to_vec(), None),
+                Err(damage) => (Vec::new(), Some(damage.to_string())),
+            };
+            let ticks = machine.logs.get(run).map(|log| &log.ticks[..]).unwrap_or_default();
+            runs.push(RunCourse {
+                id: departure.run.clone(),
+                plan: departure.plan.clone(),
+                requester: departure.requester.clone(),
+                facts,
+                damage,
+                stored: ticks.iter().copied().zip(records.iter().map(|r| r.epoch)).collect(),
+                seen: machine.seen.get(run).cloned().unwrap_or_default(),
+                hashes: records.iter().map(|record| record.hash).collect(),
+                diverged: machine.diverged.get(run).cloned().unwrap_or_default(),
+                leaks: records.iter().filter(|r| leaks(&r.bytes)).map(|r| r.seq).collect(),
+            });
+        }
+        Course {
+            start: self.setup.start,
+            end: machine.now,
+            runs,
+            calls: machine.calls,
+            notes: machine.notes,
+            windows: self.setup.windows.clone(),
+            tightened: self.setup.tightened.clone(),
+            places: machine.world.places,
+            done: machine.world.done,
+            canary: CANARY.to_owned(),
+            cut_short,
+        }
+    }
+}

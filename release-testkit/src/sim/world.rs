@@ -1,0 +1,193 @@
+//! The simulated world: what runs where, who is served by it, and what was done under which key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use release_core::model::{Analysis, Bound, Digest, Finite, Target};
+use release_core::plan::{Action, Deployment, Weight};
+use release_core::port::{Evidence, Measurement, Observed};
+
+/// What runs in one target, and how its traffic is distributed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Instances by the digest of what they run.
+    pub running: BTreeMap<Digest, u32>,
+    /// The shares in effect.
+    pub weights: Vec<Weight>,
+}
+
+/// What an operation changes: instances of one artifact in a target, its traffic, or something of
+/// which only the key is known. A newer operation on the same takes the place of one still on its way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Resource {
+    Instances(Target, Digest),
+    Traffic(Target),
+    Key(String),
+}
+
+/// How a version that is bad shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Badness {
+    /// Its instances never become ready.
+    NeverReady,
+    /// Its measurements are beyond every limit.
+    Failing,
+}
+
+/// The world.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    pub(super) places: BTreeMap<Target, Place>,
+    /// How often each key was acted on, of actions that are not states to bring about.
+    pub(super) done: BTreeMap<String, u32>,
+    pub(super) bad: Vec<(Digest, Badness)>,
+    /// For each resource, the newest operation that was accepted.
+    newest: BTreeMap<Resource, u64>,
+    /// Operations that were accepted and have not taken effect, by resource.
+    on_their_way: BTreeSet<(Resource, u64)>,
+}
+
+impl World {
+    /// What `action` changes, if it changes anything.
+    pub(super) fn resource(action: &Action, key: &str) -> Option<Resource> {
+        match action {
+            Action::Scale { deployment, .. } => {
+                let digest = deployment.artifact.digest();
+                Some(Resource::Instances(deployment.target.clone(), digest))
+            }
+            Action::Route { target, .. } => Some(Resource::Traffic(target.clone())),
+            Action::Custom { .. } | Action::Notify { .. } => Some(Resource::Key(key.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// An operation is accepted: it will take effect unless a newer one does.
+    pub(super) fn accept(&mut self, resource: Resource, operation: u64) {
+        self.newest.insert(resource.clone(), operation);
+        self.on_their_way.insert((resource, operation));
+    }
+
+    /// It will not take effect.
+    pub(super) fn forget(&mut self, resource: Resource, operation: u64) {
+        self.on_their_way.remove(&(resource, operation));
+    }
+
+    /// Whether an operation on the same may still take effect.
+    pub(super) fn pending(&self, resource: &Resource) -> bool {
+        let newest = self.newest.get(resource).copied();
+        newest.is_some_and(|newest| self.on_their_way.contains(&(resource.clone(), newest)))
+    }
+
+    /// An accepted operation takes effect, unless a newer one took its place. `once`: what was done
+    /// under its key is not done again.
+    pub(super) fn apply(
+        &mut self,
+        action: &Action,
+        key: &str,
+        (resource, operation): (Resource, u64),
+        once: bool,
+    ) -> bool {
+        self.on_their_way.remove(&(resource.clone(), operation));
+        if self.newest.get(&resource).is_some_and(|newest| *newest > operation)
+            && !matches!(resource, Resource::Key(_))
+        {
+            return false;
+        }
+        match action {
+            Action::Scale { deployment, replicas } => self.scale(deployment, *replicas),
+            Action::Route { target, weights } => {
+                self.places.entry(target.clone()).or_default().weights.clone_from(weights);
+            }
+            Action::Custom { .. } | Action::Notify { .. } => {
+                let count = self.done.entry(key.to_owned()).or_insert(0);
+                if !once || *count == 0 {
+                    *count += 1;
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn scale(&mut self, deployment: &Deployment, replicas: u32) {
+        let place = self.places.entry(deployment.target.clone()).or_default();
+        let digest = deployment.artifact.digest();
+        if replicas == 0 {
+            place.running.remove(&digest);
+        } else {
+            place.running.insert(digest, replicas);
+        }
+    }
+
+    fn running(&self, deployment: &Deployment) -> u32 {
+        let place = self.places.get(&deployment.target);
+        let running = place.and_then(|place| place.running.get(&deployment.artifact.digest()));
+        running.copied().unwrap_or(0)
+    }
+
+    fn is(&self, digest: Digest, how: Badness) -> bool {
+        self.bad.contains(&(digest, how))
+    }
+
+    /// What a truthful provider says of `action` now.
+    pub(super) fn evidence(&self, action: &Action) -> Evidence {
+        match action {
+            Action::VerifyArtifact { artifact } => {
+                Evidence::Artifact { digest: artifact.digest(), bytes: 1_000 }
+            }
+            Action::Scale { deployment, .. } => Evidence::Instances {
+                target: deployment.target.clone(),
+                digest: deployment.artifact.digest(),
+                running: self.running(deployment),
+            },
+            Action::Probe { deployment, .. } => {
+                let digest = deployment.artifact.digest();
+                let running = self.running(deployment);
+                let ready = if self.is(digest, Badness::NeverReady) { 0 } else { running };
+                let target = deployment.target.clone();
+                Evidence::Health { target, digest, ready, unready: Vec::new() }
+            }
+            Action::Route { target, .. } => {
+                let weights = self.places.get(target).map(|place| place.weights.clone());
+                let (target, weights) = (target.clone(), weights.unwrap_or_default());
+                Evidence::Weights { target, weights, served: Vec::new() }
+            }
+            Action::Analyze { deployment, analysis, .. } => {
+                let digest = deployment.artifact.digest();
+                let good = !self.is(digest, Badness::Failing);
+                Evidence::Measurement(measurement(analysis, digest, good))
+            }
+            _ => Evidence::Done,
+        }
+    }
+
+    /// What a look finds.
+    pub(super) fn look(&self, action: &Action, key: &str) -> Observed {
+        let evidence = self.evidence(action);
+        let in_place = match (action, &evidence) {
+            (Action::Scale { replicas, .. }, Evidence::Instances { running, .. }) => {
+                running == replicas
+            }
+            (Action::Probe { min_ready, .. }, Evidence::Health { ready, .. }) => ready >= min_ready,
+            (Action::Route { weights: wanted, .. }, Evidence::Weights { weights, .. }) => {
+                Weight::same_shares(wanted, weights)
+            }
+            (Action::Custom { .. } | Action::Notify { .. }, _) => self.done.contains_key(key),
+            _ => true,
+        };
+        if in_place { Observed::Applied(evidence) } else { Observed::NotApplied }
+    }
+}
+
+/// A measurement within the limit of `analysis`, or beyond it.
+pub(super) fn measurement(analysis: &Analysis, digest: Digest, good: bool) -> Measurement {
+    const SAMPLES: f64 = 1_000_000.0;
+    let (Bound::AtMost(limit) | Bound::AtLeast(limit)) = analysis.success;
+    let share = match (analysis.success, good) {
+        (Bound::AtMost(_), true) | (Bound::AtLeast(_), false) => limit.get() / 2.0,
+        (Bound::AtMost(_), false) => limit.get() * 2.0 + 0.1,
+        (Bound::AtLeast(_), true) => limit.get(),
+    };
+    let number = |value: f64| Finite::new(value).unwrap_or(Finite::ZERO);
+    let (numerator, denominator) = (number(share * SAMPLES), number(SAMPLES));
+    Measurement::Ratio { digest, numerator, denominator }
+}

@@ -1,0 +1,103 @@
+//! Bugs that are planted on purpose, each to be found by the invariant that is there for it. A simulator
+//! that never caught a bug proves nothing.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg planted_bugs" CARGO_TARGET_DIR=target/planted cargo test --release -p release-testkit --test planted
+//! ```
+//!
+//! Without that cfg there are no bugs, and nothing here to test.
+
+#![cfg(planted_bugs)]
+
+use std::collections::BTreeSet;
+
+use release_core::planted::{Bug, plant};
+use release_testkit::sim::{invariants, mixed};
+
+/// Seeds that are tried for each bug, at most.
+const BUDGET: u64 = 600;
+
+/// Which invariant finds which bug, among others.
+const FOUND_BY: [(Bug, &str); 34] = [
+    (Bug::IgnorePolicy, "I1"),
+    (Bug::IgnoreDeny, "I20"),
+    (Bug::LatchAdmission, "I20"),
+    (Bug::CountTwice, "I8"),
+    (Bug::ApproveOwn, "I8"),
+    (Bug::IgnoreRoom, "I4"),
+    (Bug::IgnorePredecessor, "I11"),
+    (Bug::SyncEarly, "I12"),
+    (Bug::PauseRollback, "I9"),
+    (Bug::HoldRollback, "I9"),
+    (Bug::RollBackTooSoon, "I3"),
+    (Bug::RollbackLies, "I7"),
+    (Bug::RollbackUnordered, "I11"),
+    (Bug::FinishEarly, "I7"),
+    (Bug::RetryBlindly, "I2"),
+    (Bug::UnknownIsSuccess, "I10"),
+    (Bug::AnyIdentity, "I10"),
+    (Bug::NoDataPasses, "I15"),
+    (Bug::NanPasses, "I15"),
+    (Bug::OneMeasurement, "I15"),
+    (Bug::RetryForever, "I17"),
+    (Bug::KeyPerAttempt, "I2"),
+    (Bug::NoTimer, "I19"),
+    (Bug::WakeNobody, "I18"),
+    (Bug::NoDeadline, "I18"),
+    (Bug::TimeGoesBack, "I13"),
+    (Bug::NoFencing, "I14"),
+    (Bug::GoOnFenced, "I14"),
+    (Bug::NoSequence, "I6"),
+    (Bug::AppendAgain, "I2"),
+    (Bug::ActFirst, "I2"),
+    (Bug::LoseRecord, "I5"),
+    (Bug::NeverCall, "I5"),
+    (Bug::LeakCredential, "I16"),
+];
+
+/// The first seed with which an invariant finds what is planted, and what all found up to there.
+fn found(by: &str) -> Result<u64, BTreeSet<&'static str>> {
+    let scenarios = mixed();
+    let mut others = BTreeSet::new();
+    for (seed, sim) in (0..BUDGET).zip(scenarios.iter().cycle()) {
+        let report = sim.clone().seed(seed).report();
+        let ids: BTreeSet<_> = report.violations.iter().map(|violation| violation.id).collect();
+        if ids.contains(by) {
+            return Ok(seed);
+        }
+        others.extend(ids);
+    }
+    Err(others)
+}
+
+#[test]
+fn every_planted_bug_is_found_by_its_invariant() {
+    let mut missed = Vec::new();
+    for (bug, by) in FOUND_BY {
+        plant(Some(bug));
+        match found(by) {
+            Ok(seed) => println!("{bug:?} is found by {by} with seed {seed}"),
+            Err(others) => missed.push((bug, by, others)),
+        }
+        plant(None);
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn without_a_bug_the_same_seeds_are_green() {
+    plant(None);
+    for (seed, sim) in (0..BUDGET).zip(mixed().iter().cycle()) {
+        let report = sim.clone().seed(seed).report();
+        assert!(report.is_green(), "{report}");
+    }
+}
+
+#[test]
+fn every_bug_and_every_invariant_has_its_other() {
+    let bugs: Vec<_> = FOUND_BY.iter().map(|(bug, _)| *bug).collect();
+    assert_eq!(bugs, Bug::ALL);
+    let ids: BTreeSet<_> = FOUND_BY.iter().map(|(_, by)| *by).collect();
+    let all: BTreeSet<_> = invariants::all().iter().map(invariants::Invariant::id).collect();
+    assert_eq!(ids, all);
+}
