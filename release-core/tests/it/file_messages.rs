@@ -18,6 +18,15 @@ fn check(file: &str, from: &str, to: &str, kind: FileErrorKind, want: &str) {
 }
 
 #[test]
+fn a_toml_name_of_too_many_parts_has_a_line() {
+    let name = vec!["a"; 100].join(".");
+    let text = format!("format = \"release/v1\"\n{name} = 1\n");
+    let error = Definition::parse("deep.toml", &text).unwrap_err();
+    let want = "deep.toml:2:1: a name of too many parts; write a name of this format";
+    assert_eq!((error.to_string().as_str(), error.kind), (want, FileErrorKind::Syntax));
+}
+
+#[test]
 fn values_that_do_not_fit_are_told_without_the_parsers_words() {
     let yaml = |from: &str, to: &str, want: &str| {
         check("shop.yaml", from, to, FileErrorKind::Content, want);

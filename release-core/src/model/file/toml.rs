@@ -24,6 +24,10 @@ pub(super) fn format(text: &str) -> Option<Header> {
 pub(super) fn read(file: &str, text: &str) -> Result<Definition, FileError> {
     let place = |error: &Error| error.span().map(|span| Position::of(text, span.start));
     let de = toml::Deserializer::parse(text).map_err(|error| {
+        if error.message() == "recursion limit" {
+            let told = Told::syntax("a name of too many parts", "write a name of this format");
+            return told.at(file, many_parts(text), None);
+        }
         let key = error.span().and_then(|span| text.get(span));
         syntax(error.message(), key).at(file, place(&error), None)
     })?;
@@ -33,6 +37,14 @@ pub(super) fn read(file: &str, text: &str) -> Result<Definition, FileError> {
         let name = path.rsplit('.').next().unwrap_or_default();
         told(error.message(), name).at(file, place(&error), Some(path))
     })
+}
+
+/// Where the reader met a name of too many parts, which it does not tell: the first line that may have one.
+fn many_parts(text: &str) -> Option<Position> {
+    /// The reader's own limit.
+    const PARTS: usize = 80;
+    let long = text.lines().position(|line| line.matches('.').count() + 1 >= PARTS)?;
+    Some(Position { line: long + 1, column: 1 })
 }
 
 fn syntax(message: &str, at: Option<&str>) -> Told {
