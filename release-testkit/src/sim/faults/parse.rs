@@ -302,7 +302,7 @@ mod tests {
             assert_eq!(FaultPlan::parse(text).unwrap().to_string(), text);
         }
         let loose = FaultPlan::parse(" provider :hang 2% ;crash engine @ 5 % ");
-        assert_eq!(loose.unwrap_err().column, 34);
+        assert_eq!(loose.unwrap_err().column, 36);
         assert_eq!(FaultPlan::parse("").unwrap(), FaultPlan::none());
     }
 
