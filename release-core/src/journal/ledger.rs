@@ -20,6 +20,7 @@ pub fn ledger_stream(nth: u64) -> Option<RunId> {
 }
 
 /// The number of a stream of the ledger; `None` for a run.
+#[cfg(feature = "driver")]
 pub(crate) fn nth_stream(run: &RunId) -> Option<u64> {
     run.as_str().strip_prefix(PREFIX)?.parse().ok()
 }
