@@ -64,6 +64,7 @@ mod shield;
 pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod sync;
 
 pub use context::Context;
 pub use describe::{Capability, Description, EffectClass};

@@ -31,7 +31,7 @@ impl Performer for Registry {
     }
 
     fn provider(&self, step: &Step) -> Option<String> {
-        self.bind(step).ok()?.name()
+        Some(self.bind(step).ok()?.describe()?.name)
     }
 
     async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {
@@ -58,6 +58,8 @@ struct Call<'a> {
     cx: Context,
     rollback: bool,
     shield: Option<Arc<Shield>>,
+    /// What may be done when nobody knows whether a call took effect; `None` for what changes nothing.
+    effects: Option<EffectClass>,
     /// Since when the step is to measure.
     since: Timestamp,
     /// A little before the engine gives up, so that the answer says what was missing.
@@ -69,8 +71,10 @@ impl<'a> Call<'a> {
         let left = command.deadline().since(registry.clock.now()).as_duration();
         let give_up = registry.clock.now().plus((left.mul_f64(0.95)).into());
         let (cx, rollback) = (Context::of(command), command.is_rollback());
-        let shield = bound.describe().map(|described| registry.shields.of(described.name));
-        Self { registry, cx, since: command.since(), rollback, shield, give_up }
+        let described = bound.describe();
+        let effects = described.as_ref().filter(|_| bound.acts()).map(|one| one.effects);
+        let shield = described.map(|described| registry.shields.of(described.name));
+        Self { registry, cx, since: command.since(), rollback, shield, effects, give_up }
     }
 
     /// Makes one call of the provider, once its shield lets it.
@@ -197,7 +201,7 @@ impl<'a> Call<'a> {
 
     /// Looks without acting.
     async fn observe(&self, bound: Bound<'_>, action: &Action) -> Result<Observed, ProviderError> {
-        if bound.effects() == Some(EffectClass::Opaque) {
+        if self.effects == Some(EffectClass::Opaque) {
             return Err(nobody_can_tell(
                 "its provider is opaque: it can neither be asked nor repeat",
             ));
@@ -219,12 +223,9 @@ impl<'a> Call<'a> {
                 }
                 Ok(Observed::NotApplied)
             }
-            (Bound::Notifier(notifier), _) => match notifier.describe().effects {
-                EffectClass::Idempotent => Ok(Observed::NotApplied),
-                EffectClass::Queryable | EffectClass::Opaque => {
-                    Err(nobody_can_tell("whether a message was sent cannot be asked"))
-                }
-            },
+            (Bound::Notifier(_), _) if self.effects != Some(EffectClass::Idempotent) => {
+                Err(nobody_can_tell("whether a message was sent cannot be asked"))
+            }
             (Bound::Custom(custom), Action::Custom { input, .. }) => {
                 let found = self.call(custom.observe(&self.cx, input)).await?;
                 Ok(found.map_or(Observed::NotApplied, |output| {

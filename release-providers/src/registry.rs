@@ -12,7 +12,7 @@ use crate::shield::Shields;
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
 };
-use crate::{Capability, Description, EffectClass, Shielding};
+use crate::{Capability, Description, Shielding};
 
 /// The places that a provider serves. The narrower one wins, whatever the order of registration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,28 +197,11 @@ pub(crate) enum Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// What the provider is called; `None` where there is none.
-    pub(crate) fn name(&self) -> Option<String> {
-        let description = match self {
-            Self::Pure => return None,
-            Self::Artifacts(provider) => provider.describe(),
-            Self::Deployer(provider) => provider.describe(),
-            Self::Probe(provider) => provider.describe(),
-            Self::Router(provider) => provider.describe(),
-            Self::Metrics(provider) => provider.describe(),
-            Self::Notifier(provider) => provider.describe(),
-            Self::Custom(provider) => provider.describe(),
-        };
-        Some(description.name)
-    }
-
-    /// What may be done when nobody knows whether a call took effect; `None` for what changes nothing.
-    pub(crate) fn effects(&self) -> Option<EffectClass> {
+    /// Whether its calls change anything; the others just read again.
+    pub(crate) const fn acts(&self) -> bool {
         match self {
-            Self::Deployer(_) | Self::Router(_) | Self::Notifier(_) | Self::Custom(_) => {
-                self.describe().map(|described| described.effects)
-            }
-            Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => None,
+            Self::Deployer(_) | Self::Router(_) | Self::Notifier(_) | Self::Custom(_) => true,
+            Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => false,
         }
     }
 

@@ -2,13 +2,14 @@
 //! that add little to the load, and no calls at all for a while to one that fails them all.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use release_core::model::Timestamp;
 use release_core::time::Span;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::sync::lock;
 use crate::{Context, ErrorKind, ProviderError};
 
 /// How hard a provider may be worked. One for all of a [`Registry`](crate::Registry); each provider is
@@ -258,10 +259,6 @@ impl Shield {
 fn cancelled() -> ProviderError {
     ProviderError::new(ErrorKind::Cancelled, "shield", "nobody needs it any more")
         .with_effect(release_core::port::EffectCertainty::NotApplied)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

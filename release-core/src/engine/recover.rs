@@ -4,7 +4,6 @@
 //! no longer hold: meanwhile a freeze may have begun, a deadline passed, somebody else answered. What
 //! is kept is what came in from outside: outcomes of effects, and what people asked for.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::EngineError;
@@ -13,7 +12,7 @@ use super::handle::{Request, SendError};
 use super::rules::{self, AfterFailedAppend, AfterReading};
 use super::wake::receive;
 use crate::journal::{AppendError, History, ReadError, Sealer};
-use crate::run::{Input, Wait};
+use crate::run::Wait;
 use crate::time::Span;
 
 impl Driver {
@@ -105,20 +104,9 @@ impl Driver {
     /// Starts effects that a late append announced after all. None is started twice: it is known here
     /// which ones run, and which have ended without their outcome being durable.
     fn launch_missing(&mut self) {
-        let ended = self.asked.iter().filter_map(|asked| match &asked.input {
-            Input::Outcome { step, attempt, .. } => Some((*step, *attempt)),
-            _ => None,
-        });
-        let ended: BTreeSet<_> = ended.collect();
-        let mut missing = Vec::new();
-        for (index, active) in self.state.all_active() {
-            let Wait::Outcome { mode, .. } = active.wait else { continue };
-            let known = ended.contains(&(index, active.attempt))
-                || self.effects.runs(index, active.attempt);
-            if !known {
-                missing.push((index, active.attempt, mode));
-            }
-        }
+        let asked = self.asked.iter().map(|asked| &asked.input);
+        let runs = |index, attempt| self.effects.runs(index, attempt);
+        let missing = rules::unheard_of(&self.state, asked, runs);
         for (index, attempt, mode) in missing {
             self.launch(index, attempt, mode);
         }

@@ -2,9 +2,11 @@
 //! what it does when its journal fails. The driver and the simulator of `release-testkit` share them, so
 //! that what is simulated is what runs.
 
+use std::collections::BTreeSet;
+
 use crate::journal::{AppendError, History, Sealer};
 use crate::plan::FrozenPlan;
-use crate::run::{Event, Mode};
+use crate::run::{Event, Input, Mode, RunState, Wait};
 use crate::time::{Span, Timestamp};
 
 /// How often a policy is asked again that holds a step without naming an instant.
@@ -110,6 +112,28 @@ pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAp
         | AppendError::Damaged { .. }
         | AppendError::Malformed { .. } => AfterFailedAppend::Stop,
     }
+}
+
+/// Effects that a late append announced after all, to be started now: neither did they end (their outcome
+/// would be in `asked`, which is decided anew), nor do they run.
+pub fn unheard_of<'a>(
+    state: &RunState,
+    asked: impl IntoIterator<Item = &'a Input>,
+    runs: impl Fn(u32, u32) -> bool,
+) -> Vec<(u32, u32, Mode)> {
+    let ended = asked.into_iter().filter_map(|input| match input {
+        Input::Outcome { step, attempt, .. } => Some((*step, *attempt)),
+        _ => None,
+    });
+    let ended: BTreeSet<_> = ended.collect();
+    let mut missing = Vec::new();
+    for (index, active) in state.all_active() {
+        let Wait::Outcome { mode, .. } = active.wait else { continue };
+        if !ended.contains(&(index, active.attempt)) && !runs(index, active.attempt) {
+            missing.push((index, active.attempt, mode));
+        }
+    }
+    missing
 }
 
 /// How long a run waits before it reads a journal that has failed `failures` times in a row before.

@@ -3,6 +3,7 @@
 use super::admit;
 use super::advance::{start, stops};
 use super::command::{Command, Directive, Rejected};
+use super::digest::spread;
 use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::permits::Permits;
@@ -76,12 +77,9 @@ impl<'a> Turn<'a> {
         Self { now, draw, policy, permits: None }
     }
 
-    /// A draw of its own for each step (the finaliser of `SplitMix64`, Steele et al., OOPSLA 2014).
+    /// A draw of its own for each step.
     fn draw_for(&self, index: u32) -> u64 {
-        let mut z = self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        spread(self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }
 

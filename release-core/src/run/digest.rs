@@ -84,13 +84,17 @@ impl Mix {
         by.roles.iter().fold(start, |mix, role| mix.text(role.as_str()))
     }
 
-    /// Spreads the last words over all bits (the finaliser of `SplitMix64`).
+    /// Spreads the last words over all bits.
     pub(super) const fn end(self) -> u64 {
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        spread(self.0)
     }
+}
+
+/// Spreads a word over all bits (the finaliser of `SplitMix64`, Steele et al., OOPSLA 2014).
+pub(super) const fn spread(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 // What an element is; never used for anything else.

@@ -37,7 +37,7 @@ fn a_cancel_rolls_back_and_cannot_be_cancelled() {
 }
 
 #[test]
-fn a_cancel_may_leave_things_as_they_are() {
+fn f25_a_cancel_may_leave_things_as_they_are() {
     let mut plan = builder();
     plan.on_cancel(OnCancel::Leave);
     plan.step(change("a"));
@@ -242,11 +242,9 @@ fn no_target_is_left_between_two_versions() {
     }
 }
 
-/// Found in review: the old version was left running where the release had already arrived.
-#[test]
-fn what_has_arrived_elsewhere_is_tidied_up() {
-    let steps = vec![CanaryStep::new(20, Span::ZERO)];
-    let mut definition = one_service(Strategy::Canary(Canary { steps, keep_old: Span::secs(60) }));
+/// A release to `prod`, and then to `live`, whose artifacts are verified.
+fn to_two(strategy: Strategy) -> Run {
+    let mut definition = one_service(strategy);
     definition.environments.push(definition.environments[0].clone());
     definition.environments[1].id = id("live");
     definition.stages.push(definition.stages[0].clone());
@@ -255,6 +253,14 @@ fn what_has_arrived_elsewhere_is_tidied_up() {
     for step in ["artifacts/api/new", "artifacts/api/previous"] {
         run.end(step, End::Good);
     }
+    run
+}
+
+/// Found in review: the old version was left running where the release had already arrived.
+#[test]
+fn what_has_arrived_elsewhere_is_tidied_up() {
+    let steps = vec![CanaryStep::new(20, Span::ZERO)];
+    let mut run = to_two(Strategy::Canary(Canary { steps, keep_old: Span::secs(60) }));
     let still = ["weight-20/still-ready", "promote", "still-ready"];
     for step in ["start", "ready", "weight-20", "weight-20/errors"].into_iter().chain(still) {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
@@ -320,16 +326,7 @@ fn a_cancel_before_anything_changed_has_nothing_to_roll_back() {
 /// Found in review: a removal that waited for its next attempt elsewhere was neither undone nor done.
 #[test]
 fn a_removal_elsewhere_that_failed_once_is_done_by_the_rollback() {
-    let strategy = Strategy::BlueGreen(BlueGreen::default());
-    let mut definition = one_service(strategy);
-    definition.environments.push(definition.environments[0].clone());
-    definition.environments[1].id = id("live");
-    definition.stages.push(definition.stages[0].clone());
-    definition.stages[1].environment = id("live");
-    let mut run = Run::start(&plan(&definition).unwrap().freeze());
-    for step in ["artifacts/api/new", "artifacts/api/previous"] {
-        run.end(step, End::Good);
-    }
+    let mut run = to_two(Strategy::BlueGreen(BlueGreen::default()));
     for step in ["preview", "ready", "switch", "errors", "still-ready"] {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
     }

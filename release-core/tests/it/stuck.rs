@@ -1,14 +1,14 @@
 //! Rollbacks that fail: something else is tried, then people are called, and nothing is called a success.
 //! And what a forced abandon, a second cancel and a point of no return do to them.
 
-use release_core::model::{OnCancel, Strategy};
+use release_core::model::Strategy;
 use release_core::plan::{Action, OnFailure, Reach, plan};
 use release_core::run::{
     Awaiting, Command, Directive, Event, Input, Outcome, Phase, Rejected, Status,
 };
 
 use super::support::drive::{End, Run};
-use super::support::samples::{builder, chain, change, id, one_service, one_way, person};
+use super::support::samples::{chain, change, id, one_service, one_way, person};
 use super::support::words::{back, reconcile, retry, started};
 
 const STOP_OLD: &str = "rollback/prod/eu/api/stop-old/scale";
@@ -200,17 +200,6 @@ fn f25_a_cancel_lets_what_is_under_way_come_to_a_known_end() {
         assert_eq!(run.state.plan().extension().unwrap().undoes.len(), undone, "{end:?}");
         assert!(!started(&run).iter().any(|step| step.starts_with("c ")), "{end:?}");
     }
-}
-
-#[test]
-fn f25_a_cancel_may_leave_what_is_there() {
-    let mut plan = builder();
-    plan.on_cancel(OnCancel::Leave);
-    plan.step(change("a"));
-    let mut run = Run::start(&plan.build().unwrap().freeze());
-    run.command(Command::Cancel, "bob").unwrap();
-    run.end("a", End::Good);
-    assert!(matches!(run.state.outcome(), Some(Outcome::Cancelled { .. })));
 }
 
 /// The way back can be read at any time, and is what a rollback then takes.

@@ -5,13 +5,13 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use release_core::model::{Digest, RunId, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+pub(super) use crate::sync::lock;
 use crate::{ErrorKind, ProviderError};
 
 /// The layout of a root directory.
@@ -209,10 +209,4 @@ pub(super) fn tail(path: &Path) -> String {
     let lines: Vec<&str> =
         text.lines().rev().filter(|l| !l.trim().is_empty()).take(LINES).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-}
-
-/// Locks a mutex. What it guards is whole after every statement, so a panic elsewhere is no reason
-/// to give up.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

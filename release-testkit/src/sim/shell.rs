@@ -1,7 +1,7 @@
 //! One run as one engine drives it: the state of the shell, without a runtime. It decides by the same
 //! functions as the engine of `release-core`, in the same order.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use release_core::engine::rules;
 use release_core::journal::{AppendError, Batch, History, Sealer};
@@ -160,21 +160,9 @@ impl Driver {
         self.sealer = Sealer::after(self.state.run(), seq, history.epoch(), history.head());
         self.pending.clear();
         let asked = std::mem::take(&mut self.asked);
-        let ended = asked.iter().filter_map(|input| match input {
-            Input::Outcome { step, attempt, .. } => Some((*step, *attempt)),
-            _ => None,
-        });
-        let ended: BTreeSet<_> = ended.collect();
-        let mut missing = Vec::new();
-        for (index, active) in self.state.all_active() {
-            let Wait::Outcome { mode, .. } = active.wait else { continue };
-            let known = ended.contains(&(index, active.attempt))
-                || self.runs(index, active.attempt)
-                || self.waits_in_inbox(index, active.attempt);
-            if !known {
-                missing.push((index, active.attempt, mode));
-            }
-        }
+        let runs =
+            |index, attempt| self.runs(index, attempt) || self.waits_in_inbox(index, attempt);
+        let missing = rules::unheard_of(&self.state, &asked, runs);
         Ok((asked, missing))
     }
 
