@@ -2,13 +2,14 @@
 //!
 //! Nothing here waits in real time or looks again and again.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::port::{Clock, ClockAnomaly};
 use release_core::time::{Span, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// A clock that stands still until it is moved.
 ///
@@ -62,8 +63,8 @@ pub struct VirtualClock {
 struct State {
     now: Timestamp,
     anomaly: Option<ClockAnomaly>,
-    /// Until when each sleeper sleeps.
-    sleepers: std::collections::BTreeSet<(Timestamp, u64)>,
+    /// Until when each sleeper sleeps, and how it is woken: only those whose time has come are.
+    sleepers: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
     next: u64,
 }
 
@@ -94,12 +95,12 @@ impl VirtualClock {
 
     /// Moves the clock forward, and wakes whoever sleeps until then.
     pub fn advance(&self, span: Span) {
-        self.state.send_modify(|state| state.now = state.now.plus(span));
+        self.state.send_modify(|state| state.show(state.now.plus(span)));
     }
 
     /// Sets the clock, also back: a wall clock can be set, and nothing may break by it.
     pub fn set(&self, now: Timestamp) {
-        self.state.send_modify(|state| state.now = now);
+        self.state.send_modify(|state| state.show(now));
     }
 
     /// Lets the clock say that the wall clock jumped to `wall`, until it is given none: the engine then
@@ -140,7 +141,7 @@ impl VirtualClock {
     /// back.
     pub fn jump(&self) -> Option<Timestamp> {
         let at = self.next_wakeup()?;
-        self.state.send_modify(|state| state.now = state.now.max(at));
+        self.state.send_modify(|state| state.show(state.now.max(at)));
         Some(at)
     }
 
@@ -189,7 +190,15 @@ async fn idle() {
 
 impl State {
     fn earliest(&self) -> Option<Timestamp> {
-        self.sleepers.first().map(|(at, _)| *at)
+        self.sleepers.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Shows `now`, and wakes whoever sleeps until then.
+    fn show(&mut self, now: Timestamp) {
+        self.now = now;
+        while let Some(entry) = self.sleepers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let _ = entry.remove().send(()); // one that gave up is no sleeper
+        }
     }
 }
 
@@ -218,18 +227,18 @@ impl Clock for VirtualClock {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        if self.now() >= at {
-            return;
+        // Again for one that was set back before it could wake.
+        while self.now() < at {
+            let (waker, woken) = oneshot::channel();
+            let mut entry = (at, 0);
+            self.state.send_modify(|state| {
+                entry.1 = state.next;
+                state.next += 1;
+                state.sleepers.insert(entry, waker);
+                state.show(state.now); // the time may have come meanwhile
+            });
+            let _asleep = Asleep { clock: self, entry };
+            let _ = woken.await;
         }
-        let mut states = self.state.subscribe();
-        let mut entry = (at, 0);
-        self.state.send_modify(|state| {
-            entry.1 = state.next;
-            state.next += 1;
-            state.sleepers.insert(entry);
-        });
-        let _asleep = Asleep { clock: self, entry };
-        // The sender lives as long as `self`, so the wait ends only when the time has come.
-        let _ = states.wait_for(|state| state.now >= at).await.map(drop);
     }
 }
