@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use release_core::model::Target;
@@ -41,14 +40,14 @@ impl Count {
 }
 
 pub(crate) struct Load {
-    count: Arc<Mutex<Count>>,
+    count: watch::Sender<Count>,
     stop: watch::Sender<bool>,
     clients: JoinSet<()>,
 }
 
 impl Load {
     pub(crate) fn start(targets: Vec<(Target, SocketAddr)>) -> Self {
-        let count = Arc::new(Mutex::new(Count::default()));
+        let count = watch::Sender::new(Count::default());
         let (stop, stopped) = watch::channel(false);
         let mut clients = JoinSet::new();
         for (target, address) in targets {
@@ -56,7 +55,7 @@ impl Load {
                 clients.spawn(client(
                     target.service.to_string(),
                     address,
-                    Arc::clone(&count),
+                    count.clone(),
                     stopped.clone(),
                 ));
             }
@@ -65,7 +64,13 @@ impl Load {
     }
 
     pub(crate) fn count(&self) -> Count {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.count.borrow().clone()
+    }
+
+    /// Waits until there was a request, so that whatever is said of the load is said of some.
+    pub(crate) async fn has_begun(&self) {
+        // INVARIANT: the sender lives as long as `self`, so the wait cannot fail.
+        let _ = self.count.subscribe().wait_for(|count| count.requests() > 0).await;
     }
 
     /// Lets every client finish its request, and counts.
@@ -80,7 +85,7 @@ impl Load {
 async fn client(
     service: String,
     address: SocketAddr,
-    count: Arc<Mutex<Count>>,
+    count: watch::Sender<Count>,
     stop: watch::Receiver<bool>,
 ) {
     let mut pace = tokio::time::interval(PAUSE);
@@ -89,8 +94,7 @@ async fn client(
     while !*stop.borrow() {
         pace.tick().await;
         let result = request(&mut connection, address).await;
-        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
+        count.send_modify(|count| match result {
             Ok((version, status)) => {
                 *count.answers.entry((service.clone(), version, status)).or_default() += 1;
             }
@@ -98,7 +102,7 @@ async fn client(
                 connection = None;
                 count.lost.push(format!("{service} at {address}: {error}"));
             }
-        }
+        });
     }
 }
 

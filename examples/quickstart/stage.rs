@@ -77,6 +77,15 @@ impl Stage {
         Ok(Self { platform, versions, engine, clock, plain: options.plain })
     }
 
+    /// Whether a run was begun, now or by a process before this one.
+    pub(crate) async fn has_begun(&self, name: &str) -> Result<bool, Failure> {
+        match self.engine.load(&name.parse()?).await {
+            Ok(_) => Ok(true),
+            Err(EngineError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Runs a release to its end, or resumes it where it was left, and reports on it.
     pub(crate) async fn release(
         &self,
