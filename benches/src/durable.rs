@@ -115,3 +115,28 @@ pub fn sqlite_inserts(
     }
     Ok(took)
 }
+
+/// Appends `rows` rows of `bytes` bytes to a file that is there already, each synced by itself: the limit
+/// for whoever makes each step durable; returns the time.
+///
+/// # Errors
+/// When the disk fails.
+pub fn raw_appends(folder: &Path, rows: u64, bytes: usize) -> Result<Duration, Failure> {
+    use std::io::{Seek as _, Write as _};
+    let row = vec![7_u8; bytes];
+    let mut file = std::fs::File::create(folder.join("raw"))?;
+    for _ in 0..rows {
+        file.write_all(&row)?;
+    }
+    file.rewind()?;
+    file.sync_all()?;
+    let (took, result): (_, std::io::Result<()>) = crate::timed_blocking(|| {
+        for _ in 0..rows {
+            file.write_all(&row)?;
+            file.sync_data()?;
+        }
+        Ok(())
+    });
+    result?;
+    Ok(took)
+}

@@ -4,8 +4,12 @@
 //! outcome is journaled. Only the performer does nothing but count.
 
 mod durable;
+mod footprint;
 mod large;
+mod latency;
 mod memory;
+mod recovery;
+mod seal;
 mod shape;
 
 use std::sync::Arc;
@@ -19,9 +23,13 @@ use release_core::port::{
     AuthorizedCommand, BindingError, EffectError, Evidence, Observed, Performer,
 };
 
-pub use durable::{Durable, sqlite_inserts};
+pub use durable::{Durable, raw_appends, sqlite_inserts};
+pub use footprint::bytes_a_pending_step;
 pub use large::definition;
-pub use memory::{engine_run, join_set};
+pub use latency::{explanations, percentile, turns};
+pub use memory::{Setup, engine_run, join_set};
+pub use recovery::{Replay, resume};
+pub use seal::{Sealing, sealings};
 pub use shape::Shape;
 
 /// What can go wrong in a benchmark.
@@ -66,12 +74,29 @@ impl Performer for Counter {
 /// # Errors
 /// None that is known: ids and edges are made to be right.
 pub fn plan(shape: Shape, n: usize) -> Result<FrozenPlan, Failure> {
+    let custom = || Action::Custom { capability: "noop".into(), input: serde_json::Value::Null };
+    let undo = Undo::PointOfNoReturn { justification: "does nothing".into() };
+    plan_of(shape, n, |id| Step::new(id, custom()).undo(undo.clone()))
+}
+
+/// A frozen plan of `n` steps in this shape, none of which has an effect.
+///
+/// # Errors
+/// As [`plan`].
+pub fn pure_plan(shape: Shape, n: usize) -> Result<FrozenPlan, Failure> {
+    plan_of(shape, n, |id| Step::new(id, Action::Sync))
+}
+
+/// How many steps of `plan` are effects.
+pub fn effects(plan: &FrozenPlan) -> u64 {
+    plan.plan().steps().iter().filter(|step| !step.action.is_pure()).count() as u64
+}
+
+fn plan_of(shape: Shape, n: usize, step: impl Fn(StepId) -> Step) -> Result<FrozenPlan, Failure> {
     let mut builder = Plan::builder("bench".parse().map_err(id)?, "bench".parse().map_err(id)?);
     builder.max_steps(n);
     for index in 0..n {
-        let action = Action::Custom { capability: "noop".into(), input: serde_json::Value::Null };
-        let undo = Undo::PointOfNoReturn { justification: "does nothing".into() };
-        builder.step(Step::new(StepId::new(format!("s{index}"))?, action).undo(undo));
+        builder.step(step(StepId::new(format!("s{index}"))?));
     }
     shape.edges(n, |from, to| builder.edge(from, to, EdgeKind::Order));
     Ok(builder.build().map_err(faults)?.freeze())

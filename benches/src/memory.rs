@@ -5,32 +5,58 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use release_core::engine::Engine;
-use release_core::journal::{Journal as _, MemoryJournal};
+use release_core::journal::{Journal, MemoryJournal, NoJournal};
 use release_core::plan::FrozenPlan;
 use release_core::run::Outcome;
 use tokio::task::JoinSet;
 
-use crate::{Counter, Failure, requester, timed};
+use crate::{Counter, Failure, effects, requester, timed};
 
-/// Runs `plan` through the engine with the hash-chained journal in memory, on a runtime of one
-/// thread, and says how long it took. Checks that every step was performed and journaled.
+/// How the engine is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// Whether there is a journal: hash-chained, in memory.
+    pub journal: bool,
+    /// Whether effects are polled once before they get a task.
+    pub poll_first: bool,
+}
+
+impl Setup {
+    /// As hosts get it that say nothing.
+    pub const DEFAULT: Self = Self { journal: true, poll_first: false };
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match (self.journal, self.poll_first) {
+            (true, false) => "journal, a task each",
+            (true, true) => "journal, polled first",
+            (false, false) => "no journal, a task each",
+            (false, true) => "no journal, polled first",
+        }
+    }
+}
+
+/// Runs `plan` through the engine on a runtime of one thread, and says how long it took. Checks that
+/// every step was performed and, if there is a journal, journaled.
 ///
 /// # Errors
 /// When a step was not performed, not journaled, or the run did not succeed.
-pub fn engine_run(plan: &FrozenPlan) -> Result<Duration, Failure> {
+pub fn engine_run(plan: &FrozenPlan, setup: Setup) -> Result<Duration, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let journal = Arc::new(MemoryJournal::new());
+    let journal: Arc<dyn Journal> =
+        if setup.journal { Arc::new(MemoryJournal::new()) } else { Arc::new(NoJournal) };
     let counter = Counter::new();
-    let engine =
-        Engine::builder(Arc::<MemoryJournal>::clone(&journal), Arc::<Counter>::clone(&counter))
-            .build();
-    let n = plan.len() as u64;
+    let engine = Engine::builder(Arc::clone(&journal), Arc::<Counter>::clone(&counter))
+        .poll_effects_first(setup.poll_first)
+        .build();
+    let (steps, effects) = (plan.len() as u64, effects(plan));
     runtime.block_on(async {
         let (run, requester, plan) = ("bench".parse()?, requester()?, plan.clone());
         let (took, outcome) =
             timed(async { engine.start_frozen(run, plan, requester).await?.wait().await }).await;
         let events = journal.heads().await?.iter().map(|head| head.seq).sum::<u64>();
-        if outcome? != Outcome::Succeeded || counter.take() != n || events != 2 * n + 2 {
+        let wanted = if setup.journal { steps + effects + 2 } else { 0 };
+        if outcome? != Outcome::Succeeded || counter.take() != effects || events != wanted {
             return Err("not every step was performed and journaled once".into());
         }
         Ok(took)

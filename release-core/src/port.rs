@@ -25,6 +25,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// What is wrong with the clock, while something is. Until then nothing but rollbacks is admitted.
     fn anomaly(&self) -> Option<ClockAnomaly>;
 
+    /// Both at once, for clocks to which a reading is not for nothing.
+    fn read(&self) -> (Timestamp, Option<ClockAnomaly>) {
+        (self.now(), self.anomaly())
+    }
+
     /// Returns once [`Clock::now`] is at or after `at`.
     async fn sleep_until(&self, at: Timestamp);
 }

@@ -41,10 +41,10 @@ impl SystemClock {
     /// Says that the wall clock is right, after a [`ClockAnomaly`]. Ask runs that are held to look again
     /// with [`RunHandle::reconsider`](super::RunHandle::reconsider); they do by themselves after a while.
     pub fn confirm(&self) {
-        self.read(ClockReading::confirm);
+        self.look(ClockReading::confirm);
     }
 
-    fn read<T>(&self, look: impl FnOnce(&mut ClockReading, Timestamp, Duration) -> T) -> T {
+    fn look<T>(&self, look: impl FnOnce(&mut ClockReading, Timestamp, Duration) -> T) -> T {
         // A reading is a few numbers that are always sound.
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut reading, wall(), self.begun.elapsed())
@@ -67,14 +67,15 @@ fn wall() -> Timestamp {
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        self.read(ClockReading::now)
+        self.look(ClockReading::now)
     }
 
     fn anomaly(&self) -> Option<ClockAnomaly> {
-        self.read(|reading, wall, elapsed| {
-            reading.now(wall, elapsed);
-            reading.anomaly
-        })
+        self.read().1
+    }
+
+    fn read(&self) -> (Timestamp, Option<ClockAnomaly>) {
+        self.look(|reading, wall, elapsed| (reading.now(wall, elapsed), reading.anomaly))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place where time enters")]

@@ -18,7 +18,7 @@ use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
-use crate::port::Mandate;
+use crate::port::{ClockAnomaly, Mandate};
 use crate::run::{Event, Fact, Input, Outcome, Phase, Rejected, RunState, Turn, advance, decide};
 use crate::time::Timestamp;
 
@@ -49,6 +49,8 @@ pub(super) struct Driver {
     pub(super) pending: Vec<Event>,
     fresh: Vec<Event>,
     pub(super) now: Timestamp,
+    /// What was wrong with the clock at `now`.
+    anomaly: Option<ClockAnomaly>,
     draws: u64,
     pub(super) effects: Effects,
     /// What the next commands say in common; made anew when that changes.
@@ -78,6 +80,8 @@ pub(super) struct Driver {
     told_a_person: bool,
     /// When the policy is asked again, if it holds a step without naming an instant.
     pub(super) ask_again: Timestamp,
+    /// How often outcomes came first in a row.
+    pub(super) in_a_row: u32,
     /// None where there are no limits.
     pub(super) permits: Option<Box<RunPermits>>,
 }
@@ -87,7 +91,8 @@ macro_rules! turn {
     ($driver:ident) => {{
         let permits = $driver.permits.as_deref().map(|mine| &mine.permits);
         let policy = &*$driver.shared.policy;
-        Turn { now: $driver.now, draw: $driver.draws, policy, permits }
+        let (now, draw, anomaly) = ($driver.now, $driver.draws, $driver.anomaly);
+        Turn { now, draw, policy, permits, anomaly }
     }};
 }
 
@@ -103,11 +108,13 @@ impl Driver {
             driven,
             forward: *state.phase() == Phase::Forward,
             now: state.now(),
+            anomaly: shared.clock.read().1,
+            in_a_row: 0,
             state,
             sealer,
             pending: Vec::new(),
             fresh: Vec::new(),
-            effects: Effects::new(),
+            effects: Effects::new(shared.poll_first),
             inbox: None,
             deferred: VecDeque::new(),
             asked: Vec::new(),
@@ -296,6 +303,10 @@ impl Driver {
     }
 
     async fn append(&mut self, blobs: Vec<(Digest, Arc<[u8]>)>) -> Result<(), AppendError> {
+        if !self.shared.journal.records() {
+            self.sealer.skip(self.pending.len());
+            return Ok(());
+        }
         let expected = self.sealer.seq();
         let records = self.sealer.batch(self.now, &self.pending, self.state.digest());
         let finishes = self.state.outcome().is_some();
@@ -361,7 +372,9 @@ impl Driver {
     }
 
     pub(super) fn read_clock(&mut self) {
-        self.now = rules::decision_time(self.shared.clock.now(), self.now, self.state.now());
+        let (wall, anomaly) = self.shared.clock.read();
+        self.now = rules::decision_time(wall, self.now, self.state.now());
+        self.anomaly = anomaly;
     }
 
     fn tell_progress(&mut self) {

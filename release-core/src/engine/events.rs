@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast::{self, error::TryRecvError};
+use tokio::sync::watch;
 
 use super::EngineError;
 use super::handle::{Progress, Recorded};
@@ -37,6 +38,9 @@ impl Events {
             if let Some(event) = self.read.pop_front() {
                 return Ok(Some(event));
             }
+            if !self.journal.records() {
+                return Ok(self.live().await);
+            }
             // Asked before the journal is read: what ended before has all its events there.
             let ended = matches!(*self.progress.borrow(), Progress::Ended(_));
             if self.behind || ended {
@@ -59,6 +63,28 @@ impl Events {
                 changed = self.progress.changed() => if changed.is_err() {
                     self.catch_up().await?;
                     return Ok(self.read.pop_front());
+                },
+            }
+        }
+    }
+
+    /// The next event of those that were not missed, where nothing is recorded.
+    async fn live(&mut self) -> Option<Arc<Recorded>> {
+        loop {
+            // Asked first: what ended before has all its events there.
+            let ended = matches!(*self.progress.borrow(), Progress::Ended(_));
+            match self.live.try_recv() {
+                Ok(event) => return Some(event),
+                Err(TryRecvError::Lagged(_)) => continue,
+                Err(TryRecvError::Empty) if !ended => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
+            tokio::select! {
+                event = self.live.recv() => if let Ok(event) = event {
+                    return Some(event);
+                },
+                changed = self.progress.changed() => if changed.is_err() {
+                    return self.live.try_recv().ok();
                 },
             }
         }

@@ -42,7 +42,6 @@ pub use clock::{ClockReading, SystemClock};
 pub use error::EngineError;
 pub use events::Events;
 pub use explain::AskError;
-pub use guard::held_while_in_doubt;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
 pub use resume::{NotResumed, ResumeReport};
 
@@ -77,6 +76,7 @@ struct Shared {
     /// How long effects may take to leave off when the engine shuts down.
     grace: Span,
     max_recoveries: u32,
+    poll_first: bool,
     limits: Option<Arc<Limits>>,
     /// What the engine is called in the ledger of permits: like no other.
     unique: String,
@@ -96,6 +96,7 @@ pub struct EngineBuilder {
     name: String,
     grace: Span,
     max_recoveries: u32,
+    poll_first: bool,
     limits: Option<Arc<Limits>>,
 }
 
@@ -135,6 +136,16 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether an effect is polled once in its run's own task, and gets a task of its own only if it is
+    /// not done by then; by default not. It spares what is done at once most of its price.
+    ///
+    /// Say so only of performers that never block a thread: one that does holds up its run there, with
+    /// all deadlines and commands, and effects that compute at length do so one after another.
+    pub fn poll_effects_first(mut self, poll_first: bool) -> Self {
+        self.poll_first = poll_first;
+        self
+    }
+
     /// Sets the limits and quotas of the platform. They hold for all engines on the journal: who is built
     /// with other ones replaces them, and engines without any are bound by none. Without, none hold.
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -144,9 +155,19 @@ impl EngineBuilder {
 
     /// The engine. It does nothing until a run is started or resumed.
     pub fn build(self) -> Engine {
-        let Self { journal, performer, policy, clock, name, grace, max_recoveries, limits } = self;
+        let Self {
+            journal,
+            performer,
+            policy,
+            clock,
+            name,
+            grace,
+            max_recoveries,
+            poll_first,
+            limits,
+        } = self;
         let unique = format!("{name}#{:016x}", draw(&name));
-        let policy = Arc::new(Guarded { policy, clock: Arc::clone(&clock) });
+        let policy = Arc::new(Guarded { policy });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let limiter = OnceLock::new();
         let shared = Shared {
@@ -157,6 +178,7 @@ impl EngineBuilder {
             name,
             grace,
             max_recoveries,
+            poll_first,
             limits,
             unique,
             limiter,
@@ -178,6 +200,7 @@ impl Engine {
             name: "engine".into(),
             grace: Span::secs(5),
             max_recoveries: 100,
+            poll_first: false,
             limits: None,
         }
     }

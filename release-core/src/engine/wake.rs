@@ -13,6 +13,9 @@ use super::limiter::Verdict;
 use super::permits::judged;
 use crate::time::Timestamp;
 
+/// So often outcomes may come first, before others of the runtime and what people ask for have their turn.
+const IN_A_ROW: u32 = 32;
+
 pub(super) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What wakes a driver.
@@ -30,12 +33,20 @@ impl Driver {
         if let Some(request) = self.deferred.pop_front() {
             return Wake::Request(Some(request));
         }
-        if self.state.in_flight() > 0 && !self.shared.stop.is_cancelled() {
+        // Now and then everything is asked for in its order, however fast effects are done.
+        self.in_a_row = self.in_a_row.wrapping_add(1) % IN_A_ROW;
+        if self.state.in_flight() > 0 && self.in_a_row != 0 && !self.shared.stop.is_cancelled() {
+            if let Some(outcome) = self.effects.take_done() {
+                return Wake::Outcome(outcome);
+            }
             // Effects that are done at once need no more than to be let run.
             give_way().await;
             if let Some(outcome) = self.effects.try_next() {
                 return Wake::Outcome(outcome);
             }
+        }
+        if self.in_a_row == 0 {
+            give_way().await;
         }
         // A sleep that ends too early does no harm, so one is only replaced by an earlier one.
         let ask_again = self.state.asks_policy().then_some(self.ask_again);

@@ -166,7 +166,7 @@ fn policy(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacl
         return;
     }
     let request = Admission::new(state.run(), state.requester(), step, turn.now);
-    let (denied, until, reasons) = match turn.policy.admit(&request) {
+    let (denied, until, reasons) = match turn.admission(&request) {
         Decision::Permit => return,
         Decision::Wait { until, reasons } => (false, until.filter(|at| *at > turn.now), reasons),
         Decision::Deny { reasons } => (true, None, reasons),

@@ -17,6 +17,7 @@
 mod damage;
 mod ledger;
 mod memory;
+mod off;
 mod wire;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub use damage::{Damage, DamageKind};
 pub(crate) use ledger::nth_stream;
 pub use ledger::{LedgerHistory, is_reserved, ledger_stream};
 pub use memory::MemoryJournal;
+pub use off::NoJournal;
 pub use wire::{History, JOURNAL_VERSION, Sealer};
 
 use crate::ids::RunId;
@@ -93,6 +95,11 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`AppendError`]; only with [`AppendError::Unknown`] may the batch have been stored.
     async fn append(&self, batch: Batch) -> Result<(), AppendError>;
+
+    /// Whether it takes records. One that does not ([`NoJournal`]) is not asked to append any.
+    fn records(&self) -> bool {
+        true
+    }
 
     /// All records of a run in order, as stored; empty when there is no such run
     /// (`unknown_run_is_empty`).

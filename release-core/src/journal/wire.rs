@@ -62,6 +62,11 @@ impl Sealer {
         self.prev
     }
 
+    /// Counts events that are not recorded.
+    pub(crate) const fn skip(&mut self, events: usize) {
+        self.seq += events as u64;
+    }
+
     /// Seals one event that happened at `at`.
     pub fn seal(&mut self, at: Timestamp, event: &Event) -> Record {
         self.seal_with(at, event, None)

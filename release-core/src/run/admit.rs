@@ -56,7 +56,7 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let going_back = going_back && !crate::planted::is(crate::planted::Bug::HoldRollback);
     if !step.action.is_pure() && !going_back && !measures_again {
         let request = Admission::new(&state.run, &state.requester, step, turn.now);
-        let refusal = match turn.policy.admit(&request) {
+        let refusal = match turn.admission(&request) {
             Decision::Permit => None,
             Decision::Wait { until, reasons } => Some((until, reasons)),
             #[cfg(planted_bugs)]

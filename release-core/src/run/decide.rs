@@ -12,8 +12,8 @@ use crate::bounds;
 use crate::ids::{RunId, StepId};
 use crate::plan::OnFailure;
 use crate::port::{
-    CommandRequest, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy, Reason,
-    Retry,
+    Admission, ClockAnomaly, CommandRequest, Decision, EffectCertainty, EffectError, Evidence,
+    Observed, Policy, Reason, Retry,
 };
 use crate::time::{Span, Timestamp};
 
@@ -69,17 +69,45 @@ pub struct Turn<'a> {
     pub policy: &'a dyn Policy,
     /// What the run has of the platform's limits; none, when there are none.
     pub permits: Option<&'a Permits>,
+    /// What is wrong with the clock: nothing that goes forward is admitted while something is.
+    pub anomaly: Option<ClockAnomaly>,
 }
 
 impl<'a> Turn<'a> {
     /// A turn without limits.
     pub const fn new(now: Timestamp, draw: u64, policy: &'a dyn Policy) -> Self {
-        Self { now, draw, policy, permits: None }
+        Self { now, draw, policy, permits: None, anomaly: None }
+    }
+
+    /// What the policy says of a step that goes forward, or that nobody knows what time it is.
+    pub(crate) fn admission(&self, request: &Admission<'_>) -> Decision {
+        held_while_in_doubt(self.policy.admit(request), self.anomaly)
     }
 
     /// A draw of its own for each step.
     fn draw_for(&self, index: u32) -> u64 {
         spread(self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// What a policy's `decision` comes to while something is wrong with the clock: no permit.
+pub fn held_while_in_doubt(decision: Decision, anomaly: Option<ClockAnomaly>) -> Decision {
+    let Some(anomaly) = anomaly else { return decision };
+    let held = Reason::new(
+        "clock/anomaly",
+        anomaly.to_string(),
+        "a clock that is right again, or whoever confirms it",
+    );
+    match decision {
+        Decision::Permit => Decision::Wait { until: None, reasons: vec![held] },
+        Decision::Wait { reasons: mut all, .. } => {
+            all.push(held);
+            Decision::Wait { until: None, reasons: all }
+        }
+        Decision::Deny { mut reasons } => {
+            reasons.push(held);
+            Decision::Deny { reasons }
+        }
     }
 }
 

@@ -32,7 +32,7 @@ mod stop;
 
 pub use advance::advance;
 pub use command::{Command, Directive, Rejected};
-pub use decide::{EffectOutcome, Input, Turn, decide};
+pub use decide::{EffectOutcome, Input, Turn, decide, held_while_in_doubt};
 pub use digest::StateDigest;
 pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use release_core::engine::{ClockReading, held_while_in_doubt};
+use release_core::engine::ClockReading;
 use release_core::journal::History;
 use release_core::model::{Span, Timestamp};
 use release_core::port::{Admission, ClockAnomaly, CommandRequest, Decision, Policy, Reason};
-use release_core::run::Input;
+use release_core::run::{Input, held_while_in_doubt};
 use release_policy::FreezeWindow;
 
 use super::chance::Chance;
