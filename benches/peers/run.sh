@@ -93,13 +93,13 @@ install_dbos() {
   fi
 }
 
+if wants restate; then install_restate; fi
+if wants dbos; then install_dbos; fi
 echo "building" >&2
 cargo build --release -q -p benches --bin ours ||
   fail "the root workspace has no binary \`ours\` that builds; nothing to compare with"
 cargo build --release -q --locked --manifest-path "$peers_manifest" ||
   fail "duroxide needs a C compiler, pkg-config and OpenSSL's headers (libssl-dev)"
-if wants restate; then install_restate; fi
-if wants dbos; then install_dbos; fi
 [ "$rounds" != 0 ] || exit 0
 
 # Each line is tagged with its side and round; a run that fails ends the script.
