@@ -1,7 +1,7 @@
 //! Runs other engines with no-op steps and prints one JSON object a line.
 //!
 //! ```text
-//! peers engine  --engine joinset|dag_exec|steno --shape linear|wide|random|staged --n 1000 --samples 5
+//! peers engine  --engine joinset|dag_exec|async_dag|steno --shape linear|wide|random|staged --n 1000 --samples 5
 //! peers durable --engine duroxide [--poll-ms 1] --runs 1 --steps 100 --samples 5
 //! ```
 //!
@@ -27,7 +27,13 @@ fn main() -> Result<(), Failure> {
     let command = words.next().unwrap_or_default();
     let flags = Flags(words.collect());
     let line = match command.as_str() {
-        "engine" => engine(&flags)?,
+        "engine" => std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .stack_size(engines::STACK_BYTES)
+                .spawn_scoped(scope, || engine(&flags))?
+                .join()
+                .map_err(|_| Failure::from("the engine panicked"))?
+        })?,
         "durable" => durable(&flags)?,
         _ => return Err("usage: peers engine|durable --engine NAME ... (see README.md)".into()),
     };
