@@ -3,6 +3,8 @@
 //! - `birth` tells a journal that is lost from one that never was, and makes new ones.
 //! - `schema` opens the file, checks it, and refuses what it does not know.
 //! - `rows` finds tables that contradict each other.
+//! - `read` is how a run is read: its records stand among those of others, in the order in which they were
+//!   stored, and each names the place of the one before.
 //! - `tail` cuts off what an interrupted commit left, and tells of it.
 //! - `writer` is the one thread that writes: it stores what concurrent runs append in one
 //!   transaction, and syncs once for all of them.
@@ -28,10 +30,11 @@
 //! and compares: the record with that sequence must still be there and have that hash.
 //!
 //! ```sql
-//! SELECT seq, json_extract(body, '$.event.type') FROM records JOIN runs USING (run_id) WHERE run = 'r-1';
+//! SELECT seq, json_extract(body, '$.event.type') FROM records JOIN runs USING (run_id) WHERE run = 'r-1' ORDER BY place;
 //! ```
 
 mod birth;
+mod read;
 mod rows;
 mod schema;
 mod tail;
@@ -44,8 +47,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use release_core::journal::{AppendError, Batch, Head, Journal, ReadError, Record};
 use release_core::model::{Digest, RunId};
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _};
 
+use read::{RunRow, damaged, read_run};
 pub use schema::{OpenError, SQLITE_FORMAT};
 pub use tail::TailRepaired;
 use writer::Writer;
@@ -195,78 +199,19 @@ impl Journal for SqliteJournal {
 
     async fn heads(&self) -> Result<Vec<Head>, ReadError> {
         self.with_reader(|connection| {
-            let sql = "SELECT run, seq, epoch, hash, finished, seal FROM runs ORDER BY run";
-            let mut statement = connection.prepare_cached(sql).map_err(read_error)?;
-            let rows = statement.query_map([], head).map_err(read_error)?;
+            let sql = format!("SELECT {} FROM runs ORDER BY run", RunRow::COLUMNS);
+            let mut statement = connection.prepare_cached(&sql).map_err(read_error)?;
+            let rows = statement.query_map([], RunRow::read).map_err(read_error)?;
             let mut heads = Vec::new();
             for row in rows {
-                let (head, sound) =
-                    row.map_err(read_error)?.ok_or_else(|| damaged("the table of runs"))?;
+                let row = row.map_err(read_error)?.ok_or_else(|| damaged("the table of runs"))?;
                 // What cannot be trusted is not over: whoever resumes the run is told.
-                heads.push(Head { finished: head.finished && sound, ..head });
+                heads.push(Head { finished: row.head.finished && row.sound, ..row.head });
             }
             Ok(heads)
         })
         .await
     }
-}
-
-/// Reads a run in one snapshot, and compares its last record with what the table of runs says: the
-/// chain alone cannot tell that its end was cut off.
-fn read_run(connection: &Connection, run: &RunId) -> Result<Vec<Record>, ReadError> {
-    let snapshot = connection.unchecked_transaction().map_err(read_error)?;
-    let sql = "SELECT run, seq, epoch, hash, finished, seal, run_id FROM runs WHERE run = ?1";
-    let found =
-        snapshot.query_row(sql, [run.as_str()], |row| Ok((head(row)?, row.get::<_, i64>(6)?)));
-    let Some((head, id)) = found.optional().map_err(read_error)? else { return Ok(Vec::new()) };
-    let place = || damaged(&format!("the table of runs, run `{run}`"));
-    let (head, _) = head.filter(|(_, sound)| *sound).ok_or_else(place)?;
-    let sql = "SELECT seq, epoch, hash, body FROM records WHERE run_id = ?1 ORDER BY seq";
-    let mut statement = snapshot.prepare_cached(sql).map_err(read_error)?;
-    let rows = statement.query_map([id], record).map_err(read_error)?;
-    let mut records = Vec::new();
-    for (row, seq) in rows.zip(1_u64..) {
-        let record = row.map_err(read_error)?;
-        records.push(record.ok_or_else(|| damaged(&format!("record {seq} of run `{run}`")))?);
-    }
-    if let Some(detail) = rows::disagreement(&head, records.last()) {
-        return Err(ReadError::Damaged { detail });
-    }
-    Ok(records)
-}
-
-/// The head in a row, and whether it is what was written there.
-fn head(row: &Row<'_>) -> rusqlite::Result<Option<(Head, bool)>> {
-    let (run, seq, epoch) = (row.get::<_, String>(0)?, row.get(1)?, row.get(2)?);
-    let (hash, finished) = (row.get::<_, Vec<u8>>(3)?, row.get(4)?);
-    let seal = row.get::<_, Vec<u8>>(5)?;
-    let parts = RunId::new(run).ok().zip(digest(&hash));
-    Ok(parts.map(|(run, hash)| {
-        let head = Head { run, seq, epoch, hash, finished };
-        let sound = seal == seal_of(&head).as_bytes();
-        (head, sound)
-    }))
-}
-
-/// The checksum of a row of the table of runs. The records have their chain; without this, a flipped bit
-/// could end a run, or give it back to a writer that was fenced.
-fn seal_of(head: &Head) -> Digest {
-    let Head { run, seq, epoch, hash, finished } = head;
-    Digest::of(format!("release.journal.head.v2\n{run} {seq} {epoch} {hash} {finished}").as_bytes())
-}
-
-fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
-    let (seq, epoch) = (row.get(0)?, row.get(1)?);
-    let (hash, body) = (row.get::<_, Vec<u8>>(2)?, row.get::<_, String>(3)?);
-    Ok(digest(&hash).map(|hash| Record { seq, epoch, hash, bytes: body.into_bytes().into() }))
-}
-
-fn digest(bytes: &[u8]) -> Option<Digest> {
-    <[u8; 32]>::try_from(bytes).ok().map(Digest::from_bytes)
-}
-
-fn damaged(place: &str) -> ReadError {
-    ReadError::Damaged { detail: format!("{place} holds something that was never written there") }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "fits `map_err`")]

@@ -4,36 +4,39 @@
 use std::path::Path;
 
 use release_core::journal::{Head, Record};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _};
 use serde::Deserialize;
 
 use super::schema::{OpenError, sqlite_error};
 
-/// The first run at or after `?1` that has records.
-const NEXT: &str = "SELECT run_id, seq, body FROM records WHERE run_id >= ?1 \
-                    ORDER BY run_id, seq LIMIT 1";
+/// How many runs there ever were, and how many there are. No row is ever removed.
+const COUNTS: &str = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0), \
+                      (SELECT count(*) FROM runs)";
+/// The first record whose run is not there.
+const ORPHAN: &str = "SELECT run_id, seq, body FROM records \
+                      WHERE run_id NOT IN (SELECT run_id FROM runs) ORDER BY place LIMIT 1";
 
 /// Refuses records whose run is gone: the release would be taken for one that never was, and
-/// performed again. One look-up a run.
+/// performed again. Records are looked at only if the number of runs is not what it must be.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |e: rusqlite::Error| sqlite_error(path, &e);
     let snapshot = connection.unchecked_transaction().map_err(failed)?;
-    let mut next = snapshot.prepare(NEXT).map_err(failed)?;
-    let mut known = snapshot.prepare("SELECT 1 FROM runs WHERE run_id = ?1").map_err(failed)?;
-    let mut from = i64::MIN;
-    loop {
-        let found = next.query_row([from], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?))
-        });
-        let Some((id, seq, body)) = found.optional().map_err(failed)? else { return Ok(()) };
-        if !known.exists(params![id]).map_err(failed)? {
-            let named = name(&body).map_or_else(String::new, |run| format!(" (`{run}`)"));
-            let detail = format!("record {seq} belongs to run {id}{named}, which is not there");
-            return Err(OpenError::Damaged { path: path.into(), detail });
-        }
-        let Some(after) = id.checked_add(1) else { return Ok(()) };
-        from = after;
+    let counts = snapshot.query_row(COUNTS, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (ever, now): (i64, i64) = counts.map_err(failed)?;
+    if ever == now {
+        return Ok(());
     }
+    let orphan = snapshot.query_row(ORPHAN, [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?))
+    });
+    let detail = match orphan.optional().map_err(failed)? {
+        Some((id, seq, body)) => {
+            let named = name(&body).map_or_else(String::new, |run| format!(" (`{run}`)"));
+            format!("record {seq} belongs to run {id}{named}, which is not there")
+        }
+        None => format!("there were {ever} runs, and there are {now}"),
+    };
+    Err(OpenError::Damaged { path: path.into(), detail })
 }
 
 /// What the row of a run says that its last record does not.

@@ -13,7 +13,7 @@ use super::{FileCheck, SqliteOptions, birth, rows};
 /// The version of the file format, in the file's `user_version`. Version 1: tables `runs`,
 /// `records`, `blobs`. Version 2: a checksum of each row of `runs`,
 /// whose ids are never given twice.
-pub const SQLITE_FORMAT: i64 = 2;
+pub const SQLITE_FORMAT: i64 = 3;
 
 /// «rels» in ASCII: tells our files from other SQLite files, in the file's `application_id`.
 const APPLICATION_ID: i64 = 0x7265_6c73;
@@ -30,16 +30,19 @@ CREATE TABLE runs (
     epoch INTEGER NOT NULL,
     hash BLOB NOT NULL,
     finished INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
     seal BLOB NOT NULL
 ) STRICT;
 CREATE TABLE records (
-    run_id INTEGER NOT NULL REFERENCES runs,
+    place INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     hash BLOB NOT NULL,
     body TEXT NOT NULL,
-    PRIMARY KEY (run_id, seq)
-) STRICT, WITHOUT ROWID;
+    before INTEGER
+) STRICT;
 CREATE TABLE blobs (
     digest BLOB PRIMARY KEY,
     bytes BLOB NOT NULL

@@ -27,11 +27,14 @@ pub(super) struct Seen {
     pub(super) run: RunId,
     pub(super) seq: u64,
     pub(super) hash: Digest,
+    /// Where it stands in the table of records.
+    pub(super) place: i64,
 }
 
 impl Seen {
     fn to_line(&self) -> String {
-        let text = format!("{} {} {}", self.run, self.seq, self.hash);
+        let Self { run, seq, hash, place } = self;
+        let text = format!("{run} {seq} {hash} {place}");
         let check = Digest::of(text.as_bytes());
         let line = format!("{text} {check}");
         format!("{line:<width$}\n", width = SECTOR - 1)
@@ -44,8 +47,9 @@ impl Seen {
             return None;
         }
         let mut parts = text.split(' ');
-        let (run, seq, hash) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { run: RunId::new(run).ok()?, seq: seq.parse().ok()?, hash: hash.parse().ok()? })
+        let (run, seq) = (RunId::new(parts.next()?).ok()?, parts.next()?.parse().ok()?);
+        let (hash, place) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some(Self { run, seq, hash, place })
     }
 }
 
@@ -89,9 +93,9 @@ impl Witness {
 /// run has it is that run's damage, found when the run is read: a log that is cut loses both.
 pub(super) fn compare(connection: &Connection, path: &Path, seen: &Seen) -> Result<(), OpenError> {
     let sql = "SELECT runs.seq >= ?2, records.hash FROM runs LEFT JOIN records \
-               ON records.run_id = runs.run_id AND records.seq = ?2 WHERE run = ?1";
+               ON place = ?3 AND records.run_id = runs.run_id AND records.seq = ?2 WHERE run = ?1";
     let found = connection
-        .query_row(sql, params![seen.run.as_str(), seen.seq], |row| {
+        .query_row(sql, params![seen.run.as_str(), seen.seq, seen.place], |row| {
             Ok((row.get::<_, bool>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
         })
         .optional()
@@ -102,7 +106,7 @@ pub(super) fn compare(connection: &Connection, path: &Path, seen: &Seen) -> Resu
         Some((true, Some(_))) => "is another",
         Some((false, _)) | None => "is missing",
     };
-    let Seen { run, seq, hash } = seen;
+    let Seen { run, seq, hash, .. } = seen;
     let detail = format!(
         "record {seq} of run `{run}` ({hash}) was stored and {what}: its log was cut or removed, or an \
          earlier state was put back; if you did that on purpose, remove `{}`",
@@ -118,7 +122,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_read_back_and_nothing_else() {
         let run = RunId::new("r".repeat(64)).unwrap();
-        let seen = Seen { run, seq: u64::MAX, hash: Digest::of(b"x") };
+        let seen = Seen { run, seq: u64::MAX, hash: Digest::of(b"x"), place: i64::MAX };
         let line = seen.to_line();
         assert_eq!(line.len(), SECTOR);
         assert_eq!(Seen::from_line(&line), Some(seen));

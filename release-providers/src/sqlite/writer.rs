@@ -7,18 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
-use release_core::journal::{AppendError, Batch, Head, Stored};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use release_core::journal::{AppendError, Batch, Head, Record, Stored};
+use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
+use super::read::{Known, RunRow, seal_of};
 use super::schema::checkpoint;
 use super::witness::{Seen, Witness};
-use super::{head, seal_of};
 
 /// Most batches in one transaction.
 const BATCHES: usize = 1024;
 
 type Answer = Result<(), AppendError>;
+/// What became of a batch, and the place of its last record.
+type Placed = Result<Option<i64>, AppendError>;
 
 #[derive(Debug)]
 struct Job {
@@ -90,7 +92,7 @@ fn work(
         }
         for (job, answer) in jobs.drain(..).zip(answers) {
             // A caller that went away is no fault.
-            let _ = job.answer.send(answer);
+            let _ = job.answer.send(answer.map(drop));
         }
     }
     // So that the file alone is the journal. Who cannot wait for others leaves it to the last of them.
@@ -98,46 +100,70 @@ fn work(
 }
 
 /// Has the last record that was committed witnessed; for good if a run has begun.
-fn note(witness: &mut Witness, jobs: &[Job], answers: &[Answer]) {
-    let stored =
-        || jobs.iter().zip(answers).filter(|(_, answer)| answer.is_ok()).map(|(job, _)| &job.batch);
-    let last = stored().rev().find_map(|batch| Some((batch, batch.records.last()?)));
-    if let Some((batch, record)) = last {
-        let seen = Seen { run: batch.run.clone(), seq: record.seq, hash: record.hash };
-        witness.note(&seen, stored().any(|batch| batch.expected == 0));
+fn note(witness: &mut Witness, jobs: &[Job], answers: &[Placed]) {
+    let stored = || {
+        let all = jobs.iter().zip(answers);
+        all.filter_map(|(job, answer)| Some((&job.batch, (*answer.as_ref().ok()?)?)))
+    };
+    let last = stored().next_back();
+    if let Some((batch, record, place)) = last.and_then(|(b, p)| Some((b, b.records.last()?, p))) {
+        let (run, seq, hash) = (batch.run.clone(), record.seq, record.hash);
+        let begun = stored().any(|(batch, _)| batch.expected == 0);
+        witness.note(&Seen { run, seq, hash, place }, begun);
     }
 }
 
 /// Stores what can be stored. Batches that are fenced, in conflict or cannot be stored leave the
 /// others alone; when the transaction is lost, so are all.
-fn store_all(connection: &Connection, jobs: &[Job]) -> Vec<Answer> {
-    let failed = |error: &AppendError| jobs.iter().map(|_| Err(error.clone())).collect();
-    if let Err(e) = connection.execute_batch("BEGIN IMMEDIATE") {
-        return failed(&append_error(&e, false));
-    }
-    let mut answers = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        match store_or_undo(connection, &job.batch) {
-            Ok(answer) => answers.push(answer),
-            Err(error) => {
-                // What matters is the first error; without a transaction there is nothing to undo.
-                let _ = connection.execute_batch("ROLLBACK");
-                return failed(&error);
-            }
-        }
-    }
-    if let Err(e) = connection.execute_batch("COMMIT") {
-        let _ = connection.execute_batch("ROLLBACK");
-        return failed(&append_error(&e, true));
-    }
-    answers
+fn store_all(connection: &Connection, jobs: &[Job]) -> Vec<Placed> {
+    // What is refused wrote nothing, so that almost never a part of a transaction has to be undone:
+    // only once something else went wrong each batch gets a part of its own.
+    let plain = |batch: &Batch| store(connection, batch).map_err(|e| append_error(&e, false));
+    let apart = |batch: &Batch| store_or_undo(connection, batch);
+    let stored = match transact(connection, jobs, plain) {
+        Err(Failed::Storing(_)) => transact(connection, jobs, apart),
+        other => other,
+    };
+    stored.unwrap_or_else(|(Failed::Storing(error) | Failed::Transaction(error))| {
+        jobs.iter().map(|_| Err(error.clone())).collect()
+    })
+}
+
+/// Why a transaction is lost.
+enum Failed {
+    /// A batch could not be stored.
+    Storing(AppendError),
+    /// It could not begin, or not end.
+    Transaction(AppendError),
+}
+
+/// Stores all jobs in one transaction, or none.
+fn transact(
+    connection: &Connection,
+    jobs: &[Job],
+    store: impl Fn(&Batch) -> Result<Placed, AppendError>,
+) -> Result<Vec<Placed>, Failed> {
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
+    run("BEGIN IMMEDIATE").map_err(|e| Failed::Transaction(append_error(&e, false)))?;
+    // What matters is the first error; without a transaction there is nothing to undo.
+    let undo = || drop(run("ROLLBACK"));
+    let answers = jobs.iter().map(|job| store(&job.batch)).collect::<Result<Vec<_>, _>>();
+    let answers = answers.map_err(|error| {
+        undo();
+        Failed::Storing(error)
+    })?;
+    run("COMMIT").map_err(|e| {
+        undo();
+        Failed::Transaction(append_error(&e, true))
+    })?;
+    Ok(answers)
 }
 
 /// Stores one batch of a transaction, or leaves nothing of it there.
 ///
 /// # Errors
 /// When the whole transaction is lost.
-fn store_or_undo(connection: &Connection, batch: &Batch) -> Result<Answer, AppendError> {
+fn store_or_undo(connection: &Connection, batch: &Batch) -> Result<Placed, AppendError> {
     let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
     run("SAVEPOINT batch").map_err(|e| append_error(&e, false))?;
     let (answer, end) = match store(connection, batch) {
@@ -148,28 +174,26 @@ fn store_or_undo(connection: &Connection, batch: &Batch) -> Result<Answer, Appen
     match (run(end), answer) {
         (Ok(()), answer) => Ok(answer),
         (Err(_), Err(first)) => Err(first),
-        (Err(e), Ok(())) => Err(append_error(&e, false)),
+        (Err(e), Ok(_)) => Err(append_error(&e, false)),
     }
 }
 
-fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
+/// Stores one batch, and returns the place of its last record, if it has any.
+fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Placed> {
     let run = batch.run.as_str();
-    let mut find = connection.prepare_cached(
-        "SELECT run, seq, epoch, hash, finished, seal, run_id FROM runs WHERE run = ?1",
-    )?;
-    let found = find.query_row([run], |row| Ok((head(row)?, row.get::<_, i64>(6)?))).optional()?;
-    let found = match found {
-        None => None,
-        Some((Some((head, true)), id)) => {
-            let Head { seq, epoch, finished, .. } = head;
-            Some((id, Stored { seq, epoch, finished }))
-        }
-        Some(_) => {
+    let found = match RunRow::find(connection, &batch.run)? {
+        Known::Nothing => None,
+        Known::Row(row) => Some(row),
+        Known::Other => {
             let detail = format!("the table of runs is not what was written at run `{run}`");
             return Ok(Err(AppendError::Damaged { detail }));
         }
     };
-    if let Err(refused) = batch.check(found.map(|(_, stored)| stored).unwrap_or_default()) {
+    let stored = found.as_ref().map_or_else(Stored::default, |row| {
+        let Head { seq, epoch, finished, .. } = row.head;
+        Stored { seq, epoch, finished }
+    });
+    if let Err(refused) = batch.check(stored) {
         return Ok(Err(refused));
     }
     let bodies: Result<Vec<_>, _> =
@@ -182,31 +206,46 @@ fn store(connection: &Connection, batch: &Batch) -> rusqlite::Result<Answer> {
         let sql = "INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?1, ?2)";
         connection.prepare_cached(sql)?.execute(params![digest.as_bytes(), &**bytes])?;
     }
-    let Some(last) = batch.records.last() else { return Ok(Ok(())) };
-    let new = Head {
-        run: batch.run.clone(),
-        seq: last.seq,
-        epoch: batch.epoch,
-        hash: last.hash,
-        finished: batch.finishes,
-    };
-    let seal = seal_of(&new);
-    let Head { seq, epoch, hash, finished, .. } = &new;
-    let head = params![run, seq, epoch, hash.as_bytes(), finished, seal.as_bytes()];
-    let id = if let Some((id, _)) = found {
-        let sql = "UPDATE runs SET seq = ?2, epoch = ?3, hash = ?4, finished = ?5, seal = ?6 WHERE run = ?1";
-        connection.prepare_cached(sql)?.execute(head)?;
-        id
+    let Some(last) = batch.records.last() else { return Ok(Ok(None)) };
+    write(connection, batch, last, found, &bodies).map(|place| Ok(Some(place)))
+}
+
+/// Writes a batch that may be stored, and returns the place of its last record.
+fn write(
+    connection: &Connection,
+    batch: &Batch,
+    last: &Record,
+    found: Option<RunRow>,
+    bodies: &[&str],
+) -> rusqlite::Result<i64> {
+    // A new run gets its row first, so that its records can name it.
+    let (id, mut before) = if let Some(row) = &found {
+        (row.id, Some(row.places.1))
     } else {
-        let sql = "INSERT INTO runs (run, seq, epoch, hash, finished, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        connection.prepare_cached(sql)?.insert(head)?
+        let sql = "INSERT INTO runs (run, seq, epoch, hash, finished, first, last, seal) \
+                   VALUES (?1, 0, 0, x'', 0, 0, 0, x'')";
+        (connection.prepare_cached(sql)?.insert([batch.run.as_str()])?, None)
     };
-    let sql = "INSERT INTO records (run_id, seq, epoch, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut first = found.map(|row| row.places.0);
+    let sql = "INSERT INTO records (run_id, seq, epoch, hash, body, before) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut insert = connection.prepare_cached(sql)?;
     for (record, body) in batch.records.iter().zip(bodies) {
-        insert.execute(params![id, record.seq, record.epoch, record.hash.as_bytes(), body])?;
+        let Record { seq, epoch, hash, .. } = record;
+        let place = insert.insert(params![id, seq, epoch, hash.as_bytes(), body, before])?;
+        before = Some(place);
+        first.get_or_insert(place);
     }
-    Ok(Ok(()))
+    let (seq, hash) = (last.seq, last.hash);
+    let places = (first.unwrap_or_default(), before.unwrap_or_default());
+    let (run, epoch, finished) = (batch.run.clone(), batch.epoch, batch.finishes);
+    let seal = seal_of(&Head { run, seq, epoch, hash, finished }, places);
+    let (hash, seal) = (hash.as_bytes(), seal.as_bytes());
+    let sql = "UPDATE runs SET seq = ?2, epoch = ?3, hash = ?4, finished = ?5, first = ?6, last = ?7, \
+               seal = ?8 WHERE run_id = ?1";
+    let row = params![id, seq, epoch, hash, finished, places.0, places.1, seal];
+    connection.prepare_cached(sql)?.execute(row)?;
+    Ok(places.1)
 }
 
 /// A commit that failed for another reason than want of room may or may not be on the disk.

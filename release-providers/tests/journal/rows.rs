@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use release_core::engine::EngineError;
-use release_core::journal::{AppendError, Journal as _, ReadError, Sealer};
+use release_core::journal::{History, Journal as _, ReadError, Sealer};
 use release_core::model::Digest;
 use release_core::run::Outcome;
 use release_providers::sqlite::{OpenError, SqliteJournal};
@@ -58,7 +58,7 @@ async fn a_row_that_is_removed_while_the_journal_is_open_gives_its_place_to_nobo
 }
 
 #[tokio::test]
-async fn a_record_in_the_way_of_a_batch_is_damage_and_hinders_nobody_else() {
+async fn a_record_that_nobody_appended_is_found_when_its_run_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let journal = Arc::new(SqliteJournal::open(&path).unwrap());
@@ -66,27 +66,46 @@ async fn a_record_in_the_way_of_a_batch_is_damage_and_hinders_nobody_else() {
     let mut more = Vec::new();
     for (name, mut sealer) in sealers {
         journal.append(batch(name, 0, 1, records(&mut sealer, 1))).await.unwrap();
-        more.push((name, batch(name, 1, 1, records(&mut sealer, 2))));
+        more.push(batch(name, 1, 1, records(&mut sealer, 2)));
     }
     edit(
         &path,
-        "INSERT INTO records SELECT run_id, 3, epoch, hash, body FROM records WHERE run_id = 2",
+        "INSERT INTO records (run_id, seq, epoch, hash, body, before) \
+         SELECT run_id, 2, epoch, hash, body, place FROM records WHERE run_id = 2",
     );
-    // At once, so that they share transactions.
-    let mut tasks = tokio::task::JoinSet::new();
-    for (name, batch) in more {
-        let journal = Arc::clone(&journal);
-        tasks.spawn(async move { (name, journal.append(batch).await) });
+    for batch in more {
+        journal.append(batch).await.unwrap();
     }
-    while let Some(done) = tasks.join_next().await {
-        let (name, answer) = done.unwrap();
-        let damaged = matches!(answer, Err(AppendError::Damaged { .. }));
-        assert_eq!((damaged, answer.is_ok()), (name == "b", name != "b"), "{name}: {answer:?}");
+    for name in ["a", "c"] {
+        assert_eq!(journal.read(&run(name)).await.unwrap().len(), 3);
     }
-    for (name, length) in [("a", 3), ("c", 3)] {
-        assert_eq!(journal.read(&run(name)).await.unwrap().len(), length);
+    let found = journal.read(&run("b")).await.unwrap();
+    let error = History::verify(&run("b"), &found).unwrap_err();
+    assert_eq!(error.seq, 2, "{error}");
+}
+
+#[tokio::test]
+async fn a_run_among_many_others_is_read_by_its_own_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(folder.path().join("journal.db")).unwrap();
+    let mut sealers: Vec<_> = (0..40).map(|n| Sealer::new(&run(&format!("r{n}")))).collect();
+    let mut all = vec![Vec::new(); sealers.len()];
+    for round in 0..6 {
+        for ((number, sealer), all) in (0_u64..).zip(&mut sealers).zip(&mut all) {
+            let more = records(sealer, 1 + number % 3);
+            let expected = all.len() as u64;
+            all.extend_from_slice(&more);
+            journal.append(batch(&format!("r{number}"), expected, 1, more)).await.unwrap();
+        }
+        assert_eq!(all[0].len(), round + 1);
     }
-    assert!(matches!(journal.read(&run("b")).await, Err(ReadError::Damaged { .. })));
+    for (number, all) in all.iter().enumerate() {
+        assert!(journal.read(&run(&format!("r{number}"))).await.unwrap() == *all, "run {number}");
+    }
+    let edited = "UPDATE records SET run_id = 2 WHERE run_id = 1 AND seq = 3";
+    edit(journal.path(), edited);
+    let error = journal.read(&run("r0")).await.unwrap_err().to_string();
+    assert!(error.contains("the place of record 3 of run `r0`"), "{error}");
 }
 
 /// What reading run `a` says after an edit of its row, whose checksum fits if `sealed`.
@@ -109,11 +128,15 @@ async fn read(edited: &str, sealed: bool) -> String {
 /// Makes the checksum of the row of run `a` fit what stands there.
 fn seal(path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
-    let sql = "SELECT seq, epoch, lower(hex(hash)), finished FROM runs WHERE run = 'a'";
+    let sql =
+        "SELECT seq, epoch, lower(hex(hash)), finished, first, last FROM runs WHERE run = 'a'";
     let text = connection.query_row(sql, [], |row| {
         let (seq, epoch) = (row.get::<_, u64>(0)?, row.get::<_, u64>(1)?);
         let (hash, finished) = (row.get::<_, String>(2)?, row.get::<_, bool>(3)?);
-        Ok(format!("release.journal.head.v2\na {seq} {epoch} sha256:{hash} {finished}"))
+        let (first, last) = (row.get::<_, i64>(4)?, row.get::<_, i64>(5)?);
+        Ok(format!(
+            "release.journal.head.v3\na {seq} {epoch} sha256:{hash} {finished} {first} {last}"
+        ))
     });
     let seal = Digest::of(text.unwrap().as_bytes());
     connection.execute("UPDATE runs SET seal = ?1 WHERE run = 'a'", [seal.as_bytes()]).unwrap();

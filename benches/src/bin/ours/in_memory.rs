@@ -18,7 +18,11 @@ pub(super) fn engine(options: &Options) -> Result<(), Failure> {
     };
     let (build, plan) = timed_blocking(|| if pure { pure_plan(shape, n) } else { plan(shape, n) });
     let plan = plan?;
-    let (ours, bare) = medians(samples, || engine_run(&plan, setup), || join_set(if options.text("--bare").is_some() { 1 } else { n }))?;
+    let (ours, bare) = medians(
+        samples,
+        || engine_run(&plan, setup),
+        || join_set(if options.text("--bare").is_some() { 1 } else { n }),
+    )?;
     let how = if pure { "no effect" } else { setup.name() };
     for (engine, took, build, how) in
         [("release", ours, per(build, n as u64), how), ("joinset", bare, 0, "a task each")]
