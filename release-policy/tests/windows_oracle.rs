@@ -175,7 +175,7 @@ impl Clock {
         for _ in 0..minutes {
             let (mut starts, mut covers) = (0, 0);
             // Windows begin on the quarter of an hour, if at all.
-            let quarter = at.minute() % 15 == 0;
+            let quarter = at.minute().is_multiple_of(15);
             for (bit, rule) in rules.iter().enumerate() {
                 if quarter && (rule.begins)(at) {
                     starts |= 1 << bit;
@@ -244,7 +244,8 @@ impl Clock {
             let first_time = highest.is_none_or(|high| civil > high);
             frozen[i] = covers(civil, &prolonged, longest);
             if let Some((high, _)) = again_until.filter(|_| !first_time) {
-                frozen[i] = (civil..=high).fold(0, |mask, later| mask | covers(later, &prolonged, longest));
+                frozen[i] =
+                    (civil..=high).fold(0, |mask, later| mask | covers(later, &prolonged, longest));
             } else {
                 open[i] = self.covered[civil];
                 again_until = None;

@@ -41,10 +41,8 @@ fn argo_cd_sync_windows_manual_sync() {
     assert!(may_deploy(&manual, &ann(), "2026-03-02T12:30"));
     assert!(!may_deploy(&manual, &robot(), "2026-03-02T12:30"));
     // A second window without it holds the person, too.
-    let both = all([
-        deny.invokers(Invokers::automation()),
-        freeze("all", When::cron("0 12 * * *", "1h")),
-    ]);
+    let both =
+        all([deny.invokers(Invokers::automation()), freeze("all", When::cron("0 12 * * *", "1h"))]);
     assert!(!may_deploy(&both, &ann(), "2026-03-02T12:30"));
 }
 
