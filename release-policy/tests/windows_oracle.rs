@@ -361,7 +361,7 @@ fn transitions(zone: Tz) -> Vec<i64> {
 }
 
 /// One transition of one zone, with a window whose begin and end lie about it.
-fn f18_check(zone: Tz, at: i64, start_by: i64, length: i64) {
+fn check_transition(zone: Tz, at: i64, start_by: i64, length: i64) {
     let local = |second: i64| {
         DateTime::<Utc>::from_timestamp(second, 0).unwrap().with_timezone(&zone).naive_local()
     };
@@ -419,7 +419,7 @@ fn f18_no_change_of_any_clock_shrinks_a_freeze_or_stretches_a_deployment_window(
     for zone in chrono_tz::TZ_VARIANTS {
         for at in transitions(zone) {
             for _ in 0..2 {
-                f18_check(zone, at, begins[count % 5], lengths[count / 5 % 5]);
+                check_transition(zone, at, begins[count % 5], lengths[count / 5 % 5]);
                 count += 1;
             }
         }

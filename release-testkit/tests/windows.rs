@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use release_core::model::{BlueGreen, Rolling, Span, Strategy, Target};
 use release_core::plan::{Action, FrozenPlan, plan};
+use release_policy::window::MidFlight::{GoOn, Hold, Revert};
 use release_policy::window::{MidFlight, OnStart, Point, Standing, mid_flight};
 use release_testkit::fixtures::Shop;
 
@@ -102,7 +103,6 @@ fn a_run_is_never_held_while_traffic_is_split_but_between_batches() {
 fn what_has_not_begun_waits_and_what_is_under_way_is_never_cut_off() {
     let plan = shop(None);
     let amidst = plan.find(&"production/eu/api/weight-50".parse().unwrap()).unwrap();
-    use MidFlight::{GoOn, Hold, Revert};
     for (on_start, want) in [
         (OnStart::Finish, [Hold, GoOn, GoOn]),
         (OnStart::HoldAtSafePoint, [Hold, GoOn, GoOn]),

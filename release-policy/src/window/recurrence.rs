@@ -155,7 +155,13 @@ impl Rule {
 
     /// Looks whether it begins at all, and not too often.
     fn probe(&self) -> Result<(), WindowProblem> {
-        let first = self.iterate(self.start).next();
+        let over = match self.until {
+            Some(Until::Local(last)) => last,
+            Some(Until::Instant(at)) => DateTime::<Utc>::from_timestamp_micros(at)
+                .map_or(NaiveDateTime::MAX, |at| at.naive_utc() + TimeDelta::days(2)),
+            None => NaiveDateTime::MAX,
+        };
+        let first = self.iterate(self.start).next().filter(|first| *first <= over);
         let Some(first) = first.or(self.also.first().copied()) else {
             return Err(WindowProblem::NeverBegins);
         };

@@ -34,6 +34,7 @@ fn every_error_names_the_window_and_how_to_mend_it() {
         (rule("FREQ=DAILY;COUNT=3;UNTIL=20270101"), "cannot stand together"),
         (rule("FREQ=DAILY;COUNT=4294967295"), "more than 10000 dates"),
         (rule("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"), "never begins"),
+        (rule("FREQ=DAILY;UNTIL=20251231"), "never begins"),
         (
             rule("FREQ=DAILY;BYHOUR=0,6,12,18;BYMINUTE=0,10,20,30,40,50;BYSECOND=0,30"),
             "more than 10000 times",
