@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use release_core::model::{BlueGreen, Rolling, Span, Strategy, Target};
 use release_core::plan::{Action, FrozenPlan, plan};
 use release_policy::window::MidFlight::{GoOn, Hold, Revert};
-use release_policy::window::{MidFlight, OnStart, Point, Standing, mid_flight};
+use release_policy::window::{OnStart, Point, Standing, mid_flight};
 use release_testkit::fixtures::Shop;
 
 fn shop(strategy: Option<Strategy>) -> FrozenPlan {
@@ -29,7 +29,7 @@ fn held(plan: &FrozenPlan, on_start: OnStart) -> Vec<String> {
     let steps = plan.plan().steps().iter().zip(0..);
     steps
         .filter(|(step, _)| step.id.as_str().starts_with(prefix))
-        .filter(|(_, index)| mid_flight(plan, *index, Standing::Next, on_start) == MidFlight::Hold)
+        .filter(|(_, index)| mid_flight(plan, *index, Standing::Next, on_start) == Hold)
         .map(|(step, _)| step.id.as_str().trim_start_matches(prefix).to_owned())
         .collect()
 }
@@ -78,7 +78,7 @@ fn a_run_is_never_held_while_traffic_is_split_but_between_batches() {
             let split =
                 target.and_then(|target| shares.get(target)).is_some_and(|shares| *shares > 1);
             let what = mid_flight(&plan, index, Standing::Next, OnStart::HoldAtSafePoint);
-            if what == MidFlight::Hold {
+            if what == Hold {
                 holds += 1;
                 assert!(!split || by_batches, "{strategy:?}: {} is held", step.id);
                 if split {
