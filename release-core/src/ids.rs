@@ -148,6 +148,8 @@ id_type! {
     AnalysisId("analysis id", MAX_ID_LEN, false);
     /// Names an artifact, without tag or digest.
     ArtifactName("artifact name", 160, true);
+    /// Names a calendar of holidays.
+    CalendarId("calendar id", MAX_ID_LEN, false);
     /// Names a channel that a notifier can reach.
     ChannelId("channel id", MAX_ID_LEN, false);
     /// Names an environment, for example `production`.
@@ -176,6 +178,10 @@ id_type! {
     TeamId("team id", MAX_ID_LEN, false);
     /// Names a release train: what departs together.
     TrainId("train id", MAX_ID_LEN, false);
+    /// Names a waiver: leave, for a time, from a rule.
+    WaiverId("waiver id", MAX_ID_LEN, false);
+    /// Names a time window: a freeze or a deployment window.
+    WindowId("window id", MAX_ID_LEN, false);
 }
 
 #[cfg(test)]

@@ -8,15 +8,17 @@
 //! use release_core::model::{Principal, RunId, Timestamp};
 //! use release_core::plan::{Action, Place, Step, StepScope};
 //! use release_core::port::{Admission, Decision, Policy};
-//! use release_policy::{AllOf, FreezeWindow, FreezeWindows, Roles};
+//! use release_policy::window::When;
+//! use release_policy::{AllOf, Roles, WindowSpec, Windows};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (from, until): (Timestamp, Timestamp) =
 //!     ("2026-11-23T14:00:00Z".parse()?, "2026-11-30T08:00:00Z".parse()?);
-//! let peak = FreezeWindow::new("peak".parse()?, from, until, "sre".parse()?, "the busiest week")?
+//! let when = When::Between { from, until };
+//! let peak = WindowSpec::freeze("peak".parse()?, when, "sre".parse()?, "the busiest week")
 //!     .in_environment("production".parse()?);
 //! let policy = AllOf::new()
-//!     .and(FreezeWindows::new([peak])?)
+//!     .and(Windows::new([peak.build()?])?)
 //!     .and(Roles::new().allow("cancel", ["release-manager".parse()?]));
 //!
 //! let mut step = Step::new("production/eu/api/weight-10".parse()?, Action::Sync);
@@ -33,7 +35,7 @@
 //!
 //! | rule | says |
 //! |---|---|
-//! | [`FreezeWindows`] | when nothing may be changed, and where |
+//! | [`Windows`] | when what may be changed, where and by whom |
 //! | [`Roles`] | which roles may give which commands |
 //! | [`AllOf`] | all rules at once: deny beats wait beats permit |
 //!
@@ -41,9 +43,9 @@
 //! plan, and facts come in with the request.
 
 mod all_of;
-mod freeze;
 mod roles;
+pub mod window;
 
 pub use all_of::AllOf;
-pub use freeze::{FreezeError, FreezeId, FreezeIdError, FreezeWindow, FreezeWindows};
 pub use roles::Roles;
+pub use window::{Window, WindowSpec, Windows};

@@ -12,7 +12,8 @@ use release_core::model::{RunId, Span, Timestamp};
 use release_core::plan::plan;
 use release_core::port::Clock;
 use release_core::run::{Command, Directive, Event, Outcome};
-use release_policy::{AllOf, FreezeWindow, FreezeWindows, Roles};
+use release_policy::window::When;
+use release_policy::{AllOf, Roles, WindowSpec, Windows};
 use release_providers::spi::Deployer as _;
 use release_testkit::fakes::{Behaviour, DeployerOp, FakePlatform, MetricsOp, RouterOp};
 use release_testkit::fixtures::{self, Shop, literal};
@@ -214,10 +215,12 @@ fn a_run_that_cannot_even_begin_leaves_nothing() {
 }
 
 /// Production is frozen for a day; and until when.
-fn frozen_for_a_day(bench: &Bench) -> (FreezeWindows, Timestamp) {
-    let (begin, end) = (bench.clock.now(), bench.clock.now().plus(Span::secs(86_400)));
-    let freeze = FreezeWindow::new(literal("peak"), begin, end, literal("sre"), "peak").unwrap();
-    (FreezeWindows::new([freeze.in_environment(literal("production"))]).unwrap(), end)
+fn frozen_for_a_day(bench: &Bench) -> (Windows, Timestamp) {
+    let (from, until) = (bench.clock.now(), bench.clock.now().plus(Span::secs(86_400)));
+    let when = When::Between { from, until };
+    let freeze = WindowSpec::freeze(literal("peak"), when, literal("sre"), "peak");
+    let freeze = freeze.in_environment(literal("production")).build().unwrap();
+    (Windows::new([freeze]).unwrap(), until)
 }
 
 #[test]

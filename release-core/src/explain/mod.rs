@@ -19,7 +19,7 @@
 //! use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
 //! use release_core::time::Timestamp;
 //!
-//! /// Nothing on Friday 27 November 2026. Yours would be `FreezeWindows` of `release-policy`.
+//! /// Nothing on Friday 27 November 2026. Yours would be `Windows` of `release-policy`.
 //! #[derive(Debug)]
 //! struct Fridays;
 //!

@@ -25,8 +25,8 @@ pub use service::{Dependency, Service};
 pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
 
 pub use crate::ids::{
-    AnalysisId, ArtifactName, ChannelId, EnvironmentId, GateId, IdError, IdProblem, LimitId,
-    PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, StepId, TeamId,
-    TrainId,
+    AnalysisId, ArtifactName, CalendarId, ChannelId, EnvironmentId, GateId, IdError, IdProblem,
+    LimitId, PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, StepId,
+    TeamId, TrainId, WaiverId, WindowId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

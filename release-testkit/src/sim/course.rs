@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use release_core::model::{Principal, RunId, Target, Timestamp};
 use release_core::plan::FrozenPlan;
 use release_core::run::{Fact, Mode};
-use release_policy::FreezeWindow;
+use release_policy::Windows;
 use serde::{Deserialize, Serialize};
 
 use super::provider::Nature;
@@ -29,9 +29,9 @@ pub struct Course {
     /// All else, in order.
     pub notes: Vec<Note>,
     /// The windows in which nothing may start, as the checks know them.
-    pub windows: Vec<FreezeWindow>,
+    pub windows: Vec<Windows>,
     /// Windows that came into being only while the simulation ran, with the instant at which they did.
-    pub tightened: Vec<(Timestamp, FreezeWindow)>,
+    pub tightened: Vec<(Timestamp, Windows)>,
     /// What runs where at the end.
     pub places: BTreeMap<Target, Place>,
     /// Operations that were done under each key, of those that are no states to bring about.

@@ -10,7 +10,7 @@ use release_core::journal::History;
 use release_core::model::{Span, Timestamp};
 use release_core::port::{Admission, ClockAnomaly, CommandRequest, Decision, Policy, Reason};
 use release_core::run::{Input, held_while_in_doubt};
-use release_policy::FreezeWindow;
+use release_policy::{Window, Windows};
 
 use super::chance::Chance;
 use super::course::{Call, Note, What};
@@ -57,7 +57,7 @@ pub(super) enum Happening {
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     inner: Arc<dyn Policy>,
-    tightened: Arc<[(Timestamp, FreezeWindow)]>,
+    tightened: Arc<[(Timestamp, Windows)]>,
     anomaly: Option<ClockAnomaly>,
 }
 
@@ -72,18 +72,22 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// The window that denies since the policy was tightened.
+    fn denies(&self, request: &Admission<'_>) -> Option<&Window> {
+        let place = request.step.scope.place()?;
+        let known = self.tightened.iter().filter(|(since, _)| *since <= request.now);
+        known.into_iter().find_map(|(_, windows)| windows.freeze_in(place, request.now))
+    }
+}
+
 impl Policy for Asked {
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let denies = |(since, window): &&(Timestamp, FreezeWindow)| {
-            *since <= request.now
-                && window.holds(request.now)
-                && window.concerns(&request.step.scope)
-        };
-        let decision = match self.tightened.iter().find(denies) {
+        let decision = match self.denies(request) {
             None => self.inner.admit(request),
-            Some((_, window)) => {
+            Some(window) => {
                 let rule = format!("tightened/{}", window.id());
-                let text = format!("denied until {}", window.until());
+                let text = format!("denied: {}", window.spec().reason);
                 Decision::Deny { reasons: vec![Reason::new(rule, text, "time")] }
             }
         };

@@ -7,7 +7,7 @@ use release_core::plan::{
     Action, Compensation, EdgeKind, FrozenPlan, OnFailure, Plan, RetryPolicy, Step, Undo, UndoPhase,
 };
 use release_core::run::Command;
-use release_policy::{FreezeWindow, FreezeWindows};
+use release_policy::Windows;
 
 use super::{
     Badness, Capability, FaultPlan, Humans, Nature, Providers, START, Sim, days, invariants,
@@ -55,22 +55,24 @@ fn of(shop: &Shop) -> Sim {
     sim.definition(&definition).unwrap_or_else(|_| Sim::new(0))
 }
 
-fn window(id: &str, from: u64, hours: u64) -> FreezeWindow {
-    window_of(id, from, hours * HOUR)
+fn window(id: &str, from: u64, hours: u64) -> Windows {
+    window_of(id, from, hours * HOUR, None)
 }
 
-/// A freeze of everything, from so many seconds behind the begin for so many.
-fn window_of(id: &str, from: u64, secs: u64) -> FreezeWindow {
+/// A freeze of everything, or of one environment, from so many seconds behind the begin for so many.
+fn window_of(id: &str, from: u64, secs: u64, environment: Option<&str>) -> Windows {
     let start: release_core::model::Timestamp = literal(START);
     let (from, until) = (start.plus(Span::secs(from)), start.plus(Span::secs(from + secs)));
-    let written = serde_json::json!({
-        "id": id, "from": from, "until": until, "owner": "sre", "reason": "quiet"
-    });
+    let environments: Vec<_> = environment.into_iter().collect();
+    let written = serde_json::json!({ "windows": [{
+        "id": id, "kind": "freeze", "when": { "type": "between", "from": from, "until": until },
+        "scope": { "environments": environments }, "owner": "sre", "reason": "quiet"
+    }]});
     literal::<Written>(&written.to_string()).0
 }
 
-/// A window, read from its JSON.
-struct Written(FreezeWindow);
+/// Windows, read from their JSON.
+struct Written(Windows);
 
 impl std::str::FromStr for Written {
     type Err = serde_json::Error;
@@ -81,11 +83,10 @@ impl std::str::FromStr for Written {
 
 fn canary() -> Sim {
     let shop = Shop::new().approvals(2).regions(["eu"]).bake(Span::secs(120));
-    let freeze = window("night", 5 * 60, 1).in_environment(literal("staging"));
+    let freeze = window_of("night", 5 * 60, HOUR, Some("staging"));
     let humans = Humans::office().overeager(300_000).wrong_button(20_000).meddling(2_000);
-    let freezes = FreezeWindows::new([freeze]).unwrap_or_default();
     of(&shop)
-        .freezes(freezes)
+        .freezes(freeze)
         .tightens(Span::secs(HOUR + 600), window("incident", HOUR, 3))
         .humans(humans)
 }
@@ -109,7 +110,7 @@ fn recreate() -> Sim {
     let shop = Shop::new().without_staging().regions(["eu"]).strategy(Strategy::Recreate);
     // A policy that changes its mind every two minutes, so that retries meet a denial.
     let sim = (0..20).map(|n| 120 + 240 * n).fold(of(&shop), |sim, secs| {
-        sim.tightens(Span::secs(secs), window_of(&format!("flap-{secs}"), secs, 120))
+        sim.tightens(Span::secs(secs), window_of(&format!("flap-{secs}"), secs, 120, None))
     });
     sim.command(Span::secs(55), 0, fixtures::operator(), Command::Cancel)
         .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(HOUR))))

@@ -47,7 +47,7 @@ use release_core::model::{Definition, Digest, Principal, RunId, Span, Timestamp}
 use release_core::plan::{FrozenPlan, PlanErrors, plan};
 use release_core::port::Policy;
 use release_core::run::{Command, Directive};
-use release_policy::{AllOf, FreezeWindow, FreezeWindows};
+use release_policy::{AllOf, Windows};
 
 pub use course::{Call, Course, Note, RunCourse, What};
 pub use explore::Exploration;
@@ -145,17 +145,17 @@ impl Sim {
     }
 
     /// Adds freeze windows to the policy, and to what the invariants hold the runs to.
-    pub fn freezes(mut self, windows: FreezeWindows) -> Self {
-        self.setup.windows.extend(windows.iter().cloned());
+    pub fn freezes(mut self, windows: Windows) -> Self {
+        self.setup.windows.push(windows.clone());
         let policy = AllOf::new().and_shared(Arc::clone(&self.setup.policy)).and(windows);
         self.setup.policy = Arc::new(policy);
         self
     }
 
-    /// Tightens the policy `after` the begin by one more window, which denies from then on.
-    pub fn tightens(mut self, after: Span, window: FreezeWindow) -> Self {
+    /// Tightens the policy `after` the begin by more freezes, which deny from then on.
+    pub fn tightens(mut self, after: Span, windows: Windows) -> Self {
         let at = self.setup.start.plus(after);
-        self.setup.tightened.push((at, window));
+        self.setup.tightened.push((at, windows));
         self
     }
 

@@ -7,7 +7,7 @@ use release_core::model::{Digest, Principal, RunId, Span, Target, Timestamp};
 use release_core::plan::{Action, FrozenPlan, Weight};
 use release_core::port::{PermitAll, Policy};
 use release_core::run::Directive;
-use release_policy::FreezeWindow;
+use release_policy::Windows;
 
 use super::faults::FaultPlan;
 use super::humans::Humans;
@@ -29,8 +29,8 @@ pub(super) struct Setup {
     pub(super) departures: Vec<Departure>,
     pub(super) places: BTreeMap<Target, Place>,
     pub(super) policy: Arc<dyn Policy>,
-    pub(super) windows: Vec<FreezeWindow>,
-    pub(super) tightened: Vec<(Timestamp, FreezeWindow)>,
+    pub(super) windows: Vec<Windows>,
+    pub(super) tightened: Vec<(Timestamp, Windows)>,
     pub(super) faults: FaultPlan,
     pub(super) humans: Humans,
     pub(super) providers: Providers,

@@ -1,7 +1,8 @@
 //! What goes with a simulation: its trace, its replay, making it small, its report, a year of it.
 
 use release_core::model::Span;
-use release_policy::{FreezeWindow, FreezeWindows};
+use release_policy::window::When;
+use release_policy::{WindowSpec, Windows};
 use release_testkit::fixtures::{Shop, literal};
 use release_testkit::sim::{
     FaultPlan, Humans, Invariant, START, Sim, Trace, days, invariants, mixed,
@@ -60,12 +61,15 @@ fn a_report_says_what_was_waited_for() {
     let at = |hours: u64| {
         literal::<release_core::model::Timestamp>(START).plus(Span::secs(hours * 3600))
     };
-    let freeze =
-        FreezeWindow::new(literal("fair"), at(0), at(5), literal("sre"), "trade fair").unwrap();
+    let when = When::Between { from: at(0), until: at(5) };
+    let freeze = WindowSpec::freeze(literal("fair"), when, literal("sre"), "trade fair")
+        .in_environment(literal("production"))
+        .build()
+        .unwrap();
     let report = Sim::new(1)
         .definition(&Shop::new().approvals(1).regions(["eu"]).definition())
         .unwrap()
-        .freezes(FreezeWindows::new([freeze.in_environment(literal("production"))]).unwrap())
+        .freezes(Windows::new([freeze]).unwrap())
         .check(invariants::all())
         .report();
     assert!(report.is_green(), "{report}");

@@ -39,11 +39,8 @@ fn admitted<'a>(ledger: &Ledger<'_>, event: &'a Event) -> Option<&'a StepRef> {
 pub(super) fn freezes(course: &Course) -> Vec<String> {
     each(course, |ledger, fact, _| {
         let step = admitted(ledger, &fact.event)?;
-        let scope = &ledger.step(step.index)?.scope;
-        let holds = |window: &&release_policy::FreezeWindow| {
-            window.holds(fact.at) && window.concerns(scope)
-        };
-        let window = course.windows.iter().find(holds)?;
+        let place = ledger.step(step.index)?.scope.place()?;
+        let window = course.windows.iter().find_map(|all| all.freeze_in(place, fact.at))?;
         Some(format!("{} starts at {} in freeze {}", step.id, fact.at, window.id()))
     })
 }
@@ -52,9 +49,9 @@ pub(super) fn freezes(course: &Course) -> Vec<String> {
 pub(super) fn tightened(course: &Course) -> Vec<String> {
     each(course, |ledger, fact, _| {
         let step = admitted(ledger, &fact.event)?;
-        let scope = &ledger.step(step.index)?.scope;
-        let denies = |(since, window): &&(Timestamp, release_policy::FreezeWindow)| {
-            *since <= fact.at && window.holds(fact.at) && window.concerns(scope)
+        let place = ledger.step(step.index)?.scope.place()?;
+        let denies = |(since, windows): &&(Timestamp, release_policy::Windows)| {
+            *since <= fact.at && windows.freeze_in(place, fact.at).is_some()
         };
         let (since, _) = course.tightened.iter().find(denies)?;
         Some(format!("{} starts at {}, which is denied since {since}", step.id, fact.at))

@@ -1,0 +1,231 @@
+//! One `VEVENT`, as far as windows and holidays go by it.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use icalendar::parser::{Component, Property, read_calendar, unfold};
+
+use super::{EventProblem, IcalError, MAX_DEPTH, MAX_TEXT};
+use crate::window::recurrence::MAX_DATES;
+
+/// A date or a time in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Date(NaiveDate),
+    /// The same everywhere.
+    Utc(NaiveDateTime),
+    /// In a zone, or in that of whoever reads.
+    Local(NaiveDateTime, Option<Tz>),
+}
+
+impl Moment {
+    /// The local date and time; of an instant, that in UTC.
+    pub(super) fn civil(self) -> NaiveDateTime {
+        match self {
+            Self::Date(day) => day.and_time(NaiveTime::MIN),
+            Self::Utc(at) | Self::Local(at, _) => at,
+        }
+    }
+
+    fn zone(self) -> Option<Tz> {
+        match self {
+            Self::Date(_) => None,
+            Self::Utc(_) => Some(Tz::UTC),
+            Self::Local(_, zone) => zone,
+        }
+    }
+}
+
+/// An event.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) name: String,
+    pub(super) uid: Option<String>,
+    pub(super) summary: Option<String>,
+    pub(super) ours: Option<String>,
+    pub(super) start: Moment,
+    /// How long it lasts on the clock.
+    pub(super) length: TimeDelta,
+    pub(super) rule: Option<String>,
+    pub(super) also: Vec<Moment>,
+    pub(super) except: Vec<Moment>,
+    pub(super) categories: Vec<String>,
+}
+
+/// The events of a calendar that are not cancelled.
+pub(super) fn events(text: &str) -> Result<Vec<Event>, IcalError> {
+    if text.len() > MAX_TEXT {
+        return Err(IcalError::TooLong(text.len()));
+    }
+    let unfolded = unfold(text);
+    let mut depth = 0_usize;
+    for line in unfolded.lines() {
+        match line.get(..4).map(str::to_ascii_uppercase).as_deref() {
+            Some("BEGI") => depth += 1,
+            Some("END:") => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(IcalError::Syntax(format!("more than {MAX_DEPTH} components are nested")));
+        }
+    }
+    let calendar = read_calendar(&unfolded)
+        .map_err(|error| IcalError::Syntax(error.chars().take(300).collect()))?;
+    let all = calendar.components.iter().filter(|component| component.name == "VEVENT");
+    all.filter(|event| value(event, "STATUS") != Some("CANCELLED")).map(event).collect()
+}
+
+fn value<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a str> {
+    event.find_prop(name).map(|property| property.val.as_str())
+}
+
+fn event(component: &Component<'_>) -> Result<Event, IcalError> {
+    let text = |name| value(component, name).map(str::to_owned);
+    let (uid, summary) = (text("UID"), text("SUMMARY"));
+    let name = uid.as_ref().or(summary.as_ref()).map_or("without a name", String::as_str);
+    let name: String = name.chars().take(80).collect();
+    let fail = |problem| IcalError::Event { event: name.clone(), problem };
+    for unknown in ["EXRULE", "RECURRENCE-ID"] {
+        if component.find_prop(unknown).is_some() {
+            return Err(fail(EventProblem::Unsupported(unknown.to_owned())));
+        }
+    }
+    let rules = component.properties.iter().filter(|p| p.name == "RRULE").count();
+    if rules > 1 {
+        return Err(fail(EventProblem::Unsupported("a second RRULE".to_owned())));
+    }
+    let missing = || fail(EventProblem::Missing("DTSTART"));
+    let start = component.find_prop("DTSTART").ok_or_else(missing)?;
+    let start = one(start).map_err(&fail)?;
+    let length = length(component, start).map_err(&fail)?;
+    let also = list(component, "RDATE", start).map_err(&fail)?;
+    let except = list(component, "EXDATE", start).map_err(&fail)?;
+    let categories = component.properties.iter().filter(|p| p.name == "CATEGORIES");
+    let categories = categories.flat_map(|p| words(p.val.as_str())).collect();
+    let (rule, ours) = (text("RRULE"), text(super::OURS));
+    Ok(Event { name, uid, summary, ours, start, length, rule, also, except, categories })
+}
+
+fn bad(property: &Property<'_>, value: &str) -> EventProblem {
+    EventProblem::BadValue {
+        property: property.name.as_str().to_owned(),
+        value: value.chars().take(80).collect(),
+    }
+}
+
+fn zone(property: &Property<'_>) -> Result<Option<Tz>, EventProblem> {
+    let name = property.params.iter().find(|p| p.key == "TZID").and_then(|p| p.val.as_ref());
+    let Some(name) = name.map(|name| name.as_str().trim_matches('"')) else { return Ok(None) };
+    let unknown = || EventProblem::UnknownZone(name.chars().take(80).collect());
+    name.parse().map(Some).map_err(|_| unknown())
+}
+
+fn moment(property: &Property<'_>, text: &str) -> Result<Moment, EventProblem> {
+    let time = |text| NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S");
+    if text.len() == 8 {
+        let day = NaiveDate::parse_from_str(text, "%Y%m%d");
+        return day.map(Moment::Date).map_err(|_| bad(property, text));
+    }
+    let zone = zone(property)?;
+    let parsed = match text.strip_suffix('Z') {
+        Some(utc) => time(utc).map(Moment::Utc),
+        None => time(text).map(|at| Moment::Local(at, zone)),
+    };
+    parsed.map_err(|_| bad(property, text))
+}
+
+fn one(property: &Property<'_>) -> Result<Moment, EventProblem> {
+    moment(property, property.val.as_str())
+}
+
+/// The dates of all properties of this name, on the clock that `start` is written in.
+fn list(component: &Component<'_>, name: &str, start: Moment) -> Result<Vec<Moment>, EventProblem> {
+    let mut all = Vec::new();
+    for property in component.properties.iter().filter(|property| property.name == name) {
+        for text in property.val.as_str().split(',') {
+            if text.contains('/') {
+                return Err(EventProblem::Unsupported(format!("{name} with a period")));
+            }
+            let at = match (moment(property, text)?, start.zone()) {
+                (Moment::Utc(at), Some(zone)) if zone != Tz::UTC => {
+                    let at = DateTime::<Utc>::from_naive_utc_and_offset(at, Utc);
+                    Moment::Local(at.with_timezone(&zone).naive_local(), Some(zone))
+                }
+                (Moment::Local(_, zone), own) if zone != own => {
+                    return Err(EventProblem::AnotherZone(name.to_owned()));
+                }
+                (at, _) => at,
+            };
+            all.push(at);
+            if all.len() > MAX_DATES {
+                return Err(EventProblem::TooManyDates(MAX_DATES));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn length(component: &Component<'_>, start: Moment) -> Result<TimeDelta, EventProblem> {
+    if let Some(end) = component.find_prop("DTEND") {
+        let until = one(end)?;
+        return if until.zone() == start.zone() {
+            Ok(until.civil() - start.civil())
+        } else {
+            Err(EventProblem::AnotherZone("DTEND".to_owned()))
+        };
+    }
+    match (component.find_prop("DURATION"), start) {
+        (Some(property), _) => {
+            let text = property.val.as_str();
+            duration(text).ok_or_else(|| bad(property, text))
+        }
+        (None, Moment::Date(_)) => Ok(TimeDelta::days(1)),
+        (None, _) => Err(EventProblem::Missing("DTEND")),
+    }
+}
+
+/// A duration as in RFC 5545, section 3.3.6; none that is negative.
+fn duration(text: &str) -> Option<TimeDelta> {
+    let text = text.strip_prefix('+').unwrap_or(text).strip_prefix('P')?;
+    let (mut seconds, mut number, mut seen) = (0_i64, None::<i64>, false);
+    for c in text.chars() {
+        match c {
+            '0'..='9' => {
+                let digit = i64::from(c.to_digit(10)?);
+                number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(digit)?);
+            }
+            'T' if number.is_none() => {}
+            _ => {
+                let unit = match c {
+                    'W' => 604_800,
+                    'D' => 86_400,
+                    'H' => 3_600,
+                    'M' => 60,
+                    'S' => 1,
+                    _ => return None,
+                };
+                seconds = seconds.checked_add(number.take()?.checked_mul(unit)?)?;
+                seen = true;
+            }
+        }
+    }
+    if !seen || number.is_some() { None } else { TimeDelta::try_seconds(seconds) }
+}
+
+/// The words of a list, with escaped commas kept in them.
+fn words(text: &str) -> Vec<String> {
+    let (mut all, mut word, mut escaped) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => {
+                word.push(if matches!(c, 'n' | 'N') { '\n' } else { c });
+                escaped = false;
+            }
+            '\\' => escaped = true,
+            ',' => all.push(std::mem::take(&mut word)),
+            _ => word.push(c),
+        }
+    }
+    all.push(word);
+    all.retain(|word| !word.is_empty());
+    all
+}

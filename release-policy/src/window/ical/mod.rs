@@ -1,0 +1,88 @@
+//! iCalendar (RFC 5545): calendars of holidays and windows, read and written.
+//!
+//! Read is one `VCALENDAR` with its `VEVENT`s: `DTSTART` with a `TZID`, in UTC, or all day; `DTEND` or
+//! `DURATION`; `RRULE`, `RDATE`, `EXDATE`, `CATEGORIES`, `SUMMARY`. Events that are cancelled are left
+//! out; what would change the meaning and is not known here (`EXRULE`, `RECURRENCE-ID`, an end in
+//! another zone) is refused rather than overlooked. Zones are looked up by name in the IANA database;
+//! `VTIMEZONE` is neither read nor written.
+//!
+//! Written windows carry what iCalendar has no word for (scope, actions, whom they concern) as JSON in
+//! `X-RELEASE-WINDOW`, so that they can be read again without loss. Cron has no iCalendar form either:
+//! its begins are listed as dates, over a time that is asked for.
+
+mod event;
+mod read;
+mod write;
+
+pub use read::{Defaults, read_holidays, read_windows};
+pub use write::{write_holidays, write_windows};
+
+use super::{HolidayError, WindowError};
+
+/// The property with what iCalendar has no word for.
+const OURS: &str = "X-RELEASE-WINDOW";
+/// The longest text that is read, in bytes.
+const MAX_TEXT: usize = 8 << 20;
+/// The deepest nesting of components that is read.
+const MAX_DEPTH: usize = 8;
+
+/// iCalendar that cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IcalError {
+    /// The text is no iCalendar.
+    #[error("this is no iCalendar: {0}")]
+    Syntax(String),
+    /// The text is too long.
+    #[error("the text has {0} bytes, and at most {MAX_TEXT} are read; cut out what is past")]
+    TooLong(usize),
+    /// An event cannot be understood.
+    #[error("event `{event}`: {problem}")]
+    Event {
+        /// Its `UID`, or else its `SUMMARY`, cut to 80 characters.
+        event: String,
+        /// What is wrong.
+        problem: EventProblem,
+    },
+    /// A window that was read is not sound.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// A holiday that was read is not sound.
+    #[error(transparent)]
+    Holiday(#[from] HolidayError),
+}
+
+/// What is wrong with an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventProblem {
+    /// It lacks a property.
+    #[error("it has no `{0}`; add one")]
+    Missing(&'static str),
+    /// A value is none.
+    #[error("`{value}` is no value of `{property}`")]
+    BadValue {
+        /// The property.
+        property: String,
+        /// The value, cut to 80 characters.
+        value: String,
+    },
+    /// A zone is not known.
+    #[error("`{0}` is not a time zone of the IANA database")]
+    UnknownZone(String),
+    /// Its times are in several zones.
+    #[error("`{0}` is in another zone than `DTSTART`; write it in the same")]
+    AnotherZone(String),
+    /// A property that would change its meaning and is not known here.
+    #[error("`{0}` is not understood here; write the event without it")]
+    Unsupported(String),
+    /// It has more dates than are read.
+    #[error("it lists more than {0} dates; use a rule")]
+    TooManyDates(usize),
+    /// iCalendar counts whole seconds.
+    #[error("its instants are no whole seconds")]
+    Fraction,
+    /// It cannot be written down.
+    #[error("it cannot be written: {0}")]
+    Unwritable(String),
+}

@@ -1,0 +1,164 @@
+//! Windows as a policy of the engine, and what they say for themselves.
+
+use chrono::NaiveDateTime;
+use release_core::model::{GateId, Span, Timestamp};
+use release_core::plan::Place;
+use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::run::Command;
+
+use super::answer::{Applied, Concerned};
+use super::civil::local;
+use super::spans::OVER;
+use super::{ActionClass, Kind, NeverOpens, Query, Straddle, Window, Windows};
+
+impl Policy for Windows {
+    /// Waits while windows stand in the way: until the first instant at which none does, with a reason
+    /// for each window on the way there. A step that belongs to no place is nobody's business here, and
+    /// a rollback only if a window names it.
+    ///
+    /// When it never opens, it waits without an instant: only other windows or a waiver can help.
+    fn admit(&self, request: &Admission<'_>) -> Decision {
+        let Some(place) = request.step.scope.place() else { return Decision::Permit };
+        let action = self.rules.classes.of_step(request.step, request.rollback);
+        let lasting = match self.rules.straddle {
+            Straddle::Allowed => Span::ZERO,
+            Straddle::Never => request.step.timeout,
+        };
+        let query = Query::new(action, request.requester, request.now).run(request.run);
+        self.decide(&query.place(place).lasting(lasting))
+    }
+
+    /// Approvals and cancellations wait for windows that name them; all other commands are nobody's
+    /// business here. The place of an approval is the environment that its gate's name begins with; a
+    /// cancellation concerns the whole release.
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
+        let Some(action) = ActionClass::of_command(request.command) else {
+            return Decision::Permit;
+        };
+        let place = match request.command {
+            Command::Approve { gate } => environment(gate),
+            _ => None,
+        };
+        let query = Query::new(action, request.by, request.now).run(request.run);
+        match &place {
+            Some(place) => self.decide(&query.place(place)),
+            None => self.decide(&query),
+        }
+    }
+}
+
+/// Gates of stages are named after their environment, as in `production/cab`.
+fn environment(gate: &GateId) -> Option<Place> {
+    let (environment, _) = gate.as_str().split_once('/')?;
+    environment.parse().ok().map(Place::new)
+}
+
+impl Windows {
+    /// The decision about a question, with its reasons.
+    pub fn decide(&self, query: &Query<'_>) -> Decision {
+        if self.is_open(query) {
+            return Decision::Permit;
+        }
+        let (until, reasons) = self.obstacles(query);
+        Decision::Wait { until, reasons }
+    }
+
+    /// From when on it can begin, and what stands in the way until then.
+    fn obstacles(&self, query: &Query<'_>) -> (Option<Timestamp>, Vec<Reason>) {
+        let (concerned, at) = match self.concerned(query) {
+            Ok(found) => found,
+            Err(why) => return (None, vec![never(&why, "nobody")]),
+        };
+        let open = concerned.open(at, query.lasting);
+        let until = match &open {
+            Ok(open) => Some(*open),
+            Err(NeverOpens::GivenUp { until }) => Some(until.as_micros()),
+            Err(_) => None,
+        };
+        let mut reasons = reasons(&concerned, query, until);
+        if let Err(why) = &open {
+            reasons.push(never(why, "a waiver, or whoever owns the windows"));
+        }
+        (until.map(Timestamp::from_micros), reasons)
+    }
+}
+
+fn never(why: &NeverOpens, lifted_by: &str) -> Reason {
+    Reason::new("windows/never-open", why.to_string(), lifted_by)
+}
+
+fn reasons(concerned: &Concerned<'_>, query: &Query<'_>, until: Option<i64>) -> Vec<Reason> {
+    let at = query.at.as_micros();
+    let lasting = i64::try_from(query.lasting.as_duration().as_micros()).unwrap_or(i64::MAX);
+    // Without an instant at which it opens: what stands in the way now, or soon.
+    let end = until.unwrap_or_else(|| at.saturating_add(lasting).saturating_add(1));
+    let frozen = concerned.freezes.iter().filter_map(|freeze| {
+        freeze.blocks(at).filter(|begin| *begin < end).map(|begin| (begin, freeze))
+    });
+    let mut frozen: Vec<_> = frozen.collect();
+    frozen.sort_by(|(a, x), (b, y)| (a, x.window.id()).cmp(&(b, y.window.id())));
+    let mut all: Vec<_> =
+        frozen.into_iter().map(|(begin, freeze)| freeze_reason(freeze, at, begin, query)).collect();
+    if !concerned.allowed_through(at, end) {
+        all.extend(concerned.deployments().map(|window| deployment_reason(window, at)));
+    }
+    all
+}
+
+fn freeze_reason(freeze: &Applied<'_>, at: i64, begin: i64, query: &Query<'_>) -> Reason {
+    let window = freeze.window;
+    let from = freeze.spans.began(begin).unwrap_or(begin);
+    let until = freeze.spans.close(begin, OVER);
+    let stretch = stretch(window, from, until);
+    let why = &window.spec.reason;
+    let text = if begin <= at {
+        format!("frozen {stretch}: {why}")
+    } else if query.lasting > Span::ZERO {
+        format!("will be frozen {stretch}, and this takes {}: {why}", query.lasting)
+    } else {
+        format!("will be frozen {stretch}: {why}")
+    };
+    Reason::new(rule(window), text, lifted_by(window, until))
+}
+
+fn deployment_reason(applied: &Applied<'_>, at: i64) -> Reason {
+    let window = applied.window;
+    let why = &window.spec.reason;
+    let Some(open) = applied.opens(at) else {
+        let text = format!("closed, and never open again: {why}");
+        let team = &window.spec.owner;
+        return Reason::new(rule(window), text, format!("a waiver, or team {team}"));
+    };
+    let from = applied.spans.began(open).unwrap_or(open);
+    let until = applied.spans.close(open, OVER);
+    let verb = if open == at { "open" } else { "closed, and next open" };
+    let text = format!("{verb} {}: {why}", stretch(window, from, until));
+    Reason::new(rule(window), text, lifted_by(window, open))
+}
+
+fn rule(window: &Window) -> String {
+    let kind = match window.spec.kind {
+        Kind::Freeze => "freeze",
+        Kind::Deployment => "deployment-window",
+    };
+    format!("{kind}/{}", window.id())
+}
+
+fn lifted_by(window: &Window, at: i64) -> String {
+    let (at, team) = (Timestamp::from_micros(at), &window.spec.owner);
+    format!("time, at {at}; a waiver; or team {team}")
+}
+
+/// A stretch in the window's own zone, as its clocks show it.
+fn stretch(window: &Window, from: i64, until: i64) -> String {
+    let shown = |at| local(window.zone, at).map(civil).unwrap_or_default();
+    let (from, until) = (shown(from), shown(until));
+    format!("from {from} until {until} {} (tzdb {})", window.zone.name(), Windows::tzdb())
+}
+
+/// As precise as it has to be.
+fn civil(at: NaiveDateTime) -> String {
+    let micros = at.and_utc().timestamp_micros();
+    let format = if micros % 60_000_000 == 0 { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d %H:%M:%S%.f" };
+    at.format(format).to_string()
+}

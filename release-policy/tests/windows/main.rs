@@ -1,0 +1,16 @@
+//! What windows promise, part by part. Against brute force: `windows_oracle.rs`.
+
+#[cfg(test)]
+mod brute_force;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod ical;
+#[cfg(test)]
+mod others;
+#[cfg(test)]
+mod semantics;
+#[cfg(test)]
+mod support;
