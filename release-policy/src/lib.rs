@@ -40,7 +40,12 @@
 //! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
 //! plan, and facts come in with the request.
 
+pub mod approval;
+pub mod directory;
+pub mod scope;
+
 mod all_of;
+mod canonical;
 mod freeze;
 mod roles;
 
