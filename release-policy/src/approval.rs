@@ -53,8 +53,6 @@ mod policy;
 mod quorum;
 mod subject;
 
-pub(crate) use self::eligible::{Eligibility, Standing, Voices, expires};
-pub(crate) use self::matching::Fits;
 pub use self::evaluate::{MOST_CANDIDATES, evaluate};
 pub use self::facts::{Approval, ApprovalFact, ApprovalFacts, FactError, Statement, Verdict};
 pub use self::outcome::{

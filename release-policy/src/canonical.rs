@@ -73,9 +73,8 @@ mod tests {
         assert_ne!(texts(&["ab", "c"]), texts(&["a", "bc"]));
         assert_ne!(texts(&["a"]), texts(&["a", ""]));
         assert_ne!(Canonical::new("t/1").finish(), Canonical::new("t/2").finish());
-        let maybe = |value: Option<&str>| {
-            Canonical::new("t/1").maybe(value, Canonical::text).finish()
-        };
+        let maybe =
+            |value: Option<&str>| Canonical::new("t/1").maybe(value, Canonical::text).finish();
         assert_ne!(maybe(None), maybe(Some("")));
     }
 }

@@ -191,9 +191,9 @@ impl Directory {
         error::check_grants(&named, &humans)?;
         error::check_delegations(&named, &humans, &delegations)?;
         let mut holders: BTreeMap<RoleId, BTreeSet<PrincipalId>> = BTreeMap::new();
-        let granted = named.values().flat_map(|identity| {
-            identity.grants.iter().map(|grant| (&grant.role, &identity.id))
-        });
+        let granted = named
+            .values()
+            .flat_map(|identity| identity.grants.iter().map(|grant| (&grant.role, &identity.id)));
         for (role, id) in granted.chain(delegations.iter().map(|lent| (&lent.role, &lent.to))) {
             holders.entry(role.clone()).or_default().insert(id.clone());
         }
@@ -203,7 +203,16 @@ impl Directory {
             lent_to.entry(person.clone()).or_default().push(index);
         }
         let digest = digest(version, taken_at, &named, &delegations);
-        Ok(Self { version, taken_at, digest, identities: named, delegations, humans, holders, lent_to })
+        Ok(Self {
+            version,
+            taken_at,
+            digest,
+            identities: named,
+            delegations,
+            humans,
+            holders,
+            lent_to,
+        })
     }
 
     /// The version that its source gave it.
@@ -233,7 +242,12 @@ impl Directory {
     }
 
     /// The roles of its own that an account holds at `at` over all of `scope`, without those lent to it.
-    pub fn own_roles(&self, id: &PrincipalId, scope: &ChangeScope, at: Timestamp) -> BTreeSet<RoleId> {
+    pub fn own_roles(
+        &self,
+        id: &PrincipalId,
+        scope: &ChangeScope,
+        at: Timestamp,
+    ) -> BTreeSet<RoleId> {
         let active = self.identity(id).filter(|identity| identity.active);
         let held = active.into_iter().flat_map(|identity| identity.holds(scope, at));
         held.map(|grant| grant.role.clone()).collect()
@@ -248,9 +262,13 @@ impl Directory {
         at: Timestamp,
     ) -> impl Iterator<Item = (&'a RoleId, &'a PrincipalId)> {
         let active = self.identity(id).is_some_and(|identity| identity.active);
-        self.lent(id).filter(move |lent| {
-            active && lent.holds(at) && self.own_roles(&lent.from, scope, at).contains(&lent.role)
-        }).map(|lent| (&lent.role, &lent.from))
+        self.lent(id)
+            .filter(move |lent| {
+                active
+                    && lent.holds(at)
+                    && self.own_roles(&lent.from, scope, at).contains(&lent.role)
+            })
+            .map(|lent| (&lent.role, &lent.from))
     }
 
     /// All roles an account can use at `at` over all of `scope`, its own and lent ones.
@@ -319,7 +337,8 @@ fn digest(
     };
     let instant = |all: Canonical, at: Timestamp| all.number(at.as_micros());
     let grant = |all: Canonical, grant: &Grant| {
-        let Grant { role, reach: Reach { environment, service, region }, from, until, by, reason } = grant;
+        let Grant { role, reach: Reach { environment, service, region }, from, until, by, reason } =
+            grant;
         all.text(role.as_str())
             .maybe(environment.as_ref(), |all, id| all.text(id.as_str()))
             .maybe(service.as_ref(), |all, id| all.text(id.as_str()))

@@ -41,6 +41,7 @@
 //! plan, and facts come in with the request.
 
 pub mod approval;
+pub mod change;
 pub mod directory;
 pub mod scope;
 

@@ -71,9 +71,10 @@ impl Reach {
     /// Whether it reaches over *all* of `scope`: a right over one of two services is none over both.
     pub fn covers(&self, scope: &ChangeScope) -> bool {
         let environment = self.environment.as_ref().is_none_or(|only| *only == scope.environment);
-        let service = self.service.as_ref().is_none_or(|only| {
-            scope.services.len() == 1 && scope.services.contains(only)
-        });
+        let service = self
+            .service
+            .as_ref()
+            .is_none_or(|only| scope.services.len() == 1 && scope.services.contains(only));
         let region = self.region.is_none() || self.region == scope.region;
         environment && service && region
     }

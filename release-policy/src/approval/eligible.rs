@@ -171,11 +171,14 @@ impl<'a> Voices<'a> {
             .collect();
         let mut voices: BTreeMap<&PrincipalId, Voice<'_>> = BTreeMap::new();
         for (human, seq, Standing { own: held, lent }) in standing {
-            let lent = lent.into_iter().filter(|(role, from)| !own.contains(&(*from, role.clone())));
+            let lent =
+                lent.into_iter().filter(|(role, from)| !own.contains(&(*from, role.clone())));
             let roles = held.into_iter().chain(lent.map(|(role, _)| role));
-            let voice = voices
-                .entry(human)
-                .or_insert_with(|| Voice { human, roles: BTreeMap::new(), first: seq });
+            let voice = voices.entry(human).or_insert_with(|| Voice {
+                human,
+                roles: BTreeMap::new(),
+                first: seq,
+            });
             for role in roles {
                 voice.roles.entry(role).or_insert(seq);
             }

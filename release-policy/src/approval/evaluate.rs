@@ -106,8 +106,11 @@ impl<'a> Asked<'a> {
                 let seq = credited(slot, voice);
                 let by = facts.said().map(|said| &said.approval.statement);
                 let by = by.filter(|said| said.seq == seq).map(|said| said.by.clone());
-                outcome.counted.extend(by.map(|by| {
-                    Counted { slot: slot.clone(), seq, by, human: voice.human.clone() }
+                outcome.counted.extend(by.map(|by| Counted {
+                    slot: slot.clone(),
+                    seq,
+                    by,
+                    human: voice.human.clone(),
                 }));
             }
         }
@@ -155,9 +158,14 @@ impl<'a> Asked<'a> {
         self.eligible.person(&statement.by)?;
         let human = self.eligible.people.human(&statement.by);
         let Standing { own, lent } = self.eligible.roles(&statement.by);
-        let roles: BTreeSet<_> = own.into_iter().chain(lent.into_iter().map(|(role, _)| role)).collect();
+        let roles: BTreeSet<_> =
+            own.into_iter().chain(lent.into_iter().map(|(role, _)| role)).collect();
         let may = self.eligible.party(&statement.by).is_some()
-            || self.policy.quorum.slots().any(|slot| self.fits(slot, human, |role| roles.contains(role)));
+            || self
+                .policy
+                .quorum
+                .slots()
+                .any(|slot| self.fits(slot, human, |role| roles.contains(role)));
         if !may {
             return Err(self.eligible.without_role(statement, |role| self.is_asked(role)));
         }
@@ -211,7 +219,12 @@ impl<'a> Asked<'a> {
     }
 
     /// Why an approval that holds fills no place.
-    fn uncounted(&self, approval: &'a Approval, voices: &Voices<'_>, counted: &[Counted]) -> Option<Unfit> {
+    fn uncounted(
+        &self,
+        approval: &'a Approval,
+        voices: &Voices<'_>,
+        counted: &[Counted],
+    ) -> Option<Unfit> {
         let seq = approval.statement.seq;
         if counted.iter().any(|counted| counted.seq == seq) {
             return None;

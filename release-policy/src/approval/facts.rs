@@ -58,7 +58,7 @@ pub struct Approval {
 #[non_exhaustive]
 pub enum ApprovalFact {
     /// Somebody approved or vetoed.
-    Given(Approval),
+    Given(Box<Approval>),
     /// Somebody took back what they had said.
     Withdrawn {
         /// The number of the record.
@@ -106,7 +106,9 @@ impl ApprovalFact {
 #[non_exhaustive]
 pub enum FactError {
     /// Its number is not greater than that of the one before.
-    #[error("facts/order: record {seq} comes after {last}; give facts in the order of their records")]
+    #[error(
+        "facts/order: record {seq} comes after {last}; give facts in the order of their records"
+    )]
     Order {
         /// Its number.
         seq: u64,
@@ -204,7 +206,7 @@ impl ApprovalFacts {
             }
         }
         match fact {
-            ApprovalFact::Given(approval) => self.give(approval)?,
+            ApprovalFact::Given(approval) => self.give(*approval)?,
             ApprovalFact::Withdrawn { of, by, at, .. } => self.withdraw(of, by, at)?,
             ApprovalFact::Reset { at, .. } => {
                 self.admitted = None;

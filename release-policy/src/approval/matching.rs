@@ -21,7 +21,11 @@ pub(crate) struct Assignment {
 
 impl Fits {
     pub(crate) fn new(slots: usize, voices: usize, fits: impl Fn(usize, usize) -> bool) -> Self {
-        Self((0..slots).map(|slot| (0..voices).filter(|voice| fits(slot, *voice)).collect()).collect())
+        Self(
+            (0..slots)
+                .map(|slot| (0..voices).filter(|voice| fits(slot, *voice)).collect())
+                .collect(),
+        )
     }
 
     /// An assignment that fills as many slots as possible, the same for the same input.

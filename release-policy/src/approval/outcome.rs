@@ -238,7 +238,9 @@ impl ApprovalOutcome {
             }
             Answer::Denied { because } => {
                 let (rule, lifted_by) = match because {
-                    Denial::Directory { .. } => ("approval/directory", "whoever runs the directory"),
+                    Denial::Directory { .. } => {
+                        ("approval/directory", "whoever runs the directory")
+                    }
                     Denial::AuthorsUnknown => {
                         ("approval/authors", "provenance that names the authors")
                     }

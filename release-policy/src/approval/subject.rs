@@ -85,8 +85,10 @@ impl Subject {
 /// The digest of a set of artifacts: of their names and digests, sorted. Tags are only for people and are
 /// left out.
 pub fn artifact_set<'a>(artifacts: impl IntoIterator<Item = &'a ArtifactRef>) -> Digest {
-    let mut all: Vec<_> =
-        artifacts.into_iter().map(|artifact| (artifact.name().clone(), artifact.digest())).collect();
+    let mut all: Vec<_> = artifacts
+        .into_iter()
+        .map(|artifact| (artifact.name().clone(), artifact.digest()))
+        .collect();
     all.sort();
     all.dedup();
     Canonical::new("release/artifacts/1")

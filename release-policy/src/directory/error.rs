@@ -20,7 +20,9 @@ pub enum DirectoryError {
         id: PrincipalId,
     },
     /// A person is linked to an account that is not there.
-    #[error("directory/links: `{id}` refers to `{other}`, which is no account; add it or remove the link")]
+    #[error(
+        "directory/links: `{id}` refers to `{other}`, which is no account; add it or remove the link"
+    )]
     Unknown {
         /// Who refers.
         id: PrincipalId,
@@ -28,7 +30,9 @@ pub enum DirectoryError {
         other: PrincipalId,
     },
     /// A link between a person and a machine would make both one voter.
-    #[error("directory/links: `{id}` and `{other}` are not both accounts of people; use `acts_for` to say in whose name a machine acts")]
+    #[error(
+        "directory/links: `{id}` and `{other}` are not both accounts of people; use `acts_for` to say in whose name a machine acts"
+    )]
     LinkedMachine {
         /// Who refers.
         id: PrincipalId,
@@ -44,7 +48,9 @@ pub enum DirectoryError {
         other: PrincipalId,
     },
     /// A grant ends before it begins.
-    #[error("directory/grants: the grant of `{role}` to `{id}` ends before it begins; mend its instants")]
+    #[error(
+        "directory/grants: the grant of `{role}` to `{id}` ends before it begins; mend its instants"
+    )]
     EmptyGrant {
         /// To whom.
         id: PrincipalId,
@@ -60,7 +66,9 @@ pub enum DirectoryError {
         role: RoleId,
     },
     /// A delegation ends before it begins.
-    #[error("directory/delegations: the delegation of `{role}` from `{from}` to `{to}` ends before it begins; mend its instants")]
+    #[error(
+        "directory/delegations: the delegation of `{role}` from `{from}` to `{to}` ends before it begins; mend its instants"
+    )]
     EmptyDelegation {
         /// Who lends.
         from: PrincipalId,
@@ -70,7 +78,9 @@ pub enum DirectoryError {
         role: RoleId,
     },
     /// Somebody lends a role to themselves, maybe to another account.
-    #[error("directory/delegations: `{from}` and `{to}` are one person, who cannot lend `{role}` to themselves")]
+    #[error(
+        "directory/delegations: `{from}` and `{to}` are one person, who cannot lend `{role}` to themselves"
+    )]
     DelegationToSelf {
         /// Who lends.
         from: PrincipalId,
@@ -86,7 +96,9 @@ pub enum DirectoryError {
         id: PrincipalId,
     },
     /// One right would get two voices.
-    #[error("directory/delegations: `{from}` lends `{role}` to `{one}` and to `{two}` at the same time; end one before the other begins")]
+    #[error(
+        "directory/delegations: `{from}` lends `{role}` to `{one}` and to `{two}` at the same time; end one before the other begins"
+    )]
     DelegatedTwice {
         /// Who lends.
         from: PrincipalId,

@@ -91,7 +91,8 @@ fn flip(subject: &mut Subject, part: Part, byte: usize, bits: u8) {
 
 #[test]
 fn f23_every_flipped_bit_of_every_part_drops_every_approval_and_is_named() {
-    let team = directory([person("req", &[]), person("ann", &["sre"]), person("bob", &["sre"])], []);
+    let team =
+        directory([person("req", &[]), person("ann", &["sre"]), person("bob", &["sre"])], []);
     let (facts, policy) = (approve(&team, &["ann", "bob"]), policy(of_role("sre", 2)));
     assert!(is_met(&ask(&policy, &question(), &facts, &team)));
     let mut tried = 0;
@@ -212,8 +213,11 @@ impl Graph {
     fn directory(&self) -> Directory {
         let identities = (0..ACCOUNTS).map(|account| {
             let name = id(NAMES[account]);
-            let mut who =
-                if self.machines[account] { Identity::service(name) } else { Identity::human(name) };
+            let mut who = if self.machines[account] {
+                Identity::service(name)
+            } else {
+                Identity::human(name)
+            };
             // Who is lent a role has none of their own.
             if self.lends().is_none_or(|(_, to)| to != account) {
                 who = who.with(grant("sre"));

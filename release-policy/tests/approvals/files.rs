@@ -40,7 +40,7 @@ fn a_quorum_that_cannot_be_used_is_refused_by_name() {
     refused(&wide(MAX_PARTS), "quorum/parts");
     // Nine choices of two are 512 ways.
     let choice = r#"{"any_of":[{"must_include":"ann"},{"of_role":{"role":"sre"}}]}"#;
-    refused(&format!(r#"{{"all_of":[{}]}}"#, vec![choice; 9].join(",")), "quorum/ways");
+    refused(&format!(r#"{{"all_of":[{}]}}"#, [choice; 9].join(",")), "quorum/ways");
 }
 
 #[test]
@@ -55,10 +55,8 @@ fn what_is_built_is_checked_like_what_is_read() {
 
 #[test]
 fn everything_comes_back_as_it_was_written() {
-    let team = directory(
-        [person("ann", &["sre"]), person("bob", &[])],
-        [lend("ann", "bob", "sre")],
-    );
+    let team =
+        directory([person("ann", &["sre"]), person("bob", &[])], [lend("ann", "bob", "sre")]);
     let text = serde_json::to_string(&team).unwrap();
     let again: Directory = serde_json::from_str(&text).unwrap();
     assert_eq!((again.stamp(), &again), (team.stamp(), &team));

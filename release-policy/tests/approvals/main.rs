@@ -1,9 +1,15 @@
 //! Approvals: what counts, what does not, and that nothing slips through.
 
+#[cfg(test)]
 mod support;
 
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod files;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
 mod races;
+#[cfg(test)]
 mod rules;

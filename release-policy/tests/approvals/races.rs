@@ -39,10 +39,16 @@ const EVENTS: [Event; 7] = [
 /// What the oracle keeps: who approves what there is now.
 #[derive(Debug, Clone, Copy, Default)]
 struct Expected {
-    ann: bool,
-    bob: bool,
+    approve: Both,
     revoked: bool,
     frozen: bool,
+}
+
+/// Whose word is for what there is now.
+#[derive(Debug, Clone, Copy, Default)]
+struct Both {
+    ann: bool,
+    bob: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -106,7 +112,10 @@ impl World {
             bound_to: state.subject,
         };
         let (verdict, comment) = (Verdict::Approve, String::new());
-        state.facts.apply(ApprovalFact::Given(Approval { statement, verdict, comment })).unwrap();
+        state
+            .facts
+            .apply(ApprovalFact::Given(Box::new(Approval { statement, verdict, comment })))
+            .unwrap();
     }
 
     /// What the policies say, and whether an admission that they permit closes the gate.
@@ -134,11 +143,11 @@ impl World {
         match event {
             Event::ApproveAnn => {
                 self.approve(state, "ann", seq);
-                state.expected.ann |= !state.expected.revoked;
+                state.expected.approve.ann |= !state.expected.revoked;
             }
             Event::ApproveBob => {
                 self.approve(state, "bob", seq);
-                (state.expected.bob, state.last_of_bob) = (true, Some(seq));
+                (state.expected.approve.bob, state.last_of_bob) = (true, Some(seq));
             }
             Event::WithdrawBob => {
                 // He takes back all that he said.
@@ -151,7 +160,7 @@ impl World {
                     let gone = Err(FactError::NothingToWithdraw { of });
                     assert!(taken.is_ok() || taken == gone, "{taken:?}");
                 }
-                state.expected.bob = false;
+                state.expected.approve.bob = false;
             }
             Event::RevokeAnn => state.expected.revoked = true,
             Event::FreezeStart => {
@@ -168,7 +177,7 @@ impl World {
             Event::PlanEdit => {
                 // Each edit gives a plan that there was not before.
                 state.subject.plan = subject(u8::try_from(seq / 100).unwrap() + 2).plan;
-                (state.expected.ann, state.expected.bob) = (false, false);
+                state.expected.approve = Both::default();
             }
             Event::Admit => {}
         }
@@ -185,7 +194,7 @@ impl World {
             let seq = u64::from(depth + 1) * 100;
             self.happen(&mut next, event, seq);
             if event == Event::Admit {
-                let Expected { ann, bob, revoked, frozen } = next.expected;
+                let Expected { approve: Both { ann, bob }, revoked, frozen } = next.expected;
                 let want = ann && bob && !revoked && !frozen;
                 assert_eq!(self.admits(&next, seq), want, "{trace:?}");
                 tally.admissions += 1;

@@ -3,8 +3,8 @@
 use release_core::model::Span;
 use release_core::port::Decision;
 use release_policy::approval::{
-    Answer, Anyone, ApprovalFact, ApprovalFacts, Denial, Doer, Expression, FactError, Invalid, Part,
-    Party, Unfit, Verdict, VetoRule, evaluate,
+    Answer, Anyone, ApprovalFact, ApprovalFacts, Denial, Doer, Expression, FactError, Invalid,
+    Part, Party, Unfit, Verdict, VetoRule, evaluate,
 };
 use release_policy::directory::{
     Directory, DirectoryError, DirectoryFault, DirectoryState, Identity,
@@ -111,17 +111,14 @@ fn a_veto_holds_until_it_is_taken_back_or_the_content_is_another() {
         }
         assert_eq!(ask(&policy, &changed, &facts, &team).answer, want, "{part}");
     }
-    facts
-        .apply(ApprovalFact::Withdrawn { seq: 3, of: 2, by: id("ann"), at: at(9_002) })
-        .unwrap();
+    facts.apply(ApprovalFact::Withdrawn { seq: 3, of: 2, by: id("ann"), at: at(9_002) }).unwrap();
     assert!(is_met(&ask(&policy, &question(), &facts, &team)));
     // Who objects cannot approve besides, and whoever has no say cannot object; a party can.
     let also = says(&team, 3, "ann", 9_003, Verdict::Approve);
     let both = ApprovalFacts::fold([no, also]).unwrap();
     assert_eq!(*why(&ask(&policy, &question(), &both, &team), 3), Unfit::OwnVeto { of: 2 });
-    let veto = |by| {
-        ApprovalFacts::fold([yes.clone(), says(&team, 2, by, 9_001, Verdict::Veto)]).unwrap()
-    };
+    let veto =
+        |by| ApprovalFacts::fold([yes.clone(), says(&team, 2, by, 9_001, Verdict::Veto)]).unwrap();
     assert_eq!(*why(&ask(&policy, &question(), &veto("dan"), &team), 2), Unfit::NoRole);
     assert_eq!(ask(&policy, &question(), &veto("req"), &team).answer, Answer::Vetoed);
 }
@@ -158,9 +155,10 @@ fn must_include_asks_for_that_person_besides_the_others() {
 fn a_lent_role_is_one_voice_and_ends_with_its_owner() {
     let policy = policy(of_role("sre", 2));
     let people = |bob: Identity| {
-        directory([person("req", &[]), person("ann", &["sre"]), bob, person("dan", &[])], [lend(
-            "bob", "dan", "sre",
-        )])
+        directory(
+            [person("req", &[]), person("ann", &["sre"]), bob, person("dan", &[])],
+            [lend("bob", "dan", "sre")],
+        )
     };
     let team = people(person("bob", &["sre"]));
     let of = |by: &[&str]| ask(&policy, &question(), &approve(&team, by), &team);
@@ -205,12 +203,8 @@ fn facts_that_cannot_follow_are_refused_and_change_nothing() {
     let yes = says(&team, 5, "ann", 9_000, Verdict::Approve);
     let mut facts = ApprovalFacts::fold([yes]).unwrap();
     let before = facts.clone();
-    let withdraw = |seq, of, by, second| ApprovalFact::Withdrawn {
-        seq,
-        of,
-        by: id(by),
-        at: at(second),
-    };
+    let withdraw =
+        |seq, of, by, second| ApprovalFact::Withdrawn { seq, of, by: id(by), at: at(second) };
     let mut refused = |fact, want: FactError| {
         assert_eq!(facts.apply(fact), Err(want));
         assert_eq!(facts, before);

@@ -81,7 +81,7 @@ pub(crate) fn says(
         expires: at(second + 50_000),
         bound_to: subject(1),
     };
-    ApprovalFact::Given(Approval { statement, verdict, comment: String::new() })
+    ApprovalFact::Given(Box::new(Approval { statement, verdict, comment: String::new() }))
 }
 
 /// Approvals of these accounts, one after the other.
