@@ -53,8 +53,10 @@ mod policy;
 mod quorum;
 mod subject;
 
+pub(crate) use self::eligible::{Eligibility, Standing, Voices};
 pub use self::evaluate::{MOST_CANDIDATES, evaluate};
 pub use self::facts::{Approval, ApprovalFact, ApprovalFacts, FactError, Statement, Verdict};
+pub(crate) use self::matching::Fits;
 pub use self::outcome::{
     Answer, ApprovalOutcome, Counted, Denial, Dropped, Invalid, Missing, Objection, Unfit,
 };

@@ -241,6 +241,11 @@ impl Directory {
         self.humans.get(id).unwrap_or(id)
     }
 
+    /// Whether an account is known and a person's, active or not.
+    pub(crate) fn is_person(&self, id: &PrincipalId) -> bool {
+        self.humans.contains_key(id)
+    }
+
     /// The roles of its own that an account holds at `at` over all of `scope`, without those lent to it.
     pub fn own_roles(
         &self,

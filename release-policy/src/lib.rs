@@ -41,8 +41,10 @@
 //! plan, and facts come in with the request.
 
 pub mod approval;
+pub mod cab;
 pub mod change;
 pub mod directory;
+pub mod emergency;
 pub mod scope;
 
 mod all_of;

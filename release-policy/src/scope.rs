@@ -39,6 +39,14 @@ impl ChangeScope {
         self
     }
 
+    /// Whether all that `other` concerns lies within this.
+    pub fn contains(&self, other: &Self) -> bool {
+        let services = self.services.is_empty()
+            || (!other.services.is_empty() && other.services.is_subset(&self.services));
+        let region = self.region.is_none() || self.region == other.region;
+        self.environment == other.environment && services && region
+    }
+
     /// Whether both concern something in common. What is not narrowed down concerns everything.
     pub fn touches(&self, other: &Self) -> bool {
         let services = self.services.is_empty()
@@ -108,6 +116,16 @@ mod tests {
         assert!(reach(None, Some("eu")).covers(&scope(&[], Some("eu"))));
         assert!(!reach(None, Some("eu")).covers(&scope(&[], None)));
         assert!(!reach(None, None).covers(&ChangeScope::new("qa".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_scope_contains_what_is_narrower() {
+        assert!(scope(&[], None).contains(&scope(&["api"], Some("eu"))));
+        assert!(scope(&["api", "web"], None).contains(&scope(&["api"], None)));
+        assert!(!scope(&["api"], None).contains(&scope(&[], None)));
+        assert!(!scope(&["api"], None).contains(&scope(&["api", "web"], None)));
+        assert!(!scope(&[], Some("eu")).contains(&scope(&[], None)));
+        assert!(!scope(&[], None).contains(&ChangeScope::new("qa".parse().unwrap())));
     }
 
     #[test]
