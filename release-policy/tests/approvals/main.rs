@@ -1,8 +1,14 @@
-//! Approvals: what counts, what does not, and that nothing slips through.
+//! Approvals, changes, boards and emergencies: what counts, what does not, and that nothing slips through.
 
 #[cfg(test)]
 mod support;
 
+#[cfg(test)]
+mod board;
+#[cfg(test)]
+mod changes;
+#[cfg(test)]
+mod emergencies;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
