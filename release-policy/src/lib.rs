@@ -42,7 +42,15 @@
 //! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
 //! plan, and facts come in with the request.
 
+pub mod approval;
+pub mod cab;
+pub mod change;
+pub mod directory;
+pub mod emergency;
+pub mod scope;
+
 mod all_of;
+mod canonical;
 mod roles;
 pub mod window;
 

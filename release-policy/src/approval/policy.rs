@@ -1,0 +1,158 @@
+//! What is asked, of whom, and who is out of the question.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use release_core::model::{PrincipalId, Span, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::quorum::Quorum;
+use super::subject::Subject;
+use crate::scope::ChangeScope;
+
+/// How something is approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalPolicy {
+    /// Who must approve.
+    pub quorum: Quorum,
+    /// How long an approval holds at most, whatever it says itself.
+    pub valid_for: Span,
+    /// What an objection does.
+    #[serde(default)]
+    pub veto: VetoRule,
+    /// Further parties who may not approve. The requester, the authors and those in whose name was asked
+    /// never may.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub exclude: BTreeSet<Doer>,
+    /// From which age on a directory decides nothing.
+    pub directory_max_age: Span,
+}
+
+impl ApprovalPolicy {
+    /// A quorum whose approvals hold for a day, by a directory that is at most five minutes old; whoever
+    /// builds or executes may not approve.
+    pub fn new(quorum: Quorum) -> Self {
+        Self {
+            quorum,
+            valid_for: Span::secs(24 * 60 * 60),
+            veto: VetoRule::Holds,
+            exclude: BTreeSet::from([Doer::Executor, Doer::Builder]),
+            directory_max_age: Span::secs(5 * 60),
+        }
+    }
+}
+
+/// What an objection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VetoRule {
+    /// One holds everything, until it is taken back.
+    #[default]
+    Holds,
+    /// More people must approve than object.
+    Majority,
+}
+
+/// A party that may be allowed to approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doer {
+    /// Who carries the change out.
+    Executor,
+    /// Who built the artifacts.
+    Builder,
+}
+
+/// What somebody is to a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// Who asked for it.
+    Requester,
+    /// In whose name, or with whose lent right, it was asked for.
+    Delegator,
+    /// Who wrote it.
+    Author,
+    /// Who carries it out.
+    Executor,
+    /// Who built its artifacts.
+    Builder,
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requester => "requester",
+            Self::Delegator => "delegator",
+            Self::Author => "author",
+            Self::Executor => "executor",
+            Self::Builder => "builder",
+        })
+    }
+}
+
+/// Who has to do with a change. Accounts of machines stand for the people in whose name they act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parties {
+    /// Who asked for it.
+    pub requester: PrincipalId,
+    /// When. Whoever had lent the requester a role at any time since then is a party, too.
+    pub requested_at: Timestamp,
+    /// In whose name it was asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub on_behalf_of: BTreeSet<PrincipalId>,
+    /// Who wrote it, from its provenance. Absent when that is not known: then nobody may approve.
+    pub authors: Option<BTreeSet<PrincipalId>>,
+    /// Who carries it out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub executors: BTreeSet<PrincipalId>,
+    /// Who built its artifacts.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub builders: BTreeSet<PrincipalId>,
+}
+
+impl Parties {
+    /// A requester, and authors who are known to be nobody else.
+    pub fn new(requester: PrincipalId, requested_at: Timestamp) -> Self {
+        let none = BTreeSet::new;
+        Self {
+            authors: Some(BTreeSet::from([requester.clone()])),
+            requester,
+            requested_at,
+            on_behalf_of: none(),
+            executors: none(),
+            builders: none(),
+        }
+    }
+
+    /// Adds an author.
+    #[must_use]
+    pub fn written_by(mut self, author: PrincipalId) -> Self {
+        self.authors.get_or_insert_default().insert(author);
+        self
+    }
+
+    /// Each account with what it is to the change.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (&PrincipalId, Party)> {
+        let Self { requester, requested_at: _, on_behalf_of, authors, executors, builders } = self;
+        std::iter::once((requester, Party::Requester))
+            .chain(on_behalf_of.iter().map(|id| (id, Party::Delegator)))
+            .chain(authors.iter().flatten().map(|id| (id, Party::Author)))
+            .chain(executors.iter().map(|id| (id, Party::Executor)))
+            .chain(builders.iter().map(|id| (id, Party::Builder)))
+    }
+}
+
+/// What is to be approved, and who has to do with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// What is to be approved, as it is now.
+    pub subject: Subject,
+    /// Who has to do with it.
+    pub parties: Parties,
+    /// Where: a role counts only if it reaches over all of it.
+    pub scope: ChangeScope,
+}

@@ -1,0 +1,445 @@
+//! Who there is, which identities are one person, and who holds which role until when: a snapshot that
+//! the host takes of its source of identities.
+//!
+//! Nothing here asks anybody. A snapshot has a version and a digest, so that a decision can say what it
+//! was made from, and whoever cannot get a fresh one says so with [`DirectoryState`], which then denies.
+
+mod error;
+mod people;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use release_core::model::{Digest, PrincipalId, PrincipalKind, RoleId, Span, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use self::error::DirectoryError;
+pub(crate) use self::people::People;
+use crate::canonical::Canonical;
+use crate::scope::{ChangeScope, Reach};
+
+/// An account of a person or a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Its stable id.
+    pub id: PrincipalId,
+    /// Whether a person or a machine uses it.
+    pub kind: PrincipalKind,
+    /// Whether it may be used; accounts of people who left are kept and are not active.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// Other accounts of the same person. Saying it on one side is enough.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub linked: BTreeSet<PrincipalId>,
+    /// The people in whose name a machine acts: what it asks for, they asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub acts_for: BTreeSet<PrincipalId>,
+    /// The roles it was granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Identity {
+    /// An active account of a person, without roles.
+    pub const fn human(id: PrincipalId) -> Self {
+        Self::new(id, PrincipalKind::Human)
+    }
+
+    /// An active account of a machine, without roles.
+    pub const fn service(id: PrincipalId) -> Self {
+        Self::new(id, PrincipalKind::Service)
+    }
+
+    const fn new(id: PrincipalId, kind: PrincipalKind) -> Self {
+        Self {
+            id,
+            kind,
+            active: true,
+            linked: BTreeSet::new(),
+            acts_for: BTreeSet::new(),
+            grants: Vec::new(),
+        }
+    }
+
+    /// Adds a grant.
+    #[must_use]
+    pub fn with(mut self, grant: Grant) -> Self {
+        self.grants.push(grant);
+        self
+    }
+
+    /// The grants of its own that hold at `at` and cover all of `scope`.
+    fn holds(&self, scope: &ChangeScope, at: Timestamp) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().filter(move |grant| grant.holds(at) && grant.reach.covers(scope))
+    }
+}
+
+/// A role that somebody was given: from its begin until just before its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The role.
+    pub role: RoleId,
+    /// How far it reaches.
+    #[serde(default)]
+    pub reach: Reach,
+    /// The first instant at which it holds.
+    pub from: Timestamp,
+    /// The first instant at which it no longer holds, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Who gave it.
+    pub by: PrincipalId,
+    /// Why.
+    pub reason: String,
+}
+
+impl Grant {
+    /// A grant without end that reaches everywhere.
+    pub fn new(role: RoleId, from: Timestamp, by: PrincipalId, reason: impl Into<String>) -> Self {
+        Self { role, reach: Reach::default(), from, until: None, by, reason: reason.into() }
+    }
+
+    /// Whether it holds at `at`.
+    pub fn holds(&self, at: Timestamp) -> bool {
+        self.from <= at && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// A role that somebody lends to somebody else for a while. What was lent cannot be lent on, and it never
+/// outlasts the right of whoever lent it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delegation {
+    /// Who lends.
+    pub from: PrincipalId,
+    /// Who may use it meanwhile.
+    pub to: PrincipalId,
+    /// The role.
+    pub role: RoleId,
+    /// The first instant at which it holds.
+    pub starts: Timestamp,
+    /// The first instant at which it no longer holds.
+    pub ends: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+impl Delegation {
+    /// Whether it holds at `at`.
+    pub fn holds(&self, at: Timestamp) -> bool {
+        self.starts <= at && at < self.ends
+    }
+}
+
+/// A checked snapshot of identities, grants and delegations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Directory {
+    version: u64,
+    taken_at: Timestamp,
+    digest: Digest,
+    identities: BTreeMap<PrincipalId, Identity>,
+    delegations: Vec<Delegation>,
+    /// Each account's person: the smallest id of their accounts. Machines are not in it.
+    humans: BTreeMap<PrincipalId, PrincipalId>,
+    /// Accounts that a role was ever granted or lent to.
+    holders: BTreeMap<RoleId, BTreeSet<PrincipalId>>,
+    /// By person.
+    lent_to: BTreeMap<PrincipalId, Vec<usize>>,
+}
+
+/// The directory as it is written down, not yet checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    version: u64,
+    taken_at: Timestamp,
+    identities: Vec<Identity>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    delegations: Vec<Delegation>,
+}
+
+impl Directory {
+    /// A snapshot that was taken at `taken_at`; `version` is that of its source.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] names the first rule that is broken, and by whom.
+    pub fn new(
+        version: u64,
+        taken_at: Timestamp,
+        identities: impl IntoIterator<Item = Identity>,
+        delegations: impl IntoIterator<Item = Delegation>,
+    ) -> Result<Self, DirectoryError> {
+        let mut named = BTreeMap::new();
+        for identity in identities {
+            let id = identity.id.clone();
+            if named.insert(id.clone(), identity).is_some() {
+                return Err(DirectoryError::Duplicate { id });
+            }
+        }
+        let mut delegations: Vec<_> = delegations.into_iter().collect();
+        delegations.sort_by(|a, b| {
+            (&a.from, &a.role, a.starts, &a.to).cmp(&(&b.from, &b.role, b.starts, &b.to))
+        });
+        error::check_links(&named)?;
+        let humans = people::join(&named);
+        error::check_grants(&named, &humans)?;
+        error::check_delegations(&named, &humans, &delegations)?;
+        let mut holders: BTreeMap<RoleId, BTreeSet<PrincipalId>> = BTreeMap::new();
+        let granted = named
+            .values()
+            .flat_map(|identity| identity.grants.iter().map(|grant| (&grant.role, &identity.id)));
+        for (role, id) in granted.chain(delegations.iter().map(|lent| (&lent.role, &lent.to))) {
+            holders.entry(role.clone()).or_default().insert(id.clone());
+        }
+        let mut lent_to: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (index, lent) in delegations.iter().enumerate() {
+            let person = humans.get(&lent.to).unwrap_or(&lent.to);
+            lent_to.entry(person.clone()).or_default().push(index);
+        }
+        let digest = digest(version, taken_at, &named, &delegations);
+        Ok(Self {
+            version,
+            taken_at,
+            digest,
+            identities: named,
+            delegations,
+            humans,
+            holders,
+            lent_to,
+        })
+    }
+
+    /// The version that its source gave it.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What a decision notes of the snapshot it was made from.
+    pub const fn stamp(&self) -> DirectoryStamp {
+        DirectoryStamp { version: self.version, digest: self.digest, taken_at: self.taken_at }
+    }
+
+    /// An account, if it is known.
+    pub fn identity(&self, id: &PrincipalId) -> Option<&Identity> {
+        self.identities.get(id)
+    }
+
+    /// All accounts, by id.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.identities.values()
+    }
+
+    /// The person behind an account: the smallest id of all their accounts. A machine, and an account
+    /// that is not known, is nobody but itself.
+    pub fn human<'a>(&'a self, id: &'a PrincipalId) -> &'a PrincipalId {
+        self.humans.get(id).unwrap_or(id)
+    }
+
+    /// Whether an account is known and a person's, active or not.
+    pub(crate) fn is_person(&self, id: &PrincipalId) -> bool {
+        self.humans.contains_key(id)
+    }
+
+    /// The roles of its own that an account holds at `at` over all of `scope`, without those lent to it.
+    pub fn own_roles(
+        &self,
+        id: &PrincipalId,
+        scope: &ChangeScope,
+        at: Timestamp,
+    ) -> BTreeSet<RoleId> {
+        let active = self.identity(id).filter(|identity| identity.active);
+        let held = active.into_iter().flat_map(|identity| identity.holds(scope, at));
+        held.map(|grant| grant.role.clone()).collect()
+    }
+
+    /// The roles that were lent to an account and hold at `at`, each with who lent it: only while they
+    /// are active and have the role themselves.
+    pub fn lent_roles<'a>(
+        &'a self,
+        id: &'a PrincipalId,
+        scope: &'a ChangeScope,
+        at: Timestamp,
+    ) -> impl Iterator<Item = (&'a RoleId, &'a PrincipalId)> {
+        let active = self.identity(id).is_some_and(|identity| identity.active);
+        self.lent(id)
+            .filter(move |lent| {
+                active
+                    && lent.holds(at)
+                    && self.own_roles(&lent.from, scope, at).contains(&lent.role)
+            })
+            .map(|lent| (&lent.role, &lent.from))
+    }
+
+    /// All roles an account can use at `at` over all of `scope`, its own and lent ones.
+    pub fn roles(&self, id: &PrincipalId, scope: &ChangeScope, at: Timestamp) -> BTreeSet<RoleId> {
+        let mut roles = self.own_roles(id, scope, at);
+        roles.extend(self.lent_roles(id, scope, at).map(|(role, _)| role.clone()));
+        roles
+    }
+
+    /// Accounts that a role was ever granted or lent to; whether they hold it now is another question.
+    pub(crate) fn holders(&self, role: &RoleId) -> impl Iterator<Item = &PrincipalId> {
+        self.holders.get(role).into_iter().flatten()
+    }
+
+    /// What was ever lent to any account of the person behind one.
+    pub(crate) fn lent_to_person(&self, id: &PrincipalId) -> impl Iterator<Item = &Delegation> {
+        let indices = self.lent_to.get(self.human(id)).into_iter().flatten();
+        indices.filter_map(|index| self.delegations.get(*index))
+    }
+
+    /// What was ever lent to an account.
+    fn lent<'a>(&'a self, id: &'a PrincipalId) -> impl Iterator<Item = &'a Delegation> {
+        self.lent_to_person(id).filter(move |lent| lent.to == *id)
+    }
+
+    /// Instants at which what an account may do can change by time alone.
+    pub(crate) fn boundaries<'a>(
+        &'a self,
+        id: &'a PrincipalId,
+    ) -> impl Iterator<Item = Timestamp> + 'a {
+        let own = self.grant_bounds(id);
+        let lent = self.lent_to_person(id).flat_map(|lent| {
+            [lent.starts, lent.ends].into_iter().chain(self.grant_bounds(&lent.from))
+        });
+        own.chain(lent)
+    }
+
+    fn grant_bounds(&self, id: &PrincipalId) -> impl Iterator<Item = Timestamp> + '_ {
+        let grants = self.identity(id).into_iter().flat_map(|identity| &identity.grants);
+        grants.flat_map(|grant| [Some(grant.from), grant.until]).flatten()
+    }
+}
+
+impl TryFrom<Written> for Directory {
+    type Error = DirectoryError;
+    fn try_from(written: Written) -> Result<Self, DirectoryError> {
+        Self::new(written.version, written.taken_at, written.identities, written.delegations)
+    }
+}
+
+impl From<Directory> for Written {
+    fn from(directory: Directory) -> Self {
+        let Directory { version, taken_at, identities, delegations, .. } = directory;
+        Self { version, taken_at, identities: identities.into_values().collect(), delegations }
+    }
+}
+
+fn digest(
+    version: u64,
+    taken_at: Timestamp,
+    identities: &BTreeMap<PrincipalId, Identity>,
+    delegations: &[Delegation],
+) -> Digest {
+    let ids = |all: Canonical, ids: &BTreeSet<PrincipalId>| {
+        all.list(ids.iter(), |all, id| all.text(id.as_str()))
+    };
+    let instant = |all: Canonical, at: Timestamp| all.number(at.as_micros());
+    let grant = |all: Canonical, grant: &Grant| {
+        let Grant { role, reach: Reach { environment, service, region }, from, until, by, reason } =
+            grant;
+        all.text(role.as_str())
+            .maybe(environment.as_ref(), |all, id| all.text(id.as_str()))
+            .maybe(service.as_ref(), |all, id| all.text(id.as_str()))
+            .maybe(region.as_ref(), |all, id| all.text(id.as_str()))
+            .number(from.as_micros())
+            .maybe(*until, instant)
+            .text(by.as_str())
+            .text(reason)
+    };
+    Canonical::new("release/directory/1")
+        .number(version)
+        .number(taken_at.as_micros())
+        .list(identities.values(), |all, identity| {
+            let Identity { id, kind, active, linked, acts_for, grants } = identity;
+            let human = matches!(kind, PrincipalKind::Human);
+            let all = all.text(id.as_str()).number(i64::from(human)).number(i64::from(*active));
+            ids(ids(all, linked), acts_for).list(grants.iter(), grant)
+        })
+        .list(delegations.iter(), |all, lent| {
+            let Delegation { from, to, role, starts, ends, reason } = lent;
+            let all = all.text(from.as_str()).text(to.as_str()).text(role.as_str());
+            instant(instant(all, *starts), *ends).text(reason)
+        })
+        .finish()
+}
+
+/// What a decision notes of the snapshot it was made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryStamp {
+    /// The version that its source gave it.
+    pub version: u64,
+    /// What identifies its content.
+    pub digest: Digest,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+}
+
+/// What the host knows of identities when it asks. A source that cannot be reached is a value, so that
+/// nobody can forget it, and it denies.
+#[derive(Debug, Clone, Copy)]
+pub enum DirectoryState<'a> {
+    /// A snapshot, as fresh as its instant says.
+    Snapshot(&'a Directory),
+    /// The source cannot be reached.
+    Down {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// Why a directory decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DirectoryFault {
+    /// The source cannot be reached.
+    #[error("the directory is out of reach since {since}")]
+    Down {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The snapshot is too old.
+    #[error("the directory of {taken_at} is older than {at_most}")]
+    Stale {
+        /// When it was taken.
+        taken_at: Timestamp,
+        /// The greatest age allowed.
+        at_most: Span,
+    },
+    /// The snapshot was taken after now: one of two clocks is wrong.
+    #[error("the directory is of {taken_at}, which is yet to come")]
+    Future {
+        /// When it was taken.
+        taken_at: Timestamp,
+    },
+}
+
+impl<'a> DirectoryState<'a> {
+    /// The snapshot, unless it is missing, from the future, or `at_most` old or older.
+    ///
+    /// # Errors
+    /// [`DirectoryFault`] says why there is none to go by.
+    pub fn fresh(self, now: Timestamp, at_most: Span) -> Result<&'a Directory, DirectoryFault> {
+        match self {
+            Self::Down { since } => Err(DirectoryFault::Down { since }),
+            Self::Snapshot(directory) => {
+                let taken_at = directory.taken_at;
+                if taken_at > now {
+                    Err(DirectoryFault::Future { taken_at })
+                } else if taken_at.plus(at_most) <= now {
+                    Err(DirectoryFault::Stale { taken_at, at_most })
+                } else {
+                    Ok(directory)
+                }
+            }
+        }
+    }
+}
