@@ -137,6 +137,10 @@ pub struct Group {
     pub name: String,
     /// Groups that went before it for a reason, and so are rolled back after it.
     pub after: Vec<u32>,
+    /// Those of `after` of which the version from before would do as well. It needs the new version of
+    /// all others: they cannot be left behind without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub either: Vec<u32>,
 }
 
 impl Plan {
@@ -340,7 +344,8 @@ impl Parts {
         }
         for (at, group) in self.groups.iter().enumerate() {
             // A group may only come after earlier ones, which also rules out cycles.
-            for index in group.after.iter().filter(|index| **index as usize >= at) {
+            let named = group.after.iter().chain(&group.either);
+            for index in named.filter(|index| **index as usize >= at) {
                 let (step, index) = (format!("group {}", group.name), *index);
                 errors.push(PlanError::BadIndex { step, what: "earlier group", index, len: at });
             }
@@ -407,7 +412,18 @@ impl PlanBuilder {
 
     /// Adds a group and returns its index. `after` are earlier groups that it depends on.
     pub fn group(&mut self, name: impl Into<String>, after: Vec<u32>) -> u32 {
-        self.parts.groups.push(Group { name: name.into(), after });
+        self.group_with(name, after, Vec::new())
+    }
+
+    /// As [`PlanBuilder::group`]; of those of `after` that are in `either`, the version from before would
+    /// do as well.
+    pub fn group_with(
+        &mut self,
+        name: impl Into<String>,
+        after: Vec<u32>,
+        either: Vec<u32>,
+    ) -> u32 {
+        self.parts.groups.push(Group { name: name.into(), after, either });
         u32::try_from(self.parts.groups.len() - 1).unwrap_or(u32::MAX)
     }
 

@@ -80,6 +80,8 @@ struct Change<'a> {
     service: &'a Service,
     /// What it needs of the services that change, also through others that do not.
     needs: BTreeSet<&'a ServiceId>,
+    /// Those of `needs` of which the version from before would do as well.
+    either: BTreeSet<&'a ServiceId>,
 }
 
 impl<'a> Expansion<'a> {
@@ -164,11 +166,12 @@ impl<'a> Expansion<'a> {
     ) -> Result<(), IdError> {
         // The last step and the group of each service in this region.
         let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
-        for Change { service, needs } in Arc::clone(&self.services).iter() {
+        for Change { service, needs, either } in Arc::clone(&self.services).iter() {
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();
-            let group = self.builder.group(target.to_string(), after);
+            let either = either.iter().filter_map(|id| Some(done.get(id)?.1)).collect();
+            let group = self.builder.group_with(target.to_string(), after, either);
             let Some(site) = self.site((stage, environment), service, &target, group) else {
                 continue;
             };
@@ -331,7 +334,13 @@ fn changed_in_order(definition: &Definition) -> Vec<Change<'_>> {
             }
         }
         if is_new(service) {
-            changed.push(Change { service, needs });
+            let asks = |id: &&ServiceId| {
+                let mut named = service.depends_on.iter().filter(|d| d.service == **id);
+                let before = release.previous.get(id);
+                !named.all(|d| before.is_some_and(|member| d.version.matches(&member.version)))
+            };
+            let either = needs.iter().copied().filter(|id| !asks(id)).collect();
+            changed.push(Change { service, needs, either });
         } else {
             behind.insert(&service.id, needs);
         }

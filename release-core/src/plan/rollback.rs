@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy,
-    Step, Undo, UndoPhase,
+    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, Part,
+    RetryPolicy, Step, Undo, UndoPhase,
 };
 use crate::ids::{EnvironmentId, RegionId, StepId};
 use crate::model::RollbackScope;
@@ -85,9 +85,52 @@ pub fn rollback(
     reach: &Reach,
 ) -> Result<Extension, Blocked> {
     let (undone, finales) = chosen(plan, touched, reach);
+    let undo = compensations(plan, &undone)?;
+    let mut builder = Builder::new(plan, undone);
+    builder.build(plan, undo, finales);
+    if !builder.extension.steps.is_empty() {
+        let release = plan.plan().release();
+        builder.notify(plan, &format!("{release} of {} was rolled back", plan.plan().train()));
+        builder.pages(plan);
+    }
+    Ok(builder.extension)
+}
+
+/// Computes what takes back a part that is left behind, of which `touched` says what was started, while the
+/// rest goes on. As a [`rollback`] of that part alone; nobody is called when it cannot go on, since the run
+/// as a whole does, but a step of it that fails waits for a person, without whom the run does not end.
+///
+/// # Errors
+/// [`Blocked`] names the first point of no return that the part passed.
+pub fn take_back(
+    plan: &FrozenPlan,
+    touched: impl Fn(u32) -> Touched,
+    part: &Part,
+) -> Result<Extension, Blocked> {
+    let order = plan.plan().order().unwrap_or_default();
+    let covered = |index: &u32| plan.get(*index).is_some_and(|step| part.covers(step));
+    let undone: Vec<u32> = order
+        .into_iter()
+        .filter(|index| covered(index) && touched(*index) != Touched::No)
+        .collect();
+    let undo = compensations(plan, &undone)?;
+    let mut builder = Builder::new(plan, undone);
+    builder.extension.part = Some(part.clone());
+    builder.build(plan, undo, Vec::new());
+    if !builder.extension.steps.is_empty() {
+        let (release, train) = (plan.plan().release(), plan.plan().train());
+        builder.notify(plan, &format!("{part} is left behind by {release} of {train}"));
+    }
+    Ok(builder.extension)
+}
+
+/// The compensations of one step, with the step; a list a group, and one for the steps without.
+type Undoing<'a> = Vec<Vec<(&'a Step, &'a Compensation)>>;
+
+/// What undoes these steps, later ones first.
+fn compensations<'a>(plan: &'a FrozenPlan, undone: &[u32]) -> Result<Undoing<'a>, Blocked> {
     let groups = plan.plan().groups().len();
-    // One list a group, and one for the steps without.
-    let mut undo: Vec<Vec<(&Step, &Compensation)>> = vec![Vec::new(); groups + 1];
+    let mut undo: Undoing<'_> = vec![Vec::new(); groups + 1];
     let mut seen: BTreeSet<(usize, String)> = BTreeSet::new();
     for step in undone.iter().rev().filter_map(|index| plan.get(*index)) {
         match &step.undo {
@@ -110,7 +153,7 @@ pub fn rollback(
             }
         }
     }
-    Ok(Builder::new(plan, undone).build(plan, undo, finales))
+    Ok(undo)
 }
 
 /// The started steps that are undone, in an order in which every edge goes forward, and the finales
@@ -178,18 +221,14 @@ struct Builder {
 impl Builder {
     fn new(plan: &FrozenPlan, undoes: Vec<u32>) -> Self {
         let extension = Extension { undoes, ..Extension::default() };
-        // Names are unique in the plan and its rollback together, since people refer to steps by them.
-        let taken = plan.plan().steps().iter().map(|step| &step.id);
+        // Names are unique in the plan and all that is appended together, since people refer to steps by them.
+        let appended = plan.extensions().flat_map(|(_, extension)| &extension.steps);
+        let taken = plan.plan().steps().iter().chain(appended).map(|step| &step.id);
         let names = taken.filter(|id| id.as_str().starts_with("rollback/")).cloned().collect();
         Self { extension, names }
     }
 
-    fn build(
-        mut self,
-        plan: &FrozenPlan,
-        undo: Vec<Vec<(&Step, &Compensation)>>,
-        finales: Vec<u32>,
-    ) -> Extension {
+    fn build(&mut self, plan: &FrozenPlan, undo: Undoing<'_>, finales: Vec<u32>) {
         let groups = plan.plan().groups();
         // For each group, the last steps of the groups that have to be undone before it.
         let mut waits: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); groups.len() + 1];
@@ -213,11 +252,6 @@ impl Builder {
             let action = step.action.clone();
             self.step(step, &Compensation { action, phase: UndoPhase::Remove });
         }
-        if !self.extension.steps.is_empty() {
-            self.notify(plan);
-            self.pages(plan);
-        }
-        self.extension
     }
 
     fn step(&mut self, origin: &Step, compensation: &Compensation) -> u32 {
@@ -252,12 +286,12 @@ impl Builder {
         }
     }
 
-    fn notify(&mut self, plan: &FrozenPlan) {
+    fn notify(&mut self, plan: &FrozenPlan, message: &str) {
         let plan = plan.plan();
         let ends: BTreeSet<u32> = self.extension.edges.iter().map(|edge| edge.from).collect();
         let count = u32::try_from(self.extension.steps.len()).unwrap_or(u32::MAX);
         for channel in plan.notify() {
-            let message = format!("{} of {} was rolled back", plan.release(), plan.train());
+            let message = message.to_owned();
             let id = self.name(&format!("rollback/notify/{channel}"));
             let action = Action::Notify { channel: channel.clone(), message };
             let mut step = Step::new(id, action).on_failure(OnFailure::Continue);

@@ -7,6 +7,8 @@ mod criteria;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod descoped;
+#[cfg(test)]
 mod digests;
 #[cfg(test)]
 mod drawings;

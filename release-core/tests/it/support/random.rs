@@ -14,7 +14,7 @@ use super::samples::{
     any, artifact, builder, criteria, custom, deployment, environment, error_rate, id, set,
 };
 
-const SERVICES: [&str; 4] = ["db", "api", "web", "app"];
+pub(crate) const SERVICES: [&str; 4] = ["db", "api", "web", "app"];
 const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 
 fn scope() -> impl Strategy<Value = RollbackScope> {

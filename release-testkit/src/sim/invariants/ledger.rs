@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Gate, GateId, Principal, Timestamp};
-use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Step};
+use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Part, Step};
 use release_core::run::{Event, Fact, Mode, StepRef, Verdict, WakeUp};
 
 /// How a step stands, as its records say.
@@ -42,7 +42,10 @@ pub(super) enum Doing {
 #[derive(Debug, Clone)]
 pub(super) struct Ledger<'a> {
     pub(super) plan: &'a FrozenPlan,
-    pub(super) extension: Option<&'a Extension>,
+    /// What was appended, in order, each with the place of its first step.
+    extensions: Vec<(u32, &'a Extension)>,
+    /// Parts that are left behind.
+    left: Vec<Part>,
     pub(super) stands: Vec<Stand>,
     pub(super) doing: Doing,
     pub(super) paused: bool,
@@ -88,7 +91,8 @@ impl<'a> Ledger<'a> {
             plan,
             preds,
             unknown: BTreeSet::new(),
-            extension: None,
+            extensions: Vec::new(),
+            left: Vec::new(),
             stands: vec![Stand::Idle; plan.len()],
             doing: Doing::Forward,
             paused: false,
@@ -107,11 +111,25 @@ impl<'a> Ledger<'a> {
 
     /// The step at a place, those of a rollback included.
     pub(super) fn step(&self, index: u32) -> Option<&'a Step> {
-        let index = index as usize;
-        match index.checked_sub(self.plan.base_len()) {
-            None => self.plan.plan().steps().get(index),
-            Some(rest) => self.extension?.steps.get(rest),
+        match self.extensions.iter().rfind(|(base, _)| *base <= index) {
+            None => self.plan.plan().steps().get(index as usize),
+            Some((base, extension)) => extension.steps.get((index - base) as usize),
         }
+    }
+
+    /// The rollback, if there is one, with the place of its first step.
+    pub(super) fn rollback(&self) -> Option<(u32, &'a Extension)> {
+        self.extensions.last().filter(|(_, extension)| extension.part.is_none()).copied()
+    }
+
+    /// Whether a step is part of what is left behind.
+    pub(super) fn is_left(&self, index: u32) -> bool {
+        !self.in_rollback(index)
+            && self.step(index).is_some_and(|step| self.left.iter().any(|part| part.covers(step)))
+    }
+
+    pub(super) fn left(&self) -> &[Part] {
+        &self.left
     }
 
     /// What a step does now.
@@ -137,6 +155,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn is_done(&self, index: u32) -> bool {
         match self.stand(index) {
             Stand::Done => true,
+            stand if self.is_left(index) => *stand != Stand::Open && !self.unknown.contains(&index),
             Stand::Failed => {
                 self.step(index).is_some_and(|step| step.on_failure == OnFailure::Continue)
             }
@@ -219,13 +238,13 @@ impl<'a> Ledger<'a> {
                 self.cancelled = true;
                 self.doing = Doing::Stopping;
             }
+            Event::Descoped { service, .. } => {
+                self.left.push(Part::Service { service: service.clone() });
+            }
+            Event::TakeBackStarted { extension, .. } => self.append(extension),
             Event::RollbackStarted { extension, .. } => {
-                self.extension = Some(extension);
                 self.unknown.append(&mut self.open);
-                let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
-                self.preds.resize(self.plan.base_len() + extension.steps.len(), Vec::new());
-                add(&mut self.preds, &extension.edges, base);
-                self.stands.resize(self.plan.base_len() + extension.steps.len(), Stand::Idle);
+                self.append(extension);
                 self.doing = Doing::GoingBack;
             }
             Event::RollbackBlocked { .. } => self.doing = Doing::Forward,
@@ -242,6 +261,15 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    fn append(&mut self, extension: &'a Extension) {
+        let base = self.stands.len();
+        let shift = u32::try_from(base).unwrap_or(u32::MAX);
+        self.extensions.push((shift, extension));
+        self.preds.resize(base + extension.steps.len(), Vec::new());
+        add(&mut self.preds, &extension.edges, shift);
+        self.stands.resize(base + extension.steps.len(), Stand::Idle);
+    }
+
     fn started(&mut self, step: &StepRef, attempt: u32) {
         self.attempts.insert(step.index, attempt);
         *self.starts.entry(step.index).or_insert(0) += 1;
@@ -252,6 +280,7 @@ impl<'a> Ledger<'a> {
     fn failed(&mut self, step: &StepRef) {
         let on_failure = self.step(step.index).map(|step| step.on_failure);
         match on_failure {
+            _ if self.is_left(step.index) => self.set(step, Stand::Failed),
             Some(OnFailure::Hold) => self.set(step, Stand::Held(false)),
             Some(OnFailure::Continue) => self.set(step, Stand::Failed),
             _ => {
