@@ -75,7 +75,10 @@ fn what_it_does(state: &RunState) -> String {
     match state.phase() {
         Phase::Finished(outcome) => outcome.to_string(),
         Phase::RollingBack(cause) => format!("is rolling back: {cause}"),
-        phase => format!("is {}", phase.name()),
+        phase => match state.halted() {
+            Some(cause) => format!("begins no further region: {cause}"),
+            None => format!("is {}", phase.name()),
+        },
     }
 }
 

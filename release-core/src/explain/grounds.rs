@@ -252,6 +252,9 @@ impl<'a> Search<'a> {
             (Some(Part::Service { service }), Event::Descoped { service: named, .. }) => {
                 service == named
             }
+            (Some(part), Event::StepFailed { step, .. }) => {
+                self.state.plan().get(step.index).is_some_and(|step| part.covers(step))
+            }
             _ => false,
         };
         self.earlier(fits).into_iter().collect()
@@ -259,9 +262,11 @@ impl<'a> Search<'a> {
 
     /// What made the run stop.
     fn stopped(&self) -> Vec<Ground> {
-        let (Phase::Stopping(cause) | Phase::RollingBack(cause)) = self.state.phase() else {
-            return Vec::new();
+        let cause = match self.state.phase() {
+            Phase::Stopping(cause) | Phase::RollingBack(cause) => Some(cause),
+            _ => self.state.halted(),
         };
+        let Some(cause) = cause else { return Vec::new() };
         let fits = |event: &Event| match (cause, event) {
             (Cause::StepFailed { step, .. }, Event::StepFailed { step: failed, .. }) => {
                 step == failed

@@ -3,15 +3,18 @@
 mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::strategy::{self, Site};
 use super::{
-    Action, Deployment, EdgeKind, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
-    RetryPolicy, Step, StepScope, check, graph,
+    Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
+    RetryPolicy, Step, StepScope, Undo, check, graph,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
-use crate::model::{Analysis, Definition, Environment, Gate, Service, Stage, Target, Tier};
+use crate::model::{
+    Analysis, Definition, Environment, Gate, RollbackScope, Service, Stage, Target, Tier,
+};
 
 /// Checks `definition` and expands it into a plan.
 ///
@@ -93,6 +96,7 @@ impl<'a> Expansion<'a> {
         builder.on_cancel(release.on_cancel);
         builder.priority(release.priority);
         builder.notify(definition.notify.clone());
+        builder.roll_forward_only(release.roll_forward_only.clone());
         Self {
             definition,
             services: changed_in_order(definition).into(),
@@ -107,12 +111,8 @@ impl<'a> Expansion<'a> {
 
     /// Before anything moves: what shall run and what a rollback would need can both be had.
     fn artifacts(&mut self) -> Result<(), IdError> {
-        let release = &self.definition.release;
         for Change { service, .. } in Arc::clone(&self.services).iter() {
-            let sets = [("new", &release.versions), ("previous", &release.previous)];
-            for (name, member) in
-                sets.into_iter().filter_map(|(name, set)| Some((name, set.get(&service.id)?)))
-            {
+            for (name, member) in self.verified(&service.id) {
                 let id = StepId::new(format!("artifacts/{}/{name}", service.id))?;
                 let action = Action::VerifyArtifact { artifact: member.artifact.clone() };
                 let step = Step::new(id, action).retry(RetryPolicy::attempts(3));
@@ -120,6 +120,19 @@ impl<'a> Expansion<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What is verified of a service, with what it is called: the version from before only where it is to
+    /// be returned to.
+    fn verified(
+        &self,
+        service: &ServiceId,
+    ) -> impl Iterator<Item = (&'static str, &'a crate::model::Member)> + use<'a> {
+        let release = &self.definition.release;
+        let one_way = release.roll_forward_only.as_ref().is_some_and(|a| a.concerns(service));
+        let previous = (!one_way).then(|| release.previous.get(service)).flatten();
+        let new = release.versions.get(service).map(|member| ("new", member));
+        new.into_iter().chain(previous.map(|member| ("previous", member)))
     }
 
     fn stage(&mut self, stage: &Stage) -> Result<(), IdError> {
@@ -135,6 +148,7 @@ impl<'a> Expansion<'a> {
         } else {
             stage.waves.clone()
         };
+        self.line(stage, &waves);
         let mut finales = Vec::new();
         for (wave, number) in waves.iter().zip(1_usize..) {
             for region in wave {
@@ -156,6 +170,25 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
+    /// What is said of regions beyond the order of their steps.
+    fn line(&mut self, stage: &Stage, waves: &[Vec<RegionId>]) {
+        let stop_after = stage.stop_after_failed_regions.and_then(NonZeroU32::new);
+        let criteria = self.definition.release.rollback.as_ref();
+        if stop_after.is_some() || criteria.is_some_and(|c| c.scope == RollbackScope::Wave) {
+            let environment = stage.environment.clone();
+            self.builder.line(Line { environment, waves: waves.to_vec(), stop_after });
+        }
+    }
+
+    /// Without a version to return to, nothing that is changed can be undone.
+    fn one_way<'s>(&self, service: &ServiceId, steps: impl Iterator<Item = &'s mut Step>) {
+        let acknowledged = self.definition.release.roll_forward_only.as_ref();
+        let Some(acknowledged) = acknowledged.filter(|a| a.concerns(service)) else { return };
+        for step in steps.filter(|step| step.action.mutates()) {
+            step.undo = Undo::PointOfNoReturn { justification: acknowledged.justification() };
+        }
+    }
+
     fn region(
         &mut self,
         stage: &Stage,
@@ -175,7 +208,8 @@ impl<'a> Expansion<'a> {
             let Some(site) = self.site((stage, environment), service, &target, group) else {
                 continue;
             };
-            let rollout = strategy::expand(&stage.strategy, &site)?;
+            let mut rollout = strategy::expand(&stage.strategy, &site)?;
+            self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
             waits.extend(
                 needed.iter().filter_map(|(last, _)| Some(((*last)?, EdgeKind::Dependency))),

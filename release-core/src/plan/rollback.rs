@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, Part,
+    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, Part, Plan,
     RetryPolicy, Step, Undo, UndoPhase,
 };
 use crate::ids::{EnvironmentId, RegionId, StepId};
@@ -30,14 +30,24 @@ pub enum Reach {
     Environment(Option<EnvironmentId>),
     /// One region of an environment.
     Region(Option<EnvironmentId>, Option<RegionId>),
+    /// Some regions of an environment.
+    Wave(EnvironmentId, BTreeSet<RegionId>),
 }
 
 impl Reach {
-    /// As far as `scope` reaches from `step`.
-    pub fn of(step: &Step, scope: RollbackScope) -> Self {
+    /// As far as `scope` reaches from `step` of `plan`. Where no wave is known, a wave is the environment.
+    pub fn of(plan: &Plan, step: &Step, scope: RollbackScope) -> Self {
         let (environment, region) = (step.scope.environment(), step.scope.region());
         match scope {
             RollbackScope::Release => Self::Release,
+            RollbackScope::Wave => {
+                match plan.lines().iter().find_map(|line| Some((line, line.wave_of(step)?))) {
+                    Some((line, wave)) => {
+                        Self::Wave(line.environment.clone(), wave.iter().cloned().collect())
+                    }
+                    None => Self::Environment(environment.cloned()),
+                }
+            }
             RollbackScope::Environment => Self::Environment(environment.cloned()),
             RollbackScope::Region => Self::Region(environment.cloned(), region.cloned()),
         }
@@ -48,6 +58,10 @@ impl Reach {
         match self {
             Self::Release => true,
             Self::Environment(environment) => step.scope.environment() == environment.as_ref(),
+            Self::Wave(environment, regions) => {
+                step.scope.environment() == Some(environment)
+                    && step.scope.region().is_some_and(|region| regions.contains(region))
+            }
             Self::Region(environment, region) => {
                 step.scope.environment() == environment.as_ref()
                     && step.scope.region() == region.as_ref()
@@ -66,6 +80,20 @@ pub struct Blocked {
     pub step: StepId,
     /// Why it was acceptable that it cannot be undone.
     pub justification: String,
+}
+
+impl Plan {
+    /// The first step within `reach` behind which there is no version to return to, as somebody
+    /// acknowledged.
+    pub(crate) fn one_way(&self, reach: &Reach) -> Option<Blocked> {
+        let acknowledged = self.roll_forward_only()?;
+        let first = self.steps().iter().find(|step| {
+            let service = step.scope.place().and_then(|place| place.service.as_ref());
+            let one_way = service.is_some_and(|service| acknowledged.concerns(service));
+            one_way && step.action.mutates() && reach.covers(step)
+        })?;
+        Some(Blocked { step: first.id.clone(), justification: acknowledged.justification() })
+    }
 }
 
 /// Computes the rollback of what `touched` says was started within `reach`, and of every other group

@@ -32,7 +32,13 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
             #[cfg(planted_bugs)]
             let remaining = remaining
                 .saturating_sub(usize::from(crate::planted::is(crate::planted::Bug::FinishEarly)));
-            if out.is_empty() && remaining == 0 {
+            if out.is_empty()
+                && remaining == 0
+                && state.phase == Phase::Forward
+                && let Some(cause) = &state.halted
+            {
+                out.push(settle(state, cause));
+            } else if out.is_empty() && remaining == 0 {
                 let outcome = if let Phase::RollingBack(cause) = &state.phase {
                     Outcome::RolledBack { cause: cause.clone() }
                 } else if state.left.is_empty() {
@@ -180,7 +186,7 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
 fn settle(state: &RunState, cause: &Cause) -> Event {
     let reach = match cause {
         Cause::StepFailed { step, scope, .. } => {
-            scope.map(|scope| Reach::of(state.plan.step(step.index), scope))
+            scope.map(|scope| Reach::of(state.plan.plan(), state.plan.step(step.index), scope))
         }
         Cause::Cancelled { .. } => {
             (state.plan.plan().on_cancel() == OnCancel::RollBack).then_some(Reach::Release)
@@ -201,7 +207,13 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
     };
     match rollback(&state.plan, |index| touched(state, index), &reach) {
         // Nothing to put back.
-        Ok(extension) if extension.steps.is_empty() => Event::RunFinished { outcome: stopped() },
+        Ok(extension) if extension.steps.is_empty() => {
+            // Unless the regions that failed have been taken back already, and no others begin.
+            let back = state.halted.as_ref() == Some(cause);
+            let outcome =
+                if back { Outcome::RolledBack { cause: cause.clone() } } else { stopped() };
+            Event::RunFinished { outcome }
+        }
         Ok(extension) => {
             Event::RollbackStarted { cause: cause.clone(), extension: Box::new(extension) }
         }

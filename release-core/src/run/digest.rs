@@ -169,6 +169,7 @@ fn cause(mix: Mix, cause: &Cause) -> Mix {
                 Some(RollbackScope::Region) => 1,
                 Some(RollbackScope::Environment) => 2,
                 Some(RollbackScope::Release) => 3,
+                Some(RollbackScope::Wave) => 4,
             };
             mix.word(1).word(step.index.into()).word(scope).text(message)
         }
@@ -362,6 +363,7 @@ impl RunState {
             .word(self.recoveries.into())
             .at(self.now);
         let mix = self.left.iter().fold(mix, left);
+        let mix = self.halted.iter().fold(mix, cause);
         StateDigest(phase(mix, &self.phase).end())
     }
 }

@@ -117,6 +117,7 @@ impl RunState {
             generations: Generations::default(),
             gates: Gates::default(),
             left: Vec::new(),
+            halted: None,
             began: Began::default(),
             recoveries: 0,
             sums: Sums::default(),
@@ -422,7 +423,12 @@ impl RunState {
                 return Ok(());
             }
             OnFailure::Fail => None,
-            OnFailure::RollBack(scope) => Some(scope),
+            OnFailure::RollBack(scope) => {
+                if self.region_failed(step, scope, message) {
+                    return Ok(());
+                }
+                Some(scope)
+            }
         };
         self.stop(step, scope, message);
         Ok(())

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::event::Event;
+use super::event::{Cause, Event};
 use super::evolve::IllegalTransition;
 use super::state::{Phase, RunState, Status, Wait};
 use crate::ids::ServiceId;
-use crate::plan::{Action, Blocked, Extension, Group, Part, Plan, take_back};
+use crate::plan::{Action, Blocked, Extension, Group, Part, Plan, Touched, take_back};
 
 /// A part that is left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,11 @@ impl RunState {
     /// The parts of the release that are left behind, in the order in which that was decided.
     pub fn left_behind(&self) -> impl Iterator<Item = &Part> {
         self.left.iter().map(|left| &left.part)
+    }
+
+    /// Why no further region begins, once too many have failed.
+    pub const fn halted(&self) -> Option<&Cause> {
+        self.halted.as_ref()
     }
 
     /// Whether the step at `index` of the plan is part of what is left behind.
@@ -57,7 +62,14 @@ impl RunState {
 
     /// What would take `part` back, as the run stands.
     pub(super) fn take_back_plan(&self, part: &Part) -> Result<Extension, Blocked> {
-        take_back(&self.plan, |index| super::advance::touched(self, index), part)
+        // What another part takes back already is not taken back twice.
+        let others = self.left.iter().filter(|left| left.part != *part && left.open > Some(0));
+        let others: Vec<&Part> = others.map(|left| &left.part).collect();
+        let elsewhere = |index| others.iter().any(|part| part.covers(self.plan.step(index)));
+        let touched = |index| {
+            if elsewhere(index) { Touched::No } else { super::advance::touched(self, index) }
+        };
+        take_back(&self.plan, touched, part)
     }
 
     /// Whether only what puts something back may start: a pause holds what goes forward alone.
@@ -96,7 +108,7 @@ impl RunState {
     }
 
     /// Whether a step is not done, and nothing of it is under way.
-    fn can_be_given_up(&self, index: u32) -> bool {
+    pub(super) fn can_be_given_up(&self, index: u32) -> bool {
         let wait = self.active.get(index).map(|active| &active.wait);
         match self.status(index) {
             Some(Status::Pending | Status::Ready) => true,
@@ -106,7 +118,7 @@ impl RunState {
         }
     }
 
-    fn give_up(&mut self, index: u32) {
+    pub(super) fn give_up(&mut self, index: u32) {
         if self.status(index) == Some(Status::Ready) {
             self.unqueue(index);
         }

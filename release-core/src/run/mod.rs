@@ -28,6 +28,7 @@ mod outcome;
 mod permits;
 mod queues;
 mod recoveries;
+mod regions;
 mod standing;
 mod state;
 mod stop;

@@ -53,6 +53,8 @@ pub struct RunState {
     pub(super) gates: Gates,
     /// Parts that are left behind.
     pub(super) left: Vec<Left>,
+    /// Why no further region begins, once too many have failed.
+    pub(super) halted: Option<Cause>,
     /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
     /// an analysis was retried.
     pub(super) began: Began,
@@ -413,12 +415,16 @@ impl RunState {
     }
 
     /// What the rollback of everything within `reach` would be, as the run stands; the one that there is,
-    /// once one has begun. Where a point of no return was passed, there is none, and only the way
+    /// once one has begun. Where there is no version to return to
+    /// ([`RollForwardOnly`](crate::model::RollForwardOnly)), there is none from the beginning. Where a point of no return was passed, there is none, and only the way
     /// forward is left.
     ///
     /// # Errors
     /// [`Blocked`](crate::plan::Blocked) names the point of no return.
     pub fn rollback_plan(&self, reach: &Reach) -> Result<Extension, Blocked> {
+        if let Some(blocked) = self.plan.plan().one_way(reach) {
+            return Err(blocked);
+        }
         match self.plan.rollback() {
             Some((_, extension)) => Ok(extension.clone()),
             None => rollback(&self.plan, |index| touched(self, index), reach),

@@ -65,6 +65,10 @@ impl RunState {
             {
                 RollbackScope::Region
             }
+            (
+                RollbackScope::Region | RollbackScope::Wave,
+                RollbackScope::Region | RollbackScope::Wave,
+            ) if self.in_one_wave(a.0, b.0) => RollbackScope::Wave,
             _ if together => RollbackScope::Environment,
             _ => RollbackScope::Release,
         }
@@ -75,7 +79,8 @@ impl RunState {
         cause: &Cause,
         extension: &Extension,
     ) -> Result<(), IllegalTransition> {
-        if !matches!(self.phase, Phase::Stopping(_)) {
+        let ends = self.halted.is_some() && self.phase == Phase::Forward;
+        if !matches!(self.phase, Phase::Stopping(_)) && !ends {
             return Err(self.wrong_phase("rollback_started"));
         }
         if !extension.fits(self.plan.base_len()) || extension.part.is_some() {

@@ -33,6 +33,8 @@ mod file_messages;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod forward_only;
+#[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod journal;
@@ -52,6 +54,8 @@ mod plans;
 mod policy_holds;
 #[cfg(test)]
 mod recoveries;
+#[cfg(test)]
+mod regions;
 #[cfg(test)]
 mod rivals;
 #[cfg(test)]

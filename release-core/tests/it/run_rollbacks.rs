@@ -354,7 +354,7 @@ fn what_was_never_begun_elsewhere_is_left_alone() {
     });
     plan.edge(regions[0], regions[1], EdgeKind::Order);
     let plan = plan.build().unwrap().freeze();
-    let reach = Reach::of(plan.get(regions[0]).unwrap(), RollbackScope::Region);
+    let reach = Reach::of(plan.plan(), plan.get(regions[0]).unwrap(), RollbackScope::Region);
     let touched = |index| if index == regions[0] { Touched::Yes } else { Touched::No };
     let extension = rollback(&plan, touched, &reach);
     let steps = extension.unwrap().steps;

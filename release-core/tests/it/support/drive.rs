@@ -457,7 +457,10 @@ fn finished(state: &RunState, outcome: &Outcome) {
             }
         }
         Outcome::RolledBack { cause } => {
-            let (_, extension) = state.plan().rollback().expect("a rollback");
+            let Some((_, extension)) = state.plan().rollback() else {
+                assert!(state.halted().is_some(), "rolled back, without a rollback");
+                return;
+            };
             let undone = |index: &u32| state.status(*index) == Some(Status::Compensated);
             assert!(extension.undoes.iter().all(undone), "{statuses:?}");
             let all = matches!(cause, Cause::Cancelled { .. });

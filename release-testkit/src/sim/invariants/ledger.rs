@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Gate, GateId, Principal, Timestamp};
-use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Part, Step};
+use release_core::model::{EnvironmentId, Gate, GateId, Principal, RollbackScope, Timestamp};
+use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Part, Step, Undo};
 use release_core::run::{Event, Fact, Mode, StepRef, Verdict, WakeUp};
 
 /// How a step stands, as its records say.
@@ -46,6 +46,8 @@ pub(super) struct Ledger<'a> {
     extensions: Vec<(u32, &'a Extension)>,
     /// Parts that are left behind.
     left: Vec<Part>,
+    /// Environments in which so many regions failed that no further one begins.
+    pub(super) halted: BTreeSet<EnvironmentId>,
     pub(super) stands: Vec<Stand>,
     pub(super) doing: Doing,
     pub(super) paused: bool,
@@ -93,6 +95,7 @@ impl<'a> Ledger<'a> {
             unknown: BTreeSet::new(),
             extensions: Vec::new(),
             left: Vec::new(),
+            halted: BTreeSet::new(),
             stands: vec![Stand::Idle; plan.len()],
             doing: Doing::Forward,
             paused: false,
@@ -281,6 +284,9 @@ impl<'a> Ledger<'a> {
         let on_failure = self.step(step.index).map(|step| step.on_failure);
         match on_failure {
             _ if self.is_left(step.index) => self.set(step, Stand::Failed),
+            Some(OnFailure::RollBack(scope)) if self.region_failed(step.index, scope) => {
+                self.set(step, Stand::Failed);
+            }
             Some(OnFailure::Hold) => self.set(step, Stand::Held(false)),
             Some(OnFailure::Continue) => self.set(step, Stand::Failed),
             _ => {
@@ -290,6 +296,35 @@ impl<'a> Ledger<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a region is left behind with this failure, while others go on.
+    fn region_failed(&mut self, index: u32, scope: RollbackScope) -> bool {
+        let Some(place) = self.step(index).and_then(|step| step.scope.place()) else {
+            return false;
+        };
+        let mut lines = self.plan.plan().lines().iter();
+        let line = lines.find(|line| line.environment == place.environment);
+        let most = line.and_then(|line| line.stop_after);
+        let (Some(most), Some(region), Doing::Forward) = (most, &place.region, self.doing) else {
+            return false;
+        };
+        let (environment, region) = (place.environment.clone(), region.clone());
+        let part = Part::Region { environment, region };
+        let one_way = |step: &Step| matches!(step.undo, Undo::PointOfNoReturn { .. });
+        if self.plan.plan().steps().iter().any(|step| part.covers(step) && one_way(step)) {
+            return false;
+        }
+        let here = |part: &&Part| matches!(part, Part::Region { environment, .. } if *environment == place.environment);
+        let is_last = self.left.iter().filter(here).count() + 1 >= most.get() as usize;
+        if is_last && scope != RollbackScope::Region {
+            return false;
+        }
+        if is_last {
+            self.halted.insert(place.environment.clone());
+        }
+        self.left.push(part);
+        true
     }
 
     /// Who asks again, asks everybody again where somebody said no.

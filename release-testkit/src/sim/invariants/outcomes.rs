@@ -112,7 +112,9 @@ pub(super) fn honest_ends(course: &Course) -> Vec<String> {
                 return Some(format!("{outcome}, but {:?} was left behind", ledger.left()));
             }
             Outcome::Succeeded | Outcome::SucceededWithout { .. } => 0..all,
-            Outcome::RolledBack { .. } if ledger.doing != Doing::GoingBack => {
+            Outcome::RolledBack { .. }
+                if ledger.doing != Doing::GoingBack && ledger.halted.is_empty() =>
+            {
                 return Some("rolled back, without a rollback".to_owned());
             }
             Outcome::RolledBack { .. } => ledger.rollback().map_or(all, |(base, _)| base)..all,
