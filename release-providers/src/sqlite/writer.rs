@@ -11,6 +11,7 @@ use release_core::journal::{AppendError, Batch, Head, Stored};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
+use super::reserve::Reserve;
 use super::schema::checkpoint;
 use super::witness::{Seen, Witness};
 use super::{head, seal_of};
@@ -35,11 +36,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, mut witness: Witness) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        mut witness: Witness,
+        mut reserve: Reserve,
+    ) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
-        let work = move || work(&connection, &mut witness, &inbox, &counter);
+        let work = move || work(&connection, &mut witness, &mut reserve, &inbox, &counter);
         let thread = Builder::new().name("release-journal".into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), commits })
     }
@@ -76,6 +81,7 @@ impl Drop for Writer {
 fn work(
     connection: &Connection,
     witness: &mut Witness,
+    reserve: &mut Reserve,
     inbox: &Receiver<Job>,
     commits: &AtomicU64,
 ) {
@@ -83,7 +89,7 @@ fn work(
     while let Ok(first) = inbox.recv() {
         jobs.push(first);
         jobs.extend(inbox.try_iter().take(BATCHES - 1));
-        let answers = store_all(connection, &jobs);
+        let answers = store_jobs(connection, reserve, &jobs);
         if answers.iter().any(Result::is_ok) {
             commits.fetch_add(1, Ordering::Relaxed);
             note(witness, &jobs, &answers);
@@ -108,16 +114,60 @@ fn note(witness: &mut Witness, jobs: &[Job], answers: &[Answer]) {
     }
 }
 
+/// Stores what can be stored; where there is no room, what begins nothing new gets the reserve.
+fn store_jobs(connection: &Connection, reserve: &mut Reserve, jobs: &[Job]) -> Vec<Answer> {
+    let answers = if reserve.is_spent() && !reserve.rebuild(connection) {
+        let detail =
+            "the reserve is used up, and there is no room to set it aside again".to_owned();
+        let refused = AppendError::NoSpace { detail };
+        jobs.iter().map(|_| Err(refused.clone())).collect()
+    } else {
+        store_all(connection, jobs.iter().map(|job| &job.batch))
+    };
+    let no_room = |answer: &Answer| matches!(answer, Err(AppendError::NoSpace { .. }));
+    if answers.iter().any(no_room) {
+        with_reserve(connection, reserve, jobs, answers)
+    } else {
+        answers
+    }
+}
+
+fn with_reserve(
+    connection: &Connection,
+    reserve: &mut Reserve,
+    jobs: &[Job],
+    mut answers: Vec<Answer>,
+) -> Vec<Answer> {
+    let no_room = |answer: &Answer| matches!(answer, Err(AppendError::NoSpace { .. }));
+    let open = jobs.iter().zip(&mut answers).filter(|(_, answer)| no_room(answer));
+    let (batches, slots): (Vec<_>, Vec<_>) = open
+        .map(|(job, answer)| (&job.batch, answer))
+        .filter(|(batch, _)| !batch.begins_anew())
+        .unzip();
+    if !batches.is_empty() && reserve.release(connection) {
+        let again = store_all(connection, batches.into_iter());
+        reserve.close(connection);
+        for (slot, answer) in slots.into_iter().zip(again) {
+            *slot = answer;
+        }
+    }
+    answers
+}
+
 /// Stores what can be stored. Batches that are fenced, in conflict or cannot be stored leave the
 /// others alone; when the transaction is lost, so are all.
-fn store_all(connection: &Connection, jobs: &[Job]) -> Vec<Answer> {
-    let failed = |error: &AppendError| jobs.iter().map(|_| Err(error.clone())).collect();
+fn store_all<'a>(
+    connection: &Connection,
+    batches: impl ExactSizeIterator<Item = &'a Batch>,
+) -> Vec<Answer> {
+    let count = batches.len();
+    let failed = |error: &AppendError| vec![Err(error.clone()); count];
     if let Err(e) = connection.execute_batch("BEGIN IMMEDIATE") {
         return failed(&append_error(&e, false));
     }
-    let mut answers = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        match store_or_undo(connection, &job.batch) {
+    let mut answers = Vec::with_capacity(count);
+    for batch in batches {
+        match store_or_undo(connection, batch) {
             Ok(answer) => answers.push(answer),
             Err(error) => {
                 // What matters is the first error; without a transaction there is nothing to undo.
