@@ -1,12 +1,15 @@
 //! Members of a train that are left behind: the others go on, and nobody goes on with what is missing.
 
 use proptest::prelude::*;
+use release_core::explain::{Ground, explain_step, why};
+use release_core::journal::History;
 use release_core::model::{
     BlueGreen, Definition, Release, RollbackCriteria, RollbackScope, Service, Stage,
     Strategy as Rollout, Tier,
 };
 use release_core::plan::{FrozenPlan, Part, Reach, plan};
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::port::{Admission, CommandRequest, Decision, PermitAll, Policy, Reason};
+use release_core::report::RunReport;
 use release_core::run::{Command, Directive, Event, Input, Mode, Outcome, Rejected, Status};
 
 use super::support::drive::{End, Run};
@@ -244,6 +247,33 @@ fn f49_descoped_is_refused_behind_a_point_of_no_return() {
     let step = id("contract");
     let (service, justification) = (id("db"), "rows are dropped".to_owned());
     assert_eq!(refused, Rejected::NoWayBack { service, step, justification });
+}
+
+/// What everybody reads tells of it: explanations, reports, and why each step was taken.
+#[test]
+fn f49_descoped_members_are_told_of_by_explanations_and_reports() {
+    let frozen = frozen(&train());
+    let mut run = Run::start(&frozen);
+    until_fails(&mut run, "prod/us/web/ready");
+    run.command(descope("web"), "bob").unwrap();
+    let held = explain_step(&run.state, &id("prod/us/web/switch"), run.now, &PermitAll).unwrap();
+    assert!(held.is_final(), "{held}");
+    assert!(held.to_string().contains("goes on without service web (bob: because)"), "{held}");
+    run.heal(200);
+    let history =
+        History::verify(&id("run-1"), &super::journal::seal_with_digests(&frozen, &run)).unwrap();
+    let report = RunReport::new(&history, frozen.clone()).unwrap();
+    assert_eq!(report.outcome, run.state.outcome().cloned());
+    let said = report.timeline.iter().find(|entry| entry.what == "left behind").unwrap();
+    assert_eq!((&said.subject[..], &said.why[..]), ("web", "bob: because"));
+    let back = report.steps.iter().filter(|step| step.rollback);
+    assert!(back.clone().count() > 0 && back.clone().all(|s| s.status == Status::Succeeded));
+    let begun = report.timeline.iter().find(|entry| entry.what.starts_with("service web is left"));
+    let grounds = why(&history, frozen, begun.unwrap().seq).unwrap().grounds;
+    assert!(
+        matches!(&grounds[..], [Ground::Earlier { event, .. }] if event == "descoped"),
+        "{grounds:?}"
+    );
 }
 
 #[derive(Debug)]
