@@ -182,6 +182,15 @@ impl<'a> Ledger<'a> {
     }
 
     fn fold(&mut self, fact: &'a Fact) {
+        self.take(fact);
+        // Of a part that is left behind, what is not under way any more is over.
+        if let Some(step) = fact.event.step().filter(|step| self.is_left(step.index)) {
+            let index = step.index;
+            self.give_up(|_, other| other == index);
+        }
+    }
+
+    fn take(&mut self, fact: &'a Fact) {
         match &fact.event {
             Event::StepStarted { step, attempt, .. } => self.started(step, *attempt),
             Event::StepSucceeded { step, .. } => self.set(step, Stand::Done),
@@ -243,6 +252,7 @@ impl<'a> Ledger<'a> {
             }
             Event::Descoped { service, .. } => {
                 self.left.push(Part::Service { service: service.clone() });
+                self.give_up(Self::is_left);
             }
             Event::TakeBackStarted { extension, .. } => self.append(extension),
             Event::RollbackStarted { extension, .. } => {
@@ -298,6 +308,28 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// Nobody waits any more in the steps that `gives_up` names, but for what is under way or may be.
+    fn give_up(&mut self, gives_up: impl Fn(&Self, u32) -> bool) {
+        for index in (0_u32..).take(self.plan.base_len()) {
+            let waits = !matches!(self.stand(index), Stand::Open | Stand::Done | Stand::Failed);
+            let over = waits && !self.unknown.contains(&index) && gives_up(self, index);
+            if let Some(slot) = self.stands.get_mut(index as usize).filter(|_| over) {
+                *slot = Stand::Idle;
+            }
+        }
+    }
+
+    /// Whether something was brought about, or tried, in the region of a step.
+    fn has_begun(&self, index: u32) -> bool {
+        let region = |index| {
+            self.step(index)
+                .and_then(|step| step.scope.place())
+                .and_then(|place| place.region.as_ref().map(|region| (&place.environment, region)))
+        };
+        let here = region(index);
+        here.is_some() && self.attempts.keys().any(|other| region(*other) == here)
+    }
+
     /// Whether a region is left behind with this failure, while others go on.
     fn region_failed(&mut self, index: u32, scope: RollbackScope) -> bool {
         let Some(place) = self.step(index).and_then(|step| step.scope.place()) else {
@@ -324,6 +356,10 @@ impl<'a> Ledger<'a> {
             self.halted.insert(place.environment.clone());
         }
         self.left.push(part);
+        self.give_up(Self::is_left);
+        if is_last {
+            self.give_up(|ledger, index| !ledger.has_begun(index));
+        }
         true
     }
 
