@@ -77,11 +77,29 @@ pub enum Bug {
     NeverCall,
     /// A provider's error has its credential in it.
     LeakCredential,
+    /// What a run has that is over is never given back, if its engine crashed just then.
+    LeakPermit,
+    /// One permit more is given than there are.
+    GrantOneMore,
+    /// A step starts as soon as it has asked for permits.
+    StartUnpermitted,
+    /// What is under way with an unknown outcome needs no permit.
+    ReleaseEarly,
+    /// Nothing is charged to any quota.
+    ForgetQuota,
+    /// A rollback may not use what is kept for rollbacks.
+    QueueRollback,
+    /// What is given back is given to nobody.
+    GrantNobody,
+    /// A run that brings its engines down is taken over for ever.
+    RecoverForever,
+    /// A run goes on with another plan without a look at what it has begun.
+    MigrateBlindly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 44] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,
         Self::LatchAdmission,
@@ -117,6 +135,15 @@ impl Bug {
         Self::LoseRecord,
         Self::NeverCall,
         Self::LeakCredential,
+        Self::LeakPermit,
+        Self::GrantOneMore,
+        Self::StartUnpermitted,
+        Self::ReleaseEarly,
+        Self::ForgetQuota,
+        Self::QueueRollback,
+        Self::GrantNobody,
+        Self::RecoverForever,
+        Self::MigrateBlindly,
     ];
 }
 

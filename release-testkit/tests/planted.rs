@@ -15,10 +15,10 @@ use release_core::planted::{Bug, plant};
 use release_testkit::sim::{invariants, mixed};
 
 /// Seeds that are tried for each bug, at most.
-const BUDGET: u64 = 600;
+const BUDGET: u64 = 800;
 
 /// Which invariant finds which bug, among others.
-const FOUND_BY: [(Bug, &str); 35] = [
+const FOUND_BY: [(Bug, &str); 44] = [
     (Bug::IgnorePolicy, "I1"),
     (Bug::IgnoreDeny, "I20"),
     (Bug::LatchAdmission, "I20"),
@@ -54,6 +54,15 @@ const FOUND_BY: [(Bug, &str); 35] = [
     (Bug::LoseRecord, "I5"),
     (Bug::NeverCall, "I5"),
     (Bug::LeakCredential, "I16"),
+    (Bug::LeakPermit, "I4"),
+    (Bug::GrantOneMore, "I4"),
+    (Bug::StartUnpermitted, "I4"),
+    (Bug::ReleaseEarly, "I4"),
+    (Bug::ForgetQuota, "I4"),
+    (Bug::QueueRollback, "I9"),
+    (Bug::GrantNobody, "I18"),
+    (Bug::RecoverForever, "I17"),
+    (Bug::MigrateBlindly, "I11"),
 ];
 
 /// The first seed with which an invariant finds what is planted, and what all found up to there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::EngineError;
 use crate::ids::RunId;
 use crate::journal::{
-    AppendError, Batch, Journal, LedgerHistory, Sealer, ledger_stream, nth_stream,
+    AppendError, Batch, Damage, Journal, LedgerHistory, Record, Sealer, ledger_stream, nth_stream,
 };
 use crate::limits::{Ledger, LedgerEvent};
 use crate::time::Timestamp;
@@ -13,58 +13,77 @@ use crate::time::Timestamp;
 /// After so many records a stream of the ledger is full.
 const FULL: u64 = 1000;
 
-/// The ledger as this engine last read it, and where its next record goes.
-#[derive(Debug)]
-pub(super) struct Stored {
-    journal: Arc<dyn Journal>,
-    pub(super) ledger: Ledger,
-    /// The stream, from 1; 0 before the ledger was read.
+/// The ledger as an engine last read it, and where its next record goes. Pure: whoever has it reads and
+/// appends.
+#[derive(Debug, Clone)]
+pub struct Pages {
+    /// What the records come to.
+    pub ledger: Ledger,
+    /// The stream, from 1.
     nth: u64,
     sealer: Sealer,
     run: RunId,
 }
 
-impl Stored {
-    pub(super) fn new(journal: Arc<dyn Journal>) -> Option<Self> {
-        let run = ledger_stream(1)?;
+impl Pages {
+    /// Of which nothing was read, with stream `nth`, the newest that there is, or 1. Nothing for a number
+    /// that no stream has.
+    pub fn new(nth: u64) -> Option<Self> {
+        let run = ledger_stream(nth)?;
         let (ledger, sealer) = (Ledger::new(), Sealer::new(&run));
-        Some(Self { journal, ledger, nth: 0, sealer, run })
+        Some(Self { ledger, nth, sealer, run })
     }
 
-    /// Reads what is stored.
-    pub(super) async fn refresh(&mut self) -> Result<(), EngineError> {
-        if self.nth == 0 {
-            let heads = self.journal.heads().await?;
-            self.nth = heads.iter().filter_map(|head| nth_stream(&head.run)).max().unwrap_or(1);
-        } else if self.begins() && self.nth > 1 {
-            self.nth -= 1; // what the next takes over
-        }
-        loop {
-            let Some(run) = ledger_stream(self.nth) else { return Ok(()) };
-            let records = self.journal.read(&run).await?;
-            let history = LedgerHistory::verify(&run, &records)?;
-            if records.is_empty() && self.nth > 1 {
-                return Ok(()); // the one before is closed, and this is where it goes on
-            }
-            let closed = history.is_closed();
-            self.ledger = history.ledger;
-            self.sealer = Sealer::after(&run, records.len() as u64, 1, history.head);
-            self.run = run;
-            if !closed {
-                return Ok(());
-            }
-            self.turn_the_page();
+    /// Where to read first, if the ledger is to be read again.
+    pub fn reopen(&mut self) {
+        if self.begins() && self.nth > 1 {
+            self.turn_to(self.nth - 1); // what the next takes over
         }
     }
 
-    /// Appends events that were folded into the ledger already. A stream that begins takes over what was
-    /// `carried`: the ledger before them. If they cannot be appended, the ledger has to be read again.
-    pub(super) async fn append(
+    /// The stream that is to be read, or appended to.
+    pub const fn stream(&self) -> &RunId {
+        &self.run
+    }
+
+    /// How many records that stream has, as far as is known here.
+    pub const fn seq(&self) -> u64 {
+        self.sealer.seq()
+    }
+
+    /// Takes up what the stream has. Returns whether the next one is to be read as well.
+    ///
+    /// # Errors
+    /// [`Damage`] names the first record that is not what was written.
+    pub fn read(&mut self, records: &[Record]) -> Result<bool, Damage> {
+        let history = LedgerHistory::verify(&self.run, records)?;
+        if records.is_empty() && self.nth > 1 {
+            return Ok(false); // the one before is closed, and this is where it goes on
+        }
+        let closed = history.is_closed();
+        self.ledger = history.ledger;
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.sealer = Sealer::after(&self.run, count, 1, history.head);
+        if closed {
+            self.turn_to(self.nth.saturating_add(1));
+        }
+        Ok(closed)
+    }
+
+    /// What a stream that begins with the next record takes over.
+    pub fn carried(&self) -> Option<Ledger> {
+        self.begins().then(|| self.ledger.clone())
+    }
+
+    /// The batch of `events`, which were folded into the ledger already. A stream that begins takes over
+    /// what was `carried`: the ledger before them. If it cannot be appended, the ledger has to be read
+    /// again.
+    pub fn batch(
         &mut self,
         events: &[LedgerEvent],
         carried: Option<Ledger>,
         at: Timestamp,
-    ) -> Result<(), AppendError> {
+    ) -> Batch {
         let expected = self.sealer.seq();
         let mut records = Vec::with_capacity(events.len() + 2);
         if expected == 0 {
@@ -78,24 +97,75 @@ impl Stored {
             records.push(self.sealer.seal_entry(at, &closed));
         }
         let (run, epoch) = (self.run.clone(), self.sealer.epoch());
-        let batch = Batch { run, expected, epoch, records, blobs: Vec::new(), finishes };
-        self.journal.append(batch).await?;
-        if finishes {
-            self.turn_the_page();
-        }
-        Ok(())
+        Batch { run, expected, epoch, records, blobs: Vec::new(), finishes }
     }
 
-    fn turn_the_page(&mut self) {
-        self.nth = self.nth.saturating_add(1);
-        if let Some(next) = ledger_stream(self.nth) {
+    /// The batch is stored; whether it was the last of its stream.
+    pub fn stored(&mut self, finishes: bool) {
+        if finishes {
+            self.turn_to(self.nth.saturating_add(1));
+        }
+    }
+
+    fn turn_to(&mut self, nth: u64) {
+        self.nth = nth;
+        if let Some(next) = ledger_stream(nth) {
             self.sealer = Sealer::new(&next);
             self.run = next;
         }
     }
 
     /// Whether the next record begins a stream.
-    pub(super) const fn begins(&self) -> bool {
+    const fn begins(&self) -> bool {
         self.sealer.seq() == 0
+    }
+}
+
+/// The pages of a journal.
+#[derive(Debug)]
+pub(super) struct Stored {
+    journal: Arc<dyn Journal>,
+    pub(super) pages: Pages,
+    /// Whether the ledger was read before.
+    known: bool,
+}
+
+impl Stored {
+    pub(super) fn new(journal: Arc<dyn Journal>) -> Option<Self> {
+        Some(Self { journal, pages: Pages::new(1)?, known: false })
+    }
+
+    /// Reads what is stored.
+    pub(super) async fn refresh(&mut self) -> Result<(), EngineError> {
+        if self.known {
+            self.pages.reopen();
+        } else {
+            let heads = self.journal.heads().await?;
+            let newest = heads.iter().filter_map(|head| nth_stream(&head.run)).max();
+            if let Some(pages) = Pages::new(newest.unwrap_or(1)) {
+                self.pages = pages;
+            }
+            self.known = true;
+        }
+        loop {
+            let records = self.journal.read(self.pages.stream()).await?;
+            if !self.pages.read(&records)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Appends events that were folded into the ledger already; see [`Pages::batch`].
+    pub(super) async fn append(
+        &mut self,
+        events: &[LedgerEvent],
+        carried: Option<Ledger>,
+        at: Timestamp,
+    ) -> Result<(), AppendError> {
+        let batch = self.pages.batch(events, carried, at);
+        let finishes = batch.finishes;
+        self.journal.append(batch).await?;
+        self.pages.stored(finishes);
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::desk::Desk;
 use super::ledger::Stored;
 use super::limiter::{Limiter, Message};
 use super::{Engine, EngineError, Shared};
@@ -90,8 +91,8 @@ impl Shared {
             let (sender, inbox) = mpsc::unbounded_channel();
             let stored = Stored::new(Arc::clone(&self.journal))?;
             let ports = (Arc::clone(&self.clock), Arc::clone(&self.journal));
-            let (stop, engine) = (self.stop.clone(), self.unique.clone());
-            let limiter = Limiter::new(ports, stop, inbox, Arc::clone(limits), engine, stored);
+            let desk = Desk::new(Arc::clone(limits), self.unique.clone());
+            let limiter = Limiter::new(ports, self.stop.clone(), inbox, desk, stored);
             self.tasks.spawn(limiter.run());
             Some(sender)
         };

@@ -5,14 +5,15 @@
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
 //!   newer run in its place; `migrate` lets one go on with another plan.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
-//! - `rules` are the shell's decisions as pure functions, which a simulator shares.
+//! - `rules` and `desk` are the shell's decisions as pure functions, which a simulator shares.
 //! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
-//! - `limiter` is the task that owns the `ledger` of permits, `permits` is how a run gets its own, and
-//!   `limits` what a host sees of them.
+//! - `limiter` is the task that owns the `ledger` of permits, and `desk` what it decides; `permits` is how a
+//!   run gets its own, and `limits` what a host sees of them.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
 mod act;
 mod clock;
+pub mod desk;
 mod driver;
 mod effect;
 mod error;
@@ -20,7 +21,7 @@ mod events;
 mod explain;
 mod guard;
 mod handle;
-mod ledger;
+pub mod ledger;
 mod limiter;
 mod limits;
 mod migrate;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::desk::{self, Verdict};
 use super::driver::Driver;
-use super::limiter::{Message, Verdict};
+use super::limiter::Message;
 use super::{EngineError, Shared};
-use crate::limits::{Limits, Request};
+use crate::limits::Limits;
 use crate::run::{Event, Input, Permits};
 
 /// What a run has of the platform's limits, and how it gets more.
@@ -48,10 +49,7 @@ impl Driver {
             units = answer => units.map_err(|_| EngineError::ShutDown)?,
             () = stop.cancelled() => return Err(EngineError::ShutDown),
         };
-        for unit in units {
-            mine.permits.has(unit);
-        }
-        mine.permits.restart(&self.state);
+        desk::adopted(&mut mine.permits, &self.state, units);
         self.settle_permits(&[]);
         Ok(())
     }
@@ -79,23 +77,13 @@ impl Driver {
         if events.iter().any(grows) {
             self.name_providers(self.state.plan().base_len());
         }
-        let (epoch, run) = (self.sealer.epoch(), self.state.run().clone());
+        let writer = (self.shared.unique.as_str(), self.sealer.epoch());
         let Some(mine) = &mut self.permits else { return };
-        for event in events {
-            mine.permits.note(&self.state, event);
+        let wishes = desk::wishes(&mut mine.permits, &self.state, events, writer);
+        for said in wishes.said {
+            mine.say(Message::Say(said));
         }
-        let settlement = mine.permits.settle(&self.state);
-        if !settlement.release.is_empty() {
-            mine.say(Message::Release { run, units: settlement.release, epoch });
-        }
-        for claim in settlement.withdraw {
-            mine.say(Message::Withdraw { claim, epoch });
-        }
-        for step in settlement.ask {
-            let (claim, team, class) = mine.permits.claim(&self.state, step);
-            let wants = mine.permits.wants(&self.state, step);
-            let engine = self.shared.unique.clone();
-            let request = Request { claim, epoch, engine, team, class, wants };
+        for (step, request) in wishes.asks {
             mine.say(Message::Ask { step, request, tell: mine.tell.clone() });
         }
     }
@@ -103,14 +91,10 @@ impl Driver {
     /// A step has its permits, or it is known why not.
     pub(super) fn verdict(&mut self, verdict: Verdict) -> Result<(), EngineError> {
         let mut next = Some(verdict);
-        while let Some(Verdict { step, claim, waits }) = next {
+        while let Some(verdict) = next {
             let Some(mine) = &mut self.permits else { return Ok(()) };
-            let news = if let Some(reasons) = waits {
-                mine.permits.waits(step, &claim, reasons)
-            } else {
-                mine.permits.granted(&self.state, step, &claim);
-                true
-            };
+            let step = verdict.step;
+            let news = desk::hears(&mut mine.permits, &self.state, verdict);
             next = mine.verdicts.try_recv().ok();
             if news {
                 self.decide(Input::Permit { step }, None)?;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::effect::panic_text;
-use super::{Engine, EngineError, RunHandle, handle};
+use super::{Engine, EngineError, RunHandle, handle, rules};
 use crate::ids::RunId;
 use crate::journal::Sealer;
 use crate::model::Principal;
@@ -75,7 +75,7 @@ impl Engine {
             Found::Open(open) => open,
         };
         let recoveries = open.state.recoveries();
-        if recoveries >= self.shared.max_recoveries {
+        if rules::is_poison(recoveries, self.shared.max_recoveries) {
             return Err(EngineError::Quarantined { run: run.clone(), recoveries });
         }
         self.shared.performer.check(open.state.plan().plan()).map_err(EngineError::Bindings)?;

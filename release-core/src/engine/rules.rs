@@ -79,6 +79,16 @@ pub fn decision_time(clock: Timestamp, before: Timestamp, last_event: Timestamp)
     clock.max(before).max(last_event)
 }
 
+/// Whether a run that was taken over `recoveries` times in a row without getting anywhere is left alone,
+/// where `most` times are allowed.
+pub fn is_poison(recoveries: u32, most: u32) -> bool {
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::RecoverForever) {
+        return false;
+    }
+    recoveries >= most
+}
+
 /// What a run does after an append that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterFailedAppend {

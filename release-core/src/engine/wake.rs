@@ -6,10 +6,10 @@ use std::task::Poll;
 
 use tokio::sync::mpsc;
 
+use super::desk::Verdict;
 use super::driver::Driver;
 use super::effect::Attempt;
 use super::handle::Request;
-use super::limiter::Verdict;
 use super::permits::judged;
 use crate::time::Timestamp;
 

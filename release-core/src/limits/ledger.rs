@@ -21,6 +21,9 @@ pub struct Ledger {
     pub(super) books: BTreeMap<LimitId, Book>,
     /// What counts of each quota, in order.
     pub(super) charges: BTreeMap<LimitId, Vec<Charge>>,
+    /// The newest writer of each run that was driven on, and since when.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    writers: BTreeMap<RunId, (u64, Timestamp)>,
 }
 
 /// A request that waits, and since when.
@@ -78,6 +81,9 @@ pub(super) struct Charge {
     pub(super) run: RunId,
     pub(super) unit: Unit,
 }
+
+/// How long it is remembered at least who drives a run on.
+const REMEMBERED: Span = Span::secs(7 * 86_400);
 
 /// What one grant of weight 1 costs in virtual time.
 const COST: u64 = 1 << 32;
@@ -200,6 +206,30 @@ impl Ledger {
         self.place(run, unit).ok().and_then(|at| self.permits.get(at))
     }
 
+    /// All that a run has permits for.
+    pub fn units_of(&self, run: &RunId) -> Vec<Unit> {
+        let permits = self.permits.iter().filter(|permit| permit.run == *run);
+        permits.map(|permit| permit.unit.clone()).collect()
+    }
+
+    /// Whether a later writer than that of `epoch` drives a run on: what that asks for comes too late.
+    pub fn is_fenced(&self, run: &RunId, epoch: u64) -> bool {
+        self.writers.get(run).is_some_and(|(newest, _)| *newest > epoch)
+    }
+
+    /// Whether a run has something that outlasts its steps.
+    pub(super) fn has_begun(&self, run: &RunId) -> bool {
+        let first = self.permits.partition_point(|permit| permit.run < *run);
+        let own = self.permits.iter().skip(first).take_while(|permit| permit.run == *run);
+        own.map(|permit| &permit.unit).any(Unit::outlasts_steps)
+    }
+
+    /// What was given for what this step asked.
+    pub fn units_for(&self, claim: &Claim) -> Vec<Unit> {
+        let permits = self.permits.iter().filter(|permit| permit.claim == *claim);
+        permits.map(|permit| permit.unit.clone()).collect()
+    }
+
     /// How a step stands.
     pub fn standing(&self, claim: &Claim, wants: &[Want]) -> Standing {
         if self.waiting.iter().any(|waiting| waiting.request.claim == *claim) {
@@ -248,7 +278,10 @@ impl Ledger {
             LedgerEvent::Opened { .. } if *self != Self::default() => {
                 return Err(IllegalEntry::Misplaced("opened"));
             }
-            LedgerEvent::Opened { carried: Some(carried) } => *self = (**carried).clone(),
+            LedgerEvent::Opened { carried: Some(carried) } => {
+                *self = (**carried).clone();
+                self.writers.retain(|_, (_, since)| since.plus(REMEMBERED) > at);
+            }
             LedgerEvent::Opened { carried: None } | LedgerEvent::Closed { .. } => {}
             LedgerEvent::Configured { limits } => self.limits = limits.clone(),
             LedgerEvent::Requested { request } => self.requested(at, request),
@@ -271,7 +304,11 @@ impl Ledger {
                     });
                 }
             }
-            LedgerEvent::Adopted { run, epoch, engine } => self.adopted(run, *epoch, engine),
+            LedgerEvent::Adopted { run, epoch, engine } => {
+                let writer = self.writers.entry(run.clone()).or_default();
+                *writer = (writer.0.max(*epoch), at);
+                self.adopted(run, *epoch, engine);
+            }
             LedgerEvent::ForceReleased { run, .. } => self.give_back(at, |p| p.run == *run),
         }
         self.now = at;
@@ -317,6 +354,10 @@ impl Ledger {
         }
         for id in &want.quotas {
             let Some(quota) = self.limits.quota(id) else { continue };
+            #[cfg(planted_bugs)]
+            if crate::planted::is(crate::planted::Bug::ForgetQuota) {
+                continue;
+            }
             let start = quota.window.start(at);
             let charges = self.charges.entry(id.clone()).or_default();
             charges.retain(|charge| charge.at >= start);

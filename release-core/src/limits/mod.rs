@@ -24,7 +24,9 @@
 //! 4. Who came first.
 //!
 //! A step gets the permits of all its limits at once or none. Who lacks one is passed by whoever needs
-//! less, but only until its patience is over: from then on what it lacks is kept for it.
+//! less, but only until its patience is over: from then on what it lacks is kept for it. Nothing is kept
+//! from a run that has begun a region or more, since that may be what the other lacks: without that both
+//! would wait for ever.
 
 mod config;
 mod event;

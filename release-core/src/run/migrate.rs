@@ -115,6 +115,11 @@ fn carried(state: &RunState, to: &FrozenPlan) -> Result<Vec<(u32, u32)>, NotMigr
         }
     }
     let ahead = ahead(to, &begun);
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::MigrateBlindly) && missing.is_empty() {
+        carried.sort_unstable();
+        return Ok(carried);
+    }
     if missing.is_empty() && changed.is_empty() && ahead.is_empty() {
         carried.sort_unstable();
         return Ok(carried);

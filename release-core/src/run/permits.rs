@@ -224,6 +224,10 @@ impl Permits {
 fn acts(state: &RunState, index: u32) -> bool {
     state.active(index).is_some_and(|active| {
         let idle = matches!(active.wait, Wait::Operator { unknown: false } | Wait::Blocked(_));
+        #[cfg(planted_bugs)]
+        let idle = idle
+            || (crate::planted::is(crate::planted::Bug::ReleaseEarly)
+                && matches!(active.wait, Wait::Look { .. }));
         active.attempt > 0 && !idle
     })
 }

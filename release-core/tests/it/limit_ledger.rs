@@ -1,8 +1,12 @@
 //! F35: permits, quotas and queues, case by case.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use release_core::engine::desk::{Desk as EngineDesk, Said};
 use release_core::limits::{
-    Blockage, Class, IllegalEntry, LedgerEvent, Limit, Limits, LimitsFile, Per, Quota, Request,
-    Scope, Share, Standing, Subject, Unit, Want, Window, grants,
+    Blockage, Class, IllegalEntry, Ledger, LedgerEvent, Limit, Limits, LimitsFile, Per, Quota,
+    Request, Scope, Share, Standing, Subject, Unit, Want, Window, grants,
 };
 use release_core::model::{LimitId, Span, Timestamp};
 use release_core::plan::{Place, Step, StepScope};
@@ -70,6 +74,61 @@ fn f35_a_step_gets_all_its_permits_at_once_or_none() {
     assert_eq!(desk.runs(), ["both"]);
     desk.release("both");
     assert_eq!(desk.runs(), ["c"]);
+}
+
+/// Found by the simulator: what was kept for the one was needed by the other, who had what the one lacked.
+#[test]
+fn f35_nothing_is_kept_from_a_run_that_has_what_others_wait_for() {
+    let mut desk = Desk::new(limits(vec![Limit::new(id("all"), 1), Limit::new(id("region"), 1)]));
+    let in_region = |run: &str, step: &str| {
+        let mut request = request(run, None, Class::Normal, &["all"]);
+        request.claim.step = id(step);
+        request.wants[0].unit = unit(&request.claim);
+        let (environment, region) = (id("production"), id("eu"));
+        let unit = Unit::Region { environment, region, finale: false };
+        request.wants.push(Want { unit, limits: vec![id("region")], quotas: vec![] });
+        request
+    };
+    desk.ask(in_region("begun", "one"));
+    assert_eq!(desk.runs(), ["begun"]);
+    desk.ask(in_region("old", "one"));
+    desk.pass(Span::secs(3600));
+    desk.note(LedgerEvent::Released {
+        run: id("begun"),
+        units: vec![Unit::Step { step: id("one"), generation: 0 }],
+        epoch: 1,
+        why: "over".into(),
+    });
+    desk.ask(request("newer", None, Class::Normal, &["all"]));
+    assert_eq!(desk.runs(), [""; 0], "it is kept for the old one");
+    desk.ask(in_region("begun", "two"));
+    assert_eq!(desk.runs(), ["begun"]);
+}
+
+/// Found by the simulator: what a fenced engine asked for was given to its run, whose new driver knew
+/// nothing of it and waited for itself.
+#[test]
+fn f35_a_fenced_engine_gets_nothing_more() {
+    let of = limits(vec![Limit::new(id("all"), 1)]);
+    let mut desk = EngineDesk::new(Arc::new(of), "here".to_owned());
+    let mut ledger = Ledger::new();
+    desk.say(Said::Adopted { run: id("a"), epoch: 3 });
+    let events = desk.decide(&mut ledger, START, &BTreeSet::new());
+    assert!(matches!(&events[..], [_, LedgerEvent::Adopted { epoch: 3, .. }]), "{events:?}");
+    assert_eq!(desk.durable(&ledger, START), (vec![], false));
+    let late = request("a", None, Class::Normal, &["all"]);
+    desk.ask(0, Request { epoch: 2, ..late.clone() }, START);
+    assert_eq!(desk.decide(&mut ledger, START, &BTreeSet::new()), []);
+    let (told, more) = desk.durable(&ledger, START);
+    assert!(
+        !more && told[0].waits.as_ref().unwrap()[0].text.contains("another engine"),
+        "{told:?}"
+    );
+    assert_eq!(desk.durable(&ledger, START), (vec![], false));
+    desk.ask(0, Request { epoch: 3, ..late }, START);
+    assert_eq!(desk.decide(&mut ledger, START, &BTreeSet::new()).len(), 2);
+    let (verdicts, more) = desk.durable(&ledger, START);
+    assert_eq!((verdicts.len(), verdicts[0].waits.is_none(), more), (1, true, false));
 }
 
 #[test]

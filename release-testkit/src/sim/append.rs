@@ -6,6 +6,7 @@ use release_core::model::Span;
 use super::course::What;
 use super::faults::{Boundary, Fault, JournalFault, When};
 use super::machine::{Happening, Machine};
+use super::permits::Clerk;
 use super::shell::{Busy, Driver};
 use super::store::Log;
 
@@ -31,7 +32,7 @@ struct Fate {
 
 impl Machine<'_> {
     /// What goes wrong with the next append.
-    fn fate(&mut self, run: usize, driver: &Driver) -> Fate {
+    fn fate(&mut self, run: Option<usize>, appends: u64) -> Fate {
         let mut fate = Fate::default();
         for clause in 0..self.faults.plan.clauses.len() {
             let Some(clause) = self.faults.plan.clauses.get(clause).cloned() else { break };
@@ -41,7 +42,7 @@ impl Machine<'_> {
                     !matches!(clause.fault, Fault::Provider(..)) && self.chance.happens(ppm)
                 }
                 When::Append(append) => append == self.faults.appends,
-                When::EveryAppend => !crashes || driver.appends > 2,
+                When::EveryAppend => !crashes || appends > 2,
                 When::At(_) => false,
             };
             if !strikes {
@@ -61,7 +62,10 @@ impl Machine<'_> {
                 }
                 Fault::Journal(fault) => fate.journal = Some(fault),
                 Fault::Pause(span) => fate.pause = Some(span),
-                Fault::TakeOver => self.later(self.now, Happening::TakeOver { run }),
+                Fault::TakeOver => {
+                    let Some(run) = run else { continue };
+                    self.later(self.now, Happening::TakeOver { run });
+                }
                 _ => {}
             }
         }
@@ -77,9 +81,20 @@ impl Machine<'_> {
         if release_core::planted::is(release_core::planted::Bug::ActFirst) {
             self.announce(engine, run, driver);
         }
-        let fate = self.fate(run, driver);
+        self.wrote(&batch);
+        let fate = self.fate(Some(run), driver.appends);
+        if let Some(fault) = fate.journal {
+            self.cover(driver, &format!("journal {}", fault.name()));
+        }
+        if let Some(boundary) = fate.crash {
+            self.cover(driver, super::coverage::crash(boundary));
+        }
+        if fate.pause.is_some() {
+            self.cover(driver, "pause");
+        }
         let detail = || "as planned".to_owned();
         if self.faults.outage.is_some_and(|until| self.now < until) {
+            self.cover(driver, "journal outage");
             return Appended::Answer(Err(AppendError::Unavailable { detail: detail() }));
         }
         if let Some(boundary) = fate.crash {
@@ -113,6 +128,84 @@ impl Machine<'_> {
             return Appended::Later;
         }
         Appended::Answer(answer)
+    }
+
+    /// Appends to the ledger of permits, with the faults of all appends.
+    pub(super) fn append_entries(
+        &mut self,
+        engine: usize,
+        clerk: &mut Clerk,
+        batch: Batch,
+    ) -> Appended {
+        self.faults.appends += 1;
+        clerk.appends += 1;
+        self.wrote(&batch);
+        let fate = self.fate(None, clerk.appends);
+        if let Some(fault) = fate.journal {
+            self.coverage.note("ledger", &format!("journal {}", fault.name()), 1);
+        }
+        if let Some(boundary) = fate.crash {
+            self.coverage.note("ledger", super::coverage::crash(boundary), 1);
+        }
+        let detail = || "as planned".to_owned();
+        if self.faults.outage.is_some_and(|until| self.now < until) {
+            return Appended::Answer(Err(AppendError::Unavailable { detail: detail() }));
+        }
+        if let Some(boundary) = fate.crash {
+            match boundary {
+                Boundary::Before => {}
+                Boundary::Torn(bytes) => self.tear_entries(batch, bytes),
+                Boundary::Written | Boundary::Acked | Boundary::Effect => {
+                    drop(self.store_entries(batch));
+                }
+            }
+            let fault = format!("crash {boundary} at append {}", self.faults.appends);
+            self.note(What::Struck { fault });
+            return Appended::Dead;
+        }
+        let slow = fate.journal == Some(JournalFault::Slow);
+        let answer = match fate.journal {
+            Some(JournalFault::NoSpace) => Err(AppendError::NoSpace { detail: detail() }),
+            Some(JournalFault::Unavailable) => Err(AppendError::Unavailable { detail: detail() }),
+            Some(JournalFault::UnknownLost) => Err(AppendError::Unknown { detail: detail() }),
+            Some(JournalFault::UnknownLate) => {
+                let at = self.now.plus(self.chance.span(LATE.0, LATE.1));
+                self.later(at, Happening::LateEntries { batch: Box::new(batch) });
+                Err(AppendError::Unknown { detail: detail() })
+            }
+            Some(JournalFault::UnknownStored) => {
+                let stored = self.store_entries(batch);
+                stored.and(Err(AppendError::Unknown { detail: detail() }))
+            }
+            Some(JournalFault::Slow) | None => self.store_entries(batch),
+        };
+        if let Some(span) = fate.pause {
+            self.pause(engine, span);
+        }
+        if answer.is_ok() && (slow || fate.pause.is_some()) {
+            let wait = if slow { self.chance.span(SLOW.0, SLOW.1) } else { Span::ZERO };
+            self.later(self.now.plus(wait), Happening::Desk { engine, life: clerk.life() });
+            return Appended::Later;
+        }
+        Appended::Answer(answer)
+    }
+
+    /// Notes how a batch is written.
+    fn wrote(&mut self, batch: &Batch) {
+        let bytes = u32::try_from(Log::bytes_of(batch)).unwrap_or(u32::MAX);
+        let last = batch.records.last().map_or(0, Log::bytes_of_record);
+        let last = bytes.saturating_sub(u32::try_from(last).unwrap_or(u32::MAX));
+        self.writes.push(super::course::Write { last, bytes });
+    }
+
+    fn tear_entries(&mut self, batch: Batch, bytes: Option<u32>) {
+        let most = u32::try_from(Log::bytes_of(&batch)).unwrap_or(u32::MAX);
+        let bytes = bytes.unwrap_or_else(|| self.chance.pick(most)).min(most) as usize;
+        let tick = self.tick();
+        let log = self.ledger.iter_mut().find(|(stream, _)| *stream == batch.run);
+        if let Some((_, log)) = log.filter(|(_, log)| batch.check(log.stored()).is_ok()) {
+            log.tear(batch, bytes, tick);
+        }
     }
 
     pub(super) fn store(

@@ -52,11 +52,15 @@ impl Machine<'_> {
         let plan = driver.state.plan();
         let Some(definition) = plan.get(step) else { return };
         let (action, timeout) = (definition.action.clone(), definition.timeout);
+        let id = definition.id.clone();
         let generation = driver.state.generation(step);
         let key = format!("{}/{}/{generation}", driver.state.run(), definition.id);
         let capability = Capability::of(&action);
         let nature = self.setup.providers.nature_of(capability);
         let fault = self.fault_of(capability, mode);
+        if let Some(fault) = fault {
+            self.coverage.note(super::coverage::acting(driver, mode), fault.name(), 1);
+        }
         let number = self.calls.len();
         let tick = self.note(What::Called { call: number });
         let resource = match mode {
@@ -70,6 +74,7 @@ impl Machine<'_> {
             run,
             engine,
             epoch,
+            id,
             step,
             attempt,
             mode,
@@ -98,6 +103,7 @@ impl Machine<'_> {
             self.world.accept(resource, operation);
         }
         self.schedule(number, (mode, fault), timeout);
+        self.poisons(engine, run, driver.life);
     }
 
     fn schedule(

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{Principal, RunId, Target, Timestamp};
-use release_core::plan::FrozenPlan;
-use release_core::run::{Fact, Mode};
+use release_core::limits::{LedgerEvent, Limits};
+use release_core::model::{Principal, RunId, StepId, Target, Timestamp};
+use release_core::plan::{FrozenPlan, Step};
+use release_core::run::{Event, Fact, Mode};
 use release_policy::Windows;
 use serde::{Deserialize, Serialize};
 
+use super::coverage::Coverage;
 use super::provider::Nature;
 use super::world::Place;
 
@@ -38,8 +40,40 @@ pub struct Course {
     pub done: BTreeMap<String, u32>,
     /// A text that must not be in anything that is written down.
     pub canary: String,
+    /// The limits that the runs shared; none, where there were none.
+    pub limits: Limits,
+    /// All that the ledger of permits says, in order.
+    pub permits: Vec<Entry>,
+    /// What is wrong with the records of the ledger, if they cannot be read.
+    pub ledger_damage: Option<String>,
+    /// Each append that was asked for, of runs and of the ledger, from the first.
+    pub writes: Vec<Write>,
+    /// How often a run may be taken over in vain.
+    pub max_recoveries: u32,
+    /// Which faults struck which states.
+    pub coverage: Coverage,
     /// Whether the simulation was cut short because too much happened.
     pub cut_short: bool,
+}
+
+/// How an append is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write {
+    /// Where its last record begins, in bytes.
+    pub last: u32,
+    /// How many bytes it has.
+    pub bytes: u32,
+}
+
+/// One record of the ledger of permits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When it was stored, in ticks.
+    pub tick: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What it says.
+    pub event: LedgerEvent,
 }
 
 /// What happened in one run.
@@ -48,8 +82,10 @@ pub struct Course {
 pub struct RunCourse {
     /// The run.
     pub id: RunId,
-    /// Its plan, without any rollback.
+    /// The plan with which it began, without any rollback.
     pub plan: FrozenPlan,
+    /// Plans with which it may have gone on.
+    pub later: Vec<FrozenPlan>,
     /// Who asked for it.
     pub requester: Principal,
     /// What its records say, decoded.
@@ -68,6 +104,24 @@ pub struct RunCourse {
     pub leaks: Vec<u64>,
 }
 
+impl RunCourse {
+    /// The step of this name, of any of its plans or of its rollback.
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        let plans = std::iter::once(&self.plan).chain(&self.later);
+        let planned = plans.flat_map(|plan| plan.plan().steps());
+        planned.chain(self.rollback()).find(|step| step.id == *id)
+    }
+
+    /// The steps of its rollback, once there is one.
+    pub fn rollback(&self) -> &[Step] {
+        let found = self.facts.iter().find_map(|fact| match &fact.event {
+            Event::RollbackStarted { extension, .. } => Some(&extension.steps[..]),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+}
+
 /// One call of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -78,7 +132,9 @@ pub struct Call {
     pub engine: usize,
     /// The engine's epoch in the run.
     pub epoch: u64,
-    /// The step's place in the plan.
+    /// The step.
+    pub id: StepId,
+    /// The step's place in the plan that the run had then.
     pub step: u32,
     /// Which attempt.
     pub attempt: u32,
@@ -128,6 +184,25 @@ pub enum What {
         count: usize,
         /// Whether its writer had nothing more to decide then.
         quiet: bool,
+    },
+    /// Records of the ledger of permits were stored.
+    Entered {
+        /// How many.
+        count: usize,
+    },
+    /// A run was taken over in vain so often that it is left alone until somebody releases it.
+    Quarantined {
+        /// The run.
+        run: usize,
+        /// How often.
+        recoveries: u32,
+    },
+    /// A run cannot go on with another plan now.
+    NotMigrated {
+        /// The run.
+        run: usize,
+        /// Why.
+        why: String,
     },
     /// An append failed.
     AppendFailed {

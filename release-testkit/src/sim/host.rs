@@ -34,7 +34,9 @@ impl Machine<'_> {
         }
         for run in 0..self.over.len() {
             let open = self.begun.get(run) == Some(&true) && self.over.get(run) == Some(&false);
-            if open && self.driver_of(run).is_none() {
+            let left_alone =
+                self.upkeep.quarantined.contains(&run) || self.upkeep.damaged.contains(&run);
+            if open && !left_alone && self.driver_of(run).is_none() {
                 self.start(engine, run);
             }
         }
@@ -50,6 +52,7 @@ impl Machine<'_> {
         dead.still = None;
         let drivers = std::mem::take(&mut dead.drivers);
         for (run, driver) in drivers {
+            self.cover(&driver, "crash");
             self.compare(run, &driver);
             self.abandoned(&driver);
         }
@@ -78,7 +81,7 @@ impl Machine<'_> {
         if let Some(slot) = self.engines.get_mut(engine) {
             *slot = fresh;
         }
-        for log in &mut self.logs {
+        for log in self.logs.iter_mut().chain(self.ledger.iter_mut().map(|(_, log)| log)) {
             log.open();
         }
         self.note(What::Up { engine });
@@ -91,6 +94,7 @@ impl Machine<'_> {
         let Some(still) = self.engines.get_mut(engine).filter(|engine| engine.up) else { return };
         still.still = Some(until);
         self.struck(&format!("engine {engine} stands still for {span}"));
+        self.cover_engine(engine, "pause");
         self.later(until, Happening::GoesOn { engine });
         if span > LEASE {
             for other in (0..self.engines.len()).filter(|other| *other != engine) {
@@ -137,6 +141,7 @@ impl Machine<'_> {
             Fault::Clock(by) => {
                 self.offset = self.offset.saturating_add(by);
                 self.struck(&format!("the clock jumps by {} s", by / 1_000_000));
+                self.cover_all("clock");
                 self.wake_all();
             }
             Fault::Journal(_) | Fault::Provider(..) => {}
@@ -150,6 +155,7 @@ impl Machine<'_> {
         let other = other.into_iter().find(|other| *other != owner && self.acts(*other));
         if let Some(other) = other {
             self.struck(&format!("engine {other} takes run {run} from engine {owner}"));
+            self.cover_engine(owner, "takeover");
             self.start(other, run);
         }
     }

@@ -21,6 +21,8 @@ pub struct Humans {
     pub(super) twice: u32,
     pub(super) meddle: u32,
     pub(super) patience: u32,
+    /// Nobody answers but as a script says, until the faults stop.
+    pub(super) absent: bool,
 }
 
 impl Default for Humans {
@@ -42,6 +44,7 @@ impl Humans {
             twice: 0,
             meddle: 0,
             patience: 3,
+            absent: false,
         }
     }
 

@@ -22,6 +22,9 @@ use super::world::World;
 
 /// When a host tries again to start or resume a run whose journal failed.
 pub(super) const TRY_AGAIN: Span = Span::secs(30);
+/// When something happens, what chance says of ties, and its number.
+pub(super) type Due = (Timestamp, u64, u64);
+
 /// What happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Happening {
@@ -47,6 +50,18 @@ pub(super) enum Happening {
     Strike { clause: usize },
     /// Another engine takes a run over.
     TakeOver { run: usize },
+    /// An engine's desk of permits has something to do.
+    Desk { engine: usize, life: u64 },
+    /// Records of the ledger whose outcome nobody knew are stored late.
+    LateEntries { batch: Box<release_core::journal::Batch> },
+    /// A run brings its engine down.
+    Poison { engine: usize, run: usize, life: u64 },
+    /// Somebody releases a run from its quarantine.
+    Release { run: usize },
+    /// A run is to go on with another plan.
+    Upgrade { nth: usize },
+    /// Somebody does what a script says.
+    Deed(super::script::Deed),
     /// Somebody does something.
     Human { run: usize, act: super::people::Act },
     /// The end of all faults.
@@ -79,6 +94,11 @@ impl Asked {
         let known = self.tightened.iter().filter(|(since, _)| *since <= request.now);
         known.into_iter().find_map(|(_, windows)| windows.freeze_in(place, request.now))
     }
+
+    /// From now on these windows deny.
+    pub(super) fn tighten(&mut self, windows: &Arc<[(Timestamp, Windows)]>) {
+        self.tightened = Arc::clone(windows);
+    }
 }
 
 impl Policy for Asked {
@@ -107,6 +127,8 @@ pub(super) struct Engine {
     pub(super) still: Option<Timestamp>,
     pub(super) drivers: BTreeMap<usize, Driver>,
     pub(super) policy: Asked,
+    /// None where there are no limits.
+    pub(super) clerk: Option<super::permits::Clerk>,
     clock: ClockReading,
     begun: Timestamp,
 }
@@ -120,6 +142,8 @@ pub(super) struct Machine<'a> {
     pub(super) offset: i64,
     pub(super) world: World,
     pub(super) logs: Vec<Log>,
+    /// The streams of the ledger of permits, in order.
+    pub(super) ledger: Vec<(release_core::model::RunId, Log)>,
     pub(super) engines: Vec<Engine>,
     pub(super) calls: Vec<Call>,
     pub(super) operations: Vec<super::calls::Operation>,
@@ -131,7 +155,15 @@ pub(super) struct Machine<'a> {
     pub(super) over: Vec<bool>,
     pub(super) begun: Vec<bool>,
     pub(super) healed: bool,
-    happenings: BinaryHeap<Reverse<(Timestamp, u64, u64)>>,
+    pub(super) upkeep: super::upkeep::Upkeep,
+    pub(super) tightened: Arc<[(Timestamp, Windows)]>,
+    /// What of a script has happened: the run, and which `when`.
+    pub(super) fired: std::collections::BTreeSet<(usize, usize)>,
+    pub(super) coverage: super::coverage::Coverage,
+    pub(super) priorities: Option<super::pct::Priorities>,
+    /// For each append, how it was written.
+    pub(super) writes: Vec<super::course::Write>,
+    happenings: BinaryHeap<Reverse<Due>>,
     what: BTreeMap<u64, Happening>,
     numbers: u64,
     pub(super) lives: u64,
@@ -148,7 +180,8 @@ pub(super) struct Faults {
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(setup: &'a Setup, chance: Chance) -> Self {
+    pub(super) fn new(setup: &'a Setup, mut chance: Chance) -> Self {
+        let priorities = super::pct::Priorities::new(setup.scheduler, &mut chance);
         let runs = setup.departures.len();
         let mut world = World::default();
         world.places.clone_from(&setup.places);
@@ -160,6 +193,7 @@ impl<'a> Machine<'a> {
             offset: 0,
             world,
             logs: vec![Log::default(); runs],
+            ledger: Vec::new(),
             engines: Vec::new(),
             calls: Vec::new(),
             operations: Vec::new(),
@@ -171,13 +205,20 @@ impl<'a> Machine<'a> {
             over: vec![false; runs],
             begun: vec![false; runs],
             healed: false,
+            upkeep: super::upkeep::Upkeep::new(&setup.poison),
+            tightened: setup.tightened.clone().into(),
+            fired: std::collections::BTreeSet::new(),
+            coverage: super::coverage::Coverage::default(),
+            priorities,
+            writes: Vec::new(),
             happenings: BinaryHeap::new(),
             what: BTreeMap::new(),
             numbers: 0,
             lives: 0,
             happened: 0,
         };
-        machine.engines = (0..setup.engines.max(1)).map(|_| machine.engine()).collect();
+        let engines = (0..setup.engines.max(1)).map(|_| machine.engine()).collect();
+        machine.engines = engines;
         for (run, departure) in setup.departures.iter().enumerate() {
             machine.later(setup.start.plus(departure.after), Happening::Begin { run });
         }
@@ -190,14 +231,20 @@ impl<'a> Machine<'a> {
             let act = super::people::Act::Scripted(directive.clone());
             machine.later(setup.start.plus(*after), Happening::Human { run: *run, act });
         }
+        for (nth, (after, ..)) in setup.migrations.iter().enumerate() {
+            machine.later(setup.start.plus(*after), Happening::Upgrade { nth });
+        }
+        for (at, deed) in &setup.deeds {
+            machine.later(*at, Happening::Deed(deed.clone()));
+        }
         machine.later(setup.start.plus(setup.span), Happening::Heal);
         machine
     }
 
-    pub(super) fn engine(&self) -> Engine {
+    pub(super) fn engine(&mut self) -> Engine {
         let policy = Asked {
             inner: Arc::clone(&self.setup.policy),
-            tightened: self.setup.tightened.clone().into(),
+            tightened: Arc::clone(&self.tightened),
             anomaly: None,
         };
         Engine {
@@ -205,6 +252,7 @@ impl<'a> Machine<'a> {
             still: None,
             drivers: BTreeMap::new(),
             policy,
+            clerk: self.clerk(),
             clock: ClockReading::new(self.wall(), Span::secs(60)),
             begun: self.now,
         }
@@ -224,6 +272,7 @@ impl<'a> Machine<'a> {
             }
             self.happens(happening);
             if self.healed && self.over.iter().all(|over| *over) {
+                self.close_ledger();
                 return false;
             }
         }
@@ -249,11 +298,28 @@ impl<'a> Machine<'a> {
             first = ties.remove(chosen.min(ties.len() - 1));
             self.happenings.extend(ties.into_iter().map(Reverse));
         }
+        if self.priorities.is_some() && first.0 <= self.horizon() {
+            first = self.by_priority(first);
+        }
         if first.0 > self.horizon() {
             return None;
         }
         self.now = self.now.max(first.0);
         self.what.remove(&first.2)
+    }
+
+    /// Takes what happens next, if that is until then.
+    pub(super) fn next_until(&mut self, until: Timestamp) -> Option<Due> {
+        let next = self.happenings.peek().map(|Reverse(next)| *next)?;
+        (next.0 <= until).then(|| self.happenings.pop().map(|Reverse(next)| next)).flatten()
+    }
+
+    pub(super) fn what(&self, number: u64) -> Option<&Happening> {
+        self.what.get(&number)
+    }
+
+    pub(super) fn put_back(&mut self, due: Vec<Due>) {
+        self.happenings.extend(due.into_iter().map(Reverse));
     }
 
     pub(super) fn later(&mut self, at: Timestamp, happening: Happening) {
@@ -279,6 +345,12 @@ impl<'a> Machine<'a> {
             Happening::Late { run, engine, batch } => {
                 drop(self.store(engine, run, *batch, false));
             }
+            Happening::LateEntries { batch } => drop(self.store_entries(*batch)),
+            Happening::Desk { engine, life } => self.desk(engine, life),
+            Happening::Poison { engine, run, life } => self.poisoned(engine, run, life),
+            Happening::Release { run } => self.release(run),
+            Happening::Upgrade { nth } => self.upgrade(nth),
+            Happening::Deed(deed) => self.deed(deed),
             Happening::TakeOver { run } => self.take_over(run),
             Happening::Strike { clause } => self.strike(clause),
             Happening::Human { run, act } => self.human(run, act),

@@ -1,7 +1,8 @@
 //! Small scenarios with a little of everything, for many seeds.
 
+use release_core::limits::{Limit, Limits, LimitsFile, Per, Quota, Scope, Window};
 use release_core::model::{
-    Approval, BlueGreen, Gate, OnCancel, RollbackScope, Rolling, Span, Strategy,
+    Approval, BlueGreen, Gate, OnCancel, Priority, RollbackScope, Rolling, Span, Strategy,
 };
 use release_core::plan::{
     Action, Compensation, EdgeKind, FrozenPlan, OnFailure, Plan, RetryPolicy, Step, Undo, UndoPhase,
@@ -27,14 +28,24 @@ const LITTLE: &str = "crash engine 2%; journal: unknown-stored 1%; journal: unkn
 
 /// Scenarios with a little of everything: canaries, blue-green, rolling, recreate and steps by hand;
 /// crashes, several engines, a journal and providers that fail, a clock that jumps, freezes, a policy that
-/// is tightened, people who approve, meddle and err. Seed `n` belongs to scenario `n` modulo their number.
+/// is tightened, limits that runs share, another plan for a run
+/// under way, a run that brings its engines down, people who approve, meddle and err. Seed `n` belongs to scenario `n` modulo their number.
 ///
 /// All are checked by [all invariants](invariants::all).
 ///
 /// # Panics
 /// Never, but for a fault of this crate: its own definitions are sound.
 pub fn mixed() -> Vec<Sim> {
-    let all = [canary(), blue_green(), recreate(), rolling(), by_hand(), contended()];
+    let all = [
+        canary(),
+        blue_green(),
+        recreate(),
+        rolling(),
+        by_hand(),
+        contended(),
+        limited(),
+        upgraded(),
+    ];
     all.map(|sim| sim.check(invariants::all())).into()
 }
 
@@ -181,6 +192,82 @@ fn wide_plan() -> FrozenPlan {
         Ok(plan) => plan.freeze(),
         Err(errors) => literal::<Nothing>(&errors.to_string()).0,
     }
+}
+
+/// A run that goes on with another plan when its engine is upgraded, and one that brings its engines down.
+fn upgraded() -> Sim {
+    let chain = |names: &[&str], changed: bool| {
+        let mut plan = Plan::builder(literal("train"), literal("chain"));
+        let mut before = None;
+        for name in names {
+            let back = OnFailure::RollBack(RollbackScope::Release);
+            let mut step = change(name).on_failure(back);
+            if changed && *name == "d" {
+                step.action = custom("changed");
+            }
+            let at = plan.step(step);
+            if let Some(before) = before.replace(at) {
+                plan.edge(before, at, EdgeKind::Order);
+            }
+        }
+        match plan.build() {
+            Ok(plan) => plan.freeze(),
+            Err(errors) => literal::<Nothing>(&errors.to_string()).0,
+        }
+    };
+    let old = ["a", "b", "c", "d", "e"];
+    let new = ["a", "b", "check", "c", "d", "more", "e"];
+    Sim::new(0)
+        .departs(Span::ZERO, chain(&old, false))
+        .departs(Span::secs(600), chain(&["x", "y"], false))
+        .migrates(Span::secs(20), 0, chain(&new, true))
+        // Whoever was taken over may still have a call on its way.
+        .providers(Providers::new().nature(Capability::Custom, Nature::Idempotent))
+        .max_recoveries(4)
+        .poison(1)
+        .engines(2)
+        .humans(Humans::new().delay(Span::secs(60), Span::secs(600)))
+        .faults(little())
+        .run_for(after(12))
+}
+
+/// Four runs, one of them urgent, whose engines share limits, a reserve for rollbacks and quotas.
+fn limited() -> Sim {
+    let all = Limit { rollback_reserve: 1, ..Limit::new(literal("all"), 2) };
+    let places = Limit {
+        per: Per::Region,
+        scope: Scope { environment: Some(literal("production")), ..Scope::default() },
+        ..Limit::new(literal("places"), 1)
+    };
+    let hourly = Quota {
+        id: literal("hourly"),
+        scope: Scope { provider: Some("deploy".to_owned()), ..Scope::default() },
+        per: Per::Step,
+        amount: 6,
+        window: Window::Rolling(Span::secs(HOUR)),
+    };
+    let daily = Quota { id: literal("daily"), window: Window::Day, amount: 24, ..hourly.clone() };
+    let patience = Span::secs(600);
+    let file = LimitsFile { limits: vec![all, places], quotas: vec![hourly, daily], patience };
+    let limits = Limits::new(file).unwrap_or_default();
+    let more: FaultPlan = literal("takeover 2%; pause engine 10m 1%; provider: permanent 2%");
+    let mut faults = little();
+    faults.clauses.extend(more.clauses);
+    let run = |nth: u32| {
+        let shop = Shop::new().without_staging().regions(["eu"]).weights([50]);
+        let shop = shop.bake(Span::secs(60)).rollback_scope(RollbackScope::Release);
+        let mut definition = shop.definition();
+        definition.release.id = literal(&format!("limited-{nth}"));
+        if nth == 3 {
+            definition.release.priority = Priority::Hotfix;
+        }
+        for analysis in &mut definition.analyses {
+            analysis.count = 2;
+        }
+        definition
+    };
+    let sim = Sim::new(0).train(4, Span::secs(120), run).unwrap_or_else(|_| Sim::new(0));
+    sim.limits(limits).engines(3).faults(faults).run_for(days(1))
 }
 
 /// Where a plan of this module is not sound, which is a fault of the module.

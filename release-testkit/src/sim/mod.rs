@@ -22,6 +22,7 @@ mod append;
 mod calls;
 mod chance;
 mod course;
+mod coverage;
 mod explore;
 pub mod faults;
 mod host;
@@ -29,36 +30,46 @@ mod humans;
 pub mod invariants;
 mod machine;
 mod mixed;
+mod pct;
 mod people;
+mod permits;
 mod provider;
 mod report;
+pub mod script;
 mod setup;
 mod shell;
 mod shrink;
 mod store;
 mod trace;
 mod turn;
+mod upkeep;
+mod usage;
 mod world;
 
 use std::sync::Arc;
 
 use release_core::journal::History;
+use release_core::limits::Limits;
 use release_core::model::{Definition, Digest, Principal, RunId, Span, Timestamp};
 use release_core::plan::{FrozenPlan, PlanErrors, plan};
 use release_core::port::Policy;
 use release_core::run::{Command, Directive};
 use release_policy::{AllOf, Windows};
 
-pub use course::{Call, Course, Note, RunCourse, What};
+pub use course::{Call, Course, Entry, Note, RunCourse, What, Write};
+pub use coverage::Coverage;
 pub use explore::Exploration;
 pub use faults::{FaultError, FaultPlan};
 pub use humans::Humans;
 pub use invariants::{Invariant, Violation};
 pub use mixed::mixed;
+pub use pct::{Pct, Scheduler};
 pub use provider::{Capability, Nature, ProviderFault, Providers};
 pub use report::{RunReport, SimReport};
+pub use script::{Script, ScriptError};
 pub use shrink::Shrunk;
 pub use trace::{Difference, Trace};
+pub use usage::{LimitUse, QuotaUse};
 pub use world::{Badness, Place};
 
 use chance::Chance;
@@ -183,6 +194,18 @@ impl Sim {
         self
     }
 
+    /// Lets the runs share limits of concurrency and quotas, by the ledger of permits that production has.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.setup.limits = Some(Arc::new(limits));
+        self
+    }
+
+    /// Sets who chooses what happens first; by default chance alone.
+    pub const fn scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.setup.scheduler = scheduler;
+        self
+    }
+
     /// Makes a version bad, until the faults stop.
     pub fn bad(mut self, digest: Digest, how: Badness) -> Self {
         self.setup.bad.push((digest, how));
@@ -214,6 +237,35 @@ impl Sim {
     pub fn check(mut self, invariants: impl IntoIterator<Item = Invariant>) -> Self {
         self.invariants.extend(invariants);
         self
+    }
+
+    /// Leaves a run alone, once it was taken over so often in a row without getting anywhere, until somebody
+    /// releases it; at least 1.
+    pub fn max_recoveries(mut self, most: u32) -> Self {
+        self.setup.max_recoveries = most.max(1);
+        self
+    }
+
+    /// Makes a run (from 0) bring its engine down with each call, until somebody releases it from its
+    /// quarantine, or the faults stop.
+    pub fn poison(mut self, run: usize) -> Self {
+        self.setup.poison.insert(run);
+        self
+    }
+
+    /// Lets an engine of a newer version take a run (from 0, added before) over `after` the begin, and go on
+    /// with `plan`. Where the run cannot, that is tried again some minutes later.
+    pub fn migrates(mut self, after: Span, run: usize, plan: FrozenPlan) -> Self {
+        if let Some(departure) = self.setup.departures.get_mut(run) {
+            departure.plan = departure.plan.with_later(vec![plan.clone()]);
+            self.setup.migrations.push((after, run, plan));
+        }
+        self
+    }
+
+    fn later_plans(&self, run: usize) -> Vec<FrozenPlan> {
+        let of_it = self.setup.migrations.iter().filter(|(_, of, _)| *of == run);
+        of_it.map(|(_, _, plan)| plan.clone()).collect()
     }
 
     /// Runs the simulation, and says what happened, unchecked.
@@ -252,6 +304,7 @@ impl Sim {
             runs.push(RunCourse {
                 id: departure.run.clone(),
                 plan: departure.plan.clone(),
+                later: self.later_plans(run),
                 requester: departure.requester.clone(),
                 facts,
                 damage,
@@ -262,14 +315,21 @@ impl Sim {
                 leaks: records.iter().filter(|r| leaks(&r.bytes)).map(|r| r.seq).collect(),
             });
         }
+        let (permits, ledger_damage) = machine.entries();
         Course {
+            limits: self.setup.limits.as_deref().cloned().unwrap_or_default(),
+            permits,
+            ledger_damage,
+            writes: machine.writes,
+            max_recoveries: self.setup.max_recoveries,
+            coverage: machine.coverage,
             start: self.setup.start,
             end: machine.now,
             runs,
             calls: machine.calls,
             notes: machine.notes,
             windows: self.setup.windows.clone(),
-            tightened: self.setup.tightened.clone(),
+            tightened: machine.tightened.to_vec(),
             places: machine.world.places,
             done: machine.world.done,
             canary: CANARY.to_owned(),

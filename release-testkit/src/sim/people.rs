@@ -56,7 +56,7 @@ impl Machine<'_> {
         else {
             return;
         };
-        if driver.busy != super::shell::Busy::No {
+        if driver.busy != super::shell::Busy::No || (self.setup.humans.absent && !self.healed) {
             return;
         }
         let members = members(&driver.state);

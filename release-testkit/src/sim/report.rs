@@ -8,7 +8,9 @@ use release_core::run::{Event, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::course::{Course, RunCourse};
+use super::coverage::Coverage;
 use super::invariants::Violation;
+use super::usage::{LimitUse, QuotaUse};
 
 /// How one run went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,12 @@ pub struct SimReport {
     pub changes: BTreeMap<(EnvironmentId, u64), u32>,
     /// How much time went by, virtually.
     pub span: Span,
+    /// Which faults struck which states.
+    pub coverage: Coverage,
+    /// How each limit was used.
+    pub limits: Vec<LimitUse>,
+    /// How each quota was used.
+    pub quotas: Vec<QuotaUse>,
 }
 
 impl SimReport {
@@ -64,6 +72,9 @@ impl SimReport {
             most_calls: most_calls(course),
             changes,
             span: course.end.since(course.start),
+            coverage: course.coverage.clone(),
+            limits: super::usage::limits(course),
+            quotas: super::usage::quotas(course),
         }
     }
 
@@ -111,7 +122,7 @@ fn of_run(
                 blocked.insert(step.index, (fact.at, rules));
             }
             Event::StepStarted { step, attempt: 1, mode: Mode::Perform } => {
-                let definition = run.plan.plan().steps().get(step.index as usize);
+                let definition = run.step(&step.id);
                 let mutating = definition.filter(|definition| definition.action.mutates());
                 if let Some(place) = mutating.and_then(|step| step.scope.environment()) {
                     let week = fact.at.since(start).as_duration().as_secs() / WEEK;
@@ -156,6 +167,8 @@ impl fmt::Display for SimReport {
         if let Some(((environment, week), count)) = most {
             writeln!(f, "  most changes in a week: {count} in {environment}, week {}", week + 1)?;
         }
+        self.limits.iter().try_for_each(|limit| writeln!(f, "  {limit}"))?;
+        self.quotas.iter().try_for_each(|quota| writeln!(f, "  {quota}"))?;
         self.violations.iter().try_for_each(|violation| writeln!(f, "  {violation}"))
     }
 }

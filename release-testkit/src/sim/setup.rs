@@ -1,8 +1,9 @@
 //! What is simulated: everything that is fixed before chance has its say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use release_core::limits::Limits;
 use release_core::model::{Digest, Principal, RunId, Span, Target, Timestamp};
 use release_core::plan::{Action, FrozenPlan, Weight};
 use release_core::port::{PermitAll, Policy};
@@ -11,7 +12,9 @@ use release_policy::Windows;
 
 use super::faults::FaultPlan;
 use super::humans::Humans;
+use super::pct::Scheduler;
 use super::provider::Providers;
+use super::script::{Deed, When};
 use super::world::{Badness, Place};
 
 /// A run, and when it is to start.
@@ -35,8 +38,16 @@ pub(super) struct Setup {
     pub(super) humans: Humans,
     pub(super) providers: Providers,
     pub(super) engines: usize,
+    pub(super) scheduler: Scheduler,
+    pub(super) limits: Option<Arc<Limits>>,
     pub(super) bad: Vec<(Digest, Badness)>,
     pub(super) commands: Vec<(Span, usize, Directive)>,
+    pub(super) max_recoveries: u32,
+    pub(super) poison: BTreeSet<usize>,
+    /// When which run is to go on with which plan.
+    pub(super) migrations: Vec<(Span, usize, FrozenPlan)>,
+    pub(super) deeds: Vec<(Timestamp, Deed)>,
+    pub(super) whens: Vec<When>,
     pub(super) span: Span,
     pub(super) heal_for: Span,
     pub(super) most_happenings: u64,
@@ -55,8 +66,15 @@ impl Setup {
             humans: Humans::new(),
             providers: Providers::new(),
             engines: 1,
+            scheduler: Scheduler::Uniform,
+            limits: None,
             bad: Vec::new(),
             commands: Vec::new(),
+            max_recoveries: u32::MAX,
+            poison: BTreeSet::new(),
+            migrations: Vec::new(),
+            deeds: Vec::new(),
+            whens: Vec::new(),
             span: Span::secs(24 * 3600),
             heal_for: Span::secs(60 * 24 * 3600),
             most_happenings: 5_000_000,

@@ -2,15 +2,21 @@
 //! functions as the engine of `release-core`, in the same order.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use release_core::engine::desk::{self, Verdict};
 use release_core::engine::rules;
 use release_core::journal::{AppendError, Batch, History, Sealer};
+use release_core::limits::{Limits, Unit};
 use release_core::model::{RunId, Timestamp};
 use release_core::plan::FrozenPlan;
 use release_core::port::Policy;
 use release_core::run::{
-    Event, IllegalTransition, Input, Mode, Phase, Rejected, RunState, Turn, Wait, advance, decide,
+    Event, IllegalTransition, Input, Mode, Permits, Phase, Rejected, RunState, Turn, Wait, advance,
+    decide,
 };
+
+use super::provider::Capability;
 
 /// About as many events go into one batch at most.
 const EVENTS_A_TURN: usize = 4096;
@@ -23,6 +29,8 @@ pub(super) enum Busy {
     Appending(Result<(), AppendError>),
     /// The time to read the journal again.
     Resting,
+    /// What the ledger of permits says that the run has.
+    Adopting,
 }
 
 /// A step, its attempt, and whether that acts or only looks.
@@ -58,11 +66,21 @@ pub(super) struct Driver {
     /// How many batches it has asked to store.
     pub(super) appends: u64,
     draws: u64,
+    /// None where there are no limits.
+    pub(super) permits: Option<Permits>,
+    names_providers: bool,
+    pub(super) adopted: bool,
+    pub(super) verdicts: VecDeque<Verdict>,
 }
 
 impl Driver {
-    pub(super) fn new(state: RunState, sealer: Sealer, base: FrozenPlan, life: u64) -> Self {
-        Self {
+    pub(super) fn new(
+        state: RunState,
+        sealer: Sealer,
+        base: FrozenPlan,
+        (life, limits): (u64, Option<&Arc<Limits>>),
+    ) -> Self {
+        let mut driver = Self {
             life,
             now: state.now(),
             forward: *state.phase() == Phase::Forward,
@@ -82,7 +100,42 @@ impl Driver {
             wake: None,
             appends: 0,
             draws: super::chance::mixed(life),
+            permits: limits.map(|limits| Permits::new(Arc::clone(limits))),
+            names_providers: limits.is_some_and(|limits| limits.asks_for_providers()),
+            adopted: false,
+            verdicts: VecDeque::new(),
+        };
+        driver.name_providers(0);
+        driver
+    }
+
+    /// Who performs the steps from `first` on, where a limit asks for it: the capability.
+    pub(super) fn name_providers(&mut self, first: usize) {
+        let Some(permits) = self.permits.as_mut().filter(|_| self.names_providers) else { return };
+        let first = u32::try_from(first).unwrap_or(u32::MAX);
+        for step in (first..).map_while(|index| self.state.plan().get(index)) {
+            let provider = Capability::of(&step.action).name();
+            permits.provided(step.id.clone(), provider.to_owned());
         }
+    }
+
+    /// The ledger says what the run had before this driver.
+    pub(super) fn adopts(&mut self, units: Vec<Unit>) {
+        if let Some(permits) = &mut self.permits {
+            desk::adopted(permits, &self.state, units);
+        }
+    }
+
+    /// What the ledger said of the run's steps: decides what follows.
+    pub(super) fn hear(&mut self, policy: &dyn Policy) -> Result<(), IllegalTransition> {
+        while let Some(verdict) = self.verdicts.pop_front() {
+            let Some(permits) = &mut self.permits else { return Ok(()) };
+            let step = verdict.step;
+            if desk::hears(permits, &self.state, verdict) {
+                self.decide(Input::Permit { step }, policy)?;
+            }
+        }
+        Ok(())
     }
 
     /// The epoch in which it has the run; 0 as long as it does not.
@@ -100,7 +153,8 @@ impl Driver {
         let mut fresh = Vec::new();
         let mut quiet = false;
         while !quiet && self.pending.len() < EVENTS_A_TURN {
-            let turn = Turn::new(self.now, self.draws, policy);
+            let mut turn = Turn::new(self.now, self.draws, policy);
+            turn.permits = self.permits.as_ref();
             advance(&self.state, &turn, EVENTS_A_TURN - self.pending.len(), &mut fresh);
             quiet = fresh.is_empty();
             self.fold(&mut fresh)?;
@@ -115,7 +169,8 @@ impl Driver {
         policy: &dyn Policy,
     ) -> Result<Option<Rejected>, IllegalTransition> {
         self.draws = super::chance::mixed(self.draws);
-        let turn = Turn::new(self.now, self.draws, policy);
+        let mut turn = Turn::new(self.now, self.draws, policy);
+        turn.permits = self.permits.as_ref();
         let mut fresh = Vec::new();
         let mut refused = decide(&self.state, &input, &turn, &mut fresh).err();
         if let Some(Event::CommandDenied { reasons, .. }) = fresh.first() {
@@ -156,6 +211,9 @@ impl Driver {
         history: &History,
     ) -> Result<(Vec<Input>, Vec<Effect>), String> {
         self.state = history.state(self.base.clone(), None).map_err(|damage| damage.to_string())?;
+        if let Some(permits) = &mut self.permits {
+            permits.restart(&self.state);
+        }
         let seq = u64::try_from(history.facts().len()).unwrap_or(u64::MAX);
         self.sealer = Sealer::after(self.state.run(), seq, history.epoch(), history.head());
         self.pending.clear();

@@ -64,7 +64,12 @@ impl Log {
 
     /// How many bytes a batch has on disk.
     pub(super) fn bytes_of(batch: &Batch) -> usize {
-        frames(batch).len()
+        batch.records.iter().map(Self::bytes_of_record).sum()
+    }
+
+    /// How many bytes a record has on disk.
+    pub(super) fn bytes_of_record(record: &Record) -> usize {
+        4 + record.hash.as_bytes().len() + record.bytes.len()
     }
 
     /// The power fails after `bytes` of a batch.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use release_core::limits::LedgerEvent;
 use serde::{Deserialize, Serialize};
 
 use super::course::{Course, What};
@@ -61,8 +62,31 @@ impl Sim {
     /// Runs the simulation and writes down what happened.
     pub fn trace(&self) -> Trace {
         let course = self.course();
-        let lines = course.notes.iter().flat_map(|note| lines(&course, note)).collect();
+        let mut lines: Vec<String> =
+            course.notes.iter().flat_map(|note| lines(&course, note)).collect();
+        lines.extend(course.runs.iter().filter_map(|run| {
+            let head = run.hashes.last()?;
+            Some(format!("{} has {} records, the last is {head}", run.id, run.hashes.len()))
+        }));
         Trace { seed: self.seed, faults: self.setup.faults.clone(), lines }
+    }
+
+    /// Runs the simulation twice, and says where the second time differs from the first: never, unless a
+    /// policy reads a clock or draws for itself, or this crate has a fault. What is compared is all that
+    /// happened, and the hash of all records.
+    ///
+    /// ```
+    /// use release_testkit::fixtures::Shop;
+    /// use release_testkit::sim::Sim;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sim = Sim::new(7).definition(&Shop::new().definition())?;
+    /// assert_eq!(sim.differs_from_itself(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn differs_from_itself(&self) -> Option<Difference> {
+        self.trace().diff(&self.trace())
     }
 
     /// Runs the simulation with the seed and the faults of a trace. Returns where it differs from it:
@@ -84,6 +108,10 @@ fn lines(course: &Course, note: &super::Note) -> Vec<String> {
         What::Stored { run, engine, epoch, first, count, .. } => {
             return stored(course, note, (*run, *engine, *epoch), (*first, *count));
         }
+        What::Quarantined { run, recoveries } => {
+            format!("run {run} is quarantined after {recoveries} recoveries")
+        }
+        What::NotMigrated { run, why } => format!("run {run} keeps its plan: {why}"),
         What::AppendFailed { run, engine, error } => {
             format!("engine {engine}, run {run}: {error}")
         }
@@ -91,6 +119,12 @@ fn lines(course: &Course, note: &super::Note) -> Vec<String> {
         What::Applied { call: at } => format!("takes effect: {}", call(at)),
         What::Answered { call: at, heard, said } => {
             format!("{said}{}: {}", if *heard { "" } else { " (nobody waits)" }, call(at))
+        }
+        What::Entered { count } => {
+            let entries = course.permits.iter().skip_while(|entry| entry.tick < note.tick);
+            let line =
+                |entry: &super::Entry| format!("{} permits: {}", note.at, told(&entry.event));
+            return entries.take(*count).filter(|e| e.tick == note.tick).map(line).collect();
         }
         What::Quiet { .. } => return Vec::new(),
         What::Left { run, engine, why, .. } => format!("engine {engine} leaves run {run}: {why}"),
@@ -104,6 +138,23 @@ fn lines(course: &Course, note: &super::Note) -> Vec<String> {
         What::Healed => "no more faults".to_owned(),
     };
     vec![format!("{} {what}", note.at)]
+}
+
+fn told(event: &LedgerEvent) -> String {
+    match event {
+        LedgerEvent::Requested { request } => format!("{} asks", request.claim),
+        LedgerEvent::Granted { claim, by } => format!("{claim} may start, says {by}"),
+        LedgerEvent::Taken { claim } => format!("{claim} takes it"),
+        LedgerEvent::Withdrawn { claim, .. } => format!("{claim} asks no more"),
+        LedgerEvent::Released { run, units, why, .. } => {
+            let units: Vec<_> = units.iter().map(ToString::to_string).collect();
+            format!("run `{run}` gives back {} ({why})", units.join(", "))
+        }
+        LedgerEvent::Adopted { run, engine, .. } => format!("{engine} has run `{run}`"),
+        LedgerEvent::ForceReleased { run, by, .. } => format!("{by} gives back for run `{run}`"),
+        LedgerEvent::Configured { .. } => "limits are set".to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn stored(

@@ -33,10 +33,13 @@ impl Machine<'_> {
             None => return self.later(self.now.plus(TRY_AGAIN), Happening::Adopt { engine }),
             Some(Ok(history)) => Some(history),
             Some(Err(_)) if self.logs.get(run).is_some_and(|log| log.records.is_empty()) => None,
-            Some(Err(damage)) => return self.left(engine, run, 0, damage),
+            Some(Err(damage)) => {
+                self.upkeep.damaged.insert(run); // it is refused from now on; other runs go on
+                return self.left(engine, run, 0, damage);
+            }
         };
         self.lives += 1;
-        let clock = self.clock(engine);
+        let (clock, limits) = (self.clock(engine), self.setup.limits.as_ref());
         let driver = match history {
             None => {
                 let plan = &departure.plan;
@@ -50,7 +53,7 @@ impl Machine<'_> {
                 let state = RunState::create(departure.run.clone(), plan.clone(), &fact);
                 state.map_err(|illegal| illegal.to_string()).map(|state| {
                     let sealer = Sealer::new(&departure.run);
-                    let mut driver = Driver::new(state, sealer, plan.clone(), self.lives);
+                    let mut driver = Driver::new(state, sealer, plan.clone(), (self.lives, limits));
                     driver.pending.push(fact.event);
                     driver
                 })
@@ -69,23 +72,33 @@ impl Machine<'_> {
         }
     }
 
-    fn resumed(&mut self, engine: usize, run: usize, history: &History) -> Result<Driver, String> {
+    pub(super) fn resumed(
+        &mut self,
+        engine: usize,
+        run: usize,
+        history: &History,
+    ) -> Result<Driver, String> {
         let Some(departure) = self.setup.departures.get(run) else { return Err(String::new()) };
-        let state = history.state(departure.plan.clone(), None).map_err(|d| d.to_string())?;
+        let state = match history.state(departure.plan.clone(), None) {
+            Ok(state) => state,
+            Err(damage) => {
+                self.upkeep.damaged.insert(run);
+                return Err(damage.to_string());
+            }
+        };
         let seq = u64::try_from(history.facts().len()).unwrap_or(u64::MAX);
         let epoch = history.epoch().saturating_add(1);
         let sealer = Sealer::after(&departure.run, seq, epoch, history.head());
-        let mut driver = Driver::new(state, sealer, departure.plan.clone(), self.lives);
+        let life = (self.lives, self.setup.limits.as_ref());
+        let mut driver = Driver::new(state, sealer, departure.plan.clone(), life);
         if driver.state.outcome().is_none() {
             driver.read_clock(self.clock(engine));
-            let input = Input::TakeOver { engine: format!("engine-{engine}") };
-            let policy = self.policy(engine);
-            driver.decide(input, &policy).map_err(|illegal| illegal.to_string())?;
+            self.may_take_over(engine, run, &mut driver)?;
         }
         Ok(driver)
     }
 
-    fn policy(&self, engine: usize) -> super::machine::Asked {
+    pub(super) fn policy(&self, engine: usize) -> super::machine::Asked {
         let policy = self.engines.get(engine).map(|slot| slot.policy.clone());
         policy.unwrap_or_else(super::machine::Asked::nobody)
     }
@@ -142,6 +155,9 @@ impl Machine<'_> {
         if driver.beginning {
             return self.commit(engine, run, driver);
         }
+        if self.adopts((engine, run), driver) {
+            return Next::Wait;
+        }
         let policy = self.policy(engine);
         driver.quiet = match driver.settle(&policy) {
             Ok(quiet) => quiet,
@@ -151,11 +167,21 @@ impl Machine<'_> {
             return self.commit(engine, run, driver);
         }
         driver.asked.clear();
+        self.settle_permits((engine, run), driver, &[]);
         if driver.state.outcome().is_some() {
             return Next::Gone(String::new());
         }
         if !driver.quiet {
             return Next::On;
+        }
+        if driver.inbox.is_empty() && !driver.verdicts.is_empty() {
+            let clock = self.clock(engine);
+            driver.read_clock(clock);
+            let policy = self.policy(engine);
+            return match driver.hear(&policy) {
+                Ok(()) => Next::On,
+                Err(illegal) => Next::Gone(format!("internal: {illegal}")),
+            };
         }
         if driver.inbox.is_empty() {
             self.rests(engine, run, driver);
@@ -209,7 +235,7 @@ impl Machine<'_> {
         let now = self.now;
         let slot = self.engines.get_mut(engine).and_then(|slot| slot.drivers.get_mut(&run));
         let Some(driver) = slot.filter(|driver| driver.life == life) else { return };
-        if driver.wake.is_some_and(|wake| wake != now) {
+        if driver.wake.is_some_and(|wake| wake > now) {
             return; // it is to be woken at another time
         }
         driver.wake = None;
@@ -286,8 +312,9 @@ impl Machine<'_> {
         driver.failures = 0;
         driver.beginning = false;
         driver.asked.clear();
-        for event in std::mem::take(&mut driver.pending) {
-            match rules::on_effects(&event, driver.state.plan()) {
+        let events = std::mem::take(&mut driver.pending);
+        for event in &events {
+            match rules::on_effects(event, driver.state.plan()) {
                 OnEffects::Launch { step, attempt, mode } => {
                     self.launch((engine, run), driver, (step, attempt, mode));
                 }
@@ -300,6 +327,8 @@ impl Machine<'_> {
                 driver.forward = *driver.state.phase() == Phase::Forward;
             }
         }
+        self.settle_permits((engine, run), driver, &events);
+        self.follow_script(run, &events);
     }
 
     pub(super) fn journal_answers(&mut self, engine: usize, run: usize, life: u64) {
@@ -376,8 +405,10 @@ impl Machine<'_> {
     }
 
     /// Until when an engine stands still, if it does.
-    fn still(&self, engine: usize) -> Option<release_core::model::Timestamp> {
-        self.engines.get(engine)?.still
+    pub(super) fn still(&self, engine: usize) -> Option<release_core::model::Timestamp> {
+        // Whoever is to let it go on may be late.
+        let soon = self.now.plus(Span::millis(1));
+        self.engines.get(engine)?.still.map(|until| until.max(soon))
     }
 
     /// Lets a driver do something, and then go on.

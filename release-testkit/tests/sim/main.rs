@@ -2,7 +2,11 @@
 
 #![cfg(test)]
 
+mod coverage;
 mod crash_enumeration;
 mod exhaustive;
+mod permits;
+mod priorities;
+mod scripts;
 mod seeds;
 mod tools;

@@ -1,10 +1,10 @@
 //! Invariants of what may start: freezes, approvals, order, room.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Approval, Gate, Principal, Timestamp};
 use release_core::plan::Action;
-use release_core::run::{Event, Fact, StepRef};
+use release_core::run::{Event, Fact, StepRef, WakeUp};
 
 use super::ledger::{Doing, Ledger, Stand, acts, walk};
 use crate::sim::course::{Course, RunCourse, What};
@@ -100,9 +100,33 @@ fn before_its_time(ledger: &Ledger<'_>, event: &Event, sync: bool) -> Option<Str
     Some(format!("{} goes before {name} is done", step.id))
 }
 
-/// I11.
+/// I11: nothing starts before its time, and no other plan says that something did.
 pub(super) fn order(course: &Course) -> Vec<String> {
-    each(course, |ledger, fact, _| before_its_time(ledger, &fact.event, false))
+    each(course, |ledger, fact, _| match &fact.event {
+        Event::PlanMigrated { to, .. } => continues(ledger, &ledger.plan.later(*to)?),
+        event => before_its_time(ledger, event, false),
+    })
+}
+
+/// What a run has begun that a plan changes, or puts behind what is not done.
+fn continues(ledger: &Ledger<'_>, plan: &release_core::plan::FrozenPlan) -> Option<String> {
+    let places: BTreeMap<u32, u32> =
+        ledger.places_in(plan).into_iter().map(|(a, b)| (b, a)).collect();
+    for (there, here) in &places {
+        if ledger.attempts.contains_key(here)
+            && plan.get(*there).map(|step| &step.action)
+                != ledger.step(*here).map(|step| &step.action)
+        {
+            return Some(format!("{} does something else now", ledger.step(*here)?.id));
+        }
+    }
+    let begun =
+        |here: &u32| *ledger.stand(*here) == Stand::Done || ledger.attempts.contains_key(here);
+    let early = plan.plan().edges().iter().find(|edge| {
+        let done = places.get(&edge.from).is_some_and(|before| ledger.is_done(*before));
+        !done && places.get(&edge.to).is_some_and(begun)
+    })?;
+    Some(format!("{} has begun before what it waits for now", plan.get(early.to)?.id))
 }
 
 /// I12.
@@ -110,9 +134,10 @@ pub(super) fn syncs(course: &Course) -> Vec<String> {
     each(course, |ledger, fact, _| before_its_time(ledger, &fact.event, true))
 }
 
-/// I4: as the records say, and as the providers saw it.
+/// I4: as the records say, as the providers saw it, and as the ledger of permits has it.
 pub(super) fn room(course: &Course) -> Vec<String> {
-    let mut wrong = each(course, |ledger, fact, _| {
+    let mut wrong = super::permits::room(course);
+    wrong.extend(each(course, |ledger, fact, _| {
         let Event::StepStarted { step, .. } = &fact.event else { return None };
         if ledger.action(step.index)?.is_pure() {
             return None;
@@ -120,7 +145,7 @@ pub(super) fn room(course: &Course) -> Vec<String> {
         let most = ledger.plan.plan().max_parallel() as usize;
         let open = ledger.open.len() + usize::from(!ledger.open.contains(&step.index));
         (open > most).then(|| format!("{open} effects are under way, {most} may be"))
-    });
+    }));
     let mut changes: Vec<(u64, i32, usize)> = Vec::new();
     for call in &course.calls {
         changes.push((call.tick, 1, call.run));
@@ -164,15 +189,18 @@ pub(super) fn one_rollout_a_target(course: &Course) -> Vec<String> {
     })
 }
 
-/// I9: nothing blocks a step of a rollback, and as long as there is room and a step of it is ready, an
+/// I9: nothing blocks a step of a rollback but the lack of permits while none is free, and as long as there is room and a step of it is ready, an
 /// engine that has nothing to decide has started it.
 pub(super) fn rollbacks_go_on(course: &Course) -> Vec<String> {
     let mut wrong = each(course, |ledger, fact, _| match &fact.event {
-        Event::StepBlocked { step, .. } if ledger.in_rollback(step.index) => {
+        Event::StepBlocked { step, wake, .. }
+            if ledger.in_rollback(step.index) && *wake != WakeUp::Permit =>
+        {
             Some(format!("{} of a rollback is blocked", step.id))
         }
         _ => None,
     });
+    wrong.extend(super::permits::rollbacks(course));
     let waits = |ledger: &Ledger<'_>| {
         if ledger.doing != Doing::GoingBack
             || ledger.open.len() >= ledger.plan.plan().max_parallel() as usize

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{EnvironmentId, Gate, GateId, Principal, RollbackScope, Timestamp};
+use release_core::model::{
+    Digest, EnvironmentId, Gate, GateId, Principal, RollbackScope, Timestamp,
+};
 use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Part, Step, Undo};
 use release_core::run::{Event, Fact, Mode, StepRef, Verdict, WakeUp};
 
@@ -41,7 +43,7 @@ pub(super) enum Doing {
 /// What is known of a run behind some of its records.
 #[derive(Debug, Clone)]
 pub(super) struct Ledger<'a> {
-    pub(super) plan: &'a FrozenPlan,
+    pub(super) plan: FrozenPlan,
     /// What was appended, in order, each with the place of its first step.
     extensions: Vec<(u32, &'a Extension)>,
     /// Parts that are left behind.
@@ -86,11 +88,11 @@ pub(super) fn walk<'a>(
 }
 
 impl<'a> Ledger<'a> {
-    fn new(plan: &'a FrozenPlan) -> Self {
+    fn new(plan: &FrozenPlan) -> Self {
         let mut preds = vec![Vec::new(); plan.len()];
         add(&mut preds, plan.plan().edges(), 0);
         Self {
-            plan,
+            plan: plan.clone(),
             preds,
             unknown: BTreeSet::new(),
             extensions: Vec::new(),
@@ -113,7 +115,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// The step at a place, those of a rollback included.
-    pub(super) fn step(&self, index: u32) -> Option<&'a Step> {
+    pub(super) fn step(&self, index: u32) -> Option<&Step> {
         match self.extensions.iter().rfind(|(base, _)| *base <= index) {
             None => self.plan.plan().steps().get(index as usize),
             Some((base, extension)) => extension.steps.get((index - base) as usize),
@@ -136,7 +138,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// What a step does now.
-    pub(super) fn action(&self, index: u32) -> Option<&'a Action> {
+    pub(super) fn action(&self, index: u32) -> Option<&Action> {
         self.alternates.get(&index).copied().or_else(|| Some(&self.step(index)?.action))
     }
 
@@ -261,6 +263,7 @@ impl<'a> Ledger<'a> {
                 self.doing = Doing::GoingBack;
             }
             Event::RollbackBlocked { .. } => self.doing = Doing::Forward,
+            Event::PlanMigrated { to, .. } => self.migrated(*to),
             Event::RollbackStuck { .. } => self.paged = true,
             Event::AbandonForced { .. } => {
                 self.open.clear();
@@ -281,6 +284,39 @@ impl<'a> Ledger<'a> {
         self.preds.resize(base + extension.steps.len(), Vec::new());
         add(&mut self.preds, &extension.edges, shift);
         self.stands.resize(base + extension.steps.len(), Stand::Idle);
+    }
+
+    /// The places of the steps in the plan `to`, with the steps that the present plan has as well.
+    pub(super) fn places_in(&self, to: &FrozenPlan) -> Vec<(u32, u32)> {
+        let steps = |plan: &FrozenPlan| -> BTreeMap<_, u32> {
+            plan.plan().steps().iter().map(|step| step.id.clone()).zip(0..).collect()
+        };
+        let (here, there) = (steps(&self.plan), steps(to));
+        here.into_iter().filter_map(|(id, at)| Some((at, *there.get(&id)?))).collect()
+    }
+
+    /// Steps are the same if their ids are; approvals are void.
+    fn migrated(&mut self, to: Digest) {
+        let Some(plan) = self.plan.later(to) else { return };
+        let places = self.places_in(&plan);
+        let mut next = Self::new(&plan);
+        (next.takeovers, next.paused) = (self.takeovers, self.paused);
+        for (here, there) in places {
+            if let Some(slot) = next.stands.get_mut(there as usize) {
+                // What was never tried is considered anew.
+                if !matches!(self.stand(here), Stand::Blocked(_))
+                    || self.attempts.contains_key(&here)
+                {
+                    *slot = self.stand(here).clone();
+                }
+            }
+            next.open.extend(self.open.get(&here).map(|_| there));
+            next.unknown.extend(self.unknown.get(&here).map(|_| there));
+            next.attempts.extend(self.attempts.get(&here).map(|n| (there, *n)));
+            next.starts.extend(self.starts.get(&here).map(|n| (there, *n)));
+            next.alternates.extend(self.alternates.get(&here).map(|action| (there, *action)));
+        }
+        *self = next;
     }
 
     fn started(&mut self, step: &StepRef, attempt: u32) {
@@ -365,7 +401,8 @@ impl<'a> Ledger<'a> {
 
     /// Who asks again, asks everybody again where somebody said no.
     fn asked_anew(&mut self, index: u32) {
-        for gate in self.step(index).into_iter().flat_map(|step| &step.gates) {
+        let gates = self.step(index).map(|step| step.gates.clone()).unwrap_or_default();
+        for gate in gates {
             if let Gate::Approval(approval) = gate
                 && self.rejected.remove(&approval.id)
             {

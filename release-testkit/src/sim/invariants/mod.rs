@@ -4,6 +4,7 @@
 mod admission;
 mod ledger;
 mod outcomes;
+pub(crate) mod permits;
 mod records;
 
 use std::fmt;
@@ -76,7 +77,8 @@ impl Invariant {
 /// All invariants, from I1 to I20.
 ///
 /// What they check is what exists. I3 holds for each run alone: runs that share a target are kept apart
-/// by whoever starts them. I4 knows the plan's limit of effects under way. I8 knows principals by their
+/// by whoever starts them. I4 knows the plan's limit of effects under way,
+/// and the limits and quotas that the runs share. I8 knows principals by their
 /// ids. I11 and I12 know the edges of the plan. I16 seeds the providers with a credential and looks for it
 /// in all records and in the trace.
 pub fn all() -> Vec<Invariant> {
@@ -99,7 +101,7 @@ pub fn all() -> Vec<Invariant> {
         new("I14", "a stale epoch writes nothing", r::epochs),
         new("I15", "no data is never a pass", o::no_data),
         new("I16", "no credential is ever written", r::canary),
-        new("I17", "attempts are bounded", o::bounded_attempts),
+        new("I17", "attempts and takeovers are bounded", o::bounded_attempts),
         new("I18", "whoever waits is woken by something", o::wakes),
         new("I19", "when faults stop, every run ends", r::ends),
         new("I20", "a policy that is tightened holds at once", a::tightened),

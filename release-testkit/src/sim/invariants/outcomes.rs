@@ -135,15 +135,44 @@ pub(super) fn honest_ends(course: &Course) -> Vec<String> {
     wrong
 }
 
+/// I17: runs that bring their engines down are left alone after so many takeovers that led to nothing.
+fn bounded_takeovers(course: &Course) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for run in &course.runs {
+        let mut vain = 0_u32;
+        walk(&run.plan, &run.facts, |ledger, fact, at| match &fact.event {
+            Event::TakenOver { .. } => {
+                let released = run
+                    .facts
+                    .get(at + 1)
+                    .is_some_and(|next| matches!(next.event, Event::QuarantineReleased { .. }));
+                vain += u32::from(!ledger.open.is_empty());
+                if vain > course.max_recoveries && !released {
+                    wrong.push(format!("{} #{}: taken over {vain} times in vain", run.id, at + 1));
+                }
+            }
+            Event::StepStarted { .. }
+            | Event::StepBlocked { .. }
+            | Event::StepRetried { .. }
+            | Event::OutcomeUnknown { .. }
+            | Event::CommandDenied { .. } => {}
+            _ => vain = 0,
+        });
+    }
+    wrong
+}
+
 /// I17: a look and a performance for each attempt and each takeover, and a last look.
 pub(super) fn bounded_attempts(course: &Course) -> Vec<String> {
-    each(course, |ledger, fact, _| {
+    let mut wrong = bounded_takeovers(course);
+    wrong.extend(each(course, |ledger, fact, _| {
         let Event::StepStarted { step, .. } = &fact.event else { return None };
         let attempts = ledger.step(step.index)?.retry.max_attempts;
         let most = 2 * (attempts + 1) + 2 * ledger.takeovers;
         let starts = ledger.starts.get(&step.index).copied().unwrap_or(0) + 1;
         (starts > most).then(|| format!("{} is tried {starts} times, at most {most}", step.id))
-    })
+    }));
+    wrong
 }
 
 /// I18: whoever waits at the end waits for an input that is named, or an instant that is to come.
@@ -164,6 +193,7 @@ pub(super) fn wakes(course: &Course) -> Vec<String> {
             has.then(|| format!("{} waits for approvals of {gate}, which it has", step.id))
         })
     });
+    wrong.extend(super::permits::wakes(course));
     for run in &course.runs {
         let end = walk(&run.plan, &run.facts, |_, _, _| ());
         if matches!(end.doing, Doing::Over) || run.facts.is_empty() {
@@ -171,7 +201,10 @@ pub(super) fn wakes(course: &Course) -> Vec<String> {
         }
         let on_input = |stand: &Stand| {
             matches!(stand, Stand::Held(_))
-                || matches!(stand, Stand::Blocked(WakeUp::Policy | WakeUp::Approval { .. }))
+                || matches!(
+                    stand,
+                    Stand::Blocked(WakeUp::Policy | WakeUp::Permit | WakeUp::Approval { .. })
+                )
                 || matches!(stand, Stand::Again(at) if *at > course.end)
         };
         let waits = end.stands.iter().any(on_input);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use release_core::model::StepId;
 use release_core::run::{Event, Mode};
 
 use crate::sim::course::{Course, What};
@@ -11,18 +12,18 @@ use crate::sim::course::{Course, What};
 pub(super) fn intents(course: &Course) -> Vec<String> {
     let mut wrong = Vec::new();
     // (run, step, attempt, mode) to the ticks at which it was announced.
-    let mut announced: BTreeMap<(usize, u32, u32, bool), Vec<u64>> = BTreeMap::new();
+    let mut announced: BTreeMap<(usize, &StepId, u32, bool), Vec<u64>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
         for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
             if let Event::StepStarted { step, attempt, mode } = &fact.event {
                 let look = *mode == Mode::Look;
-                announced.entry((at, step.index, *attempt, look)).or_default().push(*tick);
+                announced.entry((at, &step.id, *attempt, look)).or_default().push(*tick);
             }
         }
     }
     let mut called = BTreeMap::new();
     for call in &course.calls {
-        let key = (call.run, call.step, call.attempt, call.mode == Mode::Look);
+        let key = (call.run, &call.id, call.attempt, call.mode == Mode::Look);
         let count = called.entry(key).or_insert(0_u32);
         *count += 1;
         let before = announced
@@ -45,19 +46,19 @@ pub(super) fn intents(course: &Course) -> Vec<String> {
 /// All calls of a step have one key, but for those behind somebody's wish to try again as another
 /// operation.
 fn keys(course: &Course) -> Vec<String> {
-    let mut anew: BTreeMap<(usize, u32), Vec<u64>> = BTreeMap::new();
+    let mut anew: BTreeMap<(usize, &StepId), Vec<u64>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
         for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
             if let Event::RetryRequested { step, .. } | Event::AlternateChosen { step, .. } =
                 &fact.event
             {
-                anew.entry((at, step.index)).or_default().push(*tick);
+                anew.entry((at, &step.id)).or_default().push(*tick);
             }
         }
     }
     let mut wrong = Vec::new();
     for call in &course.calls {
-        let ticks = anew.get(&(call.run, call.step)).map(|ticks| &ticks[..]).unwrap_or_default();
+        let ticks = anew.get(&(call.run, &call.id)).map(|ticks| &ticks[..]).unwrap_or_default();
         let generation = ticks.iter().filter(|tick| **tick < call.tick).count();
         if !call.key.ends_with(&format!("/{generation}")) {
             wrong.push(format!("{} is called in generation {generation}", call.key));
@@ -126,9 +127,10 @@ pub(super) fn audit(course: &Course) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut called = BTreeMap::new();
     for call in &course.calls {
-        let key = (call.run, call.step, call.attempt, call.mode == Mode::Look);
+        let key = (call.run, &call.id, call.attempt, call.mode == Mode::Look);
         *called.entry(key).or_insert(0_u32) += 1;
     }
+    wrong.extend(course.ledger_damage.clone());
     for (at, run) in course.runs.iter().enumerate() {
         wrong.extend(run.damage.iter().cloned());
         wrong.extend(run.diverged.iter().cloned());
@@ -136,9 +138,8 @@ pub(super) fn audit(course: &Course) -> Vec<String> {
         let last_taken = run.facts.iter().rposition(|fact| taken(&fact.event)).unwrap_or(0);
         for (seq, fact) in run.facts.iter().enumerate().skip(last_taken) {
             let Event::StepStarted { step, attempt, mode } = &fact.event else { continue };
-            let steps = run.plan.plan().steps();
-            let pure = steps.get(step.index as usize).is_some_and(|step| step.action.is_pure());
-            let key = (at, step.index, *attempt, *mode == Mode::Look);
+            let pure = run.step(&step.id).is_some_and(|step| step.action.is_pure());
+            let key = (at, &step.id, *attempt, *mode == Mode::Look);
             if !pure && !called.contains_key(&key) {
                 wrong.push(format!(
                     "{} #{}: {} is announced, not called",
