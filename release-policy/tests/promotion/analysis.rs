@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use release_core::model::{
     Analysis, Approval, Bound, Definition, Environment, Finite, Gate, Metric, Principal, Release,
-    RollbackCriteria, RollbackTrigger, Selector, Stage, Strategy as Rollout, Tier, VersionSet,
+    RollbackCriteria, RollbackScope, RollbackTrigger, Selector, Stage, Strategy as Rollout, Tier,
+    VersionSet,
 };
 use release_policy::approval::{ApprovalPolicy, Expression, OfRole, Quorum};
 use release_policy::directory::{Directory, Grant, Identity};
 use release_policy::promotion::{
-    Condition, Criterion, Fault, Finding, Pipeline, Severity, Sources, StageSpec, Surroundings,
-    Value, analyse,
+    Availability, Condition, Criterion, Fault, Finding, Pipeline, Severity, Sources, StageSpec,
+    Surroundings, Value, analyse,
 };
 use release_policy::window::{When, WindowSpec, Windows};
 
@@ -210,6 +211,35 @@ fn a_quorum_larger_than_the_people_who_can_fill_it_is_found() {
     assert_eq!(ask(quorum(2, "sre"), &one).len(), 1);
 }
 
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Whether people with these roles can be seated, by trial.
+fn seat(slots: &[usize], roles: &[u8], used: &mut BTreeSet<usize>) -> bool {
+    let Some((slot, rest)) = slots.split_first() else { return true };
+    (0..roles.len()).any(|person| {
+        let fits = roles[person] & (1 << slot) != 0 && used.insert(person);
+        let done = fits && seat(rest, roles, used);
+        if fits {
+            used.remove(&person);
+        }
+        done
+    })
+}
+
+/// Whether a way leads to a stage that goes through no stage twice.
+fn way(at: usize, path: &[usize], all: &Pipeline) -> bool {
+    let sources = &all.stage(&env(NAMES[at])).unwrap().sources;
+    let mut of =
+        sources.stages.iter().map(|id| NAMES.iter().position(|n| *n == id.as_str()).unwrap());
+    let path = [path, &[at]].concat();
+    let mut step = |other: usize| !path.contains(&other) && way(other, &path, all);
+    sources.direct
+        || match sources.availability {
+            Availability::All => of.all(&mut step),
+            Availability::OneOf => of.any(&mut step),
+        }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -230,17 +260,6 @@ proptest! {
             let held: Vec<_> = (0..3).filter(|bit| mask & (1 << bit) != 0).map(|bit| ROLES[bit]).collect();
             person(&format!("p{at}"), &held)
         }));
-        fn seat(slots: &[usize], roles: &[u8], used: &mut BTreeSet<usize>) -> bool {
-            let Some((slot, rest)) = slots.split_first() else { return true };
-            (0..roles.len()).any(|person| {
-                let fits = roles[person] & (1 << slot) != 0 && used.insert(person);
-                let done = fits && seat(rest, roles, used);
-                if fits {
-                    used.remove(&person);
-                }
-                done
-            })
-        }
         let slots: Vec<usize> = (0..3).flat_map(|role| vec![role; counts[role] as usize]).collect();
         let all = pipeline([sound("dev", Sources::direct()).enter(cab.within(secs(9)))]);
         let found = analyse(&all, &Surroundings::new(&bot(), at(0)).directory(&directory));
@@ -252,7 +271,6 @@ proptest! {
     fn reachability_agrees_with_a_search_for_a_way(
         stages in prop::collection::vec((any::<bool>(), prop::collection::btree_set(0..5_usize, 1..4), any::<bool>()), 5),
     ) {
-        const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
         let from = |at: usize| stages[at].1.iter().copied().filter(move |other| *other != at);
         let all = pipeline((0..5).map(|at| {
             let (direct, _, every) = &stages[at];
@@ -261,16 +279,6 @@ proptest! {
             let direct = *direct || sources.stages.is_empty();
             sound(NAMES[at], Sources { direct, ..sources })
         }));
-        fn way(at: usize, path: &[usize], all: &Pipeline) -> bool {
-            let sources = &all.stage(&env(NAMES[at])).unwrap().sources;
-            let mut of = sources.stages.iter().map(|id| NAMES.iter().position(|n| *n == id.as_str()).unwrap());
-            let path = [path, &[at]].concat();
-            let mut step = |other: usize| !path.contains(&other) && way(other, &path, all);
-            sources.direct || match sources.availability {
-                release_policy::promotion::Availability::All => of.all(&mut step),
-                release_policy::promotion::Availability::OneOf => of.any(&mut step),
-            }
-        }
         let found = find(&all);
         for (at, name) in NAMES.iter().enumerate() {
             let told = found.iter().any(|finding| finding.at.stage == env(name));
@@ -360,7 +368,7 @@ fn a_definition_is_analysed_as_far_as_it_goes() {
     assert_eq!(*sources, Sources::one_of([env("staging")]).soak(secs(3_600)));
 
     let triggers = vec![RollbackTrigger::Analysis("errors".parse().unwrap())];
-    train.release.rollback = Some(RollbackCriteria { scope: Default::default(), triggers });
+    train.release.rollback = Some(RollbackCriteria { scope: RollbackScope::default(), triggers });
     let codes = told(&look(&train));
     assert!(!codes.iter().any(|code| code.contains("production/ ")), "{codes:?}");
 }
@@ -370,7 +378,7 @@ fn a_gate_of_a_definition_that_makes_no_quorum_is_named() {
     let mut approval = Approval::new(gate("production/cab"));
     approval.quorum = 0;
     let stage = Stage::new(env("production"), Rollout::Recreate).gate(Gate::Approval(approval));
-    let error = Pipeline::of(&definition([stage.clone()])).unwrap_err().to_string();
+    let error = Pipeline::of(&definition([stage])).unwrap_err().to_string();
     assert!(
         error.starts_with("stage `production`, criterion `production/cab`: quorum/empty"),
         "{error}"
