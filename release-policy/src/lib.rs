@@ -47,6 +47,7 @@ pub mod cab;
 pub mod change;
 pub mod directory;
 pub mod emergency;
+pub mod rbac;
 pub mod scope;
 
 mod all_of;
