@@ -283,6 +283,11 @@ impl Directory {
         roles
     }
 
+    /// All that was ever lent, in an order that the content alone decides.
+    pub fn delegations(&self) -> &[Delegation] {
+        &self.delegations
+    }
+
     /// Accounts that a role was ever granted or lent to; whether they hold it now is another question.
     pub(crate) fn holders(&self, role: &RoleId) -> impl Iterator<Item = &PrincipalId> {
         self.holders.get(role).into_iter().flatten()
@@ -342,18 +347,19 @@ fn digest(
     };
     let instant = |all: Canonical, at: Timestamp| all.number(at.as_micros());
     let grant = |all: Canonical, grant: &Grant| {
-        let Grant { role, reach: Reach { environment, service, region }, from, until, by, reason } =
-            grant;
+        let Grant { role, reach, from, until, by, reason } = grant;
+        let Reach { environment, service, region, train } = reach;
         all.text(role.as_str())
             .maybe(environment.as_ref(), |all, id| all.text(id.as_str()))
             .maybe(service.as_ref(), |all, id| all.text(id.as_str()))
             .maybe(region.as_ref(), |all, id| all.text(id.as_str()))
+            .maybe(train.as_ref(), |all, id| all.text(id.as_str()))
             .number(from.as_micros())
             .maybe(*until, instant)
             .text(by.as_str())
             .text(reason)
     };
-    Canonical::new("release/directory/1")
+    Canonical::new("release/directory/2")
         .number(version)
         .number(taken_at.as_micros())
         .list(identities.values(), |all, identity| {

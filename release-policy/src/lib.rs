@@ -8,8 +8,9 @@
 //! use release_core::model::{Principal, RunId, Timestamp};
 //! use release_core::plan::{Action, Place, Step, StepScope};
 //! use release_core::port::{Admission, Decision, Policy};
+//! use release_policy::rbac::{Action as May, Rbac, Role, Rules};
 //! use release_policy::window::When;
-//! use release_policy::{AllOf, Roles, WindowSpec, Windows};
+//! use release_policy::{AllOf, WindowSpec, Windows};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (from, until): (Timestamp, Timestamp) =
@@ -17,9 +18,9 @@
 //! let when = When::Between { from, until };
 //! let peak = WindowSpec::freeze("peak".parse()?, when, "sre".parse()?, "the busiest week")
 //!     .in_environment("production".parse()?);
-//! let policy = AllOf::new()
-//!     .and(Windows::new([peak.build()?])?)
-//!     .and(Roles::new().allow("cancel", ["release-manager".parse()?]));
+//! let manager = Role::new("release-manager".parse()?).may([May::Cancel]);
+//! let rights = Rbac::vouched(Rules::new([manager], [])?).commands_only();
+//! let policy = AllOf::new().and(Windows::new([peak.build()?])?).and(rights);
 //!
 //! let mut step = Step::new("production/eu/api/weight-10".parse()?, Action::Sync);
 //! let environment = "production".parse()?;
@@ -36,7 +37,7 @@
 //! | rule | says |
 //! |---|---|
 //! | [`Windows`] | when what may be changed, where and by whom |
-//! | [`Roles`] | which roles may give which commands |
+//! | [`Rbac`](rbac::Rbac) | who may start which steps and give which commands |
 //! | [`AllOf`] | all rules at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
@@ -48,13 +49,12 @@ pub mod change;
 pub mod directory;
 pub mod emergency;
 pub mod promotion;
+pub mod rbac;
 pub mod scope;
 
 mod all_of;
 mod canonical;
-mod roles;
 pub mod window;
 
 pub use all_of::AllOf;
-pub use roles::Roles;
 pub use window::{Window, WindowSpec, Windows};

@@ -12,8 +12,9 @@ use release_core::model::{RunId, Span, Timestamp};
 use release_core::plan::plan;
 use release_core::port::Clock;
 use release_core::run::{Command, Directive, Event, Outcome};
+use release_policy::rbac::{Action, Rbac, Role, Rules};
 use release_policy::window::When;
-use release_policy::{AllOf, Roles, WindowSpec, Windows};
+use release_policy::{AllOf, WindowSpec, Windows};
 use release_providers::spi::Deployer as _;
 use release_testkit::fakes::{Behaviour, DeployerOp, FakePlatform, MetricsOp, RouterOp};
 use release_testkit::fixtures::{self, Shop, literal};
@@ -227,9 +228,10 @@ fn frozen_for_a_day(bench: &Bench) -> (Windows, Timestamp) {
 fn roles_say_who_may_pause_and_a_paused_run_waits_for_a_person() {
     let bench = Bench::new(Shop::new().without_staging());
     let begin = bench.clock.now();
+    let on_call = Role::new(literal("on-call")).may([Action::Pause]);
     let policy = AllOf::new()
         .and(frozen_for_a_day(&bench).0)
-        .and(Roles::new().allow("pause", [literal("on-call")]));
+        .and(Rbac::vouched(Rules::new([on_call], []).unwrap()).commands_only());
     let performer = Arc::new(OverFakes(bench.platform.clone()));
     let engine = Engine::builder(bench.journal.clone(), performer)
         .clock(bench.clock.clone())

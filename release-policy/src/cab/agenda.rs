@@ -82,7 +82,8 @@ fn write_item(text: &mut String, item: &AgendaItem) -> std::fmt::Result {
     let assessment = &routing.assessment;
     writeln!(text, "\n## {}: {}\n", escape(change), escape(title))?;
     writeln!(text, "- {kind} change, asked for by {}", escape(requester.as_str()))?;
-    let place = format!("{}, {services}, {region}", scope.environment);
+    let environment = scope.environment.as_ref().map_or("all environments", |id| id.as_str());
+    let place = format!("{environment}, {services}, {region}");
     writeln!(text, "- in {}", escape(&place))?;
     writeln!(text, "- subject `{}`", subject.digest())?;
     writeln!(text, "- vote until {deadline}")?;

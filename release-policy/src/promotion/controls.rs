@@ -1,14 +1,16 @@
 //! Which controls a change needs before it can be made, from the policy alone: nobody is asked, and nothing has
 //! happened yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
-use release_core::model::{GateId, Principal, RoleId, Span, Timestamp, WindowId};
+use release_core::model::{
+    EnvironmentId, GateId, Principal, RoleId, ServiceId, Span, Timestamp, WindowId,
+};
 use release_core::plan::Place;
 use serde::{Deserialize, Serialize};
 
-use super::pipeline::{Condition, Criterion, Pipeline};
+use super::pipeline::{Condition, Criterion, Pipeline, StageSpec};
 use crate::approval::ApprovalPolicy;
 use crate::cab::Board;
 use crate::change::{ChangeType, RiskInputs, RiskModel, Route, Routing, Standing};
@@ -195,8 +197,10 @@ pub fn required_controls(
     if routing.route == Route::Cab {
         needed.push(Control::Board { board: board.clone() });
     }
-    let entry = pipeline.stage(&change.scope.environment).map_or(&[][..], |stage| &stage.entry);
-    for criterion in entry {
+    // What concerns the whole release concerns every stage.
+    let environment = change.scope.environment.as_ref();
+    let here = |stage: &&StageSpec| environment.is_none_or(|one| stage.environment == *one);
+    for criterion in pipeline.stages().filter(here).flat_map(|stage| &stage.entry) {
         needed.push(match &criterion.condition {
             Condition::Approval(policy) => {
                 Control::Approval { gate: Some(criterion.id.clone()), policy: policy.clone() }
@@ -204,7 +208,7 @@ pub fn required_controls(
             _ => Control::Evidence { criterion: Box::new(criterion.clone()) },
         });
     }
-    let places = places(change.scope);
+    let places = places(change.scope, pipeline);
     let concerned = windows.iter().map(crate::window::Window::spec).filter(|spec| {
         let here = places
             .iter()
@@ -219,20 +223,25 @@ pub fn required_controls(
     Controls { routing, needed, opens: opens(windows, change, &places, now) }
 }
 
-/// The places of a change: each of its services, or all of them.
-fn places(scope: &ChangeScope) -> Vec<Place> {
-    let of = |service| {
-        let mut place = Place::new(scope.environment.clone());
+/// The places of a change: each of its services, or all of them, in its environment or in every stage.
+fn places(scope: &ChangeScope, pipeline: &Pipeline) -> Vec<Place> {
+    let environments: Vec<_> = match &scope.environment {
+        Some(environment) => vec![environment],
+        None => pipeline.stages().map(|stage| &stage.environment).collect(),
+    };
+    let services: Vec<_> = if scope.services.is_empty() {
+        vec![None]
+    } else {
+        scope.services.iter().cloned().map(Some).collect()
+    };
+    let of = |environment: &EnvironmentId, service: &Option<ServiceId>| {
+        let mut place = Place::new(environment.clone());
         place.region.clone_from(&scope.region);
-        place.service = service;
+        place.service.clone_from(service);
         place
     };
-    let services: BTreeSet<_> = scope.services.iter().cloned().collect();
-    if services.is_empty() {
-        vec![of(None)]
-    } else {
-        services.into_iter().map(|service| of(Some(service))).collect()
-    }
+    let pairs = environments.iter().flat_map(|one| services.iter().map(move |two| (*one, two)));
+    pairs.map(|(environment, service)| of(environment, service)).collect()
 }
 
 /// The first instant at which all places are open at once.

@@ -1,0 +1,241 @@
+//! Rights as a policy of the engine.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use release_core::model::{GateId, Principal, PrincipalId, Timestamp};
+use release_core::plan::Place;
+use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::run::Command;
+
+use super::access::Book;
+use super::{Access, Action, Answer, Denied, Fact, Facts, Missed, Query, Rules};
+use crate::directory::{DirectoryFault, DirectoryStamp};
+use crate::scope::ChangeScope;
+use crate::window::Classes;
+
+/// The fact that rules can ask for in every request of the engine: a flag, whether somebody acts on a run that
+/// they asked for themselves, with whichever account.
+pub const OWN_RUN: &str = "own_run";
+
+/// Who may start steps and give commands.
+///
+/// Steps of a rollback are nobody's business here unless a host asks about them: then they are
+/// [`Action::Rollback`].
+#[derive(Debug)]
+pub struct Rbac {
+    source: Source,
+    classes: Classes,
+    steps: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Roles come from a directory, which the host replaces as it gets new ones.
+    Directory(RwLock<Arc<Access>>),
+    /// The host vouches for the roles of whoever acts.
+    Host(Box<Book>),
+}
+
+impl Rbac {
+    /// Roles are those of a directory. Give it a newer one with [`publish`](Self::publish).
+    pub fn new(access: Access) -> Self {
+        Self::over(Source::Directory(RwLock::new(Arc::new(access))))
+    }
+
+    /// Roles are those that the host vouches for in each request
+    /// ([`Principal::roles`]), everywhere and without end: for hosts whose login says them. There are no
+    /// linked accounts and no loans.
+    pub fn vouched(rules: Rules) -> Self {
+        Self::over(Source::Host(Box::new(Book::new(rules))))
+    }
+
+    fn over(source: Source) -> Self {
+        Self { source, classes: Classes::new(), steps: true }
+    }
+
+    /// Says of which class the actions of the host's own providers are.
+    #[must_use]
+    pub fn classes(mut self, classes: Classes) -> Self {
+        self.classes = classes;
+        self
+    }
+
+    /// Leaves steps to others: whoever could start a run may have all of its steps done.
+    #[must_use]
+    pub const fn commands_only(mut self) -> Self {
+        self.steps = false;
+        self
+    }
+
+    /// Goes by other rules, another snapshot, or none, from now on. Nothing changes when the host vouches
+    /// for roles itself.
+    pub fn publish(&self, access: Access) {
+        if let Source::Directory(current) = &self.source {
+            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+        }
+    }
+
+    /// Whether somebody may do something, with all reasons. `requester` asked for the run.
+    pub fn ask(
+        &self,
+        who: &Principal,
+        requester: &Principal,
+        action: Action,
+        resource: &ChangeScope,
+        at: Timestamp,
+    ) -> Answer {
+        match &self.source {
+            Source::Directory(current) => {
+                let access = Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner));
+                let facts = facts(access.are_one(&who.id, &requester.id));
+                let query = Query::new(&who.id, action, resource, at).facts(&facts);
+                access.authorize(&query.requested_by(&requester.id))
+            }
+            Source::Host(book) => {
+                let facts = facts(who.id == requester.id);
+                let query = Query::new(&who.id, action, resource, at).facts(&facts);
+                let mut answer = Answer::undecided(&book.rules, None);
+                book.judge(&book.vouched(who, at), &query, &mut answer, |_| None);
+                answer
+            }
+        }
+    }
+
+    /// The roles of which one would allow it, by name.
+    fn helpful(&self, action: Action) -> String {
+        let names = |rules: &Rules| {
+            let may = |role: &&super::Role| {
+                role.permissions.iter().any(|permission| permission.actions.contains(&action))
+            };
+            let names: Vec<_> = rules.roles().filter(may).map(|role| role.id.as_str()).collect();
+            names.join(" or ")
+        };
+        match &self.source {
+            Source::Directory(current) => {
+                names(current.read().unwrap_or_else(PoisonError::into_inner).rules())
+            }
+            Source::Host(book) => names(&book.rules),
+        }
+    }
+
+    fn decide(
+        &self,
+        who: &Principal,
+        requester: &Principal,
+        action: Action,
+        resource: &ChangeScope,
+        at: Timestamp,
+    ) -> Decision {
+        let answer = self.ask(who, requester, action, resource, at);
+        if answer.is_allowed() {
+            return Decision::Permit;
+        }
+        let mut reasons: Vec<_> = answer.denied.iter().map(|denied| reason(denied, who)).collect();
+        let knows = !answer.denied.iter().any(|denied| matches!(denied, Denied::Directory { .. }));
+        if answer.granted.is_empty() && knows {
+            reasons.push(self.nothing_allows(who, action, &answer.missed));
+        }
+        Decision::Deny { reasons }
+    }
+
+    fn nothing_allows(&self, who: &Principal, action: Action, missed: &[Missed]) -> Reason {
+        let helpful = self.helpful(action);
+        let rule = format!("rbac/{action}");
+        if helpful.is_empty() {
+            let text = format!("no role may {action}");
+            return Reason::new(rule, text, "whoever maintains the rules");
+        }
+        let missed: Vec<_> =
+            missed.iter().map(|one| format!("; {} {}", one.role, one.why)).collect();
+        let text = format!("{who} has no role here that may {action}{}", missed.concat());
+        Reason::new(rule, text, format!("somebody who is {helpful}, or whoever grants roles"))
+    }
+}
+
+impl Answer {
+    pub(super) fn undecided(rules: &Rules, directory: Option<DirectoryStamp>) -> Self {
+        let (granted, denied, missed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { granted, denied, missed, rules: rules.digest(), directory }
+    }
+}
+
+impl Access {
+    /// Whether one person is behind both accounts.
+    fn are_one(&self, one: &PrincipalId, two: &PrincipalId) -> bool {
+        let (Some(a), Some(b)) = (self.subject(one), self.subject(two)) else { return one == two };
+        a.behind().any(|person| b.behind().any(|other| person == other))
+    }
+}
+
+fn facts(own_run: bool) -> Facts {
+    Facts::from([(OWN_RUN.to_owned(), Fact::Flag(own_run))])
+}
+
+fn reason(denied: &Denied, who: &Principal) -> Reason {
+    match denied {
+        Denied::Directory { fault } => {
+            let lifted_by = match fault {
+                DirectoryFault::Future { .. } => "whoever keeps the clocks",
+                _ => "a fresh snapshot of the directory",
+            };
+            Reason::new("rbac/directory", fault.to_string(), lifted_by)
+        }
+        Denied::Unknown => {
+            let text = format!("the directory has no account {who}");
+            Reason::new("rbac/unknown", text, "whoever opens accounts")
+        }
+        Denied::Inactive => {
+            let text = format!("the account {who} may not be used");
+            Reason::new("rbac/inactive", text, "whoever opens accounts")
+        }
+        Denied::Rule { rule, reason, owner, error } => {
+            let text = match error {
+                None => format!("{who} is forbidden this: {reason}"),
+                Some(error) => format!("cannot be judged, and so forbids: {error}"),
+            };
+            Reason::new(format!("deny/{rule}"), text, owner.to_string())
+        }
+    }
+}
+
+impl Policy for Rbac {
+    /// Whether the requester may do what the step does, where it does it. A step that belongs to no place
+    /// is nobody's business here.
+    fn admit(&self, request: &Admission<'_>) -> Decision {
+        let Some(place) = request.step.scope.place().filter(|_| self.steps) else {
+            return Decision::Permit;
+        };
+        let class = self.classes.of_step(request.step, request.rollback);
+        let (who, action) = (request.requester, Action::of_class(class));
+        self.decide(who, who, action, &resource(place), request.now)
+    }
+
+    /// Whether somebody may give a command. The place of an approval is the environment that its gate's name
+    /// begins with; all else concerns the whole release, so that only rights that reach everywhere are enough.
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
+        let Some(action) = Action::of_command(request.command) else {
+            let text = format!("no rule knows the command `{}`", request.command.name());
+            let reason = Reason::new("rbac/command", text, "a newer version of this library");
+            return Decision::Deny { reasons: vec![reason] };
+        };
+        let resource = match request.command {
+            Command::Approve { gate } | Command::Reject { gate } => environment(gate),
+            _ => None,
+        };
+        let resource = resource.unwrap_or_else(ChangeScope::everywhere);
+        self.decide(request.by, request.requester, action, &resource, request.now)
+    }
+}
+
+fn resource(place: &Place) -> ChangeScope {
+    let mut scope = ChangeScope::new(place.environment.clone());
+    scope.services.extend(place.service.clone());
+    scope.region.clone_from(&place.region);
+    scope
+}
+
+/// Gates of stages are named after their environment, as in `production/cab`.
+fn environment(gate: &GateId) -> Option<ChangeScope> {
+    let (environment, _) = gate.as_str().split_once('/')?;
+    environment.parse().ok().map(ChangeScope::new)
+}
