@@ -4,6 +4,7 @@ use super::admit;
 use super::advance::{start, stops};
 use super::command::{Command, Directive, Rejected};
 use super::digest::spread;
+use super::doubt::held_while_in_doubt;
 use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::left;
@@ -88,27 +89,6 @@ impl<'a> Turn<'a> {
     /// A draw of its own for each step.
     fn draw_for(&self, index: u32) -> u64 {
         spread(self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-}
-
-/// What a policy's `decision` comes to while something is wrong with the clock: no permit.
-pub fn held_while_in_doubt(decision: Decision, anomaly: Option<ClockAnomaly>) -> Decision {
-    let Some(anomaly) = anomaly else { return decision };
-    let held = Reason::new(
-        "clock/anomaly",
-        anomaly.to_string(),
-        "a clock that is right again, or whoever confirms it",
-    );
-    match decision {
-        Decision::Permit => Decision::Wait { until: None, reasons: vec![held] },
-        Decision::Wait { reasons: mut all, .. } => {
-            all.push(held);
-            Decision::Wait { until: None, reasons: all }
-        }
-        Decision::Deny { mut reasons } => {
-            reasons.push(held);
-            Decision::Deny { reasons }
-        }
     }
 }
 
