@@ -44,7 +44,7 @@ impl AllOf {
         if self.members.is_empty() {
             let text = "there is no rule that could permit it";
             let reason = Reason::new("all_of/empty", text, "whoever sets up the policy");
-            return Decision::Deny { reasons: vec![reason] };
+            return Decision::deny(vec![reason]);
         }
         combine(self.members.iter().map(|member| decide(&**member)))
     }
@@ -66,13 +66,13 @@ fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
     let mut all = Vec::new();
     for decision in decisions {
         match decision {
-            Decision::Permit => {}
-            Decision::Wait { until, reasons } => {
+            Decision::Permit { .. } => {}
+            Decision::Wait { until, reasons, .. } => {
                 waits = true;
                 latest = latest.max(until);
                 all.extend(reasons);
             }
-            Decision::Deny { reasons } => {
+            Decision::Deny { reasons, .. } => {
                 denied = true;
                 all.extend(reasons);
             }
@@ -84,9 +84,9 @@ fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
     all.sort_by(order);
     all.dedup();
     match (denied, waits) {
-        (true, _) => Decision::Deny { reasons: all },
-        (false, true) => Decision::Wait { until: latest, reasons: all },
-        (false, false) => Decision::Permit,
+        (true, _) => Decision::deny(all),
+        (false, true) => Decision::wait(latest, all),
+        (false, false) => Decision::permit(),
     }
 }
 
@@ -121,11 +121,11 @@ mod tests {
     }
 
     fn wait(until: Option<i64>, rules: &[&str]) -> Decision {
-        Decision::Wait { until: until.map(at), reasons: reasons(rules) }
+        Decision::wait(until.map(at), reasons(rules))
     }
 
     fn deny(rules: &[&str]) -> Decision {
-        Decision::Deny { reasons: reasons(rules) }
+        Decision::deny(reasons(rules))
     }
 
     fn all(decisions: &[Decision]) -> AllOf {
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn deny_beats_wait_beats_permit() {
-        let permit = Decision::Permit;
+        let permit = Decision::permit();
         check(std::slice::from_ref(&permit), &permit);
         check(&[permit.clone(), permit.clone()], &permit);
         check(&[permit.clone(), wait(Some(9), &["a"])], &wait(Some(9), &["a"]));
@@ -164,11 +164,11 @@ mod tests {
 
     #[test]
     fn nobody_permits_nothing() {
-        let Decision::Deny { reasons } = ask(&AllOf::new()) else { panic!("it must deny") };
+        let Decision::Deny { reasons, .. } = ask(&AllOf::new()) else { panic!("it must deny") };
         assert_eq!(reasons[0].rule, "all_of/empty");
         // An empty part makes the whole deny, too.
         assert!(matches!(
-            ask(&AllOf::new().and(Says(Decision::Permit)).and(AllOf::new())),
+            ask(&AllOf::new().and(Says(Decision::permit())).and(AllOf::new())),
             Decision::Deny { .. }
         ));
     }
@@ -178,12 +178,10 @@ mod tests {
         let made =
             |rules: Vec<String>| reasons(&rules.iter().map(String::as_str).collect::<Vec<_>>());
         prop_oneof![
-            Just(Decision::Permit),
-            (prop::option::of(0_i64..9), rules()).prop_map(move |(until, rules)| Decision::Wait {
-                until: until.map(at),
-                reasons: made(rules)
-            }),
-            rules().prop_map(move |rules| Decision::Deny { reasons: made(rules) }),
+            Just(Decision::permit()),
+            (prop::option::of(0_i64..9), rules())
+                .prop_map(move |(until, rules)| Decision::wait(until.map(at), made(rules))),
+            rules().prop_map(move |rules| Decision::deny(made(rules))),
         ]
     }
 
@@ -208,7 +206,7 @@ mod tests {
         #[test]
         fn one_more_member_never_allows_more(some in prop::collection::vec(decision(), 1..5), more in decision()) {
             let rank = |decision: &Decision| match decision {
-                Decision::Permit => 0,
+                Decision::Permit { .. } => 0,
                 Decision::Wait { .. } => 1,
                 Decision::Deny { .. } => 2,
             };

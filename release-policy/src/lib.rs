@@ -28,7 +28,7 @@
 //!
 //! let asked = |now| policy.admit(&Admission::new(&run, &somebody, &step, now));
 //! assert!(matches!(asked(from), Decision::Wait { until: Some(at), .. } if at == until));
-//! assert_eq!(asked(until), Decision::Permit); // windows are half-open
+//! assert_eq!(asked(until), Decision::permit()); // windows are half-open
 //! # Ok(())
 //! # }
 //! ```

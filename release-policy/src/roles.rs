@@ -54,14 +54,14 @@ impl Roles {
 
 impl Policy for Roles {
     fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 
     /// Permits whoever has one of the command's roles, and denies everybody else.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let command = request.command.name();
         if self.may(command).any(|role| request.by.roles.contains(role)) {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let names: Vec<_> = self.may(command).map(RoleId::as_str).collect();
         let (text, lifted_by) = if names.is_empty() {
@@ -71,7 +71,7 @@ impl Policy for Roles {
             let text = format!("{} has none of the roles {}", request.by, names.join(", "));
             (text, format!("somebody who is {}, or whoever grants roles", names.join(" or ")))
         };
-        Decision::Deny { reasons: vec![Reason::new(format!("roles/{command}"), text, lifted_by)] }
+        Decision::deny(vec![Reason::new(format!("roles/{command}"), text, lifted_by)])
     }
 }
 
@@ -111,8 +111,8 @@ mod tests {
     #[track_caller]
     fn check(command: &str, roles: &[&str], want: Option<&str>) {
         let got = match ask(&table(), command, roles) {
-            Decision::Permit => None,
-            Decision::Deny { reasons } => Some(reasons[0].to_string()),
+            Decision::Permit { .. } => None,
+            Decision::Deny { reasons, .. } => Some(reasons[0].to_string()),
             other @ Decision::Wait { .. } => panic!("a table never waits: {other:?}"),
         };
         assert_eq!(got.as_deref(), want, "{command} by {roles:?}");
@@ -144,8 +144,8 @@ mod tests {
             let table = Roles::new().allow("cancel", [role("a"), role("b")]);
             let fewer: Vec<_> = have.iter().map(String::as_str).collect();
             let all: Vec<_> = fewer.iter().copied().chain([more.as_str()]).collect();
-            if ask(&table, "cancel", &fewer) == Decision::Permit {
-                prop_assert_eq!(ask(&table, "cancel", &all), Decision::Permit);
+            if ask(&table, "cancel", &fewer) == Decision::permit() {
+                prop_assert_eq!(ask(&table, "cancel", &all), Decision::permit());
             }
         }
     }

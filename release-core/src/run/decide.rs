@@ -10,10 +10,11 @@ use super::permits::Permits;
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
 use crate::ids::{RunId, StepId};
+use crate::model::Digest;
 use crate::plan::OnFailure;
 use crate::port::{
     Admission, ClockAnomaly, CommandRequest, Decision, EffectCertainty, EffectError, Evidence,
-    Observed, Policy, Reason, Retry,
+    Grant, Inputs, Observed, Policy, Reason, ReasonKind, Retry,
 };
 use crate::time::{Span, Timestamp};
 
@@ -79,15 +80,44 @@ impl<'a> Turn<'a> {
         Self { now, draw, policy, permits: None, anomaly: None }
     }
 
-    /// What the policy says of a step that goes forward, or that nobody knows what time it is.
+    /// What the policy says of a step that goes forward: no leave that has ended counts, and no answer
+    /// while nobody knows what time it is.
     pub(crate) fn admission(&self, request: &Admission<'_>) -> Decision {
-        held_while_in_doubt(self.policy.admit(request), self.anomaly)
+        let decision = leased(self.policy.admit(request), request);
+        held_while_in_doubt(decision, self.anomaly)
     }
 
     /// A draw of its own for each step.
     fn draw_for(&self, index: u32) -> u64 {
         spread(self.draw ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
+}
+
+/// A permit stands only on leaves that hold at that instant and are for this run as it is: whatever a
+/// policy kept from an earlier answer, it is no latch.
+fn leased(decision: Decision, request: &Admission<'_>) -> Decision {
+    let Decision::Permit { grants, inputs } = decision else { return decision };
+    let mut lapsed = Vec::new();
+    for Grant { rule, valid_until, bound_to } in &grants {
+        let ended = valid_until.filter(|until| *until <= request.now);
+        let other = |bound: Option<Digest>, is: Option<Digest>| bound.is_some() && bound != is;
+        let text = match ended {
+            Some(at) => format!("its leave ended at {at}"),
+            None if other(bound_to.plan, request.plan()) => {
+                "its leave was given for another plan".to_owned()
+            }
+            None if other(bound_to.policy, request.pinned) => {
+                "its leave was given under other rules than those that the run pins".to_owned()
+            }
+            None => continue,
+        };
+        let reason = Reason::new(rule.clone(), text, "a new leave of the same rule");
+        lapsed.push(reason.kind(ReasonKind::Missing));
+    }
+    if lapsed.is_empty() {
+        return Decision::Permit { grants, inputs };
+    }
+    Decision::Wait { until: None, reasons: lapsed, inputs }
 }
 
 /// What a policy's `decision` comes to while something is wrong with the clock: no permit.
@@ -99,14 +129,16 @@ pub fn held_while_in_doubt(decision: Decision, anomaly: Option<ClockAnomaly>) ->
         "a clock that is right again, or whoever confirms it",
     );
     match decision {
-        Decision::Permit => Decision::Wait { until: None, reasons: vec![held] },
-        Decision::Wait { reasons: mut all, .. } => {
-            all.push(held);
-            Decision::Wait { until: None, reasons: all }
+        Decision::Permit { inputs, .. } => {
+            Decision::Wait { until: None, reasons: vec![held], inputs }
         }
-        Decision::Deny { mut reasons } => {
+        Decision::Wait { mut reasons, inputs, .. } => {
             reasons.push(held);
-            Decision::Deny { reasons }
+            Decision::Wait { until: None, reasons, inputs }
+        }
+        Decision::Deny { mut reasons, inputs } => {
+            reasons.push(held);
+            Decision::Deny { reasons, inputs }
         }
     }
 }
@@ -349,14 +381,14 @@ fn command(
     if let Some(outcome) = state.outcome() {
         return Err(Rejected::Finished { outcome: outcome.name() });
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now);
-    let refusal = match turn.policy.authorize(&request) {
-        Decision::Permit => None,
-        Decision::Wait { reasons, .. } | Decision::Deny { reasons } => Some(reasons),
-    };
-    if let Some(reasons) = refusal {
-        out.push(denied(name, directive, reasons));
-        return Ok(());
+    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now)
+        .pinned(state.policy);
+    match turn.policy.authorize(&request) {
+        Decision::Permit { .. } => {}
+        Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } => {
+            out.push(denied(name, directive, reasons, inputs));
+            return Ok(());
+        }
     }
     let (by, reason) = (by.clone(), reason.clone());
     match command {
@@ -375,13 +407,13 @@ fn command(
                 out.push(Event::Approved { gate: gate.clone(), by, reason });
             }
             admit::Approving::CountsAlready => {}
-            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons)),
+            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons, None)),
         },
         Command::Reject { gate } => {
             // Whoever requested the run may reject what they may not approve.
             match admit::lacks_role(admit::known_gate(state, gate)?, &by) {
                 None => out.push(Event::Rejected { gate: gate.clone(), by, reason }),
-                Some(why) => out.push(denied(name, directive, vec![why])),
+                Some(why) => out.push(denied(name, directive, vec![why], None)),
             }
         }
         Command::Retry { step } => {
@@ -408,8 +440,13 @@ fn command(
     Ok(())
 }
 
-pub(super) fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
-    Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons }
+pub(super) fn denied(
+    name: &str,
+    directive: &Directive,
+    reasons: Vec<Reason>,
+    inputs: Option<Box<Inputs>>,
+) -> Event {
+    Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons, inputs }
 }
 
 /// A rollback is not to be stopped, and a run that is stopping needs no telling.
@@ -424,7 +461,7 @@ fn cancel(state: &RunState, directive: &Directive) -> Event {
             let name = directive.command.name();
             let text = format!("the run is {}, which a {name} does not stop", state.phase.name());
             let help = "waiting until it is over; only a forced abandon stops a rollback";
-            denied(name, directive, vec![Reason::new("run/cancel", text, help)])
+            denied(name, directive, vec![Reason::new("run/cancel", text, help)], None)
         }
     }
 }

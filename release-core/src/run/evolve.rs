@@ -88,7 +88,7 @@ impl RunState {
     /// # Errors
     /// [`IllegalTransition`] when `first` does not create a run with this very plan.
     pub fn create(run: RunId, plan: FrozenPlan, first: &Fact) -> Result<Self, IllegalTransition> {
-        let Event::RunCreated { plan: expected, requester, .. } = &first.event else {
+        let Event::RunCreated { plan: expected, requester, policy, .. } = &first.event else {
             return Err(IllegalTransition::NotCreated);
         };
         if *expected != plan.digest() {
@@ -98,6 +98,7 @@ impl RunState {
         let mut state = Self {
             run,
             requester: Arc::new(requester.clone()),
+            policy: *policy,
             now: first.at,
             phase: Phase::Forward,
             paused: false,
@@ -153,7 +154,7 @@ impl RunState {
         match event {
             Event::RunCreated { .. } => return Err(self.wrong_phase("run_created")),
             Event::TakenOver { .. } => self.taken_over(at),
-            Event::StepStarted { step, attempt, mode } => {
+            Event::StepStarted { step, attempt, mode, .. } => {
                 self.started(at, step, *attempt, *mode)?;
             }
             Event::StepSucceeded { step, .. } => self.succeeded(step)?,
@@ -173,7 +174,9 @@ impl RunState {
                 self.attempt_over(step, "needs_reconcile", false, wait)?;
                 self.went_wrong(step, error);
             }
-            Event::StepBlocked { step, wake, reasons } => self.blocked(at, step, wake, reasons)?,
+            Event::StepBlocked { step, wake, reasons, .. } => {
+                self.blocked(at, step, wake, reasons)?;
+            }
             Event::StepFailed { step, error, .. } => {
                 self.failed(at, step, &error.message)?;
                 self.went_wrong(step, error);

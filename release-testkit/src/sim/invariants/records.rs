@@ -14,7 +14,7 @@ pub(super) fn intents(course: &Course) -> Vec<String> {
     let mut announced: BTreeMap<(usize, u32, u32, bool), Vec<u64>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
         for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
-            if let Event::StepStarted { step, attempt, mode } = &fact.event {
+            if let Event::StepStarted { step, attempt, mode, .. } = &fact.event {
                 let look = *mode == Mode::Look;
                 announced.entry((at, step.index, *attempt, look)).or_default().push(*tick);
             }
@@ -135,7 +135,7 @@ pub(super) fn audit(course: &Course) -> Vec<String> {
         let taken = |event: &Event| matches!(event, Event::TakenOver { .. });
         let last_taken = run.facts.iter().rposition(|fact| taken(&fact.event)).unwrap_or(0);
         for (seq, fact) in run.facts.iter().enumerate().skip(last_taken) {
-            let Event::StepStarted { step, attempt, mode } = &fact.event else { continue };
+            let Event::StepStarted { step, attempt, mode, .. } = &fact.event else { continue };
             let steps = run.plan.plan().steps();
             let pure = steps.get(step.index as usize).is_some_and(|step| step.action.is_pure());
             let key = (at, step.index, *attempt, *mode == Mode::Look);
