@@ -140,3 +140,52 @@ pub fn raw_appends(folder: &Path, rows: u64, bytes: usize) -> Result<Duration, F
     result?;
     Ok(took)
 }
+
+/// Appends what `runs` linear runs of `steps` steps record to a [`SqliteJournal`], all runs at once and
+/// without an engine; returns the time. What it lacks to the time of the engine is the engine's.
+///
+/// # Errors
+/// When a batch is not stored.
+pub fn store_alone(folder: &Path, runs: u64, steps: u64) -> Result<Duration, Failure> {
+    use release_core::journal::{Batch, Journal as _, Sealer};
+    use release_core::port::Evidence;
+    use release_core::run::{Event, Mode, StepRef};
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let file = tempfile::Builder::new().suffix(".db").tempdir_in(folder)?;
+    let journal = Arc::new(SqliteJournal::open(file.path().join("alone.db"))?);
+    let step = StepRef { index: 7, id: "s7".parse()? };
+    let done = Event::StepSucceeded { step: step.clone(), evidence: Evidence::Done, because: None };
+    let started = Event::StepStarted { step, attempt: 1, mode: Mode::Perform };
+    let at: release_core::model::Timestamp = "2026-11-26T12:00:00Z".parse()?;
+    runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..runs {
+            let run = RunId::new(format!("run-{number}"))?;
+            let mut sealer = Sealer::new(&run);
+            let mut batches = Vec::new();
+            for _ in 0..=steps {
+                let expected = sealer.seq();
+                let records = [&done, &started].map(|event| sealer.seal(at, event)).to_vec();
+                let (run, blobs, finishes) = (run.clone(), Vec::new(), false);
+                batches.push(Batch { run, expected, epoch: 1, records, blobs, finishes });
+            }
+            let journal = Arc::clone(&journal);
+            tasks.spawn(async move {
+                for batch in batches {
+                    journal.append(batch).await?;
+                }
+                Ok::<(), release_core::journal::AppendError>(())
+            });
+        }
+        let (took, result) = timed(async {
+            while let Some(done) = tasks.join_next().await {
+                done??;
+            }
+            Ok::<(), Failure>(())
+        })
+        .await;
+        result?;
+        Ok(took)
+    })
+}

@@ -23,7 +23,7 @@ use release_core::port::{
     AuthorizedCommand, BindingError, EffectError, Evidence, Observed, Performer,
 };
 
-pub use durable::{Durable, raw_appends, sqlite_inserts};
+pub use durable::{Durable, raw_appends, sqlite_inserts, store_alone};
 pub use footprint::bytes_a_pending_step;
 pub use large::definition;
 pub use latency::{explanations, percentile, turns};

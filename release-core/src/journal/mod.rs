@@ -18,6 +18,7 @@ mod damage;
 mod ledger;
 mod memory;
 mod off;
+mod quick;
 mod wire;
 
 use std::fmt;

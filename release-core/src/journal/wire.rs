@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use super::quick::Quick;
 use super::{Damage, DamageKind, Record};
 use crate::ids::RunId;
 use crate::model::Digest;
@@ -42,7 +43,7 @@ impl Sealer {
 
     /// Continues a chain behind record `seq` with hash `prev`, as the writer of `epoch`.
     pub fn after(run: &RunId, seq: u64, epoch: u64, prev: Digest) -> Self {
-        let prefix = format!(r#"{{"v":{JOURNAL_VERSION},"run":"{run}","seq":"#);
+        let prefix = prefix(run);
         let at = InstantText::default();
         Self { prefix, scratch: Vec::new(), block: BytesMut::new(), seq, epoch, prev, at }
     }
@@ -128,6 +129,11 @@ impl Sealer {
     }
 }
 
+/// What every record of a run begins with, up to its sequence.
+pub(super) fn prefix(run: &RunId) -> String {
+    format!(r#"{{"v":{JOURNAL_VERSION},"run":"{run}","seq":"#)
+}
+
 /// Writes instants, and keeps the text of the last one's second: the next is mostly in the same.
 #[derive(Debug, Clone, Default)]
 struct InstantText {
@@ -196,7 +202,7 @@ fn push_digest(out: &mut Vec<u8>, state: StateDigest) {
 }
 
 /// The digest as it is written, and no other way: a record is one text.
-fn parse_digest(text: &str) -> Option<StateDigest> {
+pub(super) fn parse_digest(text: &str) -> Option<StateDigest> {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let well = text.len() == 16 && text.bytes().all(digit);
     well.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(StateDigest::from_bits)
@@ -222,7 +228,7 @@ fn hash(prev: Digest, bytes: &[u8]) -> Digest {
 pub(super) struct Envelope<'a> {
     v: u16,
     run: RunId,
-    seq: u64,
+    pub(super) seq: u64,
     pub(super) epoch: u64,
     pub(super) at: Timestamp,
     #[serde(default)]
@@ -238,14 +244,24 @@ pub(super) fn open<'a>(
     seq: u64,
     prev: Digest,
 ) -> Result<Envelope<'a>, DamageKind> {
+    chained(record, seq, prev)?;
+    envelope(run, record, seq)
+}
+
+/// Whether it is what was written behind that record.
+fn chained(record: &Record, seq: u64, prev: Digest) -> Result<(), DamageKind> {
     let found = hash(prev, &record.bytes);
-    if found != record.hash {
-        return Err(if record.seq == seq {
-            DamageKind::Changed { stored: record.hash, found }
-        } else {
-            DamageKind::Unchained
-        });
+    if found == record.hash {
+        return Ok(());
     }
+    Err(if record.seq == seq {
+        DamageKind::Changed { stored: record.hash, found }
+    } else {
+        DamageKind::Unchained
+    })
+}
+
+fn envelope<'a>(run: &RunId, record: &'a Record, seq: u64) -> Result<Envelope<'a>, DamageKind> {
     let envelope: Envelope<'_> = serde_json::from_slice(&record.bytes).map_err(unreadable)?;
     if envelope.v != JOURNAL_VERSION {
         return Err(DamageKind::UnsupportedVersion(envelope.v));
@@ -287,9 +303,10 @@ impl History {
         let (facts, hashes) =
             (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
         let mut history = Self { run: run.clone(), facts, hashes, states: Vec::new(), epoch: 0 };
+        let mut quick = Quick::new(run);
         for (record, seq) in records.iter().zip(1_u64..) {
             let damaged = |kind| Damage { run: run.clone(), seq, kind };
-            let (fact, state) = history.check(record, seq).map_err(damaged)?;
+            let (fact, state) = history.check(&mut quick, record, seq).map_err(damaged)?;
             history.facts.push(fact);
             history.states.extend(state.map(|state| (seq, state)));
             history.hashes.push(record.hash);
@@ -301,8 +318,20 @@ impl History {
         Ok(history)
     }
 
-    fn check(&self, record: &Record, seq: u64) -> Result<(Fact, Option<StateDigest>), DamageKind> {
-        let envelope = open(&self.run, record, seq, self.head())?;
+    fn check(
+        &self,
+        quick: &mut Quick,
+        record: &Record,
+        seq: u64,
+    ) -> Result<(Fact, Option<StateDigest>), DamageKind> {
+        chained(record, seq, self.head())?;
+        if let Some(read) = quick.read(&record.bytes)
+            && [read.seq, record.seq] == [seq; 2]
+            && [read.epoch, record.epoch] == [self.epoch; 2]
+        {
+            return Ok((read.fact, read.state));
+        }
+        let envelope = envelope(&self.run, record, seq)?;
         if envelope.epoch < self.epoch {
             return Err(DamageKind::Misplaced {
                 found: format!("of the fenced epoch {}", envelope.epoch),

@@ -1,6 +1,8 @@
 //! What goes to a disk.
 
-use benches::{Durable, Replay, Shape, percentile, plan, raw_appends, resume, sqlite_inserts};
+use benches::{
+    Durable, Replay, Shape, percentile, plan, raw_appends, resume, sqlite_inserts, store_alone,
+};
 use serde_json::json;
 
 use super::{Failure, Options, median, medians, per, ratio};
@@ -36,6 +38,12 @@ pub(super) fn durable(options: &Options) -> Result<(), Failure> {
     let line = json!({
         "bench": "durable_steps", "engine": "raw_append", "runs": runs, "steps": steps,
         "rows_a_transaction": 1, "median_ns_per_step": per(raw, steps), "samples": samples,
+    });
+    println!("{line}");
+    let alone = median(samples, || store_alone(folder.path(), runs, steps))?;
+    let line = json!({
+        "bench": "durable_steps", "engine": "our_store_alone", "runs": runs, "steps": steps,
+        "median_ns_per_step": per(alone, all), "samples": samples,
     });
     println!("{line}");
     eprintln!("release: {commits} commits for {runs} runs of {steps} steps");
