@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use release_core::model::Timestamp;
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::model::{Digest, Timestamp};
+use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason};
+
+use crate::canonical::Canonical;
 
 /// Several policies as one: deny beats wait beats permit. Without members it denies.
 ///
@@ -58,15 +60,29 @@ impl Policy for AllOf {
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         self.ask(|member| member.authorize(request))
     }
+
+    /// That of the one member that has rules to pin; of several, none: a run can pin one policy, so put
+    /// their rules into one [`PolicySet`](crate::decision::PolicySet).
+    fn digest(&self) -> Option<Digest> {
+        let mut pinned = self.members.iter().filter_map(|member| member.digest());
+        pinned.next().filter(|_| pinned.next().is_none())
+    }
+}
+
+/// The order in which reasons are told.
+pub(crate) fn in_order(a: &Reason, b: &Reason) -> std::cmp::Ordering {
+    let key = |reason: &Reason| reason.kind;
+    (&a.rule, &a.text, &a.lifted_by, key(a)).cmp(&(&b.rule, &b.text, &b.lifted_by, key(b)))
 }
 
 fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
     let (mut denied, mut waits) = (false, false);
     let mut latest: Option<Timestamp> = None;
-    let mut all = Vec::new();
+    let (mut all, mut given, mut made_from) = (Vec::new(), Vec::new(), Vec::new());
     for decision in decisions {
+        made_from.extend(decision.inputs().copied());
         match decision {
-            Decision::Permit { .. } => {}
+            Decision::Permit { grants, .. } => given.extend(grants),
             Decision::Wait { until, reasons, .. } => {
                 waits = true;
                 latest = latest.max(until);
@@ -78,16 +94,44 @@ fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
             }
         }
     }
-    let order = |a: &Reason, b: &Reason| {
-        (&a.rule, &a.text, &a.lifted_by).cmp(&(&b.rule, &b.text, &b.lifted_by))
-    };
-    all.sort_by(order);
+    all.sort_by(in_order);
     all.dedup();
+    let inputs = together(&made_from);
     match (denied, waits) {
-        (true, _) => Decision::deny(all),
-        (false, true) => Decision::wait(latest, all),
-        (false, false) => Decision::permit(),
+        (true, _) => Decision::Deny { reasons: all, inputs },
+        (false, true) => Decision::Wait { until: latest, reasons: all, inputs },
+        (false, false) => {
+            given.sort_by(|a, b| (&a.rule, a.valid_until).cmp(&(&b.rule, b.valid_until)));
+            Decision::Permit { grants: given, inputs }
+        }
     }
+}
+
+/// What all members went by. Where several name another input of one kind, it is the digest of all theirs.
+fn together(all: &[Inputs]) -> Option<Box<Inputs>> {
+    if all.is_empty() {
+        return None;
+    }
+    let one = |field: fn(&Inputs) -> Option<Digest>| {
+        let mut named: Vec<_> = all.iter().filter_map(field).collect();
+        named.sort_unstable();
+        named.dedup();
+        match named.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            several => {
+                let inputs = Canonical::new("release/inputs/1");
+                Some(inputs.list(several.iter(), Canonical::digest).finish())
+            }
+        }
+    };
+    Some(Box::new(Inputs {
+        policy: one(|inputs| inputs.policy),
+        pinned: one(|inputs| inputs.pinned),
+        calendar: one(|inputs| inputs.calendar),
+        directory: one(|inputs| inputs.directory),
+        facts: one(|inputs| inputs.facts),
+    }))
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@
 //! |---|---|
 //! | [`Windows`] | when what may be changed, where and by whom |
 //! | [`Roles`] | which roles may give which commands |
-//! | [`AllOf`] | all rules at once: deny beats wait beats permit |
+//! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and roles: what allows, what denies |
+//! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
 //! plan, and facts come in with the request.
@@ -45,6 +46,7 @@
 pub mod approval;
 pub mod cab;
 pub mod change;
+pub mod decision;
 pub mod directory;
 pub mod emergency;
 pub mod scope;

@@ -8,6 +8,8 @@ use release_core::model::RoleId;
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
 use serde::{Deserialize, Serialize};
 
+use crate::canonical::Canonical;
+
 /// Which roles may give which commands. Commands that are not listed are denied.
 ///
 /// Commands are named as [`Command::name`](release_core::run::Command::name) does. Steps are none
@@ -49,6 +51,12 @@ impl Roles {
     /// The roles that may give `command`; none when it is not listed.
     pub fn may(&self, command: &str) -> impl Iterator<Item = &RoleId> {
         self.allowed.get(command).into_iter().flatten()
+    }
+
+    pub(crate) fn write(&self, all: Canonical) -> Canonical {
+        all.list(self.allowed.iter(), |all, (command, roles)| {
+            all.text(command).list(roles.iter(), |all, role| all.text(role.as_str()))
+        })
     }
 }
 

@@ -37,7 +37,7 @@ impl<'a> Search<'a> {
                 let mut all = self.ready(step);
                 all.extend(self.votes(step, true));
                 all.push(Ground::Reasons { reasons: reasons.clone() });
-                all.extend(made_from(inputs));
+                all.extend(made_from(inputs.as_deref()));
                 all
             }
             Event::RetryRequested { step, by, reason }
@@ -57,7 +57,7 @@ impl<'a> Search<'a> {
             | Event::AbandonForced { by, reason } => vec![asked(by, Some(reason))],
             Event::CommandDenied { by, reasons, inputs, .. } => {
                 let mut all = vec![asked(by, None), Ground::Reasons { reasons: reasons.clone() }];
-                all.extend(made_from(inputs));
+                all.extend(made_from(inputs.as_deref()));
                 all
             }
             Event::TakenOver { engine } => vec![Ground::Engine { engine: engine.clone() }],
@@ -284,6 +284,6 @@ impl<'a> Search<'a> {
     }
 }
 
-fn made_from(inputs: &Option<Box<Inputs>>) -> Option<Ground> {
-    inputs.clone().map(|inputs| Ground::MadeFrom { inputs })
+fn made_from(inputs: Option<&Inputs>) -> Option<Ground> {
+    inputs.map(|inputs| Ground::MadeFrom { inputs: Box::new(*inputs) })
 }

@@ -179,7 +179,6 @@ pub struct Binding {
 }
 
 impl Binding {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     fn is_free(&self) -> bool {
         *self == Self::default()
     }

@@ -56,27 +56,17 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let going_back = going_back && !crate::planted::is(crate::planted::Bug::HoldRollback);
     let (mut basis, mut inputs) = (None, None);
     if !step.action.is_pure() && !going_back && !measures_again {
-        let request = Admission::of(state, index, step, turn.now);
-        let refusal = match turn.admission(&request) {
-            Decision::Permit { grants, inputs } => {
-                basis = Basis::of(grants, inputs);
-                None
+        match asked(state, index, turn) {
+            Ok(stood_on) => basis = stood_on,
+            Err(Refusal { until, reasons: why, inputs: made_from }) => {
+                // An answer that claims to change now or earlier names no instant.
+                match until.filter(|until| *until > turn.now) {
+                    Some(until) => instant = instant.max(Some(until)),
+                    None => held = true,
+                }
+                reasons.extend(why);
+                inputs = made_from;
             }
-            #[cfg(planted_bugs)]
-            Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => None,
-            Decision::Wait { until, reasons, inputs } => Some((until, reasons, inputs)),
-            Decision::Deny { reasons, inputs } => Some((None, reasons, inputs)),
-        };
-        #[cfg(planted_bugs)]
-        let refusal = refusal.filter(|_| !crate::planted::is(crate::planted::Bug::IgnorePolicy));
-        if let Some((until, why, made_from)) = refusal {
-            // An answer that claims to change now or earlier names no instant.
-            match until.filter(|until| *until > turn.now) {
-                Some(until) => instant = instant.max(Some(until)),
-                None => held = true,
-            }
-            reasons.extend(why);
-            inputs = made_from;
         }
     }
     let wake = match (approval, held, instant) {
@@ -93,6 +83,32 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
         },
     };
     Admit::NotYet { reasons, wake, inputs }
+}
+
+/// What a policy said that did not permit.
+struct Refusal {
+    until: Option<Timestamp>,
+    reasons: Vec<Reason>,
+    inputs: Option<Box<Inputs>>,
+}
+
+/// Asks the policy, and tells what its permit stands on.
+fn asked(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Option<Box<Basis>>, Refusal> {
+    let request = Admission::of(state, index, state.plan.step(index), turn.now);
+    let refusal = match turn.admission(&request) {
+        Decision::Permit { grants, inputs } => return Ok(Basis::of(grants, inputs)),
+        #[cfg(planted_bugs)]
+        Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => {
+            return Ok(None);
+        }
+        Decision::Wait { until, reasons, inputs } => Refusal { until, reasons, inputs },
+        Decision::Deny { reasons, inputs } => Refusal { until: None, reasons, inputs },
+    };
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::IgnorePolicy) {
+        return Ok(None);
+    }
+    Err(refusal)
 }
 
 fn wait_until(

@@ -7,8 +7,8 @@ use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Event, Mode, StepRef, Verdict, WakeUp};
 use super::state::{Active, Phase, RunState, Status, Wait};
-use crate::ids::RunId;
-use crate::model::{Digest, Gate};
+use crate::ids::{GateId, RunId};
+use crate::model::{Digest, Gate, Principal};
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
@@ -143,6 +143,12 @@ impl RunState {
         Ok(state)
     }
 
+    fn rejected(&mut self, at: Timestamp, gate: &GateId, by: &Principal, reason: &str) {
+        let text = format!("rejected by {by}: {reason}");
+        self.gates.change(gate, |gate| gate.rejected = Some(text));
+        self.wake_gate(at, gate);
+    }
+
     /// Folds one event that happened at `at` into the state.
     ///
     /// # Errors
@@ -185,11 +191,7 @@ impl RunState {
                 self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
                 self.wake_gate(at, gate);
             }
-            Event::Rejected { gate, by, reason } => {
-                let text = format!("rejected by {by}: {reason}");
-                self.gates.change(gate, |gate| gate.rejected = Some(text));
-                self.wake_gate(at, gate);
-            }
+            Event::Rejected { gate, by, reason } => self.rejected(at, gate, by, reason),
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
             Event::CancelRequested { by, reason } => {
@@ -428,7 +430,7 @@ impl RunState {
 
     /// Blocked steps that have this gate are looked at again at once, also when they wait for something
     /// else first: a rejection counts at once.
-    fn wake_gate(&mut self, at: Timestamp, gate: &crate::ids::GateId) {
+    fn wake_gate(&mut self, at: Timestamp, gate: &GateId) {
         #[cfg(planted_bugs)]
         if crate::planted::is(crate::planted::Bug::WakeNobody) {
             return;
