@@ -110,6 +110,9 @@ impl Screen {
                 self.line(&format!("  * {gate} approved by {by}: {reason}"));
             }
             Event::TakenOver { engine } => self.line(&format!("  * taken over by {engine}")),
+            Event::Descoped { service, by, reason } => {
+                self.line(&format!("  < {service} is left behind by {by}: {reason}"));
+            }
             Event::RollbackStarted { cause, extension } => {
                 self.line(&format!("  < rolling back, because {cause}"));
                 self.expect(&extension.steps);

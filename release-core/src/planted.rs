@@ -69,6 +69,8 @@ pub enum Bug {
     AppendAgain,
     /// Effects start before the append.
     ActFirst,
+    /// An append is acknowledged before it is synced.
+    AckBeforeSync,
     /// The last record of a large batch is lost.
     LoseRecord,
     /// An effect is announced and never called.
@@ -79,7 +81,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,
         Self::LatchAdmission,
@@ -111,6 +113,7 @@ impl Bug {
         Self::NoSequence,
         Self::AppendAgain,
         Self::ActFirst,
+        Self::AckBeforeSync,
         Self::LoseRecord,
         Self::NeverCall,
         Self::LeakCredential,

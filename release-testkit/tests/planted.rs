@@ -18,7 +18,7 @@ use release_testkit::sim::{invariants, mixed};
 const BUDGET: u64 = 600;
 
 /// Which invariant finds which bug, among others.
-const FOUND_BY: [(Bug, &str); 34] = [
+const FOUND_BY: [(Bug, &str); 35] = [
     (Bug::IgnorePolicy, "I1"),
     (Bug::IgnoreDeny, "I20"),
     (Bug::LatchAdmission, "I20"),
@@ -50,6 +50,7 @@ const FOUND_BY: [(Bug, &str); 34] = [
     (Bug::NoSequence, "I6"),
     (Bug::AppendAgain, "I2"),
     (Bug::ActFirst, "I2"),
+    (Bug::AckBeforeSync, "I6"),
     (Bug::LoseRecord, "I5"),
     (Bug::NeverCall, "I5"),
     (Bug::LeakCredential, "I16"),

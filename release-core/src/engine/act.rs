@@ -19,7 +19,9 @@ impl Driver {
         }
         match event {
             // The plan has changed, or grown.
-            Event::AlternateChosen { .. } | Event::RollbackStarted { .. } => self.mandate = None,
+            Event::AlternateChosen { .. }
+            | Event::TakeBackStarted { .. }
+            | Event::RollbackStarted { .. } => self.mandate = None,
             Event::RollbackBlocked { .. } => self.forward = *self.state.phase() == Phase::Forward,
             _ => {}
         }

@@ -70,8 +70,7 @@ pub(super) struct Driver {
     pub(super) base: FrozenPlan,
     /// How often the journal has failed since it last worked.
     pub(super) failures: u32,
-    /// Whether an append of this driver had an unknown outcome.
-    pub(super) in_doubt: bool,
+    pub(super) trouble: Trouble,
     events: broadcast::Sender<Arc<Recorded>>,
     progress: watch::Sender<Progress>,
     pub(super) sleep: Option<(Timestamp, Sleep)>,
@@ -84,6 +83,15 @@ pub(super) struct Driver {
     pub(super) in_a_row: u32,
     /// None where there are no limits.
     pub(super) permits: Option<Box<RunPermits>>,
+}
+
+/// How the journal has failed.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// Whether it had no room: what came in is then stored by itself, before anything begins.
+    pub(super) crowded: bool,
+    /// Whether an append of this driver had an unknown outcome.
+    pub(super) in_doubt: bool,
 }
 
 /// What is decided with, without holding on to what is decided about.
@@ -120,7 +128,7 @@ impl Driver {
             asked: Vec::new(),
             base,
             failures: 0,
-            in_doubt: false,
+            trouble: Trouble::default(),
             events: broadcast::channel(BACKLOG).0,
             progress: watch::channel(Progress::Driving).0,
             sleep: None,
@@ -242,6 +250,10 @@ impl Driver {
     /// Decides what follows, makes it durable, and starts what it announces. Returns whether there is
     /// nothing more to decide now.
     async fn settle_turn(&mut self) -> Result<bool, EngineError> {
+        if self.trouble.crowded && self.take_what_came_in()? {
+            self.commit().await?;
+            return Ok(false);
+        }
         let mut quiet = false;
         while !quiet && self.pending.len() < EVENTS_A_TURN {
             let turn = turn!(self);
@@ -250,7 +262,23 @@ impl Driver {
             quiet = self.fresh.is_empty();
             self.fold()?;
         }
-        Ok(self.commit().await? && quiet)
+        let stored = self.commit().await?;
+        self.trouble.crowded &= !stored;
+        Ok(stored && quiet)
+    }
+
+    /// Decides what came in while the journal had no room. Returns whether that is to be stored.
+    fn take_what_came_in(&mut self) -> Result<bool, EngineError> {
+        if self.pending.is_empty() {
+            self.read_clock();
+            while let Some(outcome) = self.effects.try_next() {
+                self.outcome(outcome)?;
+            }
+            if let Some(request) = self.deferred.pop_front() {
+                self.request(Some(request))?;
+            }
+        }
+        Ok(!self.pending.is_empty())
     }
 
     /// Decides an input, and keeps it until what it led to is durable.

@@ -73,7 +73,10 @@ impl Driver {
         if self.permits.is_none() {
             return;
         }
-        if events.iter().any(|event| matches!(event, Event::RollbackStarted { .. })) {
+        let grows = |event: &Event| {
+            matches!(event, Event::RollbackStarted { .. } | Event::TakeBackStarted { .. })
+        };
+        if events.iter().any(grows) {
             self.name_providers(self.state.plan().base_len());
         }
         let (epoch, run) = (self.sealer.epoch(), self.state.run().clone());

@@ -22,10 +22,11 @@ impl Driver {
     /// # Errors
     /// When somebody else has the run, when the journal is damaged, or when the engine shuts down.
     pub(super) async fn recover(&mut self, error: AppendError) -> Result<bool, EngineError> {
-        match rules::after_failed_append(&error, self.in_doubt) {
-            AfterFailedAppend::ReadBack { in_doubt } => self.in_doubt = in_doubt,
+        match rules::after_failed_append(&error, self.trouble.in_doubt) {
+            AfterFailedAppend::ReadBack { in_doubt } => self.trouble.in_doubt = in_doubt,
             AfterFailedAppend::Stop => return Err(error.into()),
         }
+        self.trouble.crowded = matches!(error, AppendError::NoSpace { .. });
         tracing::warn!(run = %self.state.run(), %error, "the journal fails; the run waits for it");
         let history = self.read_when_possible(&error).await?;
         match rules::after_reading(&self.sealer, &history) {

@@ -44,7 +44,7 @@ impl Engine {
         }
         match older.wait().await? {
             // Its versions are verified, all of them or none.
-            Outcome::Succeeded | Outcome::RolledBack { .. } => {}
+            Outcome::Succeeded | Outcome::SucceededWithout { .. } | Outcome::RolledBack { .. } => {}
             Outcome::Cancelled { .. } if !self.changed_something(older.run()).await? => {}
             outcome => return Err(refused(outcome.to_string())),
         }

@@ -11,6 +11,10 @@ use crate::time::Timestamp;
 /// Everything that stands between the step at `index` and its end at `turn.now`, as things stand, in
 /// the order in which one would lift it. Nothing, if it is done or goes on at once.
 pub(super) fn obstacles(state: &RunState, index: u32, turn: &Turn<'_>) -> Vec<Obstacle> {
+    if let Some(why) = state.left_because(index) {
+        let run = format!("goes on without {why}");
+        return vec![Obstacle::new(ObstacleKind::GivenUp { run })];
+    }
     if state.is_done(index) {
         return Vec::new();
     }
@@ -71,7 +75,10 @@ fn what_it_does(state: &RunState) -> String {
     match state.phase() {
         Phase::Finished(outcome) => outcome.to_string(),
         Phase::RollingBack(cause) => format!("is rolling back: {cause}"),
-        phase => format!("is {}", phase.name()),
+        phase => match state.halted() {
+            Some(cause) => format!("begins no further region: {cause}"),
+            None => format!("is {}", phase.name()),
+        },
     }
 }
 
@@ -92,7 +99,8 @@ fn not_started(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Ob
         found.extend(unfinished(state, index).into_iter().map(|other| dependency(state, other)));
     }
     stopping(state, found);
-    if state.is_paused() && *state.phase() == Phase::Forward && !measures_again {
+    let forward = *state.phase() == Phase::Forward;
+    if state.is_paused() && forward && !measures_again && !state.lets_start(index) {
         found.push(Obstacle::new(ObstacleKind::Paused));
     }
     match wait {

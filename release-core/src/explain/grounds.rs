@@ -3,6 +3,7 @@
 use super::why::{Ground, asked};
 use crate::ids::GateId;
 use crate::model::Gate;
+use crate::plan::Part;
 use crate::port::{Basis, EffectError, Evidence, Inputs};
 use crate::run::{
     Cause, Event, Fact, Mode, Outcome, Phase, RunState, Status, StepRef, Wait, WakeUp,
@@ -52,6 +53,7 @@ impl<'a> Search<'a> {
             | Event::Resumed { by, reason }
             | Event::CancelRequested { by, reason }
             | Event::Superseded { by, reason, .. }
+            | Event::Descoped { by, reason, .. }
             | Event::QuarantineReleased { by, reason }
             | Event::PlanMigrated { by, reason, .. }
             | Event::AbandonForced { by, reason } => vec![asked(by, Some(reason))],
@@ -65,6 +67,7 @@ impl<'a> Search<'a> {
             Event::RollbackStuck { steps } => {
                 steps.iter().flat_map(|step| self.gave_up(step)).collect()
             }
+            Event::TakeBackStarted { extension, .. } => self.left(extension.part.as_ref()),
             Event::RollbackStarted { .. } | Event::RollbackBlocked { .. } => self.stopped(),
             Event::RunFinished { outcome } => self.finished(outcome),
         }
@@ -109,11 +112,21 @@ impl<'a> Search<'a> {
             _ => None,
         };
         let mut all: Vec<_> = (1_u64..).zip(self.past).filter_map(done).collect();
+        if waited_for.iter().any(|index| self.state.is_given_up(*index)) {
+            all.extend(self.earlier(|event| matches!(event, Event::Descoped { .. })));
+        }
         if plan.in_rollback(step.index) && waited_for.is_empty() {
             let called = |event: &Event| {
                 matches!(event, Event::RollbackStuck { .. } | Event::AbandonForced { .. })
             };
-            let began = |event: &Event| matches!(event, Event::RollbackStarted { .. });
+            let part = plan.extension_of(step.index).and_then(|(_, all)| all.part.as_ref());
+            let began = |event: &Event| match (event, part) {
+                (Event::RollbackStarted { .. }, None) => true,
+                (Event::TakeBackStarted { extension, .. }, Some(_)) => {
+                    extension.part.as_ref() == part
+                }
+                _ => false,
+            };
             all.extend(self.earlier(called).or_else(|| self.earlier(began)));
         }
         all
@@ -238,11 +251,27 @@ impl<'a> Search<'a> {
         all
     }
 
+    /// What made the run leave a part behind.
+    fn left(&self, part: Option<&Part>) -> Vec<Ground> {
+        let fits = |event: &Event| match (part, event) {
+            (Some(Part::Service { service }), Event::Descoped { service: named, .. }) => {
+                service == named
+            }
+            (Some(part), Event::StepFailed { step, .. }) => {
+                self.state.plan().get(step.index).is_some_and(|step| part.covers(step))
+            }
+            _ => false,
+        };
+        self.earlier(fits).into_iter().collect()
+    }
+
     /// What made the run stop.
     fn stopped(&self) -> Vec<Ground> {
-        let (Phase::Stopping(cause) | Phase::RollingBack(cause)) = self.state.phase() else {
-            return Vec::new();
+        let cause = match self.state.phase() {
+            Phase::Stopping(cause) | Phase::RollingBack(cause) => Some(cause),
+            _ => self.state.halted(),
         };
+        let Some(cause) = cause else { return Vec::new() };
         let fits = |event: &Event| match (cause, event) {
             (Cause::StepFailed { step, .. }, Event::StepFailed { step: failed, .. }) => {
                 step == failed
@@ -261,7 +290,7 @@ impl<'a> Search<'a> {
                 let earlier = self.earlier(forced);
                 vec![earlier.unwrap_or_else(|| asked(by, Some(reason)))]
             }
-            Outcome::Succeeded => self.last_step(),
+            Outcome::Succeeded | Outcome::SucceededWithout { .. } => self.last_step(),
             Outcome::RolledBack { .. } => {
                 let mut all = self.stopped();
                 all.extend(self.last_step());

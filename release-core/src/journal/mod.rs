@@ -14,6 +14,7 @@
 //! understood as it was. A replay that comes to another state stops there
 //! ([`DamageKind::Diverged`]), and nothing is decided from what would be a guess.
 
+mod anew;
 mod damage;
 mod ledger;
 mod memory;

@@ -52,6 +52,12 @@ pub struct Stage {
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Vec<RegionId>>,
+    /// Stops the line: once so many regions have failed, no further one begins, and those that are on
+    /// their way come to their end. A region that fails before that is taken back alone, and the others go
+    /// on. How much is taken back with the last is what the release's criteria say: with `region`, healthy
+    /// regions keep the new version. Left out, the first failure stops everything that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after_failed_regions: Option<u32>,
     /// How long one attempt at one step may take; at least a millisecond.
     #[serde(default = "minute")]
     pub step_timeout: Span,
@@ -76,6 +82,7 @@ impl Stage {
             gates: Vec::new(),
             strategy,
             waves: Vec::new(),
+            stop_after_failed_regions: None,
             step_timeout: minute(),
             attempts: three(),
         }

@@ -20,7 +20,9 @@ pub use environment::{Environment, Target, Tier};
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
 pub use principal::{Principal, PrincipalKind};
-pub use release::{OnCancel, Priority, Release, RollbackCriteria, RollbackScope, RollbackTrigger};
+pub use release::{
+    OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,
+};
 pub use service::{Dependency, Service};
 pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::VersionSet;
-use crate::ids::{AnalysisId, ReleaseId};
+use crate::ids::{AnalysisId, PrincipalId, ReleaseId, ServiceId};
 
 /// A named, scoped intent to make a version set live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,37 @@ pub struct Release {
     /// How urgent it is, where permits are waited for.
     #[serde(default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
+    /// Says that there is no version to return to, and that this is acceptable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll_forward_only: Option<RollForwardOnly>,
+}
+
+/// An acknowledgement that services have no version to return to: the previous one is not kept any more,
+/// cannot be verified, or must not run again. What is changed then stays changed: a failure waits for
+/// people, who mend it and retry, or give the run up. Without it, a previous version that cannot be had
+/// and verified lets the run fail before anything is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollForwardOnly {
+    /// Who acknowledges it.
+    pub by: PrincipalId,
+    /// Why it is acceptable.
+    pub reason: String,
+    /// Which services; all that change, when it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceId>,
+}
+
+impl RollForwardOnly {
+    /// Whether it concerns `service`.
+    pub fn concerns(&self, service: &ServiceId) -> bool {
+        self.services.is_empty() || self.services.contains(service)
+    }
+
+    /// Who acknowledged it, and why, as plans and journals have it.
+    pub fn justification(&self) -> String {
+        format!("roll forward only, as {} acknowledged: {}", self.by, self.reason)
+    }
 }
 
 impl Release {
@@ -45,6 +76,7 @@ impl Release {
             rollback: None,
             on_cancel: OnCancel::RollBack,
             priority: Priority::Normal,
+            roll_forward_only: None,
         }
     }
 }
@@ -100,6 +132,8 @@ pub struct RollbackCriteria {
 pub enum RollbackScope {
     /// What the run changed in that region of that environment.
     Region,
+    /// What the run changed in the regions that go together with that one.
+    Wave,
     /// What the run changed in that environment, all regions: the set as one.
     #[default]
     Environment,

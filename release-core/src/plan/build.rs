@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FrozenPlan, PlanError, PlanErrors, Step, Undo, durations, graph};
+use super::error::undecodable;
+use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, durations, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
-use crate::model::{Digest, Gate, OnCancel, Priority};
+use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly};
 
 /// The format of plans that this version reads and writes.
 pub const PLAN_FORMAT: &str = "plan/v1";
@@ -45,6 +46,10 @@ struct Parts {
     max_steps: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notify: Vec<ChannelId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    roll_forward_only: Option<RollForwardOnly>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<Line>,
     steps: Vec<Step>,
     edges: Vec<Edge>,
     groups: Vec<Group>,
@@ -68,30 +73,6 @@ impl TryFrom<Parts> for Plan {
         }
         parts.check()?;
         Ok(Self(parts))
-    }
-}
-
-/// What is wrong with bytes that are no plan: first of all, whether they are one of another format.
-fn undecodable(bytes: &[u8], error: &serde_json::Error) -> PlanError {
-    #[derive(Deserialize)]
-    struct Header {
-        format: String,
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(Header { format }) if format != PLAN_FORMAT => {
-            PlanError::UnsupportedFormat { found: format, expected: PLAN_FORMAT }
-        }
-        header => {
-            let problem = error.to_string();
-            // The only trace that serde leaves of them.
-            let unknown =
-                ["unknown field", "unknown variant"].iter().any(|sign| problem.starts_with(sign));
-            if header.is_ok() && unknown {
-                PlanError::UnknownContent { problem }
-            } else {
-                PlanError::Unreadable { problem }
-            }
-        }
     }
 }
 
@@ -137,6 +118,10 @@ pub struct Group {
     pub name: String,
     /// Groups that went before it for a reason, and so are rolled back after it.
     pub after: Vec<u32>,
+    /// Those of `after` of which the version from before would do as well. It needs the new version of
+    /// all others: they cannot be left behind without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub either: Vec<u32>,
 }
 
 impl Plan {
@@ -153,6 +138,8 @@ impl Plan {
                 max_parallel: DEFAULT_MAX_PARALLEL,
                 max_steps: DEFAULT_MAX_STEPS,
                 notify: Vec::new(),
+                roll_forward_only: None,
+                lines: Vec::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
                 groups: Vec::new(),
@@ -222,6 +209,16 @@ impl Plan {
     /// The steps; others refer to them by index.
     pub fn steps(&self) -> &[Step] {
         &self.0.steps
+    }
+
+    /// Says of which services there is no version to return to, if there are any.
+    pub const fn roll_forward_only(&self) -> Option<&RollForwardOnly> {
+        self.0.roll_forward_only.as_ref()
+    }
+
+    /// How environments go through their regions, where somebody said more than the order of their steps.
+    pub fn lines(&self) -> &[Line] {
+        &self.0.lines
     }
 
     /// Whether it changes nothing anywhere: every service already runs the version wanted.
@@ -340,7 +337,8 @@ impl Parts {
         }
         for (at, group) in self.groups.iter().enumerate() {
             // A group may only come after earlier ones, which also rules out cycles.
-            for index in group.after.iter().filter(|index| **index as usize >= at) {
+            let named = group.after.iter().chain(&group.either);
+            for index in named.filter(|index| **index as usize >= at) {
                 let (step, index) = (format!("group {}", group.name), *index);
                 errors.push(PlanError::BadIndex { step, what: "earlier group", index, len: at });
             }
@@ -407,7 +405,18 @@ impl PlanBuilder {
 
     /// Adds a group and returns its index. `after` are earlier groups that it depends on.
     pub fn group(&mut self, name: impl Into<String>, after: Vec<u32>) -> u32 {
-        self.parts.groups.push(Group { name: name.into(), after });
+        self.group_with(name, after, Vec::new())
+    }
+
+    /// As [`PlanBuilder::group`]; of those of `after` that are in `either`, the version from before would
+    /// do as well.
+    pub fn group_with(
+        &mut self,
+        name: impl Into<String>,
+        after: Vec<u32>,
+        either: Vec<u32>,
+    ) -> u32 {
+        self.parts.groups.push(Group { name: name.into(), after, either });
         u32::try_from(self.parts.groups.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -440,6 +449,16 @@ impl PlanBuilder {
     pub fn notify(&mut self, channels: Vec<ChannelId>) -> &mut Self {
         self.parts.notify = channels;
         self
+    }
+
+    /// Says how an environment goes through its regions.
+    pub fn line(&mut self, line: Line) -> &mut Self {
+        self.parts.lines.push(line);
+        self
+    }
+
+    pub(super) fn roll_forward_only(&mut self, acknowledged: Option<RollForwardOnly>) {
+        self.parts.roll_forward_only = acknowledged;
     }
 
     pub(super) const fn definition(&mut self, digest: Digest) {

@@ -86,6 +86,15 @@ fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
             errors.push(PlanError::UnknownService { place: name.into(), service: service.clone() });
         }
     }
+    if let Some(acknowledged) = &release.roll_forward_only {
+        for service in acknowledged.services.iter().filter(|id| !known.contains_key(id)) {
+            let place = "release.roll_forward_only".into();
+            errors.push(PlanError::UnknownService { place, service: service.clone() });
+        }
+        if acknowledged.reason.trim().is_empty() {
+            errors.push(PlanError::NoReason { by: acknowledged.by.clone() });
+        }
+    }
     // A rollback leads to the previous set, so that set has to hold together as well; services that are
     // not released stay as they are.
     let mut after = release.previous.clone();
@@ -229,6 +238,11 @@ fn regions(
     if environment.tier == Tier::Production && !criteria {
         errors.push(PlanError::NoRollbackCriteria { environment: environment.id.clone() });
     }
+    if let Some(problem) = stop_problem(stage, environment, criteria) {
+        let number = definition.stages.iter().position(|s| s.environment == stage.environment);
+        let (stage, environment) = (number.map_or(1, |at| at + 1), environment.id.clone());
+        errors.push(PlanError::BadStrategy { stage, environment, problem });
+    }
     if stage.waves.is_empty() {
         return;
     }
@@ -247,6 +261,22 @@ fn regions(
         let environment = environment.id.clone();
         errors.push(PlanError::RegionWithoutWave { environment, region: region.clone() });
     }
+}
+
+fn stop_problem(stage: &Stage, environment: &Environment, criteria: bool) -> Option<String> {
+    let after = stage.stop_after_failed_regions?;
+    let most = environment.regions.len();
+    if after == 0 {
+        return Some("`stop_after_failed_regions` is 0; set 1 or more, or leave it out".into());
+    }
+    if u32::try_from(most).is_ok_and(|most| after > most) {
+        return Some(format!(
+            "`stop_after_failed_regions` is {after}, and there are {most} regions; set {most} or fewer"
+        ));
+    }
+    (!criteria).then(|| {
+        "`stop_after_failed_regions` needs `release.rollback`, which says what a failure is".into()
+    })
 }
 
 fn gates(gates: &[Gate], errors: &mut Vec<PlanError>) {

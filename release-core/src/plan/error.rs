@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use crate::ids::{AnalysisId, EnvironmentId, GateId, RegionId, ServiceId, StepId};
-use crate::time::Span;
 use semver::{Version, VersionReq};
+use serde::Deserialize;
+
+use crate::ids::{AnalysisId, EnvironmentId, GateId, PrincipalId, RegionId, ServiceId, StepId};
+use crate::time::Span;
 
 /// All faults of a definition or plan, in the order in which they stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,14 @@ impl std::error::Error for PlanErrors {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
+    /// An acknowledgement without a reason.
+    #[error(
+        "`release.roll_forward_only` of {by} has no reason; say why nothing needs to be returned to"
+    )]
+    NoReason {
+        /// Who acknowledged it.
+        by: PrincipalId,
+    },
     /// Things wait for each other in a circle.
     #[error("{what} depend on each other in a circle: {}; remove one of these dependencies", circle(.names))]
     Cycle {
@@ -309,4 +319,28 @@ fn circle(names: &[String]) -> String {
         text.push_str(first);
     }
     text
+}
+
+/// What is wrong with bytes that are no plan: first of all, whether they are one of another format.
+pub(super) fn undecodable(bytes: &[u8], error: &serde_json::Error) -> PlanError {
+    #[derive(Deserialize)]
+    struct Header {
+        format: String,
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Header { format }) if format != super::PLAN_FORMAT => {
+            PlanError::UnsupportedFormat { found: format, expected: super::PLAN_FORMAT }
+        }
+        header => {
+            let problem = error.to_string();
+            // The only trace that serde leaves of them.
+            let unknown =
+                ["unknown field", "unknown variant"].iter().any(|sign| problem.starts_with(sign));
+            if header.is_ok() && unknown {
+                PlanError::UnknownContent { problem }
+            } else {
+                PlanError::Unreadable { problem }
+            }
+        }
+    }
 }

@@ -3,15 +3,18 @@
 mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::strategy::{self, Site};
 use super::{
-    Action, Deployment, EdgeKind, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
-    RetryPolicy, Step, StepScope, check, graph,
+    Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
+    RetryPolicy, Step, StepScope, Undo, check, graph,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
-use crate::model::{Analysis, Definition, Environment, Gate, Service, Stage, Target, Tier};
+use crate::model::{
+    Analysis, Definition, Environment, Gate, RollbackScope, Service, Stage, Target, Tier,
+};
 
 /// Checks `definition` and expands it into a plan.
 ///
@@ -80,6 +83,8 @@ struct Change<'a> {
     service: &'a Service,
     /// What it needs of the services that change, also through others that do not.
     needs: BTreeSet<&'a ServiceId>,
+    /// Those of `needs` of which the version from before would do as well.
+    either: BTreeSet<&'a ServiceId>,
 }
 
 impl<'a> Expansion<'a> {
@@ -91,6 +96,7 @@ impl<'a> Expansion<'a> {
         builder.on_cancel(release.on_cancel);
         builder.priority(release.priority);
         builder.notify(definition.notify.clone());
+        builder.roll_forward_only(release.roll_forward_only.clone());
         Self {
             definition,
             services: changed_in_order(definition).into(),
@@ -105,12 +111,8 @@ impl<'a> Expansion<'a> {
 
     /// Before anything moves: what shall run and what a rollback would need can both be had.
     fn artifacts(&mut self) -> Result<(), IdError> {
-        let release = &self.definition.release;
         for Change { service, .. } in Arc::clone(&self.services).iter() {
-            let sets = [("new", &release.versions), ("previous", &release.previous)];
-            for (name, member) in
-                sets.into_iter().filter_map(|(name, set)| Some((name, set.get(&service.id)?)))
-            {
+            for (name, member) in self.verified(&service.id) {
                 let id = StepId::new(format!("artifacts/{}/{name}", service.id))?;
                 let action = Action::VerifyArtifact { artifact: member.artifact.clone() };
                 let step = Step::new(id, action).retry(RetryPolicy::attempts(3));
@@ -118,6 +120,19 @@ impl<'a> Expansion<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What is verified of a service, with what it is called: the version from before only where it is to
+    /// be returned to.
+    fn verified(
+        &self,
+        service: &ServiceId,
+    ) -> impl Iterator<Item = (&'static str, &'a crate::model::Member)> + use<'a> {
+        let release = &self.definition.release;
+        let one_way = release.roll_forward_only.as_ref().is_some_and(|a| a.concerns(service));
+        let previous = (!one_way).then(|| release.previous.get(service)).flatten();
+        let new = release.versions.get(service).map(|member| ("new", member));
+        new.into_iter().chain(previous.map(|member| ("previous", member)))
     }
 
     fn stage(&mut self, stage: &Stage) -> Result<(), IdError> {
@@ -133,6 +148,7 @@ impl<'a> Expansion<'a> {
         } else {
             stage.waves.clone()
         };
+        self.line(stage, &waves);
         let mut finales = Vec::new();
         for (wave, number) in waves.iter().zip(1_usize..) {
             for region in wave {
@@ -154,6 +170,25 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
+    /// What is said of regions beyond the order of their steps.
+    fn line(&mut self, stage: &Stage, waves: &[Vec<RegionId>]) {
+        let stop_after = stage.stop_after_failed_regions.and_then(NonZeroU32::new);
+        let criteria = self.definition.release.rollback.as_ref();
+        if stop_after.is_some() || criteria.is_some_and(|c| c.scope == RollbackScope::Wave) {
+            let environment = stage.environment.clone();
+            self.builder.line(Line { environment, waves: waves.to_vec(), stop_after });
+        }
+    }
+
+    /// Without a version to return to, nothing that is changed can be undone.
+    fn one_way<'s>(&self, service: &ServiceId, steps: impl Iterator<Item = &'s mut Step>) {
+        let acknowledged = self.definition.release.roll_forward_only.as_ref();
+        let Some(acknowledged) = acknowledged.filter(|a| a.concerns(service)) else { return };
+        for step in steps.filter(|step| step.action.mutates()) {
+            step.undo = Undo::PointOfNoReturn { justification: acknowledged.justification() };
+        }
+    }
+
     fn region(
         &mut self,
         stage: &Stage,
@@ -164,15 +199,17 @@ impl<'a> Expansion<'a> {
     ) -> Result<(), IdError> {
         // The last step and the group of each service in this region.
         let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
-        for Change { service, needs } in Arc::clone(&self.services).iter() {
+        for Change { service, needs, either } in Arc::clone(&self.services).iter() {
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
             let after = needed.iter().map(|(_, group)| *group).collect();
-            let group = self.builder.group(target.to_string(), after);
+            let either = either.iter().filter_map(|id| Some(done.get(id)?.1)).collect();
+            let group = self.builder.group_with(target.to_string(), after, either);
             let Some(site) = self.site((stage, environment), service, &target, group) else {
                 continue;
             };
-            let rollout = strategy::expand(&stage.strategy, &site)?;
+            let mut rollout = strategy::expand(&stage.strategy, &site)?;
+            self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
             waits.extend(
                 needed.iter().filter_map(|(last, _)| Some(((*last)?, EdgeKind::Dependency))),
@@ -331,7 +368,13 @@ fn changed_in_order(definition: &Definition) -> Vec<Change<'_>> {
             }
         }
         if is_new(service) {
-            changed.push(Change { service, needs });
+            let asks = |id: &&ServiceId| {
+                let mut named = service.depends_on.iter().filter(|d| d.service == **id);
+                let before = release.previous.get(id);
+                !named.all(|d| before.is_some_and(|member| d.version.matches(&member.version)))
+            };
+            let either = needs.iter().copied().filter(|id| !asks(id)).collect();
+            changed.push(Change { service, needs, either });
         } else {
             behind.insert(&service.id, needs);
         }

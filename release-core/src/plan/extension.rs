@@ -1,13 +1,20 @@
-//! What is appended to a running plan: a rollback.
+//! What is appended to a running plan: a rollback, or what takes back a part that is left behind.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Edge, Step, graph};
+use crate::ids::{EnvironmentId, RegionId, ServiceId};
 
-/// Steps that are appended to a running plan: a rollback. It can be drawn and compared as a plan can.
+/// Steps that are appended to a running plan: a rollback, or what takes back a part of the release that
+/// is left behind while the rest goes on. It can be drawn and compared as a plan can.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extension {
+    /// The part that it takes back; none, when it is the rollback with which the run ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The steps.
     pub steps: Vec<Step>,
     /// Their edges, as indices into `steps`.
@@ -20,6 +27,46 @@ pub struct Extension {
     /// The steps that are started only when the rollback is stuck: they call people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pages: Vec<u32>,
+}
+
+/// A part of a release that can be left behind while the rest goes on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Part {
+    /// A member of the train, everywhere.
+    Service {
+        /// Which.
+        service: ServiceId,
+    },
+    /// A region of an environment, with all services.
+    Region {
+        /// The environment.
+        environment: EnvironmentId,
+        /// Which region of it.
+        region: RegionId,
+    },
+}
+
+impl Part {
+    /// Whether `step` belongs to it.
+    pub fn covers(&self, step: &Step) -> bool {
+        let Some(place) = step.scope.place() else { return false };
+        match self {
+            Self::Service { service } => place.service.as_ref() == Some(service),
+            Self::Region { environment, region } => {
+                place.environment == *environment && place.region.as_ref() == Some(region)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service { service } => write!(f, "service {service}"),
+            Self::Region { environment, region } => write!(f, "region {region} of {environment}"),
+        }
+    }
 }
 
 /// What is tried instead of a step that fails for good.

@@ -8,8 +8,9 @@ use crate::model::Digest;
 
 /// A plan frozen into flat arrays: for each step its successors and the number of its predecessors.
 ///
-/// Costs 8 bytes a step and 4 an edge beyond the plan itself. A rollback is appended as a second
-/// segment whose indices follow those of the plan.
+/// Costs 8 bytes a step and 4 an edge beyond the plan itself. What is appended while it runs (what takes
+/// back a part that is left behind, a rollback) are further segments, whose indices follow those of the
+/// plan and of each other.
 ///
 /// Cheap to clone.
 #[derive(Clone)]
@@ -28,9 +29,17 @@ struct Frozen {
     digest: Digest,
     bytes: Arc<[u8]>,
     rows: Arc<Rows>,
-    extension: Option<Arc<(Extension, Rows)>>,
+    /// What was appended, in order.
+    segments: Vec<Arc<Segment>>,
     /// Plans that a run goes on with later.
     later: Vec<FrozenPlan>,
+}
+
+/// An extension, and where its steps begin.
+struct Segment {
+    base: u32,
+    extension: Extension,
+    rows: Rows,
 }
 
 struct Rows {
@@ -47,7 +56,14 @@ impl FrozenPlan {
         let rows = Arc::new(Rows::build(plan.steps().len(), plan.edges()));
         let digest = Digest::of(&bytes);
         let (plan, bytes) = (Arc::new(plan), bytes.into());
-        Self(Arc::new(Frozen { plan, digest, bytes, rows, extension: None, later: Vec::new() }))
+        Self(Arc::new(Frozen {
+            plan,
+            digest,
+            bytes,
+            rows,
+            segments: Vec::new(),
+            later: Vec::new(),
+        }))
     }
 
     /// The same plan, with others that a run of it goes on with later: whoever folds the records of a run
@@ -68,30 +84,41 @@ impl FrozenPlan {
 
     /// What is tried instead of the step at `index` when it fails for good.
     pub fn alternate(&self, index: u32) -> Option<&super::Action> {
-        let place = index.checked_sub(u32::try_from(self.base_len()).ok()?)?;
-        let mut alternates = self.extension()?.alternates.iter();
+        let segment = self.segment(index)?;
+        let place = index.checked_sub(segment.base)?;
+        let mut alternates = segment.extension.alternates.iter();
         Some(&alternates.find(|alternate| alternate.step == place)?.action)
     }
 
     /// The same plan, in which the step at `index` is what is tried instead of it.
     #[must_use]
     pub(crate) fn with_alternate(&self, index: u32) -> Self {
-        let place = index.wrapping_sub(u32::try_from(self.base_len()).unwrap_or(u32::MAX));
-        let Some(mut extension) = self.extension().cloned() else { return self.clone() };
+        let nth = self.0.segments.iter().rposition(|segment| segment.base <= index);
+        let Some((nth, segment)) = nth.and_then(|nth| Some((nth, self.0.segments.get(nth)?)))
+        else {
+            return self.clone();
+        };
+        let mut extension = segment.extension.clone();
+        let place = index - segment.base;
         let tried = extension.alternates.iter().position(|alternate| alternate.step == place);
         let (Some(tried), Some(step)) = (tried, extension.steps.get_mut(place as usize)) else {
             return self.clone();
         };
         step.action = extension.alternates.remove(tried).action;
-        self.extended(extension)
+        let mut frozen = Frozen::clone(&self.0);
+        if let Some(slot) = frozen.segments.get_mut(nth) {
+            *slot = Arc::new(Segment::new(segment.base, extension));
+        }
+        Self(Arc::new(frozen))
     }
 
-    /// The same plan with a rollback appended.
+    /// The same plan with more steps appended.
     #[must_use]
     pub(crate) fn extended(&self, extension: Extension) -> Self {
-        let rows = Rows::build(extension.steps.len(), &extension.edges);
-        let extension = Some(Arc::new((extension, rows)));
-        Self(Arc::new(Frozen { extension, ..Frozen::clone(&self.0) }))
+        let mut frozen = Frozen::clone(&self.0);
+        let base = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        frozen.segments.push(Arc::new(Segment::new(base, extension)));
+        Self(Arc::new(frozen))
     }
 
     /// The plan.
@@ -109,14 +136,29 @@ impl FrozenPlan {
         &self.0.bytes
     }
 
-    /// The rollback that was appended, if any.
-    pub fn extension(&self) -> Option<&Extension> {
-        self.0.extension.as_deref().map(|(extension, _)| extension)
+    /// What was appended, in order, each with the place of its first step: what takes back parts that are
+    /// left behind, and last a rollback, if there is one.
+    pub fn extensions(&self) -> impl Iterator<Item = (u32, &Extension)> {
+        self.0.segments.iter().map(|segment| (segment.base, &segment.extension))
     }
 
-    /// How many steps there are, those of a rollback included.
+    /// The rollback that was appended, if any, with the place of its first step.
+    pub fn rollback(&self) -> Option<(u32, &Extension)> {
+        self.extensions().last().filter(|(_, extension)| extension.part.is_none())
+    }
+
+    /// What `index` was appended with, and the place of the first step of that.
+    pub(crate) fn extension_of(&self, index: u32) -> Option<(u32, &Extension)> {
+        let segment = self.segment(index)?;
+        Some((segment.base, &segment.extension))
+    }
+
+    /// How many steps there are, those that were appended included.
     pub fn len(&self) -> usize {
-        self.base_len() + self.extension().map_or(0, |extension| extension.steps.len())
+        match self.0.segments.last() {
+            None => self.base_len(),
+            Some(last) => last.base as usize + last.extension.steps.len(),
+        }
     }
 
     /// Whether there are no steps.
@@ -124,23 +166,29 @@ impl FrozenPlan {
         self.len() == 0
     }
 
-    /// How many steps the plan had before any rollback.
+    /// How many steps the plan had before anything was appended.
     pub fn base_len(&self) -> usize {
         self.0.plan.steps().len()
     }
 
-    /// Whether step `index` belongs to the rollback.
+    /// Whether step `index` puts something back: it belongs to a rollback, or to what takes back a part
+    /// that is left behind.
     pub fn in_rollback(&self, index: u32) -> bool {
         index as usize >= self.base_len()
     }
 
     /// The step at `index`, if there is one.
     pub fn get(&self, index: u32) -> Option<&Step> {
-        let index = index as usize;
-        match index.checked_sub(self.base_len()) {
-            None => self.0.plan.steps().get(index),
-            Some(rest) => self.extension()?.steps.get(rest),
+        if let Some(step) = self.0.plan.steps().get(index as usize) {
+            return Some(step);
         }
+        let segment = self.segment(index)?;
+        segment.extension.steps.get(index.checked_sub(segment.base)? as usize)
+    }
+
+    /// What `index` was appended with; nothing for a step of the plan itself.
+    fn segment(&self, index: u32) -> Option<&Segment> {
+        self.0.segments.iter().rfind(|segment| segment.base <= index).map(|segment| &**segment)
     }
 
     #[expect(
@@ -171,21 +219,25 @@ impl FrozenPlan {
     }
 
     fn rows_of(&self, index: u32) -> (&Rows, u32) {
-        let base = self.base_len();
-        match self.0.extension.as_deref() {
-            Some((_, rows)) if index as usize >= base => {
-                (rows, u32::try_from(base).unwrap_or(u32::MAX))
-            }
-            _ => (&self.0.rows, 0),
+        match self.segment(index) {
+            None => (&self.0.rows, 0),
+            Some(segment) => (&segment.rows, segment.base),
         }
     }
 
     /// The index of the step called `id`; walks the plan, so not for the hot path.
     pub fn find(&self, id: &crate::ids::StepId) -> Option<u32> {
         let base = self.0.plan.steps().iter();
-        let rest = self.extension().map_or(&[][..], |extension| &extension.steps);
+        let rest = self.extensions().flat_map(|(_, extension)| &extension.steps);
         let at = base.chain(rest).position(|step| step.id == *id)?;
         u32::try_from(at).ok()
+    }
+}
+
+impl Segment {
+    fn new(base: u32, extension: Extension) -> Self {
+        let rows = Rows::build(extension.steps.len(), &extension.edges);
+        Self { base, extension, rows }
     }
 }
 

@@ -16,6 +16,7 @@ mod expand;
 mod extension;
 mod frozen;
 mod graph;
+mod line;
 mod rollback;
 mod step;
 mod strategy;
@@ -26,10 +27,11 @@ pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};
 
 pub use expand::{plan, plan_with};
-pub use extension::{Alternate, Extension};
+pub use extension::{Alternate, Extension, Part};
 pub use frozen::FrozenPlan;
+pub use line::Line;
 
-pub use rollback::{Blocked, Reach, Touched, rollback};
+pub use rollback::{Blocked, Reach, Touched, rollback, take_back};
 pub use step::{
     Action, Compensation, Deployment, OnFailure, Place, RetryPolicy, Step, StepScope, Undo,
     UndoPhase, Weight,

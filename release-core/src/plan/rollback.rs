@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, RetryPolicy,
-    Step, Undo, UndoPhase,
+    Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, Part, Plan,
+    RetryPolicy, Step, Undo, UndoPhase,
 };
 use crate::ids::{EnvironmentId, RegionId, StepId};
 use crate::model::RollbackScope;
@@ -30,14 +30,24 @@ pub enum Reach {
     Environment(Option<EnvironmentId>),
     /// One region of an environment.
     Region(Option<EnvironmentId>, Option<RegionId>),
+    /// Some regions of an environment.
+    Wave(EnvironmentId, BTreeSet<RegionId>),
 }
 
 impl Reach {
-    /// As far as `scope` reaches from `step`.
-    pub fn of(step: &Step, scope: RollbackScope) -> Self {
+    /// As far as `scope` reaches from `step` of `plan`. Where no wave is known, a wave is the environment.
+    pub fn of(plan: &Plan, step: &Step, scope: RollbackScope) -> Self {
         let (environment, region) = (step.scope.environment(), step.scope.region());
         match scope {
             RollbackScope::Release => Self::Release,
+            RollbackScope::Wave => {
+                match plan.lines().iter().find_map(|line| Some((line, line.wave_of(step)?))) {
+                    Some((line, wave)) => {
+                        Self::Wave(line.environment.clone(), wave.iter().cloned().collect())
+                    }
+                    None => Self::Environment(environment.cloned()),
+                }
+            }
             RollbackScope::Environment => Self::Environment(environment.cloned()),
             RollbackScope::Region => Self::Region(environment.cloned(), region.cloned()),
         }
@@ -48,6 +58,10 @@ impl Reach {
         match self {
             Self::Release => true,
             Self::Environment(environment) => step.scope.environment() == environment.as_ref(),
+            Self::Wave(environment, regions) => {
+                step.scope.environment() == Some(environment)
+                    && step.scope.region().is_some_and(|region| regions.contains(region))
+            }
             Self::Region(environment, region) => {
                 step.scope.environment() == environment.as_ref()
                     && step.scope.region() == region.as_ref()
@@ -68,6 +82,20 @@ pub struct Blocked {
     pub justification: String,
 }
 
+impl Plan {
+    /// The first step within `reach` behind which there is no version to return to, as somebody
+    /// acknowledged.
+    pub(crate) fn one_way(&self, reach: &Reach) -> Option<Blocked> {
+        let acknowledged = self.roll_forward_only()?;
+        let first = self.steps().iter().find(|step| {
+            let service = step.scope.place().and_then(|place| place.service.as_ref());
+            let one_way = service.is_some_and(|service| acknowledged.concerns(service));
+            one_way && step.action.mutates() && reach.covers(step)
+        })?;
+        Some(Blocked { step: first.id.clone(), justification: acknowledged.justification() })
+    }
+}
+
 /// Computes the rollback of what `touched` says was started within `reach`, and of every other group
 /// that is under way, so that no target is left between two versions. Pure: it can be shown before it
 /// is needed ([`RunState::rollback_plan`](crate::run::RunState::rollback_plan)).
@@ -85,9 +113,52 @@ pub fn rollback(
     reach: &Reach,
 ) -> Result<Extension, Blocked> {
     let (undone, finales) = chosen(plan, touched, reach);
+    let undo = compensations(plan, &undone)?;
+    let mut builder = Builder::new(plan, undone);
+    builder.build(plan, undo, finales);
+    if !builder.extension.steps.is_empty() {
+        let release = plan.plan().release();
+        builder.notify(plan, &format!("{release} of {} was rolled back", plan.plan().train()));
+        builder.pages(plan);
+    }
+    Ok(builder.extension)
+}
+
+/// Computes what takes back a part that is left behind, of which `touched` says what was started, while the
+/// rest goes on. As a [`rollback`] of that part alone; nobody is called when it cannot go on, since the run
+/// as a whole does, but a step of it that fails waits for a person, without whom the run does not end.
+///
+/// # Errors
+/// [`Blocked`] names the first point of no return that the part passed.
+pub fn take_back(
+    plan: &FrozenPlan,
+    touched: impl Fn(u32) -> Touched,
+    part: &Part,
+) -> Result<Extension, Blocked> {
+    let order = plan.plan().order().unwrap_or_default();
+    let covered = |index: &u32| plan.get(*index).is_some_and(|step| part.covers(step));
+    let undone: Vec<u32> = order
+        .into_iter()
+        .filter(|index| covered(index) && touched(*index) != Touched::No)
+        .collect();
+    let undo = compensations(plan, &undone)?;
+    let mut builder = Builder::new(plan, undone);
+    builder.extension.part = Some(part.clone());
+    builder.build(plan, undo, Vec::new());
+    if !builder.extension.steps.is_empty() {
+        let (release, train) = (plan.plan().release(), plan.plan().train());
+        builder.notify(plan, &format!("{part} is left behind by {release} of {train}"));
+    }
+    Ok(builder.extension)
+}
+
+/// The compensations of one step, with the step; a list a group, and one for the steps without.
+type Undoing<'a> = Vec<Vec<(&'a Step, &'a Compensation)>>;
+
+/// What undoes these steps, later ones first.
+fn compensations<'a>(plan: &'a FrozenPlan, undone: &[u32]) -> Result<Undoing<'a>, Blocked> {
     let groups = plan.plan().groups().len();
-    // One list a group, and one for the steps without.
-    let mut undo: Vec<Vec<(&Step, &Compensation)>> = vec![Vec::new(); groups + 1];
+    let mut undo: Undoing<'_> = vec![Vec::new(); groups + 1];
     let mut seen: BTreeSet<(usize, String)> = BTreeSet::new();
     for step in undone.iter().rev().filter_map(|index| plan.get(*index)) {
         match &step.undo {
@@ -110,7 +181,7 @@ pub fn rollback(
             }
         }
     }
-    Ok(Builder::new(plan, undone).build(plan, undo, finales))
+    Ok(undo)
 }
 
 /// The started steps that are undone, in an order in which every edge goes forward, and the finales
@@ -178,18 +249,14 @@ struct Builder {
 impl Builder {
     fn new(plan: &FrozenPlan, undoes: Vec<u32>) -> Self {
         let extension = Extension { undoes, ..Extension::default() };
-        // Names are unique in the plan and its rollback together, since people refer to steps by them.
-        let taken = plan.plan().steps().iter().map(|step| &step.id);
+        // Names are unique in the plan and all that is appended together, since people refer to steps by them.
+        let appended = plan.extensions().flat_map(|(_, extension)| &extension.steps);
+        let taken = plan.plan().steps().iter().chain(appended).map(|step| &step.id);
         let names = taken.filter(|id| id.as_str().starts_with("rollback/")).cloned().collect();
         Self { extension, names }
     }
 
-    fn build(
-        mut self,
-        plan: &FrozenPlan,
-        undo: Vec<Vec<(&Step, &Compensation)>>,
-        finales: Vec<u32>,
-    ) -> Extension {
+    fn build(&mut self, plan: &FrozenPlan, undo: Undoing<'_>, finales: Vec<u32>) {
         let groups = plan.plan().groups();
         // For each group, the last steps of the groups that have to be undone before it.
         let mut waits: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); groups.len() + 1];
@@ -213,11 +280,6 @@ impl Builder {
             let action = step.action.clone();
             self.step(step, &Compensation { action, phase: UndoPhase::Remove });
         }
-        if !self.extension.steps.is_empty() {
-            self.notify(plan);
-            self.pages(plan);
-        }
-        self.extension
     }
 
     fn step(&mut self, origin: &Step, compensation: &Compensation) -> u32 {
@@ -252,12 +314,12 @@ impl Builder {
         }
     }
 
-    fn notify(&mut self, plan: &FrozenPlan) {
+    fn notify(&mut self, plan: &FrozenPlan, message: &str) {
         let plan = plan.plan();
         let ends: BTreeSet<u32> = self.extension.edges.iter().map(|edge| edge.from).collect();
         let count = u32::try_from(self.extension.steps.len()).unwrap_or(u32::MAX);
         for channel in plan.notify() {
-            let message = format!("{} of {} was rolled back", plan.release(), plan.train());
+            let message = message.to_owned();
             let id = self.name(&format!("rollback/notify/{channel}"));
             let action = Action::Notify { channel: channel.clone(), message };
             let mut step = Step::new(id, action).on_failure(OnFailure::Continue);

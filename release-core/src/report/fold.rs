@@ -50,7 +50,7 @@ pub struct StepReport {
     pub action: String,
     /// How it stands.
     pub status: Status,
-    /// Whether it is part of a rollback.
+    /// Whether it puts something back: part of a rollback, or of what takes back a part left behind.
     pub rollback: bool,
     /// When it first started.
     pub began: Option<Timestamp>,
@@ -99,11 +99,13 @@ impl RunReport {
         let seqs = (1..).zip(history.facts()).zip(history.hashes());
         let timeline =
             seqs.map(|((seq, fact), hash)| entry(seq, fact.at, &fact.event, *hash)).collect();
-        let base = u32::try_from(frozen.base_len()).unwrap_or(u32::MAX);
-        let shifted =
-            |edge: &Edge| Edge { from: edge.from + base, to: edge.to + base, why: edge.why };
-        let undo =
-            frozen.extension().into_iter().flat_map(|extension| &extension.edges).map(shifted);
+        let undo = frozen.extensions().flat_map(|(base, extension)| {
+            let shifted = move |edge: &Edge| {
+                let (from, to) = (edge.from.saturating_add(base), edge.to.saturating_add(base));
+                Edge { from, to, why: edge.why }
+            };
+            extension.edges.iter().map(shifted)
+        });
         let times = |fact: &crate::run::Fact| fact.at;
         Ok(Self {
             run: state.run().clone(),
@@ -208,6 +210,7 @@ fn entry(seq: u64, at: Timestamp, event: &Event, hash: Digest) -> TimelineEntry 
     let subject = match event {
         Event::Approved { gate, .. } | Event::Rejected { gate, .. } => gate.to_string(),
         Event::RollbackBlocked { step, .. } => step.to_string(),
+        Event::Descoped { service, .. } => service.to_string(),
         _ => event.step().map(|step| step.id.to_string()).unwrap_or_default(),
     };
     TimelineEntry { seq, at, subject, what: what(event), why: why(event), hash }
@@ -245,6 +248,11 @@ fn what(event: &Event) -> String {
         Event::Reconciled { applied: true, .. } => "said to have taken effect".into(),
         Event::Reconciled { applied: false, .. } => "said not to have taken effect".into(),
         Event::CommandDenied { command, .. } => format!("`{command}` denied"),
+        Event::Descoped { .. } => "left behind".into(),
+        Event::TakeBackStarted { extension, .. } => match &extension.part {
+            Some(part) => format!("{part} is left behind: {} steps undone", extension.undoes.len()),
+            None => format!("{} steps undone", extension.undoes.len()),
+        },
         Event::RollbackStarted { extension, .. } => {
             format!("rollback of {} steps started", extension.undoes.len())
         }
@@ -261,7 +269,8 @@ fn why(event: &Event) -> String {
             format!("asked for by {requester}; plan {plan}")
         }
         Event::StepSucceeded { because: Some(because), .. }
-        | Event::StepMeasured { because, .. } => because.clone(),
+        | Event::StepMeasured { because, .. }
+        | Event::TakeBackStarted { because, .. } => because.clone(),
         Event::StepSucceeded { evidence, .. } => evidence_text(evidence),
         Event::StepRetried { error, .. }
         | Event::OutcomeUnknown { error, .. }
@@ -281,6 +290,7 @@ fn why(event: &Event) -> String {
         | Event::Resumed { by, reason }
         | Event::CancelRequested { by, reason }
         | Event::Superseded { by, reason, .. }
+        | Event::Descoped { by, reason, .. }
         | Event::AbandonForced { by, reason }
         | Event::RetryRequested { by, reason, .. }
         | Event::Reconciled { by, reason, .. } => said(by, reason),

@@ -22,18 +22,32 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
     }
     match &state.phase {
         Phase::Forward | Phase::RollingBack(_) => {
+            if state.phase == Phase::Forward && out.is_empty() && !state.left.is_empty() {
+                out.extend(state.next_to_take_back());
+                if !out.is_empty() {
+                    return;
+                }
+            }
             let remaining = state.remaining;
             #[cfg(planted_bugs)]
             let remaining = remaining
                 .saturating_sub(usize::from(crate::planted::is(crate::planted::Bug::FinishEarly)));
-            if out.is_empty() && remaining == 0 {
+            if out.is_empty()
+                && remaining == 0
+                && state.phase == Phase::Forward
+                && let Some(cause) = &state.halted
+            {
+                out.push(settle(state, cause));
+            } else if out.is_empty() && remaining == 0 {
                 let outcome = if let Phase::RollingBack(cause) = &state.phase {
                     Outcome::RolledBack { cause: cause.clone() }
-                } else {
+                } else if state.left.is_empty() {
                     Outcome::Succeeded
+                } else {
+                    Outcome::SucceededWithout { left: state.left_behind().cloned().collect() }
                 };
                 out.push(Event::RunFinished { outcome });
-            } else if state.may_start() {
+            } else if state.may_start() || state.only_takes_back() {
                 #[cfg(planted_bugs)]
                 if state.paused && crate::planted::is(crate::planted::Bug::PauseRollback) {
                     return;
@@ -142,8 +156,9 @@ fn at_its_time(state: &RunState, index: u32, active: &Active, turn: &Turn<'_>) -
 
 /// Steps whose predecessors are done: all that need no effect, and others while there is room.
 fn start_ready(state: &RunState, turn: &Turn<'_>, limit: usize, free: u32, out: &mut Vec<Event>) {
-    let effects = state.ready.iter().take(free as usize);
-    for index in state.ready_pure.iter().chain(effects) {
+    let lets = |index: &&u32| state.left.is_empty() || state.lets_start(**index);
+    let effects = state.ready.iter().filter(lets).take(free as usize);
+    for index in state.ready_pure.iter().filter(lets).chain(effects) {
         if out.len() >= limit || stops(out) {
             return;
         }
@@ -173,7 +188,7 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
 fn settle(state: &RunState, cause: &Cause) -> Event {
     let reach = match cause {
         Cause::StepFailed { step, scope, .. } => {
-            scope.map(|scope| Reach::of(state.plan.step(step.index), scope))
+            scope.map(|scope| Reach::of(state.plan.plan(), state.plan.step(step.index), scope))
         }
         Cause::Cancelled { .. } => {
             (state.plan.plan().on_cancel() == OnCancel::RollBack).then_some(Reach::Release)
@@ -194,7 +209,13 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
     };
     match rollback(&state.plan, |index| touched(state, index), &reach) {
         // Nothing to put back.
-        Ok(extension) if extension.steps.is_empty() => Event::RunFinished { outcome: stopped() },
+        Ok(extension) if extension.steps.is_empty() => {
+            // Unless the regions that failed have been taken back already, and no others begin.
+            let back = state.halted.as_ref() == Some(cause);
+            let outcome =
+                if back { Outcome::RolledBack { cause: cause.clone() } } else { stopped() };
+            Event::RunFinished { outcome }
+        }
         Ok(extension) => {
             Event::RollbackStarted { cause: cause.clone(), extension: Box::new(extension) }
         }
@@ -210,11 +231,16 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
 pub(super) fn touched(state: &RunState, index: u32) -> Touched {
     let attempted = state.active(index).is_some_and(|active| active.attempt > 0);
     match state.status(index) {
+        Some(Status::Succeeded) if state.is_half_taken_back(index) => Touched::Yes,
         Some(Status::Succeeded) => Touched::Done,
         Some(Status::Running) => Touched::Yes,
         Some(Status::Waiting) if attempted => Touched::Yes,
         // A step whose gate was rejected failed before its first attempt.
-        Some(Status::Failed) if state.spent.get(&index).is_some_and(|n| *n > 0) => Touched::Yes,
+        Some(Status::Failed | Status::Cancelled)
+            if state.spent.get(&index).is_some_and(|n| *n > 0) =>
+        {
+            Touched::Yes
+        }
         _ => Touched::No,
     }
 }

@@ -1,6 +1,6 @@
 //! What people may tell a run.
 
-use crate::ids::{GateId, RunId, StepId};
+use crate::ids::{GateId, RunId, ServiceId, StepId};
 use crate::model::{Digest, Principal};
 use crate::port::Reason;
 
@@ -50,6 +50,13 @@ pub enum Command {
         /// The digest of the new plan.
         to: Digest,
     },
+    /// Leave a member of the train behind: what of it is not done is given up, what it changed is put back
+    /// everywhere, and the others go on without it. Needs a reason.
+    #[doc(alias = "exclude")]
+    Descope {
+        /// Which.
+        service: ServiceId,
+    },
     /// Put back what the run changed, because a newer run is to take its place.
     Supersede {
         /// The newer run.
@@ -70,6 +77,7 @@ impl Command {
             Self::Reconcile { .. } => "reconcile",
             Self::Abandon => "abandon",
             Self::ForceAbandon => "force_abandon",
+            Self::Descope { .. } => "descope",
             Self::Supersede { .. } => "supersede",
             Self::ReleaseQuarantine => "release_quarantine",
             Self::Migrate { .. } => "migrate",
@@ -119,6 +127,43 @@ pub enum Rejected {
         /// What was named.
         step: StepId,
     },
+    /// The plan changes no such service.
+    #[error("the plan changes no service `{service}`; name one of: {known}")]
+    UnknownService {
+        /// What was named.
+        service: ServiceId,
+        /// The services that it changes.
+        known: String,
+    },
+    /// Others of the train need the new version of a member that was to be left behind.
+    #[error(
+        "`{service}` cannot be left behind, because {} its new version; descope {} first, or cancel the run",
+        they_need(.dependents), them(.dependents)
+    )]
+    Needed {
+        /// The member.
+        service: ServiceId,
+        /// Those that need its new version and are not left behind themselves.
+        dependents: Vec<ServiceId>,
+    },
+    /// Nobody would be left of the train.
+    #[error("`{service}` is the last member of the train; cancel the run instead")]
+    LastMember {
+        /// The member.
+        service: ServiceId,
+    },
+    /// A member that cannot be left behind, because what it did cannot be put back.
+    #[error(
+        "`{service}` cannot be left behind: `{step}` is a point of no return ({justification}); mend what failed and retry it, or abandon the run"
+    )]
+    NoWayBack {
+        /// The member.
+        service: ServiceId,
+        /// What it passed.
+        step: StepId,
+        /// Why it was acceptable that it cannot be undone.
+        justification: String,
+    },
     /// The step does not wait for this.
     #[error("step `{step}` is {status}; `{command}` needs a step that waits for it")]
     WrongState {
@@ -161,6 +206,18 @@ pub enum Rejected {
         /// Why not.
         reasons: Vec<Reason>,
     },
+}
+
+fn quoted(services: &[ServiceId]) -> String {
+    services.iter().map(|service| format!("`{service}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn they_need(services: &[ServiceId]) -> String {
+    format!("{} need{}", quoted(services), if services.len() == 1 { "s" } else { "" })
+}
+
+fn them(services: &[ServiceId]) -> &'static str {
+    if services.len() == 1 { "it" } else { "them" }
 }
 
 fn join(reasons: &[Reason]) -> String {

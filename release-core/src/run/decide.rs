@@ -6,12 +6,13 @@ use super::command::{Command, Directive, Rejected};
 use super::digest::spread;
 use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
+use super::left;
 use super::permits::Permits;
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
-use crate::ids::{RunId, StepId};
+use crate::ids::{RunId, ServiceId, StepId};
 use crate::model::Digest;
-use crate::plan::OnFailure;
+use crate::plan::{Blocked, OnFailure, Part};
 use crate::port::{
     Admission, ClockAnomaly, CommandRequest, Decision, EffectCertainty, EffectError, Evidence,
     Grant, Inputs, Observed, Policy, Reason, ReasonKind, Retry,
@@ -171,7 +172,7 @@ pub fn decide(
         Input::Permit { step } => {
             let waits =
                 state.active(*step).is_some_and(|a| a.wait == Wait::Blocked(WakeUp::Permit));
-            if waits && state.may_start() && state.free() > 0 {
+            if waits && state.lets_start(*step) && state.free() > 0 {
                 out.extend(again(state, *step, turn));
             }
             Ok(())
@@ -396,9 +397,12 @@ fn command(
         Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
         Command::Cancel => out.push(cancel(state, directive)),
         Command::Supersede { run } => out.extend(supersede(state, run, directive)),
-        Command::ForceAbandon | Command::ReleaseQuarantine if reason.trim().is_empty() => {
+        Command::ForceAbandon | Command::ReleaseQuarantine | Command::Descope { .. }
+            if reason.trim().is_empty() =>
+        {
             return Err(Rejected::NoReason { command: name });
         }
+        Command::Descope { service } => out.extend(descope(state, service, directive)?),
         Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
@@ -483,6 +487,43 @@ fn supersede(state: &RunState, run: &RunId, directive: &Directive) -> Option<Eve
         | Phase::Abandoning { .. }
         | Phase::Finished(_) => Some(cancel(state, directive)),
     }
+}
+
+/// Decided once: the same member again is no event. Others that need its new version are in the way, and so
+/// is what cannot be put back.
+fn descope(
+    state: &RunState,
+    service: &ServiceId,
+    directive: &Directive,
+) -> Result<Option<Event>, Rejected> {
+    let (command, phase) = (directive.command.name(), state.phase.name());
+    let part = Part::Service { service: service.clone() };
+    if state.left_behind().any(|left| *left == part) {
+        return Ok(None);
+    }
+    if state.phase != Phase::Forward {
+        let help = "nobody goes on without it; it goes where all others go";
+        return Err(Rejected::WrongPhase { command, phase, help });
+    }
+    let plan = state.plan.plan();
+    if !plan.steps().iter().any(|step| part.covers(step)) {
+        let known = left::services(plan).into_iter().take(20).map(ToString::to_string);
+        let known = known.collect::<Vec<_>>().join(", ");
+        return Err(Rejected::UnknownService { service: service.clone(), known });
+    }
+    let dependents = left::dependents(state, service);
+    if !dependents.is_empty() {
+        return Err(Rejected::Needed { service: service.clone(), dependents });
+    }
+    if !left::is_anybody_else(state, &part) {
+        return Err(Rejected::LastMember { service: service.clone() });
+    }
+    if let Err(Blocked { step, justification }) = state.take_back_plan(&part) {
+        let service = service.clone();
+        return Err(Rejected::NoWayBack { service, step, justification });
+    }
+    let (service, by, reason) = (service.clone(), directive.by.clone(), directive.reason.clone());
+    Ok(Some(Event::Descoped { service, by, reason }))
 }
 
 /// The step, if it waits for a person because its outcome is `unknown`, or because it failed. What is

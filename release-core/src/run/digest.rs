@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::event::{Cause, Mode, Outcome, WakeUp};
+use super::left::Left;
 use super::state::{Active, GateState, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, StepId};
 use crate::model::{Principal, PrincipalKind, RollbackScope};
+use crate::plan::Part;
 use crate::time::Timestamp;
 
 /// The digest of a run's state after a record: 64 bits, written as 16 hexadecimal digits.
@@ -167,6 +169,7 @@ fn cause(mix: Mix, cause: &Cause) -> Mix {
                 Some(RollbackScope::Region) => 1,
                 Some(RollbackScope::Environment) => 2,
                 Some(RollbackScope::Release) => 3,
+                Some(RollbackScope::Wave) => 4,
             };
             mix.word(1).word(step.index.into()).word(scope).text(message)
         }
@@ -177,6 +180,20 @@ fn cause(mix: Mix, cause: &Cause) -> Mix {
     }
 }
 
+fn part(mix: Mix, part: &Part) -> Mix {
+    match part {
+        Part::Service { service } => mix.word(1).text(service.as_str()),
+        Part::Region { environment, region } => {
+            mix.word(2).text(environment.as_str()).text(region.as_str())
+        }
+    }
+}
+
+fn left(mix: Mix, left: &Left) -> Mix {
+    let open = left.open.map_or(0, |open| open as u64 + 1);
+    part(mix, &left.part).text(&left.because).word(open)
+}
+
 fn phase(mix: Mix, phase: &Phase) -> Mix {
     match phase {
         Phase::Forward => mix.word(1),
@@ -185,6 +202,7 @@ fn phase(mix: Mix, phase: &Phase) -> Mix {
         Phase::Abandoning { by, reason } => mix.word(4).principal(by).text(reason),
         Phase::Finished(outcome) => match outcome {
             Outcome::Succeeded => mix.word(5),
+            Outcome::SucceededWithout { left } => left.iter().fold(mix.word(10), part),
             Outcome::RolledBack { cause: why } => cause(mix.word(6), why),
             Outcome::Failed { cause: why } => cause(mix.word(7), why),
             Outcome::Cancelled { cause: why } => cause(mix.word(8), why),
@@ -344,6 +362,8 @@ impl RunState {
             .word(self.remaining as u64)
             .word(self.recoveries.into())
             .at(self.now);
+        let mix = self.left.iter().fold(mix, left);
+        let mix = self.halted.iter().fold(mix, cause);
         StateDigest(phase(mix, &self.phase).end())
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::outcome::{Cause, Outcome};
-use crate::ids::{GateId, RunId, StepId};
+use crate::ids::{GateId, RunId, ServiceId, StepId};
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Extension, FrozenPlan};
 use crate::port::{Basis, EffectError, Evidence, Inputs, Reason};
@@ -244,6 +244,23 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inputs: Option<Box<Inputs>>,
     },
+    /// A member of the train is left behind: the others go on without it.
+    Descoped {
+        /// The member.
+        service: ServiceId,
+        /// Who decided it.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing of a part that is left behind is under way any more: what it changed is put back, by these
+    /// steps, while the others go on.
+    TakeBackStarted {
+        /// Why it is left behind.
+        because: String,
+        /// The steps, computed from the plan and what had happened; which part it is.
+        extension: Box<Extension>,
+    },
     /// What was changed is put back, by these steps.
     RollbackStarted {
         /// Why.
@@ -295,6 +312,8 @@ impl Event {
             Self::RetryRequested { .. } => "retry_requested",
             Self::Reconciled { .. } => "reconciled",
             Self::CommandDenied { .. } => "command_denied",
+            Self::Descoped { .. } => "descoped",
+            Self::TakeBackStarted { .. } => "take_back_started",
             Self::RollbackStarted { .. } => "rollback_started",
             Self::RollbackBlocked { .. } => "rollback_blocked",
             Self::RunFinished { .. } => "run_finished",
@@ -328,6 +347,8 @@ impl Event {
             | Self::AbandonForced { .. }
             | Self::RollbackStuck { .. }
             | Self::CommandDenied { .. }
+            | Self::Descoped { .. }
+            | Self::TakeBackStarted { .. }
             | Self::RollbackStarted { .. }
             | Self::RollbackBlocked { .. }
             | Self::RunFinished { .. } => None,

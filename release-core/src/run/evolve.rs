@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
-use super::event::{Cause, Event, Mode, StepRef, Verdict, WakeUp};
+use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, RunId};
 use crate::model::{Digest, Gate, Principal};
@@ -117,6 +117,8 @@ impl RunState {
             remaining: count,
             generations: Generations::default(),
             gates: Gates::default(),
+            left: Vec::new(),
+            halted: None,
             began: Began::default(),
             recoveries: 0,
             sums: Sums::default(),
@@ -194,13 +196,8 @@ impl RunState {
             Event::Rejected { gate, by, reason } => self.rejected(at, gate, by, reason),
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
-            Event::CancelRequested { by, reason } => {
-                let cause = Cause::Cancelled { by: by.clone(), reason: reason.clone() };
-                self.phase = Phase::Stopping(cause);
-            }
-            Event::Superseded { run, by, reason } => {
-                let (run, by, reason) = (run.clone(), by.clone(), reason.clone());
-                self.phase = Phase::Stopping(Cause::Superseded { run, by, reason });
+            Event::CancelRequested { .. } | Event::Superseded { .. } | Event::Descoped { .. } => {
+                self.told_to_stop(event);
             }
             Event::AbandonForced { by, reason } => self.abandon_forced(by, reason),
             Event::AlternateChosen { step, at: next, action, error } => {
@@ -212,12 +209,14 @@ impl RunState {
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
             Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
+            Event::TakeBackStarted { extension, .. } => self.take_back_started(extension)?,
             Event::RollbackStarted { cause, extension } => {
                 self.rollback_started(cause, extension)?;
             }
             Event::RollbackBlocked { cause, .. } => self.rollback_blocked(at, cause),
             Event::RunFinished { outcome } => self.finished(outcome)?,
         }
+        self.give_up_if_left(event);
         self.note_progress(event);
         self.now = self.now.max(at);
         self.active.count();
@@ -242,7 +241,10 @@ impl RunState {
                 false
             }
             (Phase::Stopping(_), Event::StepStarted { mode, .. }) => matches!(mode, Mode::Look),
-            (phase, Event::CancelRequested { .. } | Event::Superseded { .. }) => {
+            (
+                phase,
+                Event::CancelRequested { .. } | Event::Superseded { .. } | Event::Descoped { .. },
+            ) => {
                 matches!(phase, Phase::Forward)
             }
             (phase, Event::RollbackStuck { .. }) => matches!(phase, Phase::RollingBack(_)),
@@ -404,6 +406,10 @@ impl RunState {
         self.spent.change(&index, |spent| *spent = attempt);
         self.remove_active(index);
         self.set_status(index, Status::Failed);
+        if self.is_left(index) {
+            self.complete(index);
+            return Ok(());
+        }
         let scope = match self.plan.step(index).on_failure {
             OnFailure::Continue => {
                 self.complete(index);
@@ -422,7 +428,12 @@ impl RunState {
                 return Ok(());
             }
             OnFailure::Fail => None,
-            OnFailure::RollBack(scope) => Some(scope),
+            OnFailure::RollBack(scope) => {
+                if self.region_failed(step, scope, message) {
+                    return Ok(());
+                }
+                Some(scope)
+            }
         };
         self.stop(step, scope, message);
         Ok(())

@@ -92,7 +92,7 @@ pub fn migrate(
 
 /// Where the steps that were touched stand in the plan `to`: their places there and here.
 fn carried(state: &RunState, to: &FrozenPlan) -> Result<Vec<(u32, u32)>, NotMigrated> {
-    if state.phase != Phase::Forward || state.plan.extension().is_some() || state.in_flight > 0 {
+    if state.phase != Phase::Forward || !state.left.is_empty() || state.in_flight > 0 {
         let phase = if state.in_flight > 0 { "acting" } else { state.phase.name() };
         return Err(NotMigrated::WrongPhase { phase });
     }

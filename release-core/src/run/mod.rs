@@ -14,23 +14,27 @@
 mod active;
 mod admit;
 mod advance;
+mod awaiting;
 mod command;
 mod decide;
 mod digest;
 mod event;
 mod evolve;
 mod judge;
+mod left;
 mod mend;
 mod migrate;
 mod outcome;
 mod permits;
 mod queues;
 mod recoveries;
+mod regions;
 mod standing;
 mod state;
 mod stop;
 
 pub use advance::advance;
+pub use awaiting::Awaiting;
 pub use command::{Command, Directive, Rejected};
 pub use decide::{EffectOutcome, Input, Turn, decide, held_while_in_doubt};
 pub use digest::StateDigest;
@@ -40,7 +44,7 @@ pub use migrate::{NotMigrated, migrate};
 pub use outcome::{Cause, Outcome};
 pub use permits::{Permits, Settlement};
 pub(crate) use standing::{Counted, Places};
-pub use state::{Active, Awaiting, Phase, RunState, Status, Wait};
+pub use state::{Active, Phase, RunState, Status, Wait};
 
 /// Decides `input` and everything that follows from it at once, folding each event into `state`.
 ///

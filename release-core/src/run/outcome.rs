@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::event::StepRef;
 use crate::ids::RunId;
 use crate::model::{Principal, RollbackScope};
+use crate::plan::Part;
 
 /// Why a run is rolled back or ends early.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,12 @@ impl std::fmt::Display for Cause {
 pub enum Outcome {
     /// Every step succeeded.
     Succeeded,
+    /// Every step of the others succeeded; these parts were left behind, and what they had changed was put
+    /// back.
+    SucceededWithout {
+        /// What was left behind.
+        left: Vec<Part>,
+    },
     /// What it had changed in the cause's scope was put back, and so was every target that was on its
     /// way. Other targets have all of the new version.
     RolledBack {
@@ -88,6 +95,7 @@ impl Outcome {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::SucceededWithout { .. } => "succeeded_without",
             Self::RolledBack { .. } => "rolled_back",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
@@ -100,6 +108,10 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Succeeded => f.write_str("succeeded"),
+            Self::SucceededWithout { left } => {
+                let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+                write!(f, "succeeded without {}", left.join(", "))
+            }
             Self::RolledBack { cause } => write!(f, "rolled back, because {cause}"),
             Self::Failed { cause } => write!(f, "failed, because {cause}"),
             Self::Cancelled { cause } => write!(f, "stopped: {cause}"),

@@ -162,6 +162,8 @@ impl Permits {
                 }
             }
             Event::RollbackStarted { .. }
+            | Event::TakeBackStarted { .. }
+            | Event::Descoped { .. }
             | Event::RollbackBlocked { .. }
             | Event::RetryRequested { .. }
             | Event::Reconciled { .. }
@@ -203,8 +205,11 @@ impl Permits {
             still
         });
         self.parked.retain(waits);
-        if state.may_start() && state.free() > 0 {
-            for index in std::mem::take(&mut self.parked) {
+        if state.free() > 0 {
+            let parked = std::mem::take(&mut self.parked).into_iter();
+            let (ask, stay) = parked.partition::<BTreeSet<_>, _>(|index| state.lets_start(*index));
+            self.parked = stay;
+            for index in ask {
                 let (claim, ..) = self.claim(state, index);
                 self.asked.insert(index, (claim, Vec::new()));
                 settlement.ask.push(index);

@@ -13,13 +13,17 @@ pub(super) fn has_no_timer(wait: &Wait) -> bool {
 impl RunState {
     pub(super) fn complete(&mut self, index: u32) {
         self.remaining = self.remaining.saturating_sub(1);
+        if !self.left.is_empty() && self.plan.in_rollback(index) {
+            self.one_less_to_take_back(index);
+        }
         let mut nth = 0;
         while let Some(next) = self.plan.successor(index, nth) {
             nth += 1;
             let ready = self.waits_less(next);
             #[cfg(planted_bugs)]
             let ready = self.ready_by_a_bug(next, ready);
-            if ready {
+            // What was given up stays so, whatever it waited for.
+            if ready && (self.left.is_empty() || self.status(next) == Some(Status::Pending)) {
                 self.enqueue(next);
             }
         }

@@ -5,7 +5,7 @@ use super::decide::Turn;
 use super::event::WakeUp;
 use super::state::{Phase, RunState, Status, Timer, Wait};
 use crate::model::Approval;
-use crate::plan::{Action, OnFailure};
+use crate::plan::{Action, Extension, OnFailure};
 use crate::time::Timestamp;
 
 /// Most steps that are looked at to find a place in the queue.
@@ -47,17 +47,25 @@ impl RunState {
     pub(crate) fn is_done(&self, index: u32) -> bool {
         match self.status(index) {
             Some(Status::Succeeded | Status::Compensated) => true,
-            Some(Status::Failed) => self.plan.step(index).on_failure == OnFailure::Continue,
+            Some(Status::Failed) => {
+                self.plan.step(index).on_failure == OnFailure::Continue || self.is_given_up(index)
+            }
+            Some(Status::Cancelled) => self.is_given_up(index),
             _ => false,
         }
     }
 
+    /// Whether the step at `index` was given up with a part that is left behind, so that nobody waits for it.
+    pub(crate) fn is_given_up(&self, index: u32) -> bool {
+        self.is_left(index) && self.active(index).is_none()
+    }
+
     /// Whether the step at `index` calls people, and nobody has been called.
     pub(crate) fn is_idle_page(&self, index: u32) -> bool {
-        let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
-        let pages = self.plan.extension().map(|extension| &extension.pages[..]).unwrap_or_default();
-        self.status(index) == Some(Status::Pending)
-            && index.checked_sub(base).is_some_and(|place| pages.contains(&place))
+        let is_page = |(base, extension): (u32, &Extension)| {
+            index.checked_sub(base).is_some_and(|place| extension.pages.contains(&place))
+        };
+        self.status(index) == Some(Status::Pending) && self.plan.rollback().is_some_and(is_page)
     }
 
     /// Whether effects under way, and those that come first, leave no room for the step at `index` at

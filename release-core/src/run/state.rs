@@ -9,7 +9,8 @@ use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, WakeUp};
-use crate::ids::{GateId, RunId, StepId};
+use super::left::Left;
+use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
 use crate::port::{EffectError, Reason};
@@ -51,6 +52,10 @@ pub struct RunState {
     /// How often a step was asked for anew; only steps that were.
     pub(super) generations: Generations,
     pub(super) gates: Gates,
+    /// Parts that are left behind.
+    pub(super) left: Vec<Left>,
+    /// Why no further region begins, once too many have failed.
+    pub(super) halted: Option<Cause>,
     /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
     /// an analysis was retried.
     pub(super) began: Began,
@@ -244,26 +249,6 @@ pub(super) struct GateState {
     pub(super) rejected: Option<String>,
 }
 
-/// What a run that is not over waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Awaiting {
-    /// The time to come.
-    Instant(Timestamp),
-    /// The outcome of this step's effect.
-    Outcome(StepId),
-    /// An approval of this gate.
-    Approval(GateId),
-    /// Another answer of the policy, which holds this step without naming an instant.
-    Policy(StepId),
-    /// The permits of this step, which others have.
-    Permit(StepId),
-    /// Somebody who retries or reconciles this step.
-    Operator(StepId),
-    /// Somebody who resumes the run.
-    Resume,
-}
-
 impl RunState {
     /// The run.
     pub const fn run(&self) -> &RunId {
@@ -379,12 +364,14 @@ impl RunState {
             Timer::Deadline => true,
             Timer::Bake => !matches!(self.phase, Phase::Stopping(_)),
             Timer::Measure => !matches!(self.phase, Phase::Stopping(_)) && self.free() > 0,
-            Timer::Pure => self.may_start(),
+            Timer::Pure => self.may_start() || self.only_takes_back(),
             Timer::Look => self.free() > 0,
-            Timer::Start => self.may_start() && self.free() > 0,
+            Timer::Start => (self.may_start() || self.only_takes_back()) && self.free() > 0,
         };
+        let some_start = matches!(timer, Timer::Pure | Timer::Start) && self.only_takes_back();
         let all = leads_on.then(|| self.timers.of(timer));
-        all.into_iter().flatten().take_while(move |(at, _)| *at <= until)
+        let all = all.into_iter().flatten().take_while(move |(at, _)| *at <= until);
+        all.filter(move |(_, index)| !some_start || self.plan.in_rollback(*index))
     }
 
     /// The timer of a step that waits for an instant.
@@ -433,46 +420,19 @@ impl RunState {
         }
     }
 
-    /// Everything that a run that is not over waits for; never empty unless it is over or can go on
-    /// at once.
-    pub fn awaiting(&self) -> Vec<Awaiting> {
-        let mut all = Vec::new();
-        if self.outcome().is_some() {
-            return all;
-        }
-        let id = |index| self.plan.step(index).id.clone();
-        all.extend(self.next_wakeup().map(Awaiting::Instant));
-        for (index, active) in self.active.in_order() {
-            match &active.wait {
-                Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
-                Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
-                Wait::Blocked(WakeUp::Policy) => all.push(Awaiting::Policy(id(index))),
-                Wait::Blocked(WakeUp::Permit) => all.push(Awaiting::Permit(id(index))),
-                Wait::Blocked(WakeUp::Approval { gate }) => {
-                    all.push(Awaiting::Approval(gate.clone()));
-                }
-                Wait::Bake { .. }
-                | Wait::Attempt { .. }
-                | Wait::Measurement { .. }
-                | Wait::Look { .. }
-                | Wait::Blocked(WakeUp::Instant { .. }) => {}
-            }
-        }
-        if self.paused && matches!(self.phase, Phase::Forward) {
-            all.push(Awaiting::Resume);
-        }
-        all
-    }
-
     /// What the rollback of everything within `reach` would be, as the run stands; the one that there is,
-    /// once one has begun. Where a point of no return was passed, there is none, and only the way
+    /// once one has begun. Where there is no version to return to
+    /// ([`RollForwardOnly`](crate::model::RollForwardOnly)), there is none from the beginning. Where a point of no return was passed, there is none, and only the way
     /// forward is left.
     ///
     /// # Errors
     /// [`Blocked`](crate::plan::Blocked) names the point of no return.
     pub fn rollback_plan(&self, reach: &Reach) -> Result<Extension, Blocked> {
-        match self.plan.extension() {
-            Some(extension) => Ok(extension.clone()),
+        if let Some(blocked) = self.plan.plan().one_way(reach) {
+            return Err(blocked);
+        }
+        match self.plan.rollback() {
+            Some((_, extension)) => Ok(extension.clone()),
             None => rollback(&self.plan, |index| touched(self, index), reach),
         }
     }
@@ -487,18 +447,5 @@ impl RunState {
             .filter(|(_, active)| matches!(active.wait, Wait::Operator { .. }))
             .map(|(index, _)| self.plan.step(index))
             .collect()
-    }
-
-    /// Whether only a person can move the run on.
-    pub fn needs_a_person(&self) -> bool {
-        let people = |waiting: &Awaiting| match waiting {
-            Awaiting::Approval(_) | Awaiting::Operator(_) | Awaiting::Resume => true,
-            Awaiting::Instant(_)
-            | Awaiting::Outcome(_)
-            | Awaiting::Policy(_)
-            | Awaiting::Permit(_) => false,
-        };
-        let awaiting = self.awaiting();
-        !awaiting.is_empty() && awaiting.iter().all(people)
     }
 }

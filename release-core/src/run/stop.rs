@@ -1,10 +1,10 @@
 //! How a run comes to its end: stopping, going back, finishing.
 
-use super::event::{Cause, Outcome, StepRef};
+use super::event::{Cause, Event, Outcome, StepRef};
 use super::evolve::IllegalTransition;
 use super::state::{Phase, RunState, Status};
 use crate::model::{Principal, RollbackScope};
-use crate::plan::{Extension, OnFailure};
+use crate::plan::{Extension, OnFailure, Part};
 use crate::time::Timestamp;
 
 impl RunState {
@@ -31,6 +31,25 @@ impl RunState {
         }
     }
 
+    /// People want the run, or a part of it, to stop.
+    pub(super) fn told_to_stop(&mut self, event: &Event) {
+        match event {
+            Event::CancelRequested { by, reason } => {
+                let cause = Cause::Cancelled { by: by.clone(), reason: reason.clone() };
+                self.phase = Phase::Stopping(cause);
+            }
+            Event::Superseded { run, by, reason } => {
+                let (run, by, reason) = (run.clone(), by.clone(), reason.clone());
+                self.phase = Phase::Stopping(Cause::Superseded { run, by, reason });
+            }
+            Event::Descoped { service, by, reason } => {
+                let part = Part::Service { service: service.clone() };
+                self.leave(part, format!("{by}: {reason}"));
+            }
+            _ => {}
+        }
+    }
+
     /// The narrowest scope that, seen from either step, covers what both want to be rolled back.
     pub(super) fn covering(
         &self,
@@ -46,6 +65,10 @@ impl RunState {
             {
                 RollbackScope::Region
             }
+            (
+                RollbackScope::Region | RollbackScope::Wave,
+                RollbackScope::Region | RollbackScope::Wave,
+            ) if self.in_one_wave(a.0, b.0) => RollbackScope::Wave,
             _ if together => RollbackScope::Environment,
             _ => RollbackScope::Release,
         }
@@ -56,17 +79,15 @@ impl RunState {
         cause: &Cause,
         extension: &Extension,
     ) -> Result<(), IllegalTransition> {
-        if !matches!(self.phase, Phase::Stopping(_)) {
+        let ends = self.halted.is_some() && self.phase == Phase::Forward;
+        if !matches!(self.phase, Phase::Stopping(_)) && !ends {
             return Err(self.wrong_phase("rollback_started"));
         }
-        let base = self.plan.len();
-        if !extension.fits(base) {
+        if !extension.fits(self.plan.base_len()) || extension.part.is_some() {
             return Err(IllegalTransition::BadRollback);
         }
         self.cancel_rest();
-        self.plan = self.plan.extended(extension.clone());
-        self.status.resize(self.plan.len(), Status::Pending);
-        self.active.resize(self.plan.len());
+        let base = self.append(extension);
         self.remaining = extension.steps.len().saturating_sub(extension.pages.len());
         self.phase = Phase::RollingBack(cause.clone());
         self.enqueue_roots(base);
@@ -79,9 +100,8 @@ impl RunState {
 
     /// The steps that call people.
     fn pages(&self) -> Vec<u32> {
-        let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
-        let pages = self.plan.extension().map(|extension| &extension.pages[..]).unwrap_or_default();
-        pages.iter().map(|page| page.saturating_add(base)).collect()
+        let Some((base, extension)) = self.plan.rollback() else { return Vec::new() };
+        extension.pages.iter().map(|page| page.saturating_add(base)).collect()
     }
 
     /// The steps that call people, of those that never began to.
@@ -126,7 +146,7 @@ impl RunState {
         for index in failed {
             let failed = self.status(index) == Some(Status::Failed);
             let goes_on = self.plan.step(index).on_failure == OnFailure::Continue;
-            if failed && !goes_on && self.active.get(index).is_none() {
+            if failed && !goes_on && self.active.get(index).is_none() && !self.is_left(index) {
                 self.hold(at, index);
             }
         }
@@ -138,8 +158,9 @@ impl RunState {
         }
         self.cancel_rest();
         if matches!(outcome, Outcome::RolledBack { .. }) {
+            let rollback = self.plan.rollback();
             let undone =
-                self.plan.extension().map(|extension| extension.undoes.clone()).unwrap_or_default();
+                rollback.map(|(_, extension)| extension.undoes.clone()).unwrap_or_default();
             for index in undone {
                 self.set_status(index, Status::Compensated);
             }

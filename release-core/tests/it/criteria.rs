@@ -28,7 +28,7 @@ fn in_production_every_strategy_is_taken_back_by_a_failing_criterion() {
         let criteria = definition.release.rollback.as_mut().unwrap();
         criteria.triggers = vec![RollbackTrigger::Analysis(id("errors"))];
         let mut run = Run::start(&plan(&definition).unwrap().freeze());
-        while !run.effects.is_empty() && run.state.plan().extension().is_none() {
+        while !run.effects.is_empty() && run.state.plan().rollback().is_none() {
             let step = *run.effects.keys().next().unwrap();
             run.outcome(step, End::Bad); // of measurements; all else is good
         }

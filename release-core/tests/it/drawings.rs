@@ -98,7 +98,12 @@ fn a_rollback_is_drawn_and_compared_as_a_plan_is() {
     let plan = plan(&shop()).unwrap().freeze();
     let trigger = plan.find(&id("production/us/api/promote")).unwrap();
     let back = |scope| {
-        rollback(&plan, |_| Touched::Done, &Reach::of(plan.get(trigger).unwrap(), scope)).unwrap()
+        rollback(
+            &plan,
+            |_| Touched::Done,
+            &Reach::of(plan.plan(), plan.get(trigger).unwrap(), scope),
+        )
+        .unwrap()
     };
     let (region, release) = (back(RollbackScope::Region), back(RollbackScope::Release));
     assert!(region.diff(&region).is_empty());

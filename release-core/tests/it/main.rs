@@ -7,6 +7,8 @@ mod criteria;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod descoped;
+#[cfg(test)]
 mod digests;
 #[cfg(test)]
 mod drawings;
@@ -31,6 +33,8 @@ mod file_messages;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod forward_only;
+#[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod journal;
@@ -52,6 +56,8 @@ mod plans;
 mod policy_holds;
 #[cfg(test)]
 mod recoveries;
+#[cfg(test)]
+mod regions;
 #[cfg(test)]
 mod rivals;
 #[cfg(test)]

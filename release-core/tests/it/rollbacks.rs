@@ -185,7 +185,8 @@ fn a_scope_limits_what_is_undone() {
     let trigger = plan.find(&id("production/us/api/promote")).unwrap();
     let trigger = plan.get(trigger).unwrap();
     let undone = |scope| {
-        let extension = rollback(&plan, |_| Touched::Done, &Reach::of(trigger, scope)).unwrap();
+        let extension =
+            rollback(&plan, |_| Touched::Done, &Reach::of(plan.plan(), trigger, scope)).unwrap();
         let places = extension.steps.iter().filter_map(|step| step.scope.place());
         places
             .filter_map(|place| Some(format!("{}/{}", place.environment, place.region.as_ref()?)))
@@ -217,8 +218,12 @@ fn steps_by_hand_are_rolled_back_by_their_scope_and_group() {
     place("us", vec![eu]);
     let plan = plan.build().unwrap().freeze();
     let undone = |scope| {
-        let extension =
-            rollback(&plan, |_| Touched::Done, &Reach::of(plan.get(1).unwrap(), scope)).unwrap();
+        let extension = rollback(
+            &plan,
+            |_| Touched::Done,
+            &Reach::of(plan.plan(), plan.get(1).unwrap(), scope),
+        )
+        .unwrap();
         extension.steps.iter().map(|step| step.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(undone(RollbackScope::Region), ["rollback/us/custom"]);

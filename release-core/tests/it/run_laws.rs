@@ -32,6 +32,7 @@ pub(super) enum Happening {
     Abandon,
     ForceAbandon,
     Supersede,
+    Descope(usize),
 }
 
 fn end() -> impl Strategy<Value = End> {
@@ -65,6 +66,7 @@ pub(super) fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Abandon),
         1 => Just(Happening::ForceAbandon),
         2 => Just(Happening::Supersede),
+        2 => n().prop_map(Happening::Descope),
     ]
 }
 
@@ -118,6 +120,10 @@ pub(super) fn happen(run: &mut Run, happening: &Happening) {
         }
         Happening::Abandon => run.command(Command::Abandon, "bob"),
         Happening::ForceAbandon => run.command(Command::ForceAbandon, "bob"),
+        Happening::Descope(nth) => {
+            let service = id(random::SERVICES[nth % random::SERVICES.len()]);
+            run.command(Command::Descope { service }, "bob")
+        }
         Happening::Supersede => run.command(Command::Supersede { run: id("run-2") }, "bob"),
     };
     if let Err(rejected) = answer {

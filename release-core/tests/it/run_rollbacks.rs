@@ -123,7 +123,7 @@ fn what_was_never_attempted_is_not_undone_and_is_no_point_of_no_return() {
     run.end("a", End::Good);
     run.command(Command::Reject { gate: id("go") }, "bob").unwrap();
     assert!(matches!(run.state.phase(), Phase::RollingBack(_)), "{:?}", run.state.phase());
-    assert_eq!(run.state.plan().extension().unwrap().undoes, [0]);
+    assert_eq!(run.state.plan().rollback().unwrap().1.undoes, [0]);
     run.end("rollback/a/custom", End::Good);
     assert_eq!(run.status("migrate"), Status::Failed);
 }
@@ -267,7 +267,7 @@ fn what_has_arrived_elsewhere_is_tidied_up() {
     }
     assert_eq!(run.status("prod/eu/api/remove-old"), Status::Pending, "it is kept for a minute");
     run.end("live/eu/api/start", End::Permanent);
-    let extension = run.state.plan().extension().unwrap();
+    let extension = run.state.plan().rollback().unwrap().1;
     let ids: Vec<_> = extension.steps.iter().map(|step| step.id.to_string()).collect();
     assert_eq!(ids, ["rollback/live/eu/api/start/scale", "rollback/prod/eu/api/remove-old/scale"]);
     assert!(matches!(run.heal(40), Outcome::RolledBack { .. }));
@@ -318,7 +318,7 @@ fn a_cancel_before_anything_changed_has_nothing_to_roll_back() {
     run.end("artifacts/db/new", End::Good);
     run.command(Command::Cancel, "bob").unwrap();
     assert!(matches!(run.heal(10), Outcome::Cancelled { .. }));
-    assert!(run.state.plan().extension().is_none());
+    assert!(run.state.plan().rollback().is_none());
 }
 
 /// Found in review: a removal that waited for its next attempt elsewhere was neither undone nor done.
@@ -331,7 +331,7 @@ fn a_removal_elsewhere_that_failed_once_is_done_by_the_rollback() {
     run.end("prod/eu/api/remove-old", End::Transient);
     assert_eq!(run.status("prod/eu/api/remove-old"), Status::Waiting, "for its next attempt");
     run.end("live/eu/api/preview", End::Permanent);
-    let extension = run.state.plan().extension().unwrap();
+    let extension = run.state.plan().rollback().unwrap().1;
     let ids: Vec<_> = extension.steps.iter().map(|step| step.id.to_string()).collect();
     assert_eq!(
         ids,
@@ -352,7 +352,7 @@ fn what_was_never_begun_elsewhere_is_left_alone() {
     });
     plan.edge(regions[0], regions[1], EdgeKind::Order);
     let plan = plan.build().unwrap().freeze();
-    let reach = Reach::of(plan.get(regions[0]).unwrap(), RollbackScope::Region);
+    let reach = Reach::of(plan.plan(), plan.get(regions[0]).unwrap(), RollbackScope::Region);
     let touched = |index| if index == regions[0] { Touched::Yes } else { Touched::No };
     let extension = rollback(&plan, touched, &reach);
     let steps = extension.unwrap().steps;

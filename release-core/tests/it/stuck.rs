@@ -197,7 +197,7 @@ fn f25_a_cancel_lets_what_is_under_way_come_to_a_known_end() {
         run.end("b", end);
         let outcome = run.heal(20);
         assert!(matches!(outcome, Outcome::RolledBack { .. }), "{end:?}: {outcome}");
-        assert_eq!(run.state.plan().extension().unwrap().undoes.len(), undone, "{end:?}");
+        assert_eq!(run.state.plan().rollback().unwrap().1.undoes.len(), undone, "{end:?}");
         assert!(!started(&run).iter().any(|step| step.starts_with("c ")), "{end:?}");
     }
 }
@@ -215,7 +215,7 @@ fn the_way_back_is_shown_before_it_is_needed() {
     run.end("b", End::Good);
     let before = shown(&run);
     run.end("c", End::Permanent);
-    let taken = run.state.plan().extension().unwrap();
+    let taken = run.state.plan().rollback().unwrap().1;
     let taken: Vec<_> = taken.steps.iter().map(|step| step.id.to_string()).collect();
     assert_eq!(taken, before);
     assert_eq!(shown(&run), taken, "once it is under way, it is itself");

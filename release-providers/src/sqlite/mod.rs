@@ -8,6 +8,7 @@
 //! - `tail` cuts off what an interrupted commit left, and tells of it.
 //! - `writer` is the one thread that writes: it stores what concurrent runs append in one
 //!   transaction, and syncs once for all of them.
+//! - `reserve` keeps space for what must be stored when the disk is full.
 //! - `witness` notes the latest commit beside the file.
 //!
 //! # What the checks find, and what they cannot
@@ -35,6 +36,7 @@
 
 mod birth;
 mod read;
+mod reserve;
 mod rows;
 mod schema;
 mod tail;
@@ -50,6 +52,7 @@ use release_core::model::{Digest, RunId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use read::{RunRow, damaged, read_run};
+use reserve::Reserve;
 pub use schema::{OpenError, SQLITE_FORMAT};
 pub use tail::TailRepaired;
 use writer::Writer;
@@ -63,6 +66,11 @@ pub struct SqliteOptions {
     /// The most pages of 4 KiB that the file may have: a quota on the disk. `None`: no limit but
     /// SQLite's own. Beyond it, appends fail with [`AppendError::NoSpace`].
     pub max_pages: Option<u32>,
+    /// Pages of 4 KiB that are set aside for the time when there is no room, in a file beside the journal
+    /// (`-reserve`) and within [`max_pages`](Self::max_pages), of which it takes half at most. What begins
+    /// nothing new ([`Batch::begins_anew`] is false) may use it: outcomes of effects under way, steps of
+    /// rollbacks. All else is refused until it is whole again. 0: no reserve.
+    pub reserve_pages: u32,
     /// Whether a file that is not there is an error ([`OpenError::Missing`]) rather than a new journal:
     /// for whoever knows that there was one.
     pub must_exist: bool,
@@ -70,11 +78,23 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { check: FileCheck::Full, max_pages: None, must_exist: false }
+        Self::new()
     }
 }
 
 impl SqliteOptions {
+    /// A full check, no quota, a reserve of 256 KiB.
+    pub const fn new() -> Self {
+        Self { check: FileCheck::Full, max_pages: None, reserve_pages: 64, must_exist: false }
+    }
+
+    /// Sets how many pages of 4 KiB are set aside for the time when there is no room.
+    #[must_use]
+    pub const fn with_reserve_pages(mut self, pages: u32) -> Self {
+        self.reserve_pages = pages;
+        self
+    }
+
     /// Sets how thoroughly the file is checked before it is used.
     #[must_use]
     pub const fn with_check(mut self, check: FileCheck) -> Self {
@@ -141,8 +161,10 @@ impl SqliteJournal {
     pub fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
         let (connection, witness, repaired) = schema::open(&path, options)?;
+        let mut reserve = Reserve::open(&path, options);
+        reserve.close(&connection);
         let reader = Arc::new(Mutex::new(schema::open_reader(&path)?));
-        let writer = Writer::start(connection, witness)
+        let writer = Writer::start(connection, witness, reserve)
             .map_err(|e| OpenError::Open { path: path.clone(), detail: e.to_string() })?;
         Ok(Self { path, reader, writer, repaired })
     }

@@ -139,11 +139,6 @@ pub(super) fn open(
         witness::compare(&connection, path, &seen)?;
     }
     let repaired = tail::repair(&connection, path).map_err(failed)?;
-    if let Some(pages) = options.max_pages {
-        connection
-            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-            .map_err(failed)?;
-    }
     connection.set_db_config(keep_log, false).map_err(failed)?;
     checkpoint(&connection);
     Ok((connection, witness, repaired))

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::oneshot;
 
 use super::read::{Known, RunRow, seal_of};
+use super::reserve::Reserve;
 use super::schema::checkpoint;
 use super::witness::{Seen, Witness};
 
@@ -37,11 +38,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, mut witness: Witness) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        mut witness: Witness,
+        mut reserve: Reserve,
+    ) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
-        let work = move || work(&connection, &mut witness, &inbox, &counter);
+        let work = move || work(&connection, &mut witness, &mut reserve, &inbox, &counter);
         let thread = Builder::new().name("release-journal".into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), commits })
     }
@@ -78,6 +83,7 @@ impl Drop for Writer {
 fn work(
     connection: &Connection,
     witness: &mut Witness,
+    reserve: &mut Reserve,
     inbox: &Receiver<Job>,
     commits: &AtomicU64,
 ) {
@@ -85,7 +91,7 @@ fn work(
     while let Ok(first) = inbox.recv() {
         jobs.push(first);
         jobs.extend(inbox.try_iter().take(BATCHES - 1));
-        let answers = store_all(connection, &jobs);
+        let answers = store_jobs(connection, reserve, &jobs);
         if answers.iter().any(Result::is_ok) {
             commits.fetch_add(1, Ordering::Relaxed);
             note(witness, &jobs, &answers);
@@ -113,19 +119,59 @@ fn note(witness: &mut Witness, jobs: &[Job], answers: &[Placed]) {
     }
 }
 
+/// Stores what can be stored; where there is no room, what begins nothing new gets the reserve.
+fn store_jobs(connection: &Connection, reserve: &mut Reserve, jobs: &[Job]) -> Vec<Placed> {
+    let answers = if reserve.is_spent() && !reserve.rebuild(connection) {
+        let detail =
+            "the reserve is used up, and there is no room to set it aside again".to_owned();
+        let refused = AppendError::NoSpace { detail };
+        jobs.iter().map(|_| Err(refused.clone())).collect()
+    } else {
+        store_all(connection, &jobs.iter().map(|job| &job.batch).collect::<Vec<_>>())
+    };
+    let no_room = |answer: &Placed| matches!(answer, Err(AppendError::NoSpace { .. }));
+    if answers.iter().any(no_room) {
+        with_reserve(connection, reserve, jobs, answers)
+    } else {
+        answers
+    }
+}
+
+fn with_reserve(
+    connection: &Connection,
+    reserve: &mut Reserve,
+    jobs: &[Job],
+    mut answers: Vec<Placed>,
+) -> Vec<Placed> {
+    let no_room = |answer: &Placed| matches!(answer, Err(AppendError::NoSpace { .. }));
+    let open = jobs.iter().zip(&mut answers).filter(|(_, answer)| no_room(answer));
+    let (batches, slots): (Vec<_>, Vec<_>) = open
+        .map(|(job, answer)| (&job.batch, answer))
+        .filter(|(batch, _)| !batch.begins_anew())
+        .unzip();
+    if !batches.is_empty() && reserve.release(connection) {
+        let again = store_all(connection, &batches);
+        reserve.close(connection);
+        for (slot, answer) in slots.into_iter().zip(again) {
+            *slot = answer;
+        }
+    }
+    answers
+}
+
 /// Stores what can be stored. Batches that are fenced, in conflict or cannot be stored leave the
 /// others alone; when the transaction is lost, so are all.
-fn store_all(connection: &Connection, jobs: &[Job]) -> Vec<Placed> {
+fn store_all(connection: &Connection, batches: &[&Batch]) -> Vec<Placed> {
     // What is refused wrote nothing, so that almost never a part of a transaction has to be undone:
     // only once something else went wrong each batch gets a part of its own.
     let plain = |batch: &Batch| store(connection, batch).map_err(|e| append_error(&e, false));
     let apart = |batch: &Batch| store_or_undo(connection, batch);
-    let stored = match transact(connection, jobs, plain) {
-        Err(Failed::Storing(_)) => transact(connection, jobs, apart),
+    let stored = match transact(connection, batches, plain) {
+        Err(Failed::Storing(_)) => transact(connection, batches, apart),
         other => other,
     };
     stored.unwrap_or_else(|(Failed::Storing(error) | Failed::Transaction(error))| {
-        jobs.iter().map(|_| Err(error.clone())).collect()
+        vec![Err(error); batches.len()]
     })
 }
 
@@ -137,17 +183,17 @@ enum Failed {
     Transaction(AppendError),
 }
 
-/// Stores all jobs in one transaction, or none.
+/// Stores all batches in one transaction, or none.
 fn transact(
     connection: &Connection,
-    jobs: &[Job],
+    batches: &[&Batch],
     store: impl Fn(&Batch) -> Result<Placed, AppendError>,
 ) -> Result<Vec<Placed>, Failed> {
     let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
     run("BEGIN IMMEDIATE").map_err(|e| Failed::Transaction(append_error(&e, false)))?;
     // What matters is the first error; without a transaction there is nothing to undo.
     let undo = || drop(run("ROLLBACK"));
-    let answers = jobs.iter().map(|job| store(&job.batch)).collect::<Result<Vec<_>, _>>();
+    let answers = batches.iter().map(|batch| store(batch)).collect::<Result<Vec<_>, _>>();
     let answers = answers.map_err(|error| {
         undo();
         Failed::Storing(error)

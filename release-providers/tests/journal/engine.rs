@@ -86,8 +86,8 @@ async fn f5_on_a_full_disk_a_run_waits_for_room_and_performs_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     let counter = Arc::<Counter>::default();
-    let full =
-        SqliteJournal::open_with(&path, SqliteOptions::default().with_max_pages(40)).unwrap();
+    let options = SqliteOptions::default().with_max_pages(80).with_reserve_pages(40);
+    let full = SqliteJournal::open_with(&path, options).unwrap();
     let inner = tokio::sync::Mutex::new(Some(full));
     let journal = Arc::new(Crowded { path, inner, refused: AtomicU64::new(0) });
     let (store, performer): (Arc<dyn Journal>, Arc<dyn Performer>) =

@@ -12,6 +12,7 @@ mod engine;
 mod flips;
 mod kill;
 mod limits;
+mod reserve;
 mod rows;
 mod store;
 mod support;

@@ -126,7 +126,17 @@ impl Machine<'_> {
         let (epoch, first, count) = (batch.epoch, batch.expected + 1, batch.records.len());
         let Some(log) = self.logs.get_mut(run) else { return Ok(()) };
         let head = batch.records.last().map(|record| (record.seq, record.hash));
-        log.append(batch, tick)?;
+        #[cfg(planted_bugs)]
+        let late = release_core::planted::is(release_core::planted::Bug::AckBeforeSync);
+        #[cfg(not(planted_bugs))]
+        let late = false;
+        if late {
+            log.sync(); // what was acknowledged before
+            log.append(batch, tick)?;
+        } else {
+            log.append(batch, tick)?;
+            log.sync();
+        }
         if let Some(seen) = self.seen.get_mut(run) {
             seen.extend(head);
         }

@@ -53,6 +53,8 @@ impl Machine<'_> {
             self.compare(run, &driver);
             self.abandoned(&driver);
         }
+        // The journal lies on its host.
+        self.logs.iter_mut().for_each(super::store::Log::lose_unsynced);
         self.struck(&format!("engine {engine} dies"));
         let again = self.chance.span(RESTART.0, RESTART.1);
         self.later(self.now.plus(again), Happening::Up { engine });

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{GateId, Principal, Span, StepId};
+use release_core::model::{GateId, Principal, ServiceId, Span, StepId};
 use release_core::port::Observed;
-use release_core::run::{Awaiting, Command, Directive, Input, Wait};
+use release_core::run::{Awaiting, Command, Directive, Input, RunState, Wait};
 
 use super::course::What;
 use super::machine::{Happening, Machine, TRY_AGAIN};
@@ -59,6 +59,7 @@ impl Machine<'_> {
         if driver.busy != super::shell::Busy::No {
             return;
         }
+        let members = members(&driver.state);
         let mut acts = Vec::new();
         for waiting in driver.state.awaiting() {
             acts.extend(match waiting {
@@ -79,9 +80,14 @@ impl Machine<'_> {
             }
         }
         if !self.healed && self.chance.happens(self.setup.humans.meddle) {
-            let command = match self.chance.pick(5) {
+            let command = match self.chance.pick(6) {
                 0 => Command::Cancel,
                 1 => Command::ForceAbandon,
+                2 => {
+                    let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
+                    let member = members.into_iter().nth(self.chance.pick(count) as usize);
+                    member.map_or(Command::Pause, |service| Command::Descope { service })
+                }
                 _ => Command::Pause,
             };
             let at = self.setup.humans.answers_at(self.now, &mut self.chance);
@@ -180,6 +186,13 @@ impl Machine<'_> {
         };
         self.tell(engine, run, says(command, operator));
     }
+}
+
+/// The services that a run changes.
+fn members(state: &RunState) -> Vec<ServiceId> {
+    let places = state.plan().plan().steps().iter().filter_map(|step| step.scope.place());
+    let members: BTreeSet<_> = places.filter_map(|place| place.service.clone()).collect();
+    members.into_iter().collect()
 }
 
 fn says(command: Command, by: Principal) -> Directive {

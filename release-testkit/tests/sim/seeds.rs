@@ -1,7 +1,10 @@
 //! Many seeds of small scenarios, all green.
 
-use release_core::model::Span;
-use release_testkit::fixtures::Shop;
+use std::collections::BTreeSet;
+
+use release_core::model::{RollbackScope, Span};
+use release_core::run::Command;
+use release_testkit::fixtures::{self, Shop};
 use release_testkit::sim::{FaultPlan, Humans, Sim, days, invariants};
 
 fn shop() -> Sim {
@@ -51,6 +54,36 @@ fn faults_of_providers_and_people_break_no_promise() {
                   provider.metrics: no-data 5%; provider.metrics: nan 5%; provider.metrics: bad 2%";
     let humans = Humans::office().meddling(5_000).overeager(200_000).wrong_button(50_000);
     green(&shop().humans(humans).faults(FaultPlan::parse(faults).unwrap()), 20);
+}
+
+/// Regions fail, and people leave members behind whenever they like.
+#[test]
+fn what_is_left_behind_breaks_no_promise() {
+    let faults = "crash engine 2%; provider: permanent 0.7%; provider: unknown 3%; journal: slow 2%; \
+                  provider: apply-then-timeout 2%";
+    let (mut ends, mut seeds) = (BTreeSet::new(), 0);
+    for scope in [RollbackScope::Region, RollbackScope::Wave] {
+        for stop in 1..=2 {
+            let shop = Shop::new().without_staging().approvals(1).regions(["eu", "us", "ap"]);
+            let mut definition = shop.bake(Span::secs(60)).rollback_scope(scope).definition();
+            for stage in &mut definition.stages {
+                stage.stop_after_failed_regions = Some(stop);
+            }
+            let sim = Sim::new(0).definition(&definition).unwrap().run_for(days(1));
+            let sim = sim.check(invariants::all()).humans(Humans::new().meddling(2_000));
+            let descope = Command::Descope { service: fixtures::literal("web") };
+            let sim = sim.command(Span::secs(3_000), 0, fixtures::operator(), descope);
+            let sim = sim.faults(FaultPlan::parse(faults).unwrap());
+            for seed in 0..12 {
+                let report = sim.clone().seed(seed).report();
+                assert!(report.is_green(), "{report}");
+                ends.extend(report.runs[0].outcome.clone());
+                seeds += 1;
+            }
+        }
+    }
+    assert!(ends.iter().any(|end| end == "succeeded_without"), "{ends:?} of {seeds}");
+    assert!(ends.iter().any(|end| end == "rolled_back"), "{ends:?} of {seeds}");
 }
 
 /// The first seeds of those of which CI runs ten thousand (`examples/simulate.rs`).

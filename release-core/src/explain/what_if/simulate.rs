@@ -132,8 +132,8 @@ impl<'a> Simulation<'a> {
         if named.is_empty() {
             return Ok(());
         }
-        let rollback = plan.extension().map(|extension| &extension.steps[..]).unwrap_or_default();
-        for step in plan.plan().steps().iter().chain(rollback) {
+        let appended = plan.extensions().flat_map(|(_, extension)| &extension.steps);
+        for step in plan.plan().steps().iter().chain(appended) {
             named.remove(&step.id);
         }
         match named.first() {

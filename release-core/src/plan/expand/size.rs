@@ -14,11 +14,8 @@ impl Expansion<'_> {
     /// A rollout has as many steps in one region as in another, and as that of another service with as
     /// many replicas that replaces something too: so one of each kind is made, and counted.
     pub(super) fn size(&self, stages: &[Stage]) -> Result<usize, IdError> {
-        let release = &self.definition.release;
-        let sets = [&release.versions, &release.previous];
-        let services = || self.services.iter().map(|change| &change.service.id);
-        let artifacts: usize =
-            services().map(|id| sets.iter().filter(|set| set.get(id).is_some()).count()).sum();
+        let services = self.services.iter().map(|change| &change.service.id);
+        let artifacts: usize = services.map(|id| self.verified(id).count()).sum();
         let mut size = artifacts + self.definition.notify.len();
         for stage in stages {
             size = size.saturating_add(self.size_of(stage)?);

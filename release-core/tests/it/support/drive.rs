@@ -406,19 +406,24 @@ impl Laws {
 
 fn predecessors_are_done(state: &RunState, index: u32) {
     let plan = state.plan();
-    let base = u32::try_from(plan.base_len()).unwrap();
-    let (edges, shift) = if plan.in_rollback(index) {
-        (&plan.extension().unwrap().edges[..], base)
-    } else {
-        (plan.plan().edges(), 0)
-    };
+    let appended = plan.extensions().filter(|(base, _)| *base <= index).last();
+    let (shift, edges) =
+        appended.map_or((0, plan.plan().edges()), |(base, extension)| (base, &extension.edges[..]));
     for edge in edges.iter().filter(|edge| edge.to + shift == index) {
         let from = edge.from + shift;
         let status = state.status(from).unwrap();
         let goes_on = plan.get(from).unwrap().on_failure == OnFailure::Continue;
-        let done = status == Status::Succeeded || (goes_on && status == Status::Failed);
+        let done = status == Status::Succeeded
+            || (goes_on && status == Status::Failed)
+            || (is_left(state, from) && state.active(from).is_none());
         assert!(done, "step {index} goes before step {from}, which is {}", status.name());
     }
+}
+
+/// Whether a step belongs to a part that is left behind.
+fn is_left(state: &RunState, index: u32) -> bool {
+    let step = state.plan().get(index).unwrap();
+    !state.plan().in_rollback(index) && state.left_behind().any(|part| part.covers(step))
 }
 
 fn finished(state: &RunState, outcome: &Outcome) {
@@ -439,8 +444,24 @@ fn finished(state: &RunState, outcome: &Outcome) {
             };
             assert!(statuses.iter().enumerate().all(good), "{statuses:?}");
         }
+        Outcome::SucceededWithout { left } => {
+            assert!(!left.is_empty() && state.left_behind().eq(left));
+            for (index, status) in statuses.iter().enumerate() {
+                let left = is_left(state, u32::try_from(index).unwrap());
+                let step = state.plan().get(u32::try_from(index).unwrap()).unwrap();
+                let good = match status {
+                    Status::Succeeded => !left,
+                    Status::Failed => left || goes_on(index),
+                    _ => left,
+                };
+                assert!(good, "{} is {status:?}", step.id);
+            }
+        }
         Outcome::RolledBack { cause } => {
-            let extension = state.plan().extension().expect("a rollback");
+            let Some((_, extension)) = state.plan().rollback() else {
+                assert!(state.halted().is_some(), "rolled back, without a rollback");
+                return;
+            };
             let undone = |index: &u32| state.status(*index) == Some(Status::Compensated);
             assert!(extension.undoes.iter().all(undone), "{statuses:?}");
             let all = matches!(cause, Cause::Cancelled { .. });

@@ -14,12 +14,13 @@ use super::samples::{
     any, artifact, builder, criteria, custom, deployment, environment, error_rate, id, set,
 };
 
-const SERVICES: [&str; 4] = ["db", "api", "web", "app"];
+pub(crate) const SERVICES: [&str; 4] = ["db", "api", "web", "app"];
 const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 
 fn scope() -> impl Strategy<Value = RollbackScope> {
     prop_oneof![
         Just(RollbackScope::Region),
+        Just(RollbackScope::Wave),
         Just(RollbackScope::Environment),
         Just(RollbackScope::Release)
     ]
@@ -54,7 +55,7 @@ fn any_bool() -> impl Strategy<Value = bool> {
 /// Sound definitions: up to four services, two environments, three regions, all strategies.
 pub(crate) fn definition() -> impl Strategy<Value = Definition> {
     let services = vec((proptest::bits::u8::ANY, 0_u8..4, 1_u32..5), 1..5);
-    let stages = vec((1_usize..4, rollout(), any_bool()), 1..3);
+    let stages = vec((1_usize..4, rollout(), any_bool(), 0_u32..4), 1..3);
     (services, stages, scope(), any_bool()).prop_map(|(services, stages, scope, leave)| {
         let (mut versions, mut previous) = (set(&[]), set(&[]));
         for ((_, kind, _), name) in services.iter().zip(SERVICES) {
@@ -76,10 +77,12 @@ pub(crate) fn definition() -> impl Strategy<Value = Definition> {
             service.depends_on = needed.map(|(_, name)| any(name)).collect();
             builder = builder.service(service);
         }
-        for ((regions, rollout, together), name) in stages.into_iter().zip(["test", "prod"]) {
+        for ((regions, rollout, together, stop), name) in stages.into_iter().zip(["test", "prod"]) {
             let tier = if name == "prod" { Tier::Production } else { Tier::Test };
             let regions = &REGIONS[..regions];
             let mut stage = Stage::new(id(name), rollout);
+            let stops = 1..=u32::try_from(regions.len()).unwrap();
+            stage.stop_after_failed_regions = Some(stop).filter(|stop| stops.contains(stop));
             if together {
                 stage.waves = vec![regions.iter().map(|region| id(region)).collect()];
             }

@@ -179,11 +179,10 @@ pub(super) fn rollbacks_go_on(course: &Course) -> Vec<String> {
         {
             return None;
         }
-        let extension = ledger.extension?;
-        let base = ledger.plan.base_len();
+        let (base, extension) = ledger.rollback()?;
         let mut idle = (0..).zip(&extension.steps).filter(|(at, _)| !extension.pages.contains(at));
         idle.find(|(at, _)| {
-            let index = at + u32::try_from(base).unwrap_or(u32::MAX);
+            let index = at + base;
             *ledger.stand(index) == Stand::Idle && ledger.missing(index).next().is_none()
         })
         .map(|(_, step)| format!("{} of a rollback could start and does not", step.id))

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Gate, GateId, Principal, Timestamp};
-use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Step};
+use release_core::model::{EnvironmentId, Gate, GateId, Principal, RollbackScope, Timestamp};
+use release_core::plan::{Action, Edge, Extension, FrozenPlan, OnFailure, Part, Step, Undo};
 use release_core::run::{Event, Fact, Mode, StepRef, Verdict, WakeUp};
 
 /// How a step stands, as its records say.
@@ -42,7 +42,12 @@ pub(super) enum Doing {
 #[derive(Debug, Clone)]
 pub(super) struct Ledger<'a> {
     pub(super) plan: &'a FrozenPlan,
-    pub(super) extension: Option<&'a Extension>,
+    /// What was appended, in order, each with the place of its first step.
+    extensions: Vec<(u32, &'a Extension)>,
+    /// Parts that are left behind.
+    left: Vec<Part>,
+    /// Environments in which so many regions failed that no further one begins.
+    pub(super) halted: BTreeSet<EnvironmentId>,
     pub(super) stands: Vec<Stand>,
     pub(super) doing: Doing,
     pub(super) paused: bool,
@@ -88,7 +93,9 @@ impl<'a> Ledger<'a> {
             plan,
             preds,
             unknown: BTreeSet::new(),
-            extension: None,
+            extensions: Vec::new(),
+            left: Vec::new(),
+            halted: BTreeSet::new(),
             stands: vec![Stand::Idle; plan.len()],
             doing: Doing::Forward,
             paused: false,
@@ -107,11 +114,25 @@ impl<'a> Ledger<'a> {
 
     /// The step at a place, those of a rollback included.
     pub(super) fn step(&self, index: u32) -> Option<&'a Step> {
-        let index = index as usize;
-        match index.checked_sub(self.plan.base_len()) {
-            None => self.plan.plan().steps().get(index),
-            Some(rest) => self.extension?.steps.get(rest),
+        match self.extensions.iter().rfind(|(base, _)| *base <= index) {
+            None => self.plan.plan().steps().get(index as usize),
+            Some((base, extension)) => extension.steps.get((index - base) as usize),
         }
+    }
+
+    /// The rollback, if there is one, with the place of its first step.
+    pub(super) fn rollback(&self) -> Option<(u32, &'a Extension)> {
+        self.extensions.last().filter(|(_, extension)| extension.part.is_none()).copied()
+    }
+
+    /// Whether a step is part of what is left behind.
+    pub(super) fn is_left(&self, index: u32) -> bool {
+        !self.in_rollback(index)
+            && self.step(index).is_some_and(|step| self.left.iter().any(|part| part.covers(step)))
+    }
+
+    pub(super) fn left(&self) -> &[Part] {
+        &self.left
     }
 
     /// What a step does now.
@@ -137,6 +158,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn is_done(&self, index: u32) -> bool {
         match self.stand(index) {
             Stand::Done => true,
+            stand if self.is_left(index) => *stand != Stand::Open && !self.unknown.contains(&index),
             Stand::Failed => {
                 self.step(index).is_some_and(|step| step.on_failure == OnFailure::Continue)
             }
@@ -160,6 +182,15 @@ impl<'a> Ledger<'a> {
     }
 
     fn fold(&mut self, fact: &'a Fact) {
+        self.take(fact);
+        // Of a part that is left behind, what is not under way any more is over.
+        if let Some(step) = fact.event.step().filter(|step| self.is_left(step.index)) {
+            let index = step.index;
+            self.give_up(|_, other| other == index);
+        }
+    }
+
+    fn take(&mut self, fact: &'a Fact) {
         match &fact.event {
             Event::StepStarted { step, attempt, .. } => self.started(step, *attempt),
             Event::StepSucceeded { step, .. } => self.set(step, Stand::Done),
@@ -219,13 +250,14 @@ impl<'a> Ledger<'a> {
                 self.cancelled = true;
                 self.doing = Doing::Stopping;
             }
+            Event::Descoped { service, .. } => {
+                self.left.push(Part::Service { service: service.clone() });
+                self.give_up(Self::is_left);
+            }
+            Event::TakeBackStarted { extension, .. } => self.append(extension),
             Event::RollbackStarted { extension, .. } => {
-                self.extension = Some(extension);
                 self.unknown.append(&mut self.open);
-                let base = u32::try_from(self.plan.base_len()).unwrap_or(u32::MAX);
-                self.preds.resize(self.plan.base_len() + extension.steps.len(), Vec::new());
-                add(&mut self.preds, &extension.edges, base);
-                self.stands.resize(self.plan.base_len() + extension.steps.len(), Stand::Idle);
+                self.append(extension);
                 self.doing = Doing::GoingBack;
             }
             Event::RollbackBlocked { .. } => self.doing = Doing::Forward,
@@ -242,6 +274,15 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    fn append(&mut self, extension: &'a Extension) {
+        let base = self.stands.len();
+        let shift = u32::try_from(base).unwrap_or(u32::MAX);
+        self.extensions.push((shift, extension));
+        self.preds.resize(base + extension.steps.len(), Vec::new());
+        add(&mut self.preds, &extension.edges, shift);
+        self.stands.resize(base + extension.steps.len(), Stand::Idle);
+    }
+
     fn started(&mut self, step: &StepRef, attempt: u32) {
         self.attempts.insert(step.index, attempt);
         *self.starts.entry(step.index).or_insert(0) += 1;
@@ -252,6 +293,10 @@ impl<'a> Ledger<'a> {
     fn failed(&mut self, step: &StepRef) {
         let on_failure = self.step(step.index).map(|step| step.on_failure);
         match on_failure {
+            _ if self.is_left(step.index) => self.set(step, Stand::Failed),
+            Some(OnFailure::RollBack(scope)) if self.region_failed(step.index, scope) => {
+                self.set(step, Stand::Failed);
+            }
             Some(OnFailure::Hold) => self.set(step, Stand::Held(false)),
             Some(OnFailure::Continue) => self.set(step, Stand::Failed),
             _ => {
@@ -261,6 +306,61 @@ impl<'a> Ledger<'a> {
                 }
             }
         }
+    }
+
+    /// Nobody waits any more in the steps that `gives_up` names, but for what is under way or may be.
+    fn give_up(&mut self, gives_up: impl Fn(&Self, u32) -> bool) {
+        for index in (0_u32..).take(self.plan.base_len()) {
+            let waits = !matches!(self.stand(index), Stand::Open | Stand::Done | Stand::Failed);
+            let over = waits && !self.unknown.contains(&index) && gives_up(self, index);
+            if let Some(slot) = self.stands.get_mut(index as usize).filter(|_| over) {
+                *slot = Stand::Idle;
+            }
+        }
+    }
+
+    /// Whether something was brought about, or tried, in the region of a step.
+    fn has_begun(&self, index: u32) -> bool {
+        let region = |index| {
+            self.step(index)
+                .and_then(|step| step.scope.place())
+                .and_then(|place| place.region.as_ref().map(|region| (&place.environment, region)))
+        };
+        let here = region(index);
+        here.is_some() && self.attempts.keys().any(|other| region(*other) == here)
+    }
+
+    /// Whether a region is left behind with this failure, while others go on.
+    fn region_failed(&mut self, index: u32, scope: RollbackScope) -> bool {
+        let Some(place) = self.step(index).and_then(|step| step.scope.place()) else {
+            return false;
+        };
+        let mut lines = self.plan.plan().lines().iter();
+        let line = lines.find(|line| line.environment == place.environment);
+        let most = line.and_then(|line| line.stop_after);
+        let (Some(most), Some(region), Doing::Forward) = (most, &place.region, self.doing) else {
+            return false;
+        };
+        let (environment, region) = (place.environment.clone(), region.clone());
+        let part = Part::Region { environment, region };
+        let one_way = |step: &Step| matches!(step.undo, Undo::PointOfNoReturn { .. });
+        if self.plan.plan().steps().iter().any(|step| part.covers(step) && one_way(step)) {
+            return false;
+        }
+        let here = |part: &&Part| matches!(part, Part::Region { environment, .. } if *environment == place.environment);
+        let is_last = self.left.iter().filter(here).count() + 1 >= most.get() as usize;
+        if is_last && scope != RollbackScope::Region {
+            return false;
+        }
+        if is_last {
+            self.halted.insert(place.environment.clone());
+        }
+        self.left.push(part);
+        self.give_up(Self::is_left);
+        if is_last {
+            self.give_up(|ledger, index| !ledger.has_begun(index));
+        }
+        true
     }
 
     /// Who asks again, asks everybody again where somebody said no.

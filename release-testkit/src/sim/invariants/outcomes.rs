@@ -97,20 +97,27 @@ pub(super) fn no_data(course: &Course) -> Vec<String> {
 pub(super) fn honest_ends(course: &Course) -> Vec<String> {
     let mut wrong = each(course, |ledger, fact, _| {
         let Event::RunFinished { outcome } = &fact.event else { return None };
-        let base = u32::try_from(ledger.plan.base_len()).unwrap_or(u32::MAX);
+        let all = u32::try_from(ledger.stands.len()).unwrap_or(u32::MAX);
         let is_page = |index: u32| {
-            let pages = ledger.extension.map(|extension| &extension.pages[..]).unwrap_or_default();
-            ledger.in_rollback(index) && pages.contains(&(index - base))
+            ledger.rollback().is_some_and(|(base, extension)| {
+                index.checked_sub(base).is_some_and(|page| extension.pages.contains(&page))
+            })
         };
         let open = |index: &u32| !ledger.is_done(*index) && !is_page(*index);
         let mut steps = match outcome {
-            Outcome::Succeeded => 0..base,
-            Outcome::RolledBack { .. } if ledger.doing != Doing::GoingBack => {
+            Outcome::Succeeded if !ledger.left().is_empty() => {
+                return Some("succeeded, although something was left behind".to_owned());
+            }
+            Outcome::SucceededWithout { left } if left != ledger.left() => {
+                return Some(format!("{outcome}, but {:?} was left behind", ledger.left()));
+            }
+            Outcome::Succeeded | Outcome::SucceededWithout { .. } => 0..all,
+            Outcome::RolledBack { .. }
+                if ledger.doing != Doing::GoingBack && ledger.halted.is_empty() =>
+            {
                 return Some("rolled back, without a rollback".to_owned());
             }
-            Outcome::RolledBack { .. } => {
-                base..u32::try_from(ledger.stands.len()).unwrap_or(u32::MAX)
-            }
+            Outcome::RolledBack { .. } => ledger.rollback().map_or(all, |(base, _)| base)..all,
             _ => return None,
         };
         let index = steps.find(open)?;

@@ -1,0 +1,72 @@
+//! What a run waits for, as those read it who have to see to it.
+
+use super::event::WakeUp;
+use super::state::{Phase, RunState, Wait};
+use crate::ids::{GateId, StepId};
+use crate::time::Timestamp;
+
+/// What a run that is not over waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Awaiting {
+    /// The time to come.
+    Instant(Timestamp),
+    /// The outcome of this step's effect.
+    Outcome(StepId),
+    /// An approval of this gate.
+    Approval(GateId),
+    /// Another answer of the policy, which holds this step without naming an instant.
+    Policy(StepId),
+    /// The permits of this step, which others have.
+    Permit(StepId),
+    /// Somebody who retries or reconciles this step.
+    Operator(StepId),
+    /// Somebody who resumes the run.
+    Resume,
+}
+
+impl RunState {
+    /// Everything that a run that is not over waits for; never empty unless it is over or can go on
+    /// at once.
+    pub fn awaiting(&self) -> Vec<Awaiting> {
+        let mut all = Vec::new();
+        if self.outcome().is_some() {
+            return all;
+        }
+        let id = |index| self.plan.step(index).id.clone();
+        all.extend(self.next_wakeup().map(Awaiting::Instant));
+        for (index, active) in self.active.in_order() {
+            match &active.wait {
+                Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
+                Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
+                Wait::Blocked(WakeUp::Policy) => all.push(Awaiting::Policy(id(index))),
+                Wait::Blocked(WakeUp::Permit) => all.push(Awaiting::Permit(id(index))),
+                Wait::Blocked(WakeUp::Approval { gate }) => {
+                    all.push(Awaiting::Approval(gate.clone()));
+                }
+                Wait::Bake { .. }
+                | Wait::Attempt { .. }
+                | Wait::Measurement { .. }
+                | Wait::Look { .. }
+                | Wait::Blocked(WakeUp::Instant { .. }) => {}
+            }
+        }
+        if self.paused && matches!(self.phase, Phase::Forward) {
+            all.push(Awaiting::Resume);
+        }
+        all
+    }
+
+    /// Whether only a person can move the run on.
+    pub fn needs_a_person(&self) -> bool {
+        let people = |waiting: &Awaiting| match waiting {
+            Awaiting::Approval(_) | Awaiting::Operator(_) | Awaiting::Resume => true,
+            Awaiting::Instant(_)
+            | Awaiting::Outcome(_)
+            | Awaiting::Policy(_)
+            | Awaiting::Permit(_) => false,
+        };
+        let awaiting = self.awaiting();
+        !awaiting.is_empty() && awaiting.iter().all(people)
+    }
+}

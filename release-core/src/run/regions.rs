@@ -1,0 +1,87 @@
+//! Regions that fail: they are taken back alone while others go on, until too many have failed.
+
+use std::collections::BTreeSet;
+
+use super::advance::touched;
+use super::event::{Cause, StepRef};
+use super::state::{Phase, RunState, Status};
+use crate::ids::{EnvironmentId, RegionId};
+use crate::model::RollbackScope;
+use crate::plan::{Line, Part, Step, Touched, Undo};
+
+impl RunState {
+    /// A step failed so that its region is to be rolled back. Whether that is dealt with: the region is
+    /// left behind, and others go on, or at least those that have begun. Otherwise the run stops.
+    pub(super) fn region_failed(
+        &mut self,
+        step: &StepRef,
+        scope: RollbackScope,
+        message: &str,
+    ) -> bool {
+        let failed = self.plan.step(step.index);
+        let Some((part, most)) = self.region_of(failed) else { return false };
+        let Part::Region { environment, .. } = &part else { return false };
+        let environment = environment.clone();
+        let before = self.left_behind().filter(
+            |left| matches!(left, Part::Region { environment: other, .. } if *other == environment),
+        );
+        let is_last = before.count() + 1 >= most as usize;
+        if self.phase != Phase::Forward || (is_last && scope != RollbackScope::Region) {
+            return false;
+        }
+        self.leave(part, format!("step `{}` failed: {message}", step.id));
+        self.complete(step.index);
+        if is_last {
+            let (step, message) = (step.clone(), message.to_owned());
+            let cause = Cause::StepFailed { step, scope: Some(scope), message };
+            self.halted.get_or_insert(cause);
+            self.begin_no_more(&environment);
+        }
+        true
+    }
+
+    /// The region of a step that can be left behind, and how many may not fail in its environment.
+    fn region_of(&self, step: &Step) -> Option<(Part, u32)> {
+        let line = self.line(step)?;
+        let most = line.stop_after?.get();
+        let (environment, region) = (line.environment.clone(), step.scope.region()?.clone());
+        let part = Part::Region { environment, region };
+        let mut steps = self.plan.plan().steps().iter().filter(|step| part.covers(step));
+        let one_way = |step: &Step| matches!(step.undo, Undo::PointOfNoReturn { .. });
+        (!steps.any(one_way)).then_some((part, most))
+    }
+
+    fn line(&self, step: &Step) -> Option<&Line> {
+        self.plan.plan().lines().iter().find(|line| line.wave_of(step).is_some())
+    }
+
+    /// Whether two steps lie in regions that go together.
+    pub(super) fn in_one_wave(&self, one: u32, other: u32) -> bool {
+        let (one, other) = (self.plan.step(one), self.plan.step(other));
+        let wave = self.line(one).and_then(|line| line.wave_of(one).map(|wave| (line, wave)));
+        wave.is_some_and(|(line, wave)| line.wave_of(other) == Some(wave))
+    }
+
+    /// Gives up all that no region under way in `environment` needs. Nobody goes on behind it.
+    fn begin_no_more(&mut self, environment: &EnvironmentId) {
+        let steps = || (0_u32..).zip(self.plan.plan().steps());
+        let here = |step: &Step| step.scope.environment() == Some(environment);
+        let begun: BTreeSet<RegionId> = steps()
+            .filter(|(index, step)| here(step) && touched(self, *index) != Touched::No)
+            .filter_map(|(_, step)| step.scope.region().cloned())
+            .collect();
+        let goes_on = |step: &Step| {
+            let region = step.scope.region();
+            here(step) && !step.finale && region.is_some_and(|region| begun.contains(region))
+        };
+        let given_up: Vec<u32> = steps()
+            .filter(|(index, step)| !goes_on(step) && self.can_be_given_up(*index))
+            .filter(|(index, _)| self.status(*index) != Some(Status::Failed))
+            .map(|(index, _)| index)
+            .collect();
+        for index in given_up {
+            self.give_up(index);
+            self.remaining = self.remaining.saturating_sub(1);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Regions that fail: others go on until the line is stopped, and healthy ones keep what they have.
+
+use release_core::model::{BlueGreen, Definition, RollbackScope, Strategy};
+use release_core::plan::{FrozenPlan, Part, Reach, plan};
+use release_core::run::{Cause, Event, Outcome, Status};
+
+use super::descoped::until_fails;
+use super::support::drive::{End, Run};
+use super::support::samples::{criteria, environment, id, one_service};
+use super::support::words::started;
+
+/// `api` in four regions, two a wave; the line stops after `stop` failed regions.
+fn line(scope: RollbackScope, stop: Option<u32>) -> Definition {
+    let mut definition = one_service(Strategy::BlueGreen(BlueGreen::default()));
+    let tier = definition.environments.remove(0).tier;
+    definition.environments = vec![environment("prod", tier, &["a", "b", "c", "d"])];
+    definition.release.rollback = Some(criteria(scope));
+    let stage = definition.stages.first_mut().expect("a stage");
+    stage.waves = vec![vec![id("a"), id("b")], vec![id("c"), id("d")]];
+    stage.stop_after_failed_regions = stop;
+    definition
+}
+
+fn frozen(definition: &Definition) -> FrozenPlan {
+    plan(definition).expect("a sound definition").freeze()
+}
+
+fn region(name: &str) -> Part {
+    Part::Region { environment: id("prod"), region: id(name) }
+}
+
+/// The regions in which something was brought about going forward.
+fn begun(run: &Run) -> Vec<&'static str> {
+    let all = started(run);
+    let has = |name: &str| all.iter().any(|step| step.starts_with(&format!("prod/{name}/")));
+    ["a", "b", "c", "d"].into_iter().filter(|name| has(name)).collect()
+}
+
+/// Lets effects come to their ends; those of the regions named in `fail` fail at their probe.
+fn go_on(run: &mut Run, fail: &[&str]) -> Outcome {
+    for _ in 0..1_000 {
+        if let Some(outcome) = run.state.outcome() {
+            return outcome.clone();
+        }
+        let Some(step) = run.effects.keys().next().copied() else {
+            assert!(run.pass_to_next(), "{:?}", run.state.awaiting());
+            continue;
+        };
+        let name = run.state.plan().get(step).expect("a step").id.to_string();
+        let fails = fail.iter().any(|region| name == format!("prod/{region}/api/ready"));
+        run.outcome(step, if fails { End::Permanent } else { End::Good });
+    }
+    panic!("no end: {:?}", run.state.awaiting())
+}
+
+#[test]
+fn f31_fewer_failed_regions_than_declared_stop_no_others() {
+    let mut run = Run::start(&frozen(&line(RollbackScope::Environment, Some(2))));
+    let outcome = go_on(&mut run, &["b"]);
+    assert_eq!(outcome, Outcome::SucceededWithout { left: vec![region("b")] });
+    assert_eq!(outcome.to_string(), "succeeded without region b of prod");
+    for healthy in ["a", "c", "d"] {
+        assert_eq!(run.status(&format!("prod/{healthy}/api/switch")), Status::Succeeded);
+        assert_eq!(run.status(&format!("prod/{healthy}/api/remove-old")), Status::Succeeded);
+    }
+    assert_eq!(run.status("prod/b/api/preview"), Status::Compensated);
+}
+
+#[test]
+fn f31_the_line_stops_after_so_many_failed_regions_and_healthy_ones_stay() {
+    let mut run = Run::start(&frozen(&line(RollbackScope::Region, Some(1))));
+    let outcome = go_on(&mut run, &["b"]);
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { cause: Cause::StepFailed { step, .. } }
+            if step.id.as_str() == "prod/b/api/ready"),
+        "{outcome}"
+    );
+    assert_eq!(begun(&run), ["a", "b"], "no further region begins");
+    assert_eq!(
+        run.status("prod/a/api/switch"),
+        Status::Succeeded,
+        "it was on its way, and healthy"
+    );
+    assert_eq!(run.status("prod/b/api/preview"), Status::Compensated);
+    let removed = started(&run).into_iter().filter(|s| s.starts_with("rollback/prod/a/api/remove"));
+    assert_eq!(removed.count(), 1, "what is done is tidied up");
+    assert_eq!(run.status("prod/c/api/preview"), Status::Cancelled);
+}
+
+/// One behind the other: the second stops the line, the first was taken back long before.
+#[test]
+fn f31_failures_are_counted_over_all_waves() {
+    let mut run = Run::start(&frozen(&line(RollbackScope::Region, Some(2))));
+    let outcome = go_on(&mut run, &["a", "c"]);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    for (name, status) in [("a", Status::Compensated), ("c", Status::Compensated)] {
+        assert_eq!(run.status(&format!("prod/{name}/api/preview")), status);
+    }
+    for name in ["b", "d"] {
+        assert_eq!(run.status(&format!("prod/{name}/api/switch")), Status::Succeeded, "{name}");
+    }
+}
+
+/// With the last failure, as much is taken back as the criteria say.
+#[test]
+fn f31_the_scope_says_what_is_taken_back_with_the_last() {
+    let kept = |scope, fail: &[&str]| {
+        let mut run = Run::start(&frozen(&line(scope, Some(1))));
+        let outcome = go_on(&mut run, fail);
+        assert!(matches!(outcome, Outcome::RolledBack { .. }), "{scope:?}: {outcome}");
+        let has = |name: &&str| run.status(&format!("prod/{name}/api/switch")) == Status::Succeeded;
+        ["a", "b", "c", "d"].into_iter().filter(has).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(RollbackScope::Region, &["c"]), ["a", "b", "d"]);
+    assert_eq!(kept(RollbackScope::Wave, &["c"]), ["a", "b"]);
+    assert_eq!(kept(RollbackScope::Environment, &["c"]), [""; 0]);
+    assert_eq!(kept(RollbackScope::Release, &["c"]), [""; 0]);
+}
+
+#[test]
+fn f31_a_wave_is_what_a_rollback_reaches_also_where_no_line_is_declared() {
+    let frozen = frozen(&line(RollbackScope::Wave, None));
+    let step = frozen.get(frozen.find(&id("prod/c/api/ready")).expect("a step")).expect("a step");
+    let reach = Reach::of(frozen.plan(), step, RollbackScope::Wave);
+    let covered = |name: &&str| {
+        let index = frozen.find(&id(&format!("prod/{name}/api/switch"))).expect("a step");
+        reach.covers(frozen.get(index).expect("a step"))
+    };
+    assert_eq!(["a", "b", "c", "d"].into_iter().filter(covered).collect::<Vec<_>>(), ["c", "d"]);
+}
+
+/// Not declared, the first failure stops everything: what nobody asked for does not change.
+#[test]
+fn f31_without_a_declaration_the_first_failure_stops_the_run() {
+    let mut run = Run::start(&frozen(&line(RollbackScope::Region, None)));
+    until_fails(&mut run, "prod/a/api/ready");
+    assert!(run.last(|event| matches!(event, Event::TakeBackStarted { .. })).is_none());
+    assert!(matches!(run.heal(200), Outcome::RolledBack { .. }));
+    assert_eq!(begun(&run), ["a", "b"]);
+}
+
+#[test]
+fn f31_lines_that_cannot_be_say_why() {
+    let problem = |stop, criteria: bool| {
+        let mut definition = line(RollbackScope::Region, Some(stop));
+        if !criteria {
+            definition.release.rollback = None;
+        }
+        plan(&definition).expect_err("a fault").to_string()
+    };
+    assert!(problem(0, true).contains("`stop_after_failed_regions` is 0; set 1 or more"));
+    assert!(problem(5, true).contains("is 5, and there are 4 regions; set 4 or fewer"));
+    assert!(problem(1, false).contains("needs `release.rollback`"));
+}
