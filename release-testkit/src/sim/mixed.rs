@@ -119,12 +119,13 @@ fn blue_green() -> Sim {
 
 fn recreate() -> Sim {
     let shop = Shop::new().without_staging().regions(["eu"]).strategy(Strategy::Recreate);
-    // A policy that changes its mind every two minutes, so that retries meet a denial.
-    let sim = (0..20).map(|n| 120 + 240 * n).fold(of(&shop), |sim, secs| {
-        sim.tightens(Span::secs(secs), window_of(&format!("flap-{secs}"), secs, 120, None))
+    // A policy that changes its mind every twenty seconds, so that retries meet a denial.
+    let sim = (0..60).map(|n| 20 + 40 * n).fold(of(&shop), |sim, secs| {
+        sim.tightens(Span::secs(secs), window_of(&format!("flap-{secs}"), secs, 20, None))
     });
-    sim.command(Span::secs(55), 0, fixtures::operator(), Command::Cancel)
-        .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(HOUR))))
+    let mut faults = little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(after(1)));
+    faults.clauses.extend(literal::<FaultPlan>("provider: transient 15%").clauses);
+    sim.command(Span::secs(55), 0, fixtures::operator(), Command::Cancel).faults(faults)
 }
 
 const fn at(span: Span) -> super::faults::When {
