@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{GateId, Principal, ServiceId, Span, StepId};
 use release_core::port::Observed;
-use release_core::run::{Awaiting, Command, Directive, Input, RunState, Wait};
+use release_core::run::{Awaiting, Command, Directive, Input, Wait};
 
 use super::course::What;
 use super::machine::{Happening, Machine, TRY_AGAIN};
@@ -59,7 +59,6 @@ impl Machine<'_> {
         if driver.busy != super::shell::Busy::No || (self.setup.humans.absent && !self.healed) {
             return;
         }
-        let members = members(&driver.state);
         let mut acts = Vec::new();
         for waiting in driver.state.awaiting() {
             acts.extend(match waiting {
@@ -84,6 +83,7 @@ impl Machine<'_> {
                 0 => Command::Cancel,
                 1 => Command::ForceAbandon,
                 2 => {
+                    let members = self.members(run);
                     let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
                     let member = members.into_iter().nth(self.chance.pick(count) as usize);
                     member.map_or(Command::Pause, |service| Command::Descope { service })
@@ -93,6 +93,15 @@ impl Machine<'_> {
             let at = self.setup.humans.answers_at(self.now, &mut self.chance);
             self.later(at, Happening::Human { run, act: Act::Meddle(command) });
         }
+    }
+
+    /// The services that a run changes.
+    fn members(&self, run: usize) -> BTreeSet<ServiceId> {
+        let engine = self.driver_of(run).and_then(|engine| self.engines.get(engine));
+        let driver = engine.and_then(|engine| engine.drivers.get(&run));
+        let plan = driver.map(|driver| driver.state.plan().plan());
+        let places = plan.iter().flat_map(|plan| plan.steps()).filter_map(|s| s.scope.place());
+        places.filter_map(|place| place.service.clone()).collect()
     }
 
     pub(super) fn human(&mut self, run: usize, act: Act) {
@@ -186,13 +195,6 @@ impl Machine<'_> {
         };
         self.tell(engine, run, says(command, operator));
     }
-}
-
-/// The services that a run changes.
-fn members(state: &RunState) -> Vec<ServiceId> {
-    let places = state.plan().plan().steps().iter().filter_map(|step| step.scope.place());
-    let members: BTreeSet<_> = places.filter_map(|place| place.service.clone()).collect();
-    members.into_iter().collect()
 }
 
 fn says(command: Command, by: Principal) -> Directive {
