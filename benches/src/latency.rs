@@ -21,6 +21,7 @@ fn begin(plan: &FrozenPlan) -> Result<(RunState, Timestamp), Failure> {
         definition: plan.plan().definition(),
         requester: requester()?,
         supersedes: None,
+        policy: None,
     };
     Ok((RunState::create("bench".parse()?, plan.clone(), &Fact { at: now, event })?, now))
 }

@@ -41,6 +41,7 @@ pub fn sealings(count: u32) -> Result<Vec<Sealing>, Failure> {
             "ann requested this run (separation of duties)",
             "an approval by somebody else",
         )],
+        inputs: None,
     };
     let at: Timestamp = "2026-11-26T12:00:00Z".parse()?;
     let run = "production-2026-48".parse()?;

@@ -3,6 +3,8 @@
 //! Nothing here knows a vendor. `release-providers` implements [`Performer`] by routing to
 //! providers, `release-policy` implements [`Policy`]; [`crate::journal::Journal`] is the third port.
 
+mod decision;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal, Target};
 use crate::plan::{Plan, Step, Weight};
-use crate::run::Command;
+use crate::run::{Command, RunState};
 use crate::time::{Span, Timestamp};
+
+pub use self::decision::{Basis, Binding, Decision, Grant, Inputs, Reason, ReasonKind};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
 #[async_trait]
@@ -102,6 +106,12 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
 
     /// Whether somebody may give a command to a run.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision;
+
+    /// The digest of its rules as they are now. A run pins it as it begins: what allows something is then
+    /// what those rules say, while what denies is always taken from the rules of the day.
+    fn digest(&self) -> Option<Digest> {
+        None
+    }
 }
 
 /// What a policy is asked before a step starts.
@@ -119,6 +129,11 @@ pub struct Admission<'a> {
     pub rollback: bool,
     /// The decision's instant.
     pub now: Timestamp,
+    /// The digest of the rules that the run pins, if it pins any.
+    pub pinned: Option<Digest>,
+    /// The run as it stands, and the step's place in its plan. Hosts that ask a policy themselves may not
+    /// have it.
+    pub at: Option<(&'a RunState, u32)>,
 }
 
 impl<'a> Admission<'a> {
@@ -129,7 +144,25 @@ impl<'a> Admission<'a> {
         step: &'a Step,
         now: Timestamp,
     ) -> Self {
-        Self { run, requester, step, rollback: false, now }
+        Self { run, requester, step, rollback: false, now, pinned: None, at: None }
+    }
+
+    /// A request to start the step at `index` of a run that stands as `state` says.
+    pub(crate) fn of(state: &'a RunState, index: u32, step: &'a Step, now: Timestamp) -> Self {
+        let new = Self::new(state.run(), state.requester(), step, now);
+        Self { pinned: state.policy(), at: Some((state, index)), ..new }
+    }
+
+    /// The same of a run that pins these rules.
+    #[must_use]
+    pub const fn pinned(mut self, policy: Option<Digest>) -> Self {
+        self.pinned = policy;
+        self
+    }
+
+    /// The digest of the run's plan, where it is known.
+    pub fn plan(&self) -> Option<Digest> {
+        self.at.map(|(state, _)| state.plan().digest())
     }
 
     /// The same for a step of a rollback, or not.
@@ -154,6 +187,8 @@ pub struct CommandRequest<'a> {
     pub command: &'a Command,
     /// The decision's instant.
     pub now: Timestamp,
+    /// The digest of the rules that the run pins, if it pins any.
+    pub pinned: Option<Digest>,
 }
 
 impl<'a> CommandRequest<'a> {
@@ -165,56 +200,14 @@ impl<'a> CommandRequest<'a> {
         command: &'a Command,
         now: Timestamp,
     ) -> Self {
-        Self { run, requester, by, command, now }
+        Self { run, requester, by, command, now, pinned: None }
     }
-}
 
-/// A policy's answer. Exhaustive on purpose: a forgotten case would be a hole.
-///
-/// Where several policies speak, deny beats wait beats permit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// It may happen.
-    Permit,
-    /// Not now; ask again at `until`, or when something changes.
-    Wait {
-        /// The earliest instant at which the answer can change; `None` when only an input can.
-        until: Option<Timestamp>,
-        /// Why.
-        reasons: Vec<Reason>,
-    },
-    /// No.
-    Deny {
-        /// Why.
-        reasons: Vec<Reason>,
-    },
-}
-
-/// Why something may not happen, or not yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    /// The rule, as its owner calls it, for example `freeze/black-friday`.
-    pub rule: String,
-    /// What it says.
-    pub text: String,
-    /// What would lift it, and who can.
-    pub lifted_by: String,
-}
-
-impl Reason {
-    /// A reason of `rule`.
-    pub fn new(
-        rule: impl Into<String>,
-        text: impl Into<String>,
-        lifted_by: impl Into<String>,
-    ) -> Self {
-        Self { rule: rule.into(), text: text.into(), lifted_by: lifted_by.into() }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (lifted by {})", self.rule, self.text, self.lifted_by)
+    /// The same of a run that pins these rules.
+    #[must_use]
+    pub const fn pinned(mut self, policy: Option<Digest>) -> Self {
+        self.pinned = policy;
+        self
     }
 }
 
@@ -224,10 +217,10 @@ pub struct PermitAll;
 
 impl Policy for PermitAll {
     fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

@@ -2,10 +2,13 @@
 //!
 //! The order of the members can never matter, and no member can lift what another says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use release_core::model::Timestamp;
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::model::{Digest, Timestamp};
+use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason};
+
+use crate::canonical::Canonical;
 
 /// Several policies as one: deny beats wait beats permit. Without members it denies.
 ///
@@ -44,7 +47,7 @@ impl AllOf {
         if self.members.is_empty() {
             let text = "there is no rule that could permit it";
             let reason = Reason::new("all_of/empty", text, "whoever sets up the policy");
-            return Decision::Deny { reasons: vec![reason] };
+            return Decision::deny(vec![reason]);
         }
         combine(self.members.iter().map(|member| decide(&**member)))
     }
@@ -58,36 +61,74 @@ impl Policy for AllOf {
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         self.ask(|member| member.authorize(request))
     }
+
+    /// That of the one member that has rules to pin; of several, none: a run can pin one policy, so put
+    /// their rules into one [`PolicySet`](crate::decision::PolicySet).
+    fn digest(&self) -> Option<Digest> {
+        let mut pinned = self.members.iter().filter_map(|member| member.digest());
+        pinned.next().filter(|_| pinned.next().is_none())
+    }
 }
 
-fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
+/// The order in which reasons are told.
+fn in_order(a: &Reason, b: &Reason) -> std::cmp::Ordering {
+    let key = |reason: &Reason| reason.kind;
+    (&a.rule, &a.text, &a.lifted_by, key(a)).cmp(&(&b.rule, &b.text, &b.lifted_by, key(b)))
+}
+
+pub(crate) fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
     let (mut denied, mut waits) = (false, false);
     let mut latest: Option<Timestamp> = None;
-    let mut all = Vec::new();
+    let (mut all, mut given, mut made_from) = (Vec::new(), Vec::new(), Vec::new());
     for decision in decisions {
+        made_from.extend(decision.inputs().copied());
         match decision {
-            Decision::Permit => {}
-            Decision::Wait { until, reasons } => {
+            Decision::Permit { grants, .. } => given.extend(grants),
+            Decision::Wait { until, reasons, .. } => {
                 waits = true;
                 latest = latest.max(until);
                 all.extend(reasons);
             }
-            Decision::Deny { reasons } => {
+            Decision::Deny { reasons, .. } => {
                 denied = true;
                 all.extend(reasons);
             }
         }
     }
-    let order = |a: &Reason, b: &Reason| {
-        (&a.rule, &a.text, &a.lifted_by).cmp(&(&b.rule, &b.text, &b.lifted_by))
-    };
-    all.sort_by(order);
+    all.sort_by(in_order);
     all.dedup();
+    let inputs = together(&made_from);
     match (denied, waits) {
-        (true, _) => Decision::Deny { reasons: all },
-        (false, true) => Decision::Wait { until: latest, reasons: all },
-        (false, false) => Decision::Permit,
+        (true, _) => Decision::Deny { reasons: all, inputs },
+        (false, true) => Decision::Wait { until: latest, reasons: all, inputs },
+        (false, false) => {
+            given.sort_by(|a, b| (&a.rule, a.valid_until).cmp(&(&b.rule, b.valid_until)));
+            Decision::Permit { grants: given, inputs }
+        }
     }
+}
+
+/// What all members went by. Where several name another input of one kind, it is the digest of all theirs.
+fn together(all: &[Inputs]) -> Option<Box<Inputs>> {
+    if let [] | [_] = all {
+        return all.first().copied().map(Box::new);
+    }
+    let one = |field: fn(&Inputs) -> Option<Digest>| {
+        let mut named: BTreeSet<_> = all.iter().filter_map(field).collect();
+        if named.len() < 2 {
+            return named.pop_first();
+        }
+        let inputs = Canonical::new("release/inputs/1");
+        Some(inputs.list(named.iter(), Canonical::digest).finish())
+    };
+    Some(Box::new(Inputs {
+        policy: one(|inputs| inputs.policy),
+        pinned: one(|inputs| inputs.pinned),
+        rights: one(|inputs| inputs.rights),
+        calendar: one(|inputs| inputs.calendar),
+        directory: one(|inputs| inputs.directory),
+        facts: one(|inputs| inputs.facts),
+    }))
 }
 
 #[cfg(test)]
@@ -121,11 +162,11 @@ mod tests {
     }
 
     fn wait(until: Option<i64>, rules: &[&str]) -> Decision {
-        Decision::Wait { until: until.map(at), reasons: reasons(rules) }
+        Decision::wait(until.map(at), reasons(rules))
     }
 
     fn deny(rules: &[&str]) -> Decision {
-        Decision::Deny { reasons: reasons(rules) }
+        Decision::deny(reasons(rules))
     }
 
     fn all(decisions: &[Decision]) -> AllOf {
@@ -151,7 +192,7 @@ mod tests {
 
     #[test]
     fn deny_beats_wait_beats_permit() {
-        let permit = Decision::Permit;
+        let permit = Decision::permit();
         check(std::slice::from_ref(&permit), &permit);
         check(&[permit.clone(), permit.clone()], &permit);
         check(&[permit.clone(), wait(Some(9), &["a"])], &wait(Some(9), &["a"]));
@@ -164,11 +205,11 @@ mod tests {
 
     #[test]
     fn nobody_permits_nothing() {
-        let Decision::Deny { reasons } = ask(&AllOf::new()) else { panic!("it must deny") };
+        let Decision::Deny { reasons, .. } = ask(&AllOf::new()) else { panic!("it must deny") };
         assert_eq!(reasons[0].rule, "all_of/empty");
         // An empty part makes the whole deny, too.
         assert!(matches!(
-            ask(&AllOf::new().and(Says(Decision::Permit)).and(AllOf::new())),
+            ask(&AllOf::new().and(Says(Decision::permit())).and(AllOf::new())),
             Decision::Deny { .. }
         ));
     }
@@ -178,12 +219,10 @@ mod tests {
         let made =
             |rules: Vec<String>| reasons(&rules.iter().map(String::as_str).collect::<Vec<_>>());
         prop_oneof![
-            Just(Decision::Permit),
-            (prop::option::of(0_i64..9), rules()).prop_map(move |(until, rules)| Decision::Wait {
-                until: until.map(at),
-                reasons: made(rules)
-            }),
-            rules().prop_map(move |rules| Decision::Deny { reasons: made(rules) }),
+            Just(Decision::permit()),
+            (prop::option::of(0_i64..9), rules())
+                .prop_map(move |(until, rules)| Decision::wait(until.map(at), made(rules))),
+            rules().prop_map(move |rules| Decision::deny(made(rules))),
         ]
     }
 
@@ -208,7 +247,7 @@ mod tests {
         #[test]
         fn one_more_member_never_allows_more(some in prop::collection::vec(decision(), 1..5), more in decision()) {
             let rank = |decision: &Decision| match decision {
-                Decision::Permit => 0,
+                Decision::Permit { .. } => 0,
                 Decision::Wait { .. } => 1,
                 Decision::Deny { .. } => 2,
             };

@@ -29,7 +29,7 @@
 //!
 //! let asked = |now| policy.admit(&Admission::new(&run, &somebody, &step, now));
 //! assert!(matches!(asked(from), Decision::Wait { until: Some(at), .. } if at == until));
-//! assert_eq!(asked(until), Decision::Permit); // windows are half-open
+//! assert_eq!(asked(until), Decision::permit()); // windows are half-open
 //! # Ok(())
 //! # }
 //! ```
@@ -38,7 +38,8 @@
 //! |---|---|
 //! | [`Windows`] | when what may be changed, where and by whom |
 //! | [`Rbac`](rbac::Rbac) | who may start which steps and give which commands |
-//! | [`AllOf`] | all rules at once: deny beats wait beats permit |
+//! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and rights: what allows, what denies |
+//! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
 //! plan, and facts come in with the request.
@@ -46,6 +47,7 @@
 pub mod approval;
 pub mod cab;
 pub mod change;
+pub mod decision;
 pub mod directory;
 pub mod emergency;
 pub mod promotion;

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::effect::panic_text;
-use crate::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use crate::model::Digest;
+use crate::port::{Admission, CommandRequest, Decision, Policy, Reason, ReasonKind};
 
 /// The host's policy, guarded. A policy that panics has not permitted anything: steps wait and are asked
 /// about again, commands are denied.
@@ -16,21 +17,21 @@ pub(super) struct Guarded {
 impl Policy for Guarded {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let decision = catch_unwind(AssertUnwindSafe(|| self.policy.admit(request)));
-        decision.unwrap_or_else(|panic| {
-            let reasons = vec![panicked(&panic_text(&*panic))];
-            Decision::Wait { until: None, reasons }
-        })
+        decision.unwrap_or_else(|panic| Decision::wait(None, vec![panicked(&panic_text(&*panic))]))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let decision = catch_unwind(AssertUnwindSafe(|| self.policy.authorize(request)));
-        decision.unwrap_or_else(|panic| Decision::Deny {
-            reasons: vec![panicked(&panic_text(&*panic))],
-        })
+        decision.unwrap_or_else(|panic| Decision::deny(vec![panicked(&panic_text(&*panic))]))
+    }
+
+    /// A run that begins while this panics pins nothing, and is asked about as one that pins nothing.
+    fn digest(&self) -> Option<Digest> {
+        catch_unwind(AssertUnwindSafe(|| self.policy.digest())).ok().flatten()
     }
 }
 
 fn panicked(message: &str) -> Reason {
     let text = format!("the policy panicked: {message}");
-    Reason::new("policy/panic", text, "whoever mends the policy")
+    Reason::new("policy/panic", text, "whoever mends the policy").kind(ReasonKind::Error)
 }

@@ -253,6 +253,7 @@ impl Engine {
             definition: plan.plan().definition(),
             requester,
             supersedes,
+            policy: self.shared.policy.digest(),
         };
         let fact = Fact { at: self.shared.clock.now(), event };
         let blob = (plan.digest(), Arc::clone(plan.bytes()));

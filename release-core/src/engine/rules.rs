@@ -51,7 +51,7 @@ pub fn on_effects(event: &Event, plan: &FrozenPlan) -> OnEffects {
         return OnEffects::Keep;
     }
     match event {
-        Event::StepStarted { step, attempt, mode }
+        Event::StepStarted { step, attempt, mode, .. }
             if plan.get(step.index).is_some_and(|known| !known.action.is_pure()) =>
         {
             OnEffects::Launch { step: step.index, attempt: *attempt, mode: *mode }

@@ -173,11 +173,13 @@ fn policy(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacl
     if step.action.is_pure() || state.plan().in_rollback(index) {
         return;
     }
-    let request = Admission::new(state.run(), state.requester(), step, turn.now);
+    let request = Admission::of(state, index, step, turn.now);
     let (denied, until, reasons) = match turn.admission(&request) {
-        Decision::Permit => return,
-        Decision::Wait { until, reasons } => (false, until.filter(|at| *at > turn.now), reasons),
-        Decision::Deny { reasons } => (true, None, reasons),
+        Decision::Permit { .. } => return,
+        Decision::Wait { until, reasons, .. } => {
+            (false, until.filter(|at| *at > turn.now), reasons)
+        }
+        Decision::Deny { reasons, .. } => (true, None, reasons),
     };
     let kind = ObstacleKind::Policy { denied, reasons };
     found.push(Obstacle::new(kind).not_before(until));

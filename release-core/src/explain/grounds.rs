@@ -4,7 +4,7 @@ use super::why::{Ground, asked};
 use crate::ids::GateId;
 use crate::model::Gate;
 use crate::plan::Part;
-use crate::port::{EffectError, Evidence};
+use crate::port::{Basis, EffectError, Evidence, Inputs};
 use crate::run::{
     Cause, Event, Fact, Mode, Outcome, Phase, RunState, Status, StepRef, Wait, WakeUp,
 };
@@ -21,7 +21,9 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     pub(super) fn grounds(&self, event: &Event) -> Vec<Ground> {
         match event {
-            Event::StepStarted { step, mode: Mode::Perform, .. } => self.started(step),
+            Event::StepStarted { step, mode: Mode::Perform, basis, .. } => {
+                self.started(step, basis.clone())
+            }
             Event::StepStarted { step, mode: Mode::Look, .. } => self.looked_for(step),
             Event::StepSucceeded { step, evidence, .. } => self.succeeded(step, evidence),
             Event::StepMeasured { step, evidence, .. } => self.answer(step, Some(evidence), None),
@@ -32,10 +34,11 @@ impl<'a> Search<'a> {
             | Event::OutcomeUnknown { step, error, .. }
             | Event::NeedsReconcile { step, error }
             | Event::AlternateChosen { step, error, .. } => self.answer(step, None, Some(error)),
-            Event::StepBlocked { step, reasons, .. } => {
+            Event::StepBlocked { step, reasons, inputs, .. } => {
                 let mut all = self.ready(step);
                 all.extend(self.votes(step, true));
                 all.push(Ground::Reasons { reasons: reasons.clone() });
+                all.extend(made_from(inputs.as_deref()));
                 all
             }
             Event::RetryRequested { step, by, reason }
@@ -54,8 +57,10 @@ impl<'a> Search<'a> {
             | Event::QuarantineReleased { by, reason }
             | Event::PlanMigrated { by, reason, .. }
             | Event::AbandonForced { by, reason } => vec![asked(by, Some(reason))],
-            Event::CommandDenied { by, reasons, .. } => {
-                vec![asked(by, None), Ground::Reasons { reasons: reasons.clone() }]
+            Event::CommandDenied { by, reasons, inputs, .. } => {
+                let mut all = vec![asked(by, None), Ground::Reasons { reasons: reasons.clone() }];
+                all.extend(made_from(inputs.as_deref()));
+                all
             }
             Event::TakenOver { engine } => vec![Ground::Engine { engine: engine.clone() }],
             Event::RunCreated { requester, .. } => vec![asked(requester, None)],
@@ -145,7 +150,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn started(&self, step: &StepRef) -> Vec<Ground> {
+    fn started(&self, step: &StepRef, basis: Option<Box<Basis>>) -> Vec<Ground> {
         let mut all = self.ready(step);
         all.extend(self.votes(step, true));
         // A pause that ended later than everything else was what held it.
@@ -154,7 +159,7 @@ impl<'a> Search<'a> {
         {
             all.push(Ground::Earlier { seq, event: fact.event.name().to_owned() });
         }
-        all.push(Ground::Permitted);
+        all.push(Ground::Permitted { basis });
         all
     }
 
@@ -228,7 +233,7 @@ impl<'a> Search<'a> {
                 set.into_iter().collect()
             }
             Some(Wait::Outcome { .. }) => self.answer(step, Some(evidence), None),
-            _ => self.started(step),
+            _ => self.started(step, None),
         }
     }
 
@@ -306,4 +311,8 @@ impl<'a> Search<'a> {
         let last = self.last(done).and_then(|(seq, fact)| Some((seq, fact.event.step()?)));
         last.map(|(seq, step)| Ground::Done { seq, step: step.clone() }).into_iter().collect()
     }
+}
+
+fn made_from(inputs: Option<&Inputs>) -> Option<Ground> {
+    inputs.map(|inputs| Ground::MadeFrom { inputs: Box::new(*inputs) })
 }

@@ -28,13 +28,13 @@
 //!         let (from, until) = ("2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z");
 //!         let (from, until) = (from.parse().unwrap(), until.parse().unwrap());
 //!         if !(from..until).contains(&request.now) {
-//!             return Decision::Permit;
+//!             return Decision::permit();
 //!         }
 //!         let reasons = vec![Reason::new("freeze/friday", "nothing on Fridays", "team web")];
-//!         Decision::Wait { until: Some(until), reasons }
+//!         Decision::wait(Some(until), reasons)
 //!     }
 //!     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-//!         Decision::Permit
+//!         Decision::permit()
 //!     }
 //! }
 //!

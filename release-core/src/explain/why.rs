@@ -10,7 +10,7 @@ use crate::ids::{GateId, RunId};
 use crate::journal::History;
 use crate::model::Principal;
 use crate::plan::FrozenPlan;
-use crate::port::{EffectError, Evidence, Reason};
+use crate::port::{Basis, EffectError, Evidence, Inputs, Reason};
 use crate::run::{Event, Fact, Mode, Status, StepRef};
 use crate::time::Timestamp;
 
@@ -118,8 +118,17 @@ pub enum Ground {
         /// All of them.
         reasons: Vec<Reason>,
     },
-    /// Gates and policy, all asked at that instant, let the step start. A permit has no reasons.
-    Permitted,
+    /// Gates and policy, all asked at that instant, let the step start.
+    Permitted {
+        /// What the policy's permit stood on, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        basis: Option<Box<Basis>>,
+    },
+    /// What the policy's answer was made from.
+    MadeFrom {
+        /// The digests.
+        inputs: Box<Inputs>,
+    },
 }
 
 /// Why the event in record `seq` was decided. `plan` is the one that the run pins.
@@ -165,9 +174,11 @@ impl Ground {
             | Self::Done { seq, .. }
             | Self::Vote { seq, .. }
             | Self::Earlier { seq, .. } => Some(*seq),
-            Self::Asked { .. } | Self::Engine { .. } | Self::Reasons { .. } | Self::Permitted => {
-                None
-            }
+            Self::Asked { .. }
+            | Self::Engine { .. }
+            | Self::Reasons { .. }
+            | Self::Permitted { .. }
+            | Self::MadeFrom { .. } => None,
         }
     }
 }
@@ -201,7 +212,11 @@ impl fmt::Display for Ground {
                 let all: Vec<_> = reasons.iter().map(ToString::to_string).collect();
                 f.write_str(&all.join("; "))
             }
-            Self::Permitted => f.write_str("gates and policy let it start"),
+            Self::Permitted { basis: None } => f.write_str("gates and policy let it start"),
+            Self::Permitted { basis: Some(basis) } => {
+                write!(f, "gates and policy let it start, {basis}")
+            }
+            Self::MadeFrom { inputs } => write!(f, "the policy's answer was made from {inputs}"),
         }
     }
 }

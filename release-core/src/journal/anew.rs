@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn f5_what_begins_something_is_told_from_what_became_of_it() {
         let step = |id: &str| StepRef { index: 3, id: id.parse().unwrap() };
-        let start = |id, mode| Event::StepStarted { step: step(id), attempt: 1, mode };
+        let start = |id, mode| Event::StepStarted { step: step(id), attempt: 1, mode, basis: None };
         let done =
             || Event::StepSucceeded { step: step("a"), evidence: Evidence::Done, because: None };
         let created = Event::RunCreated {
@@ -73,6 +73,7 @@ mod tests {
             definition: None,
             requester: Principal::human("ada".parse().unwrap()),
             supersedes: None,
+            policy: None,
         };
         let cases = [
             (vec![created], true),

@@ -63,7 +63,7 @@ impl Quick {
         let id = StepId::new(std::str::from_utf8(id).ok()?).ok()?;
         let step = StepRef { index: u32::try_from(index).ok()?, id };
         let event = if started {
-            Event::StepStarted { step, attempt: 1, mode: Mode::Perform }
+            Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None }
         } else {
             Event::StepSucceeded { step, evidence: Evidence::Done, because: None }
         };
@@ -124,9 +124,9 @@ mod tests {
     fn event(kind: u8, index: u32, id: &str) -> Event {
         let step = StepRef { index, id: id.parse().unwrap() };
         match kind {
-            0 => Event::StepStarted { step, attempt: 1, mode: Mode::Perform },
+            0 => Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None },
             1 => Event::StepSucceeded { step, evidence: Evidence::Done, because: None },
-            2 => Event::StepStarted { step, attempt: 2, mode: Mode::Look },
+            2 => Event::StepStarted { step, attempt: 2, mode: Mode::Look, basis: None },
             _ => Event::TakenOver { engine: id.into() },
         }
     }

@@ -170,7 +170,9 @@ impl InstantText {
 /// and need no escaping: they are put together by hand, which is several times as fast.
 fn push_event(out: &mut Vec<u8>, event: &Event) {
     let (kind, step) = match event {
-        Event::StepStarted { step, attempt: 1, mode: Mode::Perform } => ("step_started", step),
+        Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None } => {
+            ("step_started", step)
+        }
         Event::StepSucceeded { step, evidence: Evidence::Done, because: None } => {
             ("step_succeeded", step)
         }
@@ -433,6 +435,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::{Basis, Grant};
     use crate::run::StepRef;
 
     #[test]
@@ -442,7 +445,10 @@ mod tests {
             let mut events = vec![];
             for (attempt, mode) in [(1, Mode::Perform), (u32::MAX, Mode::Perform), (7, Mode::Look)]
             {
-                events.push(Event::StepStarted { step: step.clone(), attempt, mode });
+                for basis in [None, Basis::of(vec![Grant::of("a")], None)] {
+                    let step = step.clone();
+                    events.push(Event::StepStarted { step, attempt, mode, basis });
+                }
             }
             for because in [None, Some("\"quoted\"\n".to_owned())] {
                 let evidence = Evidence::Done;

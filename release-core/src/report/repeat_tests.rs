@@ -21,7 +21,7 @@ fn step() -> StepRef {
 }
 
 fn started(attempt: u32, mode: Mode) -> Event {
-    Event::StepStarted { step: step(), attempt, mode }
+    Event::StepStarted { step: step(), attempt, mode, basis: None }
 }
 
 fn taken_over() -> Event {
@@ -46,8 +46,13 @@ fn succeeded() -> Event {
 fn report(events: &[Event]) -> Result<RunReport, Damage> {
     let (plan, run) = (plan(), "run".parse().unwrap());
     let requester = Principal::human("ada".parse().unwrap());
-    let created =
-        Event::RunCreated { plan: plan.digest(), definition: None, supersedes: None, requester };
+    let created = Event::RunCreated {
+        plan: plan.digest(),
+        definition: None,
+        supersedes: None,
+        policy: None,
+        requester,
+    };
     let mut sealer = Sealer::new(&run);
     let mut records = vec![sealer.seal(Timestamp::default(), &created)];
     records.extend(events.iter().map(|event| sealer.seal(Timestamp::default(), event)));

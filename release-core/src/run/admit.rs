@@ -6,14 +6,14 @@ use super::event::WakeUp;
 use super::state::{RunState, Wait};
 use crate::ids::GateId;
 use crate::model::{Approval, Gate, Principal};
-use crate::port::{Admission, Decision, EffectError, Reason};
+use crate::port::{Admission, Basis, Decision, EffectError, Inputs, Reason};
 use crate::time::Timestamp;
 
 /// Whether a step may start.
 #[derive(Debug)]
 pub(super) enum Admit {
-    Yes,
-    NotYet { reasons: Vec<Reason>, wake: WakeUp },
+    Yes { basis: Option<Box<Basis>> },
+    NotYet { reasons: Vec<Reason>, wake: WakeUp, inputs: Option<Box<Inputs>> },
     Never(EffectError),
 }
 
@@ -24,7 +24,7 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     if crate::planted::is(crate::planted::Bug::LatchAdmission)
         && state.active(index).is_some_and(|active| active.attempt > 0)
     {
-        return Admit::Yes;
+        return Admit::Yes { basis: None };
     }
     let mut reasons = Vec::new();
     let mut approval = None;
@@ -54,36 +54,61 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let going_back = state.plan.in_rollback(index);
     #[cfg(planted_bugs)]
     let going_back = going_back && !crate::planted::is(crate::planted::Bug::HoldRollback);
+    let (mut basis, mut inputs) = (None, None);
     if !step.action.is_pure() && !going_back && !measures_again {
-        let request = Admission::new(&state.run, &state.requester, step, turn.now);
-        let refusal = match turn.admission(&request) {
-            Decision::Permit => None,
-            Decision::Wait { until, reasons } => Some((until, reasons)),
-            #[cfg(planted_bugs)]
-            Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => None,
-            Decision::Deny { reasons } => Some((None, reasons)),
-        };
-        #[cfg(planted_bugs)]
-        let refusal = refusal.filter(|_| !crate::planted::is(crate::planted::Bug::IgnorePolicy));
-        if let Some((until, why)) = refusal {
-            // An answer that claims to change now or earlier names no instant.
-            match until.filter(|until| *until > turn.now) {
-                Some(until) => instant = instant.max(Some(until)),
-                None => held = true,
+        match asked(state, index, turn) {
+            Ok(stood_on) => basis = stood_on,
+            Err(Refusal { until, reasons: why, inputs: made_from }) => {
+                // An answer that claims to change now or earlier names no instant.
+                match until.filter(|until| *until > turn.now) {
+                    Some(until) => instant = instant.max(Some(until)),
+                    None => held = true,
+                }
+                reasons.extend(why);
+                inputs = made_from;
             }
-            reasons.extend(why);
         }
     }
-    match (approval, held, instant) {
-        (Some(gate), _, _) => Admit::NotYet { reasons, wake: WakeUp::Approval { gate } },
-        (None, true, _) => Admit::NotYet { reasons, wake: WakeUp::Policy },
-        (None, false, Some(at)) => Admit::NotYet { reasons, wake: WakeUp::Instant { at } },
+    let wake = match (approval, held, instant) {
+        (Some(gate), _, _) => WakeUp::Approval { gate },
+        (None, true, _) => WakeUp::Policy,
+        (None, false, Some(at)) => WakeUp::Instant { at },
         // Permits come last: who may not start holds none.
         (None, false, None) => match turn.permits.and_then(|p| p.lacking(state, index)) {
-            Some(reasons) => Admit::NotYet { reasons, wake: WakeUp::Permit },
-            None => Admit::Yes,
+            Some(lacking) => {
+                reasons = lacking;
+                WakeUp::Permit
+            }
+            None => return Admit::Yes { basis },
         },
+    };
+    Admit::NotYet { reasons, wake, inputs }
+}
+
+/// What a policy said that did not permit.
+struct Refusal {
+    until: Option<Timestamp>,
+    reasons: Vec<Reason>,
+    inputs: Option<Box<Inputs>>,
+}
+
+/// Asks the policy, and tells what its permit stands on.
+fn asked(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Option<Box<Basis>>, Refusal> {
+    let request = Admission::of(state, index, state.plan.step(index), turn.now);
+    let refusal = match turn.admission(&request) {
+        Decision::Permit { grants, inputs } => return Ok(Basis::of(grants, inputs)),
+        #[cfg(planted_bugs)]
+        Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => {
+            return Ok(None);
+        }
+        Decision::Wait { until, reasons, inputs } => Refusal { until, reasons, inputs },
+        Decision::Deny { reasons, inputs } => Refusal { until: None, reasons, inputs },
+    };
+    #[cfg(planted_bugs)]
+    if crate::planted::is(crate::planted::Bug::IgnorePolicy) {
+        return Ok(None);
     }
+    Err(refusal)
 }
 
 fn wait_until(

@@ -142,7 +142,7 @@ fn at_its_time(state: &RunState, index: u32, active: &Active, turn: &Turn<'_>) -
         }
         Wait::Look { .. } => {
             let attempt = active.attempt.saturating_add(1);
-            Event::StepStarted { step: step(), attempt, mode: Mode::Look }
+            Event::StepStarted { step: step(), attempt, mode: Mode::Look, basis: None }
         }
         Wait::Bake { .. } => {
             Event::StepSucceeded { step: step(), evidence: Evidence::Done, because: None }
@@ -170,14 +170,16 @@ fn start_ready(state: &RunState, turn: &Turn<'_>, limit: usize, free: u32, out: 
 pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
     let step = StepRef::of(&state.plan, index);
     match admit(state, index, turn) {
-        Admit::Yes if state.plan.step(index).action == Action::Sync => {
+        Admit::Yes { .. } if state.plan.step(index).action == Action::Sync => {
             Event::StepSucceeded { step, evidence: Evidence::Done, because: None }
         }
-        Admit::Yes => {
+        Admit::Yes { basis } => {
             let attempt = state.active(index).map_or(0, |active| active.attempt).saturating_add(1);
-            Event::StepStarted { step, attempt, mode: Mode::Perform }
+            Event::StepStarted { step, attempt, mode: Mode::Perform, basis }
         }
-        Admit::NotYet { reasons, wake } => Event::StepBlocked { step, reasons, wake },
+        Admit::NotYet { reasons, wake, inputs } => {
+            Event::StepBlocked { step, reasons, wake, inputs }
+        }
         Admit::Never(error) => Event::StepFailed { step, error, evidence: None },
     }
 }

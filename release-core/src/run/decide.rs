@@ -7,6 +7,7 @@ use super::digest::spread;
 use super::doubt::held_while_in_doubt;
 use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
+use super::lease::leased;
 use super::left;
 use super::permits::Permits;
 use super::state::{Phase, RunState, Wait};
@@ -15,7 +16,7 @@ use crate::ids::{RunId, ServiceId, StepId};
 use crate::plan::{Blocked, OnFailure, Part};
 use crate::port::{
     Admission, ClockAnomaly, CommandRequest, Decision, EffectCertainty, EffectError, Evidence,
-    Observed, Policy, Reason, Retry,
+    Inputs, Observed, Policy, Reason, Retry,
 };
 use crate::time::{Span, Timestamp};
 
@@ -81,9 +82,11 @@ impl<'a> Turn<'a> {
         Self { now, draw, policy, permits: None, anomaly: None }
     }
 
-    /// What the policy says of a step that goes forward, or that nobody knows what time it is.
+    /// What the policy says of a step that goes forward: no leave that has ended counts, and no answer
+    /// while nobody knows what time it is.
     pub(crate) fn admission(&self, request: &Admission<'_>) -> Decision {
-        held_while_in_doubt(self.policy.admit(request), self.anomaly)
+        let decision = leased(self.policy.admit(request), request);
+        held_while_in_doubt(decision, self.anomaly)
     }
 
     /// A draw of its own for each step.
@@ -330,14 +333,14 @@ fn command(
     if let Some(outcome) = state.outcome() {
         return Err(Rejected::Finished { outcome: outcome.name() });
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now);
-    let refusal = match turn.policy.authorize(&request) {
-        Decision::Permit => None,
-        Decision::Wait { reasons, .. } | Decision::Deny { reasons } => Some(reasons),
-    };
-    if let Some(reasons) = refusal {
-        out.push(denied(name, directive, reasons));
-        return Ok(());
+    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now)
+        .pinned(state.policy);
+    match turn.policy.authorize(&request) {
+        Decision::Permit { .. } => {}
+        Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } => {
+            out.push(denied(name, directive, reasons, inputs));
+            return Ok(());
+        }
     }
     let (by, reason) = (by.clone(), reason.clone());
     match command {
@@ -359,13 +362,13 @@ fn command(
                 out.push(Event::Approved { gate: gate.clone(), by, reason });
             }
             admit::Approving::CountsAlready => {}
-            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons)),
+            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons, None)),
         },
         Command::Reject { gate } => {
             // Whoever requested the run may reject what they may not approve.
             match admit::lacks_role(admit::known_gate(state, gate)?, &by) {
                 None => out.push(Event::Rejected { gate: gate.clone(), by, reason }),
-                Some(why) => out.push(denied(name, directive, vec![why])),
+                Some(why) => out.push(denied(name, directive, vec![why], None)),
             }
         }
         Command::Retry { step } => {
@@ -392,8 +395,13 @@ fn command(
     Ok(())
 }
 
-pub(super) fn denied(name: &str, directive: &Directive, reasons: Vec<Reason>) -> Event {
-    Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons }
+pub(super) fn denied(
+    name: &str,
+    directive: &Directive,
+    reasons: Vec<Reason>,
+    inputs: Option<Box<Inputs>>,
+) -> Event {
+    Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons, inputs }
 }
 
 /// A rollback is not to be stopped, and a run that is stopping needs no telling.
@@ -408,7 +416,7 @@ fn cancel(state: &RunState, directive: &Directive) -> Event {
             let name = directive.command.name();
             let text = format!("the run is {}, which a {name} does not stop", state.phase.name());
             let help = "waiting until it is over; only a forced abandon stops a rollback";
-            denied(name, directive, vec![Reason::new("run/cancel", text, help)])
+            denied(name, directive, vec![Reason::new("run/cancel", text, help)], None)
         }
     }
 }

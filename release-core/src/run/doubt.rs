@@ -11,14 +11,16 @@ pub fn held_while_in_doubt(decision: Decision, anomaly: Option<ClockAnomaly>) ->
         "a clock that is right again, or whoever confirms it",
     );
     match decision {
-        Decision::Permit => Decision::Wait { until: None, reasons: vec![held] },
-        Decision::Wait { reasons: mut all, .. } => {
-            all.push(held);
-            Decision::Wait { until: None, reasons: all }
+        Decision::Permit { inputs, .. } => {
+            Decision::Wait { until: None, reasons: vec![held], inputs }
         }
-        Decision::Deny { mut reasons } => {
+        Decision::Wait { mut reasons, inputs, .. } => {
             reasons.push(held);
-            Decision::Deny { reasons }
+            Decision::Wait { until: None, reasons, inputs }
+        }
+        Decision::Deny { mut reasons, inputs } => {
+            reasons.push(held);
+            Decision::Deny { reasons, inputs }
         }
     }
 }

@@ -6,7 +6,7 @@ pub(super) use super::outcome::{Cause, Outcome};
 use crate::ids::{GateId, RunId, ServiceId, StepId};
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Extension, FrozenPlan};
-use crate::port::{EffectError, Evidence, Reason};
+use crate::port::{Basis, EffectError, Evidence, Inputs, Reason};
 use crate::time::Timestamp;
 
 /// Something that happened in a run. Every change of state is one event, and an audit record.
@@ -26,6 +26,9 @@ pub enum Event {
         /// The run in whose place it was started.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         supersedes: Option<RunId>,
+        /// The digest of the rules that it pins: what they allow, they allow until its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Digest>,
     },
     /// An engine took the run over; what was under way has an unknown outcome.
     TakenOver {
@@ -62,6 +65,9 @@ pub enum Event {
         /// Whether it acts or only looks.
         #[serde(default, skip_serializing_if = "Mode::is_perform")]
         mode: Mode,
+        /// What the policy's permit stood on, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        basis: Option<Box<Basis>>,
     },
     /// A step is done, and what was observed is what was asked for.
     StepSucceeded {
@@ -120,6 +126,9 @@ pub enum Event {
         reasons: Vec<Reason>,
         /// What it waits for.
         wake: WakeUp,
+        /// What the policy's answer was made from, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<Box<Inputs>>,
     },
     /// A step failed for good.
     StepFailed {
@@ -231,6 +240,9 @@ pub enum Event {
         by: Principal,
         /// Why not.
         reasons: Vec<Reason>,
+        /// What the policy's answer was made from, if it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<Box<Inputs>>,
     },
     /// A member of the train is left behind: the others go on without it.
     Descoped {

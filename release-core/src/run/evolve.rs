@@ -7,8 +7,8 @@ use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::state::{Active, Phase, RunState, Status, Wait};
-use crate::ids::RunId;
-use crate::model::{Digest, Gate};
+use crate::ids::{GateId, RunId};
+use crate::model::{Digest, Gate, Principal};
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
@@ -88,7 +88,7 @@ impl RunState {
     /// # Errors
     /// [`IllegalTransition`] when `first` does not create a run with this very plan.
     pub fn create(run: RunId, plan: FrozenPlan, first: &Fact) -> Result<Self, IllegalTransition> {
-        let Event::RunCreated { plan: expected, requester, .. } = &first.event else {
+        let Event::RunCreated { plan: expected, requester, policy, .. } = &first.event else {
             return Err(IllegalTransition::NotCreated);
         };
         if *expected != plan.digest() {
@@ -98,6 +98,7 @@ impl RunState {
         let mut state = Self {
             run,
             requester: Arc::new(requester.clone()),
+            policy: *policy,
             now: first.at,
             phase: Phase::Forward,
             paused: false,
@@ -144,6 +145,12 @@ impl RunState {
         Ok(state)
     }
 
+    fn rejected(&mut self, at: Timestamp, gate: &GateId, by: &Principal, reason: &str) {
+        let text = format!("rejected by {by}: {reason}");
+        self.gates.change(gate, |gate| gate.rejected = Some(text));
+        self.wake_gate(at, gate);
+    }
+
     /// Folds one event that happened at `at` into the state.
     ///
     /// # Errors
@@ -155,7 +162,7 @@ impl RunState {
         match event {
             Event::RunCreated { .. } => return Err(self.wrong_phase("run_created")),
             Event::TakenOver { .. } => self.taken_over(at),
-            Event::StepStarted { step, attempt, mode } => {
+            Event::StepStarted { step, attempt, mode, .. } => {
                 self.started(at, step, *attempt, *mode)?;
             }
             Event::StepSucceeded { step, .. } => self.succeeded(step)?,
@@ -175,7 +182,9 @@ impl RunState {
                 self.attempt_over(step, "needs_reconcile", false, wait)?;
                 self.went_wrong(step, error);
             }
-            Event::StepBlocked { step, wake, reasons } => self.blocked(at, step, wake, reasons)?,
+            Event::StepBlocked { step, wake, reasons, .. } => {
+                self.blocked(at, step, wake, reasons)?;
+            }
             Event::StepFailed { step, error, .. } => {
                 self.failed(at, step, &error.message)?;
                 self.went_wrong(step, error);
@@ -184,11 +193,7 @@ impl RunState {
                 self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
                 self.wake_gate(at, gate);
             }
-            Event::Rejected { gate, by, reason } => {
-                let text = format!("rejected by {by}: {reason}");
-                self.gates.change(gate, |gate| gate.rejected = Some(text));
-                self.wake_gate(at, gate);
-            }
+            Event::Rejected { gate, by, reason } => self.rejected(at, gate, by, reason),
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
             Event::CancelRequested { .. } | Event::Superseded { .. } | Event::Descoped { .. } => {
@@ -436,7 +441,7 @@ impl RunState {
 
     /// Blocked steps that have this gate are looked at again at once, also when they wait for something
     /// else first: a rejection counts at once.
-    fn wake_gate(&mut self, at: Timestamp, gate: &crate::ids::GateId) {
+    fn wake_gate(&mut self, at: Timestamp, gate: &GateId) {
         #[cfg(planted_bugs)]
         if crate::planted::is(crate::planted::Bug::WakeNobody) {
             return;

@@ -77,12 +77,13 @@ pub fn migrate(
     if to.digest() == state.plan.digest() {
         return Ok(None);
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, &command, turn.now);
-    if let Decision::Wait { reasons, .. } | Decision::Deny { reasons } =
+    let request = CommandRequest::new(&state.run, &state.requester, by, &command, turn.now)
+        .pinned(state.policy);
+    if let Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } =
         turn.policy.authorize(&request)
     {
         let directive = Directive::new(command.clone(), by.clone(), reason);
-        return Ok(Some(denied(command.name(), &directive, reasons)));
+        return Ok(Some(denied(command.name(), &directive, reasons, inputs)));
     }
     let kept = u32::try_from(carried(state, to)?.len()).unwrap_or(u32::MAX);
     let (from, to) = (state.plan.digest(), to.digest());

@@ -22,6 +22,7 @@ mod doubt;
 mod event;
 mod evolve;
 mod judge;
+mod lease;
 mod left;
 mod mend;
 mod migrate;

@@ -82,7 +82,7 @@ impl RunState {
                 break;
             }
             ahead += 1;
-            if admitted < free && (looks || matches!(admit(self, other, turn), Admit::Yes)) {
+            if admitted < free && (looks || matches!(admit(self, other, turn), Admit::Yes { .. })) {
                 admitted += 1;
             }
         }

@@ -11,7 +11,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::left::Left;
 use crate::ids::RunId;
-use crate::model::Principal;
+use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
 use crate::port::{EffectError, Reason};
 use crate::time::Timestamp;
@@ -22,6 +22,7 @@ pub struct RunState {
     pub(super) run: RunId,
     pub(super) plan: FrozenPlan,
     pub(super) requester: Arc<Principal>,
+    pub(super) policy: Option<Digest>,
     pub(super) now: Timestamp,
     pub(super) phase: Phase,
     pub(super) paused: bool,
@@ -262,6 +263,11 @@ impl RunState {
     /// Who asked for the run.
     pub const fn requester(&self) -> &Arc<Principal> {
         &self.requester
+    }
+
+    /// The digest of the rules that it pins, if it pins any.
+    pub const fn policy(&self) -> Option<Digest> {
+        self.policy
     }
 
     /// The instant of the last event. Decision time never goes back behind it.

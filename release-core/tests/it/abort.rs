@@ -283,6 +283,7 @@ fn begin(definition: &Definition) -> Node {
         plan: plan.digest(),
         definition: None,
         supersedes: None,
+        policy: None,
         requester: person("ann"),
     };
     let first = Fact { at: START, event };

@@ -281,15 +281,15 @@ struct OnlyAnn;
 
 impl Policy for OnlyAnn {
     fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let asked = matches!(request.command, Command::Descope { .. });
         if asked && request.by.id.as_str() == "ann" {
-            return Decision::Permit;
+            return Decision::permit();
         }
-        Decision::Deny { reasons: vec![Reason::new("rbac", "not yours", "ann")] }
+        Decision::deny(vec![Reason::new("rbac", "not yours", "ann")])
     }
 }
 

@@ -129,8 +129,13 @@ fn the_digest_is_of_the_plan_too() {
     let state = RunState::create(run_id(), plan, &run.facts[0]).unwrap();
     let other = super::support::samples::chain(vec![super::support::samples::change("a")]);
     let Event::RunCreated { requester, .. } = run.facts[0].event.clone() else { panic!() };
-    let event =
-        Event::RunCreated { plan: other.digest(), definition: None, supersedes: None, requester };
+    let event = Event::RunCreated {
+        plan: other.digest(),
+        definition: None,
+        supersedes: None,
+        policy: None,
+        requester,
+    };
     let fact = Fact { at: run.facts[0].at, event };
     let elsewhere = RunState::create(run_id(), other.clone(), &fact).unwrap();
     assert_ne!(state.digest(), elsewhere.digest());

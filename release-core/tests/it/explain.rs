@@ -18,13 +18,13 @@ struct Freeze(Timestamp);
 impl Policy for Freeze {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         if request.now >= self.0 {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let reasons = vec![Reason::new("freeze/sale", "no changes during the sale", "team-sale")];
-        Decision::Wait { until: Some(self.0), reasons }
+        Decision::wait(Some(self.0), reasons)
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

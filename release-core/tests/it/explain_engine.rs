@@ -17,13 +17,13 @@ struct HoldB;
 impl Policy for HoldB {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         if request.step.id.as_str() != "b" {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let reasons = vec![Reason::new("hold/b", "b is held", "team-b")];
-        Decision::Wait { until: Some(request.now.plus(Span::secs(3_600))), reasons }
+        Decision::wait(Some(request.now.plus(Span::secs(3_600))), reasons)
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

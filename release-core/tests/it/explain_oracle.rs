@@ -27,13 +27,13 @@ impl Policy for Moody {
         let reasons = || vec![Reason::new("mood/bad", "not in the mood", "patience")];
         let until = START.plus(Span::millis(1_500));
         match (sum + u32::from(self.0)) % 5 {
-            0 if request.now < until => Decision::Wait { until: Some(until), reasons: reasons() },
-            1 if request.now < START.plus(Span::secs(3)) => Decision::Deny { reasons: reasons() },
-            _ => Decision::Permit,
+            0 if request.now < until => Decision::wait(Some(until), reasons()),
+            1 if request.now < START.plus(Span::secs(3)) => Decision::deny(reasons()),
+            _ => Decision::permit(),
         }
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

@@ -62,14 +62,14 @@ struct Freeze(Timestamp, Timestamp);
 impl Policy for Freeze {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         if request.now < self.0 || request.now >= self.1 {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let reasons = vec![Reason::new("freeze/peak", "peak season", "time")];
-        Decision::Wait { until: Some(self.1), reasons }
+        Decision::wait(Some(self.1), reasons)
     }
 
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

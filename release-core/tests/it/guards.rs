@@ -23,11 +23,11 @@ struct Brittle(Arc<AtomicBool>);
 impl Policy for Brittle {
     fn admit(&self, _: &Admission<'_>) -> Decision {
         assert!(!self.0.load(Ordering::SeqCst), "no such table");
-        Decision::Permit
+        Decision::permit()
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
         assert!(!self.0.load(Ordering::SeqCst), "no such table");
-        Decision::Permit
+        Decision::permit()
     }
 }
 

@@ -233,7 +233,7 @@ fn nothing_happens_to_a_run_that_is_over_and_no_effect_starts_in_one_that_stops(
     let mut stopping = RunState::replay(run_id(), plan, before).unwrap();
     stopping.evolve(START, &Event::CancelRequested { by, reason: String::new() }).unwrap();
     let step = StepRef { index: 1, id: id("b") };
-    let event = Event::StepStarted { step, attempt: 9, mode: Mode::Perform };
+    let event = Event::StepStarted { step, attempt: 9, mode: Mode::Perform, basis: None };
     assert_eq!(
         stopping.evolve(START, &event).unwrap_err().to_string(),
         "the run is stopping and cannot take `step_started`"
@@ -259,6 +259,7 @@ fn sealed_nonsense_is_an_error_and_no_panic() {
         plan: plan.digest(),
         definition: None,
         supersedes: None,
+        policy: None,
         requester: person("ann"),
     };
     let cancelled = r#"{"type":"cancel_requested","by":{"id":"x","kind":"human"},"reason":""}"#;

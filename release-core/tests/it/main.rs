@@ -39,6 +39,8 @@ mod guards;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 mod limit_laws;
 #[cfg(test)]
 mod limit_ledger;

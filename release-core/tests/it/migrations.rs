@@ -245,11 +245,11 @@ struct NotEve;
 
 impl Policy for NotEve {
     fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         assert_eq!(request.command.name(), "migrate");
-        Decision::Deny { reasons: vec![Reason::new("rbac", "eve may do nothing", "nobody")] }
+        Decision::deny(vec![Reason::new("rbac", "eve may do nothing", "nobody")])
     }
 }
 

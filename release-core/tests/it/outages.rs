@@ -111,12 +111,12 @@ impl Policy for Freeze {
     fn admit(&self, _: &Admission<'_>) -> Decision {
         if self.0.load(Ordering::SeqCst) {
             let reasons = vec![Reason::new("freeze", "it has begun", "time")];
-            return Decision::Wait { until: Some(START.plus(Span::secs(7200))), reasons };
+            return Decision::wait(Some(START.plus(Span::secs(7200))), reasons);
         }
-        Decision::Permit
+        Decision::permit()
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 
@@ -166,7 +166,7 @@ impl Policy for Late {
         if self.asked.fetch_add(1, Ordering::SeqCst) < 2
             || request.now >= START.plus(Span::secs(7200))
         {
-            return Decision::Permit;
+            return Decision::permit();
         }
         self.freeze.admit(request)
     }

@@ -22,17 +22,13 @@ struct Switch(Arc<AtomicU8>);
 impl Policy for Switch {
     fn admit(&self, _: &Admission<'_>) -> Decision {
         match self.0.load(Ordering::SeqCst) {
-            0 => Decision::Deny {
-                reasons: vec![Reason::new("audit", "an audit is on", "the auditor")],
-            },
-            1 => {
-                Decision::Deny { reasons: vec![Reason::new("fire", "there is a fire", "firemen")] }
-            }
-            _ => Decision::Permit,
+            0 => Decision::deny(vec![Reason::new("audit", "an audit is on", "the auditor")]),
+            1 => Decision::deny(vec![Reason::new("fire", "there is a fire", "firemen")]),
+            _ => Decision::permit(),
         }
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 
@@ -41,8 +37,13 @@ fn started(step: Step) -> RunState {
     plan.step(step);
     let plan = plan.build().unwrap().freeze();
     let requester = Principal::human(id("ada"));
-    let event =
-        Event::RunCreated { plan: plan.digest(), definition: None, supersedes: None, requester };
+    let event = Event::RunCreated {
+        plan: plan.digest(),
+        definition: None,
+        supersedes: None,
+        policy: None,
+        requester,
+    };
     let first = Fact { at: Timestamp::from_micros(0), event };
     RunState::create(id("run"), plan, &first).unwrap()
 }

@@ -92,10 +92,10 @@ struct Strict;
 
 impl Policy for Strict {
     fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Deny { reasons: vec![Reason::new("strict", "no", "nobody")] }
+        Decision::deny(vec![Reason::new("strict", "no", "nobody")])
     }
 }
 

@@ -188,6 +188,7 @@ fn a_wide_plan_costs_each_step_the_same() {
         at: super::support::world::START,
         event: Event::RunCreated {
             supersedes: None,
+            policy: None,
             plan: plan.digest(),
             definition: None,
             requester: person("ann"),

@@ -211,16 +211,16 @@ impl Policy for Freeze {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let until = START.plus(self.0);
         if request.rollback || request.now >= until {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let reasons = vec![Reason::new("freeze/test", "frozen", "time")];
-        Decision::Wait { until: Some(until), reasons }
+        Decision::wait(Some(until), reasons)
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let allowed = request.by.id.as_str() != "eve";
         let reasons = vec![Reason::new("rbac", "eve may do nothing", "whoever grants roles")];
-        if allowed { Decision::Permit } else { Decision::Deny { reasons } }
+        if allowed { Decision::permit() } else { Decision::deny(reasons) }
     }
 }
 

@@ -296,14 +296,12 @@ fn no_policy_holds_a_rollback() {
     impl release_core::port::Policy for NoWayBack {
         fn admit(&self, asked: &release_core::port::Admission<'_>) -> Decision {
             if asked.step.id.as_str().starts_with("rollback/") {
-                return Decision::Deny {
-                    reasons: vec![Reason::new("no", "no way back", "nobody")],
-                };
+                return Decision::deny(vec![Reason::new("no", "no way back", "nobody")]);
             }
-            Decision::Permit
+            Decision::permit()
         }
         fn authorize(&self, _: &release_core::port::CommandRequest<'_>) -> Decision {
-            Decision::Permit
+            Decision::permit()
         }
     }
     let plan = chain(vec![change("a"), back(change("b"))]);

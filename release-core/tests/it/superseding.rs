@@ -138,15 +138,15 @@ struct NobodySupersedes;
 
 impl Policy for NobodySupersedes {
     fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         if request.command.name() == "supersede" {
             let reasons = vec![Reason::new("rbac/supersede", "only release managers", "a manager")];
-            return Decision::Deny { reasons };
+            return Decision::deny(reasons);
         }
-        Decision::Permit
+        Decision::permit()
     }
 }
 

@@ -17,7 +17,7 @@ use super::support::words::approve;
 use super::support::world::START;
 
 /// What the journal would have of it, verified.
-fn history(run: &Run) -> History {
+pub(super) fn history(run: &Run) -> History {
     let name = id("run-1");
     let mut sealer = Sealer::new(&name);
     let records: Vec<_> = run.facts.iter().map(|f| sealer.seal(f.at, &f.event)).collect();
@@ -38,8 +38,8 @@ fn check(run: &Run, found: &Why, before: Option<&RunState>) {
     let has = |fits: &dyn Fn(&Ground) -> bool| found.grounds.iter().any(fits);
     let Some(before) = before else { return };
     match &found.event {
-        Event::StepStarted { step, attempt: 1, mode: Mode::Perform } => {
-            assert!(has(&|ground| *ground == Ground::Permitted), "{text}");
+        Event::StepStarted { step, attempt: 1, mode: Mode::Perform, .. } => {
+            assert!(has(&|ground| matches!(ground, Ground::Permitted { .. })), "{text}");
             let considered = before.active(step.index).is_some();
             let waited_for: Vec<_> = before.plan().predecessors(step.index).collect();
             for other in waited_for.into_iter().filter(|_| !considered) {

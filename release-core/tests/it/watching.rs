@@ -70,13 +70,13 @@ struct Freeze(Arc<AtomicBool>, Option<Timestamp>);
 impl Policy for Freeze {
     fn admit(&self, asked: &Admission<'_>) -> Decision {
         if !self.0.load(Ordering::SeqCst) {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let until = self.1.filter(|until| *until > asked.now);
-        Decision::Wait { until, reasons: vec![Reason::new("freeze", "it is frozen", "time")] }
+        Decision::wait(until, vec![Reason::new("freeze", "it is frozen", "time")])
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

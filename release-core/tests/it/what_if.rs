@@ -28,14 +28,14 @@ impl Policy for FridayFreeze {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let (from, until) = friday();
         if request.now < from || request.now >= until {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let reasons = vec![Reason::new("freeze/friday", "nothing on Fridays", "team-web")];
-        Decision::Wait { until: Some(until), reasons }
+        Decision::wait(Some(until), reasons)
     }
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let reasons = vec![Reason::new("rbac", "eve may do nothing", "whoever grants roles")];
-        if request.by.id.as_str() == "eve" { Decision::Deny { reasons } } else { Decision::Permit }
+        if request.by.id.as_str() == "eve" { Decision::deny(reasons) } else { Decision::permit() }
     }
 }
 
@@ -186,13 +186,13 @@ impl Policy for Closed {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let reasons = vec![Reason::new("closed", "closed", "whoever opens")];
         if request.now < START.plus(Span::secs(86_400)) {
-            Decision::Deny { reasons }
+            Decision::deny(reasons)
         } else {
-            Decision::Permit
+            Decision::permit()
         }
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 

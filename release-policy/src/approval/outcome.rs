@@ -224,17 +224,15 @@ impl ApprovalOutcome {
     /// The answer as a decision of a policy. A wait names no instant: people may approve at any time.
     pub fn decision(&self) -> Decision {
         match self.answer {
-            Answer::Met => Decision::Permit,
-            Answer::Open => {
-                Decision::Wait { until: None, reasons: self.missing.iter().map(missing).collect() }
-            }
+            Answer::Met => Decision::permit(),
+            Answer::Open => Decision::wait(None, self.missing.iter().map(missing).collect()),
             Answer::Vetoed => {
                 let veto = |objection: &Objection| {
                     let text = format!("{} objects", objection.by);
                     let lifted_by = format!("{}, who can take it back", objection.by);
                     Reason::new("approval/veto", text, lifted_by)
                 };
-                Decision::Deny { reasons: self.objections.iter().map(veto).collect() }
+                Decision::deny(self.objections.iter().map(veto).collect())
             }
             Answer::Denied { because } => {
                 let (rule, lifted_by) = match because {
@@ -245,7 +243,7 @@ impl ApprovalOutcome {
                         ("approval/authors", "provenance that names the authors")
                     }
                 };
-                Decision::Deny { reasons: vec![Reason::new(rule, because.to_string(), lifted_by)] }
+                Decision::deny(vec![Reason::new(rule, because.to_string(), lifted_by)])
             }
         }
     }

@@ -220,12 +220,12 @@ impl Blocked {
             Reason::new("obligation/overdue", text, lifted_by)
         };
         match self {
-            Self::Free { .. } => Decision::Permit,
-            Self::Overdue { all } => Decision::Deny { reasons: all.iter().map(reason).collect() },
+            Self::Free { .. } => Decision::permit(),
+            Self::Overdue { all } => Decision::deny(all.iter().map(reason).collect()),
             Self::Denied { fault } => {
                 let lifted_by = "whoever runs the directory";
                 let reason = Reason::new("obligation/directory", fault.to_string(), lifted_by);
-                Decision::Deny { reasons: vec![reason] }
+                Decision::deny(vec![reason])
             }
         }
     }

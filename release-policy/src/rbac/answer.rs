@@ -30,6 +30,12 @@ impl Answer {
     pub fn is_allowed(&self) -> bool {
         !self.granted.is_empty() && self.denied.is_empty()
     }
+
+    /// The grant that holds longest; of several, the first of the list.
+    pub(super) fn longest(&self) -> Option<&Granted> {
+        let ends = |granted: &&Granted| std::cmp::Reverse((granted.until.is_none(), granted.until));
+        self.granted.iter().min_by_key(ends)
+    }
 }
 
 /// A grant that allows it.

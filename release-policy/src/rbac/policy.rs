@@ -4,7 +4,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use release_core::model::{GateId, Principal, PrincipalId, Timestamp};
 use release_core::plan::Place;
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::port::{
+    Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
+};
 use release_core::run::Command;
 
 use super::access::Book;
@@ -127,15 +129,25 @@ impl Rbac {
         at: Timestamp,
     ) -> Decision {
         let answer = self.ask(who, requester, action, resource, at);
+        let inputs = Inputs {
+            rights: Some(answer.rules),
+            directory: answer.directory.as_ref().map(|stamp| stamp.digest),
+            ..Inputs::default()
+        };
         if answer.is_allowed() {
-            return Decision::Permit;
+            let leave = answer.longest().map(|granted| Grant {
+                valid_until: granted.until,
+                ..Grant::of(format!("rbac/{}", granted.grant.role))
+            });
+            let (grants, inputs) = (leave.into_iter().collect(), Some(Box::new(inputs)));
+            return Decision::Permit { grants, inputs };
         }
         let mut reasons: Vec<_> = answer.denied.iter().map(|denied| reason(denied, who)).collect();
         let knows = !answer.denied.iter().any(|denied| matches!(denied, Denied::Directory { .. }));
         if answer.granted.is_empty() && knows {
             reasons.push(self.nothing_allows(who, action, &answer.missed));
         }
-        Decision::Deny { reasons }
+        Decision::deny(reasons).from_inputs(inputs)
     }
 
     fn nothing_allows(&self, who: &Principal, action: Action, missed: &[Missed]) -> Reason {
@@ -143,12 +155,14 @@ impl Rbac {
         let rule = format!("rbac/{action}");
         if helpful.is_empty() {
             let text = format!("no role may {action}");
-            return Reason::new(rule, text, "whoever maintains the rules");
+            let reason = Reason::new(rule, text, "whoever maintains the rules");
+            return reason.kind(ReasonKind::Missing);
         }
         let missed: Vec<_> =
             missed.iter().map(|one| format!("; {} {}", one.role, one.why)).collect();
         let text = format!("{who} has no role here that may {action}{}", missed.concat());
-        Reason::new(rule, text, format!("somebody who is {helpful}, or whoever grants roles"))
+        let lifted_by = format!("somebody who is {helpful}, or whoever grants roles");
+        Reason::new(rule, text, lifted_by).kind(ReasonKind::Missing)
     }
 }
 
@@ -178,7 +192,7 @@ fn reason(denied: &Denied, who: &Principal) -> Reason {
                 DirectoryFault::Future { .. } => "whoever keeps the clocks",
                 _ => "a fresh snapshot of the directory",
             };
-            Reason::new("rbac/directory", fault.to_string(), lifted_by)
+            Reason::new("rbac/directory", fault.to_string(), lifted_by).kind(ReasonKind::Error)
         }
         Denied::Unknown => {
             let text = format!("the directory has no account {who}");
@@ -189,11 +203,13 @@ fn reason(denied: &Denied, who: &Principal) -> Reason {
             Reason::new("rbac/inactive", text, "whoever opens accounts")
         }
         Denied::Rule { rule, reason, owner, error } => {
-            let text = match error {
-                None => format!("{who} is forbidden this: {reason}"),
-                Some(error) => format!("cannot be judged, and so forbids: {error}"),
+            let (text, kind) = match error {
+                None => (format!("{who} is forbidden this: {reason}"), ReasonKind::Rule),
+                Some(error) => {
+                    (format!("cannot be judged, and so forbids: {error}"), ReasonKind::Error)
+                }
             };
-            Reason::new(format!("deny/{rule}"), text, owner.to_string())
+            Reason::new(format!("deny/{rule}"), text, owner.to_string()).kind(kind)
         }
     }
 }
@@ -203,7 +219,7 @@ impl Policy for Rbac {
     /// is nobody's business here.
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let Some(place) = request.step.scope.place().filter(|_| self.steps) else {
-            return Decision::Permit;
+            return Decision::permit();
         };
         let class = self.classes.of_step(request.step, request.rollback);
         let (who, action) = (request.requester, Action::of_class(class));
@@ -216,7 +232,7 @@ impl Policy for Rbac {
         let Some(action) = Action::of_command(request.command) else {
             let text = format!("no rule knows the command `{}`", request.command.name());
             let reason = Reason::new("rbac/command", text, "a newer version of this library");
-            return Decision::Deny { reasons: vec![reason] };
+            return Decision::deny(vec![reason]);
         };
         let resource = match request.command {
             Command::Approve { gate } | Command::Reject { gate } => environment(gate),

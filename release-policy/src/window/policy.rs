@@ -18,7 +18,7 @@ impl Policy for Windows {
     ///
     /// When it never opens, it waits without an instant: only other windows or a waiver can help.
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let Some(place) = request.step.scope.place() else { return Decision::Permit };
+        let Some(place) = request.step.scope.place() else { return Decision::permit() };
         let action = self.rules.classes.of_step(request.step, request.rollback);
         let lasting = match self.rules.straddle {
             Straddle::Allowed => Span::ZERO,
@@ -33,7 +33,7 @@ impl Policy for Windows {
     /// cancellation concerns the whole release.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let Some(action) = ActionClass::of_command(request.command) else {
-            return Decision::Permit;
+            return Decision::permit();
         };
         let place = match request.command {
             Command::Approve { gate } => environment(gate),
@@ -57,10 +57,10 @@ impl Windows {
     /// The decision about a question, with its reasons.
     pub fn decide(&self, query: &Query<'_>) -> Decision {
         if self.is_open(query) {
-            return Decision::Permit;
+            return Decision::permit();
         }
         let (until, reasons) = self.obstacles(query);
-        Decision::Wait { until, reasons }
+        Decision::wait(until, reasons)
     }
 
     /// From when on it can begin, and what stands in the way until then.

@@ -180,7 +180,7 @@ fn what_is_overdue_blocks_releases_there_until_somebody_else_reviews_it() {
     let free = |until: Option<i64>| Blocked::Free { until: until.map(at) };
     assert_eq!(ask(&facts, ChangeType::Normal, due - 1), free(Some(due)));
     for kind in [ChangeType::Normal, ChangeType::Standard] {
-        let Decision::Deny { reasons } = ask(&facts, kind, due).decision() else {
+        let Decision::Deny { reasons, .. } = ask(&facts, kind, due).decision() else {
             panic!("a {kind} change must be blocked")
         };
         assert_eq!(reasons[0].rule, "obligation/overdue");

@@ -126,8 +126,8 @@ impl World {
         let directory = DirectoryState::Snapshot(self.directory(state.expected));
         let outcome = evaluate(&self.policy, &question, &state.facts, directory, now);
         let admission = Admission::new(&self.run, &self.requester, &self.step, now);
-        let admitted = outcome.decision() == Decision::Permit
-            && state.freezes.admit(&admission) == Decision::Permit;
+        let admitted = outcome.decision() == Decision::permit()
+            && state.freezes.admit(&admission) == Decision::permit();
         if admitted {
             let mut facts = state.facts.clone();
             let subject = state.subject.digest();

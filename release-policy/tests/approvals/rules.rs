@@ -60,7 +60,9 @@ fn whoever_has_to_do_with_the_change_is_out() {
     assert_eq!(*why(&outcome, 3), Unfit::Excluded { party: Party::Executor });
     assert_eq!(*why(&outcome, 4), Unfit::NoRole);
     assert_eq!(could_fill(&outcome), names(&[]));
-    let Decision::Wait { until: None, reasons } = outcome.decision() else { panic!("it waits") };
+    let Decision::Wait { until: None, reasons, .. } = outcome.decision() else {
+        panic!("it waits")
+    };
     assert_eq!(reasons[0].lifted_by, "nobody whom the directory knows; grant the role");
     // Executors may, where the policy says so; authors never.
     let mut lax = policy;

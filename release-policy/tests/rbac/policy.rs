@@ -40,8 +40,8 @@ fn command(policy: &Rbac, by: &Principal, command: &Command, second: i64) -> Opt
 
 fn said(decision: Decision) -> Option<String> {
     match decision {
-        Decision::Permit => None,
-        Decision::Deny { reasons } => {
+        Decision::Permit { .. } => None,
+        Decision::Deny { reasons, .. } => {
             Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         }
         other @ Decision::Wait { .. } => panic!("rights never wait: {other:?}"),

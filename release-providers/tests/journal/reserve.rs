@@ -25,7 +25,7 @@ fn step() -> StepRef {
 fn next(sealer: &mut Sealer, begins: bool) -> Batch {
     let expected = sealer.seq();
     let event = if begins {
-        Event::StepStarted { step: step(), attempt: 1, mode: Mode::Perform }
+        Event::StepStarted { step: step(), attempt: 1, mode: Mode::Perform, basis: None }
     } else {
         let because = Some("x".repeat(200));
         Event::StepSucceeded { step: step(), evidence: Evidence::Done, because }

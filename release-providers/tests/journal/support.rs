@@ -25,8 +25,13 @@ pub(crate) fn ada() -> Principal {
 
 /// Records `from + 1 ..= from + count` of a run, chained behind `sealer`.
 pub(crate) fn records(sealer: &mut Sealer, count: u64) -> Vec<Record> {
-    let created =
-        |plan| Event::RunCreated { plan, definition: None, supersedes: None, requester: ada() };
+    let created = |plan| Event::RunCreated {
+        plan,
+        definition: None,
+        supersedes: None,
+        policy: None,
+        requester: ada(),
+    };
     let seal = |_| {
         let event = if sealer.seq() == 0 {
             created(Digest::of(b"plan"))

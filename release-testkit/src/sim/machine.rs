@@ -108,7 +108,7 @@ impl Policy for Asked {
             Some(window) => {
                 let rule = format!("tightened/{}", window.id());
                 let text = format!("denied: {}", window.spec().reason);
-                Decision::Deny { reasons: vec![Reason::new(rule, text, "time")] }
+                Decision::deny(vec![Reason::new(rule, text, "time")])
             }
         };
         held_while_in_doubt(decision, self.anomaly)

@@ -121,7 +121,7 @@ fn of_run(
                 let rules = reasons.iter().map(|reason| reason.rule.as_str()).collect();
                 blocked.insert(step.index, (fact.at, rules));
             }
-            Event::StepStarted { step, attempt: 1, mode: Mode::Perform } => {
+            Event::StepStarted { step, attempt: 1, mode: Mode::Perform, .. } => {
                 let definition = run.step(&step.id);
                 let mutating = definition.filter(|definition| definition.action.mutates());
                 if let Some(place) = mutating.and_then(|step| step.scope.environment()) {

@@ -48,6 +48,7 @@ impl Machine<'_> {
                     definition: plan.plan().definition(),
                     requester: departure.requester.clone(),
                     supersedes: None,
+                    policy: None,
                 };
                 let fact = Fact { at: clock, event };
                 let state = RunState::create(departure.run.clone(), plan.clone(), &fact);

@@ -61,6 +61,7 @@ pub fn what_if(
         definition: plan.plan().definition(),
         requester: assumptions.requester.clone(),
         supersedes: None,
+        policy: policy.digest(),
     };
     let first = Fact { at: assumptions.start, event };
     let state = RunState::create(assumptions.run.clone(), plan.clone(), &first)?;

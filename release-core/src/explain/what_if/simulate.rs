@@ -229,7 +229,7 @@ impl<'a> Simulation<'a> {
             }
             self.state.evolve(self.now, &event)?;
             match &event {
-                Event::StepStarted { step, attempt, mode }
+                Event::StepStarted { step, attempt, mode, .. }
                     if !self.state.plan().step(step.index).action.is_pure() =>
                 {
                     self.begin(step.index, *attempt, *mode, self.now);

@@ -17,7 +17,7 @@ struct But<'a>(&'a dyn Policy, Option<String>);
 impl But<'_> {
     fn asks(&self, request: &Admission<'_>) -> Decision {
         if self.1.as_deref() == Some(request.step.id.as_str()) {
-            return Decision::Permit;
+            return Decision::permit();
         }
         self.0.admit(request)
     }
@@ -30,10 +30,10 @@ struct Answers(Vec<(String, Decision)>);
 impl Policy for Answers {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let step = request.step.id.as_str();
-        self.0.iter().find(|(id, _)| id == step).map_or(Decision::Permit, |(_, d)| d.clone())
+        self.0.iter().find(|(id, _)| id == step).map_or(Decision::permit(), |(_, d)| d.clone())
     }
     fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::Permit
+        Decision::permit()
     }
 }
 
@@ -166,7 +166,7 @@ impl<'a> Counterfactual<'a> {
             let name = state.plan().get(self.step).unwrap().id.clone();
             let step = StepRef { index: self.step, id: name };
             let wake = WakeUp::Instant { at: now };
-            happens(&mut state, Event::StepBlocked { step, reasons: vec![], wake });
+            happens(&mut state, Event::StepBlocked { step, reasons: vec![], wake, inputs: None });
         }
         if self.resumed {
             happens(&mut state, Event::Resumed { by: person("bob"), reason: "because".into() });

@@ -65,6 +65,7 @@ impl Run {
             plan: plan.digest(),
             definition: None,
             supersedes: None,
+            policy: None,
             requester: person("ann"),
         };
         let fact = Fact { at: START, event };
@@ -236,7 +237,7 @@ impl Run {
 
     fn watch(&mut self, event: &Event) {
         match event {
-            Event::StepStarted { step, attempt, mode }
+            Event::StepStarted { step, attempt, mode, .. }
                 if self.state.plan().get(step.index).is_some_and(|s| !s.action.is_pure()) =>
             {
                 self.effects.insert(step.index, (*attempt, *mode));
@@ -350,7 +351,7 @@ impl Laws {
 
     /// What must hold of an event before it is folded.
     fn before(&mut self, state: &RunState, event: &Event) {
-        if let Event::StepStarted { step, attempt, mode } = event {
+        if let Event::StepStarted { step, attempt, mode, .. } = event {
             let (index, look) = (step.index, *mode == Mode::Look);
             let forward = !state.plan().in_rollback(index);
             predecessors_are_done(state, index);

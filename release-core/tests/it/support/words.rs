@@ -37,10 +37,10 @@ pub(crate) fn started(run: &Run) -> Vec<String> {
     run.facts
         .iter()
         .filter_map(|fact| match &fact.event {
-            Event::StepStarted { step, attempt, mode: Mode::Perform } => {
+            Event::StepStarted { step, attempt, mode: Mode::Perform, .. } => {
                 Some(format!("{} {attempt}", step.id))
             }
-            Event::StepStarted { step, attempt, mode: Mode::Look } => {
+            Event::StepStarted { step, attempt, mode: Mode::Look, .. } => {
                 Some(format!("{} {attempt} look", step.id))
             }
             _ => None,

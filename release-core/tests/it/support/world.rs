@@ -164,7 +164,7 @@ async fn announced(journal: &dyn Journal, command: &AuthorizedCommand, asked: Mo
     let records = journal.read(command.run()).await.unwrap_or_default();
     let Ok(history) = History::verify(command.run(), &records) else { return false };
     history.facts().iter().any(|fact| {
-        matches!(&fact.event, Event::StepStarted { step, attempt, mode }
+        matches!(&fact.event, Event::StepStarted { step, attempt, mode, .. }
             if step.id == command.step().id && *attempt == command.attempt() && *mode == asked)
     })
 }

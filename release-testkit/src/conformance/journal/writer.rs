@@ -74,6 +74,7 @@ impl Writer {
                 plan: Digest::of(b"plan"),
                 definition: None,
                 supersedes: None,
+                policy: None,
                 requester: by,
             }
         } else if self.begun {

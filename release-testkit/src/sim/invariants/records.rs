@@ -15,7 +15,7 @@ pub(super) fn intents(course: &Course) -> Vec<String> {
     let mut announced: BTreeMap<(usize, &StepId, u32, bool), Vec<u64>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
         for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
-            if let Event::StepStarted { step, attempt, mode } = &fact.event {
+            if let Event::StepStarted { step, attempt, mode, .. } = &fact.event {
                 let look = *mode == Mode::Look;
                 announced.entry((at, &step.id, *attempt, look)).or_default().push(*tick);
             }
@@ -137,7 +137,7 @@ pub(super) fn audit(course: &Course) -> Vec<String> {
         let taken = |event: &Event| matches!(event, Event::TakenOver { .. });
         let last_taken = run.facts.iter().rposition(|fact| taken(&fact.event)).unwrap_or(0);
         for (seq, fact) in run.facts.iter().enumerate().skip(last_taken) {
-            let Event::StepStarted { step, attempt, mode } = &fact.event else { continue };
+            let Event::StepStarted { step, attempt, mode, .. } = &fact.event else { continue };
             let pure = run.step(&step.id).is_some_and(|step| step.action.is_pure());
             let key = (at, &step.id, *attempt, *mode == Mode::Look);
             if !pure && !called.contains_key(&key) {

@@ -1,0 +1,338 @@
+//! Rules, windows and rights, compiled once and asked together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use release_core::model::{Digest, Principal, Timestamp};
+use release_core::plan::Place;
+use release_core::port::{
+    Admission, Binding, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
+};
+
+use super::facts::Facts;
+use super::rule::{Effect, MAX_RULES, Need, PolicyError, Rule, RuleProblem};
+use crate::all_of::combine;
+use crate::canonical::Canonical;
+use crate::rbac::Rbac;
+use crate::window::{ActionClass, Classes, Windows};
+
+/// What is asked of a set, as far as rules go by it.
+pub(super) struct Asked<'a> {
+    pub(super) place: Option<&'a Place>,
+    pub(super) action: Option<ActionClass>,
+    pub(super) command: Option<&'static str>,
+    pub(super) by: &'a Principal,
+    pub(super) now: Timestamp,
+    pub(super) pinned: Option<Digest>,
+    pub(super) plan: Option<Digest>,
+}
+
+/// Rules, windows and rights as one policy. Without a rule that allows, it denies everything.
+///
+/// As a [`Policy`] of its own it knows no facts and no other rules than its own: for those, put it into a
+/// [`PolicyBook`](super::PolicyBook).
+#[derive(Debug, Clone)]
+pub struct PolicySet {
+    allows: Vec<Rule>,
+    denies: Vec<Rule>,
+    windows: Option<Windows>,
+    rights: Option<Arc<Rbac>>,
+    digest: Digest,
+}
+
+impl PolicySet {
+    /// Compiles rules.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the first rule that cannot be used.
+    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Result<Self, PolicyError> {
+        let (mut names, mut allows, mut denies) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (number, rule) in (1_usize..).zip(rules) {
+            let checked = match names.get(&rule.name) {
+                _ if number > MAX_RULES => Err(RuleProblem::TooManyRules(MAX_RULES)),
+                Some(other) => Err(RuleProblem::Duplicate(*other)),
+                None => rule.check(),
+            };
+            checked.map_err(|problem| PolicyError {
+                rule: rule.name.chars().take(80).collect(),
+                number,
+                problem,
+            })?;
+            names.insert(rule.name.clone(), number);
+            let list = if rule.effect == Effect::Allow { &mut allows } else { &mut denies };
+            list.push(rule);
+        }
+        allows.sort_by(|a, b| a.name.cmp(&b.name));
+        denies.sort_by(|a, b| a.name.cmp(&b.name));
+        let digest = Canonical::new("release/policy-set/1")
+            .list(allows.iter(), |all: Canonical, rule: &Rule| rule.write(all))
+            .list(denies.iter(), |all: Canonical, rule: &Rule| rule.write(all))
+            .finish();
+        Ok(Self { allows, denies, windows: None, rights: None, digest })
+    }
+
+    /// Adds windows: whatever else allows, they hold what they hold. They are the calendar of decisions,
+    /// and always those of the day.
+    #[must_use]
+    pub fn windows(mut self, windows: Windows) -> Self {
+        self.windows = Some(windows);
+        self
+    }
+
+    /// Adds rights: whatever else allows, nobody starts a step or gives a command who may not. They are
+    /// always those of the day, and of the directory that was published last.
+    #[must_use]
+    pub fn rights(mut self, rights: impl Into<Arc<Rbac>>) -> Self {
+        self.rights = Some(rights.into());
+        self
+    }
+
+    /// The rules, by name: those that allow, then those that deny.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.allows.iter().chain(&self.denies)
+    }
+
+    /// The digest of the rules; windows and rights have digests of their own.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The steps that a host's own capabilities are classed by.
+    fn classes(&self) -> Option<&Classes> {
+        self.windows.as_ref().map(|windows| &windows.rules().classes)
+    }
+
+    /// Answers a request for a step: `pinned` are the rules that allow, `None` if nobody has them any more.
+    pub(super) fn admission(
+        &self,
+        pinned: Option<&Self>,
+        request: &Admission<'_>,
+        facts: &Facts,
+        known: Option<Digest>,
+    ) -> Decision {
+        let none = Classes::new();
+        let classes = self.classes().unwrap_or(&none);
+        let asked = Asked {
+            place: request.step.scope.place(),
+            action: Some(classes.of_step(request.step, request.rollback)),
+            command: None,
+            by: request.requester,
+            now: request.now,
+            pinned: request.pinned,
+            plan: request.plan(),
+        };
+        let rules = self.by_rules(pinned, &asked, facts, known);
+        let held = self.windows.as_ref().map(|windows| windows.admit(request));
+        let may = self.rights.as_ref().map(|rights| rights.admit(request));
+        combine([Some(rules), held, may].into_iter().flatten())
+    }
+
+    /// Answers a request to give a command, likewise.
+    pub(super) fn authorization(
+        &self,
+        pinned: Option<&Self>,
+        request: &CommandRequest<'_>,
+        facts: &Facts,
+        known: Option<Digest>,
+    ) -> Decision {
+        let asked = Asked {
+            place: None,
+            action: ActionClass::of_command(request.command),
+            command: Some(request.command.name()),
+            by: request.by,
+            now: request.now,
+            pinned: request.pinned,
+            plan: None,
+        };
+        let rules = self.by_rules(pinned, &asked, facts, known);
+        let held = self.windows.as_ref().map(|windows| windows.authorize(request));
+        let may = self.rights.as_ref().map(|rights| rights.authorize(request));
+        combine([Some(rules), held, may].into_iter().flatten())
+    }
+
+    /// What the rules say by themselves: `pinned` those that allow, these those that deny.
+    fn by_rules(
+        &self,
+        pinned: Option<&Self>,
+        asked: &Asked<'_>,
+        facts: &Facts,
+        known: Option<Digest>,
+    ) -> Decision {
+        let inputs = Inputs {
+            policy: Some(self.digest),
+            pinned: asked.pinned.filter(|pinned| *pinned != self.digest),
+            rights: None,
+            calendar: self.windows.as_ref().map(Windows::digest),
+            directory: facts.directory,
+            facts: known,
+        };
+        let mut denied = Vec::new();
+        for rule in &self.denies {
+            denied.push(match rule.when.holds(asked, facts, false) {
+                Ok(false) => continue,
+                Ok(true) => reason_of(rule, said(rule, "it denies this"), ReasonKind::Rule),
+                Err(fault) => reason_of(rule, fault.to_string(), ReasonKind::Error),
+            });
+        }
+        let leave = match pinned {
+            Some(pinned) => pinned.leave(asked, facts),
+            None => Leave::unknown(asked.pinned),
+        };
+        let decision = match leave {
+            Leave::Granted(grants) if denied.is_empty() => {
+                Decision::Permit { grants, inputs: None }
+            }
+            Leave::Pending { until, reasons } if denied.is_empty() => {
+                Decision::wait(until, reasons)
+            }
+            Leave::Granted(_) => Decision::deny(denied),
+            // Whoever lifts the denial should know what comes next.
+            Leave::Refused(reasons) | Leave::Pending { reasons, .. } => {
+                denied.extend(reasons);
+                Decision::deny(denied)
+            }
+        };
+        decision.from_inputs(inputs)
+    }
+
+    /// What the rules that allow say.
+    fn leave(&self, asked: &Asked<'_>, facts: &Facts) -> Leave {
+        let bound_to = Binding { plan: asked.plan, policy: asked.pinned };
+        let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut waits, mut earliest) = (false, None);
+        for rule in &self.allows {
+            match rule.when.holds(asked, facts, true) {
+                Ok(false) => {}
+                Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
+                Ok(true) => match needed(rule, asked, facts) {
+                    Needed::Nothing { until } => {
+                        let rule = name_of(rule);
+                        grants.push(Grant { rule, valid_until: until, bound_to });
+                    }
+                    Needed::Pending { until, reasons } => {
+                        // Any one of several is enough: the first that comes.
+                        waits = true;
+                        earliest = match (earliest, until) {
+                            (Some(one), Some(two)) => Some(std::cmp::min::<Timestamp>(one, two)),
+                            (one, two) => one.or(two),
+                        };
+                        pending.extend(reasons);
+                    }
+                    Needed::Refused { reasons } => refused.extend(reasons),
+                },
+            }
+        }
+        if !grants.is_empty() {
+            return Leave::Granted(grants);
+        }
+        if waits {
+            return Leave::Pending { until: earliest, reasons: pending };
+        }
+        let text = "no rule allows this";
+        let none = Reason::new("allow", text, "a rule that allows it, by whoever owns the rules");
+        refused.push(none.kind(ReasonKind::Missing));
+        Leave::Refused(refused)
+    }
+}
+
+/// What the rules that allow come to.
+enum Leave {
+    Granted(Vec<Grant>),
+    Pending { until: Option<Timestamp>, reasons: Vec<Reason> },
+    Refused(Vec<Reason>),
+}
+
+impl Leave {
+    /// Rules that nobody has any more allow nothing.
+    fn unknown(pinned: Option<Digest>) -> Self {
+        let pinned = pinned.map(|digest| digest.to_string()).unwrap_or_default();
+        let text = format!("the run pins the rules {pinned}, which are not known here");
+        let reason =
+            Reason::new("policy/pinned", text, "whoever keeps older versions of the rules");
+        Self::Refused(vec![reason.kind(ReasonKind::Error)])
+    }
+}
+
+enum Needed {
+    Nothing { until: Option<Timestamp> },
+    Pending { until: Option<Timestamp>, reasons: Vec<Reason> },
+    Refused { reasons: Vec<Reason> },
+}
+
+fn needed(rule: &Rule, asked: &Asked<'_>, facts: &Facts) -> Needed {
+    let (mut holds, mut latest, mut waits, mut refused) = (None::<Timestamp>, None, false, false);
+    let mut reasons = Vec::new();
+    for need in &rule.needs {
+        match need {
+            Need::NotBefore { at } if *at <= asked.now => {}
+            Need::NotBefore { at } => {
+                waits = true;
+                latest = latest.max(Some(*at));
+                let reason = Reason::new(name_of(rule), format!("not before {at}"), "time");
+                reasons.push(reason.kind(ReasonKind::Missing));
+            }
+            Need::Approval { name } => match facts.approvals.get(name) {
+                None => {
+                    refused = true;
+                    let text = format!("nothing is known of the approval `{name}`");
+                    reasons.push(reason_of(rule, text, ReasonKind::Error));
+                }
+                Some(approved) => match &approved.decision {
+                    Decision::Permit { .. } if approved.until.is_some_and(|at| at <= asked.now) => {
+                        waits = true;
+                        let text = format!("the approval `{name}` has to be asked for again");
+                        reasons.push(reason_of(rule, text, ReasonKind::Missing));
+                    }
+                    Decision::Permit { .. } => {
+                        holds = match (holds, approved.until) {
+                            (Some(one), Some(two)) => Some(one.min(two)),
+                            (one, two) => one.or(two),
+                        };
+                    }
+                    Decision::Wait { reasons: why, .. } => {
+                        waits = true;
+                        reasons.extend(why.iter().cloned().map(|r| r.kind(ReasonKind::Missing)));
+                    }
+                    Decision::Deny { reasons: why, .. } => {
+                        refused = true;
+                        reasons.extend(why.iter().cloned());
+                    }
+                },
+            },
+        }
+    }
+    match (refused, waits) {
+        (true, _) => Needed::Refused { reasons },
+        (false, true) => Needed::Pending { until: latest, reasons },
+        (false, false) => Needed::Nothing { until: holds },
+    }
+}
+
+fn name_of(rule: &Rule) -> String {
+    let effect = if rule.effect == Effect::Allow { "allow" } else { "deny" };
+    format!("{effect}/{}", rule.name)
+}
+
+fn said(rule: &Rule, otherwise: &str) -> String {
+    if rule.because.is_empty() { otherwise.to_owned() } else { rule.because.clone() }
+}
+
+fn reason_of(rule: &Rule, text: String, kind: ReasonKind) -> Reason {
+    Reason::new(name_of(rule), text, rule.owner.clone()).kind(kind)
+}
+
+impl Policy for PolicySet {
+    fn admit(&self, request: &Admission<'_>) -> Decision {
+        let own = request.pinned.is_none_or(|pinned| pinned == self.digest);
+        self.admission(own.then_some(self), request, &Facts::default(), None)
+    }
+
+    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
+        let own = request.pinned.is_none_or(|pinned| pinned == self.digest);
+        self.authorization(own.then_some(self), request, &Facts::default(), None)
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Some(self.digest)
+    }
+}

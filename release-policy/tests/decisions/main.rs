@@ -1,0 +1,13 @@
+//! Rules as data: what they promise together, and what other rules would have cost.
+
+#[cfg(test)]
+mod compared;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+mod versions;
+
+#[cfg(test)]
+mod support;
