@@ -176,6 +176,8 @@ id_type! {
     StepId("step id", MAX_STEP_ID_LEN, true);
     /// Names a team.
     TeamId("team id", MAX_ID_LEN, false);
+    /// Names what a note is about. It can be a path such as `approval/go-live`.
+    TopicId("topic id", MAX_STEP_ID_LEN, true);
     /// Names a release train: what departs together.
     TrainId("train id", MAX_ID_LEN, false);
     /// Names a waiver: leave, for a time, from a rule.

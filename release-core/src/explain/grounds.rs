@@ -54,6 +54,7 @@ impl<'a> Search<'a> {
             | Event::CancelRequested { by, reason }
             | Event::Superseded { by, reason, .. }
             | Event::Descoped { by, reason, .. }
+            | Event::Noted { by, reason, .. }
             | Event::QuarantineReleased { by, reason }
             | Event::PlanMigrated { by, reason, .. }
             | Event::AbandonForced { by, reason } => vec![asked(by, Some(reason))],

@@ -29,6 +29,6 @@ pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
 pub use crate::ids::{
     AnalysisId, ArtifactName, CalendarId, ChannelId, EnvironmentId, GateId, IdError, IdProblem,
     LimitId, PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, StepId,
-    TeamId, TrainId, WaiverId, WindowId,
+    TeamId, TopicId, TrainId, WaiverId, WindowId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

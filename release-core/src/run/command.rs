@@ -1,6 +1,6 @@
 //! What people may tell a run.
 
-use crate::ids::{GateId, RunId, ServiceId, StepId};
+use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
 use crate::model::{Digest, Principal};
 use crate::port::Reason;
 
@@ -57,6 +57,15 @@ pub enum Command {
         /// Which.
         service: ServiceId,
     },
+    /// Keep something with the run that hosts and policies go by, such as a vote or a finding. It changes
+    /// nothing by itself; at most 64 KiB, 32 levels deep, and [`MAX_NOTES`](super::MAX_NOTES) a run.
+    #[doc(alias = "attest")]
+    Note {
+        /// What it is about.
+        topic: TopicId,
+        /// What is said.
+        content: serde_json::Value,
+    },
     /// Put back what the run changed, because a newer run is to take its place.
     Supersede {
         /// The newer run.
@@ -79,6 +88,7 @@ impl Command {
             Self::ForceAbandon => "force_abandon",
             Self::Descope { .. } => "descope",
             Self::Supersede { .. } => "supersede",
+            Self::Note { .. } => "note",
             Self::ReleaseQuarantine => "release_quarantine",
             Self::Migrate { .. } => "migrate",
         }
@@ -198,6 +208,20 @@ pub enum Rejected {
         /// How long it is, in bytes.
         bytes: usize,
         /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A note is too large or too deep to be kept.
+    #[error("the note about `{topic}` {problem}; keep it elsewhere, and its digest here")]
+    BadNote {
+        /// What it is about.
+        topic: TopicId,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The run has as many notes as it can.
+    #[error("the run has {limit} notes, and takes no more")]
+    TooManyNotes {
+        /// The most that a run can have.
         limit: usize,
     },
     /// Policy or the gate's own rules say no. The attempt was journaled.

@@ -9,6 +9,7 @@ use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::lease::leased;
 use super::left;
+use super::note::note;
 use super::permits::Permits;
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
@@ -354,6 +355,7 @@ fn command(
             return Err(Rejected::NoReason { command: name });
         }
         Command::Descope { service } => out.extend(descope(state, service, directive)?),
+        Command::Note { topic, content } => out.push(note(state, topic, content, directive)?),
         Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),

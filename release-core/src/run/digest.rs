@@ -65,19 +65,19 @@ impl Mix {
     }
 
     #[must_use]
-    fn at(self, at: Timestamp) -> Self {
+    pub(super) fn at(self, at: Timestamp) -> Self {
         self.word(at.as_micros().cast_unsigned())
     }
 
     #[must_use]
-    fn text(self, text: &str) -> Self {
+    pub(super) fn text(self, text: &str) -> Self {
         let word = |part: &[u8]| part.iter().rev().fold(0, |word, b| (word << 8) | u64::from(*b));
         let start = self.word(text.len() as u64);
         text.as_bytes().chunks(8).fold(start, |mix, part| mix.word(word(part)))
     }
 
     #[must_use]
-    fn principal(self, by: &Principal) -> Self {
+    pub(super) fn principal(self, by: &Principal) -> Self {
         let kind = match by.kind {
             PrincipalKind::Human => 1,
             PrincipalKind::Service => 2,
@@ -317,7 +317,7 @@ impl RunState {
     /// The digest of this state. Costs the same whatever the size of the plan.
     pub fn digest(&self) -> StateDigest {
         let tallies = [self.spent.sum, self.generations.sum, self.gates.sum, self.began.sum];
-        self.digest_of(self.sums, self.active.sum(), tallies)
+        self.digest_of(self.sums, self.active.sum(), tallies, self.notes.sum)
     }
 
     /// As [`RunState::digest`], counted anew from the whole state, which takes time in proportion to the
@@ -334,10 +334,10 @@ impl RunState {
         let active = active.fold(0_u64, |sum, (index, a)| sum.wrapping_add(active_hash(index, a)));
         let (spent, generations) = (self.spent.recount(), self.generations.recount());
         let tallies = [spent, generations, self.gates.recount(), self.began.recount()];
-        self.digest_of(sums, active, tallies)
+        self.digest_of(sums, active, tallies, self.notes.recount())
     }
 
-    fn digest_of(&self, sums: Sums, active: u64, tallies: [u64; 4]) -> StateDigest {
+    fn digest_of(&self, sums: Sums, active: u64, tallies: [u64; 4], notes: u64) -> StateDigest {
         let [spent, generations, gates, began] = tallies;
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
         let flags = flag(self.paused, 0) | flag(self.rollback_refused, 1) | flag(self.stuck, 2);
@@ -364,6 +364,7 @@ impl RunState {
             .at(self.now);
         let mix = self.left.iter().fold(mix, left);
         let mix = self.halted.iter().fold(mix, cause);
+        let mix = if notes == 0 { mix } else { mix.word(notes) };
         StateDigest(phase(mix, &self.phase).end())
     }
 }

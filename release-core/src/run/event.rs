@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::outcome::{Cause, Outcome};
-use crate::ids::{GateId, RunId, ServiceId, StepId};
+use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
 use crate::model::{Digest, Principal, RollbackScope};
 use crate::plan::{Action, Extension, FrozenPlan};
 use crate::port::{Basis, EffectError, Evidence, Inputs, Reason};
@@ -247,6 +247,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inputs: Option<Box<Inputs>>,
     },
+    /// Somebody said something that hosts and policies go by.
+    Noted {
+        /// What it is about.
+        topic: TopicId,
+        /// What was said.
+        content: serde_json::Value,
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
     /// A member of the train is left behind: the others go on without it.
     Descoped {
         /// The member.
@@ -315,6 +326,7 @@ impl Event {
             Self::RetryRequested { .. } => "retry_requested",
             Self::Reconciled { .. } => "reconciled",
             Self::CommandDenied { .. } => "command_denied",
+            Self::Noted { .. } => "noted",
             Self::Descoped { .. } => "descoped",
             Self::TakeBackStarted { .. } => "take_back_started",
             Self::RollbackStarted { .. } => "rollback_started",
@@ -350,6 +362,7 @@ impl Event {
             | Self::AbandonForced { .. }
             | Self::RollbackStuck { .. }
             | Self::CommandDenied { .. }
+            | Self::Noted { .. }
             | Self::Descoped { .. }
             | Self::TakeBackStarted { .. }
             | Self::RollbackStarted { .. }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
+use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, RunId};
 use crate::model::{Digest, Gate, Principal, RollbackScope};
@@ -120,6 +121,7 @@ impl RunState {
             left: Vec::new(),
             halted: None,
             began: Began::default(),
+            notes: Notes::default(),
             recoveries: 0,
             sums: Sums::default(),
             plan,
@@ -207,6 +209,10 @@ impl RunState {
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
+            Event::Noted { topic, content, by, .. } => {
+                let (topic, content, by) = (topic.clone(), content.clone(), by.clone());
+                self.notes.add(Note { topic, content, by, at });
+            }
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
             Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::TakeBackStarted { extension, .. } => self.take_back_started(extension)?,

@@ -164,6 +164,7 @@ impl Permits {
             Event::RollbackStarted { .. }
             | Event::TakeBackStarted { .. }
             | Event::Descoped { .. }
+            | Event::Noted { .. }
             | Event::RollbackBlocked { .. }
             | Event::RetryRequested { .. }
             | Event::Reconciled { .. }

@@ -10,6 +10,7 @@ use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::left::Left;
+use super::note::Notes;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
@@ -59,6 +60,8 @@ pub struct RunState {
     /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
     /// an analysis was retried.
     pub(super) began: Began,
+    /// What was said of the run.
+    pub(super) notes: Notes,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.

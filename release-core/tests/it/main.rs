@@ -49,6 +49,8 @@ mod limited_runs;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod notes;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod plans;

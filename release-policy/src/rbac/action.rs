@@ -70,6 +70,10 @@ actions! {
     ReleaseQuarantine = "release_quarantine";
     /// Let a run go on with another plan.
     ChangePlan = "change_plan";
+    /// Leave a member of a train behind.
+    Descope = "descope";
+    /// Say something of a run that is kept with it.
+    Note = "note";
 }
 
 impl Action {
@@ -88,6 +92,8 @@ impl Action {
             Command::ReleaseQuarantine => Self::ReleaseQuarantine,
             Command::Migrate { .. } => Self::ChangePlan,
             Command::Supersede { .. } => Self::Supersede,
+            Command::Descope { .. } => Self::Descope,
+            Command::Note { .. } => Self::Note,
             _ => return None,
         })
     }
