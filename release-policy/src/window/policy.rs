@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use release_core::model::{GateId, Span, Timestamp};
 use release_core::plan::Place;
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason};
 use release_core::run::Command;
 
 use super::answer::{Applied, Concerned};
@@ -25,7 +25,7 @@ impl Policy for Windows {
             Straddle::Never => request.step.timeout,
         };
         let query = Query::new(action, request.requester, request.now).run(request.run);
-        self.decide(&query.place(place).lasting(lasting))
+        self.decide(&query.place(place).lasting(lasting)).from_inputs(self.inputs())
     }
 
     /// Approvals and cancellations wait for windows that name them; all other commands are nobody's
@@ -40,10 +40,11 @@ impl Policy for Windows {
             _ => None,
         };
         let query = Query::new(action, request.by, request.now).run(request.run);
-        match &place {
+        let decision = match &place {
             Some(place) => self.decide(&query.place(place)),
             None => self.decide(&query),
-        }
+        };
+        decision.from_inputs(self.inputs())
     }
 }
 
@@ -54,6 +55,10 @@ fn environment(gate: &GateId) -> Option<Place> {
 }
 
 impl Windows {
+    fn inputs(&self) -> Inputs {
+        Inputs { calendar: Some(self.digest()), ..Inputs::default() }
+    }
+
     /// The decision about a question, with its reasons.
     pub fn decide(&self, query: &Query<'_>) -> Decision {
         if self.is_open(query) {
