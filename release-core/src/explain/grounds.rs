@@ -27,7 +27,7 @@ impl<'a> Search<'a> {
             Event::StepStarted { step, mode: Mode::Look, .. } => self.looked_for(step),
             Event::StepSucceeded { step, evidence, .. } => self.succeeded(step, evidence),
             Event::StepMeasured { step, evidence, .. } => self.answer(step, Some(evidence), None),
-            Event::StepFailed { step, error, evidence } => {
+            Event::StepFailed { step, error, evidence, .. } => {
                 self.failed(step, error, evidence.as_ref())
             }
             Event::StepRetried { step, error, .. }

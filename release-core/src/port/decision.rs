@@ -247,6 +247,10 @@ pub enum ReasonKind {
     Missing,
     /// The rule could not be applied: something that it asks for is not known.
     Error,
+    /// A rule wants what has begun to be taken back. In a denial of a step that goes forward it ends the run's
+    /// way forward: the run goes back as far as a failure of the step would take it, and at least in
+    /// its region.
+    Revert,
 }
 
 impl ReasonKind {

@@ -4,9 +4,11 @@ use super::command::Rejected;
 use super::decide::Turn;
 use super::event::WakeUp;
 use super::state::{RunState, Wait};
+use crate::bounds;
 use crate::ids::GateId;
-use crate::model::{Approval, Gate, Principal};
-use crate::port::{Admission, Basis, Decision, EffectError, Inputs, Reason};
+use crate::model::{Approval, Gate, Principal, RollbackScope};
+use crate::plan::{OnFailure, Step};
+use crate::port::{Admission, Basis, Decision, EffectError, Inputs, Reason, ReasonKind};
 use crate::time::Timestamp;
 
 /// Whether a step may start.
@@ -14,7 +16,7 @@ use crate::time::Timestamp;
 pub(super) enum Admit {
     Yes { basis: Option<Box<Basis>> },
     NotYet { reasons: Vec<Reason>, wake: WakeUp, inputs: Option<Box<Inputs>> },
-    Never(EffectError),
+    Never { error: EffectError, back: Option<RollbackScope> },
 }
 
 pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
@@ -35,7 +37,8 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
             Gate::Approval(wanted) => match missing(state, wanted) {
                 Missing::Nothing => {}
                 Missing::Rejected(text) => {
-                    return Admit::Never(EffectError::permanent("rejected", text));
+                    let error = EffectError::permanent("rejected", text);
+                    return Admit::Never { error, back: None };
                 }
                 Missing::Approvals { reason, .. } => {
                     reasons.push(reason);
@@ -58,7 +61,8 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     if !step.action.is_pure() && !going_back && !measures_again {
         match asked(state, index, turn) {
             Ok(stood_on) => basis = stood_on,
-            Err(Refusal { until, reasons: why, inputs: made_from }) => {
+            Err(refusal) if refusal.reverts() => return refusal.revert(step),
+            Err(Refusal { until, reasons: why, inputs: made_from, .. }) => {
                 // An answer that claims to change now or earlier names no instant.
                 match until.filter(|until| *until > turn.now) {
                     Some(until) => instant = instant.max(Some(until)),
@@ -87,9 +91,28 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
 
 /// What a policy said that did not permit.
 struct Refusal {
+    denies: bool,
     until: Option<Timestamp>,
     reasons: Vec<Reason>,
     inputs: Option<Box<Inputs>>,
+}
+
+impl Refusal {
+    /// Whether what has begun is to be taken back.
+    fn reverts(&self) -> bool {
+        self.denies && self.reasons.iter().any(|why| why.kind == ReasonKind::Revert)
+    }
+
+    fn revert(self, step: &Step) -> Admit {
+        let reverting = self.reasons.iter().filter(|why| why.kind == ReasonKind::Revert);
+        let text: Vec<_> = reverting.map(|why| format!("{}: {}", why.rule, why.text)).collect();
+        let error = bounds::error(&EffectError::permanent("policy_reverts", text.join("; ")));
+        let back = match step.on_failure {
+            OnFailure::RollBack(scope) => scope,
+            OnFailure::Fail | OnFailure::Hold | OnFailure::Continue => RollbackScope::Region,
+        };
+        Admit::Never { error, back: Some(back) }
+    }
 }
 
 /// Asks the policy, and tells what its permit stands on.
@@ -101,8 +124,12 @@ fn asked(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Option<Box<Bas
         Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => {
             return Ok(None);
         }
-        Decision::Wait { until, reasons, inputs } => Refusal { until, reasons, inputs },
-        Decision::Deny { reasons, inputs } => Refusal { until: None, reasons, inputs },
+        Decision::Wait { until, reasons, inputs } => {
+            Refusal { denies: false, until, reasons, inputs }
+        }
+        Decision::Deny { reasons, inputs } => {
+            Refusal { denies: true, until: None, reasons, inputs }
+        }
     };
     #[cfg(planted_bugs)]
     if crate::planted::is(crate::planted::Bug::IgnorePolicy) {

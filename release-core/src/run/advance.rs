@@ -180,7 +180,7 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
         Admit::NotYet { reasons, wake, inputs } => {
             Event::StepBlocked { step, reasons, wake, inputs }
         }
-        Admit::Never(error) => Event::StepFailed { step, error, evidence: None },
+        Admit::Never { error, back } => Event::StepFailed { step, error, evidence: None, back },
     }
 }
 

@@ -227,7 +227,7 @@ fn failed_for_good(
                 (action.clone(), turn.now.plus(pause(state, index, 1, &error, turn)));
             Event::AlternateChosen { step, error, action, at }
         }
-        None => Event::StepFailed { step, error, evidence },
+        None => Event::StepFailed { step, error, evidence, back: None },
     }
 }
 
@@ -300,7 +300,7 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
 fn nobody_knows(state: &RunState, index: u32, error: EffectError) -> Event {
     let step = StepRef::of(&state.plan, index);
     if state.plan.step(index).on_failure == OnFailure::Continue {
-        return Event::StepFailed { step, error, evidence: None };
+        return Event::StepFailed { step, error, evidence: None, back: None };
     }
     Event::NeedsReconcile { step, error }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use super::outcome::{Cause, Outcome};
 use crate::ids::{GateId, RunId, ServiceId, StepId};
-use crate::model::{Digest, Principal};
+use crate::model::{Digest, Principal, RollbackScope};
 use crate::plan::{Action, Extension, FrozenPlan};
 use crate::port::{Basis, EffectError, Evidence, Inputs, Reason};
 use crate::time::Timestamp;
@@ -139,6 +139,9 @@ pub enum Event {
         /// What was observed, if anything.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         evidence: Option<Evidence>,
+        /// How far it is rolled back, where a policy wants that; otherwise the plan says what follows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<RollbackScope>,
     },
     /// Somebody approved a gate.
     Approved {

@@ -8,7 +8,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, RunId};
-use crate::model::{Digest, Gate, Principal};
+use crate::model::{Digest, Gate, Principal, RollbackScope};
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
@@ -185,8 +185,8 @@ impl RunState {
             Event::StepBlocked { step, wake, reasons, .. } => {
                 self.blocked(at, step, wake, reasons)?;
             }
-            Event::StepFailed { step, error, .. } => {
-                self.failed(at, step, &error.message)?;
+            Event::StepFailed { step, error, back, .. } => {
+                self.failed(at, step, &error.message, *back)?;
                 self.went_wrong(step, error);
             }
             Event::Approved { gate, by, .. } => {
@@ -394,6 +394,7 @@ impl RunState {
         at: Timestamp,
         step: &StepRef,
         message: &str,
+        back: Option<RollbackScope>,
     ) -> Result<(), IllegalTransition> {
         let (index, status) = self.resolve(step)?;
         if !matches!(status, Status::Running | Status::Waiting | Status::Ready) {
@@ -410,7 +411,8 @@ impl RunState {
             self.complete(index);
             return Ok(());
         }
-        let scope = match self.plan.step(index).on_failure {
+        let planned = self.plan.step(index).on_failure;
+        let scope = match back.map_or(planned, OnFailure::RollBack) {
             OnFailure::Continue => {
                 self.complete(index);
                 return Ok(());

@@ -1,6 +1,7 @@
 //! What becomes of a rollout that is under way as a window closes.
 
 use release_core::plan::{Action, FrozenPlan, Step, Weight};
+use release_core::run::{RunState, Status};
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a rollout that is under way as a freeze begins, or as the last deployment window
@@ -62,7 +63,8 @@ impl Point {
         if step.group.is_none() {
             return Self::Outside;
         }
-        let earlier = earlier(plan, index, step);
+        let earlier: Vec<_> =
+            earlier(plan, index, step).into_iter().filter_map(|at| plan.get(at)).collect();
         let route = earlier.iter().find_map(|step| match &step.action {
             Action::Route { weights, .. } => Some(weights.as_slice()),
             _ => None,
@@ -92,14 +94,14 @@ fn versions(weights: &[Weight]) -> usize {
 }
 
 /// The steps of the same group before `index`, the latest first.
-fn earlier<'a>(plan: &'a FrozenPlan, index: u32, step: &Step) -> Vec<&'a Step> {
+fn earlier(plan: &FrozenPlan, index: u32, step: &Step) -> Vec<u32> {
     let mut found = Vec::new();
     let mut next = previous(plan, index, step);
     while let Some((index, step)) = next {
         if found.len() >= plan.len() {
             break; // no plan has a cycle
         }
-        found.push(step);
+        found.push(index);
         next = previous(plan, index, step);
     }
     found
@@ -125,6 +127,24 @@ pub enum Standing {
     First,
     /// It would start next, and its rollout has begun.
     Next,
+}
+
+impl Standing {
+    /// How far the step at `index` of a run is.
+    pub fn of(state: &RunState, index: u32) -> Self {
+        let status = state.status(index);
+        if status == Some(Status::Running) {
+            return Self::UnderWay;
+        }
+        let plan = state.plan();
+        let Some(step) = plan.get(index) else { return Self::First };
+        let tried = state.active(index).is_some_and(|active| active.attempt > 0);
+        let begun = |at: &u32| {
+            let acts = plan.get(*at).is_some_and(|step| step.action.mutates());
+            acts && state.status(*at) == Some(Status::Succeeded)
+        };
+        if tried || earlier(plan, index, step).iter().any(begun) { Self::Next } else { Self::First }
+    }
 }
 
 /// What to do with a step as a window closes.

@@ -3,13 +3,20 @@
 use chrono::NaiveDateTime;
 use release_core::model::{GateId, Span, Timestamp};
 use release_core::plan::Place;
-use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason};
-use release_core::run::Command;
+use release_core::port::{
+    Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
+};
+use release_core::run::{Command, RunState};
 
+#[cfg(doc)]
+use super::OnStart;
 use super::answer::{Applied, Concerned};
 use super::civil::local;
 use super::spans::OVER;
-use super::{ActionClass, Kind, NeverOpens, Query, Straddle, Window, Windows};
+use super::{
+    ActionClass, Kind, MidFlight, NeverOpens, Query, Standing, Straddle, Window, Windows,
+    mid_flight,
+};
 
 impl Policy for Windows {
     /// Waits while windows stand in the way: until the first instant at which none does, with a reason
@@ -17,6 +24,11 @@ impl Policy for Windows {
     /// a rollback only if a window names it.
     ///
     /// When it never opens, it waits without an instant: only other windows or a waiver can help.
+    ///
+    /// Of a rollout that is under way, the windows in the way say what becomes of it
+    /// ([`OnStart`]), as far as the request tells how the run stands: it goes on to the next safe point, so
+    /// that no traffic stays split, or to its end; or it is denied with [`ReasonKind::Revert`], and the run
+    /// goes back. See [`mid_flight`].
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let Some(place) = request.step.scope.place() else { return Decision::permit() };
         let action = self.rules.classes.of_step(request.step, request.rollback);
@@ -25,7 +37,8 @@ impl Policy for Windows {
             Straddle::Never => request.step.timeout,
         };
         let query = Query::new(action, request.requester, request.now).run(request.run);
-        self.decide(&query.place(place).lasting(lasting)).from_inputs(self.inputs())
+        let query = query.place(place).lasting(lasting);
+        self.begins_or_goes_on(request, &query).from_inputs(self.inputs())
     }
 
     /// Approvals and cancellations wait for windows that name them; all other commands are nobody's
@@ -55,6 +68,22 @@ fn environment(gate: &GateId) -> Option<Place> {
 }
 
 impl Windows {
+    /// What windows say to a step, wherever its rollout is.
+    fn begins_or_goes_on(&self, request: &Admission<'_>, query: &Query<'_>) -> Decision {
+        if self.is_open(query) {
+            return Decision::permit();
+        }
+        let (until, reasons) = self.obstacles(query);
+        match request.at.map(|(state, index)| self.becomes(state, index, query)) {
+            Some(MidFlight::GoOn) => Decision::Permit { grants: going_on(&reasons), inputs: None },
+            Some(MidFlight::Revert) => {
+                let kind = |reason: Reason| reason.kind(ReasonKind::Revert);
+                Decision::deny(reasons.into_iter().map(kind).collect())
+            }
+            Some(MidFlight::Hold) | None => Decision::wait(until, reasons),
+        }
+    }
+
     fn inputs(&self) -> Inputs {
         Inputs { calendar: Some(self.digest()), ..Inputs::default() }
     }
@@ -66,6 +95,13 @@ impl Windows {
         }
         let (until, reasons) = self.obstacles(query);
         Decision::wait(until, reasons)
+    }
+
+    /// What becomes of a step that would be next, which windows would hold. A window that only is about to
+    /// close takes nothing back.
+    fn becomes(&self, state: &RunState, index: u32, query: &Query<'_>) -> MidFlight {
+        let on_start = self.on_start(query).unwrap_or_default();
+        mid_flight(state.plan(), index, Standing::of(state, index), on_start)
     }
 
     /// From when on it can begin, and what stands in the way until then.
@@ -86,6 +122,15 @@ impl Windows {
         }
         (until.map(Timestamp::from_micros), reasons)
     }
+}
+
+/// By whose leave a rollout goes on in spite of windows.
+fn going_on(reasons: &[Reason]) -> Vec<Grant> {
+    let mut rules: Vec<_> =
+        reasons.iter().map(|reason| format!("mid-flight/{}", reason.rule)).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules.into_iter().map(Grant::of).collect()
 }
 
 fn never(why: &NeverOpens, lifted_by: &str) -> Reason {

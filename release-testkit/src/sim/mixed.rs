@@ -67,17 +67,23 @@ fn of(shop: &Shop) -> Sim {
 }
 
 fn window(id: &str, from: u64, hours: u64) -> Windows {
-    window_of(id, from, hours * HOUR, None)
+    window_of(id, (from, hours * HOUR), None, "hold_at_safe_point")
 }
 
 /// A freeze of everything, or of one environment, from so many seconds behind the begin for so many.
-fn window_of(id: &str, from: u64, secs: u64, environment: Option<&str>) -> Windows {
+fn window_of(
+    id: &str,
+    (from, secs): (u64, u64),
+    environment: Option<&str>,
+    on_start: &str,
+) -> Windows {
     let start: release_core::model::Timestamp = literal(START);
     let (from, until) = (start.plus(Span::secs(from)), start.plus(Span::secs(from + secs)));
     let environments: Vec<_> = environment.into_iter().collect();
     let written = serde_json::json!({ "windows": [{
         "id": id, "kind": "freeze", "when": { "type": "between", "from": from, "until": until },
-        "scope": { "environments": environments }, "owner": "sre", "reason": "quiet"
+        "scope": { "environments": environments }, "owner": "sre", "reason": "quiet",
+        "on_start": on_start
     }]});
     literal::<Written>(&written.to_string()).0
 }
@@ -94,7 +100,7 @@ impl std::str::FromStr for Written {
 
 fn canary() -> Sim {
     let shop = Shop::new().approvals(2).regions(["eu"]).bake(Span::secs(120));
-    let freeze = window_of("night", 5 * 60, HOUR, Some("staging"));
+    let freeze = window_of("night", (5 * 60, HOUR), Some("staging"), "hold_at_safe_point");
     let humans = Humans::office().overeager(300_000).wrong_button(20_000).meddling(2_000);
     of(&shop)
         .freezes(freeze)
@@ -119,12 +125,16 @@ fn blue_green() -> Sim {
 
 fn recreate() -> Sim {
     let shop = Shop::new().without_staging().regions(["eu"]).strategy(Strategy::Recreate);
-    // A policy that changes its mind every two minutes, so that retries meet a denial.
-    let sim = (0..20).map(|n| 120 + 240 * n).fold(of(&shop), |sim, secs| {
-        sim.tightens(Span::secs(secs), window_of(&format!("flap-{secs}"), secs, 120, None))
+    // A policy that changes its mind every twenty seconds, so that retries meet a denial.
+    let sim = (0..60).map(|n| 20 + 40 * n).fold(of(&shop), |sim, secs| {
+        sim.tightens(
+            Span::secs(secs),
+            window_of(&format!("flap-{secs}"), (secs, 20), None, "finish"),
+        )
     });
-    sim.command(Span::secs(55), 0, fixtures::operator(), Command::Cancel)
-        .faults(little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(Span::secs(HOUR))))
+    let mut faults = little().and(super::faults::Fault::Clock(2 * 3_600_000_000), at(after(1)));
+    faults.clauses.extend(literal::<FaultPlan>("provider: transient 15%").clauses);
+    sim.command(Span::secs(55), 0, fixtures::operator(), Command::Cancel).faults(faults)
 }
 
 const fn at(span: Span) -> super::faults::When {
@@ -145,7 +155,8 @@ fn contended() -> Sim {
     let more: FaultPlan = literal("takeover 5%; pause engine 10m 2%; journal: slow 5%");
     let mut faults = little();
     faults.clauses.extend(more.clauses);
-    of(&shop).engines(3).faults(faults)
+    let freeze = window_of("stop", (15 * 60, HOUR), Some("production"), "revert");
+    of(&shop).freezes(freeze).engines(3).faults(faults)
 }
 
 fn custom(capability: &str) -> Action {

@@ -5,6 +5,7 @@
 mod coverage;
 mod crash_enumeration;
 mod exhaustive;
+mod freezes;
 mod permits;
 mod priorities;
 mod scripts;

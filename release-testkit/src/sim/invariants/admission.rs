@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use release_core::model::{Approval, Gate, Principal, Timestamp};
 use release_core::plan::Action;
 use release_core::run::{Event, Fact, StepRef, WakeUp};
+use release_policy::window::{OnStart, Point};
 
 use super::ledger::{Doing, Ledger, Stand, acts, walk};
 use crate::sim::course::{Course, RunCourse, What};
@@ -41,8 +42,26 @@ pub(super) fn freezes(course: &Course) -> Vec<String> {
         let step = admitted(ledger, &fact.event)?;
         let place = ledger.step(step.index)?.scope.place()?;
         let window = course.windows.iter().find_map(|all| all.freeze_in(place, fact.at))?;
+        if goes_on(ledger, step.index, window.spec().on_start) {
+            return None;
+        }
         Some(format!("{} starts at {} in freeze {}", step.id, fact.at, window.id()))
     })
+}
+
+/// Whether a freeze leaves a rollout alone that had begun: all of it, or as far as traffic would stay split.
+fn goes_on(ledger: &Ledger<'_>, index: u32, on_start: OnStart) -> bool {
+    let group = ledger.step(index).and_then(|step| step.group);
+    let begun = |at: &u32| {
+        let same = ledger.step(*at).is_some_and(|step| step.group == group);
+        same && group.is_some() && ledger.action(*at).is_some_and(Action::mutates)
+    };
+    ledger.attempts.keys().any(begun)
+        && match on_start {
+            OnStart::Finish => true,
+            OnStart::HoldAtSafePoint => !Point::before(&ledger.plan, index).is_safe(),
+            OnStart::Revert => false,
+        }
 }
 
 /// I20.
