@@ -15,7 +15,10 @@ import sys
 from collections import defaultdict
 
 WORK = ("shape", "n", "runs", "steps")
-NOT_NAMING = {"bench", "engine", "samples", "side", "round", "note", "asked_n", "steps_per_second"}
+NOT_NAMING = {
+    "bench", "engine", "samples", "side", "round", "note", "asked_n", "steps_per_second",
+    "how", "journal", "ratio", "commits",  # what `ours` tells besides
+}
 OURS = ("ours", "release")
 
 

@@ -43,6 +43,7 @@ mod tail;
 mod witness;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,7 +52,7 @@ use release_core::journal::{AppendError, Batch, Head, Journal, ReadError, Record
 use release_core::model::{Digest, RunId};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use read::{RunRow, damaged, read_run};
+use read::{RunRow, is_value, read_run, unreadable};
 use reserve::Reserve;
 pub use schema::{OpenError, SQLITE_FORMAT};
 pub use tail::TailRepaired;
@@ -139,6 +140,8 @@ pub struct SqliteJournal {
     reader: Arc<Mutex<Connection>>,
     writer: Writer,
     repaired: Option<TailRepaired>,
+    /// Runs that have records, and in the table of runs another name.
+    lost: Arc<BTreeSet<RunId>>,
 }
 
 impl SqliteJournal {
@@ -163,10 +166,11 @@ impl SqliteJournal {
         let (connection, witness, repaired) = schema::open(&path, options)?;
         let mut reserve = Reserve::open(&path, options);
         reserve.close(&connection);
+        let lost = rows::misnamed(&connection, &path)?.into();
         let reader = Arc::new(Mutex::new(schema::open_reader(&path)?));
         let writer = Writer::start(connection, witness, reserve)
             .map_err(|e| OpenError::Open { path: path.clone(), detail: e.to_string() })?;
-        Ok(Self { path, reader, writer, repaired })
+        Ok(Self { path, reader, writer, repaired, lost })
     }
 
     /// Where the file is.
@@ -201,10 +205,16 @@ impl SqliteJournal {
 #[async_trait]
 impl Journal for SqliteJournal {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        if self.lost.contains(&batch.run) {
+            return Err(AppendError::Damaged { detail: rows::renamed(&batch.run) });
+        }
         self.writer.append(batch).await
     }
 
     async fn read(&self, run: &RunId) -> Result<Vec<Record>, ReadError> {
+        if self.lost.contains(run) {
+            return Err(ReadError::Damaged { detail: rows::renamed(run) });
+        }
         let run = run.clone();
         self.with_reader(move |connection| read_run(connection, &run)).await
     }
@@ -220,15 +230,17 @@ impl Journal for SqliteJournal {
     }
 
     async fn heads(&self) -> Result<Vec<Head>, ReadError> {
-        self.with_reader(|connection| {
+        let lost = Arc::clone(&self.lost);
+        self.with_reader(move |connection| {
             let sql = format!("SELECT {} FROM runs ORDER BY run", RunRow::COLUMNS);
             let mut statement = connection.prepare_cached(&sql).map_err(read_error)?;
-            let rows = statement.query_map([], RunRow::read).map_err(read_error)?;
-            let mut heads = Vec::new();
-            for row in rows {
-                let row = row.map_err(read_error)?.ok_or_else(|| damaged("the table of runs"))?;
-                // What cannot be trusted is not over: whoever resumes the run is told.
-                heads.push(Head { finished: row.head.finished && row.sound, ..row.head });
+            let rows = statement.query_map([], RunRow::head).map_err(read_error)?;
+            let mut heads: Vec<_> =
+                rows.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(read_error)?;
+            for run in lost.iter() {
+                if let Err(at) = heads.binary_search_by(|head| head.run.cmp(run)) {
+                    heads.insert(at, unreadable(run.clone()));
+                }
             }
             Ok(heads)
         })
@@ -242,12 +254,6 @@ fn read_error(error: rusqlite::Error) -> ReadError {
     let broken = matches!(
         error.sqlite_error_code(),
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
-    ) || matches!(
-        error,
-        rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::Utf8Error(..)
-    );
+    ) || is_value(&error);
     if broken { ReadError::Damaged { detail } } else { ReadError::Unavailable { detail } }
 }

@@ -25,6 +25,8 @@ pub(super) struct RunRow {
 
 impl RunRow {
     pub(super) const COLUMNS: &str = "run, seq, epoch, hash, finished, first, last, seal, run_id";
+    /// Where among the columns its number is.
+    pub(super) const ID: usize = 8;
     const BY_NAME: &str = "SELECT run, seq, epoch, hash, finished, first, last, seal, run_id \
                            FROM runs WHERE run = ?1";
 
@@ -42,15 +44,46 @@ impl RunRow {
         }))
     }
 
+    /// The head of a row, also of one that is not what was written: such a run is not over, so that whoever
+    /// resumes it is told. `None` when not even its name can be read.
+    pub(super) fn head(row: &Row<'_>) -> rusqlite::Result<Option<Head>> {
+        match Self::read(row) {
+            Ok(Some(Self { head, sound, .. })) => {
+                return Ok(Some(Head { finished: head.finished && sound, ..head }));
+            }
+            Err(error) if !is_value(&error) => return Err(error),
+            Ok(None) | Err(_) => {}
+        }
+        let name = row.get_ref(0)?.as_str().ok().and_then(|name| RunId::new(name).ok());
+        Ok(name.map(unreadable))
+    }
+
     pub(super) fn find(connection: &Connection, run: &RunId) -> rusqlite::Result<Known> {
         let mut find = connection.prepare_cached(Self::BY_NAME)?;
-        let found = find.query_row([run.as_str()], Self::read).optional()?;
-        Ok(match found {
-            None => Known::Nothing,
-            Some(Some(row)) if row.sound => Known::Row(row),
-            Some(_) => Known::Other,
-        })
+        match find.query_row([run.as_str()], Self::read).optional() {
+            Ok(None) => Ok(Known::Nothing),
+            Ok(Some(Some(row))) if row.sound => Ok(Known::Row(row)),
+            Ok(Some(_)) => Ok(Known::Other),
+            Err(error) if is_value(&error) => Ok(Known::Other),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// The head of a run of which there is something, and nobody knows what.
+pub(super) fn unreadable(run: RunId) -> Head {
+    Head { run, seq: 0, epoch: 0, hash: Digest::from_bytes([0; 32]), finished: false }
+}
+
+/// Whether one row has a value that was never written there, rather than the whole file being out of reach.
+pub(super) const fn is_value(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }
 
 /// What the table of runs has of a run.

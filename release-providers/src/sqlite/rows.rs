@@ -1,12 +1,15 @@
 //! Whether the tables agree with each other: records belong to a run, and the row of a run says what
 //! its last record says. The hash chain cannot tell either.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use release_core::journal::{Head, Record};
+use release_core::model::RunId;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Deserialize;
 
+use super::read::RunRow;
 use super::schema::{OpenError, sqlite_error};
 
 /// How many runs there ever were, and how many there are. No row is ever removed.
@@ -37,6 +40,35 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
         None => format!("there were {ever} runs, and there are {now}"),
     };
     Err(OpenError::Damaged { path: path.into(), detail })
+}
+
+/// The runs whose rows in the table of runs have another name than their records. To take such a run for one
+/// that never was would be to perform it again.
+pub(super) fn misnamed(connection: &Connection, path: &Path) -> Result<BTreeSet<RunId>, OpenError> {
+    let failed = |e: rusqlite::Error| sqlite_error(path, &e);
+    let sql = format!("SELECT {} FROM runs ORDER BY run", RunRow::COLUMNS);
+    let mut all = connection.prepare(&sql).map_err(failed)?;
+    let mut rows = all.query([]).map_err(failed)?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        if RunRow::read(row).is_ok_and(|row| row.is_some_and(|row| row.sound)) {
+            continue;
+        }
+        let id: i64 = row.get(RunRow::ID).map_err(failed)?;
+        let first = "SELECT body FROM records WHERE run_id = ?1 ORDER BY place LIMIT 1";
+        let body = connection.query_row(first, [id], |row| row.get::<_, String>(0)).ok();
+        let recorded = body.and_then(|body| name(&body)).and_then(|name| RunId::new(name).ok());
+        let here = row.get::<_, String>(0).ok();
+        tracing::error!(path = %path.display(), row = id, name = ?here, ?recorded,
+            "a row of the table of runs is not what was written there");
+        found.extend(recorded.filter(|run| here.as_deref() != Some(run.as_str())));
+    }
+    Ok(found)
+}
+
+/// What is told of a run that [`misnamed`] found.
+pub(super) fn renamed(run: &RunId) -> String {
+    format!("there are records of run `{run}`, but the table of runs has another name for them")
 }
 
 /// What the row of a run says that its last record does not.

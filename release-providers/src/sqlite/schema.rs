@@ -138,7 +138,7 @@ pub(super) fn open(
     if let Some(seen) = seen {
         witness::compare(&connection, path, &seen)?;
     }
-    let repaired = tail::repair(&connection, path).map_err(failed)?;
+    let repaired = tail::repair(&connection, path)?;
     connection.set_db_config(keep_log, false).map_err(failed)?;
     checkpoint(&connection);
     Ok((connection, witness, repaired))

@@ -12,6 +12,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::schema::{OpenError, sqlite_error};
+
 const HEADER: usize = 32;
 const FRAME: usize = 24;
 
@@ -37,20 +39,34 @@ impl fmt::Display for TailRepaired {
 
 /// Cuts off what is behind the last commit, if there is anything. Leaves it alone while another process
 /// uses the journal: it will overwrite it, or whoever opens the journal next cuts it off.
+///
+/// # Errors
+/// [`OpenError::Damaged`] when whole commits follow: then it was no interruption, and nothing is changed.
 pub(super) fn repair(
     connection: &Connection,
     path: &Path,
-) -> rusqlite::Result<Option<TailRepaired>> {
+) -> Result<Option<TailRepaired>, OpenError> {
+    let failed = |e: rusqlite::Error| sqlite_error(path, &e);
     // While nobody can write: what is there then is nobody's commit under way.
     if connection.execute_batch("BEGIN IMMEDIATE").is_err() {
         return Ok(None);
     }
-    let found = torn(path);
-    connection.execute_batch("ROLLBACK")?;
+    let found = end_of_log(path);
+    connection.execute_batch("ROLLBACK").map_err(failed)?;
     // A log that cannot be read is SQLite's to complain about.
-    let Ok(Some(tail)) = found else { return Ok(None) };
-    let busy: i64 =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    let Ok(Some(end)) = found else { return Ok(None) };
+    if let Some(at) = end.damaged {
+        let detail = format!("its log, behind byte {at}, before commits that are whole");
+        return Err(OpenError::Damaged { path: path.into(), detail });
+    }
+    let tail =
+        TailRepaired { offset: end.committed, bytes: end.frames.saturating_sub(end.committed) };
+    if tail.bytes == 0 {
+        return Ok(None);
+    }
+    let busy: i64 = connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(failed)?;
     if busy != 0 {
         return Ok(None);
     }
@@ -58,8 +74,8 @@ pub(super) fn repair(
     Ok(Some(tail))
 }
 
-/// What is behind the last commit in the log of the file at `path`.
-fn torn(path: &Path) -> io::Result<Option<TailRepaired>> {
+/// Where the log of the file at `path` ends, if there is one.
+fn end_of_log(path: &Path) -> io::Result<Option<End>> {
     let mut name = OsString::from(path.canonicalize()?);
     name.push("-wal");
     let file = match File::open(name) {
@@ -67,10 +83,9 @@ fn torn(path: &Path) -> io::Result<Option<TailRepaired>> {
         file => file?,
     };
     let length = file.metadata()?.len();
-    let end = Log::new(BufReader::new(file))?.map_or(Ok((0, length)), |log| log.end(length))?;
-    let (offset, end) = end;
-    let bytes = end.saturating_sub(offset);
-    Ok((bytes > 0).then_some(TailRepaired { offset, bytes }))
+    let log = Log::new(BufReader::new(file))?;
+    let all = End { frames: length, ..End::at(0) };
+    Ok(Some(log.map_or(Ok(all), |log| log.end(length))?))
 }
 
 /// A log that is read frame by frame.
@@ -104,31 +119,69 @@ impl Log {
 
     /// Where the last commit ends, and where the frames of this log do: behind them come those of an
     /// earlier one, which are nobody's any more.
-    fn end(mut self, length: u64) -> io::Result<(u64, u64)> {
+    ///
+    /// The first frame that does not fit ends what SQLite reads. It may be the trace of an interrupted
+    /// commit only if no commit follows it: another begins no sooner than one is synced. So the search
+    /// goes on, from the checksum that each frame says it has.
+    fn end(mut self, length: u64) -> io::Result<End> {
         let size = (FRAME + self.page) as u64;
-        let (mut at, mut committed) = (HEADER as u64, HEADER as u64);
+        let (mut at, mut end) = (HEADER as u64, End::at(HEADER as u64));
+        let mut whole = true;
         loop {
             let head = take(&mut self.file, FRAME)?;
             let page = take(&mut self.file, self.page)?;
-            if head.is_empty() {
-                return Ok((committed, at));
-            }
             if head.len() < FRAME || page.len() < self.page {
-                return Ok((committed, length)); // cut off
+                if whole && !head.is_empty() {
+                    end.frames = length; // cut off
+                }
+                return Ok(end);
             }
-            if head.get(8..16) != Some(&self.salts[..]) {
-                return Ok((committed, at));
-            }
+            let ours = head.get(8..16) == Some(&self.salts[..]);
             let sums = sum(self.sums, head.get(..8).unwrap_or_default(), self.big);
-            self.sums = sum(sums, &page, self.big);
+            let sums = sum(sums, &page, self.big);
+            let stored = word(&head, 16, true).zip(word(&head, 20, true));
+            let fits = ours && stored == Some(sums);
+            let commits = ours && word(&head, 4, true).is_some_and(|pages| pages > 0);
+            self.sums = stored.unwrap_or_default();
             at += size;
-            if word(&head, 16, true).zip(word(&head, 20, true)) != Some(self.sums) {
-                return Ok((committed, at));
-            }
-            if word(&head, 4, true).is_some_and(|pages| pages > 0) {
-                committed = at;
+            match (whole, fits) {
+                (true, true) => {
+                    end.frames = at;
+                    if commits {
+                        end.committed = at;
+                    }
+                }
+                (true, false) => {
+                    whole = false;
+                    end.frames = if ours { at } else { at - size };
+                    end.closed = commits;
+                }
+                (false, true) if end.closed => {
+                    end.damaged = Some(end.committed);
+                    return Ok(end);
+                }
+                (false, true) => end.closed = commits,
+                (false, false) => {}
             }
         }
+    }
+}
+
+/// Where a log ends.
+struct End {
+    /// The last commit that SQLite reads, in bytes.
+    committed: u64,
+    /// The last frame of this log.
+    frames: u64,
+    /// Whether a commit ended at or behind the first frame that does not fit.
+    closed: bool,
+    /// Behind which byte something is damaged, before commits that are whole.
+    damaged: Option<u64>,
+}
+
+impl End {
+    const fn at(byte: u64) -> Self {
+        Self { committed: byte, frames: byte, closed: false, damaged: None }
     }
 }
 

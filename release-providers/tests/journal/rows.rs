@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use release_core::engine::EngineError;
-use release_core::journal::{History, Journal as _, ReadError, Sealer};
+use release_core::journal::{AppendError, History, Journal as _, ReadError, Sealer};
 use release_core::model::Digest;
 use release_core::run::Outcome;
 use release_providers::sqlite::{OpenError, SqliteJournal};
@@ -172,4 +172,37 @@ async fn an_open_run_that_is_called_over_is_still_open_and_then_named() {
     seal(&path);
     let error = journal.read(&run("a")).await.unwrap_err().to_string();
     assert!(error.contains("as over, but record 3, its last, does not end it"), "{error}");
+}
+
+/// Every value of a row, and its name too.
+#[tokio::test]
+async fn f50_a_row_that_cannot_be_read_stops_its_run_alone_and_nobody_begins_it_anew() {
+    for edited in
+        ["hash = x'00'", "run = 'a b'", "run = 'aa'", "seq = -1", "epoch = -7", "seal = x''"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = SqliteJournal::open(&path).unwrap();
+        for name in ["a", "b"] {
+            let two = records(&mut Sealer::new(&run(name)), 2);
+            journal.append(batch(name, 0, 1, two)).await.unwrap();
+        }
+        drop(journal);
+        edit(&path, &format!("UPDATE runs SET {edited} WHERE run = 'a'"));
+        let journal = Arc::new(SqliteJournal::open(&path).unwrap());
+        assert_eq!(journal.read(&run("b")).await.unwrap().len(), 2, "{edited}");
+        let error = journal.read(&run("a")).await.unwrap_err();
+        assert!(matches!(error, ReadError::Damaged { .. }), "{edited}: {error}");
+        let heads = journal.heads().await.unwrap();
+        let open = |name: &str| heads.iter().any(|head| head.run == run(name) && !head.finished);
+        assert!(open("a") && open("b"), "{edited}: {heads:?}");
+        assert!(heads.is_sorted_by(|one, two| one.run < two.run), "{edited}: {heads:?}");
+        let anew = records(&mut Sealer::new(&run("a")), 1);
+        let error = journal.append(batch("a", 0, 1, anew)).await.unwrap_err();
+        assert!(matches!(error, AppendError::Damaged { .. }), "{edited}: {error}");
+        // Neither run is one that an engine could drive, and each is told by itself.
+        let report = engine(&journal, &Arc::<Counter>::default()).resume_all().await.unwrap();
+        let told: Vec<_> = report.not_resumed.iter().map(|not| not.run.to_string()).collect();
+        assert!(told.contains(&"a".to_owned()) && told.contains(&"b".to_owned()), "{told:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use release_core::journal::{Journal as _, Record, Sealer};
-use release_providers::sqlite::SqliteJournal;
+use release_providers::sqlite::{OpenError, SqliteJournal};
 
 use crate::support::{batch, beside, records, run};
 
@@ -116,4 +116,47 @@ async fn f2_a_journal_that_was_closed_has_no_tail() {
         // Beside one that is open, and in use.
         assert_eq!(SqliteJournal::open(&path).unwrap().tail_repaired(), None);
     }
+}
+
+/// One flipped byte amid commits that were acknowledged, and a `-head` of an earlier time, as after a loss of
+/// power: SQLite would take all that follows for nothing.
+#[tokio::test]
+async fn f3_a_damaged_commit_before_whole_ones_is_no_torn_tail() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("live.db");
+    let journal = SqliteJournal::open(&path).unwrap();
+    let mut sealer = Sealer::new(&run("a"));
+    let (mut ends, mut head) = (Vec::new(), Vec::new());
+    for expected in 0..10 {
+        journal.append(batch("a", expected, 1, records(&mut sealer, 1))).await.unwrap();
+        ends.push(usize::try_from(std::fs::metadata(log_of(&path)).unwrap().len()).unwrap());
+        if expected == 0 {
+            head = std::fs::read(beside(&path, "-head")).unwrap();
+        }
+    }
+    let (file, log) = (std::fs::read(&path).unwrap(), std::fs::read(log_of(&path)).unwrap());
+    let copy = folder.path().join("copy.db");
+    let (mut refused, mut repaired) = (0, 0);
+    for at in (ends[1]..log.len()).step_by(101) {
+        let mut damaged = log.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&copy, &file).unwrap();
+        std::fs::write(log_of(&copy), &damaged).unwrap();
+        std::fs::write(beside(&copy, "-head"), &head).unwrap();
+        // In the last two commits nothing tells it from an interruption of the last one.
+        let surely = at < ends[7];
+        match SqliteJournal::open(&copy) {
+            Err(OpenError::Damaged { detail, .. }) => {
+                assert!(detail.contains("before commits that are whole"), "{detail}");
+                assert_eq!(std::fs::read(log_of(&copy)).unwrap(), damaged, "nothing was changed");
+                refused += 1;
+            }
+            Err(other) => panic!("byte {at}: {other}"),
+            Ok(_) => {
+                assert!(!surely, "byte {at} of {}: acknowledged commits are gone", log.len());
+                repaired += 1;
+            }
+        }
+    }
+    assert!(refused > 100 && repaired > 10, "{refused} {repaired}");
 }
