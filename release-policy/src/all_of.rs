@@ -113,14 +113,8 @@ fn together(all: &[Inputs]) -> Option<Box<Inputs>> {
     if let [] | [_] = all {
         return all.first().copied().map(Box::new);
     }
-    let one = |field: fn(&Inputs) -> Option<Digest>| {
-        let mut named: BTreeSet<_> = all.iter().filter_map(field).collect();
-        if named.len() < 2 {
-            return named.pop_first();
-        }
-        let inputs = Canonical::new("release/inputs/1");
-        Some(inputs.list(named.iter(), Canonical::digest).finish())
-    };
+    let one =
+        |field: fn(&Inputs) -> Option<Digest>| as_one(&all.iter().filter_map(field).collect());
     Some(Box::new(Inputs {
         policy: one(|inputs| inputs.policy),
         pinned: one(|inputs| inputs.pinned),
@@ -129,6 +123,15 @@ fn together(all: &[Inputs]) -> Option<Box<Inputs>> {
         directory: one(|inputs| inputs.directory),
         facts: one(|inputs| inputs.facts),
     }))
+}
+
+/// The one digest, or the digest of all of them.
+pub(crate) fn as_one(all: &BTreeSet<Digest>) -> Option<Digest> {
+    if all.len() < 2 {
+        return all.first().copied();
+    }
+    let inputs = Canonical::new("release/inputs/1");
+    Some(inputs.list(all.iter(), Canonical::digest).finish())
 }
 
 #[cfg(test)]

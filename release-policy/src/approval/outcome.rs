@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use release_core::model::{Digest, PrincipalId, RoleId, Timestamp};
+use release_core::model::{PrincipalId, RoleId, Timestamp};
 use release_core::port::{Decision, Reason};
 use serde::{Deserialize, Serialize};
 
 use super::policy::Party;
 use super::quorum::Slot;
-use super::subject::Part;
+use super::subject::{Part, Subject};
 use crate::directory::{DirectoryFault, DirectoryStamp};
 
 /// Whether something is approved. Exhaustive on purpose: nobody may forget a case.
@@ -196,8 +196,8 @@ pub struct ApprovalOutcome {
     pub answer: Answer,
     /// When this was asked.
     pub at: Timestamp,
-    /// The digest of the subject.
-    pub subject: Digest,
+    /// What was asked about: for anything else the answer is worth nothing.
+    pub subject: Subject,
     /// The directory it was made from, if there was one.
     pub directory: Option<DirectoryStamp>,
     /// The approvals that fill a place, by record.

@@ -1,7 +1,7 @@
 //! The rules of the day, those that runs pin, and what is known of runs.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use release_core::model::{Digest, RunId};
 use release_core::port::{Admission, CommandRequest, Decision, Policy};
@@ -9,10 +9,17 @@ use release_core::port::{Admission, CommandRequest, Decision, Policy};
 use super::facts::Facts;
 use super::set::PolicySet;
 
-/// All versions of the rules that are in use. What denies, windows and rights are those of the head;
+/// All versions of the rules that are in use. What denies, the windows and rights are those of the head;
 /// what allows is what the run pins.
-#[derive(Debug, Clone)]
+///
+/// An engine asks it while its host keeps it up to date: every answer is made from one state of the book.
+#[derive(Debug)]
 pub struct PolicyBook {
+    pages: RwLock<Pages>,
+}
+
+#[derive(Debug)]
+struct Pages {
     head: Arc<PolicySet>,
     versions: BTreeMap<Digest, Arc<PolicySet>>,
     facts: BTreeMap<RunId, (Facts, Digest)>,
@@ -21,35 +28,67 @@ pub struct PolicyBook {
 impl PolicyBook {
     /// A book with one version.
     pub fn new(head: PolicySet) -> Self {
-        let book = Self { head: Arc::new(head), versions: BTreeMap::new(), facts: BTreeMap::new() };
-        book.keeping_head()
+        let head = Arc::new(head);
+        let versions = BTreeMap::from([(head.digest(), Arc::clone(&head))]);
+        Self { pages: RwLock::new(Pages { head, versions, facts: BTreeMap::new() }) }
     }
 
-    /// The same book with other rules for the day. Those of before stay for the runs that pin them.
+    /// Sets other rules for the day. Those of before stay for the runs that pin them, until
+    /// [`keep`](Self::keep) takes them out. After a restart, publish the old versions first.
+    pub fn publish(&self, head: PolicySet) {
+        let head = Arc::new(head);
+        let mut pages = self.write();
+        pages.versions.insert(head.digest(), Arc::clone(&head));
+        pages.head = head;
+    }
+
+    /// Sets what is known of a run, in place of what was known before.
+    pub fn know(&self, run: RunId, facts: Facts) {
+        let digest = facts.digest();
+        self.write().facts.insert(run, (facts, digest));
+    }
+
+    /// Forgets what is known of a run, for example once it is over.
+    pub fn forget(&self, run: &RunId) {
+        self.write().facts.remove(run);
+    }
+
+    /// Takes out all versions but these and the head. A run that pins another one is allowed nothing more.
+    pub fn keep(&self, pinned: &BTreeSet<Digest>) {
+        let mut pages = self.write();
+        let head = pages.head.digest();
+        pages.versions.retain(|digest, _| *digest == head || pinned.contains(digest));
+    }
+
+    /// The same book with other rules for the day, as [`publish`](Self::publish) sets them.
     #[must_use]
-    pub fn with_head(mut self, head: PolicySet) -> Self {
-        self.head = Arc::new(head);
-        self.keeping_head()
+    pub fn with_head(self, head: PolicySet) -> Self {
+        self.publish(head);
+        self
     }
 
     /// The same book, with what is known of a run.
     #[must_use]
-    pub fn with_facts(mut self, run: RunId, facts: Facts) -> Self {
-        let digest = facts.digest();
-        self.facts.insert(run, (facts, digest));
+    pub fn with_facts(self, run: RunId, facts: Facts) -> Self {
+        self.know(run, facts);
         self
     }
 
     /// The rules of the day.
-    pub fn head(&self) -> &PolicySet {
-        &self.head
+    pub fn head(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.read().head)
     }
 
-    fn keeping_head(mut self) -> Self {
-        self.versions.insert(self.head.digest(), Arc::clone(&self.head));
-        self
+    fn read(&self) -> RwLockReadGuard<'_, Pages> {
+        self.pages.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, Pages> {
+        self.pages.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
     /// What a run that pins nothing is allowed, the rules of the day say.
     fn pinned(&self, pinned: Option<Digest>) -> Option<&PolicySet> {
         match pinned {
@@ -57,26 +96,28 @@ impl PolicyBook {
             Some(digest) => self.versions.get(&digest).map(|set| &**set),
         }
     }
+
+    fn known(&self, run: &RunId) -> (Option<&Facts>, Option<Digest>) {
+        self.facts.get(run).map(|(facts, digest)| (facts, *digest)).unzip()
+    }
 }
 
 impl Policy for PolicyBook {
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let none = Facts::default();
-        let known = self.facts.get(request.run);
-        let facts = known.map_or(&none, |(facts, _)| facts);
-        let digest = known.map(|(_, digest)| *digest);
-        self.head.admission(self.pinned(request.pinned), request, facts, digest)
+        let (pages, none) = (self.read(), Facts::default());
+        let (facts, digest) = pages.known(request.run);
+        let pinned = pages.pinned(request.pinned);
+        pages.head.admission(pinned, request, facts.unwrap_or(&none), digest)
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
-        let none = Facts::default();
-        let known = self.facts.get(request.run);
-        let facts = known.map_or(&none, |(facts, _)| facts);
-        let digest = known.map(|(_, digest)| *digest);
-        self.head.authorization(self.pinned(request.pinned), request, facts, digest)
+        let (pages, none) = (self.read(), Facts::default());
+        let (facts, digest) = pages.known(request.run);
+        let pinned = pages.pinned(request.pinned);
+        pages.head.authorization(pinned, request, facts.unwrap_or(&none), digest)
     }
 
     fn digest(&self) -> Option<Digest> {
-        Some(self.head.digest())
+        Some(self.read().head.digest())
     }
 }

@@ -99,7 +99,8 @@ pub struct CompareError {
 
 /// Makes the recorded decisions about steps again under two policies.
 ///
-/// Each is asked as if every run had begun under its rules. What is blocked or freed goes by the instant at
+/// Each is asked as if no run had pinned any rules: what allows are its own. It sees the run as it was when
+/// it was created, with its plan. What is blocked or freed goes by the instant at
 /// which a step first asked. Lead times go by the plan: a step asks again once those before it are done
 /// (later than it was recorded, if they are), waits as long as the policy says, and then takes as long as it
 /// took; waits for people and for permits are as long as they were. Rollbacks and runs that did not succeed
@@ -218,11 +219,12 @@ impl Run<'_> {
         }
     }
 
-    /// The policy's answer, as if the run had begun under its rules.
+    /// The policy's answer, by its own rules.
     fn ask(&self, policy: &dyn Policy, index: u32, at: Timestamp) -> Option<Decision> {
         let step = self.plan.get(index)?;
-        let request = Admission::new(self.state.run(), self.state.requester(), step, at);
-        Some(policy.admit(&request.pinned(policy.digest())))
+        let mut request = Admission::new(self.state.run(), self.state.requester(), step, at);
+        request.at = Some((&self.state, index));
+        Some(policy.admit(&request))
     }
 
     fn change(&self, index: u32, at: Timestamp, why: &Decision) -> Option<Change> {

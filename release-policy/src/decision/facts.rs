@@ -1,12 +1,13 @@
 //! What is known of a run besides the request: numbers, words, and what approvals came to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Timestamp};
 use release_core::port::{Decision, Reason};
 use serde::{Deserialize, Serialize};
 
-use crate::approval::ApprovalOutcome;
+use crate::all_of::as_one;
+use crate::approval::{ApprovalOutcome, Subject};
 use crate::canonical::Canonical;
 
 /// One thing that is known.
@@ -25,9 +26,12 @@ pub enum Fact {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Approved {
     pub(super) decision: Decision,
+    /// When that was.
+    pub(super) at: Timestamp,
     /// From then on it may be otherwise.
     pub(super) until: Option<Timestamp>,
-    subject: Digest,
+    /// It is worth nothing for anything else.
+    pub(super) subject: Subject,
 }
 
 /// What is known of a run. What is not in it is not known, and no rule takes it for anything.
@@ -35,7 +39,7 @@ pub(super) struct Approved {
 pub struct Facts {
     pub(super) values: BTreeMap<String, Fact>,
     pub(super) approvals: BTreeMap<String, Approved>,
-    pub(super) directory: Option<Digest>,
+    directories: BTreeSet<Digest>,
 }
 
 impl Facts {
@@ -58,22 +62,27 @@ impl Facts {
     }
 
     /// Adds what an approval came to, under the name that rules ask for it by; the last of one name counts.
-    /// Whoever can, sets the approval anew for each decision: it holds until
-    /// [`ApprovalOutcome::next_change`].
+    /// Whoever can, sets the approval anew for each decision. It holds until
+    /// [`ApprovalOutcome::next_change`], and for the plan and the rules of its subject alone.
     #[must_use]
     pub fn approval(mut self, name: impl Into<String>, outcome: &ApprovalOutcome) -> Self {
-        self.directory = self.directory.or(outcome.directory.as_ref().map(|stamp| stamp.digest));
-        let (until, subject) = (outcome.next_change, outcome.subject);
-        let approved = Approved { decision: outcome.decision(), until, subject };
+        self.directories.extend(outcome.directory.as_ref().map(|stamp| stamp.digest));
+        let ApprovalOutcome { at, next_change: until, subject, .. } = *outcome;
+        let approved = Approved { decision: outcome.decision(), at, until, subject };
         self.approvals.insert(name.into(), approved);
         self
     }
 
-    /// Sets the digest of the directory that people and roles were taken from.
+    /// Adds the digest of a directory that people and roles were taken from.
     #[must_use]
-    pub const fn directory(mut self, digest: Digest) -> Self {
-        self.directory = Some(digest);
+    pub fn directory(mut self, digest: Digest) -> Self {
+        self.directories.insert(digest);
         self
+    }
+
+    /// The digest of all directories that they were taken from.
+    pub(super) fn directories(&self) -> Option<Digest> {
+        as_one(&self.directories)
     }
 
     /// The digest of all of them.
@@ -95,13 +104,14 @@ impl Facts {
             };
             all.text(name)
                 .text(answer)
-                .digest(&approved.subject)
+                .digest(&approved.subject.digest())
+                .number(approved.at.as_micros())
                 .maybe(approved.until, |all, at| all.number(at.as_micros()))
                 .list(approved.decision.reasons().iter(), |all, reason| {
                     let Reason { rule, text, lifted_by, .. } = reason;
                     all.text(rule).text(text).text(lifted_by)
                 })
         });
-        approvals.maybe(self.directory.as_ref(), Canonical::digest).finish()
+        approvals.list(self.directories.iter(), Canonical::digest).finish()
     }
 }

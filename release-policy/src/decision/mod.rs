@@ -38,6 +38,7 @@
 mod book;
 mod compare;
 mod facts;
+mod needs;
 mod rule;
 mod set;
 

@@ -10,7 +10,8 @@ use release_core::port::{
 };
 
 use super::facts::Facts;
-use super::rule::{Effect, MAX_RULES, Need, PolicyError, Rule, RuleProblem};
+use super::needs::{Needed, needed};
+use super::rule::{Effect, MAX_RULES, PolicyError, Rule, RuleProblem};
 use crate::all_of::combine;
 use crate::canonical::Canonical;
 use crate::rbac::Rbac;
@@ -163,7 +164,7 @@ impl PolicySet {
             pinned: asked.pinned.filter(|pinned| *pinned != self.digest),
             rights: None,
             calendar: self.windows.as_ref().map(Windows::digest),
-            directory: facts.directory,
+            directory: facts.directories(),
             facts: known,
         };
         let mut denied = Vec::new();
@@ -197,7 +198,6 @@ impl PolicySet {
 
     /// What the rules that allow say.
     fn leave(&self, asked: &Asked<'_>, facts: &Facts) -> Leave {
-        let bound_to = Binding { plan: asked.plan, policy: asked.pinned };
         let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let (mut waits, mut earliest) = (false, None);
         for rule in &self.allows {
@@ -205,9 +205,10 @@ impl PolicySet {
                 Ok(false) => {}
                 Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
                 Ok(true) => match needed(rule, asked, facts) {
-                    Needed::Nothing { until } => {
-                        let rule = name_of(rule);
-                        grants.push(Grant { rule, valid_until: until, bound_to });
+                    Needed::Nothing { until: valid_until, plan } => {
+                        let (rule, policy) = (name_of(rule), asked.pinned);
+                        let bound_to = Binding { plan, policy };
+                        grants.push(Grant { rule, valid_until, bound_to });
                     }
                     Needed::Pending { until, reasons } => {
                         // Any one of several is enough: the first that comes.
@@ -253,62 +254,7 @@ impl Leave {
     }
 }
 
-enum Needed {
-    Nothing { until: Option<Timestamp> },
-    Pending { until: Option<Timestamp>, reasons: Vec<Reason> },
-    Refused { reasons: Vec<Reason> },
-}
-
-fn needed(rule: &Rule, asked: &Asked<'_>, facts: &Facts) -> Needed {
-    let (mut holds, mut latest, mut waits, mut refused) = (None::<Timestamp>, None, false, false);
-    let mut reasons = Vec::new();
-    for need in &rule.needs {
-        match need {
-            Need::NotBefore { at } if *at <= asked.now => {}
-            Need::NotBefore { at } => {
-                waits = true;
-                latest = latest.max(Some(*at));
-                let reason = Reason::new(name_of(rule), format!("not before {at}"), "time");
-                reasons.push(reason.kind(ReasonKind::Missing));
-            }
-            Need::Approval { name } => match facts.approvals.get(name) {
-                None => {
-                    refused = true;
-                    let text = format!("nothing is known of the approval `{name}`");
-                    reasons.push(reason_of(rule, text, ReasonKind::Error));
-                }
-                Some(approved) => match &approved.decision {
-                    Decision::Permit { .. } if approved.until.is_some_and(|at| at <= asked.now) => {
-                        waits = true;
-                        let text = format!("the approval `{name}` has to be asked for again");
-                        reasons.push(reason_of(rule, text, ReasonKind::Missing));
-                    }
-                    Decision::Permit { .. } => {
-                        holds = match (holds, approved.until) {
-                            (Some(one), Some(two)) => Some(one.min(two)),
-                            (one, two) => one.or(two),
-                        };
-                    }
-                    Decision::Wait { reasons: why, .. } => {
-                        waits = true;
-                        reasons.extend(why.iter().cloned().map(|r| r.kind(ReasonKind::Missing)));
-                    }
-                    Decision::Deny { reasons: why, .. } => {
-                        refused = true;
-                        reasons.extend(why.iter().cloned());
-                    }
-                },
-            },
-        }
-    }
-    match (refused, waits) {
-        (true, _) => Needed::Refused { reasons },
-        (false, true) => Needed::Pending { until: latest, reasons },
-        (false, false) => Needed::Nothing { until: holds },
-    }
-}
-
-fn name_of(rule: &Rule) -> String {
+pub(super) fn name_of(rule: &Rule) -> String {
     let effect = if rule.effect == Effect::Allow { "allow" } else { "deny" };
     format!("{effect}/{}", rule.name)
 }
@@ -317,7 +263,7 @@ fn said(rule: &Rule, otherwise: &str) -> String {
     if rule.because.is_empty() { otherwise.to_owned() } else { rule.because.clone() }
 }
 
-fn reason_of(rule: &Rule, text: String, kind: ReasonKind) -> Reason {
+pub(super) fn reason_of(rule: &Rule, text: String, kind: ReasonKind) -> Reason {
     Reason::new(name_of(rule), text, rule.owner.clone()).kind(kind)
 }
 

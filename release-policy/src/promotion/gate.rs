@@ -210,7 +210,7 @@ fn approved(
 ) -> Verdict {
     let Some(outcome) = outcome else { return Verdict::Pending { recheck_at: None } };
     let over = outcome.next_change.is_some_and(|change| now >= change);
-    if outcome.subject != subject.digest() || outcome.at > now || over {
+    if outcome.subject != *subject || outcome.at > now || over {
         return Verdict::Inconclusive;
     }
     match outcome.answer {

@@ -3,7 +3,9 @@
 use chrono::NaiveDateTime;
 use release_core::model::{GateId, Span, Timestamp};
 use release_core::plan::Place;
-use release_core::port::{Admission, CommandRequest, Decision, Grant, Policy, Reason, ReasonKind};
+use release_core::port::{
+    Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
+};
 use release_core::run::{Command, RunState};
 
 #[cfg(doc)]
@@ -36,18 +38,7 @@ impl Policy for Windows {
         };
         let query = Query::new(action, request.requester, request.now).run(request.run);
         let query = query.place(place).lasting(lasting);
-        if self.is_open(&query) {
-            return Decision::permit();
-        }
-        let (until, reasons) = self.obstacles(&query);
-        match request.at.map(|(state, index)| self.becomes(state, index, &query)) {
-            Some(MidFlight::GoOn) => Decision::Permit { grants: going_on(&reasons), inputs: None },
-            Some(MidFlight::Revert) => {
-                let kind = |reason: Reason| reason.kind(ReasonKind::Revert);
-                Decision::deny(reasons.into_iter().map(kind).collect())
-            }
-            Some(MidFlight::Hold) | None => Decision::wait(until, reasons),
-        }
+        self.begins_or_goes_on(request, &query).from_inputs(self.inputs())
     }
 
     /// Approvals and cancellations wait for windows that name them; all other commands are nobody's
@@ -62,10 +53,11 @@ impl Policy for Windows {
             _ => None,
         };
         let query = Query::new(action, request.by, request.now).run(request.run);
-        match &place {
+        let decision = match &place {
             Some(place) => self.decide(&query.place(place)),
             None => self.decide(&query),
-        }
+        };
+        decision.from_inputs(self.inputs())
     }
 }
 
@@ -76,6 +68,26 @@ fn environment(gate: &GateId) -> Option<Place> {
 }
 
 impl Windows {
+    /// What windows say to a step, wherever its rollout is.
+    fn begins_or_goes_on(&self, request: &Admission<'_>, query: &Query<'_>) -> Decision {
+        if self.is_open(query) {
+            return Decision::permit();
+        }
+        let (until, reasons) = self.obstacles(query);
+        match request.at.map(|(state, index)| self.becomes(state, index, query)) {
+            Some(MidFlight::GoOn) => Decision::Permit { grants: going_on(&reasons), inputs: None },
+            Some(MidFlight::Revert) => {
+                let kind = |reason: Reason| reason.kind(ReasonKind::Revert);
+                Decision::deny(reasons.into_iter().map(kind).collect())
+            }
+            Some(MidFlight::Hold) | None => Decision::wait(until, reasons),
+        }
+    }
+
+    fn inputs(&self) -> Inputs {
+        Inputs { calendar: Some(self.digest()), ..Inputs::default() }
+    }
+
     /// The decision about a question, with its reasons.
     pub fn decide(&self, query: &Query<'_>) -> Decision {
         if self.is_open(query) {

@@ -2,7 +2,7 @@
 
 use release_core::model::{Principal, RunId, Span};
 use release_core::plan::{Action, Place, Step, StepScope};
-use release_core::port::{Admission, Decision, Policy as _};
+use release_core::port::{Admission, Policy as _};
 use release_policy::approval::{
     Approval, ApprovalFact, ApprovalFacts, ApprovalPolicy, FactError, Question, Statement, Subject,
     Verdict, evaluate,
@@ -126,8 +126,8 @@ impl World {
         let directory = DirectoryState::Snapshot(self.directory(state.expected));
         let outcome = evaluate(&self.policy, &question, &state.facts, directory, now);
         let admission = Admission::new(&self.run, &self.requester, &self.step, now);
-        let admitted = outcome.decision() == Decision::permit()
-            && state.freezes.admit(&admission) == Decision::permit();
+        let admitted =
+            outcome.decision().is_permit() && state.freezes.admit(&admission).is_permit();
         if admitted {
             let mut facts = state.facts.clone();
             let subject = state.subject.digest();

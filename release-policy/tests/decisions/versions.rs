@@ -1,6 +1,6 @@
 //! Rules change while runs are under way.
 
-use release_core::port::{Decision, ReasonKind};
+use release_core::port::{Decision, Policy, ReasonKind};
 use release_policy::Windows;
 use release_policy::decision::{Condition, PolicyBook, PolicySet, Rule, Test};
 use release_policy::window::{When, WindowSpec};
@@ -56,7 +56,7 @@ fn f48_tightening_applies_at_once_and_loosening_does_not() {
 fn f48_rules_that_nobody_has_any_more_allow_nothing() {
     let lost = set(&[allow("lost")]).digest();
     let head = set(&[allow("a")]);
-    for policy in [&PolicyBook::new(head.clone()) as &dyn release_core::port::Policy, &head] {
+    for policy in [&PolicyBook::new(head.clone()) as &dyn Policy, &head] {
         let Decision::Deny { reasons, .. } = ask(policy, Some(lost)) else { panic!("it permits") };
         assert_eq!((&*reasons[0].rule, reasons[0].kind), ("policy/pinned", ReasonKind::Error));
     }
@@ -77,6 +77,24 @@ fn f48_a_freeze_that_is_added_holds_at_once() {
     };
     assert_eq!((until, &*reasons[0].rule), (Some(at(500)), "freeze/peak"));
     assert!(inputs.unwrap().calendar.is_some());
+}
+
+/// The engine holds the book while its host writes in it.
+#[test]
+fn f48_a_book_is_kept_up_to_date_under_a_running_engine() {
+    let (first, second) = (set(&[allow("a")]), set(&[allow("b")]));
+    let (old, new) = (Some(first.digest()), Some(second.digest()));
+    let book = std::sync::Arc::new(PolicyBook::new(first));
+    let engine: std::sync::Arc<dyn Policy> = std::sync::Arc::clone(&book) as _;
+    assert_eq!((engine.digest(), ask(&*engine, new).is_permit()), (old, false));
+    book.publish(second);
+    assert_eq!(engine.digest(), new);
+    assert!(ask(&*engine, old).is_permit() && ask(&*engine, new).is_permit());
+    // A run pins the old rules: they stay. Then none does.
+    book.keep(&old.into_iter().collect());
+    assert!(ask(&*engine, old).is_permit() && ask(&*engine, new).is_permit());
+    book.keep(&std::collections::BTreeSet::new());
+    assert!(ask(&*engine, old).is_deny() && ask(&*engine, new).is_permit());
 }
 
 #[test]
