@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Gate, PrincipalId, RoleId, Span, Timestamp};
+use release_core::port::{Decision, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{
@@ -240,6 +241,35 @@ impl BoardOutcome {
             _ => &[],
         };
         conditions.iter().map(|condition| &condition.gate)
+    }
+
+    /// The answer as a decision of a policy. Conditions are not part of it: see [`gates`](Self::gates).
+    pub fn decision(&self) -> Decision {
+        let held = |rule: &str, text: &str| vec![Reason::new(rule, text, "the board, asked anew")];
+        match &self.answer {
+            BoardAnswer::Approved { .. } => Decision::permit(),
+            BoardAnswer::Open { chair, seats } => {
+                let text = match (*chair, *seats) {
+                    (true, 0) => "the vote of the chair is missing".to_owned(),
+                    (true, seats) => format!("votes of the chair and {seats} seats are missing"),
+                    (false, seats) => format!("votes of {seats} seats are missing"),
+                };
+                let reason =
+                    Reason::new("board/open", text, "members of the board, by their votes");
+                Decision::wait(None, vec![reason])
+            }
+            BoardAnswer::Deferred => {
+                Decision::deny(held("board/deferred", "the board deferred it"))
+            }
+            BoardAnswer::Rejected => {
+                Decision::deny(held("board/rejected", "the board rejected it"))
+            }
+            BoardAnswer::Denied { because } => {
+                let lifted_by = "whoever runs the directory, or provenance that names the authors";
+                let reason = Reason::new("board/denied", because.to_string(), lifted_by);
+                Decision::deny(vec![reason])
+            }
+        }
     }
 }
 

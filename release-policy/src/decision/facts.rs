@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::all_of::as_one;
 use crate::approval::{ApprovalOutcome, Subject};
+use crate::cab::BoardOutcome;
 use crate::canonical::Canonical;
 
 /// One thing that is known.
@@ -70,6 +71,25 @@ impl Facts {
         let ApprovalOutcome { at, next_change: until, subject, .. } = *outcome;
         let approved = Approved { decision: outcome.decision(), at, until, subject };
         self.approvals.insert(name.into(), approved);
+        self
+    }
+
+    /// Adds what a board came to about `subject`, as an approval. It holds until `until`: whoever can, asks the
+    /// board anew for each decision, since members may have left.
+    #[must_use]
+    pub fn board(
+        mut self,
+        name: impl Into<String>,
+        outcome: &BoardOutcome,
+        subject: Subject,
+        until: Timestamp,
+    ) -> Self {
+        self.directories.extend(outcome.directory.as_ref().map(|stamp| stamp.digest));
+        let (at, until) = (outcome.at, Some(until));
+        // About something else it says nothing.
+        let about_it = outcome.subject == subject.digest();
+        let decision = if about_it { outcome.decision() } else { Decision::wait(None, Vec::new()) };
+        self.approvals.insert(name.into(), Approved { decision, at, until, subject });
         self
     }
 

@@ -1,0 +1,402 @@
+//! The host's desk: it starts releases, writes down what people say of them, and keeps the policy informed.
+//!
+//! What is said is a note in the run's own journal. From notes, directory and clock follow, by pure functions,
+//! the facts that the rules ask for: whoever has the journal can compute them again years later.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use release_core::engine::{Engine, RunHandle};
+use release_core::model::{Digest, Span, StepId, Timestamp, WaiverId};
+use release_core::plan::{
+    Action, Compensation, FrozenPlan, Place, Plan, Step, StepScope, Undo, UndoPhase,
+};
+use release_core::port::{
+    AuthorizedCommand, BindingError, Clock as _, EffectError, Evidence, Observed, Performer,
+};
+use release_core::run::{Command, Directive, Note};
+use release_policy::AllOf;
+use release_policy::approval::{
+    Approval, ApprovalFact, ApprovalFacts, ApprovalOutcome, Parties, Question, Statement, Subject,
+    Verdict, artifact_set, evaluate,
+};
+use release_policy::cab::{self, Ballot, BoardFacts, Interest, Vote};
+use release_policy::change::{ChangeType, RiskInputs, Route, Routing, Standing};
+use release_policy::decision::{Fact, Facts, PolicyBook};
+use release_policy::directory::{Directory, DirectoryState};
+use release_policy::emergency::{
+    GlassAnswer, GlassFact, GlassFacts, GlassRequest, ObligationFact, Obligations, Review, Word,
+    blocked, owed, usable,
+};
+use release_policy::scope::ChangeScope;
+use release_policy::window::{Scope, Waiver, WaiverSpec};
+use release_providers::sqlite::SqliteJournal;
+use release_testkit::VirtualClock;
+use serde_json::{Value, json};
+
+use crate::rules::{Governance, HOUR, directory, person, rules};
+use crate::story::Failure;
+
+/// Performs steps by counting them: the platform is another example's matter.
+#[derive(Debug, Default)]
+pub(crate) struct Hands(pub(crate) AtomicU32);
+
+#[async_trait]
+impl Performer for Hands {
+    fn check(&self, _: &Plan) -> Result<(), Vec<BindingError>> {
+        Ok(())
+    }
+    async fn perform(&self, _: &AuthorizedCommand) -> Result<Evidence, EffectError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Evidence::Done)
+    }
+    async fn observe(&self, _: &AuthorizedCommand) -> Result<Observed, EffectError> {
+        Ok(Observed::NotApplied)
+    }
+}
+
+/// No change here is of a template that has proven itself.
+const UNPROVEN: Standing = Standing::NotYet { in_a_row: 0, of: 5, lost: None };
+
+/// A release under way, and what it asks people.
+pub(crate) struct Release {
+    pub(crate) run: RunHandle,
+    pub(crate) step: StepId,
+    pub(crate) routing: Routing,
+    question: Question,
+}
+
+/// The desk.
+pub(crate) struct Desk {
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) hands: Arc<Hands>,
+    engine: Engine,
+    book: Arc<PolicyBook>,
+    governance: Governance,
+    waivers: Vec<Waiver>,
+    /// What is owed for broken glass, across all releases.
+    duties: Vec<ObligationFact>,
+    version: u64,
+    /// What is to be told.
+    pub(crate) told: String,
+}
+
+impl Desk {
+    /// Tells a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        self.told.push_str(line);
+        self.told.push('\n');
+    }
+
+    /// Tells the heading of a scene, with the time.
+    pub(crate) fn scene(&mut self, text: &str) {
+        let now = self.clock.now();
+        self.say(&format!("\n{now} {text}"));
+    }
+
+    pub(crate) fn open(folder: &std::path::Path, now: Timestamp) -> Result<Self, Failure> {
+        let clock = Arc::new(VirtualClock::at(now));
+        let hands = Arc::<Hands>::default();
+        let book = Arc::new(PolicyBook::new(rules(Vec::new())?));
+        let journal = SqliteJournal::open(folder.join("journal.db"))?;
+        let engine = Engine::builder(Arc::new(journal), hands.clone())
+            .clock(clock.clone())
+            .policy(AllOf::new().and_shared(book.clone()))
+            .build();
+        let governance = Governance::new()?;
+        let (waivers, duties) = (Vec::new(), Vec::new());
+        let (version, told) = (0, String::new());
+        Ok(Self { clock, hands, engine, book, governance, waivers, duties, version, told })
+    }
+
+    /// Asks for a release of one service; what is known of its risk decides which way it goes.
+    pub(crate) async fn ask(
+        &mut self,
+        name: &str,
+        kind: ChangeType,
+        risk: &RiskInputs,
+    ) -> Result<Release, Failure> {
+        let (plan, step) = plan(name)?;
+        let by = person("ada")?;
+        let subject = Subject {
+            plan: plan.digest(),
+            artifacts: artifact_set([]),
+            environment: Digest::of(b"production, as it is declared"),
+            policy: self.book.head().digest(),
+            evidence: Digest::of(&serde_json::to_vec(risk)?),
+        };
+        let scope = ChangeScope::new("production".parse()?).of_service("payments".parse()?);
+        let parties = Parties::new(by.id.clone(), self.clock.now());
+        let question = Question { subject, parties, scope };
+        let routing = self.governance.risk.route(risk, kind, &UNPROVEN);
+        let run = self.engine.start_frozen(name.parse()?, plan, by).await?;
+        let mut release = Release { run, step, routing, question };
+        self.refresh(&mut release).await?;
+        Ok(release)
+    }
+
+    /// Writes down what somebody says, and lets the policy know.
+    pub(crate) async fn hear(
+        &mut self,
+        release: &mut Release,
+        who: &str,
+        topic: &str,
+        content: Value,
+    ) -> Result<(), Failure> {
+        let note = Command::Note { topic: topic.parse()?, content };
+        release.run.send(Directive::new(note, person(who)?, "said at the desk")).await?;
+        self.refresh(release).await
+    }
+
+    /// An approval of exactly what the release is now.
+    pub(crate) async fn approve(
+        &mut self,
+        release: &mut Release,
+        who: &str,
+    ) -> Result<(), Failure> {
+        let content = json!({ "subject": release.question.subject });
+        self.hear(release, who, "approval", content).await
+    }
+
+    /// A vote of the board on exactly what the release is now.
+    pub(crate) async fn vote(&mut self, release: &mut Release, who: &str) -> Result<(), Failure> {
+        let content = json!({ "ballot": Ballot::Approve, "subject": release.question.subject });
+        self.hear(release, who, "vote", content).await
+    }
+
+    /// Leave from the freeze for one run and its requester, granted by somebody else.
+    pub(crate) fn waive(&mut self, release: &Release, by: &str, hours: u64) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let id: WaiverId = format!("waiver-{}", self.waivers.len() + 1).parse()?;
+        self.waivers.push(Waiver::try_from(WaiverSpec {
+            id,
+            window: "year-end".parse()?,
+            principals: BTreeSet::from([release.question.parties.requester.clone()]),
+            scope: Scope::default(),
+            actions: BTreeSet::new(),
+            run: Some(release.run.run().clone()),
+            from: now,
+            until: now.plus(Span::secs(hours * HOUR)),
+            granted_by: by.parse()?,
+            reason: "a regulator's deadline".to_owned(),
+        })?);
+        self.book.publish(rules(self.waivers.clone())?);
+        Ok(())
+    }
+
+    /// Somebody looked at what was done without the usual consent.
+    pub(crate) fn review(&mut self, who: &str, finding: &str) -> Result<(), Failure> {
+        let seq = self.duties.len() as u64 + 1;
+        let opened = self.duties.iter().rev().find_map(|fact| match fact {
+            ObligationFact::Opened(obligation) => Some(obligation.seq),
+            _ => None,
+        });
+        let of = opened.ok_or("nothing is owed")?;
+        let who = person(who)?;
+        let word = Word {
+            seq,
+            by: who.id,
+            linked: BTreeSet::new(),
+            roles: who.roles,
+            at: self.clock.now(),
+        };
+        self.duties.push(ObligationFact::Reviewed(Review {
+            word,
+            of,
+            finding: finding.to_owned(),
+        }));
+        Ok(())
+    }
+
+    /// Computes what is known of a release now, and has the engine ask again.
+    pub(crate) async fn refresh(&mut self, release: &mut Release) -> Result<(), Failure> {
+        let now = self.clock.now();
+        self.version += 1;
+        let directory = directory(self.version, now)?;
+        let snapshot = DirectoryState::Snapshot(&directory);
+        let notes = release.run.state().await?.notes().to_vec();
+        let question = &release.question;
+        let outcome = self.approvals(&notes, question, &directory, now)?;
+        for dropped in outcome.dropped.iter().filter(|dropped| dropped.seq == notes.len() as u64) {
+            self.say(&format!("  {} does not count: {}", dropped.by, dropped.why));
+        }
+        let board =
+            cab::decide(&self.governance.board, question, &votes(&notes, question)?, snapshot, now);
+        for dropped in board.dropped.iter().filter(|dropped| dropped.seq == notes.len() as u64) {
+            self.say(&format!("  the vote of {} does not count: {:?}", dropped.by, dropped.why));
+        }
+        let (kind, scope) = (release.routing.asked, &question.scope);
+        let duties = Obligations::fold(self.duties.iter().cloned())?;
+        let owed = blocked(&duties, kind, scope, snapshot, Span::secs(300), now).decision();
+        for reason in owed.reasons() {
+            let line = format!("  owed: {reason}");
+            // Once a scene.
+            if !self.told.rsplit("\n\n").next().is_some_and(|scene| scene.contains(&line)) {
+                self.say(&line);
+            }
+        }
+        let route = match release.routing.route {
+            Route::Cab => "cab",
+            Route::Emergency => "emergency",
+            Route::Standard | Route::Normal => "normal",
+        };
+        let facts = Facts::new()
+            .with("route", Fact::Text(route.to_owned()))
+            .with("owed", Fact::Flag(!owed.is_permit()))
+            .with("glass", Fact::Flag(self.break_glass(release, &notes, &directory, now).await?))
+            .number("risk", i64::from(release.routing.assessment.score))
+            .approval("quorum", &outcome)
+            .board("cab", &board, question.subject, now.plus(Span::secs(300)));
+        self.book.know(release.run.run().clone(), facts);
+        // A run that is over needs no asking.
+        let _ = release.run.reconsider().await;
+        Ok(())
+    }
+
+    fn approvals(
+        &self,
+        notes: &[Note],
+        question: &Question,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Result<ApprovalOutcome, Failure> {
+        let mut facts = ApprovalFacts::default();
+        for (note, seq) in numbered(notes, "approval") {
+            let statement = statement(note, seq)?;
+            let (verdict, comment) = (Verdict::Approve, String::new());
+            facts.apply(ApprovalFact::Given(Box::new(Approval { statement, verdict, comment })))?;
+        }
+        let snapshot = DirectoryState::Snapshot(directory);
+        Ok(evaluate(&self.governance.quorum, question, &facts, snapshot, now))
+    }
+
+    /// Whether glass was broken for this release. Its use is on record before it lifts anything, so that it
+    /// is used once, and opens what is owed for it.
+    async fn break_glass(
+        &mut self,
+        release: &Release,
+        notes: &[Note],
+        directory: &Directory,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let (mut facts, mut asked) = (GlassFacts::default(), None);
+        for (note, seq) in numbered(notes, "glass") {
+            let word = word(note, seq);
+            let text = |name: &str| said(note, name).as_str().unwrap_or_default().to_owned();
+            facts.apply(match asked {
+                None => GlassFact::Requested(GlassRequest {
+                    word,
+                    capability: text("capability"),
+                    scope: release.question.scope.clone(),
+                    reason: text("reason"),
+                    incident: text("incident"),
+                }),
+                Some(of) => GlassFact::Confirmed { word, of },
+            })?;
+            asked.get_or_insert(seq);
+        }
+        let Some(of) = asked else { return Ok(false) };
+        let (policy, scope) = (&self.governance.glass, &release.question.scope);
+        match usable(policy, &facts, of, scope, DirectoryState::Snapshot(directory), now) {
+            GlassAnswer::Refused { because } => {
+                self.say(&format!("  the glass holds: {because}"));
+                Ok(false)
+            }
+            GlassAnswer::Usable { until, .. } => {
+                let by = person("bob")?;
+                let seq = notes.len() as u64 + 1;
+                let (linked, roles) = (BTreeSet::new(), by.roles.clone());
+                let word = Word { seq, by: by.id.clone(), linked, roles, at: now };
+                let (topic, content) = ("glass-used".parse()?, json!({ "of": of }));
+                let used = Directive::new(Command::Note { topic, content }, by, "the fix goes out");
+                release.run.send(used).await?;
+                facts.apply(GlassFact::Used { word, of })?;
+                let seq = self.duties.len() as u64 + 1;
+                let duty = owed(policy, &facts, of, seq).ok_or("nothing is owed")?;
+                self.say(&format!("  the glass is broken, until {until} at the latest"));
+                self.say(&format!(
+                    "  owed: a review by somebody else who is {}, due {}",
+                    duty.reviewer, duty.due
+                ));
+                self.duties.push(ObligationFact::Opened(duty));
+                self.waive_glass(&release.run, until)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// What a broken glass lifts of the windows, as a waiver of its own.
+    fn waive_glass(&mut self, run: &RunHandle, until: Timestamp) -> Result<(), Failure> {
+        let id: WaiverId = format!("waiver-{}", self.waivers.len() + 1).parse()?;
+        self.waivers.push(Waiver::try_from(WaiverSpec {
+            id,
+            window: "year-end".parse()?,
+            principals: BTreeSet::from(["ada".parse()?]),
+            scope: Scope::default(),
+            actions: BTreeSet::new(),
+            run: Some(run.run().clone()),
+            from: self.clock.now(),
+            until,
+            granted_by: "cleo".parse()?,
+            reason: "broken glass".to_owned(),
+        })?);
+        self.book.publish(rules(self.waivers.clone())?);
+        Ok(())
+    }
+}
+
+/// One step that deploys to production.
+fn plan(name: &str) -> Result<(FrozenPlan, StepId), Failure> {
+    let place = Place {
+        region: Some("eu".parse()?),
+        service: Some("payments".parse()?),
+        ..Place::new("production".parse()?)
+    };
+    let id: StepId = "production/eu/payments/deploy".parse()?;
+    let custom = |name: &str| Action::Custom { capability: name.to_owned(), input: Value::Null };
+    let back = Compensation { action: custom("undeploy"), phase: UndoPhase::Remove };
+    let mut plan = Plan::builder("payments".parse()?, name.parse()?);
+    plan.step(
+        Step::new(id.clone(), custom("deploy"))
+            .scope(StepScope::of(place))
+            .undo(Undo::Compensate(vec![back])),
+    );
+    Ok((plan.build().map_err(|errors| errors.to_string())?.freeze(), id))
+}
+
+/// The notes about a topic, each with its number among all.
+fn numbered<'a>(notes: &'a [Note], topic: &'a str) -> impl Iterator<Item = (&'a Note, u64)> {
+    notes.iter().zip(1..).filter(move |(note, _)| note.topic.as_str() == topic)
+}
+
+/// A part of what was said; null, if it was not.
+fn said(note: &Note, name: &str) -> Value {
+    note.content.get(name).cloned().unwrap_or_default()
+}
+
+fn word(note: &Note, seq: u64) -> Word {
+    let (by, roles) = (note.by.id.clone(), note.by.roles.clone());
+    Word { seq, by, linked: BTreeSet::new(), roles, at: note.at }
+}
+
+fn statement(note: &Note, seq: u64) -> Result<Statement, Failure> {
+    let Word { seq, by, linked, roles, at } = word(note, seq);
+    let bound_to = serde_json::from_value(said(note, "subject"))?;
+    Ok(Statement { seq, by, linked, roles, at, expires: at.plus(Span::secs(24 * HOUR)), bound_to })
+}
+
+fn votes(notes: &[Note], question: &Question) -> Result<BoardFacts, Failure> {
+    let mut votes = Vec::new();
+    for (note, seq) in numbered(notes, "vote") {
+        let ballot = serde_json::from_value(said(note, "ballot"))?;
+        votes.push(Vote { statement: statement(note, seq)?, ballot });
+    }
+    let interests = numbered(notes, "interest").map(|(note, seq)| {
+        let reason = said(note, "reason").as_str().unwrap_or_default().to_owned();
+        Interest { seq, who: note.by.id.clone(), reason }
+    });
+    let deadline = question.parties.requested_at.plus(Span::secs(72 * HOUR));
+    Ok(BoardFacts { votes, interests: interests.collect(), deadline })
+}
