@@ -382,7 +382,7 @@ impl Driver {
         self.decide(Input::Outcome { step, attempt, outcome }, None)
     }
 
-    fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
+    pub(super) fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
         match request {
             None => self.inbox = None, // every handle is gone; the run goes on
             Some(Request::Look(look)) => {

@@ -173,6 +173,16 @@ impl Stored {
         Some(Self { journal, pages: Pages::new(1)?, known: false })
     }
 
+    /// Whether the ledger was read and is what was written, as far as is known.
+    pub(super) const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// The ledger could not be read: another may have been begun, and is looked for next time.
+    pub(super) const fn forget(&mut self) {
+        self.known = false;
+    }
+
     /// Reads what is stored.
     pub(super) async fn refresh(&mut self) -> Result<(), EngineError> {
         if !self.known {

@@ -67,7 +67,7 @@ impl Engine {
         reason: impl Into<String>,
     ) -> Result<bool, EngineError> {
         let (run, reason) = (run.clone(), reason.into());
-        self.ask(|reply| Message::Force { run, by, reason, reply }).await
+        self.ask(|reply| Message::Force { run, by, reason, reply }).await?
     }
 
     async fn ask<T>(
