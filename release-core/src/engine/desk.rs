@@ -237,9 +237,7 @@ impl Desk {
                 return false;
             }
             if !std::mem::replace(&mut waits.told, true) || first {
-                let text = format!("the ledger of permits is damaged: {detail}");
-                let lifted_by = "a backup of the journal, or `Engine::renew_ledger`";
-                tell(Some(vec![Reason::new("limit/ledger", text, lifted_by)]));
+                tell(Some(vec![crate::limits::damaged(detail)]));
             }
             true
         });

@@ -11,13 +11,13 @@ use super::limiter::Message;
 use super::wake::receive;
 use super::{EngineError, Shared};
 use crate::limits::Limits;
-use crate::run::{Event, Input, Permits};
+use crate::run::{Event, Input, Permits, RunState};
 
 /// What a run has of the platform's limits, and how it gets more.
 pub(super) struct RunPermits {
     pub(super) permits: Permits,
     names_providers: bool,
-    limiter: mpsc::UnboundedSender<Message>,
+    pub(super) limiter: mpsc::UnboundedSender<Message>,
     tell: mpsc::UnboundedSender<Verdict>,
     verdicts: mpsc::UnboundedReceiver<Verdict>,
 }
@@ -150,5 +150,17 @@ impl Shared {
     pub(super) fn permits(&self) -> Option<Box<RunPermits>> {
         let limits = self.limits.as_ref()?;
         Some(RunPermits::new(limits, self.limiter()?))
+    }
+
+    /// The limits as they bind the steps of a run that is not driven here.
+    pub(super) fn permits_for(&self, state: &RunState) -> Option<Permits> {
+        let mut permits = Permits::new(Arc::clone(self.limits.as_ref()?));
+        // With those of its rollback.
+        for step in (0..).map_while(|index| state.plan().get(index)) {
+            if let Some(provider) = self.performer.provider(step) {
+                permits.provided(step.id.clone(), provider);
+            }
+        }
+        Some(permits)
     }
 }

@@ -8,9 +8,9 @@ use super::resume::NotResumed;
 use super::{Engine, EngineError, desk};
 use crate::ids::RunId;
 use crate::journal::{AppendError, Batch, Head, Sealer, nth_stream};
-use crate::limits::{LedgerEvent, Limits, Request};
+use crate::limits::{LedgerEvent, Request};
 use crate::model::Principal;
-use crate::run::{Permits, Rejected};
+use crate::run::Rejected;
 use crate::time::Timestamp;
 
 /// How often others may be faster in writing to the old ledger before it is given up.
@@ -70,7 +70,7 @@ impl Engine {
             return Err(EngineError::Refused { run: lost, reason });
         }
         let newest = self.close_streams().await?;
-        let found = self.in_use(&limits).await?;
+        let found = self.in_use().await?;
         let Some(mut pages) = Pages::new(newest.saturating_add(1)) else {
             return Err(EngineError::LedgerSound);
         };
@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// What open runs have by their own records.
-    async fn in_use(&self, limits: &Arc<Limits>) -> Result<Found, EngineError> {
+    async fn in_use(&self) -> Result<Found, EngineError> {
         let (requests, unread) = (Vec::new(), Vec::new());
         let mut found = Found { requests, unread, latest: Timestamp::default() };
         let mut open = self.open_runs().await?;
@@ -151,14 +151,10 @@ impl Engine {
             };
             match state {
                 Ok((epoch, state)) => {
-                    let mut permits = Permits::new(Arc::clone(limits));
-                    for step in state.plan().plan().steps() {
-                        if let Some(provider) = self.shared.performer.provider(step) {
-                            permits.provided(step.id.clone(), provider);
-                        }
-                    }
                     let writer = (self.shared.unique.as_str(), epoch);
-                    found.requests.extend(desk::in_use(&permits, &state, writer));
+                    let permits = self.shared.permits_for(&state);
+                    let held = permits.map(|permits| desk::in_use(&permits, &state, writer));
+                    found.requests.extend(held.into_iter().flatten());
                     found.latest = found.latest.max(state.now());
                 }
                 Err(error) => {
