@@ -91,6 +91,8 @@ pub enum Bug {
     QueueRollback,
     /// What is given back is given to nobody.
     GrantNobody,
+    /// A new stream of the ledger that could not be stored counts as stored.
+    TrustUnstored,
     /// A run that brings its engines down is taken over for ever.
     RecoverForever,
     /// A run goes on with another plan without a look at what it has begun.
@@ -99,7 +101,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,
         Self::LatchAdmission,
@@ -142,6 +144,7 @@ impl Bug {
         Self::ForgetQuota,
         Self::QueueRollback,
         Self::GrantNobody,
+        Self::TrustUnstored,
         Self::RecoverForever,
         Self::MigrateBlindly,
     ];

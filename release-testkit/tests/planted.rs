@@ -18,7 +18,7 @@ use release_testkit::sim::{invariants, mixed};
 const BUDGET: u64 = 800;
 
 /// Which invariant finds which bug, among others.
-const FOUND_BY: [(Bug, &str); 44] = [
+const FOUND_BY: [(Bug, &str); 45] = [
     (Bug::IgnorePolicy, "I1"),
     (Bug::IgnoreDeny, "I20"),
     (Bug::LatchAdmission, "I20"),
@@ -61,6 +61,7 @@ const FOUND_BY: [(Bug, &str); 44] = [
     (Bug::ForgetQuota, "I4"),
     (Bug::QueueRollback, "I9"),
     (Bug::GrantNobody, "I18"),
+    (Bug::TrustUnstored, "I4"),
     (Bug::RecoverForever, "I17"),
     (Bug::MigrateBlindly, "I11"),
 ];

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ids::RunId;
-use crate::limits::{Claim, Ledger, LedgerEvent, Limits, Request, Standing, Unit, grants};
+use crate::limits::{Claim, Class, Ledger, LedgerEvent, Limits, Request, Standing, Unit, grants};
 use crate::model::Principal;
 use crate::port::Reason;
 use crate::run::{Event, Permits, RunState};
@@ -97,6 +97,8 @@ pub struct Desk {
     configured: bool,
     /// When the ledger is read again, and how long after the time before.
     look: (Timestamp, Span),
+    /// Whether the ledger could not be read as it was written when it was last looked at.
+    damaged: bool,
 }
 
 impl Desk {
@@ -104,7 +106,7 @@ impl Desk {
     pub fn new(limits: Arc<Limits>, engine: String) -> Self {
         let (waiting, said) = (BTreeMap::new(), Vec::new());
         let look = (Timestamp::default(), FIRST_LOOK);
-        Self { limits, engine, waiting, said, configured: false, look }
+        Self { limits, engine, waiting, said, configured: false, look, damaged: false }
     }
 
     /// A step asks, at `now`.
@@ -220,10 +222,35 @@ impl Desk {
         }
     }
 
+    /// The ledger cannot be read as it was written. What puts something back goes on without it, for it
+    /// must never be held; all else waits, and is told why. What was said is kept for the ledger that is
+    /// restored or begun anew. Returns whom to tell what.
+    pub fn damaged(&mut self, detail: &str, now: Timestamp) -> Vec<Verdict> {
+        self.look = (now.plus(LAST_LOOK), LAST_LOOK);
+        let first = !std::mem::replace(&mut self.damaged, true);
+        let mut verdicts = Vec::new();
+        self.waiting.retain(|claim, waits| {
+            let step = waits.step;
+            let mut tell = |waits| verdicts.push(Verdict { step, claim: claim.clone(), waits });
+            if waits.request.class == Class::Rollback {
+                tell(None);
+                return false;
+            }
+            if !std::mem::replace(&mut waits.told, true) || first {
+                tell(Some(vec![crate::limits::damaged(detail)]));
+            }
+            true
+        });
+        verdicts
+    }
+
     /// What was decided is durable: whom to tell what, and whether there is something more to decide.
     pub fn durable(&mut self, ledger: &Ledger, now: Timestamp) -> (Vec<Verdict>, bool) {
         self.configured = true;
         self.said.clear();
+        if std::mem::take(&mut self.damaged) {
+            self.waiting.values_mut().for_each(|waits| waits.told = false);
+        }
         let wait = self.look.1;
         self.look = (now.plus(wait), Span::from(wait.as_duration() * 2).min(LAST_LOOK));
         let queued: BTreeSet<&Claim> = ledger.queue().map(|request| &request.claim).collect();
@@ -315,6 +342,20 @@ pub fn wishes(
         wishes.asks.push((step, Request { claim, epoch, engine, team, class, wants }));
     }
     wishes
+}
+
+/// What a run must have as its own records say, as requests of its writer's, for a ledger that does not
+/// know of it.
+pub fn in_use(permits: &Permits, state: &RunState, (engine, epoch): (&str, u64)) -> Vec<Request> {
+    let mut requests: BTreeMap<u32, Request> = BTreeMap::new();
+    for (step, want) in permits.in_use(state) {
+        let request = requests.entry(step).or_insert_with(|| {
+            let (claim, team, class) = permits.claim(state, step);
+            Request { claim, epoch, engine: engine.to_owned(), team, class, wants: Vec::new() }
+        });
+        request.wants.push(want);
+    }
+    requests.into_values().collect()
 }
 
 /// The ledger gave a run's driver `units`, which it had before that driver.

@@ -180,7 +180,9 @@ impl Driver {
         self.inbox = Some(inbox);
         let (run, progress) = (self.state.run().clone(), self.progress.subscribe());
         let journal = Arc::clone(&self.shared.journal);
-        (RunHandle { run, journal, requests, progress, events: self.events.clone() }, self)
+        let limiter = self.permits.as_ref().map(|mine| mine.limiter.clone());
+        let events = self.events.clone();
+        (RunHandle { run, journal, requests, progress, events, limiter }, self)
     }
 
     pub(super) async fn run(mut self) {
@@ -382,7 +384,7 @@ impl Driver {
         self.decide(Input::Outcome { step, attempt, outcome }, None)
     }
 
-    fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
+    pub(super) fn request(&mut self, request: Option<Request>) -> Result<(), EngineError> {
         match request {
             None => self.inbox = None, // every handle is gone; the run goes on
             Some(Request::Look(look)) => {

@@ -95,6 +95,18 @@ pub enum EngineError {
         /// The name.
         run: RunId,
     },
+    /// The ledger of permits is not what was written. Rollbacks go on; nothing else starts that a limit
+    /// binds.
+    #[error(
+        "the ledger of permits is damaged ({detail}), and but for rollbacks nothing starts that a limit binds; restore the journal from a backup, or begin a new ledger with `Engine::renew_ledger`"
+    )]
+    LedgerDamaged {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A ledger of permits that can be read is not replaced.
+    #[error("the ledger of permits can be read, so no new one was begun; use it as it is")]
+    LedgerSound,
     /// The engine has no limits.
     #[error("the engine was built without limits; give it some with `EngineBuilder::limits`")]
     NoLimits,

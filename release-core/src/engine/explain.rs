@@ -1,12 +1,14 @@
 //! Questions about runs, in one line: to a run that is driven, and to the journal.
 
-use super::{Engine, EngineError, RunHandle, SendError};
+use super::{Engine, EngineError, RunHandle, SendError, limits};
 use crate::explain::{
-    self, Assumptions, Course, Explanation, NoSuchStep, Position, TravelError, WhatIfError, Why,
+    self, Assumptions, Course, Explanation, NoSuchStep, Position, TravelError, View, WhatIfError,
+    Why,
 };
 use crate::ids::{RunId, StepId};
+use crate::limits::Ledger;
 use crate::plan::FrozenPlan;
-use crate::run::RunState;
+use crate::run::{Permits, RunState};
 use crate::time::Timestamp;
 
 /// A question that has no answer.
@@ -31,16 +33,21 @@ pub enum AskError {
 }
 
 impl RunHandle {
-    /// Every reason why `step` has not started or not finished now, by the engine's policy and clock:
-    /// see [`explain::explain`].
+    /// Every reason why `step` has not started or not finished now, by the engine's policy and clock and
+    /// by the ledger of permits: see [`explain::explain_in`].
     ///
     /// # Errors
     /// [`AskError::Step`] when the plan has no such step, [`AskError::Handle`] when the run is over, not
     /// driven, or waits for its journal.
     pub async fn explain(&self, step: &StepId) -> Result<Explanation, AskError> {
         let step = step.clone();
+        let ledger = match &self.limiter {
+            Some(limiter) => limits::seen(limiter).await,
+            None => None,
+        };
         let see = move |state: &RunState, turn: &crate::run::Turn<'_>| {
-            explain::explain_step(state, &step, turn.now, turn.policy)
+            let view = View::new(turn.now, turn.policy).anomaly(turn.anomaly);
+            explain::explain_step_in(state, &step, with_limits(view, turn.permits, ledger.as_ref()))
         };
         Ok(self.look(see).await??)
     }
@@ -49,7 +56,8 @@ impl RunHandle {
 impl Engine {
     /// Every reason why `step` of `run` had not started or not finished at `at`, or has not now without
     /// one, as its journal tells: see [`explain::explain`]. Whoever drives the run, and whether anybody
-    /// does, does not matter. The policy is the engine's present one, asked for that instant.
+    /// does, does not matter. The policy is the engine's present one, asked for that instant. Of the clock
+    /// and of limits it knows only how they are now, and so tells of them only without an instant.
     ///
     /// # Errors
     /// As [`Engine::load`]; [`AskError::Travel`] when the run did not exist yet, [`AskError::Step`] when
@@ -65,8 +73,19 @@ impl Engine {
             Some(at) => explain::state_at(&history, plan, Position::At(at))?,
             None => history.state(plan, None).map_err(EngineError::from)?,
         };
-        let at = at.unwrap_or_else(|| self.shared.clock.now());
-        Ok(explain::explain_step(&state, step, at, &*self.shared.policy)?)
+        let policy = &*self.shared.policy;
+        if let Some(at) = at {
+            return Ok(explain::explain_step(&state, step, at, policy)?);
+        }
+        let (now, anomaly) = self.shared.clock.read();
+        let permits = self.shared.permits_for(&state);
+        let ledger = match self.shared.limiter() {
+            Some(limiter) => limits::seen(&limiter).await,
+            None => None,
+        };
+        let view = View::new(now, policy).anomaly(anomaly);
+        let view = with_limits(view, permits.as_ref(), ledger.as_ref());
+        Ok(explain::explain_step_in(&state, step, view)?)
     }
 
     /// The state of `run` at any point of its past, as its journal tells.
@@ -113,5 +132,19 @@ impl Engine {
         let (history, plan) = self.load(run).await?;
         let state = history.state(plan, None).map_err(EngineError::from)?;
         Ok(explain::what_if_from(state, assumptions, &*self.shared.policy)?)
+    }
+}
+
+/// The same view, with the limits as far as they are known.
+fn with_limits<'a>(
+    view: View<'a>,
+    permits: Option<&'a Permits>,
+    ledger: Option<&'a Result<Ledger, String>>,
+) -> View<'a> {
+    match (permits, ledger) {
+        (Some(permits), Some(ledger)) => {
+            view.limits(permits, ledger.as_ref().map_err(String::as_str))
+        }
+        _ => view,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::limiter::Message;
 use super::{EngineError, Events};
 use crate::ids::RunId;
 use crate::journal::Journal;
@@ -47,6 +48,8 @@ pub struct RunHandle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) events: broadcast::Sender<Arc<Recorded>>,
+    /// None where there are no limits, or the run is over.
+    pub(super) limiter: Option<mpsc::UnboundedSender<Message>>,
 }
 
 /// A run that does not move by itself any more.
@@ -189,5 +192,5 @@ pub(super) fn finished(run: RunId, journal: Arc<dyn Journal>, outcome: Outcome) 
     let (requests, _) = mpsc::channel(1);
     let (_, progress) = watch::channel(Progress::Ended(Ok(outcome)));
     let (events, _) = broadcast::channel(1);
-    RunHandle { run, journal, requests, progress, events }
+    RunHandle { run, journal, requests, progress, events, limiter: None }
 }

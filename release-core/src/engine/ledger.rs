@@ -5,13 +5,25 @@ use std::sync::Arc;
 use super::EngineError;
 use crate::ids::RunId;
 use crate::journal::{
-    AppendError, Batch, Damage, Journal, LedgerHistory, Record, Sealer, ledger_stream, nth_stream,
+    AppendError, Batch, Damage, DamageKind, Journal, LedgerHistory, Record, Sealer, ledger_stream,
+    nth_stream,
 };
 use crate::limits::{Ledger, LedgerEvent};
 use crate::time::Timestamp;
 
-/// After so many records a stream of the ledger is full.
+/// After so many records a stream of the ledger is full, unless it is told otherwise.
 const FULL: u64 = 1000;
+
+/// How the ledger that somebody has stands to what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is what the records come to, up to where the next one goes.
+    Stored,
+    /// Nothing was read, or something was folded in that may not be stored.
+    Open,
+    /// The stream behind this one has no records, so this one has them.
+    TurnedBack,
+}
 
 /// The ledger as an engine last read it, and where its next record goes. Pure: whoever has it reads and
 /// appends.
@@ -23,6 +35,8 @@ pub struct Pages {
     nth: u64,
     sealer: Sealer,
     run: RunId,
+    standing: Standing,
+    full: u64,
 }
 
 impl Pages {
@@ -31,14 +45,15 @@ impl Pages {
     pub fn new(nth: u64) -> Option<Self> {
         let run = ledger_stream(nth)?;
         let (ledger, sealer) = (Ledger::new(), Sealer::new(&run));
-        Some(Self { ledger, nth, sealer, run })
+        Some(Self { ledger, nth, sealer, run, standing: Standing::Open, full: FULL })
     }
 
-    /// Where to read first, if the ledger is to be read again.
-    pub fn reopen(&mut self) {
-        if self.begins() && self.nth > 1 {
-            self.turn_to(self.nth - 1); // what the next takes over
-        }
+    /// The same with streams that are full after so many records, at least 1. Whoever reads them need not
+    /// know it.
+    #[must_use]
+    pub fn full_after(mut self, records: u64) -> Self {
+        self.full = records.max(1);
+        self
     }
 
     /// The stream that is to be read, or appended to.
@@ -51,23 +66,44 @@ impl Pages {
         self.sealer.seq()
     }
 
-    /// Takes up what the stream has. Returns whether the next one is to be read as well.
+    /// Takes up what the stream has. Returns whether another is to be read as well: the next one, or the
+    /// one before, where what was to begin this one was not stored.
     ///
     /// # Errors
     /// [`Damage`] names the first record that is not what was written.
     pub fn read(&mut self, records: &[Record]) -> Result<bool, Damage> {
-        let history = LedgerHistory::verify(&self.run, records)?;
         if records.is_empty() && self.nth > 1 {
-            return Ok(false); // the one before is closed, and this is where it goes on
+            return self.read_nothing();
         }
+        let history = LedgerHistory::verify(&self.run, records)?;
         let closed = history.is_closed();
         self.ledger = history.ledger;
         let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
         self.sealer = Sealer::after(&self.run, count, 1, history.head);
+        self.standing = Standing::Stored;
         if closed {
             self.turn_to(self.nth.saturating_add(1));
         }
         Ok(closed)
+    }
+
+    /// The stream has no records: what the one before came to is where it goes on.
+    fn read_nothing(&mut self) -> Result<bool, Damage> {
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::TrustUnstored) {
+            return Ok(false);
+        }
+        match self.standing {
+            Standing::Stored => Ok(false),
+            Standing::Open => {
+                self.turn_to(self.nth.saturating_sub(1));
+                self.standing = Standing::TurnedBack;
+                Ok(true)
+            }
+            Standing::TurnedBack => {
+                Err(Damage { run: self.run.clone(), seq: 1, kind: DamageKind::Empty })
+            }
+        }
     }
 
     /// What a stream that begins with the next record takes over.
@@ -85,13 +121,14 @@ impl Pages {
         at: Timestamp,
     ) -> Batch {
         let expected = self.sealer.seq();
+        self.standing = Standing::Open;
         let mut records = Vec::with_capacity(events.len() + 2);
         if expected == 0 {
             let carried = carried.filter(|ledger| *ledger != Ledger::new()).map(Box::new);
             records.push(self.sealer.seal_entry(at, &LedgerEvent::Opened { carried }));
         }
         records.extend(events.iter().map(|event| self.sealer.seal_entry(at, event)));
-        let finishes = self.sealer.seq() >= FULL;
+        let finishes = self.sealer.seq() >= self.full;
         if finishes {
             let closed = LedgerEvent::Closed { records: self.sealer.seq() };
             records.push(self.sealer.seal_entry(at, &closed));
@@ -102,6 +139,7 @@ impl Pages {
 
     /// The batch is stored; whether it was the last of its stream.
     pub fn stored(&mut self, finishes: bool) {
+        self.standing = Standing::Stored;
         if finishes {
             self.turn_to(self.nth.saturating_add(1));
         }
@@ -135,11 +173,19 @@ impl Stored {
         Some(Self { journal, pages: Pages::new(1)?, known: false })
     }
 
+    /// Whether the ledger was read and is what was written, as far as is known.
+    pub(super) const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// The ledger could not be read: another may have been begun, and is looked for next time.
+    pub(super) const fn forget(&mut self) {
+        self.known = false;
+    }
+
     /// Reads what is stored.
     pub(super) async fn refresh(&mut self) -> Result<(), EngineError> {
-        if self.known {
-            self.pages.reopen();
-        } else {
+        if !self.known {
             let heads = self.journal.heads().await?;
             let newest = heads.iter().filter_map(|head| nth_stream(&head.run)).max();
             if let Some(pages) = Pages::new(newest.unwrap_or(1)) {

@@ -11,7 +11,7 @@ use super::EngineError;
 use super::desk::{Desk, Said, Verdict};
 use super::ledger::Stored;
 use crate::ids::RunId;
-use crate::journal::{AppendError, Journal};
+use crate::journal::{AppendError, Journal, ReadError};
 use crate::limits::{Claim, Ledger, Request, Unit};
 use crate::model::Principal;
 use crate::port::Clock;
@@ -27,17 +27,22 @@ pub(super) enum Message {
     /// Something else that a run says.
     Say(Said),
     /// An engine drives a run on; the answer is what the run has.
-    Adopt { run: RunId, epoch: u64, reply: oneshot::Sender<Vec<Unit>> },
+    Adopt { run: RunId, epoch: u64, reply: oneshot::Sender<Result<Vec<Unit>, EngineError>> },
     /// A person gives back for a run; the answer is whether it has nothing now.
-    Force { run: RunId, by: Principal, reason: String, reply: oneshot::Sender<bool> },
+    Force {
+        run: RunId,
+        by: Principal,
+        reason: String,
+        reply: oneshot::Sender<Result<bool, EngineError>>,
+    },
     /// Somebody wants to see the ledger.
     Look { reply: oneshot::Sender<Result<Ledger, EngineError>> },
 }
 
 /// Who is answered once what they said is durable.
 enum Reply {
-    Adopt { run: RunId, reply: oneshot::Sender<Vec<Unit>> },
-    Force { run: RunId, reply: oneshot::Sender<bool> },
+    Adopt { run: RunId, reply: oneshot::Sender<Result<Vec<Unit>, EngineError>> },
+    Force { run: RunId, reply: oneshot::Sender<Result<bool, EngineError>> },
     Look { reply: oneshot::Sender<Result<Ledger, EngineError>> },
 }
 
@@ -123,12 +128,16 @@ impl Limiter {
     /// Makes everything durable that came in and that follows from it, and tells who waits for it. While
     /// the journal fails nobody is told anything, and so nothing starts.
     async fn settle(&mut self, sweep: bool) {
-        let mut read = sweep || self.replies.iter().any(|r| matches!(r, Reply::Look { .. }));
+        let unread = sweep || !self.stored.is_known();
+        let mut read = unread || self.replies.iter().any(|r| matches!(r, Reply::Look { .. }));
         let mut over = sweep;
         loop {
             if read {
                 let before = self.stored.pages.ledger.clone();
                 if let Err(error) = self.stored.refresh().await {
+                    if let Some(detail) = damage(&error) {
+                        return self.damaged(detail);
+                    }
                     self.rest(&error).await;
                     continue;
                 }
@@ -150,6 +159,7 @@ impl Limiter {
                         read = true;
                         continue;
                     }
+                    Err(AppendError::Damaged { detail }) => return self.damaged(detail),
                     Err(error) => {
                         self.rest(&EngineError::Append(error)).await;
                         read = true;
@@ -160,6 +170,31 @@ impl Limiter {
             (self.failures, over, read) = (0, false, false);
             if !self.tell(now) {
                 return;
+            }
+        }
+    }
+
+    /// Tells everybody who waits for an answer, and those who put something back that they may. The
+    /// ledger is looked for again when somebody says something, and from time to time.
+    fn damaged(&mut self, detail: String) {
+        tracing::error!(%detail, "the ledger of permits is damaged; restore it, or begin a new one");
+        self.stored.forget();
+        for verdict in self.desk.damaged(&detail, self.clock.now()) {
+            let (claim, passes) = (verdict.claim.clone(), verdict.waits.is_none());
+            if let Some((_, tell)) = self.tell.get(&claim) {
+                let _ = tell.send(verdict); // if nobody is there, it was asked for in vain
+            }
+            if passes {
+                self.tell.remove(&claim);
+            }
+        }
+        let error = EngineError::LedgerDamaged { detail };
+        for reply in std::mem::take(&mut self.replies) {
+            // A caller that went away is no fault.
+            match reply {
+                Reply::Adopt { reply, .. } => drop(reply.send(Err(error.clone()))),
+                Reply::Force { reply, .. } => drop(reply.send(Err(error.clone()))),
+                Reply::Look { reply } => drop(reply.send(Err(error.clone()))),
             }
         }
     }
@@ -195,9 +230,9 @@ impl Limiter {
         for reply in std::mem::take(&mut self.replies) {
             // A caller that went away is no fault.
             match reply {
-                Reply::Adopt { run, reply } => drop(reply.send(ledger.units_of(&run))),
+                Reply::Adopt { run, reply } => drop(reply.send(Ok(ledger.units_of(&run)))),
                 Reply::Force { run, reply } => {
-                    let _ = reply.send(ledger.units_of(&run).is_empty());
+                    let _ = reply.send(Ok(ledger.units_of(&run).is_empty()));
                 }
                 Reply::Look { reply } => drop(reply.send(Ok(ledger.clone()))),
             }
@@ -219,5 +254,14 @@ impl Limiter {
             }
         }
         more
+    }
+}
+
+/// What is wrong with what was written, if that is why it could not be read.
+pub(super) fn damage(error: &EngineError) -> Option<String> {
+    match error {
+        EngineError::Damaged(damage) => Some(damage.to_string()),
+        EngineError::Read(ReadError::Damaged { detail }) => Some(detail.clone()),
+        _ => None,
     }
 }

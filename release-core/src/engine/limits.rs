@@ -67,7 +67,7 @@ impl Engine {
         reason: impl Into<String>,
     ) -> Result<bool, EngineError> {
         let (run, reason) = (run.clone(), reason.into());
-        self.ask(|reply| Message::Force { run, by, reason, reply }).await
+        self.ask(|reply| Message::Force { run, by, reason, reply }).await?
     }
 
     async fn ask<T>(
@@ -97,5 +97,18 @@ impl Shared {
             Some(sender)
         };
         self.limiter.get_or_init(begin).clone()
+    }
+}
+
+/// The ledger of permits as it is stored now, or how it is damaged; nothing when it cannot be known.
+pub(super) async fn seen(
+    limiter: &mpsc::UnboundedSender<Message>,
+) -> Option<Result<Ledger, String>> {
+    let (reply, answer) = oneshot::channel();
+    limiter.send(Message::Look { reply }).ok()?;
+    match answer.await.ok()? {
+        Ok(ledger) => Some(Ok(ledger)),
+        Err(EngineError::LedgerDamaged { detail }) => Some(Err(detail)),
+        Err(_) => None,
     }
 }

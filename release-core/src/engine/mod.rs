@@ -8,7 +8,7 @@
 //! - `rules` and `desk` are the shell's decisions as pure functions, which a simulator shares.
 //! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
 //! - `limiter` is the task that owns the `ledger` of permits, and `desk` what it decides; `permits` is how a
-//!   run gets its own, and `limits` what a host sees of them.
+//!   run gets its own, `limits` what a host sees of them, and `renew` begins a new one for one that is damaged.
 //! - `clock` is the system's clock; `guard` lets no policy hurt a run.
 
 mod act;
@@ -27,6 +27,7 @@ mod limits;
 mod migrate;
 mod permits;
 mod recover;
+mod renew;
 mod resume;
 pub mod rules;
 mod supersede;
@@ -44,6 +45,7 @@ pub use error::EngineError;
 pub use events::Events;
 pub use explain::AskError;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
+pub use renew::LedgerRenewal;
 pub use resume::{NotResumed, ResumeReport};
 
 use crate::ids::RunId;

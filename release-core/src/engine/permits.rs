@@ -5,17 +5,19 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::desk::{self, Verdict};
-use super::driver::Driver;
+use super::driver::{Driver, INBOX};
+use super::handle::Request;
 use super::limiter::Message;
+use super::wake::receive;
 use super::{EngineError, Shared};
 use crate::limits::Limits;
-use crate::run::{Event, Input, Permits};
+use crate::run::{Event, Input, Permits, RunState};
 
 /// What a run has of the platform's limits, and how it gets more.
 pub(super) struct RunPermits {
     pub(super) permits: Permits,
     names_providers: bool,
-    limiter: mpsc::UnboundedSender<Message>,
+    pub(super) limiter: mpsc::UnboundedSender<Message>,
     tell: mpsc::UnboundedSender<Verdict>,
     verdicts: mpsc::UnboundedReceiver<Verdict>,
 }
@@ -44,14 +46,36 @@ impl Driver {
         let Some(mine) = &mut self.permits else { return Ok(()) };
         let (reply, answer) = oneshot::channel();
         mine.say(Message::Adopt { run, epoch, reply });
-        let stop = self.shared.stop.clone();
-        let units = tokio::select! {
-            units = answer => units.map_err(|_| EngineError::ShutDown)?,
-            () = stop.cancelled() => return Err(EngineError::ShutDown),
-        };
+        let told = self.answered(answer).await?;
+        let Some(mine) = &mut self.permits else { return Ok(()) };
+        let units = told.unwrap_or_else(|error| {
+            tracing::warn!(run = %self.state.run(), %error, "the run has what its own records say");
+            mine.permits.in_use(&self.state).into_iter().map(|(_, want)| want.unit).collect()
+        });
         desk::adopted(&mut mine.permits, &self.state, units);
         self.settle_permits(&[]);
         Ok(())
+    }
+
+    /// Waits for the ledger's answer. Whoever wants to see the run's state does so meanwhile; what else
+    /// people ask for comes right after it.
+    async fn answered<T>(&mut self, mut answer: oneshot::Receiver<T>) -> Result<T, EngineError> {
+        let stop = self.shared.stop.clone();
+        loop {
+            let request = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(EngineError::ShutDown),
+                told = &mut answer => return told.map_err(|_| EngineError::ShutDown),
+                request = receive(&mut self.inbox), if self.deferred.len() < INBOX => request,
+            };
+            self.read_clock();
+            match request {
+                Some(Request::Directive(..) | Request::Reconsider(_)) => {
+                    self.deferred.extend(request);
+                }
+                None | Some(Request::Look(_)) => self.request(request)?,
+            }
+        }
     }
 
     /// Who performs the steps from `first` on, where a limit asks for it.
@@ -126,5 +150,17 @@ impl Shared {
     pub(super) fn permits(&self) -> Option<Box<RunPermits>> {
         let limits = self.limits.as_ref()?;
         Some(RunPermits::new(limits, self.limiter()?))
+    }
+
+    /// The limits as they bind the steps of a run that is not driven here.
+    pub(super) fn permits_for(&self, state: &RunState) -> Option<Permits> {
+        let mut permits = Permits::new(Arc::clone(self.limits.as_ref()?));
+        // With those of its rollback.
+        for step in (0..).map_while(|index| state.plan().get(index)) {
+            if let Some(provider) = self.performer.provider(step) {
+                permits.provided(step.id.clone(), provider);
+            }
+        }
+        Some(permits)
     }
 }

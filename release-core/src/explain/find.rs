@@ -1,16 +1,17 @@
 //! Finds all that stands between one step and its end.
 
 use super::obstacle::{Obstacle, ObstacleKind};
+use super::view::View;
 use crate::model::Gate;
-use crate::port::{Admission, Decision, EffectError, Reason};
+use crate::port::{Admission, Decision, EffectError};
 use crate::run::{
-    Active, Cause, Counted, Outcome, Phase, Places, RunState, Status, StepRef, Turn, Wait, WakeUp,
+    Active, Cause, Counted, Outcome, Phase, Places, RunState, Status, StepRef, Wait, WakeUp,
 };
 use crate::time::Timestamp;
 
-/// Everything that stands between the step at `index` and its end at `turn.now`, as things stand, in
+/// Everything that stands between the step at `index` and its end at `view.at`, as things stand, in
 /// the order in which one would lift it. Nothing, if it is done or goes on at once.
-pub(super) fn obstacles(state: &RunState, index: u32, turn: &Turn<'_>) -> Vec<Obstacle> {
+pub(super) fn obstacles(state: &RunState, index: u32, view: &View<'_>) -> Vec<Obstacle> {
     if let Some(why) = state.left_because(index) {
         let run = format!("goes on without {why}");
         return vec![Obstacle::new(ObstacleKind::GivenUp { run })];
@@ -36,17 +37,17 @@ pub(super) fn obstacles(state: &RunState, index: u32, turn: &Turn<'_>) -> Vec<Ob
         }
         (_, Some((_, Wait::Bake { until }))) => {
             stopping(state, &mut found);
-            if *until > turn.now {
+            if *until > view.at {
                 found.push(Obstacle::new(ObstacleKind::Bake { until: *until }));
             }
         }
         (_, Some((_, Wait::Look { at }))) => {
-            if *at > turn.now {
+            if *at > view.at {
                 found.push(Obstacle::new(ObstacleKind::OutcomeUnknown { at: *at, error: error() }));
             }
-            places(state, index, turn, &mut found);
+            places(state, index, view, &mut found);
         }
-        _ => not_started(state, index, turn, &mut found),
+        _ => not_started(state, index, view, &mut found),
     }
     found
 }
@@ -89,7 +90,7 @@ fn stopping(state: &RunState, found: &mut Vec<Obstacle>) {
 }
 
 /// The step has not started, or is to start again.
-fn not_started(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
+fn not_started(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
     let wait = state.active(index).map(|active| &active.wait);
     let measures_again = matches!(wait, Some(Wait::Measurement { .. }));
     if state.is_idle_page(index) {
@@ -104,29 +105,37 @@ fn not_started(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Ob
         found.push(Obstacle::new(ObstacleKind::Paused));
     }
     match wait {
-        Some(Wait::Attempt { at }) if *at > turn.now => {
+        Some(Wait::Attempt { at }) if *at > view.at => {
             let error = state.active(index).and_then(|active| active.error.as_deref().cloned());
             found.push(Obstacle::new(ObstacleKind::Retry { at: *at, error }));
         }
-        Some(Wait::Measurement { at }) if *at > turn.now => {
+        Some(Wait::Measurement { at }) if *at > view.at => {
             let left = state.measurements_left(index).unwrap_or(0);
             found.push(Obstacle::new(ObstacleKind::Measurement { at: *at, left }));
         }
         _ => {}
     }
     let from = found.len();
-    gates(state, index, turn, found);
+    gates(state, index, view, found);
     if !measures_again {
-        policy(state, index, turn, found);
+        policy(state, index, view, found);
     }
     let holding = found.get(from..).unwrap_or_default();
-    let reasons = state.active(index).map_or(&[][..], |active| &active.reasons);
-    if let Some(Wait::Blocked(wake)) = wait
-        && let Some(late) = asked_late(wake, reasons, holding, turn.now)
-    {
-        found.push(late);
-    }
-    places(state, index, turn, found);
+    let limits = view.permits(state, index);
+    let late = match wait {
+        // Who gives back wakes it.
+        Some(Wait::Blocked(WakeUp::Permit)) if limits.is_some() => None,
+        // Once its permits are all that holds it, what was said of them when it asked is what holds it.
+        Some(Wait::Blocked(WakeUp::Permit)) if holding.is_empty() && !view.sees_limits() => {
+            let reasons =
+                state.active(index).map_or_else(Vec::new, |active| active.reasons.clone());
+            Some(Obstacle::new(ObstacleKind::Permits { reasons }))
+        }
+        Some(Wait::Blocked(wake)) => asked_late(wake, holding, view.at),
+        _ => None,
+    };
+    found.extend(limits.into_iter().chain(late));
+    places(state, index, view, found);
 }
 
 /// The steps that the one at `index` still waits for, each once.
@@ -143,9 +152,9 @@ fn dependency(state: &RunState, other: u32) -> Obstacle {
     Obstacle::new(ObstacleKind::Dependency { step: StepRef::of(state.plan(), other), status })
 }
 
-/// What gates would hold the step at `turn.now`: all of them, as at admission.
-fn gates(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
-    let since = state.active(index).map_or(turn.now, |active| active.since);
+/// What gates would hold the step at `view.at`: all of them, as at admission.
+fn gates(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
+    let since = state.active(index).map_or(view.at, |active| active.since);
     for gate in &state.plan().step(index).gates {
         match gate {
             Gate::Approval(wanted) => match state.counted(wanted) {
@@ -156,10 +165,10 @@ fn gates(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle
                     found.push(Obstacle::new(ObstacleKind::Rejected { gate, text }));
                 }
             },
-            Gate::Soak(span) if since.plus(*span) > turn.now => {
+            Gate::Soak(span) if since.plus(*span) > view.at => {
                 found.push(Obstacle::new(ObstacleKind::Soak { until: since.plus(*span) }));
             }
-            Gate::NotBefore(at) if *at > turn.now => {
+            Gate::NotBefore(at) if *at > view.at => {
                 found.push(Obstacle::new(ObstacleKind::NotBefore { at: *at }));
             }
             Gate::Soak(_) | Gate::NotBefore(_) => {}
@@ -167,18 +176,16 @@ fn gates(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle
     }
 }
 
-/// What the policy would say at `turn.now`. It is asked about nothing that it cannot hold.
-fn policy(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
+/// What the policy would say at `view.at`. It is asked about nothing that it cannot hold.
+fn policy(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
     let step = state.plan().step(index);
     if step.action.is_pure() || state.plan().in_rollback(index) {
         return;
     }
-    let request = Admission::of(state, index, step, turn.now);
-    let (denied, until, reasons) = match turn.admission(&request) {
+    let request = Admission::of(state, index, step, view.at);
+    let (denied, until, reasons) = match view.turn().admission(&request) {
         Decision::Permit { .. } => return,
-        Decision::Wait { until, reasons, .. } => {
-            (false, until.filter(|at| *at > turn.now), reasons)
-        }
+        Decision::Wait { until, reasons, .. } => (false, until.filter(|at| *at > view.at), reasons),
         Decision::Deny { reasons, .. } => (true, None, reasons),
     };
     let kind = ObstacleKind::Policy { denied, reasons };
@@ -187,12 +194,7 @@ fn policy(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacl
 
 /// A blocked step is looked at again at an instant or for an input that was fixed when it was blocked.
 /// Where that comes later than all that holds it now, it is an obstacle of its own.
-fn asked_late(
-    wake: &WakeUp,
-    reasons: &[Reason],
-    holding: &[Obstacle],
-    now: Timestamp,
-) -> Option<Obstacle> {
+fn asked_late(wake: &WakeUp, holding: &[Obstacle], now: Timestamp) -> Option<Obstacle> {
     let untimed = |obstacle: &Obstacle| obstacle.earliest.is_none();
     let at = match wake {
         WakeUp::Instant { at } => {
@@ -202,19 +204,14 @@ fn asked_late(
             }
             Some(*at)
         }
-        // Once its permits are all that holds it, what was said of them when it asked is what holds it.
-        WakeUp::Permit if holding.is_empty() => {
-            let reasons = reasons.to_vec();
-            return Some(Obstacle::new(ObstacleKind::Permits { reasons }));
-        }
         _ if holding.iter().any(untimed) => return None,
         WakeUp::Approval { .. } | WakeUp::Policy | WakeUp::Permit => None,
     };
     Some(Obstacle::new(ObstacleKind::AskedAgain { at }))
 }
 
-fn places(state: &RunState, index: u32, turn: &Turn<'_>, found: &mut Vec<Obstacle>) {
-    if let Some(Places { limit, in_flight, ahead }) = state.lacks_a_place(index, turn) {
+fn places(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
+    if let Some(Places { limit, in_flight, ahead }) = state.lacks_a_place(index, &view.turn()) {
         found.push(Obstacle::new(ObstacleKind::Places { limit, in_flight, ahead }));
     }
 }

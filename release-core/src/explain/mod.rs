@@ -70,6 +70,7 @@ mod grounds;
 mod obstacle;
 mod roots;
 mod travel;
+mod view;
 mod what_if;
 mod why;
 
@@ -79,6 +80,7 @@ use serde::{Deserialize, Serialize};
 
 pub use obstacle::{Lifter, Obstacle, ObstacleKind};
 pub use travel::{Position, TravelError, state_at};
+pub use view::View;
 pub use what_if::{
     Assumptions, Course, CourseStep, Held, Refused, WhatIfError, what_if, what_if_from,
 };
@@ -86,7 +88,7 @@ pub use why::{Before, Ground, Why, why};
 
 use crate::ids::{RunId, StepId};
 use crate::port::Policy;
-use crate::run::{RunState, Status, StepRef, Turn};
+use crate::run::{RunState, Status, StepRef};
 use crate::time::Timestamp;
 
 /// A step that the plan does not have.
@@ -135,7 +137,8 @@ pub struct Root {
 }
 
 /// Explains how the step at `index` stands at `at`, or now if that is later, as things stand: no input
-/// but time is expected to come in between. `policy` is asked as at admission.
+/// but time is expected to come in between. `policy` is asked as at admission. Of the clock and of the
+/// platform's limits it knows only what the run was told; [`explain_in`] is told more.
 ///
 /// Lifting all of the obstacles makes the step go on; lifting all but one does not. Costs time in
 /// proportion to what it reports: the unfinished steps behind the step, and those before it in the
@@ -149,14 +152,22 @@ pub fn explain(
     at: Timestamp,
     policy: &dyn Policy,
 ) -> Result<Explanation, NoSuchStep> {
+    explain_in(state, index, View::new(at, policy))
+}
+
+/// As [`explain`], with all that is known of the clock and the platform's limits.
+///
+/// # Errors
+/// As [`explain`].
+pub fn explain_in(state: &RunState, index: u32, view: View<'_>) -> Result<Explanation, NoSuchStep> {
     let run = state.run().clone();
     let Some(status) = state.status(index) else {
         return Err(NoSuchStep { run, step: format!("at {index}") });
     };
-    let at = at.max(state.now());
-    let turn = Turn::new(at, 0, policy);
-    let mut obstacles = find::obstacles(state, index, &turn);
-    let ancestry = roots::ancestry(state, index, &turn);
+    let view = view.not_before(state.now());
+    let at = view.at;
+    let mut obstacles = find::obstacles(state, index, &view);
+    let ancestry = roots::ancestry(state, index, &view);
     for obstacle in &mut obstacles {
         if let ObstacleKind::Dependency { step, .. } = &obstacle.kind {
             let end = ancestry.done.get(&step.index).copied();
@@ -183,8 +194,20 @@ pub fn explain_step(
     at: Timestamp,
     policy: &dyn Policy,
 ) -> Result<Explanation, NoSuchStep> {
+    explain_step_in(state, id, View::new(at, policy))
+}
+
+/// As [`explain_in`], for the step called `id`.
+///
+/// # Errors
+/// As [`explain_step`].
+pub fn explain_step_in(
+    state: &RunState,
+    id: &StepId,
+    view: View<'_>,
+) -> Result<Explanation, NoSuchStep> {
     let none = || NoSuchStep { run: state.run().clone(), step: format!("`{id}`") };
-    explain(state, state.plan().find(id).ok_or_else(none)?, at, policy)
+    explain_in(state, state.plan().find(id).ok_or_else(none)?, view)
 }
 
 impl Explanation {

@@ -103,8 +103,8 @@ pub enum ObstacleKind {
     },
     /// The platform's limits do not let it start.
     Permits {
-        /// Why, as the ledger of permits said when it asked: all limits. Who has them now is in the
-        /// ledger.
+        /// Why, as the ledger of permits says: all limits and quotas in the way. Where it was not asked,
+        /// as it said to the step that waits.
         reasons: Vec<Reason>,
     },
     /// Nothing holds it any more, but it is only looked at later.

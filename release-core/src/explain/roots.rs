@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::find::{obstacles, unfinished};
 use super::obstacle::Obstacle;
+use super::view::View;
 use crate::model::Gate;
 use crate::plan::{Action, OnFailure, Step};
-use crate::run::{RunState, Status, Turn, Wait};
+use crate::run::{RunState, Status, Wait};
 use crate::time::{Span, Timestamp};
 
 /// Most steps that are walked through behind one.
@@ -37,7 +38,7 @@ struct Node {
 }
 
 /// Walks back from the step at `index`, each step once, without recursion.
-pub(super) fn ancestry(state: &RunState, index: u32, turn: &Turn<'_>) -> Ancestry {
+pub(super) fn ancestry(state: &RunState, index: u32, view: &View<'_>) -> Ancestry {
     let mut all = Ancestry { complete: true, ..Ancestry::default() };
     let mut nodes: BTreeMap<u32, Node> = BTreeMap::new();
     let mut queue = VecDeque::from([index]);
@@ -52,7 +53,7 @@ pub(super) fn ancestry(state: &RunState, index: u32, turn: &Turn<'_>) -> Ancestr
             }
             let node = nodes.entry(other).or_insert_with(|| {
                 queue.push_back(other);
-                Node { start: turn.now, ..Node::default() }
+                Node { start: view.at, ..Node::default() }
             });
             node.behind.push(next);
             if let Some(waiting) = nodes.get_mut(&next) {
@@ -65,9 +66,9 @@ pub(super) fn ancestry(state: &RunState, index: u32, turn: &Turn<'_>) -> Ancestr
             all.complete = false;
             break;
         }
-        all.roots.push((root, obstacles(state, root, turn)));
+        all.roots.push((root, obstacles(state, root, view)));
     }
-    all.done = ends(state, nodes, &all.roots, turn.now);
+    all.done = ends(state, nodes, &all.roots, view.at);
     all
 }
 

@@ -79,6 +79,20 @@ pub enum LedgerEvent {
         /// How they know.
         reason: String,
     },
+    /// A person begins a new ledger, because the one before cannot be read as it was written.
+    Renewed {
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+        /// The stream that could not be read.
+        lost: RunId,
+    },
+    /// What a run has, as its own records say. It keeps that, also where it is more than there is.
+    Reclaimed {
+        /// What was asked for then.
+        request: Request,
+    },
     /// The stream is full, and the next goes on from here.
     Closed {
         /// How much happened in it.

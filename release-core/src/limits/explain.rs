@@ -1,6 +1,6 @@
 //! Why a step waits and for how long, what is in use, and when a quota will be used up.
 
-use super::event::{Claim, Class, Unit};
+use super::event::{Claim, Class, Request, Unit};
 use super::grant::{Kept, Obstacle, keep, obstacles, place};
 use super::ledger::{Ledger, Permit, Waiting};
 use crate::ids::{LimitId, RunId, TeamId};
@@ -102,7 +102,23 @@ pub struct Usage {
 /// Most holders that a reason names.
 const NAMED: usize = 5;
 
+/// Why nothing starts that a limit binds while the ledger cannot be read as it was written.
+pub(crate) fn damaged(detail: &str) -> Reason {
+    let text = format!("the ledger of permits is damaged: {detail}");
+    Reason::new("limit/ledger", text, "a backup of the journal, or `Engine::renew_ledger`")
+}
+
 impl WhyWaiting {
+    /// The earliest instant at which all quotas in the way have some again, if any is. When others give
+    /// back what they have nobody knows.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        let until = |blockage: &Blockage| match blockage {
+            Blockage::UsedUp { until, .. } => Some(*until),
+            _ => None,
+        };
+        self.blockages.iter().filter_map(until).max()
+    }
+
     /// The same as reasons, one for each limit, as they stand in the run's journal.
     pub fn reasons(&self) -> Vec<Reason> {
         let behind = match self.ahead.len() {
@@ -145,11 +161,31 @@ impl WhyWaiting {
 impl Ledger {
     /// Why a step waits; `None` when it waits for no permit.
     pub fn why_waiting(&self, claim: &Claim, now: Timestamp) -> Option<WhyWaiting> {
+        let waiting = self.waiting.iter().find(|waiting| waiting.request.claim == *claim)?;
+        self.why(waiting, now)
+    }
+
+    /// Why a step would wait if it asked for its permits at `now`, or does since it has asked already;
+    /// `None` when nothing stands in its way.
+    pub fn why_would_wait(&self, request: &Request, now: Timestamp) -> Option<WhyWaiting> {
+        let asked = self.why_waiting(&request.claim, now);
+        let would = || {
+            let since = now.max(self.now);
+            self.why(&Waiting { since, request: request.clone() }, now)
+        };
+        asked.or_else(would).filter(|why| !why.blockages.is_empty())
+    }
+
+    /// Why `me` waits, at its place in the line, or at the end of it.
+    fn why(&self, me: &Waiting, now: Timestamp) -> Option<WhyWaiting> {
         let now = now.max(self.now);
+        let claim = &me.request.claim;
         let mut line: Vec<_> = self.waiting.iter().zip(0..).collect();
+        if !self.waiting.iter().any(|waiting| waiting.request.claim == *claim) {
+            line.push((me, self.waiting.len()));
+        }
         line.sort_by_cached_key(|(waiting, nth)| place(self, waiting, *nth, now));
         let at = line.iter().position(|(waiting, _)| waiting.request.claim == *claim)?;
-        let (me, _) = *line.get(at)?;
         let before: Vec<&Waiting> = line.iter().take(at).map(|(waiting, _)| *waiting).collect();
         let mut kept = Kept::new();
         for other in &before {

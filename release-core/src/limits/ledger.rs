@@ -282,7 +282,9 @@ impl Ledger {
                 *self = (**carried).clone();
                 self.writers.retain(|_, (_, since)| since.plus(REMEMBERED) > at);
             }
-            LedgerEvent::Opened { carried: None } | LedgerEvent::Closed { .. } => {}
+            LedgerEvent::Opened { carried: None }
+            | LedgerEvent::Renewed { .. }
+            | LedgerEvent::Closed { .. } => {}
             LedgerEvent::Configured { limits } => self.limits = limits.clone(),
             LedgerEvent::Requested { request } => self.requested(at, request),
             LedgerEvent::Granted { claim, by } => self.granted(at, claim, by)?,
@@ -305,14 +307,24 @@ impl Ledger {
                 }
             }
             LedgerEvent::Adopted { run, epoch, engine } => {
-                let writer = self.writers.entry(run.clone()).or_default();
-                *writer = (writer.0.max(*epoch), at);
+                self.writes(at, run, *epoch);
                 self.adopted(run, *epoch, engine);
+            }
+            LedgerEvent::Reclaimed { request } => {
+                self.writes(at, &request.claim.run, request.epoch);
+                for want in self.missing(request).cloned().collect::<Vec<_>>() {
+                    self.give(at, request, want, &request.engine);
+                }
             }
             LedgerEvent::ForceReleased { run, .. } => self.give_back(at, |p| p.run == *run),
         }
         self.now = at;
         Ok(())
+    }
+
+    fn writes(&mut self, at: Timestamp, run: &RunId, epoch: u64) {
+        let writer = self.writers.entry(run.clone()).or_default();
+        *writer = (writer.0.max(epoch), at);
     }
 
     /// The same claim of a later writer of the run takes the place of the earlier one.

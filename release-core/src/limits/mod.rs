@@ -38,6 +38,7 @@ pub use config::{
     Limit, LimitError, LimitErrors, Limits, LimitsFile, Per, Quota, Scope, Share, Subject, Window,
 };
 pub use event::{Claim, Class, LedgerEvent, Request, Unit, Want};
+pub(crate) use explain::damaged;
 pub use explain::{Blockage, Held, Usage, WhyWaiting};
 pub use grant::grants;
 pub use ledger::{IllegalEntry, Ledger, Permit, Standing};

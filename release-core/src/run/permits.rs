@@ -26,6 +26,15 @@ pub struct Permits {
     left: BTreeMap<Unit, u32>,
 }
 
+/// How something that outlasts its steps stands.
+#[derive(Debug, Default)]
+struct Lasting {
+    /// Whether some of its steps are not over.
+    goes_on: bool,
+    /// The first of its steps that has begun.
+    begun: Option<(u32, Want)>,
+}
+
 /// What a run has to tell the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
@@ -77,6 +86,30 @@ impl Permits {
             limits.chain(want.quotas.iter().map(|id| reason("quota", id))).collect::<Vec<_>>()
         };
         Some(missing.flat_map(each).collect())
+    }
+
+    /// What the run must have as its own records say, and the step that it is for: what may be under way,
+    /// and what was begun and outlasts its steps.
+    pub fn in_use(&self, state: &RunState) -> Vec<(u32, Want)> {
+        let mut lasting: BTreeMap<Unit, Lasting> = BTreeMap::new();
+        let mut all = Vec::new();
+        for index in 0..u32::try_from(state.plan.len()).unwrap_or(u32::MAX) {
+            let over = state.status(index).is_none_or(is_over);
+            let begun = has_begun(state, index);
+            for want in self.wants(state, index) {
+                if want.unit.outlasts_steps() {
+                    let lasting = lasting.entry(want.unit.clone()).or_default();
+                    lasting.goes_on |= !over;
+                    if begun {
+                        lasting.begun.get_or_insert((index, want));
+                    }
+                } else if acts(state, index) {
+                    all.push((index, want));
+                }
+            }
+        }
+        all.extend(lasting.into_values().filter(|unit| unit.goes_on).filter_map(|unit| unit.begun));
+        all
     }
 
     /// Who asks for the step at `index`, for which team, and how urgently.
@@ -231,6 +264,15 @@ fn acts(state: &RunState, index: u32) -> bool {
                 && matches!(active.wait, Wait::Look { .. }));
         active.attempt > 0 && !idle
     })
+}
+
+/// Whether something of a step was under way at some time.
+fn has_begun(state: &RunState, index: u32) -> bool {
+    let done = matches!(
+        state.status(index),
+        Some(Status::Succeeded | Status::Failed | Status::Compensated)
+    );
+    done || state.active(index).is_some_and(|active| active.attempt > 0)
 }
 
 const fn is_over(status: Status) -> bool {

@@ -1,14 +1,17 @@
 //! Questions about runs that an engine drives or drove.
 
 use release_core::engine::{AskError, Engine};
-use release_core::explain::{Assumptions, Ground, Lifter, ObstacleKind, Position};
+use release_core::explain::{Assumptions, Explanation, Ground, Lifter, ObstacleKind, Position};
+use release_core::limits::{Limit, Limits, LimitsFile, Per, Quota, Scope, Window};
 use release_core::model::Span;
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
 use release_core::run::{Command, Event, Outcome, Phase};
 
+use super::support::desk::limits;
 use super::support::engines::{command, run_id};
 use super::support::samples::{approval, chain, change, id, person};
-use super::support::world::{Act, TokioClock, World, memory};
+use super::support::words::approve;
+use super::support::world::{Act, START, TokioClock, World, memory};
 
 /// Holds the step called `b` for an hour from whenever it is asked.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ async fn an_engine_forecasts_with_its_own_policy() {
     let builder = Engine::builder(journal, world).clock(TokioClock::new());
     let engine = builder.policy(HoldB).build();
     let plan = chain(vec![change("b")]);
-    let start = super::support::world::START;
+    let start = START;
     let assumed = Assumptions::new(run_id(), person("ann"), start).horizon(Span::secs(4_000));
     let course = engine.what_if(&plan, &assumed).unwrap();
     assert_eq!(course.held_by("hold/b").count(), 1, "asked twice, for the same reason: {course}");
@@ -104,4 +107,98 @@ async fn an_engine_forecasts_with_its_own_policy() {
     let over = run.explain(&id("a")).await.unwrap_err();
     assert!(matches!(over, AskError::Handle(_)), "{over}");
     assert!(engine.explain(&run_id(), &id("a"), None).await.unwrap().is_free());
+}
+
+#[tokio::test(start_paused = true)]
+async fn f16_a_clock_that_jumped_is_named_as_what_holds_a_step() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let clock = TokioClock::new();
+    clock.jumps(Some(START.plus(Span::secs(1_000_000))));
+    let builder = Engine::builder(journal, world).clock(clock.clone());
+    let engine = builder.build();
+    let plan = chain(vec![change("a")]);
+    let run = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+    run.reconsider().await.unwrap();
+    let stored = engine.explain(&run_id(), &id("a"), None).await.unwrap();
+    for found in [run.explain(&id("a")).await.unwrap(), stored] {
+        let [ref only] = found.obstacles[..] else { panic!("{found}") };
+        let ObstacleKind::Policy { denied: false, reasons } = &only.kind else { panic!("{found}") };
+        assert_eq!(reasons[0].rule, "clock/anomaly", "{found}");
+    }
+    clock.jumps(None);
+    assert!(!run.explain(&id("a")).await.unwrap().to_string().contains("clock/anomaly"));
+}
+
+/// The obstacles by name, and what is said of limits.
+fn bounds(found: &Explanation) -> (Vec<&'static str>, String) {
+    let kinds = found.obstacles.iter().map(|obstacle| obstacle.kind.name()).collect();
+    let permits = found.obstacles.iter().find(|obstacle| obstacle.kind.name() == "permits");
+    (kinds, permits.map(ToString::to_string).unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn f35_limits_are_named_with_all_else_and_with_who_has_them_now() {
+    let journal = memory();
+    let held = |step: &str| step.starts_with("hold");
+    let world = World::new(&journal, move |call| {
+        if held(&call.step) { Act::ApplyUntilCancelled } else { Act::Faithful }
+    });
+    let engine = Engine::builder(journal, world).clock(TokioClock::new());
+    let engine = engine.limits(limits(vec![Limit::new(id("all"), 1)])).build();
+    let mut holders = Vec::new();
+    for name in ["hold-1", "hold-2"] {
+        let plan = chain(vec![change(name).timeout(Span::secs(1_000_000))]);
+        holders.push(engine.start_frozen(id(name), plan, person("ann")).await.unwrap());
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    let plan = chain(vec![change("b").gate(approval("go"))]);
+    let run = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+    run.settled().await.unwrap();
+    let found = run.explain(&id("b")).await.unwrap();
+    let (kinds, permits) = bounds(&found);
+    assert_eq!(kinds, ["approval", "permits"], "{found}");
+    assert!(permits.contains("limit/all") && permits.contains("`hold-1`"), "{found}");
+    let stored = engine.explain(&run_id(), &id("b"), None).await.unwrap();
+    assert_eq!(bounds(&stored), (kinds, permits), "as its journal tells");
+    run.send(command(approve("go"), "bob")).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let (kinds, permits) = bounds(&run.explain(&id("b")).await.unwrap());
+    assert!(kinds == ["permits"] && permits.contains("`hold-1`"), "{permits}");
+    // Another has it by and by.
+    holders[0].send(command(Command::Cancel, "bob")).await.unwrap();
+    holders[0].wait().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let (kinds, permits) = bounds(&run.explain(&id("b")).await.unwrap());
+    assert!(kinds == ["permits"] && permits.contains("`hold-2`"), "{permits}");
+    assert!(!permits.contains("`hold-1`"), "{permits}");
+    holders[1].send(command(Command::Cancel, "bob")).await.unwrap();
+    assert_eq!(run.wait().await, Ok(Outcome::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn f35_when_a_quota_renews_is_the_earliest_instant_of_who_waits_for_it() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let (scope, window) = (Scope::default(), Window::Rolling(Span::secs(3_600)));
+    let hourly = Quota { id: id("hourly"), scope, per: Per::Step, amount: 1, window };
+    let file = LimitsFile { quotas: vec![hourly], ..LimitsFile::default() };
+    let engine = Engine::builder(journal, world).clock(TokioClock::new());
+    let engine = engine.limits(Limits::new(file).unwrap()).build();
+    let plan = chain(vec![change("a"), change("b").gate(approval("go"))]);
+    let run = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
+    run.settled().await.unwrap();
+    let found = run.explain(&id("b")).await.unwrap();
+    assert_eq!(bounds(&found).0, ["approval", "permits"], "{found}");
+    let begun = engine.ledger().await.unwrap().now();
+    let at = found.earliest().unwrap();
+    assert!(at <= begun.plus(Span::secs(3_600)) && at > begun.plus(Span::secs(3_590)), "{found}");
+    run.send(command(approve("go"), "bob")).await.unwrap();
+    assert_eq!(run.wait().await, Ok(Outcome::Succeeded));
+    let (history, _) = engine.load(&run_id()).await.unwrap();
+    let started = history.facts().iter().rev().find_map(|fact| match &fact.event {
+        Event::StepStarted { step, .. } if step.id == id("b") => Some(fact.at),
+        _ => None,
+    });
+    assert!(started.unwrap() >= at, "it began before it was said to");
 }

@@ -5,13 +5,14 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use release_core::explain::{Explanation, Lifter, ObstacleKind, explain};
+use release_core::explain::{Explanation, Lifter, ObstacleKind, explain, explain_in};
 use release_core::model::Span;
 use release_core::plan::{Action, FrozenPlan};
 use release_core::port::{Admission, CommandRequest, Decision, PermitAll, Policy, Reason};
 use release_core::run::{Awaiting, Command, Event, Phase, RunState, Status};
 
 use super::run_laws::{Happening, happen, happening};
+use super::support::bounds::Bounds;
 use super::support::counterfactual::Counterfactual;
 use super::support::drive::{End, Run};
 use super::support::random;
@@ -42,8 +43,8 @@ fn name(found: &Explanation) -> String {
 }
 
 /// Checks one explanation. Returns how many obstacles the oracle lifted.
-fn check(run: &Run, step: u32, policy: &dyn Policy) -> usize {
-    let found = explain(&run.state, step, run.now, policy).unwrap();
+fn check(run: &Run, step: u32, policy: &dyn Policy, bounds: &Bounds) -> usize {
+    let found = explain_in(&run.state, step, bounds.view(run, policy)).unwrap();
     let kinds: Vec<_> = found.obstacles.iter().map(|obstacle| &obstacle.kind).collect();
     let status = run.state.status(step).unwrap();
     match &kinds[..] {
@@ -68,7 +69,7 @@ fn check(run: &Run, step: u32, policy: &dyn Policy) -> usize {
         _ if found.is_final() => return 0,
         _ => {}
     }
-    let all = || Counterfactual::of(run, step, &found);
+    let all = || Counterfactual::of(run, step, &found, bounds);
     let done = matches!(status, Status::Succeeded | Status::Compensated | Status::Failed);
     if kinds.is_empty() && done {
         return 0;
@@ -107,13 +108,14 @@ proptest! {
     #[test]
     fn what_is_named_is_exactly_what_must_be_lifted(
         plan in random::dag(), mood in 0_u8..5, changed in proptest::bool::ANY,
-        happenings in vec(happening(), 0..30),
+        bound in (proptest::bool::ANY, 0_u8..5), happenings in vec(happening(), 0..30),
     ) {
         let run = course(&plan, Moody(mood), &happenings);
+        let bounds = Bounds::new(&run, bound.0, bound.1);
         // A policy that has changed since: what nothing holds any more is still to be asked again.
         let now: &dyn Policy = if changed { &PermitAll } else { &Moody(mood) };
         for step in steps(&run.state) {
-            check(&run, step, now);
+            check(&run, step, now, &bounds);
         }
     }
 
@@ -265,6 +267,7 @@ fn the_oracle_meets_every_kind_of_obstacle() {
         "not_called",
         "outcome_unknown",
         "paused",
+        "permits",
         "places",
         "policy",
         "rejected",
@@ -282,15 +285,16 @@ fn the_oracle_meets_every_kind_of_obstacle() {
         }
         let (plan, mood, happenings) = inputs.new_tree(&mut runner).unwrap().current();
         let run = course(&plan, Moody(mood), &happenings);
+        let bounds = Bounds::new(&run, mood == 0, mood);
         for (step, policy) in steps(&run.state).flat_map(|step| {
             [(step, &PermitAll as &dyn Policy), (step, &Moody(0)), (step, &Moody(1))]
         }) {
-            let found = explain(&run.state, step, run.now, policy).unwrap();
+            let found = explain_in(&run.state, step, bounds.view(&run, policy)).unwrap();
             kinds.extend(found.obstacles.iter().map(|obstacle| obstacle.kind.name()));
             if matches!(run.state.phase(), Phase::Forward)
                 && !matches!(run.state.plan().get(step).unwrap().action, Action::Sync)
             {
-                most = most.max(check(&run, step, policy));
+                most = most.max(check(&run, step, policy, &bounds));
             }
         }
     }

@@ -40,6 +40,8 @@ mod guards;
 mod journal;
 #[cfg(test)]
 mod leases;
+mod ledger_damage;
+mod ledger_pages;
 #[cfg(test)]
 mod limit_laws;
 #[cfg(test)]

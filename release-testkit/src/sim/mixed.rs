@@ -242,7 +242,8 @@ fn upgraded() -> Sim {
         .run_for(after(12))
 }
 
-/// Four runs, one of them urgent, whose engines share limits, a reserve for rollbacks and quotas.
+/// Four runs, one of them urgent, whose engines share limits, a reserve for rollbacks and quotas,
+/// by a ledger that begins a new stream every few steps.
 fn limited() -> Sim {
     let all = Limit { rollback_reserve: 1, ..Limit::new(literal("all"), 2) };
     let places = Limit {
@@ -278,7 +279,7 @@ fn limited() -> Sim {
         definition
     };
     let sim = Sim::new(0).train(4, Span::secs(120), run).unwrap_or_else(|_| Sim::new(0));
-    sim.limits(limits).engines(3).faults(faults).run_for(days(1))
+    sim.limits(limits).ledger_page(8).engines(3).faults(faults).run_for(days(1))
 }
 
 /// Where a plan of this module is not sound, which is a fault of the module.

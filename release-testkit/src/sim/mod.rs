@@ -200,6 +200,13 @@ impl Sim {
         self
     }
 
+    /// Sets after how many records a stream of the ledger of permits is full, so that a short simulation has
+    /// many; by default as in production.
+    pub const fn ledger_page(mut self, records: u64) -> Self {
+        self.setup.ledger_page = Some(records);
+        self
+    }
+
     /// Sets who chooses what happens first; by default chance alone.
     pub const fn scheduler(mut self, scheduler: Scheduler) -> Self {
         self.setup.scheduler = scheduler;

@@ -92,7 +92,7 @@ impl Machine<'_> {
         let (life, name) = (self.lives, format!("engine/{}", self.lives));
         Some(Clerk {
             desk: Desk::new(Arc::clone(limits), name.clone()),
-            pages: Pages::new(1)?,
+            pages: self.setup.pages()?,
             life,
             name,
             inbox: Vec::new(),
@@ -373,7 +373,6 @@ impl Machine<'_> {
             return true;
         }
         let before = clerk.pages.ledger.clone();
-        clerk.pages.reopen();
         loop {
             let log = self.ledger.iter().find(|(stream, _)| stream == clerk.pages.stream());
             match clerk.pages.read(log.map(|(_, log)| &log.records[..]).unwrap_or_default()) {

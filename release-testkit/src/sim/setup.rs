@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use release_core::engine::ledger::Pages;
 use release_core::limits::Limits;
 use release_core::model::{Digest, Principal, RunId, Span, Target, Timestamp};
 use release_core::plan::{Action, FrozenPlan, Weight};
@@ -40,6 +41,8 @@ pub(super) struct Setup {
     pub(super) engines: usize,
     pub(super) scheduler: Scheduler,
     pub(super) limits: Option<Arc<Limits>>,
+    /// After how many records a stream of the ledger of permits is full.
+    pub(super) ledger_page: Option<u64>,
     pub(super) bad: Vec<(Digest, Badness)>,
     pub(super) commands: Vec<(Span, usize, Directive)>,
     pub(super) max_recoveries: u32,
@@ -68,6 +71,7 @@ impl Setup {
             engines: 1,
             scheduler: Scheduler::Uniform,
             limits: None,
+            ledger_page: None,
             bad: Vec::new(),
             commands: Vec::new(),
             max_recoveries: u32::MAX,
@@ -79,6 +83,15 @@ impl Setup {
             heal_for: Span::secs(60 * 24 * 3600),
             most_happenings: 5_000_000,
         }
+    }
+
+    /// The ledger of permits, of which nothing was read.
+    pub(super) fn pages(&self) -> Option<Pages> {
+        let pages = Pages::new(1)?;
+        Some(match self.ledger_page {
+            Some(records) => pages.full_after(records),
+            None => pages,
+        })
     }
 
     /// Puts what a plan replaces where it is replaced, unless something is there already: all instances,

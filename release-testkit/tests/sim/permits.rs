@@ -57,3 +57,15 @@ fn f35_engines_that_crash_and_stand_still_share_limits() {
         assert_eq!(report.limits[0].waiting, 0, "{report}");
     }
 }
+
+#[test]
+fn f35_a_ledger_that_turns_its_pages_while_the_journal_fails_loses_no_permit() {
+    let faults = "crash engine 1%; journal: unknown-stored 4%; journal: unknown-lost 4%; \
+                  journal: unknown-late 4%; journal: unavailable 4%; journal: no-space 4%";
+    let sim = three_runs(shared(2, 100)).engines(2).faults(FaultPlan::parse(faults).unwrap());
+    for seed in 0..12 {
+        let report = sim.clone().ledger_page(1 + seed % 4).seed(seed).report();
+        assert!(report.is_green(), "{report}");
+        assert_eq!(report.limits[0].waiting, 0, "{report}");
+    }
+}

@@ -3,23 +3,28 @@
 use release_core::explain::{Explanation, ObstacleKind};
 use release_core::plan::Plan;
 use release_core::port::{Admission, CommandRequest, Decision, Evidence, Policy};
-use release_core::run::{Event, Fact, RunState, StepRef, Turn, Wait, WakeUp, advance};
+use release_core::run::{Event, Fact, Permits, RunState, StepRef, Turn, Wait, WakeUp, advance};
 use release_core::time::Timestamp;
 use serde_json::{Value, json};
 
+use super::bounds::Bounds;
 use super::drive::Run;
 use super::samples::{id, person};
 
-/// What the policy says, but for one step that it permits.
+/// What the policy says, but for one step that it permits; while nobody knows what time it is, it permits
+/// nothing else.
 #[derive(Debug)]
-struct But<'a>(&'a dyn Policy, Option<String>);
+struct But<'a>(&'a dyn Policy, Option<String>, bool);
 
 impl But<'_> {
     fn asks(&self, request: &Admission<'_>) -> Decision {
         if self.1.as_deref() == Some(request.step.id.as_str()) {
             return Decision::permit();
         }
-        self.0.admit(request)
+        match self.0.admit(request) {
+            Decision::Permit { .. } if self.2 => Decision::wait(None, Vec::new()),
+            decision => decision,
+        }
     }
 }
 
@@ -53,15 +58,19 @@ pub(crate) struct Counterfactual<'a> {
     resumed: bool,
     looked_at: bool,
     permitted: bool,
+    permits: Permits,
+    doubtful: bool,
 }
 
 impl<'a> Counterfactual<'a> {
-    pub(crate) fn of(run: &'a Run, step: u32, found: &Explanation) -> Self {
+    pub(crate) fn of(run: &'a Run, step: u32, found: &Explanation, bounds: &Bounds) -> Self {
+        let (permits, doubtful) = (bounds.once_asked(run, step), bounds.doubtful);
         let plan = serde_json::from_slice(run.state.plan().bytes()).unwrap();
         let late = |kind: &ObstacleKind| matches!(kind, ObstacleKind::AskedAgain { .. });
         let looked_at = !found.obstacles.iter().any(|obstacle| late(&obstacle.kind));
         let facts = run.facts.clone();
-        Self { run, step, plan, facts, aux: None, resumed: false, looked_at, permitted: false }
+        let (aux, resumed, permitted) = (None, false, false);
+        Self { run, step, plan, facts, aux, resumed, looked_at, permitted, permits, doubtful }
     }
 
     pub(crate) fn lift(&mut self, kind: &ObstacleKind) {
@@ -76,6 +85,11 @@ impl<'a> Counterfactual<'a> {
                 self.keep_gates(|gate| gate.get("not_before").is_none());
             }
             ObstacleKind::Policy { .. } => self.permitted = true,
+            ObstacleKind::Permits { .. } => {
+                for want in self.permits.wants(&self.run.state, self.step) {
+                    self.permits.has(want.unit);
+                }
+            }
             ObstacleKind::AskedAgain { .. } => self.looked_at = true,
             ObstacleKind::Places { .. } => self.plan["max_parallel"] = json!(1_000),
             ObstacleKind::Retry { .. }
@@ -172,12 +186,13 @@ impl<'a> Counterfactual<'a> {
             happens(&mut state, Event::Resumed { by: person("bob"), reason: "because".into() });
         }
         let name = state.plan().get(self.step).unwrap().id.to_string();
-        let policy = answers(&state, now, &But(policy, self.permitted.then_some(name)));
+        let policy =
+            answers(&state, now, &But(policy, self.permitted.then_some(name), self.doubtful));
         let waited_for = kept.and_then(|kind| match kind {
             ObstacleKind::Dependency { step, .. } => Some(step.index),
             _ => None,
         });
-        drive(&mut state, (self.step, waited_for), now, &policy)
+        drive(&mut state, (self.step, waited_for), now, (&policy, &self.permits))
     }
 }
 
@@ -185,11 +200,12 @@ fn drive(
     state: &mut RunState,
     (step, waited_for): (u32, Option<u32>),
     now: Timestamp,
-    policy: &dyn Policy,
+    (policy, permits): (&dyn Policy, &Permits),
 ) -> Option<bool> {
     loop {
         let mut fresh = Vec::new();
-        advance(state, &Turn::new(now, 7, policy), 1, &mut fresh);
+        let turn = Turn { permits: Some(permits), ..Turn::new(now, 7, policy) };
+        advance(state, &turn, 1, &mut fresh);
         let Some(event) = fresh.first() else { return Some(false) };
         match event {
             Event::StepStarted { step: s, .. } | Event::StepSucceeded { step: s, .. }

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod bounds;
 pub(crate) mod counterfactual;
 pub(crate) mod desk;
 pub(crate) mod drive;
