@@ -301,10 +301,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Why the last command made no sense, if it did not. A denied one did, and is a record.
+    /// Why the last command does not take effect, if it does not.
     pub(super) fn rejected(&self) -> Option<Rejected> {
-        let answer = self.asked.last()?.answer.as_ref().err()?;
-        (!matches!(answer, Rejected::Denied { .. })).then(|| answer.clone())
+        self.asked.last()?.answer.as_ref().err().cloned()
     }
 
     fn fold(&mut self) -> Result<(), EngineError> {

@@ -28,7 +28,12 @@ impl Driver {
         }
         self.trouble.crowded = matches!(error, AppendError::NoSpace { .. });
         tracing::warn!(run = %self.state.run(), %error, "the journal fails; the run waits for it");
+        let durable = self.sealer.seq().saturating_sub(self.pending.len() as u64);
         let history = self.read_when_possible(&error).await?;
+        let mine = self.trouble.in_doubt || !matches!(error, AppendError::Conflict { .. });
+        if !mine && !rules::only_denials(&history, durable) {
+            return Err(error.into());
+        }
         match rules::after_reading(&self.sealer, &history) {
             AfterReading::Fenced => {
                 let run = self.state.run().clone();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::journal::{AppendError, History, Sealer};
 use crate::plan::FrozenPlan;
-use crate::run::{Event, Input, Mode, RunState, Wait};
+use crate::run::{Event, Fact, Input, Mode, RunState, Wait};
 use crate::time::{Span, Timestamp};
 
 /// How often a policy is asked again that holds a step without naming an instant.
@@ -113,15 +113,22 @@ pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAp
             AfterFailedAppend::ReadBack { in_doubt }
         }
         AppendError::Unknown { .. } => AfterFailedAppend::ReadBack { in_doubt: true },
-        AppendError::Conflict { .. } | AppendError::Finished { .. } if in_doubt => {
-            AfterFailedAppend::ReadBack { in_doubt }
-        }
-        AppendError::Conflict { .. }
-        | AppendError::Finished { .. }
+        AppendError::Finished { .. } if in_doubt => AfterFailedAppend::ReadBack { in_doubt },
+        // Whoever was refused may have left a record: see `only_denials`.
+        AppendError::Conflict { .. } => AfterFailedAppend::ReadBack { in_doubt },
+        AppendError::Finished { .. }
         | AppendError::Fenced { .. }
         | AppendError::Damaged { .. }
         | AppendError::Malformed { .. } => AfterFailedAppend::Stop,
     }
+}
+
+/// Whether what stands behind record `durable` of a writer, and is not its own, is nothing but denials: the
+/// only records that others leave in its epoch, and no reason to stop.
+pub fn only_denials(history: &History, durable: u64) -> bool {
+    let behind = usize::try_from(durable).ok().and_then(|durable| history.facts().get(durable..));
+    let denial = |fact: &Fact| matches!(fact.event, Event::CommandDenied { .. });
+    behind.is_some_and(|facts| !facts.is_empty() && facts.iter().all(denial))
 }
 
 /// Effects that a late append announced after all, to be started now: neither did they end (their outcome
