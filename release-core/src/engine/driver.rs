@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::effect::{Attempt, Effects, panic_text};
 use super::handle::{Progress, Recorded, Request, RunHandle};
 use super::permits::RunPermits;
-use super::rules::{self, ASK_AGAIN};
+use super::rules::{self, ASK_AGAIN, Doubt};
 use super::wake::{Sleep, Wake};
 use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
@@ -92,6 +92,8 @@ pub(super) struct Trouble {
     pub(super) crowded: bool,
     /// Whether an append of this driver had an unknown outcome.
     pub(super) in_doubt: bool,
+    /// The batches of unknown outcome that may still be stored.
+    pub(super) doubts: Vec<Doubt<Answer>>,
 }
 
 /// What is decided with, without holding on to what is decided about.
@@ -345,6 +347,7 @@ impl Driver {
     /// What is pending is durable: starts its effects, tells subscribers, answers those who asked.
     fn announce(&mut self) {
         self.failures = 0;
+        self.trouble.doubts.clear();
         let mut events = std::mem::take(&mut self.pending);
         for event in &events {
             self.act_on(event);

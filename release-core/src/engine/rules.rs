@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::journal::{AppendError, History, Sealer};
+use crate::model::Digest;
 use crate::plan::FrozenPlan;
 use crate::run::{Event, Fact, Input, Mode, RunState, Wait};
 use crate::time::{Span, Timestamp};
@@ -121,6 +122,25 @@ pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAp
         | AppendError::Damaged { .. }
         | AppendError::Malformed { .. } => AfterFailedAppend::Stop,
     }
+}
+
+/// A batch of which nobody knew whether it was stored, with the answers to what came in first and led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt<A> {
+    /// The hash of its last record.
+    pub head: Digest,
+    /// What those who asked were to be told, in order.
+    pub answers: Vec<A>,
+}
+
+/// What came in first and was stored after all, late, with its answers: it is not decided again. At most
+/// one of the batches in doubt is ever stored, since all were to follow the same record.
+pub fn stored_late<A>(doubts: &mut Vec<Doubt<A>>, history: &History) -> Vec<A> {
+    let stored = |doubt: &Doubt<A>| history.hashes().contains(&doubt.head);
+    let Some(place) = doubts.iter().position(stored) else { return Vec::new() };
+    let answers = doubts.swap_remove(place).answers;
+    doubts.clear();
+    answers
 }
 
 /// Whether what stands behind record `durable` of a writer, and is not its own, is nothing but denials: the
