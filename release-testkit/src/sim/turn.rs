@@ -1,7 +1,9 @@
 //! A driver's turns: inputs → decide → append → effects, in that order and no other, with the faults of
 //! the journal and the crashes in between.
 
-use release_core::engine::rules::{self, ASK_AGAIN, AfterFailedAppend, AfterReading, OnEffects};
+use release_core::engine::rules::{
+    self, ASK_AGAIN, AfterFailedAppend, AfterReading, Doubt, OnEffects,
+};
 use release_core::journal::{AppendError, History, Sealer};
 use release_core::model::Span;
 use release_core::run::{Event, Fact, Input, Phase, RunState};
