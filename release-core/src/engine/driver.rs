@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::effect::{Attempt, Effects, panic_text};
 use super::handle::{Progress, Recorded, Request, RunHandle};
 use super::permits::RunPermits;
-use super::rules::{self, ASK_AGAIN};
+use super::rules::{self, ASK_AGAIN, Doubt};
 use super::wake::{Sleep, Wake};
 use super::{Engine, EngineError, Shared};
 use crate::journal::{AppendError, Batch, Sealer};
@@ -92,6 +92,8 @@ pub(super) struct Trouble {
     pub(super) crowded: bool,
     /// Whether an append of this driver had an unknown outcome.
     pub(super) in_doubt: bool,
+    /// The batches of unknown outcome that may still be stored.
+    pub(super) doubts: Vec<Doubt<Answer>>,
 }
 
 /// What is decided with, without holding on to what is decided about.
@@ -303,10 +305,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Why the last command made no sense, if it did not. A denied one did, and is a record.
+    /// Why the last command does not take effect, if it does not.
     pub(super) fn rejected(&self) -> Option<Rejected> {
-        let answer = self.asked.last()?.answer.as_ref().err()?;
-        (!matches!(answer, Rejected::Denied { .. })).then(|| answer.clone())
+        self.asked.last()?.answer.as_ref().err().cloned()
     }
 
     fn fold(&mut self) -> Result<(), EngineError> {
@@ -348,6 +349,7 @@ impl Driver {
     /// What is pending is durable: starts its effects, tells subscribers, answers those who asked.
     fn announce(&mut self) {
         self.failures = 0;
+        self.trouble.doubts.clear();
         let mut events = std::mem::take(&mut self.pending);
         for event in &events {
             self.act_on(event);

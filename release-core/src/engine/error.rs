@@ -59,7 +59,19 @@ pub enum EngineError {
         /// How often it was taken over in vain.
         recoveries: u32,
     },
-    /// What was asked of a run that nobody drives was refused.
+    /// A run was to be released from a quarantine in which it is not. It is as before.
+    #[error(
+        "run `{run}` is not quarantined: it was taken over {recoveries} times in a row without getting anywhere, and {most} would be too often; let `Engine::resume` drive it"
+    )]
+    NotQuarantined {
+        /// The run.
+        run: RunId,
+        /// How often it was taken over in vain.
+        recoveries: u32,
+        /// With how often it would be quarantined.
+        most: u32,
+    },
+    /// What was asked for was refused. The run is as before, and so is whoever drives it.
     #[error("run `{run}` is left as it is: {reason}")]
     Refused {
         /// The run.

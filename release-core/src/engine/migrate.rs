@@ -8,12 +8,13 @@ use super::{Engine, EngineError, RunHandle};
 use crate::ids::RunId;
 use crate::model::Principal;
 use crate::plan::{FrozenPlan, Plan};
-use crate::run::{Event, NotMigrated, Rejected, Turn, migrate};
+use crate::run::{Command, Directive, Event, NotMigrated, Turn, migrate};
 
 impl Engine {
     /// Takes a run over and lets it go on with `plan`, as `by` asks for `reason`: the one way in which a
     /// run ever gets another plan than the one it pins. It is a record of the run, and the policy is asked
-    /// (`migrate`). Whoever drives the run at present is fenced, and what was under way is looked for.
+    /// (`migrate`) before anything is touched. Then whoever drives the run at present is fenced, and what
+    /// was under way is looked for.
     ///
     /// What was touched must stand in the new plan with the same id, action, scope and way to fail, and
     /// behind steps that are done; all else may change. Approvals that were given are void. A run that has
@@ -21,7 +22,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::NotMigrated`] names every step that is in the way; [`EngineError::Refused`] when the
-    /// policy denies it or no reason is given; and as for [`Engine::resume`]. The run is then as before.
+    /// policy denies it, which is on record, or no reason is given; and as for [`Engine::resume`]. The run
+    /// is then as before, and whoever drives it goes on.
     pub async fn migrate(
         &self,
         run: &RunId,
@@ -41,12 +43,13 @@ impl Engine {
             return self.resume(run).await;
         }
         self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
-        let mut driver = self.take_over(*open)?;
+        let command = Command::Migrate { to: plan.digest() };
+        let open = self.permitted(*open, &Directive::new(command, by.clone(), reason)).await?;
+        let mut driver = self.take_over(open)?;
         let blob = (plan.digest(), Arc::clone(plan.bytes()));
-        if let Some(Event::CommandDenied { reasons, .. }) = driver.migrate(&plan, &by, reason)? {
-            driver.begin(Vec::new()).await?;
-            let reason = Rejected::Denied { reasons };
-            return Err(EngineError::Refused { run: run.clone(), reason });
+        if let Some(denied @ Event::CommandDenied { .. }) = driver.migrate(&plan, &by, reason)? {
+            // The policy has changed its mind just now.
+            return Err(self.refused(run, Some(denied)).await);
         }
         driver.begin(vec![blob]).await?;
         Ok(self.drive(driver))

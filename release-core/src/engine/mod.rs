@@ -4,6 +4,7 @@
 //! - `act` is what a durable event makes of the effects; `effect` runs one effect where it can hurt nobody.
 //! - `resume` takes runs over; `recover` is what a run does while its journal fails; `supersede` puts a
 //!   newer run in its place; `migrate` lets one go on with another plan.
+//! - `denial` refuses whoever may not do that, and leaves the run with whoever drives it.
 //! - `handle` is what a host holds of a run; `events` is how it watches one.
 //! - `rules` and `desk` are the shell's decisions as pure functions, which a simulator shares.
 //! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
@@ -13,6 +14,7 @@
 
 mod act;
 mod clock;
+mod denial;
 pub mod desk;
 mod driver;
 mod effect;

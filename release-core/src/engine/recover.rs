@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::EngineError;
 use super::driver::{Driver, INBOX};
 use super::handle::{Request, SendError};
-use super::rules::{self, AfterFailedAppend, AfterReading};
+use super::rules::{self, AfterFailedAppend, AfterReading, Doubt};
 use super::wake::receive;
 use crate::journal::{AppendError, History, ReadError, Sealer};
 use crate::run::Wait;
@@ -27,8 +27,17 @@ impl Driver {
             AfterFailedAppend::Stop => return Err(error.into()),
         }
         self.trouble.crowded = matches!(error, AppendError::NoSpace { .. });
+        if matches!(error, AppendError::Unknown { .. }) {
+            let answers = self.asked.iter().map(|asked| asked.answer.clone()).collect();
+            self.trouble.doubts.push(Doubt { head: self.sealer.head(), answers });
+        }
         tracing::warn!(run = %self.state.run(), %error, "the journal fails; the run waits for it");
+        let durable = self.sealer.seq().saturating_sub(self.pending.len() as u64);
         let history = self.read_when_possible(&error).await?;
+        let mine = self.trouble.in_doubt || !matches!(error, AppendError::Conflict { .. });
+        if !mine && !rules::only_denials(&history, durable) {
+            return Err(error.into());
+        }
         match rules::after_reading(&self.sealer, &history) {
             AfterReading::Fenced => {
                 let run = self.state.run().clone();
@@ -79,13 +88,22 @@ impl Driver {
         }
     }
 
-    /// Forgets all decisions that are not durable, and takes up what came in since.
+    /// Forgets all decisions that are not durable, and takes up what came in since. What was stored late is
+    /// answered as it was decided.
     fn go_back_to(&mut self, history: &History) -> Result<(), EngineError> {
         self.state = history.state(self.base.clone(), None)?;
         self.restart_permits();
         let (run, seq) = (self.state.run(), history.facts().len() as u64);
         self.sealer = Sealer::after(run, seq, history.epoch(), history.head());
         self.pending.clear();
+        let answers = rules::stored_late(&mut self.trouble.doubts, history);
+        for (asked, answer) in self.asked.drain(..answers.len().min(self.asked.len())).zip(answers)
+        {
+            if let Some(reply) = asked.reply {
+                // A caller that went away is no fault.
+                let _ = reply.send(answer);
+            }
+        }
         self.mandate = None;
         self.leave_off();
         self.read_clock();

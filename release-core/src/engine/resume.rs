@@ -4,7 +4,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use tokio::sync::oneshot;
 
 use super::driver::Driver;
 use super::effect::panic_text;
@@ -13,7 +12,7 @@ use crate::ids::RunId;
 use crate::journal::Sealer;
 use crate::model::Principal;
 use crate::plan::FrozenPlan;
-use crate::run::{Command, Directive, Input, RunState};
+use crate::run::{Command, Directive, Input, Rejected, RunState};
 
 /// Most runs that are read at once. Journals commit together what is appended at once.
 const AT_ONCE: usize = 64;
@@ -50,7 +49,8 @@ pub(super) struct Open {
     pub(super) state: RunState,
     /// The plan that it was created with.
     base: FrozenPlan,
-    sealer: Sealer,
+    /// Of whoever takes it over next.
+    pub(super) sealer: Sealer,
 }
 
 /// A run that was found in the journal.
@@ -110,11 +110,12 @@ impl Engine {
     }
 
     /// Resumes a run that is quarantined. Who asked for it and why is journaled; the policy is asked
-    /// whether they may (`release_quarantine`).
+    /// whether they may (`release_quarantine`) before anything is touched.
     ///
     /// # Errors
-    /// [`EngineError::Refused`] when the policy denies it or no reason is given, and as for
-    /// [`Engine::resume`].
+    /// [`EngineError::Refused`] when the policy denies it, which is on record, or no reason is given,
+    /// [`EngineError::NotQuarantined`] when it is not; the run is then as before, with whoever drives it.
+    /// And as for [`Engine::resume`].
     pub async fn release_from_quarantine(
         &self,
         run: &RunId,
@@ -125,20 +126,25 @@ impl Engine {
             Found::Over(handle) => return Ok(handle),
             Found::Open(open) => open,
         };
-        self.shared.performer.check(open.state.plan().plan()).map_err(EngineError::Bindings)?;
-        let mut driver = self.take_over(*open)?;
-        let (reply, answer) = oneshot::channel();
         let directive = Directive::new(Command::ReleaseQuarantine, by, reason);
-        let refused = |reason| EngineError::Refused { run: run.clone(), reason };
-        driver.decide(Input::Directive(directive), Some(reply))?;
-        if let Some(rejected) = driver.rejected() {
-            return Err(refused(rejected)); // makes no sense, and is no record
+        let open = self.permitted(*open, &directive).await?;
+        let (recoveries, most) = (open.state.recoveries(), self.shared.max_recoveries);
+        if !rules::is_poison(recoveries, most) {
+            return Err(EngineError::NotQuarantined { run: run.clone(), recoveries, most });
+        }
+        self.shared.performer.check(open.state.plan().plan()).map_err(EngineError::Bindings)?;
+        let mut driver = self.take_over(open)?;
+        driver.decide(Input::Directive(directive), None)?;
+        match driver.rejected() {
+            None => {}
+            // The policy has changed its mind just now.
+            Some(Rejected::Denied { .. }) => {
+                return Err(self.refused(run, driver.pending.pop()).await);
+            }
+            Some(reason) => return Err(EngineError::Refused { run: run.clone(), reason }),
         }
         driver.begin(Vec::new()).await?;
-        match answer.await {
-            Ok(Err(denied)) => Err(refused(denied)),
-            _ => Ok(self.drive(driver)),
-        }
+        Ok(self.drive(driver))
     }
 
     async fn resume_guarded(&self, run: RunId) -> (RunId, Result<RunHandle, EngineError>) {

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use crate::journal::{AppendError, History, Sealer};
+use crate::model::Digest;
 use crate::plan::FrozenPlan;
-use crate::run::{Event, Input, Mode, RunState, Wait};
+use crate::run::{Event, Fact, Input, Mode, RunState, Wait};
 use crate::time::{Span, Timestamp};
 
 /// How often a policy is asked again that holds a step without naming an instant.
@@ -113,15 +114,41 @@ pub fn after_failed_append(error: &AppendError, in_doubt: bool) -> AfterFailedAp
             AfterFailedAppend::ReadBack { in_doubt }
         }
         AppendError::Unknown { .. } => AfterFailedAppend::ReadBack { in_doubt: true },
-        AppendError::Conflict { .. } | AppendError::Finished { .. } if in_doubt => {
-            AfterFailedAppend::ReadBack { in_doubt }
-        }
-        AppendError::Conflict { .. }
-        | AppendError::Finished { .. }
+        AppendError::Finished { .. } if in_doubt => AfterFailedAppend::ReadBack { in_doubt },
+        // Whoever was refused may have left a record: see `only_denials`.
+        AppendError::Conflict { .. } => AfterFailedAppend::ReadBack { in_doubt },
+        AppendError::Finished { .. }
         | AppendError::Fenced { .. }
         | AppendError::Damaged { .. }
         | AppendError::Malformed { .. } => AfterFailedAppend::Stop,
     }
+}
+
+/// A batch of which nobody knew whether it was stored, with the answers to what came in first and led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt<A> {
+    /// The hash of its last record.
+    pub head: Digest,
+    /// What those who asked were to be told, in order.
+    pub answers: Vec<A>,
+}
+
+/// What came in first and was stored after all, late, with its answers: it is not decided again. At most
+/// one of the batches in doubt is ever stored, since all were to follow the same record.
+pub fn stored_late<A>(doubts: &mut Vec<Doubt<A>>, history: &History) -> Vec<A> {
+    let stored = |doubt: &Doubt<A>| history.hashes().contains(&doubt.head);
+    let Some(place) = doubts.iter().position(stored) else { return Vec::new() };
+    let answers = doubts.swap_remove(place).answers;
+    doubts.clear();
+    answers
+}
+
+/// Whether what stands behind record `durable` of a writer, and is not its own, is nothing but denials: the
+/// only records that others leave in its epoch, and no reason to stop.
+pub fn only_denials(history: &History, durable: u64) -> bool {
+    let behind = usize::try_from(durable).ok().and_then(|durable| history.facts().get(durable..));
+    let denial = |fact: &Fact| matches!(fact.event, Event::CommandDenied { .. });
+    behind.is_some_and(|facts| !facts.is_empty() && facts.iter().all(denial))
 }
 
 /// Effects that a late append announced after all, to be started now: neither did they end (their outcome

@@ -1,10 +1,14 @@
 //! A newer run in place of one in flight.
 
+use std::collections::BTreeSet;
+
 use super::{Engine, EngineError, RunHandle, SendError};
-use crate::ids::RunId;
+use crate::ids::{RunId, StepId};
 use crate::model::Principal;
-use crate::plan::Plan;
-use crate::run::{Command, Directive, Event, Outcome, Rejected};
+use crate::plan::{FrozenPlan, Plan};
+use crate::run::{
+    Command, Directive, Event, Fact, IllegalTransition, Outcome, Rejected, RunState, Status,
+};
 
 impl Engine {
     /// Starts `run` in place of `older`: what the older run changed is put back first, so that the newer
@@ -51,15 +55,32 @@ impl Engine {
         self.begin(run, plan, requester, Some(older.run().clone())).await
     }
 
-    /// Whether a run that is over has left something that it changed.
+    /// Whether a run that is over has left something that it changed, or may have.
     async fn changed_something(&self, run: &RunId) -> Result<bool, EngineError> {
         let (history, plan) = self.load(run).await?;
-        let begins_a_change = |event: &Event| match event {
-            Event::StepStarted { step, .. } => {
-                plan.get(step.index).is_some_and(|step| step.action.mutates())
-            }
-            _ => false,
-        };
-        Ok(history.facts().iter().any(|fact| begins_a_change(&fact.event)))
+        left_changed(history.facts(), run, plan)
+            .map_err(|illegal| EngineError::internal(run, &illegal))
     }
+}
+
+/// Whether a step that changes something began and was not taken back. A step's place is that in the plan
+/// of its time: runs go on with others.
+fn left_changed(facts: &[Fact], run: &RunId, plan: FrozenPlan) -> Result<bool, IllegalTransition> {
+    let (first, rest) = facts.split_first().ok_or(IllegalTransition::NotCreated)?;
+    let mut state = RunState::create(run.clone(), plan, first)?;
+    let mut begun = BTreeSet::new();
+    for fact in rest {
+        if let Event::StepStarted { step, .. } = &fact.event
+            && !state.plan().in_rollback(step.index)
+            && state.plan().get(step.index).is_some_and(|step| step.action.mutates())
+        {
+            begun.insert(step.id.clone());
+        }
+        state.evolve(fact.at, &fact.event)?;
+    }
+    let is_back = |id: &StepId| {
+        let status = state.plan().find(id).and_then(|index| state.status(index));
+        status == Some(Status::Compensated)
+    };
+    Ok(!begun.iter().all(is_back))
 }

@@ -1,23 +1,20 @@
 //! Answers an input: a command, or the outcome of an effect.
 
-use super::admit;
 use super::advance::{start, stops};
-use super::command::{Command, Directive, Rejected};
+use super::command::{Directive, Rejected};
 use super::digest::spread;
+use super::directive::command;
 use super::doubt::held_while_in_doubt;
-use super::event::{Cause, Event, Outcome, StepRef, WakeUp};
+use super::event::{Event, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::lease::leased;
-use super::left;
-use super::note::note;
 use super::permits::Permits;
-use super::state::{Phase, RunState, Wait};
+use super::state::{RunState, Wait};
 use crate::bounds;
-use crate::ids::{RunId, ServiceId, StepId};
-use crate::plan::{Blocked, OnFailure, Part};
+use crate::plan::OnFailure;
 use crate::port::{
-    Admission, ClockAnomaly, CommandRequest, Decision, EffectCertainty, EffectError, Evidence,
-    Inputs, Observed, Policy, Reason, Retry,
+    Admission, ClockAnomaly, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy,
+    Retry,
 };
 use crate::time::{Span, Timestamp};
 
@@ -318,182 +315,4 @@ fn pause(
     let planned = state.plan.step(index).retry.pause(failures, turn.draw_for(index));
     let asked = error.retry_after.unwrap_or(Span::ZERO).min(MOST_ASKED);
     (asked.as_duration() + planned.as_duration()).into()
-}
-
-fn command(
-    state: &RunState,
-    directive: &Directive,
-    turn: &Turn<'_>,
-    out: &mut Vec<Event>,
-) -> Result<(), Rejected> {
-    let Directive { command, by, reason } = directive;
-    let name = command.name();
-    if reason.len() > bounds::MAX_TEXT {
-        return Err(Rejected::LongReason { bytes: reason.len(), limit: bounds::MAX_TEXT });
-    }
-    if let Some(outcome) = state.outcome() {
-        return Err(Rejected::Finished { outcome: outcome.name() });
-    }
-    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now)
-        .pinned(state.policy);
-    match turn.policy.authorize(&request) {
-        Decision::Permit { .. } => {}
-        Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } => {
-            out.push(denied(name, directive, reasons, inputs));
-            return Ok(());
-        }
-    }
-    let (by, reason) = (by.clone(), reason.clone());
-    match command {
-        Command::Pause => out.extend((!state.paused).then_some(Event::Paused { by, reason })),
-        Command::Resume => out.extend(state.paused.then_some(Event::Resumed { by, reason })),
-        Command::Cancel => out.push(cancel(state, directive)),
-        Command::Supersede { run } => out.extend(supersede(state, run, directive)),
-        Command::ForceAbandon | Command::ReleaseQuarantine | Command::Descope { .. }
-            if reason.trim().is_empty() =>
-        {
-            return Err(Rejected::NoReason { command: name });
-        }
-        Command::Descope { service } => out.extend(descope(state, service, directive)?),
-        Command::Note { topic, content } => out.push(note(state, topic, content, directive)?),
-        Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
-        Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
-        Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
-        Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {
-            admit::Approving::Counts => {
-                out.push(Event::Approved { gate: gate.clone(), by, reason });
-            }
-            admit::Approving::CountsAlready => {}
-            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons, None)),
-        },
-        Command::Reject { gate } => {
-            // Whoever requested the run may reject what they may not approve.
-            match admit::lacks_role(admit::known_gate(state, gate)?, &by) {
-                None => out.push(Event::Rejected { gate: gate.clone(), by, reason }),
-                Some(why) => out.push(denied(name, directive, vec![why], None)),
-            }
-        }
-        Command::Retry { step } => {
-            let step = operators(state, step, name, false)?;
-            out.push(Event::RetryRequested { step, by, reason });
-        }
-        Command::Reconcile { step, applied } => {
-            let step = operators(state, step, name, true)?;
-            out.push(Event::Reconciled { step, applied: *applied, by, reason });
-        }
-        Command::Migrate { .. } => {
-            let help = "let `Engine::migrate` do it, which has the plan";
-            return Err(Rejected::WrongPhase { command: name, phase: state.phase.name(), help });
-        }
-        Command::Abandon => {
-            if !state.needs_a_person() {
-                let help = "cancel it, or wait until only a person can move it on";
-                let phase = state.phase.name();
-                return Err(Rejected::WrongPhase { command: name, phase, help });
-            }
-            out.push(Event::RunFinished { outcome: Outcome::Abandoned { by, reason } });
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn denied(
-    name: &str,
-    directive: &Directive,
-    reasons: Vec<Reason>,
-    inputs: Option<Box<Inputs>>,
-) -> Event {
-    Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons, inputs }
-}
-
-/// A rollback is not to be stopped, and a run that is stopping needs no telling.
-fn cancel(state: &RunState, directive: &Directive) -> Event {
-    let (by, reason) = (directive.by.clone(), directive.reason.clone());
-    match state.phase {
-        Phase::Forward => Event::CancelRequested { by, reason },
-        Phase::Stopping(_)
-        | Phase::RollingBack(_)
-        | Phase::Abandoning { .. }
-        | Phase::Finished(_) => {
-            let name = directive.command.name();
-            let text = format!("the run is {}, which a {name} does not stop", state.phase.name());
-            let help = "waiting until it is over; only a forced abandon stops a rollback";
-            denied(name, directive, vec![Reason::new("run/cancel", text, help)], None)
-        }
-    }
-}
-
-/// Decided once: the same newer run again is no event.
-fn supersede(state: &RunState, run: &RunId, directive: &Directive) -> Option<Event> {
-    let (by, reason) = (directive.by.clone(), directive.reason.clone());
-    match &state.phase {
-        Phase::Forward => Some(Event::Superseded { run: run.clone(), by, reason }),
-        Phase::Stopping(Cause::Superseded { run: newer, .. })
-        | Phase::RollingBack(Cause::Superseded { run: newer, .. })
-            if newer == run =>
-        {
-            None
-        }
-        // It ends by itself, and the newer run can wait for that.
-        Phase::Stopping(_)
-        | Phase::RollingBack(_)
-        | Phase::Abandoning { .. }
-        | Phase::Finished(_) => Some(cancel(state, directive)),
-    }
-}
-
-/// Decided once: the same member again is no event. Others that need its new version are in the way, and so
-/// is what cannot be put back.
-fn descope(
-    state: &RunState,
-    service: &ServiceId,
-    directive: &Directive,
-) -> Result<Option<Event>, Rejected> {
-    let (command, phase) = (directive.command.name(), state.phase.name());
-    let part = Part::Service { service: service.clone() };
-    if state.left_behind().any(|left| *left == part) {
-        return Ok(None);
-    }
-    if state.phase != Phase::Forward {
-        let help = "nobody goes on without it; it goes where all others go";
-        return Err(Rejected::WrongPhase { command, phase, help });
-    }
-    let plan = state.plan.plan();
-    if !plan.steps().iter().any(|step| part.covers(step)) {
-        let known = left::services(plan).into_iter().take(20).map(ToString::to_string);
-        let known = known.collect::<Vec<_>>().join(", ");
-        return Err(Rejected::UnknownService { service: service.clone(), known });
-    }
-    let dependents = left::dependents(state, service);
-    if !dependents.is_empty() {
-        return Err(Rejected::Needed { service: service.clone(), dependents });
-    }
-    if !left::is_anybody_else(state, &part) {
-        return Err(Rejected::LastMember { service: service.clone() });
-    }
-    if let Err(Blocked { step, justification }) = state.take_back_plan(&part) {
-        let service = service.clone();
-        return Err(Rejected::NoWayBack { service, step, justification });
-    }
-    let (service, by, reason) = (service.clone(), directive.by.clone(), directive.reason.clone());
-    Ok(Some(Event::Descoped { service, by, reason }))
-}
-
-/// The step, if it waits for a person because its outcome is `unknown`, or because it failed. What is
-/// unknown is never retried under a new key: it is reconciled, and then performed again if need be.
-fn operators(
-    state: &RunState,
-    id: &StepId,
-    command: &'static str,
-    unknown: bool,
-) -> Result<StepRef, Rejected> {
-    let index = state.plan.find(id).ok_or_else(|| Rejected::UnknownStep { step: id.clone() })?;
-    let fits = state.active(index).is_some_and(
-        |active| matches!(active.wait, Wait::Operator { unknown: is } if is == unknown),
-    );
-    if fits {
-        return Ok(StepRef::of(&state.plan, index));
-    }
-    let status = state.status(index).map_or("unknown", super::Status::name).to_owned();
-    Err(Rejected::WrongState { step: id.clone(), status, command })
 }

@@ -4,16 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::command::{Command, Directive, Rejected};
-use super::decide::{Turn, denied};
+use super::decide::Turn;
 use super::digest::{Gates, Generations, Spent, Sums};
+use super::directive::denial;
 use super::event::Event;
 use super::evolve::IllegalTransition;
 use super::state::{Phase, RunState, Status};
-use crate::bounds;
 use crate::ids::StepId;
 use crate::model::{Digest, Principal};
 use crate::plan::{FrozenPlan, OnFailure, Step};
-use crate::port::{CommandRequest, Decision};
 
 /// Why a run cannot go on with another plan. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,20 +69,11 @@ pub fn migrate(
     if reason.trim().is_empty() {
         return Err(Rejected::NoReason { command: command.name() }.into());
     }
-    if reason.len() > bounds::MAX_TEXT {
-        let (bytes, limit) = (reason.len(), bounds::MAX_TEXT);
-        return Err(Rejected::LongReason { bytes, limit }.into());
-    }
     if to.digest() == state.plan.digest() {
         return Ok(None);
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, &command, turn.now)
-        .pinned(state.policy);
-    if let Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } =
-        turn.policy.authorize(&request)
-    {
-        let directive = Directive::new(command.clone(), by.clone(), reason);
-        return Ok(Some(denied(command.name(), &directive, reasons, inputs)));
+    if let Some(denied) = denial(state, &Directive::new(command, by.clone(), reason), turn)? {
+        return Ok(Some(denied));
     }
     let kept = u32::try_from(carried(state, to)?.len()).unwrap_or(u32::MAX);
     let (from, to) = (state.plan.digest(), to.digest());

@@ -3,7 +3,7 @@
 //! - `event` says what can happen; `state` is what follows from it, by `evolve` alone (`stop` has its
 //!   part about coming to an end, `mend` about second chances; `queues`, `active` and `recoveries` keep
 //!   the books, `standing` reads them for explanations).
-//! - `decide` answers an input (a command, an outcome); `advance` does what follows from the state
+//! - `decide` answers an input (an outcome; `directive` a command); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
 //! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
 //! - `migrate` lets a run go on with another plan.
@@ -18,6 +18,7 @@ mod awaiting;
 mod command;
 mod decide;
 mod digest;
+mod directive;
 mod doubt;
 mod event;
 mod evolve;
@@ -41,6 +42,8 @@ pub use awaiting::Awaiting;
 pub use command::{Command, Directive, Rejected};
 pub use decide::{EffectOutcome, Input, Turn, decide};
 pub use digest::StateDigest;
+#[cfg(feature = "driver")]
+pub(crate) use directive::denial;
 pub use doubt::held_while_in_doubt;
 pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};

@@ -5,6 +5,8 @@ mod abort;
 #[cfg(test)]
 mod criteria;
 #[cfg(test)]
+mod denials;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod descoped;

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use release_core::engine::{Engine, EngineError};
+use release_core::engine::EngineError;
 use release_core::ids::StepId;
 use release_core::journal::{DamageKind, Journal};
 use release_core::plan::{Edge, EdgeKind, FrozenPlan, Plan, Step};
-use release_core::port::{Admission, CommandRequest, Decision, Performer, Policy, Reason};
 use release_core::report::RunReport;
 use release_core::run::{
     Command, Event, IllegalTransition, NotMigrated, Outcome, Phase, Rejected, Status,
@@ -20,7 +19,7 @@ use super::support::drive::{Run, snapshot};
 use super::support::engines::{command, events, run_id, start};
 use super::support::random;
 use super::support::samples::{approval, builder, chain, change, id, one_way, person};
-use super::support::world::{Act, TokioClock, World, engine, memory};
+use super::support::world::{Act, World, engine, memory};
 
 /// The same steps and edges, with the steps in another order, and perhaps one step more.
 fn reordered(plan: &FrozenPlan, shift: usize, more: bool) -> FrozenPlan {
@@ -237,36 +236,4 @@ async fn what_cannot_be_migrated_is_as_before() {
     let reason = Rejected::NoReason { command: "migrate" };
     assert_eq!(error, EngineError::Refused { run: run_id(), reason });
     assert_eq!(events(&journal).await, before, "nothing was recorded");
-}
-
-/// Eve may do nothing.
-#[derive(Debug)]
-struct NotEve;
-
-impl Policy for NotEve {
-    fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::permit()
-    }
-    fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
-        assert_eq!(request.command.name(), "migrate");
-        Decision::deny(vec![Reason::new("rbac", "eve may do nothing", "nobody")])
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_may_not_migrate_a_run_is_on_record() {
-    let journal = memory();
-    let world = half_driven(&journal).await;
-    let performer: Arc<dyn Performer> = Arc::<World>::clone(&world);
-    let clock = TokioClock::new();
-    let strict =
-        Engine::builder(Arc::clone(&journal), performer).policy(NotEve).clock(clock).build();
-    let plan = chain(vec![change("a")]).plan().clone();
-    let error = strict.migrate(&run_id(), plan, person("eve"), "mine").await.unwrap_err();
-    assert!(
-        matches!(&error, EngineError::Refused { reason: Rejected::Denied { .. }, .. }),
-        "{error}"
-    );
-    let last = events(&journal).await.pop().unwrap();
-    assert!(matches!(&last, Event::CommandDenied { command, .. } if command == "migrate"));
 }

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use release_core::engine::{Engine, EngineError};
 use release_core::journal::{AppendError, History, Journal};
 use release_core::model::{Span, Strategy};
-use release_core::plan::{RetryPolicy, plan};
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
+use release_core::plan::{OnFailure, RetryPolicy, plan};
+use release_core::port::{Admission, CommandRequest, Decision, EffectError, Policy, Reason};
 use release_core::run::{Command, Event, Mode, Outcome};
 
 use super::support::engines::{command, events, run_id, start};
-use super::support::samples::{approval, chain, change, id, one_service, person};
+use super::support::samples::{approval, builder, chain, change, id, one_service, person};
 use super::support::world::{Act, Fault, FlakyJournal, START, TokioClock, World, engine, memory};
 
 /// Runs a whole release over `journal`; checks what has to hold whatever the journal did. Returns
@@ -207,6 +207,44 @@ async fn f6_an_engine_can_be_shut_down_in_an_outage() {
     engine.shutdown().await;
     assert_eq!(handle.wait().await, Err(EngineError::ShutDown));
     assert_eq!(world.performed(), [""; 0], "no effect without a durable record");
+}
+
+/// What was stored late was obeyed, and is answered so: it is not decided again, and nothing else is on
+/// record. Whatever was decided for a person, and whether the late batch is found by the next append or the
+/// one after.
+#[tokio::test(start_paused = true)]
+async fn f7_a_command_that_is_stored_late_is_answered_as_it_was_decided() {
+    let [cancel, retry, reconcile] = [
+        (Command::Cancel, "cancel_requested"),
+        (Command::Retry { step: id("held") }, "retry_requested"),
+        (Command::Reconcile { step: id("held"), applied: true }, "reconciled"),
+    ];
+    for (said, recorded) in [cancel, retry, reconcile] {
+        let unknown = recorded == "reconciled";
+        for faults in [vec![Fault::Late], vec![Fault::Unknown { stored: false }, Fault::Late]] {
+            let context = format!("{recorded} after {faults:?}");
+            let flaky = Arc::new(FlakyJournal::default());
+            let journal: Arc<dyn Journal> = flaky.clone();
+            let world = World::new(&journal, move |call| match (&*call.step, call.attempt) {
+                ("held", 1) if unknown => Act::Fail(EffectError::unknown("lost", "no answer")),
+                ("held", 1) => Act::Fail(EffectError::permanent("full", "no room")),
+                ("held", 2) if unknown => Act::Fail(EffectError::permanent("mute", "cannot tell")),
+                _ => Act::Faithful,
+            });
+            let mut plan = builder();
+            plan.step(change("held").on_failure(OnFailure::Hold));
+            plan.step(change("other").gate(approval("go")));
+            let run = start(&journal, &world, plan.build().unwrap().freeze()).await;
+            run.settled().await.unwrap();
+            flaky.fail_next(faults);
+            assert_eq!(run.send(command(said.clone(), "bob")).await, Ok(()), "{context}");
+            let names: Vec<_> =
+                events(&journal).await.iter().map(|e| e.name().to_owned()).collect();
+            let count = |name: &str| names.iter().filter(|found| *found == name).count();
+            assert_eq!(count(recorded), 1, "{context}: {names:?}");
+            assert_eq!(count("command_denied"), 0, "{context}: {names:?}");
+        }
+    }
 }
 
 /// Somebody else's records in the way are never taken for one's own.

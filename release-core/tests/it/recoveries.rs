@@ -104,6 +104,7 @@ async fn who_may_not_release_a_run_is_on_record() {
     let journal = memory();
     let (world, _) = poison(&journal);
     poisoned(&journal, &world, 2).await;
+    let before = events(&journal).await;
     let performer: Arc<dyn Performer> = Arc::<World>::clone(&world);
     let strict = Engine::builder(Arc::clone(&journal), performer)
         .policy(Strict)
@@ -114,11 +115,13 @@ async fn who_may_not_release_a_run_is_on_record() {
     let EngineError::Refused { reason: Rejected::Denied { .. }, .. } = denied.unwrap_err() else {
         panic!("not denied");
     };
-    let last = events(&journal).await.pop().unwrap();
+    let mut after = events(&journal).await;
+    let last = after.pop().unwrap();
     assert!(
         matches!(&last, Event::CommandDenied { command, .. } if command == "release_quarantine"),
         "{last:?}"
     );
+    assert_eq!(after, before, "nobody took it over");
     let still = strict.resume(&run_id()).await.unwrap_err();
     assert!(matches!(still, EngineError::Quarantined { .. }), "{still}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use release_core::engine::{Engine, EngineError};
 use release_core::journal::Journal;
 use release_core::model::{OnCancel, RunId};
-use release_core::plan::{EdgeKind, Plan};
+use release_core::plan::{Action, EdgeKind, Plan, Step};
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
 use release_core::run::{Cause, Command, Event, Outcome};
 
@@ -131,6 +131,54 @@ async fn what_a_cancel_left_in_place_is_no_ground_to_build_on() {
     let engine = engine(&journal, &world, "second");
     let refused = supersede(&engine, &old).await.unwrap_err();
     assert!(matches!(refused, EngineError::NotSuperseded { .. }), "{refused}");
+}
+
+/// A plan of a note `n`, the change `b` behind an approval, and perhaps the change `c` behind another, with
+/// the steps at these places.
+fn noted(places: [&str; 2], more: bool) -> Plan {
+    let mut plan = builder();
+    plan.on_cancel(OnCancel::Leave);
+    let note = Action::Notify { channel: id("ops"), message: "begun".into() };
+    let at = places.map(|name| match name {
+        "n" => plan.step(Step::new(id("n"), note.clone())),
+        _ => plan.step(change(name).gate(approval("go"))),
+    });
+    let (n, b) = if places[0] == "n" { (at[0], at[1]) } else { (at[1], at[0]) };
+    plan.edge(n, b, EdgeKind::Order);
+    if more {
+        let c = plan.step(change("c").gate(approval("more")));
+        plan.edge(b, c, EdgeKind::Order);
+    }
+    plan.build().unwrap()
+}
+
+/// What was changed is looked up in the plan of then: steps stand elsewhere in the one of before.
+#[tokio::test(start_paused = true)]
+async fn a_migrated_run_that_left_changes_does_not_make_way() {
+    for changes in [true, false] {
+        let journal = memory();
+        let world = World::new(&journal, |_| Act::Faithful);
+        let engine = engine(&journal, &world, "first");
+        let old = engine.start(run_id(), noted(["n", "b"], false), person("ann")).await.unwrap();
+        old.settled().await.unwrap();
+        let new = noted(["b", "n"], true);
+        let old = engine.migrate(&run_id(), new, person("bob"), "reorder").await.unwrap();
+        old.settled().await.unwrap();
+        if changes {
+            old.send(command(Command::Approve { gate: id("go") }, "bob")).await.unwrap();
+            old.settled().await.unwrap();
+        }
+        old.send(command(Command::Cancel, "bob")).await.unwrap();
+        assert!(matches!(old.wait().await, Ok(Outcome::Cancelled { .. })));
+        let newer = supersede(&engine, &old).await;
+        if changes {
+            assert_eq!(world.performed(), ["n", "b"]);
+            assert!(matches!(newer, Err(EngineError::NotSuperseded { .. })), "{newer:?}");
+        } else {
+            newer.unwrap().wait().await.unwrap();
+            assert_eq!(world.performed(), ["n", "x"]);
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use release_core::engine::desk::{self, Verdict};
-use release_core::engine::rules;
+use release_core::engine::rules::{self, Doubt};
 use release_core::journal::{AppendError, Batch, History, Sealer};
 use release_core::limits::{Limits, Unit};
 use release_core::model::{RunId, Timestamp};
@@ -51,6 +51,8 @@ pub(super) struct Driver {
     pub(super) now: Timestamp,
     pub(super) failures: u32,
     pub(super) in_doubt: bool,
+    /// The batches of unknown outcome that may still be stored.
+    pub(super) doubts: Vec<Doubt<()>>,
     pub(super) forward: bool,
     /// Effects under way: for each step its attempt and its call.
     pub(super) effects: BTreeMap<u32, (u32, usize)>,
@@ -91,6 +93,7 @@ impl Driver {
             asked: Vec::new(),
             failures: 0,
             in_doubt: false,
+            doubts: Vec::new(),
             effects: BTreeMap::new(),
             inbox: VecDeque::new(),
             ask_again: Timestamp::default(),
@@ -217,7 +220,8 @@ impl Driver {
         let seq = u64::try_from(history.facts().len()).unwrap_or(u64::MAX);
         self.sealer = Sealer::after(self.state.run(), seq, history.epoch(), history.head());
         self.pending.clear();
-        let asked = std::mem::take(&mut self.asked);
+        let stored = rules::stored_late(&mut self.doubts, history).len();
+        let asked = std::mem::take(&mut self.asked).split_off(stored);
         let runs =
             |index, attempt| self.runs(index, attempt) || self.waits_in_inbox(index, attempt);
         let missing = rules::unheard_of(&self.state, &asked, runs);

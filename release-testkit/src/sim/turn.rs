@@ -1,7 +1,9 @@
 //! A driver's turns: inputs → decide → append → effects, in that order and no other, with the faults of
 //! the journal and the crashes in between.
 
-use release_core::engine::rules::{self, ASK_AGAIN, AfterFailedAppend, AfterReading, OnEffects};
+use release_core::engine::rules::{
+    self, ASK_AGAIN, AfterFailedAppend, AfterReading, Doubt, OnEffects,
+};
 use release_core::journal::{AppendError, History, Sealer};
 use release_core::model::Span;
 use release_core::run::{Event, Fact, Input, Phase, RunState};
@@ -290,6 +292,10 @@ impl Machine<'_> {
             }
             return Next::Gone(error.to_string());
         }
+        if matches!(error, AppendError::Unknown { .. }) {
+            let (head, answers) = (driver.sealer.head(), vec![(); driver.asked.len()]);
+            driver.doubts.push(Doubt { head, answers });
+        }
         match rules::after_failed_append(&error, driver.in_doubt) {
             AfterFailedAppend::Stop => Next::Gone(error.to_string()),
             AfterFailedAppend::ReadBack { in_doubt } => {
@@ -311,6 +317,7 @@ impl Machine<'_> {
     /// What is pending is durable: its effects begin.
     pub(super) fn announce(&mut self, engine: usize, run: usize, driver: &mut Driver) {
         driver.failures = 0;
+        driver.doubts.clear();
         driver.beginning = false;
         driver.asked.clear();
         let events = std::mem::take(&mut driver.pending);

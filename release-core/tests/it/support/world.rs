@@ -316,6 +316,13 @@ impl FlakyJournal {
         Arc::new(Self { planned, blind: AtomicU32::new(blind), ..Self::default() })
     }
 
+    /// Lets the next appends fail so, one after the other.
+    pub(crate) fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        let mut planned = self.planned.lock().unwrap();
+        let next = planned.0 + 1;
+        planned.1.extend((next..).zip(faults));
+    }
+
     pub(crate) fn without_blobs() -> Arc<dyn Journal> {
         Arc::new(Self { no_blobs: true, ..Self::default() })
     }
