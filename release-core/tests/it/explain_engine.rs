@@ -11,7 +11,7 @@ use super::support::desk::limits;
 use super::support::engines::{command, run_id};
 use super::support::samples::{approval, chain, change, id, person};
 use super::support::words::approve;
-use super::support::world::{Act, START, TokioClock, World, memory};
+use super::support::world::{Act, START, TokioClock, World, memory, pass};
 
 /// Holds the step called `b` for an hour from whenever it is asked.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ async fn f35_limits_are_named_with_all_else_and_with_who_has_them_now() {
     for name in ["hold-1", "hold-2"] {
         let plan = chain(vec![change(name).timeout(Span::secs(1_000_000))]);
         holders.push(engine.start_frozen(id(name), plan, person("ann")).await.unwrap());
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        pass(Span::secs(1)).await;
     }
     let plan = chain(vec![change("b").gate(approval("go"))]);
     let run = engine.start_frozen(run_id(), plan, person("ann")).await.unwrap();
@@ -162,13 +162,13 @@ async fn f35_limits_are_named_with_all_else_and_with_who_has_them_now() {
     let stored = engine.explain(&run_id(), &id("b"), None).await.unwrap();
     assert_eq!(bounds(&stored), (kinds, permits), "as its journal tells");
     run.send(command(approve("go"), "bob")).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    pass(Span::secs(1)).await;
     let (kinds, permits) = bounds(&run.explain(&id("b")).await.unwrap());
     assert!(kinds == ["permits"] && permits.contains("`hold-1`"), "{permits}");
     // Another has it by and by.
     holders[0].send(command(Command::Cancel, "bob")).await.unwrap();
     holders[0].wait().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    pass(Span::secs(1)).await;
     let (kinds, permits) = bounds(&run.explain(&id("b")).await.unwrap());
     assert!(kinds == ["permits"] && permits.contains("`hold-2`"), "{permits}");
     assert!(!permits.contains("`hold-1`"), "{permits}");

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::engine::Engine;
@@ -17,7 +16,7 @@ use release_core::run::Outcome;
 
 use super::support::desk::limits;
 use super::support::samples::{chain, change, id, person};
-use super::support::world::{Act, Fault, START, TokioClock, World};
+use super::support::world::{Act, Fault, START, TokioClock, World, pass};
 
 /// A journal that fails once: when the second stream of the ledger is to begin.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ async fn f35_a_new_stream_that_cannot_be_stored_loses_no_permit_and_breaks_no_li
         for (engine, name) in [(&first, "hold-1"), (&second, "hold-2")] {
             let plan = chain(vec![change(name).timeout(Span::secs(1_000_000))]);
             engine.start_frozen(id(name), plan, person("ann")).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(100)).await;
+            pass(Span::secs(100)).await;
         }
         assert_eq!(world.hanging(), 1, "{fault:?}");
         let ledgers = (first.ledger().await, second.ledger().await);

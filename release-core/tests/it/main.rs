@@ -42,7 +42,9 @@ mod guards;
 mod journal;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
 mod ledger_damage;
+#[cfg(test)]
 mod ledger_pages;
 #[cfg(test)]
 mod limit_laws;

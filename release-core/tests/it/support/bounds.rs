@@ -75,7 +75,9 @@ impl Bounds {
         let request = Request { claim, epoch: 1, engine, team, class, wants: asked };
         ledger.evolve(run.now, &LedgerEvent::Requested { request }).unwrap();
         if !grants(&mut ledger, run.now, ENGINE).is_empty() {
-            wants.into_iter().for_each(|want| permits.has(want.unit));
+            for want in wants {
+                permits.has(want.unit);
+            }
         }
         permits
     }

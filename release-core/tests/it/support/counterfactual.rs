@@ -59,18 +59,18 @@ pub(crate) struct Counterfactual<'a> {
     looked_at: bool,
     permitted: bool,
     permits: Permits,
-    doubtful: bool,
+    bounds: &'a Bounds,
 }
 
 impl<'a> Counterfactual<'a> {
-    pub(crate) fn of(run: &'a Run, step: u32, found: &Explanation, bounds: &Bounds) -> Self {
-        let (permits, doubtful) = (bounds.once_asked(run, step), bounds.doubtful);
+    pub(crate) fn of(run: &'a Run, step: u32, found: &Explanation, bounds: &'a Bounds) -> Self {
+        let permits = bounds.once_asked(run, step);
         let plan = serde_json::from_slice(run.state.plan().bytes()).unwrap();
         let late = |kind: &ObstacleKind| matches!(kind, ObstacleKind::AskedAgain { .. });
         let looked_at = !found.obstacles.iter().any(|obstacle| late(&obstacle.kind));
         let facts = run.facts.clone();
         let (aux, resumed, permitted) = (None, false, false);
-        Self { run, step, plan, facts, aux, resumed, looked_at, permitted, permits, doubtful }
+        Self { run, step, plan, facts, aux, resumed, looked_at, permitted, permits, bounds }
     }
 
     pub(crate) fn lift(&mut self, kind: &ObstacleKind) {
@@ -186,8 +186,11 @@ impl<'a> Counterfactual<'a> {
             happens(&mut state, Event::Resumed { by: person("bob"), reason: "because".into() });
         }
         let name = state.plan().get(self.step).unwrap().id.to_string();
-        let policy =
-            answers(&state, now, &But(policy, self.permitted.then_some(name), self.doubtful));
+        let policy = answers(
+            &state,
+            now,
+            &But(policy, self.permitted.then_some(name), self.bounds.doubtful),
+        );
         let waited_for = kept.and_then(|kind| match kind {
             ObstacleKind::Dependency { step, .. } => Some(step.index),
             _ => None,

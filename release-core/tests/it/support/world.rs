@@ -9,7 +9,7 @@ use release_core::engine::Engine;
 use release_core::journal::{
     AppendError, Batch, Head, History, Journal, MemoryJournal, ReadError, Record,
 };
-use release_core::model::{Digest, Finite, RunId};
+use release_core::model::{Digest, Finite, RunId, Span};
 use release_core::plan::{Action, Plan};
 use release_core::port::{
     AuthorizedCommand, BindingError, Clock, ClockAnomaly, EffectError, Evidence, Measurement,
@@ -276,6 +276,11 @@ impl Clock for TokioClock {
     async fn sleep_until(&self, at: Timestamp) {
         tokio::time::sleep_until(self.0 + at.since(START).as_duration()).await;
     }
+}
+
+/// Lets so much of virtual time pass, and everything happen that happens meanwhile.
+pub(crate) async fn pass(span: Span) {
+    TokioClock::new().sleep_until(START.plus(span)).await;
 }
 
 /// What an append does instead of working.
