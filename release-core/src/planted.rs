@@ -95,11 +95,17 @@ pub enum Bug {
     RecoverForever,
     /// A run goes on with another plan without a look at what it has begun.
     MigrateBlindly,
+    /// A change of which nobody knows whether it took effect is not waited for once the run stops.
+    DropParked,
+    /// A cancel never puts anything back.
+    CancelLeaves,
+    /// A failure never puts anything back.
+    FailureLeaves,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,
         Self::LatchAdmission,
@@ -144,6 +150,9 @@ impl Bug {
         Self::GrantNobody,
         Self::RecoverForever,
         Self::MigrateBlindly,
+        Self::DropParked,
+        Self::CancelLeaves,
+        Self::FailureLeaves,
     ];
 }
 

@@ -18,7 +18,7 @@ use release_testkit::sim::{invariants, mixed};
 const BUDGET: u64 = 800;
 
 /// Which invariant finds which bug, among others.
-const FOUND_BY: [(Bug, &str); 44] = [
+const FOUND_BY: [(Bug, &str); 47] = [
     (Bug::IgnorePolicy, "I1"),
     (Bug::IgnoreDeny, "I20"),
     (Bug::LatchAdmission, "I20"),
@@ -63,6 +63,9 @@ const FOUND_BY: [(Bug, &str); 44] = [
     (Bug::GrantNobody, "I18"),
     (Bug::RecoverForever, "I17"),
     (Bug::MigrateBlindly, "I11"),
+    (Bug::DropParked, "I3"),
+    (Bug::CancelLeaves, "I7"),
+    (Bug::FailureLeaves, "I7"),
 ];
 
 /// The first seed with which an invariant finds what is planted, and what all found up to there.

@@ -53,6 +53,8 @@ mod migrations;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod parked;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod policy_holds;
