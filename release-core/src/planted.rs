@@ -97,11 +97,17 @@ pub enum Bug {
     RecoverForever,
     /// A run goes on with another plan without a look at what it has begun.
     MigrateBlindly,
+    /// A change of which nobody knows whether it took effect is not waited for once the run stops.
+    DropParked,
+    /// A cancel never puts anything back.
+    CancelLeaves,
+    /// A failure never puts anything back.
+    FailureLeaves,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,
         Self::LatchAdmission,
@@ -147,6 +153,9 @@ impl Bug {
         Self::TrustUnstored,
         Self::RecoverForever,
         Self::MigrateBlindly,
+        Self::DropParked,
+        Self::CancelLeaves,
+        Self::FailureLeaves,
     ];
 }
 

@@ -18,7 +18,7 @@ use release_testkit::sim::{invariants, mixed};
 const BUDGET: u64 = 800;
 
 /// Which invariant finds which bug, among others.
-const FOUND_BY: [(Bug, &str); 45] = [
+const FOUND_BY: [(Bug, &str); 48] = [
     (Bug::IgnorePolicy, "I1"),
     (Bug::IgnoreDeny, "I20"),
     (Bug::LatchAdmission, "I20"),
@@ -64,6 +64,9 @@ const FOUND_BY: [(Bug, &str); 45] = [
     (Bug::TrustUnstored, "I4"),
     (Bug::RecoverForever, "I17"),
     (Bug::MigrateBlindly, "I11"),
+    (Bug::DropParked, "I3"),
+    (Bug::CancelLeaves, "I7"),
+    (Bug::FailureLeaves, "I7"),
 ];
 
 /// The first seed with which an invariant finds what is planted, and what all found up to there.

@@ -75,20 +75,18 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
     }
 }
 
-/// Whether something that a rollback has to put back is under way, or may be. What only reads is not
-/// waited for.
+/// Whether something that a rollback has to put back is under way, or may be: also where only a person can
+/// tell. What only reads is not waited for.
 fn changes_under_way(state: &RunState) -> bool {
     #[cfg(planted_bugs)]
     if crate::planted::is(crate::planted::Bug::RollBackTooSoon) {
         return false;
     }
     let open = |active: &Active| matches!(active.wait, Wait::Outcome { .. } | Wait::Look { .. });
-    (state.in_flight > 0 || state.looking > 0)
-        && state
-            .active
-            .in_order()
-            .iter()
-            .any(|(index, active)| open(active) && state.plan.step(*index).action.mutates())
+    let under_way = |index: u32, active: &Active| {
+        open(active) && state.plan.step(index).action.mutates() || state.is_in_doubt(index)
+    };
+    state.active.in_order().into_iter().any(|(index, active)| under_way(index, active))
 }
 
 /// Whether the last event may make the run stop, so that nothing may start behind it unseen.
@@ -196,6 +194,12 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
         // A newer run starts from versions that were verified together.
         Cause::Superseded { .. } => Some(Reach::Release),
     };
+    #[cfg(planted_bugs)]
+    let reach = reach.filter(|_| {
+        use crate::planted::{Bug, is};
+        let failed = matches!(cause, Cause::StepFailed { .. });
+        !is(if failed { Bug::FailureLeaves } else { Bug::CancelLeaves })
+    });
     let stopped = || match cause {
         Cause::StepFailed { .. } => Outcome::Failed { cause: cause.clone() },
         Cause::Cancelled { .. } | Cause::Superseded { .. } => {

@@ -70,8 +70,13 @@ pub(super) fn command(
             return Err(Rejected::WrongPhase { command: name, phase: state.phase.name(), help });
         }
         Command::Abandon => {
-            if !state.needs_a_person() {
-                let help = "cancel it, or wait until only a person can move it on";
+            let stops = matches!(state.phase, Phase::Stopping(_));
+            if stops || !state.needs_a_person() {
+                let help = if stops && state.waits_for_a_word() {
+                    "reconcile the steps whose outcome nobody knows, or force the abandon"
+                } else {
+                    "cancel it, or wait until only a person can move it on"
+                };
                 let phase = state.phase.name();
                 return Err(Rejected::WrongPhase { command: name, phase, help });
             }

@@ -1,5 +1,7 @@
-//! What is admitted while nobody knows what time it is: nothing that goes forward.
+//! What is admitted while nobody knows what time it is: nothing that goes forward. And what is not known of
+//! the world, until a person says.
 
+use super::state::{Active, RunState, Wait};
 use crate::port::{ClockAnomaly, Decision, Reason};
 
 /// What a policy's `decision` comes to while something is wrong with the clock: no permit.
@@ -22,5 +24,23 @@ pub fn held_while_in_doubt(decision: Decision, anomaly: Option<ClockAnomaly>) ->
             reasons.push(held);
             Decision::Deny { reasons, inputs }
         }
+    }
+}
+
+impl RunState {
+    /// Whether the step at `index` changes something, nobody knows whether it took effect, and only a person
+    /// can tell. Until somebody did, it may still be under way.
+    pub(super) fn is_in_doubt(&self, index: u32) -> bool {
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::DropParked) {
+            return false;
+        }
+        let parked = |active: &Active| active.wait == Wait::Operator { unknown: true };
+        self.active.get(index).is_some_and(parked) && self.plan.step(index).action.mutates()
+    }
+
+    /// Whether a person has to say of some step whether it took effect.
+    pub(super) fn waits_for_a_word(&self) -> bool {
+        self.active.in_order().into_iter().any(|(index, _)| self.is_in_doubt(index))
     }
 }

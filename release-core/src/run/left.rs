@@ -112,7 +112,9 @@ impl RunState {
         let wait = self.active.get(index).map(|active| &active.wait);
         match self.status(index) {
             Some(Status::Pending | Status::Ready) => true,
-            Some(Status::Waiting) => !matches!(wait, Some(Wait::Look { .. })),
+            Some(Status::Waiting) => {
+                !matches!(wait, Some(Wait::Look { .. })) && !self.is_in_doubt(index)
+            }
             Some(Status::Failed) => wait.is_some(),
             _ => false,
         }

@@ -38,7 +38,11 @@ impl RunState {
 
     /// Whether nothing is under way, nothing is due and nothing may start.
     fn only_waits(&self, at: Timestamp) -> bool {
-        let ends = matches!(self.phase, Phase::Stopping(_) | Phase::Abandoning { .. });
+        let ends = match self.phase {
+            Phase::Stopping(_) => !self.waits_for_a_word(),
+            Phase::Abandoning { .. } => true,
+            Phase::Forward | Phase::RollingBack(_) | Phase::Finished(_) => false,
+        };
         let starts = self.may_start() && !(self.ready.is_empty() && self.ready_pure.is_empty());
         let due = self.next_wakeup().is_some_and(|instant| instant <= at);
         self.in_flight == 0 && !ends && !starts && !due

@@ -59,6 +59,8 @@ mod notes;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod parked;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod policy_holds;

@@ -29,7 +29,7 @@ const LITTLE: &str = "crash engine 2%; journal: unknown-stored 1%; journal: unkn
 /// Scenarios with a little of everything: canaries, blue-green, rolling, recreate and steps by hand;
 /// crashes, several engines, a journal and providers that fail, a clock that jumps, freezes, a policy that
 /// is tightened, limits that runs share, another plan for a run
-/// under way, a run that brings its engines down, people who approve, meddle and err. Seed `n` belongs to scenario `n` modulo their number.
+/// under way, a run that brings its engines down, providers of which nobody can ask what they did, people who approve, meddle and err. Seed `n` belongs to scenario `n` modulo their number.
 ///
 /// All are checked by [all invariants](invariants::all).
 ///
@@ -45,6 +45,7 @@ pub fn mixed() -> Vec<Sim> {
         contended(),
         limited(),
         upgraded(),
+        untold(),
     ];
     all.map(|sim| sim.check(invariants::all())).into()
 }
@@ -280,6 +281,20 @@ fn limited() -> Sim {
     };
     let sim = Sim::new(0).train(4, Span::secs(120), run).unwrap_or_else(|_| Sim::new(0));
     sim.limits(limits).ledger_page(8).engines(3).faults(faults).run_for(days(1))
+}
+
+/// A canary whose providers can neither be asked nor told twice: only people know what became of a lost
+/// answer, and the run stops, is cancelled or loses a member meanwhile.
+fn untold() -> Sim {
+    let shop = Shop::new().without_staging().regions(["eu"]).weights([50]).bake(Span::secs(60));
+    let opaque = [Capability::Deploy, Capability::Traffic, Capability::Custom];
+    let providers =
+        opaque.into_iter().fold(Providers::new(), |all, one| all.nature(one, Nature::Opaque));
+    let humans = Humans::new().meddling(60_000).delay(Span::secs(60), Span::secs(3 * HOUR));
+    let more: FaultPlan = literal("provider: unknown 6%; provider: apply-then-timeout 4%");
+    let mut faults = little();
+    faults.clauses.extend(more.clauses);
+    of(&shop).providers(providers).humans(humans).engines(2).faults(faults)
 }
 
 /// Where a plan of this module is not sound, which is a fault of the module.

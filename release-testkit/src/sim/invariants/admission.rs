@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Approval, Gate, Principal, Timestamp};
 use release_core::plan::Action;
-use release_core::run::{Event, Fact, StepRef, WakeUp};
+use release_core::run::{Event, Fact, Outcome, StepRef, WakeUp};
 use release_policy::window::{OnStart, Point};
 
 use super::ledger::{Doing, Ledger, Stand, acts, walk};
@@ -188,7 +188,7 @@ pub(super) fn room(course: &Course) -> Vec<String> {
 }
 
 /// I3: where one version is being brought up, no other begins to be before that is known to be over.
-pub(super) fn one_rollout_a_target(course: &Course) -> Vec<String> {
+fn one_rollout_a_target(course: &Course) -> Vec<String> {
     fn brings_up(action: &Action) -> Option<&release_core::plan::Deployment> {
         match action {
             Action::Scale { deployment, replicas } if *replicas > 0 => Some(deployment),
@@ -206,6 +206,30 @@ pub(super) fn one_rollout_a_target(course: &Course) -> Vec<String> {
         }
         None
     })
+}
+
+/// I3: nothing is put back, and no run is over, before it is known of everything that it changes there whether
+/// it took place: observed, or said by a person. Only who gives a run up need not know.
+pub(super) fn known_before_back(course: &Course) -> Vec<String> {
+    let mut wrong = one_rollout_a_target(course);
+    wrong.extend(each(course, |ledger, fact, _| {
+        let part = match &fact.event {
+            Event::RollbackStarted { .. } => None,
+            Event::TakeBackStarted { extension, .. } => extension.part.as_ref(),
+            Event::RunFinished { outcome } if !matches!(outcome, Outcome::Abandoned { .. }) => None,
+            _ => return None,
+        };
+        let concerns = |index: &&u32| {
+            ledger.action(**index).is_some_and(Action::mutates)
+                && ledger
+                    .step(**index)
+                    .is_some_and(|step| part.is_none_or(|part| part.covers(step)))
+        };
+        let index = ledger.open.iter().chain(&ledger.unknown).find(concerns)?;
+        let step = ledger.step(*index)?;
+        Some(format!("{} while nobody knows of {}", fact.event.name(), step.id))
+    }));
+    wrong
 }
 
 /// I9: nothing blocks a step of a rollback but the lack of permits while none is free, and as long as there is room and a step of it is ready, an

@@ -42,6 +42,7 @@ pub(super) enum Doing {
 
 /// What is known of a run behind some of its records.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what one kind of record says")]
 pub(super) struct Ledger<'a> {
     pub(super) plan: FrozenPlan,
     /// What was appended, in order, each with the place of its first step.
@@ -53,7 +54,13 @@ pub(super) struct Ledger<'a> {
     pub(super) stands: Vec<Stand>,
     pub(super) doing: Doing,
     pub(super) paused: bool,
+    /// Whether a point of no return was found in the way back.
+    pub(super) one_way: bool,
     pub(super) cancelled: bool,
+    /// Whether a newer run takes its place.
+    pub(super) superseded: bool,
+    /// Steps of the plan that failed so that something is to be put back, and how far.
+    pub(super) failures: Vec<(u32, RollbackScope)>,
     pub(super) paged: bool,
     /// Effects that are announced and not ended.
     pub(super) open: BTreeSet<u32>,
@@ -101,7 +108,10 @@ impl<'a> Ledger<'a> {
             stands: vec![Stand::Idle; plan.len()],
             doing: Doing::Forward,
             paused: false,
+            one_way: false,
             cancelled: false,
+            superseded: false,
+            failures: Vec::new(),
             paged: false,
             open: BTreeSet::new(),
             approvals: BTreeMap::new(),
@@ -131,6 +141,17 @@ impl<'a> Ledger<'a> {
     pub(super) fn is_left(&self, index: u32) -> bool {
         !self.in_rollback(index)
             && self.step(index).is_some_and(|step| self.left.iter().any(|part| part.covers(step)))
+    }
+
+    /// Whether what takes the step back, with the part that it belongs to, is done.
+    pub(super) fn is_taken_back(&self, index: u32) -> bool {
+        let takes_back = |(base, extension): &&(u32, &Extension)| {
+            let steps = u32::try_from(extension.steps.len()).unwrap_or(u32::MAX);
+            extension.part.is_some()
+                && extension.undoes.contains(&index)
+                && (*base..base.saturating_add(steps)).all(|step| self.is_done(step))
+        };
+        self.extensions.iter().any(|extension| takes_back(&extension))
     }
 
     pub(super) fn left(&self) -> &[Part] {
@@ -208,9 +229,12 @@ impl<'a> Ledger<'a> {
                 self.set(step, Stand::Again(*at));
                 self.unknown.insert(step.index);
             }
-            Event::NeedsReconcile { step, .. } => self.set(step, Stand::Held(true)),
+            Event::NeedsReconcile { step, .. } => {
+                self.set(step, Stand::Held(true));
+                self.unknown.insert(step.index); // until a person has said
+            }
             Event::StepBlocked { step, wake, .. } => self.set(step, Stand::Blocked(wake.clone())),
-            Event::StepFailed { step, .. } => self.failed(step),
+            Event::StepFailed { step, back, .. } => self.failed(step, *back),
             Event::AlternateChosen { step, action, at, .. } => {
                 self.alternates.insert(step.index, action);
                 self.starts.remove(&step.index);
@@ -250,6 +274,7 @@ impl<'a> Ledger<'a> {
             Event::Resumed { .. } => self.paused = false,
             Event::CancelRequested { .. } | Event::Superseded { .. } => {
                 self.cancelled = true;
+                self.superseded |= matches!(event, Event::Superseded { .. });
                 self.doing = Doing::Stopping;
             }
             Event::Descoped { service, .. } => {
@@ -262,7 +287,10 @@ impl<'a> Ledger<'a> {
                 self.append(extension);
                 self.doing = Doing::GoingBack;
             }
-            Event::RollbackBlocked { .. } => self.doing = Doing::Forward,
+            Event::RollbackBlocked { .. } => {
+                self.doing = Doing::Forward;
+                self.one_way = true;
+            }
             Event::PlanMigrated { to, .. } => self.migrated(*to),
             Event::RollbackStuck { .. } => self.paged = true,
             Event::AbandonForced { .. } => {
@@ -301,6 +329,7 @@ impl<'a> Ledger<'a> {
         let places = self.places_in(&plan);
         let mut next = Self::new(&plan);
         (next.takeovers, next.paused) = (self.takeovers, self.paused);
+        next.one_way = self.one_way;
         for (here, there) in places {
             if let Some(slot) = next.stands.get_mut(there as usize) {
                 // What was never tried is considered anew.
@@ -326,8 +355,12 @@ impl<'a> Ledger<'a> {
         self.set(step, if bakes { Stand::Baking } else { Stand::Open });
     }
 
-    fn failed(&mut self, step: &StepRef) {
-        let on_failure = self.step(step.index).map(|step| step.on_failure);
+    fn failed(&mut self, step: &StepRef, back: Option<RollbackScope>) {
+        let planned = self.step(step.index).map(|step| step.on_failure);
+        let on_failure = back.map(OnFailure::RollBack).or(planned);
+        if let (Some(OnFailure::RollBack(scope)), false) = (on_failure, self.is_left(step.index)) {
+            self.failures.push((step.index, scope));
+        }
         match on_failure {
             _ if self.is_left(step.index) => self.set(step, Stand::Failed),
             Some(OnFailure::RollBack(scope)) if self.region_failed(step.index, scope) => {

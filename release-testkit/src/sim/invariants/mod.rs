@@ -87,7 +87,7 @@ pub fn all() -> Vec<Invariant> {
     vec![
         new("I1", "nothing starts inside a freeze", a::freezes),
         new("I2", "every effect has exactly one prior durable intent", r::intents),
-        new("I3", "one version at a time is brought up in a target", a::one_rollout_a_target),
+        new("I3", "one version at a time, and nothing goes back unseen", a::known_before_back),
         new("I4", "no more effects are under way than may be", a::room),
         new("I5", "records and what happened agree one to one", r::audit),
         new("I6", "what was once recorded stays so", r::prefix),

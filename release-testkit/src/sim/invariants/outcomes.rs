@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Analysis, Digest, Finite, Gate};
-use release_core::plan::Action;
+use release_core::model::{Analysis, Digest, Finite, Gate, OnCancel, StepId};
+use release_core::plan::{Action, Reach, Step, Undo};
 use release_core::port::{Evidence, Measurement};
 use release_core::run::{Event, Outcome, Verdict, WakeUp};
 
 use super::admission::{each, has_enough, when_quiet};
-use super::ledger::{Doing, Stand, walk};
+use super::ledger::{Doing, Ledger, Stand, walk};
 use crate::sim::course::Course;
 
 /// I10: what was observed is what was asked for, and what is brought up was verified before, where the
@@ -118,7 +118,12 @@ pub(super) fn honest_ends(course: &Course) -> Vec<String> {
                 return Some("rolled back, without a rollback".to_owned());
             }
             Outcome::RolledBack { .. } => ledger.rollback().map_or(all, |(base, _)| base)..all,
-            _ => return None,
+            Outcome::Failed { .. } | Outcome::Cancelled { .. } => {
+                let left = left_in_place(ledger)?;
+                return Some(format!("{}, but {left} was never put back", outcome.name()));
+            }
+            // Whoever gives a run up leaves it as it is.
+            Outcome::Abandoned { .. } => return None,
         };
         let index = steps.find(open)?;
         let step = ledger.step(index)?;
@@ -133,6 +138,32 @@ pub(super) fn honest_ends(course: &Course) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// What a run that stops should have put back, by the letter of its plan, and did not. Nothing, where it was
+/// not to go back or could not.
+fn left_in_place(ledger: &Ledger<'_>) -> Option<StepId> {
+    if ledger.one_way {
+        return None;
+    }
+    let plan = ledger.plan.plan();
+    let reaches = |step: &Step| {
+        ledger.superseded
+            || (ledger.cancelled && plan.on_cancel() == OnCancel::RollBack)
+            || ledger.failures.iter().any(|(failed, scope)| {
+                plan.steps()
+                    .get(*failed as usize)
+                    .is_some_and(|failed| Reach::of(plan, failed, *scope).covers(step))
+            })
+    };
+    let leaves = |(index, step): &(u32, &Step)| {
+        ledger.attempts.contains_key(index)
+            && step.action.mutates()
+            && matches!(&step.undo, Undo::Compensate(undo) if !undo.is_empty())
+            && !ledger.is_taken_back(*index)
+            && reaches(step)
+    };
+    (0..).zip(plan.steps()).find(leaves).map(|(_, step)| step.id.clone())
 }
 
 /// I17: runs that bring their engines down are left alone after so many takeovers that led to nothing.
