@@ -39,6 +39,18 @@ fn parked(on_cancel: OnCancel) -> Run {
     run
 }
 
+/// As the plan says of a stop; what was parked is put back with the rest.
+fn ended(run: &Run, on_cancel: OnCancel, outcome: &Outcome, context: &str) {
+    if on_cancel == OnCancel::Leave {
+        assert!(matches!(outcome, Outcome::Cancelled { .. }), "{context}");
+        return;
+    }
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{context}: {outcome}");
+    let undoes = &run.state.plan().rollback().unwrap().1.undoes;
+    let at = run.state.plan().find(&id("parked")).unwrap();
+    assert!(undoes.contains(&at), "{context}: {undoes:?}");
+}
+
 #[test]
 fn f25_a_stop_waits_for_a_person_where_only_they_can_tell() {
     for (name, on_cancel, fails) in [
@@ -70,17 +82,7 @@ fn f25_a_stop_waits_for_a_person_where_only_they_can_tell() {
             run.command(reconcile("parked", applied), "bob").unwrap();
             assert_ne!(run.status("behind"), Status::Running, "{context}");
             let outcome = run.heal(40);
-            match on_cancel {
-                OnCancel::Leave => {
-                    assert!(matches!(outcome, Outcome::Cancelled { .. }), "{context}")
-                }
-                OnCancel::RollBack => {
-                    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{context}: {outcome}");
-                    let undoes = &run.state.plan().rollback().unwrap().1.undoes;
-                    let at = run.state.plan().find(&id("parked")).unwrap();
-                    assert!(undoes.contains(&at), "{context}: {undoes:?}");
-                }
-            }
+            ended(&run, on_cancel, &outcome, &context);
             let at = |is: fn(&Event) -> bool| run.facts.iter().position(|fact| is(&fact.event));
             let said = at(|e| matches!(e, Event::Reconciled { .. })).unwrap();
             let ends =
