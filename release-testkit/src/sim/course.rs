@@ -50,6 +50,8 @@ pub struct Course {
     pub writes: Vec<Write>,
     /// How often a run may be taken over in vain.
     pub max_recoveries: u32,
+    /// What came to nothing of what a script says is done, and why.
+    pub undone: Vec<String>,
     /// Which faults struck which states.
     pub coverage: Coverage,
     /// Whether the simulation was cut short because too much happened.

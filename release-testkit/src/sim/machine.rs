@@ -159,6 +159,10 @@ pub(super) struct Machine<'a> {
     pub(super) tightened: Arc<[(Timestamp, Windows)]>,
     /// What of a script has happened: the run, and which `when`.
     pub(super) fired: std::collections::BTreeSet<(usize, usize)>,
+    /// What a script had somebody tell a run that has not decided on it: the run, the command, the text.
+    pub(super) told: Vec<(usize, &'static str, String)>,
+    /// What came to nothing of what a script says is done, and why.
+    pub(super) undone: Vec<String>,
     pub(super) coverage: super::coverage::Coverage,
     pub(super) priorities: Option<super::pct::Priorities>,
     /// For each append, how it was written.
@@ -208,6 +212,8 @@ impl<'a> Machine<'a> {
             upkeep: super::upkeep::Upkeep::new(&setup.poison),
             tightened: setup.tightened.clone().into(),
             fired: std::collections::BTreeSet::new(),
+            told: Vec::new(),
+            undone: Vec::new(),
             coverage: super::coverage::Coverage::default(),
             priorities,
             writes: Vec::new(),

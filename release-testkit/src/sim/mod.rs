@@ -296,7 +296,7 @@ impl Sim {
     }
 
     /// What a machine leaves behind.
-    fn told(&self, machine: Machine<'_>, cut_short: bool) -> Course {
+    fn told(&self, mut machine: Machine<'_>, cut_short: bool) -> Course {
         let leaks = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|t| t.contains(CANARY));
         let mut runs = Vec::with_capacity(self.setup.departures.len());
         for (run, departure) in self.setup.departures.iter().enumerate() {
@@ -323,12 +323,14 @@ impl Sim {
             });
         }
         let (permits, ledger_damage) = machine.entries();
+        let undone = machine.undone();
         Course {
             limits: self.setup.limits.as_deref().cloned().unwrap_or_default(),
             permits,
             ledger_damage,
             writes: machine.writes,
             max_recoveries: self.setup.max_recoveries,
+            undone,
             coverage: machine.coverage,
             start: self.setup.start,
             end: machine.now,

@@ -39,6 +39,14 @@ impl People {
     pub(super) fn new(runs: usize) -> Self {
         Self { asked: vec![BTreeSet::new(); runs], ..Self::default() }
     }
+
+    /// Somebody approves a gate: how many did before.
+    pub(super) fn approves(&mut self, run: usize, gate: &GateId) -> usize {
+        let count = self.approvals.entry((run, gate.clone())).or_insert(0);
+        let nth = *count;
+        *count += 1;
+        nth
+    }
 }
 
 /// The note of a command, without an answer yet.
@@ -137,9 +145,7 @@ impl Machine<'_> {
 
     fn approve(&mut self, engine: usize, run: usize, gate: GateId) {
         let humans = &self.setup.humans;
-        let count = self.people.approvals.entry((run, gate.clone())).or_insert(0);
-        let nth = *count;
-        *count += 1;
+        let nth = self.people.approves(run, &gate);
         let Some(approver) = humans.approvers.get(nth % humans.approvers.len().max(1)).cloned()
         else {
             return;

@@ -200,8 +200,9 @@ impl Machine<'_> {
             }
             let Some(input) = driver.inbox.pop_front() else { break };
             let commanded = super::people::commanded(run, &input);
-            match driver.decide(input, &policy) {
+            match driver.decide(input.clone(), &policy) {
                 Ok(refused) => {
+                    self.heard(run, &input, refused.as_ref());
                     if let Some(What::Commanded { run, by, command, .. }) = commanded {
                         let refused = refused.map(|refused| refused.to_string());
                         self.note(What::Commanded { run, by, command, refused });

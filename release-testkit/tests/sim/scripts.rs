@@ -42,8 +42,8 @@ fn a_freeze_of_a_script_holds_what_it_is_of() {
     green(&shop(), freeze);
     denied(&shop(), "then by day 1 10:59: production/eu never started", "it did at 2026-01-05");
     green(
-        &shop(),
-        "at 0s: freeze production/us for 2h\nthen by day 1 10:59: production/eu started",
+        &shop().regions(["eu", "us"]),
+        "at 0s: freeze production/us for 2h\nthen by day 1 10:59: production/eu started\nthen by day 1 10:59: production/us never started",
     );
 }
 
@@ -88,6 +88,48 @@ fn faults_and_commands_of_a_script_strike() {
     assert!(report.is_green(), "{report}");
     assert!(report.coverage.count("run going forward", "crash") > 0, "{report}");
     assert!(report.coverage.count("step performing", "transient") > 0, "{report}");
+}
+
+/// A claim about what is not there, or a deed to nobody, would be green whatever happened.
+#[test]
+fn a_script_that_names_what_is_not_there_fails_and_tells_what_is() {
+    let shop = shop().approvals(1);
+    let check = |script: &str, why: &str| denied(&shop, script, why);
+    check(
+        "then prodction/eu/catalog/start never started",
+        "there is no step `prodction/eu/catalog/start`; there is `production/",
+    );
+    check("then production/eu/catalog/stat never failed", "there is no step");
+    check("when prodction blocks: pause", "there is no step `prodction`");
+    check(
+        "at day 1 09:01: freeze prodction for 2h\nthen run succeeded",
+        "there is no place `prodction`; there is `production`, `production/eu`, `staging`",
+    );
+    check("at 1m: freeze production/us for 2h", "there is no place `production/us`");
+    check("at 1m: cancel of run 9\nthen run succeeded", "there is no run 9; there are 1");
+    check(
+        "at 1m: approve production/cub\nthen run succeeded",
+        "there is no gate `production/cub`; there is `production/cab`",
+    );
+    check("when production blocks: reject production/cub", "there is no gate `production/cub`");
+    check("at 1m: retry production/eu/web", "there is no step `production/eu/web`");
+    // What puts something back has a name also where nothing had to be put back.
+    green(&shop, "then rollback never started\nthen rollback/production/eu/web never started");
+}
+
+#[test]
+fn a_deed_that_is_refused_or_comes_too_late_fails() {
+    denied(
+        &shop(),
+        "at 1m: cancel\nat 2m: retry production/eu/web/start\nthen run is over",
+        "`retry production/eu/web/start of run 1`",
+    );
+    denied(&shop(), "at 20h: pause\nthen run succeeded", "`pause of run 1`: the run was over");
+    denied(
+        &shop().approvals(1),
+        "given nobody answers\nat 1m: approve production/cab\nat 2h: crash engine\nat 3h: abandon",
+        "`force_abandon of run 1`: the run was over",
+    );
 }
 
 #[test]

@@ -52,20 +52,18 @@
 //! started`, `succeeded`, `never succeeded`, `failed` or `blocked`.
 
 mod claim;
+mod deeds;
+mod names;
 mod parse;
 
 use release_core::model::{GateId, Span, StepId, Timestamp};
-use release_core::run::{Command, Directive, Event};
-use release_policy::window;
-use release_policy::{WindowSpec, Windows};
+use release_core::run::{Command, Event};
 
 pub use parse::ScriptError;
 
 use super::Sim;
 use super::faults::FaultPlan;
 use super::invariants::Invariant;
-use super::machine::{Happening, Machine};
-use super::people::Act;
 
 /// A scenario as text. See the [module](self) for how it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -173,8 +171,19 @@ impl std::str::FromStr for Script {
 
 impl Sim {
     /// Lets happen what a script says, and checks what it claims. Set before when the simulation begins.
+    ///
+    /// A script that names what is not there (a step, a gate, a place, a run) is a violation called `script`,
+    /// which tells the names that are; and so is a deed that is refused, or comes when its run is over.
     pub fn script(mut self, script: &Script) -> Self {
         let start = self.setup.start;
+        let lines = script.lines.clone();
+        let check = move |course: &super::Course| {
+            let unknown: Vec<_> = lines.iter().filter_map(|line| line.unknown(course)).collect();
+            // What is said to nobody comes to nothing: once is enough.
+            if unknown.is_empty() { course.undone.clone() } else { unknown }
+        };
+        let promise = "a script speaks of what there is, and is obeyed";
+        self.invariants.push(Invariant::new("script", promise, check));
         for line in &script.lines {
             match line {
                 Line::Faults(faults) => {
@@ -205,65 +214,6 @@ impl Sim {
             }
         }
         self
-    }
-}
-
-impl Machine<'_> {
-    /// What became durable of a run: whatever a script waits for happens a second later.
-    pub(super) fn follow_script(&mut self, run: usize, events: &[Event]) {
-        for (nth, when) in self.setup.whens.iter().enumerate() {
-            if !self.fired.contains(&(run, nth)) && events.iter().any(|event| when.is(event)) {
-                self.fired.insert((run, nth));
-                let mut deed = when.deed.clone();
-                deed.concerns(run);
-                self.later(self.now.plus(Span::secs(1)), Happening::Deed(deed));
-            }
-        }
-    }
-
-    /// Somebody does what a script says.
-    pub(super) fn deed(&mut self, deed: Deed) {
-        let humans = &self.setup.humans;
-        let (operator, approver) = (humans.operator.clone(), humans.approvers.first().cloned());
-        let says = |command, by| Act::Scripted(Directive::new(command, by, "as the script says"));
-        match deed {
-            Deed::Freeze { place, span } => self.freeze(place.as_deref(), span),
-            Deed::CrashEngine => {
-                if let Some(engine) = (0..self.engines.len()).find(|engine| self.acts(*engine)) {
-                    self.crash(engine);
-                }
-            }
-            Deed::Approve { run, gate } => self.human(run, Act::Approve(gate)),
-            Deed::Reject { run, gate } => {
-                let by = approver.unwrap_or(operator);
-                self.human(run, says(Command::Reject { gate }, by));
-            }
-            Deed::Retry { run, step } => self.human(run, says(Command::Retry { step }, operator)),
-            Deed::Give { run, command } => self.human(run, says(command, operator)),
-        }
-    }
-
-    fn freeze(&mut self, place: Option<&str>, span: Span) {
-        use crate::fixtures::literal;
-        let id = literal(&format!("script-{}", self.tightened.len() + 1));
-        let (from, until) = (self.now, self.now.plus(span));
-        let when = window::When::Between { from, until };
-        let window = WindowSpec::freeze(id, when, literal("script"), "as the script says");
-        let window = match place.map(|place| place.split_once('/').unwrap_or((place, ""))) {
-            None => window,
-            Some((environment, "")) => window.in_environment(literal(environment)),
-            Some((environment, region)) => {
-                window.in_environment(literal(environment)).in_region(literal(region))
-            }
-        };
-        // INVARIANT: a span of a script is not empty, and its places were read as ids.
-        let window = window.build().ok().and_then(|window| Windows::new([window]).ok());
-        let Some(window) = window else { return };
-        self.struck(&format!("freeze until {until}"));
-        self.tightened = self.tightened.iter().cloned().chain([(from, window)]).collect();
-        for engine in &mut self.engines {
-            engine.policy.tighten(&self.tightened);
-        }
     }
 }
 
