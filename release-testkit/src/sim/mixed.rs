@@ -263,7 +263,7 @@ fn limited() -> Sim {
     let patience = Span::secs(600);
     let file = LimitsFile { limits: vec![all, places], quotas: vec![hourly, daily], patience };
     let limits = Limits::new(file).unwrap_or_default();
-    let more: FaultPlan = literal("takeover 2%; pause engine 10m 1%; provider: permanent 2%");
+    let more: FaultPlan = literal("takeover 5%; pause engine 10m 1%; provider: permanent 8%");
     let mut faults = little();
     faults.clauses.extend(more.clauses);
     let run = |nth: u32| {
