@@ -15,7 +15,7 @@ use release_core::planted::{Bug, plant};
 use release_testkit::sim::{invariants, mixed};
 
 /// Seeds that are tried for each bug, at most.
-const BUDGET: u64 = 1200;
+const BUDGET: u64 = 1_800;
 
 /// Which invariant finds which bug, among others.
 const FOUND_BY: [(Bug, &str); 48] = [

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod abort;
 #[cfg(test)]
+mod clock_jumps;
+#[cfg(test)]
 mod criteria;
 #[cfg(test)]
 mod denials;
