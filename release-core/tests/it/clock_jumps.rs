@@ -114,6 +114,24 @@ async fn why_it_waits(run: &RunHandle) -> Vec<String> {
     active.map(|reason| reason.to_string()).collect()
 }
 
+/// What holds `b` is told.
+async fn held(run: &RunHandle, reason: &str, context: &str) {
+    let told = why_it_waits(run).await;
+    assert!(told.iter().any(|told| told.contains(reason)), "{context}: {told:?}");
+}
+
+/// The run is cancelled, `b` has not begun, and time has not gone back in the journal.
+async fn never_began(engine: &Engine, run: &RunHandle, context: &str) {
+    run.send(command(Command::Cancel, "bob")).await.unwrap();
+    let outcome = run.wait().await.unwrap();
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{context}: {outcome}");
+    let (history, _) = engine.load(&run_id()).await.unwrap();
+    assert!(history.facts().is_sorted_by_key(|fact| fact.at), "{context}");
+    let is_b =
+        |event: &Event| matches!(event, Event::StepStarted { step, .. } if step.id == id("b"));
+    assert!(!history.facts().iter().any(|fact| is_b(&fact.event)), "{context}");
+}
+
 /// By so many seconds the wall clock goes back, or forth and then back; the first two it follows.
 const JUMPS: [&[i64]; 5] = [&[-20], &[-59], &[-3_600], &[3_600, -3_600], &[50, -5]];
 
@@ -135,31 +153,20 @@ async fn stays_over<P: Policy>(policy: fn() -> P, reason: &str) {
             assert_eq!(world.performed(), ["a"], "{context}: it was open");
             clock.sleep_until(START.plus(CLOSES).plus(Span::secs(1))).await;
             run.send(command(approve("go"), "bob")).await.unwrap();
-            let over = why_it_waits(&run).await;
-            assert!(over.iter().any(|told| told.contains(reason)), "{context}: {over:?}");
+            held(&run, reason, &context).await;
             for secs in jumps {
                 clock.is_off_by(*secs);
                 run.reconsider().await.unwrap();
-                let told = why_it_waits(&run).await;
-                assert!(told.iter().any(|told| told.contains(reason)), "{context}: {told:?}");
+                held(&run, reason, &context).await;
             }
             if resumed {
                 first.shutdown().await;
                 run = engine(&journal, &world, policy(), &clock).resume(&run_id()).await.unwrap();
                 run.reconsider().await.unwrap();
-                let told = why_it_waits(&run).await;
-                assert!(told.iter().any(|told| told.contains(reason)), "{context}: {told:?}");
+                held(&run, reason, &context).await;
             }
             assert_eq!(world.performed(), ["a"], "{context}");
-            run.send(command(Command::Cancel, "bob")).await.unwrap();
-            let outcome = run.wait().await.unwrap();
-            assert!(matches!(outcome, Outcome::RolledBack { .. }), "{context}: {outcome}");
-            let (history, _) = first.load(&run_id()).await.unwrap();
-            assert!(history.facts().is_sorted_by_key(|fact| fact.at), "{context}");
-            let began = history.facts().iter().any(
-                |fact| matches!(&fact.event, Event::StepStarted { step, .. } if step.id == id("b")),
-            );
-            assert!(!began, "{context}");
+            never_began(&first, &run, &context).await;
         }
     }
 }
