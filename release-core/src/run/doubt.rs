@@ -30,7 +30,7 @@ pub fn held_while_in_doubt(decision: Decision, anomaly: Option<ClockAnomaly>) ->
 impl RunState {
     /// Whether the step at `index` changes something, nobody knows whether it took effect, and only a person
     /// can tell. Until somebody did, it may still be under way.
-    pub(super) fn is_in_doubt(&self, index: u32) -> bool {
+    pub(crate) fn is_in_doubt(&self, index: u32) -> bool {
         #[cfg(planted_bugs)]
         if crate::planted::is(crate::planted::Bug::DropParked) {
             return false;
