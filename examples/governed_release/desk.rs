@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use release_core::engine::{Engine, RunHandle};
-use release_core::model::{Digest, Span, StepId, Timestamp, WaiverId};
+use release_core::model::{Digest, Principal, Span, StepId, Timestamp, WaiverId};
 use release_core::plan::{
     Action, Compensation, FrozenPlan, Place, Plan, Step, StepScope, Undo, UndoPhase,
 };
@@ -167,8 +167,13 @@ impl Desk {
     }
 
     /// Leave from the freeze for one run and its requester, granted by somebody else.
-    pub(crate) fn waive(&mut self, release: &Release, by: &str, hours: u64) -> Result<(), Failure> {
-        let now = self.clock.now();
+    pub(crate) fn waive(
+        &mut self,
+        release: &Release,
+        by: &str,
+        until: Timestamp,
+        reason: &str,
+    ) -> Result<(), Failure> {
         let id: WaiverId = format!("waiver-{}", self.waivers.len() + 1).parse()?;
         self.waivers.push(Waiver::try_from(WaiverSpec {
             id,
@@ -177,10 +182,10 @@ impl Desk {
             scope: Scope::default(),
             actions: BTreeSet::new(),
             run: Some(release.run.run().clone()),
-            from: now,
-            until: now.plus(Span::secs(hours * HOUR)),
+            from: self.clock.now(),
+            until,
             granted_by: by.parse()?,
-            reason: "a regulator's deadline".to_owned(),
+            reason: reason.to_owned(),
         })?);
         self.book.publish(rules(self.waivers.clone())?);
         Ok(())
@@ -194,14 +199,7 @@ impl Desk {
             _ => None,
         });
         let of = opened.ok_or("nothing is owed")?;
-        let who = person(who)?;
-        let word = Word {
-            seq,
-            by: who.id,
-            linked: BTreeSet::new(),
-            roles: who.roles,
-            at: self.clock.now(),
-        };
+        let word = word(&person(who)?, self.clock.now(), seq);
         self.duties.push(ObligationFact::Reviewed(Review {
             word,
             of,
@@ -283,7 +281,7 @@ impl Desk {
     ) -> Result<bool, Failure> {
         let (mut facts, mut asked) = (GlassFacts::default(), None);
         for (note, seq) in numbered(notes, "glass") {
-            let word = word(note, seq);
+            let word = word(&note.by, note.at, seq);
             let text = |name: &str| said(note, name).as_str().unwrap_or_default().to_owned();
             facts.apply(match asked {
                 None => GlassFact::Requested(GlassRequest {
@@ -306,9 +304,7 @@ impl Desk {
             }
             GlassAnswer::Usable { until, .. } => {
                 let by = person("bob")?;
-                let seq = notes.len() as u64 + 1;
-                let (linked, roles) = (BTreeSet::new(), by.roles.clone());
-                let word = Word { seq, by: by.id.clone(), linked, roles, at: now };
+                let word = word(&by, now, notes.len() as u64 + 1);
                 let (topic, content) = ("glass-used".parse()?, json!({ "of": of }));
                 let used = Directive::new(Command::Note { topic, content }, by, "the fix goes out");
                 release.run.send(used).await?;
@@ -321,29 +317,10 @@ impl Desk {
                     duty.reviewer, duty.due
                 ));
                 self.duties.push(ObligationFact::Opened(duty));
-                self.waive_glass(&release.run, until)?;
+                self.waive(release, "cleo", until, "broken glass")?;
                 Ok(true)
             }
         }
-    }
-
-    /// What a broken glass lifts of the windows, as a waiver of its own.
-    fn waive_glass(&mut self, run: &RunHandle, until: Timestamp) -> Result<(), Failure> {
-        let id: WaiverId = format!("waiver-{}", self.waivers.len() + 1).parse()?;
-        self.waivers.push(Waiver::try_from(WaiverSpec {
-            id,
-            window: "year-end".parse()?,
-            principals: BTreeSet::from(["ada".parse()?]),
-            scope: Scope::default(),
-            actions: BTreeSet::new(),
-            run: Some(run.run().clone()),
-            from: self.clock.now(),
-            until,
-            granted_by: "cleo".parse()?,
-            reason: "broken glass".to_owned(),
-        })?);
-        self.book.publish(rules(self.waivers.clone())?);
-        Ok(())
     }
 }
 
@@ -376,13 +353,13 @@ fn said(note: &Note, name: &str) -> Value {
     note.content.get(name).cloned().unwrap_or_default()
 }
 
-fn word(note: &Note, seq: u64) -> Word {
-    let (by, roles) = (note.by.id.clone(), note.by.roles.clone());
-    Word { seq, by, linked: BTreeSet::new(), roles, at: note.at }
+/// Who said something, with the roles that the host's login vouched for.
+fn word(by: &Principal, at: Timestamp, seq: u64) -> Word {
+    Word { seq, by: by.id.clone(), linked: BTreeSet::new(), roles: by.roles.clone(), at }
 }
 
 fn statement(note: &Note, seq: u64) -> Result<Statement, Failure> {
-    let Word { seq, by, linked, roles, at } = word(note, seq);
+    let Word { seq, by, linked, roles, at } = word(&note.by, note.at, seq);
     let bound_to = serde_json::from_value(said(note, "subject"))?;
     Ok(Statement { seq, by, linked, roles, at, expires: at.plus(Span::secs(24 * HOUR)), bound_to })
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use release_core::model::{Span, Timestamp};
+use release_core::port::Clock as _;
 use release_policy::change::{ChangeType, Factor, RiskInputs};
 use serde_json::json;
 
@@ -103,7 +104,8 @@ async fn frozen(desk: &mut Desk) -> Result<(), Failure> {
     desk.approve(&mut release, "cleo").await?;
     why(desk, &release).await?;
     desk.scene("dan gives leave from the freeze, for this run and four hours");
-    desk.waive(&release, "dan", 4)?;
+    let until = desk.clock.now().plus(Span::secs(4 * HOUR));
+    desk.waive(&release, "dan", until, "a regulator's deadline")?;
     desk.refresh(&mut release).await?;
     done(desk, &release).await
 }

@@ -26,10 +26,7 @@ pub(super) fn obstacles(state: &RunState, index: u32, view: &View<'_>) -> Vec<Ob
         (Some(Status::Cancelled), _) => {
             found.push(Obstacle::new(ObstacleKind::GivenUp { run: what_it_does(state) }));
         }
-        // A run that stops waits for no person, unless something may still be changed.
-        (_, Some((_, Wait::Operator { .. })))
-            if matches!(state.phase(), Phase::Stopping(_)) && !state.is_in_doubt(index) =>
-        {
+        (_, Some((_, Wait::Operator { .. }))) if state.is_passed_over(index) => {
             stopping(state, &mut found);
         }
         (_, Some((_, Wait::Operator { unknown: true }))) => {

@@ -35,12 +35,9 @@ impl RunState {
         }
         let id = |index| self.plan.step(index).id.clone();
         all.extend(self.next_wakeup().map(Awaiting::Instant));
-        let stopping = matches!(self.phase, Phase::Stopping(_));
         for (index, active) in self.active.in_order() {
-            let ends_a_stop =
-                matches!(active.wait, Wait::Outcome { .. }) || self.is_in_doubt(index);
-            if stopping && !ends_a_stop {
-                continue; // it starts no more, whatever it waits for
+            if self.is_passed_over(index) {
+                continue;
             }
             match &active.wait {
                 Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),

@@ -86,9 +86,12 @@ impl Facts {
     ) -> Self {
         self.directories.extend(outcome.directory.as_ref().map(|stamp| stamp.digest));
         let (at, until) = (outcome.at, Some(until));
-        // About something else it says nothing.
-        let about_it = outcome.subject == subject.digest();
-        let decision = if about_it { outcome.decision() } else { Decision::wait(None, Vec::new()) };
+        let decision = if outcome.subject == subject.digest() {
+            outcome.decision()
+        } else {
+            let text = "the board was asked about something else";
+            Decision::wait(None, vec![Reason::new("board/other", text, "the board, asked anew")])
+        };
         self.approvals.insert(name.into(), Approved { decision, at, until, subject });
         self
     }

@@ -22,6 +22,18 @@ pub(super) enum Appended {
     Dead,
 }
 
+/// Where an append goes.
+#[derive(Clone, Copy)]
+enum Stream {
+    Run { run: usize, engine: usize, quiet: bool },
+    Ledger,
+}
+
+/// What a store that fails because the plan of faults says so tells.
+fn planned() -> String {
+    "as planned".to_owned()
+}
+
 /// What goes wrong with an append.
 #[derive(Default)]
 struct Fate {
@@ -92,30 +104,16 @@ impl Machine<'_> {
         if fate.pause.is_some() {
             self.cover(driver, "pause");
         }
-        let detail = || "as planned".to_owned();
         if self.faults.outage.is_some_and(|until| self.now < until) {
             self.cover(driver, "journal outage");
-            return Appended::Answer(Err(AppendError::Unavailable { detail: detail() }));
+            return Appended::Answer(Err(AppendError::Unavailable { detail: planned() }));
         }
         if let Some(boundary) = fate.crash {
             self.crash_in_append(engine, run, driver, (boundary, batch));
             return Appended::Dead;
         }
-        let answer = match fate.journal {
-            Some(JournalFault::NoSpace) => Err(AppendError::NoSpace { detail: detail() }),
-            Some(JournalFault::Unavailable) => Err(AppendError::Unavailable { detail: detail() }),
-            Some(JournalFault::UnknownLost) => Err(AppendError::Unknown { detail: detail() }),
-            Some(JournalFault::UnknownLate) => {
-                let at = self.now.plus(self.chance.span(LATE.0, LATE.1));
-                self.later(at, Happening::Late { run, engine, batch: Box::new(batch) });
-                Err(AppendError::Unknown { detail: detail() })
-            }
-            Some(JournalFault::UnknownStored) => {
-                let stored = self.store(engine, run, batch, driver.quiet);
-                stored.and(Err(AppendError::Unknown { detail: detail() }))
-            }
-            Some(JournalFault::Slow) | None => self.store(engine, run, batch, driver.quiet),
-        };
+        let into = Stream::Run { run, engine, quiet: driver.quiet };
+        let answer = self.append_or_fail(fate.journal, into, batch);
         let slow = fate.journal == Some(JournalFault::Slow);
         if let Some(span) = fate.pause {
             self.pause(engine, span);
@@ -147,9 +145,8 @@ impl Machine<'_> {
         if let Some(boundary) = fate.crash {
             self.coverage.note("ledger", super::coverage::crash(boundary), 1);
         }
-        let detail = || "as planned".to_owned();
         if self.faults.outage.is_some_and(|until| self.now < until) {
-            return Appended::Answer(Err(AppendError::Unavailable { detail: detail() }));
+            return Appended::Answer(Err(AppendError::Unavailable { detail: planned() }));
         }
         if let Some(boundary) = fate.crash {
             match boundary {
@@ -164,21 +161,7 @@ impl Machine<'_> {
             return Appended::Dead;
         }
         let slow = fate.journal == Some(JournalFault::Slow);
-        let answer = match fate.journal {
-            Some(JournalFault::NoSpace) => Err(AppendError::NoSpace { detail: detail() }),
-            Some(JournalFault::Unavailable) => Err(AppendError::Unavailable { detail: detail() }),
-            Some(JournalFault::UnknownLost) => Err(AppendError::Unknown { detail: detail() }),
-            Some(JournalFault::UnknownLate) => {
-                let at = self.now.plus(self.chance.span(LATE.0, LATE.1));
-                self.later(at, Happening::LateEntries { batch: Box::new(batch) });
-                Err(AppendError::Unknown { detail: detail() })
-            }
-            Some(JournalFault::UnknownStored) => {
-                let stored = self.store_entries(batch);
-                stored.and(Err(AppendError::Unknown { detail: detail() }))
-            }
-            Some(JournalFault::Slow) | None => self.store_entries(batch),
-        };
+        let answer = self.append_or_fail(fate.journal, Stream::Ledger, batch);
         if let Some(span) = fate.pause {
             self.pause(engine, span);
         }
@@ -188,6 +171,37 @@ impl Machine<'_> {
             return Appended::Later;
         }
         Appended::Answer(answer)
+    }
+
+    /// What is answered to an append that a fault strikes, or none.
+    fn append_or_fail(
+        &mut self,
+        fault: Option<JournalFault>,
+        into: Stream,
+        batch: Batch,
+    ) -> Result<(), AppendError> {
+        let mut store = |batch| match into {
+            Stream::Run { run, engine, quiet } => self.store(engine, run, batch, quiet),
+            Stream::Ledger => self.store_entries(batch),
+        };
+        let unknown = || Err(AppendError::Unknown { detail: planned() });
+        match fault {
+            Some(JournalFault::NoSpace) => Err(AppendError::NoSpace { detail: planned() }),
+            Some(JournalFault::Unavailable) => Err(AppendError::Unavailable { detail: planned() }),
+            Some(JournalFault::UnknownLost) => unknown(),
+            Some(JournalFault::UnknownLate) => {
+                let (at, batch) =
+                    (self.now.plus(self.chance.span(LATE.0, LATE.1)), Box::new(batch));
+                let late = match into {
+                    Stream::Run { run, engine, .. } => Happening::Late { run, engine, batch },
+                    Stream::Ledger => Happening::LateEntries { batch },
+                };
+                self.later(at, late);
+                unknown()
+            }
+            Some(JournalFault::UnknownStored) => store(batch).and_then(|()| unknown()),
+            Some(JournalFault::Slow) | None => store(batch),
+        }
     }
 
     /// Notes how a batch is written.
