@@ -1,36 +1,39 @@
 //! The host's desk: it starts releases, writes down what people say of them, and keeps the policy informed.
 //!
 //! What is said is a note in the run's own journal. From notes, directory and clock follow, by pure functions,
-//! the facts that the rules ask for: whoever has the journal can compute them again years later.
+//! the cases that the rules ask for: whoever has the journal can decide them again years later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use release_core::engine::{Engine, RunHandle};
-use release_core::model::{Digest, Principal, Span, StepId, Timestamp, WaiverId};
+use release_core::model::{
+    self, ChangeScope, Digest, Gate, GateId, Principal, Span, StepId, Timestamp, WaiverId,
+};
 use release_core::plan::{
     Action, Compensation, FrozenPlan, Place, Plan, Step, StepScope, Undo, UndoPhase,
 };
 use release_core::port::{
     AuthorizedCommand, BindingError, Clock as _, EffectError, Evidence, Observed, Performer,
 };
-use release_core::run::{Command, Directive, Note};
+use release_core::run::{Command, Directive, Event, Note};
 use release_policy::AllOf;
 use release_policy::approval::{
-    Approval, ApprovalFact, ApprovalFacts, ApprovalOutcome, Parties, Question, Statement, Subject,
-    Verdict, artifact_set, evaluate,
+    Approval, ApprovalFact, ApprovalFacts, Parties, Question, Statement, Subject, Verdict,
+    artifact_set, evaluate,
 };
 use release_policy::cab::{self, Ballot, BoardFacts, Interest, Vote};
 use release_policy::change::{ChangeType, RiskInputs, Route, Routing, Standing};
-use release_policy::decision::{Fact, Facts, PolicyBook};
+use release_policy::decision::{
+    ApprovalCase, BoardCase, Fact, Facts, GlassCase, PolicyBook, ReviewsCase,
+};
 use release_policy::directory::{Directory, DirectoryState};
 use release_policy::emergency::{
     GlassAnswer, GlassFact, GlassFacts, GlassRequest, ObligationFact, Obligations, Review, Word,
-    blocked, owed, usable,
+    owed, usable,
 };
-use release_policy::scope::ChangeScope;
 use release_policy::window::{Scope, Waiver, WaiverSpec};
 use release_providers::sqlite::SqliteJournal;
 use release_testkit::VirtualClock;
@@ -59,6 +62,13 @@ impl Performer for Hands {
 
 /// No change here is of a template that has proven itself.
 const UNPROVEN: Standing = Standing::NotYet { in_a_row: 0, of: 5, lost: None };
+
+/// The glass for fixes that cannot wait.
+pub(crate) const GLASS: &str = "hotfix";
+/// The leave that broken glass gives, as it stands in the journal.
+const LEAVE: &str = "allow/broken-glass";
+/// The gate that the board sets up.
+const RUNBOOK: &str = "production/runbook";
 
 /// A release under way, and what it asks people.
 pub(crate) struct Release {
@@ -166,6 +176,32 @@ impl Desk {
         self.hear(release, who, "vote", content).await
     }
 
+    /// A vote for it, if somebody of operations approves at a gate that the board sets up for it.
+    pub(crate) async fn vote_if(
+        &mut self,
+        release: &mut Release,
+        who: &str,
+        text: &str,
+    ) -> Result<(), Failure> {
+        let roles = vec!["operations".parse()?];
+        let gate =
+            Gate::Approval(model::Approval { roles, ..model::Approval::new(RUNBOOK.parse()?) });
+        let condition = cab::Condition { text: text.to_owned(), gate };
+        let ballot = Ballot::ApproveWithConditions(vec![condition]);
+        let content = json!({ "ballot": ballot, "subject": release.question.subject });
+        self.hear(release, who, "vote", content).await
+    }
+
+    /// What somebody says at the gate that the board set up.
+    pub(crate) async fn at_gate(
+        &mut self,
+        release: &mut Release,
+        who: &str,
+    ) -> Result<(), Failure> {
+        let content = json!({ "gate": RUNBOOK, "subject": release.question.subject });
+        self.hear(release, who, "condition", content).await
+    }
+
     /// Leave from the freeze for one run and its requester, granted by somebody else.
     pub(crate) fn waive(
         &mut self,
@@ -208,33 +244,31 @@ impl Desk {
         Ok(())
     }
 
-    /// Computes what is known of a release now, and has the engine ask again.
+    /// Lets the policy know all that was said of a release, and has the engine ask again. The policy decides from
+    /// it, and from the directory, each time it is asked.
     pub(crate) async fn refresh(&mut self, release: &mut Release) -> Result<(), Failure> {
         let now = self.clock.now();
         self.version += 1;
-        let directory = directory(self.version, now)?;
-        let snapshot = DirectoryState::Snapshot(&directory);
+        let directory = Arc::new(directory(self.version, now)?);
+        self.book.publish_directory(Arc::clone(&directory));
         let notes = release.run.state().await?.notes().to_vec();
-        let question = &release.question;
-        let outcome = self.approvals(&notes, question, &directory, now)?;
-        for dropped in outcome.dropped.iter().filter(|dropped| dropped.seq == notes.len() as u64) {
-            self.say(&format!("  {} does not count: {}", dropped.by, dropped.why));
-        }
-        let board =
-            cab::decide(&self.governance.board, question, &votes(&notes, question)?, snapshot, now);
-        for dropped in board.dropped.iter().filter(|dropped| dropped.seq == notes.len() as u64) {
-            self.say(&format!("  the vote of {} does not count: {:?}", dropped.by, dropped.why));
-        }
-        let (kind, scope) = (release.routing.asked, &question.scope);
-        let duties = Obligations::fold(self.duties.iter().cloned())?;
-        let owed = blocked(&duties, kind, scope, snapshot, Span::secs(300), now).decision();
-        for reason in owed.reasons() {
-            let line = format!("  owed: {reason}");
-            // Once a scene.
-            if !self.told.rsplit("\n\n").next().is_some_and(|scene| scene.contains(&line)) {
-                self.say(&line);
-            }
-        }
+        let question = release.question.clone();
+        let facts = approvals(numbered(&notes, "approval"))?;
+        let policy = self.governance.quorum.clone();
+        let quorum = ApprovalCase { policy, question: question.clone(), facts };
+        let facts = votes(&notes, &question)?;
+        let at_gates = at_gates(&notes)?;
+        let board = self.governance.board.clone();
+        let board = BoardCase { board, question: question.clone(), facts, at_gates };
+        self.tell_dropped(&quorum, &board, &directory, notes.len() as u64);
+        let facts = asked_for(&notes, &question.scope)?;
+        let (policy, scope) = (self.governance.glass.clone(), question.scope.clone());
+        let glass = GlassCase { policy, capability: GLASS.to_owned(), facts, scope };
+        self.lift_freeze(release, &glass, &directory)?;
+        let obligations = Obligations::fold(self.duties.iter().cloned())?;
+        let (kind, scope) = (release.routing.asked, question.scope);
+        let directory_max_age = Span::secs(300);
+        let reviews = ReviewsCase { obligations, kind, scope, directory_max_age };
         let route = match release.routing.route {
             Route::Cab => "cab",
             Route::Emergency => "emergency",
@@ -242,85 +276,86 @@ impl Desk {
         };
         let facts = Facts::new()
             .with("route", Fact::Text(route.to_owned()))
-            .with("owed", Fact::Flag(!owed.is_permit()))
-            .with("glass", Fact::Flag(self.break_glass(release, &notes, &directory, now).await?))
             .number("risk", i64::from(release.routing.assessment.score))
-            .approval("quorum", &outcome)
-            .board("cab", &board, question.subject, now.plus(Span::secs(300)));
+            .case("quorum", quorum)
+            .case("cab", board)
+            .case("glass", glass)
+            .case("reviews", reviews);
         self.book.know(release.run.run().clone(), facts);
         // A run that is over needs no asking.
         let _ = release.run.reconsider().await;
         Ok(())
     }
 
-    fn approvals(
-        &self,
-        notes: &[Note],
-        question: &Question,
+    /// Tells of the last word if it does not count.
+    fn tell_dropped(
+        &mut self,
+        quorum: &ApprovalCase,
+        board: &BoardCase,
         directory: &Directory,
-        now: Timestamp,
-    ) -> Result<ApprovalOutcome, Failure> {
-        let mut facts = ApprovalFacts::default();
-        for (note, seq) in numbered(notes, "approval") {
-            let statement = statement(note, seq)?;
-            let (verdict, comment) = (Verdict::Approve, String::new());
-            facts.apply(ApprovalFact::Given(Box::new(Approval { statement, verdict, comment })))?;
+        last: u64,
+    ) {
+        let (now, snapshot) = (self.clock.now(), DirectoryState::Snapshot(directory));
+        let ApprovalCase { policy, question, facts } = quorum;
+        let approvals = evaluate(policy, question, facts, snapshot, now).dropped;
+        for dropped in approvals.iter().filter(|dropped| dropped.seq == last) {
+            self.say(&format!("  {} does not count: {}", dropped.by, dropped.why));
         }
-        let snapshot = DirectoryState::Snapshot(directory);
-        Ok(evaluate(&self.governance.quorum, question, &facts, snapshot, now))
+        let votes = cab::decide(&board.board, question, &board.facts, snapshot, now).dropped;
+        for dropped in votes.iter().filter(|dropped| dropped.seq == last) {
+            self.say(&format!("  the vote of {} does not count: {:?}", dropped.by, dropped.why));
+        }
     }
 
-    /// Whether glass was broken for this release. Its use is on record before it lifts anything, so that it
-    /// is used once, and opens what is owed for it.
-    async fn break_glass(
+    /// Broken glass lifts the freeze, too: for this run alone, as long as it may be used.
+    fn lift_freeze(
         &mut self,
         release: &Release,
-        notes: &[Note],
+        glass: &GlassCase,
         directory: &Directory,
-        now: Timestamp,
-    ) -> Result<bool, Failure> {
-        let (mut facts, mut asked) = (GlassFacts::default(), None);
-        for (note, seq) in numbered(notes, "glass") {
-            let word = word(&note.by, note.at, seq);
-            let text = |name: &str| said(note, name).as_str().unwrap_or_default().to_owned();
-            facts.apply(match asked {
-                None => GlassFact::Requested(GlassRequest {
-                    word,
-                    capability: text("capability"),
-                    scope: release.question.scope.clone(),
-                    reason: text("reason"),
-                    incident: text("incident"),
-                }),
-                Some(of) => GlassFact::Confirmed { word, of },
-            })?;
-            asked.get_or_insert(seq);
-        }
-        let Some(of) = asked else { return Ok(false) };
-        let (policy, scope) = (&self.governance.glass, &release.question.scope);
-        match usable(policy, &facts, of, scope, DirectoryState::Snapshot(directory), now) {
+    ) -> Result<(), Failure> {
+        let GlassCase { policy, capability, facts, scope } = glass;
+        let Some(of) = facts.latest(capability) else { return Ok(()) };
+        let (now, snapshot) = (self.clock.now(), DirectoryState::Snapshot(directory));
+        match usable(policy, facts, of, scope, snapshot, now) {
+            GlassAnswer::Usable { until, confirmed_by, .. } => {
+                self.say(&format!("  the glass may be broken, until {until} at the latest"));
+                self.waive(release, confirmed_by.as_str(), until, "broken glass")
+            }
             GlassAnswer::Refused { because } => {
                 self.say(&format!("  the glass holds: {because}"));
-                Ok(false)
-            }
-            GlassAnswer::Usable { until, .. } => {
-                let by = person("bob")?;
-                let word = word(&by, now, notes.len() as u64 + 1);
-                let (topic, content) = ("glass-used".parse()?, json!({ "of": of }));
-                let used = Directive::new(Command::Note { topic, content }, by, "the fix goes out");
-                release.run.send(used).await?;
-                facts.apply(GlassFact::Used { word, of })?;
-                let seq = self.duties.len() as u64 + 1;
-                let duty = owed(policy, &facts, of, seq).ok_or("nothing is owed")?;
-                self.say(&format!("  the glass is broken, until {until} at the latest"));
-                self.say(&format!(
-                    "  owed: a review by somebody else who is {}, due {}",
-                    duty.reviewer, duty.due
-                ));
-                self.duties.push(ObligationFact::Opened(duty));
-                self.waive(release, "cleo", until, "broken glass")?;
-                Ok(true)
+                Ok(())
             }
         }
+    }
+
+    /// Opens what is owed for broken glass: that it was used is in the run's journal, as the leave by which a
+    /// step started.
+    pub(crate) async fn settle(&mut self, release: &Release) -> Result<(), Failure> {
+        let state = release.run.state().await?;
+        let mut events = release.run.events(0);
+        let mut used = None;
+        while let Some(record) = events.next().await? {
+            if let Event::StepStarted { basis: Some(basis), .. } = &record.event
+                && basis.grants.iter().any(|grant| grant.rule == LEAVE)
+            {
+                used = Some(record.at);
+            }
+        }
+        let Some(at) = used else { return Ok(()) };
+        let mut facts = asked_for(state.notes(), &release.question.scope)?;
+        let of = facts.latest(GLASS).ok_or("nobody asked for it")?;
+        let word = word(state.requester(), at, state.notes().len() as u64 + 1);
+        facts.apply(GlassFact::Used { word, of })?;
+        let seq = self.duties.len() as u64 + 1;
+        let duty = owed(&self.governance.glass, &facts, of, seq).ok_or("nothing is owed")?;
+        self.say(&format!("  glass was broken at {at}"));
+        self.say(&format!(
+            "  owed: a review by somebody else who is {}, due {}",
+            duty.reviewer, duty.due
+        ));
+        self.duties.push(ObligationFact::Opened(duty));
+        Ok(())
     }
 }
 
@@ -356,6 +391,49 @@ fn said(note: &Note, name: &str) -> Value {
 /// Who said something, with the roles that the host's login vouched for.
 fn word(by: &Principal, at: Timestamp, seq: u64) -> Word {
     Word { seq, by: by.id.clone(), linked: BTreeSet::new(), roles: by.roles.clone(), at }
+}
+
+/// What was said in favour, each about exactly what the release was then.
+fn approvals<'a>(notes: impl Iterator<Item = (&'a Note, u64)>) -> Result<ApprovalFacts, Failure> {
+    let mut facts = ApprovalFacts::default();
+    for (note, seq) in notes {
+        let statement = statement(note, seq)?;
+        let (verdict, comment) = (Verdict::Approve, String::new());
+        facts.apply(ApprovalFact::Given(Box::new(Approval { statement, verdict, comment })))?;
+    }
+    Ok(facts)
+}
+
+/// What was said of the board's conditions, by their gates.
+fn at_gates(notes: &[Note]) -> Result<BTreeMap<GateId, ApprovalFacts>, Failure> {
+    let mut all = BTreeMap::new();
+    for (note, _) in numbered(notes, "condition") {
+        let gate = said(note, "gate");
+        let ours = numbered(notes, "condition").filter(|(note, _)| said(note, "gate") == gate);
+        all.insert(serde_json::from_value(gate.clone())?, approvals(ours)?);
+    }
+    Ok(all)
+}
+
+/// Who asked to break the glass, and who confirmed it.
+fn asked_for(notes: &[Note], scope: &ChangeScope) -> Result<GlassFacts, Failure> {
+    let (mut facts, mut asked) = (GlassFacts::default(), None);
+    for (note, seq) in numbered(notes, "glass") {
+        let word = word(&note.by, note.at, seq);
+        let text = |name: &str| said(note, name).as_str().unwrap_or_default().to_owned();
+        facts.apply(match asked {
+            None => GlassFact::Requested(GlassRequest {
+                word,
+                capability: GLASS.to_owned(),
+                scope: scope.clone(),
+                reason: text("reason"),
+                incident: text("incident"),
+            }),
+            Some(of) => GlassFact::Confirmed { word, of },
+        })?;
+        asked.get_or_insert(seq);
+    }
+    Ok(facts)
 }
 
 fn statement(note: &Note, seq: u64) -> Result<Statement, Failure> {

@@ -39,7 +39,7 @@ async fn done(desk: &mut Desk, release: &Release) -> Result<(), Failure> {
     let outcome = release.run.wait().await?;
     let count = desk.hands.0.load(Ordering::SeqCst);
     desk.say(&format!("  {} {}; deploys so far: {count}", release.run.run(), outcome.name()));
-    Ok(())
+    desk.settle(release).await
 }
 
 fn risk(services: u32, migrates: bool) -> RiskInputs {
@@ -90,9 +90,13 @@ async fn high_risk(desk: &mut Desk) -> Result<(), Failure> {
     let interest = json!({ "reason": "her team wrote it" });
     desk.hear(&mut release, "eve", "interest", interest).await?;
     why(desk, &release).await?;
-    desk.scene("finn (operations) and dan, who leads the board, vote for it");
+    desk.scene("finn (operations) votes for it; so does dan, who leads the board, on a condition");
     desk.vote(&mut release, "finn").await?;
-    desk.vote(&mut release, "dan").await?;
+    desk.vote_if(&mut release, "dan", "operations has tried the way back").await?;
+    why(desk, &release).await?;
+    desk.scene("gil says that it was tried, and finn does");
+    desk.at_gate(&mut release, "gil").await?;
+    desk.at_gate(&mut release, "finn").await?;
     done(desk, &release).await
 }
 
@@ -116,7 +120,7 @@ async fn hotfix(desk: &mut Desk) -> Result<(), Failure> {
     let mut release = desk.ask("hotfix-4", ChangeType::Emergency, &risk(1, false)).await?;
     why(desk, &release).await?;
     desk.scene("bob (sre) asks to break the glass");
-    let ask = json!({ "capability": "hotfix", "incident": "INC-7", "reason": "payments are down" });
+    let ask = json!({ "incident": "INC-7", "reason": "payments are down" });
     desk.hear(&mut release, "bob", "glass", ask).await?;
     desk.scene("cleo (security) confirms");
     desk.hear(&mut release, "cleo", "glass", json!({})).await?;
@@ -133,6 +137,7 @@ async fn owed(desk: &mut Desk) -> Result<(), Failure> {
     desk.scene("bob reviews what he did himself");
     desk.review("bob", "all was well")?;
     desk.refresh(&mut release).await?;
+    why(desk, &release).await?;
     desk.scene("gil (auditor) reviews it");
     desk.review("gil", "the fix was needed, and the runbook now covers it")?;
     desk.refresh(&mut release).await?;

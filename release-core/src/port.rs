@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::{RunId, StepId};
+use crate::ids::{RunId, StepId, TrainId};
 use crate::model::{Digest, Finite, Principal, Target};
 use crate::plan::{Plan, Step, Weight};
 use crate::run::{Command, RunState};
@@ -165,6 +165,17 @@ impl<'a> Admission<'a> {
         self.at.map(|(state, _)| state.plan().digest())
     }
 
+    /// The train, where it is known.
+    pub fn train(&self) -> Option<&'a TrainId> {
+        self.at.map(|(state, _)| state.plan().plan().train())
+    }
+
+    /// Since when the step could start but for its gates, the policy and limits, where that is known.
+    pub fn since(&self) -> Option<Timestamp> {
+        let (state, index) = self.at?;
+        Some(state.active(index).map_or(self.now, |active| active.since))
+    }
+
     /// The same for a step of a rollback, or not.
     #[must_use]
     pub const fn in_rollback(mut self, rollback: bool) -> Self {
@@ -189,6 +200,8 @@ pub struct CommandRequest<'a> {
     pub now: Timestamp,
     /// The digest of the rules that the run pins, if it pins any.
     pub pinned: Option<Digest>,
+    /// The run as it stands. Hosts that ask a policy themselves may not have it.
+    pub state: Option<&'a RunState>,
 }
 
 impl<'a> CommandRequest<'a> {
@@ -200,7 +213,23 @@ impl<'a> CommandRequest<'a> {
         command: &'a Command,
         now: Timestamp,
     ) -> Self {
-        Self { run, requester, by, command, now, pinned: None }
+        Self { run, requester, by, command, now, pinned: None, state: None }
+    }
+
+    /// A request of `by` to give `command` to a run that stands as `state` says.
+    pub(crate) fn of(
+        state: &'a RunState,
+        by: &'a Principal,
+        command: &'a Command,
+        now: Timestamp,
+    ) -> Self {
+        let new = Self::new(state.run(), state.requester(), by, command, now);
+        Self { pinned: state.policy(), state: Some(state), ..new }
+    }
+
+    /// The train, where it is known.
+    pub fn train(&self) -> Option<&'a TrainId> {
+        self.state.map(|state| state.plan().plan().train())
     }
 
     /// The same of a run that pins these rules.

@@ -4,16 +4,15 @@
 //! the directory of now and the instant to an [`ApprovalOutcome`], with all that leads to it.
 //!
 //! ```
-//! use release_core::model::{Digest, Timestamp};
+//! use release_core::model::{ChangeScope, Digest, Identity, RoleGrant, Timestamp};
 //! use release_policy::approval::{
 //!     Answer, ApprovalFacts, ApprovalPolicy, Parties, Quorum, Question, Subject, evaluate,
 //! };
-//! use release_policy::directory::{Directory, DirectoryState, Grant, Identity};
-//! use release_policy::scope::ChangeScope;
+//! use release_policy::directory::{Directory, DirectoryState};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let now: Timestamp = "2026-11-23T14:00:00Z".parse()?;
-//! let grant = Grant::new("sre".parse()?, Timestamp::default(), "hr".parse()?, "on call");
+//! let grant = RoleGrant::new("sre".parse()?, Timestamp::default(), "hr".parse()?, "on call");
 //! let people = [Identity::human("ann".parse()?), Identity::human("bob".parse()?).with(grant)];
 //! let directory = Directory::new(7, now, people, [])?;
 //!

@@ -9,136 +9,19 @@ mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Digest, PrincipalId, PrincipalKind, RoleId, Span, Timestamp};
+use release_core::model::{
+    ChangeScope, Delegation, Digest, Identity, IdentitySnapshot, PrincipalId, PrincipalKind, Reach,
+    RoleGrant, RoleId, Span, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 pub use self::error::DirectoryError;
 pub(crate) use self::people::People;
 use crate::canonical::Canonical;
-use crate::scope::{ChangeScope, Reach};
-
-/// An account of a person or a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// Its stable id.
-    pub id: PrincipalId,
-    /// Whether a person or a machine uses it.
-    pub kind: PrincipalKind,
-    /// Whether it may be used; accounts of people who left are kept and are not active.
-    #[serde(default = "yes")]
-    pub active: bool,
-    /// Other accounts of the same person. Saying it on one side is enough.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub linked: BTreeSet<PrincipalId>,
-    /// The people in whose name a machine acts: what it asks for, they asked for.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub acts_for: BTreeSet<PrincipalId>,
-    /// The roles it was granted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub grants: Vec<Grant>,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-impl Identity {
-    /// An active account of a person, without roles.
-    pub const fn human(id: PrincipalId) -> Self {
-        Self::new(id, PrincipalKind::Human)
-    }
-
-    /// An active account of a machine, without roles.
-    pub const fn service(id: PrincipalId) -> Self {
-        Self::new(id, PrincipalKind::Service)
-    }
-
-    const fn new(id: PrincipalId, kind: PrincipalKind) -> Self {
-        Self {
-            id,
-            kind,
-            active: true,
-            linked: BTreeSet::new(),
-            acts_for: BTreeSet::new(),
-            grants: Vec::new(),
-        }
-    }
-
-    /// Adds a grant.
-    #[must_use]
-    pub fn with(mut self, grant: Grant) -> Self {
-        self.grants.push(grant);
-        self
-    }
-
-    /// The grants of its own that hold at `at` and cover all of `scope`.
-    fn holds(&self, scope: &ChangeScope, at: Timestamp) -> impl Iterator<Item = &Grant> {
-        self.grants.iter().filter(move |grant| grant.holds(at) && grant.reach.covers(scope))
-    }
-}
-
-/// A role that somebody was given: from its begin until just before its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grant {
-    /// The role.
-    pub role: RoleId,
-    /// How far it reaches.
-    #[serde(default)]
-    pub reach: Reach,
-    /// The first instant at which it holds.
-    pub from: Timestamp,
-    /// The first instant at which it no longer holds, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// Who gave it.
-    pub by: PrincipalId,
-    /// Why.
-    pub reason: String,
-}
-
-impl Grant {
-    /// A grant without end that reaches everywhere.
-    pub fn new(role: RoleId, from: Timestamp, by: PrincipalId, reason: impl Into<String>) -> Self {
-        Self { role, reach: Reach::default(), from, until: None, by, reason: reason.into() }
-    }
-
-    /// Whether it holds at `at`.
-    pub fn holds(&self, at: Timestamp) -> bool {
-        self.from <= at && self.until.is_none_or(|until| at < until)
-    }
-}
-
-/// A role that somebody lends to somebody else for a while. What was lent cannot be lent on, and it never
-/// outlasts the right of whoever lent it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Delegation {
-    /// Who lends.
-    pub from: PrincipalId,
-    /// Who may use it meanwhile.
-    pub to: PrincipalId,
-    /// The role.
-    pub role: RoleId,
-    /// The first instant at which it holds.
-    pub starts: Timestamp,
-    /// The first instant at which it no longer holds.
-    pub ends: Timestamp,
-    /// Why.
-    pub reason: String,
-}
-
-impl Delegation {
-    /// Whether it holds at `at`.
-    pub fn holds(&self, at: Timestamp) -> bool {
-        self.starts <= at && at < self.ends
-    }
-}
 
 /// A checked snapshot of identities, grants and delegations.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "IdentitySnapshot", into = "IdentitySnapshot")]
 pub struct Directory {
     version: u64,
     taken_at: Timestamp,
@@ -151,17 +34,6 @@ pub struct Directory {
     holders: BTreeMap<RoleId, BTreeSet<PrincipalId>>,
     /// By person.
     lent_to: BTreeMap<PrincipalId, Vec<usize>>,
-}
-
-/// The directory as it is written down, not yet checked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    version: u64,
-    taken_at: Timestamp,
-    identities: Vec<Identity>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    delegations: Vec<Delegation>,
 }
 
 impl Directory {
@@ -322,14 +194,14 @@ impl Directory {
     }
 }
 
-impl TryFrom<Written> for Directory {
+impl TryFrom<IdentitySnapshot> for Directory {
     type Error = DirectoryError;
-    fn try_from(written: Written) -> Result<Self, DirectoryError> {
+    fn try_from(written: IdentitySnapshot) -> Result<Self, DirectoryError> {
         Self::new(written.version, written.taken_at, written.identities, written.delegations)
     }
 }
 
-impl From<Directory> for Written {
+impl From<Directory> for IdentitySnapshot {
     fn from(directory: Directory) -> Self {
         let Directory { version, taken_at, identities, delegations, .. } = directory;
         Self { version, taken_at, identities: identities.into_values().collect(), delegations }
@@ -346,8 +218,8 @@ fn digest(
         all.list(ids.iter(), |all, id| all.text(id.as_str()))
     };
     let instant = |all: Canonical, at: Timestamp| all.number(at.as_micros());
-    let grant = |all: Canonical, grant: &Grant| {
-        let Grant { role, reach, from, until, by, reason } = grant;
+    let grant = |all: Canonical, grant: &RoleGrant| {
+        let RoleGrant { role, reach, from, until, by, reason } = grant;
         let Reach { environment, service, region, train } = reach;
         all.text(role.as_str())
             .maybe(environment.as_ref(), |all, id| all.text(id.as_str()))
@@ -399,6 +271,8 @@ pub enum DirectoryState<'a> {
         /// Since when.
         since: Timestamp,
     },
+    /// There was never a snapshot.
+    Unread,
 }
 
 /// Why a directory decides nothing.
@@ -406,6 +280,9 @@ pub enum DirectoryState<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DirectoryFault {
+    /// Nobody has read the source yet.
+    #[error("nobody has read the directory yet")]
+    Unread,
     /// The source cannot be reached.
     #[error("the directory is out of reach since {since}")]
     Down {
@@ -435,6 +312,7 @@ impl<'a> DirectoryState<'a> {
     /// [`DirectoryFault`] says why there is none to go by.
     pub fn fresh(self, now: Timestamp, at_most: Span) -> Result<&'a Directory, DirectoryFault> {
         match self {
+            Self::Unread => Err(DirectoryFault::Unread),
             Self::Down { since } => Err(DirectoryFault::Down { since }),
             Self::Snapshot(directory) => {
                 let taken_at = directory.taken_at;

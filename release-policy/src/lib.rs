@@ -39,20 +39,22 @@
 //! | [`Windows`] | when what may be changed, where and by whom |
 //! | [`Rbac`](rbac::Rbac) | who may start which steps and give which commands |
 //! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and rights: what allows, what denies |
+//! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
-//! What this crate does not do: it asks nobody and remembers nothing. Approvals are gates of the
-//! plan, and facts come in with the request.
+//! What this crate does not do: it asks nobody and remembers nothing. What people said and what is known of
+//! a run, its host hands in; see [`decision`] for how, and `examples/governed_release` for all of it together.
 
 pub mod approval;
 pub mod cab;
+#[cfg(feature = "cedar")]
+pub mod cedar;
 pub mod change;
 pub mod decision;
 pub mod directory;
 pub mod emergency;
 pub mod promotion;
 pub mod rbac;
-pub mod scope;
 
 mod all_of;
 mod canonical;

@@ -209,6 +209,15 @@ impl ObstacleKind {
         }
     }
 
+    /// Whose reasons there are, of a policy or of limits.
+    const fn whose(&self) -> &'static str {
+        match self {
+            Self::Policy { denied: true, .. } => "the policy denies it",
+            Self::Policy { denied: false, .. } => "the policy holds it",
+            _ => "it waits for permits",
+        }
+    }
+
     /// Who lifts it, what would, and when at the earliest.
     fn lift(&self) -> (Lifter, String, Option<Timestamp>) {
         let person = || Lifter::Person { roles: Vec::new() };
@@ -283,12 +292,27 @@ impl Obstacle {
 }
 
 impl fmt::Display for Obstacle {
+    /// One line; several reasons of a policy or of limits stand on a line each, with what lifts each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (lifted by {}", self.text, self.lifted_by)?;
+        let several = match &self.kind {
+            ObstacleKind::Policy { reasons, .. } | ObstacleKind::Permits { reasons } => {
+                Some(reasons).filter(|reasons| reasons.len() > 1)
+            }
+            _ => None,
+        };
+        let Some(reasons) = several else {
+            write!(f, "{} (lifted by {}", self.text, self.lifted_by)?;
+            if let Some(at) = self.earliest {
+                write!(f, "; not before {at}")?;
+            }
+            return f.write_str(")");
+        };
+        f.write_str(self.kind.whose())?;
         if let Some(at) = self.earliest {
-            write!(f, "; not before {at}")?;
+            write!(f, " (not before {at})")?;
         }
-        f.write_str(")")
+        f.write_str(":")?;
+        reasons.iter().try_for_each(|reason| write!(f, "\n  - {reason}"))
     }
 }
 
@@ -314,12 +338,8 @@ impl fmt::Display for ObstacleKind {
                 write!(f, "what came before must have been in place until {until}")
             }
             Self::NotBefore { at } => write!(f, "it may not start before {at}"),
-            Self::Policy { denied, reasons } => {
-                f.write_str(if *denied { "the policy denies it" } else { "the policy holds it" })?;
-                list(f, reasons)
-            }
-            Self::Permits { reasons } => {
-                f.write_str("it waits for permits")?;
+            Self::Policy { reasons, .. } | Self::Permits { reasons } => {
+                f.write_str(self.whose())?;
                 list(f, reasons)
             }
             Self::AskedAgain { at: Some(at) } => {

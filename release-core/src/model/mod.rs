@@ -8,8 +8,10 @@ mod definition;
 mod environment;
 mod file;
 mod gate;
+mod identity;
 mod principal;
 mod release;
+mod scope;
 mod service;
 mod strategy;
 
@@ -19,10 +21,12 @@ pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
+pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
 pub use principal::{Principal, PrincipalKind};
 pub use release::{
     OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,
 };
+pub use scope::{ChangeScope, Reach};
 pub use service::{Dependency, Service};
 pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
 

@@ -99,8 +99,7 @@ pub(crate) fn denial(
     if reason.len() > bounds::MAX_TEXT {
         return Err(Rejected::LongReason { bytes: reason.len(), limit: bounds::MAX_TEXT });
     }
-    let request = CommandRequest::new(&state.run, &state.requester, by, command, turn.now)
-        .pinned(state.policy);
+    let request = CommandRequest::of(state, by, command, turn.now);
     Ok(match turn.policy.authorize(&request) {
         Decision::Permit { .. } => None,
         Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } => {

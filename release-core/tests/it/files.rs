@@ -266,7 +266,7 @@ fn bounds_are_finite_numbers() {
 }
 
 #[test]
-fn an_alias_bomb_is_refused() {
+fn f44_an_alias_bomb_is_refused() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -285,7 +285,7 @@ fn an_alias_bomb_is_refused() {
 }
 
 #[test]
-fn deep_nesting_needs_no_stack() {
+fn f44_deep_nesting_needs_no_stack() {
     let deep = 5_000;
     let texts = [
         ("deep.yaml", format!("format: {}{}", "[".repeat(deep), "]".repeat(deep))),
@@ -305,7 +305,7 @@ fn deep_nesting_needs_no_stack() {
 }
 
 #[test]
-fn a_huge_file_is_refused_before_it_is_read() {
+fn f44_a_huge_file_is_refused_before_it_is_read() {
     let error = Definition::parse("big.yaml", &"#".repeat((64 << 20) + 1)).unwrap_err();
     assert!(error.problem.contains("more than"), "{error}");
 }
@@ -356,14 +356,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn random_bytes_never_panic(bytes in vec(proptest::num::u8::ANY, 0..300)) {
+    fn f44_random_bytes_never_panic(bytes in vec(proptest::num::u8::ANY, 0..300)) {
         let text = String::from_utf8_lossy(&bytes);
         prop_assert!(Definition::parse("a.yaml", &text).is_err());
         prop_assert!(Definition::parse("a.toml", &text).is_err());
     }
 
     #[test]
-    fn random_mutations_never_panic(
+    fn f44_random_mutations_never_panic(
         at in proptest::num::usize::ANY, cut in 0_usize..40, token in 0..TOKENS.len(),
     ) {
         for (file, text) in [("a.yaml", YAML), ("a.toml", TOML)] {

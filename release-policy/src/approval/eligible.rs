@@ -4,14 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{PrincipalId, PrincipalKind, RoleId, Span, Timestamp};
+use release_core::model::{ChangeScope, PrincipalId, PrincipalKind, RoleId, Span, Timestamp};
 
 use super::facts::Statement;
 use super::outcome::{Invalid, Unfit};
 use super::policy::{Doer, Parties, Party};
 use super::subject::Subject;
 use crate::directory::{Directory, People};
-use crate::scope::ChangeScope;
 
 /// All that says whether somebody's word counts.
 #[derive(Debug)]

@@ -158,7 +158,7 @@ pub enum FactError {
 }
 
 /// What was said around a gate so far: the fold over its facts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ApprovalFacts {
     said: BTreeMap<u64, Said>,
     last: Option<(u64, Timestamp)>,
@@ -166,13 +166,13 @@ pub struct ApprovalFacts {
 }
 
 /// A statement and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Said {
     pub(crate) approval: Approval,
     pub(crate) ended: Option<(Timestamp, Ended)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Ended {
     Withdrawn,
     Reset,

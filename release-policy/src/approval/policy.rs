@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use release_core::model::{PrincipalId, Span, Timestamp};
+use release_core::model::{Approval, ChangeScope, PrincipalId, RoleId, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::quorum::Quorum;
+use super::quorum::{Anyone, Expression, MAX_SLOTS, OfRole, Quorum, QuorumError};
 use super::subject::Subject;
-use crate::scope::ChangeScope;
 
 /// How something is approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +39,23 @@ impl ApprovalPolicy {
             exclude: BTreeSet::from([Doer::Executor, Doer::Builder]),
             directory_max_age: Span::secs(5 * 60),
         }
+    }
+
+    /// What a gate of a plan asks for: so many different people, each with one of its roles. That the requester
+    /// may approve, where a gate says so, is not taken over: here they never may.
+    ///
+    /// # Errors
+    /// [`QuorumError`] when the gate asks for nobody, or for too many.
+    pub fn of_gate(gate: &Approval) -> Result<Self, QuorumError> {
+        let one = |role: &RoleId| Expression::OfRole(OfRole { role: role.clone(), n: 1 });
+        let quorum = if gate.roles.is_empty() {
+            Expression::Anyone(Anyone { n: gate.quorum })
+        } else {
+            let each = Expression::AnyOf(gate.roles.iter().map(one).collect());
+            let n = usize::try_from(gate.quorum).unwrap_or(usize::MAX).min(MAX_SLOTS + 1);
+            Expression::AllOf(vec![each; n])
+        };
+        Ok(Self::new(Quorum::new(quorum)?))
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use release_core::model::{PrincipalId, Timestamp};
+use release_core::model::{ChangeScope, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Subject;
 use crate::change::{ChangeType, Routing};
-use crate::scope::ChangeScope;
 
 /// The agenda of a meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

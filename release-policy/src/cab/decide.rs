@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{
     Denial, Doer, Eligibility, Fits, Question, Standing, Statement, Unfit, Voices,
 };
-use crate::directory::{DirectoryStamp, DirectoryState};
+use crate::directory::{Directory, DirectoryStamp, DirectoryState};
 
 /// A board: who leads it, which roles have a seat, and how many of them must agree besides the chair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,6 +231,9 @@ pub struct BoardOutcome {
     pub votes: Vec<(PrincipalId, Ballot)>,
     /// Votes that do not count.
     pub dropped: Vec<VoteDropped>,
+    /// The first instant after `at` at which the answer may change by time alone: the deadline, the begin or
+    /// end of a role, a vote that expires, a directory that gets too old. It must not be used from then on.
+    pub next_change: Option<Timestamp>,
 }
 
 impl BoardOutcome {
@@ -292,6 +295,7 @@ pub fn decide(
         agree: Vec::new(),
         votes: Vec::new(),
         dropped: Vec::new(),
+        next_change: None,
     };
     let directory = match directory.fresh(now, board.0.directory_max_age) {
         Ok(directory) => directory,
@@ -301,6 +305,7 @@ pub fn decide(
         }
     };
     outcome.directory = Some(directory.stamp());
+    outcome.next_change = next_change(board, question, facts, directory, now);
     if question.parties.authors.is_none() {
         outcome.answer = BoardAnswer::Denied { because: Denial::AuthorsUnknown };
         return outcome;
@@ -315,6 +320,24 @@ pub fn decide(
         valid.values().map(|(vote, _)| (vote.statement.by.clone(), vote.ballot.clone())).collect();
     counting.answer(valid, now, &mut outcome);
     outcome
+}
+
+/// The first instant after `now` at which time alone may change the answer.
+fn next_change(
+    board: &Board,
+    question: &Question,
+    facts: &BoardFacts,
+    directory: &Directory,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let too_old = directory.stamp().taken_at.plus(board.0.directory_max_age);
+    let said = facts.votes.iter().flat_map(|vote| {
+        let Statement { by, at, expires, .. } = &vote.statement;
+        [*at, *expires].into_iter().chain(directory.boundaries(by))
+    });
+    let requester = directory.boundaries(&question.parties.requester);
+    let all = [too_old, facts.deadline].into_iter().chain(said).chain(requester);
+    all.filter(|at| *at > now).min()
 }
 
 type Valid<'a> = BTreeMap<&'a PrincipalId, (&'a Vote, Standing<'a>)>;

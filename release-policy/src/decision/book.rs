@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use release_core::model::{Digest, RunId};
+use release_core::model::{Digest, RunId, Timestamp};
 use release_core::port::{Admission, CommandRequest, Decision, Policy};
 
 use super::facts::Facts;
-use super::set::PolicySet;
+use super::set::{Knowledge, PolicySet};
+use crate::directory::{Directory, DirectoryState};
 
 /// All versions of the rules that are in use. What denies, the windows and rights are those of the head;
 /// what allows is what the run pins.
@@ -23,6 +24,15 @@ struct Pages {
     head: Arc<PolicySet>,
     versions: BTreeMap<Digest, Arc<PolicySet>>,
     facts: BTreeMap<RunId, (Facts, Digest)>,
+    directory: Source,
+}
+
+/// Where people and roles come from.
+#[derive(Debug)]
+enum Source {
+    Unread,
+    Read(Arc<Directory>),
+    Down { since: Timestamp },
 }
 
 impl PolicyBook {
@@ -30,7 +40,8 @@ impl PolicyBook {
     pub fn new(head: PolicySet) -> Self {
         let head = Arc::new(head);
         let versions = BTreeMap::from([(head.digest(), Arc::clone(&head))]);
-        Self { pages: RwLock::new(Pages { head, versions, facts: BTreeMap::new() }) }
+        let (facts, directory) = (BTreeMap::new(), Source::Unread);
+        Self { pages: RwLock::new(Pages { head, versions, facts, directory }) }
     }
 
     /// Sets other rules for the day. Those of before stay for the runs that pin them, until
@@ -40,6 +51,41 @@ impl PolicyBook {
         let mut pages = self.write();
         pages.versions.insert(head.digest(), Arc::clone(&head));
         pages.head = head;
+        if let Some(rights) = pages.head.its_rights()
+            && let Some(access) = rights.access()
+        {
+            match &pages.directory {
+                Source::Unread => {}
+                Source::Read(directory) => rights.publish(access.with_directory(directory.clone())),
+                Source::Down { since } => rights.publish(access.without_directory(*since)),
+            }
+        }
+    }
+
+    /// Goes by this snapshot of the directory from now on: for cases, and for the rights of the day.
+    pub fn publish_directory(&self, directory: impl Into<Arc<Directory>>) {
+        let directory = directory.into();
+        let head = self.head();
+        // What takes long is done before anybody has to wait for it.
+        let rights = head.its_rights().and_then(|rights| Some((rights, rights.access()?)));
+        let renewed =
+            rights.map(|(rights, access)| (rights, access.with_directory(Arc::clone(&directory))));
+        let mut pages = self.write();
+        pages.directory = Source::Read(directory);
+        if let Some((rights, access)) = renewed {
+            rights.publish(access);
+        }
+    }
+
+    /// Says that the directory cannot be reached since then: whatever depends on it is denied.
+    pub fn lose_directory(&self, since: Timestamp) {
+        let mut pages = self.write();
+        pages.directory = Source::Down { since };
+        if let Some(rights) = pages.head.its_rights()
+            && let Some(access) = rights.access()
+        {
+            rights.publish(access.without_directory(since));
+        }
     }
 
     /// Sets what is known of a run, in place of what was known before.
@@ -79,6 +125,11 @@ impl PolicyBook {
         Arc::clone(&self.read().head)
     }
 
+    /// What `ask` says by the directory of the day.
+    pub(super) fn by_directory<T>(&self, ask: impl FnOnce(DirectoryState<'_>) -> T) -> T {
+        ask(self.read().directory())
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Pages> {
         self.pages.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,24 +148,31 @@ impl Pages {
         }
     }
 
-    fn known(&self, run: &RunId) -> (Option<&Facts>, Option<Digest>) {
-        self.facts.get(run).map(|(facts, digest)| (facts, *digest)).unzip()
+    fn known<'a>(&'a self, run: &RunId, none: &'a Facts) -> Knowledge<'a> {
+        let (facts, digest) = self.facts.get(run).map(|(facts, digest)| (facts, *digest)).unzip();
+        Knowledge { facts: facts.unwrap_or(none), digest, directory: self.directory() }
+    }
+
+    fn directory(&self) -> DirectoryState<'_> {
+        match &self.directory {
+            Source::Unread => DirectoryState::Unread,
+            Source::Read(directory) => DirectoryState::Snapshot(directory),
+            Source::Down { since } => DirectoryState::Down { since: *since },
+        }
     }
 }
 
 impl Policy for PolicyBook {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let (pages, none) = (self.read(), Facts::default());
-        let (facts, digest) = pages.known(request.run);
         let pinned = pages.pinned(request.pinned);
-        pages.head.admission(pinned, request, facts.unwrap_or(&none), digest)
+        pages.head.admission(pinned, request, pages.known(request.run, &none))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let (pages, none) = (self.read(), Facts::default());
-        let (facts, digest) = pages.known(request.run);
         let pinned = pages.pinned(request.pinned);
-        pages.head.authorization(pinned, request, facts.unwrap_or(&none), digest)
+        pages.head.authorization(pinned, request, pages.known(request.run, &none))
     }
 
     fn digest(&self) -> Option<Digest> {

@@ -3,7 +3,7 @@
 use release_core::model::{Digest, Timestamp};
 use release_core::port::{Decision, Reason, ReasonKind};
 
-use super::facts::{Approved, Facts};
+use super::facts::{Answered, Facts};
 use super::rule::{Need, Rule};
 use super::set::{Asked, name_of, reason_of};
 
@@ -18,9 +18,9 @@ pub(super) enum Needed {
 }
 
 /// What is found of all needs of one rule.
-struct Found<'a> {
+struct Found<'a, 'b> {
     rule: &'a Rule,
-    asked: &'a Asked<'a>,
+    asked: &'a Asked<'b>,
     /// The plan that is asked for or, where the request does not say, that approvals are of: it is one.
     plan: Option<Digest>,
     /// The first end of what is there.
@@ -32,7 +32,7 @@ struct Found<'a> {
     reasons: Vec<Reason>,
 }
 
-pub(super) fn needed(rule: &Rule, asked: &Asked<'_>, facts: &Facts) -> Needed {
+pub(super) fn needed<'a>(rule: &'a Rule, asked: &Asked<'a>, facts: &'a Facts) -> Needed {
     let (plan, ends, latest, reasons) = (asked.plan, None, None, Vec::new());
     let mut found =
         Found { rule, asked, plan, ends, latest, waits: false, refused: false, reasons };
@@ -45,9 +45,9 @@ pub(super) fn needed(rule: &Rule, asked: &Asked<'_>, facts: &Facts) -> Needed {
                 let reason = Reason::new(name_of(rule), format!("not before {at}"), "time");
                 found.reasons.push(reason.kind(ReasonKind::Missing));
             }
-            Need::Approval { name } => match facts.approvals.get(name) {
-                None => found.unknown(format!("nothing is known of the approval `{name}`")),
-                Some(approved) => found.approval(name, approved),
+            Need::Case { name } => match facts.answered(name, asked) {
+                None => found.unknown(format!("nothing is known of the case `{name}`")),
+                Some(answered) => found.case(name, &answered),
             },
         }
     }
@@ -59,24 +59,27 @@ pub(super) fn needed(rule: &Rule, asked: &Asked<'_>, facts: &Facts) -> Needed {
     }
 }
 
-impl Found<'_> {
-    fn approval(&mut self, name: &str, approved: &Approved) {
-        let Approved { decision, at, until, subject } = approved;
+impl Found<'_, '_> {
+    fn case(&mut self, name: &str, answered: &Answered) {
+        let Answered { decision, at, until, subject } = answered;
         if *at > self.asked.now {
-            return self.unknown(format!("the approval `{name}` is of {at}, which is yet to come"));
+            return self
+                .unknown(format!("the answer to `{name}` is of {at}, which is yet to come"));
         }
         // What people said of something else says nothing of this.
-        if *self.plan.get_or_insert(subject.plan) != subject.plan {
-            return self.missing(format!("the approval `{name}` is for another plan"));
-        }
-        if self.asked.pinned.is_some_and(|pinned| pinned != subject.policy) {
-            return self.missing(format!(
-                "the approval `{name}` was given under other rules than those that the run pins"
-            ));
+        if let Some(subject) = subject {
+            if *self.plan.get_or_insert(subject.plan) != subject.plan {
+                return self.missing(format!("the answer to `{name}` is for another plan"));
+            }
+            if self.asked.pinned.is_some_and(|pinned| pinned != subject.policy) {
+                return self.missing(format!(
+                    "`{name}` was answered under other rules than those that the run pins"
+                ));
+            }
         }
         match decision {
             Decision::Permit { .. } if until.is_some_and(|until| until <= self.asked.now) => {
-                self.missing(format!("the approval `{name}` has to be asked for again"));
+                self.missing(format!("`{name}` has to be asked again"));
             }
             Decision::Permit { .. } => {
                 self.ends = match (self.ends, *until) {
@@ -84,9 +87,13 @@ impl Found<'_> {
                     (one, two) => one.or(two),
                 };
             }
-            Decision::Wait { reasons, .. } => {
+            Decision::Wait { until, reasons, .. } => {
                 self.waits = true;
-                let missing = reasons.iter().cloned().map(|why| why.kind(ReasonKind::Missing));
+                self.latest = self.latest.max(*until);
+                let missing = reasons.iter().cloned().map(|why| match why.kind {
+                    ReasonKind::Rule => why.kind(ReasonKind::Missing),
+                    _ => why,
+                });
                 self.reasons.extend(missing);
             }
             Decision::Deny { reasons, .. } => {

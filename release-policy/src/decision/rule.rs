@@ -86,8 +86,7 @@ impl Rule {
         if self.effect == Effect::Deny && !self.needs.is_empty() {
             return Err(RuleProblem::DenyNeeds);
         }
-        if self.needs.iter().any(|need| matches!(need, Need::Approval { name } if name.is_empty()))
-        {
+        if self.needs.iter().any(|need| matches!(need, Need::Case { name } if name.is_empty())) {
             return Err(RuleProblem::NamelessFact);
         }
         let mut count = 0;
@@ -98,7 +97,7 @@ impl Rule {
         let effect = if self.effect == Effect::Allow { "allow" } else { "deny" };
         let all = self.when.write(all.text(&self.name).text(effect));
         let all = all.list(self.needs.iter(), |all, need| match need {
-            Need::Approval { name } => all.text("approval").text(name),
+            Need::Case { name } => all.text("case").text(name),
             Need::NotBefore { at } => all.text("not_before").number(at.as_micros()),
         });
         all.text(&self.owner).text(&self.because)
@@ -109,8 +108,9 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Need {
-    /// An approval that is met, by the name under which [`Facts::approval`] has it.
-    Approval {
+    /// A case that is decided in favour, by the name under which [`Facts::case`] has it: people who approve, a board,
+    /// the criteria of a stage, reviews that are owed.
+    Case {
         /// Its name.
         name: String,
     },

@@ -1,5 +1,6 @@
 //! Rules, windows and rights, compiled once and asked together.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use release_core::port::{
     Admission, Binding, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
 };
 
-use super::facts::Facts;
+use super::facts::{Answered, Facts};
+use super::index::Index;
 use super::needs::{Needed, needed};
 use super::rule::{Effect, MAX_RULES, PolicyError, Rule, RuleProblem};
 use crate::all_of::combine;
 use crate::canonical::Canonical;
+use crate::directory::DirectoryState;
 use crate::rbac::Rbac;
 use crate::window::{ActionClass, Classes, Windows};
 
@@ -26,6 +29,28 @@ pub(super) struct Asked<'a> {
     pub(super) now: Timestamp,
     pub(super) pinned: Option<Digest>,
     pub(super) plan: Option<Digest>,
+    /// Since when the step waits, if that is known.
+    pub(super) since: Option<Timestamp>,
+    /// What cases are decided by.
+    pub(super) directory: DirectoryState<'a>,
+    /// What cases came to, each decided once.
+    pub(super) decided: RefCell<BTreeMap<&'a str, Answered>>,
+}
+
+/// What is known besides the request.
+#[derive(Clone, Copy)]
+pub(super) struct Knowledge<'a> {
+    pub(super) facts: &'a Facts,
+    /// The digest of the facts, if there are any.
+    pub(super) digest: Option<Digest>,
+    pub(super) directory: DirectoryState<'a>,
+}
+
+impl<'a> Knowledge<'a> {
+    /// `facts` are empty, and there is no directory.
+    const fn none(facts: &'a Facts) -> Self {
+        Self { facts, digest: None, directory: DirectoryState::Unread }
+    }
 }
 
 /// Rules, windows and rights as one policy. Without a rule that allows, it denies everything.
@@ -36,8 +61,12 @@ pub(super) struct Asked<'a> {
 pub struct PolicySet {
     allows: Vec<Rule>,
     denies: Vec<Rule>,
+    allows_at: Index,
+    denies_at: Index,
     windows: Option<Windows>,
     rights: Option<Arc<Rbac>>,
+    #[cfg(feature = "cedar")]
+    cedar: Option<Arc<crate::cedar::CedarRules>>,
     digest: Digest,
 }
 
@@ -69,7 +98,17 @@ impl PolicySet {
             .list(allows.iter(), |all: Canonical, rule: &Rule| rule.write(all))
             .list(denies.iter(), |all: Canonical, rule: &Rule| rule.write(all))
             .finish();
-        Ok(Self { allows, denies, windows: None, rights: None, digest })
+        Ok(Self {
+            allows_at: Index::new(&allows),
+            denies_at: Index::new(&denies),
+            allows,
+            denies,
+            windows: None,
+            rights: None,
+            #[cfg(feature = "cedar")]
+            cedar: None,
+            digest,
+        })
     }
 
     /// Adds windows: whatever else allows, they hold what they hold. They are the calendar of decisions,
@@ -86,6 +125,34 @@ impl PolicySet {
     pub fn rights(mut self, rights: impl Into<Arc<Rbac>>) -> Self {
         self.rights = Some(rights.into());
         self
+    }
+
+    /// Adds rules in Cedar: whatever else allows, they must permit, too. They are always those of the day, and
+    /// know the facts that are declared for them.
+    #[cfg(feature = "cedar")]
+    #[must_use]
+    pub fn cedar(mut self, rules: impl Into<Arc<crate::cedar::CedarRules>>) -> Self {
+        self.cedar = Some(rules.into());
+        self
+    }
+
+    /// The digests of all that it consists of.
+    pub(super) fn parts(&self) -> [Option<Digest>; 4] {
+        #[cfg(feature = "cedar")]
+        let cedar = self.cedar.as_ref().map(|rules| rules.digest());
+        #[cfg(not(feature = "cedar"))]
+        let cedar = None;
+        [
+            Some(self.digest),
+            self.windows.as_ref().map(Windows::digest),
+            self.rights.as_ref().map(|rights| rights.rules_digest()),
+            cedar,
+        ]
+    }
+
+    /// The rights that were added.
+    pub(super) fn its_rights(&self) -> Option<&Rbac> {
+        self.rights.as_deref()
     }
 
     /// The rules, by name: those that allow, then those that deny.
@@ -108,8 +175,7 @@ impl PolicySet {
         &self,
         pinned: Option<&Self>,
         request: &Admission<'_>,
-        facts: &Facts,
-        known: Option<Digest>,
+        known: Knowledge<'_>,
     ) -> Decision {
         let none = Classes::new();
         let classes = self.classes().unwrap_or(&none);
@@ -121,11 +187,18 @@ impl PolicySet {
             now: request.now,
             pinned: request.pinned,
             plan: request.plan(),
+            since: request.since(),
+            directory: known.directory,
+            decided: RefCell::default(),
         };
-        let rules = self.by_rules(pinned, &asked, facts, known);
+        let rules = self.by_rules(pinned, &asked, known);
         let held = self.windows.as_ref().map(|windows| windows.admit(request));
         let may = self.rights.as_ref().map(|rights| rights.admit(request));
-        combine([Some(rules), held, may].into_iter().flatten())
+        #[cfg(feature = "cedar")]
+        let cedar = self.cedar.as_ref().map(|all| all.admission(request, classes, known.facts));
+        #[cfg(not(feature = "cedar"))]
+        let cedar = None;
+        combine([Some(rules), held, may, cedar].into_iter().flatten())
     }
 
     /// Answers a request to give a command, likewise.
@@ -133,8 +206,7 @@ impl PolicySet {
         &self,
         pinned: Option<&Self>,
         request: &CommandRequest<'_>,
-        facts: &Facts,
-        known: Option<Digest>,
+        known: Knowledge<'_>,
     ) -> Decision {
         let asked = Asked {
             place: None,
@@ -144,31 +216,43 @@ impl PolicySet {
             now: request.now,
             pinned: request.pinned,
             plan: None,
+            since: None,
+            directory: known.directory,
+            decided: RefCell::default(),
         };
-        let rules = self.by_rules(pinned, &asked, facts, known);
+        let rules = self.by_rules(pinned, &asked, known);
         let held = self.windows.as_ref().map(|windows| windows.authorize(request));
         let may = self.rights.as_ref().map(|rights| rights.authorize(request));
-        combine([Some(rules), held, may].into_iter().flatten())
+        #[cfg(feature = "cedar")]
+        let cedar = self.cedar.as_ref().map(|all| all.authorization(request, known.facts));
+        #[cfg(not(feature = "cedar"))]
+        let cedar = None;
+        combine([Some(rules), held, may, cedar].into_iter().flatten())
     }
 
     /// What the rules say by themselves: `pinned` those that allow, these those that deny.
-    fn by_rules(
+    fn by_rules<'a>(
         &self,
-        pinned: Option<&Self>,
-        asked: &Asked<'_>,
-        facts: &Facts,
-        known: Option<Digest>,
+        pinned: Option<&'a Self>,
+        asked: &Asked<'a>,
+        known: Knowledge<'a>,
     ) -> Decision {
+        let Knowledge { facts, digest, directory } = known;
+        let directory = match directory {
+            DirectoryState::Snapshot(directory) => Some(directory.stamp().digest),
+            DirectoryState::Down { .. } | DirectoryState::Unread => None,
+        };
         let inputs = Inputs {
             policy: Some(self.digest),
             pinned: asked.pinned.filter(|pinned| *pinned != self.digest),
             rights: None,
             calendar: self.windows.as_ref().map(Windows::digest),
-            directory: facts.directories(),
-            facts: known,
+            directory: facts.directories(directory),
+            facts: digest,
         };
         let mut denied = Vec::new();
-        for rule in &self.denies {
+        let place = asked.place;
+        for rule in self.denies_at.at(place).into_iter().filter_map(|at| self.denies.get(at)) {
             denied.push(match rule.when.holds(asked, facts, false) {
                 Ok(false) => continue,
                 Ok(true) => reason_of(rule, said(rule, "it denies this"), ReasonKind::Rule),
@@ -197,10 +281,11 @@ impl PolicySet {
     }
 
     /// What the rules that allow say.
-    fn leave(&self, asked: &Asked<'_>, facts: &Facts) -> Leave {
+    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts) -> Leave {
         let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let (mut waits, mut earliest) = (false, None);
-        for rule in &self.allows {
+        let here = self.allows_at.at(asked.place);
+        for rule in here.into_iter().filter_map(|at| self.allows.get(at)) {
             match rule.when.holds(asked, facts, true) {
                 Ok(false) => {}
                 Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
@@ -270,12 +355,12 @@ pub(super) fn reason_of(rule: &Rule, text: String, kind: ReasonKind) -> Reason {
 impl Policy for PolicySet {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let own = request.pinned.is_none_or(|pinned| pinned == self.digest);
-        self.admission(own.then_some(self), request, &Facts::default(), None)
+        self.admission(own.then_some(self), request, Knowledge::none(&Facts::default()))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let own = request.pinned.is_none_or(|pinned| pinned == self.digest);
-        self.authorization(own.then_some(self), request, &Facts::default(), None)
+        self.authorization(own.then_some(self), request, Knowledge::none(&Facts::default()))
     }
 
     fn digest(&self) -> Option<Digest> {

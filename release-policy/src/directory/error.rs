@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{PrincipalId, PrincipalKind, RoleId};
-
-use super::{Delegation, Identity};
+use release_core::model::{Delegation, Identity, PrincipalId, PrincipalKind, RoleId};
 
 type Identities = BTreeMap<PrincipalId, Identity>;
 type Humans = BTreeMap<PrincipalId, PrincipalId>;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{PrincipalId, PrincipalKind};
+use release_core::model::{Identity, PrincipalId, PrincipalKind};
 
-use super::{Directory, Identity};
+use super::Directory;
 
 /// Each account's person: the smallest id among all that are linked, however far round.
 pub(super) fn join(

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{PrincipalId, RoleId, Span, Timestamp};
+use release_core::model::{ChangeScope, PrincipalId, RoleId, Span, Timestamp};
+use release_core::port::{Decision, Reason};
 use serde::{Deserialize, Serialize};
 
 use super::obligation::{Duty, Obligation};
 use crate::directory::{Directory, DirectoryFault, DirectoryState, People};
-use crate::scope::ChangeScope;
 
 /// A rule that can be lifted. There is none for audit, for identity or for the verification of artifacts: what
 /// cannot be said cannot be granted.
@@ -156,13 +156,13 @@ pub enum GlassError {
 }
 
 /// What happened to glasses so far: the fold over its facts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct GlassFacts {
     all: BTreeMap<u64, Glass>,
     last: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Glass {
     request: GlassRequest,
     confirmed: Vec<Word>,
@@ -210,6 +210,12 @@ impl GlassFacts {
         }
         self.last = Some(seq);
         Ok(())
+    }
+
+    /// The number of the last request for a glass that was not used.
+    pub fn latest(&self, capability: &str) -> Option<u64> {
+        let ours = |glass: &Glass| glass.request.capability == capability;
+        self.all.iter().rev().find(|(_, glass)| ours(glass)).map(|(of, _)| *of)
     }
 
     fn unused(&mut self, of: u64) -> Result<&mut Glass, GlassError> {
@@ -291,6 +297,47 @@ pub enum GlassAnswer {
         /// Why not.
         because: Refusal,
     },
+}
+
+impl GlassAnswer {
+    /// As a decision of a policy: whatever somebody can still say is waited for.
+    pub fn decision(&self) -> Decision {
+        let because = match self {
+            Self::Usable { .. } => return Decision::permit(),
+            Self::Refused { because } => because,
+        };
+        let (waits, lifted_by) = match because {
+            Refusal::NotConfirmed { role } => (true, format!("somebody else who is {role}")),
+            Refusal::Directory { .. } => (false, "whoever runs the directory".to_owned()),
+            Refusal::Requester { role } => (false, format!("a request of somebody who is {role}")),
+            Refusal::NoCapability { .. } => (false, "whoever owns the rules".to_owned()),
+            Refusal::NoRequest
+            | Refusal::Elsewhere
+            | Refusal::Used { .. }
+            | Refusal::Time { .. } => (false, "a new request".to_owned()),
+        };
+        let reasons = vec![Reason::new("break_glass/refused", because.to_string(), lifted_by)];
+        if waits { Decision::wait(None, reasons) } else { Decision::deny(reasons) }
+    }
+}
+
+impl BreakGlass {
+    /// What is to be said while nobody has asked to break a glass: who can.
+    pub(crate) fn unasked(&self, capability: &str) -> Decision {
+        match self.capabilities.get(capability) {
+            None => {
+                let name = capability.to_owned();
+                GlassAnswer::Refused { because: Refusal::NoCapability { name } }.decision()
+            }
+            Some(Capability { requester, confirmer, .. }) => {
+                let text = format!("nobody has asked to break the glass `{capability}`");
+                let lifted_by = format!(
+                    "somebody who is {requester}, confirmed by somebody else who is {confirmer}"
+                );
+                Decision::wait(None, vec![Reason::new("break_glass/unasked", text, lifted_by)])
+            }
+        }
+    }
 }
 
 /// Whether the glass of request `of` may be broken now for something in `scope`.

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{PrincipalId, RoleId, Span, Timestamp};
+use release_core::model::{ChangeScope, PrincipalId, RoleId, Span, Timestamp};
 use release_core::port::{Decision, Reason};
 use serde::{Deserialize, Serialize};
 
 use super::break_glass::Word;
 use crate::change::ChangeType;
 use crate::directory::{DirectoryFault, DirectoryState, People};
-use crate::scope::ChangeScope;
 
 /// What is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,7 +104,7 @@ pub enum ObligationError {
 }
 
 /// What is owed so far: the fold over its facts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Obligations {
     all: BTreeMap<u64, (Obligation, Vec<Review>)>,
     last: Option<u64>,

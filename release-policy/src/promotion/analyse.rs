@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Bound, EnvironmentId, Principal, RoleId, Span, Tier, Timestamp};
+use release_core::model::{
+    Bound, ChangeScope, EnvironmentId, Principal, RoleId, Span, Tier, Timestamp,
+};
 use release_core::plan::Place;
 
 use super::finding::{Fault, Finding, Severity};
 use super::pipeline::{Availability, Condition, Criterion, Pipeline, StageSpec, Value};
 use crate::approval::{ApprovalPolicy, Fits, Slot};
 use crate::directory::Directory;
-use crate::scope::ChangeScope;
 use crate::window::{ActionClass, Query, Windows};
 
 /// What the analysis looks at besides the pipeline. What is not given is not looked at.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use release_core::model::{
-    EnvironmentId, GateId, Principal, RoleId, ServiceId, Span, Timestamp, WindowId,
+    ChangeScope, EnvironmentId, GateId, Principal, RoleId, ServiceId, Span, Timestamp, WindowId,
 };
 use release_core::plan::Place;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ use crate::approval::ApprovalPolicy;
 use crate::cab::Board;
 use crate::change::{ChangeType, RiskInputs, RiskModel, Route, Routing, Standing};
 use crate::emergency::Duty;
-use crate::scope::ChangeScope;
 use crate::window::{ActionClass, Kind, NeverOpens, Query, Windows};
 
 /// Who must agree on each route, and what is owed afterwards.

@@ -25,7 +25,7 @@ pub struct Reading {
 }
 
 /// All that is known when a gate is evaluated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
     /// What wants to move, as it is now. Evidence of anything else does not count.
     pub subject: Subject,

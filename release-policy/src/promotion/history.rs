@@ -85,14 +85,14 @@ pub enum PromotionEvent {
     },
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 struct Record {
     verified: Vec<(Timestamp, Found)>,
     /// From when until when it was there.
     there: Vec<(Timestamp, Option<Timestamp>)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Given {
     pub(super) at: Timestamp,
     pub(super) over: Override,
@@ -107,12 +107,20 @@ impl Given {
 }
 
 /// What happened so far: the fold over its facts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct History {
-    records: BTreeMap<(EnvironmentId, Digest), Record>,
+    #[serde(serialize_with = "as_list")]
+    records: Records,
     holds: BTreeMap<EnvironmentId, Digest>,
     overrides: BTreeMap<WaiverId, Given>,
     last: Option<Timestamp>,
+}
+
+type Records = BTreeMap<(EnvironmentId, Digest), Record>;
+
+/// Formats with text alone as keys could not write the map.
+fn as_list<S: serde::Serializer>(records: &Records, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(records)
 }
 
 impl History {

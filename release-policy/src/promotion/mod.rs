@@ -54,6 +54,7 @@
 
 mod analyse;
 mod controls;
+mod decision;
 mod definition;
 mod eligible;
 mod error;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use release_core::model::{
-    EnvironmentId, Principal, PrincipalId, PrincipalKind, RoleId, Span, Timestamp,
+    ChangeScope, Delegation, EnvironmentId, Identity, Principal, PrincipalId, PrincipalKind,
+    RoleGrant, RoleId, Span, Timestamp,
 };
 
 use super::{Action, Deny, Role, Rules, Whom};
-use crate::directory::{Delegation, Directory, DirectoryFault, DirectoryState, Grant, Identity};
-use crate::scope::ChangeScope;
+use crate::directory::{Directory, DirectoryFault, DirectoryState};
 
 /// Rules with a snapshot of the directory, or with the news that there is none.
 ///
@@ -19,6 +19,7 @@ use crate::scope::ChangeScope;
 pub struct Access {
     pub(super) book: Book,
     source: Source,
+    max_age: Span,
     pub(super) subjects: Vec<Subject>,
     index: Index,
 }
@@ -29,7 +30,7 @@ type Index = std::collections::HashMap<PrincipalId, usize>;
 
 #[derive(Debug, Clone)]
 enum Source {
-    Directory { directory: Arc<Directory>, max_age: Span },
+    Directory(Arc<Directory>),
     Down { since: Timestamp },
 }
 
@@ -68,7 +69,7 @@ pub(super) struct Subject {
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) account: PrincipalId,
-    pub(super) grant: Arc<Grant>,
+    pub(super) grant: Arc<RoleGrant>,
     /// Its place among the roles of the book, if rules say what it allows.
     pub(super) role: Option<usize>,
     pub(super) lent: Option<Arc<Delegation>>,
@@ -155,7 +156,7 @@ impl Book {
     fn held(
         &self,
         account: &PrincipalId,
-        grant: Arc<Grant>,
+        grant: Arc<RoleGrant>,
         lent: Option<Arc<Delegation>>,
     ) -> Held {
         let role = self.role_index.get(&grant.role).copied();
@@ -175,7 +176,7 @@ impl Book {
     pub(super) fn vouched(&self, who: &Principal, at: Timestamp) -> Subject {
         let mut subject = Subject::new(who.id.clone(), who.kind);
         for role in &who.roles {
-            let grant = Grant::new(role.clone(), at, who.id.clone(), "vouched for by the host");
+            let grant = RoleGrant::new(role.clone(), at, who.id.clone(), "vouched for by the host");
             let held = self.held(&who.id, Arc::new(grant), None);
             subject.branded.extend(self.brands(&held, true));
             subject.held.push(held);
@@ -208,13 +209,26 @@ impl Access {
             subjects.iter().enumerate().map(|(at, who)| (who.id.clone(), at)).collect();
         lend(&book, &directory, &index, &mut subjects);
         forbid(&book, &index, &mut subjects);
-        Self { book, source: Source::Directory { directory, max_age }, subjects, index }
+        Self { book, source: Source::Directory(directory), max_age, subjects, index }
     }
 
-    /// The rules without a directory, which cannot be reached: everything is denied.
+    /// The rules without a directory, which cannot be reached: everything is denied. One that
+    /// [comes back](Self::with_directory) decides nothing once it is five minutes old.
     pub fn down(rules: Rules, since: Timestamp) -> Self {
-        let (subjects, index) = (Vec::new(), Index::new());
-        Self { book: Book::new(rules), source: Source::Down { since }, subjects, index }
+        let (subjects, index, max_age) = (Vec::new(), Index::new(), Span::secs(5 * 60));
+        Self { book: Book::new(rules), source: Source::Down { since }, max_age, subjects, index }
+    }
+
+    /// The same rules with another snapshot.
+    #[must_use]
+    pub fn with_directory(&self, directory: impl Into<Arc<Directory>>) -> Self {
+        Self::new(self.book.rules.clone(), directory, self.max_age)
+    }
+
+    /// The same rules without a directory, which cannot be reached any more.
+    #[must_use]
+    pub fn without_directory(&self, since: Timestamp) -> Self {
+        Self { max_age: self.max_age, ..Self::down(self.book.rules.clone(), since) }
     }
 
     /// The rules.
@@ -225,7 +239,7 @@ impl Access {
     /// The snapshot, whatever its age, if there is one.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.source {
-            Source::Directory { directory, .. } => Some(directory),
+            Source::Directory(directory) => Some(directory),
             Source::Down { .. } => None,
         }
     }
@@ -236,8 +250,8 @@ impl Access {
     /// [`DirectoryFault`] says why it cannot.
     pub fn fresh(&self, at: Timestamp) -> Result<&Directory, DirectoryFault> {
         match &self.source {
-            Source::Directory { directory, max_age } => {
-                DirectoryState::Snapshot(directory).fresh(at, *max_age)
+            Source::Directory(directory) => {
+                DirectoryState::Snapshot(directory).fresh(at, self.max_age)
             }
             Source::Down { since } => Err(DirectoryFault::Down { since: *since }),
         }

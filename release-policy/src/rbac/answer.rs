@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use release_core::model::{Digest, PrincipalId, RoleId, Timestamp};
+use release_core::model::{Digest, PrincipalId, RoleGrant, RoleId, Timestamp};
 use serde::Serialize;
 
 use super::ConditionError;
-use crate::directory::{DirectoryFault, DirectoryStamp, Grant};
+use crate::directory::{DirectoryFault, DirectoryStamp};
 
 /// Whether somebody may do something, with all reasons and what it was decided from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,7 +42,7 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Granted {
     /// The grant, with its role, its grantor and its reason.
-    pub grant: Arc<Grant>,
+    pub grant: Arc<RoleGrant>,
     /// Who lent it, unless it is their own.
     pub lent_by: Option<PrincipalId>,
     /// The first instant at which it no longer holds, if there is one.
@@ -52,7 +52,7 @@ pub struct Granted {
 impl Granted {
     /// Tells any two apart, so that their order is never that of a file.
     pub(super) fn key(&self) -> impl Ord + '_ {
-        let Grant { role, reach, from, until, by, reason } = &*self.grant;
+        let RoleGrant { role, reach, from, until, by, reason } = &*self.grant;
         (role, &self.lent_by, from, until, reach, by, reason)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use release_core::model::{PrincipalId, Timestamp};
+use release_core::model::{ChangeScope, PrincipalId, Timestamp};
 
 use super::access::{Access, Book, Brand, Held, Subject};
 use super::condition::all_hold;
@@ -11,7 +11,6 @@ use super::{
     Action, Answer, Condition, ConditionError, Denied, Deny, Facts, Granted, Miss, Missed, Whom,
 };
 use crate::directory::{Directory, DirectoryFault};
-use crate::scope::ChangeScope;
 
 static NOTHING: Facts = Facts::new();
 

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Digest, PrincipalKind, RoleId};
+use release_core::model::{Digest, PrincipalKind, Reach, RoleId};
 
 use super::{Action, Condition, Deny, Fact, Permission, Role, Test, Whom};
 use crate::canonical::Canonical;
-use crate::scope::Reach;
 
 pub(super) fn of(roles: &BTreeMap<RoleId, Role>, denies: &BTreeMap<String, Deny>) -> Digest {
     Canonical::new("release/rbac/1")

@@ -1,6 +1,6 @@
 //! Who may do what, where and when: roles, grants, and rules that forbid.
 //!
-//! A [`Role`] is a set of permissions, a [`Grant`](crate::directory::Grant) gives it to an account for a
+//! A [`Role`] is a set of permissions, a [`RoleGrant`](release_core::model::RoleGrant) gives it to an account for a
 //! while, and a [`Deny`] forbids something to people whatever their roles allow. [`Access`] brings the rules
 //! together with a snapshot of the directory, once, and then answers:
 //!
@@ -20,10 +20,9 @@
 //! people: with all their accounts, with machines that act for them, and to whomever they lend a role.
 //!
 //! ```
-//! use release_core::model::{PrincipalId, Span, Timestamp};
-//! use release_policy::directory::{Directory, Grant, Identity};
+//! use release_core::model::{ChangeScope, Identity, PrincipalId, RoleGrant, Span, Timestamp};
+//! use release_policy::directory::Directory;
 //! use release_policy::rbac::{Access, Action, Change, Deny, Query, Role, Rules, Whom};
-//! use release_policy::scope::ChangeScope;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let now: Timestamp = "2026-11-23T14:00:00Z".parse()?;
@@ -33,7 +32,7 @@
 //! let learning = Deny::new("no-deploys-yet", learning, [Action::Deploy], ann.clone(), "first week");
 //! let rules = Rules::new([role], [learning])?;
 //!
-//! let grant = || Some(Grant::new("developer".parse().ok()?, now, "hr".parse().ok()?, "job"));
+//! let grant = || Some(RoleGrant::new("developer".parse().ok()?, now, "hr".parse().ok()?, "job"));
 //! let people = [&ann, &bob].map(|id| Identity::human(id.clone()));
 //! let people = people.into_iter().zip([grant(), grant()]);
 //! let people = people.filter_map(|(who, grant)| Some(who.with(grant?)));

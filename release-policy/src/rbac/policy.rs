@@ -2,17 +2,16 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use release_core::model::{GateId, Principal, PrincipalId, Timestamp};
+use release_core::model::{ChangeScope, Digest, GateId, Principal, PrincipalId, Timestamp};
 use release_core::plan::Place;
 use release_core::port::{
     Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
 };
-use release_core::run::Command;
+use release_core::run::{Command, RunState};
 
 use super::access::Book;
 use super::{Access, Action, Answer, Denied, Fact, Facts, Missed, Query, Rules};
 use crate::directory::{DirectoryFault, DirectoryStamp};
-use crate::scope::ChangeScope;
 use crate::window::Classes;
 
 /// The fact that rules can ask for in every request of the engine: a flag, whether somebody acts on a run that
@@ -74,6 +73,26 @@ impl Rbac {
     pub fn publish(&self, access: Access) {
         if let Source::Directory(current) = &self.source {
             *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+        }
+    }
+
+    /// What it goes by now, unless the host vouches for roles itself.
+    pub fn access(&self) -> Option<Arc<Access>> {
+        match &self.source {
+            Source::Directory(current) => {
+                Some(Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner)))
+            }
+            Source::Host(_) => None,
+        }
+    }
+
+    /// The digest of the rules that it goes by.
+    pub fn rules_digest(&self) -> Digest {
+        match &self.source {
+            Source::Directory(current) => {
+                current.read().unwrap_or_else(PoisonError::into_inner).rules().digest()
+            }
+            Source::Host(book) => book.rules.digest(),
         }
     }
 
@@ -223,11 +242,13 @@ impl Policy for Rbac {
         };
         let class = self.classes.of_step(request.step, request.rollback);
         let (who, action) = (request.requester, Action::of_class(class));
-        self.decide(who, who, action, &resource(place), request.now)
+        let mut resource = resource(place);
+        resource.train = request.train().cloned();
+        self.decide(who, who, action, &resource, request.now)
     }
 
     /// Whether somebody may give a command. The place of an approval is the environment that its gate's name
-    /// begins with; all else concerns the whole release, so that only rights that reach everywhere are enough.
+    /// begins with; what is about one step belongs to its place, and leaving a member behind to that service; all else concerns the whole release, so that only rights over all of its train are enough.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let Some(action) = Action::of_command(request.command) else {
             let text = format!("no rule knows the command `{}`", request.command.name());
@@ -236,9 +257,18 @@ impl Policy for Rbac {
         };
         let resource = match request.command {
             Command::Approve { gate } | Command::Reject { gate } => environment(gate),
+            Command::Retry { step } | Command::Reconcile { step, .. } => {
+                let plan = request.state.map(RunState::plan);
+                let step = plan.and_then(|plan| plan.get(plan.find(step)?));
+                step.and_then(|step| step.scope.place()).map(resource)
+            }
+            Command::Descope { service } => {
+                Some(ChangeScope::everywhere().of_service(service.clone()))
+            }
             _ => None,
         };
-        let resource = resource.unwrap_or_else(ChangeScope::everywhere);
+        let mut resource = resource.unwrap_or_else(ChangeScope::everywhere);
+        resource.train = request.train().cloned();
         self.decide(request.by, request.requester, action, &resource, request.now)
     }
 }

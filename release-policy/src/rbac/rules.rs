@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Digest, PrincipalId, PrincipalKind, RoleId, Timestamp};
+use release_core::model::{Digest, PrincipalId, PrincipalKind, Reach, RoleId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Condition, RuleError};
-use crate::scope::Reach;
 
 /// A set of permissions that can be granted together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use release_core::model::{PrincipalId, Timestamp};
+use release_core::model::{ChangeScope, PrincipalId, Reach, RoleGrant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Access, Held, Subject};
 use super::decide::Judging;
 use super::{Action, Query};
-use crate::directory::{DirectoryFault, Grant};
-use crate::scope::{ChangeScope, Reach};
+use crate::directory::DirectoryFault;
 
 /// A part in a change, and the actions of which any one is enough to play it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,7 +60,7 @@ pub struct ConflictPart {
     /// By which action.
     pub action: Action,
     /// By which grant.
-    pub grant: Arc<Grant>,
+    pub grant: Arc<RoleGrant>,
     /// Who lent it, unless it is their own.
     pub lent_by: Option<PrincipalId>,
 }

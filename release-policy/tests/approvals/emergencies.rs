@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::Span;
+use release_core::model::{ChangeScope, Identity, Span};
 use release_core::port::Decision;
 use release_policy::change::ChangeType;
-use release_policy::directory::{Directory, DirectoryState, Identity};
+use release_policy::directory::{Directory, DirectoryState};
 use release_policy::emergency::{
     Blocked, BreakGlass, Bypass, Capability, Duty, GlassAnswer, GlassError, GlassFact, GlassFacts,
     GlassRequest, Obligation, ObligationError, ObligationFact, Obligations, Refusal, Review,
     Reviewless, Word, blocked, owed, usable,
 };
-use release_policy::scope::ChangeScope;
 
 use crate::support::{NOW, at, directory, grant, id, lend, person, role, scope};
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::model::{Digest, Timestamp};
+use release_core::model::{Delegation, Digest, Identity, Timestamp};
 use release_policy::approval::{
     Answer, Anyone, ApprovalFact, ApprovalFacts, Expression, Invalid, Part, Subject, Unfit, Verdict,
 };
-use release_policy::directory::{Delegation, Directory, Identity};
+use release_policy::directory::Directory;
 
 use crate::support::{
     approve, ask, at, could_fill, directory, grant, id, is_met, lend, names, of_role, person,

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::model::PrincipalId;
+use release_core::model::{Identity, PrincipalId};
 use release_policy::approval::{
     Answer, Anyone, Approval, ApprovalFact, ApprovalFacts, ApprovalPolicy, Expression, OfRole,
     Question, Quorum, Statement, Verdict, evaluate,
 };
-use release_policy::directory::{Directory, DirectoryState, Identity};
+use release_policy::directory::{Directory, DirectoryState};
 
 use crate::support::{NOW, at, could_fill, grant, id, person, question, role, scope, subject};
 

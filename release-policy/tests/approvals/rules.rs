@@ -1,14 +1,12 @@
 //! One rule after the other.
 
-use release_core::model::Span;
+use release_core::model::{Identity, Span};
 use release_core::port::Decision;
 use release_policy::approval::{
     Answer, Anyone, ApprovalFact, ApprovalFacts, Denial, Doer, Expression, FactError, Invalid,
     Part, Party, Unfit, Verdict, VetoRule, evaluate,
 };
-use release_policy::directory::{
-    Directory, DirectoryError, DirectoryFault, DirectoryState, Identity,
-};
+use release_policy::directory::{Directory, DirectoryError, DirectoryFault, DirectoryState};
 
 use crate::support::{
     NOW, approve, ask, at, could_fill, counted, directory, grant, id, is_met, lend, names, of_role,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Digest, PrincipalId, RoleId, Timestamp};
+use release_core::model::{
+    ChangeScope, Delegation, Digest, Identity, PrincipalId, RoleGrant, RoleId, Timestamp,
+};
 use release_policy::approval::{
     Answer, Approval, ApprovalFact, ApprovalFacts, ApprovalOutcome, ApprovalPolicy, Expression,
     OfRole, Parties, Question, Quorum, Statement, Subject, Unfit, Verdict, evaluate,
 };
-use release_policy::directory::{Delegation, Directory, DirectoryState, Grant, Identity};
-use release_policy::scope::ChangeScope;
+use release_policy::directory::{Directory, DirectoryState};
 
 pub(crate) const NOW: i64 = 10_000;
 
@@ -43,8 +44,8 @@ pub(crate) fn question() -> Question {
     Question { subject: subject(1), parties: Parties::new(id("req"), at(0)), scope: scope() }
 }
 
-pub(crate) fn grant(name: &str) -> Grant {
-    Grant::new(role(name), at(0), id("hr"), "job")
+pub(crate) fn grant(name: &str) -> RoleGrant {
+    RoleGrant::new(role(name), at(0), id("hr"), "job")
 }
 
 pub(crate) fn person(name: &str, roles: &[&str]) -> Identity {

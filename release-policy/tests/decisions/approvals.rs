@@ -49,7 +49,7 @@ fn outcome(subject: Subject, answer: Answer, directory: &str) -> ApprovalOutcome
 
 fn rules() -> PolicySet {
     let rule = Rule::allow("reviewed", Condition::Always, "platform");
-    set(&[rule.needs(Need::Approval { name: "cab".into() })])
+    set(&[rule.needs(Need::Case { name: "cab".into() })])
 }
 
 fn admit(policy: &dyn Policy, state: &RunState, second: i64) -> Decision {
@@ -69,7 +69,7 @@ fn an_approval_of_something_else_or_of_another_time_allows_nothing() {
         ("all fits", subject(&plan, mine), Answer::Met, 100, None),
         ("as soon as it is given", subject(&plan, mine), Answer::Met, 90, None),
         ("to its end", subject(&plan, mine), Answer::Met, 199, None),
-        ("not at its end", subject(&plan, mine), Answer::Met, 200, Some("asked for again")),
+        ("not at its end", subject(&plan, mine), Answer::Met, 200, Some("asked again")),
         ("not before it is given", subject(&plan, mine), Answer::Met, 89, Some("yet to come")),
         ("another plan", subject(&other, mine), Answer::Met, 100, Some("is for another plan")),
         ("other rules", subject(&plan, theirs), Answer::Met, 100, Some("under other rules")),
@@ -107,8 +107,8 @@ fn a_leave_names_the_plan_that_was_approved_even_if_the_request_does_not() {
 #[test]
 fn approvals_of_two_plans_allow_nothing_together() {
     let rule = Rule::allow("both", Condition::Always, "platform");
-    let rule = rule.needs(Need::Approval { name: "cab".into() });
-    let rules = set(&[rule.needs(Need::Approval { name: "sec".into() })]);
+    let rule = rule.needs(Need::Case { name: "cab".into() });
+    let rules = set(&[rule.needs(Need::Case { name: "sec".into() })]);
     let digest = rules.digest();
     let facts = |other: &str| {
         let one = outcome(subject(&plan("t"), digest), Answer::Met, "ldap");

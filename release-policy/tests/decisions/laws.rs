@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::port::{Decision, Inputs, ReasonKind};
+use release_core::port::{Decision, Inputs, Policy as _, ReasonKind};
 use release_policy::decision::{
     Condition, Fact, Facts, MAX_RULES, Need, PolicyBook, PolicySet, Rule, Test,
 };
@@ -212,4 +212,35 @@ fn every_input_changes_its_digest_and_no_other() {
     let with = inputs(ask(&set(&rules).windows(windows.clone()), None));
     assert_eq!((with.calendar, with.policy), (Some(windows.digest()), one.policy));
     assert!(rules.len() < MAX_RULES);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rules are looked up by the place that they name. Behind two negations nothing is seen of it, so that they
+    /// are looked at wherever something is asked; and a double negation changes nothing.
+    #[test]
+    fn what_is_looked_up_is_what_applies(
+        rules in rules(),
+        facts in facts(),
+        environment in prop::sample::select(vec!["production", "staging", "qa"]),
+        service in prop::option::of(prop::sample::select(vec!["api", "web"])),
+    ) {
+        let hidden = rules.iter().cloned().map(|mut rule| {
+            rule.when = Condition::Not(Box::new(Condition::Not(Box::new(rule.when))));
+            rule
+        });
+        let mut step = super::support::step();
+        let mut place = release_core::plan::Place::new(id(environment));
+        place.service = service.map(id);
+        step.scope = release_core::plan::StepScope::of(place);
+        let ask = |rules: Vec<Rule>| {
+            let book = PolicyBook::new(set(&rules)).with_facts(id("r"), facts.clone());
+            let (run, ann) = (id("r"), release_core::model::Principal::human(id("ann")));
+            let decision = book.admit(&release_core::port::Admission::new(&run, &ann, &step, at(100)));
+            let told: Vec<_> = decision.reasons().iter().map(ToString::to_string).collect();
+            (decision.is_permit(), decision.is_deny(), told)
+        };
+        prop_assert_eq!(ask(rules.clone()), ask(hidden.collect()));
+    }
 }

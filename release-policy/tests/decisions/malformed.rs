@@ -15,7 +15,7 @@ fn nested(depth: usize) -> Condition {
 fn a_rule_that_cannot_be_used_is_named() {
     let allow = |when| Rule::allow("bad", when, "sre");
     let need = Need::NotBefore { at: at(0) };
-    let nameless = Need::Approval { name: String::new() };
+    let nameless = Need::Case { name: String::new() };
     let table = [
         (Rule::allow(" ", Condition::Always, "sre"), "it has no name"),
         (Rule::allow("bad", Condition::Always, ""), "it has no owner; say who can change it"),
@@ -56,7 +56,7 @@ fn a_rule_too_many_is_named() {
 #[test]
 fn rules_are_data_that_stand_in_files_and_an_unknown_field_is_refused() {
     let when = Condition::All(vec![risk(Test::AtLeast(7)), Condition::Always]);
-    let need = Need::Approval { name: "cab".into() };
+    let need = Need::Case { name: "cab".into() };
     let rule = Rule::allow("r", when, "sre").needs(need).because("it is so");
     let stored = serde_json::to_string(&rule).unwrap();
     assert_eq!(serde_json::from_str::<Rule>(&stored).unwrap(), rule);

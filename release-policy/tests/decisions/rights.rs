@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use release_core::model::{Principal, RunId, Span};
+use release_core::model::{Identity, Principal, RoleGrant, RunId, Span};
 use release_core::port::{CommandRequest, Decision, Policy, ReasonKind};
 use release_core::run::Command;
 use release_policy::decision::{Condition, PolicyBook, Rule};
-use release_policy::directory::{Directory, Grant, Identity};
+use release_policy::directory::Directory;
 use release_policy::rbac::{Access, Action, Rbac, Role, Rules};
 use release_policy::{AllOf, Windows};
 
@@ -20,7 +20,7 @@ fn anything() -> Rule {
 fn access(manager: bool) -> Access {
     let rules = Rules::new([Role::new(id("manager")).may([Action::Cancel])], []).unwrap();
     let max = Identity::human(id("max"));
-    let mut grant = Grant::new(id("manager"), at(0), id("hr"), "job");
+    let mut grant = RoleGrant::new(id("manager"), at(0), id("hr"), "job");
     grant.until = Some(at(500));
     let max = if manager { max.with(grant) } else { max };
     let directory = Directory::new(1, at(90), [max], []).unwrap();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use release_core::model::{
-    Analysis, Approval, Bound, Definition, Environment, Finite, Gate, Metric, Principal, Release,
-    RollbackCriteria, RollbackScope, RollbackTrigger, Selector, Stage, Strategy as Rollout, Tier,
-    VersionSet,
+    Analysis, Approval, Bound, Definition, Environment, Finite, Gate, Identity, Metric, Principal,
+    Release, RoleGrant, RollbackCriteria, RollbackScope, RollbackTrigger, Selector, Stage,
+    Strategy as Rollout, Tier, VersionSet,
 };
 use release_policy::approval::{ApprovalPolicy, Expression, OfRole, Quorum};
-use release_policy::directory::{Directory, Grant, Identity};
+use release_policy::directory::Directory;
 use release_policy::promotion::{
     Availability, Condition, Criterion, Fault, Finding, Pipeline, Severity, Sources, StageSpec,
     Surroundings, Value, analyse,
@@ -62,7 +62,7 @@ fn quorum(n: u32, role: &str) -> Criterion {
 
 fn person(name: &str, roles: &[&str]) -> Identity {
     roles.iter().fold(Identity::human(name.parse().unwrap()), |who, role| {
-        who.with(Grant::new(role.parse().unwrap(), at(0), "hr".parse().unwrap(), "job"))
+        who.with(RoleGrant::new(role.parse().unwrap(), at(0), "hr".parse().unwrap(), "job"))
     })
 }
 

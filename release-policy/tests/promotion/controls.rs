@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{Principal, Tier};
+use release_core::model::{ChangeScope, Principal, Tier};
 use release_policy::approval::{ApprovalPolicy, Quorum};
 use release_policy::cab::Board;
 use release_policy::change::{Band, ChangeType, Factor, RiskInputs, RiskModel, Route, Standing};
@@ -10,7 +10,6 @@ use release_policy::promotion::{
     Change, Condition, Control, ControlPolicy, ControlPolicyError, Controls, Criterion, Pipeline,
     ReviewRule, Sources, StageSpec, required_controls,
 };
-use release_policy::scope::ChangeScope;
 use release_policy::window::{ActionClass, When, WindowSpec, Windows};
 
 use crate::support::{at, env, gate, pipeline, secs};

@@ -1,14 +1,13 @@
 //! Rights as the engine asks for them.
 
-use release_core::model::{Principal, RunId, Span};
-use release_core::plan::{Action as StepAction, Place, Step, StepScope};
+use release_core::model::{Identity, Principal, Reach, RoleGrant, RunId, Span};
+use release_core::plan::{Action as StepAction, Place, Plan, Step, StepScope};
 use release_core::port::{Admission, CommandRequest, Decision, Policy};
-use release_core::run::Command;
-use release_policy::directory::{Directory, Identity};
+use release_core::run::{Command, Event, RunState};
+use release_policy::directory::Directory;
 use release_policy::rbac::{
     Access, Action, Condition, Deny, Fact, OWN_RUN, Rbac, Role, Rules, Whom,
 };
-use release_policy::scope::Reach;
 
 use crate::support::{at, grant, id, person, role};
 
@@ -136,4 +135,64 @@ fn a_directory_that_is_down_denies_at_each_step() {
         assert_eq!(command(&policy, &human("max"), &Command::Cancel, 7), None);
         assert!(command(&policy, &human("max"), &Command::Cancel, 106).is_some(), "stale");
     }
+}
+
+/// A run of train `web`, with a step in each of two environments.
+fn run() -> RunState {
+    let mut plan = Plan::builder("web".parse().unwrap(), "rel".parse().unwrap());
+    for name in ["staging", "production"] {
+        let mut step = Step::new(format!("{name}/api").parse().unwrap(), StepAction::Sync);
+        step.scope = StepScope::of(Place::new(name.parse().unwrap()));
+        plan.step(step);
+    }
+    let plan = plan.build().unwrap().freeze();
+    let (definition, supersedes, policy) = (None, None, None);
+    let (digest, requester) = (plan.digest(), human("ann"));
+    let event = Event::RunCreated { plan: digest, definition, requester, supersedes, policy };
+    RunState::create("r".parse().unwrap(), plan, &release_core::run::Fact { at: at(0), event })
+        .unwrap()
+}
+
+#[test]
+fn rights_over_a_train_are_rights_over_its_runs_and_no_others() {
+    let may = Role::new(role("driver")).may([Action::Cancel, Action::Deploy]);
+    let rules = Rules::new([may], []).unwrap();
+    let ask = |train: &str| {
+        let reach = Reach { train: Some(train.parse().unwrap()), ..Reach::default() };
+        let who = Identity::human(id("ann")).with(RoleGrant { reach, ..grant("driver") });
+        let directory = Directory::new(1, at(0), [who], []).unwrap();
+        let policy = Rbac::new(Access::new(rules.clone(), directory, Span::secs(100)));
+        let (state, ann) = (run(), human("ann"));
+        let mut command =
+            CommandRequest::new(state.run(), state.requester(), &ann, &Command::Cancel, at(1));
+        let alone = policy.authorize(&command).is_permit();
+        command.state = Some(&state);
+        let step = &state.plan().plan().steps()[0];
+        let mut start = Admission::new(state.run(), state.requester(), step, at(1));
+        start.at = Some((&state, 0));
+        (policy.authorize(&command).is_permit(), policy.admit(&start).is_permit(), alone)
+    };
+    assert_eq!(ask("web"), (true, true, false), "without the run nobody knows its train");
+    assert_eq!(ask("mobile"), (false, false, false));
+}
+
+#[test]
+fn a_command_about_one_step_asks_for_rights_where_that_step_is() {
+    let may = Role::new(role("mender")).may([Action::Retry, Action::Cancel]);
+    let rules = Rules::new([may], []).unwrap();
+    let reach = Reach::environment("staging".parse().unwrap());
+    let who = Identity::human(id("max")).with(RoleGrant { reach, ..grant("mender") });
+    let directory = Directory::new(1, at(0), [who], []).unwrap();
+    let policy = Rbac::new(Access::new(rules, directory, Span::secs(100)));
+    let (state, max) = (run(), human("max"));
+    let ask = |command: &Command| {
+        let mut asked = CommandRequest::new(state.run(), state.requester(), &max, command, at(1));
+        asked.state = Some(&state);
+        policy.authorize(&asked).is_permit()
+    };
+    let retry = |step: &str| Command::Retry { step: step.parse().unwrap() };
+    assert!(ask(&retry("staging/api")));
+    assert!(!ask(&retry("production/api")));
+    assert!(!ask(&retry("staging/unheard-of")), "of what is not there all rights are needed");
+    assert!(!ask(&Command::Cancel), "it concerns the whole release");
 }

@@ -1,10 +1,10 @@
 //! What holds whatever the rules, the grants and the question.
 
+use release_core::model::ChangeScope;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use release_policy::rbac::{Access, Action, Facts, Query, Role, Whom};
-use release_policy::scope::ChangeScope;
 
 use crate::support::{ACTIONS, Dice, PEOPLE, ROLES, World, at, id, naive, role};
 

@@ -1,12 +1,11 @@
 //! What each rule says, one case a line.
 
-use release_core::model::{Span, Timestamp};
-use release_policy::directory::{Directory, DirectoryFault, Grant, Identity};
+use release_core::model::{ChangeScope, Identity, Reach, RoleGrant, Span, Timestamp};
+use release_policy::directory::{Directory, DirectoryFault};
 use release_policy::rbac::{
     Access, Action, Change, Condition, Denied, Fact, Facts, Miss, Permission, Query, Role, Rules,
     Whom,
 };
-use release_policy::scope::{ChangeScope, Reach};
 
 use crate::support::{World, at, deny, grant, id, lend, person, production, role};
 
@@ -186,7 +185,7 @@ fn without_a_fresh_directory_nobody_may_anything() {
 #[test]
 fn an_answer_says_because_of_what() {
     let mut world = world();
-    let mut ends = Grant::new(role("ops"), at(0), id("boss"), "on call");
+    let mut ends = RoleGrant::new(role("ops"), at(0), id("boss"), "on call");
     ends.until = Some(at(50));
     world.people[0].grants.push(ends.clone());
     let (ann, resource) = (id("ann"), production());

@@ -1,11 +1,10 @@
 //! Who could be requester, approver and deployer of one change: found statically.
 
+use release_core::model::{ChangeScope, Identity, Reach};
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_policy::directory::Identity;
 use release_policy::rbac::{Action, Conflict, Deny, Duty, Query, Role, Whom};
-use release_policy::scope::{ChangeScope, Reach};
 
 use crate::support::{ACTIONS, Dice, World, at, deny, grant, id, lend, naive, person, role};
 

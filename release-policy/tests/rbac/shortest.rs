@@ -1,10 +1,10 @@
 //! The least that would have to change, beside trying everything.
 
 use proptest::prelude::*;
-use release_core::model::{PrincipalId, PrincipalKind, Timestamp};
-use release_policy::directory::{Grant, Identity};
+use release_core::model::{
+    ChangeScope, Identity, PrincipalId, PrincipalKind, Reach, RoleGrant, Timestamp,
+};
 use release_policy::rbac::{Access, Action, Change, Permission, Query};
-use release_policy::scope::{ChangeScope, Reach};
 
 use crate::support::{ACTIONS, Dice, PEOPLE, World, at, id};
 
@@ -35,7 +35,7 @@ fn apply(
         Change::Activate { id } => find(world, id).unwrap().active = true,
         Change::Grant { to, role } => {
             let Some(who) = find(world, to) else { return };
-            let mut grant = Grant::new(role.clone(), now, id("hr"), "asked for");
+            let mut grant = RoleGrant::new(role.clone(), now, id("hr"), "asked for");
             grant.reach = reach(resource);
             who.grants.push(grant);
         }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{PrincipalId, PrincipalKind, RoleId, Span, Timestamp};
-use release_policy::directory::{Delegation, Directory, Grant, Identity};
+use release_core::model::{
+    ChangeScope, Delegation, Identity, PrincipalId, PrincipalKind, Reach, RoleGrant, RoleId, Span,
+    Timestamp,
+};
+use release_policy::directory::Directory;
 use release_policy::rbac::{
     Access, Action, Condition, Deny, Fact, Facts, Permission, Query, Role, Rules, Whom,
 };
-use release_policy::scope::{ChangeScope, Reach};
 
 pub(crate) const ACTIONS: [Action; 3] = [Action::Request, Action::Approve, Action::Deploy];
 pub(crate) const PEOPLE: [&str; 4] = ["ann", "bob", "cyd", "bot"];
@@ -25,8 +27,8 @@ pub(crate) fn role(name: &str) -> RoleId {
     name.parse().unwrap()
 }
 
-pub(crate) fn grant(name: &str) -> Grant {
-    Grant::new(role(name), at(0), id("hr"), "job")
+pub(crate) fn grant(name: &str) -> RoleGrant {
+    RoleGrant::new(role(name), at(0), id("hr"), "job")
 }
 
 pub(crate) fn person(name: &str, roles: &[&str]) -> Identity {
@@ -160,9 +162,9 @@ impl Dice {
         Permission { actions: self.actions(), reach: self.reach(), when: self.when() }
     }
 
-    pub(crate) fn grant(&mut self, name: &str) -> Grant {
+    pub(crate) fn grant(&mut self, name: &str) -> RoleGrant {
         let from = i64::try_from(self.below(4)).unwrap();
-        let mut grant = Grant::new(role(name), at(from), id("hr"), "job");
+        let mut grant = RoleGrant::new(role(name), at(from), id("hr"), "job");
         grant.until = self.one_in(2).then(|| at(from + 2));
         grant.reach = if self.one_in(2) { self.reach() } else { Reach::default() };
         grant
@@ -242,7 +244,7 @@ pub(crate) fn naive(world: &World, query: &Query<'_>) -> bool {
             })
         })
     };
-    let useful = |grant: &Grant| {
+    let useful = |grant: &RoleGrant| {
         grant.holds(query.at) && grant.reach.covers(query.resource) && allowed(&grant.role)
     };
     let lent = world.lent.iter().any(|lent| {
@@ -267,7 +269,7 @@ fn forbidden(world: &World, who: &Identity, query: &Query<'_>) -> bool {
     };
     let accounts = || world.people.iter().filter(|account| behind(&account.id));
     let brands = |account: &Identity, name: &RoleId| {
-        let touches = |grant: &Grant| {
+        let touches = |grant: &RoleGrant| {
             grant.role == *name && grant.holds(query.at) && grant.reach.touches(query.resource)
         };
         let lent = world.lent.iter().any(|lent| {

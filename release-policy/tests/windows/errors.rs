@@ -10,7 +10,7 @@ use release_policy::window::{
 use super::support::{between, freeze, name};
 
 #[test]
-fn every_error_names_the_window_and_how_to_mend_it() {
+fn f44_every_error_names_the_window_and_how_to_mend_it() {
     let rule = |text: &str| When::rrule("2026-01-01", text, "1h");
     let cases = [
         (When::once("2026-13-01", "1h"), "is not a local date and time"),
@@ -111,7 +111,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn no_rule_and_no_cron_expression_panics(
+    fn f44_no_rule_and_no_cron_expression_panics(
         rule in "(RRULE:)?FREQ=(YEARLY|MONTHLY|WEEKLY|DAILY|HOURLY)(;(INTERVAL|COUNT|BYMONTH|BYMONTHDAY|BYYEARDAY|BYWEEKNO|BYSETPOS|BYHOUR|BYMINUTE)=-?[0-9]{1,5}(,-?[0-9]{1,3})?|;BY(DAY|EASTER)=-?[0-9]{0,3}(MO|SU)|;WKST=[A-Z]{2}|;UNTIL=[0-9]{8}(T[0-9]{6}Z?)?){0,4}",
         cron in "([0-9*/,LW#?-]{1,4} ){4}[0-9*/,LW#?A-Z-]{1,4}",
         noise in ".{0,40}",

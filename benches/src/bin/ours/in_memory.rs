@@ -4,7 +4,9 @@ use benches::{
     Setup, bytes_a_pending_step, definition, engine_run, explanations, join_set, percentile, plan,
     pure_plan, sealings, timed_blocking, turns,
 };
+use release_core::model::Span;
 use release_core::plan::Plan;
+use release_core::port::{Admission, Policy as _};
 use serde_json::json;
 
 use super::{Duration, Failure, Options, medians, per, ratio};
@@ -104,5 +106,32 @@ pub(super) fn latency(options: &Options) -> Result<(), Failure> {
         });
         println!("{line}");
     }
+    Ok(())
+}
+
+/// How long decisions about steps take at their slowest, of a hundred thousand.
+pub(super) fn policy(options: &Options) -> Result<(), Failure> {
+    let [rules, windows, grants] = [("--rules", 1_000), ("--windows", 200), ("--grants", 50)]
+        .map(|(name, n)| options.size(name, n));
+    let (rules, windows, grants) = (rules?, windows?, grants?);
+    let book = benches::policy::book(rules, windows, grants)?;
+    let (run, who, at) =
+        (benches::policy::run()?, benches::policy::person()?, benches::policy::noon()?);
+    let steps = benches::policy::steps()?;
+    let mut times = Vec::new();
+    for (nth, step) in (0..100_000).zip(steps.iter().cycle()) {
+        let asked = Admission::new(&run, &who, step, at.plus(Span::millis(nth)));
+        let (took, decision) = timed_blocking(|| book.admit(&asked));
+        if !decision.is_permit() {
+            return Err(format!("denied: {decision:?}").into());
+        }
+        times.push(took);
+    }
+    let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| percentile(&mut times, share));
+    let line = json!({
+        "bench": "policy", "rules": rules, "windows": windows, "grants": grants, "calls": times.len(),
+        "p50_ns": per(p50, 1), "p99_ns": per(p99, 1), "max_ns": per(most, 1),
+    });
+    println!("{line}");
     Ok(())
 }

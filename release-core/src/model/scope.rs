@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{EnvironmentId, RegionId, ServiceId, TrainId};
 use serde::{Deserialize, Serialize};
+
+use crate::ids::{EnvironmentId, RegionId, ServiceId, TrainId};
 
 /// What a change concerns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
