@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use release_core::engine::{Engine, RunHandle};
+use release_core::explain::Position;
 use release_core::model::{
     self, ChangeScope, Digest, Gate, GateId, Principal, Span, StepId, Timestamp, WaiverId,
 };
@@ -332,7 +333,8 @@ impl Desk {
     /// Opens what is owed for broken glass: that it was used is in the run's journal, as the leave by which a
     /// step started.
     pub(crate) async fn settle(&mut self, release: &Release) -> Result<(), Failure> {
-        let state = release.run.state().await?;
+        let run = release.run.run();
+        let state = self.engine.state_at(run, Position::At(self.clock.now())).await?;
         let mut events = release.run.events(0);
         let mut used = None;
         while let Some(record) = events.next().await? {

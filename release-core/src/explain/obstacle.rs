@@ -309,7 +309,7 @@ impl fmt::Display for Obstacle {
         };
         f.write_str(self.kind.whose())?;
         if let Some(at) = self.earliest {
-            write!(f, " (not before {at})")?;
+            write!(f, " (by time alone, not before {at})")?;
         }
         f.write_str(":")?;
         reasons.iter().try_for_each(|reason| write!(f, "\n  - {reason}"))

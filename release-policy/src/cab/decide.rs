@@ -237,13 +237,17 @@ pub struct BoardOutcome {
 }
 
 impl BoardOutcome {
+    /// What must be met besides.
+    pub fn conditions(&self) -> &[Condition] {
+        match &self.answer {
+            BoardAnswer::Approved { conditions } => conditions,
+            _ => &[],
+        }
+    }
+
     /// The gates that its conditions become.
     pub fn gates(&self) -> impl Iterator<Item = &Gate> {
-        let conditions = match &self.answer {
-            BoardAnswer::Approved { conditions } => conditions.as_slice(),
-            _ => &[],
-        };
-        conditions.iter().map(|condition| &condition.gate)
+        self.conditions().iter().map(|condition| &condition.gate)
     }
 
     /// The answer as a decision of a policy. Conditions are not part of it: see [`gates`](Self::gates).

@@ -1,6 +1,6 @@
 //! How cases are decided.
 
-use release_core::model::{Gate, Timestamp};
+use release_core::model::{Gate, GateId, Timestamp};
 use release_core::port::{Decision, Reason, ReasonKind};
 
 use super::case::{ApprovalCase, BoardCase, Case, EntryCase, GlassCase, OwnerCase, ReviewsCase};
@@ -82,8 +82,8 @@ impl BoardCase {
         let outcome = cab::decide(board, question, facts, asked.directory, asked.now);
         let (mut until, subject) = (outcome.next_change, Some(question.subject));
         let mut all = vec![outcome.decision()];
-        for gate in outcome.gates() {
-            let (decision, ends) = self.at_gate(gate, asked);
+        for condition in outcome.conditions() {
+            let (decision, ends) = self.at_gate(condition, asked);
             until = [until, ends].into_iter().flatten().min();
             all.push(decision);
         }
@@ -91,39 +91,57 @@ impl BoardCase {
     }
 
     /// What became of a condition, and until when that holds.
-    fn at_gate(&self, gate: &Gate, asked: &Asked<'_>) -> (Decision, Option<Timestamp>) {
-        let not_before = |at: Timestamp, what: String| {
-            if at <= asked.now {
-                return (Decision::permit(), None);
+    fn at_gate(
+        &self,
+        condition: &cab::Condition,
+        asked: &Asked<'_>,
+    ) -> (Decision, Option<Timestamp>) {
+        let cab::Condition { text, gate } = condition;
+        let since_when = |at: Option<Timestamp>| match at {
+            Some(at) if at <= asked.now => (Decision::permit(), None),
+            Some(at) => {
+                let text = format!("the board asks for it: {text}");
+                let reason = Reason::new("board/condition", text, format!("time, at {at}"));
+                (Decision::wait(Some(at), vec![reason]), None)
             }
-            let reason = Reason::new("board/condition", what, format!("time, at {at}"));
-            (Decision::wait(Some(at), vec![reason]), None)
+            None => held(format!("nobody knows since when it waits: {text}")),
         };
         match gate {
-            Gate::NotBefore(at) => not_before(*at, format!("the board asks to wait until {at}")),
-            Gate::Soak(span) => match asked.since {
-                Some(since) => not_before(
-                    since.plus(*span),
-                    format!("the board asks for {span} after what came before"),
-                ),
-                None => {
-                    held(format!("the board asks for {span}, and nobody knows since when it waits"))
-                }
+            Gate::NotBefore(at) => since_when(Some(*at)),
+            Gate::Soak(span) => since_when(asked.since.map(|since| since.plus(*span))),
+            Gate::Approval(wanted) => match ApprovalPolicy::of_gate(wanted) {
+                Ok(policy) => self.people(&policy, &wanted.id, text, asked),
+                Err(error) => held(format!("its gate cannot be used ({error}): {text}")),
             },
-            Gate::Approval(wanted) => {
-                let none = ApprovalFacts::default();
-                let facts = self.at_gates.get(&wanted.id).unwrap_or(&none);
-                match ApprovalPolicy::of_gate(wanted) {
-                    Ok(policy) => {
-                        let outcome =
-                            evaluate(&policy, &self.question, facts, asked.directory, asked.now);
-                        (outcome.decision(), outcome.next_change)
-                    }
-                    Err(error) => held(format!("the gate `{}` cannot be used: {error}", wanted.id)),
-                }
-            }
-            _ => held("the board asks for a gate that is not known here".to_owned()),
+            _ => held(format!("its gate is not known here: {text}")),
         }
+    }
+
+    /// What people said at the gate of a condition.
+    fn people(
+        &self,
+        policy: &ApprovalPolicy,
+        gate: &GateId,
+        text: &str,
+        asked: &Asked<'_>,
+    ) -> (Decision, Option<Timestamp>) {
+        let none = ApprovalFacts::default();
+        let facts = self.at_gates.get(gate).unwrap_or(&none);
+        let outcome = evaluate(policy, &self.question, facts, asked.directory, asked.now);
+        let told = |mut reason: Reason| {
+            reason.text = format!("{} at the board's gate `{gate}`: {text}", reason.text);
+            reason
+        };
+        let decision = match outcome.decision() {
+            Decision::Wait { until, reasons, .. } => {
+                Decision::wait(until, reasons.into_iter().map(told).collect())
+            }
+            Decision::Deny { reasons, .. } => {
+                Decision::deny(reasons.into_iter().map(told).collect())
+            }
+            permit @ Decision::Permit { .. } => permit,
+        };
+        (decision, outcome.next_change)
     }
 }
 

@@ -314,9 +314,12 @@ impl PolicySet {
         if waits {
             return Leave::Pending { until: earliest, reasons: pending };
         }
-        let text = "no rule allows this";
-        let none = Reason::new("allow", text, "a rule that allows it, by whoever owns the rules");
-        refused.push(none.kind(ReasonKind::Missing));
+        // What a rule that applies lacks, says more.
+        if refused.is_empty() {
+            let lifted_by = "a rule that allows it, by whoever owns the rules";
+            let none = Reason::new("allow", "no rule allows this", lifted_by);
+            refused.push(none.kind(ReasonKind::Missing));
+        }
         Leave::Refused(refused)
     }
 }
