@@ -1,13 +1,17 @@
-//! Every order of what people, clocks and machines may do around an admission, to a stated depth.
+//! Every order of what people, clocks and machines may do around an admission, to a stated depth; each
+//! admission is decided as the engine has it decided, by a book of rules.
+
+use std::sync::Arc;
 
 use release_core::model::{Principal, RunId, Span};
 use release_core::plan::{Action, Place, Step, StepScope};
 use release_core::port::{Admission, Policy as _};
 use release_policy::approval::{
     Approval, ApprovalFact, ApprovalFacts, ApprovalPolicy, FactError, Question, Statement, Subject,
-    Verdict, evaluate,
+    Verdict,
 };
-use release_policy::directory::{Directory, DirectoryState};
+use release_policy::decision::{ApprovalCase, Condition, Facts, Need, PolicyBook, PolicySet, Rule};
+use release_policy::directory::Directory;
 use release_policy::window::When;
 use release_policy::{WindowSpec, Windows};
 
@@ -63,8 +67,9 @@ struct State {
 
 struct World {
     policy: ApprovalPolicy,
-    with_ann: Directory,
-    without: Directory,
+    rules: PolicySet,
+    with_ann: Arc<Directory>,
+    without: Arc<Directory>,
     question: Question,
     step: Step,
     run: RunId,
@@ -85,10 +90,13 @@ impl World {
         step.scope = StepScope::of(Place::new("production".parse().unwrap()));
         let mut policy = policy(of_role("sre", 2));
         policy.directory_max_age = Span::secs(3_600);
+        let rule = Rule::allow("two-agree", Condition::Always, "platform");
+        let needs = Need::Case { name: "two".into() };
         Self {
             policy,
-            with_ann: directory(others().into_iter().chain([person("ann", &["sre"])]), []),
-            without: directory(others().into_iter().chain([person("ann", &[])]), []),
+            rules: PolicySet::new([rule.needs(needs)]).unwrap(),
+            with_ann: directory(others().into_iter().chain([person("ann", &["sre"])]), []).into(),
+            without: directory(others().into_iter().chain([person("ann", &[])]), []).into(),
             question: question(),
             step,
             run: "r".parse().unwrap(),
@@ -96,7 +104,7 @@ impl World {
         }
     }
 
-    fn directory(&self, expected: Expected) -> &Directory {
+    fn directory(&self, expected: Expected) -> &Arc<Directory> {
         if expected.revoked { &self.without } else { &self.with_ann }
     }
 
@@ -123,11 +131,14 @@ impl World {
     fn admits(&self, state: &State, seq: u64) -> bool {
         let now = at(10_000 + i64::try_from(seq).unwrap());
         let question = Question { subject: state.subject, ..self.question.clone() };
-        let directory = DirectoryState::Snapshot(self.directory(state.expected));
-        let outcome = evaluate(&self.policy, &question, &state.facts, directory, now);
+        let (policy, facts) = (self.policy.clone(), state.facts.clone());
+        let case = ApprovalCase { policy, question, facts };
+        let set = self.rules.clone().windows(state.freezes.clone());
+        let book =
+            PolicyBook::new(set).with_facts(self.run.clone(), Facts::new().case("two", case));
+        book.publish_directory(Arc::clone(self.directory(state.expected)));
         let admission = Admission::new(&self.run, &self.requester, &self.step, now);
-        let admitted =
-            outcome.decision().is_permit() && state.freezes.admit(&admission).is_permit();
+        let admitted = book.admit(&admission).is_permit();
         if admitted {
             let mut facts = state.facts.clone();
             let subject = state.subject.digest();
