@@ -126,9 +126,8 @@ fn read(path: &Path, taken_at: Timestamp) -> Result<IdentitySnapshot, ProviderEr
     let mut written: Written =
         serde_json::from_slice(&bytes).map_err(|error| malformed(path, error))?;
     written.identities.sort_by(|one, two| one.id.cmp(&two.id));
-    written.delegations.sort_by(|one, two| {
-        let key = |lent: &Delegation| (lent.from.clone(), lent.role.clone(), lent.starts);
-        key(one).cmp(&key(two)).then_with(|| one.to.cmp(&two.to))
+    written.delegations.sort_by(|a, b| {
+        (&a.from, &a.role, a.starts, &a.to).cmp(&(&b.from, &b.role, b.starts, &b.to))
     });
     let Written { version, identities, delegations } = written;
     Ok(IdentitySnapshot { version, taken_at, identities, delegations })
