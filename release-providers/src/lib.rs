@@ -33,7 +33,7 @@
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`Registry`], [`Places`] | who serves which place; checks a whole plan before it runs | always |
 //! | `sqlite` | the durable journal | `sqlite`, default |
-//! | `local` | processes, a weighted proxy, health, metrics, artifacts on this machine | `local`, default |
+//! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
 //! The feature `local` needs Linux; elsewhere, build with `default-features = false, features =
 //! ["sqlite"]`. Without default features there is no HTTP and no database: what a vendor needs is traits and types.

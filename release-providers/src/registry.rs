@@ -10,7 +10,8 @@ use release_core::port::{BindingError, Clock};
 
 use crate::shield::Shields;
 use crate::spi::{
-    ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
+    ArtifactStore, CustomAction, Deployer, HealthProbe, IdentitySource, MetricsSource, Notifier,
+    TrafficRouter,
 };
 use crate::{Capability, Description, Shielding};
 
@@ -60,6 +61,7 @@ pub struct Registry {
     artifacts: Option<Arc<dyn ArtifactStore>>,
     notifiers: BTreeMap<ChannelId, Arc<dyn Notifier>>,
     custom: BTreeMap<String, Arc<dyn CustomAction>>,
+    identities: Option<Arc<dyn IdentitySource>>,
     pub(crate) shields: Shields,
 }
 
@@ -85,6 +87,7 @@ impl Registry {
             artifacts: None,
             notifiers: BTreeMap::new(),
             custom: BTreeMap::new(),
+            identities: None,
             shields: Shields::default(),
         };
         RegistryBuilder { registry, errors: Vec::new() }
@@ -106,7 +109,13 @@ impl Registry {
         all.extend(
             self.custom.iter().map(|(at, p)| (format!("custom action, {at}"), p.describe())),
         );
+        all.extend(self.identities.iter().map(|p| ("identity source".into(), p.describe())));
         all
+    }
+
+    /// Where identities come from, for the host that keeps its policies up to date. No step asks it.
+    pub fn identities(&self) -> Option<&Arc<dyn IdentitySource>> {
+        self.identities.as_ref()
     }
 
     pub(crate) fn bind<'a>(&'a self, step: &Step) -> Result<Bound<'a>, BindingError> {
@@ -283,6 +292,17 @@ impl RegistryBuilder {
             provider,
             &mut self.errors,
         );
+        self
+    }
+
+    /// Registers where identities come from.
+    pub fn identities(mut self, provider: Arc<dyn IdentitySource>) -> Self {
+        if self.registry.identities.replace(provider).is_some() {
+            self.errors.push(RegistryError {
+                capability: "an identity source",
+                places: "everywhere".into(),
+            });
+        }
         self
     }
 

@@ -19,7 +19,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use release_core::model::{
-    Analysis, ArtifactRef, Bound, Digest, Finite, Metric, Principal, Selector, Target, Timestamp,
+    Analysis, ArtifactRef, Bound, Digest, Finite, Identity, Metric, Principal, RoleGrant, Selector,
+    Target, Timestamp,
 };
 use release_providers::Context;
 use semver::Version;
@@ -119,6 +120,25 @@ pub fn operator() -> Principal {
 /// A machine without roles.
 pub fn robot() -> Principal {
     Principal::service(literal("ci"))
+}
+
+/// The accounts of all of these, with their roles since 1970, for a directory. Olga has a second account,
+/// `olga-admin`, and the machine acts for Ann.
+pub fn accounts() -> Vec<Identity> {
+    let mut accounts = Vec::new();
+    for person in [requester(), approver(), second_approver(), operator()] {
+        let account = Identity::human(person.id.clone());
+        accounts.push(person.roles.into_iter().fold(account, |account, role| {
+            let (since, by) = (Timestamp::default(), literal("hr"));
+            account.with(RoleGrant::new(role, since, by, "their job"))
+        }));
+    }
+    let mut admin = Identity::human(literal("olga-admin"));
+    admin.linked.insert(operator().id);
+    let mut machine = Identity::service(robot().id);
+    machine.acts_for.insert(requester().id);
+    accounts.extend([admin, machine]);
+    accounts
 }
 
 /// A context for calls outside a run, whose deadline never comes.

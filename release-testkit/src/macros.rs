@@ -96,6 +96,54 @@ macro_rules! router_conformance {
     };
 }
 
+/// Makes one `#[test]` of every case of
+/// [`IdentitySource`](release_providers::spi::IdentitySource)'s suite, in a module `identity`.
+///
+/// As [`deployer_conformance!`](crate::deployer_conformance), with
+/// `async || IdentitySandbox`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use release_core::engine::SystemClock;
+/// use release_testkit::conformance::identity::IdentitySandbox;
+/// # use release_core::port::Clock;
+/// # use release_testkit::{fakes::FakeIdentities, fixtures};
+/// # fn connect(clock: Arc<dyn Clock>) -> FakeIdentities {
+/// #     FakeIdentities::of(fixtures::accounts()).with_clock(clock)
+/// # }
+///
+/// async fn sandbox() -> IdentitySandbox {
+///     let clock = Arc::new(SystemClock::new());
+///     IdentitySandbox::new(Arc::new(connect(clock.clone()))).clock(clock) // the vendor's own
+/// }
+///
+/// release_testkit::identity_conformance! { level: V1, provider: sandbox }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! identity_conformance {
+    (level: $level:ident, provider: $factory:expr $(,)?) => {
+        $crate::identity_conformance! { name: identity, level: $level, provider: $factory }
+    };
+    (name: $name:ident, level: V1, provider: $factory:expr $(,)?) => {
+        $crate::__conformance_tests! { $name, identity, V1, $factory, [
+            description_is_stable
+            snapshot_is_a_valid_directory
+            same_content_keeps_its_version
+            change_is_seen_with_a_greater_version
+            taken_at_is_when_it_was_read
+            taken_at_never_goes_back
+            closed_accounts_stay_inactive
+            cut_off_is_unavailable_and_not_empty
+            what_was_cut_off_comes_back
+            reopening_keeps_versions
+            concurrent_reads_are_whole
+            cancelled_call_is_refused
+            late_call_is_refused
+        ] }
+    };
+}
+
 /// Makes one `#[test]` of every case of [`Journal`](release_core::journal::Journal)'s suite, in a
 /// module `journal`.
 ///

@@ -23,12 +23,13 @@
 
 use async_trait::async_trait;
 use mockall::mock;
-use release_core::model::{ArtifactRef, Target};
+use release_core::model::{ArtifactRef, IdentitySnapshot, Target};
 use release_core::port::Measurement;
 use release_providers::spi::{
     ApplyRequest, ArtifactContent, ArtifactStatus, ArtifactStore, CheckHealth, Deployer,
-    DeploymentStatus, HealthProbe, HealthReport, MeasureRequest, MetricsSource, Notification,
-    Notifier, ObserveDeployment, PutArtifact, SetWeights, TrafficRouter, TrafficStatus,
+    DeploymentStatus, HealthProbe, HealthReport, IdentitySource, MeasureRequest, MetricsSource,
+    Notification, Notifier, ObserveDeployment, PutArtifact, SetWeights, TrafficRouter,
+    TrafficStatus,
 };
 use release_providers::{Context, Description, ProviderError};
 
@@ -105,5 +106,17 @@ mock! {
     impl Notifier for Notifier {
         fn describe(&self) -> Description;
         async fn notify(&self, cx: &Context, notification: Notification) -> Result<(), ProviderError>;
+    }
+}
+
+mock! {
+    /// Mocks [`IdentitySource`].
+    #[derive(Debug)]
+    pub IdentitySource {}
+
+    #[async_trait]
+    impl IdentitySource for IdentitySource {
+        fn describe(&self) -> Description;
+        async fn read(&self, cx: &Context) -> Result<IdentitySnapshot, ProviderError>;
     }
 }

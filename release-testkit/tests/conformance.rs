@@ -6,7 +6,8 @@ use std::sync::Arc;
 use release_providers::Capability;
 use release_testkit::conformance::deployer::DeployerSandbox;
 use release_testkit::conformance::router::RouterSandbox;
-use release_testkit::fakes::{FakeDeployer, FakePlatform, FakeRouter};
+use release_testkit::fakes::{FakeDeployer, FakeIdentities, FakePlatform, FakeRouter};
+use release_testkit::{VirtualClock, fixtures};
 
 fn router_without(capability: Capability) -> RouterSandbox {
     let platform = FakePlatform::new();
@@ -68,4 +69,12 @@ release_testkit::router_conformance! {
     name: router_without_counts,
     level: V1,
     provider: async || router_without(Capability::ServedCounts),
+}
+
+release_testkit::identity_conformance! {
+    level: V1,
+    provider: async || {
+        let source = FakeIdentities::of(fixtures::accounts()).with_clock(Arc::new(VirtualClock::new()));
+        source.sandbox(Arc::new(source.another()))
+    },
 }

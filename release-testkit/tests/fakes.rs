@@ -172,3 +172,38 @@ fn behaviours_take_their_time_and_can_be_cancelled() {
     assert!(clock.run(put(&cx())).is_err(), "it hangs");
     assert!(platform.world.instances(&fixtures::target("api"), Digest::of(b"x")).is_empty());
 }
+
+#[tokio::test]
+async fn a_source_of_identities_counts_what_changes_and_tells_it_all() {
+    let clock = std::sync::Arc::new(VirtualClock::new());
+    let source = FakeIdentities::of(fixtures::accounts()).with_clock(clock.clone());
+    let read = async |source: &FakeIdentities| source.read(&cx()).await.unwrap();
+    let (bob, role) = (fixtures::approver().id, fixtures::literal("release-manager"));
+    source.revoke(&bob, &fixtures::literal("developer"));
+    let first = read(&source).await;
+    assert_eq!((first.version, first.taken_at), (1, clock.now()), "he never had that role");
+
+    source.revoke(&bob, &role);
+    source.close(&bob);
+    source.lend(release_core::model::Delegation {
+        from: fixtures::second_approver().id,
+        to: fixtures::requester().id,
+        role,
+        starts: clock.now(),
+        ends: clock.now().plus(Span::secs(60)),
+        reason: "a holiday".into(),
+    });
+    let second = read(&source.another()).await;
+    assert_eq!((second.version, second.delegations.len()), (4, 1));
+    let account = second.identities.iter().find(|account| account.id == bob).unwrap();
+    assert!(!account.active && account.grants.is_empty());
+
+    source.set_within_reach(false);
+    let gone = source.read(&cx()).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::Unavailable);
+    source.set_within_reach(true);
+    source.script(IdentitiesOp::Read, [Behaviour::Lie]);
+    assert_eq!(read(&source).await.identities, []);
+    assert_eq!(read(&source).await, second);
+    assert_eq!(source.count(IdentitiesOp::Read), 4, "the other instance has its own record");
+}

@@ -1,7 +1,7 @@
 //! Mocks assert that a call is never made.
 #![cfg(feature = "mock")]
 
-use release_providers::spi::{Deployer, Notifier, TrafficRouter};
+use release_providers::spi::{Deployer, IdentitySource, Notifier, TrafficRouter};
 use release_testkit::fixtures;
 use release_testkit::mocks::*;
 
@@ -31,4 +31,5 @@ async fn a_mock_panics_at_a_call_that_must_not_be() {
 fn every_trait_has_a_mock() {
     let _: Box<dyn Deployer> = Box::new(MockDeployer::new());
     let _ = (MockHealthProbe::new(), MockMetricsSource::new(), MockArtifactStore::new());
+    let _: Box<dyn IdentitySource> = Box::new(MockIdentitySource::new());
 }

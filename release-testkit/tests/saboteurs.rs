@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use release_testkit::conformance::router::RouterSandbox;
 use release_testkit::conformance::{
-    Case, ConformanceReport, HookError, Level, Subject, Verdict, deployer, journal, router,
+    Case, ConformanceReport, HookError, Level, Subject, Verdict, deployer, identity, journal,
+    router,
 };
-use release_testkit::fakes::FakePlatform;
-use release_testkit::fixtures;
-use release_testkit::saboteur::{DeployerFault, JournalFault, RouterFault};
+use release_testkit::fakes::{FakeIdentities, FakePlatform};
+use release_testkit::saboteur::{DeployerFault, IdentityFault, JournalFault, RouterFault};
+use release_testkit::{VirtualClock, fixtures};
 
 fn found(report: &ConformanceReport) -> BTreeSet<String> {
     report.violations().map(|violation| violation.case.clone()).collect()
@@ -50,6 +51,21 @@ async fn every_router_saboteur_is_caught_and_every_case_catches_one() {
     assert_eq!(cases.collect::<BTreeSet<_>>(), killers);
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_identity_saboteur_is_caught_and_every_case_catches_one_that_few_do() {
+    let mut cases: BTreeSet<_> = identity::cases(Level::V1).iter().map(Case::name).collect();
+    for fault in IdentityFault::ALL {
+        let report = identity::run(Level::V1, &async || fault.sandbox()).await;
+        assert_eq!(report.skipped().count(), 0, "{fault:?}:\n{report}");
+        survives(fault, fault.caught_by(), &report);
+        let found = found(&report);
+        if found.len() <= FEW {
+            cases.retain(|case| !found.contains(*case));
+        }
+    }
+    assert!(cases.is_empty(), "nothing is for these alone: {cases:?}");
+}
+
 /// So many cases at the most find a saboteur that shows what just these are for.
 const FEW: usize = 3;
 
@@ -83,6 +99,13 @@ async fn honest_fakes_are_left_in_peace() {
         platform.router_sandbox(platform.router.clone())
     };
     let report = router::run(Level::V1, &fresh).await;
+    assert!(report.is_conformant() && report.skipped().count() == 0, "{report}");
+    let fresh = async || {
+        let source =
+            FakeIdentities::of(fixtures::accounts()).with_clock(Arc::new(VirtualClock::new()));
+        source.sandbox(Arc::new(source.another()))
+    };
+    let report = identity::run(Level::V1, &fresh).await;
     assert!(report.is_conformant() && report.skipped().count() == 0, "{report}");
 }
 
@@ -147,4 +170,26 @@ async fn a_sandbox_is_closed_however_a_case_ends() {
     assert!(matches!(verdict, Some(Verdict::Violated { .. })));
     let none = deployer::run_case(Level::V1, "no_such_case", &failing).await;
     assert_eq!(none, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_whose_authority_nobody_touches_is_only_read_and_that_is_said() {
+    let bare = async || {
+        let clock = Arc::new(VirtualClock::new());
+        let source = FakeIdentities::of(fixtures::accounts()).with_clock(clock.clone());
+        identity::IdentitySandbox::new(Arc::new(source)).clock(clock)
+    };
+    let report = identity::run(Level::V1, &bare).await;
+    assert!(report.is_conformant(), "{report}");
+    let skipped: Vec<_> = report.skipped().map(|case| case.case.as_str()).collect();
+    assert_eq!(
+        skipped,
+        [
+            "change_is_seen_with_a_greater_version",
+            "closed_accounts_stay_inactive",
+            "cut_off_is_unavailable_and_not_empty",
+            "what_was_cut_off_comes_back",
+            "reopening_keeps_versions",
+        ]
+    );
 }

@@ -1,7 +1,7 @@
 //! The embedded platform: everything that a release needs, on one machine, with real parts.
 //!
-//! A [`LocalPlatform`] lives in a directory and implements all six capabilities of
-//! [`spi`](crate::spi):
+//! A [`LocalPlatform`] lives in a directory and implements the six capabilities of
+//! [`spi`](crate::spi) that a release needs. Who there is comes from elsewhere, an [`IdentityFile`]:
 //!
 //! | capability | what it really is |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`HealthProbe`](crate::spi::HealthProbe) | `GET /healthz` of every instance |
 //! | [`MetricsSource`](crate::spi::MetricsSource) | `GET /metrics` of every instance: what counters grew by in a window, summed |
 //! | [`Notifier`](crate::spi::Notifier) | one JSON line a message in `notifications.jsonl` |
+//! | [`IdentitySource`](crate::spi::IdentitySource) | [`IdentityFile`]: one JSON file, read anew every time |
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -117,6 +118,7 @@
 mod adopt;
 mod backend;
 mod balance;
+mod bounds;
 mod config;
 mod deployer;
 mod deployment;
@@ -126,6 +128,7 @@ mod files;
 mod forward;
 mod health;
 mod http;
+mod identities;
 mod keeper;
 mod metrics;
 mod notify;
@@ -144,4 +147,5 @@ mod supervisor;
 pub use config::{LocalConfig, ServiceConfig};
 pub use effects::{EffectChange, EffectRecord, effects};
 pub use forward::{DIGEST_HEADER, VERSION_HEADER};
+pub use identities::IdentityFile;
 pub use platform::LocalPlatform;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::adopt::{Found, OPEN, RootLock, find};
+use super::bounds::bounded;
 use super::config::LocalConfig;
 use super::deployment::Deployment;
 use super::effects::{EffectChange, EffectLog};
@@ -198,11 +199,15 @@ impl LocalPlatform {
 
 /// What the platform says of itself, in all of its roles.
 pub(super) fn description() -> Description {
-    let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
-    Description::new("local", version, EffectClass::Idempotent)
+    Description::new("local", version(), EffectClass::Idempotent)
         .with(Capability::WeightedRouting)
         .with(Capability::ServedCounts)
         .with(Capability::EpochFencing)
+}
+
+/// The version of all that this crate provides.
+pub(super) fn version() -> semver::Version {
+    env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0))
 }
 
 impl Inner {
@@ -256,29 +261,8 @@ impl Inner {
         effect: EffectCertainty,
         work: impl Future<Output = Result<T, ProviderError>> + Send,
     ) -> Result<T, ProviderError> {
-        let over = |kind, text: &str, effect| {
-            ProviderError::new(kind, operation, text).with_effect(effect)
-        };
         self.check_open(operation)?;
-        let clock = &self.config.clock;
-        if cx.cancellation.is_cancelled() {
-            let effect = EffectCertainty::NotApplied;
-            return Err(over(ErrorKind::Cancelled, "cancelled before it began", effect));
-        }
-        if clock.now() >= cx.deadline {
-            let effect = EffectCertainty::NotApplied;
-            return Err(over(ErrorKind::Timeout, "its deadline passed before it began", effect));
-        }
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = cx.cancellation.cancelled() => {
-                Err(over(ErrorKind::Cancelled, "cancelled; look what happened", effect))
-            }
-            () = clock.sleep_until(cx.deadline) => {
-                Err(over(ErrorKind::Timeout, "not done by its deadline; look again", effect))
-            }
-        }
+        bounded(&*self.config.clock, operation, cx, effect, work).await
     }
 
     /// Does `work` to its end even if whoever waits for it goes away. What it needs to `hold` for

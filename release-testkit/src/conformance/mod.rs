@@ -2,10 +2,11 @@
 //! promise.
 //!
 //! A vendor writes one macro, [`deployer_conformance!`](crate::deployer_conformance),
-//! [`router_conformance!`](crate::router_conformance) or
+//! [`router_conformance!`](crate::router_conformance),
+//! [`identity_conformance!`](crate::identity_conformance) or
 //! [`journal_conformance!`](crate::journal_conformance), and gets one `#[test]` a case. Whoever wants
-//! the result as data calls [`deployer::run`], [`router::run`] or [`journal::run`] and gets a
-//! [`ConformanceReport`].
+//! the result as data calls [`deployer::run`], [`router::run`], [`identity::run`] or [`journal::run`]
+//! and gets a [`ConformanceReport`].
 //!
 //! Every case gets a *sandbox* of its own from the vendor's factory: the provider, and the targets
 //! and artifacts that the suite may use, or a journal whose store is empty. It touches nothing else.
@@ -18,6 +19,7 @@
 
 mod case;
 pub mod deployer;
+pub mod identity;
 pub mod journal;
 mod report;
 pub mod router;
@@ -32,6 +34,6 @@ pub(crate) use case::{
     run_all, run_one,
 };
 pub(crate) use sandbox::{
-    Common, Hook, Provided, Sandbox, cancel_half_way, closed, hook, interrupt, shared, title,
-    unanswered,
+    Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt, shared,
+    title, unanswered,
 };

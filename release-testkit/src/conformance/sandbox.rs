@@ -217,7 +217,15 @@ macro_rules! shared {
             ) -> Result<T, $crate::conformance::Broken> {
                 self.common.ends(what, call).await
             }
+        }
+    };
+}
+pub(crate) use shared;
 
+/// What cases use of the sandbox of a provider that changes something.
+macro_rules! acting {
+    ($sandbox:ident) => {
+        impl $sandbox {
             pub(crate) async fn linger(&self) {
                 self.common.linger().await;
             }
@@ -234,7 +242,7 @@ macro_rules! shared {
         }
     };
 }
-pub(crate) use shared;
+pub(crate) use acting;
 
 /// An error where an answer to `what` was due.
 pub(crate) fn unanswered(what: &str, error: &ProviderError) -> Broken {

@@ -2,7 +2,7 @@
 //!
 //! Fakes of one [`World`] see each other's effects, as the parts of one platform do: the router
 //! has a backend for what the deployer runs, the probe asks those instances, the deployer starts
-//! what the artifact store has. [`FakePlatform`] is a set of six.
+//! what the artifact store has. [`FakePlatform`] is a set of six. [`FakeIdentities`] is by itself.
 //!
 //! ```
 //! use release_core::plan::Weight;
@@ -31,6 +31,7 @@
 mod artifacts;
 mod deployer;
 mod health;
+mod identities;
 mod metrics;
 mod notifier;
 mod router;
@@ -41,6 +42,7 @@ mod world;
 pub use artifacts::{ArtifactsCall, ArtifactsOp, FakeArtifacts};
 pub use deployer::{DeployerCall, DeployerOp, FakeDeployer};
 pub use health::{FakeHealth, HealthCall, HealthOp};
+pub use identities::{FakeIdentities, IdentitiesCall, IdentitiesOp};
 pub use metrics::{FakeMetrics, MetricsCall, MetricsOp};
 pub use notifier::{FakeNotifier, NotifierCall, NotifierOp};
 pub use router::{FakeRouter, RouterCall, RouterOp};

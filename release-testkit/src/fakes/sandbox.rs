@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use release_providers::spi::{Deployer, TrafficRouter};
+use release_core::model::Identity;
+use release_providers::spi::{Deployer, IdentitySource, TrafficRouter};
 
-use super::FakePlatform;
+use super::{FakeIdentities, FakePlatform};
 use crate::conformance::Subject;
 use crate::conformance::deployer::DeployerSandbox;
+use crate::conformance::identity::IdentitySandbox;
 use crate::conformance::router::RouterSandbox;
 use crate::fixtures;
 
@@ -55,5 +57,43 @@ impl FakePlatform {
             self.world.store(&fixtures::content("api", version));
             Subject::new(fixtures::artifact("api", version), fixtures::version(version))
         })
+    }
+}
+
+impl FakeIdentities {
+    /// A sandbox for any source over this one's directory, with all that the suite can make use of. The directory,
+    /// which has the accounts of [`fixtures::accounts`], is the suite's from then on.
+    ///
+    /// The fake needs a clock, by which the suite goes too. Opened again, the source is a fake; a source of another
+    /// kind says itself how, with [`IdentitySandbox::reopen`].
+    pub fn sandbox(&self, source: Arc<dyn IdentitySource>) -> IdentitySandbox {
+        let [changed, closed, cut, back, again] = [(); 5].map(|()| self.another());
+        let sandbox = IdentitySandbox::new(source)
+            .change(move |number| {
+                changed.put(Identity::human(fixtures::literal(&format!("newcomer-{number}"))));
+                async { Ok(()) }
+            })
+            .close_account(fixtures::approver().id, move |account| {
+                closed.close(&account);
+                async { Ok(()) }
+            })
+            .cut_off(
+                move || {
+                    cut.set_within_reach(false);
+                    async { Ok(()) }
+                },
+                move || {
+                    back.set_within_reach(true);
+                    async { Ok(()) }
+                },
+            )
+            .reopen(move || {
+                let again: Arc<dyn IdentitySource> = Arc::new(again.another());
+                async { Ok(again) }
+            });
+        match self.clock() {
+            Some(clock) => sandbox.clock(clock),
+            None => sandbox,
+        }
     }
 }

@@ -78,6 +78,10 @@ impl<R: Request> Stage<R> {
         self.clock = Some(clock);
     }
 
+    pub(crate) const fn clock(&self) -> Option<&Arc<dyn Clock>> {
+        self.clock.as_ref()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.as_ref().map(|clock| clock.now()).unwrap_or_default()
     }

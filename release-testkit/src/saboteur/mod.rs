@@ -18,10 +18,12 @@
 //! ```
 
 mod deployer;
+mod identity;
 mod journal;
 mod router;
 
 pub use deployer::{DeployerFault, SabotagedDeployer};
+pub use identity::{IdentityFault, SabotagedIdentities};
 pub use journal::{JournalFault, SabotagedJournal};
 pub use router::{RouterFault, SabotagedRouter};
 

@@ -12,8 +12,8 @@ use release_providers::spi::{
 use release_providers::{Context, Description};
 
 use crate::conformance::{
-    Broken, Common, Hook, HookError, Provided, Sandbox, Subject, broken, hook, shared, title,
-    unanswered,
+    Broken, Common, Hook, HookError, Provided, Sandbox, Subject, acting, broken, hook, shared,
+    title, unanswered,
 };
 
 /// A deployer, and what its suite may use: one target, two artifacts.
@@ -32,6 +32,7 @@ pub struct DeployerSandbox {
 }
 
 shared!(DeployerSandbox, "a wish may take");
+acting!(DeployerSandbox);
 
 impl fmt::Debug for DeployerSandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

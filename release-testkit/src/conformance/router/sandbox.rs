@@ -11,8 +11,8 @@ use release_providers::{Capability, Context, Description};
 
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::{
-    Broken, Check, Common, Hook, HookError, Provided, Sandbox, Subject, broken, hook, shared,
-    title, unanswered,
+    Broken, Check, Common, Hook, HookError, Provided, Sandbox, Subject, acting, broken, hook,
+    shared, title, unanswered,
 };
 use crate::fixtures;
 
@@ -32,6 +32,7 @@ pub struct RouterSandbox {
 }
 
 shared!(RouterSandbox, "shares may take to be in effect");
+acting!(RouterSandbox);
 
 impl fmt::Debug for RouterSandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

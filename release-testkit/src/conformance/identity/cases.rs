@@ -1,0 +1,257 @@
+//! The cases of `IdentitySource`. A published list is never changed: new cases go to a new level.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use release_policy::directory::Directory;
+use release_providers::ErrorKind;
+use tokio::task::JoinSet;
+
+use super::IdentitySandbox;
+use super::sandbox::Snapshot;
+use crate::conformance::{
+    Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable, refused,
+};
+
+pub(super) const V1: &[Case<IdentitySandbox>] = &[
+    case!(description_is_stable, "a provider says who it is, always the same"),
+    case!(
+        snapshot_is_a_valid_directory,
+        "a `Directory` can be made of every answer, which has all accounts that there are"
+    ),
+    case!(same_content_keeps_its_version, "the same content keeps its version"),
+    case!(
+        change_is_seen_with_a_greater_version,
+        "`version` is another one for other content, and never smaller than before",
+        |sandbox| (!sandbox.can_change()).then_some("change of the content")
+    ),
+    case!(
+        taken_at_is_when_it_was_read,
+        "`taken_at` is when the authority was read: not before the call, and not after its answer"
+    ),
+    case!(
+        taken_at_never_goes_back,
+        "`taken_at` is never smaller than in an answer that was there before"
+    ),
+    case!(closed_accounts_stay_inactive, "accounts that are closed stay, as inactive", |sandbox| {
+        (!sandbox.can_close()).then_some("account that may be closed")
+    }),
+    case!(
+        cut_off_is_unavailable_and_not_empty,
+        "an authority that cannot be reached is `Unavailable`: neither an empty snapshot nor one that was remembered",
+        |sandbox| (!sandbox.can_cut_off()).then_some("authority that can be put out of reach")
+    ),
+    case!(
+        what_was_cut_off_comes_back,
+        "an authority that can be reached again is read again, with its content and its versions",
+        |sandbox| (!sandbox.can_cut_off()).then_some("authority that can be put out of reach")
+    ),
+    case!(
+        reopening_keeps_versions,
+        "versions go for all instances over one authority, also for those that begin anew",
+        |sandbox| (!sandbox.can_reopen()).then_some("other instance over the same authority")
+    ),
+    case!(
+        concurrent_reads_are_whole,
+        "every answer is the whole directory as it was at one time: never a mixture"
+    ),
+    case!(
+        cancelled_call_is_refused,
+        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
+    ),
+    case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
+];
+
+fn valid(snapshot: &Snapshot) -> Check {
+    if snapshot.0.identities.is_empty() {
+        return Err(broken("the accounts of the sandbox", "there are none"));
+    }
+    Directory::try_from(snapshot.0.clone()).map(drop).map_err(|error| {
+        broken(format!("a `Directory` of {snapshot}"), format!("it is refused: {error}"))
+    })
+}
+
+/// Demands the content of `before` under its version.
+fn same(before: &Snapshot, after: &Snapshot) -> Check {
+    if before.content() != after.content() {
+        return Err(broken("the same content", format!("{before} became {after}, unlike it")));
+    }
+    if before.0.version != after.0.version {
+        return Err(broken(
+            format!("version {} for the same content", before.0.version),
+            format!("it was {after}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Demands a version greater than that of `before`, which had other content.
+fn newer(before: &Snapshot, after: &Snapshot) -> Check {
+    if after.0.version <= before.0.version {
+        return Err(broken(
+            format!("a version greater than {} for later content", before.0.version),
+            format!("it was {after}"),
+        ));
+    }
+    Ok(())
+}
+
+async fn snapshot_is_a_valid_directory(sandbox: &IdentitySandbox) -> Check {
+    valid(&sandbox.read().await?)?;
+    sandbox.make_change(0).await?;
+    valid(&sandbox.read().await?)
+}
+
+async fn same_content_keeps_its_version(sandbox: &IdentitySandbox) -> Check {
+    let first = sandbox.read().await?;
+    for _ in 0..3 {
+        same(&first, &sandbox.read().await?)?;
+    }
+    Ok(())
+}
+
+async fn change_is_seen_with_a_greater_version(sandbox: &IdentitySandbox) -> Check {
+    let mut before = sandbox.read().await?;
+    for number in 0..3 {
+        sandbox.make_change(number).await?;
+        let other = |seen: &Snapshot| seen.content() != before.content();
+        let after = sandbox.read_until("a change to be seen", other).await?;
+        newer(&before, &after)?;
+        before = after;
+    }
+    Ok(())
+}
+
+async fn taken_at_is_when_it_was_read(sandbox: &IdentitySandbox) -> Check {
+    for number in 0..4 {
+        let begin = sandbox.now();
+        let snapshot = sandbox.read().await?;
+        let end = sandbox.now();
+        if !(begin..=end).contains(&snapshot.0.taken_at) {
+            let expected = format!("`taken_at` between {begin} and {end}");
+            return Err(broken(expected, format!("it was {}", snapshot.0.taken_at)));
+        }
+        if number == 1 {
+            sandbox.make_change(number).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn taken_at_never_goes_back(sandbox: &IdentitySandbox) -> Check {
+    let mut last = sandbox.read().await?;
+    for number in 0..6 {
+        if number == 3 {
+            sandbox.make_change(number).await?;
+        }
+        let next = sandbox.read().await?;
+        if next.0.taken_at < last.0.taken_at {
+            let expected = format!("no `taken_at` before {}", last.0.taken_at);
+            return Err(broken(expected, format!("the next answer was {next}")));
+        }
+        last = next;
+    }
+    Ok(())
+}
+
+async fn closed_accounts_stay_inactive(sandbox: &IdentitySandbox) -> Check {
+    let Some(id) = &sandbox.account else { return Ok(()) };
+    let before = sandbox.read().await?;
+    if before.account(id).is_none_or(|account| !account.active) {
+        let expected = format!("an active account `{id}`, which may be closed");
+        return Err(broken(expected, format!("{before} has none")));
+    }
+    sandbox.make_closed(id).await?;
+    let other = |seen: &Snapshot| seen.content() != before.content();
+    let after = sandbox.read_until("a closed account to be seen", other).await?;
+    match after.account(id) {
+        Some(account) if !account.active => newer(&before, &after),
+        Some(_) => Err(broken(format!("`{id}` as inactive"), "it is active")),
+        None => Err(broken(format!("`{id}` as inactive"), "it is missing")),
+    }
+}
+
+async fn cut_off_is_unavailable_and_not_empty(sandbox: &IdentitySandbox) -> Check {
+    // What could be remembered.
+    sandbox.read().await?;
+    let cx = sandbox.context();
+    let read = sandbox.ends("a read of what is out of reach", sandbox.provider.read(&cx));
+    let answer = sandbox.while_cut_off(read).await??;
+    refused("a read of what is out of reach", answer, ErrorKind::Unavailable)
+}
+
+async fn what_was_cut_off_comes_back(sandbox: &IdentitySandbox) -> Check {
+    sandbox.make_change(0).await?;
+    let before = sandbox.read().await?;
+    let cx = sandbox.context();
+    let read = sandbox.ends("a read of what is out of reach", sandbox.provider.read(&cx));
+    sandbox.while_cut_off(read).await??.err(); // another case is about that
+    let back = sandbox.provider.read(&sandbox.context()).await.map_err(|error| {
+        broken("an answer of what is within reach again", format!("it was refused: {error}"))
+    })?;
+    same(&before, &Snapshot(back))
+}
+
+async fn reopening_keeps_versions(sandbox: &IdentitySandbox) -> Check {
+    sandbox.make_change(0).await?;
+    let before = sandbox.read().await?;
+    let opened = sandbox.reopened().await?;
+    same(&before, &opened.read().await?)?;
+    if !sandbox.can_change() {
+        return Ok(());
+    }
+    sandbox.make_change(1).await?;
+    let other = |seen: &Snapshot| seen.content() != before.content();
+    let after = opened.read_until("a change to be seen", other).await?;
+    newer(&before, &after)
+}
+
+async fn concurrent_reads_are_whole(sandbox: &IdentitySandbox) -> Check {
+    let mut answers = vec![sandbox.read().await?];
+    let mut calls = JoinSet::new();
+    for number in 0..6 {
+        for _ in 0..3 {
+            let (provider, cx) = (Arc::clone(&sandbox.provider), sandbox.context());
+            calls.spawn(async move { provider.read(&cx).await });
+        }
+        tokio::task::yield_now().await;
+        sandbox.make_change(number).await?;
+    }
+    while let Some(answer) = calls.join_next().await {
+        let answer = answer.map_err(|error| broken("an answer to every read", error))?;
+        let answer = answer.map_err(|error| broken("an answer to every read", error))?;
+        answers.push(Snapshot(answer));
+    }
+    answers.push(sandbox.read().await?);
+    let mut versions = BTreeMap::new();
+    for answer in &answers {
+        valid(answer)?;
+        let known = versions.entry(answer.0.version).or_insert_with(|| answer.content());
+        if *known != answer.content() {
+            let expected = format!("one content of version {}", answer.0.version);
+            return Err(broken(expected, "two answers of that version differ"));
+        }
+    }
+    Ok(())
+}
+
+async fn cancelled_call_is_refused(sandbox: &IdentitySandbox) -> Check {
+    let (provider, cx) = (&sandbox.provider, sandbox.context());
+    cx.cancellation.cancel();
+    let answer = sandbox.ends("a cancelled read", provider.read(&cx)).await?;
+    refused("a read that was cancelled before", answer, ErrorKind::Cancelled)?;
+    for round in 0..8 {
+        let cx = sandbox.context();
+        let call = cancel_half_way(provider.read(&cx), &cx, round);
+        let answer = sandbox.ends("a cancelled read", call).await?;
+        cancelled_or_done("a read", answer.map(drop))?;
+    }
+    sandbox.read().await.map(drop)
+}
+
+async fn late_call_is_refused(sandbox: &IdentitySandbox) -> Check {
+    let (provider, cx) = (&sandbox.provider, sandbox.late_context());
+    let answer = sandbox.ends("a late read", provider.read(&cx)).await?;
+    refused("a read whose deadline has passed", answer, ErrorKind::Timeout)?;
+    sandbox.read().await.map(drop)
+}
