@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use release_core::engine::{Engine, RunHandle};
 use release_core::explain::Position;
 use release_core::model::{
-    self, ChangeScope, Digest, Gate, GateId, Principal, Span, StepId, Timestamp, WaiverId,
+    self, ChangeScope, Digest, Gate, GateId, Principal, RunId, Span, StepId, Timestamp, WaiverId,
 };
 use release_core::plan::{
     Action, Compensation, FrozenPlan, Place, Plan, Step, StepScope, Undo, UndoPhase,
@@ -251,25 +251,18 @@ impl Desk {
         let now = self.clock.now();
         self.version += 1;
         let directory = Arc::new(directory(self.version, now)?);
-        self.book.publish_directory(Arc::clone(&directory));
+        self.book.publish_directory(Arc::clone(&directory))?;
         let notes = release.run.state().await?.notes().to_vec();
         let question = release.question.clone();
         let facts = approvals(numbered(&notes, "approval"))?;
-        let policy = self.governance.quorum.clone();
-        let quorum = ApprovalCase { policy, question: question.clone(), facts };
-        let facts = votes(&notes, &question)?;
-        let at_gates = at_gates(&notes)?;
-        let board = self.governance.board.clone();
-        let board = BoardCase { board, question: question.clone(), facts, at_gates };
-        self.tell_dropped(&quorum, &board, &directory, notes.len() as u64);
-        let facts = asked_for(&notes, &question.scope)?;
-        let (policy, scope) = (self.governance.glass.clone(), question.scope.clone());
-        let glass = GlassCase { policy, capability: GLASS.to_owned(), facts, scope };
-        self.lift_freeze(release, &glass, &directory)?;
+        let quorum = ApprovalCase { question: question.clone(), facts };
+        let (facts, at_gates) = (votes(&notes, &question)?, at_gates(&notes)?);
+        let board = BoardCase { question: question.clone(), facts, at_gates };
+        let glass = GlassCase { facts: asked_for(&notes, release.run.run(), &question)? };
+        self.tell(&quorum, &board, &glass, &directory, notes.len() as u64);
         let obligations = Obligations::fold(self.duties.iter().cloned())?;
-        let (kind, scope) = (release.routing.asked, question.scope);
-        let directory_max_age = Span::secs(300);
-        let reviews = ReviewsCase { obligations, kind, scope, directory_max_age };
+        let (kind, directory_max_age) = (release.routing.asked, Span::secs(300));
+        let reviews = ReviewsCase { obligations, kind, directory_max_age };
         let route = match release.routing.route {
             Route::Cab => "cab",
             Route::Emergency => "emergency",
@@ -288,45 +281,39 @@ impl Desk {
         Ok(())
     }
 
-    /// Tells of the last word if it does not count.
-    fn tell_dropped(
+    /// Tells of the last word if it does not count, and of glass that may be broken.
+    fn tell(
         &mut self,
         quorum: &ApprovalCase,
         board: &BoardCase,
+        glass: &GlassCase,
         directory: &Directory,
         last: u64,
     ) {
         let (now, snapshot) = (self.clock.now(), DirectoryState::Snapshot(directory));
-        let ApprovalCase { policy, question, facts } = quorum;
+        let Governance { quorum: policy, board: seats, glass: all, .. } = &self.governance;
+        let ApprovalCase { question, facts } = quorum;
         let approvals = evaluate(policy, question, facts, snapshot, now).dropped;
-        for dropped in approvals.iter().filter(|dropped| dropped.seq == last) {
-            self.say(&format!("  {} does not count: {}", dropped.by, dropped.why));
+        let approvals = approvals.iter().filter(|dropped| dropped.seq == last);
+        let mut lines: Vec<_> = approvals
+            .map(|dropped| format!("  {} does not count: {}", dropped.by, dropped.why))
+            .collect();
+        let votes = cab::decide(seats, question, &board.facts, snapshot, now).dropped;
+        let votes = votes.iter().filter(|dropped| dropped.seq == last);
+        lines.extend(votes.map(|dropped| {
+            format!("  the vote of {} does not count: {:?}", dropped.by, dropped.why)
+        }));
+        if let Some(request) = glass.facts.latest(GLASS) {
+            let of = request.word.seq;
+            lines.push(match usable(all, &glass.facts, of, &request.scope, snapshot, now) {
+                GlassAnswer::Usable { until, .. } => {
+                    format!("  the glass may be broken, until {until} at the latest")
+                }
+                GlassAnswer::Refused { because } => format!("  the glass holds: {because}"),
+            });
         }
-        let votes = cab::decide(&board.board, question, &board.facts, snapshot, now).dropped;
-        for dropped in votes.iter().filter(|dropped| dropped.seq == last) {
-            self.say(&format!("  the vote of {} does not count: {:?}", dropped.by, dropped.why));
-        }
-    }
-
-    /// Broken glass lifts the freeze, too: for this run alone, as long as it may be used.
-    fn lift_freeze(
-        &mut self,
-        release: &Release,
-        glass: &GlassCase,
-        directory: &Directory,
-    ) -> Result<(), Failure> {
-        let GlassCase { policy, capability, facts, scope } = glass;
-        let Some(of) = facts.latest(capability) else { return Ok(()) };
-        let (now, snapshot) = (self.clock.now(), DirectoryState::Snapshot(directory));
-        match usable(policy, facts, of, scope, snapshot, now) {
-            GlassAnswer::Usable { until, confirmed_by, .. } => {
-                self.say(&format!("  the glass may be broken, until {until} at the latest"));
-                self.waive(release, confirmed_by.as_str(), until, "broken glass")
-            }
-            GlassAnswer::Refused { because } => {
-                self.say(&format!("  the glass holds: {because}"));
-                Ok(())
-            }
+        for line in lines {
+            self.say(&line);
         }
     }
 
@@ -345,8 +332,8 @@ impl Desk {
             }
         }
         let Some(at) = used else { return Ok(()) };
-        let mut facts = asked_for(state.notes(), &release.question.scope)?;
-        let of = facts.latest(GLASS).ok_or("nobody asked for it")?;
+        let mut facts = asked_for(state.notes(), run, &release.question)?;
+        let of = facts.latest(GLASS).ok_or("nobody asked for it")?.word.seq;
         let word = word(state.requester(), at, state.notes().len() as u64 + 1);
         facts.apply(GlassFact::Used { word, of })?;
         let seq = self.duties.len() as u64 + 1;
@@ -418,7 +405,7 @@ fn at_gates(notes: &[Note]) -> Result<BTreeMap<GateId, ApprovalFacts>, Failure> 
 }
 
 /// Who asked to break the glass, and who confirmed it.
-fn asked_for(notes: &[Note], scope: &ChangeScope) -> Result<GlassFacts, Failure> {
+fn asked_for(notes: &[Note], run: &RunId, question: &Question) -> Result<GlassFacts, Failure> {
     let (mut facts, mut asked) = (GlassFacts::default(), None);
     for (note, seq) in numbered(notes, "glass") {
         let word = word(&note.by, note.at, seq);
@@ -427,7 +414,9 @@ fn asked_for(notes: &[Note], scope: &ChangeScope) -> Result<GlassFacts, Failure>
             None => GlassFact::Requested(GlassRequest {
                 word,
                 capability: GLASS.to_owned(),
-                scope: scope.clone(),
+                run: run.clone(),
+                plan: question.subject.plan,
+                scope: question.scope.clone(),
                 reason: text("reason"),
                 incident: text("incident"),
             }),

@@ -6,7 +6,7 @@ use release_core::model::{Identity, Principal, PrincipalId, RoleGrant, RoleId, S
 use release_policy::approval::{ApprovalPolicy, Expression, OfRole, Quorum};
 use release_policy::cab::Board;
 use release_policy::change::{Band, Factor, RiskModel};
-use release_policy::decision::{Condition, Fact, Need, PolicySet, Rule, Test};
+use release_policy::decision::{Condition, Definition, Fact, Need, PolicySet, Rule, Test};
 use release_policy::directory::Directory;
 use release_policy::emergency::{BreakGlass, Bypass, Capability};
 use release_policy::window::{Scope, Waiver, WindowRules};
@@ -137,5 +137,11 @@ pub(crate) fn rules(waivers: Vec<Waiver>) -> Result<PolicySet, Failure> {
         waivers,
         ..WindowRules::default()
     })?;
-    Ok(PolicySet::new(rules)?.windows(windows))
+    let governance = Governance::new()?;
+    let glass = Definition::Glass { capability: GLASS.to_owned(), policy: governance.glass };
+    Ok(PolicySet::new(rules)?
+        .define("quorum", governance.quorum)
+        .define("cab", governance.board)
+        .define("glass", glass)
+        .windows(windows))
 }

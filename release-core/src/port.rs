@@ -4,6 +4,7 @@
 //! providers, `release-policy` implements [`Policy`]; [`crate::journal::Journal`] is the third port.
 
 mod decision;
+mod policy;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +13,13 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::{RunId, StepId, TrainId};
+use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal, Target};
 use crate::plan::{Plan, Step, Weight};
-use crate::run::{Command, RunState};
 use crate::time::{Span, Timestamp};
 
 pub use self::decision::{Basis, Binding, Decision, Grant, Inputs, Reason, ReasonKind};
+pub use self::policy::{Admission, CommandRequest, PermitAll, Policy};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
 #[async_trait]
@@ -97,160 +98,6 @@ pub struct BindingError {
     pub step: StepId,
     /// What is missing and how to mend it.
     pub problem: String,
-}
-
-/// Decides whether something may happen now. Pure: no I/O, no clock.
-pub trait Policy: fmt::Debug + Send + Sync + 'static {
-    /// Whether a step may start.
-    fn admit(&self, request: &Admission<'_>) -> Decision;
-
-    /// Whether somebody may give a command to a run.
-    fn authorize(&self, request: &CommandRequest<'_>) -> Decision;
-
-    /// The digest of its rules as they are now. A run pins it as it begins: what allows something is then
-    /// what those rules say, while what denies is always taken from the rules of the day.
-    fn digest(&self) -> Option<Digest> {
-        None
-    }
-}
-
-/// What a policy is asked before a step starts.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Admission<'a> {
-    /// The run.
-    pub run: &'a RunId,
-    /// Who asked for the run.
-    pub requester: &'a Principal,
-    /// The step.
-    pub step: &'a Step,
-    /// Whether the step is part of a rollback. The engine does not ask about those, and obeys no
-    /// policy in them; hosts that ask a policy themselves can.
-    pub rollback: bool,
-    /// The decision's instant.
-    pub now: Timestamp,
-    /// The digest of the rules that the run pins, if it pins any.
-    pub pinned: Option<Digest>,
-    /// The run as it stands, and the step's place in its plan. Hosts that ask a policy themselves may not
-    /// have it.
-    pub at: Option<(&'a RunState, u32)>,
-}
-
-impl<'a> Admission<'a> {
-    /// A request to start `step` of `run` at `now`, going forward.
-    pub const fn new(
-        run: &'a RunId,
-        requester: &'a Principal,
-        step: &'a Step,
-        now: Timestamp,
-    ) -> Self {
-        Self { run, requester, step, rollback: false, now, pinned: None, at: None }
-    }
-
-    /// A request to start the step at `index` of a run that stands as `state` says.
-    pub(crate) fn of(state: &'a RunState, index: u32, step: &'a Step, now: Timestamp) -> Self {
-        let new = Self::new(state.run(), state.requester(), step, now);
-        Self { pinned: state.policy(), at: Some((state, index)), ..new }
-    }
-
-    /// The same of a run that pins these rules.
-    #[must_use]
-    pub const fn pinned(mut self, policy: Option<Digest>) -> Self {
-        self.pinned = policy;
-        self
-    }
-
-    /// The digest of the run's plan, where it is known.
-    pub fn plan(&self) -> Option<Digest> {
-        self.at.map(|(state, _)| state.plan().digest())
-    }
-
-    /// The train, where it is known.
-    pub fn train(&self) -> Option<&'a TrainId> {
-        self.at.map(|(state, _)| state.plan().plan().train())
-    }
-
-    /// Since when the step could start but for its gates, the policy and limits, where that is known.
-    pub fn since(&self) -> Option<Timestamp> {
-        let (state, index) = self.at?;
-        Some(state.active(index).map_or(self.now, |active| active.since))
-    }
-
-    /// The same for a step of a rollback, or not.
-    #[must_use]
-    pub const fn in_rollback(mut self, rollback: bool) -> Self {
-        self.rollback = rollback;
-        self
-    }
-}
-
-/// What a policy is asked when somebody gives a command.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct CommandRequest<'a> {
-    /// The run.
-    pub run: &'a RunId,
-    /// Who asked for the run.
-    pub requester: &'a Principal,
-    /// Who gives the command.
-    pub by: &'a Principal,
-    /// The command, with the gate or step that it is about.
-    pub command: &'a Command,
-    /// The decision's instant.
-    pub now: Timestamp,
-    /// The digest of the rules that the run pins, if it pins any.
-    pub pinned: Option<Digest>,
-    /// The run as it stands. Hosts that ask a policy themselves may not have it.
-    pub state: Option<&'a RunState>,
-}
-
-impl<'a> CommandRequest<'a> {
-    /// A request of `by` to give `command` to `run`.
-    pub const fn new(
-        run: &'a RunId,
-        requester: &'a Principal,
-        by: &'a Principal,
-        command: &'a Command,
-        now: Timestamp,
-    ) -> Self {
-        Self { run, requester, by, command, now, pinned: None, state: None }
-    }
-
-    /// A request of `by` to give `command` to a run that stands as `state` says.
-    pub(crate) fn of(
-        state: &'a RunState,
-        by: &'a Principal,
-        command: &'a Command,
-        now: Timestamp,
-    ) -> Self {
-        let new = Self::new(state.run(), state.requester(), by, command, now);
-        Self { pinned: state.policy(), state: Some(state), ..new }
-    }
-
-    /// The train, where it is known.
-    pub fn train(&self) -> Option<&'a TrainId> {
-        self.state.map(|state| state.plan().plan().train())
-    }
-
-    /// The same of a run that pins these rules.
-    #[must_use]
-    pub const fn pinned(mut self, policy: Option<Digest>) -> Self {
-        self.pinned = policy;
-        self
-    }
-}
-
-/// Permits everything. For tests and for hosts that decide elsewhere.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PermitAll;
-
-impl Policy for PermitAll {
-    fn admit(&self, _: &Admission<'_>) -> Decision {
-        Decision::permit()
-    }
-    fn authorize(&self, _: &CommandRequest<'_>) -> Decision {
-        Decision::permit()
-    }
 }
 
 /// An effect that was announced in the journal and permitted: only the engine can make one.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::{Edge, Extension, Plan, Step};
-use crate::model::Digest;
+use crate::model::{Digest, Gate, GateId};
 
 /// A plan frozen into flat arrays: for each step its successors and the number of its predecessors.
 ///
@@ -223,6 +223,16 @@ impl FrozenPlan {
             None => (&self.0.rows, 0),
             Some(segment) => (&segment.rows, segment.base),
         }
+    }
+
+    /// The steps behind the gate called `id`; walks the plan, so not for the hot path.
+    pub fn behind(&self, id: &GateId) -> impl Iterator<Item = &Step> {
+        let base = self.0.plan.steps().iter();
+        let rest = self.extensions().flat_map(|(_, extension)| &extension.steps);
+        let has = |step: &&Step| {
+            step.gates.iter().any(|gate| matches!(gate, Gate::Approval(one) if one.id == *id))
+        };
+        base.chain(rest).filter(has)
     }
 
     /// The index of the step called `id`; walks the plan, so not for the hot path.

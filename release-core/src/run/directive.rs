@@ -4,6 +4,7 @@ use super::admit;
 use super::command::{Command, Directive, Rejected};
 use super::decide::Turn;
 use super::event::{Cause, Event, Outcome, StepRef};
+use super::lease::leased_command;
 use super::left;
 use super::note::note;
 use super::state::{Phase, RunState, Wait};
@@ -100,7 +101,7 @@ pub(crate) fn denial(
         return Err(Rejected::LongReason { bytes: reason.len(), limit: bounds::MAX_TEXT });
     }
     let request = CommandRequest::of(state, by, command, turn.now);
-    Ok(match turn.policy.authorize(&request) {
+    Ok(match leased_command(turn.policy.authorize(&request), &request) {
         Decision::Permit { .. } => None,
         Decision::Wait { reasons, inputs, .. } | Decision::Deny { reasons, inputs } => {
             Some(denied(command.name(), directive, reasons, inputs))

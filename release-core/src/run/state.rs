@@ -11,7 +11,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::left::Left;
 use super::note::Notes;
-use crate::ids::RunId;
+use crate::ids::{GateId, RunId};
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
 use crate::port::{EffectError, Reason};
@@ -253,6 +253,11 @@ pub(super) struct GateState {
 }
 
 impl RunState {
+    /// Who approved a gate, in their order; whether they count is for whoever judges the gate.
+    pub fn approvals_of(&self, gate: &GateId) -> &[Principal] {
+        self.gates.get(gate).map_or(&[], |gate| &gate.approvals)
+    }
+
     /// The run.
     pub const fn run(&self) -> &RunId {
         &self.run

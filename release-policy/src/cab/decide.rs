@@ -318,7 +318,7 @@ pub fn decide(
     let exclude = BTreeSet::from([Doer::Executor, Doer::Builder]);
     let (parties, scope) = (&question.parties, &question.scope);
     let eligible = Eligibility::new(directory, parties, &exclude, scope, statements, now);
-    let counting = Counting { board: &board.0, question, facts, eligible };
+    let counting = Counting { board: &board.0, question, facts, eligible, now };
     let valid = counting.valid(&mut outcome.dropped);
     outcome.votes =
         valid.values().map(|(vote, _)| (vote.statement.by.clone(), vote.ballot.clone())).collect();
@@ -351,6 +351,7 @@ struct Counting<'a> {
     question: &'a Question,
     facts: &'a BoardFacts,
     eligible: Eligibility<'a>,
+    now: Timestamp,
 }
 
 impl<'a> Counting<'a> {
@@ -362,17 +363,30 @@ impl<'a> Counting<'a> {
             dropped.push(VoteDropped { seq, by, why });
         };
         for vote in &self.facts.votes {
-            match self.standing(vote) {
+            let human = self.eligible.people.human(&vote.statement.by);
+            let standing = self.standing(vote);
+            // A word that was taken back does not come back when the one in its place no longer counts.
+            if standing.is_ok() || self.replaces(vote) {
+                if let Some((earlier, _)) = valid.remove(human) {
+                    drop(earlier, WhyNot::Changed { by: vote.statement.seq });
+                }
+            }
+            match standing {
                 Err(why) => drop(vote, why),
                 Ok(standing) => {
-                    let human = self.eligible.people.human(&vote.statement.by);
-                    if let Some((earlier, _)) = valid.insert(human, (vote, standing)) {
-                        drop(earlier, WhyNot::Changed { by: vote.statement.seq });
-                    }
+                    valid.insert(human, (vote, standing));
                 }
             }
         }
         valid
+    }
+
+    /// Whether a vote was given in time and about what is asked, whatever became of it since.
+    fn replaces(&self, vote: &Vote) -> bool {
+        let said = &vote.statement;
+        said.at < self.facts.deadline
+            && said.at <= self.now
+            && said.bound_to.changed(&self.question.subject).next().is_none()
     }
 
     fn standing(&self, vote: &'a Vote) -> Result<Standing<'a>, WhyNot> {

@@ -3,91 +3,156 @@
 use release_core::model::{Gate, GateId, Timestamp};
 use release_core::port::{Decision, Reason, ReasonKind};
 
-use super::case::{ApprovalCase, BoardCase, Case, EntryCase, GlassCase, OwnerCase, ReviewsCase};
-use super::facts::Answered;
-use super::set::Asked;
+use super::admit::Asked;
+use super::case::{
+    ApprovalCase, BoardCase, Case, Definition, EntryCase, GlassCase, OwnerCase, ReviewsCase,
+};
+use super::facts::{About, Answered};
+use super::set::PolicySet;
 use crate::all_of::combine;
 use crate::approval::{ApprovalFacts, ApprovalPolicy, evaluate};
-use crate::cab;
-use crate::emergency::{Blocked, GlassAnswer, blocked, usable};
-use crate::promotion::{Verdict, may_enter};
+use crate::cab::{self, Board};
+use crate::emergency::{Blocked, BreakGlass, Bypass, GlassAnswer, blocked, usable};
+use crate::promotion::{Pipeline, Verdict, may_enter};
 
 impl Case {
-    /// What it comes to now.
-    pub(super) fn answer(&self, asked: &Asked<'_>) -> Answered {
-        let Asked { directory, now, .. } = *asked;
-        let free = |decision, until| Answered { decision, at: now, until, subject: None };
-        match self {
-            Self::Approval(case) => {
-                let ApprovalCase { policy, question, facts } = &**case;
-                Answered::of(&evaluate(policy, question, facts, directory, now))
+    /// What it comes to now, by what `rules` define under its name.
+    pub(super) fn answer(&self, name: &str, rules: &PolicySet, asked: &Asked<'_>) -> Answered {
+        let now = asked.now;
+        match (self, rules.definition(name)) {
+            (Self::Approval(case), Some(Definition::Approval(policy))) => {
+                let ApprovalCase { question, facts } = &**case;
+                if !question.scope.contains(&asked.scope) {
+                    return elsewhere(name, asked);
+                }
+                Answered::of(&evaluate(policy, question, facts, asked.directory, now))
             }
-            Self::Board(case) => case.answer(asked),
-            Self::Entry(case) => case.answer(now),
-            Self::Owner(case) => {
-                let OwnerCase { owners, environment, claim } = &**case;
-                free(
-                    owners.check(environment, claim).map_or_else(
-                        |refused| {
-                            let lifted_by = "whoever owns the environment, or by taking it over";
-                            let rule = format!("owner/{environment}");
-                            Decision::deny(vec![Reason::new(rule, refused.to_string(), lifted_by)])
-                        },
-                        |()| Decision::permit(),
-                    ),
-                    None,
-                )
+            (Self::Board(case), Some(Definition::Board(board))) => {
+                if !case.question.scope.contains(&asked.scope) {
+                    return elsewhere(name, asked);
+                }
+                case.answer(board, asked)
             }
-            Self::Reviews(case) => {
-                let ReviewsCase { obligations, kind, scope, directory_max_age } = &**case;
-                let found = blocked(obligations, *kind, scope, directory, *directory_max_age, now);
-                let until = if let Blocked::Free { until } = found { until } else { None };
-                free(found.decision(), until)
+            (Self::Entry(case), Some(Definition::Entry(pipeline))) => {
+                if asked.scope.environment.as_ref() != Some(&case.stage) {
+                    return elsewhere(name, asked);
+                }
+                case.answer(pipeline, now)
             }
-            Self::Glass(case) => {
-                let GlassCase { policy, capability, facts, scope } = &**case;
-                let Some(of) = facts.latest(capability) else {
-                    return free(policy.unasked(capability), None);
-                };
-                let found = usable(policy, facts, of, scope, directory, now);
-                let until =
-                    if let GlassAnswer::Usable { until, .. } = found { Some(until) } else { None };
-                free(found.decision(), until)
+            (Self::Glass(case), Some(Definition::Glass { capability, policy })) => {
+                case.answer(capability, policy, asked)
+            }
+            (Self::Owner(case), _) => case.answer(name, asked),
+            (Self::Reviews(case), _) => case.answer(asked),
+            (Self::Approval(_) | Self::Board(_) | Self::Entry(_) | Self::Glass(_), _) => {
+                let text = format!("the rules do not define who decides `{name}`, or how");
+                let reason = Reason::new("case/undefined", text, "whoever owns the rules");
+                let decision = Decision::deny(vec![reason.kind(ReasonKind::Error)]);
+                Answered::free(decision, now, None)
             }
         }
     }
 }
 
+/// What was said of another place says nothing of this one.
+fn elsewhere(name: &str, asked: &Asked<'_>) -> Answered {
+    let text = format!("what is known of `{name}` is about another place");
+    let reason = Reason::new("case/elsewhere", text, "the same question, about this place");
+    let decision = Decision::wait(None, vec![reason.kind(ReasonKind::Missing)]);
+    Answered::free(decision, asked.now, None)
+}
+
+impl OwnerCase {
+    fn answer(&self, name: &str, asked: &Asked<'_>) -> Answered {
+        let Self { owners, environment, claim } = self;
+        if asked.scope.environment.as_ref() != Some(environment) {
+            return elsewhere(name, asked);
+        }
+        let decision = match owners.check(environment, claim) {
+            Ok(()) => Decision::permit(),
+            Err(refused) => {
+                let lifted_by = "whoever owns the environment, or by taking it over";
+                let rule = format!("owner/{environment}");
+                Decision::deny(vec![Reason::new(rule, refused.to_string(), lifted_by)])
+            }
+        };
+        Answered::free(decision, asked.now, None)
+    }
+}
+
+impl ReviewsCase {
+    fn answer(&self, asked: &Asked<'_>) -> Answered {
+        let Self { obligations, kind, directory_max_age } = self;
+        let (scope, directory, now) = (&asked.scope, asked.directory, asked.now);
+        let found = blocked(obligations, *kind, scope, directory, *directory_max_age, now);
+        let until = if let Blocked::Free { until } = found { until } else { None };
+        Answered::free(found.decision(), now, until)
+    }
+}
+
+impl GlassCase {
+    fn answer(&self, capability: &str, policy: &BreakGlass, asked: &Asked<'_>) -> Answered {
+        let (facts, now) = (&self.facts, asked.now);
+        let Some(request) = facts.latest(capability) else {
+            return Answered::free(policy.unasked(capability), now, None);
+        };
+        if request.run != *asked.run {
+            let text = format!("the glass `{capability}` is for the run `{}`", request.run);
+            let reason = Reason::new("break_glass/other_run", text, "a request for this run");
+            return Answered::free(Decision::deny(vec![reason]), now, None);
+        }
+        let of = request.word.seq;
+        let found = usable(policy, facts, of, &asked.scope, asked.directory, now);
+        let until = if let GlassAnswer::Usable { until, .. } = found { Some(until) } else { None };
+        let about = Some(About { plan: request.plan, policy: None });
+        Answered { decision: found.decision(), at: now, until, about }
+    }
+
+    /// Until when windows are lifted by it, if they are.
+    pub(super) fn lifts(
+        &self,
+        capability: &str,
+        policy: &BreakGlass,
+        asked: &Asked<'_>,
+    ) -> Option<Timestamp> {
+        let lifted = &policy.capabilities.get(capability)?.lifts;
+        let answered = self.answer(capability, policy, asked);
+        let ours = answered.about.is_some_and(|about| asked.plan.is_none_or(|p| p == about.plan));
+        let broken = ours && answered.decision.is_permit() && lifted.contains(&Bypass::Windows);
+        answered.until.filter(|_| broken)
+    }
+}
+
 impl EntryCase {
-    fn answer(&self, now: Timestamp) -> Answered {
-        let Self { pipeline, history, stage, evidence } = self;
+    fn answer(&self, pipeline: &Pipeline, now: Timestamp) -> Answered {
+        let Self { history, stage, evidence } = self;
         let Some(answer) = may_enter(pipeline, history, stage, evidence, now) else {
             let text = format!("the pipeline has no stage `{stage}`");
             let reason = Reason::new("promotion/stage", text, "whoever owns the pipeline");
             let decision = Decision::deny(vec![reason.kind(ReasonKind::Error)]);
-            return Answered { decision, at: now, until: None, subject: None };
+            return Answered::free(decision, now, None);
         };
         let until = match &answer.verdict {
             Verdict::Pass { lease } => Some(lease.valid_until),
             Verdict::Pending { .. } | Verdict::Fail | Verdict::Inconclusive => None,
         };
-        let subject = Some(evidence.subject);
-        Answered { decision: answer.decision(stage), at: now, until, subject }
+        let about = Some(About::from(&evidence.subject));
+        Answered { decision: answer.decision(stage), at: now, until, about }
     }
 }
 
 impl BoardCase {
-    fn answer(&self, asked: &Asked<'_>) -> Answered {
-        let Self { board, question, facts, .. } = self;
+    fn answer(&self, board: &Board, asked: &Asked<'_>) -> Answered {
+        let Self { question, facts, .. } = self;
         let outcome = cab::decide(board, question, facts, asked.directory, asked.now);
-        let (mut until, subject) = (outcome.next_change, Some(question.subject));
+        let (mut until, about) = (outcome.next_change, Some(About::from(&question.subject)));
         let mut all = vec![outcome.decision()];
         for condition in outcome.conditions() {
             let (decision, ends) = self.at_gate(condition, asked);
             until = [until, ends].into_iter().flatten().min();
             all.push(decision);
         }
-        Answered { decision: combine(all.into_iter()), at: asked.now, until, subject }
+        Answered { decision: combine(all.into_iter()), at: asked.now, until, about }
     }
 
     /// What became of a condition, and until when that holds.

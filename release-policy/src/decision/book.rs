@@ -6,9 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use release_core::model::{Digest, RunId, Timestamp};
 use release_core::port::{Admission, CommandRequest, Decision, Policy};
 
+use super::admit::Knowledge;
 use super::facts::Facts;
-use super::set::{Knowledge, PolicySet};
+use super::set::PolicySet;
 use crate::directory::{Directory, DirectoryState};
+use crate::rbac::Rbac;
 
 /// All versions of the rules that are in use. What denies, the windows and rights are those of the head;
 /// what allows is what the run pins.
@@ -25,6 +27,27 @@ struct Pages {
     versions: BTreeMap<Digest, Arc<PolicySet>>,
     facts: BTreeMap<RunId, (Facts, Digest)>,
     directory: Source,
+    /// The version of the newest directory so far, and when it was taken.
+    newest: Option<(u64, Timestamp)>,
+    /// How often other rules were set.
+    changes: u64,
+}
+
+/// A directory that was read before the one that is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the directory of version {version}, taken at {taken_at}, is older than {known}, taken at {known_at}, which was \
+     published before; read the source again"
+)]
+pub struct OlderDirectory {
+    /// The version that was offered.
+    pub version: u64,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// The version that is known.
+    pub known: u64,
+    /// When that was taken.
+    pub known_at: Timestamp,
 }
 
 /// Where people and roles come from.
@@ -41,7 +64,16 @@ impl PolicyBook {
         let head = Arc::new(head);
         let versions = BTreeMap::from([(head.digest(), Arc::clone(&head))]);
         let (facts, directory) = (BTreeMap::new(), Source::Unread);
-        Self { pages: RwLock::new(Pages { head, versions, facts, directory }) }
+        Self {
+            pages: RwLock::new(Pages {
+                head,
+                versions,
+                facts,
+                directory,
+                newest: None,
+                changes: 0,
+            }),
+        }
     }
 
     /// Sets other rules for the day. Those of before stay for the runs that pin them, until
@@ -51,41 +83,56 @@ impl PolicyBook {
         let mut pages = self.write();
         pages.versions.insert(head.digest(), Arc::clone(&head));
         pages.head = head;
-        if let Some(rights) = pages.head.its_rights()
-            && let Some(access) = rights.access()
-        {
-            match &pages.directory {
-                Source::Unread => {}
-                Source::Read(directory) => rights.publish(access.with_directory(directory.clone())),
-                Source::Down { since } => rights.publish(access.without_directory(*since)),
-            }
-        }
+        pages.changes += 1;
+        pages.align();
     }
 
-    /// Goes by this snapshot of the directory from now on: for cases, and for the rights of the day.
-    pub fn publish_directory(&self, directory: impl Into<Arc<Directory>>) {
+    /// Goes by this snapshot of the directory from now on: for cases, for gates, and for the rights of the day and
+    /// those that runs pin.
+    ///
+    /// # Errors
+    /// [`OlderDirectory`] when a newer one was published before: a role that was taken away does not come back.
+    pub fn publish_directory(
+        &self,
+        directory: impl Into<Arc<Directory>>,
+    ) -> Result<(), OlderDirectory> {
         let directory = directory.into();
-        let head = self.head();
+        let is = (directory.version(), directory.stamp().taken_at);
         // What takes long is done before anybody has to wait for it.
-        let rights = head.its_rights().and_then(|rights| Some((rights, rights.access()?)));
-        let renewed =
-            rights.map(|(rights, access)| (rights, access.with_directory(Arc::clone(&directory))));
+        let prepared: Vec<_> = self
+            .read()
+            .rights()
+            .filter_map(|rights| Some((Arc::clone(rights), rights.access()?)))
+            .collect();
+        let prepared: Vec<_> = prepared
+            .into_iter()
+            .map(|(rights, of)| {
+                let access = of.with_directory(Arc::clone(&directory));
+                (rights, of, access)
+            })
+            .collect();
         let mut pages = self.write();
-        pages.directory = Source::Read(directory);
-        if let Some((rights, access)) = renewed {
-            rights.publish(access);
+        if let Some(newest) = pages.newest.filter(|newest| is.0 < newest.0 || is.1 < newest.1) {
+            let ((version, taken_at), (known, known_at)) = (is, newest);
+            return Err(OlderDirectory { version, taken_at, known, known_at });
         }
+        pages.newest = Some(is);
+        pages.directory = Source::Read(Arc::clone(&directory));
+        for (rights, of, access) in prepared {
+            // Unless other rules were published meanwhile.
+            if rights.access().is_some_and(|now| Arc::ptr_eq(&now, &of)) {
+                rights.publish(access);
+            }
+        }
+        pages.align();
+        Ok(())
     }
 
     /// Says that the directory cannot be reached since then: whatever depends on it is denied.
     pub fn lose_directory(&self, since: Timestamp) {
         let mut pages = self.write();
         pages.directory = Source::Down { since };
-        if let Some(rights) = pages.head.its_rights()
-            && let Some(access) = rights.access()
-        {
-            rights.publish(access.without_directory(since));
-        }
+        pages.align();
     }
 
     /// Sets what is known of a run, in place of what was known before.
@@ -125,6 +172,11 @@ impl PolicyBook {
         Arc::clone(&self.read().head)
     }
 
+    /// How often other rules were set so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.read().changes
+    }
+
     /// What `ask` says by the directory of the day.
     pub(super) fn by_directory<T>(&self, ask: impl FnOnce(DirectoryState<'_>) -> T) -> T {
         ask(self.read().directory())
@@ -140,6 +192,28 @@ impl PolicyBook {
 }
 
 impl Pages {
+    /// All rights that are asked: those of the day, and those that runs pin.
+    fn rights(&self) -> impl Iterator<Item = &Arc<Rbac>> {
+        self.versions.values().filter_map(|set| set.its_rights())
+    }
+
+    /// Has all rights go by the directory of the day.
+    fn align(&self) {
+        for rights in self.rights() {
+            let Some(access) = rights.access() else { continue };
+            match &self.directory {
+                Source::Unread => {}
+                Source::Read(directory) => {
+                    let same = access.fresh_from(directory);
+                    if !same {
+                        rights.publish(access.with_directory(Arc::clone(directory)));
+                    }
+                }
+                Source::Down { since } => rights.publish(access.without_directory(*since)),
+            }
+        }
+    }
+
     /// What a run that pins nothing is allowed, the rules of the day say.
     fn pinned(&self, pinned: Option<Digest>) -> Option<&PolicySet> {
         match pinned {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{ChangeScope, Digest, EnvironmentId, GateId, Span};
+use release_core::model::{Digest, EnvironmentId, GateId, Span};
 use serde::Serialize;
 
 use crate::approval::{ApprovalFacts, ApprovalPolicy, Question};
@@ -12,9 +12,11 @@ use crate::change::ChangeType;
 use crate::emergency::{BreakGlass, GlassFacts, Obligations};
 use crate::promotion::{Claim, Evidence, History, Owners, Pipeline};
 
-/// A question that a rule can [need](super::Need::Case) a yes to.
+/// A question that a rule can [need](super::Need::Case) a yes to: what is known of it. Who has to agree, or by which
+/// criteria, is a part of the rules and stands there under the same name: see [`Definition`].
 ///
-/// Whoever lost a role since they spoke, an approval that expired, a verification that failed again: all that
+/// It says something of the step alone that is asked about: what was approved, owned or verified elsewhere allows
+/// nothing there. Whoever lost a role since they spoke, an approval that expired, a verification that failed again: all that
 /// counts as it is at the instant of the request, not as it was when the host last looked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,23 +46,59 @@ impl Case {
     }
 }
 
-/// A question to people: see [`approval::evaluate`](crate::approval::evaluate).
+/// Who has to agree, or by which criteria: the part of a case that belongs to the rules, is in their digest and is
+/// pinned with them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Definition {
+    /// Who has to approve.
+    Approval(ApprovalPolicy),
+    /// Which board decides.
+    Board(Board),
+    /// The stages, and what it takes to enter them.
+    Entry(Pipeline),
+    /// Which glass, of all that there are.
+    Glass {
+        /// Its name.
+        capability: String,
+        /// All of them.
+        policy: BreakGlass,
+    },
+}
+
+impl From<ApprovalPolicy> for Definition {
+    fn from(policy: ApprovalPolicy) -> Self {
+        Self::Approval(policy)
+    }
+}
+
+impl From<Board> for Definition {
+    fn from(board: Board) -> Self {
+        Self::Board(board)
+    }
+}
+
+impl From<Pipeline> for Definition {
+    fn from(pipeline: Pipeline) -> Self {
+        Self::Entry(pipeline)
+    }
+}
+
+/// A question to people, of whom [`Definition::Approval`] says who has to agree: see
+/// [`approval::evaluate`](crate::approval::evaluate).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApprovalCase {
-    /// Who has to approve.
-    pub policy: ApprovalPolicy,
     /// What, and who has to do with it.
     pub question: Question,
     /// What was said so far.
     pub facts: ApprovalFacts,
 }
 
-/// A question to a board: see [`cab::decide`](crate::cab::decide). Each condition that it sets is a gate that
+/// A question to the board of [`Definition::Board`]: see [`cab::decide`](crate::cab::decide). Each condition that it sets is a gate that
 /// has to be passed, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BoardCase {
-    /// The board.
-    pub board: Board,
     /// What it decides about.
     pub question: Question,
     /// Votes and interests so far.
@@ -69,12 +107,10 @@ pub struct BoardCase {
     pub at_gates: BTreeMap<GateId, ApprovalFacts>,
 }
 
-/// Whether a set may come into a stage: see [`promotion::may_enter`](crate::promotion::may_enter).
+/// Whether a set may come into a stage of [`Definition::Entry`]: see [`promotion::may_enter`](crate::promotion::may_enter).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryCase {
-    /// The stages.
-    pub pipeline: Pipeline,
-    /// What happened in them.
+    /// What happened in the stages.
     pub history: History,
     /// The stage to enter.
     pub stage: EnvironmentId,
@@ -100,26 +136,18 @@ pub struct ReviewsCase {
     pub obligations: Obligations,
     /// What kind of change asks.
     pub kind: ChangeType,
-    /// What it concerns.
-    pub scope: ChangeScope,
     /// From which age on a directory decides nothing.
     pub directory_max_age: Span,
 }
 
-/// Whether glass is broken: see [`emergency::usable`](crate::emergency::usable).
+/// Whether the glass of [`Definition::Glass`] is broken: see [`emergency::usable`](crate::emergency::usable).
 ///
-/// The facts are those of the run alone that the glass is broken for. What it is used for is journaled in the
-/// run together with its use: as the leave by which a step started.
+/// One use is one run, of one plan: those that the request names. It is journaled in the run, as the leave by
+/// which a step started. What the glass [lifts](crate::emergency::Capability::lifts) of windows, it lifts for the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GlassCase {
-    /// All glasses.
-    pub policy: BreakGlass,
-    /// Which one.
-    pub capability: String,
     /// What was asked for and confirmed so far; the last request for the glass counts.
     pub facts: GlassFacts,
-    /// What it is to be used for.
-    pub scope: ChangeScope,
 }
 
 macro_rules! from {

@@ -1,6 +1,6 @@
 //! Rules that change only when people agree to just these: who guards the guards.
 
-use release_core::model::{Digest, Timestamp};
+use release_core::model::Timestamp;
 
 use super::book::PolicyBook;
 use super::case::ApprovalCase;
@@ -12,10 +12,11 @@ use crate::canonical::Canonical;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotPublished {
-    /// What was asked about is something else than these rules.
-    #[error(
-        "the question is about something else than these rules; ask about `PolicySet::as_subject`"
-    )]
+    /// Nobody is said to agree to other rules.
+    #[error("the rules of the day do not say who agrees to others; see `PolicySet::guarded_by`")]
+    Unguarded,
+    /// What was asked about is something else than these rules in the place of those of the day.
+    #[error("the question is about another change; ask about `PolicyBook::change_to`")]
     OtherSubject {
         /// Where it differs.
         changed: Vec<Part>,
@@ -31,27 +32,26 @@ fn reasons(outcome: &ApprovalOutcome) -> String {
 }
 
 impl PolicySet {
-    /// The set as something to be approved: its rules, windows, rights and rules in Cedar, but not who holds
-    /// which role.
-    pub fn as_subject(&self) -> Subject {
-        let of = |all: Canonical, digest: &Digest| all.digest(digest);
-        let parts = self.parts();
-        let all = Canonical::new("release/rules/1")
-            .list(parts.iter(), |all, part| all.maybe(part.as_ref(), of));
-        let whole = all.finish();
-        Subject {
-            plan: whole,
-            artifacts: whole,
-            environment: whole,
-            policy: whole,
-            evidence: whole,
-        }
+    fn write(&self, all: Canonical) -> Canonical {
+        all.digest(&self.digest()).maybe(self.calendar(), |all, digest| all.digest(&digest))
     }
 }
 
 impl PolicyBook {
-    /// Sets other rules for the day, as [`publish`](Self::publish) does, if people approve of just these at `now`,
-    /// by the directory of the day. A host that changes rules in no other way lets nobody change them alone.
+    /// The change from the rules of the day to these, as something to be approved: rules, definitions, windows,
+    /// rights and rules in Cedar of both, but not who holds which role; and how many changes the book has seen. So
+    /// an approval is good for one change alone, and brings nothing back later.
+    pub fn change_to(&self, head: &PolicySet) -> Subject {
+        let begun = Canonical::new("release/rules-change/1").number(self.changes());
+        let from = self.head().write(begun);
+        let whole = head.write(from).finish();
+        let (plan, artifacts, environment) = (whole, whole, whole);
+        Subject { plan, artifacts, environment, policy: whole, evidence: whole }
+    }
+
+    /// Sets other rules for the day, as [`publish`](Self::publish) does, if those who are said to agree
+    /// ([`PolicySet::guarded_by`] of the rules of the day) approve of just this change at `now`, by the directory of
+    /// the day. A host that changes rules in no other way lets nobody change them alone.
     ///
     /// # Errors
     /// [`NotPublished`] says what is missing; then nothing changes.
@@ -61,13 +61,15 @@ impl PolicyBook {
         case: &ApprovalCase,
         now: Timestamp,
     ) -> Result<ApprovalOutcome, NotPublished> {
-        let ApprovalCase { policy, question, facts } = case;
-        let changed: Vec<_> = question.subject.changed(&head.as_subject()).collect();
+        let ApprovalCase { question, facts } = case;
+        let changed: Vec<_> = question.subject.changed(&self.change_to(&head)).collect();
         if !changed.is_empty() {
             return Err(NotPublished::OtherSubject { changed });
         }
+        let today = self.head();
+        let quorum = today.guard().ok_or(NotPublished::Unguarded)?;
         let outcome =
-            self.by_directory(|directory| evaluate(policy, question, facts, directory, now));
+            self.by_directory(|directory| evaluate(quorum, question, facts, directory, now));
         if !outcome.is_met() {
             return Err(NotPublished::NotApproved(Box::new(outcome)));
         }

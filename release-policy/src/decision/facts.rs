@@ -1,17 +1,16 @@
 //! What is known of a run besides the request: numbers, words, and what approvals came to.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Timestamp};
-use release_core::port::{Decision, Reason};
+use release_core::port::Decision;
 use serde::{Deserialize, Serialize};
 
-use super::case::Case;
-use super::set::Asked;
+use super::admit::Asked;
+use super::case::{Case, GlassCase};
+use super::set::PolicySet;
 use crate::all_of::as_one;
 use crate::approval::{ApprovalOutcome, Subject};
-use crate::cab::BoardOutcome;
 use crate::canonical::Canonical;
 
 /// One thing that is known.
@@ -26,53 +25,50 @@ pub enum Fact {
     Text(String),
 }
 
-/// What a case came to when it was last decided.
+/// What a case comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) decision: Decision,
-    /// When that was.
+    /// When it was decided.
     pub(super) at: Timestamp,
     /// From then on it may be otherwise.
     pub(super) until: Option<Timestamp>,
     /// It is worth nothing for anything else; `None`: it is about no one thing.
-    pub(super) subject: Option<Subject>,
+    pub(super) about: Option<About>,
+}
+
+/// What an answer is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) plan: Digest,
+    /// The rules under which it was given.
+    pub(super) policy: Option<Digest>,
+}
+
+impl From<&Subject> for About {
+    fn from(subject: &Subject) -> Self {
+        Self { plan: subject.plan, policy: Some(subject.policy) }
+    }
 }
 
 impl Answered {
     pub(super) fn of(outcome: &ApprovalOutcome) -> Self {
-        let ApprovalOutcome { at, next_change: until, subject, .. } = *outcome;
-        Self { decision: outcome.decision(), at, until, subject: Some(subject) }
+        let ApprovalOutcome { at, next_change: until, subject, .. } = outcome;
+        let about = Some(About::from(subject));
+        Self { decision: outcome.decision(), at: *at, until: *until, about }
     }
 
-    fn write(&self, all: Canonical) -> Canonical {
-        let answer = match self.decision {
-            Decision::Permit { .. } => "met",
-            Decision::Wait { .. } => "open",
-            Decision::Deny { .. } => "denied",
-        };
-        all.text(answer)
-            .maybe(self.subject, |all, subject| all.digest(&subject.digest()))
-            .number(self.at.as_micros())
-            .maybe(self.until, |all, at| all.number(at.as_micros()))
-            .list(self.decision.reasons().iter(), |all, reason| {
-                let Reason { rule, text, lifted_by, .. } = reason;
-                all.text(rule).text(text).text(lifted_by)
-            })
+    /// About no one thing.
+    pub(super) const fn free(decision: Decision, at: Timestamp, until: Option<Timestamp>) -> Self {
+        Self { decision, at, until, about: None }
     }
-}
-
-/// What is known of a case: all of it, or what it came to elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Known {
-    Case(Box<Case>),
-    Answer(Box<Answered>),
 }
 
 /// What is known of a run. What is not in it is not known, and no rule takes it for anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     pub(super) values: BTreeMap<String, Fact>,
-    cases: BTreeMap<String, Known>,
+    cases: BTreeMap<String, Case>,
     directories: BTreeSet<Digest>,
 }
 
@@ -104,52 +100,28 @@ impl Facts {
     /// each request, by the directory of [`PolicyBook::publish_directory`](super::PolicyBook::publish_directory).
     #[must_use]
     pub fn case(mut self, name: impl Into<String>, case: impl Into<Case>) -> Self {
-        self.cases.insert(name.into(), Known::Case(Box::new(case.into())));
+        self.cases.insert(name.into(), case.into());
         self
     }
 
-    /// Adds what an approval came to elsewhere, as [`case`](Self::case) adds one that is decided here. It holds
-    /// until [`ApprovalOutcome::next_change`], and for the plan and the rules of its subject alone.
-    #[must_use]
-    pub fn approval(self, name: impl Into<String>, outcome: &ApprovalOutcome) -> Self {
-        let stamp = outcome.directory;
-        self.answer(name.into(), stamp.map(|stamp| stamp.digest), Answered::of(outcome))
-    }
-
-    /// Adds what a board came to elsewhere about `subject`, likewise. What it asks for besides is for the host to
-    /// see to ([`BoardOutcome::gates`]); of a [case](Self::case), it is seen to here.
-    #[must_use]
-    pub fn board(self, name: impl Into<String>, outcome: &BoardOutcome, subject: Subject) -> Self {
-        let (at, until) = (outcome.at, outcome.next_change);
-        let decision = if outcome.subject == subject.digest() {
-            outcome.decision()
-        } else {
-            let text = "the board was asked about something else";
-            Decision::wait(None, vec![Reason::new("board/other", text, "the board, asked anew")])
-        };
-        let answered = Answered { decision, at, until, subject: Some(subject) };
-        self.answer(name.into(), outcome.directory.map(|stamp| stamp.digest), answered)
-    }
-
-    fn answer(mut self, name: String, directory: Option<Digest>, answered: Answered) -> Self {
-        self.directories.extend(directory);
-        self.cases.insert(name, Known::Answer(Box::new(answered)));
-        self
-    }
-
-    /// What a case comes to now, if there is one of that name.
+    /// What a case comes to now, by what `rules` define, if there is one of that name.
     pub(super) fn answered<'a>(
         &'a self,
         name: &'a str,
+        rules: &PolicySet,
         asked: &Asked<'a>,
-    ) -> Option<Cow<'a, Answered>> {
-        Some(match self.cases.get(name)? {
-            Known::Answer(answered) => Cow::Borrowed(&**answered),
-            Known::Case(case) => {
-                let mut decided = asked.decided.borrow_mut();
-                let answered = decided.entry(name).or_insert_with(|| case.answer(asked));
-                Cow::Owned(answered.clone())
-            }
+    ) -> Option<Answered> {
+        let case = self.cases.get(name)?;
+        let mut decided = asked.decided.borrow_mut();
+        let answered = decided.entry(name).or_insert_with(|| case.answer(name, rules, asked));
+        Some(answered.clone())
+    }
+
+    /// The cases about broken glass, by name.
+    pub(super) fn glasses(&self) -> impl Iterator<Item = (&str, &GlassCase)> {
+        self.cases.iter().filter_map(|(name, case)| match case {
+            Case::Glass(glass) => Some((name.as_str(), &**glass)),
+            _ => None,
         })
     }
 
@@ -162,8 +134,7 @@ impl Facts {
 
     /// The digest of all directories that they were taken from; cases are decided by `directory`.
     pub(super) fn directories(&self, directory: Option<Digest>) -> Option<Digest> {
-        let decides = self.cases.values().any(|known| matches!(known, Known::Case(_)));
-        match directory.filter(|_| decides) {
+        match directory.filter(|_| !self.cases.is_empty()) {
             None => as_one(&self.directories),
             Some(directory) => {
                 as_one(&self.directories.iter().copied().chain([directory]).collect())
@@ -182,10 +153,8 @@ impl Facts {
                     Fact::Text(text) => all.text("text").text(text),
                 }
             });
-        let cases = values.list(self.cases.iter(), |all, (name, known)| match known {
-            Known::Case(case) => all.text(name).text("case").digest(&case.digest()),
-            Known::Answer(answered) => answered.write(all.text(name)),
-        });
+        let cases = values
+            .list(self.cases.iter(), |all, (name, case)| all.text(name).digest(&case.digest()));
         cases.list(self.directories.iter(), Canonical::digest).finish()
     }
 }

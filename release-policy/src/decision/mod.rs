@@ -35,19 +35,23 @@
 //! # }
 //! ```
 
+mod admit;
 mod answer;
 mod book;
 mod case;
 mod change;
 mod compare;
 mod facts;
+mod gates;
 mod index;
 mod needs;
 mod rule;
 mod set;
 
-pub use book::PolicyBook;
-pub use case::{ApprovalCase, BoardCase, Case, EntryCase, GlassCase, OwnerCase, ReviewsCase};
+pub use book::{OlderDirectory, PolicyBook};
+pub use case::{
+    ApprovalCase, BoardCase, Case, Definition, EntryCase, GlassCase, OwnerCase, ReviewsCase,
+};
 pub use change::NotPublished;
 pub use compare::{Change, CompareError, Comparison, LeadTimes, Recorded, compare};
 pub use facts::{Fact, Facts};

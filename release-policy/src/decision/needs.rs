@@ -3,9 +3,10 @@
 use release_core::model::{Digest, Timestamp};
 use release_core::port::{Decision, Reason, ReasonKind};
 
+use super::admit::{Asked, name_of, reason_of};
 use super::facts::{Answered, Facts};
 use super::rule::{Need, Rule};
-use super::set::{Asked, name_of, reason_of};
+use super::set::PolicySet;
 
 /// What a rule that applies needs.
 pub(super) enum Needed {
@@ -32,7 +33,12 @@ struct Found<'a, 'b> {
     reasons: Vec<Reason>,
 }
 
-pub(super) fn needed<'a>(rule: &'a Rule, asked: &Asked<'a>, facts: &'a Facts) -> Needed {
+pub(super) fn needed<'a>(
+    rule: &'a Rule,
+    rules: &PolicySet,
+    asked: &Asked<'a>,
+    facts: &'a Facts,
+) -> Needed {
     let (plan, ends, latest, reasons) = (asked.plan, None, None, Vec::new());
     let mut found =
         Found { rule, asked, plan, ends, latest, waits: false, refused: false, reasons };
@@ -45,7 +51,7 @@ pub(super) fn needed<'a>(rule: &'a Rule, asked: &Asked<'a>, facts: &'a Facts) ->
                 let reason = Reason::new(name_of(rule), format!("not before {at}"), "time");
                 found.reasons.push(reason.kind(ReasonKind::Missing));
             }
-            Need::Case { name } => match facts.answered(name, asked) {
+            Need::Case { name } => match facts.answered(name, rules, asked) {
                 None => found.unknown(format!("nothing is known of the case `{name}`")),
                 Some(answered) => found.case(name, &answered),
             },
@@ -61,17 +67,18 @@ pub(super) fn needed<'a>(rule: &'a Rule, asked: &Asked<'a>, facts: &'a Facts) ->
 
 impl Found<'_, '_> {
     fn case(&mut self, name: &str, answered: &Answered) {
-        let Answered { decision, at, until, subject } = answered;
+        let Answered { decision, at, until, about } = answered;
         if *at > self.asked.now {
             return self
                 .unknown(format!("the answer to `{name}` is of {at}, which is yet to come"));
         }
         // What people said of something else says nothing of this.
-        if let Some(subject) = subject {
-            if *self.plan.get_or_insert(subject.plan) != subject.plan {
+        if let Some(about) = about {
+            if *self.plan.get_or_insert(about.plan) != about.plan {
                 return self.missing(format!("the answer to `{name}` is for another plan"));
             }
-            if self.asked.pinned.is_some_and(|pinned| pinned != subject.policy) {
+            let others = |pinned| about.policy.is_some_and(|policy| policy != pinned);
+            if self.asked.pinned.is_some_and(others) {
                 return self.missing(format!(
                     "`{name}` was answered under other rules than those that the run pins"
                 ));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use release_core::model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::admit::Asked;
 use super::facts::{Fact, Facts};
-use super::set::Asked;
 use crate::canonical::Canonical;
 use crate::window::{ActionClass, Invokers, Overlap, Scope};
 

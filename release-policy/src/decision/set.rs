@@ -1,57 +1,20 @@
-//! Rules, windows and rights, compiled once and asked together.
+//! Rules, definitions, windows and rights, compiled once.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use release_core::model::{Digest, Principal, Timestamp};
-use release_core::plan::Place;
-use release_core::port::{
-    Admission, Binding, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
-};
+use release_core::model::Digest;
+use release_core::port::{Admission, CommandRequest, Decision, Policy};
 
-use super::facts::{Answered, Facts};
+use super::admit::Knowledge;
+use super::case::Definition;
+use super::facts::Facts;
 use super::index::Index;
-use super::needs::{Needed, needed};
 use super::rule::{Effect, MAX_RULES, PolicyError, Rule, RuleProblem};
-use crate::all_of::combine;
+use crate::approval::ApprovalPolicy;
 use crate::canonical::Canonical;
-use crate::directory::DirectoryState;
 use crate::rbac::Rbac;
-use crate::window::{ActionClass, Classes, Windows};
-
-/// What is asked of a set, as far as rules go by it.
-pub(super) struct Asked<'a> {
-    pub(super) place: Option<&'a Place>,
-    pub(super) action: Option<ActionClass>,
-    pub(super) command: Option<&'static str>,
-    pub(super) by: &'a Principal,
-    pub(super) now: Timestamp,
-    pub(super) pinned: Option<Digest>,
-    pub(super) plan: Option<Digest>,
-    /// Since when the step waits, if that is known.
-    pub(super) since: Option<Timestamp>,
-    /// What cases are decided by.
-    pub(super) directory: DirectoryState<'a>,
-    /// What cases came to, each decided once.
-    pub(super) decided: RefCell<BTreeMap<&'a str, Answered>>,
-}
-
-/// What is known besides the request.
-#[derive(Clone, Copy)]
-pub(super) struct Knowledge<'a> {
-    pub(super) facts: &'a Facts,
-    /// The digest of the facts, if there are any.
-    pub(super) digest: Option<Digest>,
-    pub(super) directory: DirectoryState<'a>,
-}
-
-impl<'a> Knowledge<'a> {
-    /// `facts` are empty, and there is no directory.
-    const fn none(facts: &'a Facts) -> Self {
-        Self { facts, digest: None, directory: DirectoryState::Unread }
-    }
-}
+use crate::window::{Classes, Windows};
 
 /// Rules, windows and rights as one policy. Without a rule that allows, it denies everything.
 ///
@@ -59,14 +22,16 @@ impl<'a> Knowledge<'a> {
 /// [`PolicyBook`](super::PolicyBook).
 #[derive(Debug, Clone)]
 pub struct PolicySet {
-    allows: Vec<Rule>,
-    denies: Vec<Rule>,
-    allows_at: Index,
-    denies_at: Index,
-    windows: Option<Windows>,
-    rights: Option<Arc<Rbac>>,
+    pub(super) allows: Vec<Rule>,
+    pub(super) denies: Vec<Rule>,
+    pub(super) allows_at: Index,
+    pub(super) denies_at: Index,
+    definitions: BTreeMap<String, Definition>,
+    guard: Option<ApprovalPolicy>,
+    pub(super) windows: Option<Windows>,
+    pub(super) rights: Option<Arc<Rbac>>,
     #[cfg(feature = "cedar")]
-    cedar: Option<Arc<crate::cedar::CedarRules>>,
+    pub(super) cedar: Option<Arc<crate::cedar::CedarRules>>,
     digest: Digest,
 }
 
@@ -94,21 +59,36 @@ impl PolicySet {
         }
         allows.sort_by(|a, b| a.name.cmp(&b.name));
         denies.sort_by(|a, b| a.name.cmp(&b.name));
-        let digest = Canonical::new("release/policy-set/1")
-            .list(allows.iter(), |all: Canonical, rule: &Rule| rule.write(all))
-            .list(denies.iter(), |all: Canonical, rule: &Rule| rule.write(all))
-            .finish();
-        Ok(Self {
+        let set = Self {
             allows_at: Index::new(&allows),
             denies_at: Index::new(&denies),
             allows,
             denies,
+            definitions: BTreeMap::new(),
+            guard: None,
             windows: None,
             rights: None,
             #[cfg(feature = "cedar")]
             cedar: None,
-            digest,
-        })
+            digest: Digest::of(&[]),
+        };
+        Ok(set.sealed())
+    }
+
+    /// Says who has to agree, or by which criteria, where rules need the case of this name; the last of one name
+    /// counts.
+    #[must_use]
+    pub fn define(mut self, name: impl Into<String>, by: impl Into<Definition>) -> Self {
+        self.definitions.insert(name.into(), by.into());
+        self.sealed()
+    }
+
+    /// Says who has to agree to other rules than these: see
+    /// [`PolicyBook::publish_approved`](super::PolicyBook::publish_approved).
+    #[must_use]
+    pub fn guarded_by(mut self, quorum: ApprovalPolicy) -> Self {
+        self.guard = Some(quorum);
+        self.sealed()
     }
 
     /// Adds windows: whatever else allows, they hold what they hold. They are the calendar of decisions,
@@ -119,40 +99,68 @@ impl PolicySet {
         self
     }
 
-    /// Adds rights: whatever else allows, nobody starts a step or gives a command who may not. They are
-    /// always those of the day, and of the directory that was published last.
+    /// Adds rights: whatever else allows, nobody starts a step or gives a command who may not, by the directory
+    /// that was published last. A run needs the rights of the day *and* those that it pinned.
     #[must_use]
     pub fn rights(mut self, rights: impl Into<Arc<Rbac>>) -> Self {
         self.rights = Some(rights.into());
-        self
+        self.sealed()
     }
 
-    /// Adds rules in Cedar: whatever else allows, they must permit, too. They are always those of the day, and
-    /// know the facts that are declared for them.
+    /// Adds rules in Cedar: whatever else allows, they must permit, too; those of the day *and* those that a run
+    /// pinned. They know the facts that are declared for them.
     #[cfg(feature = "cedar")]
     #[must_use]
     pub fn cedar(mut self, rules: impl Into<Arc<crate::cedar::CedarRules>>) -> Self {
         self.cedar = Some(rules.into());
+        self.sealed()
+    }
+
+    /// With the digest of what is in it now.
+    fn sealed(mut self) -> Self {
+        let of = |all: Canonical, digest: Digest| all.digest(&digest);
+        // INVARIANT: every key of every map in them is text, so that they can always be written.
+        let defined = serde_json::to_vec(&(&self.definitions, &self.guard))
+            .unwrap_or_else(|error| error.to_string().into_bytes());
+        self.digest = Canonical::new("release/policy-set/2")
+            .list(self.allows.iter(), |all: Canonical, rule: &Rule| rule.write(all))
+            .list(self.denies.iter(), |all: Canonical, rule: &Rule| rule.write(all))
+            .digest(&Digest::of(&defined))
+            .maybe(self.rights.as_ref().map(|rights| rights.digest()), of)
+            .maybe(self.cedar_digest(), of)
+            .finish();
         self
     }
 
-    /// The digests of all that it consists of.
-    pub(super) fn parts(&self) -> [Option<Digest>; 4] {
-        #[cfg(feature = "cedar")]
-        let cedar = self.cedar.as_ref().map(|rules| rules.digest());
-        #[cfg(not(feature = "cedar"))]
-        let cedar = None;
-        [
-            Some(self.digest),
-            self.windows.as_ref().map(Windows::digest),
-            self.rights.as_ref().map(|rights| rights.rules_digest()),
-            cedar,
-        ]
+    #[cfg(feature = "cedar")]
+    fn cedar_digest(&self) -> Option<Digest> {
+        self.cedar.as_ref().map(|rules| rules.digest())
+    }
+
+    #[cfg(not(feature = "cedar"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    const fn cedar_digest(&self) -> Option<Digest> {
+        None
+    }
+
+    /// Who has to agree to other rules.
+    pub(super) const fn guard(&self) -> Option<&ApprovalPolicy> {
+        self.guard.as_ref()
+    }
+
+    /// Who decides a case, or how.
+    pub(super) fn definition(&self, name: &str) -> Option<&Definition> {
+        self.definitions.get(name)
     }
 
     /// The rights that were added.
-    pub(super) fn its_rights(&self) -> Option<&Rbac> {
-        self.rights.as_deref()
+    pub(super) fn its_rights(&self) -> Option<&Arc<Rbac>> {
+        self.rights.as_ref()
+    }
+
+    /// The digest of the windows.
+    pub(super) fn calendar(&self) -> Option<Digest> {
+        self.windows.as_ref().map(Windows::digest)
     }
 
     /// The rules, by name: those that allow, then those that deny.
@@ -160,199 +168,16 @@ impl PolicySet {
         self.allows.iter().chain(&self.denies)
     }
 
-    /// The digest of the rules; windows and rights have digests of their own.
+    /// The digest of all that a run pins: rules, definitions, rights and rules in Cedar. Windows have a digest of
+    /// their own, and who holds which role is the directory's.
     pub const fn digest(&self) -> Digest {
         self.digest
     }
 
     /// The steps that a host's own capabilities are classed by.
-    fn classes(&self) -> Option<&Classes> {
+    pub(super) fn classes(&self) -> Option<&Classes> {
         self.windows.as_ref().map(|windows| &windows.rules().classes)
     }
-
-    /// Answers a request for a step: `pinned` are the rules that allow, `None` if nobody has them any more.
-    pub(super) fn admission(
-        &self,
-        pinned: Option<&Self>,
-        request: &Admission<'_>,
-        known: Knowledge<'_>,
-    ) -> Decision {
-        let none = Classes::new();
-        let classes = self.classes().unwrap_or(&none);
-        let asked = Asked {
-            place: request.step.scope.place(),
-            action: Some(classes.of_step(request.step, request.rollback)),
-            command: None,
-            by: request.requester,
-            now: request.now,
-            pinned: request.pinned,
-            plan: request.plan(),
-            since: request.since(),
-            directory: known.directory,
-            decided: RefCell::default(),
-        };
-        let rules = self.by_rules(pinned, &asked, known);
-        let held = self.windows.as_ref().map(|windows| windows.admit(request));
-        let may = self.rights.as_ref().map(|rights| rights.admit(request));
-        #[cfg(feature = "cedar")]
-        let cedar = self.cedar.as_ref().map(|all| all.admission(request, classes, known.facts));
-        #[cfg(not(feature = "cedar"))]
-        let cedar = None;
-        combine([Some(rules), held, may, cedar].into_iter().flatten())
-    }
-
-    /// Answers a request to give a command, likewise.
-    pub(super) fn authorization(
-        &self,
-        pinned: Option<&Self>,
-        request: &CommandRequest<'_>,
-        known: Knowledge<'_>,
-    ) -> Decision {
-        let asked = Asked {
-            place: None,
-            action: ActionClass::of_command(request.command),
-            command: Some(request.command.name()),
-            by: request.by,
-            now: request.now,
-            pinned: request.pinned,
-            plan: None,
-            since: None,
-            directory: known.directory,
-            decided: RefCell::default(),
-        };
-        let rules = self.by_rules(pinned, &asked, known);
-        let held = self.windows.as_ref().map(|windows| windows.authorize(request));
-        let may = self.rights.as_ref().map(|rights| rights.authorize(request));
-        #[cfg(feature = "cedar")]
-        let cedar = self.cedar.as_ref().map(|all| all.authorization(request, known.facts));
-        #[cfg(not(feature = "cedar"))]
-        let cedar = None;
-        combine([Some(rules), held, may, cedar].into_iter().flatten())
-    }
-
-    /// What the rules say by themselves: `pinned` those that allow, these those that deny.
-    fn by_rules<'a>(
-        &self,
-        pinned: Option<&'a Self>,
-        asked: &Asked<'a>,
-        known: Knowledge<'a>,
-    ) -> Decision {
-        let Knowledge { facts, digest, directory } = known;
-        let directory = match directory {
-            DirectoryState::Snapshot(directory) => Some(directory.stamp().digest),
-            DirectoryState::Down { .. } | DirectoryState::Unread => None,
-        };
-        let inputs = Inputs {
-            policy: Some(self.digest),
-            pinned: asked.pinned.filter(|pinned| *pinned != self.digest),
-            rights: None,
-            calendar: self.windows.as_ref().map(Windows::digest),
-            directory: facts.directories(directory),
-            facts: digest,
-        };
-        let mut denied = Vec::new();
-        let place = asked.place;
-        for rule in self.denies_at.at(place).into_iter().filter_map(|at| self.denies.get(at)) {
-            denied.push(match rule.when.holds(asked, facts, false) {
-                Ok(false) => continue,
-                Ok(true) => reason_of(rule, said(rule, "it denies this"), ReasonKind::Rule),
-                Err(fault) => reason_of(rule, fault.to_string(), ReasonKind::Error),
-            });
-        }
-        let leave = match pinned {
-            Some(pinned) => pinned.leave(asked, facts),
-            None => Leave::unknown(asked.pinned),
-        };
-        let decision = match leave {
-            Leave::Granted(grants) if denied.is_empty() => {
-                Decision::Permit { grants, inputs: None }
-            }
-            Leave::Pending { until, reasons } if denied.is_empty() => {
-                Decision::wait(until, reasons)
-            }
-            Leave::Granted(_) => Decision::deny(denied),
-            // Whoever lifts the denial should know what comes next.
-            Leave::Refused(reasons) | Leave::Pending { reasons, .. } => {
-                denied.extend(reasons);
-                Decision::deny(denied)
-            }
-        };
-        decision.from_inputs(inputs)
-    }
-
-    /// What the rules that allow say.
-    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts) -> Leave {
-        let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut waits, mut earliest) = (false, None);
-        let here = self.allows_at.at(asked.place);
-        for rule in here.into_iter().filter_map(|at| self.allows.get(at)) {
-            match rule.when.holds(asked, facts, true) {
-                Ok(false) => {}
-                Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
-                Ok(true) => match needed(rule, asked, facts) {
-                    Needed::Nothing { until: valid_until, plan } => {
-                        let (rule, policy) = (name_of(rule), asked.pinned);
-                        let bound_to = Binding { plan, policy };
-                        grants.push(Grant { rule, valid_until, bound_to });
-                    }
-                    Needed::Pending { until, reasons } => {
-                        // Any one of several is enough: the first that comes.
-                        waits = true;
-                        earliest = match (earliest, until) {
-                            (Some(one), Some(two)) => Some(std::cmp::min::<Timestamp>(one, two)),
-                            (one, two) => one.or(two),
-                        };
-                        pending.extend(reasons);
-                    }
-                    Needed::Refused { reasons } => refused.extend(reasons),
-                },
-            }
-        }
-        if !grants.is_empty() {
-            return Leave::Granted(grants);
-        }
-        if waits {
-            return Leave::Pending { until: earliest, reasons: pending };
-        }
-        // What a rule that applies lacks, says more.
-        if refused.is_empty() {
-            let lifted_by = "a rule that allows it, by whoever owns the rules";
-            let none = Reason::new("allow", "no rule allows this", lifted_by);
-            refused.push(none.kind(ReasonKind::Missing));
-        }
-        Leave::Refused(refused)
-    }
-}
-
-/// What the rules that allow come to.
-enum Leave {
-    Granted(Vec<Grant>),
-    Pending { until: Option<Timestamp>, reasons: Vec<Reason> },
-    Refused(Vec<Reason>),
-}
-
-impl Leave {
-    /// Rules that nobody has any more allow nothing.
-    fn unknown(pinned: Option<Digest>) -> Self {
-        let pinned = pinned.map(|digest| digest.to_string()).unwrap_or_default();
-        let text = format!("the run pins the rules {pinned}, which are not known here");
-        let reason =
-            Reason::new("policy/pinned", text, "whoever keeps older versions of the rules");
-        Self::Refused(vec![reason.kind(ReasonKind::Error)])
-    }
-}
-
-pub(super) fn name_of(rule: &Rule) -> String {
-    let effect = if rule.effect == Effect::Allow { "allow" } else { "deny" };
-    format!("{effect}/{}", rule.name)
-}
-
-fn said(rule: &Rule, otherwise: &str) -> String {
-    if rule.because.is_empty() { otherwise.to_owned() } else { rule.because.clone() }
-}
-
-pub(super) fn reason_of(rule: &Rule, text: String, kind: ReasonKind) -> Reason {
-    Reason::new(name_of(rule), text, rule.owner.clone()).kind(kind)
 }
 
 impl Policy for PolicySet {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{ChangeScope, PrincipalId, RoleId, Span, Timestamp};
+use release_core::model::{ChangeScope, Digest, PrincipalId, RoleId, RunId, Span, Timestamp};
 use release_core::port::{Decision, Reason};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,10 @@ pub struct GlassRequest {
     pub word: Word,
     /// Which glass.
     pub capability: String,
+    /// For which run: it is used in that one alone.
+    pub run: RunId,
+    /// For which plan of it.
+    pub plan: Digest,
     /// Where.
     pub scope: ChangeScope,
     /// Why.
@@ -212,10 +216,10 @@ impl GlassFacts {
         Ok(())
     }
 
-    /// The number of the last request for a glass that was not used.
-    pub fn latest(&self, capability: &str) -> Option<u64> {
-        let ours = |glass: &Glass| glass.request.capability == capability;
-        self.all.iter().rev().find(|(_, glass)| ours(glass)).map(|(of, _)| *of)
+    /// The last request for a glass.
+    pub fn latest(&self, capability: &str) -> Option<&GlassRequest> {
+        let ours = |request: &&GlassRequest| request.capability == capability;
+        self.all.values().rev().map(|glass| &glass.request).find(ours)
     }
 
     fn unused(&mut self, of: u64) -> Result<&mut Glass, GlassError> {

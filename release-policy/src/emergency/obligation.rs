@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::break_glass::Word;
 use crate::change::ChangeType;
-use crate::directory::{DirectoryFault, DirectoryState, People};
+use crate::directory::{Directory, DirectoryFault, DirectoryState, People};
 
 /// What is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -256,6 +256,7 @@ pub fn blocked(
     let people = People::new(directory, reviews.flat_map(|review| review.word.links()));
     let (mut overdue, mut until) = (Vec::new(), None::<Timestamp>);
     for (owed, reviews) in ours {
+        let involved = behind(directory, &people, owed);
         let why_not = |review: &Review| {
             let Word { by, roles, at, .. } = &review.word;
             let human = people.human(by);
@@ -263,9 +264,10 @@ pub fn blocked(
                 Some(Reviewless::Time)
             } else if !directory.is_person(by) {
                 Some(Reviewless::Nobody)
-            } else if owed.involved.iter().any(|who| people.human(who) == human) {
+            } else if involved.contains(human) {
                 Some(Reviewless::Involved)
-            } else if !roles.contains(&owed.reviewer) {
+            } else if !roles.contains(&owed.reviewer) || lent_by(directory, review, owed, &involved)
+            {
                 Some(Reviewless::NoRole)
             } else {
                 None
@@ -285,4 +287,51 @@ pub fn blocked(
         }
     }
     if overdue.is_empty() { Blocked::Free { until } } else { Blocked::Overdue { all: overdue } }
+}
+
+/// The people who had to do with it, also those in whose name a machine did.
+fn behind<'a>(
+    directory: &'a Directory,
+    people: &People<'a>,
+    owed: &'a Obligation,
+) -> BTreeSet<&'a PrincipalId> {
+    let acts_for = |id: &PrincipalId| {
+        directory.identity(id).into_iter().flat_map(|identity| &identity.acts_for)
+    };
+    let all = owed.involved.iter().flat_map(|id| std::iter::once(id).chain(acts_for(id)));
+    all.map(|id| people.human(id)).collect()
+}
+
+/// Whether a reviewer had their role from somebody who had to do with it, and had no other.
+fn lent_by(
+    directory: &Directory,
+    review: &Review,
+    owed: &Obligation,
+    involved: &BTreeSet<&PrincipalId>,
+) -> bool {
+    let Word { by, at, .. } = &review.word;
+    let own = directory.own_roles(by, &owed.scope, *at);
+    let mut lent =
+        directory.lent_roles(by, &owed.scope, *at).filter(|(role, _)| **role == owed.reviewer);
+    !own.contains(&owed.reviewer)
+        && lent.next().is_some_and(|(_, first)| {
+            involved.contains(directory.human(first))
+                && lent.all(|(_, from)| involved.contains(directory.human(from)))
+        })
+}
+
+impl Obligation {
+    /// What is owed for an emergency change that began at `at`, under record `seq`: a look of somebody who is
+    /// `reviewer` and had nothing to do with it, within `within`.
+    pub fn for_emergency(
+        seq: u64,
+        scope: ChangeScope,
+        at: Timestamp,
+        within: Span,
+        involved: BTreeSet<PrincipalId>,
+        reviewer: RoleId,
+    ) -> Self {
+        let due = at.plus(within);
+        Self { seq, duty: Duty::EmergencyReviewed, scope, opened_at: at, due, involved, reviewer }
+    }
 }

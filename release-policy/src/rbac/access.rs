@@ -236,6 +236,16 @@ impl Access {
         &self.book.rules
     }
 
+    /// Whether it goes by just this snapshot.
+    pub(crate) fn fresh_from(&self, snapshot: &Arc<Directory>) -> bool {
+        matches!(&self.source, Source::Directory(directory) if Arc::ptr_eq(directory, snapshot))
+    }
+
+    /// From which age on a snapshot decides nothing.
+    pub const fn max_age(&self) -> Span {
+        self.max_age
+    }
+
     /// The snapshot, whatever its age, if there is one.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.source {

@@ -72,6 +72,14 @@ actions! {
     ChangePlan = "change_plan";
     /// Leave a member of a train behind.
     Descope = "descope";
+    /// Give somebody leave from a window, or take it back.
+    Waive = "waive";
+    /// Let a version set into a stage whose criteria it does not meet.
+    Override = "override";
+    /// Look at what was done without the usual consent.
+    Review = "review";
+    /// Set other rules for the day.
+    ChangeRules = "change_rules";
     /// Say something of a run that is kept with it.
     Note = "note";
 }

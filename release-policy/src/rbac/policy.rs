@@ -11,6 +11,7 @@ use release_core::run::{Command, RunState};
 
 use super::access::Book;
 use super::{Access, Action, Answer, Denied, Fact, Facts, Missed, Query, Rules};
+use crate::canonical::Canonical;
 use crate::directory::{DirectoryFault, DirectoryStamp};
 use crate::window::Classes;
 
@@ -86,14 +87,21 @@ impl Rbac {
         }
     }
 
-    /// The digest of the rules that it goes by.
-    pub fn rules_digest(&self) -> Digest {
+    /// The digest of all that it goes by, but for the directory: rules, where roles come from, how old a directory
+    /// may be, classes, and whether it concerns steps.
+    pub fn digest(&self) -> Digest {
+        let all = Canonical::new("release/rights/1").number(u8::from(self.steps));
+        let all = self.classes.write(all);
         match &self.source {
             Source::Directory(current) => {
-                current.read().unwrap_or_else(PoisonError::into_inner).rules().digest()
+                let access = current.read().unwrap_or_else(PoisonError::into_inner);
+                let age = access.max_age().as_duration().as_micros();
+                let all = all.text("directory").digest(&access.rules().digest());
+                all.number(i128::try_from(age).unwrap_or(i128::MAX))
             }
-            Source::Host(book) => book.rules.digest(),
+            Source::Host(book) => all.text("host").digest(&book.rules.digest()),
         }
+        .finish()
     }
 
     /// Whether somebody may do something, with all reasons. `requester` asked for the run.
@@ -149,7 +157,7 @@ impl Rbac {
     ) -> Decision {
         let answer = self.ask(who, requester, action, resource, at);
         let inputs = Inputs {
-            rights: Some(answer.rules),
+            rights: Some(self.digest()),
             directory: answer.directory.as_ref().map(|stamp| stamp.digest),
             ..Inputs::default()
         };
@@ -256,7 +264,10 @@ impl Policy for Rbac {
             return Decision::deny(vec![reason]);
         };
         let resource = match request.command {
-            Command::Approve { gate } | Command::Reject { gate } => environment(gate),
+            Command::Approve { gate } | Command::Reject { gate } => match request.state {
+                Some(state) => behind(state, gate),
+                None => environment(gate),
+            },
             Command::Retry { step } | Command::Reconcile { step, .. } => {
                 let plan = request.state.map(RunState::plan);
                 let step = plan.and_then(|plan| plan.get(plan.find(step)?));
@@ -278,6 +289,21 @@ fn resource(place: &Place) -> ChangeScope {
     scope.services.extend(place.service.clone());
     scope.region.clone_from(&place.region);
     scope
+}
+
+/// What all steps behind a gate have in common; nothing, if there are none.
+fn behind(state: &RunState, gate: &GateId) -> Option<ChangeScope> {
+    let places = state.plan().behind(gate).map(|step| step.scope.place().map(resource));
+    let all: Option<Vec<_>> = places.collect();
+    all?.into_iter().reduce(|one, other| {
+        let mut common = ChangeScope::everywhere();
+        common.environment = one.environment.filter(|id| other.environment.as_ref() == Some(id));
+        common.region = one.region.filter(|id| other.region.as_ref() == Some(id));
+        if one.services == other.services {
+            common.services = one.services;
+        }
+        common
+    })
 }
 
 /// Gates of stages are named after their environment, as in `production/cab`.

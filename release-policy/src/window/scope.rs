@@ -119,6 +119,10 @@ impl ActionClass {
 pub struct Classes(BTreeMap<String, ActionClass>);
 
 impl Classes {
+    pub(crate) fn write(&self, all: crate::canonical::Canonical) -> crate::canonical::Canonical {
+        all.list(self.0.iter(), |all, (name, class)| all.text(name).text(class.name()))
+    }
+
     /// All custom actions are deploys.
     pub fn new() -> Self {
         Self::default()

@@ -52,6 +52,8 @@ fn request(team: &Directory, by: &str) -> GlassRequest {
     GlassRequest {
         word: word(team, 1, by, NOW),
         capability: "hotfix".into(),
+        run: "r".parse().unwrap(),
+        plan: crate::support::subject(1).plan,
         scope: scope(),
         reason: "the shop is down".into(),
         incident: "INC-7".into(),

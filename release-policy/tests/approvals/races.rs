@@ -7,8 +7,7 @@ use release_core::model::{Principal, RunId, Span};
 use release_core::plan::{Action, Place, Step, StepScope};
 use release_core::port::{Admission, Policy as _};
 use release_policy::approval::{
-    Approval, ApprovalFact, ApprovalFacts, ApprovalPolicy, FactError, Question, Statement, Subject,
-    Verdict,
+    Approval, ApprovalFact, ApprovalFacts, FactError, Question, Statement, Subject, Verdict,
 };
 use release_policy::decision::{ApprovalCase, Condition, Facts, Need, PolicyBook, PolicySet, Rule};
 use release_policy::directory::Directory;
@@ -66,7 +65,6 @@ struct State {
 }
 
 struct World {
-    policy: ApprovalPolicy,
     rules: PolicySet,
     with_ann: Arc<Directory>,
     without: Arc<Directory>,
@@ -87,14 +85,15 @@ impl World {
     fn new() -> Self {
         let others = || [person("req", &[]), person("bob", &["sre"])];
         let mut step = Step::new("production/api".parse().unwrap(), Action::Sync);
-        step.scope = StepScope::of(Place::new("production".parse().unwrap()));
+        let mut place = Place::new("production".parse().unwrap());
+        place.service = Some("api".parse().unwrap());
+        step.scope = StepScope::of(place);
         let mut policy = policy(of_role("sre", 2));
         policy.directory_max_age = Span::secs(3_600);
         let rule = Rule::allow("two-agree", Condition::Always, "platform");
         let needs = Need::Case { name: "two".into() };
         Self {
-            policy,
-            rules: PolicySet::new([rule.needs(needs)]).unwrap(),
+            rules: PolicySet::new([rule.needs(needs)]).unwrap().define("two", policy),
             with_ann: directory(others().into_iter().chain([person("ann", &["sre"])]), []).into(),
             without: directory(others().into_iter().chain([person("ann", &[])]), []).into(),
             question: question(),
@@ -131,12 +130,11 @@ impl World {
     fn admits(&self, state: &State, seq: u64) -> bool {
         let now = at(10_000 + i64::try_from(seq).unwrap());
         let question = Question { subject: state.subject, ..self.question.clone() };
-        let (policy, facts) = (self.policy.clone(), state.facts.clone());
-        let case = ApprovalCase { policy, question, facts };
+        let case = ApprovalCase { question, facts: state.facts.clone() };
         let set = self.rules.clone().windows(state.freezes.clone());
         let book =
             PolicyBook::new(set).with_facts(self.run.clone(), Facts::new().case("two", case));
-        book.publish_directory(Arc::clone(self.directory(state.expected)));
+        book.publish_directory(Arc::clone(self.directory(state.expected))).unwrap();
         let admission = Admission::new(&self.run, &self.requester, &self.step, now);
         let admitted = book.admit(&admission).is_permit();
         if admitted {

@@ -1,12 +1,15 @@
 //! Approvals as rules need them: for one plan, under one set of rules, until they end.
 
-use release_core::model::{Digest, Principal, RunId};
+use release_core::model::{ChangeScope, Digest, Identity, Principal, RunId, Span};
 use release_core::plan::{FrozenPlan, Plan};
 use release_core::port::{Admission, Decision, Policy, ReasonKind};
 use release_core::run::{Event, Fact, RunState};
-use release_policy::approval::{Answer, ApprovalOutcome, Subject};
-use release_policy::decision::{Condition, Facts, Need, PolicyBook, PolicySet, Rule};
-use release_policy::directory::DirectoryStamp;
+use release_policy::approval::{
+    Anyone, Approval, ApprovalFact, ApprovalFacts, ApprovalPolicy, Expression, Parties, Question,
+    Quorum, Statement, Subject, Verdict,
+};
+use release_policy::decision::{ApprovalCase, Condition, Facts, Need, PolicyBook, PolicySet, Rule};
+use release_policy::directory::Directory;
 
 use super::support::{ask, at, id, set, step};
 
@@ -30,26 +33,42 @@ fn subject(plan: &FrozenPlan, policy: Digest) -> Subject {
     Subject { plan: plan.digest(), artifacts: other, environment: other, policy, evidence: other }
 }
 
-/// What an approval of `subject` came to at second 90; it may change at second 200.
-fn outcome(subject: Subject, answer: Answer, directory: &str) -> ApprovalOutcome {
-    let digest = Digest::of(directory.as_bytes());
-    ApprovalOutcome {
-        answer,
-        at: at(90),
-        subject,
-        directory: Some(DirectoryStamp { version: 1, digest, taken_at: at(80) }),
-        counted: Vec::new(),
-        dropped: Vec::new(),
-        objections: Vec::new(),
-        missing: Vec::new(),
-        other_ways: 0,
-        next_change: Some(at(200)),
-    }
+/// What somebody said of `subject` at second 90, until second 200.
+fn said(subject: Subject, verdict: Verdict) -> ApprovalCase {
+    let (by, at_, expires) = (id("bob"), at(90), at(200));
+    let statement = Statement {
+        seq: 1,
+        by,
+        linked: [].into(),
+        roles: [].into(),
+        at: at_,
+        expires,
+        bound_to: subject,
+    };
+    let given = Approval { statement, verdict, comment: String::new() };
+    let facts = ApprovalFacts::fold([ApprovalFact::Given(Box::new(given))]).unwrap();
+    let (parties, scope) = (Parties::new(id("ann"), at(0)), ChangeScope::new(id("production")));
+    ApprovalCase { question: Question { subject, parties, scope }, facts }
+}
+
+/// Anybody may approve but who asks.
+fn anybody() -> ApprovalPolicy {
+    let mut policy = ApprovalPolicy::new(Quorum::new(Expression::Anyone(Anyone { n: 1 })).unwrap());
+    policy.directory_max_age = Span::secs(1_000);
+    policy
 }
 
 fn rules() -> PolicySet {
     let rule = Rule::allow("reviewed", Condition::Always, "platform");
-    set(&[rule.needs(Need::Case { name: "cab".into() })])
+    set(&[rule.needs(Need::Case { name: "cab".into() })]).define("cab", anybody())
+}
+
+/// A book that knows ann and bob, and these facts of the run.
+fn book(rules: PolicySet, facts: Facts) -> PolicyBook {
+    let people = ["ann", "bob"].map(|name| Identity::human(id(name)));
+    let book = PolicyBook::new(rules).with_facts(id("r"), facts);
+    book.publish_directory(Directory::new(1, at(80), people, []).unwrap()).unwrap();
+    book
 }
 
 fn admit(policy: &dyn Policy, state: &RunState, second: i64) -> Decision {
@@ -66,19 +85,17 @@ fn an_approval_of_something_else_or_of_another_time_allows_nothing() {
     let (rules, plan, other) = (rules(), plan("t"), plan("u"));
     let (mine, theirs) = (rules.digest(), Digest::of(b"theirs"));
     let table = [
-        ("all fits", subject(&plan, mine), Answer::Met, 100, None),
-        ("as soon as it is given", subject(&plan, mine), Answer::Met, 90, None),
-        ("to its end", subject(&plan, mine), Answer::Met, 199, None),
-        ("not at its end", subject(&plan, mine), Answer::Met, 200, Some("asked again")),
-        ("not before it is given", subject(&plan, mine), Answer::Met, 89, Some("yet to come")),
-        ("another plan", subject(&other, mine), Answer::Met, 100, Some("is for another plan")),
-        ("other rules", subject(&plan, theirs), Answer::Met, 100, Some("under other rules")),
-        ("a veto of another plan", subject(&other, mine), Answer::Vetoed, 100, Some("for another")),
+        ("all fits", subject(&plan, mine), Verdict::Approve, 100, None),
+        ("as soon as it is given", subject(&plan, mine), Verdict::Approve, 90, None),
+        ("to its end", subject(&plan, mine), Verdict::Approve, 199, None),
+        ("not at its end", subject(&plan, mine), Verdict::Approve, 200, Some("is missing")),
+        ("not before it is given", subject(&plan, mine), Verdict::Approve, 89, Some("is missing")),
+        ("another plan", subject(&other, mine), Verdict::Approve, 100, Some("is for another plan")),
+        ("other rules", subject(&plan, theirs), Verdict::Approve, 100, Some("under other rules")),
+        ("a veto of another plan", subject(&other, mine), Verdict::Veto, 100, Some("for another")),
     ];
-    for (what, subject, answer, second, says) in table {
-        let book = PolicyBook::new(rules.clone());
-        let book = book
-            .with_facts(id("r"), Facts::new().approval("cab", &outcome(subject, answer, "ldap")));
+    for (what, subject, verdict, second, says) in table {
+        let book = book(rules.clone(), Facts::new().case("cab", said(subject, verdict)));
         let found = admit(&book, &run(&plan, Some(mine)), second);
         assert_eq!(found.is_permit(), says.is_none(), "{what}: {found:?}");
         if let Some(says) = says {
@@ -97,8 +114,8 @@ fn an_approval_of_something_else_or_of_another_time_allows_nothing() {
 #[test]
 fn a_leave_names_the_plan_that_was_approved_even_if_the_request_does_not() {
     let (rules, plan) = (rules(), plan("t"));
-    let approved = outcome(subject(&plan, rules.digest()), Answer::Met, "ldap");
-    let book = PolicyBook::new(rules).with_facts(id("r"), Facts::new().approval("cab", &approved));
+    let approved = said(subject(&plan, rules.digest()), Verdict::Approve);
+    let book = book(rules, Facts::new().case("cab", approved));
     let Decision::Permit { grants, .. } = ask(&book, None) else { panic!("it must permit") };
     assert_eq!(grants[0].bound_to.plan, Some(plan.digest()));
 }
@@ -109,33 +126,18 @@ fn approvals_of_two_plans_allow_nothing_together() {
     let rule = Rule::allow("both", Condition::Always, "platform");
     let rule = rule.needs(Need::Case { name: "cab".into() });
     let rules = set(&[rule.needs(Need::Case { name: "sec".into() })]);
+    let rules = rules.define("cab", anybody()).define("sec", anybody());
     let digest = rules.digest();
     let facts = |other: &str| {
-        let one = outcome(subject(&plan("t"), digest), Answer::Met, "ldap");
-        let two = outcome(subject(&plan(other), digest), Answer::Met, "ldap");
-        Facts::new().approval("cab", &one).approval("sec", &two)
+        let one = said(subject(&plan("t"), digest), Verdict::Approve);
+        let two = said(subject(&plan(other), digest), Verdict::Approve);
+        Facts::new().case("cab", one).case("sec", two)
     };
-    let book = PolicyBook::new(rules);
+    let book = book(rules, Facts::new());
     for (other, permits) in [("t", true), ("u", false)] {
         book.know(id("r"), facts(other));
         assert_eq!(ask(&book, None).is_permit(), permits, "{other}");
     }
     book.forget(&id::<RunId>("r"));
     assert!(ask(&book, None).is_deny(), "nothing is known any more");
-}
-
-/// Each directory that an approval was made from is in the decision, in whatever order they come.
-#[test]
-fn all_directories_are_in_the_decision() {
-    let subject = subject(&plan("t"), Digest::of(b"p"));
-    let [a, b] = ["a", "b"].map(|name| outcome(subject, Answer::Met, name));
-    let digest = |facts: Facts| {
-        let book = PolicyBook::new(rules()).with_facts(id("r"), facts);
-        ask(&book, None).inputs().unwrap().directory.unwrap()
-    };
-    let one = digest(Facts::new().approval("cab", &a));
-    let both = digest(Facts::new().approval("cab", &a).approval("sec", &b));
-    assert_eq!(one, Digest::of(b"a"));
-    assert!(both != one && both != Digest::of(b"b"));
-    assert_eq!(both, digest(Facts::new().approval("sec", &b).approval("cab", &a)));
 }

@@ -14,8 +14,8 @@ use release_policy::approval::{
 use release_policy::cab::{self, Ballot, Board, BoardFacts, Vote};
 use release_policy::change::ChangeType;
 use release_policy::decision::{
-    ApprovalCase, BoardCase, Case, Condition, EntryCase, Facts, GlassCase, Need, NotPublished,
-    OwnerCase, PolicyBook, PolicySet, ReviewsCase, Rule,
+    ApprovalCase, BoardCase, Case, Condition, Definition, EntryCase, Facts, GlassCase, Need,
+    NotPublished, OwnerCase, PolicyBook, PolicySet, ReviewsCase, Rule,
 };
 use release_policy::directory::Directory;
 use release_policy::emergency::{
@@ -84,17 +84,39 @@ fn quorum(roles: &[&str]) -> ApprovalPolicy {
 }
 
 fn approval(by: &[&str]) -> ApprovalCase {
-    let (policy, facts) = (quorum(&["sre", "security"]), approvals(by, 50));
-    ApprovalCase { policy, question: question(), facts }
+    ApprovalCase { question: question(), facts: approvals(by, 50) }
+}
+
+/// Rules of which one allows what the case decides, with all that can be said of who decides it.
+fn rules(by: Option<Definition>) -> PolicySet {
+    let rule = Rule::allow("only", Condition::Always, "platform");
+    let set = set(&[rule.needs(Need::Case { name: ANY.into() })]);
+    by.into_iter().fold(set, |set, by| set.define(ANY, by))
+}
+
+/// Who decides a case here.
+fn decided_by(case: &Case) -> Option<Definition> {
+    Some(match case {
+        Case::Approval(_) => quorum(&["sre", "security"]).into(),
+        Case::Board(_) => Board::new(id("chair"), [id("security")], 1).unwrap().into(),
+        Case::Entry(_) => pipeline().into(),
+        Case::Glass(_) => Definition::Glass { capability: "hotfix".into(), policy: glasses() },
+        _ => return None,
+    })
 }
 
 /// A book whose one rule needs the case.
 fn book(case: impl Into<Case>) -> PolicyBook {
-    let rule = Rule::allow("only", Condition::Always, "platform");
-    let set = set(&[rule.needs(Need::Case { name: ANY.into() })]);
-    let book = PolicyBook::new(set).with_facts(id("r"), Facts::new().case(ANY, case));
-    book.publish_directory(people(50, &TEAM));
+    let case = case.into();
+    let book = PolicyBook::new(rules(decided_by(&case)));
+    let book = book.with_facts(id("r"), Facts::new().case(ANY, case));
+    read(&book, 50, &TEAM);
     book
+}
+
+/// The directory is read, as it is at `second`.
+fn read(book: &PolicyBook, second: i64, all: &[(&str, &str)]) {
+    book.publish_directory(people(second, all)).unwrap();
 }
 
 fn ask(book: &PolicyBook, second: i64) -> Decision {
@@ -126,7 +148,7 @@ fn f22_who_lost_their_role_since_they_approved_counts_no_more() {
     let permit = ask(&book, 100);
     assert!(permit.is_permit(), "{permit:?}");
     assert_eq!(until(&permit), Some(at(350)), "until the directory is too old");
-    book.publish_directory(people(101, &[("ann", "sre"), ("bob", "ops")]));
+    read(&book, 101, &[("ann", "sre"), ("bob", "ops")]);
     let held = ask(&book, 102);
     assert!(matches!(held, Decision::Wait { .. }) && rule(&held) == "approval/missing", "{held:?}");
     let directories = [&permit, &held].map(|decision| decision.inputs().unwrap().directory);
@@ -138,7 +160,7 @@ fn f22_who_lost_their_role_since_they_approved_counts_no_more() {
 #[test]
 fn an_approval_that_expires_allows_until_then() {
     let book = book(approval(&["ann", "bob"]));
-    book.publish_directory(people(1_000, &TEAM));
+    read(&book, 1_000, &TEAM);
     assert_eq!(until(&ask(&book, 1_049)), Some(at(1_050)));
     assert!(ask(&book, 1_049).is_permit());
     assert!(matches!(ask(&book, 1_050), Decision::Wait { .. }));
@@ -154,19 +176,17 @@ fn without_a_directory_that_is_fresh_nothing_is_decided_in_favour() {
     let denied = ask(&book, 100);
     assert_eq!(rule(&denied), "approval/directory");
     assert!(why(&denied).text.contains("out of reach since"), "{denied:?}");
+    let case = Case::from(approval(&["ann", "bob"]));
     let unread =
-        PolicyBook::new(set(&[Rule::allow("only", Condition::Always, "platform")
-            .needs(Need::Case { name: ANY.into() })]))
-        .with_facts(id("r"), Facts::new().case(ANY, approval(&["ann", "bob"])));
+        PolicyBook::new(rules(decided_by(&case))).with_facts(id("r"), Facts::new().case(ANY, case));
     assert!(why(&ask(&unread, 100)).text.contains("nobody has read the directory yet"));
 }
 
 fn board(ballot: Ballot, at_gates: BTreeMap<model::GateId, ApprovalFacts>) -> BoardCase {
-    let board = Board::new(id("chair"), [id("security")], 1).unwrap();
     let vote = |seq, by: &str, ballot| Vote { statement: statement(seq, by, 50), ballot };
     let votes = vec![vote(1, "cat", Ballot::Approve), vote(2, "bob", ballot)];
     let facts = BoardFacts { votes, interests: Vec::new(), deadline: at(500) };
-    BoardCase { board, question: question(), facts, at_gates }
+    BoardCase { question: question(), facts, at_gates }
 }
 
 fn on(gate: Gate) -> Ballot {
@@ -204,25 +224,20 @@ fn a_board_decides_by_its_deadline_and_what_it_said_ends_with_the_votes() {
         let mut case = board(Ballot::Approve, BTreeMap::new());
         case.facts.votes.pop();
         let book = book(case);
-        book.publish_directory(people(490, &TEAM));
+        read(&book, 490, &TEAM);
         ask(&book, second)
     };
     assert_eq!(rule(&undecided(499)), "board/open");
     assert_eq!(rule(&undecided(500)), "board/deferred");
     let decided = book(board(Ballot::Approve, BTreeMap::new()));
     assert_eq!(until(&ask(&decided, 100)), Some(at(350)));
-    decided.publish_directory(people(400, &TEAM));
+    read(&decided, 400, &TEAM);
     assert_eq!(until(&ask(&decided, 450)), Some(at(500)), "the deadline");
 }
 
 /// The set stands in qa, verified at second 60, and wants into production, where it needs a minute of soak.
 fn entry(more: &[(i64, PromotionEvent)]) -> EntryCase {
-    let (qa, production): (EnvironmentId, EnvironmentId) = (id("qa"), id("production"));
-    let sources = Sources::one_of([qa.clone()]).soak(Span::secs(60));
-    let pipeline = Pipeline::new([
-        StageSpec::new(qa.clone(), Tier::Staging, Sources::direct()),
-        StageSpec::new(production.clone(), Tier::Production, sources),
-    ]);
+    let qa: EnvironmentId = id("qa");
     let set = subject().artifacts;
     let first = [
         (50, PromotionEvent::Entered { stage: qa.clone(), set }),
@@ -233,11 +248,20 @@ fn entry(more: &[(i64, PromotionEvent)]) -> EntryCase {
         .chain(more)
         .map(|(second, event)| PromotionFact { at: at(*second), event: event.clone() });
     EntryCase {
-        pipeline: pipeline.unwrap(),
         history: History::fold(facts).unwrap(),
-        stage: production,
+        stage: id("production"),
         evidence: Evidence::new(subject(), at(50)),
     }
+}
+
+fn pipeline() -> Pipeline {
+    let (qa, production): (EnvironmentId, EnvironmentId) = (id("qa"), id("production"));
+    let sources = Sources::one_of([qa.clone()]).soak(Span::secs(60));
+    let stages = [
+        StageSpec::new(qa, Tier::Staging, Sources::direct()),
+        StageSpec::new(production, Tier::Production, sources),
+    ];
+    Pipeline::new(stages).unwrap()
 }
 
 #[test]
@@ -253,8 +277,10 @@ fn a_stage_is_entered_once_its_sources_say_so_and_no_more_when_they_fail_again()
     let unknown = PromotionEvent::Verified { stage: id("qa"), set, found: Found::Unknown };
     let held = ask(&book(entry(&[(110, unknown)])), 120);
     assert!(matches!(held, Decision::Wait { until: None, .. }), "{held:?}");
-    let nowhere = EntryCase { stage: id("nowhere"), ..entry(&[]) };
-    assert_eq!(rule(&ask(&book(nowhere), 120)), "promotion/stage");
+    let other = Pipeline::new([StageSpec::new(id("qa"), Tier::Staging, Sources::direct())]);
+    let book = PolicyBook::new(rules(Some(other.unwrap().into())))
+        .with_facts(id("r"), Facts::new().case(ANY, entry(&[])));
+    assert_eq!(rule(&ask(&book, 120)), "promotion/stage");
 }
 
 #[test]
@@ -292,7 +318,7 @@ fn what_was_not_reviewed_in_time_holds_until_somebody_else_does() {
     let ask = |facts: &[ObligationFact], kind, second| {
         let obligations = Obligations::fold(facts.iter().cloned()).unwrap();
         let directory_max_age = Span::secs(300);
-        ask(&book(ReviewsCase { obligations, kind, scope: scope(), directory_max_age }), second)
+        ask(&book(ReviewsCase { obligations, kind, directory_max_age }), second)
     };
     let opened = ObligationFact::Opened(owed);
     let begun = ask(std::slice::from_ref(&opened), ChangeType::Normal, 99);
@@ -306,6 +332,10 @@ fn what_was_not_reviewed_in_time_holds_until_somebody_else_does() {
 }
 
 fn glass(facts: impl IntoIterator<Item = GlassFact>) -> GlassCase {
+    GlassCase { facts: GlassFacts::fold(facts).unwrap() }
+}
+
+fn glasses() -> BreakGlass {
     let capability = Capability {
         lifts: BTreeSet::new(),
         requester: id("sre"),
@@ -315,9 +345,7 @@ fn glass(facts: impl IntoIterator<Item = GlassFact>) -> GlassCase {
         reviewer: id("auditor"),
     };
     let capabilities = [("hotfix".to_owned(), capability)].into();
-    let policy = BreakGlass { capabilities, directory_max_age: Span::secs(300) };
-    let facts = GlassFacts::fold(facts).unwrap();
-    GlassCase { policy, capability: "hotfix".into(), facts, scope: scope() }
+    BreakGlass { capabilities, directory_max_age: Span::secs(300) }
 }
 
 #[test]
@@ -326,6 +354,8 @@ fn broken_glass_says_who_could_break_it_and_lasts_as_long_as_it_may() {
         GlassFact::Requested(GlassRequest {
             word: word(1, "ann", 90),
             capability: "hotfix".into(),
+            run: id("r"),
+            plan: subject().plan,
             scope: scope(),
             reason: "the shop is down".into(),
             incident: "INC-7".into(),
@@ -343,8 +373,10 @@ fn broken_glass_says_who_could_break_it_and_lasts_as_long_as_it_may() {
     assert!(ask(&both, 150).is_deny());
     let used = GlassFact::Used { word: word(3, "ann", 96), of: 1 };
     assert!(ask(&book(glass([request(), confirmed(), used])), 100).is_deny());
-    let unknown = GlassCase { capability: "other".into(), ..glass([]) };
-    assert!(ask(&book(unknown), 100).is_deny());
+    let other = Definition::Glass { capability: "other".into(), policy: glasses() };
+    let unknown =
+        PolicyBook::new(rules(Some(other))).with_facts(id("r"), Facts::new().case(ANY, glass([])));
+    assert!(ask(&unknown, 100).is_deny());
 }
 
 /// Two cases that differ in anything have two digests, and so have the decisions that are made from them.
@@ -353,7 +385,6 @@ fn all_that_is_known_of_a_case_is_in_its_digest() {
     let cases: Vec<Case> = vec![
         approval(&["ann"]).into(),
         approval(&["ann", "bob"]).into(),
-        ApprovalCase { policy: quorum(&["sre"]), ..approval(&["ann"]) }.into(),
         board(Ballot::Approve, BTreeMap::new()).into(),
         board(Ballot::Reject, BTreeMap::new()).into(),
         entry(&[]).into(),
@@ -369,12 +400,15 @@ fn all_that_is_known_of_a_case_is_in_its_digest() {
 /// Who guards the guards: rules that nobody can change alone.
 #[test]
 fn rules_are_changed_once_people_approve_of_just_these() {
-    let old = || set(&[Rule::deny("frozen", Condition::Always, "sre")]);
-    let new = |name: &str| -> PolicySet { set(&[Rule::allow(name, Condition::Always, "sre")]) };
+    let guard = || quorum(&["sre", "security"]);
+    let old = || set(&[Rule::deny("frozen", Condition::Always, "sre")]).guarded_by(guard());
+    let new = |name: &str| -> PolicySet {
+        set(&[Rule::allow(name, Condition::Always, "sre")]).guarded_by(guard())
+    };
     let book = PolicyBook::new(old());
-    book.publish_directory(people(50, &TEAM));
+    read(&book, 50, &TEAM);
     let about = |rules: &PolicySet, by: &[&str]| {
-        let subject = rules.as_subject();
+        let subject = book.change_to(rules);
         let given = (1_u64..).zip(by).map(|(seq, by)| {
             let statement = Statement { bound_to: subject, ..statement(seq, by, 50) };
             let (verdict, comment) = (Verdict::Approve, String::new());
@@ -382,7 +416,7 @@ fn rules_are_changed_once_people_approve_of_just_these() {
         });
         let facts = ApprovalFacts::fold(given).unwrap();
         let question = Question { subject, ..question() };
-        ApprovalCase { policy: quorum(&["sre", "security"]), question, facts }
+        ApprovalCase { question, facts }
     };
     let alone = book.publish_approved(new("a"), &about(&new("a"), &["ann"]), at(100));
     assert!(matches!(alone, Err(NotPublished::NotApproved(_))), "{alone:?}");
@@ -391,8 +425,20 @@ fn rules_are_changed_once_people_approve_of_just_these() {
     assert_eq!(book.head().digest(), old().digest(), "nothing changed");
     let windows = release_policy::Windows::new([]).unwrap();
     let more = new("a").windows(windows);
-    assert_ne!(more.as_subject(), new("a").as_subject(), "windows are approved, too");
-    let both = book.publish_approved(new("a"), &about(&new("a"), &["ann", "bob"]), at(100));
+    assert_ne!(book.change_to(&more), book.change_to(&new("a")), "windows are approved, too");
+    let given = about(&new("a"), &["ann", "bob"]);
+    let both = book.publish_approved(new("a"), &given, at(100));
     assert!(both.is_ok_and(|outcome| outcome.is_met()));
     assert_eq!(book.head().digest(), new("a").digest());
+    // Back to the old rules: what was approved once is not approved again.
+    let back = book.publish_approved(old(), &about(&old(), &["ann", "bob"]), at(110));
+    assert!(back.is_ok());
+    let again = book.publish_approved(new("a"), &given, at(120));
+    assert!(matches!(again, Err(NotPublished::OtherSubject { .. })), "{again:?}");
+    let unguarded = PolicyBook::new(set(&[]));
+    let subject = unguarded.change_to(&new("a"));
+    let question = Question { subject, ..question() };
+    let case = ApprovalCase { question, facts: ApprovalFacts::default() };
+    let refused = unguarded.publish_approved(new("a"), &case, at(100));
+    assert_eq!(refused, Err(NotPublished::Unguarded));
 }

@@ -1,0 +1,300 @@
+//! How a set decides: its rules, windows and rights, asked together.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use release_core::model::{ChangeScope, Digest, Principal, RunId, Span, Timestamp, TrainId};
+use release_core::plan::Place;
+use release_core::port::{
+    Admission, Binding, CommandRequest, Decision, Grant, Inputs, Policy as _, Reason, ReasonKind,
+};
+
+use super::case::Definition;
+use super::facts::{Answered, Facts};
+use super::gates::at_gates;
+use super::needs::{Needed, needed};
+use super::rule::{Effect, Rule};
+use super::set::PolicySet;
+use crate::all_of::combine;
+use crate::directory::DirectoryState;
+use crate::window::{ActionClass, Classes, Windows};
+
+/// What is asked of a set, as far as rules go by it.
+pub(super) struct Asked<'a> {
+    pub(super) run: &'a RunId,
+    pub(super) place: Option<&'a Place>,
+    /// The same, with the train; everything, for what belongs to no place.
+    pub(super) scope: ChangeScope,
+    pub(super) action: Option<ActionClass>,
+    pub(super) command: Option<&'static str>,
+    pub(super) by: &'a Principal,
+    pub(super) now: Timestamp,
+    pub(super) pinned: Option<Digest>,
+    pub(super) plan: Option<Digest>,
+    /// Since when the step waits, if that is known.
+    pub(super) since: Option<Timestamp>,
+    /// What cases are decided by.
+    pub(super) directory: DirectoryState<'a>,
+    /// What cases came to, each decided once.
+    pub(super) decided: RefCell<BTreeMap<&'a str, Answered>>,
+}
+
+/// What is known besides the request.
+#[derive(Clone, Copy)]
+pub(super) struct Knowledge<'a> {
+    pub(super) facts: &'a Facts,
+    /// The digest of the facts, if there are any.
+    pub(super) digest: Option<Digest>,
+    pub(super) directory: DirectoryState<'a>,
+}
+
+impl<'a> Knowledge<'a> {
+    /// `facts` are empty, and there is no directory.
+    pub(super) const fn none(facts: &'a Facts) -> Self {
+        Self { facts, digest: None, directory: DirectoryState::Unread }
+    }
+}
+
+/// What something concerns that belongs to a place of a train.
+pub(super) fn scope(place: Option<&Place>, train: Option<&TrainId>) -> ChangeScope {
+    let mut scope = ChangeScope::everywhere();
+    if let Some(place) = place {
+        scope.environment = Some(place.environment.clone());
+        scope.services.extend(place.service.clone());
+        scope.region.clone_from(&place.region);
+    }
+    scope.train = train.cloned();
+    scope
+}
+
+impl PolicySet {
+    /// Answers a request for a step: `pinned` are the rules that allow, `None` if nobody has them any more.
+    pub(super) fn admission<'a>(
+        &'a self,
+        pinned: Option<&'a Self>,
+        request: &Admission<'a>,
+        known: Knowledge<'a>,
+    ) -> Decision {
+        let none = Classes::new();
+        let classes = self.classes().unwrap_or(&none);
+        let place = request.step.scope.place();
+        let asked = Asked {
+            run: request.run,
+            place,
+            scope: scope(place, request.train()),
+            action: Some(classes.of_step(request.step, request.rollback)),
+            command: None,
+            by: request.requester,
+            now: request.now,
+            pinned: request.pinned,
+            plan: request.plan(),
+            since: request.since(),
+            directory: known.directory,
+            decided: RefCell::default(),
+        };
+        let mut all = vec![self.by_rules(pinned, &asked, known)];
+        all.extend(self.windows.as_ref().map(|windows| {
+            let lifted = pinned.and_then(|pinned| pinned.lifted(&asked, known.facts));
+            held(windows, request, lifted)
+        }));
+        all.extend(self.and_pinned(pinned).flat_map(|set| {
+            let rights = set.rights.as_ref().map(|rights| rights.admit(request));
+            #[cfg(feature = "cedar")]
+            let cedar = set.cedar.as_ref().map(|all| all.admission(request, classes, known.facts));
+            #[cfg(not(feature = "cedar"))]
+            let cedar = None;
+            [rights, cedar].into_iter().flatten()
+        }));
+        let access = self.its_rights().and_then(|rights| rights.access());
+        let max_age = access.map_or(Span::secs(5 * 60), |access| access.max_age());
+        all.extend(at_gates(request, known.directory, max_age));
+        combine(all.into_iter())
+    }
+
+    /// Answers a request to give a command, likewise.
+    pub(super) fn authorization<'a>(
+        &'a self,
+        pinned: Option<&'a Self>,
+        request: &CommandRequest<'a>,
+        known: Knowledge<'a>,
+    ) -> Decision {
+        let asked = Asked {
+            run: request.run,
+            place: None,
+            scope: scope(None, request.train()),
+            action: ActionClass::of_command(request.command),
+            command: Some(request.command.name()),
+            by: request.by,
+            now: request.now,
+            pinned: request.pinned,
+            plan: request.plan(),
+            since: None,
+            directory: known.directory,
+            decided: RefCell::default(),
+        };
+        let mut all = vec![self.by_rules(pinned, &asked, known)];
+        all.extend(self.windows.as_ref().map(|windows| windows.authorize(request)));
+        all.extend(self.and_pinned(pinned).flat_map(|set| {
+            let rights = set.rights.as_ref().map(|rights| rights.authorize(request));
+            #[cfg(feature = "cedar")]
+            let cedar = set.cedar.as_ref().map(|all| all.authorization(request, known.facts));
+            #[cfg(not(feature = "cedar"))]
+            let cedar = None;
+            [rights, cedar].into_iter().flatten()
+        }));
+        combine(all.into_iter())
+    }
+
+    /// This set, and the one that is pinned, if that is another: what both must permit.
+    fn and_pinned<'a>(&'a self, pinned: Option<&'a Self>) -> impl Iterator<Item = &'a Self> {
+        let other = pinned.filter(|pinned| pinned.digest() != self.digest());
+        std::iter::once(self).chain(other)
+    }
+
+    /// Glass that is broken for the run and lifts windows: which, and until when.
+    fn lifted(&self, asked: &Asked<'_>, facts: &Facts) -> Option<Grant> {
+        facts.glasses().find_map(|(name, glass)| match self.definition(name)? {
+            Definition::Glass { capability, policy } => {
+                let until = glass.lifts(capability, policy, asked)?;
+                Some(Grant::of(format!("break_glass/{capability}/windows")).until(until))
+            }
+            _ => None,
+        })
+    }
+
+    /// What the rules say by themselves: `pinned` those that allow, these those that deny.
+    fn by_rules<'a>(
+        &self,
+        pinned: Option<&'a Self>,
+        asked: &Asked<'a>,
+        known: Knowledge<'a>,
+    ) -> Decision {
+        let Knowledge { facts, digest, directory } = known;
+        let directory = match directory {
+            DirectoryState::Snapshot(directory) => Some(directory.stamp().digest),
+            DirectoryState::Down { .. } | DirectoryState::Unread => None,
+        };
+        let inputs = Inputs {
+            policy: Some(self.digest()),
+            pinned: asked.pinned.filter(|pinned| *pinned != self.digest()),
+            rights: None,
+            calendar: self.windows.as_ref().map(Windows::digest),
+            directory: facts.directories(directory),
+            facts: digest,
+        };
+        let mut denied = Vec::new();
+        let place = asked.place;
+        for rule in self.denies_at.at(place).into_iter().filter_map(|at| self.denies.get(at)) {
+            denied.push(match rule.when.holds(asked, facts, false) {
+                Ok(false) => continue,
+                Ok(true) => reason_of(rule, said(rule, "it denies this"), ReasonKind::Rule),
+                Err(fault) => reason_of(rule, fault.to_string(), ReasonKind::Error),
+            });
+        }
+        let leave = match pinned {
+            Some(pinned) => pinned.leave(asked, facts),
+            None => Leave::unknown(asked.pinned),
+        };
+        let decision = match leave {
+            Leave::Granted(grants) if denied.is_empty() => {
+                Decision::Permit { grants, inputs: None }
+            }
+            Leave::Pending { until, reasons } if denied.is_empty() => {
+                Decision::wait(until, reasons)
+            }
+            Leave::Granted(_) => Decision::deny(denied),
+            // Whoever lifts the denial should know what comes next.
+            Leave::Refused(reasons) | Leave::Pending { reasons, .. } => {
+                denied.extend(reasons);
+                Decision::deny(denied)
+            }
+        };
+        decision.from_inputs(inputs)
+    }
+
+    /// What the rules that allow say.
+    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts) -> Leave {
+        let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut waits, mut earliest) = (false, None);
+        let here = self.allows_at.at(asked.place);
+        for rule in here.into_iter().filter_map(|at| self.allows.get(at)) {
+            match rule.when.holds(asked, facts, true) {
+                Ok(false) => {}
+                Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
+                Ok(true) => match needed(rule, self, asked, facts) {
+                    Needed::Nothing { until: valid_until, plan } => {
+                        let (rule, policy) = (name_of(rule), asked.pinned);
+                        let bound_to = Binding { plan, policy };
+                        grants.push(Grant { rule, valid_until, bound_to });
+                    }
+                    Needed::Pending { until, reasons } => {
+                        // Any one of several is enough: the first that comes.
+                        waits = true;
+                        earliest = match (earliest, until) {
+                            (Some(one), Some(two)) => Some(std::cmp::min::<Timestamp>(one, two)),
+                            (one, two) => one.or(two),
+                        };
+                        pending.extend(reasons);
+                    }
+                    Needed::Refused { reasons } => refused.extend(reasons),
+                },
+            }
+        }
+        if !grants.is_empty() {
+            return Leave::Granted(grants);
+        }
+        if waits {
+            return Leave::Pending { until: earliest, reasons: pending };
+        }
+        // What a rule that applies lacks, says more.
+        if refused.is_empty() {
+            let lifted_by = "a rule that allows it, by whoever owns the rules";
+            let none = Reason::new("allow", "no rule allows this", lifted_by);
+            refused.push(none.kind(ReasonKind::Missing));
+        }
+        Leave::Refused(refused)
+    }
+}
+
+/// What windows say, unless broken glass lifts them.
+fn held(windows: &Windows, request: &Admission<'_>, lifted: Option<Grant>) -> Decision {
+    let decision = windows.admit(request);
+    match (decision.is_permit(), lifted) {
+        (false, Some(grant)) => {
+            let inputs = decision.inputs().copied().map(Box::new);
+            Decision::Permit { grants: vec![grant], inputs }
+        }
+        _ => decision,
+    }
+}
+
+/// What the rules that allow come to.
+enum Leave {
+    Granted(Vec<Grant>),
+    Pending { until: Option<Timestamp>, reasons: Vec<Reason> },
+    Refused(Vec<Reason>),
+}
+
+impl Leave {
+    /// Rules that nobody has any more allow nothing.
+    fn unknown(pinned: Option<Digest>) -> Self {
+        let pinned = pinned.map(|digest| digest.to_string()).unwrap_or_default();
+        let text = format!("the run pins the rules {pinned}, which are not known here");
+        let reason =
+            Reason::new("policy/pinned", text, "whoever keeps older versions of the rules");
+        Self::Refused(vec![reason.kind(ReasonKind::Error)])
+    }
+}
+
+pub(super) fn name_of(rule: &Rule) -> String {
+    let effect = if rule.effect == Effect::Allow { "allow" } else { "deny" };
+    format!("{effect}/{}", rule.name)
+}
+
+fn said(rule: &Rule, otherwise: &str) -> String {
+    if rule.because.is_empty() { otherwise.to_owned() } else { rule.because.clone() }
+}
+
+pub(super) fn reason_of(rule: &Rule, text: String, kind: ReasonKind) -> Reason {
+    Reason::new(name_of(rule), text, rule.owner.clone()).kind(kind)
+}
