@@ -366,10 +366,9 @@ impl<'a> Counting<'a> {
             let human = self.eligible.people.human(&vote.statement.by);
             let standing = self.standing(vote);
             // A word that was taken back does not come back when the one in its place no longer counts.
-            if standing.is_ok() || self.replaces(vote) {
-                if let Some((earlier, _)) = valid.remove(human) {
-                    drop(earlier, WhyNot::Changed { by: vote.statement.seq });
-                }
+            let replaces = standing.is_ok() || self.replaces(vote);
+            if replaces && let Some((earlier, _)) = valid.remove(human) {
+                drop(earlier, WhyNot::Changed { by: vote.statement.seq });
             }
             match standing {
                 Err(why) => drop(vote, why),
