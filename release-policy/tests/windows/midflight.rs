@@ -46,8 +46,8 @@ fn after_qa(group: Option<&str>, on_start: OnStart) -> Vec<Event> {
         supersedes: None,
         policy: None,
     };
-    let begin: Timestamp = at(begun);
-    let mut state = RunState::create(name("r"), plan, &Fact { at: begin, event }).unwrap();
+    let created: Timestamp = at(begun);
+    let mut state = RunState::create(name("r"), plan, &Fact { at: created, event }).unwrap();
     let ask = |state: &mut RunState, input: Option<&Input>, now: &str, windows: &Windows| {
         turn(state, input, &Turn::new(at(now), 7, windows), 100).unwrap()
     };
