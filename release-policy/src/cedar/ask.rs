@@ -1,23 +1,26 @@
 //! How requests are put to Cedar, and its answers into ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
-    AuthorizationError, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    Request, Response, RestrictedExpression as Value,
+    AuthorizationError, Context, Entities, Entity, EntityUid, PolicySet, Request, Response,
+    RestrictedExpression as Value, Schema,
 };
 use release_core::model::{
-    Principal, PrincipalKind, RegionId, RunId, ServiceId, TeamId, Timestamp, TrainId,
+    Gate, Principal, PrincipalKind, RegionId, RunId, ServiceId, TeamId, Timestamp,
 };
+use release_core::plan::{Place, Step};
 use release_core::port::{
     Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
 };
+use release_core::run::{Command, RunState};
 
 use super::load::{CedarRules, FactType};
+use super::places::{Failure, Whereabouts, uid};
 use crate::decision::{Fact, Facts};
+use crate::rbac::Action;
 use crate::window::Classes;
 
-type Failure = Box<dyn std::error::Error>;
 type Attributes = BTreeMap<String, Value>;
 
 impl CedarRules {
@@ -28,56 +31,53 @@ impl CedarRules {
         classes: &Classes,
         facts: &Facts,
     ) -> Decision {
-        let class = classes.of_step(request.step, request.rollback);
+        let action = Action::of_class(classes.of_step(request.step, request.rollback));
         self.answer(|| {
-            let (place, mut parents) = (request.step.scope.place(), Vec::new());
-            let mut attributes = Attributes::from([
-                text("id", request.step.id.as_str()),
-                text("capability", request.step.action.name()),
-                ("rollback".to_owned(), Value::new_bool(request.rollback)),
-            ]);
-            let places = place.map(|place| {
-                [
-                    ("Environment", "environment", Some(place.environment.as_str())),
-                    ("Region", "region", place.region.as_ref().map(RegionId::as_str)),
-                    ("Service", "service", place.service.as_ref().map(ServiceId::as_str)),
-                    ("Team", "team", place.team.as_ref().map(TeamId::as_str)),
-                ]
-            });
-            for (of, name, id) in places.into_iter().flatten() {
-                if let Some(id) = id {
-                    attributes.extend([text(name, id)]);
-                    parents.push(uid(of, id)?);
-                }
-            }
-            let mut all = Parts::new(request.requester, request.run, request.requester)?;
-            all.of_train(request.train())?;
-            parents.push(all.run.clone());
-            let step = uid("Step", &format!("{}/{}", request.run, request.step.id))?;
-            all.entities.push(entity(step.clone(), attributes, parents)?);
-            self.ask(all, class.name(), step, request.now, facts)
+            let (step, train) = (request.step, request.train());
+            let who = of_principal(request.requester)?;
+            let run = uid("Run", request.run.as_str())?;
+            let attributes = of_run(request.run, request.requester);
+            let of_train = train.map(|train| uid("Train", train.as_str())).transpose()?;
+            let of_run = entity(run.clone(), attributes, of_train)?;
+            let id = uid("Step", &format!("{}/{}", request.run, step.id))?;
+            let context = self.context(request.now, facts)?;
+            Ok(Asked {
+                request: self.request(&who, action, &id, context)?,
+                subject: id,
+                attributes: of_step(step, request.rollback),
+                within: vec![run],
+                at: Whereabouts::of(step.scope.place(), train)?,
+                others: vec![who, of_run],
+            })
         })
     }
 
     /// Answers a request to give a command, likewise.
     pub(crate) fn authorization(&self, request: &CommandRequest<'_>, facts: &Facts) -> Decision {
         self.answer(|| {
-            let mut all = Parts::new(request.by, request.run, request.requester)?;
-            all.of_train(request.train())?;
-            let run = all.run.clone();
-            self.ask(all, request.command.name(), run, request.now, facts)
+            let (command, train) = (request.command, request.train());
+            let unknown = || format!("no rule knows the command `{}`", command.name());
+            let action = Action::of_command(command).ok_or_else(unknown)?;
+            let place = || step_of(request).and_then(|step| step.scope.place());
+            let at = match command {
+                Command::Descope { service } => Whereabouts::of_service(service, train)?,
+                _ => Whereabouts::of(place(), train)?,
+            };
+            let who = of_principal(request.by)?;
+            let run = uid("Run", request.run.as_str())?;
+            let context = self.context(request.now, facts)?;
+            Ok(Asked {
+                request: self.request(&who, action, &run, context)?,
+                subject: run,
+                attributes: of_run(request.run, request.requester),
+                within: Vec::new(),
+                at,
+                others: vec![who],
+            })
         })
     }
 
-    fn ask(
-        &self,
-        all: Parts,
-        action: &str,
-        resource: EntityUid,
-        now: Timestamp,
-        facts: &Facts,
-    ) -> Result<Response, Failure> {
-        let schema = Some(&self.schema);
+    fn context(&self, now: Timestamp, facts: &Facts) -> Result<Context, Failure> {
         let known = self.facts.iter().filter_map(|(name, of)| {
             let value = match (of, facts.value(name)?) {
                 (FactType::Flag, Fact::Flag(flag)) => Value::new_bool(*flag),
@@ -88,67 +88,83 @@ impl CedarRules {
             };
             Some((name.clone(), value))
         });
-        let context = Context::from_pairs([
+        Ok(Context::from_pairs([
             ("now".to_owned(), Value::new_long(now.as_micros() / 1_000)),
             ("facts".to_owned(), Value::new_record(known)?),
-        ])?;
-        let action = uid("Action", action)?;
-        let request = Request::new(all.principal, action, resource, context, schema)?;
-        let entities = Entities::from_entities(all.entities, schema)?;
-        Ok(self.authorizer.is_authorized(&request, &self.set, &entities))
+        ])?)
     }
 
-    /// Ours of Cedar's answer. What cannot even be asked, is denied.
-    fn answer(&self, ask: impl FnOnce() -> Result<Response, Failure>) -> Decision {
-        let decision = match ask() {
+    fn request(
+        &self,
+        who: &Entity,
+        action: Action,
+        subject: &EntityUid,
+        context: Context,
+    ) -> Result<Request, Failure> {
+        let action = uid("Action", action.name())?;
+        Ok(Request::new(who.uid(), action, subject.clone(), context, Some(&self.schema))?)
+    }
+
+    /// Ours of Cedar's answers. What cannot even be asked, is denied.
+    fn answer(&self, ask: impl FnOnce() -> Result<Asked, Failure>) -> Decision {
+        let decision = match ask().and_then(|asked| self.found(&asked)) {
             Err(error) => {
                 let text = format!("the request does not fit the schema of the rules: {error}");
                 let reason = Reason::new("cedar/request", text, "whoever maintains the rules");
                 Decision::deny(vec![reason.kind(ReasonKind::Error)])
             }
-            Ok(response) => self.judged(&response),
+            Ok(found) => self.judged(found),
         };
         decision.from_inputs(Inputs { policy: Some(self.digest()), ..Inputs::default() })
     }
 
-    fn judged(&self, response: &Response) -> Decision {
-        let (mut grants, mut denied, mut missed) = (Vec::new(), Vec::new(), Vec::new());
-        for id in response.diagnostics().reason() {
-            let id = id.to_string();
-            let Some(told) = self.told.get(&id) else { continue };
-            match told.effect {
-                Effect::Permit => grants.push(Grant::of(format!("permit/{id}"))),
-                Effect::Forbid => {
-                    let text = told.because.as_deref().unwrap_or("it forbids this");
-                    denied.push(Reason::new(format!("forbid/{id}"), text, told.owner.clone()));
-                }
+    /// Asks all rules of what lies in no place that they name but where it is known to lie, and then those
+    /// that name places for all others that it touches.
+    fn found(&self, asked: &Asked) -> Result<Found, Failure> {
+        let mut found = Found::default();
+        let first = asked.entities(&[], &self.schema)?;
+        found.first(self, &self.put(asked, &self.set, &first));
+        for group in &self.groups {
+            for way in group.ways(&asked.at).iter().skip(1) {
+                let entities = asked.entities(way, &self.schema)?;
+                found.forbidden(&self.put(asked, &group.forbids, &entities));
+                found.part(&group.permits, &self.put(asked, &group.permits, &entities));
             }
         }
-        for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
-            let id = error.policy_id().to_string();
-            let forbids = self.told.get(&id).is_none_or(|told| told.effect == Effect::Forbid);
-            let owner =
-                self.told.get(&id).map_or("whoever maintains the rules", |told| &told.owner);
-            let (effect, list) =
-                if forbids { ("forbid", &mut denied) } else { ("permit", &mut missed) };
-            let text = format!("cannot be judged: {}", error.inner());
-            let reason = Reason::new(format!("{effect}/{id}"), text, owner);
-            list.push(reason.kind(ReasonKind::Error));
-        }
-        grants.sort_by(|a, b| a.rule.cmp(&b.rule));
-        if denied.is_empty()
-            && !grants.is_empty()
-            && response.decision() == cedar_policy::Decision::Allow
-        {
+        Ok(found)
+    }
+
+    fn put(&self, asked: &Asked, rules: &PolicySet, entities: &Entities) -> Response {
+        self.authorizer.is_authorized(&asked.request, rules, entities)
+    }
+
+    fn judged(&self, found: Found) -> Decision {
+        let Found { permits, forbids, missed } = found;
+        let owner = |id: &str| {
+            let told = self.told.get(id);
+            told.map_or("whoever maintains the rules", |told| told.owner.as_str())
+        };
+        let reason =
+            |effect, id: &str, text: &str| Reason::new(format!("{effect}/{id}"), text, owner(id));
+        let denied = forbids.iter().map(|(id, error)| {
+            let because = self.told.get(id).and_then(|told| told.because.as_deref());
+            let text = error.as_deref().or(because).unwrap_or("it forbids this");
+            let kind = if error.is_some() { ReasonKind::Error } else { ReasonKind::Rule };
+            reason("forbid", id, text).kind(kind)
+        });
+        let mut denied: Vec<_> = denied.collect();
+        if denied.is_empty() && !permits.is_empty() {
+            let grants = permits.iter().map(|id| Grant::of(format!("permit/{id}"))).collect();
             return Decision::Permit { grants, inputs: None };
         }
-        if grants.is_empty() {
-            denied.append(&mut missed);
-            if !response.diagnostics().reason().any(|_| true) {
-                let text = "no rule in Cedar permits this";
+        if permits.is_empty() {
+            denied.extend(
+                missed.iter().map(|(id, (text, kind))| reason("permit", id, text).kind(*kind)),
+            );
+            if forbids.values().all(Option::is_some) {
                 let none = Reason::new(
                     "permit",
-                    text,
+                    "no rule in Cedar permits this",
                     "a rule that permits it, by whoever owns the rules",
                 );
                 denied.push(none.kind(ReasonKind::Missing));
@@ -159,54 +175,145 @@ impl CedarRules {
     }
 }
 
-/// Who asks and about which run, as entities.
-struct Parts {
-    principal: EntityUid,
-    run: EntityUid,
-    entities: Vec<Entity>,
+/// What is asked about, and the entities beside it.
+struct Asked {
+    request: Request,
+    subject: EntityUid,
+    attributes: Attributes,
+    /// What it belongs to besides places.
+    within: Vec<EntityUid>,
+    at: Whereabouts,
+    others: Vec<Entity>,
 }
 
-impl Parts {
-    fn new(by: &Principal, run: &RunId, requester: &Principal) -> Result<Self, Failure> {
-        let of = match by.kind {
-            PrincipalKind::Human => "Person",
-            PrincipalKind::Service => "Machine",
+impl Asked {
+    /// All entities, the subject also in the places of `way`.
+    fn entities(&self, way: &[EntityUid], schema: &Schema) -> Result<Entities, Failure> {
+        let parents = self.within.iter().chain(self.at.known()).chain(way).cloned();
+        let subject = entity(self.subject.clone(), self.attributes.clone(), parents)?;
+        let all = self.others.iter().cloned().chain([subject]);
+        Ok(Entities::from_entities(all, Some(schema))?)
+    }
+}
+
+/// What the rules come to.
+#[derive(Debug, Default)]
+struct Found {
+    /// Those that permit all of what is asked.
+    permits: BTreeSet<String>,
+    /// Those that forbid any of it; with a text, because they cannot be judged.
+    forbids: BTreeMap<String, Option<String>>,
+    /// Those that permit only a part of it or cannot be judged, and what there is to say of that.
+    missed: BTreeMap<String, (String, ReasonKind)>,
+}
+
+impl Found {
+    fn first(&mut self, rules: &CedarRules, response: &Response) {
+        let permits = |id: &str| {
+            rules.told.get(id).is_some_and(|told| told.effect == cedar_policy::Effect::Permit)
         };
-        let principal = uid(of, by.id.as_str())?;
-        let roles = by.roles.iter().map(|role| uid("Role", role.as_str()));
-        let roles = roles.collect::<Result<Vec<_>, _>>()?;
-        let id = Attributes::from([text("id", by.id.as_str())]);
-        let who = entity(principal.clone(), id, roles)?;
-        let attributes =
-            Attributes::from([text("id", run.as_str()), text("requester", requester.id.as_str())]);
-        let run = uid("Run", run.as_str())?;
-        let about = entity(run.clone(), attributes, Vec::new())?;
-        Ok(Self { principal, run, entities: vec![who, about] })
+        for id in reasons(response) {
+            if permits(&id) {
+                self.permits.insert(id);
+            } else {
+                self.forbids.insert(id, None);
+            }
+        }
+        for (id, text) in errors(response) {
+            if permits(&id) {
+                self.missed.insert(id, (text, ReasonKind::Error));
+            } else {
+                self.forbids.entry(id).or_insert(Some(text));
+            }
+        }
     }
 
-    /// Puts the run into its train.
-    fn of_train(&mut self, train: Option<&TrainId>) -> Result<(), Failure> {
-        let Some(train) = train else { return Ok(()) };
-        let parents = vec![uid("Train", train.as_str())?];
-        if let Some(run) = self.entities.pop() {
-            let (id, attributes, _) = run.into_inner();
-            self.entities.push(entity(id, attributes.into_iter().collect(), parents)?);
+    /// What of forbids alone is said to another place that is touched.
+    fn forbidden(&mut self, response: &Response) {
+        self.forbids.extend(reasons(response).map(|id| (id, None)));
+        for (id, text) in errors(response) {
+            self.forbids.entry(id).or_insert(Some(text));
         }
-        Ok(())
     }
+
+    /// What of `permits` alone is said to another place: those that do not permit it permit a part only.
+    fn part(&mut self, permits: &PolicySet, response: &Response) {
+        let here: BTreeSet<_> = reasons(response).collect();
+        let mut errors: BTreeMap<_, _> = errors(response).collect();
+        for id in permits.policies().map(|rule| rule.id().to_string()) {
+            if !here.contains(&id) && self.permits.remove(&id) {
+                let why = match errors.remove(&id) {
+                    Some(text) => (text, ReasonKind::Error),
+                    None => {
+                        ("it permits only a part of what this concerns".into(), ReasonKind::Missing)
+                    }
+                };
+                self.missed.insert(id, why);
+            }
+        }
+    }
+}
+
+/// The rules that decided.
+fn reasons(response: &Response) -> impl Iterator<Item = String> {
+    response.diagnostics().reason().map(ToString::to_string)
+}
+
+/// The rules that failed, and how.
+fn errors(response: &Response) -> impl Iterator<Item = (String, String)> {
+    response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(error)| {
+        (error.policy_id().to_string(), format!("cannot be judged: {}", error.inner()))
+    })
+}
+
+/// The step that a command is about: behind a gate, or by name.
+fn step_of<'a>(request: &CommandRequest<'a>) -> Option<&'a Step> {
+    let plan = request.state.map(RunState::plan)?;
+    match request.command {
+        Command::Approve { gate } | Command::Reject { gate } => {
+            let opens = |wanted: &Gate| matches!(wanted, Gate::Approval(one) if one.id == *gate);
+            plan.plan().steps().iter().find(|step| step.gates.iter().any(opens))
+        }
+        Command::Retry { step } | Command::Reconcile { step, .. } => plan.get(plan.find(step)?),
+        _ => None,
+    }
+}
+
+fn of_principal(who: &Principal) -> Result<Entity, Failure> {
+    let of = match who.kind {
+        PrincipalKind::Human => "Person",
+        PrincipalKind::Service => "Machine",
+    };
+    let roles = who.roles.iter().map(|role| uid("Role", role.as_str()));
+    let roles = roles.collect::<Result<Vec<_>, _>>()?;
+    entity(uid(of, who.id.as_str())?, Attributes::from([text("id", who.id.as_str())]), roles)
+}
+
+fn of_run(run: &RunId, requester: &Principal) -> Attributes {
+    Attributes::from([text("id", run.as_str()), text("requester", requester.id.as_str())])
+}
+
+fn of_step(step: &Step, rollback: bool) -> Attributes {
+    let mut all = Attributes::from([
+        text("id", step.id.as_str()),
+        text("capability", step.action.name()),
+        ("rollback".to_owned(), Value::new_bool(rollback)),
+    ]);
+    if let Some(Place { environment, region, service, team, .. }) = step.scope.place() {
+        all.extend([text("environment", environment.as_str())]);
+        all.extend(region.as_ref().map(|id| text("region", RegionId::as_str(id))));
+        all.extend(service.as_ref().map(|id| text("service", ServiceId::as_str(id))));
+        all.extend(team.as_ref().map(|id| text("team", TeamId::as_str(id))));
+    }
+    all
 }
 
 fn entity(
     id: EntityUid,
     attributes: Attributes,
-    parents: Vec<EntityUid>,
+    parents: impl IntoIterator<Item = EntityUid>,
 ) -> Result<Entity, Failure> {
     Ok(Entity::new(id, attributes.into_iter().collect(), parents.into_iter().collect())?)
-}
-
-fn uid(of: &str, id: &str) -> Result<EntityUid, Failure> {
-    let of: EntityTypeName = format!("Release::{of}").parse()?;
-    Ok(EntityUid::from_type_name_and_id(of, EntityId::new(id)))
 }
 
 fn text(name: &str, value: &str) -> (String, Value) {

@@ -10,34 +10,12 @@ use cedar_policy::{
 use release_core::model::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::places::{Group, groups};
 use crate::canonical::Canonical;
+use crate::rbac::Action;
 
 /// The longest source that is read, in bytes.
 const MAX_SOURCE: usize = 1 << 20;
-
-/// Everything that somebody can do: classes of steps, and commands.
-const ACTIONS: [&str; 20] = [
-    "abandon",
-    "advance",
-    "approve",
-    "cancel",
-    "deploy",
-    "descope",
-    "flag_change",
-    "force_abandon",
-    "kill_switch",
-    "migrate",
-    "note",
-    "pause",
-    "reconcile",
-    "reject",
-    "release_quarantine",
-    "resume",
-    "retry",
-    "rollback",
-    "supersede",
-    "wait",
-];
 
 /// What a fact is, that rules can ask for as `context.facts.<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +85,15 @@ pub enum CedarError {
         /// The name.
         name: String,
     },
+    /// With this rule, rules would have to be asked too often for what leaves open where it is.
+    #[error(
+        "rule `{id}` names places of so many kinds that it would take too long to ask it for each of \
+         them together; write a rule for each kind, or for fewer places"
+    )]
+    TooManyPlaces {
+        /// The rule.
+        id: String,
+    },
     /// Rules do not fit the schema.
     #[error("rule `{id}` does not fit the schema: {problem}")]
     Invalid {
@@ -129,6 +116,8 @@ pub(super) struct Told {
 #[derive(Debug, Clone)]
 pub struct CedarRules {
     pub(super) set: PolicySet,
+    /// Those of them that name places.
+    pub(super) groups: Vec<Group>,
     pub(super) schema: Schema,
     pub(super) told: BTreeMap<String, Told>,
     pub(super) facts: BTreeMap<String, FactType>,
@@ -160,13 +149,14 @@ impl CedarRules {
             let id = error.policy_id().to_string();
             return Err(CedarError::Invalid { id, problem: error.to_string() });
         }
+        let groups = groups(&set)?;
         let rules: BTreeMap<_, _> =
             set.policies().map(|rule| (rule.id().to_string(), rule.to_string())).collect();
         let digest = Canonical::new("release/cedar/1")
             .text(&written)
             .list(rules.iter(), |all, (id, rule)| all.text(id).text(rule))
             .finish();
-        Ok(Self { set, schema, told, facts, authorizer: Authorizer::new(), digest })
+        Ok(Self { set, groups, schema, told, facts, authorizer: Authorizer::new(), digest })
     }
 
     /// The schema that rules are validated against, with these facts: for editors and for `cedar validate`.
@@ -230,7 +220,10 @@ fn schema(facts: &BTreeMap<String, FactType>) -> Result<String, CedarError> {
         let written = write!(known, "\"{name}\"?: {}, ", of.in_cedar());
         debug_assert!(written.is_ok(), "text takes all that is written to it");
     }
-    let actions = ACTIONS.map(|name| format!("\"{name}\"")).join(", ");
+    // Nobody asks here whether they may request a run.
+    let asked = Action::ALL.iter().filter(|action| **action != Action::Request);
+    let actions: Vec<_> = asked.map(|action| format!("\"{action}\"")).collect();
+    let actions = actions.join(", ");
     Ok(format!(
         "namespace Release {{
   entity Role;
@@ -241,7 +234,7 @@ fn schema(facts: &BTreeMap<String, FactType>) -> Result<String, CedarError> {
   entity Service;
   entity Team;
   entity Train;
-  entity Run in [Train] {{ id: String, requester: String }};
+  entity Run in [Train, Environment, Region, Service, Team] {{ id: String, requester: String }};
   entity Step in [Run, Train, Environment, Region, Service, Team] {{
     id: String, capability: String, rollback: Bool,
     environment?: String, region?: String, service?: String, team?: String,

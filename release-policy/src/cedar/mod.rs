@@ -8,6 +8,18 @@
 //! [`CedarRules::schema`]: a misspelt attribute, a comparison of a number with text, or a fact that is read
 //! without asking whether it is there, is refused as the rules are read.
 //!
+//! # What a request touches
+//! A step is in its environment, region, service and team, and in its train. A command about a gate or a step
+//! is about a run in the place of that step, leaving a member behind about one service, and every other
+//! command about the whole run. What a request leaves open (a step without a service, a pause, a run whose
+//! plan the host does not show) concerns all of that kind: a `forbid` forbids it as soon as it applies to one
+//! of the places that the rule names, or to none of them, and a `permit` permits it only if it applies to all
+//! of these. So `forbid (…, resource in Release::Service::"payments")` holds a step that concerns all
+//! services. Attributes (`resource.service`) say what is written and touch nothing: name places with `in`.
+//!
+//! Actions are those of [`rbac::Action`](crate::rbac::Action): the class of a step, or the command. A step of
+//! the class `migrate` changes a schema; to go on with another plan is `change_plan`.
+//!
 //! # What differs from Cedar
 //! Cedar leaves out a rule that fails while it is evaluated (for example by an overflow), so that a `forbid`
 //! that fails forbids nothing
@@ -35,7 +47,7 @@
 //! let (run, ann): (RunId, _) = ("r-1".parse()?, Principal::human("ann".parse()?));
 //! let mut step = Step::new("deploy".parse()?, Action::Sync);
 //! step.scope = StepScope::of(Place::new("staging".parse()?));
-//! let asked = |step| rules.admit(&Admission::new(&run, &ann, step, Timestamp::default()));
+//! let asked = |step: &Step| rules.admit(&Admission::new(&run, &ann, step, Timestamp::default()));
 //! assert!(asked(&step).is_permit());
 //!
 //! step.scope = StepScope::of(Place::new("production".parse()?));
@@ -48,5 +60,6 @@
 
 mod ask;
 mod load;
+mod places;
 
 pub use load::{CedarError, CedarRules, FactType};

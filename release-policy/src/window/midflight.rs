@@ -108,8 +108,10 @@ fn earlier(plan: &FrozenPlan, index: u32, step: &Step) -> Vec<u32> {
 }
 
 /// The step of the same group that comes just before; the latest in the plan, if several do. Between
-/// the steps of a group there may be one that others meet at.
+/// the steps of a group there may be one that others meet at. A step without a group belongs to no
+/// rollout, and none comes before it.
 fn previous<'a>(plan: &'a FrozenPlan, index: u32, step: &Step) -> Option<(u32, &'a Step)> {
+    step.group.as_ref()?;
     let same = |at: u32| plan.get(at).filter(|other| other.group == step.group).map(|s| (at, s));
     let direct = plan.predecessors(index).filter_map(same).max_by_key(|(at, _)| *at);
     direct.or_else(|| {

@@ -3,4 +3,6 @@
 #![cfg(feature = "cedar")]
 
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod rules;

@@ -9,6 +9,8 @@ mod files;
 #[cfg(test)]
 mod ical;
 #[cfg(test)]
+mod midflight;
+#[cfg(test)]
 mod others;
 #[cfg(test)]
 mod semantics;
