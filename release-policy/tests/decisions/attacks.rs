@@ -61,11 +61,11 @@ fn run(plan: &FrozenPlan, policy: Option<Digest>) -> RunState {
 /// What happens in a run, in one turn.
 fn happens(
     state: &mut RunState,
-    input: Option<Input>,
+    input: Option<&Input>,
     second: i64,
     policy: &dyn Policy,
 ) -> Vec<Event> {
-    turn(state, input.as_ref(), &Turn::new(at(second), 7, policy), 100).unwrap()
+    turn(state, input, &Turn::new(at(second), 7, policy), 100).unwrap()
 }
 
 fn starts(events: &[Event]) -> usize {
@@ -357,15 +357,14 @@ fn rules_and_directories_that_are_published_at_once_both_hold() {
             let rights = Arc::new(rights(rbac::Action::Deploy, dev()));
             set(&[anything().because(why)]).rights(rights)
         };
-        let book = Arc::new(PolicyBook::new(head(format!("first {round}"))));
+        let book = PolicyBook::new(head(format!("first {round}")));
         book.publish_directory(dev()).unwrap();
-        let other = {
-            let (book, new) = (Arc::clone(&book), Arc::clone(&new));
-            std::thread::spawn(move || book.publish_directory(new))
-        };
-        book.publish(head(format!("second {round}")));
-        other.join().unwrap().unwrap();
-        assert!(ask_of(&*book, &deploy("production"), 100).is_deny(), "round {round}");
+        std::thread::scope(|scope| {
+            let read = scope.spawn(|| book.publish_directory(Arc::clone(&new)));
+            book.publish(head(format!("second {round}")));
+            read.join().unwrap().unwrap();
+        });
+        assert!(ask_of(&book, &deploy("production"), 100).is_deny(), "round {round}");
     }
 }
 
@@ -386,7 +385,7 @@ fn a_leave_for_another_plan_gives_no_command() {
         let mut state = run(&plan, book.digest());
         let by = Principal::human(id("req"));
         let pause = Input::Directive(Directive::new(Command::Pause, by, "a rest"));
-        let events = happens(&mut state, Some(pause), 100, &book);
+        let events = happens(&mut state, Some(&pause), 100, &book);
         let was = events.iter().any(|event| matches!(event, Event::CommandDenied { .. }));
         assert_eq!(was, denied, "{events:?}");
     }
@@ -404,10 +403,10 @@ fn gated(directory: Directory) -> (PolicyBook, RunState) {
     (book, state)
 }
 
-fn approve(by: &str) -> Option<Input> {
+fn approve(by: &str) -> Input {
     let by = Principal::human(id(by)).with_role(id("sre"));
     let command = Command::Approve { gate: id("production/go") };
-    Some(Input::Directive(Directive::new(command, by, "yes")))
+    Input::Directive(Directive::new(command, by, "yes"))
 }
 
 #[test]
@@ -416,21 +415,21 @@ fn f24_the_second_account_of_the_requester_opens_no_gate_of_a_plan() {
     linked.linked.insert(id("req"));
     let ann = Identity::human(id("ann")).with(grant("sre"));
     let (book, mut state) = gated(directory(50, [Identity::human(id("req")), linked, ann]));
-    happens(&mut state, approve("req-2"), 100, &book);
+    happens(&mut state, Some(&approve("req-2")), 100, &book);
     let events = happens(&mut state, None, 210, &book);
     assert_eq!(starts(&events), 0, "{events:?}");
-    assert_eq!(starts(&happens(&mut state, approve("ann"), 220, &book)), 1, "somebody else");
+    assert_eq!(starts(&happens(&mut state, Some(&approve("ann")), 220, &book)), 1, "somebody else");
 }
 
 #[test]
 fn f22_a_gate_of_a_plan_counts_nobody_who_left_or_lost_their_role() {
     let (book, mut state) = gated(people(50, &TEAM));
-    happens(&mut state, approve("ann"), 100, &book);
+    happens(&mut state, Some(&approve("ann")), 100, &book);
     book.publish_directory(people(190, &[("ann", "ops"), ("bob", "sre")])).unwrap();
     assert_eq!(starts(&happens(&mut state, None, 200, &book)), 0, "ann is of operations now");
-    assert_eq!(starts(&happens(&mut state, approve("bob"), 210, &book)), 1);
+    assert_eq!(starts(&happens(&mut state, Some(&approve("bob")), 210, &book)), 1);
     let (book, mut state) = gated(people(50, &TEAM));
-    happens(&mut state, approve("ann"), 100, &book);
+    happens(&mut state, Some(&approve("ann")), 100, &book);
     book.lose_directory(at(190));
     assert_eq!(starts(&happens(&mut state, None, 200, &book)), 0, "nobody knows who is who");
 }

@@ -49,7 +49,7 @@ impl Host {
     async fn refresh(&self) {
         self.clock.advance(Span::secs(60));
         match Self::read(&self.registry, &self.clock).await {
-            Ok(directory) => self.book.publish_directory(directory),
+            Ok(directory) => self.book.publish_directory(directory).unwrap(),
             Err(_) => self.book.lose_directory(self.clock.now()),
         }
     }
