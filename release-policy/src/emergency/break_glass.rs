@@ -245,6 +245,12 @@ pub enum Refusal {
         /// Its name.
         name: String,
     },
+    /// It leaves no time to use or to review it, so that nobody could ever be held to it.
+    #[error("the glass `{name}` leaves no time to use or to review it; set both")]
+    NoTime {
+        /// Its name.
+        name: String,
+    },
     /// It is for somewhere else.
     #[error("it was asked for elsewhere")]
     Elsewhere,
@@ -314,7 +320,9 @@ impl GlassAnswer {
             Refusal::NotConfirmed { role } => (true, format!("somebody else who is {role}")),
             Refusal::Directory { .. } => (false, "whoever runs the directory".to_owned()),
             Refusal::Requester { role } => (false, format!("a request of somebody who is {role}")),
-            Refusal::NoCapability { .. } => (false, "whoever owns the rules".to_owned()),
+            Refusal::NoCapability { .. } | Refusal::NoTime { .. } => {
+                (false, "whoever owns the rules".to_owned())
+            }
             Refusal::NoRequest
             | Refusal::Elsewhere
             | Refusal::Used { .. }
@@ -376,6 +384,9 @@ fn find<'a>(
     let name = &request.capability;
     let none = || Refusal::NoCapability { name: name.clone() };
     let capability = policy.capabilities.get(name).ok_or_else(none)?;
+    if capability.at_most == Span::ZERO || capability.review_within == Span::ZERO {
+        return Err(Refusal::NoTime { name: name.clone() });
+    }
     if let Some(used) = used {
         return Err(Refusal::Used { at: used.at });
     }

@@ -10,7 +10,7 @@ use release_core::port::{
 use release_core::run::{Command, RunState};
 
 use super::access::Book;
-use super::{Access, Action, Answer, Denied, Fact, Facts, Missed, Query, Rules};
+use super::{Access, Action, Answer, Denied, Fact, Facts, Miss, Missed, Query, Rules};
 use crate::canonical::Canonical;
 use crate::directory::{DirectoryFault, DirectoryStamp};
 use crate::window::Classes;
@@ -174,7 +174,16 @@ impl Rbac {
         if answer.granted.is_empty() && knows {
             reasons.push(self.nothing_allows(who, action, &answer.missed));
         }
-        Decision::deny(reasons).from_inputs(inputs)
+        // A right that is yet to begin is waited for, if nothing else is in the way.
+        let begins = answer.missed.iter().filter_map(|missed| match missed.why {
+            Miss::NotYet { from } => Some(from),
+            _ => None,
+        });
+        match begins.min().filter(|_| answer.denied.is_empty() && answer.granted.is_empty()) {
+            Some(from) => Decision::wait(Some(from), reasons),
+            None => Decision::deny(reasons),
+        }
+        .from_inputs(inputs)
     }
 
     fn nothing_allows(&self, who: &Principal, action: Action, missed: &[Missed]) -> Reason {

@@ -514,3 +514,80 @@ fn f48_rights_are_pinned_and_those_of_the_day_hold_too() {
     assert!(!ask(&may_not, &may), "loosening holds for what begins afterwards");
     assert!(!ask(&may, &may_not), "tightening holds at once");
 }
+
+#[test]
+fn a_right_that_begins_later_is_waited_for_until_then() {
+    let mut later = grant("dev");
+    later.from = at(150);
+    let rights =
+        rights(rbac::Action::Deploy, directory(50, [Identity::human(id("req")).with(later)]));
+    let set = set(&[anything()]).rights(Arc::new(rights));
+    assert!(ask_of(&set, &deploy("production"), 150).is_permit());
+    let mut state = run(&plan([deploy("production")]), Some(set.digest()));
+    assert_eq!(starts(&happens(&mut state, None, 100, &set)), 0);
+    assert_eq!(state.next_wakeup(), Some(at(150)));
+}
+
+#[test]
+fn glass_that_nobody_could_review_is_never_broken() {
+    let Definition::Glass { capability, mut policy } = glasses(&[]) else { panic!("it is glass") };
+    policy.capabilities.values_mut().for_each(|glass| glass.review_within = Span::ZERO);
+    let set = set(&[needs_case()]).define("any", Definition::Glass { capability, policy });
+    let facts = Facts::new().case("any", glass("r", subject().plan, "production"));
+    let book = PolicyBook::new(set).with_facts(id("r"), facts);
+    book.publish_directory(people(50, &TEAM)).unwrap();
+    let denied = ask_of(&book, &deploy("production"), 100);
+    assert!(denied.is_deny() && format!("{denied:?}").contains("leaves no time"), "{denied:?}");
+}
+
+/// Whoever keeps what the digests of a decision are of can make it again years later.
+#[test]
+fn a_decision_can_be_made_again_from_what_its_digests_name() {
+    let dev = |second| directory(second, [Identity::human(id("req")).with(grant("dev"))]);
+    let rights = || Arc::new(rights(rbac::Action::Deploy, dev(50)));
+    let rules = |risk: i64| {
+        let is = release_policy::decision::Test::AtLeast(risk);
+        let risky = Condition::Fact { name: "risk".into(), is };
+        set(&[anything(), Rule::deny("risky", risky, "sre")]).rights(rights())
+    };
+    let freeze = |from| {
+        let when = When::Between { from: at(from), until: at(5_000) };
+        let spec = WindowSpec::freeze(id("frozen"), when, id("sre"), "sale");
+        Windows::new([spec.build().unwrap()]).unwrap()
+    };
+    // What was kept, each under its digest.
+    let policies = [rules(10), rules(50), rules(90)];
+    let calendars = [freeze(1_000), freeze(90)];
+    let directories = [dev(50), directory(55, [Identity::human(id("req"))])];
+    let facts = [20, 60].map(|risk| Facts::new().number("risk", risk));
+    let decide = |policy: &PolicySet, calendar: &Windows, people: &Directory, facts: &Facts| {
+        let book = PolicyBook::new(policy.clone().windows(calendar.clone()));
+        let book = book.with_facts(id("r"), facts.clone());
+        book.publish_directory(people.clone()).unwrap();
+        ask_of(&book, &deploy("production"), 100)
+    };
+    let (mut permits, mut inputs_seen) = (0, BTreeSet::new());
+    for policy in &policies {
+        for calendar in &calendars {
+            for people in &directories {
+                for known in &facts {
+                    let first = decide(policy, calendar, people, known);
+                    let inputs = *first.inputs().unwrap();
+                    let policy = policies.iter().find(|kept| Some(kept.digest()) == inputs.policy);
+                    let calendar =
+                        calendars.iter().find(|kept| Some(kept.digest()) == inputs.calendar);
+                    let people = directories
+                        .iter()
+                        .find(|kept| Some(kept.stamp().digest) == inputs.directory);
+                    let known = facts.iter().find(|kept| Some(kept.digest()) == inputs.facts);
+                    let again =
+                        decide(policy.unwrap(), calendar.unwrap(), people.unwrap(), known.unwrap());
+                    assert_eq!(first, again);
+                    permits += usize::from(first.is_permit());
+                    inputs_seen.insert(format!("{inputs}"));
+                }
+            }
+        }
+    }
+    assert_eq!((permits, inputs_seen.len()), (3, 24));
+}
