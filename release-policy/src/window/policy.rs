@@ -10,8 +10,8 @@ use release_core::run::{Command, RunState};
 
 #[cfg(doc)]
 use super::OnStart;
-use super::answer::{Applied, Concerned};
 use super::civil::local;
+use super::concerned::{Applied, Concerned};
 use super::spans::OVER;
 use super::{
     ActionClass, Kind, MidFlight, NeverOpens, Query, Standing, Straddle, Window, Windows,
@@ -23,7 +23,8 @@ impl Policy for Windows {
     /// for each window on the way there. A step that belongs to no place is nobody's business here, and
     /// a rollback only if a window names it.
     ///
-    /// When it never opens, it waits without an instant: only other windows or a waiver can help.
+    /// When it never opens, it waits without an instant: only other windows or a waiver can help. When the
+    /// search for an opening is [given up](NeverOpens::GivenUp), it waits until where that came to.
     ///
     /// Of a rollout that is under way, the windows in the way say what becomes of it
     /// ([`OnStart`]), as far as the request tells how the run stands: it goes on to the next safe point, so
@@ -113,7 +114,10 @@ impl Windows {
         let open = concerned.open(at, query.lasting);
         let until = match &open {
             Ok(open) => Some(*open),
-            Err(NeverOpens::GivenUp { until }) => Some(until.as_micros()),
+            // There the search goes on, if it has come anywhere.
+            Err(NeverOpens::GivenUp { until }) => {
+                Some(until.as_micros()).filter(|until| *until > at)
+            }
             Err(_) => None,
         };
         let mut reasons = reasons(&concerned, query, until);

@@ -13,6 +13,8 @@ mod midflight;
 #[cfg(test)]
 mod others;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod semantics;
 #[cfg(test)]
 mod support;
