@@ -1,6 +1,8 @@
 //! What windows say to a question: open or not, until when, from when on.
 
-use release_core::model::{Principal, RunId, Span, Timestamp};
+use std::fmt;
+
+use release_core::model::{Principal, PrincipalId, RunId, Span, Timestamp};
 use release_core::plan::Place;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,19 @@ impl Straddle {
     }
 }
 
+/// Whether two accounts are one person's.
+pub type SamePerson<'a> = &'a (dyn Fn(&PrincipalId, &PrincipalId) -> bool + Sync);
+
+/// Who is who, as far as whoever asks knows.
+#[derive(Clone, Copy)]
+pub(super) struct People<'a>(SamePerson<'a>);
+
+impl fmt::Debug for People<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("People").finish_non_exhaustive()
+    }
+}
+
 /// What is asked of windows.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -42,12 +57,28 @@ pub struct Query<'a> {
     pub at: Timestamp,
     /// How long it takes: it is not to begin unless windows stay open as long.
     pub lasting: Span,
+    people: People<'a>,
 }
 
 impl<'a> Query<'a> {
     /// Whether `by` may begin to do something at `at`, anywhere.
     pub const fn new(action: ActionClass, by: &'a Principal, at: Timestamp) -> Self {
-        Self { action, place: None, by, run: None, at, lasting: Span::ZERO }
+        let people = People(&|one, two| one == two);
+        Self { action, place: None, by, run: None, at, lasting: Span::ZERO, people }
+    }
+
+    /// Says who is who: a waiver that somebody granted by another account of theirs is none for them.
+    /// Unless it is said, every account is somebody else.
+    #[must_use]
+    pub const fn knowing(mut self, same_person: SamePerson<'a>) -> Self {
+        self.people = People(same_person);
+        self
+    }
+
+    /// Whether whoever asks is behind `account`, too.
+    pub(super) fn is_by(&self, account: &PrincipalId) -> bool {
+        let People(same_person) = self.people;
+        *account == self.by.id || same_person(account, &self.by.id)
     }
 
     /// Narrows it to a place.

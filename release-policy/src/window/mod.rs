@@ -55,7 +55,7 @@ mod set;
 mod spans;
 mod waiver;
 
-pub use answer::{NeverOpens, Query, Straddle};
+pub use answer::{NeverOpens, Query, SamePerson, Straddle};
 pub use error::{WaiverError, WaiverProblem, WindowError, WindowProblem};
 pub use holidays::{Holiday, HolidayCalendar, HolidayError, HolidaySpec};
 pub use midflight::{MidFlight, OnStart, Point, Standing, mid_flight};

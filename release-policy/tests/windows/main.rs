@@ -18,3 +18,5 @@ mod search;
 mod semantics;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod waivers;
