@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use release_core::model::{ChangeScope, Digest, Principal, RunId, Span, Timestamp, TrainId};
+use release_core::model::{
+    ChangeScope, Digest, Principal, PrincipalId, RunId, Span, Timestamp, TrainId,
+};
 use release_core::plan::Place;
 use release_core::port::{
     Admission, Binding, CommandRequest, Decision, Grant, Inputs, Policy as _, Reason, ReasonKind,
@@ -95,7 +97,7 @@ impl PolicySet {
         let mut all = vec![self.by_rules(pinned, &asked, known)];
         all.extend(self.windows.as_ref().map(|windows| {
             let lifted = pinned.and_then(|pinned| pinned.lifted(&asked, known.facts));
-            held(windows, request, lifted)
+            held(windows, request, known.directory, lifted)
         }));
         all.extend(self.and_pinned(pinned).flat_map(|set| {
             let rights = set.rights.as_ref().map(|rights| rights.admit(request));
@@ -133,7 +135,8 @@ impl PolicySet {
             decided: RefCell::default(),
         };
         let mut all = vec![self.by_rules(pinned, &asked, known)];
-        all.extend(self.windows.as_ref().map(|windows| windows.authorize(request)));
+        let same = |one: &PrincipalId, two: &PrincipalId| same_person(known.directory, one, two);
+        all.extend(self.windows.as_ref().map(|all| all.authorize_knowing(request, &same)));
         all.extend(self.and_pinned(pinned).flat_map(|set| {
             let rights = set.rights.as_ref().map(|rights| rights.authorize(request));
             #[cfg(feature = "cedar")]
@@ -256,9 +259,23 @@ impl PolicySet {
     }
 }
 
+/// Whether two accounts are one person's, as far as that is known.
+fn same_person(directory: DirectoryState<'_>, one: &PrincipalId, two: &PrincipalId) -> bool {
+    match directory {
+        DirectoryState::Snapshot(known) => known.human(one) == known.human(two),
+        DirectoryState::Down { .. } | DirectoryState::Unread => one == two,
+    }
+}
+
 /// What windows say, unless broken glass lifts them.
-fn held(windows: &Windows, request: &Admission<'_>, lifted: Option<Grant>) -> Decision {
-    let decision = windows.admit(request);
+fn held(
+    windows: &Windows,
+    request: &Admission<'_>,
+    directory: DirectoryState<'_>,
+    lifted: Option<Grant>,
+) -> Decision {
+    let same = |one: &PrincipalId, two: &PrincipalId| same_person(directory, one, two);
+    let decision = windows.admit_knowing(request, &same);
     match (decision.is_permit(), lifted) {
         (false, Some(grant)) => {
             let inputs = decision.inputs().copied().map(Box::new);

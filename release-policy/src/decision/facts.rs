@@ -132,9 +132,9 @@ impl Facts {
         self
     }
 
-    /// The digest of all directories that they were taken from; cases are decided by `directory`.
+    /// The digest of all directories that an answer is made from: those of the facts, and the one of the day.
     pub(super) fn directories(&self, directory: Option<Digest>) -> Option<Digest> {
-        match directory.filter(|_| !self.cases.is_empty()) {
+        match directory {
             None => as_one(&self.directories),
             Some(directory) => {
                 as_one(&self.directories.iter().copied().chain([directory]).collect())

@@ -1,14 +1,14 @@
 //! What windows say to a question: open or not, until when, from when on.
 
-use release_core::model::{Principal, RunId, Span, Timestamp};
+use std::fmt;
+
+use release_core::model::{Principal, PrincipalId, RunId, Span, Timestamp};
 use release_core::plan::Place;
 use serde::{Deserialize, Serialize};
 
-use super::spans::{OVER, Spans};
+use super::concerned::{Concerned, Looks};
+use super::spans::OVER;
 use super::{ActionClass, Kind, OnStart, Overlap, Waiver, Window, Windows};
-
-/// How many openings and closings are looked through for one answer.
-const MAX_LOOKS: usize = 20_000;
 
 /// Whether a step may go on past the closing of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +28,19 @@ impl Straddle {
     }
 }
 
+/// Whether two accounts are one person's.
+pub type SamePerson<'a> = &'a (dyn Fn(&PrincipalId, &PrincipalId) -> bool + Sync);
+
+/// Who is who, as far as whoever asks knows.
+#[derive(Clone, Copy)]
+pub(super) struct People<'a>(SamePerson<'a>);
+
+impl fmt::Debug for People<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("People").finish_non_exhaustive()
+    }
+}
+
 /// What is asked of windows.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -44,12 +57,28 @@ pub struct Query<'a> {
     pub at: Timestamp,
     /// How long it takes: it is not to begin unless windows stay open as long.
     pub lasting: Span,
+    people: People<'a>,
 }
 
 impl<'a> Query<'a> {
     /// Whether `by` may begin to do something at `at`, anywhere.
     pub const fn new(action: ActionClass, by: &'a Principal, at: Timestamp) -> Self {
-        Self { action, place: None, by, run: None, at, lasting: Span::ZERO }
+        let people = People(&|one, two| one == two);
+        Self { action, place: None, by, run: None, at, lasting: Span::ZERO, people }
+    }
+
+    /// Says who is who: a waiver that somebody granted by another account of theirs is none for them.
+    /// Unless it is said, every account is somebody else.
+    #[must_use]
+    pub const fn knowing(mut self, same_person: SamePerson<'a>) -> Self {
+        self.people = People(same_person);
+        self
+    }
+
+    /// Whether whoever asks is behind `account`, too.
+    pub(super) fn is_by(&self, account: &PrincipalId) -> bool {
+        let People(same_person) = self.people;
+        *account == self.by.id || same_person(account, &self.by.id)
     }
 
     /// Narrows it to a place.
@@ -86,7 +115,7 @@ impl<'a> Query<'a> {
 #[non_exhaustive]
 pub enum NeverOpens {
     /// No deployment window opens any more.
-    #[error("no deployment window opens after {after}: the last of them is over")]
+    #[error("no deployment window opens after {after}, as far as calendars reach")]
     NoWindowLeft {
         /// From when on that is so.
         after: Timestamp,
@@ -105,10 +134,14 @@ pub enum NeverOpens {
         /// The longest opening.
         longest: Span,
     },
-    /// So many openings and closings were looked through without finding one that will do.
-    #[error("no opening was found until {until}; there the search was given up")]
+    /// So much was looked through for one answer without finding an opening that will do; there may be one
+    /// later.
+    #[error(
+        "no opening was found until {until}; there the search was given up: ask again then, or use fewer or \
+         rarer windows"
+    )]
     GivenUp {
-        /// Until when it is certain that there is none.
+        /// Until when it is certain that there is none; ask again from there.
         until: Timestamp,
     },
     /// The instant lies where no calendar reaches.
@@ -116,231 +149,9 @@ pub enum NeverOpens {
     OutOfRange(Timestamp),
 }
 
-/// A window that concerns what is asked, and when somebody has leave from it.
-#[derive(Debug)]
-pub(super) struct Applied<'a> {
-    pub(super) window: &'a Window,
-    pub(super) spans: &'a Spans,
-    pub(super) waivers: Vec<&'a Waiver>,
-}
-
-impl Applied<'_> {
-    fn leave(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        self.waivers
-            .iter()
-            .map(|waiver| waiver.spec())
-            .map(|waiver| (waiver.from.as_micros(), waiver.until.as_micros()))
-    }
-
-    fn waived(&self, at: i64) -> Option<i64> {
-        self.leave()
-            .filter(|(from, until)| *from <= at && at < *until)
-            .map(|(_, until)| until)
-            .max()
-    }
-
-    fn next_leave(&self, after: i64) -> Option<i64> {
-        self.leave().map(|(from, _)| from).filter(|from| *from > after).min()
-    }
-
-    /// Of a freeze: the first instant at or after `at` at which it does not stand in the way.
-    fn lifted(&self, at: i64) -> i64 {
-        if !self.spans.holds(at) || self.waived(at).is_some() {
-            return at;
-        }
-        let close = self.spans.close(at, OVER);
-        self.next_leave(at).map_or(close, |leave| leave.min(close))
-    }
-
-    /// Of a freeze: the first instant at or after `at` at which it stands in the way.
-    pub(super) fn blocks(&self, at: i64) -> Option<i64> {
-        let mut at = self.spans.open(at)?;
-        while let Some(until) = self.waived(at) {
-            at = self.spans.open(until)?;
-        }
-        Some(at)
-    }
-
-    /// Of a deployment window: the first instant at or after `at` at which it lets through.
-    pub(super) fn opens(&self, at: i64) -> Option<i64> {
-        if self.waived(at).is_some() {
-            return Some(at);
-        }
-        [self.spans.open(at), self.next_leave(at)].into_iter().flatten().min()
-    }
-
-    /// Of a deployment window: until when at least it lets through without a break; `at` if not now.
-    fn lets_through(&self, at: i64, enough: i64) -> i64 {
-        let mut end = at;
-        while end < enough {
-            let next = self.spans.close(end, enough).max(self.waived(end).unwrap_or(end));
-            if next == end {
-                break;
-            }
-            end = next;
-        }
-        end
-    }
-}
-
-/// The windows that concern a question.
-#[derive(Debug)]
-pub(super) struct Concerned<'a> {
-    pub(super) freezes: Vec<Applied<'a>>,
-    /// Deployment windows that concern all of the place: one of them is enough.
-    pub(super) whole: Vec<Applied<'a>>,
-    /// Those that concern parts of it only, by part: one of each is needed.
-    pub(super) parts: Vec<Vec<Applied<'a>>>,
-}
-
-impl<'a> Concerned<'a> {
-    pub(super) fn new(windows: &'a Windows, query: &Query<'_>) -> Self {
-        let mut this = Self { freezes: Vec::new(), whole: Vec::new(), parts: Vec::new() };
-        for (window, spans) in windows.rules.windows.iter().zip(&windows.spans) {
-            let spec = &window.spec;
-            let overlap = spec.scope.overlap(query.place);
-            if overlap == Overlap::Apart || !spec.concerns(query) {
-                continue;
-            }
-            let waivers = windows.waivers_of(window, query).collect();
-            let applied = Applied { window, spans, waivers };
-            match (spec.kind, overlap) {
-                (Kind::Freeze, _) => this.freezes.push(applied),
-                (Kind::Deployment, Overlap::Whole) => this.whole.push(applied),
-                (Kind::Deployment, _) => {
-                    let same = |part: &&mut Vec<Applied<'_>>| {
-                        part.first().is_some_and(|one| one.window.spec.scope == spec.scope)
-                    };
-                    match this.parts.iter_mut().find(same) {
-                        Some(part) => part.push(applied),
-                        None => this.parts.push(vec![applied]),
-                    }
-                }
-            }
-        }
-        this
-    }
-
-    /// The deployment windows.
-    pub(super) fn deployments(&self) -> impl Iterator<Item = &Applied<'a>> {
-        self.whole.iter().chain(self.parts.iter().flatten())
-    }
-
-    /// The first instant at or after `at` at which deployment windows let through.
-    fn allowed(&self, at: i64) -> Option<i64> {
-        if self.whole.is_empty() && self.parts.is_empty() {
-            return Some(at);
-        }
-        let whole = self.whole.iter().filter_map(|window| window.opens(at)).min();
-        let whole_now = whole == Some(at);
-        let parts = if self.parts.is_empty() || whole_now { None } else { self.all_parts(at) };
-        [whole, parts].into_iter().flatten().min()
-    }
-
-    /// The first instant at or after `at` at which a window of each part is open.
-    fn all_parts(&self, at: i64) -> Option<i64> {
-        let mut all = at;
-        for _ in 0..MAX_LOOKS {
-            let before = all;
-            for part in &self.parts {
-                all = part.iter().filter_map(|window| window.opens(all)).min()?;
-            }
-            if all == before {
-                return Some(all);
-            }
-        }
-        None
-    }
-
-    /// Until when deployment windows let through without a break; `at` if not now.
-    fn allowed_until(&self, at: i64, enough: i64) -> i64 {
-        if self.whole.is_empty() && self.parts.is_empty() {
-            return i64::MAX;
-        }
-        let latest = |windows: &[Applied<'_>], end| {
-            windows.iter().map(|window| window.lets_through(end, enough)).max().unwrap_or(end)
-        };
-        let mut end = at;
-        while end < enough {
-            let parts = self.parts.iter().map(|part| latest(part, end)).min().unwrap_or(end);
-            let next = latest(&self.whole, end).max(parts);
-            if next == end {
-                break;
-            }
-            end = next;
-        }
-        end
-    }
-
-    /// Whether deployment windows let through from `at` until `end` without a break.
-    pub(super) fn allowed_through(&self, at: i64, end: i64) -> bool {
-        self.allowed_until(at, end) >= end
-    }
-
-    /// The first instant at or after `at` at which nothing stands in the way.
-    fn free(&self, mut at: i64, looks: &mut usize) -> Result<i64, NeverOpens> {
-        while *looks > 0 {
-            *looks -= 1;
-            let lifted = self.freezes.iter().map(|freeze| freeze.lifted(at)).max().unwrap_or(at);
-            if lifted >= OVER {
-                return Err(NeverOpens::Frozen { since: Timestamp::from_micros(at) });
-            }
-            if lifted > at {
-                at = lifted;
-                continue;
-            }
-            match self.allowed(at) {
-                None => {
-                    return Err(NeverOpens::NoWindowLeft { after: Timestamp::from_micros(at) });
-                }
-                Some(open) if open == at => return Ok(at),
-                Some(open) => at = open,
-            }
-        }
-        Err(NeverOpens::GivenUp { until: Timestamp::from_micros(at) })
-    }
-
-    /// Of an instant at which nothing stands in the way: the first after it at which something does.
-    /// Looks no further than `enough`.
-    pub(super) fn blocked(&self, at: i64, enough: i64) -> Option<i64> {
-        let frozen = self.freezes.iter().filter_map(|freeze| freeze.blocks(at)).min();
-        let enough = enough.min(frozen.unwrap_or(OVER));
-        let closed = Some(self.allowed_until(at, enough)).filter(|closed| *closed < enough);
-        [frozen, closed].into_iter().flatten().min().filter(|at| *at < OVER)
-    }
-
-    /// The first instant at or after `at` from which on nothing stands in the way for `lasting`.
-    pub(super) fn open(&self, at: i64, lasting: Span) -> Result<i64, NeverOpens> {
-        let length = i64::try_from(lasting.as_duration().as_micros()).unwrap_or(i64::MAX);
-        let mut looks = MAX_LOOKS;
-        if length == 0 {
-            return self.free(at, &mut looks);
-        }
-        let mut longest = 0;
-        let mut free = at;
-        loop {
-            free = match self.free(free, &mut looks) {
-                Err(_) if longest > 0 && looks > 0 => {
-                    let longest = Timestamp::from_micros(longest).since(Timestamp::default());
-                    return Err(NeverOpens::TooShort { needed: lasting, longest });
-                }
-                other => other?,
-            };
-            let enough = free.saturating_add(length);
-            match self.blocked(free, enough).filter(|blocked| *blocked < enough) {
-                None => return Ok(free),
-                Some(blocked) => {
-                    longest = longest.max(blocked - free);
-                    free = blocked;
-                }
-            }
-        }
-    }
-}
-
 impl Windows {
     /// The waivers that give leave from a window for what is asked.
-    fn waivers_of<'a, 'q>(
+    pub(super) fn waivers_of<'a, 'q>(
         &'a self,
         window: &'q Window,
         query: &'q Query<'q>,
@@ -367,7 +178,7 @@ impl Windows {
         {
             return open;
         }
-        self.next_open(query) == Ok(query.at)
+        self.concerned(query).is_ok_and(|(concerned, at)| concerned.is_open(at, query.lasting))
     }
 
     /// The same for now alone and without a list of what concerns the question; `None` when a
@@ -412,10 +223,11 @@ impl Windows {
     pub fn next_close(&self, query: &Query<'_>) -> Option<Timestamp> {
         let query = Query { lasting: Span::ZERO, ..*query };
         let Ok((concerned, at)) = self.concerned(&query) else { return Some(query.at) };
-        if concerned.open(at, Span::ZERO) != Ok(at) {
+        if !concerned.is_open(at, Span::ZERO) {
             return Some(query.at);
         }
-        concerned.blocked(at, OVER).map(Timestamp::from_micros)
+        let blocked = concerned.blocked(at, OVER, &mut Looks::endless());
+        blocked.ok().flatten().map(Timestamp::from_micros)
     }
 }
 
@@ -425,7 +237,7 @@ impl Windows {
     pub fn on_start(&self, query: &Query<'_>) -> Option<OnStart> {
         let (concerned, at) = self.concerned(query).ok()?;
         let frozen = concerned.freezes.iter().filter(|freeze| freeze.blocks(at) == Some(at));
-        let closed = concerned.allowed(at) != Some(at);
+        let closed = !concerned.allows(at);
         let closed = concerned.deployments().filter(|_| closed);
         frozen.chain(closed).map(|applied| applied.window.spec.on_start).max()
     }

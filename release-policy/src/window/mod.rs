@@ -35,12 +35,14 @@
 //! | `spans` | its stretches of time, computed once |
 //! | `scope` | places, classes of action, invokers |
 //! | `set`, `answer`, `policy` | all windows together, what they answer, and the engine's question |
+//! | `concerned` | the windows that concern a question, and the search for an opening |
 //! | `waiver` | leave from a window |
 //! | `midflight` | what becomes of a rollout that is under way |
 //! | `holidays`, `ical` | calendars of holidays, and iCalendar |
 
 mod answer;
 mod civil;
+mod concerned;
 mod error;
 mod holidays;
 pub mod ical;
@@ -53,7 +55,7 @@ mod set;
 mod spans;
 mod waiver;
 
-pub use answer::{NeverOpens, Query, Straddle};
+pub use answer::{NeverOpens, Query, SamePerson, Straddle};
 pub use error::{WaiverError, WaiverProblem, WindowError, WindowProblem};
 pub use holidays::{Holiday, HolidayCalendar, HolidayError, HolidaySpec};
 pub use midflight::{MidFlight, OnStart, Point, Standing, mid_flight};

@@ -10,12 +10,12 @@ use release_core::run::{Command, RunState};
 
 #[cfg(doc)]
 use super::OnStart;
-use super::answer::{Applied, Concerned};
 use super::civil::local;
+use super::concerned::{Applied, Concerned};
 use super::spans::OVER;
 use super::{
-    ActionClass, Kind, MidFlight, NeverOpens, Query, Standing, Straddle, Window, Windows,
-    mid_flight,
+    ActionClass, Kind, MidFlight, NeverOpens, Query, SamePerson, Standing, Straddle, Window,
+    Windows, mid_flight,
 };
 
 impl Policy for Windows {
@@ -23,41 +23,22 @@ impl Policy for Windows {
     /// for each window on the way there. A step that belongs to no place is nobody's business here, and
     /// a rollback only if a window names it.
     ///
-    /// When it never opens, it waits without an instant: only other windows or a waiver can help.
+    /// When it never opens, it waits without an instant: only other windows or a waiver can help. When the
+    /// search for an opening is [given up](NeverOpens::GivenUp), it waits until where that came to.
     ///
     /// Of a rollout that is under way, the windows in the way say what becomes of it
     /// ([`OnStart`]), as far as the request tells how the run stands: it goes on to the next safe point, so
     /// that no traffic stays split, or to its end; or it is denied with [`ReasonKind::Revert`], and the run
     /// goes back. See [`mid_flight`].
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let Some(place) = request.step.scope.place() else { return Decision::permit() };
-        let action = self.rules.classes.of_step(request.step, request.rollback);
-        let lasting = match self.rules.straddle {
-            Straddle::Allowed => Span::ZERO,
-            Straddle::Never => request.step.timeout,
-        };
-        let query = Query::new(action, request.requester, request.now).run(request.run);
-        let query = query.place(place).lasting(lasting);
-        self.begins_or_goes_on(request, &query).from_inputs(self.inputs())
+        self.admit_knowing(request, &|one, two| one == two)
     }
 
     /// Approvals and cancellations wait for windows that name them; all other commands are nobody's
     /// business here. The place of an approval is the environment that its gate's name begins with; a
     /// cancellation concerns the whole release.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
-        let Some(action) = ActionClass::of_command(request.command) else {
-            return Decision::permit();
-        };
-        let place = match request.command {
-            Command::Approve { gate } => environment(gate),
-            _ => None,
-        };
-        let query = Query::new(action, request.by, request.now).run(request.run);
-        let decision = match &place {
-            Some(place) => self.decide(&query.place(place)),
-            None => self.decide(&query),
-        };
-        decision.from_inputs(self.inputs())
+        self.authorize_knowing(request, &|one, two| one == two)
     }
 }
 
@@ -68,6 +49,42 @@ fn environment(gate: &GateId) -> Option<Place> {
 }
 
 impl Windows {
+    /// As [`Policy::admit`], by whoever knows which accounts are one person's: a waiver that somebody granted
+    /// by another account of theirs is none for them.
+    pub fn admit_knowing(&self, request: &Admission<'_>, same_person: SamePerson<'_>) -> Decision {
+        let Some(place) = request.step.scope.place() else { return Decision::permit() };
+        let action = self.rules.classes.of_step(request.step, request.rollback);
+        let lasting = match self.rules.straddle {
+            Straddle::Allowed => Span::ZERO,
+            Straddle::Never => request.step.timeout,
+        };
+        let query = Query::new(action, request.requester, request.now).run(request.run);
+        let query = query.place(place).lasting(lasting).knowing(same_person);
+        self.begins_or_goes_on(request, &query).from_inputs(self.inputs())
+    }
+
+    /// As [`Policy::authorize`], likewise.
+    pub fn authorize_knowing(
+        &self,
+        request: &CommandRequest<'_>,
+        same_person: SamePerson<'_>,
+    ) -> Decision {
+        let Some(action) = ActionClass::of_command(request.command) else {
+            return Decision::permit();
+        };
+        let place = match request.command {
+            Command::Approve { gate } => environment(gate),
+            _ => None,
+        };
+        let query = Query::new(action, request.by, request.now).run(request.run);
+        let query = query.knowing(same_person);
+        let decision = match &place {
+            Some(place) => self.decide(&query.place(place)),
+            None => self.decide(&query),
+        };
+        decision.from_inputs(self.inputs())
+    }
+
     /// What windows say to a step, wherever its rollout is.
     fn begins_or_goes_on(&self, request: &Admission<'_>, query: &Query<'_>) -> Decision {
         if self.is_open(query) {
@@ -113,7 +130,10 @@ impl Windows {
         let open = concerned.open(at, query.lasting);
         let until = match &open {
             Ok(open) => Some(*open),
-            Err(NeverOpens::GivenUp { until }) => Some(until.as_micros()),
+            // There the search goes on, if it has come anywhere.
+            Err(NeverOpens::GivenUp { until }) => {
+                Some(until.as_micros()).filter(|until| *until > at)
+            }
             Err(_) => None,
         };
         let mut reasons = reasons(&concerned, query, until);

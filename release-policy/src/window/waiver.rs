@@ -40,7 +40,8 @@ pub struct WaiverSpec {
 }
 
 /// A waiver that is sound in itself: it is for somebody, ends within 30 days, says why, and nobody gave
-/// it to themselves. Whether whoever granted it may do so is for roles to say.
+/// it to themselves. That nobody did so by another account is looked at when it is used, by whoever knows
+/// who is who ([`Query::knowing`]). Whether whoever granted it may do so is for roles to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WaiverSpec", into = "WaiverSpec")]
 pub struct Waiver(WaiverSpec);
@@ -85,8 +86,9 @@ impl Waiver {
 
     /// Whether it gives leave for what is asked, at some time.
     pub(super) fn is_for(&self, query: &Query<'_>) -> bool {
-        let WaiverSpec { principals, scope, actions, run, .. } = &self.0;
+        let WaiverSpec { principals, scope, actions, run, granted_by, .. } = &self.0;
         principals.contains(&query.by.id)
+            && !query.is_by(granted_by)
             && (actions.is_empty() || actions.contains(&query.action))
             && run.as_ref().is_none_or(|run| query.run == Some(run))
             && scope.overlap(query.place) == Overlap::Whole

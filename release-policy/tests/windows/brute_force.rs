@@ -154,11 +154,18 @@ fn what_never_opens_says_why() {
         short,
         NeverOpens::TooShort { needed: Span::secs(7_200), longest: Span::secs(3_600) }
     );
-    // Day and night in turn: the search ends and says how far it got.
+    // Frozen whenever a window is open: the search goes to the end of the calendar,
     let (day, night) = (When::cron("0 8 * * *", "8h"), When::cron("0 7 * * *", "10h"));
     let never = ask(vec![deployment("d", day), freeze("f", night)], &query);
     assert!(
-        matches!(never, NeverOpens::GivenUp { until } if until > at("2040-01-01T00:00")),
+        matches!(never, NeverOpens::Frozen { since } if since > at("2105-12-30T00:00")),
+        "{never}"
+    );
+    // or says how far it got.
+    let hourly = |minutes| When::cron("0 * * * *", minutes);
+    let never = ask(vec![deployment("d", hourly("20m")), freeze("f", hourly("30m"))], &query);
+    assert!(
+        matches!(never, NeverOpens::GivenUp { until } if until > at("2033-01-01T00:00")),
         "{never}"
     );
     let early = Query::new(ActionClass::Deploy, &ann, Timestamp::from_micros(-1));

@@ -13,6 +13,10 @@ mod midflight;
 #[cfg(test)]
 mod others;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod semantics;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod waivers;

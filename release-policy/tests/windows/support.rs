@@ -50,3 +50,8 @@ pub(crate) fn place(environment: &str, region: Option<&str>) -> Place {
 pub(crate) fn may_deploy(windows: &Windows, by: &Principal, when: &str) -> bool {
     windows.is_open(&Query::new(ActionClass::Deploy, by, at(when)))
 }
+
+/// A freeze of March 2026.
+pub(crate) fn march(id: &str) -> WindowSpec {
+    freeze(id, between("2026-03-01T00:00", "2026-04-01T00:00"))
+}
