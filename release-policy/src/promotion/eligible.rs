@@ -1,6 +1,6 @@
 //! Whether a version set may come into a stage, by the stages it comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use release_core::model::{Digest, EnvironmentId, Span, Timestamp, WaiverId};
 use serde::{Deserialize, Serialize};
@@ -66,17 +66,47 @@ pub fn standings<'a>(
 ) -> BTreeMap<&'a EnvironmentId, Standing> {
     let mut all: BTreeMap<_, _> =
         pipeline.stages().map(|stage| (&stage.environment, Standing::Revoked)).collect();
-    // The least fixed point: from the worst upwards, until nothing changes. Each round settles a stage at least.
-    loop {
-        let next: BTreeMap<_, _> = pipeline
-            .stages()
-            .map(|stage| (&stage.environment, own(pipeline, history, stage, set, now, &all)))
-            .collect();
-        if next == all {
-            return all;
+    let own: BTreeMap<_, _> = pipeline
+        .stages()
+        .map(|stage| (&stage.environment, (stage, own(pipeline, history, stage, set, now))))
+        .collect();
+    let mut behind = BTreeMap::<_, Vec<_>>::new();
+    for stage in pipeline.stages() {
+        for source in &stage.sources.stages {
+            behind.entry(source).or_default().push(&stage.environment);
         }
-        all = next;
     }
+    // The least fixed point: from the worst upwards. A stage is looked at again when one that it comes from
+    // has risen, which each can do three times.
+    let mut waiting: BTreeSet<_> = own.keys().copied().collect();
+    let mut queue: VecDeque<_> = own.keys().copied().collect();
+    while let Some(id) = queue.pop_front() {
+        waiting.remove(id);
+        let (Some((stage, own)), Some(before)) = (own.get(id), all.get(id)) else { continue };
+        let risen = match own {
+            Own::Settled(standing) => *standing,
+            Own::AtMost(standing) => way_in(stage, &all).min(*standing),
+        };
+        if risen == *before {
+            continue;
+        }
+        all.insert(id, risen);
+        for next in behind.get(id).into_iter().flatten() {
+            if waiting.insert(*next) {
+                queue.push_back(*next);
+            }
+        }
+    }
+    all
+}
+
+/// What a stage's own history says of a set.
+#[derive(Debug, Clone, Copy)]
+enum Own {
+    /// So it stands, wherever it came from.
+    Settled(Standing),
+    /// So it stands if its sources let it in, and else as they stand.
+    AtMost(Standing),
 }
 
 fn own(
@@ -85,11 +115,10 @@ fn own(
     stage: &StageSpec,
     set: Digest,
     now: Timestamp,
-    all: &BTreeMap<&EnvironmentId, Standing>,
-) -> Standing {
+) -> Own {
     let (at, found) = match history.last_verified(&stage.environment, set, now) {
-        None => return Standing::Unverified.min(way_in(stage, all)),
-        Some((_, Found::Bad)) => return Standing::Revoked,
+        None => return Own::AtMost(Standing::Unverified),
+        Some((_, Found::Bad)) => return Own::Settled(Standing::Revoked),
         Some(last) => last,
     };
     let here = if found == Found::Good { Standing::Sound } else { Standing::Unknown };
@@ -97,7 +126,7 @@ fn own(
         .overrides(&stage.environment, set, at)
         .filter(|given| counts(pipeline, history, given, set, now))
         .any(|given| given.over.waives.contains(&Waivable::Verification));
-    if overridden { here } else { here.min(way_in(stage, all)) }
+    if overridden { Own::Settled(here) } else { Own::AtMost(here) }
 }
 
 fn way_in(stage: &StageSpec, all: &BTreeMap<&EnvironmentId, Standing>) -> Standing {
