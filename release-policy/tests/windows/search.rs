@@ -37,19 +37,9 @@ fn a_search_that_is_given_up_does_not_say_that_windows_never_open() {
     assert_eq!(whole.next_open(&late), Ok(at("2040-01-01T00:00")));
 }
 
-#[expect(clippy::disallowed_methods, reason = "work is measured in time")]
-fn seconds(act: impl Fn()) -> f64 {
-    let time = |_| {
-        let begun = std::time::Instant::now();
-        act();
-        begun.elapsed().as_secs_f64()
-    };
-    (0..3).map(time).fold(f64::INFINITY, f64::min)
-}
-
 /// The work for one answer is bounded over all windows together: 25 times as many give up sooner instead.
 #[test]
-fn one_answer_costs_no_more_with_many_windows() {
+fn one_answer_looks_no_further_with_many_windows_than_its_budget_lets_it() {
     let ann = ann();
     let query = Query::new(ActionClass::Deploy, &ann, at("2026-01-01T00:00"));
     let query = query.lasting(Span::secs(12 * 3_600));
@@ -57,13 +47,12 @@ fn one_answer_costs_no_more_with_many_windows() {
         let often =
             |n: usize| freeze(&format!("w{n}"), When::cron(format!("{} */12 * * *", n % 60), "1m"));
         let windows = all((0..count).map(often));
-        let given_up = windows.next_open(&query); // computes what is asked for
+        let given_up = windows.next_open(&query);
         let Err(NeverOpens::GivenUp { until }) = given_up else { panic!("{given_up:?}") };
         assert!(until > query.at);
-        let again = || assert_eq!(windows.next_open(&query), given_up);
-        (seconds(again), until)
+        assert_eq!(windows.next_open(&query), given_up, "the same again");
+        until
     };
-    let ((few, far), (many, near)) = (of(10), of(250));
-    assert!(many < few * 8.0, "10 windows: {few:.3} s, 250 windows: {many:.3} s");
+    let (far, near) = (of(10), of(250));
     assert!(near < far, "{near} {far}");
 }
