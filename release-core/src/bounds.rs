@@ -44,6 +44,19 @@ pub(crate) fn json(value: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Writes free JSON with the names of its objects sorted. Another crate of the same build may have `serde_json` keep
+/// the order in which they came (its feature `preserve_order`), and no digest may depend on that.
+pub(crate) fn in_order<S: serde::Serializer>(value: &Value, to: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&sorted(value), to)
+}
+
+/// `value` with the names of its objects sorted.
+pub(crate) fn sorted(value: &Value) -> Value {
+    let mut value = value.clone();
+    value.sort_all_objects();
+    value
+}
+
 /// `text`, cut when it is too long.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
     cut(text, MAX_TEXT)

@@ -234,6 +234,7 @@ pub enum Evidence {
     /// What a custom capability returned.
     Custom {
         /// The provider's answer.
+        #[serde(serialize_with = "crate::bounds::in_order")]
         output: serde_json::Value,
     },
 }

@@ -115,7 +115,9 @@ impl Definition {
 
     /// The JSON Schema of the definition file, generated from these types.
     pub fn json_schema() -> serde_json::Value {
-        schemars::schema_for!(Self).to_value()
+        let mut schema = schemars::schema_for!(Self).to_value();
+        schema.sort_all_objects();
+        schema
     }
 
     /// Identifies the definition by content. A run pins it.

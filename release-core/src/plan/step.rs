@@ -256,7 +256,11 @@ pub enum Action {
         /// The capability that performs it.
         capability: String,
         /// Its input.
-        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+        #[serde(
+            default,
+            skip_serializing_if = "serde_json::Value::is_null",
+            serialize_with = "crate::bounds::in_order"
+        )]
         input: serde_json::Value,
     },
 }

@@ -252,6 +252,7 @@ pub enum Event {
         /// What it is about.
         topic: TopicId,
         /// What was said.
+        #[serde(serialize_with = "crate::bounds::in_order")]
         content: serde_json::Value,
         /// Who.
         by: Principal,

@@ -49,7 +49,12 @@ impl Notes {
 
 fn add(sum: u64, note: &Note) -> u64 {
     let Note { topic, content, by, at } = note;
-    Mix::new(sum).text(topic.as_str()).text(&content.to_string()).principal(by).at(*at).end()
+    Mix::new(sum)
+        .text(topic.as_str())
+        .text(&bounds::sorted(content).to_string())
+        .principal(by)
+        .at(*at)
+        .end()
 }
 
 impl RunState {

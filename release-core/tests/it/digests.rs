@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use release_core::journal::{DamageKind, History, Record, Sealer};
 use release_core::model::{Digest, Principal, RunId};
-use release_core::plan::FrozenPlan;
+use release_core::plan::{Action, FrozenPlan, Plan, Step, Undo};
 use release_core::run::{Event, Fact, RunState, StateDigest};
 use release_core::time::Span;
 
@@ -155,4 +155,20 @@ proptest! {
             prop_assert_eq!(same, pair[0].digest() == pair[1].digest());
         }
     }
+}
+
+/// Another crate of the build may have `serde_json` keep the order of names, as Cedar's does.
+#[test]
+fn no_digest_depends_on_the_order_in_which_free_json_was_written() {
+    let plan = |input: &str| {
+        let mut plan = Plan::builder(id("t"), id("rel"));
+        let input = serde_json::from_str(input).unwrap();
+        let action = Action::Custom { capability: "run".into(), input };
+        let kept = Undo::PointOfNoReturn { justification: "it is a test".into() };
+        plan.step(Step::new(id("s"), action).undo(kept));
+        plan.build().unwrap().freeze().digest()
+    };
+    let one = plan(r#"{"b": 1, "a": {"d": [{"y": 1, "x": 2}], "c": 2}}"#);
+    assert_eq!(one, plan(r#"{"a": {"c": 2, "d": [{"x": 2, "y": 1}]}, "b": 1}"#));
+    assert_ne!(one, plan(r#"{"a": {"c": 3, "d": [{"x": 2, "y": 1}]}, "b": 1}"#));
 }
