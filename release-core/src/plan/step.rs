@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::bounds::in_order;
 use crate::ids::{ChannelId, EnvironmentId, RegionId, SemaphoreId, ServiceId, StepId, TeamId};
 use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target};
 use crate::time::Span;
 
 /// One unit of work: an action, what must hold before it, and how it is undone.
 ///
-/// Stored plans are pinned by their digest and say their format. A field that this version does not
-/// know, here or anywhere below, is refused when a plan is read
-/// ([`PlanError::UnknownContent`](super::PlanError::UnknownContent)) rather than lost: what is then
-/// run would not be what was approved.
+/// Stored plans are pinned by their digest and say their format. A field that this version does not know, here
+/// or below, is refused when a plan is read ([`PlanError::UnknownContent`](super::PlanError::UnknownContent))
+/// rather than lost: what is then run would not be what was approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -256,12 +257,8 @@ pub enum Action {
         /// The capability that performs it.
         capability: String,
         /// Its input.
-        #[serde(
-            default,
-            skip_serializing_if = "serde_json::Value::is_null",
-            serialize_with = "crate::bounds::in_order"
-        )]
-        input: serde_json::Value,
+        #[serde(default, skip_serializing_if = "Value::is_null", serialize_with = "in_order")]
+        input: Value,
     },
 }
 
