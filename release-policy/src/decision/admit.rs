@@ -96,13 +96,20 @@ impl PolicySet {
         };
         let mut all = vec![self.by_rules(pinned, &asked, known)];
         all.extend(self.windows.as_ref().map(|windows| {
+            // By the glasses that the run pinned, and by those of the day.
             let lifted = pinned.and_then(|pinned| pinned.lifted(&asked, known.facts));
+            let today = lifted.as_ref().and_then(|_| self.lifted(&asked, known.facts));
+            let lifted = lifted
+                .zip(today)
+                .map(|(one, two)| if two.valid_until < one.valid_until { two } else { one });
             held(windows, request, known.directory, lifted)
         }));
         all.extend(self.and_pinned(pinned).flat_map(|set| {
             let rights = set.rights.as_ref().map(|rights| rights.admit(request));
             #[cfg(feature = "cedar")]
             let cedar = set.cedar.as_ref().map(|all| all.admission(request, classes, known.facts));
+            #[cfg(feature = "cedar")]
+            let cedar = cedar.map(without_policy);
             #[cfg(not(feature = "cedar"))]
             let cedar = None;
             [rights, cedar].into_iter().flatten()
@@ -141,6 +148,8 @@ impl PolicySet {
             let rights = set.rights.as_ref().map(|rights| rights.authorize(request));
             #[cfg(feature = "cedar")]
             let cedar = set.cedar.as_ref().map(|all| all.authorization(request, known.facts));
+            #[cfg(feature = "cedar")]
+            let cedar = cedar.map(without_policy);
             #[cfg(not(feature = "cedar"))]
             let cedar = None;
             [rights, cedar].into_iter().flatten()
@@ -257,6 +266,13 @@ impl PolicySet {
         }
         Leave::Refused(refused)
     }
+}
+
+/// Rules in Cedar are in the digest of the set that they belong to.
+#[cfg(feature = "cedar")]
+fn without_policy(decision: Decision) -> Decision {
+    let inputs = decision.inputs().copied().unwrap_or_default();
+    decision.from_inputs(Inputs { policy: None, ..inputs })
 }
 
 /// Whether two accounts are one person's, as far as that is known.

@@ -42,10 +42,11 @@ impl Case {
             (Self::Glass(case), Some(Definition::Glass { capability, policy })) => {
                 case.answer(capability, policy, asked)
             }
-            (Self::Owner(case), _) => case.answer(name, asked),
-            (Self::Reviews(case), _) => case.answer(asked),
-            (Self::Approval(_) | Self::Board(_) | Self::Entry(_) | Self::Glass(_), _) => {
-                let text = format!("the rules do not define who decides `{name}`, or how");
+            (Self::Owner(case), None) => case.answer(name, asked),
+            (Self::Reviews(case), None) => case.answer(asked),
+            _ => {
+                let text =
+                    format!("the rules define nobody, or something else, to decide `{name}`");
                 let reason = Reason::new("case/undefined", text, "whoever owns the rules");
                 let decision = Decision::deny(vec![reason.kind(ReasonKind::Error)]);
                 Answered::free(decision, now, None)
@@ -93,7 +94,9 @@ impl ReviewsCase {
 impl GlassCase {
     fn answer(&self, capability: &str, policy: &BreakGlass, asked: &Asked<'_>) -> Answered {
         let (facts, now) = (&self.facts, asked.now);
-        let Some(request) = facts.latest(capability) else {
+        // Whoever asks for another run takes nothing away from this one.
+        let ours = facts.latest_for(capability, asked.run);
+        let Some(request) = ours.or_else(|| facts.latest(capability)) else {
             return Answered::free(policy.unasked(capability), now, None);
         };
         if request.run != *asked.run {

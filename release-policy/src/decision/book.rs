@@ -79,12 +79,7 @@ impl PolicyBook {
     /// Sets other rules for the day. Those of before stay for the runs that pin them, until
     /// [`keep`](Self::keep) takes them out. After a restart, publish the old versions first.
     pub fn publish(&self, head: PolicySet) {
-        let head = Arc::new(head);
-        let mut pages = self.write();
-        pages.versions.insert(head.digest(), Arc::clone(&head));
-        pages.head = head;
-        pages.changes += 1;
-        pages.align();
+        self.write().set(head);
     }
 
     /// Goes by this snapshot of the directory from now on: for cases, for gates, and for the rights of the day and
@@ -172,9 +167,20 @@ impl PolicyBook {
         Arc::clone(&self.read().head)
     }
 
-    /// How often other rules were set so far.
-    pub(super) fn changes(&self) -> u64 {
-        self.read().changes
+    /// How often other rules were set so far, and the rules of the day, of one moment.
+    pub(super) fn today(&self) -> (u64, Arc<PolicySet>) {
+        let pages = self.read();
+        (pages.changes, Arc::clone(&pages.head))
+    }
+
+    /// Sets other rules for the day unless somebody else did since: whether it did.
+    pub(super) fn publish_after(&self, changes: u64, head: PolicySet) -> bool {
+        let mut pages = self.write();
+        let same = pages.changes == changes;
+        if same {
+            pages.set(head);
+        }
+        same
     }
 
     /// What `ask` says by the directory of the day.
@@ -192,6 +198,14 @@ impl PolicyBook {
 }
 
 impl Pages {
+    fn set(&mut self, head: PolicySet) {
+        let head = Arc::new(head);
+        self.versions.insert(head.digest(), Arc::clone(&head));
+        self.head = head;
+        self.changes += 1;
+        self.align();
+    }
+
     /// All rights that are asked: those of the day, and those that runs pin.
     fn rights(&self) -> impl Iterator<Item = &Arc<Rbac>> {
         self.versions.values().filter_map(|set| set.its_rights())

@@ -40,13 +40,11 @@ impl PolicySet {
 impl PolicyBook {
     /// The change from the rules of the day to these, as something to be approved: rules, definitions, windows,
     /// rights and rules in Cedar of both, but not who holds which role; and how many changes the book has seen. So
-    /// an approval is good for one change alone, and brings nothing back later.
+    /// an approval is good for one change alone, and brings nothing back later. The count begins anew with each book: after a
+    /// restart, old approvals should have expired.
     pub fn change_to(&self, head: &PolicySet) -> Subject {
-        let begun = Canonical::new("release/rules-change/1").number(self.changes());
-        let from = self.head().write(begun);
-        let whole = head.write(from).finish();
-        let (plan, artifacts, environment) = (whole, whole, whole);
-        Subject { plan, artifacts, environment, policy: whole, evidence: whole }
+        let (count, today) = self.today();
+        change(count, &today, head)
     }
 
     /// Sets other rules for the day, as [`publish`](Self::publish) does, if those who are said to agree
@@ -62,18 +60,27 @@ impl PolicyBook {
         now: Timestamp,
     ) -> Result<ApprovalOutcome, NotPublished> {
         let ApprovalCase { question, facts } = case;
-        let changed: Vec<_> = question.subject.changed(&self.change_to(&head)).collect();
+        let (count, today) = self.today();
+        let changed: Vec<_> = question.subject.changed(&change(count, &today, &head)).collect();
         if !changed.is_empty() {
             return Err(NotPublished::OtherSubject { changed });
         }
-        let today = self.head();
         let quorum = today.guard().ok_or(NotPublished::Unguarded)?;
         let outcome =
             self.by_directory(|directory| evaluate(quorum, question, facts, directory, now));
         if !outcome.is_met() {
             return Err(NotPublished::NotApproved(Box::new(outcome)));
         }
-        self.publish(head);
+        if !self.publish_after(count, head) {
+            return Err(NotPublished::OtherSubject { changed: Part::ALL.to_vec() });
+        }
         Ok(outcome)
     }
+}
+
+fn change(changes: u64, from: &PolicySet, to: &PolicySet) -> Subject {
+    let begun = Canonical::new("release/rules-change/1").number(changes);
+    let whole = to.write(from.write(begun)).finish();
+    let (plan, artifacts, environment) = (whole, whole, whole);
+    Subject { plan, artifacts, environment, policy: whole, evidence: whole }
 }

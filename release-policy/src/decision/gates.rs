@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Approval, Gate, Principal, PrincipalId, PrincipalKind, Span};
+use release_core::model::{
+    Approval, Delegation, Gate, Principal, PrincipalId, PrincipalKind, Span,
+};
 use release_core::port::{Admission, Decision, Reason, ReasonKind};
 
 use super::admit::scope;
@@ -49,15 +51,20 @@ impl Counting<'_> {
     /// What is missing, if fewer people count than are needed.
     fn lacking(&self, wanted: &Approval, approvals: &[Principal]) -> Option<Reason> {
         let out = if wanted.requester_may_approve { BTreeSet::new() } else { self.behind() };
-        let (mut people, mut dropped) = (BTreeSet::new(), Vec::new());
+        let (mut people, mut borrowed, mut dropped) = (BTreeSet::new(), Vec::new(), Vec::new());
         for by in approvals {
             match self.counts(wanted, &by.id, &out) {
-                Ok(person) => {
+                Ok(Voice { person, lenders }) if lenders.is_empty() => {
                     people.insert(person);
                 }
+                Ok(voice) => borrowed.push(voice),
                 Err(why) => dropped.push(format!("; {by} {why}")),
             }
         }
+        // What was lent speaks for who lent it, not besides their own word.
+        let own = people.clone();
+        let speaks = |voice: &Voice<'_>| voice.lenders.iter().any(|from| !own.contains(from));
+        people.extend(borrowed.iter().filter(|voice| speaks(voice)).map(|voice| voice.person));
         let (have, quorum) = (people.len(), wanted.quorum);
         if u32::try_from(have).is_ok_and(|have| have >= quorum) {
             return None;
@@ -70,11 +77,13 @@ impl Counting<'_> {
         Some(Reason::new(format!("gate/{id}"), text, lifted_by).kind(ReasonKind::Missing))
     }
 
-    /// The people behind the requester.
+    /// The people behind the requester, and those whose right they asked with.
     fn behind(&self) -> BTreeSet<&PrincipalId> {
-        let id = &self.request.requester.id;
+        let (id, now) = (&self.request.requester.id, self.request.now);
         let acts_for = self.directory.identity(id).into_iter().flat_map(|who| &who.acts_for);
-        std::iter::once(id).chain(acts_for).map(|id| self.directory.human(id)).collect()
+        let lent = self.directory.lent_to_person(id).filter(|lent| lent.holds(now));
+        let all = std::iter::once(id).chain(acts_for).chain(lent.map(|lent| &lent.from));
+        all.map(|id| self.directory.human(id)).collect()
     }
 
     /// The person who counts, or why nobody does.
@@ -83,7 +92,7 @@ impl Counting<'_> {
         wanted: &Approval,
         by: &'a PrincipalId,
         out: &BTreeSet<&PrincipalId>,
-    ) -> Result<&'a PrincipalId, &'static str> {
+    ) -> Result<Voice<'a>, &'static str> {
         let identity = self.directory.identity(by).ok_or("has no account any more")?;
         if matches!(identity.kind, PrincipalKind::Service) {
             return Err("is a machine");
@@ -98,11 +107,29 @@ impl Counting<'_> {
         let (here, now) =
             (scope(self.request.step.scope.place(), self.request.train()), self.request.now);
         let own = self.directory.own_roles(by, &here, now);
-        let lent = self.directory.lent_roles(by, &here, now);
-        let mut lent = lent.filter(|(_, from)| !out.contains(self.directory.human(from)));
-        let has = wanted.roles.is_empty()
-            || wanted.roles.iter().any(|role| own.contains(role))
-            || lent.any(|(role, _)| wanted.roles.contains(role));
-        if has { Ok(person) } else { Err("has none of its roles here any more") }
+        if wanted.roles.is_empty() || wanted.roles.iter().any(|role| own.contains(role)) {
+            return Ok(Voice { person, lenders: BTreeSet::new() });
+        }
+        // The loans themselves, since what they are of outlives the question.
+        let holds = |lent: &&Delegation| {
+            let theirs = self.directory.own_roles(&lent.from, &here, now);
+            lent.to == *by
+                && lent.holds(now)
+                && wanted.roles.contains(&lent.role)
+                && theirs.contains(&lent.role)
+        };
+        let lent = self.directory.lent_to_person(by).filter(holds);
+        let lenders = lent.map(|lent| self.directory.human(&lent.from));
+        let lenders: BTreeSet<_> = lenders.filter(|from| !out.contains(from)).collect();
+        if lenders.is_empty() {
+            return Err("has none of its roles here any more");
+        }
+        Ok(Voice { person, lenders })
     }
+}
+
+/// Somebody who counts, and whose right they use if it is not their own.
+struct Voice<'a> {
+    person: &'a PrincipalId,
+    lenders: BTreeSet<&'a PrincipalId>,
 }

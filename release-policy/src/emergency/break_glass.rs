@@ -222,6 +222,13 @@ impl GlassFacts {
         self.all.values().rev().map(|glass| &glass.request).find(ours)
     }
 
+    /// The last request for a glass and a run.
+    pub fn latest_for(&self, capability: &str, run: &RunId) -> Option<&GlassRequest> {
+        let ours =
+            |request: &&GlassRequest| request.capability == capability && request.run == *run;
+        self.all.values().rev().map(|glass| &glass.request).find(ours)
+    }
+
     fn unused(&mut self, of: u64) -> Result<&mut Glass, GlassError> {
         let glass = self.all.get_mut(&of).ok_or(GlassError::Unknown { of })?;
         match &glass.used {

@@ -266,7 +266,8 @@ pub fn blocked(
                 Some(Reviewless::Nobody)
             } else if involved.contains(human) {
                 Some(Reviewless::Involved)
-            } else if !roles.contains(&owed.reviewer) || lent_by(directory, review, owed, &involved)
+            } else if !roles.contains(&owed.reviewer)
+                || !had_right(directory, &people, review, owed, &involved)
             {
                 Some(Reviewless::NoRole)
             } else {
@@ -302,22 +303,21 @@ fn behind<'a>(
     all.map(|id| people.human(id)).collect()
 }
 
-/// Whether a reviewer had their role from somebody who had to do with it, and had no other.
-fn lent_by(
-    directory: &Directory,
-    review: &Review,
-    owed: &Obligation,
+/// Whether a reviewer had their role there when they spoke: their own, or lent by somebody who had nothing to do
+/// with it. That they left since takes nothing back.
+fn had_right<'a>(
+    directory: &'a Directory,
+    people: &People<'a>,
+    review: &'a Review,
+    owed: &'a Obligation,
     involved: &BTreeSet<&PrincipalId>,
 ) -> bool {
     let Word { by, at, .. } = &review.word;
-    let own = directory.own_roles(by, &owed.scope, *at);
-    let mut lent =
-        directory.lent_roles(by, &owed.scope, *at).filter(|(role, _)| **role == owed.reviewer);
-    !own.contains(&owed.reviewer)
-        && lent.next().is_some_and(|(_, first)| {
-            involved.contains(directory.human(first))
-                && lent.all(|(_, from)| involved.contains(directory.human(from)))
-        })
+    let own = directory
+        .identity(by)
+        .is_some_and(|who| who.holds(&owed.scope, *at).any(|grant| grant.role == owed.reviewer));
+    let mut lent = directory.lent_roles(by, &owed.scope, *at);
+    own || lent.any(|(role, from)| *role == owed.reviewer && !involved.contains(people.human(from)))
 }
 
 impl Obligation {

@@ -121,3 +121,54 @@ fn glass_that_nobody_could_review_is_never_broken() {
     let denied = ask_of(&book, &deploy("production"), 100);
     assert!(denied.is_deny() && format!("{denied:?}").contains("leaves no time"), "{denied:?}");
 }
+
+#[test]
+fn a_case_of_another_kind_decides_nothing_for_whom_the_rules_name() {
+    let board = Board::new(id("chair"), [id("security")], 1).unwrap();
+    let set = set(&[needs_case()]).define("any", board);
+    let none = ReviewsCase {
+        obligations: Obligations::default(),
+        kind: ChangeType::Normal,
+        directory_max_age: Span::secs(300),
+    };
+    let book = PolicyBook::new(set).with_facts(id("r"), Facts::new().case("any", none));
+    book.publish_directory(people(50, &TEAM)).unwrap();
+    let denied = ask_of(&book, &deploy("production"), 100);
+    assert!(denied.is_deny() && denied.reasons()[0].rule == "case/undefined", "{denied:?}");
+}
+
+#[test]
+fn who_may_review_elsewhere_reviews_nothing_here() {
+    let mut elsewhere = grant("auditor");
+    elsewhere.reach.environment = Some(id("qa"));
+    let said = Review { word: word(2, "eve", 80), of: 1, finding: "fine".into() };
+    let book = book(reviews("production", "ann", Some(said)));
+    let eve = |grant| directory(60, [Identity::human(id("eve")).with(grant)]);
+    book.publish_directory(eve(elsewhere)).unwrap();
+    assert!(ask_of(&book, &deploy("production"), 100).is_deny());
+    let mut there = grant("auditor");
+    there.reach.environment = Some(id("production"));
+    book.publish_directory(directory(70, [Identity::human(id("eve")).with(there)])).unwrap();
+    assert!(ask_of(&book, &deploy("production"), 100).is_permit());
+}
+
+#[test]
+fn glass_that_is_taken_away_lifts_no_window_of_the_day() {
+    let when = When::Between { from: at(50), until: at(5_000) };
+    let freeze = WindowSpec::freeze(id("frozen"), when, id("sre"), "sale").build().unwrap();
+    let windows = Windows::new([freeze]).unwrap();
+    let with = |lifts: &[Bypass]| {
+        set(&[needs_case()]).define("any", glasses(lifts)).windows(windows.clone())
+    };
+    let plan = plan([deploy("production")]);
+    let started = |today: PolicySet| {
+        let first = with(&[Bypass::Windows]);
+        let facts = Facts::new().case("any", glass("r", plan.digest(), "production"));
+        let mut state = run(&plan, Some(first.digest()));
+        let book = PolicyBook::new(first).with_head(today).with_facts(id("r"), facts);
+        book.publish_directory(people(50, &TEAM)).unwrap();
+        starts(&happens(&mut state, None, 100, &book))
+    };
+    assert_eq!(started(with(&[Bypass::Windows])), 1);
+    assert_eq!(started(with(&[Bypass::Quotas])), 0);
+}

@@ -87,3 +87,37 @@ fn who_may_approve_in_qa_opens_no_gate_before_a_step_in_production() {
     assert!(ask("qa"));
     assert!(!ask("production"), "whatever the gate is called");
 }
+
+/// A gate for two of `sre`: what ann lent speaks for her, not besides her; and who lent the requester the role is a
+/// party to the run.
+#[test]
+fn f24_a_right_that_was_lent_is_one_voice_and_none_for_who_asked_with_it() {
+    let lend = |from: &str, to: &str| Delegation {
+        from: id(from),
+        to: id(to),
+        role: id("sre"),
+        starts: at(0),
+        ends: at(1_000),
+        reason: "holidays".into(),
+    };
+    let sre = |name: &str| Identity::human(id(name)).with(grant("sre"));
+    let count = |quorum: u32, lent: Delegation, by: &[&str]| {
+        let all = [sre("ann"), sre("bob"), Identity::human(id("dan")), Identity::human(id("req"))];
+        let directory = Directory::new(1, at(50), all, [lent]).unwrap();
+        let book = PolicyBook::new(set(&[anything()]));
+        book.publish_directory(directory).unwrap();
+        let mut step = deploy("production");
+        let gate = model::Approval::new(id("production/go"));
+        let gate = model::Approval { roles: vec![id("sre")], quorum, ..gate };
+        step.gates.extend([Gate::Approval(gate), Gate::NotBefore(at(200))]);
+        let mut state = run(&plan([step]), book.digest());
+        for by in by {
+            happens(&mut state, Some(&approve(by)), 100, &book);
+        }
+        starts(&happens(&mut state, None, 210, &book))
+    };
+    assert_eq!(count(2, lend("ann", "dan"), &["ann", "dan"]), 0, "ann twice");
+    assert_eq!(count(2, lend("ann", "dan"), &["bob", "dan"]), 1, "bob, and ann by dan");
+    assert_eq!(count(1, lend("ann", "req"), &["ann"]), 0, "she lent the right to ask");
+    assert_eq!(count(1, lend("ann", "req"), &["bob"]), 1);
+}
