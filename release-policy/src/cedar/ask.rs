@@ -7,7 +7,7 @@ use cedar_policy::{
     RestrictedExpression as Value, Schema,
 };
 use release_core::model::{
-    Gate, Principal, PrincipalKind, RegionId, RunId, ServiceId, TeamId, Timestamp,
+    Principal, PrincipalKind, RegionId, RunId, ServiceId, TeamId, Timestamp,
 };
 use release_core::plan::{Place, Step};
 use release_core::port::{
@@ -270,10 +270,7 @@ fn errors(response: &Response) -> impl Iterator<Item = (String, String)> {
 fn step_of<'a>(request: &CommandRequest<'a>) -> Option<&'a Step> {
     let plan = request.state.map(RunState::plan)?;
     match request.command {
-        Command::Approve { gate } | Command::Reject { gate } => {
-            let opens = |wanted: &Gate| matches!(wanted, Gate::Approval(one) if one.id == *gate);
-            plan.plan().steps().iter().find(|step| step.gates.iter().any(opens))
-        }
+        Command::Approve { gate } | Command::Reject { gate } => plan.behind(gate).next(),
         Command::Retry { step } | Command::Reconcile { step, .. } => plan.get(plan.find(step)?),
         _ => None,
     }

@@ -19,6 +19,7 @@ use super::rule::{Effect, Rule};
 use super::set::PolicySet;
 use crate::all_of::combine;
 use crate::directory::DirectoryState;
+use crate::rbac::resource;
 use crate::window::{ActionClass, Classes, Windows};
 
 /// What is asked of a set, as far as rules go by it.
@@ -59,12 +60,7 @@ impl<'a> Knowledge<'a> {
 
 /// What something concerns that belongs to a place of a train.
 pub(super) fn scope(place: Option<&Place>, train: Option<&TrainId>) -> ChangeScope {
-    let mut scope = ChangeScope::everywhere();
-    if let Some(place) = place {
-        scope.environment = Some(place.environment.clone());
-        scope.services.extend(place.service.clone());
-        scope.region.clone_from(&place.region);
-    }
+    let mut scope = place.map_or_else(ChangeScope::everywhere, resource);
     scope.train = train.cloned();
     scope
 }

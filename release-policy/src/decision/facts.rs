@@ -1,4 +1,4 @@
-//! What is known of a run besides the request: numbers, words, and what approvals came to.
+//! What is known of a run besides the request: numbers, words, and cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 

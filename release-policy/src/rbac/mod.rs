@@ -67,6 +67,7 @@ pub use answer::{Answer, Denied, Granted, Miss, Missed};
 pub use condition::{Condition, ConditionError, Fact, Facts, Test};
 pub use decide::Query;
 pub use error::{MAX_CONDITIONS, MAX_NAME, RuleError};
+pub(crate) use policy::resource;
 pub use policy::{OWN_RUN, Rbac};
 pub use remedy::{Change, MAX_FORBIDDING_ROLES};
 pub use rules::{Deny, Permission, Role, Rules, Whom};

@@ -264,8 +264,10 @@ impl Policy for Rbac {
         self.decide(who, who, action, &resource, request.now)
     }
 
-    /// Whether somebody may give a command. The place of an approval is the environment that its gate's name
-    /// begins with; what is about one step belongs to its place, and leaving a member behind to that service; all else concerns the whole release, so that only rights over all of its train are enough.
+    /// Whether somebody may give a command. The place of an approval is what the steps behind its gate have in common,
+    /// or where the run is not known, the environment that the gate's name begins with; what is about one step
+    /// belongs to its place, and leaving a member behind to that service. All else concerns the whole release, so
+    /// that only rights over all of its train are enough.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let Some(action) = Action::of_command(request.command) else {
             let text = format!("no rule knows the command `{}`", request.command.name());
@@ -293,7 +295,8 @@ impl Policy for Rbac {
     }
 }
 
-fn resource(place: &Place) -> ChangeScope {
+/// What something in a place concerns.
+pub(crate) fn resource(place: &Place) -> ChangeScope {
     let mut scope = ChangeScope::new(place.environment.clone());
     scope.services.extend(place.service.clone());
     scope.region.clone_from(&place.region);

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{
-    self, ChangeScope, Digest, EnvironmentId, Gate, Identity, Principal, RoleGrant, Span, Tier,
-    Timestamp,
+    self, ChangeScope, EnvironmentId, Gate, Identity, Principal, RoleGrant, Span, Tier, Timestamp,
 };
 use release_core::port::{Admission, Decision, Policy, Reason, ReasonKind};
 use release_policy::approval::{
     Approval, ApprovalFact, ApprovalFacts, ApprovalPolicy, Expression, OfRole, Parties, Question,
-    Quorum, Statement, Subject, Verdict,
+    Quorum, Statement, Verdict,
 };
 use release_policy::cab::{self, Ballot, Board, BoardFacts, Vote};
 use release_policy::change::ChangeType;
@@ -27,20 +26,9 @@ use release_policy::promotion::{
     StageSpec, Taken,
 };
 
-use super::support::{at, id, set, step};
+use super::support::{at, id, set, step, subject};
 
 const ANY: &str = "any";
-
-fn subject() -> Subject {
-    let part = |name: &str| Digest::of(name.as_bytes());
-    Subject {
-        plan: part("plan"),
-        artifacts: part("artifacts"),
-        environment: part("environment"),
-        policy: part("policy"),
-        evidence: part("evidence"),
-    }
-}
 
 fn scope() -> ChangeScope {
     ChangeScope::new(id("production"))

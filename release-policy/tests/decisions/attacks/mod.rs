@@ -33,7 +33,7 @@ mod cases;
 mod gates;
 mod rules;
 
-use super::support::{at, id, set};
+use super::support::{at, id, set, subject};
 
 const TEAM: [(&str, &str); 5] =
     [("ann", "sre"), ("bob", "security"), ("cat", "chair"), ("dan", "ops"), ("eve", "auditor")];
@@ -86,17 +86,6 @@ fn directory(second: i64, all: impl IntoIterator<Item = Identity>) -> Directory 
 
 fn people(second: i64, all: &[(&str, &str)]) -> Directory {
     directory(second, all.iter().map(|(who, role)| Identity::human(id(who)).with(grant(role))))
-}
-
-fn subject() -> Subject {
-    let part = |name: &str| Digest::of(name.as_bytes());
-    Subject {
-        plan: part("plan"),
-        artifacts: part("artifacts"),
-        environment: part("environment"),
-        policy: part("policy"),
-        evidence: part("evidence"),
-    }
 }
 
 fn question(environment: &str) -> Question {
