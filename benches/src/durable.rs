@@ -155,7 +155,12 @@ pub fn store_alone(folder: &Path, runs: u64, steps: u64) -> Result<Duration, Fai
     let file = tempfile::Builder::new().suffix(".db").tempdir_in(folder)?;
     let journal = Arc::new(SqliteJournal::open(file.path().join("alone.db"))?);
     let step = StepRef { index: 7, id: "s7".parse()? };
-    let done = Event::StepSucceeded { step: step.clone(), evidence: Evidence::Done, because: None };
+    let done = Event::StepSucceeded {
+        step: step.clone(),
+        evidence: Evidence::Done,
+        because: None,
+        basis: None,
+    };
     let started = Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None };
     let at: release_core::model::Timestamp = "2026-11-26T12:00:00Z".parse()?;
     runtime.block_on(async {

@@ -58,6 +58,10 @@ impl Policy for AllOf {
         self.ask(|member| member.admit(request))
     }
 
+    fn opens(&self, request: &Admission<'_>) -> Decision {
+        self.ask(|member| member.opens(request))
+    }
+
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         self.ask(|member| member.authorize(request))
     }

@@ -7,6 +7,7 @@
 mod error;
 mod people;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{
@@ -95,6 +96,17 @@ impl Directory {
     /// What a decision notes of the snapshot it was made from.
     pub const fn stamp(&self) -> DirectoryStamp {
         DirectoryStamp { version: self.version, digest: self.digest, taken_at: self.taken_at }
+    }
+
+    /// Whether it was read after `known` as far as one can tell: by the version of its source alone, unless the
+    /// source broke its word and gave two contents one version.
+    pub(crate) fn follows(&self, known: &Self) -> bool {
+        let same = || self.identities == known.identities && self.delegations == known.delegations;
+        match self.version.cmp(&known.version) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => self.taken_at >= known.taken_at || same(),
+        }
     }
 
     /// An account, if it is known.
@@ -325,5 +337,35 @@ impl<'a> DirectoryState<'a> {
                 }
             }
         }
+    }
+}
+
+/// A directory that was read before the one that is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the directory of version {version}, taken at {taken_at}, is older than {known}, taken at {known_at}, which was \
+     published before; read the source again"
+)]
+pub struct OlderDirectory {
+    /// The version that was offered.
+    pub version: u64,
+    /// When it was taken.
+    pub taken_at: Timestamp,
+    /// The version that is known.
+    pub known: u64,
+    /// When that was taken.
+    pub known_at: Timestamp,
+}
+
+impl OlderDirectory {
+    pub(crate) fn check(offered: &Directory, newest: Option<&Directory>) -> Result<(), Self> {
+        let Some(newest) = newest.filter(|newest| !offered.follows(newest)) else { return Ok(()) };
+        let (is, known) = (offered.stamp(), newest.stamp());
+        Err(Self {
+            version: is.version,
+            taken_at: is.taken_at,
+            known: known.version,
+            known_at: known.taken_at,
+        })
     }
 }

@@ -20,6 +20,11 @@ impl Policy for Guarded {
         decision.unwrap_or_else(|panic| Decision::wait(None, vec![panicked(&panic_text(&*panic))]))
     }
 
+    fn opens(&self, request: &Admission<'_>) -> Decision {
+        let decision = catch_unwind(AssertUnwindSafe(|| self.policy.opens(request)));
+        decision.unwrap_or_else(|panic| Decision::wait(None, vec![panicked(&panic_text(&*panic))]))
+    }
+
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         let decision = catch_unwind(AssertUnwindSafe(|| self.policy.authorize(request)));
         decision.unwrap_or_else(|panic| Decision::deny(vec![panicked(&panic_text(&*panic))]))

@@ -182,11 +182,12 @@ fn gates(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle
 /// What the policy would say at `view.at`. It is asked about nothing that it cannot hold.
 fn policy(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
     let step = state.plan().step(index);
-    if step.action.is_pure() || state.plan().in_rollback(index) {
+    if state.plan().in_rollback(index) {
         return;
     }
     let request = Admission::of(state, index, step, view.at);
-    let (denied, until, reasons) = match view.turn().admission(&request) {
+    let Some(decision) = view.turn().admission(&request) else { return };
+    let (denied, until, reasons) = match decision {
         Decision::Permit { .. } => return,
         Decision::Wait { until, reasons, .. } => (false, until.filter(|at| *at > view.at), reasons),
         Decision::Deny { reasons, .. } => (true, None, reasons),

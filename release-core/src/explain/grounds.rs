@@ -25,7 +25,9 @@ impl<'a> Search<'a> {
                 self.started(step, basis.clone())
             }
             Event::StepStarted { step, mode: Mode::Look, .. } => self.looked_for(step),
-            Event::StepSucceeded { step, evidence, .. } => self.succeeded(step, evidence),
+            Event::StepSucceeded { step, evidence, basis, .. } => {
+                self.succeeded(step, evidence, basis.clone())
+            }
             Event::StepMeasured { step, evidence, .. } => self.answer(step, Some(evidence), None),
             Event::StepFailed { step, error, evidence, .. } => {
                 self.failed(step, error, evidence.as_ref())
@@ -226,7 +228,12 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn succeeded(&self, step: &StepRef, evidence: &Evidence) -> Vec<Ground> {
+    fn succeeded(
+        &self,
+        step: &StepRef,
+        evidence: &Evidence,
+        basis: Option<Box<Basis>>,
+    ) -> Vec<Ground> {
         match self.state.active(step.index).map(|active| &active.wait) {
             Some(Wait::Bake { until }) => {
                 let starts = |event: &Event| matches!(event, Event::StepStarted { step: s, .. } if s == step);
@@ -234,7 +241,7 @@ impl<'a> Search<'a> {
                 set.into_iter().collect()
             }
             Some(Wait::Outcome { .. }) => self.answer(step, Some(evidence), None),
-            _ => self.started(step, None),
+            _ => self.started(step, basis),
         }
     }
 

@@ -66,8 +66,12 @@ mod tests {
     fn f5_what_begins_something_is_told_from_what_became_of_it() {
         let step = |id: &str| StepRef { index: 3, id: id.parse().unwrap() };
         let start = |id, mode| Event::StepStarted { step: step(id), attempt: 1, mode, basis: None };
-        let done =
-            || Event::StepSucceeded { step: step("a"), evidence: Evidence::Done, because: None };
+        let done = || Event::StepSucceeded {
+            step: step("a"),
+            evidence: Evidence::Done,
+            because: None,
+            basis: None,
+        };
         let created = Event::RunCreated {
             plan: Digest::of(b""),
             definition: None,

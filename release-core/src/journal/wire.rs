@@ -173,7 +173,7 @@ fn push_event(out: &mut Vec<u8>, event: &Event) {
         Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None } => {
             ("step_started", step)
         }
-        Event::StepSucceeded { step, evidence: Evidence::Done, because: None } => {
+        Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None } => {
             ("step_succeeded", step)
         }
         other => {
@@ -452,10 +452,15 @@ mod tests {
             }
             for because in [None, Some("\"quoted\"\n".to_owned())] {
                 let evidence = Evidence::Done;
-                events.push(Event::StepSucceeded { step: step.clone(), evidence, because });
+                events.push(Event::StepSucceeded {
+                    step: step.clone(),
+                    evidence,
+                    because,
+                    basis: None,
+                });
             }
             let evidence = Evidence::Artifact { digest: Digest::of(b"x"), bytes: 1 };
-            events.push(Event::StepSucceeded { step, evidence, because: None });
+            events.push(Event::StepSucceeded { step, evidence, because: None, basis: None });
             for event in events {
                 let mut out = Vec::new();
                 push_event(&mut out, &event);

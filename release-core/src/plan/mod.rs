@@ -17,6 +17,8 @@ mod extension;
 mod frozen;
 mod graph;
 mod line;
+mod place;
+mod retry;
 mod rollback;
 mod step;
 mod strategy;
@@ -30,9 +32,8 @@ pub use expand::{plan, plan_with};
 pub use extension::{Alternate, Extension, Part};
 pub use frozen::FrozenPlan;
 pub use line::Line;
+pub use place::{Place, StepScope};
+pub use retry::RetryPolicy;
 
 pub use rollback::{Blocked, Reach, Touched, rollback, take_back};
-pub use step::{
-    Action, Compensation, Deployment, OnFailure, Place, RetryPolicy, Step, StepScope, Undo,
-    UndoPhase, Weight,
-};
+pub use step::{Action, Compensation, Deployment, OnFailure, Step, Undo, UndoPhase, Weight};

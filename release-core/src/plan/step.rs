@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{RetryPolicy, StepScope};
 use crate::bounds::in_order;
-use crate::ids::{ChannelId, EnvironmentId, RegionId, SemaphoreId, ServiceId, StepId, TeamId};
+use crate::ids::{ChannelId, StepId};
 use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target};
 use crate::time::Span;
 
@@ -52,6 +52,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether people have to agree before it starts.
+    pub fn is_gated(&self) -> bool {
+        self.gates.iter().any(|gate| matches!(gate, Gate::Approval(_)))
+    }
+
     /// A step without gates, tried once, undone by nothing yet.
     pub fn new(id: StepId, action: Action) -> Self {
         Self {
@@ -129,68 +134,6 @@ const fn default_timeout() -> Span {
 
 fn is_default_timeout(value: &Span) -> bool {
     *value == default_timeout()
-}
-
-/// Where a step belongs. Shared by the steps of one rollout.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StepScope(Option<Arc<Place>>);
-
-/// The environment, region and service of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// The environment.
-    pub environment: EnvironmentId,
-    /// The region, unless the step concerns all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<RegionId>,
-    /// The service, unless the step concerns the whole set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<ServiceId>,
-    /// The team that answers for the service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<TeamId>,
-    /// What the service shares with others, and not all may use at once.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub semaphores: Vec<SemaphoreId>,
-    /// Where it stands what to do when this goes wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub runbook: Option<String>,
-}
-
-impl Place {
-    /// All of an environment; refine with the fields.
-    pub const fn new(environment: EnvironmentId) -> Self {
-        let (region, service, team, runbook) = (None, None, None, None);
-        Self { environment, region, service, team, semaphores: Vec::new(), runbook }
-    }
-}
-
-impl StepScope {
-    /// The scope of steps in `place`.
-    pub fn of(place: Place) -> Self {
-        Self(Some(Arc::new(place)))
-    }
-
-    /// The place, unless the step concerns the whole release.
-    pub fn place(&self) -> Option<&Place> {
-        self.0.as_deref()
-    }
-
-    /// The environment, if there is one.
-    pub fn environment(&self) -> Option<&EnvironmentId> {
-        self.place().map(|place| &place.environment)
-    }
-
-    /// The region, if there is one.
-    pub fn region(&self) -> Option<&RegionId> {
-        self.place().and_then(|place| place.region.as_ref())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
 }
 
 /// What a step does. The engine tells only pure from effectful; meaning is the providers'.
@@ -428,67 +371,9 @@ pub enum OnFailure {
     RollBack(RollbackScope),
 }
 
-/// How often a step is tried, and how long it pauses in between.
-///
-/// The pause before attempt `k + 1` is drawn evenly from 0 to `min(max_backoff, backoff × 2^(k-1))`
-/// («full jitter»; M. Brooker, «Exponential Backoff And Jitter», AWS Architecture Blog, 2015). The
-/// draw comes in as data, so that deciding stays pure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetryPolicy {
-    /// Attempts in all, at least 1.
-    pub max_attempts: u32,
-    /// The longest pause after the first failure.
-    pub backoff: Span,
-    /// The longest pause ever.
-    pub max_backoff: Span,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { max_attempts: 1, backoff: Span::millis(200), max_backoff: Span::secs(30) }
-    }
-}
-
-impl RetryPolicy {
-    /// Up to `max_attempts` attempts.
-    pub fn attempts(max_attempts: u32) -> Self {
-        Self { max_attempts, ..Self::default() }
-    }
-
-    /// The pause after `failures` failures, for an even draw from all of `u64`.
-    pub fn pause(&self, failures: u32, draw: u64) -> Span {
-        let doublings = failures.saturating_sub(1).min(31);
-        let cap = self
-            .backoff
-            .as_duration()
-            .saturating_mul(1 << doublings)
-            .min(self.max_backoff.as_duration());
-        let nanos = u64::try_from(cap.as_nanos()).unwrap_or(u64::MAX);
-        // Lemire's multiply-shift maps the draw evenly onto 0..=nanos.
-        let drawn = (u128::from(draw) * (u128::from(nanos) + 1)) >> 64;
-        Duration::from_nanos(u64::try_from(drawn).unwrap_or(nanos)).into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_to_the_cap_and_cover_the_whole_range() {
-        let policy = RetryPolicy {
-            max_attempts: 9,
-            backoff: Span::millis(100),
-            max_backoff: Span::millis(350),
-        };
-        let longest = |failures| policy.pause(failures, u64::MAX);
-        assert_eq!(longest(1), Span::millis(100));
-        assert_eq!(longest(2), Span::millis(200));
-        assert_eq!(longest(3), Span::millis(350));
-        assert_eq!(longest(4_000_000_000), Span::millis(350));
-        assert_eq!(policy.pause(3, 0), Span::ZERO);
-    }
 
     #[test]
     fn a_step_writes_only_what_differs_from_the_default() {

@@ -66,6 +66,46 @@ impl Decision {
         }
     }
 
+    /// What both come to: deny over wait over permit, with all reasons or all grants.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let both = |one: Option<Box<Inputs>>, two: Option<Box<Inputs>>| match (one, two) {
+            (Some(one), Some(two)) => Some(Box::new(one.or(&two))),
+            (one, two) => one.or(two),
+        };
+        let joined = |mut one: Vec<Reason>, two: Vec<Reason>| {
+            let new = two.into_iter().filter(|why| !one.contains(why)).collect::<Vec<_>>();
+            one.extend(new);
+            one
+        };
+        match (self, other) {
+            (
+                Self::Permit { mut grants, inputs },
+                Self::Permit { grants: others, inputs: theirs },
+            ) => {
+                grants.extend(others);
+                Self::Permit { grants, inputs: both(inputs, theirs) }
+            }
+            (
+                Self::Wait { until, reasons, inputs },
+                Self::Wait { until: later, reasons: others, inputs: theirs },
+            ) => {
+                // What only an input can change, no instant does.
+                let until = until.zip(later).map(|(one, two)| one.max(two));
+                let inputs = both(inputs, theirs);
+                Self::Wait { until, reasons: joined(reasons, others), inputs }
+            }
+            (Self::Deny { reasons, inputs }, other) | (other, Self::Deny { reasons, inputs }) => {
+                let theirs = other.inputs().copied().map(Box::new);
+                let reasons = joined(reasons, other.reasons().to_vec());
+                Self::Deny { reasons, inputs: both(inputs, theirs) }
+            }
+            (Self::Wait { until, reasons, inputs }, Self::Permit { inputs: theirs, .. })
+            | (Self::Permit { inputs: theirs, .. }, Self::Wait { until, reasons, inputs }) => {
+                Self::Wait { until, reasons, inputs: both(inputs, theirs) }
+            }
+        }
+    }
+
     /// Whether it may happen.
     pub const fn is_permit(&self) -> bool {
         matches!(self, Self::Permit { .. })
@@ -116,6 +156,20 @@ pub struct Inputs {
     /// What was known besides, for example approvals and risk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Digest>,
+}
+
+impl Inputs {
+    /// What one names, and else the other.
+    fn or(&self, other: &Self) -> Self {
+        Self {
+            policy: self.policy.or(other.policy),
+            pinned: self.pinned.or(other.pinned),
+            rights: self.rights.or(other.rights),
+            calendar: self.calendar.or(other.calendar),
+            directory: self.directory.or(other.directory),
+            facts: self.facts.or(other.facts),
+        }
+    }
 }
 
 impl fmt::Display for Inputs {

@@ -12,7 +12,20 @@ use crate::time::Timestamp;
 /// Decides whether something may happen now. Pure: no I/O, no clock.
 pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// Whether a step may start.
+    ///
+    /// Asked before each step with an effect that goes forward. Steps without one
+    /// ([`Action::is_pure`](crate::plan::Action::is_pure)) hurt nobody, and rollbacks obey no policy.
     fn admit(&self, request: &Admission<'_>) -> Decision;
+
+    /// Whether the approvals that were given at the gates before a step still count, by what is known now of
+    /// who gave them ([`RunState::approvals_of`]).
+    ///
+    /// Asked of every step that goes forward and has a [`Gate::Approval`](crate::model::Gate::Approval), whether it
+    /// has an effect or not: gates of stages stand before a step without one. The engine itself counts accounts
+    /// with a role; a policy that knows people can count fewer, never more.
+    fn opens(&self, _: &Admission<'_>) -> Decision {
+        Decision::permit()
+    }
 
     /// Whether somebody may give a command to a run.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision;

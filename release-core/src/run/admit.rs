@@ -58,7 +58,7 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     #[cfg(planted_bugs)]
     let going_back = going_back && !crate::planted::is(crate::planted::Bug::HoldRollback);
     let (mut basis, mut inputs) = (None, None);
-    if !step.action.is_pure() && !going_back && !measures_again {
+    if !going_back && !measures_again {
         match asked(state, index, turn) {
             Ok(stood_on) => basis = stood_on,
             Err(refusal) if refusal.reverts() => return refusal.revert(step),
@@ -118,7 +118,8 @@ impl Refusal {
 /// Asks the policy, and tells what its permit stands on.
 fn asked(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Option<Box<Basis>>, Refusal> {
     let request = Admission::of(state, index, state.plan.step(index), turn.now);
-    let refusal = match turn.admission(&request) {
+    let Some(decision) = turn.admission(&request) else { return Ok(None) };
+    let refusal = match decision {
         Decision::Permit { grants, inputs } => return Ok(Basis::of(grants, inputs)),
         #[cfg(planted_bugs)]
         Decision::Deny { .. } if crate::planted::is(crate::planted::Bug::IgnoreDeny) => {

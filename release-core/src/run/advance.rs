@@ -142,9 +142,12 @@ fn at_its_time(state: &RunState, index: u32, active: &Active, turn: &Turn<'_>) -
             let attempt = active.attempt.saturating_add(1);
             Event::StepStarted { step: step(), attempt, mode: Mode::Look, basis: None }
         }
-        Wait::Bake { .. } => {
-            Event::StepSucceeded { step: step(), evidence: Evidence::Done, because: None }
-        }
+        Wait::Bake { .. } => Event::StepSucceeded {
+            step: step(),
+            evidence: Evidence::Done,
+            because: None,
+            basis: None,
+        },
         Wait::Attempt { .. }
         | Wait::Measurement { .. }
         | Wait::Blocked(_)
@@ -168,8 +171,8 @@ fn start_ready(state: &RunState, turn: &Turn<'_>, limit: usize, free: u32, out: 
 pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
     let step = StepRef::of(&state.plan, index);
     match admit(state, index, turn) {
-        Admit::Yes { .. } if state.plan.step(index).action == Action::Sync => {
-            Event::StepSucceeded { step, evidence: Evidence::Done, because: None }
+        Admit::Yes { basis } if state.plan.step(index).action == Action::Sync => {
+            Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis }
         }
         Admit::Yes { basis } => {
             let attempt = state.active(index).map_or(0, |active| active.attempt).saturating_add(1);

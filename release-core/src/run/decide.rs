@@ -80,11 +80,18 @@ impl<'a> Turn<'a> {
         Self { now, draw, policy, permits: None, anomaly: None }
     }
 
-    /// What the policy says of a step that goes forward: no leave that has ended counts, and no answer
-    /// while nobody knows what time it is.
-    pub(crate) fn admission(&self, request: &Admission<'_>) -> Decision {
-        let decision = leased(self.policy.admit(request), request);
-        held_while_in_doubt(decision, self.anomaly)
+    /// What the policy says of a step that goes forward, and of the approvals before it: no leave that has ended
+    /// counts, and no effect begins while nobody knows what time it is. `None`: it is not asked about such a step.
+    pub(crate) fn admission(&self, request: &Admission<'_>) -> Option<Decision> {
+        let acts = || self.policy.admit(request);
+        let opens = || self.policy.opens(request);
+        let decision = match (!request.step.action.is_pure(), request.step.is_gated()) {
+            (true, true) => acts().and(opens()),
+            (true, false) => acts(),
+            (false, true) => return Some(leased(opens(), request)),
+            (false, false) => return None,
+        };
+        Some(held_while_in_doubt(leased(decision, request), self.anomaly))
     }
 
     /// A draw of its own for each step.
@@ -243,7 +250,7 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
     let measured = state.active(index).map_or([0; 3], |active| active.measured);
     match judge::judge(&state.plan.step(index).action, &evidence, measured) {
         Judgement::Pass { because } => {
-            Event::StepSucceeded { step, evidence: evidence.into_owned(), because }
+            Event::StepSucceeded { step, evidence: evidence.into_owned(), because, basis: None }
         }
         Judgement::Again { verdict, because, after } => {
             let (evidence, next) = (evidence.into_owned(), turn.now.plus(after));
@@ -289,7 +296,7 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
     }
     #[cfg(planted_bugs)]
     if crate::planted::is(crate::planted::Bug::UnknownIsSuccess) {
-        return Event::StepSucceeded { step, evidence: Evidence::Done, because: None };
+        return Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None };
     }
     Event::OutcomeUnknown { step, error, at }
 }

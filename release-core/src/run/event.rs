@@ -79,6 +79,9 @@ pub enum Event {
         /// Why that counts as success, where it is not plain.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         because: Option<String>,
+        /// By whose leave, and from what, it was permitted; of a step without an effect, which never starts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        basis: Option<Box<Basis>>,
     },
     /// An analysis took one measurement and will take another.
     StepMeasured {

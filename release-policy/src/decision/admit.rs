@@ -19,7 +19,7 @@ use super::rule::{Effect, Rule};
 use super::set::PolicySet;
 use crate::all_of::combine;
 use crate::directory::DirectoryState;
-use crate::rbac::resource;
+use crate::rbac::{Access, resource};
 use crate::window::{ActionClass, Classes, Windows};
 
 /// What is asked of a set, as far as rules go by it.
@@ -56,6 +56,14 @@ impl<'a> Knowledge<'a> {
     pub(super) const fn none(facts: &'a Facts) -> Self {
         Self { facts, digest: None, directory: DirectoryState::Unread }
     }
+
+    /// With the directory that the rights go by, where no other was read.
+    fn or_of(mut self, rights: Option<&'a Access>) -> Self {
+        if let (DirectoryState::Unread, Some(access)) = (self.directory, rights) {
+            self.directory = access.directory_state();
+        }
+        self
+    }
 }
 
 /// What something concerns that belongs to a place of a train.
@@ -67,12 +75,14 @@ pub(super) fn scope(place: Option<&Place>, train: Option<&TrainId>) -> ChangeSco
 
 impl PolicySet {
     /// Answers a request for a step: `pinned` are the rules that allow, `None` if nobody has them any more.
-    pub(super) fn admission<'a>(
-        &'a self,
-        pinned: Option<&'a Self>,
-        request: &Admission<'a>,
-        known: Knowledge<'a>,
+    pub(super) fn admission(
+        &self,
+        pinned: Option<&Self>,
+        request: &Admission<'_>,
+        known: Knowledge<'_>,
     ) -> Decision {
+        let access = self.its_rights().and_then(|rights| rights.access());
+        let known = known.or_of(access.as_deref());
         let none = Classes::new();
         let classes = self.classes().unwrap_or(&none);
         let place = request.step.scope.place();
@@ -110,19 +120,25 @@ impl PolicySet {
             let cedar = None;
             [rights, cedar].into_iter().flatten()
         }));
-        let access = self.its_rights().and_then(|rights| rights.access());
-        let max_age = access.map_or(Span::secs(5 * 60), |access| access.max_age());
-        all.extend(at_gates(request, known.directory, max_age));
         combine(all.into_iter())
     }
 
+    /// Whether approvals at gates count, by the directory.
+    pub(super) fn opening(&self, request: &Admission<'_>, known: Knowledge<'_>) -> Decision {
+        let access = self.its_rights().and_then(|rights| rights.access());
+        let max_age = access.as_deref().map_or(Span::secs(5 * 60), Access::max_age);
+        at_gates(request, known.or_of(access.as_deref()).directory, max_age)
+    }
+
     /// Answers a request to give a command, likewise.
-    pub(super) fn authorization<'a>(
-        &'a self,
-        pinned: Option<&'a Self>,
-        request: &CommandRequest<'a>,
-        known: Knowledge<'a>,
+    pub(super) fn authorization(
+        &self,
+        pinned: Option<&Self>,
+        request: &CommandRequest<'_>,
+        known: Knowledge<'_>,
     ) -> Decision {
+        let access = self.its_rights().and_then(|rights| rights.access());
+        let known = known.or_of(access.as_deref());
         let asked = Asked {
             run: request.run,
             place: None,

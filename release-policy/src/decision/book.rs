@@ -9,13 +9,15 @@ use release_core::port::{Admission, CommandRequest, Decision, Policy};
 use super::admit::Knowledge;
 use super::facts::Facts;
 use super::set::PolicySet;
-use crate::directory::{Directory, DirectoryState};
+use crate::directory::{Directory, DirectoryState, OlderDirectory};
 use crate::rbac::Rbac;
 
 /// All versions of the rules that are in use. What denies, the windows and rights are those of the head;
 /// what allows is what the run pins.
 ///
-/// An engine asks it while its host keeps it up to date: every answer is made from one state of the book.
+/// An engine asks it while its host keeps it up to date: every answer is made from one state of the book. The
+/// directory of the day is the book's, whose rights all go by it: what is published to an [`Rbac`] elsewhere does not
+/// reach the book.
 #[derive(Debug)]
 pub struct PolicyBook {
     pages: RwLock<Pages>,
@@ -27,27 +29,10 @@ struct Pages {
     versions: BTreeMap<Digest, Arc<PolicySet>>,
     facts: BTreeMap<RunId, (Facts, Digest)>,
     directory: Source,
-    /// The version of the newest directory so far, and when it was taken.
-    newest: Option<(u64, Timestamp)>,
+    /// The newest directory so far, also while it is out of reach.
+    newest: Option<Arc<Directory>>,
     /// How often other rules were set.
     changes: u64,
-}
-
-/// A directory that was read before the one that is known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the directory of version {version}, taken at {taken_at}, is older than {known}, taken at {known_at}, which was \
-     published before; read the source again"
-)]
-pub struct OlderDirectory {
-    /// The version that was offered.
-    pub version: u64,
-    /// When it was taken.
-    pub taken_at: Timestamp,
-    /// The version that is known.
-    pub known: u64,
-    /// When that was taken.
-    pub known_at: Timestamp,
 }
 
 /// Where people and roles come from.
@@ -61,23 +46,17 @@ enum Source {
 impl PolicyBook {
     /// A book with one version.
     pub fn new(head: PolicySet) -> Self {
-        let head = Arc::new(head);
+        let head = Arc::new(head.with_rights_of_its_own());
         let versions = BTreeMap::from([(head.digest(), Arc::clone(&head))]);
         let (facts, directory) = (BTreeMap::new(), Source::Unread);
-        Self {
-            pages: RwLock::new(Pages {
-                head,
-                versions,
-                facts,
-                directory,
-                newest: None,
-                changes: 0,
-            }),
-        }
+        let mut pages = Pages { head, versions, facts, directory, newest: None, changes: 0 };
+        pages.adopt();
+        Self { pages: RwLock::new(pages) }
     }
 
     /// Sets other rules for the day. Those of before stay for the runs that pin them, until
-    /// [`keep`](Self::keep) takes them out. After a restart, publish the old versions first.
+    /// [`keep`](Self::keep) takes them out. After a restart, publish the old versions first. A directory that comes
+    /// with its rights is gone by if it is no older than the one that is known.
     pub fn publish(&self, head: PolicySet) {
         self.write().set(head);
     }
@@ -92,7 +71,6 @@ impl PolicyBook {
         directory: impl Into<Arc<Directory>>,
     ) -> Result<(), OlderDirectory> {
         let directory = directory.into();
-        let is = (directory.version(), directory.stamp().taken_at);
         // What takes long is done before anybody has to wait for it.
         let prepared: Vec<_> = self
             .read()
@@ -107,16 +85,13 @@ impl PolicyBook {
             })
             .collect();
         let mut pages = self.write();
-        if let Some(newest) = pages.newest.filter(|newest| is.0 < newest.0 || is.1 < newest.1) {
-            let ((version, taken_at), (known, known_at)) = (is, newest);
-            return Err(OlderDirectory { version, taken_at, known, known_at });
-        }
-        pages.newest = Some(is);
+        OlderDirectory::check(&directory, pages.newest.as_deref())?;
+        pages.newest = Some(Arc::clone(&directory));
         pages.directory = Source::Read(Arc::clone(&directory));
         for (rights, of, access) in prepared {
             // Unless other rules were published meanwhile.
             if rights.access().is_some_and(|now| Arc::ptr_eq(&now, &of)) {
-                rights.publish(access);
+                rights.set(access);
             }
         }
         pages.align();
@@ -199,10 +174,34 @@ impl PolicyBook {
 
 impl Pages {
     fn set(&mut self, head: PolicySet) {
-        let head = Arc::new(head);
+        let head = Arc::new(head.with_rights_of_its_own());
         self.versions.insert(head.digest(), Arc::clone(&head));
         self.head = head;
         self.changes += 1;
+        self.adopt();
+    }
+
+    /// Goes by the directory that came with the rights of the day, if it is newer than the one that is known.
+    fn adopt(&mut self) {
+        let access = self.head.its_rights().and_then(|rights| rights.access());
+        let Some(access) = access else { return self.align() };
+        match (access.snapshot(), access.directory_state()) {
+            (Some(directory), _) => {
+                let newer = |known: &Arc<Directory>| {
+                    let of =
+                        |directory: &Directory| (directory.version(), directory.stamp().taken_at);
+                    of(directory) > of(known) && directory.follows(known)
+                };
+                if self.newest.as_ref().is_none_or(newer) {
+                    self.newest = Some(Arc::clone(directory));
+                    self.directory = Source::Read(Arc::clone(directory));
+                }
+            }
+            (None, DirectoryState::Down { since }) if self.newest.is_none() => {
+                self.directory = Source::Down { since };
+            }
+            (None, _) => {}
+        }
         self.align();
     }
 
@@ -218,12 +217,12 @@ impl Pages {
             match &self.directory {
                 Source::Unread => {}
                 Source::Read(directory) => {
-                    let same = access.fresh_from(directory);
+                    let same = access.snapshot().is_some_and(|known| Arc::ptr_eq(known, directory));
                     if !same {
-                        rights.publish(access.with_directory(Arc::clone(directory)));
+                        rights.set(access.with_directory(Arc::clone(directory)));
                     }
                 }
-                Source::Down { since } => rights.publish(access.without_directory(*since)),
+                Source::Down { since } => rights.set(access.without_directory(*since)),
             }
         }
     }
@@ -255,6 +254,11 @@ impl Policy for PolicyBook {
         let (pages, none) = (self.read(), Facts::default());
         let pinned = pages.pinned(request.pinned);
         pages.head.admission(pinned, request, pages.known(request.run, &none))
+    }
+
+    fn opens(&self, request: &Admission<'_>) -> Decision {
+        let (pages, none) = (self.read(), Facts::default());
+        pages.head.opening(request, pages.known(request.run, &none))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {

@@ -8,38 +8,41 @@ use std::collections::BTreeSet;
 use release_core::model::{
     Approval, Delegation, Gate, Principal, PrincipalId, PrincipalKind, Span,
 };
-use release_core::port::{Admission, Decision, Reason, ReasonKind};
+use release_core::port::{Admission, Decision, Inputs, Reason, ReasonKind};
 
 use super::admit::scope;
 use crate::directory::{Directory, DirectoryState};
 
-/// What the directory says of the gates before a step; nothing, where there is none.
-pub(super) fn at_gates(
+/// What the directory says of the gates before a step: a permit, where nobody keeps one.
+pub(crate) fn at_gates(
     request: &Admission<'_>,
     directory: DirectoryState<'_>,
     max_age: Span,
-) -> Option<Decision> {
-    let (state, _) = request.at?;
+) -> Decision {
+    let Some((state, _)) = request.at else { return Decision::permit() };
     let gates = request.step.gates.iter().filter_map(|gate| match gate {
         Gate::Approval(wanted) => Some(wanted),
         _ => None,
     });
     let mut gates = gates.peekable();
     if matches!(directory, DirectoryState::Unread) || gates.peek().is_none() {
-        return None;
+        return Decision::permit();
     }
     let directory = match directory.fresh(request.now, max_age) {
         Ok(directory) => directory,
         Err(fault) => {
             let lifted_by = "whoever runs the directory";
             let reason = Reason::new("gate/directory", fault.to_string(), lifted_by);
-            return Some(Decision::deny(vec![reason.kind(ReasonKind::Error)]));
+            return Decision::deny(vec![reason.kind(ReasonKind::Error)]);
         }
     };
     let counting = Counting { request, directory };
     let lacking = |wanted: &Approval| counting.lacking(wanted, state.approvals_of(&wanted.id));
     let reasons: Vec<_> = gates.filter_map(lacking).collect();
-    Some(if reasons.is_empty() { Decision::permit() } else { Decision::wait(None, reasons) })
+    let digest = Some(directory.stamp().digest);
+    let decision =
+        if reasons.is_empty() { Decision::permit() } else { Decision::wait(None, reasons) };
+    decision.from_inputs(Inputs { directory: digest, ..Inputs::default() })
 }
 
 struct Counting<'a> {

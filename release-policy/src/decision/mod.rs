@@ -48,13 +48,14 @@ mod needs;
 mod rule;
 mod set;
 
-pub use book::{OlderDirectory, PolicyBook};
+pub use book::PolicyBook;
 pub use case::{
     ApprovalCase, BoardCase, Case, Definition, EntryCase, GlassCase, OwnerCase, ReviewsCase,
 };
 pub use change::NotPublished;
 pub use compare::{Change, CompareError, Comparison, LeadTimes, Recorded, compare};
 pub use facts::{Fact, Facts};
+pub(crate) use gates::at_gates;
 pub use rule::{
     Condition, Effect, MAX_CONDITIONS, MAX_DEPTH, MAX_RULES, Need, PolicyError, Rule, RuleProblem,
     Test,

@@ -21,6 +21,8 @@ pub(super) enum Needed {
 /// What is found of all needs of one rule.
 struct Found<'a, 'b> {
     rule: &'a Rule,
+    /// Those that the run pins or, where it pins none, those of the day.
+    rules: &'a PolicySet,
     asked: &'a Asked<'b>,
     /// The plan that is asked for or, where the request does not say, that approvals are of: it is one.
     plan: Option<Digest>,
@@ -35,13 +37,13 @@ struct Found<'a, 'b> {
 
 pub(super) fn needed<'a>(
     rule: &'a Rule,
-    rules: &PolicySet,
+    rules: &'a PolicySet,
     asked: &Asked<'a>,
     facts: &'a Facts,
 ) -> Needed {
     let (plan, ends, latest, reasons) = (asked.plan, None, None, Vec::new());
     let mut found =
-        Found { rule, asked, plan, ends, latest, waits: false, refused: false, reasons };
+        Found { rule, rules, asked, plan, ends, latest, waits: false, refused: false, reasons };
     for need in &rule.needs {
         match need {
             Need::NotBefore { at } if *at <= asked.now => {}
@@ -77,10 +79,12 @@ impl Found<'_, '_> {
             if *self.plan.get_or_insert(about.plan) != about.plan {
                 return self.missing(format!("the answer to `{name}` is for another plan"));
             }
-            let others = |pinned| about.policy.is_some_and(|policy| policy != pinned);
-            if self.asked.pinned.is_some_and(others) {
+            // Who asks of no plan has no run, and so no rules that it goes by.
+            let goes_by = self.asked.plan.map(|_| self.rules.digest());
+            let under = self.asked.pinned.or(goes_by);
+            if about.policy.zip(under).is_some_and(|(policy, under)| policy != under) {
                 return self.missing(format!(
-                    "`{name}` was answered under other rules than those that the run pins"
+                    "`{name}` was answered under other rules than those that the run goes by"
                 ));
             }
         }

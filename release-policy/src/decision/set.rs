@@ -153,6 +153,12 @@ impl PolicySet {
         self.definitions.get(name)
     }
 
+    /// The same set, whose rights nobody else gives a directory.
+    pub(super) fn with_rights_of_its_own(mut self) -> Self {
+        self.rights = self.rights.map(|rights| Arc::new(rights.detached()));
+        self
+    }
+
     /// The rights that were added.
     pub(super) fn its_rights(&self) -> Option<&Arc<Rbac>> {
         self.rights.as_ref()
@@ -184,6 +190,10 @@ impl Policy for PolicySet {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         let own = request.pinned.is_none_or(|pinned| pinned == self.digest);
         self.admission(own.then_some(self), request, Knowledge::none(&Facts::default()))
+    }
+
+    fn opens(&self, request: &Admission<'_>) -> Decision {
+        self.opening(request, Knowledge::none(&Facts::default()))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {

@@ -236,9 +236,20 @@ impl Access {
         &self.book.rules
     }
 
-    /// Whether it goes by just this snapshot.
-    pub(crate) fn fresh_from(&self, snapshot: &Arc<Directory>) -> bool {
-        matches!(&self.source, Source::Directory(directory) if Arc::ptr_eq(directory, snapshot))
+    /// The snapshot as others can keep it, if there is one.
+    pub(crate) const fn snapshot(&self) -> Option<&Arc<Directory>> {
+        match &self.source {
+            Source::Directory(directory) => Some(directory),
+            Source::Down { .. } => None,
+        }
+    }
+
+    /// The snapshot, or since when there is none.
+    pub(crate) fn directory_state(&self) -> DirectoryState<'_> {
+        match &self.source {
+            Source::Directory(directory) => DirectoryState::Snapshot(directory),
+            Source::Down { since } => DirectoryState::Down { since: *since },
+        }
     }
 
     /// From which age on a snapshot decides nothing.
@@ -259,12 +270,7 @@ impl Access {
     /// # Errors
     /// [`DirectoryFault`] says why it cannot.
     pub fn fresh(&self, at: Timestamp) -> Result<&Directory, DirectoryFault> {
-        match &self.source {
-            Source::Directory(directory) => {
-                DirectoryState::Snapshot(directory).fresh(at, self.max_age)
-            }
-            Source::Down { since } => Err(DirectoryFault::Down { since: *since }),
-        }
+        self.directory_state().fresh(at, self.max_age)
     }
 
     pub(super) fn subject(&self, id: &PrincipalId) -> Option<&Subject> {

@@ -257,16 +257,17 @@ impl Book {
         if held.role.is_none() {
             return Some(Miss::Undefined);
         }
-        if query.at < held.from() {
-            return Some(Miss::NotYet { from: held.from() });
-        }
-        if let Some(at) = held.until().filter(|until| *until <= query.at) {
-            return Some(Miss::Ended { at });
-        }
+        // Time alone is told where time alone is missing: nobody waits for what will not help then.
         if !held.grant.reach.covers(query.resource) {
             return Some(Miss::OutOfReach);
         }
-        self.role_miss(held.role?, query, judging)
+        if let Some(miss) = self.role_miss(held.role?, query, judging) {
+            return Some(miss);
+        }
+        if query.at < held.from() {
+            return Some(Miss::NotYet { from: held.from() });
+        }
+        held.until().filter(|until| *until <= query.at).map(|at| Miss::Ended { at })
     }
 
     /// Why a role does not allow what is asked, whoever holds it.

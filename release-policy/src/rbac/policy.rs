@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use release_core::model::{ChangeScope, Digest, GateId, Principal, PrincipalId, Timestamp};
+use release_core::model::{ChangeScope, Digest, GateId, Principal, PrincipalId, Span, Timestamp};
 use release_core::plan::Place;
 use release_core::port::{
     Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
@@ -12,7 +12,8 @@ use release_core::run::{Command, RunState};
 use super::access::Book;
 use super::{Access, Action, Answer, Denied, Fact, Facts, Miss, Missed, Query, Rules};
 use crate::canonical::Canonical;
-use crate::directory::{DirectoryFault, DirectoryStamp};
+use crate::decision::at_gates;
+use crate::directory::{Directory, DirectoryFault, DirectoryStamp, OlderDirectory};
 use crate::window::Classes;
 
 /// The fact that rules can ask for in every request of the engine: a flag, whether somebody acts on a run that
@@ -28,20 +29,37 @@ pub struct Rbac {
     source: Source,
     classes: Classes,
     steps: bool,
+    digest: Digest,
 }
 
 #[derive(Debug)]
 enum Source {
     /// Roles come from a directory, which the host replaces as it gets new ones.
-    Directory(RwLock<Arc<Access>>),
+    Directory(RwLock<Current>),
     /// The host vouches for the roles of whoever acts.
     Host(Box<Book>),
 }
 
+/// The rules with the directory of the day, and the newest one so far, also while it is out of reach.
+#[derive(Debug, Clone)]
+struct Current {
+    access: Arc<Access>,
+    newest: Option<Arc<Directory>>,
+}
+
+impl Current {
+    fn new(access: Arc<Access>) -> Self {
+        let newest = access.snapshot().cloned();
+        Self { access, newest }
+    }
+}
+
 impl Rbac {
-    /// Roles are those of a directory. Give it a newer one with [`publish`](Self::publish).
+    /// Roles are those of a directory. Give it a newer one with
+    /// [`publish_directory`](Self::publish_directory), or have the [`PolicyBook`](crate::decision::PolicyBook) do
+    /// it that these rights belong to.
     pub fn new(access: Access) -> Self {
-        Self::over(Source::Directory(RwLock::new(Arc::new(access))))
+        Self::over(Source::Directory(RwLock::new(Current::new(Arc::new(access)))))
     }
 
     /// Roles are those that the host vouches for in each request
@@ -52,28 +70,68 @@ impl Rbac {
     }
 
     fn over(source: Source) -> Self {
-        Self { source, classes: Classes::new(), steps: true }
+        Self { source, classes: Classes::new(), steps: true, digest: Digest::of(&[]) }.sealed()
     }
 
     /// Says of which class the actions of the host's own providers are.
     #[must_use]
     pub fn classes(mut self, classes: Classes) -> Self {
         self.classes = classes;
-        self
+        self.sealed()
     }
 
     /// Leaves steps to others: whoever could start a run may have all of its steps done.
     #[must_use]
-    pub const fn commands_only(mut self) -> Self {
+    pub fn commands_only(mut self) -> Self {
         self.steps = false;
-        self
+        self.sealed()
     }
 
-    /// Goes by other rules, another snapshot, or none, from now on. Nothing changes when the host vouches
-    /// for roles itself.
-    pub fn publish(&self, access: Access) {
+    /// The same rights with the same directory, until one of the two is given another.
+    pub(crate) fn detached(&self) -> Self {
+        let source = match &self.source {
+            Source::Directory(current) => {
+                let current = current.read().unwrap_or_else(PoisonError::into_inner);
+                Source::Directory(RwLock::new(current.clone()))
+            }
+            Source::Host(book) => Source::Host(book.clone()),
+        };
+        Self { source, classes: self.classes.clone(), steps: self.steps, digest: self.digest }
+    }
+
+    /// Goes by this snapshot from now on. Nothing changes when the host vouches for roles itself.
+    ///
+    /// # Errors
+    /// [`OlderDirectory`] when a newer one was known before: a role that was taken away does not come back.
+    pub fn publish_directory(
+        &self,
+        directory: impl Into<Arc<Directory>>,
+    ) -> Result<(), OlderDirectory> {
+        let (Source::Directory(current), Some(access)) = (&self.source, self.access()) else {
+            return Ok(());
+        };
+        let directory = directory.into();
+        // What takes long is done before anybody has to wait for it.
+        let access = access.with_directory(Arc::clone(&directory));
+        let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+        OlderDirectory::check(&directory, current.newest.as_deref())?;
+        *current = Current::new(Arc::new(access));
+        Ok(())
+    }
+
+    /// Has no directory from now on: it could not be reached since then.
+    pub fn lose_directory(&self, since: Timestamp) {
+        if let Some(access) = self.access() {
+            self.set(access.without_directory(since));
+        }
+    }
+
+    /// Goes by the same rules with what else `access` says.
+    pub(crate) fn set(&self, access: Access) {
         if let Source::Directory(current) = &self.source {
-            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+            let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+            current.newest = access.snapshot().cloned().or_else(|| current.newest.take());
+            current.access = Arc::new(access);
         }
     }
 
@@ -81,7 +139,8 @@ impl Rbac {
     pub fn access(&self) -> Option<Arc<Access>> {
         match &self.source {
             Source::Directory(current) => {
-                Some(Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner)))
+                let current = current.read().unwrap_or_else(PoisonError::into_inner);
+                Some(Arc::clone(&current.access))
             }
             Source::Host(_) => None,
         }
@@ -89,19 +148,24 @@ impl Rbac {
 
     /// The digest of all that it goes by, but for the directory: rules, where roles come from, how old a directory
     /// may be, classes, and whether it concerns steps.
-    pub fn digest(&self) -> Digest {
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn sealed(mut self) -> Self {
         let all = Canonical::new("release/rights/1").number(u8::from(self.steps));
         let all = self.classes.write(all);
-        match &self.source {
-            Source::Directory(current) => {
-                let access = current.read().unwrap_or_else(PoisonError::into_inner);
-                let age = access.max_age().as_duration().as_micros();
-                let all = all.text("directory").digest(&access.rules().digest());
-                all.number(i128::try_from(age).unwrap_or(i128::MAX))
+        self.digest = match (&self.source, self.access()) {
+            (Source::Host(book), _) => all.text("host").digest(&book.rules.digest()),
+            (Source::Directory(_), access) => {
+                let age = access.as_deref().map_or(Span::ZERO, Access::max_age);
+                let rules = access.map_or(Digest::of(&[]), |access| access.rules().digest());
+                let age = i128::try_from(age.as_duration().as_micros()).unwrap_or(i128::MAX);
+                all.text("directory").digest(&rules).number(age)
             }
-            Source::Host(book) => all.text("host").digest(&book.rules.digest()),
         }
-        .finish()
+        .finish();
+        self
     }
 
     /// Whether somebody may do something, with all reasons. `requester` asked for the run.
@@ -115,7 +179,10 @@ impl Rbac {
     ) -> Answer {
         match &self.source {
             Source::Directory(current) => {
-                let access = Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner));
+                let access = {
+                    let current = current.read().unwrap_or_else(PoisonError::into_inner);
+                    Arc::clone(&current.access)
+                };
                 let facts = facts(access.are_one(&who.id, &requester.id));
                 let query = Query::new(&who.id, action, resource, at).facts(&facts);
                 access.authorize(&query.requested_by(&requester.id))
@@ -141,7 +208,7 @@ impl Rbac {
         };
         match &self.source {
             Source::Directory(current) => {
-                names(current.read().unwrap_or_else(PoisonError::into_inner).rules())
+                names(current.read().unwrap_or_else(PoisonError::into_inner).access.rules())
             }
             Source::Host(book) => names(&book.rules),
         }
@@ -262,6 +329,14 @@ impl Policy for Rbac {
         let mut resource = resource(place);
         resource.train = request.train().cloned();
         self.decide(who, who, action, &resource, request.now)
+    }
+
+    /// Whether approvals at gates count, by the directory that it goes by.
+    fn opens(&self, request: &Admission<'_>) -> Decision {
+        match self.access() {
+            Some(access) => at_gates(request, access.directory_state(), access.max_age()),
+            None => Decision::permit(),
+        }
     }
 
     /// Whether somebody may give a command. The place of an approval is what the steps behind its gate have in common,

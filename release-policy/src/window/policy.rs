@@ -17,6 +17,7 @@ use super::{
     ActionClass, Kind, MidFlight, NeverOpens, Query, SamePerson, Standing, Straddle, Window,
     Windows, mid_flight,
 };
+use crate::all_of::combine;
 
 impl Policy for Windows {
     /// Waits while windows stand in the way: until the first instant at which none does, with a reason
@@ -35,11 +36,22 @@ impl Policy for Windows {
     }
 
     /// Approvals and cancellations wait for windows that name them; all other commands are nobody's
-    /// business here. The place of an approval is the environment that its gate's name begins with; a
-    /// cancellation concerns the whole release.
+    /// business here. The places of an approval are those of the steps behind its gate or, where the run is not
+    /// known, the environment that its gate's name begins with; a cancellation concerns the whole release.
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         self.authorize_knowing(request, &|one, two| one == two)
     }
+}
+
+/// The places of the steps behind a gate.
+fn behind(state: &RunState, gate: &GateId) -> Vec<Place> {
+    let mut places = Vec::new();
+    for place in state.plan().behind(gate).filter_map(|step| step.scope.place()) {
+        if !places.contains(place) {
+            places.push(place.clone());
+        }
+    }
+    places
 }
 
 /// Gates of stages are named after their environment, as in `production/cab`.
@@ -72,15 +84,19 @@ impl Windows {
         let Some(action) = ActionClass::of_command(request.command) else {
             return Decision::permit();
         };
-        let place = match request.command {
-            Command::Approve { gate } => environment(gate),
-            _ => None,
-        };
         let query = Query::new(action, request.by, request.now).run(request.run);
         let query = query.knowing(same_person);
-        let decision = match &place {
-            Some(place) => self.decide(&query.place(place)),
-            None => self.decide(&query),
+        let places = match request.command {
+            Command::Approve { gate } => match request.state {
+                Some(state) => behind(state, gate),
+                None => environment(gate).into_iter().collect(),
+            },
+            _ => Vec::new(),
+        };
+        let decision = if places.is_empty() {
+            self.decide(&query)
+        } else {
+            combine(places.iter().map(|place| self.decide(&query.place(place))))
         };
         decision.from_inputs(self.inputs())
     }

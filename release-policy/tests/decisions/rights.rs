@@ -16,14 +16,14 @@ fn anything() -> Rule {
     Rule::allow("anything", Condition::Always, "platform")
 }
 
-/// Max is a manager until second 500, who may cancel, or nothing.
+/// Max is a manager until second 500, who may cancel, or nothing, as a second version knows.
 fn access(manager: bool) -> Access {
     let rules = Rules::new([Role::new(id("manager")).may([Action::Cancel])], []).unwrap();
     let max = Identity::human(id("max"));
     let mut grant = RoleGrant::new(id("manager"), at(0), id("hr"), "job");
     grant.until = Some(at(500));
     let max = if manager { max.with(grant) } else { max };
-    let directory = Directory::new(1, at(90), [max], []).unwrap();
+    let directory = Directory::new(if manager { 1 } else { 2 }, at(90), [max], []).unwrap();
     Access::new(rules, directory, Span::secs(100))
 }
 
@@ -51,7 +51,8 @@ fn rights_hold_whatever_rules_allow_and_those_of_the_day_count() {
     assert_eq!(inputs.directory, Some(stamp.digest));
 
     // The role is taken from him: the next decision knows.
-    rights.publish(access(false));
+    let now = access(false).directory().unwrap().clone();
+    book.publish_directory(now).unwrap();
     let Decision::Deny { reasons, inputs: after } = cancel(&book) else { panic!("he may not") };
     assert_eq!((&*reasons[0].rule, reasons[0].kind), ("rbac/cancel", ReasonKind::Missing));
     let after = after.unwrap();
@@ -59,9 +60,12 @@ fn rights_hold_whatever_rules_allow_and_those_of_the_day_count() {
     assert_ne!(after.directory, inputs.directory);
 
     // Nobody knows who may do what any more.
-    rights.publish(Access::down(access(true).rules().clone(), at(95)));
+    book.lose_directory(at(95));
     let Decision::Deny { reasons, .. } = cancel(&book) else { panic!("nobody may") };
     assert_eq!((&*reasons[0].rule, reasons[0].kind), ("rbac/directory", ReasonKind::Error));
+    let before = access(true).directory().unwrap().clone();
+    assert!(book.publish_directory(before).is_err(), "what was taken does not come back");
+    assert!(cancel(&book).is_deny());
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn a_directory_that_is_down_denies_at_each_step() {
         let policy = Rbac::new(Access::new(rules(), directory(0), Span::secs(100)));
         for second in 0..6_i64 {
             if second == dies_at {
-                policy.publish(Access::down(rules(), at(second)));
+                policy.lose_directory(at(second));
             }
             let answer = command(&policy, &human("max"), &Command::Cancel, second);
             assert_eq!(answer.is_some(), second >= dies_at, "{second} of {dies_at}");
@@ -131,7 +131,7 @@ fn a_directory_that_is_down_denies_at_each_step() {
                 );
             }
         }
-        policy.publish(Access::new(rules(), directory(6), Span::secs(100)));
+        policy.publish_directory(directory(6)).unwrap();
         assert_eq!(command(&policy, &human("max"), &Command::Cancel, 7), None);
         assert!(command(&policy, &human("max"), &Command::Cancel, 106).is_some(), "stale");
     }

@@ -1,9 +1,9 @@
 //! Scopes, classes of action, invokers, holidays, and what the engine is told.
 
-use release_core::model::{RunId, Span, Timestamp};
-use release_core::plan::{Action, Place, Step, StepScope};
+use release_core::model::{Approval, Gate, RunId, Span, Timestamp};
+use release_core::plan::{Action, Place, Plan, Step, StepScope};
 use release_core::port::{Admission, CommandRequest, Decision, Policy};
-use release_core::run::Command;
+use release_core::run::{Command, Event, Fact, RunState};
 use release_policy::window::{
     ActionClass, Classes, Holiday, HolidayCalendar, Invokers, Overlap, Query, Scope, Straddle,
     When, WindowRules, WindowSpec, Windows,
@@ -287,6 +287,33 @@ fn commands_wait_only_for_windows_that_name_them() {
         assert_eq!(ask(&windows, &free), Decision::permit(), "{free:?}");
     }
     assert!(ask(&all([march("f")]), &approve("production/cab")).is_permit(), "not named");
+}
+
+#[test]
+fn an_approval_waits_for_windows_over_the_places_behind_its_gate_whatever_it_is_called() {
+    let windows =
+        all([march("f").actions([ActionClass::Approve]).in_environment(name("production"))]);
+    let ask = |environment: &str| {
+        let mut step = step(Some(environment), Action::Sync);
+        step.gates.push(Gate::Approval(Approval::new(name("staging/go"))));
+        let mut plan = Plan::builder(name("web"), name("rel"));
+        plan.step(step);
+        let plan = plan.build().unwrap().freeze();
+        let (definition, supersedes, policy) = (None, None, None);
+        let (plan_digest, requester) = (plan.digest(), ann());
+        let event =
+            Event::RunCreated { plan: plan_digest, definition, requester, supersedes, policy };
+        let created = Fact { at: at("2026-03-01T00:00"), event };
+        let state = RunState::create(name("r"), plan, &created).unwrap();
+        let command = Command::Approve { gate: name("staging/go") };
+        let by = ann();
+        let mut request =
+            CommandRequest::new(state.run(), &by, &by, &command, at("2026-03-05T00:00"));
+        request.state = Some(&state);
+        windows.authorize(&request)
+    };
+    assert!(matches!(ask("production"), Decision::Wait { until: Some(_), .. }));
+    assert!(ask("staging").is_permit());
 }
 
 #[test]

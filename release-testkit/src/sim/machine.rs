@@ -114,6 +114,10 @@ impl Policy for Asked {
         held_while_in_doubt(decision, self.anomaly)
     }
 
+    fn opens(&self, request: &Admission<'_>) -> Decision {
+        self.inner.opens(request)
+    }
+
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
         self.inner.authorize(request)
     }

@@ -1,5 +1,13 @@
 //! Commands and gates of plans.
 
+use release_core::explain::{View, explain_in};
+use release_core::model::{
+    ArtifactRef, Environment, Release, RollbackCriteria, RollbackScope, RollbackTrigger, Service,
+    Stage, Strategy, Tier, VersionSet,
+};
+use release_core::port::{Evidence, PermitAll};
+use release_core::run::EffectOutcome;
+
 use super::*;
 
 #[test]
@@ -120,4 +128,97 @@ fn f24_a_right_that_was_lent_is_one_voice_and_none_for_who_asked_with_it() {
     assert_eq!(count(2, lend("ann", "dan"), &["bob", "dan"]), 1, "bob, and ann by dan");
     assert_eq!(count(1, lend("ann", "req"), &["ann"]), 0, "she lent the right to ask");
     assert_eq!(count(1, lend("ann", "req"), &["bob"]), 1);
+}
+
+/// A release into one stage, behind a gate for one `sre` in production.
+fn staged() -> FrozenPlan {
+    let artifact = ArtifactRef::new(id("api"), Digest::of(b"api 2"));
+    let versions = VersionSet::new().with(id("api"), id("2.0.0"), artifact);
+    let mut release = Release::new(id("rel"), versions);
+    release.rollback = Some(RollbackCriteria {
+        scope: RollbackScope::Environment,
+        triggers: vec![RollbackTrigger::StepFailed],
+    });
+    let production = Environment {
+        id: id("production"),
+        tier: Tier::Production,
+        owner: id("platform"),
+        regions: vec![id("eu")],
+    };
+    let gate = model::Approval { roles: vec![id("sre")], ..model::Approval::new(id("go")) };
+    let definition = model::Definition::builder(id("web"), release)
+        .service(Service::new(id("api"), id("team-a")))
+        .environment(production)
+        .stage(
+            Stage::new(id("production"), Strategy::Recreate)
+                .gate(Gate::Approval(gate))
+                .gate(Gate::NotBefore(at(200))),
+        )
+        .build();
+    release_core::plan::plan(&definition).unwrap().freeze()
+}
+
+/// A run of it whose artifacts are found to be right, so that only the gates are before the stage.
+fn before_the_gate() -> RunState {
+    let mut state = run(&staged(), None);
+    let mut events = happens(&mut state, None, 50, &PermitAll);
+    while let Some((step, attempt)) = events.iter().find_map(|event| match event {
+        Event::StepStarted { step, attempt, .. } => Some((step.index, *attempt)),
+        _ => None,
+    }) {
+        let Action::VerifyArtifact { artifact } = &state.plan().get(step).unwrap().action else {
+            panic!("{events:?}")
+        };
+        let evidence = Evidence::Artifact { digest: artifact.digest(), bytes: 1 };
+        let outcome = EffectOutcome::Performed(Ok(evidence));
+        events =
+            happens(&mut state, Some(&Input::Outcome { step, attempt, outcome }), 60, &PermitAll);
+    }
+    state
+}
+
+fn entered(events: &[Event]) -> Option<&Event> {
+    events.iter().find(|event| {
+        matches!(event, Event::StepSucceeded { step, .. } if step.id.as_str() == "production/enter")
+    })
+}
+
+/// Gates of stages stand before a step without an effect.
+#[test]
+fn f24_gates_of_stages_count_people_and_not_accounts() {
+    let mut linked = Identity::human(id("req-2")).with(grant("sre"));
+    linked.linked.insert(id("req"));
+    let all = [Identity::human(id("req")), linked, Identity::human(id("ann")).with(grant("sre"))];
+    let known = directory(50, all);
+    let digest = known.stamp().digest;
+    let by_rights = || rights(rbac::Action::Approve, known.clone());
+    let book = PolicyBook::new(set(&[anything()]));
+    book.publish_directory(known.clone()).unwrap();
+    let with_rights = || set(&[anything()]).rights(by_rights());
+    let book_of_rights = PolicyBook::new(with_rights());
+    let policies: [&dyn Policy; 2] = [&book, &book_of_rights];
+    for policy in policies {
+        // The rights would not let them approve: what the engine has was given under others.
+        let mut state = before_the_gate();
+        happens(&mut state, Some(&approve("req-2")), 100, &PermitAll);
+        let unknowing = happens(&mut state.clone(), None, 210, &PermitAll);
+        assert!(
+            entered(&unknowing).is_some(),
+            "a policy that knows nobody opens it: {unknowing:?}"
+        );
+        let events = happens(&mut state, None, 210, policy);
+        assert!(entered(&events).is_none(), "{events:?}");
+        let step = state.plan().find(&id("production/enter")).unwrap();
+        let told = explain_in(&state, step, View::new(at(210), policy)).unwrap().to_string();
+        assert!(told.contains("req-2 is the requester"), "{told}");
+
+        let mut state = before_the_gate();
+        happens(&mut state, Some(&approve("ann")), 100, &PermitAll);
+        let events = happens(&mut state, None, 210, policy);
+        let Some(Event::StepSucceeded { basis, .. }) = entered(&events) else {
+            panic!("{events:?}")
+        };
+        let inputs = basis.as_ref().and_then(|basis| basis.inputs.as_deref());
+        assert_eq!(inputs.and_then(|inputs| inputs.directory), Some(digest), "it stood on that");
+    }
 }

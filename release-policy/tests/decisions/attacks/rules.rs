@@ -182,3 +182,76 @@ fn a_decision_can_be_made_again_from_what_its_digests_name() {
     }
     assert_eq!((permits, inputs_seen.len()), (3, 24));
 }
+
+/// What comes with rights is the directory of the day, if none is newer, and judges all that a directory judges.
+#[test]
+fn a_directory_that_comes_with_rights_is_the_books_own() {
+    let dev = |second| directory(second, [Identity::human(id("req")).with(grant("dev"))]);
+    let head = |of: Directory| set(&[anything()]).rights(rights(rbac::Action::Deploy, of));
+    let book = PolicyBook::new(head(dev(80)));
+    assert!(ask_of(&book, &deploy("production"), 100).is_permit());
+    let error = book.publish_directory(directory(70, [])).unwrap_err();
+    assert_eq!((error.version, error.known), (70, 80), "what came with rights sets the bound");
+    book.publish_directory(directory(85, [])).unwrap();
+    assert!(ask_of(&book, &deploy("production"), 100).is_deny());
+    book.publish(head(dev(90)));
+    assert!(ask_of(&book, &deploy("production"), 100).is_permit(), "newer than what was known");
+    book.publish(head(dev(60)).define("other", quorum(&["sre"])));
+    assert!(ask_of(&book, &deploy("production"), 100).is_permit(), "older: that of 90 stays");
+    book.lose_directory(at(95));
+    book.publish(head(dev(90)));
+    assert!(ask_of(&book, &deploy("production"), 100).is_deny(), "it is still out of reach");
+}
+
+/// A source whose clock was wrong once does not shut out what is true.
+#[test]
+fn a_directory_of_the_future_gives_way_to_the_next_version_and_to_itself() {
+    let of = |version, second, role: &str| {
+        let req = Identity::human(id("req")).with(grant(role));
+        Directory::new(version, at(second), [req], []).unwrap()
+    };
+    let rules = set(&[anything()]).rights(rights(rbac::Action::Deploy, of(1, 90, "dev")));
+    let book = PolicyBook::new(rules);
+    book.publish_directory(of(2, 9_000, "dev")).unwrap();
+    assert!(ask_of(&book, &deploy("production"), 100).is_deny(), "it has not been taken yet");
+    assert!(book.publish_directory(of(2, 95, "ops")).is_err(), "one version, two contents");
+    book.publish_directory(of(2, 95, "dev")).unwrap();
+    assert!(ask_of(&book, &deploy("production"), 100).is_permit(), "the same, with a right clock");
+    book.publish_directory(of(2, 9_000, "dev")).unwrap();
+    book.publish_directory(of(3, 96, "ops")).unwrap();
+    assert!(ask_of(&book, &deploy("production"), 100).is_deny());
+}
+
+/// A run that pins nothing goes by the rules of the day, and so do approvals for it.
+#[test]
+fn approvals_under_other_rules_allow_nothing_to_a_run_that_pins_none() {
+    let rules = set(&[needs_case()]).define("any", quorum(&["sre"]));
+    let plan = plan([deploy("production")]);
+    for (policy, permits) in [(rules.digest(), true), (Digest::of(b"others"), false)] {
+        let about = Subject { plan: plan.digest(), policy, ..subject() };
+        let question = Question { subject: about, ..question("production") };
+        let case = ApprovalCase { question, facts: approvals(&["ann"], about) };
+        let facts = Facts::new().case("any", case);
+        let book = PolicyBook::new(rules.clone()).with_facts(id("r"), facts);
+        book.publish_directory(people(50, &TEAM)).unwrap();
+        let mut state = run(&plan, None);
+        assert_eq!(starts(&happens(&mut state, None, 100, &book)) == 1, permits);
+    }
+}
+
+/// Nobody is told to wait for a role that will not help then.
+#[test]
+fn only_a_right_that_will_allow_it_is_waited_for() {
+    let later = |environment: &str| {
+        let mut grant = grant("dev");
+        (grant.from, grant.reach.environment) = (at(500), Some(id(environment)));
+        directory(90, [Identity::human(id("req")).with(grant)])
+    };
+    let ask = |action, environment| {
+        ask_of(&rights(action, later(environment)), &deploy("production"), 100)
+    };
+    let decision = ask(rbac::Action::Deploy, "production");
+    assert!(matches!(decision, Decision::Wait { until, .. } if until == Some(at(500))));
+    assert!(ask(rbac::Action::Deploy, "qa").is_deny(), "it never reaches here");
+    assert!(ask(rbac::Action::Approve, "production").is_deny(), "it never allows this");
+}
