@@ -94,18 +94,22 @@ impl ReviewsCase {
 impl GlassCase {
     fn answer(&self, capability: &str, policy: &BreakGlass, asked: &Asked<'_>) -> Answered {
         let (facts, now) = (&self.facts, asked.now);
-        // Whoever asks for another run takes nothing away from this one.
-        let ours = facts.latest_for(capability, asked.run);
-        let Some(request) = ours.or_else(|| facts.latest(capability)) else {
-            return Answered::free(policy.unasked(capability), now, None);
-        };
-        if request.run != *asked.run {
-            let text = format!("the glass `{capability}` is for the run `{}`", request.run);
+        // Whoever asks again, or for another run, takes nothing away from what was confirmed.
+        let mut ours = facts.requests_for(capability, asked.run).map(|request| {
+            let of = request.word.seq;
+            (request, usable(policy, facts, of, &asked.scope, asked.directory, now))
+        });
+        let Some(last) = ours.next() else {
+            let Some(other) = facts.latest(capability) else {
+                return Answered::free(policy.unasked(capability), now, None);
+            };
+            let text = format!("the glass `{capability}` is for the run `{}`", other.run);
             let reason = Reason::new("break_glass/other_run", text, "a request for this run");
             return Answered::free(Decision::deny(vec![reason]), now, None);
-        }
-        let of = request.word.seq;
-        let found = usable(policy, facts, of, &asked.scope, asked.directory, now);
+        };
+        let opens = |(_, found): &(_, GlassAnswer)| matches!(found, GlassAnswer::Usable { .. });
+        let usable = if opens(&last) { None } else { ours.find(opens) };
+        let (request, found) = usable.unwrap_or(last);
         let until = if let GlassAnswer::Usable { until, .. } = found { Some(until) } else { None };
         let about = Some(About { plan: request.plan, policy: None });
         Answered { decision: found.decision(), at: now, until, about }

@@ -222,11 +222,15 @@ impl GlassFacts {
         self.all.values().rev().map(|glass| &glass.request).find(ours)
     }
 
-    /// The last request for a glass and a run.
-    pub fn latest_for(&self, capability: &str, run: &RunId) -> Option<&GlassRequest> {
+    /// The requests for a glass and a run, the last one first.
+    pub fn requests_for<'a>(
+        &'a self,
+        capability: &'a str,
+        run: &'a RunId,
+    ) -> impl Iterator<Item = &'a GlassRequest> {
         let ours =
-            |request: &&GlassRequest| request.capability == capability && request.run == *run;
-        self.all.values().rev().map(|glass| &glass.request).find(ours)
+            move |request: &&GlassRequest| request.capability == capability && request.run == *run;
+        self.all.values().rev().map(|glass| &glass.request).filter(ours)
     }
 
     fn unused(&mut self, of: u64) -> Result<&mut Glass, GlassError> {

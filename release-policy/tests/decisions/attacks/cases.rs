@@ -172,3 +172,28 @@ fn glass_that_is_taken_away_lifts_no_window_of_the_day() {
     assert_eq!(started(with(&[Bypass::Windows])), 1);
     assert_eq!(started(with(&[Bypass::Quotas])), 0);
 }
+
+#[test]
+fn a_request_of_somebody_who_may_not_takes_nothing_from_one_that_was_confirmed() {
+    let plan = plan([deploy("production")]);
+    let mut case = glass("r", plan.digest(), "production");
+    let ask = |case: &GlassCase| {
+        let mut state = run(&plan, None);
+        starts(&happens(&mut state, None, 100, &book(case.clone())))
+    };
+    assert_eq!(ask(&case), 1);
+    let again = GlassFact::Requested(GlassRequest {
+        word: word(3, "dan", 90),
+        capability: "hotfix".into(),
+        run: id("r"),
+        plan: plan.digest(),
+        scope: ChangeScope::new(id("production")),
+        reason: "me too".into(),
+        incident: "INC-8".into(),
+    });
+    let fold = |facts: Vec<GlassFact>| GlassFacts::fold(facts).unwrap();
+    let GlassCase { facts } = &mut case;
+    facts.apply(again.clone()).unwrap();
+    assert_eq!(ask(&case), 1, "dan, who may not, asked after bob had confirmed ann's");
+    assert_eq!(ask(&GlassCase { facts: fold(vec![again]) }), 0, "dan alone opens nothing");
+}
