@@ -7,7 +7,7 @@ use release_core::model::{Digest, Target};
 use release_core::report::RunReport;
 use release_core::run::{Cause, Outcome};
 use release_providers::local::{EffectChange, effects};
-use release_providers::spi::TrafficRouter as _;
+use release_providers::spi::{ObserveTraffic, TrafficRouter as _};
 
 use crate::Failure;
 use crate::load::Count;
@@ -47,7 +47,10 @@ pub(crate) async fn serves(
     for region in REGIONS {
         for (service, version) in wanted {
             let target = Target::new("production".parse()?, region.parse()?, service.parse()?);
-            let status = stage.platform.observe(&stage.context("verify")?, target.clone()).await?;
+            let status = stage
+                .platform
+                .observe(&stage.context("verify")?, ObserveTraffic::new(target.clone()))
+                .await?;
             let artifact =
                 versions.get(&(*service, *version)).ok_or("a version that was not built")?;
             let only =

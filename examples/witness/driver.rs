@@ -8,7 +8,7 @@ use release_core::engine::{Engine, SystemClock};
 use release_core::model::{Principal, RunId, Span};
 use release_core::plan::{Action, EdgeKind, Plan, RetryPolicy, Step, Undo};
 use release_core::run::Outcome;
-use release_providers::spi::CustomAction;
+use release_providers::spi::{CustomAction, CustomOutput, CustomRequest, CustomStatus};
 use release_providers::sqlite::SqliteJournal;
 use release_providers::{Context, Description, EffectClass, ErrorKind, ProviderError, Registry};
 use serde_json::Value;
@@ -42,9 +42,9 @@ impl CustomAction for Witnessed {
         Description::new("witness", semver::Version::new(1, 0, 0), EffectClass::Queryable)
     }
 
-    async fn perform(&self, cx: &Context, _: &Value) -> Result<Value, ProviderError> {
+    async fn perform(&self, cx: &Context, _: CustomRequest) -> Result<CustomOutput, ProviderError> {
         match self.ask("do", &cx.key).await?.as_str() {
-            "done" => Ok(Value::Null),
+            "done" => Ok(CustomOutput::new(Value::Null)),
             other => {
                 let text = format!("the witness said `{other}`");
                 Err(ProviderError::new(ErrorKind::Timeout, "witness", text))
@@ -52,8 +52,9 @@ impl CustomAction for Witnessed {
         }
     }
 
-    async fn observe(&self, cx: &Context, _: &Value) -> Result<Option<Value>, ProviderError> {
-        Ok((self.ask("seen", &cx.key).await? == "yes").then_some(Value::Null))
+    async fn observe(&self, cx: &Context, _: CustomRequest) -> Result<CustomStatus, ProviderError> {
+        let seen = self.ask("seen", &cx.key).await? == "yes";
+        Ok(CustomStatus::new(seen.then(|| CustomOutput::new(Value::Null))))
     }
 }
 

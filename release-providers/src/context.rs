@@ -24,13 +24,16 @@ pub struct Context {
     pub epoch: u64,
     /// On whose behalf.
     pub principal: Principal,
+    /// Whether it takes something back: nothing but a free place holds such a call.
+    pub rollback: bool,
 }
 
 impl Context {
     /// A context for calls outside a run: tests, tools, set-up.
     pub fn new(key: impl Into<String>, deadline: Timestamp, principal: Principal) -> Self {
         let cancellation = CancellationToken::new();
-        Self { key: key.into(), deadline, cancellation, attempt: 1, run: None, epoch: 1, principal }
+        let (attempt, run, epoch, rollback) = (1, None, 1, false);
+        Self { key: key.into(), deadline, cancellation, attempt, run, epoch, principal, rollback }
     }
 
     /// The same call by the writer of a run in `epoch`: for tests and tools.
@@ -50,6 +53,7 @@ impl Context {
             run: Some(command.run().clone()),
             epoch: command.epoch(),
             principal: command.requester().clone(),
+            rollback: command.is_rollback(),
         }
     }
 }

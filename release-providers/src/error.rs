@@ -1,9 +1,11 @@
 //! The one error of all providers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use release_core::port::{EffectCertainty, EffectError};
+use serde::{Deserialize, Serialize};
 
 /// A provider call that failed: what, whether to try again, and whether anything changed.
 #[derive(Debug)]
@@ -11,14 +13,15 @@ pub struct ProviderError {
     kind: ErrorKind,
     retry: RetryAdvice,
     effect: EffectCertainty,
-    operation: &'static str,
+    operation: Cow<'static, str>,
     message: String,
-    context: Vec<(&'static str, String)>,
+    context: Vec<(Cow<'static, str>, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What kind of fault it is; documented by what the caller does about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The request breaks the provider's rules: mend the request.
@@ -74,7 +77,8 @@ impl ErrorKind {
 }
 
 /// Whether and when to try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RetryAdvice {
     /// The same request fails again.
     Never,
@@ -90,7 +94,11 @@ impl ProviderError {
     /// An error of `operation`, which changed nothing. Kinds that pass by themselves (`Conflict`,
     /// `RateLimited`, `Unavailable`, `NoSpace`) advise a retry with pauses, `Timeout` and
     /// `Cancelled` leave the effect unknown.
-    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: ErrorKind,
+        operation: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         let retry = match kind {
             ErrorKind::Conflict
             | ErrorKind::RateLimited
@@ -115,7 +123,7 @@ impl ProviderError {
             kind,
             retry,
             effect,
-            operation,
+            operation: operation.into(),
             message: message.into(),
             context: Vec::new(),
             source: None,
@@ -138,8 +146,12 @@ impl ProviderError {
 
     /// Adds a fact, for example the target. Never a secret.
     #[must_use]
-    pub fn with_context(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((name, value.to_string()));
+    pub fn with_context(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl fmt::Display,
+    ) -> Self {
+        self.context.push((name.into(), value.to_string()));
         self
     }
 
@@ -166,8 +178,8 @@ impl ProviderError {
     }
 
     /// The operation that failed.
-    pub const fn operation(&self) -> &'static str {
-        self.operation
+    pub fn operation(&self) -> &str {
+        &self.operation
     }
 
     /// The value of a fact, if it is known.
@@ -193,14 +205,25 @@ impl std::error::Error for ProviderError {
 }
 
 impl ProviderError {
+    /// The error as plain data, which can be stored, sent to another process and become an error again. The chain
+    /// of causes becomes a part of the message.
+    pub fn report(&self) -> ErrorReport {
+        let Self { kind, retry, effect, operation, message, context, .. } = self;
+        let message = with_causes(message.clone(), self);
+        let context = context.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        ErrorReport {
+            kind: *kind,
+            retry: *retry,
+            effect: *effect,
+            operation: operation.to_string(),
+            message,
+            context: context.collect(),
+        }
+    }
+
     /// The error as the engine journals it: the whole chain of causes in one line.
     pub fn into_effect_error(self) -> EffectError {
-        let mut message = self.to_string();
-        let mut cause = std::error::Error::source(&self);
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
+        let message = with_causes(self.to_string(), &self);
         let kind = self.kind.as_str();
         let error = match self.retry {
             RetryAdvice::Never | RetryAdvice::Exhausted => EffectError::permanent(kind, message),
@@ -208,6 +231,49 @@ impl ProviderError {
             RetryAdvice::After(pause) => EffectError::transient(kind, message).after(pause.into()),
         };
         EffectError { effect: self.effect, ..error }
+    }
+}
+
+fn with_causes(mut message: String, error: &ProviderError) -> String {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    message
+}
+
+/// A [`ProviderError`] as plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ErrorReport {
+    /// The kind of fault.
+    pub kind: ErrorKind,
+    /// Whether and when to try again.
+    pub retry: RetryAdvice,
+    /// Whether anything changed.
+    pub effect: EffectCertainty,
+    /// The operation that failed.
+    pub operation: String,
+    /// What is wrong, with all causes.
+    pub message: String,
+    /// Facts, by name.
+    pub context: Vec<(String, String)>,
+}
+
+impl From<ErrorReport> for ProviderError {
+    fn from(report: ErrorReport) -> Self {
+        let ErrorReport { kind, retry, effect, operation, message, context } = report;
+        let context = context.into_iter().map(|(name, value)| (Cow::Owned(name), value));
+        Self {
+            kind,
+            retry,
+            effect,
+            operation: Cow::Owned(operation),
+            message,
+            context: context.collect(),
+            source: None,
+        }
     }
 }
 

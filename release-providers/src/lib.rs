@@ -53,21 +53,32 @@ compile_error!(
     "the feature `local` needs Linux; build with default-features = false, features = [\"sqlite\"]"
 );
 
+mod capability;
 mod context;
 mod describe;
 mod error;
+pub mod layer;
 #[cfg(feature = "local")]
 pub mod local;
 mod performer;
 mod registry;
-mod shield;
+mod secret;
 pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod sync;
 
+pub use capability::{OPERATIONS, Operation};
 pub use context::Context;
 pub use describe::{Capability, Description, EffectClass};
-pub use error::{ErrorKind, ProviderError, RetryAdvice};
+pub use error::{ErrorKind, ErrorReport, ProviderError, RetryAdvice};
+pub use layer::Shielding;
 pub use registry::{Places, Registry, RegistryBuilder, RegistryError};
-pub use shield::Shielding;
+pub use secret::Secret;
+
+/// What `for_each_capability!` names of `release-core`.
+#[doc(hidden)]
+pub mod __core {
+    pub use release_core::model::{ArtifactRef, IdentitySnapshot};
+    pub use release_core::port::Measurement;
+}

@@ -1,6 +1,5 @@
 //! The engine's port, implemented by submitting to providers and observing what came of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +10,10 @@ use release_core::port::{
 };
 
 use crate::registry::{Bound, Registry};
-use crate::shield::Shield;
 use crate::spi::{
-    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus, HealthProbe,
-    MeasureRequest, Notification, ObserveDeployment, SetWeights, Severity, TrafficStatus,
+    ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
+    DeploymentStatus, HealthProbe, MeasureRequest, Notification, ObserveDeployment, ObserveTraffic,
+    SetWeights, Severity, TrafficStatus,
 };
 use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
@@ -57,7 +56,6 @@ struct Call<'a> {
     registry: &'a Registry,
     cx: Context,
     rollback: bool,
-    shield: Option<Arc<Shield>>,
     /// What may be done when nobody knows whether a call took effect; `None` for what changes nothing.
     effects: Option<EffectClass>,
     /// Since when the step is to measure.
@@ -73,27 +71,13 @@ impl<'a> Call<'a> {
         let (cx, rollback) = (Context::of(command), command.is_rollback());
         let described = bound.describe();
         let effects = described.as_ref().filter(|_| bound.acts()).map(|one| one.effects);
-        let shield = described.map(|described| registry.shields.of(described.name));
-        Self { registry, cx, since: command.since(), rollback, shield, effects, give_up }
-    }
-
-    /// Makes one call of the provider, once its shield lets it.
-    async fn call<T>(
-        &self,
-        call: impl Future<Output = Result<T, ProviderError>>,
-    ) -> Result<T, ProviderError> {
-        let Some(shield) = &self.shield else { return call.await };
-        let clock = &*self.registry.clock;
-        let pass = shield.enter(clock, &self.cx, self.rollback, self.give_up).await?;
-        let answer = call.await;
-        pass.answered(clock.now(), &answer);
-        answer
+        Self { registry, cx, since: command.since(), rollback, effects, give_up }
     }
 
     async fn perform(&self, bound: Bound<'_>, action: &Action) -> Result<Evidence, ProviderError> {
         match (bound, action) {
             (Bound::Artifacts(store), Action::VerifyArtifact { artifact }) => {
-                let found = self.call(store.verify(&self.cx, artifact.clone())).await?;
+                let found = store.verify(&self.cx, artifact.clone()).await?;
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
@@ -104,10 +88,10 @@ impl<'a> Call<'a> {
             }
             (Bound::Router(router), Action::Route { target, weights }) => {
                 let wish = SetWeights::new(target.clone(), weights.clone());
-                self.call(router.set_weights(&self.cx, wish)).await?;
+                router.set_weights(&self.cx, wish).await?;
                 let mut pause = FIRST_PAUSE;
                 loop {
-                    let seen = self.call(router.observe(&self.cx, target.clone())).await;
+                    let seen = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await;
                     let status = seen.map_err(accepted)?;
                     if Weight::same_shares(&status.weights, weights) {
                         return Ok(evidence(status));
@@ -126,16 +110,17 @@ impl<'a> Call<'a> {
                     analysis.metric.clone(),
                     self.since,
                 );
-                let measured = self.call(source.measure(&self.cx, request)).await?;
+                let measured = source.measure(&self.cx, request).await?;
                 Ok(Evidence::Measurement(measured))
             }
             (Bound::Notifier(notifier), Action::Notify { channel, message }) => {
                 let severity = if self.rollback { Severity::Warning } else { Severity::Info };
                 let notification = Notification::new(channel.clone(), severity, message.clone());
-                self.call(notifier.notify(&self.cx, notification)).await.map(|()| Evidence::Done)
+                notifier.notify(&self.cx, notification).await.map(|()| Evidence::Done)
             }
-            (Bound::Custom(custom), Action::Custom { input, .. }) => {
-                let output = self.call(custom.perform(&self.cx, input)).await?;
+            (Bound::Custom(custom), Action::Custom { capability, input }) => {
+                let request = CustomRequest::new(capability.clone(), input.clone());
+                let CustomOutput { output, .. } = custom.perform(&self.cx, request).await?;
                 Ok(Evidence::Custom { output })
             }
             _ => Ok(Evidence::Done),
@@ -153,11 +138,10 @@ impl<'a> Call<'a> {
         let digest = artifact.digest();
         let look = ObserveDeployment::new(target.clone(), digest);
         let wish = ApplyRequest::new(target, artifact, version, replicas);
-        self.call(deployer.apply(&self.cx, wish)).await?;
+        deployer.apply(&self.cx, wish).await?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let status =
-                self.call(deployer.observe(&self.cx, look.clone())).await.map_err(accepted)?;
+            let status = deployer.observe(&self.cx, look.clone()).await.map_err(accepted)?;
             match status.phase {
                 DeploymentPhase::Settled if fulfils(&status, replicas) => {
                     return Ok(instances(status));
@@ -183,7 +167,7 @@ impl<'a> Call<'a> {
         let request = CheckHealth::new(deployment.target.clone(), deployment.artifact.digest());
         let mut pause = FIRST_PAUSE;
         loop {
-            let report = self.call(probe.check(&self.cx, request.clone())).await?;
+            let report = probe.check(&self.cx, request.clone()).await?;
             let (ready, unready): (Vec<_>, Vec<_>) =
                 report.instances.into_iter().partition(|i| i.ready);
             let ready = u32::try_from(ready.len()).unwrap_or(u32::MAX);
@@ -210,14 +194,14 @@ impl<'a> Call<'a> {
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
                 let look =
                     ObserveDeployment::new(deployment.target.clone(), deployment.artifact.digest());
-                let status = self.call(deployer.observe(&self.cx, look)).await?;
+                let status = deployer.observe(&self.cx, look).await?;
                 if status.phase == DeploymentPhase::Settled && fulfils(&status, *replicas) {
                     return Ok(Observed::Applied(instances(status)));
                 }
                 Ok(Observed::NotApplied)
             }
             (Bound::Router(router), Action::Route { target, weights }) => {
-                let status = self.call(router.observe(&self.cx, target.clone())).await?;
+                let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
                 if Weight::same_shares(&status.weights, weights) {
                     return Ok(Observed::Applied(evidence(status)));
                 }
@@ -226,9 +210,10 @@ impl<'a> Call<'a> {
             (Bound::Notifier(_), _) if self.effects != Some(EffectClass::Idempotent) => {
                 Err(nobody_can_tell("whether a message was sent cannot be asked"))
             }
-            (Bound::Custom(custom), Action::Custom { input, .. }) => {
-                let found = self.call(custom.observe(&self.cx, input)).await?;
-                Ok(found.map_or(Observed::NotApplied, |output| {
+            (Bound::Custom(custom), Action::Custom { capability, input }) => {
+                let request = CustomRequest::new(capability.clone(), input.clone());
+                let found = custom.observe(&self.cx, request).await?;
+                Ok(found.done.map_or(Observed::NotApplied, |CustomOutput { output, .. }| {
                     Observed::Applied(Evidence::Custom { output })
                 }))
             }

@@ -8,7 +8,7 @@ use release_core::model::{ChannelId, EnvironmentId, RegionId};
 use release_core::plan::{Action, Plan, Step};
 use release_core::port::{BindingError, Clock};
 
-use crate::shield::Shields;
+use crate::layer::{Layered, Layers, Provider};
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, IdentitySource, MetricsSource, Notifier,
     TrafficRouter,
@@ -62,7 +62,6 @@ pub struct Registry {
     notifiers: BTreeMap<ChannelId, Arc<dyn Notifier>>,
     custom: BTreeMap<String, Arc<dyn CustomAction>>,
     identities: Option<Arc<dyn IdentitySource>>,
-    pub(crate) shields: Shields,
 }
 
 type Table<T> = BTreeMap<Places, Arc<T>>;
@@ -72,12 +71,14 @@ type Table<T> = BTreeMap<Places, Arc<T>>;
 #[must_use]
 pub struct RegistryBuilder {
     registry: Registry,
+    layers: Layers,
     errors: Vec<RegistryError>,
 }
 
 impl Registry {
     /// Begins a registry that waits on `clock` between looks at what it asked for.
     pub fn builder(clock: Arc<dyn Clock>) -> RegistryBuilder {
+        let layers = Layers::new(Arc::clone(&clock)).shielding(Shielding::default());
         let registry = Self {
             clock,
             deployers: Table::new(),
@@ -88,9 +89,8 @@ impl Registry {
             notifiers: BTreeMap::new(),
             custom: BTreeMap::new(),
             identities: None,
-            shields: Shields::default(),
         };
-        RegistryBuilder { registry, errors: Vec::new() }
+        RegistryBuilder { registry, layers, errors: Vec::new() }
     }
 
     /// What every provider says of itself, by capability and places.
@@ -319,7 +319,13 @@ impl RegistryBuilder {
 
     /// Says how hard each provider may be worked.
     pub fn shielding(mut self, shielding: Shielding) -> Self {
-        self.registry.shields = Shields::new(shielding);
+        self.layers = self.layers.shielding(shielding);
+        self
+    }
+
+    /// Says what stands around each provider; by default [`Shielding`] as it is by default, and no retries.
+    pub fn layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
         self
     }
 
@@ -328,8 +334,29 @@ impl RegistryBuilder {
     /// # Errors
     /// Every [`RegistryError`]: one capability for the same places twice.
     pub fn build(self) -> Result<Registry, Vec<RegistryError>> {
-        if self.errors.is_empty() { Ok(self.registry) } else { Err(self.errors) }
+        let Self { mut registry, layers, errors } = self;
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        around(&layers, registry.deployers.values_mut(), |all| Arc::new(all));
+        around(&layers, registry.routers.values_mut(), |all| Arc::new(all));
+        around(&layers, registry.probes.values_mut(), |all| Arc::new(all));
+        around(&layers, registry.metrics.values_mut(), |all| Arc::new(all));
+        around(&layers, registry.artifacts.iter_mut(), |all| Arc::new(all));
+        around(&layers, registry.notifiers.values_mut(), |all| Arc::new(all));
+        around(&layers, registry.custom.values_mut(), |all| Arc::new(all));
+        around(&layers, registry.identities.iter_mut(), |all| Arc::new(all));
+        Ok(registry)
     }
+}
+
+/// Puts the layers around providers of one trait.
+fn around<'a, T: ?Sized + Provider>(
+    layers: &Layers,
+    providers: impl Iterator<Item = &'a mut Arc<T>>,
+    made: impl Fn(Layered<T>) -> Arc<T>,
+) {
+    providers.for_each(|provider| *provider = made(layers.wrap(Arc::clone(provider))));
 }
 
 fn add<K: Ord + fmt::Display, T: ?Sized>(

@@ -177,7 +177,8 @@ fn behaviours_take_their_time_and_can_be_cancelled() {
 async fn a_source_of_identities_counts_what_changes_and_tells_it_all() {
     let clock = std::sync::Arc::new(VirtualClock::new());
     let source = FakeIdentities::of(fixtures::accounts()).with_clock(clock.clone());
-    let read = async |source: &FakeIdentities| source.read(&cx()).await.unwrap();
+    let read =
+        async |source: &FakeIdentities| source.read(&cx(), ReadIdentities::new()).await.unwrap();
     let (bob, role) = (fixtures::approver().id, fixtures::literal("release-manager"));
     source.revoke(&bob, &fixtures::literal("developer"));
     let first = read(&source).await;
@@ -199,7 +200,7 @@ async fn a_source_of_identities_counts_what_changes_and_tells_it_all() {
     assert!(!account.active && account.grants.is_empty());
 
     source.set_within_reach(false);
-    let gone = source.read(&cx()).await.unwrap_err();
+    let gone = source.read(&cx(), ReadIdentities::new()).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::Unavailable);
     source.set_within_reach(true);
     source.script(IdentitiesOp::Read, [Behaviour::Lie]);

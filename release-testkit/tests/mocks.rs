@@ -1,7 +1,7 @@
 //! Mocks assert that a call is never made.
 #![cfg(feature = "mock")]
 
-use release_providers::spi::{Deployer, IdentitySource, Notifier, TrafficRouter};
+use release_providers::spi::{Deployer, IdentitySource, Notifier, ObserveTraffic, TrafficRouter};
 use release_testkit::fixtures;
 use release_testkit::mocks::*;
 
@@ -9,11 +9,14 @@ use release_testkit::mocks::*;
 async fn a_mock_counts_the_calls_that_it_expects() {
     let mut router = MockTrafficRouter::new();
     router.expect_set_weights().never();
-    router.expect_observe().once().returning(|_, target| {
-        Ok(release_providers::spi::TrafficStatus::new(target, Vec::new(), Vec::new(), 0))
+    router.expect_observe().once().returning(|_, request| {
+        Ok(release_providers::spi::TrafficStatus::new(request.target, Vec::new(), Vec::new(), 0))
     });
     let router: Box<dyn TrafficRouter> = Box::new(router);
-    let status = router.observe(&fixtures::context("k"), fixtures::target("api")).await.unwrap();
+    let status = router
+        .observe(&fixtures::context("k"), ObserveTraffic::new(fixtures::target("api")))
+        .await
+        .unwrap();
     assert!(status.weights.is_empty());
 }
 

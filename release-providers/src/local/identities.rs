@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::bounds::bounded;
 use super::files::blocking;
 use super::platform::version;
-use crate::spi::IdentitySource;
+use crate::spi::{IdentitySource, ReadIdentities};
 use crate::{Context, Description, EffectClass, ErrorKind, ProviderError};
 
 const READ: &str = "identities.read";
@@ -111,7 +111,11 @@ impl IdentitySource for IdentityFile {
         Description::new("identity-file", version(), EffectClass::Idempotent)
     }
 
-    async fn read(&self, cx: &Context) -> Result<IdentitySnapshot, ProviderError> {
+    async fn read(
+        &self,
+        cx: &Context,
+        _: ReadIdentities,
+    ) -> Result<IdentitySnapshot, ProviderError> {
         let work = self.read_in_turn();
         bounded(&*self.clock, READ, cx, EffectCertainty::NotApplied, work).await
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::Target;
 use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
@@ -12,7 +11,7 @@ use super::effects::EffectChange;
 use super::fence::Caller;
 use super::place::Place;
 use super::platform::{Inner, description};
-use crate::spi::{SetWeights, TrafficRouter, TrafficStatus};
+use crate::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
 const SET: &str = "traffic.set_weights";
@@ -31,7 +30,12 @@ impl TrafficRouter for LocalPlatform {
         self.inner().in_turn(SET, cx, &target, work).await
     }
 
-    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveTraffic,
+    ) -> Result<TrafficStatus, ProviderError> {
+        let target = request.target;
         let _turn = self.inner().turn(OBSERVE, cx, &target).await?;
         let place = self.inner().known_place(OBSERVE, &target)?;
         Ok(place.proxy.status(target))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use release_core::model::IdentitySnapshot;
+use serde::{Deserialize, Serialize};
 
 use crate::{Context, Description, ProviderError};
 
@@ -44,5 +45,21 @@ pub trait IdentitySource: fmt::Debug + Send + Sync + 'static {
     /// `Unavailable` when the authority cannot be reached, `Denied` when it does not let this host read, `Invalid` or
     /// `Corrupt` for content that is no directory; `Cancelled` and `Timeout` for calls that were cancelled or whose
     /// deadline has passed. None has an effect.
-    async fn read(&self, cx: &Context) -> Result<IdentitySnapshot, ProviderError>;
+    async fn read(
+        &self,
+        cx: &Context,
+        request: ReadIdentities,
+    ) -> Result<IdentitySnapshot, ProviderError>;
+}
+
+/// Asks for the whole directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReadIdentities {}
+
+impl ReadIdentities {
+    /// All of it.
+    pub const fn new() -> Self {
+        Self {}
+    }
 }

@@ -8,6 +8,7 @@ use release_core::plan::Weight;
 use release_core::port::Served;
 use serde::{Deserialize, Serialize};
 
+use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Distributes traffic over the versions in a target.
@@ -47,7 +48,11 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `NotFound` for a target that the router does not know; `Unavailable` when it cannot look;
     /// `Cancelled` or `Timeout` for a call that nobody waits for.
-    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError>;
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveTraffic,
+    ) -> Result<TrafficStatus, ProviderError>;
 }
 
 /// New shares for a target.
@@ -64,6 +69,15 @@ impl SetWeights {
     /// Shares for `target`.
     pub const fn new(target: Target, weights: Vec<Weight>) -> Self {
         Self { target, weights }
+    }
+}
+
+message! {
+    /// Whose traffic to look at.
+    #[derive(Eq)]
+    pub struct ObserveTraffic {
+        /// Where.
+        pub target: Target,
     }
 }
 

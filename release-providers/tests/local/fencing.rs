@@ -2,7 +2,7 @@
 
 use release_core::port::EffectCertainty;
 use release_providers::local::LocalPlatform;
-use release_providers::spi::{Deployer, SetWeights, TrafficRouter};
+use release_providers::spi::{Deployer, ObserveTraffic, SetWeights, TrafficRouter};
 use release_providers::{Context, ErrorKind, ProviderError};
 
 use crate::support::{World, cx, demo, deploy, put, route, settled, share, status, target, wish};
@@ -41,7 +41,8 @@ async fn an_older_epoch_is_refused_in_both_roles_and_after_a_reopen() {
     fenced(platform.apply(&stale, wish(&us, &one, "1.0.0", 1)).await);
     let shares = || SetWeights::new(eu.clone(), all(&two, "1.1.0"));
     fenced(platform.set_weights(&stale, shares()).await);
-    let traffic = TrafficRouter::observe(&platform, &stale, eu.clone()).await.unwrap();
+    let traffic =
+        TrafficRouter::observe(&platform, &stale, ObserveTraffic::new(eu.clone())).await.unwrap();
     assert_eq!(traffic.weights, all(&one, "1.0.0"), "looking is for everybody");
     assert_eq!(status(&platform, &eu, &one).await.desired, Some(1));
     assert_eq!(status(&platform, &us, &one).await.desired, None);

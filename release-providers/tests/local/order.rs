@@ -9,7 +9,7 @@ use release_core::model::{ArtifactRef, Span, Target};
 use release_core::plan::Weight;
 use release_core::port::{Clock as _, EffectCertainty};
 use release_providers::local::LocalPlatform;
-use release_providers::spi::{Deployer, SetWeights, TrafficRouter};
+use release_providers::spi::{Deployer, ObserveTraffic, SetWeights, TrafficRouter};
 use release_providers::{ErrorKind, ProviderError};
 use tokio::task::{JoinSet, yield_now};
 
@@ -31,7 +31,10 @@ async fn linger() {
 }
 
 async fn weights(platform: &LocalPlatform, target: &Target) -> Vec<Weight> {
-    TrafficRouter::observe(platform, &cx("look"), target.clone()).await.unwrap().weights
+    TrafficRouter::observe(platform, &cx("look"), ObserveTraffic::new(target.clone()))
+        .await
+        .unwrap()
+        .weights
 }
 
 async fn desired(platform: &LocalPlatform, target: &Target, artifact: &ArtifactRef) -> Option<u32> {
@@ -181,9 +184,17 @@ async fn a_router_sees_the_target_of_a_wish_that_was_dropped() {
             false
         }
     };
-    let first = known(TrafficRouter::observe(&platform, &cx("look"), eu.clone()).await.map(drop));
+    let first = known(
+        TrafficRouter::observe(&platform, &cx("look"), ObserveTraffic::new(eu.clone()))
+            .await
+            .map(drop),
+    );
     linger().await;
-    let later = known(TrafficRouter::observe(&platform, &cx("look"), eu.clone()).await.map(drop));
+    let later = known(
+        TrafficRouter::observe(&platform, &cx("look"), ObserveTraffic::new(eu.clone()))
+            .await
+            .map(drop),
+    );
     assert_eq!(first, later);
     platform.destroy().await.unwrap();
 }
@@ -278,7 +289,9 @@ async fn a_destroy_that_is_dropped_leaves_memory_as_the_files() {
         }
         drop(destroy);
         linger().await;
-        let Ok(traffic) = TrafficRouter::observe(&platform, &cx("look"), eu.clone()).await else {
+        let Ok(traffic) =
+            TrafficRouter::observe(&platform, &cx("look"), ObserveTraffic::new(eu.clone())).await
+        else {
             break; // it was about to shut down
         };
         assert_eq!(written_weights(&world), traffic.weights);

@@ -8,7 +8,7 @@ use release_core::model::Digest;
 use release_core::plan::Weight;
 use release_providers::ErrorKind;
 use release_providers::local::{DIGEST_HEADER, LocalPlatform, VERSION_HEADER};
-use release_providers::spi::{Deployer, TrafficRouter};
+use release_providers::spi::{Deployer, ObserveTraffic, TrafficRouter};
 use tokio::task::JoinSet;
 
 use crate::support::{
@@ -192,7 +192,9 @@ async fn wrong_shares_are_refused_and_change_nothing() {
     }
     let error = route(&platform, &target("us"), good.clone()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-    let status = TrafficRouter::observe(&platform, &cx("look"), eu.clone()).await.unwrap();
+    let status = TrafficRouter::observe(&platform, &cx("look"), ObserveTraffic::new(eu.clone()))
+        .await
+        .unwrap();
     assert_eq!(status.weights, good);
     route(&platform, &eu, vec![]).await.unwrap();
     assert_eq!(get(platform.address(&eu).unwrap(), "/").await.status, 503);
@@ -260,7 +262,9 @@ async fn requests_under_way_are_counted_and_finished_by_a_shutdown() {
     requests.spawn(get_slow(address));
     let begun = world.root().join("slow-begun");
     eventually("under way", || async { begun.exists() }).await;
-    let status = TrafficRouter::observe(&platform, &cx("look"), target("eu")).await.unwrap();
+    let status = TrafficRouter::observe(&platform, &cx("look"), ObserveTraffic::new(target("eu")))
+        .await
+        .unwrap();
     assert_eq!(status.in_flight, 1);
     let closing = platform.clone();
     requests.spawn(async move {

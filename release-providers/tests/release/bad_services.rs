@@ -2,7 +2,7 @@
 
 use release_core::run::Outcome;
 use release_providers::local::{LocalPlatform, ServiceConfig};
-use release_providers::spi::TrafficRouter;
+use release_providers::spi::{ObserveTraffic, TrafficRouter};
 
 use crate::support::{World, cx, demo, deploy, put, route, share, status, target};
 use crate::train::{definition, failure, release};
@@ -32,7 +32,9 @@ async fn check(mode: &str, step: &str, kind: &str, says: &str) {
     assert_eq!((failed.as_str(), found.as_str()), (step, kind), "{mode}: {message}");
     assert!(message.contains(says), "{mode}: {message}");
     assert!(matches!(outcome, Outcome::RolledBack { .. }), "{mode}: {outcome}");
-    let traffic = TrafficRouter::observe(&platform, &cx("look"), target("eu")).await.unwrap();
+    let traffic = TrafficRouter::observe(&platform, &cx("look"), ObserveTraffic::new(target("eu")))
+        .await
+        .unwrap();
     assert_eq!(traffic.weights, vec![share(&old, "1.0.0", 100)], "{mode}");
     assert_eq!(status(&platform, &target("eu"), &new).await.running, 0, "{mode}");
     assert_eq!(status(&platform, &target("eu"), &old).await.running, 1, "{mode}");

@@ -13,7 +13,7 @@ use release_core::port::{Clock, ClockAnomaly, Served};
 use release_providers::local::{LocalConfig, LocalPlatform, ServiceConfig};
 use release_providers::spi::{
     ApplyRequest, ArtifactStore, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus,
-    HealthProbe, ObserveDeployment, PutArtifact, SetWeights, TrafficRouter,
+    HealthProbe, ObserveDeployment, ObserveTraffic, PutArtifact, SetWeights, TrafficRouter,
 };
 use release_providers::{Context, ProviderError};
 use semver::Version;
@@ -243,7 +243,10 @@ pub(crate) async fn route(
 }
 
 pub(crate) async fn served(platform: &LocalPlatform, target: &Target) -> Vec<Served> {
-    let status = TrafficRouter::observe(platform, &cx("observe"), target.clone()).await.unwrap();
+    let status =
+        TrafficRouter::observe(platform, &cx("observe"), ObserveTraffic::new(target.clone()))
+            .await
+            .unwrap();
     status.served
 }
 

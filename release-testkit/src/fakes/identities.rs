@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use release_core::model::{Delegation, Identity, IdentitySnapshot, PrincipalId, RoleId, Timestamp};
 use release_core::port::Clock;
-use release_providers::spi::IdentitySource;
+use release_providers::spi::{IdentitySource, ReadIdentities};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
@@ -165,7 +165,11 @@ impl IdentitySource for FakeIdentities {
         super::describe("fake-identities")
     }
 
-    async fn read(&self, cx: &Context) -> Result<IdentitySnapshot, ProviderError> {
+    async fn read(
+        &self,
+        cx: &Context,
+        _: ReadIdentities,
+    ) -> Result<IdentitySnapshot, ProviderError> {
         let call = IdentitiesCall::Read;
         let operation = call.operation();
         let read = |lie| {

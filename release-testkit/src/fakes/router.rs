@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
-use release_providers::spi::{SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
@@ -175,7 +175,12 @@ impl TrafficRouter for FakeRouter {
         self.stage.play(cx, call, |_| self.set_now(cx, &request)).await
     }
 
-    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveTraffic,
+    ) -> Result<TrafficStatus, ProviderError> {
+        let target = request.target;
         let call = RouterCall::Observe(target.clone());
         let operation = call.operation();
         self.stage.play(cx, call, |lie| self.observe_now(operation, &target, lie)).await

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use release_core::model::{IdentitySnapshot, Span, Timestamp};
-use release_providers::spi::IdentitySource;
+use release_providers::spi::{IdentitySource, ReadIdentities};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::{Token, dawdle, renamed, restless, unsure};
@@ -255,8 +255,12 @@ impl IdentitySource for SabotagedIdentities {
         description
     }
 
-    async fn read(&self, cx: &Context) -> Result<IdentitySnapshot, ProviderError> {
-        match self.honest.read(&self.fault.token().of(cx)).await {
+    async fn read(
+        &self,
+        cx: &Context,
+        _: ReadIdentities,
+    ) -> Result<IdentitySnapshot, ProviderError> {
+        match self.honest.read(&self.fault.token().of(cx), ReadIdentities::new()).await {
             Ok(snapshot) => self.mishandle(snapshot).await,
             Err(error) if error.kind() == ErrorKind::Unavailable => self.mishandle_outage(error),
             Err(error) => Err(error),

@@ -36,7 +36,7 @@ use crate::fakes::lock;
 
 /// The same error under another name.
 fn renamed(error: &ProviderError, kind: ErrorKind) -> ProviderError {
-    ProviderError::new(kind, error.operation(), "sabotaged").with_effect(error.effect())
+    ProviderError::new(kind, error.operation().to_owned(), "sabotaged").with_effect(error.effect())
 }
 
 /// The same error, which does not say any more that nothing happened.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use release_core::model::Target;
 use release_core::plan::Weight;
-use release_providers::spi::{SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
 
 use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
@@ -361,11 +361,15 @@ impl TrafficRouter for SabotagedRouter {
         }
     }
 
-    async fn observe(&self, cx: &Context, target: Target) -> Result<TrafficStatus, ProviderError> {
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveTraffic,
+    ) -> Result<TrafficStatus, ProviderError> {
         if let Some(late) = self.late.take() {
             self.world.force_route(&late.target, late.weights, false);
         }
-        let mut status = match self.honest.observe(cx, target.clone()).await {
+        let mut status = match self.honest.observe(cx, request.clone()).await {
             Err(error) if self.fault == RouterFault::CallsUnknownInternal => {
                 return Err(renamed(&error, ErrorKind::Internal));
             }
@@ -374,7 +378,7 @@ impl TrafficRouter for SabotagedRouter {
         if self.fault == RouterFault::CountsNothing {
             status.served.clear();
         }
-        if let Some(claimed) = lock(&self.claimed).get(&target) {
+        if let Some(claimed) = lock(&self.claimed).get(&request.target) {
             status.weights.clone_from(claimed);
         }
         Ok(status)

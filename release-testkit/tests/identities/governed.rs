@@ -8,6 +8,7 @@ use release_core::run::Command;
 use release_policy::decision::{Condition, PolicyBook, PolicySet, Rule};
 use release_policy::directory::Directory;
 use release_policy::rbac::{Access, Action, Rbac, Role, Rules};
+use release_providers::spi::ReadIdentities;
 use release_providers::{Context, Registry};
 use release_testkit::fakes::FakeIdentities;
 use release_testkit::{VirtualClock, fixtures};
@@ -41,7 +42,8 @@ impl Host {
         let source = registry.identities().ok_or("no source is registered")?;
         let deadline = clock.now().plus(Span::secs(10));
         let cx = Context::new("identities", deadline, fixtures::robot());
-        let snapshot = source.read(&cx).await.map_err(|error| error.to_string())?;
+        let snapshot =
+            source.read(&cx, ReadIdentities::new()).await.map_err(|error| error.to_string())?;
         Directory::try_from(snapshot).map_err(|error| error.to_string())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use release_core::model::{Identity, IdentitySnapshot, Span};
 use release_core::port::{Clock, EffectCertainty};
 use release_providers::local::IdentityFile;
-use release_providers::spi::IdentitySource;
+use release_providers::spi::{IdentitySource, ReadIdentities};
 use release_providers::{ErrorKind, ProviderError};
 use release_testkit::{VirtualClock, fixtures};
 
@@ -17,7 +17,7 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 async fn read(file: &IdentityFile) -> Result<IdentitySnapshot, ProviderError> {
-    file.read(&fixtures::context("read")).await
+    file.read(&fixtures::context("read"), ReadIdentities::new()).await
 }
 
 /// Demands an error of `kind` that names the file, changed nothing, and whose text or cause has `says`.

@@ -51,7 +51,7 @@ impl OverFakes {
             }
             Action::Route { target, weights } => {
                 platform.router.set_weights(&cx, SetWeights::new(target.clone(), weights)).await?;
-                let status = platform.router.observe(&cx, target).await?;
+                let status = platform.router.observe(&cx, ObserveTraffic::new(target)).await?;
                 let (target, weights) = (status.target, status.weights);
                 Ok(Evidence::Weights { target, weights, served: status.served })
             }

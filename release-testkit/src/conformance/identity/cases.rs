@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use release_policy::directory::Directory;
 use release_providers::ErrorKind;
+use release_providers::spi::ReadIdentities;
 use tokio::task::JoinSet;
 
 use super::IdentitySandbox;
@@ -175,7 +176,8 @@ async fn cut_off_is_unavailable_and_not_empty(sandbox: &IdentitySandbox) -> Chec
     // What could be remembered.
     sandbox.read().await?;
     let cx = sandbox.context();
-    let read = sandbox.ends("a read of what is out of reach", sandbox.provider.read(&cx));
+    let read = sandbox
+        .ends("a read of what is out of reach", sandbox.provider.read(&cx, ReadIdentities::new()));
     let answer = sandbox.while_cut_off(read).await??;
     refused("a read of what is out of reach", answer, ErrorKind::Unavailable)
 }
@@ -184,11 +186,14 @@ async fn what_was_cut_off_comes_back(sandbox: &IdentitySandbox) -> Check {
     sandbox.make_change(0).await?;
     let before = sandbox.read().await?;
     let cx = sandbox.context();
-    let read = sandbox.ends("a read of what is out of reach", sandbox.provider.read(&cx));
+    let read = sandbox
+        .ends("a read of what is out of reach", sandbox.provider.read(&cx, ReadIdentities::new()));
     sandbox.while_cut_off(read).await??.err(); // another case is about that
-    let back = sandbox.provider.read(&sandbox.context()).await.map_err(|error| {
-        broken("an answer of what is within reach again", format!("it was refused: {error}"))
-    })?;
+    let back = sandbox.provider.read(&sandbox.context(), ReadIdentities::new()).await.map_err(
+        |error| {
+            broken("an answer of what is within reach again", format!("it was refused: {error}"))
+        },
+    )?;
     same(&before, &Snapshot(back))
 }
 
@@ -212,7 +217,7 @@ async fn concurrent_reads_are_whole(sandbox: &IdentitySandbox) -> Check {
     for number in 0..6 {
         for _ in 0..3 {
             let (provider, cx) = (Arc::clone(&sandbox.provider), sandbox.context());
-            calls.spawn(async move { provider.read(&cx).await });
+            calls.spawn(async move { provider.read(&cx, ReadIdentities::new()).await });
         }
         tokio::task::yield_now().await;
         sandbox.make_change(number).await?;
@@ -238,11 +243,12 @@ async fn concurrent_reads_are_whole(sandbox: &IdentitySandbox) -> Check {
 async fn cancelled_call_is_refused(sandbox: &IdentitySandbox) -> Check {
     let (provider, cx) = (&sandbox.provider, sandbox.context());
     cx.cancellation.cancel();
-    let answer = sandbox.ends("a cancelled read", provider.read(&cx)).await?;
+    let answer =
+        sandbox.ends("a cancelled read", provider.read(&cx, ReadIdentities::new())).await?;
     refused("a read that was cancelled before", answer, ErrorKind::Cancelled)?;
     for round in 0..8 {
         let cx = sandbox.context();
-        let call = cancel_half_way(provider.read(&cx), &cx, round);
+        let call = cancel_half_way(provider.read(&cx, ReadIdentities::new()), &cx, round);
         let answer = sandbox.ends("a cancelled read", call).await?;
         cancelled_or_done("a read", answer.map(drop))?;
     }
@@ -251,7 +257,7 @@ async fn cancelled_call_is_refused(sandbox: &IdentitySandbox) -> Check {
 
 async fn late_call_is_refused(sandbox: &IdentitySandbox) -> Check {
     let (provider, cx) = (&sandbox.provider, sandbox.late_context());
-    let answer = sandbox.ends("a late read", provider.read(&cx)).await?;
+    let answer = sandbox.ends("a late read", provider.read(&cx, ReadIdentities::new())).await?;
     refused("a read whose deadline has passed", answer, ErrorKind::Timeout)?;
     sandbox.read().await.map(drop)
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use release_core::model::{Delegation, Identity, IdentitySnapshot, PrincipalId};
 use release_core::time::Timestamp;
 use release_providers::Description;
-use release_providers::spi::IdentitySource;
+use release_providers::spi::{IdentitySource, ReadIdentities};
 
 use crate::conformance::{
     Broken, Check, Common, Hook, HookError, Provided, Sandbox, broken, hook, shared, title,
@@ -156,7 +156,7 @@ impl IdentitySandbox {
     }
 
     pub(super) async fn read(&self) -> Result<Snapshot, Broken> {
-        let answer = self.provider.read(&self.context()).await;
+        let answer = self.provider.read(&self.context(), ReadIdentities::new()).await;
         answer.map(Snapshot).map_err(|error| unanswered("a read", &error))
     }
 

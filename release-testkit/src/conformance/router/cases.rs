@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
-use release_providers::spi::SetWeights;
+use release_providers::spi::{ObserveTraffic, SetWeights};
 use release_providers::{Capability, ErrorKind};
 use tokio::task::JoinSet;
 
@@ -154,7 +154,7 @@ async fn unknown_target_is_not_found(sandbox: &RouterSandbox) -> Check {
     let request = SetWeights::new(target.clone(), sandbox.all_old());
     let answer = provider.set_weights(&sandbox.context(), request).await;
     refused("an unknown target", answer, ErrorKind::NotFound)?;
-    let answer = provider.observe(&sandbox.context(), target).await;
+    let answer = provider.observe(&sandbox.context(), ObserveTraffic::new(target)).await;
     refused("a look at an unknown target", answer, ErrorKind::NotFound)
 }
 
@@ -290,7 +290,7 @@ async fn cancelled_call_is_refused(sandbox: &RouterSandbox) -> Check {
     cx.cancellation.cancel();
     let answer = sandbox.ends("a cancelled call", provider.set_weights(&cx, sandbox.request(&new)));
     refused("shares that were cancelled before", answer.await?, ErrorKind::Cancelled)?;
-    let look = provider.observe(&cx, sandbox.target.clone());
+    let look = provider.observe(&cx, ObserveTraffic::new(sandbox.target.clone()));
     let answer = sandbox.ends("a cancelled look", look).await?;
     refused("a look that was cancelled before", answer, ErrorKind::Cancelled)?;
     sandbox.linger().await;
@@ -312,7 +312,7 @@ async fn late_call_is_refused(sandbox: &RouterSandbox) -> Check {
     let (provider, cx) = (&sandbox.provider, sandbox.late_context());
     let answer = sandbox.ends("a late call", provider.set_weights(&cx, sandbox.request(&new)));
     refused("shares whose deadline has passed", answer.await?, ErrorKind::Timeout)?;
-    let look = provider.observe(&cx, sandbox.target.clone());
+    let look = provider.observe(&cx, ObserveTraffic::new(sandbox.target.clone()));
     let answer = sandbox.ends("a late look", look).await?;
     refused("a look whose deadline has passed", answer, ErrorKind::Timeout)?;
     sandbox.linger().await;

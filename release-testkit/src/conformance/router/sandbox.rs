@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
-use release_providers::spi::{Deployer, SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::spi::{Deployer, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Capability, Context, Description};
 
 use crate::conformance::deployer::DeployerSandbox;
@@ -178,7 +178,8 @@ impl RouterSandbox {
     }
 
     pub(crate) async fn look(&self) -> Result<TrafficStatus, Broken> {
-        let answer = self.provider.observe(&self.context(), self.target.clone()).await;
+        let answer =
+            self.provider.observe(&self.context(), ObserveTraffic::new(self.target.clone())).await;
         answer.map_err(|error| unanswered("an observation", &error))
     }
 

@@ -73,17 +73,17 @@ impl Shielding {
 
 /// The shields of a registry's providers.
 #[derive(Debug, Default)]
-pub(crate) struct Shields {
+pub(super) struct Shields {
     config: Shielding,
     by_name: Mutex<BTreeMap<String, Arc<Shield>>>,
 }
 
 impl Shields {
-    pub(crate) fn new(config: Shielding) -> Self {
+    pub(super) fn new(config: Shielding) -> Self {
         Self { config, by_name: Mutex::default() }
     }
 
-    pub(crate) fn of(&self, provider: String) -> Arc<Shield> {
+    pub(super) fn of(&self, provider: String) -> Arc<Shield> {
         let mut all = lock(&self.by_name);
         Arc::clone(
             all.entry(provider)
@@ -94,7 +94,7 @@ impl Shields {
 
 /// The shield of one provider.
 #[derive(Debug)]
-pub(crate) struct Shield {
+pub(super) struct Shield {
     provider: String,
     config: Shielding,
     places: Semaphore,
@@ -115,7 +115,7 @@ struct State {
 
 /// A call that is let through. Dropped without an answer, it counts as one that had none.
 #[derive(Debug)]
-pub(crate) struct Pass<'a> {
+pub(super) struct Pass<'a> {
     shield: &'a Shield,
     now: Timestamp,
     answered: bool,
@@ -124,7 +124,7 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     /// The call was answered at `now`.
-    pub(crate) fn answered<T>(mut self, now: Timestamp, answer: &Result<T, ProviderError>) {
+    pub(super) fn answered<T>(mut self, now: Timestamp, answer: &Result<T, ProviderError>) {
         self.answered = true;
         self.shield.note(now, !answer.as_ref().is_err_and(is_its_fault));
     }
@@ -171,16 +171,15 @@ impl Shield {
     /// # Errors
     /// `Unavailable` when that came first, `Cancelled` when nobody needs the call any more: nothing was
     /// done.
-    pub(crate) async fn enter(
+    pub(super) async fn enter(
         &self,
         clock: &dyn release_core::port::Clock,
         cx: &Context,
-        rollback: bool,
         give_up: Timestamp,
     ) -> Result<Pass<'_>, ProviderError> {
         loop {
             let now = clock.now();
-            let until = match self.admit(now, cx.attempt > 1, rollback) {
+            let until = match self.admit(now, cx.attempt > 1, cx.rollback) {
                 None => break,
                 Some(until) if until > give_up => return Err(self.refusal(until.since(now))),
                 Some(until) => until,

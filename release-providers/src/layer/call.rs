@@ -1,0 +1,233 @@
+//! One call on its way through the layers.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use release_core::model::Timestamp;
+use release_core::port::EffectCertainty;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
+
+use super::shield::Pass;
+use super::{CallRecord, Layered, Provider};
+use crate::capability::Operation;
+use crate::spi::SecretLease;
+use crate::{Context, ErrorKind, ProviderError, RetryAdvice};
+
+type Answering<'a, A> = Pin<Box<dyn Future<Output = Result<A, ProviderError>> + Send + 'a>>;
+
+/// How an operation of a trait is called.
+type Call<T, R, A> = for<'a> fn(&'a T, &'a Context, R) -> Answering<'a, A>;
+
+impl<T: ?Sized + Provider> Layered<T> {
+    /// Trace and metrics.
+    pub(super) async fn call<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+    ) -> Result<A, ProviderError>
+    where
+        R: Clone + Serialize + Send + Sync,
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let Operation { capability, name, .. } = operation;
+        let provider = &*self.description.name;
+        let Context { key, attempt, .. } = cx;
+        let span = tracing::debug_span!("provider", provider, capability, name, key, attempt);
+        let began = self.layers.clock.now();
+        let mut tries = 0;
+        let taped = self.taped(cx, operation, request, call, &mut tries);
+        let answer = taped.instrument(span.clone()).await;
+        if let Err(error) = &answer {
+            let (kind, effect) = (error.kind().as_str(), error.effect());
+            tracing::debug!(parent: &span, kind, ?effect, %error, "the provider failed");
+        }
+        if let Some(observer) = &self.layers.observer {
+            let took = self.layers.clock.now().since(began).as_duration();
+            let failed = answer.as_ref().err().map(ProviderError::kind);
+            observer.observed(&CallRecord { provider, operation, attempts: tries, took, failed });
+        }
+        answer
+    }
+
+    async fn taped<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+        tries: &mut u32,
+    ) -> Result<A, ProviderError>
+    where
+        R: Clone + Serialize + Send + Sync,
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let Some(tape) = &self.layers.tape else {
+            return self.retried(cx, operation, request, call, tries).await;
+        };
+        let call_on_tape = tape.begin(&self.description.name, operation, cx, &request)?;
+        if let Some(answer) = call_on_tape.replayed() {
+            return answer;
+        }
+        let answer = self.retried(cx, operation, request, call, tries).await;
+        call_on_tape.record(&answer);
+        answer
+    }
+
+    /// Check and retry.
+    async fn retried<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+        tries: &mut u32,
+    ) -> Result<A, ProviderError>
+    where
+        R: Clone + Send + Sync,
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let clock = &*self.layers.clock;
+        self.check(cx, operation)?;
+        let mut attempt = cx.clone();
+        loop {
+            *tries += 1;
+            let answer = self.shielded(&attempt, operation, request.clone(), call).await;
+            let Err(error) = answer else { return answer };
+            let Some(pause) = self.layers.retrying.pause(operation, &error, *tries) else {
+                let spent = self.layers.retrying.is_spent(*tries) && *tries > 1;
+                let exhausted = spent && error.retry() != RetryAdvice::Never;
+                return Err(if exhausted {
+                    error.with_retry(RetryAdvice::Exhausted)
+                } else {
+                    error
+                });
+            };
+            let until = clock.now().plus(pause.into());
+            if until >= cx.deadline {
+                return Err(error);
+            }
+            tokio::select! {
+                () = clock.sleep_until(until) => {}
+                () = cx.cancellation.cancelled() => return Err(error),
+            }
+            attempt.attempt = attempt.attempt.saturating_add(1);
+        }
+    }
+
+    fn check(&self, cx: &Context, operation: Operation) -> Result<(), ProviderError> {
+        let refusal = |kind, text| {
+            let error = ProviderError::new(kind, operation.to_string(), text);
+            Err(error.with_effect(EffectCertainty::NotApplied))
+        };
+        if cx.cancellation.is_cancelled() {
+            return refusal(ErrorKind::Cancelled, "cancelled before it began");
+        }
+        if self.layers.clock.now() >= cx.deadline {
+            return refusal(ErrorKind::Timeout, "its deadline passed before it began");
+        }
+        Ok(())
+    }
+
+    /// Limit and circuit breaker.
+    async fn shielded<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+    ) -> Result<A, ProviderError>
+    where
+        R: Send,
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let Some(shield) = &self.shield else {
+            return self.timed(cx, operation, request, call).await;
+        };
+        let clock = &*self.layers.clock;
+        let pass = shield.enter(clock, cx, give_up(clock.now(), cx.deadline)).await?;
+        let answer = self.timed(cx, operation, request, call).await;
+        Pass::answered(pass, clock.now(), &answer);
+        answer
+    }
+
+    /// Timeout of one attempt.
+    async fn timed<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+    ) -> Result<A, ProviderError>
+    where
+        R: Send,
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let Some(timeout) = self.layers.attempt_timeout else {
+            return self.guarded(cx, operation, request, call).await;
+        };
+        let until = self.layers.clock.now().plus(timeout.into());
+        tokio::select! {
+            biased;
+            answer = self.guarded(cx, operation, request, call) => answer,
+            () = self.layers.clock.sleep_until(until) => {
+                let text = format!("no answer within {}", release_core::model::Span::from(timeout));
+                let error = ProviderError::new(ErrorKind::Timeout, operation.to_string(), text);
+                Err(if operation.acts { error } else { error.with_effect(EffectCertainty::NotApplied) })
+            }
+        }
+    }
+
+    /// Panics and redaction.
+    async fn guarded<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+    ) -> Result<A, ProviderError>
+    where
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let redactor = &self.layers.redactor;
+        let work = std::panic::catch_unwind(AssertUnwindSafe(|| call(&self.inner, cx, request)));
+        let work = match work {
+            Ok(work) => AssertUnwindSafe(work).catch_unwind().await,
+            Err(panic) => Err(panic),
+        };
+        match work {
+            Ok(Ok(answer)) => {
+                let lease = (&answer as &dyn Any).downcast_ref::<SecretLease>();
+                if let Some(lease) = lease {
+                    redactor.learn(&lease.value);
+                    return Ok(answer);
+                }
+                redactor.answer(answer, operation)
+            }
+            Ok(Err(error)) => Err(redactor.error(error)),
+            Err(panic) => Err(redactor.error(panicked(operation, &*panic))),
+        }
+    }
+}
+
+/// A little before the deadline, so that an answer still says what was missing.
+fn give_up(now: Timestamp, deadline: Timestamp) -> Timestamp {
+    let left = deadline.since(now).as_duration();
+    now.plus(left.saturating_sub(left / 20).max(Duration::ZERO).into())
+}
+
+fn panicked(operation: Operation, panic: &(dyn Any + Send)) -> ProviderError {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = format!("the provider panicked: {}", text.unwrap_or("no message"));
+    let error = ProviderError::new(ErrorKind::Internal, operation.to_string(), text);
+    let effect =
+        if operation.acts { EffectCertainty::Unknown } else { EffectCertainty::NotApplied };
+    error.with_effect(effect)
+}

@@ -1,0 +1,148 @@
+//! No known secret leaves a provider.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::capability::Operation;
+use crate::{ErrorKind, ProviderError, Secret};
+
+/// Secrets shorter than this are not looked for: they would be found everywhere.
+const SHORTEST: usize = 4;
+
+/// Knows secrets, and puts `***` in their place wherever they turn up: as they are, and as they stand inside of JSON
+/// text. Clones know the same.
+#[derive(Clone, Default)]
+pub struct Redactor(Arc<RwLock<Vec<Secret>>>);
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).len();
+        write!(f, "Redactor({known} secrets)")
+    }
+}
+
+impl Redactor {
+    /// One that knows these secrets. Of fewer than four bytes none is looked for.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let all = Self::default();
+        secrets.into_iter().for_each(|secret| all.learn(&secret));
+        all
+    }
+
+    /// Knows one more from now on.
+    pub fn learn(&self, secret: &Secret) {
+        if secret.expose().len() < SHORTEST {
+            return;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(secret) {
+            known.push(secret.clone());
+            // The longest first: a secret that holds another one goes as a whole.
+            known.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        }
+    }
+
+    /// The text without secrets; `None` if there are none in it.
+    pub fn redact(&self, text: &str) -> Option<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut clean: Option<String> = None;
+        for secret in known.iter().map(Secret::expose) {
+            let now = clean.as_deref().unwrap_or(text);
+            if now.contains(secret) {
+                clean = Some(now.replace(secret, "***"));
+            }
+            let escaped = escaped(secret);
+            let now = clean.as_deref().unwrap_or(text);
+            if escaped != secret && now.contains(&escaped) {
+                clean = Some(now.replace(&escaped, "***"));
+            }
+        }
+        clean
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The error, with all of its causes as text, without secrets.
+    pub(super) fn error(&self, error: ProviderError) -> ProviderError {
+        if self.is_empty() {
+            return error;
+        }
+        let mut report = error.report();
+        let texts = [&mut report.operation, &mut report.message];
+        let facts = report.context.iter_mut().flat_map(|(name, value)| [name, value]);
+        for text in texts.into_iter().chain(facts) {
+            if let Some(clean) = self.redact(text) {
+                *text = clean;
+            }
+        }
+        // Without its causes: nobody knows what they print.
+        report.into()
+    }
+
+    /// The answer, without secrets. What does not make sense without them is an error.
+    pub(super) fn answer<A>(&self, answer: A, operation: Operation) -> Result<A, ProviderError>
+    where
+        A: Serialize + DeserializeOwned,
+    {
+        if self.is_empty() {
+            return Ok(answer);
+        }
+        let failed = |error: serde_json::Error| {
+            let text = format!("its answer holds a secret and makes no sense without: {error}");
+            let error = ProviderError::new(ErrorKind::Internal, operation.to_string(), text);
+            self.error(if operation.acts {
+                error.with_effect(release_core::port::EffectCertainty::Unknown)
+            } else {
+                error
+            })
+        };
+        let mut value = serde_json::to_value(&answer).map_err(failed)?;
+        if !self.clean(&mut value) {
+            return Ok(answer);
+        }
+        serde_json::from_value(value).map_err(failed)
+    }
+
+    /// Takes secrets out of all of them; whether there were any.
+    fn clean_all<'a>(&self, all: impl Iterator<Item = &'a mut Value>) -> bool {
+        all.filter_map(|one| self.clean(one).then_some(())).count() > 0
+    }
+
+    /// Takes secrets out of all texts; whether there were any.
+    fn clean(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => match self.redact(text) {
+                Some(clean) => {
+                    *text = clean;
+                    true
+                }
+                None => false,
+            },
+            Value::Array(all) => self.clean_all(all.iter_mut()),
+            Value::Object(all) => {
+                let named: Vec<_> =
+                    all.keys().filter(|name| self.redact(name).is_some()).cloned().collect();
+                for name in &named {
+                    if let (Some(clean), Some(value)) = (self.redact(name), all.remove(name)) {
+                        all.insert(clean, value);
+                    }
+                }
+                let within = self.clean_all(all.values_mut());
+                within || !named.is_empty()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+}
+
+/// As it stands inside of JSON text.
+fn escaped(secret: &str) -> String {
+    let text = Value::from(secret).to_string();
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&text).to_owned()
+}
