@@ -25,12 +25,15 @@ impl std::fmt::Display for Operation {
     }
 }
 
-/// Calls the macro that is named with every capability: its trait, its name, and each of its operations as
-/// `name acts|looks (Request) -> (Answer);`. All that wraps, sends, mocks or tests every trait is written with it once.
+/// Calls the macro that is named with every capability: its trait, names for enums of its operations and of calls of it,
+/// its name, and each of its operations as `name Variant acts|looks (Request) -> (Answer);`. All that wraps, sends, fakes
+/// or mocks every trait is written with it once.
 ///
 /// ```
 /// macro_rules! names {
-///     ($( $trait:ident $capability:literal { $( $operation:ident $kind:ident ($request:ty) -> ($answer:ty); )* } )*) => {
+///     ($( $trait:ident $op:ident $call:ident $capability:literal {
+///         $( $operation:ident $variant:ident $kind:ident ($request:ty) -> ($answer:ty); )*
+///     } )*) => {
 ///         [$( ($capability, [$( stringify!($operation) ),*].len()) ),*]
 ///     };
 /// }
@@ -42,118 +45,120 @@ impl std::fmt::Display for Operation {
 macro_rules! for_each_capability {
     ($with:ident) => {
         $with! {
-            Deployer "deployer" {
-                apply acts ($crate::spi::ApplyRequest) -> (());
-                observe looks ($crate::spi::ObserveDeployment) -> ($crate::spi::DeploymentStatus);
+            Deployer DeployerOp DeployerCall "deployer" {
+                apply Apply acts ($crate::spi::ApplyRequest) -> (());
+                observe Observe looks ($crate::spi::ObserveDeployment) -> ($crate::spi::DeploymentStatus);
             }
-            TrafficRouter "traffic_router" {
-                set_weights acts ($crate::spi::SetWeights) -> (());
-                observe looks ($crate::spi::ObserveTraffic) -> ($crate::spi::TrafficStatus);
+            TrafficRouter TrafficRouterOp TrafficRouterCall "traffic_router" {
+                set_weights SetWeights acts ($crate::spi::SetWeights) -> (());
+                observe Observe looks ($crate::spi::ObserveTraffic) -> ($crate::spi::TrafficStatus);
             }
-            HealthProbe "health_probe" {
-                check looks ($crate::spi::CheckHealth) -> ($crate::spi::HealthReport);
+            HealthProbe HealthProbeOp HealthProbeCall "health_probe" {
+                check Check looks ($crate::spi::CheckHealth) -> ($crate::spi::HealthReport);
             }
-            MetricsSource "metrics_source" {
-                measure looks ($crate::spi::MeasureRequest) -> ($crate::__core::Measurement);
+            MetricsSource MetricsSourceOp MetricsSourceCall "metrics_source" {
+                measure Measure looks ($crate::spi::MeasureRequest) -> ($crate::__core::Measurement);
             }
-            ArtifactStore "artifact_store" {
-                put acts ($crate::spi::PutArtifact) -> ($crate::__core::ArtifactRef);
-                get looks ($crate::__core::ArtifactRef) -> ($crate::spi::ArtifactContent);
-                verify looks ($crate::__core::ArtifactRef) -> ($crate::spi::ArtifactStatus);
+            ArtifactStore ArtifactStoreOp ArtifactStoreCall "artifact_store" {
+                put Put acts ($crate::spi::PutArtifact) -> ($crate::__core::ArtifactRef);
+                get Get looks ($crate::__core::ArtifactRef) -> ($crate::spi::ArtifactContent);
+                verify Verify looks ($crate::__core::ArtifactRef) -> ($crate::spi::ArtifactStatus);
             }
-            ArtifactVerifier "artifact_verifier" {
-                verify looks ($crate::spi::VerifyArtifact) -> ($crate::spi::Verification);
+            ArtifactVerifier ArtifactVerifierOp ArtifactVerifierCall "artifact_verifier" {
+                verify Verify looks ($crate::spi::VerifyArtifact) -> ($crate::spi::Verification);
             }
-            ArtifactSigner "artifact_signer" {
-                sign acts ($crate::spi::SignArtifact) -> ($crate::spi::Signature);
-                observe looks ($crate::spi::ObserveSignature) -> ($crate::spi::SignatureStatus);
+            ArtifactSigner ArtifactSignerOp ArtifactSignerCall "artifact_signer" {
+                sign Sign acts ($crate::spi::SignArtifact) -> ($crate::spi::Signature);
+                observe Observe looks ($crate::spi::ObserveSignature) -> ($crate::spi::SignatureStatus);
             }
-            BuildRunner "build_runner" {
-                start acts ($crate::spi::StartBuild) -> (());
-                observe looks ($crate::spi::JobRef) -> ($crate::spi::BuildStatus);
-                cancel acts ($crate::spi::JobRef) -> (());
+            BuildRunner BuildRunnerOp BuildRunnerCall "build_runner" {
+                start Start acts ($crate::spi::StartBuild) -> (());
+                observe Observe looks ($crate::spi::JobRef) -> ($crate::spi::BuildStatus);
+                cancel Cancel acts ($crate::spi::JobRef) -> (());
             }
-            TestRunner "test_runner" {
-                start acts ($crate::spi::StartTests) -> (());
-                observe looks ($crate::spi::JobRef) -> ($crate::spi::TestStatus);
-                cancel acts ($crate::spi::JobRef) -> (());
+            TestRunner TestRunnerOp TestRunnerCall "test_runner" {
+                start Start acts ($crate::spi::StartTests) -> (());
+                observe Observe looks ($crate::spi::JobRef) -> ($crate::spi::TestStatus);
+                cancel Cancel acts ($crate::spi::JobRef) -> (());
             }
-            Scanner "scanner" {
-                start acts ($crate::spi::StartScan) -> (());
-                observe looks ($crate::spi::JobRef) -> ($crate::spi::ScanStatus);
+            Scanner ScannerOp ScannerCall "scanner" {
+                start Start acts ($crate::spi::StartScan) -> (());
+                observe Observe looks ($crate::spi::JobRef) -> ($crate::spi::ScanStatus);
             }
-            Provisioner "provisioner" {
-                plan looks ($crate::spi::PlanChange) -> ($crate::spi::ProvisionPlan);
-                apply acts ($crate::spi::ApplyPlan) -> (());
-                destroy acts ($crate::spi::WorkspaceRef) -> (());
-                observe looks ($crate::spi::WorkspaceRef) -> ($crate::spi::WorkspaceStatus);
-                drift looks ($crate::spi::WorkspaceRef) -> ($crate::spi::DriftReport);
+            Provisioner ProvisionerOp ProvisionerCall "provisioner" {
+                plan Plan looks ($crate::spi::PlanChange) -> ($crate::spi::ProvisionPlan);
+                apply Apply acts ($crate::spi::ApplyPlan) -> (());
+                destroy Destroy acts ($crate::spi::WorkspaceRef) -> (());
+                observe Observe looks ($crate::spi::WorkspaceRef) -> ($crate::spi::WorkspaceStatus);
+                drift Drift looks ($crate::spi::WorkspaceRef) -> ($crate::spi::DriftReport);
             }
-            ConfigSource "config_source" {
-                read looks ($crate::spi::ReadConfig) -> ($crate::spi::ConfigSnapshot);
+            ConfigSource ConfigSourceOp ConfigSourceCall "config_source" {
+                read Read looks ($crate::spi::ReadConfig) -> ($crate::spi::ConfigSnapshot);
             }
-            SecretStore "secret_store" {
-                lease acts ($crate::spi::LeaseSecret) -> ($crate::spi::SecretLease);
-                renew acts ($crate::spi::RenewLease) -> ($crate::spi::LeaseStatus);
-                revoke acts ($crate::spi::LeaseRef) -> (());
-                rotate acts ($crate::spi::RotateSecret) -> ($crate::spi::SecretStatus);
-                observe looks ($crate::spi::ObserveSecret) -> ($crate::spi::SecretStatus);
+            SecretStore SecretStoreOp SecretStoreCall "secret_store" {
+                lease Lease acts ($crate::spi::LeaseSecret) -> ($crate::spi::SecretLease);
+                renew Renew acts ($crate::spi::RenewLease) -> ($crate::spi::LeaseStatus);
+                revoke Revoke acts ($crate::spi::LeaseRef) -> (());
+                rotate Rotate acts ($crate::spi::RotateSecret) -> ($crate::spi::SecretStatus);
+                observe Observe looks ($crate::spi::ObserveSecret) -> ($crate::spi::SecretStatus);
             }
-            DataSetStore "data_set_store" {
-                lease acts ($crate::spi::LeaseDataSet) -> ($crate::spi::DataSetLease);
-                release acts ($crate::spi::DataSetLeaseRef) -> (());
-                observe looks ($crate::spi::ObserveDataSet) -> ($crate::spi::DataSetStatus);
+            DataSetStore DataSetStoreOp DataSetStoreCall "data_set_store" {
+                lease Lease acts ($crate::spi::LeaseDataSet) -> ($crate::spi::DataSetLease);
+                release Release acts ($crate::spi::DataSetLeaseRef) -> (());
+                observe Observe looks ($crate::spi::ObserveDataSet) -> ($crate::spi::DataSetStatus);
             }
-            Migrator "migrator" {
-                expand acts ($crate::spi::MigrationRef) -> (());
-                contract acts ($crate::spi::MigrationRef) -> (());
-                observe looks ($crate::spi::MigrationRef) -> ($crate::spi::MigrationStatus);
+            Migrator MigratorOp MigratorCall "migrator" {
+                expand Expand acts ($crate::spi::MigrationRef) -> (());
+                contract Contract acts ($crate::spi::MigrationRef) -> (());
+                observe Observe looks ($crate::spi::MigrationRef) -> ($crate::spi::MigrationStatus);
             }
-            FlagStore "flag_store" {
-                set acts ($crate::spi::SetFlag) -> (());
-                observe looks ($crate::spi::FlagRef) -> ($crate::spi::FlagStatus);
+            FlagStore FlagStoreOp FlagStoreCall "flag_store" {
+                set Set acts ($crate::spi::SetFlag) -> (());
+                observe Observe looks ($crate::spi::FlagRef) -> ($crate::spi::FlagStatus);
             }
-            ChangeDesk "change_desk" {
-                open acts ($crate::spi::OpenChange) -> (());
-                update acts ($crate::spi::UpdateChange) -> (());
-                observe looks ($crate::spi::JobRef) -> ($crate::spi::ChangeStatus);
+            ChangeDesk ChangeDeskOp ChangeDeskCall "change_desk" {
+                open Open acts ($crate::spi::OpenChange) -> (());
+                update Update acts ($crate::spi::UpdateChange) -> (());
+                observe Observe looks ($crate::spi::JobRef) -> ($crate::spi::ChangeStatus);
             }
-            IdentitySource "identity_source" {
-                read looks ($crate::spi::ReadIdentities) -> ($crate::__core::IdentitySnapshot);
+            IdentitySource IdentitySourceOp IdentitySourceCall "identity_source" {
+                read Read looks ($crate::spi::ReadIdentities) -> ($crate::__core::IdentitySnapshot);
             }
-            ApprovalChannel "approval_channel" {
-                ask acts ($crate::spi::AskApproval) -> (());
-                observe looks ($crate::spi::JobRef) -> ($crate::spi::ApprovalAnswers);
-                withdraw acts ($crate::spi::JobRef) -> (());
+            ApprovalChannel ApprovalChannelOp ApprovalChannelCall "approval_channel" {
+                ask Ask acts ($crate::spi::AskApproval) -> (());
+                observe Observe looks ($crate::spi::JobRef) -> ($crate::spi::ApprovalAnswers);
+                withdraw Withdraw acts ($crate::spi::JobRef) -> (());
             }
-            Notifier "notifier" {
-                notify acts ($crate::spi::Notification) -> (());
+            Notifier NotifierOp NotifierCall "notifier" {
+                notify Notify acts ($crate::spi::Notification) -> (());
             }
-            Pager "pager" {
-                page acts ($crate::spi::PageTeam) -> (());
-                observe looks ($crate::spi::JobRef) -> ($crate::spi::PageStatus);
-                resolve acts ($crate::spi::JobRef) -> (());
+            Pager PagerOp PagerCall "pager" {
+                page Page acts ($crate::spi::PageTeam) -> (());
+                observe Observe looks ($crate::spi::JobRef) -> ($crate::spi::PageStatus);
+                resolve Resolve acts ($crate::spi::JobRef) -> (());
             }
-            IncidentSource "incident_source" {
-                list looks ($crate::spi::ListIncidents) -> ($crate::spi::Incidents);
+            IncidentSource IncidentSourceOp IncidentSourceCall "incident_source" {
+                list List looks ($crate::spi::ListIncidents) -> ($crate::spi::Incidents);
             }
-            EventSink "event_sink" {
-                publish acts ($crate::spi::PublishEvents) -> (());
-                observe looks ($crate::spi::FindEvents) -> ($crate::spi::EventsFound);
+            EventSink EventSinkOp EventSinkCall "event_sink" {
+                publish Publish acts ($crate::spi::PublishEvents) -> (());
+                observe Observe looks ($crate::spi::FindEvents) -> ($crate::spi::EventsFound);
             }
-            ClockSource "clock_source" {
-                read looks ($crate::spi::ReadClock) -> ($crate::spi::ClockReading);
+            ClockSource ClockSourceOp ClockSourceCall "clock_source" {
+                read Read looks ($crate::spi::ReadClock) -> ($crate::spi::ClockReading);
             }
-            CustomAction "custom_action" {
-                perform acts ($crate::spi::CustomRequest) -> ($crate::spi::CustomOutput);
-                observe looks ($crate::spi::CustomRequest) -> ($crate::spi::CustomStatus);
+            CustomAction CustomActionOp CustomActionCall "custom_action" {
+                perform Perform acts ($crate::spi::CustomRequest) -> ($crate::spi::CustomOutput);
+                observe Observe looks ($crate::spi::CustomRequest) -> ($crate::spi::CustomStatus);
             }
         }
     };
 }
 
 macro_rules! operations {
-    ($( $trait:ident $capability:literal { $( $operation:ident $kind:ident ($request:ty) -> ($answer:ty); )* } )*) => {
+    ($( $trait:ident $op:ident $call:ident $capability:literal {
+        $( $operation:ident $variant:ident $kind:ident ($request:ty) -> ($answer:ty); )*
+    } )*) => {
         /// Every operation of every capability.
         pub const OPERATIONS: &[Operation] = &[
             $( $( Operation::__new($capability, stringify!($operation), operations!(@ $kind)), )* )*

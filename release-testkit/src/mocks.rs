@@ -24,17 +24,20 @@
 #![expect(
     missing_debug_implementations,
     clippy::missing_errors_doc,
-    clippy::wildcard_imports,
     reason = "the traits of all capabilities, and what mockall makes beside each mock"
 )]
 
 use async_trait::async_trait;
 use mockall::mock;
-use release_providers::spi::*;
 use release_providers::{Context, Description, ProviderError, for_each_capability};
 
 macro_rules! mocks {
-    ($( $trait:ident $capability:literal { $( $operation:ident $kind:ident ($($request:tt)+) -> ($($answer:tt)+); )* } )*) => { $(
+    ($( $trait:ident $op:ident $call:ident $capability:literal {
+        $( $operation:ident $variant:ident $kind:ident ($($request:tt)+) -> ($($answer:tt)+); )*
+    } )*) => {
+        use release_providers::spi::{$( $trait, )*};
+
+        $(
         mock! {
             #[doc = concat!("Mocks [`", stringify!($trait), "`].")]
             #[derive(Debug)]
@@ -46,6 +49,7 @@ macro_rules! mocks {
                 $( async fn $operation(&self, cx: &Context, request: $($request)+) -> Result<$($answer)+, ProviderError>; )*
             }
         }
-    )* };
+    )*
+    };
 }
 for_each_capability!(mocks);

@@ -16,7 +16,9 @@ use release_policy::rbac::{Action, Rbac, Role, Rules};
 use release_policy::window::When;
 use release_policy::{AllOf, WindowSpec, Windows};
 use release_providers::spi::Deployer as _;
-use release_testkit::fakes::{Behaviour, DeployerOp, FakePlatform, MetricsOp, RouterOp};
+use release_testkit::fakes::{
+    Behaviour, DeployerOp, FakePlatform, MetricsSourceOp, TrafficRouterOp,
+};
 use release_testkit::fixtures::{self, Shop, literal};
 use release_testkit::{AppendFault, FaultyJournal, Stuck, VirtualClock};
 use support::OverFakes;
@@ -158,10 +160,11 @@ fn scripted_faults_of_providers_are_survived() {
             Behaviour::Hang,
         ]),
     );
-    platform
-        .router
-        .script(RouterOp::SetWeights, [Behaviour::LoseBefore, Behaviour::Slow(Span::secs(9))]);
-    platform.metrics.script(MetricsOp::Measure, [Behaviour::Lie]);
+    platform.router.script(
+        TrafficRouterOp::SetWeights,
+        [Behaviour::LoseBefore, Behaviour::Slow(Span::secs(9))],
+    );
+    platform.metrics.script(MetricsSourceOp::Measure, [Behaviour::Lie]);
     let outcome = clock.run(bench.start(&engine)).unwrap().unwrap();
     assert_eq!(outcome, Outcome::Succeeded);
     let applies: Vec<_> = platform.deployer.calls();
@@ -246,7 +249,7 @@ fn roles_say_who_may_pause_and_a_paused_run_waits_for_a_person() {
         let Settled::NeedsPerson(_) = handle.settled().await.unwrap() else { panic!("paused") };
     };
     bench.clock.run(work).unwrap();
-    assert_eq!(bench.platform.router.count(RouterOp::SetWeights), 0);
+    assert_eq!(bench.platform.router.count(TrafficRouterOp::SetWeights), 0);
     assert_eq!(bench.clock.now(), begin);
 }
 

@@ -63,9 +63,9 @@ async fn metrics_without_good_samples_are_no_data() {
     }
     metrics.set_errors(digest, 1.0, 100.0);
     assert!(matches!(measure().await, Measurement::Ratio { digest: d, .. } if d == digest));
-    metrics.script(MetricsOp::Measure, [Behaviour::Lie]);
+    metrics.script(MetricsSourceOp::Measure, [Behaviour::Lie]);
     assert!(matches!(measure().await, Measurement::Ratio { digest: d, .. } if d != digest));
-    assert_eq!(metrics.count(MetricsOp::Measure), 5);
+    assert_eq!(metrics.count(MetricsSourceOp::Measure), 5);
 }
 
 #[test]
@@ -110,7 +110,7 @@ async fn a_store_verifies_what_it_reads() {
     assert_eq!(artifact, put(b"content").await.unwrap());
     assert_eq!(store.get(&cx(), artifact.clone()).await.unwrap().bytes, b"content");
     assert_eq!(store.verify(&cx(), artifact.clone()).await.unwrap().bytes, 7);
-    store.script(ArtifactsOp::Verify, [Behaviour::Lie]);
+    store.script(ArtifactStoreOp::Verify, [Behaviour::Lie]);
     let lie = store.verify(&cx(), artifact.clone()).await.unwrap();
     assert_ne!(lie.digest, artifact.digest());
     platform.world.corrupt(artifact.digest());
@@ -151,7 +151,7 @@ fn behaviours_take_their_time_and_can_be_cancelled() {
     let put = async |cx: &release_providers::Context| {
         store.put(cx, PutArtifact::new("api".parse().unwrap(), b"x".to_vec())).await
     };
-    store.script(ArtifactsOp::Put, [Behaviour::Slow(Span::secs(60)), Behaviour::Hang]);
+    store.script(ArtifactStoreOp::Put, [Behaviour::Slow(Span::secs(60)), Behaviour::Hang]);
     clock.run(put(&cx())).unwrap().unwrap();
     assert_eq!(clock.now().since(begin), Span::secs(60));
     let cancelled = cx();
@@ -167,7 +167,7 @@ fn behaviours_take_their_time_and_can_be_cancelled() {
         assert_eq!((error.kind(), error.effect()), (kind, EffectCertainty::NotApplied));
     }
     let wanted = ProviderError::new(ErrorKind::NoSpace, "artifacts.put", "full");
-    store.script(ArtifactsOp::Put, [Behaviour::Fail(wanted), Behaviour::ApplyThenHang]);
+    store.script(ArtifactStoreOp::Put, [Behaviour::Fail(wanted), Behaviour::ApplyThenHang]);
     assert_eq!(clock.run(put(&cx())).unwrap().unwrap_err().kind(), ErrorKind::NoSpace);
     assert!(clock.run(put(&cx())).is_err(), "it hangs");
     assert!(platform.world.instances(&fixtures::target("api"), Digest::of(b"x")).is_empty());
@@ -203,8 +203,8 @@ async fn a_source_of_identities_counts_what_changes_and_tells_it_all() {
     let gone = source.read(&cx(), ReadIdentities::new()).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::Unavailable);
     source.set_within_reach(true);
-    source.script(IdentitiesOp::Read, [Behaviour::Lie]);
+    source.script(IdentitySourceOp::Read, [Behaviour::Lie]);
     assert_eq!(read(&source).await.identities, []);
     assert_eq!(read(&source).await, second);
-    assert_eq!(source.count(IdentitiesOp::Read), 4, "the other instance has its own record");
+    assert_eq!(source.count(IdentitySourceOp::Read), 4, "the other instance has its own record");
 }

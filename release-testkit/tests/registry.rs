@@ -12,7 +12,8 @@ use release_core::port::{Clock, EffectCertainty, EffectError};
 use release_core::run::{Event, Mode, Outcome};
 use release_providers::{EffectClass, ErrorKind, Places, ProviderError, Registry};
 use release_testkit::fakes::{
-    Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthOp, MetricsCall, RouterOp,
+    Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthProbeOp, MetricsSourceCall,
+    TrafficRouterOp,
 };
 use release_testkit::{VirtualClock, fixtures};
 
@@ -142,7 +143,7 @@ fn a_look_that_fails_after_an_accepted_wish_leaves_the_effect_unknown() {
     assert_eq!((error.effect, unknown), (EffectCertainty::Unknown, true), "{error}");
 
     let bench = Bench::new();
-    bench.platform.router.script(RouterOp::Observe, lost());
+    bench.platform.router.script(TrafficRouterOp::Observe, lost());
     let steps = vec![scale(), route()];
     let history = bench.run(bench.registry(bench.platform.deployer.clone()), steps);
     let (unknown, error) = first_fault(&history);
@@ -216,7 +217,7 @@ fn waiting_for_readiness_changes_nothing_and_says_so() {
         (&*error.kind, error.effect, unknown),
         ("timeout", EffectCertainty::NotApplied, false)
     );
-    assert!(bench.platform.health.count(HealthOp::Check) > 1);
+    assert!(bench.platform.health.count(HealthProbeOp::Check) > 1);
 }
 
 #[test]
@@ -262,7 +263,7 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
     assert!(said.len() == 2 && said.iter().all(|said| said.contains("(1 of 100)")), "{said:?}");
     // All their measurements have one window, which began with the bake.
     let windows = platform.metrics.calls().into_iter().map(|call| {
-        let MetricsCall::Measure(request) = call.request;
+        let MetricsSourceCall::Measure(request) = call.request;
         clock.now().since(request.since)
     });
     let windows: Vec<_> = windows.collect();

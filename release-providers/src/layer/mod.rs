@@ -152,7 +152,9 @@ impl Layers {
 }
 
 macro_rules! layered {
-    ($( $trait:ident $capability:literal { $( $operation:ident $kind:ident ($request:ty) -> ($answer:ty); )* } )*) => { $(
+    ($( $trait:ident $op:ident $call:ident $capability:literal {
+        $( $operation:ident $variant:ident $kind:ident ($request:ty) -> ($answer:ty); )*
+    } )*) => { $(
         impl Provider for dyn crate::spi::$trait {
             fn description(&self) -> Description {
                 self.describe()

@@ -6,58 +6,16 @@ use release_providers::spi::{ArtifactContent, ArtifactStatus, ArtifactStore, Put
 use release_providers::{Context, Description, ProviderError};
 
 use super::script::{Stage, other};
-use super::{Request, World, staged};
+use super::{ArtifactStoreCall, ArtifactStoreOp, Request, World, staged};
 
 /// An [`ArtifactStore`] of the world's content.
 #[derive(Debug)]
 pub struct FakeArtifacts {
     world: World,
-    stage: Stage<ArtifactsCall>,
+    stage: Stage<ArtifactStoreCall>,
 }
 
-/// What a [`FakeArtifacts`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArtifactsCall {
-    /// [`ArtifactStore::put`].
-    Put(PutArtifact),
-    /// [`ArtifactStore::get`].
-    Get(ArtifactRef),
-    /// [`ArtifactStore::verify`].
-    Verify(ArtifactRef),
-}
-
-/// The operations of a [`FakeArtifacts`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ArtifactsOp {
-    /// [`ArtifactStore::put`].
-    Put,
-    /// [`ArtifactStore::get`].
-    Get,
-    /// [`ArtifactStore::verify`].
-    Verify,
-}
-
-impl Request for ArtifactsCall {
-    type Op = ArtifactsOp;
-
-    fn op(&self) -> ArtifactsOp {
-        match self {
-            Self::Put(_) => ArtifactsOp::Put,
-            Self::Get(_) => ArtifactsOp::Get,
-            Self::Verify(_) => ArtifactsOp::Verify,
-        }
-    }
-
-    fn operation(&self) -> &'static str {
-        match self {
-            Self::Put(_) => "artifacts.put",
-            Self::Get(_) => "artifacts.get",
-            Self::Verify(_) => "artifacts.verify",
-        }
-    }
-}
-
-staged!(FakeArtifacts, ArtifactsCall, ArtifactsOp);
+staged!(FakeArtifacts, ArtifactStoreCall, ArtifactStoreOp);
 
 impl FakeArtifacts {
     /// A store in `world`.
@@ -65,7 +23,7 @@ impl FakeArtifacts {
         Self { world: world.clone(), stage: Stage::default() }
     }
 
-    fn read(&self, call: &ArtifactsCall, digest: Digest) -> Result<Vec<u8>, ProviderError> {
+    fn read(&self, call: &ArtifactStoreCall, digest: Digest) -> Result<Vec<u8>, ProviderError> {
         self.world.state().verified(call.operation(), digest).map(<[u8]>::to_vec)
     }
 }
@@ -77,7 +35,7 @@ impl ArtifactStore for FakeArtifacts {
     }
 
     async fn put(&self, cx: &Context, request: PutArtifact) -> Result<ArtifactRef, ProviderError> {
-        let call = ArtifactsCall::Put(request.clone());
+        let call = ArtifactStoreCall::Put(request.clone());
         let put = |lie| {
             let digest = self.world.store(&request.bytes);
             Ok(ArtifactRef::new(request.name, if lie { other(digest) } else { digest }))
@@ -90,9 +48,9 @@ impl ArtifactStore for FakeArtifacts {
         cx: &Context,
         artifact: ArtifactRef,
     ) -> Result<ArtifactContent, ProviderError> {
-        let (call, digest) = (ArtifactsCall::Get(artifact.clone()), artifact.digest());
+        let (call, digest) = (ArtifactStoreCall::Get(artifact.clone()), artifact.digest());
         let get = |lie| {
-            let bytes = self.read(&ArtifactsCall::Get(artifact), digest)?;
+            let bytes = self.read(&ArtifactStoreCall::Get(artifact), digest)?;
             Ok(ArtifactContent::new(if lie { other(digest) } else { digest }, bytes))
         };
         self.stage.play(cx, call, get).await
@@ -103,9 +61,9 @@ impl ArtifactStore for FakeArtifacts {
         cx: &Context,
         artifact: ArtifactRef,
     ) -> Result<ArtifactStatus, ProviderError> {
-        let (call, digest) = (ArtifactsCall::Verify(artifact.clone()), artifact.digest());
+        let (call, digest) = (ArtifactStoreCall::Verify(artifact.clone()), artifact.digest());
         let verify = |lie| {
-            let bytes = self.read(&ArtifactsCall::Verify(artifact), digest)?.len() as u64;
+            let bytes = self.read(&ArtifactStoreCall::Verify(artifact), digest)?.len() as u64;
             Ok(ArtifactStatus::new(if lie { other(digest) } else { digest }, bytes))
         };
         self.stage.play(cx, call, verify).await

@@ -9,7 +9,7 @@ use release_providers::spi::{
 use release_providers::{Capability, Context, Description, EffectClass, ErrorKind, ProviderError};
 
 use super::script::Stage;
-use super::{Request, World, staged};
+use super::{DeployerCall, DeployerOp, World, staged};
 
 /// A [`Deployer`] whose instances are only counted.
 #[derive(Debug)]
@@ -19,42 +19,6 @@ pub struct FakeDeployer {
     looks: u32,
     capabilities: BTreeSet<Capability>,
     effects: EffectClass,
-}
-
-/// What a [`FakeDeployer`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeployerCall {
-    /// [`Deployer::apply`].
-    Apply(ApplyRequest),
-    /// [`Deployer::observe`].
-    Observe(ObserveDeployment),
-}
-
-/// The operations of a [`FakeDeployer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DeployerOp {
-    /// [`Deployer::apply`].
-    Apply,
-    /// [`Deployer::observe`].
-    Observe,
-}
-
-impl Request for DeployerCall {
-    type Op = DeployerOp;
-
-    fn op(&self) -> DeployerOp {
-        match self {
-            Self::Apply(_) => DeployerOp::Apply,
-            Self::Observe(_) => DeployerOp::Observe,
-        }
-    }
-
-    fn operation(&self) -> &'static str {
-        match self {
-            Self::Apply(_) => "deploy.apply",
-            Self::Observe(_) => "deploy.observe",
-        }
-    }
 }
 
 staged!(FakeDeployer, DeployerCall, DeployerOp);

@@ -5,42 +5,16 @@ use release_providers::spi::{CheckHealth, HealthProbe, HealthReport, InstanceHea
 use release_providers::{Context, Description, ProviderError};
 
 use super::script::Stage;
-use super::{Request, World, staged};
+use super::{HealthProbeCall, HealthProbeOp, Request, World, staged};
 
 /// A [`HealthProbe`] of the world's instances; [`World::set_unready`] makes some unready.
 #[derive(Debug)]
 pub struct FakeHealth {
     world: World,
-    stage: Stage<HealthCall>,
+    stage: Stage<HealthProbeCall>,
 }
 
-/// What a [`FakeHealth`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthCall {
-    /// [`HealthProbe::check`].
-    Check(CheckHealth),
-}
-
-/// The operations of a [`FakeHealth`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HealthOp {
-    /// [`HealthProbe::check`].
-    Check,
-}
-
-impl Request for HealthCall {
-    type Op = HealthOp;
-
-    fn op(&self) -> HealthOp {
-        HealthOp::Check
-    }
-
-    fn operation(&self) -> &'static str {
-        "health.check"
-    }
-}
-
-staged!(FakeHealth, HealthCall, HealthOp);
+staged!(FakeHealth, HealthProbeCall, HealthProbeOp);
 
 impl FakeHealth {
     /// A probe in `world`.
@@ -79,7 +53,7 @@ impl HealthProbe for FakeHealth {
         cx: &Context,
         request: CheckHealth,
     ) -> Result<HealthReport, ProviderError> {
-        let call = HealthCall::Check(request.clone());
+        let call = HealthProbeCall::Check(request.clone());
         let operation = call.operation();
         let check = |lie| {
             let mut report = self.check_now(operation, &request)?;

@@ -10,7 +10,7 @@ use release_providers::spi::{IdentitySource, ReadIdentities};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
-use super::{Request, lock, staged};
+use super::{IdentitySourceCall, IdentitySourceOp, Request, lock, staged};
 
 /// An [`IdentitySource`] whose directory a test writes. A scripted lie is an answer without any account.
 ///
@@ -18,7 +18,7 @@ use super::{Request, lock, staged};
 #[derive(Debug, Default)]
 pub struct FakeIdentities {
     authority: Arc<Mutex<Authority>>,
-    stage: Stage<IdentitiesCall>,
+    stage: Stage<IdentitySourceCall>,
 }
 
 /// What outlasts its readers.
@@ -44,33 +44,7 @@ impl Default for Authority {
     }
 }
 
-/// What a [`FakeIdentities`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentitiesCall {
-    /// [`IdentitySource::read`].
-    Read,
-}
-
-/// The operations of a [`FakeIdentities`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum IdentitiesOp {
-    /// [`IdentitySource::read`].
-    Read,
-}
-
-impl Request for IdentitiesCall {
-    type Op = IdentitiesOp;
-
-    fn op(&self) -> IdentitiesOp {
-        IdentitiesOp::Read
-    }
-
-    fn operation(&self) -> &'static str {
-        "identities.read"
-    }
-}
-
-staged!(FakeIdentities, IdentitiesCall, IdentitiesOp);
+staged!(FakeIdentities, IdentitySourceCall, IdentitySourceOp);
 
 impl FakeIdentities {
     /// A source without accounts.
@@ -168,9 +142,9 @@ impl IdentitySource for FakeIdentities {
     async fn read(
         &self,
         cx: &Context,
-        _: ReadIdentities,
+        request: ReadIdentities,
     ) -> Result<IdentitySnapshot, ProviderError> {
-        let call = IdentitiesCall::Read;
+        let call = IdentitySourceCall::Read(request);
         let operation = call.operation();
         let read = |lie| {
             if !lock(&self.authority).within_reach {

@@ -11,7 +11,7 @@ use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{Context, Description, ProviderError};
 
 use super::script::Stage;
-use super::{Request, lock, staged};
+use super::{MetricsSourceCall, MetricsSourceOp, lock, staged};
 
 /// A [`MetricsSource`] with the series that a test gives it. Without samples it has no data, and
 /// neither has it with NaN or an infinity.
@@ -21,7 +21,7 @@ use super::{Request, lock, staged};
 #[derive(Debug, Default)]
 pub struct FakeMetrics {
     series: Mutex<BTreeMap<(Digest, String), Series>>,
-    stage: Stage<MetricsCall>,
+    stage: Stage<MetricsSourceCall>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,33 +50,7 @@ impl Series {
     }
 }
 
-/// What a [`FakeMetrics`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MetricsCall {
-    /// [`MetricsSource::measure`].
-    Measure(MeasureRequest),
-}
-
-/// The operations of a [`FakeMetrics`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MetricsOp {
-    /// [`MetricsSource::measure`].
-    Measure,
-}
-
-impl Request for MetricsCall {
-    type Op = MetricsOp;
-
-    fn op(&self) -> MetricsOp {
-        MetricsOp::Measure
-    }
-
-    fn operation(&self) -> &'static str {
-        "metrics.measure"
-    }
-}
-
-staged!(FakeMetrics, MetricsCall, MetricsOp);
+staged!(FakeMetrics, MetricsSourceCall, MetricsSourceOp);
 
 impl FakeMetrics {
     /// A source without samples.
@@ -147,7 +121,7 @@ impl MetricsSource for FakeMetrics {
         cx: &Context,
         request: MeasureRequest,
     ) -> Result<Measurement, ProviderError> {
-        let call = MetricsCall::Measure(request.clone());
+        let call = MetricsSourceCall::Measure(request.clone());
         self.stage.play(cx, call, |lie| Ok(self.measure_now(&request, lie))).await
     }
 }

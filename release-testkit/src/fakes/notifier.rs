@@ -9,7 +9,7 @@ use release_providers::spi::{Notification, Notifier};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
-use super::{Request, lock, staged};
+use super::{NotifierCall, NotifierOp, Request, lock, staged};
 
 /// A [`Notifier`] that only remembers what it sent.
 #[derive(Debug, Default)]
@@ -18,32 +18,6 @@ pub struct FakeNotifier {
     /// The channels that there are; `None`: any.
     channels: Option<BTreeSet<ChannelId>>,
     stage: Stage<NotifierCall>,
-}
-
-/// What a [`FakeNotifier`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotifierCall {
-    /// [`Notifier::notify`].
-    Notify(Notification),
-}
-
-/// The operations of a [`FakeNotifier`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NotifierOp {
-    /// [`Notifier::notify`].
-    Notify,
-}
-
-impl Request for NotifierCall {
-    type Op = NotifierOp;
-
-    fn op(&self) -> NotifierOp {
-        NotifierOp::Notify
-    }
-
-    fn operation(&self) -> &'static str {
-        "notify.notify"
-    }
 }
 
 staged!(FakeNotifier, NotifierCall, NotifierOp);

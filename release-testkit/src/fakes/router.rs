@@ -10,7 +10,7 @@ use release_providers::{Capability, Context, Description, ErrorKind, ProviderErr
 
 use super::script::Stage;
 use super::world::{Route, State};
-use super::{Request, World, staged};
+use super::{Request, TrafficRouterCall, TrafficRouterOp, World, staged};
 
 /// A [`TrafficRouter`] whose requests are only counted; [`World::send`] sends them.
 ///
@@ -18,47 +18,11 @@ use super::{Request, World, staged};
 #[derive(Debug)]
 pub struct FakeRouter {
     world: World,
-    stage: Stage<RouterCall>,
+    stage: Stage<TrafficRouterCall>,
     capabilities: BTreeSet<Capability>,
 }
 
-/// What a [`FakeRouter`] was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouterCall {
-    /// [`TrafficRouter::set_weights`].
-    SetWeights(SetWeights),
-    /// [`TrafficRouter::observe`].
-    Observe(Target),
-}
-
-/// The operations of a [`FakeRouter`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RouterOp {
-    /// [`TrafficRouter::set_weights`].
-    SetWeights,
-    /// [`TrafficRouter::observe`].
-    Observe,
-}
-
-impl Request for RouterCall {
-    type Op = RouterOp;
-
-    fn op(&self) -> RouterOp {
-        match self {
-            Self::SetWeights(_) => RouterOp::SetWeights,
-            Self::Observe(_) => RouterOp::Observe,
-        }
-    }
-
-    fn operation(&self) -> &'static str {
-        match self {
-            Self::SetWeights(_) => "traffic.set_weights",
-            Self::Observe(_) => "traffic.observe",
-        }
-    }
-}
-
-staged!(FakeRouter, RouterCall, RouterOp);
+staged!(FakeRouter, TrafficRouterCall, TrafficRouterOp);
 
 impl FakeRouter {
     /// A router in `world` with every capability.
@@ -171,7 +135,7 @@ impl TrafficRouter for FakeRouter {
     }
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
-        let call = RouterCall::SetWeights(request.clone());
+        let call = TrafficRouterCall::SetWeights(request.clone());
         self.stage.play(cx, call, |_| self.set_now(cx, &request)).await
     }
 
@@ -181,7 +145,7 @@ impl TrafficRouter for FakeRouter {
         request: ObserveTraffic,
     ) -> Result<TrafficStatus, ProviderError> {
         let target = request.target;
-        let call = RouterCall::Observe(target.clone());
+        let call = TrafficRouterCall::Observe(ObserveTraffic::new(target.clone()));
         let operation = call.operation();
         self.stage.play(cx, call, |lie| self.observe_now(operation, &target, lie)).await
     }
