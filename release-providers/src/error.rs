@@ -1,5 +1,6 @@
 //! The one error of all providers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub struct ProviderError {
     effect: EffectCertainty,
     operation: &'static str,
     message: String,
-    context: Vec<(&'static str, String)>,
+    context: Vec<(Cow<'static, str>, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -138,8 +139,12 @@ impl ProviderError {
 
     /// Adds a fact, for example the target. Never a secret.
     #[must_use]
-    pub fn with_context(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((name, value.to_string()));
+    pub fn with_context(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl fmt::Display,
+    ) -> Self {
+        self.context.push((name.into(), value.to_string()));
         self
     }
 
@@ -168,6 +173,18 @@ impl ProviderError {
     /// The operation that failed.
     pub const fn operation(&self) -> &'static str {
         self.operation
+    }
+
+    /// What went wrong, without the facts and the causes.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The facts, in the order in which they were added.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.context.iter().map(|(name, value)| (&**name, value.as_str()))
     }
 
     /// The value of a fact, if it is known.
