@@ -104,7 +104,6 @@ macro_rules! boundary {
 
         impl Server {
             #[doc = concat!("Serves a [`", stringify!($Trait), "`].")]
-            #[must_use]
             pub fn $capability(self, provider: Arc<dyn $Trait>) -> Self {
                 self.with(provider)
             }

@@ -215,7 +215,7 @@ mod tests {
             ..Default::default()
         };
         let back = error_from_wire(&wire, "x.y", str::to_owned);
-        assert_eq!(back.retry(), RetryAdvice::After(Duration::from_secs(3_600)));
+        assert_eq!(back.retry(), RetryAdvice::After(Duration::from_hours(1)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! - [`serve`] is the plugin's side for vendors in Rust. Vendors in other languages implement the contract in
 //!   the folder `proto` of this crate, package `release.plugin.v1`; `plugin.proto` tells how a plugin is started.
 //!
-//! The handshake is that of HashiCorp's [go-plugin](https://github.com/hashicorp/go-plugin), core protocol 1.
+//! The handshake is that of `HashiCorp`'s [go-plugin](https://github.com/hashicorp/go-plugin), core protocol 1.
 //!
 //! ```no_run
 //! # use std::sync::Arc;

@@ -341,8 +341,8 @@ async fn f39_answers_that_are_not_believed_lead_to_quarantine_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f39_a_plugin_that_is_another_after_a_restart_is_refused() {
     let stage = Stage::new();
-    let state = stage.directory.path().join("state");
-    let spec = stage.hostile("two-faced").env("STATE", state.display().to_string());
+    let met = stage.directory.path().join("met");
+    let spec = stage.hostile("two-faced").env("STATE", met.display().to_string());
     let plugin = stage.start(spec).await.unwrap();
     let pid = rustix::process::Pid::from_raw(plugin.pid().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

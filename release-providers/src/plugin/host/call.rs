@@ -59,7 +59,7 @@ impl Remote {
                 operation: operation.name,
                 problem: inner.clean(&problem.to_string()),
             };
-            inner.fault(operation, fault)
+            inner.fault(operation, &fault)
         };
         let message = Q::decode(answer).map_err(|error| unreadable(&error))?;
         B::from_wire(message).map_err(|error| unreadable(&error))
@@ -237,7 +237,7 @@ impl Pending {
             } else {
                 PluginFault::WrongCall { operation, answered }
             };
-            return Err(inner.fault(self.operation, fault));
+            return Err(inner.fault(self.operation, &fault));
         }
         match reply.result {
             Some(Outcome::Ok(answer)) => {
@@ -250,7 +250,7 @@ impl Pending {
             }
             None => {
                 let problem = "it has neither a result nor an error".to_owned();
-                Err(inner.fault(self.operation, PluginFault::Answer { operation, problem }))
+                Err(inner.fault(self.operation, &PluginFault::Answer { operation, problem }))
             }
         }
     }
@@ -267,11 +267,12 @@ impl Pending {
                 () = inner.host.clock.sleep_until(until) => {}
             }
             let problem = inner.clean(&chain(status));
-            return inner.fault(self.operation, PluginFault::Connection { operation, problem });
+            let fault = PluginFault::Connection { operation, problem };
+            return inner.fault(self.operation, &fault);
         }
         let (code, message) = (format!("{:?}", status.code()), inner.clean(status.message()));
         let fault = PluginFault::Status { operation, code, message };
-        let error = inner.fault(self.operation, fault);
+        let error = inner.fault(self.operation, &fault);
         if status.code() == Code::Unimplemented {
             let text =
                 "the plugin does not have this method, though its manifest has the capability";
@@ -335,9 +336,9 @@ impl Pending {
 
 impl Inner {
     /// Notes that a plugin broke the contract. Whether the call took effect is unknown.
-    fn fault(&self, operation: &'static Operation, fault: PluginFault) -> ProviderError {
+    fn fault(&self, operation: &'static Operation, fault: &PluginFault) -> ProviderError {
         let text = format!("the plugin is not to be believed: {fault}");
-        self.note_fault(&fault);
+        self.note_fault(fault);
         ProviderError::new(ErrorKind::Internal, operation.name, text)
             .with_effect(EffectCertainty::Unknown)
             .with_context("plugin", &self.spec.name)

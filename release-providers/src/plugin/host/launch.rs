@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use release_core::model::Span;
+use release_core::model::{Digest, Span};
 use release_core::port::Clock;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -95,7 +95,7 @@ pub(super) async fn launch(
     match result {
         Ok((line, manifest)) => {
             let Started { child, group, stdin, stdout, stderr, output, binary, .. } = started;
-            Ok(Launched { child, group, stdin, stdout, stderr, line, manifest, output, binary })
+            Ok(Launched { group, child, stdin, stdout, stderr, line, manifest, output, binary })
         }
         Err(error) => Err(fail(started, &output, &host.clock, error).await),
     }
@@ -245,7 +245,7 @@ fn random() -> Result<String, PluginError> {
     let what = "get random bytes from the system";
     let mut bytes = [0_u8; 32];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-        Ok(32) => Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Ok(32) => Ok(Digest::from_bytes(bytes).hex()),
         Ok(_) => Err(system(what)(std::io::ErrorKind::UnexpectedEof.into())), // never, for so few
         Err(error) => Err(system(what)(error.into())),
     }

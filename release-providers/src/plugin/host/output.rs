@@ -155,7 +155,7 @@ mod tests {
             None
         }
         async fn sleep_until(&self, _: Timestamp) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
     async fn f38_lines_and_their_number_are_limited() {
         let limits = OutputLimits { line: 8, lines_a_second: 3, kept: 2 };
         let output = output(limits);
-        let text = [b"one\n\n".as_slice(), &[b'x'; 100_000], b"\nfour\nfive"].concat();
+        let text = [b"one\n\n".as_slice(), &vec![b'x'; 100_000], b"\nfour\nfive"].concat();
         output.keep("stdout", text.as_slice()).await;
         assert_eq!(output.tail(), ["", "xxxxxxxx…"]);
         assert_eq!(lock(&output.kept).passed_over, 2);

@@ -172,9 +172,7 @@ impl Inner {
     async fn try_start(self: &Arc<Self>) -> Result<Arc<Process>, PluginError> {
         let number = {
             let mut state = lock(&self.state);
-            if let Err(error) = state.up() {
-                return Err(error);
-            }
+            state.up()?;
             state.starts = state.starts.saturating_add(1);
             state.starts
         };

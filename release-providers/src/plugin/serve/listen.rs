@@ -28,7 +28,7 @@ pub(super) async fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status(HEALTH_SERVICE, ServingStatus::Serving).await;
     let asked = CancellationToken::new();
-    let router = Router::new(environment.token, manifest, services, health, asked.clone());
+    let router = Router::new(environment.token, &manifest, services, health, asked.clone());
 
     let line = Handshake::new(environment.version, socket).line();
     let mut stdout = std::io::stdout().lock();
@@ -42,7 +42,7 @@ pub(super) async fn serve(
         asked.cancelled_owned(),
     );
     tokio::select! {
-        served = server => served.map_err(|error| ServeError::Serve(error.to_string())),
+        ended = server => ended.map_err(|error| ServeError::Serve(error.to_string())),
         () = host_is_gone() => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ struct Shared {
 impl<H> Router<H> {
     pub(super) fn new(
         token: String,
-        manifest: Manifest,
+        manifest: &Manifest,
         services: BTreeMap<&'static str, Arc<dyn Served>>,
         health: H,
         asked_to_end: CancellationToken,

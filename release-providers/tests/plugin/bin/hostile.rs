@@ -238,14 +238,14 @@ impl Service<http::Request<Body>> for Hostile {
         let (hostile, path) = (self.clone(), request.uri().path().to_owned());
         match &*path {
             "/release.plugin.v1.Plugin/Describe" => {
-                unary(request, move |_: ()| async move { Ok(hostile.manifest()) })
+                unary(request, move |()| async move { Ok(hostile.manifest()) })
             }
             // It says that it will.
             "/release.plugin.v1.Plugin/Shutdown" | "/release.plugin.v1.Plugin/Cancel" => {
-                unary(request, |_: ()| async { Ok(()) })
+                unary(request, |()| async { Ok(()) })
             }
             "/grpc.health.v1.Health/Check" => {
-                unary(request, |_: ()| async { Ok(Health { status: 1 }) })
+                unary(request, |()| async { Ok(Health { status: 1 }) })
             }
             _ => unary(request, move |call: Call| hostile.answer(path, call)),
         }
@@ -319,7 +319,6 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    #[expect(clippy::exit, reason = "it ends in the middle of an answer")]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
