@@ -1,9 +1,9 @@
 //! Providers in processes of their own, in any language: what they crash, hang or flood is theirs alone.
 //!
-//! - [`host`] runs plugins: starts, limits, watches, restarts and quarantines them, and answers with providers
+//! - [`mod@host`] runs plugins: starts, limits, watches, restarts and quarantines them, and answers with providers
 //!   that are called like any other. Whatever a plugin does, a call ends with an answer or with a
 //!   [`ProviderError`](crate::ProviderError) that says whether anything may have changed.
-//! - [`serve`] is the plugin's side for vendors in Rust. Vendors in other languages implement the contract in
+//! - [`mod@serve`] is the plugin's side for vendors in Rust. Vendors in other languages implement the contract in
 //!   the folder `proto` of this crate, package `release.plugin.v1`; `plugin.proto` tells how a plugin is started.
 //!
 //! The handshake is that of `HashiCorp`'s [go-plugin](https://github.com/hashicorp/go-plugin), core protocol 1.

@@ -33,7 +33,8 @@ pub(super) struct Inner {
     manifest: OnceLock<Manifest>,
     pub(super) places: Semaphore,
     pub(super) tasks: TaskTracker,
-    redactor: Redactor,
+    /// Knows the secrets of the specification, and the token of the latest start.
+    redactor: Mutex<Arc<Redactor>>,
     /// Held while it is started.
     starting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -75,7 +76,7 @@ impl Inner {
             manifest: OnceLock::new(),
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             tasks: TaskTracker::new(),
-            redactor: Redactor::new(spec.secrets().iter().map(String::clone)),
+            redactor: Mutex::new(Arc::new(Redactor::new(spec.secrets().iter().map(String::clone)))),
             starting: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
             host,
@@ -87,13 +88,10 @@ impl Inner {
         self.manifest.get()
     }
 
-    /// A text of the plugin, fit for errors and events. The token is known to its process alone, and is taken out
-    /// there too.
+    /// A text of the plugin, fit for errors and events.
     pub(super) fn clean(&self, text: &str) -> String {
-        match self.process() {
-            Some(process) => process.output.redactor().clean(text),
-            None => self.redactor.clean(text),
-        }
+        let redactor = Arc::clone(&lock(&self.redactor));
+        redactor.clean(text)
     }
 
     fn process(&self) -> Option<Arc<Process>> {
@@ -205,6 +203,7 @@ impl Inner {
             PluginError::System { what, source }
         })?;
         let pid = group.leader().as_raw_nonzero().get();
+        *lock(&self.redactor) = Arc::new(output.redactor().clone());
         let keeper = Arc::clone(&output);
         let process = Arc::new(Process::new(number, group, line, output, stdin, binary));
         {
