@@ -1,14 +1,16 @@
 //! The plugin's side: serves providers to the host that started this process.
 //!
 //! ```no_run
+//! use std::process::ExitCode;
 //! use std::sync::Arc;
 //!
 //! use release_providers::plugin::serve::Server;
-//! # use release_providers::spi::Deployer;
-//! # fn my_deployer() -> Arc<dyn Deployer> { unimplemented!() }
+//! use release_providers::spi::{Deployer, Notifier};
 //!
-//! fn main() -> std::process::ExitCode {
-//!     Server::new("acme", semver::Version::new(1, 0, 0)).deployer(my_deployer()).run_blocking()
+//! /// What `main` ends with.
+//! fn run(deployer: Arc<dyn Deployer>, notifier: Arc<dyn Notifier>) -> ExitCode {
+//!     let version = semver::Version::new(1, 0, 0);
+//!     Server::new("acme", version).deployer(deployer).notifier(notifier).run_blocking()
 //! }
 //! ```
 
@@ -147,9 +149,9 @@ impl Server {
 /// ```no_run
 /// # use std::sync::Arc;
 /// # use release_providers::spi::Deployer;
-/// # fn my_deployer() -> Arc<dyn Deployer> { unimplemented!() }
-/// fn main() -> std::process::ExitCode {
-///     release_providers::plugin::serve(my_deployer())
+/// /// What `main` ends with.
+/// fn run(deployer: Arc<dyn Deployer>) -> std::process::ExitCode {
+///     release_providers::plugin::serve(deployer)
 /// }
 /// ```
 pub fn serve(provider: impl Into<Provider>) -> ExitCode {
