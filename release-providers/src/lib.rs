@@ -33,9 +33,10 @@
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`Registry`], [`Places`] | who serves which place; checks a whole plan before it runs | always |
 //! | `sqlite` | the durable journal | `sqlite`, default |
+//! | `plugin` | providers in processes of their own, in any language: the host's side and the plugin's | `plugin` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
-//! The feature `local` needs Linux; elsewhere, build with `default-features = false, features =
+//! The features `local` and `plugin` need Linux; elsewhere, build with `default-features = false, features =
 //! ["sqlite"]`. Without default features there is no HTTP and no database: what a vendor needs is traits and types.
 //! The conformance suites that try to break a provider are in `release-testkit`.
 //!
@@ -52,6 +53,8 @@
 compile_error!(
     "the feature `local` needs Linux; build with default-features = false, features = [\"sqlite\"]"
 );
+#[cfg(all(feature = "plugin", not(target_os = "linux")))]
+compile_error!("the feature `plugin` needs Linux");
 
 mod capability;
 mod context;
@@ -61,6 +64,8 @@ pub mod layer;
 #[cfg(feature = "local")]
 pub mod local;
 mod performer;
+#[cfg(feature = "plugin")]
+pub mod plugin;
 mod registry;
 mod secret;
 pub mod spi;

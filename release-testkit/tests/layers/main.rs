@@ -1,90 +1,10 @@
 //! What stands around a provider, in its one order.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use release_core::model::Span;
-use release_core::port::{Clock, EffectCertainty};
-use release_core::time::Timestamp;
-use release_providers::layer::{CallObserver, CallRecord, Layers, Redactor, Retrying, Tape};
-use release_providers::spi::{
-    BuildRunner, CustomAction, CustomRequest, FlagStore, JobRef, LeaseSecret, SecretRef,
-    SecretStore, StartBuild,
-};
-use release_providers::{Context, ErrorKind, ProviderError, RetryAdvice, Secret, Shielding};
-use release_testkit::conformance::{ConformanceReport, Level, deployer, identity, router};
-use release_testkit::fakes::{
-    Behaviour, BuildRunnerOp, CustomActionOp, FakeBuildRunner, FakeCustomAction, FakeFlagStore,
-    FakeIdentities, FakePlatform, FakeSecretStore, FlagStoreOp,
-};
-use release_testkit::{VirtualClock, fixtures};
-
+#[cfg(test)]
 mod order;
+#[cfg(test)]
 mod redact;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod tape;
-
-fn unavailable(effect: EffectCertainty) -> Behaviour {
-    let error = ProviderError::new(ErrorKind::Unavailable, "x", "later");
-    Behaviour::Fail(error.with_effect(effect))
-}
-
-/// What `work` comes to on the clock.
-fn go<T>(clock: &Arc<VirtualClock>, work: impl Future<Output = T>) -> T {
-    clock.run(work).unwrap()
-}
-
-fn request(input: &str) -> CustomRequest {
-    CustomRequest::new("c".into(), input.into())
-}
-
-/// A clock, a fake on it, and the fake behind layers.
-fn custom(
-    with: impl FnOnce(Layers) -> Layers,
-) -> (Arc<VirtualClock>, FakeCustomAction, Arc<dyn CustomAction>) {
-    let clock = Arc::new(VirtualClock::new());
-    let fake = FakeCustomAction::new().with_clock(clock.clone());
-    let layers = with(Layers::new(clock.clone()));
-    let inner: Arc<dyn CustomAction> = Arc::new(fake.clone());
-    (clock, fake, Arc::new(layers.wrap(inner)))
-}
-
-fn everything(clock: Arc<dyn Clock>) -> Layers {
-    Layers::new(clock)
-        .shielding(Shielding::default())
-        .retrying(Retrying::attempts(3))
-        .attempt_timeout(Duration::from_secs(20))
-        .redacting(Redactor::new([Secret::new("correct horse")]))
-        .tape(Tape::recording())
-}
-
-/// A layered provider keeps every promise that the provider keeps.
-#[tokio::test(start_paused = true)]
-async fn providers_behind_all_layers_conform() {
-    let real: fn() -> Arc<dyn Clock> = || Arc::new(release_core::engine::SystemClock::new());
-    let layered = async || {
-        let platform = FakePlatform::new();
-        let inner: Arc<dyn release_providers::spi::Deployer> = platform.deployer.clone();
-        platform.deployer_sandbox(Arc::new(everything(real()).wrap(inner)))
-    };
-    conforms(&deployer::run(Level::V1, &layered).await);
-    let layered = async || {
-        let platform = FakePlatform::new();
-        let inner: Arc<dyn release_providers::spi::TrafficRouter> = platform.router.clone();
-        platform.router_sandbox(Arc::new(everything(real()).wrap(inner)))
-    };
-    conforms(&router::run(Level::V1, &layered).await);
-    let layered = async || {
-        let clock = Arc::new(VirtualClock::new());
-        let source = FakeIdentities::of(fixtures::accounts()).with_clock(clock.clone());
-        let inner: Arc<dyn release_providers::spi::IdentitySource> = Arc::new(source.another());
-        // Nobody moves this clock on: no pause on it would end.
-        let layers = everything(clock).retrying(Retrying::never());
-        source.sandbox(Arc::new(layers.wrap(inner)))
-    };
-    conforms(&identity::run(Level::V1, &layered).await);
-}
-
-#[track_caller]
-fn conforms(report: &ConformanceReport) {
-    assert!(report.is_conformant() && report.skipped().count() == 0, "{report}");
-}

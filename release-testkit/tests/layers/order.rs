@@ -1,6 +1,6 @@
 //! Retries, timeouts, panics and limits.
 
-use super::*;
+use crate::support::*;
 
 #[test]
 fn what_changed_nothing_is_tried_again_with_the_same_key_after_growing_pauses() {
@@ -104,7 +104,7 @@ fn what_nobody_waits_for_never_reaches_the_provider() {
 
 #[test]
 fn f13_a_provider_that_fails_every_call_gets_a_rest() {
-    let shielding = Shielding::default().trip_after(2, Duration::from_secs(60));
+    let shielding = Shielding::default().trip_after(2, Duration::from_mins(1));
     let (clock, fake, layered) = custom(|layers| layers.shielding(shielding));
     fake.script(CustomActionOp::Perform, [0, 1].map(|_| unavailable(EffectCertainty::NotApplied)));
     let perform = |secs| {
@@ -127,7 +127,11 @@ struct Seen(Mutex<Vec<(String, u32, Option<ErrorKind>)>>);
 impl CallObserver for Seen {
     fn observed(&self, call: &CallRecord<'_>) {
         let CallRecord { operation, attempts, failed, .. } = call;
-        self.0.lock().unwrap().push((operation.to_string(), *attempts, *failed));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((
+            operation.to_string(),
+            *attempts,
+            *failed,
+        ));
     }
 }
 
@@ -177,6 +181,6 @@ fn any_provider_of_any_trait_can_be_wrapped() {
     assert_eq!((flags.count(FlagStoreOp::Set), builds.count(BuildRunnerOp::Start)), (2, 2));
     let cx = fixtures::context("c");
     let observed = layered.observe(&cx, JobRef::new("b".into()));
-    let status = go(&clock, async { observed.await }).unwrap();
+    let status = go(&clock, observed).unwrap();
     assert_eq!(status.operation, "b");
 }

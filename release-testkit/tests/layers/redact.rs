@@ -1,6 +1,6 @@
 //! No known secret leaves a provider.
 
-use super::*;
+use crate::support::*;
 
 const SECRET: &str = "correct \"horse\"\nbattery";
 

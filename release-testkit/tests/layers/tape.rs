@@ -1,6 +1,6 @@
 //! Calls that are recorded, and answered again.
 
-use super::*;
+use crate::support::*;
 
 fn calls(clock: &Arc<VirtualClock>, layered: &Arc<dyn CustomAction>) -> Vec<String> {
     let shown = |result: Result<_, ProviderError>| match result {

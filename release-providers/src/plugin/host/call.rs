@@ -1,0 +1,346 @@
+//! One call, from a provider's method to its answer.
+
+use std::sync::Arc;
+
+use prost::Message;
+use prost::bytes::Bytes;
+use release_core::port::EffectCertainty;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use super::launch::chain;
+use super::process::{Ending, Process};
+use super::{Handle, Inner, PluginFault};
+use crate::plugin::envelope::{Call, Outcome, Reply};
+use crate::plugin::messages::error_from_wire;
+use crate::plugin::pb;
+use crate::plugin::wire::Wire;
+use crate::{Context, Description, ErrorKind, ProviderError};
+
+/// A method of a capability.
+#[derive(Debug)]
+pub(in crate::plugin) struct Operation {
+    /// The path of the gRPC method.
+    pub(in crate::plugin) path: &'static str,
+    /// What errors call it.
+    pub(in crate::plugin) name: &'static str,
+}
+
+/// One capability of a plugin.
+#[derive(Debug)]
+pub(in crate::plugin) struct Remote {
+    pub(super) handle: Arc<Handle>,
+    pub(super) description: Description,
+}
+
+impl Remote {
+    pub(in crate::plugin) fn describe(&self) -> Description {
+        self.description.clone()
+    }
+
+    /// Makes a call and reads its answer.
+    pub(in crate::plugin) async fn call<A, P, B, Q>(
+        &self,
+        operation: &'static Operation,
+        cx: &Context,
+        request: &A,
+    ) -> Result<B, ProviderError>
+    where
+        A: Wire<P>,
+        P: Message,
+        B: Wire<Q>,
+        Q: Message + Default,
+    {
+        let inner = &self.handle.inner;
+        let answer = inner.call(operation, cx, request.to_wire().encode_to_vec()).await?;
+        let unreadable = |problem: &dyn std::fmt::Display| {
+            let fault = PluginFault::Answer {
+                operation: operation.name,
+                problem: inner.clean(&problem.to_string()),
+            };
+            inner.fault(operation, &fault)
+        };
+        let message = Q::decode(answer).map_err(|error| unreadable(&error))?;
+        B::from_wire(message).map_err(|error| unreadable(&error))
+    }
+}
+
+/// Why a call is asked to end early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// The caller cancelled it, or is gone.
+    Cancelled,
+    /// Its deadline passed.
+    Late,
+}
+
+/// A call on its way, in a task of its own: it is followed to its end also when nobody waits any more.
+struct Pending {
+    inner: Arc<Inner>,
+    operation: &'static Operation,
+    cx: Context,
+    /// Cancelled when the caller is gone.
+    left: CancellationToken,
+    answer: Option<oneshot::Sender<Result<Bytes, ProviderError>>>,
+}
+
+impl Inner {
+    async fn call(
+        self: &Arc<Self>,
+        operation: &'static Operation,
+        cx: &Context,
+        request: Vec<u8>,
+    ) -> Result<Bytes, ProviderError> {
+        let (sender, receiver) = oneshot::channel();
+        let left = CancellationToken::new();
+        let _gone_with_the_caller = left.clone().drop_guard();
+        let pending = Pending {
+            inner: Arc::clone(self),
+            operation,
+            cx: cx.clone(),
+            left,
+            answer: Some(sender),
+        };
+        self.tasks.spawn(pending.run(request));
+        receiver.await.unwrap_or_else(|_| {
+            let text = "the host shut down before the call had ended";
+            Err(ProviderError::new(ErrorKind::Unavailable, operation.name, text)
+                .with_effect(EffectCertainty::Unknown))
+        })
+    }
+}
+
+impl Pending {
+    async fn run(mut self, request: Vec<u8>) {
+        let inner = Arc::clone(&self.inner);
+        let places = async {
+            let place = inner.places.acquire().await;
+            (place, inner.running().await)
+        };
+        let (place, process) = tokio::select! {
+            biased;
+            stop = self.stop() => return self.finish(Err(self.not_begun(stop))),
+            (place, process) = places => (place, process),
+        };
+        match process {
+            Ok(process) => self.perform(&process, request).await,
+            Err(error) => self.finish(Err(error.of_call(self.operation.name))),
+        }
+        drop(place);
+    }
+
+    fn finish(&mut self, answer: Result<Bytes, ProviderError>) {
+        if let Some(sender) = self.answer.take() {
+            drop(sender.send(answer)); // nobody waits any more
+        }
+    }
+
+    /// Until the call is to end early.
+    async fn stop(&self) -> Stop {
+        let clock = &self.inner.host.clock;
+        if self.cx.cancellation.is_cancelled() {
+            return Stop::Cancelled;
+        }
+        if clock.now() >= self.cx.deadline {
+            return Stop::Late; // before the call begins: a timer may round
+        }
+        tokio::select! {
+            () = self.cx.cancellation.cancelled() => Stop::Cancelled,
+            () = self.left.cancelled() => Stop::Cancelled,
+            () = clock.sleep_until(self.cx.deadline) => Stop::Late,
+        }
+    }
+
+    async fn perform(&mut self, process: &Arc<Process>, request: Vec<u8>) {
+        let inner = Arc::clone(&self.inner);
+        let (clock, grace) = (&inner.host.clock, inner.spec.calls.grace);
+        let id = process.next_call();
+        let call = Call { context: Some(self.context(&id)), request: request.into() };
+        let mut answer =
+            std::pin::pin!(process.line.unary::<Call, Reply>(self.operation.path, call));
+        let stop = tokio::select! {
+            biased;
+            result = &mut answer => {
+                let answer = self.judge(process, &id, result).await;
+                return self.finish(answer);
+            }
+            () = process.gone.cancelled() => return self.finish(Err(self.lost(process))),
+            stop = self.stop() => stop,
+        };
+        self.ask_to_end(process, id.clone());
+        let until = clock.now().plus(grace);
+        let last = self.cx.deadline.max(clock.now()).plus(grace);
+        let rounds = [until.min(last), last];
+        for (round, until) in rounds.into_iter().enumerate() {
+            tokio::select! {
+                biased;
+                result = &mut answer => {
+                    let answer = self.judge(process, &id, result).await;
+                    return self.finish(answer);
+                }
+                () = process.gone.cancelled() => return self.finish(Err(self.lost(process))),
+                () = clock.sleep_until(until) => {}
+            }
+            // Whoever cancelled does not wait for the deadline too.
+            if round == 0 && stop == Stop::Cancelled {
+                self.finish(Err(self.unanswered(stop)));
+            }
+        }
+        process.kill(Ending::Hung(self.operation.name.to_owned()));
+        process.gone.cancelled().await;
+        self.finish(Err(self.unanswered(stop)));
+    }
+
+    fn context(&self, id: &str) -> pb::CallContext {
+        let cx = &self.cx;
+        pb::CallContext {
+            call_id: id.to_owned(),
+            key: cx.key.clone(),
+            deadline_unix_micros: cx.deadline.as_micros(),
+            attempt: cx.attempt,
+            run: cx.run.to_wire(),
+            epoch: cx.epoch,
+            principal: cx.principal.to_wire(),
+        }
+    }
+
+    /// Asks the plugin to end the call. It need not know how.
+    fn ask_to_end(&self, process: &Arc<Process>, call_id: String) {
+        let process = Arc::clone(process);
+        self.inner.tasks.spawn(async move {
+            let path = "/release.plugin.v1.Plugin/Cancel";
+            let asked = process.line.unary(path, pb::CancelRequest { call_id });
+            tokio::select! {
+                answer = asked => drop::<Result<pb::CancelReply, _>>(answer),
+                () = process.gone.cancelled() => {}
+            }
+        });
+    }
+
+    /// What an answer is worth.
+    async fn judge(
+        &self,
+        process: &Process,
+        id: &str,
+        result: Result<Reply, Status>,
+    ) -> Result<Bytes, ProviderError> {
+        let (inner, operation) = (&self.inner, self.operation.name);
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(status) => return Err(self.failed(process, &status).await),
+        };
+        if reply.call_id != id {
+            let answered = inner.clean(&reply.call_id);
+            let fault = if process.made(&reply.call_id) {
+                PluginFault::Replayed { operation, answered }
+            } else {
+                PluginFault::WrongCall { operation, answered }
+            };
+            return Err(inner.fault(self.operation, &fault));
+        }
+        match reply.result {
+            Some(Outcome::Ok(answer)) => {
+                inner.succeeded();
+                Ok(answer)
+            }
+            Some(Outcome::Error(error)) => {
+                Err(error_from_wire(&error, operation, |text| inner.clean(text))
+                    .with_context("plugin", &inner.spec.name))
+            }
+            None => {
+                let problem = "it has neither a result nor an error".to_owned();
+                Err(inner.fault(self.operation, &PluginFault::Answer { operation, problem }))
+            }
+        }
+    }
+
+    /// What a call without an answer is worth: the plugin ended, or does what it must not.
+    async fn failed(&self, process: &Process, status: &Status) -> ProviderError {
+        let (inner, operation) = (&self.inner, self.operation.name);
+        let connection = std::error::Error::source(status).is_some();
+        if connection {
+            // The connection breaks a little before the process has ended.
+            let until = inner.host.clock.now().plus(inner.spec.calls.grace);
+            tokio::select! {
+                () = process.gone.cancelled() => return self.lost(process),
+                () = inner.host.clock.sleep_until(until) => {}
+            }
+            let problem = inner.clean(&chain(status));
+            let fault = PluginFault::Connection { operation, problem };
+            return inner.fault(self.operation, &fault);
+        }
+        let (code, message) = (format!("{:?}", status.code()), inner.clean(status.message()));
+        let fault = PluginFault::Status { operation, code, message };
+        let error = inner.fault(self.operation, &fault);
+        if status.code() == Code::Unimplemented {
+            let text =
+                "the plugin does not have this method, though its manifest has the capability";
+            return ProviderError::new(ErrorKind::Unsupported, operation, text)
+                .with_context("plugin", &inner.spec.name);
+        }
+        error
+    }
+
+    fn not_begun(&self, stop: Stop) -> ProviderError {
+        let (kind, text) = match stop {
+            Stop::Cancelled => (ErrorKind::Cancelled, "nobody needs it any more"),
+            Stop::Late => (ErrorKind::Timeout, "the deadline passed before the plugin was called"),
+        };
+        ProviderError::new(kind, self.operation.name, text)
+            .with_effect(EffectCertainty::NotApplied)
+            .with_context("plugin", &self.inner.spec.name)
+    }
+
+    fn unanswered(&self, stop: Stop) -> ProviderError {
+        let (kind, text) = match stop {
+            Stop::Cancelled => (
+                ErrorKind::Cancelled,
+                "it was cancelled, and the plugin did not answer in the grace",
+            ),
+            Stop::Late => (
+                ErrorKind::Timeout,
+                "the plugin did not answer by the deadline and the grace, and was killed",
+            ),
+        };
+        ProviderError::new(kind, self.operation.name, text)
+            .with_effect(EffectCertainty::Unknown)
+            .with_context("plugin", &self.inner.spec.name)
+    }
+
+    /// The plugin ended during the call.
+    fn lost(&self, process: &Process) -> ProviderError {
+        let text = match process.ending() {
+            None => "the plugin ended during the call".to_owned(),
+            Some(Ending::Hung(what)) => {
+                format!("the plugin was killed during the call, since it did not answer {what}")
+            }
+            Some(Ending::Fault(fault)) => {
+                format!("the plugin was killed during the call: {fault}")
+            }
+            Some(Ending::Quarantine) => {
+                "the plugin was put into quarantine during the call".to_owned()
+            }
+            Some(Ending::Asked) => "the plugin was shut down during the call".to_owned(),
+        };
+        let error = ProviderError::new(ErrorKind::Unavailable, self.operation.name, text)
+            .with_effect(EffectCertainty::Unknown)
+            .with_context("plugin", &self.inner.spec.name)
+            .with_context("exit", process.exit());
+        match process.output.tail().last() {
+            Some(line) => error.with_context("last line", self.inner.clean(line)),
+            None => error,
+        }
+    }
+}
+
+impl Inner {
+    /// Notes that a plugin broke the contract. Whether the call took effect is unknown.
+    fn fault(&self, operation: &'static Operation, fault: &PluginFault) -> ProviderError {
+        let text = format!("the plugin is not to be believed: {fault}");
+        self.note_fault(fault);
+        ProviderError::new(ErrorKind::Internal, operation.name, text)
+            .with_effect(EffectCertainty::Unknown)
+            .with_context("plugin", &self.spec.name)
+    }
+}

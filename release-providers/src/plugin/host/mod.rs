@@ -1,0 +1,134 @@
+//! The host's side: runs plugins, and answers with providers that are called like any other.
+//!
+//! A plugin is started when it is made, and again by the first call after it ended. What happens to it is told to
+//! [`PluginEvents`] and to `tracing`. A call ends as follows, whatever the plugin does:
+//!
+//! | the plugin | the call | the plugin then |
+//! |---|---|---|
+//! | answers | its answer, its error | goes on |
+//! | ends, or is killed because of another call | `Unavailable`, effect unknown | is restarted by the next call, after a pause |
+//! | does not answer by the deadline and [`CallLimits::grace`] | `Timeout`, effect unknown | is killed, with its group |
+//! | does not answer a cancellation within the grace | `Cancelled`, effect unknown | has until the deadline and the grace |
+//! | answers for another call, too much, or what cannot be read | `Internal`, effect unknown | goes on; it is a fault |
+//! | cannot be started, is in quarantine | `Unavailable`, nothing was done | |
+//!
+//! Crashes, hangs, failed starts and faults count; after [`RestartPolicy::faults`] of them within
+//! [`RestartPolicy::window`] the plugin is in quarantine until [`Plugin::release`].
+
+mod binary;
+mod call;
+mod error;
+mod events;
+mod group;
+mod launch;
+mod output;
+mod process;
+mod record;
+mod spec;
+mod supervise;
+mod text;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use release_core::port::Clock;
+
+pub(super) use self::call::{Operation, Remote};
+pub use self::error::PluginError;
+pub use self::events::{PluginEvent, PluginEvents, PluginFault, PluginState};
+pub use self::spec::{CallLimits, Limits, OutputLimits, PluginSpec, RestartPolicy};
+use self::supervise::{Handle, Inner};
+use super::Manifest;
+
+/// What all plugins of a host share.
+#[derive(Debug, Clone)]
+pub struct Host {
+    clock: Arc<dyn Clock>,
+    directory: PathBuf,
+    events: Option<Arc<dyn PluginEvents>>,
+}
+
+impl Host {
+    /// A host by `clock`, which makes a directory for each start of a plugin, with its socket, in `directory`.
+    /// That exists, and no other user may write to it; its path is short, at most 70 bytes.
+    pub fn new(clock: Arc<dyn Clock>, directory: impl Into<PathBuf>) -> Self {
+        Self { clock, directory: directory.into(), events: None }
+    }
+
+    /// The same, telling `events` what happens to its plugins.
+    #[must_use]
+    pub fn events(mut self, events: Arc<dyn PluginEvents>) -> Self {
+        self.events = Some(events);
+        self
+    }
+}
+
+/// A plugin. Clones are the same plugin; when the last of them and of its providers is dropped, its processes are
+/// killed. [`Plugin::shutdown`] is kinder.
+#[derive(Clone)]
+pub struct Plugin {
+    handle: Arc<Handle>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plugin({}, {:?})", self.handle.inner.spec.name, self.state())
+    }
+}
+
+impl Plugin {
+    /// Starts a plugin, checks what it says of itself, and keeps it running. To be called in a tokio runtime with
+    /// I/O, in which the plugin then lives.
+    ///
+    /// Dropping the future kills what was started.
+    ///
+    /// # Errors
+    /// [`PluginError`], when it cannot be started.
+    pub async fn start(host: &Host, spec: PluginSpec) -> Result<Self, PluginError> {
+        let inner = Inner::new(host.clone(), spec);
+        let handle = Arc::new(Handle { inner });
+        handle.inner.start().await?;
+        Ok(Self { handle })
+    }
+
+    /// What the plugin says that it is and can do. The same for as long as the host holds it.
+    ///
+    /// # Errors
+    /// [`PluginError::Stopped`], never for a plugin that was started.
+    pub fn manifest(&self) -> Result<&Manifest, PluginError> {
+        self.handle.inner.manifest().ok_or(PluginError::Stopped)
+    }
+
+    /// How it is now.
+    pub fn state(&self) -> PluginState {
+        self.handle.inner.state()
+    }
+
+    /// The process that leads its group, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        self.handle.inner.pid()
+    }
+
+    /// Takes it out of quarantine and forgets its faults: somebody found out why. The next call starts it. Says
+    /// whether it was in quarantine.
+    pub fn release(&self) -> bool {
+        self.handle.inner.release()
+    }
+
+    /// Ends it for good: asks it to, and makes it after [`PluginSpec::stop_grace`]. Returns when no process of it is
+    /// left. Dropping the future leaves it ending; whatever is left is killed with the last handle.
+    pub async fn shutdown(&self) {
+        self.handle.inner.shutdown().await;
+    }
+
+    /// The provider behind a capability of the manifest.
+    pub(super) fn remote(&self, capability: &'static str) -> Result<Remote, PluginError> {
+        let manifest = self.manifest()?;
+        let description = manifest.capabilities.get(capability).ok_or_else(|| {
+            let has = manifest.capabilities.keys().map(String::clone).collect();
+            PluginError::Lacks { plugin: manifest.name.clone(), capability, has }
+        })?;
+        Ok(Remote { handle: Arc::clone(&self.handle), description: description.clone() })
+    }
+}

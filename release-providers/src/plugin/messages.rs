@@ -1,0 +1,239 @@
+//! Which type is which message. One line a struct where the fields are the same.
+
+use release_core::model::{Principal, PrincipalKind, Span, Target};
+use release_core::plan::Weight;
+use release_core::port::{EffectCertainty, Served};
+
+use super::pb;
+use super::wire::{Wire, WireError, nested, wire, wire_enum};
+use crate::spi::{
+    ApplyRequest, CheckHealth, DeploymentPhase, DeploymentStatus, HealthReport, InstanceHealth,
+    Notification, ObserveDeployment, ObserveTraffic, SetWeights, Severity, TrafficStatus,
+};
+use crate::{EffectClass, ErrorKind, ProviderError, RetryAdvice};
+
+wire! {
+    Target => Target { environment, region, service }
+    Weight => Weight { digest, version, percent }
+    Served => Served { digest, requests }
+    Principal => Principal { id, kind, roles }
+
+    ApplyRequest => ApplyRequest { target, artifact, version, replicas }
+    ObserveDeployment => ObserveDeployment { target, digest }
+    DeploymentStatus => DeploymentStatus { target, digest, desired, running, phase }
+
+    ObserveTraffic => ObserveTraffic { target }
+    SetWeights => SetWeights { target, weights }
+    TrafficStatus => TrafficStatus { target, weights, served, in_flight }
+
+    CheckHealth => CheckHealth { target, digest }
+    HealthReport => HealthReport { target, digest, instances, observed_at }
+    InstanceHealth => InstanceHealth { instance, ready, detail }
+
+    Notification => Notification { channel, severity, message }
+}
+
+wire_enum! {
+    PrincipalKind => PrincipalKind { Human, Service }
+    Severity => Severity { Info, Warning }
+    EffectClass => EffectClass { Idempotent, Queryable, Opaque }
+}
+
+impl Wire<pb::Done> for () {
+    fn to_wire(&self) -> pb::Done {
+        pb::Done {}
+    }
+    fn from_wire(_: pb::Done) -> Result<Self, WireError> {
+        Ok(())
+    }
+}
+
+impl Wire<pb::DeploymentPhase> for DeploymentPhase {
+    fn to_wire(&self) -> pb::DeploymentPhase {
+        use pb::deployment_phase::{Failed, Phase, Progressing, Settled};
+        let phase = match self {
+            Self::Settled => Phase::Settled(Settled {}),
+            Self::Progressing => Phase::Progressing(Progressing {}),
+            Self::Failed { reason } => Phase::Failed(Failed { reason: reason.clone() }),
+        };
+        pb::DeploymentPhase { phase: Some(phase) }
+    }
+    fn from_wire(wire: pb::DeploymentPhase) -> Result<Self, WireError> {
+        use pb::deployment_phase::Phase;
+        match wire.phase.ok_or_else(WireError::missing)? {
+            Phase::Settled(_) => Ok(Self::Settled),
+            Phase::Progressing(_) => Ok(Self::Progressing),
+            Phase::Failed(failed) => Ok(Self::Failed { reason: failed.reason }),
+        }
+    }
+}
+nested!(DeploymentPhase => DeploymentPhase);
+
+/// The kinds of errors, both ways.
+macro_rules! kinds {
+    ($($kind:ident),* $(,)?) => {
+        fn kind_to_wire(kind: ErrorKind) -> pb::ErrorKind {
+            match kind {
+                $(ErrorKind::$kind => pb::ErrorKind::$kind,)*
+            }
+        }
+        /// A kind that nobody here knows is a fault of the provider.
+        fn kind_from_wire(kind: i32) -> ErrorKind {
+            match pb::ErrorKind::try_from(kind) {
+                $(Ok(pb::ErrorKind::$kind) => ErrorKind::$kind,)*
+                Ok(pb::ErrorKind::Unspecified) | Err(_) => ErrorKind::Internal,
+            }
+        }
+    };
+}
+
+kinds!(
+    Invalid,
+    NotFound,
+    Conflict,
+    Fenced,
+    Corrupt,
+    Denied,
+    RateLimited,
+    Unavailable,
+    NoSpace,
+    Timeout,
+    Cancelled,
+    Unsupported,
+    Failed,
+    Internal,
+);
+
+/// An error of a provider as it goes to the host: the chain of its causes in one line.
+pub(super) fn error_to_wire(error: &ProviderError) -> pb::Error {
+    let (retry, after) = match error.retry() {
+        RetryAdvice::Never => (pb::Retry::Never, None),
+        RetryAdvice::Backoff => (pb::Retry::Backoff, None),
+        RetryAdvice::After(pause) => (pb::Retry::After, Some(pause)),
+        RetryAdvice::Exhausted => (pb::Retry::Exhausted, None),
+    };
+    let effect = match error.effect() {
+        EffectCertainty::NotApplied => pb::Effect::NotApplied,
+        EffectCertainty::Unknown => pb::Effect::Unknown,
+        EffectCertainty::Applied => pb::Effect::Applied,
+    };
+    let mut message = error.message().to_owned();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        message = format!("{message}: {source}");
+        cause = source.source();
+    }
+    let facts = error.facts();
+    pb::Error {
+        kind: kind_to_wire(error.kind()).into(),
+        retry: retry.into(),
+        retry_after_micros: after.map(|pause| u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)),
+        effect: effect.into(),
+        operation: error.operation().to_owned(),
+        message,
+        facts: facts
+            .map(|(name, value)| pb::Fact { name: name.into(), value: value.into() })
+            .collect(),
+    }
+}
+
+/// An error of a plugin. What it does not say, nobody knows: `clean` makes its texts fit to be read.
+pub(super) fn error_from_wire(
+    wire: &pb::Error,
+    operation: &'static str,
+    clean: impl Fn(&str) -> String,
+) -> ProviderError {
+    let effect = match wire.effect() {
+        pb::Effect::NotApplied => EffectCertainty::NotApplied,
+        pb::Effect::Applied => EffectCertainty::Applied,
+        pb::Effect::Unknown | pb::Effect::Unspecified => EffectCertainty::Unknown,
+    };
+    let retry = match wire.retry() {
+        pb::Retry::Backoff => RetryAdvice::Backoff,
+        pb::Retry::After => {
+            let pause = std::time::Duration::from_micros(wire.retry_after_micros());
+            RetryAdvice::After(pause.min(LONGEST_PAUSE.as_duration()))
+        }
+        pb::Retry::Exhausted => RetryAdvice::Exhausted,
+        pb::Retry::Never | pb::Retry::Unspecified => RetryAdvice::Never,
+    };
+    let error = ProviderError::new(kind_from_wire(wire.kind), operation, clean(&wire.message))
+        .with_effect(effect)
+        .with_retry(retry);
+    let facts = wire.facts.iter().take(MOST_FACTS);
+    facts.fold(error, |error, fact| error.with_context(clean(&fact.name), clean(&fact.value)))
+}
+
+/// No plugin holds a caller back for longer than this by its advice.
+const LONGEST_PAUSE: Span = Span::secs(3_600);
+/// So many facts of one error are kept.
+const MOST_FACTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn errors_keep_what_callers_go_by() {
+        let effects =
+            [EffectCertainty::NotApplied, EffectCertainty::Unknown, EffectCertainty::Applied];
+        let advice = [
+            RetryAdvice::Never,
+            RetryAdvice::Backoff,
+            RetryAdvice::After(Duration::from_millis(1_500)),
+            RetryAdvice::Exhausted,
+        ];
+        for kind in 1..=14 {
+            let kind = kind_from_wire(kind);
+            for effect in effects {
+                for retry in advice {
+                    let cause = std::io::Error::other("disk on fire");
+                    let error = ProviderError::new(kind, "deploy.apply", "no luck")
+                        .with_effect(effect)
+                        .with_retry(retry)
+                        .with_context("target", "prod")
+                        .with_source(cause);
+                    let back = error_from_wire(&error_to_wire(&error), "x.y", str::to_owned);
+                    assert_eq!((back.kind(), back.effect(), back.retry()), (kind, effect, retry));
+                    assert_eq!(back.to_string(), "x.y: no luck: disk on fire, target: prod");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn f39_what_an_error_does_not_say_is_unknown() {
+        let back =
+            error_from_wire(&pb::Error { kind: 99, ..Default::default() }, "x.y", str::to_owned);
+        assert_eq!(back.kind(), ErrorKind::Internal);
+        assert_eq!(back.effect(), EffectCertainty::Unknown);
+        assert_eq!(back.retry(), RetryAdvice::Never);
+        let wire = pb::Error {
+            retry: pb::Retry::After.into(),
+            retry_after_micros: Some(u64::MAX),
+            ..Default::default()
+        };
+        let back = error_from_wire(&wire, "x.y", str::to_owned);
+        assert_eq!(back.retry(), RetryAdvice::After(Duration::from_hours(1)));
+    }
+
+    #[test]
+    fn f39_fields_that_lie_are_named() {
+        let wire = pb::DeploymentStatus {
+            target: Some(pb::Target { environment: "../etc".into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let error = DeploymentStatus::from_wire(wire).unwrap_err();
+        assert!(error.to_string().starts_with("field `target.environment`: "), "{error}");
+        let error = ApplyRequest::from_wire(pb::ApplyRequest::default()).unwrap_err();
+        assert_eq!(error.to_string(), "field `target`: it is missing");
+        let error = Weight::from_wire(pb::Weight {
+            digest: release_core::model::Digest::of(b"x").to_string(),
+            version: "1.0.0".into(),
+            percent: 256,
+        });
+        assert_eq!(error.unwrap_err().to_string(), "field `percent`: 256 is more than 255");
+    }
+}

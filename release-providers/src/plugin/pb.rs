@@ -1,0 +1,5 @@
+//! The messages of the contract, generated from `proto/` by `build.rs`.
+#![expect(unreachable_pub, reason = "generated code is public in a private module")]
+#![expect(clippy::doc_markdown, clippy::trivially_copy_pass_by_ref, reason = "generated code")]
+
+include!(concat!(env!("OUT_DIR"), "/release.plugin.v1.rs"));

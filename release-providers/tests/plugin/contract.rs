@@ -1,0 +1,125 @@
+//! The contract never changes, it grows: every message, field, value and method that was published is still there.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin-contract.binpb"));
+const PUBLISHED: &str = include_str!("../../proto/contract-v1.txt");
+
+fn messages(lines: &mut BTreeSet<String>, package: &str, messages: &[DescriptorProto]) {
+    for message in messages {
+        let name = format!("{package}.{}", message.name());
+        lines.insert(format!("message {name}"));
+        for field in &message.field {
+            lines.insert(format!("field {name} {}", describe(field, message)));
+        }
+        enums(lines, &name, &message.enum_type);
+        self::messages(lines, &name, &message.nested_type);
+    }
+}
+
+fn describe(field: &FieldDescriptorProto, message: &DescriptorProto) -> String {
+    let label = match field.label() {
+        Label::Repeated => "repeated ",
+        Label::Optional | Label::Required if field.proto3_optional() => "optional ",
+        Label::Optional | Label::Required => "",
+    };
+    let kind = match field.r#type() {
+        Type::Message | Type::Enum => field.type_name().trim_start_matches('.').to_owned(),
+        other => other.as_str_name().trim_start_matches("TYPE_").to_lowercase(),
+    };
+    let oneof = field.oneof_index.filter(|_| !field.proto3_optional());
+    let oneof = oneof.and_then(|index| message.oneof_decl.get(usize::try_from(index).unwrap()));
+    let within = oneof.map(|oneof| format!(" in {}", oneof.name())).unwrap_or_default();
+    format!("{} {label}{kind} {}{within}", field.number(), field.name())
+}
+
+fn enums(lines: &mut BTreeSet<String>, package: &str, enums: &[EnumDescriptorProto]) {
+    for value in enums.iter().flat_map(|e| e.value.iter().map(move |v| (e.name(), v))) {
+        lines.insert(format!(
+            "value {package}.{} {} {}",
+            value.0,
+            value.1.number(),
+            value.1.name()
+        ));
+    }
+}
+
+fn compiled() -> BTreeSet<String> {
+    let set: FileDescriptorSet = FileDescriptorSet::decode(COMPILED).unwrap();
+    let mut lines = BTreeSet::new();
+    for file in &set.file {
+        messages(&mut lines, file.package(), &file.message_type);
+        enums(&mut lines, file.package(), &file.enum_type);
+        for service in &file.service {
+            for method in &service.method {
+                let short = |name: &str| name.rsplit('.').next().unwrap().to_owned();
+                lines.insert(format!(
+                    "rpc {}.{}/{} {} {}",
+                    file.package(),
+                    service.name(),
+                    method.name(),
+                    short(method.input_type()),
+                    short(method.output_type()),
+                ));
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn what_is_published_stays() {
+    let published: BTreeSet<String> = PUBLISHED.lines().map(str::to_owned).collect();
+    let compiled = compiled();
+    let missing: Vec<_> = published.difference(&compiled).cloned().collect();
+    assert!(
+        missing.is_empty(),
+        "these were published, and are gone or another; put them back, and add beside them:\n{}",
+        missing.join("\n")
+    );
+    let new: Vec<_> = compiled.difference(&published).cloned().collect();
+    assert!(
+        new.is_empty(),
+        "these are new; once they are as they shall stay, add them to proto/contract-v1.txt:\n{}",
+        new.join("\n")
+    );
+    assert!(published.len() > 100, "{}", published.len());
+}
+
+/// The host and the server go through the same two envelopes for all methods, so all have the same shape.
+#[test]
+fn every_call_and_reply_of_a_capability_is_an_envelope() {
+    let compiled = compiled();
+    let rpcs = compiled.iter().filter_map(|line| line.strip_prefix("rpc release.plugin.v1."));
+    let mut seen = 0;
+    for rpc in rpcs.filter(|rpc| !rpc.starts_with("Plugin/")) {
+        let words: Vec<&str> = rpc.split(' ').collect();
+        let [path, call, reply] = words[..] else { panic!("{rpc}") };
+        let name = path.replace('/', "");
+        assert_eq!((call, reply), (&*format!("{name}Call"), &*format!("{name}Reply")), "{rpc}");
+        let fields = |message: &str| {
+            let start = format!("field release.plugin.v1.{message} ");
+            let fields = compiled.iter().filter_map(|line| line.strip_prefix(&start));
+            fields.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let call = fields(call);
+        assert!(
+            call.len() == 2 && call[0] == "1 release.plugin.v1.CallContext context",
+            "{call:?}"
+        );
+        assert!(
+            call[1].starts_with("2 release.plugin.v1.") && call[1].ends_with(" request"),
+            "{call:?}"
+        );
+        let reply = fields(reply);
+        assert!(reply.len() == 3 && reply[0] == "1 string call_id", "{reply:?}");
+        assert!(reply[1].starts_with("2 ") && reply[1].ends_with(" ok in result"), "{reply:?}");
+        assert_eq!(reply[2], "3 release.plugin.v1.Error error in result");
+        seen += 1;
+    }
+    assert!(seen >= 6, "{seen}");
+}

@@ -1,0 +1,10 @@
+//! Plugins in processes of their own: ordinary ones, and one that does everything wrong.
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod ordinary;
+#[cfg(test)]
+mod support;
