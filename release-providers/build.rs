@@ -1,17 +1,16 @@
 //! Compiles the plugin contract in `proto/` to Rust types, where the feature `plugin` is on. Pure Rust:
 //! no `protoc` is needed.
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[cfg(not(feature = "plugin"))]
+fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    #[cfg(feature = "plugin")]
-    compile()?;
-    Ok(())
 }
 
 #[cfg(feature = "plugin")]
-fn compile() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     use std::path::{Path, PathBuf};
 
+    println!("cargo::rerun-if-changed=build.rs");
     let root = Path::new("proto");
     let folder = root.join("release/plugin/v1");
     println!("cargo::rerun-if-changed={}", folder.display());

@@ -219,6 +219,79 @@ mod tests {
         assert_eq!(back.retry(), RetryAdvice::After(Duration::from_hours(1)));
     }
 
+    /// Bytes by a fixed rule (xorshift), so that every run reads the same ones.
+    struct Noise(u64);
+
+    impl Noise {
+        fn below(&mut self, most: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % u64::try_from(most).unwrap()).unwrap()
+        }
+    }
+
+    /// Reads bytes as a plugin may have sent them; what can be read means the same when it is sent again.
+    fn read<T, P>(bytes: &[u8]) -> bool
+    where
+        T: Wire<P> + PartialEq + std::fmt::Debug,
+        P: prost::Message + Default,
+    {
+        let Ok(message) = P::decode(bytes) else { return false };
+        let Ok(value) = T::from_wire(message) else { return false };
+        assert_eq!(T::from_wire(value.to_wire()).as_ref(), Ok(&value));
+        true
+    }
+
+    #[test]
+    fn f39_any_bytes_are_read_or_refused() {
+        use prost::Message as _;
+        use release_core::model::Digest;
+        use release_core::time::Timestamp;
+
+        let target =
+            Target::new("prod".parse().unwrap(), "eu".parse().unwrap(), "api".parse().unwrap());
+        let digest = Digest::of(b"content");
+        let phase = DeploymentPhase::Failed { reason: "exit status 1".to_owned() };
+        let status = DeploymentStatus::new(target.clone(), digest, Some(3), 2, phase);
+        let weight = Weight::new(digest, semver::Version::new(1, 2, 3), 40);
+        let served = vec![Served { digest, requests: u64::MAX }];
+        let traffic = TrafficStatus::new(target.clone(), vec![weight], served, 9);
+        let instance =
+            InstanceHealth { instance: "a".to_owned(), ready: true, detail: "ok".to_owned() };
+        let health = HealthReport::new(target, digest, vec![instance], Timestamp::from_micros(-7));
+        let messages: [Vec<u8>; 3] = [
+            Wire::<pb::DeploymentStatus>::to_wire(&status).encode_to_vec(),
+            Wire::<pb::TrafficStatus>::to_wire(&traffic).encode_to_vec(),
+            Wire::<pb::HealthReport>::to_wire(&health).encode_to_vec(),
+        ];
+        assert!(read::<DeploymentStatus, pb::DeploymentStatus>(&messages[0]));
+        assert!(read::<TrafficStatus, pb::TrafficStatus>(&messages[1]));
+        assert!(read::<HealthReport, pb::HealthReport>(&messages[2]));
+
+        let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+        let (mut readable, mut refused) = (0, 0);
+        for round in 0..30_000 {
+            let mut bytes = messages[round % 3].clone();
+            for _ in 0..=noise.below(3) {
+                let at = noise.below(bytes.len());
+                match noise.below(3) {
+                    0 => bytes[at] = u8::try_from(noise.below(256)).unwrap(),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, u8::try_from(noise.below(256)).unwrap()),
+                }
+            }
+            for is_read in [
+                read::<DeploymentStatus, pb::DeploymentStatus>(&bytes),
+                read::<TrafficStatus, pb::TrafficStatus>(&bytes),
+                read::<HealthReport, pb::HealthReport>(&bytes),
+            ] {
+                if is_read { readable += 1 } else { refused += 1 }
+            }
+        }
+        assert!(readable > 100 && refused > 100, "{readable} {refused}");
+    }
+
     #[test]
     fn f39_fields_that_lie_are_named() {
         let wire = pb::DeploymentStatus {
