@@ -45,7 +45,7 @@ fn gated(directory: Directory) -> (PolicyBook, RunState) {
     (book, state)
 }
 
-fn approve(by: &str) -> Input {
+pub(super) fn approve(by: &str) -> Input {
     let by = Principal::human(id(by)).with_role(id("sre"));
     let command = Command::Approve { gate: id("production/go") };
     Input::Directive(Directive::new(command, by, "yes"))
@@ -159,7 +159,7 @@ fn staged() -> FrozenPlan {
 }
 
 /// A run of it whose artifacts are found to be right, so that only the gates are before the stage.
-fn before_the_gate() -> RunState {
+pub(super) fn before_the_gate() -> RunState {
     let mut state = run(&staged(), None);
     let mut events = happens(&mut state, None, 50, &PermitAll);
     while let Some((step, attempt)) = events.iter().find_map(|event| match event {
@@ -177,7 +177,7 @@ fn before_the_gate() -> RunState {
     state
 }
 
-fn entered(events: &[Event]) -> Option<&Event> {
+pub(super) fn entered(events: &[Event]) -> Option<&Event> {
     events.iter().find(|event| {
         matches!(event, Event::StepSucceeded { step, .. } if step.id.as_str() == "production/enter")
     })

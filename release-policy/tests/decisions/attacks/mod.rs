@@ -30,6 +30,7 @@ use release_policy::window::When;
 use release_policy::{WindowSpec, Windows};
 
 mod cases;
+mod fresh;
 mod gates;
 mod rules;
 
