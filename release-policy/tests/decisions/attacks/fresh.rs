@@ -602,3 +602,66 @@ fn what_lacks_at_a_gate_is_told_to_who_can_approve() {
     let who = |found: &Explanation| found.obstacles[0].who.clone();
     assert_eq!(who(&dropped), who(&lacking), "{:?}", dropped.obstacles);
 }
+
+/// Time alone lifts nothing that waits for people, and who breaks glass does not wait for the freeze to end.
+#[test]
+fn no_wait_names_an_instant_while_only_people_can_lift_it() {
+    let set = set(&[needs_case()])
+        .define("any", glasses(&[Bypass::Windows]))
+        .windows(frozen(50, 5_000, Vec::new()));
+    let plan = plan([deploy("production")]);
+    let book = PolicyBook::new(set);
+    book.publish_directory(people(50, &TEAM)).unwrap();
+    let none = GlassCase { facts: GlassFacts::default() };
+    book.know(id("r"), Facts::new().case("any", none));
+    let mut state = run(&plan, None);
+    happens(&mut state, None, 100, &book);
+    let told = explain(&state, 0, at(100), &book).unwrap();
+    let (asked, text) = (state.asks_policy(), told.to_string());
+    // Somebody breaks the glass: it starts at once when the policy is asked again.
+    book.know(id("r"), Facts::new().case("any", glass("r", plan.digest(), "production")));
+    let started = starts(&happens(&mut state.clone(), Some(&Input::Reconsider), 110, &book));
+    assert_eq!(started, 1, "long before the freeze ends");
+    let found = (text.contains("by time alone"), asked, state.next_wakeup());
+    assert_eq!(found, (false, true, None), "told: {text}");
+}
+
+/// Whoever writes a plan and leaves out where a step acts, has not left the freeze or the rights.
+#[test]
+fn a_step_that_changes_something_and_does_not_say_where_is_no_way_round_a_freeze_or_rights() {
+    let mut step = deploy("production");
+    step.scope = StepScope::default();
+    assert!(step.action.mutates());
+    let nobody = || rights(rbac::Action::Deploy, directory(50, [Identity::human(id("req"))]));
+    let frozen = set(&[anything()]).windows(frozen(50, 5_000, Vec::new()));
+    let found = [frozen, set(&[anything()]).rights(nobody())].map(|rules| {
+        let book = PolicyBook::new(rules);
+        let mut state = run(&plan([step.clone()]), None);
+        starts(&happens(&mut state, None, 100, &book))
+    });
+    assert_eq!(found, [0, 0], "a freeze of everything, and rights that nobody has");
+}
+
+/// Whoever keeps what the digests of a decision are of can make it again: so two answers have two inputs.
+#[test]
+fn a_directory_that_is_out_of_reach_is_an_input_of_what_it_denies() {
+    let waiver = WaiverSpec {
+        id: id("hotfix"),
+        window: id("frozen"),
+        principals: [id("req")].into(),
+        scope: Scope::default(),
+        actions: [].into(),
+        run: None,
+        from: at(0),
+        until: at(1_000),
+        granted_by: id("ann"),
+        reason: "INC-7".into(),
+    };
+    let waivers = vec![Waiver::try_from(waiver).unwrap()];
+    let book = PolicyBook::new(set(&[anything()]).windows(frozen(50, 5_000, waivers)));
+    let unread = ask_of(&book, &deploy("production"), 100);
+    book.lose_directory(at(90));
+    let down = ask_of(&book, &deploy("production"), 100);
+    assert_ne!(unread.is_permit(), down.is_permit());
+    assert_ne!(unread.inputs(), down.inputs(), "one request, one set of inputs, two answers");
+}
