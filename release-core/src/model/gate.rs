@@ -19,6 +19,16 @@ pub enum Gate {
     NotBefore(Timestamp),
 }
 
+impl Gate {
+    /// Who must agree, if it is people.
+    pub const fn approval(&self) -> Option<&Approval> {
+        match self {
+            Self::Approval(approval) => Some(approval),
+            Self::Soak(_) | Self::NotBefore(_) => None,
+        }
+    }
+}
+
 /// People who must agree before a step starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,7 @@
 use super::command::Rejected;
 use super::decide::Turn;
 use super::event::WakeUp;
-use super::state::{RunState, Wait};
+use super::state::RunState;
 use crate::bounds;
 use crate::ids::GateId;
 use crate::model::{Approval, Gate, Principal, RollbackScope};
@@ -21,38 +21,18 @@ pub(super) enum Admit {
 
 pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let step = state.plan.step(index);
-    let since = state.active(index).map_or(turn.now, |active| active.since);
     #[cfg(planted_bugs)]
     if crate::planted::is(crate::planted::Bug::LatchAdmission)
         && state.active(index).is_some_and(|active| active.attempt > 0)
     {
         return Admit::Yes { basis: None };
     }
-    let mut reasons = Vec::new();
-    let mut approval = None;
-    let mut instant = None;
+    let Held { mut reasons, approval, mut instant } = match at_gates(state, index, turn) {
+        Ok(held) => held,
+        Err(error) => return Admit::Never { error, back: None },
+    };
     let mut held = false;
-    for gate in &step.gates {
-        match gate {
-            Gate::Approval(wanted) => match missing(state, wanted) {
-                Missing::Nothing => {}
-                Missing::Rejected(text) => {
-                    let error = EffectError::permanent("rejected", text);
-                    return Admit::Never { error, back: None };
-                }
-                Missing::Approvals { reason, .. } => {
-                    reasons.push(reason);
-                    approval.get_or_insert_with(|| wanted.id.clone());
-                }
-            },
-            Gate::Soak(span) => {
-                wait_until(since.plus(*span), "soak", turn, &mut reasons, &mut instant);
-            }
-            Gate::NotBefore(at) => wait_until(*at, "not_before", turn, &mut reasons, &mut instant),
-        }
-    }
-    let measures_again =
-        state.active(index).is_some_and(|a| matches!(a.wait, Wait::Measurement { .. }));
+    let measures_again = state.measures_again(index);
     // No policy can hold a rollback: it is not even asked. Nor is it when an analysis measures again.
     let going_back = state.plan.in_rollback(index);
     #[cfg(planted_bugs)]
@@ -87,6 +67,55 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
         },
     };
     Admit::NotYet { reasons, wake, inputs }
+}
+
+/// What gates hold, by themselves.
+#[derive(Default)]
+struct Held {
+    reasons: Vec<Reason>,
+    /// The first gate that lacks approvals.
+    approval: Option<GateId>,
+    /// The last instant.
+    instant: Option<Timestamp>,
+}
+
+/// What its own gates say, and those that were passed for it. An error, if one of them was rejected.
+fn at_gates(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Held, EffectError> {
+    let since = state.active(index).map_or(turn.now, |active| active.since);
+    let mut held = Held::default();
+    for gate in &state.plan.step(index).gates {
+        match gate {
+            Gate::Approval(wanted) => held.people(state, wanted)?,
+            Gate::Soak(span) => held.until(since.plus(*span), "soak", turn),
+            Gate::NotBefore(at) => held.until(*at, "not_before", turn),
+        }
+    }
+    for wanted in state.passed_before(index) {
+        held.people(state, wanted)?;
+    }
+    Ok(held)
+}
+
+impl Held {
+    fn people(&mut self, state: &RunState, wanted: &Approval) -> Result<(), EffectError> {
+        match missing(state, wanted) {
+            Missing::Nothing => {}
+            Missing::Rejected(text) => return Err(EffectError::permanent("rejected", text)),
+            Missing::Approvals { reason, .. } => {
+                self.reasons.push(reason);
+                self.approval.get_or_insert_with(|| wanted.id.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn until(&mut self, at: Timestamp, rule: &str, turn: &Turn<'_>) {
+        if at > turn.now {
+            let text = format!("not before {at}");
+            self.reasons.push(Reason::new(format!("gate/{rule}"), text, "time"));
+            self.instant = self.instant.max(Some(at));
+        }
+    }
 }
 
 /// What a policy said that did not permit.
@@ -137,19 +166,6 @@ fn asked(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Option<Box<Bas
         return Ok(None);
     }
     Err(refusal)
-}
-
-fn wait_until(
-    at: Timestamp,
-    rule: &str,
-    turn: &Turn<'_>,
-    reasons: &mut Vec<Reason>,
-    instant: &mut Option<Timestamp>,
-) {
-    if at > turn.now {
-        reasons.push(Reason::new(format!("gate/{rule}"), format!("not before {at}"), "time"));
-        *instant = (*instant).max(Some(at));
-    }
 }
 
 #[derive(Debug)]
@@ -216,10 +232,7 @@ pub(super) fn may_approve(
 pub(super) fn known_gate<'a>(state: &'a RunState, id: &GateId) -> Result<&'a Approval, Rejected> {
     let approvals = || {
         let gates = state.plan.plan().steps().iter().flat_map(|step| &step.gates);
-        gates.filter_map(|gate| match gate {
-            Gate::Approval(approval) => Some(approval),
-            Gate::Soak(_) | Gate::NotBefore(_) => None,
-        })
+        gates.filter_map(Gate::approval)
     };
     approvals().find(|approval| approval.id == *id).ok_or_else(|| {
         let known: Vec<_> = approvals().take(20).map(|approval| approval.id.to_string()).collect();

@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::event::{Cause, Mode, Outcome, WakeUp};
+use super::gates::GateState;
 use super::left::Left;
-use super::state::{Active, GateState, Phase, RunState, Status, Wait};
+use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, StepId};
 use crate::model::{Principal, PrincipalKind, RollbackScope};
 use crate::plan::Part;

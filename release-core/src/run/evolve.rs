@@ -9,7 +9,7 @@ use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, RunId};
-use crate::model::{Digest, Gate, Principal, RollbackScope};
+use crate::model::{Digest, Principal, RollbackScope};
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
@@ -100,6 +100,7 @@ impl RunState {
             run,
             requester: Arc::new(requester.clone()),
             policy: *policy,
+            created: first.at,
             now: first.at,
             phase: Phase::Forward,
             paused: false,
@@ -454,11 +455,9 @@ impl RunState {
         if crate::planted::is(crate::planted::Bug::WakeNobody) {
             return;
         }
-        let has =
-            |gates: &[Gate]| gates.iter().any(|g| matches!(g, Gate::Approval(a) if a.id == *gate));
-        let waits = |index: u32, active: &Active| {
-            matches!(&active.wait, Wait::Blocked(_)) && has(&self.plan.step(index).gates)
-        };
+        let has = |index: u32| self.approvals_for(index).any(|approval| approval.id == *gate);
+        let waits =
+            |index: u32, active: &Active| matches!(&active.wait, Wait::Blocked(_)) && has(index);
         let waiting: Vec<u32> = self
             .active
             .in_order()

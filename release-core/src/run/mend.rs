@@ -4,7 +4,6 @@
 use super::event::StepRef;
 use super::evolve::{IllegalTransition, wrong_status};
 use super::state::{Active, RunState, Status, Wait};
-use crate::model::Gate;
 use crate::plan::Action;
 use crate::port::EffectError;
 use crate::time::Timestamp;
@@ -38,12 +37,11 @@ impl RunState {
             self.began.change(&step.id, |began| *began = at);
         }
         // Who tries again asks again: a gate that was rejected is open for another vote.
-        for gate in &step.gates {
-            if let Gate::Approval(approval) = gate
-                && self.gates.get(&approval.id).is_some_and(|gate| gate.rejected.is_some())
-            {
-                self.gates.remove(&approval.id);
-            }
+        let wanted = self.approvals_for(index).map(|approval| approval.id.clone());
+        let rejected =
+            wanted.filter(|id| self.gates.get(id).is_some_and(|gate| gate.rejected.is_some()));
+        for id in rejected.collect::<Vec<_>>() {
+            self.gates.remove(&id);
         }
         Ok(())
     }

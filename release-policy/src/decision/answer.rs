@@ -12,7 +12,7 @@ use super::set::PolicySet;
 use crate::all_of::combine;
 use crate::approval::{ApprovalFacts, ApprovalPolicy, evaluate};
 use crate::cab::{self, Board};
-use crate::emergency::{Blocked, BreakGlass, Bypass, GlassAnswer, blocked, usable};
+use crate::emergency::{Blocked, BreakGlass, Bypass, GlassAnswer, Refusal, blocked, usable};
 use crate::promotion::{Pipeline, Verdict, may_enter};
 
 impl Case {
@@ -95,11 +95,17 @@ impl GlassCase {
     fn answer(&self, capability: &str, policy: &BreakGlass, asked: &Asked<'_>) -> Answered {
         let (facts, now) = (&self.facts, asked.now);
         // Whoever asks again, or for another run, takes nothing away from what was confirmed.
-        let mut ours = facts.requests_for(capability, asked.run).map(|request| {
+        let ours = facts.requests_for(capability, asked.run).map(|request| {
             let of = request.word.seq;
             (request, usable(policy, facts, of, &asked.scope, asked.directory, now))
         });
-        let Some(last) = ours.next() else {
+        // What is usable, what somebody can still confirm, and else the last.
+        let rank = |(_, found): &(_, GlassAnswer)| match found {
+            GlassAnswer::Usable { .. } => 0,
+            GlassAnswer::Refused { because: Refusal::NotConfirmed { .. } } => 1,
+            GlassAnswer::Refused { .. } => 2,
+        };
+        let Some((request, found)) = ours.min_by_key(rank) else {
             let Some(other) = facts.latest(capability) else {
                 return Answered::free(policy.unasked(capability), now, None);
             };
@@ -107,9 +113,6 @@ impl GlassCase {
             let reason = Reason::new("break_glass/other_run", text, "a request for this run");
             return Answered::free(Decision::deny(vec![reason]), now, None);
         };
-        let opens = |(_, found): &(_, GlassAnswer)| matches!(found, GlassAnswer::Usable { .. });
-        let usable = if opens(&last) { None } else { ours.find(opens) };
-        let (request, found) = usable.unwrap_or(last);
         let until = if let GlassAnswer::Usable { until, .. } = found { Some(until) } else { None };
         let about = Some(About { plan: request.plan, policy: None });
         Answered { decision: found.decision(), at: now, until, about }

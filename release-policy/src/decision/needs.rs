@@ -30,6 +30,8 @@ struct Found<'a, 'b> {
     ends: Option<Timestamp>,
     /// The last instant that something waits for.
     latest: Option<Timestamp>,
+    /// Whether something waits for more than time.
+    untimed: bool,
     waits: bool,
     refused: bool,
     reasons: Vec<Reason>,
@@ -42,8 +44,9 @@ pub(super) fn needed<'a>(
     facts: &'a Facts,
 ) -> Needed {
     let (plan, ends, latest, reasons) = (asked.plan, None, None, Vec::new());
+    let (untimed, waits, refused) = (false, false, false);
     let mut found =
-        Found { rule, rules, asked, plan, ends, latest, waits: false, refused: false, reasons };
+        Found { rule, rules, asked, plan, ends, latest, untimed, waits, refused, reasons };
     for need in &rule.needs {
         match need {
             Need::NotBefore { at } if *at <= asked.now => {}
@@ -59,10 +62,10 @@ pub(super) fn needed<'a>(
             },
         }
     }
-    let Found { plan, ends, latest, waits, refused, reasons, .. } = found;
+    let Found { plan, ends, latest, untimed, waits, refused, reasons, .. } = found;
     match (refused, waits) {
         (true, _) => Needed::Refused { reasons },
-        (false, true) => Needed::Pending { until: latest, reasons },
+        (false, true) => Needed::Pending { until: latest.filter(|_| !untimed), reasons },
         (false, false) => Needed::Nothing { until: ends, plan },
     }
 }
@@ -100,6 +103,7 @@ impl Found<'_, '_> {
             }
             Decision::Wait { until, reasons, .. } => {
                 self.waits = true;
+                self.untimed |= until.is_none();
                 self.latest = self.latest.max(*until);
                 let missing = reasons.iter().cloned().map(|why| match why.kind {
                     ReasonKind::Rule => why.kind(ReasonKind::Missing),
@@ -115,7 +119,7 @@ impl Found<'_, '_> {
     }
 
     fn missing(&mut self, text: String) {
-        self.waits = true;
+        (self.waits, self.untimed) = (true, true);
         self.reasons.push(reason_of(self.rule, text, ReasonKind::Missing));
     }
 

@@ -3,7 +3,6 @@
 use release_core::explain::{Assumptions, Explanation, explain, what_if};
 use release_core::journal::{History, Sealer};
 use release_core::model::RunId;
-use release_core::plan::FrozenPlan;
 use release_core::port::{Evidence, PermitAll};
 use release_core::run::{EffectOutcome, Outcome};
 use release_policy::decision::{Recorded, compare};
@@ -42,7 +41,7 @@ fn a_gate_of_a_stage_is_no_latch_for_the_effects_behind_it() {
     assert_eq!(starts(&events), 0, "the freeze holds what comes behind");
     // Nobody approves any more: ann is of operations, an hour before the freeze ends.
     book.publish_directory(people(4_990, &[("ann", "ops"), ("bob", "sre")])).unwrap();
-    let events = happens(&mut state, None, 5_001, &book);
+    let events = happens(&mut state, Some(&Input::Reconsider), 5_001, &book);
     assert_eq!(starts(&events), 0, "nobody who approved may approve any more: {events:?}");
 }
 
@@ -62,7 +61,7 @@ fn who_lost_the_right_to_approve_counts_no_more_at_a_gate_without_roles() {
     book.publish_directory(who("ops")).unwrap();
     let denied = happens(&mut state.clone(), Some(&approve("ann")), 195, &book);
     assert!(denied.iter().any(|event| matches!(event, Event::CommandDenied { .. })), "{denied:?}");
-    let events = happens(&mut state, None, 210, &book);
+    let events = happens(&mut state, Some(&Input::Reconsider), 210, &book);
     assert_eq!(starts(&events), 0, "ann may not approve any more: {events:?}");
 }
 
@@ -114,9 +113,9 @@ fn two_roles_that_one_person_lent_are_one_voice_at_a_gate() {
     };
     let ann = Identity::human(id("ann")).with(grant("sre")).with(grant("security"));
     let all = [ann, Identity::human(id("dan")), Identity::human(id("eve"))];
-    let lent = [lend("dan", "sre"), lend("eve", "security")];
+    let loans = [lend("dan", "sre"), lend("eve", "security")];
     let book = PolicyBook::new(set(&[anything()]));
-    book.publish_directory(Directory::new(1, at(50), all, lent).unwrap()).unwrap();
+    book.publish_directory(Directory::new(1, at(50), all, loans).unwrap()).unwrap();
     let gate = model::Approval { quorum: 2, ..go(&["sre", "security"]) };
     let mut state = run(&gated_by(gate), None);
     for by in ["dan", "eve"] {
@@ -125,7 +124,7 @@ fn two_roles_that_one_person_lent_are_one_voice_at_a_gate() {
         let said = Input::Directive(Directive::new(command, who, "yes"));
         happens(&mut state, Some(&said), 100, &book);
     }
-    let events = happens(&mut state, None, 210, &book);
+    let events = happens(&mut state, Some(&Input::Reconsider), 210, &book);
     assert_eq!(starts(&events), 0, "both speak for ann alone: {events:?}");
 }
 
@@ -134,7 +133,7 @@ fn two_roles_that_one_person_lent_are_one_voice_at_a_gate() {
 fn what_is_said_of_gates_names_the_rules_and_the_directory_that_it_is_made_from() {
     let known = || people(50, &TEAM);
     let ask = |age: u64, second: i64| {
-        let role = Role::new(id("dev")).may([rbac::Action::Deploy]);
+        let role = Role::new(id("sre")).may([rbac::Action::Approve]);
         let access = Access::new(Rules::new([role], []).unwrap(), known(), Span::secs(age));
         let book = PolicyBook::new(set(&[anything()]).rights(Rbac::new(access)));
         let mut state = run(&gated_by(go(&["sre"])), None);
@@ -173,8 +172,7 @@ fn nobody_waives_a_freeze_for_their_own_machine_or_by_it() {
         let waivers = vec![Waiver::try_from(waiver(of, by)).unwrap()];
         let book = PolicyBook::new(set(&[anything()]).windows(frozen(50, 5_000, waivers)));
         book.publish_directory(known.clone()).unwrap();
-        let who =
-            if of == "bot" { Principal::service(id(of)) } else { Principal::human(id(of)) };
+        let who = if of == "bot" { Principal::service(id(of)) } else { Principal::human(id(of)) };
         book.admit(&Admission::new(&id("r"), &who, &deploy("production"), at(100))).is_permit()
     };
     assert!(ask("bot", "ann") && ask("req", "ann"), "somebody else may");
@@ -207,7 +205,10 @@ fn rules_that_were_approved_bring_no_directory_that_nobody_approved() {
     let known = |second: i64, req: &str| {
         directory(
             second,
-            [Identity::human(id("ann")).with(grant("sre")), Identity::human(id("req")).with(grant(req))],
+            [
+                Identity::human(id("ann")).with(grant("sre")),
+                Identity::human(id("req")).with(grant(req)),
+            ],
         )
     };
     let with = |of: Directory, why: &str| {
@@ -498,9 +499,8 @@ fn a_policy_that_opens_a_gate_no_more_blocks_what_is_behind_it() {
 /// An approval is about what its gate stands before: for rules as for windows, rights and Cedar.
 #[test]
 fn a_rule_for_one_environment_judges_the_approvals_of_that_one() {
-    let place = |name: &str| {
-        Condition::In(Scope { environments: [id(name)].into(), ..Scope::default() })
-    };
+    let place =
+        |name: &str| Condition::In(Scope { environments: [id(name)].into(), ..Scope::default() });
     let approves = || Condition::Command(["approve".to_owned()].into());
     let both = |name: &str| Condition::All(vec![approves(), place(name)]);
     let mut step = deploy("qa");
@@ -606,9 +606,11 @@ fn what_lacks_at_a_gate_is_told_to_who_can_approve() {
 /// Time alone lifts nothing that waits for people, and who breaks glass does not wait for the freeze to end.
 #[test]
 fn no_wait_names_an_instant_while_only_people_can_lift_it() {
-    let set = set(&[needs_case()])
-        .define("any", glasses(&[Bypass::Windows]))
-        .windows(frozen(50, 5_000, Vec::new()));
+    let set = set(&[needs_case()]).define("any", glasses(&[Bypass::Windows])).windows(frozen(
+        50,
+        5_000,
+        Vec::new(),
+    ));
     let plan = plan([deploy("production")]);
     let book = PolicyBook::new(set);
     book.publish_directory(people(50, &TEAM)).unwrap();
