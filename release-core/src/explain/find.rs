@@ -158,9 +158,14 @@ fn dependency(state: &RunState, other: u32) -> Obstacle {
 /// What gates would hold the step at `view.at`: all of them, as at admission.
 fn gates(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
     let since = state.active(index).map_or(view.at, |active| active.since);
-    let people = |wanted: &Approval| match state.counted(wanted) {
+    let people = |wanted: &Approval| match state.counted(wanted, view.at) {
         Counted::Enough => None,
-        Counted::Lacking(have) => Some(Obstacle::approval(wanted, have)),
+        Counted::Lacking(have) => {
+            let given = state.approvals_of(&wanted.id).iter();
+            let hold = given.filter(|given| !given.is_over(wanted, view.at));
+            let until = hold.filter_map(|given| given.ends(wanted)).min();
+            Some(Obstacle::approval(wanted, have, until))
+        }
         Counted::Rejected(text) => {
             let gate = wanted.id.clone();
             Some(Obstacle::new(ObstacleKind::Rejected { gate, text }))

@@ -44,12 +44,16 @@ pub struct Approval {
     /// Whether whoever requested the run may approve it too (separation of duties says no).
     #[serde(default)]
     pub requester_may_approve: bool,
+    /// How long an approval counts after it was given; not said: until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<Span>,
 }
 
 impl Approval {
     /// One approval of anybody but the requester.
     pub const fn new(id: GateId) -> Self {
-        Self { id, quorum: 1, roles: Vec::new(), requester_may_approve: false }
+        let roles = Vec::new();
+        Self { id, quorum: 1, roles, requester_may_approve: false, valid_for: None }
     }
 }
 

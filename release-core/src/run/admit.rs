@@ -3,6 +3,7 @@
 use super::command::Rejected;
 use super::decide::Turn;
 use super::event::WakeUp;
+use super::gates::Given;
 use super::state::RunState;
 use crate::bounds;
 use crate::ids::GateId;
@@ -10,6 +11,9 @@ use crate::model::{Approval, Gate, Principal, RollbackScope};
 use crate::plan::{OnFailure, Step};
 use crate::port::{Admission, Basis, Decision, EffectError, Inputs, Reason, ReasonKind};
 use crate::time::Timestamp;
+
+/// The kind of the error of a step before which a gate was rejected.
+pub(super) const REJECTED: &str = "rejected";
 
 /// Whether a step may start.
 #[derive(Debug)]
@@ -85,22 +89,27 @@ fn at_gates(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Held, Effec
     let mut held = Held::default();
     for gate in &state.plan.step(index).gates {
         match gate {
-            Gate::Approval(wanted) => held.people(state, wanted)?,
+            Gate::Approval(wanted) => held.people(state, wanted, turn)?,
             Gate::Soak(span) => held.until(since.plus(*span), "soak", turn),
             Gate::NotBefore(at) => held.until(*at, "not_before", turn),
         }
     }
     for wanted in state.passed_before(index) {
-        held.people(state, wanted)?;
+        held.people(state, wanted, turn)?;
     }
     Ok(held)
 }
 
 impl Held {
-    fn people(&mut self, state: &RunState, wanted: &Approval) -> Result<(), EffectError> {
-        match missing(state, wanted) {
+    fn people(
+        &mut self,
+        state: &RunState,
+        wanted: &Approval,
+        turn: &Turn<'_>,
+    ) -> Result<(), EffectError> {
+        match missing(state, wanted, turn.now) {
             Missing::Nothing => {}
-            Missing::Rejected(text) => return Err(EffectError::permanent("rejected", text)),
+            Missing::Rejected(text) => return Err(EffectError::permanent(REJECTED, text)),
             Missing::Approvals { reason, .. } => {
                 self.reasons.push(reason);
                 self.approval.get_or_insert_with(|| wanted.id.clone());
@@ -180,25 +189,30 @@ pub(super) enum Missing {
 }
 
 /// Approvals are counted anew at every admission.
-pub(super) fn missing(state: &RunState, wanted: &Approval) -> Missing {
+pub(super) fn missing(state: &RunState, wanted: &Approval, now: Timestamp) -> Missing {
     let Some(gate) = state.gates.get(&wanted.id) else {
-        return lacks(wanted, 0);
+        return lacks(wanted, 0, &[]);
     };
     if let Some(text) = &gate.rejected {
         return Missing::Rejected(format!("gate `{}` was {text}", wanted.id));
     }
-    let counted = gate.approvals.iter().filter(|by| refusals(state, wanted, by).is_empty()).count();
-    if counted >= wanted.quorum as usize {
+    let counts = |given: &&Given| refusals(state, wanted, &given.by).is_empty();
+    let (over, hold): (Vec<_>, Vec<_>) =
+        gate.approvals.iter().filter(counts).partition(|given| given.is_over(wanted, now));
+    if hold.len() >= wanted.quorum as usize {
         return Missing::Nothing;
     }
-    lacks(wanted, counted)
+    lacks(wanted, hold.len(), &over)
 }
 
-fn lacks(wanted: &Approval, have: usize) -> Missing {
+/// `over` are those that have ended.
+fn lacks(wanted: &Approval, have: usize, over: &[&Given]) -> Missing {
     let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
     let who =
         if roles.is_empty() { "anybody but the requester".to_owned() } else { roles.join(" or ") };
-    let text = format!("{have} of {} approvals of `{}`", wanted.quorum, wanted.id);
+    let over = over.iter().filter_map(|given| Some((&given.by, given.ends(wanted)?)));
+    let over: Vec<_> = over.map(|(by, at)| format!("; that of {by} ended at {at}")).collect();
+    let text = format!("{have} of {} approvals of `{}`{}", wanted.quorum, wanted.id, over.concat());
     let reason = Reason::new(rule(wanted), text, format!("an approval by {who}"));
     Missing::Approvals { have: u32::try_from(have).unwrap_or(u32::MAX), reason }
 }
@@ -216,14 +230,15 @@ pub(super) fn may_approve(
     state: &RunState,
     id: &GateId,
     by: &Principal,
+    now: Timestamp,
 ) -> Result<Approving, Rejected> {
     let wanted = known_gate(state, id)?;
     let reasons = refusals(state, wanted, by);
     if !reasons.is_empty() {
         return Ok(Approving::Refused(reasons));
     }
-    let gate = state.gates.get(id);
-    let before = gate.is_some_and(|gate| gate.approvals.iter().any(|other| other.id == by.id));
+    let mut before = state.approvals_of(id).iter().filter(|given| given.by.id == by.id);
+    let before = before.any(|given| !given.is_over(wanted, now));
     #[cfg(planted_bugs)]
     let before = before && !crate::planted::is(crate::planted::Bug::CountTwice);
     Ok(if before { Approving::CountsAlready } else { Approving::Counts })

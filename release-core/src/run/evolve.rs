@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
+use super::gates::Given;
 use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, RunId};
@@ -193,8 +194,12 @@ impl RunState {
                 self.went_wrong(step, error);
             }
             Event::Approved { gate, by, .. } => {
-                self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
+                let given = Given { by: by.clone(), at };
+                self.gates.change(gate, |gate| gate.approvals.push(given));
                 self.wake_gate(at, gate);
+            }
+            Event::ApprovalWithdrawn { gate, by, .. } => {
+                self.gates.change(gate, |gate| gate.approvals.retain(|given| given.by.id != by.id));
             }
             Event::Rejected { gate, by, reason } => self.rejected(at, gate, by, reason),
             Event::Paused { .. } => self.paused = true,
@@ -455,9 +460,9 @@ impl RunState {
         if crate::planted::is(crate::planted::Bug::WakeNobody) {
             return;
         }
-        let has = |index: u32| self.approvals_for(index).any(|approval| approval.id == *gate);
-        let waits =
-            |index: u32, active: &Active| matches!(&active.wait, Wait::Blocked(_)) && has(index);
+        let waits = |index: u32, active: &Active| {
+            matches!(&active.wait, Wait::Blocked(_)) && self.lacks_at(index, active, gate)
+        };
         let waiting: Vec<u32> = self
             .active
             .in_order()

@@ -1,20 +1,44 @@
 //! Gates of a run: who approved them, and for which steps they hold.
 
+use super::event::WakeUp;
 use super::state::{Active, RunState, Status, Wait};
 use crate::ids::GateId;
 use crate::model::{Approval, Gate, Principal};
 use crate::plan::Step;
 use crate::port::{Reason, ReasonKind};
+use crate::time::Timestamp;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct GateState {
-    pub(super) approvals: Vec<Principal>,
+    pub(super) approvals: Vec<Given>,
     pub(super) rejected: Option<String>,
 }
 
+/// An approval of a gate, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// By whom.
+    pub by: Principal,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Given {
+    /// The first instant at which it no longer counts, if it is for a time.
+    pub fn ends(&self, wanted: &Approval) -> Option<Timestamp> {
+        wanted.valid_for.map(|span| self.at.plus(span))
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self, wanted: &Approval, now: Timestamp) -> bool {
+        self.ends(wanted).is_some_and(|ends| ends <= now)
+    }
+}
+
 impl RunState {
-    /// Who approved a gate, in their order; whether they count is for whoever judges the gate.
-    pub fn approvals_of(&self, gate: &GateId) -> &[Principal] {
+    /// Who approved a gate and has not taken it back, in their order; whether they count is for whoever judges the
+    /// gate.
+    pub fn approvals_of(&self, gate: &GateId) -> &[Given] {
         self.gates.get(gate).map_or(&[], |gate| &gate.approvals)
     }
 
@@ -50,6 +74,18 @@ impl RunState {
             passed.filter(move |gated| holds_for(gated, step))
         });
         passed.flat_map(|step| &step.gates).filter_map(Gate::approval)
+    }
+
+    /// Whether a step that is blocked may be free once somebody approves `gate`: one of its own, or one that was
+    /// passed and is said to be what it waits for. (What journals of before held is folded as it was.)
+    pub(super) fn lacks_at(&self, index: u32, active: &Active, gate: &GateId) -> bool {
+        let own = self.plan.step(index).gates.iter().filter_map(Gate::approval);
+        let named =
+            matches!(&active.wait, Wait::Blocked(WakeUp::Approval { gate: id }) if id == gate);
+        let mut uncounted = self.uncounted(index, &active.reasons);
+        named
+            || own.into_iter().any(|approval| approval.id == *gate)
+            || uncounted.any(|(approval, _)| approval.id == *gate)
     }
 
     /// The gates of a step whose approvals a policy does not count any more, as its reasons say.

@@ -1,9 +1,11 @@
 //! A step that failed gets another chance: people ask for it, say what became of it, or something else
 //! is tried in its place.
 
+use super::admit::REJECTED;
 use super::event::StepRef;
 use super::evolve::{IllegalTransition, wrong_status};
 use super::state::{Active, RunState, Status, Wait};
+use crate::model::Gate;
 use crate::plan::Action;
 use crate::port::EffectError;
 use crate::time::Timestamp;
@@ -37,7 +39,11 @@ impl RunState {
             self.began.change(&step.id, |began| *began = at);
         }
         // Who tries again asks again: a gate that was rejected is open for another vote.
-        let wanted = self.approvals_for(index).map(|approval| approval.id.clone());
+        let failed = self.active(index).and_then(|active| active.error.as_ref());
+        let by_people = failed.is_some_and(|error| error.kind == REJECTED);
+        let passed = by_people.then(|| self.passed_before(index)).into_iter().flatten();
+        let own = step.gates.iter().filter_map(Gate::approval);
+        let wanted = own.chain(passed).map(|approval| approval.id.clone());
         let rejected =
             wanted.filter(|id| self.gates.get(id).is_some_and(|gate| gate.rejected.is_some()));
         for id in rejected.collect::<Vec<_>>() {

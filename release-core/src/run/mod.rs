@@ -48,6 +48,7 @@ pub(crate) use directive::denial;
 pub use doubt::held_while_in_doubt;
 pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
+pub use gates::Given;
 pub use migrate::{NotMigrated, migrate};
 pub use note::{MAX_NOTES, Note};
 pub use outcome::{Cause, Outcome};

@@ -19,6 +19,7 @@ use super::rule::{Effect, Rule};
 use super::set::PolicySet;
 use crate::all_of::{combine, together};
 use crate::directory::{DirectoryFault, DirectoryState};
+use crate::emergency::Bypass;
 use crate::rbac::{Access, resource};
 use crate::window::{ActionClass, Classes, Windows, places_of};
 
@@ -122,7 +123,7 @@ impl PolicySet {
         };
         let mut all = vec![self.by_rules(pinned, &asked, known)];
         all.extend(self.windows.as_ref().map(|windows| {
-            let lifted = self.lifted(pinned, &asked, known.facts);
+            let lifted = self.lifted(Bypass::Windows, pinned, &asked, known.facts);
             let same =
                 |one: &PrincipalId, two: &PrincipalId| known.same_person(one, two, request.now);
             unless_lifted(windows.admit_knowing(request, &same), lifted)
@@ -188,7 +189,8 @@ impl PolicySet {
         let mut all: Vec<_> = rules.collect();
         all.extend(self.windows.as_ref().map(|windows| {
             // It has to be lifted in each place.
-            let lifted = asked.iter().map(|asked| self.lifted(pinned, asked, known.facts));
+            let lifts = |asked| self.lifted(Bypass::Windows, pinned, asked, known.facts);
+            let lifted = asked.iter().map(lifts);
             let lifted = lifted.collect::<Option<Vec<_>>>();
             let lifted = lifted.and_then(|all| all.into_iter().min_by_key(|one| one.valid_until));
             let same =
@@ -214,19 +216,24 @@ impl PolicySet {
         std::iter::once(self).chain(other)
     }
 
-    /// Glass that is broken for the run and lifts windows, by what the run pinned and by what stands today: which,
-    /// and until when.
-    fn lifted(&self, pinned: Option<&Self>, asked: &Asked<'_>, facts: &Facts) -> Option<Grant> {
-        let one = pinned?.lifts(asked, facts)?;
-        let two = self.lifts(asked, facts)?;
+    /// The leave of glass that is broken for the run and lifts rules of a kind, by what the run pinned and by what
+    /// stands today.
+    fn lifted(
+        &self,
+        what: Bypass,
+        pinned: Option<&Self>,
+        asked: &Asked<'_>,
+        facts: &Facts,
+    ) -> Option<Grant> {
+        let one = pinned?.lifts(what, asked, facts)?;
+        let two = self.lifts(what, asked, facts)?;
         Some(if two.valid_until < one.valid_until { two } else { one })
     }
 
-    fn lifts(&self, asked: &Asked<'_>, facts: &Facts) -> Option<Grant> {
+    fn lifts(&self, what: Bypass, asked: &Asked<'_>, facts: &Facts) -> Option<Grant> {
         facts.glasses().find_map(|(name, glass)| match self.definition(name)? {
             Definition::Glass { capability, policy } => {
-                let until = glass.lifts(capability, policy, asked)?;
-                Some(Grant::of(format!("break_glass/{capability}/windows")).until(until))
+                glass.lifts(what, (capability, policy), asked)
             }
             _ => None,
         })
@@ -262,7 +269,10 @@ impl PolicySet {
             });
         }
         let leave = match pinned {
-            Some(pinned) => pinned.leave(asked, facts),
+            Some(pinned) => {
+                let lifts = |what| self.lifted(what, Some(pinned), asked, facts);
+                pinned.leave(asked, facts, &lifts)
+            }
             None => Leave::unknown(asked.pinned),
         };
         let decision = match leave {
@@ -283,7 +293,7 @@ impl PolicySet {
     }
 
     /// What the rules that allow say.
-    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts) -> Leave {
+    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts, lifts: Lifts<'_>) -> Leave {
         let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         let (mut waits, mut timed, mut earliest) = (false, true, None);
         let here = self.allows_at.at(asked.place);
@@ -291,8 +301,9 @@ impl PolicySet {
             match rule.when.holds(asked, facts, true) {
                 Ok(false) => {}
                 Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
-                Ok(true) => match needed(rule, self, asked, facts) {
-                    Needed::Nothing { until: valid_until, plan } => {
+                Ok(true) => match needed(rule, (self, lifts), asked, facts) {
+                    Needed::Nothing { until: valid_until, plan, lifted } => {
+                        grants.extend(lifted);
                         let (rule, policy) = (name_of(rule), asked.pinned);
                         let bound_to = Binding { plan, policy };
                         grants.push(Grant { rule, valid_until, bound_to });
@@ -352,6 +363,9 @@ fn unless_lifted(windows: Decision, lifted: Option<Grant>) -> Decision {
         _ => windows,
     }
 }
+
+/// What glass gives leave from a kind of rule.
+pub(super) type Lifts<'a> = &'a dyn Fn(Bypass) -> Option<Grant>;
 
 /// What the rules that allow come to.
 enum Leave {

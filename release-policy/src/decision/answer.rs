@@ -1,7 +1,7 @@
 //! How cases are decided.
 
 use release_core::model::{Gate, GateId, Timestamp};
-use release_core::port::{Decision, Reason, ReasonKind};
+use release_core::port::{Binding, Decision, Grant, Reason, ReasonKind};
 
 use super::admit::Asked;
 use super::case::{
@@ -51,6 +51,17 @@ impl Case {
                 let decision = Decision::deny(vec![reason.kind(ReasonKind::Error)]);
                 Answered::free(decision, now, None)
             }
+        }
+    }
+}
+
+impl Definition {
+    /// What broken glass has to lift, for nobody to be asked.
+    pub(super) const fn lifted_by(&self) -> Option<Bypass> {
+        match self {
+            Self::Approval(_) => Some(Bypass::Approvals),
+            Self::Board(_) => Some(Bypass::Board),
+            Self::Entry(_) | Self::Glass { .. } => None,
         }
     }
 }
@@ -118,18 +129,23 @@ impl GlassCase {
         Answered { decision: found.decision(), at: now, until, about }
     }
 
-    /// Until when windows are lifted by it, if they are.
+    /// The leave by which it lifts rules of this kind, if it does.
     pub(super) fn lifts(
         &self,
-        capability: &str,
-        policy: &BreakGlass,
+        what: Bypass,
+        (capability, policy): (&str, &BreakGlass),
         asked: &Asked<'_>,
-    ) -> Option<Timestamp> {
+    ) -> Option<Grant> {
         let lifted = &policy.capabilities.get(capability)?.lifts;
+        if !lifted.contains(&what) {
+            return None;
+        }
         let answered = self.answer(capability, policy, asked);
-        let ours = answered.about.is_some_and(|about| asked.plan.is_none_or(|p| p == about.plan));
-        let broken = ours && answered.decision.is_permit() && lifted.contains(&Bypass::Windows);
-        answered.until.filter(|_| broken)
+        let plan = answered.about.map(|about| about.plan);
+        let ours = plan.is_some() && asked.plan.is_none_or(|asked| plan == Some(asked));
+        let until = answered.until.filter(|_| ours && answered.decision.is_permit())?;
+        let leave = Grant::of(format!("break_glass/{capability}/{}", what.name()));
+        Some(leave.until(until).bound_to(Binding { plan, policy: None }))
     }
 }
 

@@ -10,6 +10,7 @@ use release_core::model::{
     Approval, ChangeScope, Delegation, Principal, PrincipalId, PrincipalKind, Span, Timestamp,
 };
 use release_core::port::{Admission, Decision, Inputs, Reason, ReasonKind};
+use release_core::run::Given;
 
 use super::admit::scope;
 use crate::approval::Fits;
@@ -72,11 +73,17 @@ struct Counting<'a> {
 
 impl Counting<'_> {
     /// What is missing, if fewer people count than are needed.
-    fn lacking(&self, wanted: &Approval, approvals: &[Principal]) -> Option<Reason> {
+    fn lacking(&self, wanted: &Approval, approvals: &[Given]) -> Option<Reason> {
         let out = if wanted.requester_may_approve { BTreeSet::new() } else { self.behind() };
         let (mut people, mut dropped) = (BTreeSet::new(), Vec::new());
         let mut borrowed: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for by in approvals {
+        let now = self.request.now;
+        for given in approvals {
+            let by = &given.by;
+            if let Some(at) = given.ends(wanted).filter(|at| *at <= now) {
+                dropped.push(format!("; {by} approved until {at}"));
+                continue;
+            }
             match self.counts(wanted, by, &out) {
                 Ok(Voice { person, lenders: None }) => {
                     people.insert(person);

@@ -378,10 +378,12 @@ impl Policy for Rbac {
             return Decision::deny(vec![reason]);
         };
         let resource = match request.command {
-            Command::Approve { gate } | Command::Reject { gate } => match request.state {
-                Some(state) => behind(state, gate),
-                None => environment(gate),
-            },
+            Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate } => {
+                match request.state {
+                    Some(state) => behind(state, gate),
+                    None => environment(gate),
+                }
+            }
             Command::Retry { step } | Command::Reconcile { step, .. } => {
                 let plan = request.state.map(RunState::plan);
                 let step = plan.and_then(|plan| plan.get(plan.find(step)?));

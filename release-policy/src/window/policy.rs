@@ -50,12 +50,14 @@ pub(crate) fn places_of(request: &CommandRequest<'_>) -> Vec<Option<Place>> {
     let plan = request.state.map(RunState::plan);
     let place = |step: &Step| step.scope.place().cloned();
     let all: Vec<_> = match (request.command, plan) {
-        (Command::Approve { gate } | Command::Reject { gate }, Some(plan)) => {
-            plan.behind(gate).map(place).collect()
-        }
-        (Command::Approve { gate } | Command::Reject { gate }, None) => {
-            environment(gate).map(Some).into_iter().collect()
-        }
+        (
+            Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate },
+            Some(plan),
+        ) => plan.behind(gate).map(place).collect(),
+        (
+            Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate },
+            None,
+        ) => environment(gate).map(Some).into_iter().collect(),
         (Command::Retry { step } | Command::Reconcile { step, .. }, Some(plan)) => {
             plan.find(step).and_then(|at| plan.get(at)).map(place).into_iter().collect()
         }

@@ -31,7 +31,7 @@ impl Assumed<'_> {
         let state = request.at.map(|(state, _)| state);
         let full = move |wanted: &&Approval| {
             let given = state.map_or(&[][..], |state| state.approvals_of(&wanted.id));
-            given.iter().filter(|by| is_assumed(by)).count() >= wanted.quorum as usize
+            given.iter().filter(|given| is_assumed(&given.by)).count() >= wanted.quorum as usize
         };
         request.gates().filter(full).map(|wanted| &wanted.id)
     }

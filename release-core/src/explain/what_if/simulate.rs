@@ -116,7 +116,8 @@ impl<'a> Simulation<'a> {
 
     fn check_gates(&self) -> Result<(), WhatIfError> {
         for (_, directive) in &self.assumptions.inputs {
-            if let Command::Approve { gate } | Command::Reject { gate } = &directive.command
+            if let Command::Approve { gate } | Command::Reject { gate } | Command::Withdraw { gate } =
+                &directive.command
                 && self.approval(gate).is_none()
             {
                 return Err(WhatIfError::UnknownGate { gate: gate.clone() });
