@@ -109,6 +109,9 @@ impl Screen {
             Event::Approved { gate, by, reason } => {
                 self.line(&format!("  * {gate} approved by {by}: {reason}"));
             }
+            Event::ApprovalWithdrawn { gate, by, reason } => {
+                self.line(&format!("  * {by} takes their approval of {gate} back: {reason}"));
+            }
             Event::TakenOver { engine } => self.line(&format!("  * taken over by {engine}")),
             Event::Descoped { service, by, reason } => {
                 self.line(&format!("  < {service} is left behind by {by}: {reason}"));

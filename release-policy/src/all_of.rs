@@ -17,8 +17,8 @@ use crate::canonical::Canonical;
 /// is said once, so that the order of members never matters, and neither does nesting.
 ///
 /// # Until when
-/// The latest instant that any waiting member knows: before it that member does not permit, so
-/// asking earlier is in vain. It is unknown only when no waiting member knows one.
+/// The latest instant of all waiting members: before it that member does not permit by time alone. It is unknown
+/// where any waiting member knows none: what lifts that may lift the others, too, and then nobody should be asleep.
 #[derive(Debug, Clone, Default)]
 pub struct AllOf {
     members: Vec<Arc<dyn Policy>>,
@@ -32,7 +32,7 @@ impl AllOf {
 
     /// Adds a member.
     #[must_use]
-    pub fn and(self, policy: impl Policy) -> Self {
+    pub fn and(self, policy: impl Policy + 'static) -> Self {
         self.and_shared(Arc::new(policy))
     }
 
@@ -81,7 +81,7 @@ fn in_order(a: &Reason, b: &Reason) -> std::cmp::Ordering {
 }
 
 pub(crate) fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
-    let (mut denied, mut waits) = (false, false);
+    let (mut denied, mut waits, mut timed) = (false, false, true);
     let mut latest: Option<Timestamp> = None;
     let (mut all, mut given, mut made_from) = (Vec::new(), Vec::new(), Vec::new());
     for decision in decisions {
@@ -90,6 +90,7 @@ pub(crate) fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
             Decision::Permit { grants, .. } => given.extend(grants),
             Decision::Wait { until, reasons, .. } => {
                 waits = true;
+                timed &= until.is_some();
                 latest = latest.max(until);
                 all.extend(reasons);
             }
@@ -104,7 +105,7 @@ pub(crate) fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
     let inputs = together(&made_from);
     match (denied, waits) {
         (true, _) => Decision::Deny { reasons: all, inputs },
-        (false, true) => Decision::Wait { until: latest, reasons: all, inputs },
+        (false, true) => Decision::Wait { until: latest.filter(|_| timed), reasons: all, inputs },
         (false, false) => {
             given.sort_by(|a, b| (&a.rule, a.valid_until).cmp(&(&b.rule, b.valid_until)));
             Decision::Permit { grants: given, inputs }
@@ -113,7 +114,7 @@ pub(crate) fn combine(decisions: impl Iterator<Item = Decision>) -> Decision {
 }
 
 /// What all members went by. Where several name another input of one kind, it is the digest of all theirs.
-fn together(all: &[Inputs]) -> Option<Box<Inputs>> {
+pub(crate) fn together(all: &[Inputs]) -> Option<Box<Inputs>> {
     if let [] | [_] = all {
         return all.first().copied().map(Box::new);
     }
@@ -204,7 +205,7 @@ mod tests {
         check(&[permit.clone(), permit.clone()], &permit);
         check(&[permit.clone(), wait(Some(9), &["a"])], &wait(Some(9), &["a"]));
         check(&[wait(Some(9), &["b"]), wait(Some(5), &["a"])], &wait(Some(9), &["a", "b"]));
-        check(&[wait(None, &["b"]), wait(Some(5), &["a"])], &wait(Some(5), &["a", "b"]));
+        check(&[wait(None, &["b"]), wait(Some(5), &["a"])], &wait(None, &["a", "b"]));
         check(&[wait(None, &["b"]), wait(None, &["b"])], &wait(None, &["b"]));
         check(&[deny(&["d"]), permit, wait(Some(5), &["a"])], &deny(&["a", "d"]));
         check(&[deny(&["d"]), deny(&["c"])], &deny(&["c", "d"]));

@@ -125,6 +125,17 @@ impl Directory {
         self.humans.get(id).unwrap_or(id)
     }
 
+    /// Whether one person is behind both accounts: as whose they are, or in whose name they act.
+    pub(crate) fn are_one(&self, one: &PrincipalId, two: &PrincipalId) -> bool {
+        let two: BTreeSet<_> = self.behind(two).collect();
+        self.behind(one).any(|person| two.contains(person))
+    }
+
+    fn behind<'a>(&'a self, id: &'a PrincipalId) -> impl Iterator<Item = &'a PrincipalId> {
+        let acts_for = self.identity(id).into_iter().flat_map(|who| &who.acts_for);
+        std::iter::once(id).chain(acts_for).map(|id| self.human(id))
+    }
+
     /// Whether an account is known and a person's, active or not.
     pub(crate) fn is_person(&self, id: &PrincipalId) -> bool {
         self.humans.contains_key(id)
@@ -165,6 +176,34 @@ impl Directory {
         let mut roles = self.own_roles(id, scope, at);
         roles.extend(self.lent_roles(id, scope, at).map(|(role, _)| role.clone()));
         roles
+    }
+
+    /// Whether an account can use one of these roles at `at`, its own or a lent one: over all of `scope` or,
+    /// unless `whole`, over any part of it.
+    pub(crate) fn has_one(
+        &self,
+        id: &PrincipalId,
+        roles: &BTreeSet<RoleId>,
+        (scope, whole): (&ChangeScope, bool),
+        at: Timestamp,
+    ) -> bool {
+        if whole {
+            return !self.roles(id, scope, at).is_disjoint(roles);
+        }
+        let has = |id: &PrincipalId, wanted: &dyn Fn(&RoleId) -> bool| {
+            let active = self.identity(id).filter(|identity| identity.active);
+            let grants = active.into_iter().flat_map(|identity| &identity.grants);
+            grants
+                .into_iter()
+                .any(|grant| wanted(&grant.role) && grant.holds(at) && grant.reach.touches(scope))
+        };
+        let lent = |lent: &Delegation| {
+            lent.holds(at)
+                && roles.contains(&lent.role)
+                && has(&lent.from, &|role| *role == lent.role)
+        };
+        let active = self.identity(id).is_some_and(|identity| identity.active);
+        active && (has(id, &|role| roles.contains(role)) || self.lent(id).any(lent))
     }
 
     /// All that was ever lent, in an order that the content alone decides.
@@ -318,6 +357,18 @@ pub enum DirectoryFault {
 }
 
 impl<'a> DirectoryState<'a> {
+    /// What identifies what is known: the snapshot, or since when there is none. Nothing, where nobody ever read one.
+    pub(crate) fn input(self) -> Option<Digest> {
+        match self {
+            Self::Snapshot(directory) => Some(directory.digest),
+            Self::Down { since } => {
+                let down = Canonical::new("release/directory-down/1");
+                Some(down.number(since.as_micros()).finish())
+            }
+            Self::Unread => None,
+        }
+    }
+
     /// The snapshot, unless it is missing, from the future, or `at_most` old or older.
     ///
     /// # Errors

@@ -107,7 +107,7 @@ pub struct EngineBuilder {
 
 impl EngineBuilder {
     /// Sets who decides what may happen; by default everything may.
-    pub fn policy(mut self, policy: impl Policy) -> Self {
+    pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
         self.policy = Arc::new(policy);
         self
     }

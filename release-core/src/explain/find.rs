@@ -1,9 +1,9 @@
 //! Finds all that stands between one step and its end.
 
-use super::obstacle::{Obstacle, ObstacleKind};
+use super::obstacle::{Lifter, Obstacle, ObstacleKind};
 use super::view::View;
-use crate::model::Gate;
-use crate::port::{Admission, Decision, EffectError};
+use crate::model::{Approval, Gate};
+use crate::port::{Admission, Decision, EffectError, Reason};
 use crate::run::{
     Active, Cause, Counted, Outcome, Phase, Places, RunState, Status, StepRef, Wait, WakeUp,
 };
@@ -95,7 +95,7 @@ fn stopping(state: &RunState, found: &mut Vec<Obstacle>) {
 /// The step has not started, or is to start again.
 fn not_started(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
     let wait = state.active(index).map(|active| &active.wait);
-    let measures_again = matches!(wait, Some(Wait::Measurement { .. }));
+    let measures_again = state.measures_again(index);
     if state.is_idle_page(index) {
         found.push(Obstacle::new(ObstacleKind::NotCalled));
     }
@@ -158,25 +158,32 @@ fn dependency(state: &RunState, other: u32) -> Obstacle {
 /// What gates would hold the step at `view.at`: all of them, as at admission.
 fn gates(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacle>) {
     let since = state.active(index).map_or(view.at, |active| active.since);
+    let people = |wanted: &Approval| match state.counted(wanted, view.at) {
+        Counted::Enough => None,
+        Counted::Lacking(have) => {
+            let given = state.approvals_of(&wanted.id).iter();
+            let hold = given.filter(|given| !given.is_over(wanted, view.at));
+            let until = hold.filter_map(|given| given.ends(wanted)).min();
+            Some(Obstacle::approval(wanted, have, until))
+        }
+        Counted::Rejected(text) => {
+            let gate = wanted.id.clone();
+            Some(Obstacle::new(ObstacleKind::Rejected { gate, text }))
+        }
+    };
     for gate in &state.plan().step(index).gates {
         match gate {
-            Gate::Approval(wanted) => match state.counted(wanted) {
-                Counted::Enough => {}
-                Counted::Lacking(have) => found.push(Obstacle::approval(wanted, have)),
-                Counted::Rejected(text) => {
-                    let gate = wanted.id.clone();
-                    found.push(Obstacle::new(ObstacleKind::Rejected { gate, text }));
-                }
-            },
             Gate::Soak(span) if since.plus(*span) > view.at => {
                 found.push(Obstacle::new(ObstacleKind::Soak { until: since.plus(*span) }));
             }
             Gate::NotBefore(at) if *at > view.at => {
                 found.push(Obstacle::new(ObstacleKind::NotBefore { at: *at }));
             }
+            Gate::Approval(wanted) => found.extend(people(wanted)),
             Gate::Soak(_) | Gate::NotBefore(_) => {}
         }
     }
+    found.extend(state.passed_before(index).filter_map(people));
 }
 
 /// What the policy would say at `view.at`. It is asked about nothing that it cannot hold.
@@ -192,8 +199,19 @@ fn policy(state: &RunState, index: u32, view: &View<'_>, found: &mut Vec<Obstacl
         Decision::Wait { until, reasons, .. } => (false, until.filter(|at| *at > view.at), reasons),
         Decision::Deny { reasons, .. } => (true, None, reasons),
     };
-    let kind = ObstacleKind::Policy { denied, reasons };
-    found.push(Obstacle::new(kind).not_before(until));
+    // What lacks at gates, those can give who may approve there; all else is for whoever owns the rules.
+    let lacking: Vec<_> = state.uncounted(index, &reasons).collect();
+    let others = reasons.iter().filter(|why| !lacking.iter().any(|(_, lack)| lack == why));
+    let others: Vec<_> = others.cloned().collect();
+    for (wanted, why) in &lacking {
+        let kind = ObstacleKind::Policy { denied, reasons: vec![Reason::clone(why)] };
+        let who = Lifter::Person { roles: wanted.roles.clone() };
+        found.push(Obstacle { who, ..Obstacle::new(kind) });
+    }
+    if lacking.is_empty() || !others.is_empty() {
+        let kind = ObstacleKind::Policy { denied, reasons: others };
+        found.push(Obstacle::new(kind).not_before(until));
+    }
 }
 
 /// A blocked step is looked at again at an instant or for an input that was fixed when it was blocked.

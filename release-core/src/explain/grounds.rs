@@ -2,7 +2,7 @@
 
 use super::why::{Ground, asked};
 use crate::ids::GateId;
-use crate::model::Gate;
+use crate::model::{Gate, Principal};
 use crate::plan::Part;
 use crate::port::{Basis, EffectError, Evidence, Inputs};
 use crate::run::{
@@ -50,6 +50,7 @@ impl<'a> Search<'a> {
                 all
             }
             Event::Approved { by, reason, .. }
+            | Event::ApprovalWithdrawn { by, reason, .. }
             | Event::Rejected { by, reason, .. }
             | Event::Paused { by, reason }
             | Event::Resumed { by, reason }
@@ -175,8 +176,17 @@ impl<'a> Search<'a> {
                 .iter()
                 .any(|gate| matches!(gate, Gate::Approval(a) if a.id == *id))
         };
+        let taken_back = |seq: u64, of: &GateId, who: &Principal| {
+            let later = self.past.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX));
+            later.into_iter().any(|fact| {
+                matches!(&fact.event, Event::ApprovalWithdrawn { gate, by, .. }
+                    if gate == of && by.id == who.id)
+            })
+        };
         let vote = |(seq, fact): (u64, &Fact)| match &fact.event {
-            Event::Approved { gate, by, .. } if approving && has(gate) => {
+            Event::Approved { gate, by, .. }
+                if approving && has(gate) && !taken_back(seq, gate, by) =>
+            {
                 Some(Ground::Vote { seq, gate: gate.clone(), by: by.clone(), approves: true })
             }
             Event::Rejected { gate, by, .. } if !approving && has(gate) => {

@@ -269,14 +269,20 @@ impl Obstacle {
         Self { text: kind.to_string(), kind, lifted_by, who, earliest }
     }
 
-    /// A gate that lacks approvals.
-    pub(super) fn approval(wanted: &Approval, have: u32) -> Self {
-        let Approval { id, quorum, roles, requester_may_approve } = wanted;
+    /// A gate that lacks approvals; of those that it has, the first ends at `until`.
+    pub(super) fn approval(wanted: &Approval, have: u32, until: Option<Timestamp>) -> Self {
+        let Approval { id, quorum, roles, requester_may_approve, valid_for } = wanted;
         let kind = ObstacleKind::Approval { gate: id.clone(), have, quorum: *quorum };
         let names: Vec<_> = roles.iter().map(ToString::to_string).collect();
         let who = if names.is_empty() { "anybody".to_owned() } else { names.join(" or ") };
         let but = if *requester_may_approve { "" } else { " but whoever requested the run" };
-        let lifted_by = format!("{} more by {who}{but}", quorum.saturating_sub(have));
+        let mut lifted_by = format!("{} more by {who}{but}", quorum.saturating_sub(have));
+        if let Some(span) = valid_for {
+            lifted_by.push_str(&format!(", each of which holds for {span}"));
+        }
+        if let Some(at) = until.filter(|_| have > 0) {
+            lifted_by.push_str(&format!("; what is there holds until {at}"));
+        }
         Self { lifted_by, who: Lifter::Person { roles: roles.clone() }, ..Self::new(kind) }
     }
 

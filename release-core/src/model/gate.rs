@@ -19,6 +19,16 @@ pub enum Gate {
     NotBefore(Timestamp),
 }
 
+impl Gate {
+    /// Who must agree, if it is people.
+    pub const fn approval(&self) -> Option<&Approval> {
+        match self {
+            Self::Approval(approval) => Some(approval),
+            Self::Soak(_) | Self::NotBefore(_) => None,
+        }
+    }
+}
+
 /// People who must agree before a step starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,12 +44,16 @@ pub struct Approval {
     /// Whether whoever requested the run may approve it too (separation of duties says no).
     #[serde(default)]
     pub requester_may_approve: bool,
+    /// How long an approval counts after it was given; not said: until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for: Option<Span>,
 }
 
 impl Approval {
     /// One approval of anybody but the requester.
     pub const fn new(id: GateId) -> Self {
-        Self { id, quorum: 1, roles: Vec::new(), requester_may_approve: false }
+        let roles = Vec::new();
+        Self { id, quorum: 1, roles, requester_may_approve: false, valid_for: None }
     }
 }
 

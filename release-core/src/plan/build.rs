@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::undecodable;
 use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, durations, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
-use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly};
+use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
 
 /// The format of plans that this version reads and writes.
 pub const PLAN_FORMAT: &str = "plan/v1";
@@ -285,6 +285,9 @@ impl Parts {
                 }
                 if approval.quorum == 0 {
                     errors.push(PlanError::EmptyQuorum { id: approval.id.clone() });
+                }
+                if approval.valid_for == Some(Span::ZERO) {
+                    errors.push(PlanError::NoValidity { id: approval.id.clone() });
                 }
             }
         }

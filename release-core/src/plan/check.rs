@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{PlanError, durations, graph, strategy};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
-    Definition, Environment, Gate, RollbackTrigger, Service, Stage, Strategy, Tier, VersionSet,
+    Definition, Environment, Gate, RollbackTrigger, Service, Span, Stage, Strategy, Tier,
+    VersionSet,
 };
 
 /// All faults of `definition`; empty when it can be planned.
@@ -288,6 +289,9 @@ fn gates(gates: &[Gate], errors: &mut Vec<PlanError>) {
             }
             if approval.quorum == 0 {
                 errors.push(PlanError::EmptyQuorum { id: approval.id.clone() });
+            }
+            if approval.valid_for == Some(Span::ZERO) {
+                errors.push(PlanError::NoValidity { id: approval.id.clone() });
             }
         }
     }

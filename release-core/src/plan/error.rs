@@ -197,6 +197,14 @@ pub enum PlanError {
         /// The gate.
         id: GateId,
     },
+    /// A gate whose approvals never count.
+    #[error(
+        "approvals of gate `{id}` hold for no time; set `valid_for` to more than 0, or leave it out"
+    )]
+    NoValidity {
+        /// The gate.
+        id: GateId,
+    },
     /// A service with no instances.
     #[error("service `{service}` has 0 replicas; set 1 or more")]
     NoReplicas {

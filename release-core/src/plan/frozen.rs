@@ -29,6 +29,8 @@ struct Frozen {
     digest: Digest,
     bytes: Arc<[u8]>,
     rows: Arc<Rows>,
+    /// Steps without an effect before which people have to agree.
+    gated: Arc<[u32]>,
     /// What was appended, in order.
     segments: Vec<Arc<Segment>>,
     /// Plans that a run goes on with later.
@@ -55,12 +57,16 @@ impl FrozenPlan {
     pub(super) fn new(plan: Plan, bytes: Vec<u8>) -> Self {
         let rows = Arc::new(Rows::build(plan.steps().len(), plan.edges()));
         let digest = Digest::of(&bytes);
+        let gated = (0..).zip(plan.steps()).filter(|(_, step)| step.is_gated());
+        let gated = gated.filter(|(_, step)| step.action.is_pure()).map(|(index, _)| index);
+        let gated = gated.collect();
         let (plan, bytes) = (Arc::new(plan), bytes.into());
         Self(Arc::new(Frozen {
             plan,
             digest,
             bytes,
             rows,
+            gated,
             segments: Vec::new(),
             later: Vec::new(),
         }))
@@ -225,12 +231,17 @@ impl FrozenPlan {
         }
     }
 
+    /// Steps without an effect before which people have to agree: gates of stages stand before such a step.
+    pub(crate) fn gated(&self) -> &[u32] {
+        &self.0.gated
+    }
+
     /// The steps behind the gate called `id`; walks the plan, so not for the hot path.
     pub fn behind(&self, id: &GateId) -> impl Iterator<Item = &Step> {
         let base = self.0.plan.steps().iter();
         let rest = self.extensions().flat_map(|(_, extension)| &extension.steps);
         let has = |step: &&Step| {
-            step.gates.iter().any(|gate| matches!(gate, Gate::Approval(one) if one.id == *id))
+            step.gates.iter().filter_map(Gate::approval).any(|approval| approval.id == *id)
         };
         base.chain(rest).filter(has)
     }

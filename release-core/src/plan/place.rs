@@ -40,6 +40,13 @@ impl Place {
         let (region, service, team, runbook) = (None, None, None, None);
         Self { environment, region, service, team, semaphores: Vec::new(), runbook }
     }
+
+    /// Whether all of `other` lies in it.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.environment == other.environment
+            && (self.region.is_none() || self.region == other.region)
+            && (self.service.is_none() || self.service == other.service)
+    }
 }
 
 impl StepScope {

@@ -54,7 +54,7 @@ pub struct Step {
 impl Step {
     /// Whether people have to agree before it starts.
     pub fn is_gated(&self) -> bool {
-        self.gates.iter().any(|gate| matches!(gate, Gate::Approval(_)))
+        self.gates.iter().any(|gate| gate.approval().is_some())
     }
 
     /// A step without gates, tried once, undone by nothing yet.

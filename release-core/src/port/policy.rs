@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::decision::Decision;
 use crate::ids::{RunId, TrainId};
-use crate::model::{Digest, Principal};
+use crate::model::{Approval, Digest, Gate, Principal};
 use crate::plan::Step;
 use crate::run::{Command, RunState};
 use crate::time::Timestamp;
 
 /// Decides whether something may happen now. Pure: no I/O, no clock.
-pub trait Policy: fmt::Debug + Send + Sync + 'static {
+pub trait Policy: fmt::Debug + Send + Sync {
     /// Whether a step may start.
     ///
     /// Asked before each step with an effect that goes forward. Steps without one
@@ -20,9 +20,14 @@ pub trait Policy: fmt::Debug + Send + Sync + 'static {
     /// Whether the approvals that were given at the gates before a step still count, by what is known now of
     /// who gave them ([`RunState::approvals_of`]).
     ///
-    /// Asked of every step that goes forward and has a [`Gate::Approval`](crate::model::Gate::Approval), whether it
-    /// has an effect or not: gates of stages stand before a step without one. The engine itself counts accounts
-    /// with a role; a policy that knows people can count fewer, never more.
+    /// Asked of every step that goes forward and has a [`Gate::Approval`], whether it has an effect or not, and of
+    /// every one with an effect for which [`Admission::gates`] tells of others: gates of stages stand before a step
+    /// without one, and are no latch for what comes behind. The engine itself counts accounts with a role; a policy
+    /// that knows people can count fewer, never more.
+    ///
+    /// Both questions about one step are to be answered from one directory. Where both answers name one
+    /// ([`Inputs::directory`](super::Inputs::directory)) and it is not the same, the engine asks both once more, and
+    /// then waits.
     fn opens(&self, _: &Admission<'_>) -> Decision {
         Decision::permit()
     }
@@ -91,6 +96,15 @@ impl<'a> Admission<'a> {
     /// The train, where it is known.
     pub fn train(&self) -> Option<&'a TrainId> {
         self.at.map(|(state, _)| state.plan().plan().train())
+    }
+
+    /// The approvals that hold for the step: of its own gates; and, where it is known how the run stands, of those
+    /// that were passed by steps without an effect in whose place all of its own lies. So they hold until the last
+    /// effect behind them begins. What changes something and says of no place where, lies in each.
+    pub fn gates(&self) -> impl Iterator<Item = &'a Approval> + use<'a> {
+        let own = self.step.gates.iter().filter_map(Gate::approval);
+        let at = self.at.filter(|_| !self.rollback);
+        own.chain(at.into_iter().flat_map(|(state, index)| state.passed_for(index)))
     }
 
     /// Since when the step could start but for its gates, the policy and limits, where that is known.

@@ -208,7 +208,9 @@ fn note(steps: &mut [StepReport], at: Timestamp, event: &Event, repeats: bool) {
 
 fn entry(seq: u64, at: Timestamp, event: &Event, hash: Digest) -> TimelineEntry {
     let subject = match event {
-        Event::Approved { gate, .. } | Event::Rejected { gate, .. } => gate.to_string(),
+        Event::Approved { gate, .. }
+        | Event::ApprovalWithdrawn { gate, .. }
+        | Event::Rejected { gate, .. } => gate.to_string(),
         Event::RollbackBlocked { step, .. } => step.to_string(),
         Event::Descoped { service, .. } => service.to_string(),
         Event::Noted { topic, .. } => topic.to_string(),
@@ -237,6 +239,7 @@ fn what(event: &Event) -> String {
         Event::StepBlocked { .. } => "may not start yet".into(),
         Event::StepFailed { .. } => FAILED.into(),
         Event::Approved { .. } => "approved".into(),
+        Event::ApprovalWithdrawn { .. } => "approval taken back".into(),
         Event::Rejected { .. } => "rejected".into(),
         Event::Paused { .. } => "run paused".into(),
         Event::Resumed { .. } => "run resumed".into(),
@@ -285,6 +288,7 @@ fn why(event: &Event) -> String {
             format!("a person has to act on {}", steps.join(", "))
         }
         Event::Approved { by, reason, .. }
+        | Event::ApprovalWithdrawn { by, reason, .. }
         | Event::Rejected { by, reason, .. }
         | Event::Paused { by, reason }
         | Event::QuarantineReleased { by, reason }

@@ -3,13 +3,17 @@
 use super::command::Rejected;
 use super::decide::Turn;
 use super::event::WakeUp;
-use super::state::{RunState, Wait};
+use super::gates::Given;
+use super::state::RunState;
 use crate::bounds;
 use crate::ids::GateId;
 use crate::model::{Approval, Gate, Principal, RollbackScope};
 use crate::plan::{OnFailure, Step};
 use crate::port::{Admission, Basis, Decision, EffectError, Inputs, Reason, ReasonKind};
 use crate::time::Timestamp;
+
+/// The kind of the error of a step before which a gate was rejected.
+pub(super) const REJECTED: &str = "rejected";
 
 /// Whether a step may start.
 #[derive(Debug)]
@@ -21,38 +25,18 @@ pub(super) enum Admit {
 
 pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
     let step = state.plan.step(index);
-    let since = state.active(index).map_or(turn.now, |active| active.since);
     #[cfg(planted_bugs)]
     if crate::planted::is(crate::planted::Bug::LatchAdmission)
         && state.active(index).is_some_and(|active| active.attempt > 0)
     {
         return Admit::Yes { basis: None };
     }
-    let mut reasons = Vec::new();
-    let mut approval = None;
-    let mut instant = None;
+    let Held { mut reasons, approval, mut instant } = match at_gates(state, index, turn) {
+        Ok(held) => held,
+        Err(error) => return Admit::Never { error, back: None },
+    };
     let mut held = false;
-    for gate in &step.gates {
-        match gate {
-            Gate::Approval(wanted) => match missing(state, wanted) {
-                Missing::Nothing => {}
-                Missing::Rejected(text) => {
-                    let error = EffectError::permanent("rejected", text);
-                    return Admit::Never { error, back: None };
-                }
-                Missing::Approvals { reason, .. } => {
-                    reasons.push(reason);
-                    approval.get_or_insert_with(|| wanted.id.clone());
-                }
-            },
-            Gate::Soak(span) => {
-                wait_until(since.plus(*span), "soak", turn, &mut reasons, &mut instant);
-            }
-            Gate::NotBefore(at) => wait_until(*at, "not_before", turn, &mut reasons, &mut instant),
-        }
-    }
-    let measures_again =
-        state.active(index).is_some_and(|a| matches!(a.wait, Wait::Measurement { .. }));
+    let measures_again = state.measures_again(index);
     // No policy can hold a rollback: it is not even asked. Nor is it when an analysis measures again.
     let going_back = state.plan.in_rollback(index);
     #[cfg(planted_bugs)]
@@ -87,6 +71,60 @@ pub(super) fn admit(state: &RunState, index: u32, turn: &Turn<'_>) -> Admit {
         },
     };
     Admit::NotYet { reasons, wake, inputs }
+}
+
+/// What gates hold, by themselves.
+#[derive(Default)]
+struct Held {
+    reasons: Vec<Reason>,
+    /// The first gate that lacks approvals.
+    approval: Option<GateId>,
+    /// The last instant.
+    instant: Option<Timestamp>,
+}
+
+/// What its own gates say, and those that were passed for it. An error, if one of them was rejected.
+fn at_gates(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Held, EffectError> {
+    let since = state.active(index).map_or(turn.now, |active| active.since);
+    let mut held = Held::default();
+    for gate in &state.plan.step(index).gates {
+        match gate {
+            Gate::Approval(wanted) => held.people(state, wanted, turn)?,
+            Gate::Soak(span) => held.until(since.plus(*span), "soak", turn),
+            Gate::NotBefore(at) => held.until(*at, "not_before", turn),
+        }
+    }
+    for wanted in state.passed_before(index) {
+        held.people(state, wanted, turn)?;
+    }
+    Ok(held)
+}
+
+impl Held {
+    fn people(
+        &mut self,
+        state: &RunState,
+        wanted: &Approval,
+        turn: &Turn<'_>,
+    ) -> Result<(), EffectError> {
+        match missing(state, wanted, turn.now) {
+            Missing::Nothing => {}
+            Missing::Rejected(text) => return Err(EffectError::permanent(REJECTED, text)),
+            Missing::Approvals { reason, .. } => {
+                self.reasons.push(reason);
+                self.approval.get_or_insert_with(|| wanted.id.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn until(&mut self, at: Timestamp, rule: &str, turn: &Turn<'_>) {
+        if at > turn.now {
+            let text = format!("not before {at}");
+            self.reasons.push(Reason::new(format!("gate/{rule}"), text, "time"));
+            self.instant = self.instant.max(Some(at));
+        }
+    }
 }
 
 /// What a policy said that did not permit.
@@ -139,19 +177,6 @@ fn asked(state: &RunState, index: u32, turn: &Turn<'_>) -> Result<Option<Box<Bas
     Err(refusal)
 }
 
-fn wait_until(
-    at: Timestamp,
-    rule: &str,
-    turn: &Turn<'_>,
-    reasons: &mut Vec<Reason>,
-    instant: &mut Option<Timestamp>,
-) {
-    if at > turn.now {
-        reasons.push(Reason::new(format!("gate/{rule}"), format!("not before {at}"), "time"));
-        *instant = (*instant).max(Some(at));
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Missing {
     Nothing,
@@ -164,25 +189,30 @@ pub(super) enum Missing {
 }
 
 /// Approvals are counted anew at every admission.
-pub(super) fn missing(state: &RunState, wanted: &Approval) -> Missing {
+pub(super) fn missing(state: &RunState, wanted: &Approval, now: Timestamp) -> Missing {
     let Some(gate) = state.gates.get(&wanted.id) else {
-        return lacks(wanted, 0);
+        return lacks(wanted, 0, &[]);
     };
     if let Some(text) = &gate.rejected {
         return Missing::Rejected(format!("gate `{}` was {text}", wanted.id));
     }
-    let counted = gate.approvals.iter().filter(|by| refusals(state, wanted, by).is_empty()).count();
-    if counted >= wanted.quorum as usize {
+    let counts = |given: &&Given| refusals(state, wanted, &given.by).is_empty();
+    let (over, hold): (Vec<_>, Vec<_>) =
+        gate.approvals.iter().filter(counts).partition(|given| given.is_over(wanted, now));
+    if hold.len() >= wanted.quorum as usize {
         return Missing::Nothing;
     }
-    lacks(wanted, counted)
+    lacks(wanted, hold.len(), &over)
 }
 
-fn lacks(wanted: &Approval, have: usize) -> Missing {
+/// `over` are those that have ended.
+fn lacks(wanted: &Approval, have: usize, over: &[&Given]) -> Missing {
     let roles: Vec<_> = wanted.roles.iter().map(ToString::to_string).collect();
     let who =
         if roles.is_empty() { "anybody but the requester".to_owned() } else { roles.join(" or ") };
-    let text = format!("{have} of {} approvals of `{}`", wanted.quorum, wanted.id);
+    let over = over.iter().filter_map(|given| Some((&given.by, given.ends(wanted)?)));
+    let over: Vec<_> = over.map(|(by, at)| format!("; that of {by} ended at {at}")).collect();
+    let text = format!("{have} of {} approvals of `{}`{}", wanted.quorum, wanted.id, over.concat());
     let reason = Reason::new(rule(wanted), text, format!("an approval by {who}"));
     Missing::Approvals { have: u32::try_from(have).unwrap_or(u32::MAX), reason }
 }
@@ -200,14 +230,15 @@ pub(super) fn may_approve(
     state: &RunState,
     id: &GateId,
     by: &Principal,
+    now: Timestamp,
 ) -> Result<Approving, Rejected> {
     let wanted = known_gate(state, id)?;
     let reasons = refusals(state, wanted, by);
     if !reasons.is_empty() {
         return Ok(Approving::Refused(reasons));
     }
-    let gate = state.gates.get(id);
-    let before = gate.is_some_and(|gate| gate.approvals.iter().any(|other| other.id == by.id));
+    let mut before = state.approvals_of(id).iter().filter(|given| given.by.id == by.id);
+    let before = before.any(|given| !given.is_over(wanted, now));
     #[cfg(planted_bugs)]
     let before = before && !crate::planted::is(crate::planted::Bug::CountTwice);
     Ok(if before { Approving::CountsAlready } else { Approving::Counts })
@@ -216,10 +247,7 @@ pub(super) fn may_approve(
 pub(super) fn known_gate<'a>(state: &'a RunState, id: &GateId) -> Result<&'a Approval, Rejected> {
     let approvals = || {
         let gates = state.plan.plan().steps().iter().flat_map(|step| &step.gates);
-        gates.filter_map(|gate| match gate {
-            Gate::Approval(approval) => Some(approval),
-            Gate::Soak(_) | Gate::NotBefore(_) => None,
-        })
+        gates.filter_map(Gate::approval)
     };
     approvals().find(|approval| approval.id == *id).ok_or_else(|| {
         let known: Vec<_> = approvals().take(20).map(|approval| approval.id.to_string()).collect();

@@ -42,7 +42,14 @@ impl RunState {
             match &active.wait {
                 Wait::Outcome { .. } => all.push(Awaiting::Outcome(id(index))),
                 Wait::Operator { .. } => all.push(Awaiting::Operator(id(index))),
-                Wait::Blocked(WakeUp::Policy) => all.push(Awaiting::Policy(id(index))),
+                Wait::Blocked(WakeUp::Policy) => {
+                    // What only people can give is waited for from people, whoever said that it is missing.
+                    let lacking: Vec<_> = self.uncounted(index, &active.reasons).collect();
+                    if lacking.len() < active.reasons.len() || lacking.is_empty() {
+                        all.push(Awaiting::Policy(id(index)));
+                    }
+                    all.extend(lacking.iter().map(|(at, _)| Awaiting::Approval(at.id.clone())));
+                }
                 Wait::Blocked(WakeUp::Permit) => all.push(Awaiting::Permit(id(index))),
                 Wait::Blocked(WakeUp::Approval { gate }) => {
                     all.push(Awaiting::Approval(gate.clone()));

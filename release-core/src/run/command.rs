@@ -19,6 +19,12 @@ pub enum Command {
         /// Which.
         gate: GateId,
     },
+    /// Take back one's own approval of a gate: from the next admission on it does not count. What has begun goes on.
+    #[doc(alias = "revoke")]
+    Withdraw {
+        /// Which.
+        gate: GateId,
+    },
     /// Reject a gate: the step behind it fails.
     Reject {
         /// Which.
@@ -81,6 +87,7 @@ impl Command {
             Self::Resume => "resume",
             Self::Cancel => "cancel",
             Self::Approve { .. } => "approve",
+            Self::Withdraw { .. } => "withdraw",
             Self::Reject { .. } => "reject",
             Self::Retry { .. } => "retry",
             Self::Reconcile { .. } => "reconcile",
@@ -130,6 +137,16 @@ pub enum Rejected {
         gate: GateId,
         /// The gates that there are.
         known: String,
+    },
+    /// Whoever wants to take back an approval has not given one.
+    #[error(
+        "{by} has not approved `{gate}`, and so takes nothing back; only who gave an approval can"
+    )]
+    NothingToWithdraw {
+        /// The gate.
+        gate: GateId,
+        /// Who tried.
+        by: Principal,
     },
     /// The plan has no such step.
     #[error("the plan has no step `{step}`; mend the name")]

@@ -14,7 +14,7 @@ use crate::bounds;
 use crate::plan::OnFailure;
 use crate::port::{
     Admission, ClockAnomaly, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy,
-    Retry,
+    Reason, ReasonKind, Retry,
 };
 use crate::time::{Span, Timestamp};
 
@@ -83,15 +83,34 @@ impl<'a> Turn<'a> {
     /// What the policy says of a step that goes forward, and of the approvals before it: no leave that has ended
     /// counts, and no effect begins while nobody knows what time it is. `None`: it is not asked about such a step.
     pub(crate) fn admission(&self, request: &Admission<'_>) -> Option<Decision> {
-        let acts = || self.policy.admit(request);
-        let opens = || self.policy.opens(request);
-        let decision = match (!request.step.action.is_pure(), request.step.is_gated()) {
-            (true, true) => acts().and(opens()),
-            (true, false) => acts(),
-            (false, true) => return Some(leased(opens(), request)),
-            (false, false) => return None,
+        if request.step.action.is_pure() {
+            return request.step.is_gated().then(|| leased(self.policy.opens(request), request));
+        }
+        let decision = if request.gates().next().is_some() {
+            self.both(request)
+        } else {
+            self.policy.admit(request)
         };
         Some(held_while_in_doubt(leased(decision, request), self.anomaly))
+    }
+
+    /// What the policy says of an effect and of the approvals before it, from one directory.
+    fn both(&self, request: &Admission<'_>) -> Decision {
+        let ask = || (self.policy.admit(request), self.policy.opens(request));
+        let directory = |of: &Decision| of.inputs().and_then(|inputs| inputs.directory);
+        let torn = |(acts, opens): &(Decision, Decision)| {
+            directory(acts).zip(directory(opens)).is_some_and(|(one, two)| one != two)
+        };
+        // One may have been published in between.
+        let both = Some(ask()).filter(|both| !torn(both)).unwrap_or_else(ask);
+        if torn(&both) {
+            let text = "the step and its approvals were judged by two directories";
+            let lifted_by = "asking again, once one directory is gone by";
+            let reason = Reason::new("policy/directory", text, lifted_by).kind(ReasonKind::Error);
+            return Decision::wait(None, vec![reason]);
+        }
+        let (acts, opens) = both;
+        acts.and(opens)
     }
 
     /// A draw of its own for each step.

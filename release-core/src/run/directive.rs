@@ -44,7 +44,15 @@ pub(super) fn command(
         Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
-        Command::Approve { gate } => match admit::may_approve(state, gate, &by)? {
+        Command::Withdraw { gate } => {
+            admit::known_gate(state, gate)?;
+            let gate = gate.clone();
+            if !state.approvals_of(&gate).iter().any(|given| given.by.id == by.id) {
+                return Err(Rejected::NothingToWithdraw { gate, by });
+            }
+            out.push(Event::ApprovalWithdrawn { gate, by, reason });
+        }
+        Command::Approve { gate } => match admit::may_approve(state, gate, &by, turn.now)? {
             admit::Approving::Counts => {
                 out.push(Event::Approved { gate: gate.clone(), by, reason });
             }

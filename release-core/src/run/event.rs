@@ -155,6 +155,15 @@ pub enum Event {
         /// What they said.
         reason: String,
     },
+    /// Somebody took back their approval of a gate.
+    ApprovalWithdrawn {
+        /// The gate.
+        gate: GateId,
+        /// Who.
+        by: Principal,
+        /// What they said.
+        reason: String,
+    },
     /// Somebody rejected a gate.
     Rejected {
         /// The gate.
@@ -319,6 +328,7 @@ impl Event {
             Self::StepBlocked { .. } => "step_blocked",
             Self::StepFailed { .. } => "step_failed",
             Self::Approved { .. } => "approved",
+            Self::ApprovalWithdrawn { .. } => "approval_withdrawn",
             Self::Rejected { .. } => "rejected",
             Self::Paused { .. } => "paused",
             Self::Resumed { .. } => "resumed",
@@ -358,6 +368,7 @@ impl Event {
             | Self::QuarantineReleased { .. }
             | Self::PlanMigrated { .. }
             | Self::Approved { .. }
+            | Self::ApprovalWithdrawn { .. }
             | Self::Rejected { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }

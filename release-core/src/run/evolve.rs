@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
+use super::gates::Given;
 use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, RunId};
-use crate::model::{Digest, Gate, Principal, RollbackScope};
+use crate::model::{Digest, Principal, RollbackScope};
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
@@ -100,6 +101,7 @@ impl RunState {
             run,
             requester: Arc::new(requester.clone()),
             policy: *policy,
+            created: first.at,
             now: first.at,
             phase: Phase::Forward,
             paused: false,
@@ -192,8 +194,12 @@ impl RunState {
                 self.went_wrong(step, error);
             }
             Event::Approved { gate, by, .. } => {
-                self.gates.change(gate, |gate| gate.approvals.push(by.clone()));
+                let given = Given { by: by.clone(), at };
+                self.gates.change(gate, |gate| gate.approvals.push(given));
                 self.wake_gate(at, gate);
+            }
+            Event::ApprovalWithdrawn { gate, by, .. } => {
+                self.gates.change(gate, |gate| gate.approvals.retain(|given| given.by.id != by.id));
             }
             Event::Rejected { gate, by, reason } => self.rejected(at, gate, by, reason),
             Event::Paused { .. } => self.paused = true,
@@ -454,10 +460,8 @@ impl RunState {
         if crate::planted::is(crate::planted::Bug::WakeNobody) {
             return;
         }
-        let has =
-            |gates: &[Gate]| gates.iter().any(|g| matches!(g, Gate::Approval(a) if a.id == *gate));
         let waits = |index: u32, active: &Active| {
-            matches!(&active.wait, Wait::Blocked(_)) && has(&self.plan.step(index).gates)
+            matches!(&active.wait, Wait::Blocked(_)) && self.lacks_at(index, active, gate)
         };
         let waiting: Vec<u32> = self
             .active

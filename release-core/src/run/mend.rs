@@ -1,6 +1,7 @@
 //! A step that failed gets another chance: people ask for it, say what became of it, or something else
 //! is tried in its place.
 
+use super::admit::REJECTED;
 use super::event::StepRef;
 use super::evolve::{IllegalTransition, wrong_status};
 use super::state::{Active, RunState, Status, Wait};
@@ -38,12 +39,15 @@ impl RunState {
             self.began.change(&step.id, |began| *began = at);
         }
         // Who tries again asks again: a gate that was rejected is open for another vote.
-        for gate in &step.gates {
-            if let Gate::Approval(approval) = gate
-                && self.gates.get(&approval.id).is_some_and(|gate| gate.rejected.is_some())
-            {
-                self.gates.remove(&approval.id);
-            }
+        let failed = self.active(index).and_then(|active| active.error.as_ref());
+        let by_people = failed.is_some_and(|error| error.kind == REJECTED);
+        let passed = by_people.then(|| self.passed_before(index)).into_iter().flatten();
+        let own = step.gates.iter().filter_map(Gate::approval);
+        let wanted = own.chain(passed).map(|approval| approval.id.clone());
+        let rejected =
+            wanted.filter(|id| self.gates.get(id).is_some_and(|gate| gate.rejected.is_some()));
+        for id in rejected.collect::<Vec<_>>() {
+            self.gates.remove(&id);
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ pub(crate) struct Places {
 
 impl RunState {
     /// How the votes on a gate stand.
-    pub(crate) fn counted(&self, wanted: &Approval) -> Counted {
-        match missing(self, wanted) {
+    pub(crate) fn counted(&self, wanted: &Approval, now: Timestamp) -> Counted {
+        match missing(self, wanted, now) {
             Missing::Nothing => Counted::Enough,
             Missing::Rejected(text) => Counted::Rejected(text),
             Missing::Approvals { have, .. } => Counted::Lacking(have),

@@ -11,7 +11,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::left::Left;
 use super::note::Notes;
-use crate::ids::{GateId, RunId};
+use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
 use crate::port::{EffectError, Reason};
@@ -24,6 +24,7 @@ pub struct RunState {
     pub(super) plan: FrozenPlan,
     pub(super) requester: Arc<Principal>,
     pub(super) policy: Option<Digest>,
+    pub(super) created: Timestamp,
     pub(super) now: Timestamp,
     pub(super) phase: Phase,
     pub(super) paused: bool,
@@ -246,18 +247,7 @@ impl Timer {
         [Self::Deadline, Self::Bake, Self::Measure, Self::Pure, Self::Look, Self::Start];
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct GateState {
-    pub(super) approvals: Vec<Principal>,
-    pub(super) rejected: Option<String>,
-}
-
 impl RunState {
-    /// Who approved a gate, in their order; whether they count is for whoever judges the gate.
-    pub fn approvals_of(&self, gate: &GateId) -> &[Principal] {
-        self.gates.get(gate).map_or(&[], |gate| &gate.approvals)
-    }
-
     /// The run.
     pub const fn run(&self) -> &RunId {
         &self.run
@@ -276,6 +266,11 @@ impl RunState {
     /// The digest of the rules that it pins, if it pins any.
     pub const fn policy(&self) -> Option<Digest> {
         self.policy
+    }
+
+    /// When it was created.
+    pub const fn created_at(&self) -> Timestamp {
+        self.created
     }
 
     /// The instant of the last event. Decision time never goes back behind it.

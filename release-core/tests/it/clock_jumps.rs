@@ -100,7 +100,7 @@ impl Policy for Leave {
 fn engine(
     journal: &Arc<dyn Journal>,
     world: &Arc<World>,
-    policy: impl Policy,
+    policy: impl Policy + 'static,
     clock: &Arc<SetClock>,
 ) -> Engine {
     let performer: Arc<dyn Performer> = Arc::<World>::clone(world);
@@ -137,7 +137,7 @@ const JUMPS: [&[i64]; 5] = [&[-20], &[-59], &[-3_600], &[3_600, -3_600], &[50, -
 
 /// `b` waits for an approval until what let it start is over. Then the clock jumps, and nothing lets it
 /// start again: neither with the engine that drives it, nor with one that resumes it behind the jump.
-async fn stays_over<P: Policy>(policy: fn() -> P, reason: &str) {
+async fn stays_over<P: Policy + 'static>(policy: fn() -> P, reason: &str) {
     for jumps in JUMPS {
         for resumed in [false, true] {
             let context = format!("{jumps:?}, resumed: {resumed}");

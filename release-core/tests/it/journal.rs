@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use release_core::journal::{Damage, DamageKind, History, Record, Sealer};
-use release_core::model::{Digest, RunId, Timestamp};
+use release_core::model::{Approval, Digest, Gate, RunId, Span, Timestamp};
 use release_core::plan::{FrozenPlan, Plan, plan};
 use release_core::run::{Command, Event, Mode, Outcome, RunState, StepRef};
 use sha2::{Digest as _, Sha256};
@@ -410,6 +410,22 @@ fn the_golden_shop_is_still_sealed_byte_for_byte() {
     assert_eq!(run.heal(5_000), Outcome::Succeeded);
     // Before members could be left behind, plans did not say who would do with the version from before.
     same_as_golden("0.1-either-succeeded.jsonl", &plan, seal(&run));
+}
+
+/// An approval that is for a time, taken back, and given again.
+#[test]
+fn the_golden_withdrawal_is_still_sealed_byte_for_byte() {
+    let Gate::Approval(go) = approval("go") else { panic!("an approval") };
+    let go = Gate::Approval(Approval { valid_for: Some(Span::secs(3_600)), ..go });
+    let plan = chain(vec![change("a").gate(go).gate(Gate::Soak(Span::secs(60)))]);
+    let mut run = Run::start(&plan);
+    run.command(Command::Approve { gate: id("go") }, "bob").unwrap();
+    run.command(Command::Withdraw { gate: id("go") }, "bob").unwrap();
+    run.pass(Span::secs(60));
+    run.command(Command::Approve { gate: id("go") }, "eve").unwrap();
+    run.end("a", End::Good);
+    assert_eq!(run.state.outcome(), Some(&Outcome::Succeeded));
+    same_as_golden("0.1-withdrawn-succeeded.jsonl", &plan, seal_with_digests(&plan, &run));
 }
 
 fn same_as_golden(name: &str, plan: &FrozenPlan, records: Vec<Record>) {

@@ -39,6 +39,7 @@ mod files;
 #[cfg(test)]
 mod forward_only;
 #[cfg(test)]
+mod gates_hold;
 mod guards;
 #[cfg(test)]
 mod hostile;

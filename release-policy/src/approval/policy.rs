@@ -55,7 +55,8 @@ impl ApprovalPolicy {
             let n = usize::try_from(gate.quorum).unwrap_or(usize::MAX).min(MAX_SLOTS + 1);
             Expression::AllOf(vec![each; n])
         };
-        Ok(Self::new(Quorum::new(quorum)?))
+        let policy = Self::new(Quorum::new(quorum)?);
+        Ok(Self { valid_for: gate.valid_for.unwrap_or(policy.valid_for), ..policy })
     }
 }
 

@@ -270,7 +270,9 @@ fn errors(response: &Response) -> impl Iterator<Item = (String, String)> {
 fn step_of<'a>(request: &CommandRequest<'a>) -> Option<&'a Step> {
     let plan = request.state.map(RunState::plan)?;
     match request.command {
-        Command::Approve { gate } | Command::Reject { gate } => plan.behind(gate).next(),
+        Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate } => {
+            plan.behind(gate).next()
+        }
         Command::Retry { step } | Command::Reconcile { step, .. } => plan.get(plan.find(step)?),
         _ => None,
     }

@@ -13,14 +13,15 @@ use release_core::port::{
 
 use super::case::Definition;
 use super::facts::{Answered, Facts};
-use super::gates::at_gates;
+use super::gates::{Judges, at_gates};
 use super::needs::{Needed, needed};
 use super::rule::{Effect, Rule};
 use super::set::PolicySet;
-use crate::all_of::combine;
-use crate::directory::DirectoryState;
+use crate::all_of::{combine, together};
+use crate::directory::{DirectoryFault, DirectoryState};
+use crate::emergency::Bypass;
 use crate::rbac::{Access, resource};
-use crate::window::{ActionClass, Classes, Windows};
+use crate::window::{ActionClass, Classes, Windows, places_of};
 
 /// What is asked of a set, as far as rules go by it.
 pub(super) struct Asked<'a> {
@@ -36,8 +37,10 @@ pub(super) struct Asked<'a> {
     pub(super) plan: Option<Digest>,
     /// Since when the step waits, if that is known.
     pub(super) since: Option<Timestamp>,
-    /// What cases are decided by.
+    /// What cases are decided by, and who has which role.
     pub(super) directory: DirectoryState<'a>,
+    /// From which age on it says nothing of roles.
+    pub(super) max_age: Span,
     /// What cases came to, each decided once.
     pub(super) decided: RefCell<BTreeMap<&'a str, Answered>>,
 }
@@ -49,20 +52,37 @@ pub(super) struct Knowledge<'a> {
     /// The digest of the facts, if there are any.
     pub(super) digest: Option<Digest>,
     pub(super) directory: DirectoryState<'a>,
+    /// From which age on the directory does not tell who is who, or who has which role.
+    pub(super) max_age: Span,
 }
+
+/// Where no rights say how old a directory may be.
+const MAX_AGE: Span = Span::secs(5 * 60);
 
 impl<'a> Knowledge<'a> {
     /// `facts` are empty, and there is no directory.
     pub(super) const fn none(facts: &'a Facts) -> Self {
-        Self { facts, digest: None, directory: DirectoryState::Unread }
+        Self { facts, digest: None, directory: DirectoryState::Unread, max_age: MAX_AGE }
     }
 
-    /// With the directory that the rights go by, where no other was read.
+    /// With the directory that the rights go by, where no other was read, and the age that they let it have.
     fn or_of(mut self, rights: Option<&'a Access>) -> Self {
-        if let (DirectoryState::Unread, Some(access)) = (self.directory, rights) {
+        let Some(access) = rights else { return self };
+        self.max_age = access.max_age();
+        if matches!(self.directory, DirectoryState::Unread) {
             self.directory = access.directory_state();
         }
         self
+    }
+
+    /// Whether two accounts are one person's, as far as that is known.
+    fn same_person(&self, one: &PrincipalId, two: &PrincipalId, now: Timestamp) -> bool {
+        match self.directory.fresh(now, self.max_age) {
+            Ok(known) => known.are_one(one, two),
+            Err(DirectoryFault::Unread) => one == two,
+            // Nobody can tell any more: then nobody may have waived it for themselves.
+            Err(_) => true,
+        }
     }
 }
 
@@ -98,17 +118,15 @@ impl PolicySet {
             plan: request.plan(),
             since: request.since(),
             directory: known.directory,
+            max_age: known.max_age,
             decided: RefCell::default(),
         };
         let mut all = vec![self.by_rules(pinned, &asked, known)];
         all.extend(self.windows.as_ref().map(|windows| {
-            // By the glasses that the run pinned, and by those of the day.
-            let lifted = pinned.and_then(|pinned| pinned.lifted(&asked, known.facts));
-            let today = lifted.as_ref().and_then(|_| self.lifted(&asked, known.facts));
-            let lifted = lifted
-                .zip(today)
-                .map(|(one, two)| if two.valid_until < one.valid_until { two } else { one });
-            held(windows, request, known.directory, lifted)
+            let lifted = self.lifted(Bypass::Windows, pinned, &asked, known.facts);
+            let same =
+                |one: &PrincipalId, two: &PrincipalId| known.same_person(one, two, request.now);
+            unless_lifted(windows.admit_knowing(request, &same), lifted)
         }));
         all.extend(self.and_pinned(pinned).flat_map(|set| {
             let rights = set.rights.as_ref().map(|rights| rights.admit(request));
@@ -120,14 +138,25 @@ impl PolicySet {
             let cedar = None;
             [rights, cedar].into_iter().flatten()
         }));
-        combine(all.into_iter())
+        by_one_directory(combine(all.into_iter()), known)
     }
 
-    /// Whether approvals at gates count, by the directory.
-    pub(super) fn opening(&self, request: &Admission<'_>, known: Knowledge<'_>) -> Decision {
+    /// Whether approvals at gates count, by the directory and the rights.
+    pub(super) fn opening(
+        &self,
+        pinned: Option<&Self>,
+        request: &Admission<'_>,
+        known: Knowledge<'_>,
+    ) -> Decision {
         let access = self.its_rights().and_then(|rights| rights.access());
-        let max_age = access.as_deref().map_or(Span::secs(5 * 60), Access::max_age);
-        at_gates(request, known.or_of(access.as_deref()).directory, max_age)
+        let known = known.or_of(access.as_deref());
+        let rights = self.and_pinned(pinned).filter_map(|set| set.rights.as_deref());
+        let judges =
+            Judges { directory: known.directory, max_age: known.max_age, rights: rights.collect() };
+        let by_rights = judges.rights.iter().map(|rights| rights.inputs(None));
+        let inputs = std::iter::once(self.inputs(request.pinned, known)).chain(by_rights);
+        let inputs = together(&inputs.collect::<Vec<_>>());
+        at_gates(request, &judges, inputs.map(|inputs| *inputs).unwrap_or_default())
     }
 
     /// Answers a request to give a command, likewise.
@@ -139,10 +168,11 @@ impl PolicySet {
     ) -> Decision {
         let access = self.its_rights().and_then(|rights| rights.access());
         let known = known.or_of(access.as_deref());
-        let asked = Asked {
+        let places = places_of(request);
+        let at = |place| Asked {
             run: request.run,
-            place: None,
-            scope: scope(None, request.train()),
+            place,
+            scope: scope(place, request.train()),
             action: ActionClass::of_command(request.command),
             command: Some(request.command.name()),
             by: request.by,
@@ -151,11 +181,22 @@ impl PolicySet {
             plan: request.plan(),
             since: None,
             directory: known.directory,
+            max_age: known.max_age,
             decided: RefCell::default(),
         };
-        let mut all = vec![self.by_rules(pinned, &asked, known)];
-        let same = |one: &PrincipalId, two: &PrincipalId| same_person(known.directory, one, two);
-        all.extend(self.windows.as_ref().map(|all| all.authorize_knowing(request, &same)));
+        let asked: Vec<_> = places.iter().map(|place| at(place.as_ref())).collect();
+        let rules = asked.iter().map(|asked| self.by_rules(pinned, asked, known));
+        let mut all: Vec<_> = rules.collect();
+        all.extend(self.windows.as_ref().map(|windows| {
+            // It has to be lifted in each place.
+            let lifts = |asked| self.lifted(Bypass::Windows, pinned, asked, known.facts);
+            let lifted = asked.iter().map(lifts);
+            let lifted = lifted.collect::<Option<Vec<_>>>();
+            let lifted = lifted.and_then(|all| all.into_iter().min_by_key(|one| one.valid_until));
+            let same =
+                |one: &PrincipalId, two: &PrincipalId| known.same_person(one, two, request.now);
+            unless_lifted(windows.authorize_knowing(request, &same), lifted)
+        }));
         all.extend(self.and_pinned(pinned).flat_map(|set| {
             let rights = set.rights.as_ref().map(|rights| rights.authorize(request));
             #[cfg(feature = "cedar")]
@@ -175,15 +216,39 @@ impl PolicySet {
         std::iter::once(self).chain(other)
     }
 
-    /// Glass that is broken for the run and lifts windows: which, and until when.
-    fn lifted(&self, asked: &Asked<'_>, facts: &Facts) -> Option<Grant> {
+    /// The leave of glass that is broken for the run and lifts rules of a kind, by what the run pinned and by what
+    /// stands today.
+    fn lifted(
+        &self,
+        what: Bypass,
+        pinned: Option<&Self>,
+        asked: &Asked<'_>,
+        facts: &Facts,
+    ) -> Option<Grant> {
+        let one = pinned?.lifts(what, asked, facts)?;
+        let two = self.lifts(what, asked, facts)?;
+        Some(if two.valid_until < one.valid_until { two } else { one })
+    }
+
+    fn lifts(&self, what: Bypass, asked: &Asked<'_>, facts: &Facts) -> Option<Grant> {
         facts.glasses().find_map(|(name, glass)| match self.definition(name)? {
             Definition::Glass { capability, policy } => {
-                let until = glass.lifts(capability, policy, asked)?;
-                Some(Grant::of(format!("break_glass/{capability}/windows")).until(until))
+                glass.lifts(what, (capability, policy), asked)
             }
             _ => None,
         })
+    }
+
+    /// What answers are made from, but for rights.
+    fn inputs(&self, pinned: Option<Digest>, known: Knowledge<'_>) -> Inputs {
+        Inputs {
+            policy: Some(self.digest()),
+            pinned: pinned.filter(|pinned| *pinned != self.digest()),
+            rights: None,
+            calendar: self.windows.as_ref().map(Windows::digest),
+            directory: known.facts.directories(known.directory.input()),
+            facts: known.digest,
+        }
     }
 
     /// What the rules say by themselves: `pinned` those that allow, these those that deny.
@@ -193,19 +258,7 @@ impl PolicySet {
         asked: &Asked<'a>,
         known: Knowledge<'a>,
     ) -> Decision {
-        let Knowledge { facts, digest, directory } = known;
-        let directory = match directory {
-            DirectoryState::Snapshot(directory) => Some(directory.stamp().digest),
-            DirectoryState::Down { .. } | DirectoryState::Unread => None,
-        };
-        let inputs = Inputs {
-            policy: Some(self.digest()),
-            pinned: asked.pinned.filter(|pinned| *pinned != self.digest()),
-            rights: None,
-            calendar: self.windows.as_ref().map(Windows::digest),
-            directory: facts.directories(directory),
-            facts: digest,
-        };
+        let (facts, inputs) = (known.facts, self.inputs(asked.pinned, known));
         let mut denied = Vec::new();
         let place = asked.place;
         for rule in self.denies_at.at(place).into_iter().filter_map(|at| self.denies.get(at)) {
@@ -216,7 +269,10 @@ impl PolicySet {
             });
         }
         let leave = match pinned {
-            Some(pinned) => pinned.leave(asked, facts),
+            Some(pinned) => {
+                let lifts = |what| self.lifted(what, Some(pinned), asked, facts);
+                pinned.leave(asked, facts, &lifts)
+            }
             None => Leave::unknown(asked.pinned),
         };
         let decision = match leave {
@@ -237,16 +293,17 @@ impl PolicySet {
     }
 
     /// What the rules that allow say.
-    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts) -> Leave {
+    fn leave<'a>(&'a self, asked: &Asked<'a>, facts: &'a Facts, lifts: Lifts<'_>) -> Leave {
         let (mut grants, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut waits, mut earliest) = (false, None);
+        let (mut waits, mut timed, mut earliest) = (false, true, None);
         let here = self.allows_at.at(asked.place);
         for rule in here.into_iter().filter_map(|at| self.allows.get(at)) {
             match rule.when.holds(asked, facts, true) {
                 Ok(false) => {}
                 Err(fault) => refused.push(reason_of(rule, fault.to_string(), ReasonKind::Error)),
-                Ok(true) => match needed(rule, self, asked, facts) {
-                    Needed::Nothing { until: valid_until, plan } => {
+                Ok(true) => match needed(rule, (self, lifts), asked, facts) {
+                    Needed::Nothing { until: valid_until, plan, lifted } => {
+                        grants.extend(lifted);
                         let (rule, policy) = (name_of(rule), asked.pinned);
                         let bound_to = Binding { plan, policy };
                         grants.push(Grant { rule, valid_until, bound_to });
@@ -254,6 +311,7 @@ impl PolicySet {
                     Needed::Pending { until, reasons } => {
                         // Any one of several is enough: the first that comes.
                         waits = true;
+                        timed &= until.is_some();
                         earliest = match (earliest, until) {
                             (Some(one), Some(two)) => Some(std::cmp::min::<Timestamp>(one, two)),
                             (one, two) => one.or(two),
@@ -268,7 +326,8 @@ impl PolicySet {
             return Leave::Granted(grants);
         }
         if waits {
-            return Leave::Pending { until: earliest, reasons: pending };
+            // What people can give may come before any instant.
+            return Leave::Pending { until: earliest.filter(|_| timed), reasons: pending };
         }
         // What a rule that applies lacks, says more.
         if refused.is_empty() {
@@ -287,33 +346,26 @@ fn without_policy(decision: Decision) -> Decision {
     decision.from_inputs(Inputs { policy: None, ..inputs })
 }
 
-/// Whether two accounts are one person's, as far as that is known.
-fn same_person(directory: DirectoryState<'_>, one: &PrincipalId, two: &PrincipalId) -> bool {
-    match directory {
-        DirectoryState::Snapshot(known) => known.human(one) == known.human(two),
-        // Nobody can tell any more: then nobody may have waived it for themselves.
-        DirectoryState::Down { .. } => true,
-        DirectoryState::Unread => one == two,
-    }
+/// Whatever was asked of it went by one directory, and what the facts were taken from.
+fn by_one_directory(decision: Decision, known: Knowledge<'_>) -> Decision {
+    let inputs = decision.inputs().copied().unwrap_or_default();
+    let directory = known.facts.directories(known.directory.input());
+    decision.from_inputs(Inputs { directory, ..inputs })
 }
 
 /// What windows say, unless broken glass lifts them.
-fn held(
-    windows: &Windows,
-    request: &Admission<'_>,
-    directory: DirectoryState<'_>,
-    lifted: Option<Grant>,
-) -> Decision {
-    let same = |one: &PrincipalId, two: &PrincipalId| same_person(directory, one, two);
-    let decision = windows.admit_knowing(request, &same);
-    match (decision.is_permit(), lifted) {
+fn unless_lifted(windows: Decision, lifted: Option<Grant>) -> Decision {
+    match (windows.is_permit(), lifted) {
         (false, Some(grant)) => {
-            let inputs = decision.inputs().copied().map(Box::new);
+            let inputs = windows.inputs().copied().map(Box::new);
             Decision::Permit { grants: vec![grant], inputs }
         }
-        _ => decision,
+        _ => windows,
     }
 }
+
+/// What glass gives leave from a kind of rule.
+pub(super) type Lifts<'a> = &'a dyn Fn(Bypass) -> Option<Grant>;
 
 /// What the rules that allow come to.
 enum Leave {

@@ -1,7 +1,7 @@
 //! How cases are decided.
 
 use release_core::model::{Gate, GateId, Timestamp};
-use release_core::port::{Decision, Reason, ReasonKind};
+use release_core::port::{Binding, Decision, Grant, Reason, ReasonKind};
 
 use super::admit::Asked;
 use super::case::{
@@ -12,7 +12,7 @@ use super::set::PolicySet;
 use crate::all_of::combine;
 use crate::approval::{ApprovalFacts, ApprovalPolicy, evaluate};
 use crate::cab::{self, Board};
-use crate::emergency::{Blocked, BreakGlass, Bypass, GlassAnswer, blocked, usable};
+use crate::emergency::{Blocked, BreakGlass, Bypass, GlassAnswer, Refusal, blocked, usable};
 use crate::promotion::{Pipeline, Verdict, may_enter};
 
 impl Case {
@@ -51,6 +51,17 @@ impl Case {
                 let decision = Decision::deny(vec![reason.kind(ReasonKind::Error)]);
                 Answered::free(decision, now, None)
             }
+        }
+    }
+}
+
+impl Definition {
+    /// What broken glass has to lift, for nobody to be asked.
+    pub(super) const fn lifted_by(&self) -> Option<Bypass> {
+        match self {
+            Self::Approval(_) => Some(Bypass::Approvals),
+            Self::Board(_) => Some(Bypass::Board),
+            Self::Entry(_) | Self::Glass { .. } => None,
         }
     }
 }
@@ -95,11 +106,17 @@ impl GlassCase {
     fn answer(&self, capability: &str, policy: &BreakGlass, asked: &Asked<'_>) -> Answered {
         let (facts, now) = (&self.facts, asked.now);
         // Whoever asks again, or for another run, takes nothing away from what was confirmed.
-        let mut ours = facts.requests_for(capability, asked.run).map(|request| {
+        let ours = facts.requests_for(capability, asked.run).map(|request| {
             let of = request.word.seq;
             (request, usable(policy, facts, of, &asked.scope, asked.directory, now))
         });
-        let Some(last) = ours.next() else {
+        // What is usable, what somebody can still confirm, and else the last.
+        let rank = |(_, found): &(_, GlassAnswer)| match found {
+            GlassAnswer::Usable { .. } => 0,
+            GlassAnswer::Refused { because: Refusal::NotConfirmed { .. } } => 1,
+            GlassAnswer::Refused { .. } => 2,
+        };
+        let Some((request, found)) = ours.min_by_key(rank) else {
             let Some(other) = facts.latest(capability) else {
                 return Answered::free(policy.unasked(capability), now, None);
             };
@@ -107,26 +124,28 @@ impl GlassCase {
             let reason = Reason::new("break_glass/other_run", text, "a request for this run");
             return Answered::free(Decision::deny(vec![reason]), now, None);
         };
-        let opens = |(_, found): &(_, GlassAnswer)| matches!(found, GlassAnswer::Usable { .. });
-        let usable = if opens(&last) { None } else { ours.find(opens) };
-        let (request, found) = usable.unwrap_or(last);
         let until = if let GlassAnswer::Usable { until, .. } = found { Some(until) } else { None };
         let about = Some(About { plan: request.plan, policy: None });
         Answered { decision: found.decision(), at: now, until, about }
     }
 
-    /// Until when windows are lifted by it, if they are.
+    /// The leave by which it lifts rules of this kind, if it does.
     pub(super) fn lifts(
         &self,
-        capability: &str,
-        policy: &BreakGlass,
+        what: Bypass,
+        (capability, policy): (&str, &BreakGlass),
         asked: &Asked<'_>,
-    ) -> Option<Timestamp> {
+    ) -> Option<Grant> {
         let lifted = &policy.capabilities.get(capability)?.lifts;
+        if !lifted.contains(&what) {
+            return None;
+        }
         let answered = self.answer(capability, policy, asked);
-        let ours = answered.about.is_some_and(|about| asked.plan.is_none_or(|p| p == about.plan));
-        let broken = ours && answered.decision.is_permit() && lifted.contains(&Bypass::Windows);
-        answered.until.filter(|_| broken)
+        let plan = answered.about.map(|about| about.plan);
+        let ours = plan.is_some() && asked.plan.is_none_or(|asked| plan == Some(asked));
+        let until = answered.until.filter(|_| ours && answered.decision.is_permit())?;
+        let leave = Grant::of(format!("break_glass/{capability}/{}", what.name()));
+        Some(leave.until(until).bound_to(Binding { plan, policy: None }))
     }
 }
 

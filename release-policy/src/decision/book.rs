@@ -58,7 +58,9 @@ impl PolicyBook {
     /// [`keep`](Self::keep) takes them out. After a restart, publish the old versions first. A directory that comes
     /// with its rights is gone by if it is no older than the one that is known.
     pub fn publish(&self, head: PolicySet) {
-        self.write().set(head);
+        let mut pages = self.write();
+        pages.set(head);
+        pages.adopt();
     }
 
     /// Goes by this snapshot of the directory from now on: for cases, for gates, and for the rights of the day and
@@ -148,12 +150,14 @@ impl PolicyBook {
         (pages.changes, Arc::clone(&pages.head))
     }
 
-    /// Sets other rules for the day unless somebody else did since: whether it did.
+    /// Sets other rules for the day unless somebody else did since: whether it did. A directory that comes with
+    /// them is none that is gone by.
     pub(super) fn publish_after(&self, changes: u64, head: PolicySet) -> bool {
         let mut pages = self.write();
         let same = pages.changes == changes;
         if same {
             pages.set(head);
+            pages.align();
         }
         same
     }
@@ -178,10 +182,11 @@ impl Pages {
         self.versions.insert(head.digest(), Arc::clone(&head));
         self.head = head;
         self.changes += 1;
-        self.adopt();
     }
 
-    /// Goes by the directory that came with the rights of the day, if it is newer than the one that is known.
+    /// Goes by the directory that came with the rights of the day, if it is newer than the one that is known; and by
+    /// the news that there is none, if nothing newer is known. One that was lost comes back with one that was read
+    /// afterwards.
     fn adopt(&mut self) {
         let access = self.head.its_rights().and_then(|rights| rights.access());
         let Some(access) = access else { return self.align() };
@@ -192,17 +197,30 @@ impl Pages {
                         |directory: &Directory| (directory.version(), directory.stamp().taken_at);
                     of(directory) > of(known) && directory.follows(known)
                 };
-                if self.newest.as_ref().is_none_or(newer) {
+                let taken_at = directory.stamp().taken_at;
+                let after = |since: Timestamp| taken_at > since;
+                let back = self.down_since().is_none_or(after);
+                if back && self.newest.as_ref().is_none_or(newer) {
                     self.newest = Some(Arc::clone(directory));
                     self.directory = Source::Read(Arc::clone(directory));
                 }
             }
-            (None, DirectoryState::Down { since }) if self.newest.is_none() => {
-                self.directory = Source::Down { since };
+            (None, DirectoryState::Down { since }) => {
+                let before = |known: &Arc<Directory>| known.stamp().taken_at <= since;
+                if self.down_since().is_none() && self.newest.as_ref().is_none_or(before) {
+                    self.directory = Source::Down { since };
+                }
             }
             (None, _) => {}
         }
         self.align();
+    }
+
+    const fn down_since(&self) -> Option<Timestamp> {
+        match &self.directory {
+            Source::Down { since } => Some(*since),
+            Source::Unread | Source::Read(_) => None,
+        }
     }
 
     /// All rights that are asked: those of the day, and those that runs pin.
@@ -237,7 +255,8 @@ impl Pages {
 
     fn known<'a>(&'a self, run: &RunId, none: &'a Facts) -> Knowledge<'a> {
         let (facts, digest) = self.facts.get(run).map(|(facts, digest)| (facts, *digest)).unzip();
-        Knowledge { facts: facts.unwrap_or(none), digest, directory: self.directory() }
+        let known = Knowledge::none(facts.unwrap_or(none));
+        Knowledge { digest, directory: self.directory(), ..known }
     }
 
     fn directory(&self) -> DirectoryState<'_> {
@@ -258,7 +277,8 @@ impl Policy for PolicyBook {
 
     fn opens(&self, request: &Admission<'_>) -> Decision {
         let (pages, none) = (self.read(), Facts::default());
-        pages.head.opening(request, pages.known(request.run, &none))
+        let pinned = pages.pinned(request.pinned);
+        pages.head.opening(pinned, request, pages.known(request.run, &none))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {

@@ -1,6 +1,6 @@
 //! Rules that change only when people agree to just these: who guards the guards.
 
-use release_core::model::Timestamp;
+use release_core::model::{ChangeScope, Timestamp};
 
 use super::book::PolicyBook;
 use super::case::ApprovalCase;
@@ -21,6 +21,12 @@ pub enum NotPublished {
         /// Where it differs.
         changed: Vec<Part>,
     },
+    /// It was asked about some place alone, and rules are for everywhere.
+    #[error(
+        "the question is about a part of what the rules are for; ask about `ChangeScope::everywhere`, so that those \
+         agree who may everywhere"
+    )]
+    OtherScope,
     /// They are not approved.
     #[error("these rules are not approved: {}", reasons(.0))]
     NotApproved(Box<ApprovalOutcome>),
@@ -49,7 +55,9 @@ impl PolicyBook {
 
     /// Sets other rules for the day, as [`publish`](Self::publish) does, if those who are said to agree
     /// ([`PolicySet::guarded_by`] of the rules of the day) approve of just this change at `now`, by the directory of
-    /// the day. A host that changes rules in no other way lets nobody change them alone.
+    /// the day, who have to be asked about [everywhere](ChangeScope::everywhere). A directory that comes with the
+    /// rights of `head` is not gone by: nobody approved that. A host that changes rules in no other way lets nobody
+    /// change them alone.
     ///
     /// # Errors
     /// [`NotPublished`] says what is missing; then nothing changes.
@@ -64,6 +72,9 @@ impl PolicyBook {
         let changed: Vec<_> = question.subject.changed(&change(count, &today, &head)).collect();
         if !changed.is_empty() {
             return Err(NotPublished::OtherSubject { changed });
+        }
+        if !question.scope.contains(&ChangeScope::everywhere()) {
+            return Err(NotPublished::OtherScope);
         }
         let quorum = today.guard().ok_or(NotPublished::Unguarded)?;
         let outcome =

@@ -4,10 +4,12 @@ use std::fmt;
 
 use release_core::journal::History;
 use release_core::model::{RunId, Span, StepId, Timestamp};
-use release_core::plan::FrozenPlan;
-use release_core::port::{Admission, Decision, Policy, Reason};
+use release_core::plan::{FrozenPlan, Step};
+use release_core::port::{Admission, Decision, Policy, Reason, ReasonKind};
 use release_core::run::{Event, IllegalTransition, Mode, Outcome, RunState, StepRef, WakeUp};
 use serde::{Deserialize, Serialize};
+
+use crate::all_of::combine;
 
 /// How often a wait is followed to the instant that it names before it counts as endless.
 const MOST_WAITS: usize = 1_000;
@@ -100,14 +102,15 @@ pub struct CompareError {
 /// Makes the recorded decisions about steps again under two policies.
 ///
 /// Each is asked as if no run had pinned any rules: what allows are its own. It sees the run as it was when
-/// it was created, with its plan. What is blocked or freed goes by the instant at
-/// which a step first asked. Lead times go by the plan: a step asks again once those before it are done
-/// (later than it was recorded, if they are), waits as long as the policy says, and then takes as long as it
-/// took; waits for people and for permits are as long as they were. Rollbacks and runs that did not succeed
-/// have no lead time.
+/// it was created, with its plan; and at gates, those who had approved by the time at which the step began. What is
+/// blocked or freed goes by the instant at which a step first asked. Lead times go by the plan: a step asks again once
+/// those before it are done (later than it was recorded, if they are), waits as long as the policy says, and then
+/// takes as long as it took; waits for people and for permits are as long as they were, and at the end of a wait for
+/// people their approvals have to count. Rollbacks and runs that did not succeed have no lead time.
 ///
 /// # Errors
-/// [`CompareError`] for a journal that does not fit its plan.
+/// [`CompareError`] for a journal that does not fit its plan. One with gates is folded, and needs the plans that the
+/// run went on with ([`FrozenPlan::with_later`]).
 pub fn compare(
     before: &dyn Policy,
     after: &dyn Policy,
@@ -118,12 +121,15 @@ pub fn compare(
     let (mut decisions, mut blocked, mut freed) = (0, Vec::new(), Vec::new());
     let (mut first, mut second) = (Times::default(), Times::default());
     for recorded in journals {
-        let run = replay(&recorded)?;
+        let run = replay(&recorded, [before, after])?;
         for (index, asked) in (0_u32..).zip(&run.steps) {
             let Some(at) = asked.asked else { continue };
             decisions += 1;
-            let answers = [before, after].map(|policy| run.ask(policy, index, at));
-            let [Some(one), Some(two)] = answers else { continue };
+            let [one, two] = [before, after].map(|policy| run.ask(policy, index, at));
+            let (Some(mut one), Some(mut two)) = (one, two) else { continue };
+            if let Some([first, second]) = asked.gates.as_deref() {
+                (one, two) = (both(one, first), both(two, second));
+            }
             match (one.is_permit(), two.is_permit()) {
                 (true, false) => blocked.extend(run.change(index, at, &two)),
                 (false, true) => freed.extend(run.change(index, at, &one)),
@@ -144,7 +150,10 @@ pub fn compare(
 /// What is known of a run that was recorded.
 struct Run<'a> {
     plan: &'a FrozenPlan,
+    /// As it was created.
     state: RunState,
+    /// As it is so far; kept only where the plan has gates, which nothing else is asked about.
+    so_far: Option<RunState>,
     created: i64,
     succeeded: bool,
     steps: Vec<Recording>,
@@ -154,6 +163,8 @@ struct Run<'a> {
 #[derive(Debug, Clone, Default)]
 struct Recording {
     asked: Option<Timestamp>,
+    /// What both policies say of its gates as it began.
+    gates: Option<Box<[Decision; 2]>>,
     seen: Option<i64>,
     began: Option<i64>,
     ended: Option<i64>,
@@ -163,14 +174,19 @@ struct Recording {
     since: Option<i64>,
 }
 
-fn replay<'a>(recorded: &Recorded<'a>) -> Result<Run<'a>, CompareError> {
+fn replay<'a>(
+    recorded: &Recorded<'a>,
+    policies: [&dyn Policy; 2],
+) -> Result<Run<'a>, CompareError> {
     let Recorded { history, plan } = *recorded;
     let facts = history.facts();
     let failed = |source| CompareError { run: history.run().clone(), source };
     let first = facts.first().ok_or(IllegalTransition::NotCreated).map_err(failed)?;
     let state = RunState::create(history.run().clone(), plan.clone(), first).map_err(failed)?;
+    let gated = plan.plan().steps().iter().any(Step::is_gated);
     let mut run = Run {
         plan,
+        so_far: gated.then(|| state.clone()),
         state,
         created: first.at.as_micros(),
         succeeded: false,
@@ -178,6 +194,15 @@ fn replay<'a>(recorded: &Recorded<'a>) -> Result<Run<'a>, CompareError> {
     };
     for fact in facts.iter().skip(1) {
         run.note(fact.at, &fact.event);
+        if let Event::StepStarted { step, mode: Mode::Perform, .. } = &fact.event {
+            run.open(step.index, policies);
+        }
+        if let Some(so_far) = &mut run.so_far {
+            so_far.evolve(fact.at, &fact.event).map_err(failed)?;
+        }
+    }
+    for index in (0..).take(run.steps.len()) {
+        run.open(index, policies);
     }
     Ok(run)
 }
@@ -219,16 +244,49 @@ impl Run<'_> {
         }
     }
 
+    /// Asks about the gates before an effect, once.
+    fn open(&mut self, index: u32, policies: [&dyn Policy; 2]) {
+        let recorded = self.steps.get(index as usize);
+        let asked = recorded.filter(|recorded| recorded.gates.is_none());
+        let Some(at) = asked.and_then(|recorded| recorded.asked) else { return };
+        let [one, two] = policies.map(|policy| self.opens(policy, index, at));
+        let both = one.zip(two).map(|(one, two)| Box::new([one, two]));
+        if let Some(recorded) = self.steps.get_mut(index as usize) {
+            recorded.gates = both;
+        }
+    }
+
     /// The policy's answer, by its own rules.
     fn ask(&self, policy: &dyn Policy, index: u32, at: Timestamp) -> Option<Decision> {
+        Some(policy.admit(&self.request(&self.state, index, at)?))
+    }
+
+    /// What it says of the gates before a step, as the run is so far; `None`: there are none.
+    fn opens(&self, policy: &dyn Policy, index: u32, at: Timestamp) -> Option<Decision> {
+        let so_far = self.so_far.as_ref()?;
+        let request = self.request(so_far, index, at)?;
+        // Another plan, which the run went on with, may have another step there.
+        so_far.plan().get(index).filter(|step| step.id == request.step.id)?;
+        request.gates().next()?;
+        Some(policy.opens(&request))
+    }
+
+    fn request<'b>(
+        &'b self,
+        state: &'b RunState,
+        index: u32,
+        at: Timestamp,
+    ) -> Option<Admission<'b>> {
         let step = self.plan.get(index)?;
-        let mut request = Admission::new(self.state.run(), self.state.requester(), step, at);
-        request.at = Some((&self.state, index));
-        Some(policy.admit(&request))
+        let mut request = Admission::new(state.run(), state.requester(), step, at);
+        request.at = Some((state, index));
+        Some(request)
     }
 
     fn change(&self, index: u32, at: Timestamp, why: &Decision) -> Option<Change> {
-        let key = |reason: &&Reason| (reason.rule.clone(), reason.text.clone());
+        // What denies, decides; not what would only have held it.
+        let holds = |reason: &Reason| why.is_deny() && only_holds(reason);
+        let key = |reason: &&Reason| (holds(reason), reason.rule.clone(), reason.text.clone());
         let (rule, text) = match why.reasons().iter().min_by_key(key) {
             Some(reason) => (reason.rule.clone(), reason.text.clone()),
             None => ("policy".to_owned(), "it gives no reason".to_owned()),
@@ -252,13 +310,17 @@ impl Run<'_> {
             let (was, is) = (was.unwrap_or(self.created), is.unwrap_or(self.created));
             let seen = step.seen.unwrap_or(was);
             let queued = seen.saturating_sub(was).max(0);
-            let ready = is.saturating_add(queued).saturating_add(step.others);
+            let ready = is.saturating_add(queued);
             let start = match step.asked {
-                Some(_) => self.admitted(policy, index, ready)?,
+                Some(_) => self.admitted(policy, index, ready.saturating_add(step.others))?,
                 None => ready,
             };
+            // Without an effect, waiting for people is all that it does.
             let took = step.ended?.saturating_sub(step.began.unwrap_or(seen)).max(0);
-            let end = start.saturating_add(took);
+            let mut end = start.saturating_add(took);
+            if self.plan.get(index).is_some_and(|step| step.action.is_pure() && step.is_gated()) {
+                end = self.admitted(policy, index, end)?;
+            }
             last = last.max(end);
             if let Some(slot) = ends.get_mut(index as usize) {
                 *slot = Some(end);
@@ -267,10 +329,23 @@ impl Run<'_> {
         u64::try_from(last.saturating_sub(self.created)).ok()
     }
 
+    /// What it says of a step, and of the gates before it.
+    fn answer(&self, policy: &dyn Policy, index: u32, at: Timestamp) -> Option<Decision> {
+        let opens = self.opens(policy, index, at);
+        if self.plan.get(index)?.action.is_pure() {
+            return Some(opens.unwrap_or_else(Decision::permit));
+        }
+        let acts = self.ask(policy, index, at)?;
+        Some(match opens {
+            Some(opens) => both(acts, &opens),
+            None => acts,
+        })
+    }
+
     /// The first instant from `at` on at which the policy permits the step.
     fn admitted(&self, policy: &dyn Policy, index: u32, mut at: i64) -> Option<i64> {
         for _ in 0..MOST_WAITS {
-            match self.ask(policy, index, Timestamp::from_micros(at))? {
+            match self.answer(policy, index, Timestamp::from_micros(at))? {
                 Decision::Permit { .. } => return Some(at),
                 Decision::Wait { until: Some(until), .. } if until.as_micros() > at => {
                     at = until.as_micros();
@@ -280,6 +355,19 @@ impl Run<'_> {
         }
         None
     }
+}
+
+fn both(acts: Decision, opens: &Decision) -> Decision {
+    combine([acts, opens.clone()].into_iter())
+}
+
+/// Whether a reason that is told beside a denial tells of what would only have been waited for: windows, and what
+/// rules that allow, boards and gates still lack.
+fn only_holds(reason: &Reason) -> bool {
+    let of = |kind: &str| reason.rule.split('/').next() == Some(kind);
+    let windows = of("freeze") || of("deployment-window");
+    let none = reason.rule == "allow" || reason.rule == "permit";
+    windows || reason.kind == ReasonKind::Missing && !of("rbac") && !none
 }
 
 /// Lead times in microseconds.

@@ -55,7 +55,7 @@ pub use case::{
 pub use change::NotPublished;
 pub use compare::{Change, CompareError, Comparison, LeadTimes, Recorded, compare};
 pub use facts::{Fact, Facts};
-pub(crate) use gates::at_gates;
+pub(crate) use gates::{Judges, at_gates};
 pub use rule::{
     Condition, Effect, MAX_CONDITIONS, MAX_DEPTH, MAX_RULES, Need, PolicyError, Rule, RuleProblem,
     Test,

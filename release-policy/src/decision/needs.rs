@@ -1,9 +1,9 @@
 //! What a rule still needs before it allows.
 
 use release_core::model::{Digest, Timestamp};
-use release_core::port::{Decision, Reason, ReasonKind};
+use release_core::port::{Decision, Grant, Reason, ReasonKind};
 
-use super::admit::{Asked, name_of, reason_of};
+use super::admit::{Asked, Lifts, name_of, reason_of};
 use super::facts::{Answered, Facts};
 use super::rule::{Need, Rule};
 use super::set::PolicySet;
@@ -11,7 +11,12 @@ use super::set::PolicySet;
 /// What a rule that applies needs.
 pub(super) enum Needed {
     /// All is there, until some instant, for a plan.
-    Nothing { until: Option<Timestamp>, plan: Option<Digest> },
+    Nothing {
+        until: Option<Timestamp>,
+        plan: Option<Digest>,
+        /// By which leave of broken glass.
+        lifted: Vec<Grant>,
+    },
     /// Something may yet come.
     Pending { until: Option<Timestamp>, reasons: Vec<Reason> },
     /// Something is refused, or not known.
@@ -30,20 +35,25 @@ struct Found<'a, 'b> {
     ends: Option<Timestamp>,
     /// The last instant that something waits for.
     latest: Option<Timestamp>,
+    /// Whether something waits for more than time.
+    untimed: bool,
     waits: bool,
     refused: bool,
     reasons: Vec<Reason>,
+    /// Leaves of broken glass, for what nobody was asked.
+    lifted: Vec<Grant>,
 }
 
 pub(super) fn needed<'a>(
     rule: &'a Rule,
-    rules: &'a PolicySet,
+    (rules, lifts): (&'a PolicySet, Lifts<'_>),
     asked: &Asked<'a>,
     facts: &'a Facts,
 ) -> Needed {
-    let (plan, ends, latest, reasons) = (asked.plan, None, None, Vec::new());
+    let (plan, ends, latest, reasons, lifted) = (asked.plan, None, None, Vec::new(), Vec::new());
+    let (untimed, waits, refused) = (false, false, false);
     let mut found =
-        Found { rule, rules, asked, plan, ends, latest, waits: false, refused: false, reasons };
+        Found { rule, rules, asked, plan, ends, latest, untimed, waits, refused, reasons, lifted };
     for need in &rule.needs {
         match need {
             Need::NotBefore { at } if *at <= asked.now => {}
@@ -53,21 +63,67 @@ pub(super) fn needed<'a>(
                 let reason = Reason::new(name_of(rule), format!("not before {at}"), "time");
                 found.reasons.push(reason.kind(ReasonKind::Missing));
             }
-            Need::Case { name } => match facts.answered(name, rules, asked) {
-                None => found.unknown(format!("nothing is known of the case `{name}`")),
-                Some(answered) => found.case(name, &answered),
-            },
+            Need::Case { name } => {
+                let mut case = found.alone();
+                match facts.answered(name, rules, asked) {
+                    None => case.unknown(format!("nothing is known of the case `{name}`")),
+                    Some(answered) => case.case(name, &answered),
+                }
+                let held = case.waits || case.refused;
+                let kind = rules.definition(name).filter(|_| held);
+                let leave = kind.and_then(|definition| lifts(definition.lifted_by()?));
+                let ours =
+                    |leave: &Grant| found.plan.is_none_or(|plan| leave.bound_to.plan == Some(plan));
+                match leave.filter(ours) {
+                    Some(leave) => found.lift(leave),
+                    None => found.and(case),
+                }
+            }
         }
     }
-    let Found { plan, ends, latest, waits, refused, reasons, .. } = found;
+    let Found { plan, ends, latest, untimed, waits, refused, reasons, lifted, .. } = found;
     match (refused, waits) {
         (true, _) => Needed::Refused { reasons },
-        (false, true) => Needed::Pending { until: latest, reasons },
-        (false, false) => Needed::Nothing { until: ends, plan },
+        (false, true) => Needed::Pending { until: latest.filter(|_| !untimed), reasons },
+        (false, false) => Needed::Nothing { until: ends, plan, lifted },
     }
 }
 
 impl Found<'_, '_> {
+    /// With nothing found yet, but for what it is about.
+    fn alone(&self) -> Self {
+        let Self { rule, rules, asked, plan, .. } = *self;
+        let (ends, latest, reasons, lifted) = (None, None, Vec::new(), Vec::new());
+        let (untimed, waits, refused) = (false, false, false);
+        Self { rule, rules, asked, plan, ends, latest, untimed, waits, refused, reasons, lifted }
+    }
+
+    /// What is found of one more need.
+    fn and(&mut self, other: Self) {
+        let Self { plan, ends, latest, untimed, waits, refused, reasons, .. } = other;
+        self.plan = plan;
+        self.until(ends);
+        self.latest = self.latest.max(latest);
+        self.untimed |= untimed;
+        self.waits |= waits;
+        self.refused |= refused;
+        self.reasons.extend(reasons);
+    }
+
+    fn until(&mut self, ends: Option<Timestamp>) {
+        self.ends = match (self.ends, ends) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+    }
+
+    /// Broken glass gives leave instead of people.
+    fn lift(&mut self, leave: Grant) {
+        self.until(leave.valid_until);
+        self.plan = self.plan.or(leave.bound_to.plan);
+        self.lifted.push(leave);
+    }
+
     fn case(&mut self, name: &str, answered: &Answered) {
         let Answered { decision, at, until, about } = answered;
         if *at > self.asked.now {
@@ -92,14 +148,10 @@ impl Found<'_, '_> {
             Decision::Permit { .. } if until.is_some_and(|until| until <= self.asked.now) => {
                 self.missing(format!("`{name}` has to be asked again"));
             }
-            Decision::Permit { .. } => {
-                self.ends = match (self.ends, *until) {
-                    (Some(one), Some(two)) => Some(one.min(two)),
-                    (one, two) => one.or(two),
-                };
-            }
+            Decision::Permit { .. } => self.until(*until),
             Decision::Wait { until, reasons, .. } => {
                 self.waits = true;
+                self.untimed |= until.is_none();
                 self.latest = self.latest.max(*until);
                 let missing = reasons.iter().cloned().map(|why| match why.kind {
                     ReasonKind::Rule => why.kind(ReasonKind::Missing),
@@ -115,7 +167,7 @@ impl Found<'_, '_> {
     }
 
     fn missing(&mut self, text: String) {
-        self.waits = true;
+        (self.waits, self.untimed) = (true, true);
         self.reasons.push(reason_of(self.rule, text, ReasonKind::Missing));
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::admit::Asked;
 use super::facts::{Fact, Facts};
 use crate::canonical::Canonical;
+use crate::directory::{DirectoryFault, DirectoryState};
 use crate::window::{ActionClass, Invokers, Overlap, Scope};
 
 /// The most rules of a set.
@@ -134,7 +135,8 @@ pub enum Condition {
     Action(BTreeSet<ActionClass>),
     /// For these commands, by name.
     Command(BTreeSet<String>),
-    /// For whoever asks.
+    /// For whoever asks. Who has which role, the directory of the day says, where there is one: a rule that allows
+    /// asks for a role over all of the place, one that denies for one over any part of it.
     By(Invokers),
     /// If something is known to be so. If nothing is known of it, the rule cannot be applied.
     Fact {
@@ -172,6 +174,8 @@ pub(super) enum Fault {
     Unknown(String),
     #[error("`{0}` is of another type than the rule asks for")]
     OtherType(String),
+    #[error("nobody can tell who has which role: {0}")]
+    Directory(DirectoryFault),
 }
 
 impl Condition {
@@ -193,7 +197,7 @@ impl Condition {
             },
             Self::Action(classes) => asked.action.is_some_and(|class| classes.contains(&class)),
             Self::Command(names) => asked.command.is_some_and(|name| names.contains(name)),
-            Self::By(invokers) => invokers.concerns(asked.by),
+            Self::By(invokers) => return is_by(invokers, asked, whole),
             Self::Fact { name, is } => {
                 let fact = facts.values.get(name).ok_or_else(|| Fault::Unknown(name.clone()))?;
                 return is.passes(fact).ok_or_else(|| Fault::OtherType(name.clone()));
@@ -264,6 +268,21 @@ impl Condition {
             Self::Not(part) => part.write(all.text("not")),
         }
     }
+}
+
+/// Whether these concern who asks.
+fn is_by(invokers: &Invokers, asked: &Asked<'_>, whole: bool) -> Result<bool, Fault> {
+    let Invokers { kinds, principals, roles } = invokers;
+    let by = asked.by;
+    let vouched = matches!(asked.directory, DirectoryState::Unread);
+    if vouched || roles.is_empty() {
+        return Ok(invokers.concerns(by));
+    }
+    if kinds.contains(&by.kind) || principals.contains(&by.id) {
+        return Ok(true);
+    }
+    let directory = asked.directory.fresh(asked.now, asked.max_age).map_err(Fault::Directory)?;
+    Ok(directory.has_one(&by.id, roles, (&asked.scope, whole), asked.now))
 }
 
 /// Whether all parts are true, or (`all` is false) one is. A fault stands only where nothing else decides;

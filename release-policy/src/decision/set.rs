@@ -193,7 +193,8 @@ impl Policy for PolicySet {
     }
 
     fn opens(&self, request: &Admission<'_>) -> Decision {
-        self.opening(request, Knowledge::none(&Facts::default()))
+        let own = request.pinned.is_none_or(|pinned| pinned == self.digest);
+        self.opening(own.then_some(self), request, Knowledge::none(&Facts::default()))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {

@@ -16,12 +16,21 @@ use crate::directory::{Directory, DirectoryFault, DirectoryState, People};
 pub enum Bypass {
     /// Freezes and deployment windows.
     Windows,
-    /// Quorums of approvals.
+    /// Quorums of approvals that rules need. Gates of plans are not lifted.
     Approvals,
-    /// The decision of the board.
+    /// The decision of the board, with what it asks for besides.
     Board,
-    /// Quotas and limits.
-    Quotas,
+}
+
+impl Bypass {
+    /// The name as it stands in leaves.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::Approvals => "approvals",
+            Self::Board => "board",
+        }
+    }
 }
 
 /// What breaking one glass gives, to whom.

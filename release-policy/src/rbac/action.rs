@@ -91,7 +91,7 @@ impl Action {
             Command::Pause => Self::Pause,
             Command::Resume => Self::Resume,
             Command::Cancel => Self::Cancel,
-            Command::Approve { .. } => Self::Approve,
+            Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
             Command::Reject { .. } => Self::Reject,
             Command::Retry { .. } => Self::Retry,
             Command::Reconcile { .. } => Self::Reconcile,

@@ -110,6 +110,11 @@ pub enum Miss {
         /// Since when.
         at: Timestamp,
     },
+    /// It never holds: the loan ends before what was lent begins.
+    Never {
+        /// When the loan ends.
+        ends: Timestamp,
+    },
     /// It does not reach over all of the change.
     OutOfReach,
     /// A condition is not met.
@@ -137,6 +142,7 @@ impl fmt::Display for Miss {
             Self::Undefined => f.write_str("no rules say what it allows"),
             Self::NotYet { from } => write!(f, "holds from {from} on"),
             Self::Ended { at } => write!(f, "ended at {at}"),
+            Self::Never { ends } => write!(f, "is lent until {ends}, before it begins"),
             Self::OutOfReach => f.write_str("does not reach over all of this"),
             Self::Condition => f.write_str("a condition of it is not met"),
             Self::Error { error } => f.write_str(error),

@@ -172,7 +172,13 @@ impl Book {
         }));
         let mut missed = BTreeSet::new();
         for held in &subject.held {
-            let miss = self.miss(held, query, Judging::Facts).or_else(|| lender_miss(held));
+            // Nobody waits for the time of a role whose lender could not help then either.
+            let miss = match self.miss(held, query, Judging::Facts) {
+                time @ Some(Miss::NotYet { .. } | Miss::Ended { .. } | Miss::Never { .. }) => {
+                    lender_miss(held).or(time)
+                }
+                miss => miss.or_else(|| lender_miss(held)),
+            };
             match miss {
                 None => answer.granted.push(Granted {
                     grant: Arc::clone(&held.grant),
@@ -264,10 +270,12 @@ impl Book {
         if let Some(miss) = self.role_miss(held.role?, query, judging) {
             return Some(miss);
         }
-        if query.at < held.from() {
-            return Some(Miss::NotYet { from: held.from() });
+        let (from, until) = (held.from(), held.until());
+        match until {
+            Some(at) if at <= query.at => Some(Miss::Ended { at }),
+            Some(ends) if ends <= from => Some(Miss::Never { ends }),
+            _ => (query.at < from).then_some(Miss::NotYet { from }),
         }
-        held.until().filter(|until| *until <= query.at).map(|at| Miss::Ended { at })
     }
 
     /// Why a role does not allow what is asked, whoever holds it.

@@ -12,8 +12,8 @@ use release_core::run::{Command, RunState};
 use super::access::Book;
 use super::{Access, Action, Answer, Denied, Fact, Facts, Miss, Missed, Query, Rules};
 use crate::canonical::Canonical;
-use crate::decision::at_gates;
-use crate::directory::{Directory, DirectoryFault, DirectoryStamp, OlderDirectory};
+use crate::decision::{Judges, at_gates};
+use crate::directory::{Directory, DirectoryFault, DirectoryStamp, DirectoryState, OlderDirectory};
 use crate::window::Classes;
 
 /// The fact that rules can ask for in every request of the engine: a flag, whether somebody acts on a run that
@@ -183,9 +183,7 @@ impl Rbac {
                     let current = current.read().unwrap_or_else(PoisonError::into_inner);
                     Arc::clone(&current.access)
                 };
-                let facts = facts(access.are_one(&who.id, &requester.id));
-                let query = Query::new(&who.id, action, resource, at).facts(&facts);
-                access.authorize(&query.requested_by(&requester.id))
+                access.ask(who, requester, action, resource, at)
             }
             Source::Host(book) => {
                 let facts = facts(who.id == requester.id);
@@ -222,12 +220,13 @@ impl Rbac {
         resource: &ChangeScope,
         at: Timestamp,
     ) -> Decision {
-        let answer = self.ask(who, requester, action, resource, at);
-        let inputs = Inputs {
-            rights: Some(self.digest()),
-            directory: answer.directory.as_ref().map(|stamp| stamp.digest),
-            ..Inputs::default()
+        // One directory, for what is said and for what it is said to be made from.
+        let access = self.access();
+        let answer = match &access {
+            Some(access) => access.ask(who, requester, action, resource, at),
+            None => self.ask(who, requester, action, resource, at),
         };
+        let inputs = self.inputs(access.as_deref());
         if answer.is_allowed() {
             let leave = answer.longest().map(|granted| Grant {
                 valid_until: granted.until,
@@ -251,6 +250,12 @@ impl Rbac {
             None => Decision::deny(reasons),
         }
         .from_inputs(inputs)
+    }
+
+    /// What an answer by this directory is made from.
+    pub(crate) fn inputs(&self, access: Option<&Access>) -> Inputs {
+        let directory = access.and_then(|access| access.directory_state().input());
+        Inputs { rights: Some(self.digest()), directory, ..Inputs::default() }
     }
 
     fn nothing_allows(&self, who: &Principal, action: Action, missed: &[Missed]) -> Reason {
@@ -277,6 +282,19 @@ impl Answer {
 }
 
 impl Access {
+    fn ask(
+        &self,
+        who: &Principal,
+        requester: &Principal,
+        action: Action,
+        resource: &ChangeScope,
+        at: Timestamp,
+    ) -> Answer {
+        let facts = facts(self.are_one(&who.id, &requester.id));
+        let query = Query::new(&who.id, action, resource, at).facts(&facts);
+        self.authorize(&query.requested_by(&requester.id))
+    }
+
     /// Whether one person is behind both accounts.
     fn are_one(&self, one: &PrincipalId, two: &PrincipalId) -> bool {
         let (Some(a), Some(b)) = (self.subject(one), self.subject(two)) else { return one == two };
@@ -318,25 +336,35 @@ fn reason(denied: &Denied, who: &Principal) -> Reason {
 }
 
 impl Policy for Rbac {
-    /// Whether the requester may do what the step does, where it does it. A step that belongs to no place
-    /// is nobody's business here.
+    /// Whether the requester may do what the step does, where it does it. A step that changes something and says of
+    /// no place where, does it everywhere; any other that belongs to no place is nobody's business here.
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let Some(place) = request.step.scope.place().filter(|_| self.steps) else {
-            return Decision::permit();
-        };
+        let place = request.step.scope.place();
+        let concerns = self.steps && (place.is_some() || request.step.action.mutates());
+        if !concerns {
+            // What is said of gates goes by a directory, and so it is known which.
+            let gated = request.gates().next().is_some();
+            let permit = Decision::permit();
+            return if gated {
+                permit.from_inputs(self.inputs(self.access().as_deref()))
+            } else {
+                permit
+            };
+        }
         let class = self.classes.of_step(request.step, request.rollback);
         let (who, action) = (request.requester, Action::of_class(class));
-        let mut resource = resource(place);
+        let mut resource = place.map_or_else(ChangeScope::everywhere, resource);
         resource.train = request.train().cloned();
         self.decide(who, who, action, &resource, request.now)
     }
 
-    /// Whether approvals at gates count, by the directory that it goes by.
+    /// Whether approvals at gates count, by the directory that it goes by, and whether those who gave them may.
     fn opens(&self, request: &Admission<'_>) -> Decision {
-        match self.access() {
-            Some(access) => at_gates(request, access.directory_state(), access.max_age()),
-            None => Decision::permit(),
-        }
+        let access = self.access();
+        let directory = access.as_deref().map_or(DirectoryState::Unread, Access::directory_state);
+        let max_age = access.as_deref().map_or(Span::ZERO, Access::max_age);
+        let judges = Judges { directory, max_age, rights: vec![self] };
+        at_gates(request, &judges, self.inputs(access.as_deref()))
     }
 
     /// Whether somebody may give a command. The place of an approval is what the steps behind its gate have in common,
@@ -350,10 +378,12 @@ impl Policy for Rbac {
             return Decision::deny(vec![reason]);
         };
         let resource = match request.command {
-            Command::Approve { gate } | Command::Reject { gate } => match request.state {
-                Some(state) => behind(state, gate),
-                None => environment(gate),
-            },
+            Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate } => {
+                match request.state {
+                    Some(state) => behind(state, gate),
+                    None => environment(gate),
+                }
+            }
             Command::Retry { step } | Command::Reconcile { step, .. } => {
                 let plan = request.state.map(RunState::plan);
                 let step = plan.and_then(|plan| plan.get(plan.find(step)?));

@@ -59,6 +59,7 @@ pub use answer::{NeverOpens, Query, SamePerson, Straddle};
 pub use error::{WaiverError, WaiverProblem, WindowError, WindowProblem};
 pub use holidays::{Holiday, HolidayCalendar, HolidayError, HolidaySpec};
 pub use midflight::{MidFlight, OnStart, Point, Standing, mid_flight};
+pub(crate) use policy::places_of;
 pub use rule::{Kind, When, Window, WindowSpec};
 pub use scope::{ActionClass, Classes, Invokers, Overlap, Scope};
 pub use set::{MAX_WINDOWS, WindowRules, Windows, WindowsError};

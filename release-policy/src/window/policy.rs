@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use release_core::model::{GateId, Span, Timestamp};
-use release_core::plan::Place;
+use release_core::plan::{Place, Step};
 use release_core::port::{
     Admission, CommandRequest, Decision, Grant, Inputs, Policy, Reason, ReasonKind,
 };
@@ -21,8 +21,9 @@ use crate::all_of::combine;
 
 impl Policy for Windows {
     /// Waits while windows stand in the way: until the first instant at which none does, with a reason
-    /// for each window on the way there. A step that belongs to no place is nobody's business here, and
-    /// a rollback only if a window names it.
+    /// for each window on the way there. A step that changes something and says of no place where, concerns
+    /// everywhere; any other that belongs to no place is nobody's business here, and a rollback only if a window
+    /// names it.
     ///
     /// When it never opens, it waits without an instant: only other windows or a waiver can help. When the
     /// search for an opening is [given up](NeverOpens::GivenUp), it waits until where that came to.
@@ -43,13 +44,33 @@ impl Policy for Windows {
     }
 }
 
-/// The places of the steps behind a gate.
-fn behind(state: &RunState, gate: &GateId) -> Vec<Place> {
-    let mut places = Vec::new();
-    for place in state.plan().behind(gate).filter_map(|step| step.scope.place()) {
-        if !places.contains(place) {
-            places.push(place.clone());
+/// The places that a command is about: those of the steps behind its gate, or that of its step. `None` is the
+/// whole release; there is always one.
+pub(crate) fn places_of(request: &CommandRequest<'_>) -> Vec<Option<Place>> {
+    let plan = request.state.map(RunState::plan);
+    let place = |step: &Step| step.scope.place().cloned();
+    let all: Vec<_> = match (request.command, plan) {
+        (
+            Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate },
+            Some(plan),
+        ) => plan.behind(gate).map(place).collect(),
+        (
+            Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate },
+            None,
+        ) => environment(gate).map(Some).into_iter().collect(),
+        (Command::Retry { step } | Command::Reconcile { step, .. }, Some(plan)) => {
+            plan.find(step).and_then(|at| plan.get(at)).map(place).into_iter().collect()
         }
+        _ => Vec::new(),
+    };
+    let mut places = Vec::new();
+    for place in all {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    if places.is_empty() {
+        places.push(None);
     }
     places
 }
@@ -64,14 +85,18 @@ impl Windows {
     /// As [`Policy::admit`], by whoever knows which accounts are one person's: a waiver that somebody granted
     /// by another account of theirs is none for them.
     pub fn admit_knowing(&self, request: &Admission<'_>, same_person: SamePerson<'_>) -> Decision {
-        let Some(place) = request.step.scope.place() else { return Decision::permit() };
+        let place = request.step.scope.place();
+        if place.is_none() && !request.step.action.mutates() {
+            return Decision::permit();
+        }
         let action = self.rules.classes.of_step(request.step, request.rollback);
         let lasting = match self.rules.straddle {
             Straddle::Allowed => Span::ZERO,
             Straddle::Never => request.step.timeout,
         };
         let query = Query::new(action, request.requester, request.now).run(request.run);
-        let query = query.place(place).lasting(lasting).knowing(same_person);
+        let query = place.map_or(query, |place| query.place(place));
+        let query = query.lasting(lasting).knowing(same_person);
         self.begins_or_goes_on(request, &query).from_inputs(self.inputs())
     }
 
@@ -87,17 +112,13 @@ impl Windows {
         let query = Query::new(action, request.by, request.now).run(request.run);
         let query = query.knowing(same_person);
         let places = match request.command {
-            Command::Approve { gate } => match request.state {
-                Some(state) => behind(state, gate),
-                None => environment(gate).into_iter().collect(),
-            },
-            _ => Vec::new(),
+            Command::Approve { .. } => places_of(request),
+            _ => vec![None],
         };
-        let decision = if places.is_empty() {
+        let decision = combine(places.iter().map(|place| {
+            let query = place.as_ref().map_or(query, |place| query.place(place));
             self.decide(&query)
-        } else {
-            combine(places.iter().map(|place| self.decide(&query.place(place))))
-        };
+        }));
         decision.from_inputs(self.inputs())
     }
 

@@ -403,7 +403,8 @@ fn rules_are_changed_once_people_approve_of_just_these() {
             ApprovalFact::Given(Box::new(Approval { statement, verdict, comment }))
         });
         let facts = ApprovalFacts::fold(given).unwrap();
-        let question = Question { subject, ..question() };
+        let scope = ChangeScope::everywhere();
+        let question = Question { subject, scope, ..question() };
         ApprovalCase { question, facts }
     };
     let alone = book.publish_approved(new("a"), &about(&new("a"), &["ann"]), at(100));
@@ -425,7 +426,7 @@ fn rules_are_changed_once_people_approve_of_just_these() {
     assert!(matches!(again, Err(NotPublished::OtherSubject { .. })), "{again:?}");
     let unguarded = PolicyBook::new(set(&[]));
     let subject = unguarded.change_to(&new("a"));
-    let question = Question { subject, ..question() };
+    let question = Question { subject, scope: ChangeScope::everywhere(), ..question() };
     let case = ApprovalCase { question, facts: ApprovalFacts::default() };
     let refused = unguarded.publish_approved(new("a"), &case, at(100));
     assert_eq!(refused, Err(NotPublished::Unguarded));

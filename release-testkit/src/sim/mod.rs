@@ -150,7 +150,7 @@ impl Sim {
 
     /// Sets the policy under test. What windows it has the invariants cannot know: name them by
     /// [`Sim::freezes`].
-    pub fn policy(mut self, policy: impl Policy) -> Self {
+    pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
         self.setup.policy = Arc::new(policy);
         self
     }

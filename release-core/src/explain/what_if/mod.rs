@@ -1,8 +1,9 @@
 //! What would come of a plan, or of a run as it stands: simulated by the code that drives real runs.
 //!
-//! - `assume` is what is taken for granted; `simulate` lets it happen; `course` is what came of it.
+//! - `assume` is what is taken for granted, `assumed` holds a policy to it; `simulate` lets it happen; `course` is what came of it.
 
 mod assume;
+mod assumed;
 mod course;
 mod simulate;
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::assumed::{self, Assumed};
 use super::course::{Course, Refused};
 use super::{Assumptions, WhatIfError};
 use crate::explain::{Explanation, explain};
-use crate::ids::{GateId, PrincipalId, StepId};
-use crate::model::{Analysis, Approval, Bound, Finite, Gate, Principal};
+use crate::ids::{GateId, StepId};
+use crate::model::{Analysis, Approval, Bound, Finite, Gate};
 use crate::plan::Action;
 use crate::port::{Evidence, Measurement, Observed, Policy};
 use crate::run::{
@@ -115,7 +116,8 @@ impl<'a> Simulation<'a> {
 
     fn check_gates(&self) -> Result<(), WhatIfError> {
         for (_, directive) in &self.assumptions.inputs {
-            if let Command::Approve { gate } | Command::Reject { gate } = &directive.command
+            if let Command::Approve { gate } | Command::Reject { gate } | Command::Withdraw { gate } =
+                &directive.command
                 && self.approval(gate).is_none()
             {
                 return Err(WhatIfError::UnknownGate { gate: gate.clone() });
@@ -144,11 +146,7 @@ impl<'a> Simulation<'a> {
 
     fn approval(&self, id: &GateId) -> Option<&Approval> {
         let gates = self.state.plan().plan().steps().iter().flat_map(|step| &step.gates);
-        let mut approvals = gates.filter_map(|gate| match gate {
-            Gate::Approval(approval) => Some(approval),
-            _ => None,
-        });
-        approvals.find(|approval| approval.id == *id)
+        gates.filter_map(Gate::approval).find(|approval| approval.id == *id)
     }
 
     fn next_instant(&self) -> Option<Timestamp> {
@@ -173,7 +171,8 @@ impl<'a> Simulation<'a> {
         while self.votes.first().is_some_and(|(at, _)| *at <= self.now) {
             let Some((_, gate)) = self.votes.pop_first() else { break };
             self.asked_for.remove(&gate);
-            for directive in self.approvals(&gate) {
+            let wanted = self.approval(&gate).map(assumed::approvals);
+            for directive in wanted.into_iter().flatten().collect::<Vec<_>>() {
                 self.decide(&Input::Directive(directive))?;
             }
         }
@@ -184,22 +183,13 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    fn approvals(&self, gate: &GateId) -> Vec<Directive> {
-        let Some(wanted) = self.approval(gate) else { return Vec::new() };
-        let ids = (1..=wanted.quorum).filter_map(|n| PrincipalId::new(format!("assumed-{n}")).ok());
-        let directive = |id| {
-            let by = wanted.roles.iter().cloned().fold(Principal::human(id), Principal::with_role);
-            Directive::new(Command::Approve { gate: gate.clone() }, by, "assumed")
-        };
-        ids.map(directive).collect()
-    }
-
     fn decide(&mut self, input: &Input) -> Result<(), WhatIfError> {
         if self.state.outcome().is_some() {
             return Ok(());
         }
         let mut fresh = Vec::new();
-        let turn = Turn::new(self.now, DRAW, self.policy);
+        let policy = Assumed(self.policy);
+        let turn = Turn::new(self.now, DRAW, &policy);
         if let Err(rejected) = decide(&self.state, input, &turn, &mut fresh)
             && let Input::Directive(directive) = input
         {
@@ -211,9 +201,9 @@ impl<'a> Simulation<'a> {
     }
 
     fn settle(&mut self) -> Result<(), WhatIfError> {
-        let mut fresh = Vec::new();
+        let (mut fresh, policy) = (Vec::new(), Assumed(self.policy));
         loop {
-            let turn = Turn::new(self.now, DRAW, self.policy);
+            let turn = Turn::new(self.now, DRAW, &policy);
             advance(&self.state, &turn, EVENTS_A_TURN, &mut fresh);
             if fresh.is_empty() {
                 return Ok(());
@@ -263,11 +253,10 @@ impl<'a> Simulation<'a> {
     fn ask_for_approvals(&mut self, index: u32) {
         let Some(span) = self.assumptions.approvals else { return };
         let at = self.now.plus(span);
-        for gate in &self.state.plan().step(index).gates {
-            if let Gate::Approval(Approval { id, .. }) = gate
-                && self.asked_for.insert(id.clone())
-            {
-                self.votes.insert((at, id.clone()));
+        let wanted = self.state.approvals_for(index).map(|wanted| wanted.id.clone());
+        for id in wanted.collect::<Vec<_>>() {
+            if self.asked_for.insert(id.clone()) {
+                self.votes.insert((at, id));
             }
         }
     }
@@ -300,8 +289,9 @@ impl<'a> Simulation<'a> {
         let waits = |(index, status): &(u32, Status)| {
             !matches!(status, Status::Pending) && !self.state.is_done(*index)
         };
+        let policy = Assumed(self.policy);
         let found = all.filter(waits).filter_map(|(index, _)| {
-            let found = explain(&self.state, index, self.now, self.policy).ok()?;
+            let found = explain(&self.state, index, self.now, &policy).ok()?;
             (!found.is_free() && !found.is_final()).then_some(found)
         });
         found.take(MOST_WAITING).collect()

@@ -47,7 +47,7 @@ fn glass_lifts_windows_if_that_is_what_it_does() {
     );
     let windows = Windows::new([freeze.build().unwrap()]).unwrap();
     let plan = plan([deploy("production")]);
-    for (lifts, permits) in [(&[Bypass::Windows][..], true), (&[Bypass::Quotas][..], false)] {
+    for (lifts, permits) in [(&[Bypass::Windows][..], true), (&[Bypass::Board][..], false)] {
         let set = set(&[needs_case()]).define("any", glasses(lifts)).windows(windows.clone());
         let facts = Facts::new().case("any", glass("r", plan.digest(), "production"));
         let book = PolicyBook::new(set).with_facts(id("r"), facts);
@@ -170,7 +170,7 @@ fn glass_that_is_taken_away_lifts_no_window_of_the_day() {
         starts(&happens(&mut state, None, 100, &book))
     };
     assert_eq!(started(with(&[Bypass::Windows])), 1);
-    assert_eq!(started(with(&[Bypass::Quotas])), 0);
+    assert_eq!(started(with(&[Bypass::Board])), 0);
 }
 
 #[test]
@@ -196,4 +196,36 @@ fn a_request_of_somebody_who_may_not_takes_nothing_from_one_that_was_confirmed()
     facts.apply(again.clone()).unwrap();
     assert_eq!(ask(&case), 1, "dan, who may not, asked after bob had confirmed ann's");
     assert_eq!(ask(&GlassCase { facts: fold(vec![again]) }), 0, "dan alone opens nothing");
+}
+
+/// Glass gives leave from what it names, by a leave of its own, and from nothing else.
+#[test]
+fn broken_glass_lifts_the_needs_that_it_names_and_no_others() {
+    let plan = plan([deploy("production")]);
+    let needed: [(Bypass, Definition); 2] = [
+        (Bypass::Approvals, quorum(&["sre", "security"]).into()),
+        (Bypass::Board, Board::new(id("chair"), [id("security")], 1).unwrap().into()),
+    ];
+    let ask = |by: &Definition, lifts: Bypass, of: Digest| {
+        let need = Need::Case { name: "people".into() };
+        let rule = Rule::allow("only", Condition::Always, "platform").needs(need);
+        let set = set(&[rule]).define("people", by.clone()).define("any", glasses(&[lifts]));
+        let facts = Facts::new().case("any", glass("r", of, "production"));
+        let mut state = run(&plan, Some(set.digest()));
+        let book = PolicyBook::new(set).with_facts(id("r"), facts);
+        book.publish_directory(people(50, &TEAM)).unwrap();
+        happens(&mut state, None, 100, &book)
+    };
+    for (kind, by) in &needed {
+        for lifts in [Bypass::Windows, Bypass::Approvals, Bypass::Board] {
+            let events = ask(by, lifts, plan.digest());
+            assert_eq!(starts(&events) == 1, lifts == *kind, "{kind:?} by {lifts:?}: {events:?}");
+            let other = ask(by, lifts, subject().plan);
+            assert_eq!(starts(&other), 0, "broken for another plan");
+            if lifts == *kind {
+                let told = format!("{events:?}");
+                assert!(told.contains("break_glass/hotfix/"), "by whose leave? {told}");
+            }
+        }
+    }
 }

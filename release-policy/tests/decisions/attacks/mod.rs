@@ -26,12 +26,16 @@ use release_policy::emergency::{
 };
 use release_policy::promotion::{Claim, Owners, Taken};
 use release_policy::rbac::{self, Access, Rbac, Role, Rules};
-use release_policy::window::When;
+use release_policy::window::{Waiver, When, WindowRules};
 use release_policy::{WindowSpec, Windows};
 
+mod approvers;
 mod cases;
+mod costs;
+mod directories;
 mod gates;
 mod rules;
+mod waits;
 
 use super::support::{at, id, set, subject};
 
@@ -84,8 +88,12 @@ fn directory(second: i64, all: impl IntoIterator<Item = Identity>) -> Directory 
     Directory::new(u64::try_from(second).unwrap(), at(second), all, []).unwrap()
 }
 
+/// These, and who asks for the run.
 fn people(second: i64, all: &[(&str, &str)]) -> Directory {
-    directory(second, all.iter().map(|(who, role)| Identity::human(id(who)).with(grant(role))))
+    let known = all.iter().map(|(who, role)| Identity::human(id(who)).with(grant(role)));
+    let named = all.iter().any(|(who, _)| *who == "req");
+    let asks = (!named).then(|| Identity::human(id("req")));
+    directory(second, known.chain(asks))
 }
 
 fn question(environment: &str) -> Question {
@@ -196,4 +204,21 @@ fn rights(action: rbac::Action, directory: Directory) -> Rbac {
 
 fn anything() -> Rule {
     Rule::allow("all", Condition::Always, "x")
+}
+
+fn frozen(from: i64, until: i64, waivers: Vec<Waiver>) -> Windows {
+    let when = When::Between { from: at(from), until: at(until) };
+    let freeze = WindowSpec::freeze(id("frozen"), when, id("sre"), "sale").build().unwrap();
+    WindowRules { windows: vec![freeze], waivers, ..WindowRules::default() }.try_into().unwrap()
+}
+
+fn gated_by(gate: model::Approval) -> FrozenPlan {
+    let mut step = deploy("production");
+    step.gates.extend([Gate::Approval(gate), Gate::NotBefore(at(200))]);
+    plan([step])
+}
+
+fn go(roles: &[&str]) -> model::Approval {
+    let roles = roles.iter().map(|role| id(role)).collect();
+    model::Approval { roles, ..model::Approval::new(id("production/go")) }
 }

@@ -269,6 +269,9 @@ impl<'a> Ledger<'a> {
             Event::Approved { gate, by, .. } => {
                 self.approvals.entry(gate.clone()).or_default().push(by.clone());
             }
+            Event::ApprovalWithdrawn { gate, by, .. } => {
+                self.approvals.entry(gate.clone()).or_default().retain(|one| one.id != by.id);
+            }
             Event::Rejected { gate, .. } => drop(self.rejected.insert(gate.clone())),
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
