@@ -276,13 +276,12 @@ impl Obstacle {
         let names: Vec<_> = roles.iter().map(ToString::to_string).collect();
         let who = if names.is_empty() { "anybody".to_owned() } else { names.join(" or ") };
         let but = if *requester_may_approve { "" } else { " but whoever requested the run" };
-        let mut lifted_by = format!("{} more by {who}{but}", quorum.saturating_sub(have));
-        if let Some(span) = valid_for {
-            lifted_by.push_str(&format!(", each of which holds for {span}"));
-        }
-        if let Some(at) = until.filter(|_| have > 0) {
-            lifted_by.push_str(&format!("; what is there holds until {at}"));
-        }
+        let each = valid_for.map(|span| format!(", each of which holds for {span}"));
+        let there = until.filter(|_| have > 0);
+        let there = there.map(|at| format!("; what is there holds until {at}"));
+        let (each, there) = (each.unwrap_or_default(), there.unwrap_or_default());
+        let lacks = quorum.saturating_sub(have);
+        let lifted_by = format!("{lacks} more by {who}{but}{each}{there}");
         Self { lifted_by, who: Lifter::Person { roles: roles.clone() }, ..Self::new(kind) }
     }
 

@@ -9,7 +9,7 @@ use super::left;
 use super::note::note;
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
-use crate::ids::{RunId, ServiceId, StepId};
+use crate::ids::{GateId, RunId, ServiceId, StepId};
 use crate::plan::{Blocked, Part};
 use crate::port::{CommandRequest, Decision, Inputs, Reason};
 
@@ -44,14 +44,7 @@ pub(super) fn command(
         Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
-        Command::Withdraw { gate } => {
-            admit::known_gate(state, gate)?;
-            let gate = gate.clone();
-            if !state.approvals_of(&gate).iter().any(|given| given.by.id == by.id) {
-                return Err(Rejected::NothingToWithdraw { gate, by });
-            }
-            out.push(Event::ApprovalWithdrawn { gate, by, reason });
-        }
+        Command::Withdraw { gate } => out.push(withdraw(state, gate, directive)?),
         Command::Approve { gate } => match admit::may_approve(state, gate, &by, turn.now)? {
             admit::Approving::Counts => {
                 out.push(Event::Approved { gate: gate.clone(), by, reason });
@@ -124,6 +117,16 @@ fn denied(
     inputs: Option<Box<Inputs>>,
 ) -> Event {
     Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons, inputs }
+}
+
+/// Only who gave an approval takes it back.
+fn withdraw(state: &RunState, gate: &GateId, directive: &Directive) -> Result<Event, Rejected> {
+    admit::known_gate(state, gate)?;
+    let (gate, by, reason) = (gate.clone(), directive.by.clone(), directive.reason.clone());
+    if state.approvals_of(&gate).iter().any(|given| given.by.id == by.id) {
+        return Ok(Event::ApprovalWithdrawn { gate, by, reason });
+    }
+    Err(Rejected::NothingToWithdraw { gate, by })
 }
 
 /// A rollback is not to be stopped, and a run that is stopping needs no telling.

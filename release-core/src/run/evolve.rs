@@ -6,11 +6,10 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
-use super::gates::Given;
 use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
-use crate::ids::{GateId, RunId};
-use crate::model::{Digest, Principal, RollbackScope};
+use crate::ids::RunId;
+use crate::model::{Digest, RollbackScope};
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::Reason;
 use crate::time::Timestamp;
@@ -149,12 +148,6 @@ impl RunState {
         Ok(state)
     }
 
-    fn rejected(&mut self, at: Timestamp, gate: &GateId, by: &Principal, reason: &str) {
-        let text = format!("rejected by {by}: {reason}");
-        self.gates.change(gate, |gate| gate.rejected = Some(text));
-        self.wake_gate(at, gate);
-    }
-
     /// Folds one event that happened at `at` into the state.
     ///
     /// # Errors
@@ -193,14 +186,8 @@ impl RunState {
                 self.failed(at, step, &error.message, *back)?;
                 self.went_wrong(step, error);
             }
-            Event::Approved { gate, by, .. } => {
-                let given = Given { by: by.clone(), at };
-                self.gates.change(gate, |gate| gate.approvals.push(given));
-                self.wake_gate(at, gate);
-            }
-            Event::ApprovalWithdrawn { gate, by, .. } => {
-                self.gates.change(gate, |gate| gate.approvals.retain(|given| given.by.id != by.id));
-            }
+            Event::Approved { gate, by, .. } => self.approved(at, gate, by),
+            Event::ApprovalWithdrawn { gate, by, .. } => self.withdrawn(gate, by),
             Event::Rejected { gate, by, reason } => self.rejected(at, gate, by, reason),
             Event::Paused { .. } => self.paused = true,
             Event::Resumed { .. } => self.paused = false,
@@ -451,28 +438,6 @@ impl RunState {
         };
         self.stop(step, scope, message);
         Ok(())
-    }
-
-    /// Blocked steps that have this gate are looked at again at once, also when they wait for something
-    /// else first: a rejection counts at once.
-    fn wake_gate(&mut self, at: Timestamp, gate: &GateId) {
-        #[cfg(planted_bugs)]
-        if crate::planted::is(crate::planted::Bug::WakeNobody) {
-            return;
-        }
-        let waits = |index: u32, active: &Active| {
-            matches!(&active.wait, Wait::Blocked(_)) && self.lacks_at(index, active, gate)
-        };
-        let waiting: Vec<u32> = self
-            .active
-            .in_order()
-            .into_iter()
-            .filter(|(i, a)| waits(*i, a))
-            .map(|(i, _)| i)
-            .collect();
-        for index in waiting {
-            self.set_wait(index, Wait::Blocked(WakeUp::Instant { at }));
-        }
     }
 
     pub(super) fn set_status(&mut self, index: u32, to: Status) {

@@ -76,9 +76,47 @@ impl RunState {
         passed.flat_map(|step| &step.gates).filter_map(Gate::approval)
     }
 
+    pub(super) fn approved(&mut self, at: Timestamp, gate: &GateId, by: &Principal) {
+        let given = Given { by: by.clone(), at };
+        self.gates.change(gate, |gate| gate.approvals.push(given));
+        self.wake_gate(at, gate);
+    }
+
+    pub(super) fn withdrawn(&mut self, gate: &GateId, by: &Principal) {
+        self.gates.change(gate, |gate| gate.approvals.retain(|given| given.by.id != by.id));
+    }
+
+    pub(super) fn rejected(&mut self, at: Timestamp, gate: &GateId, by: &Principal, reason: &str) {
+        let text = format!("rejected by {by}: {reason}");
+        self.gates.change(gate, |gate| gate.rejected = Some(text));
+        self.wake_gate(at, gate);
+    }
+
+    /// Blocked steps that have this gate are looked at again at once, also when they wait for something
+    /// else first: a rejection counts at once.
+    fn wake_gate(&mut self, at: Timestamp, gate: &GateId) {
+        #[cfg(planted_bugs)]
+        if crate::planted::is(crate::planted::Bug::WakeNobody) {
+            return;
+        }
+        let waits = |index: u32, active: &Active| {
+            matches!(&active.wait, Wait::Blocked(_)) && self.lacks_at(index, active, gate)
+        };
+        let waiting: Vec<u32> = self
+            .active
+            .in_order()
+            .into_iter()
+            .filter(|(i, a)| waits(*i, a))
+            .map(|(i, _)| i)
+            .collect();
+        for index in waiting {
+            self.set_wait(index, Wait::Blocked(WakeUp::Instant { at }));
+        }
+    }
+
     /// Whether a step that is blocked may be free once somebody approves `gate`: one of its own, or one that was
     /// passed and is said to be what it waits for. (What journals of before held is folded as it was.)
-    pub(super) fn lacks_at(&self, index: u32, active: &Active, gate: &GateId) -> bool {
+    fn lacks_at(&self, index: u32, active: &Active, gate: &GateId) -> bool {
         let own = self.plan.step(index).gates.iter().filter_map(Gate::approval);
         let named =
             matches!(&active.wait, Wait::Blocked(WakeUp::Approval { gate: id }) if id == gate);

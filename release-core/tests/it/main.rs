@@ -40,6 +40,7 @@ mod files;
 mod forward_only;
 #[cfg(test)]
 mod gates_hold;
+#[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod hostile;
