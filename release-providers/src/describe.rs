@@ -68,4 +68,6 @@ pub enum Capability {
     /// the highest [`epoch`](crate::Context::epoch) of every run for good, and answers
     /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) to an older one.
     EpochFencing,
+    /// A secret store that puts new values in the place of old ones by itself.
+    SecretRotation,
 }

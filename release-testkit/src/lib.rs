@@ -100,6 +100,7 @@
 //! It is for tests: nothing here is needed, or meant, in production. Its fakes keep no promise of
 //! speed or durability. Where a literal of a test is wrong, the functions of [`fixtures`] panic.
 
+mod any_macro;
 mod clock;
 pub mod conformance;
 pub mod fakes;

@@ -226,7 +226,8 @@ macro_rules! __conformance_tests {
             #[test]
             fn all_cases_are_here() {
                 use $crate::conformance::{$suite, Level};
-                let known = $suite::cases(Level::$level).iter().map(|case| case.name());
+                let cases = $suite::cases(Level::$level);
+                let known = cases.iter().map(|case| case.name());
                 assert!(known.eq([$(stringify!($case)),*]), "the level has other cases");
             }
 

@@ -50,7 +50,9 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// One key is one change.
     ///
     /// # Errors
-    /// `NotFound` for an unknown secret, `Unsupported` where the store cannot make values; both with effect `NotApplied`.
+    /// `NotFound` for an unknown secret; `Unsupported` where
+    /// [`Capability::SecretRotation`](crate::Capability::SecretRotation) is not declared, and only there; both with effect
+    /// `NotApplied`.
     async fn rotate(
         &self,
         cx: &Context,

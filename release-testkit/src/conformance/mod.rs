@@ -17,6 +17,7 @@
 //! build red; new cases come with a new level. That the suites find what they should find is tested
 //! with [saboteurs](crate::saboteur).
 
+pub mod any;
 mod case;
 pub mod deployer;
 pub mod identity;
@@ -24,10 +25,15 @@ pub mod journal;
 mod report;
 pub mod router;
 mod sandbox;
+mod suites;
 
 pub use case::{CASE_LIMIT, Case};
 pub use report::{CaseReport, ConformanceReport, Level, Verdict, Violation};
 pub use sandbox::{HookError, Subject};
+pub use suites::{
+    approval_channel, build_runner, change_desk, custom_action, data_set_store, event_sink,
+    flag_store, migrator, pager, provisioner, secret_store,
+};
 
 pub(crate) use case::{
     Broken, Check, broken, cancelled_or_done, case, description_is_stable, fenced, refused,

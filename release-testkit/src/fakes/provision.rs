@@ -59,6 +59,20 @@ impl Workspaces {
         true
     }
 
+    /// Changes a field of a resource by other hands, by its JSON pointer: its path, if it was there and another value.
+    pub fn meddle_field(
+        &mut self,
+        workspace: &str,
+        resource: &str,
+        path: &str,
+        value: Value,
+    ) -> Option<String> {
+        let resource = self.0.get_mut(workspace)?.observed.get_mut(resource)?;
+        let field = resource.pointer_mut(path).filter(|field| **field != value)?;
+        *field = value;
+        Some(path.to_owned())
+    }
+
     fn get(&mut self, asked: &Asked<'_>, name: &str) -> Result<&mut Workspace, ProviderError> {
         asked.found("workspace", name, self.0.get_mut(name))
     }

@@ -1,0 +1,12 @@
+//! What every provider promises, whatever its trait: one set of cases for all suites that say what there is to do.
+//!
+//! A suite tells of its trait: *deeds* (operations that act, each with a way to see what came of it), *looks*
+//! (operations that do not), and *refusals* (requests that must be refused, and as what). The cases here put all of them
+//! to the test; what a trait promises alone, its suite adds.
+
+mod cases;
+mod sandbox;
+
+pub(crate) use cases::common;
+pub use sandbox::ProviderSandbox;
+pub(crate) use sandbox::{suite, text};

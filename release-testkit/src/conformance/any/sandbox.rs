@@ -1,0 +1,295 @@
+//! What the cases of every suite may use.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use release_core::port::Clock;
+use release_core::time::{Span, Timestamp};
+use release_providers::layer::Provider;
+use release_providers::{Capability, Context, Description, ErrorKind, ProviderError, Secret};
+use serde::Serialize;
+
+use crate::conformance::{
+    Broken, Common, Hook, HookError, Provided, Sandbox, broken, hook, title, unanswered,
+};
+
+/// What an operation answers, as text.
+pub(crate) type Answer = Result<String, ProviderError>;
+
+/// A call of a provider.
+pub(crate) type Call<T, D> =
+    Arc<dyn Fn(Arc<T>, Context, Arc<D>) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// A look at what was done under a key.
+type Seen<T, D> =
+    Arc<dyn Fn(Arc<T>, Context, Arc<D>, String) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// An operation that acts.
+pub(crate) struct Deed<T: ?Sized, D> {
+    /// The operation.
+    pub(crate) name: &'static str,
+    /// Does it. The answer is the same for the same key.
+    pub(crate) call: Call<T, D>,
+    /// Tells what came of it when it was done under a key: the same after once and after many times.
+    pub(crate) seen: Seen<T, D>,
+}
+
+/// An operation that only looks.
+pub(crate) struct Look<T: ?Sized, D> {
+    pub(crate) name: &'static str,
+    pub(crate) call: Call<T, D>,
+    /// Whether two answers in a row are equal while nobody does anything.
+    pub(crate) steady: bool,
+}
+
+/// A request that must be refused.
+pub(crate) struct Refusal<T: ?Sized, D> {
+    /// What is wrong with it.
+    pub(crate) what: &'static str,
+    pub(crate) kind: ErrorKind,
+    pub(crate) call: Call<T, D>,
+}
+
+/// A provider of one trait, and what its suite may do with it.
+#[must_use]
+pub struct ProviderSandbox<T: ?Sized, D> {
+    pub(crate) provider: Arc<T>,
+    /// What of the provider the suite may use.
+    pub(crate) at: Arc<D>,
+    pub(crate) deeds: Vec<Deed<T, D>>,
+    pub(crate) looks: Vec<Look<T, D>>,
+    pub(crate) refusals: Vec<Refusal<T, D>>,
+    pub(crate) canary: Option<Secret>,
+    pub(crate) reach: Option<Hook<bool, ()>>,
+    common: Common,
+}
+
+impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderSandbox").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
+    pub(crate) fn of(provider: Arc<T>, at: D) -> Self {
+        let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
+        let (canary, reach, common) = (None, None, Common::default());
+        Self { provider, at, deeds, looks, refusals, canary, reach, common }
+    }
+
+    /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says. Without
+    /// one, `secrets_stay_secret` is skipped, and said to be.
+    pub fn canary(mut self, secret: Secret) -> Self {
+        self.canary = Some(secret);
+        self
+    }
+
+    /// Puts what the provider talks to out of reach (`false`), or back. Without it, `out_of_reach_is_unavailable` is
+    /// skipped, and said to be.
+    pub fn reach<F>(mut self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.reach = Some(hook(set));
+        self
+    }
+
+    pub(crate) fn deed<F, G>(
+        mut self,
+        name: &'static str,
+        call: impl Fn(Arc<T>, Context, Arc<D>) -> F + Send + Sync + 'static,
+        seen: impl Fn(Arc<T>, Context, Arc<D>, String) -> G + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+        G: Future<Output = Answer> + Send + 'static,
+    {
+        let call: Call<T, D> = Arc::new(move |provider, cx, at| Box::pin(call(provider, cx, at)));
+        let seen: Seen<T, D> =
+            Arc::new(move |provider, cx, at, key| Box::pin(seen(provider, cx, at, key)));
+        self.deeds.push(Deed { name, call, seen });
+        self
+    }
+
+    pub(crate) fn look<F>(
+        mut self,
+        name: &'static str,
+        steady: bool,
+        call: impl Fn(Arc<T>, Context, Arc<D>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let call: Call<T, D> = Arc::new(move |provider, cx, at| Box::pin(call(provider, cx, at)));
+        self.looks.push(Look { name, call, steady });
+        self
+    }
+
+    pub(crate) fn refusal<F>(
+        mut self,
+        what: &'static str,
+        kind: ErrorKind,
+        call: impl Fn(Arc<T>, Context, Arc<D>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let call: Call<T, D> = Arc::new(move |provider, cx, at| Box::pin(call(provider, cx, at)));
+        self.refusals.push(Refusal { what, kind, call });
+        self
+    }
+
+    pub(crate) fn declares(&self, capability: Capability) -> bool {
+        self.provider.description().capabilities.contains(&capability)
+    }
+
+    /// Does a deed that has to succeed.
+    pub(crate) async fn done(&self, deed: &Deed<T, D>, cx: &Context) -> Result<String, Broken> {
+        let answer =
+            (deed.call)(Arc::clone(&self.provider), cx.clone(), Arc::clone(&self.at)).await;
+        answer.map_err(|error| unanswered(&format!("`{}`", deed.name), &error))
+    }
+
+    /// What came of a deed under a key.
+    pub(crate) async fn seen(&self, deed: &Deed<T, D>, key: &str) -> Result<String, Broken> {
+        let seen = (deed.seen)(
+            Arc::clone(&self.provider),
+            self.context(),
+            Arc::clone(&self.at),
+            key.to_owned(),
+        )
+        .await;
+        seen.map_err(|error| unanswered(&format!("a look at what `{}` did", deed.name), &error))
+    }
+
+    pub(crate) async fn looked(&self, look: &Look<T, D>) -> Result<String, Broken> {
+        let answer =
+            (look.call)(Arc::clone(&self.provider), self.context(), Arc::clone(&self.at)).await;
+        answer.map_err(|error| unanswered(&format!("`{}`", look.name), &error))
+    }
+
+    /// Another call with the same arguments.
+    pub(crate) fn start(&self, call: &Call<T, D>, cx: Context) -> BoxFuture<'static, Answer> {
+        call(Arc::clone(&self.provider), cx, Arc::clone(&self.at))
+    }
+
+    pub(crate) async fn within_reach(&self, reach: bool) -> Result<(), Broken> {
+        let Some(set) = &self.reach else { return Ok(()) };
+        set(reach).await.map_err(|error| broken("reach to be set", error))
+    }
+}
+
+impl<T: ?Sized, D> ProviderSandbox<T, D> {
+    /// Cleans up after a case, however it ended.
+    pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.common.set_close(hook(move |()| close()));
+        self
+    }
+
+    /// Uses `clock` for deadlines; by default the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.common.clock = clock;
+        self
+    }
+
+    /// Sets how long a call may take; by default 30 seconds.
+    pub const fn patience(mut self, patience: Span) -> Self {
+        self.common.patience = patience;
+        self
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        self.common.context()
+    }
+
+    pub(crate) fn late_context(&self) -> Context {
+        self.common.late_context()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.common.clock.now()
+    }
+
+    pub(crate) async fn ends<A>(
+        &self,
+        what: &str,
+        call: impl Future<Output = A>,
+    ) -> Result<A, Broken> {
+        self.common.ends(what, call).await
+    }
+
+    /// Looks again and again until `look` gives a result or patience is at an end.
+    pub(crate) async fn until<A, E>(
+        &self,
+        look: impl AsyncFnMut() -> Result<Result<A, E>, Broken>,
+    ) -> Result<Result<A, E>, Broken> {
+        self.common.until(look).await
+    }
+}
+
+impl<T: ?Sized + Provider, D: Send + Sync + 'static> Provided for ProviderSandbox<T, D> {
+    fn describe(&self) -> Description {
+        self.provider.description()
+    }
+}
+
+#[async_trait(?Send)]
+impl<T: ?Sized + Provider, D: Send + Sync + 'static> Sandbox for ProviderSandbox<T, D> {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn title(&self) -> String {
+        title(&self.provider.description())
+    }
+
+    async fn prepare(&self) -> Result<(), Broken> {
+        Ok(())
+    }
+}
+
+/// An answer as text.
+pub(crate) fn text<A: Serialize>(answer: Result<A, ProviderError>) -> Answer {
+    // What cannot be written is told as what it is: it is compared with itself alone.
+    answer.map(|answer| serde_json::to_string(&answer).unwrap_or_else(|error| error.to_string()))
+}
+
+/// The suite of one trait: `cases`, `run` and `run_case`.
+macro_rules! suite {
+    ($suite:literal, $sandbox:ty, [$($own:expr),* $(,)?]) => {
+        /// The cases of a level, in order.
+        pub fn cases(level: $crate::conformance::Level) -> Vec<$crate::conformance::Case<$sandbox>> {
+            match level {
+                $crate::conformance::Level::V1 => {
+                    let mut all = $crate::conformance::any::common();
+                    all.extend([$($own),*]);
+                    all
+                }
+            }
+        }
+
+        /// Runs all cases of a level, each in a sandbox of its own from `factory`.
+        pub async fn run(
+            level: $crate::conformance::Level,
+            factory: &impl AsyncFn() -> $sandbox,
+        ) -> $crate::conformance::ConformanceReport {
+            $crate::conformance::run_all($suite, level, &cases(level), factory).await
+        }
+
+        /// Runs one case; `None` when the level has none of that name.
+        pub async fn run_case(
+            level: $crate::conformance::Level,
+            case: &str,
+            factory: &impl AsyncFn() -> $sandbox,
+        ) -> Option<$crate::conformance::Verdict> {
+            let case = cases(level).into_iter().find(|known| known.name() == case)?;
+            Some($crate::conformance::run_one(&case, factory).await.0)
+        }
+    };
+}
+pub(crate) use suite;

@@ -1,0 +1,116 @@
+//! The suite of [`FlagStore`].
+
+use std::sync::Arc;
+
+use release_core::model::EnvironmentId;
+use release_providers::ErrorKind;
+use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
+
+use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+
+/// A flag store, and a flag of it that the suite may set.
+pub type FlagStoreSandbox = ProviderSandbox<dyn FlagStore, FlagRef>;
+
+suite!(
+    "flag_store",
+    FlagStoreSandbox,
+    [
+        case!(
+            set_is_observed,
+            "every state that is set is told, and each change has a greater revision"
+        ),
+        case!(
+            same_state_keeps_its_revision,
+            "the same state again changes nothing, not even the revision"
+        ),
+        case!(
+            expected_revision_is_checked,
+            "`Conflict` unless the flag has just the revision that was expected"
+        ),
+    ]
+);
+
+/// The store, and a flag that exists and that nobody else uses.
+pub fn sandbox(
+    provider: Arc<dyn FlagStore>,
+    flag: impl Into<String>,
+    environment: EnvironmentId,
+) -> FlagStoreSandbox {
+    ProviderSandbox::of(provider, FlagRef::new(flag.into(), environment))
+        .deed(
+            "set",
+            |provider, cx, at| async move {
+                text(provider.set(&cx, to(&at, FlagState::Share { percent: 30 })).await)
+            },
+            |provider, cx, at, _| async move {
+                text(provider.observe(&cx, (*at).clone()).await.map(|status| status.state))
+            },
+        )
+        .look("observe", true, |provider, cx, at| async move {
+            text(provider.observe(&cx, (*at).clone()).await)
+        })
+        .refusal("an unknown flag", ErrorKind::NotFound, |provider, cx, at| async move {
+            let mut request = to(&at, FlagState::On);
+            request.flag.push_str("-that-nobody-has");
+            text(provider.set(&cx, request).await)
+        })
+        .refusal("a share of more than all", ErrorKind::Invalid, |provider, cx, at| async move {
+            text(provider.set(&cx, to(&at, FlagState::Share { percent: 101 })).await)
+        })
+}
+
+fn to(at: &FlagRef, state: FlagState) -> SetFlag {
+    SetFlag::new(at.flag.clone(), at.environment.clone(), state)
+}
+
+async fn set_is_observed(sandbox: &FlagStoreSandbox) -> Check {
+    let mut last = look_at(sandbox).await?.revision;
+    for state in [FlagState::On, FlagState::Share { percent: 7 }, FlagState::Off, FlagState::On] {
+        set_to(sandbox, state).await?;
+        let status = look_at(sandbox).await?;
+        if status.state != state || status.revision <= last {
+            let expected = format!("{state:?} with a revision after {last}");
+            return Err(broken(expected, format!("observed {status:?}")));
+        }
+        last = status.revision;
+    }
+    Ok(())
+}
+
+async fn same_state_keeps_its_revision(sandbox: &FlagStoreSandbox) -> Check {
+    set_to(sandbox, FlagState::On).await?;
+    let before = look_at(sandbox).await?;
+    set_to(sandbox, FlagState::On).await?;
+    stays(&before, &look_at(sandbox).await?)
+}
+
+async fn expected_revision_is_checked(sandbox: &FlagStoreSandbox) -> Check {
+    set_to(sandbox, FlagState::Off).await?;
+    let before = look_at(sandbox).await?;
+    let mut request = to(&sandbox.at, FlagState::On);
+    request.expected = Some(before.revision.wrapping_add(1));
+    let answer = sandbox.provider.set(&sandbox.context(), request.clone()).await;
+    refused("a change of another revision", answer, ErrorKind::Conflict)?;
+    stays(&before, &look_at(sandbox).await?)?;
+    request.expected = Some(before.revision);
+    let answer = sandbox.provider.set(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("a change of the revision that it has", &error))
+}
+
+fn stays(before: &FlagStatus, after: &FlagStatus) -> Check {
+    if before == after {
+        return Ok(());
+    }
+    Err(broken(format!("{before:?} still"), format!("observed {after:?}")))
+}
+
+async fn set_to(sandbox: &FlagStoreSandbox, state: FlagState) -> Check {
+    let answer = sandbox.provider.set(&sandbox.context(), to(&sandbox.at, state)).await;
+    answer.map_err(|error| unanswered(&format!("a change to {state:?}"), &error))
+}
+
+async fn look_at(sandbox: &FlagStoreSandbox) -> Result<FlagStatus, Broken> {
+    let answer = sandbox.provider.observe(&sandbox.context(), (*sandbox.at).clone()).await;
+    answer.map_err(|error| unanswered("a look at the flag", &error))
+}

@@ -1,0 +1,92 @@
+//! The suite of [`Pager`].
+
+use std::sync::Arc;
+
+use release_core::model::TeamId;
+use release_providers::ErrorKind;
+use release_providers::spi::{JobRef, PagePhase, PageStatus, PageTeam, Pager, Severity};
+
+use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::{Broken, Check, broken, case, unanswered};
+
+/// A pager, and a team that may be called.
+pub type PagerSandbox = ProviderSandbox<dyn Pager, TeamId>;
+
+suite!(
+    "pager",
+    PagerSandbox,
+    [
+        case!(
+            a_call_is_told_until_it_is_over,
+            "who is called is told, and that it is over once it is"
+        ),
+        case!(an_unused_key_is_unknown, "a key that was never used is `Unknown`, no error"),
+    ]
+);
+
+/// The pager, and a team whose people may be called by a test.
+pub fn sandbox(provider: Arc<dyn Pager>, team: TeamId) -> PagerSandbox {
+    ProviderSandbox::of(provider, team)
+        .deed(
+            "page",
+            |provider, cx, at| async move { text(provider.page(&cx, call(&at)).await) },
+            |provider, cx, _, key| async move {
+                // Whether somebody took it changes by itself; that it was made does not.
+                let answer = provider.observe(&cx, JobRef::new(key)).await;
+                text(answer.map(|status| (status.operation, status.phase != PagePhase::Unknown)))
+            },
+        )
+        .look("observe", true, |provider, cx, _| async move {
+            text(provider.observe(&cx, JobRef::new("a call that nobody made".into())).await)
+        })
+        .refusal(
+            "a team that nobody is on call for",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move {
+                let mut request = call(&at);
+                request.team = crate::fixtures::literal("a-team-that-nobody-is-on-call-for");
+                text(provider.page(&cx, request).await)
+            },
+        )
+        .refusal("the end of no call", ErrorKind::NotFound, |provider, cx, _| async move {
+            text(provider.resolve(&cx, JobRef::new("a call that nobody made".into())).await)
+        })
+}
+
+fn call(team: &TeamId) -> PageTeam {
+    PageTeam::new(team.clone(), Severity::Info, "conformance: please ignore".into())
+}
+
+async fn a_call_is_told_until_it_is_over(sandbox: &PagerSandbox) -> Check {
+    let cx = sandbox.context();
+    let answer = sandbox.provider.page(&cx, call(&sandbox.at)).await;
+    answer.map_err(|error| unanswered("a call", &error))?;
+    let during = look_at(sandbox, &cx.key).await?;
+    if !matches!(during.phase, PagePhase::Calling | PagePhase::Acknowledged { .. }) {
+        return Err(broken("somebody who is called", format!("{during:?}")));
+    }
+    for _ in 0..2 {
+        let request = JobRef::new(cx.key.clone());
+        let answer = sandbox.provider.resolve(&sandbox.context(), request).await;
+        answer.map_err(|error| unanswered("the end of a call", &error))?;
+        let after = look_at(sandbox, &cx.key).await?;
+        if after.phase != PagePhase::Resolved {
+            return Err(broken("that it is over", format!("{after:?}")));
+        }
+    }
+    Ok(())
+}
+
+async fn an_unused_key_is_unknown(sandbox: &PagerSandbox) -> Check {
+    let status = look_at(sandbox, &sandbox.context().key).await?;
+    if status.phase == PagePhase::Unknown && status.escalations == 0 {
+        return Ok(());
+    }
+    Err(broken("an unknown call", format!("{status:?}")))
+}
+
+async fn look_at(sandbox: &PagerSandbox, key: &str) -> Result<PageStatus, Broken> {
+    let request = JobRef::new(key.to_owned());
+    let answer = sandbox.provider.observe(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("a look at the call", &error))
+}

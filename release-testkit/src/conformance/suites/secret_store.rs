@@ -1,0 +1,169 @@
+//! The suite of [`SecretStore`].
+
+use std::sync::Arc;
+
+use release_core::time::Span;
+use release_providers::spi::{
+    LeaseRef, LeaseSecret, ObserveSecret, RenewLease, RotateSecret, SecretLease, SecretRef,
+    SecretStatus, SecretStore,
+};
+use release_providers::{Capability, ErrorKind};
+
+use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+
+/// A store of secrets, and a secret of it that the suite may lease and rotate.
+pub type SecretStoreSandbox = ProviderSandbox<dyn SecretStore, SecretRef>;
+
+suite!(
+    "secret_store",
+    SecretStoreSandbox,
+    [
+        case!(
+            leases_end_when_they_say,
+            "a lease lasts as long as was asked for, or less; never longer"
+        ),
+        case!(renewal_counts_from_now, "a lease that is renewed lasts that long from then on"),
+        case!(
+            revoked_leases_are_over,
+            "a lease that was revoked is not renewed, and counts no more"
+        ),
+        case!(
+            rotation_is_honest,
+            "where `SecretRotation` is declared another value has a greater version; else `Unsupported`"
+        ),
+        case!(leases_are_not_written, "what is written of a lease holds no secret"),
+    ]
+);
+
+const TTL: Span = Span::secs(600);
+
+/// The store, and a secret that exists and that nobody else uses.
+pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStoreSandbox {
+    ProviderSandbox::of(provider, secret)
+        .deed(
+            "lease",
+            |provider, cx, at| async move {
+                let answer = provider.lease(&cx, LeaseSecret::new((*at).clone(), TTL)).await;
+                text(answer.map(|lease| (lease.lease, lease.version, lease.expires)))
+            },
+            |provider, cx, at, key| async move {
+                // The lease of that key again, which changes nothing.
+                let cx = {
+                    let mut same = cx;
+                    same.key = key;
+                    same
+                };
+                let answer = provider.lease(&cx, LeaseSecret::new((*at).clone(), TTL)).await;
+                text(answer.map(|lease| lease.version))
+            },
+        )
+        .look("observe", true, |provider, cx, at| async move {
+            text(provider.observe(&cx, ObserveSecret::new((*at).clone())).await)
+        })
+        .refusal("an unknown secret", ErrorKind::NotFound, |provider, cx, _| async move {
+            let nobodys = SecretRef::new("a secret that nobody has");
+            text(provider.lease(&cx, LeaseSecret::new(nobodys, TTL)).await.map(drop))
+        })
+        .refusal("a look at an unknown secret", ErrorKind::NotFound, |provider, cx, _| async move {
+            let nobodys = SecretRef::new("a secret that nobody has");
+            text(provider.observe(&cx, ObserveSecret::new(nobodys)).await)
+        })
+        .refusal("the renewal of no lease", ErrorKind::NotFound, |provider, cx, _| async move {
+            let request = RenewLease::new("a lease that nobody has".into(), TTL);
+            text(provider.renew(&cx, request).await)
+        })
+        .refusal("the end of no lease", ErrorKind::NotFound, |provider, cx, _| async move {
+            text(provider.revoke(&cx, LeaseRef::new("a lease that nobody has".into())).await)
+        })
+}
+
+async fn leases_end_when_they_say(sandbox: &SecretStoreSandbox) -> Check {
+    let asked = sandbox.now();
+    let lease = leased(sandbox).await?;
+    let (from, latest) = (asked, sandbox.now().plus(TTL));
+    if lease.expires <= from || lease.expires > latest {
+        let expected = format!("an end after {from} and not after {latest}");
+        return Err(broken(expected, format!("it ends at {}", lease.expires)));
+    }
+    if lease.value.is_empty() {
+        return Err(broken("the secret", "it is empty"));
+    }
+    Ok(())
+}
+
+async fn renewal_counts_from_now(sandbox: &SecretStoreSandbox) -> Check {
+    let lease = leased(sandbox).await?;
+    let request = RenewLease::new(lease.lease.clone(), TTL);
+    let answer = sandbox.provider.renew(&sandbox.context(), request).await;
+    let status = answer.map_err(|error| unanswered("a renewal", &error))?;
+    let latest = sandbox.now().plus(TTL);
+    if status.lease != lease.lease || status.expires > latest || status.expires < lease.expires {
+        let expected = format!("{} until {latest} or earlier, not cut short", lease.lease);
+        return Err(broken(expected, format!("{status:?}")));
+    }
+    Ok(())
+}
+
+async fn revoked_leases_are_over(sandbox: &SecretStoreSandbox) -> Check {
+    let before = look_at(sandbox).await?.leases;
+    let lease = leased(sandbox).await?;
+    for _ in 0..2 {
+        let request = LeaseRef::new(lease.lease.clone());
+        let answer = sandbox.provider.revoke(&sandbox.context(), request).await;
+        answer.map_err(|error| unanswered("the end of a lease", &error))?;
+    }
+    let request = RenewLease::new(lease.lease, TTL);
+    let answer = sandbox.provider.renew(&sandbox.context(), request).await;
+    refused("the renewal of what was revoked", answer, ErrorKind::NotFound)?;
+    let after = look_at(sandbox).await?.leases;
+    if after > before {
+        return Err(broken(format!("{before} leases as before"), format!("{after} last")));
+    }
+    Ok(())
+}
+
+async fn rotation_is_honest(sandbox: &SecretStoreSandbox) -> Check {
+    let before = leased(sandbox).await?;
+    let cx = sandbox.context();
+    let request = RotateSecret::new((*sandbox.at).clone());
+    let answer = sandbox.provider.rotate(&cx, request.clone()).await;
+    if !sandbox.declares(Capability::SecretRotation) {
+        return refused("a rotation that is not declared", answer, ErrorKind::Unsupported);
+    }
+    let first = answer.map_err(|error| unanswered("a rotation", &error))?;
+    let again = sandbox.provider.rotate(&cx, request).await;
+    let again = again.map_err(|error| unanswered("the same rotation again", &error))?;
+    let (after, seen) = (leased(sandbox).await?, look_at(sandbox).await?);
+    let versions = [first.version, again.version, after.version, seen.version];
+    if first.version <= before.version || versions.iter().any(|one| *one != first.version) {
+        let expected = format!("one version after {}", before.version);
+        return Err(broken(expected, format!("the versions {versions:?}")));
+    }
+    if after.value == before.value {
+        return Err(broken("another value", "it is the old one"));
+    }
+    Ok(())
+}
+
+async fn leases_are_not_written(sandbox: &SecretStoreSandbox) -> Check {
+    let lease = leased(sandbox).await?;
+    let written = serde_json::to_string(&lease).map_err(|error| broken("text", error))?;
+    let shown = format!("{written} {lease:?} {:?}", look_at(sandbox).await?);
+    if lease.value.expose().len() > 3 && shown.contains(lease.value.expose()) {
+        return Err(broken("no secret", "it is in what is written of the lease"));
+    }
+    Ok(())
+}
+
+async fn leased(sandbox: &SecretStoreSandbox) -> Result<SecretLease, Broken> {
+    let request = LeaseSecret::new((*sandbox.at).clone(), TTL);
+    let answer = sandbox.provider.lease(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("a lease", &error))
+}
+
+async fn look_at(sandbox: &SecretStoreSandbox) -> Result<SecretStatus, Broken> {
+    let request = ObserveSecret::new((*sandbox.at).clone());
+    let answer = sandbox.provider.observe(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("a look at the secret", &error))
+}
