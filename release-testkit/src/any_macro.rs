@@ -3,7 +3,7 @@
 /// Makes one `#[test]` of every case of a trait's suite, of its first level.
 ///
 /// The second argument is anything that can be called as `async || Sandbox`, where the sandbox is the provider with what
-/// of it the suite may use: see [`conformance`](crate::conformance).
+/// of it the suite may use: see [`conformance`](mod@crate::conformance).
 ///
 /// ```
 /// use std::sync::Arc;

@@ -38,7 +38,7 @@
 //! …
 //! ```
 //!
-//! See [`conformance`] for what a sandbox can offer besides, and for the report as data.
+//! See [`conformance`](mod@conformance) for what a sandbox can offer besides, and for the report as data.
 //!
 //! # For the author of a store: prove a journal
 //!
@@ -80,7 +80,7 @@
 //!
 //! | part | what for |
 //! |---|---|
-//! | [`conformance`] | suites that prove a provider or a journal, one `#[test]` a promise |
+//! | [`conformance`](mod@conformance) | suites that prove a provider or a journal, one `#[test]` a promise |
 //! | [`fakes`] | a correct, scriptable, recording fake of every provider trait |
 //! | [`fixtures`] | valid values: artifacts, principals, a train of three services |
 //! | [`sim`] | the simulator: whole release processes on virtual time, with faults and people, held to invariants |
