@@ -31,6 +31,7 @@
 //! |---|---|---|
 //! | [`spi`] | the traits that vendors implement | always |
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
+//! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
 //! | [`Registry`], [`Places`] | who serves which place; checks a whole plan before it runs | always |
 //! | `sqlite` | the durable journal | `sqlite`, default |
 //! | `plugin` | providers in processes of their own, in any language: the host's side and the plugin's | `plugin` |
