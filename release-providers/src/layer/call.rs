@@ -1,18 +1,17 @@
 //! One call on its way through the layers.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use release_core::model::Timestamp;
+use release_core::model::{Span, Timestamp};
 use release_core::port::EffectCertainty;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
-use super::shield::Pass;
 use super::{CallRecord, Layered, Provider};
 use crate::capability::Operation;
 use crate::spi::SecretLease;
@@ -93,22 +92,14 @@ impl<T: ?Sized + Provider> Layered<T> {
         R: Clone + Send + Sync,
         A: Serialize + DeserializeOwned + Send + 'static,
     {
-        let clock = &*self.layers.clock;
+        let (clock, retrying) = (&*self.layers.clock, &self.layers.retrying);
         self.check(cx, operation)?;
-        let mut attempt = cx.clone();
-        loop {
+        let mut attempt = Cow::Borrowed(cx);
+        while !retrying.is_spent(*tries + 1) {
             *tries += 1;
-            let answer = self.shielded(&attempt, operation, request.clone(), call).await;
+            let answer = self.once(&attempt, operation, request.clone(), call).await;
             let Err(error) = answer else { return answer };
-            let Some(pause) = self.layers.retrying.pause(operation, &error, *tries) else {
-                let spent = self.layers.retrying.is_spent(*tries) && *tries > 1;
-                let exhausted = spent && error.retry() != RetryAdvice::Never;
-                return Err(if exhausted {
-                    error.with_retry(RetryAdvice::Exhausted)
-                } else {
-                    error
-                });
-            };
+            let Some(pause) = retrying.pause(operation, &error, *tries) else { return Err(error) };
             let until = clock.now().plus(pause.into());
             if until >= cx.deadline {
                 return Err(error);
@@ -117,8 +108,31 @@ impl<T: ?Sized + Provider> Layered<T> {
                 () = clock.sleep_until(until) => {}
                 () = cx.cancellation.cancelled() => return Err(error),
             }
-            attempt.attempt = attempt.attempt.saturating_add(1);
+            let again = attempt.to_mut();
+            again.attempt = again.attempt.saturating_add(1);
         }
+        // What is not asked again is given away: it may be all of an artifact.
+        *tries += 1;
+        let last = self.once(&attempt, operation, request, call).await;
+        last.map_err(|error| {
+            let exhausted = *tries > 1 && error.retry() != RetryAdvice::Never;
+            if exhausted { error.with_retry(RetryAdvice::Exhausted) } else { error }
+        })
+    }
+
+    /// One attempt, within limits and its time.
+    async fn once<R, A>(
+        &self,
+        cx: &Context,
+        operation: Operation,
+        request: R,
+        call: Call<T, R, A>,
+    ) -> Result<A, ProviderError>
+    where
+        A: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let work = self.guarded(cx, operation, request, call);
+        self.shielded(cx, self.timed(operation, work)).await
     }
 
     fn check(&self, cx: &Context, operation: Operation) -> Result<(), ProviderError> {
@@ -136,50 +150,33 @@ impl<T: ?Sized + Provider> Layered<T> {
     }
 
     /// Limit and circuit breaker.
-    async fn shielded<R, A>(
+    async fn shielded<A>(
         &self,
         cx: &Context,
-        operation: Operation,
-        request: R,
-        call: Call<T, R, A>,
-    ) -> Result<A, ProviderError>
-    where
-        R: Send,
-        A: Serialize + DeserializeOwned + Send + 'static,
-    {
-        let Some(shield) = &self.shield else {
-            return self.timed(cx, operation, request, call).await;
-        };
+        work: impl Future<Output = Result<A, ProviderError>>,
+    ) -> Result<A, ProviderError> {
+        let Some(shield) = &self.shield else { return work.await };
         let clock = &*self.layers.clock;
         let pass = shield.enter(clock, cx, give_up(clock.now(), cx.deadline)).await?;
-        let answer = self.timed(cx, operation, request, call).await;
-        Pass::answered(pass, clock.now(), &answer);
+        let answer = work.await;
+        pass.answered(clock.now(), &answer);
         answer
     }
 
     /// Timeout of one attempt.
-    async fn timed<R, A>(
+    async fn timed<A>(
         &self,
-        cx: &Context,
         operation: Operation,
-        request: R,
-        call: Call<T, R, A>,
-    ) -> Result<A, ProviderError>
-    where
-        R: Send,
-        A: Serialize + DeserializeOwned + Send + 'static,
-    {
-        let Some(timeout) = self.layers.attempt_timeout else {
-            return self.guarded(cx, operation, request, call).await;
-        };
+        work: impl Future<Output = Result<A, ProviderError>>,
+    ) -> Result<A, ProviderError> {
+        let Some(timeout) = self.layers.attempt_timeout else { return work.await };
         let until = self.layers.clock.now().plus(timeout.into());
         tokio::select! {
             biased;
-            answer = self.guarded(cx, operation, request, call) => answer,
+            answer = work => answer,
             () = self.layers.clock.sleep_until(until) => {
-                let text = format!("no answer within {}", release_core::model::Span::from(timeout));
-                let error = ProviderError::new(ErrorKind::Timeout, operation.to_string(), text);
-                Err(if operation.acts { error } else { error.with_effect(EffectCertainty::NotApplied) })
+                let text = format!("no answer within {}", Span::from(timeout));
+                Err(lost(operation, ErrorKind::Timeout, text))
             }
         }
     }
@@ -219,15 +216,23 @@ impl<T: ?Sized + Provider> Layered<T> {
 /// A little before the deadline, so that an answer still says what was missing.
 fn give_up(now: Timestamp, deadline: Timestamp) -> Timestamp {
     let left = deadline.since(now).as_duration();
-    now.plus(left.saturating_sub(left / 20).max(Duration::ZERO).into())
+    now.plus(left.saturating_sub(left / 20).into())
 }
 
 fn panicked(operation: Operation, panic: &(dyn Any + Send)) -> ProviderError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let text = format!("the provider panicked: {}", text.unwrap_or("no message"));
-    let error = ProviderError::new(ErrorKind::Internal, operation.to_string(), text);
+    lost(operation, ErrorKind::Internal, text)
+}
+
+/// A call whose answer is not there: nobody knows what came of it, unless it only looked.
+pub(super) fn lost(
+    operation: Operation,
+    kind: ErrorKind,
+    text: impl Into<String>,
+) -> ProviderError {
     let effect =
         if operation.acts { EffectCertainty::Unknown } else { EffectCertainty::NotApplied };
-    error.with_effect(effect)
+    ProviderError::new(kind, operation.to_string(), text).with_effect(effect)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::call::lost;
 use crate::capability::Operation;
 use crate::{ErrorKind, ProviderError, Secret};
 
@@ -95,12 +96,7 @@ impl Redactor {
         }
         let failed = |error: serde_json::Error| {
             let text = format!("its answer holds a secret and makes no sense without: {error}");
-            let error = ProviderError::new(ErrorKind::Internal, operation.to_string(), text);
-            self.error(if operation.acts {
-                error.with_effect(release_core::port::EffectCertainty::Unknown)
-            } else {
-                error
-            })
+            self.error(lost(operation, ErrorKind::Internal, text))
         };
         let mut value = serde_json::to_value(&answer).map_err(failed)?;
         if !self.clean(&mut value) {

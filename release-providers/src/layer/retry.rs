@@ -46,7 +46,7 @@ impl Retrying {
         tries >= self.attempts
     }
 
-    /// The pause after `tries` attempts, or `None` if there is to be no other.
+    /// The pause after `tries` attempts, or `None` if the error says that no other helps, or is safe.
     pub(super) fn pause(
         &self,
         operation: Operation,
@@ -54,7 +54,7 @@ impl Retrying {
         tries: u32,
     ) -> Option<Duration> {
         let safe = !operation.acts || error.effect() == EffectCertainty::NotApplied;
-        if self.is_spent(tries) || !safe {
+        if !safe {
             return None;
         }
         match error.retry() {
