@@ -182,18 +182,6 @@ impl ProviderError {
         &self.operation
     }
 
-    /// What went wrong, without the facts and the causes.
-    #[cfg(feature = "plugin")]
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The facts, in the order in which they were added.
-    #[cfg(feature = "plugin")]
-    pub(crate) fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.context.iter().map(|(name, value)| (&**name, value.as_str()))
-    }
-
     /// The value of a fact, if it is known.
     pub fn context(&self, name: &str) -> Option<&str> {
         self.context.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str())

@@ -16,24 +16,29 @@ pub(super) struct Guarded {
 
 impl Policy for Guarded {
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let decision = catch_unwind(AssertUnwindSafe(|| self.policy.admit(request)));
-        decision.unwrap_or_else(|panic| Decision::wait(None, vec![panicked(&panic_text(&*panic))]))
+        guarded(|| self.policy.admit(request), |why| Decision::wait(None, why))
     }
 
     fn opens(&self, request: &Admission<'_>) -> Decision {
-        let decision = catch_unwind(AssertUnwindSafe(|| self.policy.opens(request)));
-        decision.unwrap_or_else(|panic| Decision::wait(None, vec![panicked(&panic_text(&*panic))]))
+        guarded(|| self.policy.opens(request), |why| Decision::wait(None, why))
     }
 
     fn authorize(&self, request: &CommandRequest<'_>) -> Decision {
-        let decision = catch_unwind(AssertUnwindSafe(|| self.policy.authorize(request)));
-        decision.unwrap_or_else(|panic| Decision::deny(vec![panicked(&panic_text(&*panic))]))
+        guarded(|| self.policy.authorize(request), Decision::deny)
     }
 
     /// A run that begins while this panics pins nothing, and is asked about as one that pins nothing.
     fn digest(&self) -> Option<Digest> {
         catch_unwind(AssertUnwindSafe(|| self.policy.digest())).ok().flatten()
     }
+}
+
+fn guarded(
+    ask: impl FnOnce() -> Decision,
+    instead: impl FnOnce(Vec<Reason>) -> Decision,
+) -> Decision {
+    catch_unwind(AssertUnwindSafe(ask))
+        .unwrap_or_else(|panic| instead(vec![panicked(&panic_text(&*panic))]))
 }
 
 fn panicked(message: &str) -> Reason {

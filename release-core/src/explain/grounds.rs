@@ -2,7 +2,7 @@
 
 use super::why::{Ground, asked};
 use crate::ids::GateId;
-use crate::model::{Gate, Principal};
+use crate::model::Principal;
 use crate::plan::Part;
 use crate::port::{Basis, EffectError, Evidence, Inputs};
 use crate::run::{
@@ -174,7 +174,7 @@ impl<'a> Search<'a> {
             gates
                 .unwrap_or_default()
                 .iter()
-                .any(|gate| matches!(gate, Gate::Approval(a) if a.id == *id))
+                .any(|gate| gate.approval().is_some_and(|wanted| wanted.id == *id))
         };
         let taken_back = |seq: u64, of: &GateId, who: &Principal| {
             let later = self.past.iter().skip(usize::try_from(seq).unwrap_or(usize::MAX));

@@ -10,7 +10,7 @@ use crate::spi::{
     ApplyRequest, CheckHealth, DeploymentPhase, DeploymentStatus, HealthReport, InstanceHealth,
     Notification, ObserveDeployment, ObserveTraffic, SetWeights, Severity, TrafficStatus,
 };
-use crate::{EffectClass, ErrorKind, ProviderError, RetryAdvice};
+use crate::{EffectClass, ErrorKind, ErrorReport, ProviderError, RetryAdvice};
 
 wire! {
     Target => Target { environment, region, service }
@@ -117,23 +117,15 @@ pub(super) fn error_to_wire(error: &ProviderError) -> pb::Error {
         EffectCertainty::Unknown => pb::Effect::Unknown,
         EffectCertainty::Applied => pb::Effect::Applied,
     };
-    let mut message = error.message().to_owned();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        message = format!("{message}: {source}");
-        cause = source.source();
-    }
-    let facts = error.facts();
+    let ErrorReport { operation, message, context, .. } = error.report();
     pb::Error {
         kind: kind_to_wire(error.kind()).into(),
         retry: retry.into(),
         retry_after_micros: after.map(|pause| u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)),
         effect: effect.into(),
-        operation: error.operation().to_owned(),
+        operation,
         message,
-        facts: facts
-            .map(|(name, value)| pb::Fact { name: name.into(), value: value.into() })
-            .collect(),
+        facts: context.into_iter().map(|(name, value)| pb::Fact { name, value }).collect(),
     }
 }
 

@@ -9,4 +9,4 @@ mod sandbox;
 
 pub(crate) use cases::common;
 pub use sandbox::ProviderSandbox;
-pub(crate) use sandbox::{suite, text};
+pub(crate) use sandbox::{keyed, suite, text};

@@ -253,6 +253,12 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> Sandbox for ProviderSandbox
     }
 }
 
+/// The same call under another key.
+pub(crate) fn keyed(mut cx: Context, key: String) -> Context {
+    cx.key = key;
+    cx
+}
+
 /// An answer as text.
 pub(crate) fn text<A: Serialize>(answer: Result<A, ProviderError>) -> Answer {
     // What cannot be written is told as what it is: it is compared with itself alone.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use release_providers::spi::{CustomAction, CustomRequest};
 
-use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
 use crate::conformance::{Check, broken, case, unanswered};
 
 /// A custom action, and a request that it can perform.
@@ -26,11 +26,7 @@ pub fn sandbox(provider: Arc<dyn CustomAction>, request: CustomRequest) -> Custo
             "perform",
             |provider, cx, at| async move { text(provider.perform(&cx, (*at).clone()).await) },
             |provider, cx, at, key| async move {
-                let cx = {
-                    let mut same = cx;
-                    same.key = key;
-                    same
-                };
+                let cx = keyed(cx, key);
                 text(provider.observe(&cx, (*at).clone()).await)
             },
         )

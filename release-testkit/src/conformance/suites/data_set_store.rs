@@ -10,7 +10,7 @@ use release_providers::spi::{
 };
 use release_providers::{ErrorKind, ProviderError};
 
-use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A store of data sets, and what of it the suite may use.
@@ -75,7 +75,7 @@ pub fn sandbox(provider: Arc<dyn DataSetStore>, at: DataSetPlace) -> DataSetStor
                 text(provider.lease(&cx, at.lease(Access::Read)).await)
             },
             |provider, cx, at, key| async move {
-                let cx = { let mut same = cx; same.key = key; same };
+                let cx = keyed(cx, key);
                 let answer = provider.lease(&cx, at.lease(Access::Read)).await;
                 text(answer.map(|lease| !lease.lease.is_empty()))
             },

@@ -9,7 +9,7 @@ use release_providers::spi::{
 };
 use release_providers::{Capability, ErrorKind};
 
-use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A store of secrets, and a secret of it that the suite may lease and rotate.
@@ -49,11 +49,7 @@ pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStore
             },
             |provider, cx, at, key| async move {
                 // The lease of that key again, which changes nothing.
-                let cx = {
-                    let mut same = cx;
-                    same.key = key;
-                    same
-                };
+                let cx = keyed(cx, key);
                 let answer = provider.lease(&cx, LeaseSecret::new((*at).clone(), TTL)).await;
                 text(answer.map(|lease| lease.version))
             },
