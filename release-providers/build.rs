@@ -38,6 +38,9 @@ fn compile() -> Result<(), Box<dyn std::error::Error>> {
         config.extern_path(method.input_type(), "crate::plugin::envelope::Call");
         config.extern_path(method.output_type(), "crate::plugin::envelope::Reply");
     }
+    config.btree_map(["."]); // the same order everywhere
+    config.bytes(["."]); // not copied on the way
+    config.skip_debug([".release.plugin.v1.SecretLease"]); // written by hand, without the secret
     config.compile_fds(set)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One call, from a provider's method to its answer.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use prost::Message;
@@ -15,7 +16,8 @@ use super::{Handle, Inner, PluginFault};
 use crate::plugin::envelope::{Call, Outcome, Reply};
 use crate::plugin::messages::error_from_wire;
 use crate::plugin::pb;
-use crate::plugin::wire::Wire;
+use crate::plugin::wire::{Crosses, Wire as _};
+use crate::spi::SecretLease;
 use crate::{Context, Description, ErrorKind, ProviderError};
 
 /// A method of a capability.
@@ -35,25 +37,19 @@ pub(in crate::plugin) struct Remote {
 }
 
 impl Remote {
-    pub(in crate::plugin) fn describe(&self) -> Description {
+    pub(in crate::plugin) fn description(&self) -> Description {
         self.description.clone()
     }
 
-    /// Makes a call and reads its answer.
-    pub(in crate::plugin) async fn call<A, P, B, Q>(
+    /// Makes a call and reads its answer. A secret in it is known from then on.
+    pub(in crate::plugin) async fn call<A: Crosses, B: Crosses + 'static>(
         &self,
         operation: &'static Operation,
         cx: &Context,
         request: &A,
-    ) -> Result<B, ProviderError>
-    where
-        A: Wire<P>,
-        P: Message,
-        B: Wire<Q>,
-        Q: Message + Default,
-    {
+    ) -> Result<B, ProviderError> {
         let inner = &self.handle.inner;
-        let answer = inner.call(operation, cx, request.to_wire().encode_to_vec()).await?;
+        let answer = inner.call(operation, cx, request.encoded()).await?;
         let unreadable = |problem: &dyn std::fmt::Display| {
             let fault = PluginFault::Answer {
                 operation: operation.name,
@@ -61,8 +57,12 @@ impl Remote {
             };
             inner.fault(operation, &fault)
         };
-        let message = Q::decode(answer).map_err(|error| unreadable(&error))?;
-        B::from_wire(message).map_err(|error| unreadable(&error))
+        let message = B::Message::decode(answer).map_err(|error| unreadable(&error))?;
+        let answer = B::from_wire(message).map_err(|error| unreadable(&error))?;
+        if let Some(lease) = (&answer as &dyn Any).downcast_ref::<SecretLease>() {
+            inner.redactor.learn(lease.value.expose());
+        }
+        Ok(answer)
     }
 }
 

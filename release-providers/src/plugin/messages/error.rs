@@ -1,73 +1,10 @@
-//! Which type is which message. One line a struct where the fields are the same.
+//! Errors, both ways.
 
-use release_core::model::{Principal, PrincipalKind, Span, Target};
-use release_core::plan::Weight;
-use release_core::port::{EffectCertainty, Served};
+use release_core::port::EffectCertainty;
+use release_core::time::Span;
 
-use super::pb;
-use super::wire::{Wire, WireError, nested, wire, wire_enum};
-use crate::spi::{
-    ApplyRequest, CheckHealth, DeploymentPhase, DeploymentStatus, HealthReport, InstanceHealth,
-    Notification, ObserveDeployment, ObserveTraffic, SetWeights, Severity, TrafficStatus,
-};
-use crate::{EffectClass, ErrorKind, ProviderError, RetryAdvice};
-
-wire! {
-    Target => Target { environment, region, service }
-    Weight => Weight { digest, version, percent }
-    Served => Served { digest, requests }
-    Principal => Principal { id, kind, roles }
-
-    ApplyRequest => ApplyRequest { target, artifact, version, replicas }
-    ObserveDeployment => ObserveDeployment { target, digest }
-    DeploymentStatus => DeploymentStatus { target, digest, desired, running, phase }
-
-    ObserveTraffic => ObserveTraffic { target }
-    SetWeights => SetWeights { target, weights }
-    TrafficStatus => TrafficStatus { target, weights, served, in_flight }
-
-    CheckHealth => CheckHealth { target, digest }
-    HealthReport => HealthReport { target, digest, instances, observed_at }
-    InstanceHealth => InstanceHealth { instance, ready, detail }
-
-    Notification => Notification { channel, severity, message }
-}
-
-wire_enum! {
-    PrincipalKind => PrincipalKind { Human, Service }
-    Severity => Severity { Info, Warning }
-    EffectClass => EffectClass { Idempotent, Queryable, Opaque }
-}
-
-impl Wire<pb::Done> for () {
-    fn to_wire(&self) -> pb::Done {
-        pb::Done {}
-    }
-    fn from_wire(_: pb::Done) -> Result<Self, WireError> {
-        Ok(())
-    }
-}
-
-impl Wire<pb::DeploymentPhase> for DeploymentPhase {
-    fn to_wire(&self) -> pb::DeploymentPhase {
-        use pb::deployment_phase::{Failed, Phase, Progressing, Settled};
-        let phase = match self {
-            Self::Settled => Phase::Settled(Settled {}),
-            Self::Progressing => Phase::Progressing(Progressing {}),
-            Self::Failed { reason } => Phase::Failed(Failed { reason: reason.clone() }),
-        };
-        pb::DeploymentPhase { phase: Some(phase) }
-    }
-    fn from_wire(wire: pb::DeploymentPhase) -> Result<Self, WireError> {
-        use pb::deployment_phase::Phase;
-        match wire.phase.ok_or_else(WireError::missing)? {
-            Phase::Settled(_) => Ok(Self::Settled),
-            Phase::Progressing(_) => Ok(Self::Progressing),
-            Phase::Failed(failed) => Ok(Self::Failed { reason: failed.reason }),
-        }
-    }
-}
-nested!(DeploymentPhase => DeploymentPhase);
+use crate::plugin::pb;
+use crate::{ErrorKind, ProviderError, RetryAdvice};
 
 /// The kinds of errors, both ways.
 macro_rules! kinds {
@@ -105,7 +42,7 @@ kinds!(
 );
 
 /// An error of a provider as it goes to the host: the chain of its causes in one line.
-pub(super) fn error_to_wire(error: &ProviderError) -> pb::Error {
+pub(in crate::plugin) fn error_to_wire(error: &ProviderError) -> pb::Error {
     let (retry, after) = match error.retry() {
         RetryAdvice::Never => (pb::Retry::Never, None),
         RetryAdvice::Backoff => (pb::Retry::Backoff, None),
@@ -138,7 +75,7 @@ pub(super) fn error_to_wire(error: &ProviderError) -> pb::Error {
 }
 
 /// An error of a plugin. What it does not say, nobody knows: `clean` makes its texts fit to be read.
-pub(super) fn error_from_wire(
+pub(in crate::plugin) fn error_from_wire(
     wire: &pb::Error,
     operation: &'static str,
     clean: impl Fn(&str) -> String,
@@ -217,23 +154,5 @@ mod tests {
         };
         let back = error_from_wire(&wire, "x.y", str::to_owned);
         assert_eq!(back.retry(), RetryAdvice::After(Duration::from_hours(1)));
-    }
-
-    #[test]
-    fn f39_fields_that_lie_are_named() {
-        let wire = pb::DeploymentStatus {
-            target: Some(pb::Target { environment: "../etc".into(), ..Default::default() }),
-            ..Default::default()
-        };
-        let error = DeploymentStatus::from_wire(wire).unwrap_err();
-        assert!(error.to_string().starts_with("field `target.environment`: "), "{error}");
-        let error = ApplyRequest::from_wire(pb::ApplyRequest::default()).unwrap_err();
-        assert_eq!(error.to_string(), "field `target`: it is missing");
-        let error = Weight::from_wire(pb::Weight {
-            digest: release_core::model::Digest::of(b"x").to_string(),
-            version: "1.0.0".into(),
-            percent: 256,
-        });
-        assert_eq!(error.unwrap_err().to_string(), "field `percent`: 256 is more than 255");
     }
 }
