@@ -9,4 +9,6 @@ mod hostile;
 #[cfg(test)]
 mod ordinary;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod support;
