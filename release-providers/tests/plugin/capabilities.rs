@@ -106,6 +106,32 @@ async fn f40_secrets_are_leased_through_the_boundary_and_stand_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f40_a_secret_that_nobody_waits_for_any_more_is_known_too() {
+    let stage = Stage::new();
+    let plugin = stage.ordinary().await;
+    let (secrets, cx) = (plugin.secret_store().unwrap(), stage.calm());
+    let slow = SecretRef::new("kv/slow");
+    let begun = async {
+        while secrets.observe(&cx, ObserveSecret::new(slow.clone())).await.unwrap().leases == 0 {}
+    };
+    tokio::select! {
+        lease = secrets.lease(&cx, LeaseSecret::new(slow.clone(), Span::secs(60))) => {
+            panic!("it waits to be cancelled: {lease:?}");
+        }
+        () = begun => {}
+    }
+    // The answer comes now or soon. The plugin blabs until then, and by the deadline at most.
+    loop {
+        let error =
+            secrets.renew(&cx, RenewLease::new("key-1".into(), Span::ZERO)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        if error.context("value") == Some("***") {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn infrastructure_is_changed_through_the_boundary() {
     let stage = Stage::new();
     let plugin = stage.ordinary().await;

@@ -19,7 +19,7 @@ use release_providers::{
 use semver::Version;
 use serde_json::Value;
 
-/// One flag `dark-mode`, one secret `kv/shop#password`, and workspaces.
+/// One flag `dark-mode`, a secret at `kv/shop#password` and `kv/slow`, and workspaces.
 #[derive(Debug)]
 pub(crate) struct Stores(Mutex<Kept>);
 
@@ -114,12 +114,15 @@ impl SecretStore for Stores {
         cx: &Context,
         request: LeaseSecret,
     ) -> Result<SecretLease, ProviderError> {
-        if request.secret.as_str() != "kv/shop#password" {
+        let slow = request.secret.as_str() == "kv/slow";
+        if !slow && request.secret.as_str() != "kv/shop#password" {
             return Err(not_found("memory.lease", "secret", request.secret.as_str()));
         }
-        let mut kept = self.kept();
-        let version = kept.version;
-        kept.leases.insert(cx.key.clone(), version);
+        let version = self.kept().version;
+        self.kept().leases.insert(cx.key.clone(), version);
+        if slow {
+            cx.cancellation.cancelled().await; // and leases it for all that
+        }
         let expires = cx.deadline.plus(request.ttl);
         Ok(SecretLease::new(cx.key.clone(), version, expires, Secret::new(secret(version))))
     }
