@@ -1,11 +1,15 @@
 //! Compiles the plugin contract in `proto/` to Rust types, where the feature `plugin` is on. Pure Rust:
 //! no `protoc` is needed.
 
+#[cfg(feature = "plugin")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    #[cfg(feature = "plugin")]
-    compile()?;
-    Ok(())
+    compile()
+}
+
+#[cfg(not(feature = "plugin"))]
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
 }
 
 #[cfg(feature = "plugin")]
