@@ -1,16 +1,21 @@
 //! Compiles the plugin contract in `proto/` to Rust types, where the feature `plugin` is on. Pure Rust:
 //! no `protoc` is needed.
 
+#[cfg(feature = "plugin")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    compile()
+}
+
 #[cfg(not(feature = "plugin"))]
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 }
 
 #[cfg(feature = "plugin")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn compile() -> Result<(), Box<dyn std::error::Error>> {
     use std::path::{Path, PathBuf};
 
-    println!("cargo::rerun-if-changed=build.rs");
     let root = Path::new("proto");
     let folder = root.join("release/plugin/v1");
     println!("cargo::rerun-if-changed={}", folder.display());
@@ -37,6 +42,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config.extern_path(method.input_type(), "crate::plugin::envelope::Call");
         config.extern_path(method.output_type(), "crate::plugin::envelope::Reply");
     }
+    config.btree_map(["."]); // the same order everywhere
+    config.bytes(["."]); // not copied on the way
+    config.skip_debug([".release.plugin.v1.SecretLease"]); // written by hand, without the secret
     config.compile_fds(set)?;
     Ok(())
 }

@@ -65,6 +65,13 @@ impl Redactor {
         clean
     }
 
+    /// The most bytes that a known secret has in a text.
+    #[cfg(feature = "plugin")]
+    pub(crate) fn longest(&self) -> usize {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|secret| escaped(secret.expose()).len()).max().unwrap_or_default()
+    }
+
     fn is_empty(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }

@@ -1,6 +1,6 @@
-//! The capabilities that cross the boundary: one table, from which both sides are made.
+//! Every capability crosses the boundary: both sides are made from the list of all of them.
 //!
-//! A trait's line says how its methods are called on the wire. Everything else is written once.
+//! A trait is a service, an operation a method by the name of its variant, and a type the message of its name.
 
 use std::sync::Arc;
 
@@ -9,14 +9,9 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use super::host::{Operation, Plugin, PluginError, Remote};
-use super::pb;
 use super::serve::{Provider, Server};
-use super::wire::Wire;
-use crate::spi::{
-    ApplyRequest, CheckHealth, Deployer, DeploymentStatus, HealthProbe, HealthReport, Notification,
-    Notifier, ObserveDeployment, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus,
-};
-use crate::{Context, Description, ErrorKind, ProviderError};
+use super::wire::Crosses;
+use crate::{Context, Description, ErrorKind, ProviderError, spi};
 
 /// A provider as a server sees it: a call by its name and bytes.
 #[async_trait]
@@ -32,121 +27,148 @@ pub(super) trait Served: Send + Sync {
     ) -> Option<Result<Vec<u8>, ProviderError>>;
 }
 
+/// A provider in the plugin's own process.
+struct Local<T: ?Sized>(Arc<T>);
+
 macro_rules! boundary {
-    ($($capability:ident: dyn $Trait:ident, $Remote:ident, $Local:ident {$(
-        $method:ident as $rpc:literal:
-            ($request:ty as $RequestMessage:ident) -> $answer:ty as $AnswerMessage:ident;
-    )*})*) => {$(
-        #[derive(Debug)]
-        struct $Remote(Remote);
-
-        #[async_trait]
-        impl $Trait for $Remote {
-            fn describe(&self) -> Description {
-                self.0.describe()
+    ($( $trait:ident $op:ident $call:ident $capability:literal {
+        $( $operation:ident $variant:ident $kind:ident ($request:ty) -> ($answer:ty); )*
+    } )*) => {
+        $(
+            #[async_trait]
+            impl spi::$trait for Remote {
+                fn describe(&self) -> Description {
+                    self.description()
+                }
+                $(async fn $operation(
+                    &self,
+                    cx: &Context,
+                    request: $request,
+                ) -> Result<$answer, ProviderError> {
+                    const OPERATION: Operation = Operation {
+                        path: concat!(
+                            "/release.plugin.v1.", stringify!($trait), "/", stringify!($variant)
+                        ),
+                        name: concat!($capability, ".", stringify!($operation)),
+                    };
+                    self.call(&OPERATION, cx, &request).await
+                })*
             }
-            $(async fn $method(
-                &self,
-                cx: &Context,
-                request: $request,
-            ) -> Result<$answer, ProviderError> {
-                const OPERATION: Operation = Operation {
-                    path: concat!("/release.plugin.v1.", stringify!($Trait), "/", $rpc),
-                    name: concat!(stringify!($capability), ".", stringify!($method)),
-                };
-                self.0.call::<$request, pb::$RequestMessage, $answer, pb::$AnswerMessage>(
-                    &OPERATION, cx, &request,
-                ).await
-            })*
-        }
 
-        #[derive(Debug)]
-        struct $Local(Arc<dyn $Trait>);
-
-        #[async_trait]
-        impl Served for $Local {
-            fn describe(&self) -> Description {
-                self.0.describe()
-            }
-            async fn call(
-                &self,
-                method: &str,
-                cx: &Context,
-                request: Bytes,
-            ) -> Option<Result<Vec<u8>, ProviderError>> {
-                match method {
-                    $($rpc => {
-                        let operation = concat!(stringify!($capability), ".", stringify!($method));
-                        let request = match read::<pb::$RequestMessage, $request>(operation, request) {
+            #[async_trait]
+            impl Served for Local<dyn spi::$trait> {
+                fn describe(&self) -> Description {
+                    self.0.describe()
+                }
+                async fn call(
+                    &self,
+                    method: &str,
+                    cx: &Context,
+                    request: Bytes,
+                ) -> Option<Result<Vec<u8>, ProviderError>> {
+                    $(if method == stringify!($variant) {
+                        let operation = concat!($capability, ".", stringify!($operation));
+                        let request = match read::<$request>(operation, request) {
                             Ok(request) => request,
                             Err(error) => return Some(Err(error)),
                         };
-                        let answer = self.0.$method(cx, request).await;
-                        Some(answer.map(|answer| {
-                            Wire::<pb::$AnswerMessage>::to_wire(&answer).encode_to_vec()
-                        }))
+                        let answer = self.0.$operation(cx, request).await;
+                        return Some(answer.map(|answer| answer.encoded()));
                     })*
-                    _ => None,
+                    None
                 }
             }
-        }
 
-        impl From<Arc<dyn $Trait>> for Provider {
-            fn from(provider: Arc<dyn $Trait>) -> Self {
-                Self::new(
-                    stringify!($capability),
-                    concat!("release.plugin.v1.", stringify!($Trait)),
-                    $Local(provider),
-                )
+            impl From<Arc<dyn spi::$trait>> for Provider {
+                fn from(provider: Arc<dyn spi::$trait>) -> Self {
+                    Self::new(
+                        $capability,
+                        concat!("release.plugin.v1.", stringify!($trait)),
+                        Local(provider),
+                    )
+                }
             }
-        }
+        )*
 
-        impl Server {
-            #[doc = concat!("Serves a [`", stringify!($Trait), "`].")]
-            pub fn $capability(self, provider: Arc<dyn $Trait>) -> Self {
-                self.with(provider)
-            }
-        }
-
-        impl Plugin {
-            #[doc = concat!("The plugin's [`", stringify!($Trait), "`].")]
-            ///
-            /// # Errors
-            /// [`PluginError::Lacks`] when its manifest does not have it.
-            pub fn $capability(&self) -> Result<Arc<dyn $Trait>, PluginError> {
-                Ok(Arc::new($Remote(self.remote(stringify!($capability))?)))
-            }
-        }
-    )*};
+        #[cfg(test)]
+        const CAPABILITIES: &[(&str, &str)] = &[$(($capability, stringify!($trait))),*];
+    };
 }
-
-boundary! {
-    deployer: dyn Deployer, RemoteDeployer, LocalDeployer {
-        apply as "Apply": (ApplyRequest as ApplyRequest) -> () as Done;
-        observe as "Observe":
-            (ObserveDeployment as ObserveDeployment) -> DeploymentStatus as DeploymentStatus;
-    }
-    traffic_router: dyn TrafficRouter, RemoteTrafficRouter, LocalTrafficRouter {
-        set_weights as "SetWeights": (SetWeights as SetWeights) -> () as Done;
-        observe as "Observe": (ObserveTraffic as ObserveTraffic) -> TrafficStatus as TrafficStatus;
-    }
-    health_probe: dyn HealthProbe, RemoteHealthProbe, LocalHealthProbe {
-        check as "Check": (CheckHealth as CheckHealth) -> HealthReport as HealthReport;
-    }
-    notifier: dyn Notifier, RemoteNotifier, LocalNotifier {
-        notify as "Notify": (Notification as Notification) -> () as Done;
-    }
-}
+crate::for_each_capability!(boundary);
 
 /// The request of a host, or the error that it breaks the contract: nothing was done.
-fn read<P: Message + Default, T: Wire<P>>(
-    operation: &'static str,
-    bytes: Bytes,
-) -> Result<T, ProviderError> {
+fn read<T: Crosses>(operation: &'static str, bytes: Bytes) -> Result<T, ProviderError> {
     let invalid = |error: &dyn std::fmt::Display| {
         let text = format!("the request breaks the contract: {error}");
         ProviderError::new(ErrorKind::Invalid, operation, text)
     };
-    let message = P::decode(bytes).map_err(|error| invalid(&error))?;
+    let message = T::Message::decode(bytes).map_err(|error| invalid(&error))?;
     T::from_wire(message).map_err(|error| invalid(&error))
+}
+
+/// The methods that are called as the capabilities are: the list has their names as text only.
+macro_rules! by_name {
+    ($($capability:ident $trait:ident),* $(,)?) => {
+        impl Server {
+            $(
+                #[doc = concat!("Serves a [`", stringify!($trait), "`](spi::", stringify!($trait), ").")]
+                pub fn $capability(self, provider: Arc<dyn spi::$trait>) -> Self {
+                    self.with(provider)
+                }
+            )*
+        }
+
+        impl Plugin {
+            $(
+                #[doc = concat!("The plugin's [`", stringify!($trait), "`](spi::", stringify!($trait), ").")]
+                ///
+                /// # Errors
+                /// [`PluginError::Lacks`] when its manifest does not have it.
+                pub fn $capability(&self) -> Result<Arc<dyn spi::$trait>, PluginError> {
+                    Ok(Arc::new(self.remote(stringify!($capability))?))
+                }
+            )*
+        }
+
+        #[cfg(test)]
+        const BY_NAME: &[(&str, &str)] = &[$((stringify!($capability), stringify!($trait))),*];
+    };
+}
+
+by_name!(
+    deployer Deployer,
+    traffic_router TrafficRouter,
+    health_probe HealthProbe,
+    metrics_source MetricsSource,
+    artifact_store ArtifactStore,
+    artifact_verifier ArtifactVerifier,
+    artifact_signer ArtifactSigner,
+    build_runner BuildRunner,
+    test_runner TestRunner,
+    scanner Scanner,
+    provisioner Provisioner,
+    config_source ConfigSource,
+    secret_store SecretStore,
+    data_set_store DataSetStore,
+    migrator Migrator,
+    flag_store FlagStore,
+    change_desk ChangeDesk,
+    identity_source IdentitySource,
+    approval_channel ApprovalChannel,
+    notifier Notifier,
+    pager Pager,
+    incident_source IncidentSource,
+    event_sink EventSink,
+    clock_source ClockSource,
+    custom_action CustomAction,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capability_is_served_and_called_by_its_name() {
+        assert_eq!(BY_NAME, CAPABILITIES);
+    }
 }

@@ -1,12 +1,15 @@
 //! The envelopes of all calls and answers. On the wire, every message `XCall` and `XReply` of the contract is
 //! one of these two with its inner message still encoded, so that both sides are written once.
 
+use std::fmt;
+
 use prost::bytes::Bytes;
 
 use super::pb;
 
 /// What every `XCall` is on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 pub(super) struct Call {
     #[prost(message, optional, tag = "1")]
     pub(super) context: Option<pb::CallContext>,
@@ -16,6 +19,7 @@ pub(super) struct Call {
 
 /// What every `XReply` is on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
 pub(super) struct Reply {
     #[prost(string, tag = "1")]
     pub(super) call_id: String,
@@ -25,11 +29,35 @@ pub(super) struct Reply {
 
 /// How a call ended.
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[prost(skip_debug)]
 pub(super) enum Outcome {
     #[prost(bytes = "bytes", tag = "2")]
     Ok(Bytes),
     #[prost(message, tag = "3")]
     Error(pb::Error),
+}
+
+// By hand, and without what they hold: that may be a secret.
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({:?}, {} bytes)", self.context, self.request.len())
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({:?}, {:?})", self.call_id, self.result)
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok(answer) => write!(f, "Ok({} bytes)", answer.len()),
+            Self::Error(error) => write!(f, "Error({error:?})"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub mod host;
 mod manifest;
 mod messages;
 mod pb;
+#[cfg(test)]
+mod sample;
 pub mod serve;
 mod wire;
 

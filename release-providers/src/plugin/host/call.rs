@@ -1,5 +1,6 @@
 //! One call, from a provider's method to its answer.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use prost::Message;
@@ -15,8 +16,9 @@ use super::{Handle, Inner, PluginFault};
 use crate::plugin::envelope::{Call, Outcome, Reply};
 use crate::plugin::messages::error_from_wire;
 use crate::plugin::pb;
-use crate::plugin::wire::Wire;
-use crate::{Context, Description, ErrorKind, ProviderError};
+use crate::plugin::wire::{Crosses, Wire as _};
+use crate::spi::SecretLease;
+use crate::{Context, Description, ErrorKind, ProviderError, Secret};
 
 /// A method of a capability.
 #[derive(Debug)]
@@ -35,25 +37,19 @@ pub(in crate::plugin) struct Remote {
 }
 
 impl Remote {
-    pub(in crate::plugin) fn describe(&self) -> Description {
+    pub(in crate::plugin) fn description(&self) -> Description {
         self.description.clone()
     }
 
-    /// Makes a call and reads its answer.
-    pub(in crate::plugin) async fn call<A, P, B, Q>(
+    /// Makes a call and reads its answer. A secret in it is known from then on.
+    pub(in crate::plugin) async fn call<A: Crosses, B: Crosses + 'static>(
         &self,
         operation: &'static Operation,
         cx: &Context,
         request: &A,
-    ) -> Result<B, ProviderError>
-    where
-        A: Wire<P>,
-        P: Message,
-        B: Wire<Q>,
-        Q: Message + Default,
-    {
+    ) -> Result<B, ProviderError> {
         let inner = &self.handle.inner;
-        let answer = inner.call(operation, cx, request.to_wire().encode_to_vec()).await?;
+        let answer = inner.call(operation, cx, request.encoded(), secret::<B>).await?;
         let unreadable = |problem: &dyn std::fmt::Display| {
             let fault = PluginFault::Answer {
                 operation: operation.name,
@@ -61,9 +57,18 @@ impl Remote {
             };
             inner.fault(operation, &fault)
         };
-        let message = Q::decode(answer).map_err(|error| unreadable(&error))?;
+        let message = B::Message::decode(answer).map_err(|error| unreadable(&error))?;
         B::from_wire(message).map_err(|error| unreadable(&error))
     }
+}
+
+/// The secret in an answer that is a `B`.
+fn secret<B: 'static>(answer: &Bytes) -> Option<Secret> {
+    if TypeId::of::<B>() != TypeId::of::<SecretLease>() {
+        return None;
+    }
+    let lease = pb::SecretLease::decode(answer.clone()).ok()?;
+    Some(Secret::new(lease.value))
 }
 
 /// Why a call is asked to end early.
@@ -80,6 +85,8 @@ struct Pending {
     inner: Arc<Inner>,
     operation: &'static Operation,
     cx: Context,
+    /// Finds the secret in its answer.
+    secret: fn(&Bytes) -> Option<Secret>,
     /// Cancelled when the caller is gone.
     left: CancellationToken,
     answer: Option<oneshot::Sender<Result<Bytes, ProviderError>>>,
@@ -91,6 +98,7 @@ impl Inner {
         operation: &'static Operation,
         cx: &Context,
         request: Vec<u8>,
+        secret: fn(&Bytes) -> Option<Secret>,
     ) -> Result<Bytes, ProviderError> {
         let (sender, receiver) = oneshot::channel();
         let left = CancellationToken::new();
@@ -99,6 +107,7 @@ impl Inner {
             inner: Arc::clone(self),
             operation,
             cx: cx.clone(),
+            secret,
             left,
             answer: Some(sender),
         };
@@ -242,6 +251,10 @@ impl Pending {
         match reply.result {
             Some(Outcome::Ok(answer)) => {
                 inner.succeeded();
+                // Here, since a caller that is gone does not see it.
+                if let Some(secret) = (self.secret)(&answer) {
+                    inner.redactor.learn(secret.expose());
+                }
                 Ok(answer)
             }
             Some(Outcome::Error(error)) => {

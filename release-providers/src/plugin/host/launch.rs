@@ -76,14 +76,16 @@ struct Started {
     binary: Binary,
 }
 
-/// Starts a plugin and waits until it is ready, at most as long as its specification says.
+/// Starts a plugin and waits until it is ready, at most as long as its specification says. `redactor` learns the
+/// token.
 pub(super) async fn launch(
     host: &Host,
     spec: &PluginSpec,
+    redactor: &Redactor,
     tasks: &TaskTracker,
 ) -> Result<Launched, PluginError> {
     let give_up = host.clock.now().plus(spec.start_timeout);
-    let mut started = start(host, spec, tasks).await?;
+    let mut started = start(host, spec, redactor, tasks).await?;
     let output = Arc::clone(&started.output);
     let result = tokio::select! {
         ready = async {
@@ -144,6 +146,7 @@ fn system(what: &'static str) -> impl Fn(std::io::Error) -> PluginError {
 async fn start(
     host: &Host,
     spec: &PluginSpec,
+    redactor: &Redactor,
     tasks: &TaskTracker,
 ) -> Result<Started, PluginError> {
     let (path, digest) = (spec.path.clone(), spec.digest);
@@ -178,10 +181,9 @@ async fn start(
     };
     let path = directory.path().to_owned();
     let group = Group::new(pid, directory);
-    let secrets = spec.secrets().iter().map(String::clone).chain([token.clone()]);
-    let output =
-        Output::new(&spec.name, spec.output, Redactor::new(secrets), Arc::clone(&host.clock));
-    let output = Arc::new(output);
+    redactor.learn(&token);
+    let clock = Arc::clone(&host.clock);
+    let output = Arc::new(Output::new(&spec.name, spec.output, redactor.clone(), clock));
     let keeper = Arc::clone(&output);
     let stderr = tasks.spawn(async move { keeper.keep("stderr", BufReader::new(stderr)).await });
     let mut metadata = MetadataValue::try_from(&token)

@@ -77,8 +77,8 @@ impl Output {
     /// Keeps the lines of a stream until it ends.
     pub(super) async fn keep(&self, stream: &'static str, mut from: impl AsyncBufRead + Unpin) {
         // A secret that begins within the line is whole in it, so that it is found.
-        let most = self.limits.line.saturating_add(self.redactor.longest());
-        while let Some(line) = next_line(&mut from, most).await {
+        let most = || self.limits.line.saturating_add(self.redactor.longest());
+        while let Some(line) = next_line(&mut from, most()).await {
             self.line(stream, &line);
         }
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn output(limits: OutputLimits) -> Output {
-        Output::new("p", limits, Redactor::new(["hunter2".into()]), Arc::new(StillClock))
+        Output::new("p", limits, Redactor::new(["hunter2"]), Arc::new(StillClock))
     }
 
     #[tokio::test]

@@ -33,8 +33,8 @@ pub(super) struct Inner {
     manifest: OnceLock<Manifest>,
     pub(super) places: Semaphore,
     pub(super) tasks: TaskTracker,
-    /// Knows the secrets of the specification, and the token of the latest start.
-    redactor: Mutex<Arc<Redactor>>,
+    /// Knows the secrets of the specification, the token of every start, and all secrets that were leased.
+    pub(super) redactor: Redactor,
     /// Held while it is started.
     starting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -76,7 +76,7 @@ impl Inner {
             manifest: OnceLock::new(),
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             tasks: TaskTracker::new(),
-            redactor: Mutex::new(Arc::new(Redactor::new(spec.secrets().iter().map(String::clone)))),
+            redactor: Redactor::new(spec.secrets().iter().map(String::as_str)),
             starting: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
             host,
@@ -90,8 +90,7 @@ impl Inner {
 
     /// A text of the plugin, fit for errors and events.
     pub(super) fn clean(&self, text: &str) -> String {
-        let redactor = Arc::clone(&lock(&self.redactor));
-        redactor.clean(text)
+        self.redactor.clean(text)
     }
 
     fn process(&self) -> Option<Arc<Process>> {
@@ -174,7 +173,7 @@ impl Inner {
             state.starts = state.starts.saturating_add(1);
             state.starts
         };
-        let launched = launch(&self.host, &self.spec, &self.tasks).await;
+        let launched = launch(&self.host, &self.spec, &self.redactor, &self.tasks).await;
         match launched.and_then(|launched| self.install(number, launched)) {
             Ok(process) => Ok(process),
             Err(error) => {
@@ -203,7 +202,6 @@ impl Inner {
             PluginError::System { what, source }
         })?;
         let pid = group.leader().as_raw_nonzero().get();
-        *lock(&self.redactor) = Arc::new(output.redactor().clone());
         let keeper = Arc::clone(&output);
         let process = Arc::new(Process::new(number, group, line, output, stdin, binary));
         {

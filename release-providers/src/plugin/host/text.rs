@@ -2,29 +2,33 @@
 
 use std::borrow::Cow;
 
-/// Shorter texts are in everything and are left.
-const SHORTEST_SECRET: usize = 4;
+use crate::Secret;
+use crate::layer::Redactor as Known;
+
 /// The most characters that an error or event quotes.
 const LONGEST_QUOTE: usize = 1_000;
 
-/// Takes secrets out of texts.
-#[derive(Clone)]
-pub(super) struct Redactor {
-    /// The longest first, so that none is cut by one that is a part of it.
-    secrets: Vec<String>,
-}
+/// Takes secrets out of texts. Clones know the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Redactor(Known);
 
 impl Redactor {
-    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let mut all: Vec<String> =
-            secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
-        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        Self { secrets: all }
+    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let all = Self::default();
+        secrets.into_iter().for_each(|secret| all.learn(secret));
+        all
     }
 
-    /// The bytes of the longest secret.
+    /// Knows one more from now on, and each of its lines: output is kept by lines.
+    pub(super) fn learn(&self, secret: &str) {
+        for part in secret.lines().chain([secret]) {
+            self.0.learn(&Secret::new(printable(part)));
+        }
+    }
+
+    /// The most bytes of a secret.
     pub(super) fn longest(&self) -> usize {
-        self.secrets.first().map_or(0, String::len)
+        self.0.longest()
     }
 
     /// A quote for errors and events.
@@ -34,22 +38,22 @@ impl Redactor {
 
     pub(super) fn clean_to(&self, text: &str, most: usize) -> String {
         // Control characters first: one in the middle of a secret would hide it.
-        let printable = |c: char| !c.is_control() && !is_invisible(c);
-        let mut text: Cow<'_, str> = if text.chars().all(printable) {
-            Cow::Borrowed(text)
-        } else {
-            Cow::Owned(text.chars().map(space).filter(|c| printable(*c)).collect())
-        };
-        for secret in &self.secrets {
-            if text.contains(secret.as_str()) {
-                text = Cow::Owned(text.replace(secret.as_str(), "***"));
-            }
-        }
+        let text = printable(text);
+        let text = self.0.redact(&text).map_or(text, Cow::Owned);
         if text.chars().nth(most).is_some() {
             return text.chars().take(most).chain(['…']).collect();
         }
         text.into_owned()
     }
+}
+
+/// Without characters that are not shown.
+fn printable(text: &str) -> Cow<'_, str> {
+    let printable = |c: char| !c.is_control() && !is_invisible(c);
+    if text.chars().all(printable) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(space).filter(|c| printable(*c)).collect())
 }
 
 const fn space(c: char) -> char {
@@ -67,7 +71,8 @@ mod tests {
 
     #[test]
     fn f40_secrets_and_control_characters_are_taken_out() {
-        let redactor = Redactor::new(["hunter2".into(), "hunter2-long".into(), "abc".into()]);
+        let redactor =
+            Redactor::new(["hunter2", "hunter2-long", "abc", "-- BEGIN\nkey-part\r\n-- END\n"]);
         for (text, clean) in [
             ("fine", "fine"),
             ("with hunter2 in it", "with *** in it"),
@@ -77,6 +82,8 @@ mod tests {
             ("\u{1b}[31mred", "[31mred"),
             ("a\tb\nc", "a b c"),
             ("abc stays", "abc stays"),
+            ("a line: key-part", "a line: ***"),
+            ("all: -- BEGIN\nkey-part\r\n-- END\n.", "all: ***."),
         ] {
             assert_eq!(redactor.clean(text), clean, "{text:?}");
         }

@@ -1,5 +1,7 @@
 //! A plugin as vendors write them, for the tests: it remembers what it is told, in memory.
 
+mod stores;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -12,9 +14,9 @@ use release_core::port::{EffectCertainty, Served};
 use release_core::time::Timestamp;
 use release_providers::plugin::serve::Server;
 use release_providers::spi::{
-    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus, HealthProbe,
+    ApplyRequest, CheckHealth, Deployer, DeploymentPhase, DeploymentStatus, FlagStore, HealthProbe,
     HealthReport, InstanceHealth, Notification, Notifier, ObserveDeployment, ObserveTraffic,
-    SetWeights, TrafficRouter, TrafficStatus,
+    SecretStore, SetWeights, TrafficRouter, TrafficStatus,
 };
 use release_providers::{
     Capability, Context, Description, EffectClass, ErrorKind, ProviderError, RetryAdvice,
@@ -180,10 +182,14 @@ fn files() -> String {
 
 fn main() -> ExitCode {
     let memory = Arc::new(Memory::default());
+    let stores = Arc::new(stores::Stores::new());
     Server::new("ordinary", Version::new(1, 0, 0))
         .deployer(Arc::clone(&memory) as Arc<dyn Deployer>)
         .traffic_router(Arc::clone(&memory) as Arc<dyn TrafficRouter>)
         .health_probe(Arc::clone(&memory) as Arc<dyn HealthProbe>)
         .notifier(memory)
+        .flag_store(Arc::clone(&stores) as Arc<dyn FlagStore>)
+        .secret_store(Arc::clone(&stores) as Arc<dyn SecretStore>)
+        .provisioner(stores)
         .run_blocking()
 }
