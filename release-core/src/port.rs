@@ -6,6 +6,7 @@
 mod decision;
 mod policy;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,6 +113,8 @@ pub struct AuthorizedCommand {
     pub(crate) step: u32,
     pub(crate) attempt: u32,
     pub(crate) generation: u32,
+    /// Those of all steps that were asked for anew; rarely any.
+    pub(crate) generations: Option<Arc<BTreeMap<u32, u32>>>,
     pub(crate) deadline: Timestamp,
     pub(crate) since: Timestamp,
 }
@@ -145,7 +148,19 @@ impl AuthorizedCommand {
     /// The idempotency key: the same for every attempt at this step until somebody asks for a new
     /// generation by retrying it by hand.
     pub fn key(&self) -> String {
-        format!("{}/{}/{}", self.run(), self.step().id, self.generation)
+        self.key_in(&self.step().id, self.generation)
+    }
+
+    /// The key that another step of the plan has or had, as of when this command was made; `None` for a step that the
+    /// plan does not have. By it a step refers to what an earlier one started.
+    pub fn key_of(&self, step: &StepId) -> Option<String> {
+        let index = self.mandate.plan.find(step)?;
+        let anew = self.generations.as_ref().and_then(|all| all.get(&index));
+        Some(self.key_in(step, anew.copied().unwrap_or(0)))
+    }
+
+    fn key_in(&self, step: &StepId, generation: u32) -> String {
+        format!("{}/{step}/{generation}", self.run())
     }
 
     /// Whether the step is part of a rollback.

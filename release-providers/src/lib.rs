@@ -32,7 +32,7 @@
 //! | [`spi`] | the traits that vendors implement | always |
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
-//! | [`Registry`], [`Places`] | who serves which place; checks a whole plan before it runs | always |
+//! | [`Registry`], [`Selector`] | who serves what; checks a whole plan before it runs | always |
 //! | `sqlite` | the durable journal | `sqlite`, default |
 //! | `plugin` | providers in processes of their own, in any language: the host's side and the plugin's | `plugin` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
@@ -79,7 +79,9 @@ pub use context::Context;
 pub use describe::{Capability, Description, EffectClass};
 pub use error::{ErrorKind, ErrorReport, ProviderError, RetryAdvice};
 pub use layer::Shielding;
-pub use registry::{Places, Registry, RegistryBuilder, RegistryError};
+pub use registry::{
+    AnyProvider, Binding, Capable, Registry, RegistryBuilder, RegistryError, Selector,
+};
 pub use secret::Secret;
 
 /// What `for_each_capability!` names of `release-core`.

@@ -9,7 +9,7 @@ use release_core::port::{
     AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
 };
 
-use crate::registry::{Bound, Registry};
+use crate::registry::{Bound, Progress, Registry, Typed};
 use crate::spi::{
     ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
     DeploymentStatus, HealthProbe, MeasureRequest, Notification, ObserveDeployment, ObserveTraffic,
@@ -36,13 +36,13 @@ impl Performer for Registry {
     async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {
         let bound = self.bind(command.step()).map_err(unbound)?;
         let call = Call::new(self, command, &bound);
-        call.perform(bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
+        call.perform(&bound, command).await.map_err(ProviderError::into_effect_error)
     }
 
     async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
         let bound = self.bind(command.step()).map_err(unbound)?;
         let call = Call::new(self, command, &bound);
-        call.observe(bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
+        call.observe(&bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
     }
 }
 
@@ -65,7 +65,7 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(registry: &'a Registry, command: &AuthorizedCommand, bound: &Bound<'_>) -> Self {
+    fn new(registry: &'a Registry, command: &AuthorizedCommand, bound: &Bound) -> Self {
         let left = command.deadline().since(registry.clock.now()).as_duration();
         let give_up = registry.clock.now().plus((left.mul_f64(0.95)).into());
         let (cx, rollback) = (Context::of(command), command.is_rollback());
@@ -74,17 +74,21 @@ impl<'a> Call<'a> {
         Self { registry, cx, since: command.since(), rollback, effects, give_up }
     }
 
-    async fn perform(&self, bound: Bound<'_>, action: &Action) -> Result<Evidence, ProviderError> {
-        match (bound, action) {
+    async fn perform(
+        &self,
+        bound: &Bound,
+        command: &AuthorizedCommand,
+    ) -> Result<Evidence, ProviderError> {
+        match (bound, &command.step().action) {
             (Bound::Artifacts(store), Action::VerifyArtifact { artifact }) => {
                 let found = store.verify(&self.cx, artifact.clone()).await?;
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
-                self.scale(deployer, deployment, *replicas).await
+                self.scale(&**deployer, deployment, *replicas).await
             }
             (Bound::Probe(probe), Action::Probe { deployment, min_ready }) => {
-                self.probe(probe, deployment, *min_ready).await
+                self.probe(&**probe, deployment, *min_ready).await
             }
             (Bound::Router(router), Action::Route { target, weights }) => {
                 let wish = SetWeights::new(target.clone(), weights.clone());
@@ -123,7 +127,33 @@ impl<'a> Call<'a> {
                 let CustomOutput { output, .. } = custom.perform(&self.cx, request).await?;
                 Ok(Evidence::Custom { output })
             }
+            (Bound::Typed(typed), _) => self.typed(typed, command).await,
             _ => Ok(Evidence::Done),
+        }
+    }
+
+    /// Asks for what a custom step names, and follows it until it is over.
+    async fn typed(
+        &self,
+        typed: &Typed,
+        command: &AuthorizedCommand,
+    ) -> Result<Evidence, ProviderError> {
+        let key_of = |step: &str| command.key_of(&step.parse().ok()?);
+        let answer = typed.call(&self.cx, key_of).await?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let missing = match typed.look(&self.cx).await.map_err(accepted)? {
+                None => return Ok(Evidence::Custom { output: answer }),
+                Some(Progress::Done(output)) => return Ok(Evidence::Custom { output }),
+                // Seen to have failed for good: no doubt is left that a look could remove.
+                Some(Progress::Failed(reason)) => {
+                    let operation = typed.operation.to_string();
+                    return Err(ProviderError::new(ErrorKind::Failed, operation, reason));
+                }
+                Some(Progress::Underway(missing)) => missing,
+                Some(Progress::Nothing) => "it was accepted, and there is no sign of it".to_owned(),
+            };
+            self.pause(&mut pause, "follow", || missing).await.map_err(accepted)?;
         }
     }
 
@@ -184,7 +214,7 @@ impl<'a> Call<'a> {
     }
 
     /// Looks without acting.
-    async fn observe(&self, bound: Bound<'_>, action: &Action) -> Result<Observed, ProviderError> {
+    async fn observe(&self, bound: &Bound, action: &Action) -> Result<Observed, ProviderError> {
         if self.effects == Some(EffectClass::Opaque) {
             return Err(nobody_can_tell(
                 "its provider is opaque: it can neither be asked nor repeat",
@@ -217,6 +247,16 @@ impl<'a> Call<'a> {
                     Observed::Applied(Evidence::Custom { output })
                 }))
             }
+            (Bound::Typed(typed), _) if typed.operation.acts => match typed.look(&self.cx).await? {
+                Some(Progress::Done(output)) => Ok(Observed::Applied(Evidence::Custom { output })),
+                // Asked again with the same key, it is followed to its end.
+                Some(_) => Ok(Observed::NotApplied),
+                None if self.effects == Some(EffectClass::Idempotent) => Ok(Observed::NotApplied),
+                None => {
+                    let why = format!("whether `{}` was done cannot be asked", typed.operation);
+                    Err(nobody_can_tell(&why))
+                }
+            },
             // Reading changes nothing: just read again.
             _ => Ok(Observed::NotApplied),
         }
@@ -227,7 +267,7 @@ impl<'a> Call<'a> {
         &self,
         pause: &mut Duration,
         operation: &'static str,
-        missing: impl Fn() -> String,
+        missing: impl FnOnce() -> String,
     ) -> Result<(), ProviderError> {
         let now = self.registry.clock.now();
         if now >= self.give_up {

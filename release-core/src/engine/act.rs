@@ -53,6 +53,10 @@ impl Driver {
             step,
             attempt,
             generation: self.state.generation(step),
+            generations: match self.state.generations() {
+                none if none.is_empty() => None,
+                some => Some(Arc::new(some.clone())),
+            },
             deadline: active
                 .and_then(|active| active.wait.instant())
                 .unwrap_or_else(|| self.now.plus(self.state.plan().step(step).timeout)),

@@ -263,6 +263,10 @@ impl<K: Ord + Clone + Entry<V>, V: Default, const TAG: u64> Tally<K, V, TAG> {
         self.map.keys()
     }
 
+    pub(super) const fn map(&self) -> &BTreeMap<K, V> {
+        &self.map
+    }
+
     /// Changes the value of `key`, the default if there is none yet.
     pub(super) fn change(&mut self, key: &K, change: impl FnOnce(&mut V)) {
         let value = if let Some(value) = self.map.get_mut(key) {

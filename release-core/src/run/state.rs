@@ -349,6 +349,11 @@ impl RunState {
         self.generations.get(&index).copied().unwrap_or(0)
     }
 
+    /// The steps that were asked for anew by hand, by index, and how often.
+    pub const fn generations(&self) -> &std::collections::BTreeMap<u32, u32> {
+        self.generations.map()
+    }
+
     /// The next instant at which something has to be decided, if there is one.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let first = |timer| self.timers_of(timer, Timestamp::from_micros(i64::MAX)).next();

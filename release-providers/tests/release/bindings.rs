@@ -6,7 +6,7 @@ use release_core::engine::{Engine, EngineError};
 use release_core::journal::{Journal as _, MemoryJournal};
 use release_core::model::Principal;
 use release_providers::spi::{Deployer, TrafficRouter};
-use release_providers::{Places, Registry};
+use release_providers::{Registry, Selector};
 
 use crate::support::{WallClock, World, demo, put};
 use crate::train::definition;
@@ -18,10 +18,10 @@ async fn every_step_without_a_provider_is_named() {
     let new = put(&platform, demo("2.0.0", 0)).await;
     let shared = Arc::new(platform.clone());
     // A deployer that serves another region only, and no metrics source, probe or artifact store.
-    let elsewhere = Places::Region("prod".parse().unwrap(), "us".parse().unwrap());
+    let elsewhere = Selector::environment("prod".parse().unwrap()).region("us".parse().unwrap());
     let registry = Registry::builder(Arc::new(WallClock))
         .deployer(elsewhere, Arc::clone(&shared) as Arc<dyn Deployer>)
-        .router(Places::Environment("prod".parse().unwrap()), shared as Arc<dyn TrafficRouter>)
+        .router(Selector::environment("prod".parse().unwrap()), shared as Arc<dyn TrafficRouter>)
         .build()
         .unwrap();
     let journal = Arc::new(MemoryJournal::new());
@@ -34,7 +34,8 @@ async fn every_step_without_a_provider_is_named() {
     let [artifact, place] = ["artifacts/api/new", "prod/eu/api"];
     let probes = ["ready", "still-ready"].map(|probe| format!("{place}/{probe}"));
     assert_eq!(steps, [artifact, &format!("{place}/start"), &*probes[0], &*probes[1]]);
-    assert!(refused.to_string().contains("no deployer is registered for prod/eu"), "{refused}");
+    let missing = "no deployer is registered for environment prod, region eu, service api";
+    assert!(refused.to_string().contains(missing), "{refused}");
     assert!(journal.heads().await.unwrap().is_empty(), "nothing was started");
     platform.destroy().await.unwrap();
 }
@@ -44,13 +45,15 @@ async fn one_capability_for_the_same_places_twice_is_refused() {
     let world = World::default();
     let platform = Arc::new(world.open().await);
     let twice = Registry::builder(Arc::new(WallClock))
-        .platform(Places::Everywhere, Arc::clone(&platform))
-        .deployer(Places::Everywhere, Arc::clone(&platform) as Arc<dyn Deployer>)
+        .platform(Selector::everywhere(), Arc::clone(&platform))
+        .deployer(Selector::everywhere(), Arc::clone(&platform) as Arc<dyn Deployer>)
         .build();
     let errors = twice.unwrap_err();
     assert_eq!(errors.len(), 1);
     assert!(
-        errors.iter().all(|error| error.to_string().contains("a deployer for everywhere")),
+        errors
+            .iter()
+            .all(|error| error.to_string().contains("registered as deployer for `everywhere`")),
         "{errors:?}"
     );
     platform.destroy().await.unwrap();

@@ -133,10 +133,10 @@ fn a_registry_has_one_source_of_identities_and_describes_it() {
     let source = || Arc::new(FakeIdentities::of(fixtures::accounts()));
     let builder = || Registry::builder(Arc::new(VirtualClock::new()));
     assert!(builder().build().unwrap().identities().is_none());
-    let described = builder().identities(source()).build().unwrap().describe();
-    let [(what, description)] = &*described else { panic!("{described:?}") };
-    assert_eq!((&**what, &*description.name), ("identity source", "fake-identities"));
+    let described = builder().identities(source()).build().unwrap().bindings();
+    let [bound] = &*described else { panic!("{described:?}") };
+    assert_eq!(bound.to_string(), "identity_source, everywhere: fake-identities 1.0.0");
     let errors = builder().identities(source()).identities(source()).build().unwrap_err();
     assert_eq!(errors.len(), 1);
-    assert!(errors[0].to_string().starts_with("an identity source for everywhere"), "{errors:?}");
+    assert!(errors[0].to_string().contains("as identity_source for `everywhere`"), "{errors:?}");
 }

@@ -1,0 +1,160 @@
+//! Which provider performs a step, asked before a run begins and again when the step does.
+
+use std::sync::Arc;
+
+use release_core::model::Target;
+use release_core::plan::{Action, Plan, Step, Undo};
+use release_core::port::BindingError;
+
+use super::any::Tabled as _;
+use super::typed::Typed;
+use super::{Capable, Registry, Selector};
+use crate::spi::{
+    ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
+};
+use crate::{Capability, Description};
+
+/// The provider of one step.
+#[derive(Debug, Clone)]
+pub(crate) enum Bound {
+    Pure,
+    Artifacts(Arc<dyn ArtifactStore>),
+    Deployer(Arc<dyn Deployer>),
+    Probe(Arc<dyn HealthProbe>),
+    Router(Arc<dyn TrafficRouter>),
+    Metrics(Arc<dyn MetricsSource>),
+    Notifier(Arc<dyn Notifier>),
+    Custom(Arc<dyn CustomAction>),
+    /// A custom step that names an operation of a capability.
+    Typed(Typed),
+}
+
+impl Bound {
+    /// Whether its calls change anything; the others just read again.
+    pub(crate) const fn acts(&self) -> bool {
+        match self {
+            Self::Deployer(_) | Self::Router(_) | Self::Notifier(_) | Self::Custom(_) => true,
+            Self::Typed(typed) => typed.operation.acts,
+            Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => false,
+        }
+    }
+
+    /// What the provider says of itself, if there is one.
+    pub(crate) fn describe(&self) -> Option<Description> {
+        match self {
+            Self::Pure => None,
+            Self::Artifacts(store) => Some(store.describe()),
+            Self::Deployer(deployer) => Some(deployer.describe()),
+            Self::Probe(probe) => Some(probe.describe()),
+            Self::Router(router) => Some(router.describe()),
+            Self::Metrics(source) => Some(source.describe()),
+            Self::Notifier(notifier) => Some(notifier.describe()),
+            Self::Custom(custom) => Some(custom.describe()),
+            Self::Typed(typed) => Some(typed.provider.describe()),
+        }
+    }
+}
+
+impl Registry {
+    pub(crate) fn bind(&self, step: &Step) -> Result<Bound, BindingError> {
+        let at = about(step);
+        match &step.action {
+            Action::Sync | Action::Bake { .. } => Ok(Bound::Pure),
+            Action::VerifyArtifact { .. } => self.need(step, &at).map(Bound::Artifacts),
+            Action::Scale { .. } => self.need(step, &at).map(Bound::Deployer),
+            Action::Probe { .. } => self.need(step, &at).map(Bound::Probe),
+            Action::Route { weights, .. } => {
+                let router: Arc<dyn TrafficRouter> = self.need(step, &at)?;
+                let described = router.describe();
+                if weights.len() > 1
+                    && !described.capabilities.contains(&Capability::WeightedRouting)
+                {
+                    let problem = format!(
+                        "the traffic router `{}` does not split traffic by weight; use another strategy or router",
+                        described.name
+                    );
+                    return Err(BindingError { step: step.id.clone(), problem });
+                }
+                Ok(Bound::Router(router))
+            }
+            Action::Analyze { .. } => self.need(step, &at).map(Bound::Metrics),
+            Action::Notify { .. } => self.need(step, &at).map(Bound::Notifier),
+            Action::Custom { capability, input } => {
+                // What a host registers by that very name is meant first.
+                let custom = <dyn CustomAction>::table(&self.tables).find(&at);
+                let typed = || Typed::bind(self, &at, capability, input);
+                match custom.filter(|(selector, _)| selector.action.is_some()) {
+                    Some((_, custom)) => Ok(Bound::Custom(Arc::clone(custom))),
+                    None => match typed() {
+                        Some(Ok(typed)) => Ok(Bound::Typed(typed)),
+                        Some(Err(problem)) => Err(BindingError { step: step.id.clone(), problem }),
+                        None => self.need(step, &at).map(Bound::Custom),
+                    },
+                }
+            }
+            _ => {
+                let problem =
+                    "no provider knows this kind of step; use a newer version of this crate";
+                Err(BindingError { step: step.id.clone(), problem: problem.into() })
+            }
+        }
+    }
+
+    fn need<T: ?Sized + Capable>(
+        &self,
+        step: &Step,
+        at: &Selector,
+    ) -> Result<Arc<T>, BindingError> {
+        self.find(at).ok_or_else(|| BindingError {
+            step: step.id.clone(),
+            problem: missing(T::CAPABILITY, at),
+        })
+    }
+
+    /// Every step of `plan` that nobody here can perform, with those of its compensations.
+    pub(crate) fn unbound(&self, plan: &Plan) -> Vec<BindingError> {
+        let mut errors = Vec::new();
+        for step in plan.steps() {
+            let wrong =
+                |step: &Step| self.bind(step).err().or_else(|| super::typed::unkeyed(plan, step));
+            errors.extend(wrong(step));
+            if let Undo::Compensate(all) = &step.undo {
+                let undo = all.iter().map(|c| Step { action: c.action.clone(), ..step.clone() });
+                errors.extend(undo.filter_map(|step| wrong(&step)));
+            }
+        }
+        errors.dedup();
+        errors
+    }
+}
+
+pub(super) fn missing(capability: &str, at: &Selector) -> String {
+    let (capability, at) = (capability.replace('_', " "), at.to_string());
+    let place = if at == "everywhere" { "the whole release" } else { &at };
+    format!("no {capability} is registered for {place}; register one that serves it")
+}
+
+/// What a step is about: where it acts, or else where it stands.
+fn about(step: &Step) -> Selector {
+    let mut at = Selector::everywhere();
+    if let Some(place) = step.scope.place() {
+        at.environment = Some(place.environment.clone());
+        at.region.clone_from(&place.region);
+        at.service.clone_from(&place.service);
+    }
+    let mut in_target = |target: &Target| {
+        at.environment = Some(target.environment.clone());
+        at.region = Some(target.region.clone());
+        at.service = Some(target.service.clone());
+    };
+    match &step.action {
+        Action::Scale { deployment, .. }
+        | Action::Probe { deployment, .. }
+        | Action::Analyze { deployment, .. } => in_target(&deployment.target),
+        Action::Route { target, .. } => in_target(target),
+        Action::Notify { channel, .. } => at.channel = Some(channel.clone()),
+        Action::Custom { capability, .. } => at.action = Some(capability.clone()),
+        _ => {}
+    }
+    at
+}

@@ -1,0 +1,124 @@
+//! Builds a registry.
+
+use std::sync::Arc;
+
+use release_core::model::ChannelId;
+use release_core::port::Clock;
+
+use super::{AnyProvider, Registry, RegistryError, Selector, Tables};
+use crate::Shielding;
+use crate::layer::Layers;
+use crate::spi::{
+    ArtifactStore, CustomAction, Deployer, HealthProbe, IdentitySource, MetricsSource, Notifier,
+    TrafficRouter,
+};
+
+/// Builds a [`Registry`].
+#[derive(Debug)]
+#[must_use]
+pub struct RegistryBuilder {
+    registry: Registry,
+    layers: Layers,
+    errors: Vec<RegistryError>,
+}
+
+impl RegistryBuilder {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        let layers = Layers::new(Arc::clone(&clock)).shielding(Shielding::default());
+        let registry = Registry { clock, tables: Tables::default() };
+        Self { registry, layers, errors: Vec::new() }
+    }
+
+    /// Registers a provider of any capability for what `selector` selects.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use release_providers::{AnyProvider, RegistryBuilder, Selector, spi::{FlagStore, Migrator}};
+    /// # fn f(builder: RegistryBuilder, flags: Arc<dyn FlagStore>, m: Arc<dyn Migrator>) -> RegistryBuilder {
+    /// builder
+    ///     .provider(Selector::everywhere(), flags)
+    ///     .provider(Selector::everywhere(), AnyProvider::Migrator(m))
+    /// # }
+    /// ```
+    pub fn provider(mut self, selector: Selector, provider: impl Into<AnyProvider>) -> Self {
+        self.errors.extend(self.registry.tables.add(selector, provider.into()).err());
+        self
+    }
+
+    /// Registers who runs instances.
+    pub fn deployer(self, selector: Selector, provider: Arc<dyn Deployer>) -> Self {
+        self.provider(selector, provider)
+    }
+
+    /// Registers who distributes traffic.
+    pub fn router(self, selector: Selector, provider: Arc<dyn TrafficRouter>) -> Self {
+        self.provider(selector, provider)
+    }
+
+    /// Registers who asks instances for their health.
+    pub fn health(self, selector: Selector, provider: Arc<dyn HealthProbe>) -> Self {
+        self.provider(selector, provider)
+    }
+
+    /// Registers who measures versions.
+    pub fn metrics(self, selector: Selector, provider: Arc<dyn MetricsSource>) -> Self {
+        self.provider(selector, provider)
+    }
+
+    /// Registers who keeps artifacts, everywhere.
+    pub fn artifacts(self, provider: Arc<dyn ArtifactStore>) -> Self {
+        self.provider(Selector::everywhere(), provider)
+    }
+
+    /// Registers who sends messages to `channel`.
+    pub fn notifier(self, channel: ChannelId, provider: Arc<dyn Notifier>) -> Self {
+        self.provider(Selector::channel(channel), provider)
+    }
+
+    /// Registers who performs custom steps that name `action`.
+    pub fn custom(self, action: impl Into<String>, provider: Arc<dyn CustomAction>) -> Self {
+        self.provider(Selector::action(action), provider)
+    }
+
+    /// Registers where identities come from.
+    pub fn identities(self, provider: Arc<dyn IdentitySource>) -> Self {
+        self.provider(Selector::everywhere(), provider)
+    }
+
+    /// Registers one platform that has the four capabilities of running software.
+    pub fn platform<P>(self, selector: Selector, platform: Arc<P>) -> Self
+    where
+        P: Deployer + TrafficRouter + HealthProbe + MetricsSource,
+    {
+        self.deployer(selector.clone(), Arc::<P>::clone(&platform))
+            .router(selector.clone(), Arc::<P>::clone(&platform))
+            .health(selector.clone(), Arc::<P>::clone(&platform))
+            .metrics(selector, platform)
+    }
+
+    /// Says how hard each provider may be worked.
+    pub fn shielding(mut self, shielding: Shielding) -> Self {
+        self.layers = self.layers.shielding(shielding);
+        self
+    }
+
+    /// Says what stands around each provider; by default [`Shielding`] as it is by default, and no retries.
+    pub fn layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
+        self
+    }
+
+    /// The registry.
+    ///
+    /// # Errors
+    /// Every [`RegistryError`].
+    pub fn build(self) -> Result<Registry, Vec<RegistryError>> {
+        let Self { mut registry, layers, mut errors } = self;
+        errors.extend(registry.tables.unclear());
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        registry.tables.wrap(&layers);
+        Ok(registry)
+    }
+}

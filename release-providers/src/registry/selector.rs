@@ -1,0 +1,134 @@
+//! What a binding is for, and which of several is the narrowest.
+
+use std::fmt;
+
+use release_core::model::{ChannelId, EnvironmentId, RegionId, ServiceId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The steps that a provider serves: those to which every field that is set applies. The narrower one wins, whatever
+/// the order of registration; a [`Registry`](crate::Registry) refuses two of which neither is narrower.
+///
+/// ```
+/// use release_providers::Selector;
+/// let all = Selector::everywhere();
+/// let prod = Selector::environment("prod".parse()?);
+/// let api = prod.clone().service("api".parse()?);
+/// assert!(api.is_within(&prod) && prod.is_within(&all) && !all.is_within(&api));
+/// assert_eq!(api.to_string(), "environment prod, service api");
+/// # Ok::<(), release_core::model::IdError>(())
+/// ```
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Selector {
+    /// Only in this environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub environment: Option<EnvironmentId>,
+    /// Only in this region, of the environment or of any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub region: Option<RegionId>,
+    /// Only for this service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub service: Option<ServiceId>,
+    /// Of a notifier: only this channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub channel: Option<ChannelId>,
+    /// Of a custom action: only steps that name this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+}
+
+impl Selector {
+    /// Everything that nobody else serves.
+    pub fn everywhere() -> Self {
+        Self::default()
+    }
+
+    /// Everything in one environment.
+    pub fn environment(environment: EnvironmentId) -> Self {
+        Self { environment: Some(environment), ..Self::default() }
+    }
+
+    /// Everything in one channel, for notifiers.
+    pub fn channel(channel: ChannelId) -> Self {
+        Self { channel: Some(channel), ..Self::default() }
+    }
+
+    /// Every custom step that names this, for custom actions.
+    pub fn action(action: impl Into<String>) -> Self {
+        Self { action: Some(action.into()), ..Self::default() }
+    }
+
+    /// The same in one region only.
+    #[must_use]
+    pub fn region(mut self, region: RegionId) -> Self {
+        self.region = Some(region);
+        self
+    }
+
+    /// The same for one service only.
+    #[must_use]
+    pub fn service(mut self, service: ServiceId) -> Self {
+        self.service = Some(service);
+        self
+    }
+
+    /// The fields by their names.
+    pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 5] {
+        [
+            ("environment", self.environment.as_ref().map(|id| id.as_str())),
+            ("region", self.region.as_ref().map(|id| id.as_str())),
+            ("service", self.service.as_ref().map(|id| id.as_str())),
+            ("channel", self.channel.as_ref().map(|id| id.as_str())),
+            ("action", self.action.as_deref()),
+        ]
+    }
+
+    /// Whether it selects nothing that `other` does not select.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.fields()
+            .into_iter()
+            .zip(other.fields())
+            .all(|((_, own), (_, wanted))| wanted.is_none() || own == wanted)
+    }
+
+    /// What both select; `None` when that is nothing.
+    pub(crate) fn both(&self, other: &Self) -> Option<Self> {
+        fn one<T: Clone + PartialEq>(a: &Option<T>, b: &Option<T>) -> Option<Option<T>> {
+            let differ = a.is_some() && b.is_some() && a != b;
+            (!differ).then(|| a.clone().or_else(|| b.clone()))
+        }
+        Some(Self {
+            environment: one(&self.environment, &other.environment)?,
+            region: one(&self.region, &other.region)?,
+            service: one(&self.service, &other.service)?,
+            channel: one(&self.channel, &other.channel)?,
+            action: one(&self.action, &other.action)?,
+        })
+    }
+
+    /// How many fields are set.
+    pub(crate) fn width(&self) -> usize {
+        self.fields().iter().filter(|(_, field)| field.is_some()).count()
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "";
+        for (name, value) in self.fields() {
+            if let Some(value) = value {
+                write!(f, "{before}{name} {value}")?;
+                before = ", ";
+            }
+        }
+        if before.is_empty() { f.write_str("everywhere") } else { Ok(()) }
+    }
+}
