@@ -33,6 +33,8 @@
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
 //! | [`Registry`], [`Selector`] | who serves what; checks a whole plan before it runs | always |
+//! | [`kind`] | kinds of providers, which are opened with settings | always |
+//! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |
 //! | `plugin` | providers in processes of their own, in any language: the host's side and the plugin's | `plugin` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
@@ -58,9 +60,12 @@ compile_error!(
 compile_error!("the feature `plugin` needs Linux");
 
 mod capability;
+#[cfg(feature = "config")]
+pub mod config;
 mod context;
 mod describe;
 mod error;
+pub mod kind;
 pub mod layer;
 #[cfg(feature = "local")]
 pub mod local;

@@ -47,6 +47,14 @@ impl Redactor {
         }
     }
 
+    /// Knows from now on what the other one knows now.
+    pub(crate) fn learn_from(&self, other: &Self) {
+        let known = other.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for secret in &known {
+            self.learn(secret);
+        }
+    }
+
     /// The text without secrets; `None` if there are none in it.
     pub fn redact(&self, text: &str) -> Option<String> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,26 +1,13 @@
-//! What a plugin says that it is and can do.
+//! What a plugin says that it is and can do, on the wire.
 
 use std::collections::BTreeMap;
 
 use semver::Version;
-use serde::{Deserialize, Serialize};
 
 use super::pb;
 use super::wire::Wire as _;
+use crate::kind::Manifest;
 use crate::{Capability, Description};
-
-/// What a plugin says that it is and can do: its capability manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Manifest {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: Version,
-    /// What it can do, by the name of the trait, for example `deployer`; with what each provider says of
-    /// itself.
-    pub capabilities: BTreeMap<String, Description>,
-}
 
 /// A manifest that breaks the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +27,7 @@ impl ManifestError {
 const MOST_CAPABILITIES: usize = 64;
 
 impl Manifest {
-    pub(super) fn to_wire(&self) -> pb::DescribeReply {
+    pub(in crate::plugin) fn to_wire(&self) -> pb::DescribeReply {
         let entry = |(capability, description): (&String, &Description)| pb::CapabilityEntry {
             capability: capability.clone(),
             description: Some(description_to_wire(description)),
@@ -52,7 +39,7 @@ impl Manifest {
         }
     }
 
-    pub(super) fn from_wire(wire: pb::DescribeReply) -> Result<Self, ManifestError> {
+    pub(in crate::plugin) fn from_wire(wire: pb::DescribeReply) -> Result<Self, ManifestError> {
         let name = name("name", wire.name)?;
         let version = version("version", &wire.version)?;
         if wire.capabilities.len() > MOST_CAPABILITIES {

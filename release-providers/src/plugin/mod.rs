@@ -41,7 +41,7 @@ pub mod serve;
 mod wire;
 
 pub use handshake::{Handshake, HandshakeError};
-pub use manifest::{Manifest, ManifestError};
+pub use manifest::ManifestError;
 pub use serve::{Provider, serve};
 
 /// The environment variable by which a plugin knows that a host started it (the magic cookie), and its value.

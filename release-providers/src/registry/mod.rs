@@ -25,6 +25,8 @@ pub use self::any::{AnyProvider, Binding, Capable};
 pub(crate) use self::bind::Bound;
 pub use self::build::RegistryBuilder;
 pub use self::selector::Selector;
+#[cfg(feature = "config")]
+pub(crate) use self::table::Table;
 pub(crate) use self::typed::{Progress, Typed};
 use crate::spi::IdentitySource;
 
@@ -40,7 +42,7 @@ pub enum RegistryError {
         /// The capability.
         capability: &'static str,
         /// For what.
-        selector: Selector,
+        selector: Box<Selector>,
     },
     /// Two providers of one capability, of which neither is for less than the other, and some steps for both.
     #[error(
@@ -51,11 +53,11 @@ pub enum RegistryError {
         /// The capability.
         capability: &'static str,
         /// For what the one is.
-        first: Selector,
+        first: Box<Selector>,
         /// For what the other is.
-        second: Selector,
+        second: Box<Selector>,
         /// What both serve.
-        both: Selector,
+        both: Box<Selector>,
     },
     /// A selector by what means nothing for the capability.
     #[error(
@@ -65,7 +67,7 @@ pub enum RegistryError {
         /// The capability.
         capability: &'static str,
         /// For what.
-        selector: Selector,
+        selector: Box<Selector>,
         /// What means nothing there.
         field: &'static str,
     },

@@ -83,10 +83,10 @@ impl Selector {
     /// The fields by their names.
     pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 5] {
         [
-            ("environment", self.environment.as_ref().map(|id| id.as_str())),
-            ("region", self.region.as_ref().map(|id| id.as_str())),
-            ("service", self.service.as_ref().map(|id| id.as_str())),
-            ("channel", self.channel.as_ref().map(|id| id.as_str())),
+            ("environment", self.environment.as_ref().map(EnvironmentId::as_str)),
+            ("region", self.region.as_ref().map(RegionId::as_str)),
+            ("service", self.service.as_ref().map(ServiceId::as_str)),
+            ("channel", self.channel.as_ref().map(ChannelId::as_str)),
             ("action", self.action.as_deref()),
         ]
     }
@@ -101,16 +101,17 @@ impl Selector {
 
     /// What both select; `None` when that is nothing.
     pub(crate) fn both(&self, other: &Self) -> Option<Self> {
-        fn one<T: Clone + PartialEq>(a: &Option<T>, b: &Option<T>) -> Option<Option<T>> {
-            let differ = a.is_some() && b.is_some() && a != b;
-            (!differ).then(|| a.clone().or_else(|| b.clone()))
-        }
-        Some(Self {
-            environment: one(&self.environment, &other.environment)?,
-            region: one(&self.region, &other.region)?,
-            service: one(&self.service, &other.service)?,
-            channel: one(&self.channel, &other.channel)?,
-            action: one(&self.action, &other.action)?,
+        let meet = self
+            .fields()
+            .into_iter()
+            .zip(other.fields())
+            .all(|((_, own), (_, others))| own.is_none() || others.is_none() || own == others);
+        meet.then(|| Self {
+            environment: self.environment.clone().or_else(|| other.environment.clone()),
+            region: self.region.clone().or_else(|| other.region.clone()),
+            service: self.service.clone().or_else(|| other.service.clone()),
+            channel: self.channel.clone().or_else(|| other.channel.clone()),
+            action: self.action.clone().or_else(|| other.action.clone()),
         })
     }
 

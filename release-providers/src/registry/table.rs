@@ -16,7 +16,7 @@ impl<T: ?Sized> Default for Table<T> {
 }
 
 impl<T: ?Sized> Table<T> {
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         capability: &'static str,
         selector: Selector,
@@ -32,6 +32,7 @@ impl<T: ?Sized> Table<T> {
             further.find(|(field, value)| value.is_some() && !means(field)).map(|(field, _)| field)
         };
         if let Some(field) = odd {
+            let selector = Box::new(selector);
             return Err(RegistryError::Meaningless { capability, selector, field });
         }
         match self.0.entry(selector) {
@@ -40,7 +41,7 @@ impl<T: ?Sized> Table<T> {
                 Ok(())
             }
             Entry::Occupied(place) => {
-                Err(RegistryError::Twice { capability, selector: place.key().clone() })
+                Err(RegistryError::Twice { capability, selector: Box::new(place.key().clone()) })
             }
         }
     }
@@ -64,7 +65,7 @@ impl<T: ?Sized> Table<T> {
 
     /// Pairs that both apply somewhere, of which neither is narrower, and where nobody is bound to just what both
     /// apply to.
-    pub(super) fn unclear(&self, capability: &'static str) -> Vec<RegistryError> {
+    pub(crate) fn unclear(&self, capability: &'static str) -> Vec<RegistryError> {
         // Selectors that set the same fields, or one all of the other's, are never unclear.
         let mut by_shape: BTreeMap<u8, Vec<&Selector>> = BTreeMap::new();
         for selector in self.0.keys() {
@@ -85,7 +86,11 @@ impl<T: ?Sized> Table<T> {
                 {
                     if let Some(both) = first.both(second).filter(|both| !self.0.contains_key(both))
                     {
-                        let (first, second) = ((*first).clone(), (*second).clone());
+                        let (first, second, both) = (
+                            Box::new((*first).clone()),
+                            Box::new((*second).clone()),
+                            Box::new(both),
+                        );
                         unclear.push(RegistryError::Unclear { capability, first, second, both });
                     }
                 }
@@ -101,7 +106,9 @@ fn wider(at: &Selector) -> Vec<Selector> {
     let mut with = |set: fn(&mut Selector, &Selector), is_set: bool| {
         if is_set {
             let mut more = all.clone();
-            more.iter_mut().for_each(|one| set(one, at));
+            for one in &mut more {
+                set(one, at);
+            }
             all.extend(more);
         }
     };

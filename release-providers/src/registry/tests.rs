@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use release_core::time::Timestamp;
 use semver::Version;
+use serde_json::json;
 
 use super::*;
 use crate::spi::{ClockReading, ClockSource, Notification, Notifier, ReadClock};
@@ -139,7 +140,6 @@ async fn any_provider_is_called_by_name_and_says_what_is_wrong_with_a_call() {
         let error = clock.call(operation, &cx, &request).await.unwrap_err();
         error.to_string()
     };
-    use serde_json::json;
     assert_eq!(call("read", json!({})).await, "clock_source.read: stopped");
     let unknown = call("write", json!({})).await;
     assert!(

@@ -5,7 +5,7 @@ use std::fmt;
 use release_core::model::Digest;
 
 use super::PluginError;
-use crate::plugin::Manifest;
+use crate::kind::Manifest;
 
 /// Takes note of what happens to plugins. Called where it happens: it must return quickly, and may be called
 /// from several threads.

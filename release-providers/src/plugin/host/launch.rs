@@ -26,9 +26,10 @@ use super::output::{Output, first_line};
 use super::process::Line;
 use super::text::Redactor;
 use super::{Host, Limits, PluginError, PluginSpec};
+use crate::kind::Manifest;
 use crate::plugin::{
-    COOKIE, Handshake, HandshakeError, Manifest, PROTOCOL_VERSIONS, SOCKET_DIR_VARIABLE,
-    TOKEN_VARIABLE, VERSIONS_VARIABLE, pb,
+    COOKIE, Handshake, HandshakeError, PROTOCOL_VERSIONS, SOCKET_DIR_VARIABLE, TOKEN_VARIABLE,
+    VERSIONS_VARIABLE, pb,
 };
 
 /// Holds the plugin back until the host has written a line: what is still to be closed. Shells of POSIX can close

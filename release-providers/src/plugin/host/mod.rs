@@ -39,7 +39,7 @@ pub use self::error::PluginError;
 pub use self::events::{PluginEvent, PluginEvents, PluginFault, PluginState};
 pub use self::spec::{CallLimits, Limits, OutputLimits, PluginSpec, RestartPolicy};
 use self::supervise::{Handle, Inner};
-use super::Manifest;
+use crate::kind::Manifest;
 
 /// What all plugins of a host share.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use super::process::{Ending, Exit, Process, look, watch};
 use super::record::Record;
 use super::text::Redactor;
 use super::{Host, PluginError, PluginEvent, PluginFault, PluginSpec, PluginState};
-use crate::plugin::Manifest;
+use crate::kind::Manifest;
 use crate::sync::lock;
 
 /// Whoever holds the plugin. Dropped, the plugin is killed.

@@ -15,8 +15,9 @@ use tonic_health::ServingStatus;
 use super::ServeError;
 use super::environment::Environment;
 use super::router::Router;
+use crate::kind::Manifest;
 use crate::plugin::boundary::Served;
-use crate::plugin::{HEALTH_SERVICE, Handshake, Manifest};
+use crate::plugin::{HEALTH_SERVICE, Handshake};
 
 pub(super) async fn serve(
     environment: Environment,

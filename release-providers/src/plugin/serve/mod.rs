@@ -27,8 +27,8 @@ use std::sync::Arc;
 use semver::Version;
 
 use self::environment::Environment;
-use super::Manifest;
 use super::boundary::Served;
+use crate::kind::Manifest;
 
 /// A provider that can be served, whatever its trait: made from an `Arc<dyn Deployer>` and so on.
 pub struct Provider {

@@ -17,10 +17,11 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::context::context;
+use crate::kind::Manifest;
 use crate::plugin::boundary::Served;
 use crate::plugin::envelope::{Call, Outcome, Reply};
 use crate::plugin::messages::error_to_wire;
-use crate::plugin::{Manifest, TOKEN_METADATA, pb};
+use crate::plugin::{TOKEN_METADATA, pb};
 use crate::sync::lock;
 use crate::{ErrorKind, ProviderError};
 

@@ -1,0 +1,159 @@
+//! Secrets of settings: the settings name them, and whoever needs one asks for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use release_core::model::Principal;
+use release_core::port::Clock;
+use release_core::time::Span;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::layer::Redactor;
+use crate::spi::{LeaseSecret, SecretLease, SecretRef, SecretStore};
+use crate::{Context, ErrorKind, ProviderError, Secret};
+
+/// How long a call for a secret may take.
+const PATIENCE: Span = Span::secs(30);
+/// For how long a secret is asked for where nobody says.
+const USUAL_TTL: Span = Span::secs(3_600);
+
+/// A setting that is a secret. Only where it is stands in a file: `{ secret: kv/shop/api#token }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSetting {
+    secret: SecretRef,
+}
+
+impl SecretSetting {
+    /// The secret at `secret`.
+    pub const fn new(secret: SecretRef) -> Self {
+        Self { secret }
+    }
+
+    /// Where it is.
+    pub const fn reference(&self) -> &SecretRef {
+        &self.secret
+    }
+}
+
+impl JsonSchema for SecretSetting {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Where a secret is, as its store knows it. Never the secret itself.",
+            "type": "object",
+            "properties": { "secret": { "type": "string", "minLength": 1 } },
+            "required": ["secret"],
+            "additionalProperties": false,
+        })
+    }
+}
+
+/// Where the secrets of settings come from. Whatever is handed out is known to the [`Redactor`] from then on.
+#[derive(Clone)]
+pub struct Secrets {
+    source: Source,
+    redactor: Redactor,
+}
+
+#[derive(Clone)]
+enum Source {
+    /// Nowhere.
+    None,
+    /// A store, asked in somebody's name.
+    Store { store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>, principal: Principal },
+    /// They were handed over with the settings.
+    Given(Arc<BTreeMap<SecretRef, Secret>>),
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::None => f.write_str("Secrets(none)"),
+            Source::Store { store, .. } => write!(f, "Secrets({})", store.describe().name),
+            Source::Given(all) => write!(f, "Secrets({} given)", all.len()),
+        }
+    }
+}
+
+impl Secrets {
+    /// There are none.
+    pub fn none() -> Self {
+        Self { source: Source::None, redactor: Redactor::default() }
+    }
+
+    /// Those of `store`, asked for in the name of `principal`.
+    pub fn of(store: Arc<dyn SecretStore>, clock: Arc<dyn Clock>, principal: Principal) -> Self {
+        Self { source: Source::Store { store, clock, principal }, redactor: Redactor::default() }
+    }
+
+    /// Those that were handed over.
+    pub fn given(all: impl IntoIterator<Item = (SecretRef, Secret)>) -> Self {
+        let all: BTreeMap<_, _> = all.into_iter().collect();
+        let redactor = Redactor::new(all.values().cloned());
+        Self { source: Source::Given(Arc::new(all)), redactor }
+    }
+
+    /// What is known to be secret by now: for [`Layers::redacting`](crate::layer::Layers::redacting).
+    pub const fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// The same, which tells `redactor` instead of one of its own; it tells it at once what is known.
+    #[must_use]
+    pub fn known_to(mut self, redactor: Redactor) -> Self {
+        redactor.learn_from(&self.redactor);
+        self.redactor = redactor;
+        self
+    }
+
+    /// Whether there is anywhere to ask.
+    pub const fn are_known(&self) -> bool {
+        !matches!(self.source, Source::None)
+    }
+
+    /// The value of a secret, leased for an hour. Who needs it for longer leases it itself, and renews.
+    ///
+    /// # Errors
+    /// As [`Secrets::lease`].
+    pub async fn value(&self, setting: &SecretSetting) -> Result<Secret, ProviderError> {
+        match &self.source {
+            Source::Given(all) => match all.get(&setting.secret) {
+                Some(secret) => Ok(secret.clone()),
+                None => Err(missing(setting, "it was not handed over with the settings")),
+            },
+            _ => Ok(self.lease(setting, USUAL_TTL).await?.value),
+        }
+    }
+
+    /// A lease of a secret, for `ttl` at most.
+    ///
+    /// # Errors
+    /// As [`SecretStore::lease`]; `NotFound` where there is no store to ask.
+    pub async fn lease(
+        &self,
+        setting: &SecretSetting,
+        ttl: Span,
+    ) -> Result<SecretLease, ProviderError> {
+        let Source::Store { store, clock, principal } = &self.source else {
+            return Err(missing(setting, "there is no store of secrets to ask"));
+        };
+        let now = clock.now();
+        // One key a moment: a lease from before may be at its end.
+        let key = format!("settings/{}/{}", setting.secret, now.as_micros());
+        let cx = Context::new(key, now.plus(PATIENCE), principal.clone());
+        let lease = store.lease(&cx, LeaseSecret::new(setting.secret.clone(), ttl)).await?;
+        self.redactor.learn(&lease.value);
+        Ok(lease)
+    }
+}
+
+fn missing(setting: &SecretSetting, why: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::NotFound, "secrets.lease", why)
+        .with_context("secret", &setting.secret)
+}
