@@ -10,7 +10,7 @@ use release_core::run::{Awaiting, Command, Directive};
 use release_providers::local::{LocalConfig, LocalPlatform};
 use release_providers::spi::{ArtifactStore as _, PutArtifact};
 use release_providers::sqlite::{SqliteJournal, SqliteOptions};
-use release_providers::{Context, Registry, Selector};
+use release_providers::{Context, ProviderSelector, Registry};
 
 use crate::options::Options;
 use crate::train::{GO_LIVE, REGIONS, SERVICES, Versions};
@@ -61,7 +61,7 @@ impl Stage {
         }
         let shared = Arc::new(platform.clone());
         let registry = Registry::builder(Arc::clone(&clock))
-            .platform(Selector::everywhere(), Arc::clone(&shared))
+            .platform(ProviderSelector::everywhere(), Arc::clone(&shared))
             .artifacts(Arc::<LocalPlatform>::clone(&shared))
             .notifier("ops".parse()?, shared)
             .build()

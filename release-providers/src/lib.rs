@@ -32,7 +32,7 @@
 //! | [`spi`] | the traits that vendors implement | always |
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
-//! | [`Registry`], [`Selector`] | who serves what; checks a whole plan before it runs | always |
+//! | [`Registry`], [`ProviderSelector`] | who serves what; checks a whole plan before it runs | always |
 //! | [`kind`] | kinds of providers, which are opened with settings | always |
 //! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |
@@ -85,7 +85,7 @@ pub use describe::{Capability, Description, EffectClass};
 pub use error::{ErrorKind, ErrorReport, ProviderError, RetryAdvice};
 pub use layer::Shielding;
 pub use registry::{
-    AnyProvider, Binding, Capable, Registry, RegistryBuilder, RegistryError, Selector,
+    AnyProvider, Binding, Capable, ProviderSelector, Registry, RegistryBuilder, RegistryError,
 };
 pub use secret::Secret;
 

@@ -15,7 +15,7 @@ use release_core::port::Clock;
 use release_core::run::Outcome;
 use release_providers::spi::{ApplyRequest, Deployer, DeploymentStatus, ObserveDeployment};
 use release_providers::{
-    Context, Description, ErrorKind, ProviderError, Registry, Selector, Shielding,
+    Context, Description, ErrorKind, ProviderError, ProviderSelector, Registry, Shielding,
 };
 use release_testkit::fakes::{FakeDeployer, FakePlatform};
 use release_testkit::{VirtualClock, fixtures};
@@ -94,7 +94,7 @@ impl Deployer for Busy {
 fn registry(busy: &Arc<Busy>, shielding: Shielding) -> Arc<Registry> {
     let deployer = Arc::clone(busy) as Arc<dyn Deployer>;
     let registry = Registry::builder(busy.clock.clone()).shielding(shielding);
-    Arc::new(registry.deployer(Selector::everywhere(), deployer).build().unwrap())
+    Arc::new(registry.deployer(ProviderSelector::everywhere(), deployer).build().unwrap())
 }
 
 fn one_step(service: &str) -> Plan {

@@ -10,7 +10,7 @@ use release_core::model::Span;
 use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
 use release_core::port::{Clock, EffectCertainty, EffectError};
 use release_core::run::{Event, Mode, Outcome};
-use release_providers::{EffectClass, ErrorKind, ProviderError, Registry, Selector};
+use release_providers::{EffectClass, ErrorKind, ProviderError, ProviderSelector, Registry};
 use release_testkit::fakes::{
     Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthProbeOp, MetricsSourceCall,
     TrafficRouterOp,
@@ -35,10 +35,10 @@ impl Bench {
     fn registry(&self, deployer: Arc<FakeDeployer>) -> Registry {
         let FakePlatform { router, health, metrics, .. } = self.platform.clone();
         Registry::builder(self.clock.clone())
-            .deployer(Selector::everywhere(), deployer)
-            .router(Selector::everywhere(), router)
-            .health(Selector::everywhere(), health)
-            .metrics(Selector::everywhere(), metrics)
+            .deployer(ProviderSelector::everywhere(), deployer)
+            .router(ProviderSelector::everywhere(), router)
+            .health(ProviderSelector::everywhere(), health)
+            .metrics(ProviderSelector::everywhere(), metrics)
             .build()
             .unwrap()
     }

@@ -10,7 +10,7 @@ use release_core::port::{Clock as _, Evidence, Performer as _};
 use release_core::run::{Event, Outcome};
 use release_core::time::Span;
 use release_providers::spi::{JobPhase, TestOutcome};
-use release_providers::{AnyProvider, Registry, RegistryBuilder, Selector};
+use release_providers::{AnyProvider, ProviderSelector, Registry, RegistryBuilder};
 use release_testkit::fakes::*;
 use release_testkit::{VirtualClock, fixtures};
 use serde_json::{Value, json};
@@ -73,7 +73,8 @@ impl Bench {
             AnyProvider::EventSink(Arc::new(self.events.clone())),
         ];
         let builder = Registry::builder(self.clock.clone());
-        all.into_iter().fold(builder, |builder, one| builder.provider(Selector::everywhere(), one))
+        all.into_iter()
+            .fold(builder, |builder, one| builder.provider(ProviderSelector::everywhere(), one))
     }
 
     fn run(&self, steps: Vec<Step>) -> History {
@@ -271,7 +272,7 @@ fn an_ability_that_a_provider_does_not_declare_is_missed_before_the_run() {
     let plain = Fake::of("plain-secrets", Vault::default());
     let builder = Registry::builder(bench.clock.clone());
     let registry =
-        builder.provider(Selector::everywhere(), AnyProvider::SecretStore(Arc::new(plain)));
+        builder.provider(ProviderSelector::everywhere(), AnyProvider::SecretStore(Arc::new(plain)));
     let errors = registry.build().unwrap().check(&rotate()).unwrap_err();
     assert_eq!(
         errors[0].to_string(),
@@ -304,10 +305,13 @@ fn what_a_host_registers_by_that_name_is_preferred_and_everything_else_is_not() 
     };
     let provider =
         |registry: &Registry| registry.provider(&step("expand", name, migration())).unwrap();
-    assert_eq!(provider(&custom(Selector::action(name)).build().unwrap()), "fake-custom-action");
-    assert_eq!(provider(&custom(Selector::everywhere()).build().unwrap()), "fake-migrator");
+    assert_eq!(
+        provider(&custom(ProviderSelector::action(name)).build().unwrap()),
+        "fake-custom-action"
+    );
+    assert_eq!(provider(&custom(ProviderSelector::everywhere()).build().unwrap()), "fake-migrator");
     // It is the one for what nobody else does.
-    let registry = custom(Selector::everywhere()).build().unwrap();
+    let registry = custom(ProviderSelector::everywhere()).build().unwrap();
     assert_eq!(registry.check(&plan(vec![step("yak", "shave.yak", Value::Null)])), Ok(()));
 }
 

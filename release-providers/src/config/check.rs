@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::literal::{literals, references};
 use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile, nothing};
 use crate::kind::{Manifest, ProviderKind, Secrets};
-use crate::registry::{Selector, Table};
+use crate::registry::{ProviderSelector, Table};
 use crate::{OPERATIONS, RegistryError};
 
 /// So many problems of one provider's settings are told.
 const MOST_PROBLEMS: usize = 20;
 
 /// What one entry binds: a capability and for what.
-pub(super) type Bindings = Vec<(&'static str, Selector)>;
+pub(super) type Bindings = Vec<(&'static str, ProviderSelector)>;
 
 impl ProvidersFile {
     /// Checks the file against the kinds that there are: names, settings and their schemas, secrets by reference, and
@@ -126,7 +126,7 @@ impl ProviderEntry {
         if self.serves.is_empty() {
             return known
                 .into_iter()
-                .map(|capability| (capability, Selector::everywhere()))
+                .map(|capability| (capability, ProviderSelector::everywhere()))
                 .collect();
         }
         let mut bindings = Vec::new();

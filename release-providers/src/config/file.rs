@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ConfigError, ConfigProblem};
-use crate::Selector;
+use crate::ProviderSelector;
 
 /// What the files of this version say that they are.
 pub const FORMAT: &str = "providers/v1";
@@ -69,9 +69,9 @@ pub struct ServedBy {
 }
 
 impl ServedBy {
-    pub(super) fn selector(&self) -> Selector {
+    pub(super) fn selector(&self) -> ProviderSelector {
         let Self { capability: _, environment, region, service, channel, action } = self.clone();
-        Selector { environment, region, service, channel, action }
+        ProviderSelector { environment, region, service, channel, action }
     }
 }
 

@@ -7,7 +7,7 @@ use release_core::port::Clock;
 use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile};
 use crate::kind::{Manifest, Opening, Secrets};
 use crate::layer::Layers;
-use crate::{AnyProvider, Registry, RegistryBuilder, Selector, Shielding};
+use crate::{AnyProvider, ProviderSelector, Registry, RegistryBuilder, Shielding};
 
 impl ProvidersFile {
     /// Checks the file, opens its providers one after the other, and binds them. No secret that they asked for leaves a
@@ -83,7 +83,7 @@ impl ProviderEntry {
         &self,
         manifest: &Manifest,
         opened: &[AnyProvider],
-    ) -> Result<Vec<(Selector, AnyProvider)>, String> {
+    ) -> Result<Vec<(ProviderSelector, AnyProvider)>, String> {
         let bindings = self.bindings(manifest, &mut |_, _| {}).into_iter();
         let made = bindings.map(|(capability, selector)| {
             let provider = opened.iter().find(|one| one.capability() == capability);

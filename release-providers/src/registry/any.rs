@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::table::Table;
-use super::{RegistryError, Selector, json};
+use super::{ProviderSelector, RegistryError, json};
 use crate::capability::Operation;
 use crate::layer::{Layered, Layers, Provider};
 use crate::{Context, Description, ErrorKind, ProviderError, spi};
@@ -122,7 +122,7 @@ macro_rules! any {
         impl Tables {
             pub(super) fn add(
                 &mut self,
-                selector: Selector,
+                selector: ProviderSelector,
                 provider: AnyProvider,
             ) -> Result<(), RegistryError> {
                 match provider {
@@ -132,7 +132,7 @@ macro_rules! any {
                 }
             }
 
-            pub(super) fn find(&self, capability: &str, at: &Selector) -> Option<AnyProvider> {
+            pub(super) fn find(&self, capability: &str, at: &ProviderSelector) -> Option<AnyProvider> {
                 match capability {
                     $( $capability => self.$trait.find(at).map(|(_, one)| AnyProvider::$trait(Arc::clone(one))), )*
                     _ => None,
@@ -170,7 +170,7 @@ pub struct Binding {
     /// The capability, for example `deployer`.
     pub capability: &'static str,
     /// For what.
-    pub selector: Selector,
+    pub selector: ProviderSelector,
     /// What the provider says of itself.
     pub provider: Description,
 }

@@ -8,7 +8,7 @@ use release_core::port::BindingError;
 
 use super::any::Tabled as _;
 use super::typed::Typed;
-use super::{Capable, Registry, Selector};
+use super::{Capable, ProviderSelector, Registry};
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
 };
@@ -103,7 +103,7 @@ impl Registry {
     fn need<T: ?Sized + Capable>(
         &self,
         step: &Step,
-        at: &Selector,
+        at: &ProviderSelector,
     ) -> Result<Arc<T>, BindingError> {
         self.find(at).ok_or_else(|| BindingError {
             step: step.id.clone(),
@@ -128,15 +128,15 @@ impl Registry {
     }
 }
 
-pub(super) fn missing(capability: &str, at: &Selector) -> String {
+pub(super) fn missing(capability: &str, at: &ProviderSelector) -> String {
     let (capability, at) = (capability.replace('_', " "), at.to_string());
     let place = if at == "everywhere" { "the whole release" } else { &at };
     format!("no {capability} is registered for {place}; register one that serves it")
 }
 
 /// What a step is about: where it acts, or else where it stands.
-fn about(step: &Step) -> Selector {
-    let mut at = Selector::everywhere();
+fn about(step: &Step) -> ProviderSelector {
+    let mut at = ProviderSelector::everywhere();
     if let Some(place) = step.scope.place() {
         at.environment = Some(place.environment.clone());
         at.region.clone_from(&place.region);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use release_core::model::ChannelId;
 use release_core::port::Clock;
 
-use super::{AnyProvider, Registry, RegistryError, Selector, Tables};
+use super::{AnyProvider, ProviderSelector, Registry, RegistryError, Tables};
 use crate::Shielding;
 use crate::layer::Layers;
 use crate::spi::{
@@ -33,60 +33,64 @@ impl RegistryBuilder {
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use release_providers::{AnyProvider, RegistryBuilder, Selector, spi::{FlagStore, Migrator}};
+    /// # use release_providers::{AnyProvider, RegistryBuilder, ProviderSelector, spi::{FlagStore, Migrator}};
     /// # fn f(builder: RegistryBuilder, flags: Arc<dyn FlagStore>, m: Arc<dyn Migrator>) -> RegistryBuilder {
     /// builder
-    ///     .provider(Selector::everywhere(), flags)
-    ///     .provider(Selector::everywhere(), AnyProvider::Migrator(m))
+    ///     .provider(ProviderSelector::everywhere(), flags)
+    ///     .provider(ProviderSelector::everywhere(), AnyProvider::Migrator(m))
     /// # }
     /// ```
-    pub fn provider(mut self, selector: Selector, provider: impl Into<AnyProvider>) -> Self {
+    pub fn provider(
+        mut self,
+        selector: ProviderSelector,
+        provider: impl Into<AnyProvider>,
+    ) -> Self {
         self.errors.extend(self.registry.tables.add(selector, provider.into()).err());
         self
     }
 
     /// Registers who runs instances.
-    pub fn deployer(self, selector: Selector, provider: Arc<dyn Deployer>) -> Self {
+    pub fn deployer(self, selector: ProviderSelector, provider: Arc<dyn Deployer>) -> Self {
         self.provider(selector, provider)
     }
 
     /// Registers who distributes traffic.
-    pub fn router(self, selector: Selector, provider: Arc<dyn TrafficRouter>) -> Self {
+    pub fn router(self, selector: ProviderSelector, provider: Arc<dyn TrafficRouter>) -> Self {
         self.provider(selector, provider)
     }
 
     /// Registers who asks instances for their health.
-    pub fn health(self, selector: Selector, provider: Arc<dyn HealthProbe>) -> Self {
+    pub fn health(self, selector: ProviderSelector, provider: Arc<dyn HealthProbe>) -> Self {
         self.provider(selector, provider)
     }
 
     /// Registers who measures versions.
-    pub fn metrics(self, selector: Selector, provider: Arc<dyn MetricsSource>) -> Self {
+    pub fn metrics(self, selector: ProviderSelector, provider: Arc<dyn MetricsSource>) -> Self {
         self.provider(selector, provider)
     }
 
     /// Registers who keeps artifacts, everywhere.
     pub fn artifacts(self, provider: Arc<dyn ArtifactStore>) -> Self {
-        self.provider(Selector::everywhere(), provider)
+        self.provider(ProviderSelector::everywhere(), provider)
     }
 
     /// Registers who sends messages to `channel`.
     pub fn notifier(self, channel: ChannelId, provider: Arc<dyn Notifier>) -> Self {
-        self.provider(Selector::channel(channel), provider)
+        self.provider(ProviderSelector::channel(channel), provider)
     }
 
     /// Registers who performs custom steps that name `action`.
     pub fn custom(self, action: impl Into<String>, provider: Arc<dyn CustomAction>) -> Self {
-        self.provider(Selector::action(action), provider)
+        self.provider(ProviderSelector::action(action), provider)
     }
 
     /// Registers where identities come from.
     pub fn identities(self, provider: Arc<dyn IdentitySource>) -> Self {
-        self.provider(Selector::everywhere(), provider)
+        self.provider(ProviderSelector::everywhere(), provider)
     }
 
     /// Registers one platform that has the four capabilities of running software.
-    pub fn platform<P>(self, selector: Selector, platform: Arc<P>) -> Self
+    pub fn platform<P>(self, selector: ProviderSelector, platform: Arc<P>) -> Self
     where
         P: Deployer + TrafficRouter + HealthProbe + MetricsSource,
     {

@@ -1,6 +1,6 @@
 //! Which provider serves what, and whether a plan finds one for every step.
 //!
-//! A provider is bound to a [`Selector`]: everywhere, or only in an environment, a region, for a service, a channel, a
+//! A provider is bound to a [`ProviderSelector`]: everywhere, or only in an environment, a region, for a service, a channel, a
 //! custom action. Of several that apply to a step the narrowest serves it. Two of which neither is narrower are refused
 //! when the registry is built, so that no order decides. A plan is checked whole before its run begins.
 //!
@@ -24,7 +24,7 @@ use self::any::Tables;
 pub use self::any::{AnyProvider, Binding, Capable};
 pub(crate) use self::bind::Bound;
 pub use self::build::RegistryBuilder;
-pub use self::selector::Selector;
+pub use self::selector::ProviderSelector;
 #[cfg(feature = "config")]
 pub(crate) use self::table::Table;
 pub(crate) use self::typed::{Progress, Typed};
@@ -42,7 +42,7 @@ pub enum RegistryError {
         /// The capability.
         capability: &'static str,
         /// For what.
-        selector: Box<Selector>,
+        selector: Box<ProviderSelector>,
     },
     /// Two providers of one capability, of which neither is for less than the other, and some steps for both.
     #[error(
@@ -53,11 +53,11 @@ pub enum RegistryError {
         /// The capability.
         capability: &'static str,
         /// For what the one is.
-        first: Box<Selector>,
+        first: Box<ProviderSelector>,
         /// For what the other is.
-        second: Box<Selector>,
+        second: Box<ProviderSelector>,
         /// What both serve.
-        both: Box<Selector>,
+        both: Box<ProviderSelector>,
     },
     /// A selector by what means nothing for the capability.
     #[error(
@@ -67,7 +67,7 @@ pub enum RegistryError {
         /// The capability.
         capability: &'static str,
         /// For what.
-        selector: Box<Selector>,
+        selector: Box<ProviderSelector>,
         /// What means nothing there.
         field: &'static str,
     },
@@ -95,24 +95,24 @@ impl Registry {
     /// The provider that serves `at`, where each field that is set is a fact: for a host that calls one itself.
     ///
     /// ```
-    /// # use release_providers::{Registry, Selector, spi::ChangeDesk};
+    /// # use release_providers::{Registry, ProviderSelector, spi::ChangeDesk};
     /// # fn f(registry: &Registry) -> Result<(), release_core::model::IdError> {
-    /// let desk = registry.find::<dyn ChangeDesk>(&Selector::environment("prod".parse()?));
+    /// let desk = registry.find::<dyn ChangeDesk>(&ProviderSelector::environment("prod".parse()?));
     /// # Ok(()) }
     /// ```
-    pub fn find<T: ?Sized + Capable>(&self, at: &Selector) -> Option<Arc<T>> {
+    pub fn find<T: ?Sized + Capable>(&self, at: &ProviderSelector) -> Option<Arc<T>> {
         let (_, provider) = T::table(&self.tables).find(at)?;
         Some(Arc::clone(provider))
     }
 
     /// The same for a capability by its name, for example `change_desk`.
-    pub fn find_any(&self, capability: &str, at: &Selector) -> Option<AnyProvider> {
+    pub fn find_any(&self, capability: &str, at: &ProviderSelector) -> Option<AnyProvider> {
         self.tables.find(capability, at)
     }
 
     /// Where identities come from, for the host that keeps its policies up to date. No step asks it.
     pub fn identities(&self) -> Option<Arc<dyn IdentitySource>> {
-        self.find(&Selector::everywhere())
+        self.find(&ProviderSelector::everywhere())
     }
 }
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// the order of registration; a [`Registry`](crate::Registry) refuses two of which neither is narrower.
 ///
 /// ```
-/// use release_providers::Selector;
-/// let all = Selector::everywhere();
-/// let prod = Selector::environment("prod".parse()?);
+/// use release_providers::ProviderSelector;
+/// let all = ProviderSelector::everywhere();
+/// let prod = ProviderSelector::environment("prod".parse()?);
 /// let api = prod.clone().service("api".parse()?);
 /// assert!(api.is_within(&prod) && prod.is_within(&all) && !all.is_within(&api));
 /// assert_eq!(api.to_string(), "environment prod, service api");
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Selector {
+pub struct ProviderSelector {
     /// Only in this environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -45,7 +45,7 @@ pub struct Selector {
     pub action: Option<String>,
 }
 
-impl Selector {
+impl ProviderSelector {
     /// Everything that nobody else serves.
     pub fn everywhere() -> Self {
         Self::default()
@@ -121,7 +121,7 @@ impl Selector {
     }
 }
 
-impl fmt::Display for Selector {
+impl fmt::Display for ProviderSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";
         for (name, value) in self.fields() {

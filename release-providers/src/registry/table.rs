@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{RegistryError, Selector};
+use super::{ProviderSelector, RegistryError};
 
 /// The providers of one capability.
 #[derive(Debug)]
-pub struct Table<T: ?Sized>(BTreeMap<Selector, Arc<T>>);
+pub struct Table<T: ?Sized>(BTreeMap<ProviderSelector, Arc<T>>);
 
 impl<T: ?Sized> Default for Table<T> {
     fn default() -> Self {
@@ -19,7 +19,7 @@ impl<T: ?Sized> Table<T> {
     pub(crate) fn add(
         &mut self,
         capability: &'static str,
-        selector: Selector,
+        selector: ProviderSelector,
         provider: Arc<T>,
     ) -> Result<(), RegistryError> {
         use std::collections::btree_map::Entry;
@@ -47,7 +47,7 @@ impl<T: ?Sized> Table<T> {
     }
 
     /// The narrowest for what `at` is about, and what it is for.
-    pub(super) fn find(&self, at: &Selector) -> Option<(&Selector, &Arc<T>)> {
+    pub(super) fn find(&self, at: &ProviderSelector) -> Option<(&ProviderSelector, &Arc<T>)> {
         if self.0.is_empty() {
             return None;
         }
@@ -55,7 +55,7 @@ impl<T: ?Sized> Table<T> {
         bound.max_by_key(|(selector, _)| selector.width())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Selector, &Arc<T>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ProviderSelector, &Arc<T>)> {
         self.0.iter()
     }
 
@@ -67,7 +67,7 @@ impl<T: ?Sized> Table<T> {
     /// apply to.
     pub(crate) fn unclear(&self, capability: &'static str) -> Vec<RegistryError> {
         // Selectors that set the same fields, or one all of the other's, are never unclear.
-        let mut by_shape: BTreeMap<u8, Vec<&Selector>> = BTreeMap::new();
+        let mut by_shape: BTreeMap<u8, Vec<&ProviderSelector>> = BTreeMap::new();
         for selector in self.0.keys() {
             let shape = selector
                 .fields()
@@ -101,9 +101,9 @@ impl<T: ?Sized> Table<T> {
 }
 
 /// All that select at least what `at` selects.
-fn wider(at: &Selector) -> Vec<Selector> {
-    let mut all = vec![Selector::everywhere()];
-    let mut with = |set: fn(&mut Selector, &Selector), is_set: bool| {
+fn wider(at: &ProviderSelector) -> Vec<ProviderSelector> {
+    let mut all = vec![ProviderSelector::everywhere()];
+    let mut with = |set: fn(&mut ProviderSelector, &ProviderSelector), is_set: bool| {
         if is_set {
             let mut more = all.clone();
             for one in &mut more {

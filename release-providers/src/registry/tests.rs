@@ -51,10 +51,10 @@ impl Clock for Stopped {
 }
 
 /// `environment/region/service`, with `*` for what is not set.
-fn selector(text: &str) -> Selector {
+fn selector(text: &str) -> ProviderSelector {
     let mut parts = text.split('/').map(|part| (part != "*").then_some(part));
     let mut next = || parts.next().flatten();
-    let mut selector = Selector::everywhere();
+    let mut selector = ProviderSelector::everywhere();
     selector.environment = next().map(|id| id.parse().unwrap());
     selector.region = next().map(|id| id.parse().unwrap());
     selector.service = next().map(|id| id.parse().unwrap());
@@ -110,14 +110,14 @@ fn bindings_that_no_order_should_decide_are_refused() {
 
 #[test]
 fn what_a_capability_is_not_selected_by_is_refused() {
-    let channel = || Selector::channel("ops".parse().unwrap());
+    let channel = || ProviderSelector::channel("ops".parse().unwrap());
     let notifier = || AnyProvider::Notifier(Arc::new(Named("n")));
     let clock = AnyProvider::ClockSource(Arc::new(Named("c")));
     let builder = || Registry::builder(Arc::new(Stopped));
     assert!(builder().provider(channel(), notifier()).build().is_ok());
     let errors = builder().provider(channel(), clock).build().unwrap_err();
     assert!(errors[0].to_string().starts_with("`channel` selects nothing"), "{errors:?}");
-    let errors = builder().provider(Selector::action("x"), notifier()).build().unwrap_err();
+    let errors = builder().provider(ProviderSelector::action("x"), notifier()).build().unwrap_err();
     assert!(errors[0].to_string().starts_with("`action` selects nothing"), "{errors:?}");
 }
 

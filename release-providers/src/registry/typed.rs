@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::any::check_request;
 use super::bind::missing;
 use super::json::operations;
-use super::{AnyProvider, Registry, Selector};
+use super::{AnyProvider, ProviderSelector, Registry};
 use crate::capability::Operation;
 use crate::spi::{
     FlagRef, FlagState, JobPhase, JobRef, MigrationPhase, MigrationRef, TestOutcome, TestStatus,
@@ -53,7 +53,7 @@ impl Typed {
     /// The operation that a custom step names; `None` if it names none, an error if it cannot be performed.
     pub(super) fn bind(
         registry: &Registry,
-        at: &Selector,
+        at: &ProviderSelector,
         name: &str,
         input: &Value,
     ) -> Option<Result<Self, String>> {
@@ -71,7 +71,7 @@ impl Typed {
 
     fn of(
         registry: &Registry,
-        at: &Selector,
+        at: &ProviderSelector,
         operation: Operation,
         input: &Value,
     ) -> Result<Self, String> {
@@ -79,7 +79,7 @@ impl Typed {
         if let Some((_, step)) = OWN_STEPS.iter().find(|(own, _)| *own == capability) {
             return Err(format!("`{operation}` has a step of its own; use `{step}`"));
         }
-        let at = Selector { action: None, ..at.clone() };
+        let at = ProviderSelector { action: None, ..at.clone() };
         let found = registry.find_any(capability, &at);
         let provider = found.ok_or_else(|| missing(capability, &at))?;
         let name = provider.describe().name;

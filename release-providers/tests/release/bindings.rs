@@ -6,7 +6,7 @@ use release_core::engine::{Engine, EngineError};
 use release_core::journal::{Journal as _, MemoryJournal};
 use release_core::model::Principal;
 use release_providers::spi::{Deployer, TrafficRouter};
-use release_providers::{Registry, Selector};
+use release_providers::{ProviderSelector, Registry};
 
 use crate::support::{WallClock, World, demo, put};
 use crate::train::definition;
@@ -18,10 +18,14 @@ async fn every_step_without_a_provider_is_named() {
     let new = put(&platform, demo("2.0.0", 0)).await;
     let shared = Arc::new(platform.clone());
     // A deployer that serves another region only, and no metrics source, probe or artifact store.
-    let elsewhere = Selector::environment("prod".parse().unwrap()).region("us".parse().unwrap());
+    let elsewhere =
+        ProviderSelector::environment("prod".parse().unwrap()).region("us".parse().unwrap());
     let registry = Registry::builder(Arc::new(WallClock))
         .deployer(elsewhere, Arc::clone(&shared) as Arc<dyn Deployer>)
-        .router(Selector::environment("prod".parse().unwrap()), shared as Arc<dyn TrafficRouter>)
+        .router(
+            ProviderSelector::environment("prod".parse().unwrap()),
+            shared as Arc<dyn TrafficRouter>,
+        )
         .build()
         .unwrap();
     let journal = Arc::new(MemoryJournal::new());
@@ -45,8 +49,8 @@ async fn one_capability_for_the_same_places_twice_is_refused() {
     let world = World::default();
     let platform = Arc::new(world.open().await);
     let twice = Registry::builder(Arc::new(WallClock))
-        .platform(Selector::everywhere(), Arc::clone(&platform))
-        .deployer(Selector::everywhere(), Arc::clone(&platform) as Arc<dyn Deployer>)
+        .platform(ProviderSelector::everywhere(), Arc::clone(&platform))
+        .deployer(ProviderSelector::everywhere(), Arc::clone(&platform) as Arc<dyn Deployer>)
         .build();
     let errors = twice.unwrap_err();
     assert_eq!(errors.len(), 1);

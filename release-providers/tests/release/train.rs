@@ -11,7 +11,7 @@ use release_core::model::{
 };
 use release_core::run::{Event, Outcome};
 use release_providers::local::LocalPlatform;
-use release_providers::{Registry, Selector};
+use release_providers::{ProviderSelector, Registry};
 
 use crate::support::{WallClock, api, version};
 
@@ -51,7 +51,7 @@ pub(crate) fn definition(new: &ArtifactRef, old: Option<&ArtifactRef>) -> Defini
 pub(crate) fn registry(platform: &LocalPlatform) -> Registry {
     let platform = Arc::new(platform.clone());
     Registry::builder(Arc::new(WallClock))
-        .platform(Selector::everywhere(), Arc::clone(&platform))
+        .platform(ProviderSelector::everywhere(), Arc::clone(&platform))
         .artifacts(platform)
         .build()
         .unwrap()
