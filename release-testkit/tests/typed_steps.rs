@@ -1,5 +1,7 @@
 //! Custom steps that name an operation of a capability: checked before anything moves, followed to their end.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 use std::sync::Arc;
 
 use release_core::engine::{Engine, EngineError, Settled};
@@ -270,7 +272,7 @@ fn an_ability_that_a_provider_does_not_declare_is_missed_before_the_run() {
         || plan(vec![step("rotate", "secret_store.rotate", json!({ "secret": "kv/api" }))]);
     assert_eq!(bench.builder().build().unwrap().check(&rotate()), Ok(()));
     let plain = Fake::of("plain-secrets", Vault::default());
-    let builder = Registry::builder(bench.clock.clone());
+    let builder = Registry::builder(bench.clock);
     let registry =
         builder.provider(ProviderSelector::everywhere(), AnyProvider::SecretStore(Arc::new(plain)));
     let errors = registry.build().unwrap().check(&rotate()).unwrap_err();
@@ -289,7 +291,7 @@ fn the_compensations_of_a_step_are_checked_too() {
     let action = Action::Custom { capability: "change_desk.update".into(), input: back };
     open.undo = Undo::Compensate(vec![release_core::plan::Compensation {
         action,
-        phase: Default::default(),
+        phase: release_core::plan::UndoPhase::default(),
     }]);
     let errors = bench.builder().build().unwrap().check(&plan(vec![open])).unwrap_err();
     assert!(errors[0].problem.contains("names the step `opened`"), "{errors:?}");
