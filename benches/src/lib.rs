@@ -8,6 +8,7 @@ mod footprint;
 mod large;
 mod latency;
 mod memory;
+pub mod plugin;
 pub mod policy;
 mod recovery;
 mod seal;

@@ -61,6 +61,7 @@
 //! | [`limits`] | who may have how much at once or a week: a ledger of permits | pure |
 //! | [`journal`] | the record format, its hash chain, the port, a store in memory | pure but for the port |
 //! | [`port`] | what the engine needs from outside | traits |
+//! | [`clock`] | the system's clock (feature `clock`, with `driver`) | async |
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
 //! | [`report`] | folds over events, for people | pure |
 //! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
@@ -76,6 +77,8 @@
 //! readable. The minimum supported Rust version is 1.95, and raising it is a minor release.
 
 mod bounds;
+#[cfg(feature = "clock")]
+pub mod clock;
 #[cfg(feature = "driver")]
 pub mod engine;
 pub mod explain;

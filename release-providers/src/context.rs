@@ -1,8 +1,12 @@
 //! What every provider call is told besides its request.
 
+use std::fmt;
+
 use release_core::model::{Principal, RunId, Timestamp};
-use release_core::port::AuthorizedCommand;
+use release_core::port::{AuthorizedCommand, Clock, EffectCertainty};
 use tokio_util::sync::CancellationToken;
+
+use crate::{ErrorKind, ProviderError};
 
 /// What every provider call is told besides its request. Providers never read globals.
 #[derive(Debug, Clone)]
@@ -43,6 +47,60 @@ impl Context {
         self
     }
 
+    /// Refuses a call that nobody waits for any more: what every operation begins with. Layers and plugin hosts do so
+    /// too; a provider that is called without them keeps the promise by itself.
+    ///
+    /// ```
+    /// use release_providers::{Clock as _, Context, ErrorKind, SystemClock, model::Principal};
+    /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = SystemClock::new();
+    /// let cx = Context::new("key", clock.now(), Principal::human("ada".parse()?));
+    /// let refused = cx.check("flags.set", clock.now()).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Timeout);
+    /// # Ok(()) } f().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `Cancelled` or, when the deadline is not after `now`, `Timeout`; nothing was done.
+    pub fn check(&self, operation: impl fmt::Display, now: Timestamp) -> Result<(), ProviderError> {
+        if self.cancellation.is_cancelled() {
+            let text = "cancelled before it began";
+            return Err(not_begun(ErrorKind::Cancelled, &operation, text));
+        }
+        if now >= self.deadline {
+            let text = "its deadline passed before it began";
+            return Err(not_begun(ErrorKind::Timeout, &operation, text));
+        }
+        Ok(())
+    }
+
+    /// Does `work` after that check, until the deadline and unless the caller cancels. The future of `work` is dropped
+    /// then; `effect` is what may have happened.
+    ///
+    /// # Errors
+    /// Those of `work`, `Cancelled` and `Timeout`.
+    pub async fn within<T>(
+        &self,
+        clock: &dyn Clock,
+        operation: &'static str,
+        effect: EffectCertainty,
+        work: impl Future<Output = Result<T, ProviderError>> + Send,
+    ) -> Result<T, ProviderError> {
+        self.check(operation, clock.now())?;
+        let over =
+            |kind, text: &str| Err(ProviderError::new(kind, operation, text).with_effect(effect));
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.cancellation.cancelled() => {
+                over(ErrorKind::Cancelled, "cancelled; look what happened")
+            }
+            () = clock.sleep_until(self.deadline) => {
+                over(ErrorKind::Timeout, "not done by its deadline; look again")
+            }
+        }
+    }
+
     /// The context of a step of a run.
     pub fn of(command: &AuthorizedCommand) -> Self {
         Self {
@@ -56,4 +114,8 @@ impl Context {
             rollback: command.is_rollback(),
         }
     }
+}
+
+fn not_begun(kind: ErrorKind, operation: &dyn fmt::Display, text: &str) -> ProviderError {
+    ProviderError::new(kind, operation.to_string(), text).with_effect(EffectCertainty::NotApplied)
 }

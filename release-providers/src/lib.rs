@@ -5,9 +5,8 @@
 //! [`Registry`], which is its [`Performer`](release_core::port::Performer).
 //!
 //! ```
-//! use async_trait::async_trait;
 //! use release_providers::spi::{Notification, Notifier};
-//! use release_providers::{Context, Description, EffectClass, ProviderError};
+//! use release_providers::{Context, Description, EffectClass, ProviderError, Version, async_trait};
 //!
 //! /// Tells people on standard output.
 //! #[derive(Debug)]
@@ -16,7 +15,7 @@
 //! #[async_trait]
 //! impl Notifier for Console {
 //!     fn describe(&self) -> Description {
-//!         Description::new("console", semver::Version::new(1, 0, 0), EffectClass::Opaque)
+//!         Description::new("console", Version::new(1, 0, 0), EffectClass::Opaque)
 //!     }
 //!     async fn notify(&self, _: &Context, notification: Notification) -> Result<(), ProviderError> {
 //!         println!("{}: {}", notification.channel, notification.message);
@@ -79,6 +78,8 @@ pub mod spi;
 pub mod sqlite;
 mod sync;
 
+/// Makes traits with `async fn` object-safe: stands before every implementation of a trait of [`spi`].
+pub use async_trait::async_trait;
 pub use capability::{OPERATIONS, Operation};
 pub use context::Context;
 pub use describe::{Capability, Description, EffectClass};
@@ -87,7 +88,16 @@ pub use layer::Shielding;
 pub use registry::{
     AnyProvider, Binding, Capable, ProviderSelector, Registry, RegistryBuilder, RegistryError,
 };
+pub use release_core::clock::SystemClock;
+/// The nouns of releases, which requests and answers are made of.
+pub use release_core::model;
+pub use release_core::port::{Clock, EffectCertainty};
+pub use release_core::time::{Span, Timestamp};
 pub use secret::Secret;
+/// The version in a [`Description`], as of Semantic Versioning.
+pub use semver::Version;
+/// What settings and reports without a type of their own are held in.
+pub use serde_json;
 
 /// What `for_each_capability!` names of `release-core`.
 #[doc(hidden)]

@@ -94,6 +94,7 @@
 //! | feature | default | what for |
 //! |---|---|---|
 //! | `mock` | no | the module `mocks` |
+//! | `plugin` | no | the binary `fake-plugin`, which serves fakes over the plugin boundary |
 //!
 //! # What this crate does not do
 //!

@@ -60,7 +60,7 @@ pub(crate) const SLEEPS: [&str; 3] =
 
 /// Who may sleep, and why. Whoever waits for something waits for an event.
 pub(crate) const SLEEPERS: [(&str, &str); 6] = [
-    ("release-core/src/engine/clock.rs", "it is the clock of the system"),
+    ("release-core/src/clock.rs", "it is the clock of the system"),
     ("release-core/tests/it/support/world.rs", "it is a clock, over tokio's, which stands still"),
     ("release-providers/tests/support/mod.rs", "it is a clock"),
     (

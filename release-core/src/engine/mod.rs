@@ -10,10 +10,9 @@
 //! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
 //! - `limiter` is the task that owns the `ledger` of permits, and `desk` what it decides; `permits` is how a
 //!   run gets its own, `limits` what a host sees of them, and `renew` begins a new one for one that is damaged.
-//! - `clock` is the system's clock; `guard` lets no policy hurt a run.
+//! - `guard` lets no policy hurt a run.
 
 mod act;
-mod clock;
 mod denial;
 pub mod desk;
 mod driver;
@@ -42,7 +41,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use clock::{ClockReading, SystemClock};
+pub use crate::clock::{ClockReading, SystemClock};
 pub use error::EngineError;
 pub use events::Events;
 pub use explain::AskError;

@@ -6,6 +6,7 @@ mod analysis;
 mod artifact;
 mod definition;
 mod environment;
+#[cfg(feature = "files")]
 mod file;
 mod gate;
 mod identity;
@@ -19,6 +20,7 @@ pub use analysis::{Analysis, Bound, Finite, FiniteError, Metric, Selector};
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
+#[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};

@@ -93,7 +93,7 @@ impl<T: ?Sized + Provider> Layered<T> {
         A: Serialize + DeserializeOwned + Send + 'static,
     {
         let (clock, retrying) = (&*self.layers.clock, &self.layers.retrying);
-        self.check(cx, operation)?;
+        cx.check(operation, clock.now())?;
         let mut attempt = Cow::Borrowed(cx);
         while !retrying.is_spent(*tries + 1) {
             *tries += 1;
@@ -133,20 +133,6 @@ impl<T: ?Sized + Provider> Layered<T> {
     {
         let work = self.guarded(cx, operation, request, call);
         self.shielded(cx, self.timed(operation, work)).await
-    }
-
-    fn check(&self, cx: &Context, operation: Operation) -> Result<(), ProviderError> {
-        let refusal = |kind, text| {
-            let error = ProviderError::new(kind, operation.to_string(), text);
-            Err(error.with_effect(EffectCertainty::NotApplied))
-        };
-        if cx.cancellation.is_cancelled() {
-            return refusal(ErrorKind::Cancelled, "cancelled before it began");
-        }
-        if self.layers.clock.now() >= cx.deadline {
-            return refusal(ErrorKind::Timeout, "its deadline passed before it began");
-        }
-        Ok(())
     }
 
     /// Limit and circuit breaker.

@@ -13,7 +13,6 @@ use release_core::time::Timestamp;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::bounds::bounded;
 use super::files::blocking;
 use super::platform::version;
 use crate::spi::{IdentitySource, ReadIdentities};
@@ -117,7 +116,7 @@ impl IdentitySource for IdentityFile {
         _: ReadIdentities,
     ) -> Result<IdentitySnapshot, ProviderError> {
         let work = self.read_in_turn();
-        bounded(&*self.clock, READ, cx, EffectCertainty::NotApplied, work).await
+        cx.within(&*self.clock, READ, EffectCertainty::NotApplied, work).await
     }
 }
 

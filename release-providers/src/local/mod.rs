@@ -118,7 +118,6 @@
 mod adopt;
 mod backend;
 mod balance;
-mod bounds;
 mod config;
 mod deployer;
 mod deployment;

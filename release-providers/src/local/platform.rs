@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::adopt::{Found, OPEN, RootLock, find};
-use super::bounds::bounded;
 use super::config::LocalConfig;
 use super::deployment::Deployment;
 use super::effects::{EffectChange, EffectLog};
@@ -262,7 +261,7 @@ impl Inner {
         work: impl Future<Output = Result<T, ProviderError>> + Send,
     ) -> Result<T, ProviderError> {
         self.check_open(operation)?;
-        bounded(&*self.config.clock, operation, cx, effect, work).await
+        cx.within(&*self.config.clock, operation, effect, work).await
     }
 
     /// Does `work` to its end even if whoever waits for it goes away. What it needs to `hold` for

@@ -49,6 +49,7 @@ macro_rules! boundary {
                         path: concat!(
                             "/release.plugin.v1.", stringify!($trait), "/", stringify!($variant)
                         ),
+                        service: stringify!($trait),
                         name: concat!($capability, ".", stringify!($operation)),
                     };
                     self.call(&OPERATION, cx, &request).await

@@ -12,7 +12,7 @@ use release_providers::spi::{
 use release_providers::{EffectClass, ErrorKind, ProviderError, RetryAdvice, Secret};
 use serde_json::json;
 
-use super::support::Stage;
+use super::support::{ORDINARY, Stage};
 
 /// What callers go by.
 #[track_caller]
@@ -169,4 +169,24 @@ async fn infrastructure_is_changed_through_the_boundary() {
     failed(provisioner.destroy(&cx, shop()).await, ErrorKind::NotFound, &[("workspace", "shop")]);
     let status = provisioner.observe(&cx, shop()).await.unwrap();
     assert_eq!(status.phase, JobPhase::Failed { reason: "it was destroyed".into() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_tells_what_came_of_a_call_whose_future_was_dropped() {
+    let stage = Stage::new();
+    let mut spec = stage.spec("ordinary", ORDINARY);
+    spec.calls.grace = Span::secs(30);
+    let plugin = stage.start(spec).await.unwrap();
+    let (secrets, cx) = (plugin.secret_store().unwrap(), stage.calm());
+    let late = SecretRef::new("kv/late");
+    let look = async || secrets.observe(&cx, ObserveSecret::new(late.clone())).await.unwrap();
+    let at_it = async { while look().await.leases == 0 {} };
+    tokio::select! {
+        () = at_it => {}
+        answer = secrets.rotate(&cx, RotateSecret::new(late.clone())) => {
+            panic!("it waits to be cancelled: {answer:?}");
+        }
+    }
+    assert_eq!(look().await.version, 2, "it was at it, and has ended");
+    assert!(stage.events().iter().all(|event| event.starts_with("ordinary loaded")));
 }

@@ -10,6 +10,7 @@
 //! ours replay --events 1000000 --samples 3
 //! ours seal --samples 5
 //! ours latency --shape staged --n 10000
+//! ours plugin --samples 15 [--python flags.pyz]
 //! ours policy --rules 1000 --windows 200 --grants 50
 //! ```
 #![expect(
@@ -18,6 +19,7 @@
     reason = "printing is what this program is for"
 )]
 
+mod boundary;
 mod in_memory;
 mod stored;
 
@@ -61,12 +63,13 @@ fn main() -> Result<(), Failure> {
         Some("memory") => in_memory::memory(&options),
         Some("seal") => in_memory::seal(&options),
         Some("latency") => in_memory::latency(&options),
+        Some("plugin") => boundary::plugin(&options),
         Some("policy") => in_memory::policy(&options),
         Some("durable") => stored::durable(&options),
         Some("recovery") => stored::recovery(&options),
         Some("replay") => stored::replay(&options),
         _ => Err(
-            "usage: ours engine | plan | memory | seal | latency | policy | durable | recovery | replay, \
+            "usage: ours engine | plan | memory | seal | latency | plugin | policy | durable | recovery | replay, \
                   with the options that the head of its source tells"
                 .into(),
         ),

@@ -7,10 +7,11 @@ use prost::Message;
 use prost::bytes::Bytes;
 use release_core::port::EffectCertainty;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status};
 
 use super::launch::chain;
+use super::leave::Caller;
 use super::process::{Ending, Process};
 use super::{Handle, Inner, PluginFault};
 use crate::plugin::envelope::{Call, Outcome, Reply};
@@ -25,6 +26,8 @@ use crate::{Context, Description, ErrorKind, ProviderError, Secret};
 pub(in crate::plugin) struct Operation {
     /// The path of the gRPC method.
     pub(in crate::plugin) path: &'static str,
+    /// The service that it is of.
+    pub(in crate::plugin) service: &'static str,
     /// What errors call it.
     pub(in crate::plugin) name: &'static str,
 }
@@ -89,6 +92,8 @@ struct Pending {
     secret: fn(&Bytes) -> Option<Secret>,
     /// Cancelled when the caller is gone.
     left: CancellationToken,
+    /// Cancelled, when it is dropped, since the call has ended.
+    _ended: DropGuard,
     answer: Option<oneshot::Sender<Result<Bytes, ProviderError>>>,
 }
 
@@ -101,18 +106,21 @@ impl Inner {
         secret: fn(&Bytes) -> Option<Secret>,
     ) -> Result<Bytes, ProviderError> {
         let (sender, receiver) = oneshot::channel();
-        let left = CancellationToken::new();
-        let _gone_with_the_caller = left.clone().drop_guard();
+        let (clock, grace) = (&self.host.clock, self.spec.calls.grace);
+        let caller = Caller::of(&self.left, clock, grace, operation.service);
         let pending = Pending {
             inner: Arc::clone(self),
             operation,
             cx: cx.clone(),
             secret,
-            left,
+            left: caller.gone.clone(),
+            _ended: caller.ended.clone().drop_guard(),
             answer: Some(sender),
         };
         self.tasks.spawn(pending.run(request));
-        receiver.await.unwrap_or_else(|_| {
+        let answer = receiver.await;
+        caller.stays();
+        answer.unwrap_or_else(|_| {
             let text = "the host shut down before the call had ended";
             Err(ProviderError::new(ErrorKind::Unavailable, operation.name, text)
                 .with_effect(EffectCertainty::Unknown))
@@ -124,6 +132,7 @@ impl Pending {
     async fn run(mut self, request: Vec<u8>) {
         let inner = Arc::clone(&self.inner);
         let places = async {
+            inner.left.settled(self.operation.service, &*inner.host.clock).await;
             let place = inner.places.acquire().await;
             (place, inner.running().await)
         };

@@ -12,6 +12,9 @@
 //! | answers for another call, too much, or what cannot be read | `Internal`, effect unknown | goes on; it is a fault |
 //! | cannot be started, is in quarantine | `Unavailable`, nothing was done | |
 //!
+//! A call whose future was dropped is over for its caller only: the plugin is asked to end it, and the next call of the
+//! same capability waits until it has, at most for [`CallLimits::grace`], so that a look tells what came of it.
+//!
 //! Crashes, hangs, failed starts and faults count; after [`RestartPolicy::faults`] of them within
 //! [`RestartPolicy::window`] the plugin is in quarantine until [`Plugin::release`].
 
@@ -21,6 +24,7 @@ mod error;
 mod events;
 mod group;
 mod launch;
+mod leave;
 mod output;
 mod process;
 mod record;

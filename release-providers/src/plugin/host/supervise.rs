@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::launch::{Launched, launch};
+use super::leave::Left;
 use super::process::{Ending, Exit, Process, look, watch};
 use super::record::Record;
 use super::text::Redactor;
@@ -33,6 +34,8 @@ pub(super) struct Inner {
     manifest: OnceLock<Manifest>,
     pub(super) places: Semaphore,
     pub(super) tasks: TaskTracker,
+    /// Calls whose callers are gone.
+    pub(super) left: Left,
     /// Knows the secrets of the specification, the token of every start, and all secrets that were leased.
     pub(super) redactor: Redactor,
     /// Held while it is started.
@@ -76,6 +79,7 @@ impl Inner {
             manifest: OnceLock::new(),
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             tasks: TaskTracker::new(),
+            left: Left::default(),
             redactor: Redactor::new(spec.secrets().iter().map(String::as_str)),
             starting: tokio::sync::Mutex::default(),
             state: Mutex::new(state),

@@ -39,7 +39,7 @@ impl SystemClock {
     }
 
     /// Says that the wall clock is right, after a [`ClockAnomaly`]. Ask runs that are held to look again
-    /// with [`RunHandle::reconsider`](super::RunHandle::reconsider); they do by themselves after a while.
+    /// with [`RunHandle::reconsider`](crate::engine::RunHandle::reconsider); they do by themselves after a while.
     pub fn confirm(&self) {
         self.look(ClockReading::confirm);
     }

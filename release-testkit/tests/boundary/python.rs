@@ -1,0 +1,26 @@
+//! The example plugin in Python keeps what a flag store promises.
+
+#[path = "../../../release-providers/tests/plugin/python/build.rs"]
+mod build;
+
+use release_testkit::conformance::Level;
+use release_testkit::conformance::flag_store::{run, sandbox};
+use release_testkit::fixtures;
+
+use super::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_in_python_passes_the_suite() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(path) = build::build(directory.path()) else { return };
+    let flags = async || {
+        let stage = Stage::start(&path, &["dark-mode"]).await;
+        let provider = stage.plugin.flag_store().unwrap();
+        sandbox(provider, "dark-mode", fixtures::literal("staging")).on_close(stage.closing())
+    };
+    let report = run(Level::V1, &flags).await;
+    let skipped: Vec<_> = report.skipped().map(|case| &*case.case).collect();
+    assert!(report.is_conformant(), "{report}");
+    // It keeps its flags in its own memory, and knows no secret.
+    assert_eq!(skipped, ["out_of_reach_is_unavailable", "secrets_stay_secret"], "{report}");
+}
