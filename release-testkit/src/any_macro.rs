@@ -34,20 +34,20 @@ macro_rules! conformance {
         $crate::journal_conformance! { level: V1, journal: $factory }
     };
     (ApprovalChannel, $factory:expr) => {
-        $crate::__any_conformance! { approval_channel, $factory, [
+        $crate::__any_conformance! { approval_channel, acting, $factory, [
             answers_are_collected_in_their_order
             what_is_taken_back_takes_no_answers
         ] }
     };
     (BuildRunner, $factory:expr) => {
-        $crate::__any_conformance! { build_runner, $factory, [
+        $crate::__any_conformance! { build_runner, acting, $factory, [
             a_build_ends_with_its_artifacts
             what_was_cancelled_is_over
             an_unused_key_is_unknown
         ] }
     };
     (ChangeDesk, $factory:expr) => {
-        $crate::__any_conformance! { change_desk, $factory, [
+        $crate::__any_conformance! { change_desk, acting, $factory, [
             a_change_gets_one_ticket
             what_is_told_is_observed
             what_is_closed_stays_closed
@@ -55,12 +55,12 @@ macro_rules! conformance {
         ] }
     };
     (CustomAction, $factory:expr) => {
-        $crate::__any_conformance! { custom_action, $factory, [
+        $crate::__any_conformance! { custom_action, acting, $factory, [
             what_was_done_is_observed
         ] }
     };
     (DataSetStore, $factory:expr) => {
-        $crate::__any_conformance! { data_set_store, $factory, [
+        $crate::__any_conformance! { data_set_store, acting, $factory, [
             who_writes_is_alone
             readers_share
             what_is_given_back_can_be_lent_again
@@ -69,33 +69,33 @@ macro_rules! conformance {
         ] }
     };
     (EventSink, $factory:expr) => {
-        $crate::__any_conformance! { event_sink, $factory, [
+        $crate::__any_conformance! { event_sink, acting, $factory, [
             events_keep_their_order
             all_or_none_is_stored
             an_id_is_stored_once
         ] }
     };
     (FlagStore, $factory:expr) => {
-        $crate::__any_conformance! { flag_store, $factory, [
+        $crate::__any_conformance! { flag_store, acting, $factory, [
             set_is_observed
             same_state_keeps_its_revision
             expected_revision_is_checked
         ] }
     };
     (Migrator, $factory:expr) => {
-        $crate::__any_conformance! { migrator, $factory, [
+        $crate::__any_conformance! { migrator, acting, $factory, [
             nothing_is_contracted_before_it_is_expanded
             expanded_then_contracted
         ] }
     };
     (Pager, $factory:expr) => {
-        $crate::__any_conformance! { pager, $factory, [
+        $crate::__any_conformance! { pager, acting, $factory, [
             a_call_is_told_until_it_is_over
             an_unused_key_is_unknown
         ] }
     };
     (Provisioner, $factory:expr) => {
-        $crate::__any_conformance! { provisioner, $factory, [
+        $crate::__any_conformance! { provisioner, acting, $factory, [
             a_plan_changes_nothing
             what_is_applied_is_observed
             an_old_plan_is_a_conflict
@@ -105,7 +105,7 @@ macro_rules! conformance {
         ] }
     };
     (SecretStore, $factory:expr) => {
-        $crate::__any_conformance! { secret_store, $factory, [
+        $crate::__any_conformance! { secret_store, acting, $factory, [
             leases_end_when_they_say
             renewal_counts_from_now
             revoked_leases_are_over
@@ -113,22 +113,141 @@ macro_rules! conformance {
             leases_are_not_written
         ] }
     };
+    (ArtifactSigner, $factory:expr) => {
+        $crate::__any_conformance! { artifact_signer, acting, $factory, [
+            what_is_signed_names_the_artifact
+            what_was_signed_is_observed
+            statements_differ
+            an_unused_key_signed_nothing
+        ] }
+    };
+    (ArtifactStore, $factory:expr) => {
+        $crate::__any_conformance! { artifact_store, acting, $factory, [
+            what_was_put_is_got
+            same_content_has_one_digest
+            what_does_not_match_is_corrupt
+        ] }
+    };
+    (ArtifactVerifier, $factory:expr) => {
+        $crate::__any_conformance! { artifact_verifier, telling, $factory, [
+            what_is_attested_is_verified
+            what_was_asked_for_must_be_there
+            the_unknown_is_never_verified
+            strangers_count_for_nothing
+        ] }
+    };
+    (ClockSource, $factory:expr) => {
+        $crate::__any_conformance! { clock_source, telling, $factory, [
+            the_true_time_is_within
+            every_answer_is_new
+        ] }
+    };
+    (ConfigSource, $factory:expr) => {
+        $crate::__any_conformance! { config_source, looking, $factory, [
+            settings_are_whole
+            a_change_is_seen
+        ] }
+    };
+    (HealthProbe, $factory:expr) => {
+        $crate::__any_conformance! { health_probe, looking, $factory, [
+            every_instance_is_asked
+            what_runs_nowhere_has_no_instances
+            answers_are_dated
+            old_answers_are_not_reused
+        ] }
+    };
+    (IncidentSource, $factory:expr) => {
+        $crate::__any_conformance! { incident_source, telling, $factory, [
+            answers_are_dated
+            incidents_are_told_as_they_are
+            what_ended_is_told_for_a_while
+            only_those_that_concern_are_told
+        ] }
+    };
+    (MetricsSource, $factory:expr) => {
+        $crate::__any_conformance! { metrics_source, looking, $factory, [
+            growth_is_measured
+            only_the_window_counts
+            missing_samples_are_no_data
+        ] }
+    };
+    (Notifier, $factory:expr) => {
+        $crate::__any_conformance! { notifier, sending, $factory, [
+            a_message_comes_as_it_was_sent
+            messages_keep_their_order
+        ] }
+    };
+    (Scanner, $factory:expr) => {
+        $crate::__any_conformance! { scanner, acting, $factory, [
+            a_scan_ends_with_its_report
+            counts_are_those_of_the_report
+            knowledge_is_dated
+            an_unused_key_is_unknown
+        ] }
+    };
+    (TestRunner, $factory:expr) => {
+        $crate::__any_conformance! { test_runner, acting, $factory, [
+            a_run_ends_with_its_tests
+            a_failed_test_fails_the_run
+            only_what_was_named_is_run
+            nothing_that_was_run_is_no_success
+            what_was_cancelled_is_over
+            an_unused_key_is_unknown
+        ] }
+    };
 }
 
-/// The cases that every suite has, and those of one.
+/// The cases that a suite of that kind has, and those of one alone.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __any_conformance {
-    ($suite:ident, $factory:expr, [$($own:ident)*]) => {
-        $crate::__conformance_tests! { $suite, $suite, V1, $factory, [
-            description_is_stable
+    ($suite:ident, acting, $factory:expr, [$($own:ident)*]) => {
+        $crate::__any_conformance! { @ $suite, $factory, [
             done_again_is_done_once
+            what_is_done_is_seen
+            what_is_done_stays_done
             a_lost_answer_is_found_by_looking
+            what_was_cancelled_half_way_is_told_truly
             callers_at_once_do_it_once
             looking_changes_nothing
+            callers_at_once_hear_the_same
+            wrong_requests_are_refused
+            $($own)*
+        ] }
+    };
+    ($suite:ident, looking, $factory:expr, [$($own:ident)*]) => {
+        $crate::__any_conformance! { @ $suite, $factory, [
+            looking_changes_nothing
+            callers_at_once_hear_the_same
+            wrong_requests_are_refused
+            $($own)*
+        ] }
+    };
+    ($suite:ident, telling, $factory:expr, [$($own:ident)*]) => {
+        $crate::__any_conformance! { @ $suite, $factory, [
+            looking_changes_nothing
+            callers_at_once_hear_the_same
+            $($own)*
+        ] }
+    };
+    ($suite:ident, sending, $factory:expr, [$($own:ident)*]) => {
+        $crate::__any_conformance! { @ $suite, $factory, [
+            done_again_is_done_once
+            what_is_done_is_seen
+            what_is_done_stays_done
+            a_lost_answer_is_found_by_looking
+            what_was_cancelled_half_way_is_told_truly
+            callers_at_once_do_it_once
+            wrong_requests_are_refused
+            $($own)*
+        ] }
+    };
+    (@ $suite:ident, $factory:expr, [$($own:ident)*]) => {
+        $crate::__conformance_tests! { $suite, $suite, V1, $factory, [
+            description_is_stable
             cancelled_calls_are_refused
             late_calls_are_refused
-            wrong_requests_are_refused
+            far_deadlines_change_nothing
             out_of_reach_is_unavailable
             secrets_stay_secret
             $($own)*

@@ -38,6 +38,9 @@
 //! …
 //! ```
 //!
+//! For any other trait it is [`conformance!`](crate::conformance!) with the trait's name; [`fakes::FakeFleet`] shows a
+//! sandbox for each.
+//!
 //! See [`conformance`](mod@conformance) for what a sandbox can offer besides, and for the report as data.
 //!
 //! # For the author of a store: prove a journal
@@ -84,7 +87,7 @@
 //! | [`fakes`] | a correct, scriptable, recording fake of every provider trait |
 //! | [`fixtures`] | valid values: artifacts, principals, a train of three services |
 //! | [`sim`] | the simulator: whole release processes on virtual time, with faults and people, held to invariants |
-//! | [`saboteur`] | fakes and journals with one fault each: the suites' own test |
+//! | [`saboteur`] | providers and journals with one fault each: the suites' own test |
 //! | [`VirtualClock`] | time that moves when a test says so |
 //! | [`FaultyJournal`] | a journal that fails when a test says so |
 //! | `mocks` | `mockall` mocks, for calls that must never be made |

@@ -13,6 +13,10 @@ use crate::{Context, Description, ProviderError};
 
 /// Asks people for their approval where they are: in a chat, by mail, in a portal. It carries what they say; whether
 /// that counts is decided elsewhere.
+///
+/// # Conformance
+/// `conformance!(ApprovalChannel, sandbox)` of `release-testkit`: answers are collected in their order with who gave
+/// them, and none is taken after the question was taken back.
 #[async_trait]
 pub trait ApprovalChannel: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

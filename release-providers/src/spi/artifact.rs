@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, Description, ProviderError};
 
 /// Keeps content under its digest.
+///
+/// # Conformance
+/// `conformance!(ArtifactStore, sandbox)` of `release-testkit`: content comes back as it was put, under its own
+/// digest; what does not match its digest is `Corrupt`, every time.
 #[async_trait]
 pub trait ArtifactStore: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

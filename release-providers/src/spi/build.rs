@@ -11,6 +11,10 @@ use super::{JobPhase, JobRef};
 use crate::{Context, Description, ProviderError};
 
 /// Builds artifacts from one revision of a repository.
+///
+/// # Conformance
+/// `conformance!(BuildRunner, sandbox)` of `release-testkit`: a build ends with its artifacts and stays as it ended,
+/// also when it is cancelled; an unused key is `Unknown`.
 #[async_trait]
 pub trait BuildRunner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -12,6 +12,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Records changes at the service desk of the organisation (ITSM).
+///
+/// # Conformance
+/// `conformance!(ChangeDesk, sandbox)` of `release-testkit`: one key is one ticket; the state that was told last is
+/// observed; what is closed stays closed.
 #[async_trait]
 pub trait ChangeDesk: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

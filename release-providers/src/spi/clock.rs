@@ -10,6 +10,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Tells the time by another clock than the host's: the second source that confirms or refutes a jump of it.
+///
+/// # Conformance
+/// `conformance!(ClockSource, sandbox)` of `release-testkit`: the true time is within what it says, and every answer
+/// is a new one.
 #[async_trait]
 pub trait ClockSource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

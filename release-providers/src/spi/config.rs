@@ -12,6 +12,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Reads the configuration of a place from its authority.
+///
+/// # Conformance
+/// `conformance!(ConfigSource, sandbox)` of `release-testkit`: all settings are told; a change is seen with another
+/// digest and revision; equal settings have equal digests; no secret is among the values.
 #[async_trait]
 pub trait ConfigSource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -21,7 +25,8 @@ pub trait ConfigSource: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Contract
     /// It only looks. All or nothing: an authority that cannot be reached is an error, never an empty answer. What
-    /// holds secrets is told as a reference. Equal settings have equal digests.
+    /// holds secrets is told as a reference. Equal settings have equal digests, and a
+    /// change of them has another digest and another revision.
     ///
     /// # Errors
     /// `NotFound` for a place that it does not know; `Corrupt` for settings that cannot be read; `Unavailable`.

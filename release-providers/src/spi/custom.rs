@@ -9,6 +9,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Performs steps of kind `custom`: whatever a host needs that has no trait of its own.
+///
+/// # Conformance
+/// `conformance!(CustomAction, sandbox)` of `release-testkit`: what was done is observed as it was answered, and
+/// nothing under other keys; what it does not perform is `Unsupported`.
 #[async_trait]
 pub trait CustomAction: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -20,6 +24,7 @@ pub trait CustomAction: fmt::Debug + Send + Sync + 'static {
     /// Asked again with the same key, it does nothing that is already done.
     ///
     /// # Errors
+    /// `Unsupported` for a capability that it does not perform, with effect `NotApplied`. Else
     /// [`ProviderError`], whose effect says whether anything may have changed.
     async fn perform(
         &self,

@@ -11,6 +11,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Lends sets of test data, so that no two users disturb each other.
+///
+/// # Conformance
+/// `conformance!(DataSetStore, sandbox)` of `release-testkit`: whoever writes is alone, readers share, what is given
+/// back is lent again, and raw production data stays there.
 #[async_trait]
 pub trait DataSetStore: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, Description, ProviderError};
 
 /// Runs instances of artifacts in targets. Several artifacts can run in one target side by side.
+///
+/// # Conformance
+/// `conformance!(Deployer, sandbox)` of `release-testkit`: a wish is carried out once, whatever is lost, repeated or
+/// raced; what runs is what is told; wrong content is never started.
 #[async_trait]
 pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -10,6 +10,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Passes events on to where others read them: a broker, a webhook, an audit archive.
+///
+/// # Conformance
+/// `conformance!(EventSink, sandbox)` of `release-testkit`: events keep their order, all or none of them are stored,
+/// and an id is stored once.
 #[async_trait]
 pub trait EventSink: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -10,6 +10,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Switches features on, off, or on for some.
+///
+/// # Conformance
+/// `conformance!(FlagStore, sandbox)` of `release-testkit`: what is set is observed with a greater revision, the same
+/// state changes nothing, and an expected revision is checked.
 #[async_trait]
 pub trait FlagStore: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

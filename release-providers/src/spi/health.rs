@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, Description, ProviderError};
 
 /// Asks instances whether they are ready to serve.
+///
+/// # Conformance
+/// `conformance!(HealthProbe, sandbox)` of `release-testkit`: every instance is asked, anew each time, and the answer
+/// is dated; a version that nobody runs has no instances.
 #[async_trait]
 pub trait HealthProbe: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -19,7 +23,8 @@ pub trait HealthProbe: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Contract
     /// Each instance is asked anew; an old answer is never reused. An instance that does not answer
-    /// is unready, not an error.
+    /// is unready, not an error. A version that nobody runs has no instances. The report says when
+    /// they were asked.
     ///
     /// # Errors
     /// `NotFound` for a target that the probe does not know; `Unavailable` when it cannot ask.

@@ -13,6 +13,10 @@ use crate::{Context, Description, ProviderError};
 ///
 /// Hosts use it, not steps: they read now and then, make a `Directory` of `release-policy` from the answer, and
 /// let their policies go by it. Where there is no answer, they say so to their policies, which then deny.
+///
+/// # Conformance
+/// `conformance!(IdentitySource, sandbox)` of `release-testkit`: a snapshot is whole and dated, its version grows
+/// with each change, and what cannot be read is an error, never an empty directory.
 #[async_trait]
 pub trait IdentitySource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -12,6 +12,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Reads incidents from where the organisation keeps them.
+///
+/// # Conformance
+/// `conformance!(IncidentSource, sandbox)` of `release-testkit`: open incidents are told whole, those that ended
+/// since then are told too, and those of other services are not; the answer is dated.
 #[async_trait]
 pub trait IncidentSource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -21,7 +25,8 @@ pub trait IncidentSource: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Contract
     /// It only looks. All or nothing, however many pages it was read in: a source that cannot be reached is an error,
-    /// never an empty answer. Incidents that are over are told if they ended since `request.since`.
+    /// never an empty answer. Incidents that are over are told if they ended at `request.since` or
+    /// later. The answer says when the source was read.
     ///
     /// # Errors
     /// `Unavailable` when the source cannot be reached, `Denied` when it does not let this host read.

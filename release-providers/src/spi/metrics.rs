@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, Description, ProviderError};
 
 /// Measures versions. It reports numbers; whether they are good is decided by pure code.
+///
+/// # Conformance
+/// `conformance!(MetricsSource, sandbox)` of `release-testkit`: just the growth in the window is told; missing
+/// samples and windows without growth are no data, never a zero.
 #[async_trait]
 pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

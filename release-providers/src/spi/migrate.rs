@@ -11,6 +11,10 @@ use crate::{Context, Description, ProviderError};
 
 /// Migrates data in two steps: first what the new version needs besides (expand), then, once nobody runs the old
 /// version, what only that one needed (contract).
+///
+/// # Conformance
+/// `conformance!(Migrator, sandbox)` of `release-testkit`: nothing is contracted before it is expanded, and it never
+/// goes back.
 #[async_trait]
 pub trait Migrator: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

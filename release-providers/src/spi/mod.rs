@@ -30,6 +30,11 @@
 //! - *Cancellation*: dropping the future leaves the wish either stored or not, and `observe` tells which. Nobody waits
 //!   for a call whose `cx` was cancelled before, or whose deadline has passed: `Cancelled` or `Timeout`, with effect
 //!   `NotApplied`.
+//! - *Errors*: an error with effect `NotApplied` means that nothing was done, and that nothing will be. What cannot be
+//!   reached is `Unavailable`, for all operations. How far away a deadline is changes no answer.
+//! - *Conformance*: the suite of every trait has the cases of all: asked again, asked by many at once, dropped or
+//!   cancelled half-way, cancelled before, too late, out of reach, asked something wrong, looked at again and later, and
+//!   no secret in anything that is said. What it checks besides stands at the trait.
 //! - *Idempotency*: what only looks changes nothing, and may be asked again at any time.
 
 mod approval;

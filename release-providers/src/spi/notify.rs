@@ -9,12 +9,19 @@ use serde::{Deserialize, Serialize};
 use crate::{Context, Description, ProviderError};
 
 /// Tells people and machines what happened.
+///
+/// # Conformance
+/// `conformance!(Notifier, sandbox)` of `release-testkit`: a message comes once to its channel, with its text and how
+/// urgent it is; messages that are sent one after the other come in that order.
 #[async_trait]
 pub trait Notifier: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
     fn describe(&self) -> Description;
 
     /// Sends one message.
+    ///
+    /// # Contract
+    /// Messages of which each is sent after the one before was answered come in that order.
     ///
     /// # Idempotency
     /// A message with a key that was sent already is not sent again.

@@ -12,6 +12,10 @@ use super::{JobRef, Severity};
 use crate::{Context, Description, ProviderError};
 
 /// Calls whoever is on call, and goes on to the next if nobody answers.
+///
+/// # Conformance
+/// `conformance!(Pager, sandbox)` of `release-testkit`: who is called is told until it is over; an unused key is
+/// `Unknown`.
 #[async_trait]
 pub trait Pager: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -12,6 +12,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Creates, changes and removes the resources of a workspace as declared.
+///
+/// # Conformance
+/// `conformance!(Provisioner, sandbox)` of `release-testkit`: a plan changes nothing; just the plan is applied, and
+/// an old one is a `Conflict`; drift is told field by field, and no other.
 #[async_trait]
 pub trait Provisioner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -13,6 +13,10 @@ use crate::{Context, Description, ProviderError};
 
 /// Scans artifacts for weaknesses and reports them in SARIF 2.1.0
 /// (<https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>).
+///
+/// # Conformance
+/// `conformance!(Scanner, sandbox)` of `release-testkit`: a report is about the content that was scanned, its counts
+/// are those of its SARIF log, and its knowledge is not of the future.
 #[async_trait]
 pub trait Scanner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -32,7 +36,8 @@ pub trait Scanner: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Contract
     /// [`JobPhase::Succeeded`] means that the scan came to its end, whatever it found. Its report is about
-    /// `artifact`'s bytes and names the state of knowledge that it was made with.
+    /// `artifact`'s bytes and names the state of knowledge that it was made with. Its counts are those of its
+    /// SARIF log.
     ///
     /// # Errors
     /// `Unavailable` when it cannot look. A key that was never used is [`JobPhase::Unknown`], no error.

@@ -10,6 +10,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError, Secret};
 
 /// Hands out secrets for a while, and changes them.
+///
+/// # Conformance
+/// `conformance!(SecretStore, sandbox)` of `release-testkit`: leases end when they say, are renewed from now on and
+/// are over once revoked; rotation is honest; nothing that is written holds a secret.
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

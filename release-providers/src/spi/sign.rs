@@ -10,6 +10,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Signs artifacts and statements about them, with keys that never leave it.
+///
+/// # Conformance
+/// `conformance!(ArtifactSigner, sandbox)` of `release-testkit`: a signature names the digest and the key that were
+/// asked for, and is observed as it was answered; another statement has another envelope.
 #[async_trait]
 pub trait ArtifactSigner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

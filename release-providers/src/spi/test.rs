@@ -12,6 +12,10 @@ use super::{JobPhase, JobRef};
 use crate::{Context, Description, ProviderError};
 
 /// Runs suites of tests against an artifact, or against what runs in a target.
+///
+/// # Conformance
+/// `conformance!(TestRunner, sandbox)` of `release-testkit`: a run tells every test once; a failed test, and none at
+/// all, fail the run; where tests are named no others are run; an unused key is `Unknown`.
 #[async_trait]
 pub trait TestRunner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

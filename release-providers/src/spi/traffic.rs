@@ -12,6 +12,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Distributes traffic over the versions in a target.
+///
+/// # Conformance
+/// `conformance!(TrafficRouter, sandbox)` of `release-testkit`: shares are in effect as they are told, whole or not
+/// at all, and traffic follows them; declared abilities are there, others are not.
 #[async_trait]
 pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

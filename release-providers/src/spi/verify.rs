@@ -10,6 +10,10 @@ use super::message::message;
 use crate::{Context, Description, ProviderError};
 
 /// Checks signatures and attestations of artifacts against keys and identities that its host trusts.
+///
+/// # Conformance
+/// `conformance!(ArtifactVerifier, sandbox)` of `release-testkit`: what somebody trusted attested is verified;
+/// strangers, missing predicates and other digests are not.
 #[async_trait]
 pub trait ArtifactVerifier: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

@@ -1,11 +1,8 @@
 //! Proves that a provider or a journal keeps its trait's contract: one suite a trait, one case a
 //! promise.
 //!
-//! A vendor writes one macro, [`deployer_conformance!`](crate::deployer_conformance),
-//! [`router_conformance!`](crate::router_conformance),
-//! [`identity_conformance!`](crate::identity_conformance) or
-//! [`journal_conformance!`](crate::journal_conformance), and gets one `#[test]` a case. Whoever wants
-//! the result as data calls [`deployer::run`], [`router::run`], [`identity::run`] or [`journal::run`]
+//! A vendor writes one macro, [`conformance!`](crate::conformance!), and gets one `#[test]` a case. Whoever
+//! wants the result as data calls the `run` of a suite's module, or [`Suite::run`] of any suite by its name,
 //! and gets a [`ConformanceReport`].
 //!
 //! Every case gets a *sandbox* of its own from the vendor's factory: the provider, and the targets
@@ -22,23 +19,28 @@ mod case;
 pub mod deployer;
 pub mod identity;
 pub mod journal;
+mod list;
 mod report;
 pub mod router;
 mod sandbox;
 mod suites;
 
 pub use case::{CASE_LIMIT, Case};
+pub use list::{SandboxOf, Sandboxes, Suite, Suited};
 pub use report::{CaseReport, ConformanceReport, Level, Verdict, Violation};
 pub use sandbox::{HookError, Subject};
 pub use suites::{
-    approval_channel, build_runner, change_desk, custom_action, data_set_store, event_sink,
-    flag_store, migrator, pager, provisioner, secret_store,
+    approval_channel, artifact_signer, artifact_store, artifact_verifier, build_runner,
+    change_desk, clock_source, config_source, custom_action, data_set_store, event_sink,
+    flag_store, health_probe, incident_source, metrics_source, migrator, notifier, pager,
+    provisioner, scanner, secret_store, test_runner,
 };
 
 pub(crate) use case::{
     Broken, Check, broken, cancelled_or_done, case, description_is_stable, fenced, refused,
     run_all, run_one,
 };
+pub(crate) use list::suited;
 pub(crate) use sandbox::{
     Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt, shared,
     title, unanswered,

@@ -70,7 +70,7 @@ pub struct CaseReport {
 #[non_exhaustive]
 #[must_use]
 pub struct ConformanceReport {
-    /// The suite: `deployer`, `router`, `identity` or `journal`.
+    /// The suite, for example `deployer`, `flag_store` or `journal`.
     pub suite: String,
     /// The level.
     pub level: Level,

@@ -54,3 +54,5 @@ pub async fn run_case(
     let case = cases(level).iter().find(|known| known.name == case)?;
     Some(run_one(case, factory).await.0)
 }
+
+super::suited!(TrafficRouter, RouterSandbox);

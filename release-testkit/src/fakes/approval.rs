@@ -13,10 +13,10 @@ use super::{ApprovalChannelCall, Asked, Fake, model};
 pub type FakeApprovalChannel = Fake<ApprovalChannelCall, Questions>;
 
 /// What a [`FakeApprovalChannel`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Questions(BTreeMap<String, Question>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Question {
     asked: AskApproval,
     withdrawn: bool,

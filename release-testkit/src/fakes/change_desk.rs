@@ -13,13 +13,13 @@ use super::{Asked, ChangeDeskCall, Fake, model};
 pub type FakeChangeDesk = Fake<ChangeDeskCall, Changes>;
 
 /// What a [`FakeChangeDesk`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Changes {
     all: BTreeMap<String, Change>,
     seen: BTreeSet<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Change {
     ticket: String,
     state: ChangeState,

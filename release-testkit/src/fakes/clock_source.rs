@@ -10,7 +10,7 @@ use super::{Asked, ClockSourceCall, Fake, model};
 pub type FakeClockSource = Fake<ClockSourceCall, OtherClock>;
 
 /// What a [`FakeClockSource`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OtherClock {
     /// How far ahead of the fake's clock it goes.
     pub ahead: Span,

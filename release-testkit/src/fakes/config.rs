@@ -14,7 +14,7 @@ use super::{Asked, ConfigSourceCall, Fake, model};
 pub type FakeConfigSource = Fake<ConfigSourceCall, Settings>;
 
 /// What a [`FakeConfigSource`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     places: BTreeMap<EnvironmentId, BTreeMap<String, Value>>,
     secrets: BTreeMap<EnvironmentId, BTreeMap<String, SecretRef>>,

@@ -1,9 +1,9 @@
 //! A custom action that only remembers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use release_providers::ProviderError;
 use release_providers::spi::{CustomOutput, CustomRequest, CustomStatus};
+use release_providers::{ErrorKind, ProviderError};
 use serde_json::Value;
 
 use super::{Asked, CustomActionCall, Fake, model};
@@ -12,13 +12,25 @@ use super::{Asked, CustomActionCall, Fake, model};
 pub type FakeCustomAction = Fake<CustomActionCall, Deeds>;
 
 /// What a [`FakeCustomAction`] knows.
-#[derive(Debug, Default)]
-pub struct Deeds(BTreeMap<String, Value>);
+#[derive(Debug, Clone, Default)]
+pub struct Deeds {
+    done: BTreeMap<String, Value>,
+    /// What it performs; `None`: anything.
+    performs: Option<BTreeSet<String>>,
+}
 
 impl Fake<CustomActionCall, Deeds> {
     /// One that has done nothing.
     pub fn new() -> Self {
         Self::of("fake-custom-action", Deeds::default())
+    }
+
+    /// The same, which performs these capabilities alone.
+    #[must_use]
+    pub fn performing(self, capabilities: &[&str]) -> Self {
+        let performs = capabilities.iter().map(|name| (*name).to_owned()).collect();
+        self.with(|deeds| deeds.performs = Some(performs));
+        self
     }
 }
 
@@ -31,7 +43,7 @@ impl Default for Fake<CustomActionCall, Deeds> {
 impl Deeds {
     /// What was really done, once for each key.
     pub fn done(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, input)| (key.as_str(), input))
+        self.done.iter().map(|(key, input)| (key.as_str(), input))
     }
 }
 
@@ -41,7 +53,11 @@ impl model::CustomAction for Deeds {
         asked: &Asked<'_>,
         request: CustomRequest,
     ) -> Result<CustomOutput, ProviderError> {
-        let done = self.0.entry(asked.key().to_owned()).or_insert(request.input);
+        if self.performs.as_ref().is_some_and(|known| !known.contains(&request.capability)) {
+            let text = "this is not performed here";
+            return Err(asked.error(ErrorKind::Unsupported, text));
+        }
+        let done = self.done.entry(asked.key().to_owned()).or_insert(request.input);
         Ok(CustomOutput::new(if asked.lie { Value::Null } else { done.clone() }))
     }
 
@@ -50,7 +66,7 @@ impl model::CustomAction for Deeds {
         asked: &Asked<'_>,
         _: CustomRequest,
     ) -> Result<CustomStatus, ProviderError> {
-        let done = self.0.get(asked.key()).filter(|_| !asked.lie);
+        let done = self.done.get(asked.key()).filter(|_| !asked.lie);
         Ok(CustomStatus::new(done.cloned().map(CustomOutput::new)))
     }
 }

@@ -16,14 +16,14 @@ use super::{Asked, DataSetStoreCall, Fake, model};
 pub type FakeDataSetStore = Fake<DataSetStoreCall, DataSets>;
 
 /// What a [`FakeDataSetStore`] knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DataSets {
     sets: BTreeMap<String, DataSetStatus>,
     leases: BTreeMap<String, Lease>,
     production: EnvironmentId,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lease {
     key: String,
     data_set: String,

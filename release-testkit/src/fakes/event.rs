@@ -11,7 +11,7 @@ use super::{Asked, EventSinkCall, Fake, model};
 pub type FakeEventSink = Fake<EventSinkCall, Stored>;
 
 /// What a [`FakeEventSink`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Stored {
     events: Vec<SinkEvent>,
     ids: BTreeSet<(String, String)>,

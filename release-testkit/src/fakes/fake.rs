@@ -12,7 +12,7 @@ use release_providers::{
 
 use super::script::Stage;
 use super::weather::Weather;
-use super::{Behaviour, Call, Request, lock};
+use super::{Access, Behaviour, Call, Request, lock};
 
 /// What a model is told of a call, besides its request.
 #[derive(Debug, Clone, Copy)]
@@ -55,20 +55,13 @@ pub struct Fake<C: Request, M> {
     stage: Arc<Stage<C>>,
     model: Arc<Mutex<M>>,
     description: Description,
-    clock: Option<Arc<dyn Clock>>,
-    weather: Option<Arc<Weather>>,
 }
 
 impl<C: Request, M> Clone for Fake<C, M> {
     fn clone(&self) -> Self {
-        let Self { stage, model, description, clock, weather } = self;
-        Self {
-            stage: Arc::clone(stage),
-            model: Arc::clone(model),
-            description: description.clone(),
-            clock: clock.clone(),
-            weather: weather.clone(),
-        }
+        let Self { stage, model, description } = self;
+        let (stage, model) = (Arc::clone(stage), Arc::clone(model));
+        Self { stage, model, description: description.clone() }
     }
 }
 
@@ -82,23 +75,37 @@ impl<C: Request, M> Fake<C, M> {
     /// A fake of this name.
     pub fn of(name: &str, model: M) -> Self {
         let (description, model) = (super::describe(name), Arc::new(Mutex::new(model)));
-        Self { stage: Arc::default(), model, description, clock: None, weather: None }
+        Self { stage: Arc::default(), model, description }
     }
 
     /// The same on a clock, for what takes time and for what bears a date. Set before it is shared.
     #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        let mut stage = Stage::default();
-        stage.set_clock(Arc::clone(&clock));
-        (self.stage, self.clock) = (Arc::new(stage), Some(clock));
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.staged(|stage| stage.set_clock(clock))
+    }
+
+    /// The same, which takes time and fails by chance, if it has a clock. Set before it is shared.
+    #[must_use]
+    pub fn in_weather(self, weather: impl Into<Arc<Weather>>) -> Self {
+        self.staged(|stage| stage.set_weather(weather.into()))
+    }
+
+    /// The same, reached on a way that it may share with others. Set before it is shared.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        self.staged(|stage| stage.set_access(access))
+    }
+
+    fn staged(mut self, set: impl FnOnce(&mut Stage<C>)) -> Self {
+        let mut stage = self.stage.anew();
+        set(&mut stage);
+        self.stage = Arc::new(stage);
         self
     }
 
-    /// The same, which takes time and fails by chance.
-    #[must_use]
-    pub fn in_weather(mut self, weather: Weather) -> Self {
-        self.weather = Some(Arc::new(weather));
-        self
+    /// Puts it out of reach (`true`), or back, and all that share its [`Access`].
+    pub fn cut_off(&self, cut_off: bool) {
+        self.stage.access().cut_off(cut_off);
     }
 
     /// The same, declaring an ability.
@@ -128,6 +135,14 @@ impl<C: Request, M> Fake<C, M> {
         self.stage.calls().iter().filter(|call| call.request.op() == op).count()
     }
 
+    /// Takes back, once it is called, all that was done since it was made.
+    pub(crate) fn rewind(&self) -> Rewind
+    where
+        M: Clone + Send + 'static,
+    {
+        rewinds(&self.model)
+    }
+
     async fn play<T>(
         &self,
         cx: &Context,
@@ -138,15 +153,24 @@ impl<C: Request, M> Fake<C, M> {
         M: Send,
     {
         let operation = call.operation();
-        if let (Some(weather), Some(clock)) = (&self.weather, &self.clock) {
-            weather.pass(cx, &**clock, operation).await?;
-        }
         let act = |lie| {
             let asked = Asked { cx, now: self.stage.now(), lie, operation };
             act(&mut lock(&self.model), &asked)
         };
         self.stage.play(cx, call, act).await
     }
+}
+
+/// Remembers how it is, each time it is called; what it returns takes back what was done since.
+pub(crate) type Rewind = Arc<dyn Fn() -> Box<dyn FnOnce() + Send> + Send + Sync>;
+
+/// Takes back what was done to something.
+pub(crate) fn rewinds<M: Clone + Send + 'static>(what: &Arc<Mutex<M>>) -> Rewind {
+    let what = Arc::clone(what);
+    Arc::new(move || {
+        let (was, what) = (lock(&what).clone(), Arc::clone(&what));
+        Box::new(move || *lock(&what) = was)
+    })
 }
 
 macro_rules! fakes {

@@ -63,11 +63,7 @@ impl FakeIdentities {
     /// Another instance over the same directory, as after a restart: its script and its record are empty.
     #[must_use]
     pub fn another(&self) -> Self {
-        let another = Self { authority: Arc::clone(&self.authority), stage: Stage::default() };
-        match self.clock() {
-            Some(clock) => another.with_clock(clock),
-            None => another,
-        }
+        Self { authority: Arc::clone(&self.authority), stage: self.stage.anew() }
     }
 
     pub(super) fn clock(&self) -> Option<Arc<dyn Clock>> {

@@ -12,7 +12,7 @@ use super::{Asked, Fake, IncidentSourceCall, model};
 pub type FakeIncidentSource = Fake<IncidentSourceCall, IncidentLog>;
 
 /// What a [`FakeIncidentSource`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct IncidentLog {
     all: BTreeMap<String, Incident>,
     /// Whether the source cannot be reached.

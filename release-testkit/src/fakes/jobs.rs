@@ -8,7 +8,7 @@ use release_providers::{ErrorKind, ProviderError};
 use super::Asked;
 
 /// Work by the key that it was started under. It is done at the second look, unless somebody says otherwise.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Jobs<R> {
     all: BTreeMap<String, Job<R>>,
     /// How many looks find it running.

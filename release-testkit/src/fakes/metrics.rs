@@ -1,17 +1,17 @@
 //! Metrics that say what a test wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use release_core::model::{Digest, Finite, Metric, Selector};
+use release_core::model::{Digest, Finite, Metric, Selector, Target};
 use release_core::port::Measurement;
 use release_core::time::Timestamp;
 use release_providers::spi::{MeasureRequest, MetricsSource};
-use release_providers::{Context, Description, ProviderError};
+use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
-use super::{MetricsSourceCall, MetricsSourceOp, lock, staged};
+use super::{MetricsSourceCall, MetricsSourceOp, Request, lock, staged};
 
 /// A [`MetricsSource`] with the series that a test gives it. Without samples it has no data, and
 /// neither has it with NaN or an infinity.
@@ -21,6 +21,8 @@ use super::{MetricsSourceCall, MetricsSourceOp, lock, staged};
 #[derive(Debug, Default)]
 pub struct FakeMetrics {
     series: Mutex<BTreeMap<(Digest, String), Series>>,
+    /// The targets that there are; `None`: any.
+    targets: Mutex<Option<BTreeSet<Target>>>,
     stage: Stage<MetricsSourceCall>,
 }
 
@@ -56,6 +58,11 @@ impl FakeMetrics {
     /// A source without samples.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on only these targets exist.
+    pub fn only_targets(&self, targets: impl IntoIterator<Item = Target>) {
+        *lock(&self.targets) = Some(targets.into_iter().collect());
     }
 
     /// Sets what a series of one version grew by in every window, in every target and whatever its
@@ -122,6 +129,15 @@ impl MetricsSource for FakeMetrics {
         request: MeasureRequest,
     ) -> Result<Measurement, ProviderError> {
         let call = MetricsSourceCall::Measure(request.clone());
-        self.stage.play(cx, call, |lie| Ok(self.measure_now(&request, lie))).await
+        let operation = call.operation();
+        let measure = |lie| {
+            if lock(&self.targets).as_ref().is_some_and(|known| !known.contains(&request.target)) {
+                let text = "there is no such target";
+                return Err(ProviderError::new(ErrorKind::NotFound, operation, text)
+                    .with_context("target", &request.target));
+            }
+            Ok(self.measure_now(&request, lie))
+        };
+        self.stage.play(cx, call, measure).await
     }
 }

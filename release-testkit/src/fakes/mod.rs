@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod access;
 mod approval;
 mod artifacts;
 mod build;
@@ -40,6 +41,7 @@ mod deployer;
 mod event;
 mod fake;
 mod flag;
+mod fleet;
 mod health;
 mod identities;
 mod incident;
@@ -51,6 +53,7 @@ mod page;
 mod provision;
 mod router;
 mod sandbox;
+mod sandboxes;
 mod scan;
 mod script;
 mod secrets;
@@ -59,6 +62,7 @@ mod verify;
 mod weather;
 mod world;
 
+pub use access::{Access, Visit};
 pub use approval::{FakeApprovalChannel, Questions};
 pub use artifacts::FakeArtifacts;
 pub use build::{Builds, FakeBuildRunner};
@@ -72,6 +76,7 @@ pub use event::{FakeEventSink, Stored};
 pub use fake::ops::*;
 pub use fake::{Asked, Fake, model};
 pub use flag::{FakeFlagStore, Flags};
+pub use fleet::{FakeFleet, InFleet};
 pub use health::FakeHealth;
 pub use identities::FakeIdentities;
 pub use incident::{FakeIncidentSource, IncidentLog};
@@ -82,6 +87,7 @@ pub use notifier::FakeNotifier;
 pub use page::{FakePager, OnCall};
 pub use provision::{FakeProvisioner, Workspaces};
 pub use router::FakeRouter;
+pub use sandboxes::{Around, Bare, FleetSandboxes};
 pub use scan::{FakeScanner, Scans};
 pub use script::{Behaviour, Call, Request};
 pub use secrets::{FakeSecretStore, Vault};
@@ -90,6 +96,7 @@ pub use verify::{FakeArtifactSigner, FakeArtifactVerifier, Keys, Transparency, T
 pub use weather::Weather;
 pub use world::World;
 
+pub(crate) use fake::{Rewind, rewinds};
 pub(crate) use script::{lock, staged};
 
 use std::sync::Arc;

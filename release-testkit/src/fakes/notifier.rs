@@ -1,7 +1,7 @@
 //! A notifier that only remembers.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use release_core::model::ChannelId;
@@ -9,12 +9,12 @@ use release_providers::spi::{Notification, Notifier};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
-use super::{NotifierCall, NotifierOp, Request, lock, staged};
+use super::{NotifierCall, NotifierOp, Request, Rewind, lock, rewinds, staged};
 
 /// A [`Notifier`] that only remembers what it sent.
 #[derive(Debug, Default)]
 pub struct FakeNotifier {
-    sent: Mutex<(BTreeSet<String>, Vec<Notification>)>,
+    sent: Arc<Mutex<(BTreeSet<String>, Vec<Notification>)>>,
     /// The channels that there are; `None`: any.
     channels: Option<BTreeSet<ChannelId>>,
     stage: Stage<NotifierCall>,
@@ -38,6 +38,10 @@ impl FakeNotifier {
     /// What was really sent: each key once.
     pub fn sent(&self) -> Vec<Notification> {
         lock(&self.sent).1.clone()
+    }
+
+    pub(crate) fn rewind(&self) -> Rewind {
+        rewinds(&self.sent)
     }
 
     fn send(

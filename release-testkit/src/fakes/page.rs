@@ -13,7 +13,7 @@ use super::{Asked, Fake, PagerCall, model};
 pub type FakePager = Fake<PagerCall, OnCall>;
 
 /// What a [`FakePager`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OnCall {
     teams: BTreeSet<TeamId>,
     calls: BTreeMap<String, (PageTeam, PagePhase, u32)>,

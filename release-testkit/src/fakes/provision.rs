@@ -16,10 +16,10 @@ use super::{Asked, Fake, ProvisionerCall, model};
 pub type FakeProvisioner = Fake<ProvisionerCall, Workspaces>;
 
 /// What a [`FakeProvisioner`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Workspaces(BTreeMap<String, Workspace>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Workspace {
     declared: Map<String, Value>,
     applied: Map<String, Value>,

@@ -14,7 +14,7 @@ use super::{Asked, Fake, ScannerCall, model};
 pub type FakeScanner = Fake<ScannerCall, Scans>;
 
 /// What a [`FakeScanner`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Scans {
     /// Its scans.
     pub jobs: Jobs<StartScan>,

@@ -9,6 +9,9 @@ use release_core::port::{Clock, EffectCertainty};
 use release_core::time::{Span, Timestamp};
 use release_providers::{Context, ErrorKind, ProviderError};
 
+use super::access::Access;
+use super::weather::Weather;
+
 /// What a fake does at one call, instead of what is right.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -65,17 +68,39 @@ pub(crate) struct Stage<R: Request> {
     script: Mutex<BTreeMap<R::Op, VecDeque<Behaviour>>>,
     calls: Mutex<Vec<Call<R>>>,
     clock: Option<Arc<dyn Clock>>,
+    weather: Option<Arc<Weather>>,
+    access: Access,
 }
 
 impl<R: Request> Default for Stage<R> {
     fn default() -> Self {
-        Self { script: Mutex::default(), calls: Mutex::default(), clock: None }
+        let (script, calls) = (Mutex::default(), Mutex::default());
+        Self { script, calls, clock: None, weather: None, access: Access::default() }
     }
 }
 
 impl<R: Request> Stage<R> {
     pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
         self.clock = Some(clock);
+    }
+
+    pub(crate) fn set_weather(&mut self, weather: Arc<Weather>) {
+        self.weather = Some(weather);
+    }
+
+    pub(crate) fn set_access(&mut self, access: Access) {
+        self.access = access;
+    }
+
+    pub(crate) const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The same without script and record, to be changed before it is shared.
+    pub(crate) fn anew(&self) -> Self {
+        let (clock, weather, access) =
+            (self.clock.clone(), self.weather.clone(), self.access.clone());
+        Self { clock, weather, access, ..Self::default() }
     }
 
     pub(crate) const fn clock(&self) -> Option<&Arc<dyn Clock>> {
@@ -118,10 +143,15 @@ impl<R: Request> Stage<R> {
         act: impl FnOnce(bool) -> Result<T, ProviderError> + Send,
     ) -> Result<T, ProviderError> {
         let (op, operation) = (request.op(), request.operation());
+        if let (Some(weather), Some(clock)) = (&self.weather, &self.clock) {
+            weather.pass(cx, &**clock, operation).await?;
+        }
         let Context { key, attempt, epoch, .. } = cx;
         let call = Call { key: key.clone(), attempt: *attempt, epoch: *epoch, request };
         lock(&self.calls).push(call);
+        self.access.note(cx, operation);
         self.heed(cx, operation)?;
+        self.access.check(operation)?;
         let behaviour = lock(&self.script).get_mut(&op).and_then(VecDeque::pop_front);
         match behaviour.unwrap_or(Behaviour::Obey) {
             Behaviour::Obey => act(false),
@@ -186,6 +216,28 @@ macro_rules! staged {
             ) -> Self {
                 self.stage.set_clock(clock);
                 self
+            }
+
+            /// The same, which takes time and fails by chance.
+            #[must_use]
+            pub fn in_weather(
+                mut self,
+                weather: impl Into<std::sync::Arc<$crate::fakes::Weather>>,
+            ) -> Self {
+                self.stage.set_weather(weather.into());
+                self
+            }
+
+            /// The same, reached on a way that it may share with others.
+            #[must_use]
+            pub fn with_access(mut self, access: $crate::fakes::Access) -> Self {
+                self.stage.set_access(access);
+                self
+            }
+
+            /// Puts it out of reach (`true`), or back, and all that share its [`Access`]($crate::fakes::Access).
+            pub fn cut_off(&self, cut_off: bool) {
+                self.stage.access().cut_off(cut_off);
             }
 
             /// Lets the next calls of `op` behave like this, one each; after that it is correct

@@ -15,14 +15,14 @@ use super::{Asked, Fake, SecretStoreCall, model};
 pub type FakeSecretStore = Fake<SecretStoreCall, Vault>;
 
 /// What a [`FakeSecretStore`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Vault {
     secrets: BTreeMap<SecretRef, (u64, Secret)>,
     leases: BTreeMap<String, Lease>,
     rotated: BTreeMap<String, SecretStatus>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lease {
     key: String,
     secret: SecretRef,

@@ -14,7 +14,7 @@ use super::{Asked, Fake, TestRunnerCall, model};
 pub type FakeTestRunner = Fake<TestRunnerCall, Suites>;
 
 /// What a [`FakeTestRunner`] knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Suites {
     /// Its runs.
     pub jobs: Jobs<StartTests>,

@@ -29,6 +29,10 @@ impl Transparency {
         Self::default()
     }
 
+    pub(super) const fn entries(&self) -> &Arc<Mutex<Vec<(Digest, Attested)>>> {
+        &self.0
+    }
+
     /// Adds what somebody attested of an artifact; a plain signature if `predicate` is empty.
     pub fn attest(&self, artifact: Digest, predicate: &str, by: &str) -> Digest {
         let envelope = Digest::of(format!("{artifact} {predicate} {by}").as_bytes());
@@ -38,7 +42,7 @@ impl Transparency {
 }
 
 /// What a [`FakeArtifactVerifier`] knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Trusted {
     log: Transparency,
     /// Whom it trusts.
@@ -82,7 +86,7 @@ impl model::ArtifactVerifier for Trusted {
 }
 
 /// What a [`FakeArtifactSigner`] knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Keys {
     log: Transparency,
     names: BTreeSet<String>,

@@ -8,7 +8,7 @@ use release_core::plan::Weight;
 use release_core::port::Served;
 use release_providers::{Context, ErrorKind, ProviderError};
 
-use super::lock;
+use super::{Rewind, lock, rewinds};
 
 /// What the fakes of one platform share. A clone is the same world.
 ///
@@ -18,7 +18,7 @@ pub struct World {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct State {
     /// What is stored under a digest; it need not match.
     pub(super) content: BTreeMap<Digest, Vec<u8>>,
@@ -33,7 +33,7 @@ pub(super) struct State {
 }
 
 /// What runs of one version in one target.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Deployed {
     pub(super) desired: u32,
     pub(super) instances: BTreeSet<String>,
@@ -45,7 +45,7 @@ pub(super) struct Deployed {
 }
 
 /// The shares of one target.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Route {
     pub(super) weights: Vec<Weight>,
     pub(super) served: BTreeMap<Digest, u64>,
@@ -138,6 +138,10 @@ impl World {
         }
         *newest = cx.epoch;
         Ok(())
+    }
+
+    pub(crate) fn rewind(&self) -> Rewind {
+        rewinds(&self.state)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,8 @@
 //! Fakes and journals with one planted fault each: the suites' own test.
 //!
+//! Faults that a provider of any trait can have are [`AnyFault`]s, those of one trait alone are [`OwnFault`]s:
+//! [`Suite::saboteurs`](crate::conformance::Suite::saboteurs) has all that a suite has to find.
+//!
 //! A suite that finds nothing proves nothing. So every case of every level has at least one
 //! saboteur here that it must find, and every saboteur is found by the cases that it names; the
 //! tests of this crate see to both. Whoever writes a suite of their own can do the same.
@@ -17,11 +20,14 @@
 //! # }
 //! ```
 
+mod any;
 mod deployer;
 mod identity;
 mod journal;
+mod own;
 mod router;
 
+pub use any::{AnyFault, Fault, OwnFault, Sabotage, Sabotaged};
 pub use deployer::{DeployerFault, SabotagedDeployer};
 pub use identity::{IdentityFault, SabotagedIdentities};
 pub use journal::{JournalFault, SabotagedJournal};

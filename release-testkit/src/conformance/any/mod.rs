@@ -4,9 +4,13 @@
 //! (operations that do not), and *refusals* (requests that must be refused, and as what). The cases here put all of them
 //! to the test; what a trait promises alone, its suite adds.
 
+mod acting;
 mod cases;
+mod refusing;
 mod sandbox;
+mod suite;
 
-pub(crate) use cases::common;
+pub(crate) use cases::{acting, looking, sending, telling};
 pub use sandbox::ProviderSandbox;
-pub(crate) use sandbox::{keyed, suite, text};
+pub(crate) use sandbox::{keyed, outcome, text};
+pub(crate) use suite::suite;

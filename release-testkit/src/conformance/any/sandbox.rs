@@ -22,9 +22,27 @@ pub(crate) type Answer = Result<String, ProviderError>;
 pub(crate) type Call<T, D> =
     Arc<dyn Fn(Arc<T>, Context, Arc<D>) -> BoxFuture<'static, Answer> + Send + Sync>;
 
+/// What came of an operation that was done under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// What is the same for every key.
+    pub(crate) what: String,
+    /// What this key alone has, for example a number.
+    pub(crate) own: String,
+}
+
+impl From<String> for Outcome {
+    fn from(what: String) -> Self {
+        Self { what, own: String::new() }
+    }
+}
+
 /// A look at what was done under a key.
-type Seen<T, D> =
-    Arc<dyn Fn(Arc<T>, Context, Arc<D>, String) -> BoxFuture<'static, Answer> + Send + Sync>;
+type Seen<T, D> = Arc<
+    dyn Fn(Arc<T>, Context, Arc<D>, String) -> BoxFuture<'static, Result<Outcome, ProviderError>>
+        + Send
+        + Sync,
+>;
 
 /// An operation that acts.
 pub(crate) struct Deed<T: ?Sized, D> {
@@ -34,6 +52,10 @@ pub(crate) struct Deed<T: ?Sized, D> {
     pub(crate) call: Call<T, D>,
     /// Tells what came of it when it was done under a key: the same after once and after many times.
     pub(crate) seen: Seen<T, D>,
+    /// Whether looking at it that way would do it, if it was not done.
+    pub(crate) seen_by_doing: bool,
+    /// Makes that it can be done, and seen to be done, once more.
+    pub(crate) undo: Option<Call<T, D>>,
 }
 
 /// An operation that only looks.
@@ -63,6 +85,8 @@ pub struct ProviderSandbox<T: ?Sized, D> {
     pub(crate) refusals: Vec<Refusal<T, D>>,
     pub(crate) canary: Option<Secret>,
     pub(crate) reach: Option<Hook<bool, ()>>,
+    /// What is missing to see what was done.
+    pub(crate) blind: Option<&'static str>,
     common: Common,
 }
 
@@ -76,7 +100,7 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     pub(crate) fn of(provider: Arc<T>, at: D) -> Self {
         let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
         let (canary, reach, common) = (None, None, Common::default());
-        Self { provider, at, deeds, looks, refusals, canary, reach, common }
+        Self { provider, at, deeds, looks, refusals, canary, reach, blind: None, common }
     }
 
     /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says. Without
@@ -96,7 +120,7 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         self
     }
 
-    pub(crate) fn deed<F, G>(
+    pub(crate) fn deed<F, G, O>(
         mut self,
         name: &'static str,
         call: impl Fn(Arc<T>, Context, Arc<D>) -> F + Send + Sync + 'static,
@@ -104,12 +128,43 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     ) -> Self
     where
         F: Future<Output = Answer> + Send + 'static,
-        G: Future<Output = Answer> + Send + 'static,
+        G: Future<Output = Result<O, ProviderError>> + Send + 'static,
+        O: Into<Outcome> + 'static,
     {
         let call: Call<T, D> = Arc::new(move |provider, cx, at| Box::pin(call(provider, cx, at)));
-        let seen: Seen<T, D> =
-            Arc::new(move |provider, cx, at, key| Box::pin(seen(provider, cx, at, key)));
-        self.deeds.push(Deed { name, call, seen });
+        let seen: Seen<T, D> = Arc::new(move |provider, cx, at, key| {
+            let seen = seen(provider, cx, at, key);
+            Box::pin(async move { seen.await.map(Into::into) })
+        });
+        self.deeds.push(Deed { name, call, seen, seen_by_doing: false, undo: None });
+        self
+    }
+
+    /// The deed before is seen by doing it once more.
+    pub(crate) fn seen_by_doing(mut self) -> Self {
+        if let Some(deed) = self.deeds.last_mut() {
+            deed.seen_by_doing = true;
+        }
+        self
+    }
+
+    /// Says how the deed before can be done, and seen to be done, once more.
+    pub(crate) fn undone_by<F>(
+        mut self,
+        undo: impl Fn(Arc<T>, Context, Arc<D>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        if let Some(deed) = self.deeds.last_mut() {
+            deed.undo = Some(Arc::new(move |provider, cx, at| Box::pin(undo(provider, cx, at))));
+        }
+        self
+    }
+
+    /// What was done cannot be seen without something that the sandbox lacks.
+    pub(crate) fn blind_without(mut self, missing: Option<&'static str>) -> Self {
+        self.blind = missing;
         self
     }
 
@@ -153,15 +208,46 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     }
 
     /// What came of a deed under a key.
-    pub(crate) async fn seen(&self, deed: &Deed<T, D>, key: &str) -> Result<String, Broken> {
-        let seen = (deed.seen)(
-            Arc::clone(&self.provider),
-            self.context(),
-            Arc::clone(&self.at),
-            key.to_owned(),
-        )
-        .await;
-        seen.map_err(|error| unanswered(&format!("a look at what `{}` did", deed.name), &error))
+    pub(crate) async fn seen(&self, deed: &Deed<T, D>, key: &str) -> Result<Outcome, Broken> {
+        self.sees(deed, key)
+            .await
+            .map_err(|error| unanswered(&format!("a look at what `{}` did", deed.name), &error))
+    }
+
+    /// The same, where there may be nothing to see.
+    pub(crate) fn sees(
+        &self,
+        deed: &Deed<T, D>,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Outcome, ProviderError>> {
+        let (provider, at) = (Arc::clone(&self.provider), Arc::clone(&self.at));
+        (deed.seen)(provider, self.context(), at, key.to_owned())
+    }
+
+    /// All that can be seen of a deed without doing anything: what the steady looks answer, and what came of it under
+    /// a key.
+    pub(crate) async fn picture(&self, deed: &Deed<T, D>, key: &str) -> Vec<String> {
+        let mut picture = Vec::new();
+        for look in self.looks.iter().filter(|look| look.steady) {
+            let answer = self.start(&look.call, self.context()).await;
+            picture.push(answer.unwrap_or_else(|error| error.kind().as_str().to_owned()));
+        }
+        if !deed.seen_by_doing {
+            let seen = self.sees(deed, key).await;
+            picture.push(seen.map_or_else(
+                |error| error.kind().as_str().to_owned(),
+                |Outcome { what, own }| format!("{what} {own}"),
+            ));
+        }
+        picture
+    }
+
+    /// Makes that a deed can be done, and seen to be done.
+    pub(crate) async fn undone(&self, deed: &Deed<T, D>) -> Result<(), Broken> {
+        let Some(undo) = &deed.undo else { return Ok(()) };
+        let answer = self.start(undo, self.context()).await;
+        let what = format!("what takes `{}` back", deed.name);
+        answer.map(drop).map_err(|error| unanswered(&what, &error))
     }
 
     pub(crate) async fn looked(&self, look: &Look<T, D>) -> Result<String, Broken> {
@@ -209,6 +295,17 @@ impl<T: ?Sized, D> ProviderSandbox<T, D> {
 
     pub(crate) fn late_context(&self) -> Context {
         self.common.late_context()
+    }
+
+    /// A context of a caller whose clock, or whose patience, is far ahead.
+    pub(crate) fn far_context(&self) -> Context {
+        let mut cx = self.common.context();
+        cx.deadline = Timestamp::from_micros(i64::MAX);
+        cx
+    }
+
+    pub(crate) async fn linger(&self) {
+        self.common.linger().await;
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -265,37 +362,10 @@ pub(crate) fn text<A: Serialize>(answer: Result<A, ProviderError>) -> Answer {
     answer.map(|answer| serde_json::to_string(&answer).unwrap_or_else(|error| error.to_string()))
 }
 
-/// The suite of one trait: `cases`, `run` and `run_case`.
-macro_rules! suite {
-    ($suite:literal, $sandbox:ty, [$($own:expr),* $(,)?]) => {
-        /// The cases of a level, in order.
-        pub fn cases(level: $crate::conformance::Level) -> Vec<$crate::conformance::Case<$sandbox>> {
-            match level {
-                $crate::conformance::Level::V1 => {
-                    let mut all = $crate::conformance::any::common();
-                    all.extend([$($own),*]);
-                    all
-                }
-            }
-        }
-
-        /// Runs all cases of a level, each in a sandbox of its own from `factory`.
-        pub async fn run(
-            level: $crate::conformance::Level,
-            factory: &impl AsyncFn() -> $sandbox,
-        ) -> $crate::conformance::ConformanceReport {
-            $crate::conformance::run_all($suite, level, &cases(level), factory).await
-        }
-
-        /// Runs one case; `None` when the level has none of that name.
-        pub async fn run_case(
-            level: $crate::conformance::Level,
-            case: &str,
-            factory: &impl AsyncFn() -> $sandbox,
-        ) -> Option<$crate::conformance::Verdict> {
-            let case = cases(level).into_iter().find(|known| known.name() == case)?;
-            Some($crate::conformance::run_one(&case, factory).await.0)
-        }
-    };
+/// What came of something, and what of it this key alone has.
+pub(crate) fn outcome<A: Serialize, B: Serialize>(
+    answer: Result<(A, B), ProviderError>,
+) -> Result<Outcome, ProviderError> {
+    let (what, own) = answer?;
+    Ok(Outcome { what: text(Ok(what))?, own: text(Ok(own))? })
 }
-pub(crate) use suite;

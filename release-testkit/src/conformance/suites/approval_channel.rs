@@ -49,8 +49,10 @@ const NOBODY: fn(&ApprovalChannelSandbox) -> Option<&'static str> =
     |sandbox| sandbox.at.answer.is_none().then_some("people who answer");
 
 suite!(
+    ApprovalChannel,
     "approval_channel",
     ApprovalChannelSandbox,
+    acting,
     [
         case!(
             answers_are_collected_in_their_order,

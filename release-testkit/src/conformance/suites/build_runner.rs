@@ -12,8 +12,10 @@ use crate::conformance::{Broken, Check, broken, case, unanswered};
 pub type BuildRunnerSandbox = ProviderSandbox<dyn BuildRunner, StartBuild>;
 
 suite!(
+    BuildRunner,
     "build_runner",
     BuildRunnerSandbox,
+    acting,
     [
         case!(
             a_build_ends_with_its_artifacts,

@@ -8,15 +8,17 @@ use release_providers::spi::{
     ChangeDesk, ChangeKind, ChangeState, ChangeStatus, JobRef, OpenChange, UpdateChange,
 };
 
-use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::any::{ProviderSandbox, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A service desk at which the suite may open changes.
 pub type ChangeDeskSandbox = ProviderSandbox<dyn ChangeDesk, ()>;
 
 suite!(
+    ChangeDesk,
     "change_desk",
     ChangeDeskSandbox,
+    acting,
     [
         case!(a_change_gets_one_ticket, "one key is one change request, whose ticket stays"),
         case!(what_is_told_is_observed, "the desk tells the state that it was told last"),
@@ -39,8 +41,9 @@ pub fn sandbox(provider: Arc<dyn ChangeDesk>) -> ChangeDeskSandbox {
             |provider, cx, _| async move { text(provider.open(&cx, change()).await) },
             |provider, cx, _, key| async move {
                 let answer = provider.observe(&cx, JobRef::new(key)).await;
-                // Each change has a number of its own.
-                text(answer.map(|status| (status.operation, status.ticket.is_some(), status.state)))
+                outcome(answer.map(|status| {
+                    ((status.operation, status.ticket.is_some(), status.state), status.ticket)
+                }))
             },
         )
         .look("observe", true, |provider, cx, _| async move {

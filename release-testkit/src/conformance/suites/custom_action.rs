@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use release_providers::ErrorKind;
 use release_providers::spi::{CustomAction, CustomRequest};
 
 use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
@@ -11,8 +12,10 @@ use crate::conformance::{Check, broken, case, unanswered};
 pub type CustomActionSandbox = ProviderSandbox<dyn CustomAction, CustomRequest>;
 
 suite!(
+    CustomAction,
     "custom_action",
     CustomActionSandbox,
+    acting,
     [case!(
         what_was_done_is_observed,
         "`observe` tells what was done under a key as it was answered, and nothing under others"
@@ -28,6 +31,15 @@ pub fn sandbox(provider: Arc<dyn CustomAction>, request: CustomRequest) -> Custo
             |provider, cx, at, key| async move {
                 let cx = keyed(cx, key);
                 text(provider.observe(&cx, (*at).clone()).await)
+            },
+        )
+        .refusal(
+            "what it does not perform",
+            ErrorKind::Unsupported,
+            |provider, cx, at| async move {
+                let mut request = (*at).clone();
+                request.capability = "a capability that nobody has".into();
+                text(provider.perform(&cx, request).await)
             },
         )
         .look("observe", true, |provider, cx, at| async move {

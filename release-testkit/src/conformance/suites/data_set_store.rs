@@ -10,7 +10,7 @@ use release_providers::spi::{
 };
 use release_providers::{ErrorKind, ProviderError};
 
-use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
+use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A store of data sets, and what of it the suite may use.
@@ -49,8 +49,10 @@ impl DataSetPlace {
 }
 
 suite!(
+    DataSetStore,
     "data_set_store",
     DataSetStoreSandbox,
+    acting,
     [
         case!(who_writes_is_alone, "whoever may write has it alone, whoever else asks"),
         case!(readers_share, "any number may read it together"),
@@ -77,9 +79,10 @@ pub fn sandbox(provider: Arc<dyn DataSetStore>, at: DataSetPlace) -> DataSetStor
             |provider, cx, at, key| async move {
                 let cx = keyed(cx, key);
                 let answer = provider.lease(&cx, at.lease(Access::Read)).await;
-                text(answer.map(|lease| !lease.lease.is_empty()))
+                outcome(answer.map(|lease| (lease.location.is_empty(), (lease.lease, lease.expires))))
             },
         )
+        .seen_by_doing()
         .look("observe", true, |provider, cx, at| async move {
             text(provider.observe(&cx, at.look()).await)
         })
@@ -87,6 +90,10 @@ pub fn sandbox(provider: Arc<dyn DataSetStore>, at: DataSetPlace) -> DataSetStor
             let mut request = at.lease(Access::Read);
             request.data_set = "a data set that nobody has".into();
             text(provider.lease(&cx, request).await)
+        })
+        .refusal("a look at an unknown data set", ErrorKind::NotFound, |provider, cx, _| async move {
+            let request = ObserveDataSet::new("a data set that nobody has".into());
+            text(provider.observe(&cx, request).await)
         })
         .refusal("the return of no lease", ErrorKind::NotFound, |provider, cx, _| async move {
             let request = DataSetLeaseRef::new("a lease that nobody has".into());

@@ -13,8 +13,10 @@ use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 pub type EventSinkSandbox = ProviderSandbox<dyn EventSink, ()>;
 
 suite!(
+    EventSink,
     "event_sink",
     EventSinkSandbox,
+    acting,
     [
         case!(events_keep_their_order, "events are stored in their order, and found once they are"),
         case!(all_or_none_is_stored, "where one event is not taken, none is"),

@@ -13,8 +13,10 @@ use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 pub type FlagStoreSandbox = ProviderSandbox<dyn FlagStore, FlagRef>;
 
 suite!(
+    FlagStore,
     "flag_store",
     FlagStoreSandbox,
+    acting,
     [
         case!(
             set_is_observed,
@@ -47,8 +49,16 @@ pub fn sandbox(
                 text(provider.observe(&cx, (*at).clone()).await.map(|status| status.state))
             },
         )
+        .undone_by(|provider, cx, at| async move {
+            text(provider.set(&cx, to(&at, FlagState::Off)).await)
+        })
         .look("observe", true, |provider, cx, at| async move {
             text(provider.observe(&cx, (*at).clone()).await)
+        })
+        .refusal("a look at an unknown flag", ErrorKind::NotFound, |provider, cx, at| async move {
+            let mut request = (*at).clone();
+            request.flag.push_str("-that-nobody-has");
+            text(provider.observe(&cx, request).await)
         })
         .refusal("an unknown flag", ErrorKind::NotFound, |provider, cx, at| async move {
             let mut request = to(&at, FlagState::On);

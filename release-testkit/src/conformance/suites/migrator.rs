@@ -12,8 +12,10 @@ use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 pub type MigratorSandbox = ProviderSandbox<dyn Migrator, MigrationRef>;
 
 suite!(
+    Migrator,
     "migrator",
     MigratorSandbox,
+    acting,
     [
         case!(
             nothing_is_contracted_before_it_is_expanded,
@@ -44,6 +46,11 @@ pub fn sandbox(provider: Arc<dyn Migrator>, migration: MigrationRef) -> Migrator
         .refusal("an unknown migration", ErrorKind::NotFound, |provider, cx, at| async move {
             text(provider.expand(&cx, nobodys(&at)).await)
         })
+        .refusal(
+            "the second step of an unknown migration",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move { text(provider.contract(&cx, nobodys(&at)).await) },
+        )
         .refusal(
             "a look at an unknown migration",
             ErrorKind::NotFound,

@@ -13,8 +13,10 @@ use crate::conformance::{Broken, Check, broken, case, unanswered};
 pub type PagerSandbox = ProviderSandbox<dyn Pager, TeamId>;
 
 suite!(
+    Pager,
     "pager",
     PagerSandbox,
+    acting,
     [
         case!(
             a_call_is_told_until_it_is_over,

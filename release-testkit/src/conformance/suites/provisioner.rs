@@ -62,8 +62,10 @@ impl Workspace {
 }
 
 suite!(
+    Provisioner,
     "provisioner",
     ProvisionerSandbox,
+    acting,
     [
         case!(
             a_plan_changes_nothing,
@@ -99,6 +101,10 @@ pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSand
                 text(provider.observe(&cx, at.whole()).await.map(|status| status.resources))
             },
         )
+        .undone_by(|provider, cx, at| async move {
+            let plan = provider.plan(&cx, at.change(0)).await?;
+            text(provider.apply(&cx, ApplyPlan::new(at.name.clone(), plan.digest)).await)
+        })
         .look("plan", true, |provider, cx, at| async move {
             text(provider.plan(&cx, at.change(0)).await)
         })
@@ -113,10 +119,29 @@ pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSand
             request.workspace = "a workspace that nobody has".into();
             text(provider.plan(&cx, request).await)
         })
+        .refusal(
+            "the end of an unknown workspace",
+            ErrorKind::NotFound,
+            |provider, cx, _| async move { text(provider.destroy(&cx, nobodys()).await) },
+        )
+        .refusal(
+            "a look at an unknown workspace",
+            ErrorKind::NotFound,
+            |provider, cx, _| async move { text(provider.observe(&cx, nobodys()).await) },
+        )
+        .refusal(
+            "drift of an unknown workspace",
+            ErrorKind::NotFound,
+            |provider, cx, _| async move { text(provider.drift(&cx, nobodys()).await) },
+        )
         .refusal("a plan that was never made", ErrorKind::NotFound, |provider, cx, at| async move {
             let digest = release_core::model::Digest::of(b"a plan that nobody made");
             text(provider.apply(&cx, ApplyPlan::new(at.name.clone(), digest)).await)
         })
+}
+
+fn nobodys() -> WorkspaceRef {
+    WorkspaceRef::new("a workspace that nobody has".into())
 }
 
 async fn a_plan_changes_nothing(sandbox: &ProvisionerSandbox) -> Check {

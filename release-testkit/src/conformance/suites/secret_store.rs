@@ -9,15 +9,17 @@ use release_providers::spi::{
 };
 use release_providers::{Capability, ErrorKind};
 
-use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
+use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A store of secrets, and a secret of it that the suite may lease and rotate.
 pub type SecretStoreSandbox = ProviderSandbox<dyn SecretStore, SecretRef>;
 
 suite!(
+    SecretStore,
     "secret_store",
     SecretStoreSandbox,
+    acting,
     [
         case!(
             leases_end_when_they_say,
@@ -40,7 +42,8 @@ const TTL: Span = Span::secs(600);
 
 /// The store, and a secret that exists and that nobody else uses.
 pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStoreSandbox {
-    ProviderSandbox::of(provider, secret)
+    let rotates = provider.describe().capabilities.contains(&Capability::SecretRotation);
+    let sandbox = ProviderSandbox::of(provider, secret)
         .deed(
             "lease",
             |provider, cx, at| async move {
@@ -51,9 +54,10 @@ pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStore
                 // The lease of that key again, which changes nothing.
                 let cx = keyed(cx, key);
                 let answer = provider.lease(&cx, LeaseSecret::new((*at).clone(), TTL)).await;
-                text(answer.map(|lease| lease.version))
+                outcome(answer.map(|lease| (lease.version, (lease.lease, lease.expires))))
             },
         )
+        .seen_by_doing()
         .look("observe", true, |provider, cx, at| async move {
             text(provider.observe(&cx, ObserveSecret::new((*at).clone())).await)
         })
@@ -71,7 +75,18 @@ pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStore
         })
         .refusal("the end of no lease", ErrorKind::NotFound, |provider, cx, _| async move {
             text(provider.revoke(&cx, LeaseRef::new("a lease that nobody has".into())).await)
-        })
+        });
+    if !rotates {
+        return sandbox;
+    }
+    sandbox.refusal(
+        "another value of an unknown secret",
+        ErrorKind::NotFound,
+        |provider, cx, _| async move {
+            let request = RotateSecret::new(SecretRef::new("a secret that nobody has"));
+            text(provider.rotate(&cx, request).await)
+        },
+    )
 }
 
 async fn leases_end_when_they_say(sandbox: &SecretStoreSandbox) -> Check {

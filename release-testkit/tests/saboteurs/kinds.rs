@@ -1,5 +1,4 @@
-//! The suites' own test: every saboteur is found by the cases that it names, every case finds at
-//! least one saboteur, and honest fakes are left in peace.
+//! The suites of deployers, routers, identities and journals, which have saboteurs of their own kinds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -15,9 +14,7 @@ use release_testkit::fakes::{FakeIdentities, FakePlatform};
 use release_testkit::saboteur::{DeployerFault, IdentityFault, JournalFault, RouterFault};
 use release_testkit::{VirtualClock, fixtures};
 
-fn found(report: &ConformanceReport) -> BTreeSet<String> {
-    report.violations().map(|violation| violation.case.clone()).collect()
-}
+use super::{FEW, found};
 
 #[track_caller]
 fn survives(fault: &impl Debug, cases: &[&str], report: &ConformanceReport) {
@@ -65,9 +62,6 @@ async fn every_identity_saboteur_is_caught_and_every_case_catches_one_that_few_d
     }
     assert!(cases.is_empty(), "nothing is for these alone: {cases:?}");
 }
-
-/// So many cases at the most find a saboteur that shows what just these are for.
-const FEW: usize = 3;
 
 #[tokio::test(start_paused = true)]
 async fn every_journal_saboteur_is_caught_and_every_case_catches_one_that_few_do() {

@@ -1,0 +1,190 @@
+//! What is promised of operations that act.
+
+use release_core::port::EffectCertainty;
+use release_providers::layer::Provider;
+use release_providers::{Context, ErrorKind};
+use tokio::task::JoinSet;
+
+use super::ProviderSandbox;
+use super::cases::{same, unchanged};
+use super::sandbox::{Deed, Outcome};
+use crate::conformance::{Broken, Check, broken, cancel_half_way, interrupt};
+
+/// How many callers ask at once.
+pub(super) const CALLERS: usize = 8;
+
+/// How many times a call is broken off, later each time.
+const ROUNDS: u32 = 6;
+
+type Of<T, D> = ProviderSandbox<T, D>;
+
+pub(super) async fn done_again_is_done_once<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        let cx = sandbox.context();
+        let first = sandbox.done(deed, &cx).await?;
+        let seen = sandbox.seen(deed, &cx.key).await?;
+        for attempt in 2..4 {
+            let mut again = cx.clone();
+            again.attempt = attempt;
+            let answer = sandbox.done(deed, &again).await?;
+            same(&format!("`{}` again", deed.name), &first, &answer)?;
+            let what = format!("what `{}` did, after it was asked again", deed.name);
+            still(&what, &seen, &sandbox.seen(deed, &cx.key).await?)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn what_is_done_is_seen<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        sandbox.undone(deed).await?;
+        let cx = sandbox.context();
+        let before = sandbox.picture(deed, &cx.key).await;
+        sandbox.done(deed, &cx).await?;
+        let after = sandbox.picture(deed, &cx.key).await;
+        if before == after {
+            let what = format!("something else than before `{}` was done", deed.name);
+            return Err(broken(what, format!("{after:?}")));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn what_is_done_stays_done<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        sandbox.undone(deed).await?;
+        let cx = sandbox.context();
+        sandbox.done(deed, &cx).await?;
+        let before = sandbox.picture(deed, &cx.key).await;
+        sandbox.linger().await;
+        let after = sandbox.picture(deed, &cx.key).await;
+        unchanged(&format!("what `{}` did, a little later", deed.name), &before, &after)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_lost_answer_is_found_by_looking<
+    T: ?Sized + Provider,
+    D: Send + Sync + 'static,
+>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        let mut outcomes = Vec::new();
+        for round in 0..ROUNDS {
+            sandbox.undone(deed).await?;
+            let cx = sandbox.context();
+            interrupt(sandbox.start(&deed.call, cx.clone()), round).await;
+            settled(sandbox, deed, &cx, "whose answer was lost").await?;
+            sandbox.done(deed, &cx).await?;
+            outcomes.push(neutral(&sandbox.seen(deed, &cx.key).await?, &cx));
+        }
+        sandbox.undone(deed).await?;
+        let whole = sandbox.context();
+        sandbox.done(deed, &whole).await?;
+        let wanted = neutral(&sandbox.seen(deed, &whole.key).await?, &whole);
+        for outcome in outcomes {
+            let what = format!("what `{}` did, asked again after its answer was lost", deed.name);
+            same(&what, &wanted, &outcome)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn what_was_cancelled_half_way_is_told_truly<
+    T: ?Sized + Provider,
+    D: Send + Sync + 'static,
+>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        for round in 0..ROUNDS {
+            sandbox.undone(deed).await?;
+            let cx = sandbox.context();
+            let before = sandbox.picture(deed, &cx.key).await;
+            let call = sandbox.start(&deed.call, cx.clone());
+            let answer = cancel_half_way(call, &cx, round).await;
+            let what = format!("`{}`, cancelled half-way,", deed.name);
+            let Err(error) = answer else { continue };
+            if !matches!(error.kind(), ErrorKind::Cancelled) {
+                let found = format!("the error was `{}`: {error}", error.kind().as_str());
+                return Err(broken(format!("{what} to be done or `cancelled`"), found));
+            }
+            let after = settled(sandbox, deed, &cx, "that was cancelled half-way").await?;
+            if error.effect() == EffectCertainty::NotApplied {
+                unchanged(&format!("nothing to come of {what}"), &before, &after)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn callers_at_once_do_it_once<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        let cx = sandbox.context();
+        let mut calls = JoinSet::new();
+        for _ in 0..CALLERS {
+            calls.spawn(sandbox.start(&deed.call, cx.clone()));
+        }
+        let mut answers = Vec::new();
+        while let Some(answer) = calls.join_next().await {
+            match answer.map_err(|error| broken("an answer", error))? {
+                Ok(answer) => answers.push(answer),
+                // Whoever loses a race may be told to come again.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => {
+                    let expected =
+                        format!("`{}` or a conflict for each of many callers", deed.name);
+                    return Err(broken(expected, format!("`{}`: {error}", error.kind().as_str())));
+                }
+            }
+        }
+        let last = sandbox.done(deed, &cx).await?;
+        for answer in &answers {
+            same(&format!("`{}` for every caller", deed.name), &last, answer)?;
+        }
+        let seen = sandbox.seen(deed, &cx.key).await?;
+        let alone = sandbox.context();
+        sandbox.done(deed, &alone).await?;
+        let wanted = sandbox.seen(deed, &alone.key).await?;
+        let what = format!("what `{}` did for many callers", deed.name);
+        same(&what, &neutral(&wanted, &alone), &neutral(&seen, &cx))?;
+    }
+    Ok(())
+}
+
+/// Demands that a call that nobody waits for any more does nothing more; returns what can be seen of it.
+async fn settled<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+    deed: &Deed<T, D>,
+    cx: &Context,
+    which: &str,
+) -> Result<Vec<String>, Broken> {
+    let what = format!("the same of a call of `{}` {which}, looked at again", deed.name);
+    // Whatever ends by itself has ended then.
+    sandbox.linger().await;
+    let first = sandbox.picture(deed, &cx.key).await;
+    sandbox.linger().await;
+    for _ in 0..2 {
+        unchanged(&what, &first, &sandbox.picture(deed, &cx.key).await)?;
+    }
+    Ok(first)
+}
+
+pub(super) fn still(what: &str, wanted: &Outcome, found: &Outcome) -> Check {
+    same(what, &wanted.what, &found.what)?;
+    same(what, &wanted.own, &found.own)
+}
+
+/// What was seen, whatever the key was.
+fn neutral(seen: &Outcome, cx: &Context) -> String {
+    seen.what.replace(&cx.key, "the key")
+}

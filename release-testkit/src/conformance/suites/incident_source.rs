@@ -1,0 +1,161 @@
+//! The suite of [`IncidentSource`].
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use release_core::model::ServiceId;
+use release_core::time::{Span, Timestamp};
+use release_providers::spi::{
+    Incident, IncidentSeverity, IncidentSource, Incidents, ListIncidents,
+};
+
+use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, unanswered};
+use crate::fixtures;
+
+/// A source of incidents, and whoever makes some.
+pub type IncidentSourceSandbox = ProviderSandbox<dyn IncidentSource, Trouble>;
+
+/// Whoever makes incidents.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Trouble {
+    tell: Option<Hook<Incident, ()>>,
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trouble(told: {})", self.tell.is_some())
+    }
+}
+
+impl Trouble {
+    /// Nobody makes any: what needs incidents is skipped, and said to be.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Tells the source of an incident, or of another state of the one with that id.
+    pub fn told<F>(tell: impl Fn(Incident) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        Self { tell: Some(hook(tell)) }
+    }
+}
+
+const QUIET: fn(&IncidentSourceSandbox) -> Option<&'static str> =
+    |sandbox| sandbox.at.tell.is_none().then_some("incidents that can be made");
+
+suite!(
+    IncidentSource,
+    "incident_source",
+    IncidentSourceSandbox,
+    telling,
+    [
+        case!(answers_are_dated, "an answer says when the source was read"),
+        case!(incidents_are_told_as_they_are, "all of an open incident is told", QUIET),
+        case!(
+            what_ended_is_told_for_a_while,
+            "incidents that are over are told if they ended since then, and no others",
+            QUIET
+        ),
+        case!(
+            only_those_that_concern_are_told,
+            "where services are named, incidents of others are not told",
+            QUIET
+        ),
+    ]
+);
+
+/// The source, and whoever makes incidents.
+pub fn sandbox(provider: Arc<dyn IncidentSource>, trouble: Trouble) -> IncidentSourceSandbox {
+    ProviderSandbox::of(provider, trouble).look("list", true, |provider, cx, _| async move {
+        // When it was read is another time each time.
+        let answer = provider.list(&cx, ListIncidents::new(Timestamp::default())).await;
+        text(answer.map(|incidents| incidents.incidents))
+    })
+}
+
+async fn answers_are_dated(sandbox: &IncidentSourceSandbox) -> Check {
+    let before = sandbox.now();
+    let at = list(sandbox, ListIncidents::new(before)).await?.taken_at;
+    let after = sandbox.now();
+    if before <= at && at <= after {
+        return Ok(());
+    }
+    Err(broken(format!("an answer of between {before} and {after}"), at))
+}
+
+async fn incidents_are_told_as_they_are(sandbox: &IncidentSourceSandbox) -> Check {
+    let mut incident = incident(sandbox, "one", "orders");
+    incident.environment = Some(fixtures::literal("production"));
+    tell(sandbox, &incident).await?;
+    for services in [BTreeSet::new(), incident.services.clone()] {
+        told(sandbox, sandbox.now(), services, &[&incident]).await?;
+    }
+    Ok(())
+}
+
+async fn what_ended_is_told_for_a_while(sandbox: &IncidentSourceSandbox) -> Check {
+    let ended = sandbox.now();
+    let mut one = incident(sandbox, "one", "orders");
+    let two = incident(sandbox, "two", "orders");
+    one.resolved_at = Some(ended);
+    tell(sandbox, &one).await?;
+    tell(sandbox, &two).await?;
+    told(sandbox, ended, BTreeSet::new(), &[&one, &two]).await?;
+    let later = ended.plus(Span::millis(1));
+    told(sandbox, later, BTreeSet::new(), &[&two]).await
+}
+
+async fn only_those_that_concern_are_told(sandbox: &IncidentSourceSandbox) -> Check {
+    let (one, two) = (incident(sandbox, "one", "orders"), incident(sandbox, "two", "billing"));
+    tell(sandbox, &one).await?;
+    tell(sandbox, &two).await?;
+    for incident in [&one, &two] {
+        told(sandbox, sandbox.now(), incident.services.clone(), &[incident]).await?;
+    }
+    told(sandbox, sandbox.now(), BTreeSet::new(), &[&one, &two]).await
+}
+
+fn incident(sandbox: &IncidentSourceSandbox, id: &str, service: &str) -> Incident {
+    let (id, summary) = (format!("conformance-{id}"), format!("conformance: {service}, ignore"));
+    let opened = sandbox.now();
+    let mut incident = Incident::new(id, IncidentSeverity::Minor, summary, opened);
+    incident.services.insert(fixtures::literal::<ServiceId>(&format!("conformance-{service}")));
+    incident
+}
+
+/// Demands that of the suite's own incidents just these are told.
+async fn told(
+    sandbox: &IncidentSourceSandbox,
+    since: Timestamp,
+    services: BTreeSet<ServiceId>,
+    wanted: &[&Incident],
+) -> Check {
+    let mut request = ListIncidents::new(since);
+    request.services = services;
+    let found = list(sandbox, request).await?.incidents;
+    let mut ours: Vec<_> =
+        found.iter().filter(|incident| incident.id.starts_with("conformance-")).collect();
+    ours.sort_by(|one, two| one.id.cmp(&two.id));
+    if ours == wanted {
+        return Ok(());
+    }
+    Err(broken(format!("{wanted:?}"), format!("{ours:?}")))
+}
+
+async fn tell(sandbox: &IncidentSourceSandbox, incident: &Incident) -> Check {
+    let Some(tell) = &sandbox.at.tell else { return Ok(()) };
+    tell(incident.clone()).await.map_err(|error| broken("an incident", error))
+}
+
+async fn list(
+    sandbox: &IncidentSourceSandbox,
+    request: ListIncidents,
+) -> Result<Incidents, Broken> {
+    let answer = sandbox.provider.list(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("the incidents", &error))
+}

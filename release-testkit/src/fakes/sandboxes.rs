@@ -1,0 +1,287 @@
+//! A sandbox of the fleet for the suite of every trait.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use release_core::model::{ArtifactRef, Digest};
+use release_core::port::Clock;
+use release_core::time::Span;
+use release_providers::layer::Provider;
+use release_providers::spi::{
+    self, ApprovalVote, CustomRequest, MigrationRef, ReadConfig, ScanKind, SecretRef, StartBuild,
+    StartScan, StartTests,
+};
+use serde_json::json;
+
+use super::fake::{Rewind, rewinds};
+use super::{FakeFleet, InFleet, lock};
+use crate::conformance::any::ProviderSandbox;
+use crate::conformance::approval_channel::People;
+use crate::conformance::artifact_store::Shelf;
+use crate::conformance::artifact_verifier::Attestations;
+use crate::conformance::clock_source::Passing;
+use crate::conformance::config_source::Place;
+use crate::conformance::data_set_store::DataSetPlace;
+use crate::conformance::health_probe::Instances;
+use crate::conformance::incident_source::Trouble;
+use crate::conformance::metrics_source::Counters;
+use crate::conformance::notifier::Inbox;
+use crate::conformance::provisioner::Workspace;
+use crate::conformance::test_runner::Course;
+use crate::conformance::{SandboxOf, Suited};
+use crate::{conformance, fixtures};
+
+/// Something that stands around a provider of any trait: it gets the fake, and gives what the suite tests.
+pub trait Around<T: ?Sized> {
+    /// Puts it around the provider of a fleet.
+    fn around(&self, provider: Arc<T>, fleet: &FakeFleet) -> LocalBoxFuture<'_, Arc<T>>;
+}
+
+/// Nothing stands around it.
+#[derive(Debug, Clone, Copy)]
+pub struct Bare;
+
+impl<T: ?Sized + Provider> Around<T> for Bare {
+    fn around(&self, provider: Arc<T>, _: &FakeFleet) -> LocalBoxFuture<'_, Arc<T>> {
+        std::future::ready(provider).boxed_local()
+    }
+}
+
+/// Sandboxes of fresh fleets for every suite, with something around the provider.
+///
+/// ```
+/// use release_testkit::conformance::{Level, Suite};
+/// use release_testkit::fakes::{Bare, FleetSandboxes};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let report = Suite::ClockSource.run(Level::V1, &FleetSandboxes(Bare)).await;
+/// assert!(report.is_conformant(), "{report}");
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct FleetSandboxes<A>(pub A);
+
+impl<T: ?Sized + InFleet, A: Around<T>> SandboxOf<T> for FleetSandboxes<A> {
+    fn sandbox(&self) -> LocalBoxFuture<'_, T::Sandbox> {
+        async move {
+            let fleet = FakeFleet::new();
+            let provider = self.0.around(T::fake(&fleet), &fleet).await;
+            T::sandbox(&fleet, provider)
+        }
+        .boxed_local()
+    }
+}
+
+/// What all sandboxes of the fleet offer.
+fn offered<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: ProviderSandbox<T, D>,
+    fleet: &FakeFleet,
+) -> ProviderSandbox<T, D> {
+    let (clock, access) = (Arc::clone(fleet.clock()), fleet.access().clone());
+    sandbox.canary(fleet.access().credential().clone()).clock(clock).reach(move |reach| {
+        access.cut_off(!reach);
+        async { Ok(()) }
+    })
+}
+
+macro_rules! in_fleet {
+    ($trait:ident, $fleet:ident, $fake:expr, $rewind:expr, |$provider:ident| $sandbox:expr) => {
+        impl InFleet for dyn spi::$trait {
+            fn fake($fleet: &FakeFleet) -> Arc<Self> {
+                $fake
+            }
+
+            fn sandbox($fleet: &FakeFleet, $provider: Arc<Self>) -> <Self as Suited>::Sandbox {
+                $sandbox
+            }
+
+            fn rewind(fleet: &FakeFleet) -> Option<Rewind> {
+                let rewind: fn(&FakeFleet) -> Option<Rewind> = $rewind;
+                rewind(fleet)
+            }
+        }
+    };
+    // A trait whose fake is a model, and whose suite is one of many.
+    ($trait:ident, $fleet:ident.$field:ident, |$provider:ident| $sandbox:expr) => {
+        in_fleet! {
+            $trait,
+            $fleet,
+            Arc::new($fleet.$field.clone()),
+            |fleet| Some(fleet.$field.rewind()),
+            |$provider| offered($sandbox, $fleet)
+        }
+    };
+}
+
+in_fleet! { Deployer, fleet, fleet.platform.deployer.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
+    fleet.platform.deployer_sandbox(provider)
+} }
+in_fleet! { TrafficRouter, fleet, fleet.platform.router.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
+    fleet.platform.router_sandbox(provider)
+} }
+in_fleet! { IdentitySource, fleet, fleet.identities.clone(), |_| None, |provider| {
+    fleet.identities.sandbox(provider)
+} }
+in_fleet! { HealthProbe, fleet, fleet.platform.health.clone(), |_| None, |provider| {
+    let (world, target) = (fleet.world().clone(), fixtures::target("api"));
+    let digest = fixtures::digest("api", "1.0.0");
+    world.only_targets([target.clone()]);
+    world.force(&target, digest, 3);
+    let instances = Instances::new(target.clone(), digest, 3).ready(move |ready| {
+        world.set_unready(&target, digest, u32::from(!ready));
+        async { Ok(()) }
+    });
+    offered(conformance::health_probe::sandbox(provider, instances), fleet)
+} }
+in_fleet! { MetricsSource, fleet, fleet.platform.metrics.clone(), |_| None, |provider| {
+    let (metrics, clock) = (fleet.platform.metrics.clone(), fleet.clock().clone());
+    let (target, digest) = (fixtures::target("api"), fixtures::digest("api", "1.0.0"));
+    metrics.only_targets([target.clone()]);
+    let metric = fixtures::error_rate().metric;
+    let counted = std::sync::Mutex::new((0, 0));
+    let counters = Counters::new(target, digest, fixtures::version("1.0.0"), metric)
+        .count(move |part, whole| {
+            // A sample that is later than the window's begin counts, and the next window begins after it.
+            clock.advance(Span::secs(1));
+            let mut counted = lock(&counted);
+            *counted = (counted.0 + part, counted.1 + whole);
+            metrics.count_up(digest, fixtures::FAILED_REQUESTS, f64::from(counted.0));
+            metrics.count_up(digest, fixtures::ALL_REQUESTS, f64::from(counted.1));
+            async { Ok(()) }
+        });
+    offered(conformance::metrics_source::sandbox(provider, counters), fleet)
+} }
+in_fleet! { ArtifactStore, fleet, fleet.platform.artifacts.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
+    let world = fleet.world();
+    let stored = fixtures::reference("api", world.store(&fixtures::content("api", "1.0.0")));
+    let corrupt = fixtures::artifact("api", "0.9.0");
+    world.corrupt(corrupt.digest());
+    let shelf = Shelf::new(stored).corrupt(corrupt);
+    offered(conformance::artifact_store::sandbox(provider, shelf), fleet)
+} }
+in_fleet! { Notifier, fleet, fleet.platform.notifier.clone(), |fleet| Some(fleet.platform.notifier.rewind()), |provider| {
+    let notifier = fleet.platform.notifier.clone();
+    let inbox = Inbox::new(fixtures::literal("releases")).read(move || {
+        let sent = notifier.sent();
+        async move { Ok(sent) }
+    });
+    offered(conformance::notifier::sandbox(provider, inbox), fleet)
+} }
+in_fleet! { ArtifactVerifier, fleet.verifier, |provider| {
+    let (signed, stranger) = (artifact("1.0.0"), artifact("1.1.0"));
+    for predicate in ["", FakeFleet::PREDICATE] {
+        fleet.transparency.attest(signed.digest(), predicate, FakeFleet::SIGNING_KEY);
+    }
+    fleet.transparency.attest(stranger.digest(), "", "a stranger");
+    let attestations = Attestations::new(signed, FakeFleet::PREDICATE).distrusted(stranger);
+    conformance::artifact_verifier::sandbox(provider, attestations)
+} }
+in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(signed(fleet)), |provider| {
+    let key = FakeFleet::SIGNING_KEY;
+    offered(conformance::artifact_signer::sandbox(provider, artifact("1.0.0"), key), fleet)
+} }
+in_fleet! { BuildRunner, fleet.builds, |provider| {
+    let revision = Digest::of(b"a commit").to_string();
+    let build = StartBuild::new(FakeFleet::REPOSITORY.into(), revision, "release".into());
+    conformance::build_runner::sandbox(provider, build)
+} }
+in_fleet! { TestRunner, fleet.tests, |provider| {
+    let start = |suite: &str| StartTests::new(suite.into(), artifact("1.0.0"));
+    let course = Course::new(start("passes")).failing(start("fails"));
+    conformance::test_runner::sandbox(provider, course)
+} }
+in_fleet! { Scanner, fleet.scanner, |provider| {
+    let scanned = artifact("1.0.0");
+    let findings = [("rule-a", "error"), ("rule-b", "warning"), ("rule-b", "warning"), ("rule-c", "note")];
+    let _same = fleet.scanner.clone().content(scanned.digest(), &findings);
+    conformance::scanner::sandbox(provider, StartScan::new(scanned, ScanKind::Code))
+} }
+in_fleet! { Provisioner, fleet.provisioner, |provider| {
+    let (small, large) = (json!({ "db": { "size": 1, "a/b": 2 } }), json!({ "db": { "size": 2 } }));
+    let (other_hands, name) = (fleet.provisioner.clone(), FakeFleet::WORKSPACE);
+    let place = Workspace::new(name, [small, large]).meddle(move || {
+        // Every call changes another field.
+        let field = other_hands.with(|all| {
+            let first = all.meddle_field(name, "db", "/a~1b", json!(9));
+            first.or_else(|| all.meddle_field(name, "db", "/size", json!(9)))
+        });
+        let field = field.map(|path| ("db".to_owned(), path));
+        async move { field.ok_or_else(|| "no field is left".into()) }
+    });
+    conformance::provisioner::sandbox(provider, place)
+} }
+in_fleet! { ConfigSource, fleet.config, |provider| {
+    let (config, staging) = (fleet.config.clone(), fixtures::literal("staging"));
+    let place = Place::new(ReadConfig::new(fixtures::literal("staging"))).change(move |to| {
+        config.with(|settings| settings.set(&staging, "replicas", json!(to)));
+        async { Ok(()) }
+    });
+    conformance::config_source::sandbox(provider, place)
+} }
+in_fleet! { SecretStore, fleet.secrets, |provider| {
+    conformance::secret_store::sandbox(provider, SecretRef::new(FakeFleet::SECRET))
+} }
+in_fleet! { DataSetStore, fleet.data_sets, |provider| {
+    let place = DataSetPlace::new("orders", fixtures::literal("staging")).raw("customers");
+    conformance::data_set_store::sandbox(provider, place)
+} }
+in_fleet! { Migrator, fleet.migrator, |provider| {
+    let migration = MigrationRef::new(fixtures::target("db"), FakeFleet::MIGRATION.into());
+    conformance::migrator::sandbox(provider, migration)
+} }
+in_fleet! { FlagStore, fleet.flags, |provider| {
+    conformance::flag_store::sandbox(provider, FakeFleet::FLAG, fixtures::literal("staging"))
+} }
+in_fleet! { ChangeDesk, fleet.changes, |provider| conformance::change_desk::sandbox(provider) }
+in_fleet! { ApprovalChannel, fleet.approvals, |provider| {
+    let (people, clock) = (fleet.approvals.clone(), fleet.clock().clone());
+    let people = People::who(move |key, by, vote: ApprovalVote| {
+        let at = clock.now();
+        let taken = people.with(|questions| questions.answer(&key, by, vote, at));
+        async move { Ok(taken) }
+    });
+    conformance::approval_channel::sandbox(provider, people)
+} }
+in_fleet! { Pager, fleet.pager, |provider| {
+    conformance::pager::sandbox(provider, fixtures::literal("team-a"))
+} }
+in_fleet! { IncidentSource, fleet.incidents, |provider| {
+    let incidents = fleet.incidents.clone();
+    let trouble = Trouble::told(move |incident| {
+        incidents.with(|log| log.open(incident));
+        async { Ok(()) }
+    });
+    conformance::incident_source::sandbox(provider, trouble)
+} }
+in_fleet! { EventSink, fleet.events, |provider| conformance::event_sink::sandbox(provider) }
+in_fleet! { ClockSource, fleet.other_clock, |provider| {
+    let clock = fleet.clock().clone();
+    let passing = Passing::by_hand(move || {
+        clock.advance(Span::secs(1));
+        async { Ok(()) }
+    });
+    conformance::clock_source::sandbox(provider, passing)
+} }
+in_fleet! { CustomAction, fleet.custom, |provider| {
+    let request = CustomRequest::new(FakeFleet::CUSTOM.into(), json!({ "for": "a test" }));
+    conformance::custom_action::sandbox(provider, request)
+} }
+
+/// An artifact of the service `api`.
+fn artifact(version: &str) -> ArtifactRef {
+    fixtures::artifact("api", version)
+}
+
+/// The signer writes to a log besides.
+fn signed(fleet: &FakeFleet) -> Rewind {
+    let (keys, log) = (fleet.signer.rewind(), rewinds(fleet.transparency.entries()));
+    Arc::new(move || {
+        let (keys, log) = (keys(), log());
+        Box::new(move || {
+            keys();
+            log();
+        })
+    })
+}

@@ -1,0 +1,243 @@
+//! Whoever keeps something: configuration, secrets, data sets, flags, events.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use release_core::model::Digest;
+use release_core::time::Timestamp;
+use release_providers::ErrorKind;
+use release_providers::spi::{
+    Access, ConfigSnapshot, DataSetLease, DataSetLeaseRef, DataSetStatus, EventsFound, FindEvents,
+    FlagRef, FlagState, FlagStatus, LeaseDataSet, LeaseSecret, LeaseStatus, ObserveDataSet,
+    ObserveSecret, PublishEvents, ReadConfig, RenewLease, RotateSecret, SecretLease, SecretStatus,
+    SetFlag,
+};
+
+use super::{BY_STATE, HOUR, OwnFault, sabotage};
+use crate::fakes::lock;
+
+sabotage!(
+    ConfigSource,
+    [],
+    [
+        OwnFault::answers::<ReadConfig, ConfigSnapshot>(
+            "is empty",
+            &["settings_are_whole"],
+            |_, settings| settings.values.clear(),
+        ),
+        OwnFault::answers::<ReadConfig, ConfigSnapshot>(
+            "tells secrets as values",
+            &["settings_are_whole"],
+            |_, settings| {
+                settings.values.insert("password".into(), serde_json::json!("a password"));
+            },
+        ),
+        OwnFault::answers::<ReadConfig, ConfigSnapshot>(
+            "has one digest for all",
+            &["a_change_is_seen"],
+            |_, settings| settings.digest = Digest::of(b"settings"),
+        ),
+        OwnFault::answers::<ReadConfig, ConfigSnapshot>(
+            "hashes the revision too",
+            &["a_change_is_seen"],
+            |_, settings| settings.digest = Digest::of(settings.revision.as_bytes()),
+        ),
+    ]
+);
+
+sabotage!(
+    SecretStore,
+    [],
+    [
+        {
+            let times = Mutex::new(0);
+            OwnFault::answers::<LeaseSecret, SecretLease>(
+                "tells another end each time",
+                &["done_again_is_done_once"],
+                move |_, lease| {
+                    let mut times = lock(&times);
+                    *times += 1;
+                    lease.expires = Timestamp::from_micros(lease.expires.as_micros() - *times);
+                },
+            )
+        },
+        OwnFault::answers::<ObserveSecret, SecretStatus>(
+            "tells no leases",
+            &["what_is_done_is_seen"],
+            |_, status| status.leases = 0,
+        ),
+        OwnFault::requests::<LeaseSecret>(
+            "lends for longer",
+            &["leases_end_when_they_say"],
+            |_, request| request.ttl = HOUR,
+        ),
+        OwnFault::answers::<RenewLease, LeaseStatus>(
+            "renews for longer",
+            &["renewal_counts_from_now"],
+            |_, status| status.expires = status.expires.plus(HOUR),
+        ),
+        OwnFault::says_done(
+            "revokes nothing",
+            &["revoked_leases_are_over"],
+            ("secret_store", "revoke"),
+        ),
+        OwnFault::says_done("rotates nothing", &["rotation_is_honest"], ("secret_store", "rotate"),),
+        OwnFault::answers::<RotateSecret, SecretStatus>(
+            "counts versions back",
+            &["rotation_is_honest"],
+            |_, status| status.version = 0,
+        ),
+        OwnFault::refuses::<RotateSecret>(
+            "declares what it cannot do",
+            &["rotation_is_honest"],
+            |request| (request.secret.as_str() == "kv/api#password")
+                .then_some(ErrorKind::Unsupported),
+        ),
+        OwnFault::answers::<LeaseSecret, SecretLease>(
+            "calls a lease by its secret",
+            &["leases_are_not_written"],
+            |_, lease| lease.value.expose().clone_into(&mut lease.lease),
+        ),
+    ]
+);
+
+sabotage!(
+    DataSetStore,
+    [],
+    [
+        OwnFault::requests::<LeaseDataSet>(
+            "lends to all alike",
+            &["who_writes_is_alone"],
+            |_, request| request.access = Access::Read,
+        ),
+        OwnFault::answers::<LeaseDataSet, DataSetLease>(
+            "has one lease for all readers",
+            &["readers_share"],
+            |request, lease| {
+                if request.access == Access::Read {
+                    "shared".clone_into(&mut lease.lease);
+                }
+            },
+        ),
+        {
+            let returned = Mutex::new(BTreeSet::new());
+            OwnFault::refuses::<DataSetLeaseRef>(
+                "knows no lease that is over",
+                &["what_is_given_back_can_be_lent_again"],
+                move |request| {
+                    let again = !lock(&returned).insert(request.lease.clone());
+                    (again && request.lease.starts_with("lease-")).then_some(ErrorKind::NotFound)
+                },
+            )
+        },
+        OwnFault::answers::<ObserveDataSet, DataSetStatus>(
+            "tells no leases",
+            &["leases_are_told"],
+            |_, status| status.leases.clear(),
+        ),
+        OwnFault::forgives::<LeaseDataSet, DataSetLease>(
+            "lends raw data to anybody",
+            &["raw_production_data_stays_there"],
+            |_, kind| {
+                let lease = || DataSetLease::new("raw".into(), "somewhere".into(), HOUR_ONE);
+                (kind == ErrorKind::Denied).then(lease)
+            },
+        ),
+    ]
+);
+
+const HOUR_ONE: Timestamp = Timestamp::from_micros(3_600_000_000);
+
+sabotage!(
+    FlagStore,
+    [BY_STATE],
+    [
+        OwnFault::answers::<FlagRef, FlagStatus>(
+            "rounds shares",
+            &["set_is_observed"],
+            |_, status| {
+                if status.state == (FlagState::Share { percent: 7 }) {
+                    status.state = FlagState::Share { percent: 10 };
+                }
+            },
+        ),
+        {
+            let sets = Arc::new(Mutex::new(0));
+            let counted = Arc::clone(&sets);
+            OwnFault::requests::<SetFlag>(
+                "counts what changes nothing",
+                &["same_state_keeps_its_revision"],
+                move |_, request| *lock(&counted) += u64::from(request.state == FlagState::On),
+            )
+            .and(OwnFault::answers::<FlagRef, FlagStatus>(
+                "",
+                &[],
+                move |_, status| {
+                    status.revision += *lock(&sets);
+                },
+            ))
+        },
+        OwnFault::requests::<SetFlag>(
+            "ignores what was expected",
+            &["expected_revision_is_checked"],
+            |_, request| request.expected = None,
+        ),
+    ]
+);
+
+sabotage!(
+    EventSink,
+    [BY_STATE],
+    [
+        OwnFault::answers::<FindEvents, EventsFound>(
+            "turns their order round",
+            &["events_keep_their_order"],
+            |_, found| found.ids.reverse(),
+        ),
+        {
+            let stored = Arc::new(Mutex::new(BTreeSet::new()));
+            let before = Arc::clone(&stored);
+            OwnFault::requests::<PublishEvents>(
+                "stores what it can of a refused batch",
+                &["all_or_none_is_stored"],
+                move |_, request| {
+                    if request.events.iter().any(|event| event.id.is_empty()) {
+                        let ids = request.events.iter().map(|event| event.id.clone());
+                        lock(&before).extend(ids.filter(|id| !id.is_empty()));
+                    }
+                },
+            )
+            .and(OwnFault::answers::<FindEvents, EventsFound>(
+                "",
+                &[],
+                move |request, found| {
+                    let stored = lock(&stored);
+                    found.ids.extend(request.ids.iter().filter(|id| stored.contains(*id)).cloned());
+                },
+            ))
+        },
+        {
+            let sent = Arc::new(Mutex::new(BTreeSet::new()));
+            let counted = Arc::clone(&sent);
+            OwnFault::requests::<PublishEvents>(
+                "knows events by their key alone",
+                &["an_id_is_stored_once"],
+                move |cx, request| {
+                    let ids = request.events.iter().map(|event| (event.id.clone(), cx.key.clone()));
+                    lock(&counted).extend(ids);
+                },
+            )
+            .and(OwnFault::answers::<FindEvents, EventsFound>(
+                "",
+                &[],
+                move |_, found| {
+                    let sent = lock(&sent);
+                    let times =
+                        |id: &String| sent.iter().filter(|(sent, _)| sent == id).count().max(1);
+                    let all = std::mem::take(&mut found.ids);
+                    found.ids.extend(all.into_iter().flat_map(|id| vec![id.clone(); times(&id)]));
+                },
+            ))
+        },
+    ]
+);

@@ -1,0 +1,187 @@
+//! Whoever works for a while: build and test runners, provisioners, migrators, custom actions.
+
+use release_providers::ErrorKind;
+use release_providers::spi::{
+    ApplyPlan, BuildStatus, ChangeAction, CustomRequest, CustomStatus, DriftReport, DriftedField,
+    JobPhase, JobRef, MigrationPhase, MigrationRef, MigrationStatus, PlanChange, ProvisionPlan,
+    ResourceChange, StartTests, TestOutcome, TestStatus, WorkspaceRef,
+};
+
+use super::{BY_STATE, OwnFault, sabotage};
+
+fn failed() -> JobPhase {
+    JobPhase::Failed { reason: "sabotaged".into() }
+}
+
+sabotage!(
+    BuildRunner,
+    [],
+    [
+        OwnFault::answers::<JobRef, BuildStatus>(
+            "makes nothing",
+            &["a_build_ends_with_its_artifacts"],
+            |_, status| status.artifacts.clear(),
+        ),
+        OwnFault::answers::<JobRef, BuildStatus>(
+            "calls it a failure that it was cancelled",
+            &["what_was_cancelled_is_over"],
+            |_, status| {
+                if status.phase == JobPhase::Cancelled {
+                    status.phase = failed();
+                }
+            },
+        ),
+        OwnFault::answers::<JobRef, BuildStatus>(
+            "has built everything",
+            &["an_unused_key_is_unknown"],
+            |_, status| {
+                if status.phase == JobPhase::Unknown {
+                    status.phase = JobPhase::Running;
+                }
+            },
+        ),
+    ]
+);
+
+sabotage!(
+    TestRunner,
+    [],
+    [
+        OwnFault::answers::<JobRef, TestStatus>(
+            "tells a test twice",
+            &["a_run_ends_with_its_tests"],
+            |_, status| status.cases.extend(status.cases.first().cloned()),
+        ),
+        OwnFault::answers::<JobRef, TestStatus>(
+            "takes a failed test for none",
+            &["a_failed_test_fails_the_run"],
+            |_, status| {
+                if status.cases.iter().any(|case| case.outcome == TestOutcome::Failed) {
+                    status.phase = JobPhase::Succeeded;
+                }
+            },
+        ),
+        OwnFault::requests::<StartTests>(
+            "runs them all",
+            &["only_what_was_named_is_run"],
+            |_, request| request.only.clear(),
+        ),
+        OwnFault::answers::<JobRef, TestStatus>(
+            "takes no test for a good one",
+            &["nothing_that_was_run_is_no_success"],
+            |_, status| {
+                if status.phase.is_over() && status.cases.is_empty() {
+                    status.phase = JobPhase::Succeeded;
+                }
+            },
+        ),
+        OwnFault::answers::<JobRef, TestStatus>(
+            "calls it a failure that it was cancelled",
+            &["what_was_cancelled_is_over"],
+            |_, status| {
+                if status.phase == JobPhase::Cancelled {
+                    status.phase = failed();
+                }
+            },
+        ),
+        OwnFault::answers::<JobRef, TestStatus>(
+            "has run everything",
+            &["an_unused_key_is_unknown"],
+            |_, status| {
+                if status.phase == JobPhase::Unknown {
+                    status.phase = JobPhase::Running;
+                }
+            },
+        ),
+    ]
+);
+
+sabotage!(
+    Provisioner,
+    [BY_STATE],
+    [
+        OwnFault::answers::<PlanChange, ProvisionPlan>(
+            "plans nothing",
+            &["a_plan_changes_nothing"],
+            |_, plan| plan.changes.clear(),
+        ),
+        OwnFault::answers::<PlanChange, ProvisionPlan>(
+            "is never done",
+            &["what_is_applied_is_observed"],
+            |_, plan| {
+                if plan.changes.is_empty() {
+                    plan.changes.push(ResourceChange::new("db".into(), ChangeAction::Update));
+                }
+            },
+        ),
+        OwnFault::forgives::<ApplyPlan, ()>(
+            "carries out old plans",
+            &["an_old_plan_is_a_conflict"],
+            |_, kind| (kind == ErrorKind::Conflict).then_some(()),
+        ),
+        OwnFault::says_done(
+            "destroys nothing",
+            &["what_is_destroyed_is_gone"],
+            ("provisioner", "destroy"),
+        ),
+        OwnFault::answers::<WorkspaceRef, DriftReport>(
+            "sees drift where there is none",
+            &["what_is_as_declared_has_no_drift"],
+            |_, report| {
+                if report.fields.is_empty() {
+                    report.fields.push(DriftedField::new("db".into(), "/size".into()));
+                }
+            },
+        ),
+        OwnFault::answers::<WorkspaceRef, DriftReport>(
+            "tells one field alone",
+            &["drift_is_told_field_by_field"],
+            |_, report| report.fields.truncate(1),
+        ),
+    ]
+);
+
+sabotage!(
+    Migrator,
+    [BY_STATE],
+    [
+        OwnFault::forgives::<MigrationRef, ()>(
+            "contracts what is not expanded",
+            &["nothing_is_contracted_before_it_is_expanded"],
+            |_, kind| (kind == ErrorKind::Conflict).then_some(()),
+        ),
+        OwnFault::answers::<MigrationRef, MigrationStatus>(
+            "goes back",
+            &["expanded_then_contracted"],
+            |_, status| {
+                if status.phase == MigrationPhase::Contracted {
+                    status.phase = MigrationPhase::Expanded;
+                }
+            },
+        ),
+    ]
+);
+
+sabotage!(
+    CustomAction,
+    [],
+    [
+        OwnFault::answers::<CustomRequest, CustomStatus>(
+            "forgets what it answered",
+            &["what_was_done_is_observed"],
+            |_, status| {
+                if let Some(done) = &mut status.done {
+                    done.output = serde_json::Value::Null;
+                }
+            },
+        ),
+        OwnFault::answers::<CustomRequest, CustomStatus>(
+            "has done everything",
+            &["what_was_done_is_observed"],
+            |request, status| {
+                let done = || release_providers::spi::CustomOutput::new(request.input.clone());
+                status.done.get_or_insert_with(done);
+            },
+        ),
+    ]
+);

@@ -1,0 +1,131 @@
+//! Whoever talks to people: desks, channels, notifiers, pagers.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use release_providers::ErrorKind;
+use release_providers::spi::{
+    ApprovalAnswers, ChangeState, ChangeStatus, JobRef, Notification, PagePhase, PageStatus,
+    Severity, UpdateChange,
+};
+
+use super::{OwnFault, sabotage};
+use crate::fakes::lock;
+
+sabotage!(
+    ChangeDesk,
+    [],
+    [
+        OwnFault::answers::<JobRef, ChangeStatus>(
+            "has one ticket for all",
+            &["a_change_gets_one_ticket"],
+            |_, status| {
+                if let Some(ticket) = &mut status.ticket {
+                    "CHG-1".clone_into(ticket);
+                }
+            },
+        ),
+        OwnFault::answers::<JobRef, ChangeStatus>(
+            "does not tell that it is under way",
+            &["what_is_told_is_observed"],
+            |_, status| {
+                if status.state == Some(ChangeState::Implementing) {
+                    status.state = Some(ChangeState::Approved);
+                }
+            },
+        ),
+        OwnFault::forgives::<UpdateChange, ()>(
+            "takes what is told of a closed change",
+            &["what_is_closed_stays_closed"],
+            |_, kind| (kind == ErrorKind::Conflict).then_some(()),
+        ),
+        OwnFault::answers::<JobRef, ChangeStatus>(
+            "has a ticket of everything",
+            &["nobodys_change_has_no_ticket", "what_is_done_is_seen"],
+            |_, status| {
+                status.ticket = Some("CHG-0".into());
+                status.state.get_or_insert(ChangeState::Requested);
+            },
+        ),
+    ]
+);
+
+sabotage!(
+    ApprovalChannel,
+    [],
+    [
+        OwnFault::answers::<JobRef, ApprovalAnswers>(
+            "turns the order of answers round",
+            &["answers_are_collected_in_their_order"],
+            |_, answers| answers.answers.reverse(),
+        ),
+        OwnFault::forgives::<JobRef, ApprovalAnswers>(
+            "has been asked everything",
+            &["what_is_done_is_seen"],
+            |request, kind| {
+                let asked = || ApprovalAnswers::new(request.operation.clone(), true, Vec::new());
+                (kind == ErrorKind::NotFound).then(asked)
+            },
+        ),
+        OwnFault::says_done(
+            "takes nothing back",
+            &["what_is_taken_back_takes_no_answers"],
+            ("approval_channel", "withdraw"),
+        ),
+    ]
+);
+
+sabotage!(
+    Notifier,
+    [],
+    [
+        OwnFault::requests::<Notification>(
+            "takes nothing to be urgent",
+            &["a_message_comes_as_it_was_sent"],
+            |_, message| message.severity = Severity::Info,
+        ),
+        {
+            let sent = Mutex::new(BTreeSet::new());
+            OwnFault::requests::<Notification>(
+                "loses every fourth message",
+                &["messages_keep_their_order"],
+                move |cx, message| {
+                    let mut sent = lock(&sent);
+                    if sent.insert(cx.key.clone()) && sent.len() % 4 == 0 {
+                        "lost".clone_into(&mut message.message);
+                    }
+                },
+            )
+        },
+    ]
+);
+
+sabotage!(
+    Pager,
+    [],
+    [
+        OwnFault::answers::<JobRef, PageStatus>(
+            "never rests",
+            &["a_call_is_told_until_it_is_over"],
+            |_, status| {
+                if status.phase == PagePhase::Resolved {
+                    status.phase = PagePhase::Calling;
+                }
+            },
+        ),
+        OwnFault::says_done(
+            "ends no call",
+            &["a_call_is_told_until_it_is_over"],
+            ("pager", "resolve"),
+        ),
+        OwnFault::answers::<JobRef, PageStatus>(
+            "has called everybody",
+            &["an_unused_key_is_unknown"],
+            |_, status| {
+                if status.phase == PagePhase::Unknown {
+                    status.phase = PagePhase::Resolved;
+                }
+            },
+        ),
+    ]
+);
