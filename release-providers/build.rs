@@ -44,7 +44,8 @@ fn compile() -> Result<(), Box<dyn std::error::Error>> {
     }
     config.btree_map(["."]); // the same order everywhere
     config.bytes(["."]); // not copied on the way
-    config.skip_debug([".release.plugin.v1.SecretLease"]); // written by hand, without the secret
+    // Written by hand, without the secret.
+    config.skip_debug([".release.plugin.v1.SecretLease", ".release.plugin.v1.SecretValue"]);
     config.compile_fds(set)?;
     Ok(())
 }

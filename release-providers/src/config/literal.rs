@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::kind::reference;
+
 /// What names of settings that are secrets end with.
 const NAMES: &[&str] = &[
     "password",
@@ -37,12 +39,6 @@ pub(super) fn references(config: &Value) -> Vec<(String, String)> {
         }
     });
     found
-}
-
-/// `{ secret: <where> }`, and nothing else.
-pub(super) fn reference(value: &Value) -> Option<&str> {
-    let all = value.as_object().filter(|all| all.len() == 1)?;
-    all.get("secret")?.as_str()
 }
 
 fn walk(value: &Value, path: &str, see: &mut impl FnMut(&str, &str, &Value)) {

@@ -14,6 +14,12 @@ use crate::layer::Redactor;
 use crate::spi::{LeaseSecret, SecretLease, SecretRef, SecretStore};
 use crate::{Context, ErrorKind, ProviderError, Secret};
 
+/// The secret that a setting names, if it names one: `{ secret: <where> }`, and nothing else.
+pub(crate) fn reference(setting: &serde_json::Value) -> Option<&str> {
+    let all = setting.as_object().filter(|all| all.len() == 1)?;
+    all.get("secret")?.as_str()
+}
+
 /// How long a call for a secret may take.
 const PATIENCE: Span = Span::secs(30);
 /// For how long a secret is asked for where nobody says.

@@ -11,7 +11,7 @@ use prost::bytes::Bytes;
 use super::host::{Operation, Plugin, PluginError, Remote};
 use super::serve::{Provider, Server};
 use super::wire::Crosses;
-use crate::{Context, Description, ErrorKind, ProviderError, spi};
+use crate::{AnyProvider, Context, Description, ErrorKind, ProviderError, spi};
 
 /// A provider as a server sees it: a call by its name and bytes.
 #[async_trait]
@@ -90,6 +90,29 @@ macro_rules! boundary {
                 }
             }
         )*
+
+        impl From<AnyProvider> for Provider {
+            fn from(provider: AnyProvider) -> Self {
+                match provider {
+                    $( AnyProvider::$trait(provider) => provider.into(), )*
+                }
+            }
+        }
+
+        impl Plugin {
+            /// A provider for every capability of the manifest that this host knows.
+            ///
+            /// # Errors
+            /// [`PluginError::Stopped`], never for a plugin that was started.
+            pub fn providers(&self) -> Result<Vec<AnyProvider>, PluginError> {
+                let known = &self.manifest()?.capabilities;
+                let mut all = Vec::new();
+                $( if known.contains_key($capability) {
+                    all.push(AnyProvider::$trait(Arc::new(self.remote($capability)?)));
+                } )*
+                Ok(all)
+            }
+        }
 
         #[cfg(test)]
         const CAPABILITIES: &[(&str, &str)] = &[$(($capability, stringify!($trait))),*];

@@ -42,7 +42,7 @@ mod wire;
 
 pub use handshake::{Handshake, HandshakeError};
 pub use manifest::ManifestError;
-pub use serve::{Provider, serve};
+pub use serve::{Provider, serve, serve_kind};
 
 /// The environment variable by which a plugin knows that a host started it (the magic cookie), and its value.
 /// A guard for users who start a plugin by hand, not security.

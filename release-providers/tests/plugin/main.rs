@@ -11,4 +11,6 @@ mod ordinary;
 #[cfg(test)]
 mod python;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod support;

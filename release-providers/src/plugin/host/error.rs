@@ -91,6 +91,9 @@ pub enum PluginError {
     /// What it says of itself is not valid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// It cannot work with its settings, or a secret that they name cannot be had.
+    #[error("it cannot be used with its settings")]
+    Settings(#[source] ProviderError),
     /// It says other things of itself than at the start before.
     #[error("it says other things of itself than when it was started before")]
     OtherManifest,

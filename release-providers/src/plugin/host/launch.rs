@@ -24,6 +24,7 @@ use super::binary::Binary;
 use super::group::{Directory, Group};
 use super::output::{Output, first_line};
 use super::process::Line;
+use super::settings;
 use super::text::Redactor;
 use super::{Host, Limits, PluginError, PluginSpec};
 use crate::kind::Manifest;
@@ -303,7 +304,9 @@ async fn ready(started: &mut Started, spec: &PluginSpec) -> Result<(Line, Manife
     }
     let manifest: pb::DescribeReply =
         line.unary(describe, pb::DescribeRequest {}).await.map_err(|s| clean(chain(&s)))?;
-    Ok((line, Manifest::from_wire(manifest)?))
+    let manifest = Manifest::from_wire(manifest)?;
+    settings::tell(&line, &spec.settings, started.output.redactor()).await?;
+    Ok((line, manifest))
 }
 
 /// An error and its causes.

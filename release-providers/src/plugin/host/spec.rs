@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use release_core::model::{Digest, Span};
 
+use crate::kind::Opening;
+
 /// A plugin to run: which binary, with what, and how far it is trusted.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -22,6 +24,8 @@ pub struct PluginSpec {
     pub env: BTreeMap<String, String>,
     /// What never stands in logs, events and errors.
     secrets: Vec<String>,
+    /// What it is told after each start.
+    pub(super) settings: Settings,
     /// What its processes may use.
     pub limits: Limits,
     /// What its calls may use.
@@ -52,6 +56,7 @@ impl PluginSpec {
             args: Vec::new(),
             env: BTreeMap::new(),
             secrets: Vec::new(),
+            settings: Settings::None,
             limits: Limits::default(),
             calls: CallLimits::default(),
             output: OutputLimits::default(),
@@ -94,6 +99,20 @@ impl PluginSpec {
         self
     }
 
+    /// The same with settings, which it is given after each start, with the secrets that they name: these are asked
+    /// for anew each time, and stand in no logs, events and errors.
+    #[must_use]
+    pub fn opening(mut self, opening: Opening) -> Self {
+        self.settings = Settings::Some(Box::new(opening));
+        self
+    }
+
+    /// The same for a start that is only to tell what the plugin is.
+    pub(super) fn unasked(mut self) -> Self {
+        self.settings = Settings::Unasked;
+        self
+    }
+
     pub(super) fn secrets(&self) -> &[String] {
         &self.secrets
     }
@@ -109,6 +128,16 @@ impl fmt::Debug for PluginSpec {
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
+}
+
+/// What a plugin is told after each start.
+#[derive(Clone)]
+pub(super) enum Settings {
+    /// Nothing is set.
+    None,
+    /// It is only asked what it is.
+    Unasked,
+    Some(Box<Opening>),
 }
 
 /// What the processes of a plugin may use. `None` is what the host itself may.

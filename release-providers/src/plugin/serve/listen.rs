@@ -1,9 +1,7 @@
 //! From the first line on standard output to the end.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixListener;
@@ -15,14 +13,14 @@ use tonic_health::ServingStatus;
 use super::ServeError;
 use super::environment::Environment;
 use super::router::Router;
+use super::services::Services;
 use crate::kind::Manifest;
-use crate::plugin::boundary::Served;
 use crate::plugin::{HEALTH_SERVICE, Handshake};
 
 pub(super) async fn serve(
     environment: Environment,
     manifest: Manifest,
-    services: BTreeMap<&'static str, Arc<dyn Served>>,
+    services: Services,
 ) -> Result<(), ServeError> {
     let socket = environment.directory.join("plugin.sock");
     let listener = UnixListener::bind(&socket).map_err(ServeError::Listen)?;

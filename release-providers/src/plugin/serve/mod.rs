@@ -18,6 +18,7 @@ mod context;
 mod environment;
 mod listen;
 mod router;
+mod services;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,8 +28,9 @@ use std::sync::Arc;
 use semver::Version;
 
 use self::environment::Environment;
+use self::services::Services;
 use super::boundary::Served;
-use crate::kind::Manifest;
+use crate::kind::{Manifest, ProviderKind};
 
 /// A provider that can be served, whatever its trait: made from an `Arc<dyn Deployer>` and so on.
 pub struct Provider {
@@ -113,14 +115,7 @@ impl Server {
 
     /// As [`Server::run`], in a runtime that it makes itself.
     pub fn run_blocking(self) -> ExitCode {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => return report(Err(ServeError::Listen(error))),
-        };
-        let code = runtime.block_on(self.run());
-        runtime.shutdown_background(); // a provider that blocks does not keep the process
-        code
+        in_a_runtime(self.try_run())
     }
 
     /// Serves until the host asks to end or is gone.
@@ -139,7 +134,7 @@ impl Server {
             services.insert(service, served);
         }
         let manifest = Manifest { name: self.name, version: self.version, capabilities };
-        listen::serve(environment, manifest, services).await
+        listen::serve(environment, manifest, Services::ready(services)).await
     }
 }
 
@@ -158,6 +153,35 @@ pub fn serve(provider: impl Into<Provider>) -> ExitCode {
     let provider = provider.into();
     let description = provider.served.describe();
     Server::new(description.name, description.version).with(provider).run_blocking()
+}
+
+/// Serves providers that are opened with the host's settings: what [`serve`] is for those that need none.
+///
+/// ```no_run
+/// # use release_providers::kind::ProviderKind;
+/// /// What `main` ends with.
+/// fn run(kind: impl ProviderKind) -> std::process::ExitCode {
+///     release_providers::plugin::serve_kind(kind)
+/// }
+/// ```
+pub fn serve_kind(kind: impl ProviderKind) -> ExitCode {
+    let kind: Arc<dyn ProviderKind> = Arc::new(kind);
+    in_a_runtime(async {
+        let environment = Environment::of_process()?;
+        let manifest = kind.manifest();
+        listen::serve(environment, manifest.clone(), Services::of(kind, manifest)).await
+    })
+}
+
+/// Waits for it in a runtime of its own, and says how it ended.
+fn in_a_runtime(work: impl Future<Output = Result<(), ServeError>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Err(ServeError::Listen(error))),
+    };
+    let code = report(runtime.block_on(work));
+    runtime.shutdown_background(); // a provider that blocks does not keep the process
+    code
 }
 
 #[expect(clippy::print_stderr, reason = "a plugin's last words go to its host, or to a person")]

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::context::context;
+use super::services::Services;
 use crate::kind::Manifest;
 use crate::plugin::boundary::Served;
 use crate::plugin::envelope::{Call, Outcome, Reply};
@@ -37,7 +38,7 @@ pub(super) struct Router<H> {
 struct Shared {
     token: String,
     manifest: pb::DescribeReply,
-    services: BTreeMap<&'static str, Arc<dyn Served>>,
+    services: Services,
     /// Calls that are not answered yet, with what cancels them.
     open: Mutex<BTreeMap<String, CancellationToken>>,
     tasks: TaskTracker,
@@ -48,7 +49,7 @@ impl<H> Router<H> {
     pub(super) fn new(
         token: String,
         manifest: &Manifest,
-        services: BTreeMap<&'static str, Arc<dyn Served>>,
+        services: Services,
         health: H,
         asked_to_end: CancellationToken,
     ) -> Self {
@@ -97,6 +98,12 @@ where
                     async { Ok(manifest) }
                 })
             }
+            ("release.plugin.v1.Plugin", "Configure") => {
+                unary(request, move |settings: pb::ConfigureRequest| async move {
+                    let error = shared.services.configure(settings).await.err();
+                    Ok(pb::ConfigureReply { error: error.as_ref().map(error_to_wire) })
+                })
+            }
             ("release.plugin.v1.Plugin", "Cancel") => {
                 unary(request, move |cancel: pb::CancelRequest| {
                     if let Some(open) = lock(&shared.open).get(&cancel.call_id) {
@@ -111,7 +118,7 @@ where
                     async { Ok(pb::ShutdownReply {}) }
                 })
             }
-            _ => match shared.services.get(service).map(Arc::clone) {
+            _ => match shared.services.get(service) {
                 Some(served) => {
                     let method = method.to_owned();
                     unary(request, move |call| provide(shared, served, method, call))

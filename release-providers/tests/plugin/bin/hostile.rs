@@ -240,6 +240,8 @@ impl Service<http::Request<Body>> for Hostile {
             "/release.plugin.v1.Plugin/Describe" => {
                 unary(request, move |()| async move { Ok(hostile.manifest()) })
             }
+            // It takes what it gets.
+            "/release.plugin.v1.Plugin/Configure" => unary(request, |()| async { Ok(()) }),
             // It says that it will.
             "/release.plugin.v1.Plugin/Shutdown" | "/release.plugin.v1.Plugin/Cancel" => {
                 unary(request, |()| async { Ok(()) })
