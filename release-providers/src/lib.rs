@@ -24,10 +24,13 @@
 //! }
 //! ```
 //!
+//! **The [`guide`] tells how to choose a trait, implement it, test it, ship it in process or as a plugin, and version it.**
+//!
 //! # Where to find what
 //!
 //! | item | what it is | feature |
 //! |---|---|---|
+//! | [`guide`] | how to write a provider | always |
 //! | [`spi`] | the traits that vendors implement | always |
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
@@ -64,6 +67,7 @@ pub mod config;
 mod context;
 mod describe;
 mod error;
+pub mod guide;
 pub mod kind;
 pub mod layer;
 #[cfg(feature = "local")]

@@ -124,3 +124,8 @@ pub use journal::{AppendFault, FaultyJournal, Injected};
 pub mod __private {
     pub use crate::private::check;
 }
+
+/// The chapter of the SDK's guide that uses this crate: its examples are compiled and run here.
+#[cfg(doctest)]
+#[doc = include_str!("../../release-providers/src/guide/test.md")]
+pub mod chapter {}

@@ -29,6 +29,7 @@
 //! starts the command that enters it.
 
 mod boundary;
+mod carry;
 mod envelope;
 mod handshake;
 pub mod host;

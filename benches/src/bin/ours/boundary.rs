@@ -1,8 +1,12 @@
 //! Calls across the plugin boundary, in turns with bare ones.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use benches::plugin::{Answering, Bench, at_once, in_turn};
+use benches::plugin::{
+    Answering, Answers, Asked, Bench, Question, at_once, in_turn, with_all_layers,
+    with_default_layers,
+};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -17,6 +21,16 @@ pub(super) fn plugin(options: &Options) -> Result<(), Failure> {
     let spec = bench.spec(&echo, &[])?;
     let (_plugin, ours) = runtime.block_on(bench.plugin(spec.clone()))?;
     let bare = runtime.block_on(bench.bare(&echo))?;
+    for (name, provider) in [
+        ("in process", Arc::new(Answers) as _),
+        ("default layers", with_default_layers()),
+        ("all layers", with_all_layers()),
+    ] {
+        let asked = Asked(provider, Question::new()?);
+        let took = median(samples, || run(&runtime, &asked, calls * 10, false))?;
+        let line = json!({ "bench": "plugin", "what": name, "median_ns": per(took, calls * 10) });
+        println!("{line}");
+    }
     for (name, many) in [("in turn", false), ("32 at once", true)] {
         let (took, theirs) = medians(
             samples,

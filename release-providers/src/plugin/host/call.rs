@@ -14,6 +14,7 @@ use super::launch::chain;
 use super::leave::Caller;
 use super::process::{Ending, Process};
 use super::{Handle, Inner, PluginFault};
+use crate::plugin::carry::Carried;
 use crate::plugin::envelope::{Call, Outcome, Reply};
 use crate::plugin::messages::error_from_wire;
 use crate::plugin::pb;
@@ -83,7 +84,7 @@ enum Stop {
     Late,
 }
 
-/// A call on its way, in a task of its own: it is followed to its end also when nobody waits any more.
+/// A call on its way: it is followed to its end also when nobody waits any more.
 struct Pending {
     inner: Arc<Inner>,
     operation: &'static Operation,
@@ -105,7 +106,7 @@ impl Inner {
         request: Vec<u8>,
         secret: fn(&Bytes) -> Option<Secret>,
     ) -> Result<Bytes, ProviderError> {
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let (clock, grace) = (&self.host.clock, self.spec.calls.grace);
         let caller = Caller::of(&self.left, clock, grace, operation.service);
         let pending = Pending {
@@ -117,8 +118,12 @@ impl Inner {
             _ended: caller.ended.clone().drop_guard(),
             answer: Some(sender),
         };
-        self.tasks.spawn(pending.run(request));
-        let answer = receiver.await;
+        let mut work = Carried::new(pending.run(request), &self.tasks, &self.runtime);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut receiver => answer,
+            () = &mut work => receiver.await,
+        };
         caller.stays();
         answer.unwrap_or_else(|_| {
             let text = "the host shut down before the call had ended";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +35,8 @@ pub(super) struct Inner {
     manifest: OnceLock<Manifest>,
     pub(super) places: Semaphore,
     pub(super) tasks: TaskTracker,
+    /// Where it was started.
+    pub(super) runtime: Runtime,
     /// Calls whose callers are gone.
     pub(super) left: Left,
     /// Knows the secrets of the specification, the token of every start, and all secrets that were leased.
@@ -79,6 +82,7 @@ impl Inner {
             manifest: OnceLock::new(),
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             tasks: TaskTracker::new(),
+            runtime: Runtime::current(),
             left: Left::default(),
             redactor: Redactor::new(spec.secrets().iter().map(String::as_str)),
             starting: tokio::sync::Mutex::default(),

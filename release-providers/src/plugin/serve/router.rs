@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Poller, Poll};
 
+use futures_util::FutureExt as _;
 use prost::Message;
 use prost::bytes::Bytes;
 use release_core::port::EffectCertainty;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -20,6 +23,7 @@ use super::context::context;
 use super::services::Services;
 use crate::kind::Manifest;
 use crate::plugin::boundary::Served;
+use crate::plugin::carry::Carried;
 use crate::plugin::envelope::{Call, Outcome, Reply};
 use crate::plugin::messages::error_to_wire;
 use crate::plugin::{TOKEN_METADATA, pb};
@@ -214,10 +218,11 @@ async fn provide(
     let outcome = match context(context_of_call, cancellation) {
         Err(error) => Err(error),
         Ok(cx) => {
-            // In a task of its own: it goes on when nobody waits, and a panic is its own.
+            // It goes on when nobody waits, and a panic is its own.
             let request: Bytes = call.request;
-            let task = tasks.spawn(async move { served.call(&method, &cx, request).await });
-            match task.await {
+            let work = async move { served.call(&method, &cx, request).await };
+            let work = AssertUnwindSafe(work).catch_unwind();
+            match Carried::new(work, &tasks, &Handle::current()).await {
                 Ok(Some(outcome)) => outcome,
                 Ok(None) => return Err(Status::unimplemented("there is no such method")),
                 Err(_) => Err(panicked()),
