@@ -13,7 +13,6 @@ use tokio::runtime::Runtime;
 use super::{Failure, Options, median, medians, per, ratio};
 
 /// `--python FILE`: a plugin that `examples/plugins/python/build` made.
-#[expect(clippy::disallowed_methods, reason = "the other program lies beside this one")]
 pub(super) fn plugin(options: &Options) -> Result<(), Failure> {
     let (calls, samples) = (options.number("--calls", 20_000)?, options.samples()?);
     let runtime = Runtime::new()?;
