@@ -17,13 +17,23 @@ use release_core::model::{ArtifactRef, Digest, Target};
 use release_core::port::Clock as _;
 use release_core::time::Span;
 use release_providers::local::{LocalConfig, LocalPlatform};
-use release_providers::spi::{ArtifactStore as _, CheckHealth, HealthProbe as _, PutArtifact};
+use release_providers::spi::{
+    ApplyRequest, ArtifactStore as _, CheckHealth, Deployer as _, HealthProbe as _, Notification,
+    PutArtifact,
+};
+use release_testkit::conformance::artifact_store::{ArtifactStoreSandbox, Shelf};
 use release_testkit::conformance::deployer::DeployerSandbox;
+use release_testkit::conformance::health_probe::{HealthProbeSandbox, Instances};
+use release_testkit::conformance::metrics_source::{Counters, MetricsSourceSandbox};
+use release_testkit::conformance::notifier::{Inbox, NotifierSandbox};
 use release_testkit::conformance::router::RouterSandbox;
-use release_testkit::conformance::{HookError, Level, Subject, Verdict, deployer, router};
+use release_testkit::conformance::{
+    self as suites, ConformanceReport, HookError, Level, Subject, Verdict, deployer, router,
+};
 use release_testkit::fixtures;
 use tempfile::TempDir;
 
+const NOTIFICATIONS: &str = "notifications.jsonl";
 const MAX_REPLICAS: u32 = 4;
 const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
 
@@ -56,13 +66,17 @@ struct Home {
 }
 
 impl Home {
-    async fn new() -> (Arc<Self>, [Subject; 2]) {
+    async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = LocalConfig::new(directory.path(), Arc::new(SystemClock::new()));
         config.max_replicas = MAX_REPLICAS;
         config.stop_grace = Span::secs(2);
         let platform = LocalPlatform::open(config).await.unwrap();
-        let home = Self { directory, platform, target: fixtures::target("api") };
+        Self { directory, platform, target: fixtures::target("api") }
+    }
+
+    async fn new() -> (Arc<Self>, [Subject; 2]) {
+        let home = Self::empty().await;
         let mut subjects = Vec::new();
         for version in VERSIONS {
             let artifact = home.put(program(version)).await;
@@ -140,6 +154,12 @@ impl Home {
             clock.sleep_until(clock.now().plus(Span::millis(5))).await;
         }
         Ok(())
+    }
+}
+
+impl Home {
+    async fn close_of(home: Arc<Self>) -> Result<(), HookError> {
+        home.close().await
     }
 }
 
@@ -222,6 +242,87 @@ release_testkit::router_conformance! {
     name: local_router,
     level: V1,
     provider: router_sandbox,
+}
+
+async fn store_sandbox() -> ArtifactStoreSandbox {
+    let home = Arc::new(Home::empty().await);
+    let (stored, corrupt) = (home.put(b"stored".to_vec()).await, home.corrupt().await);
+    let platform = Arc::new(home.platform.clone());
+    suites::artifact_store::sandbox(platform, Shelf::new(stored).corrupt(corrupt))
+        .on_close(move || Home::close_of(Arc::clone(&home)))
+}
+
+/// What the notifier writes a message into.
+#[derive(serde::Deserialize)]
+struct Line {
+    notification: Notification,
+}
+
+async fn notifier_sandbox() -> NotifierSandbox {
+    let home = Arc::new(Home::empty().await);
+    let (platform, file) = (Arc::new(home.platform.clone()), home.root().join(NOTIFICATIONS));
+    let inbox = Inbox::new(fixtures::literal("releases")).any_channel().read(move || {
+        let lines = std::fs::read_to_string(&file).unwrap_or_default();
+        let message = |line| serde_json::from_str(line).map(|line: Line| line.notification);
+        let messages: Result<Vec<Notification>, _> = lines.lines().map(message).collect();
+        async move { Ok(messages?) }
+    });
+    suites::notifier::sandbox(platform, inbox).on_close(move || Home::close_of(Arc::clone(&home)))
+}
+
+/// A home in which two instances of one version are ready.
+async fn running() -> (Arc<Home>, Subject) {
+    let (home, [subject, _]) = Home::new().await;
+    let (target, artifact) = (home.target.clone(), subject.artifact.clone());
+    let wish = ApplyRequest::new(target, artifact, subject.version.clone(), 2);
+    home.platform.apply(&fixtures::context("apply"), wish).await.unwrap();
+    let digest = subject.artifact.digest();
+    home.ready([digest, digest]).await.unwrap();
+    (home, subject)
+}
+
+async fn probe_sandbox() -> HealthProbeSandbox {
+    let (home, subject) = running().await;
+    let (platform, target) = (Arc::new(home.platform.clone()), home.target.clone());
+    let instances = Instances::new(target, subject.artifact.digest(), 2);
+    suites::health_probe::sandbox(platform, instances)
+        .on_close(move || Home::close_of(Arc::clone(&home)))
+}
+
+async fn metrics_sandbox() -> MetricsSourceSandbox {
+    let (home, subject) = running().await;
+    let (platform, target) = (Arc::new(home.platform.clone()), home.target.clone());
+    let (digest, metric) = (subject.artifact.digest(), fixtures::error_rate().metric);
+    suites::metrics_source::sandbox(
+        platform,
+        Counters::new(target, digest, subject.version, metric),
+    )
+    .on_close(move || Home::close_of(Arc::clone(&home)))
+}
+
+release_testkit::conformance!(ArtifactStore, store_sandbox);
+release_testkit::conformance!(Notifier, notifier_sandbox);
+release_testkit::conformance!(HealthProbe, probe_sandbox);
+release_testkit::conformance!(MetricsSource, metrics_sandbox);
+
+/// What of these suites cannot be tried: the platform is never out of reach and has no credential, and the demo service
+/// answers the same as long as it lives.
+#[tokio::test]
+async fn of_the_other_suites_only_this_is_skipped() {
+    let skipped = |report: ConformanceReport| {
+        assert!(report.is_conformant(), "{report}");
+        report.skipped().map(|case| case.case.clone()).collect::<Vec<_>>()
+    };
+    let always = ["out_of_reach_is_unavailable", "secrets_stay_secret"];
+    let report = suites::artifact_store::run(Level::V1, &store_sandbox).await;
+    assert_eq!(skipped(report), always);
+    let report = suites::notifier::run(Level::V1, &notifier_sandbox).await;
+    assert_eq!(skipped(report), [&always[..], &["wrong_requests_are_refused"]].concat());
+    let report = suites::health_probe::run(Level::V1, &probe_sandbox).await;
+    assert_eq!(skipped(report), [&always[..], &["old_answers_are_not_reused"]].concat());
+    let report = suites::metrics_source::run(Level::V1, &metrics_sandbox).await;
+    let uncounted = ["growth_is_measured", "only_the_window_counts"];
+    assert_eq!(skipped(report), [&always[..], &uncounted].concat());
 }
 
 /// The sandboxes offer all that the platform can offer.

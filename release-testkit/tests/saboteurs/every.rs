@@ -78,3 +78,19 @@ fn named(fault: &Fault) -> &'static [&'static str] {
         _ => &[],
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn f40_whoever_tells_its_credential_is_found_whatever_its_trait() {
+    let tells = [
+        AnyFault::TellsSecretInErrors,
+        AnyFault::TellsSecretInDebug,
+        AnyFault::TellsSecretInDescription,
+    ];
+    for suite in Suite::ALL.iter().filter(|suite| !OF_THEIR_OWN_KIND.contains(suite)) {
+        for fault in tells {
+            let report = suite.run(Level::V1, &FleetSandboxes(Fault::Any(fault))).await;
+            let found = found(&report);
+            assert!(found.contains("secrets_stay_secret"), "{fault:?} survives:\n{report}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use release_providers::{
-    Context, ErrorKind, OPERATIONS, Operation, ProviderError, for_each_capability, spi,
+    Context, Description, ErrorKind, OPERATIONS, Operation, ProviderError, for_each_capability, spi,
 };
 
 use super::{AnyFault, Fault};
@@ -36,6 +36,8 @@ enum Twist {
     Refusal(Arc<Forgives>),
     /// Refuses what the right provider takes.
     Refuse(Arc<Refuses>),
+    /// Says something else of itself.
+    Describe(fn(&mut Description)),
 }
 
 impl fmt::Debug for OwnFault {
@@ -78,6 +80,23 @@ impl OwnFault {
 
     pub(super) const fn operation(&self) -> Option<Operation> {
         self.says_done
+    }
+
+    /// Says something else of itself than the right provider.
+    pub fn describes(
+        name: &'static str,
+        caught_by: &'static [&'static str],
+        change: fn(&mut Description),
+    ) -> Self {
+        Self::new(name, caught_by, Twist::Describe(change))
+    }
+
+    pub(super) fn describe(&self, description: &mut Description) {
+        for twist in &self.twists {
+            if let Twist::Describe(change) = twist {
+                change(description);
+            }
+        }
     }
 
     /// Changes requests of one type before they are carried out.
@@ -149,7 +168,7 @@ impl OwnFault {
                         return Err(ProviderError::new(kind, "sabotaged", "sabotaged"));
                     }
                 }
-                Twist::Answer(_) | Twist::Refusal(_) => {}
+                Twist::Answer(_) | Twist::Refusal(_) | Twist::Describe(_) => {}
             }
         }
         let mut answer = ask(cx.clone(), request.clone()).await;

@@ -111,6 +111,9 @@ impl<T: ?Sized + Provider> Sabotaged<T> {
 
     fn described(&self) -> Description {
         let mut description = self.inner.description();
+        if let Some(own) = self.fault.twists() {
+            own.describe(&mut description);
+        }
         if self.is(AnyFault::RenamesItself) {
             return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
         }

@@ -93,6 +93,11 @@ sabotage!(
             |request| (request.secret.as_str() == "kv/api#password")
                 .then_some(ErrorKind::Unsupported),
         ),
+        OwnFault::describes(
+            "does not declare what it can do",
+            &["rotation_is_honest"],
+            |description| description.capabilities.clear(),
+        ),
         OwnFault::answers::<LeaseSecret, SecretLease>(
             "calls a lease by its secret",
             &["leases_are_not_written"],
