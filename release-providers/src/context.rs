@@ -24,7 +24,7 @@ pub struct Context {
     pub run: Option<RunId>,
     /// The epoch of the run's writer. A provider that can, refuses epochs older than one it has seen
     /// of the same run, with [`ErrorKind::Fenced`](crate::ErrorKind::Fenced); one that does declares
-    /// [`Capability::EpochFencing`](crate::Capability::EpochFencing). Means nothing without a run.
+    /// [`Fencing::Epochs`](crate::Fencing::Epochs). Means nothing without a run.
     pub epoch: u64,
     /// On whose behalf.
     pub principal: Principal,

@@ -61,6 +61,7 @@ compile_error!(
 #[cfg(all(feature = "plugin", not(target_os = "linux")))]
 compile_error!("the feature `plugin` needs Linux");
 
+mod abilities;
 mod capability;
 #[cfg(feature = "config")]
 pub mod config;
@@ -82,11 +83,14 @@ pub mod spi;
 pub mod sqlite;
 mod sync;
 
+pub use abilities::{
+    Abilities, DeployerAbilities, Fencing, RouterAbilities, SecretStoreAbilities, Splitting,
+};
 /// Makes traits with `async fn` object-safe: stands before every implementation of a trait of [`spi`].
 pub use async_trait::async_trait;
 pub use capability::{OPERATIONS, Operation};
 pub use context::Context;
-pub use describe::{Capability, Description, EffectClass};
+pub use describe::{Description, EffectClass};
 pub use error::{ErrorKind, ErrorReport, ProviderError, RetryAdvice};
 pub use layer::Shielding;
 pub use registry::{

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use release_providers::Capability;
+use release_providers::{Fencing, RouterAbilities, Splitting};
 use release_testkit::conformance::deployer::DeployerSandbox;
 use release_testkit::conformance::router::RouterSandbox;
 use release_testkit::fakes::{FakeDeployer, FakeIdentities, FakePlatform, FakeRouter};
 use release_testkit::{VirtualClock, fixtures};
 
-fn router_without(capability: Capability) -> RouterSandbox {
+fn router_able(declare: fn(&mut RouterAbilities)) -> RouterSandbox {
     let platform = FakePlatform::new();
-    let router = FakeRouter::of(&platform.world).without(capability);
+    let router = FakeRouter::of(&platform.world).able(declare);
     platform.router_sandbox(Arc::new(router))
 }
 
@@ -40,7 +40,7 @@ release_testkit::deployer_conformance! {
     level: V1,
     provider: async || {
         let platform = FakePlatform::new();
-        let deployer = FakeDeployer::of(&platform.world).without(Capability::EpochFencing);
+        let deployer = FakeDeployer::of(&platform.world).able(|can| can.fencing = Fencing::None);
         platform.deployer_sandbox(Arc::new(deployer))
     },
 }
@@ -48,7 +48,7 @@ release_testkit::deployer_conformance! {
 release_testkit::router_conformance! {
     name: router_without_fencing,
     level: V1,
-    provider: async || router_without(Capability::EpochFencing),
+    provider: async || router_able(|can| can.fencing = Fencing::None),
 }
 
 release_testkit::router_conformance! {
@@ -62,13 +62,13 @@ release_testkit::router_conformance! {
 release_testkit::router_conformance! {
     name: router_without_weights,
     level: V1,
-    provider: async || router_without(Capability::WeightedRouting),
+    provider: async || router_able(|can| can.splitting = Splitting::Whole),
 }
 
 release_testkit::router_conformance! {
     name: router_without_counts,
     level: V1,
-    provider: async || router_without(Capability::ServedCounts),
+    provider: async || router_able(|can| can.counts_served = false),
 }
 
 release_testkit::identity_conformance! {

@@ -278,8 +278,8 @@ fn an_ability_that_a_provider_does_not_declare_is_missed_before_the_run() {
     let errors = registry.build().unwrap().check(&rotate()).unwrap_err();
     assert_eq!(
         errors[0].to_string(),
-        "step `rotate` cannot be performed: the secret store `plain-secrets` does not declare `secret_rotation`; \
-         use another provider, or leave the step out"
+        "step `rotate` cannot be performed: the secret store `plain-secrets` does not declare that it can put a \
+         new value in the place of a secret; use another provider, or another step"
     );
 }
 

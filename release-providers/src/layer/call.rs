@@ -32,7 +32,7 @@ impl<T: ?Sized + Provider> Layered<T> {
         call: Call<T, R, A>,
     ) -> Result<A, ProviderError>
     where
-        R: Clone + Serialize + Send + Sync,
+        R: Clone + Serialize + Send + Sync + 'static,
         A: Serialize + DeserializeOwned + Send + 'static,
     {
         let Operation { capability, name, .. } = operation;
@@ -64,7 +64,7 @@ impl<T: ?Sized + Provider> Layered<T> {
         tries: &mut u32,
     ) -> Result<A, ProviderError>
     where
-        R: Clone + Serialize + Send + Sync,
+        R: Clone + Serialize + Send + Sync + 'static,
         A: Serialize + DeserializeOwned + Send + 'static,
     {
         let Some(tape) = &self.layers.tape else {
@@ -89,11 +89,17 @@ impl<T: ?Sized + Provider> Layered<T> {
         tries: &mut u32,
     ) -> Result<A, ProviderError>
     where
-        R: Clone + Send + Sync,
+        R: Clone + Send + Sync + 'static,
         A: Serialize + DeserializeOwned + Send + 'static,
     {
         let (clock, retrying) = (&*self.layers.clock, &self.layers.retrying);
         cx.check(operation, clock.now())?;
+        // What was not declared is refused before anything is done.
+        if let Some(ability) = self.description.abilities.lacks(&request) {
+            let text =
+                format!("`{}` does not declare that it can {ability}", self.description.name);
+            return Err(ProviderError::new(ErrorKind::Unsupported, operation.to_string(), text));
+        }
         let mut attempt = Cow::Borrowed(cx);
         while !retrying.is_spent(*tries + 1) {
             *tries += 1;
@@ -187,11 +193,17 @@ impl<T: ?Sized + Provider> Layered<T> {
         match work {
             Ok(Ok(answer)) => {
                 let lease = (&answer as &dyn Any).downcast_ref::<SecretLease>();
-                if let Some(lease) = lease {
-                    redactor.learn(&lease.value);
-                    return Ok(answer);
+                let secret = lease.map(|lease| lease.value.clone());
+                if let Some(secret) = &secret {
+                    redactor.learn(secret);
                 }
-                redactor.answer(answer, operation)
+                let mut answer = redactor.answer(answer, operation)?;
+                // The one answer that holds a secret on purpose keeps it, and nothing besides.
+                let lease = (&mut answer as &mut dyn Any).downcast_mut::<SecretLease>();
+                if let (Some(lease), Some(secret)) = (lease, secret) {
+                    lease.value = secret;
+                }
+                Ok(answer)
             }
             Ok(Err(error)) => Err(redactor.error(error)),
             Err(panic) => Err(redactor.error(panicked(operation, &*panic))),

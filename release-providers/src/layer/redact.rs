@@ -1,6 +1,8 @@
 //! No known secret leaves a provider.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::panic::PanicHookInfo;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Serialize;
@@ -73,6 +75,18 @@ impl Redactor {
         clean
     }
 
+    /// A hook for [`std::panic::set_hook`], which tells of a panic in a line of `tracing`, without secrets. The usual hook
+    /// prints what a provider panics with as it is.
+    pub fn panic_hook(&self) -> Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync> {
+        let redactor = self.clone();
+        Box::new(move |panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let text = panic.payload_as_str().unwrap_or("no message");
+            let text = redactor.redact(text).map_or(Cow::Borrowed(text), Cow::Owned);
+            tracing::error!(place, "panicked: {text}");
+        })
+    }
+
     /// The most bytes that a known secret has in a text.
     #[cfg(feature = "plugin")]
     pub(crate) fn longest(&self) -> usize {
@@ -80,7 +94,7 @@ impl Redactor {
         known.iter().map(|secret| escaped(secret.expose()).len()).max().unwrap_or_default()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 

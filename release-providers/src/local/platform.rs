@@ -25,7 +25,7 @@ use super::process::Process;
 use super::proxy::{Wiring, listen};
 use super::record::Wish;
 use super::supervisor;
-use crate::{Capability, Context, Description, EffectClass, ErrorKind, ProviderError};
+use crate::{Context, Description, EffectClass, ErrorKind, Fencing, ProviderError, Splitting};
 
 /// Everything a release needs, on one machine: see [the module](super). A clone is the same
 /// platform.
@@ -198,10 +198,12 @@ impl LocalPlatform {
 
 /// What the platform says of itself, in all of its roles.
 pub(super) fn description() -> Description {
-    Description::new("local", version(), EffectClass::Idempotent)
-        .with(Capability::WeightedRouting)
-        .with(Capability::ServedCounts)
-        .with(Capability::EpochFencing)
+    Description::new("local", version(), EffectClass::Idempotent).able(|can| {
+        can.deployer.fencing = Fencing::Epochs;
+        can.traffic_router.fencing = Fencing::Epochs;
+        can.traffic_router.splitting = Splitting::percent();
+        can.traffic_router.counts_served = true;
+    })
 }
 
 /// The version of all that this crate provides.

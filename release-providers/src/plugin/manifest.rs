@@ -1,13 +1,15 @@
 //! What a plugin says that it is and can do, on the wire.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU8, NonZeroU32};
+use std::time::Duration;
 
 use semver::Version;
 
 use super::pb;
 use super::wire::Wire as _;
 use crate::kind::Manifest;
-use crate::{Capability, Description};
+use crate::{Abilities, Description, Fencing, Splitting};
 
 /// A manifest that breaks the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,16 +79,11 @@ fn version(field: &str, text: &str) -> Result<Version, ManifestError> {
 }
 
 fn description_to_wire(description: &Description) -> pb::Description {
-    let ability = |ability: &Capability| match serde_json::to_value(ability) {
-        Ok(serde_json::Value::String(word)) => Some(word),
-        Ok(value) => Some(value.to_string()),
-        Err(_) => None, // never: abilities serialise
-    };
     pb::Description {
         name: description.name.clone(),
         version: description.version.to_string(),
         effects: description.effects.to_wire(),
-        capabilities: description.capabilities.iter().filter_map(ability).collect(),
+        abilities: Some(abilities_to_wire(&description.abilities)),
         config_schema: description.config_schema.to_string(),
     }
 }
@@ -96,10 +93,6 @@ fn description_from_wire(
     wire: pb::Description,
 ) -> Result<Description, ManifestError> {
     let field = |name: &str| format!("{capability}.{name}");
-    let known = |text: &String| {
-        let word = serde_json::Value::String(text.clone());
-        serde_json::from_value(word).ok().or_else(|| serde_json::from_str(text).ok())
-    };
     let effects = crate::EffectClass::from_wire(wire.effects)
         .map_err(|error| ManifestError::new(field("effects"), error.to_string()))?;
     let schema = serde_json::from_str(&wire.config_schema)
@@ -107,8 +100,55 @@ fn description_from_wire(
     let name = name(&field("name"), wire.name)?;
     let version = version(&field("version"), &wire.version)?;
     let mut description = Description::new(name, version, effects).with_config_schema(schema);
-    description.capabilities = wire.capabilities.iter().filter_map(known).collect();
+    description.abilities = abilities_from_wire(wire.abilities.unwrap_or_default())
+        .map_err(|problem| ManifestError::new(field("abilities"), problem))?;
     Ok(description)
+}
+
+fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
+    let Abilities { deployer, traffic_router, secret_store } = abilities;
+    let longest = secret_store.longest_lease.map_or(0, |span| span.as_duration().as_micros());
+    pb::Abilities {
+        deployer: Some(pb::DeployerAbilities {
+            fences_epochs: deployer.fencing == Fencing::Epochs,
+            most_replicas: deployer.most_replicas.map_or(0, NonZeroU32::get),
+        }),
+        traffic_router: Some(pb::RouterAbilities {
+            share_step_percent: match traffic_router.splitting {
+                Splitting::Whole => 0,
+                Splitting::Shares { step } => step.get().into(),
+            },
+            counts_served: traffic_router.counts_served,
+            fences_epochs: traffic_router.fencing == Fencing::Epochs,
+        }),
+        secret_store: Some(pb::SecretStoreAbilities {
+            rotation: secret_store.rotation,
+            longest_lease_micros: u64::try_from(longest).unwrap_or(u64::MAX),
+        }),
+    }
+}
+
+fn abilities_from_wire(wire: pb::Abilities) -> Result<Abilities, &'static str> {
+    let fencing = |fences| if fences { Fencing::Epochs } else { Fencing::None };
+    let mut abilities = Abilities::default();
+    if let Some(deployer) = wire.deployer {
+        abilities.deployer.fencing = fencing(deployer.fences_epochs);
+        abilities.deployer.most_replicas = NonZeroU32::new(deployer.most_replicas);
+    }
+    if let Some(router) = wire.traffic_router {
+        let step = u8::try_from(router.share_step_percent).ok().filter(|step| *step <= 100);
+        let step = step.ok_or("has a step of shares above 100 percent")?;
+        abilities.traffic_router.splitting =
+            NonZeroU8::new(step).map_or(Splitting::Whole, |step| Splitting::Shares { step });
+        abilities.traffic_router.counts_served = router.counts_served;
+        abilities.traffic_router.fencing = fencing(router.fences_epochs);
+    }
+    if let Some(store) = wire.secret_store {
+        let longest = Duration::from_micros(store.longest_lease_micros);
+        abilities.secret_store.rotation = store.rotation;
+        abilities.secret_store.longest_lease = (!longest.is_zero()).then(|| longest.into());
+    }
+    Ok(abilities)
 }
 
 #[cfg(test)]
@@ -119,7 +159,15 @@ mod tests {
     fn manifest() -> Manifest {
         let description =
             Description::new("acme router", Version::new(1, 2, 3), EffectClass::Queryable)
-                .with(Capability::WeightedRouting)
+                .able(|can| {
+                    can.traffic_router.splitting =
+                        Splitting::Shares { step: NonZeroU8::new(5).unwrap() };
+                    can.traffic_router.counts_served = true;
+                    can.deployer.fencing = Fencing::Epochs;
+                    can.deployer.most_replicas = NonZeroU32::new(7);
+                    can.secret_store.rotation = true;
+                    can.secret_store.longest_lease = Some(release_core::time::Span::secs(60));
+                })
                 .with_config_schema(serde_json::json!({ "type": "object" }));
         let capabilities = [("traffic_router".to_owned(), description)].into();
         Manifest { name: "acme".into(), version: Version::new(1, 0, 0), capabilities }
@@ -131,12 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn abilities_of_newer_plugins_are_passed_over() {
+    fn a_plugin_that_declares_nothing_is_able_to_do_nothing_more() {
         let mut wire = manifest().to_wire();
-        for more in ["teleport", "{\"teleport\":3}", ""] {
-            wire.capabilities[0].description.as_mut().unwrap().capabilities.push(more.into());
-        }
-        assert_eq!(Manifest::from_wire(wire), Ok(manifest()));
+        wire.capabilities[0].description.as_mut().unwrap().abilities = None;
+        let read = Manifest::from_wire(wire).unwrap();
+        assert_eq!(read.capabilities["traffic_router"].abilities, Abilities::default());
     }
 
     #[test]
@@ -151,6 +198,11 @@ mod tests {
             ("capabilities", |m| m.capabilities = vec![m.capabilities[0].clone(); 65]),
             ("traffic_router.effects", |m| {
                 m.capabilities[0].description.as_mut().unwrap().effects = 0;
+            }),
+            ("traffic_router.abilities", |m| {
+                let described = m.capabilities[0].description.as_mut().unwrap();
+                let router = described.abilities.as_mut().unwrap().traffic_router.as_mut();
+                router.unwrap().share_step_percent = 101;
             }),
             ("traffic_router.config_schema", |m| {
                 m.capabilities[0].description.as_mut().unwrap().config_schema = "[".repeat(100_000);

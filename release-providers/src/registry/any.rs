@@ -9,7 +9,7 @@ use super::table::Table;
 use super::{ProviderSelector, RegistryError, json};
 use crate::capability::Operation;
 use crate::layer::{Layered, Layers, Provider};
-use crate::{Context, Description, ErrorKind, ProviderError, spi};
+use crate::{Abilities, Context, Description, ErrorKind, ProviderError, spi};
 
 /// A capability as a trait object, for whoever asks a [`Registry`](super::Registry) for one: `dyn Deployer` and so on.
 pub trait Capable: Provider + Tabled {
@@ -83,14 +83,20 @@ macro_rules! any {
             }
         }
 
-        /// What is wrong with a request, in one line.
-        pub(super) fn check_request(operation: Operation, request: &Value) -> Result<(), String> {
+        /// What a request needs that is not declared; or what is wrong with it, in one line.
+        pub(super) fn check_request(
+            operation: Operation,
+            request: &Value,
+            abilities: &Abilities,
+        ) -> Result<Option<String>, String> {
             match operation.capability {
                 $( $capability => match operation.name {
-                    $( stringify!($operation) => json::read::<$request>(request).map(drop), )*
-                    _ => Ok(()),
+                    $( stringify!($operation) => {
+                        json::read::<$request>(request).map(|request| abilities.lacks(&request))
+                    } )*
+                    _ => Ok(None),
                 }, )*
-                _ => Ok(()),
+                _ => Ok(None),
             }
         }
 

@@ -1,18 +1,20 @@
 //! Which provider performs a step, asked before a run begins and again when the step does.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use release_core::model::Target;
-use release_core::plan::{Action, Plan, Step, Undo};
+use release_core::plan::{Action, Deployment, Plan, Step, Undo};
 use release_core::port::BindingError;
 
 use super::any::Tabled as _;
 use super::typed::Typed;
 use super::{Capable, ProviderSelector, Registry};
+use crate::Description;
 use crate::spi::{
-    ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier, TrafficRouter,
+    ApplyRequest, ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier,
+    SetWeights, TrafficRouter,
 };
-use crate::{Capability, Description};
 
 /// The provider of one step.
 #[derive(Debug, Clone)]
@@ -61,20 +63,18 @@ impl Registry {
         match &step.action {
             Action::Sync | Action::Bake { .. } => Ok(Bound::Pure),
             Action::VerifyArtifact { .. } => self.need(step, &at).map(Bound::Artifacts),
-            Action::Scale { .. } => self.need(step, &at).map(Bound::Deployer),
+            Action::Scale { deployment, replicas } => {
+                let deployer: Arc<dyn Deployer> = self.need(step, &at)?;
+                let Deployment { target, artifact, version } = deployment.clone();
+                let wish = ApplyRequest::new(target, artifact, version, *replicas);
+                able(step, "deployer", &deployer.describe(), &wish)?;
+                Ok(Bound::Deployer(deployer))
+            }
             Action::Probe { .. } => self.need(step, &at).map(Bound::Probe),
-            Action::Route { weights, .. } => {
+            Action::Route { target, weights } => {
                 let router: Arc<dyn TrafficRouter> = self.need(step, &at)?;
-                let described = router.describe();
-                if weights.len() > 1
-                    && !described.capabilities.contains(&Capability::WeightedRouting)
-                {
-                    let problem = format!(
-                        "the traffic router `{}` does not split traffic by weight; use another strategy or router",
-                        described.name
-                    );
-                    return Err(BindingError { step: step.id.clone(), problem });
-                }
+                let wish = SetWeights::new(target.clone(), weights.clone());
+                able(step, "traffic router", &router.describe(), &wish)?;
                 Ok(Bound::Router(router))
             }
             Action::Analyze { .. } => self.need(step, &at).map(Bound::Metrics),
@@ -100,6 +100,18 @@ impl Registry {
         }
     }
 
+    /// A plan is journaled, printed and approved: no secret that is known here may stand in it.
+    fn secret_in(&self, step: &Step) -> Option<BindingError> {
+        if self.redactor.is_empty() {
+            return None;
+        }
+        let text = serde_json::to_string(&step.action).ok()?;
+        self.redactor.redact(&text)?;
+        let problem =
+            "a secret stands in it; put in where the secret is, and let the provider ask for it";
+        Some(BindingError { step: step.id.clone(), problem: problem.into() })
+    }
+
     fn need<T: ?Sized + Capable>(
         &self,
         step: &Step,
@@ -115,8 +127,12 @@ impl Registry {
     pub(crate) fn unbound(&self, plan: &Plan) -> Vec<BindingError> {
         let mut errors = Vec::new();
         for step in plan.steps() {
-            let wrong =
-                |step: &Step| self.bind(step).err().or_else(|| super::typed::unkeyed(plan, step));
+            let wrong = |step: &Step| {
+                self.bind(step)
+                    .err()
+                    .or_else(|| super::typed::unkeyed(plan, step))
+                    .or_else(|| self.secret_in(step))
+            };
             errors.extend(wrong(step));
             if let Undo::Compensate(all) = &step.undo {
                 let undo = all.iter().map(|c| Step { action: c.action.clone(), ..step.clone() });
@@ -126,6 +142,25 @@ impl Registry {
         errors.dedup();
         errors
     }
+}
+
+/// A provider that does not declare what a request needs is missed before the run.
+fn able(
+    step: &Step,
+    capability: &str,
+    provider: &Description,
+    request: &dyn Any,
+) -> Result<(), BindingError> {
+    let Some(ability) = provider.abilities.lacks(request) else { return Ok(()) };
+    let problem = unable(capability, &provider.name, &ability);
+    Err(BindingError { step: step.id.clone(), problem })
+}
+
+pub(super) fn unable(capability: &str, provider: &str, ability: &str) -> String {
+    let capability = capability.replace('_', " ");
+    format!(
+        "the {capability} `{provider}` does not declare that it can {ability}; use another provider, or another step"
+    )
 }
 
 pub(super) fn missing(capability: &str, at: &ProviderSelector) -> String {

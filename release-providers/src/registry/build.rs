@@ -7,7 +7,7 @@ use release_core::port::Clock;
 
 use super::{AnyProvider, ProviderSelector, Registry, RegistryError, Tables};
 use crate::Shielding;
-use crate::layer::Layers;
+use crate::layer::{Layers, Redactor};
 use crate::spi::{
     ArtifactStore, CustomAction, Deployer, HealthProbe, IdentitySource, MetricsSource, Notifier,
     TrafficRouter,
@@ -25,7 +25,7 @@ pub struct RegistryBuilder {
 impl RegistryBuilder {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let layers = Layers::new(Arc::clone(&clock)).shielding(Shielding::default());
-        let registry = Registry { clock, tables: Tables::default() };
+        let registry = Registry { clock, tables: Tables::default(), redactor: Redactor::default() };
         Self { registry, layers, errors: Vec::new() }
     }
 
@@ -123,6 +123,7 @@ impl RegistryBuilder {
             return Err(errors);
         }
         registry.tables.wrap(&layers);
+        registry.redactor = layers.redactor().clone();
         Ok(registry)
     }
 }

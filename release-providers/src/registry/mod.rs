@@ -28,6 +28,7 @@ pub use self::selector::ProviderSelector;
 #[cfg(feature = "config")]
 pub(crate) use self::table::Table;
 pub(crate) use self::typed::{Progress, Typed};
+use crate::layer::Redactor;
 use crate::spi::IdentitySource;
 
 /// A registration that contradicts another, or itself.
@@ -79,6 +80,8 @@ pub enum RegistryError {
 pub struct Registry {
     pub(crate) clock: Arc<dyn Clock>,
     tables: Tables,
+    /// Knows what must not stand in plans.
+    redactor: Redactor,
 }
 
 impl Registry {

@@ -5,7 +5,7 @@ use release_core::port::BindingError;
 use serde_json::{Map, Value, json};
 
 use super::any::check_request;
-use super::bind::missing;
+use super::bind::{missing, unable};
 use super::json::operations;
 use super::{AnyProvider, ProviderSelector, Registry};
 use crate::capability::Operation;
@@ -13,7 +13,7 @@ use crate::spi::{
     FlagRef, FlagState, JobPhase, JobRef, MigrationPhase, MigrationRef, TestOutcome, TestStatus,
     WorkspaceRef, WorkspaceStatus,
 };
-use crate::{Capability, Context, ErrorKind, OPERATIONS, ProviderError};
+use crate::{Context, ErrorKind, OPERATIONS, ProviderError};
 
 /// Capabilities that have steps of their own, and which.
 const OWN_STEPS: &[(&str, &str)] = &[
@@ -82,30 +82,17 @@ impl Typed {
         let at = ProviderSelector { action: None, ..at.clone() };
         let found = registry.find_any(capability, &at);
         let provider = found.ok_or_else(|| missing(capability, &at))?;
-        let name = provider.describe().name;
+        let described = provider.describe();
+        let name = &described.name;
         let kept =
             named_step(input).map_or_else(|| input.clone(), |_| keyed(input, "some key".into()));
-        check_request(operation, &kept).map_err(|problem| {
+        let lacks = check_request(operation, &kept, &described.abilities).map_err(|problem| {
             format!("`{operation}` of `{name}` cannot be asked for: {problem}")
         })?;
-        let typed = Self { operation, provider, input: input.clone() };
-        match typed.lacks() {
-            Some(ability) => Err(format!(
-                "the {} `{name}` does not declare {ability}; use another provider, or leave the step out",
-                capability.replace('_', " ")
-            )),
-            None => Ok(typed),
+        match lacks {
+            Some(ability) => Err(unable(capability, name, &ability)),
+            None => Ok(Self { operation, provider, input: input.clone() }),
         }
-    }
-
-    /// The ability that the operation takes and that its provider does not declare.
-    fn lacks(&self) -> Option<&'static str> {
-        let Operation { capability, name, .. } = self.operation;
-        let needed = match (capability, name) {
-            ("secret_store", "rotate") => (Capability::SecretRotation, "`secret_rotation`"),
-            _ => return None,
-        };
-        (!self.provider.describe().capabilities.contains(&needed.0)).then_some(needed.1)
     }
 
     /// Asks for it.

@@ -55,7 +55,7 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` for an unknown secret; `Unsupported` where
-    /// [`Capability::SecretRotation`](crate::Capability::SecretRotation) is not declared, and only there; both with effect
+    /// [`rotation`](crate::SecretStoreAbilities::rotation) is not declared, and only there; both with effect
     /// `NotApplied`.
     async fn rotate(
         &self,

@@ -9,7 +9,7 @@ use release_providers::spi::{
     ApplyRequest, CheckHealth, DeploymentPhase, DeploymentStatus, ObserveDeployment,
     ObserveTraffic, SetWeights, TrafficStatus,
 };
-use release_providers::{Capability, EffectClass, ErrorKind, RetryAdvice};
+use release_providers::{EffectClass, ErrorKind, Fencing, RetryAdvice};
 use semver::Version;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ async fn a_plugin_is_a_provider_like_any_other() {
         (&*description.name, description.effects),
         ("memory deployer", EffectClass::Idempotent)
     );
-    assert_eq!(description.capabilities, [Capability::EpochFencing].into());
+    assert_eq!(description.abilities.deployer.fencing, Fencing::Epochs);
     assert_eq!(description.config_schema, serde_json::json!({ "type": "object" }));
     let artifact = ArtifactRef::new("shop/api".parse().unwrap(), digest()).with_tag("v1").unwrap();
     let version = Version::parse("1.2.3-rc.1").unwrap();

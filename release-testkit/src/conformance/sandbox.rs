@@ -230,8 +230,8 @@ macro_rules! acting {
                 self.common.linger().await;
             }
 
-            pub(crate) fn declares(&self, capability: release_providers::Capability) -> bool {
-                self.provider.describe().capabilities.contains(&capability)
+            pub(crate) fn abilities(&self) -> release_providers::Abilities {
+                self.provider.describe().abilities
             }
 
             /// Two writers of one run, of which the second has taken over, and one of another run,

@@ -1,12 +1,13 @@
 //! A deployer whose instances are only counted.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
-use release_providers::{Capability, Context, Description, EffectClass, ErrorKind, ProviderError};
+use release_providers::{
+    Abilities, Context, DeployerAbilities, Description, EffectClass, ErrorKind, Fencing,
+    ProviderError,
+};
 
 use super::script::Stage;
 use super::{DeployerCall, DeployerOp, World, staged};
@@ -17,7 +18,7 @@ pub struct FakeDeployer {
     world: World,
     stage: Stage<DeployerCall>,
     looks: u32,
-    capabilities: BTreeSet<Capability>,
+    abilities: Abilities,
     effects: EffectClass,
 }
 
@@ -26,9 +27,10 @@ staged!(FakeDeployer, DeployerCall, DeployerOp);
 impl FakeDeployer {
     /// A deployer in `world`.
     pub fn of(world: &World) -> Self {
-        let capabilities = BTreeSet::from([Capability::EpochFencing]);
+        let mut abilities = Abilities::default();
+        abilities.deployer.fencing = Fencing::Epochs;
         let effects = EffectClass::Idempotent;
-        Self { world: world.clone(), stage: Stage::default(), looks: 0, capabilities, effects }
+        Self { world: world.clone(), stage: Stage::default(), looks: 0, abilities, effects }
     }
 
     /// The same, declaring what may be done when nobody knows whether a call took effect.
@@ -38,16 +40,16 @@ impl FakeDeployer {
         self
     }
 
-    /// The same without an ability, which it then does not declare either.
+    /// The same with other abilities, which it declares.
     #[must_use]
-    pub fn without(mut self, capability: Capability) -> Self {
-        self.capabilities.remove(&capability);
+    pub fn able(mut self, declare: impl FnOnce(&mut DeployerAbilities)) -> Self {
+        declare(&mut self.abilities.deployer);
         self
     }
 
     /// Refuses writers that were taken over, if it is able to.
     pub(crate) fn fence(&self, cx: &Context) -> Result<(), ProviderError> {
-        if self.capabilities.contains(&Capability::EpochFencing) {
+        if self.abilities.deployer.fencing == Fencing::Epochs {
             return self.world.fence("deploy.apply", cx);
         }
         Ok(())
@@ -147,7 +149,7 @@ impl Deployer for FakeDeployer {
     fn describe(&self) -> Description {
         let mut plain = super::describe("fake-deployer");
         plain.effects = self.effects;
-        self.capabilities.iter().fold(plain, |all, one| all.with(*one))
+        plain.able(|can| *can = self.abilities)
     }
 
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError> {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use release_core::port::Clock;
 use release_core::time::Timestamp;
 use release_providers::{
-    Capability, Context, Description, ErrorKind, ProviderError, for_each_capability,
+    Abilities, Context, Description, ErrorKind, ProviderError, for_each_capability,
 };
 
 use super::script::Stage;
@@ -108,10 +108,10 @@ impl<C: Request, M> Fake<C, M> {
         self.stage.access().cut_off(cut_off);
     }
 
-    /// The same, declaring an ability.
+    /// The same, declaring other abilities.
     #[must_use]
-    pub fn declaring(mut self, capability: Capability) -> Self {
-        self.description.capabilities.insert(capability);
+    pub fn able(mut self, declare: impl FnOnce(&mut Abilities)) -> Self {
+        declare(&mut self.description.abilities);
         self
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use release_core::port::Clock;
 use release_core::time::Span;
 use release_providers::spi::{Classification, SecretRef, TestOutcome};
-use release_providers::{Secret, for_each_capability, spi};
+use release_providers::{
+    AnyProvider, ProviderSelector, RegistryBuilder, Secret, for_each_capability, spi,
+};
 use serde_json::json;
 
 use super::fake::Rewind;
@@ -217,6 +219,19 @@ impl FakeFleet {
     /// The fake of a trait.
     pub fn provider<T: ?Sized + InFleet>(&self) -> Arc<T> {
         T::fake(self)
+    }
+
+    /// Registers a fake of every trait, everywhere.
+    pub fn register(&self, builder: RegistryBuilder) -> RegistryBuilder {
+        let everywhere = ProviderSelector::everywhere;
+        macro_rules! all {
+            ($( $trait:ident $op:ident $call:ident $capability:literal {
+                $( $operation:ident $variant:ident $kind:ident ($request:ty) -> ($answer:ty); )*
+            } )*) => {
+                builder$( .provider(everywhere(), AnyProvider::$trait(self.provider::<dyn spi::$trait>())) )*
+            };
+        }
+        for_each_capability!(all)
     }
 
     /// The world of the platform.

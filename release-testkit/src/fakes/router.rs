@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
 use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
-use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
+use release_providers::{
+    Abilities, Context, Description, ErrorKind, Fencing, ProviderError, RouterAbilities, Splitting,
+};
 
 use super::script::Stage;
 use super::world::{Route, State};
@@ -19,7 +21,7 @@ use super::{Request, TrafficRouterCall, TrafficRouterOp, World, staged};
 pub struct FakeRouter {
     world: World,
     stage: Stage<TrafficRouterCall>,
-    capabilities: BTreeSet<Capability>,
+    abilities: Abilities,
 }
 
 staged!(FakeRouter, TrafficRouterCall, TrafficRouterOp);
@@ -27,16 +29,17 @@ staged!(FakeRouter, TrafficRouterCall, TrafficRouterOp);
 impl FakeRouter {
     /// A router in `world` with every capability.
     pub fn of(world: &World) -> Self {
-        let capabilities =
-            [Capability::WeightedRouting, Capability::ServedCounts, Capability::EpochFencing]
-                .into();
-        Self { world: world.clone(), stage: Stage::default(), capabilities }
+        let mut abilities = Abilities::default();
+        abilities.traffic_router.splitting = Splitting::percent();
+        abilities.traffic_router.counts_served = true;
+        abilities.traffic_router.fencing = Fencing::Epochs;
+        Self { world: world.clone(), stage: Stage::default(), abilities }
     }
 
-    /// Takes a capability away.
+    /// The same with other abilities, which it declares.
     #[must_use]
-    pub fn without(mut self, capability: Capability) -> Self {
-        self.capabilities.remove(&capability);
+    pub fn able(mut self, declare: impl FnOnce(&mut RouterAbilities)) -> Self {
+        declare(&mut self.abilities.traffic_router);
         self
     }
 
@@ -46,7 +49,7 @@ impl FakeRouter {
         let SetWeights { target, weights, .. } = request;
         check_sum(SET, weights)?;
         let mut served = weights.iter().filter(|weight| weight.percent > 0);
-        if served.clone().count() > 1 && !self.capabilities.contains(&Capability::WeightedRouting) {
+        if served.clone().count() > 1 && !self.abilities.traffic_router.splitting.by_shares() {
             let text = "this router sends all traffic to one version";
             return Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
         }
@@ -62,7 +65,7 @@ impl FakeRouter {
 
     /// Refuses writers that were taken over, if it is able to.
     pub(crate) fn fence(&self, cx: &Context) -> Result<(), ProviderError> {
-        if self.capabilities.contains(&Capability::EpochFencing) {
+        if self.abilities.traffic_router.fencing == Fencing::Epochs {
             return self.world.fence("traffic.set_weights", cx);
         }
         Ok(())
@@ -93,7 +96,7 @@ impl FakeRouter {
         let Some(route) = state.routes.get(target) else {
             return Ok(TrafficStatus::new(target.clone(), Vec::new(), Vec::new(), 0));
         };
-        let counts = self.capabilities.contains(&Capability::ServedCounts);
+        let counts = self.abilities.traffic_router.counts_served;
         let served = if counts { route.served() } else { Vec::new() };
         let mut weights = route.weights.clone();
         if lie {
@@ -131,7 +134,7 @@ fn check_sum(operation: &'static str, weights: &[Weight]) -> Result<(), Provider
 #[async_trait]
 impl TrafficRouter for FakeRouter {
     fn describe(&self) -> Description {
-        self.capabilities.iter().fold(super::describe("fake-router"), |all, one| all.with(*one))
+        super::describe("fake-router").able(|can| *can = self.abilities)
     }
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {

@@ -7,7 +7,7 @@ use release_providers::spi::{
     LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, RenewLease, RotateSecret, SecretLease,
     SecretRef, SecretStatus,
 };
-use release_providers::{Capability, ProviderError, Secret};
+use release_providers::{ProviderError, Secret};
 
 use super::{Asked, Fake, SecretStoreCall, model};
 
@@ -34,7 +34,7 @@ struct Lease {
 impl Fake<SecretStoreCall, Vault> {
     /// An empty store.
     pub fn new() -> Self {
-        Self::of("fake-secret-store", Vault::default()).declaring(Capability::SecretRotation)
+        Self::of("fake-secret-store", Vault::default()).able(|can| can.secret_store.rotation = true)
     }
 }
 

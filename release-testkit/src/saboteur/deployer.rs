@@ -9,7 +9,7 @@ use release_core::model::Digest;
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
-use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
+use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError};
 
 use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
 use crate::conformance::deployer::DeployerSandbox;
@@ -320,7 +320,7 @@ impl Deployer for SabotagedDeployer {
     fn describe(&self) -> Description {
         let mut description = self.honest.describe();
         if self.fault == DeployerFault::HidesFencing {
-            description.capabilities.remove(&Capability::EpochFencing);
+            description.abilities.deployer.fencing = Fencing::None;
         }
         if self.fault == DeployerFault::RenamesItself {
             return restless(description, self.described.fetch_add(1, Ordering::Relaxed));

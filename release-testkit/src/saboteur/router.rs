@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use release_core::model::Target;
 use release_core::plan::Weight;
 use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
-use release_providers::{Capability, Context, Description, ErrorKind, ProviderError};
+use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError, Splitting};
 
 use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
 use crate::conformance::router::RouterSandbox;
@@ -198,7 +198,7 @@ impl SabotagedRouter {
     pub fn new(fault: RouterFault, world: &World) -> Self {
         let honest = FakeRouter::of(world);
         let honest = match fault {
-            RouterFault::DeclaresWeights => honest.without(Capability::WeightedRouting),
+            RouterFault::DeclaresWeights => honest.able(|can| can.splitting = Splitting::Whole),
             _ => honest,
         };
         Self {
@@ -330,16 +330,16 @@ impl TrafficRouter for SabotagedRouter {
                 return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
             }
             RouterFault::DeclaresWeights => {
-                description.capabilities.insert(Capability::WeightedRouting);
+                description.abilities.traffic_router.splitting = Splitting::percent();
             }
             RouterFault::HidesWeights => {
-                description.capabilities.remove(&Capability::WeightedRouting);
+                description.abilities.traffic_router.splitting = Splitting::Whole;
             }
             RouterFault::HidesFencing => {
-                description.capabilities.remove(&Capability::EpochFencing);
+                description.abilities.traffic_router.fencing = Fencing::None;
             }
             RouterFault::HidesCounts => {
-                description.capabilities.remove(&Capability::ServedCounts);
+                description.abilities.traffic_router.counts_served = false;
             }
             _ => {}
         }

@@ -19,7 +19,7 @@ use release_providers::spi::{
     SecretStore, SetWeights, TrafficRouter, TrafficStatus,
 };
 use release_providers::{
-    Capability, Context, Description, EffectClass, ErrorKind, ProviderError, RetryAdvice,
+    Context, Description, EffectClass, ErrorKind, Fencing, ProviderError, RetryAdvice, Splitting,
 };
 use semver::Version;
 
@@ -42,7 +42,7 @@ fn describe(name: &str) -> Description {
 #[async_trait]
 impl Deployer for Memory {
     fn describe(&self) -> Description {
-        describe("memory deployer").with(Capability::EpochFencing)
+        describe("memory deployer").able(|can| can.deployer.fencing = Fencing::Epochs)
     }
 
     async fn apply(&self, _: &Context, request: ApplyRequest) -> Result<(), ProviderError> {
@@ -66,7 +66,7 @@ impl Deployer for Memory {
 #[async_trait]
 impl TrafficRouter for Memory {
     fn describe(&self) -> Description {
-        describe("memory router").with(Capability::WeightedRouting)
+        describe("memory router").able(|can| can.traffic_router.splitting = Splitting::percent())
     }
 
     async fn set_weights(&self, _: &Context, request: SetWeights) -> Result<(), ProviderError> {

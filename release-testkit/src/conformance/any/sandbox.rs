@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
 use release_providers::layer::Provider;
-use release_providers::{Capability, Context, Description, ErrorKind, ProviderError, Secret};
+use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
 use serde::Serialize;
 
 use crate::conformance::{
@@ -194,10 +194,6 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         let call: Call<T, D> = Arc::new(move |provider, cx, at| Box::pin(call(provider, cx, at)));
         self.refusals.push(Refusal { what, kind, call });
         self
-    }
-
-    pub(crate) fn declares(&self, capability: Capability) -> bool {
-        self.provider.description().capabilities.contains(&capability)
     }
 
     /// Does a deed that has to succeed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use release_providers::spi::{ApplyRequest, DeploymentPhase, ObserveDeployment};
-use release_providers::{Capability, ErrorKind};
+use release_providers::{ErrorKind, Fencing};
 use tokio::task::JoinSet;
 
 use super::DeployerSandbox;
@@ -234,7 +234,7 @@ async fn stale_writers_are_fenced(sandbox: &DeployerSandbox) -> Check {
     sandbox.settled(subject, 1).await?;
     sandbox.apply_as(&new, subject, 2).await?;
     let before = sandbox.settled(subject, 2).await?;
-    let declared = sandbox.declares(Capability::EpochFencing);
+    let declared = sandbox.abilities().deployer.fencing == Fencing::Epochs;
     fenced(declared, sandbox.provider.apply(&old, sandbox.wish(subject, 1)).await)?;
     if !declared {
         return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_providers::spi::{ObserveTraffic, SetWeights};
-use release_providers::{Capability, ErrorKind};
+use release_providers::{ErrorKind, Fencing};
 use tokio::task::JoinSet;
 
 use super::RouterSandbox;
@@ -46,7 +46,7 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     ),
     case!(concurrent_sets_leave_no_mixture, "shares replace all earlier ones at once"),
     case!(served_follows_weights, "traffic is really distributed by the weights", |sandbox| {
-        let weighted = sandbox.declares(Capability::WeightedRouting);
+        let weighted = sandbox.abilities().traffic_router.splitting.by_shares();
         (!weighted || !sandbox.counts()).then_some("weights whose traffic can be counted")
     }),
     case!(
@@ -63,7 +63,7 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
 async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
     let (old, split) = (sandbox.all_old(), sandbox.shares(50, 50));
     sandbox.set(&old).await?;
-    if sandbox.declares(Capability::WeightedRouting) {
+    if sandbox.abilities().traffic_router.splitting.by_shares() {
         sandbox.set(&split).await?;
     } else {
         let answer =
@@ -80,7 +80,7 @@ async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
             format!("{total} are counted"),
         ));
     }
-    if !sandbox.declares(Capability::ServedCounts) && !served.is_empty() {
+    if !sandbox.abilities().traffic_router.counts_served && !served.is_empty() {
         return Err(broken("no counts, which are not declared", format!("observed {served:?}")));
     }
     Ok(())
@@ -271,7 +271,7 @@ async fn stale_writers_are_fenced(sandbox: &RouterSandbox) -> Check {
     let [old, new, other] = sandbox.writers();
     sandbox.set_as(&old, &before).await?;
     sandbox.set_as(&new, &after).await?;
-    let declared = sandbox.declares(Capability::EpochFencing);
+    let declared = sandbox.abilities().traffic_router.fencing == Fencing::Epochs;
     fenced(declared, sandbox.provider.set_weights(&old, sandbox.request(&before)).await)?;
     if !declared {
         return Ok(());

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use release_core::time::Span;
+use release_providers::ErrorKind;
 use release_providers::spi::{
     LeaseRef, LeaseSecret, ObserveSecret, RenewLease, RotateSecret, SecretLease, SecretRef,
     SecretStatus, SecretStore,
 };
-use release_providers::{Capability, ErrorKind};
 
 use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
@@ -32,7 +32,7 @@ suite!(
         ),
         case!(
             rotation_is_honest,
-            "where `SecretRotation` is declared another value has a greater version; else `Unsupported`"
+            "where `rotation` is declared another value has a greater version; else `Unsupported`"
         ),
         case!(leases_are_not_written, "what is written of a lease holds no secret"),
     ]
@@ -42,7 +42,7 @@ const TTL: Span = Span::secs(600);
 
 /// The store, and a secret that exists and that nobody else uses.
 pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStoreSandbox {
-    let rotates = provider.describe().capabilities.contains(&Capability::SecretRotation);
+    let rotates = provider.describe().abilities.secret_store.rotation;
     let sandbox = ProviderSandbox::of(provider, secret)
         .deed(
             "lease",
@@ -139,7 +139,7 @@ async fn rotation_is_honest(sandbox: &SecretStoreSandbox) -> Check {
     let cx = sandbox.context();
     let request = RotateSecret::new((*sandbox.at).clone());
     let answer = sandbox.provider.rotate(&cx, request.clone()).await;
-    if !sandbox.declares(Capability::SecretRotation) {
+    if !sandbox.provider.describe().abilities.secret_store.rotation {
         return refused("a rotation that is not declared", answer, ErrorKind::Unsupported);
     }
     let first = answer.map_err(|error| unanswered("a rotation", &error))?;

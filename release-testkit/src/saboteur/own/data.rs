@@ -96,7 +96,7 @@ sabotage!(
         OwnFault::describes(
             "does not declare what it can do",
             &["rotation_is_honest"],
-            |description| description.capabilities.clear(),
+            |description| description.abilities = release_providers::Abilities::default(),
         ),
         OwnFault::answers::<LeaseSecret, SecretLease>(
             "calls a lease by its secret",

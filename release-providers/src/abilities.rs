@@ -1,0 +1,134 @@
+//! What providers are able to do beyond what their traits ask of all.
+
+use std::any::Any;
+use std::num::{NonZeroU8, NonZeroU32};
+
+use release_core::time::Span;
+use serde::{Deserialize, Serialize};
+
+use crate::spi::{ApplyRequest, LeaseSecret, RotateSecret, SetWeights};
+
+/// Optional abilities and limits, by trait. What is declared must work, what is not must answer `Unsupported`; both are
+/// tested. A plan that needs more than its provider declares is refused before it runs, and a call that does before it
+/// reaches the provider.
+///
+/// ```
+/// use release_providers::{Description, EffectClass, Fencing, Splitting, Version};
+/// let description = Description::new("acme", Version::new(1, 0, 0), EffectClass::Idempotent).able(|can| {
+///     can.traffic_router.splitting = Splitting::percent();
+///     can.traffic_router.fencing = Fencing::Epochs;
+/// });
+/// assert!(!description.abilities.traffic_router.counts_served);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Abilities {
+    /// Of a [`Deployer`](crate::spi::Deployer).
+    pub deployer: DeployerAbilities,
+    /// Of a [`TrafficRouter`](crate::spi::TrafficRouter).
+    pub traffic_router: RouterAbilities,
+    /// Of a [`SecretStore`](crate::spi::SecretStore).
+    pub secret_store: SecretStoreAbilities,
+}
+
+/// What a [`Deployer`](crate::spi::Deployer) is able to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct DeployerAbilities {
+    /// Whether it keeps writers out that were taken over.
+    pub fencing: Fencing,
+    /// So many instances of one artifact in one target at the most.
+    pub most_replicas: Option<NonZeroU32>,
+}
+
+/// What a [`TrafficRouter`](crate::spi::TrafficRouter) is able to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RouterAbilities {
+    /// How it divides traffic.
+    pub splitting: Splitting,
+    /// Whether it counts what each version really served.
+    pub counts_served: bool,
+    /// Whether it keeps writers out that were taken over.
+    pub fencing: Fencing,
+}
+
+/// What a [`SecretStore`](crate::spi::SecretStore) is able to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SecretStoreAbilities {
+    /// Whether it puts new values in the place of old ones by itself.
+    pub rotation: bool,
+    /// For so long at the most a secret is leased.
+    pub longest_lease: Option<Span>,
+}
+
+/// Whether a provider refuses the calls of a run's earlier writers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fencing {
+    /// It takes any epoch.
+    #[default]
+    None,
+    /// It remembers the highest [`epoch`](crate::Context::epoch) of every run for good, and answers
+    /// [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) to an older one.
+    Epochs,
+}
+
+/// How a traffic router divides traffic between versions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Splitting {
+    /// All of it goes to one version.
+    #[default]
+    Whole,
+    /// By shares.
+    Shares {
+        /// Shares are multiples of so many percent.
+        step: NonZeroU8,
+    },
+}
+
+impl Splitting {
+    /// By shares of whole percents.
+    pub const fn percent() -> Self {
+        Self::Shares { step: NonZeroU8::MIN }
+    }
+
+    /// Whether it divides traffic at all.
+    pub const fn by_shares(self) -> bool {
+        matches!(self, Self::Shares { .. })
+    }
+}
+
+impl Abilities {
+    /// What a request needs that is not declared, for people; `None` when there is nothing.
+    pub(crate) fn lacks(&self, request: &dyn Any) -> Option<String> {
+        if let Some(SetWeights { weights, .. }) = request.downcast_ref() {
+            let served = weights.iter().filter(|weight| weight.percent > 0);
+            return match self.traffic_router.splitting {
+                Splitting::Whole if served.count() > 1 => Some("split traffic by weight".into()),
+                Splitting::Shares { step } if weights.iter().any(|one| one.percent % step != 0) => {
+                    Some(format!("split traffic by less than {step} percent"))
+                }
+                _ => None,
+            };
+        }
+        if let Some(ApplyRequest { replicas, .. }) = request.downcast_ref() {
+            let most = self.deployer.most_replicas.filter(|most| *replicas > most.get());
+            return most.map(|most| format!("run more than {most} instances"));
+        }
+        if let Some(LeaseSecret { ttl, .. }) = request.downcast_ref() {
+            let longest = self.secret_store.longest_lease.filter(|longest| ttl > longest);
+            return longest.map(|longest| format!("lease a secret for longer than {longest}"));
+        }
+        (request.is::<RotateSecret>() && !self.secret_store.rotation)
+            .then(|| "put a new value in the place of a secret".into())
+    }
+}
