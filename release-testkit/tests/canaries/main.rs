@@ -167,7 +167,8 @@ fn f40_no_secret_is_left_in_anything_of_ten_thousand_runs() {
         for seed in 0..10_000 {
             let (redactor, text) = run(seed, &leaks, &listener);
             // What is escaped for JSON or Debug is found as well; for HTML, by its parts without quotes.
-            let leaking = text.lines().filter_map(|line| redactor.redact(line).map(|clean| (line, clean)));
+            let leaking =
+                text.lines().filter_map(|line| redactor.redact(line).map(|clean| (line, clean)));
             let leaking: Vec<_> = leaking.collect();
             assert!(leaking.is_empty(), "seed {seed}: {leaking:#?}");
             assert_eq!(redactor.redact(&text), None, "seed {seed}");

@@ -60,11 +60,14 @@ pub(super) async fn what_is_done_stays_done<T: ?Sized + Provider, D: Send + Sync
     for deed in &sandbox.deeds {
         sandbox.undone(deed).await?;
         let cx = sandbox.context();
-        sandbox.done(deed, &cx).await?;
         let before = sandbox.picture(deed, &cx.key).await;
-        sandbox.linger().await;
-        let after = sandbox.picture(deed, &cx.key).await;
-        unchanged(&format!("what `{}` did, a little later", deed.name), &before, &after)?;
+        sandbox.done(deed, &cx).await?;
+        let first = sandbox.picture(deed, &cx.key).await;
+        // What was only accepted may go on, but not go away. What never came is another case's.
+        if first != before && at_rest(sandbox, deed, &cx).await? == before {
+            let what = format!("what `{}` did, a little later", deed.name);
+            return Err(broken(what, format!("all is as it was before: {before:?}")));
+        }
     }
     Ok(())
 }
@@ -80,8 +83,9 @@ pub(super) async fn a_lost_answer_is_found_by_looking<
         for round in 0..ROUNDS {
             sandbox.undone(deed).await?;
             let cx = sandbox.context();
+            let before = sandbox.picture(deed, &cx.key).await;
             interrupt(sandbox.start(&deed.call, cx.clone()), round).await;
-            settled(sandbox, deed, &cx, "whose answer was lost").await?;
+            settled(sandbox, deed, &cx, (&before, "whose answer was lost")).await?;
             sandbox.done(deed, &cx).await?;
             outcomes.push(neutral(&sandbox.seen(deed, &cx.key).await?, &cx));
         }
@@ -116,7 +120,8 @@ pub(super) async fn what_was_cancelled_half_way_is_told_truly<
                 let found = format!("the error was `{}`: {error}", error.kind().as_str());
                 return Err(broken(format!("{what} to be done or `cancelled`"), found));
             }
-            let after = settled(sandbox, deed, &cx, "that was cancelled half-way").await?;
+            let after =
+                settled(sandbox, deed, &cx, (&before, "that was cancelled half-way")).await?;
             if error.effect() == EffectCertainty::NotApplied {
                 unchanged(&format!("nothing to come of {what}"), &before, &after)?;
             }
@@ -161,22 +166,44 @@ pub(super) async fn callers_at_once_do_it_once<T: ?Sized + Provider, D: Send + S
     Ok(())
 }
 
-/// Demands that a call that nobody waits for any more does nothing more; returns what can be seen of it.
+/// Demands that a call that nobody waits for any more was accepted by now, or never is; returns what can be seen once
+/// nothing changes any more.
 async fn settled<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: &Of<T, D>,
     deed: &Deed<T, D>,
     cx: &Context,
-    which: &str,
+    (before, which): (&[String], &str),
 ) -> Result<Vec<String>, Broken> {
-    let what = format!("the same of a call of `{}` {which}, looked at again", deed.name);
     // Whatever ends by itself has ended then.
     sandbox.linger().await;
     let first = sandbox.picture(deed, &cx.key).await;
+    if first != before {
+        return at_rest(sandbox, deed, cx).await;
+    }
+    let what = format!("the same of a call of `{}` {which}, looked at again", deed.name);
     sandbox.linger().await;
     for _ in 0..2 {
         unchanged(&what, &first, &sandbox.picture(deed, &cx.key).await)?;
     }
     Ok(first)
+}
+
+/// What can be seen once two looks with a little time between them see the same.
+async fn at_rest<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+    deed: &Deed<T, D>,
+    cx: &Context,
+) -> Result<Vec<String>, Broken> {
+    let mut last = sandbox.picture(deed, &cx.key).await;
+    let rest = sandbox.until(async || {
+        sandbox.linger().await;
+        let next = sandbox.picture(deed, &cx.key).await;
+        let same = next == last;
+        last.clone_from(&next);
+        Ok(if same { Ok(next) } else { Err(()) })
+    });
+    let rest = rest.await?;
+    rest.map_err(|()| broken(format!("`{}` to come to an end", deed.name), format!("{last:?}")))
 }
 
 pub(super) fn still(what: &str, wanted: &Outcome, found: &Outcome) -> Check {
