@@ -98,6 +98,10 @@ impl Shared {
         }
     }
 
+    fn spoil_all<'a>(&self, all: impl Iterator<Item = &'a mut Value>) -> bool {
+        all.filter_map(|one| self.spoil(one).then_some(())).count() > 0
+    }
+
     fn spoil(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) if self.chance.one_in(2) => {
@@ -108,8 +112,8 @@ impl Shared {
                 *value = Value::from(self.canary());
                 true
             }
-            Value::Array(all) => all.iter_mut().fold(false, |any, one| self.spoil(one) || any),
-            Value::Object(all) => all.values_mut().fold(false, |any, one| self.spoil(one) || any),
+            Value::Array(all) => self.spoil_all(all.iter_mut()),
+            Value::Object(all) => self.spoil_all(all.values_mut()),
             _ => false,
         }
     }
