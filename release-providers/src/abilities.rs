@@ -1,12 +1,11 @@
 //! What providers are able to do beyond what their traits ask of all.
 
 use std::any::Any;
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::NonZeroU32;
 
-use release_core::time::Span;
 use serde::{Deserialize, Serialize};
 
-use crate::spi::{ApplyRequest, LeaseSecret, RotateSecret, SetWeights};
+use crate::spi::{ApplyRequest, RotateSecret, SetWeights};
 
 /// Optional abilities and limits, by trait. What is declared must work, what is not must answer `Unsupported`; both are
 /// tested. A plan that needs more than its provider declares is refused before it runs, and a call that does before it
@@ -15,7 +14,7 @@ use crate::spi::{ApplyRequest, LeaseSecret, RotateSecret, SetWeights};
 /// ```
 /// use release_providers::{Description, EffectClass, Fencing, Splitting, Version};
 /// let description = Description::new("acme", Version::new(1, 0, 0), EffectClass::Idempotent).able(|can| {
-///     can.traffic_router.splitting = Splitting::percent();
+///     can.traffic_router.splitting = Splitting::Shares;
 ///     can.traffic_router.fencing = Fencing::Epochs;
 /// });
 /// assert!(!description.abilities.traffic_router.counts_served);
@@ -63,8 +62,6 @@ pub struct RouterAbilities {
 pub struct SecretStoreAbilities {
     /// Whether it puts new values in the place of old ones by itself.
     pub rotation: bool,
-    /// For so long at the most a secret is leased.
-    pub longest_lease: Option<Span>,
 }
 
 /// Whether a provider refuses the calls of a run's earlier writers.
@@ -88,45 +85,21 @@ pub enum Splitting {
     /// All of it goes to one version.
     #[default]
     Whole,
-    /// By shares.
-    Shares {
-        /// Shares are multiples of so many percent.
-        step: NonZeroU8,
-    },
-}
-
-impl Splitting {
     /// By shares of whole percents.
-    pub const fn percent() -> Self {
-        Self::Shares { step: NonZeroU8::MIN }
-    }
-
-    /// Whether it divides traffic at all.
-    pub const fn by_shares(self) -> bool {
-        matches!(self, Self::Shares { .. })
-    }
+    Shares,
 }
 
 impl Abilities {
     /// What a request needs that is not declared, for people; `None` when there is nothing.
     pub(crate) fn lacks(&self, request: &dyn Any) -> Option<String> {
         if let Some(SetWeights { weights, .. }) = request.downcast_ref() {
-            let served = weights.iter().filter(|weight| weight.percent > 0);
-            return match self.traffic_router.splitting {
-                Splitting::Whole if served.count() > 1 => Some("split traffic by weight".into()),
-                Splitting::Shares { step } if weights.iter().any(|one| one.percent % step != 0) => {
-                    Some(format!("split traffic by less than {step} percent"))
-                }
-                _ => None,
-            };
+            let served = weights.iter().filter(|weight| weight.percent > 0).count();
+            let whole = self.traffic_router.splitting == Splitting::Whole;
+            return (whole && served > 1).then(|| "split traffic by weight".into());
         }
         if let Some(ApplyRequest { replicas, .. }) = request.downcast_ref() {
             let most = self.deployer.most_replicas.filter(|most| *replicas > most.get());
             return most.map(|most| format!("run more than {most} instances"));
-        }
-        if let Some(LeaseSecret { ttl, .. }) = request.downcast_ref() {
-            let longest = self.secret_store.longest_lease.filter(|longest| ttl > longest);
-            return longest.map(|longest| format!("lease a secret for longer than {longest}"));
         }
         (request.is::<RotateSecret>() && !self.secret_store.rotation)
             .then(|| "put a new value in the place of a secret".into())

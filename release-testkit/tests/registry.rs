@@ -8,12 +8,15 @@ use release_core::engine::{Engine, Settled};
 use release_core::journal::{History, MemoryJournal};
 use release_core::model::Span;
 use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
-use release_core::port::{Clock, EffectCertainty, EffectError};
+use release_core::port::{Clock, EffectCertainty, EffectError, Performer as _};
 use release_core::run::{Event, Mode, Outcome};
-use release_providers::{EffectClass, ErrorKind, ProviderError, ProviderSelector, Registry};
+use release_providers::spi::{ApplyRequest, Deployer};
+use release_providers::{
+    EffectClass, ErrorKind, ProviderError, ProviderSelector, Registry, Splitting,
+};
 use release_testkit::fakes::{
-    Behaviour, DeployerOp, FakeDeployer, FakePlatform, HealthProbeOp, MetricsSourceCall,
-    TrafficRouterOp,
+    Behaviour, DeployerOp, FakeDeployer, FakePlatform, FakeRouter, HealthProbeOp,
+    MetricsSourceCall, TrafficRouterOp,
 };
 use release_testkit::{VirtualClock, fixtures};
 
@@ -269,4 +272,72 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
     let windows: Vec<_> = windows.collect();
     let took = minute.as_duration() + interval.as_duration() * 4;
     assert_eq!(windows, [Span::from(took); 6]);
+}
+
+/// A deployer of at most three, and a router that does not split, behind a registry.
+fn modest(bench: &Bench) -> Registry {
+    let most = std::num::NonZeroU32::new(3);
+    let world = &bench.platform.world;
+    let deployer = FakeDeployer::of(world).able(|can| can.most_replicas = most);
+    let router = FakeRouter::of(world).able(|can| can.splitting = Splitting::Whole);
+    Registry::builder(bench.clock.clone())
+        .deployer(ProviderSelector::everywhere(), Arc::new(deployer))
+        .router(ProviderSelector::everywhere(), Arc::new(router))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_plan_that_needs_more_than_is_declared_is_refused_with_the_steps_and_the_providers_name() {
+    let bench = Bench::new();
+    let many = step("many", Action::Scale { deployment: deployment(), replicas: 4 });
+    let other = Weight::new(fixtures::digest("api", "1.0.0"), fixtures::version("1.0.0"), 50);
+    let half = Weight {
+        percent: 50,
+        ..Weight::new(deployment().artifact.digest(), deployment().version, 50)
+    };
+    let weights = vec![half, other];
+    let split = step("split", Action::Route { target: deployment().target, weights });
+    let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
+    for step in [scale(), many, route(), split] {
+        plan.step(step);
+    }
+    let errors = modest(&bench).check(&plan.build().unwrap()).unwrap_err();
+    let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let other = "use another provider, or another step";
+    assert_eq!(
+        said,
+        [
+            format!(
+                "step `many` cannot be performed: the deployer `fake-deployer` does not declare that it can run more than 3 instances; {other}"
+            ),
+            format!(
+                "step `split` cannot be performed: the traffic router `fake-router` does not declare that it can split traffic by weight; {other}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_declared_does_not_reach_a_provider() {
+    let bench = Bench::new();
+    let deployer = modest(&bench).find::<dyn Deployer>(&ProviderSelector::everywhere()).unwrap();
+    let Deployment { target, artifact, version } = deployment();
+    let wish =
+        |replicas| ApplyRequest::new(target.clone(), artifact.clone(), version.clone(), replicas);
+    let cx = fixtures::context("k");
+    let (few, many) = bench
+        .clock
+        .run(async { (deployer.apply(&cx, wish(3)).await, deployer.apply(&cx, wish(4)).await) })
+        .unwrap();
+    few.unwrap();
+    let error = many.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (ErrorKind::Unsupported, EffectCertainty::NotApplied)
+    );
+    assert!(
+        error.to_string().contains("`fake-deployer` does not declare that it can run more than 3"),
+        "{error}"
+    );
 }

@@ -1,5 +1,4 @@
-//! Flags in files: `DIRECTORY/ENVIRONMENT/FLAG` holds the state and the revision of one, as `[{"state":"off"},1]`.
-//! Whoever makes the file makes the flag.
+//! Flags in files: `DIRECTORY/ENVIRONMENT/FLAG` holds `[{"state":"off"},1]`, the state and the revision of a flag.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};

@@ -201,7 +201,7 @@ pub(super) fn description() -> Description {
     Description::new("local", version(), EffectClass::Idempotent).able(|can| {
         can.deployer.fencing = Fencing::Epochs;
         can.traffic_router.fencing = Fencing::Epochs;
-        can.traffic_router.splitting = Splitting::percent();
+        can.traffic_router.splitting = Splitting::Shares;
         can.traffic_router.counts_served = true;
     })
 }

@@ -1,8 +1,7 @@
 //! What a plugin says that it is and can do, on the wire.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroU32};
-use std::time::Duration;
+use std::num::NonZeroU32;
 
 use semver::Version;
 
@@ -100,35 +99,27 @@ fn description_from_wire(
     let name = name(&field("name"), wire.name)?;
     let version = version(&field("version"), &wire.version)?;
     let mut description = Description::new(name, version, effects).with_config_schema(schema);
-    description.abilities = abilities_from_wire(wire.abilities.unwrap_or_default())
-        .map_err(|problem| ManifestError::new(field("abilities"), problem))?;
+    description.abilities = abilities_from_wire(wire.abilities.unwrap_or_default());
     Ok(description)
 }
 
 fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
     let Abilities { deployer, traffic_router, secret_store } = abilities;
-    let longest = secret_store.longest_lease.map_or(0, |span| span.as_duration().as_micros());
     pb::Abilities {
         deployer: Some(pb::DeployerAbilities {
             fences_epochs: deployer.fencing == Fencing::Epochs,
             most_replicas: deployer.most_replicas.map_or(0, NonZeroU32::get),
         }),
         traffic_router: Some(pb::RouterAbilities {
-            share_step_percent: match traffic_router.splitting {
-                Splitting::Whole => 0,
-                Splitting::Shares { step } => step.get().into(),
-            },
+            splits_by_shares: traffic_router.splitting == Splitting::Shares,
             counts_served: traffic_router.counts_served,
             fences_epochs: traffic_router.fencing == Fencing::Epochs,
         }),
-        secret_store: Some(pb::SecretStoreAbilities {
-            rotation: secret_store.rotation,
-            longest_lease_micros: u64::try_from(longest).unwrap_or(u64::MAX),
-        }),
+        secret_store: Some(pb::SecretStoreAbilities { rotation: secret_store.rotation }),
     }
 }
 
-fn abilities_from_wire(wire: pb::Abilities) -> Result<Abilities, &'static str> {
+fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
     let fencing = |fences| if fences { Fencing::Epochs } else { Fencing::None };
     let mut abilities = Abilities::default();
     if let Some(deployer) = wire.deployer {
@@ -136,19 +127,16 @@ fn abilities_from_wire(wire: pb::Abilities) -> Result<Abilities, &'static str> {
         abilities.deployer.most_replicas = NonZeroU32::new(deployer.most_replicas);
     }
     if let Some(router) = wire.traffic_router {
-        let step = u8::try_from(router.share_step_percent).ok().filter(|step| *step <= 100);
-        let step = step.ok_or("has a step of shares above 100 percent")?;
-        abilities.traffic_router.splitting =
-            NonZeroU8::new(step).map_or(Splitting::Whole, |step| Splitting::Shares { step });
+        if router.splits_by_shares {
+            abilities.traffic_router.splitting = Splitting::Shares;
+        }
         abilities.traffic_router.counts_served = router.counts_served;
         abilities.traffic_router.fencing = fencing(router.fences_epochs);
     }
     if let Some(store) = wire.secret_store {
-        let longest = Duration::from_micros(store.longest_lease_micros);
         abilities.secret_store.rotation = store.rotation;
-        abilities.secret_store.longest_lease = (!longest.is_zero()).then(|| longest.into());
     }
-    Ok(abilities)
+    abilities
 }
 
 #[cfg(test)]
@@ -160,13 +148,11 @@ mod tests {
         let description =
             Description::new("acme router", Version::new(1, 2, 3), EffectClass::Queryable)
                 .able(|can| {
-                    can.traffic_router.splitting =
-                        Splitting::Shares { step: NonZeroU8::new(5).unwrap() };
+                    can.traffic_router.splitting = Splitting::Shares;
                     can.traffic_router.counts_served = true;
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
                     can.secret_store.rotation = true;
-                    can.secret_store.longest_lease = Some(release_core::time::Span::secs(60));
                 })
                 .with_config_schema(serde_json::json!({ "type": "object" }));
         let capabilities = [("traffic_router".to_owned(), description)].into();
@@ -198,11 +184,6 @@ mod tests {
             ("capabilities", |m| m.capabilities = vec![m.capabilities[0].clone(); 65]),
             ("traffic_router.effects", |m| {
                 m.capabilities[0].description.as_mut().unwrap().effects = 0;
-            }),
-            ("traffic_router.abilities", |m| {
-                let described = m.capabilities[0].description.as_mut().unwrap();
-                let router = described.abilities.as_mut().unwrap().traffic_router.as_mut();
-                router.unwrap().share_step_percent = 101;
             }),
             ("traffic_router.config_schema", |m| {
                 m.capabilities[0].description.as_mut().unwrap().config_schema = "[".repeat(100_000);

@@ -30,7 +30,7 @@ impl FakeRouter {
     /// A router in `world` with every capability.
     pub fn of(world: &World) -> Self {
         let mut abilities = Abilities::default();
-        abilities.traffic_router.splitting = Splitting::percent();
+        abilities.traffic_router.splitting = Splitting::Shares;
         abilities.traffic_router.counts_served = true;
         abilities.traffic_router.fencing = Fencing::Epochs;
         Self { world: world.clone(), stage: Stage::default(), abilities }
@@ -49,7 +49,8 @@ impl FakeRouter {
         let SetWeights { target, weights, .. } = request;
         check_sum(SET, weights)?;
         let mut served = weights.iter().filter(|weight| weight.percent > 0);
-        if served.clone().count() > 1 && !self.abilities.traffic_router.splitting.by_shares() {
+        if served.clone().count() > 1 && self.abilities.traffic_router.splitting == Splitting::Whole
+        {
             let text = "this router sends all traffic to one version";
             return Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
         }

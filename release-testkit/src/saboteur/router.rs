@@ -330,7 +330,7 @@ impl TrafficRouter for SabotagedRouter {
                 return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
             }
             RouterFault::DeclaresWeights => {
-                description.abilities.traffic_router.splitting = Splitting::percent();
+                description.abilities.traffic_router.splitting = Splitting::Shares;
             }
             RouterFault::HidesWeights => {
                 description.abilities.traffic_router.splitting = Splitting::Whole;

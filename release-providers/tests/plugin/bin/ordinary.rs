@@ -66,7 +66,7 @@ impl Deployer for Memory {
 #[async_trait]
 impl TrafficRouter for Memory {
     fn describe(&self) -> Description {
-        describe("memory router").able(|can| can.traffic_router.splitting = Splitting::percent())
+        describe("memory router").able(|can| can.traffic_router.splitting = Splitting::Shares)
     }
 
     async fn set_weights(&self, _: &Context, request: SetWeights) -> Result<(), ProviderError> {

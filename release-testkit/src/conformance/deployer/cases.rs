@@ -39,7 +39,7 @@ pub(super) const V1: Cases = &[
     case!(
         too_many_is_invalid,
         "`Invalid` for a wish beyond the declared limits, with no effect",
-        |sandbox| sandbox.too_many.is_none().then_some("limit of instances")
+        |sandbox| sandbox.beyond_limit().is_none().then_some("limit of instances")
     ),
     case!(concurrent_applies_converge, "wishes at the same time never start a second copy"),
     case!(
@@ -210,7 +210,7 @@ async fn unknown_target_is_not_found(sandbox: &DeployerSandbox) -> Check {
 
 async fn too_many_is_invalid(sandbox: &DeployerSandbox) -> Check {
     let [subject, _] = &sandbox.subjects;
-    let Some(too_many) = sandbox.too_many else { return Ok(()) };
+    let Some(too_many) = sandbox.beyond_limit() else { return Ok(()) };
     let wish = sandbox.wish(subject, too_many);
     refuses(sandbox, "too many instances", wish, ErrorKind::Invalid).await
 }

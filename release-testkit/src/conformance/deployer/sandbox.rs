@@ -80,10 +80,15 @@ impl DeployerSandbox {
         self
     }
 
-    /// Names a number of instances that is beyond the provider's limit.
+    /// Names a number of instances that is beyond the provider's limit; by default one more than it declares.
     pub const fn too_many(mut self, replicas: u32) -> Self {
         self.too_many = Some(replicas);
         self
+    }
+
+    pub(crate) fn beyond_limit(&self) -> Option<u32> {
+        let declared = self.abilities().deployer.most_replicas;
+        self.too_many.or_else(|| declared.map(|most| most.get().saturating_add(1)))
     }
 
     /// Tells the names of the instances that really run, from another source than the provider's

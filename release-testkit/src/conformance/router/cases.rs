@@ -5,7 +5,7 @@ use std::sync::Arc;
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_providers::spi::{ObserveTraffic, SetWeights};
-use release_providers::{ErrorKind, Fencing};
+use release_providers::{ErrorKind, Fencing, Splitting};
 use tokio::task::JoinSet;
 
 use super::RouterSandbox;
@@ -46,7 +46,7 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     ),
     case!(concurrent_sets_leave_no_mixture, "shares replace all earlier ones at once"),
     case!(served_follows_weights, "traffic is really distributed by the weights", |sandbox| {
-        let weighted = sandbox.abilities().traffic_router.splitting.by_shares();
+        let weighted = sandbox.abilities().traffic_router.splitting == Splitting::Shares;
         (!weighted || !sandbox.counts()).then_some("weights whose traffic can be counted")
     }),
     case!(
@@ -63,7 +63,7 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
 async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
     let (old, split) = (sandbox.all_old(), sandbox.shares(50, 50));
     sandbox.set(&old).await?;
-    if sandbox.abilities().traffic_router.splitting.by_shares() {
+    if sandbox.abilities().traffic_router.splitting == Splitting::Shares {
         sandbox.set(&split).await?;
     } else {
         let answer =

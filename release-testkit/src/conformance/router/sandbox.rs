@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
 use release_providers::spi::{Deployer, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
-use release_providers::{Context, Description};
+use release_providers::{Context, Description, Splitting};
 
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::{
@@ -125,7 +125,7 @@ impl RouterSandbox {
     /// Something else: a canary, or all traffic to the second version where weights are not
     /// declared.
     pub(crate) fn some_new(&self) -> Vec<Weight> {
-        if self.abilities().traffic_router.splitting.by_shares() {
+        if self.abilities().traffic_router.splitting == Splitting::Shares {
             return self.shares(80, 20);
         }
         self.shares(0, 100).into_iter().skip(1).collect()
