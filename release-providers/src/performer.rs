@@ -143,7 +143,15 @@ impl<'a> Call<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             let missing = match typed.look(&self.cx).await.map_err(accepted)? {
-                None => return Ok(Evidence::Custom { output: answer }),
+                None => {
+                    return match typed.is_a_no(&answer) {
+                        None => Ok(Evidence::Custom { output: answer }),
+                        Some(reason) => {
+                            let operation = typed.operation.to_string();
+                            Err(ProviderError::new(ErrorKind::Failed, operation, reason))
+                        }
+                    };
+                }
                 Some(Progress::Done(output)) => return Ok(Evidence::Custom { output }),
                 // Seen to have failed for good: no doubt is left that a look could remove.
                 Some(Progress::Failed(reason)) => {

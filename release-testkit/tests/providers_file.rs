@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use release_core::model::Principal;
 use release_core::plan::{Action, Place, Plan, Step, StepScope, Undo};
 use release_core::port::{Clock, Performer as _};
+use release_core::time::Span;
 use release_providers::config::{Catalog, ConfigError, ProvidersFile};
 use release_providers::kind::{Manifest, Opening, ProviderKind, SecretSetting, Secrets};
 use release_providers::spi::{
@@ -97,7 +98,10 @@ impl Notifier for Acme {
     fn describe(&self) -> Description {
         described()
     }
-    async fn notify(&self, _: &Context, _: Notification) -> Result<(), ProviderError> {
+    async fn notify(&self, _: &Context, message: Notification) -> Result<(), ProviderError> {
+        if message.channel.as_str() == "outage" {
+            return Err(ProviderError::new(ErrorKind::Unavailable, "acme", "out of order"));
+        }
         Err(says(self.token.as_ref()))
     }
 }
@@ -161,10 +165,10 @@ async fn a_file_becomes_a_registry() {
     assert_eq!(
         bound,
         [
-            "flag_store, everywhere: acme 1.2.0",
-            "flag_store, environment production, region eu: acme 1.2.0",
-            "notifier, everywhere: acme 1.2.0",
-            "notifier, channel releases: acme 1.2.0",
+            "flag_store, everywhere: elsewhere 1.2.0",
+            "flag_store, environment production, region eu: shop-eu 1.2.0",
+            "notifier, everywhere: elsewhere 1.2.0",
+            "notifier, channel releases: shop-eu 1.2.0",
         ]
     );
     assert_eq!(host.vault.count(SecretStoreOp::Lease), 1, "only who names one asks for it");
@@ -285,6 +289,11 @@ fn a_file_that_cannot_be_read_says_where() {
             "at `providers[0].serves[0].environment`: line 3",
         ),
         ("format: [", "line 1"),
+        // An empty variable of a template is no selector for everything.
+        (
+            "format: providers/v1\nproviders:\n  - { name: a, kind: acme, serves: [{ environment: }] }",
+            "at `providers[0].serves[0].environment`: line 3",
+        ),
     ];
     for (text, wanted) in table {
         let error = ProvidersFile::parse(text).unwrap_err().to_string();
@@ -341,4 +350,28 @@ fn the_schema_of_files_knows_the_settings_of_every_kind() {
     let unknown =
         json!({ "format": "providers/v1", "providers": [{ "name": "a", "kind": "acne" }] });
     assert!(!validator.is_valid(&unknown));
+}
+
+#[test]
+fn what_one_entry_fails_is_not_held_against_another_of_its_kind() {
+    let host = Host::new();
+    let work = async {
+        let registry = host.open(GOOD).await.unwrap();
+        let tell = async |name: &str| {
+            let at = ProviderSelector::channel(fixtures::literal(name));
+            let notifier = registry.find::<dyn Notifier>(&at).unwrap();
+            let message = Notification::new(fixtures::literal(name), Severity::Info, "hello");
+            let mut cx = fixtures::context("k");
+            cx.deadline = host.clock.now().plus(Span::secs(1));
+            notifier.notify(&cx, message).await.unwrap_err().to_string()
+        };
+        let mut said = String::new();
+        for _ in 0..25 {
+            said = tell("outage").await;
+        }
+        (said, tell("releases").await)
+    };
+    let (elsewhere, shop) = host.clock.run(work).unwrap();
+    assert!(elsewhere.contains("it is given a rest"), "{elsewhere}");
+    assert!(shop.contains("the token *** is not good enough"), "{shop}");
 }

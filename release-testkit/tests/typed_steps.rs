@@ -253,7 +253,7 @@ fn a_plan_that_asks_for_what_nobody_can_do_is_refused_with_the_steps_and_the_pro
         (
             "change_desk.update",
             json!({ "step": "nobody", "state": "failed" }),
-            "names the step `nobody`, and the plan has no such step of `change_desk`",
+            "names the step `nobody`, and the plan has no such step",
         ),
     ];
     let registry = bench.builder().build().unwrap();
@@ -328,4 +328,78 @@ fn nobody_is_started_who_cannot_be_checked() {
     let started = engine.start(fixtures::literal("r-1"), plan(steps), fixtures::requester());
     let refused = bench.clock.run(started).unwrap().unwrap_err();
     assert!(matches!(refused, EngineError::Bindings(_)), "{refused}");
+}
+
+/// How a run over a whole fleet ended, and why a step of it failed.
+fn verdict(fleet: &FakeFleet, steps: Vec<Step>) -> (Option<Outcome>, String) {
+    let clock = fleet.clock();
+    let registry = fleet.register(Registry::builder(clock.clone())).build().unwrap();
+    let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
+        .clock(clock.clone())
+        .build();
+    let work = async {
+        let run = fixtures::literal("r-1");
+        let handle = engine.start(run, plan(steps), fixtures::requester()).await.unwrap();
+        let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
+        engine.load(handle.run()).await.unwrap().0
+    };
+    let history = clock.run(work).unwrap();
+    let why = history.facts().iter().find_map(|fact| match &fact.event {
+        Event::StepFailed { error, .. } => Some(error.message.clone()),
+        _ => None,
+    });
+    (course(&history).1, why.unwrap_or_default())
+}
+
+#[test]
+fn a_step_that_asks_whether_something_is_right_fails_when_it_is_not() {
+    let artifact = fixtures::artifact("api", "1.0.0");
+    let fleet = FakeFleet::new();
+    let findings = [("CVE-2026-1", "error"), ("old", "note")];
+    drop(fleet.scanner.clone().content(artifact.digest(), &findings));
+    let verify = json!({ "artifact": artifact, "predicates": [FakeFleet::PREDICATE] });
+    let scan = json!({ "artifact": artifact, "kind": "vulnerabilities" });
+    for (operation, input, why) in [
+        ("artifact_verifier.verify", verify, "the artifact is not verified"),
+        ("scanner.start", scan, "the scan found 1 errors"),
+    ] {
+        let (outcome, said) = verdict(&fleet, vec![step("ask", operation, input)]);
+        assert!(matches!(outcome, Some(Outcome::Failed { .. })), "{operation}: {outcome:?}");
+        assert!(said.contains(why), "{operation}: {said}");
+    }
+    let bench = Bench::new();
+    let ask = json!({ "summary": "x" });
+    let errors = bench.builder().build().unwrap().check(&plan(vec![step(
+        "ask",
+        "approval_channel.ask",
+        ask,
+    )]));
+    assert!(errors.unwrap_err()[0].problem.contains("use a gate"));
+}
+
+#[test]
+fn a_step_refers_to_nothing_but_what_an_earlier_one_starts() {
+    let bench = Bench::new();
+    let update = |id: &str, of: &str| {
+        step(id, "change_desk.update", json!({ "step": of, "state": "implementing" }))
+    };
+    let open = || step("open", "change_desk.open", change());
+    let registry = bench.builder().build().unwrap();
+    for (steps, why) in [
+        (vec![update("a", "a"), open()], "which starts nothing of a `change_desk`"),
+        (vec![update("a", "open"), open()], "which does not come before it"),
+        (
+            vec![open(), update("a", "open"), update("b", "a")],
+            "which starts nothing of a `change_desk`",
+        ),
+    ] {
+        let errors = registry.check(&plan(steps)).unwrap_err();
+        assert!(errors[0].problem.contains(why), "{errors:?}");
+    }
+    let mut taken_back = open();
+    let back = json!({ "step": "open", "state": "failed" });
+    let action = Action::Custom { capability: "change_desk.update".into(), input: back };
+    let phase = release_core::plan::UndoPhase::default();
+    taken_back.undo = Undo::Compensate(vec![release_core::plan::Compensation { action, phase }]);
+    assert_eq!(registry.check(&plan(vec![taken_back, update("a", "open")])), Ok(()));
 }

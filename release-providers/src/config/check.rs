@@ -93,7 +93,17 @@ impl ProviderEntry {
             }
         }
         let schema = kind.manifest().config_schema();
-        let validator = match jsonschema::validator_for(&schema) {
+        if let Err(problem) = super::schema::bounded(&schema) {
+            let problem = format!(
+                "the schema of the settings of `{}` {problem}; tell who made it",
+                self.kind
+            );
+            return wrong(".kind", problem);
+        }
+        // Patterns of plugins take no time that grows beyond the text.
+        let patterns = jsonschema::PatternOptions::regex();
+        let built = jsonschema::options().with_pattern_options(patterns).build(&schema);
+        let validator = match built {
             Ok(validator) => validator,
             Err(error) => {
                 let problem = format!(

@@ -49,23 +49,30 @@ pub struct ProviderEntry {
 #[non_exhaustive]
 pub struct ServedBy {
     /// Which of its capabilities, for example `deployer`; nothing said: all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub capability: Option<String>,
     /// Only in this environment.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub environment: Option<EnvironmentId>,
     /// Only in this region.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub region: Option<RegionId>,
     /// Only for this service.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub service: Option<ServiceId>,
     /// Of a notifier: only this channel.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub channel: Option<ChannelId>,
     /// Of a custom action: only steps that name this.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub action: Option<String>,
+}
+
+/// What is named has a value: an empty field, as of a template whose variable is empty, would serve more than was meant.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 impl ServedBy {

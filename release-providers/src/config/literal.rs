@@ -8,26 +8,38 @@ use crate::kind::reference;
 const NAMES: &[&str] = &[
     "password",
     "passwd",
+    "pwd",
     "passphrase",
     "secret",
     "token",
     "apikey",
     "accesskey",
     "privatekey",
+    "privatekeypem",
     "credential",
-    "credentials",
+    "authorization",
 ];
 
-/// The paths of settings that look like secrets written out.
+/// The paths of settings that look like secrets written out. By their names and forms: a secret under a name that tells
+/// nothing is not found.
 pub(super) fn literals(config: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    walk(config, "", &mut |path, name, value| {
-        let Value::String(text) = value else { return };
-        if (!text.is_empty() && is_secret(name)) || has_password(text) {
+    walk(config, "", &mut |path, _, value| {
+        let is_secret = match value {
+            Value::String(text) => (!text.is_empty() && in_secret(path)) || has_password(text),
+            Value::Number(_) => in_secret(path),
+            _ => false,
+        };
+        if is_secret {
             found.push(path.to_owned());
         }
     });
     found
+}
+
+/// Whether the path leads through the name of a secret.
+fn in_secret(path: &str) -> bool {
+    path.split('.').any(is_secret)
 }
 
 /// The references to secrets.
@@ -73,18 +85,30 @@ fn is_secret(name: &str) -> bool {
     })
 }
 
-/// Whether it is a URL with a password: `https://ada:hunter2@example.org`.
+/// Whether it is a URL with credentials: `https://ada:hunter2@example.org`, `https://x?token=hunter2`.
 fn has_password(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else { return false };
-    let sound = !scheme.is_empty()
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    if scheme.is_empty()
+        || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    {
+        return false;
+    }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let user = authority.rsplit_once('@').map(|(user, _)| user);
-    sound
-        && user
-            .and_then(|user| user.split_once(':'))
-            .is_some_and(|(_, password)| !password.is_empty())
+    // A user alone is no secret, but for the tokens that are given as one.
+    let opens = |user: &str| match user.split_once(':') {
+        Some((_, password)) => !password.is_empty(),
+        None => user.len() >= LIKE_A_TOKEN,
+    };
+    let mut query = rest.split_once('?').map_or("", |(_, query)| query).split(['&', '#']);
+    user.is_some_and(opens)
+        || query.any(|one| {
+            one.split_once('=').is_some_and(|(name, value)| !value.is_empty() && is_secret(name))
+        })
 }
+
+/// So long is a token, and no name of a user.
+const LIKE_A_TOKEN: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -99,7 +123,11 @@ mod tests {
             "proxy": "http://proxy.example:3128",
             "mail": "ada@example.org",
             "password": "hunter2",
-            "db": { "api-key": "k", "accessKeys": ["a", "b"], "token_url": "https://x", "max_tokens": 3 },
+            "db": { "api-key": "k", "accessKeys": ["a", "b"], "token_url": "https://x", "timeout": 3 },
+            "pin": { "password": 12_345_678, "passwords": { "a": "x" } },
+            "hook": "https://x/y?a=1&token=hunter2",
+            "git": "https://ghp_0123456789abcdefghij@x",
+            "ssh": "ssh://git@host/x",
             "list": [{ "client_secret": "s" }, { "client_secret": { "secret": "kv/x" } }],
             "secret": "",
             "auth": { "secret": "kv/y" },
@@ -113,8 +141,13 @@ mod tests {
                 "db.accessKeys[0]",
                 "db.accessKeys[1]",
                 "db.api-key",
+                "git",
+                "hook",
                 "list[0].client_secret",
                 "password",
+                "pin.password",
+                "pin.passwords.a",
+                "token.more",
                 "token.secret",
                 "url"
             ]

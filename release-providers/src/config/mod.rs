@@ -30,6 +30,7 @@ mod file;
 mod literal;
 mod open;
 mod preview;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,7 +10,8 @@ use crate::layer::Layers;
 use crate::{AnyProvider, ProviderSelector, Registry, RegistryBuilder, Shielding};
 
 impl ProvidersFile {
-    /// Checks the file, opens its providers one after the other, and binds them. No secret that they asked for leaves a
+    /// Checks the file, opens its providers one after the other, and binds them. Each is called by its name in the file, in
+    /// errors and limits too, and has limits and a circuit breaker of its own. No secret that they asked for leaves a
     /// provider in an error or an answer.
     ///
     /// # Errors
@@ -38,7 +39,7 @@ impl ProvidersFile {
     ) -> Result<Registry, ConfigError> {
         self.check(catalog, &secrets)?;
         let secrets = secrets.known_to(layers.redactor().clone());
-        let mut builder = Registry::builder(Arc::clone(&clock)).layers(layers);
+        let mut builder = Registry::builder(Arc::clone(&clock)).behind(&layers);
         let mut problems = Vec::new();
         for (index, entry) in self.providers.iter().enumerate() {
             let Some(kind) = catalog.get(&entry.kind) else { continue }; // never: it was checked
@@ -54,8 +55,9 @@ impl ProvidersFile {
             };
             match opened {
                 Ok(all) => {
-                    let bind =
-                        |builder: RegistryBuilder, (selector, one)| builder.provider(selector, one);
+                    let bind = |builder: RegistryBuilder, (selector, one): (_, AnyProvider)| {
+                        builder.provider(selector, one.layered_as(&layers, &entry.name))
+                    };
                     builder = all.into_iter().fold(builder, bind);
                 }
                 Err(problem) => {

@@ -71,6 +71,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::manifest::Manifest;
+#[cfg(any(feature = "config", feature = "plugin"))]
 pub(crate) use self::secrets::reference;
 pub use self::secrets::{SecretSetting, Secrets};
 use crate::{AnyProvider, ErrorKind, ProviderError};

@@ -11,9 +11,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::layer::Redactor;
-use crate::spi::{LeaseSecret, SecretLease, SecretRef, SecretStore};
+use crate::spi::{
+    LeaseRef, LeaseSecret, LeaseStatus, RenewLease, SecretLease, SecretRef, SecretStore,
+};
 use crate::{Context, ErrorKind, ProviderError, Secret};
 
+#[cfg(any(feature = "config", feature = "plugin"))]
 /// The secret that a setting names, if it names one: `{ secret: <where> }`, and nothing else.
 pub(crate) fn reference(setting: &serde_json::Value) -> Option<&str> {
     let all = setting.as_object().filter(|all| all.len() == 1)?;
@@ -123,7 +126,8 @@ impl Secrets {
         !matches!(self.source, Source::None)
     }
 
-    /// The value of a secret, leased for an hour. Who needs it for longer leases it itself, and renews.
+    /// The value of a secret, of a lease of an hour that nobody renews: for secrets that outlive their leases. Who needs the
+    /// lease itself asks for [one](Self::lease), and [renews](Self::renew) it.
     ///
     /// # Errors
     /// As [`Secrets::lease`].
@@ -137,7 +141,45 @@ impl Secrets {
         }
     }
 
-    /// A lease of a secret, for `ttl` at most.
+    /// Lets a lease last for `ttl` from now.
+    ///
+    /// # Errors
+    /// As [`SecretStore::renew`]; `NotFound` where there is no store to ask.
+    pub async fn renew(
+        &self,
+        lease: &SecretLease,
+        ttl: Span,
+    ) -> Result<LeaseStatus, ProviderError> {
+        let (store, cx) = self.store(&lease.lease, "renew")?;
+        store.renew(&cx, RenewLease::new(lease.lease.clone(), ttl)).await
+    }
+
+    /// Ends a lease.
+    ///
+    /// # Errors
+    /// As [`SecretStore::revoke`]; `NotFound` where there is no store to ask.
+    pub async fn revoke(&self, lease: &SecretLease) -> Result<(), ProviderError> {
+        let (store, cx) = self.store(&lease.lease, "revoke")?;
+        store.revoke(&cx, LeaseRef::new(lease.lease.clone())).await
+    }
+
+    /// The store, and a context of a call to it.
+    fn store(
+        &self,
+        what: &str,
+        call: &str,
+    ) -> Result<(&Arc<dyn SecretStore>, Context), ProviderError> {
+        let Source::Store { store, clock, principal } = &self.source else {
+            let text = "there is no store of secrets to ask";
+            return Err(ProviderError::new(ErrorKind::NotFound, "secrets", text));
+        };
+        let now = clock.now();
+        // One key a moment: a lease from before may be at its end.
+        let key = format!("settings/{call}/{what}/{}", now.as_micros());
+        Ok((store, Context::new(key, now.plus(PATIENCE), principal.clone())))
+    }
+
+    /// A lease of a secret, for `ttl` at most. Who asked for it renews it, and ends it.
     ///
     /// # Errors
     /// As [`SecretStore::lease`]; `NotFound` where there is no store to ask.
@@ -146,13 +188,7 @@ impl Secrets {
         setting: &SecretSetting,
         ttl: Span,
     ) -> Result<SecretLease, ProviderError> {
-        let Source::Store { store, clock, principal } = &self.source else {
-            return Err(missing(setting, "there is no store of secrets to ask"));
-        };
-        let now = clock.now();
-        // One key a moment: a lease from before may be at its end.
-        let key = format!("settings/{}/{}", setting.secret, now.as_micros());
-        let cx = Context::new(key, now.plus(PATIENCE), principal.clone());
+        let (store, cx) = self.store(setting.secret.as_str(), "lease")?;
         let lease = store.lease(&cx, LeaseSecret::new(setting.secret.clone(), ttl)).await?;
         self.redactor.learn(&lease.value);
         Ok(lease)

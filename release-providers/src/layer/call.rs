@@ -70,7 +70,8 @@ impl<T: ?Sized + Provider> Layered<T> {
         let Some(tape) = &self.layers.tape else {
             return self.retried(cx, operation, request, call, tries).await;
         };
-        let call_on_tape = tape.begin(&self.description.name, operation, cx, &request)?;
+        let call_on_tape =
+            tape.begin(&self.description.name, operation, cx, &request, self.layers.redactor())?;
         if let Some(answer) = call_on_tape.replayed() {
             return answer;
         }

@@ -145,7 +145,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 impl Layers {
     /// Puts the layers around a provider, which is asked once to describe itself.
     pub fn wrap<T: ?Sized + Provider>(&self, provider: Arc<T>) -> Layered<T> {
-        let description = provider.description();
+        self.wrap_as(provider.description(), provider)
+    }
+
+    /// The same for a provider that is called otherwise than it describes itself.
+    pub(crate) fn wrap_as<T: ?Sized + Provider>(
+        &self,
+        description: Description,
+        provider: Arc<T>,
+    ) -> Layered<T> {
         let shield = self.shields.as_ref().map(|all| all.of(description.name.clone()));
         Layered { inner: provider, description, shield, layers: self.clone() }
     }

@@ -1,5 +1,6 @@
 //! No known secret leaves a provider.
 
+use std::any::TypeId;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use super::call::lost;
 use crate::capability::Operation;
+use crate::spi::ArtifactContent;
 use crate::{ErrorKind, ProviderError, Secret};
 
 /// Secrets shorter than this are not looked for: they would be found everywhere.
@@ -36,8 +38,16 @@ impl Redactor {
         all
     }
 
-    /// Knows one more from now on.
+    /// Knows one more from now on, and each of its lines: what is printed is printed by lines.
     pub fn learn(&self, secret: &Secret) {
+        let text = secret.expose();
+        if text.trim_end().contains('\n') {
+            text.lines().for_each(|line| self.learn_one(&Secret::new(line)));
+        }
+        self.learn_one(secret);
+    }
+
+    fn learn_one(&self, secret: &Secret) {
         if secret.expose().len() < SHORTEST {
             return;
         }
@@ -118,9 +128,11 @@ impl Redactor {
     /// The answer, without secrets. What does not make sense without them is an error.
     pub(super) fn answer<A>(&self, answer: A, operation: Operation) -> Result<A, ProviderError>
     where
-        A: Serialize + DeserializeOwned,
+        A: Serialize + DeserializeOwned + 'static,
     {
-        if self.is_empty() {
+        // What an artifact is made of is no text, and may be large.
+        let is_content = TypeId::of::<A>() == TypeId::of::<ArtifactContent>();
+        if self.is_empty() || is_content {
             return Ok(answer);
         }
         let failed = |error: serde_json::Error| {
@@ -140,7 +152,7 @@ impl Redactor {
     }
 
     /// Takes secrets out of all texts; whether there were any.
-    fn clean(&self, value: &mut Value) -> bool {
+    pub(crate) fn clean(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => match self.redact(text) {
                 Some(clean) => {
@@ -161,7 +173,15 @@ impl Redactor {
                 let within = self.clean_all(all.values_mut());
                 within || !named.is_empty()
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+            // A secret of digits may come as a number.
+            Value::Number(number) => match self.redact(&number.to_string()) {
+                Some(clean) => {
+                    *value = Value::from(clean);
+                    true
+                }
+                None => false,
+            },
+            Value::Null | Value::Bool(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Redactor;
 use crate::capability::Operation;
 use crate::error::ErrorReport;
 use crate::sync::lock;
@@ -106,11 +107,13 @@ impl Tape {
         operation: Operation,
         cx: &Context,
         request: &impl Serialize,
+        redactor: &Redactor,
     ) -> Result<OnTape<'_>, ProviderError> {
-        let request = serde_json::to_value(request).map_err(|error| {
+        let mut request = serde_json::to_value(request).map_err(|error| {
             let text = format!("its request cannot be recorded: {error}");
             ProviderError::new(ErrorKind::Invalid, operation.to_string(), text)
         })?;
+        redactor.clean(&mut request);
         let (provider, key) = (provider.to_owned(), cx.key.clone());
         Ok(OnTape { tape: &self.0, provider, operation, key, request })
     }

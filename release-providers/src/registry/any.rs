@@ -56,6 +56,18 @@ macro_rules! any {
                 }
             }
 
+            /// The same behind `layers`, under another name.
+            #[cfg(feature = "config")]
+            pub(crate) fn layered_as(self, layers: &Layers, name: &str) -> Self {
+                let mut description = self.describe();
+                name.clone_into(&mut description.name);
+                match self {
+                    $( Self::$trait(provider) => {
+                        Self::$trait(Arc::new(layers.wrap_as(description, provider)))
+                    } )*
+                }
+            }
+
             /// Calls an operation by its name, with request and answer as JSON: for tools, and for steps that name one.
             /// Secrets are in no answer.
             ///

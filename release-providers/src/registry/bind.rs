@@ -105,8 +105,10 @@ impl Registry {
         if self.redactor.is_empty() {
             return None;
         }
-        let text = serde_json::to_string(&step.action).ok()?;
-        self.redactor.redact(&text)?;
+        let mut value = serde_json::to_value(step).ok()?;
+        if !self.redactor.clean(&mut value) {
+            return None;
+        }
         let problem =
             "a secret stands in it; put in where the secret is, and let the provider ask for it";
         Some(BindingError { step: step.id.clone(), problem: problem.into() })
@@ -137,6 +139,12 @@ impl Registry {
             if let Undo::Compensate(all) = &step.undo {
                 let undo = all.iter().map(|c| Step { action: c.action.clone(), ..step.clone() });
                 errors.extend(undo.filter_map(|step| wrong(&step)));
+            }
+        }
+        // What is wrong with an input may quote it.
+        for error in &mut errors {
+            if let Some(clean) = self.redactor.redact(&error.problem) {
+                error.problem = clean;
             }
         }
         errors.dedup();

@@ -20,13 +20,15 @@ pub struct RegistryBuilder {
     registry: Registry,
     layers: Layers,
     errors: Vec<RegistryError>,
+    /// Whether the providers have their layers already.
+    layered: bool,
 }
 
 impl RegistryBuilder {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let layers = Layers::new(Arc::clone(&clock)).shielding(Shielding::default());
         let registry = Registry { clock, tables: Tables::default(), redactor: Redactor::default() };
-        Self { registry, layers, errors: Vec::new() }
+        Self { registry, layers, errors: Vec::new(), layered: false }
     }
 
     /// Registers a provider of any capability for what `selector` selects.
@@ -112,17 +114,25 @@ impl RegistryBuilder {
         self
     }
 
+    /// The providers stand behind `layers` already.
+    #[cfg(feature = "config")]
+    pub(crate) fn behind(self, layers: &Layers) -> Self {
+        Self { layered: true, ..self.layers(layers.clone()) }
+    }
+
     /// The registry.
     ///
     /// # Errors
     /// Every [`RegistryError`].
     pub fn build(self) -> Result<Registry, Vec<RegistryError>> {
-        let Self { mut registry, layers, mut errors } = self;
+        let Self { mut registry, layers, mut errors, layered } = self;
         errors.extend(registry.tables.unclear());
         if !errors.is_empty() {
             return Err(errors);
         }
-        registry.tables.wrap(&layers);
+        if !layered {
+            registry.tables.wrap(&layers);
+        }
         registry.redactor = layers.redactor().clone();
         Ok(registry)
     }

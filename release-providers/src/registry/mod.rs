@@ -6,7 +6,8 @@
 //!
 //! Steps of kind `custom` reach every capability: one that names an operation, for example `migrator.expand`, goes to
 //! the migrator that serves its place, with the step's input as the request. What only starts something is followed
-//! until it is over. A [`CustomAction`](crate::spi::CustomAction) that is bound to just that name is preferred.
+//! until it is over. A step that asks whether something is as it should be fails when it is not: an artifact that is not
+//! verified, drift, a scan with errors, a change that was rejected. A [`CustomAction`](crate::spi::CustomAction) that is bound to just that name is preferred.
 
 mod any;
 mod bind;

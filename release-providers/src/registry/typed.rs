@@ -1,5 +1,7 @@
 //! Custom steps that name an operation of a capability, for example `migrator.expand`.
 
+use std::collections::BTreeMap;
+
 use release_core::plan::{Action, Plan, Step};
 use release_core::port::BindingError;
 use serde_json::{Map, Value, json};
@@ -76,6 +78,9 @@ impl Typed {
         input: &Value,
     ) -> Result<Self, String> {
         let capability = operation.capability;
+        if (capability, operation.name) == ("approval_channel", "ask") {
+            return Err("`approval_channel.ask` asks and waits for nobody; use a gate".into());
+        }
         if let Some((_, step)) = OWN_STEPS.iter().find(|(own, _)| *own == capability) {
             return Err(format!("`{operation}` has a step of its own; use `{step}`"));
         }
@@ -115,6 +120,39 @@ impl Typed {
         self.provider.call(self.operation.name, cx, &input).await
     }
 
+    /// Why the answer of an operation that only looks is a no: a step that asks whether something is as it should be
+    /// fails when it is not.
+    pub(crate) fn is_a_no(&self, answer: &Value) -> Option<String> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        match (self.operation.capability, self.operation.name) {
+            ("artifact_verifier", "verify") => match answer.pointer("/verdict/verdict") {
+                Some(verdict) if verdict == "verified" => None,
+                _ => {
+                    let why = answer.pointer("/verdict/reasons").map(ToString::to_string);
+                    Some(format!("the artifact is not verified: {}", why.unwrap_or_default()))
+                }
+            },
+            ("provisioner", "drift") => {
+                let fields = answer.get("fields")?.as_array()?.len();
+                (fields > 0).then(|| format!("{fields} fields are not as declared"))
+            }
+            ("change_desk", "observe") => {
+                let state = text(answer.get("state")?)?;
+                let no = matches!(&*state, "rejected" | "failed" | "withdrawn");
+                no.then(|| format!("the change is {state}"))
+            }
+            ("build_runner" | "test_runner" | "scanner", "observe") => {
+                let phase = text(answer.pointer("/phase/phase")?)?;
+                (phase == "failed" || phase == "cancelled").then(|| format!("it is {phase}"))
+            }
+            ("migrator", "observe") => {
+                let phase = text(answer.pointer("/phase/phase")?)?;
+                (phase == "failed").then(|| "the migration failed".into())
+            }
+            _ => None,
+        }
+    }
+
     /// Looks how far it is; `None` where its answer is all there is to know.
     pub(crate) async fn look(&self, cx: &Context) -> Result<Option<Progress>, ProviderError> {
         let job = || JobRef::new(cx.key.clone());
@@ -129,6 +167,10 @@ impl Typed {
             }
             (AnyProvider::Scanner(scanner), "start") => {
                 let status = scanner.observe(cx, job()).await?;
+                if let Some(report) = status.report.as_ref().filter(|report| report.errors > 0) {
+                    let text = format!("the scan found {} errors", report.errors);
+                    return Ok(Some(Progress::Failed(text)));
+                }
                 let found = status.report.map(|report| {
                     json!({
                         "digest": report.digest,
@@ -273,22 +315,63 @@ fn keyed(input: &Value, key: String) -> Value {
     Value::Object(all)
 }
 
-/// A step whose input names another one that is not there, or has another capability.
+/// What gives the key that other operations of a capability refer to.
+const GIVES_KEYS: &[&str] = &[
+    "build_runner.start",
+    "test_runner.start",
+    "scanner.start",
+    "change_desk.open",
+    "approval_channel.ask",
+    "pager.page",
+];
+
+/// A step whose input names another one that does not come before it, or gives no key for it.
 pub(super) fn unkeyed(plan: &Plan, step: &Step) -> Option<BindingError> {
     let Action::Custom { capability, input } = &step.action else { return None };
     let (of, _) = capability.split_once('.')?;
     OPERATIONS.iter().find(|operation| operation.capability == of)?;
     let named = named_step(input)?;
-    let is_one = |other: &Step| match &other.action {
+    let wrong = |problem: String| Some(BindingError { step: step.id.clone(), problem });
+    let Some(other) = plan.steps().iter().position(|other| other.id.as_str() == named) else {
+        return wrong(format!("its input names the step `{named}`, and the plan has no such step"));
+    };
+    let gives = plan.steps().get(other).is_some_and(|other| match &other.action {
         Action::Custom { capability, .. } => {
-            capability.split_once('.').is_some_and(|(o, _)| o == of)
+            GIVES_KEYS.contains(&&**capability)
+                && capability.split_once('.').is_some_and(|(o, _)| o == of)
         }
         _ => false,
-    };
-    if plan.steps().iter().any(|other| other.id.as_str() == named && is_one(other)) {
-        return None;
+    });
+    if !gives {
+        return wrong(format!(
+            "its input names the step `{named}`, which starts nothing of a `{of}`"
+        ));
     }
-    let problem =
-        format!("its input names the step `{named}`, and the plan has no such step of `{of}`");
-    Some(BindingError { step: step.id.clone(), problem })
+    let own = plan.steps().iter().position(|one| one.id == step.id);
+    // A compensation refers to its own step, or to one before it.
+    if own.is_none_or(|own| other != own && !before(plan, other, own))
+        || named == step.id.as_str() && step.action == plan.steps().get(other)?.action
+    {
+        return wrong(format!("its input names the step `{named}`, which does not come before it"));
+    }
+    None
+}
+
+/// Whether the step at `first` is done before that at `second` begins.
+fn before(plan: &Plan, first: usize, second: usize) -> bool {
+    let at = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
+    let mut waits: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for edge in plan.edges() {
+        waits.entry(at(edge.to)).or_default().push(at(edge.from));
+    }
+    let mut rest = vec![second];
+    while let Some(from) = rest.pop().and_then(|index| waits.remove(&index)) {
+        if from.contains(&first) {
+            return true;
+        }
+        rest.extend(from);
+        // What was looked at already has no more to say.
+        rest.retain(|index| waits.contains_key(index));
+    }
+    false
 }

@@ -386,3 +386,16 @@ async fn f39_another_content_is_not_started_again() {
     check(&error, ErrorKind::Unavailable, EffectCertainty::NotApplied);
     assert!(stage.event("swapped start-failed").contains("is pinned"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f37_who_escapes_with_the_streams_of_a_plugin_that_does_not_start_holds_nobody_up() {
+    let stage = Stage::new();
+    let mut spec =
+        stage.script("escape", "#!/bin/sh\nsetsid env -i sleep 30 &\necho no handshake\nexit 3\n");
+    spec.start_timeout = Span::secs(5);
+    let begun = stage.clock.now();
+    let error = stage.start(spec).await.unwrap_err();
+    assert!(!matches!(error, PluginError::NotReady { .. }), "{error}");
+    // What escaped lives on, without anything of the host.
+    assert!(stage.clock.now().since(begun) < Span::secs(20), "it was waited for");
+}

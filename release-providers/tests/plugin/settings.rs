@@ -134,7 +134,10 @@ async fn settings_that_do_not_do_are_refused_at_the_start_and_say_why() {
     ];
     for (config, kind, text) in table {
         let spec = spec(&stage).opening(opening(&stage, config));
-        let Err(PluginError::Settings(error)) = stage.start(spec).await else { panic!("{text}") };
+        let error = match stage.start(spec).await {
+            Err(PluginError::Settings(error) | PluginError::Secret(error)) => error,
+            other => panic!("{text}: {other:?}"),
+        };
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(text), "{error}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
@@ -155,4 +158,22 @@ async fn a_plugin_without_settings_is_refused_some() {
     let refused = stage.start(ordinary(json!({ "level": 3 }))).await;
     let Err(PluginError::Settings(error)) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("the plugin takes no settings"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_hosts_own_store_is_no_fault_of_a_plugin() {
+    let stage = Stage::new();
+    let nowhere = json!({ "url": "x", "token": { "secret": "kv/other" } });
+    let mut spec = spec(&stage).opening(opening(&stage, nowhere));
+    spec.restarts.faults = 1;
+    for _ in 0..3 {
+        let error = stage.start(spec.clone()).await.unwrap_err();
+        assert!(matches!(error, PluginError::Secret(_)), "{error}");
+        assert!(error.to_string().contains("no such secret"), "{error}");
+    }
+    assert!(
+        !stage.events().iter().any(|event| event.contains("quarantined")),
+        "{:?}",
+        stage.events()
+    );
 }

@@ -6,7 +6,7 @@ const SECRET: &str = "correct \"horse\"\nbattery";
 
 fn redacting(fake: &FakeCustomAction, clock: &Arc<VirtualClock>) -> Arc<dyn CustomAction> {
     let layers = Layers::new(clock.clone());
-    let layers = layers.redacting(Redactor::new([Secret::new(SECRET), Secret::new("abc")]));
+    let layers = layers.redacting(Redactor::new([SECRET, "abc", "4815162342"].map(Secret::new)));
     let inner: Arc<dyn CustomAction> = Arc::new(fake.clone());
     Arc::new(layers.wrap(inner))
 }
@@ -53,11 +53,15 @@ fn f40_answers_hold_no_secret_and_short_ones_are_not_looked_for() {
     let input = serde_json::json!({
         "said": format!("it is {SECRET}"),
         "deep": [{ SECRET: 1 }, "abc"],
+        "lines": ["correct \"horse\"", "battery"],
+        "digits": [4_815_162_342_u64, 42],
         "plain": true,
     });
     let clean = serde_json::json!({
         "said": "it is ***",
         "deep": [{ "***": 1 }, "abc"],
+        "lines": ["***", "***"],
+        "digits": ["***", 42],
         "plain": true,
     });
     assert_eq!(perform(input), clean);

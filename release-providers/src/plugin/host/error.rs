@@ -91,9 +91,12 @@ pub enum PluginError {
     /// What it says of itself is not valid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// It cannot work with its settings, or a secret that they name cannot be had.
-    #[error("it cannot be used with its settings")]
-    Settings(#[source] ProviderError),
+    /// It cannot work with its settings.
+    #[error("it cannot be used with its settings: {0}")]
+    Settings(ProviderError),
+    /// A secret that its settings name cannot be had. No fault of the plugin.
+    #[error("a secret that its settings name cannot be had: {0}")]
+    Secret(ProviderError),
     /// It says other things of itself than at the start before.
     #[error("it says other things of itself than when it was started before")]
     OtherManifest,

@@ -120,9 +120,12 @@ async fn fail(
     group.end(clock).await;
     let exit = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
     group.ended();
-    // All who could write are gone, so both end.
-    output.keep("stdout", stdout).await;
-    drop(stderr.await);
+    // What it printed is read to the end; somebody who hid from the host may still hold the streams.
+    let drained = async { tokio::join!(output.keep("stdout", stdout), stderr) };
+    tokio::select! {
+        _ = drained => {}
+        () = clock.sleep_until(clock.now().plus(Span::secs(1))) => {}
+    }
     let log = output.tail();
     match error {
         PluginError::NotReady { .. } => PluginError::NotReady { log },

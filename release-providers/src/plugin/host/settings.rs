@@ -26,9 +26,7 @@ pub(super) async fn tell(
     let request = match settings {
         Settings::Unasked => return Ok(()),
         Settings::None => pb::ConfigureRequest::default(),
-        Settings::Some(opening) => {
-            request(opening, redactor).await.map_err(PluginError::Settings)?
-        }
+        Settings::Some(opening) => request(opening, redactor).await.map_err(PluginError::Secret)?,
     };
     let answer: Result<pb::ConfigureReply, _> = line.unary(CONFIGURE, request).await;
     match answer {
@@ -124,7 +122,7 @@ impl ProviderKind for PluginKind {
 
     async fn open(&self, opening: Opening) -> Result<Vec<AnyProvider>, ProviderError> {
         let failed = |error: PluginError| match error {
-            PluginError::Settings(error) => error,
+            PluginError::Settings(error) | PluginError::Secret(error) => error,
             error => {
                 let text = "the plugin cannot be started";
                 ProviderError::new(ErrorKind::Unavailable, "plugin.open", text).with_source(error)

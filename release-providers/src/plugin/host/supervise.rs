@@ -188,7 +188,10 @@ impl Inner {
                 let now = self.host.clock.now();
                 lock(&self.state).record.ended(now);
                 self.tell(&PluginEvent::StartFailed { error: &error });
-                self.count_fault();
+                // An outage of the host's own store is no fault of the plugin.
+                if !matches!(error, PluginError::Secret(_)) {
+                    self.count_fault();
+                }
                 Err(error)
             }
         }
