@@ -103,6 +103,8 @@ pub enum Bug {
     CancelLeaves,
     /// A failure never puts anything back.
     FailureLeaves,
+    /// A fake forgets what it did under which key.
+    ForgetKeys,
 }
 
 impl Bug {
@@ -156,6 +158,7 @@ impl Bug {
         Self::DropParked,
         Self::CancelLeaves,
         Self::FailureLeaves,
+        Self::ForgetKeys,
     ];
 }
 
