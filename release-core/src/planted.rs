@@ -103,11 +103,13 @@ pub enum Bug {
     CancelLeaves,
     /// A failure never puts anything back.
     FailureLeaves,
+    /// A fake forgets what it did under which key.
+    ForgetKeys,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,
         Self::LatchAdmission,
@@ -156,6 +158,7 @@ impl Bug {
         Self::DropParked,
         Self::CancelLeaves,
         Self::FailureLeaves,
+        Self::ForgetKeys,
     ];
 }
 

@@ -6,17 +6,19 @@
 //! cargo run --release -p release-testkit --example simulate -- 4711         one seed, and what came of it
 //! cargo run --release -p release-testkit --example simulate -- 4711 trace   and all that happened
 //! cargo run --release -p release-testkit --example simulate -- 0 1000 pct   with random priorities (`Pct`)
+//! cargo run --release -p release-testkit --example simulate -- 0 1000 typed steps that act on the fakes of the SDK
 //! ```
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is a program for people")]
 
 use std::process::ExitCode;
 
 use release_core::model::Span;
-use release_testkit::sim::{Coverage, Pct, Scheduler, mixed};
+use release_testkit::sim::{Coverage, Pct, Scheduler, mixed, typed};
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let pct = words.iter().position(|word| word == "pct").map(|at| words.remove(at)).is_some();
+    let fakes = words.iter().position(|word| word == "typed").map(|at| words.remove(at)).is_some();
     let traces = words.pop_if(|word| word == "trace").is_some();
     let numbers: Option<Vec<u64>> = words.iter().map(|text| text.parse().ok()).collect();
     let (seeds, one) = match numbers.as_deref() {
@@ -35,9 +37,11 @@ fn main() -> ExitCode {
     let mut coverage = Coverage::default();
     for seed in seeds.clone() {
         let Some(sim) = scenarios.get(usize::try_from(seed % count).unwrap_or(0)) else { continue };
-        let report = sim.clone().seed(seed).report();
+        // With fakes, each seed has a plan of its own.
+        let sim = if fakes { typed(seed).scheduler(scheduler) } else { sim.clone() }.seed(seed);
+        let report = sim.report();
         if one && traces {
-            println!("{}", sim.clone().seed(seed).trace());
+            println!("{}", sim.trace());
         }
         coverage.add(&report.coverage);
         (records, calls) = (records + report.records, calls + report.calls);
@@ -45,7 +49,10 @@ fn main() -> ExitCode {
             println!("{report}");
         }
         if !report.is_green() {
-            println!("again: cargo run --release -p release-testkit --example simulate -- {seed}");
+            let how = if fakes { " typed" } else { "" };
+            println!(
+                "again: cargo run --release -p release-testkit --example simulate -- {seed}{how}"
+            );
             return ExitCode::FAILURE;
         }
     }

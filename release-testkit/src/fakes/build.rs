@@ -15,7 +15,7 @@ use crate::fixtures;
 pub type FakeBuildRunner = Fake<BuildRunnerCall, Builds>;
 
 /// What a [`FakeBuildRunner`] knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Builds {
     /// Its builds.
     pub jobs: Jobs<StartBuild>,

@@ -13,13 +13,13 @@ use super::{Asked, ChangeDeskCall, Fake, model};
 pub type FakeChangeDesk = Fake<ChangeDeskCall, Changes>;
 
 /// What a [`FakeChangeDesk`] knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     all: BTreeMap<String, Change>,
     seen: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Change {
     ticket: String,
     state: ChangeState,
@@ -43,6 +43,11 @@ impl Changes {
     /// Decides at the desk; whether there is such a change.
     pub fn decide(&mut self, operation: &str, state: ChangeState) -> bool {
         self.all.get_mut(operation).map(|change| change.state = state).is_some()
+    }
+
+    /// The keys that changes were opened under.
+    pub fn operations(&self) -> impl Iterator<Item = &str> {
+        self.all.keys().map(String::as_str)
     }
 
     /// What was noted of a change, in order.

@@ -27,6 +27,13 @@ pub struct Asked<'a> {
     operation: &'static str,
 }
 
+impl<'a> Asked<'a> {
+    /// A call of the simulator, which has its own time.
+    pub(crate) fn at_once(cx: &'a Context, operation: &'static str) -> Self {
+        Self { cx, now: Timestamp::default(), lie: false, operation }
+    }
+}
+
 impl Asked<'_> {
     /// The key of the call.
     pub fn key(&self) -> &str {

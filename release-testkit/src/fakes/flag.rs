@@ -12,7 +12,7 @@ use super::{Asked, Fake, FlagStoreCall, model};
 pub type FakeFlagStore = Fake<FlagStoreCall, Flags>;
 
 /// What a [`FakeFlagStore`] knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flags(BTreeMap<(String, EnvironmentId), (FlagState, u64)>);
 
 impl Fake<FlagStoreCall, Flags> {

@@ -8,7 +8,7 @@ use release_providers::{ErrorKind, ProviderError};
 use super::Asked;
 
 /// Work by the key that it was started under. It is done at the second look, unless somebody says otherwise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Jobs<R> {
     all: BTreeMap<String, Job<R>>,
     /// How many looks find it running.
@@ -16,7 +16,7 @@ pub struct Jobs<R> {
 }
 
 /// One piece of work.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Job<R> {
     pub(super) request: R,
     phase: JobPhase,

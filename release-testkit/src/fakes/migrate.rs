@@ -12,7 +12,7 @@ use super::{Asked, Fake, MigratorCall, model};
 pub type FakeMigrator = Fake<MigratorCall, Migrations>;
 
 /// What a [`FakeMigrator`] knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Migrations(BTreeMap<(Target, String), MigrationPhase>);
 
 impl Fake<MigratorCall, Migrations> {

@@ -14,7 +14,7 @@ use super::{Asked, Fake, TestRunnerCall, model};
 pub type FakeTestRunner = Fake<TestRunnerCall, Suites>;
 
 /// What a [`FakeTestRunner`] knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Suites {
     /// Its runs.
     pub jobs: Jobs<StartTests>,

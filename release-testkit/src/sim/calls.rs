@@ -6,6 +6,7 @@ use release_core::port::{EffectError, Evidence, Measurement, Observed};
 use release_core::run::{EffectOutcome, Input, Mode, Phase};
 
 use super::course::{Call, What};
+use super::fakes::{Asking, Progress};
 use super::faults::{Fault, When};
 use super::machine::{Happening, Machine};
 use super::provider::{Capability, Nature, ProviderFault};
@@ -33,6 +34,8 @@ pub(super) enum Part {
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     action: Action,
+    /// What it asks of a fake, if it does.
+    asking: Option<Asking>,
     life: u64,
     resource: Option<(Resource, u64)>,
     fault: Option<ProviderFault>,
@@ -55,16 +58,17 @@ impl Machine<'_> {
         let id = definition.id.clone();
         let generation = driver.state.generation(step);
         let key = format!("{}/{}/{generation}", driver.state.run(), definition.id);
+        let asking = self.world.asking(&action, &driver.state);
         let capability = Capability::of(&action);
         let nature = self.setup.providers.nature_of(capability);
-        let fault = self.fault_of(capability, mode);
+        let fault = self.fault_of(capability, mode, asking.is_some());
         if let Some(fault) = fault {
             self.coverage.note(super::coverage::acting(driver, mode), fault.name(), 1);
         }
         let number = self.calls.len();
         let tick = self.note(What::Called { call: number });
         let resource = match mode {
-            Mode::Perform => World::resource(&action, &key),
+            Mode::Perform => World::subject(asking.as_ref(), &action, &key),
             Mode::Look => None,
         };
         let resource = resource.map(|resource| (resource, tick));
@@ -87,6 +91,7 @@ impl Machine<'_> {
         });
         let operation = Operation {
             action,
+            asking,
             life: driver.life,
             resource: resource.clone(),
             fault,
@@ -144,7 +149,12 @@ impl Machine<'_> {
         }
     }
 
-    fn fault_of(&mut self, capability: Capability, mode: Mode) -> Option<ProviderFault> {
+    fn fault_of(
+        &mut self,
+        capability: Capability,
+        mode: Mode,
+        of_a_fake: bool,
+    ) -> Option<ProviderFault> {
         use ProviderFault as F;
         let mut found = None;
         for clause in 0..self.faults.plan.clauses.len() {
@@ -167,6 +177,8 @@ impl Machine<'_> {
         match found {
             Some(F::NoData | F::Nan) if !metrics => Some(F::Transient),
             Some(F::Bad) if !metrics => Some(F::Permanent),
+            // What fakes answer here has no digest that could be another's.
+            Some(F::WrongDigest) if of_a_fake => Some(F::Transient),
             Some(F::Unknown) if self.chance.pick(2) == 0 => Some(F::ApplyThenTimeout),
             other => other,
         }
@@ -198,12 +210,35 @@ impl Machine<'_> {
         }
         let once = call.nature == Nature::Idempotent;
         let (action, key) = (operation.action.clone(), call.key.clone());
-        if self.world.apply(&action, &key, resource, once) {
+        let applied = match operation.asking.clone() {
+            Some(asking) => self.lands(number, (&key, &asking), resource),
+            None => self.world.apply(&action, &key, resource, once),
+        };
+        if applied {
             let tick = self.note(What::Applied { call: number });
             if let Some(call) = self.calls.get_mut(number) {
                 call.applied = Some(tick);
             }
         }
+    }
+
+    /// What is asked of a fake reaches it; whether no newer operation on the same took its place.
+    fn lands(
+        &mut self,
+        number: usize,
+        asked: (&str, &Asking),
+        (resource, operation): (Resource, u64),
+    ) -> bool {
+        if !self.world.arrives(resource, operation) {
+            return false;
+        }
+        let (tick, forgets) = (self.tick(), self.setup.providers.forgets);
+        #[cfg(planted_bugs)]
+        let forgets = forgets || release_core::planted::is(release_core::planted::Bug::ForgetKeys);
+        if let Some(fakes) = &mut self.world.fakes {
+            fakes.land((number, tick), asked, forgets);
+        }
+        true
     }
 
     fn revert(&mut self, number: usize) {
@@ -263,11 +298,13 @@ impl Machine<'_> {
         }
     }
 
-    fn performed(&self, number: usize) -> Result<Evidence, EffectError> {
+    fn performed(&mut self, number: usize) -> Result<Evidence, EffectError> {
         use ProviderFault as F;
-        let Some(Operation { action, fault, .. }) = self.operations.get(number) else {
+        let (Some(operation), Some(call)) = (self.operations.get(number), self.calls.get(number))
+        else {
             return Err(EffectError::permanent("unknown_call", "there is no such call"));
         };
+        let Operation { action, asking, fault, .. } = operation;
         let truth = self.world.evidence(action);
         let nothing = || Evidence::Artifact { digest: Digest::of(b"nothing"), bytes: 0 };
         match fault {
@@ -294,11 +331,17 @@ impl Machine<'_> {
                     _ => measurement(analysis, digest, false),
                 }))
             }
-            _ => Ok(truth),
+            _ => match (asking, &mut self.world.fakes) {
+                (Some(asking), Some(fakes)) => {
+                    let output = fakes.follow(Some(number), (&call.key, asking))?;
+                    Ok(Evidence::Custom { output })
+                }
+                _ => Ok(truth),
+            },
         }
     }
 
-    fn looked(&self, number: usize) -> Result<Observed, EffectError> {
+    fn looked(&mut self, number: usize) -> Result<Observed, EffectError> {
         use ProviderFault as F;
         let (Some(operation), Some(call)) = (self.operations.get(number), self.calls.get(number))
         else {
@@ -310,10 +353,19 @@ impl Machine<'_> {
         if call.nature == Nature::Opaque {
             return Err(EffectError::unknown("opaque", "it cannot be told what was done"));
         }
-        let resource = World::resource(&operation.action, &call.key);
+        let asking = operation.asking.as_ref();
+        let resource = World::subject(asking, &operation.action, &call.key);
         let pending = resource.is_some_and(|resource| self.world.pending(&resource));
         if call.nature == Nature::Queryable && pending {
             return Err(EffectError::unknown("in_progress", "it is still under way"));
+        }
+        if let (Some(asking), Some(fakes)) = (asking, &mut self.world.fakes) {
+            // As the SDK's registry does it: what is under way is asked for again, and so is what only the
+            // answer tells of. Its key makes that one operation.
+            return Ok(match fakes.look(&call.key, asking) {
+                Progress::Done(output) => Observed::Applied(Evidence::Custom { output }),
+                _ => Observed::NotApplied,
+            });
         }
         Ok(self.world.look(&operation.action, &call.key))
     }

@@ -11,6 +11,7 @@ use release_policy::Windows;
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
+use super::fakes::Fakes;
 use super::provider::Nature;
 use super::world::Place;
 
@@ -38,6 +39,8 @@ pub struct Course {
     pub places: BTreeMap<Target, Place>,
     /// Operations that were done under each key, of those that are no states to bring about.
     pub done: BTreeMap<String, u32>,
+    /// The fakes at the end; none, where custom steps only count.
+    pub fakes: Option<Fakes>,
     /// A text that must not be in anything that is written down.
     pub canary: String,
     /// The limits that the runs shared; none, where there were none.

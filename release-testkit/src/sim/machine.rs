@@ -194,6 +194,7 @@ impl<'a> Machine<'a> {
         let mut world = World::default();
         world.places.clone_from(&setup.places);
         world.bad.clone_from(&setup.bad);
+        world.fakes.clone_from(&setup.fakes);
         let mut machine = Self {
             setup,
             chance,

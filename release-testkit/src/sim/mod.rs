@@ -24,6 +24,7 @@ mod chance;
 mod course;
 mod coverage;
 mod explore;
+mod fakes;
 pub mod faults;
 mod host;
 mod humans;
@@ -42,6 +43,7 @@ mod shrink;
 mod store;
 mod trace;
 mod turn;
+mod typed;
 mod upkeep;
 mod usage;
 mod world;
@@ -56,9 +58,12 @@ use release_core::port::Policy;
 use release_core::run::{Command, Directive};
 use release_policy::{AllOf, Windows};
 
+use crate::fakes::FakeFleet;
+
 pub use course::{Call, Course, Entry, Note, RunCourse, What, Write};
 pub use coverage::Coverage;
 pub use explore::Exploration;
+pub use fakes::{Fakes, Landed};
 pub use faults::{FaultError, FaultPlan};
 pub use humans::Humans;
 pub use invariants::{Invariant, Violation};
@@ -69,6 +74,7 @@ pub use report::{RunReport, SimReport};
 pub use script::{Script, ScriptError};
 pub use shrink::Shrunk;
 pub use trace::{Difference, Trace};
+pub use typed::typed;
 pub use usage::{LimitUse, QuotaUse};
 pub use world::{Badness, Place};
 
@@ -167,6 +173,16 @@ impl Sim {
     pub fn tightens(mut self, after: Span, windows: Windows) -> Self {
         let at = self.setup.start.plus(after);
         self.setup.tightened.push((at, windows));
+        self
+    }
+
+    /// Lets custom steps that name an operation of a capability, for example `flag_store.set`, act on what the
+    /// fakes of this fleet know now: flags, migrations, builds, suites of tests and changes. The fleet itself stays
+    /// as it is, and what it was scripted to do does not count: [`Sim::faults`] says what goes wrong.
+    ///
+    /// Where no fleet is set, and for all other operations, a custom step only counts how often it was done.
+    pub fn fleet(mut self, fleet: &FakeFleet) -> Self {
+        self.setup.fakes = Some(Fakes::of(fleet));
         self
     }
 
@@ -341,6 +357,7 @@ impl Sim {
             tightened: machine.tightened.to_vec(),
             places: machine.world.places,
             done: machine.world.done,
+            fakes: machine.world.fakes,
             canary: CANARY.to_owned(),
             cut_short,
         }

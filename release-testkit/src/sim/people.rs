@@ -181,11 +181,15 @@ impl Machine<'_> {
             let Some(definition) = driver.state.plan().get(index) else { return };
             let generation = driver.state.generation(index);
             let key = format!("{}/{}/{generation}", driver.state.run(), definition.id);
-            let resource = World::resource(&definition.action, &key);
+            let asking = self.world.asking(&definition.action, &driver.state);
+            let resource = World::subject(asking.as_ref(), &definition.action, &key);
             if resource.is_some_and(|resource| self.world.pending(&resource)) {
                 return; // it is still under way; they will be asked again
             }
-            let applied = matches!(self.world.look(&definition.action, &key), Observed::Applied(_));
+            let applied = match (&asking, &mut self.world.fakes) {
+                (Some(asking), Some(fakes)) => fakes.follow(None, (&key, asking)).is_ok(),
+                _ => matches!(self.world.look(&definition.action, &key), Observed::Applied(_)),
+            };
             let command = Command::Reconcile { step: step.clone(), applied };
             return self.tell(engine, run, says(command, operator));
         }

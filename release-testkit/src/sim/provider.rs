@@ -160,6 +160,8 @@ impl ProviderFault {
 pub struct Providers {
     pub(super) latency: (Span, Span),
     natures: [Nature; Capability::ALL.len()],
+    /// Whether fakes forget what they did under which key.
+    pub(super) forgets: bool,
 }
 
 impl Default for Providers {
@@ -173,7 +175,7 @@ impl Providers {
     pub fn new() -> Self {
         let natures = [Nature::Queryable; Capability::ALL.len()];
         let latency = (Span::secs(1), Span::secs(20));
-        Self { latency, natures }.nature(Capability::Notify, Nature::Idempotent)
+        Self { latency, natures, forgets: false }.nature(Capability::Notify, Nature::Idempotent)
     }
 
     /// Sets how long an answer takes, evenly between two spans.
@@ -187,6 +189,13 @@ impl Providers {
         if let Some(slot) = self.natures.get_mut(capability as usize) {
             *slot = nature;
         }
+        self
+    }
+
+    /// Fakes that forget what they did under which key, although they promise to remember it: whoever is asked
+    /// again does it again.
+    pub const fn forgetful(mut self) -> Self {
+        self.forgets = true;
         self
     }
 

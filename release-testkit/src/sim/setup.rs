@@ -11,6 +11,7 @@ use release_core::port::{PermitAll, Policy};
 use release_core::run::Directive;
 use release_policy::Windows;
 
+use super::fakes::Fakes;
 use super::faults::FaultPlan;
 use super::humans::Humans;
 use super::pct::Scheduler;
@@ -44,6 +45,7 @@ pub(super) struct Setup {
     /// After how many records a stream of the ledger of permits is full.
     pub(super) ledger_page: Option<u64>,
     pub(super) bad: Vec<(Digest, Badness)>,
+    pub(super) fakes: Option<Fakes>,
     pub(super) commands: Vec<(Span, usize, Directive)>,
     pub(super) max_recoveries: u32,
     pub(super) poison: BTreeSet<usize>,
@@ -73,6 +75,7 @@ impl Setup {
             limits: None,
             ledger_page: None,
             bad: Vec::new(),
+            fakes: None,
             commands: Vec::new(),
             max_recoveries: u32::MAX,
             poison: BTreeSet::new(),

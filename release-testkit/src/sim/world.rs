@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use release_core::model::{Analysis, Bound, Digest, Finite, Target};
 use release_core::plan::{Action, Deployment, Weight};
 use release_core::port::{Evidence, Measurement, Observed};
+use release_core::run::RunState;
+
+use super::fakes::{Asking, Fakes};
 
 /// What runs in one target, and how its traffic is distributed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +25,8 @@ pub(super) enum Resource {
     Instances(Target, Digest),
     Traffic(Target),
     Key(String),
+    /// What an operation of a fake changes, in words.
+    Fake(String),
 }
 
 /// How a version that is bad shows it.
@@ -40,6 +45,8 @@ pub(super) struct World {
     /// How often each key was acted on, of actions that are not states to bring about.
     pub(super) done: BTreeMap<String, u32>,
     pub(super) bad: Vec<(Digest, Badness)>,
+    /// What custom steps act on that name an operation; none, where they only count.
+    pub(super) fakes: Option<Fakes>,
     /// For each resource, the newest operation that was accepted.
     newest: BTreeMap<Resource, u64>,
     /// Operations that were accepted and have not taken effect, by resource.
@@ -48,7 +55,7 @@ pub(super) struct World {
 
 impl World {
     /// What `action` changes, if it changes anything.
-    pub(super) fn resource(action: &Action, key: &str) -> Option<Resource> {
+    fn resource(action: &Action, key: &str) -> Option<Resource> {
         match action {
             Action::Scale { deployment, .. } => {
                 let digest = deployment.artifact.digest();
@@ -57,6 +64,19 @@ impl World {
             Action::Route { target, .. } => Some(Resource::Traffic(target.clone())),
             Action::Custom { .. } | Action::Notify { .. } => Some(Resource::Key(key.to_owned())),
             _ => None,
+        }
+    }
+
+    /// What a step of a run that stands like this asks of a fake, if there are fakes.
+    pub(super) fn asking(&self, action: &Action, state: &RunState) -> Option<Asking> {
+        self.fakes.as_ref().and_then(|_| Asking::of(action, state))
+    }
+
+    /// What an operation changes that asks this of a fake, or is none of a fake's.
+    pub(super) fn subject(asking: Option<&Asking>, action: &Action, key: &str) -> Option<Resource> {
+        match asking {
+            Some(asking) => Some(Resource::Fake(asking.subject(key))),
+            None => Self::resource(action, key),
         }
     }
 
@@ -77,6 +97,15 @@ impl World {
         newest.is_some_and(|newest| self.on_their_way.contains(&(resource.clone(), newest)))
     }
 
+    /// An accepted operation is no more on its way; whether no newer one took its place.
+    pub(super) fn arrives(&mut self, resource: Resource, operation: u64) -> bool {
+        let newest = self.newest.get(&resource).copied();
+        let replaced = newest.is_some_and(|newest| newest > operation);
+        let counts = matches!(resource, Resource::Key(_));
+        self.on_their_way.remove(&(resource, operation));
+        counts || !replaced
+    }
+
     /// An accepted operation takes effect, unless a newer one took its place. `once`: what was done
     /// under its key is not done again.
     pub(super) fn apply(
@@ -86,10 +115,7 @@ impl World {
         (resource, operation): (Resource, u64),
         once: bool,
     ) -> bool {
-        self.on_their_way.remove(&(resource.clone(), operation));
-        if self.newest.get(&resource).is_some_and(|newest| *newest > operation)
-            && !matches!(resource, Resource::Key(_))
-        {
+        if !self.arrives(resource, operation) {
             return false;
         }
         match action {

@@ -11,3 +11,4 @@ mod priorities;
 mod scripts;
 mod seeds;
 mod tools;
+mod typed;

@@ -2,6 +2,7 @@
 //! the engine says of itself.
 
 mod admission;
+mod fakes;
 mod ledger;
 mod outcomes;
 pub(crate) mod permits;
@@ -74,7 +75,7 @@ impl Invariant {
     }
 }
 
-/// All invariants, from I1 to I20.
+/// All invariants, from I1 to I21.
 ///
 /// What they check is what exists. I3 holds for each run alone: runs that share a target are kept apart
 /// by whoever starts them. I4 knows the plan's limit of effects under way,
@@ -82,7 +83,7 @@ impl Invariant {
 /// ids. I11 and I12 know the edges of the plan. I16 seeds the providers with a credential and looks for it
 /// in all records and in the trace.
 pub fn all() -> Vec<Invariant> {
-    use {admission as a, outcomes as o, records as r};
+    use {admission as a, fakes as f, outcomes as o, records as r};
     let new = |id, promise, check: fn(&Course) -> Vec<String>| Invariant::new(id, promise, check);
     vec![
         new("I1", "nothing starts inside a freeze", a::freezes),
@@ -105,5 +106,6 @@ pub fn all() -> Vec<Invariant> {
         new("I18", "whoever waits is woken by something", o::wakes),
         new("I19", "when faults stop, every run ends", r::ends),
         new("I20", "a policy that is tightened holds at once", a::tightened),
+        new("I21", "what fakes hold is what the records say", f::agree),
     ]
 }

@@ -146,8 +146,17 @@ fn left_in_place(ledger: &Ledger<'_>) -> Option<StepId> {
     if ledger.one_way {
         return None;
     }
+    let leaves = |(index, step): &(u32, &Step)| {
+        must_go_back(ledger, *index, step) && !ledger.is_taken_back(*index)
+    };
+    let steps = ledger.plan.plan().steps();
+    (0..).zip(steps).find(leaves).map(|(_, step)| step.id.clone())
+}
+
+/// Whether a step was tried that has to be put back, by what failed or was asked for.
+pub(super) fn must_go_back(ledger: &Ledger<'_>, index: u32, step: &Step) -> bool {
     let plan = ledger.plan.plan();
-    let reaches = |step: &Step| {
+    let reaches = || {
         ledger.superseded
             || (ledger.cancelled && plan.on_cancel() == OnCancel::RollBack)
             || ledger.failures.iter().any(|(failed, scope)| {
@@ -156,14 +165,10 @@ fn left_in_place(ledger: &Ledger<'_>) -> Option<StepId> {
                     .is_some_and(|failed| Reach::of(plan, failed, *scope).covers(step))
             })
     };
-    let leaves = |(index, step): &(u32, &Step)| {
-        ledger.attempts.contains_key(index)
-            && step.action.mutates()
-            && matches!(&step.undo, Undo::Compensate(undo) if !undo.is_empty())
-            && !ledger.is_taken_back(*index)
-            && reaches(step)
-    };
-    (0..).zip(plan.steps()).find(leaves).map(|(_, step)| step.id.clone())
+    ledger.attempts.contains_key(&index)
+        && step.action.mutates()
+        && matches!(&step.undo, Undo::Compensate(undo) if !undo.is_empty())
+        && reaches()
 }
 
 /// I17: runs that bring their engines down are left alone after so many takeovers that led to nothing.
