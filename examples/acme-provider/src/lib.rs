@@ -76,7 +76,7 @@ impl FlagStore for FileFlags {
             return Ok(());
         }
         replace(&path, &serde_json::json!([request.state, revision + 1]).to_string()).map_err(|e| {
-            let unsure = error(ErrorKind::Unavailable, "the flag may not be written").with_source(e);
+            let unsure = error(ErrorKind::Unavailable, "it may be unwritten").with_source(e);
             unsure.with_effect(EffectCertainty::Unknown)
         })
     }
