@@ -59,7 +59,7 @@ pub(crate) const SLEEPS: [&str; 3] =
     [concat!("thread::sl", "eep"), concat!("time::sl", "eep"), concat!("time::{sl", "eep")];
 
 /// Who may sleep, and why. Whoever waits for something waits for an event.
-pub(crate) const SLEEPERS: [(&str, &str); 6] = [
+pub(crate) const SLEEPERS: [(&str, &str); 7] = [
     ("release-core/src/clock.rs", "it is the clock of the system"),
     ("release-core/tests/it/support/world.rs", "it is a clock, over tokio's, which stands still"),
     ("release-providers/tests/support/mod.rs", "it is a clock"),
@@ -69,6 +69,7 @@ pub(crate) const SLEEPERS: [(&str, &str); 6] = [
     ),
     ("release-testkit/src/clock.rs", "it moves tokio's standing clock, and takes no time"),
     ("release-testkit/src/conformance/sandbox.rs", "a vendor's platform tells of no events"),
+    ("release-testkit/src/saboteur/any/hands.rs", "it acts too late, which is its fault"),
 ];
 
 /// Pure code that does something impure.
