@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     drop(platform.deployer_sandbox(platform.deployer.clone()));
     drop(platform.router_sandbox(platform.router.clone()));
     let door = Door {
-        custom: FakeCustomAction::new(),
+        custom: FakeCustomAction::new().performing(&["anything"]),
         world: platform.world.clone(),
         identities: Arc::new(FakeIdentities::of(fixtures::accounts()).with_clock(on())),
         workspaces: FakeProvisioner::new(&["network"]),
