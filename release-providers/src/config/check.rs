@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::literal::{literals, references};
-use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile, nothing};
-use crate::kind::{Manifest, ProviderKind, Secrets};
+use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile};
+use crate::OPERATIONS;
+use crate::kind::{Manifest, ProviderKind, Secrets, settings_of};
 use crate::registry::{ProviderSelector, Table};
-use crate::{OPERATIONS, RegistryError};
 
 /// So many problems of one provider's settings are told.
 const MOST_PROBLEMS: usize = 20;
@@ -54,19 +52,12 @@ impl ProvidersFile {
             }
         }
         let unclear = tables.iter().flat_map(|(capability, table)| table.unclear(capability));
-        problems.extend(
-            unclear.map(|error: RegistryError| ConfigProblem::new("providers", error.to_string())),
-        );
+        problems.extend(ConfigError::from(unclear.collect::<Vec<_>>()).problems);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 }
 
 impl ProviderEntry {
-    /// The settings; none are an empty object.
-    pub(super) fn settings(&self) -> Value {
-        if self.config.is_null() { nothing() } else { self.config.clone() }
-    }
-
     fn check_settings(
         &self,
         kind: &dyn ProviderKind,
@@ -113,7 +104,7 @@ impl ProviderEntry {
                 return wrong(".kind", problem);
             }
         };
-        for error in validator.iter_errors(&self.settings()).take(MOST_PROBLEMS) {
+        for error in validator.iter_errors(&settings_of(&self.config)).take(MOST_PROBLEMS) {
             let path = dotted(error.instance_path().as_str());
             // What was told already needs no second word.
             if !literals.contains(&path) {

@@ -36,9 +36,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use self::file::{FORMAT, ProviderEntry, ProvidersFile, ServedBy};
+use crate::RegistryError;
 use crate::kind::ProviderKind;
 
 /// Everything that is wrong with a file of providers, or with what it names.
@@ -58,6 +59,14 @@ impl fmt::Display for ConfigError {
             problem.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// What a registry refuses that was made of a file; [`ProvidersFile::check`] finds the same before.
+impl From<Vec<RegistryError>> for ConfigError {
+    fn from(errors: Vec<RegistryError>) -> Self {
+        let problem = |error: RegistryError| ConfigProblem::new("providers", error.to_string());
+        Self { problems: errors.into_iter().map(problem).collect() }
     }
 }
 
@@ -141,9 +150,4 @@ impl Catalog {
         }
         schema
     }
-}
-
-/// An object without anything in it.
-fn nothing() -> Value {
-    Value::Object(Map::new())
 }

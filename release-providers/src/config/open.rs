@@ -5,7 +5,7 @@ use std::sync::Arc;
 use release_core::port::Clock;
 
 use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile};
-use crate::kind::{Manifest, Opening, Secrets};
+use crate::kind::{Manifest, Opening, Secrets, settings_of};
 use crate::layer::Layers;
 use crate::{AnyProvider, ProviderSelector, Registry, RegistryBuilder, Shielding};
 
@@ -43,8 +43,12 @@ impl ProvidersFile {
         let mut problems = Vec::new();
         for (index, entry) in self.providers.iter().enumerate() {
             let Some(kind) = catalog.get(&entry.kind) else { continue }; // never: it was checked
-            let opening =
-                Opening::new(&*entry.name, entry.settings(), Arc::clone(&clock), secrets.clone());
+            let opening = Opening::new(
+                &*entry.name,
+                settings_of(&entry.config),
+                Arc::clone(&clock),
+                secrets.clone(),
+            );
             let opened = match kind.open(opening).await {
                 Ok(opened) => entry.bound(&kind.manifest(), &opened),
                 Err(error) => {
@@ -69,13 +73,7 @@ impl ProvidersFile {
         if !problems.is_empty() {
             return Err(ConfigError { problems });
         }
-        builder.build().map_err(|errors| ConfigError {
-            // Never: the same was checked before.
-            problems: errors
-                .iter()
-                .map(|e| ConfigProblem::new("providers", e.to_string()))
-                .collect(),
-        })
+        Ok(builder.build()?)
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use release_core::port::Clock;
 
 use super::{Catalog, ConfigError, ProvidersFile};
-use crate::kind::{ProviderKind, Secrets};
+use crate::kind::Secrets;
 use crate::{AnyProvider, Context, Description, ErrorKind, ProviderError, Registry, spi};
 
 /// A provider that only says what it would be able to do.
@@ -64,7 +64,7 @@ impl ProvidersFile {
         let mut builder = Registry::builder(clock);
         for entry in &self.providers {
             let Some(kind) = catalog.get(&entry.kind) else { continue }; // never: it was checked
-            let manifest = ProviderKind::manifest(&**kind);
+            let manifest = kind.manifest();
             for (capability, selector) in entry.bindings(&manifest, &mut |_, _| {}) {
                 let description = manifest.capabilities.get(capability).cloned();
                 if let Some(provider) = description.and_then(|one| promise(capability, one)) {
@@ -72,12 +72,6 @@ impl ProvidersFile {
                 }
             }
         }
-        builder.build().map_err(|errors| ConfigError {
-            // Never: the same was checked before.
-            problems: errors
-                .iter()
-                .map(|e| super::ConfigProblem::new("providers", e.to_string()))
-                .collect(),
-        })
+        Ok(builder.build()?)
     }
 }

@@ -90,6 +90,17 @@ pub trait ProviderKind: fmt::Debug + Send + Sync + 'static {
     async fn open(&self, opening: Opening) -> Result<Vec<AnyProvider>, ProviderError>;
 }
 
+/// The settings as an object: none are an empty one.
+pub(crate) fn settings_of(config: &Value) -> Value {
+    if config.is_null() { Value::Object(serde_json::Map::new()) } else { config.clone() }
+}
+
+/// Whether nothing is set.
+#[cfg(feature = "plugin")]
+pub(crate) fn is_unset(config: &Value) -> bool {
+    config.is_null() || config.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// What a kind makes providers of.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -120,12 +131,7 @@ impl Opening {
     /// # Errors
     /// `Invalid`, naming what does not fit.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, ProviderError> {
-        let config = if self.config.is_null() {
-            Value::Object(serde_json::Map::new())
-        } else {
-            self.config.clone()
-        };
-        serde_json::from_value(config).map_err(|error| {
+        serde_json::from_value(settings_of(&self.config)).map_err(|error| {
             ProviderError::new(
                 ErrorKind::Invalid,
                 "open",

@@ -24,12 +24,14 @@ impl<T: ?Sized> Table<T> {
     ) -> Result<(), RegistryError> {
         use std::collections::btree_map::Entry;
 
-        let means = |field: &str| {
-            matches!((capability, field), ("notifier", "channel") | ("custom_action", "action"))
+        let means = |field: &str| match field {
+            "channel" => capability == "notifier",
+            "action" => capability == "custom_action",
+            _ => true,
         };
         let odd = {
-            let mut further = selector.fields().into_iter().skip(3);
-            further.find(|(field, value)| value.is_some() && !means(field)).map(|(field, _)| field)
+            let mut fields = selector.fields().into_iter();
+            fields.find(|(field, value)| value.is_some() && !means(field)).map(|(field, _)| field)
         };
         if let Some(field) = odd {
             let selector = Box::new(selector);

@@ -9,7 +9,7 @@ use super::process::Line;
 use super::spec::Settings;
 use super::text::Redactor;
 use super::{Host, Plugin, PluginError, PluginSpec};
-use crate::kind::{Manifest, Opening, ProviderKind, SecretSetting, reference};
+use crate::kind::{Manifest, Opening, ProviderKind, SecretSetting, is_unset, reference};
 use crate::plugin::messages::error_from_wire;
 use crate::plugin::pb;
 use crate::spi::SecretRef;
@@ -37,7 +37,7 @@ pub(super) async fn tell(
         }
         // Who takes no settings need not know of any.
         Err(status) if status.code() == Code::Unimplemented => match settings {
-            Settings::Some(opening) if !is_empty(&opening.config) => {
+            Settings::Some(opening) if !is_unset(&opening.config) => {
                 let text = "the plugin takes no settings; leave them out";
                 Err(PluginError::Settings(ProviderError::new(
                     ErrorKind::Invalid,
@@ -49,10 +49,6 @@ pub(super) async fn tell(
         },
         Err(status) => Err(PluginError::FirstCall(redactor.clean(&chain(&status)))),
     }
-}
-
-fn is_empty(config: &Value) -> bool {
-    config.is_null() || config.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// The settings with all secrets that they name.

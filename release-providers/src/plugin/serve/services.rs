@@ -7,7 +7,7 @@ use release_core::clock::SystemClock;
 use serde_json::Value;
 
 use super::Provider;
-use crate::kind::{Manifest, Opening, ProviderKind, Secrets};
+use crate::kind::{Manifest, Opening, ProviderKind, Secrets, is_unset};
 use crate::plugin::boundary::Served;
 use crate::plugin::pb;
 use crate::spi::SecretRef;
@@ -49,10 +49,8 @@ impl Services {
                 .map_err(|error| invalid(format!("the settings are no JSON: {error}")))?,
         };
         let Some((kind, manifest)) = &self.kind else {
-            let none =
-                config.is_null() || config.as_object().is_some_and(serde_json::Map::is_empty);
             let text = "the plugin takes no settings; leave them out";
-            return if none { Ok(()) } else { Err(invalid(text.into())) };
+            return if is_unset(&config) { Ok(()) } else { Err(invalid(text.into())) };
         };
         let _alone = self.opening.lock().await;
         if self.all.get().is_some() {
