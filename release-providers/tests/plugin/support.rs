@@ -201,7 +201,8 @@ impl Stage {
             result
         };
         let (result, calls) = tokio::join!(work, calls);
-        assert!(calls > 0 && other.pid() == Some(pid), "{calls} calls of {pid}");
+        assert!(calls > 0);
+        assert_eq!(other.pid(), Some(pid), "{:#?}", self.events());
         other.shutdown().await;
         assert!(!self.events().iter().any(|event| event.starts_with("other crashed")));
         result

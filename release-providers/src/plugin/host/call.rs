@@ -141,16 +141,20 @@ impl Pending {
             let place = inner.places.acquire().await;
             (place, inner.running().await)
         };
-        let (place, process) = tokio::select! {
+        // Mostly there is one, and nothing has to be waited for.
+        let found = tokio::select! {
             biased;
-            stop = self.stop() => return self.finish(Err(self.not_begun(stop))),
-            (place, process) = places => (place, process),
+            found = places => Ok(found),
+            stop = self.stop() => Err(stop),
+        };
+        let (_place, process) = match (found, self.over()) {
+            (Ok(found), None) => found,
+            (Err(stop), _) | (_, Some(stop)) => return self.finish(Err(self.not_begun(stop))),
         };
         match process {
             Ok(process) => self.perform(&process, request).await,
             Err(error) => self.finish(Err(error.of_call(self.operation.name))),
         }
-        drop(place);
     }
 
     fn finish(&mut self, answer: Result<Bytes, ProviderError>) {
@@ -159,15 +163,17 @@ impl Pending {
         }
     }
 
+    /// Whether the call is to end at once. A timer may round; this does not.
+    fn over(&self) -> Option<Stop> {
+        if self.cx.cancellation.is_cancelled() || self.left.is_cancelled() {
+            return Some(Stop::Cancelled);
+        }
+        (self.inner.host.clock.now() >= self.cx.deadline).then_some(Stop::Late)
+    }
+
     /// Until the call is to end early.
     async fn stop(&self) -> Stop {
         let clock = &self.inner.host.clock;
-        if self.cx.cancellation.is_cancelled() {
-            return Stop::Cancelled;
-        }
-        if clock.now() >= self.cx.deadline {
-            return Stop::Late; // before the call begins: a timer may round
-        }
         tokio::select! {
             () = self.cx.cancellation.cancelled() => Stop::Cancelled,
             () = self.left.cancelled() => Stop::Cancelled,
