@@ -11,9 +11,10 @@
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is a program for people")]
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use release_core::model::Span;
-use release_testkit::sim::{Coverage, Pct, Scheduler, mixed, typed};
+use release_testkit::sim::{Coverage, Pct, Scheduler, Sim, mixed, typed};
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
@@ -32,29 +33,22 @@ fn main() -> ExitCode {
     let by_priority = Scheduler::Pct(Pct::depth(3).steps(500).within(Span::secs(90)));
     let scheduler = if pct { by_priority } else { Scheduler::Uniform };
     let scenarios: Vec<_> = mixed().into_iter().map(|sim| sim.scheduler(scheduler)).collect();
-    let count = u64::try_from(scenarios.len()).unwrap_or(1);
-    let (mut records, mut calls) = (0, 0);
-    let mut coverage = Coverage::default();
-    for seed in seeds.clone() {
-        let Some(sim) = scenarios.get(usize::try_from(seed % count).unwrap_or(0)) else { continue };
-        // With fakes, each seed has a plan of its own.
-        let sim = if fakes { typed(seed).scheduler(scheduler) } else { sim.clone() }.seed(seed);
-        let report = sim.report();
-        if one && traces {
-            println!("{}", sim.trace());
-        }
-        coverage.add(&report.coverage);
-        (records, calls) = (records + report.records, calls + report.calls);
-        if one || !report.is_green() {
-            println!("{report}");
-        }
-        if !report.is_green() {
-            let how = if fakes { " typed" } else { "" };
-            println!(
-                "again: cargo run --release -p release-testkit --example simulate -- {seed}{how}"
-            );
-            return ExitCode::FAILURE;
-        }
+    let course = Course { scenarios, scheduler, fakes, one, traces };
+    let next = AtomicU64::new(seeds.start);
+    let stopped = AtomicBool::new(false);
+    let threads = if one { 1 } else { std::thread::available_parallelism().map_or(1, Into::into) };
+    // Each seed is a world of its own, so they may be run beside each other.
+    let sums = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| course.seeds(&next, seeds.end, &stopped)))
+            .collect();
+        all.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let (mut records, mut calls, mut coverage) = (0, 0, Coverage::default());
+    for sum in sums {
+        let Ok(Some(sum)) = sum else { return ExitCode::FAILURE };
+        (records, calls) = (records + sum.records, calls + sum.calls);
+        coverage.add(&sum.coverage);
     }
     let many = seeds.end - seeds.start;
     println!(
@@ -62,4 +56,59 @@ fn main() -> ExitCode {
     );
     print!("{coverage}");
     ExitCode::SUCCESS
+}
+
+/// How the seeds are run.
+struct Course {
+    scenarios: Vec<Sim>,
+    scheduler: Scheduler,
+    fakes: bool,
+    one: bool,
+    traces: bool,
+}
+
+/// What came of the seeds of one thread.
+#[derive(Default)]
+struct Sum {
+    records: usize,
+    calls: usize,
+    coverage: Coverage,
+}
+
+impl Course {
+    /// Runs seeds until all are taken or one fails; `None` then, and it is said how to see it again.
+    fn seeds(&self, next: &AtomicU64, end: u64, stopped: &AtomicBool) -> Option<Sum> {
+        let mut sum = Sum::default();
+        let count = u64::try_from(self.scenarios.len()).unwrap_or(1);
+        while !stopped.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
+            }
+            let scenario = self.scenarios.get(usize::try_from(seed % count).unwrap_or(0))?;
+            // With fakes, each seed has a plan of its own.
+            let sim =
+                if self.fakes { typed(seed).scheduler(self.scheduler) } else { scenario.clone() };
+            let sim = sim.seed(seed);
+            let report = sim.report();
+            if self.one && self.traces {
+                println!("{}", sim.trace());
+            }
+            if self.one || !report.is_green() {
+                println!("{report}");
+            }
+            if !report.is_green() {
+                stopped.store(true, Ordering::Relaxed);
+                let how = if self.fakes { " typed" } else { "" };
+                println!(
+                    "again: cargo run --release -p release-testkit --example simulate -- {seed}{how}"
+                );
+                return None;
+            }
+            sum.coverage.add(&report.coverage);
+            sum.records += report.records;
+            sum.calls += report.calls;
+        }
+        Some(sum)
+    }
 }

@@ -7,7 +7,9 @@ mod chance;
 mod leaky;
 mod listener;
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -107,6 +109,20 @@ fn plan(chance: &Chance) -> Plan {
     plan.build().unwrap()
 }
 
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
+thread_local! {
+    /// What this thread's run does with panics: the hook itself is of the whole process.
+    static PANICS: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+fn hook_by_thread() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.with_borrow(|hook| hook.as_ref().unwrap_or(&default)(info));
+    }));
+}
+
 /// One run, and every text that is left of it.
 fn run(seed: u64, leaks: &Arc<Leaks>, listener: &Listener) -> (Redactor, String) {
     let chance = Chance::of(seed);
@@ -136,9 +152,9 @@ fn run(seed: u64, leaks: &Arc<Leaks>, listener: &Listener) -> (Redactor, String)
         let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
         engine.load(&name).await.unwrap()
     };
-    std::panic::set_hook(redactor.panic_hook());
+    PANICS.set(Some(redactor.panic_hook()));
     let ended = clock.run(work);
-    drop(std::panic::take_hook());
+    drop(PANICS.take());
     let (history, frozen) = ended.unwrap();
     for fact in history.facts() {
         writeln!(text, "{}\n{:?}", serde_json::to_string(&fact.event).unwrap(), fact.event)
@@ -155,13 +171,12 @@ fn run(seed: u64, leaks: &Arc<Leaks>, listener: &Listener) -> (Redactor, String)
     (redactor, text)
 }
 
-#[test]
-fn f40_no_secret_is_left_in_anything_of_ten_thousand_runs() {
-    let (leaks, listener) = (Arc::new(Leaks::default()), Listener::default());
-    let mut hidden = 0;
+/// Runs of every `of`th seed from `first` on. Returns how much was hidden.
+fn share(first: u64, of: u64, leaks: &Arc<Leaks>) -> usize {
+    let (listener, mut hidden) = (Listener::default(), 0);
     tracing::subscriber::with_default(listener.clone(), || {
-        for seed in 0..10_000 {
-            let (redactor, text) = run(seed, &leaks, &listener);
+        for seed in (first..10_000).step_by(usize::try_from(of).unwrap()) {
+            let (redactor, text) = run(seed, leaks, &listener);
             // What is escaped for JSON or Debug is found as well; for HTML, by its parts without quotes.
             let leaking =
                 text.lines().filter_map(|line| redactor.redact(line).map(|clean| (line, clean)));
@@ -173,6 +188,20 @@ fn f40_no_secret_is_left_in_anything_of_ten_thousand_runs() {
             }
             hidden += text.matches("***").count();
         }
+    });
+    hidden
+}
+
+#[test]
+fn f40_no_secret_is_left_in_anything_of_ten_thousand_runs() {
+    hook_by_thread();
+    let leaks = Arc::new(Leaks::default());
+    let threads = u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    let hidden: usize = std::thread::scope(|scope| {
+        let leaks = &leaks;
+        let shares: Vec<_> =
+            (0..threads).map(|first| scope.spawn(move || share(first, threads, leaks))).collect();
+        shares.into_iter().map(|share| share.join().unwrap()).sum()
     });
     let [errors, panics, answers] =
         [&leaks.errors, &leaks.panics, &leaks.answers].map(|count| count.load(Ordering::Relaxed));
