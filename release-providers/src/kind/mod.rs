@@ -71,6 +71,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::manifest::Manifest;
+#[cfg(feature = "plugin")]
+pub(crate) use self::secrets::SECRET_TTL;
 #[cfg(any(feature = "config", feature = "plugin"))]
 pub(crate) use self::secrets::reference;
 pub use self::secrets::{SecretSetting, Secrets};

@@ -26,7 +26,7 @@ pub(crate) fn reference(setting: &serde_json::Value) -> Option<&str> {
 /// How long a call for a secret may take.
 const PATIENCE: Span = Span::secs(30);
 /// For how long a secret is asked for where nobody says.
-const USUAL_TTL: Span = Span::secs(3_600);
+pub(crate) const SECRET_TTL: Span = Span::secs(3_600);
 
 /// A setting that is a secret. Only where it is stands in a file: `{ secret: kv/shop/api#token }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,8 +137,21 @@ impl Secrets {
                 Some(secret) => Ok(secret.clone()),
                 None => Err(missing(setting, "it was not handed over with the settings")),
             },
-            _ => Ok(self.lease(setting, USUAL_TTL).await?.value),
+            _ => Ok(self.lease(setting, SECRET_TTL).await?.value),
         }
+    }
+
+    /// The value of a secret, with the lease that it is of, if it is of one.
+    #[cfg(feature = "plugin")]
+    pub(crate) async fn obtain(
+        &self,
+        setting: &SecretSetting,
+    ) -> Result<(Secret, Option<SecretLease>), ProviderError> {
+        if matches!(self.source, Source::Given(_)) {
+            return Ok((self.value(setting).await?, None));
+        }
+        let lease = self.lease(setting, SECRET_TTL).await?;
+        Ok((lease.value.clone(), Some(lease)))
     }
 
     /// Lets a lease last for `ttl` from now.

@@ -1,12 +1,15 @@
 //! Settings through the boundary: from a file, with secrets that the host asks for, at every start anew.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use release_core::clock::SystemClock;
 use release_core::model::Principal;
 use release_core::port::Clock;
+use release_core::time::{Span, Timestamp};
 use release_providers::kind::{Opening, ProviderKind as _, Secrets};
+use release_providers::layer::Redactor;
 use release_providers::plugin::host::{PluginError, PluginKind, PluginSpec};
 use release_providers::spi::{
     LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, RenewLease, RotateSecret, SecretLease,
@@ -19,12 +22,56 @@ use super::support::{ORDINARY, Stage, tell};
 
 const SETTINGS: &str = env!("CARGO_BIN_EXE_settings-plugin");
 
-/// A store whose one secret is another one at every lease.
+/// A store whose one secret is another one at every lease, and longer by a byte where it is to be told apart.
+#[derive(Debug)]
+struct Vault {
+    clock: Arc<SystemClock>,
+    state: Mutex<State>,
+}
+
 #[derive(Debug, Default)]
-struct Vault(AtomicUsize);
+struct State {
+    /// How long leases last; as long as is asked for, if nothing is said.
+    lasts: Option<Span>,
+    /// Whether leases can be renewed.
+    renews: bool,
+    /// Whether it does not answer.
+    down: bool,
+    leased: usize,
+    renewed: usize,
+    /// Those that nobody has ended.
+    open: BTreeSet<String>,
+}
+
+impl Vault {
+    fn new(stage: &Stage, state: State) -> Arc<Self> {
+        Arc::new(Self { clock: Arc::clone(&stage.clock), state: Mutex::new(state) })
+    }
+
+    fn of_short_leases(stage: &Stage, renews: bool) -> Arc<Self> {
+        Self::new(stage, State { lasts: Some(Span::millis(300)), renews, ..State::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn up(&self) -> Result<MutexGuard<'_, State>, ProviderError> {
+        let state = self.state();
+        if state.down {
+            return Err(ProviderError::new(ErrorKind::Unavailable, "vault", "it is down"));
+        }
+        Ok(state)
+    }
+
+    /// When a lease from now on ends.
+    fn end(&self, state: &State, ttl: Span) -> Timestamp {
+        self.clock.now().plus(state.lasts.unwrap_or(ttl))
+    }
+}
 
 fn unsupported<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::new(ErrorKind::Unsupported, "vault", "it only leases"))
+    Err(ProviderError::new(ErrorKind::Unsupported, "vault", "it does not"))
 }
 
 #[async_trait]
@@ -32,24 +79,35 @@ impl SecretStore for Vault {
     fn describe(&self) -> Description {
         Description::new("vault", semver::Version::new(1, 0, 0), EffectClass::Idempotent)
     }
-    async fn lease(
-        &self,
-        cx: &Context,
-        request: LeaseSecret,
-    ) -> Result<SecretLease, ProviderError> {
+    async fn lease(&self, _: &Context, request: LeaseSecret) -> Result<SecretLease, ProviderError> {
+        let mut state = self.up()?;
         if request.secret.as_str() != "kv/chat#token" {
             return Err(ProviderError::new(ErrorKind::NotFound, "vault.lease", "no such secret"));
         }
-        let count = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-        let (until, value) =
-            (cx.deadline.plus(request.ttl), Secret::new(format!("canary-{count}")));
-        Ok(SecretLease::new(format!("lease-{count}"), 1, until, value))
+        state.leased += 1;
+        let count = state.leased;
+        let value = if state.lasts.is_some() {
+            format!("canary-{}", "x".repeat(count))
+        } else {
+            format!("canary-{count}")
+        };
+        let lease = format!("lease-{count}");
+        state.open.insert(lease.clone());
+        let end = self.end(&state, request.ttl);
+        Ok(SecretLease::new(lease, 1, end, Secret::new(value)))
     }
-    async fn renew(&self, _: &Context, _: RenewLease) -> Result<LeaseStatus, ProviderError> {
-        unsupported()
+    async fn renew(&self, _: &Context, asked: RenewLease) -> Result<LeaseStatus, ProviderError> {
+        let mut state = self.up()?;
+        if !state.renews {
+            return unsupported();
+        }
+        state.renewed += 1;
+        let end = self.end(&state, asked.ttl);
+        Ok(LeaseStatus::new(asked.lease, end))
     }
-    async fn revoke(&self, _: &Context, _: LeaseRef) -> Result<(), ProviderError> {
-        unsupported()
+    async fn revoke(&self, _: &Context, asked: LeaseRef) -> Result<(), ProviderError> {
+        self.up()?.open.remove(&asked.lease);
+        Ok(())
     }
     async fn rotate(&self, _: &Context, _: RotateSecret) -> Result<SecretStatus, ProviderError> {
         unsupported()
@@ -59,11 +117,14 @@ impl SecretStore for Vault {
     }
 }
 
-fn opening(stage: &Stage, config: Value) -> Opening {
+fn opening_of(stage: &Stage, vault: Arc<Vault>, config: Value) -> Opening {
     let clock: Arc<dyn Clock> = Arc::clone(&stage.clock) as _;
     let host = Principal::service("host".parse().unwrap());
-    let secrets = Secrets::of(Arc::new(Vault::default()), Arc::clone(&clock), host);
-    Opening::new("releases", config, clock, secrets)
+    Opening::new("releases", config, Arc::clone(&clock), Secrets::of(vault, clock, host))
+}
+
+fn opening(stage: &Stage, config: Value) -> Opening {
+    opening_of(stage, Vault::new(stage, State::default()), config)
 }
 
 fn good() -> Value {
@@ -176,4 +237,80 @@ async fn an_outage_of_the_hosts_own_store_is_no_fault_of_a_plugin() {
         "{:?}",
         stage.events()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_renewed_while_a_plugin_runs_and_end_with_it() {
+    let stage = Stage::new();
+    let vault = Vault::of_short_leases(&stage, true);
+    let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
+    let plugin = plugin.await.unwrap();
+    stage.eventually("renewed thrice", || vault.state().renewed >= 3).await;
+    {
+        let state = vault.state();
+        assert_eq!((state.leased, state.open.len()), (1, 1), "{state:?}");
+    }
+    plugin.shutdown().await;
+    assert_eq!(vault.state().open, BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_leases_are_not_renewed_a_running_plugin_gets_fresh_secrets() {
+    let stage = Stage::new();
+    let vault = Vault::of_short_leases(&stage, false);
+    let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
+    let plugin = plugin.await.unwrap();
+    let (notifier, pid) = (plugin.notifier().unwrap(), plugin.pid());
+    stage.eventually("leased thrice", || vault.state().leased >= 3).await;
+    let error = tell(&notifier, &stage.calm(), "hello").await.unwrap_err().to_string();
+    // The first has eight bytes; the third is asked for when the plugin has the second.
+    assert!(error.contains("with *** of ") && !error.contains("of 8 bytes"), "{error}");
+    assert!(!error.contains("canary"), "{error}");
+    assert_eq!(plugin.pid(), pid, "{:?}", stage.events());
+    plugin.shutdown().await;
+    assert_eq!(vault.state().open.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_down_leaves_a_plugin_what_it_has_and_is_asked_again() {
+    let stage = Stage::new();
+    let vault = Vault::of_short_leases(&stage, true);
+    let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
+    let plugin = plugin.await.unwrap();
+    vault.state().down = true;
+    stage.happened("chat not-renewed", 1).await;
+    let notifier = plugin.notifier().unwrap();
+    let error = tell(&notifier, &stage.calm(), "hello").await.unwrap_err().to_string();
+    assert!(error.contains("of 8 bytes"), "{error}");
+    let before = {
+        let mut state = vault.state();
+        state.down = false;
+        state.renewed
+    };
+    stage.eventually("renewed again", || vault.state().renewed > before).await;
+    plugin.shutdown().await;
+    assert_eq!(vault.state().open.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_of_a_start_that_fails_are_ended() {
+    let stage = Stage::new();
+    let vault = Vault::new(&stage, State::default());
+    let config = json!({ "url": 7, "token": { "secret": "kv/chat#token" } });
+    let spec = spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), config));
+    stage.start(spec).await.unwrap_err();
+    assert_eq!(vault.state().leased, 1);
+    stage.eventually("it is ended", || vault.state().open.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_the_hosts_redactor_knows_the_secrets_of_its_plugins() {
+    let mut stage = Stage::new();
+    let shared = Redactor::default();
+    stage.host = stage.host.clone().redacting(shared.clone());
+    let spec = spec(&stage).opening(opening(&stage, good()));
+    let plugin = stage.start(spec.secret_env("OTHER", "hunter-of-two")).await.unwrap();
+    let text = "canary-1 and hunter-of-two";
+    assert_eq!(shared.redact(text).as_deref(), Some("*** and ***"));
+    plugin.shutdown().await;
 }

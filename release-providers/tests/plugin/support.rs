@@ -33,6 +33,7 @@ impl PluginEvents for Recorder {
             PluginEvent::Crashed { exit, log } => format!("crashed {exit}: {}", log.join(" / ")),
             PluginEvent::Hung { operation } => format!("hung {operation}"),
             PluginEvent::Fault { fault } => format!("fault {fault}"),
+            PluginEvent::NotRenewed { error } => format!("not-renewed {error}"),
             PluginEvent::Stopped { exit } => format!("stopped {exit}"),
             PluginEvent::Quarantined { faults } => format!("quarantined {faults}"),
             PluginEvent::Released => "released".to_owned(),

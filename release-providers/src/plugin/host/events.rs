@@ -50,6 +50,12 @@ pub enum PluginEvent<'a> {
         /// How.
         fault: &'a PluginFault,
     },
+    /// Leases of secrets in its settings could be neither renewed nor replaced. It runs on with what it has, and the next
+    /// attempt comes later.
+    NotRenewed {
+        /// Why.
+        error: &'a PluginError,
+    },
     /// It was asked to end, and did or was made to.
     Stopped {
         /// How it ended.

@@ -22,6 +22,7 @@ use tonic::transport::Endpoint;
 
 use super::binary::Binary;
 use super::group::{Directory, Group};
+use super::keep::Leases;
 use super::output::{Output, first_line};
 use super::process::Line;
 use super::settings;
@@ -61,6 +62,8 @@ pub(super) struct Launched {
     pub(super) line: Line,
     pub(super) manifest: Manifest,
     pub(super) output: Arc<Output>,
+    /// What the secrets in its settings are leased by.
+    pub(super) leases: Leases,
     /// Held open as long as it runs, for interpreters that read it by its path.
     pub(super) binary: Binary,
 }
@@ -87,19 +90,32 @@ pub(super) async fn launch(
     tasks: &TaskTracker,
 ) -> Result<Launched, PluginError> {
     let give_up = host.clock.now().plus(spec.start_timeout);
+    let mut leases = Leases::new(&host.clock, tasks);
     let mut started = start(host, spec, redactor, tasks).await?;
     let output = Arc::clone(&started.output);
     let result = tokio::select! {
         ready = async {
             open_the_gate(&mut started, spec).await?;
-            ready(&mut started, spec).await
+            ready(&mut started, spec, &mut leases).await
         } => ready,
         () = host.clock.sleep_until(give_up) => Err(PluginError::NotReady { log: Vec::new() }),
     };
     match result {
         Ok((line, manifest)) => {
             let Started { child, group, stdin, stdout, stderr, output, binary, .. } = started;
-            Ok(Launched { group, child, stdin, stdout, stderr, line, manifest, output, binary })
+            let plugin = Launched {
+                group,
+                child,
+                stdin,
+                stdout,
+                stderr,
+                line,
+                manifest,
+                output,
+                leases,
+                binary,
+            };
+            Ok(plugin)
         }
         Err(error) => Err(fail(started, &output, &host.clock, error).await),
     }
@@ -186,7 +202,7 @@ async fn start(
     };
     let path = directory.path().to_owned();
     let group = Group::new(pid, directory);
-    redactor.learn(&token);
+    redactor.learn_alone(&token); // of this start alone
     let clock = Arc::clone(&host.clock);
     let output = Arc::new(Output::new(&spec.name, spec.output, redactor.clone(), clock));
     let keeper = Arc::clone(&output);
@@ -280,7 +296,11 @@ fn limit(pid: Pid, limits: &Limits) -> rustix::io::Result<()> {
 }
 
 /// The handshake, the connection, and the first calls.
-async fn ready(started: &mut Started, spec: &PluginSpec) -> Result<(Line, Manifest), PluginError> {
+async fn ready(
+    started: &mut Started,
+    spec: &PluginSpec,
+    leases: &mut Leases,
+) -> Result<(Line, Manifest), PluginError> {
     let line = first_line(&mut started.stdout, LONGEST_HANDSHAKE).await;
     let line = started.output.redactor().clean(&line.ok_or(HandshakeError::None)?);
     let handshake = Handshake::parse(&line, &PROTOCOL_VERSIONS)?;
@@ -308,7 +328,7 @@ async fn ready(started: &mut Started, spec: &PluginSpec) -> Result<(Line, Manife
     let manifest: pb::DescribeReply =
         line.unary(describe, pb::DescribeRequest {}).await.map_err(|s| clean(chain(&s)))?;
     let manifest = Manifest::from_wire(manifest)?;
-    settings::tell(&line, &spec.settings, started.output.redactor()).await?;
+    settings::tell(&line, &spec.settings, started.output.redactor(), leases).await?;
     Ok((line, manifest))
 }
 

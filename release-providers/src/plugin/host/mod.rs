@@ -23,6 +23,7 @@ mod call;
 mod error;
 mod events;
 mod group;
+mod keep;
 mod launch;
 mod leave;
 mod output;
@@ -46,6 +47,7 @@ pub use self::settings::PluginKind;
 pub use self::spec::{CallLimits, Limits, OutputLimits, PluginSpec, RestartPolicy};
 use self::supervise::{Handle, Inner};
 use crate::kind::Manifest;
+use crate::layer::Redactor;
 
 /// What all plugins of a host share.
 #[derive(Debug, Clone)]
@@ -53,13 +55,22 @@ pub struct Host {
     clock: Arc<dyn Clock>,
     directory: PathBuf,
     events: Option<Arc<dyn PluginEvents>>,
+    redactor: Redactor,
 }
 
 impl Host {
     /// A host by `clock`, which makes a directory for each start of a plugin, with its socket, in `directory`.
     /// That exists, and no other user may write to it; its path is short, at most 70 bytes.
     pub fn new(clock: Arc<dyn Clock>, directory: impl Into<PathBuf>) -> Self {
-        Self { clock, directory: directory.into(), events: None }
+        Self { clock, directory: directory.into(), events: None, redactor: Redactor::default() }
+    }
+
+    /// The same, telling `redactor` every secret that its plugins get ([`PluginSpec::secret_env`], settings) or hand out.
+    /// With the [`Redactor`] of the [`Layers`](crate::layer::Layers), no other provider repeats them either.
+    #[must_use]
+    pub fn redacting(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
     }
 
     /// The same, telling `events` what happens to its plugins.

@@ -160,7 +160,12 @@ mod tests {
     }
 
     fn output(limits: OutputLimits) -> Output {
-        Output::new("p", limits, Redactor::new(["hunter2"]), Arc::new(StillClock))
+        Output::new(
+            "p",
+            limits,
+            Redactor::new(crate::layer::Redactor::default(), ["hunter2"]),
+            Arc::new(StillClock),
+        )
     }
 
     #[tokio::test]

@@ -129,6 +129,8 @@ pub(super) struct Process {
     pub(super) output: Arc<Output>,
     /// Cancelled when nothing of it is left.
     pub(super) gone: CancellationToken,
+    /// Cancelled when the leases of its settings have ended too.
+    pub(super) released: CancellationToken,
     /// How it ended.
     exit: OnceLock<String>,
     ending: Mutex<Option<Ending>>,
@@ -153,6 +155,7 @@ impl Process {
             line,
             output,
             gone: CancellationToken::new(),
+            released: CancellationToken::new(),
             exit: OnceLock::new(),
             ending: Mutex::default(),
             stdin: Mutex::new(Some(stdin)),

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tonic::Code;
 
+use super::keep::Leases;
 use super::launch::chain;
 use super::process::Line;
 use super::spec::Settings;
@@ -17,16 +18,19 @@ use crate::{AnyProvider, ErrorKind, ProviderError};
 
 const CONFIGURE: &str = "/release.plugin.v1.Plugin/Configure";
 
-/// Tells a plugin its settings. `redactor` learns the secrets in them.
+/// Tells a plugin its settings. `redactor` learns the secrets in them, and `leases` gets what they are leased by.
 pub(super) async fn tell(
     line: &Line,
     settings: &Settings,
     redactor: &Redactor,
+    leases: &mut Leases,
 ) -> Result<(), PluginError> {
     let request = match settings {
         Settings::Unasked => return Ok(()),
         Settings::None => pb::ConfigureRequest::default(),
-        Settings::Some(opening) => request(opening, redactor).await.map_err(PluginError::Secret)?,
+        Settings::Some(opening) => {
+            request(opening, redactor, leases).await.map_err(PluginError::Secret)?
+        }
     };
     let answer: Result<pb::ConfigureReply, _> = line.unary(CONFIGURE, request).await;
     match answer {
@@ -55,12 +59,16 @@ pub(super) async fn tell(
 async fn request(
     opening: &Opening,
     redactor: &Redactor,
+    leases: &mut Leases,
 ) -> Result<pb::ConfigureRequest, ProviderError> {
     let mut secrets = Vec::new();
     for named in named(&opening.config) {
         let setting = SecretSetting::new(SecretRef::new(named));
-        let secret = opening.secrets.value(&setting).await?;
+        let (secret, lease) = opening.secrets.obtain(&setting).await?;
         redactor.learn(secret.expose());
+        if let Some(lease) = lease {
+            leases.add(&opening.secrets, lease);
+        }
         secrets.push(pb::SecretValue {
             reference: named.to_owned(),
             value: secret.expose().to_owned(),

@@ -7,6 +7,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::keep::keep;
 use super::launch::{Launched, launch};
 use super::leave::Left;
 use super::process::{Ending, Exit, Process, look, watch};
@@ -84,7 +85,10 @@ impl Inner {
             tasks: TaskTracker::new(),
             runtime: Runtime::current(),
             left: Left::default(),
-            redactor: Redactor::new(spec.secrets().iter().map(String::as_str)),
+            redactor: Redactor::new(
+                host.redactor.clone(),
+                spec.secrets().iter().map(String::as_str),
+            ),
             starting: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
             host,
@@ -121,7 +125,7 @@ impl Inner {
         self.process().map(|process| process.leader().as_raw_nonzero().get())
     }
 
-    fn tell(&self, event: &PluginEvent<'_>) {
+    pub(super) fn tell(&self, event: &PluginEvent<'_>) {
         let plugin = &self.spec.name;
         tracing::info!(%plugin, ?event, "plugin");
         if let Some(events) = &self.host.events {
@@ -203,8 +207,18 @@ impl Inner {
         number: u64,
         launched: Launched,
     ) -> Result<Arc<Process>, PluginError> {
-        let Launched { group, child, stdin, stdout, stderr, line, manifest, output, binary } =
-            launched;
+        let Launched {
+            group,
+            child,
+            stdin,
+            stdout,
+            stderr,
+            line,
+            manifest,
+            output,
+            leases,
+            binary,
+        } = launched;
         if *self.manifest.get_or_init(|| manifest.clone()) != manifest {
             return Err(PluginError::OtherManifest);
         }
@@ -224,6 +238,7 @@ impl Inner {
         let watched = (Arc::clone(self), Arc::clone(&process));
         self.tasks.spawn(watch(watched.0, watched.1, exit, child, [stdout, stderr]));
         self.tasks.spawn(look(Arc::clone(self), Arc::clone(&process)));
+        self.tasks.spawn(keep(Arc::clone(self), Arc::clone(&process), leases));
         let digest = self.spec.digest;
         self.tell(&PluginEvent::Loaded { digest, manifest: &manifest, pid });
         Ok(process)
@@ -314,6 +329,11 @@ impl Inner {
     pub(super) async fn shutdown(&self) {
         if let Some(process) = self.stopping() {
             process.stop(self).await;
+            let until = self.host.clock.now().plus(self.spec.stop_grace);
+            tokio::select! {
+                () = process.released.cancelled() => {}
+                () = self.host.clock.sleep_until(until) => {} // the store hangs, and leases run out
+            }
         }
     }
 

@@ -10,25 +10,36 @@ const LONGEST_QUOTE: usize = 1_000;
 
 /// Takes secrets out of texts. Clones know the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Redactor(Known);
+pub(super) struct Redactor {
+    /// As they look in what a plugin says.
+    own: Known,
+    /// That of the host, which knows the plugin's secrets too.
+    shared: Known,
+}
 
 impl Redactor {
-    pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let all = Self::default();
+    pub(super) fn new<'a>(shared: Known, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let all = Self { own: Known::default(), shared };
         secrets.into_iter().for_each(|secret| all.learn(secret));
         all
     }
 
-    /// Knows one more from now on, and each of its lines: output is kept by lines.
+    /// Knows one more from now on, and so does the host.
     pub(super) fn learn(&self, secret: &str) {
+        self.shared.learn(&Secret::new(secret));
+        self.learn_alone(secret);
+    }
+
+    /// Knows one more from now on that is worth nothing to others, and each of its lines: output is kept by lines.
+    pub(super) fn learn_alone(&self, secret: &str) {
         for part in secret.lines().chain([secret]) {
-            self.0.learn(&Secret::new(printable(part)));
+            self.own.learn(&Secret::new(printable(part)));
         }
     }
 
     /// The most bytes of a secret.
     pub(super) fn longest(&self) -> usize {
-        self.0.longest()
+        self.own.longest().max(self.shared.longest())
     }
 
     /// A quote for errors and events.
@@ -39,7 +50,8 @@ impl Redactor {
     pub(super) fn clean_to(&self, text: &str, most: usize) -> String {
         // Control characters first: one in the middle of a secret would hide it.
         let text = printable(text);
-        let text = self.0.redact(&text).map_or(text, Cow::Owned);
+        let text = self.own.redact(&text).map_or(text, Cow::Owned);
+        let text = self.shared.redact(&text).map_or(text, Cow::Owned);
         if text.chars().nth(most).is_some() {
             return text.chars().take(most).chain(['…']).collect();
         }
@@ -71,8 +83,10 @@ mod tests {
 
     #[test]
     fn f40_secrets_and_control_characters_are_taken_out() {
-        let redactor =
-            Redactor::new(["hunter2", "hunter2-long", "abc", "-- BEGIN\nkey-part\r\n-- END\n"]);
+        let redactor = Redactor::new(
+            Known::default(),
+            ["hunter2", "hunter2-long", "abc", "-- BEGIN\nkey-part\r\n-- END\n"],
+        );
         for (text, clean) in [
             ("fine", "fine"),
             ("with hunter2 in it", "with *** in it"),

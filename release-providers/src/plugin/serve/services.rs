@@ -1,7 +1,7 @@
 //! What a plugin serves: at once, or once it was told its settings.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use release_core::clock::SystemClock;
 use serde_json::Value;
@@ -17,7 +17,7 @@ type All = BTreeMap<&'static str, Arc<dyn Served>>;
 
 /// The services of a plugin, by their names on the wire.
 pub(super) struct Services {
-    all: OnceLock<All>,
+    all: RwLock<Arc<All>>,
     kind: Option<(Arc<dyn ProviderKind>, Manifest)>,
     /// Held while they are opened.
     opening: tokio::sync::Mutex<()>,
@@ -26,20 +26,21 @@ pub(super) struct Services {
 impl Services {
     /// Those that there are.
     pub(super) fn ready(all: All) -> Self {
-        Self { all: OnceLock::from(all), kind: None, opening: tokio::sync::Mutex::default() }
+        Self { all: RwLock::new(Arc::new(all)), kind: None, opening: tokio::sync::Mutex::default() }
     }
 
     /// Those that `kind` makes, which was asked for its manifest.
     pub(super) fn of(kind: Arc<dyn ProviderKind>, manifest: Manifest) -> Self {
         let opening = tokio::sync::Mutex::default();
-        Self { all: OnceLock::new(), kind: Some((kind, manifest)), opening }
+        Self { all: RwLock::default(), kind: Some((kind, manifest)), opening }
     }
 
     pub(super) fn get(&self, service: &str) -> Option<Arc<dyn Served>> {
-        self.all.get()?.get(service).map(Arc::clone)
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(service).map(Arc::clone)
     }
 
-    /// Opens what there is to open.
+    /// Opens what there is to open. Calls that begin after that go there; those that have begun go on where they are.
     pub(super) async fn configure(&self, told: pb::ConfigureRequest) -> Result<(), ProviderError> {
         let invalid =
             |text: String| ProviderError::new(ErrorKind::Invalid, "plugin.configure", text);
@@ -53,9 +54,6 @@ impl Services {
             return if is_unset(&config) { Ok(()) } else { Err(invalid(text.into())) };
         };
         let _alone = self.opening.lock().await;
-        if self.all.get().is_some() {
-            return Err(invalid("the plugin has its settings; start it anew for others".into()));
-        }
         let secrets = told.secrets.into_iter();
         let secrets = secrets.map(|one| (SecretRef::new(one.reference), Secret::new(one.value)));
         let (clock, secrets) = (Arc::new(SystemClock::new()), Secrets::given(secrets));
@@ -76,7 +74,7 @@ impl Services {
             let text = "not all that the kind's manifest promises was opened; mend the kind";
             return Err(ProviderError::new(ErrorKind::Internal, "plugin.configure", text));
         }
-        self.all.get_or_init(|| all);
+        *self.all.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
         Ok(())
     }
 }

@@ -1,0 +1,166 @@
+//! Leases behind a plugin's settings: renewed while it runs, replaced where that does not help, ended with it.
+
+use std::sync::Arc;
+
+use release_core::port::Clock;
+use release_core::time::{Span, Timestamp};
+use tokio::runtime::Handle as Runtime;
+use tokio_util::task::TaskTracker;
+
+use super::process::Process;
+use super::supervise::Inner;
+use super::{PluginError, PluginEvent, settings};
+use crate::kind::{SECRET_TTL, Secrets};
+use crate::spi::SecretLease;
+
+/// At least so long lies between two attempts, before the end of a lease and after it.
+const FIRST_PAUSE: Span = Span::secs(1);
+const PAUSE: Span = Span::secs(10);
+
+/// The leases of one start. Dropped, they are ended in a task.
+pub(super) struct Leases {
+    held: Vec<(Secrets, Held)>,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    runtime: Runtime,
+}
+
+struct Held {
+    lease: SecretLease,
+    /// When something is to be done about it.
+    due: Timestamp,
+    /// The plugin has another one in its place; calls that began before may still use this one.
+    replaced: bool,
+}
+
+impl Leases {
+    /// None, which are to be ended among `tasks`. To be called in a runtime.
+    pub(super) fn new(clock: &Arc<dyn Clock>, tasks: &TaskTracker) -> Self {
+        let (clock, tasks) = (Arc::clone(clock), tasks.clone());
+        Self { held: Vec::new(), clock, tasks, runtime: Runtime::current() }
+    }
+
+    pub(super) fn add(&mut self, secrets: &Secrets, lease: SecretLease) {
+        let due = due(self.clock.now(), lease.expires);
+        self.held.push((secrets.clone(), Held { lease, due, replaced: false }));
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.held.iter().map(|(_, held)| held.due).min()
+    }
+
+    /// Renews what is due. Says whether all that the plugin uses lasts longer now.
+    async fn renew(&mut self) -> bool {
+        let now = self.clock.now();
+        // By the store's own clock they may last a little longer.
+        let over = |held: &mut (Secrets, Held)| held.1.replaced && held.1.lease.expires <= now;
+        revoke(self.held.extract_if(.., over).collect()).await;
+        let mut all = true;
+        for (secrets, held) in &mut self.held {
+            if held.replaced || now < held.due {
+                continue;
+            }
+            let renewed = secrets.renew(&held.lease, SECRET_TTL).await;
+            match renewed {
+                Ok(status) if status.expires > held.lease.expires => {
+                    held.lease.expires = status.expires;
+                    held.due = due(self.clock.now(), status.expires);
+                }
+                Ok(_) | Err(_) => all = false, // what is asked for next says why
+            }
+        }
+        all
+    }
+
+    /// The plugin has `fresh` ones now.
+    fn replace(&mut self, mut fresh: Self) {
+        for (_, held) in &mut self.held {
+            (held.replaced, held.due) = (true, held.lease.expires);
+        }
+        self.held.append(&mut fresh.held);
+    }
+
+    /// Nothing could be done: the next attempt comes a while later, also when they have run out.
+    fn put_off(&mut self) {
+        let now = self.clock.now();
+        for (_, held) in &mut self.held {
+            if held.due <= now {
+                let pause = if now < held.lease.expires { FIRST_PAUSE } else { PAUSE };
+                held.due = due(now, held.lease.expires).max(now.plus(pause));
+            }
+        }
+    }
+
+    /// Ends them. What a store does not take is said in `tracing`: it runs out by itself.
+    pub(super) async fn revoke(mut self) {
+        revoke(std::mem::take(&mut self.held)).await;
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            drop(self.tasks.spawn_on(revoke(held), &self.runtime)); // whose handle nobody needs
+        }
+    }
+}
+
+async fn revoke(held: Vec<(Secrets, Held)>) {
+    for (secrets, Held { lease, .. }) in held {
+        if let Err(error) = secrets.revoke(&lease).await {
+            tracing::warn!(%error, until = %lease.expires, "a lease of a plugin's settings is left to run out");
+        }
+    }
+}
+
+/// When two thirds of the time are over.
+fn due(now: Timestamp, expires: Timestamp) -> Timestamp {
+    let left = expires.as_micros().saturating_sub(now.as_micros()).max(0);
+    Timestamp::from_micros(now.as_micros().saturating_add(left / 3 * 2))
+}
+
+/// Keeps the leases of a plugin as long as it runs.
+pub(super) async fn keep(inner: Arc<Inner>, process: Arc<Process>, mut leases: Leases) {
+    let clock = &inner.host.clock;
+    while let Some(next) = leases.next() {
+        tokio::select! {
+            () = process.gone.cancelled() => break,
+            () = clock.sleep_until(next) => {}
+        }
+        if let Err(error) = prolong(&inner, &process, &mut leases).await {
+            leases.put_off();
+            if !process.gone.is_cancelled() {
+                inner.tell(&PluginEvent::NotRenewed { error: &error });
+            }
+        }
+    }
+    leases.revoke().await;
+    process.released.cancel();
+}
+
+/// Lets the leases last longer; where a store does not do that, the plugin is told its settings again, with fresh ones.
+async fn prolong(inner: &Inner, process: &Process, leases: &mut Leases) -> Result<(), PluginError> {
+    if leases.renew().await {
+        return Ok(());
+    }
+    let mut fresh = Leases::new(&inner.host.clock, &inner.tasks);
+    settings::tell(&process.line, &inner.spec.settings, &inner.redactor, &mut fresh).await?;
+    leases.replace(fresh);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_due_when_two_thirds_of_it_are_over() {
+        let at = Timestamp::from_micros;
+        for (now, expires, then) in
+            [(0, 300, 200), (100, 400, 300), (5, 5, 5), (9, 5, 9), (i64::MAX, i64::MAX, i64::MAX)]
+        {
+            assert_eq!(due(at(now), at(expires)), at(then), "{now} {expires}");
+        }
+    }
+}
