@@ -26,11 +26,11 @@ const SETTINGS: &str = env!("CARGO_BIN_EXE_settings-plugin");
 #[derive(Debug)]
 struct Vault {
     clock: Arc<SystemClock>,
-    state: Mutex<State>,
+    ledger: Mutex<Ledger>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Ledger {
     /// How long leases last; as long as is asked for, if nothing is said.
     lasts: Option<Span>,
     /// Whether leases can be renewed.
@@ -44,29 +44,29 @@ struct State {
 }
 
 impl Vault {
-    fn new(stage: &Stage, state: State) -> Arc<Self> {
-        Arc::new(Self { clock: Arc::clone(&stage.clock), state: Mutex::new(state) })
+    fn new(stage: &Stage, ledger: Ledger) -> Arc<Self> {
+        Arc::new(Self { clock: Arc::clone(&stage.clock), ledger: Mutex::new(ledger) })
     }
 
     fn of_short_leases(stage: &Stage, renews: bool) -> Arc<Self> {
-        Self::new(stage, State { lasts: Some(Span::millis(300)), renews, ..State::default() })
+        Self::new(stage, Ledger { lasts: Some(Span::millis(300)), renews, ..Ledger::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
     }
 
-    fn up(&self) -> Result<MutexGuard<'_, State>, ProviderError> {
-        let state = self.state();
-        if state.down {
+    fn up(&self) -> Result<MutexGuard<'_, Ledger>, ProviderError> {
+        let ledger = self.ledger();
+        if ledger.down {
             return Err(ProviderError::new(ErrorKind::Unavailable, "vault", "it is down"));
         }
-        Ok(state)
+        Ok(ledger)
     }
 
     /// When a lease from now on ends.
-    fn end(&self, state: &State, ttl: Span) -> Timestamp {
-        self.clock.now().plus(state.lasts.unwrap_or(ttl))
+    fn end(&self, ledger: &Ledger, ttl: Span) -> Timestamp {
+        self.clock.now().plus(ledger.lasts.unwrap_or(ttl))
     }
 }
 
@@ -80,29 +80,29 @@ impl SecretStore for Vault {
         Description::new("vault", semver::Version::new(1, 0, 0), EffectClass::Idempotent)
     }
     async fn lease(&self, _: &Context, request: LeaseSecret) -> Result<SecretLease, ProviderError> {
-        let mut state = self.up()?;
+        let mut ledger = self.up()?;
         if request.secret.as_str() != "kv/chat#token" {
             return Err(ProviderError::new(ErrorKind::NotFound, "vault.lease", "no such secret"));
         }
-        state.leased += 1;
-        let count = state.leased;
-        let value = if state.lasts.is_some() {
+        ledger.leased += 1;
+        let count = ledger.leased;
+        let value = if ledger.lasts.is_some() {
             format!("canary-{}", "x".repeat(count))
         } else {
             format!("canary-{count}")
         };
         let lease = format!("lease-{count}");
-        state.open.insert(lease.clone());
-        let end = self.end(&state, request.ttl);
+        ledger.open.insert(lease.clone());
+        let end = self.end(&ledger, request.ttl);
         Ok(SecretLease::new(lease, 1, end, Secret::new(value)))
     }
     async fn renew(&self, _: &Context, asked: RenewLease) -> Result<LeaseStatus, ProviderError> {
-        let mut state = self.up()?;
-        if !state.renews {
+        let mut ledger = self.up()?;
+        if !ledger.renews {
             return unsupported();
         }
-        state.renewed += 1;
-        let end = self.end(&state, asked.ttl);
+        ledger.renewed += 1;
+        let end = self.end(&ledger, asked.ttl);
         Ok(LeaseStatus::new(asked.lease, end))
     }
     async fn revoke(&self, _: &Context, asked: LeaseRef) -> Result<(), ProviderError> {
@@ -124,7 +124,7 @@ fn opening_of(stage: &Stage, vault: Arc<Vault>, config: Value) -> Opening {
 }
 
 fn opening(stage: &Stage, config: Value) -> Opening {
-    opening_of(stage, Vault::new(stage, State::default()), config)
+    opening_of(stage, Vault::new(stage, Ledger::default()), config)
 }
 
 fn good() -> Value {
@@ -245,13 +245,13 @@ async fn leases_are_renewed_while_a_plugin_runs_and_end_with_it() {
     let vault = Vault::of_short_leases(&stage, true);
     let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
     let plugin = plugin.await.unwrap();
-    stage.eventually("renewed thrice", || vault.state().renewed >= 3).await;
+    stage.eventually("renewed thrice", || vault.ledger().renewed >= 3).await;
     {
-        let state = vault.state();
-        assert_eq!((state.leased, state.open.len()), (1, 1), "{state:?}");
+        let ledger = vault.ledger();
+        assert_eq!((ledger.leased, ledger.open.len()), (1, 1), "{ledger:?}");
     }
     plugin.shutdown().await;
-    assert_eq!(vault.state().open, BTreeSet::new());
+    assert_eq!(vault.ledger().open, BTreeSet::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,14 +261,14 @@ async fn where_leases_are_not_renewed_a_running_plugin_gets_fresh_secrets() {
     let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
     let plugin = plugin.await.unwrap();
     let (notifier, pid) = (plugin.notifier().unwrap(), plugin.pid());
-    stage.eventually("leased thrice", || vault.state().leased >= 3).await;
+    stage.eventually("leased thrice", || vault.ledger().leased >= 3).await;
     let error = tell(&notifier, &stage.calm(), "hello").await.unwrap_err().to_string();
     // The first has eight bytes; the third is asked for when the plugin has the second.
     assert!(error.contains("with *** of ") && !error.contains("of 8 bytes"), "{error}");
     assert!(!error.contains("canary"), "{error}");
     assert_eq!(plugin.pid(), pid, "{:?}", stage.events());
     plugin.shutdown().await;
-    assert_eq!(vault.state().open.len(), 0);
+    assert_eq!(vault.ledger().open.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,30 +277,30 @@ async fn a_store_that_is_down_leaves_a_plugin_what_it_has_and_is_asked_again() {
     let vault = Vault::of_short_leases(&stage, true);
     let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
     let plugin = plugin.await.unwrap();
-    vault.state().down = true;
+    vault.ledger().down = true;
     stage.happened("chat not-renewed", 1).await;
     let notifier = plugin.notifier().unwrap();
     let error = tell(&notifier, &stage.calm(), "hello").await.unwrap_err().to_string();
     assert!(error.contains("of 8 bytes"), "{error}");
     let before = {
-        let mut state = vault.state();
-        state.down = false;
-        state.renewed
+        let mut ledger = vault.ledger();
+        ledger.down = false;
+        ledger.renewed
     };
-    stage.eventually("renewed again", || vault.state().renewed > before).await;
+    stage.eventually("renewed again", || vault.ledger().renewed > before).await;
     plugin.shutdown().await;
-    assert_eq!(vault.state().open.len(), 0);
+    assert_eq!(vault.ledger().open.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_of_a_start_that_fails_are_ended() {
     let stage = Stage::new();
-    let vault = Vault::new(&stage, State::default());
+    let vault = Vault::new(&stage, Ledger::default());
     let config = json!({ "url": 7, "token": { "secret": "kv/chat#token" } });
     let spec = spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), config));
     stage.start(spec).await.unwrap_err();
-    assert_eq!(vault.state().leased, 1);
-    stage.eventually("it is ended", || vault.state().open.is_empty()).await;
+    assert_eq!(vault.ledger().leased, 1);
+    stage.eventually("it is ended", || vault.ledger().open.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
