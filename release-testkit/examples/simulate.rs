@@ -11,7 +11,7 @@
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is a program for people")]
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use release_core::model::Span;
 use release_testkit::sim::{Coverage, Pct, Scheduler, Sim, mixed, typed};
@@ -35,13 +35,11 @@ fn main() -> ExitCode {
     let scenarios: Vec<_> = mixed().into_iter().map(|sim| sim.scheduler(scheduler)).collect();
     let course = Course { scenarios, scheduler, fakes, one, traces };
     let next = AtomicU64::new(seeds.start);
-    let stopped = AtomicBool::new(false);
     let threads = if one { 1 } else { std::thread::available_parallelism().map_or(1, Into::into) };
     // Each seed is a world of its own, so they may be run beside each other.
     let sums = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| course.seeds(&next, seeds.end, &stopped)))
-            .collect();
+        let all: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| course.seeds(&next, seeds.end))).collect();
         all.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     let (mut records, mut calls, mut coverage) = (0, 0, Coverage::default());
@@ -77,13 +75,13 @@ struct Sum {
 
 impl Course {
     /// Runs seeds until all are taken or one fails; `None` then, and it is said how to see it again.
-    fn seeds(&self, next: &AtomicU64, end: u64, stopped: &AtomicBool) -> Option<Sum> {
+    fn seeds(&self, next: &AtomicU64, end: u64) -> Option<Sum> {
         let mut sum = Sum::default();
         let count = u64::try_from(self.scenarios.len()).unwrap_or(1);
-        while !stopped.load(Ordering::Relaxed) {
+        loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end {
-                break;
+                return Some(sum);
             }
             let scenario = self.scenarios.get(usize::try_from(seed % count).unwrap_or(0))?;
             // With fakes, each seed has a plan of its own.
@@ -98,7 +96,7 @@ impl Course {
                 println!("{report}");
             }
             if !report.is_green() {
-                stopped.store(true, Ordering::Relaxed);
+                next.fetch_max(end, Ordering::Relaxed); // nobody takes another one
                 let how = if self.fakes { " typed" } else { "" };
                 println!(
                     "again: cargo run --release -p release-testkit --example simulate -- {seed}{how}"
@@ -109,6 +107,5 @@ impl Course {
             sum.records += report.records;
             sum.calls += report.calls;
         }
-        Some(sum)
     }
 }

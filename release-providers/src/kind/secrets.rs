@@ -132,23 +132,17 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::lease`].
     pub async fn value(&self, setting: &SecretSetting) -> Result<Secret, ProviderError> {
-        match &self.source {
-            Source::Given(all) => match all.get(&setting.secret) {
-                Some(secret) => Ok(secret.clone()),
-                None => Err(missing(setting, "it was not handed over with the settings")),
-            },
-            _ => Ok(self.lease(setting, SECRET_TTL).await?.value),
-        }
+        Ok(self.obtain(setting).await?.0)
     }
 
     /// The value of a secret, with the lease that it is of, if it is of one.
-    #[cfg(feature = "plugin")]
     pub(crate) async fn obtain(
         &self,
         setting: &SecretSetting,
     ) -> Result<(Secret, Option<SecretLease>), ProviderError> {
-        if matches!(self.source, Source::Given(_)) {
-            return Ok((self.value(setting).await?, None));
+        if let Source::Given(all) = &self.source {
+            let missing = || missing(setting, "it was not handed over with the settings");
+            return Ok((all.get(&setting.secret).cloned().ok_or_else(missing)?, None));
         }
         let lease = self.lease(setting, SECRET_TTL).await?;
         Ok((lease.value.clone(), Some(lease)))

@@ -10,7 +10,7 @@ use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
 use release_providers::kind::{Opening, ProviderKind as _, Secrets};
 use release_providers::layer::Redactor;
-use release_providers::plugin::host::{PluginError, PluginKind, PluginSpec};
+use release_providers::plugin::host::{Plugin, PluginError, PluginKind, PluginSpec};
 use release_providers::spi::{
     LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, RenewLease, RotateSecret, SecretLease,
     SecretStatus, SecretStore,
@@ -125,6 +125,12 @@ fn opening_of(stage: &Stage, vault: Arc<Vault>, config: Value) -> Opening {
 
 fn opening(stage: &Stage, config: Value) -> Opening {
     opening_of(stage, Vault::new(stage, Ledger::default()), config)
+}
+
+/// The plugin, with a secret of `vault`.
+async fn started(stage: &Stage, vault: &Arc<Vault>) -> Plugin {
+    let opening = opening_of(stage, Arc::clone(vault), good());
+    stage.start(spec(stage).opening(opening)).await.unwrap()
 }
 
 fn good() -> Value {
@@ -243,8 +249,7 @@ async fn an_outage_of_the_hosts_own_store_is_no_fault_of_a_plugin() {
 async fn leases_are_renewed_while_a_plugin_runs_and_end_with_it() {
     let stage = Stage::new();
     let vault = Vault::of_short_leases(&stage, true);
-    let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
-    let plugin = plugin.await.unwrap();
+    let plugin = started(&stage, &vault).await;
     stage.eventually("renewed thrice", || vault.ledger().renewed >= 3).await;
     {
         let ledger = vault.ledger();
@@ -258,8 +263,7 @@ async fn leases_are_renewed_while_a_plugin_runs_and_end_with_it() {
 async fn where_leases_are_not_renewed_a_running_plugin_gets_fresh_secrets() {
     let stage = Stage::new();
     let vault = Vault::of_short_leases(&stage, false);
-    let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
-    let plugin = plugin.await.unwrap();
+    let plugin = started(&stage, &vault).await;
     let (notifier, pid) = (plugin.notifier().unwrap(), plugin.pid());
     stage.eventually("leased thrice", || vault.ledger().leased >= 3).await;
     let error = tell(&notifier, &stage.calm(), "hello").await.unwrap_err().to_string();
@@ -275,8 +279,7 @@ async fn where_leases_are_not_renewed_a_running_plugin_gets_fresh_secrets() {
 async fn a_store_that_is_down_leaves_a_plugin_what_it_has_and_is_asked_again() {
     let stage = Stage::new();
     let vault = Vault::of_short_leases(&stage, true);
-    let plugin = stage.start(spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), good())));
-    let plugin = plugin.await.unwrap();
+    let plugin = started(&stage, &vault).await;
     vault.ledger().down = true;
     stage.happened("chat not-renewed", 1).await;
     let notifier = plugin.notifier().unwrap();

@@ -19,13 +19,15 @@ const PAUSE: Span = Span::secs(10);
 
 /// The leases of one start. Dropped, they are ended in a task.
 pub(super) struct Leases {
-    held: Vec<(Secrets, Held)>,
+    held: Vec<Held>,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     runtime: Runtime,
 }
 
 struct Held {
+    /// Where it is from.
+    secrets: Secrets,
     lease: SecretLease,
     /// When something is to be done about it.
     due: Timestamp,
@@ -42,25 +44,25 @@ impl Leases {
 
     pub(super) fn add(&mut self, secrets: &Secrets, lease: SecretLease) {
         let due = due(self.clock.now(), lease.expires);
-        self.held.push((secrets.clone(), Held { lease, due, replaced: false }));
+        self.held.push(Held { secrets: secrets.clone(), lease, due, replaced: false });
     }
 
     fn next(&self) -> Option<Timestamp> {
-        self.held.iter().map(|(_, held)| held.due).min()
+        self.held.iter().map(|held| held.due).min()
     }
 
     /// Renews what is due. Says whether all that the plugin uses lasts longer now.
     async fn renew(&mut self) -> bool {
         let now = self.clock.now();
         // By the store's own clock they may last a little longer.
-        let over = |held: &mut (Secrets, Held)| held.1.replaced && held.1.lease.expires <= now;
+        let over = |held: &mut Held| held.replaced && held.lease.expires <= now;
         revoke(self.held.extract_if(.., over).collect()).await;
         let mut all = true;
-        for (secrets, held) in &mut self.held {
+        for held in &mut self.held {
             if held.replaced || now < held.due {
                 continue;
             }
-            let renewed = secrets.renew(&held.lease, SECRET_TTL).await;
+            let renewed = held.secrets.renew(&held.lease, SECRET_TTL).await;
             match renewed {
                 Ok(status) if status.expires > held.lease.expires => {
                     held.lease.expires = status.expires;
@@ -74,7 +76,7 @@ impl Leases {
 
     /// The plugin has `fresh` ones now.
     fn replace(&mut self, mut fresh: Self) {
-        for (_, held) in &mut self.held {
+        for held in &mut self.held {
             (held.replaced, held.due) = (true, held.lease.expires);
         }
         self.held.append(&mut fresh.held);
@@ -83,7 +85,7 @@ impl Leases {
     /// Nothing could be done: the next attempt comes a while later, also when they have run out.
     fn put_off(&mut self) {
         let now = self.clock.now();
-        for (_, held) in &mut self.held {
+        for held in &mut self.held {
             if held.due <= now {
                 let pause = if now < held.lease.expires { FIRST_PAUSE } else { PAUSE };
                 held.due = due(now, held.lease.expires).max(now.plus(pause));
@@ -106,8 +108,8 @@ impl Drop for Leases {
     }
 }
 
-async fn revoke(held: Vec<(Secrets, Held)>) {
-    for (secrets, Held { lease, .. }) in held {
+async fn revoke(held: Vec<Held>) {
+    for Held { secrets, lease, .. } in held {
         if let Err(error) = secrets.revoke(&lease).await {
             tracing::warn!(%error, until = %lease.expires, "a lease of a plugin's settings is left to run out");
         }

@@ -207,40 +207,35 @@ impl Inner {
         number: u64,
         launched: Launched,
     ) -> Result<Arc<Process>, PluginError> {
-        let Launched {
-            group,
-            child,
-            stdin,
-            stdout,
-            stderr,
-            line,
-            manifest,
-            output,
-            leases,
-            binary,
-        } = launched;
-        if *self.manifest.get_or_init(|| manifest.clone()) != manifest {
+        if *self.manifest.get_or_init(|| launched.manifest.clone()) != launched.manifest {
             return Err(PluginError::OtherManifest);
         }
-        let exit = Exit::of(group.leader()).map_err(|source| {
+        let exit = Exit::of(launched.group.leader()).map_err(|source| {
             let what = "watch the process of the plugin";
             PluginError::System { what, source }
         })?;
-        let pid = group.leader().as_raw_nonzero().get();
-        let keeper = Arc::clone(&output);
+        let pid = launched.group.leader().as_raw_nonzero().get();
+        let keeper = Arc::clone(&launched.output);
+        let Launched { group, line, output, stdin, binary, .. } = launched;
         let process = Arc::new(Process::new(number, group, line, output, stdin, binary));
         {
             let mut state = lock(&self.state);
             state.up()?;
             state.slot = Slot::Up(Arc::clone(&process));
         }
-        let stdout = self.tasks.spawn(async move { keeper.keep("stdout", stdout).await });
+        let stdout = self.tasks.spawn(async move { keeper.keep("stdout", launched.stdout).await });
         let watched = (Arc::clone(self), Arc::clone(&process));
-        self.tasks.spawn(watch(watched.0, watched.1, exit, child, [stdout, stderr]));
+        self.tasks.spawn(watch(
+            watched.0,
+            watched.1,
+            exit,
+            launched.child,
+            [stdout, launched.stderr],
+        ));
         self.tasks.spawn(look(Arc::clone(self), Arc::clone(&process)));
-        self.tasks.spawn(keep(Arc::clone(self), Arc::clone(&process), leases));
+        self.tasks.spawn(keep(Arc::clone(self), Arc::clone(&process), launched.leases));
         let digest = self.spec.digest;
-        self.tell(&PluginEvent::Loaded { digest, manifest: &manifest, pid });
+        self.tell(&PluginEvent::Loaded { digest, manifest: &launched.manifest, pid });
         Ok(process)
     }
 

@@ -1,7 +1,7 @@
 //! What a plugin serves: at once, or once it was told its settings.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 
 use release_core::clock::SystemClock;
 use serde_json::Value;
@@ -11,13 +11,14 @@ use crate::kind::{Manifest, Opening, ProviderKind, Secrets, is_unset};
 use crate::plugin::boundary::Served;
 use crate::plugin::pb;
 use crate::spi::SecretRef;
+use crate::sync::lock;
 use crate::{ErrorKind, ProviderError, Secret};
 
 type All = BTreeMap<&'static str, Arc<dyn Served>>;
 
 /// The services of a plugin, by their names on the wire.
 pub(super) struct Services {
-    all: RwLock<Arc<All>>,
+    all: Mutex<All>,
     kind: Option<(Arc<dyn ProviderKind>, Manifest)>,
     /// Held while they are opened.
     opening: tokio::sync::Mutex<()>,
@@ -26,18 +27,17 @@ pub(super) struct Services {
 impl Services {
     /// Those that there are.
     pub(super) fn ready(all: All) -> Self {
-        Self { all: RwLock::new(Arc::new(all)), kind: None, opening: tokio::sync::Mutex::default() }
+        Self { all: Mutex::new(all), kind: None, opening: tokio::sync::Mutex::default() }
     }
 
     /// Those that `kind` makes, which was asked for its manifest.
     pub(super) fn of(kind: Arc<dyn ProviderKind>, manifest: Manifest) -> Self {
         let opening = tokio::sync::Mutex::default();
-        Self { all: RwLock::default(), kind: Some((kind, manifest)), opening }
+        Self { all: Mutex::default(), kind: Some((kind, manifest)), opening }
     }
 
     pub(super) fn get(&self, service: &str) -> Option<Arc<dyn Served>> {
-        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(service).map(Arc::clone)
+        lock(&self.all).get(service).map(Arc::clone)
     }
 
     /// Opens what there is to open. Calls that begin after that go there; those that have begun go on where they are.
@@ -74,7 +74,7 @@ impl Services {
             let text = "not all that the kind's manifest promises was opened; mend the kind";
             return Err(ProviderError::new(ErrorKind::Internal, "plugin.configure", text));
         }
-        *self.all.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+        *lock(&self.all) = all;
         Ok(())
     }
 }
