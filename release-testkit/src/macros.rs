@@ -45,6 +45,9 @@ macro_rules! deployer_conformance {
             stale_writers_are_fenced
             cancelled_call_is_refused
             late_call_is_refused
+            far_deadlines_change_nothing
+            what_is_done_stays_done
+            secrets_stay_secret
             instances_are_as_told
         ] }
     };
@@ -92,6 +95,9 @@ macro_rules! router_conformance {
             stale_writers_are_fenced
             cancelled_call_is_refused
             late_call_is_refused
+            far_deadlines_change_nothing
+            what_is_done_stays_done
+            secrets_stay_secret
         ] }
     };
 }
@@ -140,6 +146,8 @@ macro_rules! identity_conformance {
             concurrent_reads_are_whole
             cancelled_call_is_refused
             late_call_is_refused
+            far_deadlines_change_nothing
+            secrets_stay_secret
         ] }
     };
 }

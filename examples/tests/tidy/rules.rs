@@ -69,7 +69,7 @@ pub(crate) const SLEEPERS: [(&str, &str); 7] = [
     ),
     ("release-testkit/src/clock.rs", "it moves tokio's standing clock, and takes no time"),
     ("release-testkit/src/conformance/sandbox.rs", "a vendor's platform tells of no events"),
-    ("release-testkit/src/saboteur/any/hands.rs", "it acts too late, which is its fault"),
+    ("release-testkit/src/saboteur/mod.rs", "it acts too late, which is its fault"),
 ];
 
 /// Pure code that does something impure.

@@ -11,7 +11,7 @@ use release_core::engine::SystemClock;
 use release_core::model::{ArtifactRef, RunId};
 use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
-use release_providers::{Context, Description, ProviderError};
+use release_providers::{Context, Description, ProviderError, Secret};
 use semver::Version;
 
 use super::{Broken, broken};
@@ -75,6 +75,7 @@ pub(crate) fn title(Description { name, version, .. }: &Description) -> String {
 pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) patience: Span,
+    pub(crate) canary: Option<Secret>,
     on_close: Option<Hook<(), ()>>,
     calls: Arc<AtomicU64>,
 }
@@ -89,7 +90,8 @@ impl fmt::Debug for Common {
 impl Default for Common {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::new());
-        Self { clock, patience: Span::secs(30), on_close: None, calls: Arc::default() }
+        let (patience, canary, on_close) = (Span::secs(30), None, None);
+        Self { clock, patience, canary, on_close, calls: Arc::default() }
     }
 }
 
@@ -103,6 +105,11 @@ impl Common {
         close(()).await.map_err(|error| broken("an orderly end of the sandbox", error))
     }
 
+    /// What is missing to see whether a secret is kept.
+    pub(crate) fn no_canary(&self) -> Option<&'static str> {
+        self.canary.is_none().then_some("secret that the provider was configured with")
+    }
+
     /// A context for an operation that was never asked for before.
     pub(crate) fn context(&self) -> Context {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -114,6 +121,13 @@ impl Common {
     pub(crate) fn late_context(&self) -> Context {
         let mut cx = self.context();
         cx.deadline = Timestamp::default();
+        cx
+    }
+
+    /// A context whose deadline is as far away as can be said.
+    pub(crate) fn far_context(&self) -> Context {
+        let mut cx = self.context();
+        cx.deadline = Timestamp::from_micros(i64::MAX);
         cx
     }
 
@@ -202,12 +216,34 @@ macro_rules! shared {
                 self
             }
 
+            /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says.
+            /// Without one, `secrets_stay_secret` is skipped, and said to be.
+            pub fn canary(mut self, secret: release_providers::Secret) -> Self {
+                self.common.canary = Some(secret);
+                self
+            }
+
+            pub(crate) fn no_canary(&self) -> Option<&'static str> {
+                self.common.no_canary()
+            }
+
+            /// What the provider tells of itself, to which a case adds what it answers.
+            pub(crate) fn said(&self) -> $crate::conformance::Said {
+                let description = self.provider.describe();
+                let canary = self.common.canary.clone();
+                $crate::conformance::Said::of(canary, &self.provider, &description)
+            }
+
             pub(crate) fn context(&self) -> release_providers::Context {
                 self.common.context()
             }
 
             pub(crate) fn late_context(&self) -> release_providers::Context {
                 self.common.late_context()
+            }
+
+            pub(crate) fn far_context(&self) -> release_providers::Context {
+                self.common.far_context()
             }
 
             pub(crate) async fn ends<T>(

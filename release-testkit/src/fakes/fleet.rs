@@ -266,6 +266,6 @@ impl FakeFleet {
 }
 
 /// What the fakes authenticate themselves with: whoever finds it in a text has found a leak.
-fn credential() -> Secret {
+pub(crate) fn credential() -> Secret {
     Secret::new("canary-7f3a-the-credential-of-the-fleet")
 }

@@ -76,6 +76,7 @@ pub use event::{FakeEventSink, Stored};
 pub use fake::ops::*;
 pub use fake::{Asked, Fake, model};
 pub use flag::{FakeFlagStore, Flags};
+pub(crate) use fleet::credential;
 pub use fleet::{FakeFleet, InFleet};
 pub use health::FakeHealth;
 pub use identities::FakeIdentities;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use release_core::model::Identity;
 use release_providers::spi::{Deployer, IdentitySource, TrafficRouter};
 
-use super::{FakeIdentities, FakePlatform};
+use super::{FakeIdentities, FakePlatform, credential};
 use crate::conformance::Subject;
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::identity::IdentitySandbox;
@@ -25,6 +25,7 @@ impl FakePlatform {
         let corrupt = fixtures::artifact("api", "0.9.0");
         world.corrupt(corrupt.digest());
         DeployerSandbox::new(deployer, target, self.subjects())
+            .canary(credential())
             .corrupt(corrupt)
             .unknown_target(fixtures::target("no-such-service"))
             .too_many(LIMIT + 1)
@@ -40,6 +41,7 @@ impl FakePlatform {
         let (world, target) = (self.world.clone(), fixtures::target("api"));
         let to = target.clone();
         RouterSandbox::new(router, target, self.subjects())
+            .canary(credential())
             .deployed_by(self.deployer.clone())
             .traffic(move |requests| {
                 let served = world.send(&to, requests);
@@ -69,6 +71,7 @@ impl FakeIdentities {
     pub fn sandbox(&self, source: Arc<dyn IdentitySource>) -> IdentitySandbox {
         let [changed, closed, cut, back, again] = [(); 5].map(|()| self.another());
         let sandbox = IdentitySandbox::new(source)
+            .canary(credential())
             .change(move |number| {
                 changed.put(Identity::human(fixtures::literal(&format!("newcomer-{number}"))));
                 async { Ok(()) }

@@ -11,9 +11,11 @@ use release_providers::spi::{
 };
 use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError};
 
-use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
+use super::{
+    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, telling, trip_over, unsure,
+};
 use crate::conformance::deployer::DeployerSandbox;
-use crate::fakes::{FakeDeployer, FakePlatform, World, lock};
+use crate::fakes::{FakeDeployer, FakePlatform, World, credential, lock};
 
 /// What a [`SabotagedDeployer`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,12 @@ pub enum DeployerFault {
     IgnoresCancellation,
     /// Does what is too late.
     IgnoresDeadline,
+    /// Fails where a deadline is far away.
+    TripsOverFarDeadlines,
+    /// Does what was asked, and takes it back a little later.
+    RevertsLater,
+    /// Puts its credential into errors.
+    TellsSecret,
 }
 
 impl DeployerFault {
@@ -117,6 +125,9 @@ impl DeployerFault {
         Self::FencesOtherRuns,
         Self::IgnoresCancellation,
         Self::IgnoresDeadline,
+        Self::TripsOverFarDeadlines,
+        Self::RevertsLater,
+        Self::TellsSecret,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -155,6 +166,9 @@ impl DeployerFault {
             | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
             Self::IgnoresCancellation => &["cancelled_call_is_refused"],
             Self::IgnoresDeadline => &["late_call_is_refused"],
+            Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
+            Self::RevertsLater => &["what_is_done_stays_done"],
+            Self::TellsSecret => &["secrets_stay_secret"],
         }
     }
 
@@ -251,6 +265,12 @@ impl SabotagedDeployer {
                 dawdle().await;
                 given_up.1 = None;
             }
+            DeployerFault::RevertsLater => {
+                let (world, before) = (world.clone(), self.desired(&wish).unwrap_or(0));
+                self.honest.apply(cx, wish).await?;
+                later(STANDS, async move { world.force(&target, digest, before) });
+                return Ok(());
+            }
             DeployerFault::StopsOthers => {
                 for other in world.others(&target, digest) {
                     world.force(&target, other, 0);
@@ -290,6 +310,7 @@ impl SabotagedDeployer {
                 self.world.store_wish(target, digest, *replicas);
                 return Err(error);
             }
+            DeployerFault::TellsSecret => return Err(telling(&error, &credential())),
             _ => return Err(error),
         }
         self.world.force(target, digest, *replicas);
@@ -331,6 +352,9 @@ impl Deployer for SabotagedDeployer {
     async fn apply(&self, cx: &Context, mut request: ApplyRequest) -> Result<(), ProviderError> {
         if self.fault == DeployerFault::ClampsTooMany {
             request.replicas = request.replicas.min(3);
+        }
+        if self.fault == DeployerFault::TripsOverFarDeadlines {
+            trip_over(cx, "deploy.apply")?;
         }
         let cx = self.fault.token().of(cx);
         if let Err(error) = self.honest.fence(&cx) {

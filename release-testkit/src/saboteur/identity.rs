@@ -8,10 +8,10 @@ use release_core::model::{IdentitySnapshot, Span, Timestamp};
 use release_providers::spi::{IdentitySource, ReadIdentities};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
-use super::{Token, dawdle, renamed, restless, unsure};
+use super::{Token, dawdle, renamed, restless, telling, trip_over, unsure};
 use crate::VirtualClock;
 use crate::conformance::identity::IdentitySandbox;
-use crate::fakes::{FakeIdentities, lock};
+use crate::fakes::{FakeIdentities, credential, lock};
 use crate::fixtures;
 
 /// What a [`SabotagedIdentities`] does wrong.
@@ -64,6 +64,10 @@ pub enum IdentityFault {
     IgnoresCancellation,
     /// Does what is too late.
     IgnoresDeadline,
+    /// Fails where a deadline is far away.
+    TripsOverFarDeadlines,
+    /// Puts its credential into errors.
+    TellsSecret,
 }
 
 impl IdentityFault {
@@ -92,6 +96,8 @@ impl IdentityFault {
         Self::ReadsInParts,
         Self::IgnoresCancellation,
         Self::IgnoresDeadline,
+        Self::TripsOverFarDeadlines,
+        Self::TellsSecret,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -117,6 +123,8 @@ impl IdentityFault {
             Self::ReadsInParts => &["concurrent_reads_are_whole"],
             Self::IgnoresCancellation => &["cancelled_call_is_refused"],
             Self::IgnoresDeadline => &["late_call_is_refused"],
+            Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
+            Self::TellsSecret => &["secrets_stay_secret"],
         }
     }
 
@@ -240,6 +248,7 @@ impl SabotagedIdentities {
             IdentityFault::RemembersWhenCutOff => lock(&self.remembered).clone().ok_or(error),
             IdentityFault::CallsOutageInternal => Err(renamed(&error, ErrorKind::Internal)),
             IdentityFault::LeavesEffectOpen => Err(unsure(error)),
+            IdentityFault::TellsSecret => Err(telling(&error, &credential())),
             _ => Err(error),
         }
     }
@@ -260,6 +269,9 @@ impl IdentitySource for SabotagedIdentities {
         cx: &Context,
         _: ReadIdentities,
     ) -> Result<IdentitySnapshot, ProviderError> {
+        if self.fault == IdentityFault::TripsOverFarDeadlines {
+            trip_over(cx, "identities.read")?;
+        }
         match self.honest.read(&self.fault.token().of(cx), ReadIdentities::new()).await {
             Ok(snapshot) => self.mishandle(snapshot).await,
             Err(error) if error.kind() == ErrorKind::Unavailable => self.mishandle_outage(error),

@@ -34,11 +34,18 @@ pub use journal::{JournalFault, SabotagedJournal};
 pub use router::{RouterFault, SabotagedRouter};
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use release_core::port::EffectCertainty;
-use release_providers::{Context, Description, ErrorKind, ProviderError};
+use release_core::time::Timestamp;
+use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
 
 use crate::fakes::lock;
+
+/// What was done stands so long, by the time of the machine.
+const STANDS: Duration = Duration::from_millis(10);
+/// Deadlines after this one are far away: the year 2100.
+const FAR: Timestamp = Timestamp::from_micros(4_102_444_800_000_000);
 
 /// The same error under another name.
 fn renamed(error: &ProviderError, kind: ErrorKind) -> ProviderError {
@@ -48,6 +55,20 @@ fn renamed(error: &ProviderError, kind: ErrorKind) -> ProviderError {
 /// The same error, which does not say any more that nothing happened.
 fn unsure(error: ProviderError) -> ProviderError {
     error.with_effect(EffectCertainty::Unknown)
+}
+
+/// The same error, with a secret in it.
+fn telling(error: &ProviderError, secret: &Secret) -> ProviderError {
+    let text = format!("{error} (as {})", secret.expose());
+    ProviderError::new(error.kind(), error.operation().to_owned(), text).with_effect(error.effect())
+}
+
+/// Fails where a deadline is far away.
+fn trip_over(cx: &Context, operation: &'static str) -> Result<(), ProviderError> {
+    if cx.deadline <= FAR {
+        return Ok(());
+    }
+    Err(ProviderError::new(ErrorKind::Internal, operation, "sabotaged"))
 }
 
 /// What a provider that does it wrong takes a call for.
@@ -125,4 +146,13 @@ async fn dawdle() {
     for _ in 0..3 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Does something later, by the time of the machine, whoever waits for it.
+#[expect(clippy::disallowed_methods, reason = "it is wrong, and meant to be")]
+fn later(after: Duration, what: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        what.await;
+    });
 }

@@ -10,9 +10,11 @@ use release_core::plan::Weight;
 use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError, Splitting};
 
-use super::{GivenUp, Late, Token, dawdle, renamed, restless, unsure};
+use super::{
+    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, telling, trip_over, unsure,
+};
 use crate::conformance::router::RouterSandbox;
-use crate::fakes::{FakePlatform, FakeRouter, World, lock};
+use crate::fakes::{FakePlatform, FakeRouter, World, credential, lock};
 
 /// What a [`SabotagedRouter`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,12 @@ pub enum RouterFault {
     IgnoresCancellation,
     /// Does what is too late.
     IgnoresDeadline,
+    /// Fails where a deadline is far away.
+    TripsOverFarDeadlines,
+    /// Does what was asked, and takes it back a little later.
+    RevertsLater,
+    /// Puts its credential into errors.
+    TellsSecret,
 }
 
 impl RouterFault {
@@ -119,6 +127,9 @@ impl RouterFault {
         Self::FencesOtherRuns,
         Self::IgnoresCancellation,
         Self::IgnoresDeadline,
+        Self::TripsOverFarDeadlines,
+        Self::RevertsLater,
+        Self::TellsSecret,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -158,6 +169,9 @@ impl RouterFault {
             | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
             Self::IgnoresCancellation => &["cancelled_call_is_refused"],
             Self::IgnoresDeadline => &["late_call_is_refused"],
+            Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
+            Self::RevertsLater => &["what_is_done_stays_done"],
+            Self::TellsSecret => &["secrets_stay_secret"],
         }
     }
 
@@ -266,6 +280,11 @@ impl SabotagedRouter {
                 }
                 world.force_route(&target, weights, false);
             }
+            RouterFault::RevertsLater => {
+                self.honest.set_weights(cx, request).await?;
+                let world = world.clone();
+                later(STANDS, async move { world.force_route(&target, before, false) });
+            }
             RouterFault::CountsForEver => world.force_route(&target, weights, true),
             _ => return self.honest.set_weights(cx, request).await,
         }
@@ -316,6 +335,7 @@ impl SabotagedRouter {
             RouterFault::CallsUnknownInternal if unknown => {
                 Err(renamed(&error, ErrorKind::Internal))
             }
+            RouterFault::TellsSecret => Err(telling(&error, &credential())),
             _ => Err(error),
         }
     }
@@ -347,6 +367,9 @@ impl TrafficRouter for SabotagedRouter {
     }
 
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        if self.fault == RouterFault::TripsOverFarDeadlines {
+            trip_over(cx, "traffic.set_weights")?;
+        }
         let cx = self.fault.token().of(cx);
         if let Err(error) = self.honest.fence(&cx) {
             if self.fault == RouterFault::FencesTooLate {

@@ -56,10 +56,7 @@ fn every<T: ?Sized + Provider, D: Send + Sync + 'static>() -> All<T, D> {
         case!(
             secrets_stay_secret,
             "no error, answer, description or debug text holds a secret",
-            |sandbox| sandbox
-                .canary
-                .is_none()
-                .then_some("secret that the provider was configured with")
+            |sandbox| sandbox.no_canary()
         ),
     ]
 }

@@ -12,7 +12,7 @@ use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
 use serde::Serialize;
 
 use crate::conformance::{
-    Broken, Common, Hook, HookError, Provided, Sandbox, broken, hook, title, unanswered,
+    Broken, Common, Hook, HookError, Provided, Said, Sandbox, broken, hook, title, unanswered,
 };
 
 /// What an operation answers, as text.
@@ -83,7 +83,6 @@ pub struct ProviderSandbox<T: ?Sized, D> {
     pub(crate) deeds: Vec<Deed<T, D>>,
     pub(crate) looks: Vec<Look<T, D>>,
     pub(crate) refusals: Vec<Refusal<T, D>>,
-    pub(crate) canary: Option<Secret>,
     pub(crate) reach: Option<Hook<bool, ()>>,
     /// What is missing to see what was done.
     pub(crate) blind: Option<&'static str>,
@@ -99,14 +98,14 @@ impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
 impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     pub(crate) fn of(provider: Arc<T>, at: D) -> Self {
         let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
-        let (canary, reach, common) = (None, None, Common::default());
-        Self { provider, at, deeds, looks, refusals, canary, reach, blind: None, common }
+        let (reach, blind, common) = (None, None, Common::default());
+        Self { provider, at, deeds, looks, refusals, reach, blind, common }
     }
 
     /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says. Without
     /// one, `secrets_stay_secret` is skipped, and said to be.
     pub fn canary(mut self, secret: Secret) -> Self {
-        self.canary = Some(secret);
+        self.common.canary = Some(secret);
         self
     }
 
@@ -118,6 +117,15 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     {
         self.reach = Some(hook(set));
         self
+    }
+
+    pub(crate) fn no_canary(&self) -> Option<&'static str> {
+        self.common.no_canary()
+    }
+
+    /// What the provider tells of itself, to which a case adds what it answers.
+    pub(crate) fn said(&self) -> Said {
+        Said::of(self.common.canary.clone(), &self.provider, &Provided::describe(self))
     }
 
     pub(crate) fn deed<F, G, O>(
@@ -295,9 +303,7 @@ impl<T: ?Sized, D> ProviderSandbox<T, D> {
 
     /// A context of a caller whose clock, or whose patience, is far ahead.
     pub(crate) fn far_context(&self) -> Context {
-        let mut cx = self.common.context();
-        cx.deadline = Timestamp::from_micros(i64::MAX);
-        cx
+        self.common.far_context()
     }
 
     pub(crate) async fn linger(&self) {

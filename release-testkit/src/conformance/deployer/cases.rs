@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::DeployerSandbox;
 use crate::conformance::{
     Case, Check, Subject, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
-    fenced, interrupt, refused,
+    fenced, interrupt, refused, unanswered,
 };
 
 type Cases = &'static [Case<DeployerSandbox>];
@@ -51,6 +51,13 @@ pub(super) const V1: Cases = &[
         "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
     ),
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
+    case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
+    case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
+    case!(
+        secrets_stay_secret,
+        "no error, answer, description or debug text holds a secret",
+        |sandbox| sandbox.no_canary()
+    ),
     case!(
         instances_are_as_told,
         "what `observe` tells is what another source tells: no double and no restart is kept secret",
@@ -320,4 +327,65 @@ async fn at_once(sandbox: &DeployerSandbox, subject: &Subject, replicas: [u32; 8
         }
         DeploymentPhase::Settled | DeploymentPhase::Progressing => Ok(()),
     }
+}
+
+async fn far_deadlines_change_nothing(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    sandbox.apply_as(&sandbox.far_context(), subject, 1).await?;
+    sandbox.settled(subject, 1).await?;
+    let near = sandbox.look(subject.artifact.digest()).await?;
+    let request = ObserveDeployment::new(sandbox.target.clone(), subject.artifact.digest());
+    let far = sandbox.provider.observe(&sandbox.far_context(), request).await;
+    let far = far.map_err(|error| unanswered("an observation without hurry", &error))?;
+    if far.running != near.running || far.desired != near.desired || far.digest != near.digest {
+        return Err(broken(format!("{near:?} again"), format!("observed {far:?}")));
+    }
+    let mut wish = sandbox.wish(subject, 1);
+    wish.artifact = sandbox.missing.clone();
+    let answer = sandbox.provider.apply(&sandbox.far_context(), wish).await;
+    refused("an unknown artifact, without hurry", answer, ErrorKind::NotFound)
+}
+
+async fn what_is_done_stays_done(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    for replicas in [1, 2, 0] {
+        sandbox.apply(subject, replicas).await?;
+        let before = sandbox.settled(subject, replicas).await?;
+        for _ in 0..3 {
+            sandbox.linger().await;
+        }
+        same(&before, &sandbox.settled(subject, replicas).await?)?;
+    }
+    Ok(())
+}
+
+async fn secrets_stay_secret(sandbox: &DeployerSandbox) -> Check {
+    let ([subject, _], mut said) = (&sandbox.subjects, sandbox.said());
+    let wish = |what, change: &dyn Fn(&mut ApplyRequest)| {
+        let mut wish = sandbox.wish(subject, 1);
+        change(&mut wish);
+        (what, wish)
+    };
+    let mut wishes = vec![wish("a wish", &|_| {})];
+    let missing = &sandbox.missing;
+    wishes.push(wish("a wish for an unknown artifact", &|wish| wish.artifact = missing.clone()));
+    if let Some(corrupt) = &sandbox.corrupt {
+        wishes.push(wish("a wish for wrong content", &|wish| wish.artifact = corrupt.clone()));
+    }
+    if let Some(unknown) = &sandbox.unknown_target {
+        wishes.push(wish("a wish for an unknown target", &|wish| wish.target = unknown.clone()));
+    }
+    if let Some(too_many) = sandbox.beyond_limit() {
+        wishes.push(wish("a wish for too many", &|wish| wish.replicas = too_many));
+    }
+    for (what, wish) in wishes {
+        let look = ObserveDeployment::new(wish.target.clone(), wish.artifact.digest());
+        for cx in [sandbox.context(), sandbox.late_context()] {
+            let answer = sandbox.provider.apply(&cx, wish.clone()).await;
+            said.answered(what, answer.map(|()| String::new()));
+            let seen = sandbox.provider.observe(&cx, look.clone()).await;
+            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+        }
+    }
+    said.keeps_the_secret()
 }

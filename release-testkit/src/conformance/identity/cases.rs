@@ -12,6 +12,7 @@ use super::IdentitySandbox;
 use super::sandbox::Snapshot;
 use crate::conformance::{
     Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable, refused,
+    unanswered,
 };
 
 pub(super) const V1: &[Case<IdentitySandbox>] = &[
@@ -61,6 +62,12 @@ pub(super) const V1: &[Case<IdentitySandbox>] = &[
         "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
     ),
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
+    case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
+    case!(
+        secrets_stay_secret,
+        "no error, answer, description or debug text holds a secret",
+        |sandbox| sandbox.no_canary()
+    ),
 ];
 
 fn valid(snapshot: &Snapshot) -> Check {
@@ -260,4 +267,23 @@ async fn late_call_is_refused(sandbox: &IdentitySandbox) -> Check {
     let answer = sandbox.ends("a late read", provider.read(&cx, ReadIdentities::new())).await?;
     refused("a read whose deadline has passed", answer, ErrorKind::Timeout)?;
     sandbox.read().await.map(drop)
+}
+
+async fn far_deadlines_change_nothing(sandbox: &IdentitySandbox) -> Check {
+    let near = sandbox.read().await?;
+    let far = sandbox.provider.read(&sandbox.far_context(), ReadIdentities::new()).await;
+    let far = far.map_err(|error| unanswered("an answer without hurry", &error))?;
+    same(&near, &Snapshot(far))
+}
+
+async fn secrets_stay_secret(sandbox: &IdentitySandbox) -> Check {
+    let mut said = sandbox.said();
+    for cx in [sandbox.context(), sandbox.late_context()] {
+        let answer = sandbox.provider.read(&cx, ReadIdentities::new()).await;
+        said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
+    }
+    let cx = sandbox.context();
+    let answer = sandbox.while_cut_off(sandbox.provider.read(&cx, ReadIdentities::new())).await?;
+    said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
+    said.keeps_the_secret()
 }

@@ -12,7 +12,7 @@ use super::RouterSandbox;
 use super::sandbox::{same_shares, show};
 use crate::conformance::{
     Broken, Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
-    fenced, interrupt, refused,
+    fenced, interrupt, refused, unanswered,
 };
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
@@ -58,6 +58,13 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
         "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
     ),
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
+    case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
+    case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
+    case!(
+        secrets_stay_secret,
+        "no error, answer, description or debug text holds a secret",
+        |sandbox| sandbox.no_canary()
+    ),
 ];
 
 async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
@@ -317,4 +324,55 @@ async fn late_call_is_refused(sandbox: &RouterSandbox) -> Check {
     refused("a look whose deadline has passed", answer, ErrorKind::Timeout)?;
     sandbox.linger().await;
     sandbox.in_effect_now(&old).await
+}
+
+async fn far_deadlines_change_nothing(sandbox: &RouterSandbox) -> Check {
+    let weights = sandbox.some_new();
+    sandbox.set_as(&sandbox.far_context(), &weights).await?;
+    let look = ObserveTraffic::new(sandbox.target.clone());
+    let seen = sandbox.provider.observe(&sandbox.far_context(), look).await;
+    let seen = seen.map_err(|error| unanswered("an observation without hurry", &error))?;
+    if !same_shares(&seen.weights, &weights) {
+        let expected = format!("{} in effect", show(&weights));
+        return Err(broken(expected, format!("observed {}", show(&seen.weights))));
+    }
+    let mut elsewhere = sandbox.request(&weights);
+    elsewhere.target = sandbox.unknown_target.clone();
+    let answer = sandbox.provider.set_weights(&sandbox.far_context(), elsewhere).await;
+    refused("an unknown target, without hurry", answer, ErrorKind::NotFound)
+}
+
+async fn what_is_done_stays_done(sandbox: &RouterSandbox) -> Check {
+    for weights in [sandbox.all_old(), sandbox.some_new()] {
+        sandbox.set(&weights).await?;
+        for _ in 0..3 {
+            sandbox.linger().await;
+        }
+        sandbox.in_effect_now(&weights).await?;
+    }
+    Ok(())
+}
+
+async fn secrets_stay_secret(sandbox: &RouterSandbox) -> Check {
+    let mut said = sandbox.said();
+    let [first, _] = &sandbox.subjects;
+    let unknown = Weight::new(sandbox.unknown_version, first.version.clone(), 100);
+    let mut elsewhere = sandbox.request(&sandbox.all_old());
+    elsewhere.target = sandbox.unknown_target.clone();
+    let sets = [
+        ("shares", sandbox.request(&sandbox.some_new())),
+        ("shares that do not add up", sandbox.request(&sandbox.shares(60, 60))),
+        ("a share of an unknown version", sandbox.request(&[unknown])),
+        ("shares in an unknown target", elsewhere),
+    ];
+    for (what, set) in sets {
+        let look = ObserveTraffic::new(set.target.clone());
+        for cx in [sandbox.context(), sandbox.late_context()] {
+            let answer = sandbox.provider.set_weights(&cx, set.clone()).await;
+            said.answered(what, answer.map(|()| String::new()));
+            let seen = sandbox.provider.observe(&cx, look.clone()).await;
+            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+        }
+    }
+    said.keeps_the_secret()
 }

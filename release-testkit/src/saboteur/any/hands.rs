@@ -12,16 +12,12 @@ use release_providers::{Context, ErrorKind, Operation, ProviderError, Secret};
 
 use super::AnyFault;
 use crate::fakes::{Rewind, lock};
-use crate::saboteur::{dawdle, renamed, unsure};
+use crate::saboteur::{FAR, STANDS, dawdle, later, renamed, telling, unsure};
 
 /// So many looks find what was done, and so many equal answers are there; then something is wrong.
 const LOOKS: u32 = 12;
-/// What was done stands so long, by the time of the machine.
-const STANDS: Duration = Duration::from_millis(10);
 /// What was given up is done so much later.
 const LATE: Duration = Duration::from_millis(30);
-/// Deadlines after this one are far away: the year 2100.
-const FAR: Timestamp = Timestamp::from_micros(4_102_444_800_000_000);
 
 type Anything = Box<dyn Any + Send>;
 
@@ -269,11 +265,7 @@ impl Hands {
                 Err(error)
             }
             AnyFault::LeavesEffectOpen => Err(unsure(error)),
-            AnyFault::TellsSecretInErrors => {
-                let text = format!("{error} (as {})", self.secret.expose());
-                let told = ProviderError::new(error.kind(), error.operation().to_owned(), text);
-                Err(told.with_effect(error.effect()))
-            }
+            AnyFault::TellsSecretInErrors => Err(telling(&error, &self.secret)),
             _ => Err(error),
         }
     }
@@ -317,15 +309,6 @@ impl Drop for GivenUp {
             later(LATE, call);
         }
     }
-}
-
-/// Does something later, by the time of the machine, whoever waits for it.
-#[expect(clippy::disallowed_methods, reason = "it is wrong, and meant to be")]
-fn later(after: Duration, what: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(async move {
-        tokio::time::sleep(after).await;
-        what.await;
-    });
 }
 
 /// By what it tells one call from another.

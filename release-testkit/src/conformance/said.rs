@@ -1,0 +1,47 @@
+//! What a provider said in a case, searched for a secret.
+
+use std::fmt;
+
+use release_providers::{Description, ProviderError, Secret};
+
+use super::{Broken, Check};
+
+/// What a provider said, and of what.
+pub(crate) struct Said {
+    canary: Option<Secret>,
+    texts: Vec<(&'static str, String)>,
+}
+
+impl Said {
+    /// What a provider tells of itself, to be searched for `canary`.
+    pub(crate) fn of(
+        canary: Option<Secret>,
+        provider: &dyn fmt::Debug,
+        description: &Description,
+    ) -> Self {
+        let description = serde_json::to_string(description).unwrap_or_default();
+        let debug = format!("{provider:?}");
+        Self { canary, texts: vec![("its debug text", debug), ("its description", description)] }
+    }
+
+    /// Adds what it answered to `what`.
+    pub(crate) fn answered(&mut self, what: &'static str, answer: Result<String, ProviderError>) {
+        let told = answer.unwrap_or_else(|error| format!("{error} {error:?} {:?}", error.report()));
+        self.texts.push((what, told));
+    }
+
+    /// Demands that the canary is nowhere in it, neither as it is nor as it is shown in quotes.
+    pub(crate) fn keeps_the_secret(&self) -> Check {
+        let Some(canary) = &self.canary else { return Ok(()) };
+        let quoted = format!("{:?}", canary.expose());
+        let forms = [canary.expose(), quoted.trim_matches('"')];
+        match self.texts.iter().find(|(_, text)| forms.iter().any(|form| text.contains(form))) {
+            Some((what, _)) => Err(leak(what)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn leak(what: &str) -> Broken {
+    super::broken("no secret in what it says", format!("{what} holds it"))
+}
