@@ -42,7 +42,7 @@ impl Performer for Registry {
     async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
         let bound = self.bind(command.step()).map_err(unbound)?;
         let call = Call::new(self, command, &bound);
-        call.observe(&bound, &command.step().action).await.map_err(ProviderError::into_effect_error)
+        call.observe(&bound, command).await.map_err(ProviderError::into_effect_error)
     }
 }
 
@@ -222,13 +222,17 @@ impl<'a> Call<'a> {
     }
 
     /// Looks without acting.
-    async fn observe(&self, bound: &Bound, action: &Action) -> Result<Observed, ProviderError> {
+    async fn observe(
+        &self,
+        bound: &Bound,
+        command: &AuthorizedCommand,
+    ) -> Result<Observed, ProviderError> {
         if self.effects == Some(EffectClass::Opaque) {
             return Err(nobody_can_tell(
                 "its provider is opaque: it can neither be asked nor repeat",
             ));
         }
-        match (bound, action) {
+        match (bound, &command.step().action) {
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
                 let look =
                     ObserveDeployment::new(deployment.target.clone(), deployment.artifact.digest());
@@ -255,18 +259,34 @@ impl<'a> Call<'a> {
                     Observed::Applied(Evidence::Custom { output })
                 }))
             }
-            (Bound::Typed(typed), _) if typed.operation.acts => match typed.look(&self.cx).await? {
-                Some(Progress::Done(output)) => Ok(Observed::Applied(Evidence::Custom { output })),
-                // Asked again with the same key, it is followed to its end.
-                Some(_) => Ok(Observed::NotApplied),
-                None if self.effects == Some(EffectClass::Idempotent) => Ok(Observed::NotApplied),
-                None => {
-                    let why = format!("whether `{}` was done cannot be asked", typed.operation);
-                    Err(nobody_can_tell(&why))
-                }
-            },
+            (Bound::Typed(typed), _) if typed.operation.acts => self.trace(typed, command).await,
             // Reading changes nothing: just read again.
             _ => Ok(Observed::NotApplied),
+        }
+    }
+
+    /// Looks what became of what a custom step names.
+    async fn trace(
+        &self,
+        typed: &Typed,
+        command: &AuthorizedCommand,
+    ) -> Result<Observed, ProviderError> {
+        let mut found = typed.look(&self.cx).await?;
+        if found.is_none() && self.effects == Some(EffectClass::Idempotent) {
+            return Ok(Observed::NotApplied);
+        }
+        if found.is_none() {
+            let key_of = |step: &str| command.key_of(&step.parse().ok()?);
+            found = typed.trace(&self.cx, key_of).await?;
+        }
+        match found {
+            Some(Progress::Done(output)) => Ok(Observed::Applied(Evidence::Custom { output })),
+            // Asked again with the same key, it is followed to its end.
+            Some(_) => Ok(Observed::NotApplied),
+            None => {
+                let why = format!("whether `{}` was done cannot be asked", typed.operation);
+                Err(nobody_can_tell(&why))
+            }
         }
     }
 

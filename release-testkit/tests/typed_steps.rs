@@ -12,7 +12,7 @@ use release_core::port::{Clock as _, Evidence, Performer as _};
 use release_core::run::{Event, Outcome};
 use release_core::time::Span;
 use release_providers::spi::{JobPhase, TestOutcome};
-use release_providers::{AnyProvider, ProviderSelector, Registry, RegistryBuilder};
+use release_providers::{AnyProvider, EffectClass, ProviderSelector, Registry, RegistryBuilder};
 use release_testkit::fakes::*;
 use release_testkit::{VirtualClock, fixtures};
 use serde_json::{Value, json};
@@ -80,18 +80,22 @@ impl Bench {
     }
 
     fn run(&self, steps: Vec<Step>) -> History {
-        let registry = Arc::new(self.builder().build().unwrap());
-        let engine = Engine::builder(Arc::new(MemoryJournal::new()), registry)
-            .clock(self.clock.clone())
-            .build();
-        let work = async {
-            let run = fixtures::literal("r-1");
-            let handle = engine.start(run, plan(steps), fixtures::requester()).await.unwrap();
-            let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
-            engine.load(handle.run()).await.unwrap().0
-        };
-        self.clock.run(work).unwrap()
+        run(&self.clock, self.builder(), steps)
     }
+}
+
+fn run(clock: &Arc<VirtualClock>, builder: RegistryBuilder, steps: Vec<Step>) -> History {
+    let registry = Arc::new(builder.build().unwrap());
+    let engine = Engine::builder(Arc::new(MemoryJournal::new()), registry)
+        .clock(Arc::<VirtualClock>::clone(clock))
+        .build();
+    let work = async {
+        let run = fixtures::literal("r-1");
+        let handle = engine.start(run, plan(steps), fixtures::requester()).await.unwrap();
+        let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
+        engine.load(handle.run()).await.unwrap().0
+    };
+    clock.run(work).unwrap()
 }
 
 /// What each step came to, and how the run ended.
@@ -215,6 +219,65 @@ fn a_lost_answer_is_looked_for_before_it_is_asked_again() {
         // What is on its way may be asked for again: it is one operation.
         let asked = bench.migrator.count(MigratorOp::Expand);
         assert!((starts..=2).contains(&asked), "{said}: {asked}");
+    }
+}
+
+/// Whoever says that it can be asked is asked, and does nothing twice; no person is called for that.
+#[test]
+fn who_can_be_asked_is_asked_what_became_of_a_lost_answer() {
+    let log = Transparency::default();
+    let artifact = fixtures::artifact("api", "1.0.0");
+    let event =
+        json!({ "id": "e-1", "source": "/shop", "kind": "deployed", "at": "2026-01-01T00:00:00Z" });
+    let after: fn() -> Behaviour = || Behaviour::ApplyThenLose;
+    let before: fn() -> Behaviour = || Behaviour::LoseBefore;
+    for (loss, times) in [(after, 1), (before, 2)] {
+        let pager = FakePager::new([fixtures::literal("sre")]).declaring(EffectClass::Queryable);
+        let signer = FakeArtifactSigner::new(&log, &["release"]).declaring(EffectClass::Queryable);
+        let sink = FakeEventSink::new().declaring(EffectClass::Queryable);
+        let desk = FakeChangeDesk::new().declaring(EffectClass::Queryable);
+        pager.script(PagerOp::Page, [loss()]);
+        pager.script(PagerOp::Resolve, [loss()]);
+        signer.script(ArtifactSignerOp::Sign, [loss()]);
+        sink.script(EventSinkOp::Publish, [loss()]);
+        desk.script(ChangeDeskOp::Update, [loss()]);
+        let clock = Arc::new(VirtualClock::new());
+        let builder = [
+            AnyProvider::Pager(Arc::new(pager.clone())),
+            AnyProvider::ArtifactSigner(Arc::new(signer.clone())),
+            AnyProvider::EventSink(Arc::new(sink.clone())),
+            AnyProvider::ChangeDesk(Arc::new(desk.clone())),
+        ]
+        .into_iter()
+        .fold(Registry::builder(clock.clone()), |builder, one| {
+            builder.provider(ProviderSelector::everywhere(), one)
+        });
+        let page = json!({ "team": "sre", "severity": "critical", "summary": "it burns" });
+        let sign = json!({ "artifact": artifact, "signing_key": "release" });
+        let implementing = json!({ "step": "open", "state": "implementing" });
+        let history = run(
+            &clock,
+            builder,
+            vec![
+                step("page", "pager.page", page),
+                step("resolve", "pager.resolve", json!({ "step": "page" })),
+                step("sign", "artifact_signer.sign", sign),
+                step("publish", "event_sink.publish", json!({ "events": [event] })),
+                step("open", "change_desk.open", change()),
+                step("update", "change_desk.update", implementing),
+            ],
+        );
+        let (outputs, outcome) = course(&history);
+        assert_eq!(outcome, Some(Outcome::Succeeded), "{:?}: {:?}", loss(), history.facts().last());
+        assert_eq!(outputs[2]["signing_key"], "release", "the answer that was lost: {outputs:?}");
+        let asked = [
+            pager.count(PagerOp::Page),
+            pager.count(PagerOp::Resolve),
+            signer.count(ArtifactSignerOp::Sign),
+            sink.count(EventSinkOp::Publish),
+            desk.count(ChangeDeskOp::Update),
+        ];
+        assert_eq!(asked, [times; 5], "{:?}", loss());
     }
 }
 

@@ -15,6 +15,7 @@ mod build;
 mod json;
 mod selector;
 mod table;
+mod trace;
 mod typed;
 
 use std::sync::Arc;

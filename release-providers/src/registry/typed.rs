@@ -35,7 +35,7 @@ const MOST_NAMES: usize = 20;
 pub(crate) struct Typed {
     pub(crate) operation: Operation,
     pub(crate) provider: AnyProvider,
-    input: Value,
+    pub(super) input: Value,
 }
 
 /// How far what was asked for is.
@@ -106,18 +106,19 @@ impl Typed {
         cx: &Context,
         key_of: impl Fn(&str) -> Option<String>,
     ) -> Result<Value, ProviderError> {
-        let input = match named_step(&self.input) {
-            None => self.input.clone(),
-            Some(step) => {
-                let key = key_of(step).ok_or_else(|| {
-                    // Never: a plan is checked before it runs.
-                    let text = format!("the plan has no step `{step}`");
-                    ProviderError::new(ErrorKind::Invalid, self.operation.to_string(), text)
-                })?;
-                keyed(&self.input, key)
-            }
-        };
-        self.provider.call(self.operation.name, cx, &input).await
+        self.provider.call(self.operation.name, cx, &self.request(key_of)?).await
+    }
+
+    /// Its input, with the key of the step that it may name.
+    pub(super) fn request(
+        &self,
+        key_of: impl Fn(&str) -> Option<String>,
+    ) -> Result<Value, ProviderError> {
+        let Some(step) = named_step(&self.input) else { return Ok(self.input.clone()) };
+        // Never without: a plan is checked before it runs.
+        let key =
+            key_of(step).ok_or_else(|| self.invalid(format!("the plan has no step `{step}`")))?;
+        Ok(keyed(&self.input, key))
     }
 
     /// Why the answer of an operation that only looks is a no: a step that asks whether something is as it should be
@@ -225,7 +226,7 @@ impl Typed {
         self.input.get(name)?.as_str().map(str::to_owned)
     }
 
-    fn invalid(&self, problem: String) -> ProviderError {
+    pub(super) fn invalid(&self, problem: String) -> ProviderError {
         ProviderError::new(ErrorKind::Invalid, self.operation.to_string(), problem)
     }
 

@@ -139,6 +139,7 @@ impl DeploymentStatus {
 /// How far a deployment is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DeploymentPhase {
     /// As many run as wished, and nothing is being stopped.
     Settled,

@@ -53,9 +53,12 @@ impl Notification {
 /// How urgent a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Severity {
     /// Good to know.
     Info,
     /// Somebody should look.
     Warning,
+    /// Somebody has to act, now.
+    Critical,
 }

@@ -70,7 +70,7 @@ async fn an_instance_that_exits_at_once_fails_the_deployment_until_a_fresh_wish(
         match status(&platform, &eu, &artifact).await.phase {
             DeploymentPhase::Failed { reason } => Some(reason),
             DeploymentPhase::Progressing => None,
-            DeploymentPhase::Settled => panic!("an instance that exits at once never settles"),
+            other => panic!("an instance that exits at once never settles: {other:?}"),
         }
     };
     let logs = || std::fs::read_dir(world.root().join("logs")).unwrap().count();

@@ -202,7 +202,7 @@ pub(crate) async fn settled(platform: &LocalPlatform, target: &Target, artifact:
         match status(platform, target, artifact).await.phase {
             DeploymentPhase::Settled => true,
             DeploymentPhase::Progressing => false,
-            DeploymentPhase::Failed { reason } => panic!("{reason}"),
+            other => panic!("{other:?}"),
         }
     })
     .await;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use release_core::port::Clock;
 use release_core::time::Timestamp;
 use release_providers::{
-    Abilities, Context, Description, ErrorKind, ProviderError, for_each_capability,
+    Abilities, Context, Description, EffectClass, ErrorKind, ProviderError, for_each_capability,
 };
 
 use super::script::Stage;
@@ -119,6 +119,13 @@ impl<C: Request, M> Fake<C, M> {
     #[must_use]
     pub fn able(mut self, declare: impl FnOnce(&mut Abilities)) -> Self {
         declare(&mut self.description.abilities);
+        self
+    }
+
+    /// The same, of whose effects this is declared. What it does stays idempotent.
+    #[must_use]
+    pub const fn declaring(mut self, effects: EffectClass) -> Self {
+        self.description.effects = effects;
         self
     }
 

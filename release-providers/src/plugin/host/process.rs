@@ -50,7 +50,11 @@ impl Line {
         B: Message + Default + 'static,
     {
         let mut request = Request::new(message);
-        request.metadata_mut().insert(TOKEN_METADATA, self.token.clone());
+        let mut token = self.token.clone();
+        // It is marked so that nothing shows it. A header that is so marked goes out whole each time (RFC 7541, 7.1.3),
+        // which is against those who guess at a connection that they share: this one is shared with nobody.
+        token.set_sensitive(false);
+        request.metadata_mut().insert(TOKEN_METADATA, token);
         self.send(path, request).await
     }
 

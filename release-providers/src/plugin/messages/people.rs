@@ -53,6 +53,6 @@ wire_enum! {
     }
     PrincipalKind => PrincipalKind { Human, Service }
     ApprovalVote => ApprovalVote { Approve, Reject }
-    Severity => Severity { Info, Warning }
+    Severity => Severity { Info, Warning, Critical }
     IncidentSeverity => IncidentSeverity { Critical, Major, Minor }
 }

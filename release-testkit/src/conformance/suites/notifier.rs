@@ -106,7 +106,7 @@ pub fn sandbox(provider: Arc<dyn Notifier>, inbox: Inbox) -> NotifierSandbox {
 }
 
 async fn a_message_comes_as_it_was_sent(sandbox: &NotifierSandbox) -> Check {
-    for severity in [Severity::Info, Severity::Warning] {
+    for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
         let cx = sandbox.context();
         let mut message = sandbox.at.message(&cx);
         message.severity = severity;
