@@ -27,6 +27,9 @@
 //! *not* a sandbox: it runs as the host's user, reads that user's files and may use the network. A plugin that
 //! is not trusted with that belongs under another user, in a container or a virtual machine; the host then
 //! starts the command that enters it.
+//!
+//! Where a binary comes from is the host's to know: there is no index of plugins and no tier of WebAssembly. What must
+//! not run any more is named in [`Revocations`](host::Revocations).
 
 mod boundary;
 mod carry;

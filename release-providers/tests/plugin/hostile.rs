@@ -4,7 +4,7 @@
 use release_core::model::{ArtifactRef, Span};
 use release_core::port::EffectCertainty;
 use release_providers::plugin::HandshakeError;
-use release_providers::plugin::host::{Plugin, PluginError, PluginState};
+use release_providers::plugin::host::{Plugin, PluginError, PluginState, Revocations};
 use release_providers::spi::{ApplyRequest, Deployer, DeploymentStatus, ObserveDeployment};
 use release_providers::{ErrorKind, ProviderError};
 use semver::Version;
@@ -402,4 +402,28 @@ async fn f37_who_escapes_with_the_streams_of_a_plugin_that_does_not_start_holds_
     assert_eq!(command, "sleep\n");
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// A binary that is revoked runs no more, be it started already or not, and nobody else is touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn f39_what_is_revoked_is_killed_and_not_started_again() {
+    let revocations = Revocations::default();
+    let mut stage = Stage::new();
+    stage.host = stage.host.clone().revoking(revocations.clone());
+    let plugin = stage.start(stage.hostile("good")).await.unwrap();
+    let notifier = plugin.notifier().unwrap();
+    tell(&notifier, &stage.calm(), "hello").await.unwrap();
+    let binary = stage.hostile("good").digest;
+    let revoked = async {
+        revocations.revoke(binary, "ACME-7: it sends mail");
+        stage.happened("hostile fault its binary is revoked: ACME-7: it sends mail", 1).await;
+        tell(&notifier, &stage.calm(), "x").await.unwrap_err()
+    };
+    let error = stage.beside(revoked).await;
+    check(&error, ErrorKind::Unavailable, EffectCertainty::NotApplied);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("is revoked: ACME-7: it sends mail; pin another release"), "{cause}");
+    let error = stage.start(stage.hostile("good")).await.unwrap_err();
+    assert!(matches!(error, PluginError::Revoked { .. }), "{error:?}");
+    assert_eq!(stage.left(), Vec::<i32>::new());
 }

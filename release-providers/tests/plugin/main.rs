@@ -1,6 +1,8 @@
 //! Plugins in processes of their own: ordinary ones, and one that does everything wrong.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod capabilities;
 #[cfg(test)]
 mod contract;

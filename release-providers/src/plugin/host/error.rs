@@ -40,6 +40,14 @@ pub enum PluginError {
         /// What it has.
         found: Digest,
     },
+    /// The file must not run any more.
+    #[error("`{}` is revoked: {reason}; pin another release of it", .path.display())]
+    Revoked {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Its directory, socket or process cannot be made.
     #[error("cannot {what}")]
     System {

@@ -126,6 +126,12 @@ pub enum PluginFault {
         /// How many there may be.
         most: u32,
     },
+    /// Its binary must not run any more.
+    #[error("its binary is revoked: {reason}; it was killed")]
+    Revoked {
+        /// Why.
+        reason: String,
+    },
     /// Other capabilities than at the start before, by the same binary.
     #[error("it says other things of itself than when it was started before")]
     Manifest,

@@ -10,7 +10,7 @@
 //! | does not answer by the deadline and [`CallLimits::grace`] | `Timeout`, effect unknown | is killed, with its group |
 //! | does not answer a cancellation within the grace | `Cancelled`, effect unknown | has until the deadline and the grace |
 //! | answers for another call, too much, or what cannot be read | `Internal`, effect unknown | goes on; it is a fault |
-//! | cannot be started, is in quarantine | `Unavailable`, nothing was done | |
+//! | cannot be started, is in quarantine, is revoked | `Unavailable`, nothing was done | |
 //!
 //! A call whose future was dropped is over for its caller only: the plugin is asked to end it, and the next call of the
 //! same capability waits until it has, at most for [`CallLimits::grace`], so that a look tells what came of it.
@@ -29,6 +29,7 @@ mod leave;
 mod output;
 mod process;
 mod record;
+mod revoke;
 mod settings;
 mod spec;
 mod supervise;
@@ -43,6 +44,7 @@ use release_core::port::Clock;
 pub(super) use self::call::{Operation, Remote};
 pub use self::error::PluginError;
 pub use self::events::{PluginEvent, PluginEvents, PluginFault, PluginState};
+pub use self::revoke::Revocations;
 pub use self::settings::PluginKind;
 pub use self::spec::{CallLimits, Limits, OutputLimits, PluginSpec, RestartPolicy};
 use self::supervise::{Handle, Inner};
@@ -56,13 +58,15 @@ pub struct Host {
     directory: PathBuf,
     events: Option<Arc<dyn PluginEvents>>,
     redactor: Redactor,
+    revocations: Revocations,
 }
 
 impl Host {
     /// A host by `clock`, which makes a directory for each start of a plugin, with its socket, in `directory`.
     /// That exists, and no other user may write to it; its path is short, at most 70 bytes.
     pub fn new(clock: Arc<dyn Clock>, directory: impl Into<PathBuf>) -> Self {
-        Self { clock, directory: directory.into(), events: None, redactor: Redactor::default() }
+        let (redactor, revocations) = (Redactor::default(), Revocations::default());
+        Self { clock, directory: directory.into(), events: None, redactor, revocations }
     }
 
     /// The same, telling `redactor` every secret that its plugins get ([`PluginSpec::secret_env`], settings) or hand out.
@@ -70,6 +74,13 @@ impl Host {
     #[must_use]
     pub fn redacting(mut self, redactor: Redactor) -> Self {
         self.redactor = redactor;
+        self
+    }
+
+    /// The same, running no binary that is in `revocations`, now or later.
+    #[must_use]
+    pub fn revoking(mut self, revocations: Revocations) -> Self {
+        self.revocations = revocations;
         self
     }
 

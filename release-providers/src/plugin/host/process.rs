@@ -274,6 +274,9 @@ pub(super) async fn look(inner: Arc<Inner>, process: Arc<Process>) {
             () = process.gone.cancelled() => return,
             () = clock.sleep_until(next) => {}
         }
+        if let Some(reason) = inner.host.revocations.of(spec.digest) {
+            process.kill(Ending::Fault(PluginFault::Revoked { reason }));
+        }
         if let Some(most) = spec.limits.processes {
             let processes = process.group.count();
             if u32::try_from(processes).unwrap_or(u32::MAX) > most {

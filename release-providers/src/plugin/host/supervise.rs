@@ -185,7 +185,10 @@ impl Inner {
             state.starts = state.starts.saturating_add(1);
             state.starts
         };
-        let launched = launch(&self.host, &self.spec, &self.redactor, &self.tasks).await;
+        let launched = match self.host.revocations.of(self.spec.digest) {
+            Some(reason) => Err(PluginError::Revoked { path: self.spec.path.clone(), reason }),
+            None => launch(&self.host, &self.spec, &self.redactor, &self.tasks).await,
+        };
         match launched.and_then(|launched| self.install(number, launched)) {
             Ok(process) => Ok(process),
             Err(error) => {
