@@ -1,7 +1,7 @@
 //! Releases under rules: what is blocked, why, by what it is lifted, and when.
 //!
 //! ```text
-//! cargo run --example governed_release
+//! cargo run --all-features --example governed_release
 //! ```
 //!
 //! Five releases of one service around the end of a year, on a virtual clock: a usual one, which two roles have

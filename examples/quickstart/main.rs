@@ -2,8 +2,8 @@
 //! by canary, under load; a bad version is caught by its metrics and the whole set is rolled back.
 //!
 //! ```text
-//! cargo run --release --example quickstart             # deploy, release, catch a bad version
-//! cargo run --release --example quickstart -- --crash  # killed in the middle of a canary, resumed
+//! cargo run --all-features --example quickstart             # deploy, release, catch a bad version
+//! cargo run --all-features --example quickstart -- --crash  # killed in the middle of a canary, resumed
 //! ```
 //!
 //! Everything is real and on this machine: services are processes, traffic goes through a weighted

@@ -7,7 +7,7 @@ mod rules;
 #[path = "../governed_release/story.rs"]
 mod story;
 
-/// To take over what it tells now: `cargo run --example governed_release > examples/governed_release/told.txt`.
+/// To take over what it tells now: `cargo run --all-features --example governed_release > examples/governed_release/told.txt`.
 #[tokio::test]
 async fn the_governed_releases_tell_what_is_blocked_why_and_by_what_it_is_lifted() {
     let folder = tempfile::tempdir().unwrap();

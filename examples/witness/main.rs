@@ -2,8 +2,8 @@
 //! reaches: in this process, the witness.
 //!
 //! ```text
-//! cargo run --release --example witness                # 20 rounds
-//! cargo run --release --example witness -- 1000 7      # 1,000 rounds, with the seed 7
+//! cargo run --all-features --example witness                # 20 rounds
+//! cargo run --all-features --example witness -- 1000 7      # 1,000 rounds, with the seed 7
 //! ```
 //!
 //! In each round a driver (this program again) drives eight runs. It is killed (SIGKILL) when it asks for

@@ -2,7 +2,7 @@
 //! that never caught a bug proves nothing.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg planted_bugs" CARGO_TARGET_DIR=target/planted cargo test --release -p release-testkit --test planted
+//! RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/planted cargo test --workspace --all-features --test planted
 //! ```
 //!
 //! Without that cfg there are no bugs, and nothing here to test.
