@@ -35,6 +35,7 @@ fn left(course: &Course) -> Left {
 }
 
 /// Of how many bytes of a last record one is torn after.
+#[expect(clippy::disallowed_methods, reason = "who runs tests says how many")]
 fn stride() -> usize {
     if std::env::var_os("RELEASE_EVERY_BYTE").is_some() { 1 } else { 97 }
 }
