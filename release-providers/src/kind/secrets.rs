@@ -158,7 +158,8 @@ impl Secrets {
         ttl: Span,
     ) -> Result<LeaseStatus, ProviderError> {
         let (store, cx) = self.store(&lease.lease, "renew")?;
-        store.renew(&cx, RenewLease::new(lease.lease.clone(), ttl)).await
+        let work = store.renew(&cx, RenewLease::new(lease.lease.clone(), ttl));
+        self.patiently(&cx, "secrets.renew", work).await
     }
 
     /// Ends a lease.
@@ -167,7 +168,8 @@ impl Secrets {
     /// As [`SecretStore::revoke`]; `NotFound` where there is no store to ask.
     pub async fn revoke(&self, lease: &SecretLease) -> Result<(), ProviderError> {
         let (store, cx) = self.store(&lease.lease, "revoke")?;
-        store.revoke(&cx, LeaseRef::new(lease.lease.clone())).await
+        let work = store.revoke(&cx, LeaseRef::new(lease.lease.clone()));
+        self.patiently(&cx, "secrets.revoke", work).await
     }
 
     /// The store, and a context of a call to it.
@@ -186,6 +188,24 @@ impl Secrets {
         Ok((store, Context::new(key, now.plus(PATIENCE), principal.clone())))
     }
 
+    /// Waits for a store at most until the deadline of the call, whether the store heeds it or not.
+    async fn patiently<T>(
+        &self,
+        cx: &Context,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let Source::Store { clock, .. } = &self.source else { return work.await };
+        tokio::select! {
+            biased;
+            answer = work => answer,
+            () = clock.sleep_until(cx.deadline) => {
+                let text = format!("the store of secrets did not answer within {PATIENCE}");
+                Err(ProviderError::new(ErrorKind::Timeout, operation, text))
+            }
+        }
+    }
+
     /// A lease of a secret, for `ttl` at most. Who asked for it renews it, and ends it.
     ///
     /// # Errors
@@ -196,7 +216,8 @@ impl Secrets {
         ttl: Span,
     ) -> Result<SecretLease, ProviderError> {
         let (store, cx) = self.store(setting.secret.as_str(), "lease")?;
-        let lease = store.lease(&cx, LeaseSecret::new(setting.secret.clone(), ttl)).await?;
+        let work = store.lease(&cx, LeaseSecret::new(setting.secret.clone(), ttl));
+        let lease = self.patiently(&cx, "secrets.lease", work).await?;
         self.redactor.learn(&lease.value);
         Ok(lease)
     }

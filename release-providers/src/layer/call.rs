@@ -14,7 +14,6 @@ use tracing::Instrument as _;
 
 use super::{CallRecord, Layered, Provider};
 use crate::capability::Operation;
-use crate::spi::SecretLease;
 use crate::{Context, ErrorKind, ProviderError, RetryAdvice};
 
 type Answering<'a, A> = Pin<Box<dyn Future<Output = Result<A, ProviderError>> + Send + 'a>>;
@@ -139,7 +138,7 @@ impl<T: ?Sized + Provider> Layered<T> {
         A: Serialize + DeserializeOwned + Send + 'static,
     {
         let work = self.guarded(cx, operation, request, call);
-        self.shielded(cx, self.timed(operation, work)).await
+        self.shielded(cx, self.timed(cx, operation, work)).await
     }
 
     /// Limit and circuit breaker.
@@ -156,19 +155,24 @@ impl<T: ?Sized + Provider> Layered<T> {
         answer
     }
 
-    /// Timeout of one attempt.
+    /// Timeout of one attempt, and the deadline of the call: a provider that heeds neither is not waited for.
     async fn timed<A>(
         &self,
+        cx: &Context,
         operation: Operation,
         work: impl Future<Output = Result<A, ProviderError>>,
     ) -> Result<A, ProviderError> {
-        let Some(timeout) = self.layers.attempt_timeout else { return work.await };
-        let until = self.layers.clock.now().plus(timeout.into());
+        let (clock, timeout) = (&self.layers.clock, self.layers.attempt_timeout);
+        let own = timeout.map(|timeout| (clock.now().plus(timeout.into()), timeout));
+        let own = own.filter(|(until, _)| *until < cx.deadline);
         tokio::select! {
             biased;
             answer = work => answer,
-            () = self.layers.clock.sleep_until(until) => {
-                let text = format!("no answer within {}", Span::from(timeout));
+            () = clock.sleep_until(own.map_or(cx.deadline, |(until, _)| until)) => {
+                let text = match own {
+                    Some((_, timeout)) => format!("no answer within {}", Span::from(timeout)),
+                    None => "no answer by the deadline".to_owned(),
+                };
                 Err(lost(operation, ErrorKind::Timeout, text))
             }
         }
@@ -193,18 +197,7 @@ impl<T: ?Sized + Provider> Layered<T> {
         };
         match work {
             Ok(Ok(answer)) => {
-                let lease = (&answer as &dyn Any).downcast_ref::<SecretLease>();
-                let secret = lease.map(|lease| lease.value.clone());
-                if let Some(secret) = &secret {
-                    redactor.learn(secret);
-                }
-                let mut answer = redactor.answer(answer, operation)?;
-                // The one answer that holds a secret on purpose keeps it, and nothing besides.
-                let lease = (&mut answer as &mut dyn Any).downcast_mut::<SecretLease>();
-                if let (Some(lease), Some(secret)) = (lease, secret) {
-                    lease.value = secret;
-                }
-                Ok(answer)
+                redactor.answer(answer, |text| lost(operation, ErrorKind::Internal, text))
             }
             Ok(Err(error)) => Err(redactor.error(error)),
             Err(panic) => Err(redactor.error(panicked(operation, &*panic))),

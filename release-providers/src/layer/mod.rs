@@ -29,6 +29,7 @@
 //! }
 //! ```
 
+mod bucket;
 mod call;
 mod redact;
 mod retry;
@@ -66,7 +67,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Checks, traces, catches panics and redacts; no retries, no limits, no timeout but the call's own.
+    /// Checks, traces, catches panics and redacts; no retries, no limits, no timeout but the call's own deadline.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -154,6 +155,7 @@ impl Layers {
         description: Description,
         provider: Arc<T>,
     ) -> Layered<T> {
+        let description = self.redactor.description(description);
         let shield = self.shields.as_ref().map(|all| all.of(description.name.clone()));
         Layered { inner: provider, description, shield, layers: self.clone() }
     }

@@ -1,6 +1,6 @@
 //! No known secret leaves a provider.
 
-use std::any::TypeId;
+use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -10,10 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::call::lost;
-use crate::capability::Operation;
-use crate::spi::ArtifactContent;
-use crate::{ErrorKind, ProviderError, Secret};
+use crate::spi::{ArtifactContent, SecretLease};
+use crate::{Description, ProviderError, Secret};
 
 /// Secrets shorter than this are not looked for: they would be found everywhere.
 const SHORTEST: usize = 4;
@@ -125,8 +123,43 @@ impl Redactor {
         report.into()
     }
 
-    /// The answer, without secrets. What does not make sense without them is an error.
-    pub(super) fn answer<A>(&self, answer: A, operation: Operation) -> Result<A, ProviderError>
+    /// What a provider says of itself, without secrets.
+    pub(super) fn description(&self, mut description: Description) -> Description {
+        if let Some(name) = self.redact(&description.name) {
+            description.name = name;
+        }
+        self.clean(&mut description.config_schema);
+        description
+    }
+
+    /// The answer, without secrets. What does not make sense without them is an error. The one answer that holds a secret
+    /// on purpose keeps it, and nothing besides; it is known from then on.
+    pub(crate) fn answer<A>(
+        &self,
+        answer: A,
+        failed: impl Fn(String) -> ProviderError,
+    ) -> Result<A, ProviderError>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+    {
+        let lease = (&answer as &dyn Any).downcast_ref::<SecretLease>();
+        let secret = lease.map(|lease| lease.value.clone());
+        if let Some(secret) = &secret {
+            self.learn(secret);
+        }
+        let mut answer = self.without(answer, failed)?;
+        let lease = (&mut answer as &mut dyn Any).downcast_mut::<SecretLease>();
+        if let (Some(lease), Some(secret)) = (lease, secret) {
+            lease.value = secret;
+        }
+        Ok(answer)
+    }
+
+    fn without<A>(
+        &self,
+        answer: A,
+        failed: impl Fn(String) -> ProviderError,
+    ) -> Result<A, ProviderError>
     where
         A: Serialize + DeserializeOwned + 'static,
     {
@@ -135,15 +168,15 @@ impl Redactor {
         if self.is_empty() || is_content {
             return Ok(answer);
         }
-        let failed = |error: serde_json::Error| {
+        let senseless = |error: serde_json::Error| {
             let text = format!("its answer holds a secret and makes no sense without: {error}");
-            self.error(lost(operation, ErrorKind::Internal, text))
+            self.error(failed(text))
         };
-        let mut value = serde_json::to_value(&answer).map_err(failed)?;
+        let mut value = serde_json::to_value(&answer).map_err(senseless)?;
         if !self.clean(&mut value) {
             return Ok(answer);
         }
-        serde_json::from_value(value).map_err(failed)
+        serde_json::from_value(value).map_err(senseless)
     }
 
     /// Takes secrets out of all of them; whether there were any.

@@ -1,4 +1,4 @@
-//! What stands before every provider, so that faults of one do not grow: so many calls at once, retries
+//! What stands before every provider, so that faults of one do not grow: so many calls at once and a second, retries
 //! that add little to the load, and no calls at all for a while to one that fails them all.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use release_core::model::Timestamp;
 use release_core::time::Span;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::bucket::Bucket;
 use crate::sync::lock;
 use crate::{Context, ErrorKind, ProviderError};
 
@@ -33,10 +34,16 @@ pub struct Shielding {
     pub retry_burst: u32,
     /// ...and how many a second after that, at least 1. Ten calls that succeed allow one more.
     pub retries_a_second: u32,
+    /// How many calls may be made at once when none was for a while (a rate limit, a token bucket)...
+    #[doc(alias = "rate limit")]
+    pub call_burst: u32,
+    /// ...and how many a second after that. 0, as by default, switches this off. A rollback uses calls up, and does not
+    /// wait for them.
+    pub calls_a_second: u32,
 }
 
 impl Default for Shielding {
-    /// 64 calls at once; none for 10 s after 20 failures; 100 retries at once, then 10 a second.
+    /// 64 calls at once, with no limit a second; none for 10 s after 20 failures; 100 retries at once, then 10 a second.
     fn default() -> Self {
         Self {
             max_in_flight: 64,
@@ -44,6 +51,8 @@ impl Default for Shielding {
             cool_down: Duration::from_secs(10),
             retry_burst: 100,
             retries_a_second: 10,
+            call_burst: 1,
+            calls_a_second: 0,
         }
     }
 }
@@ -60,6 +69,13 @@ impl Shielding {
     #[must_use]
     pub const fn trip_after(mut self, failures: u32, cool_down: Duration) -> Self {
         (self.trip_after, self.cool_down) = (failures, cool_down);
+        self
+    }
+
+    /// The same with so many calls at once and a second: what the provider's service allows.
+    #[must_use]
+    pub const fn calls(mut self, burst: u32, a_second: u32) -> Self {
+        (self.call_burst, self.calls_a_second) = (burst, a_second);
         self
     }
 
@@ -101,16 +117,16 @@ pub(super) struct Shield {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Failures one after the other.
     failures: u32,
     /// No call before this, while there is one.
     closed_until: Option<Timestamp>,
-    /// Tenths of retries that may be made.
-    tenths: u64,
-    /// Until when retries are filled up.
-    filled: Option<Timestamp>,
+    /// Retries that may be made.
+    retries: Bucket,
+    /// Calls that may be made, where they are limited.
+    calls: Option<Bucket>,
 }
 
 /// A call that is let through. Dropped without an answer, it counts as one that had none.
@@ -162,7 +178,13 @@ impl Shield {
     fn new(provider: String, config: Shielding) -> Self {
         let places = usize::try_from(config.max_in_flight.max(1)).unwrap_or(usize::MAX);
         let places = Semaphore::new(places.min(Semaphore::MAX_PERMITS));
-        let state = State { tenths: u64::from(config.retry_burst) * 10, ..State::default() };
+        let limited = config.calls_a_second > 0;
+        let state = State {
+            failures: 0,
+            closed_until: None,
+            retries: Bucket::new(config.retry_burst, config.retries_a_second),
+            calls: limited.then(|| Bucket::new(config.call_burst, config.calls_a_second)),
+        };
         Self { provider, config, places, state: Mutex::new(state) }
     }
 
@@ -203,42 +225,35 @@ impl Shield {
     /// `None` when a call may be made at `now`, or else when to ask again.
     fn admit(&self, now: Timestamp, retry: bool, rollback: bool) -> Option<Timestamp> {
         let mut state = lock(&self.state);
-        if rollback {
-            return None;
-        }
-        if let Some(until) = state.closed_until {
-            if now < until {
+        let State { closed_until, retries, calls, .. } = &mut *state;
+        let (limited, now_closed) = (
+            calls.as_mut().and_then(|calls| calls.empty(now)),
+            closed_until.filter(|until| now < *until),
+        );
+        let spent = if retry { retries.empty(now) } else { None };
+        if !rollback {
+            if let Some(until) = [now_closed, limited, spent].into_iter().flatten().max() {
                 return Some(until);
             }
             // One goes to see, and the others wait for what it finds.
-            state.closed_until = Some(now.plus(self.config.cool_down.into()));
+            if closed_until.is_some() {
+                *closed_until = Some(now.plus(self.config.cool_down.into()));
+            }
+            if retry {
+                retries.take();
+            }
         }
-        if !retry {
-            return None;
+        if let Some(calls) = calls {
+            calls.take();
         }
-        let (rate, most) =
-            (self.config.retries_a_second.max(1), u64::from(self.config.retry_burst.max(1)) * 10);
-        let passed = state.filled.map_or(Duration::ZERO, |since| now.since(since).as_duration());
-        let more = passed.as_millis().saturating_mul(u128::from(rate)) / 100;
-        if more > 0 || state.filled.is_none() {
-            state.filled = Some(now);
-        }
-        let more = u64::try_from(more).unwrap_or(u64::MAX);
-        state.tenths = state.tenths.saturating_add(more).min(most);
-        if state.tenths >= 10 {
-            state.tenths -= 10;
-            return None;
-        }
-        let wait = Duration::from_secs(1) / rate;
-        Some(now.plus(wait.max(Duration::from_millis(1)).into()))
+        None
     }
 
     fn note(&self, now: Timestamp, good: bool) {
         let mut state = lock(&self.state);
         if good {
             (state.failures, state.closed_until) = (0, None);
-            let most = u64::from(self.config.retry_burst.max(1)) * 10;
-            state.tenths = (state.tenths + 1).min(most);
+            state.retries.earn();
             return;
         }
         state.failures = state.failures.saturating_add(1);
@@ -305,5 +320,18 @@ mod tests {
             shield.note(at(5_010), true);
         }
         assert_eq!(made(5_010, 5_012), 1, "ten successes allow one");
+    }
+
+    #[test]
+    fn so_many_calls_are_made_a_second_and_a_rollback_does_not_wait() {
+        let shield = shield(Shielding::default().calls(3, 10));
+        let made = |from: u64, to: u64| {
+            (from..to).filter(|ms| shield.admit(at(*ms), false, false).is_none()).count()
+        };
+        assert_eq!(made(0, 50), 3, "a burst");
+        assert_eq!(made(50, 2_050), 20, "then ten a second, retries or not");
+        assert_eq!(shield.admit(at(2_050), false, false), Some(at(2_150)), "when to ask again");
+        assert_eq!(shield.admit(at(2_050), false, true), None, "a rollback is not held");
+        assert_eq!(shield.admit(at(2_050), true, false), Some(at(2_150)), "a retry is a call too");
     }
 }

@@ -26,6 +26,8 @@ impl ManifestError {
 
 /// More than this no plugin can do.
 const MOST_CAPABILITIES: usize = 64;
+/// The most bytes of a schema of settings.
+const LARGEST_SCHEMA: usize = 64 << 10;
 
 impl Manifest {
     pub(in crate::plugin) fn to_wire(&self) -> pb::DescribeReply {
@@ -62,6 +64,27 @@ impl Manifest {
         }
         Ok(Self { name, version, capabilities })
     }
+
+    /// Demands that nothing in it is a secret.
+    pub(in crate::plugin) fn holds_none(
+        &self,
+        is_secret: impl Fn(&serde_json::Value) -> bool,
+    ) -> Result<(), ManifestError> {
+        let own = [("name".to_owned(), self.name.as_str().into())];
+        let own = own.into_iter().chain([("version".to_owned(), self.version.to_string().into())]);
+        let described = self.capabilities.iter().flat_map(|(capability, description)| {
+            let field = |name: &str| format!("{capability}.{name}");
+            [
+                (field("name"), description.name.as_str().into()),
+                (field("version"), description.version.to_string().into()),
+                (field("config_schema"), description.config_schema.clone()),
+            ]
+        });
+        match own.chain(described).find(|(_, value)| is_secret(value)) {
+            Some((field, _)) => Err(ManifestError::new(field, "holds a secret; take it out")),
+            None => Ok(()),
+        }
+    }
 }
 
 fn name(field: &str, text: String) -> Result<String, ManifestError> {
@@ -94,6 +117,10 @@ fn description_from_wire(
     let field = |name: &str| format!("{capability}.{name}");
     let effects = crate::EffectClass::from_wire(wire.effects)
         .map_err(|error| ManifestError::new(field("effects"), error.to_string()))?;
+    if wire.config_schema.len() > LARGEST_SCHEMA {
+        let problem = format!("is longer than {LARGEST_SCHEMA} bytes");
+        return Err(ManifestError::new(field("config_schema"), problem));
+    }
     let schema = serde_json::from_str(&wire.config_schema)
         .map_err(|_| ManifestError::new(field("config_schema"), "is no JSON"))?;
     let name = name(&field("name"), wire.name)?;

@@ -5,7 +5,9 @@ use release_core::model::{ArtifactRef, Span};
 use release_core::port::EffectCertainty;
 use release_providers::plugin::HandshakeError;
 use release_providers::plugin::host::{Plugin, PluginError, PluginState, Revocations};
-use release_providers::spi::{ApplyRequest, Deployer, DeploymentStatus, ObserveDeployment};
+use release_providers::spi::{
+    ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
+};
 use release_providers::{ErrorKind, ProviderError};
 use semver::Version;
 
@@ -223,6 +225,7 @@ async fn f39_what_is_no_handshake_starts_nothing() {
         ("no-socket", |e| matches!(e, PluginError::Handshake(HandshakeError::Socket { .. }))),
         ("no-token", |e| matches!(e, PluginError::NoTokenCheck)),
         ("bad-manifest", |e| matches!(e, PluginError::Manifest(_))),
+        ("large-manifest", |e| e.to_string().contains("is longer than 65536 bytes")),
     ];
     let stage = Stage::new();
     let refusals = async {
@@ -269,7 +272,7 @@ async fn f39_a_method_that_is_promised_and_not_there_is_a_fault() {
     let stage = Stage::new();
     let plugin = stage.start(stage.hostile("no-method")).await.unwrap();
     let error = apply(&*plugin.deployer().unwrap(), &stage).await.unwrap_err();
-    check(&error, ErrorKind::Unsupported, EffectCertainty::NotApplied);
+    check(&error, ErrorKind::Unsupported, EffectCertainty::Unknown);
     assert!(stage.event("hostile fault").contains("Unimplemented"));
 }
 
@@ -368,6 +371,30 @@ async fn f40_secrets_in_errors_and_output_reach_nobody() {
     );
     let all = format!("{error:?} {error} {:?} {plugin:?} {notifier:?}", stage.events());
     assert!(!all.contains(CANARY), "{all}");
+}
+
+/// What a plugin says of itself is told to everybody: with a secret in it, it is not started.
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_a_secret_in_a_manifest_starts_nothing_and_is_told_to_nobody() {
+    let stage = Stage::new();
+    let spec = stage.hostile("secret-in-manifest").secret_env("SECRET", CANARY);
+    let error = stage.beside(stage.start(spec)).await.unwrap_err();
+    let said = "`deployer.config_schema` holds a secret; take it out";
+    assert!(error.to_string().contains(said), "{error}");
+    let all = format!("{error:?} {error} {:?}", stage.events());
+    assert!(!all.contains(CANARY), "{all}");
+    assert_eq!(stage.left(), Vec::<i32>::new());
+}
+
+/// An answer goes into the journal: what the plugin was given in secret is taken out of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn f40_secrets_in_answers_reach_nobody() {
+    let stage = Stage::new();
+    let spec = stage.hostile("secret-in-answer").secret_env("SECRET", CANARY);
+    let plugin = stage.start(spec).await.unwrap();
+    let status = stage.beside(observe(&*plugin.deployer().unwrap(), &stage)).await.unwrap();
+    assert_eq!(status.phase, DeploymentPhase::Failed { reason: "401 for ***".into() });
+    assert_eq!((status.target, status.digest), (target(), digest()), "all else is as it was");
 }
 
 /// A plugin's file that is replaced after the start is not started again.

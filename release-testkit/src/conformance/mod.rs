@@ -42,7 +42,7 @@ pub(crate) use case::{
     run_all, run_one,
 };
 pub(crate) use list::suited;
-pub(crate) use said::Said;
+pub(crate) use said::{Said, without};
 pub(crate) use sandbox::{
     Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt, shared,
     title, unanswered,

@@ -33,13 +33,24 @@ impl Said {
     /// Demands that the canary is nowhere in it, neither as it is nor as it is shown in quotes.
     pub(crate) fn keeps_the_secret(&self) -> Check {
         let Some(canary) = &self.canary else { return Ok(()) };
-        let quoted = format!("{:?}", canary.expose());
-        let forms = [canary.expose(), quoted.trim_matches('"')];
+        let forms = forms(canary);
         match self.texts.iter().find(|(_, text)| forms.iter().any(|form| text.contains(form))) {
             Some((what, _)) => Err(leak(what)),
             None => Ok(()),
         }
     }
+}
+
+/// How a secret looks in texts: as it is, and as it is shown in quotes.
+fn forms(secret: &Secret) -> [String; 2] {
+    let quoted = format!("{:?}", secret.expose());
+    [secret.expose().to_owned(), quoted.trim_matches('"').to_owned()]
+}
+
+/// A text with `***` in the place of the canary.
+pub(crate) fn without(canary: Option<&Secret>, text: String) -> String {
+    let forms = canary.map(forms).into_iter().flatten().filter(|form| !form.is_empty());
+    forms.fold(text, |text, form| text.replace(&form, "***"))
 }
 
 fn leak(what: &str) -> Broken {

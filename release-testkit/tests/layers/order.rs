@@ -77,6 +77,42 @@ fn an_attempt_that_takes_too_long_is_given_up_and_nobody_knows_what_it_did() {
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, EffectCertainty::NotApplied));
 }
 
+/// A provider that heeds no deadline is not waited for, also without a limit of an attempt, or with a longer one.
+#[test]
+fn the_deadline_of_a_call_ends_it_whatever_the_provider_does() {
+    for timeout in [None, Some(Duration::from_secs(500))] {
+        let (clock, fake, layered) = custom(|layers| match timeout {
+            Some(timeout) => layers.attempt_timeout(timeout),
+            None => layers,
+        });
+        fake.script(CustomActionOp::Perform, [Behaviour::ApplyThenHang]);
+        fake.script(CustomActionOp::Observe, [Behaviour::Hang]);
+        let mut cx = fixtures::context("k");
+        cx.deadline = clock.now().plus(Span::secs(7));
+        let error = go(&clock, async { layered.perform(&cx, request("x")).await.unwrap_err() });
+        assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        assert_eq!(clock.now(), cx.deadline);
+        cx.deadline = clock.now().plus(Span::secs(7));
+        let error = go(&clock, async { layered.observe(&cx, request("x")).await.unwrap_err() });
+        assert_eq!(error.effect(), EffectCertainty::NotApplied);
+        assert!(error.to_string().contains("no answer by the deadline"), "{error}");
+    }
+}
+
+/// A store of secrets that hangs holds nobody up for longer than the call may take.
+#[test]
+fn a_store_of_secrets_that_hangs_is_given_up() {
+    let clock = Arc::new(VirtualClock::new());
+    let store = FakeSecretStore::new();
+    store.script(SecretStoreOp::Lease, [Behaviour::Hang]);
+    let secrets = Secrets::of(Arc::new(store), clock.clone(), fixtures::robot());
+    let setting = SecretSetting::new(SecretRef::new("kv/shop#token"));
+    let began = clock.now();
+    let error = go(&clock, async { secrets.value(&setting).await.unwrap_err() });
+    assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, EffectCertainty::Unknown));
+    assert_eq!(clock.now().since(began), Span::secs(30));
+}
+
 #[test]
 fn f36_a_provider_that_panics_has_failed_and_nothing_else_has() {
     let (clock, fake, layered) = custom(|layers| layers);

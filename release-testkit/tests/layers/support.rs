@@ -6,6 +6,7 @@ pub(crate) use std::time::Duration;
 pub(crate) use release_core::model::Span;
 pub(crate) use release_core::port::{Clock, EffectCertainty};
 pub(crate) use release_core::time::Timestamp;
+pub(crate) use release_providers::kind::{SecretSetting, Secrets};
 pub(crate) use release_providers::layer::{
     CallObserver, CallRecord, Layers, Redactor, Retrying, Tape,
 };
@@ -21,7 +22,7 @@ pub(crate) use release_testkit::conformance::{
 };
 pub(crate) use release_testkit::fakes::{
     Behaviour, BuildRunnerOp, CustomActionOp, FakeBuildRunner, FakeCustomAction, FakeFlagStore,
-    FakeIdentities, FakePlatform, FakeSecretStore, FlagStoreOp,
+    FakeIdentities, FakePlatform, FakeSecretStore, FlagStoreOp, SecretStoreOp,
 };
 pub(crate) use release_testkit::{VirtualClock, fixtures};
 

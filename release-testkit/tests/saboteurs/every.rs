@@ -91,6 +91,8 @@ async fn f40_whoever_tells_its_credential_is_found_whatever_its_trait() {
             let report = suite.run(Level::V1, &FleetSandboxes(Fault::Any(fault))).await;
             let found = found(&report);
             assert!(found.contains("secrets_stay_secret"), "{fault:?} survives:\n{report}");
+            let told = format!("{report} {report:?} {}", serde_json::to_string(&report).unwrap());
+            assert!(!told.contains("canary-"), "a report is to be published:\n{told}");
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use prost::Message;
 use prost::bytes::Bytes;
 use release_core::port::EffectCertainty;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status};
@@ -46,12 +48,16 @@ impl Remote {
     }
 
     /// Makes a call and reads its answer. A secret in it is known from then on.
-    pub(in crate::plugin) async fn call<A: Crosses, B: Crosses + 'static>(
+    pub(in crate::plugin) async fn call<A, B>(
         &self,
         operation: &'static Operation,
         cx: &Context,
         request: &A,
-    ) -> Result<B, ProviderError> {
+    ) -> Result<B, ProviderError>
+    where
+        A: Crosses,
+        B: Crosses + Serialize + DeserializeOwned + 'static,
+    {
         let inner = &self.handle.inner;
         let answer = inner.call(operation, cx, request.encoded(), secret::<B>).await?;
         let unreadable = |problem: &dyn std::fmt::Display| {
@@ -62,7 +68,12 @@ impl Remote {
             inner.fault(operation, &fault)
         };
         let message = B::Message::decode(answer).map_err(|error| unreadable(&error))?;
-        B::from_wire(message).map_err(|error| unreadable(&error))
+        let answer = B::from_wire(message).map_err(|error| unreadable(&error))?;
+        inner.redactor.answer(answer, |problem| {
+            ProviderError::new(ErrorKind::Internal, operation.name, problem)
+                .with_effect(EffectCertainty::Unknown)
+                .with_context("plugin", &inner.spec.name)
+        })
     }
 }
 
@@ -310,6 +321,7 @@ impl Pending {
             let text =
                 "the plugin does not have this method, though its manifest has the capability";
             return ProviderError::new(ErrorKind::Unsupported, operation, text)
+                .with_effect(EffectCertainty::Unknown) // nobody but the plugin knows when it said so
                 .with_context("plugin", &inner.spec.name);
         }
         error

@@ -7,15 +7,17 @@ use release_core::time::{Span, Timestamp};
 use tokio::runtime::Handle as Runtime;
 use tokio_util::task::TaskTracker;
 
-use super::process::Process;
+use super::process::{Ending, Process};
 use super::supervise::Inner;
 use super::{PluginError, PluginEvent, settings};
 use crate::kind::{SECRET_TTL, Secrets};
 use crate::spi::SecretLease;
 
-/// At least so long lies between two attempts, before the end of a lease and after it.
+/// At least so long lies between two attempts that fail, before the end of a lease and after it.
 const FIRST_PAUSE: Span = Span::secs(1);
 const PAUSE: Span = Span::secs(10);
+/// At least so long lies between two that succeed: leases may be short, and the store's clock another one.
+const SOONEST: Span = Span::millis(100);
 
 /// The leases of one start. Dropped, they are ended in a task.
 pub(super) struct Leases {
@@ -43,7 +45,7 @@ impl Leases {
     }
 
     pub(super) fn add(&mut self, secrets: &Secrets, lease: SecretLease) {
-        let due = due(self.clock.now(), lease.expires);
+        let due = next(self.clock.now(), lease.expires);
         self.held.push(Held { secrets: secrets.clone(), lease, due, replaced: false });
     }
 
@@ -66,7 +68,7 @@ impl Leases {
             match renewed {
                 Ok(status) if status.expires > held.lease.expires => {
                     held.lease.expires = status.expires;
-                    held.due = due(self.clock.now(), status.expires);
+                    held.due = next(self.clock.now(), status.expires);
                 }
                 Ok(_) | Err(_) => all = false, // what is asked for next says why
             }
@@ -122,6 +124,12 @@ fn due(now: Timestamp, expires: Timestamp) -> Timestamp {
     Timestamp::from_micros(now.as_micros().saturating_add(left / 3 * 2))
 }
 
+/// The same, and not at once: what has ended by the host's clock may last by the store's.
+fn next(now: Timestamp, expires: Timestamp) -> Timestamp {
+    let pause = if now < expires { SOONEST } else { FIRST_PAUSE };
+    due(now, expires).max(now.plus(pause))
+}
+
 /// Keeps the leases of a plugin as long as it runs.
 pub(super) async fn keep(inner: Arc<Inner>, process: Arc<Process>, mut leases: Leases) {
     let clock = &inner.host.clock;
@@ -130,7 +138,11 @@ pub(super) async fn keep(inner: Arc<Inner>, process: Arc<Process>, mut leases: L
             () = process.gone.cancelled() => break,
             () = clock.sleep_until(next) => {}
         }
-        if let Err(error) = prolong(&inner, &process, &mut leases).await {
+        let prolonged = tokio::select! {
+            () = process.gone.cancelled() => break,
+            prolonged = prolong(&inner, &process, &mut leases) => prolonged,
+        };
+        if let Err(error) = prolonged {
             leases.put_off();
             if !process.gone.is_cancelled() {
                 inner.tell(&PluginEvent::NotRenewed { error: &error });
@@ -147,7 +159,17 @@ async fn prolong(inner: &Inner, process: &Process, leases: &mut Leases) -> Resul
         return Ok(());
     }
     let mut fresh = Leases::new(&inner.host.clock, &inner.tasks);
-    settings::tell(&process.line, &inner.spec.settings, &inner.redactor, &mut fresh).await?;
+    let (host, spec, redactor) = (&inner.host, &inner.spec, &inner.redactor);
+    if let Some(request) = settings::prepare(&spec.settings, redactor, &mut fresh).await? {
+        let give_up = host.clock.now().plus(spec.start_timeout);
+        tokio::select! {
+            told = settings::tell(&process.line, &spec.settings, request, redactor) => told?,
+            // It has as long as at its start. Its calls go on with leases that end: it is of no use any more.
+            () = host.clock.sleep_until(give_up) => {
+                process.kill(Ending::Hung("plugin.configure".to_owned()));
+            }
+        }
+    }
     leases.replace(fresh);
     Ok(())
 }
@@ -163,6 +185,16 @@ mod tests {
             [(0, 300, 200), (100, 400, 300), (5, 5, 5), (9, 5, 9), (i64::MAX, i64::MAX, i64::MAX)]
         {
             assert_eq!(due(at(now), at(expires)), at(then), "{now} {expires}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_already_is_not_asked_for_again_at_once() {
+        let at = Timestamp::from_micros;
+        for (now, expires, then) in
+            [(0, 300_000_000, 200_000_000), (0, 30, 100_000), (5, 5, 1_000_005), (9, 5, 1_000_009)]
+        {
+            assert_eq!(next(at(now), at(expires)), at(then), "{now} {expires}");
         }
     }
 }

@@ -89,14 +89,16 @@ pub(super) async fn launch(
     redactor: &Redactor,
     tasks: &TaskTracker,
 ) -> Result<Launched, PluginError> {
-    let give_up = host.clock.now().plus(spec.start_timeout);
     let mut leases = Leases::new(&host.clock, tasks);
+    // Before the plugin's time begins: how long the host's store takes is not its fault.
+    let settings = settings::prepare(&spec.settings, redactor, &mut leases).await?;
+    let give_up = host.clock.now().plus(spec.start_timeout);
     let mut started = start(host, spec, redactor, tasks).await?;
     let output = Arc::clone(&started.output);
     let result = tokio::select! {
         ready = async {
             open_the_gate(&mut started, spec).await?;
-            ready(&mut started, spec, &mut leases).await
+            ready(&mut started, spec, settings).await
         } => ready,
         () = host.clock.sleep_until(give_up) => Err(PluginError::NotReady { log: Vec::new() }),
     };
@@ -299,7 +301,7 @@ fn limit(pid: Pid, limits: &Limits) -> rustix::io::Result<()> {
 async fn ready(
     started: &mut Started,
     spec: &PluginSpec,
-    leases: &mut Leases,
+    settings: Option<pb::ConfigureRequest>,
 ) -> Result<(Line, Manifest), PluginError> {
     let line = first_line(&mut started.stdout, LONGEST_HANDSHAKE).await;
     let line = started.output.redactor().clean(&line.ok_or(HandshakeError::None)?);
@@ -328,7 +330,11 @@ async fn ready(
     let manifest: pb::DescribeReply =
         line.unary(describe, pb::DescribeRequest {}).await.map_err(|s| clean(chain(&s)))?;
     let manifest = Manifest::from_wire(manifest)?;
-    settings::tell(&line, &spec.settings, started.output.redactor(), leases).await?;
+    let redactor = started.output.redactor();
+    manifest.holds_none(|value| redactor.finds(value))?;
+    if let Some(request) = settings {
+        settings::tell(&line, &spec.settings, request, redactor).await?;
+    }
     Ok((line, manifest))
 }
 

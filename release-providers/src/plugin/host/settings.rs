@@ -18,20 +18,29 @@ use crate::{AnyProvider, ErrorKind, ProviderError};
 
 const CONFIGURE: &str = "/release.plugin.v1.Plugin/Configure";
 
-/// Tells a plugin its settings. `redactor` learns the secrets in them, and `leases` gets what they are leased by.
-pub(super) async fn tell(
-    line: &Line,
+/// The settings as they are told; `None` for a plugin that is told none. `redactor` learns the secrets in them, and
+/// `leases` gets what they are leased by.
+pub(super) async fn prepare(
     settings: &Settings,
     redactor: &Redactor,
     leases: &mut Leases,
-) -> Result<(), PluginError> {
-    let request = match settings {
-        Settings::Unasked => return Ok(()),
-        Settings::None => pb::ConfigureRequest::default(),
+) -> Result<Option<pb::ConfigureRequest>, PluginError> {
+    match settings {
+        Settings::Unasked => Ok(None),
+        Settings::None => Ok(Some(pb::ConfigureRequest::default())),
         Settings::Some(opening) => {
-            request(opening, redactor, leases).await.map_err(PluginError::Secret)?
+            request(opening, redactor, leases).await.map(Some).map_err(PluginError::Secret)
         }
-    };
+    }
+}
+
+/// Tells a plugin its settings.
+pub(super) async fn tell(
+    line: &Line,
+    settings: &Settings,
+    request: pb::ConfigureRequest,
+    redactor: &Redactor,
+) -> Result<(), PluginError> {
     let answer: Result<pb::ConfigureReply, _> = line.unary(CONFIGURE, request).await;
     match answer {
         Ok(pb::ConfigureReply { error: None }) => Ok(()),

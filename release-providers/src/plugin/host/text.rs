@@ -2,8 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::Secret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::layer::Redactor as Known;
+use crate::{ProviderError, Secret};
 
 /// The most characters that an error or event quotes.
 const LONGEST_QUOTE: usize = 1_000;
@@ -40,6 +44,25 @@ impl Redactor {
     /// The most bytes of a secret.
     pub(super) fn longest(&self) -> usize {
         self.own.longest().max(self.shared.longest())
+    }
+
+    /// Whether there is a secret in any text of a value.
+    pub(super) fn finds(&self, value: &Value) -> bool {
+        let mut copy = value.clone();
+        self.own.clean(&mut copy) || self.shared.clean(&mut copy)
+    }
+
+    /// An answer without the secrets that the plugin was given or handed out. The token of a start is not looked for: it
+    /// is worth nothing to whoever reads an answer.
+    pub(super) fn answer<A>(
+        &self,
+        answer: A,
+        failed: impl Fn(String) -> ProviderError,
+    ) -> Result<A, ProviderError>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+    {
+        self.shared.answer(answer, failed)
     }
 
     /// A quote for errors and events.

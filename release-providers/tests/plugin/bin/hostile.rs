@@ -120,7 +120,12 @@ impl Hostile {
             name: "hostile".into(),
             version: "1.0.0".into(),
             effects: 1,
-            config_schema: if &*self.mode == "bad-manifest" { "{" } else { "true" }.into(),
+            config_schema: match &*self.mode {
+                "bad-manifest" => "{".into(),
+                "large-manifest" => format!(r#"{{"title":"{}"}}"#, "x".repeat(64 << 10)),
+                "secret-in-manifest" => format!(r#"{{"default":"{}"}}"#, secret()),
+                _ => "true".into(),
+            },
         };
         let entry = |capability: &str| Entry {
             capability: capability.into(),
@@ -175,6 +180,15 @@ impl Hostile {
             "lies" if path.ends_with("Observe") => {
                 let mut answer = Deployment::decode(&*call.request).unwrap_or_default();
                 answer.phase = Some(vec![0x0a, 0x00]); // settled, and nothing runs
+                Ok(reply(answer.encode_to_vec()))
+            }
+            "secret-in-answer" if path.ends_with("Observe") => {
+                let mut answer = Deployment::decode(&*call.request).unwrap_or_default();
+                // Failed, since the server did not take the secret.
+                let reason = format!("401 for {}", secret());
+                let length = |text: &[u8]| u8::try_from(text.len()).unwrap_or_default();
+                let failed = [&[0x0a, length(reason.as_bytes())], reason.as_bytes()].concat();
+                answer.phase = Some([&[0x1a, length(&failed)], &*failed].concat());
                 Ok(reply(answer.encode_to_vec()))
             }
             _ => Ok(done),
