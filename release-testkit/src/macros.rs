@@ -47,6 +47,7 @@ macro_rules! deployer_conformance {
             late_call_is_refused
             far_deadlines_change_nothing
             what_is_done_stays_done
+            out_of_reach_is_unavailable
             secrets_stay_secret
             instances_are_as_told
         ] }
@@ -97,6 +98,7 @@ macro_rules! router_conformance {
             late_call_is_refused
             far_deadlines_change_nothing
             what_is_done_stays_done
+            out_of_reach_is_unavailable
             secrets_stay_secret
         ] }
     };

@@ -46,7 +46,8 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     /// `apply_is_idempotent`, `observe_after_lost_answer`, `scale_down_keeps_others`,
     /// `wrong_digest_is_refused`, `unknown_artifact_is_not_found`, `concurrent_applies_converge`,
     /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`,
-    /// `what_is_done_stays_done`, `far_deadlines_change_nothing`, `secrets_stay_secret`.
+    /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
+    /// `out_of_reach_is_unavailable`, `secrets_stay_secret`.
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError>;
 
     /// Reports what runs.

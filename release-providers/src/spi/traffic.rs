@@ -45,7 +45,8 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `set_weights_is_idempotent`, `weights_are_observed`, `weights_must_add_up`,
     /// `unknown_target_is_not_found`, `abort_restores`, `served_follows_weights`,
     /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`,
-    /// `what_is_done_stays_done`, `far_deadlines_change_nothing`, `secrets_stay_secret`.
+    /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
+    /// `out_of_reach_is_unavailable`, `secrets_stay_secret`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 
     /// Reports the shares that are in effect, and what was really served.

@@ -240,7 +240,7 @@ async fn f39_what_is_no_handshake_starts_nothing() {
             stage.event(&format!("{mode} start-failed {error}"));
         }
     };
-    stage.beside(refusals).await;
+    stage.beside(Box::pin(refusals)).await;
     assert_eq!(stage.left(), Vec::<i32>::new());
     assert_eq!(stage.directories(), Vec::<std::path::PathBuf>::new());
 }

@@ -134,7 +134,7 @@ pub(crate) async fn run_one<S: Sandbox>(
                 return Err(broken("a sandbox", observed));
             }
         };
-        canary = sandbox.common().canary.clone();
+        canary.clone_from(&sandbox.common().canary);
         let work = AssertUnwindSafe(async {
             title = Some(sandbox.title());
             if let Some(missing) = (case.missing)(&sandbox) {

@@ -45,5 +45,5 @@ pub(crate) use list::suited;
 pub(crate) use said::{Said, without};
 pub(crate) use sandbox::{
     Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt, shared,
-    title, unanswered,
+    title, unanswered, unavailable,
 };

@@ -11,10 +11,10 @@ use release_core::engine::SystemClock;
 use release_core::model::{ArtifactRef, RunId};
 use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
-use release_providers::{Context, Description, ProviderError, Secret};
+use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
 use semver::Version;
 
-use super::{Broken, broken};
+use super::{Broken, Check, broken};
 use crate::fixtures;
 
 /// What a hook of a sandbox fails with.
@@ -76,6 +76,7 @@ pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) patience: Span,
     pub(crate) canary: Option<Secret>,
+    pub(crate) reach: Option<Hook<bool, ()>>,
     on_close: Option<Hook<(), ()>>,
     calls: Arc<AtomicU64>,
 }
@@ -90,8 +91,8 @@ impl fmt::Debug for Common {
 impl Default for Common {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::new());
-        let (patience, canary, on_close) = (Span::secs(30), None, None);
-        Self { clock, patience, canary, on_close, calls: Arc::default() }
+        let (patience, canary) = (Span::secs(30), None);
+        Self { clock, patience, canary, reach: None, on_close: None, calls: Arc::default() }
     }
 }
 
@@ -108,6 +109,17 @@ impl Common {
     /// What is missing to see whether a secret is kept.
     pub(crate) fn no_canary(&self) -> Option<&'static str> {
         self.canary.is_none().then_some("secret that the provider was configured with")
+    }
+
+    /// What is missing to see what it says when it cannot be reached.
+    pub(crate) fn no_reach(&self) -> Option<&'static str> {
+        self.reach.is_none().then_some("way to put it out of reach")
+    }
+
+    /// Puts what the provider talks to out of reach (`false`), or back, if the sandbox can.
+    pub(crate) async fn within_reach(&self, reach: bool) -> Result<(), Broken> {
+        let Some(set) = &self.reach else { return Ok(()) };
+        set(reach).await.map_err(|error| broken("reach to be set", error))
     }
 
     /// A context for an operation that was never asked for before.
@@ -262,6 +274,27 @@ pub(crate) use shared;
 macro_rules! acting {
     ($sandbox:ident) => {
         impl $sandbox {
+            /// Puts what the provider talks to out of reach (`false`), or back. Without it,
+            /// `out_of_reach_is_unavailable` is skipped, and said to be.
+            pub fn reach<F>(mut self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
+            where
+                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
+            {
+                self.common.reach = Some($crate::conformance::hook(set));
+                self
+            }
+
+            pub(crate) fn no_reach(&self) -> Option<&'static str> {
+                self.common.no_reach()
+            }
+
+            pub(crate) async fn within_reach(
+                &self,
+                reach: bool,
+            ) -> Result<(), $crate::conformance::Broken> {
+                self.common.within_reach(reach).await
+            }
+
             pub(crate) async fn linger(&self) {
                 self.common.linger().await;
             }
@@ -279,6 +312,16 @@ macro_rules! acting {
     };
 }
 pub(crate) use acting;
+
+/// Demands that `what`, which cannot be done since nothing is within reach, says so.
+pub(crate) fn unavailable<T: fmt::Debug>(what: &str, answer: Result<T, ProviderError>) -> Check {
+    let found = match answer {
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(()),
+        Err(error) => format!("the error was `{}`: {error}", error.kind().as_str()),
+        Ok(answer) => format!("it answered {answer:?}"),
+    };
+    Err(broken(format!("`unavailable` of {what}"), found))
+}
 
 /// An error where an answer to `what` was due.
 pub(crate) fn unanswered(what: &str, error: &ProviderError) -> Broken {

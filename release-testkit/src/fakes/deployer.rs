@@ -49,6 +49,7 @@ impl FakeDeployer {
 
     /// Refuses writers that were taken over, if it is able to.
     pub(crate) fn fence(&self, cx: &Context) -> Result<(), ProviderError> {
+        self.world.within_reach("deploy.apply")?;
         if self.abilities.deployer.fencing == Fencing::Epochs {
             return self.world.fence("deploy.apply", cx);
         }
@@ -101,7 +102,8 @@ impl FakeDeployer {
 
     /// Refuses a call that nobody waits for any more.
     pub(crate) fn heed(&self, cx: &Context, operation: &'static str) -> Result<(), ProviderError> {
-        self.stage.heed(cx, operation)
+        self.stage.heed(cx, operation)?;
+        self.world.within_reach(operation)
     }
 
     /// What is there, without the next look bringing anything nearer.
@@ -131,6 +133,7 @@ impl FakeDeployer {
     }
 
     fn observe_now(&self, request: &ObserveDeployment) -> Result<DeploymentStatus, ProviderError> {
+        self.world.within_reach("deploy.observe")?;
         let status = self.observe_as_it_is(request)?;
         if status.phase == DeploymentPhase::Progressing {
             let mut state = self.world.state();

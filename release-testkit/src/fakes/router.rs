@@ -66,6 +66,7 @@ impl FakeRouter {
 
     /// Refuses writers that were taken over, if it is able to.
     pub(crate) fn fence(&self, cx: &Context) -> Result<(), ProviderError> {
+        self.world.within_reach("traffic.set_weights")?;
         if self.abilities.traffic_router.fencing == Fencing::Epochs {
             return self.world.fence("traffic.set_weights", cx);
         }
@@ -92,6 +93,7 @@ impl FakeRouter {
         target: &Target,
         lie: bool,
     ) -> Result<TrafficStatus, ProviderError> {
+        self.world.within_reach(operation)?;
         let state = self.world.state();
         known(&state, operation, target)?;
         let Some(route) = state.routes.get(target) else {

@@ -6,10 +6,10 @@ use release_core::model::Identity;
 use release_providers::spi::{Deployer, IdentitySource, TrafficRouter};
 
 use super::{FakeIdentities, FakePlatform, credential};
-use crate::conformance::Subject;
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::identity::IdentitySandbox;
 use crate::conformance::router::RouterSandbox;
+use crate::conformance::{HookError, Subject};
 use crate::fixtures;
 
 /// Most instances that the sandbox allows.
@@ -26,6 +26,7 @@ impl FakePlatform {
         world.corrupt(corrupt.digest());
         DeployerSandbox::new(deployer, target, self.subjects())
             .canary(credential())
+            .reach(self.reach())
             .corrupt(corrupt)
             .unknown_target(fixtures::target("no-such-service"))
             .too_many(LIMIT + 1)
@@ -42,6 +43,7 @@ impl FakePlatform {
         let to = target.clone();
         RouterSandbox::new(router, target, self.subjects())
             .canary(credential())
+            .reach(self.reach())
             .deployed_by(self.deployer.clone())
             .traffic(move |requests| {
                 let served = world.send(&to, requests);
@@ -52,6 +54,15 @@ impl FakePlatform {
                     Err(format!("only {served} of {requests} requests were served").into())
                 }
             })
+    }
+
+    /// Puts the world out of reach, or back.
+    fn reach(&self) -> impl Fn(bool) -> std::future::Ready<Result<(), HookError>> + use<> {
+        let world = self.world.clone();
+        move |reach| {
+            world.cut_off(!reach);
+            std::future::ready(Ok(()))
+        }
     }
 
     fn subjects(&self) -> [Subject; 2] {

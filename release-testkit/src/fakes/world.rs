@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) deployments: BTreeMap<Target, BTreeMap<Digest, Deployed>>,
     pub(super) routes: BTreeMap<Target, Route>,
     started: u64,
+    /// Nobody gets through to it.
+    cut_off: bool,
     /// The highest epoch of each run's writers.
     epochs: BTreeMap<RunId, u64>,
 }
@@ -86,6 +88,19 @@ impl World {
     /// From now on only these targets exist.
     pub fn only_targets(&self, targets: impl IntoIterator<Item = Target>) {
         self.state().targets = Some(targets.into_iter().collect());
+    }
+
+    /// Puts it out of everybody's reach (`true`), or back: every call is `Unavailable` then.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.state().cut_off = cut_off;
+    }
+
+    pub(crate) fn within_reach(&self, operation: &'static str) -> Result<(), ProviderError> {
+        if self.state().cut_off {
+            let text = "it is out of reach";
+            return Err(ProviderError::new(ErrorKind::Unavailable, operation, text));
+        }
+        Ok(())
     }
 
     /// From now on a wish for more instances is `Invalid`.

@@ -1,7 +1,7 @@
 //! Deployers with one fault each.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -87,6 +87,12 @@ pub enum DeployerFault {
     TripsOverFarDeadlines,
     /// Does what was asked, and takes it back a little later.
     RevertsLater,
+    /// Answers as before when it cannot be reached.
+    AnswersFromMemory,
+    /// Calls an outage an internal fault.
+    CallsOutageInternal,
+    /// Never comes back after an outage.
+    StaysAway,
     /// Puts its credential into errors.
     TellsSecret,
 }
@@ -127,6 +133,9 @@ impl DeployerFault {
         Self::IgnoresDeadline,
         Self::TripsOverFarDeadlines,
         Self::RevertsLater,
+        Self::AnswersFromMemory,
+        Self::CallsOutageInternal,
+        Self::StaysAway,
         Self::TellsSecret,
     ];
 
@@ -168,6 +177,9 @@ impl DeployerFault {
             Self::IgnoresDeadline => &["late_call_is_refused"],
             Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
             Self::RevertsLater => &["what_is_done_stays_done"],
+            Self::AnswersFromMemory | Self::CallsOutageInternal | Self::StaysAway => {
+                &["out_of_reach_is_unavailable"]
+            }
             Self::TellsSecret => &["secrets_stay_secret"],
         }
     }
@@ -199,6 +211,7 @@ pub struct SabotagedDeployer {
     described: AtomicU32,
     done: Mutex<BTreeSet<String>>,
     late: Late<ApplyRequest>,
+    was_away: AtomicBool,
 }
 
 impl SabotagedDeployer {
@@ -211,6 +224,7 @@ impl SabotagedDeployer {
             described: AtomicU32::new(0),
             done: Mutex::default(),
             late: Late::default(),
+            was_away: AtomicBool::new(false),
         }
     }
 
@@ -317,6 +331,23 @@ impl SabotagedDeployer {
         Ok(())
     }
 
+    /// Faults of when the world is out of reach.
+    fn outage(&self, error: ProviderError) -> Result<(), ProviderError> {
+        self.was_away.store(true, Ordering::Relaxed);
+        match self.fault {
+            DeployerFault::AnswersFromMemory => Ok(()),
+            DeployerFault::CallsOutageInternal => Err(renamed(&error, ErrorKind::Internal)),
+            _ => Err(error),
+        }
+    }
+
+    fn stay_away(&self) -> Result<(), ProviderError> {
+        if self.fault == DeployerFault::StaysAway && self.was_away.load(Ordering::Relaxed) {
+            return Err(ProviderError::new(ErrorKind::Unavailable, "deploy", "sabotaged"));
+        }
+        Ok(())
+    }
+
     fn look(&self, request: &ObserveDeployment) {
         let ObserveDeployment { target, digest, .. } = request;
         if let Some(late) = self.late.take() {
@@ -357,6 +388,7 @@ impl Deployer for SabotagedDeployer {
             trip_over(cx, "deploy.apply")?;
         }
         let cx = self.fault.token().of(cx);
+        self.stay_away()?;
         if let Err(error) = self.honest.fence(&cx) {
             if self.fault == DeployerFault::FencesTooLate {
                 self.world.force(&request.target, request.artifact.digest(), request.replicas);
@@ -375,7 +407,11 @@ impl Deployer for SabotagedDeployer {
         cx: &Context,
         request: ObserveDeployment,
     ) -> Result<DeploymentStatus, ProviderError> {
-        self.honest.heed(&self.fault.token().of(cx), "deploy.observe")?;
+        match self.honest.heed(&self.fault.token().of(cx), "deploy.observe") {
+            Err(error) if error.kind() == ErrorKind::Unavailable => self.outage(error)?,
+            heeded => heeded?,
+        }
+        self.stay_away()?;
         self.look(&request);
         let (target, digest) = (request.target.clone(), request.digest);
         let observed = self.honest.observe_as_it_is(&request);

@@ -88,6 +88,12 @@ pub enum RouterFault {
     TripsOverFarDeadlines,
     /// Does what was asked, and takes it back a little later.
     RevertsLater,
+    /// Answers as before when it cannot be reached.
+    AnswersFromMemory,
+    /// Calls an outage an internal fault.
+    CallsOutageInternal,
+    /// Never comes back after an outage.
+    StaysAway,
     /// Puts its credential into errors.
     TellsSecret,
 }
@@ -129,6 +135,9 @@ impl RouterFault {
         Self::IgnoresDeadline,
         Self::TripsOverFarDeadlines,
         Self::RevertsLater,
+        Self::AnswersFromMemory,
+        Self::CallsOutageInternal,
+        Self::StaysAway,
         Self::TellsSecret,
     ];
 
@@ -171,6 +180,9 @@ impl RouterFault {
             Self::IgnoresDeadline => &["late_call_is_refused"],
             Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
             Self::RevertsLater => &["what_is_done_stays_done"],
+            Self::AnswersFromMemory | Self::CallsOutageInternal | Self::StaysAway => {
+                &["out_of_reach_is_unavailable"]
+            }
             Self::TellsSecret => &["secrets_stay_secret"],
         }
     }
@@ -205,6 +217,8 @@ pub struct SabotagedRouter {
     late: Late<SetWeights>,
     /// What was asked for, where something else is in effect.
     claimed: Mutex<BTreeMap<Target, Vec<Weight>>>,
+    seen: Mutex<Option<TrafficStatus>>,
+    was_away: AtomicBool,
 }
 
 impl SabotagedRouter {
@@ -224,6 +238,8 @@ impl SabotagedRouter {
             desk: Mutex::default(),
             late: Late::default(),
             claimed: Mutex::default(),
+            seen: Mutex::default(),
+            was_away: AtomicBool::new(false),
         }
     }
 
@@ -308,6 +324,23 @@ impl SabotagedRouter {
         self.honest.set_weights(cx, request).await
     }
 
+    /// Faults of when the world is out of reach.
+    fn outage(&self, error: ProviderError) -> Result<TrafficStatus, ProviderError> {
+        self.was_away.store(true, Ordering::Relaxed);
+        match self.fault {
+            RouterFault::AnswersFromMemory => lock(&self.seen).clone().ok_or(error),
+            RouterFault::CallsOutageInternal => Err(renamed(&error, ErrorKind::Internal)),
+            _ => Err(error),
+        }
+    }
+
+    fn stay_away(&self) -> Result<(), ProviderError> {
+        if self.fault == RouterFault::StaysAway && self.was_away.load(Ordering::Relaxed) {
+            return Err(ProviderError::new(ErrorKind::Unavailable, "traffic", "sabotaged"));
+        }
+        Ok(())
+    }
+
     /// Faults that do something wrong with shares that an honest router refuses.
     fn accept(&self, request: SetWeights, error: ProviderError) -> Result<(), ProviderError> {
         let SetWeights { target, weights, .. } = request;
@@ -371,6 +404,7 @@ impl TrafficRouter for SabotagedRouter {
             trip_over(cx, "traffic.set_weights")?;
         }
         let cx = self.fault.token().of(cx);
+        self.stay_away()?;
         if let Err(error) = self.honest.fence(&cx) {
             if self.fault == RouterFault::FencesTooLate {
                 self.world.force_route(&request.target, request.weights, false);
@@ -392,12 +426,15 @@ impl TrafficRouter for SabotagedRouter {
         if let Some(late) = self.late.take() {
             self.world.force_route(&late.target, late.weights, false);
         }
+        self.stay_away()?;
         let mut status = match self.honest.observe(cx, request.clone()).await {
             Err(error) if self.fault == RouterFault::CallsUnknownInternal => {
                 return Err(renamed(&error, ErrorKind::Internal));
             }
+            Err(error) if error.kind() == ErrorKind::Unavailable => self.outage(error)?,
             other => other?,
         };
+        *lock(&self.seen) = Some(status.clone());
         if self.fault == RouterFault::CountsNothing {
             status.served.clear();
         }

@@ -91,7 +91,7 @@ pub(super) async fn launch(
 ) -> Result<Launched, PluginError> {
     let mut leases = Leases::new(&host.clock, tasks);
     // Before the plugin's time begins: how long the host's store takes is not its fault.
-    let settings = settings::prepare(&spec.settings, redactor, &mut leases).await?;
+    let settings = Box::pin(settings::prepare(&spec.settings, redactor, &mut leases)).await?;
     let give_up = host.clock.now().plus(spec.start_timeout);
     let mut started = start(host, spec, redactor, tasks).await?;
     let output = Arc::clone(&started.output);

@@ -51,7 +51,7 @@ fn every<T: ?Sized + Provider, D: Send + Sync + 'static>() -> All<T, D> {
         case!(
             out_of_reach_is_unavailable,
             "`Unavailable` when it cannot be reached, never an answer; and it comes back",
-            |sandbox| sandbox.reach.is_none().then_some("way to put it out of reach")
+            |sandbox| sandbox.no_reach()
         ),
         case!(
             secrets_stay_secret,

@@ -8,7 +8,7 @@ use super::ProviderSandbox;
 use super::acting::{CALLERS, still};
 use super::cases::{same, unchanged};
 use super::sandbox::{Answer, Call};
-use crate::conformance::{Check, broken, refused, unanswered};
+use crate::conformance::{Check, broken, refused, unanswered, unavailable};
 
 /// How many times in a row the same is looked at.
 const LOOKS: u32 = 14;
@@ -209,17 +209,7 @@ pub(super) async fn out_of_reach_is_unavailable<T: ?Sized + Provider, D: Send + 
         let answer = sandbox.start(call, sandbox.context());
         let answer = sandbox.ends(&what, answer).await;
         sandbox.within_reach(true).await?;
-        match answer? {
-            Err(error) if error.kind() == ErrorKind::Unavailable => {}
-            Err(error) => {
-                let found = format!("the error was `{}`: {error}", error.kind().as_str());
-                return Err(broken(format!("`unavailable` of {what}"), found));
-            }
-            Ok(answer) => {
-                let found = format!("it answered {answer}");
-                return Err(broken(format!("`unavailable` of {what}"), found));
-            }
-        }
+        unavailable(&what, answer?)?;
         let back = sandbox.start(call, sandbox.context()).await;
         let as_before = match (&before, &back) {
             (Ok(_), Ok(_)) => true,

@@ -12,7 +12,7 @@ use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
 use serde::Serialize;
 
 use crate::conformance::{
-    Broken, Common, Hook, HookError, Provided, Said, Sandbox, broken, hook, title, unanswered,
+    Broken, Common, HookError, Provided, Said, Sandbox, hook, title, unanswered,
 };
 
 /// What an operation answers, as text.
@@ -83,7 +83,6 @@ pub struct ProviderSandbox<T: ?Sized, D> {
     pub(crate) deeds: Vec<Deed<T, D>>,
     pub(crate) looks: Vec<Look<T, D>>,
     pub(crate) refusals: Vec<Refusal<T, D>>,
-    pub(crate) reach: Option<Hook<bool, ()>>,
     /// What is missing to see what was done.
     pub(crate) blind: Option<&'static str>,
     common: Common,
@@ -98,8 +97,8 @@ impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
 impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     pub(crate) fn of(provider: Arc<T>, at: D) -> Self {
         let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
-        let (reach, blind, common) = (None, None, Common::default());
-        Self { provider, at, deeds, looks, refusals, reach, blind, common }
+        let (blind, common) = (None, Common::default());
+        Self { provider, at, deeds, looks, refusals, blind, common }
     }
 
     /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says. Without
@@ -115,8 +114,12 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     where
         F: Future<Output = Result<(), HookError>> + Send + 'static,
     {
-        self.reach = Some(hook(set));
+        self.common.reach = Some(hook(set));
         self
+    }
+
+    pub(crate) fn no_reach(&self) -> Option<&'static str> {
+        self.common.no_reach()
     }
 
     pub(crate) fn no_canary(&self) -> Option<&'static str> {
@@ -266,8 +269,7 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     }
 
     pub(crate) async fn within_reach(&self, reach: bool) -> Result<(), Broken> {
-        let Some(set) = &self.reach else { return Ok(()) };
-        set(reach).await.map_err(|error| broken("reach to be set", error))
+        self.common.within_reach(reach).await
     }
 }
 

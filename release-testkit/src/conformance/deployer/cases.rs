@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::DeployerSandbox;
 use crate::conformance::{
     Case, Check, Subject, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
-    fenced, interrupt, refused, unanswered,
+    fenced, interrupt, refused, unanswered, unavailable,
 };
 
 type Cases = &'static [Case<DeployerSandbox>];
@@ -53,6 +53,11 @@ pub(super) const V1: Cases = &[
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
     case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
+    case!(
+        out_of_reach_is_unavailable,
+        "`Unavailable` when it cannot be reached, never an answer; and it comes back",
+        |sandbox| sandbox.no_reach()
+    ),
     case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
@@ -356,6 +361,23 @@ async fn what_is_done_stays_done(sandbox: &DeployerSandbox) -> Check {
         }
         same(&before, &sandbox.settled(subject, replicas).await?)?;
     }
+    Ok(())
+}
+
+async fn out_of_reach_is_unavailable(sandbox: &DeployerSandbox) -> Check {
+    let ([subject, _], provider) = (&sandbox.subjects, &sandbox.provider);
+    sandbox.apply(subject, 1).await?;
+    sandbox.settled(subject, 1).await?;
+    let (cx, what) = (sandbox.context(), "what is out of reach");
+    let look = ObserveDeployment::new(sandbox.target.clone(), subject.artifact.digest());
+    sandbox.within_reach(false).await?;
+    let seen = sandbox.ends(what, provider.observe(&cx, look)).await;
+    let applied = sandbox.ends(what, provider.apply(&cx, sandbox.wish(subject, 2))).await;
+    sandbox.within_reach(true).await?;
+    unavailable("an observation, out of reach,", seen?)?;
+    unavailable("a wish, out of reach,", applied?)?;
+    sandbox.apply(subject, 2).await?;
+    sandbox.settled(subject, 2).await?;
     Ok(())
 }
 

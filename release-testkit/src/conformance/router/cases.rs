@@ -12,7 +12,7 @@ use super::RouterSandbox;
 use super::sandbox::{same_shares, show};
 use crate::conformance::{
     Broken, Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
-    fenced, interrupt, refused, unanswered,
+    fenced, interrupt, refused, unanswered, unavailable,
 };
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
@@ -60,6 +60,11 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
     case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
+    case!(
+        out_of_reach_is_unavailable,
+        "`Unavailable` when it cannot be reached, never an answer; and it comes back",
+        |sandbox| sandbox.no_reach()
+    ),
     case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
@@ -351,6 +356,21 @@ async fn what_is_done_stays_done(sandbox: &RouterSandbox) -> Check {
         sandbox.in_effect_now(&weights).await?;
     }
     Ok(())
+}
+
+async fn out_of_reach_is_unavailable(sandbox: &RouterSandbox) -> Check {
+    let (provider, weights) = (&sandbox.provider, sandbox.some_new());
+    sandbox.set(&sandbox.all_old()).await?;
+    sandbox.look().await?;
+    let (cx, what) = (sandbox.context(), "what is out of reach");
+    let look = ObserveTraffic::new(sandbox.target.clone());
+    sandbox.within_reach(false).await?;
+    let seen = sandbox.ends(what, provider.observe(&cx, look)).await;
+    let set = sandbox.ends(what, provider.set_weights(&cx, sandbox.request(&weights))).await;
+    sandbox.within_reach(true).await?;
+    unavailable("an observation, out of reach,", seen?)?;
+    unavailable("shares, out of reach,", set?)?;
+    sandbox.set(&weights).await
 }
 
 async fn secrets_stay_secret(sandbox: &RouterSandbox) -> Check {
