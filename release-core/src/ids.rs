@@ -2,7 +2,8 @@
 //! where a service is meant.
 //!
 //! All ids share one alphabet (lower-case ASCII letters, digits, `.`, `_`, `-`), which rules out
-//! look-alike characters, path traversal and template injection at the door. Step ids add `/`.
+//! look-alike characters, path traversal and template injection at the door. Ids that are paths, such
+//! as those of steps, are made of such names with `/` between them: `a/`, `a//b` and `a/../b` are none.
 
 use std::sync::Arc;
 
@@ -36,6 +37,9 @@ pub enum IdProblem {
     /// It begins with something other than a letter or digit.
     #[error("it must begin with a lower-case letter or a digit")]
     BadStart,
+    /// It is a path, and one of its parts is empty or begins with something else.
+    #[error("each part between `/` must begin with a lower-case letter or a digit")]
+    BadPart,
     /// It holds a character outside the alphabet.
     #[error("`{0}` is not allowed; use lower-case ASCII letters, digits, `.`, `_` and `-`")]
     BadCharacter(char),
@@ -51,15 +55,21 @@ pub(crate) fn check_id(
         Some(IdProblem::Empty)
     } else if value.len() > max {
         Some(IdProblem::TooLong(max))
-    } else if !value.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+    } else if !starts_well(value) {
         Some(IdProblem::BadStart)
+    } else if let Some(bad) = value.chars().find(|c| !allowed(*c, path)) {
+        Some(IdProblem::BadCharacter(bad))
     } else {
-        value.chars().find(|c| !allowed(*c, path)).map(IdProblem::BadCharacter)
+        value.split('/').any(|part| !starts_well(part)).then_some(IdProblem::BadPart)
     };
     match problem {
         None => Ok(()),
         Some(problem) => Err(IdError { kind, value: value.chars().take(80).collect(), problem }),
     }
+}
+
+fn starts_well(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 const fn allowed(c: char, path: bool) -> bool {
@@ -136,7 +146,11 @@ macro_rules! id_type {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let pattern = if $path { "^[a-z0-9][a-z0-9._/-]*$" } else { "^[a-z0-9][a-z0-9._-]*$" };
+                let pattern = if $path {
+                    "^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*$"
+                } else {
+                    "^[a-z0-9][a-z0-9._-]*$"
+                };
                 schemars::json_schema!({ "type": "string", "maxLength": $max, "pattern": pattern })
             }
         }
@@ -205,6 +219,17 @@ mod tests {
         check("раypal", Some(IdProblem::BadStart)); // Cyrillic look-alikes
         check("pаypal", Some(IdProblem::BadCharacter('а')));
         check(&"a".repeat(65), Some(IdProblem::TooLong(64)));
+    }
+
+    #[test]
+    fn paths_are_made_of_names() {
+        for path in ["a", "a/b", "production/eu/api/weight-10", "a.b/0_c"] {
+            assert_eq!(StepId::new(path).unwrap().as_str(), path);
+        }
+        for path in ["a/", "a//b", "a/../b", "a/./b", "a/-b", "a/.b", "a/b/"] {
+            assert_eq!(StepId::new(path).unwrap_err().problem, IdProblem::BadPart, "{path}");
+        }
+        assert_eq!(StepId::new("/a").unwrap_err().problem, IdProblem::BadStart);
     }
 
     #[test]

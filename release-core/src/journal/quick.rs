@@ -139,7 +139,7 @@ mod tests {
         #[test]
         fn it_reads_what_the_general_reader_does(
             events in prop::collection::vec(
-                (0_u8..4, any::<u32>(), "[a-z0-9][a-z0-9/._-]{0,40}", any::<i32>(), any::<Option<u64>>()), 1..6,
+                (0_u8..4, any::<u32>(), "[a-z0-9][a-z0-9._-]{0,9}(/[a-z0-9][a-z0-9._-]{0,9}){0,3}", any::<i32>(), any::<Option<u64>>()), 1..6,
             ),
             flips in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8), 0..3),
         ) {

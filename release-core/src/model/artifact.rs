@@ -195,7 +195,10 @@ macro_rules! serde_as_text {
 }
 
 serde_as_text!(Digest, "^sha256:[0-9a-f]{64}$");
-serde_as_text!(ArtifactRef, "^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{64}$");
+serde_as_text!(
+    ArtifactRef,
+    "^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{64}$"
+);
 
 /// One service's place in a version set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

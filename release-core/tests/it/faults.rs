@@ -391,8 +391,10 @@ fn names_that_are_too_long_together_are_refused() {
     let long = "x".repeat(64);
     let mut definition = one_service(Strategy::Recreate);
     definition.analyses = vec![Analysis { id: id(&long), ..error_rate() }, error_rate()];
-    definition.stages =
-        vec![Stage { gates: vec![approval(&"g/".repeat(159))], ..definition.stages[0].clone() }];
+    definition.stages = vec![Stage {
+        gates: vec![approval(&format!("{}g", "g/".repeat(159)))],
+        ..definition.stages[0].clone()
+    }];
     let errors = errors(&definition);
     assert!(matches!(&errors[..], [PlanError::Id(_)]), "{errors:?}");
 }

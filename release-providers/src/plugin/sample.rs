@@ -133,11 +133,24 @@ macro_rules! ids {
     )*};
 }
 
+/// Ids that are paths of names.
+macro_rules! paths {
+    ($($id:ident)*) => {$(
+        impl Sample for $id {
+            fn sample(dice: &mut Dice<'_>) -> Self {
+                let more = dice.below(4);
+                let names: Vec<_> = (0..=more).map(|_| dice.word(39, b"az09._-")).collect();
+                names.join("/").parse().unwrap()
+            }
+        }
+    )*};
+}
+
+paths!(ArtifactName GateId);
+
 ids! {
-    ArtifactName 160 b"az09._-/";
     ChannelId 64 b"az09._-";
     EnvironmentId 64 b"az09._-";
-    GateId 200 b"az09._-/";
     PrincipalId 64 b"az09._-";
     RegionId 64 b"az09._-";
     RoleId 64 b"az09._-";
