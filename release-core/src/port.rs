@@ -256,11 +256,19 @@ pub enum Evidence {
 
 /// Requests that one version served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Served {
     /// The version.
     pub digest: Digest,
     /// How many requests.
     pub requests: u64,
+}
+
+impl Served {
+    /// So many requests that a version served.
+    pub const fn new(digest: Digest, requests: u64) -> Self {
+        Self { digest, requests }
+    }
 }
 
 /// A metric's value, or the reason why there is none. NaN and infinities cannot be in it.

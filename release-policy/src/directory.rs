@@ -255,7 +255,7 @@ impl TryFrom<IdentitySnapshot> for Directory {
 impl From<Directory> for IdentitySnapshot {
     fn from(directory: Directory) -> Self {
         let Directory { version, taken_at, identities, delegations, .. } = directory;
-        Self { version, taken_at, identities: identities.into_values().collect(), delegations }
+        Self::new(version, taken_at, identities.into_values().collect(), delegations)
     }
 }
 

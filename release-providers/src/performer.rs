@@ -271,14 +271,14 @@ impl<'a> Call<'a> {
         typed: &Typed,
         command: &AuthorizedCommand,
     ) -> Result<Observed, ProviderError> {
-        let mut found = typed.look(&self.cx).await?;
-        if found.is_none() && self.effects == Some(EffectClass::Idempotent) {
-            return Ok(Observed::NotApplied);
-        }
-        if found.is_none() {
-            let key_of = |step: &str| command.key_of(&step.parse().ok()?);
-            found = typed.trace(&self.cx, key_of).await?;
-        }
+        let key_of = |step: &str| command.key_of(&step.parse().ok()?);
+        let found = match typed.look(&self.cx).await? {
+            None if self.effects == Some(EffectClass::Idempotent) => {
+                return Ok(Observed::NotApplied);
+            }
+            None => typed.trace(&self.cx, key_of).await?,
+            followed => followed,
+        };
         match found {
             Some(Progress::Done(output)) => Ok(Observed::Applied(Evidence::Custom { output })),
             // Asked again with the same key, it is followed to its end.

@@ -91,6 +91,7 @@ macro_rules! conformance {
     (Pager, $factory:expr) => {
         $crate::__any_conformance! { pager, acting, $factory, [
             a_call_is_told_until_it_is_over
+            a_used_key_calls_nobody_again
             an_unused_key_is_unknown
         ] }
     };
@@ -195,6 +196,13 @@ macro_rules! conformance {
             an_unused_key_is_unknown
         ] }
     };
+    ($other:ident, $factory:expr) => {
+        compile_error!(concat!(
+            "there is no suite of `",
+            stringify!($other),
+            "`: name a trait of `release_providers::spi`, for example `FlagStore`, or `Journal`"
+        ));
+    };
 }
 
 /// The cases that a suite of that kind has, and those of one alone.
@@ -209,6 +217,7 @@ macro_rules! __any_conformance {
             a_lost_answer_is_found_by_looking
             what_was_cancelled_half_way_is_told_truly
             callers_at_once_do_it_once
+            nothing_else_happens_again
             looking_changes_nothing
             callers_at_once_hear_the_same
             wrong_requests_are_refused
@@ -238,6 +247,7 @@ macro_rules! __any_conformance {
             a_lost_answer_is_found_by_looking
             what_was_cancelled_half_way_is_told_truly
             callers_at_once_do_it_once
+            nothing_else_happens_again
             wrong_requests_are_refused
             $($own)*
         ] }
@@ -249,6 +259,9 @@ macro_rules! __any_conformance {
             late_calls_are_refused
             far_deadlines_change_nothing
             out_of_reach_is_unavailable
+            refused_credentials_are_denied
+            throttling_is_rate_limited
+            stalled_calls_end_in_time
             secrets_stay_secret
             $($own)*
         ] }

@@ -48,6 +48,9 @@ macro_rules! deployer_conformance {
             far_deadlines_change_nothing
             what_is_done_stays_done
             out_of_reach_is_unavailable
+            refused_credentials_are_denied
+            throttling_is_rate_limited
+            stalled_calls_end_in_time
             secrets_stay_secret
             instances_are_as_told
         ] }
@@ -99,6 +102,9 @@ macro_rules! router_conformance {
             far_deadlines_change_nothing
             what_is_done_stays_done
             out_of_reach_is_unavailable
+            refused_credentials_are_denied
+            throttling_is_rate_limited
+            stalled_calls_end_in_time
             secrets_stay_secret
         ] }
     };
@@ -149,6 +155,9 @@ macro_rules! identity_conformance {
             cancelled_call_is_refused
             late_call_is_refused
             far_deadlines_change_nothing
+            refused_credentials_are_denied
+            throttling_is_rate_limited
+            stalled_calls_end_in_time
             secrets_stay_secret
         ] }
     };

@@ -1,7 +1,21 @@
-//! A published level is frozen: no case joins it, leaves it or promises something else. What a vendor's report said
-//! yesterday it says tomorrow. Whoever has a new promise to make opens the next level.
+//! A published level is frozen: no case joins it, leaves it, promises something else or asks for something else. What a
+//! vendor's report said yesterday it says tomorrow. Whoever has a new promise to make opens the next level.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::BTreeSet;
+use std::fmt::{Debug, Write as _};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use release_core::model::Digest;
+use release_core::time::Timestamp;
+use release_providers::layer::Provider;
+use release_providers::{Context, Description, ProviderError, for_each_capability};
 use release_testkit::conformance::{Case, Level, Suite, journal};
+use release_testkit::fakes::{Around, FakeFleet, FleetSandboxes};
 
 /// All promises of a level, a line each, in the order in which the suites run them.
 fn promises(level: Level) -> String {
@@ -14,16 +28,22 @@ fn promises(level: Level) -> String {
     lines.collect()
 }
 
-#[test]
-fn v1_is_what_was_published() {
-    let (published, now) = (include_str!("../conformance-v1.txt"), promises(Level::V1));
+#[track_caller]
+fn is_as_published(what: &str, published: &str, now: &str) {
     let (before, after): (Vec<_>, Vec<_>) = (published.lines().collect(), now.lines().collect());
     let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
     let new: Vec<_> = after.iter().filter(|line| !before.contains(line)).collect();
+    let place = concat!(env!("CARGO_TARGET_TMPDIR"), "/conformance-v1-");
+    std::fs::write(format!("{place}{what}.txt"), now).unwrap();
     assert!(
         before == after,
-        "V1 is published, and is not changed any more.\ngone: {gone:#?}\nnew: {new:#?}"
+        "V1 is published, and is not changed any more.\ngone: {gone:#?}\nnew: {new:#?}\nall: {place}{what}.txt"
     );
+}
+
+#[test]
+fn v1_promises_what_was_published() {
+    is_as_published("promises", include_str!("../conformance-v1.txt"), &promises(Level::V1));
 }
 
 #[test]
@@ -36,3 +56,89 @@ fn every_promise_is_told_apart() {
     assert_eq!(names.len(), all, "two cases of a suite have one name");
     assert!(told.lines().all(|line| line.contains(": ") && !line.ends_with(": ")), "{told}");
 }
+
+/// What each case asks of an honest fake, whose answers are always the same: as a digest, since it is much.
+#[tokio::test(start_paused = true)]
+async fn v1_asks_what_was_published() {
+    let mut now = String::new();
+    for suite in Suite::ALL {
+        let sandboxes = FleetSandboxes(Listening::default());
+        let report = suite.run(Level::V1, &sandboxes).await;
+        assert!(report.is_conformant(), "{report}");
+        let asked = sandboxes.0.0.lock().unwrap();
+        let cases = suite.promises(Level::V1);
+        assert_eq!(asked.len(), cases.len(), "one sandbox a case");
+        for ((case, _), asked) in cases.iter().zip(&*asked) {
+            let all: String = asked.lock().unwrap().iter().cloned().collect();
+            let digest = Digest::of(all.as_bytes()).to_string();
+            let digest = digest.get(..23).unwrap();
+            writeln!(now, "{} {case} {digest}", suite.capability()).unwrap();
+        }
+    }
+    is_as_published("requests", include_str!("../conformance-v1-requests.txt"), &now);
+}
+
+/// What was asked in one sandbox: each thing once, however often and in which order.
+type Asked = Arc<Mutex<BTreeSet<String>>>;
+
+/// Stands around the provider of every sandbox, and writes down what it is asked.
+#[derive(Debug, Clone, Default)]
+struct Listening(Arc<Mutex<Vec<Asked>>>);
+
+#[derive(Debug)]
+struct Heard<T: ?Sized> {
+    asked: Asked,
+    inner: Arc<T>,
+}
+
+fn note(asked: &Asked, operation: &str, cx: &Context, request: &impl Debug) {
+    let (late, far) = (Timestamp::default(), Timestamp::from_micros(i64::MAX));
+    let when = [(late, "late"), (far, "far")].into_iter().find(|(at, _)| *at == cx.deadline);
+    let (cancelled, run) = (cx.cancellation.is_cancelled(), cx.run.is_some().then_some(cx.epoch));
+    let how = (when.map(|(_, when)| when), cx.attempt, cancelled, run);
+    let request = unnumbered(&format!("{request:?}"));
+    asked.lock().unwrap().insert(format!("{operation} {how:?} {request}\n"));
+}
+
+/// Without the numbers of keys, which depend on who asks first.
+fn unnumbered(text: &str) -> String {
+    let mut parts = text.split("conformance/");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + "conformance/" + part.trim_start_matches(|c: char| c.is_ascii_digit())
+    })
+}
+
+macro_rules! heard {
+    ($( $trait:ident $op:ident $call:ident $capability:literal {
+        $( $operation:ident $variant:ident $kind:ident ($request:ty) -> ($answer:ty); )*
+    } )*) => { $(
+        #[async_trait]
+        impl release_providers::spi::$trait for Heard<dyn release_providers::spi::$trait> {
+            fn describe(&self) -> Description {
+                self.inner.description()
+            }
+
+            $(
+                async fn $operation(&self, cx: &Context, request: $request) -> Result<$answer, ProviderError> {
+                    note(&self.asked, stringify!($operation), cx, &request);
+                    self.inner.$operation(cx, request).await
+                }
+            )*
+        }
+
+        impl Around<dyn release_providers::spi::$trait> for Listening {
+            fn around(
+                &self,
+                inner: Arc<dyn release_providers::spi::$trait>,
+                _: &FakeFleet,
+            ) -> LocalBoxFuture<'_, Arc<dyn release_providers::spi::$trait>> {
+                let asked = Asked::default();
+                self.0.lock().unwrap().push(Arc::clone(&asked));
+                let heard: Arc<dyn release_providers::spi::$trait> = Arc::new(Heard { asked, inner });
+                std::future::ready(heard).boxed_local()
+            }
+        }
+    )* };
+}
+for_each_capability!(heard);

@@ -396,17 +396,7 @@ fn nobody_is_started_who_cannot_be_checked() {
 /// How a run over a whole fleet ended, and why a step of it failed.
 fn verdict(fleet: &FakeFleet, steps: Vec<Step>) -> (Option<Outcome>, String) {
     let clock = fleet.clock();
-    let registry = fleet.register(Registry::builder(clock.clone())).build().unwrap();
-    let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
-        .clock(clock.clone())
-        .build();
-    let work = async {
-        let run = fixtures::literal("r-1");
-        let handle = engine.start(run, plan(steps), fixtures::requester()).await.unwrap();
-        let (Settled::Finished(_) | Settled::NeedsPerson(_)) = handle.settled().await.unwrap();
-        engine.load(handle.run()).await.unwrap().0
-    };
-    let history = clock.run(work).unwrap();
+    let history = run(clock, fleet.register(Registry::builder(clock.clone())), steps);
     let why = history.facts().iter().find_map(|fact| match &fact.event {
         Event::StepFailed { error, .. } => Some(error.message.clone()),
         _ => None,

@@ -132,6 +132,7 @@ impl Delegation {
 /// All identities, grants and delegations at one instant, as their source tells them; not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct IdentitySnapshot {
     /// The version that its source gives it: another one for other content, and never a smaller one than before.
     pub version: u64,
@@ -142,4 +143,16 @@ pub struct IdentitySnapshot {
     /// All that was lent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delegations: Vec<Delegation>,
+}
+
+impl IdentitySnapshot {
+    /// What a source told.
+    pub const fn new(
+        version: u64,
+        taken_at: Timestamp,
+        identities: Vec<Identity>,
+        delegations: Vec<Delegation>,
+    ) -> Self {
+        Self { version, taken_at, identities, delegations }
+    }
 }

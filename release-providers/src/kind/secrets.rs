@@ -14,7 +14,7 @@ use crate::layer::Redactor;
 use crate::spi::{
     LeaseRef, LeaseSecret, LeaseStatus, RenewLease, SecretLease, SecretRef, SecretStore,
 };
-use crate::{Context, ErrorKind, ProviderError, Secret};
+use crate::{Context, EffectCertainty, ErrorKind, ProviderError, Secret};
 
 #[cfg(any(feature = "config", feature = "plugin"))]
 /// The secret that a setting names, if it names one: `{ secret: <where> }`, and nothing else.
@@ -157,9 +157,9 @@ impl Secrets {
         lease: &SecretLease,
         ttl: Span,
     ) -> Result<LeaseStatus, ProviderError> {
-        let (store, cx) = self.store(&lease.lease, "renew")?;
+        let (store, clock, cx) = self.store(&lease.lease, "renew")?;
         let work = store.renew(&cx, RenewLease::new(lease.lease.clone(), ttl));
-        self.patiently(&cx, "secrets.renew", work).await
+        cx.within(clock, "secrets.renew", EffectCertainty::Unknown, work).await
     }
 
     /// Ends a lease.
@@ -167,17 +167,17 @@ impl Secrets {
     /// # Errors
     /// As [`SecretStore::revoke`]; `NotFound` where there is no store to ask.
     pub async fn revoke(&self, lease: &SecretLease) -> Result<(), ProviderError> {
-        let (store, cx) = self.store(&lease.lease, "revoke")?;
+        let (store, clock, cx) = self.store(&lease.lease, "revoke")?;
         let work = store.revoke(&cx, LeaseRef::new(lease.lease.clone()));
-        self.patiently(&cx, "secrets.revoke", work).await
+        cx.within(clock, "secrets.revoke", EffectCertainty::Unknown, work).await
     }
 
-    /// The store, and a context of a call to it.
+    /// The store, the clock by which it is waited for, and a context of a call to it.
     fn store(
         &self,
         what: &str,
         call: &str,
-    ) -> Result<(&Arc<dyn SecretStore>, Context), ProviderError> {
+    ) -> Result<(&dyn SecretStore, &dyn Clock, Context), ProviderError> {
         let Source::Store { store, clock, principal } = &self.source else {
             let text = "there is no store of secrets to ask";
             return Err(ProviderError::new(ErrorKind::NotFound, "secrets", text));
@@ -185,25 +185,8 @@ impl Secrets {
         let now = clock.now();
         // One key a moment: a lease from before may be at its end.
         let key = format!("settings/{call}/{what}/{}", now.as_micros());
-        Ok((store, Context::new(key, now.plus(PATIENCE), principal.clone())))
-    }
-
-    /// Waits for a store at most until the deadline of the call, whether the store heeds it or not.
-    async fn patiently<T>(
-        &self,
-        cx: &Context,
-        operation: &'static str,
-        work: impl Future<Output = Result<T, ProviderError>>,
-    ) -> Result<T, ProviderError> {
-        let Source::Store { clock, .. } = &self.source else { return work.await };
-        tokio::select! {
-            biased;
-            answer = work => answer,
-            () = clock.sleep_until(cx.deadline) => {
-                let text = format!("the store of secrets did not answer within {PATIENCE}");
-                Err(ProviderError::new(ErrorKind::Timeout, operation, text))
-            }
-        }
+        let cx = Context::new(key, now.plus(PATIENCE), principal.clone());
+        Ok((&**store, &**clock, cx))
     }
 
     /// A lease of a secret, for `ttl` at most. Who asked for it renews it, and ends it.
@@ -215,9 +198,9 @@ impl Secrets {
         setting: &SecretSetting,
         ttl: Span,
     ) -> Result<SecretLease, ProviderError> {
-        let (store, cx) = self.store(setting.secret.as_str(), "lease")?;
+        let (store, clock, cx) = self.store(setting.secret.as_str(), "lease")?;
         let work = store.lease(&cx, LeaseSecret::new(setting.secret.clone(), ttl));
-        let lease = self.patiently(&cx, "secrets.lease", work).await?;
+        let lease = cx.within(clock, "secrets.lease", EffectCertainty::Unknown, work).await?;
         self.redactor.learn(&lease.value);
         Ok(lease)
     }

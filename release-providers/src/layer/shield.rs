@@ -226,13 +226,11 @@ impl Shield {
     fn admit(&self, now: Timestamp, retry: bool, rollback: bool) -> Option<Timestamp> {
         let mut state = lock(&self.state);
         let State { closed_until, retries, calls, .. } = &mut *state;
-        let (limited, now_closed) = (
-            calls.as_mut().and_then(|calls| calls.empty(now)),
-            closed_until.filter(|until| now < *until),
-        );
-        let spent = if retry { retries.empty(now) } else { None };
+        let limited = calls.as_mut().and_then(|calls| calls.empty(now));
         if !rollback {
-            if let Some(until) = [now_closed, limited, spent].into_iter().flatten().max() {
+            let closed = closed_until.filter(|until| now < *until);
+            let spent = if retry { retries.empty(now) } else { None };
+            if let Some(until) = [closed, limited, spent].into_iter().flatten().max() {
                 return Some(until);
             }
             // One goes to see, and the others wait for what it finds.

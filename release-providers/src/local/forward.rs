@@ -352,7 +352,7 @@ mod tests {
             assert_eq!((status, text.as_str()), (StatusCode::OK, "fine"));
             assert_eq!(asked.load(Ordering::SeqCst), n);
         }
-        let served = Served { digest: Digest::of(b"x"), requests: 6 };
+        let served = Served::new(Digest::of(b"x"), 6);
         assert_eq!(proxy.status(here()).served, [served]);
     }
 

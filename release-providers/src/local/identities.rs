@@ -133,7 +133,7 @@ fn read(path: &Path, taken_at: Timestamp) -> Result<IdentitySnapshot, ProviderEr
         (&a.from, &a.role, a.starts, &a.to).cmp(&(&b.from, &b.role, b.starts, &b.to))
     });
     let Written { version, identities, delegations } = written;
-    Ok(IdentitySnapshot { version, taken_at, identities, delegations })
+    Ok(IdentitySnapshot::new(version, taken_at, identities, delegations))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ProviderError> {
@@ -200,7 +200,7 @@ fn follows(
     last: Option<Answered>,
     snapshot: &IdentitySnapshot,
 ) -> Result<Answered, ProviderError> {
-    let IdentitySnapshot { version, taken_at, identities, delegations } = snapshot;
+    let IdentitySnapshot { version, taken_at, identities, delegations, .. } = snapshot;
     let (version, taken_at) = (*version, *taken_at);
     let content = serde_json::to_vec(&(identities, delegations)).map_err(|error| {
         fail(ErrorKind::Internal, path, "identities cannot be written again").with_source(error)

@@ -174,7 +174,7 @@ impl Proxy {
         let mut counts: BTreeMap<Digest, u64> = weights.iter().map(|w| (w.digest, 0)).collect();
         counts.extend(&inside.served);
         let served =
-            counts.into_iter().map(|(digest, requests)| Served { digest, requests }).collect();
+            counts.into_iter().map(|(digest, requests)| Served::new(digest, requests)).collect();
         TrafficStatus::new(target, weights, served, inside.in_flight)
     }
 

@@ -103,7 +103,7 @@ macro_rules! boundary {
             /// A provider for every capability of the manifest that this host knows.
             ///
             /// # Errors
-            /// [`PluginError::Stopped`], never for a plugin that was started.
+            /// [`PluginProblem::Stopped`](super::host::PluginProblem::Stopped), never for a plugin that was started.
             pub fn providers(&self) -> Result<Vec<AnyProvider>, PluginError> {
                 let known = &self.manifest()?.capabilities;
                 let mut all = Vec::new();
@@ -147,7 +147,7 @@ macro_rules! by_name {
                 #[doc = concat!("The plugin's [`", stringify!($trait), "`](spi::", stringify!($trait), ").")]
                 ///
                 /// # Errors
-                /// [`PluginError::Lacks`] when its manifest does not have it.
+                /// [`PluginProblem::Lacks`](super::host::PluginProblem::Lacks) when its manifest does not have it.
                 pub fn $capability(&self) -> Result<Arc<dyn spi::$trait>, PluginError> {
                     Ok(Arc::new(self.remote(stringify!($capability))?))
                 }

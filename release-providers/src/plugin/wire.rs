@@ -70,7 +70,7 @@ fn path(fields: &[&'static str]) -> String {
 /// Structs whose fields are those of a message: `wire! { Struct => Message { field, field } }`. Those that are called
 /// otherwise there come last: `{ field; field as other }`.
 macro_rules! wire {
-    ($($type:ty => $message:ident {
+    ($($type:ty => $message:ident $(by $new:ident)? {
         $($field:ident),* $(,)? $(; $($ours:ident as $theirs:ident),* $(,)?)?
     })*) => {$(
         impl $crate::plugin::wire::Wire<$crate::plugin::pb::$message> for $type {
@@ -84,12 +84,12 @@ macro_rules! wire {
                 wire: $crate::plugin::pb::$message,
             ) -> Result<Self, $crate::plugin::wire::WireError> {
                 let $crate::plugin::pb::$message { $($field,)* $($($theirs),*)? } = wire;
-                Ok(Self {
+                Ok($crate::plugin::wire::made!([$($new)?]
                     $($field: $crate::plugin::wire::Wire::from_wire($field)
                         .map_err(|error| error.within(stringify!($field)))?,)*
                     $($($ours: $crate::plugin::wire::Wire::from_wire($theirs)
                         .map_err(|error| error.within(stringify!($theirs)))?,)*)?
-                })
+                ))
             }
         }
         $crate::plugin::wire::nested!($type => $message);
@@ -98,13 +98,19 @@ macro_rules! wire {
         impl $crate::plugin::sample::Sample for $type {
             fn sample(dice: &mut $crate::plugin::sample::Dice<'_>) -> Self {
                 let _ = &dice; // not all have fields
-                Self {
+                $crate::plugin::wire::made!([$($new)?]
                     $($field: $crate::plugin::sample::Sample::sample(dice),)*
                     $($($ours: $crate::plugin::sample::Sample::sample(dice),)*)?
-                }
+                )
             }
         }
     )*};
+}
+
+/// A value of its fields, or of the arguments of its constructor where other crates make it by that alone.
+macro_rules! made {
+    ([] $($field:ident: $value:expr,)*) => { Self { $($field: $value,)* } };
+    ([new] $($field:ident: $value:expr,)*) => { Self::new($($value,)*) };
 }
 
 /// A message of its own, which has to be there where it is a part of another one.
@@ -203,7 +209,7 @@ macro_rules! wire_enum {
     )*};
 }
 
-pub(super) use {nested, wire, wire_choice, wire_enum};
+pub(super) use {made, nested, wire, wire_choice, wire_enum};
 
 macro_rules! texts {
     ($($type:ty),* $(,)?) => {$(

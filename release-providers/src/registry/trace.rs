@@ -2,11 +2,10 @@
 
 use release_core::model::{ArtifactRef, Digest};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::AnyProvider;
-use super::json::{read, write};
+use super::json::write;
 use super::typed::{Progress, Typed};
 use crate::spi::{
     FindEvents, JobRef, ObserveSignature, PagePhase, PublishEvents, PutArtifact, UpdateChange,
@@ -67,10 +66,6 @@ impl Typed {
             _ => return Ok(None),
         };
         Ok(Some(found))
-    }
-
-    fn read<T: Serialize + DeserializeOwned>(&self, input: &Value) -> Result<T, ProviderError> {
-        read(input).map_err(|problem| self.invalid(problem))
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use release_core::plan::{Action, Plan, Step};
 use release_core::port::BindingError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::any::check_request;
@@ -35,7 +37,7 @@ const MOST_NAMES: usize = 20;
 pub(crate) struct Typed {
     pub(crate) operation: Operation,
     pub(crate) provider: AnyProvider,
-    pub(super) input: Value,
+    input: Value,
 }
 
 /// How far what was asked for is.
@@ -189,18 +191,15 @@ impl Typed {
                 if name == "apply" { self.applied(status) } else { destroyed(status) }
             }
             (AnyProvider::Migrator(migrator), name @ ("expand" | "contract")) => {
-                let request: MigrationRef =
-                    super::json::read(&self.input).map_err(|problem| self.invalid(problem))?;
+                let request: MigrationRef = self.read(&self.input)?;
                 let status = migrator.observe(cx, request).await?;
                 migrated(status.phase, name == "contract")
             }
             (AnyProvider::FlagStore(store), "set") => {
-                let read = |value| super::json::read::<FlagRef>(&value);
-                let flag = read(json!({
+                let flag: FlagRef = self.read(&json!({
                     "flag": self.input.get("flag"),
                     "environment": self.input.get("environment"),
-                }));
-                let flag = flag.map_err(|problem| self.invalid(problem))?;
+                }))?;
                 let status = store.observe(cx, flag).await?;
                 let wanted: Option<FlagState> =
                     self.input.get("state").and_then(|state| super::json::read(state).ok());
@@ -226,7 +225,15 @@ impl Typed {
         self.input.get(name)?.as_str().map(str::to_owned)
     }
 
-    pub(super) fn invalid(&self, problem: String) -> ProviderError {
+    /// A request in an input.
+    pub(super) fn read<T: Serialize + DeserializeOwned>(
+        &self,
+        input: &Value,
+    ) -> Result<T, ProviderError> {
+        super::json::read(input).map_err(|problem| self.invalid(problem))
+    }
+
+    fn invalid(&self, problem: String) -> ProviderError {
         ProviderError::new(ErrorKind::Invalid, self.operation.to_string(), problem)
     }
 

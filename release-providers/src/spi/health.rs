@@ -80,6 +80,7 @@ impl HealthReport {
 
 /// One instance's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InstanceHealth {
     /// The instance, as its platform calls it.
     pub instance: String,
@@ -87,4 +88,11 @@ pub struct InstanceHealth {
     pub ready: bool,
     /// What it said, one line.
     pub detail: String,
+}
+
+impl InstanceHealth {
+    /// The answer of an instance.
+    pub const fn new(instance: String, ready: bool, detail: String) -> Self {
+        Self { instance, ready, detail }
+    }
 }

@@ -1,5 +1,5 @@
 //! Runs over plugins that break: the engine lives, a run over another plugin succeeds beside each of them, and the
-//! journal says what happened, without the plugin's secret.
+//! journal says what became of the step, and the host's trail what the plugin did, both without the plugin's secret.
 
 use std::sync::Arc;
 
@@ -24,37 +24,106 @@ enum Asks {
     ForInstances,
 }
 
-/// How a run over a plugin that is so ends: well, or with these words in the journal.
+/// How a run over a plugin that is so ends: well, or with these words in the journal; and with which line in the trail.
 struct Row {
     mode: &'static str,
     asks: Asks,
     says: &'static [&'static str],
+    trail: &'static str,
 }
 
-const fn row(mode: &'static str, asks: Asks, says: &'static [&'static str]) -> Row {
-    Row { mode, asks, says }
+const fn row(
+    mode: &'static str,
+    asks: Asks,
+    says: &'static [&'static str],
+    trail: &'static str,
+) -> Row {
+    Row { mode, asks, says, trail }
 }
+
+/// What the trail has of a plugin that answers, whatever it answers.
+const ASKED: &str = "hostile stopped ";
 
 const ROWS: &[Row] = &[
-    row("panic", Asks::Once, &["the provider panicked", "standard error says where"]),
-    row("abort", Asks::Once, &["the plugin ended during the call", "signal: 6"]),
-    row("mid-write", Asks::Once, &["the plugin ended during the call", "exit status: 0"]),
-    row("hang", Asks::Once, &["outcome_unknown", "no answer "]),
-    row("trickle", Asks::Once, &["outcome_unknown", "no answer "]),
-    row("freeze", Asks::Once, &["outcome_unknown", "no answer "]),
-    row("memory", Asks::Once, &["the plugin ended during the call", "signal: 6"]),
-    row("fork", Asks::Once, &["the plugin was killed during the call", "and may have 20"]),
-    row("oversized", Asks::Once, &["not to be believed", "OutOfRange"]),
-    row("wrong-id", Asks::Once, &["not to be believed", "is for another call, `9-9999`"]),
-    row("replay", Asks::Twice, &["not to be believed", "that of an earlier call"]),
-    row("neither", Asks::Once, &["not to be believed", "neither a result nor an error"]),
-    row("nonsense", Asks::ForInstances, &["not to be believed", "breaks the contract"]),
-    row("status", Asks::Once, &["not to be believed", "the gRPC status Internal"]),
-    row("garbage-frames", Asks::Once, &["not to be believed", "the connection broke"]),
-    row("no-method", Asks::Once, &["the plugin does not have this method"]),
-    row("secret", Asks::Once, &["denied", "***"]),
-    row("lies", Asks::ForInstances, &["outcome_unknown", "it has not taken effect"]),
-    row("noise", Asks::Once, &[]),
+    row("panic", Asks::Once, &["the provider panicked", "standard error says where"], ASKED),
+    row(
+        "abort",
+        Asks::Once,
+        &["the plugin ended during the call", "signal: 6"],
+        "hostile crashed signal: 6",
+    ),
+    row(
+        "mid-write",
+        Asks::Once,
+        &["the plugin ended during the call", "exit status: 0"],
+        "hostile crashed exit status: 0",
+    ),
+    row("hang", Asks::Once, &["outcome_unknown", "no answer "], "hostile hung notifier.notify"),
+    row("trickle", Asks::Once, &["outcome_unknown", "no answer "], "hostile hung "),
+    row("freeze", Asks::Once, &["outcome_unknown", "no answer "], "hostile hung notifier.notify"),
+    row(
+        "memory",
+        Asks::Once,
+        &["the plugin ended during the call", "signal: 6"],
+        "hostile crashed signal: 6",
+    ),
+    row(
+        "fork",
+        Asks::Once,
+        &["the plugin was killed during the call", "and may have 20"],
+        "hostile fault it has ",
+    ),
+    row(
+        "oversized",
+        Asks::Once,
+        &["not to be believed", "OutOfRange"],
+        "hostile fault `notifier.notify` ended with the gRPC status OutOfRange",
+    ),
+    row(
+        "wrong-id",
+        Asks::Once,
+        &["not to be believed", "is for another call, `9-9999`"],
+        "hostile fault the answer to `notifier.notify` is for another call, `9-9999`",
+    ),
+    row(
+        "replay",
+        Asks::Twice,
+        &["not to be believed", "that of an earlier call"],
+        "hostile fault the answer to `notifier.notify` is that of an earlier call",
+    ),
+    row(
+        "neither",
+        Asks::Once,
+        &["not to be believed", "neither a result nor an error"],
+        "hostile fault the answer to `notifier.notify` breaks the contract",
+    ),
+    row(
+        "nonsense",
+        Asks::ForInstances,
+        &["not to be believed", "breaks the contract"],
+        "hostile fault the answer to `deployer.",
+    ),
+    row(
+        "status",
+        Asks::Once,
+        &["not to be believed", "the gRPC status Internal"],
+        "hostile fault `notifier.notify` ended with the gRPC status Internal",
+    ),
+    row(
+        "garbage-frames",
+        Asks::Once,
+        &["not to be believed", "the connection broke"],
+        "hostile fault the connection broke during `notifier.notify`",
+    ),
+    row(
+        "no-method",
+        Asks::Once,
+        &["the plugin does not have this method"],
+        "hostile fault `notifier.notify` ended with the gRPC status Unimplemented",
+    ),
+    row("secret", Asks::Once, &["denied", "***"], ASKED),
+    row("lies", Asks::ForInstances, &["outcome_unknown", "it has not taken effect"], ASKED),
+    row("noise", Asks::Once, &[], ASKED),
 ];
 
 fn step(id: &str, action: Action, timeout: Span) -> Step {
@@ -112,7 +181,7 @@ async fn run(engine: &Engine, id: &str, plan: Plan) -> (Settled, String) {
     (settled, serde_json::to_string(&events).unwrap())
 }
 
-async fn check(Row { mode, asks, says }: &Row) {
+async fn check(Row { mode, asks, says, trail }: &Row) {
     let stage = Stage::new();
     let hostile = stage.start(spec(&stage, mode)).await.unwrap();
     let ordinary = stage.ordinary().await;
@@ -136,9 +205,17 @@ async fn check(Row { mode, asks, says }: &Row) {
     }
     assert!(!facts.contains(CANARY), "{mode}: {facts}");
 
+    if *trail != ASKED {
+        let told = || stage.events().iter().any(|event| event.starts_with(trail));
+        stage.eventually(&format!("{mode}: {trail}"), told).await;
+    }
     hostile.shutdown().await;
     ordinary.shutdown().await;
     assert_eq!(stage.left(), Vec::<i32>::new(), "{mode}");
+    stage.event("hostile loaded sha256:");
+    assert!(stage.event(trail).starts_with("hostile "), "{mode}");
+    let kept = std::fs::read_to_string(stage.trail()).unwrap();
+    assert!(!kept.contains(CANARY), "{mode}: {kept}");
 }
 
 fn registry(stage: &Stage, hostile: &Plugin, ordinary: &Plugin) -> Registry {

@@ -7,6 +7,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 const COMPILED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin-contract.binpb"));
+const ANSWERS: &str = include_str!("../../proto/answers-v1.txt");
 const PUBLISHED: &str = include_str!("../../proto/contract-v1.txt");
 
 fn messages(lines: &mut BTreeSet<String>, package: &str, messages: &[DescriptorProto]) {
@@ -88,6 +89,58 @@ fn what_is_published_stays() {
         new.join("\n")
     );
     assert!(published.len() > 600, "{}", published.len());
+}
+
+/// What a host can only take if it knows it: values of enums in answers, and the ways of a choice. Those that are reached
+/// from a reply, or from the errors in it.
+fn choices_in_answers(compiled: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut todo: Vec<String> = compiled
+        .iter()
+        .filter_map(|line| line.strip_prefix("message "))
+        .filter(|name| name.ends_with("Reply"))
+        .map(str::to_owned)
+        .collect();
+    let (mut seen, mut choices) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(name) = todo.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let (field, value) = (format!("field {name} "), format!("value {name} "));
+        for line in compiled {
+            // That a reply is a result or an error is the envelope, and every new method has one.
+            let choice =
+                line.starts_with(&field) && line.contains(" in ") && !name.ends_with("Reply");
+            if line.starts_with(&value) || choice {
+                choices.insert(line.clone());
+            }
+            if let Some(rest) = line.strip_prefix(&field) {
+                let of_ours = rest.split(' ').find(|word| word.starts_with("release.plugin.v1."));
+                todo.extend(of_ours.filter(|name| !seen.contains(*name)).map(str::to_owned));
+            }
+        }
+    }
+    choices
+}
+
+#[test]
+fn answers_do_not_grow_by_what_older_hosts_refuse() {
+    let frozen: BTreeSet<String> = ANSWERS.lines().map(str::to_owned).collect();
+    let now = choices_in_answers(&compiled());
+    let type_of = |line: &String| line.split(' ').nth(1).map(str::to_owned);
+    let types: BTreeSet<_> = frozen.iter().filter_map(type_of).collect();
+    let is_out = |line: &&String| type_of(line).is_some_and(|name| types.contains(&name));
+    let (new, of_new): (Vec<_>, Vec<_>) = now.difference(&frozen).partition(is_out);
+    let lines = |lines: Vec<&String>| lines.into_iter().cloned().collect::<Vec<_>>().join("\n");
+    assert!(of_new.is_empty(), "add these to proto/answers-v1.txt:\n{}", lines(of_new));
+    assert!(
+        new.is_empty(),
+        "hosts that are out take these for answers that break the contract; say it with a new field, or in the next \
+         version of the protocol:\n{}",
+        lines(new)
+    );
+    let gone: Vec<_> = frozen.difference(&now).cloned().collect();
+    assert!(gone.is_empty(), "these were published, and are gone:\n{}", gone.join("\n"));
+    assert!(frozen.len() > 50, "{}", frozen.len());
 }
 
 macro_rules! methods {

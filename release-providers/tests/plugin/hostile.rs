@@ -4,7 +4,7 @@
 use release_core::model::{ArtifactRef, Span};
 use release_core::port::EffectCertainty;
 use release_providers::plugin::HandshakeError;
-use release_providers::plugin::host::{Plugin, PluginError, PluginState, Revocations};
+use release_providers::plugin::host::{Plugin, PluginProblem, PluginState, Revocations};
 use release_providers::spi::{
     ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment,
 };
@@ -212,19 +212,19 @@ async fn f38_a_flood_on_its_output_holds_nobody_up() {
 /// How it is with what a plugin says instead of a handshake.
 #[tokio::test(flavor = "multi_thread")]
 async fn f39_what_is_no_handshake_starts_nothing() {
-    type Refusal = fn(&PluginError) -> bool;
+    type Refusal = fn(&PluginProblem) -> bool;
     let table: &[(&str, Refusal)] = &[
-        ("garbage", |e| matches!(e, PluginError::Handshake(HandshakeError::Garbage { .. }))),
-        ("endless-line", |e| matches!(e, PluginError::Handshake(HandshakeError::None))),
-        ("silent", |e| matches!(e, PluginError::NotReady { .. })),
-        ("quit", |e| matches!(e, PluginError::Ended { exit, .. } if exit == "exit status: 7")),
-        ("old-core", |e| matches!(e, PluginError::Handshake(HandshakeError::Core { found: 2 }))),
-        ("version", |e| matches!(e, PluginError::Handshake(HandshakeError::Version { .. }))),
-        ("tcp", |e| matches!(e, PluginError::Handshake(HandshakeError::Transport { .. }))),
-        ("elsewhere", |e| matches!(e, PluginError::Handshake(HandshakeError::Socket { .. }))),
-        ("no-socket", |e| matches!(e, PluginError::Handshake(HandshakeError::Socket { .. }))),
-        ("no-token", |e| matches!(e, PluginError::NoTokenCheck)),
-        ("bad-manifest", |e| matches!(e, PluginError::Manifest(_))),
+        ("garbage", |e| matches!(e, PluginProblem::Handshake(HandshakeError::Garbage { .. }))),
+        ("endless-line", |e| matches!(e, PluginProblem::Handshake(HandshakeError::None))),
+        ("silent", |e| matches!(e, PluginProblem::NotReady { .. })),
+        ("quit", |e| matches!(e, PluginProblem::Ended { exit, .. } if exit == "exit status: 7")),
+        ("old-core", |e| matches!(e, PluginProblem::Handshake(HandshakeError::Core { found: 2 }))),
+        ("version", |e| matches!(e, PluginProblem::Handshake(HandshakeError::Version { .. }))),
+        ("tcp", |e| matches!(e, PluginProblem::Handshake(HandshakeError::Transport { .. }))),
+        ("elsewhere", |e| matches!(e, PluginProblem::Handshake(HandshakeError::Socket { .. }))),
+        ("no-socket", |e| matches!(e, PluginProblem::Handshake(HandshakeError::Socket { .. }))),
+        ("no-token", |e| matches!(e, PluginProblem::NoTokenCheck)),
+        ("bad-manifest", |e| matches!(e, PluginProblem::Manifest(_))),
         ("large-manifest", |e| e.to_string().contains("is longer than 65536 bytes")),
     ];
     let stage = Stage::new();
@@ -236,8 +236,9 @@ async fn f39_what_is_no_handshake_starts_nothing() {
                 spec.start_timeout = Span::millis(500);
             }
             let error = stage.start(spec).await.unwrap_err();
-            assert!(is(&error), "{mode}: {error:?}");
-            stage.event(&format!("{mode} start-failed {error}"));
+            assert!(is(error.problem()), "{mode}: {error:?}");
+            assert_eq!(error.plugin(), *mode);
+            stage.event(&format!("{mode} start-failed {}", error.problem()));
         }
     };
     stage.beside(Box::pin(refusals)).await;
@@ -451,6 +452,6 @@ async fn f39_what_is_revoked_is_killed_and_not_started_again() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("is revoked: ACME-7: it sends mail; pin another release"), "{cause}");
     let error = stage.start(stage.hostile("good")).await.unwrap_err();
-    assert!(matches!(error, PluginError::Revoked { .. }), "{error:?}");
+    assert!(matches!(error.problem(), PluginProblem::Revoked { .. }), "{error:?}");
     assert_eq!(stage.left(), Vec::<i32>::new());
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use release_core::clock::SystemClock;
 use release_core::model::Principal;
-use release_core::port::Clock;
+use release_core::port::{Clock, ClockAnomaly};
 use release_core::time::{Span, Timestamp};
 use release_providers::kind::{Opening, ProviderKind as _, Secrets};
 use release_providers::layer::Redactor;
-use release_providers::plugin::host::{Plugin, PluginError, PluginKind, PluginSpec};
+use release_providers::plugin::host::{Plugin, PluginKind, PluginProblem, PluginSpec};
 use release_providers::spi::{
     LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, RenewLease, RotateSecret, SecretLease,
     SecretStatus, SecretStore,
@@ -29,14 +29,25 @@ struct Vault {
     ledger: Mutex<Ledger>,
 }
 
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    #[default]
+    Up,
+    /// It says that it is down.
+    Down,
+    /// Its calls never end.
+    Hangs,
+}
+
 #[derive(Debug, Default)]
 struct Ledger {
     /// How long leases last; as long as is asked for, if nothing is said.
     lasts: Option<Span>,
     /// Whether leases can be renewed.
     renews: bool,
-    /// Whether it does not answer.
-    down: bool,
+    health: Health,
+    /// Whether its leases have ended when they begin, by the host's clock.
+    over: bool,
     leased: usize,
     renewed: usize,
     /// Those that nobody has ended.
@@ -58,7 +69,7 @@ impl Vault {
 
     fn up(&self) -> Result<MutexGuard<'_, Ledger>, ProviderError> {
         let ledger = self.ledger();
-        if ledger.down {
+        if ledger.health == Health::Down {
             return Err(ProviderError::new(ErrorKind::Unavailable, "vault", "it is down"));
         }
         Ok(ledger)
@@ -66,7 +77,11 @@ impl Vault {
 
     /// When a lease from now on ends.
     fn end(&self, ledger: &Ledger, ttl: Span) -> Timestamp {
-        self.clock.now().plus(ledger.lasts.unwrap_or(ttl))
+        let now = self.clock.now();
+        if ledger.over {
+            return Timestamp::from_micros(now.as_micros() - 1_000_000);
+        }
+        now.plus(ledger.lasts.unwrap_or(ttl))
     }
 }
 
@@ -80,6 +95,9 @@ impl SecretStore for Vault {
         Description::new("vault", semver::Version::new(1, 0, 0), EffectClass::Idempotent)
     }
     async fn lease(&self, _: &Context, request: LeaseSecret) -> Result<SecretLease, ProviderError> {
+        if self.ledger().health == Health::Hangs {
+            std::future::pending::<()>().await;
+        }
         let mut ledger = self.up()?;
         if request.secret.as_str() != "kv/chat#token" {
             return Err(ProviderError::new(ErrorKind::NotFound, "vault.lease", "no such secret"));
@@ -201,16 +219,18 @@ async fn settings_that_do_not_do_are_refused_at_the_start_and_say_why() {
     ];
     for (config, kind, text) in table {
         let spec = spec(&stage).opening(opening(&stage, config));
-        let error = match stage.start(spec).await {
-            Err(PluginError::Settings(error) | PluginError::Secret(error)) => error,
-            other => panic!("{text}: {other:?}"),
+        let refused = stage.start(spec).await.unwrap_err();
+        let (PluginProblem::Settings(error) | PluginProblem::Secret(error)) = refused.problem()
+        else {
+            panic!("{text}: {refused:?}")
         };
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(text), "{error}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
     // Without any at all, its kind misses what it needs.
-    let Err(PluginError::Settings(error)) = stage.start(spec(&stage)).await else { panic!("none") };
+    let refused = stage.start(spec(&stage)).await.unwrap_err();
+    let PluginProblem::Settings(error) = refused.problem() else { panic!("{refused:?}") };
     assert!(error.to_string().contains("missing field"), "{error}");
     stage.all_gone().await;
 }
@@ -222,8 +242,8 @@ async fn a_plugin_without_settings_is_refused_some() {
     let plugin = stage.start(ordinary(json!({}))).await.unwrap();
     assert_eq!(plugin.providers().unwrap().len(), plugin.manifest().unwrap().capabilities.len());
     plugin.shutdown().await;
-    let refused = stage.start(ordinary(json!({ "level": 3 }))).await;
-    let Err(PluginError::Settings(error)) = refused else { panic!("{refused:?}") };
+    let refused = stage.start(ordinary(json!({ "level": 3 }))).await.unwrap_err();
+    let PluginProblem::Settings(error) = refused.problem() else { panic!("{refused:?}") };
     assert!(error.to_string().contains("the plugin takes no settings"), "{error}");
 }
 
@@ -235,7 +255,7 @@ async fn an_outage_of_the_hosts_own_store_is_no_fault_of_a_plugin() {
     spec.restarts.faults = 1;
     for _ in 0..3 {
         let error = stage.start(spec.clone()).await.unwrap_err();
-        assert!(matches!(error, PluginError::Secret(_)), "{error}");
+        assert!(matches!(error.problem(), PluginProblem::Secret(_)), "{error}");
         assert!(error.to_string().contains("no such secret"), "{error}");
     }
     assert!(
@@ -243,6 +263,68 @@ async fn an_outage_of_the_hosts_own_store_is_no_fault_of_a_plugin() {
         "{:?}",
         stage.events()
     );
+}
+
+/// Right, but that nobody has to wait by it.
+#[derive(Debug)]
+struct Hurried(Arc<SystemClock>);
+
+#[async_trait]
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    fn anomaly(&self) -> Option<ClockAnomaly> {
+        None
+    }
+    async fn sleep_until(&self, _: Timestamp) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f37_a_store_that_hangs_is_given_up_and_is_no_fault_of_a_plugin() {
+    let stage = Stage::new();
+    let vault = Vault::new(&stage, Ledger { health: Health::Hangs, ..Ledger::default() });
+    let clock: Arc<dyn Clock> = Arc::clone(&stage.clock) as _;
+    let hurried = Arc::new(Hurried(Arc::clone(&stage.clock)));
+    let host = Principal::service("host".parse().unwrap());
+    let secrets = Secrets::of(Arc::clone(&vault) as _, hurried, host);
+    let mut spec = spec(&stage).opening(Opening::new("releases", good(), clock, secrets));
+    spec.restarts.faults = 1;
+    for _ in 0..3 {
+        let error = stage.start(spec.clone()).await.unwrap_err();
+        let PluginProblem::Secret(secret) = error.problem() else { panic!("{error}") };
+        assert_eq!(secret.kind(), ErrorKind::Timeout, "{error}");
+    }
+    assert!(stage.events().iter().all(|event| event.starts_with("chat start-failed")));
+    vault.ledger().health = Health::Up;
+    stage.start(spec).await.unwrap().shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f37_a_plugin_that_hangs_when_it_is_told_its_settings_again_is_killed() {
+    let stage = Stage::new();
+    let vault = Vault::of_short_leases(&stage, false);
+    let config =
+        json!({ "url": "hangs when it is told again", "token": { "secret": "kv/chat#token" } });
+    let mut spec = spec(&stage).opening(opening_of(&stage, Arc::clone(&vault), config));
+    spec.start_timeout = Span::secs(3);
+    let plugin = stage.start(spec).await.unwrap();
+    stage.happened("chat hung plugin.configure", 1).await;
+    stage.eventually("its leases are ended", || vault.ledger().open.is_empty()).await;
+    stage.all_gone().await;
+    plugin.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_have_ended_when_they_begin_are_not_asked_for_in_a_loop() {
+    let stage = Stage::new();
+    let vault = Vault::new(&stage, Ledger { over: true, ..Ledger::default() });
+    let begin = stage.clock.now();
+    let plugin = started(&stage, &vault).await;
+    stage.eventually("leased thrice", || vault.ledger().leased >= 3).await;
+    // By the store's clock they may last: so they are replaced, a second after each other.
+    assert!(stage.clock.now().since(begin) >= Span::secs(2));
+    plugin.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,14 +362,14 @@ async fn a_store_that_is_down_leaves_a_plugin_what_it_has_and_is_asked_again() {
     let stage = Stage::new();
     let vault = Vault::of_short_leases(&stage, true);
     let plugin = started(&stage, &vault).await;
-    vault.ledger().down = true;
+    vault.ledger().health = Health::Down;
     stage.happened("chat not-renewed", 1).await;
     let notifier = plugin.notifier().unwrap();
     let error = tell(&notifier, &stage.calm(), "hello").await.unwrap_err().to_string();
     assert!(error.contains("of 8 bytes"), "{error}");
     let before = {
         let mut ledger = vault.ledger();
-        ledger.down = false;
+        ledger.health = Health::Up;
         ledger.renewed
     };
     stage.eventually("renewed again", || vault.ledger().renewed > before).await;

@@ -9,7 +9,7 @@ use release_core::engine::SystemClock;
 use release_core::model::{Digest, Principal, Span, Target};
 use release_core::port::Clock as _;
 use release_providers::plugin::host::{
-    Host, Plugin, PluginError, PluginEvent, PluginEvents, PluginSpec,
+    Host, Plugin, PluginError, PluginEvent, PluginEvents, PluginRecord, PluginSpec, TrailFile,
 };
 use release_providers::spi::{Notification, Notifier, Severity};
 use release_providers::{Context, ProviderError};
@@ -19,28 +19,39 @@ use tokio::sync::watch;
 pub(crate) const ORDINARY: &str = env!("CARGO_BIN_EXE_ordinary-plugin");
 pub(crate) const HOSTILE: &str = env!("CARGO_BIN_EXE_hostile-plugin");
 
-/// Writes down what happens, one line an event: `plugin kind text`.
+/// Keeps the trail of what happens, and tells whoever waits what then stands in its file, a line an event.
 #[derive(Debug)]
-pub(crate) struct Recorder(watch::Sender<Vec<String>>);
+pub(crate) struct Recorder {
+    trail: TrailFile,
+    lines: watch::Sender<Vec<String>>,
+}
 
 impl PluginEvents for Recorder {
-    fn on_event(&self, plugin: &str, event: &PluginEvent<'_>) {
-        let text = match event {
-            PluginEvent::Loaded { digest, manifest, .. } => {
-                format!("loaded {digest} {}", manifest.name)
-            }
-            PluginEvent::StartFailed { error } => format!("start-failed {error}"),
-            PluginEvent::Crashed { exit, log } => format!("crashed {exit}: {}", log.join(" / ")),
-            PluginEvent::Hung { operation } => format!("hung {operation}"),
-            PluginEvent::Fault { fault } => format!("fault {fault}"),
-            PluginEvent::NotRenewed { error } => format!("not-renewed {error}"),
-            PluginEvent::Stopped { exit } => format!("stopped {exit}"),
-            PluginEvent::Quarantined { faults } => format!("quarantined {faults}"),
-            PluginEvent::Released => "released".to_owned(),
-            _ => "other".to_owned(),
-        };
-        self.0.send_modify(|lines| lines.push(format!("{plugin} {text}")));
+    fn on_event(&self, record: &PluginRecord) {
+        self.trail.on_event(record);
+        let trail = TrailFile::read(self.trail.path()).unwrap();
+        assert_eq!((trail.unreadable, self.trail.failure()), (Vec::new(), None));
+        self.lines.send_replace(trail.records.iter().map(line).collect());
     }
+}
+
+/// `plugin kind text`
+fn line(PluginRecord { plugin, event, .. }: &PluginRecord) -> String {
+    let text = match event {
+        PluginEvent::Loaded { digest, manifest, .. } => {
+            format!("loaded {digest} {}", manifest.name)
+        }
+        PluginEvent::StartFailed { error } => format!("start-failed {error}"),
+        PluginEvent::Crashed { exit, log } => format!("crashed {exit}: {}", log.join(" / ")),
+        PluginEvent::Hung { operation } => format!("hung {operation}"),
+        PluginEvent::Fault { fault } => format!("fault {fault}"),
+        PluginEvent::NotRenewed { error } => format!("not-renewed {error}"),
+        PluginEvent::Stopped { exit } => format!("stopped {exit}"),
+        PluginEvent::Quarantined { faults } => format!("quarantined {faults}"),
+        PluginEvent::Released => "released".to_owned(),
+        event => panic!("a new event, {event:?}"),
+    };
+    format!("{plugin} {text}")
 }
 
 /// A host, a directory, and a mark in the environment of every plugin.
@@ -57,7 +68,9 @@ pub(crate) const MARK: &str = "PLUGIN_TEST_MARK";
 impl Stage {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let recorder = Arc::new(Recorder(watch::Sender::new(Vec::new())));
+        let trail = TrailFile::open(directory.path().join("trail.jsonl")).unwrap();
+        let lines = watch::Sender::new(Vec::new());
+        let recorder = Arc::new(Recorder { trail, lines });
         let clock = Arc::new(SystemClock::new());
         let host =
             Host::new(Arc::clone(&clock) as _, directory.path()).events(Arc::clone(&recorder) as _);
@@ -104,9 +117,14 @@ impl Stage {
         self.directory.path().display().to_string()
     }
 
+    /// The file that keeps what happened.
+    pub(crate) fn trail(&self) -> &Path {
+        self.recorder.trail.path()
+    }
+
     /// What happened so far.
     pub(crate) fn events(&self) -> Vec<String> {
-        self.recorder.0.borrow().clone()
+        self.recorder.lines.borrow().clone()
     }
 
     /// The first event so far that begins with `start`, which has happened.
@@ -119,7 +137,7 @@ impl Stage {
 
     /// Waits until something has happened `times` times.
     pub(crate) async fn happened(&self, start: &str, times: usize) {
-        let mut events = self.recorder.0.subscribe();
+        let mut events = self.recorder.lines.subscribe();
         let enough = |lines: &Vec<String>| {
             lines.iter().filter(|line| line.starts_with(start)).count() >= times
         };
@@ -164,7 +182,7 @@ impl Stage {
     pub(crate) async fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let end = self.clock.now().plus(Span::secs(20));
         while !holds() {
-            assert!(self.clock.now() < end, "not within 20 s: {what}");
+            assert!(self.clock.now() < end, "not within 20 s: {what}: {:#?}", self.events());
             self.clock.sleep_until(self.clock.now().plus(Span::millis(5))).await;
         }
     }

@@ -11,7 +11,8 @@
 //! store that can be opened again) is skipped, and the report says so.
 //!
 //! The cases of a published [`Level`] never change, so an update of this crate turns no vendor's
-//! build red; new cases come with a new level. `conformance-v1.txt` of this crate lists them all.
+//! build red; new cases come with a new level. `conformance-v1.txt` of this crate lists them all, and
+//! `conformance-v1-requests.txt` has a digest of what each asks.
 //! That the suites find what they should find is tested with [saboteurs](crate::saboteur).
 
 pub mod any;
@@ -25,6 +26,7 @@ pub mod router;
 mod said;
 mod sandbox;
 mod suites;
+mod trouble;
 
 pub use case::{CASE_LIMIT, Case};
 pub use list::{SandboxOf, Sandboxes, Suite, Suited};
@@ -36,6 +38,7 @@ pub use suites::{
     flag_store, health_probe, incident_source, metrics_source, migrator, notifier, pager,
     provisioner, scanner, secret_store, test_runner,
 };
+pub use trouble::Trouble;
 
 pub(crate) use case::{
     Broken, Check, broken, cancelled_or_done, case, description_is_stable, fenced, refused,
@@ -45,5 +48,9 @@ pub(crate) use list::suited;
 pub(crate) use said::{Said, without};
 pub(crate) use sandbox::{
     Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt, shared,
-    title, unanswered, unavailable,
+    title, unanswered,
+};
+pub(crate) use trouble::{
+    Meets, Troubled, out_of_reach_is_unavailable, refused_credentials_are_denied,
+    stalled_calls_end_in_time, throttling_is_rate_limited,
 };

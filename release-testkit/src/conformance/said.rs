@@ -4,7 +4,7 @@ use std::fmt;
 
 use release_providers::{Description, ProviderError, Secret};
 
-use super::{Broken, Check};
+use super::{Check, broken};
 
 /// What a provider said, and of what.
 pub(crate) struct Said {
@@ -35,7 +35,7 @@ impl Said {
         let Some(canary) = &self.canary else { return Ok(()) };
         let forms = forms(canary);
         match self.texts.iter().find(|(_, text)| forms.iter().any(|form| text.contains(form))) {
-            Some((what, _)) => Err(leak(what)),
+            Some((what, _)) => Err(broken("no secret in what it says", format!("{what} holds it"))),
             None => Ok(()),
         }
     }
@@ -51,8 +51,4 @@ fn forms(secret: &Secret) -> [String; 2] {
 pub(crate) fn without(canary: Option<&Secret>, text: String) -> String {
     let forms = canary.map(forms).into_iter().flatten().filter(|form| !form.is_empty());
     forms.fold(text, |text, form| text.replace(&form, "***"))
-}
-
-fn leak(what: &str) -> Broken {
-    super::broken("no secret in what it says", format!("{what} holds it"))
 }

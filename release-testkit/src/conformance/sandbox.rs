@@ -1,5 +1,6 @@
 //! What all sandboxes have in common, and how time passes in a suite.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +12,10 @@ use release_core::engine::SystemClock;
 use release_core::model::{ArtifactRef, RunId};
 use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
-use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
+use release_providers::{Context, Description, ProviderError, Secret};
 use semver::Version;
 
-use super::{Broken, Check, broken};
+use super::{Broken, Said, Trouble, broken};
 use crate::fixtures;
 
 /// What a hook of a sandbox fails with.
@@ -76,7 +77,9 @@ pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) patience: Span,
     pub(crate) canary: Option<Secret>,
-    pub(crate) reach: Option<Hook<bool, ()>>,
+    /// How long what was asked for may go on by itself.
+    pub(crate) settle: Span,
+    pub(crate) troubles: BTreeMap<Trouble, Hook<bool, ()>>,
     on_close: Option<Hook<(), ()>>,
     calls: Arc<AtomicU64>,
 }
@@ -90,9 +93,15 @@ impl fmt::Debug for Common {
 
 impl Default for Common {
     fn default() -> Self {
-        let clock = Arc::new(SystemClock::new());
-        let (patience, canary) = (Span::secs(30), None);
-        Self { clock, patience, canary, reach: None, on_close: None, calls: Arc::default() }
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            patience: Span::secs(30),
+            settle: Span::millis(20),
+            canary: None,
+            troubles: BTreeMap::new(),
+            on_close: None,
+            calls: Arc::default(),
+        }
     }
 }
 
@@ -111,15 +120,20 @@ impl Common {
         self.canary.is_none().then_some("secret that the provider was configured with")
     }
 
-    /// What is missing to see what it says when it cannot be reached.
-    pub(crate) fn no_reach(&self) -> Option<&'static str> {
-        self.reach.is_none().then_some("way to put it out of reach")
+    /// What a provider tells of itself, to which a case adds what it answers.
+    pub(crate) fn said(&self, provider: &dyn fmt::Debug, description: &Description) -> Said {
+        Said::of(self.canary.clone(), provider, description)
     }
 
-    /// Puts what the provider talks to out of reach (`false`), or back, if the sandbox can.
-    pub(crate) async fn within_reach(&self, reach: bool) -> Result<(), Broken> {
-        let Some(set) = &self.reach else { return Ok(()) };
-        set(reach).await.map_err(|error| broken("reach to be set", error))
+    /// What is missing to see what it says in a trouble.
+    pub(crate) fn lacks(&self, trouble: Trouble) -> Option<&'static str> {
+        (!self.troubles.contains_key(&trouble)).then_some(trouble.missing())
+    }
+
+    /// Lets a trouble come (`true`) or go, if the sandbox can.
+    pub(crate) async fn trouble(&self, trouble: Trouble, comes: bool) -> Result<(), Broken> {
+        let Some(set) = self.troubles.get(&trouble) else { return Ok(()) };
+        set(comes).await.map_err(|error| broken("a trouble to come and go", error))
     }
 
     /// A context for an operation that was never asked for before.
@@ -189,7 +203,7 @@ impl Common {
 
     /// Gives what should not happen a little time to happen.
     pub(crate) async fn linger(&self) {
-        wait(Duration::from_millis(20)).await;
+        wait(self.settle.as_duration()).await;
     }
 }
 
@@ -235,15 +249,35 @@ macro_rules! shared {
                 self
             }
 
-            pub(crate) fn no_canary(&self) -> Option<&'static str> {
-                self.common.no_canary()
+            /// Puts what the provider talks to out of reach (`false`), or back: [`Trouble::OutOfReach`] the other way round.
+            ///
+            /// [`Trouble::OutOfReach`]: crate::conformance::Trouble::OutOfReach
+            pub fn reach<F>(self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
+            where
+                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
+            {
+                self.trouble($crate::conformance::Trouble::OutOfReach, move |comes| set(!comes))
             }
 
-            /// What the provider tells of itself, to which a case adds what it answers.
-            pub(crate) fn said(&self) -> $crate::conformance::Said {
-                let description = self.provider.describe();
-                let canary = self.common.canary.clone();
-                $crate::conformance::Said::of(canary, &self.provider, &description)
+            /// Lets a trouble come between the provider and what it talks to (`true`), or go. Without it, the case about
+            /// this trouble is skipped, and said to be.
+            pub fn trouble<F>(
+                mut self,
+                trouble: $crate::conformance::Trouble,
+                set: impl Fn(bool) -> F + Send + Sync + 'static,
+            ) -> Self
+            where
+                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
+            {
+                self.common.troubles.insert(trouble, $crate::conformance::hook(set));
+                self
+            }
+
+            /// Says within which time, by the machine's clock, what was asked for shows, or has come to nothing; by default
+            /// 20 milliseconds. What a provider does later than that, without being asked, is not seen.
+            pub const fn settles_within(mut self, time: release_core::time::Span) -> Self {
+                self.common.settle = time;
+                self
             }
 
             pub(crate) fn context(&self) -> release_providers::Context {
@@ -274,27 +308,6 @@ pub(crate) use shared;
 macro_rules! acting {
     ($sandbox:ident) => {
         impl $sandbox {
-            /// Puts what the provider talks to out of reach (`false`), or back. Without it,
-            /// `out_of_reach_is_unavailable` is skipped, and said to be.
-            pub fn reach<F>(mut self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
-            where
-                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
-            {
-                self.common.reach = Some($crate::conformance::hook(set));
-                self
-            }
-
-            pub(crate) fn no_reach(&self) -> Option<&'static str> {
-                self.common.no_reach()
-            }
-
-            pub(crate) async fn within_reach(
-                &self,
-                reach: bool,
-            ) -> Result<(), $crate::conformance::Broken> {
-                self.common.within_reach(reach).await
-            }
-
             pub(crate) async fn linger(&self) {
                 self.common.linger().await;
             }
@@ -312,16 +325,6 @@ macro_rules! acting {
     };
 }
 pub(crate) use acting;
-
-/// Demands that `what`, which cannot be done since nothing is within reach, says so.
-pub(crate) fn unavailable<T: fmt::Debug>(what: &str, answer: Result<T, ProviderError>) -> Check {
-    let found = match answer {
-        Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(()),
-        Err(error) => format!("the error was `{}`: {error}", error.kind().as_str()),
-        Ok(answer) => format!("it answered {answer:?}"),
-    };
-    Err(broken(format!("`unavailable` of {what}"), found))
-}
 
 /// An error where an answer to `what` was due.
 pub(crate) fn unanswered(what: &str, error: &ProviderError) -> Broken {

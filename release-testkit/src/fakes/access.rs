@@ -3,9 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use release_core::engine::SystemClock;
+use release_core::port::{Clock, EffectCertainty};
+use release_core::time::Span;
 use release_providers::{Context, ErrorKind, ProviderError, Secret};
+use tokio::sync::watch;
 
 use super::lock;
+use crate::VirtualClock;
+use crate::conformance::Trouble;
 
 /// How fakes are reached. Clones are the same way, so that one switch is enough for all fakes that share it.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +22,8 @@ struct State {
     cut_off: AtomicBool,
     credential: Secret,
     revoked: AtomicBool,
+    throttled: AtomicBool,
+    stalled: watch::Sender<bool>,
     visits: Option<Mutex<Vec<Visit>>>,
 }
 
@@ -48,6 +56,43 @@ impl Access {
         self.0.revoked.store(revoked, Ordering::SeqCst);
     }
 
+    /// Lets a trouble come (`true`), or go. Asked to slow down, every call is `RateLimited`; stalled, it ends with its
+    /// deadline. None has an effect.
+    pub fn trouble(&self, trouble: Trouble, comes: bool) {
+        match trouble {
+            Trouble::OutOfReach => self.cut_off(comes),
+            Trouble::Denied => self.revoke(comes),
+            Trouble::Throttled => self.0.throttled.store(comes, Ordering::SeqCst),
+            Trouble::Stalled => drop(self.0.stalled.send_replace(comes)),
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "somebody has to let time pass, and ends with it"
+    )]
+    /// Stalls or no more, and lets time pass meanwhile, up to a minute at a time, for those who wait for a deadline.
+    pub(super) fn stall_on(&self, clock: &Arc<VirtualClock>, stalled: bool) {
+        self.trouble(Trouble::Stalled, stalled);
+        if !stalled {
+            return;
+        }
+        let (mut stalled, clock) = (self.0.stalled.subscribe(), Arc::clone(clock));
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = stalled.wait_for(|stalled| !stalled) => return,
+                    at = clock.asleep() => {
+                        if at.since(clock.now()) > Span::secs(60) {
+                            return; // nobody would wait so long
+                        }
+                        clock.jump();
+                    }
+                }
+            }
+        });
+    }
+
     /// What the fakes authenticate themselves with. They say it to nobody.
     pub fn credential(&self) -> &Secret {
         &self.0.credential
@@ -74,6 +119,35 @@ impl Access {
             let text = "the credential is no good any more";
             return Err(ProviderError::new(ErrorKind::Denied, operation, text));
         }
+        if self.0.throttled.load(Ordering::SeqCst) {
+            let text = "too many calls; slow down";
+            return Err(ProviderError::new(ErrorKind::RateLimited, operation, text));
+        }
         Ok(())
+    }
+
+    /// Waits as long as nothing is answered, at most as long as somebody waits for it.
+    pub(super) async fn pass(
+        &self,
+        cx: &Context,
+        clock: Option<&Arc<dyn Clock>>,
+        operation: &'static str,
+    ) -> Result<(), ProviderError> {
+        let mut stalled = self.0.stalled.subscribe();
+        if !*stalled.borrow_and_update() {
+            return Ok(());
+        }
+        let over = |kind, text| {
+            let error = ProviderError::new(kind, operation, text);
+            Err(error.with_effect(EffectCertainty::NotApplied))
+        };
+        let system: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        tokio::select! {
+            _ = stalled.wait_for(|stalled| !stalled) => Ok(()),
+            () = cx.cancellation.cancelled() => over(ErrorKind::Cancelled, "cancelled on its way"),
+            () = clock.unwrap_or(&system).sleep_until(cx.deadline) => {
+                over(ErrorKind::Timeout, "its deadline passed on its way")
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ staged!(FakeArtifacts, ArtifactStoreCall, ArtifactStoreOp);
 impl FakeArtifacts {
     /// A store in `world`.
     pub fn of(world: &World) -> Self {
-        Self { world: world.clone(), stage: Stage::default() }
+        Self { world: world.clone(), stage: Stage::reached_by(world.access()) }
     }
 
     fn read(&self, call: &ArtifactStoreCall, digest: Digest) -> Result<Vec<u8>, ProviderError> {

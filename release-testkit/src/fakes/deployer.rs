@@ -30,7 +30,13 @@ impl FakeDeployer {
         let mut abilities = Abilities::default();
         abilities.deployer.fencing = Fencing::Epochs;
         let effects = EffectClass::Idempotent;
-        Self { world: world.clone(), stage: Stage::default(), looks: 0, abilities, effects }
+        Self {
+            world: world.clone(),
+            stage: Stage::reached_by(world.access()),
+            looks: 0,
+            abilities,
+            effects,
+        }
     }
 
     /// The same, declaring what may be done when nobody knows whether a call took effect.

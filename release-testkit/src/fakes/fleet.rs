@@ -163,7 +163,7 @@ impl FakeFleet {
                     .with_access(access.clone())
             };
         }
-        let world = World::new();
+        let world = World::reached_by(access.clone());
         let platform = FakePlatform {
             artifacts: Arc::new(set!(FakeArtifacts::of(&world))),
             deployer: Arc::new(set!(FakeDeployer::of(&world))),

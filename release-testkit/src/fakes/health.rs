@@ -19,7 +19,7 @@ staged!(FakeHealth, HealthProbeCall, HealthProbeOp);
 impl FakeHealth {
     /// A probe in `world`.
     pub fn of(world: &World) -> Self {
-        Self { world: world.clone(), stage: Stage::default() }
+        Self { world: world.clone(), stage: Stage::reached_by(world.access()) }
     }
 
     fn check_now(
@@ -35,7 +35,7 @@ impl FakeHealth {
             for (name, number) in deployed.instances.iter().zip(0..) {
                 let ready = number >= deployed.unready;
                 let detail = if ready { "200" } else { "503" }.to_owned();
-                instances.push(InstanceHealth { instance: name.clone(), ready, detail });
+                instances.push(InstanceHealth::new(name.clone(), ready, detail));
             }
         }
         Ok(HealthReport::new(target.clone(), *digest, instances, self.stage.now()))

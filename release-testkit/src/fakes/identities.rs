@@ -10,7 +10,7 @@ use release_providers::spi::{IdentitySource, ReadIdentities};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
 use super::script::Stage;
-use super::{IdentitySourceCall, IdentitySourceOp, Request, lock, staged};
+use super::{Access, IdentitySourceCall, IdentitySourceOp, Request, lock, staged};
 
 /// An [`IdentitySource`] whose directory a test writes. A scripted lie is an answer without any account.
 ///
@@ -100,6 +100,11 @@ impl FakeIdentities {
         self.change(|authority| authority.delegations.push(delegation));
     }
 
+    /// The way on which it is reached.
+    pub(super) const fn access(&self) -> &Access {
+        self.stage.access()
+    }
+
     /// Puts the directory out of reach, or back.
     pub fn set_within_reach(&self, within_reach: bool) {
         lock(&self.authority).within_reach = within_reach;
@@ -110,12 +115,12 @@ impl FakeIdentities {
         let mut authority = lock(&self.authority);
         let taken_at = self.stage.now().max(authority.read_at);
         authority.read_at = taken_at;
-        IdentitySnapshot {
-            version: authority.version,
+        IdentitySnapshot::new(
+            authority.version,
             taken_at,
-            identities: authority.identities.values().cloned().collect(),
-            delegations: authority.delegations.clone(),
-        }
+            authority.identities.values().cloned().collect(),
+            authority.delegations.clone(),
+        )
     }
 
     /// Changes the content, which is another version if it is another one then.

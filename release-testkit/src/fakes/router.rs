@@ -33,7 +33,7 @@ impl FakeRouter {
         abilities.traffic_router.splitting = Splitting::Shares;
         abilities.traffic_router.counts_served = true;
         abilities.traffic_router.fencing = Fencing::Epochs;
-        Self { world: world.clone(), stage: Stage::default(), abilities }
+        Self { world: world.clone(), stage: Stage::reached_by(world.access()), abilities }
     }
 
     /// The same with other abilities, which it declares.

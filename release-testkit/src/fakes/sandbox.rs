@@ -1,19 +1,32 @@
 //! Sandboxes for the conformance suites, in the world of the fakes.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use release_core::model::Identity;
 use release_providers::spi::{Deployer, IdentitySource, TrafficRouter};
 
-use super::{FakeIdentities, FakePlatform, credential};
+use super::{Access, FakeIdentities, FakePlatform, credential};
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::identity::IdentitySandbox;
 use crate::conformance::router::RouterSandbox;
-use crate::conformance::{HookError, Subject};
+use crate::conformance::{HookError, Subject, Trouble};
 use crate::fixtures;
 
 /// Most instances that the sandbox allows.
 const LIMIT: u32 = 5;
+
+/// Lets a trouble come between fakes and their world, or go.
+pub(super) fn comes(
+    access: &Access,
+    trouble: Trouble,
+) -> impl Fn(bool) -> Ready<Result<(), HookError>> + use<> {
+    let access = access.clone();
+    move |comes| {
+        access.trouble(trouble, comes);
+        ready(Ok(()))
+    }
+}
 
 impl FakePlatform {
     /// A sandbox for any deployer of this world, with all that the suite can make use of. The world
@@ -26,7 +39,9 @@ impl FakePlatform {
         world.corrupt(corrupt.digest());
         DeployerSandbox::new(deployer, target, self.subjects())
             .canary(credential())
-            .reach(self.reach())
+            .trouble(Trouble::OutOfReach, comes(self.world.access(), Trouble::OutOfReach))
+            .trouble(Trouble::Denied, comes(self.world.access(), Trouble::Denied))
+            .trouble(Trouble::Throttled, comes(self.world.access(), Trouble::Throttled))
             .corrupt(corrupt)
             .unknown_target(fixtures::target("no-such-service"))
             .too_many(LIMIT + 1)
@@ -43,7 +58,9 @@ impl FakePlatform {
         let to = target.clone();
         RouterSandbox::new(router, target, self.subjects())
             .canary(credential())
-            .reach(self.reach())
+            .trouble(Trouble::OutOfReach, comes(self.world.access(), Trouble::OutOfReach))
+            .trouble(Trouble::Denied, comes(self.world.access(), Trouble::Denied))
+            .trouble(Trouble::Throttled, comes(self.world.access(), Trouble::Throttled))
             .deployed_by(self.deployer.clone())
             .traffic(move |requests| {
                 let served = world.send(&to, requests);
@@ -54,15 +71,6 @@ impl FakePlatform {
                     Err(format!("only {served} of {requests} requests were served").into())
                 }
             })
-    }
-
-    /// Puts the world out of reach, or back.
-    fn reach(&self) -> impl Fn(bool) -> std::future::Ready<Result<(), HookError>> + use<> {
-        let world = self.world.clone();
-        move |reach| {
-            world.cut_off(!reach);
-            std::future::ready(Ok(()))
-        }
     }
 
     fn subjects(&self) -> [Subject; 2] {
@@ -80,7 +88,7 @@ impl FakeIdentities {
     /// The fake needs a clock, by which the suite goes too. Opened again, the source is a fake; a source of another
     /// kind says itself how, with [`IdentitySandbox::reopen`].
     pub fn sandbox(&self, source: Arc<dyn IdentitySource>) -> IdentitySandbox {
-        let [changed, closed, cut, back, again] = [(); 5].map(|()| self.another());
+        let [changed, closed, cut, again] = [(); 4].map(|()| self.another());
         let sandbox = IdentitySandbox::new(source)
             .canary(credential())
             .change(move |number| {
@@ -91,16 +99,12 @@ impl FakeIdentities {
                 closed.close(&account);
                 async { Ok(()) }
             })
-            .cut_off(
-                move || {
-                    cut.set_within_reach(false);
-                    async { Ok(()) }
-                },
-                move || {
-                    back.set_within_reach(true);
-                    async { Ok(()) }
-                },
-            )
+            .trouble(Trouble::Denied, comes(self.access(), Trouble::Denied))
+            .trouble(Trouble::Throttled, comes(self.access(), Trouble::Throttled))
+            .reach(move |reach| {
+                cut.set_within_reach(reach);
+                async { Ok(()) }
+            })
             .reopen(move || {
                 let again: Arc<dyn IdentitySource> = Arc::new(again.another());
                 async { Ok(again) }

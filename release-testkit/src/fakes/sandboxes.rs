@@ -1,5 +1,6 @@
 //! A sandbox of the fleet for the suite of every trait.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -15,6 +16,7 @@ use release_providers::spi::{
 use serde_json::json;
 
 use super::fake::{Rewind, rewinds};
+use super::sandbox::comes;
 use super::{FakeFleet, InFleet, lock};
 use crate::conformance::any::ProviderSandbox;
 use crate::conformance::approval_channel::People;
@@ -24,13 +26,12 @@ use crate::conformance::clock_source::Passing;
 use crate::conformance::config_source::Place;
 use crate::conformance::data_set_store::DataSetPlace;
 use crate::conformance::health_probe::Instances;
-use crate::conformance::incident_source::Trouble;
 use crate::conformance::metrics_source::Counters;
 use crate::conformance::notifier::Inbox;
 use crate::conformance::provisioner::Workspace;
 use crate::conformance::test_runner::Course;
-use crate::conformance::{SandboxOf, Suited};
-use crate::{conformance, fixtures};
+use crate::conformance::{HookError, SandboxOf, Suited, Trouble, incident_source};
+use crate::{VirtualClock, conformance, fixtures};
 
 /// Something that stands around a provider of any trait: it gets the fake, and gives what the suite tests.
 pub trait Around<T: ?Sized> {
@@ -44,7 +45,7 @@ pub struct Bare;
 
 impl<T: ?Sized + Provider> Around<T> for Bare {
     fn around(&self, provider: Arc<T>, _: &FakeFleet) -> LocalBoxFuture<'_, Arc<T>> {
-        std::future::ready(provider).boxed_local()
+        ready(provider).boxed_local()
     }
 }
 
@@ -79,11 +80,28 @@ fn offered<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: ProviderSandbox<T, D>,
     fleet: &FakeFleet,
 ) -> ProviderSandbox<T, D> {
-    let (clock, access) = (Arc::clone(fleet.clock()), fleet.access().clone());
-    sandbox.canary(fleet.access().credential().clone()).clock(clock).reach(move |reach| {
-        access.cut_off(!reach);
-        async { Ok(()) }
-    })
+    let (clock, access) = (fleet.clock(), fleet.access());
+    sandbox
+        .canary(access.credential().clone())
+        .clock(Arc::<VirtualClock>::clone(clock))
+        .trouble(Trouble::OutOfReach, comes(access, Trouble::OutOfReach))
+        .trouble(Trouble::Denied, comes(access, Trouble::Denied))
+        .trouble(Trouble::Throttled, comes(access, Trouble::Throttled))
+        .trouble(Trouble::Stalled, stalls(fleet))
+}
+
+/// Lets the fleet take calls and not answer them, or answer again.
+fn stalls(fleet: &FakeFleet) -> impl Fn(bool) -> Ready<Result<(), HookError>> + use<> {
+    let (access, clock) = (fleet.access().clone(), Arc::clone(fleet.clock()));
+    move |stalled| {
+        access.stall_on(&clock, stalled);
+        ready(Ok(()))
+    }
+}
+
+/// What the suite may see of something past the provider.
+fn shown(text: &impl Fn() -> String) -> Ready<Result<String, HookError>> {
+    ready(Ok(text()))
 }
 
 macro_rules! in_fleet {
@@ -110,19 +128,25 @@ macro_rules! in_fleet {
             $fleet,
             Arc::new($fleet.$field.clone()),
             |fleet| Some(fleet.$field.rewind()),
-            |$provider| offered($sandbox, $fleet)
+            |$provider| {
+                let fake = $fleet.$field.clone();
+                let seen = move || fake.with(|model| format!("{model:?}"));
+                offered($sandbox, $fleet).seen_from_outside(move || shown(&seen))
+            }
         }
     };
 }
 
 in_fleet! { Deployer, fleet, fleet.platform.deployer.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
-    fleet.platform.deployer_sandbox(provider)
+    let sandbox = fleet.platform.deployer_sandbox(provider);
+    sandbox.clock(fleet.clock().clone()).trouble(Trouble::Stalled, stalls(fleet))
 } }
 in_fleet! { TrafficRouter, fleet, fleet.platform.router.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
-    fleet.platform.router_sandbox(provider)
+    let sandbox = fleet.platform.router_sandbox(provider);
+    sandbox.clock(fleet.clock().clone()).trouble(Trouble::Stalled, stalls(fleet))
 } }
 in_fleet! { IdentitySource, fleet, fleet.identities.clone(), |_| None, |provider| {
-    fleet.identities.sandbox(provider)
+    fleet.identities.sandbox(provider).trouble(Trouble::Stalled, stalls(fleet))
 } }
 in_fleet! { HealthProbe, fleet, fleet.platform.health.clone(), |_| None, |provider| {
     let (world, target) = (fleet.world().clone(), fixtures::target("api"));
@@ -159,15 +183,18 @@ in_fleet! { ArtifactStore, fleet, fleet.platform.artifacts.clone(), |fleet| Some
     let corrupt = fixtures::artifact("api", "0.9.0");
     world.corrupt(corrupt.digest());
     let shelf = Shelf::new(stored).corrupt(corrupt);
+    let content = world.clone();
     offered(conformance::artifact_store::sandbox(provider, shelf), fleet)
+        .seen_from_outside(move || shown(&|| format!("{:?}", content.state().content)))
 } }
 in_fleet! { Notifier, fleet, fleet.platform.notifier.clone(), |fleet| Some(fleet.platform.notifier.rewind()), |provider| {
-    let notifier = fleet.platform.notifier.clone();
+    let [notifier, sent] = [(); 2].map(|()| fleet.platform.notifier.clone());
     let inbox = Inbox::new(fixtures::literal("releases")).read(move || {
         let sent = notifier.sent();
         async move { Ok(sent) }
     });
     offered(conformance::notifier::sandbox(provider, inbox), fleet)
+        .seen_from_outside(move || shown(&|| format!("{:?}", sent.sent())))
 } }
 in_fleet! { ArtifactVerifier, fleet.verifier, |provider| {
     let (signed, stranger) = (artifact("1.0.0"), artifact("1.1.0"));
@@ -180,7 +207,9 @@ in_fleet! { ArtifactVerifier, fleet.verifier, |provider| {
 } }
 in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(signed(fleet)), |provider| {
     let key = FakeFleet::SIGNING_KEY;
+    let log = Arc::clone(fleet.transparency.entries());
     offered(conformance::artifact_signer::sandbox(provider, artifact("1.0.0"), key), fleet)
+        .seen_from_outside(move || shown(&|| format!("{:?}", lock(&log))))
 } }
 in_fleet! { BuildRunner, fleet.builds, |provider| {
     let revision = Digest::of(b"a commit").to_string();
@@ -249,11 +278,11 @@ in_fleet! { Pager, fleet.pager, |provider| {
 } }
 in_fleet! { IncidentSource, fleet.incidents, |provider| {
     let incidents = fleet.incidents.clone();
-    let trouble = Trouble::told(move |incident| {
+    let told = incident_source::Trouble::told(move |incident| {
         incidents.with(|log| log.open(incident));
         async { Ok(()) }
     });
-    conformance::incident_source::sandbox(provider, trouble)
+    incident_source::sandbox(provider, told)
 } }
 in_fleet! { EventSink, fleet.events, |provider| conformance::event_sink::sandbox(provider) }
 in_fleet! { ClockSource, fleet.other_clock, |provider| {

@@ -80,6 +80,11 @@ impl<R: Request> Default for Stage<R> {
 }
 
 impl<R: Request> Stage<R> {
+    /// One whose fake is reached on this way.
+    pub(crate) fn reached_by(access: &Access) -> Self {
+        Self { access: access.clone(), ..Self::default() }
+    }
+
     pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
         self.clock = Some(clock);
     }
@@ -151,6 +156,7 @@ impl<R: Request> Stage<R> {
         lock(&self.calls).push(call);
         self.access.note(cx, operation);
         self.heed(cx, operation)?;
+        self.access.pass(cx, self.clock.as_ref(), operation).await?;
         self.access.check(operation)?;
         let behaviour = lock(&self.script).get_mut(&op).and_then(VecDeque::pop_front);
         match behaviour.unwrap_or(Behaviour::Obey) {

@@ -8,7 +8,7 @@ use release_core::plan::Weight;
 use release_core::port::Served;
 use release_providers::{Context, ErrorKind, ProviderError};
 
-use super::{Rewind, lock, rewinds};
+use super::{Access, Rewind, lock, rewinds};
 
 /// What the fakes of one platform share. A clone is the same world.
 ///
@@ -16,6 +16,7 @@ use super::{Rewind, lock, rewinds};
 #[derive(Debug, Clone, Default)]
 pub struct World {
     state: Arc<Mutex<State>>,
+    access: Access,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -28,8 +29,6 @@ pub(super) struct State {
     pub(super) deployments: BTreeMap<Target, BTreeMap<Digest, Deployed>>,
     pub(super) routes: BTreeMap<Target, Route>,
     started: u64,
-    /// Nobody gets through to it.
-    cut_off: bool,
     /// The highest epoch of each run's writers.
     epochs: BTreeMap<RunId, u64>,
 }
@@ -59,6 +58,11 @@ impl World {
     /// An empty world, in which any target exists.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, reached on a way that others share.
+    pub(super) fn reached_by(access: Access) -> Self {
+        Self { access, ..Self::default() }
     }
 
     /// Stores content and returns its digest.
@@ -92,15 +96,16 @@ impl World {
 
     /// Puts it out of everybody's reach (`true`), or back: every call is `Unavailable` then.
     pub fn cut_off(&self, cut_off: bool) {
-        self.state().cut_off = cut_off;
+        self.access.cut_off(cut_off);
+    }
+
+    /// The way on which its fakes reach it.
+    pub(super) const fn access(&self) -> &Access {
+        &self.access
     }
 
     pub(crate) fn within_reach(&self, operation: &'static str) -> Result<(), ProviderError> {
-        if self.state().cut_off {
-            let text = "it is out of reach";
-            return Err(ProviderError::new(ErrorKind::Unavailable, operation, text));
-        }
-        Ok(())
+        self.access.check(operation)
     }
 
     /// From now on a wish for more instances is `Invalid`.
@@ -293,8 +298,7 @@ impl Route {
     }
 
     pub(super) fn served(&self) -> Vec<Served> {
-        let served =
-            |(digest, requests): (&Digest, &u64)| Served { digest: *digest, requests: *requests };
+        let served = |(digest, requests): (&Digest, &u64)| Served::new(*digest, *requests);
         self.served.iter().map(served).collect()
     }
 }

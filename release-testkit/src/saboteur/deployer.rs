@@ -12,7 +12,8 @@ use release_providers::spi::{
 use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError};
 
 use super::{
-    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, telling, trip_over, unsure,
+    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, stay_away, telling, trip_over,
+    unsure,
 };
 use crate::conformance::deployer::DeployerSandbox;
 use crate::fakes::{FakeDeployer, FakePlatform, World, credential, lock};
@@ -341,13 +342,6 @@ impl SabotagedDeployer {
         }
     }
 
-    fn stay_away(&self) -> Result<(), ProviderError> {
-        if self.fault == DeployerFault::StaysAway && self.was_away.load(Ordering::Relaxed) {
-            return Err(ProviderError::new(ErrorKind::Unavailable, "deploy", "sabotaged"));
-        }
-        Ok(())
-    }
-
     fn look(&self, request: &ObserveDeployment) {
         let ObserveDeployment { target, digest, .. } = request;
         if let Some(late) = self.late.take() {
@@ -388,7 +382,9 @@ impl Deployer for SabotagedDeployer {
             trip_over(cx, "deploy.apply")?;
         }
         let cx = self.fault.token().of(cx);
-        self.stay_away()?;
+        if self.fault == DeployerFault::StaysAway {
+            stay_away(&self.was_away, "deploy.apply")?;
+        }
         if let Err(error) = self.honest.fence(&cx) {
             if self.fault == DeployerFault::FencesTooLate {
                 self.world.force(&request.target, request.artifact.digest(), request.replicas);
@@ -411,7 +407,9 @@ impl Deployer for SabotagedDeployer {
             Err(error) if error.kind() == ErrorKind::Unavailable => self.outage(error)?,
             heeded => heeded?,
         }
-        self.stay_away()?;
+        if self.fault == DeployerFault::StaysAway {
+            stay_away(&self.was_away, "deploy.observe")?;
+        }
         self.look(&request);
         let (target, digest) = (request.target.clone(), request.digest);
         let observed = self.honest.observe_as_it_is(&request);

@@ -196,8 +196,9 @@ impl SabotagedIdentities {
             IdentityFault::KeepsVersion => snapshot.version = 1,
             IdentityFault::CountsDown => snapshot.version = u64::MAX - snapshot.version,
             IdentityFault::RemembersContent => {
-                let first = lock(&self.remembered).get_or_insert_with(|| snapshot.clone()).clone();
-                snapshot = IdentitySnapshot { taken_at: snapshot.taken_at, ..first };
+                let taken_at = snapshot.taken_at;
+                snapshot = lock(&self.remembered).get_or_insert_with(|| snapshot.clone()).clone();
+                snapshot.taken_at = taken_at;
             }
             IdentityFault::StampsEarlier => {
                 snapshot.taken_at = earlier(snapshot.taken_at, 1);
@@ -229,7 +230,9 @@ impl SabotagedIdentities {
             }
             IdentityFault::ReadsInParts => {
                 dawdle().await;
-                snapshot = IdentitySnapshot { version: snapshot.version, ..self.honest.snapshot() };
+                let version = snapshot.version;
+                snapshot = self.honest.snapshot();
+                snapshot.version = version;
             }
             _ => {}
         }

@@ -33,7 +33,9 @@ pub use identity::{IdentityFault, SabotagedIdentities};
 pub use journal::{JournalFault, SabotagedJournal};
 pub use router::{RouterFault, SabotagedRouter};
 
+use std::borrow::Cow;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use release_core::port::EffectCertainty;
@@ -64,11 +66,19 @@ fn telling(error: &ProviderError, secret: &Secret) -> ProviderError {
 }
 
 /// Fails where a deadline is far away.
-fn trip_over(cx: &Context, operation: &'static str) -> Result<(), ProviderError> {
+fn trip_over(cx: &Context, operation: impl Into<Cow<'static, str>>) -> Result<(), ProviderError> {
     if cx.deadline <= FAR {
         return Ok(());
     }
     Err(ProviderError::new(ErrorKind::Internal, operation, "sabotaged"))
+}
+
+/// Never comes back after an outage.
+fn stay_away(was_away: &AtomicBool, operation: &'static str) -> Result<(), ProviderError> {
+    if !was_away.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    Err(ProviderError::new(ErrorKind::Unavailable, operation, "sabotaged"))
 }
 
 /// What a provider that does it wrong takes a call for.

@@ -11,7 +11,8 @@ use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficS
 use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError, Splitting};
 
 use super::{
-    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, telling, trip_over, unsure,
+    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, stay_away, telling, trip_over,
+    unsure,
 };
 use crate::conformance::router::RouterSandbox;
 use crate::fakes::{FakePlatform, FakeRouter, World, credential, lock};
@@ -334,13 +335,6 @@ impl SabotagedRouter {
         }
     }
 
-    fn stay_away(&self) -> Result<(), ProviderError> {
-        if self.fault == RouterFault::StaysAway && self.was_away.load(Ordering::Relaxed) {
-            return Err(ProviderError::new(ErrorKind::Unavailable, "traffic", "sabotaged"));
-        }
-        Ok(())
-    }
-
     /// Faults that do something wrong with shares that an honest router refuses.
     fn accept(&self, request: SetWeights, error: ProviderError) -> Result<(), ProviderError> {
         let SetWeights { target, weights, .. } = request;
@@ -404,7 +398,9 @@ impl TrafficRouter for SabotagedRouter {
             trip_over(cx, "traffic.set_weights")?;
         }
         let cx = self.fault.token().of(cx);
-        self.stay_away()?;
+        if self.fault == RouterFault::StaysAway {
+            stay_away(&self.was_away, "traffic.set_weights")?;
+        }
         if let Err(error) = self.honest.fence(&cx) {
             if self.fault == RouterFault::FencesTooLate {
                 self.world.force_route(&request.target, request.weights, false);
@@ -426,7 +422,9 @@ impl TrafficRouter for SabotagedRouter {
         if let Some(late) = self.late.take() {
             self.world.force_route(&late.target, late.weights, false);
         }
-        self.stay_away()?;
+        if self.fault == RouterFault::StaysAway {
+            stay_away(&self.was_away, "traffic.observe")?;
+        }
         let mut status = match self.honest.observe(cx, request.clone()).await {
             Err(error) if self.fault == RouterFault::CallsUnknownInternal => {
                 return Err(renamed(&error, ErrorKind::Internal));

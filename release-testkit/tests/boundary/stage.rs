@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use release_core::model::Digest;
 use release_core::port::Clock as _;
 use release_core::time::Span;
-use release_providers::plugin::host::{Host, Plugin, PluginEvent, PluginEvents, PluginSpec};
+use release_providers::plugin::host::{
+    Host, Plugin, PluginEvent, PluginEvents, PluginRecord, PluginSpec,
+};
 use release_providers::spi::{CustomAction, CustomRequest};
 use release_providers::{Context, SystemClock};
 use release_testkit::conformance::HookError;
@@ -24,7 +26,7 @@ pub(crate) const FAKES: &str = env!("CARGO_BIN_EXE_fake-plugin");
 struct Faults(Mutex<Vec<String>>);
 
 impl PluginEvents for Faults {
-    fn on_event(&self, _: &str, event: &PluginEvent<'_>) {
+    fn on_event(&self, PluginRecord { event, .. }: &PluginRecord) {
         if !matches!(event, PluginEvent::Loaded { .. } | PluginEvent::Stopped { .. }) {
             self.0.lock().unwrap().push(format!("{event:?}"));
         }

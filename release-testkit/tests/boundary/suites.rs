@@ -4,6 +4,7 @@ use release_core::model::{Digest, TeamId};
 use release_providers::Secret;
 use release_providers::spi::{CustomRequest, MigrationRef, SecretRef, StartBuild};
 use release_testkit::conformance as suites;
+use release_testkit::conformance::Subject;
 use release_testkit::conformance::approval_channel::{ApprovalChannelSandbox, People};
 use release_testkit::conformance::build_runner::BuildRunnerSandbox;
 use release_testkit::conformance::change_desk::ChangeDeskSandbox;
@@ -18,7 +19,6 @@ use release_testkit::conformance::pager::PagerSandbox;
 use release_testkit::conformance::provisioner::{ProvisionerSandbox, Workspace};
 use release_testkit::conformance::router::RouterSandbox;
 use release_testkit::conformance::secret_store::SecretStoreSandbox;
-use release_testkit::conformance::{HookError, Subject};
 use release_testkit::fixtures;
 use serde_json::json;
 
@@ -65,7 +65,7 @@ release_testkit::conformance!(TrafficRouter, traffic);
 async fn accounts() -> IdentitySandbox {
     let stage = Stage::fakes().await;
     let (provider, close) = (stage.plugin.identity_source().unwrap(), stage.closing());
-    let [changed, closed, cut, back, again] = [(); 5].map(|()| stage.clone());
+    let [changed, closed, cut, again] = [(); 4].map(|()| stage.clone());
     IdentitySandbox::new(provider)
         .change(move |number| {
             let stage = changed.clone();
@@ -75,7 +75,10 @@ async fn accounts() -> IdentitySandbox {
             let stage = closed.clone();
             async move { stage.door("close", account).await }
         })
-        .cut_off(move || directory(cut.clone(), false), move || directory(back.clone(), true))
+        .reach(move |within| {
+            let stage = cut.clone();
+            async move { stage.door("directory", within).await }
+        })
         .reopen(move || {
             let again = again.plugin.identity_source();
             async move { Ok(again?) }
@@ -83,10 +86,6 @@ async fn accounts() -> IdentitySandbox {
         .on_close(close)
 }
 release_testkit::conformance!(IdentitySource, accounts);
-
-async fn directory(stage: Stage, within: bool) -> Result<(), HookError> {
-    stage.door("directory", within).await
-}
 
 async fn flags() -> FlagStoreSandbox {
     let (stage, environment) = (Stage::fakes().await, fixtures::literal("staging"));

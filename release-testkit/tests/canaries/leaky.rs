@@ -11,7 +11,7 @@ use release_providers::{
 use release_testkit::fakes::FakeFleet;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chance::Chance;
 
@@ -21,6 +21,7 @@ pub(crate) struct Leaks {
     pub(crate) errors: AtomicUsize,
     pub(crate) panics: AtomicUsize,
     pub(crate) answers: AtomicUsize,
+    pub(crate) descriptions: AtomicUsize,
 }
 
 /// What all providers of a run share.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) chance: Chance,
     pub(crate) canaries: Vec<String>,
     pub(crate) leaks: Arc<Leaks>,
+    /// Whether they have secrets in what they say of themselves.
+    pub(crate) describes: bool,
 }
 
 /// A right provider with a big mouth.
@@ -57,6 +60,17 @@ impl std::error::Error for Cause {}
 impl Shared {
     fn canary(&self) -> &str {
         &self.canaries[self.chance.below(self.canaries.len())]
+    }
+
+    /// The same each time, as it has to be.
+    fn description(&self, mut description: Description) -> Description {
+        if self.describes {
+            self.leaks.descriptions.fetch_add(1, Ordering::Relaxed);
+            description.name = format!("{} of {}", description.name, self.canaries[0]);
+            let canary = self.canaries.last();
+            description = description.with_config_schema(json!({ "description": canary }));
+        }
+        description
     }
 
     fn error(&self, operation: &'static str) -> ProviderError {
@@ -127,7 +141,7 @@ macro_rules! leaky {
             #[async_trait]
             impl spi::$trait for Leaky<dyn spi::$trait> {
                 fn describe(&self) -> Description {
-                    self.inner.describe()
+                    self.shared.description(self.inner.describe())
                 }
                 $(
                     async fn $operation(&self, cx: &Context, request: $request) -> Result<$answer, ProviderError> {

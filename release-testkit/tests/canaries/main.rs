@@ -133,7 +133,8 @@ fn run(seed: u64, leaks: &Arc<Leaks>, listener: &Listener) -> (Redactor, String)
         CANARIES.iter().copied().chain([credential.expose()]).map(str::to_owned).collect();
     let redactor = Redactor::new(canaries.iter().map(Secret::new));
     let plan = plan(&chance);
-    let shared = Arc::new(Shared { chance, canaries, leaks: Arc::clone(leaks) });
+    let (leaks, describes) = (Arc::clone(leaks), chance.one_in(4));
+    let shared = Arc::new(Shared { chance, canaries, leaks, describes });
     let layers = Layers::new(clock.clone()).redacting(redactor.clone());
     let builder = Registry::builder(clock.clone()).layers(layers);
     let registry = leaky(&fleet, &shared)
@@ -203,9 +204,11 @@ fn f40_no_secret_is_left_in_anything_of_ten_thousand_runs() {
             (0..threads).map(|first| scope.spawn(move || share(first, threads, leaks))).collect();
         shares.into_iter().map(|share| share.join().unwrap()).sum()
     });
-    let [errors, panics, answers] =
-        [&leaks.errors, &leaks.panics, &leaks.answers].map(|count| count.load(Ordering::Relaxed));
+    let Leaks { errors, panics, answers, descriptions } = &*leaks;
+    let [errors, panics, answers, descriptions] =
+        [errors, panics, answers, descriptions].map(|count| count.load(Ordering::Relaxed));
     assert!(errors > 5_000 && panics > 1_000 && answers > 1_000, "{errors} {panics} {answers}");
+    assert!(descriptions > 2_000, "{descriptions}");
     assert!(hidden > 10_000, "{hidden}");
 }
 

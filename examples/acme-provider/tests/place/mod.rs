@@ -1,8 +1,14 @@
 //! A directory with one flag, which can be out of reach.
 
-use std::fs;
-use std::path::PathBuf;
+#![allow(dead_code, reason = "no test uses all of it")]
 
+use std::fs;
+use std::future::{Ready, ready};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use acme_provider::FileFlags;
+use release_providers::SystemClock;
 use release_providers::model::EnvironmentId;
 use release_testkit::conformance::HookError;
 use release_testkit::fixtures;
@@ -24,8 +30,17 @@ impl Place {
         self.0.path().join("the-flags")
     }
 
+    /// A provider of the flag.
+    pub fn flags(&self) -> Arc<FileFlags> {
+        Arc::new(FileFlags::open(self.directory(), Arc::new(SystemClock::new())))
+    }
+
+    /// Takes it all away.
+    pub fn close(&self) -> Ready<Result<(), HookError>> {
+        ready(fs::remove_dir_all(self.0.path()).map_err(Into::into))
+    }
+
     /// Where a host makes its sockets.
-    #[allow(dead_code, reason = "only hosts make some")]
     pub fn sockets(&self) -> PathBuf {
         self.0.path().to_owned()
     }
@@ -39,6 +54,11 @@ impl Place {
             _ => Ok(()),
         }
     }
+}
+
+/// What is in the file of the flag.
+pub fn content(directory: &Path) -> Result<String, HookError> {
+    Ok(fs::read_to_string(directory.join(environment().as_str()).join("dark-mode"))?)
 }
 
 /// Where the flag is.

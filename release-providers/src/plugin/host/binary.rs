@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use release_core::model::Digest;
 use sha2::Digest as _;
 
-use super::PluginError;
+use super::PluginProblem;
 
 /// A file whose content was checked.
 #[derive(Debug)]
@@ -20,12 +20,17 @@ impl Binary {
     ///
     /// The digest is that of the opened file, and that is what is run: a path that points elsewhere afterwards
     /// changes nothing. Who may write to the file itself is its owner alone.
-    pub(super) fn open(path: &Path, pinned: Digest) -> Result<Self, PluginError> {
-        let at = |source| PluginError::Open { path: path.to_owned(), source };
+    pub(super) fn open(path: &Path, pinned: Digest) -> Result<Self, PluginProblem> {
+        // As seen from here: what a relative path means is not told by itself.
+        let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let at = |source| PluginProblem::Open { path: path.clone(), source };
         let mut file = File::open(path).map_err(at)?;
         let metadata = file.metadata().map_err(at)?;
         if !metadata.is_file() || metadata.permissions().mode() & 0o022 != 0 {
-            return Err(PluginError::Writable { path: path.to_owned() });
+            return Err(PluginProblem::Writable { path: path.clone() });
+        }
+        if metadata.permissions().mode() & 0o111 == 0 {
+            return Err(PluginProblem::NotExecutable { path: path.clone() });
         }
         let mut hash = sha2::Sha256::new();
         let mut chunk = vec![0; 128 * 1024];
@@ -38,7 +43,7 @@ impl Binary {
         }
         let found = Digest::from_bytes(hash.finalize().into());
         if found != pinned {
-            return Err(PluginError::Digest { path: path.to_owned(), pinned, found });
+            return Err(PluginProblem::Digest { path: path.clone(), pinned, found });
         }
         Ok(Self(file))
     }

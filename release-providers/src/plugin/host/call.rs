@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -23,6 +24,9 @@ use crate::plugin::pb;
 use crate::plugin::wire::{Crosses, Wire as _};
 use crate::spi::SecretLease;
 use crate::{Context, Description, ErrorKind, ProviderError, Secret};
+
+/// A plugin is asked so long after the first time again to end a call; then after twice the time, and so on.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// A method of a capability.
 #[derive(Debug)]
@@ -62,14 +66,15 @@ impl Remote {
         let answer = inner.call(operation, cx, request.encoded(), secret::<B>).await?;
         let unreadable = |problem: &dyn std::fmt::Display| {
             let fault = PluginFault::Answer {
-                operation: operation.name,
+                operation: operation.name.into(),
                 problem: inner.clean(&problem.to_string()),
             };
             inner.fault(operation, &fault)
         };
         let message = B::Message::decode(answer).map_err(|error| unreadable(&error))?;
         let answer = B::from_wire(message).map_err(|error| unreadable(&error))?;
-        inner.redactor.answer(answer, |problem| {
+        // The token of a start, which this one does not know, is worth nothing to whoever reads an answer.
+        inner.host.redactor.answer(answer, |problem| {
             ProviderError::new(ErrorKind::Internal, operation.name, problem)
                 .with_effect(EffectCertainty::Unknown)
                 .with_context("plugin", &inner.spec.name)
@@ -164,7 +169,7 @@ impl Pending {
         };
         match process {
             Ok(process) => self.perform(&process, request).await,
-            Err(error) => self.finish(Err(error.of_call(self.operation.name))),
+            Err(problem) => self.finish(Err(inner.error(problem).of_call(self.operation.name))),
         }
     }
 
@@ -208,7 +213,7 @@ impl Pending {
             () = process.gone.cancelled() => return self.finish(Err(self.lost(process))),
             stop = self.stop() => stop,
         };
-        self.ask_to_end(process, id.clone());
+        let _until_it_ends = self.ask_to_end(process, id.clone());
         let until = clock.now().plus(grace);
         let last = self.cx.deadline.max(clock.now()).plus(grace);
         let rounds = [until.min(last), last];
@@ -245,17 +250,30 @@ impl Pending {
         }
     }
 
-    /// Asks the plugin to end the call. It need not know how.
-    fn ask_to_end(&self, process: &Arc<Process>, call_id: String) {
-        let process = Arc::clone(process);
+    /// Asks the plugin to end the call, until what this returns is dropped: a plugin that takes requests in any order may
+    /// hear of the end before it hears of the call. It need not know how to end one.
+    fn ask_to_end(&self, process: &Arc<Process>, call_id: String) -> DropGuard {
+        let (inner, process) = (Arc::clone(&self.inner), Arc::clone(process));
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
         self.inner.tasks.spawn(async move {
-            let path = "/release.plugin.v1.Plugin/Cancel";
-            let asked = process.line.unary(path, pb::CancelRequest { call_id });
+            let asking = async {
+                let mut pause = FIRST_PAUSE;
+                loop {
+                    let asked = pb::CancelRequest { call_id: call_id.clone() };
+                    let path = "/release.plugin.v1.Plugin/Cancel";
+                    drop::<Result<pb::CancelReply, _>>(process.line.unary(path, asked).await);
+                    inner.host.clock.sleep_until(inner.host.clock.now().plus(pause.into())).await;
+                    pause = pause.saturating_mul(2);
+                }
+            };
             tokio::select! {
-                answer = asked => drop::<Result<pb::CancelReply, _>>(answer),
+                () = asking => {}
+                () = ended.cancelled() => {}
                 () = process.gone.cancelled() => {}
             }
         });
+        guard
     }
 
     /// What an answer is worth.
@@ -273,9 +291,9 @@ impl Pending {
         if reply.call_id != id {
             let answered = inner.clean(&reply.call_id);
             let fault = if process.made(&reply.call_id) {
-                PluginFault::Replayed { operation, answered }
+                PluginFault::Replayed { operation: operation.into(), answered }
             } else {
-                PluginFault::WrongCall { operation, answered }
+                PluginFault::WrongCall { operation: operation.into(), answered }
             };
             return Err(inner.fault(self.operation, &fault));
         }
@@ -294,7 +312,10 @@ impl Pending {
             }
             None => {
                 let problem = "it has neither a result nor an error".to_owned();
-                Err(inner.fault(self.operation, &PluginFault::Answer { operation, problem }))
+                Err(inner.fault(
+                    self.operation,
+                    &PluginFault::Answer { operation: operation.into(), problem },
+                ))
             }
         }
     }
@@ -311,11 +332,11 @@ impl Pending {
                 () = inner.host.clock.sleep_until(until) => {}
             }
             let problem = inner.clean(&chain(status));
-            let fault = PluginFault::Connection { operation, problem };
+            let fault = PluginFault::Connection { operation: operation.into(), problem };
             return inner.fault(self.operation, &fault);
         }
         let (code, message) = (format!("{:?}", status.code()), inner.clean(status.message()));
-        let fault = PluginFault::Status { operation, code, message };
+        let fault = PluginFault::Status { operation: operation.into(), code, message };
         let error = inner.fault(self.operation, &fault);
         if status.code() == Code::Unimplemented {
             let text =

@@ -1,19 +1,72 @@
 //! Why a plugin cannot be had.
 
-use std::io;
+use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fmt, io};
 
-use release_core::model::Digest;
+use release_core::model::{Digest, Span};
 
 use crate::plugin::{HandshakeError, ManifestError};
 use crate::{ErrorKind, ProviderError};
 
+/// A plugin that cannot be started, or does not have what is asked for: which one, and why. Clones share the reason.
+#[derive(Debug, Clone)]
+pub struct PluginError {
+    plugin: String,
+    problem: Arc<PluginProblem>,
+}
+
+impl PluginError {
+    pub(super) fn new(plugin: &str, problem: impl Into<Arc<PluginProblem>>) -> Self {
+        Self { plugin: plugin.to_owned(), problem: problem.into() }
+    }
+
+    /// The plugin, as the host calls it.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// What is wrong.
+    pub fn problem(&self) -> &PluginProblem {
+        &self.problem
+    }
+
+    /// What the plugin says of its settings, or a store of their secrets.
+    pub(super) fn of_settings(self) -> Result<ProviderError, Self> {
+        let Self { plugin, problem } = self;
+        match Arc::try_unwrap(problem) {
+            Ok(PluginProblem::Settings(error) | PluginProblem::Secret(error)) => Ok(error),
+            Ok(problem) => Err(Self::new(&plugin, problem)),
+            Err(problem) => Err(Self { plugin, problem }), // somebody else has it too
+        }
+    }
+
+    /// The error of a call that could not be made: nothing was done.
+    pub(super) fn of_call(self, operation: &'static str) -> ProviderError {
+        let text = format!("the plugin `{}` does not run and cannot be started", self.plugin);
+        ProviderError::new(ErrorKind::Unavailable, operation, text).with_source(self)
+    }
+}
+
+impl fmt::Display for PluginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plugin `{}`: {}", self.plugin, self.problem)
+    }
+}
+
+impl Error for PluginError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.problem.source() // the problem itself is told already
+    }
+}
+
 /// Why a plugin cannot be started, or does not have what is asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PluginError {
+pub enum PluginProblem {
     /// The file cannot be read.
-    #[error("cannot read the plugin `{}`", .path.display())]
+    #[error("cannot read its binary `{}`", .path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -27,6 +80,12 @@ pub enum PluginError {
          and others", .path.display()
     )]
     Writable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nobody may run the file.
+    #[error("`{}` is not executable; make it so (chmod u+x)", .path.display())]
+    NotExecutable {
         /// The file.
         path: PathBuf,
     },
@@ -47,6 +106,21 @@ pub enum PluginError {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// The directory of the host is not there.
+    #[error("cannot find the host's directory `{}`; make it, for its owner alone (mode 0700)", .path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Others may write to the directory of the host.
+    #[error("the host's directory `{}` is none to which its owner alone may write; take one of mode 0700 of this user", .path.display())]
+    OpenDirectory {
+        /// The directory.
+        path: PathBuf,
     },
     /// Its directory, socket or process cannot be made.
     #[error("cannot {what}")]
@@ -80,8 +154,10 @@ pub enum PluginError {
         log: Vec<String>,
     },
     /// It was not ready in time.
-    #[error("it was not ready in time; it said: {}", said(.log))]
+    #[error("it was not ready within {within}, its `start_timeout`; it said: {}", said(.log))]
     NotReady {
+        /// How long it had.
+        within: Span,
         /// The last lines that it printed.
         log: Vec<String>,
     },
@@ -109,10 +185,8 @@ pub enum PluginError {
     #[error("it says other things of itself than when it was started before")]
     OtherManifest,
     /// It does not have a capability.
-    #[error("the plugin `{plugin}` has no `{capability}`; it has: {}", .has.join(", "))]
+    #[error("it has no `{capability}`; it has: {}", .has.join(", "))]
     Lacks {
-        /// The plugin.
-        plugin: String,
         /// What was asked for.
         capability: &'static str,
         /// What it has.
@@ -127,14 +201,6 @@ pub enum PluginError {
     /// It was shut down.
     #[error("it was shut down; start it anew")]
     Stopped,
-}
-
-impl PluginError {
-    /// The error of a call that could not be made: nothing was done.
-    pub(super) fn of_call(self: std::sync::Arc<Self>, operation: &'static str) -> ProviderError {
-        let text = "the plugin does not run and cannot be started";
-        ProviderError::new(ErrorKind::Unavailable, operation, text).with_source(self)
-    }
 }
 
 fn said(log: &[String]) -> String {

@@ -1,65 +1,81 @@
 //! What happens to plugins, for the host's audit.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use release_core::model::Digest;
+use release_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::PluginError;
 use crate::kind::Manifest;
 
 /// Takes note of what happens to plugins. Called where it happens: it must return quickly, and may be called
-/// from several threads.
+/// from several threads. [`TrailFile`](super::TrailFile) is one.
 pub trait PluginEvents: fmt::Debug + Send + Sync + 'static {
-    /// Something happened to the plugin that the host calls `plugin`.
-    fn on_event(&self, plugin: &str, event: &PluginEvent<'_>);
+    /// Something happened to a plugin.
+    fn on_event(&self, record: &PluginRecord);
+}
+
+/// What happened to which plugin, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PluginRecord {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// The plugin, as the host calls it.
+    pub plugin: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: PluginEvent,
 }
 
 /// Something that happened to a plugin. Texts of the plugin in it are cleaned: no secrets that the host named,
 /// no control characters, and of limited length.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum PluginEvent<'a> {
+pub enum PluginEvent {
     /// It was started, and is ready.
     Loaded {
         /// What runs.
         digest: Digest,
         /// What it says that it can do.
-        manifest: &'a Manifest,
+        manifest: Box<Manifest>,
         /// Its process, which leads its group.
         pid: i32,
     },
     /// It could not be started.
     StartFailed {
         /// Why.
-        error: &'a PluginError,
+        error: String,
     },
     /// It ended by itself.
     Crashed {
         /// How it ended, for example `exit status: 101`.
-        exit: &'a str,
+        exit: String,
         /// The last lines that it printed.
-        log: &'a [String],
+        log: Vec<String>,
     },
     /// It did not answer by a deadline and its grace, or to looks at its health; it was killed.
     Hung {
         /// What it did not answer.
-        operation: &'a str,
+        operation: String,
     },
     /// It broke the contract or its limits.
     Fault {
         /// How.
-        fault: &'a PluginFault,
+        fault: PluginFault,
     },
     /// Leases of secrets in its settings could be neither renewed nor replaced. It runs on with what it has, and the next
     /// attempt comes later.
     NotRenewed {
         /// Why.
-        error: &'a PluginError,
+        error: String,
     },
     /// It was asked to end, and did or was made to.
     Stopped {
         /// How it ended.
-        exit: &'a str,
+        exit: String,
     },
     /// It is not started any more, because of too many faults.
     Quarantined {
@@ -72,14 +88,15 @@ pub enum PluginEvent<'a> {
 
 /// How a plugin broke the contract or its limits. None of its answers to the call is believed, so whether the call
 /// took effect is unknown.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PluginFault {
     /// The answer names another call than the one that was made.
     #[error("the answer to `{operation}` is for another call, `{answered}`")]
     WrongCall {
         /// The operation.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// The id in the answer.
         answered: String,
     },
@@ -87,7 +104,7 @@ pub enum PluginFault {
     #[error("the answer to `{operation}` is that of an earlier call, `{answered}`")]
     Replayed {
         /// The operation.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// The id in the answer.
         answered: String,
     },
@@ -95,7 +112,7 @@ pub enum PluginFault {
     #[error("the answer to `{operation}` breaks the contract: {problem}")]
     Answer {
         /// The operation.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// What is wrong.
         problem: String,
     },
@@ -104,7 +121,7 @@ pub enum PluginFault {
     #[error("`{operation}` ended with the gRPC status {code} instead of an answer: {message}")]
     Status {
         /// The operation.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// The status, for example `OutOfRange`.
         code: String,
         /// What it says.
@@ -114,7 +131,7 @@ pub enum PluginFault {
     #[error("the connection broke during `{operation}`: {problem}")]
     Connection {
         /// The operation.
-        operation: &'static str,
+        operation: Cow<'static, str>,
         /// How.
         problem: String,
     },

@@ -7,17 +7,19 @@ use release_core::time::{Span, Timestamp};
 use tokio::runtime::Handle as Runtime;
 use tokio_util::task::TaskTracker;
 
+use super::launch::chain;
 use super::process::{Ending, Process};
 use super::supervise::Inner;
-use super::{PluginError, PluginEvent, settings};
+use super::{PluginEvent, PluginProblem, settings};
 use crate::kind::{SECRET_TTL, Secrets};
 use crate::spi::SecretLease;
 
-/// At least so long lies between two attempts that fail, before the end of a lease and after it.
-const FIRST_PAUSE: Span = Span::secs(1);
-const PAUSE: Span = Span::secs(10);
-/// At least so long lies between two that succeed: leases may be short, and the store's clock another one.
-const SOONEST: Span = Span::millis(100);
+/// The least that lies between two attempts, before the end of a lease and after it.
+type Pauses = [Span; 2];
+/// After one that succeeded: leases may be short, and the store's clock another one.
+const AGAIN: Pauses = [Span::millis(100), Span::secs(1)];
+/// After one that failed.
+const RETRY: Pauses = [Span::secs(1), Span::secs(10)];
 
 /// The leases of one start. Dropped, they are ended in a task.
 pub(super) struct Leases {
@@ -45,7 +47,7 @@ impl Leases {
     }
 
     pub(super) fn add(&mut self, secrets: &Secrets, lease: SecretLease) {
-        let due = next(self.clock.now(), lease.expires);
+        let due = next(self.clock.now(), lease.expires, AGAIN);
         self.held.push(Held { secrets: secrets.clone(), lease, due, replaced: false });
     }
 
@@ -68,7 +70,7 @@ impl Leases {
             match renewed {
                 Ok(status) if status.expires > held.lease.expires => {
                     held.lease.expires = status.expires;
-                    held.due = next(self.clock.now(), status.expires);
+                    held.due = next(self.clock.now(), status.expires, AGAIN);
                 }
                 Ok(_) | Err(_) => all = false, // what is asked for next says why
             }
@@ -89,8 +91,7 @@ impl Leases {
         let now = self.clock.now();
         for held in &mut self.held {
             if held.due <= now {
-                let pause = if now < held.lease.expires { FIRST_PAUSE } else { PAUSE };
-                held.due = due(now, held.lease.expires).max(now.plus(pause));
+                held.due = next(now, held.lease.expires, RETRY);
             }
         }
     }
@@ -125,8 +126,8 @@ fn due(now: Timestamp, expires: Timestamp) -> Timestamp {
 }
 
 /// The same, and not at once: what has ended by the host's clock may last by the store's.
-fn next(now: Timestamp, expires: Timestamp) -> Timestamp {
-    let pause = if now < expires { SOONEST } else { FIRST_PAUSE };
+fn next(now: Timestamp, expires: Timestamp, [before, after]: Pauses) -> Timestamp {
+    let pause = if now < expires { before } else { after };
     due(now, expires).max(now.plus(pause))
 }
 
@@ -145,7 +146,7 @@ pub(super) async fn keep(inner: Arc<Inner>, process: Arc<Process>, mut leases: L
         if let Err(error) = prolonged {
             leases.put_off();
             if !process.gone.is_cancelled() {
-                inner.tell(&PluginEvent::NotRenewed { error: &error });
+                inner.tell(PluginEvent::NotRenewed { error: inner.clean(&chain(&error)) });
             }
         }
     }
@@ -154,7 +155,11 @@ pub(super) async fn keep(inner: Arc<Inner>, process: Arc<Process>, mut leases: L
 }
 
 /// Lets the leases last longer; where a store does not do that, the plugin is told its settings again, with fresh ones.
-async fn prolong(inner: &Inner, process: &Process, leases: &mut Leases) -> Result<(), PluginError> {
+async fn prolong(
+    inner: &Inner,
+    process: &Process,
+    leases: &mut Leases,
+) -> Result<(), PluginProblem> {
     if leases.renew().await {
         return Ok(());
     }
@@ -194,7 +199,7 @@ mod tests {
         for (now, expires, then) in
             [(0, 300_000_000, 200_000_000), (0, 30, 100_000), (5, 5, 1_000_005), (9, 5, 1_000_009)]
         {
-            assert_eq!(next(at(now), at(expires)), at(then), "{now} {expires}");
+            assert_eq!(next(at(now), at(expires), AGAIN), at(then), "{now} {expires}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! of the host between `fork` and `exec`. The process number, the group, the standard streams and the environment stay.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use super::output::{Output, first_line};
 use super::process::Line;
 use super::settings;
 use super::text::Redactor;
-use super::{Host, Limits, PluginError, PluginSpec};
+use super::{Host, Limits, PluginProblem, PluginSpec};
 use crate::kind::Manifest;
 use crate::plugin::{
     COOKIE, Handshake, HandshakeError, PROTOCOL_VERSIONS, SOCKET_DIR_VARIABLE, TOKEN_VARIABLE,
@@ -88,7 +89,7 @@ pub(super) async fn launch(
     spec: &PluginSpec,
     redactor: &Redactor,
     tasks: &TaskTracker,
-) -> Result<Launched, PluginError> {
+) -> Result<Launched, PluginProblem> {
     let mut leases = Leases::new(&host.clock, tasks);
     // Before the plugin's time begins: how long the host's store takes is not its fault.
     let settings = Box::pin(settings::prepare(&spec.settings, redactor, &mut leases)).await?;
@@ -100,7 +101,7 @@ pub(super) async fn launch(
             open_the_gate(&mut started, spec).await?;
             ready(&mut started, spec, settings).await
         } => ready,
-        () = host.clock.sleep_until(give_up) => Err(PluginError::NotReady { log: Vec::new() }),
+        () = host.clock.sleep_until(give_up) => Err(not_ready(spec, Vec::new())),
     };
     match result {
         Ok((line, manifest)) => {
@@ -123,17 +124,23 @@ pub(super) async fn launch(
     }
 }
 
+const fn not_ready(spec: &PluginSpec, log: Vec<String>) -> PluginProblem {
+    PluginProblem::NotReady { within: spec.start_timeout, log }
+}
+
 /// Ends a plugin that did not get ready, and says why as well as can be known.
 async fn fail(
     started: Started,
     output: &Output,
     clock: &Arc<dyn Clock>,
-    error: PluginError,
-) -> PluginError {
+    error: PluginProblem,
+) -> PluginProblem {
     let Started { mut child, group, stdout, stderr, .. } = started;
     // Whether it had ended by itself is asked before it is killed.
-    let by_itself =
-        matches!(error, PluginError::Handshake(HandshakeError::None) | PluginError::FirstCall(_));
+    let by_itself = matches!(
+        error,
+        PluginProblem::Handshake(HandshakeError::None) | PluginProblem::FirstCall(_)
+    );
     let exited = if by_itself { exited_soon(&group, clock).await } else { false };
     group.end(clock).await;
     let exit = child.wait().await.map_or_else(|e| e.to_string(), |status| status.to_string());
@@ -146,8 +153,8 @@ async fn fail(
     }
     let log = output.tail();
     match error {
-        PluginError::NotReady { .. } => PluginError::NotReady { log },
-        _ if exited => PluginError::Ended { exit, log },
+        PluginProblem::NotReady { within, .. } => PluginProblem::NotReady { within, log },
+        _ if exited => PluginProblem::Ended { exit, log },
         error => error,
     }
 }
@@ -161,8 +168,21 @@ async fn exited_soon(group: &Group, clock: &Arc<dyn Clock>) -> bool {
     }
 }
 
-fn system(what: &'static str) -> impl Fn(std::io::Error) -> PluginError {
-    move |source| PluginError::System { what, source }
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> PluginProblem {
+    move |source| PluginProblem::System { what, source }
+}
+
+/// The directory of the host, to which no other user may write.
+fn root(directory: &Path) -> Result<PathBuf, PluginProblem> {
+    let at = |source| PluginProblem::NoDirectory { path: directory.to_owned(), source };
+    let root = std::fs::canonicalize(directory).map_err(at)?;
+    let metadata = std::fs::metadata(&root).map_err(at)?;
+    let owner = metadata.uid();
+    let trusted = owner == 0 || owner == rustix::process::geteuid().as_raw();
+    if !metadata.is_dir() || !trusted || metadata.mode() & 0o022 != 0 {
+        return Err(PluginProblem::OpenDirectory { path: root });
+    }
+    Ok(root)
 }
 
 /// Starts the process, with its limits, as far as its first instruction.
@@ -171,17 +191,16 @@ async fn start(
     spec: &PluginSpec,
     redactor: &Redactor,
     tasks: &TaskTracker,
-) -> Result<Started, PluginError> {
+) -> Result<Started, PluginProblem> {
     let (path, digest) = (spec.path.clone(), spec.digest);
     let opened = tokio::task::spawn_blocking(move || Binary::open(&path, digest)).await;
     let binary = opened.map_err(|e| system("read the plugin")(e.into()))??;
     let (name, token) = (random()?, random()?);
-    let root = std::fs::canonicalize(&host.directory)
-        .map_err(system("find the directory of the host for sockets; make it first"))?;
+    let root = root(&host.directory)?;
     let directory = root.join(format!("p-{}", name.get(..16).unwrap_or(&name)));
     let longest = directory.join("plugin.sock");
     if longest.as_os_str().len() > LONGEST_SOCKET_PATH {
-        return Err(PluginError::PathTooLong { path: longest, most: LONGEST_SOCKET_PATH });
+        return Err(PluginProblem::PathTooLong { path: longest, most: LONGEST_SOCKET_PATH });
     }
     let directory = Directory::create(directory).map_err(system("make the plugin's directory"))?;
 
@@ -210,7 +229,7 @@ async fn start(
     let keeper = Arc::clone(&output);
     let stderr = tasks.spawn(async move { keeper.keep("stderr", BufReader::new(stderr)).await });
     let mut metadata = MetadataValue::try_from(&token)
-        .map_err(|_| PluginError::FirstCall("the token is no metadata".to_owned()))?; // never: it is hexadecimal
+        .map_err(|_| PluginProblem::FirstCall("the token is no metadata".to_owned()))?; // never: it is hexadecimal
     metadata.set_sensitive(true);
     Ok(Started {
         child,
@@ -226,7 +245,7 @@ async fn start(
 }
 
 /// Lets the plugin begin, within its limits.
-async fn open_the_gate(started: &mut Started, spec: &PluginSpec) -> Result<(), PluginError> {
+async fn open_the_gate(started: &mut Started, spec: &PluginSpec) -> Result<(), PluginProblem> {
     let what = "hear from the shell that starts the plugin; name one of POSIX";
     let said = first_line(&mut started.stdout, LONGEST_HANDSHAKE).await;
     if said.as_deref() != Some("") {
@@ -236,7 +255,7 @@ async fn open_the_gate(started: &mut Started, spec: &PluginSpec) -> Result<(), P
     let open = inherited(pid).map_err(system("see what the plugin would inherit"))?;
     if !open.is_empty() && !Path::new(CLOSING_SHELL).exists() {
         let files = open.into_values().map(|to| to.display().to_string()).collect();
-        return Err(PluginError::Inherited { files });
+        return Err(PluginProblem::Inherited { files });
     }
     limit(pid, &spec.limits).map_err(|e| system("set the limits of the plugin")(e.into()))?;
     let open: Vec<String> = open.into_keys().collect();
@@ -266,7 +285,7 @@ fn inherited(pid: Pid) -> std::io::Result<BTreeMap<String, PathBuf>> {
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 
 /// 32 random bytes of the system, in hexadecimal.
-fn random() -> Result<String, PluginError> {
+fn random() -> Result<String, PluginProblem> {
     let what = "get random bytes from the system";
     let mut bytes = [0_u8; 32];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
@@ -302,7 +321,7 @@ async fn ready(
     started: &mut Started,
     spec: &PluginSpec,
     settings: Option<pb::ConfigureRequest>,
-) -> Result<(Line, Manifest), PluginError> {
+) -> Result<(Line, Manifest), PluginProblem> {
     let line = first_line(&mut started.stdout, LONGEST_HANDSHAKE).await;
     let line = started.output.redactor().clean(&line.ok_or(HandshakeError::None)?);
     let handshake = Handshake::parse(&line, &PROTOCOL_VERSIONS)?;
@@ -312,7 +331,7 @@ async fn ready(
     if socket.parent() != Some(&*started.directory) || !is_socket {
         return Err(HandshakeError::Socket { found: socket }.into());
     }
-    let clean = |text: String| PluginError::FirstCall(started.output.redactor().clean(&text));
+    let clean = |text: String| PluginProblem::FirstCall(started.output.redactor().clean(&text));
     let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
         .map_err(|e| clean(e.to_string()))?
         .http2_max_header_list_size(16 << 10);
@@ -324,7 +343,7 @@ async fn ready(
         line.without_token(describe, pb::DescribeRequest {}).await;
     match stranger {
         Err(status) if status.code() == tonic::Code::Unauthenticated => {}
-        Ok(_) => return Err(PluginError::NoTokenCheck),
+        Ok(_) => return Err(PluginProblem::NoTokenCheck),
         Err(status) => return Err(clean(chain(&status))),
     }
     let manifest: pb::DescribeReply =

@@ -1,7 +1,7 @@
 //! The host's side: runs plugins, and answers with providers that are called like any other.
 //!
 //! A plugin is started when it is made, and again by the first call after it ended. What happens to it is told to
-//! [`PluginEvents`] and to `tracing`. A call ends as follows, whatever the plugin does:
+//! [`PluginEvents`], of which [`TrailFile`] keeps it on disk, and to `tracing`. A call ends as follows, whatever the plugin does:
 //!
 //! | the plugin | the call | the plugin then |
 //! |---|---|---|
@@ -34,6 +34,7 @@ mod settings;
 mod spec;
 mod supervise;
 mod text;
+mod trail;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -42,12 +43,13 @@ use std::sync::Arc;
 use release_core::port::Clock;
 
 pub(super) use self::call::{Operation, Remote};
-pub use self::error::PluginError;
-pub use self::events::{PluginEvent, PluginEvents, PluginFault, PluginState};
+pub use self::error::{PluginError, PluginProblem};
+pub use self::events::{PluginEvent, PluginEvents, PluginFault, PluginRecord, PluginState};
 pub use self::revoke::Revocations;
 pub use self::settings::PluginKind;
 pub use self::spec::{CallLimits, Limits, OutputLimits, PluginSpec, RestartPolicy};
 use self::supervise::{Handle, Inner};
+pub use self::trail::{Trail, TrailFile};
 use crate::kind::Manifest;
 use crate::layer::Redactor;
 
@@ -116,16 +118,18 @@ impl Plugin {
     pub async fn start(host: &Host, spec: PluginSpec) -> Result<Self, PluginError> {
         let inner = Inner::new(host.clone(), spec);
         let handle = Arc::new(Handle { inner });
-        handle.inner.start().await?;
+        let started = handle.inner.start().await;
+        started.map_err(|problem| handle.inner.error(problem))?;
         Ok(Self { handle })
     }
 
     /// What the plugin says that it is and can do. The same for as long as the host holds it.
     ///
     /// # Errors
-    /// [`PluginError::Stopped`], never for a plugin that was started.
+    /// [`PluginProblem::Stopped`], never for a plugin that was started.
     pub fn manifest(&self) -> Result<&Manifest, PluginError> {
-        self.handle.inner.manifest().ok_or(PluginError::Stopped)
+        let inner = &self.handle.inner;
+        inner.manifest().ok_or_else(|| inner.error(PluginProblem::Stopped))
     }
 
     /// How it is now.
@@ -155,7 +159,7 @@ impl Plugin {
         let manifest = self.manifest()?;
         let description = manifest.capabilities.get(capability).ok_or_else(|| {
             let has = manifest.capabilities.keys().map(String::clone).collect();
-            PluginError::Lacks { plugin: manifest.name.clone(), capability, has }
+            self.handle.inner.error(PluginProblem::Lacks { capability, has })
         })?;
         Ok(Remote { handle: Arc::clone(&self.handle), description: description.clone() })
     }

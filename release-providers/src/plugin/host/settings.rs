@@ -9,7 +9,7 @@ use super::launch::chain;
 use super::process::Line;
 use super::spec::Settings;
 use super::text::Redactor;
-use super::{Host, Plugin, PluginError, PluginSpec};
+use super::{Host, Plugin, PluginError, PluginProblem, PluginSpec};
 use crate::kind::{Manifest, Opening, ProviderKind, SecretSetting, is_unset, reference};
 use crate::plugin::messages::error_from_wire;
 use crate::plugin::pb;
@@ -24,12 +24,12 @@ pub(super) async fn prepare(
     settings: &Settings,
     redactor: &Redactor,
     leases: &mut Leases,
-) -> Result<Option<pb::ConfigureRequest>, PluginError> {
+) -> Result<Option<pb::ConfigureRequest>, PluginProblem> {
     match settings {
         Settings::Unasked => Ok(None),
         Settings::None => Ok(Some(pb::ConfigureRequest::default())),
         Settings::Some(opening) => {
-            request(opening, redactor, leases).await.map(Some).map_err(PluginError::Secret)
+            request(opening, redactor, leases).await.map(Some).map_err(PluginProblem::Secret)
         }
     }
 }
@@ -40,19 +40,19 @@ pub(super) async fn tell(
     settings: &Settings,
     request: pb::ConfigureRequest,
     redactor: &Redactor,
-) -> Result<(), PluginError> {
+) -> Result<(), PluginProblem> {
     let answer: Result<pb::ConfigureReply, _> = line.unary(CONFIGURE, request).await;
     match answer {
         Ok(pb::ConfigureReply { error: None }) => Ok(()),
         Ok(pb::ConfigureReply { error: Some(error) }) => {
             let error = error_from_wire(&error, "plugin.configure", |text| redactor.clean(text));
-            Err(PluginError::Settings(error))
+            Err(PluginProblem::Settings(error))
         }
         // Who takes no settings need not know of any.
         Err(status) if status.code() == Code::Unimplemented => match settings {
             Settings::Some(opening) if !is_unset(&opening.config) => {
                 let text = "the plugin takes no settings; leave them out";
-                Err(PluginError::Settings(ProviderError::new(
+                Err(PluginProblem::Settings(ProviderError::new(
                     ErrorKind::Invalid,
                     "plugin.configure",
                     text,
@@ -60,7 +60,7 @@ pub(super) async fn tell(
             }
             _ => Ok(()),
         },
-        Err(status) => Err(PluginError::FirstCall(redactor.clean(&chain(&status)))),
+        Err(status) => Err(PluginProblem::FirstCall(redactor.clean(&chain(&status)))),
     }
 }
 
@@ -134,20 +134,20 @@ impl ProviderKind for PluginKind {
     }
 
     async fn open(&self, opening: Opening) -> Result<Vec<AnyProvider>, ProviderError> {
-        let failed = |error: PluginError| match error {
-            PluginError::Settings(error) | PluginError::Secret(error) => error,
-            error => {
+        let failed = |error: PluginError| {
+            error.of_settings().unwrap_or_else(|error| {
                 let text = "the plugin cannot be started";
                 ProviderError::new(ErrorKind::Unavailable, "plugin.open", text).with_source(error)
-            }
+            })
         };
         let mut spec = self.spec.clone().opening(opening.clone());
-        spec.name = opening.name;
+        spec.name.clone_from(&opening.name);
         let plugin = Plugin::start(&self.host, spec).await.map_err(failed)?;
         let said = plugin.manifest().map_err(failed)?;
         if *said != self.manifest {
             plugin.shutdown().await;
-            return Err(failed(PluginError::OtherManifest));
+            let problem = PluginProblem::OtherManifest;
+            return Err(failed(PluginError::new(&opening.name, problem)));
         }
         plugin.providers().map_err(failed)
     }

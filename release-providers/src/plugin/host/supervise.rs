@@ -8,12 +8,15 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::keep::keep;
-use super::launch::{Launched, launch};
+use super::launch::{Launched, chain, launch};
 use super::leave::Left;
 use super::process::{Ending, Exit, Process, look, watch};
 use super::record::Record;
 use super::text::Redactor;
-use super::{Host, PluginError, PluginEvent, PluginFault, PluginSpec, PluginState};
+use super::{
+    Host, PluginError, PluginEvent, PluginFault, PluginProblem, PluginRecord, PluginSpec,
+    PluginState,
+};
 use crate::kind::Manifest;
 use crate::sync::lock;
 
@@ -59,7 +62,7 @@ struct State {
     /// How often it was tried to start it.
     starts: u64,
     /// Why it could not be the last time.
-    failure: Option<Arc<PluginError>>,
+    failure: Option<Arc<PluginProblem>>,
 }
 
 enum Slot {
@@ -105,6 +108,11 @@ impl Inner {
         self.redactor.clean(text)
     }
 
+    /// What is wrong with it, for those outside.
+    pub(super) fn error(&self, problem: impl Into<Arc<PluginProblem>>) -> PluginError {
+        PluginError::new(&self.spec.name, problem)
+    }
+
     fn process(&self) -> Option<Arc<Process>> {
         match &lock(&self.state).slot {
             Slot::Up(process) => Some(Arc::clone(process)),
@@ -125,22 +133,22 @@ impl Inner {
         self.process().map(|process| process.leader().as_raw_nonzero().get())
     }
 
-    pub(super) fn tell(&self, event: &PluginEvent<'_>) {
-        let plugin = &self.spec.name;
+    pub(super) fn tell(&self, event: PluginEvent) {
+        let (at, plugin) = (self.host.clock.now(), self.spec.name.clone());
         tracing::info!(%plugin, ?event, "plugin");
         if let Some(events) = &self.host.events {
-            events.on_event(plugin, event);
+            events.on_event(&PluginRecord { at, plugin, event });
         }
     }
 
     /// Starts it for the first time.
-    pub(super) async fn start(self: &Arc<Self>) -> Result<(), PluginError> {
+    pub(super) async fn start(self: &Arc<Self>) -> Result<(), PluginProblem> {
         let _alone = self.starting.lock().await;
         self.try_start().await.map(drop)
     }
 
     /// The plugin as it runs; started if it does not, after the pause that is due.
-    pub(super) async fn running(self: &Arc<Self>) -> Result<Arc<Process>, Arc<PluginError>> {
+    pub(super) async fn running(self: &Arc<Self>) -> Result<Arc<Process>, Arc<PluginProblem>> {
         let seen = {
             let state = lock(&self.state);
             match state.up() {
@@ -152,10 +160,10 @@ impl Inner {
         // In a task of its own: a caller that cannot wait so long does not undo what others wait for.
         let inner = Arc::clone(self);
         let started = self.tasks.spawn(async move { inner.restart(seen).await }).await;
-        started.unwrap_or_else(|_| Err(Arc::new(PluginError::Stopped))) // the runtime is shut down
+        started.unwrap_or_else(|_| Err(Arc::new(PluginProblem::Stopped))) // the runtime is shut down
     }
 
-    async fn restart(self: Arc<Self>, seen: u64) -> Result<Arc<Process>, Arc<PluginError>> {
+    async fn restart(self: Arc<Self>, seen: u64) -> Result<Arc<Process>, Arc<PluginProblem>> {
         let _alone = self.starting.lock().await;
         let not_before = {
             let state = lock(&self.state);
@@ -178,7 +186,7 @@ impl Inner {
     }
 
     /// Starts it now. Only for whoever is alone.
-    async fn try_start(self: &Arc<Self>) -> Result<Arc<Process>, PluginError> {
+    async fn try_start(self: &Arc<Self>) -> Result<Arc<Process>, PluginProblem> {
         let number = {
             let mut state = lock(&self.state);
             state.up()?;
@@ -186,7 +194,7 @@ impl Inner {
             state.starts
         };
         let launched = match self.host.revocations.of(self.spec.digest) {
-            Some(reason) => Err(PluginError::Revoked { path: self.spec.path.clone(), reason }),
+            Some(reason) => Err(PluginProblem::Revoked { path: self.spec.path.clone(), reason }),
             None => launch(&self.host, &self.spec, &self.redactor, &self.tasks).await,
         };
         match launched.and_then(|launched| self.install(number, launched)) {
@@ -194,9 +202,9 @@ impl Inner {
             Err(error) => {
                 let now = self.host.clock.now();
                 lock(&self.state).record.ended(now);
-                self.tell(&PluginEvent::StartFailed { error: &error });
+                self.tell(PluginEvent::StartFailed { error: self.clean(&chain(&error)) });
                 // An outage of the host's own store is no fault of the plugin.
-                if !matches!(error, PluginError::Secret(_)) {
+                if !matches!(error, PluginProblem::Secret(_)) {
                     self.count_fault();
                 }
                 Err(error)
@@ -209,13 +217,13 @@ impl Inner {
         self: &Arc<Self>,
         number: u64,
         launched: Launched,
-    ) -> Result<Arc<Process>, PluginError> {
+    ) -> Result<Arc<Process>, PluginProblem> {
         if *self.manifest.get_or_init(|| launched.manifest.clone()) != launched.manifest {
-            return Err(PluginError::OtherManifest);
+            return Err(PluginProblem::OtherManifest);
         }
         let exit = Exit::of(launched.group.leader()).map_err(|source| {
             let what = "watch the process of the plugin";
-            PluginError::System { what, source }
+            PluginProblem::System { what, source }
         })?;
         let pid = launched.group.leader().as_raw_nonzero().get();
         let keeper = Arc::clone(&launched.output);
@@ -238,7 +246,8 @@ impl Inner {
         self.tasks.spawn(look(Arc::clone(self), Arc::clone(&process)));
         self.tasks.spawn(keep(Arc::clone(self), Arc::clone(&process), launched.leases));
         let digest = self.spec.digest;
-        self.tell(&PluginEvent::Loaded { digest, manifest: &launched.manifest, pid });
+        let manifest = Box::new(launched.manifest);
+        self.tell(PluginEvent::Loaded { digest, manifest, pid });
         Ok(process)
     }
 
@@ -256,23 +265,23 @@ impl Inner {
         }
         match &ending {
             None => {
-                let log = process.output.tail();
-                self.tell(&PluginEvent::Crashed { exit, log: &log });
+                let (exit, log) = (exit.to_owned(), process.output.tail());
+                self.tell(PluginEvent::Crashed { exit, log });
                 self.count_fault();
             }
             Some(Ending::Hung(operation)) => {
-                self.tell(&PluginEvent::Hung { operation });
+                self.tell(PluginEvent::Hung { operation: operation.clone() });
                 self.count_fault();
             }
             Some(Ending::Fault(fault)) => self.note_fault(fault),
-            Some(Ending::Asked) => self.tell(&PluginEvent::Stopped { exit }),
+            Some(Ending::Asked) => self.tell(PluginEvent::Stopped { exit: exit.to_owned() }),
             Some(Ending::Quarantine) => {}
         }
     }
 
     /// It broke the contract or its limits.
     pub(super) fn note_fault(&self, fault: &PluginFault) {
-        self.tell(&PluginEvent::Fault { fault });
+        self.tell(PluginEvent::Fault { fault: fault.clone() });
         self.count_fault();
     }
 
@@ -291,7 +300,7 @@ impl Inner {
         if let Some(process) = process {
             process.kill(Ending::Quarantine);
         }
-        self.tell(&PluginEvent::Quarantined { faults });
+        self.tell(PluginEvent::Quarantined { faults });
     }
 
     pub(super) fn succeeded(&self) {
@@ -308,7 +317,7 @@ impl Inner {
             state.record.forgive();
             state.failure = None;
         }
-        self.tell(&PluginEvent::Released);
+        self.tell(PluginEvent::Released);
         true
     }
 
@@ -344,12 +353,12 @@ impl Inner {
 
 impl State {
     /// The process that runs, if one does; or why none ever will.
-    fn up(&self) -> Result<Option<Arc<Process>>, PluginError> {
+    fn up(&self) -> Result<Option<Arc<Process>>, PluginProblem> {
         match &self.slot {
             Slot::Up(process) => Ok(Some(Arc::clone(process))),
             Slot::Down => Ok(None),
-            Slot::Quarantined(faults) => Err(PluginError::Quarantined { faults: *faults }),
-            Slot::Stopped(_) => Err(PluginError::Stopped),
+            Slot::Quarantined(faults) => Err(PluginProblem::Quarantined { faults: *faults }),
+            Slot::Stopped(_) => Err(PluginProblem::Stopped),
         }
     }
 }

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::Secret;
 use crate::layer::Redactor as Known;
-use crate::{ProviderError, Secret};
 
 /// The most characters that an error or event quotes.
 const LONGEST_QUOTE: usize = 1_000;
@@ -50,19 +48,6 @@ impl Redactor {
     pub(super) fn finds(&self, value: &Value) -> bool {
         let mut copy = value.clone();
         self.own.clean(&mut copy) || self.shared.clean(&mut copy)
-    }
-
-    /// An answer without the secrets that the plugin was given or handed out. The token of a start is not looked for: it
-    /// is worth nothing to whoever reads an answer.
-    pub(super) fn answer<A>(
-        &self,
-        answer: A,
-        failed: impl Fn(String) -> ProviderError,
-    ) -> Result<A, ProviderError>
-    where
-        A: Serialize + DeserializeOwned + 'static,
-    {
-        self.shared.answer(answer, failed)
     }
 
     /// A quote for errors and events.

@@ -17,7 +17,7 @@ use crate::spi::{
 wire! {
     Target => Target { environment, region, service }
     Weight => Weight { digest, version, percent }
-    Served => Served { digest, requests }
+    Served => Served by new { digest, requests }
 
     ApplyRequest => ApplyRequest { target, artifact, version, replicas }
     ObserveDeployment => ObserveDeployment { target, digest }

@@ -18,7 +18,7 @@ wire! {
 
     Principal => Principal { id, kind, roles }
     ReadIdentities => ReadIdentities {}
-    IdentitySnapshot => IdentitySnapshot { version, taken_at, identities, delegations }
+    IdentitySnapshot => IdentitySnapshot by new { version, taken_at, identities, delegations }
     Identity => Identity { id, kind, active, linked, acts_for, grants }
     RoleGrant => RoleGrant { role, reach, by, reason; from as holds_from, until as holds_until }
     Reach => Reach { environment, service, region, train }

@@ -85,7 +85,7 @@ impl TrafficRouter for Memory {
             return Err(ProviderError::new(ErrorKind::NotFound, "traffic.observe", text)
                 .with_context("target", target));
         };
-        let served = weights.iter().map(|w| Served { digest: w.digest, requests: 7 }).collect();
+        let served = weights.iter().map(|w| Served::new(w.digest, 7)).collect();
         Ok(TrafficStatus::new(target, weights, served, 3))
     }
 }
@@ -102,10 +102,8 @@ impl HealthProbe for Memory {
         request: CheckHealth,
     ) -> Result<HealthReport, ProviderError> {
         let CheckHealth { target, digest, .. } = request;
-        let instance = |instance: &str, ready, detail: &str| InstanceHealth {
-            instance: instance.to_owned(),
-            ready,
-            detail: detail.to_owned(),
+        let instance = |instance: &str, ready, detail: &str| {
+            InstanceHealth::new(instance.to_owned(), ready, detail.to_owned())
         };
         let instances = vec![instance("a", true, "ok"), instance("b", false, "starting")];
         Ok(HealthReport::new(target, digest, instances, Timestamp::from_micros(-5)))

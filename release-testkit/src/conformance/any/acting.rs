@@ -37,6 +37,32 @@ pub(super) async fn done_again_is_done_once<T: ?Sized + Provider, D: Send + Sync
     Ok(())
 }
 
+pub(super) async fn nothing_else_happens_again<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        let cx = sandbox.context();
+        sandbox.done(deed, &cx).await?;
+        sandbox.linger().await;
+        let once = sandbox.outside().await?;
+        let what = format!("the same seen from outside after `{}` was asked again", deed.name);
+        for attempt in 2..4 {
+            let mut again = cx.clone();
+            again.attempt = attempt;
+            drop(sandbox.start(&deed.call, again).await); // what it hears is another case's
+            same(&what, &once, &sandbox.outside().await?)?;
+        }
+        let mut calls = JoinSet::new();
+        for _ in 0..CALLERS {
+            calls.spawn(sandbox.start(&deed.call, cx.clone()));
+        }
+        while calls.join_next().await.is_some() {}
+        sandbox.linger().await;
+        same(&what, &once, &sandbox.outside().await?)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn what_is_done_is_seen<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: &Of<T, D>,
 ) -> Check {

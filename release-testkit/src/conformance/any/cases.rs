@@ -5,14 +5,19 @@ use release_providers::layer::Provider;
 use super::ProviderSandbox;
 use super::acting::{
     a_lost_answer_is_found_by_looking, callers_at_once_do_it_once, done_again_is_done_once,
-    what_is_done_is_seen, what_is_done_stays_done, what_was_cancelled_half_way_is_told_truly,
+    nothing_else_happens_again, what_is_done_is_seen, what_is_done_stays_done,
+    what_was_cancelled_half_way_is_told_truly,
 };
 use super::refusing::{
     callers_at_once_hear_the_same, cancelled_calls_are_refused, far_deadlines_change_nothing,
-    late_calls_are_refused, looking_changes_nothing, out_of_reach_is_unavailable,
-    secrets_stay_secret, wrong_requests_are_refused,
+    late_calls_are_refused, looking_changes_nothing, secrets_stay_secret,
+    wrong_requests_are_refused,
 };
-use crate::conformance::{Broken, Case, Check, broken, case, description_is_stable};
+use crate::conformance::{
+    Broken, Case, Check, Sandbox as _, Trouble, broken, case, description_is_stable,
+    out_of_reach_is_unavailable, refused_credentials_are_denied, stalled_calls_end_in_time,
+    throttling_is_rate_limited,
+};
 
 type All<T, D> = Vec<Case<ProviderSandbox<T, D>>>;
 
@@ -51,12 +56,27 @@ fn every<T: ?Sized + Provider, D: Send + Sync + 'static>() -> All<T, D> {
         case!(
             out_of_reach_is_unavailable,
             "`Unavailable` when it cannot be reached, never an answer; and it comes back",
-            |sandbox| sandbox.no_reach()
+            |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
+        ),
+        case!(
+            refused_credentials_are_denied,
+            "`Denied` when its credentials are refused, with no effect; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::Denied)
+        ),
+        case!(
+            throttling_is_rate_limited,
+            "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::Throttled)
+        ),
+        case!(
+            stalled_calls_end_in_time,
+            "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::Stalled)
         ),
         case!(
             secrets_stay_secret,
             "no error, answer, description or debug text holds a secret",
-            |sandbox| sandbox.no_canary()
+            |sandbox| sandbox.common().no_canary()
         ),
     ]
 }
@@ -107,6 +127,11 @@ fn deeds<T: ?Sized + Provider, D: Send + Sync + 'static>() -> All<T, D> {
             callers_at_once_do_it_once,
             "calls with one key are one operation, also at once",
             |sandbox| sandbox.blind
+        ),
+        case!(
+            nothing_else_happens_again,
+            "asked again with the same key, nothing happens either that only others can see",
+            |sandbox| sandbox.outside.is_none().then_some("look at the service past the provider")
         ),
     ]
 }

@@ -1,5 +1,6 @@
 //! What is promised of looks and of refusals.
 
+use async_trait::async_trait;
 use release_providers::layer::Provider;
 use release_providers::{Context, ErrorKind, ProviderError};
 use tokio::task::JoinSet;
@@ -8,7 +9,9 @@ use super::ProviderSandbox;
 use super::acting::{CALLERS, still};
 use super::cases::{same, unchanged};
 use super::sandbox::{Answer, Call};
-use crate::conformance::{Check, broken, refused, unanswered, unavailable};
+use crate::conformance::{
+    Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken, refused, unanswered,
+};
 
 /// How many times in a row the same is looked at.
 const LOOKS: u32 = 14;
@@ -195,47 +198,32 @@ fn far_away(name: &str, error: &ProviderError) -> crate::conformance::Broken {
     unanswered(&format!("`{name}` whose deadline is far away"), error)
 }
 
-pub(super) async fn out_of_reach_is_unavailable<T: ?Sized + Provider, D: Send + Sync + 'static>(
-    sandbox: &Of<T, D>,
-) -> Check {
-    let deeds = sandbox.deeds.iter().map(|deed| (deed.name, &deed.call, None));
-    let looks = sandbox.looks.iter().map(|look| (look.name, &look.call, None));
-    let wrong = beyond(sandbox).map(|wrong| (wrong.what, &wrong.call, Some(wrong.kind)));
-    for (name, call, kind) in deeds.chain(looks).chain(wrong) {
-        // So that there is something to remember.
-        let before = sandbox.start(call, sandbox.context()).await;
-        sandbox.within_reach(false).await?;
-        let what = format!("`{name}`, out of reach,");
-        let answer = sandbox.start(call, sandbox.context());
-        let answer = sandbox.ends(&what, answer).await;
-        sandbox.within_reach(true).await?;
-        unavailable(&what, answer?)?;
-        let back = sandbox.start(call, sandbox.context()).await;
-        let as_before = match (&before, &back) {
-            (Ok(_), Ok(_)) => true,
-            (_, Err(error)) => Some(error.kind()) == kind,
-            (Err(_), Ok(_)) => false,
-        };
-        if !as_before {
-            let found = format!("{:?}", back.map_err(|error| error.to_string()));
-            return Err(broken(format!("`{name}` to be back"), found));
+#[async_trait(?Send)]
+impl<T: ?Sized + Provider, D: Send + Sync + 'static> Meets for Of<T, D> {
+    async fn meet(&self, trouble: Trouble) -> Check {
+        let deeds = self.deeds.iter().map(|deed| (deed.name, &deed.call, None));
+        let looks = self.looks.iter().map(|look| (look.name, &look.call, None));
+        let wrong = beyond(self).map(|wrong| (wrong.what, &wrong.call, Some(wrong.kind)));
+        for (name, call, refused) in deeds.chain(looks).chain(wrong) {
+            let call = &|cx| self.start(call, cx);
+            Troubled { name, call, refused }.meets(trouble, self.common()).await?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 pub(super) async fn secrets_stay_secret<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: &Of<T, D>,
 ) -> Check {
-    let mut said = sandbox.said();
+    let mut said = sandbox.common().said(&sandbox.provider, &sandbox.describe());
     let deeds = sandbox.deeds.iter().map(|deed| (deed.name, &deed.call));
     let looks = sandbox.looks.iter().map(|look| (look.name, &look.call));
     let wrong = sandbox.refusals.iter().map(|wrong| (wrong.what, &wrong.call));
     for (name, call) in deeds.chain(looks).chain(wrong) {
         said.answered(name, sandbox.start(call, sandbox.context()).await);
-        sandbox.within_reach(false).await?;
+        sandbox.common().trouble(Trouble::OutOfReach, true).await?;
         said.answered(name, sandbox.start(call, sandbox.context()).await);
-        sandbox.within_reach(true).await?;
+        sandbox.common().trouble(Trouble::OutOfReach, false).await?;
         said.answered(name, sandbox.start(call, sandbox.late_context()).await);
     }
     said.keeps_the_secret()

@@ -12,7 +12,7 @@ use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
 use serde::Serialize;
 
 use crate::conformance::{
-    Broken, Common, HookError, Provided, Said, Sandbox, hook, title, unanswered,
+    Broken, Common, Hook, HookError, Provided, Sandbox, Trouble, broken, hook, title, unanswered,
 };
 
 /// What an operation answers, as text.
@@ -85,6 +85,8 @@ pub struct ProviderSandbox<T: ?Sized, D> {
     pub(crate) refusals: Vec<Refusal<T, D>>,
     /// What is missing to see what was done.
     pub(crate) blind: Option<&'static str>,
+    /// What the service has, seen past the provider.
+    pub(crate) outside: Option<Hook<(), String>>,
     common: Common,
 }
 
@@ -97,8 +99,8 @@ impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
 impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     pub(crate) fn of(provider: Arc<T>, at: D) -> Self {
         let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
-        let (blind, common) = (None, Common::default());
-        Self { provider, at, deeds, looks, refusals, blind, common }
+        let (blind, outside, common) = (None, None, Common::default());
+        Self { provider, at, deeds, looks, refusals, blind, outside, common }
     }
 
     /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says. Without
@@ -108,27 +110,43 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         self
     }
 
-    /// Puts what the provider talks to out of reach (`false`), or back. Without it, `out_of_reach_is_unavailable` is
-    /// skipped, and said to be.
-    pub fn reach<F>(mut self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
+    /// Puts what the provider talks to out of reach (`false`), or back: [`Trouble::OutOfReach`] the other way round.
+    pub fn reach<F>(self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), HookError>> + Send + 'static,
     {
-        self.common.reach = Some(hook(set));
+        self.trouble(Trouble::OutOfReach, move |comes| set(!comes))
+    }
+
+    /// Lets a trouble come between the provider and what it talks to (`true`), or go. Without it, the case about
+    /// this trouble is skipped, and said to be.
+    pub fn trouble<F>(
+        mut self,
+        trouble: Trouble,
+        set: impl Fn(bool) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.common.troubles.insert(trouble, hook(set));
         self
     }
 
-    pub(crate) fn no_reach(&self) -> Option<&'static str> {
-        self.common.no_reach()
+    /// Says within which time, by the machine's clock, what was asked for shows, or has come to nothing; by default
+    /// 20 milliseconds. What a provider does later than that, without being asked, is not seen.
+    pub const fn settles_within(mut self, time: Span) -> Self {
+        self.common.settle = time;
+        self
     }
 
-    pub(crate) fn no_canary(&self) -> Option<&'static str> {
-        self.common.no_canary()
-    }
-
-    /// What the provider tells of itself, to which a case adds what it answers.
-    pub(crate) fn said(&self) -> Said {
-        Said::of(self.common.canary.clone(), &self.provider, &Provided::describe(self))
+    /// Shows all that the service has, as text, seen past the provider; without what a look changes, such as when it was
+    /// read last. Without it, `nothing_else_happens_again` is skipped, and said to be.
+    pub fn seen_from_outside<F>(mut self, look: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<String, HookError>> + Send + 'static,
+    {
+        self.outside = Some(hook(move |()| look()));
+        self
     }
 
     pub(crate) fn deed<F, G, O>(
@@ -257,6 +275,12 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         answer.map(drop).map_err(|error| unanswered(&what, &error))
     }
 
+    /// All that the service has, seen past the provider.
+    pub(crate) async fn outside(&self) -> Result<String, Broken> {
+        let Some(look) = &self.outside else { return Ok(String::new()) };
+        look(()).await.map_err(|error| broken("a look from outside", error))
+    }
+
     pub(crate) async fn looked(&self, look: &Look<T, D>) -> Result<String, Broken> {
         let answer =
             (look.call)(Arc::clone(&self.provider), self.context(), Arc::clone(&self.at)).await;
@@ -266,10 +290,6 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     /// Another call with the same arguments.
     pub(crate) fn start(&self, call: &Call<T, D>, cx: Context) -> BoxFuture<'static, Answer> {
         call(Arc::clone(&self.provider), cx, Arc::clone(&self.at))
-    }
-
-    pub(crate) async fn within_reach(&self, reach: bool) -> Result<(), Broken> {
-        self.common.within_reach(reach).await
     }
 }
 

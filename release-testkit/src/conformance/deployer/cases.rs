@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use release_providers::spi::{ApplyRequest, DeploymentPhase, ObserveDeployment};
 use release_providers::{ErrorKind, Fencing};
 use tokio::task::JoinSet;
 
 use super::DeployerSandbox;
 use crate::conformance::{
-    Case, Check, Subject, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
-    fenced, interrupt, refused, unanswered, unavailable,
+    Case, Check, Meets, Provided as _, Sandbox as _, Subject, Trouble, Troubled, broken,
+    cancel_half_way, cancelled_or_done, case, description_is_stable, fenced, interrupt,
+    out_of_reach_is_unavailable, refused, refused_credentials_are_denied,
+    stalled_calls_end_in_time, throttling_is_rate_limited, unanswered,
 };
 
 type Cases = &'static [Case<DeployerSandbox>];
@@ -56,12 +61,27 @@ pub(super) const V1: Cases = &[
     case!(
         out_of_reach_is_unavailable,
         "`Unavailable` when it cannot be reached, never an answer; and it comes back",
-        |sandbox| sandbox.no_reach()
+        |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
+    ),
+    case!(
+        refused_credentials_are_denied,
+        "`Denied` when its credentials are refused, with no effect; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Denied)
+    ),
+    case!(
+        throttling_is_rate_limited,
+        "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Throttled)
+    ),
+    case!(
+        stalled_calls_end_in_time,
+        "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Stalled)
     ),
     case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
-        |sandbox| sandbox.no_canary()
+        |sandbox| sandbox.common().no_canary()
     ),
     case!(
         instances_are_as_told,
@@ -364,25 +384,30 @@ async fn what_is_done_stays_done(sandbox: &DeployerSandbox) -> Check {
     Ok(())
 }
 
-async fn out_of_reach_is_unavailable(sandbox: &DeployerSandbox) -> Check {
-    let ([subject, _], provider) = (&sandbox.subjects, &sandbox.provider);
-    sandbox.apply(subject, 1).await?;
-    sandbox.settled(subject, 1).await?;
-    let (cx, what) = (sandbox.context(), "what is out of reach");
-    let look = ObserveDeployment::new(sandbox.target.clone(), subject.artifact.digest());
-    sandbox.within_reach(false).await?;
-    let seen = sandbox.ends(what, provider.observe(&cx, look)).await;
-    let applied = sandbox.ends(what, provider.apply(&cx, sandbox.wish(subject, 2))).await;
-    sandbox.within_reach(true).await?;
-    unavailable("an observation, out of reach,", seen?)?;
-    unavailable("a wish, out of reach,", applied?)?;
-    sandbox.apply(subject, 2).await?;
-    sandbox.settled(subject, 2).await?;
-    Ok(())
+#[async_trait(?Send)]
+impl Meets for DeployerSandbox {
+    async fn meet(&self, trouble: Trouble) -> Check {
+        let ([subject, _], common) = (&self.subjects, self.common());
+        self.apply(subject, 1).await?;
+        self.settled(subject, 1).await?;
+        let look = ObserveDeployment::new(self.target.clone(), subject.artifact.digest());
+        let observe = |cx| -> BoxFuture<'static, _> {
+            let (provider, look) = (Arc::clone(&self.provider), look.clone());
+            async move { provider.observe(&cx, look).await.map(|seen| format!("{seen:?}")) }.boxed()
+        };
+        Troubled { name: "observe", call: &observe, refused: None }.meets(trouble, common).await?;
+        let apply = |cx| -> BoxFuture<'static, _> {
+            let (provider, wish) = (Arc::clone(&self.provider), self.wish(subject, 2));
+            async move { provider.apply(&cx, wish).await.map(|()| "done".to_owned()) }.boxed()
+        };
+        Troubled { name: "apply", call: &apply, refused: None }.meets(trouble, common).await?;
+        self.settled(subject, 2).await.map(drop)
+    }
 }
 
 async fn secrets_stay_secret(sandbox: &DeployerSandbox) -> Check {
-    let ([subject, _], mut said) = (&sandbox.subjects, sandbox.said());
+    let ([subject, _], mut said) =
+        (&sandbox.subjects, sandbox.common().said(&sandbox.provider, &sandbox.describe()));
     let wish = |what, change: &dyn Fn(&mut ApplyRequest)| {
         let mut wish = sandbox.wish(subject, 1);
         change(&mut wish);

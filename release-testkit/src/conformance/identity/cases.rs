@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use release_policy::directory::Directory;
 use release_providers::ErrorKind;
 use release_providers::spi::ReadIdentities;
@@ -11,8 +14,9 @@ use tokio::task::JoinSet;
 use super::IdentitySandbox;
 use super::sandbox::Snapshot;
 use crate::conformance::{
-    Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable, refused,
-    unanswered,
+    Case, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken, cancel_half_way,
+    cancelled_or_done, case, description_is_stable, refused, refused_credentials_are_denied,
+    stalled_calls_end_in_time, throttling_is_rate_limited, unanswered,
 };
 
 pub(super) const V1: &[Case<IdentitySandbox>] = &[
@@ -41,12 +45,12 @@ pub(super) const V1: &[Case<IdentitySandbox>] = &[
     case!(
         cut_off_is_unavailable_and_not_empty,
         "an authority that cannot be reached is `Unavailable`: neither an empty snapshot nor one that was remembered",
-        |sandbox| (!sandbox.can_cut_off()).then_some("authority that can be put out of reach")
+        |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
     ),
     case!(
         what_was_cut_off_comes_back,
         "an authority that can be reached again is read again, with its content and its versions",
-        |sandbox| (!sandbox.can_cut_off()).then_some("authority that can be put out of reach")
+        |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
     ),
     case!(
         reopening_keeps_versions,
@@ -64,9 +68,24 @@ pub(super) const V1: &[Case<IdentitySandbox>] = &[
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
     case!(
+        refused_credentials_are_denied,
+        "`Denied` when its credentials are refused, with no effect; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Denied)
+    ),
+    case!(
+        throttling_is_rate_limited,
+        "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Throttled)
+    ),
+    case!(
+        stalled_calls_end_in_time,
+        "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Stalled)
+    ),
+    case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
-        |sandbox| sandbox.no_canary()
+        |sandbox| sandbox.common().no_canary()
     ),
 ];
 
@@ -276,8 +295,23 @@ async fn far_deadlines_change_nothing(sandbox: &IdentitySandbox) -> Check {
     same(&near, &Snapshot(far))
 }
 
+#[async_trait(?Send)]
+impl Meets for IdentitySandbox {
+    async fn meet(&self, trouble: Trouble) -> Check {
+        let read = |cx| -> BoxFuture<'static, _> {
+            let provider = Arc::clone(&self.provider);
+            async move {
+                let answer = provider.read(&cx, ReadIdentities::new()).await;
+                answer.map(|snapshot| format!("{snapshot:?}"))
+            }
+            .boxed()
+        };
+        Troubled { name: "read", call: &read, refused: None }.meets(trouble, self.common()).await
+    }
+}
+
 async fn secrets_stay_secret(sandbox: &IdentitySandbox) -> Check {
-    let mut said = sandbox.said();
+    let mut said = sandbox.common().said(&sandbox.provider, &sandbox.describe());
     for cx in [sandbox.context(), sandbox.late_context()] {
         let answer = sandbox.provider.read(&cx, ReadIdentities::new()).await;
         said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));

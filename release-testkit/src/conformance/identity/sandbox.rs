@@ -11,8 +11,8 @@ use release_providers::Description;
 use release_providers::spi::{IdentitySource, ReadIdentities};
 
 use crate::conformance::{
-    Broken, Check, Common, Hook, HookError, Provided, Sandbox, broken, hook, shared, title,
-    unanswered,
+    Broken, Check, Common, Hook, HookError, Provided, Sandbox, Trouble, broken, hook, shared,
+    title, unanswered,
 };
 
 /// A source of identities, and what its suite may do with its authority.
@@ -23,7 +23,6 @@ pub struct IdentitySandbox {
     pub(super) account: Option<PrincipalId>,
     change: Option<Hook<u32, ()>>,
     close: Option<Hook<PrincipalId, ()>>,
-    outage: Option<[Hook<(), ()>; 2]>,
     reopen: Option<Hook<(), Arc<dyn IdentitySource>>>,
     common: Common,
 }
@@ -47,7 +46,6 @@ impl IdentitySandbox {
             account: None,
             change: None,
             close: None,
-            outage: None,
             reopen: None,
             common: Common::default(),
         }
@@ -77,20 +75,6 @@ impl IdentitySandbox {
         self
     }
 
-    /// Puts the authority out of the source's reach, and back into it. Without it the cases about outages are skipped.
-    pub fn cut_off<F, G>(
-        mut self,
-        cut_off: impl Fn() -> F + Send + Sync + 'static,
-        reconnect: impl Fn() -> G + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<(), HookError>> + Send + 'static,
-        G: Future<Output = Result<(), HookError>> + Send + 'static,
-    {
-        self.outage = Some([hook(move |()| cut_off()), hook(move |()| reconnect())]);
-        self
-    }
-
     /// Gives another instance over the same authority, as after a restart of the host. Without it the case about
     /// restarts is skipped.
     pub fn reopen<F>(mut self, reopen: impl Fn() -> F + Send + Sync + 'static) -> Self
@@ -107,10 +91,6 @@ impl IdentitySandbox {
 
     pub(super) const fn can_close(&self) -> bool {
         self.close.is_some()
-    }
-
-    pub(super) const fn can_cut_off(&self) -> bool {
-        self.outage.is_some()
     }
 
     pub(super) const fn can_reopen(&self) -> bool {
@@ -134,10 +114,9 @@ impl IdentitySandbox {
         &self,
         work: impl Future<Output = T>,
     ) -> Result<T, Broken> {
-        let Some([cut_off, reconnect]) = &self.outage else { return Ok(work.await) };
-        cut_off(()).await.map_err(|error| broken("an authority out of reach", error))?;
+        self.common.trouble(Trouble::OutOfReach, true).await?;
         let done = work.await;
-        reconnect(()).await.map_err(|error| broken("an authority within reach again", error))?;
+        self.common.trouble(Trouble::OutOfReach, false).await?;
         Ok(done)
     }
 

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_providers::spi::{ObserveTraffic, SetWeights};
@@ -11,8 +14,10 @@ use tokio::task::JoinSet;
 use super::RouterSandbox;
 use super::sandbox::{same_shares, show};
 use crate::conformance::{
-    Broken, Case, Check, broken, cancel_half_way, cancelled_or_done, case, description_is_stable,
-    fenced, interrupt, refused, unanswered, unavailable,
+    Broken, Case, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken,
+    cancel_half_way, cancelled_or_done, case, description_is_stable, fenced, interrupt,
+    out_of_reach_is_unavailable, refused, refused_credentials_are_denied,
+    stalled_calls_end_in_time, throttling_is_rate_limited, unanswered,
 };
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
@@ -63,12 +68,27 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(
         out_of_reach_is_unavailable,
         "`Unavailable` when it cannot be reached, never an answer; and it comes back",
-        |sandbox| sandbox.no_reach()
+        |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
+    ),
+    case!(
+        refused_credentials_are_denied,
+        "`Denied` when its credentials are refused, with no effect; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Denied)
+    ),
+    case!(
+        throttling_is_rate_limited,
+        "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Throttled)
+    ),
+    case!(
+        stalled_calls_end_in_time,
+        "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
+        |sandbox| sandbox.common().lacks(Trouble::Stalled)
     ),
     case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
-        |sandbox| sandbox.no_canary()
+        |sandbox| sandbox.common().no_canary()
     ),
 ];
 
@@ -358,23 +378,31 @@ async fn what_is_done_stays_done(sandbox: &RouterSandbox) -> Check {
     Ok(())
 }
 
-async fn out_of_reach_is_unavailable(sandbox: &RouterSandbox) -> Check {
-    let (provider, weights) = (&sandbox.provider, sandbox.some_new());
-    sandbox.set(&sandbox.all_old()).await?;
-    sandbox.look().await?;
-    let (cx, what) = (sandbox.context(), "what is out of reach");
-    let look = ObserveTraffic::new(sandbox.target.clone());
-    sandbox.within_reach(false).await?;
-    let seen = sandbox.ends(what, provider.observe(&cx, look)).await;
-    let set = sandbox.ends(what, provider.set_weights(&cx, sandbox.request(&weights))).await;
-    sandbox.within_reach(true).await?;
-    unavailable("an observation, out of reach,", seen?)?;
-    unavailable("shares, out of reach,", set?)?;
-    sandbox.set(&weights).await
+#[async_trait(?Send)]
+impl Meets for RouterSandbox {
+    async fn meet(&self, trouble: Trouble) -> Check {
+        let (weights, common) = (self.some_new(), self.common());
+        self.set(&self.all_old()).await?;
+        self.look().await?;
+        let observe = |cx| -> BoxFuture<'static, _> {
+            let look = ObserveTraffic::new(self.target.clone());
+            let provider = Arc::clone(&self.provider);
+            async move { provider.observe(&cx, look).await.map(|seen| format!("{seen:?}")) }.boxed()
+        };
+        Troubled { name: "observe", call: &observe, refused: None }.meets(trouble, common).await?;
+        let set = |cx| -> BoxFuture<'static, _> {
+            let (provider, request) = (Arc::clone(&self.provider), self.request(&weights));
+            async move { provider.set_weights(&cx, request).await.map(|()| "done".to_owned()) }
+                .boxed()
+        };
+        let set = Troubled { name: "set_weights", call: &set, refused: None };
+        set.meets(trouble, common).await?;
+        self.in_effect_now(&weights).await
+    }
 }
 
 async fn secrets_stay_secret(sandbox: &RouterSandbox) -> Check {
-    let mut said = sandbox.said();
+    let mut said = sandbox.common().said(&sandbox.provider, &sandbox.describe());
     let [first, _] = &sandbox.subjects;
     let unknown = Weight::new(sandbox.unknown_version, first.version.clone(), 100);
     let mut elsewhere = sandbox.request(&sandbox.all_old());

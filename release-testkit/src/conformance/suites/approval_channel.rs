@@ -13,6 +13,8 @@ use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, una
 use crate::fixtures;
 
 /// A channel, and people who answer on it.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ApprovalChannelSandbox = ProviderSandbox<dyn ApprovalChannel, People>;
 
 /// People who answer.

@@ -13,6 +13,8 @@ use crate::conformance::any::{ProviderSandbox, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, unanswered};
 
 /// A signer, and what it may sign with which key.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ArtifactSignerSandbox = ProviderSandbox<dyn ArtifactSigner, SignArtifact>;
 
 suite!(

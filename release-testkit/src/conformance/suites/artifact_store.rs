@@ -11,6 +11,8 @@ use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 use crate::fixtures;
 
 /// A store of artifacts, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ArtifactStoreSandbox = ProviderSandbox<dyn ArtifactStore, Shelf>;
 
 /// What of a store the suite may use.

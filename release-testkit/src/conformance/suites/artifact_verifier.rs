@@ -11,6 +11,8 @@ use crate::conformance::{Broken, Check, broken, case, unanswered};
 use crate::fixtures;
 
 /// A verifier, and artifacts that it may check.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ArtifactVerifierSandbox = ProviderSandbox<dyn ArtifactVerifier, Attestations>;
 
 /// Artifacts of which something is attested, or nothing.

@@ -9,6 +9,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, unanswered};
 
 /// A build runner, and a build of it that succeeds.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type BuildRunnerSandbox = ProviderSandbox<dyn BuildRunner, StartBuild>;
 
 suite!(

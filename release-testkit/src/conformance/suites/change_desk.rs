@@ -12,6 +12,8 @@ use crate::conformance::any::{ProviderSandbox, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A service desk at which the suite may open changes.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ChangeDeskSandbox = ProviderSandbox<dyn ChangeDesk, ()>;
 
 suite!(
@@ -132,5 +134,9 @@ async fn tell(
 async fn look_at(sandbox: &ChangeDeskSandbox, key: &str) -> Result<ChangeStatus, Broken> {
     let request = JobRef::new(key.to_owned());
     let answer = sandbox.provider.observe(&sandbox.context(), request).await;
-    answer.map_err(|error| unanswered("a look at the change", &error))
+    let status = answer.map_err(|error| unanswered("a look at the change", &error))?;
+    if status.operation == key {
+        return Ok(status);
+    }
+    Err(broken(format!("what became of `{key}`"), format!("it tells of `{}`", status.operation)))
 }

@@ -9,6 +9,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, unanswered};
 
 /// A clock, and whoever lets time pass.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ClockSourceSandbox = ProviderSandbox<dyn ClockSource, Passing>;
 
 /// How time passes.

@@ -10,6 +10,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, unanswered};
 
 /// A source of configuration, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ConfigSourceSandbox = ProviderSandbox<dyn ConfigSource, Place>;
 
 /// What of a source the suite may use.

@@ -9,6 +9,8 @@ use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
 use crate::conformance::{Check, broken, case, unanswered};
 
 /// A custom action, and a request that it can perform.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type CustomActionSandbox = ProviderSandbox<dyn CustomAction, CustomRequest>;
 
 suite!(

@@ -14,6 +14,8 @@ use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A store of data sets, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type DataSetStoreSandbox = ProviderSandbox<dyn DataSetStore, DataSetPlace>;
 
 /// What of a store the suite may use.

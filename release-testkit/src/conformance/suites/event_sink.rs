@@ -10,6 +10,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A sink that takes the suite's events.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type EventSinkSandbox = ProviderSandbox<dyn EventSink, ()>;
 
 suite!(

@@ -10,6 +10,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A flag store, and a flag of it that the suite may set.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type FlagStoreSandbox = ProviderSandbox<dyn FlagStore, FlagRef>;
 
 suite!(

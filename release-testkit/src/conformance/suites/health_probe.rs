@@ -12,6 +12,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, unanswered};
 
 /// A probe, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type HealthProbeSandbox = ProviderSandbox<dyn HealthProbe, Instances>;
 
 /// Instances of one version that are ready.

@@ -15,6 +15,8 @@ use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, una
 use crate::fixtures;
 
 /// A source of incidents, and whoever makes some.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type IncidentSourceSandbox = ProviderSandbox<dyn IncidentSource, Trouble>;
 
 /// Whoever makes incidents.

@@ -14,6 +14,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, unanswered};
 
 /// A source of metrics, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type MetricsSourceSandbox = ProviderSandbox<dyn MetricsSource, Counters>;
 
 /// Two counters of one version, and whoever lets them count.

@@ -9,6 +9,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A migrator, and a migration of it that nobody has begun.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type MigratorSandbox = ProviderSandbox<dyn Migrator, MigrationRef>;
 
 suite!(

@@ -11,6 +11,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Check, Hook, HookError, broken, case, hook, unanswered};
 
 /// A notifier, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type NotifierSandbox = ProviderSandbox<dyn Notifier, Inbox>;
 
 /// A channel, and whoever reads it.

@@ -10,6 +10,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, unanswered};
 
 /// A pager, and a team that may be called.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type PagerSandbox = ProviderSandbox<dyn Pager, TeamId>;
 
 suite!(
@@ -21,6 +23,10 @@ suite!(
         case!(
             a_call_is_told_until_it_is_over,
             "who is called is told, and that it is over once it is"
+        ),
+        case!(
+            a_used_key_calls_nobody_again,
+            "a key that was used calls nobody again, also when its call is over"
         ),
         case!(an_unused_key_is_unknown, "a key that was never used is `Unknown`, no error"),
     ]
@@ -79,6 +85,21 @@ async fn a_call_is_told_until_it_is_over(sandbox: &PagerSandbox) -> Check {
     Ok(())
 }
 
+async fn a_used_key_calls_nobody_again(sandbox: &PagerSandbox) -> Check {
+    let cx = sandbox.context();
+    let answer = sandbox.provider.page(&cx, call(&sandbox.at)).await;
+    answer.map_err(|error| unanswered("a call", &error))?;
+    let request = JobRef::new(cx.key.clone());
+    let answer = sandbox.provider.resolve(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("the end of a call", &error))?;
+    drop(sandbox.provider.page(&cx, call(&sandbox.at)).await); // what it hears is another case's
+    let after = look_at(sandbox, &cx.key).await?;
+    if after.phase == PagePhase::Resolved {
+        return Ok(());
+    }
+    Err(broken("a call that is over still", format!("{after:?}")))
+}
+
 async fn an_unused_key_is_unknown(sandbox: &PagerSandbox) -> Check {
     let status = look_at(sandbox, &sandbox.context().key).await?;
     if status.phase == PagePhase::Unknown && status.escalations == 0 {
@@ -90,5 +111,9 @@ async fn an_unused_key_is_unknown(sandbox: &PagerSandbox) -> Check {
 async fn look_at(sandbox: &PagerSandbox, key: &str) -> Result<PageStatus, Broken> {
     let request = JobRef::new(key.to_owned());
     let answer = sandbox.provider.observe(&sandbox.context(), request).await;
-    answer.map_err(|error| unanswered("a look at the call", &error))
+    let status = answer.map_err(|error| unanswered("a look at the call", &error))?;
+    if status.operation == key {
+        return Ok(status);
+    }
+    Err(broken(format!("what became of `{key}`"), format!("it tells of `{}`", status.operation)))
 }

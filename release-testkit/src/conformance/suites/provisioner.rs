@@ -15,6 +15,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, refused, unanswered};
 
 /// A provisioner, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ProvisionerSandbox = ProviderSandbox<dyn Provisioner, Workspace>;
 
 /// What of a provisioner the suite may use.

@@ -11,6 +11,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, unanswered};
 
 /// A scanner, and a scan of it that comes to its end.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type ScannerSandbox = ProviderSandbox<dyn Scanner, StartScan>;
 
 suite!(

@@ -13,6 +13,8 @@ use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
 
 /// A store of secrets, and a secret of it that the suite may lease and rotate.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type SecretStoreSandbox = ProviderSandbox<dyn SecretStore, SecretRef>;
 
 suite!(

@@ -12,6 +12,8 @@ use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, unanswered};
 
 /// A test runner, and what of it the suite may use.
+///
+/// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type TestRunnerSandbox = ProviderSandbox<dyn TestRunner, Course>;
 
 /// What a runner may be asked to run.

@@ -46,6 +46,16 @@ pub enum AnyFault {
     CallsOutageInternal,
     /// Stays away after it was out of reach once.
     StaysAway,
+    /// Takes refused credentials for an outage, as if waiting would help.
+    CallsDenialUnavailable,
+    /// Takes a request to slow down for an outage.
+    CallsThrottlingUnavailable,
+    /// Waits for an answer however long it takes.
+    WaitsPastDeadlines,
+    /// Does everything once more under another key, where nobody looks.
+    ActsBesides,
+    /// Takes back what it did when it is asked for it again.
+    TakesBackWhenAskedAgain,
     /// Holds its credential in an error.
     TellsSecretInErrors,
     /// Holds its credential in its debug text.
@@ -78,6 +88,11 @@ impl AnyFault {
         Self::AnswersFromMemory,
         Self::CallsOutageInternal,
         Self::StaysAway,
+        Self::CallsDenialUnavailable,
+        Self::CallsThrottlingUnavailable,
+        Self::WaitsPastDeadlines,
+        Self::ActsBesides,
+        Self::TakesBackWhenAskedAgain,
         Self::TellsSecretInErrors,
         Self::TellsSecretInDebug,
         Self::TellsSecretInDescription,
@@ -87,8 +102,10 @@ impl AnyFault {
     pub const fn caught_by(self) -> &'static [&'static str] {
         match self {
             Self::RenamesItself => &["description_is_stable"],
-            Self::ForgetsKeys => &[],
             Self::RefusesRepeats => &["done_again_is_done_once"],
+            Self::ForgetsKeys | Self::ActsBesides | Self::TakesBackWhenAskedAgain => {
+                &["nothing_else_happens_again"]
+            }
             Self::SaysDone => &["what_is_done_is_seen"],
             Self::RevertsLater => &["what_is_done_stays_done"],
             Self::RevertsWhenLookedAt | Self::UsesUpAnswers => &["looking_changes_nothing"],
@@ -109,6 +126,9 @@ impl AnyFault {
             Self::AnswersFromMemory | Self::CallsOutageInternal | Self::StaysAway => {
                 &["out_of_reach_is_unavailable"]
             }
+            Self::CallsDenialUnavailable => &["refused_credentials_are_denied"],
+            Self::CallsThrottlingUnavailable => &["throttling_is_rate_limited"],
+            Self::WaitsPastDeadlines => &["stalled_calls_end_in_time"],
             Self::TellsSecretInErrors
             | Self::TellsSecretInDebug
             | Self::TellsSecretInDescription => &["secrets_stay_secret"],
@@ -128,6 +148,8 @@ impl AnyFault {
                 | Self::DoesWhatItSaysWasCancelled
                 | Self::DoesLaterWhatWasCancelled
                 | Self::ActsThenRefuses
+                | Self::ActsBesides
+                | Self::TakesBackWhenAskedAgain
         )
     }
 
@@ -143,6 +165,9 @@ impl AnyFault {
             Self::IgnoresCancellation
                 | Self::IgnoresDeadline
                 | Self::CallsOutageInternal
+                | Self::CallsDenialUnavailable
+                | Self::CallsThrottlingUnavailable
+                | Self::WaitsPastDeadlines
                 | Self::TripsOverFarDeadlines
         )
     }

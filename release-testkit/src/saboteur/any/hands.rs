@@ -12,7 +12,7 @@ use release_providers::{Context, ErrorKind, Operation, ProviderError, Secret};
 
 use super::AnyFault;
 use crate::fakes::{Rewind, lock};
-use crate::saboteur::{FAR, STANDS, dawdle, later, renamed, telling, unsure};
+use crate::saboteur::{STANDS, dawdle, later, renamed, telling, trip_over, unsure};
 
 /// So many looks find what was done, and so many equal answers are there; then something is wrong.
 const LOOKS: u32 = 12;
@@ -20,6 +20,7 @@ const LOOKS: u32 = 12;
 const LATE: Duration = Duration::from_millis(30);
 
 type Anything = Box<dyn Any + Send>;
+type Undo = Box<dyn FnOnce() + Send>;
 
 /// What a saboteur needs besides the provider that it stands before.
 pub(super) struct Hands {
@@ -41,8 +42,10 @@ struct Memory {
     /// What was looked at last, with its answer, and how many times in a row.
     looked: Option<(Operation, Anything, Anything, u32)>,
     away: bool,
+    /// Takes back what was done first under a key.
+    first: BTreeMap<(Operation, String), Undo>,
     /// Takes back what was done last.
-    undo: Option<(Box<dyn FnOnce() + Send>, u32)>,
+    undo: Option<(Undo, u32)>,
     calls: u64,
 }
 
@@ -78,8 +81,8 @@ impl Hands {
         if self.fault == AnyFault::RefusesRepeats && lock(&self.memory).done.contains(&key) {
             return Err(wrong(operation, ErrorKind::Conflict));
         }
-        if self.fault == AnyFault::TripsOverFarDeadlines && cx.deadline > FAR {
-            return Err(wrong(operation, ErrorKind::Internal));
+        if self.fault == AnyFault::TripsOverFarDeadlines {
+            trip_over(cx, operation.to_string())?;
         }
         if self.fault == AnyFault::TripsOverCompany {
             if !lock(&self.memory).under_way.insert(key.clone()) {
@@ -107,14 +110,45 @@ impl Hands {
                 cx.cancellation = crate::fixtures::context("").cancellation;
             }
             AnyFault::IgnoresDeadline => cx.deadline = Timestamp::from_micros(i64::MAX),
-            AnyFault::ForgetsKeys => {
-                let mut memory = lock(&self.memory);
-                memory.calls += 1;
-                cx.key = format!("{}/{}", cx.key, memory.calls);
+            // Not one that is over already.
+            AnyFault::WaitsPastDeadlines if cx.deadline > Timestamp::default() => {
+                cx.deadline = Timestamp::from_micros(i64::MAX);
             }
+            AnyFault::ForgetsKeys => return self.besides(&cx),
             _ => {}
         }
         cx
+    }
+
+    /// The same under a key that nobody had.
+    fn besides(&self, cx: &Context) -> Context {
+        let mut cx = cx.clone();
+        let mut memory = lock(&self.memory);
+        memory.calls += 1;
+        cx.key = format!("{}/{}", cx.key, memory.calls);
+        cx
+    }
+
+    /// Takes back later what was just done for the first time.
+    fn revert(&self, key: &(Operation, String), undo: Option<Undo>) {
+        let mut memory = lock(&self.memory);
+        let Some(undo) = undo.filter(|_| !memory.done.contains(key)) else { return };
+        match self.fault {
+            AnyFault::RevertsLater => later(STANDS, async { undo() }),
+            _ => memory.undo = Some((undo, 0)),
+        }
+    }
+
+    /// Takes back what was done for the first time, once it is done again.
+    fn take_back(&self, key: (Operation, String), undo: Option<Undo>) {
+        let mut memory = lock(&self.memory);
+        if memory.done.contains(&key) {
+            if let Some(undo) = memory.first.remove(&key) {
+                undo();
+            }
+        } else if let Some(undo) = undo {
+            memory.first.insert(key, undo);
+        }
     }
 
     /// What is due before anything else.
@@ -177,31 +211,31 @@ impl Hands {
             }
             AnyFault::ActsThenRefuses => {
                 let answer = ask(cx.clone(), request.clone()).await;
-                let unwanted = |error: &ProviderError| {
-                    matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Timeout)
-                };
-                if answer.as_ref().err().is_some_and(unwanted) {
+                if answer.as_ref().err().is_some_and(nobody_waits) {
                     again().await;
                 }
                 answer
             }
             AnyFault::SaysDone => {
                 let answer = ask(cx.clone(), request.clone()).await;
-                if let Some(undo) = taken_back.filter(|_| answer.is_ok()) {
-                    undo();
-                }
+                taken_back.filter(|_| answer.is_ok()).into_iter().for_each(|undo| undo());
                 answer
             }
             AnyFault::RevertsLater | AnyFault::RevertsWhenLookedAt => {
                 let answer = ask(cx.clone(), request.clone()).await;
-                let mut memory = lock(&self.memory);
-                let again = memory.done.contains(&(operation, cx.key.clone()));
-                if let Some(undo) = taken_back.filter(|_| answer.is_ok() && !again) {
-                    match self.fault {
-                        AnyFault::RevertsLater => later(STANDS, async { undo() }),
-                        _ => memory.undo = Some((undo, 0)),
-                    }
+                self.revert(&(operation, cx.key.clone()), taken_back.filter(|_| answer.is_ok()));
+                answer
+            }
+            AnyFault::ActsBesides => {
+                let answer = ask(cx.clone(), request.clone()).await;
+                if answer.is_ok() {
+                    drop(ask(self.besides(cx), request.clone()).await);
                 }
+                answer
+            }
+            AnyFault::TakesBackWhenAskedAgain => {
+                let answer = ask(cx.clone(), request.clone()).await;
+                self.take_back((operation, cx.key.clone()), taken_back.filter(|_| answer.is_ok()));
                 answer
             }
             _ => ask(self.mistaken(cx), request.clone()).await,
@@ -248,17 +282,28 @@ impl Hands {
         error: ProviderError,
     ) -> Result<A, ProviderError> {
         let out_of_reach = error.kind() == ErrorKind::Unavailable;
-        let nobody_waits = matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Timeout);
+        let nobody_waits = nobody_waits(&error);
+        // Not what comes between it and its service, which others are for.
+        let refused = !matches!(
+            error.kind(),
+            ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::RateLimited
+        );
         match self.fault {
-            AnyFault::AcceptsAnything if !out_of_reach && !nobody_waits => {
+            AnyFault::AcceptsAnything if refused && !nobody_waits => {
                 memory.last(operation).ok_or(error)
             }
             AnyFault::AnswersFromMemory if out_of_reach => memory.last(operation).ok_or(error),
-            AnyFault::CallsErrorsInternal if !out_of_reach && !nobody_waits => {
+            AnyFault::CallsErrorsInternal if refused && !nobody_waits => {
                 Err(renamed(&error, ErrorKind::Internal))
             }
             AnyFault::CallsOutageInternal if out_of_reach => {
                 Err(renamed(&error, ErrorKind::Internal))
+            }
+            AnyFault::CallsDenialUnavailable if error.kind() == ErrorKind::Denied => {
+                Err(renamed(&error, ErrorKind::Unavailable))
+            }
+            AnyFault::CallsThrottlingUnavailable if error.kind() == ErrorKind::RateLimited => {
+                Err(renamed(&error, ErrorKind::Unavailable))
             }
             AnyFault::StaysAway if out_of_reach => {
                 memory.away = true;
@@ -269,6 +314,10 @@ impl Hands {
             _ => Err(error),
         }
     }
+}
+
+fn nobody_waits(error: &ProviderError) -> bool {
+    matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Timeout)
 }
 
 impl Memory {

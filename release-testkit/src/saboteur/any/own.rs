@@ -223,7 +223,8 @@ fn all<T: ?Sized + Sabotage>(suite: Suite) -> Vec<Fault> {
     let cases = suite.promises(Level::V1);
     let has = |name: &str| cases.iter().any(|(case, _)| *case == name);
     let matters = |fault: &AnyFault| {
-        harmless.iter().all(|(harmless, _)| harmless != fault)
+        let by_key = matches!(fault, AnyFault::ActsBesides).then_some(AnyFault::ForgetsKeys);
+        harmless.iter().all(|(harmless, _)| harmless != fault && Some(*harmless) != by_key)
             && (has("done_again_is_done_once") || !fault.needs_deeds())
             && (has("wrong_requests_are_refused") || !fault.needs_refusals())
             && (fault.caught_by().is_empty() || fault.caught_by().iter().any(|case| has(case)))

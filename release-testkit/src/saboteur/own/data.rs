@@ -1,6 +1,7 @@
 //! Whoever keeps something: configuration, secrets, data sets, flags, events.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use release_core::model::Digest;
@@ -124,6 +125,7 @@ sabotage!(
                 }
             },
         ),
+        names_another_place_later(),
         {
             let returned = Mutex::new(BTreeSet::new());
             OwnFault::refuses::<DataSetLeaseRef>(
@@ -246,3 +248,18 @@ sabotage!(
         },
     ]
 );
+
+/// A store that tells later attempts of another place.
+fn names_another_place_later() -> OwnFault {
+    let (name, caught_by) = ("names another place later", &["done_again_is_done_once"]);
+    let again = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&again);
+    let notes = OwnFault::requests::<LeaseDataSet>(name, caught_by, move |cx, _| {
+        seen.store(cx.attempt > 1, Ordering::SeqCst);
+    });
+    notes.and(OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |_, lease| {
+        if again.load(Ordering::SeqCst) {
+            lease.location.push_str("-2");
+        }
+    }))
+}

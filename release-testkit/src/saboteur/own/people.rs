@@ -1,12 +1,12 @@
 //! Whoever talks to people: desks, channels, notifiers, pagers.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use release_providers::ErrorKind;
 use release_providers::spi::{
     ApprovalAnswers, ChangeState, ChangeStatus, JobRef, Notification, PagePhase, PageStatus,
-    Severity, UpdateChange,
+    PageTeam, Severity, UpdateChange,
 };
 
 use super::{OwnFault, sabotage};
@@ -16,6 +16,11 @@ sabotage!(
     ChangeDesk,
     [],
     [
+        OwnFault::answers::<JobRef, ChangeStatus>(
+            "speaks of another change",
+            &["a_change_gets_one_ticket", "nobodys_change_has_no_ticket"],
+            |_, status| status.operation.push_str("-2"),
+        ),
         OwnFault::answers::<JobRef, ChangeStatus>(
             "has one ticket for all",
             &["a_change_gets_one_ticket"],
@@ -119,6 +124,12 @@ sabotage!(
             ("pager", "resolve"),
         ),
         OwnFault::answers::<JobRef, PageStatus>(
+            "speaks of another call",
+            &["a_used_key_calls_nobody_again", "an_unused_key_is_unknown"],
+            |_, status| status.operation.push_str("-2"),
+        ),
+        rings_again(),
+        OwnFault::answers::<JobRef, PageStatus>(
             "has called everybody",
             &["an_unused_key_is_unknown"],
             |_, status| {
@@ -129,3 +140,19 @@ sabotage!(
         ),
     ]
 );
+
+/// A pager that calls again for a key whose call is over.
+fn rings_again() -> OwnFault {
+    let (name, caught_by) = ("rings again", &["a_used_key_calls_nobody_again"]);
+    let counted = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));
+    let pages = Arc::clone(&counted);
+    let counts = OwnFault::requests::<PageTeam>(name, caught_by, move |cx, _| {
+        *lock(&pages).entry(cx.key.clone()).or_default() += 1;
+    });
+    counts.and(OwnFault::answers::<JobRef, PageStatus>(name, caught_by, move |asked, status| {
+        let times = lock(&counted).get(&asked.operation).copied().unwrap_or_default();
+        if times > 1 && status.phase == PagePhase::Resolved {
+            status.phase = PagePhase::Calling;
+        }
+    }))
+}

@@ -28,7 +28,7 @@ sabotage!(
             |_, report| {
                 if report.instances.is_empty() {
                     let (instance, detail) = ("nobody".into(), "200".into());
-                    report.instances.push(InstanceHealth { instance, ready: true, detail });
+                    report.instances.push(InstanceHealth::new(instance, true, detail));
                 }
             },
         ),

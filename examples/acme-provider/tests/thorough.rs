@@ -1,0 +1,19 @@
+//! The same suite, which is shown more: a secret, the files themselves, and what happens when they cannot be reached.
+
+mod place;
+
+use std::future::ready;
+
+use release_providers::Secret;
+use release_testkit::conformance::flag_store::{FlagStoreSandbox, sandbox};
+
+async fn flags() -> FlagStoreSandbox {
+    let (place, directory) = (place::Place::new(), place::Place::directory);
+    let (flags, files) = (place.flags(), directory(&place));
+    sandbox(flags, "dark-mode", place::environment())
+        .canary(Secret::new(files.to_string_lossy()))
+        .seen_from_outside(move || ready(place::content(&files)))
+        .reach(move |within| ready(place.within_reach(within)))
+}
+
+release_testkit::conformance!(FlagStore, flags);
