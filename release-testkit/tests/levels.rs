@@ -1,5 +1,9 @@
 //! A published level is frozen: no case joins it, leaves it, promises something else or asks for something else. What a
-//! vendor's report said yesterday it says tomorrow. Whoever has a new promise to make opens the next level.
+//! vendor's report said yesterday it says tomorrow. Whoever has a new promise to make opens the next level. V1 is
+//! published with release 0.1; until then, the two lists change on purpose alone.
+//!
+//! Requests are compared, by what they are and how they are made, each once. What a case demands of the answers is not in
+//! the list: that is what the saboteurs hold still, of which each has to be found by the cases that it names.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 

@@ -353,7 +353,7 @@ async fn f39_a_plugin_that_is_another_after_a_restart_is_refused() {
     stage.happened("hostile crashed", 1).await;
     let notifier = plugin.notifier().unwrap();
     let error = stage.beside(tell(&notifier, &stage.calm(), "x")).await.unwrap_err();
-    check(&error, ErrorKind::Unavailable, EffectCertainty::NotApplied);
+    check(&error, ErrorKind::Internal, EffectCertainty::NotApplied);
     assert!(stage.event("hostile start-failed").contains("other things of itself"));
     stage.all_gone().await;
 }
@@ -411,7 +411,7 @@ async fn f39_another_content_is_not_started_again() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     stage.happened("swapped crashed", 1).await;
     let error = tell(&plugin.notifier().unwrap(), &stage.calm(), "x").await.unwrap_err();
-    check(&error, ErrorKind::Unavailable, EffectCertainty::NotApplied);
+    check(&error, ErrorKind::Corrupt, EffectCertainty::NotApplied);
     assert!(stage.event("swapped start-failed").contains("is pinned"));
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Recorder {
 impl PluginEvents for Recorder {
     fn on_event(&self, record: &PluginRecord) {
         self.trail.on_event(record);
+        self.trail.flush();
         let trail = TrailFile::read(self.trail.path()).unwrap();
         assert_eq!((trail.unreadable, self.trail.failure()), (Vec::new(), None));
         self.lines.send_replace(trail.records.iter().map(line).collect());

@@ -12,7 +12,8 @@ use release_providers::{ErrorKind, ProviderError};
 
 use super::{CaseReport, ConformanceReport, Level, Provided, Sandbox, Verdict, Violation, without};
 
-/// Longest time that a case may take, its sandbox included.
+/// Longest time that a case may take, and its sandbox to be made and to be closed; a case has a hundred times more what its
+/// sandbox says that something takes to show.
 pub const CASE_LIMIT: Duration = Duration::from_mins(2);
 
 /// One promise and how it is put to the test.
@@ -126,8 +127,9 @@ pub(crate) async fn run_one<S: Sandbox>(
     factory: &impl AsyncFn() -> S,
 ) -> (Verdict, Option<String>) {
     let (mut title, mut canary) = (None, None);
-    let result = bounded(async {
-        let sandbox = match AssertUnwindSafe(factory()).catch_unwind().await {
+    let result = async {
+        let made = AssertUnwindSafe(factory()).catch_unwind();
+        let sandbox = match bounded(CASE_LIMIT, made).await? {
             Ok(sandbox) => sandbox,
             Err(panic) => {
                 let observed = format!("the factory panicked: {}", message(&*panic));
@@ -143,13 +145,15 @@ pub(crate) async fn run_one<S: Sandbox>(
             sandbox.prepare().await?;
             (case.run)(&sandbox).await.map(|()| Verdict::Passed)
         });
-        let result = work.catch_unwind().await;
-        let closed = sandbox.common().close().await;
-        let verdict = result.unwrap_or_else(|panic| {
+        // Cases linger many times, and each time as long as something may take to show.
+        let limit = CASE_LIMIT + sandbox.common().settle.as_duration() * 100;
+        let result = bounded(limit, work.catch_unwind()).await;
+        let closed = bounded(CASE_LIMIT, sandbox.common().close()).await;
+        let verdict = result?.unwrap_or_else(|panic| {
             Err(broken("an answer", format!("it panicked: {}", message(&*panic))))
         })?;
-        closed.map(|()| verdict)
-    })
+        closed?.map(|()| verdict)
+    }
     .await;
     let verdict = result.unwrap_or_else(|Broken { expected, observed }| {
         let (case, contract) = (case.name.into(), case.contract.into());
@@ -161,10 +165,10 @@ pub(crate) async fn run_one<S: Sandbox>(
 }
 
 #[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
-async fn bounded(work: impl Future<Output = Result<Verdict, Broken>>) -> Result<Verdict, Broken> {
-    tokio::time::timeout(CASE_LIMIT, work).await.unwrap_or_else(|_| {
-        Err(broken(format!("an end within {} seconds", CASE_LIMIT.as_secs()), "it hangs"))
-    })
+async fn bounded<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Broken> {
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| broken(format!("an end within {} seconds", limit.as_secs()), "it hangs"))
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -47,10 +47,10 @@ pub(crate) use case::{
 pub(crate) use list::suited;
 pub(crate) use said::{Said, without};
 pub(crate) use sandbox::{
-    Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt, shared,
-    title, unanswered,
+    Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt,
+    interrupt_within, length, shared, title, unanswered,
 };
 pub(crate) use trouble::{
-    Meets, Troubled, out_of_reach_is_unavailable, refused_credentials_are_denied,
+    Acts, Meets, Troubled, out_of_reach_is_unavailable, refused_credentials_are_denied,
     stalled_calls_end_in_time, throttling_is_rate_limited,
 };

@@ -130,6 +130,11 @@ impl Common {
         (!self.troubles.contains_key(&trouble)).then_some(trouble.missing())
     }
 
+    /// The troubles that the sandbox can make, in which calls are answered.
+    pub(crate) fn refusing(&self) -> Vec<Trouble> {
+        self.troubles.keys().copied().filter(|trouble| *trouble != Trouble::Stalled).collect()
+    }
+
     /// Lets a trouble come (`true`) or go, if the sandbox can.
     pub(crate) async fn trouble(&self, trouble: Trouble, comes: bool) -> Result<(), Broken> {
         let Some(set) = self.troubles.get(&trouble) else { return Ok(()) };
@@ -339,6 +344,31 @@ pub(crate) async fn interrupt(call: impl Future, round: u32) -> bool {
         _ = call => true,
         () = half_way(round) => false,
     }
+}
+
+/// The same for a call that takes `whole` as a rule: after a sixth of that, two, and so on.
+pub(crate) async fn interrupt_within(call: impl Future, round: u32, whole: Duration) -> bool {
+    tokio::select! {
+        biased;
+        _ = call => true,
+        () = async {
+            half_way(round).await;
+            let later = whole / 6 * round;
+            if later > Duration::from_millis(1) {
+                wait(later).await;
+            }
+        } => false,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
+/// How long a call takes that has to succeed, by the machine's clock.
+pub(crate) async fn length<T>(
+    call: impl Future<Output = Result<T, Broken>>,
+) -> Result<Duration, Broken> {
+    let begin = tokio::time::Instant::now();
+    call.await?;
+    Ok(begin.elapsed())
 }
 
 /// Makes `call`, which has `cx`, and cancels it half-way: the later, the higher `round` is.

@@ -1,11 +1,12 @@
 //! What can come between a provider and what it talks to, and what it says then.
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use release_core::port::EffectCertainty;
 use release_core::time::Span;
 use release_providers::{Context, ErrorKind, ProviderError};
 
-use super::{Check, Common, Provided, broken, refused};
+use super::{Broken, Check, Common, Provided, broken, refused};
 
 /// Something that comes between a provider and what it talks to, when the sandbox can make it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,37 +67,97 @@ pub(crate) struct Troubled<'a> {
     pub(crate) call: &'a dyn Fn(Context) -> BoxFuture<'static, Result<String, ProviderError>>,
     /// What it is refused as without any trouble, if it is wrong.
     pub(crate) refused: Option<ErrorKind>,
+    /// Of a call that acts: how it is seen.
+    pub(crate) acts: Option<Acts<'a>>,
 }
+
+/// How it is seen what came of a call.
+pub(crate) struct Acts<'a> {
+    /// Whether it can be done, and seen to be done, once more...
+    pub(crate) again: bool,
+    /// ...after this.
+    pub(crate) ready: &'a dyn Fn() -> LocalBoxFuture<'a, Check>,
+    /// All that can be seen of what came of it under a key.
+    pub(crate) seen: &'a Seen<'a>,
+}
+
+/// A look at what came of a call.
+pub(crate) type Seen<'a> = dyn Fn(String) -> LocalBoxFuture<'a, Result<Vec<String>, Broken>> + 'a;
 
 impl Troubled<'_> {
     /// Makes the call in trouble, and demands that it says so, and that the next one is as the one before.
     pub(crate) async fn meets(self, trouble: Trouble, common: &Common) -> Check {
-        let Self { name, call, refused } = self;
-        // So that there is something to remember.
-        let before = call(common.context()).await;
+        let Self { name, call, refused, acts } = self;
+        // So that there is something to remember, where that leaves something to do.
+        let once = acts.as_ref().is_some_and(|acts| !acts.again);
+        let worked = once || call(common.context()).await.is_ok();
         let what = format!("`{name}`, {},", which(trouble));
-        common.trouble(trouble, true).await?;
         let mut cx = common.context();
+        if let Some(acts) = &acts {
+            (acts.ready)().await?;
+            common.linger().await;
+        }
+        let all_before = look(acts.as_ref(), &cx.key).await?;
+        common.trouble(trouble, true).await?;
         if trouble == Trouble::Stalled {
-            let soon = Span::from(common.patience.as_duration() / 100);
-            cx.deadline = common.clock.now().plus(soon);
+            cx.deadline = common.clock.now().plus(part(common.patience, 100));
         }
+        let (key, deadline) = (cx.key.clone(), cx.deadline);
         let answer = common.ends(&what, call(cx)).await;
+        let late = common.clock.now().since(deadline);
         common.trouble(trouble, false).await?;
-        trouble.told(&what, answer?)?;
-
-        let back = call(common.context()).await;
-        let as_before = match (&before, &back) {
-            (Ok(_), Ok(_)) => true,
-            (_, Err(error)) => Some(error.kind()) == refused,
-            (Err(_), Ok(_)) => false,
-        };
-        if as_before {
-            return Ok(());
+        let answer = answer?;
+        let untouched =
+            answer.as_ref().is_err_and(|error| error.effect() == EffectCertainty::NotApplied);
+        trouble.told(&what, answer)?;
+        let tolerance = part(common.patience, 10);
+        if trouble == Trouble::Stalled && late > tolerance {
+            let wanted = format!("{what} to end within {tolerance} of its deadline");
+            return Err(broken(wanted, format!("it took {late} more")));
         }
-        let found = format!("{:?}", back.map_err(|error| error.to_string()));
-        Err(broken(format!("`{name}` to be back after it was {}", which(trouble)), found))
+        if untouched {
+            common.linger().await;
+            let all_after = look(acts.as_ref(), &key).await?;
+            if all_before != all_after {
+                let wanted = format!("nothing to come of {what} as it says: {all_before:?}");
+                return Err(broken(wanted, format!("{all_after:?}")));
+            }
+        }
+        comes_back(name, trouble, common, call, (worked, refused)).await
     }
+}
+
+/// Demands that a call is answered as before, in a while.
+async fn comes_back(
+    name: &str,
+    trouble: Trouble,
+    common: &Common,
+    call: &dyn Fn(Context) -> BoxFuture<'static, Result<String, ProviderError>>,
+    (worked, refused): (bool, Option<ErrorKind>),
+) -> Check {
+    let back = common.until(async || {
+        let back = call(common.context()).await;
+        let as_before = match &back {
+            Ok(_) => worked,
+            Err(error) => Some(error.kind()) == refused,
+        };
+        Ok(if as_before { Ok(()) } else { Err(back) })
+    });
+    back.await?.map_err(|back| {
+        let found = format!("{:?}", back.map_err(|error| error.to_string()));
+        broken(format!("`{name}` to be back after it was {}", which(trouble)), found)
+    })
+}
+
+async fn look(acts: Option<&Acts<'_>>, key: &str) -> Result<Vec<String>, Broken> {
+    match acts {
+        Some(acts) => (acts.seen)(key.to_owned()).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+fn part(span: Span, of: u32) -> Span {
+    Span::from(span.as_duration() / of)
 }
 
 const fn which(trouble: Trouble) -> &'static str {

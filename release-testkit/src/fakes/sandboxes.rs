@@ -278,7 +278,7 @@ in_fleet! { Pager, fleet.pager, |provider| {
 } }
 in_fleet! { IncidentSource, fleet.incidents, |provider| {
     let incidents = fleet.incidents.clone();
-    let told = incident_source::Trouble::told(move |incident| {
+    let told = incident_source::Reports::told(move |incident| {
         incidents.with(|log| log.open(incident));
         async { Ok(()) }
     });

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use release_core::model::{Digest, Span};
 
 use crate::plugin::{HandshakeError, ManifestError};
-use crate::{ErrorKind, ProviderError};
+use crate::{ErrorKind, ProviderError, RetryAdvice};
 
 /// A plugin that cannot be started, or does not have what is asked for: which one, and why. Clones share the reason.
 #[derive(Debug, Clone)]
@@ -45,7 +45,35 @@ impl PluginError {
     /// The error of a call that could not be made: nothing was done.
     pub(super) fn of_call(self, operation: &'static str) -> ProviderError {
         let text = format!("the plugin `{}` does not run and cannot be started", self.plugin);
-        ProviderError::new(ErrorKind::Unavailable, operation, text).with_source(self)
+        self.into_error(operation, text)
+    }
+
+    /// An error of something that was not done because of it.
+    pub(super) fn into_error(self, operation: &'static str, text: String) -> ProviderError {
+        let (kind, retry) = match self.problem() {
+            // Somebody has to mend something first; until then, it is as if it were not there.
+            PluginProblem::Quarantined { .. }
+            | PluginProblem::Stopped
+            | PluginProblem::Revoked { .. } => (ErrorKind::Unavailable, Some(RetryAdvice::Never)),
+            PluginProblem::Digest { .. } => (ErrorKind::Corrupt, None),
+            PluginProblem::Writable { .. }
+            | PluginProblem::NotExecutable { .. }
+            | PluginProblem::OpenDirectory { .. }
+            | PluginProblem::PathTooLong { .. }
+            | PluginProblem::Lacks { .. } => (ErrorKind::Invalid, None),
+            PluginProblem::Open { .. } | PluginProblem::NoDirectory { .. } => {
+                (ErrorKind::NotFound, None)
+            }
+            PluginProblem::Manifest(_)
+            | PluginProblem::OtherManifest
+            | PluginProblem::NoTokenCheck => (ErrorKind::Internal, None),
+            _ => (ErrorKind::Unavailable, None),
+        };
+        let error = ProviderError::new(kind, operation, text).with_source(self);
+        match retry {
+            Some(retry) => error.with_retry(retry),
+            None => error,
+        }
     }
 }
 

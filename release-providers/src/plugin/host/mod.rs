@@ -10,7 +10,8 @@
 //! | does not answer by the deadline and [`CallLimits::grace`] | `Timeout`, effect unknown | is killed, with its group |
 //! | does not answer a cancellation within the grace | `Cancelled`, effect unknown | has until the deadline and the grace |
 //! | answers for another call, too much, or what cannot be read | `Internal`, effect unknown | goes on; it is a fault |
-//! | cannot be started, is in quarantine, is revoked | `Unavailable`, nothing was done | |
+//! | is in quarantine, is revoked, was shut down | `Unavailable` that is not to be tried again, nothing was done | |
+//! | cannot be started | `Corrupt`, `Invalid`, `NotFound` or `Internal` where somebody has to mend something, `Unavailable` otherwise; nothing was done | |
 //!
 //! A call whose future was dropped is over for its caller only: the plugin is asked to end it, and the next call of the
 //! same capability waits until it has, at most for [`CallLimits::grace`], so that a look tells what came of it.

@@ -136,8 +136,7 @@ impl ProviderKind for PluginKind {
     async fn open(&self, opening: Opening) -> Result<Vec<AnyProvider>, ProviderError> {
         let failed = |error: PluginError| {
             error.of_settings().unwrap_or_else(|error| {
-                let text = "the plugin cannot be started";
-                ProviderError::new(ErrorKind::Unavailable, "plugin.open", text).with_source(error)
+                error.into_error("plugin.open", "the plugin cannot be started".to_owned())
             })
         };
         let mut spec = self.spec.clone().opening(opening.clone());

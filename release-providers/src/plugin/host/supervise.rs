@@ -1,6 +1,7 @@
 //! What becomes of a plugin over its starts and ends.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::runtime::Handle as Runtime;
@@ -137,7 +138,12 @@ impl Inner {
         let (at, plugin) = (self.host.clock.now(), self.spec.name.clone());
         tracing::info!(%plugin, ?event, "plugin");
         if let Some(events) = &self.host.events {
-            events.on_event(&PluginRecord { at, plugin, event });
+            let record = PluginRecord { at, plugin, event };
+            // Whoever takes notes of plugins does not hold up their end.
+            let told = catch_unwind(AssertUnwindSafe(|| events.on_event(&record)));
+            if told.is_err() {
+                tracing::error!(?record, "whoever takes note of plugins panicked");
+            }
         }
     }
 

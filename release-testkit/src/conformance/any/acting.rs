@@ -1,5 +1,7 @@
 //! What is promised of operations that act.
 
+use std::time::Duration;
+
 use release_core::port::EffectCertainty;
 use release_providers::layer::Provider;
 use release_providers::{Context, ErrorKind};
@@ -8,7 +10,7 @@ use tokio::task::JoinSet;
 use super::ProviderSandbox;
 use super::cases::{same, unchanged};
 use super::sandbox::{Deed, Outcome};
-use crate::conformance::{Broken, Check, broken, cancel_half_way, interrupt};
+use crate::conformance::{Broken, Check, broken, cancel_half_way, interrupt_within, length};
 
 /// How many callers ask at once.
 pub(super) const CALLERS: usize = 8;
@@ -106,13 +108,23 @@ pub(super) async fn a_lost_answer_is_found_by_looking<
 ) -> Check {
     for deed in &sandbox.deeds {
         let mut outcomes = Vec::new();
+        let mut whole = Duration::ZERO; // nothing is known of it before it was done once
         for round in 0..ROUNDS {
             sandbox.undone(deed).await?;
             let cx = sandbox.context();
             let before = sandbox.picture(deed, &cx.key).await;
-            interrupt(sandbox.start(&deed.call, cx.clone()), round).await;
+            let outside = sandbox.outside().await?;
+            interrupt_within(sandbox.start(&deed.call, cx.clone()), round, whole).await;
             settled(sandbox, deed, &cx, (&before, "whose answer was lost")).await?;
-            sandbox.done(deed, &cx).await?;
+            let broken_off = sandbox.outside().await?;
+            whole = whole.max(length(sandbox.done(deed, &cx)).await?);
+            if broken_off != outside {
+                // It was done, whoever knows of it.
+                sandbox.linger().await;
+                let name = deed.name;
+                let what = format!("nothing to be done twice by `{name}`, whose answer was lost");
+                same(&what, &broken_off, &sandbox.outside().await?)?;
+            }
             outcomes.push(neutral(&sandbox.seen(deed, &cx.key).await?, &cx));
         }
         sandbox.undone(deed).await?;

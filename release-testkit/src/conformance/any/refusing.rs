@@ -1,6 +1,8 @@
 //! What is promised of looks and of refusals.
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use release_providers::layer::Provider;
 use release_providers::{Context, ErrorKind, ProviderError};
 use tokio::task::JoinSet;
@@ -10,7 +12,8 @@ use super::acting::{CALLERS, still};
 use super::cases::{same, unchanged};
 use super::sandbox::{Answer, Call};
 use crate::conformance::{
-    Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken, refused, unanswered,
+    Acts, Broken, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken, refused,
+    unanswered,
 };
 
 /// How many times in a row the same is looked at.
@@ -194,19 +197,35 @@ pub(super) async fn far_deadlines_change_nothing<T: ?Sized + Provider, D: Send +
     Ok(())
 }
 
-fn far_away(name: &str, error: &ProviderError) -> crate::conformance::Broken {
+fn far_away(name: &str, error: &ProviderError) -> Broken {
     unanswered(&format!("`{name}` whose deadline is far away"), error)
 }
 
 #[async_trait(?Send)]
 impl<T: ?Sized + Provider, D: Send + Sync + 'static> Meets for Of<T, D> {
     async fn meet(&self, trouble: Trouble) -> Check {
-        let deeds = self.deeds.iter().map(|deed| (deed.name, &deed.call, None));
+        for deed in &self.deeds {
+            self.undone(deed).await?;
+            let call = &|cx| self.start(&deed.call, cx);
+            let seen = &|key: String| -> LocalBoxFuture<'_, Result<Vec<String>, Broken>> {
+                async move {
+                    let mut seen = self.picture(deed, &key).await;
+                    seen.push(self.outside().await?);
+                    Ok(seen)
+                }
+                .boxed_local()
+            };
+            let ready = &|| -> LocalBoxFuture<'_, Check> { self.undone(deed).boxed_local() };
+            let acts = Some(Acts { again: deed.undo.is_some(), ready, seen });
+            let troubled = Troubled { name: deed.name, call, refused: None, acts };
+            troubled.meets(trouble, self.common()).await?;
+        }
         let looks = self.looks.iter().map(|look| (look.name, &look.call, None));
         let wrong = beyond(self).map(|wrong| (wrong.what, &wrong.call, Some(wrong.kind)));
-        for (name, call, refused) in deeds.chain(looks).chain(wrong) {
+        for (name, call, refused) in looks.chain(wrong) {
             let call = &|cx| self.start(call, cx);
-            Troubled { name, call, refused }.meets(trouble, self.common()).await?;
+            let troubled = Troubled { name, call, refused, acts: None };
+            troubled.meets(trouble, self.common()).await?;
         }
         Ok(())
     }
@@ -221,9 +240,11 @@ pub(super) async fn secrets_stay_secret<T: ?Sized + Provider, D: Send + Sync + '
     let wrong = sandbox.refusals.iter().map(|wrong| (wrong.what, &wrong.call));
     for (name, call) in deeds.chain(looks).chain(wrong) {
         said.answered(name, sandbox.start(call, sandbox.context()).await);
-        sandbox.common().trouble(Trouble::OutOfReach, true).await?;
-        said.answered(name, sandbox.start(call, sandbox.context()).await);
-        sandbox.common().trouble(Trouble::OutOfReach, false).await?;
+        for trouble in sandbox.common().refusing() {
+            sandbox.common().trouble(trouble, true).await?;
+            said.answered(name, sandbox.start(call, sandbox.context()).await);
+            sandbox.common().trouble(trouble, false).await?;
+        }
         said.answered(name, sandbox.start(call, sandbox.late_context()).await);
     }
     said.keeps_the_secret()

@@ -395,12 +395,14 @@ impl Meets for DeployerSandbox {
             let (provider, look) = (Arc::clone(&self.provider), look.clone());
             async move { provider.observe(&cx, look).await.map(|seen| format!("{seen:?}")) }.boxed()
         };
-        Troubled { name: "observe", call: &observe, refused: None }.meets(trouble, common).await?;
+        let observe = Troubled { name: "observe", call: &observe, refused: None, acts: None };
+        observe.meets(trouble, common).await?;
         let apply = |cx| -> BoxFuture<'static, _> {
             let (provider, wish) = (Arc::clone(&self.provider), self.wish(subject, 2));
             async move { provider.apply(&cx, wish).await.map(|()| "done".to_owned()) }.boxed()
         };
-        Troubled { name: "apply", call: &apply, refused: None }.meets(trouble, common).await?;
+        let apply = Troubled { name: "apply", call: &apply, refused: None, acts: None };
+        apply.meets(trouble, common).await?;
         self.settled(subject, 2).await.map(drop)
     }
 }
@@ -432,6 +434,14 @@ async fn secrets_stay_secret(sandbox: &DeployerSandbox) -> Check {
             said.answered(what, answer.map(|()| String::new()));
             let seen = sandbox.provider.observe(&cx, look.clone()).await;
             said.answered("an observation", seen.map(|status| format!("{status:?}")));
+        }
+        for trouble in sandbox.common().refusing() {
+            sandbox.common().trouble(trouble, true).await?;
+            let answer = sandbox.provider.apply(&sandbox.context(), wish.clone()).await;
+            said.answered(what, answer.map(|()| String::new()));
+            let seen = sandbox.provider.observe(&sandbox.context(), look.clone()).await;
+            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+            sandbox.common().trouble(trouble, false).await?;
         }
     }
     said.keeps_the_secret()

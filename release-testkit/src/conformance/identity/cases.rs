@@ -306,7 +306,8 @@ impl Meets for IdentitySandbox {
             }
             .boxed()
         };
-        Troubled { name: "read", call: &read, refused: None }.meets(trouble, self.common()).await
+        let read = Troubled { name: "read", call: &read, refused: None, acts: None };
+        read.meets(trouble, self.common()).await
     }
 }
 
@@ -316,8 +317,11 @@ async fn secrets_stay_secret(sandbox: &IdentitySandbox) -> Check {
         let answer = sandbox.provider.read(&cx, ReadIdentities::new()).await;
         said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
     }
-    let cx = sandbox.context();
-    let answer = sandbox.while_cut_off(sandbox.provider.read(&cx, ReadIdentities::new())).await?;
-    said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
+    for trouble in sandbox.common().refusing() {
+        sandbox.common().trouble(trouble, true).await?;
+        let answer = sandbox.provider.read(&sandbox.context(), ReadIdentities::new()).await;
+        said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
+        sandbox.common().trouble(trouble, false).await?;
+    }
     said.keeps_the_secret()
 }

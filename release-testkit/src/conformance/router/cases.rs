@@ -389,13 +389,14 @@ impl Meets for RouterSandbox {
             let provider = Arc::clone(&self.provider);
             async move { provider.observe(&cx, look).await.map(|seen| format!("{seen:?}")) }.boxed()
         };
-        Troubled { name: "observe", call: &observe, refused: None }.meets(trouble, common).await?;
+        let observe = Troubled { name: "observe", call: &observe, refused: None, acts: None };
+        observe.meets(trouble, common).await?;
         let set = |cx| -> BoxFuture<'static, _> {
             let (provider, request) = (Arc::clone(&self.provider), self.request(&weights));
             async move { provider.set_weights(&cx, request).await.map(|()| "done".to_owned()) }
                 .boxed()
         };
-        let set = Troubled { name: "set_weights", call: &set, refused: None };
+        let set = Troubled { name: "set_weights", call: &set, refused: None, acts: None };
         set.meets(trouble, common).await?;
         self.in_effect_now(&weights).await
     }
@@ -420,6 +421,14 @@ async fn secrets_stay_secret(sandbox: &RouterSandbox) -> Check {
             said.answered(what, answer.map(|()| String::new()));
             let seen = sandbox.provider.observe(&cx, look.clone()).await;
             said.answered("an observation", seen.map(|status| format!("{status:?}")));
+        }
+        for trouble in sandbox.common().refusing() {
+            sandbox.common().trouble(trouble, true).await?;
+            let answer = sandbox.provider.set_weights(&sandbox.context(), set.clone()).await;
+            said.answered(what, answer.map(|()| String::new()));
+            let seen = sandbox.provider.observe(&sandbox.context(), look.clone()).await;
+            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+            sandbox.common().trouble(trouble, false).await?;
         }
     }
     said.keeps_the_secret()

@@ -17,22 +17,22 @@ use crate::fixtures;
 /// A source of incidents, and whoever makes some.
 ///
 /// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
-pub type IncidentSourceSandbox = ProviderSandbox<dyn IncidentSource, Trouble>;
+pub type IncidentSourceSandbox = ProviderSandbox<dyn IncidentSource, Reports>;
 
 /// Whoever makes incidents.
 #[derive(Clone, Default)]
 #[must_use]
-pub struct Trouble {
+pub struct Reports {
     tell: Option<Hook<Incident, ()>>,
 }
 
-impl fmt::Debug for Trouble {
+impl fmt::Debug for Reports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trouble(told: {})", self.tell.is_some())
+        write!(f, "Reports(told: {})", self.tell.is_some())
     }
 }
 
-impl Trouble {
+impl Reports {
     /// Nobody makes any: what needs incidents is skipped, and said to be.
     pub fn none() -> Self {
         Self::default()
@@ -72,7 +72,7 @@ suite!(
 );
 
 /// The source, and whoever makes incidents.
-pub fn sandbox(provider: Arc<dyn IncidentSource>, trouble: Trouble) -> IncidentSourceSandbox {
+pub fn sandbox(provider: Arc<dyn IncidentSource>, trouble: Reports) -> IncidentSourceSandbox {
     ProviderSandbox::of(provider, trouble).look("list", true, |provider, cx, _| async move {
         // When it was read is another time each time.
         let answer = provider.list(&cx, ListIncidents::new(Timestamp::default())).await;

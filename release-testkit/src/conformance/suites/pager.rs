@@ -77,10 +77,7 @@ async fn a_call_is_told_until_it_is_over(sandbox: &PagerSandbox) -> Check {
         let request = JobRef::new(cx.key.clone());
         let answer = sandbox.provider.resolve(&sandbox.context(), request).await;
         answer.map_err(|error| unanswered("the end of a call", &error))?;
-        let after = look_at(sandbox, &cx.key).await?;
-        if after.phase != PagePhase::Resolved {
-            return Err(broken("that it is over", format!("{after:?}")));
-        }
+        resolved(sandbox, &cx.key).await?;
     }
     Ok(())
 }
@@ -92,12 +89,23 @@ async fn a_used_key_calls_nobody_again(sandbox: &PagerSandbox) -> Check {
     let request = JobRef::new(cx.key.clone());
     let answer = sandbox.provider.resolve(&sandbox.context(), request).await;
     answer.map_err(|error| unanswered("the end of a call", &error))?;
+    resolved(sandbox, &cx.key).await?;
     drop(sandbox.provider.page(&cx, call(&sandbox.at)).await); // what it hears is another case's
+    sandbox.linger().await;
     let after = look_at(sandbox, &cx.key).await?;
     if after.phase == PagePhase::Resolved {
         return Ok(());
     }
     Err(broken("a call that is over still", format!("{after:?}")))
+}
+
+/// Demands that a call is over, in a while.
+async fn resolved(sandbox: &PagerSandbox, key: &str) -> Check {
+    let over = sandbox.until(async || {
+        let status = look_at(sandbox, key).await?;
+        Ok(if status.phase == PagePhase::Resolved { Ok(()) } else { Err(status) })
+    });
+    over.await?.map_err(|last| broken("that it is over", format!("{last:?}")))
 }
 
 async fn an_unused_key_is_unknown(sandbox: &PagerSandbox) -> Check {

@@ -52,6 +52,14 @@ pub enum AnyFault {
     CallsThrottlingUnavailable,
     /// Waits for an answer however long it takes.
     WaitsPastDeadlines,
+    /// Gives up a while after the deadline.
+    GivesUpLate,
+    /// Says that nothing was done where its credentials were refused, and does it a little later.
+    DoesLaterWhatWasDenied,
+    /// Knows a key once it has heard the answer: what was done before is done again.
+    LearnsKeysFromAnswers,
+    /// Holds its credential in the error that says that it was refused.
+    TellsSecretWhenDenied,
     /// Does everything once more under another key, where nobody looks.
     ActsBesides,
     /// Takes back what it did when it is asked for it again.
@@ -91,6 +99,10 @@ impl AnyFault {
         Self::CallsDenialUnavailable,
         Self::CallsThrottlingUnavailable,
         Self::WaitsPastDeadlines,
+        Self::GivesUpLate,
+        Self::DoesLaterWhatWasDenied,
+        Self::LearnsKeysFromAnswers,
+        Self::TellsSecretWhenDenied,
         Self::ActsBesides,
         Self::TakesBackWhenAskedAgain,
         Self::TellsSecretInErrors,
@@ -109,7 +121,7 @@ impl AnyFault {
             Self::SaysDone => &["what_is_done_is_seen"],
             Self::RevertsLater => &["what_is_done_stays_done"],
             Self::RevertsWhenLookedAt | Self::UsesUpAnswers => &["looking_changes_nothing"],
-            Self::ActsLate => &["a_lost_answer_is_found_by_looking"],
+            Self::ActsLate | Self::LearnsKeysFromAnswers => &["a_lost_answer_is_found_by_looking"],
             Self::DoesWhatItSaysWasCancelled | Self::DoesLaterWhatWasCancelled => {
                 &["what_was_cancelled_half_way_is_told_truly"]
             }
@@ -126,10 +138,13 @@ impl AnyFault {
             Self::AnswersFromMemory | Self::CallsOutageInternal | Self::StaysAway => {
                 &["out_of_reach_is_unavailable"]
             }
-            Self::CallsDenialUnavailable => &["refused_credentials_are_denied"],
+            Self::CallsDenialUnavailable | Self::DoesLaterWhatWasDenied => {
+                &["refused_credentials_are_denied"]
+            }
             Self::CallsThrottlingUnavailable => &["throttling_is_rate_limited"],
-            Self::WaitsPastDeadlines => &["stalled_calls_end_in_time"],
+            Self::WaitsPastDeadlines | Self::GivesUpLate => &["stalled_calls_end_in_time"],
             Self::TellsSecretInErrors
+            | Self::TellsSecretWhenDenied
             | Self::TellsSecretInDebug
             | Self::TellsSecretInDescription => &["secrets_stay_secret"],
         }
@@ -149,6 +164,8 @@ impl AnyFault {
                 | Self::DoesLaterWhatWasCancelled
                 | Self::ActsThenRefuses
                 | Self::ActsBesides
+                | Self::DoesLaterWhatWasDenied
+                | Self::LearnsKeysFromAnswers
                 | Self::TakesBackWhenAskedAgain
         )
     }
@@ -168,6 +185,7 @@ impl AnyFault {
                 | Self::CallsDenialUnavailable
                 | Self::CallsThrottlingUnavailable
                 | Self::WaitsPastDeadlines
+                | Self::GivesUpLate
                 | Self::TripsOverFarDeadlines
         )
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use release_core::port::EffectCertainty;
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
 use release_providers::{Context, ErrorKind, Operation, ProviderError, Secret};
 
 use super::AnyFault;
@@ -16,6 +16,8 @@ use crate::saboteur::{STANDS, dawdle, later, renamed, telling, trip_over, unsure
 
 /// So many looks find what was done, and so many equal answers are there; then something is wrong.
 const LOOKS: u32 = 12;
+/// So much later than its deadline somebody gives up who does it late.
+const LONG: Span = Span::secs(20);
 /// What was given up is done so much later.
 const LATE: Duration = Duration::from_millis(30);
 
@@ -113,6 +115,9 @@ impl Hands {
             // Not one that is over already.
             AnyFault::WaitsPastDeadlines if cx.deadline > Timestamp::default() => {
                 cx.deadline = Timestamp::from_micros(i64::MAX);
+            }
+            AnyFault::GivesUpLate if cx.deadline > Timestamp::default() => {
+                cx.deadline = cx.deadline.plus(LONG);
             }
             AnyFault::ForgetsKeys => return self.besides(&cx),
             _ => {}
@@ -216,15 +221,13 @@ impl Hands {
                 }
                 answer
             }
-            AnyFault::SaysDone => {
-                let answer = ask(cx.clone(), request.clone()).await;
-                taken_back.filter(|_| answer.is_ok()).into_iter().for_each(|undo| undo());
-                answer
-            }
-            AnyFault::RevertsLater | AnyFault::RevertsWhenLookedAt => {
-                let answer = ask(cx.clone(), request.clone()).await;
-                self.revert(&(operation, cx.key.clone()), taken_back.filter(|_| answer.is_ok()));
-                answer
+            AnyFault::LearnsKeysFromAnswers => {
+                // What the service does under way, of which nobody hears the end.
+                let unheard = ask(self.besides(cx), request.clone());
+                let mut given_up = GivenUp(Some(Box::pin(async move { drop(unheard.await) })));
+                dawdle().await;
+                given_up.0 = None;
+                ask(cx.clone(), request.clone()).await
             }
             AnyFault::ActsBesides => {
                 let answer = ask(cx.clone(), request.clone()).await;
@@ -233,12 +236,34 @@ impl Hands {
                 }
                 answer
             }
-            AnyFault::TakesBackWhenAskedAgain => {
-                let answer = ask(cx.clone(), request.clone()).await;
-                self.take_back((operation, cx.key.clone()), taken_back.filter(|_| answer.is_ok()));
+            _ => {
+                let answer = ask(self.mistaken(cx), request.clone()).await;
+                self.afterwards((operation, cx.key.clone()), &answer, taken_back, again);
                 answer
             }
-            _ => ask(self.mistaken(cx), request.clone()).await,
+        }
+    }
+
+    /// What it does once it has its answer.
+    fn afterwards<A, F: Future<Output = ()> + Send + 'static>(
+        &self,
+        key: (Operation, String),
+        answer: &Result<A, ProviderError>,
+        taken_back: Option<Undo>,
+        again: impl FnOnce() -> F,
+    ) {
+        let undo = taken_back.filter(|_| answer.is_ok());
+        match self.fault {
+            AnyFault::RevertsLater | AnyFault::RevertsWhenLookedAt => self.revert(&key, undo),
+            AnyFault::TakesBackWhenAskedAgain => self.take_back(key, undo),
+            AnyFault::SaysDone => undo.into_iter().for_each(|undo| undo()),
+            AnyFault::DoesLaterWhatWasDenied => {
+                let denied = |error: &ProviderError| error.kind() == ErrorKind::Denied;
+                if answer.as_ref().err().is_some_and(denied) {
+                    later(STANDS, again());
+                }
+            }
+            _ => {}
         }
     }
 
@@ -310,6 +335,9 @@ impl Hands {
                 Err(error)
             }
             AnyFault::LeavesEffectOpen => Err(unsure(error)),
+            AnyFault::TellsSecretWhenDenied if error.kind() == ErrorKind::Denied => {
+                Err(telling(&error, &self.secret))
+            }
             AnyFault::TellsSecretInErrors => Err(telling(&error, &self.secret)),
             _ => Err(error),
         }

@@ -223,7 +223,8 @@ fn all<T: ?Sized + Sabotage>(suite: Suite) -> Vec<Fault> {
     let cases = suite.promises(Level::V1);
     let has = |name: &str| cases.iter().any(|(case, _)| *case == name);
     let matters = |fault: &AnyFault| {
-        let by_key = matches!(fault, AnyFault::ActsBesides).then_some(AnyFault::ForgetsKeys);
+        let by_key = matches!(fault, AnyFault::ActsBesides | AnyFault::LearnsKeysFromAnswers)
+            .then_some(AnyFault::ForgetsKeys);
         harmless.iter().all(|(harmless, _)| harmless != fault && Some(*harmless) != by_key)
             && (has("done_again_is_done_once") || !fault.needs_deeds())
             && (has("wrong_requests_are_refused") || !fault.needs_refusals())
