@@ -50,7 +50,4 @@ pub(crate) use sandbox::{
     Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt,
     interrupt_within, length, shared, title, unanswered,
 };
-pub(crate) use trouble::{
-    Acts, Meets, Troubled, out_of_reach_is_unavailable, refused_credentials_are_denied,
-    stalled_calls_end_in_time, throttling_is_rate_limited,
-};
+pub(crate) use trouble::{Acts, Meets, Troubled, troubled};

@@ -214,8 +214,8 @@ impl Common {
 
 /// What every sandbox lets its vendor set.
 macro_rules! closed {
-    ($sandbox:ident) => {
-        impl $sandbox {
+    ([$($generics:tt)*] $sandbox:ty) => {
+        impl<$($generics)*> $sandbox {
             /// Cleans up after a case, however it ended.
             pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
             where
@@ -231,10 +231,10 @@ pub(crate) use closed;
 
 /// What every sandbox of a provider lets its vendor set, and what cases use of it.
 macro_rules! shared {
-    ($sandbox:ident, $patience:literal) => {
-        $crate::conformance::closed!($sandbox);
+    ([$($generics:tt)*] $sandbox:ty, $patience:literal) => {
+        $crate::conformance::closed!([$($generics)*] $sandbox);
 
-        impl $sandbox {
+        impl<$($generics)*> $sandbox {
             /// Sets the clock that deadlines are read on; by default the system's.
             pub fn clock(mut self, clock: std::sync::Arc<dyn release_core::port::Clock>) -> Self {
                 self.common.clock = clock;
@@ -278,6 +278,21 @@ macro_rules! shared {
                 self
             }
 
+            /// Lets these troubles come between a fake and its world.
+            pub(crate) fn behind(
+                self,
+                access: &$crate::fakes::Access,
+                troubles: &[$crate::conformance::Trouble],
+            ) -> Self {
+                troubles.iter().fold(self, |sandbox, trouble| {
+                    let (access, trouble) = (access.clone(), *trouble);
+                    sandbox.trouble(trouble, move |comes| {
+                        access.trouble(trouble, comes);
+                        std::future::ready(Ok(()))
+                    })
+                })
+            }
+
             /// Says within which time, by the machine's clock, what was asked for shows, or has come to nothing; by default
             /// 20 milliseconds. What a provider does later than that, without being asked, is not seen.
             pub const fn settles_within(mut self, time: release_core::time::Span) -> Self {
@@ -297,11 +312,11 @@ macro_rules! shared {
                 self.common.far_context()
             }
 
-            pub(crate) async fn ends<T>(
+            pub(crate) async fn ends<A>(
                 &self,
                 what: &str,
-                call: impl Future<Output = T>,
-            ) -> Result<T, $crate::conformance::Broken> {
+                call: impl Future<Output = A>,
+            ) -> Result<A, $crate::conformance::Broken> {
                 self.common.ends(what, call).await
             }
         }
@@ -339,11 +354,7 @@ pub(crate) fn unanswered(what: &str, error: &ProviderError) -> Broken {
 /// Starts `call` and drops it half-way: the later, the higher `round` is. Whether it got to its end
 /// before.
 pub(crate) async fn interrupt(call: impl Future, round: u32) -> bool {
-    tokio::select! {
-        biased;
-        _ = call => true,
-        () = half_way(round) => false,
-    }
+    interrupt_within(call, round, Duration::ZERO).await
 }
 
 /// The same for a call that takes `whole` as a rule: after a sixth of that, two, and so on.
@@ -361,8 +372,8 @@ pub(crate) async fn interrupt_within(call: impl Future, round: u32, whole: Durat
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
 /// How long a call takes that has to succeed, by the machine's clock.
+#[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
 pub(crate) async fn length<T>(
     call: impl Future<Output = Result<T, Broken>>,
 ) -> Result<Duration, Broken> {

@@ -6,7 +6,7 @@ use release_core::port::EffectCertainty;
 use release_core::time::Span;
 use release_providers::{Context, ErrorKind, ProviderError};
 
-use super::{Broken, Check, Common, Provided, broken, refused};
+use super::{Broken, Case, Check, Common, Provided, broken, case, refused};
 
 /// Something that comes between a provider and what it talks to, when the sandbox can make it so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -176,18 +176,44 @@ pub(crate) trait Meets: Provided {
     async fn meet(&self, trouble: Trouble) -> Check;
 }
 
-pub(crate) async fn out_of_reach_is_unavailable(sandbox: &impl Meets) -> Check {
+/// The case of a trouble, which every suite of providers has.
+pub(crate) const fn troubled<S: Meets>(trouble: Trouble) -> Case<S> {
+    match trouble {
+        Trouble::OutOfReach => case!(
+            out_of_reach_is_unavailable,
+            "`Unavailable` when it cannot be reached, never an answer; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
+        ),
+        Trouble::Denied => case!(
+            refused_credentials_are_denied,
+            "`Denied` when its credentials are refused, with no effect; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::Denied)
+        ),
+        Trouble::Throttled => case!(
+            throttling_is_rate_limited,
+            "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::Throttled)
+        ),
+        Trouble::Stalled => case!(
+            stalled_calls_end_in_time,
+            "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
+            |sandbox| sandbox.common().lacks(Trouble::Stalled)
+        ),
+    }
+}
+
+async fn out_of_reach_is_unavailable(sandbox: &impl Meets) -> Check {
     sandbox.meet(Trouble::OutOfReach).await
 }
 
-pub(crate) async fn refused_credentials_are_denied(sandbox: &impl Meets) -> Check {
+async fn refused_credentials_are_denied(sandbox: &impl Meets) -> Check {
     sandbox.meet(Trouble::Denied).await
 }
 
-pub(crate) async fn throttling_is_rate_limited(sandbox: &impl Meets) -> Check {
+async fn throttling_is_rate_limited(sandbox: &impl Meets) -> Check {
     sandbox.meet(Trouble::Throttled).await
 }
 
-pub(crate) async fn stalled_calls_end_in_time(sandbox: &impl Meets) -> Check {
+async fn stalled_calls_end_in_time(sandbox: &impl Meets) -> Check {
     sandbox.meet(Trouble::Stalled).await
 }

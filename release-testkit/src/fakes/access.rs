@@ -67,11 +67,11 @@ impl Access {
         }
     }
 
+    /// Stalls or no more, and lets time pass meanwhile, up to a minute at a time, for those who wait for a deadline.
     #[expect(
         clippy::disallowed_methods,
         reason = "somebody has to let time pass, and ends with it"
     )]
-    /// Stalls or no more, and lets time pass meanwhile, up to a minute at a time, for those who wait for a deadline.
     pub(super) fn stall_on(&self, clock: &Arc<VirtualClock>, stalled: bool) {
         self.trouble(Trouble::Stalled, stalled);
         if !stalled {

@@ -1,32 +1,19 @@
 //! Sandboxes for the conformance suites, in the world of the fakes.
 
-use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use release_core::model::Identity;
 use release_providers::spi::{Deployer, IdentitySource, TrafficRouter};
 
-use super::{Access, FakeIdentities, FakePlatform, credential};
+use super::{FakeIdentities, FakePlatform, credential};
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::identity::IdentitySandbox;
 use crate::conformance::router::RouterSandbox;
-use crate::conformance::{HookError, Subject, Trouble};
+use crate::conformance::{Subject, Trouble};
 use crate::fixtures;
 
 /// Most instances that the sandbox allows.
 const LIMIT: u32 = 5;
-
-/// Lets a trouble come between fakes and their world, or go.
-pub(super) fn comes(
-    access: &Access,
-    trouble: Trouble,
-) -> impl Fn(bool) -> Ready<Result<(), HookError>> + use<> {
-    let access = access.clone();
-    move |comes| {
-        access.trouble(trouble, comes);
-        ready(Ok(()))
-    }
-}
 
 impl FakePlatform {
     /// A sandbox for any deployer of this world, with all that the suite can make use of. The world
@@ -39,9 +26,10 @@ impl FakePlatform {
         world.corrupt(corrupt.digest());
         DeployerSandbox::new(deployer, target, self.subjects())
             .canary(credential())
-            .trouble(Trouble::OutOfReach, comes(self.world.access(), Trouble::OutOfReach))
-            .trouble(Trouble::Denied, comes(self.world.access(), Trouble::Denied))
-            .trouble(Trouble::Throttled, comes(self.world.access(), Trouble::Throttled))
+            .behind(
+                self.world.access(),
+                &[Trouble::OutOfReach, Trouble::Denied, Trouble::Throttled],
+            )
             .corrupt(corrupt)
             .unknown_target(fixtures::target("no-such-service"))
             .too_many(LIMIT + 1)
@@ -58,9 +46,10 @@ impl FakePlatform {
         let to = target.clone();
         RouterSandbox::new(router, target, self.subjects())
             .canary(credential())
-            .trouble(Trouble::OutOfReach, comes(self.world.access(), Trouble::OutOfReach))
-            .trouble(Trouble::Denied, comes(self.world.access(), Trouble::Denied))
-            .trouble(Trouble::Throttled, comes(self.world.access(), Trouble::Throttled))
+            .behind(
+                self.world.access(),
+                &[Trouble::OutOfReach, Trouble::Denied, Trouble::Throttled],
+            )
             .deployed_by(self.deployer.clone())
             .traffic(move |requests| {
                 let served = world.send(&to, requests);
@@ -99,8 +88,7 @@ impl FakeIdentities {
                 closed.close(&account);
                 async { Ok(()) }
             })
-            .trouble(Trouble::Denied, comes(self.access(), Trouble::Denied))
-            .trouble(Trouble::Throttled, comes(self.access(), Trouble::Throttled))
+            .behind(self.access(), &[Trouble::Denied, Trouble::Throttled])
             .reach(move |reach| {
                 cut.set_within_reach(reach);
                 async { Ok(()) }

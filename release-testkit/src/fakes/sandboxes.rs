@@ -16,7 +16,6 @@ use release_providers::spi::{
 use serde_json::json;
 
 use super::fake::{Rewind, rewinds};
-use super::sandbox::comes;
 use super::{FakeFleet, InFleet, lock};
 use crate::conformance::any::ProviderSandbox;
 use crate::conformance::approval_channel::People;
@@ -84,9 +83,7 @@ fn offered<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox
         .canary(access.credential().clone())
         .clock(Arc::<VirtualClock>::clone(clock))
-        .trouble(Trouble::OutOfReach, comes(access, Trouble::OutOfReach))
-        .trouble(Trouble::Denied, comes(access, Trouble::Denied))
-        .trouble(Trouble::Throttled, comes(access, Trouble::Throttled))
+        .behind(access, &[Trouble::OutOfReach, Trouble::Denied, Trouble::Throttled])
         .trouble(Trouble::Stalled, stalls(fleet))
 }
 
@@ -97,11 +94,6 @@ fn stalls(fleet: &FakeFleet) -> impl Fn(bool) -> Ready<Result<(), HookError>> + 
         access.stall_on(&clock, stalled);
         ready(Ok(()))
     }
-}
-
-/// What the suite may see of something past the provider.
-fn shown(text: &impl Fn() -> String) -> Ready<Result<String, HookError>> {
-    ready(Ok(text()))
 }
 
 macro_rules! in_fleet {
@@ -130,8 +122,8 @@ macro_rules! in_fleet {
             |fleet| Some(fleet.$field.rewind()),
             |$provider| {
                 let fake = $fleet.$field.clone();
-                let seen = move || fake.with(|model| format!("{model:?}"));
-                offered($sandbox, $fleet).seen_from_outside(move || shown(&seen))
+                offered($sandbox, $fleet)
+                    .seen_from_outside(move || ready(Ok(fake.with(|model| format!("{model:?}")))))
             }
         }
     };
@@ -185,7 +177,7 @@ in_fleet! { ArtifactStore, fleet, fleet.platform.artifacts.clone(), |fleet| Some
     let shelf = Shelf::new(stored).corrupt(corrupt);
     let content = world.clone();
     offered(conformance::artifact_store::sandbox(provider, shelf), fleet)
-        .seen_from_outside(move || shown(&|| format!("{:?}", content.state().content)))
+        .seen_from_outside(move || ready(Ok(format!("{:?}", content.state().content))))
 } }
 in_fleet! { Notifier, fleet, fleet.platform.notifier.clone(), |fleet| Some(fleet.platform.notifier.rewind()), |provider| {
     let [notifier, sent] = [(); 2].map(|()| fleet.platform.notifier.clone());
@@ -194,7 +186,7 @@ in_fleet! { Notifier, fleet, fleet.platform.notifier.clone(), |fleet| Some(fleet
         async move { Ok(sent) }
     });
     offered(conformance::notifier::sandbox(provider, inbox), fleet)
-        .seen_from_outside(move || shown(&|| format!("{:?}", sent.sent())))
+        .seen_from_outside(move || ready(Ok(format!("{:?}", sent.sent()))))
 } }
 in_fleet! { ArtifactVerifier, fleet.verifier, |provider| {
     let (signed, stranger) = (artifact("1.0.0"), artifact("1.1.0"));
@@ -209,7 +201,7 @@ in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(
     let key = FakeFleet::SIGNING_KEY;
     let log = Arc::clone(fleet.transparency.entries());
     offered(conformance::artifact_signer::sandbox(provider, artifact("1.0.0"), key), fleet)
-        .seen_from_outside(move || shown(&|| format!("{:?}", lock(&log))))
+        .seen_from_outside(move || ready(Ok(format!("{:?}", lock(&log)))))
 } }
 in_fleet! { BuildRunner, fleet.builds, |provider| {
     let revision = Digest::of(b"a commit").to_string();

@@ -101,7 +101,9 @@ pub(super) async fn launch(
             open_the_gate(&mut started, spec).await?;
             ready(&mut started, spec, settings).await
         } => ready,
-        () = host.clock.sleep_until(give_up) => Err(not_ready(spec, Vec::new())),
+        () = host.clock.sleep_until(give_up) => {
+            Err(PluginProblem::NotReady { within: spec.start_timeout, log: Vec::new() })
+        },
     };
     match result {
         Ok((line, manifest)) => {
@@ -122,10 +124,6 @@ pub(super) async fn launch(
         }
         Err(error) => Err(fail(started, &output, &host.clock, error).await),
     }
-}
-
-const fn not_ready(spec: &PluginSpec, log: Vec<String>) -> PluginProblem {
-    PluginProblem::NotReady { within: spec.start_timeout, log }
 }
 
 /// Ends a plugin that did not get ready, and says why as well as can be known.

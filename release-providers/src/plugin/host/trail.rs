@@ -5,10 +5,11 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::{PluginEvents, PluginRecord};
+use crate::sync::lock;
 
 /// Appends what happens to plugins to a file, a JSON object a line, each on disk before the next one. A thread of its own
 /// writes, so that nobody waits for the disk: what happened last is on disk a moment later, and with [`TrailFile::flush`]
@@ -138,10 +139,6 @@ fn cut_off(file: &mut File) -> io::Result<bool> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     Ok(last != *b"\n")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PluginEvents for TrailFile {

@@ -14,9 +14,7 @@ use super::refusing::{
     wrong_requests_are_refused,
 };
 use crate::conformance::{
-    Broken, Case, Check, Sandbox as _, Trouble, broken, case, description_is_stable,
-    out_of_reach_is_unavailable, refused_credentials_are_denied, stalled_calls_end_in_time,
-    throttling_is_rate_limited,
+    Broken, Case, Check, Sandbox as _, Trouble, broken, case, description_is_stable, troubled,
 };
 
 type All<T, D> = Vec<Case<ProviderSandbox<T, D>>>;
@@ -53,26 +51,10 @@ fn every<T: ?Sized + Provider, D: Send + Sync + 'static>() -> All<T, D> {
             "`Timeout` for a call whose deadline has passed, with no effect"
         ),
         case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
-        case!(
-            out_of_reach_is_unavailable,
-            "`Unavailable` when it cannot be reached, never an answer; and it comes back",
-            |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
-        ),
-        case!(
-            refused_credentials_are_denied,
-            "`Denied` when its credentials are refused, with no effect; and it comes back",
-            |sandbox| sandbox.common().lacks(Trouble::Denied)
-        ),
-        case!(
-            throttling_is_rate_limited,
-            "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
-            |sandbox| sandbox.common().lacks(Trouble::Throttled)
-        ),
-        case!(
-            stalled_calls_end_in_time,
-            "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
-            |sandbox| sandbox.common().lacks(Trouble::Stalled)
-        ),
+        troubled(Trouble::OutOfReach),
+        troubled(Trouble::Denied),
+        troubled(Trouble::Throttled),
+        troubled(Trouble::Stalled),
         case!(
             secrets_stay_secret,
             "no error, answer, description or debug text holds a secret",

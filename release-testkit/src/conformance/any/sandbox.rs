@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use release_core::port::Clock;
-use release_core::time::{Span, Timestamp};
+use release_core::time::Timestamp;
 use release_providers::layer::Provider;
-use release_providers::{Context, Description, ErrorKind, ProviderError, Secret};
+use release_providers::{Context, Description, ErrorKind, ProviderError};
 use serde::Serialize;
 
 use crate::conformance::{
-    Broken, Common, Hook, HookError, Provided, Sandbox, Trouble, broken, hook, title, unanswered,
+    Broken, Common, Hook, HookError, Provided, Sandbox, broken, hook, shared, title, unanswered,
 };
 
 /// What an operation answers, as text.
@@ -90,6 +89,8 @@ pub struct ProviderSandbox<T: ?Sized, D> {
     common: Common,
 }
 
+shared!([T: ?Sized, D] ProviderSandbox<T, D>, "a call may take");
+
 impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderSandbox").field("provider", &self.provider).finish_non_exhaustive()
@@ -101,42 +102,6 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
         let (blind, outside, common) = (None, None, Common::default());
         Self { provider, at, deeds, looks, refusals, blind, outside, common }
-    }
-
-    /// Names a secret that the provider was configured with: it must turn up in nothing that the provider says. Without
-    /// one, `secrets_stay_secret` is skipped, and said to be.
-    pub fn canary(mut self, secret: Secret) -> Self {
-        self.common.canary = Some(secret);
-        self
-    }
-
-    /// Puts what the provider talks to out of reach (`false`), or back: [`Trouble::OutOfReach`] the other way round.
-    pub fn reach<F>(self, set: impl Fn(bool) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<(), HookError>> + Send + 'static,
-    {
-        self.trouble(Trouble::OutOfReach, move |comes| set(!comes))
-    }
-
-    /// Lets a trouble come between the provider and what it talks to (`true`), or go. Without it, the case about
-    /// this trouble is skipped, and said to be.
-    pub fn trouble<F>(
-        mut self,
-        trouble: Trouble,
-        set: impl Fn(bool) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<(), HookError>> + Send + 'static,
-    {
-        self.common.troubles.insert(trouble, hook(set));
-        self
-    }
-
-    /// Says within which time, by the machine's clock, what was asked for shows, or has come to nothing; by default
-    /// 20 milliseconds. What a provider does later than that, without being asked, is not seen.
-    pub const fn settles_within(mut self, time: Span) -> Self {
-        self.common.settle = time;
-        self
     }
 
     /// Shows all that the service has, as text, seen past the provider; without what a look changes, such as when it was
@@ -294,54 +259,12 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
 }
 
 impl<T: ?Sized, D> ProviderSandbox<T, D> {
-    /// Cleans up after a case, however it ended.
-    pub fn on_close<F>(mut self, close: impl Fn() -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<(), HookError>> + Send + 'static,
-    {
-        self.common.set_close(hook(move |()| close()));
-        self
-    }
-
-    /// Uses `clock` for deadlines; by default the system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.common.clock = clock;
-        self
-    }
-
-    /// Sets how long a call may take; by default 30 seconds.
-    pub const fn patience(mut self, patience: Span) -> Self {
-        self.common.patience = patience;
-        self
-    }
-
-    pub(crate) fn context(&self) -> Context {
-        self.common.context()
-    }
-
-    pub(crate) fn late_context(&self) -> Context {
-        self.common.late_context()
-    }
-
-    /// A context of a caller whose clock, or whose patience, is far ahead.
-    pub(crate) fn far_context(&self) -> Context {
-        self.common.far_context()
-    }
-
     pub(crate) async fn linger(&self) {
         self.common.linger().await;
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.common.clock.now()
-    }
-
-    pub(crate) async fn ends<A>(
-        &self,
-        what: &str,
-        call: impl Future<Output = A>,
-    ) -> Result<A, Broken> {
-        self.common.ends(what, call).await
     }
 
     /// Looks again and again until `look` gives a result or patience is at an end.

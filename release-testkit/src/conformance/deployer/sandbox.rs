@@ -31,7 +31,7 @@ pub struct DeployerSandbox {
     common: Common,
 }
 
-shared!(DeployerSandbox, "a wish may take");
+shared!([] DeployerSandbox, "a wish may take");
 acting!(DeployerSandbox);
 
 impl fmt::Debug for DeployerSandbox {

@@ -15,8 +15,7 @@ use super::IdentitySandbox;
 use super::sandbox::Snapshot;
 use crate::conformance::{
     Case, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken, cancel_half_way,
-    cancelled_or_done, case, description_is_stable, refused, refused_credentials_are_denied,
-    stalled_calls_end_in_time, throttling_is_rate_limited, unanswered,
+    cancelled_or_done, case, description_is_stable, refused, troubled, unanswered,
 };
 
 pub(super) const V1: &[Case<IdentitySandbox>] = &[
@@ -67,21 +66,9 @@ pub(super) const V1: &[Case<IdentitySandbox>] = &[
     ),
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
-    case!(
-        refused_credentials_are_denied,
-        "`Denied` when its credentials are refused, with no effect; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::Denied)
-    ),
-    case!(
-        throttling_is_rate_limited,
-        "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::Throttled)
-    ),
-    case!(
-        stalled_calls_end_in_time,
-        "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::Stalled)
-    ),
+    troubled(Trouble::Denied),
+    troubled(Trouble::Throttled),
+    troubled(Trouble::Stalled),
     case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
@@ -313,14 +300,15 @@ impl Meets for IdentitySandbox {
 
 async fn secrets_stay_secret(sandbox: &IdentitySandbox) -> Check {
     let mut said = sandbox.common().said(&sandbox.provider, &sandbox.describe());
-    for cx in [sandbox.context(), sandbox.late_context()] {
+    let mut ask = async |cx| {
         let answer = sandbox.provider.read(&cx, ReadIdentities::new()).await;
         said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
-    }
+    };
+    ask(sandbox.context()).await;
+    ask(sandbox.late_context()).await;
     for trouble in sandbox.common().refusing() {
         sandbox.common().trouble(trouble, true).await?;
-        let answer = sandbox.provider.read(&sandbox.context(), ReadIdentities::new()).await;
-        said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
+        ask(sandbox.context()).await;
         sandbox.common().trouble(trouble, false).await?;
     }
     said.keeps_the_secret()

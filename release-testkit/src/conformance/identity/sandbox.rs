@@ -27,7 +27,7 @@ pub struct IdentitySandbox {
     common: Common,
 }
 
-shared!(IdentitySandbox, "a change may take to be seen");
+shared!([] IdentitySandbox, "a change may take to be seen");
 
 impl fmt::Debug for IdentitySandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,7 +49,7 @@ pub struct JournalSandbox {
     common: Common,
 }
 
-closed!(JournalSandbox);
+closed!([] JournalSandbox);
 
 impl fmt::Debug for JournalSandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

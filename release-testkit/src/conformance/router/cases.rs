@@ -15,9 +15,8 @@ use super::RouterSandbox;
 use super::sandbox::{same_shares, show};
 use crate::conformance::{
     Broken, Case, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken,
-    cancel_half_way, cancelled_or_done, case, description_is_stable, fenced, interrupt,
-    out_of_reach_is_unavailable, refused, refused_credentials_are_denied,
-    stalled_calls_end_in_time, throttling_is_rate_limited, unanswered,
+    cancel_half_way, cancelled_or_done, case, description_is_stable, fenced, interrupt, refused,
+    troubled, unanswered,
 };
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
@@ -65,26 +64,10 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
     case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
-    case!(
-        out_of_reach_is_unavailable,
-        "`Unavailable` when it cannot be reached, never an answer; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::OutOfReach)
-    ),
-    case!(
-        refused_credentials_are_denied,
-        "`Denied` when its credentials are refused, with no effect; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::Denied)
-    ),
-    case!(
-        throttling_is_rate_limited,
-        "`RateLimited` when it is asked to slow down, with no effect; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::Throttled)
-    ),
-    case!(
-        stalled_calls_end_in_time,
-        "`Timeout` when a deadline passes on the way, soon after it; and it comes back",
-        |sandbox| sandbox.common().lacks(Trouble::Stalled)
-    ),
+    troubled(Trouble::OutOfReach),
+    troubled(Trouble::Denied),
+    troubled(Trouble::Throttled),
+    troubled(Trouble::Stalled),
     case!(
         secrets_stay_secret,
         "no error, answer, description or debug text holds a secret",
@@ -416,18 +399,17 @@ async fn secrets_stay_secret(sandbox: &RouterSandbox) -> Check {
     ];
     for (what, set) in sets {
         let look = ObserveTraffic::new(set.target.clone());
-        for cx in [sandbox.context(), sandbox.late_context()] {
+        let mut ask = async |cx| {
             let answer = sandbox.provider.set_weights(&cx, set.clone()).await;
             said.answered(what, answer.map(|()| String::new()));
             let seen = sandbox.provider.observe(&cx, look.clone()).await;
             said.answered("an observation", seen.map(|status| format!("{status:?}")));
-        }
+        };
+        ask(sandbox.context()).await;
+        ask(sandbox.late_context()).await;
         for trouble in sandbox.common().refusing() {
             sandbox.common().trouble(trouble, true).await?;
-            let answer = sandbox.provider.set_weights(&sandbox.context(), set.clone()).await;
-            said.answered(what, answer.map(|()| String::new()));
-            let seen = sandbox.provider.observe(&sandbox.context(), look.clone()).await;
-            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+            ask(sandbox.context()).await;
             sandbox.common().trouble(trouble, false).await?;
         }
     }

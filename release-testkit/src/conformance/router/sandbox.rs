@@ -31,7 +31,7 @@ pub struct RouterSandbox {
     common: Common,
 }
 
-shared!(RouterSandbox, "shares may take to be in effect");
+shared!([] RouterSandbox, "shares may take to be in effect");
 acting!(RouterSandbox);
 
 impl fmt::Debug for RouterSandbox {
