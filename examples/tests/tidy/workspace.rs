@@ -2,30 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
+use walkdir::{DirEntry, WalkDir};
+
 use super::rules::{PURE, SLEEPERS, Source, impure, sleeps, too_long, unfinished, unknown_items};
 
 /// Every Rust file that is ours; what a build left is not.
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut sources = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(root.join(&folder)).unwrap() {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
-            let path = folder.join(&name);
-            if entry.file_type().unwrap().is_dir() {
-                if name != "target" && !name.starts_with('.') {
-                    folders.push(path);
-                }
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(root.join(&path)).unwrap();
-                sources.push(Source { path: path.to_str().unwrap().replace('\\', "/"), text });
-            }
-        }
-    }
-    sources.sort_by(|a, b| a.path.cmp(&b.path));
-    sources
+    let ours = |entry: &DirEntry| {
+        let name = entry.file_name().to_string_lossy();
+        entry.depth() == 0 || (name != "target" && !name.starts_with('.'))
+    };
+    let files = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(ours);
+    let rust = files.map(Result::unwrap).map(DirEntry::into_path);
+    let rust = rust.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let source = |file: PathBuf| {
+        let path = file.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+        Source { path, text: std::fs::read_to_string(&file).unwrap() }
+    };
+    rust.map(source).collect()
 }
 
 fn check(rule: impl Fn(&Source) -> Vec<String>) {
