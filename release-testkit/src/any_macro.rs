@@ -110,8 +110,10 @@ macro_rules! conformance {
             leases_end_when_they_say
             renewal_counts_from_now
             revoked_leases_are_over
+            leases_are_over_at_their_end
             rotation_is_honest
             leases_are_not_written
+            errors_tell_no_secret
         ] }
     };
     (ArtifactSigner, $factory:expr) => {
@@ -217,6 +219,7 @@ macro_rules! __any_conformance {
             a_lost_answer_is_found_by_looking
             what_was_cancelled_half_way_is_told_truly
             callers_at_once_do_it_once
+            reopening_loses_nothing
             nothing_else_happens_again
             looking_changes_nothing
             callers_at_once_hear_the_same
@@ -247,6 +250,7 @@ macro_rules! __any_conformance {
             a_lost_answer_is_found_by_looking
             what_was_cancelled_half_way_is_told_truly
             callers_at_once_do_it_once
+            reopening_loses_nothing
             nothing_else_happens_again
             wrong_requests_are_refused
             $($own)*

@@ -47,6 +47,7 @@ macro_rules! deployer_conformance {
             late_call_is_refused
             far_deadlines_change_nothing
             what_is_done_stays_done
+            reopening_loses_nothing
             out_of_reach_is_unavailable
             refused_credentials_are_denied
             throttling_is_rate_limited
@@ -101,6 +102,7 @@ macro_rules! router_conformance {
             late_call_is_refused
             far_deadlines_change_nothing
             what_is_done_stays_done
+            reopening_loses_nothing
             out_of_reach_is_unavailable
             refused_credentials_are_denied
             throttling_is_rate_limited

@@ -104,13 +104,20 @@ fn note(asked: &Asked, operation: &str, cx: &Context, request: &impl Debug) {
     asked.lock().unwrap().insert(format!("{operation} {how:?} {request}\n"));
 }
 
-/// Without the numbers of keys, which depend on who asks first.
+/// Without the numbers of keys, and without contents that hold a key, and their digests: every sandbox has others.
 fn unnumbered(text: &str) -> String {
-    let mut parts = text.split("conformance/");
+    let digits = |c: char| c.is_ascii_digit();
+    let text = without(text, "conformance/", digits);
+    let text = without(&text, "Digest(", |c| c.is_ascii_hexdigit());
+    let text = without(&text, "sha256:", |c| c.is_ascii_hexdigit());
+    without(&text, "content: [", |c| digits(c) || c == ',' || c == ' ')
+}
+
+/// Without what comes after a mark.
+fn without(text: &str, mark: &str, what: impl Fn(char) -> bool + Copy) -> String {
+    let mut parts = text.split(mark);
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| {
-        text + "conformance/" + part.trim_start_matches(|c: char| c.is_ascii_digit())
-    })
+    parts.fold(first, |text, part| text + mark + part.trim_start_matches(what))
 }
 
 macro_rules! heard {
@@ -139,6 +146,17 @@ macro_rules! heard {
             ) -> LocalBoxFuture<'_, Arc<dyn release_providers::spi::$trait>> {
                 let asked = Asked::default();
                 self.0.lock().unwrap().push(Arc::clone(&asked));
+                let heard: Arc<dyn release_providers::spi::$trait> = Arc::new(Heard { asked, inner });
+                std::future::ready(heard).boxed_local()
+            }
+
+            /// What is asked of another instance belongs to the same sandbox.
+            fn again(
+                &self,
+                inner: Arc<dyn release_providers::spi::$trait>,
+                _: &FakeFleet,
+            ) -> LocalBoxFuture<'_, Arc<dyn release_providers::spi::$trait>> {
+                let asked = self.0.lock().unwrap().last().map(Arc::clone).unwrap();
                 let heard: Arc<dyn release_providers::spi::$trait> = Arc::new(Heard { asked, inner });
                 std::future::ready(heard).boxed_local()
             }

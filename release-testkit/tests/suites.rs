@@ -7,7 +7,7 @@ use release_testkit::fakes::{FakeFleet, InFleet};
 /// The fake of a trait, with all that its suite can make use of.
 async fn of<T: ?Sized + InFleet>() -> T::Sandbox {
     let fleet = FakeFleet::new();
-    T::sandbox(&fleet, fleet.provider())
+    T::sandbox(&fleet, fleet.provider(), fleet.provider())
 }
 
 conformance!(Deployer, of::<dyn Deployer>);

@@ -13,7 +13,8 @@ use crate::{Context, Description, ProviderError, Secret};
 ///
 /// # Conformance
 /// `conformance!(SecretStore, sandbox)` of `release-testkit`: leases end when they say, are renewed from now on and
-/// are over once revoked; rotation is honest; nothing that is written holds a secret.
+/// are over once revoked; rotation is honest, and one key is one, also after a restart; nothing that is written and no error
+/// holds a secret.
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -25,15 +26,18 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// A lease lasts as long as was asked for, or less if the store says so; never longer.
     ///
     /// # Idempotency
-    /// Asked again with the same key, it answers with the same lease while that lasts.
+    /// Asked again with the same key, it answers with the same lease while that lasts, and with another one after that.
     ///
     /// # Errors
-    /// `NotFound` for an unknown secret, `Denied` for one that may not be read; both with effect `NotApplied`. No error
-    /// holds the secret, or a part of it.
+    /// `NotFound` for an unknown secret, `Denied` for one that may not be read, `Invalid` for no time; all with effect
+    /// `NotApplied`. No error holds a secret, or a part of it.
     async fn lease(&self, cx: &Context, request: LeaseSecret)
     -> Result<SecretLease, ProviderError>;
 
     /// Lets a lease last longer, counted from now.
+    ///
+    /// # Idempotency
+    /// Asked again, whatever the key, it counts from then.
     ///
     /// # Errors
     /// `NotFound` for a lease that ended, was revoked, or never was.

@@ -35,7 +35,10 @@ impl Said {
         let Some(canary) = &self.canary else { return Ok(()) };
         let forms = forms(canary);
         match self.texts.iter().find(|(_, text)| forms.iter().any(|form| text.contains(form))) {
-            Some((what, _)) => Err(broken("no secret in what it says", format!("{what} holds it"))),
+            Some((what, _)) => {
+                let found = format!("what it said of `{what}` holds one");
+                Err(broken("no secret in what it says", found))
+            }
             None => Ok(()),
         }
     }

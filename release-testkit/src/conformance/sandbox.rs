@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -77,11 +77,20 @@ pub(crate) struct Common {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) patience: Span,
     pub(crate) canary: Option<Secret>,
+    /// Lets time pass on the clock; none, where it passes by itself, or nobody said how.
+    passing: Option<Hook<Span, ()>>,
+    passes_by_itself: bool,
     /// How long what was asked for may go on by itself.
     pub(crate) settle: Span,
     pub(crate) troubles: BTreeMap<Trouble, Hook<bool, ()>>,
     on_close: Option<Hook<(), ()>>,
-    calls: Arc<AtomicU64>,
+}
+
+/// A number that nobody had before, in this process or another.
+fn unheard_of() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static SINCE: LazyLock<i64> = LazyLock::new(|| SystemClock::new().now().as_micros());
+    format!("{}{:06}", *SINCE, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl fmt::Debug for Common {
@@ -98,9 +107,10 @@ impl Default for Common {
             patience: Span::secs(30),
             settle: Span::millis(20),
             canary: None,
+            passing: None,
+            passes_by_itself: true,
             troubles: BTreeMap::new(),
             on_close: None,
-            calls: Arc::default(),
         }
     }
 }
@@ -113,6 +123,32 @@ impl Common {
     pub(crate) async fn close(&self) -> Result<(), Broken> {
         let Some(close) = &self.on_close else { return Ok(()) };
         close(()).await.map_err(|error| broken("an orderly end of the sandbox", error))
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        (self.clock, self.passes_by_itself) = (clock, false);
+    }
+
+    pub(crate) fn set_passing(&mut self, passing: Hook<Span, ()>) {
+        self.passing = Some(passing);
+    }
+
+    /// What is missing to see what time brings.
+    pub(crate) fn stands_still(&self) -> Option<&'static str> {
+        let passes = self.passing.is_some() || self.passes_by_itself;
+        (!passes).then_some("way to let time pass on its clock")
+    }
+
+    /// Lets so much time pass, and a little more.
+    pub(crate) async fn pass(&self, span: Span) -> Result<(), Broken> {
+        match &self.passing {
+            Some(passing) => {
+                passing(span).await.map_err(|error| broken("time to pass", error))?;
+            }
+            None => wait(span.as_duration()).await,
+        }
+        self.linger().await;
+        Ok(())
     }
 
     /// What is missing to see whether a secret is kept.
@@ -141,11 +177,11 @@ impl Common {
         set(comes).await.map_err(|error| broken("a trouble to come and go", error))
     }
 
-    /// A context for an operation that was never asked for before.
+    /// A context for an operation that was never asked for before: not by another case, and not by an earlier run of
+    /// the suite on a service that outlasts it.
     pub(crate) fn context(&self) -> Context {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let deadline = self.clock.now().plus(self.patience);
-        Context::new(format!("conformance/{number}"), deadline, fixtures::robot())
+        Context::new(format!("conformance/{}", unheard_of()), deadline, fixtures::robot())
     }
 
     /// A context whose deadline has passed on every clock.
@@ -177,11 +213,7 @@ impl Common {
     /// Contexts of two writers of one run and of one of another. The runs are new ones, also for a
     /// provider that remembers those of earlier sandboxes.
     pub(crate) fn writers(&self) -> [Context; 3] {
-        let run = |which: &str| {
-            let (at, number) = (self.clock.now(), self.calls.fetch_add(1, Ordering::Relaxed));
-            let at = at.as_micros().unsigned_abs();
-            fixtures::literal(&format!("conformance-{at}-{number}-{which}"))
-        };
+        let run = |which: &str| fixtures::literal(&format!("conformance-{}-{which}", unheard_of()));
         let (one, other) = (run("one"), run("other"));
         let writer = |run: &RunId, epoch| self.context().in_run(run.clone(), epoch);
         [writer(&one, 3), writer(&one, 4), writer(&other, 1)]
@@ -231,14 +263,66 @@ pub(crate) use closed;
 
 /// What every sandbox of a provider lets its vendor set, and what cases use of it.
 macro_rules! shared {
-    ([$($generics:tt)*] $sandbox:ty, $patience:literal) => {
+    ([$($generics:tt)*] $sandbox:ty, $provider:ty, $patience:literal) => {
         $crate::conformance::closed!([$($generics)*] $sandbox);
 
         impl<$($generics)*> $sandbox {
-            /// Sets the clock that deadlines are read on; by default the system's.
+            /// Sets the clock that deadlines are read on; by default the system's. How time passes on it says
+            /// [`passing`](Self::passing); for a clock of this crate [`virtual_clock`](Self::virtual_clock) says both.
             pub fn clock(mut self, clock: std::sync::Arc<dyn release_core::port::Clock>) -> Self {
-                self.common.clock = clock;
+                self.common.set_clock(clock);
                 self
+            }
+
+            /// Lets so much time pass on the sandbox's clock, for what ends by itself. On the system's clock the suite waits;
+            /// on another one such cases are skipped without this, and said to be.
+            pub fn passing<F>(
+                mut self,
+                pass: impl Fn(release_core::time::Span) -> F + Send + Sync + 'static,
+            ) -> Self
+            where
+                F: Future<Output = Result<(), $crate::conformance::HookError>> + Send + 'static,
+            {
+                self.common.set_passing($crate::conformance::hook(pass));
+                self
+            }
+
+            /// Sets a clock of this crate, and lets the suite move it on.
+            pub fn virtual_clock(self, clock: std::sync::Arc<$crate::VirtualClock>) -> Self {
+                let moved = std::sync::Arc::clone(&clock);
+                self.clock(clock).passing(move |span| {
+                    moved.advance(span);
+                    std::future::ready(Ok(()))
+                })
+            }
+
+            /// Opens another instance over the same service, as after a restart of whoever uses the provider: with the same
+            /// settings, and with nothing that the first one has in memory. Without it the case about that is skipped, and
+            /// said to be.
+            pub fn reopen<F>(mut self, reopen: impl Fn() -> F + Send + Sync + 'static) -> Self
+            where
+                F: Future<Output = Result<std::sync::Arc<$provider>, $crate::conformance::HookError>>
+                    + Send
+                    + 'static,
+            {
+                self.reopen = Some($crate::conformance::hook(move |()| reopen()));
+                self
+            }
+
+            /// What is missing to see what outlasts a restart.
+            pub(crate) fn no_reopen(&self) -> Option<&'static str> {
+                self.reopen.is_none().then_some("other instance over the same service")
+            }
+
+            /// Another instance, if the sandbox can.
+            pub(crate) async fn reopened(
+                &self,
+            ) -> Result<std::sync::Arc<$provider>, $crate::conformance::Broken> {
+                let Some(reopen) = &self.reopen else {
+                    return Ok(std::sync::Arc::clone(&self.provider));
+                };
+                let opened = reopen(()).await;
+                opened.map_err(|error| $crate::conformance::broken("another instance", error))
             }
 
             #[doc = concat!("Sets how long ", $patience, "; by default 30 seconds.")]

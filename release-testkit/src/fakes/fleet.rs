@@ -99,9 +99,9 @@ pub trait InFleet: Suited {
     /// The fake.
     fn fake(fleet: &FakeFleet) -> Arc<Self>;
 
-    /// A sandbox for a provider that reaches the world of this fleet, with all that the suite can make use of. The fleet
-    /// is the suite's from then on.
-    fn sandbox(fleet: &FakeFleet, provider: Arc<Self>) -> Self::Sandbox;
+    /// A sandbox for a provider that reaches the world of this fleet, and for another instance that there is after a
+    /// restart, with all that the suite can make use of. The fleet is the suite's from then on.
+    fn sandbox(fleet: &FakeFleet, provider: Arc<Self>, again: Arc<Self>) -> Self::Sandbox;
 
     /// What takes back what the fake did; a trait that only looks has nothing to take back.
     #[doc(hidden)]

@@ -1,11 +1,12 @@
 //! Sandboxes for the conformance suites, in the world of the fakes.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use release_core::model::Identity;
 use release_providers::spi::{Deployer, IdentitySource, TrafficRouter};
 
-use super::{FakeIdentities, FakePlatform, credential};
+use super::{FakeDeployer, FakeIdentities, FakePlatform, FakeRouter, credential};
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::identity::IdentitySandbox;
 use crate::conformance::router::RouterSandbox;
@@ -17,12 +18,13 @@ const LIMIT: u32 = 5;
 
 impl FakePlatform {
     /// A sandbox for any deployer of this world, with all that the suite can make use of. The world
-    /// is the suite's from then on.
+    /// is the suite's from then on. Opened again, the deployer is this one; a deployer of another kind says itself how,
+    /// with [`DeployerSandbox::reopen`].
     pub fn deployer_sandbox(&self, deployer: Arc<dyn Deployer>) -> DeployerSandbox {
         let (world, target) = (self.world.clone(), fixtures::target("api"));
         world.only_targets([target.clone()]);
         world.limit_replicas(LIMIT);
-        let corrupt = fixtures::artifact("api", "0.9.0");
+        let (corrupt, again) = (fixtures::artifact("api", "0.9.0"), Arc::clone(&self.deployer));
         world.corrupt(corrupt.digest());
         DeployerSandbox::new(deployer, target, self.subjects())
             .canary(credential())
@@ -30,6 +32,7 @@ impl FakePlatform {
                 self.world.access(),
                 &[Trouble::OutOfReach, Trouble::Denied, Trouble::Throttled],
             )
+            .reopen(move || ready(Ok(Arc::<FakeDeployer>::clone(&again) as Arc<dyn Deployer>)))
             .corrupt(corrupt)
             .unknown_target(fixtures::target("no-such-service"))
             .too_many(LIMIT + 1)
@@ -40,16 +43,18 @@ impl FakePlatform {
     }
 
     /// A sandbox for any router of this world, with all that the suite can make use of. The world
-    /// is the suite's from then on.
+    /// is the suite's from then on. Opened again, the router is this one; a router of another kind says itself how, with
+    /// [`RouterSandbox::reopen`].
     pub fn router_sandbox(&self, router: Arc<dyn TrafficRouter>) -> RouterSandbox {
         let (world, target) = (self.world.clone(), fixtures::target("api"));
-        let to = target.clone();
+        let (to, again) = (target.clone(), Arc::clone(&self.router));
         RouterSandbox::new(router, target, self.subjects())
             .canary(credential())
             .behind(
                 self.world.access(),
                 &[Trouble::OutOfReach, Trouble::Denied, Trouble::Throttled],
             )
+            .reopen(move || ready(Ok(Arc::<FakeRouter>::clone(&again) as Arc<dyn TrafficRouter>)))
             .deployed_by(self.deployer.clone())
             .traffic(move |requests| {
                 let served = world.send(&to, requests);

@@ -30,12 +30,17 @@ use crate::conformance::notifier::Inbox;
 use crate::conformance::provisioner::Workspace;
 use crate::conformance::test_runner::Course;
 use crate::conformance::{HookError, SandboxOf, Suited, Trouble, incident_source};
-use crate::{VirtualClock, conformance, fixtures};
+use crate::{conformance, fixtures};
 
 /// Something that stands around a provider of any trait: it gets the fake, and gives what the suite tests.
 pub trait Around<T: ?Sized> {
     /// Puts it around the provider of a fleet.
     fn around(&self, provider: Arc<T>, fleet: &FakeFleet) -> LocalBoxFuture<'_, Arc<T>>;
+
+    /// Puts another one around it, as after a restart; by default one as the first.
+    fn again(&self, provider: Arc<T>, fleet: &FakeFleet) -> LocalBoxFuture<'_, Arc<T>> {
+        self.around(provider, fleet)
+    }
 }
 
 /// Nothing stands around it.
@@ -68,7 +73,8 @@ impl<T: ?Sized + InFleet, A: Around<T>> SandboxOf<T> for FleetSandboxes<A> {
         async move {
             let fleet = FakeFleet::new();
             let provider = self.0.around(T::fake(&fleet), &fleet).await;
-            T::sandbox(&fleet, provider)
+            let again = self.0.again(T::fake(&fleet), &fleet).await;
+            T::sandbox(&fleet, provider, again)
         }
         .boxed_local()
     }
@@ -78,11 +84,13 @@ impl<T: ?Sized + InFleet, A: Around<T>> SandboxOf<T> for FleetSandboxes<A> {
 fn offered<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: ProviderSandbox<T, D>,
     fleet: &FakeFleet,
+    again: Arc<T>,
 ) -> ProviderSandbox<T, D> {
-    let (clock, access) = (fleet.clock(), fleet.access());
+    let access = fleet.access();
     sandbox
         .canary(access.credential().clone())
-        .clock(Arc::<VirtualClock>::clone(clock))
+        .virtual_clock(Arc::clone(fleet.clock()))
+        .reopen(move || ready(Ok(Arc::clone(&again))))
         .behind(access, &[Trouble::OutOfReach, Trouble::Denied, Trouble::Throttled])
         .trouble(Trouble::Stalled, stalls(fleet))
 }
@@ -97,13 +105,17 @@ fn stalls(fleet: &FakeFleet) -> impl Fn(bool) -> Ready<Result<(), HookError>> + 
 }
 
 macro_rules! in_fleet {
-    ($trait:ident, $fleet:ident, $fake:expr, $rewind:expr, |$provider:ident| $sandbox:expr) => {
+    ($trait:ident, $fleet:ident, $fake:expr, $rewind:expr, |$provider:ident, $again:ident| $sandbox:expr) => {
         impl InFleet for dyn spi::$trait {
             fn fake($fleet: &FakeFleet) -> Arc<Self> {
                 $fake
             }
 
-            fn sandbox($fleet: &FakeFleet, $provider: Arc<Self>) -> <Self as Suited>::Sandbox {
+            fn sandbox(
+                $fleet: &FakeFleet,
+                $provider: Arc<Self>,
+                $again: Arc<Self>,
+            ) -> <Self as Suited>::Sandbox {
                 $sandbox
             }
 
@@ -114,33 +126,36 @@ macro_rules! in_fleet {
         }
     };
     // A trait whose fake is a model, and whose suite is one of many.
-    ($trait:ident, $fleet:ident.$field:ident, |$provider:ident| $sandbox:expr) => {
+    ($trait:ident, $fleet:ident.$field:ident, |$provider:ident, $again:ident| $sandbox:expr) => {
         in_fleet! {
             $trait,
             $fleet,
             Arc::new($fleet.$field.clone()),
             |fleet| Some(fleet.$field.rewind()),
-            |$provider| {
+            |$provider, $again| {
                 let fake = $fleet.$field.clone();
-                offered($sandbox, $fleet)
+                offered($sandbox, $fleet, $again)
                     .seen_from_outside(move || ready(Ok(fake.with(|model| format!("{model:?}")))))
             }
         }
     };
 }
 
-in_fleet! { Deployer, fleet, fleet.platform.deployer.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
+in_fleet! { Deployer, fleet, fleet.platform.deployer.clone(), |fleet| Some(fleet.world().rewind()), |provider, again| {
     let sandbox = fleet.platform.deployer_sandbox(provider);
-    sandbox.clock(fleet.clock().clone()).trouble(Trouble::Stalled, stalls(fleet))
+    let sandbox = sandbox.reopen(move || ready(Ok(Arc::clone(&again))));
+    sandbox.virtual_clock(fleet.clock().clone()).trouble(Trouble::Stalled, stalls(fleet))
 } }
-in_fleet! { TrafficRouter, fleet, fleet.platform.router.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
+in_fleet! { TrafficRouter, fleet, fleet.platform.router.clone(), |fleet| Some(fleet.world().rewind()), |provider, again| {
     let sandbox = fleet.platform.router_sandbox(provider);
-    sandbox.clock(fleet.clock().clone()).trouble(Trouble::Stalled, stalls(fleet))
+    let sandbox = sandbox.reopen(move || ready(Ok(Arc::clone(&again))));
+    sandbox.virtual_clock(fleet.clock().clone()).trouble(Trouble::Stalled, stalls(fleet))
 } }
-in_fleet! { IdentitySource, fleet, fleet.identities.clone(), |_| None, |provider| {
-    fleet.identities.sandbox(provider).trouble(Trouble::Stalled, stalls(fleet))
+in_fleet! { IdentitySource, fleet, fleet.identities.clone(), |_| None, |provider, again| {
+    let sandbox = fleet.identities.sandbox(provider).trouble(Trouble::Stalled, stalls(fleet));
+    sandbox.reopen(move || ready(Ok(Arc::clone(&again))))
 } }
-in_fleet! { HealthProbe, fleet, fleet.platform.health.clone(), |_| None, |provider| {
+in_fleet! { HealthProbe, fleet, fleet.platform.health.clone(), |_| None, |provider, again| {
     let (world, target) = (fleet.world().clone(), fixtures::target("api"));
     let digest = fixtures::digest("api", "1.0.0");
     world.only_targets([target.clone()]);
@@ -149,9 +164,9 @@ in_fleet! { HealthProbe, fleet, fleet.platform.health.clone(), |_| None, |provid
         world.set_unready(&target, digest, u32::from(!ready));
         async { Ok(()) }
     });
-    offered(conformance::health_probe::sandbox(provider, instances), fleet)
+    offered(conformance::health_probe::sandbox(provider, instances), fleet, again)
 } }
-in_fleet! { MetricsSource, fleet, fleet.platform.metrics.clone(), |_| None, |provider| {
+in_fleet! { MetricsSource, fleet, fleet.platform.metrics.clone(), |_| None, |provider, again| {
     let (metrics, clock) = (fleet.platform.metrics.clone(), fleet.clock().clone());
     let (target, digest) = (fixtures::target("api"), fixtures::digest("api", "1.0.0"));
     metrics.only_targets([target.clone()]);
@@ -167,28 +182,28 @@ in_fleet! { MetricsSource, fleet, fleet.platform.metrics.clone(), |_| None, |pro
             metrics.count_up(digest, fixtures::ALL_REQUESTS, f64::from(counted.1));
             async { Ok(()) }
         });
-    offered(conformance::metrics_source::sandbox(provider, counters), fleet)
+    offered(conformance::metrics_source::sandbox(provider, counters), fleet, again)
 } }
-in_fleet! { ArtifactStore, fleet, fleet.platform.artifacts.clone(), |fleet| Some(fleet.world().rewind()), |provider| {
+in_fleet! { ArtifactStore, fleet, fleet.platform.artifacts.clone(), |fleet| Some(fleet.world().rewind()), |provider, again| {
     let world = fleet.world();
     let stored = fixtures::reference("api", world.store(&fixtures::content("api", "1.0.0")));
     let corrupt = fixtures::artifact("api", "0.9.0");
     world.corrupt(corrupt.digest());
     let shelf = Shelf::new(stored).corrupt(corrupt);
     let content = world.clone();
-    offered(conformance::artifact_store::sandbox(provider, shelf), fleet)
+    offered(conformance::artifact_store::sandbox(provider, shelf), fleet, again)
         .seen_from_outside(move || ready(Ok(format!("{:?}", content.state().content))))
 } }
-in_fleet! { Notifier, fleet, fleet.platform.notifier.clone(), |fleet| Some(fleet.platform.notifier.rewind()), |provider| {
+in_fleet! { Notifier, fleet, fleet.platform.notifier.clone(), |fleet| Some(fleet.platform.notifier.rewind()), |provider, again| {
     let [notifier, sent] = [(); 2].map(|()| fleet.platform.notifier.clone());
     let inbox = Inbox::new(fixtures::literal("releases")).read(move || {
         let sent = notifier.sent();
         async move { Ok(sent) }
     });
-    offered(conformance::notifier::sandbox(provider, inbox), fleet)
+    offered(conformance::notifier::sandbox(provider, inbox), fleet, again)
         .seen_from_outside(move || ready(Ok(format!("{:?}", sent.sent()))))
 } }
-in_fleet! { ArtifactVerifier, fleet.verifier, |provider| {
+in_fleet! { ArtifactVerifier, fleet.verifier, |provider, again| {
     let (signed, stranger) = (artifact("1.0.0"), artifact("1.1.0"));
     for predicate in ["", FakeFleet::PREDICATE] {
         fleet.transparency.attest(signed.digest(), predicate, FakeFleet::SIGNING_KEY);
@@ -197,29 +212,29 @@ in_fleet! { ArtifactVerifier, fleet.verifier, |provider| {
     let attestations = Attestations::new(signed, FakeFleet::PREDICATE).distrusted(stranger);
     conformance::artifact_verifier::sandbox(provider, attestations)
 } }
-in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(signed(fleet)), |provider| {
+in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(signed(fleet)), |provider, again| {
     let key = FakeFleet::SIGNING_KEY;
     let log = Arc::clone(fleet.transparency.entries());
-    offered(conformance::artifact_signer::sandbox(provider, artifact("1.0.0"), key), fleet)
+    offered(conformance::artifact_signer::sandbox(provider, artifact("1.0.0"), key), fleet, again)
         .seen_from_outside(move || ready(Ok(format!("{:?}", lock(&log)))))
 } }
-in_fleet! { BuildRunner, fleet.builds, |provider| {
+in_fleet! { BuildRunner, fleet.builds, |provider, again| {
     let revision = Digest::of(b"a commit").to_string();
     let build = StartBuild::new(FakeFleet::REPOSITORY.into(), revision, "release".into());
     conformance::build_runner::sandbox(provider, build)
 } }
-in_fleet! { TestRunner, fleet.tests, |provider| {
+in_fleet! { TestRunner, fleet.tests, |provider, again| {
     let start = |suite: &str| StartTests::new(suite.into(), artifact("1.0.0"));
     let course = Course::new(start("passes")).failing(start("fails"));
     conformance::test_runner::sandbox(provider, course)
 } }
-in_fleet! { Scanner, fleet.scanner, |provider| {
+in_fleet! { Scanner, fleet.scanner, |provider, again| {
     let scanned = artifact("1.0.0");
     let findings = [("rule-a", "error"), ("rule-b", "warning"), ("rule-b", "warning"), ("rule-c", "note")];
     let _same = fleet.scanner.clone().content(scanned.digest(), &findings);
     conformance::scanner::sandbox(provider, StartScan::new(scanned, ScanKind::Code))
 } }
-in_fleet! { Provisioner, fleet.provisioner, |provider| {
+in_fleet! { Provisioner, fleet.provisioner, |provider, again| {
     let (small, large) = (json!({ "db": { "size": 1, "a/b": 2 } }), json!({ "db": { "size": 2 } }));
     let (other_hands, name) = (fleet.provisioner.clone(), FakeFleet::WORKSPACE);
     let place = Workspace::new(name, [small, large]).meddle(move || {
@@ -233,7 +248,7 @@ in_fleet! { Provisioner, fleet.provisioner, |provider| {
     });
     conformance::provisioner::sandbox(provider, place)
 } }
-in_fleet! { ConfigSource, fleet.config, |provider| {
+in_fleet! { ConfigSource, fleet.config, |provider, again| {
     let (config, staging) = (fleet.config.clone(), fixtures::literal("staging"));
     let place = Place::new(ReadConfig::new(fixtures::literal("staging"))).change(move |to| {
         config.with(|settings| settings.set(&staging, "replicas", json!(to)));
@@ -241,22 +256,22 @@ in_fleet! { ConfigSource, fleet.config, |provider| {
     });
     conformance::config_source::sandbox(provider, place)
 } }
-in_fleet! { SecretStore, fleet.secrets, |provider| {
+in_fleet! { SecretStore, fleet.secrets, |provider, again| {
     conformance::secret_store::sandbox(provider, SecretRef::new(FakeFleet::SECRET))
 } }
-in_fleet! { DataSetStore, fleet.data_sets, |provider| {
+in_fleet! { DataSetStore, fleet.data_sets, |provider, again| {
     let place = DataSetPlace::new("orders", fixtures::literal("staging")).raw("customers");
     conformance::data_set_store::sandbox(provider, place)
 } }
-in_fleet! { Migrator, fleet.migrator, |provider| {
+in_fleet! { Migrator, fleet.migrator, |provider, again| {
     let migration = MigrationRef::new(fixtures::target("db"), FakeFleet::MIGRATION.into());
     conformance::migrator::sandbox(provider, migration)
 } }
-in_fleet! { FlagStore, fleet.flags, |provider| {
+in_fleet! { FlagStore, fleet.flags, |provider, again| {
     conformance::flag_store::sandbox(provider, FakeFleet::FLAG, fixtures::literal("staging"))
 } }
-in_fleet! { ChangeDesk, fleet.changes, |provider| conformance::change_desk::sandbox(provider) }
-in_fleet! { ApprovalChannel, fleet.approvals, |provider| {
+in_fleet! { ChangeDesk, fleet.changes, |provider, again| conformance::change_desk::sandbox(provider) }
+in_fleet! { ApprovalChannel, fleet.approvals, |provider, again| {
     let (people, clock) = (fleet.approvals.clone(), fleet.clock().clone());
     let people = People::who(move |key, by, vote: ApprovalVote| {
         let at = clock.now();
@@ -265,10 +280,10 @@ in_fleet! { ApprovalChannel, fleet.approvals, |provider| {
     });
     conformance::approval_channel::sandbox(provider, people)
 } }
-in_fleet! { Pager, fleet.pager, |provider| {
+in_fleet! { Pager, fleet.pager, |provider, again| {
     conformance::pager::sandbox(provider, fixtures::literal("team-a"))
 } }
-in_fleet! { IncidentSource, fleet.incidents, |provider| {
+in_fleet! { IncidentSource, fleet.incidents, |provider, again| {
     let incidents = fleet.incidents.clone();
     let told = incident_source::Reports::told(move |incident| {
         incidents.with(|log| log.open(incident));
@@ -276,8 +291,8 @@ in_fleet! { IncidentSource, fleet.incidents, |provider| {
     });
     incident_source::sandbox(provider, told)
 } }
-in_fleet! { EventSink, fleet.events, |provider| conformance::event_sink::sandbox(provider) }
-in_fleet! { ClockSource, fleet.other_clock, |provider| {
+in_fleet! { EventSink, fleet.events, |provider, again| conformance::event_sink::sandbox(provider) }
+in_fleet! { ClockSource, fleet.other_clock, |provider, again| {
     let clock = fleet.clock().clone();
     let passing = Passing::by_hand(move || {
         clock.advance(Span::secs(1));
@@ -285,7 +300,7 @@ in_fleet! { ClockSource, fleet.other_clock, |provider| {
     });
     conformance::clock_source::sandbox(provider, passing)
 } }
-in_fleet! { CustomAction, fleet.custom, |provider| {
+in_fleet! { CustomAction, fleet.custom, |provider, again| {
     let request = CustomRequest::new(FakeFleet::CUSTOM.into(), json!({ "for": "a test" }));
     conformance::custom_action::sandbox(provider, request)
 } }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
 use release_providers::spi::{
     LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, RenewLease, RotateSecret, SecretLease,
     SecretRef, SecretStatus,
 };
-use release_providers::{ProviderError, Secret};
+use release_providers::{ErrorKind, ProviderError, Secret};
 
 use super::{Asked, Fake, SecretStoreCall, model};
 
@@ -67,6 +67,9 @@ impl model::SecretStore for Vault {
         request: LeaseSecret,
     ) -> Result<SecretLease, ProviderError> {
         let LeaseSecret { secret, ttl, .. } = request;
+        if ttl == Span::ZERO {
+            return Err(asked.error(ErrorKind::Invalid, "a lease for no time"));
+        }
         let same = |(_, lease): &(&String, &Lease)| {
             lease.key == asked.key() && lease.secret == secret && asked.now < lease.expires
         };

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use super::ProviderSandbox;
 use super::cases::{same, unchanged};
 use super::sandbox::{Deed, Outcome};
-use crate::conformance::{Broken, Check, broken, cancel_half_way, interrupt_within, length};
+use crate::conformance::{
+    Broken, Check, broken, cancel_half_way, interrupt_within, length, unanswered,
+};
 
 /// How many callers ask at once.
 pub(super) const CALLERS: usize = 8;
@@ -35,6 +37,35 @@ pub(super) async fn done_again_is_done_once<T: ?Sized + Provider, D: Send + Sync
             let what = format!("what `{}` did, after it was asked again", deed.name);
             still(&what, &seen, &sandbox.seen(deed, &cx.key).await?)?;
         }
+    }
+    Ok(())
+}
+
+pub(super) async fn reopening_loses_nothing<T: ?Sized + Provider, D: Send + Sync + 'static>(
+    sandbox: &Of<T, D>,
+) -> Check {
+    for deed in &sandbox.deeds {
+        sandbox.undone(deed).await?;
+        let cx = sandbox.context();
+        let first = sandbox.done(deed, &cx).await?;
+        let seen = sandbox.seen(deed, &cx.key).await?;
+        sandbox.linger().await;
+        let before = sandbox.picture(deed, &cx.key).await;
+        let opened = sandbox.reopened().await?;
+        let told = sandbox.picture_as(&opened, deed, &cx.key).await;
+        let what = format!("what `{}` did, told by another instance", deed.name);
+        unchanged(&what, &before, &told)?;
+        let outside = sandbox.outside().await?;
+        let mut again = cx.clone();
+        again.attempt = 2;
+        let what = format!("`{}` again, asked of another instance", deed.name);
+        let answer = sandbox.start_as(&opened, &deed.call, again).await;
+        same(&what, &first, &answer.map_err(|error| unanswered(&what, &error))?)?;
+        sandbox.linger().await;
+        let after = format!("the same seen from outside after {what}");
+        same(&after, &outside, &sandbox.outside().await?)?;
+        let told = sandbox.sees_as(&opened, deed, &cx.key).await;
+        still(&what, &seen, &told.map_err(|error| unanswered(&what, &error))?)?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use release_providers::layer::Provider;
 use super::ProviderSandbox;
 use super::acting::{
     a_lost_answer_is_found_by_looking, callers_at_once_do_it_once, done_again_is_done_once,
-    nothing_else_happens_again, what_is_done_is_seen, what_is_done_stays_done,
-    what_was_cancelled_half_way_is_told_truly,
+    nothing_else_happens_again, reopening_loses_nothing, what_is_done_is_seen,
+    what_is_done_stays_done, what_was_cancelled_half_way_is_told_truly,
 };
 use super::refusing::{
     callers_at_once_hear_the_same, cancelled_calls_are_refused, far_deadlines_change_nothing,
@@ -109,6 +109,11 @@ fn deeds<T: ?Sized + Provider, D: Send + Sync + 'static>() -> All<T, D> {
             callers_at_once_do_it_once,
             "calls with one key are one operation, also at once",
             |sandbox| sandbox.blind
+        ),
+        case!(
+            reopening_loses_nothing,
+            "another instance knows what the one before did, and does none of it again",
+            |sandbox| sandbox.no_reopen().or(sandbox.blind)
         ),
         case!(
             nothing_else_happens_again,

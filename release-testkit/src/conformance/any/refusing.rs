@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use release_providers::layer::Provider;
-use release_providers::{Context, ErrorKind, ProviderError};
+use release_providers::{Context, ErrorKind, ProviderError, Secret};
 use tokio::task::JoinSet;
 
 use super::ProviderSandbox;
@@ -12,8 +12,8 @@ use super::acting::{CALLERS, still};
 use super::cases::{same, unchanged};
 use super::sandbox::{Answer, Call};
 use crate::conformance::{
-    Acts, Broken, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken, refused,
-    unanswered,
+    Acts, Broken, Check, Meets, Provided as _, Said, Sandbox as _, Trouble, Troubled, broken,
+    refused, unanswered,
 };
 
 /// How many times in a row the same is looked at.
@@ -234,18 +234,25 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> Meets for Of<T, D> {
 pub(super) async fn secrets_stay_secret<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: &Of<T, D>,
 ) -> Check {
-    let mut said = sandbox.common().said(&sandbox.provider, &sandbox.describe());
-    let deeds = sandbox.deeds.iter().map(|deed| (deed.name, &deed.call));
-    let looks = sandbox.looks.iter().map(|look| (look.name, &look.call));
-    let wrong = sandbox.refusals.iter().map(|wrong| (wrong.what, &wrong.call));
-    for (name, call) in deeds.chain(looks).chain(wrong) {
-        said.answered(name, sandbox.start(call, sandbox.context()).await);
-        for trouble in sandbox.common().refusing() {
-            sandbox.common().trouble(trouble, true).await?;
-            said.answered(name, sandbox.start(call, sandbox.context()).await);
-            sandbox.common().trouble(trouble, false).await?;
+    sandbox.said_of(sandbox.common().canary.clone()).await?.keeps_the_secret()
+}
+
+impl<T: ?Sized + Provider, D: Send + Sync + 'static> Of<T, D> {
+    /// What it says of itself, of every call, and in every trouble, to be searched for a secret.
+    pub(crate) async fn said_of(&self, secret: Option<Secret>) -> Result<Said, Broken> {
+        let mut said = Said::of(secret, &self.provider, &self.describe());
+        let deeds = self.deeds.iter().map(|deed| (deed.name, &deed.call));
+        let looks = self.looks.iter().map(|look| (look.name, &look.call));
+        let wrong = self.refusals.iter().map(|wrong| (wrong.what, &wrong.call));
+        for (name, call) in deeds.chain(looks).chain(wrong) {
+            said.answered(name, self.start(call, self.context()).await);
+            for trouble in self.common().refusing() {
+                self.common().trouble(trouble, true).await?;
+                said.answered(name, self.start(call, self.context()).await);
+                self.common().trouble(trouble, false).await?;
+            }
+            said.answered(name, self.start(call, self.late_context()).await);
         }
-        said.answered(name, sandbox.start(call, sandbox.late_context()).await);
+        Ok(said)
     }
-    said.keeps_the_secret()
 }

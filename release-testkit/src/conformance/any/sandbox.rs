@@ -86,10 +86,11 @@ pub struct ProviderSandbox<T: ?Sized, D> {
     pub(crate) blind: Option<&'static str>,
     /// What the service has, seen past the provider.
     pub(crate) outside: Option<Hook<(), String>>,
+    reopen: Option<Hook<(), Arc<T>>>,
     common: Common,
 }
 
-shared!([T: ?Sized, D] ProviderSandbox<T, D>, "a call may take");
+shared!([T: ?Sized + Provider, D] ProviderSandbox<T, D>, T, "a call may take");
 
 impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,8 +101,8 @@ impl<T: ?Sized + fmt::Debug, D> fmt::Debug for ProviderSandbox<T, D> {
 impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     pub(crate) fn of(provider: Arc<T>, at: D) -> Self {
         let (deeds, looks, refusals, at) = (Vec::new(), Vec::new(), Vec::new(), Arc::new(at));
-        let (blind, outside, common) = (None, None, Common::default());
-        Self { provider, at, deeds, looks, refusals, blind, outside, common }
+        let (blind, outside, reopen, common) = (None, None, None, Common::default());
+        Self { provider, at, deeds, looks, refusals, blind, outside, reopen, common }
     }
 
     /// Shows all that the service has, as text, seen past the provider; without what a look changes, such as when it was
@@ -210,20 +211,39 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         deed: &Deed<T, D>,
         key: &str,
     ) -> BoxFuture<'static, Result<Outcome, ProviderError>> {
-        let (provider, at) = (Arc::clone(&self.provider), Arc::clone(&self.at));
-        (deed.seen)(provider, self.context(), at, key.to_owned())
+        self.sees_as(&self.provider, deed, key)
+    }
+
+    /// What another instance tells of a deed.
+    pub(crate) fn sees_as(
+        &self,
+        provider: &Arc<T>,
+        deed: &Deed<T, D>,
+        key: &str,
+    ) -> BoxFuture<'static, Result<Outcome, ProviderError>> {
+        (deed.seen)(Arc::clone(provider), self.context(), Arc::clone(&self.at), key.to_owned())
     }
 
     /// All that can be seen of a deed without doing anything: what the steady looks answer, and what came of it under
     /// a key.
     pub(crate) async fn picture(&self, deed: &Deed<T, D>, key: &str) -> Vec<String> {
+        self.picture_as(&self.provider, deed, key).await
+    }
+
+    /// The same, told by another instance.
+    pub(crate) async fn picture_as(
+        &self,
+        provider: &Arc<T>,
+        deed: &Deed<T, D>,
+        key: &str,
+    ) -> Vec<String> {
         let mut picture = Vec::new();
         for look in self.looks.iter().filter(|look| look.steady) {
-            let answer = self.start(&look.call, self.context()).await;
+            let answer = self.start_as(provider, &look.call, self.context()).await;
             picture.push(answer.unwrap_or_else(|error| error.kind().as_str().to_owned()));
         }
         if !deed.seen_by_doing {
-            let seen = self.sees(deed, key).await;
+            let seen = self.sees_as(provider, deed, key).await;
             picture.push(seen.map_or_else(
                 |error| error.kind().as_str().to_owned(),
                 |Outcome { what, own }| format!("{what} {own}"),
@@ -250,6 +270,16 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         let answer =
             (look.call)(Arc::clone(&self.provider), self.context(), Arc::clone(&self.at)).await;
         answer.map_err(|error| unanswered(&format!("`{}`", look.name), &error))
+    }
+
+    /// Makes a call of the provider's as another instance of it.
+    pub(crate) fn start_as(
+        &self,
+        provider: &Arc<T>,
+        call: &Call<T, D>,
+        cx: Context,
+    ) -> BoxFuture<'static, Answer> {
+        call(Arc::clone(provider), cx, Arc::clone(&self.at))
     }
 
     /// Another call with the same arguments.

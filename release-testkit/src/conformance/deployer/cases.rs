@@ -57,6 +57,11 @@ pub(super) const V1: Cases = &[
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
     case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
+    case!(
+        reopening_loses_nothing,
+        "another instance tells what the one before did, and does none of it again",
+        DeployerSandbox::no_reopen
+    ),
     troubled(Trouble::OutOfReach),
     troubled(Trouble::Denied),
     troubled(Trouble::Throttled),
@@ -136,6 +141,21 @@ async fn apply_is_idempotent(sandbox: &DeployerSandbox) -> Check {
         same(&before, &sandbox.settled(subject, 2).await?)?;
     }
     Ok(())
+}
+
+async fn reopening_loses_nothing(sandbox: &DeployerSandbox) -> Check {
+    let [subject, _] = &sandbox.subjects;
+    let cx = sandbox.context();
+    sandbox.apply_as(&cx, subject, 2).await?;
+    let before = sandbox.settled(subject, 2).await?;
+    let mut opened = sandbox.clone();
+    opened.provider = sandbox.reopened().await?;
+    same(&before, &opened.settled(subject, 2).await?)?;
+    let mut again = cx;
+    again.attempt = 2;
+    opened.apply_as(&again, subject, 2).await?;
+    opened.linger().await;
+    same(&before, &opened.settled(subject, 2).await?)
 }
 
 async fn observe_after_lost_answer(sandbox: &DeployerSandbox) -> Check {

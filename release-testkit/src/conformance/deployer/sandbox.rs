@@ -28,10 +28,11 @@ pub struct DeployerSandbox {
     pub(crate) unknown_target: Option<Target>,
     pub(crate) too_many: Option<u32>,
     instances: Option<Hook<(Target, Digest), BTreeSet<String>>>,
+    reopen: Option<Hook<(), Arc<dyn Deployer>>>,
     common: Common,
 }
 
-shared!([] DeployerSandbox, "a wish may take");
+shared!([] DeployerSandbox, dyn Deployer, "a wish may take");
 acting!(DeployerSandbox);
 
 impl fmt::Debug for DeployerSandbox {
@@ -58,6 +59,7 @@ impl DeployerSandbox {
             unknown_target: None,
             too_many: None,
             instances: None,
+            reopen: None,
             common: Common::default(),
         }
     }

@@ -27,7 +27,7 @@ pub struct IdentitySandbox {
     common: Common,
 }
 
-shared!([] IdentitySandbox, "a change may take to be seen");
+shared!([] IdentitySandbox, dyn IdentitySource, "a change may take to be seen");
 
 impl fmt::Debug for IdentitySandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,26 +75,12 @@ impl IdentitySandbox {
         self
     }
 
-    /// Gives another instance over the same authority, as after a restart of the host. Without it the case about
-    /// restarts is skipped.
-    pub fn reopen<F>(mut self, reopen: impl Fn() -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<Arc<dyn IdentitySource>, HookError>> + Send + 'static,
-    {
-        self.reopen = Some(hook(move |()| reopen()));
-        self
-    }
-
     pub(super) const fn can_change(&self) -> bool {
         self.change.is_some()
     }
 
     pub(super) const fn can_close(&self) -> bool {
         self.close.is_some()
-    }
-
-    pub(super) const fn can_reopen(&self) -> bool {
-        self.reopen.is_some()
     }
 
     /// Changes the content, if the sandbox can.
@@ -118,16 +104,6 @@ impl IdentitySandbox {
         let done = work.await;
         self.common.trouble(Trouble::OutOfReach, false).await?;
         Ok(done)
-    }
-
-    /// The same sandbox with another instance of the source.
-    pub(super) async fn reopened(&self) -> Result<Self, Broken> {
-        let mut sandbox = self.clone();
-        if let Some(reopen) = &self.reopen {
-            let opened = reopen(()).await;
-            sandbox.provider = opened.map_err(|error| broken("another instance", error))?;
-        }
-        Ok(sandbox)
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -64,6 +64,11 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
     case!(what_is_done_stays_done, "what was done is still so later, when nobody did anything"),
+    case!(
+        reopening_loses_nothing,
+        "another instance tells the shares that the one before set, and keeps them",
+        RouterSandbox::no_reopen
+    ),
     troubled(Trouble::OutOfReach),
     troubled(Trouble::Denied),
     troubled(Trouble::Throttled),
@@ -99,6 +104,16 @@ async fn capabilities_are_honest(sandbox: &RouterSandbox) -> Check {
         return Err(broken("no counts, which are not declared", format!("observed {served:?}")));
     }
     Ok(())
+}
+
+async fn reopening_loses_nothing(sandbox: &RouterSandbox) -> Check {
+    let weights = sandbox.some_new();
+    sandbox.set(&sandbox.all_old()).await?;
+    sandbox.set(&weights).await?;
+    let mut opened = sandbox.clone();
+    opened.provider = sandbox.reopened().await?;
+    opened.in_effect(&weights).await?;
+    opened.set(&weights).await
 }
 
 async fn weights_are_observed(sandbox: &RouterSandbox) -> Check {

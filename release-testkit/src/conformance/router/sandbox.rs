@@ -28,10 +28,11 @@ pub struct RouterSandbox {
     deployer: Option<Arc<dyn Deployer>>,
     prepare: Option<Hook<(), ()>>,
     traffic: Option<Hook<u64, ()>>,
+    reopen: Option<Hook<(), Arc<dyn TrafficRouter>>>,
     common: Common,
 }
 
-shared!([] RouterSandbox, "shares may take to be in effect");
+shared!([] RouterSandbox, dyn TrafficRouter, "shares may take to be in effect");
 acting!(RouterSandbox);
 
 impl fmt::Debug for RouterSandbox {
@@ -58,6 +59,7 @@ impl RouterSandbox {
             deployer: None,
             prepare: None,
             traffic: None,
+            reopen: None,
             common: Common::default(),
         }
     }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use release_core::time::Span;
-use release_providers::ErrorKind;
 use release_providers::spi::{
     LeaseRef, LeaseSecret, ObserveSecret, RenewLease, RotateSecret, SecretLease, SecretRef,
     SecretStatus, SecretStore,
 };
+use release_providers::{Context, ErrorKind};
 
 use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
-use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+use crate::conformance::{
+    Broken, Check, Provided as _, Said, Sandbox as _, broken, case, refused, unanswered,
+};
 
 /// A store of secrets, and a secret of it that the suite may lease and rotate.
 ///
@@ -30,17 +32,29 @@ suite!(
         case!(renewal_counts_from_now, "a lease that is renewed lasts that long from then on"),
         case!(
             revoked_leases_are_over,
-            "a lease that was revoked is not renewed, and counts no more"
+            "a lease that was revoked is not renewed, counts no more, and is not handed out again"
+        ),
+        case!(
+            leases_are_over_at_their_end,
+            "a lease that ended is not renewed, counts no more, and is not handed out again",
+            |sandbox: &SecretStoreSandbox| sandbox.common().stands_still()
         ),
         case!(
             rotation_is_honest,
-            "where `rotation` is declared another value has a greater version; else `Unsupported`"
+            "where `rotation` is declared another value has a greater version, and leases of the old one last; else \
+             `Unsupported`"
         ),
         case!(leases_are_not_written, "what is written of a lease holds no secret"),
+        case!(
+            errors_tell_no_secret,
+            "no error, description or debug text holds a secret that was handed out"
+        ),
     ]
 );
 
 const TTL: Span = Span::secs(600);
+/// As long as a lease lasts whose end is waited for.
+const BRIEF: Span = Span::secs(2);
 
 /// The store, and a secret that exists and that nobody else uses.
 pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStoreSandbox {
@@ -77,18 +91,33 @@ pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStore
         })
         .refusal("the end of no lease", ErrorKind::NotFound, |provider, cx, _| async move {
             text(provider.revoke(&cx, LeaseRef::new("a lease that nobody has".into())).await)
+        })
+        .refusal("a lease for no time", ErrorKind::Invalid, |provider, cx, at| async move {
+            text(provider.lease(&cx, LeaseSecret::new((*at).clone(), Span::ZERO)).await.map(drop))
         });
     if !rotates {
         return sandbox;
     }
-    sandbox.refusal(
-        "another value of an unknown secret",
-        ErrorKind::NotFound,
-        |provider, cx, _| async move {
-            let request = RotateSecret::new(SecretRef::new("a secret that nobody has"));
-            text(provider.rotate(&cx, request).await)
-        },
-    )
+    sandbox
+        .deed(
+            "rotate",
+            |provider, cx, at| async move {
+                let answer = provider.rotate(&cx, RotateSecret::new((*at).clone())).await;
+                text(answer.map(|status| (status.secret, status.version)))
+            },
+            |provider, cx, at, _| async move {
+                let status = provider.observe(&cx, ObserveSecret::new((*at).clone())).await;
+                outcome(status.map(|status| (status.secret, status.version)))
+            },
+        )
+        .refusal(
+            "another value of an unknown secret",
+            ErrorKind::NotFound,
+            |provider, cx, _| async move {
+                let request = RotateSecret::new(SecretRef::new("a secret that nobody has"));
+                text(provider.rotate(&cx, request).await)
+            },
+        )
 }
 
 async fn leases_end_when_they_say(sandbox: &SecretStoreSandbox) -> Check {
@@ -119,19 +148,47 @@ async fn renewal_counts_from_now(sandbox: &SecretStoreSandbox) -> Check {
 }
 
 async fn revoked_leases_are_over(sandbox: &SecretStoreSandbox) -> Check {
-    let before = look_at(sandbox).await?.leases;
-    let lease = leased(sandbox).await?;
+    let (cx, before) = (sandbox.context(), look_at(sandbox).await?.leases);
+    let lease = leased_for(sandbox, &cx, TTL).await?;
     for _ in 0..2 {
-        let request = LeaseRef::new(lease.lease.clone());
-        let answer = sandbox.provider.revoke(&sandbox.context(), request).await;
-        answer.map_err(|error| unanswered("the end of a lease", &error))?;
+        revoked(sandbox, &lease).await?;
     }
-    let request = RenewLease::new(lease.lease, TTL);
+    over(sandbox, &cx, (&lease, before), "was revoked").await
+}
+
+async fn leases_are_over_at_their_end(sandbox: &SecretStoreSandbox) -> Check {
+    let (cx, before) = (sandbox.context(), look_at(sandbox).await?.leases);
+    let lease = leased_for(sandbox, &cx, BRIEF).await?;
+    sandbox.common().pass(lease.expires.since(sandbox.now())).await?;
+    over(sandbox, &cx, (&lease, before), "ended").await?;
+    // Whoever ends it all the same has what was wanted.
+    revoked(sandbox, &lease).await
+}
+
+async fn revoked(sandbox: &SecretStoreSandbox, lease: &SecretLease) -> Check {
+    let request = LeaseRef::new(lease.lease.clone());
+    let answer = sandbox.provider.revoke(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("the end of a lease", &error))
+}
+
+/// Demands that a lease is over, which was taken with `cx` when there were so many.
+async fn over(
+    sandbox: &SecretStoreSandbox,
+    cx: &Context,
+    (lease, before): (&SecretLease, u32),
+    why: &str,
+) -> Check {
+    let request = RenewLease::new(lease.lease.clone(), TTL);
     let answer = sandbox.provider.renew(&sandbox.context(), request).await;
-    refused("the renewal of what was revoked", answer, ErrorKind::NotFound)?;
+    refused(&format!("the renewal of a lease that {why}"), answer, ErrorKind::NotFound)?;
     let after = look_at(sandbox).await?.leases;
     if after > before {
         return Err(broken(format!("{before} leases as before"), format!("{after} last")));
+    }
+    let next = leased_for(sandbox, cx, TTL).await?;
+    if next.lease == lease.lease || next.expires <= sandbox.now() {
+        let wanted = format!("another lease under the key of one that {why}");
+        return Err(broken(wanted, format!("{} until {}", next.lease, next.expires)));
     }
     Ok(())
 }
@@ -150,13 +207,19 @@ async fn rotation_is_honest(sandbox: &SecretStoreSandbox) -> Check {
     let (after, seen) = (leased(sandbox).await?, look_at(sandbox).await?);
     let versions = [first.version, again.version, after.version, seen.version];
     if first.version <= before.version || versions.iter().any(|one| *one != first.version) {
-        let expected = format!("one version after {}", before.version);
-        return Err(broken(expected, format!("the versions {versions:?}")));
+        let expected = format!("one version after {}, whoever tells it", before.version);
+        let [first, again, leased, seen] = versions;
+        let found = format!(
+            "the rotation tells {first}, asked again {again}, a lease {leased}, `observe` {seen}"
+        );
+        return Err(broken(expected, found));
     }
     if after.value == before.value {
         return Err(broken("another value", "it is the old one"));
     }
-    Ok(())
+    let renewal = RenewLease::new(before.lease, TTL);
+    let answer = sandbox.provider.renew(&sandbox.context(), renewal).await;
+    answer.map(drop).map_err(|error| unanswered("the renewal of a lease of the old value", &error))
 }
 
 async fn leases_are_not_written(sandbox: &SecretStoreSandbox) -> Check {
@@ -169,9 +232,31 @@ async fn leases_are_not_written(sandbox: &SecretStoreSandbox) -> Check {
     Ok(())
 }
 
+async fn errors_tell_no_secret(sandbox: &SecretStoreSandbox) -> Check {
+    let lease = leased(sandbox).await?;
+    revoked(sandbox, &lease).await?;
+    // A shorter one may stand in any text by chance.
+    let long = lease.value.expose().len() > 3;
+    let said = sandbox.said_of(long.then(|| lease.value.clone())).await?;
+    said.keeps_the_secret()?;
+    let request = RenewLease::new(lease.lease, TTL);
+    let answer = sandbox.provider.renew(&sandbox.context(), request).await;
+    let mut said = Said::of(Some(lease.value), &sandbox.provider, &sandbox.describe());
+    said.answered("the renewal of what was revoked", text(answer));
+    said.keeps_the_secret()
+}
+
 async fn leased(sandbox: &SecretStoreSandbox) -> Result<SecretLease, Broken> {
-    let request = LeaseSecret::new((*sandbox.at).clone(), TTL);
-    let answer = sandbox.provider.lease(&sandbox.context(), request).await;
+    leased_for(sandbox, &sandbox.context(), TTL).await
+}
+
+async fn leased_for(
+    sandbox: &SecretStoreSandbox,
+    cx: &Context,
+    ttl: Span,
+) -> Result<SecretLease, Broken> {
+    let request = LeaseSecret::new((*sandbox.at).clone(), ttl);
+    let answer = sandbox.provider.lease(cx, request).await;
     answer.map_err(|error| unanswered("a lease", &error))
 }
 

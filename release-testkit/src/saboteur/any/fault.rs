@@ -60,6 +60,10 @@ pub enum AnyFault {
     LearnsKeysFromAnswers,
     /// Holds its credential in the error that says that it was refused.
     TellsSecretWhenDenied,
+    /// Has its keys in memory alone: after a restart what was done is done again.
+    ForgetsKeysWhenReopened,
+    /// Has all that it did in memory alone.
+    LosesAllWhenReopened,
     /// Does everything once more under another key, where nobody looks.
     ActsBesides,
     /// Takes back what it did when it is asked for it again.
@@ -103,6 +107,8 @@ impl AnyFault {
         Self::DoesLaterWhatWasDenied,
         Self::LearnsKeysFromAnswers,
         Self::TellsSecretWhenDenied,
+        Self::ForgetsKeysWhenReopened,
+        Self::LosesAllWhenReopened,
         Self::ActsBesides,
         Self::TakesBackWhenAskedAgain,
         Self::TellsSecretInErrors,
@@ -117,6 +123,9 @@ impl AnyFault {
             Self::RefusesRepeats => &["done_again_is_done_once"],
             Self::ForgetsKeys | Self::ActsBesides | Self::TakesBackWhenAskedAgain => {
                 &["nothing_else_happens_again"]
+            }
+            Self::ForgetsKeysWhenReopened | Self::LosesAllWhenReopened => {
+                &["reopening_loses_nothing"]
             }
             Self::SaysDone => &["what_is_done_is_seen"],
             Self::RevertsLater => &["what_is_done_stays_done"],
@@ -163,6 +172,8 @@ impl AnyFault {
                 | Self::DoesWhatItSaysWasCancelled
                 | Self::DoesLaterWhatWasCancelled
                 | Self::ActsThenRefuses
+                | Self::ForgetsKeysWhenReopened
+                | Self::LosesAllWhenReopened
                 | Self::ActsBesides
                 | Self::DoesLaterWhatWasDenied
                 | Self::LearnsKeysFromAnswers

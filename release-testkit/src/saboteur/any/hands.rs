@@ -31,6 +31,8 @@ pub(super) struct Hands {
     pub(super) only: Option<Operation>,
     pub(super) rewind: Option<Rewind>,
     pub(super) secret: Secret,
+    /// Whether there was another instance before.
+    reopened: bool,
     memory: Mutex<Memory>,
 }
 
@@ -44,6 +46,8 @@ struct Memory {
     /// What was looked at last, with its answer, and how many times in a row.
     looked: Option<(Operation, Anything, Anything, u32)>,
     away: bool,
+    /// Takes back all that the instance before did.
+    lost: Option<Undo>,
     /// Takes back what was done first under a key.
     first: BTreeMap<(Operation, String), Undo>,
     /// Takes back what was done last.
@@ -61,7 +65,17 @@ pub(super) struct Asked<'a, R, F> {
 
 impl Hands {
     pub(super) fn new(fault: AnyFault, only: Option<Operation>, secret: Secret) -> Self {
-        Self { fault, only, rewind: None, secret, memory: Mutex::default() }
+        Self { fault, only, rewind: None, secret, reopened: false, memory: Mutex::default() }
+    }
+
+    /// The same of another instance, as after a restart.
+    pub(super) fn reopened(mut self) -> Self {
+        self.reopened = true;
+        if self.fault == AnyFault::LosesAllWhenReopened {
+            let lost = self.rewind.as_ref().map(|rewind| rewind());
+            lock(&self.memory).lost = lost;
+        }
+        self
     }
 
     /// Asks the right provider, and does something wrong about it.
@@ -120,6 +134,7 @@ impl Hands {
                 cx.deadline = cx.deadline.plus(LONG);
             }
             AnyFault::ForgetsKeys => return self.besides(&cx),
+            AnyFault::ForgetsKeysWhenReopened if self.reopened => return self.besides(&cx),
             _ => {}
         }
         cx
@@ -159,6 +174,9 @@ impl Hands {
     /// What is due before anything else.
     fn before(&self, operation: Operation) {
         let mut memory = lock(&self.memory);
+        if let Some(lose) = memory.lost.take() {
+            lose();
+        }
         if operation.acts {
             memory.looked = None;
         } else if let Some((undo, looks)) = memory.undo.take() {

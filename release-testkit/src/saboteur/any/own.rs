@@ -24,6 +24,7 @@ pub struct OwnFault {
 type Changes = dyn Fn(&Context, &mut dyn Any) + Send + Sync;
 type Tells = dyn Fn(&dyn Any, &mut dyn Any) + Send + Sync;
 type Forgives = dyn Fn(&dyn Any, ErrorKind) -> Option<Box<dyn Any + Send>> + Send + Sync;
+type Errs = dyn Fn(&ProviderError) -> ProviderError + Send + Sync;
 type Refuses = dyn Fn(&dyn Any) -> Option<ErrorKind> + Send + Sync;
 
 #[derive(Clone)]
@@ -36,6 +37,8 @@ enum Twist {
     Refusal(Arc<Forgives>),
     /// Refuses what the right provider takes.
     Refuse(Arc<Refuses>),
+    /// Says something else where the right provider has an error.
+    Error(Arc<Errs>),
     /// Says something else of itself.
     Describe(fn(&mut Description)),
 }
@@ -139,6 +142,15 @@ impl OwnFault {
         Self::new(name, caught_by, twist)
     }
 
+    /// Has other errors than the right provider.
+    pub fn errors(
+        name: &'static str,
+        caught_by: &'static [&'static str],
+        change: impl Fn(&ProviderError) -> ProviderError + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(name, caught_by, Twist::Error(Arc::new(change)))
+    }
+
     /// Refuses requests of one type that the right provider would not refuse.
     pub fn refuses<R: 'static>(
         name: &'static str,
@@ -168,7 +180,7 @@ impl OwnFault {
                         return Err(ProviderError::new(kind, "sabotaged", "sabotaged"));
                     }
                 }
-                Twist::Answer(_) | Twist::Refusal(_) | Twist::Describe(_) => {}
+                Twist::Answer(_) | Twist::Refusal(_) | Twist::Error(_) | Twist::Describe(_) => {}
             }
         }
         let mut answer = ask(cx.clone(), request.clone()).await;
@@ -180,6 +192,7 @@ impl OwnFault {
                         answer = Ok(instead);
                     }
                 }
+                (Twist::Error(change), Err(error)) => *error = change(error),
                 _ => {}
             }
         }
@@ -223,8 +236,13 @@ fn all<T: ?Sized + Sabotage>(suite: Suite) -> Vec<Fault> {
     let cases = suite.promises(Level::V1);
     let has = |name: &str| cases.iter().any(|(case, _)| *case == name);
     let matters = |fault: &AnyFault| {
-        let by_key = matches!(fault, AnyFault::ActsBesides | AnyFault::LearnsKeysFromAnswers)
-            .then_some(AnyFault::ForgetsKeys);
+        let by_key = matches!(
+            fault,
+            AnyFault::ActsBesides
+                | AnyFault::LearnsKeysFromAnswers
+                | AnyFault::ForgetsKeysWhenReopened
+        )
+        .then_some(AnyFault::ForgetsKeys);
         harmless.iter().all(|(harmless, _)| harmless != fault && Some(*harmless) != by_key)
             && (has("done_again_is_done_once") || !fault.needs_deeds())
             && (has("wrong_requests_are_refused") || !fault.needs_refusals())

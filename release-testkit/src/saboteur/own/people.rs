@@ -9,7 +9,7 @@ use release_providers::spi::{
     PageTeam, Severity, UpdateChange,
 };
 
-use super::{OwnFault, sabotage};
+use super::{AnyFault, OwnFault, sabotage};
 use crate::fakes::lock;
 
 sabotage!(
@@ -82,7 +82,7 @@ sabotage!(
 
 sabotage!(
     Notifier,
-    [],
+    [(AnyFault::LosesAllWhenReopened, "what was sent is with whom it was sent to")],
     [
         OwnFault::requests::<Notification>(
             "takes nothing to be urgent",
