@@ -19,6 +19,18 @@ pub struct ProviderError {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// An error and its causes.
+#[cfg(any(feature = "config", feature = "plugin"))]
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// What kind of fault it is; documented by what the caller does about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

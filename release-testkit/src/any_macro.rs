@@ -36,6 +36,7 @@ macro_rules! conformance {
     (ApprovalChannel, $factory:expr) => {
         $crate::__any_conformance! { approval_channel, acting, $factory, [
             answers_are_collected_in_their_order
+            a_question_is_asked_once
             what_is_taken_back_takes_no_answers
         ] }
     };
@@ -50,6 +51,8 @@ macro_rules! conformance {
         $crate::__any_conformance! { change_desk, acting, $factory, [
             a_change_gets_one_ticket
             what_is_told_is_observed
+            what_was_said_is_said_once
+            what_the_desk_decides_is_observed
             what_is_closed_stays_closed
             nobodys_change_has_no_ticket
         ] }
@@ -64,7 +67,10 @@ macro_rules! conformance {
             who_writes_is_alone
             readers_share
             what_is_given_back_can_be_lent_again
-            leases_are_told
+            who_writes_is_answered_again
+            leases_end_when_they_say
+            leases_are_over_at_their_end
+            locations_hold_no_credentials
             raw_production_data_stays_there
         ] }
     };
@@ -72,6 +78,7 @@ macro_rules! conformance {
         $crate::__any_conformance! { event_sink, acting, $factory, [
             events_keep_their_order
             all_or_none_is_stored
+            batches_are_whole_or_absent
             an_id_is_stored_once
         ] }
     };
@@ -80,6 +87,7 @@ macro_rules! conformance {
             set_is_observed
             same_state_keeps_its_revision
             expected_revision_is_checked
+            one_of_many_changes_wins
         ] }
     };
     (Migrator, $factory:expr) => {
@@ -92,6 +100,7 @@ macro_rules! conformance {
         $crate::__any_conformance! { pager, acting, $factory, [
             a_call_is_told_until_it_is_over
             a_used_key_calls_nobody_again
+            calls_are_over_one_by_one
             an_unused_key_is_unknown
         ] }
     };
@@ -165,6 +174,7 @@ macro_rules! conformance {
             incidents_are_told_as_they_are
             what_ended_is_told_for_a_while
             only_those_that_concern_are_told
+            all_pages_are_read
         ] }
     };
     (MetricsSource, $factory:expr) => {
@@ -177,6 +187,7 @@ macro_rules! conformance {
     (Notifier, $factory:expr) => {
         $crate::__any_conformance! { notifier, sending, $factory, [
             a_message_comes_as_it_was_sent
+            another_key_is_another_message
             messages_keep_their_order
         ] }
     };

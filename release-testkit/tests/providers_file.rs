@@ -220,7 +220,10 @@ fn everything_that_is_wrong_is_told_with_its_place_and_without_its_value() {
             "{ name: A b, kind: acme, config: { url: x } }",
             &["at `providers[0].name`: a name is 1 to 64"],
         ),
-        ("{ name: a, kind: acme }", &["at `providers[0].config`: \"url\" is a required property"]),
+        (
+            "{ name: a, kind: acme }",
+            &["at `providers[0].config`: \"url\" is a required property; add `url: …` to `config`"],
+        ),
         (
             "{ name: a, kind: acme, config: { url: [hunter2] } }",
             &["at `providers[0].config.url`: this is not of type"],
@@ -231,7 +234,10 @@ fn everything_that_is_wrong_is_told_with_its_place_and_without_its_value() {
         ),
         (
             "{ name: a, kind: acme, config: { url: x, hunter: 2 } }",
-            &["at `providers[0].config`: Additional properties are not allowed"],
+            &[
+                "at `providers[0].config`: Additional properties are not allowed ('hunter' was unexpected); the settings \
+                 that there are: `url`, `token`, `workers`",
+            ],
         ),
         (
             "{ name: a, kind: acme, config: { url: x, token: hunter2 } }",

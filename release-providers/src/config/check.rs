@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jsonschema::error::ValidationErrorKind;
+use serde_json::Value;
+
 use super::literal::{literals, references};
 use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile};
 use crate::OPERATIONS;
@@ -108,7 +111,8 @@ impl ProviderEntry {
             let path = dotted(error.instance_path().as_str());
             // What was told already needs no second word.
             if !literals.contains(&path) {
-                wrong(&below(&path), error.masked_with("this").to_string());
+                let mended = mended(error.kind(), error.instance_path().as_str(), &schema);
+                wrong(&below(&path), format!("{}{mended}", error.masked_with("this")));
             }
         }
     }
@@ -151,6 +155,24 @@ impl ProviderEntry {
             }
         }
         bindings
+    }
+}
+
+/// What can be done about a setting that does not fit, if it does not stand in what is wrong.
+fn mended(kind: &ValidationErrorKind, at: &str, schema: &Value) -> String {
+    match kind {
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            format!("; add `{name}: …` to `config`{}", if at.is_empty() { "" } else { ", there" })
+        }
+        // Deeper, the schema may be anywhere.
+        ValidationErrorKind::AdditionalProperties { .. } if at.is_empty() => {
+            let known = schema.get("properties").and_then(Value::as_object);
+            let names = known.into_iter().flat_map(|all| all.keys().map(String::as_str));
+            format!("; the settings that there are: {}", listed(names))
+        }
+        ValidationErrorKind::Type { .. } => "; write one".into(),
+        _ => String::new(),
     }
 }
 

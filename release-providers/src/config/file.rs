@@ -130,7 +130,12 @@ fn told(error: &serde_saphyr::Error) -> String {
             format!("unknown field `{field}`, expected one of {}", expected.join(", "))
         }
         Error::SerdeMissingField { field, .. } => format!("missing field `{field}`"),
-        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+        other => {
+            let text = other.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            // The place stands before it.
+            line.split(" at line ").next().unwrap_or_default().to_owned()
+        }
     };
     format!("{}{what}", place.unwrap_or_default())
 }

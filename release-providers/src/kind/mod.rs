@@ -4,15 +4,19 @@
 //! providers that are named in a file, with settings that only whoever runs the host knows: it says what it would be
 //! able to do and what its settings look like ([`Manifest`]), and makes providers of them ([`ProviderKind::open`]).
 //!
+//! The macros of the settings need two lines more in the manifest of your package: `serde = { version = "1", features =
+//! ["derive"] }`, and `schemars = "1"`, the version that this crate has. All else that the example names, this crate has
+//! under the same name.
+//!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use async_trait::async_trait;
 //! use release_providers::kind::{Manifest, Opening, ProviderKind, SecretSetting};
 //! use release_providers::spi::{Notification, Notifier};
-//! use release_providers::{AnyProvider, Context, Description, EffectClass, ProviderError, Secret};
+//! use release_providers::{
+//!     AnyProvider, Context, Description, EffectClass, ProviderError, Secret, Version, async_trait,
+//! };
 //! use schemars::JsonSchema;
-//! use semver::Version;
 //! use serde::Deserialize;
 //!
 //! /// Where messages go.

@@ -25,10 +25,12 @@ pub trait ApprovalChannel: fmt::Debug + Send + Sync + 'static {
     /// Asks.
     ///
     /// # Contract
-    /// What people are shown names the plan's digest, so that they know what they answer to.
+    /// What people are shown names the plan's digest, so that they know what they answer to. Answers are taken until
+    /// `request.expires`, and as often as somebody gives one: the last of an account counts.
     ///
     /// # Idempotency
-    /// One key is one question.
+    /// One key is one question, however it stands by now: asked again, it keeps the answers that it has, and what was taken
+    /// back stays so.
     ///
     /// # Errors
     /// `NotFound` for a role that nobody can be asked for; `Unavailable`.

@@ -14,17 +14,17 @@ use crate::{Context, Description, ProviderError};
 /// Records changes at the service desk of the organisation (ITSM).
 ///
 /// # Conformance
-/// `conformance!(ChangeDesk, sandbox)` of `release-testkit`: one key is one ticket; the state that was told last is
-/// observed; what is closed stays closed.
+/// `conformance!(ChangeDesk, sandbox)` of `release-testkit`: one key is one ticket and one entry; the state that was
+/// told or decided last is observed; what is closed stays closed.
 #[async_trait]
 pub trait ChangeDesk: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
     fn describe(&self) -> Description;
 
-    /// Opens a change request.
+    /// Opens a change request. A [`Standard`](ChangeKind::Standard) change is allowed beforehand; of others the desk decides.
     ///
     /// # Idempotency
-    /// One key is one change request.
+    /// One key is one change request, however it stands by now.
     ///
     /// # Errors
     /// `Invalid` for a request that the desk does not take, `Denied` where it may not be opened; both with effect
@@ -34,10 +34,12 @@ pub trait ChangeDesk: fmt::Debug + Send + Sync + 'static {
     /// Tells the desk how the change goes.
     ///
     /// # Contract
-    /// What is closed stays closed: `Conflict`, with effect `NotApplied`.
+    /// What is closed stays closed: `Conflict`, with effect `NotApplied`. A desk may refuse so, too, what its own order of
+    /// states does not allow, such as carrying out what nobody approved. It is not asked to decide: that is its people's.
     ///
     /// # Idempotency
-    /// One key is one entry.
+    /// One key is one entry. Asked again, also late, it changes nothing of what came after it, and is answered as the first
+    /// time.
     ///
     /// # Errors
     /// `NotFound` for a change that was never opened, `Conflict` as said; both with effect `NotApplied`.

@@ -14,7 +14,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(DataSetStore, sandbox)` of `release-testkit`: whoever writes is alone, readers share, what is given
-/// back is lent again, and raw production data stays there.
+/// back is lent again, leases end when they say, and raw production data stays there.
 #[async_trait]
 pub trait DataSetStore: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -27,11 +27,12 @@ pub trait DataSetStore: fmt::Debug + Send + Sync + 'static {
     /// [`Classification::Production`] and not masked is lent to nobody but production.
     ///
     /// # Idempotency
-    /// Asked again with the same key, it answers with the same lease while that lasts.
+    /// Asked again with the same key, it answers with the same lease while that lasts, and as if for the first time after
+    /// that.
     ///
     /// # Errors
     /// `NotFound` for an unknown data set, `Conflict` while somebody else has it, `Denied` for data that must not come
-    /// there; all with effect `NotApplied`.
+    /// there, `Invalid` for no time; all with effect `NotApplied`.
     async fn lease(
         &self,
         cx: &Context,
@@ -41,7 +42,7 @@ pub trait DataSetStore: fmt::Debug + Send + Sync + 'static {
     /// Gives a data set back before its time.
     ///
     /// # Idempotency
-    /// Giving it back again changes nothing.
+    /// Giving it back again, or after its end, changes nothing; not for whoever has the data set since either.
     ///
     /// # Errors
     /// `NotFound` for a lease that never was; `Unavailable`.

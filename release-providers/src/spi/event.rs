@@ -25,7 +25,7 @@ pub trait EventSink: fmt::Debug + Send + Sync + 'static {
     /// All of them or none. Once this returns, they are stored for good.
     ///
     /// # Idempotency
-    /// An event whose id is stored already is not stored again, whatever the key.
+    /// An event whose id is stored already is not stored again, whatever the key and its source; those beside it are.
     ///
     /// # Errors
     /// `Invalid` for an event that the sink does not take, with effect `NotApplied` for all of them; `Unavailable`,
@@ -56,7 +56,8 @@ message! {
     /// One event, as `CloudEvents` 1.0 has it (<https://cloudevents.io>).
     #[derive(Eq)]
     pub struct SinkEvent {
-        /// Its id: one of its own for each event of a source.
+        /// Its id, by which it is found: one of its own for each event, also beside those of other sources. (`CloudEvents` asks
+        /// for that within a source alone.)
         pub id: String,
         /// Where it comes from, as a URI reference.
         pub source: String,

@@ -25,7 +25,8 @@ pub trait FlagStore: fmt::Debug + Send + Sync + 'static {
     /// With `request.expected`, only if the flag has just that revision: else `Conflict`, with effect `NotApplied`.
     ///
     /// # Idempotency
-    /// The same state again changes nothing, not even the revision.
+    /// The same state again changes nothing, not even the revision, whatever revision is expected: who asks again for what
+    /// is done is told that it is.
     ///
     /// # Errors
     /// `NotFound` for an unknown flag or environment, `Invalid` for a share above 100, `Conflict` as said; all with

@@ -40,7 +40,8 @@ message! {
         /// Those that are open, and those that ended since.
         pub since: Timestamp,
         optional {
-            /// Those that concern one of these services; empty: all.
+            /// Those that concern one of these services, and those that name no service, which concern all; empty: whatever
+            /// they concern.
             pub services: BTreeSet<ServiceId>,
         }
     }

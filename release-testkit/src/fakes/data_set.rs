@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use release_core::model::EnvironmentId;
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
 use release_providers::spi::{
     Access, Classification, DataSetLease, DataSetLeaseRef, DataSetStatus, LeaseDataSet,
     ObserveDataSet,
@@ -72,6 +72,9 @@ impl model::DataSetStore for DataSets {
         request: LeaseDataSet,
     ) -> Result<DataSetLease, ProviderError> {
         let LeaseDataSet { data_set, environment, access, ttl, .. } = request;
+        if ttl == Span::ZERO {
+            return Err(asked.error(ErrorKind::Invalid, "a lease for no time"));
+        }
         let known = asked.found("data set", &data_set, self.sets.get(&data_set))?;
         let raw = known.classification == Classification::Production && known.masked_by.is_none();
         if raw && environment != self.production {

@@ -14,7 +14,7 @@ pub type FakeEventSink = Fake<EventSinkCall, Stored>;
 #[derive(Debug, Clone, Default)]
 pub struct Stored {
     events: Vec<SinkEvent>,
-    ids: BTreeSet<(String, String)>,
+    ids: BTreeSet<String>,
 }
 
 impl Fake<EventSinkCall, Stored> {
@@ -43,7 +43,7 @@ impl model::EventSink for Stored {
             return Err(asked.error(ErrorKind::Invalid, "an event has an id and a kind"));
         }
         for event in request.events {
-            if self.ids.insert((event.source.clone(), event.id.clone())) {
+            if self.ids.insert(event.id.clone()) {
                 self.events.push(event);
             }
         }

@@ -78,7 +78,7 @@ pub struct FakeFleet {
     pub flags: FakeFlagStore,
     /// Has no changes.
     pub changes: FakeChangeDesk,
-    /// Has no questions.
+    /// Has no questions. The role `release-manager` can be asked for.
     pub approvals: FakeApprovalChannel,
     /// Knows `team-a`.
     pub pager: FakePager,
@@ -198,7 +198,9 @@ impl FakeFleet {
             migrator: set!(FakeMigrator::new().migration(&fixtures::target("db"), Self::MIGRATION)),
             flags: set!(FakeFlagStore::new().flag(Self::FLAG, &staging)),
             changes: set!(FakeChangeDesk::new()),
-            approvals: set!(FakeApprovalChannel::new()),
+            approvals: set!(
+                FakeApprovalChannel::new().only_roles([fixtures::literal("release-manager")])
+            ),
             pager: set!(FakePager::new([fixtures::literal("team-a")])),
             incidents: set!(FakeIncidentSource::new()),
             events: set!(FakeEventSink::new()),

@@ -56,7 +56,8 @@ impl model::IncidentSource for IncidentLog {
         let ListIncidents { since, services, .. } = request;
         let wanted = |incident: &&Incident| {
             let lately = incident.resolved_at.is_none_or(|at| at >= since);
-            lately && (services.is_empty() || !incident.services.is_disjoint(&services))
+            let all = services.is_empty() || incident.services.is_empty();
+            lately && (all || !incident.services.is_disjoint(&services))
         };
         let found = self.all.values().filter(wanted).filter(|_| !asked.lie).cloned().collect();
         Ok(Incidents::new(asked.now, found))

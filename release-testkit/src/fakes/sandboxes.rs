@@ -21,6 +21,7 @@ use crate::conformance::any::ProviderSandbox;
 use crate::conformance::approval_channel::People;
 use crate::conformance::artifact_store::Shelf;
 use crate::conformance::artifact_verifier::Attestations;
+use crate::conformance::change_desk::Desk;
 use crate::conformance::clock_source::Passing;
 use crate::conformance::config_source::Place;
 use crate::conformance::data_set_store::DataSetPlace;
@@ -270,7 +271,14 @@ in_fleet! { Migrator, fleet.migrator, |provider, again| {
 in_fleet! { FlagStore, fleet.flags, |provider, again| {
     conformance::flag_store::sandbox(provider, FakeFleet::FLAG, fixtures::literal("staging"))
 } }
-in_fleet! { ChangeDesk, fleet.changes, |provider, again| conformance::change_desk::sandbox(provider) }
+in_fleet! { ChangeDesk, fleet.changes, |provider, again| {
+    let changes = fleet.changes.clone();
+    let desk = Desk::decided_by(move |key, state| {
+        let decided = changes.with(|all| all.decide(&key, state));
+        async move { decided.then_some(()).ok_or_else(|| "there is no such change".into()) }
+    });
+    conformance::change_desk::sandbox(provider, desk)
+} }
 in_fleet! { ApprovalChannel, fleet.approvals, |provider, again| {
     let (people, clock) = (fleet.approvals.clone(), fleet.clock().clone());
     let people = People::who(move |key, by, vote: ApprovalVote| {

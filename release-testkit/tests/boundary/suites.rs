@@ -7,7 +7,7 @@ use release_testkit::conformance as suites;
 use release_testkit::conformance::Subject;
 use release_testkit::conformance::approval_channel::{ApprovalChannelSandbox, People};
 use release_testkit::conformance::build_runner::BuildRunnerSandbox;
-use release_testkit::conformance::change_desk::ChangeDeskSandbox;
+use release_testkit::conformance::change_desk::{ChangeDeskSandbox, Desk};
 use release_testkit::conformance::custom_action::CustomActionSandbox;
 use release_testkit::conformance::data_set_store::{DataSetPlace, DataSetStoreSandbox};
 use release_testkit::conformance::deployer::DeployerSandbox;
@@ -135,7 +135,8 @@ release_testkit::conformance!(Provisioner, workspaces);
 
 async fn changes() -> ChangeDeskSandbox {
     let stage = Stage::fakes().await;
-    suites::change_desk::sandbox(stage.plugin.change_desk().unwrap()).on_close(stage.closing())
+    suites::change_desk::sandbox(stage.plugin.change_desk().unwrap(), Desk::unattended())
+        .on_close(stage.closing())
 }
 release_testkit::conformance!(ChangeDesk, changes);
 

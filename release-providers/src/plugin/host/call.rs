@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Code, Status};
 
-use super::launch::chain;
 use super::leave::Caller;
 use super::process::{Ending, Process};
 use super::{Handle, Inner, PluginFault};
+use crate::error::chain;
 use crate::plugin::carry::Carried;
 use crate::plugin::envelope::{Call, Outcome, Reply};
 use crate::plugin::messages::error_from_wire;

@@ -7,10 +7,10 @@ use release_core::time::{Span, Timestamp};
 use tokio::runtime::Handle as Runtime;
 use tokio_util::task::TaskTracker;
 
-use super::launch::chain;
 use super::process::{Ending, Process};
 use super::supervise::Inner;
 use super::{PluginEvent, PluginProblem, settings};
+use crate::error::chain;
 use crate::kind::{SECRET_TTL, Secrets};
 use crate::spi::SecretLease;
 

@@ -29,6 +29,7 @@ use super::process::Line;
 use super::settings;
 use super::text::Redactor;
 use super::{Host, Limits, PluginProblem, PluginSpec};
+use crate::error::chain;
 use crate::kind::Manifest;
 use crate::plugin::{
     COOKIE, Handshake, HandshakeError, PROTOCOL_VERSIONS, SOCKET_DIR_VARIABLE, TOKEN_VARIABLE,
@@ -353,15 +354,4 @@ async fn ready(
         settings::tell(&line, &spec.settings, request, redactor).await?;
     }
     Ok((line, manifest))
-}
-
-/// An error and its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -5,11 +5,11 @@ use serde_json::Value;
 use tonic::Code;
 
 use super::keep::Leases;
-use super::launch::chain;
 use super::process::Line;
 use super::spec::Settings;
 use super::text::Redactor;
 use super::{Host, Plugin, PluginError, PluginProblem, PluginSpec};
+use crate::error::chain;
 use crate::kind::{Manifest, Opening, ProviderKind, SecretSetting, is_unset, reference};
 use crate::plugin::messages::error_from_wire;
 use crate::plugin::pb;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::keep::keep;
-use super::launch::{Launched, chain, launch};
+use super::launch::{Launched, launch};
 use super::leave::Left;
 use super::process::{Ending, Exit, Process, look, watch};
 use super::record::Record;
@@ -18,6 +18,7 @@ use super::{
     Host, PluginError, PluginEvent, PluginFault, PluginProblem, PluginRecord, PluginSpec,
     PluginState,
 };
+use crate::error::chain;
 use crate::kind::Manifest;
 use crate::sync::lock;
 

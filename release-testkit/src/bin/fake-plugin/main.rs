@@ -33,7 +33,9 @@ fn main() -> ExitCode {
         world: platform.world.clone(),
         identities: Arc::new(FakeIdentities::of(fixtures::accounts()).with_clock(on())),
         workspaces: FakeProvisioner::new(&["network"]),
-        questions: FakeApprovalChannel::new().with_clock(on()),
+        questions: FakeApprovalChannel::new()
+            .only_roles([fixtures::literal("release-manager")])
+            .with_clock(on()),
         clock: on(),
     };
     let secrets = FakeSecretStore::new().with_clock(on());

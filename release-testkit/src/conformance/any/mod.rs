@@ -12,5 +12,5 @@ mod suite;
 
 pub(crate) use cases::{acting, looking, sending, telling};
 pub use sandbox::ProviderSandbox;
-pub(crate) use sandbox::{keyed, outcome, text};
+pub(crate) use sandbox::{at_once, keyed, one_wins, outcome, text};
 pub(crate) use suite::suite;

@@ -9,9 +9,11 @@ use release_core::time::Timestamp;
 use release_providers::layer::Provider;
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 use crate::conformance::{
-    Broken, Common, Hook, HookError, Provided, Sandbox, broken, hook, shared, title, unanswered,
+    Broken, Common, Hook, HookError, Provided, Sandbox, broken, hook, refused, shared, title,
+    unanswered,
 };
 
 /// What an operation answers, as text.
@@ -324,6 +326,36 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> Sandbox for ProviderSandbox
 
     async fn prepare(&self) -> Result<(), Broken> {
         Ok(())
+    }
+}
+
+/// Makes calls at once, and waits for all answers.
+pub(crate) async fn at_once<A: Send + 'static>(
+    calls: impl IntoIterator<Item = impl Future<Output = A> + Send + 'static>,
+) -> Result<Vec<A>, Broken> {
+    let (mut under_way, mut answers) = (JoinSet::new(), Vec::new());
+    for call in calls {
+        under_way.spawn(call);
+    }
+    while let Some(answer) = under_way.join_next().await {
+        answers.push(answer.map_err(|error| broken("an answer to every call", error))?);
+    }
+    Ok(answers)
+}
+
+/// Demands that one of many calls was carried out and the others were told of a conflict; returns what the one got.
+pub(crate) fn one_wins<A>(what: &str, answers: Vec<Result<A, ProviderError>>) -> Result<A, Broken> {
+    let (mut won, many) = (Vec::new(), answers.len());
+    for answer in answers {
+        match answer {
+            Ok(answer) => won.push(answer),
+            Err(error) => refused(what, Err::<(), _>(error), ErrorKind::Conflict)?,
+        }
+    }
+    let count = won.len();
+    match (won.pop(), count) {
+        (Some(only), 1) => Ok(only),
+        _ => Err(broken(format!("{what} for one of {many}"), format!("{count} of them have it"))),
     }
 }
 

@@ -178,11 +178,18 @@ async fn closed_accounts_stay_inactive(sandbox: &IdentitySandbox) -> Check {
     sandbox.make_closed(id).await?;
     let other = |seen: &Snapshot| seen.content() != before.content();
     let after = sandbox.read_until("a closed account to be seen", other).await?;
-    match after.account(id) {
-        Some(account) if !account.active => newer(&before, &after),
-        Some(_) => Err(broken(format!("`{id}` as inactive"), "it is active")),
-        None => Err(broken(format!("`{id}` as inactive"), "it is missing")),
+    newer(&before, &after)?;
+    // Whoever remembers what its authority forgets has to remember it for longer than it lives.
+    let mut opened = sandbox.clone();
+    opened.provider = sandbox.reopened().await?;
+    for seen in [after, opened.read().await?] {
+        match seen.account(id) {
+            Some(account) if !account.active => {}
+            Some(_) => return Err(broken(format!("`{id}` as inactive"), "it is active")),
+            None => return Err(broken(format!("`{id}` as inactive"), "it is missing")),
+        }
     }
+    Ok(())
 }
 
 async fn cut_off_is_unavailable_and_not_empty(sandbox: &IdentitySandbox) -> Check {

@@ -22,6 +22,7 @@ pub type ApprovalChannelSandbox = ProviderSandbox<dyn ApprovalChannel, People>;
 #[must_use]
 pub struct People {
     answer: Option<Hook<(String, PrincipalId, ApprovalVote), bool>>,
+    any_role: bool,
 }
 
 impl fmt::Debug for People {
@@ -43,7 +44,14 @@ impl People {
     where
         F: Future<Output = Result<bool, HookError>> + Send + 'static,
     {
-        Self { answer: Some(hook(move |(key, by, vote)| answer(key, by, vote))) }
+        let answer = hook(move |(key, by, vote)| answer(key, by, vote));
+        Self { answer: Some(answer), any_role: false }
+    }
+
+    /// The channel knows any role, so that nobody is asked for in vain.
+    pub const fn any_role(mut self) -> Self {
+        self.any_role = true;
+        self
     }
 }
 
@@ -62,6 +70,11 @@ suite!(
             NOBODY
         ),
         case!(
+            a_question_is_asked_once,
+            "what is asked again under its key, however late, changes nothing of what came after it",
+            NOBODY
+        ),
+        case!(
             what_is_taken_back_takes_no_answers,
             "answers that come after the question was taken back are not taken",
             NOBODY
@@ -71,23 +84,39 @@ suite!(
 
 /// The channel, and people who answer on it.
 pub fn sandbox(provider: Arc<dyn ApprovalChannel>, people: People) -> ApprovalChannelSandbox {
-    ProviderSandbox::of(provider, people)
-        .deed(
-            "ask",
-            |provider, cx, _| async move {
-                let request = question(&cx);
-                text(provider.ask(&cx, request).await)
-            },
-            |provider, cx, _, key| async move {
-                text(provider.observe(&cx, JobRef::new(key)).await)
-            },
-        )
-        .refusal("a look at no question", ErrorKind::NotFound, |provider, cx, _| async move {
-            text(provider.observe(&cx, JobRef::new("a question that nobody asked".into())).await)
-        })
-        .refusal("the end of no question", ErrorKind::NotFound, |provider, cx, _| async move {
-            text(provider.withdraw(&cx, JobRef::new("a question that nobody asked".into())).await)
-        })
+    let any_role = people.any_role;
+    let sandbox =
+        ProviderSandbox::of(provider, people)
+            .deed(
+                "ask",
+                |provider, cx, _| async move {
+                    let request = question(&cx);
+                    text(provider.ask(&cx, request).await)
+                },
+                |provider, cx, _, key| async move {
+                    text(provider.observe(&cx, JobRef::new(key)).await)
+                },
+            )
+            .refusal("a look at no question", ErrorKind::NotFound, |provider, cx, _| async move {
+                text(
+                    provider.observe(&cx, JobRef::new("a question that nobody asked".into())).await,
+                )
+            })
+            .refusal("the end of no question", ErrorKind::NotFound, |provider, cx, _| async move {
+                text(
+                    provider
+                        .withdraw(&cx, JobRef::new("a question that nobody asked".into()))
+                        .await,
+                )
+            });
+    if any_role {
+        return sandbox;
+    }
+    sandbox.refusal("a role that nobody has", ErrorKind::NotFound, |provider, cx, _| async move {
+        let mut request = question(&cx);
+        request.roles = vec![fixtures::literal("a-role-that-nobody-has")];
+        text(provider.ask(&cx, request).await)
+    })
 }
 
 fn question(cx: &release_providers::Context) -> AskApproval {
@@ -100,16 +129,52 @@ fn question(cx: &release_providers::Context) -> AskApproval {
 async fn answers_are_collected_in_their_order(sandbox: &ApprovalChannelSandbox) -> Check {
     let key = asked(sandbox).await?;
     let mut given = Vec::new();
-    for (by, vote) in [("ann", ApprovalVote::Approve), ("bob", ApprovalVote::Reject)] {
-        let by: PrincipalId = fixtures::literal(by);
-        if !answer(sandbox, &key, &by, vote).await? {
+    // Not in the order of names, and the last one thought better of it, if the channel lets him.
+    let (yes, no) = (ApprovalVote::Approve, ApprovalVote::Reject);
+    for (by, vote) in [("bob", no), ("ann", yes), ("bob", yes)] {
+        let (by, again) = (fixtures::literal::<PrincipalId>(by), given.len() > 1);
+        let taken = answer(sandbox, &key, &by, vote).await?;
+        if !taken && !again {
             return Err(broken("an answer to be taken", "it was not"));
         }
-        given.push((by, vote));
+        if taken {
+            given.push((by, vote));
+        }
         let seen = look_at(sandbox, &key).await?;
         let told: Vec<_> = seen.answers.iter().map(|one| (one.by.clone(), one.vote)).collect();
         if told != given || !seen.open || seen.operation != key {
             return Err(broken(format!("{given:?} of an open question"), format!("{seen:?}")));
+        }
+        let again = look_at(sandbox, &key).await?;
+        if again != seen {
+            return Err(broken(format!("{seen:?} still"), format!("{again:?}")));
+        }
+    }
+    Ok(())
+}
+
+async fn a_question_is_asked_once(sandbox: &ApprovalChannelSandbox) -> Check {
+    let mut cx = sandbox.context();
+    let asked = sandbox.provider.ask(&cx, question(&cx)).await;
+    asked.map_err(|error| unanswered("a question", &error))?;
+    answer(sandbox, &cx.key, &fixtures::literal("ann"), ApprovalVote::Approve).await?;
+    for withdrawn in [false, true] {
+        if withdrawn {
+            let request = JobRef::new(cx.key.clone());
+            let taken_back = sandbox.provider.withdraw(&sandbox.context(), request).await;
+            taken_back.map_err(|error| unanswered("the end of a question", &error))?;
+        }
+        let before = look_at(sandbox, &cx.key).await?;
+        cx.attempt += 1;
+        let asked = sandbox.provider.ask(&cx, question(&cx)).await;
+        asked.map_err(|error| unanswered("the same question again", &error))?;
+        sandbox.linger().await;
+        let after = look_at(sandbox, &cx.key).await?;
+        if after != before || after.answers.len() != 1 {
+            return Err(broken(
+                format!("{before:?}, with one answer, still"),
+                format!("{after:?}"),
+            ));
         }
     }
     Ok(())

@@ -5,18 +5,24 @@ use std::sync::Arc;
 use release_core::model::EnvironmentId;
 use release_core::time::Span;
 use release_providers::spi::{
-    Access, DataSetLease, DataSetLeaseRef, DataSetStatus, DataSetStore, LeaseDataSet,
-    ObserveDataSet,
+    Access, Classification, DataSetLease, DataSetLeaseRef, DataSetStatus, DataSetStore,
+    LeaseDataSet, ObserveDataSet,
 };
-use release_providers::{ErrorKind, ProviderError};
+use release_providers::{Context, ErrorKind, ProviderError};
 
-use crate::conformance::any::{ProviderSandbox, keyed, outcome, suite, text};
-use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+use crate::conformance::any::{ProviderSandbox, at_once, keyed, one_wins, outcome, suite, text};
+use crate::conformance::{Broken, Check, Sandbox as _, broken, case, refused, unanswered};
 
 /// A store of data sets, and what of it the suite may use.
 ///
 /// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type DataSetStoreSandbox = ProviderSandbox<dyn DataSetStore, DataSetPlace>;
+
+const TTL: Span = Span::secs(600);
+/// As long as a lease lasts whose end is waited for.
+const BRIEF: Span = Span::secs(2);
+/// How many want the same at once.
+const CALLERS: usize = 8;
 
 /// What of a store the suite may use.
 #[derive(Debug, Clone)]
@@ -41,7 +47,10 @@ impl DataSetPlace {
     }
 
     fn lease(&self, access: Access) -> LeaseDataSet {
-        let ttl = Span::secs(600);
+        self.lease_for(access, TTL)
+    }
+
+    fn lease_for(&self, access: Access, ttl: Span) -> LeaseDataSet {
         LeaseDataSet::new(self.data_set.clone(), self.environment.clone(), access, ttl)
     }
 
@@ -58,8 +67,24 @@ suite!(
     [
         case!(who_writes_is_alone, "whoever may write has it alone, whoever else asks"),
         case!(readers_share, "any number may read it together"),
-        case!(what_is_given_back_can_be_lent_again, "what was given back is lent to the next"),
-        case!(leases_are_told, "`observe` tells the leases that last"),
+        case!(
+            what_is_given_back_can_be_lent_again,
+            "what was given back is lent to the next, who has it then, whoever gives it back late"
+        ),
+        case!(
+            who_writes_is_answered_again,
+            "whoever may write is told so again under its key, and one of many who want to gets it"
+        ),
+        case!(
+            leases_end_when_they_say,
+            "a lease lasts as long as was asked for, or less; never longer"
+        ),
+        case!(
+            leases_are_over_at_their_end,
+            "a lease that ended counts no more, is not handed out again, and the next one gets the data set",
+            |sandbox: &DataSetStoreSandbox| sandbox.common().stands_still()
+        ),
+        case!(locations_hold_no_credentials, "where data is, is a URL without credentials"),
         case!(
             raw_production_data_stays_there,
             "data of real people that is not masked is lent to nobody but production",
@@ -101,6 +126,9 @@ pub fn sandbox(provider: Arc<dyn DataSetStore>, at: DataSetPlace) -> DataSetStor
             let request = DataSetLeaseRef::new("a lease that nobody has".into());
             text(provider.release(&cx, request).await)
         })
+        .refusal("a lease for no time", ErrorKind::Invalid, |provider, cx, at| async move {
+            text(provider.lease(&cx, at.lease_for(Access::Read, Span::ZERO)).await)
+        })
 }
 
 async fn who_writes_is_alone(sandbox: &DataSetStoreSandbox) -> Check {
@@ -126,22 +154,21 @@ async fn readers_share(sandbox: &DataSetStoreSandbox) -> Check {
 }
 
 async fn what_is_given_back_can_be_lent_again(sandbox: &DataSetStoreSandbox) -> Check {
+    let mut before: Option<DataSetLease> = None;
     for _ in 0..3 {
         let lease = lent(sandbox, Access::Write).await?;
+        if let Some(before) = &before {
+            // Late, and of somebody who has it no more.
+            give_back(sandbox, before).await?;
+        }
+        lent_to(sandbox, &lease).await?;
         give_back(sandbox, &lease).await?;
         give_back(sandbox, &lease).await?;
-    }
-    Ok(())
-}
-
-async fn leases_are_told(sandbox: &DataSetStoreSandbox) -> Check {
-    let lease = lent(sandbox, Access::Write).await?;
-    let during = look_at(sandbox).await?;
-    give_back(sandbox, &lease).await?;
-    let after = look_at(sandbox).await?;
-    if during.leases != [lease.lease.clone()] || after.leases.contains(&lease.lease) {
-        let expected = format!("{} while it lasts, and not after", lease.lease);
-        return Err(broken(expected, format!("{:?}, then {:?}", during.leases, after.leases)));
+        let lasting = look_at(sandbox).await?.leases;
+        if !lasting.is_empty() {
+            return Err(broken("no lease after it was given back", format!("{lasting:?}")));
+        }
+        before = Some(lease);
     }
     Ok(())
 }
@@ -151,7 +178,84 @@ async fn raw_production_data_stays_there(sandbox: &DataSetStoreSandbox) -> Check
     let mut request = sandbox.at.lease(Access::Read);
     request.data_set.clone_from(raw);
     let answer = sandbox.provider.lease(&sandbox.context(), request).await;
-    refused("data of real people outside of production", answer, ErrorKind::Denied)
+    refused("data of real people outside of production", answer, ErrorKind::Denied)?;
+    let request = ObserveDataSet::new(raw.clone());
+    let answer = sandbox.provider.observe(&sandbox.context(), request).await;
+    let status = answer.map_err(|error| unanswered("a look at data of real people", &error))?;
+    if status.classification == Classification::Production && status.masked_by.is_none() {
+        return Ok(());
+    }
+    Err(broken("data of production that nobody masked", format!("{status:?}")))
+}
+
+async fn who_writes_is_answered_again(sandbox: &DataSetStoreSandbox) -> Check {
+    let (cx, request) = (sandbox.context(), sandbox.at.lease(Access::Write));
+    let call = |cx: Context| {
+        let (provider, request) = (Arc::clone(&sandbox.provider), request.clone());
+        async move { provider.lease(&cx, request).await }
+    };
+    let lease = call(cx.clone()).await.map_err(|error| unanswered("a lease to write", &error))?;
+    for again in at_once((0..CALLERS).map(|_| call(cx.clone()))).await? {
+        let again = again.map_err(|error| unanswered("a lease to write, again", &error))?;
+        if again != lease {
+            return Err(broken(format!("{lease:?} again"), format!("{again:?}")));
+        }
+    }
+    lent_to(sandbox, &lease).await?;
+    give_back(sandbox, &lease).await?;
+    let answers = at_once((0..CALLERS).map(|_| call(sandbox.context()))).await?;
+    let lease = one_wins("a lease to write", answers)?;
+    lent_to(sandbox, &lease).await?;
+    give_back(sandbox, &lease).await
+}
+
+async fn leases_end_when_they_say(sandbox: &DataSetStoreSandbox) -> Check {
+    let from = sandbox.now();
+    let lease = lent(sandbox, Access::Read).await?;
+    let latest = sandbox.now().plus(TTL);
+    if from < lease.expires && lease.expires <= latest {
+        return Ok(());
+    }
+    let expected = format!("an end after {from} and not after {latest}");
+    Err(broken(expected, format!("it ends at {}", lease.expires)))
+}
+
+async fn leases_are_over_at_their_end(sandbox: &DataSetStoreSandbox) -> Check {
+    let (cx, request) = (sandbox.context(), sandbox.at.lease_for(Access::Write, BRIEF));
+    let answer = sandbox.provider.lease(&cx, request.clone()).await;
+    let lease = answer.map_err(|error| unanswered("a lease to write", &error))?;
+    sandbox.common().pass(lease.expires.since(sandbox.now())).await?;
+    let next = lent(sandbox, Access::Write).await?;
+    lent_to(sandbox, &next).await?;
+    let again = sandbox.provider.lease(&cx, request).await;
+    refused("under its key, what ended and another has", again, ErrorKind::Conflict)?;
+    // Whoever gives it back all the same has what was wanted.
+    give_back(sandbox, &lease).await?;
+    lent_to(sandbox, &next).await
+}
+
+async fn locations_hold_no_credentials(sandbox: &DataSetStoreSandbox) -> Check {
+    for access in [Access::Read, Access::Write] {
+        let lease = lent(sandbox, access).await?;
+        give_back(sandbox, &lease).await?;
+        let (scheme, rest) = lease.location.split_once(':').unwrap_or_default();
+        let authority = rest.strip_prefix("//").unwrap_or_default();
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        if scheme.is_empty() || rest.is_empty() || authority.contains('@') {
+            // What it is may be a secret.
+            return Err(broken("a URL without credentials", "another location"));
+        }
+    }
+    Ok(())
+}
+
+/// Demands that just this lease of the data set lasts.
+async fn lent_to(sandbox: &DataSetStoreSandbox, lease: &DataSetLease) -> Check {
+    let leases = look_at(sandbox).await?.leases;
+    if leases == [lease.lease.clone()] {
+        return Ok(());
+    }
+    Err(broken(format!("the lease {} alone", lease.lease), format!("{leases:?}")))
 }
 
 async fn ask(sandbox: &DataSetStoreSandbox, access: Access) -> Result<DataSetLease, ProviderError> {

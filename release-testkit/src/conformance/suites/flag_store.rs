@@ -6,13 +6,17 @@ use release_core::model::EnvironmentId;
 use release_providers::ErrorKind;
 use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
 
-use crate::conformance::any::{ProviderSandbox, suite, text};
+use crate::conformance::any::{ProviderSandbox, at_once, one_wins, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+use crate::fixtures;
 
 /// A flag store, and a flag of it that the suite may set.
 ///
 /// What else it can be shown, such as troubles and secrets, are the methods of [`ProviderSandbox`].
 pub type FlagStoreSandbox = ProviderSandbox<dyn FlagStore, FlagRef>;
+
+/// How many change it at once.
+const CALLERS: u8 = 8;
 
 suite!(
     FlagStore,
@@ -31,6 +35,10 @@ suite!(
         case!(
             expected_revision_is_checked,
             "`Conflict` unless the flag has just the revision that was expected"
+        ),
+        case!(
+            one_of_many_changes_wins,
+            "of many who change one revision at once, one does, and the others are told"
         ),
     ]
 );
@@ -67,9 +75,30 @@ pub fn sandbox(
             request.flag.push_str("-that-nobody-has");
             text(provider.set(&cx, request).await)
         })
+        .refusal(
+            "a flag of an unknown environment",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move {
+                let mut request = to(&at, FlagState::On);
+                request.environment = nowhere();
+                text(provider.set(&cx, request).await)
+            },
+        )
+        .refusal(
+            "a look into an unknown environment",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move {
+                let request = FlagRef::new(at.flag.clone(), nowhere());
+                text(provider.observe(&cx, request).await)
+            },
+        )
         .refusal("a share of more than all", ErrorKind::Invalid, |provider, cx, at| async move {
             text(provider.set(&cx, to(&at, FlagState::Share { percent: 101 })).await)
         })
+}
+
+fn nowhere() -> EnvironmentId {
+    fixtures::literal("an-environment-that-nobody-has")
 }
 
 fn to(at: &FlagRef, state: FlagState) -> SetFlag {
@@ -106,8 +135,31 @@ async fn expected_revision_is_checked(sandbox: &FlagStoreSandbox) -> Check {
     refused("a change of another revision", answer, ErrorKind::Conflict)?;
     stays(&before, &look_at(sandbox).await?)?;
     request.expected = Some(before.revision);
-    let answer = sandbox.provider.set(&sandbox.context(), request).await;
-    answer.map_err(|error| unanswered("a change of the revision that it has", &error))
+    let mut cx = sandbox.context();
+    let answer = sandbox.provider.set(&cx, request.clone()).await;
+    answer.map_err(|error| unanswered("a change of the revision that it has", &error))?;
+    let changed = look_at(sandbox).await?;
+    cx.attempt = 2;
+    let answer = sandbox.provider.set(&cx, request).await;
+    answer.map_err(|error| unanswered("the same change, asked for again", &error))?;
+    stays(&changed, &look_at(sandbox).await?)
+}
+
+async fn one_of_many_changes_wins(sandbox: &FlagStoreSandbox) -> Check {
+    set_to(sandbox, FlagState::Off).await?;
+    let before = look_at(sandbox).await?;
+    let calls = (1..=CALLERS).map(|percent| {
+        let mut request = to(&sandbox.at, FlagState::Share { percent });
+        request.expected = Some(before.revision);
+        let (provider, cx) = (Arc::clone(&sandbox.provider), sandbox.context());
+        async move { provider.set(&cx, request.clone()).await.map(|()| request.state) }
+    });
+    let state = one_wins("a change of one revision", at_once(calls).await?)?;
+    let after = look_at(sandbox).await?;
+    if after.state == state && after.revision > before.revision {
+        return Ok(());
+    }
+    Err(broken(format!("{state:?}, which was set"), format!("{after:?}")))
 }
 
 fn stays(before: &FlagStatus, after: &FlagStatus) -> Check {

@@ -24,6 +24,7 @@ pub type IncidentSourceSandbox = ProviderSandbox<dyn IncidentSource, Reports>;
 #[must_use]
 pub struct Reports {
     tell: Option<Hook<Incident, ()>>,
+    many: u32,
 }
 
 impl fmt::Debug for Reports {
@@ -43,7 +44,13 @@ impl Reports {
     where
         F: Future<Output = Result<(), HookError>> + Send + 'static,
     {
-        Self { tell: Some(hook(tell)) }
+        Self { tell: Some(hook(tell)), many: 101 }
+    }
+
+    /// Says how many incidents are more than the source tells in one page; by default 101.
+    pub const fn many(mut self, incidents: u32) -> Self {
+        self.many = incidents;
+        self
     }
 }
 
@@ -65,7 +72,12 @@ suite!(
         ),
         case!(
             only_those_that_concern_are_told,
-            "where services are named, incidents of others are not told",
+            "where services are named, incidents that concern none of them are not told",
+            QUIET
+        ),
+        case!(
+            all_pages_are_read,
+            "all incidents are told, by id, however many pages they fill",
             QUIET
         ),
     ]
@@ -93,9 +105,12 @@ async fn answers_are_dated(sandbox: &IncidentSourceSandbox) -> Check {
 async fn incidents_are_told_as_they_are(sandbox: &IncidentSourceSandbox) -> Check {
     let mut incident = incident(sandbox, "one", "orders");
     incident.environment = Some(fixtures::literal("production"));
-    tell(sandbox, &incident).await?;
-    for services in [BTreeSet::new(), incident.services.clone()] {
-        told(sandbox, sandbox.now(), services, &[&incident]).await?;
+    for severity in [IncidentSeverity::Minor, IncidentSeverity::Major, IncidentSeverity::Critical] {
+        incident.severity = severity;
+        tell(sandbox, &incident).await?;
+        for services in [BTreeSet::new(), incident.services.clone()] {
+            told(sandbox, sandbox.now(), services, &[&incident]).await?;
+        }
     }
     Ok(())
 }
@@ -119,14 +134,46 @@ async fn only_those_that_concern_are_told(sandbox: &IncidentSourceSandbox) -> Ch
     for incident in [&one, &two] {
         told(sandbox, sandbox.now(), incident.services.clone(), &[incident]).await?;
     }
-    told(sandbox, sandbox.now(), BTreeSet::new(), &[&one, &two]).await
+    let all = &[&one, &two][..];
+    told(sandbox, sandbox.now(), BTreeSet::new(), all).await?;
+    let (orders, billing, shipping) = (service("orders"), service("billing"), service("shipping"));
+    told(sandbox, sandbox.now(), [orders.clone(), billing.clone()].into(), all).await?;
+    told(sandbox, sandbox.now(), [shipping.clone()].into(), &[]).await?;
+    // One that concerns two, and one that concerns all.
+    let (mut both, mut everybody) =
+        (incident(sandbox, "three", "orders"), incident(sandbox, "four", "orders"));
+    both.services.insert(billing);
+    everybody.services.clear();
+    tell(sandbox, &both).await?;
+    tell(sandbox, &everybody).await?;
+    told(sandbox, sandbox.now(), one.services.clone(), &[&everybody, &one, &both]).await?;
+    told(sandbox, sandbox.now(), two.services.clone(), &[&everybody, &both, &two]).await?;
+    told(sandbox, sandbox.now(), [shipping, orders].into(), &[&everybody, &one, &both]).await
+}
+
+async fn all_pages_are_read(sandbox: &IncidentSourceSandbox) -> Check {
+    let mut made = Vec::new();
+    for number in 0..sandbox.at.many {
+        let incident = incident(sandbox, &format!("{number:04}"), "orders");
+        tell(sandbox, &incident).await?;
+        made.push(incident);
+    }
+    let made: Vec<_> = made.iter().collect();
+    for services in [BTreeSet::new(), [service("orders")].into()] {
+        told(sandbox, sandbox.now(), services, &made).await?;
+    }
+    Ok(())
+}
+
+fn service(name: &str) -> ServiceId {
+    fixtures::literal(&format!("conformance-{name}"))
 }
 
 fn incident(sandbox: &IncidentSourceSandbox, id: &str, service: &str) -> Incident {
     let (id, summary) = (format!("conformance-{id}"), format!("conformance: {service}, ignore"));
     let opened = sandbox.now();
     let mut incident = Incident::new(id, IncidentSeverity::Minor, summary, opened);
-    incident.services.insert(fixtures::literal::<ServiceId>(&format!("conformance-{service}")));
+    incident.services.insert(self::service(service));
     incident
 }
 
@@ -140,9 +187,8 @@ async fn told(
     let mut request = ListIncidents::new(since);
     request.services = services;
     let found = list(sandbox, request).await?.incidents;
-    let mut ours: Vec<_> =
+    let ours: Vec<_> =
         found.iter().filter(|incident| incident.id.starts_with("conformance-")).collect();
-    ours.sort_by(|one, two| one.id.cmp(&two.id));
     if ours == wanted {
         return Ok(());
     }

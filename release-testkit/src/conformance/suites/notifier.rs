@@ -76,6 +76,11 @@ suite!(
             |sandbox: &NotifierSandbox| sandbox.blind
         ),
         case!(
+            another_key_is_another_message,
+            "the same text under another key comes once more",
+            |sandbox: &NotifierSandbox| sandbox.blind
+        ),
+        case!(
             messages_keep_their_order,
             "messages that are sent one after the other come in that order",
             |sandbox: &NotifierSandbox| sandbox.blind
@@ -117,6 +122,22 @@ async fn a_message_comes_as_it_was_sent(sandbox: &NotifierSandbox) -> Check {
         let came = came(sandbox).await?;
         if came.iter().filter(|one| **one == message).count() != 1 {
             return Err(broken(format!("{message:?} once"), format!("{came:?}")));
+        }
+    }
+    Ok(())
+}
+
+async fn another_key_is_another_message(sandbox: &NotifierSandbox) -> Check {
+    let message = sandbox.at.message(&sandbox.context());
+    for times in 1..3 {
+        let answer = sandbox.provider.notify(&sandbox.context(), message.clone()).await;
+        answer.map_err(|error| unanswered("a message", &error))?;
+        let came = came(sandbox).await?.into_iter().filter(|one| *one == message).count();
+        if came != times {
+            return Err(broken(
+                format!("{message:?} {times} times"),
+                format!("it came {came} times"),
+            ));
         }
     }
     Ok(())

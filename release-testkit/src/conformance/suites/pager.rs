@@ -28,6 +28,10 @@ suite!(
             a_used_key_calls_nobody_again,
             "a key that was used calls nobody again, also when its call is over"
         ),
+        case!(
+            calls_are_over_one_by_one,
+            "another key is another call, which its own end ends alone"
+        ),
         case!(an_unused_key_is_unknown, "a key that was never used is `Unknown`, no error"),
     ]
 );
@@ -97,6 +101,27 @@ async fn a_used_key_calls_nobody_again(sandbox: &PagerSandbox) -> Check {
         return Ok(());
     }
     Err(broken("a call that is over still", format!("{after:?}")))
+}
+
+async fn calls_are_over_one_by_one(sandbox: &PagerSandbox) -> Check {
+    let (one, two) = (sandbox.context(), sandbox.context());
+    for cx in [&one, &two] {
+        let answer = sandbox.provider.page(cx, call(&sandbox.at)).await;
+        answer.map_err(|error| unanswered("a call", &error))?;
+    }
+    for (ended, lasts) in [(&one, Some(&two)), (&two, None)] {
+        let request = JobRef::new(ended.key.clone());
+        let answer = sandbox.provider.resolve(&sandbox.context(), request).await;
+        answer.map_err(|error| unanswered("the end of a call", &error))?;
+        resolved(sandbox, &ended.key).await?;
+        let Some(lasts) = lasts else { continue };
+        sandbox.linger().await;
+        let other = look_at(sandbox, &lasts.key).await?;
+        if !matches!(other.phase, PagePhase::Calling | PagePhase::Acknowledged { .. }) {
+            return Err(broken("the other call to go on", format!("{other:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// Demands that a call is over, in a while.

@@ -1,22 +1,21 @@
 //! Whoever keeps something: configuration, secrets, data sets, flags, events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use release_core::model::Digest;
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
+use release_providers::ErrorKind;
 use release_providers::spi::{
-    Access, ConfigSnapshot, DataSetLease, DataSetLeaseRef, DataSetStatus, EventsFound, FindEvents,
-    FlagRef, FlagState, FlagStatus, LeaseDataSet, LeaseRef, LeaseSecret, LeaseStatus,
-    ObserveDataSet, ObserveSecret, PublishEvents, ReadConfig, RenewLease, RotateSecret,
-    SecretLease, SecretStatus, SetFlag,
+    Access, Classification, ConfigSnapshot, DataSetLease, DataSetLeaseRef, DataSetStatus,
+    EventsFound, FindEvents, FlagRef, FlagState, FlagStatus, LeaseDataSet, LeaseSecret,
+    LeaseStatus, ObserveDataSet, ObserveSecret, PublishEvents, ReadConfig, RenewLease,
+    RotateSecret, SecretLease, SecretStatus, SetFlag,
 };
-use release_providers::{ErrorKind, Secret};
 
-use super::{BY_STATE, HOUR, OwnFault, sabotage};
+use super::{BY_STATE, HOUR, OwnFault, leases, sabotage};
 use crate::fakes::lock;
-use crate::saboteur::telling;
 
 sabotage!(
     ConfigSource,
@@ -83,11 +82,11 @@ sabotage!(
             &["revoked_leases_are_over"],
             ("secret_store", "revoke"),
         ),
-        forgets_to_end_leases(),
-        counts_what_ended(),
-        hands_out_dead_leases(),
-        ends_leases_of_old_values(),
-        tells_what_it_handed_out(),
+        leases::forgets_to_end_them(),
+        leases::counts_what_ended(),
+        leases::hands_out_dead_ones(),
+        leases::ends_those_of_old_values(),
+        leases::tells_what_it_handed_out(),
         OwnFault::says_done("rotates nothing", &["rotation_is_honest"], ("secret_store", "rotate"),),
         OwnFault::answers::<RotateSecret, SecretStatus>(
             "counts versions back",
@@ -105,7 +104,7 @@ sabotage!(
             &["rotation_is_honest"],
             |description| description.abilities = release_providers::Abilities::default(),
         ),
-        calls_leases_by_their_secret(),
+        leases::calls_them_by_their_secret(),
         OwnFault::answers::<LeaseSecret, SecretLease>(
             "tells a later end",
             &["leases_end_when_they_say"],
@@ -146,9 +145,42 @@ sabotage!(
         },
         OwnFault::answers::<ObserveDataSet, DataSetStatus>(
             "tells no leases",
-            &["leases_are_told"],
+            &["what_is_given_back_can_be_lent_again"],
             |_, status| status.leases.clear(),
         ),
+        leases::tells_none_of_readers(),
+        OwnFault::forgives::<DataSetLeaseRef, ()>(
+            "takes back what it never lent",
+            &["wrong_requests_are_refused"],
+            |_, kind| (kind == ErrorKind::NotFound).then_some(()),
+        ),
+        OwnFault::answers::<ObserveDataSet, DataSetStatus>(
+            "takes all data for harmless",
+            &["raw_production_data_stays_there"],
+            |_, status| status.classification = Classification::Internal,
+        ),
+        OwnFault::answers::<LeaseDataSet, DataSetLease>(
+            "tells how to log in",
+            &["locations_hold_no_credentials"],
+            |_, lease| lease.location = lease.location.replace("://", "://user:password@"),
+        ),
+        OwnFault::requests::<LeaseDataSet>(
+            "lends for longer",
+            &["leases_end_when_they_say", "leases_are_over_at_their_end"],
+            |_, request| {
+                if request.ttl > Span::ZERO {
+                    request.ttl = HOUR;
+                }
+            },
+        ),
+        OwnFault::answers::<LeaseDataSet, DataSetLease>(
+            "tells a later end",
+            &["leases_end_when_they_say"],
+            |_, lease| lease.expires = lease.expires.plus(HOUR),
+        ),
+        leases::refuses_writers_what_they_have(),
+        leases::counts_data_sets_that_ended(),
+        leases::ends_what_another_has(),
         OwnFault::forgives::<LeaseDataSet, DataSetLease>(
             "lends raw data to anybody",
             &["raw_production_data_stays_there"],
@@ -191,6 +223,29 @@ sabotage!(
                 },
             ))
         },
+        {
+            let made = Mutex::new(Vec::new());
+            OwnFault::refuses::<SetFlag>(
+                "holds what it made itself against it",
+                &["expected_revision_is_checked"],
+                move |request| {
+                    let (mut made, expects) = (lock(&made), request.expected.is_some());
+                    let again = made.contains(request);
+                    if expects {
+                        made.push(request.clone());
+                    }
+                    (expects && again).then_some(ErrorKind::Conflict)
+                },
+            )
+        },
+        OwnFault::forgives::<SetFlag, ()>(
+            "tells everybody that they were first",
+            &["one_of_many_changes_wins"],
+            |request, kind| {
+                let share = matches!(request.state, FlagState::Share { percent: ..30 });
+                (share && kind == ErrorKind::Conflict).then_some(())
+            },
+        ),
         OwnFault::requests::<SetFlag>(
             "ignores what was expected",
             &["expected_revision_is_checked"],
@@ -208,6 +263,40 @@ sabotage!(
             &["events_keep_their_order"],
             |_, found| found.ids.reverse(),
         ),
+        OwnFault::answers::<FindEvents, EventsFound>(
+            "has them by name",
+            &["events_keep_their_order"],
+            |_, found| found.ids.sort(),
+        ),
+        {
+            let known = Mutex::new(BTreeSet::new());
+            OwnFault::requests::<PublishEvents>(
+                "takes a batch for known by one of it",
+                &["an_id_is_stored_once"],
+                move |_, request| {
+                    let mut known = lock(&known);
+                    let ids: BTreeSet<_> =
+                        request.events.iter().map(|event| event.id.clone()).collect();
+                    if !known.is_disjoint(&ids) {
+                        request.events.clear();
+                    }
+                    known.extend(ids);
+                },
+            )
+        },
+        {
+            let begun = Mutex::new(BTreeSet::new());
+            OwnFault::requests::<PublishEvents>(
+                "stores them one by one",
+                &["batches_are_whole_or_absent"],
+                move |cx, request| {
+                    // The caller went on after two.
+                    if request.events.len() == 5 && lock(&begun).insert(cx.key.clone()) {
+                        request.events.truncate(2);
+                    }
+                },
+            )
+        },
         {
             let stored = Arc::new(Mutex::new(BTreeSet::new()));
             let before = Arc::clone(&stored);
@@ -269,106 +358,4 @@ fn names_another_place_later() -> OwnFault {
             lease.location.push_str("-2");
         }
     }))
-}
-
-/// Leases that were lent and not ended by hand, and when they end.
-type Lent = Arc<Mutex<BTreeMap<String, Timestamp>>>;
-
-/// What keeps [`Lent`], for a fault of that name.
-fn lending(name: &'static str, caught_by: &'static [&'static str], all: &Lent) -> OwnFault {
-    let (lent, ended) = (Arc::clone(all), Arc::clone(all));
-    OwnFault::answers::<LeaseSecret, SecretLease>(name, caught_by, move |_, lease| {
-        lock(&lent).insert(lease.lease.clone(), lease.expires);
-    })
-    .and(OwnFault::requests::<LeaseRef>(name, caught_by, move |_, request| {
-        lock(&ended).remove(&request.lease);
-    }))
-}
-
-/// A store that ends leases by hand alone.
-fn forgets_to_end_leases() -> OwnFault {
-    let (name, caught_by) = ("renews what ended", &["leases_are_over_at_their_end"]);
-    let lent = Lent::default();
-    lending(name, caught_by, &lent).and(OwnFault::forgives::<RenewLease, LeaseStatus>(
-        name,
-        caught_by,
-        move |request, kind| {
-            let end = lock(&lent).get(&request.lease)?.plus(request.ttl);
-            (kind == ErrorKind::NotFound).then(|| LeaseStatus::new(request.lease.clone(), end))
-        },
-    ))
-}
-
-/// A store that counts leases until they are ended by hand.
-fn counts_what_ended() -> OwnFault {
-    let (name, caught_by) = ("counts what ended", &["leases_are_over_at_their_end"]);
-    let lent = Lent::default();
-    lending(name, caught_by, &lent).and(OwnFault::answers::<ObserveSecret, SecretStatus>(
-        name,
-        caught_by,
-        move |_, status| status.leases = u32::try_from(lock(&lent).len()).unwrap_or(u32::MAX),
-    ))
-}
-
-/// A store that has one lease for each key, for ever.
-fn hands_out_dead_leases() -> OwnFault {
-    let (name, caught_by) =
-        ("hands out dead leases", &["revoked_leases_are_over", "leases_are_over_at_their_end"]);
-    let (asked, lent) = (Arc::new(Mutex::new(String::new())), Mutex::new(BTreeMap::new()));
-    let key = Arc::clone(&asked);
-    let notes = OwnFault::requests::<LeaseSecret>(name, caught_by, move |cx, _| {
-        cx.key.clone_into(&mut lock(&asked));
-    });
-    notes.and(OwnFault::answers::<LeaseSecret, SecretLease>(name, caught_by, move |_, lease| {
-        let mut lent = lock(&lent);
-        *lease = lent.entry(lock(&key).clone()).or_insert_with(|| lease.clone()).clone();
-    }))
-}
-
-/// A store that ends all leases of a secret when it gets another value.
-fn ends_leases_of_old_values() -> OwnFault {
-    let (name, caught_by) = ("ends leases of old values", &["rotation_is_honest"]);
-    let (lent, dead) = (Lent::default(), Arc::new(Mutex::new(BTreeSet::new())));
-    let (last, ended) = (Arc::clone(&lent), Arc::clone(&dead));
-    lending(name, caught_by, &lent)
-        .and(OwnFault::requests::<RotateSecret>(name, caught_by, move |_, _| {
-            lock(&ended).extend(std::mem::take(&mut *lock(&last)).into_keys());
-        }))
-        .and(OwnFault::refuses::<RenewLease>(name, caught_by, move |request| {
-            lock(&dead).contains(&request.lease).then_some(ErrorKind::NotFound)
-        }))
-}
-
-/// A store whose leases have their secret in their name.
-fn calls_leases_by_their_secret() -> OwnFault {
-    let (name, caught_by) = ("calls a lease by its secret", &["leases_are_not_written"]);
-    let plain = |lease: &mut String| {
-        if let Some((name, _)) = lease.split_once('/') {
-            *lease = name.to_owned();
-        }
-    };
-    let named = OwnFault::answers::<LeaseSecret, SecretLease>(name, caught_by, |_, lease| {
-        lease.lease = format!("{}/{}", lease.lease, lease.value.expose());
-    });
-    let renewed = OwnFault::requests::<RenewLease>(name, caught_by, move |_, request| {
-        plain(&mut request.lease);
-    });
-    let told = OwnFault::answers::<RenewLease, LeaseStatus>(name, caught_by, |request, status| {
-        request.lease.clone_into(&mut status.lease);
-    });
-    let revoked = OwnFault::requests::<LeaseRef>(name, caught_by, move |_, request| {
-        plain(&mut request.lease);
-    });
-    named.and(renewed).and(told).and(revoked)
-}
-
-/// A store that tells in errors what it has.
-fn tells_what_it_handed_out() -> OwnFault {
-    let (name, caught_by) = ("tells in errors what it handed out", &["errors_tell_no_secret"]);
-    let value = Arc::new(Mutex::new(Secret::default()));
-    let last = Arc::clone(&value);
-    let notes = OwnFault::answers::<LeaseSecret, SecretLease>(name, caught_by, move |_, lease| {
-        lock(&last).clone_from(&lease.value);
-    });
-    notes.and(OwnFault::errors(name, caught_by, move |error| telling(error, &lock(&value))))
 }

@@ -3,6 +3,7 @@
 mod artifacts;
 mod data;
 mod jobs;
+mod leases;
 mod people;
 mod world;
 

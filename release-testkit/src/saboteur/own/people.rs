@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use release_providers::ErrorKind;
 use release_providers::spi::{
-    ApprovalAnswers, ChangeState, ChangeStatus, JobRef, Notification, PagePhase, PageStatus,
-    PageTeam, Severity, UpdateChange,
+    ApprovalAnswers, AskApproval, ChangeState, ChangeStatus, JobRef, Notification, PagePhase,
+    PageStatus, PageTeam, Severity, UpdateChange,
 };
 
 use super::{AnyFault, OwnFault, sabotage};
@@ -39,6 +39,29 @@ sabotage!(
                 }
             },
         ),
+        says_old_things_again(),
+        {
+            // Of what it was told itself.
+            let told = Arc::new(Mutex::new(BTreeMap::new()));
+            let notes = Arc::clone(&told);
+            OwnFault::requests::<UpdateChange>(
+                "knows what it said, not what was decided",
+                &["what_the_desk_decides_is_observed"],
+                move |_, request| {
+                    lock(&notes).insert(request.operation.clone(), request.state);
+                },
+            )
+            .and(OwnFault::answers::<JobRef, ChangeStatus>(
+                "",
+                &[],
+                move |_, status| {
+                    if matches!(status.state, Some(ChangeState::Approved | ChangeState::Rejected)) {
+                        let told = lock(&told).get(&status.operation).copied();
+                        status.state = told.or(Some(ChangeState::Requested));
+                    }
+                },
+            ))
+        },
         OwnFault::forgives::<UpdateChange, ()>(
             "takes what is told of a closed change",
             &["what_is_closed_stays_closed"],
@@ -49,7 +72,7 @@ sabotage!(
             &["nobodys_change_has_no_ticket", "what_is_done_is_seen"],
             |_, status| {
                 status.ticket = Some("CHG-0".into());
-                status.state.get_or_insert(ChangeState::Requested);
+                status.state.get_or_insert(ChangeState::Approved);
             },
         ),
     ]
@@ -63,6 +86,17 @@ sabotage!(
             "turns the order of answers round",
             &["answers_are_collected_in_their_order"],
             |_, answers| answers.answers.reverse(),
+        ),
+        asks_anew(),
+        OwnFault::answers::<JobRef, ApprovalAnswers>(
+            "knows the last answer of each, by name",
+            &["answers_are_collected_in_their_order"],
+            |_, answers| {
+                let all = std::mem::take(&mut answers.answers);
+                let last: BTreeMap<_, _> =
+                    all.into_iter().map(|answer| (answer.by.clone(), answer)).collect();
+                answers.answers = last.into_values().collect();
+            },
         ),
         OwnFault::forgives::<JobRef, ApprovalAnswers>(
             "has been asked everything",
@@ -89,6 +123,21 @@ sabotage!(
             &["a_message_comes_as_it_was_sent"],
             |_, message| message.severity = Severity::Info,
         ),
+        {
+            let texts = Mutex::new(BTreeMap::new());
+            OwnFault::requests::<Notification>(
+                "tells messages apart by their text",
+                &["another_key_is_another_message"],
+                move |cx, message| {
+                    let mut texts = lock(&texts);
+                    let first =
+                        texts.entry(message.message.clone()).or_insert_with(|| cx.key.clone());
+                    if *first != cx.key {
+                        "known".clone_into(&mut message.message);
+                    }
+                },
+            )
+        },
         {
             let sent = Mutex::new(BTreeSet::new());
             OwnFault::requests::<Notification>(
@@ -129,6 +178,7 @@ sabotage!(
             |_, status| status.operation.push_str("-2"),
         ),
         rings_again(),
+        ends_all_calls(),
         OwnFault::answers::<JobRef, PageStatus>(
             "has called everybody",
             &["an_unused_key_is_unknown"],
@@ -155,4 +205,67 @@ fn rings_again() -> OwnFault {
             status.phase = PagePhase::Calling;
         }
     }))
+}
+
+/// A pager that has one call for a team.
+fn ends_all_calls() -> OwnFault {
+    let (name, caught_by) = ("ends all calls at once", &["calls_are_over_one_by_one"]);
+    let made = Arc::new(Mutex::new(BTreeSet::new()));
+    let (pages, over) = (Arc::clone(&made), Arc::new(Mutex::new(BTreeSet::new())));
+    let ended = Arc::clone(&over);
+    OwnFault::requests::<PageTeam>(name, caught_by, move |cx, _| {
+        lock(&pages).insert(cx.key.clone());
+    })
+    .and(OwnFault::answers::<JobRef, ()>(name, caught_by, move |request, ()| {
+        let made = lock(&made);
+        if made.contains(&request.operation) {
+            lock(&ended).extend(made.iter().cloned());
+        }
+    }))
+    .and(OwnFault::answers::<JobRef, PageStatus>(name, caught_by, move |request, status| {
+        if lock(&over).contains(&request.operation) {
+            status.phase = PagePhase::Resolved;
+        }
+    }))
+}
+
+/// A desk that sets a state as often as it is told to, whatever came after it.
+fn says_old_things_again() -> OwnFault {
+    let (name, caught_by) = ("says old things again", &["what_was_said_is_said_once"]);
+    let last = Arc::new(Mutex::new(BTreeMap::new()));
+    let told = Arc::clone(&last);
+    OwnFault::requests::<UpdateChange>(name, caught_by, move |_, request| {
+        lock(&told).insert(request.operation.clone(), request.state);
+    })
+    .and(OwnFault::answers::<JobRef, ChangeStatus>(
+        name,
+        caught_by,
+        move |request, status| {
+            let last = lock(&last).get(&request.operation).copied();
+            // What is refused is not said.
+            let closed = status.state.is_some_and(ChangeState::is_closed);
+            if last == Some(ChangeState::Implementing) && closed {
+                status.state = last;
+            }
+        },
+    ))
+}
+
+/// A channel that begins a question anew whenever it is asked.
+fn asks_anew() -> OwnFault {
+    let (name, caught_by) = ("begins questions anew", &["a_question_is_asked_once"]);
+    let times = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));
+    let asked = Arc::clone(&times);
+    OwnFault::requests::<AskApproval>(name, caught_by, move |cx, _| {
+        *lock(&asked).entry(cx.key.clone()).or_default() += 1;
+    })
+    .and(OwnFault::answers::<JobRef, ApprovalAnswers>(
+        name,
+        caught_by,
+        move |request, answers| {
+            if lock(&times).get(&request.operation).is_some_and(|times| *times > 1) {
+                (answers.open, answers.answers) = (true, Vec::new());
+            }
+        },
+    ))
 }

@@ -101,6 +101,11 @@ sabotage!(
             &["what_ended_is_told_for_a_while"],
             |_, incidents| incidents.incidents.retain(|one| one.resolved_at.is_none()),
         ),
+        OwnFault::answers::<ListIncidents, Incidents>(
+            "tells the first page",
+            &["all_pages_are_read"],
+            |_, incidents| incidents.incidents.truncate(50),
+        ),
         OwnFault::requests::<ListIncidents>(
             "tells those of others",
             &["only_those_that_concern_are_told"],
