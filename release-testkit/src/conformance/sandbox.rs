@@ -297,8 +297,8 @@ macro_rules! shared {
             }
 
             /// Opens another instance over the same service, as after a restart of whoever uses the provider: with the same
-            /// settings, and with nothing that the first one has in memory. Without it the case about that is skipped, and
-            /// said to be.
+            /// settings, and with nothing that the first one has in memory. The first is not asked any more: where only one
+            /// can be open, end it first. Without it the case about that is skipped, and said to be.
             pub fn reopen<F>(mut self, reopen: impl Fn() -> F + Send + Sync + 'static) -> Self
             where
                 F: Future<Output = Result<std::sync::Arc<$provider>, $crate::conformance::HookError>>
