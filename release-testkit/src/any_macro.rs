@@ -43,6 +43,7 @@ macro_rules! conformance {
         $crate::__any_conformance! { build_runner, acting, $factory, [
             a_build_ends_with_its_artifacts
             what_was_cancelled_is_over
+            what_is_over_stays_as_it_is
             an_unused_key_is_unknown
         ] }
     };
@@ -137,6 +138,8 @@ macro_rules! conformance {
             what_was_asked_for_must_be_there
             the_unknown_is_never_verified
             strangers_count_for_nothing
+            trust_is_not_shared
+            a_predicate_is_no_signature
         ] }
     };
     (ClockSource, $factory:expr) => {
@@ -185,6 +188,7 @@ macro_rules! conformance {
             a_scan_ends_with_its_report
             counts_are_those_of_the_report
             knowledge_is_dated
+            what_is_over_stays_as_it_is
             an_unused_key_is_unknown
         ] }
     };
@@ -194,7 +198,9 @@ macro_rules! conformance {
             a_failed_test_fails_the_run
             only_what_was_named_is_run
             nothing_that_was_run_is_no_success
+            skipped_tests_are_no_success
             what_was_cancelled_is_over
+            what_is_over_stays_as_it_is
             an_unused_key_is_unknown
         ] }
     };

@@ -1,7 +1,8 @@
 //! A test runner that runs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use release_core::model::Digest;
 use release_core::time::Span;
 use release_providers::ProviderError;
 use release_providers::spi::{JobPhase, JobRef, StartTests, TestCase, TestOutcome, TestStatus};
@@ -19,6 +20,8 @@ pub struct Suites {
     /// Its runs.
     pub jobs: Jobs<StartTests>,
     suites: BTreeMap<String, Vec<(String, TestOutcome)>>,
+    /// The artifacts that there are; `None`: any.
+    artifacts: Option<BTreeSet<Digest>>,
 }
 
 impl Fake<TestRunnerCall, Suites> {
@@ -36,6 +39,13 @@ impl Fake<TestRunnerCall, Suites> {
     }
 }
 
+impl Suites {
+    /// From now on only these artifacts exist.
+    pub fn only_artifacts(&mut self, artifacts: impl IntoIterator<Item = Digest>) {
+        self.artifacts = Some(artifacts.into_iter().collect());
+    }
+}
+
 impl Default for Fake<TestRunnerCall, Suites> {
     fn default() -> Self {
         Self::new()
@@ -45,6 +55,10 @@ impl Default for Fake<TestRunnerCall, Suites> {
 impl model::TestRunner for Suites {
     fn start(&mut self, asked: &Asked<'_>, request: StartTests) -> Result<(), ProviderError> {
         asked.found("suite", &request.suite, self.suites.get(&request.suite))?;
+        let digest = request.artifact.digest();
+        if let Some(artifacts) = &self.artifacts {
+            asked.found("artifact", &digest.to_string(), artifacts.get(&digest))?;
+        }
         self.jobs.start(asked, request);
         Ok(())
     }
@@ -61,10 +75,12 @@ impl model::TestRunner for Suites {
         status.cases.extend(
             wanted.map(|(name, outcome)| TestCase::new(name.clone(), *outcome, Span::ZERO)),
         );
-        let failed = status.cases.iter().filter(|case| case.outcome == TestOutcome::Failed).count();
-        let bad = failed > 0 || status.cases.is_empty();
+        let count = |is| status.cases.iter().filter(|case| case.outcome == is).count();
+        let (failed, passed) = (count(TestOutcome::Failed), count(TestOutcome::Passed));
+        let bad = failed > 0 || passed == 0;
         if bad && !asked.lie {
-            let reason = format!("{failed} of {} tests failed", status.cases.len());
+            let all = status.cases.len();
+            let reason = format!("{failed} of {all} tests failed, and {passed} passed");
             status.phase = JobPhase::Failed { reason };
         }
         Ok(status)

@@ -58,6 +58,26 @@ pub fn sandbox(provider: Arc<dyn Migrator>, migration: MigrationRef) -> Migrator
             ErrorKind::NotFound,
             |provider, cx, at| async move { text(provider.observe(&cx, nobodys(&at)).await) },
         )
+        .refusal("an unknown target", ErrorKind::NotFound, |provider, cx, at| async move {
+            text(provider.expand(&cx, elsewhere(&at)).await)
+        })
+        .refusal(
+            "the second step in an unknown target",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move { text(provider.contract(&cx, elsewhere(&at)).await) },
+        )
+        .refusal(
+            "a look at an unknown target",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move { text(provider.observe(&cx, elsewhere(&at)).await) },
+        )
+}
+
+/// The migration of somebody who is not there.
+fn elsewhere(at: &MigrationRef) -> MigrationRef {
+    let mut request = at.clone();
+    request.target.service = crate::fixtures::literal("a-service-that-nobody-has");
+    request
 }
 
 fn nobodys(at: &MigrationRef) -> MigrationRef {

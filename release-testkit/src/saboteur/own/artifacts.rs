@@ -4,9 +4,10 @@ use release_core::model::{ArtifactName, ArtifactRef, Digest};
 use release_providers::ErrorKind;
 use release_providers::spi::{
     ArtifactContent, Attested, JobPhase, JobRef, ObserveSignature, PutArtifact, ScanStatus,
-    SignArtifact, Signature, SignatureStatus, Verdict, Verification, VerifyArtifact,
+    SignArtifact, Signature, SignatureStatus, StartScan, Verdict, Verification, VerifyArtifact,
 };
 
+use super::jobs::begins_anew;
 use super::{BY_STATE, HOUR, OwnFault, other, sabotage};
 use crate::fixtures;
 
@@ -83,6 +84,24 @@ sabotage!(
             },
         ),
         OwnFault::answers::<VerifyArtifact, Verification>(
+            "takes any attestation for a signature",
+            &["a_predicate_is_no_signature"],
+            |request, found| {
+                if request.predicates.is_empty() && !found.attestations.is_empty() {
+                    found.verdict = Verdict::Verified;
+                }
+            },
+        ),
+        OwnFault::answers::<VerifyArtifact, Verification>(
+            "trusts whoever stands beside somebody trusted",
+            &["trust_is_not_shared"],
+            |request, found| {
+                if request.predicates.len() == 1 && !found.attestations.is_empty() {
+                    found.verdict = Verdict::Verified;
+                }
+            },
+        ),
+        OwnFault::answers::<VerifyArtifact, Verification>(
             "answers about another digest",
             &["what_is_attested_is_verified", "the_unknown_is_never_verified"],
             |_, found| found.digest = other(found.digest),
@@ -122,6 +141,15 @@ sabotage!(
                 }
             }
         )),
+        OwnFault::requests::<SignArtifact>(
+            "signs the predicate's name alone",
+            &["statements_differ"],
+            |_, request| {
+                if request.statement.is_object() {
+                    request.statement = serde_json::json!({});
+                }
+            },
+        ),
         OwnFault::answers::<ObserveSignature, SignatureStatus>(
             "has always signed",
             &["an_unused_key_signed_nothing"],
@@ -164,6 +192,7 @@ sabotage!(
                 }
             },
         ),
+        begins_anew::<StartScan, ScanStatus>(|status| &mut status.phase),
         OwnFault::answers::<JobRef, ScanStatus>(
             "has scanned everything",
             &["an_unused_key_is_unknown"],

@@ -1,16 +1,62 @@
 //! Whoever works for a while: build and test runners, provisioners, migrators, custom actions.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use release_providers::ErrorKind;
 use release_providers::spi::{
     ApplyPlan, BuildStatus, ChangeAction, CustomRequest, CustomStatus, DriftReport, DriftedField,
     JobPhase, JobRef, MigrationPhase, MigrationRef, MigrationStatus, PlanChange, ProvisionPlan,
-    ResourceChange, StartTests, TestOutcome, TestStatus, WorkspaceRef,
+    ResourceChange, StartBuild, StartTests, TestCase, TestOutcome, TestStatus, WorkspaceRef,
 };
 
 use super::{BY_STATE, OwnFault, sabotage};
+use crate::fakes::{FakeFleet, lock};
 
 fn failed() -> JobPhase {
     JobPhase::Failed { reason: "sabotaged".into() }
+}
+
+/// Where in a status the phase is.
+type Phase<S> = fn(&mut S) -> &mut JobPhase;
+
+/// Keys of work.
+type Keys = Arc<Mutex<BTreeSet<String>>>;
+
+/// Whoever begins anew what is over, once it is asked for again.
+pub(super) fn begins_anew<R: 'static, S: 'static>(phase: Phase<S>) -> OwnFault {
+    let (name, caught_by) = ("begins anew what is over", &["what_is_over_stays_as_it_is"]);
+    let (over, anew) = (Keys::default(), Keys::default());
+    let (ended, begun) = (Arc::clone(&over), Arc::clone(&anew));
+    OwnFault::requests::<R>(name, caught_by, move |cx, _| {
+        if lock(&ended).contains(&cx.key) {
+            lock(&begun).insert(cx.key.clone());
+        }
+    })
+    .and(OwnFault::answers::<JobRef, S>(name, caught_by, move |request, status| {
+        let phase = phase(status);
+        if lock(&anew).contains(&request.operation) {
+            *phase = JobPhase::Running;
+        } else if phase.is_over() {
+            lock(&over).insert(request.operation.clone());
+        }
+    }))
+}
+
+/// Whoever calls it cancelled what was over before.
+fn cancels_what_is_over<S: 'static>(phase: Phase<S>) -> OwnFault {
+    let (name, caught_by) = ("cancels what is over", &["what_is_over_stays_as_it_is"]);
+    let cancelled = Keys::default();
+    let ended = Arc::clone(&cancelled);
+    OwnFault::answers::<JobRef, ()>(name, caught_by, move |request, ()| {
+        lock(&ended).insert(request.operation.clone());
+    })
+    .and(OwnFault::answers::<JobRef, S>(name, caught_by, move |request, status| {
+        let phase = phase(status);
+        if phase.is_over() && lock(&cancelled).contains(&request.operation) {
+            *phase = JobPhase::Cancelled;
+        }
+    }))
 }
 
 sabotage!(
@@ -29,6 +75,16 @@ sabotage!(
                 if status.phase == JobPhase::Cancelled {
                     status.phase = failed();
                 }
+            },
+        ),
+        begins_anew::<StartBuild, BuildStatus>(|status| &mut status.phase),
+        cancels_what_is_over::<BuildStatus>(|status| &mut status.phase),
+        OwnFault::forgives::<StartBuild, ()>(
+            "builds what is not there",
+            &["wrong_requests_are_refused"],
+            |request, kind| {
+                (kind == ErrorKind::NotFound && request.repository == FakeFleet::REPOSITORY)
+                    .then_some(())
             },
         ),
         OwnFault::answers::<JobRef, BuildStatus>(
@@ -84,6 +140,34 @@ sabotage!(
                 }
             },
         ),
+        OwnFault::answers::<JobRef, TestStatus>(
+            "leaves a test out",
+            &["a_run_ends_with_its_tests"],
+            |_, status| {
+                if let Some(last) = status.cases.last_mut().filter(|one| one.name == "two") {
+                    last.outcome = TestOutcome::Skipped;
+                }
+            },
+        ),
+        OwnFault::answers::<JobRef, TestStatus>(
+            "takes skipped tests for good ones",
+            &["skipped_tests_are_no_success"],
+            |_, status| {
+                let skipped = |one: &TestCase| one.outcome == TestOutcome::Skipped;
+                if !status.cases.is_empty() && status.cases.iter().all(skipped) {
+                    status.phase = JobPhase::Succeeded;
+                }
+            },
+        ),
+        OwnFault::forgives::<StartTests, ()>(
+            "tests what is not there",
+            &["wrong_requests_are_refused"],
+            |request, kind| {
+                (kind == ErrorKind::NotFound && request.suite == "passes").then_some(())
+            },
+        ),
+        begins_anew::<StartTests, TestStatus>(|status| &mut status.phase),
+        cancels_what_is_over::<TestStatus>(|status| &mut status.phase),
         OwnFault::answers::<JobRef, TestStatus>(
             "has run everything",
             &["an_unused_key_is_unknown"],
@@ -149,6 +233,14 @@ sabotage!(
             "contracts what is not expanded",
             &["nothing_is_contracted_before_it_is_expanded"],
             |_, kind| (kind == ErrorKind::Conflict).then_some(()),
+        ),
+        OwnFault::forgives::<MigrationRef, ()>(
+            "migrates what is not there",
+            &["wrong_requests_are_refused"],
+            |request, kind| {
+                let known = request.migration == FakeFleet::MIGRATION;
+                (kind == ErrorKind::NotFound && known).then_some(())
+            },
         ),
         OwnFault::answers::<MigrationRef, MigrationStatus>(
             "goes back",

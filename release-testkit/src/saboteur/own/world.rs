@@ -12,6 +12,7 @@ use release_providers::spi::{
 
 use super::{HOUR, OwnFault, sabotage};
 use crate::fakes::lock;
+use crate::fixtures;
 
 sabotage!(
     HealthProbe,
@@ -58,9 +59,23 @@ sabotage!(
                 }
             },
         ),
+        OwnFault::answers::<MeasureRequest, Measurement>(
+            "takes a part that does not grow for no data",
+            &["growth_is_measured"],
+            |_, found| {
+                if matches!(found, Measurement::Ratio { numerator: Finite::ZERO, .. }) {
+                    *found = Measurement::NoData { reason: "nothing failed".into() };
+                }
+            },
+        ),
+        OwnFault::requests::<MeasureRequest>(
+            "measures the service as a whole",
+            &["missing_samples_are_no_data"],
+            |_, request| request.digest = fixtures::digest("api", "1.0.0"),
+        ),
         OwnFault::requests::<MeasureRequest>(
             "looks at all time",
-            &["only_the_window_counts"],
+            &["only_the_window_counts", "growth_is_measured"],
             |_, request| request.since = Timestamp::default(),
         ),
         OwnFault::answers::<MeasureRequest, Measurement>(
