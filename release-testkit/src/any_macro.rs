@@ -101,6 +101,7 @@ macro_rules! conformance {
             a_plan_changes_nothing
             what_is_applied_is_observed
             an_old_plan_is_a_conflict
+            what_others_changed_is_a_conflict
             what_is_destroyed_is_gone
             what_is_as_declared_has_no_drift
             drift_is_told_field_by_field
@@ -129,6 +130,7 @@ macro_rules! conformance {
         $crate::__any_conformance! { artifact_store, acting, $factory, [
             what_was_put_is_got
             same_content_has_one_digest
+            what_was_broken_off_is_whole_or_not_there
             what_does_not_match_is_corrupt
         ] }
     };

@@ -1,5 +1,8 @@
 //! Stores, signers and verifiers of artifacts, and scanners.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use release_core::model::{ArtifactName, ArtifactRef, Digest};
 use release_providers::ErrorKind;
 use release_providers::spi::{
@@ -9,6 +12,7 @@ use release_providers::spi::{
 
 use super::jobs::begins_anew;
 use super::{BY_STATE, HOUR, OwnFault, other, sabotage};
+use crate::fakes::lock;
 use crate::fixtures;
 
 sabotage!(
@@ -37,6 +41,7 @@ sabotage!(
                 }
             },
         ),
+        leaves_halves(),
         OwnFault::forgives::<ArtifactRef, ArtifactContent>(
             "hands out what was changed",
             &["what_does_not_match_is_corrupt"],
@@ -48,6 +53,29 @@ sabotage!(
         ),
     ]
 );
+
+/// A store that has a part of what it was not told to the end.
+fn leaves_halves() -> OwnFault {
+    let (name, caught_by) = ("leaves halves", &["what_was_broken_off_is_whole_or_not_there"]);
+    let begun = Arc::new(Mutex::new(BTreeSet::new()));
+    let ended = Arc::clone(&begun);
+    let left = Arc::clone(&begun);
+    OwnFault::requests::<PutArtifact>(name, caught_by, move |_, put| {
+        lock(&begun).insert(Digest::of(&put.bytes));
+    })
+    .and(OwnFault::answers::<PutArtifact, ArtifactRef>(name, caught_by, move |_, artifact| {
+        lock(&ended).remove(&artifact.digest());
+    }))
+    .and(OwnFault::forgives::<ArtifactRef, ArtifactContent>(
+        name,
+        caught_by,
+        move |artifact, kind| {
+            let half = kind == ErrorKind::NotFound && lock(&left).contains(&artifact.digest());
+            half.then(|| ArtifactContent::new(artifact.digest(), b"a half".to_vec()))
+        },
+    ))
+    .and_dawdles()
+}
 
 sabotage!(
     ArtifactVerifier,

@@ -1,13 +1,16 @@
 //! Whoever works for a while: build and test runners, provisioners, migrators, custom actions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use release_core::model::Digest;
 use release_providers::ErrorKind;
 use release_providers::spi::{
     ApplyPlan, BuildStatus, ChangeAction, CustomRequest, CustomStatus, DriftReport, DriftedField,
     JobPhase, JobRef, MigrationPhase, MigrationRef, MigrationStatus, PlanChange, ProvisionPlan,
     ResourceChange, StartBuild, StartTests, TestCase, TestOutcome, TestStatus, WorkspaceRef,
+    WorkspaceStatus,
 };
 
 use super::{BY_STATE, OwnFault, sabotage};
@@ -41,6 +44,88 @@ pub(super) fn begins_anew<R: 'static, S: 'static>(phase: Phase<S>) -> OwnFault {
             lock(&over).insert(request.operation.clone());
         }
     }))
+}
+
+/// A provisioner whose digests are of the declaration alone.
+fn forgets_what_a_plan_starts_from() -> OwnFault {
+    let (name, caught_by) = ("forgets what a plan starts from", &["an_old_plan_is_a_conflict"]);
+    let (latest, all) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::default());
+    let (asked, told): (_, Arc<Mutex<BTreeMap<Digest, Digest>>>) =
+        (Arc::clone(&latest), Arc::clone(&all));
+    OwnFault::answers::<PlanChange, ProvisionPlan>(name, caught_by, move |request, plan| {
+        let claimed = Digest::of(request.declared.to_string().as_bytes());
+        lock(&latest).insert(claimed, plan.digest);
+        lock(&all).insert(plan.digest, claimed);
+        plan.digest = claimed;
+    })
+    .and(OwnFault::requests::<ApplyPlan>(name, caught_by, move |_, request| {
+        if let Some(real) = lock(&asked).get(&request.digest) {
+            request.digest = *real;
+        }
+    }))
+    .and(OwnFault::answers::<WorkspaceRef, WorkspaceStatus>(
+        name,
+        caught_by,
+        move |_, status| {
+            let claimed = status.applied.and_then(|real| lock(&told).get(&real).copied());
+            status.applied = claimed.or(status.applied);
+        },
+    ))
+}
+
+/// A provisioner that knows of its own changes alone.
+fn sees_no_other_hands() -> OwnFault {
+    let (name, caught_by) = ("sees no other hands", &["what_others_changed_is_a_conflict"]);
+    // How often it changed something, and how often it had when each plan was made.
+    let state = Arc::new(Mutex::new((0, BTreeMap::new())));
+    let (planned, applied, destroyed) =
+        (Arc::clone(&state), Arc::clone(&state), Arc::clone(&state));
+    OwnFault::answers::<PlanChange, ProvisionPlan>(name, caught_by, move |_, plan| {
+        let mut state = lock(&planned);
+        let changes = state.0;
+        state.1.insert(plan.digest, changes);
+    })
+    .and(OwnFault::answers::<ApplyPlan, ()>(name, caught_by, move |_, ()| lock(&applied).0 += 1))
+    .and(OwnFault::answers::<WorkspaceRef, ()>(name, caught_by, move |_, ()| {
+        lock(&destroyed).0 += 1;
+    }))
+    .and(OwnFault::forgives::<ApplyPlan, ()>(name, caught_by, move |request, kind| {
+        let state = lock(&state);
+        let current = state.1.get(&request.digest) == Some(&state.0);
+        (kind == ErrorKind::Conflict && current).then_some(())
+    }))
+}
+
+/// A provisioner that takes each first attempt once.
+fn takes_a_key_once() -> OwnFault {
+    let (name, caught_by) = ("takes a key once", &["callers_at_once_do_it_once"]);
+    let (asked, again) = (Keys::default(), Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&again);
+    OwnFault::requests::<ApplyPlan>(name, caught_by, move |cx, _| {
+        let new = lock(&asked).insert(cx.key.clone());
+        seen.store(cx.attempt == 1 && !new, Ordering::SeqCst);
+    })
+    .and(OwnFault::refuses::<ApplyPlan>(name, caught_by, move |_| {
+        again.load(Ordering::SeqCst).then_some(ErrorKind::Internal)
+    }))
+}
+
+/// A migrator that fails where it is asked twice for the second step before anybody looked.
+fn trips_over_haste() -> OwnFault {
+    let (name, caught_by) = ("trips over haste", &["expanded_then_contracted"]);
+    let (steps, expanded) = (Arc::new(Mutex::new(0)), Arc::new(AtomicBool::new(false)));
+    let (asked, seen) = (Arc::clone(&steps), Arc::clone(&expanded));
+    OwnFault::answers::<MigrationRef, ()>(name, caught_by, move |_, ()| *lock(&asked) += 1).and(
+        OwnFault::answers::<MigrationRef, MigrationStatus>(name, caught_by, move |_, status| {
+            let mut steps = lock(&steps);
+            if *steps > 1 && expanded.load(Ordering::SeqCst) {
+                status.phase = MigrationPhase::Failed { reason: "sabotaged".into() };
+                return;
+            }
+            *steps = 0;
+            seen.store(status.phase == MigrationPhase::Expanded, Ordering::SeqCst);
+        }),
+    )
 }
 
 /// Whoever calls it cancelled what was over before.
@@ -190,6 +275,47 @@ sabotage!(
             |_, plan| plan.changes.clear(),
         ),
         OwnFault::answers::<PlanChange, ProvisionPlan>(
+            "changes what is not there",
+            &["a_plan_changes_nothing"],
+            |_, plan| {
+                let created = |one: &&mut ResourceChange| one.change == ChangeAction::Create;
+                for one in plan.changes.iter_mut().filter(created) {
+                    one.change = ChangeAction::Update;
+                }
+            },
+        ),
+        OwnFault::answers::<WorkspaceRef, WorkspaceStatus>(
+            "tells resources that nobody declared",
+            &["what_is_applied_is_observed"],
+            |_, status| {
+                if !status.resources.is_empty() {
+                    status.resources.push("a stranger".into());
+                }
+            },
+        ),
+        forgets_what_a_plan_starts_from(),
+        sees_no_other_hands(),
+        takes_a_key_once(),
+        OwnFault::forgives::<ApplyPlan, ()>(
+            "takes plans of any workspace",
+            &["wrong_requests_are_refused"],
+            |request, kind| {
+                let unknown = request.workspace != FakeFleet::WORKSPACE;
+                (kind == ErrorKind::NotFound && unknown).then_some(())
+            },
+        ),
+        OwnFault::forgives::<PlanChange, ProvisionPlan>(
+            "takes any declaration",
+            &["wrong_requests_are_refused"],
+            |request, kind| {
+                let plan = || {
+                    let digest = Digest::of(request.declared.to_string().as_bytes());
+                    ProvisionPlan::new(request.workspace.clone(), digest, Vec::new())
+                };
+                (kind == ErrorKind::Invalid).then(plan)
+            },
+        ),
+        OwnFault::answers::<PlanChange, ProvisionPlan>(
             "is never done",
             &["what_is_applied_is_observed"],
             |_, plan| {
@@ -242,6 +368,7 @@ sabotage!(
                 (kind == ErrorKind::NotFound && known).then_some(())
             },
         ),
+        trips_over_haste(),
         OwnFault::answers::<MigrationRef, MigrationStatus>(
             "goes back",
             &["expanded_then_contracted"],

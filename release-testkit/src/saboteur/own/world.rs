@@ -39,6 +39,14 @@ sabotage!(
             |_, report| report.observed_at = report.observed_at.plus(HOUR),
         ),
         OwnFault::answers::<CheckHealth, HealthReport>(
+            "takes all for one",
+            &["old_answers_are_not_reused"],
+            |_, report| {
+                let all = report.instances.iter().all(|one| one.ready);
+                report.instances.iter_mut().for_each(|one| one.ready = all);
+            },
+        ),
+        OwnFault::answers::<CheckHealth, HealthReport>(
             "takes all for ready",
             &["old_answers_are_not_reused"],
             |_, report| report.instances.iter_mut().for_each(|one| one.ready = true),
