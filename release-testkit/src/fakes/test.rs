@@ -19,7 +19,7 @@ pub type FakeTestRunner = Fake<TestRunnerCall, Suites>;
 pub struct Suites {
     /// Its runs.
     pub jobs: Jobs<StartTests>,
-    suites: BTreeMap<String, Vec<(String, TestOutcome)>>,
+    tests: BTreeMap<String, Vec<(String, TestOutcome)>>,
     /// The artifacts that there are; `None`: any.
     artifacts: Option<BTreeSet<Digest>>,
 }
@@ -34,7 +34,7 @@ impl Fake<TestRunnerCall, Suites> {
     #[must_use]
     pub fn suite(self, suite: &str, tests: &[(&str, TestOutcome)]) -> Self {
         let tests = tests.iter().map(|(name, outcome)| ((*name).to_owned(), *outcome)).collect();
-        self.with(|suites| suites.suites.insert(suite.to_owned(), tests));
+        self.with(|suites| suites.tests.insert(suite.to_owned(), tests));
         self
     }
 }
@@ -54,7 +54,7 @@ impl Default for Fake<TestRunnerCall, Suites> {
 
 impl model::TestRunner for Suites {
     fn start(&mut self, asked: &Asked<'_>, request: StartTests) -> Result<(), ProviderError> {
-        asked.found("suite", &request.suite, self.suites.get(&request.suite))?;
+        asked.found("suite", &request.suite, self.tests.get(&request.suite))?;
         let digest = request.artifact.digest();
         if let Some(artifacts) = &self.artifacts {
             asked.found("artifact", &digest.to_string(), artifacts.get(&digest))?;
@@ -70,7 +70,7 @@ impl model::TestRunner for Suites {
             return Ok(status);
         };
         let StartTests { suite, only, .. } = &job.request;
-        let tests = self.suites.get(suite).into_iter().flatten();
+        let tests = self.tests.get(suite).into_iter().flatten();
         let wanted = tests.filter(|(name, _)| only.is_empty() || only.contains(name));
         status.cases.extend(
             wanted.map(|(name, outcome)| TestCase::new(name.clone(), *outcome, Span::ZERO)),

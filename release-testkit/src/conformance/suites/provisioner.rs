@@ -167,7 +167,7 @@ fn meddled_with(sandbox: &ProvisionerSandbox) -> Option<&'static str> {
 
 /// The provisioner, and what of it the suite may use.
 pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSandbox {
-    ProviderSandbox::of(provider, at)
+    let sandbox = ProviderSandbox::of(provider, at)
         .deed(
             "apply",
             |provider, cx, at| async move { text(at.applied(&provider, &cx).await) },
@@ -206,7 +206,13 @@ pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSand
         })
         .look("drift", true, |provider, cx, at| async move {
             text(provider.drift(&cx, at.whole()).await)
-        })
+        });
+    refusing(sandbox)
+}
+
+/// What has to be refused.
+fn refusing(sandbox: ProvisionerSandbox) -> ProvisionerSandbox {
+    sandbox
         .refusal("an unknown workspace", ErrorKind::NotFound, |provider, cx, at| async move {
             let mut request = at.change(0);
             request.workspace = "a workspace that nobody has".into();
