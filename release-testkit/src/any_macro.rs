@@ -44,6 +44,7 @@ macro_rules! conformance {
         $crate::__any_conformance! { build_runner, acting, $factory, [
             a_build_ends_with_its_artifacts
             what_was_cancelled_is_over
+            what_is_over_stays_as_it_is
             an_unused_key_is_unknown
         ] }
     };
@@ -109,6 +110,7 @@ macro_rules! conformance {
             a_plan_changes_nothing
             what_is_applied_is_observed
             an_old_plan_is_a_conflict
+            what_others_changed_is_a_conflict
             what_is_destroyed_is_gone
             what_is_as_declared_has_no_drift
             drift_is_told_field_by_field
@@ -137,6 +139,7 @@ macro_rules! conformance {
         $crate::__any_conformance! { artifact_store, acting, $factory, [
             what_was_put_is_got
             same_content_has_one_digest
+            what_was_broken_off_is_whole_or_not_there
             what_does_not_match_is_corrupt
         ] }
     };
@@ -146,6 +149,8 @@ macro_rules! conformance {
             what_was_asked_for_must_be_there
             the_unknown_is_never_verified
             strangers_count_for_nothing
+            trust_is_not_shared
+            a_predicate_is_no_signature
         ] }
     };
     (ClockSource, $factory:expr) => {
@@ -196,6 +201,7 @@ macro_rules! conformance {
             a_scan_ends_with_its_report
             counts_are_those_of_the_report
             knowledge_is_dated
+            what_is_over_stays_as_it_is
             an_unused_key_is_unknown
         ] }
     };
@@ -205,7 +211,9 @@ macro_rules! conformance {
             a_failed_test_fails_the_run
             only_what_was_named_is_run
             nothing_that_was_run_is_no_success
+            skipped_tests_are_no_success
             what_was_cancelled_is_over
+            what_is_over_stays_as_it_is
             an_unused_key_is_unknown
         ] }
     };

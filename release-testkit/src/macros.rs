@@ -93,6 +93,7 @@ macro_rules! router_conformance {
             empty_shares_serve_nobody
             unknown_target_is_not_found
             unknown_version_is_not_found
+            no_request_is_lost_to_a_change
             abort_restores
             dropped_call_leaves_no_mixture
             concurrent_sets_leave_no_mixture

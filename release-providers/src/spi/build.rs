@@ -14,7 +14,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(BuildRunner, sandbox)` of `release-testkit`: a build ends with its artifacts and stays as it ended,
-/// also when it is cancelled; an unused key is `Unknown`.
+/// also when it is cancelled or asked for again; an unused key is `Unknown`.
 #[async_trait]
 pub trait BuildRunner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -26,7 +26,8 @@ pub trait BuildRunner: fmt::Debug + Send + Sync + 'static {
     /// Exactly `request.revision` is built, in a place that no other build changes.
     ///
     /// # Idempotency
-    /// One key is one build, also after a crash of the caller or of this provider.
+    /// One key is one build, also after a crash of the caller or of this provider, and also once it is over: then it
+    /// stays as it is.
     ///
     /// # Errors
     /// `NotFound` for an unknown repository, revision or recipe, `Invalid` for a request that makes no sense; all with

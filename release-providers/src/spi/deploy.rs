@@ -40,7 +40,7 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future leaves the wish either stored or not; `observe` tells which. Nobody waits
     /// for a call whose `cx` was cancelled before, or whose deadline has passed: `Cancelled` or
     /// `Timeout`, with effect `NotApplied`. One that is cancelled on its way ends soon, and says
-    /// `Cancelled` unless it was done.
+    /// `Cancelled` unless it was done; with effect `NotApplied` only if nothing was done and nothing will be.
     ///
     /// # Conformance
     /// `apply_is_idempotent`, `observe_after_lost_answer`, `scale_down_keeps_others`,

@@ -15,7 +15,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(MetricsSource, sandbox)` of `release-testkit`: just the growth in the window is told; missing
-/// samples and windows without growth are no data, never a zero.
+/// samples, samples of others and windows without growth are no data, never a zero; a part that does not grow is one.
 #[async_trait]
 pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -30,7 +30,7 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// value is what it grew by. A source that cannot look back so far begins the window later, never
     /// much earlier, and its documentation says when. Missing samples, a window in which the whole did
     /// not grow, NaN, infinities, unreadable answers and samples of another version are
-    /// [`Measurement::NoData`] with the reason, never a zero.
+    /// [`Measurement::NoData`] with the reason, never a zero. A numerator that did not grow while the whole did is zero.
     ///
     /// # Errors
     /// `NotFound` for a target that the source does not know; `Unavailable` when it cannot look.

@@ -14,8 +14,8 @@ use crate::{Context, Description, ProviderError};
 /// Creates, changes and removes the resources of a workspace as declared.
 ///
 /// # Conformance
-/// `conformance!(Provisioner, sandbox)` of `release-testkit`: a plan changes nothing; just the plan is applied, and
-/// an old one is a `Conflict`; drift is told field by field, and no other.
+/// `conformance!(Provisioner, sandbox)` of `release-testkit`: a plan changes nothing; just the plan is applied, once, and
+/// an old one is a `Conflict`, whoever changed the workspace since; drift is told field by field, and no other.
 #[async_trait]
 pub trait Provisioner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -34,8 +34,8 @@ pub trait Provisioner: fmt::Debug + Send + Sync + 'static {
     /// Accepts a plan that was made before, and returns before it is carried out.
     ///
     /// # Contract
-    /// Just that plan is carried out, or nothing: if the workspace changed since, it is `Conflict`, with effect
-    /// `NotApplied`.
+    /// Just that plan is carried out, or nothing: if the workspace changed since, by this provider or by other hands, it
+    /// is `Conflict`, with effect `NotApplied`.
     ///
     /// # Idempotency
     /// A plan is carried out once, however often it is asked for.

@@ -16,7 +16,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(Scanner, sandbox)` of `release-testkit`: a report is about the content that was scanned, its counts
-/// are those of its SARIF log, and its knowledge is not of the future.
+/// are those of its SARIF log, and its knowledge is not of the future; a scan stays as it ended.
 #[async_trait]
 pub trait Scanner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -25,7 +25,7 @@ pub trait Scanner: fmt::Debug + Send + Sync + 'static {
     /// Accepts a scan, and returns before it is done.
     ///
     /// # Idempotency
-    /// One key is one scan.
+    /// One key is one scan, also once it is over: then it stays as it is.
     ///
     /// # Errors
     /// `NotFound` for an unknown artifact, `Unsupported` for a kind of scan that this does not do; both with effect

@@ -13,7 +13,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(ArtifactSigner, sandbox)` of `release-testkit`: a signature names the digest and the key that were
-/// asked for, and is observed as it was answered; another statement has another envelope.
+/// asked for, and is observed as it was answered; another statement, or another predicate, has another envelope.
 #[async_trait]
 pub trait ArtifactSigner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

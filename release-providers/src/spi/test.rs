@@ -15,7 +15,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(TestRunner, sandbox)` of `release-testkit`: a run tells every test once; a failed test, and none at
-/// all, fail the run; where tests are named no others are run; an unused key is `Unknown`.
+/// all, fail the run; where tests are named no others are run; a run stays as it ended; an unused key is `Unknown`.
 #[async_trait]
 pub trait TestRunner: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -24,7 +24,8 @@ pub trait TestRunner: fmt::Debug + Send + Sync + 'static {
     /// Accepts a run of a suite, and returns before it is done.
     ///
     /// # Idempotency
-    /// One key is one run of the suite, also after a crash of the caller or of this provider.
+    /// One key is one run of the suite, also after a crash of the caller or of this provider, and also once it is over:
+    /// then it stays as it is.
     ///
     /// # Errors
     /// `NotFound` for an unknown suite, artifact or target, with effect `NotApplied`.
@@ -36,8 +37,8 @@ pub trait TestRunner: fmt::Debug + Send + Sync + 'static {
     /// Tells how far a run is, and what each test came to.
     ///
     /// # Contract
-    /// [`JobPhase::Succeeded`] means that all tests were run and none failed. A suite without tests, and one that
-    /// could not be run to its end, has failed.
+    /// [`JobPhase::Succeeded`] means that all tests were run and none failed. A suite without tests, one
+    /// whose tests were all skipped, and one that could not be run to its end, has failed.
     ///
     /// # Errors
     /// `Unavailable` when it cannot look. A key that was never used is [`JobPhase::Unknown`], no error.

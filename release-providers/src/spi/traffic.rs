@@ -39,11 +39,12 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// Dropping the future leaves either the old shares or the new ones, never a mixture. Nobody waits
     /// for a call whose `cx` was cancelled before, or whose deadline has passed: `Cancelled` or
     /// `Timeout`, with effect `NotApplied`. One that is cancelled on its way ends soon, and says
-    /// `Cancelled` unless it was done.
+    /// `Cancelled` unless it was done; with effect `NotApplied` only if nothing was done and nothing will be.
     ///
     /// # Conformance
     /// `set_weights_is_idempotent`, `weights_are_observed`, `weights_must_add_up`,
-    /// `unknown_target_is_not_found`, `abort_restores`, `served_follows_weights`,
+    /// `unknown_target_is_not_found`, `unknown_version_is_not_found`, `abort_restores`, `served_follows_weights`,
+    /// `no_request_is_lost_to_a_change`,
     /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`,
     /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
     /// `out_of_reach_is_unavailable`, `secrets_stay_secret`.

@@ -13,7 +13,7 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(ArtifactVerifier, sandbox)` of `release-testkit`: what somebody trusted attested is verified;
-/// strangers, missing predicates and other digests are not.
+/// strangers, missing predicates and other digests are not; predicates that were not asked for are no signature.
 #[async_trait]
 pub trait ArtifactVerifier: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
@@ -44,7 +44,7 @@ message! {
         pub artifact: ArtifactRef,
         optional {
             /// The predicate types that must be there, as URIs, for example `https://slsa.dev/provenance/v1`; empty: a
-            /// plain signature is enough.
+            /// plain signature is asked for, and enough.
             pub predicates: Vec<String>,
         }
     }

@@ -87,11 +87,17 @@ pub(crate) fn refused<T: fmt::Debug>(
     }
 }
 
-/// Demands that a call that was cancelled on its way was done, or says that it was cancelled.
-pub(crate) fn cancelled_or_done(what: &str, answer: Result<(), ProviderError>) -> Check {
+/// Demands that a call that was cancelled on its way was done, or says that it was cancelled; tells whether it says that
+/// nothing was done.
+pub(crate) fn cancelled_or_done(
+    what: &str,
+    answer: Result<(), ProviderError>,
+) -> Result<bool, Broken> {
     match answer {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Cancelled => Ok(()),
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::Cancelled => {
+            Ok(error.effect() == EffectCertainty::NotApplied)
+        }
         Err(error) => Err(broken(
             format!("{what} that is cancelled to be done, or `cancelled`"),
             format!("the error was `{}`: {error}", error.kind().as_str()),

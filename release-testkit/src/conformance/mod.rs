@@ -48,6 +48,6 @@ pub(crate) use list::suited;
 pub(crate) use said::{Said, without};
 pub(crate) use sandbox::{
     Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt,
-    interrupt_within, length, shared, title, unanswered,
+    interrupt_within, length, shared, title, unanswered, wait,
 };
 pub(crate) use trouble::{Acts, Meets, Troubled, troubled};

@@ -489,6 +489,6 @@ async fn half_way(round: u32) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a vendor's provider lives in real time")]
-async fn wait(duration: Duration) {
+pub(crate) async fn wait(duration: Duration) {
     tokio::time::sleep(duration).await;
 }

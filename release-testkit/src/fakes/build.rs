@@ -20,6 +20,8 @@ pub struct Builds {
     /// Its builds.
     pub jobs: Jobs<StartBuild>,
     repositories: BTreeMap<String, String>,
+    /// The only revision and the only recipe; `None`: any.
+    only: Option<(String, String)>,
 }
 
 impl Fake<BuildRunnerCall, Builds> {
@@ -38,6 +40,13 @@ impl Fake<BuildRunnerCall, Builds> {
     }
 }
 
+impl Builds {
+    /// From now on repositories have just this revision and this recipe.
+    pub fn only(&mut self, revision: &str, recipe: &str) {
+        self.only = Some((revision.to_owned(), recipe.to_owned()));
+    }
+}
+
 impl Default for Fake<BuildRunnerCall, Builds> {
     fn default() -> Self {
         Self::new()
@@ -48,6 +57,11 @@ impl model::BuildRunner for Builds {
     fn start(&mut self, asked: &Asked<'_>, request: StartBuild) -> Result<(), ProviderError> {
         let known = self.repositories.get(&request.repository);
         asked.found("repository", &request.repository, known)?;
+        if let Some((revision, recipe)) = &self.only {
+            let same = |one: &String, other: &String| (one == other).then_some(());
+            asked.found("revision", &request.revision, same(revision, &request.revision))?;
+            asked.found("recipe", &request.recipe, same(recipe, &request.recipe))?;
+        }
         self.jobs.start(asked, request);
         Ok(())
     }

@@ -60,7 +60,7 @@ pub struct FakeFleet {
     pub signer: FakeArtifactSigner,
     /// Knows [`FakeFleet::REPOSITORY`].
     pub builds: FakeBuildRunner,
-    /// Knows the suites `passes` and `fails`.
+    /// Knows the suites `passes`, `fails` and `skips`.
     pub tests: FakeTestRunner,
     /// Knows no artifact.
     pub scanner: FakeScanner,
@@ -178,6 +178,7 @@ impl FakeFleet {
         let staging = fixtures::literal("staging");
         let tests = [("one", TestOutcome::Passed), ("two", TestOutcome::Passed)];
         let failing = [("one", TestOutcome::Passed), ("three", TestOutcome::Failed)];
+        let skipping = [("one", TestOutcome::Skipped), ("two", TestOutcome::Skipped)];
         let fleet = Self {
             platform,
             identities: Arc::new(set!(FakeIdentities::of(fixtures::accounts()))),
@@ -185,7 +186,12 @@ impl FakeFleet {
             signer: set!(FakeArtifactSigner::new(&transparency, &[Self::SIGNING_KEY])),
             transparency,
             builds: set!(FakeBuildRunner::new().repository(Self::REPOSITORY, "api")),
-            tests: set!(FakeTestRunner::new().suite("passes", &tests).suite("fails", &failing)),
+            tests: set!(
+                FakeTestRunner::new()
+                    .suite("passes", &tests)
+                    .suite("fails", &failing)
+                    .suite("skips", &skipping)
+            ),
             scanner: set!(FakeScanner::new()),
             provisioner: set!(FakeProvisioner::new(&[Self::WORKSPACE])),
             config: set!(FakeConfigSource::new()),

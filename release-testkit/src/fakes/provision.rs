@@ -52,6 +52,7 @@ impl Workspaces {
     /// Changes a resource by other hands than the provisioner's; whether there is such a workspace.
     pub fn meddle(&mut self, workspace: &str, resource: &str, value: Option<Value>) -> bool {
         let Some(workspace) = self.0.get_mut(workspace) else { return false };
+        workspace.serial += 1;
         match value {
             Some(value) => workspace.observed.insert(resource.to_owned(), value),
             None => workspace.observed.remove(resource),
@@ -67,9 +68,11 @@ impl Workspaces {
         path: &str,
         value: Value,
     ) -> Option<String> {
-        let resource = self.0.get_mut(workspace)?.observed.get_mut(resource)?;
+        let workspace = self.0.get_mut(workspace)?;
+        let resource = workspace.observed.get_mut(resource)?;
         let field = resource.pointer_mut(path).filter(|field| **field != value)?;
         *field = value;
+        workspace.serial += 1;
         Some(path.to_owned())
     }
 

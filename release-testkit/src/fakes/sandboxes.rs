@@ -210,7 +210,14 @@ in_fleet! { ArtifactVerifier, fleet.verifier, |provider, again| {
         fleet.transparency.attest(signed.digest(), predicate, FakeFleet::SIGNING_KEY);
     }
     fleet.transparency.attest(stranger.digest(), "", "a stranger");
-    let attestations = Attestations::new(signed, FakeFleet::PREDICATE).distrusted(stranger);
+    let (unsigned, half) = (artifact("1.2.0"), artifact("1.3.0"));
+    fleet.transparency.attest(unsigned.digest(), FakeFleet::PREDICATE, FakeFleet::SIGNING_KEY);
+    fleet.transparency.attest(half.digest(), "", FakeFleet::SIGNING_KEY);
+    fleet.transparency.attest(half.digest(), FakeFleet::PREDICATE, "a stranger");
+    let attestations = Attestations::new(signed, FakeFleet::PREDICATE)
+        .distrusted(stranger)
+        .unsigned(unsigned)
+        .half_trusted(half);
     conformance::artifact_verifier::sandbox(provider, attestations)
 } }
 in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(signed(fleet)), |provider, again| {
@@ -221,12 +228,17 @@ in_fleet! { ArtifactSigner, fleet, Arc::new(fleet.signer.clone()), |fleet| Some(
 } }
 in_fleet! { BuildRunner, fleet.builds, |provider, again| {
     let revision = Digest::of(b"a commit").to_string();
+    fleet.builds.with(|builds| builds.only(&revision, "release"));
     let build = StartBuild::new(FakeFleet::REPOSITORY.into(), revision, "release".into());
     conformance::build_runner::sandbox(provider, build)
 } }
 in_fleet! { TestRunner, fleet.tests, |provider, again| {
     let start = |suite: &str| StartTests::new(suite.into(), artifact("1.0.0"));
-    let course = Course::new(start("passes")).failing(start("fails"));
+    fleet.tests.with(|suites| suites.only_artifacts([artifact("1.0.0").digest()]));
+    let course = Course::new(start("passes"))
+        .failing(start("fails"))
+        .skipping(start("skips"))
+        .unknown_artifact(artifact("9.9.9"));
     conformance::test_runner::sandbox(provider, course)
 } }
 in_fleet! { Scanner, fleet.scanner, |provider, again| {

@@ -1,7 +1,8 @@
 //! A test runner that runs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use release_core::model::Digest;
 use release_core::time::Span;
 use release_providers::ProviderError;
 use release_providers::spi::{JobPhase, JobRef, StartTests, TestCase, TestOutcome, TestStatus};
@@ -18,7 +19,9 @@ pub type FakeTestRunner = Fake<TestRunnerCall, Suites>;
 pub struct Suites {
     /// Its runs.
     pub jobs: Jobs<StartTests>,
-    suites: BTreeMap<String, Vec<(String, TestOutcome)>>,
+    tests: BTreeMap<String, Vec<(String, TestOutcome)>>,
+    /// The artifacts that there are; `None`: any.
+    artifacts: Option<BTreeSet<Digest>>,
 }
 
 impl Fake<TestRunnerCall, Suites> {
@@ -31,8 +34,15 @@ impl Fake<TestRunnerCall, Suites> {
     #[must_use]
     pub fn suite(self, suite: &str, tests: &[(&str, TestOutcome)]) -> Self {
         let tests = tests.iter().map(|(name, outcome)| ((*name).to_owned(), *outcome)).collect();
-        self.with(|suites| suites.suites.insert(suite.to_owned(), tests));
+        self.with(|suites| suites.tests.insert(suite.to_owned(), tests));
         self
+    }
+}
+
+impl Suites {
+    /// From now on only these artifacts exist.
+    pub fn only_artifacts(&mut self, artifacts: impl IntoIterator<Item = Digest>) {
+        self.artifacts = Some(artifacts.into_iter().collect());
     }
 }
 
@@ -44,7 +54,11 @@ impl Default for Fake<TestRunnerCall, Suites> {
 
 impl model::TestRunner for Suites {
     fn start(&mut self, asked: &Asked<'_>, request: StartTests) -> Result<(), ProviderError> {
-        asked.found("suite", &request.suite, self.suites.get(&request.suite))?;
+        asked.found("suite", &request.suite, self.tests.get(&request.suite))?;
+        let digest = request.artifact.digest();
+        if let Some(artifacts) = &self.artifacts {
+            asked.found("artifact", &digest.to_string(), artifacts.get(&digest))?;
+        }
         self.jobs.start(asked, request);
         Ok(())
     }
@@ -56,15 +70,17 @@ impl model::TestRunner for Suites {
             return Ok(status);
         };
         let StartTests { suite, only, .. } = &job.request;
-        let tests = self.suites.get(suite).into_iter().flatten();
+        let tests = self.tests.get(suite).into_iter().flatten();
         let wanted = tests.filter(|(name, _)| only.is_empty() || only.contains(name));
         status.cases.extend(
             wanted.map(|(name, outcome)| TestCase::new(name.clone(), *outcome, Span::ZERO)),
         );
-        let failed = status.cases.iter().filter(|case| case.outcome == TestOutcome::Failed).count();
-        let bad = failed > 0 || status.cases.is_empty();
+        let count = |is| status.cases.iter().filter(|case| case.outcome == is).count();
+        let (failed, passed) = (count(TestOutcome::Failed), count(TestOutcome::Passed));
+        let bad = failed > 0 || passed == 0;
         if bad && !asked.lie {
-            let reason = format!("{failed} of {} tests failed", status.cases.len());
+            let all = status.cases.len();
+            let reason = format!("{failed} of {all} tests failed, and {passed} passed");
             status.phase = JobPhase::Failed { reason };
         }
         Ok(status)

@@ -9,6 +9,7 @@ use release_providers::spi::{
     VerifyArtifact,
 };
 use release_providers::{ErrorKind, ProviderError};
+use serde_json::Value;
 
 use super::script::other;
 use super::{ArtifactSignerCall, ArtifactVerifierCall, Asked, Fake, lock, model};
@@ -35,7 +36,11 @@ impl Transparency {
 
     /// Adds what somebody attested of an artifact; a plain signature if `predicate` is empty.
     pub fn attest(&self, artifact: Digest, predicate: &str, by: &str) -> Digest {
-        let envelope = Digest::of(format!("{artifact} {predicate} {by}").as_bytes());
+        self.add(artifact, predicate, &Value::Null, by)
+    }
+
+    fn add(&self, artifact: Digest, predicate: &str, statement: &Value, by: &str) -> Digest {
+        let envelope = Digest::of(format!("{artifact} {predicate} {statement} {by}").as_bytes());
         lock(&self.0).push((artifact, Attested::new(predicate.into(), by.into(), envelope)));
         envelope
     }
@@ -75,7 +80,7 @@ impl model::ArtifactVerifier for Trusted {
             .filter(missing)
             .map(|predicate| format!("nobody trusted attested {predicate}"))
             .collect();
-        if found.is_empty() && reasons.is_empty() {
+        if request.predicates.is_empty() && missing(&&String::new()) {
             reasons.push("nobody trusted signed it".to_owned());
         }
         let verdict =
@@ -117,7 +122,7 @@ impl model::ArtifactSigner for Keys {
             let text = "the statement is no object";
             return Err(asked.error(ErrorKind::Invalid, text));
         }
-        let envelope = self.log.attest(artifact.digest(), &predicate, &signing_key);
+        let envelope = self.log.add(artifact.digest(), &predicate, &statement, &signing_key);
         let signature = Signature::new(artifact.digest(), signing_key, envelope);
         self.signed.insert(asked.key().to_owned(), signature.clone());
         Ok(signature)

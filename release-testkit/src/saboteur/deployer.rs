@@ -12,8 +12,8 @@ use release_providers::spi::{
 use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError};
 
 use super::{
-    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, stay_away, telling, trip_over,
-    unsure,
+    GivenUp, Late, STANDS, Token, dawdle, given_up, later, renamed, restless, stay_away, telling,
+    trip_over, unsure,
 };
 use crate::conformance::deployer::DeployerSandbox;
 use crate::fakes::{FakeDeployer, FakePlatform, World, credential, lock};
@@ -82,6 +82,8 @@ pub enum DeployerFault {
     FencesOtherRuns,
     /// Does what was cancelled.
     IgnoresCancellation,
+    /// Says that nothing was done of what was cancelled on its way, and does it a little later.
+    DoesLaterWhatWasCancelled,
     /// Does what is too late.
     IgnoresDeadline,
     /// Fails where a deadline is far away.
@@ -131,6 +133,7 @@ impl DeployerFault {
         Self::FencesTooLate,
         Self::FencesOtherRuns,
         Self::IgnoresCancellation,
+        Self::DoesLaterWhatWasCancelled,
         Self::IgnoresDeadline,
         Self::TripsOverFarDeadlines,
         Self::RevertsLater,
@@ -174,7 +177,9 @@ impl DeployerFault {
             | Self::HidesFencing
             | Self::FencesTooLate
             | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
-            Self::IgnoresCancellation => &["cancelled_call_is_refused"],
+            Self::IgnoresCancellation | Self::DoesLaterWhatWasCancelled => {
+                &["cancelled_call_is_refused"]
+            }
             Self::IgnoresDeadline => &["late_call_is_refused"],
             Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
             Self::RevertsLater => &["what_is_done_stays_done"],
@@ -279,6 +284,14 @@ impl SabotagedDeployer {
                 let mut given_up = GivenUp(&self.late, Some(wish.clone()));
                 dawdle().await;
                 given_up.1 = None;
+            }
+            DeployerFault::DoesLaterWhatWasCancelled => {
+                dawdle().await;
+                if cx.cancellation.is_cancelled() {
+                    let world = world.clone();
+                    later(STANDS, async move { world.force(&target, digest, replicas) });
+                    return Err(given_up("deploy.apply"));
+                }
             }
             DeployerFault::RevertsLater => {
                 let (world, before) = (world.clone(), self.desired(&wish).unwrap_or(0));

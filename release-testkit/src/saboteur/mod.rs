@@ -73,6 +73,12 @@ fn trip_over(cx: &Context, operation: impl Into<Cow<'static, str>>) -> Result<()
     Err(ProviderError::new(ErrorKind::Internal, operation, "sabotaged"))
 }
 
+/// Says of what was cancelled on its way that nothing was done.
+fn given_up(operation: &'static str) -> ProviderError {
+    ProviderError::new(ErrorKind::Cancelled, operation, "sabotaged")
+        .with_effect(EffectCertainty::NotApplied)
+}
+
 /// Never comes back after an outage.
 fn stay_away(was_away: &AtomicBool, operation: &'static str) -> Result<(), ProviderError> {
     if !was_away.load(Ordering::Relaxed) {

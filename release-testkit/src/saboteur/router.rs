@@ -11,8 +11,8 @@ use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficS
 use release_providers::{Context, Description, ErrorKind, Fencing, ProviderError, Splitting};
 
 use super::{
-    GivenUp, Late, STANDS, Token, dawdle, later, renamed, restless, stay_away, telling, trip_over,
-    unsure,
+    GivenUp, Late, STANDS, Token, dawdle, given_up, later, renamed, restless, stay_away, telling,
+    trip_over, unsure,
 };
 use crate::conformance::router::RouterSandbox;
 use crate::fakes::{FakePlatform, FakeRouter, World, credential, lock};
@@ -59,6 +59,12 @@ pub enum RouterFault {
     CallsUnknownInternal,
     /// Sends traffic to versions that do not run.
     AcceptsUnknownVersion,
+    /// Takes a version without backend that has another one beside it.
+    AcceptsUnknownBeside,
+    /// Refuses a version without backend, and sets the other shares.
+    SetsWhatItKnows,
+    /// Serves nobody while it changes shares.
+    ServesNobodyMeanwhile,
     /// Gives the first version nothing back.
     NeverGoesBack,
     /// Is busy for ever after a call was dropped.
@@ -83,6 +89,8 @@ pub enum RouterFault {
     FencesOtherRuns,
     /// Does what was cancelled.
     IgnoresCancellation,
+    /// Says that nothing was done of what was cancelled on its way, and does it a little later.
+    DoesLaterWhatWasCancelled,
     /// Does what is too late.
     IgnoresDeadline,
     /// Fails where a deadline is far away.
@@ -121,6 +129,9 @@ impl RouterFault {
         Self::AcceptsUnknownTarget,
         Self::CallsUnknownInternal,
         Self::AcceptsUnknownVersion,
+        Self::AcceptsUnknownBeside,
+        Self::SetsWhatItKnows,
+        Self::ServesNobodyMeanwhile,
         Self::NeverGoesBack,
         Self::StaysBusy,
         Self::ActsLate,
@@ -133,6 +144,7 @@ impl RouterFault {
         Self::FencesTooLate,
         Self::FencesOtherRuns,
         Self::IgnoresCancellation,
+        Self::DoesLaterWhatWasCancelled,
         Self::IgnoresDeadline,
         Self::TripsOverFarDeadlines,
         Self::RevertsLater,
@@ -163,7 +175,10 @@ impl RouterFault {
             Self::CallsUnknownInternal => {
                 &["unknown_target_is_not_found", "unknown_version_is_not_found"]
             }
-            Self::AcceptsUnknownVersion => &["unknown_version_is_not_found"],
+            Self::AcceptsUnknownVersion | Self::AcceptsUnknownBeside | Self::SetsWhatItKnows => {
+                &["unknown_version_is_not_found"]
+            }
+            Self::ServesNobodyMeanwhile => &["no_request_is_lost_to_a_change"],
             Self::NeverGoesBack => &["abort_restores"],
             Self::StaysBusy | Self::ActsLate => {
                 &["abort_restores", "dropped_call_leaves_no_mixture"]
@@ -177,7 +192,9 @@ impl RouterFault {
             | Self::HidesFencing
             | Self::FencesTooLate
             | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
-            Self::IgnoresCancellation => &["cancelled_call_is_refused"],
+            Self::IgnoresCancellation | Self::DoesLaterWhatWasCancelled => {
+                &["cancelled_call_is_refused"]
+            }
             Self::IgnoresDeadline => &["late_call_is_refused"],
             Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
             Self::RevertsLater => &["what_is_done_stays_done"],
@@ -302,6 +319,9 @@ impl SabotagedRouter {
                 let world = world.clone();
                 later(STANDS, async move { world.force_route(&target, before, false) });
             }
+            RouterFault::DoesLaterWhatWasCancelled | RouterFault::ServesNobodyMeanwhile => {
+                return self.take_time(cx, request, before).await;
+            }
             RouterFault::CountsForEver => world.force_route(&target, weights, true),
             _ => return self.honest.set_weights(cx, request).await,
         }
@@ -321,6 +341,28 @@ impl SabotagedRouter {
             }
             dawdle().await;
             self.busy.store(false, Ordering::Release);
+        }
+        self.honest.set_weights(cx, request).await
+    }
+
+    /// Faults that do something wrong while a change takes its time.
+    async fn take_time(
+        &self,
+        cx: &Context,
+        request: SetWeights,
+        before: Vec<Weight>,
+    ) -> Result<(), ProviderError> {
+        let SetWeights { target, weights, .. } = request.clone();
+        if self.fault == RouterFault::ServesNobodyMeanwhile && before != weights {
+            lock(&self.claimed).insert(target.clone(), before);
+            self.world.force_route(&target, Vec::new(), false);
+        }
+        dawdle().await;
+        lock(&self.claimed).remove(&target);
+        if self.fault == RouterFault::DoesLaterWhatWasCancelled && cx.cancellation.is_cancelled() {
+            let world = self.world.clone();
+            later(STANDS, async move { world.force_route(&target, weights, false) });
+            return Err(given_up("traffic.set_weights"));
         }
         self.honest.set_weights(cx, request).await
     }
@@ -347,6 +389,7 @@ impl SabotagedRouter {
             RouterFault::AcceptsDoubles => twice,
             RouterFault::AcceptsUnknownTarget => unknown && error.context("target").is_some(),
             RouterFault::AcceptsUnknownVersion => unknown && error.context("version").is_some(),
+            RouterFault::AcceptsUnknownBeside => unknown && weights.len() > 1,
             _ => false,
         };
         if accepted {
@@ -354,6 +397,16 @@ impl SabotagedRouter {
             return Ok(());
         }
         match self.fault {
+            RouterFault::SetsWhatItKnows if unknown => {
+                let known = |one: &Weight| {
+                    self.world.desired(&target, one.digest).is_some_and(|desired| desired > 0)
+                };
+                let known: Vec<_> = weights.into_iter().filter(known).collect();
+                if !known.is_empty() {
+                    self.world.force_route(&target, known, false);
+                }
+                Err(error)
+            }
             RouterFault::RefusesTooLate if invalid => {
                 self.world.force_route(&target, weights, false);
                 Err(error)

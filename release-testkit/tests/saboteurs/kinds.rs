@@ -139,7 +139,7 @@ async fn a_report_reads_well_and_can_be_stored() {
     let report = router::run(Level::V1, &async || fault.sandbox()).await;
     let text = report.to_string();
     assert!(
-        text.starts_with("fake-router 1.0.0: router V1, 22 kept, 1 broken, 1 skipped\n"),
+        text.starts_with("fake-router 1.0.0: router V1, 23 kept, 1 broken, 1 skipped\n"),
         "{text}"
     );
     assert!(text.contains("empty_shares_serve_nobody         BROKEN: the list is empty"), "{text}");
@@ -164,6 +164,7 @@ async fn what_a_sandbox_lacks_is_skipped_and_said() {
     assert_eq!(
         skipped,
         [
+            "no_request_is_lost_to_a_change",
             "served_follows_weights",
             "reopening_loses_nothing",
             "out_of_reach_is_unavailable",

@@ -7,7 +7,7 @@ mod door;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use release_core::model::TeamId;
+use release_core::model::{Digest, TeamId};
 use release_core::port::Clock;
 use release_providers::plugin::serve::Server;
 use release_providers::spi::{Classification, SecretRef};
@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         .data_set("customers", Classification::Production, None);
     let team: TeamId = fixtures::literal("team-a");
     let flags = FakeFlagStore::new().flag("dark-mode", &fixtures::literal("staging"));
+    let builds = FakeBuildRunner::new().repository("ssh://host/api", "api");
+    builds.with(|builds| builds.only(&Digest::of(b"a commit").to_string(), "release"));
     let migrations = FakeMigrator::new().migration(&fixtures::target("db"), "add-column");
     Server::new("fakes", Version::new(1, 0, 0))
         .deployer(platform.deployer)
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
         .migrator(Arc::new(migrations))
         .provisioner(Arc::new(door.workspaces.clone()))
         .change_desk(Arc::new(FakeChangeDesk::new()))
-        .build_runner(Arc::new(FakeBuildRunner::new().repository("ssh://host/api", "api")))
+        .build_runner(Arc::new(builds))
         .event_sink(Arc::new(FakeEventSink::new()))
         .pager(Arc::new(FakePager::new([team])))
         .approval_channel(Arc::new(door.questions.clone()))

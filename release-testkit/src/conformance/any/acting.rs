@@ -221,6 +221,10 @@ pub(super) async fn callers_at_once_do_it_once<T: ?Sized + Provider, D: Send + S
                 }
             }
         }
+        if answers.is_empty() {
+            let expected = format!("`{}` for one of many callers", deed.name);
+            return Err(broken(expected, "all were told that it is a conflict"));
+        }
         let last = sandbox.done(deed, &cx).await?;
         for answer in &answers {
             same(&format!("`{}` for every caller", deed.name), &last, answer)?;

@@ -52,7 +52,7 @@ pub(super) const V1: Cases = &[
     ),
     case!(
         cancelled_call_is_refused,
-        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
+        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends, and tells truly"
     ),
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
@@ -297,9 +297,18 @@ async fn cancelled_call_is_refused(sandbox: &DeployerSandbox) -> Check {
     runs_nothing(sandbox, subject).await?;
     for round in 0..8 {
         let (cx, wished) = (sandbox.context(), 1 + round % 2);
+        let digest = subject.artifact.digest();
+        let before = (sandbox.look(digest).await?.desired, sandbox.names(digest).await?);
         let call = provider.apply(&cx, sandbox.wish(subject, wished));
         let answer = sandbox.ends("a cancelled wish", cancel_half_way(call, &cx, round)).await?;
-        cancelled_or_done("a wish", answer)?;
+        if cancelled_or_done("a wish", answer)? {
+            // It says that nothing was done, and nothing will be.
+            for _ in 0..2 {
+                sandbox.linger().await;
+                let after = (sandbox.look(digest).await?.desired, sandbox.names(digest).await?);
+                same(&before, &after)?;
+            }
+        }
         sandbox.apply(subject, wished).await?;
         sandbox.settled(subject, wished).await?;
     }

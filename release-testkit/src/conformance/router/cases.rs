@@ -1,6 +1,8 @@
 //! The cases of `TrafficRouter`. A published list is never changed: new cases go to a new level.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -16,13 +18,15 @@ use super::sandbox::{same_shares, show};
 use crate::conformance::{
     Broken, Case, Check, Meets, Provided as _, Sandbox as _, Trouble, Troubled, broken,
     cancel_half_way, cancelled_or_done, case, description_is_stable, fenced, interrupt, refused,
-    troubled, unanswered,
+    troubled, unanswered, wait,
 };
 
 /// Requests by which shares are measured, enough for 20 % of them to lie within [`TOLERANCE`] of
 /// their mean by six standard deviations, should a router draw lots: √(400 × 0.2 × 0.8) = 8.
 const REQUESTS: u64 = 400;
 const TOLERANCE: u64 = 48;
+/// How many times the shares change, and back, while requests are sent.
+const CHANGES: u32 = 8;
 
 pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(description_is_stable, "a provider says who it is, always the same"),
@@ -42,7 +46,15 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     case!(zero_shares_are_not_reported, "`observe` tells the shares without those of weight 0"),
     case!(empty_shares_serve_nobody, "the list is empty: nobody is served"),
     case!(unknown_target_is_not_found, "`NotFound` for an unknown target, with no effect"),
-    case!(unknown_version_is_not_found, "`NotFound` for a version without backend, with no effect"),
+    case!(
+        unknown_version_is_not_found,
+        "`NotFound` for a version without backend, also beside one that has one, with no effect"
+    ),
+    case!(
+        no_request_is_lost_to_a_change,
+        "requests are answered, also while the shares change",
+        |sandbox| (!sandbox.has_traffic()).then_some("traffic that can be sent")
+    ),
     case!(abort_restores, "the earlier shares can be restored at any time, also half-way"),
     case!(
         dropped_call_leaves_no_mixture,
@@ -59,7 +71,7 @@ pub(super) const V1: &[Case<RouterSandbox>] = &[
     ),
     case!(
         cancelled_call_is_refused,
-        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends"
+        "`Cancelled` for a call that was cancelled before, with no effect; one cancelled on its way ends, and tells truly"
     ),
     case!(late_call_is_refused, "`Timeout` for a call whose deadline has passed, with no effect"),
     case!(far_deadlines_change_nothing, "how far away a deadline is changes no answer"),
@@ -197,7 +209,54 @@ async fn unknown_version_is_not_found(sandbox: &RouterSandbox) -> Check {
     }
     let answer = sandbox.provider.set_weights(&sandbox.context(), sandbox.request(&weights)).await;
     refused("a version without backend", answer, ErrorKind::NotFound)?;
-    sandbox.in_effect(&old).await.map(drop)
+    sandbox.in_effect(&old).await?;
+    if sandbox.abilities().traffic_router.splitting != Splitting::Shares {
+        return Ok(());
+    }
+    // Whole or not at all: neither is the half of it that it could do.
+    let mut halves = sandbox.shares(50, 50);
+    if let Some(second) = halves.last_mut() {
+        second.digest = sandbox.unknown_version;
+    }
+    for _ in 0..2 {
+        let request = sandbox.request(&halves);
+        let answer = sandbox.provider.set_weights(&sandbox.context(), request).await;
+        refused("a share of a version without backend", answer, ErrorKind::NotFound)?;
+        sandbox.linger().await;
+        sandbox.in_effect_now(&old).await?;
+        halves.reverse();
+    }
+    Ok(())
+}
+
+async fn no_request_is_lost_to_a_change(sandbox: &RouterSandbox) -> Check {
+    let (old, new) = (sandbox.all_old(), sandbox.some_new());
+    sandbox.set(&old).await?;
+    let changing = Cell::new(true);
+    let changes = async {
+        for _ in 0..CHANGES {
+            sandbox.set(&new).await?;
+            sandbox.set(&old).await?;
+        }
+        changing.set(false);
+        Ok::<_, Broken>(())
+    };
+    let requests = async {
+        for sent in 1_u32.. {
+            if !changing.get() {
+                break;
+            }
+            sandbox.send(1).await?;
+            // As fast as can be, and yet so that time passes.
+            if sent.is_multiple_of(16) {
+                wait(Duration::from_millis(1)).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok::<_, Broken>(())
+    };
+    tokio::try_join!(changes, requests).map(drop)
 }
 
 async fn abort_restores(sandbox: &RouterSandbox) -> Check {
@@ -329,7 +388,13 @@ async fn cancelled_call_is_refused(sandbox: &RouterSandbox) -> Check {
         let cx = sandbox.context();
         let call = provider.set_weights(&cx, sandbox.request(&new));
         let answer = sandbox.ends("a cancelled call", cancel_half_way(call, &cx, round)).await?;
-        cancelled_or_done("shares", answer)?;
+        if cancelled_or_done("shares", answer)? {
+            // It says that nothing was done, and nothing will be.
+            sandbox.linger().await;
+            sandbox.in_effect_now(&old).await?;
+            sandbox.linger().await;
+            sandbox.in_effect_now(&old).await?;
+        }
         one_of(sandbox, &old, &new).await?;
         sandbox.set(&old).await?;
     }

@@ -1,13 +1,16 @@
 //! The suite of [`ArtifactStore`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use release_core::model::{ArtifactName, ArtifactRef, Digest};
 use release_providers::ErrorKind;
 use release_providers::spi::{ArtifactStore, PutArtifact};
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
-use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+use crate::conformance::{
+    Broken, Check, broken, case, interrupt_within, length, refused, unanswered,
+};
 use crate::fixtures;
 
 /// A store of artifacts, and what of it the suite may use.
@@ -49,6 +52,10 @@ suite!(
             "the same content again, under whatever name, changes nothing"
         ),
         case!(
+            what_was_broken_off_is_whole_or_not_there,
+            "content whose storing was broken off is `NotFound` or whole, never a part of it"
+        ),
+        case!(
             what_does_not_match_is_corrupt,
             "`Corrupt` for bytes that do not match their digest, every time",
             |sandbox: &ArtifactStoreSandbox| {
@@ -58,7 +65,12 @@ suite!(
     ]
 );
 
-/// The store, and what of it the suite may use. It stores a few small contents.
+/// How often storing is broken off, later each time.
+const ROUNDS: u32 = 6;
+/// So many bytes are more than are written at once.
+const LARGE: usize = 1 << 20;
+
+/// The store, and what of it the suite may use. It stores a few contents, of a mebibyte at the most.
 pub fn sandbox(provider: Arc<dyn ArtifactStore>, at: Shelf) -> ArtifactStoreSandbox {
     ProviderSandbox::of(provider, at)
         .deed(
@@ -138,6 +150,37 @@ async fn same_content_has_one_digest(sandbox: &ArtifactStoreSandbox) -> Check {
         let found = found.map_err(|error| unanswered("what was stored twice", &error))?;
         if found.bytes != bytes {
             return Err(broken("what was stored", format!("{found:?}")));
+        }
+    }
+    Ok(())
+}
+
+async fn what_was_broken_off_is_whole_or_not_there(sandbox: &ArtifactStoreSandbox) -> Check {
+    let mut whole = Duration::ZERO; // nothing is known of it before it was done once
+    for round in 0..ROUNDS {
+        let cx = sandbox.context();
+        let bytes: Vec<u8> = content(&cx.key).into_iter().cycle().take(LARGE).collect();
+        let artifact = ArtifactRef::new(name(), Digest::of(&bytes));
+        let request = PutArtifact::new(name(), bytes.clone());
+        interrupt_within(sandbox.provider.put(&cx, request.clone()), round, whole).await;
+        sandbox.linger().await;
+        match sandbox.provider.get(&sandbox.context(), artifact.clone()).await {
+            Ok(found) if found.bytes == bytes => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Ok(found) => {
+                return Err(broken("all of what was stored, or nothing", format!("{found:?}")));
+            }
+            Err(error) => return Err(unanswered("content whose storing was broken off", &error)),
+        }
+        let again = async || {
+            let answer = sandbox.provider.put(&cx, request.clone()).await;
+            answer.map_err(|error| unanswered("the same content again", &error))
+        };
+        whole = whole.max(length(again()).await?);
+        let found = sandbox.provider.get(&sandbox.context(), artifact).await;
+        let found = found.map_err(|error| unanswered("what was stored after all", &error))?;
+        if found.bytes != bytes {
+            return Err(broken("what was stored after all", format!("{found:?}")));
         }
     }
     Ok(())

@@ -22,18 +22,35 @@ pub struct Attestations {
     signed: ArtifactRef,
     predicate: String,
     distrusted: Option<ArtifactRef>,
+    unsigned: Option<ArtifactRef>,
+    half_trusted: Option<ArtifactRef>,
 }
 
 impl Attestations {
     /// An artifact that somebody trusted signed, and of which they attested `predicate`.
     pub fn new(signed: ArtifactRef, predicate: impl Into<String>) -> Self {
-        Self { signed, predicate: predicate.into(), distrusted: None }
+        let (distrusted, unsigned, half_trusted) = (None, None, None);
+        Self { signed, predicate: predicate.into(), distrusted, unsigned, half_trusted }
     }
 
     /// Names an artifact that only somebody signed whom nobody trusts. Without it `strangers_count_for_nothing` is
     /// skipped, and said to be.
     pub fn distrusted(mut self, artifact: ArtifactRef) -> Self {
         self.distrusted = Some(artifact);
+        self
+    }
+
+    /// Names an artifact of which somebody trusted attested the predicate, and that nobody signed plainly. Without it
+    /// `a_predicate_is_no_signature` is skipped, and said to be.
+    pub fn unsigned(mut self, artifact: ArtifactRef) -> Self {
+        self.unsigned = Some(artifact);
+        self
+    }
+
+    /// Names an artifact that somebody trusted signed plainly, and of which only somebody whom nobody trusts attested
+    /// the predicate. Without it `trust_is_not_shared` is skipped, and said to be.
+    pub fn half_trusted(mut self, artifact: ArtifactRef) -> Self {
+        self.half_trusted = Some(artifact);
         self
     }
 }
@@ -61,6 +78,20 @@ suite!(
             "what nobody trusted attested counts for nothing",
             |sandbox: &ArtifactVerifierSandbox| {
                 sandbox.at.distrusted.is_none().then_some("artifact that a stranger signed")
+            }
+        ),
+        case!(
+            trust_is_not_shared,
+            "what nobody trusted attested counts for nothing, also beside what somebody trusted did",
+            |sandbox: &ArtifactVerifierSandbox| {
+                sandbox.at.half_trusted.is_none().then_some("artifact that is attested by both")
+            }
+        ),
+        case!(
+            a_predicate_is_no_signature,
+            "a predicate that was not asked for counts for nothing: where none is, a plain signature must be there",
+            |sandbox: &ArtifactVerifierSandbox| {
+                sandbox.at.unsigned.is_none().then_some("artifact that has a predicate alone")
             }
         ),
     ]
@@ -122,6 +153,31 @@ async fn strangers_count_for_nothing(sandbox: &ArtifactVerifierSandbox) -> Check
         return Err(broken("nothing that counts", format!("{found:?}")));
     }
     unverified("what only a stranger signed", &found)
+}
+
+async fn trust_is_not_shared(sandbox: &ArtifactVerifierSandbox) -> Check {
+    let Some(artifact) = &sandbox.at.half_trusted else { return Ok(()) };
+    let predicate = &sandbox.at.predicate;
+    verified("what somebody trusted signed", &verify(sandbox, artifact, Vec::new()).await?)?;
+    let found = verify(sandbox, artifact, vec![predicate.clone()]).await?;
+    if found.attestations.iter().any(|one| one.predicate == *predicate) {
+        return Err(broken("no attestation of a stranger", format!("{found:?}")));
+    }
+    unverified("what only a stranger attested", &found)
+}
+
+async fn a_predicate_is_no_signature(sandbox: &ArtifactVerifierSandbox) -> Check {
+    let Some(artifact) = &sandbox.at.unsigned else { return Ok(()) };
+    let predicates = vec![sandbox.at.predicate.clone()];
+    verified("the predicate that is there", &verify(sandbox, artifact, predicates).await?)?;
+    unverified("what nobody signed plainly", &verify(sandbox, artifact, Vec::new()).await?)
+}
+
+fn verified(what: &str, found: &Verification) -> Check {
+    match &found.verdict {
+        Verdict::Verified => Ok(()),
+        _ => Err(broken(format!("{what} to be verified"), format!("{found:?}"))),
+    }
 }
 
 fn unverified(what: &str, found: &Verification) -> Check {

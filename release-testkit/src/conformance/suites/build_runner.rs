@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use release_providers::ErrorKind;
 use release_providers::spi::{BuildRunner, BuildStatus, JobPhase, JobRef, StartBuild};
+use release_providers::{Context, ErrorKind};
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
 use crate::conformance::{Broken, Check, broken, case, unanswered};
@@ -24,6 +24,10 @@ suite!(
             "a build that succeeded tells what it made, and then always the same"
         ),
         case!(what_was_cancelled_is_over, "a build that is cancelled ends, and stays as it ended"),
+        case!(
+            what_is_over_stays_as_it_is,
+            "one key is one build: what is over is not begun anew when it is asked for again, nor cancelled"
+        ),
         case!(an_unused_key_is_unknown, "a key that was never used is `Unknown`, no error"),
     ]
 );
@@ -48,9 +52,30 @@ pub fn sandbox(provider: Arc<dyn BuildRunner>, build: StartBuild) -> BuildRunner
             request.repository = "a repository that nobody has".into();
             text(provider.start(&cx, request).await)
         })
+        .refusal("an unknown revision", ErrorKind::NotFound, |provider, cx, at| async move {
+            let mut request = (*at).clone();
+            request.revision = nobodys(&at.revision);
+            text(provider.start(&cx, request).await)
+        })
+        .refusal("an unknown recipe", ErrorKind::NotFound, |provider, cx, at| async move {
+            let mut request = (*at).clone();
+            request.recipe = "a-recipe-that-nobody-has".into();
+            text(provider.start(&cx, request).await)
+        })
         .refusal("the end of no build", ErrorKind::NotFound, |provider, cx, _| async move {
             text(provider.cancel(&cx, JobRef::new("a build that nobody started".into())).await)
         })
+}
+
+/// A revision of the same form that nobody has.
+fn nobodys(revision: &str) -> String {
+    let other = |c| match c {
+        '0'..='8' | 'a'..='e' => char::from_u32(u32::from(c) + 1).unwrap_or(c),
+        '9' => '0',
+        'f' => 'a',
+        _ => c,
+    };
+    revision.chars().map(other).collect()
 }
 
 async fn a_build_ends_with_its_artifacts(sandbox: &BuildRunnerSandbox) -> Check {
@@ -59,12 +84,7 @@ async fn a_build_ends_with_its_artifacts(sandbox: &BuildRunnerSandbox) -> Check 
     if first.phase != JobPhase::Succeeded || first.artifacts.is_empty() || first.operation != key {
         return Err(broken(format!("{key} to succeed with artifacts"), format!("{first:?}")));
     }
-    let again = look_at(sandbox, &key).await?;
-    if again == first {
-        Ok(())
-    } else {
-        Err(broken(format!("{first:?} still"), format!("{again:?}")))
-    }
+    stays(&first, &look_at(sandbox, &key).await?)
 }
 
 async fn what_was_cancelled_is_over(sandbox: &BuildRunnerSandbox) -> Check {
@@ -76,12 +96,20 @@ async fn what_was_cancelled_is_over(sandbox: &BuildRunnerSandbox) -> Check {
         return Err(broken("a build that was cancelled, or done before", format!("{ended:?}")));
     }
     cancel(sandbox, &key).await?;
-    let again = look_at(sandbox, &key).await?;
-    if again == ended {
-        Ok(())
-    } else {
-        Err(broken(format!("{ended:?} still"), format!("{again:?}")))
-    }
+    stays(&ended, &look_at(sandbox, &key).await?)
+}
+
+async fn what_is_over_stays_as_it_is(sandbox: &BuildRunnerSandbox) -> Check {
+    let mut cx = sandbox.context();
+    start(sandbox, &cx).await?;
+    let first = over(sandbox, &cx.key).await?;
+    cx.attempt = 2;
+    start(sandbox, &cx).await?;
+    stays(&first, &look_at(sandbox, &cx.key).await?)?;
+    sandbox.linger().await;
+    stays(&first, &look_at(sandbox, &cx.key).await?)?;
+    cancel(sandbox, &cx.key).await?;
+    stays(&first, &look_at(sandbox, &cx.key).await?)
 }
 
 async fn an_unused_key_is_unknown(sandbox: &BuildRunnerSandbox) -> Check {
@@ -92,10 +120,21 @@ async fn an_unused_key_is_unknown(sandbox: &BuildRunnerSandbox) -> Check {
     Err(broken("an unknown build", format!("{status:?}")))
 }
 
+fn stays(before: &BuildStatus, after: &BuildStatus) -> Check {
+    if before == after {
+        return Ok(());
+    }
+    Err(broken(format!("{before:?} still"), format!("{after:?}")))
+}
+
 async fn started(sandbox: &BuildRunnerSandbox) -> Result<String, Broken> {
     let cx = sandbox.context();
-    let answer = sandbox.provider.start(&cx, (*sandbox.at).clone()).await;
-    answer.map(|()| cx.key).map_err(|error| unanswered("a build", &error))
+    start(sandbox, &cx).await.map(|()| cx.key)
+}
+
+async fn start(sandbox: &BuildRunnerSandbox, cx: &Context) -> Check {
+    let answer = sandbox.provider.start(cx, (*sandbox.at).clone()).await;
+    answer.map_err(|error| unanswered("a build", &error))
 }
 
 async fn cancel(sandbox: &BuildRunnerSandbox, key: &str) -> Check {

@@ -77,7 +77,10 @@ suite!(
             "what was counted before the window is not told, and a window without growth is no data",
             UNCOUNTED
         ),
-        case!(missing_samples_are_no_data, "without samples there is no data, and never a zero"),
+        case!(
+            missing_samples_are_no_data,
+            "without samples of that version there is no data, whatever others count, and never a zero"
+        ),
     ]
 );
 
@@ -95,9 +98,17 @@ pub fn sandbox(provider: Arc<dyn MetricsSource>, counters: Counters) -> MetricsS
 }
 
 async fn growth_is_measured(sandbox: &MetricsSourceSandbox) -> Check {
+    grows(sandbox, [(1, 40), (3, 60)]).await?;
+    // From what they counted by now, and at first the part does not grow, which is no lack of data.
+    counted(sandbox, 5, 50).await?;
+    grows(sandbox, [(0, 40), (1, 10)]).await
+}
+
+/// Lets the counters count, and demands that just this is told of a window that begins now.
+async fn grows(sandbox: &MetricsSourceSandbox, steps: [(u32, u32); 2]) -> Check {
     let since = sandbox.now();
     let (mut part, mut whole) = (0, 0);
-    for (more_part, more_whole) in [(1, 40), (3, 60)] {
+    for (more_part, more_whole) in steps {
         counted(sandbox, more_part, more_whole).await?;
         part += more_part;
         whole += more_whole;
@@ -122,6 +133,8 @@ async fn only_the_window_counts(sandbox: &MetricsSourceSandbox) -> Check {
 }
 
 async fn missing_samples_are_no_data(sandbox: &MetricsSourceSandbox) -> Check {
+    // Only what is of the version that was asked for counts.
+    counted(sandbox, 1, 20).await?;
     let mut request = sandbox.at.since(Timestamp::default());
     request.digest = Digest::of(b"a version that nobody runs");
     request.version = Version::new(9_999, 0, 0);

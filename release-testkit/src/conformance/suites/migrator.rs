@@ -25,7 +25,7 @@ suite!(
         ),
         case!(
             expanded_then_contracted,
-            "first both versions can work, then the new one alone; it never goes back"
+            "first both versions can work, then the new one alone, however often it is asked for; it never goes back"
         ),
     ]
 );
@@ -58,6 +58,26 @@ pub fn sandbox(provider: Arc<dyn Migrator>, migration: MigrationRef) -> Migrator
             ErrorKind::NotFound,
             |provider, cx, at| async move { text(provider.observe(&cx, nobodys(&at)).await) },
         )
+        .refusal("an unknown target", ErrorKind::NotFound, |provider, cx, at| async move {
+            text(provider.expand(&cx, elsewhere(&at)).await)
+        })
+        .refusal(
+            "the second step in an unknown target",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move { text(provider.contract(&cx, elsewhere(&at)).await) },
+        )
+        .refusal(
+            "a look at an unknown target",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move { text(provider.observe(&cx, elsewhere(&at)).await) },
+        )
+}
+
+/// The migration of somebody who is not there.
+fn elsewhere(at: &MigrationRef) -> MigrationRef {
+    let mut request = at.clone();
+    request.target.service = crate::fixtures::literal("a-service-that-nobody-has");
+    request
 }
 
 fn nobodys(at: &MigrationRef) -> MigrationRef {
@@ -80,8 +100,11 @@ async fn expanded_then_contracted(sandbox: &MigratorSandbox) -> Check {
         reached(sandbox, round, &MigrationPhase::Expanding, &MigrationPhase::Expanded).await?;
     }
     for round in 0..2 {
-        let answer = sandbox.provider.contract(&sandbox.context(), (*sandbox.at).clone()).await;
-        answer.map_err(|error| unanswered("the second step", &error))?;
+        // Also while it may be on its way.
+        for _ in 0..2 {
+            let answer = sandbox.provider.contract(&sandbox.context(), (*sandbox.at).clone()).await;
+            answer.map_err(|error| unanswered("the second step", &error))?;
+        }
         reached(sandbox, round, &MigrationPhase::Contracting, &MigrationPhase::Contracted).await?;
     }
     let answer = sandbox.provider.expand(&sandbox.context(), (*sandbox.at).clone()).await;

@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use release_providers::ErrorKind;
+use release_core::model::Digest;
 use release_providers::spi::{
-    ApplyPlan, DriftReport, JobPhase, PlanChange, ProvisionPlan, Provisioner, WorkspaceRef,
-    WorkspaceStatus,
+    ApplyPlan, ChangeAction, DriftReport, JobPhase, PlanChange, ProvisionPlan, Provisioner,
+    WorkspaceRef, WorkspaceStatus,
 };
+use release_providers::{Context, ErrorKind, ProviderError};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
-use crate::conformance::any::{ProviderSandbox, suite, text};
-use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, refused, unanswered};
+use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
+use crate::conformance::{
+    Broken, Check, Hook, HookError, broken, case, hook, refused, unanswered, wait,
+};
 
 /// A provisioner, and what of it the suite may use.
 ///
@@ -26,6 +31,8 @@ pub struct Workspace {
     name: String,
     declared: [Value; 2],
     meddle: Option<Hook<(), (String, String)>>,
+    /// The plan that the deed of applying carries out.
+    planned: Arc<Mutex<Option<Digest>>>,
 }
 
 impl fmt::Debug for Workspace {
@@ -40,11 +47,12 @@ impl Workspace {
     /// An empty workspace that nobody else uses, and two different declarations that can be applied in it: each an
     /// object of resources by name.
     pub fn new(workspace: impl Into<String>, declared: [Value; 2]) -> Self {
-        Self { name: workspace.into(), declared, meddle: None }
+        Self { name: workspace.into(), declared, meddle: None, planned: Arc::default() }
     }
 
     /// Changes one field of one resource by other hands than the provisioner's, and says which: the resource, and the
-    /// field as a JSON pointer. Without it `drift_is_told_field_by_field` is skipped, and said to be.
+    /// field as a JSON pointer. Without it `drift_is_told_field_by_field` and `what_others_changed_is_a_conflict` are
+    /// skipped, and said to be.
     pub fn meddle<F>(mut self, meddle: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(String, String), HookError>> + Send + 'static,
@@ -61,7 +69,61 @@ impl Workspace {
         let [one, two] = &self.declared;
         PlanChange::new(self.name.clone(), if which == 0 { one } else { two }.clone())
     }
+
+    /// The names of what is declared, in order.
+    fn names(&self, which: usize) -> Vec<String> {
+        let declared = self.change(which).declared;
+        let names = declared.as_object().into_iter().flat_map(|all| all.keys().cloned());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The plan of the first declaration that is carried out, made by whoever comes first.
+    async fn planned(
+        &self,
+        provider: &Arc<dyn Provisioner>,
+        cx: &Context,
+    ) -> Result<Digest, ProviderError> {
+        let mut planned = self.planned.lock().await;
+        if let Some(digest) = *planned {
+            return Ok(digest);
+        }
+        let cx = keyed(cx.clone(), format!("{}/plan", cx.key));
+        let digest = provider.plan(&cx, self.change(0)).await?.digest;
+        Ok(*planned.insert(digest))
+    }
+
+    /// Carries out that plan, however often it is asked for.
+    async fn applied(
+        &self,
+        provider: &Arc<dyn Provisioner>,
+        cx: &Context,
+    ) -> Result<(), ProviderError> {
+        let digest = self.planned(provider, cx).await?;
+        provider.apply(cx, ApplyPlan::new(self.name.clone(), digest)).await
+    }
+
+    /// Waits until nothing is under way.
+    async fn rests(
+        &self,
+        provider: &Arc<dyn Provisioner>,
+        cx: &Context,
+    ) -> Result<WorkspaceStatus, ProviderError> {
+        let mut status = provider.observe(cx, self.whole()).await?;
+        for _ in 0..LOOKS {
+            if status.phase != JobPhase::Running {
+                break;
+            }
+            wait(Duration::from_millis(100)).await;
+            status = provider.observe(cx, self.whole()).await?;
+        }
+        Ok(status)
+    }
 }
+
+/// So many times it is looked whether a workspace is at rest, ten times a second.
+const LOOKS: u32 = 300;
+/// So long it is left alone before something is planned that starts from how it is.
+const AT_REST: Duration = Duration::from_millis(50);
 
 suite!(
     Provisioner,
@@ -71,12 +133,20 @@ suite!(
     [
         case!(
             a_plan_changes_nothing,
-            "planning changes nothing of the workspace, and equal plans have equal digests"
+            "planning changes nothing, tells what would come into being, and equal plans have equal digests"
         ),
-        case!(what_is_applied_is_observed, "just the plan is carried out, and told once it is"),
+        case!(
+            what_is_applied_is_observed,
+            "just the plan is carried out, and told once it is with the resources that are there"
+        ),
         case!(
             an_old_plan_is_a_conflict,
-            "`Conflict` for a plan of a workspace that changed since, with no effect"
+            "`Conflict` for a plan of a workspace that changed since, with no effect; a new one has another digest"
+        ),
+        case!(
+            what_others_changed_is_a_conflict,
+            "`Conflict` for a plan of before other hands changed something, with no effect",
+            meddled_with
         ),
         case!(
             what_is_destroyed_is_gone,
@@ -86,16 +156,36 @@ suite!(
         case!(
             drift_is_told_field_by_field,
             "every field that differs is told, and no other",
-            |sandbox: &ProvisionerSandbox| {
-                sandbox.at.meddle.is_none().then_some("other hands that change something")
-            }
+            meddled_with
         ),
     ]
 );
 
+fn meddled_with(sandbox: &ProvisionerSandbox) -> Option<&'static str> {
+    sandbox.at.meddle.is_none().then_some("other hands that change something")
+}
+
 /// The provisioner, and what of it the suite may use.
 pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSandbox {
-    ProviderSandbox::of(provider, at)
+    let sandbox = ProviderSandbox::of(provider, at)
+        .deed(
+            "apply",
+            |provider, cx, at| async move { text(at.applied(&provider, &cx).await) },
+            |provider, cx, at, _| async move {
+                // How far it is changes by itself; that it was accepted does not.
+                let status = provider.observe(&cx, at.whole()).await?;
+                let planned = *at.planned.lock().await;
+                let is = planned.is_some() && status.applied == planned;
+                text(Ok(is || status.phase == JobPhase::Running))
+            },
+        )
+        .undone_by(|provider, cx, at| async move {
+            provider.destroy(&cx, at.whole()).await?;
+            at.rests(&provider, &cx).await?;
+            wait(AT_REST).await;
+            *at.planned.lock().await = None;
+            text(at.planned(&provider, &cx).await)
+        })
         .deed(
             "destroy",
             |provider, cx, at| async move { text(provider.destroy(&cx, at.whole()).await) },
@@ -104,8 +194,9 @@ pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSand
             },
         )
         .undone_by(|provider, cx, at| async move {
-            let plan = provider.plan(&cx, at.change(0)).await?;
-            text(provider.apply(&cx, ApplyPlan::new(at.name.clone(), plan.digest)).await)
+            *at.planned.lock().await = None;
+            at.applied(&provider, &cx).await?;
+            text(at.rests(&provider, &cx).await)
         })
         .look("plan", true, |provider, cx, at| async move {
             text(provider.plan(&cx, at.change(0)).await)
@@ -115,7 +206,13 @@ pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSand
         })
         .look("drift", true, |provider, cx, at| async move {
             text(provider.drift(&cx, at.whole()).await)
-        })
+        });
+    refusing(sandbox)
+}
+
+/// What has to be refused.
+fn refusing(sandbox: ProvisionerSandbox) -> ProvisionerSandbox {
+    sandbox
         .refusal("an unknown workspace", ErrorKind::NotFound, |provider, cx, at| async move {
             let mut request = at.change(0);
             request.workspace = "a workspace that nobody has".into();
@@ -137,8 +234,20 @@ pub fn sandbox(provider: Arc<dyn Provisioner>, at: Workspace) -> ProvisionerSand
             |provider, cx, _| async move { text(provider.drift(&cx, nobodys()).await) },
         )
         .refusal("a plan that was never made", ErrorKind::NotFound, |provider, cx, at| async move {
-            let digest = release_core::model::Digest::of(b"a plan that nobody made");
+            let digest = Digest::of(b"a plan that nobody made");
             text(provider.apply(&cx, ApplyPlan::new(at.name.clone(), digest)).await)
+        })
+        .refusal(
+            "a plan of another workspace",
+            ErrorKind::NotFound,
+            |provider, cx, at| async move {
+                let plan = provider.plan(&cx, at.change(0)).await?;
+                text(provider.apply(&cx, ApplyPlan::new(nobodys().workspace, plan.digest)).await)
+            },
+        )
+        .refusal("what declares no resources", ErrorKind::Invalid, |provider, cx, at| async move {
+            let request = PlanChange::new(at.name.clone(), Value::from("no object"));
+            text(provider.plan(&cx, request).await)
         })
 }
 
@@ -151,6 +260,14 @@ async fn a_plan_changes_nothing(sandbox: &ProvisionerSandbox) -> Check {
     let (one, two) = (planned(sandbox, 0).await?, planned(sandbox, 0).await?);
     if one != two || one.changes.is_empty() {
         return Err(broken(format!("{one:?} with changes, twice"), format!("then {two:?}")));
+    }
+    let created = one.changes.iter().filter(|one| one.change == ChangeAction::Create);
+    let mut created: Vec<_> = created.map(|one| one.resource.clone()).collect();
+    created.sort();
+    let names = sandbox.at.names(0);
+    if created != names || one.changes.len() != names.len() {
+        let wanted = format!("{names:?} to come into being in an empty workspace");
+        return Err(broken(wanted, format!("{one:?}")));
     }
     let other = planned(sandbox, 1).await?;
     if other.digest == one.digest {
@@ -168,7 +285,12 @@ async fn what_is_applied_is_observed(sandbox: &ProvisionerSandbox) -> Check {
         let plan = planned(sandbox, which).await?;
         for _ in 0..2 {
             apply(sandbox, &plan).await?;
-            applied(sandbox, &plan).await?;
+            let mut there = applied(sandbox, &plan).await?.resources;
+            there.sort();
+            if there != sandbox.at.names(which) {
+                let wanted = format!("{:?}, as declared", sandbox.at.names(which));
+                return Err(broken(wanted, format!("{there:?}")));
+            }
         }
         let left = planned(sandbox, which).await?.changes;
         if !left.is_empty() {
@@ -186,10 +308,37 @@ async fn an_old_plan_is_a_conflict(sandbox: &ProvisionerSandbox) -> Check {
     let answer = sandbox.provider.apply(&sandbox.context(), request).await;
     refused("a plan of the workspace as it was", answer, ErrorKind::Conflict)?;
     let after = look_at(sandbox).await?;
-    if before == after {
-        return Ok(());
+    if before != after {
+        return Err(broken(format!("{before:?} still"), format!("{after:?}")));
     }
-    Err(broken(format!("{before:?} still"), format!("{after:?}")))
+    // What is declared is the same, and what it starts from is not.
+    let anew = planned(sandbox, 1).await?;
+    if anew.digest == second.digest {
+        return Err(broken("another digest for a plan of another state", anew.digest));
+    }
+    apply(sandbox, &anew).await?;
+    applied(sandbox, &anew).await.map(drop)
+}
+
+async fn what_others_changed_is_a_conflict(sandbox: &ProvisionerSandbox) -> Check {
+    let Some(meddle) = &sandbox.at.meddle else { return Ok(()) };
+    let first = planned(sandbox, 0).await?;
+    apply(sandbox, &first).await?;
+    applied(sandbox, &first).await?;
+    let old = planned(sandbox, 1).await?;
+    meddle(()).await.map_err(|error| broken("other hands", error))?;
+    let before = (look_at(sandbox).await?, drifted(sandbox).await?);
+    let request = ApplyPlan::new(sandbox.at.name.clone(), old.digest);
+    let answer = sandbox.provider.apply(&sandbox.context(), request).await;
+    refused("a plan of before other hands came", answer, ErrorKind::Conflict)?;
+    sandbox.linger().await;
+    let after = (look_at(sandbox).await?, drifted(sandbox).await?);
+    if before != after {
+        return Err(broken(format!("{before:?} still"), format!("{after:?}")));
+    }
+    let anew = planned(sandbox, 1).await?;
+    apply(sandbox, &anew).await?;
+    applied(sandbox, &anew).await.map(drop)
 }
 
 async fn what_is_destroyed_is_gone(sandbox: &ProvisionerSandbox) -> Check {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use release_core::model::{ArtifactRef, Digest};
-use release_providers::ErrorKind;
 use release_providers::spi::{JobPhase, JobRef, ScanReport, ScanStatus, Scanner, StartScan};
+use release_providers::{Context, ErrorKind};
 use serde_json::Value;
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
@@ -29,6 +29,10 @@ suite!(
         case!(
             knowledge_is_dated,
             "the report says of when its knowledge is, which is not of the future"
+        ),
+        case!(
+            what_is_over_stays_as_it_is,
+            "one key is one scan: what is over is not begun anew when it is asked for again"
         ),
         case!(an_unused_key_is_unknown, "a key that was never used is `Unknown`, no error"),
     ]
@@ -59,19 +63,14 @@ pub fn sandbox(provider: Arc<dyn Scanner>, scan: StartScan) -> ScannerSandbox {
 
 async fn a_scan_ends_with_its_report(sandbox: &ScannerSandbox) -> Check {
     let cx = sandbox.context();
-    let answer = sandbox.provider.start(&cx, (*sandbox.at).clone()).await;
-    answer.map_err(|error| unanswered("a scan", &error))?;
+    start(sandbox, &cx).await?;
     let status = over(sandbox, &cx.key).await?;
     let digest = status.report.as_ref().map(|report| report.digest);
     let wanted = sandbox.at.artifact.digest();
     if status.phase != JobPhase::Succeeded || digest != Some(wanted) || status.operation != cx.key {
         return Err(broken(format!("a report of {wanted}"), format!("{status:?}")));
     }
-    let again = look_at(sandbox, &cx.key).await?;
-    if again == status {
-        return Ok(());
-    }
-    Err(broken(format!("{status:?} still"), format!("{again:?}")))
+    stays(&status, &look_at(sandbox, &cx.key).await?)
 }
 
 async fn counts_are_those_of_the_report(sandbox: &ScannerSandbox) -> Check {
@@ -110,6 +109,17 @@ async fn knowledge_is_dated(sandbox: &ScannerSandbox) -> Check {
     Err(broken(format!("knowledge of before {now}"), known_until))
 }
 
+async fn what_is_over_stays_as_it_is(sandbox: &ScannerSandbox) -> Check {
+    let mut cx = sandbox.context();
+    start(sandbox, &cx).await?;
+    let first = over(sandbox, &cx.key).await?;
+    cx.attempt = 2;
+    start(sandbox, &cx).await?;
+    stays(&first, &look_at(sandbox, &cx.key).await?)?;
+    sandbox.linger().await;
+    stays(&first, &look_at(sandbox, &cx.key).await?)
+}
+
 async fn an_unused_key_is_unknown(sandbox: &ScannerSandbox) -> Check {
     let status = look_at(sandbox, &sandbox.context().key).await?;
     if status.phase == JobPhase::Unknown && status.report.is_none() {
@@ -118,10 +128,21 @@ async fn an_unused_key_is_unknown(sandbox: &ScannerSandbox) -> Check {
     Err(broken("an unknown scan", format!("{status:?}")))
 }
 
+fn stays(before: &ScanStatus, after: &ScanStatus) -> Check {
+    if before == after {
+        return Ok(());
+    }
+    Err(broken(format!("{before:?} still"), format!("{after:?}")))
+}
+
+async fn start(sandbox: &ScannerSandbox, cx: &Context) -> Check {
+    let answer = sandbox.provider.start(cx, (*sandbox.at).clone()).await;
+    answer.map_err(|error| unanswered("a scan", &error))
+}
+
 async fn report(sandbox: &ScannerSandbox) -> Result<ScanReport, Broken> {
     let cx = sandbox.context();
-    let answer = sandbox.provider.start(&cx, (*sandbox.at).clone()).await;
-    answer.map_err(|error| unanswered("a scan", &error))?;
+    start(sandbox, &cx).await?;
     let status = over(sandbox, &cx.key).await?;
     let missing = || broken("a report", format!("it ended {:?} without one", status.phase));
     status.report.clone().ok_or_else(missing)

@@ -10,6 +10,7 @@ use release_providers::{
 
 use super::{AnyFault, Fault};
 use crate::conformance::{Level, Suite, Suited};
+use crate::saboteur::dawdle;
 
 /// A fault that only providers of one trait can have: what it does to requests, to answers or to refusals.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ enum Twist {
     Refuse(Arc<Refuses>),
     /// Says something else where the right provider has an error.
     Error(Arc<Errs>),
+    /// Takes its time before it does anything.
+    Dawdle,
     /// Says something else of itself.
     Describe(fn(&mut Description)),
 }
@@ -83,6 +86,12 @@ impl OwnFault {
 
     pub(super) const fn operation(&self) -> Option<Operation> {
         self.says_done
+    }
+
+    /// Takes its time besides, between what it hears and what it does, so that a caller can give up.
+    pub fn and_dawdles(mut self) -> Self {
+        self.twists.push(Twist::Dawdle);
+        self
     }
 
     /// Says something else of itself than the right provider.
@@ -180,6 +189,7 @@ impl OwnFault {
                         return Err(ProviderError::new(kind, "sabotaged", "sabotaged"));
                     }
                 }
+                Twist::Dawdle => dawdle().await,
                 Twist::Answer(_) | Twist::Refusal(_) | Twist::Error(_) | Twist::Describe(_) => {}
             }
         }

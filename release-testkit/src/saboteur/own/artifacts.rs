@@ -1,13 +1,18 @@
 //! Stores, signers and verifiers of artifacts, and scanners.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use release_core::model::{ArtifactName, ArtifactRef, Digest};
 use release_providers::ErrorKind;
 use release_providers::spi::{
     ArtifactContent, Attested, JobPhase, JobRef, ObserveSignature, PutArtifact, ScanStatus,
-    SignArtifact, Signature, SignatureStatus, Verdict, Verification, VerifyArtifact,
+    SignArtifact, Signature, SignatureStatus, StartScan, Verdict, Verification, VerifyArtifact,
 };
 
+use super::jobs::begins_anew;
 use super::{BY_STATE, HOUR, OwnFault, other, sabotage};
+use crate::fakes::lock;
 use crate::fixtures;
 
 sabotage!(
@@ -36,6 +41,7 @@ sabotage!(
                 }
             },
         ),
+        leaves_halves(),
         OwnFault::forgives::<ArtifactRef, ArtifactContent>(
             "hands out what was changed",
             &["what_does_not_match_is_corrupt"],
@@ -47,6 +53,29 @@ sabotage!(
         ),
     ]
 );
+
+/// A store that has a part of what it was not told to the end.
+fn leaves_halves() -> OwnFault {
+    let (name, caught_by) = ("leaves halves", &["what_was_broken_off_is_whole_or_not_there"]);
+    let begun = Arc::new(Mutex::new(BTreeSet::new()));
+    let ended = Arc::clone(&begun);
+    let left = Arc::clone(&begun);
+    OwnFault::requests::<PutArtifact>(name, caught_by, move |_, put| {
+        lock(&begun).insert(Digest::of(&put.bytes));
+    })
+    .and(OwnFault::answers::<PutArtifact, ArtifactRef>(name, caught_by, move |_, artifact| {
+        lock(&ended).remove(&artifact.digest());
+    }))
+    .and(OwnFault::forgives::<ArtifactRef, ArtifactContent>(
+        name,
+        caught_by,
+        move |artifact, kind| {
+            let half = kind == ErrorKind::NotFound && lock(&left).contains(&artifact.digest());
+            half.then(|| ArtifactContent::new(artifact.digest(), b"a half".to_vec()))
+        },
+    ))
+    .and_dawdles()
+}
 
 sabotage!(
     ArtifactVerifier,
@@ -78,6 +107,24 @@ sabotage!(
                 if found.digest == fixtures::digest("api", "1.1.0") {
                     let stranger = "a stranger".to_owned();
                     found.attestations.push(Attested::new(String::new(), stranger, found.digest));
+                    found.verdict = Verdict::Verified;
+                }
+            },
+        ),
+        OwnFault::answers::<VerifyArtifact, Verification>(
+            "takes any attestation for a signature",
+            &["a_predicate_is_no_signature"],
+            |request, found| {
+                if request.predicates.is_empty() && !found.attestations.is_empty() {
+                    found.verdict = Verdict::Verified;
+                }
+            },
+        ),
+        OwnFault::answers::<VerifyArtifact, Verification>(
+            "trusts whoever stands beside somebody trusted",
+            &["trust_is_not_shared"],
+            |request, found| {
+                if request.predicates.len() == 1 && !found.attestations.is_empty() {
                     found.verdict = Verdict::Verified;
                 }
             },
@@ -122,6 +169,15 @@ sabotage!(
                 }
             }
         )),
+        OwnFault::requests::<SignArtifact>(
+            "signs the predicate's name alone",
+            &["statements_differ"],
+            |_, request| {
+                if request.statement.is_object() {
+                    request.statement = serde_json::json!({});
+                }
+            },
+        ),
         OwnFault::answers::<ObserveSignature, SignatureStatus>(
             "has always signed",
             &["an_unused_key_signed_nothing"],
@@ -164,6 +220,7 @@ sabotage!(
                 }
             },
         ),
+        begins_anew::<StartScan, ScanStatus>(|status| &mut status.phase),
         OwnFault::answers::<JobRef, ScanStatus>(
             "has scanned everything",
             &["an_unused_key_is_unknown"],

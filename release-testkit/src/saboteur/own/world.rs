@@ -12,6 +12,7 @@ use release_providers::spi::{
 
 use super::{HOUR, OwnFault, sabotage};
 use crate::fakes::lock;
+use crate::fixtures;
 
 sabotage!(
     HealthProbe,
@@ -38,6 +39,14 @@ sabotage!(
             |_, report| report.observed_at = report.observed_at.plus(HOUR),
         ),
         OwnFault::answers::<CheckHealth, HealthReport>(
+            "takes all for one",
+            &["old_answers_are_not_reused"],
+            |_, report| {
+                let all = report.instances.iter().all(|one| one.ready);
+                report.instances.iter_mut().for_each(|one| one.ready = all);
+            },
+        ),
+        OwnFault::answers::<CheckHealth, HealthReport>(
             "takes all for ready",
             &["old_answers_are_not_reused"],
             |_, report| report.instances.iter_mut().for_each(|one| one.ready = true),
@@ -58,9 +67,23 @@ sabotage!(
                 }
             },
         ),
+        OwnFault::answers::<MeasureRequest, Measurement>(
+            "takes a part that does not grow for no data",
+            &["growth_is_measured"],
+            |_, found| {
+                if matches!(found, Measurement::Ratio { numerator: Finite::ZERO, .. }) {
+                    *found = Measurement::NoData { reason: "nothing failed".into() };
+                }
+            },
+        ),
+        OwnFault::requests::<MeasureRequest>(
+            "measures the service as a whole",
+            &["missing_samples_are_no_data"],
+            |_, request| request.digest = fixtures::digest("api", "1.0.0"),
+        ),
         OwnFault::requests::<MeasureRequest>(
             "looks at all time",
-            &["only_the_window_counts"],
+            &["only_the_window_counts", "growth_is_measured"],
             |_, request| request.since = Timestamp::default(),
         ),
         OwnFault::answers::<MeasureRequest, Measurement>(
