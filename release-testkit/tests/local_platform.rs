@@ -35,7 +35,7 @@ use release_testkit::fixtures;
 use tempfile::TempDir;
 
 /// What was given up half-way goes on to the end, and a disk is busy with other tests.
-const ON_DISK: Span = Span::millis(250);
+const ON_DISK: Span = Span::millis(100);
 const NOTIFICATIONS: &str = "notifications.jsonl";
 const MAX_REPLICAS: u32 = 4;
 const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];

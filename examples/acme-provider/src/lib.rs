@@ -68,12 +68,12 @@ impl FlagStore for FileFlags {
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, state, revision) = self.read(SET, &request.flag, &request.environment)?;
+        if state == request.state {
+            return Ok(()); // also to who asks again for what is done, and expects the revision of before
+        }
         if request.expected.is_some_and(|expected| expected != revision) {
             let changed = error(ErrorKind::Conflict, "somebody else changed it; look again");
             return Err(changed.with_context("revision", revision));
-        }
-        if state == request.state {
-            return Ok(());
         }
         replace(&path, &serde_json::json!([request.state, revision + 1]).to_string()).map_err(|e| {
             let unsure = error(ErrorKind::Unavailable, "it may be unwritten").with_source(e);

@@ -42,12 +42,14 @@ class Failed(Exception):
 
 
 class Flags(flag_store_pb2_grpc.FlagStoreServicer):
-    """Knows the flags that it is started with. One key may come twice: the same wish again changes nothing."""
+    """Knows the flags that it is started with, each as `environment/flag`. One key may come twice: the same wish again
+    changes nothing."""
 
     def __init__(self, names):
         self._lock = threading.Lock()
-        self._names = frozenset(names)
-        self._flags = {}  # by flag and environment: state and revision
+        off = flag_store_pb2.FlagState(off=flag_store_pb2.FlagState.Off())
+        # By environment and flag: state and revision.
+        self._flags = {tuple(name.split("/", 1)): (off, 1) for name in names}
 
     def Set(self, call, _):
         return self._answer(flag_store_pb2.FlagStoreSetReply, call, self._set)
@@ -70,10 +72,10 @@ class Flags(flag_store_pb2_grpc.FlagStoreServicer):
             return reply(call_id=call_id, error=failed.error)
 
     def _find(self, request):
-        if request.flag not in self._names:
+        flag = self._flags.get((request.environment, request.flag))
+        if flag is None:
             raise Failed(call_pb2.ERROR_KIND_NOT_FOUND, "there is no such flag", flag=request.flag)
-        off = flag_store_pb2.FlagState(off=flag_store_pb2.FlagState.Off())
-        return self._flags.get((request.flag, request.environment), (off, 1))
+        return flag
 
     def _set(self, request):
         state, revision = self._find(request)
@@ -82,11 +84,12 @@ class Flags(flag_store_pb2_grpc.FlagStoreServicer):
             raise Failed(call_pb2.ERROR_KIND_INVALID, "the state is none that this plugin knows")
         if wish.WhichOneof("state") == "share" and wish.share.percent > 100:
             raise Failed(call_pb2.ERROR_KIND_INVALID, "a share is of a hundred")
+        if wish == state:  # whatever is expected: who asks again for what is done is told that it is
+            return call_pb2.Done()
         if request.HasField("expected") and request.expected != revision:
             text = "somebody else changed the flag; look at it again"
             raise Failed(call_pb2.ERROR_KIND_CONFLICT, text, revision=revision)
-        if wish != state:
-            self._flags[request.flag, request.environment] = (wish, revision + 1)
+        self._flags[request.environment, request.flag] = (wish, revision + 1)
         return call_pb2.Done()
 
     def _observe(self, request):

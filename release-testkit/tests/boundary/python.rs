@@ -14,7 +14,7 @@ async fn a_plugin_in_python_passes_the_suite() {
     let directory = tempfile::tempdir().unwrap();
     let Some(path) = build::build(directory.path()) else { return };
     let flags = async || {
-        let stage = Stage::start(&path, &["dark-mode"]).await;
+        let stage = Stage::start(&path, &["staging/dark-mode"]).await;
         let provider = stage.plugin.flag_store().unwrap();
         sandbox(provider, "dark-mode", fixtures::literal("staging")).on_close(stage.closing())
     };
@@ -28,6 +28,7 @@ async fn a_plugin_in_python_passes_the_suite() {
         "throttling_is_rate_limited",
         "stalled_calls_end_in_time",
         "secrets_stay_secret",
+        "reopening_loses_nothing",
         "nothing_else_happens_again",
     ];
     assert_eq!(skipped, nothing_behind_it, "{report}");

@@ -18,7 +18,7 @@ use super::support::Stage;
 async fn a_plugin_in_python_is_a_provider_like_any_other() {
     let stage = Stage::new();
     let Some(path) = build(stage.directory.path()) else { return };
-    let mut spec = stage.spec("python", path).arg("dark-mode");
+    let mut spec = stage.spec("python", path).arg("prod/dark-mode");
     spec.stop_grace = Span::secs(20); // it ends by itself
     let plugin = stage.start(spec).await.unwrap();
     let (flags, cx) = (plugin.flag_store().unwrap(), stage.calm());
