@@ -68,7 +68,7 @@ suite!(
 /// How often storing is broken off, later each time.
 const ROUNDS: u32 = 6;
 /// So many bytes are more than are written at once.
-const LARGE: usize = 1 << 20;
+const LARGE: usize = 256 << 10;
 
 /// The store, and what of it the suite may use. It stores a few contents, of a mebibyte at the most.
 pub fn sandbox(provider: Arc<dyn ArtifactStore>, at: Shelf) -> ArtifactStoreSandbox {
