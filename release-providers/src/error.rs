@@ -142,6 +142,13 @@ impl ProviderError {
         }
     }
 
+    /// The same error as one of another kind.
+    #[cfg(feature = "plugin")]
+    pub(crate) const fn renamed(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Says whether anything changed.
     #[must_use]
     pub const fn with_effect(mut self, effect: EffectCertainty) -> Self {

@@ -99,7 +99,10 @@ impl ProvidersFile {
         let mut path = None;
         let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |de| {
             serde_path_to_error::deserialize::<_, Self>(de).map_err(|error| {
-                path = Some(error.path().to_string()).filter(|path| path != ".");
+                let at = error.path().to_string();
+                // Where the reader does not know which field it is.
+                let known = at.split(".?").next().unwrap_or_default().to_owned();
+                path = Some(known).filter(|path| path != ".");
                 error.into_inner()
             })
         });
@@ -129,6 +132,7 @@ fn told(error: &serde_saphyr::Error) -> String {
         Error::SerdeUnknownField { field, expected, .. } => {
             format!("unknown field `{field}`, expected one of {}", expected.join(", "))
         }
+        Error::DuplicateMappingKey { .. } => "it stands there twice; leave one of them".to_owned(),
         Error::SerdeMissingField { field, .. } => format!("missing field `{field}`"),
         other => {
             let text = other.to_string();

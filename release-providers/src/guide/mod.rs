@@ -7,7 +7,8 @@
 //! 5. [`version`](mod@version) it.
 //!
 //! What a vendor's package looks like as a whole is in the folder `examples/acme-provider` of the repository: a manifest
-//! with one dependency, a provider in under 100 lines, its conformance test, its plugin. Start with a copy of it.
+//! with one dependency, a provider in under 100 lines, its conformance test, its plugin. Start with a copy of it, and mend the
+//! paths in its manifest, which lead to where the SDK is.
 
 #[doc = include_str!("choose.md")]
 pub mod choose {}

@@ -24,7 +24,8 @@ pub trait DataSetStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Contract
     /// Whoever may write has it alone; any number may read it together. Data that is
-    /// [`Classification::Production`] and not masked is lent to nobody but production.
+    /// [`Classification::Production`] and not masked is lent to nobody but production; which environments that are, its
+    /// settings say.
     ///
     /// # Idempotency
     /// Asked again with the same key, it answers with the same lease while that lasts, and as if for the first time after

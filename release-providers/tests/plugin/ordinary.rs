@@ -143,6 +143,7 @@ async fn cancellation_reaches_the_provider() {
     let pid = plugin.pid();
     let error = tell(&notifier, &stage.cx(Span::millis(100)), "wait").await.unwrap_err();
     assert!(error.to_string().contains("gave up as asked"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "nobody cancelled it");
     let error = tell(&notifier, &stage.cx(Span::ZERO), "hello").await.unwrap_err();
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Timeout, EffectCertainty::NotApplied));
     assert_eq!(plugin.pid(), pid);

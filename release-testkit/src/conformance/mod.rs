@@ -21,6 +21,7 @@ pub mod deployer;
 pub mod identity;
 pub mod journal;
 mod list;
+mod offered;
 mod report;
 pub mod router;
 mod said;
@@ -45,9 +46,10 @@ pub(crate) use case::{
     run_all, run_one,
 };
 pub(crate) use list::suited;
+pub(crate) use offered::{acting, closed, shared};
 pub(crate) use said::{Said, without};
 pub(crate) use sandbox::{
-    Common, Hook, Provided, Sandbox, acting, cancel_half_way, closed, hook, interrupt,
-    interrupt_within, length, shared, title, unanswered, wait,
+    Common, Hook, Provided, Sandbox, cancel_half_way, hook, interrupt, interrupt_within, length,
+    title, unanswered, wait,
 };
-pub(crate) use trouble::{Acts, Meets, Troubled, troubled};
+pub(crate) use trouble::{Acts, Meets, Troubled, troubled, which};

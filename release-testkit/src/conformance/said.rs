@@ -9,7 +9,7 @@ use super::{Check, broken};
 /// What a provider said, and of what.
 pub(crate) struct Said {
     canary: Option<Secret>,
-    texts: Vec<(&'static str, String)>,
+    texts: Vec<(String, String)>,
 }
 
 impl Said {
@@ -21,13 +21,20 @@ impl Said {
     ) -> Self {
         let description = serde_json::to_string(description).unwrap_or_default();
         let debug = format!("{provider:?}");
-        Self { canary, texts: vec![("its debug text", debug), ("its description", description)] }
+        Self {
+            canary,
+            texts: vec![("its debug text".into(), debug), ("its description".into(), description)],
+        }
     }
 
     /// Adds what it answered to `what`.
-    pub(crate) fn answered(&mut self, what: &'static str, answer: Result<String, ProviderError>) {
+    pub(crate) fn answered(
+        &mut self,
+        what: impl Into<String>,
+        answer: Result<String, ProviderError>,
+    ) {
         let told = answer.unwrap_or_else(|error| format!("{error} {error:?} {:?}", error.report()));
-        self.texts.push((what, told));
+        self.texts.push((what.into(), told));
     }
 
     /// Demands that the canary is nowhere in it, neither as it is nor as it is shown in quotes.

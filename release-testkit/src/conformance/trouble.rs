@@ -45,6 +45,7 @@ impl Trouble {
 
     /// Demands that this trouble, come of a call, is told as it has to be.
     fn told(self, what: &str, answer: Result<String, ProviderError>) -> Check {
+        let what = what.trim_end_matches(',');
         match (self, answer) {
             // Who asked and was not heard out cannot know.
             (Self::OutOfReach | Self::Stalled, Err(error)) if error.kind() == self.kind() => Ok(()),
@@ -103,7 +104,7 @@ impl Troubled<'_> {
             cx.deadline = common.clock.now().plus(part(common.patience, 100));
         }
         let (key, deadline) = (cx.key.clone(), cx.deadline);
-        let answer = common.ends(&what, call(cx)).await;
+        let answer = common.ends(&what, common.passing_by(trouble, call(cx))).await;
         let late = common.clock.now().since(deadline);
         common.trouble(trouble, false).await?;
         let answer = answer?;
@@ -160,7 +161,7 @@ fn part(span: Span, of: u32) -> Span {
     Span::from(span.as_duration() / of)
 }
 
-const fn which(trouble: Trouble) -> &'static str {
+pub(crate) const fn which(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::OutOfReach => "out of reach",
         Trouble::Denied => "with credentials that are refused",

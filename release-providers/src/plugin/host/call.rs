@@ -100,6 +100,16 @@ enum Stop {
     Late,
 }
 
+impl Stop {
+    /// What the end that was asked for is to the caller: a plugin hears that a call is to end, and not why.
+    fn told(self, error: ProviderError) -> ProviderError {
+        match (self, error.kind()) {
+            (Self::Late, ErrorKind::Cancelled) => error.renamed(ErrorKind::Timeout),
+            _ => error,
+        }
+    }
+}
+
 /// A call on its way: it is followed to its end also when nobody waits any more.
 struct Pending {
     inner: Arc<Inner>,
@@ -222,7 +232,7 @@ impl Pending {
                 biased;
                 result = &mut answer => {
                     let answer = self.judge(process, &id, result).await;
-                    return self.finish(answer);
+                    return self.finish(answer.map_err(|error| stop.told(error)));
                 }
                 () = process.gone.cancelled() => return self.finish(Err(self.lost(process))),
                 () = clock.sleep_until(until) => {}

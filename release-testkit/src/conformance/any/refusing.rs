@@ -13,7 +13,7 @@ use super::cases::{same, unchanged};
 use super::sandbox::{Answer, Call};
 use crate::conformance::{
     Acts, Broken, Check, Meets, Provided as _, Said, Sandbox as _, Trouble, Troubled, broken,
-    refused, unanswered,
+    refused, unanswered, which,
 };
 
 /// How many times in a row the same is looked at.
@@ -248,10 +248,12 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> Of<T, D> {
             said.answered(name, self.start(call, self.context()).await);
             for trouble in self.common().refusing() {
                 self.common().trouble(trouble, true).await?;
-                said.answered(name, self.start(call, self.context()).await);
+                let what = format!("{name}, {}", which(trouble));
+                said.answered(what, self.start(call, self.context()).await);
                 self.common().trouble(trouble, false).await?;
             }
-            said.answered(name, self.start(call, self.late_context()).await);
+            let late = self.start(call, self.late_context()).await;
+            said.answered(format!("{name}, too late"), late);
         }
         Ok(said)
     }

@@ -1,5 +1,6 @@
 //! The suite of [`DataSetStore`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use release_core::model::EnvironmentId;
@@ -66,7 +67,10 @@ suite!(
     acting,
     [
         case!(who_writes_is_alone, "whoever may write has it alone, whoever else asks"),
-        case!(readers_share, "any number may read it together"),
+        case!(
+            readers_share,
+            "any number may read it together, and each is told until it gives it back"
+        ),
         case!(
             what_is_given_back_can_be_lent_again,
             "what was given back is lent to the next, who has it then, whoever gives it back late"
@@ -149,7 +153,16 @@ async fn readers_share(sandbox: &DataSetStoreSandbox) -> Check {
     if one.lease == two.lease {
         return Err(broken("two leases", format!("both are {}", one.lease)));
     }
+    let wanted = BTreeSet::from([one.lease.clone(), two.lease.clone()]);
+    let leases = look_at(sandbox).await?.leases;
+    if leases.len() != wanted.len() || !leases.iter().all(|lease| wanted.contains(lease)) {
+        return Err(broken(format!("the leases {wanted:?}"), format!("{leases:?}")));
+    }
     give_back(sandbox, &one).await?;
+    // Who still reads is not disturbed by who does no more.
+    lent_to(sandbox, &two).await?;
+    let answer = ask(sandbox, Access::Write).await;
+    refused("a lease to write what somebody still reads", answer, ErrorKind::Conflict)?;
     give_back(sandbox, &two).await
 }
 
@@ -203,6 +216,14 @@ async fn who_writes_is_answered_again(sandbox: &DataSetStoreSandbox) -> Check {
     }
     lent_to(sandbox, &lease).await?;
     give_back(sandbox, &lease).await?;
+    // Under the key of what was given back there is another one.
+    let next =
+        call(cx).await.map_err(|error| unanswered("a lease under a key once more", &error))?;
+    if next.lease == lease.lease {
+        return Err(broken("another lease than was given back", format!("{next:?}")));
+    }
+    lent_to(sandbox, &next).await?;
+    give_back(sandbox, &next).await?;
     let answers = at_once((0..CALLERS).map(|_| call(sandbox.context()))).await?;
     let lease = one_wins("a lease to write", answers)?;
     lent_to(sandbox, &lease).await?;
@@ -228,7 +249,11 @@ async fn leases_are_over_at_their_end(sandbox: &DataSetStoreSandbox) -> Check {
     let next = lent(sandbox, Access::Write).await?;
     lent_to(sandbox, &next).await?;
     let again = sandbox.provider.lease(&cx, request).await;
-    refused("under its key, what ended and another has", again, ErrorKind::Conflict)?;
+    refused(
+        "what ended and another has by now, asked for under its key,",
+        again,
+        ErrorKind::Conflict,
+    )?;
     // Whoever gives it back all the same has what was wanted.
     give_back(sandbox, &lease).await?;
     lent_to(sandbox, &next).await

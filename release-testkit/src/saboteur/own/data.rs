@@ -181,6 +181,13 @@ sabotage!(
         leases::refuses_writers_what_they_have(),
         leases::counts_data_sets_that_ended(),
         leases::ends_what_another_has(),
+        leases::ends_all_at_once(),
+        leases::lends_again_what_was_given_back(),
+        OwnFault::answers::<ObserveDataSet, DataSetStatus>(
+            "tells the first lease",
+            &["readers_share"],
+            |_, status| status.leases.truncate(1),
+        ),
         OwnFault::forgives::<LeaseDataSet, DataSetLease>(
             "lends raw data to anybody",
             &["raw_production_data_stays_there"],

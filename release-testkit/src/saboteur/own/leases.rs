@@ -196,3 +196,38 @@ pub(super) fn tells_none_of_readers() -> OwnFault {
         },
     ))
 }
+
+/// A store that ends all leases when one is given back.
+pub(super) fn ends_all_at_once() -> OwnFault {
+    let (name, caught_by) = ("ends all leases with one", &["readers_share"]);
+    let all = Arc::new(Mutex::new(Vec::<String>::new()));
+    let (lent, back) = (Arc::clone(&all), Arc::clone(&all));
+    OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |_, lease| {
+        lock(&lent).push(lease.lease.clone());
+    })
+    .and(OwnFault::answers::<DataSetLeaseRef, ()>(name, caught_by, move |_, ()| {
+        lock(&back).clear();
+    }))
+    .and(OwnFault::answers::<ObserveDataSet, DataSetStatus>(
+        name,
+        caught_by,
+        move |_, status| {
+            let all = lock(&all);
+            status.leases.retain(|lease| all.contains(lease));
+        },
+    ))
+}
+
+/// A store that has one lease for a key, for ever.
+pub(super) fn lends_again_what_was_given_back() -> OwnFault {
+    let (name, caught_by) = ("lends again what was given back", &["who_writes_is_answered_again"]);
+    let (asked, lent) = (Arc::new(Mutex::new(String::new())), Mutex::new(BTreeMap::new()));
+    let key = Arc::clone(&asked);
+    let notes = OwnFault::requests::<LeaseDataSet>(name, caught_by, move |cx, _| {
+        cx.key.clone_into(&mut lock(&asked));
+    });
+    notes.and(OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |_, lease| {
+        let mut lent = lock(&lent);
+        *lease = lent.entry(lock(&key).clone()).or_insert_with(|| lease.clone()).clone();
+    }))
+}
