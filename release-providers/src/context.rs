@@ -12,8 +12,8 @@ use crate::{ErrorKind, ProviderError};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Context {
-    /// The idempotency key: calls with one key are one operation, also at once, late, and after a restart. It means what it
-    /// was used for first.
+    /// The idempotency key: calls with one key are one operation, also at once, late, and after a restart, unless the
+    /// operation's **Idempotency** says otherwise. It means what it was used for first.
     pub key: String,
     /// When the caller gives up.
     pub deadline: Timestamp,

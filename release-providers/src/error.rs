@@ -20,7 +20,7 @@ pub struct ProviderError {
 }
 
 /// An error and its causes.
-#[cfg(any(feature = "config", feature = "plugin"))]
+#[cfg(feature = "plugin")]
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use release_core::port::Clock;
 
 use super::{Catalog, ConfigError, ConfigProblem, ProviderEntry, ProvidersFile};
-use crate::error::chain;
 use crate::kind::{Manifest, Opening, Secrets, settings_of};
 use crate::layer::Layers;
 use crate::{AnyProvider, ProviderSelector, Registry, RegistryBuilder, Shielding};
@@ -54,7 +53,7 @@ impl ProvidersFile {
                 Ok(opened) => entry.bound(&kind.manifest(), &opened),
                 Err(error) => {
                     // The same secrets may be in what goes wrong.
-                    let text = chain(&error);
+                    let text = error.to_string(); // not its causes, which may name what stands in the file
                     Err(secrets.redactor().redact(&text).unwrap_or(text))
                 }
             };

@@ -26,7 +26,7 @@ pub trait ApprovalChannel: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Contract
     /// What people are shown names the plan's digest, so that they know what they answer to. Answers are taken until
-    /// `request.expires`, and as often as somebody gives one: the last of an account counts.
+    /// `request.expires`. A channel may take one answer of an account, or more; then the last one counts.
     ///
     /// # Idempotency
     /// One key is one question, however it stands by now: asked again, it keeps the answers that it has, and what was taken

@@ -26,7 +26,8 @@ pub trait FlagStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Idempotency
     /// The same state again changes nothing, not even the revision, whatever revision is expected: who asks again for what
-    /// is done is told that it is.
+    /// is done is told that it is. The key counts for nothing: whoever asks late for what another changed since sets it back,
+    /// unless a revision is expected.
     ///
     /// # Errors
     /// `NotFound` for an unknown flag or environment, `Invalid` for a share above 100, `Conflict` as said; all with

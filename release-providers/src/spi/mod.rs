@@ -35,7 +35,7 @@
 //! - *Conformance*: the suite of every trait has the cases of all: asked again, asked by many at once, dropped or
 //!   cancelled half-way, asked of another instance, cancelled before, too late, out of reach, asked something wrong, looked at again and later, and
 //!   no secret in anything that is said. What it checks besides stands at the trait.
-//! - *Idempotency*: what only looks changes nothing, and may be asked again at any time. What acts does one thing for one
+//! - *Idempotency*: what only looks changes nothing, and may be asked again at any time. What acts does, where nothing else is said, one thing for one
 //!   [key](crate::Context::key), also at once, late, and after a restart of the provider. A key means what it was used for
 //!   first: another request under it does nothing, and is answered as the first was or with `Conflict`.
 

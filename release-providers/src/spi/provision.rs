@@ -34,8 +34,8 @@ pub trait Provisioner: fmt::Debug + Send + Sync + 'static {
     /// Accepts a plan that was made before, and returns before it is carried out.
     ///
     /// # Contract
-    /// Just that plan is carried out, or nothing: if the workspace changed since, by this provider or by other hands, it
-    /// is `Conflict`, with effect `NotApplied`.
+    /// Just that plan is carried out, or nothing: if the workspace changed since, by this provider, or by other hands where
+    /// it can see that, it is `Conflict`, with effect `NotApplied`.
     ///
     /// # Idempotency
     /// A plan is carried out once, however often it is asked for.

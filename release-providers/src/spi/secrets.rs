@@ -13,7 +13,7 @@ use crate::{Context, Description, ProviderError, Secret};
 ///
 /// # Conformance
 /// `conformance!(SecretStore, sandbox)` of `release-testkit`: leases end when they say, are renewed from now on and
-/// are over once revoked; rotation is honest, and one key is one, also after a restart; nothing that is written and no error
+/// are over once revoked; rotation is honest, and one key is one rotation, also after a restart; nothing that is written and no error
 /// holds a secret.
 #[async_trait]
 pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
@@ -26,7 +26,8 @@ pub trait SecretStore: fmt::Debug + Send + Sync + 'static {
     /// A lease lasts as long as was asked for, or less if the store says so; never longer.
     ///
     /// # Idempotency
-    /// Asked again with the same key, it answers with the same lease while that lasts, and with another one after that.
+    /// Asked again with the same key, it answers with the same lease while that lasts, and with another one after that. So it
+    /// may after a restart of the provider, which need not keep a secret for it.
     ///
     /// # Errors
     /// `NotFound` for an unknown secret, `Denied` for one that may not be read, `Invalid` for no time; all with effect

@@ -259,7 +259,7 @@ in_fleet! { Provisioner, fleet.provisioner, |provider, again| {
         let field = field.map(|path| ("db".to_owned(), path));
         async move { field.ok_or_else(|| "no field is left".into()) }
     });
-    conformance::provisioner::sandbox(provider, place)
+    conformance::provisioner::sandbox(provider, place.sees_other_hands())
 } }
 in_fleet! { ConfigSource, fleet.config, |provider, again| {
     let (config, staging) = (fleet.config.clone(), fixtures::literal("staging"));
@@ -309,7 +309,7 @@ in_fleet! { IncidentSource, fleet.incidents, |provider, again| {
         incidents.with(|log| log.open(incident));
         async { Ok(()) }
     });
-    incident_source::sandbox(provider, told)
+    incident_source::sandbox(provider, told.many(101))
 } }
 in_fleet! { EventSink, fleet.events, |provider, again| conformance::event_sink::sandbox(provider) }
 in_fleet! { ClockSource, fleet.other_clock, |provider, again| {

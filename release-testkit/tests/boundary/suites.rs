@@ -129,7 +129,7 @@ async fn workspaces() -> ProvisionerSandbox {
             field.map(|path| ("db".to_owned(), path)).ok_or_else(|| "no field is left".into())
         }
     });
-    suites::provisioner::sandbox(provider, place).on_close(close)
+    suites::provisioner::sandbox(provider, place.sees_other_hands()).on_close(close)
 }
 release_testkit::conformance!(Provisioner, workspaces);
 

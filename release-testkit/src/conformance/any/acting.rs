@@ -44,7 +44,7 @@ pub(super) async fn done_again_is_done_once<T: ?Sized + Provider, D: Send + Sync
 pub(super) async fn reopening_loses_nothing<T: ?Sized + Provider, D: Send + Sync + 'static>(
     sandbox: &Of<T, D>,
 ) -> Check {
-    for deed in &sandbox.deeds {
+    for deed in sandbox.deeds.iter().filter(|deed| !deed.forgotten) {
         sandbox.undone(deed).await?;
         let cx = sandbox.context();
         let first = sandbox.done(deed, &cx).await?;

@@ -55,6 +55,8 @@ pub(crate) struct Deed<T: ?Sized, D> {
     pub(crate) seen: Seen<T, D>,
     /// Whether looking at it that way would do it, if it was not done.
     pub(crate) seen_by_doing: bool,
+    /// Whether it need not be known to another instance.
+    pub(crate) forgotten: bool,
     /// Makes that it can be done, and seen to be done, once more.
     pub(crate) undo: Option<Call<T, D>>,
 }
@@ -133,7 +135,14 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
             let seen = seen(provider, cx, at, key);
             Box::pin(async move { seen.await.map(Into::into) })
         });
-        self.deeds.push(Deed { name, call, seen, seen_by_doing: false, undo: None });
+        self.deeds.push(Deed {
+            name,
+            call,
+            seen,
+            seen_by_doing: false,
+            forgotten: false,
+            undo: None,
+        });
         self
     }
 
@@ -141,6 +150,14 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     pub(crate) fn seen_by_doing(mut self) -> Self {
         if let Some(deed) = self.deeds.last_mut() {
             deed.seen_by_doing = true;
+        }
+        self
+    }
+
+    /// Another instance need not know of the deed before.
+    pub(crate) fn forgotten_at_a_restart(mut self) -> Self {
+        if let Some(deed) = self.deeds.last_mut() {
+            deed.forgotten = true;
         }
         self
     }

@@ -256,7 +256,7 @@ async fn no_request_is_lost_to_a_change(sandbox: &RouterSandbox) -> Check {
         }
         Ok::<_, Broken>(())
     };
-    tokio::try_join!(changes, requests).map(drop)
+    tokio::try_join!(requests, changes).map(drop)
 }
 
 async fn abort_restores(sandbox: &RouterSandbox) -> Check {

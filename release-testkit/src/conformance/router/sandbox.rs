@@ -79,8 +79,8 @@ impl RouterSandbox {
         self
     }
 
-    /// Sends so many requests to the target and waits for all answers. Without it the cases about
-    /// what was really served are skipped.
+    /// Sends so many requests to the target and waits for all answers. One that no version gave, such as the `503` of a
+    /// gateway, is an error as none is. Without it the cases about what was really served are skipped.
     pub fn traffic<F>(mut self, send: impl Fn(u64) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), HookError>> + Send + 'static,

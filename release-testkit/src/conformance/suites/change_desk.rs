@@ -175,6 +175,7 @@ async fn what_was_said_is_said_once(sandbox: &ChangeDeskSandbox) -> Check {
             Some((under, entry)) => {
                 let answer = sandbox.provider.update(under, entry.clone()).await;
                 answer.map_err(|error| unanswered("what was told", &error))?;
+                sandbox.linger().await;
                 sandbox.outside().await?
             }
             None => String::new(),
@@ -191,6 +192,7 @@ async fn what_was_said_is_said_once(sandbox: &ChangeDeskSandbox) -> Check {
             let expected = format!("{state:?} of {ticket:?} still, after all was said again");
             return Err(broken(expected, format!("{seen:?}")));
         }
+        sandbox.linger().await;
         let after = sandbox.outside().await?;
         if after != outside {
             return Err(broken(format!("the same seen from outside: {outside}"), after));

@@ -74,6 +74,8 @@ pub fn sandbox(provider: Arc<dyn SecretStore>, secret: SecretRef) -> SecretStore
             },
         )
         .seen_by_doing()
+        // Nobody has to keep a secret for it.
+        .forgotten_at_a_restart()
         .look("observe", true, |provider, cx, at| async move {
             text(provider.observe(&cx, ObserveSecret::new((*at).clone())).await)
         })
