@@ -68,6 +68,14 @@ pub(crate) fn broken(expected: impl fmt::Display, observed: impl fmt::Display) -
     Broken { expected: expected.to_string(), observed: observed.to_string() }
 }
 
+/// Demands that what is told is what was told before.
+pub(crate) fn stays<T: PartialEq + fmt::Debug>(before: &T, after: &T) -> Check {
+    if before == after {
+        return Ok(());
+    }
+    Err(broken(format!("{before:?} still"), format!("{after:?}")))
+}
+
 /// Demands that `result` is a refusal of `kind` that changed nothing.
 pub(crate) fn refused<T: fmt::Debug>(
     what: &str,

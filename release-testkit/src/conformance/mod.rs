@@ -43,7 +43,7 @@ pub use trouble::Trouble;
 
 pub(crate) use case::{
     Broken, Check, broken, cancelled_or_done, case, description_is_stable, fenced, refused,
-    run_all, run_one,
+    run_all, run_one, stays,
 };
 pub(crate) use list::suited;
 pub(crate) use offered::{acting, closed, shared};

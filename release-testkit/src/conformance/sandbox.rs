@@ -16,7 +16,7 @@ use release_core::time::{Span, Timestamp};
 use release_providers::{Context, Description, ProviderError, Secret};
 use semver::Version;
 
-use super::{Broken, Said, Trouble, broken};
+use super::{Broken, Said, Trouble, broken, which};
 use crate::fixtures;
 
 /// What a hook of a sandbox fails with.
@@ -190,9 +190,20 @@ impl Common {
         (!self.troubles.contains_key(&trouble)).then_some(trouble.missing())
     }
 
-    /// The troubles that the sandbox can make, in which calls are answered.
-    pub(crate) fn refusing(&self) -> Vec<Trouble> {
-        self.troubles.keys().copied().filter(|trouble| *trouble != Trouble::Stalled).collect()
+    /// Asks as things are, too late, and in every trouble that the sandbox can make and in which calls are answered; says
+    /// which it is.
+    pub(crate) async fn whatever_comes(
+        &self,
+        mut ask: impl AsyncFnMut(Context, &str),
+    ) -> Result<(), Broken> {
+        ask(self.context(), "").await;
+        ask(self.late_context(), ", too late").await;
+        for trouble in self.troubles.keys().filter(|trouble| **trouble != Trouble::Stalled) {
+            self.trouble(*trouble, true).await?;
+            ask(self.context(), &format!(", {}", which(*trouble))).await;
+            self.trouble(*trouble, false).await?;
+        }
+        Ok(())
     }
 
     /// Lets a trouble come (`true`) or go, if the sandbox can.

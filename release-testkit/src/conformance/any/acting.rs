@@ -5,11 +5,10 @@ use std::time::Duration;
 use release_core::port::EffectCertainty;
 use release_providers::layer::Provider;
 use release_providers::{Context, ErrorKind};
-use tokio::task::JoinSet;
 
 use super::ProviderSandbox;
 use super::cases::{same, unchanged};
-use super::sandbox::{Deed, Outcome};
+use super::sandbox::{Deed, Outcome, at_once};
 use crate::conformance::{
     Broken, Check, broken, cancel_half_way, interrupt_within, length, unanswered,
 };
@@ -85,11 +84,8 @@ pub(super) async fn nothing_else_happens_again<T: ?Sized + Provider, D: Send + S
             drop(sandbox.start(&deed.call, again).await); // what it hears is another case's
             same(&what, &once, &sandbox.outside().await?)?;
         }
-        let mut calls = JoinSet::new();
-        for _ in 0..CALLERS {
-            calls.spawn(sandbox.start(&deed.call, cx.clone()));
-        }
-        while calls.join_next().await.is_some() {}
+        let calls = (0..CALLERS).map(|_| sandbox.start(&deed.call, cx.clone()));
+        drop(at_once(calls).await);
         sandbox.linger().await;
         same(&what, &once, &sandbox.outside().await?)?;
     }
@@ -204,13 +200,10 @@ pub(super) async fn callers_at_once_do_it_once<T: ?Sized + Provider, D: Send + S
 ) -> Check {
     for deed in &sandbox.deeds {
         let cx = sandbox.context();
-        let mut calls = JoinSet::new();
-        for _ in 0..CALLERS {
-            calls.spawn(sandbox.start(&deed.call, cx.clone()));
-        }
+        let calls = (0..CALLERS).map(|_| sandbox.start(&deed.call, cx.clone()));
         let mut answers = Vec::new();
-        while let Some(answer) = calls.join_next().await {
-            match answer.map_err(|error| broken("an answer", error))? {
+        for answer in at_once(calls).await? {
+            match answer {
                 Ok(answer) => answers.push(answer),
                 // Whoever loses a race may be told to come again.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}

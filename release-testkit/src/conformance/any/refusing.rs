@@ -5,15 +5,14 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use release_providers::layer::Provider;
 use release_providers::{Context, ErrorKind, ProviderError, Secret};
-use tokio::task::JoinSet;
 
 use super::ProviderSandbox;
 use super::acting::{CALLERS, still};
 use super::cases::{same, unchanged};
-use super::sandbox::{Answer, Call};
+use super::sandbox::{Answer, Call, at_once};
 use crate::conformance::{
-    Acts, Broken, Check, Meets, Provided as _, Said, Sandbox as _, Trouble, Troubled, broken,
-    refused, unanswered, which,
+    Acts, Broken, Check, Meets, Provided as _, Said, Sandbox as _, Trouble, Troubled, refused,
+    unanswered,
 };
 
 /// How many times in a row the same is looked at.
@@ -81,12 +80,8 @@ async fn hear_the_same(
     calls: impl Iterator<Item = impl Future<Output = Answer> + Send + 'static>,
 ) -> Check {
     let what = format!("the same of `{name}` for each of many callers");
-    let (mut asked, mut first) = (JoinSet::new(), None);
-    for call in calls {
-        asked.spawn(call);
-    }
-    while let Some(answer) = asked.join_next().await {
-        let answer = answer.map_err(|error| broken("an answer", error))?;
+    let mut first = None;
+    for answer in at_once(calls).await? {
         let answer = answer.map_err(|error| unanswered(&what, &error))?;
         let first = first.get_or_insert_with(|| answer.clone());
         if steady {
@@ -245,15 +240,10 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> Of<T, D> {
         let looks = self.looks.iter().map(|look| (look.name, &look.call));
         let wrong = self.refusals.iter().map(|wrong| (wrong.what, &wrong.call));
         for (name, call) in deeds.chain(looks).chain(wrong) {
-            said.answered(name, self.start(call, self.context()).await);
-            for trouble in self.common().refusing() {
-                self.common().trouble(trouble, true).await?;
-                let what = format!("{name}, {}", which(trouble));
-                said.answered(what, self.start(call, self.context()).await);
-                self.common().trouble(trouble, false).await?;
-            }
-            let late = self.start(call, self.late_context()).await;
-            said.answered(format!("{name}, too late"), late);
+            let ask = async |cx: Context, when: &str| {
+                said.answered(format!("{name}{when}"), self.start(call, cx).await);
+            };
+            self.common().whatever_comes(ask).await?;
         }
         Ok(said)
     }

@@ -212,8 +212,7 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
 
     /// Does a deed that has to succeed.
     pub(crate) async fn done(&self, deed: &Deed<T, D>, cx: &Context) -> Result<String, Broken> {
-        let answer =
-            (deed.call)(Arc::clone(&self.provider), cx.clone(), Arc::clone(&self.at)).await;
+        let answer = self.start(&deed.call, cx.clone()).await;
         answer.map_err(|error| unanswered(&format!("`{}`", deed.name), &error))
     }
 
@@ -286,8 +285,7 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
     }
 
     pub(crate) async fn looked(&self, look: &Look<T, D>) -> Result<String, Broken> {
-        let answer =
-            (look.call)(Arc::clone(&self.provider), self.context(), Arc::clone(&self.at)).await;
+        let answer = self.start(&look.call, self.context()).await;
         answer.map_err(|error| unanswered(&format!("`{}`", look.name), &error))
     }
 
@@ -303,7 +301,7 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
 
     /// Another call with the same arguments.
     pub(crate) fn start(&self, call: &Call<T, D>, cx: Context) -> BoxFuture<'static, Answer> {
-        call(Arc::clone(&self.provider), cx, Arc::clone(&self.at))
+        self.start_as(&self.provider, call, cx)
     }
 }
 

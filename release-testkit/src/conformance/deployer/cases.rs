@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use release_providers::spi::{ApplyRequest, DeploymentPhase, ObserveDeployment};
-use release_providers::{ErrorKind, Fencing};
+use release_providers::{Context, ErrorKind, Fencing};
 use tokio::task::JoinSet;
 
 use super::DeployerSandbox;
@@ -441,19 +441,16 @@ async fn secrets_stay_secret(sandbox: &DeployerSandbox) -> Check {
     }
     for (what, wish) in wishes {
         let look = ObserveDeployment::new(wish.target.clone(), wish.artifact.digest());
-        let mut ask = async |cx| {
+        let ask = async |cx: Context, when: &str| {
             let answer = sandbox.provider.apply(&cx, wish.clone()).await;
-            said.answered(what, answer.map(|()| String::new()));
+            said.answered(format!("{what}{when}"), answer.map(|()| String::new()));
             let seen = sandbox.provider.observe(&cx, look.clone()).await;
-            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+            said.answered(
+                format!("an observation{when}"),
+                seen.map(|status| format!("{status:?}")),
+            );
         };
-        ask(sandbox.context()).await;
-        ask(sandbox.late_context()).await;
-        for trouble in sandbox.common().refusing() {
-            sandbox.common().trouble(trouble, true).await?;
-            ask(sandbox.context()).await;
-            sandbox.common().trouble(trouble, false).await?;
-        }
+        sandbox.common().whatever_comes(ask).await?;
     }
     said.keeps_the_secret()
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use release_policy::directory::Directory;
-use release_providers::ErrorKind;
 use release_providers::spi::ReadIdentities;
+use release_providers::{Context, ErrorKind};
 use tokio::task::JoinSet;
 
 use super::IdentitySandbox;
@@ -308,16 +308,10 @@ impl Meets for IdentitySandbox {
 
 async fn secrets_stay_secret(sandbox: &IdentitySandbox) -> Check {
     let mut said = sandbox.common().said(&sandbox.provider, &sandbox.describe());
-    let mut ask = async |cx| {
+    let ask = async |cx: Context, when: &str| {
         let answer = sandbox.provider.read(&cx, ReadIdentities::new()).await;
-        said.answered("an answer", answer.map(|snapshot| format!("{snapshot:?}")));
+        said.answered(format!("an answer{when}"), answer.map(|snapshot| format!("{snapshot:?}")));
     };
-    ask(sandbox.context()).await;
-    ask(sandbox.late_context()).await;
-    for trouble in sandbox.common().refusing() {
-        sandbox.common().trouble(trouble, true).await?;
-        ask(sandbox.context()).await;
-        sandbox.common().trouble(trouble, false).await?;
-    }
+    sandbox.common().whatever_comes(ask).await?;
     said.keeps_the_secret()
 }

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_providers::spi::{ObserveTraffic, SetWeights};
-use release_providers::{ErrorKind, Fencing, Splitting};
+use release_providers::{Context, ErrorKind, Fencing, Splitting};
 use tokio::task::JoinSet;
 
 use super::RouterSandbox;
@@ -479,19 +479,16 @@ async fn secrets_stay_secret(sandbox: &RouterSandbox) -> Check {
     ];
     for (what, set) in sets {
         let look = ObserveTraffic::new(set.target.clone());
-        let mut ask = async |cx| {
+        let ask = async |cx: Context, when: &str| {
             let answer = sandbox.provider.set_weights(&cx, set.clone()).await;
-            said.answered(what, answer.map(|()| String::new()));
+            said.answered(format!("{what}{when}"), answer.map(|()| String::new()));
             let seen = sandbox.provider.observe(&cx, look.clone()).await;
-            said.answered("an observation", seen.map(|status| format!("{status:?}")));
+            said.answered(
+                format!("an observation{when}"),
+                seen.map(|status| format!("{status:?}")),
+            );
         };
-        ask(sandbox.context()).await;
-        ask(sandbox.late_context()).await;
-        for trouble in sandbox.common().refusing() {
-            sandbox.common().trouble(trouble, true).await?;
-            ask(sandbox.context()).await;
-            sandbox.common().trouble(trouble, false).await?;
-        }
+        sandbox.common().whatever_comes(ask).await?;
     }
     said.keeps_the_secret()
 }

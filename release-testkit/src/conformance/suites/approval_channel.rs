@@ -9,7 +9,7 @@ use release_providers::ErrorKind;
 use release_providers::spi::{ApprovalAnswers, ApprovalChannel, ApprovalVote, AskApproval, JobRef};
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
-use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, unanswered};
+use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, stays, unanswered};
 use crate::fixtures;
 
 /// A channel, and people who answer on it.
@@ -145,10 +145,7 @@ async fn answers_are_collected_in_their_order(sandbox: &ApprovalChannelSandbox) 
         if told != given || !seen.open || seen.operation != key {
             return Err(broken(format!("{given:?} of an open question"), format!("{seen:?}")));
         }
-        let again = look_at(sandbox, &key).await?;
-        if again != seen {
-            return Err(broken(format!("{seen:?} still"), format!("{again:?}")));
-        }
+        stays(&seen, &look_at(sandbox, &key).await?)?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ const ROUNDS: u32 = 6;
 /// So many bytes are more than are written at once.
 const LARGE: usize = 256 << 10;
 
-/// The store, and what of it the suite may use. It stores a few contents, of a mebibyte at the most.
+/// The store, and what of it the suite may use. It stores a few contents, of 256 KiB at the most.
 pub fn sandbox(provider: Arc<dyn ArtifactStore>, at: Shelf) -> ArtifactStoreSandbox {
     ProviderSandbox::of(provider, at)
         .deed(

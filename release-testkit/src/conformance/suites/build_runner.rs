@@ -6,7 +6,7 @@ use release_providers::spi::{BuildRunner, BuildStatus, JobPhase, JobRef, StartBu
 use release_providers::{Context, ErrorKind};
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
-use crate::conformance::{Broken, Check, broken, case, unanswered};
+use crate::conformance::{Broken, Check, broken, case, stays, unanswered};
 
 /// A build runner, and a build of it that succeeds.
 ///
@@ -118,13 +118,6 @@ async fn an_unused_key_is_unknown(sandbox: &BuildRunnerSandbox) -> Check {
         return Ok(());
     }
     Err(broken("an unknown build", format!("{status:?}")))
-}
-
-fn stays(before: &BuildStatus, after: &BuildStatus) -> Check {
-    if before == after {
-        return Ok(());
-    }
-    Err(broken(format!("{before:?} still"), format!("{after:?}")))
 }
 
 async fn started(sandbox: &BuildRunnerSandbox) -> Result<String, Broken> {

@@ -10,7 +10,9 @@ use release_providers::spi::{
 };
 
 use crate::conformance::any::{ProviderSandbox, outcome, suite, text};
-use crate::conformance::{Broken, Check, Hook, HookError, broken, case, hook, refused, unanswered};
+use crate::conformance::{
+    Broken, Check, Hook, HookError, broken, case, hook, refused, stays, unanswered,
+};
 
 /// A service desk at which the suite may open changes.
 ///
@@ -120,12 +122,7 @@ async fn a_change_gets_one_ticket(sandbox: &ChangeDeskSandbox) -> Check {
         let found = format!("{:?} and {:?}", first.ticket, second.ticket);
         return Err(broken("two tickets for two changes", found));
     }
-    let again = look_at(sandbox, &one).await?;
-    if again == first {
-        Ok(())
-    } else {
-        Err(broken(format!("{first:?} still"), format!("{again:?}")))
-    }
+    stays(&first, &look_at(sandbox, &one).await?)
 }
 
 async fn what_is_told_is_observed(sandbox: &ChangeDeskSandbox) -> Check {
@@ -169,17 +166,13 @@ async fn what_was_said_is_said_once(sandbox: &ChangeDeskSandbox) -> Check {
     {
         let mut entry = UpdateChange::new(cx.key.clone(), state);
         note.clone_into(&mut entry.note);
-        said.push((sandbox.context(), entry));
+        let under = sandbox.context();
+        let answer = sandbox.provider.update(&under, entry.clone()).await;
+        answer.map_err(|error| unanswered("what was told", &error))?;
+        sandbox.linger().await;
+        let outside = sandbox.outside().await?;
         // All that was said so far, and the change itself, once more; the oldest last.
-        let outside = match said.last() {
-            Some((under, entry)) => {
-                let answer = sandbox.provider.update(under, entry.clone()).await;
-                answer.map_err(|error| unanswered("what was told", &error))?;
-                sandbox.linger().await;
-                sandbox.outside().await?
-            }
-            None => String::new(),
-        };
+        said.push((under, entry));
         for (under, entry) in said.iter().rev() {
             let mut again = under.clone();
             again.attempt = 2;

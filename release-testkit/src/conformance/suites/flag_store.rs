@@ -7,7 +7,7 @@ use release_providers::ErrorKind;
 use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
 
 use crate::conformance::any::{ProviderSandbox, at_once, one_wins, suite, text};
-use crate::conformance::{Broken, Check, broken, case, refused, unanswered};
+use crate::conformance::{Broken, Check, broken, case, refused, stays, unanswered};
 use crate::fixtures;
 
 /// A flag store, and a flag of it that the suite may set.
@@ -160,13 +160,6 @@ async fn one_of_many_changes_wins(sandbox: &FlagStoreSandbox) -> Check {
         return Ok(());
     }
     Err(broken(format!("{state:?}, which was set"), format!("{after:?}")))
-}
-
-fn stays(before: &FlagStatus, after: &FlagStatus) -> Check {
-    if before == after {
-        return Ok(());
-    }
-    Err(broken(format!("{before:?} still"), format!("observed {after:?}")))
 }
 
 async fn set_to(sandbox: &FlagStoreSandbox, state: FlagState) -> Check {

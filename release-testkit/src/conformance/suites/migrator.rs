@@ -32,7 +32,7 @@ suite!(
 
 /// The migrator, and a migration that exists and that nobody has begun.
 pub fn sandbox(provider: Arc<dyn Migrator>, migration: MigrationRef) -> MigratorSandbox {
-    ProviderSandbox::of(provider, migration)
+    let sandbox = ProviderSandbox::of(provider, migration)
         .deed(
             "expand",
             |provider, cx, at| async move { text(provider.expand(&cx, (*at).clone()).await) },
@@ -44,33 +44,40 @@ pub fn sandbox(provider: Arc<dyn Migrator>, migration: MigrationRef) -> Migrator
         )
         .look("observe", false, |provider, cx, at| async move {
             text(provider.observe(&cx, (*at).clone()).await)
-        })
-        .refusal("an unknown migration", ErrorKind::NotFound, |provider, cx, at| async move {
-            text(provider.expand(&cx, nobodys(&at)).await)
-        })
-        .refusal(
+        });
+    let sandbox = unknown(
+        sandbox,
+        [
+            "an unknown migration",
             "the second step of an unknown migration",
-            ErrorKind::NotFound,
-            |provider, cx, at| async move { text(provider.contract(&cx, nobodys(&at)).await) },
-        )
-        .refusal(
             "a look at an unknown migration",
-            ErrorKind::NotFound,
-            |provider, cx, at| async move { text(provider.observe(&cx, nobodys(&at)).await) },
-        )
-        .refusal("an unknown target", ErrorKind::NotFound, |provider, cx, at| async move {
-            text(provider.expand(&cx, elsewhere(&at)).await)
+        ],
+        nobodys,
+    );
+    let targets = [
+        "an unknown target",
+        "the second step in an unknown target",
+        "a look at an unknown target",
+    ];
+    unknown(sandbox, targets, elsewhere)
+}
+
+/// Both steps and the look of something that is not there have to be refused.
+fn unknown(
+    sandbox: MigratorSandbox,
+    [first, second, look]: [&'static str; 3],
+    it: fn(&MigrationRef) -> MigrationRef,
+) -> MigratorSandbox {
+    sandbox
+        .refusal(first, ErrorKind::NotFound, move |provider, cx, at| async move {
+            text(provider.expand(&cx, it(&at)).await)
         })
-        .refusal(
-            "the second step in an unknown target",
-            ErrorKind::NotFound,
-            |provider, cx, at| async move { text(provider.contract(&cx, elsewhere(&at)).await) },
-        )
-        .refusal(
-            "a look at an unknown target",
-            ErrorKind::NotFound,
-            |provider, cx, at| async move { text(provider.observe(&cx, elsewhere(&at)).await) },
-        )
+        .refusal(second, ErrorKind::NotFound, move |provider, cx, at| async move {
+            text(provider.contract(&cx, it(&at)).await)
+        })
+        .refusal(look, ErrorKind::NotFound, move |provider, cx, at| async move {
+            text(provider.observe(&cx, it(&at)).await)
+        })
 }
 
 /// The migration of somebody who is not there.

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::conformance::any::{ProviderSandbox, keyed, suite, text};
 use crate::conformance::{
-    Broken, Check, Hook, HookError, broken, case, hook, refused, unanswered, wait,
+    Broken, Check, Hook, HookError, broken, case, hook, refused, stays, unanswered, wait,
 };
 
 /// A provisioner, and what of it the suite may use.
@@ -299,11 +299,7 @@ async fn a_plan_changes_nothing(sandbox: &ProvisionerSandbox) -> Check {
     if other.digest == one.digest {
         return Err(broken("another digest for another plan", one.digest));
     }
-    let after = look_at(sandbox).await?;
-    if before == after {
-        return Ok(());
-    }
-    Err(broken(format!("{before:?} still"), format!("{after:?}")))
+    stays(&before, &look_at(sandbox).await?)
 }
 
 async fn what_is_applied_is_observed(sandbox: &ProvisionerSandbox) -> Check {
@@ -333,10 +329,7 @@ async fn an_old_plan_is_a_conflict(sandbox: &ProvisionerSandbox) -> Check {
     let request = ApplyPlan::new(sandbox.at.name.clone(), second.digest);
     let answer = sandbox.provider.apply(&sandbox.context(), request).await;
     refused("a plan of the workspace as it was", answer, ErrorKind::Conflict)?;
-    let after = look_at(sandbox).await?;
-    if before != after {
-        return Err(broken(format!("{before:?} still"), format!("{after:?}")));
-    }
+    stays(&before, &look_at(sandbox).await?)?;
     // What is declared is the same, and what it starts from is not.
     let anew = planned(sandbox, 1).await?;
     if anew.digest == second.digest {
@@ -358,10 +351,7 @@ async fn what_others_changed_is_a_conflict(sandbox: &ProvisionerSandbox) -> Chec
     let answer = sandbox.provider.apply(&sandbox.context(), request).await;
     refused("a plan of before other hands came", answer, ErrorKind::Conflict)?;
     sandbox.linger().await;
-    let after = (look_at(sandbox).await?, drifted(sandbox).await?);
-    if before != after {
-        return Err(broken(format!("{before:?} still"), format!("{after:?}")));
-    }
+    stays(&before, &(look_at(sandbox).await?, drifted(sandbox).await?))?;
     let anew = planned(sandbox, 1).await?;
     apply(sandbox, &anew).await?;
     applied(sandbox, &anew).await.map(drop)

@@ -8,7 +8,7 @@ use release_providers::{Context, ErrorKind};
 use serde_json::Value;
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
-use crate::conformance::{Broken, Check, broken, case, unanswered};
+use crate::conformance::{Broken, Check, broken, case, stays, unanswered};
 
 /// A scanner, and a scan of it that comes to its end.
 ///
@@ -126,13 +126,6 @@ async fn an_unused_key_is_unknown(sandbox: &ScannerSandbox) -> Check {
         return Ok(());
     }
     Err(broken("an unknown scan", format!("{status:?}")))
-}
-
-fn stays(before: &ScanStatus, after: &ScanStatus) -> Check {
-    if before == after {
-        return Ok(());
-    }
-    Err(broken(format!("{before:?} still"), format!("{after:?}")))
 }
 
 async fn start(sandbox: &ScannerSandbox, cx: &Context) -> Check {

@@ -10,7 +10,7 @@ use release_providers::spi::{
 use release_providers::{Context, ErrorKind};
 
 use crate::conformance::any::{ProviderSandbox, suite, text};
-use crate::conformance::{Broken, Check, broken, case, unanswered};
+use crate::conformance::{Broken, Check, broken, case, stays, unanswered};
 
 /// A test runner, and what of it the suite may use.
 ///
@@ -220,13 +220,6 @@ async fn an_unused_key_is_unknown(sandbox: &TestRunnerSandbox) -> Check {
         return Ok(());
     }
     Err(broken("an unknown run", format!("{status:?}")))
-}
-
-fn stays(before: &TestStatus, after: &TestStatus) -> Check {
-    if before == after {
-        return Ok(());
-    }
-    Err(broken(format!("{before:?} still"), format!("{after:?}")))
 }
 
 async fn started(sandbox: &TestRunnerSandbox, request: &StartTests) -> Result<String, Broken> {

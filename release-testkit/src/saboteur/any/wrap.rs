@@ -92,15 +92,6 @@ impl<T: ?Sized + Provider> fmt::Debug for Sabotaged<T> {
 impl<T: ?Sized + InFleet + Sabotage> Sabotaged<T> {
     /// The provider of a fleet, with a fault.
     pub fn new(fault: Fault, inner: Arc<T>, fleet: &FakeFleet) -> Self {
-        Self::with(fault, inner, fleet, |hands| hands)
-    }
-
-    /// Another instance of it, as after a restart.
-    pub fn reopened(fault: Fault, inner: Arc<T>, fleet: &FakeFleet) -> Self {
-        Self::with(fault, inner, fleet, Hands::reopened)
-    }
-
-    fn with(fault: Fault, inner: Arc<T>, fleet: &FakeFleet, so: fn(Hands) -> Hands) -> Self {
         let fault = fault.afresh::<T>();
         let secret = fleet.access().credential().clone();
         let mut hands = match &fault {
@@ -109,11 +100,18 @@ impl<T: ?Sized + InFleet + Sabotage> Sabotaged<T> {
             Fault::Own(own) => Hands::new(AnyFault::SaysDone, own.operation(), secret),
         };
         hands.rewind = T::rewind(fleet);
-        Self { inner, fault, hands: so(hands), described: AtomicU32::new(0) }
+        Self { inner, fault, hands, described: AtomicU32::new(0) }
     }
 }
 
 impl<T: ?Sized + Provider> Sabotaged<T> {
+    /// The same as another instance, as after a restart.
+    #[must_use]
+    pub fn reopened(mut self) -> Self {
+        self.hands = self.hands.reopened();
+        self
+    }
+
     fn is(&self, fault: AnyFault) -> bool {
         matches!(self.fault, Fault::Any(any) if any == fault)
     }
@@ -180,7 +178,7 @@ macro_rules! sabotaged {
                 fleet: &FakeFleet,
             ) -> LocalBoxFuture<'_, Arc<dyn release_providers::spi::$trait>> {
                 let saboteur: Arc<dyn release_providers::spi::$trait> =
-                    Arc::new(Sabotaged::reopened(self.clone(), provider, fleet));
+                    Arc::new(Sabotaged::new(self.clone(), provider, fleet).reopened());
                 std::future::ready(saboteur).boxed_local()
             }
         }

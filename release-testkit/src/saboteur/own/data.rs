@@ -84,7 +84,10 @@ sabotage!(
         ),
         leases::forgets_to_end_them(),
         leases::counts_what_ended(),
-        leases::hands_out_dead_ones(),
+        leases::one_lease_for_each_key::<LeaseSecret, SecretLease>(
+            "hands out dead leases",
+            &["revoked_leases_are_over", "leases_are_over_at_their_end"],
+        ),
         leases::ends_those_of_old_values(),
         leases::tells_what_it_handed_out(),
         OwnFault::says_done("rotates nothing", &["rotation_is_honest"], ("secret_store", "rotate"),),
@@ -182,7 +185,10 @@ sabotage!(
         leases::counts_data_sets_that_ended(),
         leases::ends_what_another_has(),
         leases::ends_all_at_once(),
-        leases::lends_again_what_was_given_back(),
+        leases::one_lease_for_each_key::<LeaseDataSet, DataSetLease>(
+            "lends again what was given back",
+            &["who_writes_is_answered_again"],
+        ),
         OwnFault::answers::<ObserveDataSet, DataSetStatus>(
             "tells the first lease",
             &["readers_share"],

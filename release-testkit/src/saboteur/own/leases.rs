@@ -54,16 +54,17 @@ pub(super) fn counts_what_ended() -> OwnFault {
     ))
 }
 
-/// A store that has one lease for each key, for ever.
-pub(super) fn hands_out_dead_ones() -> OwnFault {
-    let (name, caught_by) =
-        ("hands out dead leases", &["revoked_leases_are_over", "leases_are_over_at_their_end"]);
+/// A store that has one lease for each key, for ever: `R` asks for it, and `L` is what it gets.
+pub(super) fn one_lease_for_each_key<R: 'static, L: Clone + Send + 'static>(
+    name: &'static str,
+    caught_by: &'static [&'static str],
+) -> OwnFault {
     let (asked, lent) = (Arc::new(Mutex::new(String::new())), Mutex::new(BTreeMap::new()));
     let key = Arc::clone(&asked);
-    let notes = OwnFault::requests::<LeaseSecret>(name, caught_by, move |cx, _| {
+    let notes = OwnFault::requests::<R>(name, caught_by, move |cx, _| {
         cx.key.clone_into(&mut lock(&asked));
     });
-    notes.and(OwnFault::answers::<LeaseSecret, SecretLease>(name, caught_by, move |_, lease| {
+    notes.and(OwnFault::answers::<R, L>(name, caught_by, move |_, lease| {
         let mut lent = lock(&lent);
         *lease = lent.entry(lock(&key).clone()).or_insert_with(|| lease.clone()).clone();
     }))
@@ -117,23 +118,49 @@ pub(super) fn tells_what_it_handed_out() -> OwnFault {
     notes.and(OwnFault::errors(name, caught_by, move |error| telling(error, &lock(&value))))
 }
 
+/// Names of leases.
+type Leases = Arc<Mutex<BTreeSet<String>>>;
+
+/// What notes the leases of whoever writes a data set, or of all, for a fault of that name.
+fn noting(
+    name: &'static str,
+    caught_by: &'static [&'static str],
+    (all, writers): (&Leases, bool),
+) -> OwnFault {
+    let lent = Arc::clone(all);
+    OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |request, lease| {
+        if !writers || request.access == Access::Write {
+            lock(&lent).insert(lease.lease.clone());
+        }
+    })
+}
+
+/// What tells those leases alone.
+fn telling_only(
+    name: &'static str,
+    caught_by: &'static [&'static str],
+    leases: &Leases,
+) -> OwnFault {
+    let told = Arc::clone(leases);
+    OwnFault::answers::<ObserveDataSet, DataSetStatus>(name, caught_by, move |_, status| {
+        let told = lock(&told);
+        status.leases.retain(|lease| told.contains(lease));
+    })
+}
+
 /// A store that looks whether somebody writes before it looks who asks.
 pub(super) fn refuses_writers_what_they_have() -> OwnFault {
     let (name, caught_by) = ("refuses writers what they have", &["who_writes_is_answered_again"]);
-    let lent = Arc::new(Mutex::new(BTreeSet::new()));
-    let (written, back) = (Arc::clone(&lent), Arc::clone(&lent));
-    OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |request, lease| {
-        if request.access == Access::Write {
-            lock(&written).insert(lease.lease.clone());
-        }
-    })
-    .and(OwnFault::requests::<DataSetLeaseRef>(name, caught_by, move |_, request| {
-        lock(&back).remove(&request.lease);
-    }))
-    .and(OwnFault::refuses::<LeaseDataSet>(name, caught_by, move |request| {
-        let writes = request.access == Access::Write && !lock(&lent).is_empty();
-        writes.then_some(ErrorKind::Conflict)
-    }))
+    let lent = Leases::default();
+    let back = Arc::clone(&lent);
+    noting(name, caught_by, (&lent, true))
+        .and(OwnFault::requests::<DataSetLeaseRef>(name, caught_by, move |_, request| {
+            lock(&back).remove(&request.lease);
+        }))
+        .and(OwnFault::refuses::<LeaseDataSet>(name, caught_by, move |request| {
+            let writes = request.access == Access::Write && !lock(&lent).is_empty();
+            writes.then_some(ErrorKind::Conflict)
+        }))
 }
 
 /// A store that counts leases until they are given back.
@@ -180,54 +207,18 @@ pub(super) fn ends_what_another_has() -> OwnFault {
 /// A store that tells who writes alone.
 pub(super) fn tells_none_of_readers() -> OwnFault {
     let (name, caught_by) = ("tells no leases of readers", &["what_is_done_is_seen"]);
-    let written = Arc::new(Mutex::new(BTreeSet::new()));
-    let lent = Arc::clone(&written);
-    OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |request, lease| {
-        if request.access == Access::Write {
-            lock(&lent).insert(lease.lease.clone());
-        }
-    })
-    .and(OwnFault::answers::<ObserveDataSet, DataSetStatus>(
-        name,
-        caught_by,
-        move |_, status| {
-            let written = lock(&written);
-            status.leases.retain(|lease| written.contains(lease));
-        },
-    ))
+    let written = Leases::default();
+    noting(name, caught_by, (&written, true)).and(telling_only(name, caught_by, &written))
 }
 
 /// A store that ends all leases when one is given back.
 pub(super) fn ends_all_at_once() -> OwnFault {
     let (name, caught_by) = ("ends all leases with one", &["readers_share"]);
-    let all = Arc::new(Mutex::new(Vec::<String>::new()));
-    let (lent, back) = (Arc::clone(&all), Arc::clone(&all));
-    OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |_, lease| {
-        lock(&lent).push(lease.lease.clone());
-    })
-    .and(OwnFault::answers::<DataSetLeaseRef, ()>(name, caught_by, move |_, ()| {
-        lock(&back).clear();
-    }))
-    .and(OwnFault::answers::<ObserveDataSet, DataSetStatus>(
-        name,
-        caught_by,
-        move |_, status| {
-            let all = lock(&all);
-            status.leases.retain(|lease| all.contains(lease));
-        },
-    ))
-}
-
-/// A store that has one lease for a key, for ever.
-pub(super) fn lends_again_what_was_given_back() -> OwnFault {
-    let (name, caught_by) = ("lends again what was given back", &["who_writes_is_answered_again"]);
-    let (asked, lent) = (Arc::new(Mutex::new(String::new())), Mutex::new(BTreeMap::new()));
-    let key = Arc::clone(&asked);
-    let notes = OwnFault::requests::<LeaseDataSet>(name, caught_by, move |cx, _| {
-        cx.key.clone_into(&mut lock(&asked));
-    });
-    notes.and(OwnFault::answers::<LeaseDataSet, DataSetLease>(name, caught_by, move |_, lease| {
-        let mut lent = lock(&lent);
-        *lease = lent.entry(lock(&key).clone()).or_insert_with(|| lease.clone()).clone();
-    }))
+    let all = Leases::default();
+    let back = Arc::clone(&all);
+    noting(name, caught_by, (&all, false))
+        .and(OwnFault::answers::<DataSetLeaseRef, ()>(name, caught_by, move |_, ()| {
+            lock(&back).clear();
+        }))
+        .and(telling_only(name, caught_by, &all))
 }
