@@ -64,6 +64,7 @@
 //! | [`clock`] | the system's clock (feature `clock`, with `driver`) | async |
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
 //! | [`report`] | folds over events, for people | pure |
+//! | [`stats`] | the numerics of judging: tests, e-processes, boundaries | pure |
 //! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
 //!
 //! # What this crate does not do
@@ -93,4 +94,5 @@ pub mod planted;
 pub mod port;
 pub mod report;
 pub mod run;
+pub mod stats;
 pub mod time;
