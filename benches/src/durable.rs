@@ -160,6 +160,7 @@ pub fn store_alone(folder: &Path, runs: u64, steps: u64) -> Result<Duration, Fai
         evidence: Evidence::Done,
         because: None,
         basis: None,
+        finding: None,
     };
     let started = Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None };
     let at: release_core::model::Timestamp = "2026-11-26T12:00:00Z".parse()?;

@@ -198,8 +198,13 @@ fn journal(plan: &FrozenPlan, number: usize) -> Result<History, Failure> {
             Event::StepStarted { step: step.clone(), attempt: 1, mode: Mode::Perform, basis: None };
         records.push(sealer.seal(at, &begun));
         at = at.plus(Span::secs(1));
-        let done =
-            Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None };
+        let done = Event::StepSucceeded {
+            step,
+            evidence: Evidence::Done,
+            because: None,
+            basis: None,
+            finding: None,
+        };
         records.push(sealer.seal(at, &done));
     }
     records.push(sealer.seal(at, &Event::RunFinished { outcome: Outcome::Succeeded }));

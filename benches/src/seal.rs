@@ -32,7 +32,13 @@ pub struct Sealing {
 /// None that is known.
 pub fn sealings(count: u32) -> Result<Vec<Sealing>, Failure> {
     let step = StepRef { index: 41, id: "production/eu/payments/weight-20".parse()? };
-    let done = Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None };
+    let done = Event::StepSucceeded {
+        step,
+        evidence: Evidence::Done,
+        because: None,
+        basis: None,
+        finding: None,
+    };
     let denied = Event::CommandDenied {
         command: "approve".into(),
         by: Principal::human("ann".parse()?).with_role("release-manager".parse()?),

@@ -82,6 +82,22 @@ pub(crate) fn error(error: &EffectError) -> EffectError {
     }
 }
 
+/// What of a measurement cannot stay as it is: `None` when all can, or what is wrong with it.
+fn measurement(one: &Measurement) -> Result<Option<Measurement>, String> {
+    match one {
+        Measurement::NoData { reason } if reason.len() > MAX_TEXT => {
+            Ok(Some(Measurement::NoData { reason: text(reason).into_owned() }))
+        }
+        Measurement::Histogram { buckets, .. } if buckets.len() > MAX_ENTRIES => {
+            Err(format!("it has {} buckets, at most {MAX_ENTRIES} are kept", buckets.len()))
+        }
+        Measurement::NoData { .. }
+        | Measurement::Histogram { .. }
+        | Measurement::Ratio { .. }
+        | Measurement::Value { .. } => Ok(None),
+    }
+}
+
 /// `evidence` as far as it can be kept, or what is wrong with it.
 pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String> {
     match evidence {
@@ -106,15 +122,23 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
             let target = target.clone();
             return Ok(Cow::Owned(Evidence::Health { target, digest, ready, unready }));
         }
-        Evidence::Measurement(Measurement::NoData { reason }) if reason.len() > MAX_TEXT => {
-            let reason = text(reason).into_owned();
-            return Ok(Cow::Owned(Evidence::Measurement(Measurement::NoData { reason })));
+        Evidence::Measurement(one) => {
+            if let Some(one) = measurement(one)? {
+                return Ok(Cow::Owned(Evidence::Measurement(one)));
+            }
+        }
+        Evidence::Comparison { canary, baseline } => {
+            let (new, old) = (measurement(canary)?, measurement(baseline)?);
+            if new.is_some() || old.is_some() {
+                let canary = new.map_or_else(|| canary.clone(), Box::new);
+                let baseline = old.map_or_else(|| baseline.clone(), Box::new);
+                return Ok(Cow::Owned(Evidence::Comparison { canary, baseline }));
+            }
         }
         Evidence::Done
         | Evidence::Artifact { .. }
         | Evidence::Instances { .. }
-        | Evidence::Health { .. }
-        | Evidence::Measurement(_) => {}
+        | Evidence::Health { .. } => {}
     }
     Ok(Cow::Borrowed(evidence))
 }

@@ -77,6 +77,7 @@
 //! Before 1.0, minor releases may break the API; journals and plans of every released format stay
 //! readable. The minimum supported Rust version is 1.95, and raising it is a minor release.
 
+pub mod analysis;
 mod bounds;
 #[cfg(feature = "clock")]
 pub mod clock;

@@ -246,6 +246,13 @@ pub enum Evidence {
     },
     /// One measurement of a metric.
     Measurement(Measurement),
+    /// One measurement of each of two versions, taken together.
+    Comparison {
+        /// Of the new version.
+        canary: Box<Measurement>,
+        /// Of the version that was there before.
+        baseline: Box<Measurement>,
+    },
     /// What a custom capability returned.
     Custom {
         /// The provider's answer.
@@ -284,11 +291,37 @@ pub enum Measurement {
         /// The whole.
         denominator: Finite,
     },
+    /// What a histogram's buckets counted.
+    Histogram {
+        /// The version that the samples are labelled with.
+        digest: Digest,
+        /// Its buckets, by growing bounds; the last has none, and counts everything.
+        buckets: Vec<Bucket>,
+    },
+    /// One number of a moment.
+    Value {
+        /// The version that the sample is labelled with.
+        digest: Digest,
+        /// The number.
+        value: Finite,
+        /// Of when it is, by the source.
+        at: Timestamp,
+    },
     /// No usable data.
     NoData {
         /// Why: no samples, NaN, an unreachable source, another version's samples.
         reason: String,
     },
+}
+
+/// How many observations lay at or below a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// The bound, which belongs to it; `None` is above everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<Finite>,
+    /// How many, those of the buckets below included.
+    pub count: Finite,
 }
 
 /// Whether an effect took place although it was reported as failed.

@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::num::NonZeroU32;
 
+use release_core::model::Metric;
 use serde::{Deserialize, Serialize};
 
-use crate::spi::{ApplyRequest, RotateSecret, SetWeights};
+use crate::spi::{ApplyRequest, MeasureRequest, RotateSecret, SetWeights};
 
 /// Optional abilities and limits, by trait. What is declared must work, what is not must answer `Unsupported`; both are
 /// tested. A plan that needs more than its provider declares is refused before it runs, and a call that does before it
@@ -29,6 +30,8 @@ pub struct Abilities {
     pub traffic_router: RouterAbilities,
     /// Of a [`SecretStore`](crate::spi::SecretStore).
     pub secret_store: SecretStoreAbilities,
+    /// Of a [`MetricsSource`](crate::spi::MetricsSource).
+    pub metrics_source: MetricsAbilities,
 }
 
 /// What a [`Deployer`](crate::spi::Deployer) is able to do.
@@ -62,6 +65,19 @@ pub struct RouterAbilities {
 pub struct SecretStoreAbilities {
     /// Whether it puts new values in the place of old ones by itself.
     pub rotation: bool,
+}
+
+/// What a [`MetricsSource`](crate::spi::MetricsSource) is able to measure beside ratios of counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MetricsAbilities {
+    /// Whether it measures [means](release_core::model::Metric::Mean).
+    pub means: bool,
+    /// Whether it measures what histograms counted, for [quantiles](release_core::model::Metric::Quantile).
+    pub quantiles: bool,
+    /// Whether it answers [queries](release_core::model::Metric::Query) in a language of its own.
+    pub queries: bool,
 }
 
 /// Whether a provider refuses the calls of a run's earlier writers.
@@ -100,6 +116,15 @@ impl Abilities {
         if let Some(ApplyRequest { replicas, .. }) = request.downcast_ref() {
             let most = self.deployer.most_replicas.filter(|most| *replicas > most.get());
             return most.map(|most| format!("run more than {most} instances"));
+        }
+        if let Some(MeasureRequest { metric, .. }) = request.downcast_ref() {
+            let able = match metric {
+                Metric::Mean { .. } => self.metrics_source.means,
+                Metric::Quantile { .. } => self.metrics_source.quantiles,
+                Metric::Query { .. } => self.metrics_source.queries,
+                _ => true,
+            };
+            return (!able).then(|| format!("measure a {}", metric.kind()));
         }
         (request.is::<RotateSecret>() && !self.secret_store.rotation)
             .then(|| "put a new value in the place of a secret".into())

@@ -84,7 +84,8 @@ pub mod sqlite;
 mod sync;
 
 pub use abilities::{
-    Abilities, DeployerAbilities, Fencing, RouterAbilities, SecretStoreAbilities, Splitting,
+    Abilities, DeployerAbilities, Fencing, MetricsAbilities, RouterAbilities, SecretStoreAbilities,
+    Splitting,
 };
 /// Makes traits with `async fn` object-safe: stands before every implementation of a trait of [`spi`].
 pub use async_trait::async_trait;

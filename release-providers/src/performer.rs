@@ -105,17 +105,21 @@ impl<'a> Call<'a> {
                     self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
             }
-            (Bound::Metrics(source), Action::Analyze { deployment, analysis, .. }) => {
-                let Deployment { target, artifact, version } = deployment.clone();
-                let request = MeasureRequest::new(
-                    target,
-                    artifact.digest(),
-                    version,
-                    analysis.metric.clone(),
-                    self.since,
-                );
-                let measured = source.measure(&self.cx, request).await?;
-                Ok(Evidence::Measurement(measured))
+            (Bound::Metrics(source), Action::Analyze { deployment, analysis, beside, .. }) => {
+                let measure = async |deployment: &Deployment| {
+                    let Deployment { target, artifact, version } = deployment.clone();
+                    let (digest, metric) = (artifact.digest(), analysis.metric.clone());
+                    let request = MeasureRequest::new(target, digest, version, metric, self.since);
+                    source.measure(&self.cx, request).await
+                };
+                let Some(beside) = beside else {
+                    return measure(deployment).await.map(Evidence::Measurement);
+                };
+                // At once, so that neither has had longer than the other.
+                let (canary, baseline) =
+                    tokio::join!(measure(deployment), measure(&beside.baseline));
+                let (canary, baseline) = (Box::new(canary?), Box::new(baseline?));
+                Ok(Evidence::Comparison { canary, baseline })
             }
             (Bound::Notifier(notifier), Action::Notify { channel, message }) => {
                 let severity = if self.rollback { Severity::Warning } else { Severity::Info };

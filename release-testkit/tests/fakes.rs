@@ -54,7 +54,7 @@ async fn metrics_without_good_samples_are_no_data() {
     };
     let reason = |measured| match measured {
         Measurement::NoData { reason } => reason,
-        Measurement::Ratio { .. } => panic!("{measured:?}"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(reason(measure().await), "no samples of `http_requests_failed_total`");
     for bad in [f64::NAN, f64::INFINITY] {
@@ -90,7 +90,7 @@ fn counters_are_measured_over_a_window_and_a_reset_begins_anew() {
             Measurement::Ratio { numerator, denominator, .. } => {
                 Some((numerator.get(), denominator.get()))
             }
-            Measurement::NoData { .. } => None,
+            _ => None,
         }
     };
     assert_eq!(measure(0), Some((3.0, 240.0)));

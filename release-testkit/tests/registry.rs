@@ -242,6 +242,7 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
         deployment: deployment(),
         analysis: Arc::new(analysis),
         from: Some(fixtures::literal("bake")),
+        beside: None,
     };
     let steps = vec![
         scale(),

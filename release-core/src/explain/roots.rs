@@ -141,7 +141,7 @@ fn shortest(step: &Step, good: u32) -> Span {
 /// When a step that waits for no other is done at the earliest.
 fn root_end(state: &RunState, index: u32, found: &[Obstacle], now: Timestamp) -> Timestamp {
     let step = state.plan().step(index);
-    let [good, ..] = state.active(index).map_or([0; 3], |active| active.measured);
+    let good = state.active(index).map_or(0, |active| active.measured.good);
     let begin = found.iter().filter_map(|obstacle| obstacle.earliest).fold(now, Timestamp::max);
     match state.active(index).map(|active| &active.wait) {
         // A person can say that it took effect, or it is found that it did.

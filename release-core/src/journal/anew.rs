@@ -71,6 +71,7 @@ mod tests {
             evidence: Evidence::Done,
             because: None,
             basis: None,
+            finding: None,
         };
         let created = Event::RunCreated {
             plan: Digest::of(b""),

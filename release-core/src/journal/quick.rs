@@ -65,7 +65,13 @@ impl Quick {
         let event = if started {
             Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None }
         } else {
-            Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None }
+            Event::StepSucceeded {
+                step,
+                evidence: Evidence::Done,
+                because: None,
+                basis: None,
+                finding: None,
+            }
         };
         Some(Read { seq, epoch, fact: Fact { at, event }, state })
     }
@@ -125,9 +131,13 @@ mod tests {
         let step = StepRef { index, id: id.parse().unwrap() };
         match kind {
             0 => Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None },
-            1 => {
-                Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None }
-            }
+            1 => Event::StepSucceeded {
+                step,
+                evidence: Evidence::Done,
+                because: None,
+                basis: None,
+                finding: None,
+            },
             2 => Event::StepStarted { step, attempt: 2, mode: Mode::Look, basis: None },
             _ => Event::TakenOver { engine: id.into() },
         }

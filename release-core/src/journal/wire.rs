@@ -173,9 +173,13 @@ fn push_event(out: &mut Vec<u8>, event: &Event) {
         Event::StepStarted { step, attempt: 1, mode: Mode::Perform, basis: None } => {
             ("step_started", step)
         }
-        Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None } => {
-            ("step_succeeded", step)
-        }
+        Event::StepSucceeded {
+            step,
+            evidence: Evidence::Done,
+            because: None,
+            basis: None,
+            finding: None,
+        } => ("step_succeeded", step),
         other => {
             // INVARIANT: events serialise without fail: string keys, finite numbers, no custom errors.
             let written = serde_json::to_writer(out, other);
@@ -457,10 +461,17 @@ mod tests {
                     evidence,
                     because,
                     basis: None,
+                    finding: None,
                 });
             }
             let evidence = Evidence::Artifact { digest: Digest::of(b"x"), bytes: 1 };
-            events.push(Event::StepSucceeded { step, evidence, because: None, basis: None });
+            events.push(Event::StepSucceeded {
+                step,
+                evidence,
+                because: None,
+                basis: None,
+                finding: None,
+            });
             for event in events {
                 let mut out = Vec::new();
                 push_event(&mut out, &event);

@@ -1,183 +1,175 @@
-//! What is measured while a version is watched, and where the limit lies.
+//! What is measured while a version is watched, how often, and by which rule it is judged.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::judge::{Judge, Threshold};
+use super::metric::{Bound, Metric};
 use crate::ids::AnalysisId;
 use crate::time::Span;
 
-/// A number that is neither NaN nor infinite, so that comparing it always has an answer.
-#[derive(Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct Finite(f64);
-
-/// NaN or an infinity where a number was needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("NaN and infinities are not measurements; give a finite number")]
-pub struct FiniteError;
-
-impl Finite {
-    /// Zero.
-    pub const ZERO: Self = Self(0.0);
-
-    /// Takes `value` if it is finite.
-    ///
-    /// # Errors
-    /// [`FiniteError`] for NaN and infinities.
-    pub fn new(value: f64) -> Result<Self, FiniteError> {
-        if value.is_finite() { Ok(Self(value + 0.0)) } else { Err(FiniteError) }
-    }
-
-    /// The number.
-    pub const fn get(self) -> f64 {
-        self.0
-    }
-}
-
-// Sound because NaN cannot be inside and `new` maps -0.0 to 0.0.
-impl Eq for Finite {}
-
-impl fmt::Debug for Finite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Finite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for Finite {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Finite {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Finite".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "number" })
-    }
-}
-
-/// Picks series by name and labels, as Prometheus does with `name{label="value"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Selector {
-    /// The series' name, for example `http_requests_total`.
-    pub series: String,
-    /// Labels that must be equal; further labels do not matter.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-impl Selector {
-    /// Selects every series called `series`.
-    pub fn series(series: impl Into<String>) -> Self {
-        Self { series: series.into(), labels: BTreeMap::new() }
-    }
-
-    /// Demands `label` to be `value` as well.
-    #[must_use]
-    pub fn label(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
-        self.labels.insert(label.into(), value.into());
-        self
-    }
-}
-
-/// What is measured, always over the samples of one version only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum Metric {
-    /// One counter divided by another, for example failed requests by all requests.
-    Ratio {
-        /// Counts what is looked for.
-        numerator: Selector,
-        /// Counts the whole; also the sample size.
-        denominator: Selector,
-    },
-}
-
-/// The limit that a healthy version keeps. Equal to the limit is within it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Bound {
-    /// The value must not be above this.
-    AtMost(Finite),
-    /// The value must not be below this.
-    AtLeast(Finite),
-}
-
-impl Bound {
-    /// Whether `value` keeps the limit.
-    pub fn holds(self, value: Finite) -> bool {
-        match self {
-            Self::AtMost(limit) => value <= limit,
-            Self::AtLeast(limit) => value >= limit,
-        }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtMost(limit) => write!(f, "at most {limit}"),
-            Self::AtLeast(limit) => write!(f, "at least {limit}"),
-        }
-    }
-}
-
-/// A judgement over a metric: measured `count` times, `interval` apart.
+/// A judgement over a metric, measured again and again, `interval` apart.
 ///
 /// No data, too little data, data of another version and numbers that are not finite are
 /// inconclusive, never a pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Analysis {
     /// What stages and criteria call it by.
     pub id: AnalysisId,
     /// What is measured.
     pub metric: Metric,
-    /// The limit.
-    pub success: Bound,
-    /// Sample size (the ratio's denominator) below which a measurement is inconclusive.
-    #[serde(default = "one")]
+    /// The rule.
+    pub judge: Judge,
+    /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
+    /// are compared.
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
-    #[serde(default = "second")]
     pub interval: Span,
-    /// How many good measurements make it pass.
-    #[serde(default = "one_u32")]
+    /// How many good measurements make it pass; where versions are compared, how often it is looked at the most: what is
+    /// undetermined then has failed.
     pub count: u32,
     /// How many bad measurements are tolerated before it fails.
-    #[serde(default)]
     pub failure_limit: u32,
     /// How many inconclusive measurements are tolerated before it fails.
-    #[serde(default = "ten")]
     pub inconclusive_limit: u32,
 }
 
 impl Analysis {
     /// One good measurement of `metric` within `success`, one second apart; refine with the fields.
     pub const fn new(id: AnalysisId, metric: Metric, success: Bound) -> Self {
+        Self::judged(id, metric, Judge::Threshold(Threshold::new(success)))
+    }
+
+    /// One measurement of `metric` by `judge`, one second apart; refine with the fields.
+    pub const fn judged(id: AnalysisId, metric: Metric, judge: Judge) -> Self {
         Self {
             id,
             metric,
-            success,
+            judge,
             min_samples: one(),
             interval: second(),
             count: one_u32(),
             failure_limit: 0,
             inconclusive_limit: ten(),
         }
+    }
+
+    /// The limit that good measurements keep, if it goes by one.
+    pub const fn success(&self) -> Option<Bound> {
+        match &self.judge {
+            Judge::Threshold(limits) => Some(limits.success),
+            Judge::Sequential(_) => None,
+        }
+    }
+
+    /// Whether the version that was there before is measured beside the new one.
+    pub const fn compares(&self) -> bool {
+        matches!(self.judge, Judge::Sequential(_))
+    }
+}
+
+/// An analysis as it stands in files, plans and journals: limits stand beside the rest.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Analysis")]
+#[serde(deny_unknown_fields)]
+struct Written {
+    /// What stages and criteria call it by.
+    id: AnalysisId,
+    /// What is measured.
+    metric: Metric,
+    /// The limit, where each measurement is held against one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    success: Option<Bound>,
+    /// What a measurement has to keep not to be a bad one. What keeps this and not `success` is inconclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<Bound>,
+    /// The rule, where it is more than a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    judge: Option<Judge>,
+    /// Sample size (the ratio's denominator) below which a measurement is inconclusive.
+    #[serde(default = "one")]
+    min_samples: u64,
+    /// Time between measurements; at least a millisecond.
+    #[serde(default = "second")]
+    interval: Span,
+    /// How many good measurements make it pass; where versions are compared, how often it is looked at the most.
+    #[serde(default = "one_u32")]
+    count: u32,
+    /// How many bad measurements are tolerated before it fails.
+    #[serde(default)]
+    failure_limit: u32,
+    /// How many inconclusive measurements are tolerated before it fails.
+    #[serde(default = "ten")]
+    inconclusive_limit: u32,
+}
+
+/// An analysis of which it does not follow how it is judged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum RuleError {
+    #[error("analysis `{0}` has no rule; give it `success` with a limit, or `judge`")]
+    None(AnalysisId),
+    #[error("analysis `{0}` has two rules; `success` and `failure` do not go with `judge`")]
+    Two(AnalysisId),
+    #[error("analysis `{0}` has `failure` without `success`; say also what is good")]
+    Half(AnalysisId),
+}
+
+impl TryFrom<Written> for Analysis {
+    type Error = RuleError;
+
+    fn try_from(written: Written) -> Result<Self, RuleError> {
+        let Written { id, metric, success, failure, judge, min_samples, .. } = written;
+        let judge = match (judge, success, failure) {
+            (Some(judge), None, None) => judge,
+            (None, Some(success), failure) => Judge::Threshold(Threshold { success, failure }),
+            (None, None, None) => return Err(RuleError::None(id)),
+            (None, None, Some(_)) => return Err(RuleError::Half(id)),
+            (Some(_), ..) => return Err(RuleError::Two(id)),
+        };
+        let Written { interval, count, failure_limit, inconclusive_limit, .. } = written;
+        Ok(Self {
+            min_samples,
+            interval,
+            count,
+            failure_limit,
+            inconclusive_limit,
+            ..Self::judged(id, metric, judge)
+        })
+    }
+}
+
+impl From<Analysis> for Written {
+    fn from(analysis: Analysis) -> Self {
+        let Analysis { id, metric, judge, min_samples, interval, .. } = analysis;
+        let (success, failure, judge) = match judge {
+            Judge::Threshold(limits) => (Some(limits.success), limits.failure, None),
+            other @ Judge::Sequential(_) => (None, None, Some(other)),
+        };
+        let Analysis { count, failure_limit, inconclusive_limit, .. } = analysis;
+        Self {
+            id,
+            metric,
+            success,
+            failure,
+            judge,
+            min_samples,
+            interval,
+            count,
+            failure_limit,
+            inconclusive_limit,
+        }
+    }
+}
+
+impl JsonSchema for Analysis {
+    fn schema_name() -> Cow<'static, str> {
+        Written::schema_name()
+    }
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Written::json_schema(generator)
     }
 }
 
@@ -198,16 +190,33 @@ const fn second() -> Span {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_finite_numbers_get_in() {
-        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert_eq!(Finite::new(bad), Err(FiniteError));
-        }
-        assert_eq!(Finite::new(-0.0), Ok(Finite::ZERO));
-        let at = |x| Finite::new(x).unwrap();
-        assert!(
-            Bound::AtMost(at(0.05)).holds(at(0.05)) && !Bound::AtMost(at(0.05)).holds(at(0.06))
+    fn read(rule: &str) -> Result<Analysis, String> {
+        let text = format!(
+            r#"{{"id":"errors","metric":{{"ratio":{{"numerator":{{"series":"bad"}},"denominator":{{"series":"all"}}}}}}{rule}}}"#
         );
-        assert!(Bound::AtLeast(at(0.9)).holds(at(0.9)) && !Bound::AtLeast(at(0.9)).holds(at(0.8)));
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_limit_stands_beside_the_rest_as_it_always_did() {
+        let analysis = read(r#","success":{"at_most":0.05}"#).unwrap();
+        let json = serde_json::to_string(&analysis).unwrap();
+        let want = r#""success":{"at_most":0.05},"min_samples":1,"interval":"1s","count":1,"failure_limit":0,"inconclusive_limit":10}"#;
+        assert!(json.ends_with(want), "{json}");
+        assert_eq!(serde_json::from_str::<Analysis>(&json).unwrap(), analysis);
+    }
+
+    #[test]
+    fn an_analysis_has_one_rule() {
+        let judge = r#","judge":{"sequential":{"direction":"lower_is_better","unit":"share","margin":{"relative":0.5},"expected":{"per_second":10.0,"value":0.01,"detect":3.0}}}"#;
+        let analysis = read(judge).unwrap();
+        assert!(analysis.compares() && analysis.success().is_none());
+        let json = serde_json::to_string(&analysis).unwrap();
+        assert_eq!(serde_json::from_str::<Analysis>(&json).unwrap(), analysis);
+        let problem = |rule: &str| read(rule).unwrap_err();
+        assert!(problem("").contains("`errors` has no rule"));
+        let both = format!(r#"{judge},"success":{{"at_most":1.0}}"#);
+        assert!(problem(&both).contains("two rules"));
+        assert!(problem(r#","failure":{"at_most":1.0}"#).contains("without `success`"));
     }
 }

@@ -10,13 +10,16 @@ mod environment;
 mod file;
 mod gate;
 mod identity;
+mod judge;
+mod metric;
+mod number;
 mod principal;
 mod release;
 mod scope;
 mod service;
 mod strategy;
 
-pub use analysis::{Analysis, Bound, Finite, FiniteError, Metric, Selector};
+pub use analysis::Analysis;
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
@@ -24,6 +27,9 @@ pub use environment::{Environment, Target, Tier};
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
+pub use judge::{Expected, Judge, Margin, Sequential, Threshold};
+pub use metric::{Bound, Direction, Metric, Selector, Unit};
+pub use number::{Finite, FiniteError};
 pub use principal::{Principal, PrincipalKind};
 pub use release::{
     OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::error::undecodable;
-use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, durations, graph};
+use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
 
@@ -468,6 +468,11 @@ impl PlanBuilder {
         self.parts.definition = Some(digest);
     }
 
+    /// The steps so far.
+    pub(super) fn steps_mut(&mut self) -> &mut [Step] {
+        &mut self.parts.steps
+    }
+
     /// Makes room for `steps` steps, unless that is more than the limit.
     pub(super) fn reserve(&mut self, steps: usize) -> Result<(), PlanErrors> {
         self.parts.check_size(steps)?;
@@ -486,6 +491,12 @@ impl PlanBuilder {
     /// exist, too many steps.
     pub fn build(self) -> Result<Plan, PlanErrors> {
         self.parts.check()?;
+        // Not of plans that are read: what could be found was judged when they were made.
+        let mut errors = Vec::new();
+        compare::check_steps(&self.parts.steps, &mut errors);
+        if !errors.is_empty() {
+            return Err(PlanErrors(errors));
+        }
         Ok(Plan(self.parts))
     }
 }

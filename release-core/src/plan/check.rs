@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanError, durations, graph, strategy};
+use super::{PlanError, compare, durations, graph, strategy};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
     Definition, Environment, Gate, RollbackTrigger, Service, Span, Stage, Strategy, Tier,
@@ -138,6 +138,8 @@ fn analyses(definition: &Definition, errors: &mut Vec<PlanError>) {
     for analysis in definition.analyses.iter().filter(|analysis| analysis.count == 0) {
         errors.push(PlanError::EmptyAnalysis { analysis: analysis.id.clone() });
     }
+    definition.analyses.iter().for_each(|analysis| compare::check_rule(analysis, errors));
+    compare::check_places(definition, errors);
     let known: BTreeSet<&AnalysisId> = definition.analyses.iter().map(|a| &a.id).collect();
     let mut need = |place: &str, ids: &[&AnalysisId]| {
         let mut seen = BTreeSet::new();
@@ -189,7 +191,7 @@ pub(super) fn criteria(definition: &Definition) -> Vec<&AnalysisId> {
 }
 
 /// The lists of analyses that a strategy names itself.
-fn named(strategy: &Strategy) -> Vec<&[AnalysisId]> {
+pub(super) fn named(strategy: &Strategy) -> Vec<&[AnalysisId]> {
     match strategy {
         Strategy::Recreate | Strategy::Rolling(_) => Vec::new(),
         Strategy::BlueGreen(spec) => vec![&spec.analyses],

@@ -219,6 +219,36 @@ pub enum PlanError {
         /// The analysis.
         analysis: AnalysisId,
     },
+    /// An analysis whose rule makes no sense.
+    #[error("analysis `{analysis}`: {problem}")]
+    BadRule {
+        /// The analysis.
+        analysis: AnalysisId,
+        /// What is wrong with it, and how to mend it.
+        problem: String,
+    },
+    /// An analysis that compares versions where only one is served.
+    #[error(
+        "stage `{environment}`: analysis `{analysis}` compares versions, and {place} only one is served; judge by a limit (`success`) there"
+    )]
+    NothingBeside {
+        /// The stage's environment.
+        environment: EnvironmentId,
+        /// The analysis.
+        analysis: AnalysisId,
+        /// Where in the rollout.
+        place: String,
+    },
+    /// An analysis that could not find what it is to find.
+    #[error("analysis `{analysis}` at {share} % of the traffic: {problem}")]
+    Blind {
+        /// The analysis.
+        analysis: AnalysisId,
+        /// The new version's share in percent.
+        share: u8,
+        /// What it could find instead, and how to mend it.
+        problem: String,
+    },
     /// A duration in which nothing can be done.
     #[error(
         "{place}: `{field}` is {span}, in which nothing can be done; set {shortest} or more, for example `30s`"

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::strategy::{self, Site};
 use super::{
     Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
-    RetryPolicy, Step, StepScope, Undo, check, graph,
+    RetryPolicy, Step, StepScope, Undo, check, compare, graph,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
@@ -57,6 +57,7 @@ pub fn plan_with(
     }
     expansion.notifications().map_err(id_error)?;
     debug_assert_eq!(expansion.builder.len(), size, "steps are counted as they are made");
+    compare::share_out(expansion.builder.steps_mut());
     expansion.builder.build()
 }
 

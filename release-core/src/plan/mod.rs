@@ -1,6 +1,7 @@
 //! Definition to plan: a DAG of typed steps that anyone can read, draw and diff before it moves.
 //!
 //! - `check` and `durations` find what is wrong with a definition, all of it at once.
+//! - `compare` checks analyses that compare versions: their rules, and whether they can find anything.
 //! - `expand` and `strategy` turn a sound definition into steps.
 //! - `build` holds the plan itself and the builder for plans made by hand.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
@@ -8,6 +9,7 @@
 
 mod build;
 mod check;
+mod compare;
 mod diff;
 mod draw;
 mod durations;
@@ -36,4 +38,6 @@ pub use place::{Place, StepScope};
 pub use retry::RetryPolicy;
 
 pub use rollback::{Blocked, Reach, Touched, rollback, take_back};
-pub use step::{Action, Compensation, Deployment, OnFailure, Step, Undo, UndoPhase, Weight};
+pub use step::{
+    Action, Beside, Compensation, Deployment, OnFailure, Step, Undo, UndoPhase, Weight,
+};

@@ -187,6 +187,9 @@ pub enum Action {
         /// begin with this step.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<StepId>,
+        /// What it is compared with, for analyses that [compare](Analysis::compares).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside: Option<Box<Beside>>,
     },
     /// Tells somebody.
     Notify {
@@ -281,6 +284,16 @@ pub struct Deployment {
     pub artifact: ArtifactRef,
     /// The version that people call it by.
     pub version: semver::Version,
+}
+
+/// The version that a new one is compared with, while both are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// Where and what.
+    pub baseline: Deployment,
+    /// The new version's share of the traffic in percent, of what both get.
+    pub share: u8,
 }
 
 /// One version's share of the traffic.

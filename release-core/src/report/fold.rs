@@ -1,8 +1,9 @@
 //! Turns a verified history into what people want to know of a run.
 
+use super::looks::{self, Compared};
 use crate::ids::{ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
-use crate::model::{Digest, Principal};
+use crate::model::{Digest, Finite, Principal};
 use crate::plan::{Edge, FrozenPlan};
 use crate::port::{Evidence, Measurement, Reason};
 use crate::run::{Event, Mode, Outcome, RunState, Status};
@@ -35,6 +36,8 @@ pub struct RunReport {
     pub steps: Vec<StepReport>,
     /// Which step waited for which, by place in `steps`.
     pub edges: Vec<Edge>,
+    /// What judges that compare versions saw.
+    pub compared: Vec<Compared>,
     /// What happened, in order.
     pub timeline: Vec<TimelineEntry>,
     /// The hash of the last record.
@@ -93,7 +96,9 @@ impl RunReport {
         let frozen = state.plan();
         let mut steps = (0..).map_while(|index| step(&state, index)).collect::<Vec<_>>();
         let mut open = Open::default();
+        let mut compared = looks::steps(&state);
         for fact in history.facts() {
+            looks::add(&mut compared, fact.at, &fact.event);
             note(&mut steps, fact.at, &fact.event, open.repeats(&fact.event));
         }
         let seqs = (1..).zip(history.facts()).zip(history.hashes());
@@ -118,6 +123,7 @@ impl RunReport {
             outcome: state.outcome().cloned(),
             edges: frozen.plan().edges().iter().copied().chain(undo).collect(),
             steps,
+            compared,
             timeline,
             head: history.head(),
         })
@@ -328,10 +334,24 @@ fn evidence_text(evidence: &Evidence) -> String {
                 format!("in effect: {}", shares.join(", "))
             }
         }
-        Evidence::Measurement(Measurement::Ratio { numerator, denominator, .. }) => {
+        Evidence::Measurement(one) => measurement(one),
+        Evidence::Comparison { canary, baseline } => {
+            format!("{} beside {}", measurement(canary), measurement(baseline))
+        }
+        Evidence::Custom { output } => output.to_string(),
+    }
+}
+
+fn measurement(measurement: &Measurement) -> String {
+    match measurement {
+        Measurement::Ratio { numerator, denominator, .. } => {
             format!("{numerator} of {denominator}")
         }
-        Evidence::Measurement(Measurement::NoData { reason }) => format!("no data: {reason}"),
-        Evidence::Custom { output } => output.to_string(),
+        Measurement::Histogram { buckets, .. } => {
+            let all = buckets.last().map_or(Finite::ZERO, |bucket| bucket.count);
+            format!("{all} observations")
+        }
+        Measurement::Value { value, .. } => value.to_string(),
+        Measurement::NoData { reason } => format!("no data: {reason}"),
     }
 }

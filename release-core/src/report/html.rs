@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::RunReport;
 use super::fold::FAILED;
 use super::graph::{graph, sign};
+use super::plot::plots;
 use super::timeline::{micros, rounded, timeline};
 use crate::run::{Outcome, Status};
 use crate::time::Timestamp;
@@ -26,6 +27,8 @@ svg { display: block } svg text { font: 11px ui-monospace, Menlo, Consolas, 'Dej
 svg .dim { opacity: .75 } svg .place { font-weight: 600 } svg .edge { fill: none; stroke: var(--line) } svg .card { fill: Canvas; stroke: var(--line) }
 svg g rect { fill: var(--open); fill-opacity: .15; stroke: var(--open) }
 svg .ok rect { fill: var(--ok); stroke: var(--ok) } svg .bad rect { fill: var(--bad); stroke: var(--bad); fill-opacity: .35 }
+svg .new, svg .old, svg .limit, svg .decided { fill: none; stroke: var(--open); stroke-width: 1.5 } svg .old { stroke: var(--off); stroke-dasharray: 4 3 }
+svg .limit { stroke: var(--bad); stroke-dasharray: 2 3 } svg .band { fill: var(--open); fill-opacity: .18; stroke: none } svg .decided.ok { stroke: var(--ok) } svg .decided.bad { stroke: var(--bad) }
 svg .undone rect { fill: var(--undone); stroke: var(--undone) } svg .off rect { fill: var(--off); stroke: var(--off); stroke-dasharray: 3 3 }
 .badge { padding: 1px 9px; border-radius: 9px; color: Canvas; background: var(--open); font-size: .8em; white-space: nowrap }
 .badge.succeeded { background: var(--ok) } .badge.rolled_back { background: var(--undone) } .badge.failed, .badge.cancelled, .badge.abandoned { background: var(--bad) }
@@ -92,6 +95,10 @@ fn run(report: &RunReport) -> Markup {
             }
         }
         div class="scroll" { (graph(report)) }
+        @if !report.compared.is_empty() {
+            h3 { "Comparisons" }
+            (plots(&report.compared))
+        }
         h3 { "Timeline" }
         div class="scroll" { (timeline(report)) }
         h3 { "Decisions" }

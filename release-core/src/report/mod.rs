@@ -1,7 +1,8 @@
 //! What people read: folds over the same events that drive a run.
 //!
 //! - `fold` turns a verified history into a [`RunReport`].
-//! - `html` writes reports as one self-contained page; `graph` and `timeline` draw its pictures, `chains` arranges one.
+//! - `html` writes reports as one self-contained page; `graph`, `timeline` and `plot` draw its pictures, `chains` arranges one.
+//! - `looks` gathers what judges that compare versions saw.
 
 #[cfg(feature = "html")]
 mod chains;
@@ -10,9 +11,12 @@ mod fold;
 mod graph;
 #[cfg(feature = "html")]
 mod html;
+mod looks;
 #[cfg(test)]
 #[cfg(feature = "html")]
 mod picture_tests;
+#[cfg(feature = "html")]
+mod plot;
 #[cfg(test)]
 mod repeat_tests;
 #[cfg(feature = "html")]
@@ -21,3 +25,4 @@ mod timeline;
 pub use fold::{RunReport, StepReport, TimelineEntry};
 #[cfg(feature = "html")]
 pub use html::html;
+pub use looks::{Compared, Look};

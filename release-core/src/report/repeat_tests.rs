@@ -39,7 +39,13 @@ fn retried() -> Event {
 }
 
 fn succeeded() -> Event {
-    Event::StepSucceeded { step: step(), evidence: Evidence::Done, because: None, basis: None }
+    Event::StepSucceeded {
+        step: step(),
+        evidence: Evidence::Done,
+        because: None,
+        basis: None,
+        finding: None,
+    }
 }
 
 /// The report of a sealed and verified run with these events after its creation.

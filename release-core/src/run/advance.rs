@@ -147,6 +147,7 @@ fn at_its_time(state: &RunState, index: u32, active: &Active, turn: &Turn<'_>) -
             evidence: Evidence::Done,
             because: None,
             basis: None,
+            finding: None,
         },
         Wait::Attempt { .. }
         | Wait::Measurement { .. }
@@ -172,7 +173,13 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
     let step = StepRef::of(&state.plan, index);
     match admit(state, index, turn) {
         Admit::Yes { basis } if state.plan.step(index).action == Action::Sync => {
-            Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis }
+            Event::StepSucceeded {
+                step,
+                evidence: Evidence::Done,
+                because: None,
+                basis,
+                finding: None,
+            }
         }
         Admit::Yes { basis } => {
             let attempt = state.active(index).map_or(0, |active| active.attempt).saturating_add(1);
@@ -181,7 +188,9 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
         Admit::NotYet { reasons, wake, inputs } => {
             Event::StepBlocked { step, reasons, wake, inputs }
         }
-        Admit::Never { error, back } => Event::StepFailed { step, error, evidence: None, back },
+        Admit::Never { error, back } => {
+            Event::StepFailed { step, error, evidence: None, back, finding: None }
+        }
     }
 }
 

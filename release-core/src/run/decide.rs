@@ -9,7 +9,8 @@ use super::event::{Event, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::lease::leased;
 use super::permits::Permits;
-use super::state::{RunState, Wait};
+use super::state::{Measured, RunState, Wait};
+use crate::analysis::Finding;
 use crate::bounds;
 use crate::plan::OnFailure;
 use crate::port::{
@@ -251,7 +252,7 @@ fn failed_for_good(
                 (action.clone(), turn.now.plus(pause(state, index, 1, &error, turn)));
             Event::AlternateChosen { step, error, action, at }
         }
-        None => Event::StepFailed { step, error, evidence, back: None },
+        None => Event::StepFailed { step, error, evidence, back: None, finding: None },
     }
 }
 
@@ -266,16 +267,25 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
             return failure(state, index, &error, None, turn);
         }
     };
-    let measured = state.active(index).map_or([0; 3], |active| active.measured);
-    match judge::judge(&state.plan.step(index).action, &evidence, measured) {
-        Judgement::Pass { because } => {
-            Event::StepSucceeded { step, evidence: evidence.into_owned(), because, basis: None }
+    let mut measured = state.active(index).map_or(Measured::NONE, |active| active.measured.clone());
+    let finding = |found: Option<Finding>| found.map(Box::new);
+    match judge::judge(&state.plan.step(index).action, &evidence, &mut measured, turn.now) {
+        Judgement::Pass { because, found } => {
+            let (evidence, finding) = (evidence.into_owned(), finding(found));
+            Event::StepSucceeded { step, evidence, because, basis: None, finding }
         }
-        Judgement::Again { verdict, because, after } => {
+        Judgement::Again { verdict, because, after, found } => {
             let (evidence, next) = (evidence.into_owned(), turn.now.plus(after));
-            Event::StepMeasured { step, evidence, verdict, because, next }
+            let finding = finding(found);
+            Event::StepMeasured { step, evidence, verdict, because, next, finding }
         }
-        Judgement::Fail(error) => failure(state, index, &error, Some(evidence.into_owned()), turn),
+        Judgement::Fail { error, found } => {
+            let mut event = failure(state, index, &error, Some(evidence.into_owned()), turn);
+            if let Event::StepFailed { finding: place, .. } = &mut event {
+                *place = finding(found);
+            }
+            event
+        }
     }
 }
 
@@ -315,7 +325,13 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
     }
     #[cfg(planted_bugs)]
     if crate::planted::is(crate::planted::Bug::UnknownIsSuccess) {
-        return Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None };
+        return Event::StepSucceeded {
+            step,
+            evidence: Evidence::Done,
+            because: None,
+            basis: None,
+            finding: None,
+        };
     }
     Event::OutcomeUnknown { step, error, at }
 }
@@ -324,7 +340,7 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
 fn nobody_knows(state: &RunState, index: u32, error: EffectError) -> Event {
     let step = StepRef::of(&state.plan, index);
     if state.plan.step(index).on_failure == OnFailure::Continue {
-        return Event::StepFailed { step, error, evidence: None, back: None };
+        return Event::StepFailed { step, error, evidence: None, back: None, finding: None };
     }
     Event::NeedsReconcile { step, error }
 }

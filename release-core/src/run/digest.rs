@@ -16,7 +16,7 @@ use std::fmt;
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::gates::{GateState, Given};
 use super::left::Left;
-use super::state::{Active, Phase, RunState, Status, Wait};
+use super::state::{Active, Measured, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, StepId};
 use crate::model::{Principal, PrincipalKind, RollbackScope};
 use crate::plan::Part;
@@ -132,14 +132,18 @@ const fn wait_hash(index: u32) -> u64 {
 
 pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
     let Active { attempt, failures, since, measured, wait, reasons, error } = active;
-    let [good, bad, inconclusive] = measured.map(u64::from);
+    let Measured { good, bad, inconclusive, undetermined, stream } = measured;
     let mut mix = Mix::new(ACTIVE)
         .word(u64::from(index) << 32 | u64::from(*attempt))
         .word(u64::from(*failures))
         .at(*since)
-        .word(good)
-        .word(bad)
-        .word(inconclusive);
+        .word(u64::from(*good))
+        .word(u64::from(*bad))
+        .word(u64::from(*inconclusive));
+    // Not for runs from before there was such a thing: their digests stay.
+    if let Some(stream) = stream {
+        mix = stream.words().fold(mix.word(u64::from(*undetermined)), Mix::word);
+    }
     mix = match wait {
         Wait::Outcome { deadline, mode: Mode::Perform } => mix.word(1).at(*deadline),
         Wait::Outcome { deadline, mode: Mode::Look } => mix.word(2).at(*deadline),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::outcome::{Cause, Outcome};
+use crate::analysis::Finding;
 use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
 use crate::model::{Digest, Principal, RollbackScope};
 use crate::plan::{Action, Extension, FrozenPlan};
@@ -82,6 +83,9 @@ pub enum Event {
         /// By whose leave, and from what, it was permitted; of a step without an effect, which never starts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         basis: Option<Box<Basis>>,
+        /// What a judge that compares versions found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finding: Option<Box<Finding>>,
     },
     /// An analysis took one measurement and will take another.
     StepMeasured {
@@ -95,6 +99,9 @@ pub enum Event {
         because: String,
         /// When the next is taken.
         next: Timestamp,
+        /// What a judge that compares versions found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finding: Option<Box<Finding>>,
     },
     /// An attempt failed without effect; another follows.
     StepRetried {
@@ -145,6 +152,9 @@ pub enum Event {
         /// How far it is rolled back, where a policy wants that; otherwise the plan says what follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         back: Option<RollbackScope>,
+        /// What a judge that compares versions found.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finding: Option<Box<Finding>>,
     },
     /// Somebody approved a gate.
     Approved {
@@ -445,6 +455,8 @@ pub enum Verdict {
     Fail,
     /// No data, too little, or of another version: never a pass.
     Inconclusive,
+    /// There is data, and more of it has to tell: neither harm nor health is shown yet.
+    Undetermined,
 }
 
 /// What a blocked step waits for: an instant or a named input. There is no third, so a step that

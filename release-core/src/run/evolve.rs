@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
+use super::judge;
 use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
 use crate::model::{Digest, RollbackScope};
 use crate::plan::{Action, FrozenPlan, OnFailure};
-use crate::port::Reason;
+use crate::port::{Evidence, Reason};
 use crate::time::Timestamp;
 
 /// An event and when it happened.
@@ -163,8 +164,8 @@ impl RunState {
                 self.started(at, step, *attempt, *mode)?;
             }
             Event::StepSucceeded { step, .. } => self.succeeded(step)?,
-            Event::StepMeasured { step, verdict, next, .. } => {
-                self.measured(step, *verdict, *next)?;
+            Event::StepMeasured { step, evidence, verdict, next, .. } => {
+                self.measured(at, step, evidence, (*verdict, *next))?;
             }
             Event::StepRetried { step, at: next, error } => {
                 self.retried(step, *next)?;
@@ -325,19 +326,18 @@ impl RunState {
 
     fn measured(
         &mut self,
+        at: Timestamp,
         step: &StepRef,
-        verdict: Verdict,
-        next: Timestamp,
+        evidence: &Evidence,
+        (verdict, next): (Verdict, Timestamp),
     ) -> Result<(), IllegalTransition> {
         let wait = self.again(step.index, next);
         let index = self.attempt_over(step, "step_measured", false, wait)?;
+        let plan = self.plan.clone();
         if let Some(active) = self.active.get_mut(index) {
-            let [good, bad, inconclusive] = &mut active.measured;
-            let count = match verdict {
-                Verdict::Pass => good,
-                Verdict::Fail => bad,
-                Verdict::Inconclusive => inconclusive,
-            };
+            let measured = &mut active.measured;
+            judge::remember(&plan.step(index).action, evidence, measured, at);
+            let count = measured.count(verdict);
             *count = count.saturating_add(1);
             active.failures = 0; // attempts are counted for each measurement
         }

@@ -1,24 +1,60 @@
 //! Whether what was observed is what was asked for. Providers report; only this judges.
 
 use super::event::Verdict;
-use crate::model::{Analysis, Digest, Finite, Metric, Target};
+use super::state::Measured;
+use crate::analysis::{self, Conclusion, Finding, Look};
+use crate::model::{Analysis, Digest, Judge, Target};
 use crate::plan::{Action, Deployment, Weight};
-use crate::port::{EffectError, Evidence, Measurement};
-use crate::time::Span;
+use crate::port::{EffectError, Evidence};
+use crate::time::{Span, Timestamp};
 
 /// What an observation comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Pass { because: Option<String> },
-    Again { verdict: Verdict, because: String, after: Span },
-    Fail(EffectError),
+    Pass { because: Option<String>, found: Option<Finding> },
+    Again { verdict: Verdict, because: String, after: Span, found: Option<Finding> },
+    Fail { error: EffectError, found: Option<Finding> },
 }
 
-/// Judges `evidence` for `action`; `measured` counts earlier measurements (pass, fail, inconclusive).
-pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) -> Judgement {
+impl Judgement {
+    const PASS: Self = Self::Pass { because: None, found: None };
+
+    const fn fail(error: EffectError) -> Self {
+        Self::Fail { error, found: None }
+    }
+}
+
+/// Judges `evidence` for `action`; `measured` are earlier measurements, to which this one is added.
+pub(super) fn judge(
+    action: &Action,
+    evidence: &Evidence,
+    measured: &mut Measured,
+    now: Timestamp,
+) -> Judgement {
+    if let Action::Analyze { analysis, .. } = action {
+        return analyze(analysis, action, evidence, measured, now);
+    }
+    as_asked(action, evidence)
+}
+
+/// Adds a measurement that was judged before to those that come later ones are judged with.
+pub(super) fn remember(
+    action: &Action,
+    evidence: &Evidence,
+    measured: &mut Measured,
+    at: Timestamp,
+) {
+    if let Some(look) = Look::of(action, at) {
+        // What a look says was journaled with it; here only what it leaves behind counts.
+        let _ = measured.stream.get_or_insert_default().take(&look, evidence);
+    }
+}
+
+/// Whether what was observed is just what was asked for.
+fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
     match (action, evidence) {
         (Action::VerifyArtifact { artifact }, Evidence::Artifact { digest, .. }) => {
-            same(&artifact.digest(), digest).unwrap_or(Judgement::Pass { because: None })
+            same(&artifact.digest(), digest).unwrap_or(Judgement::PASS)
         }
         (
             Action::Scale { deployment, replicas },
@@ -42,19 +78,15 @@ pub(super) fn judge(action: &Action, evidence: &Evidence, measured: [u32; 3]) ->
             let problem = || "the weights in effect are not those that were asked for".to_owned();
             enough(Weight::same_shares(weights, now), "wrong_weights", problem)
         }),
-        (Action::Analyze { deployment, analysis, .. }, Evidence::Measurement(measurement)) => {
-            analyze(analysis, deployment.artifact.digest(), measurement, measured)
-        }
         (Action::Notify { .. }, Evidence::Done)
-        | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => {
-            Judgement::Pass { because: None }
-        }
-        _ => {
-            let message =
-                format!("the provider's answer does not fit a step of kind `{}`", action.name());
-            Judgement::Fail(EffectError::permanent("wrong_evidence", message))
-        }
+        | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => Judgement::PASS,
+        _ => unfit(action),
     }
+}
+
+fn unfit(action: &Action) -> Judgement {
+    let message = format!("the provider's answer does not fit a step of kind `{}`", action.name());
+    Judgement::fail(EffectError::permanent("wrong_evidence", message))
 }
 
 /// Whether an observation is of another target or version than was asked for.
@@ -68,156 +100,168 @@ fn same<T: PartialEq + std::fmt::Display>(wanted: &T, found: &T) -> Option<Judge
     let found = if crate::planted::is(crate::planted::Bug::AnyIdentity) { wanted } else { found };
     let message = || format!("asked for {wanted}, but found {found}");
     let mismatch = || EffectError::permanent("identity_mismatch", message());
-    (wanted != found).then(|| Judgement::Fail(mismatch()))
+    (wanted != found).then(|| Judgement::fail(mismatch()))
 }
 
 fn enough(holds: bool, kind: &str, problem: impl Fn() -> String) -> Judgement {
     if holds {
-        return Judgement::Pass { because: None };
+        return Judgement::PASS;
     }
-    Judgement::Fail(EffectError::transient(kind, problem()))
+    Judgement::fail(EffectError::transient(kind, problem()))
 }
 
 fn analyze(
     analysis: &Analysis,
-    wanted: Digest,
-    measurement: &Measurement,
-    measured: [u32; 3],
+    action: &Action,
+    evidence: &Evidence,
+    measured: &mut Measured,
+    now: Timestamp,
 ) -> Judgement {
-    let (verdict, because) = measure(analysis, wanted, measurement);
-    let [mut good, mut bad, mut inconclusive] = measured;
-    let (count, limit) = match verdict {
-        Verdict::Pass => (&mut good, None),
-        Verdict::Fail => (&mut bad, Some(analysis.failure_limit)),
-        Verdict::Inconclusive => (&mut inconclusive, Some(analysis.inconclusive_limit)),
+    let (verdict, because, found) = match (&analysis.judge, evidence, Look::of(action, now)) {
+        (Judge::Sequential(_), Evidence::Comparison { .. }, Some(look)) => {
+            let stream = measured.stream.get_or_insert_default();
+            let analysis::Judged { finding, because } = analysis::judge(stream, &look, evidence);
+            (verdict_of(finding.conclusion), because, Some(finding))
+        }
+        (Judge::Threshold(limits), Evidence::Measurement(measurement), None) => {
+            let Action::Analyze { deployment, .. } = action else { return unfit(action) };
+            let digest = deployment.artifact.digest();
+            let (verdict, because) = analysis::measure(analysis, limits, digest, measurement, now);
+            (verdict, because, None)
+        }
+        _ => return unfit(action),
     };
+    let count = measured.count(verdict);
     *count = count.saturating_add(1);
-    if let Some(limit) = limit.filter(|limit| *count > *limit) {
-        let kind = if verdict == Verdict::Fail { "analysis_failed" } else { "inconclusive" };
-        let message =
-            format!("{}: {because} ({count} such measurements, {limit} tolerated)", analysis.id);
-        return Judgement::Fail(EffectError::permanent(kind, message));
+    let (count, limit) = (*count, most(analysis, verdict));
+    let told = found.as_ref().map_or_else(String::new, |f| format!("{}; ", f.conclusion.name()));
+    if let Some(limit) = limit.filter(|limit| count > *limit) {
+        let kind = match verdict {
+            Verdict::Fail => "analysis_failed",
+            Verdict::Undetermined => "undetermined",
+            Verdict::Pass | Verdict::Inconclusive => "inconclusive",
+        };
+        let message = format!(
+            "{}: {told}{because} ({count} such measurements, {limit} tolerated)",
+            analysis.id
+        );
+        return Judgement::Fail { error: EffectError::permanent(kind, message), found };
     }
-    let wanted_count = analysis.count;
+    let wanted = if analysis.compares() { 1 } else { analysis.count };
     #[cfg(planted_bugs)]
-    let wanted_count =
-        if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted_count };
-    if good >= wanted_count {
-        let because =
-            Some(format!("{}: {because} ({good} of {} measurements)", analysis.id, analysis.count));
-        return Judgement::Pass { because };
+    let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
+    if measured.good >= wanted {
+        let because = format!("{}: {told}{because}", analysis.id);
+        let because = if found.is_none() {
+            format!("{because} ({} of {} measurements)", measured.good, analysis.count)
+        } else {
+            because
+        };
+        return Judgement::Pass { because: Some(because), found };
     }
-    Judgement::Again { verdict, because, after: analysis.interval }
+    Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
 }
 
-fn measure(analysis: &Analysis, wanted: Digest, measurement: &Measurement) -> (Verdict, String) {
-    let Metric::Ratio { .. } = analysis.metric;
-    let (digest, numerator, denominator) = match measurement {
-        #[cfg(planted_bugs)]
-        Measurement::NoData { .. } if crate::planted::is(crate::planted::Bug::NoDataPasses) => {
-            return (Verdict::Pass, "nothing bad was seen".into());
-        }
-        Measurement::NoData { reason } => {
-            return (Verdict::Inconclusive, format!("no data: {reason}"));
-        }
-        Measurement::Ratio { digest, numerator, denominator } => {
-            (*digest, *numerator, *denominator)
-        }
-    };
-    if digest != wanted {
-        return (Verdict::Inconclusive, format!("measured {digest}, not {wanted}"));
+/// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
+/// tell.
+fn most(analysis: &Analysis, verdict: Verdict) -> Option<u32> {
+    match verdict {
+        Verdict::Pass => None,
+        Verdict::Fail => Some(analysis.failure_limit),
+        Verdict::Inconclusive => Some(analysis.inconclusive_limit),
+        Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
     }
-    // Both are finite; their quotient may still not be, for example when the whole is 0.
-    #[cfg(planted_bugs)]
-    if crate::planted::is(crate::planted::Bug::NanPasses) && denominator == Finite::ZERO {
-        return (Verdict::Pass, "nothing is not beyond the limit".into());
+}
+
+const fn verdict_of(conclusion: Conclusion) -> Verdict {
+    match conclusion {
+        Conclusion::Healthy => Verdict::Pass,
+        Conclusion::Regressed => Verdict::Fail,
+        Conclusion::Undetermined => Verdict::Undetermined,
+        Conclusion::NoData
+        | Conclusion::NotEvaluated
+        | Conclusion::BaselineUnhealthy
+        | Conclusion::ShareMismatch => Verdict::Inconclusive,
     }
-    let Ok(value) = Finite::new(numerator.get() / denominator.get()) else {
-        return (Verdict::Inconclusive, format!("{numerator} of {denominator} is no ratio"));
-    };
-    if numerator < Finite::ZERO || denominator < Finite::ZERO {
-        return (Verdict::Inconclusive, format!("{numerator} of {denominator} cannot be counts"));
-    }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "rounded beyond 2^53 samples, by less than one in 10^15"
-    )]
-    let wanted_samples = analysis.min_samples as f64;
-    let shown = format!("{:.4} ({numerator} of {denominator})", value.get());
-    if denominator.get() < wanted_samples {
-        return (
-            Verdict::Inconclusive,
-            format!("{shown}, but at least {} samples are needed", analysis.min_samples),
-        );
-    }
-    let holds = analysis.success.holds(value);
-    let verdict = if holds { Verdict::Pass } else { Verdict::Fail };
-    (verdict, format!("{shown} is {}{}", if holds { "" } else { "not " }, analysis.success))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Bound, Selector};
+    use std::sync::Arc;
 
-    fn analysis() -> Analysis {
+    use crate::model::{Bound, Finite, Metric, Selector};
+    use crate::port::Measurement;
+
+    fn deployment(content: &[u8]) -> Deployment {
+        let [environment, region, service] = ["prod", "eu", "api"];
+        let target = Target::new(
+            environment.parse().unwrap(),
+            region.parse().unwrap(),
+            service.parse().unwrap(),
+        );
+        let artifact = crate::model::ArtifactRef::new("api".parse().unwrap(), Digest::of(content));
+        Deployment { target, artifact, version: semver::Version::new(1, 0, 0) }
+    }
+
+    fn action() -> Action {
         let metric = Metric::Ratio {
             numerator: Selector::series("bad"),
             denominator: Selector::series("all"),
         };
         let limit = Bound::AtMost(Finite::new(0.05).unwrap());
-        Analysis {
+        let analysis = Analysis {
             min_samples: 50,
             count: 2,
             ..Analysis::new("errors".parse().unwrap(), metric, limit)
-        }
+        };
+        change(&mut analysis);
+        let beside = beside.then(|| Box::new(Beside { baseline: deployment(b"old"), share: 50 }));
+        let (deployment, analysis) = (deployment(b"new"), Arc::new(analysis));
+        Action::Analyze { deployment, analysis, from: None, beside: None }
     }
 
-    fn ratio(numerator: f64, denominator: f64) -> Measurement {
+    fn ratio(numerator: f64, denominator: f64) -> Evidence {
         let (numerator, denominator) =
             (Finite::new(numerator).unwrap(), Finite::new(denominator).unwrap());
-        Measurement::Ratio { digest: Digest::of(b"new"), numerator, denominator }
-    }
-
-    #[track_caller]
-    fn check(measurement: &Measurement, want: Verdict) {
-        let (verdict, because) = measure(&analysis(), Digest::of(b"new"), measurement);
-        assert_eq!(verdict, want, "{because}");
-    }
-
-    #[test]
-    fn a_measurement_passes_only_on_enough_good_data_of_the_right_version() {
-        check(&ratio(2.0, 100.0), Verdict::Pass);
-        check(&ratio(5.0, 100.0), Verdict::Pass);
-        check(&ratio(6.0, 100.0), Verdict::Fail);
-        check(&ratio(0.0, 49.0), Verdict::Inconclusive);
-        check(&ratio(0.0, 0.0), Verdict::Inconclusive);
-        check(&ratio(1.0, 0.0), Verdict::Inconclusive);
-        check(&ratio(-1.0, 100.0), Verdict::Inconclusive);
-        check(&ratio(-1.0, -100.0), Verdict::Inconclusive);
-        check(&Measurement::NoData { reason: "silence".into() }, Verdict::Inconclusive);
-        let (numerator, denominator) = (Finite::ZERO, Finite::new(100.0).unwrap());
-        let other = Measurement::Ratio { digest: Digest::of(b"old"), numerator, denominator };
-        check(&other, Verdict::Inconclusive);
+        let digest = Digest::of(b"new");
+        Evidence::Measurement(Measurement::Ratio { digest, numerator, denominator })
     }
 
     #[test]
     fn an_analysis_counts_to_its_limits() {
-        let judge = |measurement, measured| {
-            analyze(&analysis(), Digest::of(b"new"), &measurement, measured)
+        let judged = |evidence: Evidence, [good, bad, inconclusive]: [u32; 3]| {
+            let mut measured = Measured { good, bad, inconclusive, ..Measured::NONE };
+            judge(&action(), &evidence, &mut measured, Timestamp::default())
         };
         let good = || ratio(0.0, 100.0);
         assert!(matches!(
-            judge(good(), [0, 0, 0]),
+            judged(good(), [0, 0, 0]),
             Judgement::Again { verdict: Verdict::Pass, .. }
         ));
-        assert!(matches!(judge(good(), [1, 0, 0]), Judgement::Pass { because: Some(_) }));
-        assert!(matches!(judge(ratio(50.0, 100.0), [1, 0, 0]), Judgement::Fail(_)));
-        let nothing = || Measurement::NoData { reason: "silence".into() };
-        assert!(matches!(judge(nothing(), [1, 0, 9]), Judgement::Again { .. }));
+        assert!(matches!(judged(good(), [1, 0, 0]), Judgement::Pass { because: Some(_), .. }));
+        assert!(matches!(judged(ratio(50.0, 100.0), [1, 0, 0]), Judgement::Fail { .. }));
+        let nothing = || Evidence::Measurement(Measurement::NoData { reason: "silence".into() });
+        assert!(matches!(judged(nothing(), [1, 0, 9]), Judgement::Again { .. }));
         // Never a pass, however many good ones there were before.
         assert!(
-            matches!(judge(nothing(), [1, 0, 10]), Judgement::Fail(error) if error.kind == "inconclusive")
+            matches!(judged(nothing(), [1, 0, 10]), Judgement::Fail { error, .. } if error.kind == "inconclusive")
         );
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_no_answer() {
+        let compared = Evidence::Comparison {
+            canary: Box::new(Measurement::NoData { reason: "silence".into() }),
+            baseline: Box::new(Measurement::NoData { reason: "silence".into() }),
+        };
+        for (action, evidence) in [(action(), compared), (action(), Evidence::Done)] {
+            let judged =
+                judge(&action, &evidence, &mut Measured::NONE.clone(), Timestamp::default());
+            assert!(
+                matches!(judged, Judgement::Fail { ref error, .. } if error.kind == "wrong_evidence"),
+                "{judged:?}"
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@
 use super::admit::REJECTED;
 use super::event::StepRef;
 use super::evolve::{IllegalTransition, wrong_status};
-use super::state::{Active, RunState, Status, Wait};
+use super::state::{Active, Measured, RunState, Status, Wait};
 use crate::model::Gate;
 use crate::plan::Action;
 use crate::port::EffectError;
@@ -30,7 +30,7 @@ impl RunState {
         self.stuck = false;
         self.generations.change(&index, |generation| *generation = generation.saturating_add(1));
         if let Some(active) = self.active.get_mut(index) {
-            (active.failures, active.measured) = (0, [0; 3]);
+            (active.failures, active.measured) = (0, Measured::NONE);
         }
         self.set_wait(index, self.again(index, at));
         self.set_status(index, Status::Waiting);

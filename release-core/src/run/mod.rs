@@ -54,7 +54,7 @@ pub use note::{MAX_NOTES, Note};
 pub use outcome::{Cause, Outcome};
 pub use permits::{Permits, Settlement};
 pub(crate) use standing::{Counted, Places};
-pub use state::{Active, Phase, RunState, Status, Wait};
+pub use state::{Active, Measured, Phase, RunState, Status, Wait};
 
 /// Decides `input` and everything that follows from it at once, folding each event into `state`.
 ///

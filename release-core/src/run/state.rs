@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
-use super::event::{Cause, Mode, Outcome, WakeUp};
+use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
 use super::left::Left;
 use super::note::Notes;
+use crate::analysis::Stream;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
@@ -150,8 +151,8 @@ pub struct Active {
     pub failures: u32,
     /// When it was first considered.
     pub since: Timestamp,
-    /// Measurements so far: within the limit, beyond it, inconclusive.
-    pub measured: [u32; 3],
+    /// Measurements so far.
+    pub measured: Measured,
     /// What it waits for.
     pub wait: Wait,
     /// Why it may not start yet, while it is blocked: all reasons.
@@ -162,8 +163,44 @@ pub struct Active {
 
 impl Active {
     pub(super) const fn new(attempt: u32, since: Timestamp, wait: Wait) -> Self {
-        let measured = [0; 3];
+        let measured = Measured::NONE;
         Self { attempt, failures: 0, since, measured, wait, reasons: Vec::new(), error: None }
+    }
+}
+
+/// What was measured for an analysis so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// Measurements within the limit.
+    pub good: u32,
+    /// Beyond it.
+    pub bad: u32,
+    /// That said nothing.
+    pub inconclusive: u32,
+    /// Looks after which neither harm nor health was shown.
+    pub undetermined: u32,
+    /// What the looks that compare versions have seen.
+    pub stream: Option<Box<Stream>>,
+}
+
+impl Measured {
+    /// Nothing yet.
+    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, stream: None };
+
+    /// How many measurements there were.
+    pub const fn looks(&self) -> u32 {
+        let Self { good, bad, inconclusive, undetermined, .. } = self;
+        good.saturating_add(*bad).saturating_add(*inconclusive).saturating_add(*undetermined)
+    }
+
+    /// How many measurements said this.
+    pub(super) const fn count(&mut self, verdict: Verdict) -> &mut u32 {
+        match verdict {
+            Verdict::Pass => &mut self.good,
+            Verdict::Fail => &mut self.bad,
+            Verdict::Inconclusive => &mut self.inconclusive,
+            Verdict::Undetermined => &mut self.undetermined,
+        }
     }
 }
 

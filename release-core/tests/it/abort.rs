@@ -150,6 +150,8 @@ impl Node {
             Phase::Finished(outcome) => outcome.to_string(),
         };
         let active = self.state.all_active().into_iter().map(|(index, active)| {
+            let measured =
+                [active.measured.good, active.measured.bad, active.measured.inconclusive];
             let wait = match &active.wait {
                 Wait::Outcome { mode, .. } => format!("{mode:?}"),
                 Wait::Bake { .. } => "bake".into(),
@@ -159,7 +161,7 @@ impl Node {
                 Wait::Blocked(_) => "blocked".into(),
                 Wait::Operator { unknown } => format!("operator {unknown}"),
             };
-            (index, active.attempt > 0, active.failures, active.measured, wait)
+            (index, active.attempt > 0, active.failures, measured, wait)
         });
         (statuses, phase, active.collect(), self.world.clone(), self.cancelled)
     }

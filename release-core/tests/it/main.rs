@@ -46,6 +46,7 @@ mod guards;
 mod hostile;
 #[cfg(test)]
 mod journal;
+mod judging;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]

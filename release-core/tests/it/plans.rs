@@ -25,7 +25,10 @@ fn faults_of_plans_made_by_hand() {
     plan.step(change("hasty").timeout(Span::ZERO));
     let hasty = Analysis { interval: Span::ZERO, count: 0, ..error_rate() };
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
-    plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis, from: None }));
+    plan.step(Step::new(
+        id("judge"),
+        Action::Analyze { deployment, analysis, from: None, beside: None },
+    ));
     let mut deep = change("deep");
     let nested = (0..33).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
     deep.action = Action::Custom { capability: "x".into(), input: nested };
@@ -250,7 +253,10 @@ fn an_analysis_measures_from_a_bake_before_it() {
         let mut plan = builder();
         let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(error_rate()));
         let from = Some(id("bake"));
-        plan.step(Step::new(id("judge"), Action::Analyze { deployment, analysis, from }));
+        plan.step(Step::new(
+            id("judge"),
+            Action::Analyze { deployment, analysis, from, beside: None },
+        ));
         plan.step(Step::new(id("bake"), Action::Bake { duration: Span::secs(1) }));
         plan.step(change("between"));
         for (from, to) in edges {

@@ -17,7 +17,7 @@ use super::support::world::START;
 fn judge() -> Step {
     let analysis = Arc::new(Analysis { count: 3, ..error_rate() });
     let (deployment, from) = (deployment("api", "2.0.0"), Some(id("bake")));
-    Step::new(id("judge"), Action::Analyze { deployment, analysis, from })
+    Step::new(id("judge"), Action::Analyze { deployment, analysis, from, beside: None })
 }
 
 /// A change that is live, a bake, and an analysis of it.

@@ -40,8 +40,13 @@ fn recorded(name: &str, plan: &FrozenPlan, second: i64, outcome: Outcome) -> His
         let started =
             Event::StepStarted { step: step.clone(), attempt: 1, mode: Mode::Perform, basis: None };
         events.push((begin, started));
-        let done =
-            Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None };
+        let done = Event::StepSucceeded {
+            step,
+            evidence: Evidence::Done,
+            because: None,
+            basis: None,
+            finding: None,
+        };
         events.push((begin + 10, done));
     }
     events.push((second + 20, Event::RunFinished { outcome }));

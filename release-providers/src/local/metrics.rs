@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use release_core::model::{Digest, Finite, Metric, Selector};
-use release_core::port::{EffectCertainty, Measurement};
+use release_core::port::{Bucket, EffectCertainty, Measurement};
 use release_core::time::Timestamp;
 
 use super::LocalPlatform;
@@ -37,28 +37,61 @@ impl MetricsSource for LocalPlatform {
     ) -> Result<Measurement, ProviderError> {
         let inner = self.inner();
         let look = async {
-            let Metric::Ratio { numerator, denominator } = &request.metric else {
-                let text = "this kind of metric is not known here; use a ratio";
-                return Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text));
-            };
+            let wanted = Wanted::of(&request.metric)?;
             let place = inner.known_place(MEASURE, &request.target)?;
             let window = Window {
                 digest: request.digest,
                 version: request.version.to_string(),
                 since: request.since,
             };
-            let found =
-                inner.measure(&place, &window, [numerator, denominator], cx.deadline).await?;
-            Ok(match found {
-                Ok([numerator, denominator]) => {
-                    Measurement::Ratio { digest: request.digest, numerator, denominator }
-                }
-                Err(reason) => Measurement::NoData { reason },
-            })
+            let found = inner.measure(&place, &window, &wanted, cx.deadline).await?;
+            Ok(found.unwrap_or_else(|reason| Measurement::NoData { reason }))
         };
         inner.bounded(MEASURE, cx, EffectCertainty::NotApplied, look).await
     }
 }
+
+/// What is to be measured, of what a scrape can tell.
+#[derive(Debug)]
+enum Wanted {
+    /// How much two counters grew by, of which the second is the whole.
+    Parts([Selector; 2]),
+    /// How much the buckets of a histogram grew by.
+    Buckets(Selector),
+}
+
+impl Wanted {
+    fn of(metric: &Metric) -> Result<Self, ProviderError> {
+        match metric {
+            Metric::Ratio { numerator, denominator } => {
+                Ok(Self::Parts([numerator.clone(), denominator.clone()]))
+            }
+            Metric::Mean { sum, count } => Ok(Self::Parts([sum.clone(), count.clone()])),
+            Metric::Quantile { histogram, .. } => {
+                let series = format!("{}_bucket", histogram.series);
+                Ok(Self::Buckets(Selector { series, labels: histogram.labels.clone() }))
+            }
+            _ => {
+                let text = "instances that are scraped answer no queries; use a ratio, a mean or a quantile";
+                Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text))
+            }
+        }
+    }
+
+    /// What has to be there: some part, and the whole.
+    fn selectors(&self) -> [Selector; 2] {
+        match self {
+            Self::Parts(both) => both.clone(),
+            Self::Buckets(series) => {
+                let all = series.clone().label(LE, "+Inf");
+                [all.clone(), all]
+            }
+        }
+    }
+}
+
+/// The label of a histogram's buckets that holds their bound.
+const LE: &str = "le";
 
 /// What an instance answered when it was scraped.
 #[derive(Debug)]
@@ -126,9 +159,9 @@ impl Inner {
         self: &Arc<Self>,
         place: &Place,
         window: &Window,
-        selectors: [&Selector; 2],
+        wanted: &Wanted,
         deadline: Timestamp,
-    ) -> Result<Result<[Finite; 2], String>, ProviderError> {
+    ) -> Result<Result<Measurement, String>, ProviderError> {
         let mut samples = place.samples.lock().await;
         let deadline = sooner(&self.config, self.config.probe_timeout, deadline);
         samples.shares_changed(place.changed());
@@ -137,8 +170,7 @@ impl Inner {
         let deaths = place.take_deaths();
         let news = !deaths.is_empty();
         samples.note_deaths(deaths);
-        let (fresh, found) =
-            growth(&mut samples, scrapes, window, selectors, self.config.clock.now());
+        let (fresh, found) = growth(&mut samples, scrapes, window, wanted, self.config.clock.now());
         if fresh || news {
             self.write_samples(&samples).await?;
         }
@@ -180,9 +212,9 @@ fn growth(
     samples: &mut Samples,
     scrapes: Vec<Scrape>,
     window: &Window,
-    selectors: [&Selector; 2],
+    wanted: &Wanted,
     now: Timestamp,
-) -> (bool, Result<[Finite; 2], String>) {
+) -> (bool, Result<Measurement, String>) {
     let mut late = None;
     for scrape in &scrapes {
         let Ok(found) = &scrape.samples else { continue };
@@ -199,23 +231,69 @@ fn growth(
                 "instance {id} ended by itself at {at}: what it last saw is unknown"
             ));
         }
-        usable(scrapes, &window.version, selectors)?;
+        let [above, below] = &wanted.selectors();
+        let bounds = bounds(&scrapes, &window.version, wanted)?;
+        usable(scrapes, &window.version, [above, below])?;
         let Window { digest, version, since } = window;
         if let Some(id) = late {
             return Err(format!("instance {id}: no sample since {since} before this one"));
         }
-        let [above, below] = selectors;
-        let grown = |selector| samples.growth(*digest, version, selector, *since);
-        let (above, below) = (grown(above)?, grown(below)?);
-        if below <= 0.0 {
-            let series = &selectors[1].series;
-            return Err(format!("`{series}` has not grown since {since}"));
-        }
         let finite =
             |sum| Finite::new(sum).map_err(|_| "the sum is not a finite number".to_owned());
-        Ok([finite(above)?, finite(below)?])
+        let grown =
+            |selector: &Selector| finite(samples.growth(*digest, version, selector, *since)?);
+        let all = grown(below)?;
+        if all <= Finite::ZERO {
+            return Err(format!("`{}` has not grown since {since}", below.series));
+        }
+        let series = match wanted {
+            Wanted::Parts(_) => {
+                let (digest, numerator) = (*digest, grown(above)?);
+                return Ok(Measurement::Ratio { digest, numerator, denominator: all });
+            }
+            Wanted::Buckets(series) => series,
+        };
+        let bucket = |(bound, text): (Finite, String)| {
+            let count = grown(&series.clone().label(LE, text))?;
+            Ok(Bucket { at_most: Some(bound), count })
+        };
+        let mut buckets = bounds.into_iter().map(bucket).collect::<Result<Vec<_>, String>>()?;
+        buckets.push(Bucket { at_most: None, count: all });
+        Ok(Measurement::Histogram { digest: *digest, buckets })
     };
     (fresh, grown())
+}
+
+/// The bounds of a histogram's buckets, growing, as numbers and as they are written. All instances have to have the same:
+/// what one did not count by a bound is not known to lie above it.
+fn bounds(
+    scrapes: &[Scrape],
+    version: &str,
+    wanted: &Wanted,
+) -> Result<Vec<(Finite, String)>, String> {
+    let Wanted::Buckets(series) = wanted else { return Ok(Vec::new()) };
+    let mut found: Option<(Vec<(Finite, String)>, &str)> = None;
+    for Scrape { id, samples, .. } in scrapes {
+        let Ok(samples) = samples else { continue };
+        let picked = samples.iter().filter(|s| picks(series, version, &s.name, &s.labels));
+        let written: BTreeSet<&String> = picked.filter_map(|s| s.labels.get(LE)).collect();
+        let mut own = Vec::new();
+        for text in written.into_iter().filter(|text| *text != "+Inf") {
+            let bound = text.parse().ok().and_then(|bound| Finite::new(bound).ok());
+            let bound =
+                bound.ok_or_else(|| format!("instance {id}: `{text}` is no bound of a bucket"))?;
+            own.push((bound, text.clone()));
+        }
+        own.sort_by(|(a, _), (b, _)| a.get().total_cmp(&b.get()));
+        match &found {
+            Some((others, other)) if *others != own => {
+                return Err(format!("instances {other} and {id} have different buckets"));
+            }
+            Some(_) => {}
+            None => found = Some((own, id)),
+        }
+    }
+    Ok(found.map(|(bounds, _)| bounds).unwrap_or_default())
 }
 
 /// Whether present samples are fit for a measurement: there are some, of every instance, of what is
@@ -291,13 +369,21 @@ mod tests {
 
     /// Over the whole life of one instance a text.
     fn ratio(texts: &[&str], numerator: &Selector) -> Result<[Finite; 2], String> {
+        let wanted = Wanted::Parts([numerator.clone(), Selector::series("r")]);
+        match over_life(texts, &wanted)? {
+            Measurement::Ratio { numerator, denominator, .. } => Ok([numerator, denominator]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn over_life(texts: &[&str], wanted: &Wanted) -> Result<Measurement, String> {
         let id = "x".parse().unwrap();
         let target =
             release_core::model::Target::new("e".parse().unwrap(), "r".parse().unwrap(), id);
         let scrapes = texts.iter().zip(1..).map(|(text, id)| scrape(id, text)).collect();
         let (digest, version, since) = (Digest::of(b"x"), "1.1.0".to_owned(), Timestamp::default());
-        let (whole, window) = (Selector::series("r"), Window { digest, version, since });
-        growth(&mut Samples::new(target), scrapes, &window, [numerator, &whole], since).1
+        let window = Window { digest, version, since };
+        growth(&mut Samples::new(target), scrapes, &window, wanted, since).1
     }
 
     #[track_caller]
@@ -343,6 +429,35 @@ mod tests {
         check(&[others], Err("label `code`"));
         // Some instance may not have counted anything by the label yet.
         check(&["r{version=\"1.1.0\"} 5\n", one], Ok((0.0, 10.0)));
+    }
+
+    #[test]
+    fn buckets_are_summed_over_instances_that_have_the_same() {
+        let line = |bound: &str, count: u32| {
+            format!("took_bucket{{version=\"1.1.0\",le=\"{bound}\"}} {count}\n")
+        };
+        let instance = |counts: [u32; 3]| -> String {
+            ["0.1", "2.5", "+Inf"]
+                .iter()
+                .zip(counts)
+                .map(|(bound, count)| line(bound, count))
+                .collect()
+        };
+        let wanted = Wanted::Buckets(Selector::series("took_bucket"));
+        let (one, two) = (instance([1, 5, 6]), instance([2, 2, 4]));
+        let Measurement::Histogram { buckets, .. } = over_life(&[&one, &two], &wanted).unwrap()
+        else {
+            panic!("no histogram");
+        };
+        let counts: Vec<f64> = buckets.iter().map(|bucket| bucket.count.get()).collect();
+        assert_eq!(counts, [3.0, 7.0, 10.0]);
+        assert_eq!(buckets[1].at_most.map(Finite::get), Some(2.5));
+        assert_eq!(buckets[2].at_most, None);
+        let problem = |texts: &[&str]| over_life(texts, &wanted).unwrap_err();
+        assert!(problem(&[&one, &line("+Inf", 3)]).contains("different buckets"));
+        assert!(problem(&[&(line("half", 3) + &line("+Inf", 3))]).contains("`half` is no bound"));
+        assert!(problem(&[&line("0.1", 3)]).contains("no instance has a sample"));
+        assert!(problem(&[&instance([0, 0, 0])]).contains("has not grown"));
     }
 
     #[test]

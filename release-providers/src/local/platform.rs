@@ -203,6 +203,8 @@ pub(super) fn description() -> Description {
         can.traffic_router.fencing = Fencing::Epochs;
         can.traffic_router.splitting = Splitting::Shares;
         can.traffic_router.counts_served = true;
+        can.metrics_source.means = true;
+        can.metrics_source.quantiles = true;
     })
 }
 

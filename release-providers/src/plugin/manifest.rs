@@ -131,7 +131,7 @@ fn description_from_wire(
 }
 
 fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
-    let Abilities { deployer, traffic_router, secret_store } = abilities;
+    let Abilities { deployer, traffic_router, secret_store, metrics_source } = abilities;
     pb::Abilities {
         deployer: Some(pb::DeployerAbilities {
             fences_epochs: deployer.fencing == Fencing::Epochs,
@@ -143,6 +143,11 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             fences_epochs: traffic_router.fencing == Fencing::Epochs,
         }),
         secret_store: Some(pb::SecretStoreAbilities { rotation: secret_store.rotation }),
+        metrics_source: Some(pb::MetricsAbilities {
+            means: metrics_source.means,
+            quantiles: metrics_source.quantiles,
+            queries: metrics_source.queries,
+        }),
     }
 }
 
@@ -163,6 +168,11 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
     if let Some(store) = wire.secret_store {
         abilities.secret_store.rotation = store.rotation;
     }
+    if let Some(source) = wire.metrics_source {
+        abilities.metrics_source.means = source.means;
+        abilities.metrics_source.quantiles = source.quantiles;
+        abilities.metrics_source.queries = source.queries;
+    }
     abilities
 }
 
@@ -180,6 +190,9 @@ mod tests {
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
                     can.secret_store.rotation = true;
+                    can.metrics_source.means = true;
+                    can.metrics_source.quantiles = true;
+                    can.metrics_source.queries = true;
                 })
                 .with_config_schema(serde_json::json!({ "type": "object" }));
         let capabilities = [("traffic_router".to_owned(), description)].into();

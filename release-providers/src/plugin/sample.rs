@@ -120,7 +120,15 @@ samples! {
         dice.depth -= 1;
         value
     };
-    Metric: |dice| Self::Ratio { numerator: Sample::sample(dice), denominator: Sample::sample(dice) };
+    Metric: |dice| {
+        let makers: [fn(&mut Dice<'_>) -> Self; 4] = [
+            |dice| Self::Ratio { numerator: Sample::sample(dice), denominator: Sample::sample(dice) },
+            |dice| Self::Mean { sum: Sample::sample(dice), count: Sample::sample(dice) },
+            |dice| Self::Quantile { histogram: Sample::sample(dice), quantile: Sample::sample(dice) },
+            |dice| Self::Query { query: Sample::sample(dice) },
+        ];
+        dice.pick(&makers)(dice)
+    };
 }
 
 macro_rules! ids {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use release_core::model::Target;
 use release_core::plan::{Action, Deployment, Plan, Step, Undo};
 use release_core::port::BindingError;
+use release_core::time::Timestamp;
 
 use super::any::Tabled as _;
 use super::typed::Typed;
 use super::{Capable, ProviderSelector, Registry};
 use crate::Description;
 use crate::spi::{
-    ApplyRequest, ArtifactStore, CustomAction, Deployer, HealthProbe, MetricsSource, Notifier,
-    SetWeights, TrafficRouter,
+    ApplyRequest, ArtifactStore, CustomAction, Deployer, HealthProbe, MeasureRequest,
+    MetricsSource, Notifier, SetWeights, TrafficRouter,
 };
 
 /// The provider of one step.
@@ -77,7 +78,15 @@ impl Registry {
                 able(step, "traffic router", &router.describe(), &wish)?;
                 Ok(Bound::Router(router))
             }
-            Action::Analyze { .. } => self.need(step, &at).map(Bound::Metrics),
+            Action::Analyze { deployment, analysis, .. } => {
+                let source: Arc<dyn MetricsSource> = self.need(step, &at)?;
+                let Deployment { target, artifact, version } = deployment.clone();
+                let (digest, metric) = (artifact.digest(), analysis.metric.clone());
+                let since = Timestamp::default();
+                let look = MeasureRequest::new(target, digest, version, metric, since);
+                able(step, "metrics source", &source.describe(), &look)?;
+                Ok(Bound::Metrics(source))
+            }
             Action::Notify { .. } => self.need(step, &at).map(Bound::Notifier),
             Action::Custom { capability, input } => {
                 // What a host registers by that very name is meant first.

@@ -28,7 +28,13 @@ fn next(sealer: &mut Sealer, begins: bool) -> Batch {
         Event::StepStarted { step: step(), attempt: 1, mode: Mode::Perform, basis: None }
     } else {
         let because = Some("x".repeat(200));
-        Event::StepSucceeded { step: step(), evidence: Evidence::Done, because, basis: None }
+        Event::StepSucceeded {
+            step: step(),
+            evidence: Evidence::Done,
+            because,
+            basis: None,
+            finding: None,
+        }
     };
     let record = sealer.seal(Timestamp::from_micros(1), &event);
     batch("a", expected, 1, vec![record])

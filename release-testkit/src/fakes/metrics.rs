@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use release_core::model::{Digest, Finite, Metric, Selector, Target};
-use release_core::port::Measurement;
+use release_core::port::{Bucket, Measurement};
 use release_core::time::Timestamp;
 use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
@@ -21,6 +21,8 @@ use super::{MetricsSourceCall, MetricsSourceOp, Request, lock, staged};
 #[derive(Debug, Default)]
 pub struct FakeMetrics {
     series: Mutex<BTreeMap<(Digest, String), Series>>,
+    /// The bounds of histograms' buckets.
+    bounds: Mutex<BTreeMap<(Digest, String), Vec<f64>>>,
     /// The targets that there are; `None`: any.
     targets: Mutex<Option<BTreeSet<Target>>>,
     stage: Stage<MetricsSourceCall>,
@@ -98,12 +100,61 @@ impl FakeMetrics {
         Finite::new(value).map_err(|_| format!("`{name}` is {value}"))
     }
 
-    fn measure_now(&self, request: &MeasureRequest, lie: bool) -> Measurement {
-        let Metric::Ratio { numerator, denominator } = &request.metric else {
-            return Measurement::NoData { reason: "a metric of an unknown kind".into() };
+    /// Sets what the buckets of a histogram of one version grew by in every window: of each, the bound and how many
+    /// observations lay at or below it; and how many there were in all.
+    pub fn set_histogram(&self, digest: Digest, name: &str, buckets: &[(f64, f64)], all: f64) {
+        let mut bounds: Vec<f64> = buckets.iter().map(|(bound, _)| *bound).collect();
+        bounds.sort_by(f64::total_cmp);
+        for (bound, count) in buckets {
+            self.set(digest, format!("{name}_bucket {bound}"), *count);
+        }
+        self.set(digest, format!("{name}_bucket"), all);
+        lock(&self.bounds).insert((digest, name.to_owned()), bounds);
+    }
+
+    fn histogram(
+        &self,
+        request: &MeasureRequest,
+        selector: &Selector,
+        digest: Digest,
+    ) -> Result<Measurement, String> {
+        let name = &selector.series;
+        let bounds = lock(&self.bounds).get(&(request.digest, name.clone())).cloned();
+        let bounds = bounds.ok_or_else(|| format!("no samples of `{name}_bucket`"))?;
+        let count = |series: String| self.sample(request, &Selector::series(series));
+        let all = count(format!("{name}_bucket"))?;
+        if all == Finite::ZERO {
+            return Err(format!("`{name}_bucket` has not grown in this window"));
+        }
+        let bucket = |bound: f64| {
+            let at_most = Finite::new(bound).map_err(|error| error.to_string())?;
+            let count = count(format!("{name}_bucket {bound}"))?;
+            Ok(Bucket { at_most: Some(at_most), count })
         };
+        let mut buckets: Vec<Bucket> =
+            bounds.into_iter().map(bucket).collect::<Result<_, String>>()?;
+        buckets.push(Bucket { at_most: None, count: all });
+        Ok(Measurement::Histogram { digest, buckets })
+    }
+
+    fn measure_now(&self, request: &MeasureRequest, lie: bool) -> Measurement {
         let sample = |selector| self.sample(request, selector);
         let digest = if lie { super::script::other(request.digest) } else { request.digest };
+        let (numerator, denominator) = match &request.metric {
+            Metric::Ratio { numerator, denominator } => (numerator, denominator),
+            Metric::Mean { sum, count } => (sum, count),
+            Metric::Quantile { histogram, .. } => {
+                let found = self.histogram(request, histogram, digest);
+                return found.unwrap_or_else(|reason| Measurement::NoData { reason });
+            }
+            Metric::Query { query } => {
+                return match self.sample(request, &Selector::series(query)) {
+                    Ok(value) => Measurement::Value { digest, value, at: self.stage.now() },
+                    Err(reason) => Measurement::NoData { reason },
+                };
+            }
+            _ => return Measurement::NoData { reason: "a metric of an unknown kind".into() },
+        };
         match (sample(numerator), sample(denominator)) {
             (Ok(_), Ok(Finite::ZERO)) => {
                 let reason = format!("`{}` has not grown in this window", denominator.series);
@@ -120,7 +171,11 @@ impl FakeMetrics {
 #[async_trait]
 impl MetricsSource for FakeMetrics {
     fn describe(&self) -> Description {
-        super::describe("fake-metrics")
+        super::describe("fake-metrics").able(|can| {
+            can.metrics_source.means = true;
+            can.metrics_source.quantiles = true;
+            can.metrics_source.queries = true;
+        })
     }
 
     async fn measure(

@@ -1,5 +1,6 @@
 //! Calls of providers: how each goes on, takes effect, and is answered.
 
+use release_core::analysis::example;
 use release_core::model::{Digest, Span, Timestamp};
 use release_core::plan::Action;
 use release_core::port::{EffectError, Evidence, Measurement, Observed};
@@ -11,7 +12,7 @@ use super::faults::{Fault, When};
 use super::machine::{Happening, Machine};
 use super::provider::{Capability, Nature, ProviderFault};
 use super::shell::Driver;
-use super::world::{Resource, World, measurement};
+use super::world::{Resource, World};
 
 /// How a call gets on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +306,10 @@ impl Machine<'_> {
             return Err(EffectError::permanent("unknown_call", "there is no such call"));
         };
         let Operation { action, asking, fault, .. } = operation;
-        let truth = self.world.evidence(action);
+        let looks = self.calls.iter().take(number).filter(|before| before.key == call.key);
+        let compares = matches!(action, Action::Analyze { beside: Some(_), .. });
+        let looks = if compares { u32::try_from(looks.count()).unwrap_or(u32::MAX) } else { 0 };
+        let truth = self.world.evidence(action, looks, self.now);
         let nothing = || Evidence::Artifact { digest: Digest::of(b"nothing"), bytes: 0 };
         match fault {
             #[cfg(planted_bugs)]
@@ -320,16 +324,22 @@ impl Machine<'_> {
             Some(F::WrongDigest) => Ok(other_digest(truth)),
             Some(F::Garbage) => Ok(nothing()),
             Some(F::NoData | F::Nan | F::Bad) => {
-                let Action::Analyze { deployment, analysis, .. } = action else { return Ok(truth) };
+                let Action::Analyze { deployment, .. } = action else { return Ok(truth) };
                 let digest = deployment.artifact.digest();
                 let zero = release_core::model::Finite::ZERO;
-                Ok(Evidence::Measurement(match fault {
+                let canary = match fault {
                     Some(F::NoData) => Measurement::NoData { reason: "no samples".into() },
                     Some(F::Nan) => {
                         Measurement::Ratio { digest, numerator: zero, denominator: zero }
                     }
-                    _ => measurement(analysis, digest, false),
-                }))
+                    _ => return Ok(example(action, looks, self.now, false)),
+                };
+                Ok(match truth {
+                    Evidence::Comparison { baseline, .. } => {
+                        Evidence::Comparison { canary: Box::new(canary), baseline }
+                    }
+                    _ => Evidence::Measurement(canary),
+                })
             }
             _ => match (asking, &mut self.world.fakes) {
                 (Some(asking), Some(fakes)) => {
@@ -438,10 +448,22 @@ fn other_digest(evidence: Evidence) -> Evidence {
         Evidence::Health { target, ready, unready, .. } => {
             Evidence::Health { target, digest: other, ready, unready }
         }
-        Evidence::Measurement(Measurement::Ratio { numerator, denominator, .. }) => {
-            Evidence::Measurement(Measurement::Ratio { digest: other, numerator, denominator })
+        Evidence::Measurement(one) => Evidence::Measurement(of_another(one, other)),
+        Evidence::Comparison { canary, baseline } => {
+            Evidence::Comparison { canary: Box::new(of_another(*canary, other)), baseline }
         }
         same => same,
+    }
+}
+
+fn of_another(measurement: Measurement, digest: Digest) -> Measurement {
+    match measurement {
+        Measurement::Ratio { numerator, denominator, .. } => {
+            Measurement::Ratio { digest, numerator, denominator }
+        }
+        Measurement::Histogram { buckets, .. } => Measurement::Histogram { digest, buckets },
+        Measurement::Value { value, at, .. } => Measurement::Value { digest, value, at },
+        none @ Measurement::NoData { .. } => none,
     }
 }
 

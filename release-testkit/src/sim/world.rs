@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Analysis, Bound, Digest, Finite, Target};
+use release_core::analysis::example;
+use release_core::model::{Digest, Target};
 use release_core::plan::{Action, Deployment, Weight};
-use release_core::port::{Evidence, Measurement, Observed};
+use release_core::port::{Evidence, Observed};
 use release_core::run::RunState;
+use release_core::time::Timestamp;
 
 use super::fakes::{Asking, Fakes};
 
@@ -154,8 +156,8 @@ impl World {
         self.bad.contains(&(digest, how))
     }
 
-    /// What a truthful provider says of `action` now.
-    pub(super) fn evidence(&self, action: &Action) -> Evidence {
+    /// What a truthful provider says of `action` now, which was asked `looks` times before.
+    pub(super) fn evidence(&self, action: &Action, looks: u32, now: Timestamp) -> Evidence {
         match action {
             Action::VerifyArtifact { artifact } => {
                 Evidence::Artifact { digest: artifact.digest(), bytes: 1_000 }
@@ -177,10 +179,9 @@ impl World {
                 let (target, weights) = (target.clone(), weights.unwrap_or_default());
                 Evidence::Weights { target, weights, served: Vec::new() }
             }
-            Action::Analyze { deployment, analysis, .. } => {
-                let digest = deployment.artifact.digest();
-                let good = !self.is(digest, Badness::Failing);
-                Evidence::Measurement(measurement(analysis, digest, good))
+            Action::Analyze { deployment, .. } => {
+                let good = !self.is(deployment.artifact.digest(), Badness::Failing);
+                example(action, looks, now, good)
             }
             _ => Evidence::Done,
         }
@@ -188,7 +189,8 @@ impl World {
 
     /// What a look finds.
     pub(super) fn look(&self, action: &Action, key: &str) -> Observed {
-        let evidence = self.evidence(action);
+        // A look at an analysis is never asked for: reading is done anew.
+        let evidence = self.evidence(action, 0, Timestamp::default());
         let in_place = match (action, &evidence) {
             (Action::Scale { replicas, .. }, Evidence::Instances { running, .. }) => {
                 running == replicas
@@ -202,18 +204,4 @@ impl World {
         };
         if in_place { Observed::Applied(evidence) } else { Observed::NotApplied }
     }
-}
-
-/// A measurement within the limit of `analysis`, or beyond it.
-pub(super) fn measurement(analysis: &Analysis, digest: Digest, good: bool) -> Measurement {
-    const SAMPLES: f64 = 1_000_000.0;
-    let (Bound::AtMost(limit) | Bound::AtLeast(limit)) = analysis.success;
-    let share = match (analysis.success, good) {
-        (Bound::AtMost(_), true) | (Bound::AtLeast(_), false) => limit.get() / 2.0,
-        (Bound::AtMost(_), false) => limit.get() * 2.0 + 0.1,
-        (Bound::AtLeast(_), true) => limit.get(),
-    };
-    let number = |value: f64| Finite::new(value).unwrap_or(Finite::ZERO);
-    let (numerator, denominator) = (number(share * SAMPLES), number(SAMPLES));
-    Measurement::Ratio { digest, numerator, denominator }
 }

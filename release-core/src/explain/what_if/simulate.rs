@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::assumed::{self, Assumed};
 use super::course::{Course, Refused};
 use super::{Assumptions, WhatIfError};
+use crate::analysis::example;
 use crate::explain::{Explanation, explain};
 use crate::ids::{GateId, StepId};
-use crate::model::{Analysis, Approval, Bound, Finite, Gate};
+use crate::model::{Approval, Gate};
 use crate::plan::Action;
-use crate::port::{Evidence, Measurement, Observed, Policy};
+use crate::port::{Evidence, Observed, Policy};
 use crate::run::{
     Command, Directive, EffectOutcome, Event, Fact, Input, Mode, RunState, Status, Turn, Wait,
     advance, decide,
@@ -266,7 +267,8 @@ impl<'a> Simulation<'a> {
         let step = self.state.plan().step(index);
         let mode = self.modes.remove(&(index, attempt)).unwrap_or(Mode::Perform);
         let fails = self.assumptions.fails.get(&step.id);
-        let good = || faithful(&step.action);
+        let looks = self.state.active(index).map_or(0, |active| active.measured.looks());
+        let good = || faithful(&step.action, looks, self.now);
         match mode {
             Mode::Perform => {
                 EffectOutcome::Performed(fails.map_or_else(|| Ok(good()), |e| Err(e.clone())))
@@ -306,7 +308,7 @@ fn pop_due(
 }
 
 /// What an effect observes that did what it was asked.
-fn faithful(action: &Action) -> Evidence {
+fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
     match action {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 0 }
@@ -327,36 +329,9 @@ fn faithful(action: &Action) -> Evidence {
             weights: weights.clone(),
             served: Vec::new(),
         },
-        Action::Analyze { deployment, analysis, .. } => {
-            Evidence::Measurement(within(analysis).map_or_else(
-                || Measurement::NoData { reason: "no value is within the limit".into() },
-                |(numerator, denominator)| {
-                    let digest = deployment.artifact.digest();
-                    Measurement::Ratio { digest, numerator, denominator }
-                },
-            ))
-        }
+        Action::Analyze { .. } => example(action, looks, now, true),
         Action::Sync | Action::Bake { .. } | Action::Notify { .. } | Action::Custom { .. } => {
             Evidence::Done
         }
     }
-}
-
-/// Counts whose ratio is within the limit of an analysis, if there are any.
-fn within(analysis: &Analysis) -> Option<(Finite, Finite)> {
-    #[expect(clippy::cast_precision_loss, reason = "rounded beyond 2^53 samples")]
-    let samples = analysis.min_samples.max(1) as f64;
-    let ratio = match analysis.success {
-        Bound::AtMost(_) => 0.0,
-        // Above the limit by more than what rounding takes away.
-        Bound::AtLeast(limit) => {
-            if limit.get() <= 1.0 {
-                1.0
-            } else {
-                limit.get() * 2.0
-            }
-        }
-    };
-    let (numerator, denominator) = (Finite::new(samples * ratio).ok()?, Finite::new(samples).ok()?);
-    analysis.success.holds(Finite::new(ratio).ok()?).then_some((numerator, denominator))
 }

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{
-    Action, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo, UndoPhase,
-    Weight,
+    Action, Beside, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo,
+    UndoPhase, Weight,
 };
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{Analysis, Gate, RollbackCriteria, RollbackTrigger, Strategy};
@@ -173,7 +173,8 @@ impl Site<'_> {
 
     /// Judges the new version by the analyses named and by the release's criteria, each once: naming
     /// more is no way past the criteria. All of them measure from the start of the last of the steps
-    /// `before` that begins a window: the bake or, without one, the change of shares.
+    /// `before` that begins a window: the bake or, without one, the change of shares. Those that compare
+    /// versions have nothing to say where one gets all of the traffic.
     fn judge(
         &self,
         prefix: &str,
@@ -185,17 +186,32 @@ impl Site<'_> {
         let mut seen = BTreeSet::new();
         let chosen = named.iter().chain(self.criteria).filter(|id| seen.insert(*id));
         let known = chosen.filter_map(|id| self.analyses.get(id));
+        let beside = self.beside(before);
         known
+            .filter(|analysis| !analysis.compares() || beside.is_some())
             .map(|analysis| {
                 let action = Action::Analyze {
                     deployment: self.new.clone(),
                     analysis: Arc::clone(analysis),
                     from: from.clone(),
+                    beside: beside.clone().filter(|_| analysis.compares()),
                 };
                 let step = self.step(&format!("{prefix}{}", analysis.id), action)?;
                 Ok(step.on_failure(self.on_failure(Some(&analysis.id))))
             })
             .collect()
+    }
+
+    /// The version from before, with the new one's share, where both are served after the steps `before`.
+    fn beside(&self, before: &[Step]) -> Option<Box<Beside>> {
+        let baseline = self.old.clone()?;
+        let routed = before.iter().rev().find_map(|step| match &step.action {
+            Action::Route { weights, .. } => Some(weights),
+            _ => None,
+        })?;
+        let new = self.new.artifact.digest();
+        let share = routed.iter().find(|weight| weight.digest == new)?.percent;
+        (1..100).contains(&share).then(|| Box::new(Beside { baseline, share }))
     }
 
     /// Removes the old version after having kept it for `keep`. By then the release is verified and

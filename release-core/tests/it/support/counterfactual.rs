@@ -171,8 +171,13 @@ impl<'a> Counterfactual<'a> {
         let mut state = RunState::replay(id("run-1"), plan, &self.facts).unwrap();
         let happens = |state: &mut RunState, event: Event| state.evolve(now, &event).unwrap();
         if let Some(step) = self.aux.take() {
-            let event =
-                Event::StepSucceeded { step, evidence: Evidence::Done, because: None, basis: None };
+            let event = Event::StepSucceeded {
+                step,
+                evidence: Evidence::Done,
+                because: None,
+                basis: None,
+                finding: None,
+            };
             happens(&mut state, event);
         }
         let blocked =

@@ -102,6 +102,7 @@ fn action() -> impl Strategy<Value = Action> {
             deployment: deployment("api", "2.0.0"),
             analysis: std::sync::Arc::new(release_core::model::Analysis { count: 2, ..errors }),
             from: None,
+            beside: None,
         }),
     ]
 }

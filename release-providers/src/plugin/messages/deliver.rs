@@ -2,7 +2,7 @@
 
 use release_core::model::{ArtifactRef, Metric, Selector, Target};
 use release_core::plan::Weight;
-use release_core::port::{Measurement, Served};
+use release_core::port::{Bucket, Measurement, Served};
 
 use crate::EffectClass;
 use crate::plugin::pb;
@@ -33,6 +33,7 @@ wire! {
 
     MeasureRequest => MeasureRequest { target, digest, version, metric, since }
     Selector => Selector { series, labels }
+    Bucket => Bucket { at_most, count }
 
     PutArtifact => PutArtifact { name, bytes }
     ArtifactContent => ArtifactContent { digest, bytes }
@@ -53,7 +54,8 @@ wire_choice! {
         Settled {}, Progressing {}, Failed { reason }
     }
     Measurement => Measurement, measurement::Measurement as measurement {
-        Ratio { digest, numerator, denominator }, NoData { reason }
+        Ratio { digest, numerator, denominator }, NoData { reason },
+        Histogram { digest, buckets }, Value { digest, value, at }
     }
     Verdict => Verdict, verdict::Verdict as verdict { Verified {}, Unverified { reasons } }
 }
@@ -65,29 +67,52 @@ wire_enum! {
 /// By hand: the core may get to know metrics that no message of this version can hold.
 impl Wire<pb::Metric> for Metric {
     fn to_wire(&self) -> pb::Metric {
+        use pb::metric as wired;
         let metric = match self {
-            Self::Ratio { numerator, denominator } => {
-                Some(pb::metric::Metric::Ratio(pb::metric::Ratio {
-                    numerator: numerator.to_wire(),
-                    denominator: denominator.to_wire(),
+            Self::Ratio { numerator, denominator } => Some(wired::Metric::Ratio(wired::Ratio {
+                numerator: numerator.to_wire(),
+                denominator: denominator.to_wire(),
+            })),
+            Self::Mean { sum, count } => Some(wired::Metric::Mean(wired::Mean {
+                sum: sum.to_wire(),
+                count: count.to_wire(),
+            })),
+            Self::Quantile { histogram, quantile } => {
+                Some(wired::Metric::Quantile(wired::Quantile {
+                    histogram: histogram.to_wire(),
+                    quantile: quantile.to_wire(),
                 }))
+            }
+            Self::Query { query } => {
+                Some(wired::Metric::Query(wired::Query { query: query.to_wire() }))
             }
             _ => None, // the plugin refuses it as missing
         };
         pb::Metric { metric }
     }
     fn from_wire(wire: pb::Metric) -> Result<Self, WireError> {
-        match wire.metric.ok_or_else(WireError::missing)? {
-            pb::metric::Metric::Ratio(pb::metric::Ratio { numerator, denominator }) => {
-                Ok(Self::Ratio {
-                    numerator: Wire::from_wire(numerator)
-                        .map_err(|error: WireError| error.within("numerator"))?,
-                    denominator: Wire::from_wire(denominator)
-                        .map_err(|error: WireError| error.within("denominator"))?,
-                })
+        use pb::metric as wired;
+        Ok(match wire.metric.ok_or_else(WireError::missing)? {
+            wired::Metric::Ratio(wired::Ratio { numerator, denominator }) => Self::Ratio {
+                numerator: part(numerator, "numerator")?,
+                denominator: part(denominator, "denominator")?,
+            },
+            wired::Metric::Mean(wired::Mean { sum, count }) => {
+                Self::Mean { sum: part(sum, "sum")?, count: part(count, "count")? }
             }
-        }
+            wired::Metric::Quantile(wired::Quantile { histogram, quantile }) => Self::Quantile {
+                histogram: part(histogram, "histogram")?,
+                quantile: part(quantile, "quantile")?,
+            },
+            wired::Metric::Query(wired::Query { query }) => {
+                Self::Query { query: part(query, "query")? }
+            }
+        })
     }
+}
+
+fn part<P, T: Wire<P>>(wire: P, field: &'static str) -> Result<T, WireError> {
+    T::from_wire(wire).map_err(|error| error.within(field))
 }
 nested!(Metric => Metric);
 

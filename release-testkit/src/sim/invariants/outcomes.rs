@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use release_core::analysis::{Conclusion, Finding};
 use release_core::model::{Analysis, Digest, Finite, Gate, OnCancel, StepId};
 use release_core::plan::{Action, Reach, Step, Undo};
 use release_core::port::{Evidence, Measurement};
@@ -58,36 +59,54 @@ pub(super) fn digests(course: &Course) -> Vec<String> {
     wrong
 }
 
-/// Whether a measurement is within the limit, judged by the letter of the definition.
-fn is_good(analysis: &Analysis, wanted: Digest, evidence: &Evidence) -> bool {
-    let Evidence::Measurement(Measurement::Ratio { digest, numerator, denominator }) = evidence
-    else {
-        return false;
-    };
+/// Whether a measurement is within the limit, judged by the letter of the definition; where versions are compared, whether
+/// both were measured and the judge's finding is that of a healthy one.
+fn is_good(
+    analysis: &Analysis,
+    wanted: Digest,
+    evidence: &Evidence,
+    found: Option<&Finding>,
+) -> bool {
     let enough = u32::try_from(analysis.min_samples).map_or(f64::MAX, f64::from);
-    *digest == wanted
-        && denominator.get() >= enough
-        && numerator.get() >= 0.0
-        && Finite::new(numerator.get() / denominator.get())
-            .is_ok_and(|value| analysis.success.holds(value))
+    let counted = |one: &Measurement| match one {
+        Measurement::Ratio { digest, numerator, denominator } => {
+            let fine = denominator.get() >= enough && numerator.get() >= 0.0;
+            fine.then_some((*digest, *numerator, *denominator))
+        }
+        _ => None,
+    };
+    match evidence {
+        Evidence::Measurement(one) => counted(one).is_some_and(|(digest, part, whole)| {
+            let value = Finite::new(part.get() / whole.get());
+            digest == wanted
+                && value
+                    .is_ok_and(|value| analysis.success().is_some_and(|bound| bound.holds(value)))
+        }),
+        Evidence::Comparison { canary, baseline } => {
+            let both = counted(canary).zip(counted(baseline));
+            both.is_some_and(|((new, ..), (old, ..))| new == wanted && old != wanted)
+                && found.is_some_and(|found| found.conclusion == Conclusion::Healthy)
+        }
+        _ => false,
+    }
 }
 
 /// I15.
 pub(super) fn no_data(course: &Course) -> Vec<String> {
     each(course, |ledger, fact, _| {
-        let (step, evidence, passes) = match &fact.event {
-            Event::StepSucceeded { step, evidence, .. } => (step, evidence, true),
-            Event::StepMeasured { step, evidence, verdict: Verdict::Pass, .. } => {
-                (step, evidence, false)
+        let (step, evidence, found, passes) = match &fact.event {
+            Event::StepSucceeded { step, evidence, finding, .. } => (step, evidence, finding, true),
+            Event::StepMeasured { step, evidence, verdict: Verdict::Pass, finding, .. } => {
+                (step, evidence, finding, false)
             }
             _ => return None,
         };
         let Action::Analyze { deployment, analysis, .. } = ledger.action(step.index)? else {
             return None;
         };
-        let good = is_good(analysis, deployment.artifact.digest(), evidence);
+        let good = is_good(analysis, deployment.artifact.digest(), evidence, found.as_deref());
         let before = ledger.good.get(&step.index).copied().unwrap_or(0);
-        let enough = !passes || before + 1 >= analysis.count;
+        let enough = !passes || analysis.compares() || before + 1 >= analysis.count;
         (!good || !enough)
             .then(|| format!("{} passes on {evidence:?} after {before} good measurements", step.id))
     })

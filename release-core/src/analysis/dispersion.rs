@@ -1,0 +1,116 @@
+//! How much less looks say than if each stood alone.
+//!
+//! Errors and latencies of an instance come in waves: what one look sees, the next sees again. A test that took looks for
+//! independent would find harm in the waves. Here the looks' own correlation says how many independent ones they are worth,
+//! taken at the upper end of what it may be: an autoregression of the first order, whose long-run variance is
+//! `(1 + phi) / (1 - phi)` times that of independent looks. Of counts, only the part of their variance that counting alone
+//! does not explain can come in waves; and where rates swing by no more than their own size, that part of `n` events a look is
+//! `n / (1 + n)` at the most: rare events say all that they can.
+//!
+//! How often that is wrong is measured in `release-testkit/tests/a_a.rs`.
+
+use super::lagged::{Lagged, Spread};
+use crate::stats::special::normal_quantile;
+
+/// The greatest correlation of neighbours that is assumed of counts' waves.
+const MOST_OF_COUNTS: f64 = 0.85;
+/// How many standard errors the overdispersion of counts is taken above what is seen.
+const ABOVE: f64 = 0.5;
+/// By how much the quantile of the correlation's error is stretched for counts, whose residuals are not normal.
+const STRETCH: f64 = 1.2;
+
+fn z(alpha: f64) -> f64 {
+    normal_quantile(1.0 - alpha).unwrap_or(6.0)
+}
+
+/// By how much the differences of counts vary more than counting explains: 1 is not at all. `canary` of `bad` events were the
+/// canary's.
+pub(super) fn of_counts(differences: &Lagged, canary: f64, bad: f64, alpha: f64) -> f64 {
+    let looks = f64::from(differences.len());
+    let spread = differences.spread();
+    let Some(spread) = spread.filter(|_| differences.len() >= super::sequential::LEAST_LOOKS)
+    else {
+        return until_told(looks, bad);
+    };
+    // What counting explains of all looks together; a quarter of an event stands for none.
+    let explained = explained(canary, bad);
+    counted(&spread, spread.variance * spread.n / explained, (explained, bad), alpha)
+}
+
+/// What is assumed before there are looks enough to tell: rates that swing by their own size, in waves.
+fn until_told(looks: f64, bad: f64) -> f64 {
+    let a_look = bad / looks.max(1.0);
+    (1.0 + a_look * (1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS))).min(30.0)
+}
+
+/// What counting explains of the variance of the canary's part of `bad` events.
+fn explained(canary: f64, bad: f64) -> f64 {
+    let share = if bad > 0.0 { canary / bad } else { 0.5 };
+    (share * (1.0 - share) * bad).max(0.25)
+}
+
+/// What [`of_counts`] comes to, as a rule, over so many looks that are independent.
+pub(super) fn expected_of_counts(looks: f64, canary: f64, bad: f64, alpha: f64) -> f64 {
+    if looks < f64::from(super::sequential::LEAST_LOOKS) {
+        return until_told(looks, bad);
+    }
+    let spread = Spread { n: looks, mean: 0.0, variance: 1.0, correlation: 0.0 };
+    counted(&spread, 1.0, (explained(canary, bad), bad), alpha)
+}
+
+/// `variance` is what is seen, as a multiple of what counting explains.
+fn counted(spread: &Spread, variance: f64, (explained, bad): (f64, f64), alpha: f64) -> f64 {
+    let noise = (2.0 / (spread.n - 1.0) + 1.0 / explained).sqrt();
+    let most = ABOVE.mul_add(noise, variance);
+    let a_look = bad / spread.n;
+    let excess = ((most - 1.0) / most).clamp(0.0, a_look / (1.0 + a_look));
+    let correlation = spread.correlation_at_most(STRETCH * z(alpha));
+    let waves = (correlation / excess.max(1e-9)).min(MOST_OF_COUNTS.max(correlation));
+    let longer = 1.0 + excess * 2.0 * waves / (1.0 - waves);
+    variance.max(1.0) * longer / (1.0 - (longer - 1.0) / spread.n).max(0.2)
+}
+
+/// What levels of a stream are worth.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effective {
+    pub(super) dispersion: f64,
+    /// So many independent looks.
+    pub(super) independent: f64,
+    variance: f64,
+}
+
+/// What the levels of a stream are worth, with an error of `alpha` in how they go together.
+pub(super) fn of_levels(spread: &Spread, alpha: f64) -> Effective {
+    if spread.variance <= 0.0 {
+        return Effective { dispersion: 1.0, independent: spread.n, variance: 0.0 };
+    }
+    let correlation = spread.correlation_at_most(z(alpha));
+    let dispersion = (1.0 + correlation) / (1.0 - correlation);
+    // The variance about a mean that waves carry along is too small by as much.
+    let variance = spread.variance * (spread.n - 1.0) / spread.n;
+    let variance = variance / (1.0 - dispersion / spread.n).max(0.2);
+    Effective { dispersion, independent: spread.n / dispersion, variance }
+}
+
+impl Effective {
+    /// How far the mean may be from the truth, but for an error of `alpha` at either end, however often one looks: the
+    /// interval that the scale-invariant mixture of t ratios leaves, with effects of the size of one standard deviation as
+    /// its mixture. Infinite while nothing is refuted.
+    pub(super) fn radius(&self, alpha: f64) -> f64 {
+        let (n, degrees) = (self.independent, self.independent - 1.0);
+        if self.variance <= 0.0 {
+            return 0.0;
+        }
+        if degrees <= 0.0 {
+            return f64::INFINITY;
+        }
+        // Both ends together are wrong with twice alpha; a hundredth is kept for the far side of either.
+        let threshold = -(2.0 * alpha * 0.99).ln() + 0.5 * n.ln_1p();
+        let grown = (2.0 * threshold / (degrees + 1.0)).exp();
+        if grown >= 1.0 + n {
+            return f64::INFINITY;
+        }
+        let square = degrees * (grown - 1.0) / (1.0 - grown / (1.0 + n));
+        (square * self.variance / n).sqrt()
+    }
+}

@@ -1,0 +1,121 @@
+//! Measurements as they come when all is well, or when it is not: for simulations.
+
+use crate::model::{Analysis, Bound, Digest, Direction, Finite, Judge, Metric, Sequential};
+use crate::plan::{Action, Deployment};
+use crate::port::{Bucket, Evidence, Measurement};
+use crate::time::Timestamp;
+
+/// Samples of one look: so many that what they say is clear.
+const SAMPLES: f64 = 1_000_000.0;
+
+/// What an analysis would measure at its look after `looks` earlier ones, of a version that is `well` or is not: within its
+/// limits or beyond them; as bad as the old version or as bad as the analysis has to find.
+///
+/// Of other actions, and of limits that nothing keeps, it is no data.
+pub fn example(action: &Action, looks: u32, now: Timestamp, well: bool) -> Evidence {
+    let nothing = |reason: &str| Measurement::NoData { reason: reason.to_owned() };
+    let Action::Analyze { deployment, analysis, beside, .. } = action else {
+        return Evidence::Measurement(nothing("this is no analysis"));
+    };
+    match (&analysis.judge, beside) {
+        (Judge::Sequential(rule), Some(beside)) => {
+            let of = |deployment: &Deployment, well| {
+                beside_another(analysis, rule, deployment.artifact.digest(), (looks, now, well))
+            };
+            let (canary, baseline) = (of(deployment, well), of(&beside.baseline, true));
+            Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) }
+        }
+        (Judge::Threshold(limits), None) => {
+            let digest = deployment.artifact.digest();
+            let found = against(analysis, limits.success, digest, (now, well));
+            let nothing = || nothing("no value is within the limit");
+            Evidence::Measurement(found.unwrap_or_else(nothing))
+        }
+        _ => Evidence::Measurement(nothing("what it is compared with is not known")),
+    }
+}
+
+/// A measurement that keeps a bound, or does not.
+fn against(
+    analysis: &Analysis,
+    bound: Bound,
+    digest: Digest,
+    (now, well): (Timestamp, bool),
+) -> Option<Measurement> {
+    let (Bound::AtMost(limit) | Bound::AtLeast(limit)) = bound;
+    let limit = limit.get();
+    let shares = matches!(analysis.metric, Metric::Ratio { .. });
+    // Beyond the limit by more than what rounding takes away.
+    let value = match (bound, well) {
+        (Bound::AtMost(_), true) if shares => 0.0,
+        (Bound::AtLeast(_), true) if shares && limit <= 1.0 => 1.0,
+        (Bound::AtMost(_), true) | (Bound::AtLeast(_), false) => limit - limit.abs() / 2.0,
+        (Bound::AtLeast(_), true) | (Bound::AtMost(_), false) => {
+            limit.abs().mul_add(2.0, limit) + 0.1
+        }
+    };
+    let finite = Finite::new(value).ok()?;
+    if bound.holds(finite) != well || shares && value < 0.0 {
+        return None;
+    }
+    Some(measured(&analysis.metric, digest, (value, SAMPLES), now))
+}
+
+/// A measurement of one of two versions.
+fn beside_another(
+    analysis: &Analysis,
+    rule: &Sequential,
+    digest: Digest,
+    (looks, now, well): (u32, Timestamp, bool),
+) -> Measurement {
+    let samples = SAMPLES * f64::from(looks.saturating_add(1));
+    let (value, worse) = (rule.expected.value.get(), rule.expected.detect.get());
+    if let Metric::Quantile { quantile, .. } = &analysis.metric {
+        let beyond = (1.0 - quantile.get()) * if well { 1.0 } else { worse };
+        let below = match rule.direction {
+            Direction::LowerIsBetter => samples * (1.0 - beyond),
+            Direction::HigherIsBetter => samples * beyond,
+        };
+        return histogram(digest, below.max(0.0).ceil(), samples);
+    }
+    let shares = matches!(analysis.metric, Metric::Ratio { .. });
+    let value = match (rule.direction, well) {
+        (_, true) => value,
+        (Direction::LowerIsBetter, false) => value * worse,
+        (Direction::HigherIsBetter, false) if shares => 1.0 - (1.0 - value) * worse,
+        (Direction::HigherIsBetter, false) => value / worse,
+    };
+    let value = if shares { value.clamp(0.0, 1.0) } else { value };
+    measured(&analysis.metric, digest, (value, samples), now)
+}
+
+fn measured(
+    metric: &Metric,
+    digest: Digest,
+    (value, samples): (f64, f64),
+    now: Timestamp,
+) -> Measurement {
+    let number = |value: f64| Finite::new(value).unwrap_or(Finite::ZERO);
+    match metric {
+        Metric::Ratio { .. } | Metric::Mean { .. } => Measurement::Ratio {
+            digest,
+            numerator: number(value * samples),
+            denominator: number(samples),
+        },
+        Metric::Quantile { .. } => Measurement::Histogram {
+            digest,
+            buckets: vec![
+                Bucket { at_most: Some(number(value)), count: number(samples) },
+                Bucket { at_most: None, count: number(samples) },
+            ],
+        },
+        Metric::Query { .. } => Measurement::Value { digest, value: number(value), at: now },
+    }
+}
+
+fn histogram(digest: Digest, below: f64, all: f64) -> Measurement {
+    let number = |value: f64| Finite::new(value).unwrap_or(Finite::ZERO);
+    let one = Bucket { at_most: Some(number(1.0)), count: number(below) };
+    let buckets = vec![one, Bucket { at_most: None, count: number(all) }];
+    Measurement::Histogram { digest, buckets }
+}

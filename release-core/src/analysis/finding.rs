@@ -1,0 +1,146 @@
+//! What a judge found, with everything that it follows from.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Digest, Finite};
+
+/// What a judge found at one look.
+///
+/// It can be computed again from the measurements in the journal, to the last bit on the same build; `samples` says from
+/// which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What it comes to.
+    pub conclusion: Conclusion,
+    /// The method and its version.
+    pub method: Method,
+    /// How bad the new version is beside the old one, and between which values that lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<Harm>,
+    /// What was seen of the new version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Seen>,
+    /// What was seen of the old version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Seen>,
+    /// Looks that count so far, this one included: the sample that decided is the last.
+    pub looks: u32,
+    /// How likely the interval misses the truth at one end, at any look.
+    pub alpha: Finite,
+    /// By how much more the samples vary together than if each stood alone; 1 is not at all.
+    pub dispersion: Finite,
+    /// The seed of what was drawn, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// The digest of all measurements up to this one, each after the one before.
+    pub samples: Digest,
+}
+
+/// What a finding comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Conclusion {
+    /// It is shown that the new version is worse than is tolerated.
+    Regressed,
+    /// It is shown that the new version is not worse than the margin.
+    Healthy,
+    /// Neither is shown yet.
+    Undetermined,
+    /// There is nothing to judge by: no samples, too few, stale ones, of another version or no numbers.
+    NoData,
+    /// Nothing was measured at all.
+    NotEvaluated,
+    /// The old version is not well itself, so that comparing says nothing.
+    BaselineUnhealthy,
+    /// The versions did not get the shares that were planned: who is compared is not who was to be.
+    ShareMismatch,
+}
+
+impl Conclusion {
+    /// It in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Regressed => "regressed",
+            Self::Healthy => "healthy within the margin",
+            Self::Undetermined => "undetermined",
+            Self::NoData => "no data",
+            Self::NotEvaluated => "not evaluated",
+            Self::BaselineUnhealthy => "the old version is not well itself",
+            Self::ShareMismatch => "the shares are not those planned",
+        }
+    }
+}
+
+/// How something was found. The number is raised whenever the same samples may give another finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Method {
+    /// Events of two versions, by a mixture of likelihood ratios.
+    #[serde(rename = "sequential-counts/1")]
+    SequentialCounts,
+    /// Means of two versions, by a mixture of ratios of Student's t.
+    #[serde(rename = "sequential-means/1")]
+    SequentialMeans,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SequentialCounts => "sequential-counts/1",
+            Self::SequentialMeans => "sequential-means/1",
+        })
+    }
+}
+
+/// How bad a version is beside another. Above `nothing` it is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Harm {
+    /// In which terms it is told.
+    pub scale: Scale,
+    /// The best guess, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Finite>,
+    /// What it lies above; `None` where it may be anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<Finite>,
+    /// What it lies below; `None` where it may be anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<Finite>,
+    /// What is tolerated.
+    pub tolerated: Finite,
+}
+
+/// In which terms harm is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Scale {
+    /// The new version's rate of bad events by the old one's: 1 is no harm.
+    Ratio,
+    /// The new version's value minus the old one's, in the metric's unit, the worse the greater: 0 is no harm.
+    Difference,
+}
+
+impl Scale {
+    /// What is no harm.
+    pub const fn nothing(self) -> f64 {
+        match self {
+            Self::Ratio => 1.0,
+            Self::Difference => 0.0,
+        }
+    }
+}
+
+/// What was seen of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The metric's value over all samples that count; of a quantile, the share of observations above the bound.
+    pub value: Finite,
+    /// How many samples.
+    pub samples: Finite,
+}

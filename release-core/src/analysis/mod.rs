@@ -1,0 +1,51 @@
+//! Judging versions by what is measured of them. Pure: the same measurements always give the same findings.
+//!
+//! What providers report is read (`reading`) and folded into a [`Stream`] of constant memory (`stream`, `lagged`); a judge
+//! says at every look what all looks come to ([`Finding`]). A [`Threshold`](crate::model::Threshold) holds each measurement
+//! of the new version against a limit; a [`Sequential`](crate::model::Sequential) test compares it with the old one, which
+//! serves beside it.
+//!
+//! # The sequential judge
+//! *It may be looked at as often as one likes.* The chance that a version which is no worse is taken back is at most `alpha`
+//! over all looks of all such analyses of a run together: the planner counts them and divides `alpha` among them.
+//!
+//! - **Events** (ratios, quantiles): of all bad events, those of the canary, beside its part of the requests, by the mixture of
+//!   likelihood ratios of [`CountTest`](crate::stats::counts::CountTest). A quantile is a count of the observations above it,
+//!   where «it» is fixed by the old version's first look and counting begins with the next.
+//! - **Levels** (means, queries): the differences of each look, by the scale-invariant mixture of Student's t, whose effects
+//!   are of the size of one standard deviation.
+//! - **Waves**: what one look sees, the next often sees again. `dispersion` says how few independent looks the looks are worth,
+//!   and both tests count only these.
+//!
+//! *Regressed* is an interval of harm that lies above what is tolerated; *healthy* is one that lies below the margin: that no
+//! harm was shown is not health. Between the two it is *undetermined*, and after the last planned look that fails, as no data
+//! does. What would be concluded from versions that did not get their shares, or beside an old version that is ill itself, is
+//! not concluded.
+//!
+//! *What it costs*: a fixed test that is looked at once finds the same harm with about half the data. [`power`] says before a
+//! run what can be found, and the planner refuses a plan that could not find its own threshold, or in which no version could
+//! pass. `release-testkit/tests/judge` measures errors and power; run it with `JUDGE_PATHS=100000` for the whole of it.
+//!
+//! *What it does not see*: harm that the margin tolerates, harm of less than the planned size, waves longer than the time that
+//! is watched, and clients who are not given to versions by chance.
+
+mod dispersion;
+mod example;
+mod finding;
+mod lagged;
+mod power;
+mod reading;
+mod sequential;
+mod stream;
+mod threshold;
+mod trial;
+
+pub use example::example;
+pub use finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
+pub use power::{DETECTS, PASSES, Power, power};
+pub use stream::Stream;
+pub use trial::Trial;
+
+pub(crate) use sequential::{Judged, judge};
+pub(crate) use stream::Look;
+pub(crate) use threshold::measure;

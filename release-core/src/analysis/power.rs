@@ -1,0 +1,204 @@
+//! What an analysis can find at all, told before anything is measured.
+
+use super::dispersion;
+use super::lagged::Spread;
+use super::sequential::{LEAST_LOOKS, test_at};
+use crate::model::{Analysis, Direction, Judge, Metric, Sequential};
+use crate::stats::StatsError;
+use crate::stats::counts::{CountTest, Side};
+use crate::stats::special::normal_cdf;
+
+/// How surely harm that has to be found is found by the last look, at the least.
+pub const DETECTS: f64 = 0.95;
+/// How surely a version that is no worse passes by the last look, at the least.
+pub const PASSES: f64 = 0.9;
+/// The greatest multiple of harm that is looked for.
+const MOST_HARM: f64 = 1e4;
+
+/// What a comparison can find within its looks, if the traffic is as expected and its looks are independent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Power {
+    /// How likely harm of the size that has to be found is found.
+    pub detects: f64,
+    /// How likely a version that is no worse is shown to be healthy.
+    pub passes: f64,
+    /// The smallest harm that is found with [`DETECTS`], as a multiple of the value; `None`: none.
+    pub detectable: Option<f64>,
+}
+
+/// What `analysis` can find where the new version gets `share` percent of the traffic; `None` where it compares nothing.
+///
+/// By the normal approximation to what the last look sees. Looking earlier as well finds a little more; waves in the traffic,
+/// which the judge allows for when it sees them, leave less.
+///
+/// # Errors
+/// [`StatsError::OutOfRange`] for an expectation that is none, such as a share of 0 or 100 percent.
+pub fn power(analysis: &Analysis, share: u8) -> Result<Option<Power>, StatsError> {
+    let Judge::Sequential(rule) = &analysis.judge else { return Ok(None) };
+    let setting = Setting::new(analysis, rule, share);
+    let found = |harm: f64| setting.found(harm);
+    let detects = found(rule.expected.detect.get())?;
+    let detectable = if found(MOST_HARM)? < DETECTS {
+        None
+    } else {
+        let (mut low, mut high) = (1.0_f64, MOST_HARM);
+        while high / low > 1.001 {
+            let middle = (low * high).sqrt();
+            if found(middle)? < DETECTS { low = middle } else { high = middle }
+        }
+        Some(high)
+    };
+    Ok(Some(Power { detects, passes: setting.passes()?, detectable }))
+}
+
+/// What is expected of all looks together.
+struct Setting<'a> {
+    analysis: &'a Analysis,
+    rule: &'a Sequential,
+    alpha: f64,
+    share: f64,
+    looks: f64,
+    /// Requests of both versions.
+    requests: f64,
+}
+
+impl<'a> Setting<'a> {
+    fn new(analysis: &'a Analysis, rule: &'a Sequential, share: u8) -> Self {
+        let fixing = u32::from(matches!(analysis.metric, Metric::Quantile { .. }));
+        let looks = analysis.count.saturating_sub(rule.warm_up).saturating_sub(fixing);
+        let looks = f64::from(looks);
+        let interval = analysis.interval.as_duration().as_secs_f64();
+        let requests = rule.expected.per_second.get() * interval * looks;
+        let alpha = rule.alpha.get() / f64::from(rule.comparisons.max(1));
+        Self { analysis, rule, alpha, share: f64::from(share) / 100.0, looks, requests }
+    }
+
+    /// The share of requests that end badly while all is well.
+    fn rate(&self) -> f64 {
+        let value = self.rule.expected.value.get();
+        match (&self.analysis.metric, self.rule.direction) {
+            (Metric::Quantile { quantile, .. }, _) => 1.0 - quantile.get(),
+            (_, Direction::LowerIsBetter) => value,
+            (_, Direction::HigherIsBetter) => 1.0 - value,
+        }
+    }
+
+    fn found(&self, harm: f64) -> Result<f64, StatsError> {
+        if !self.analysis.metric.counts() {
+            let value = self.rule.expected.value.get().abs();
+            let shift = match self.rule.direction {
+                Direction::LowerIsBetter => value * (harm - 1.0),
+                Direction::HigherIsBetter => value * (1.0 - 1.0 / harm),
+            };
+            let margin = self.rule.margin;
+            let tolerated = margin.absolute.get().max(margin.relative.get() * value);
+            return Ok(self.level(shift - if self.rule.critical { 0.0 } else { tolerated }));
+        }
+        let (canary, baseline) = (self.requests * self.share, self.requests * (1.0 - self.share));
+        let old = self.rate() * baseline;
+        let new = (self.rate() * harm).min(1.0) * canary;
+        let (bad, tolerated) = (new + old, 1.0 + self.rule.margin.relative.get());
+        let dispersion = dispersion::expected_of_counts(self.looks, new, bad, self.alpha);
+        let nothing = if self.rule.critical { 1.0 } else { tolerated };
+        let test = test_at(self.share, Side::More)?;
+        let least = fewest(bad, |count| {
+            let interval = test.ratio_interval(count / dispersion, bad / dispersion, self.alpha)?;
+            Ok(interval.lower > nothing)
+        })?;
+        let by_ratio = reached(new, bad, least);
+        let amount = self.rule.margin.absolute.get();
+        if self.rule.critical || amount <= 0.0 {
+            return Ok(by_ratio);
+        }
+        // Harm has to be beyond both.
+        Ok(by_ratio.min(self.apart(new, old, |low, _| low > amount)?))
+    }
+
+    /// How likely a version that is no worse is shown to be so.
+    fn passes(&self) -> Result<f64, StatsError> {
+        let margin = self.rule.margin;
+        if !self.analysis.metric.counts() {
+            let value = self.rule.expected.value.get().abs();
+            return Ok(self.level(margin.absolute.get().max(margin.relative.get() * value)));
+        }
+        let (canary, baseline) = (self.requests * self.share, self.requests * (1.0 - self.share));
+        let (new, old) = (self.rate() * canary, self.rate() * baseline);
+        let bad = new + old;
+        let dispersion = dispersion::expected_of_counts(self.looks, new, bad, self.alpha);
+        let tolerated = 1.0 + margin.relative.get();
+        let test = test_at(self.share, Side::More)?;
+        let most = fewest(bad, |count| {
+            let interval = test.ratio_interval(count / dispersion, bad / dispersion, self.alpha)?;
+            Ok(interval.upper >= tolerated)
+        })?;
+        let by_ratio = 1.0 - reached(new, bad, most);
+        let amount = margin.absolute.get();
+        if amount <= 0.0 {
+            return Ok(by_ratio);
+        }
+        Ok(by_ratio.max(self.apart(new, old, |_, high| high < amount)?))
+    }
+
+    /// How likely both rates, each in its own interval, are as far apart as is wanted: at the middle of what is expected.
+    fn apart(
+        &self,
+        new: f64,
+        old: f64,
+        wanted: impl Fn(f64, f64) -> bool,
+    ) -> Result<f64, StatsError> {
+        let (canary, baseline) = (self.requests * self.share, self.requests * (1.0 - self.share));
+        let dispersion = dispersion::expected_of_counts(self.looks, new, new + old, self.alpha);
+        let interval = |bad: f64, all: f64| {
+            let test = CountTest::new(0.5, 1.0, 1.0, Side::Both)?;
+            test.share_interval(bad / dispersion, all / dispersion, self.alpha / 2.0)
+        };
+        // As far to the wrong side as the new version's count is but for one time in forty.
+        let spread = 1.96 * new.sqrt();
+        let likely = |bad: f64| -> Result<bool, StatsError> {
+            let (new, old) = (interval(bad.clamp(0.0, canary), canary)?, interval(old, baseline)?);
+            Ok(wanted(new.lower - old.upper, new.upper - old.lower))
+        };
+        let sure = likely(new - spread)? && likely(new + spread)?;
+        Ok(if sure {
+            0.975
+        } else if likely(new)? {
+            0.5
+        } else {
+            0.0
+        })
+    }
+
+    /// How likely levels that are `room` away from a limit are shown to be on their side of it.
+    fn level(&self, room: f64) -> f64 {
+        let deviation = self.rule.expected.spread.get() * std::f64::consts::SQRT_2;
+        if self.looks < f64::from(LEAST_LOOKS) {
+            return 0.0;
+        }
+        let variance = deviation * deviation;
+        let spread = Spread { n: self.looks, mean: 0.0, variance, correlation: 0.0 };
+        let radius = dispersion::of_levels(&spread, self.alpha).radius(self.alpha);
+        normal_cdf((room - radius) / (deviation / self.looks.sqrt()))
+    }
+}
+
+/// The fewest of `bad` events in the canary with which something holds that more of them keep.
+fn fewest(bad: f64, holds: impl Fn(f64) -> Result<bool, StatsError>) -> Result<f64, StatsError> {
+    let (mut low, mut high) = (0.0, bad);
+    if !holds(bad)? {
+        return Ok(f64::INFINITY);
+    }
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if holds(middle)? { high = middle } else { low = middle }
+    }
+    Ok(high)
+}
+
+/// How likely at least `least` of `bad` events are the canary's, of which `new` are expected.
+fn reached(new: f64, bad: f64, least: f64) -> f64 {
+    let deviation = (new * (1.0 - new / bad.max(f64::MIN_POSITIVE))).max(0.0).sqrt();
+    if deviation <= 0.0 {
+        return if new >= least { 1.0 } else { 0.0 };
+    }
+    normal_cdf((new - least) / deviation)
+}

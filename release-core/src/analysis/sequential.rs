@@ -1,0 +1,294 @@
+//! The sequential judge: what a stream of looks comes to, at any look.
+
+use super::dispersion;
+use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
+use super::stream::{Look, Part, Stream, Taken};
+use crate::model::{Bound, Direction, Finite};
+use crate::port::Evidence;
+use crate::stats::StatsError;
+use crate::stats::counts::{CountTest, Interval, Side};
+
+/// Looks before which levels are not judged: fewer say nothing of how one goes with the next.
+pub(crate) const LEAST_LOOKS: u32 = 8;
+/// Looks of levels that have to be worth as many independent ones.
+const LEAST_INDEPENDENT: f64 = 4.0;
+/// How surely the shares have to be others than planned.
+const SHARES: f64 = 1e-4;
+/// How far off shares may be, of all traffic, whatever is sure of it: windows never begin at quite the same time.
+const SHARES_OFF: f64 = 0.02;
+
+/// What a look comes to, with the sentence for people.
+pub(crate) struct Judged {
+    pub(crate) finding: Finding,
+    pub(crate) because: String,
+}
+
+/// Takes a look in, and says what all looks come to.
+pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -> Judged {
+    let taken = stream.take(look, evidence);
+    let conclude = || match taken {
+        Err(reason) => Ok((stream.finding(look, Conclusion::NoData), reason)),
+        Ok(Taken::Before) => {
+            Ok((stream.finding(look, Conclusion::Undetermined), "not counted yet".to_owned()))
+        }
+        Ok(Taken::Counted) if look.analysis.metric.counts() => counts(stream, look),
+        Ok(Taken::Counted) => levels(stream, look),
+    };
+    let (finding, because) = conclude().unwrap_or_else(|error: StatsError| {
+        (stream.finding(look, Conclusion::NoData), error.to_string())
+    });
+    Judged { finding, because }
+}
+
+impl Look<'_> {
+    /// How likely one end of the interval may be wrong.
+    pub(crate) fn alpha(&self) -> f64 {
+        self.rule.alpha.get() / f64::from(self.rule.comparisons.max(1))
+    }
+}
+
+impl Stream {
+    /// A finding without numbers.
+    fn finding(&self, look: &Look<'_>, conclusion: Conclusion) -> Finding {
+        let method = if look.analysis.metric.counts() {
+            Method::SequentialCounts
+        } else {
+            Method::SequentialMeans
+        };
+        Finding {
+            conclusion,
+            method,
+            harm: None,
+            canary: None,
+            baseline: None,
+            looks: self.looks,
+            alpha: finite(look.alpha()).unwrap_or(Finite::ZERO),
+            dispersion: finite(1.0).unwrap_or(Finite::ZERO),
+            seed: None,
+            samples: self.samples(),
+        }
+    }
+}
+
+/// Events of both versions.
+fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsError> {
+    let [canary, baseline] = stream.counted();
+    let mut finding = stream.finding(look, Conclusion::Undetermined);
+    (finding.canary, finding.baseline) = (seen(canary), seen(baseline));
+    let (Some(new), Some(old)) = (finding.canary, finding.baseline) else {
+        finding.conclusion = Conclusion::NoData;
+        let silent = if canary.whole > 0.0 { "old" } else { "new" };
+        return Ok((finding, format!("nothing was observed of the {silent} version")));
+    };
+    let (alpha, bad) = (look.alpha(), canary.part + baseline.part);
+    let dispersion = dispersion::of_counts(&stream.differences, canary.part, bad, alpha);
+    finding.dispersion = finite(dispersion).unwrap_or(finding.dispersion);
+    if let Some((conclusion, why)) = guards(look, canary, baseline, old)? {
+        finding.conclusion = conclusion;
+        return Ok((finding, why));
+    }
+    let share = canary.whole / (canary.whole + baseline.whole);
+    let test = test_at(share, Side::More)?;
+    let ratio = test.ratio_interval(canary.part / dispersion, bad / dispersion, alpha)?;
+    let margin = look.rule.margin;
+    let tolerated = 1.0 + margin.relative.get();
+    let excess = Excess::of(canary, baseline, dispersion, alpha)?;
+    let worse_than = |amount: f64| excess.at_least > amount;
+    let harmed = if look.rule.critical {
+        ratio.lower > 1.0
+    } else {
+        ratio.lower > tolerated && worse_than(margin.absolute.get())
+    };
+    let healthy = ratio.upper < tolerated || excess.at_most < margin.absolute.get();
+    finding.harm = Some(Harm {
+        scale: Scale::Ratio,
+        estimate: finite(new.value.get() / old.value.get()),
+        low: finite(ratio.lower),
+        high: finite(ratio.upper),
+        tolerated: finite(if look.rule.critical { 1.0 } else { tolerated }).unwrap_or(Finite::ZERO),
+    });
+    finding.conclusion = concluded(harmed, healthy);
+    let because = format!(
+        "{} beside {}: between {} and {} times as much",
+        told(new, look),
+        told(old, look),
+        times(ratio.lower),
+        times(ratio.upper)
+    );
+    Ok((finding, because))
+}
+
+/// Means or numbers of the moment of both versions.
+fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsError> {
+    let mut finding = stream.finding(look, Conclusion::Undetermined);
+    let [canary, baseline] = stream.counted();
+    let (Some(differences), Some(beyond), Some(old)) =
+        (stream.differences.spread(), stream.beyond.spread(), stream.levels.spread())
+    else {
+        return Ok((finding, "one look is no stream".to_owned()));
+    };
+    let sign = match look.rule.direction {
+        Direction::LowerIsBetter => 1.0,
+        Direction::HigherIsBetter => -1.0,
+    };
+    let level = |value: f64, part: Part| {
+        let samples = if part.whole > 0.0 { part.whole } else { f64::from(stream.looks) };
+        Some(Seen { value: finite(value)?, samples: finite(samples)? })
+    };
+    finding.canary = level(old.mean + sign * differences.mean, canary);
+    finding.baseline = level(old.mean, baseline);
+    if let Some(seen) = finding.baseline
+        && let Some((conclusion, why)) = guards(look, canary, baseline, seen)?
+    {
+        finding.conclusion = conclusion;
+        return Ok((finding, why));
+    }
+    let alpha = look.alpha();
+    let effective = dispersion::of_levels(&differences, alpha);
+    finding.dispersion = finite(effective.dispersion).unwrap_or(finding.dispersion);
+    let enough = stream.looks >= LEAST_LOOKS && effective.independent >= LEAST_INDEPENDENT;
+    let radius = if enough { effective.radius(alpha) } else { f64::INFINITY };
+    let over = dispersion::of_levels(&beyond, alpha);
+    let enough = stream.looks >= LEAST_LOOKS && over.independent >= LEAST_INDEPENDENT;
+    let over_radius = if enough { over.radius(alpha) } else { f64::INFINITY };
+    let (low, high) = (differences.mean - radius, differences.mean + radius);
+    let amount = look.rule.margin.absolute.get();
+    let harmed = if look.rule.critical {
+        low > 0.0
+    } else {
+        beyond.mean - over_radius > 0.0 && low > amount
+    };
+    let healthy = beyond.mean + over_radius < 0.0 || high < amount;
+    let relative = look.rule.margin.relative.get() * old.mean.abs();
+    finding.harm = Some(Harm {
+        scale: Scale::Difference,
+        estimate: finite(differences.mean),
+        low: finite(low),
+        high: finite(high),
+        tolerated: finite(if look.rule.critical { 0.0 } else { relative.max(amount) })
+            .unwrap_or(Finite::ZERO),
+    });
+    finding.conclusion = concluded(harmed, healthy);
+    let shown = |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, look));
+    let because = format!(
+        "{} beside {}: worse by {} to {}",
+        shown(finding.canary),
+        shown(finding.baseline),
+        number(low),
+        number(high)
+    );
+    Ok((finding, because))
+}
+
+/// What forbids any conclusion.
+fn guards(
+    look: &Look<'_>,
+    canary: Part,
+    baseline: Part,
+    old: Seen,
+) -> Result<Option<(Conclusion, String)>, StatsError> {
+    let least = u32::try_from(look.analysis.min_samples).map_or(f64::MAX, f64::from);
+    for (part, whose) in [(canary, "new"), (baseline, "old")] {
+        if part.whole > 0.0 && part.whole < least {
+            let why = format!("{} samples of the {whose} version, {least} are needed", part.whole);
+            return Ok(Some((Conclusion::Undetermined, why)));
+        }
+    }
+    let all = canary.whole + baseline.whole;
+    let planned = f64::from(look.beside.share) / 100.0;
+    if all > 0.0 && planned > 0.0 && planned < 1.0 {
+        let test = test_at(planned, Side::Both)?;
+        let share = canary.whole / all;
+        let off = (share - planned).abs() > SHARES_OFF;
+        if off && test.log_e(canary.whole, all)? >= -SHARES.ln() {
+            let why = format!(
+                "the new version got {:.1} % of {all} requests, {} % were planned",
+                share * 100.0,
+                look.beside.share
+            );
+            return Ok(Some((Conclusion::ShareMismatch, why)));
+        }
+    }
+    let Some(bound) = look.rule.baseline.filter(|bound| !healthy(*bound, old.value, look)) else {
+        return Ok(None);
+    };
+    let why = format!("the old version has {} itself, which is not {bound}", told(old, look));
+    Ok(Some((Conclusion::BaselineUnhealthy, why)))
+}
+
+/// Whether the old version's value keeps a bound. What counts here are bad events, whichever the metric counts.
+fn healthy(bound: Bound, value: Finite, look: &Look<'_>) -> bool {
+    let counts = look.analysis.metric.counts();
+    if counts && look.rule.direction == Direction::HigherIsBetter {
+        return finite(1.0 - value.get()).is_some_and(|good| bound.holds(good));
+    }
+    bound.holds(value)
+}
+
+/// By how much the new version's rate of bad events exceeds the old one's: each alone in an interval that holds at all looks.
+struct Excess {
+    at_least: f64,
+    at_most: f64,
+}
+
+impl Excess {
+    fn of(canary: Part, baseline: Part, dispersion: f64, alpha: f64) -> Result<Self, StatsError> {
+        let rate = |part: Part| -> Result<Interval, StatsError> {
+            let all = part.whole / dispersion;
+            // Ratios of counters that are no shares have no interval as a share.
+            if part.part > part.whole {
+                return Ok(Interval { lower: 0.0, upper: f64::INFINITY });
+            }
+            CountTest::new(0.5, 1.0, 1.0, Side::Both)?.share_interval(
+                part.part / dispersion,
+                all,
+                alpha / 2.0,
+            )
+        };
+        let (new, old) = (rate(canary)?, rate(baseline)?);
+        Ok(Self { at_least: new.lower - old.upper, at_most: new.upper - old.lower })
+    }
+}
+
+/// The test at a share, with a mixture whose mean is that share: ratios around 1, none of them ruled out.
+pub(super) fn test_at(share: f64, side: Side) -> Result<CountTest, StatsError> {
+    let odds = share / (1.0 - share);
+    let (a, b) = if odds <= 1.0 { (1.0, 1.0 / odds) } else { (odds, 1.0) };
+    CountTest::new(share, a, b, side)
+}
+
+const fn concluded(harmed: bool, healthy: bool) -> Conclusion {
+    if harmed {
+        Conclusion::Regressed
+    } else if healthy {
+        Conclusion::Healthy
+    } else {
+        Conclusion::Undetermined
+    }
+}
+
+fn seen(part: Part) -> Option<Seen> {
+    let value = (part.whole > 0.0).then(|| part.part / part.whole)?;
+    Some(Seen { value: finite(value)?, samples: finite(part.whole)? })
+}
+
+fn finite(value: f64) -> Option<Finite> {
+    Finite::new(value).ok()
+}
+
+fn told(seen: Seen, look: &Look<'_>) -> String {
+    format!("{} {} ({} samples)", number(seen.value.get()), look.rule.unit, seen.samples)
+}
+
+fn number(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "anything".into() } else { "less than anything".into() };
+    }
+    // Four digits, whatever the size.
+    let digits = format!("{value:.3e}").parse::<f64>().unwrap_or(value);
+    format!("{digits}")
+}
+
+fn times(value: f64) -> String {
+    if value.is_infinite() { "any number of".into() } else { number(value) }
+}

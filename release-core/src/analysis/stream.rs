@@ -1,0 +1,294 @@
+//! What looks have seen so far, in constant memory: the fold that judges go by.
+
+use sha2::{Digest as _, Sha256};
+
+use super::lagged::Lagged;
+use super::reading::{self, Reading, Terms};
+use crate::model::{Analysis, Digest, Direction, Finite, Judge, Metric, Sequential};
+use crate::plan::{Action, Beside, Deployment};
+use crate::port::{Evidence, Measurement};
+use crate::time::Timestamp;
+
+/// What the looks of one analysis have seen so far. It takes the same memory however many they are.
+#[derive(Debug, Clone, Default)]
+pub struct Stream {
+    /// Looks that count, without those of the warm-up.
+    pub(super) looks: u32,
+    /// Looks of the warm-up that are over.
+    warm: u32,
+    /// The bound above which a quantile's observations count.
+    pub(super) above: Option<Finite>,
+    /// Where counting begins: at the end of the warm-up.
+    origin: Option<[Part; 2]>,
+    /// As of the last look.
+    last: Option<[Part; 2]>,
+    /// Of counts: by how much the new version got more of the bad events of each look than its part of the requests. Of
+    /// levels: by how much it was worse.
+    pub(super) differences: Lagged,
+    /// Of levels: by how much it was worse than the margin allows.
+    pub(super) beyond: Lagged,
+    /// Levels of the old version.
+    pub(super) levels: Lagged,
+    samples: Option<Digest>,
+}
+
+// By all that it is made of, to the last bit.
+impl PartialEq for Stream {
+    fn eq(&self, other: &Self) -> bool {
+        self.samples == other.samples && self.words().eq(other.words())
+    }
+}
+
+impl Eq for Stream {}
+
+/// So much of a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Part {
+    pub(super) part: f64,
+    pub(super) whole: f64,
+}
+
+impl Part {
+    const fn since(self, earlier: Self) -> Self {
+        Self { part: self.part - earlier.part, whole: self.whole - earlier.whole }
+    }
+}
+
+/// Whom a look looks at, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) analysis: &'a Analysis,
+    pub(crate) rule: &'a Sequential,
+    pub(crate) canary: &'a Deployment,
+    pub(crate) beside: &'a Beside,
+    pub(crate) at: Timestamp,
+}
+
+impl<'a> Look<'a> {
+    /// The looks of a step, where it compares versions.
+    pub(crate) fn of(action: &'a Action, at: Timestamp) -> Option<Self> {
+        let Action::Analyze { deployment, analysis, beside: Some(beside), .. } = action else {
+            return None;
+        };
+        let Judge::Sequential(rule) = &analysis.judge else { return None };
+        Some(Self { analysis, rule, canary: deployment, beside, at })
+    }
+}
+
+/// What became of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It counts.
+    Counted,
+    /// It belongs to the time before counting begins.
+    Before,
+}
+
+impl Stream {
+    /// Takes a look's measurements in.
+    ///
+    /// # Errors
+    /// Why they say nothing; the looks before count as they did.
+    pub(crate) fn take(&mut self, look: &Look<'_>, evidence: &Evidence) -> Result<Taken, String> {
+        self.note(evidence);
+        let Evidence::Comparison { canary, baseline } = evidence else {
+            return Err("only one version was measured; both are needed".into());
+        };
+        match self.read(look, [canary, baseline])? {
+            [Reading::Part { part, whole }, Reading::Part { part: other, whole: rest }] => {
+                let now = [Part { part, whole }, Part { part: other, whole: rest }];
+                self.parts(look, now, [canary, baseline])
+            }
+            [Reading::Now { value, at }, Reading::Now { value: other, at: then }] => {
+                reading::fresh(at.min(then), look.at, look.analysis.interval)?;
+                if self.warming(look) {
+                    return Ok(Taken::Before);
+                }
+                self.level(look, [value, other]);
+                Ok(Taken::Counted)
+            }
+            _ => Err("the versions were measured in different ways".into()),
+        }
+    }
+
+    fn read(&self, look: &Look<'_>, both: [&Measurement; 2]) -> Result<[Reading; 2], String> {
+        let terms = Terms { direction: look.rule.direction, above: self.above };
+        let read = |measurement, wanted: &Deployment, whose| {
+            let found = reading::read(look.analysis, wanted.artifact.digest(), measurement, terms);
+            found.map_err(|why| format!("{whose} version: {why}"))
+        };
+        let [canary, baseline] = both;
+        Ok([
+            read(canary, look.canary, "of the new")?,
+            read(baseline, &look.beside.baseline, "of the old")?,
+        ])
+    }
+
+    /// Whether a look belongs to the warm-up.
+    const fn warming(&mut self, look: &Look<'_>) -> bool {
+        let warming = self.warm < look.rule.warm_up;
+        if warming {
+            self.warm += 1;
+        }
+        warming
+    }
+
+    fn parts(
+        &mut self,
+        look: &Look<'_>,
+        now: [Part; 2],
+        both: [&Measurement; 2],
+    ) -> Result<Taken, String> {
+        if let Some(last) = &self.last
+            && grown(&now, last).iter().any(|part| part.whole < 0.0)
+        {
+            return Err("counts have fallen since the last look: the window began anew".into());
+        }
+        let Some(last) = self.last.filter(|_| self.origin.is_some()) else {
+            return self.begin(look, now, both);
+        };
+        self.last = Some(now);
+        let [canary, baseline] = grown(&now, &last);
+        if look.analysis.metric.counts() {
+            self.looks = self.looks.saturating_add(1);
+            let share = ratio(canary.whole, canary.whole + baseline.whole).unwrap_or(0.0);
+            let bad = canary.part + baseline.part;
+            self.differences.push(share.mul_add(-bad, canary.part));
+            return Ok(Taken::Counted);
+        }
+        match (ratio(canary.part, canary.whole), ratio(baseline.part, baseline.whole)) {
+            (Some(canary), Some(baseline)) => {
+                self.level(look, [canary, baseline]);
+                Ok(Taken::Counted)
+            }
+            _ => Err("nothing was observed since the last look".into()),
+        }
+    }
+
+    /// Counting begins with the window; after a warm-up with its end; and of a quantile once it is fixed where that lies, by
+    /// what was before, so that it cannot depend on what is counted.
+    fn begin(
+        &mut self,
+        look: &Look<'_>,
+        now: [Part; 2],
+        both: [&Measurement; 2],
+    ) -> Result<Taken, String> {
+        let warmed = self.warming(look);
+        self.last = Some(now);
+        if self.warm < look.rule.warm_up {
+            return Ok(Taken::Before);
+        }
+        if let Metric::Quantile { quantile, .. } = &look.analysis.metric {
+            let least = u32::try_from(look.analysis.min_samples).map_or(f64::MAX, f64::from);
+            let direction = look.rule.direction;
+            let [_, baseline] = both;
+            let bound = reading::bound_of(baseline, *quantile, direction, least)?;
+            self.above = Some(bound);
+            if let [Reading::Part { part, whole }, Reading::Part { part: other, whole: rest }] =
+                self.read(look, both)?
+            {
+                let now = [Part { part, whole }, Part { part: other, whole: rest }];
+                (self.last, self.origin) = (Some(now), Some(now));
+            }
+            return Ok(Taken::Before);
+        }
+        if warmed {
+            self.origin = Some(now);
+            return Ok(Taken::Before);
+        }
+        (self.last, self.origin) = (Some([Part::default(); 2]), Some([Part::default(); 2]));
+        self.parts(look, now, both)
+    }
+
+    fn level(&mut self, look: &Look<'_>, [canary, baseline]: [f64; 2]) {
+        let worse = match look.rule.direction {
+            Direction::LowerIsBetter => canary - baseline,
+            Direction::HigherIsBetter => baseline - canary,
+        };
+        self.looks = self.looks.saturating_add(1);
+        self.levels.push(baseline);
+        self.differences.push(worse);
+        self.beyond.push(look.rule.margin.relative.get().mul_add(-baseline.abs(), worse));
+    }
+
+    /// What each version counted since counting began.
+    pub(super) fn counted(&self) -> [Part; 2] {
+        match (self.last, self.origin) {
+            (Some([canary, baseline]), Some([a, b])) => [canary.since(a), baseline.since(b)],
+            _ => [Part::default(); 2],
+        }
+    }
+
+    /// The digest of all measurements so far, each after those before.
+    pub fn samples(&self) -> Digest {
+        self.samples.unwrap_or_else(|| Digest::of(b""))
+    }
+
+    fn note(&mut self, evidence: &Evidence) {
+        let mut hash = Sha256::new();
+        if let Some(before) = self.samples {
+            hash.update(before.as_bytes());
+        }
+        if let Evidence::Comparison { canary, baseline } = evidence {
+            feed(&mut hash, canary);
+            feed(&mut hash, baseline);
+        }
+        self.samples = Some(Digest::from_bytes(hash.finalize().into()));
+    }
+
+    /// All that it is made of, for the digest of a state.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
+        let parts = [self.origin, self.last].into_iter().flatten().flatten();
+        let parts = parts.flat_map(|Part { part, whole }| [part.to_bits(), whole.to_bits()]);
+        let streams = [self.differences, self.beyond, self.levels];
+        let samples = self.samples.map_or(0, |digest| {
+            digest.as_bytes().iter().take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
+        });
+        let above = self.above.map_or(u64::MAX, |bound| bound.get().to_bits());
+        [u64::from(self.looks), u64::from(self.warm), samples, above]
+            .into_iter()
+            .chain(parts)
+            .chain(streams.into_iter().flat_map(|stream| stream.words()))
+    }
+}
+
+/// All that a measurement says, each kind under a number of its own, each number as its bits.
+fn feed(hash: &mut Sha256, measurement: &Measurement) {
+    let number =
+        |hash: &mut Sha256, value: Finite| hash.update(value.get().to_bits().to_le_bytes());
+    match measurement {
+        Measurement::Ratio { digest, numerator, denominator } => {
+            hash.update([1]);
+            hash.update(digest.as_bytes());
+            number(hash, *numerator);
+            number(hash, *denominator);
+        }
+        Measurement::Histogram { digest, buckets } => {
+            hash.update([2]);
+            hash.update(digest.as_bytes());
+            for bucket in buckets {
+                hash.update([u8::from(bucket.at_most.is_some())]);
+                number(hash, bucket.at_most.unwrap_or(Finite::ZERO));
+                number(hash, bucket.count);
+            }
+        }
+        Measurement::Value { digest, value, at } => {
+            hash.update([3]);
+            hash.update(digest.as_bytes());
+            number(hash, *value);
+            hash.update(at.as_micros().to_le_bytes());
+        }
+        Measurement::NoData { reason } => {
+            hash.update([4]);
+            hash.update(reason.as_bytes());
+        }
+    }
+}
+
+fn grown([a, b]: &[Part; 2], [c, d]: &[Part; 2]) -> [Part; 2] {
+    [a.since(*c), b.since(*d)]
+}
+
+fn ratio(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part / whole)
+}

@@ -1,0 +1,129 @@
+//! By which rule measurements are judged.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::metric::{Bound, Direction, Unit};
+use super::number::Finite;
+
+/// By which rule measurements are judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Judge {
+    /// Each measurement of the new version alone, against a limit. In files, `success` stands for it.
+    Threshold(Threshold),
+    /// The new version beside the old one, at the same time, by a test that may be looked at as often as one likes.
+    Sequential(Sequential),
+}
+
+/// The limits that each measurement of the new version is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    /// What a good measurement keeps.
+    pub success: Bound,
+    /// What a measurement has to keep not to be a bad one. What keeps this and not `success` is inconclusive;
+    /// without it, what is not good is bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Bound>,
+}
+
+impl Threshold {
+    /// What is not good is bad.
+    pub const fn new(success: Bound) -> Self {
+        Self { success, failure: None }
+    }
+}
+
+/// A sequential test of the new version against the old one, which serves beside it.
+///
+/// It ends with *regressed* when the lower end of the interval of harm lies above what is tolerated, with *healthy* when its
+/// upper end lies below the margin, and is undetermined until then: that no harm was shown is not that none is there. The
+/// intervals hold at all looks together, so that looking often costs nothing.
+///
+/// See [`analysis`](crate::analysis) for the method, its assumptions and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sequential {
+    /// Which way is worse.
+    pub direction: Direction,
+    /// What the metric's numbers are numbers of.
+    pub unit: Unit,
+    /// How much worse the new version may be and still pass.
+    pub margin: Margin,
+    /// What is expected of the traffic: from it follows what can be found at all.
+    pub expected: Expected,
+    /// How likely a version that is no worse is taken back, at the most: over all looks of all such analyses of a run
+    /// together. Above 0 and below 1.
+    #[serde(default = "five_percent")]
+    pub alpha: Finite,
+    /// Whether any harm that is shown takes the version back, also within the margin.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub critical: bool,
+    /// So many looks at the beginning are thrown away.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warm_up: u32,
+    /// What the old version has to keep; while it does not, nothing is concluded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Bound>,
+    /// Among how many analyses of the run `alpha` is divided. The planner counts them.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub comparisons: u32,
+}
+
+/// How much worse a version may be: by a factor, or by an amount, whichever is more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Margin {
+    /// By this part of the old version's value: 0.1 is ten percent worse.
+    #[serde(default = "zero", skip_serializing_if = "is_none")]
+    pub relative: Finite,
+    /// By this much, in the metric's unit.
+    #[serde(default = "zero", skip_serializing_if = "is_none")]
+    pub absolute: Finite,
+}
+
+/// What is expected of the traffic in one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Requests a second, of all versions together.
+    pub per_second: Finite,
+    /// The metric's value while all is well, in its unit; of a quantile it is not needed.
+    #[serde(default = "zero", skip_serializing_if = "is_none")]
+    pub value: Finite,
+    /// By how much values of one look differ from the next (their standard deviation), in the metric's unit; of shares and
+    /// quantiles it follows from the counts.
+    #[serde(default = "zero", skip_serializing_if = "is_none")]
+    pub spread: Finite,
+    /// How bad harm is that has to be found: as a multiple of the value, so that 3 is three times as many errors. Of a
+    /// quantile, as a multiple of the share of observations above it.
+    pub detect: Finite,
+}
+
+const fn zero() -> Finite {
+    Finite::ZERO
+}
+const fn one() -> u32 {
+    1
+}
+fn five_percent() -> Finite {
+    Finite::new(0.05).unwrap_or(Finite::ZERO)
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(value: &Finite) -> bool {
+    *value == Finite::ZERO
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(value: &u32) -> bool {
+    *value == 1
+}

@@ -1,0 +1,168 @@
+//! What is measured, in which unit, and which way is worse.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::number::Finite;
+
+/// Picks series by name and labels, as Prometheus does with `name{label="value"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Selector {
+    /// The series' name, for example `http_requests_total`.
+    pub series: String,
+    /// Labels that must be equal; further labels do not matter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Selector {
+    /// Selects every series called `series`.
+    pub fn series(series: impl Into<String>) -> Self {
+        Self { series: series.into(), labels: BTreeMap::new() }
+    }
+
+    /// Demands `label` to be `value` as well.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(label.into(), value.into());
+        self
+    }
+}
+
+/// What is measured, always over the samples of one version only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Metric {
+    /// One counter divided by another, for example failed requests by all requests: a share.
+    Ratio {
+        /// Counts what is looked for.
+        numerator: Selector,
+        /// Counts the whole; also the sample size.
+        denominator: Selector,
+    },
+    /// The sum of what was observed by the number of observations, for example seconds by requests: a mean.
+    Mean {
+        /// What was observed, summed; a counter, such as `http_request_duration_seconds_sum`.
+        sum: Selector,
+        /// How many observations; also the sample size.
+        count: Selector,
+    },
+    /// A quantile of what a histogram observed, such as the 99th percentile of latency. Counted is how many
+    /// observations lay above a bound of the histogram's buckets; nothing is interpolated.
+    Quantile {
+        /// The histogram's name without `_bucket`, such as `http_request_duration_seconds`.
+        histogram: Selector,
+        /// Which quantile; above 0 and below 1.
+        quantile: Finite,
+    },
+    /// One number of the moment, by a query in the source's own language; sources say which words in double braces they
+    /// replace.
+    Query {
+        /// The query.
+        query: String,
+    },
+}
+
+impl Metric {
+    /// Whether it counts events among all that happened, so that how sure one can be follows from the counts alone.
+    pub const fn counts(&self) -> bool {
+        matches!(self, Self::Ratio { .. } | Self::Quantile { .. })
+    }
+
+    /// What it is called where one word has to do.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Ratio { .. } => "ratio",
+            Self::Mean { .. } => "mean",
+            Self::Quantile { .. } => "quantile",
+            Self::Query { .. } => "query",
+        }
+    }
+}
+
+/// What a metric's numbers are numbers of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unit {
+    /// A part of a whole, from 0 to 1.
+    Share,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// So many a second.
+    PerSecond,
+    /// Things that are counted.
+    Count,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Share => "of all",
+            Self::Seconds => "s",
+            Self::Bytes => "B",
+            Self::PerSecond => "/s",
+            Self::Count => "",
+        })
+    }
+}
+
+/// Which way a metric gets worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Less is better: errors, latency, cost.
+    LowerIsBetter,
+    /// More is better: successes, throughput, conversions.
+    HigherIsBetter,
+}
+
+/// The limit that a healthy version keeps. Equal to the limit is within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Bound {
+    /// The value must not be above this.
+    AtMost(Finite),
+    /// The value must not be below this.
+    AtLeast(Finite),
+}
+
+impl Bound {
+    /// Whether `value` keeps the limit.
+    pub fn holds(self, value: Finite) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "at most {limit}"),
+            Self::AtLeast(limit) => write!(f, "at least {limit}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_itself_is_within() {
+        let at = |x| Finite::new(x).unwrap();
+        assert!(
+            Bound::AtMost(at(0.05)).holds(at(0.05)) && !Bound::AtMost(at(0.05)).holds(at(0.06))
+        );
+        assert!(Bound::AtLeast(at(0.9)).holds(at(0.9)) && !Bound::AtLeast(at(0.9)).holds(at(0.8)));
+    }
+}

@@ -1,0 +1,226 @@
+//! Analyses that compare versions: whether their rules make sense, whether there is something to compare with, among how many
+//! the chance of a false alarm is divided, and whether they can find what they are to find.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::check::{criteria, named};
+use super::{Action, PlanError, Step};
+use crate::analysis::{DETECTS, PASSES, Power, power};
+use crate::ids::AnalysisId;
+use crate::model::{
+    Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Stage, Strategy, Threshold,
+    Tier, Unit,
+};
+
+/// Finds what makes no sense in the rule of an analysis.
+pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
+    let mut bad = |problem: &str| {
+        let (analysis, problem) = (analysis.id.clone(), problem.to_owned());
+        errors.push(PlanError::BadRule { analysis, problem });
+    };
+    let zero = Finite::ZERO;
+    if let Metric::Quantile { quantile, .. } = &analysis.metric
+        && !(quantile.get() > 0.0 && quantile.get() < 1.0)
+    {
+        bad("`quantile` has to lie between 0 and 1; write 0.99 for the 99th percentile");
+    }
+    let rule = match &analysis.judge {
+        Judge::Threshold(limits) => return check_limits(limits, bad),
+        Judge::Sequential(rule) => rule,
+    };
+    let Sequential { alpha, margin, expected, .. } = rule;
+    if !(alpha.get() > 0.0 && alpha.get() < 1.0) {
+        bad(
+            "`alpha` has to lie between 0 and 1; 0.05 is one false alarm in twenty runs at the most",
+        );
+    }
+    if margin.relative < zero
+        || margin.absolute < zero
+        || (margin.relative, margin.absolute) == (zero, zero)
+    {
+        bad(
+            "`margin` leaves no room, and no version could be shown to be within it; set `relative` or `absolute` above 0",
+        );
+    }
+    if expected.per_second <= zero {
+        bad("`expected.per_second` has to be above 0: without traffic nothing can be found");
+    }
+    if expected.detect.get() <= 1.0 {
+        bad("`expected.detect` has to be above 1: 3 is three times as bad");
+    }
+    let quantile = matches!(analysis.metric, Metric::Quantile { .. });
+    if analysis.metric.counts() {
+        if !quantile && rule.unit != Unit::Share {
+            bad("a ratio of counts is a share; set `unit` to `share`");
+        }
+        let possible = expected.value.get() > 0.0 && expected.value.get() < 1.0;
+        if !quantile && !possible {
+            bad("`expected.value` has to lie between 0 and 1: the share that is usual");
+        }
+    } else {
+        if expected.value == zero {
+            bad("`expected.value` is missing; set the value that is usual");
+        }
+        if expected.spread <= zero {
+            bad(
+                "`expected.spread` is missing; set by how much values usually differ from look to look",
+            );
+        }
+    }
+}
+
+/// What is good must not be bad as well.
+fn check_limits(limits: &Threshold, mut bad: impl FnMut(&str)) {
+    let sound = match (limits.success, limits.failure) {
+        (_, None) => true,
+        (Bound::AtMost(good), Some(Bound::AtMost(bad))) => good <= bad,
+        (Bound::AtLeast(good), Some(Bound::AtLeast(bad))) => good >= bad,
+        (_, Some(_)) => false,
+    };
+    if !sound {
+        bad("`failure` has to leave more room than `success`, to the same side");
+    }
+}
+
+/// Finds analyses that compare versions where a stage never serves both.
+pub(super) fn check_places(definition: &Definition, errors: &mut Vec<PlanError>) {
+    let compares = |id: &AnalysisId| {
+        definition.analyses.iter().any(|analysis| analysis.id == *id && analysis.compares())
+    };
+    for stage in &definition.stages {
+        let mut nothing = |analysis: &AnalysisId, place: String| {
+            let (environment, analysis) = (stage.environment.clone(), analysis.clone());
+            errors.push(PlanError::NothingBeside { environment, analysis, place });
+        };
+        if let Strategy::Canary(spec) = &stage.strategy {
+            for step in spec.steps.iter().filter(|step| step.weight >= 100) {
+                let named = step.analyses.iter().filter(|id| compares(id));
+                named.for_each(|id| nothing(id, "at a weight of 100".to_owned()));
+            }
+        } else {
+            let named = named(&stage.strategy).into_iter().flatten().filter(|id| compares(id));
+            named.for_each(|id| nothing(id, "after the switch".to_owned()));
+        }
+        let production = definition
+            .environments
+            .iter()
+            .any(|other| other.id == stage.environment && other.tier == Tier::Production);
+        if production && !serves_both(stage) {
+            let named = criteria(definition).into_iter().filter(|id| compares(id));
+            named.for_each(|id| nothing(id, "all the time".to_owned()));
+        }
+    }
+}
+
+/// Whether a strategy has both versions served while it judges.
+fn serves_both(stage: &Stage) -> bool {
+    match &stage.strategy {
+        Strategy::Recreate | Strategy::BlueGreen(_) => false,
+        Strategy::Rolling(spec) => spec.batches > 1,
+        Strategy::Canary(spec) => spec.steps.iter().any(|step| step.weight < 100),
+    }
+}
+
+/// Divides the chance of a false alarm among all steps that compare versions.
+pub(super) fn share_out(steps: &mut [Step]) {
+    let compares = |step: &Step| matches!(&step.action, Action::Analyze { beside: Some(_), .. });
+    let all = u32::try_from(steps.iter().filter(|step| compares(step)).count()).unwrap_or(u32::MAX);
+    if all < 2 {
+        return;
+    }
+    let mut divided: Vec<(AnalysisId, Arc<Analysis>)> = Vec::new();
+    for step in steps.iter_mut().filter(|step| compares(step)) {
+        let Action::Analyze { analysis, .. } = &mut step.action else { continue };
+        if let Some((_, known)) = divided.iter().find(|(id, _)| *id == analysis.id) {
+            *analysis = Arc::clone(known);
+            continue;
+        }
+        let mut own = Analysis::clone(analysis);
+        if let Judge::Sequential(rule) = &mut own.judge {
+            rule.comparisons = all;
+        }
+        *analysis = Arc::new(own);
+        divided.push((analysis.id.clone(), Arc::clone(analysis)));
+    }
+}
+
+/// Finds steps that compare with nothing, and such that could not find what they are to find.
+pub(super) fn check_steps(steps: &[Step], errors: &mut Vec<PlanError>) {
+    let mut seen = BTreeSet::new();
+    for step in steps {
+        let Action::Analyze { analysis, beside, .. } = &step.action else { continue };
+        let mut bad = |problem: String| {
+            let analysis = analysis.id.clone();
+            errors.push(PlanError::BadRule { analysis, problem });
+        };
+        let share = match (analysis.compares(), beside) {
+            (false, None) => continue,
+            (true, Some(beside)) if (1..100).contains(&beside.share) => beside.share,
+            (true, Some(beside)) => {
+                bad(format!(
+                    "step `{}` gives it a share of {} %; both versions have to be served",
+                    step.id, beside.share
+                ));
+                continue;
+            }
+            (true, None) => {
+                bad(format!("step `{}` says not what it is compared with; set `beside`", step.id));
+                continue;
+            }
+            (false, Some(_)) => {
+                bad(format!(
+                    "step `{}` has `beside`, and its rule compares nothing; leave it out",
+                    step.id
+                ));
+                continue;
+            }
+        };
+        if seen.insert((&analysis.id, Arc::as_ptr(analysis), share)) {
+            blind(analysis, share, errors);
+        }
+    }
+}
+
+fn blind(analysis: &Analysis, share: u8, errors: &mut Vec<PlanError>) {
+    let before = errors.len();
+    check_rule(analysis, errors);
+    if errors.len() > before {
+        return;
+    }
+    let problem = match power(analysis, share) {
+        Ok(Some(found)) => too_little(analysis, &found),
+        Ok(None) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(problem) = problem {
+        errors.push(PlanError::Blind { analysis: analysis.id.clone(), share, problem });
+    }
+}
+
+/// What is missing to find harm, or to see that there is none.
+fn too_little(analysis: &Analysis, found: &Power) -> Option<String> {
+    let Judge::Sequential(rule) = &analysis.judge else { return None };
+    let (looks, requests) = (analysis.count, rule.expected.per_second);
+    let within =
+        format!("within {looks} looks of {} at {requests} requests a second", analysis.interval);
+    if found.detects < DETECTS {
+        let instead = found.detectable.map_or_else(
+            || "no harm at all would be".to_owned(),
+            |harm| format!("{harm:.2} times as bad would be"),
+        );
+        return Some(format!(
+            "{} times as bad would be found with {:.0} % {within}, at least {:.0} % are needed; {instead}. Look longer, give it more traffic, or ask for less",
+            rule.expected.detect,
+            found.detects * 100.0,
+            DETECTS * 100.0,
+        ));
+    }
+    (found.passes < PASSES).then(|| {
+        format!(
+            "a version that is no worse would be shown to be within the margin with {:.0} % {within}, at least {:.0} % are needed. Look longer, give it more traffic, or widen `margin`",
+            found.passes * 100.0,
+            PASSES * 100.0,
+        )
+    })
+}

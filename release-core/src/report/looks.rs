@@ -1,0 +1,57 @@
+//! What judges saw at each look, for reports.
+
+use crate::analysis::{Conclusion, Finding};
+use crate::plan::Action;
+use crate::run::{Event, RunState};
+use crate::time::Timestamp;
+
+/// A step that compared two versions, look by look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The step's id.
+    pub step: String,
+    /// What was measured.
+    pub metric: String,
+    /// The looks, in order; those of an attempt that was asked for anew follow on.
+    pub looks: Vec<Look>,
+}
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// When.
+    pub at: Timestamp,
+    /// What was found.
+    pub finding: Finding,
+}
+
+impl Compared {
+    /// What it came to; without looks it was not evaluated.
+    pub fn conclusion(&self) -> Conclusion {
+        self.looks.last().map_or(Conclusion::NotEvaluated, |look| look.finding.conclusion)
+    }
+}
+
+/// All steps that compare versions, without looks yet.
+pub(super) fn steps(state: &RunState) -> Vec<Compared> {
+    let all = (0..).map_while(|index| state.plan().get(index));
+    all.filter_map(|step| {
+        let Action::Analyze { analysis, beside: Some(_), .. } = &step.action else { return None };
+        let metric = format!("{}, a {}", analysis.id, analysis.metric.kind());
+        Some(Compared { step: step.id.to_string(), metric, looks: Vec::new() })
+    })
+    .collect()
+}
+
+/// Adds what an event found to the step that it is about.
+pub(super) fn add(compared: &mut [Compared], at: Timestamp, event: &Event) {
+    let (Event::StepMeasured { step, finding: Some(finding), .. }
+    | Event::StepSucceeded { step, finding: Some(finding), .. }
+    | Event::StepFailed { step, finding: Some(finding), .. }) = event
+    else {
+        return;
+    };
+    if let Some(one) = compared.iter_mut().find(|one| one.step == step.id.as_str()) {
+        one.looks.push(Look { at, finding: Finding::clone(finding) });
+    }
+}

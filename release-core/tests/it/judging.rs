@@ -1,0 +1,336 @@
+//! What the sequential judge concludes of looks, and what it does not.
+
+use std::sync::Arc;
+
+use release_core::analysis::{Conclusion, Finding, Trial};
+use release_core::model::{
+    Analysis, Bound, Digest, Direction, Expected, Finite, Judge, Margin, Metric, Selector,
+    Sequential, Span, Target, Timestamp, Unit,
+};
+use release_core::plan::{Action, Beside, Deployment};
+use release_core::port::{Bucket, Evidence, Measurement};
+
+use crate::support::samples::{artifact, id};
+
+fn finite(value: f64) -> Finite {
+    Finite::new(value).unwrap()
+}
+
+fn errors() -> Metric {
+    Metric::Ratio { numerator: Selector::series("bad"), denominator: Selector::series("all") }
+}
+
+fn rule() -> Sequential {
+    Sequential {
+        direction: Direction::LowerIsBetter,
+        unit: Unit::Share,
+        margin: Margin { relative: finite(0.5), absolute: Finite::ZERO },
+        expected: Expected {
+            per_second: finite(1_000.0),
+            value: finite(0.01),
+            spread: finite(1.0),
+            detect: finite(3.0),
+        },
+        alpha: finite(0.01),
+        critical: false,
+        warm_up: 0,
+        baseline: None,
+        comparisons: 1,
+    }
+}
+
+fn deployment(content: &str) -> Deployment {
+    let target = Target::new(id("prod"), id("eu"), id("api"));
+    Deployment {
+        target,
+        artifact: artifact("api", content),
+        version: semver::Version::new(1, 0, 0),
+    }
+}
+
+fn digest(content: &str) -> Digest {
+    artifact("api", content).digest()
+}
+
+fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Trial {
+    let mut rule = rule();
+    change(&mut rule);
+    let analysis = Analysis {
+        min_samples: 10,
+        count: 100,
+        ..Analysis::judged(id("it"), metric, Judge::Sequential(rule))
+    };
+    let beside = Some(Box::new(Beside { baseline: deployment("old"), share: 50 }));
+    let (deployment, analysis) = (deployment("new"), Arc::new(analysis));
+    Trial::new(Action::Analyze { deployment, analysis, from: None, beside }).unwrap()
+}
+
+fn both(canary: Measurement, baseline: Measurement) -> Evidence {
+    Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) }
+}
+
+fn ratio(content: &str, part: f64, whole: f64) -> Measurement {
+    let (numerator, denominator) = (finite(part), finite(whole));
+    Measurement::Ratio { digest: digest(content), numerator, denominator }
+}
+
+fn second(look: u32) -> Timestamp {
+    Timestamp::default().plus(Span::secs(u64::from(look)))
+}
+
+/// Looks whose increments are given: events and requests, of the new and of the old version.
+fn counted(trial: &mut Trial, looks: &[([f64; 2], [f64; 2])]) -> Vec<Finding> {
+    let (mut new, mut old) = ([0.0; 2], [0.0; 2]);
+    let mut look = |(at, (canary, baseline)): (u32, &([f64; 2], [f64; 2]))| {
+        for (sum, more) in new.iter_mut().zip(canary).chain(old.iter_mut().zip(baseline)) {
+            *sum += more;
+        }
+        let evidence = both(ratio("new", new[0], new[1]), ratio("old", old[0], old[1]));
+        trial.look(second(at), &evidence).unwrap().0
+    };
+    (1..).zip(looks).map(&mut look).collect()
+}
+
+/// Numbers that vary a little and go nowhere.
+fn noise(look: u32) -> f64 {
+    f64::from(look * 37 % 17) / 17.0 - 0.5
+}
+
+/// Looks of a number of the moment.
+fn levels(
+    trial: &mut Trial,
+    looks: u32,
+    value: impl Fn(u32) -> [f64; 2],
+) -> Vec<(Conclusion, String)> {
+    let measured = |content, value: f64, at| Measurement::Value {
+        digest: digest(content),
+        value: finite(value),
+        at,
+    };
+    let mut look = |at| {
+        let ([new, old], now) = (value(at), second(at));
+        let evidence = both(measured("new", new, now), measured("old", old, now));
+        let (finding, because) = trial.look(now, &evidence).unwrap();
+        (finding.conclusion, because)
+    };
+    (1..=looks).map(&mut look).collect()
+}
+
+fn first(found: &[(Conclusion, String)], wanted: Conclusion) -> Option<usize> {
+    found.iter().position(|(conclusion, _)| *conclusion == wanted)
+}
+
+#[test]
+fn a_few_errors_beside_none_are_not_a_pass() {
+    let looks = [0.0, 1.0, 2.0, 1.0, 0.0, 0.0].map(|bad| ([bad, 100.0], [0.0, 100.0]));
+    for critical in [false, true] {
+        let found = counted(&mut trial(errors(), |rule| rule.critical = critical), &looks);
+        assert!(found.iter().all(|finding| finding.conclusion == Conclusion::Undetermined));
+    }
+}
+
+#[test]
+fn clear_harm_and_clear_health_are_seen_with_their_interval() {
+    let harmed = vec![([30.0, 1_000.0], [10.0, 1_000.0]); 60];
+    let found = counted(&mut trial(errors(), |_| {}), &harmed);
+    let at = found.iter().position(|f| f.conclusion == Conclusion::Regressed).unwrap();
+    let harm = found[at].harm.unwrap();
+    assert!((harm.estimate.unwrap().get() - 3.0).abs() < 1e-12, "{harm:?}");
+    assert!(harm.low.unwrap() > finite(1.5) && harm.high.unwrap() > finite(3.0), "{harm:?}");
+    assert_eq!(found[at].looks, u32::try_from(at + 1).unwrap());
+
+    let well = vec![([10.0, 1_000.0], [10.0, 1_000.0]); 60];
+    let found = counted(&mut trial(errors(), |_| {}), &well);
+    let at = found.iter().position(|f| f.conclusion == Conclusion::Healthy).unwrap();
+    assert!(at > 8, "health is shown by much data: {at}");
+    assert!(found[..at].iter().all(|f| f.conclusion == Conclusion::Undetermined));
+}
+
+#[test]
+fn more_successes_are_better() {
+    let metric = || Metric::Ratio {
+        numerator: Selector::series("ok"),
+        denominator: Selector::series("all"),
+    };
+    let upward = |rule: &mut Sequential| rule.direction = Direction::HigherIsBetter;
+    let worse = vec![([970.0, 1_000.0], [990.0, 1_000.0]); 60];
+    let found = counted(&mut trial(metric(), upward), &worse);
+    assert!(found.iter().any(|finding| finding.conclusion == Conclusion::Regressed));
+    let better = vec![([999.0, 1_000.0], [970.0, 1_000.0]); 60];
+    let found = counted(&mut trial(metric(), upward), &better);
+    assert!(found.iter().all(|finding| finding.conclusion != Conclusion::Regressed));
+}
+
+#[test]
+fn what_is_no_measurement_concludes_nothing_and_the_looks_before_still_count() {
+    let mut trial = trial(errors(), |_| {});
+    let good = |n: f64| both(ratio("new", n, 100.0 * n), ratio("old", n, 100.0 * n));
+    let mut at = 0;
+    let mut look = |evidence: &Evidence| {
+        at += 1;
+        trial.look(second(at), evidence).unwrap()
+    };
+    assert_eq!(look(&good(1.0)).0.looks, 1);
+    let none =
+        |content: &str| (content.to_owned(), Measurement::NoData { reason: "silence".into() });
+    for (part, evidence) in [
+        ("of the new version: silence", both(none("new").1, ratio("old", 2.0, 200.0))),
+        ("of the old version: silence", both(ratio("new", 2.0, 200.0), none("old").1)),
+        ("measured sha256:", both(ratio("old", 2.0, 200.0), ratio("old", 2.0, 200.0))),
+        ("cannot be counts", both(ratio("new", -2.0, 200.0), ratio("old", 2.0, 200.0))),
+        ("counts have fallen", both(ratio("new", 0.0, 50.0), ratio("old", 2.0, 200.0))),
+        ("only one version", Evidence::Measurement(ratio("new", 2.0, 200.0))),
+    ] {
+        let (finding, because) = look(&evidence);
+        assert_eq!(finding.conclusion, Conclusion::NoData, "{because}");
+        assert!(because.contains(part), "{because}");
+        assert_eq!(finding.looks, 1);
+    }
+    assert_eq!(look(&good(2.0)).0.looks, 2);
+}
+
+#[test]
+fn who_is_compared_has_to_be_who_was_planned() {
+    // A tenth of the traffic where half was planned: whoever comes is not who was to come.
+    let looks = vec![([0.0, 100.0], [0.0, 900.0]); 3];
+    let found = counted(&mut trial(errors(), |_| {}), &looks);
+    assert!(found.iter().all(|finding| finding.conclusion == Conclusion::ShareMismatch));
+}
+
+#[test]
+fn beside_an_ill_version_nothing_is_concluded() {
+    let ill = |rule: &mut Sequential| rule.baseline = Some(Bound::AtMost(finite(0.05)));
+    let looks = vec![([100.0, 1_000.0], [90.0, 1_000.0]); 30];
+    let found = counted(&mut trial(errors(), ill), &looks);
+    assert!(found.iter().all(|finding| finding.conclusion == Conclusion::BaselineUnhealthy));
+}
+
+#[test]
+fn looks_of_the_warm_up_are_thrown_away() {
+    // Terrible while it warms up, and well from then on.
+    let mut looks = vec![([500.0, 1_000.0], [10.0, 1_000.0]); 5];
+    looks.extend(vec![([10.0, 1_000.0], [10.0, 1_000.0]); 55]);
+    let found = counted(&mut trial(errors(), |rule| rule.warm_up = 5), &looks);
+    assert!(found.iter().all(|finding| finding.conclusion != Conclusion::Regressed));
+    assert_eq!(found[4].looks, 0);
+    assert_eq!(found[5].looks, 1);
+    assert!(found.iter().any(|finding| finding.conclusion == Conclusion::Healthy));
+}
+
+#[test]
+fn levels_are_compared_whatever_their_scale() {
+    let metric = || Metric::Query { query: "latency".into() };
+    let value = |look: u32| [10.0 + noise(look) + 6.0, 10.0 + noise(look * 7 + 3)];
+    let plain = levels(&mut trial(metric(), |_| {}), 60, value);
+    let at = first(&plain, Conclusion::Regressed).unwrap();
+    for scale in [1e-9, 1e-6, 0.001, 7.0, 1e3, 1e9] {
+        let scaled = |look| value(look).map(|value| value * scale);
+        let found = levels(&mut trial(metric(), |_| {}), 60, scaled);
+        assert_eq!(first(&found, Conclusion::Regressed), Some(at), "{scale}");
+        let same =
+            |(one, _): &(Conclusion, String), (other, _): &(Conclusion, String)| one == other;
+        assert!(found.iter().zip(&plain).all(|(one, other)| same(one, other)), "{scale}");
+    }
+    let well = |look: u32| [10.0 + noise(look), 10.0 + noise(look * 7 + 3)];
+    let found = levels(&mut trial(metric(), |_| {}), 60, well);
+    assert!(first(&found, Conclusion::Healthy).is_some());
+    assert!(first(&found, Conclusion::Regressed).is_none());
+}
+
+#[test]
+fn a_number_that_never_changes_is_within_an_absolute_margin() {
+    let metric = || Metric::Query { query: "restarts".into() };
+    let room = |rule: &mut Sequential| {
+        rule.margin = Margin { relative: Finite::ZERO, absolute: finite(0.5) };
+    };
+    let found = levels(&mut trial(metric(), room), 12, |_| [0.0, 0.0]);
+    assert_eq!(first(&found, Conclusion::Healthy), Some(7));
+    let found = levels(&mut trial(metric(), room), 12, |_| [3.0, 0.0]);
+    assert_eq!(first(&found, Conclusion::Regressed), Some(7));
+}
+
+#[test]
+fn a_stale_number_is_no_data() {
+    let mut trial = trial(Metric::Query { query: "up".into() }, |_| {});
+    let value =
+        |content: &str, at| Measurement::Value { digest: digest(content), value: finite(1.0), at };
+    let (now, old) = (second(100), second(97));
+    let (finding, because) = trial.look(now, &both(value("new", now), value("old", old))).unwrap();
+    assert_eq!(finding.conclusion, Conclusion::NoData);
+    assert!(because.contains("3s old"), "{because}");
+}
+
+/// A histogram of `all` observations of which these lie at or below the bounds.
+fn histogram(content: &str, scale: f64, below: [f64; 3], all: f64) -> Measurement {
+    let bucket = |(bound, count): (f64, f64)| Bucket {
+        at_most: Some(finite(bound * scale)),
+        count: finite(count),
+    };
+    let mut buckets: Vec<Bucket> = [0.1, 0.25, 0.5].into_iter().zip(below).map(bucket).collect();
+    buckets.push(Bucket { at_most: None, count: finite(all) });
+    Measurement::Histogram { digest: digest(content), buckets }
+}
+
+#[test]
+fn a_quantile_that_moves_is_found_at_any_scale() {
+    let metric =
+        || Metric::Quantile { histogram: Selector::series("took"), quantile: finite(0.99) };
+    let look = |at: u32, slow: f64, scale: f64| {
+        let n = f64::from(at) * 5_000.0;
+        let of =
+            |content, share: f64| histogram(content, scale, [n * 0.5, n * (1.0 - share), n], n);
+        both(of("new", slow), of("old", 0.01))
+    };
+    for scale in [1e-9, 1.0, 1e9] {
+        // A tenth more of latency at the 99th percentile, where latencies are spread as logarithms of 0.3: 2.2 of a hundred
+        // are slower than one was.
+        let mut harmed = trial(metric(), |_| {});
+        let found: Vec<_> = (1..=20)
+            .map(|at| harmed.look(second(at), &look(at, 0.022, scale)).unwrap().0)
+            .collect();
+        let at = found.iter().position(|f| f.conclusion == Conclusion::Regressed);
+        assert_eq!(at, Some(8), "{scale}");
+        let mut well = trial(metric(), |_| {});
+        let found: Vec<_> =
+            (1..=20).map(|at| well.look(second(at), &look(at, 0.01, scale)).unwrap().0).collect();
+        assert!(found.iter().any(|f| f.conclusion == Conclusion::Healthy), "{scale}");
+    }
+}
+
+#[test]
+fn a_histogram_that_is_none_is_no_data() {
+    let metric =
+        || Metric::Quantile { histogram: Selector::series("took"), quantile: finite(0.99) };
+    let well = |content| histogram(content, 1.0, [4_000.0, 9_900.0, 10_000.0], 10_000.0);
+    for (part, broken) in [
+        ("do not grow", histogram("old", -1.0, [1.0, 2.0, 3.0], 10_000.0)),
+        ("counts fall", histogram("old", 1.0, [9.0, 2.0, 3.0], 10_000.0)),
+        ("no buckets", Measurement::Histogram { digest: digest("old"), buckets: Vec::new() }),
+        ("beyond all bounds", histogram("old", 1.0, [1.0, 2.0, 3.0], 10_000.0)),
+        ("fix where its quantile lies", histogram("old", 1.0, [9.0, 9.0, 9.0], 9.0)),
+    ] {
+        let (finding, because) =
+            trial(metric(), |_| {}).look(second(1), &both(well("new"), broken)).unwrap();
+        assert_eq!(finding.conclusion, Conclusion::NoData, "{because}");
+        assert!(because.contains(part), "{because}");
+    }
+}
+
+#[test]
+fn the_same_looks_give_the_same_findings_to_the_last_bit() {
+    let looks: Vec<_> = (0..50_u32)
+        .map(|n| ([f64::from(n * 7 % 5), 100.0], [f64::from(n * 3 % 4), 101.0]))
+        .collect();
+    let once = counted(&mut trial(errors(), |_| {}), &looks);
+    let again = counted(&mut trial(errors(), |_| {}), &looks);
+    let json = |found: &[Finding]| serde_json::to_string(found).unwrap();
+    assert_eq!(json(&once), json(&again));
+    let mut other = looks.clone();
+    other[3].0[0] += 1.0;
+    let other = counted(&mut trial(errors(), |_| {}), &other);
+    assert_eq!(once[2].samples, other[2].samples);
+    assert_ne!(once[3].samples, other[3].samples);
+    assert_ne!(once[49].samples, other[49].samples, "what came before is part of it");
+    let read: Vec<Finding> = serde_json::from_str(&json(&once)).unwrap();
+    assert_eq!(read, once);
+}

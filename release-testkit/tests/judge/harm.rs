@@ -1,0 +1,29 @@
+//! Harm that is there: is it found within the time that was planned?
+
+use release_core::analysis::Conclusion;
+
+use super::traffic::{Traffic, share_of};
+
+#[test]
+fn three_times_the_errors_are_found() {
+    for (traffic, looks) in [
+        (Traffic::errors(5.0, 50), 24),
+        (Traffic::errors(5.0, 10), 60),
+        (Traffic::errors(50.0, 5), 24),
+        (Traffic::errors(5.0, 50).in_waves(0.8, 0.2), 60),
+    ] {
+        let found = share_of(Conclusion::Regressed, 400, (traffic.harmed(3.0), looks), (0.01, 1));
+        println!("{traffic:?} within {looks} looks: {found}");
+        assert!(found >= 0.95, "{traffic:?} within {looks} looks: {found}");
+    }
+}
+
+#[test]
+fn a_mean_that_is_worse_is_found() {
+    for (harm, looks) in [(1.0, 100), (2.0, 48)] {
+        let traffic = Traffic::mean().harmed(harm);
+        let found = share_of(Conclusion::Regressed, 400, (traffic, looks), (0.01, 1));
+        println!("{harm} deviations within {looks} looks: {found}");
+        assert!(found >= 0.95, "{harm} deviations within {looks} looks: {found}");
+    }
+}
