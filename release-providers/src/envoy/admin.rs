@@ -19,7 +19,7 @@ const MOST: usize = 64 * 1024 * 1024;
 const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
 const CLUSTERS: &str = "/clusters?format=json";
 const STATS: &str =
-    "/stats?format=json&filter=upstream_rq_%28active%7Cpending_active%7Ccompleted%29%24";
+    "/stats?format=json&filter=upstream_rq_%28active%7Cpending_active%7Ccompleted%7Ctotal%29%24";
 
 /// Clusters that are in use, with the addresses of their instances.
 pub(super) type Clusters = BTreeMap<String, BTreeSet<SocketAddr>>;

@@ -19,9 +19,12 @@ impl Inner {
         let shares = self.admin.shares(OBSERVE, place).await?;
         let stats = self.admin.stats(OBSERVE).await?;
         let served = shares.weights.iter().map(|weight| {
-            let route = stat(shares.generation, weight);
-            let counter = format!("{}{route}.upstream_rq_completed", routes(place));
-            Served::new(weight.digest, stats.get(&counter).copied().unwrap_or_default())
+            let route = format!("{}{}", routes(place), stat(shares.generation, weight));
+            let count = |name| {
+                stats.get(&format!("{route}.upstream_rq_{name}")).copied().unwrap_or_default()
+            };
+            // Answers of Envoy's own are completed too, without an instance that was asked.
+            Served::new(weight.digest, count("completed").min(count("total")))
         });
         let served = served.collect();
         let clusters = self.admin.clusters(OBSERVE).await?;

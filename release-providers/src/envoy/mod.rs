@@ -35,9 +35,10 @@
 //! # What is counted
 //!
 //! Names of routes bear the number of their generation, which grows with every change, and Envoy counts by route. So a
-//! request counts for the shares under which it began, to the last one, without a memory of ours. What is counted are
-//! answers; the `503` of an Envoy that finds no instance of a version is one. Requests in flight are those that are
-//! active or waiting in the clusters of a target.
+//! request counts for the shares under which it began, to the last one, without a memory of ours. Requests
+//! were served that were answered and given to an instance: as many as both counters of a route say, so that answers of
+//! Envoy's own do not count (where others were tried again, an instance was asked more often, and some may). Requests in
+//! flight are those that are active or waiting in the clusters of a target.
 //!
 //! Envoy's main thread tells what it took over; its workers follow a moment later. Until then they may begin a request
 //! under the shares of before, which counts for those. [`drained`](crate::endpoints::drained) therefore looks twice.
@@ -57,8 +58,8 @@
 //!
 //! # Limits
 //!
-//! Envoy writes down no limit of connections in this bootstrap, and has those of its own for clusters: 1024 connections,
-//! and as many requests, to each. Other listeners and static clusters are not the router's business; clusters that come
+//! The bootstrap sets no limit of connections, and Envoy has one of its own for clusters: 1024 connections, and as many
+//! requests, to each. Of each change of shares Envoy keeps a few counters until it is restarted. Other listeners and static clusters are not the router's business; clusters that come
 //! by files are all its own.
 
 mod admin;

@@ -15,7 +15,14 @@ const TEMPORARY: &str = ".tmp-";
 /// A directory that nobody else opens meanwhile.
 #[derive(Debug)]
 pub(crate) struct Held {
-    _lock: File,
+    lock: File,
+}
+
+/// Said aloud: closing the file would not do while a process that is just being started somewhere still shares it.
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock(); // the file is closed right after
+    }
 }
 
 impl Held {
@@ -40,7 +47,7 @@ impl Held {
                 fs::remove_file(entry.path()).map_err(|e| fail(&entry.path(), e))?;
             }
         }
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
     }
 }
 
