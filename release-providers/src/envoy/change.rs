@@ -42,11 +42,15 @@ impl Inner {
             Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
             shares => shares?,
         };
-        if now.generation > 0 && Weight::same_shares(&now.weights, &weights) {
+        let written = self.written(place).await?;
+        let same = now.generation > 0 && Weight::same_shares(&now.weights, &weights);
+        // Another table in the file is one that Envoy may take over at any time.
+        if same && written == now.generation {
             return self.give(SET, place, &found).await;
         }
         let stats = self.admin.stats(SET).await?;
-        let generation = last_counted(&stats, place).max(now.generation).saturating_add(1);
+        let last = last_counted(&stats, place).max(now.generation).max(written);
+        let generation = last.saturating_add(1);
         self.clusters(place, &now, &found, &stats).await?;
         let next = Shares { generation, weights };
         self.write(SET, routes_file(&place.name()), documents::routes(place, &next)).await?;
@@ -155,6 +159,15 @@ impl Inner {
             }
             patience.wait().await?;
         }
+    }
+
+    /// The generation of the table in the file; 0 when it cannot be read.
+    async fn written(&self, place: &EnvoyTarget) -> Result<u64, ProviderError> {
+        let path = self.settings.directory.join(routes_file(&place.name()));
+        let bytes = blocking(SET, move || Ok(fs::read(path).unwrap_or_default())).await?;
+        let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let version = document.get("version_info").and_then(Value::as_str);
+        Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
     }
 
     /// Waits until Envoy has these shares in effect.

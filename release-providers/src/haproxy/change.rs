@@ -15,6 +15,7 @@ use super::shares::Shares;
 use crate::routing::{IN_FLIGHT, OBSERVE, REFRESH, SET, addresses, blocking, write_whole};
 use crate::shares::wanted;
 use crate::spi::{SetWeights, TrafficStatus};
+use crate::sync::lock;
 use crate::{Context, ErrorKind, ProviderError};
 
 /// How much of a map is sent with one command: HAProxy's buffers hold 16 KiB.
@@ -36,7 +37,8 @@ impl Inner {
             Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
             shares => shares?,
         };
-        if now.generation > 0 && Weight::same_shares(&now.weights(), &wanted) {
+        let same = now.generation > 0 && Weight::same_shares(&now.weights(), &wanted);
+        if same && !self.is_doubtful(place) {
             self.give(SET, place, &now, &found).await?;
             return self.save(SET, place, &now).await;
         }
@@ -46,6 +48,7 @@ impl Inner {
         let generation = last.max(now.generation).saturating_add(1);
         let next = now.next(place, &wanted, generation, &busy)?;
         self.give(SET, place, &next, &found).await?;
+        self.doubt(place, true);
         self.write(place, &next).await?;
         // From here on it is done, whatever else fails.
         let unknown = |error: ProviderError| error.with_effect(EffectCertainty::Unknown);
@@ -53,6 +56,7 @@ impl Inner {
             let text = "HAProxy did not take over the shares; look what is in effect";
             return Err(unknown(ProviderError::new(ErrorKind::Unavailable, SET, text)));
         }
+        self.doubt(place, false);
         self.forget(place, &counts).await.map_err(unknown)?;
         self.save(SET, place, &next).await.map_err(unknown)
     }
@@ -132,6 +136,21 @@ impl Inner {
         let commit = self.runtime.ask(SET, &format!("commit map @{version} {map}")).await;
         let answer = commit.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
         parse::nothing(SET, &answer)
+    }
+
+    /// Whether a change was sent of which nobody knows what became: HAProxy may have it before it, and do it later, unless
+    /// a newer version of the map is in effect by then.
+    fn is_doubtful(&self, place: &HaproxyTarget) -> bool {
+        lock(&self.doubtful).contains(&place.target)
+    }
+
+    fn doubt(&self, place: &HaproxyTarget, whether: bool) {
+        let mut doubtful = lock(&self.doubtful);
+        if whether {
+            doubtful.insert(place.target.clone());
+        } else {
+            doubtful.remove(&place.target);
+        }
     }
 
     /// Removes the counts of shares that were replaced before, unless requests are under way.

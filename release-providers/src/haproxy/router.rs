@@ -1,5 +1,6 @@
 //! The router itself.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -32,6 +33,8 @@ pub(super) struct Inner {
     pub(super) fences: Fences,
     /// Held while the files are written that HAProxy reads when it starts.
     pub(super) saving: tokio::sync::Mutex<()>,
+    /// Targets with a change that was sent and never heard of again.
+    pub(super) doubtful: Mutex<BTreeSet<Target>>,
     turns: Turns,
     held: Mutex<Option<Held>>,
 }
@@ -62,7 +65,8 @@ impl HaproxyRouter {
         let targets = settings.targets.iter().map(|one| one.target.clone());
         let turns = Turns::new(clock, targets);
         let (saving, held) = (tokio::sync::Mutex::default(), Mutex::new(Some(held)));
-        let inner = Inner { settings, endpoints, runtime, fences, saving, turns, held };
+        let doubtful = Mutex::default();
+        let inner = Inner { settings, endpoints, runtime, fences, saving, doubtful, turns, held };
         Ok(Self { inner: Arc::new(inner) })
     }
 
