@@ -39,9 +39,12 @@
 //! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |
 //! | `plugin` | providers in processes of their own, in any language: the host's side and the plugin's | `plugin` |
+//! | [`endpoints`] | where instances are, for routers that have to be told; draining | always |
+//! | `haproxy` | a router that drives HAProxy by its runtime API | `haproxy` |
+//! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
-//! The features `local` and `plugin` need Linux; elsewhere, build with `default-features = false, features =
+//! The features `local` and `plugin` need Linux, `haproxy` and `envoy` a Unix; elsewhere, build with `default-features = false, features =
 //! ["sqlite"]`. Without default features there is no HTTP and no database: what a vendor needs is traits and types.
 //! The conformance suites that try to break a provider are in `release-testkit`.
 //!
@@ -58,6 +61,8 @@
 compile_error!(
     "the feature `local` needs Linux; build with default-features = false, features = [\"sqlite\"]"
 );
+#[cfg(all(any(feature = "haproxy", feature = "envoy"), not(unix)))]
+compile_error!("the features `haproxy` and `envoy` need a Unix");
 #[cfg(all(feature = "plugin", not(target_os = "linux")))]
 compile_error!("the feature `plugin` needs Linux");
 
@@ -67,8 +72,15 @@ mod capability;
 pub mod config;
 mod context;
 mod describe;
+pub mod endpoints;
+#[cfg(feature = "envoy")]
+pub mod envoy;
 mod error;
 pub mod guide;
+#[cfg(feature = "haproxy")]
+pub mod haproxy;
+#[cfg(any(feature = "local", feature = "envoy"))]
+mod http;
 pub mod kind;
 pub mod layer;
 #[cfg(feature = "local")]
@@ -77,7 +89,11 @@ mod performer;
 #[cfg(feature = "plugin")]
 pub mod plugin;
 mod registry;
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+mod routing;
 mod secret;
+#[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
+mod shares;
 pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use release_core::engine::SystemClock;
 use release_core::model::{ArtifactRef, Digest, Target};
@@ -34,31 +34,16 @@ use release_testkit::conformance::{
 use release_testkit::fixtures;
 use tempfile::TempDir;
 
+#[path = "support/demo.rs"]
+mod demo;
+
+use demo::program;
+
 /// What was given up half-way goes on to the end, and a disk is busy with other tests.
 const ON_DISK: Span = Span::millis(100);
 const NOTIFICATIONS: &str = "notifications.jsonl";
 const MAX_REPLICAS: u32 = 4;
 const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
-
-/// The demo service in a version. Each is compiled once for all tests, also those to come.
-fn program(version: &str) -> Vec<u8> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = crate_root.join("../examples/quickstart/demo_service.rs");
-    let digest = Digest::of(&std::fs::read(&source).unwrap());
-    let name = format!("demo-{version}-{}", digest.short());
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    if !program.exists() {
-        let fresh = program.with_extension(std::process::id().to_string());
-        let mut rustc = Command::new("rustc");
-        rustc.args(["-O", "--edition", "2024", "-C", "strip=symbols", "-o"]);
-        rustc.args([&fresh, &source]).env("DEMO_VERSION", version).env("DEMO_FAILURE_PERCENT", "0");
-        assert!(rustc.status().unwrap().success(), "rustc could not compile {}", source.display());
-        std::fs::rename(&fresh, &program).unwrap();
-    }
-    std::fs::read(&program).unwrap()
-}
 
 async fn opened(root: &Path) -> Result<LocalPlatform, ProviderError> {
     let mut config = LocalConfig::new(root, Arc::new(SystemClock::new()));

@@ -12,7 +12,6 @@ use super::deployment::{Deployment, End, Instance};
 use super::effects::EffectChange;
 use super::fence::Caller;
 use super::files::{io_error, tail, write_record};
-use super::http;
 use super::place::Place;
 use super::platform::Inner;
 use super::process::{Exit, Launch, Process, kill_stray};
@@ -21,6 +20,7 @@ use super::proxy::listen;
 use super::record::{FORMAT, InstanceRecord, ProcessId};
 use super::samples::Death;
 use super::store::open_verified;
+use crate::http;
 use crate::{ErrorKind, ProviderError};
 
 const START: &str = "deploy.start";

@@ -12,11 +12,11 @@ use release_core::time::Timestamp;
 
 use super::LocalPlatform;
 use super::files::write_record;
-use super::http;
 use super::place::Place;
 use super::platform::{Inner, description, sooner};
 use super::prometheus::{Sample, parse};
 use super::samples::{Sampled, Samples, picks};
+use crate::http;
 use crate::spi::{MeasureRequest, MetricsSource};
 use crate::{Context, Description, ErrorKind, ProviderError};
 

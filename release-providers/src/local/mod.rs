@@ -54,6 +54,12 @@
 //! another instance, of the same version first. Every response names who gave it, in
 //! [`VERSION_HEADER`] and [`DIGEST_HEADER`].
 //!
+//! # Behind another router
+//!
+//! The platform is [`Endpoints`](crate::endpoints::Endpoints): a router that drives another server, such as those of the
+//! features `haproxy` and `envoy`, learns from it where instances are, and from [`LocalPlatform::changes`] when to look
+//! again. A version that is to be stopped has to be drained there first: the platform waits for its own proxy alone.
+//!
 //! # In which order
 //!
 //! Calls of [`Deployer`](crate::spi::Deployer) and [`TrafficRouter`](crate::spi::TrafficRouter) on
@@ -122,11 +128,11 @@ mod config;
 mod deployer;
 mod deployment;
 mod effects;
+mod endpoints;
 mod fence;
 mod files;
 mod forward;
 mod health;
-mod http;
 mod identities;
 mod keeper;
 mod metrics;

@@ -1,6 +1,5 @@
 //! Routes traffic: sets and reports the shares of a target's proxy.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +10,7 @@ use super::effects::EffectChange;
 use super::fence::Caller;
 use super::place::Place;
 use super::platform::{Inner, description};
+use crate::shares::wanted;
 use crate::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
@@ -49,11 +49,8 @@ async fn set_weights(
     request: SetWeights,
 ) -> Result<(), ProviderError> {
     inner.fence(SET, caller).await?;
-    check_sum(&request)?;
+    let weights = wanted(SET, &request)?;
     let place = inner.known_place(SET, &request.target)?;
-    let mut weights = request.weights;
-    weights.retain(|weight| weight.percent > 0);
-    weights.sort();
     if weights == place.proxy.weights() {
         return Ok(());
     }
@@ -69,21 +66,6 @@ async fn set_weights(
     let (inner, tasks) = (Arc::clone(inner), inner.tasks.clone());
     tasks.spawn(async move { inner.mark(&place).await });
     Ok(())
-}
-
-fn check_sum(request: &SetWeights) -> Result<(), ProviderError> {
-    let sum: u32 = request.weights.iter().map(|weight| u32::from(weight.percent)).sum();
-    let different: BTreeSet<_> = request.weights.iter().map(|weight| weight.digest).collect();
-    let text = if different.len() != request.weights.len() {
-        "a version is named twice; give each version one share"
-    } else if sum != 100 && !request.weights.is_empty() {
-        "shares must add up to 100 percent"
-    } else {
-        return Ok(());
-    };
-    Err(ProviderError::new(ErrorKind::Invalid, SET, text)
-        .with_context("target", &request.target)
-        .with_context("sum", sum))
 }
 
 fn check_versions(

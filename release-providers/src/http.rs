@@ -1,4 +1,4 @@
-//! One GET to an instance: for health checks and scrapes.
+//! One GET: for health checks, scrapes and admin interfaces.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 /// Asks for `path` and reads at most `limit` bytes, until `deadline`. Every call makes a new
 /// connection, so that the answer says that the instance accepts connections now.
-pub(super) async fn get(
+pub(crate) async fn get(
     address: SocketAddr,
     path: &str,
     limit: usize,

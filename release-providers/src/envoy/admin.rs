@@ -1,0 +1,292 @@
+//! The admin interface: what is asked, and how answers are read, strictly.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use release_core::plan::Weight;
+use release_core::port::Clock;
+use release_core::time::Span;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::documents::{METADATA, Shares, WHOLE, stat};
+use super::settings::EnvoyTarget;
+use crate::{ErrorKind, ProviderError};
+
+/// More than all that is ever asked for.
+const MOST: usize = 64 * 1024 * 1024;
+const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
+const CLUSTERS: &str = "/clusters?format=json";
+const STATS: &str =
+    "/stats?format=json&filter=upstream_rq_%28active%7Cpending_active%7Ccompleted%7Ctotal%29%24";
+
+/// Clusters that are in use, with the addresses of their instances.
+pub(super) type Clusters = BTreeMap<String, BTreeSet<SocketAddr>>;
+/// Counters and gauges by name.
+pub(super) type Stats = BTreeMap<String, u64>;
+
+/// Where the admin interface is.
+#[derive(Debug)]
+pub(super) struct Admin {
+    address: SocketAddr,
+    clock: Arc<dyn Clock>,
+    patience: Span,
+}
+
+impl Admin {
+    pub(super) fn new(address: SocketAddr, clock: Arc<dyn Clock>, patience: Span) -> Self {
+        Self { address, clock, patience }
+    }
+
+    /// The shares in effect; none before Envoy has a table of routes. `Corrupt` when somebody else made them.
+    pub(super) async fn shares(
+        &self,
+        operation: &'static str,
+        target: &EnvoyTarget,
+    ) -> Result<Shares, ProviderError> {
+        let dump = self.get(operation, ROUTES).await?;
+        let dump = parse(&dump).map_err(|why| garbage(operation, ROUTES, why))?;
+        shares_of(dump, target).map_err(|why| {
+            let text = "the routes in Envoy are not those that this router wrote; set shares again";
+            ProviderError::new(ErrorKind::Corrupt, operation, text)
+                .with_context("target", &target.target)
+                .with_context("because", why)
+        })
+    }
+
+    pub(super) async fn clusters(
+        &self,
+        operation: &'static str,
+    ) -> Result<Clusters, ProviderError> {
+        let list = self.get(operation, CLUSTERS).await?;
+        clusters_of(&list).map_err(|why| garbage(operation, CLUSTERS, why))
+    }
+
+    pub(super) async fn stats(&self, operation: &'static str) -> Result<Stats, ProviderError> {
+        let list = self.get(operation, STATS).await?;
+        stats_of(&list).map_err(|why| garbage(operation, STATS, why))
+    }
+
+    async fn get(&self, operation: &'static str, path: &str) -> Result<Vec<u8>, ProviderError> {
+        let unavailable = |text: &str| {
+            ProviderError::new(ErrorKind::Unavailable, operation, text)
+                .with_context("admin", self.address)
+        };
+        let deadline = self.clock.now().plus(self.patience);
+        let answer = crate::http::get(self.address, path, MOST, &self.clock, deadline).await;
+        let answer = answer.map_err(|why| {
+            unavailable("Envoy's admin interface does not answer; is it running?")
+                .with_context("because", why)
+        })?;
+        if answer.status.is_success() {
+            return Ok(answer.body.to_vec());
+        }
+        Err(unavailable("Envoy's admin interface refused to answer")
+            .with_context("path", path)
+            .with_context("status", answer.status))
+    }
+}
+
+fn garbage(operation: &'static str, path: &str, why: String) -> ProviderError {
+    let text = "Envoy's admin interface answered something else than expected";
+    ProviderError::new(ErrorKind::Unavailable, operation, text)
+        .with_context("path", path)
+        .with_context("because", why)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}
+
+#[derive(Deserialize)]
+struct Dump {
+    #[serde(default)]
+    configs: Vec<Config>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    version_info: String,
+    route_config: Option<Table>,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    name: String,
+    #[serde(default)]
+    virtual_hosts: Vec<Host>,
+}
+
+#[derive(Deserialize)]
+struct Host {
+    #[serde(default)]
+    routes: Vec<Route>,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    stat_prefix: String,
+    #[serde(rename = "match")]
+    matches: Match,
+    #[serde(rename = "route")]
+    to: Option<To>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Match {
+    runtime_fraction: Option<Fraction>,
+}
+
+#[derive(Deserialize)]
+struct Fraction {
+    default_value: Percent,
+}
+
+#[derive(Deserialize)]
+struct Percent {
+    #[serde(default)]
+    numerator: u32,
+    /// Left out where it is `HUNDRED`.
+    denominator: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct To {
+    cluster: String,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    filter_metadata: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Note {
+    digest: release_core::model::Digest,
+    version: semver::Version,
+}
+
+fn shares_of(dump: Dump, target: &EnvoyTarget) -> Result<Shares, String> {
+    let name = target.name();
+    let mut found = None;
+    for config in dump.configs {
+        let Some(table) = config.route_config.filter(|table| table.name == name) else { continue };
+        if found.replace((config.version_info, table)).is_some() {
+            return Err(format!("two tables of routes are called `{name}`"));
+        }
+    }
+    let Some((version, table)) = found else { return Ok(Shares::default()) };
+    let generation = version.parse().map_err(|e| format!("its version is `{version}`: {e}"))?;
+    let [host] = <[Host; 1]>::try_from(table.virtual_hosts)
+        .map_err(|hosts| format!("a table with {} virtual hosts is none of ours", hosts.len()))?;
+    let (mut weights, mut below) = (Vec::new(), 0);
+    for route in host.routes {
+        // The one that answers for nobody goes nowhere.
+        if route.to.is_some() {
+            let (weight, bound) = weight_of(&route, generation, below, target)?;
+            (weights, below) = ([weights, vec![weight]].concat(), bound);
+        }
+    }
+    if !weights.is_empty() && below != WHOLE {
+        return Err(format!("its shares end at {below} percent"));
+    }
+    Ok(Shares { generation, weights })
+}
+
+/// The share of a route, and its bound.
+fn weight_of(
+    route: &Route,
+    generation: u64,
+    below: u32,
+    target: &EnvoyTarget,
+) -> Result<(Weight, u32), String> {
+    let of = |problem: &str| format!("route `{}`: {problem}", route.name);
+    let bound = match &route.matches.runtime_fraction {
+        None => WHOLE,
+        Some(Fraction { default_value: Percent { numerator, denominator: None } }) => *numerator,
+        Some(_) => return Err(of("its fraction is not in percent")),
+    };
+    let percent = bound.checked_sub(below).and_then(|percent| u8::try_from(percent).ok());
+    let percent = percent.filter(|percent| (1..=100).contains(percent));
+    let percent = percent.ok_or_else(|| of("its bound is not above that of the one before"))?;
+    let note = route.metadata.as_ref().and_then(|all| all.filter_metadata.get(METADATA));
+    let note = note.ok_or_else(|| of("nothing says whose it is"))?;
+    let note = Note::deserialize(note).map_err(|e| of(&e.to_string()))?;
+    let to = route.to.as_ref().map(|to| to.cluster.as_str());
+    if to != Some(&target.cluster(note.digest)) {
+        return Err(of("it goes to another cluster than that of its version"));
+    }
+    let weight = Weight::new(note.digest, note.version, percent);
+    if route.stat_prefix != stat(generation, &weight) {
+        return Err(of("it counts under another name than that of its shares"));
+    }
+    Ok((weight, bound))
+}
+
+#[derive(Deserialize)]
+struct ClusterList {
+    #[serde(default)]
+    cluster_statuses: Vec<ClusterStatus>,
+}
+
+#[derive(Deserialize)]
+struct ClusterStatus {
+    name: String,
+    #[serde(default)]
+    host_statuses: Vec<HostStatus>,
+}
+
+#[derive(Deserialize)]
+struct HostStatus {
+    address: Address,
+}
+
+#[derive(Deserialize)]
+struct Address {
+    socket_address: Option<Socket>,
+}
+
+#[derive(Deserialize)]
+struct Socket {
+    address: IpAddr,
+    port_value: u16,
+}
+
+fn clusters_of(list: &[u8]) -> Result<Clusters, String> {
+    let list: ClusterList = parse(list)?;
+    let mut clusters = Clusters::new();
+    for status in list.cluster_statuses {
+        // Clusters of others may be reached by pipes.
+        let sockets =
+            status.host_statuses.into_iter().filter_map(|host| host.address.socket_address);
+        let addresses = sockets.map(|at| SocketAddr::new(at.address, at.port_value)).collect();
+        clusters.insert(status.name, addresses);
+    }
+    Ok(clusters)
+}
+
+#[derive(Deserialize)]
+struct StatList {
+    stats: Vec<Stat>,
+}
+
+#[derive(Deserialize)]
+struct Stat {
+    name: String,
+    value: u64,
+}
+
+fn stats_of(list: &[u8]) -> Result<Stats, String> {
+    let list: StatList = parse(list)?;
+    Ok(list.stats.into_iter().map(|stat| (stat.name, stat.value)).collect())
+}
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! What is done with Envoy by whoever has the target's turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use release_core::model::Digest;
+use release_core::plan::Weight;
+use release_core::port::EffectCertainty;
+use release_core::time::{Span, Timestamp};
+use serde_json::Value;
+
+use super::admin::Stats;
+use super::documents::{self, Shares};
+use super::look::{last_counted, under_way};
+use super::router::Inner;
+use super::settings::{EnvoyTarget, addresses_file, routes_file};
+use crate::routing::{REFRESH, SET, addresses, blocking, write_whole};
+use crate::shares::wanted;
+use crate::spi::SetWeights;
+use crate::{Context, ErrorKind, ProviderError};
+
+/// The first pause between two looks whether Envoy took over a file, and the longest.
+const PAUSES: (Span, Span) = (Span::millis(2), Span::millis(100));
+
+/// The addresses of versions.
+type Found = BTreeMap<Digest, Vec<SocketAddr>>;
+
+impl Inner {
+    pub(super) async fn set(
+        &self,
+        cx: &Context,
+        place: &EnvoyTarget,
+        request: SetWeights,
+    ) -> Result<(), ProviderError> {
+        self.fences.pass(cx).await?;
+        let weights = wanted(SET, &request)?;
+        let found = addresses(&*self.endpoints, &place.target, &weights).await?;
+        // What somebody else wrote there is replaced; that it makes no sense is no reason not to.
+        let now = match self.admin.shares(SET, place).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
+            shares => shares?,
+        };
+        let written = self.written(place).await?;
+        let same = now.generation > 0 && Weight::same_shares(&now.weights, &weights);
+        // Another table in the file is one that Envoy may take over at any time.
+        if same && written == now.generation {
+            return self.give(SET, place, &found).await;
+        }
+        let stats = self.admin.stats(SET).await?;
+        let last = last_counted(&stats, place).max(now.generation).max(written);
+        let generation = last.saturating_add(1);
+        self.clusters(place, &now, &found, &stats).await?;
+        let next = Shares { generation, weights };
+        self.write(SET, routes_file(&place.name()), documents::routes(place, &next)).await?;
+        // From here on Envoy may take it over at any time.
+        let taken = self.taken_over(place, &next);
+        taken.await.map_err(|error| error.with_effect(EffectCertainty::Unknown))
+    }
+
+    /// Sees to every version with a share, and tells the first that could not be seen to.
+    pub(super) async fn refresh(&self, place: &EnvoyTarget) -> Result<(), ProviderError> {
+        let shares = self.admin.shares(REFRESH, place).await?;
+        let mut result = Ok(());
+        for weight in &shares.weights {
+            let one = addresses(&*self.endpoints, &place.target, std::slice::from_ref(weight));
+            let done = match one.await {
+                Ok(found) => self.give(REFRESH, place, &found).await,
+                Err(error) => Err(error),
+            };
+            result = result.and(done);
+        }
+        result
+    }
+
+    /// Makes Envoy have the clusters of the versions that were found, of those in effect and of those that have requests
+    /// under way; those of others go.
+    async fn clusters(
+        &self,
+        place: &EnvoyTarget,
+        now: &Shares,
+        found: &Found,
+        stats: &Stats,
+    ) -> Result<(), ProviderError> {
+        let mut names: BTreeSet<String> = found.keys().map(|one| place.cluster(*one)).collect();
+        names.extend(now.weights.iter().map(|weight| place.cluster(weight.digest)));
+        let (there, gone): (Vec<_>, Vec<_>) = self
+            .admin
+            .clusters(SET)
+            .await?
+            .into_keys()
+            .filter(|name| place.version_of(name).is_some())
+            .partition(|name| names.contains(name) || under_way(stats, name) > 0);
+        names.extend(there);
+        for (digest, addresses) in found {
+            let cluster = place.cluster(*digest);
+            let document = documents::addresses(&cluster, addresses);
+            self.write(SET, addresses_file(&cluster), document).await?;
+        }
+        {
+            // One at a time: the clusters of all targets are in one file.
+            let _listing = self.listing.lock().await;
+            let path = self.settings.clusters();
+            let others = blocking(SET, move || Ok(fs::read(&path).unwrap_or_default())).await?;
+            let mut all = listed(&others);
+            all.retain(|name| place.version_of(name).is_none());
+            all.extend(names.iter().cloned());
+            all.sort();
+            let document = documents::clusters(&self.settings.directory, &all);
+            let file = self.settings.clusters();
+            let file = file.file_name().map(|name| name.to_string_lossy().into_owned());
+            self.write(SET, file.unwrap_or_default(), document).await?;
+        }
+        self.taken(SET, place, found).await?;
+        let files = gone.iter().map(|name| addresses_file(name));
+        let files: Vec<PathBuf> = files.map(|file| self.settings.directory.join(file)).collect();
+        // Nobody reads them any more; what cannot be removed is in nobody's way.
+        blocking(SET, move || {
+            for file in files {
+                let _ = fs::remove_file(file);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Tells Envoy where instances of versions are that it has clusters of.
+    async fn give(
+        &self,
+        operation: &'static str,
+        place: &EnvoyTarget,
+        found: &Found,
+    ) -> Result<(), ProviderError> {
+        for (digest, addresses) in found {
+            let cluster = place.cluster(*digest);
+            let document = documents::addresses(&cluster, addresses);
+            self.write(operation, addresses_file(&cluster), document).await?;
+        }
+        self.taken(operation, place, found).await
+    }
+
+    /// Waits until Envoy has these addresses in use.
+    async fn taken(
+        &self,
+        operation: &'static str,
+        place: &EnvoyTarget,
+        found: &Found,
+    ) -> Result<(), ProviderError> {
+        let mut patience = self.patience(operation, "the addresses of instances");
+        loop {
+            let there = self.admin.clusters(operation).await?;
+            let mut all = found.iter();
+            if all.all(|(digest, addresses)| {
+                let wanted: BTreeSet<SocketAddr> = addresses.iter().copied().collect();
+                there.get(&place.cluster(*digest)) == Some(&wanted)
+            }) {
+                return Ok(());
+            }
+            patience.wait().await?;
+        }
+    }
+
+    /// The generation of the table in the file; 0 when it cannot be read.
+    async fn written(&self, place: &EnvoyTarget) -> Result<u64, ProviderError> {
+        let path = self.settings.directory.join(routes_file(&place.name()));
+        let bytes = blocking(SET, move || Ok(fs::read(path).unwrap_or_default())).await?;
+        let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let version = document.get("version_info").and_then(Value::as_str);
+        Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
+    }
+
+    /// Waits until Envoy has these shares in effect.
+    async fn taken_over(&self, place: &EnvoyTarget, next: &Shares) -> Result<(), ProviderError> {
+        let mut patience = self.patience(SET, "the shares");
+        while self.admin.shares(SET, place).await? != *next {
+            patience.wait().await?;
+        }
+        Ok(())
+    }
+
+    fn patience(&self, operation: &'static str, what: &'static str) -> Patience<'_> {
+        let end = self.turns.clock.now().plus(self.settings.patience());
+        Patience { inner: self, operation, what, end, pause: PAUSES.0 }
+    }
+
+    async fn write(
+        &self,
+        operation: &'static str,
+        file: String,
+        document: Value,
+    ) -> Result<(), ProviderError> {
+        let path = self.settings.directory.join(file);
+        blocking(operation, move || write_whole(operation, &path, document.to_string().as_bytes()))
+            .await
+    }
+}
+
+/// How long Envoy may go on without having taken over a file.
+struct Patience<'a> {
+    inner: &'a Inner,
+    operation: &'static str,
+    what: &'static str,
+    end: Timestamp,
+    pause: Span,
+}
+
+impl Patience<'_> {
+    /// Lets a little time pass, more each time. `Unavailable` when it is at its end.
+    async fn wait(&mut self) -> Result<(), ProviderError> {
+        let clock = &self.inner.turns.clock;
+        let now = clock.now();
+        if now >= self.end {
+            let text = format!("Envoy did not take over {} in time; its log says why", self.what);
+            return Err(ProviderError::new(ErrorKind::Unavailable, self.operation, text)
+                .with_context("directory", self.inner.settings.directory.display()));
+        }
+        clock.sleep_until(now.plus(self.pause)).await;
+        self.pause = Span::from(self.pause.as_duration().saturating_mul(2)).min(PAUSES.1);
+        Ok(())
+    }
+}
+
+/// The names in a list of clusters that this router wrote.
+fn listed(bytes: &[u8]) -> Vec<String> {
+    let list: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let resources = list.get("resources").and_then(Value::as_array);
+    let names = resources.into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+    names.map(str::to_owned).collect()
+}

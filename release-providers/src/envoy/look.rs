@@ -1,0 +1,77 @@
+//! What Envoy says of a target's traffic.
+
+use release_core::model::{Digest, Target};
+use release_core::port::Served;
+
+use super::admin::Stats;
+use super::documents::stat;
+use super::router::Inner;
+use super::settings::EnvoyTarget;
+use crate::routing::{IN_FLIGHT, OBSERVE};
+use crate::spi::TrafficStatus;
+use crate::{ErrorKind, ProviderError};
+
+impl Inner {
+    pub(super) async fn observe(
+        &self,
+        place: &EnvoyTarget,
+    ) -> Result<TrafficStatus, ProviderError> {
+        let shares = self.admin.shares(OBSERVE, place).await?;
+        let stats = self.admin.stats(OBSERVE).await?;
+        let served = shares.weights.iter().map(|weight| {
+            let route = format!("{}{}", routes(place), stat(shares.generation, weight));
+            let count = |name| {
+                stats.get(&format!("{route}.upstream_rq_{name}")).copied().unwrap_or_default()
+            };
+            // Answers of Envoy's own are completed too, without an instance that was asked.
+            Served::new(weight.digest, count("completed").min(count("total")))
+        });
+        let served = served.collect();
+        let clusters = self.admin.clusters(OBSERVE).await?;
+        let own = clusters.keys().filter(|cluster| place.version_of(cluster).is_some());
+        let in_flight = own.map(|cluster| under_way(&stats, cluster)).fold(0, u64::saturating_add);
+        let target: Target = place.target.clone();
+        Ok(TrafficStatus::new(target, shares.weights, served, in_flight))
+    }
+
+    pub(super) async fn in_flight(
+        &self,
+        place: &EnvoyTarget,
+        digest: Digest,
+    ) -> Result<u64, ProviderError> {
+        let stats = self.admin.stats(IN_FLIGHT).await?;
+        Ok(under_way(&stats, &place.cluster(digest)))
+    }
+
+    pub(super) fn place(
+        &self,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<EnvoyTarget, ProviderError> {
+        let found = self.settings.targets.iter().find(|one| one.target == *target).cloned();
+        found.ok_or_else(|| {
+            let text = "the router has no such target; add it to its settings, and to its Envoy";
+            ProviderError::new(ErrorKind::NotFound, operation, text).with_context("target", target)
+        })
+    }
+}
+
+/// The requests of a cluster that are at an instance, or wait for a connection to one. Without such a cluster, none.
+pub(super) fn under_way(stats: &Stats, cluster: &str) -> u64 {
+    let gauge = |name: &str| {
+        stats.get(&format!("cluster.{cluster}.upstream_rq_{name}")).copied().unwrap_or_default()
+    };
+    gauge("active").saturating_add(gauge("pending_active"))
+}
+
+/// How the names of counters begin that belong to a target's routes.
+fn routes(place: &EnvoyTarget) -> String {
+    format!("vhost.{}.route.", place.name())
+}
+
+/// The last generation of shares that anything was counted of.
+pub(super) fn last_counted(stats: &Stats, place: &EnvoyTarget) -> u64 {
+    let prefix = routes(place);
+    let generation = |name: &String| name.strip_prefix(&prefix)?.split('-').next()?.parse().ok();
+    stats.keys().filter_map(generation).max().unwrap_or_default()
+}

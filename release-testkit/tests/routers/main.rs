@@ -1,0 +1,24 @@
+//! Routers over real servers keep every promise, and lose no request.
+//!
+//! A HAProxy or an Envoy, and the demo service as real processes of a local platform behind it. Where one of the two servers is
+//! missing, its tests are skipped and say so; with `RELEASE_REQUIRE_REAL=1` they fail.
+//!
+//! Of the suite three cases cannot be tried: neither server has credentials to refuse or to tell, nor asks anybody to slow down.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+#[path = "../support/demo.rs"]
+mod demo;
+mod instances;
+mod load;
+#[path = "../support/real.rs"]
+mod real;
+mod releases;
+mod server;
+mod stage;
+mod suite;
