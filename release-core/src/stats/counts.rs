@@ -215,7 +215,7 @@ mod tests {
         (got - want).abs() <= tolerance
     }
 
-    /// Measured with `SciPy`'s `betaln` and `betainc`.
+    /// Measured with SciPy's `betaln` and `betainc`.
     #[test]
     fn agrees_with_scipy() {
         for (k, n, rho, ab, want) in [

@@ -110,7 +110,7 @@ pub(crate) fn value(key: i64) -> f64 {
 }
 
 /// Twice the statistic, and the sum of `t^3 - t` over the groups of equal values in both.
-fn merge(mut x: &[f64], mut y: &[f64]) -> (f64, f64) {
+pub(crate) fn merge(mut x: &[f64], mut y: &[f64]) -> (f64, f64) {
     let (mut twice_u, mut ties, mut below) = (0.0, 0.0, 0.0);
     loop {
         let next = match (x.first(), y.first()) {
@@ -145,7 +145,7 @@ mod tests {
     /// Two samples; the statistic and the p-values, two-sided, greater and less.
     type Case = (Vec<f64>, Vec<f64>, [f64; 4]);
 
-    /// From `SciPy` 1.17.1.
+    /// From SciPy 1.17.1.
     fn cases() -> Vec<Case> {
         vec![
             (
