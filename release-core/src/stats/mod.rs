@@ -34,7 +34,7 @@ pub mod means;
 mod quadrature;
 pub mod quantiles;
 pub mod rank;
-mod root;
+pub(crate) mod root;
 pub mod shift;
 pub mod special;
 pub mod spending;

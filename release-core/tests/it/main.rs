@@ -61,6 +61,8 @@ mod limited_runs;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod netflix;
+#[cfg(test)]
 mod notes;
 #[cfg(test)]
 mod outages;

@@ -164,17 +164,17 @@ fn locate(x: &[f64], y: &[f64]) -> Located {
         end.copied().unwrap_or(f64::NAN)
     };
     let (low, high) = (end(x, true) - end(y, false), end(x, false) - end(y, true));
-    let (n, m) = (real(x.len()), real(y.len()));
+    let (total, pairs) = (real(x.len() + y.len()), real(x.len()) * real(y.len()));
     let mut shifted = x.to_vec();
     let mut away = |shift: f64, quantile: f64| {
         for (slot, value) in shifted.iter_mut().zip(x) {
             *slot = value - shift;
         }
         let (twice_u, ties) = merge(&shifted, y);
-        let above = 0.5 * twice_u - 0.5 * n * m;
+        let above = 0.5 * twice_u - 0.5 * pairs;
         let corrected = if above == 0.0 { 0.0 } else { above - 0.5 * above.signum() };
-        let spread = (n + m + 1.0) - ties / ((n + m) * (n + m - 1.0));
-        corrected / (n * m / 12.0 * spread).sqrt() - quantile
+        let spread = (total + 1.0) - ties / (total * (total - 1.0));
+        corrected / (pairs / 12.0 * spread).sqrt() - quantile
     };
     let mut root = |quantile: f64| {
         if away(low, quantile) <= 0.0 {

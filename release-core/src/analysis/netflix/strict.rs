@@ -15,8 +15,8 @@ use crate::stats::shift::Shift;
 /// The judge that asks what [`NetflixAca`](super::NetflixAca) asks and answers only what the data tells.
 ///
 /// A metric is high (or low) when the interval of the shift is beyond a quarter of the shift and the effect
-/// is beyond what is allowed. Where most values are tied, so that the shift is zero, the rank test decides
-/// instead of the interval. It passes when neither is so, unless
+/// is beyond what is allowed. Where many values are tied, so that the interval ends at exactly zero, the rank
+/// test decides instead of it. It passes when neither is so, unless
 ///
 /// - there are fewer values than [`Strict::min_points`] on a side, or only one value over both sides, or
 /// - something stands against nothing (the control's mean is zero, the canary's is not, in a bad
@@ -146,9 +146,11 @@ impl Strict {
         let test = RankTest::of_sorted(x, y);
         let tail = 0.5 * (1.0 - self.confidence);
         let bound = self.tolerance * shift.estimate.abs();
-        let tied = shift.estimate == 0.0;
-        let rises = shift.lower > bound || (tied && test.p_value(Alternative::Greater) <= tail);
-        let falls = shift.upper < -bound || (tied && test.p_value(Alternative::Less) <= tail);
+        // An end at exactly zero is a tie, behind which the interval cannot see.
+        let rises = shift.lower > bound
+            || (shift.lower == 0.0 && test.p_value(Alternative::Greater) <= tail);
+        let falls =
+            shift.upper < -bound || (shift.upper == 0.0 && test.p_value(Alternative::Less) <= tail);
         let size = &config.effect_size;
         let limit = |given: Option<f64>| given.unwrap_or(size.none());
         let (up, down) =
