@@ -65,6 +65,7 @@
 //! | [`engine`] | the tokio shell (feature `driver`, on by default) | async |
 //! | [`report`] | folds over events, for people | pure |
 //! | [`stats`] | the numerics of judging: tests, e-processes, boundaries | pure |
+//! | [`analysis`] | judging a canary | pure |
 //! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
 //!
 //! # What this crate does not do

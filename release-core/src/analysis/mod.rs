@@ -28,11 +28,15 @@
 //!
 //! *What it does not see*: harm that the margin tolerates, harm of less than the planned size, waves longer than the time that
 //! is watched, and clients who are not given to versions by chance.
+//!
+//! # The judge of Kayenta
+//! [`netflix`] is the judge that Kayenta made common, quirks included, for those who come from there; and the same one mended.
 
 mod dispersion;
 mod example;
 mod finding;
 mod lagged;
+pub mod netflix;
 mod power;
 mod reading;
 mod sequential;

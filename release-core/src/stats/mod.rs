@@ -24,11 +24,20 @@
     reason = "formulas keep the names that their sources give them"
 )]
 
+pub mod boundaries;
+pub mod burn;
+pub mod combine;
 pub mod counts;
+pub mod cusum;
 mod error;
+pub mod means;
+mod quadrature;
+pub mod quantiles;
 pub mod rank;
+pub(crate) mod root;
 pub mod shift;
 pub mod special;
+pub mod spending;
 
 pub use error::StatsError;
 

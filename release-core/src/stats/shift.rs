@@ -206,7 +206,9 @@ fn pivot(low: f64, high: f64, before: u64, up_to: u64, rank: u64, interpolate: b
             return guess;
         }
     }
-    value(key(low).midpoint(key(high)))
+    // Rounded down, unlike `midpoint`, so that it is below `high`.
+    let apart = key(high).wrapping_sub(key(low)).cast_unsigned();
+    value(key(low).wrapping_add((apart / 2).cast_signed()))
 }
 
 /// The largest `k` for which the statistic of Mann and Whitney is below `k` with probability `tail` at

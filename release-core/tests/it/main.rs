@@ -62,6 +62,8 @@ mod limited_runs;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod netflix;
+#[cfg(test)]
 mod notes;
 #[cfg(test)]
 mod outages;

@@ -161,7 +161,7 @@ fn tail(a: f64, b: f64, x: f64) -> Result<f64, StatsError> {
 /// next one is below 1e-12.
 const TERMS: usize = 9;
 
-/// The asymptotic expansion of `DiDonato` and Morris, ACM Transactions on Mathematical Software 18 (1992),
+/// The asymptotic expansion of DiDonato and Morris, ACM Transactions on Mathematical Software 18 (1992),
 /// section 3.2, for large parameters near the mean: the logarithm of `I_x(a, b)` where `x (a+b)` is
 /// `below` less than `a`. A fixed number of steps, whatever the parameters.
 fn expansion(a: f64, b: f64, below: f64) -> f64 {

@@ -1,0 +1,120 @@
+//! The statistics that judge a canary, beside `statrs` here and beside SciPy in `peers/scipy`.
+//!
+//! - `rank_test` and `shift`: Mann and Whitney's test, and Hodges and Lehmann's shift with its interval, of
+//!   unsorted response times that are rounded, so that there are ties. `statrs` compares all pairs for its
+//!   ties, so that it is not asked at 100,000 a side.
+//! - `update`: what one more look costs, with whatever number of events before.
+//!
+//! The numbers are written once, from a fixed seed, to the build's temporary files, for SciPy to read.
+
+use std::path::Path;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use release_core::stats::counts::{CountTest, Side};
+use release_core::stats::cusum::Cusum;
+use release_core::stats::means::{Moments, TTest};
+use release_core::stats::rank::{Alternative, RankTest};
+use release_core::stats::shift::Shift;
+use statrs::stats_tests::Alternative as StatrsAlternative;
+use statrs::stats_tests::mannwhitneyu::{MannWhitneyUMethod, mannwhitneyu};
+
+const SIZES: [u32; 3] = [60, 1_000, 100_000];
+
+/// A benchmark that fails must not give figures.
+#[expect(clippy::panic, reason = "criterion has no other way to stop")]
+fn sure<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Milliseconds with one place, of about 100: the canary's (`factor` 1.02) and the control's.
+fn times(seed: u64, count: u32, factor: f64) -> Vec<f64> {
+    let mut state = seed;
+    let mut uniform = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        f64::from(u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(0)) / 4_294_967_296.0
+    };
+    let mut normal = || (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+    (0..count).map(|_| (1000.0 * factor * (0.3 * normal()).exp()).round() / 10.0).collect()
+}
+
+fn samples(count: u32) -> (Vec<f64>, Vec<f64>) {
+    let (x, y) = (times(1, count, 1.02), times(2, count, 1.0));
+    let test = sure(RankTest::new(&x, &y));
+    let shift = sure(Shift::new(&x, &y, 0.98));
+    let shift = [shift.estimate, shift.lower, shift.upper];
+    let p = test.p_value(Alternative::TwoSided);
+    let written = serde_json::json!({ "x": x, "y": y, "p": p, "shift": shift }).to_string();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    sure(std::fs::create_dir_all(directory));
+    sure(std::fs::write(directory.join(format!("analysis-{count}.json")), written));
+    (x, y)
+}
+
+fn tests(criterion: &mut Criterion) {
+    for count in SIZES {
+        let (x, y) = samples(count);
+        let mut group = criterion.benchmark_group("rank_test");
+        group.bench_function(BenchmarkId::new("release", count), |bencher| {
+            bencher.iter(|| sure(RankTest::new(&x, &y)).p_value(Alternative::TwoSided));
+        });
+        if count <= 1_000 {
+            group.bench_function(BenchmarkId::new("statrs", count), |bencher| {
+                bencher.iter(|| {
+                    let method = MannWhitneyUMethod::AsymptoticInclContinuityCorrection;
+                    sure(mannwhitneyu(&x, &y, method, StatrsAlternative::TwoSided))
+                });
+            });
+        }
+        group.finish();
+        let mut group = criterion.benchmark_group("shift");
+        group.bench_function(BenchmarkId::new("release", count), |bencher| {
+            bencher.iter(|| sure(Shift::new(&x, &y, 0.98)));
+        });
+        group.finish();
+    }
+}
+
+fn updates(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("update");
+    for total in [100.0_f64, 10_000.0, 1e8] {
+        for side in [Side::Both, Side::More] {
+            let test = sure(CountTest::new(0.1, 1.0, 9.0, side));
+            let mut events = total;
+            group.bench_function(BenchmarkId::new(format!("counts {side:?}"), total), |bencher| {
+                bencher.iter(|| {
+                    events += 1.0;
+                    sure(test.log_e((0.101 * events).round(), events))
+                });
+            });
+        }
+    }
+    let (test, mut moments, mut value) = (sure(TTest::new(0.1)), Moments::default(), 0.0);
+    group.bench_function("t", |bencher| {
+        bencher.iter(|| {
+            value = (value + 0.618) % 1.0;
+            sure(moments.push(value - 0.45));
+            sure(test.log_e(&moments))
+        });
+    });
+    group.bench_function("t, one side", |bencher| {
+        bencher.iter(|| {
+            value = (value + 0.618) % 1.0;
+            sure(moments.push(value - 0.45));
+            sure(test.log_e_above(&moments))
+        });
+    });
+    let mut sum = sure(Cusum::new(0.5, 1e9));
+    group.bench_function("cusum", |bencher| {
+        bencher.iter(|| {
+            value = (value + 0.618) % 1.0;
+            sure(sum.push(value))
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, tests, updates);
+criterion_main!(benches);
