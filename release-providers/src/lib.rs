@@ -42,6 +42,7 @@
 //! | [`endpoints`] | where instances are, for routers that have to be told; draining | always |
 //! | `haproxy` | a router that drives HAProxy by its runtime API | `haproxy` |
 //! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
+//! | `prometheus` | measures versions by the HTTP API of a Prometheus | `prometheus` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
 //! The features `local` and `plugin` need Linux, `haproxy` and `envoy` a Unix; elsewhere, build with `default-features = false, features =
@@ -79,7 +80,7 @@ mod error;
 pub mod guide;
 #[cfg(feature = "haproxy")]
 pub mod haproxy;
-#[cfg(any(feature = "local", feature = "envoy"))]
+#[cfg(any(feature = "local", feature = "envoy", feature = "prometheus"))]
 mod http;
 pub mod kind;
 pub mod layer;
@@ -88,6 +89,8 @@ pub mod local;
 mod performer;
 #[cfg(feature = "plugin")]
 pub mod plugin;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod registry;
 #[cfg(any(feature = "haproxy", feature = "envoy"))]
 mod routing;

@@ -1,0 +1,332 @@
+//! The HTTP API: what is asked, and how answers are read, strictly.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, StatusCode, Uri};
+use release_core::port::Clock;
+use release_core::time::{Span, Timestamp};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::MEASURE;
+use super::growth::{Labels, Sample};
+use super::promql::time;
+use super::settings::{PrometheusLogin, PrometheusSettings, invalid};
+use crate::http::{Answer, NoAnswer, exchange};
+use crate::{ErrorKind, ProviderError, RetryAdvice, Secret};
+
+/// The longest text of a server that is repeated.
+const CUT: usize = 300;
+/// The longest pause that a server is believed to need.
+const LONGEST_PAUSE: u64 = 86_400;
+
+/// Either what was asked for, or why there is no usable data.
+pub(super) type Told<T> = Result<T, String>;
+
+/// What a query found.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+pub(super) enum Found {
+    Matrix(Vec<Row>),
+    Vector(Vec<Point>),
+    Scalar(Pair),
+    String(serde::de::IgnoredAny),
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Row {
+    pub(super) metric: Labels,
+    #[serde(default)] // native histograms have none
+    pub(super) values: Vec<Pair>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Point {
+    pub(super) metric: Labels,
+    pub(super) value: Option<Pair>,
+}
+
+/// A sample as the API writes it: seconds, and a number as text.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "(f64, String)")]
+pub(super) struct Pair(pub(super) Sample);
+
+impl TryFrom<(f64, String)> for Pair {
+    type Error = String;
+
+    fn try_from((seconds, value): (f64, String)) -> Result<Self, String> {
+        let value = value.parse().map_err(|_| "a sample is not a number".to_owned())?;
+        let at = instant(seconds).ok_or("a sample's instant is none")?;
+        Ok(Self(Sample { at, value }))
+    }
+}
+
+/// Seconds since 1970 as an instant, to the millisecond.
+pub(super) fn instant(seconds: f64) -> Option<Timestamp> {
+    let millis = (seconds * 1_000.0).round();
+    // Up to here each whole number is one of this type too.
+    if !(-9.0e15..=9.0e15).contains(&millis) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "within what was just checked")]
+    (millis as i64).checked_mul(1_000).map(Timestamp::from_micros)
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    status: String,
+    data: Option<T>,
+    #[serde(default)]
+    warnings: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+/// Where the API is.
+#[derive(Debug)]
+pub(super) struct Client {
+    host: String,
+    port: u16,
+    /// What the host is called in requests.
+    authority: String,
+    /// What comes before `/api/v1`.
+    base: String,
+    login: Option<HeaderValue>,
+    /// What no text may hold.
+    secrets: Vec<Secret>,
+    clock: Arc<dyn Clock>,
+    patience: Span,
+    limit: usize,
+}
+
+impl Client {
+    pub(super) fn new(
+        settings: &PrometheusSettings,
+        login: Option<PrometheusLogin>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProviderError> {
+        // A url that holds credentials is not repeated.
+        let uri: Uri = settings.url.parse().map_err(|_| invalid("the url is none"))?;
+        let authority = uri.authority().filter(|_| uri.query().is_none()).ok_or_else(|| {
+            invalid("the url is not of the form `http://host:port/path`, without a query")
+        })?;
+        if authority.as_str().contains('@') {
+            return Err(invalid("the url holds credentials; give them as `login`, by reference"));
+        }
+        if uri.scheme_str() != Some("http") {
+            let text = "only `http` is spoken; let a proxy on this machine speak TLS to the server, and give its address";
+            return Err(invalid(text).with_context("url", &settings.url));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (login, secrets) = login.map(header_of).transpose()?.unzip();
+        let limit = usize::try_from(settings.most_samples).unwrap_or(usize::MAX).saturating_mul(64);
+        Ok(Self {
+            host,
+            port: authority.port_u16().unwrap_or(80),
+            authority: authority.to_string(),
+            base: uri.path().trim_end_matches('/').to_owned(),
+            login,
+            secrets: secrets.unwrap_or_default(),
+            clock,
+            patience: settings.patience(),
+            limit: limit.max(1024 * 1024),
+        })
+    }
+
+    /// Evaluates a query as of `now`; selectors of a moment see samples that are at most `lookback` old, if the server
+    /// is new enough to be told.
+    pub(super) async fn query(
+        &self,
+        query: &str,
+        now: Timestamp,
+        lookback: Span,
+    ) -> Result<Told<Found>, ProviderError> {
+        let lookback = format!("{}ms", lookback.as_duration().as_millis());
+        let form = [("query", query), ("time", &time(now)), ("lookback_delta", &lookback)];
+        self.ask("/api/v1/query", &form).await
+    }
+
+    /// Whether any series that `selector` picks had a sample from `from` to `until`.
+    pub(super) async fn any(
+        &self,
+        selector: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Told<bool>, ProviderError> {
+        let (from, until) = (time(from), time(until));
+        let form = [("match[]", selector), ("start", &from), ("end", &until)];
+        let labels: Told<Vec<String>> = self.ask("/api/v1/labels", &form).await?;
+        Ok(labels.map(|labels| !labels.is_empty()))
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Told<T>, ProviderError> {
+        let path = format!("{}{path}", self.base);
+        let at = format!("http://{}{path}", self.authority);
+        let pairs: Vec<String> =
+            form.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
+        let mut request = Request::post(&path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONNECTION, "close")
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(login) = &self.login {
+            request = request.header(header::AUTHORIZATION, login);
+        }
+        let request = request.body(Full::new(Bytes::from(pairs.join("&")))).map_err(|e| {
+            ProviderError::new(ErrorKind::Invalid, MEASURE, format!("`{path}` is not a path: {e}"))
+        })?;
+        let deadline = self.clock.now().plus(self.patience);
+        let answer = tokio::select! {
+            answer = exchange((&*self.host, self.port), &at, request, self.limit) => answer,
+            () = self.clock.sleep_until(deadline) => {
+                Err(NoAnswer::Broken(format!("{at} did not answer within {}", self.patience)))
+            }
+        };
+        match answer {
+            Ok(answer) if answer.status.is_success() => self.read(&at, &answer),
+            Ok(answer) => Err(self.refused(&at, &answer)),
+            Err(problem @ NoAnswer::TooLong { .. }) => {
+                Ok(Err(format!("{problem}; select less, or allow more samples")))
+            }
+            Err(NoAnswer::Broken(why)) => Err(self.unavailable(&why)),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        at: &str,
+        answer: &Answer,
+    ) -> Result<Told<T>, ProviderError> {
+        let read: Envelope<T> = serde_json::from_slice(&answer.body)
+            .map_err(|e| self.garbage(&format!("{at} answered what is not of its API: {e}")))?;
+        if let Some(warning) = read.warnings.and_then(|all| all.into_iter().next()) {
+            return Ok(Err(format!("the answer may not be whole: {}", self.repeated(&warning))));
+        }
+        match read.data {
+            Some(data) if read.status == "success" => Ok(Ok(data)),
+            _ => Err(self.garbage(&format!("{at} answered without data"))),
+        }
+    }
+
+    /// An answer that is none.
+    pub(super) fn garbage(&self, why: &str) -> ProviderError {
+        self.unavailable(&format!("{why}; is it a Prometheus?"))
+    }
+
+    fn unavailable(&self, why: &str) -> ProviderError {
+        ProviderError::new(ErrorKind::Unavailable, MEASURE, self.repeated(why))
+    }
+
+    fn refused(&self, at: &str, answer: &Answer) -> ProviderError {
+        let status = answer.status;
+        let said = serde_json::from_slice::<Refused>(&answer.body).map(|refused| refused.error);
+        let (kind, text) = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                (ErrorKind::Denied, "the login was refused; renew it")
+            }
+            StatusCode::TOO_MANY_REQUESTS => (ErrorKind::RateLimited, "asked to slow down"),
+            StatusCode::REQUEST_TIMEOUT => (ErrorKind::Unavailable, "not in time"),
+            status if status.is_client_error() => {
+                (ErrorKind::Invalid, "refused; mend the query, or the url")
+            }
+            _ => (ErrorKind::Unavailable, "not able to answer"),
+        };
+        let mut error = ProviderError::new(kind, MEASURE, text)
+            .with_context("url", self.repeated(at))
+            .with_context("status", status);
+        if let Ok(said) = said {
+            error = error.with_context("because", self.repeated(&said));
+        }
+        match pause(answer) {
+            Some(pause) if kind == ErrorKind::RateLimited || kind == ErrorKind::Unavailable => {
+                error.with_retry(RetryAdvice::After(pause))
+            }
+            _ => error,
+        }
+    }
+
+    /// A server's text as it may be told to people: in one line, not too long, without secrets.
+    pub(super) fn repeated(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret.expose(), "***");
+        }
+        let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+        let mut cut: String = plain.take(CUT).collect();
+        if text.chars().nth(CUT).is_some() {
+            cut.push('…');
+        }
+        cut
+    }
+}
+
+/// How long to wait before asking again, where that is said in seconds.
+fn pause(answer: &Answer) -> Option<Duration> {
+    let seconds: u64 =
+        answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_PAUSE)))
+}
+
+fn header_of(login: PrometheusLogin) -> Result<(HeaderValue, Vec<Secret>), ProviderError> {
+    let (text, secrets) = match login {
+        PrometheusLogin::Token(token) => {
+            (Secret::new(format!("Bearer {}", token.expose())), vec![token])
+        }
+        PrometheusLogin::Password { user, password } => {
+            if user.contains(':') {
+                return Err(invalid("a user's name has no colon"));
+            }
+            let pair = Secret::new(format!("{user}:{}", password.expose()));
+            let encoded = Secret::new(base64(pair.expose().as_bytes()));
+            (Secret::new(format!("Basic {}", encoded.expose())), vec![password, encoded])
+        }
+    };
+    let mut value = HeaderValue::from_str(text.expose())
+        .map_err(|_| invalid("the token holds what no header can"))?;
+    value.set_sensitive(true);
+    Ok((value, secrets))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let whole = three.iter().fold(0_u32, |all, byte| all << 8 | u32::from(*byte));
+        let whole = whole << (8 * (3 - three.len()));
+        for digit in 0..4_usize {
+            let six = usize::try_from(whole >> (18 - 6 * digit) & 63).unwrap_or(0);
+            let known = DIGITS.get(six).filter(|_| digit <= three.len());
+            text.push(known.map_or('=', |digit| char::from(*digit)));
+        }
+    }
+    text
+}
+
+/// As values of forms are written.
+fn encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

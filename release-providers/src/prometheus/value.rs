@@ -1,0 +1,103 @@
+//! Numbers of the moment, by a query that somebody wrote.
+
+use release_core::model::Finite;
+use release_core::port::Measurement;
+use release_core::time::Timestamp;
+
+use super::MEASURE;
+use super::client::{Found, Told, instant};
+use super::growth::{Labels, Sample};
+use super::promql::{Words, selector};
+use super::source::{Inner, fresh};
+use crate::spi::MeasureRequest;
+use crate::{ErrorKind, ProviderError};
+
+/// The one sample that an answer has.
+#[derive(Debug)]
+struct One {
+    labels: Labels,
+    sample: Sample,
+    /// Whether it is of a vector, so that it has an instant of its own.
+    dated: bool,
+}
+
+impl Inner {
+    /// Evaluates a query, and finds out how old what it tells may be.
+    pub(super) async fn value(
+        &self,
+        request: &MeasureRequest,
+        query: &str,
+    ) -> Result<Told<Measurement>, ProviderError> {
+        let labels = self.labels(request)?;
+        let now = self.clock.now();
+        let words = Words {
+            target: &request.target,
+            digest: request.digest,
+            version: &request.version.to_string(),
+            window: now.since(request.since),
+        };
+        let query = words
+            .put_into(query)
+            .map_err(|why| ProviderError::new(ErrorKind::Invalid, MEASURE, why))?;
+        let one = match self.one(&query, now).await? {
+            Ok(one) => one,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let others =
+            |(label, value): &(&String, &String)| labels.get(*label).is_some_and(|v| v != *value);
+        if let Some((label, value)) = one.labels.iter().find(others) {
+            return Ok(Err(format!("the sample is of another one: its `{label}` is `{value}`")));
+        }
+        let Ok(value) = Finite::new(one.sample.value) else {
+            return Ok(Err(format!("the sample is {}", one.sample.value)));
+        };
+        let version = format!("max(timestamp({}))", selector(&[], &labels));
+        let Ok(mut at) = self.newest(&version, now).await? else {
+            return Ok(Err(format!(
+                "no series of version `{}` has a recent sample, so that nobody knows how old the answer is",
+                request.version
+            )));
+        };
+        if one.dated {
+            // The sample's own instant where the query selects one; that of the evaluation where it computes.
+            match self.newest(&format!("timestamp(\n{query}\n)"), now).await? {
+                Ok(own) => at = at.min(own),
+                Err(reason) => return Ok(Err(reason)),
+            }
+        }
+        let digest = request.digest;
+        let staleness = self.settings.staleness();
+        Ok(fresh(at, now, staleness).map(|()| Measurement::Value { digest, value, at }))
+    }
+
+    /// The instant that a query tells as a number.
+    async fn newest(&self, query: &str, now: Timestamp) -> Result<Told<Timestamp>, ProviderError> {
+        let told = self.one(query, now).await?;
+        Ok(told.and_then(|one| {
+            let at = instant(one.sample.value).ok_or("the sample has no instant")?;
+            Ok(at.min(now))
+        }))
+    }
+
+    async fn one(&self, query: &str, now: Timestamp) -> Result<Told<One>, ProviderError> {
+        let found = match self.client.query(query, now, self.settings.staleness()).await? {
+            Ok(found) => found,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(match found {
+            Found::Scalar(pair) => Ok(One { labels: Labels::new(), sample: pair.0, dated: false }),
+            Found::Vector(points) => match <[_; 1]>::try_from(points) {
+                Ok([point]) => match point.value {
+                    Some(pair) => Ok(One { labels: point.metric, sample: pair.0, dated: true }),
+                    None => Err("the query found a histogram, not a number".to_owned()),
+                },
+                Err(points) if points.is_empty() => Err("the query found nothing".to_owned()),
+                Err(points) => {
+                    Err(format!("the query found {} samples; let it find one", points.len()))
+                }
+            },
+            Found::Matrix(_) => Err("the query finds ranges; let it find one sample".to_owned()),
+            Found::String(_) => Err("the query finds text; let it find a number".to_owned()),
+        })
+    }
+}
