@@ -1,0 +1,233 @@
+//! Data that was filled in: what is counted is known to the last one.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use release_core::model::{Digest, Finite, Metric, Selector, Target};
+use release_core::port::Measurement;
+use release_core::time::{Span, Timestamp};
+use release_providers::prometheus::{PrometheusSettings, PrometheusSource};
+use release_providers::spi::{MeasureRequest, MetricsSource as _};
+use release_providers::{ErrorKind, ProviderError};
+use release_testkit::{VirtualClock, fixtures};
+
+use crate::real;
+use crate::server::Server;
+
+/// When all begins, in seconds since 1970; samples come every 10 seconds.
+const BEGIN: i64 = 1_767_600_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_micros((BEGIN + second) * 1_000_000)
+}
+
+/// The samples of a series, one every ten seconds from `first` on; `-` is none.
+fn lines(series: &str, labels: &str, first: i64, values: &str) -> String {
+    let target = fixtures::target("api");
+    let own = format!(
+        "environment=\"{}\",region=\"{}\",service=\"api\",job=\"api\"",
+        target.environment, target.region
+    );
+    let samples = values.split_whitespace().zip(0..).filter(|(value, _)| *value != "-");
+    samples
+        .map(|(value, n)| {
+            format!("{series}{{{own},{labels}}} {value} {}\n", BEGIN + first + 10 * n)
+        })
+        .collect()
+}
+
+/// What is filled in, family by family, in the text format of OpenMetrics.
+fn data() -> String {
+    let mut text = "# TYPE r unknown\n".to_owned();
+    let mut add = |labels: &str, first, values: &str| text += &lines("r", labels, first, values);
+    // Of 1.0.0 and 1.1.0 one instance each; 1.1.0 fails more, and its failures are first seen in the window.
+    add("version=\"1.0.0\",instance=\"a\",code=\"200\"", 0, "100 200 300 400 500 600 700");
+    add("version=\"1.0.0\",instance=\"a\",code=\"500\"", 0, "1 2 3 4 5 6 7");
+    add("version=\"1.1.0\",instance=\"b\",code=\"200\"", 0, "10 20 30 40 50 60 70");
+    add("version=\"1.1.0\",instance=\"b\",code=\"500\"", 0, "- - - 2 3 4 5");
+    // Began anew at 40, and has a gap.
+    add("version=\"1.2.0\",instance=\"c\",code=\"200\"", 0, "10 20 30 - 5 15 25");
+    // Two instances, of which one came in the window, and one went.
+    add("version=\"1.3.0\",instance=\"d\",code=\"200\"", 0, "10 20 30 40 - - -");
+    add("version=\"1.3.0\",instance=\"e\",code=\"200\"", 0, "- - - - 7 17 27");
+    add("version=\"1.4.0\",instance=\"f\",code=\"200\"", 0, "10 20 30 NaN 50 60 70");
+    add("version=\"1.5.0\",instance=\"g\",code=\"200\"", 0, "10 20 30 - - - -");
+    add("version=\"1.6.0\",instance=\"h\",code=\"200\"", 0, "10 10 10 10 10 10 10");
+    // Started in the window, as it says itself.
+    add("version=\"1.7.0\",instance=\"i\",code=\"200\"", 0, "- - - 9 19 29 39");
+    text += "# TYPE process_start_time_seconds unknown\n";
+    let started = (BEGIN + 25).to_string();
+    let started = format!("- - - {started} {started} {started} {started}");
+    text += &lines("process_start_time_seconds", "instance=\"i\"", 0, &started);
+    text += "# TYPE took_bucket unknown\n";
+    let mut add = |which: &str, le: &str, values: &str| {
+        let labels = format!("{which},le=\"{le}\"");
+        text += &lines("took_bucket", &labels, 0, values);
+    };
+    let (one, two) = ("version=\"1.0.0\",instance=\"a\"", "version=\"1.0.0\",instance=\"z\"");
+    for (which, factor) in [(one, 1), (two, 2)] {
+        let values =
+            |each: i32| -> String { (0..7).map(|n| format!("{} ", n * each * factor)).collect() };
+        add(which, "0.1", &values(5));
+        add(which, "2.5", &values(8));
+        add(which, "+Inf", &values(10));
+    }
+    add("version=\"1.1.0\",instance=\"b\"", "0.1", "0 1 2 3 4 5 6");
+    add("version=\"1.1.0\",instance=\"b\"", "+Inf", "0 1 2 3 4 5 6");
+    add("version=\"1.1.0\",instance=\"y\"", "0.5", "0 1 2 3 4 5 6");
+    add("version=\"1.1.0\",instance=\"y\"", "+Inf", "0 1 2 3 4 5 6");
+    for (name, values) in
+        [("took_sum", "0 1.5 3 4.5 6 7.5 9"), ("took_count", "0 10 20 30 40 50 60")]
+    {
+        text += &format!("# TYPE {name} unknown\n");
+        text += &lines(name, one, 0, values);
+    }
+    text + "# EOF\n"
+}
+
+async fn filled() -> Option<Server> {
+    let (program, tool) = (real::find("prometheus")?, real::find("promtool")?);
+    let mut server = Server::new(&program);
+    let (text, blocks) =
+        (server.directory.path().join("data.txt"), server.directory.path().join("data"));
+    std::fs::write(&text, data()).unwrap();
+    let filled = Command::new(tool)
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .args([&text, &blocks])
+        .output()
+        .unwrap();
+    assert!(filled.status.success(), "{filled:?}");
+    server.start("global: {}\n").await.unwrap();
+    Some(server)
+}
+
+/// A source whose clock stands at second 65.
+fn source(server: &Server) -> PrometheusSource {
+    let mut settings = PrometheusSettings::new(format!("http://{}", server.address));
+    (settings.scrape_interval_ms, settings.staleness_ms) = (10_000, 30_000);
+    PrometheusSource::new(settings, None, Arc::new(VirtualClock::at(at(65)))).unwrap()
+}
+
+struct Asked {
+    source: PrometheusSource,
+    digest: Digest,
+    target: Target,
+}
+
+impl Asked {
+    async fn measure(
+        &self,
+        version: &str,
+        since: i64,
+        metric: Metric,
+    ) -> Result<Measurement, ProviderError> {
+        let mut cx = fixtures::context("measure");
+        cx.deadline = at(65).plus(Span::secs(60));
+        let (target, version) = (self.target.clone(), fixtures::version(version));
+        let request = MeasureRequest::new(target, self.digest, version, metric, at(since));
+        self.source.measure(&cx, request).await
+    }
+
+    async fn no_data(&self, version: &str, since: i64, metric: Metric, why: &str) {
+        match self.measure(version, since, metric).await.unwrap() {
+            Measurement::NoData { reason } => assert!(reason.contains(why), "{reason}"),
+            other => assert_eq!(why, format!("{version}: {other:?}")),
+        }
+    }
+}
+
+fn failures() -> Metric {
+    Metric::Ratio {
+        numerator: Selector::series("r").label("code", "500"),
+        denominator: Selector::series("r"),
+    }
+}
+
+fn number(number: f64) -> Finite {
+    Finite::new(number).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_are_exact() {
+    let Some(server) = filled().await else { return };
+    let (source, target) = (source(&server), fixtures::target("api"));
+    let asked = Asked { source, digest: Digest::of(b"x"), target };
+    let total =
+        || Metric::Ratio { numerator: Selector::series("r"), denominator: Selector::series("r") };
+    for (version, since, metric, want) in [
+        ("1.0.0", 20, failures(), [4.0, 404.0]), // up to 60
+        ("1.0.0", 25, failures(), [4.0, 404.0]), // the base is that of 20
+        ("1.0.0", 0, failures(), [6.0, 606.0]),
+        ("1.1.0", 20, failures(), [5.0, 45.0]), // failures from zero: not there at 20
+        ("1.1.0", 30, failures(), [3.0, 33.0]),
+        ("1.2.0", 20, total(), [25.0, 25.0]), // 5 anew, and 20 more
+        ("1.3.0", 20, total(), [30.0, 30.0]), // 20 until it went, 20 since the other was seen
+        ("1.7.0", 20, total(), [39.0, 39.0]), // the process began in the window
+        ("1.7.0", 28, total(), [30.0, 30.0]), // and here before it
+        ("1.4.0", 45, total(), [20.0, 20.0]), // NaN was before
+    ] {
+        let digest = asked.digest;
+        let [numerator, denominator] = want.map(number);
+        let want = Measurement::Ratio { digest, numerator, denominator };
+        let got = asked.measure(version, since, metric).await.unwrap();
+        assert_eq!(got, want, "{version} since {since}");
+    }
+    asked.no_data("1.4.0", 20, total(), "NaN").await;
+    asked.no_data("1.5.0", 10, total(), "45s old").await;
+    asked.no_data("1.6.0", 20, total(), "has not grown").await;
+    asked.no_data("1.6.0", 20, failures(), "has not grown").await;
+    asked.no_data("9.9.9", 20, total(), "no sample of `r`").await;
+    let mistyped = Metric::Ratio {
+        numerator: Selector::series("r").label("cod", "500"),
+        denominator: Selector::series("r"),
+    };
+    asked.no_data("1.0.0", 20, mistyped, "label `cod`").await;
+    let mean =
+        Metric::Mean { sum: Selector::series("took_sum"), count: Selector::series("took_count") };
+    let (digest, numerator, denominator) = (asked.digest, number(6.0), number(40.0));
+    let want = Measurement::Ratio { digest, numerator, denominator };
+    assert_eq!(asked.measure("1.0.0", 20, mean).await.unwrap(), want);
+    let mut elsewhere = asked;
+    elsewhere.target = fixtures::target("nobody");
+    let error = elsewhere.measure("1.0.0", 20, total()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histograms_and_queries_are_of_one_version() {
+    let Some(server) = filled().await else { return };
+    let (source, target) = (source(&server), fixtures::target("api"));
+    let asked = Asked { source, digest: Digest::of(b"x"), target };
+    let quantile =
+        || Metric::Quantile { histogram: Selector::series("took"), quantile: number(0.9) };
+    let Measurement::Histogram { buckets, .. } =
+        asked.measure("1.0.0", 20, quantile()).await.unwrap()
+    else {
+        panic!("no histogram");
+    };
+    let found: Vec<_> =
+        buckets.iter().map(|b| (b.at_most.map(Finite::get), b.count.get())).collect();
+    assert_eq!(found, [(Some(0.1), 60.0), (Some(2.5), 96.0), (None, 120.0)]);
+    asked.no_data("1.1.0", 20, quantile(), "different buckets").await;
+    let query = |query: &str| Metric::Query { query: query.to_owned() };
+    for (text, value, second) in [
+        ("r{version=\"{{version}}\",code=\"500\"}", 7.0, 60),
+        ("sum(r{version=\"{{version}}\",service='{{service}}'}) + {{window}}", 752.0, 60),
+        ("scalar(sum(r{version=`{{version}}`}))", 707.0, 60),
+    ] {
+        let (digest, value, at) = (asked.digest, number(value), at(second));
+        let want = Measurement::Value { digest, value, at };
+        assert_eq!(asked.measure("1.0.0", 20, query(text)).await.unwrap(), want, "{text}");
+    }
+    asked.no_data("1.0.0", 20, query("r{version=\"{{version}}\"}"), "found 2 samples").await;
+    asked.no_data("1.0.0", 20, query("r{version=\"1.1.0\",code=\"500\"}"), "of another one").await;
+    asked.no_data("1.0.0", 20, query("nothing"), "found nothing").await;
+    asked.no_data("1.0.0", 20, query("vector(1) / 0"), "inf").await;
+    asked.no_data("1.0.0", 20, query("r[1m]"), "ranges").await;
+    asked.no_data("1.5.0", 20, query("sum(r{version=\"{{version}}\"})"), "45s old").await;
+    asked.no_data("9.9.9", 20, query("vector(1)"), "nobody knows how old").await;
+    for bad in ["sum(", "r{version=\"{{versoin}}\"}"] {
+        let error = asked.measure("1.0.0", 20, query(bad)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+}
