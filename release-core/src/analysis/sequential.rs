@@ -1,6 +1,6 @@
 //! The sequential judge: what a stream of looks comes to, at any look.
 
-use super::dispersion;
+use super::dispersion::{self, Events};
 use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
 use super::stream::{Look, Part, Stream, Taken};
 use crate::model::{Bound, Direction, Finite};
@@ -81,15 +81,17 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
         return Ok((finding, format!("nothing was observed of the {silent} version")));
     };
     let (alpha, bad) = (look.alpha(), canary.part + baseline.part);
-    let dispersion = dispersion::of_counts(&stream.differences, canary.part, bad, alpha);
+    let all = canary.whole + baseline.whole;
+    let share = canary.whole / all;
+    let dispersion::Counted { dispersion, mostly_waves } =
+        dispersion::of_counts(stream, Events { canary: canary.part, bad, all, share }, alpha);
     finding.dispersion = finite(dispersion).unwrap_or(finding.dispersion);
     if let Some((conclusion, why)) = guards(look, canary, baseline, old)? {
         finding.conclusion = conclusion;
         return Ok((finding, why));
     }
-    let share = canary.whole / (canary.whole + baseline.whole);
     let test = test_at(share, Side::More)?;
-    let ratio = test.ratio_interval(canary.part / dispersion, bad / dispersion, alpha)?;
+    let ratio = ratio(&test, share, [canary.part / dispersion, bad / dispersion], alpha)?;
     let margin = look.rule.margin;
     let tolerated = 1.0 + margin.relative.get();
     let excess = Excess::of(canary, baseline, dispersion, alpha)?;
@@ -99,6 +101,8 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     } else {
         ratio.lower > tolerated && worse_than(margin.absolute.get())
     };
+    // What comes in waves has to stand out of the waves as well.
+    let harmed = harmed && (!mostly_waves || stands_out(stream, alpha));
     let healthy = ratio.upper < tolerated || excess.at_most < margin.absolute.get();
     finding.harm = Some(Harm {
         scale: Scale::Ratio,
@@ -116,6 +120,14 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
         times(ratio.upper)
     );
     Ok((finding, because))
+}
+
+/// Whether the canary has more of the bad events of a look than its share, as levels are judged.
+fn stands_out(stream: &Stream, alpha: f64) -> bool {
+    stream.differences.spread().is_some_and(|spread| {
+        let effective = dispersion::of_levels(&spread, alpha);
+        effective.independent >= LEAST_INDEPENDENT && spread.mean - effective.radius(alpha) > 0.0
+    })
 }
 
 /// Means or numbers of the moment of both versions.
@@ -250,6 +262,30 @@ impl Excess {
     }
 }
 
+/// The interval of the ratio of rates, of which either end is wrong with a chance of `alpha` at the most.
+///
+/// The lower end is that of the one-sided test, whose mixture is cut to ratios above 1: it divides by the part of the mixture
+/// that is left, and of the counts that reach it hardly any (a hundredth is kept for them) speak for less. That is right for
+/// ends from 1 on, and others decide nothing.
+pub(super) fn ratio(
+    test: &CountTest,
+    share: f64,
+    [canary, bad]: [f64; 2],
+    alpha: f64,
+) -> Result<Interval, StatsError> {
+    let left = above(share);
+    let one_sided = test.ratio_interval(canary, bad, (0.99 * alpha / left).min(0.5))?;
+    let both = test.ratio_interval(canary, bad, alpha)?;
+    let lower = if one_sided.lower >= 1.0 { one_sided.lower } else { both.lower.min(1.0) };
+    Ok(Interval { lower, upper: both.upper })
+}
+
+/// The part of the mixture of [`test_at`] that lies above the share.
+fn above(share: f64) -> f64 {
+    let odds = share / (1.0 - share);
+    if odds <= 1.0 { (1.0 - share).powf(1.0 / odds) } else { 1.0 - share.powf(odds) }
+}
+
 /// The test at a share, with a mixture whose mean is that share: ratios around 1, none of them ruled out.
 pub(super) fn test_at(share: f64, side: Side) -> Result<CountTest, StatsError> {
     let odds = share / (1.0 - share);
@@ -290,5 +326,8 @@ fn number(value: f64) -> String {
 }
 
 fn times(value: f64) -> String {
-    if value.is_infinite() { "any number of".into() } else { number(value) }
+    if value.is_infinite() {
+        return "any number of".into();
+    }
+    if value < 0.001 { "0".into() } else { number(value) }
 }

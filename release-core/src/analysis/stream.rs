@@ -22,9 +22,11 @@ pub struct Stream {
     origin: Option<[Part; 2]>,
     /// As of the last look.
     last: Option<[Part; 2]>,
-    /// Of counts: by how much the new version got more of the bad events of each look than its part of the requests. Of
-    /// levels: by how much it was worse.
+    /// Of counts: by how much the new version got more of the bad events of each look than its part of the requests, a
+    /// request, so that looks of different lengths tell the same. Of levels: by how much it was worse.
     pub(super) differences: Lagged,
+    /// Of counts: how much a request counts in a look, summed over these.
+    pub(super) weights: f64,
     /// Of levels: by how much it was worse than the margin allows.
     pub(super) beyond: Lagged,
     /// Levels of the old version.
@@ -152,8 +154,11 @@ impl Stream {
         if look.analysis.metric.counts() {
             self.looks = self.looks.saturating_add(1);
             let share = ratio(canary.whole, canary.whole + baseline.whole).unwrap_or(0.0);
-            let bad = canary.part + baseline.part;
-            self.differences.push(share.mul_add(-bad, canary.part));
+            let (bad, all) = (canary.part + baseline.part, canary.whole + baseline.whole);
+            if all > 0.0 {
+                self.differences.push(share.mul_add(-bad, canary.part) / all);
+                self.weights += 1.0 / all;
+            }
             return Ok(Taken::Counted);
         }
         match (ratio(canary.part, canary.whole), ratio(baseline.part, baseline.whole)) {
@@ -245,7 +250,7 @@ impl Stream {
             digest.as_bytes().iter().take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
         });
         let above = self.above.map_or(u64::MAX, |bound| bound.get().to_bits());
-        [u64::from(self.looks), u64::from(self.warm), samples, above]
+        [u64::from(self.looks), u64::from(self.warm), samples, above, self.weights.to_bits()]
             .into_iter()
             .chain(parts)
             .chain(streams.into_iter().flat_map(|stream| stream.words()))

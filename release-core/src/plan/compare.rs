@@ -106,7 +106,9 @@ pub(super) fn check_places(definition: &Definition, errors: &mut Vec<PlanError>)
             .environments
             .iter()
             .any(|other| other.id == stage.environment && other.tier == Tier::Production);
-        if production && !serves_both(stage) {
+        // Where nothing ran before, nothing is judged.
+        let replaces = !definition.release.previous.members.is_empty();
+        if production && replaces && !serves_both(stage) {
             let named = criteria(definition).into_iter().filter(|id| compares(id));
             named.for_each(|id| nothing(id, "all the time".to_owned()));
         }
