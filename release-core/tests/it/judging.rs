@@ -1,4 +1,5 @@
 //! What the sequential judge concludes of looks, and what it does not.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 
@@ -162,7 +163,7 @@ fn more_successes_are_better() {
 }
 
 #[test]
-fn what_is_no_measurement_concludes_nothing_and_the_looks_before_still_count() {
+fn f32_what_is_no_measurement_concludes_nothing_and_the_looks_before_still_count() {
     let mut trial = trial(errors(), |_| {});
     let good = |n: f64| both(ratio("new", n, 100.0 * n), ratio("old", n, 100.0 * n));
     let mut at = 0;
@@ -198,7 +199,7 @@ fn who_is_compared_has_to_be_who_was_planned() {
 }
 
 #[test]
-fn beside_an_ill_version_nothing_is_concluded() {
+fn f34_beside_an_ill_version_nothing_is_concluded() {
     let ill = |rule: &mut Sequential| rule.baseline = Some(Bound::AtMost(finite(0.05)));
     let looks = vec![([100.0, 1_000.0], [90.0, 1_000.0]); 30];
     let found = counted(&mut trial(errors(), ill), &looks);
@@ -250,7 +251,7 @@ fn a_number_that_never_changes_is_within_an_absolute_margin() {
 }
 
 #[test]
-fn a_stale_number_is_no_data() {
+fn f32_a_stale_number_is_no_data() {
     let mut trial = trial(Metric::Query { query: "up".into() }, |_| {});
     let value =
         |content: &str, at| Measurement::Value { digest: digest(content), value: finite(1.0), at };
@@ -298,7 +299,7 @@ fn a_quantile_that_moves_is_found_at_any_scale() {
 }
 
 #[test]
-fn a_histogram_that_is_none_is_no_data() {
+fn f32_a_histogram_that_is_none_is_no_data() {
     let metric =
         || Metric::Quantile { histogram: Selector::series("took"), quantile: finite(0.99) };
     let well = |content| histogram(content, 1.0, [4_000.0, 9_900.0, 10_000.0], 10_000.0);
@@ -325,7 +326,7 @@ fn the_same_looks_give_the_same_findings_to_the_last_bit() {
     let again = counted(&mut trial(errors(), |_| {}), &looks);
     let json = |found: &[Finding]| serde_json::to_string(found).unwrap();
     assert_eq!(json(&once), json(&again));
-    let mut other = looks.clone();
+    let mut other = looks;
     other[3].0[0] += 1.0;
     let other = counted(&mut trial(errors(), |_| {}), &other);
     assert_eq!(once[2].samples, other[2].samples);
