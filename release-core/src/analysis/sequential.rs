@@ -14,7 +14,7 @@ pub(crate) const LEAST_LOOKS: u32 = 8;
 const LEAST_INDEPENDENT: f64 = 4.0;
 /// How surely the shares have to be others than planned.
 const SHARES: f64 = 1e-4;
-/// How far off shares may be, of all traffic, whatever is sure of it: windows never begin at quite the same time.
+/// How far off shares may be, of all traffic, whatever is sure of it: versions are never looked at in quite the same moment.
 const SHARES_OFF: f64 = 0.02;
 
 /// What a look comes to, with the sentence for people.
@@ -86,7 +86,7 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     let dispersion::Counted { dispersion, mostly_waves } =
         dispersion::of_counts(stream, Events { canary: canary.part, bad, all, share }, alpha);
     finding.dispersion = finite(dispersion).unwrap_or(finding.dispersion);
-    if let Some((conclusion, why)) = guards(look, canary, baseline, old)? {
+    if let Some((conclusion, why)) = guards(look, stream, [canary, baseline], old)? {
         finding.conclusion = conclusion;
         return Ok((finding, why));
     }
@@ -114,8 +114,8 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     finding.conclusion = concluded(harmed, healthy);
     let because = format!(
         "{} beside {}: between {} and {} times as much",
-        told(new, look),
-        told(old, look),
+        told(new, stream.above, look),
+        told(old, stream.above, look),
         times(ratio.lower),
         times(ratio.upper)
     );
@@ -150,7 +150,7 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     finding.canary = level(old.mean + sign * differences.mean, canary);
     finding.baseline = level(old.mean, baseline);
     if let Some(seen) = finding.baseline
-        && let Some((conclusion, why)) = guards(look, canary, baseline, seen)?
+        && let Some((conclusion, why)) = guards(look, stream, [canary, baseline], seen)?
     {
         finding.conclusion = conclusion;
         return Ok((finding, why));
@@ -181,7 +181,8 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
             .unwrap_or(Finite::ZERO),
     });
     finding.conclusion = concluded(harmed, healthy);
-    let shown = |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, look));
+    let shown =
+        |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, None, look));
     let because = format!(
         "{} beside {}: worse by {} to {}",
         shown(finding.canary),
@@ -195,10 +196,11 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
 /// What forbids any conclusion.
 fn guards(
     look: &Look<'_>,
-    canary: Part,
-    baseline: Part,
+    stream: &Stream,
+    [canary, baseline]: [Part; 2],
     old: Seen,
 ) -> Result<Option<(Conclusion, String)>, StatsError> {
+    let (side_by_side, above) = (stream.counted_side_by_side(), stream.above);
     let least = u32::try_from(look.analysis.min_samples).map_or(f64::MAX, f64::from);
     for (part, whose) in [(canary, "new"), (baseline, "old")] {
         if part.whole > 0.0 && part.whole < least {
@@ -206,13 +208,14 @@ fn guards(
             return Ok(Some((Conclusion::Undetermined, why)));
         }
     }
-    let all = canary.whole + baseline.whole;
+    let [new, rest] = side_by_side;
+    let all = new.whole + rest.whole;
     let planned = f64::from(look.beside.share) / 100.0;
     if all > 0.0 && planned > 0.0 && planned < 1.0 {
         let test = test_at(planned, Side::Both)?;
-        let share = canary.whole / all;
+        let share = new.whole / all;
         let off = (share - planned).abs() > SHARES_OFF;
-        if off && test.log_e(canary.whole, all)? >= -SHARES.ln() {
+        if off && test.log_e(new.whole, all)? >= -SHARES.ln() {
             let why = format!(
                 "the new version got {:.1} % of {all} requests, {} % were planned",
                 share * 100.0,
@@ -224,7 +227,8 @@ fn guards(
     let Some(bound) = look.rule.baseline.filter(|bound| !healthy(*bound, old.value, look)) else {
         return Ok(None);
     };
-    let why = format!("the old version has {} itself, which is not {bound}", told(old, look));
+    let why =
+        format!("the old version has {} itself, which is not {bound}", told(old, above, look));
     Ok(Some((Conclusion::BaselineUnhealthy, why)))
 }
 
@@ -312,8 +316,17 @@ fn finite(value: f64) -> Option<Finite> {
     Finite::new(value).ok()
 }
 
-fn told(seen: Seen, look: &Look<'_>) -> String {
-    format!("{} {} ({} samples)", number(seen.value.get()), look.rule.unit, seen.samples)
+fn told(seen: Seen, above: Option<Finite>, look: &Look<'_>) -> String {
+    let (value, unit) = (number(seen.value.get()), look.rule.unit);
+    let value = match above {
+        // Of a quantile it is told how many observations lie on the bad side of where it was.
+        Some(bound) => match look.rule.direction {
+            Direction::LowerIsBetter => format!("{value} of all above {bound} {unit}"),
+            Direction::HigherIsBetter => format!("{value} of all up to {bound} {unit}"),
+        },
+        None => format!("{value} {unit}"),
+    };
+    format!("{value} ({} samples)", seen.samples)
 }
 
 fn number(value: f64) -> String {

@@ -22,6 +22,9 @@ pub struct Stream {
     origin: Option<[Part; 2]>,
     /// As of the last look.
     last: Option<[Part; 2]>,
+    /// As of the first look that counts: from there on both versions were watched for just as long, whenever their windows
+    /// began.
+    first: Option<[Part; 2]>,
     /// Of counts: by how much the new version got more of the bad events of each look than its part of the requests, a
     /// request, so that looks of different lengths tell the same. Of levels: by how much it was worse.
     pub(super) differences: Lagged,
@@ -150,6 +153,7 @@ impl Stream {
             return self.begin(look, now, both);
         };
         self.last = Some(now);
+        self.first.get_or_insert(now);
         let [canary, baseline] = grown(&now, &last);
         if look.analysis.metric.counts() {
             self.looks = self.looks.saturating_add(1);
@@ -224,6 +228,14 @@ impl Stream {
         }
     }
 
+    /// What each version counted since the first look that counts.
+    pub(super) fn counted_side_by_side(&self) -> [Part; 2] {
+        match (self.last, self.first) {
+            (Some(last), Some(first)) => grown(&last, &first),
+            _ => [Part::default(); 2],
+        }
+    }
+
     /// The digest of all measurements so far, each after those before.
     pub fn samples(&self) -> Digest {
         self.samples.unwrap_or_else(|| Digest::of(b""))
@@ -243,7 +255,7 @@ impl Stream {
 
     /// All that it is made of, for the digest of a state.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        let parts = [self.origin, self.last].into_iter().flatten().flatten();
+        let parts = [self.origin, self.last, self.first].into_iter().flatten().flatten();
         let parts = parts.flat_map(|Part { part, whole }| [part.to_bits(), whole.to_bits()]);
         let streams = [self.differences, self.beyond, self.levels];
         let samples = self.samples.map_or(0, |digest| {

@@ -193,9 +193,14 @@ fn f32_what_is_no_measurement_concludes_nothing_and_the_looks_before_still_count
 #[test]
 fn who_is_compared_has_to_be_who_was_planned() {
     // A tenth of the traffic where half was planned: whoever comes is not who was to come.
-    let looks = vec![([0.0, 100.0], [0.0, 900.0]); 3];
+    let looks = vec![([0.0, 100.0], [0.0, 900.0]); 4];
     let found = counted(&mut trial(errors(), |_| {}), &looks);
-    assert!(found.iter().all(|finding| finding.conclusion == Conclusion::ShareMismatch));
+    assert!(found.iter().skip(1).all(|finding| finding.conclusion == Conclusion::ShareMismatch));
+    // A window that began later for one of them is no such thing: it was watched for less.
+    let mut late = vec![([0.0, 100.0], [0.0, 900.0])];
+    late.extend(vec![([0.0, 500.0], [0.0, 500.0]); 30]);
+    let found = counted(&mut trial(errors(), |_| {}), &late);
+    assert!(found.iter().all(|finding| finding.conclusion != Conclusion::ShareMismatch));
 }
 
 #[test]
