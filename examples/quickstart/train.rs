@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use release_core::model::{
-    Analysis, Approval, ArtifactRef, Bound, Canary, CanaryStep, Definition, Environment, Finite,
-    Gate, Metric, Release, RollbackCriteria, RollbackScope, RollbackTrigger, Selector, Service,
-    Span, Stage, Strategy, Tier, VersionSet,
+    Analysis, Approval, ArtifactRef, Canary, CanaryStep, Definition, Direction, Environment,
+    Expected, Finite, Gate, Judge, Margin, Metric, Release, RollbackCriteria, RollbackScope,
+    RollbackTrigger, Selector, Sequential, Service, Span, Stage, Strategy, Tier, Unit, VersionSet,
 };
 use semver::VersionReq;
 
@@ -27,7 +27,10 @@ pub(crate) struct Pace {
     bake: Span,
     keep_old: Span,
     interval: Span,
+    looks: u32,
     min_samples: u64,
+    /// By how much more of its requests a version may fail and still pass.
+    margin: f64,
 }
 
 impl Pace {
@@ -35,15 +38,19 @@ impl Pace {
     pub(crate) const SHOW: Self = Self {
         bake: Span::millis(1200),
         keep_old: Span::millis(500),
-        interval: Span::millis(300),
+        interval: Span::millis(200),
+        looks: 60,
         min_samples: 30,
+        margin: 0.1,
     };
     /// For tests that play it often.
     pub(crate) const FAST: Self = Self {
         bake: Span::millis(150),
         keep_old: Span::millis(100),
-        interval: Span::millis(100),
+        interval: Span::millis(50),
+        looks: 120,
         min_samples: 10,
+        margin: 0.4, // shown by two dozen requests
     };
 }
 
@@ -122,15 +129,31 @@ fn definition(
         .build())
 }
 
-/// At most 5 % of a version's requests may fail, twice in a row and over enough requests.
+/// A new version must not fail more of its requests than the old one beside it, which is shown by a test that is looked at
+/// as often as one likes. What is expected says beforehand that it can be shown in the time: else there would be no plan.
 fn error_rate(pace: Pace) -> Result<Analysis, Failure> {
     let requests = Selector::series("http_requests_total");
     let metric =
         Metric::Ratio { numerator: requests.clone().label("code", "500"), denominator: requests };
-    let limit = Bound::AtMost(Finite::new(0.05)?);
-    let mut analysis = Analysis::new(ERROR_RATE.parse()?, metric, limit);
+    let rule = Sequential {
+        direction: Direction::LowerIsBetter,
+        unit: Unit::Share,
+        margin: Margin { relative: Finite::ZERO, absolute: Finite::new(pace.margin)? },
+        expected: Expected {
+            per_second: Finite::new(200.0)?,
+            value: Finite::new(0.005)?,
+            spread: Finite::ZERO,
+            detect: Finite::new(30.0)?, // 15 %
+        },
+        alpha: Finite::new(0.05)?,
+        critical: true,
+        warm_up: 0,
+        baseline: None,
+        comparisons: 1, // the planner counts them
+    };
+    let mut analysis = Analysis::judged(ERROR_RATE.parse()?, metric, Judge::Sequential(rule));
     analysis.min_samples = pace.min_samples;
-    analysis.count = 2;
+    analysis.count = pace.looks;
     analysis.interval = pace.interval;
     analysis.inconclusive_limit = 40;
     Ok(analysis)

@@ -5,13 +5,27 @@
 use std::collections::BTreeSet;
 
 use release_core::model::{Definition, Gate, RoleId};
-use release_core::plan::{Plan, plan};
+use release_core::plan::{Action, Plan, Step, plan};
 
 /// The README's first block of a language.
 fn block(language: &str) -> &'static str {
     let readme = include_str!("../../README.md");
     let (_, rest) = readme.split_once(&format!("```{language}\n")).unwrap();
     rest.split_once("```").unwrap().0
+}
+
+/// The README's comparison, in the place of the limit that its definition has.
+#[test]
+fn the_readmes_comparison_can_be_planned() {
+    let readme = include_str!("../../README.md");
+    let comparison = readme.split("```yaml\n").nth(2).unwrap().split_once("```").unwrap().0;
+    let definition = block("yaml");
+    let (before, rest) = definition.split_once("analyses:\n").unwrap();
+    let (_, after) = rest.split_once("release:\n").unwrap();
+    let whole = format!("{before}{comparison}release:\n{after}");
+    let plan = plan(&Definition::parse("README.yaml", &whole).unwrap()).unwrap();
+    let compares = |step: &&Step| matches!(step.action, Action::Analyze { beside: Some(_), .. });
+    assert!(plan.steps().iter().filter(compares).count() >= 4);
 }
 
 fn the_plan() -> Plan {

@@ -19,8 +19,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use release_core::model::{
-    Analysis, ArtifactRef, Bound, Digest, Finite, Identity, Metric, Principal, RoleGrant, Selector,
-    Target, Timestamp,
+    Analysis, ArtifactRef, Bound, Digest, Direction, Expected, Finite, Identity, Judge, Margin,
+    Metric, Principal, RoleGrant, Selector, Sequential, Target, Timestamp, Unit,
 };
 use release_providers::Context;
 use semver::Version;
@@ -144,6 +144,28 @@ pub fn accounts() -> Vec<Identity> {
 /// A context for calls outside a run, whose deadline never comes.
 pub fn context(key: &str) -> Context {
     Context::new(key, Timestamp::from_micros(i64::MAX), robot())
+}
+
+/// The analysis `error-rate` as a comparison: three times the errors of the version from before have to be found.
+pub fn compared_error_rate() -> Analysis {
+    let finite = |value: f64| Finite::new(value).unwrap_or(Finite::ZERO);
+    let rule = Sequential {
+        direction: Direction::LowerIsBetter,
+        unit: Unit::Share,
+        margin: Margin { relative: finite(0.5), absolute: Finite::ZERO },
+        expected: Expected {
+            per_second: finite(50_000.0),
+            value: finite(0.01),
+            spread: Finite::ZERO,
+            detect: finite(3.0),
+        },
+        alpha: finite(0.05),
+        critical: false,
+        warm_up: 0,
+        baseline: None,
+        comparisons: 1,
+    };
+    Analysis { judge: Judge::Sequential(rule), count: 80, ..error_rate() }
 }
 
 /// The analysis `error-rate`: at most 5 % of at least 20 requests fail.

@@ -9,57 +9,87 @@
 //!
 //! How often that is wrong is measured in `release-testkit/tests/a_a.rs`.
 
-use super::lagged::{Lagged, Spread};
+use super::lagged::Spread;
+use super::stream::Stream;
 use crate::stats::special::normal_quantile;
 
 /// The greatest correlation of neighbours that is assumed of counts' waves.
 const MOST_OF_COUNTS: f64 = 0.85;
+/// By how much the greatest waves of rates add to their variance.
+const WAVES: f64 = 1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS);
 /// How many standard errors the overdispersion of counts is taken above what is seen.
 const ABOVE: f64 = 0.5;
 /// By how much the quantile of the correlation's error is stretched for counts, whose residuals are not normal.
-const STRETCH: f64 = 1.2;
+const STRETCH: f64 = 1.1;
+
+/// By how much rates are taken to swing, as a part of their size, until it is seen whether they do.
+const USUAL_SWING: f64 = 0.2;
+/// So many looks see it: waves of a few looks look like harm until then.
+const SEEN_AFTER: f64 = 60.0;
 
 fn z(alpha: f64) -> f64 {
     normal_quantile(1.0 - alpha).unwrap_or(6.0)
 }
 
-/// By how much the differences of counts vary more than counting explains: 1 is not at all. `canary` of `bad` events were the
-/// canary's.
-pub(super) fn of_counts(differences: &Lagged, canary: f64, bad: f64, alpha: f64) -> f64 {
-    let looks = f64::from(differences.len());
+/// How counts vary.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    /// By how much more than counting explains: 1 is not at all.
+    pub(super) dispersion: f64,
+    /// Whether most of it is more than counting explains: then they are levels rather than counts.
+    pub(super) mostly_waves: bool,
+}
+
+/// What is counted of both versions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Events {
+    /// Bad events of the canary, and of both.
+    pub(super) canary: f64,
+    pub(super) bad: f64,
+    /// Requests of both, and the canary's part of them.
+    pub(super) all: f64,
+    pub(super) share: f64,
+}
+
+/// How the differences of counts vary.
+pub(super) fn of_counts(stream: &Stream, events: Events, alpha: f64) -> Counted {
+    let differences = &stream.differences;
     let spread = differences.spread();
     let Some(spread) = spread.filter(|_| differences.len() >= super::sequential::LEAST_LOOKS)
     else {
-        return until_told(looks, bad);
+        let dispersion = until_told(f64::from(differences.len()), events.bad);
+        return Counted { dispersion, mostly_waves: false };
     };
-    // What counting explains of all looks together; a quarter of an event stands for none.
-    let explained = explained(canary, bad);
-    counted(&spread, spread.variance * spread.n / explained, (explained, bad), alpha)
+    let explained = explained(events);
+    // Of the differences a request, as they are kept.
+    let a_request = explained / events.all * stream.weights;
+    counted(&spread, spread.variance * spread.n / a_request, (explained, events.bad), alpha)
 }
 
 /// What is assumed before there are looks enough to tell: rates that swing by their own size, in waves.
 fn until_told(looks: f64, bad: f64) -> f64 {
     let a_look = bad / looks.max(1.0);
-    (1.0 + a_look * (1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS))).min(30.0)
+    (1.0 + a_look * WAVES).min(30.0)
 }
 
-/// What counting explains of the variance of the canary's part of `bad` events.
-fn explained(canary: f64, bad: f64) -> f64 {
-    let share = if bad > 0.0 { canary / bad } else { 0.5 };
-    (share * (1.0 - share) * bad).max(0.25)
+/// What counting explains of the variance of all looks' differences together: that of each version's own count, of which the
+/// difference has a part. A quarter of an event stands for none.
+fn explained(Events { canary, bad, share, .. }: Events) -> f64 {
+    let (own, other) = (1.0 - share, share);
+    (own * own).mul_add(canary, other * other * (bad - canary)).max(0.25)
 }
 
 /// What [`of_counts`] comes to, as a rule, over so many looks that are independent.
-pub(super) fn expected_of_counts(looks: f64, canary: f64, bad: f64, alpha: f64) -> f64 {
+pub(super) fn expected_of_counts(looks: f64, events: Events, alpha: f64) -> f64 {
     if looks < f64::from(super::sequential::LEAST_LOOKS) {
-        return until_told(looks, bad);
+        return until_told(looks, events.bad);
     }
     let spread = Spread { n: looks, mean: 0.0, variance: 1.0, correlation: 0.0 };
-    counted(&spread, 1.0, (explained(canary, bad), bad), alpha)
+    counted(&spread, 1.0, (explained(events), events.bad), alpha).dispersion
 }
 
 /// `variance` is what is seen, as a multiple of what counting explains.
-fn counted(spread: &Spread, variance: f64, (explained, bad): (f64, f64), alpha: f64) -> f64 {
+fn counted(spread: &Spread, variance: f64, (explained, bad): (f64, f64), alpha: f64) -> Counted {
     let noise = (2.0 / (spread.n - 1.0) + 1.0 / explained).sqrt();
     let most = ABOVE.mul_add(noise, variance);
     let a_look = bad / spread.n;
@@ -67,7 +97,11 @@ fn counted(spread: &Spread, variance: f64, (explained, bad): (f64, f64), alpha: 
     let correlation = spread.correlation_at_most(STRETCH * z(alpha));
     let waves = (correlation / excess.max(1e-9)).min(MOST_OF_COUNTS.max(correlation));
     let longer = 1.0 + excess * 2.0 * waves / (1.0 - waves);
-    variance.max(1.0) * longer / (1.0 - (longer - 1.0) / spread.n).max(0.2)
+    let dispersion = variance.max(1.0) * longer / (1.0 - (longer - 1.0) / spread.n).max(0.2);
+    let unseen = (1.0 - spread.n / SEEN_AFTER).max(0.0);
+    let usual = 0.5 * a_look * USUAL_SWING * USUAL_SWING * WAVES;
+    let dispersion = dispersion.max(unseen.mul_add(usual, 1.0));
+    Counted { dispersion, mostly_waves: excess > 0.5 }
 }
 
 /// What levels of a stream are worth.

@@ -1,8 +1,8 @@
 //! What an analysis can find at all, told before anything is measured.
 
-use super::dispersion;
+use super::dispersion::{self, Events};
 use super::lagged::Spread;
-use super::sequential::{LEAST_LOOKS, test_at};
+use super::sequential::{LEAST_LOOKS, ratio, test_at};
 use crate::model::{Analysis, Direction, Judge, Metric, Sequential};
 use crate::stats::StatsError;
 use crate::stats::counts::{CountTest, Side};
@@ -83,6 +83,11 @@ impl<'a> Setting<'a> {
         }
     }
 
+    fn dispersion(&self, canary: f64, bad: f64) -> f64 {
+        let events = Events { canary, bad, all: self.requests, share: self.share };
+        dispersion::expected_of_counts(self.looks, events, self.alpha)
+    }
+
     fn found(&self, harm: f64) -> Result<f64, StatsError> {
         if !self.analysis.metric.counts() {
             let value = self.rule.expected.value.get().abs();
@@ -98,12 +103,12 @@ impl<'a> Setting<'a> {
         let old = self.rate() * baseline;
         let new = (self.rate() * harm).min(1.0) * canary;
         let (bad, tolerated) = (new + old, 1.0 + self.rule.margin.relative.get());
-        let dispersion = dispersion::expected_of_counts(self.looks, new, bad, self.alpha);
+        let dispersion = self.dispersion(new, bad);
         let nothing = if self.rule.critical { 1.0 } else { tolerated };
         let test = test_at(self.share, Side::More)?;
         let least = fewest(bad, |count| {
-            let interval = test.ratio_interval(count / dispersion, bad / dispersion, self.alpha)?;
-            Ok(interval.lower > nothing)
+            let counts = [count / dispersion, bad / dispersion];
+            Ok(ratio(&test, self.share, counts, self.alpha)?.lower > nothing)
         })?;
         let by_ratio = reached(new, bad, least);
         let amount = self.rule.margin.absolute.get();
@@ -124,12 +129,12 @@ impl<'a> Setting<'a> {
         let (canary, baseline) = (self.requests * self.share, self.requests * (1.0 - self.share));
         let (new, old) = (self.rate() * canary, self.rate() * baseline);
         let bad = new + old;
-        let dispersion = dispersion::expected_of_counts(self.looks, new, bad, self.alpha);
+        let dispersion = self.dispersion(new, bad);
         let tolerated = 1.0 + margin.relative.get();
         let test = test_at(self.share, Side::More)?;
         let most = fewest(bad, |count| {
-            let interval = test.ratio_interval(count / dispersion, bad / dispersion, self.alpha)?;
-            Ok(interval.upper >= tolerated)
+            let counts = [count / dispersion, bad / dispersion];
+            Ok(ratio(&test, self.share, counts, self.alpha)?.upper >= tolerated)
         })?;
         let by_ratio = 1.0 - reached(new, bad, most);
         let amount = margin.absolute.get();
@@ -147,7 +152,7 @@ impl<'a> Setting<'a> {
         wanted: impl Fn(f64, f64) -> bool,
     ) -> Result<f64, StatsError> {
         let (canary, baseline) = (self.requests * self.share, self.requests * (1.0 - self.share));
-        let dispersion = dispersion::expected_of_counts(self.looks, new, new + old, self.alpha);
+        let dispersion = self.dispersion(new, new + old);
         let interval = |bad: f64, all: f64| {
             let test = CountTest::new(0.5, 1.0, 1.0, Side::Both)?;
             test.share_interval(bad / dispersion, all / dispersion, self.alpha / 2.0)

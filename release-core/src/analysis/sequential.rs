@@ -1,6 +1,6 @@
 //! The sequential judge: what a stream of looks comes to, at any look.
 
-use super::dispersion;
+use super::dispersion::{self, Events};
 use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
 use super::stream::{Look, Part, Stream, Taken};
 use crate::model::{Bound, Direction, Finite};
@@ -14,7 +14,7 @@ pub(crate) const LEAST_LOOKS: u32 = 8;
 const LEAST_INDEPENDENT: f64 = 4.0;
 /// How surely the shares have to be others than planned.
 const SHARES: f64 = 1e-4;
-/// How far off shares may be, of all traffic, whatever is sure of it: windows never begin at quite the same time.
+/// How far off shares may be, of all traffic, whatever is sure of it: versions are never looked at in quite the same moment.
 const SHARES_OFF: f64 = 0.02;
 
 /// What a look comes to, with the sentence for people.
@@ -81,15 +81,17 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
         return Ok((finding, format!("nothing was observed of the {silent} version")));
     };
     let (alpha, bad) = (look.alpha(), canary.part + baseline.part);
-    let dispersion = dispersion::of_counts(&stream.differences, canary.part, bad, alpha);
+    let all = canary.whole + baseline.whole;
+    let share = canary.whole / all;
+    let dispersion::Counted { dispersion, mostly_waves } =
+        dispersion::of_counts(stream, Events { canary: canary.part, bad, all, share }, alpha);
     finding.dispersion = finite(dispersion).unwrap_or(finding.dispersion);
-    if let Some((conclusion, why)) = guards(look, canary, baseline, old)? {
+    if let Some((conclusion, why)) = guards(look, stream, [canary, baseline], old)? {
         finding.conclusion = conclusion;
         return Ok((finding, why));
     }
-    let share = canary.whole / (canary.whole + baseline.whole);
     let test = test_at(share, Side::More)?;
-    let ratio = test.ratio_interval(canary.part / dispersion, bad / dispersion, alpha)?;
+    let ratio = ratio(&test, share, [canary.part / dispersion, bad / dispersion], alpha)?;
     let margin = look.rule.margin;
     let tolerated = 1.0 + margin.relative.get();
     let excess = Excess::of(canary, baseline, dispersion, alpha)?;
@@ -99,6 +101,8 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     } else {
         ratio.lower > tolerated && worse_than(margin.absolute.get())
     };
+    // What comes in waves has to stand out of the waves as well.
+    let harmed = harmed && (!mostly_waves || stands_out(stream, alpha));
     let healthy = ratio.upper < tolerated || excess.at_most < margin.absolute.get();
     finding.harm = Some(Harm {
         scale: Scale::Ratio,
@@ -110,12 +114,20 @@ fn counts(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     finding.conclusion = concluded(harmed, healthy);
     let because = format!(
         "{} beside {}: between {} and {} times as much",
-        told(new, look),
-        told(old, look),
+        told(new, stream.above, look),
+        told(old, stream.above, look),
         times(ratio.lower),
         times(ratio.upper)
     );
     Ok((finding, because))
+}
+
+/// Whether the canary has more of the bad events of a look than its share, as levels are judged.
+fn stands_out(stream: &Stream, alpha: f64) -> bool {
+    stream.differences.spread().is_some_and(|spread| {
+        let effective = dispersion::of_levels(&spread, alpha);
+        effective.independent >= LEAST_INDEPENDENT && spread.mean - effective.radius(alpha) > 0.0
+    })
 }
 
 /// Means or numbers of the moment of both versions.
@@ -138,7 +150,7 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     finding.canary = level(old.mean + sign * differences.mean, canary);
     finding.baseline = level(old.mean, baseline);
     if let Some(seen) = finding.baseline
-        && let Some((conclusion, why)) = guards(look, canary, baseline, seen)?
+        && let Some((conclusion, why)) = guards(look, stream, [canary, baseline], seen)?
     {
         finding.conclusion = conclusion;
         return Ok((finding, why));
@@ -169,7 +181,8 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
             .unwrap_or(Finite::ZERO),
     });
     finding.conclusion = concluded(harmed, healthy);
-    let shown = |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, look));
+    let shown =
+        |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, None, look));
     let because = format!(
         "{} beside {}: worse by {} to {}",
         shown(finding.canary),
@@ -183,10 +196,11 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
 /// What forbids any conclusion.
 fn guards(
     look: &Look<'_>,
-    canary: Part,
-    baseline: Part,
+    stream: &Stream,
+    [canary, baseline]: [Part; 2],
     old: Seen,
 ) -> Result<Option<(Conclusion, String)>, StatsError> {
+    let (side_by_side, above) = (stream.counted_side_by_side(), stream.above);
     let least = u32::try_from(look.analysis.min_samples).map_or(f64::MAX, f64::from);
     for (part, whose) in [(canary, "new"), (baseline, "old")] {
         if part.whole > 0.0 && part.whole < least {
@@ -194,13 +208,14 @@ fn guards(
             return Ok(Some((Conclusion::Undetermined, why)));
         }
     }
-    let all = canary.whole + baseline.whole;
+    let [new, rest] = side_by_side;
+    let all = new.whole + rest.whole;
     let planned = f64::from(look.beside.share) / 100.0;
     if all > 0.0 && planned > 0.0 && planned < 1.0 {
         let test = test_at(planned, Side::Both)?;
-        let share = canary.whole / all;
+        let share = new.whole / all;
         let off = (share - planned).abs() > SHARES_OFF;
-        if off && test.log_e(canary.whole, all)? >= -SHARES.ln() {
+        if off && test.log_e(new.whole, all)? >= -SHARES.ln() {
             let why = format!(
                 "the new version got {:.1} % of {all} requests, {} % were planned",
                 share * 100.0,
@@ -212,7 +227,8 @@ fn guards(
     let Some(bound) = look.rule.baseline.filter(|bound| !healthy(*bound, old.value, look)) else {
         return Ok(None);
     };
-    let why = format!("the old version has {} itself, which is not {bound}", told(old, look));
+    let why =
+        format!("the old version has {} itself, which is not {bound}", told(old, above, look));
     Ok(Some((Conclusion::BaselineUnhealthy, why)))
 }
 
@@ -250,6 +266,30 @@ impl Excess {
     }
 }
 
+/// The interval of the ratio of rates, of which either end is wrong with a chance of `alpha` at the most.
+///
+/// The lower end is that of the one-sided test, whose mixture is cut to ratios above 1: it divides by the part of the mixture
+/// that is left, and of the counts that reach it hardly any (a hundredth is kept for them) speak for less. That is right for
+/// ends from 1 on, and others decide nothing.
+pub(super) fn ratio(
+    test: &CountTest,
+    share: f64,
+    [canary, bad]: [f64; 2],
+    alpha: f64,
+) -> Result<Interval, StatsError> {
+    let left = above(share);
+    let one_sided = test.ratio_interval(canary, bad, (0.99 * alpha / left).min(0.5))?;
+    let both = test.ratio_interval(canary, bad, alpha)?;
+    let lower = if one_sided.lower >= 1.0 { one_sided.lower } else { both.lower.min(1.0) };
+    Ok(Interval { lower, upper: both.upper })
+}
+
+/// The part of the mixture of [`test_at`] that lies above the share.
+fn above(share: f64) -> f64 {
+    let odds = share / (1.0 - share);
+    if odds <= 1.0 { (1.0 - share).powf(1.0 / odds) } else { 1.0 - share.powf(odds) }
+}
+
 /// The test at a share, with a mixture whose mean is that share: ratios around 1, none of them ruled out.
 pub(super) fn test_at(share: f64, side: Side) -> Result<CountTest, StatsError> {
     let odds = share / (1.0 - share);
@@ -276,8 +316,17 @@ fn finite(value: f64) -> Option<Finite> {
     Finite::new(value).ok()
 }
 
-fn told(seen: Seen, look: &Look<'_>) -> String {
-    format!("{} {} ({} samples)", number(seen.value.get()), look.rule.unit, seen.samples)
+fn told(seen: Seen, above: Option<Finite>, look: &Look<'_>) -> String {
+    let (value, unit) = (number(seen.value.get()), look.rule.unit);
+    let value = match above {
+        // Of a quantile it is told how many observations lie on the bad side of where it was.
+        Some(bound) => match look.rule.direction {
+            Direction::LowerIsBetter => format!("{value} of all above {bound} {unit}"),
+            Direction::HigherIsBetter => format!("{value} of all up to {bound} {unit}"),
+        },
+        None => format!("{value} {unit}"),
+    };
+    format!("{value} ({} samples)", seen.samples)
 }
 
 fn number(value: f64) -> String {
@@ -290,5 +339,8 @@ fn number(value: f64) -> String {
 }
 
 fn times(value: f64) -> String {
-    if value.is_infinite() { "any number of".into() } else { number(value) }
+    if value.is_infinite() {
+        return "any number of".into();
+    }
+    if value < 0.001 { "0".into() } else { number(value) }
 }

@@ -22,9 +22,14 @@ pub struct Stream {
     origin: Option<[Part; 2]>,
     /// As of the last look.
     last: Option<[Part; 2]>,
-    /// Of counts: by how much the new version got more of the bad events of each look than its part of the requests. Of
-    /// levels: by how much it was worse.
+    /// As of the first look that counts: from there on both versions were watched for just as long, whenever their windows
+    /// began.
+    first: Option<[Part; 2]>,
+    /// Of counts: by how much the new version got more of the bad events of each look than its part of the requests, a
+    /// request, so that looks of different lengths tell the same. Of levels: by how much it was worse.
     pub(super) differences: Lagged,
+    /// Of counts: how much a request counts in a look, summed over these.
+    pub(super) weights: f64,
     /// Of levels: by how much it was worse than the margin allows.
     pub(super) beyond: Lagged,
     /// Levels of the old version.
@@ -148,12 +153,16 @@ impl Stream {
             return self.begin(look, now, both);
         };
         self.last = Some(now);
+        self.first.get_or_insert(now);
         let [canary, baseline] = grown(&now, &last);
         if look.analysis.metric.counts() {
             self.looks = self.looks.saturating_add(1);
             let share = ratio(canary.whole, canary.whole + baseline.whole).unwrap_or(0.0);
-            let bad = canary.part + baseline.part;
-            self.differences.push(share.mul_add(-bad, canary.part));
+            let (bad, all) = (canary.part + baseline.part, canary.whole + baseline.whole);
+            if all > 0.0 {
+                self.differences.push(share.mul_add(-bad, canary.part) / all);
+                self.weights += 1.0 / all;
+            }
             return Ok(Taken::Counted);
         }
         match (ratio(canary.part, canary.whole), ratio(baseline.part, baseline.whole)) {
@@ -219,6 +228,14 @@ impl Stream {
         }
     }
 
+    /// What each version counted since the first look that counts.
+    pub(super) fn counted_side_by_side(&self) -> [Part; 2] {
+        match (self.last, self.first) {
+            (Some(last), Some(first)) => grown(&last, &first),
+            _ => [Part::default(); 2],
+        }
+    }
+
     /// The digest of all measurements so far, each after those before.
     pub fn samples(&self) -> Digest {
         self.samples.unwrap_or_else(|| Digest::of(b""))
@@ -238,14 +255,14 @@ impl Stream {
 
     /// All that it is made of, for the digest of a state.
     pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
-        let parts = [self.origin, self.last].into_iter().flatten().flatten();
+        let parts = [self.origin, self.last, self.first].into_iter().flatten().flatten();
         let parts = parts.flat_map(|Part { part, whole }| [part.to_bits(), whole.to_bits()]);
         let streams = [self.differences, self.beyond, self.levels];
         let samples = self.samples.map_or(0, |digest| {
             digest.as_bytes().iter().take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
         });
         let above = self.above.map_or(u64::MAX, |bound| bound.get().to_bits());
-        [u64::from(self.looks), u64::from(self.warm), samples, above]
+        [u64::from(self.looks), u64::from(self.warm), samples, above, self.weights.to_bits()]
             .into_iter()
             .chain(parts)
             .chain(streams.into_iter().flat_map(|stream| stream.words()))

@@ -454,24 +454,13 @@ mod tests {
                     events.push(Event::StepStarted { step, attempt, mode, basis });
                 }
             }
-            for because in [None, Some("\"quoted\"\n".to_owned())] {
-                let evidence = Evidence::Done;
-                events.push(Event::StepSucceeded {
-                    step: step.clone(),
-                    evidence,
-                    because,
-                    basis: None,
-                    finding: None,
-                });
-            }
-            let evidence = Evidence::Artifact { digest: Digest::of(b"x"), bytes: 1 };
-            events.push(Event::StepSucceeded {
-                step,
-                evidence,
-                because: None,
-                basis: None,
-                finding: None,
-            });
+            let done = |evidence, because| {
+                let (step, basis, finding) = (step.clone(), None, None);
+                Event::StepSucceeded { step, evidence, because, basis, finding }
+            };
+            events.push(done(Evidence::Done, None));
+            events.push(done(Evidence::Done, Some("\"quoted\"\n".to_owned())));
+            events.push(done(Evidence::Artifact { digest: Digest::of(b"x"), bytes: 1 }, None));
             for event in events {
                 let mut out = Vec::new();
                 push_event(&mut out, &event);

@@ -492,11 +492,7 @@ impl PlanBuilder {
     pub fn build(self) -> Result<Plan, PlanErrors> {
         self.parts.check()?;
         // Not of plans that are read: what could be found was judged when they were made.
-        let mut errors = Vec::new();
-        compare::check_steps(&self.parts.steps, &mut errors);
-        if !errors.is_empty() {
-            return Err(PlanErrors(errors));
-        }
+        compare::check_steps(&self.parts.steps)?;
         Ok(Plan(self.parts))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::check::{criteria, named};
-use super::{Action, PlanError, Step};
+use super::{Action, PlanError, PlanErrors, Step};
 use crate::analysis::{DETECTS, PASSES, Power, power};
 use crate::ids::AnalysisId;
 use crate::model::{
@@ -106,7 +106,9 @@ pub(super) fn check_places(definition: &Definition, errors: &mut Vec<PlanError>)
             .environments
             .iter()
             .any(|other| other.id == stage.environment && other.tier == Tier::Production);
-        if production && !serves_both(stage) {
+        // Where nothing ran before, nothing is judged.
+        let replaces = !definition.release.previous.members.is_empty();
+        if production && replaces && !serves_both(stage) {
             let named = criteria(definition).into_iter().filter(|id| compares(id));
             named.for_each(|id| nothing(id, "all the time".to_owned()));
         }
@@ -146,8 +148,8 @@ pub(super) fn share_out(steps: &mut [Step]) {
 }
 
 /// Finds steps that compare with nothing, and such that could not find what they are to find.
-pub(super) fn check_steps(steps: &[Step], errors: &mut Vec<PlanError>) {
-    let mut seen = BTreeSet::new();
+pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {
+    let (mut errors, mut seen) = (Vec::new(), BTreeSet::new());
     for step in steps {
         let Action::Analyze { analysis, beside, .. } = &step.action else { continue };
         let mut bad = |problem: String| {
@@ -177,9 +179,10 @@ pub(super) fn check_steps(steps: &[Step], errors: &mut Vec<PlanError>) {
             }
         };
         if seen.insert((&analysis.id, Arc::as_ptr(analysis), share)) {
-            blind(analysis, share, errors);
+            blind(analysis, share, &mut errors);
         }
     }
+    if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
 }
 
 fn blind(analysis: &Analysis, share: u8, errors: &mut Vec<PlanError>) {

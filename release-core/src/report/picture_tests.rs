@@ -37,6 +37,7 @@ fn report(steps: Vec<StepReport>, edges: &[(u32, u32)]) -> RunReport {
         outcome: None,
         steps,
         edges: edges.iter().map(edge).collect(),
+        compared: Vec::new(),
         timeline: Vec::new(),
         head: Digest::of(b"head"),
     }

@@ -88,7 +88,9 @@ fn harm_range(looks: &[Look]) -> [f64; 2] {
     let of =
         |harm: Harm| [harm.estimate, Some(harm.tolerated)].into_iter().flatten().map(Finite::get);
     let [low, high] = range(harms().flat_map(of));
-    let most = 2.0 * high.max(-low).max(f64::MIN_POSITIVE);
+    let last = looks.last().and_then(|look| look.finding.harm);
+    let decisive = last.and_then(|harm| harm.low).map_or(0.0, Finite::get);
+    let most = (2.0 * high.max(-low)).max(1.25 * decisive).max(f64::MIN_POSITIVE);
     let ends = harms().flat_map(|harm| [harm.low, harm.high]).flatten().map(Finite::get);
     range(ends.map(|end| end.clamp(-most, most)).chain([low, high]))
 }

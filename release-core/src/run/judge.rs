@@ -215,8 +215,6 @@ mod tests {
             count: 2,
             ..Analysis::new("errors".parse().unwrap(), metric, limit)
         };
-        change(&mut analysis);
-        let beside = beside.then(|| Box::new(Beside { baseline: deployment(b"old"), share: 50 }));
         let (deployment, analysis) = (deployment(b"new"), Arc::new(analysis));
         Action::Analyze { deployment, analysis, from: None, beside: None }
     }

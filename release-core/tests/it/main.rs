@@ -5,6 +5,7 @@ mod abort;
 #[cfg(test)]
 mod clock_jumps;
 #[cfg(test)]
+mod comparing;
 mod criteria;
 #[cfg(test)]
 mod denials;

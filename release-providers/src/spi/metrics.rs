@@ -24,6 +24,12 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// Measures one version in one target, once.
     ///
     /// # Contract
+    /// A [ratio](Metric::Ratio) and a [mean](Metric::Mean) are answered with a [`Measurement::Ratio`] of what their counters
+    /// grew by, a [quantile](Metric::Quantile) with the [`Measurement::Histogram`] of what its buckets grew by (bounds
+    /// growing, the last one none), and a [query](Metric::Query) with a [`Measurement::Value`] that says of when it is.
+    /// Sources measure ratios; what they measure besides, they declare
+    /// ([`MetricsAbilities`](crate::MetricsAbilities)), and what they do not is `Unsupported`.
+    ///
     /// Only samples of that version count, and only what counters grew by in the window from
     /// `request.since` to now: counters are cumulative, and what they counted before, for example for
     /// an earlier share of the traffic, is not asked for. A counter that falls began anew: its new
@@ -33,7 +39,8 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// [`Measurement::NoData`] with the reason, never a zero. A numerator that did not grow while the whole did is zero.
     ///
     /// # Errors
-    /// `NotFound` for a target that the source does not know; `Unavailable` when it cannot look.
+    /// `NotFound` for a target that the source does not know; `Unavailable` when it cannot look; `Unsupported` for metrics
+    /// of a kind that it does not declare.
     async fn measure(
         &self,
         cx: &Context,

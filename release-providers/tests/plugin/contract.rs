@@ -122,9 +122,17 @@ fn choices_in_answers(compiled: &BTreeSet<String>) -> BTreeSet<String> {
     choices
 }
 
+/// Choices that came later and answer nothing but requests that came with them: hosts that do not know these never ask for
+/// them, and a plugin of theirs never answers so.
+const ANSWERS_TO_LATER_REQUESTS: [&str; 2] = [
+    "field release.plugin.v1.Measurement 3 release.plugin.v1.Measurement.Histogram histogram in measurement", // Quantile
+    "field release.plugin.v1.Measurement 4 release.plugin.v1.Measurement.Value value in measurement", // Query
+];
+
 #[test]
 fn answers_do_not_grow_by_what_older_hosts_refuse() {
-    let frozen: BTreeSet<String> = ANSWERS.lines().map(str::to_owned).collect();
+    let later = ANSWERS_TO_LATER_REQUESTS.iter().copied();
+    let frozen: BTreeSet<String> = ANSWERS.lines().chain(later).map(str::to_owned).collect();
     let now = choices_in_answers(&compiled());
     let type_of = |line: &String| line.split(' ').nth(1).map(str::to_owned);
     let types: BTreeSet<_> = frozen.iter().filter_map(type_of).collect();

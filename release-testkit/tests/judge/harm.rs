@@ -7,9 +7,9 @@ use super::traffic::{Traffic, share_of};
 #[test]
 fn three_times_the_errors_are_found() {
     for (traffic, looks) in [
-        (Traffic::errors(5.0, 50), 24),
+        (Traffic::errors(5.0, 50), 36),
         (Traffic::errors(5.0, 10), 60),
-        (Traffic::errors(50.0, 5), 24),
+        (Traffic::errors(50.0, 5), 36),
         (Traffic::errors(5.0, 50).in_waves(0.8, 0.2), 60),
     ] {
         let found = share_of(Conclusion::Regressed, 400, (traffic.harmed(3.0), looks), (0.01, 1));

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod comparisons;
 mod coverage;
 mod crash_enumeration;
 mod exhaustive;

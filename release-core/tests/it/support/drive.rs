@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use release_core::analysis::example;
 use release_core::model::{GateId, StepId};
 use release_core::plan::{Action, FrozenPlan, OnFailure};
 use release_core::port::{EffectError, Evidence, Observed, Policy};
@@ -177,7 +178,12 @@ impl Run {
 
     fn ending(&self, step: u32, mode: Mode, end: End) -> EffectOutcome {
         let action = &self.state.plan().get(step).expect("a step").action;
+        let looks = self.state.active(step).map_or(0, |active| active.measured.looks());
         let evidence = match (end, action) {
+            (End::Garbage, Action::Analyze { beside: Some(_), .. }) => Evidence::Done,
+            (_, Action::Analyze { beside: Some(_), .. }) => {
+                example(action, looks, self.now, end != End::Bad)
+            }
             (End::Garbage, _) => Evidence::Artifact { digest: id(NOBODY), bytes: 0 },
             (End::Bad, Action::Analyze { deployment, .. }) => {
                 ratio(deployment.artifact.digest(), 99.0, 100.0)

@@ -1,0 +1,262 @@
+//! Analyses that compare versions: where strategies put them, what plans refuse, and what runs make of them.
+
+use release_core::analysis::{Conclusion, Finding, Trial};
+use release_core::model::{
+    Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Expected, Finite, Judge,
+    Margin, RollbackTrigger, Rolling, Sequential, Span, Strategy, Unit,
+};
+use release_core::plan::{Action, PlanError, PlanErrors, plan};
+use release_core::run::{Cause, Event, Outcome, Verdict};
+
+use super::support::drive::{End, Run};
+use super::support::samples::{error_rate, id, one_service};
+
+fn finite(value: f64) -> Finite {
+    Finite::new(value).unwrap()
+}
+
+fn rule() -> Sequential {
+    Sequential {
+        direction: Direction::LowerIsBetter,
+        unit: Unit::Share,
+        margin: Margin { relative: finite(0.5), absolute: Finite::ZERO },
+        expected: Expected {
+            per_second: finite(20_000.0),
+            value: finite(0.01),
+            spread: Finite::ZERO,
+            detect: finite(3.0),
+        },
+        alpha: finite(0.05),
+        critical: false,
+        warm_up: 0,
+        baseline: None,
+        comparisons: 1,
+    }
+}
+
+fn comparing(change: impl FnOnce(&mut Sequential)) -> Analysis {
+    let mut rule = rule();
+    change(&mut rule);
+    let limits = error_rate();
+    Analysis { count: 60, ..Analysis::judged(id("errors"), limits.metric, Judge::Sequential(rule)) }
+}
+
+fn canary(weights: &[u8]) -> Strategy {
+    let steps = weights.iter().map(|weight| CanaryStep::new(*weight, Span::ZERO)).collect();
+    Strategy::Canary(Canary { steps, keep_old: Span::ZERO })
+}
+
+fn definition(strategy: Strategy, analysis: Analysis) -> Definition {
+    let mut definition = one_service(strategy);
+    definition.analyses = vec![analysis];
+    let criteria = definition.release.rollback.as_mut().unwrap();
+    criteria.triggers = vec![RollbackTrigger::Analysis(id("errors"))];
+    definition
+}
+
+/// The shares at which versions are compared, with among how many the chance of a false alarm is divided.
+fn compared(definition: &Definition) -> Vec<(u8, u32)> {
+    let plan = plan(definition).unwrap();
+    let comparisons = plan.steps().iter().filter_map(|step| match &step.action {
+        Action::Analyze { analysis, beside: Some(beside), .. } => match &analysis.judge {
+            Judge::Sequential(rule) => Some((beside.share, rule.comparisons)),
+            _ => None,
+        },
+        _ => None,
+    });
+    comparisons.collect()
+}
+
+fn refused(definition: &Definition) -> Vec<PlanError> {
+    let PlanErrors(errors) = plan(definition).unwrap_err();
+    errors
+}
+
+#[test]
+fn versions_are_compared_wherever_both_are_served() {
+    let of = |strategy| compared(&definition(strategy, comparing(|_| {})));
+    assert_eq!(of(canary(&[10, 50])), [(10, 2), (50, 2)]);
+    assert_eq!(of(canary(&[20, 100])), [(20, 1)]);
+    let rolling = Rolling { batches: 4, max_unavailable: 0, bake: Span::ZERO };
+    assert_eq!(of(Strategy::Rolling(rolling)), [(25, 3), (50, 3), (75, 3)]);
+}
+
+#[test]
+fn where_one_alone_is_served_a_comparison_is_refused() {
+    let place = |definition: &Definition| match refused(definition).as_slice() {
+        [PlanError::NothingBeside { analysis, place, .. }] => {
+            assert_eq!(analysis.as_str(), "errors");
+            place.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    for strategy in [Strategy::Recreate, Strategy::BlueGreen(BlueGreen::default()), canary(&[100])]
+    {
+        assert_eq!(place(&definition(strategy, comparing(|_| {}))), "all the time");
+    }
+    let mut named = definition(canary(&[50, 100]), comparing(|_| {}));
+    let Strategy::Canary(spec) = &mut named.stages[0].strategy else { panic!() };
+    spec.steps[1].analyses = vec![id("errors")];
+    assert_eq!(place(&named), "at a weight of 100");
+}
+
+#[test]
+fn a_plan_that_could_not_find_what_it_is_to_find_is_refused_with_what_it_could() {
+    let blind = |definition: &Definition| match refused(definition).as_slice() {
+        [PlanError::Blind { share, problem, .. }] => (*share, problem.clone()),
+        other => panic!("{other:?}"),
+    };
+    let little = comparing(|rule| rule.expected.per_second = finite(50.0));
+    let (share, problem) = blind(&definition(canary(&[10]), little));
+    assert_eq!(share, 10);
+    assert!(problem.contains("3 times as bad would be found with"), "{problem}");
+    assert!(problem.contains("times as bad would be. Look longer"), "{problem}");
+    // It would find harm, and never see that there is none.
+    let narrow = comparing(|rule| rule.margin.relative = finite(0.01));
+    let (_, problem) = blind(&definition(canary(&[50]), narrow));
+    assert!(problem.contains("widen `margin`"), "{problem}");
+}
+
+#[test]
+fn rules_that_make_no_sense_are_all_told() {
+    let problems = |analysis: Analysis| -> Vec<String> {
+        let errors = refused(&definition(canary(&[50]), analysis));
+        let told = errors.into_iter().map(|error| match error {
+            PlanError::BadRule { problem, .. } => problem,
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    };
+    let found = problems(comparing(|rule| {
+        rule.alpha = finite(1.0);
+        rule.margin.relative = Finite::ZERO;
+        rule.unit = Unit::Seconds;
+        rule.expected = Expected {
+            per_second: Finite::ZERO,
+            value: finite(2.0),
+            spread: Finite::ZERO,
+            detect: finite(1.0),
+        };
+    }));
+    for (problem, part) in found.iter().zip([
+        "`alpha`",
+        "`margin`",
+        "`expected.per_second`",
+        "`expected.detect`",
+        "`unit`",
+        "`expected.value`",
+    ]) {
+        assert!(problem.contains(part), "{problem}");
+    }
+    assert_eq!(found.len(), 6);
+}
+
+/// What was found at each look, as the journal has it.
+fn found(run: &Run) -> Vec<(release_core::time::Timestamp, Finding)> {
+    let findings = run.facts.iter().filter_map(|fact| match &fact.event {
+        Event::StepMeasured { finding, .. }
+        | Event::StepSucceeded { finding, .. }
+        | Event::StepFailed { finding, .. } => Some((fact.at, Finding::clone(finding.as_ref()?))),
+        _ => None,
+    });
+    findings.collect()
+}
+
+/// Lets a run go to its end: of measurements as is told, all else well.
+fn go(run: &mut Run, mut end: impl FnMut(u32) -> End) -> Outcome {
+    let mut look = 0;
+    loop {
+        run.next_effect();
+        let Some(step) = run.effects.keys().next().copied() else { break };
+        let compares = matches!(run.state.plan().get(step).unwrap().action, Action::Analyze { .. });
+        look += u32::from(compares);
+        let how = if compares { end(look) } else { End::Good };
+        run.outcome(step, how);
+    }
+    run.state.outcome().cloned().unwrap()
+}
+
+#[test]
+fn a_version_that_is_no_worse_is_shown_to_be_so_and_one_that_is_is_taken_back() {
+    let plan = plan(&definition(canary(&[50]), comparing(|_| {}))).unwrap().freeze();
+    let mut well = Run::start(&plan);
+    assert_eq!(go(&mut well, |_| End::Good), Outcome::Succeeded);
+    let findings = found(&well);
+    let (_, last) = findings.last().unwrap();
+    assert_eq!(last.conclusion, Conclusion::Healthy);
+    assert!(findings.iter().rev().skip(1).all(|(_, f)| f.conclusion == Conclusion::Undetermined));
+
+    let mut harmed = Run::start(&plan);
+    let outcome = go(&mut harmed, |_| End::Bad);
+    let Outcome::RolledBack { cause: Cause::StepFailed { step, message, .. } } = outcome else {
+        panic!("{outcome}");
+    };
+    assert!(step.id.as_str().ends_with("/errors"));
+    assert!(message.contains("regressed"), "{message}");
+    assert_eq!(found(&harmed).last().unwrap().1.conclusion, Conclusion::Regressed);
+}
+
+#[test]
+fn what_is_undetermined_after_the_last_look_has_failed() {
+    // What is expected would do, but what comes is too little.
+    let plenty = Analysis { min_samples: 1_000_000_000, ..comparing(|_| {}) };
+    let plenty = Analysis { inconclusive_limit: 0, ..plenty };
+    let plan = plan(&definition(canary(&[50]), plenty)).unwrap().freeze();
+    let mut run = Run::start(&plan);
+    let outcome = go(&mut run, |_| End::Good);
+    let Outcome::RolledBack { cause: Cause::StepFailed { message, .. } } = outcome else {
+        panic!("{outcome}");
+    };
+    assert!(message.contains("undetermined") && message.contains("(60 such"), "{message}");
+}
+
+#[test]
+fn no_data_is_tolerated_as_often_as_the_plan_says_and_never_a_pass() {
+    let patient = Analysis { inconclusive_limit: 2, ..comparing(|_| {}) };
+    let plan = plan(&definition(canary(&[50]), patient)).unwrap().freeze();
+    let mut run = Run::start(&plan);
+    let outcome = go(&mut run, |_| End::Permanent);
+    assert!(matches!(outcome, Outcome::RolledBack { .. } | Outcome::Failed { .. }), "{outcome}");
+    assert!(found(&run).is_empty(), "without measurements nothing was evaluated");
+}
+
+#[test]
+fn findings_are_computed_again_from_the_journal_to_the_last_bit_also_after_a_crash() {
+    let narrow = comparing(|rule| {
+        rule.margin.relative = finite(0.05);
+        rule.expected.per_second = finite(1e6);
+    });
+    let plan = plan(&definition(canary(&[50]), narrow)).unwrap().freeze();
+    let mut run = Run::start(&plan);
+    let mut looks = 0;
+    loop {
+        run.next_effect();
+        let Some(step) = run.effects.keys().next().copied() else { break };
+        looks += 1;
+        // Twice in the middle of it all, another engine takes over.
+        if looks == 6 || looks == 9 {
+            run.take_over();
+            continue;
+        }
+        run.outcome(step, End::Good);
+    }
+    assert_eq!(run.state.outcome(), Some(&Outcome::Succeeded));
+    let judge = plan.plan().steps().iter().find(|step| step.id.as_str().ends_with("/errors"));
+    let mut trial = Trial::new(judge.unwrap().action.clone()).unwrap();
+    let mut compared = 0;
+    for fact in &run.facts {
+        let (Event::StepMeasured { evidence, finding: Some(finding), .. }
+        | Event::StepSucceeded { evidence, finding: Some(finding), .. }) = &fact.event
+        else {
+            continue;
+        };
+        let (again, _) = trial.look(fact.at, evidence).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(finding).unwrap());
+        compared += 1;
+    }
+    assert!(compared >= 9, "{compared}");
+    let undetermined = run.facts.iter().any(|fact| {
+        matches!(fact.event, Event::StepMeasured { verdict: Verdict::Undetermined, .. })
+    });
+    assert!(undetermined);
+}
