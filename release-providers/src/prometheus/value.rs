@@ -1,16 +1,21 @@
 //! Numbers of the moment, by a query that somebody wrote.
 
+use std::collections::BTreeSet;
+
 use release_core::model::Finite;
 use release_core::port::Measurement;
 use release_core::time::Timestamp;
 
 use super::MEASURE;
 use super::client::{Found, Told, instant};
-use super::growth::{Labels, Sample};
+use super::growth::{Labels, NAME, Sample};
 use super::promql::{Words, selector};
 use super::source::{Inner, fresh};
 use crate::spi::MeasureRequest;
 use crate::{ErrorKind, ProviderError};
+
+/// Of so many series of a version it is asked how old they are.
+const MOST_NAMES: usize = 16;
 
 /// The one sample that an answer has.
 #[derive(Debug)]
@@ -51,8 +56,7 @@ impl Inner {
         let Ok(value) = Finite::new(one.sample.value) else {
             return Ok(Err(format!("the sample is {}", one.sample.value)));
         };
-        let version = format!("max(timestamp({}))", selector(&[], &labels));
-        let Ok(mut at) = self.newest(&version, now).await? else {
+        let Ok(mut at) = self.newest_of(&labels, now).await? else {
             return Ok(Err(format!(
                 "no series of version `{}` has a recent sample, so that nobody knows how old the answer is",
                 request.version
@@ -68,6 +72,35 @@ impl Inner {
         let digest = request.digest;
         let staleness = self.settings.staleness();
         Ok(fresh(at, now, staleness).map(|()| Measurement::Value { digest, value, at }))
+    }
+
+    /// When a series with these labels was last seen.
+    ///
+    /// Of a selector without a name, `timestamp` would fail where two series differ in nothing but that: it drops the
+    /// names. So these are asked for first, and then for the newest sample of each of some of them.
+    async fn newest_of(
+        &self,
+        labels: &Labels,
+        now: Timestamp,
+    ) -> Result<Told<Timestamp>, ProviderError> {
+        let names = format!("count by ({NAME}) ({})", selector(&[], labels));
+        let names = match self.client.query(&names, now, self.settings.staleness()).await? {
+            Ok(Found::Vector(points)) => points,
+            Ok(_) => Vec::new(),
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let names: BTreeSet<&String> =
+            names.iter().filter_map(|point| point.metric.get(NAME)).collect();
+        if names.is_empty() {
+            return Ok(Err("no series".to_owned()));
+        }
+        let each = names.into_iter().take(MOST_NAMES).enumerate().map(|(number, name)| {
+            let newest = format!("max(timestamp({}))", selector(&[name], labels));
+            // Apart by a label: `or` takes of the same labels the first only.
+            format!("label_replace({newest},\"n\",\"{number}\",\"\",\"\")")
+        });
+        let query = format!("max({})", each.collect::<Vec<_>>().join(" or "));
+        self.newest(&query, now).await
     }
 
     /// The instant that a query tells as a number.

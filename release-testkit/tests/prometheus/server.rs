@@ -4,12 +4,15 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use release_core::engine::SystemClock;
 use release_core::port::Clock as _;
 use release_core::time::Span;
 use release_testkit::conformance::HookError;
 use tempfile::TempDir;
+
+static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A server with a directory of its own, both gone with this.
 #[derive(Debug)]
@@ -24,9 +27,11 @@ impl Server {
     pub(crate) fn new(program: &Path) -> Self {
         // Below what the operating system gives to those that let it choose.
         let start = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
-        let addresses = (start..start + 5_000).map(|port| (Ipv4Addr::LOCALHOST, port).into());
+        // Tests run at once: a port that one of them found free is not looked at by another.
+        let next = || NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut addresses = std::iter::repeat_with(|| (Ipv4Addr::LOCALHOST, start + next()).into());
         let free = |at: &SocketAddr| TcpListener::bind(at).is_ok();
-        let address = addresses.into_iter().find(free).unwrap();
+        let address = addresses.by_ref().take(5_000).find(free).unwrap();
         let directory = tempfile::tempdir().unwrap();
         Self { program: program.to_owned(), directory, address, child: None }
     }
