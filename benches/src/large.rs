@@ -37,7 +37,7 @@ pub fn definition(n: usize) -> Result<Definition, Failure> {
         regions: regions.collect::<Result<_, _>>()?,
     };
     let steps = [10, 50].map(|weight| CanaryStep::new(weight, Span::secs(60))).into();
-    let strategy = Strategy::Canary(Canary { steps, keep_old: Span::secs(60) });
+    let strategy = Strategy::Canary(Canary { keep_old: Span::secs(60), ..Canary::new(steps) });
     let mut builder = Definition::builder(id("large")?, release)
         .environment(environment)
         .stage(Stage::new(id("production")?, strategy));

@@ -87,7 +87,7 @@ pub(crate) fn third(versions: &Versions, pace: Pace) -> Result<Definition, Failu
 fn canary(pace: Pace) -> Strategy {
     let bake = pace.bake;
     let steps = vec![CanaryStep::new(20, bake), CanaryStep::new(60, bake)];
-    Strategy::Canary(Canary { steps, keep_old: pace.keep_old })
+    Strategy::Canary(Canary { keep_old: pace.keep_old, ..Canary::new(steps) })
 }
 
 fn definition(

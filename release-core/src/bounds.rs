@@ -102,12 +102,15 @@ fn measurement(one: &Measurement) -> Result<Option<Measurement>, String> {
 pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String> {
     match evidence {
         Evidence::Custom { output } => json(output).map_err(|problem| format!("it {problem}"))?,
-        Evidence::Weights { weights, served, .. } => {
+        Evidence::Weights { weights, served, rules, .. } => {
             let long = weights.len().max(served.len());
             if long > MAX_ENTRIES {
                 return Err(format!(
                     "it has {long} entries, and more than {MAX_ENTRIES} are not kept"
                 ));
+            }
+            if let Some(problem) = rules.as_ref().and_then(|rules| rules.problem()) {
+                return Err(format!("its rules cannot be: {problem}"));
             }
             let extra = |w: &crate::plan::Weight| w.version.pre.len().max(w.version.build.len());
             if weights.iter().any(|weight| extra(weight) > MAX_TEXT) {

@@ -170,6 +170,8 @@ id_type! {
     EnvironmentId("environment id", MAX_ID_LEN, false);
     /// Names a gate; unique in a plan. Gates of stages are paths such as `production/cab`.
     GateId("gate id", MAX_STEP_ID_LEN, true);
+    /// Names a hook: something outside that a rollout calls at one of its points.
+    HookId("hook id", MAX_ID_LEN, false);
     /// Names a limit of concurrency or a quota.
     LimitId("limit id", MAX_ID_LEN, false);
     /// Names a person or a machine that acts.
@@ -192,6 +194,8 @@ id_type! {
     TeamId("team id", MAX_ID_LEN, false);
     /// Names what a note is about. It can be a path such as `approval/go-live`.
     TopicId("topic id", MAX_STEP_ID_LEN, true);
+    /// Names a track: instances of a version that are kept apart from its others in the same place.
+    TrackId("track id", MAX_ID_LEN, false);
     /// Names a release train: what departs together.
     TrainId("train id", MAX_ID_LEN, false);
     /// Names a waiver: leave, for a time, from a rule.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::{RunId, StepId};
-use crate::model::{Digest, Finite, Principal, Target};
+use crate::model::{Digest, Finite, Principal, Target, TrafficRules};
 use crate::plan::{Plan, Step, Weight};
 use crate::time::{Span, Timestamp};
 
@@ -241,6 +241,9 @@ pub enum Evidence {
         target: Target,
         /// The shares in effect.
         weights: Vec<Weight>,
+        /// What holds beside the shares.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<Box<TrafficRules>>,
         /// Requests served since these shares took effect, by version.
         served: Vec<Served>,
     },

@@ -6,7 +6,9 @@ use std::num::NonZeroU32;
 use release_core::model::Metric;
 use serde::{Deserialize, Serialize};
 
-use crate::spi::{ApplyRequest, MeasureRequest, RotateSecret, SetWeights};
+use crate::spi::{
+    ApplyRequest, CheckHealth, MeasureRequest, ObserveDeployment, RotateSecret, SetWeights,
+};
 
 /// Optional abilities and limits, by trait. What is declared must work, what is not must answer `Unsupported`; both are
 /// tested. A plan that needs more than its provider declares is refused before it runs, and a call that does before it
@@ -32,6 +34,9 @@ pub struct Abilities {
     pub secret_store: SecretStoreAbilities,
     /// Of a [`MetricsSource`](crate::spi::MetricsSource).
     pub metrics_source: MetricsAbilities,
+    /// Whether instances on a [track](release_core::model::Target::track) are others than those without, in all that has a
+    /// target: for deployers, routers, probes and sources of metrics.
+    pub tracks: bool,
 }
 
 /// What a [`Deployer`](crate::spi::Deployer) is able to do.
@@ -56,6 +61,12 @@ pub struct RouterAbilities {
     pub counts_served: bool,
     /// Whether it keeps writers out that were taken over.
     pub fencing: Fencing,
+    /// Whether it sends requests to one version [by what their headers say](release_core::model::HeaderRoute).
+    pub header_routes: bool,
+    /// Whether it [copies requests](release_core::model::Mirror).
+    pub mirroring: bool,
+    /// Whether clients [stay](release_core::model::Affinity) with the version that answered them.
+    pub affinity: bool,
 }
 
 /// What a [`SecretStore`](crate::spi::SecretStore) is able to do.
@@ -105,13 +116,33 @@ pub enum Splitting {
     Shares,
 }
 
+/// What a provider without `tracks` cannot do.
+const APART: &str = "keep instances of a version apart from its others";
+
+/// Whether a request is about instances that are kept apart.
+fn on_track(request: &dyn Any) -> bool {
+    let target = if let Some(ApplyRequest { target, .. }) = request.downcast_ref() {
+        target
+    } else if let Some(ObserveDeployment { target, .. }) = request.downcast_ref() {
+        target
+    } else if let Some(CheckHealth { target, .. }) = request.downcast_ref() {
+        target
+    } else if let Some(MeasureRequest { target, .. }) = request.downcast_ref() {
+        target
+    } else {
+        return false;
+    };
+    target.track.is_some()
+}
+
 impl Abilities {
     /// What a request needs that is not declared, for people; `None` when there is nothing.
     pub(crate) fn lacks(&self, request: &dyn Any) -> Option<String> {
-        if let Some(SetWeights { weights, .. }) = request.downcast_ref() {
-            let served = weights.iter().filter(|weight| weight.percent > 0).count();
-            let whole = self.traffic_router.splitting == Splitting::Whole;
-            return (whole && served > 1).then(|| "split traffic by weight".into());
+        if let Some(wish) = request.downcast_ref() {
+            return self.lacks_for_traffic(wish);
+        }
+        if !self.tracks && on_track(request) {
+            return Some(APART.into());
         }
         if let Some(ApplyRequest { replicas, .. }) = request.downcast_ref() {
             let most = self.deployer.most_replicas.filter(|most| *replicas > most.get());
@@ -128,5 +159,23 @@ impl Abilities {
         }
         (request.is::<RotateSecret>() && !self.secret_store.rotation)
             .then(|| "put a new value in the place of a secret".into())
+    }
+
+    fn lacks_for_traffic(&self, wish: &SetWeights) -> Option<String> {
+        let able = &self.traffic_router;
+        let served = wish.weights.iter().filter(|weight| weight.percent > 0);
+        if able.splitting == Splitting::Whole && served.count() > 1 {
+            return Some("split traffic by weight".into());
+        }
+        if !self.tracks && wish.weights.iter().any(|weight| weight.track.is_some()) {
+            return Some(APART.into());
+        }
+        let rules = wish.rules.as_ref()?;
+        let lacks = [
+            (!rules.headers.is_empty() && !able.header_routes, "route by headers"),
+            (rules.mirror.is_some() && !able.mirroring, "copy requests"),
+            (rules.affinity.is_some() && !able.affinity, "keep clients with a version"),
+        ];
+        lacks.into_iter().find_map(|(lacks, what)| lacks.then(|| what.into()))
     }
 }

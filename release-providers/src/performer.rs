@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use release_core::model::Timestamp;
+use release_core::model::{Timestamp, TrafficRules};
 use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
     AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
@@ -90,18 +90,20 @@ impl<'a> Call<'a> {
             (Bound::Probe(probe), Action::Probe { deployment, min_ready }) => {
                 self.probe(&**probe, deployment, *min_ready).await
             }
-            (Bound::Router(router), Action::Route { target, weights }) => {
-                let wish = SetWeights::new(target.clone(), weights.clone());
+            (Bound::Router(router), Action::Route { target, weights, rules }) => {
+                let wish =
+                    SetWeights::new(target.clone(), weights.clone()).by(rules.as_deref().cloned());
                 router.set_weights(&self.cx, wish).await?;
                 let mut pause = FIRST_PAUSE;
                 loop {
                     let seen = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await;
                     let status = seen.map_err(accepted)?;
-                    if Weight::same_shares(&status.weights, weights) {
+                    if in_effect(&status, weights, rules.as_deref()) {
                         return Ok(evidence(status));
                     }
-                    let missing =
-                        || "the router took the weights, but they are not in effect".to_owned();
+                    let missing = || {
+                        "the router took weights and rules, but they are not in effect".to_owned()
+                    };
                     self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
             }
@@ -246,9 +248,9 @@ impl<'a> Call<'a> {
                 }
                 Ok(Observed::NotApplied)
             }
-            (Bound::Router(router), Action::Route { target, weights }) => {
+            (Bound::Router(router), Action::Route { target, weights, rules }) => {
                 let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
-                if Weight::same_shares(&status.weights, weights) {
+                if in_effect(&status, weights, rules.as_deref()) {
                     return Ok(Observed::Applied(evidence(status)));
                 }
                 Ok(Observed::NotApplied)
@@ -335,8 +337,13 @@ fn accepted(error: ProviderError) -> ProviderError {
 }
 
 fn evidence(status: TrafficStatus) -> Evidence {
-    let TrafficStatus { target, weights, served, .. } = status;
-    Evidence::Weights { target, weights, served }
+    let TrafficStatus { target, weights, served, rules, .. } = status;
+    Evidence::Weights { target, weights, served, rules: rules.map(Box::new) }
+}
+
+/// Whether a router shows what was asked of it.
+fn in_effect(status: &TrafficStatus, weights: &[Weight], rules: Option<&TrafficRules>) -> bool {
+    Weight::same_shares(&status.weights, weights) && status.rules.as_ref() == rules
 }
 
 /// Whether a settled status answers a wish for `replicas`. What an earlier wish settled to is no answer;

@@ -25,7 +25,7 @@ use release_core::model::{
 use release_providers::Context;
 use semver::Version;
 
-pub use shop::Shop;
+pub use shop::{Shop, one_service};
 
 /// The series that counts failed requests.
 pub const FAILED_REQUESTS: &str = "http_requests_failed_total";

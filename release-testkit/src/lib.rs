@@ -85,6 +85,7 @@
 //! |---|---|
 //! | [`conformance`](mod@conformance) | suites that prove a provider or a journal, one `#[test]` a promise |
 //! | [`fakes`] | a correct, scriptable, recording fake of every provider trait |
+//! | [`explore`] | every state that a plan can come to, with every fault, a cancel and a crash at each |
 //! | [`fixtures`] | valid values: artifacts, principals, a train of three services |
 //! | [`sim`] | the simulator: whole release processes on virtual time, with faults and people, held to invariants |
 //! | [`saboteur`] | providers and journals with one fault each: the suites' own test |
@@ -107,6 +108,7 @@
 mod any_macro;
 mod clock;
 pub mod conformance;
+pub mod explore;
 pub mod fakes;
 pub mod fixtures;
 mod journal;

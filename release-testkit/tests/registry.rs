@@ -101,7 +101,7 @@ fn scale() -> Step {
 
 fn route() -> Step {
     let all = vec![Weight::new(deployment().artifact.digest(), deployment().version, 100)];
-    step("route", Action::Route { target: deployment().target, weights: all })
+    step("route", Action::Route { target: deployment().target, weights: all, rules: None })
 }
 
 /// The first thing that went wrong, and whether it was journaled as unknown.
@@ -243,6 +243,7 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
         analysis: Arc::new(analysis),
         from: Some(fixtures::literal("bake")),
         beside: None,
+        until: None,
     };
     let steps = vec![
         scale(),
@@ -298,7 +299,7 @@ fn a_plan_that_needs_more_than_is_declared_is_refused_with_the_steps_and_the_pro
         ..Weight::new(deployment().artifact.digest(), deployment().version, 50)
     };
     let weights = vec![half, other];
-    let split = step("split", Action::Route { target: deployment().target, weights });
+    let split = step("split", Action::Route { target: deployment().target, weights, rules: None });
     let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
     for step in [scale(), many, route(), split] {
         plan.step(step);

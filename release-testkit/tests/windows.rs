@@ -20,7 +20,12 @@ fn shop(strategy: Option<Strategy>) -> FrozenPlan {
 }
 
 fn rolling(batches: u32, max_unavailable: u32, bake: u64) -> Strategy {
-    Strategy::Rolling(Rolling { batches, max_unavailable, bake: Span::secs(bake) })
+    Strategy::Rolling(Rolling {
+        batches,
+        max_unavailable,
+        bake: Span::secs(bake),
+        ..Rolling::new(1)
+    })
 }
 
 /// The steps of one service before which a run that is under way is held.
@@ -38,8 +43,13 @@ fn held(plan: &FrozenPlan, on_start: OnStart) -> Vec<String> {
 fn the_safe_points_of_each_strategy() {
     let canary = held(&shop(None), OnStart::HoldAtSafePoint);
     assert_eq!(canary, ["start", "ready", "weight-10", "remove-old"]);
-    let switch =
-        BlueGreen { gates: vec![], bake: Span::ZERO, analyses: vec![], keep_old: Span::ZERO };
+    let switch = BlueGreen {
+        gates: vec![],
+        bake: Span::ZERO,
+        analyses: vec![],
+        keep_old: Span::ZERO,
+        ..BlueGreen::default()
+    };
     let blue_green = held(&shop(Some(Strategy::BlueGreen(switch))), OnStart::HoldAtSafePoint);
     assert_eq!(blue_green, ["preview", "ready", "switch", "remove-old"]);
     let batches = held(&shop(Some(rolling(2, 1, 60))), OnStart::HoldAtSafePoint);
@@ -88,7 +98,7 @@ fn a_run_is_never_held_while_traffic_is_split_but_between_batches() {
                     assert_eq!(Point::before(&plan, index), Point::BetweenBatches);
                 }
             }
-            if let Action::Route { target, weights } = &step.action {
+            if let Action::Route { target, weights, .. } = &step.action {
                 shares.insert(target.clone(), weights.iter().filter(|w| w.percent > 0).count());
             }
             if let Some(group) = step.group {

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Analysis, Digest, Environment, Gate, Release, Service, Strategy};
-use crate::ids::{ChannelId, EnvironmentId, RegionId, TrainId};
+use super::{Analysis, Digest, Environment, Gate, Hook, Release, Service, Strategy};
+use crate::ids::{AnalysisId, ChannelId, EnvironmentId, RegionId, TrainId};
 use crate::time::Span;
 
 /// The format of definition files that this version reads and writes.
@@ -58,6 +58,19 @@ pub struct Stage {
     /// regions keep the new version. Left out, the first failure stops everything that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_after_failed_regions: Option<u32>,
+    /// What must be known of the new version before it gets any traffic, so that it can be watched from the first request
+    /// on: each of them has to pass once it is ready. An analysis passes by data of that very version, in the number of its
+    /// `min_samples`; no data, stale data and data of another version are inconclusive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before_traffic: Vec<AnalysisId>,
+    /// What is called outside at points of each rollout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// A service that goes back to a version from one of so many of the release's [recent](super::Release::recent) sets
+    /// takes no steps: started, ready, it gets all of the traffic at once, and is judged then. 0: all versions are new.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[doc(alias = "rollbackWindow")]
+    pub rollback_window: u32,
     /// How long one attempt at one step may take; at least a millisecond.
     #[serde(default = "minute")]
     pub step_timeout: Span,
@@ -68,6 +81,11 @@ pub struct Stage {
 
 const fn minute() -> Span {
     Span::secs(60)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 const fn three() -> u32 {
@@ -83,6 +101,9 @@ impl Stage {
             strategy,
             waves: Vec::new(),
             stop_after_failed_regions: None,
+            before_traffic: Vec::new(),
+            hooks: Vec::new(),
+            rollback_window: 0,
             step_timeout: minute(),
             attempts: three(),
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EnvironmentId, RegionId, ServiceId, TeamId};
+use crate::ids::{EnvironmentId, RegionId, ServiceId, TeamId, TrackId};
 
 /// How much care an environment needs. Ordered: production last.
 #[derive(
@@ -49,17 +49,30 @@ pub struct Target {
     pub region: RegionId,
     /// The service that runs there.
     pub service: ServiceId,
+    /// Instances that are kept apart from the service's others, for example the fresh ones of the old version in an
+    /// [experiment](super::Experiment). A platform runs, checks and measures them as those of another destination; traffic
+    /// comes to them as a [share](crate::plan::Weight::track) of the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackId>,
 }
 
 impl Target {
     /// Names a destination.
     pub const fn new(environment: EnvironmentId, region: RegionId, service: ServiceId) -> Self {
-        Self { environment, region, service }
+        Self { environment, region, service, track: None }
+    }
+
+    /// The same, of instances that are kept apart.
+    #[must_use]
+    pub fn on(mut self, track: TrackId) -> Self {
+        self.track = Some(track);
+        self
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.environment, self.region, self.service)
+        write!(f, "{}/{}/{}", self.environment, self.region, self.service)?;
+        self.track.iter().try_for_each(|track| write!(f, "@{track}"))
     }
 }

@@ -18,6 +18,7 @@ mod release;
 mod scope;
 mod service;
 mod strategy;
+mod traffic;
 
 pub use analysis::Analysis;
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
@@ -36,11 +37,17 @@ pub use release::{
 };
 pub use scope::{ChangeScope, Reach};
 pub use service::{Dependency, Service};
-pub use strategy::{BlueGreen, Canary, CanaryStep, Rolling, Strategy};
+pub use strategy::{
+    Background, BlueGreen, Canary, CanaryScale, CanaryStep, Experiment, Hook, HookPoint, Other,
+    Rolling, Shadow, Strategy,
+};
+pub use traffic::{
+    Affinity, HeaderMatch, HeaderRoute, HeaderRule, Mirror, TextMatch, TrafficRules,
+};
 
 pub use crate::ids::{
-    AnalysisId, ArtifactName, CalendarId, ChannelId, EnvironmentId, GateId, IdError, IdProblem,
-    LimitId, PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, StepId,
-    TeamId, TopicId, TrainId, WaiverId, WindowId,
+    AnalysisId, ArtifactName, CalendarId, ChannelId, EnvironmentId, GateId, HookId, IdError,
+    IdProblem, LimitId, PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId,
+    StepId, TeamId, TopicId, TrackId, TrainId, WaiverId, WindowId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

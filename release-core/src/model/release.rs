@@ -21,6 +21,10 @@ pub struct Release {
     /// that is missing here is deployed for the first time, and a rollback removes it.
     #[serde(default)]
     pub previous: VersionSet,
+    /// The sets that were live and verified together before, the newest first, for stages with a
+    /// [rollback window](super::Stage::rollback_window).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<VersionSet>,
     /// When and how far to roll back. Required for production.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackCriteria>,
@@ -70,6 +74,7 @@ impl Release {
         let previous = VersionSet::new();
         Self {
             id,
+            recent: Vec::new(),
             scope: Vec::new(),
             versions,
             previous,

@@ -7,7 +7,9 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::error::undecodable;
-use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph};
+use super::{
+    FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph, traffic,
+};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
 
@@ -493,6 +495,7 @@ impl PlanBuilder {
         self.parts.check()?;
         // Not of plans that are read: what could be found was judged when they were made.
         compare::check_steps(&self.parts.steps)?;
+        traffic::check_steps(&self.parts.steps)?;
         Ok(Plan(self.parts))
     }
 }

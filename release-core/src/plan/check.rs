@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PlanError, compare, durations, graph, strategy};
+use super::strategy::{Known, RolloutStrategy};
+use super::{PlanError, compare, durations, graph};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
-    Definition, Environment, Gate, RollbackTrigger, Service, Span, Stage, Strategy, Tier,
-    VersionSet,
+    Definition, Environment, Gate, RollbackTrigger, Service, Span, Stage, Tier, VersionSet,
 };
 
 /// All faults of `definition`; empty when it can be planned.
-pub(super) fn check(definition: &Definition) -> Vec<PlanError> {
+pub(super) fn check(definition: &Definition, strategies: &[Option<Known<'_>>]) -> Vec<PlanError> {
     let mut errors = Vec::new();
     duplicates(definition, &mut errors);
     services(definition, &mut errors);
     versions(definition, &mut errors);
-    analyses(definition, &mut errors);
-    stages(definition, &mut errors);
-    durations::check(definition, &mut errors);
+    analyses(definition, strategies, &mut errors);
+    stages(definition, strategies, &mut errors);
+    durations::check(definition, strategies, &mut errors);
     errors
 }
 
@@ -134,12 +134,25 @@ fn compatible(
     }
 }
 
-fn analyses(definition: &Definition, errors: &mut Vec<PlanError>) {
+/// The stages with their strategies, as far as those are known, and their numbers, counted from 1.
+pub(super) fn strategic<'a>(
+    definition: &'a Definition,
+    strategies: &'a [Option<Known<'a>>],
+) -> impl Iterator<Item = (usize, &'a Stage, &'a dyn RolloutStrategy)> {
+    let known = definition.stages.iter().zip(strategies).zip(1..);
+    known.filter_map(|((stage, known), number)| Some((number, stage, known.as_ref()?.get())))
+}
+
+fn analyses(
+    definition: &Definition,
+    strategies: &[Option<Known<'_>>],
+    errors: &mut Vec<PlanError>,
+) {
     for analysis in definition.analyses.iter().filter(|analysis| analysis.count == 0) {
         errors.push(PlanError::EmptyAnalysis { analysis: analysis.id.clone() });
     }
     definition.analyses.iter().for_each(|analysis| compare::check_rule(analysis, errors));
-    compare::check_places(definition, errors);
+    compare::check_places(definition, strategies, errors);
     let known: BTreeSet<&AnalysisId> = definition.analyses.iter().map(|a| &a.id).collect();
     let mut need = |place: &str, ids: &[&AnalysisId]| {
         let mut seen = BTreeSet::new();
@@ -155,21 +168,26 @@ fn analyses(definition: &Definition, errors: &mut Vec<PlanError>) {
     let criteria = criteria(definition);
     need("`release.rollback`", &criteria);
     for stage in &definition.stages {
-        for list in named(&stage.strategy) {
-            need(&format!("stage `{}`", stage.environment), &list.iter().collect::<Vec<_>>());
+        let place = format!("`before_traffic` of stage `{}`", stage.environment);
+        need(&place, &stage.before_traffic.iter().collect::<Vec<_>>());
+    }
+    for (_, stage, strategy) in strategic(definition, strategies) {
+        for judged in strategy.judged() {
+            need(&format!("stage `{}`", stage.environment), &judged.analyses);
         }
     }
-    for (stage, number) in definition.stages.iter().zip(1..) {
+    for (number, stage, strategy) in strategic(definition, strategies) {
         let environment = &stage.environment;
         let production = definition
             .environments
             .iter()
             .any(|other| other.id == *environment && other.tier == Tier::Production);
-        if matches!(stage.strategy, Strategy::Recreate) && !production {
-            continue; // it runs no analyses
+        if !strategy.judges_outside_production() && !production {
+            continue;
         }
-        let taken = strategy::names_beside_analyses(&stage.strategy);
-        let all: BTreeSet<_> = named(&stage.strategy).into_iter().flatten().collect();
+        let taken = strategy.names();
+        let judged = strategy.judged();
+        let all: BTreeSet<_> = judged.iter().flat_map(|judged| &judged.analyses).copied().collect();
         for analysis in all.into_iter().chain(criteria.iter().copied()).collect::<BTreeSet<_>>() {
             if taken.contains(&analysis.as_str()) {
                 let (environment, analysis) = (environment.clone(), analysis.clone());
@@ -190,16 +208,7 @@ pub(super) fn criteria(definition: &Definition) -> Vec<&AnalysisId> {
         .collect()
 }
 
-/// The lists of analyses that a strategy names itself.
-pub(super) fn named(strategy: &Strategy) -> Vec<&[AnalysisId]> {
-    match strategy {
-        Strategy::Recreate | Strategy::Rolling(_) => Vec::new(),
-        Strategy::BlueGreen(spec) => vec![&spec.analyses],
-        Strategy::Canary(spec) => spec.steps.iter().map(|step| &step.analyses[..]).collect(),
-    }
-}
-
-fn stages(definition: &Definition, errors: &mut Vec<PlanError>) {
+fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mut Vec<PlanError>) {
     if definition.stages.is_empty() {
         errors.push(PlanError::NoStages);
     }
@@ -213,18 +222,38 @@ fn stages(definition: &Definition, errors: &mut Vec<PlanError>) {
             Some(environment) => regions(stage, environment, definition, errors),
         }
         gates(&stage.gates, errors);
-        if let Strategy::BlueGreen(spec) = &stage.strategy {
-            gates(&spec.gates, errors);
-        }
-        if let Some(problem) = strategy_problem(&stage.strategy) {
-            let environment = stage.environment.clone();
-            errors.push(PlanError::BadStrategy { stage: number, environment, problem });
-        }
+        hooks(stage, number, errors);
         if stage.attempts == 0 {
             let problem = "`attempts` is 0 and nothing would be tried; set 1 or more".into();
             let environment = stage.environment.clone();
             errors.push(PlanError::BadStrategy { stage: number, environment, problem });
         }
+    }
+    for (number, stage, strategy) in strategic(definition, strategies) {
+        strategy.gates().into_iter().for_each(|list| gates(list, errors));
+        if let Some(problem) = strategy.problem() {
+            let environment = stage.environment.clone();
+            errors.push(PlanError::BadStrategy { stage: number, environment, problem });
+        }
+    }
+}
+
+fn hooks(stage: &Stage, number: usize, errors: &mut Vec<PlanError>) {
+    let mut seen = BTreeSet::new();
+    for hook in &stage.hooks {
+        if !seen.insert(&hook.id) {
+            let id = format!("{}/{}", stage.environment, hook.id);
+            errors.push(PlanError::Duplicate { what: "hook", id });
+        }
+        let problem = if hook.attempts == Some(0) {
+            format!("hook `{}` has 0 `attempts` and would not be called; set 1 or more", hook.id)
+        } else if hook.capability.is_empty() {
+            format!("hook `{}` has no `capability`; name what calls it", hook.id)
+        } else {
+            continue;
+        };
+        let environment = stage.environment.clone();
+        errors.push(PlanError::BadStrategy { stage: number, environment, problem });
     }
 }
 
@@ -296,30 +325,5 @@ fn gates(gates: &[Gate], errors: &mut Vec<PlanError>) {
                 errors.push(PlanError::NoValidity { id: approval.id.clone() });
             }
         }
-    }
-}
-
-/// Most batches of one rollout. Each is several steps, made before the plan's limit of steps is looked
-/// at: without a bound of their own, a line of a file could exhaust the memory.
-const MAX_BATCHES: u32 = 1000;
-
-fn strategy_problem(strategy: &Strategy) -> Option<String> {
-    match strategy {
-        Strategy::Rolling(spec) if spec.batches == 0 => {
-            Some("`rolling.batches` is 0; set 1 or more".into())
-        }
-        Strategy::Rolling(spec) if spec.batches > MAX_BATCHES => {
-            Some(format!("`rolling.batches` is {}; set {MAX_BATCHES} or fewer", spec.batches))
-        }
-        Strategy::Canary(spec) if spec.steps.is_empty() => {
-            Some("`canary.steps` is empty; give at least one weight".into())
-        }
-        Strategy::Canary(spec) => {
-            let weights: Vec<u8> = spec.steps.iter().map(|step| step.weight).collect();
-            let sound = weights.iter().all(|w| (1..=100).contains(w))
-                && weights.windows(2).all(|pair| pair.first() < pair.last());
-            (!sound).then(|| format!("canary weights {weights:?} must grow and lie from 1 to 100"))
-        }
-        Strategy::Recreate | Strategy::Rolling(_) | Strategy::BlueGreen(_) => None,
     }
 }

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::check::{criteria, named};
+use super::check::{criteria, strategic};
+use super::strategy::{Judged, Known};
 use super::{Action, PlanError, PlanErrors, Step};
 use crate::analysis::{DETECTS, PASSES, Power, power};
 use crate::ids::AnalysisId;
 use crate::model::{
-    Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Stage, Strategy, Threshold,
-    Tier, Unit,
+    Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Strategy, Threshold, Tier, Unit,
 };
 
 /// Finds what makes no sense in the rule of an analysis.
@@ -84,43 +84,39 @@ fn check_limits(limits: &Threshold, mut bad: impl FnMut(&str)) {
 }
 
 /// Finds analyses that compare versions where a stage never serves both.
-pub(super) fn check_places(definition: &Definition, errors: &mut Vec<PlanError>) {
+pub(super) fn check_places(
+    definition: &Definition,
+    strategies: &[Option<Known<'_>>],
+    errors: &mut Vec<PlanError>,
+) {
     let compares = |id: &AnalysisId| {
         definition.analyses.iter().any(|analysis| analysis.id == *id && analysis.compares())
     };
-    for stage in &definition.stages {
-        let mut nothing = |analysis: &AnalysisId, place: String| {
+    for (_, stage, strategy) in strategic(definition, strategies) {
+        let mut nothing = |analysis: &AnalysisId, place: &str| {
             let (environment, analysis) = (stage.environment.clone(), analysis.clone());
-            errors.push(PlanError::NothingBeside { environment, analysis, place });
+            errors.push(PlanError::NothingBeside { environment, analysis, place: place.into() });
         };
-        if let Strategy::Canary(spec) = &stage.strategy {
-            for step in spec.steps.iter().filter(|step| step.weight >= 100) {
-                let named = step.analyses.iter().filter(|id| compares(id));
-                named.for_each(|id| nothing(id, "at a weight of 100".to_owned()));
-            }
-        } else {
-            let named = named(&stage.strategy).into_iter().flatten().filter(|id| compares(id));
-            named.for_each(|id| nothing(id, "after the switch".to_owned()));
+        let judged = strategy.judged();
+        for Judged { analyses, alone } in &judged {
+            let Some(place) = alone else { continue };
+            analyses.iter().filter(|id| compares(id)).for_each(|id| nothing(id, place));
         }
+        stage.before_traffic.iter().filter(|id| compares(id)).for_each(|id| {
+            nothing(id, "before traffic comes");
+        });
         let production = definition
             .environments
             .iter()
             .any(|other| other.id == stage.environment && other.tier == Tier::Production);
         // Where nothing ran before, nothing is judged.
         let replaces = !definition.release.previous.members.is_empty();
-        if production && replaces && !serves_both(stage) {
+        let serves_both = judged.iter().any(|judged| judged.alone.is_none())
+            || matches!(stage.strategy, Strategy::Other(_));
+        if production && replaces && !serves_both {
             let named = criteria(definition).into_iter().filter(|id| compares(id));
-            named.for_each(|id| nothing(id, "all the time".to_owned()));
+            named.for_each(|id| nothing(id, "all the time"));
         }
-    }
-}
-
-/// Whether a strategy has both versions served while it judges.
-fn serves_both(stage: &Stage) -> bool {
-    match &stage.strategy {
-        Strategy::Recreate | Strategy::BlueGreen(_) => false,
-        Strategy::Rolling(spec) => spec.batches > 1,
-        Strategy::Canary(spec) => spec.steps.iter().any(|step| step.weight < 100),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Durations with which nothing could ever succeed, or nothing would ever end.
 
+use super::check::strategic;
+use super::strategy::Known;
 use super::{Action, PlanError, Step};
-use crate::model::{Analysis, Definition, Gate, Stage, Strategy};
+use crate::model::{Analysis, Definition, Gate, Stage};
 use crate::time::Span;
 
 /// The shortest time in which anything can be done. Instants are kept in microseconds, so that less
@@ -12,12 +14,23 @@ const SHORTEST: Span = Span::millis(1);
 const LONGEST: Span = Span::secs(10 * 365 * 24 * 60 * 60);
 
 /// Finds the durations of `definition` that make no sense.
-pub(super) fn check(definition: &Definition, errors: &mut Vec<PlanError>) {
+pub(super) fn check(
+    definition: &Definition,
+    strategies: &[Option<Known<'_>>],
+    errors: &mut Vec<PlanError>,
+) {
     for found in &definition.analyses {
         analysis(found, errors);
     }
     for found in &definition.stages {
         stage(found, errors);
+    }
+    for (_, stage, strategy) in strategic(definition, strategies) {
+        let place = || format!("stage `{}`", stage.environment);
+        for (field, span) in strategy.spans() {
+            short(&place, field, span, errors);
+        }
+        soaks(&place, strategy.gates().into_iter().flatten(), errors);
     }
 }
 
@@ -27,11 +40,7 @@ pub(super) fn check_step(step: &Step, errors: &mut Vec<PlanError>) {
     if let Action::Bake { duration } = step.action {
         short(&|| format!("step `{}`", step.id), "duration", duration, errors);
     }
-    for gate in &step.gates {
-        if let Gate::Soak(span) = gate {
-            short(&|| format!("step `{}`", step.id), "soak", *span, errors);
-        }
-    }
+    soaks(&|| format!("step `{}`", step.id), &step.gates, errors);
     if let Action::Analyze { analysis: found, .. } = &step.action {
         analysis(found, errors);
         if found.count == 0 {
@@ -47,23 +56,17 @@ fn analysis(found: &Analysis, errors: &mut Vec<PlanError>) {
 fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {
     let place = || format!("stage `{}`", stage.environment);
     needed(&place, "step_timeout", stage.step_timeout, errors);
-    let mut gates: Vec<&Gate> = stage.gates.iter().collect();
-    match &stage.strategy {
-        Strategy::Recreate => {}
-        Strategy::Rolling(spec) => short(&place, "bake", spec.bake, errors),
-        Strategy::BlueGreen(spec) => {
-            gates.extend(&spec.gates);
-            short(&place, "bake", spec.bake, errors);
-            short(&place, "keep_old", spec.keep_old, errors);
-        }
-        Strategy::Canary(spec) => {
-            spec.steps.iter().for_each(|step| short(&place, "bake", step.bake, errors));
-            short(&place, "keep_old", spec.keep_old, errors);
-        }
-    }
+    soaks(&place, &stage.gates, errors);
+}
+
+fn soaks<'a>(
+    place: &dyn Fn() -> String,
+    gates: impl IntoIterator<Item = &'a Gate>,
+    errors: &mut Vec<PlanError>,
+) {
     for gate in gates {
         if let Gate::Soak(span) = gate {
-            short(&place, "soak", *span, errors);
+            short(place, "soak", *span, errors);
         }
     }
 }

@@ -42,6 +42,14 @@ pub enum PlanError {
         /// The names on the way round; the first is not repeated.
         names: Vec<String>,
     },
+    /// A change of traffic that no router could make.
+    #[error("step `{step}` cannot be done by a router: {problem}")]
+    BadTraffic {
+        /// The step.
+        step: StepId,
+        /// What is wrong, and how to mend it.
+        problem: String,
+    },
     /// The same id stands twice.
     #[error("{what} `{id}` stands twice; rename or remove one")]
     Duplicate {

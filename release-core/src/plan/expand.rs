@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::strategy::{self, Site};
+use super::planner::Planner;
+use super::strategy::{self, Known, RolloutStrategy, Site, StrategyError, Watch};
 use super::{
     Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
     RetryPolicy, Step, StepScope, Undo, check, compare, graph,
@@ -14,24 +15,15 @@ use super::{
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
     Analysis, Definition, Environment, Gate, RollbackScope, Service, Stage, Target, Tier,
+    VersionSet,
 };
 
-/// Checks `definition` and expands it into a plan.
-///
-/// Stages follow each other; in a stage, wave follows wave; in a region, a service follows those
-/// that it needs. A service whose artifact does not change gets no steps. The old versions of a
-/// stage are removed once the whole set is verified in all of the stage's regions.
-///
-/// When no service changes, there is nothing to agree to, to deploy or to measure: the plan has no
-/// stages and no gates, only tells the channels of `notify` so, and a run of it succeeds at once
-/// ([`Plan::changes_nothing`]). So a train may depart again without harm.
-///
-/// The same definition always gives the same plan, byte for byte.
+/// Plans `definition`, with the strategies that are ours: as [`Planner::plan`].
 ///
 /// # Errors
-/// [`PlanErrors`] with every fault of the definition, not the first alone.
+/// As [`Planner::plan`].
 pub fn plan(definition: &Definition) -> Result<Plan, PlanErrors> {
-    plan_with(definition, |_| {})
+    Planner::new().plan(definition)
 }
 
 /// As [`plan`], with a say on the plan's limits.
@@ -42,18 +34,39 @@ pub fn plan_with(
     definition: &Definition,
     configure: impl FnOnce(&mut PlanBuilder),
 ) -> Result<Plan, PlanErrors> {
-    let errors = check::check(definition);
+    Planner::new().plan_with(definition, configure)
+}
+
+/// Checks `definition` and expands it.
+pub(super) fn expand(
+    definition: &Definition,
+    strategies: &[Option<Known<'_>>],
+    mut errors: Vec<PlanError>,
+    configure: impl FnOnce(&mut PlanBuilder),
+) -> Result<Plan, PlanErrors> {
+    errors.extend(check::check(definition, strategies));
     if !errors.is_empty() {
         return Err(PlanErrors(errors));
     }
     let mut expansion = Expansion::new(definition);
     configure(&mut expansion.builder);
     let stages = if expansion.services.is_empty() { &[][..] } else { &definition.stages };
-    let size = expansion.size(stages).map_err(id_error)?;
+    let stages = || stages.iter().zip(strategies.iter().flatten().map(Known::get)).zip(1..);
+    let (mut size, mut refused) = (expansion.size().map_err(id_error)?, Vec::new());
+    for ((stage, strategy), number) in stages() {
+        match expansion.size_of(stage, strategy) {
+            Ok(steps) => size = size.saturating_add(steps),
+            Err(error) => refused.extend(strategy_error(error, stage, number).0),
+        }
+    }
+    if !refused.is_empty() {
+        return Err(PlanErrors(refused));
+    }
     expansion.builder.reserve(size)?;
     expansion.artifacts().map_err(id_error)?;
-    for stage in stages {
-        expansion.stage(stage).map_err(id_error)?;
+    for ((stage, strategy), number) in stages() {
+        let expanded = expansion.stage(stage, strategy);
+        expanded.map_err(|error| strategy_error(error, stage, number))?;
     }
     expansion.notifications().map_err(id_error)?;
     debug_assert_eq!(expansion.builder.len(), size, "steps are counted as they are made");
@@ -63,6 +76,16 @@ pub fn plan_with(
 
 fn id_error(error: IdError) -> PlanErrors {
     PlanErrors(vec![PlanError::Id(error)])
+}
+
+fn strategy_error(error: StrategyError, stage: &Stage, number: usize) -> PlanErrors {
+    match error {
+        StrategyError::Id(error) => id_error(error),
+        StrategyError::Refused(problem) => {
+            let environment = stage.environment.clone();
+            PlanErrors(vec![PlanError::BadStrategy { stage: number, environment, problem }])
+        }
+    }
 }
 
 struct Expansion<'a> {
@@ -136,7 +159,11 @@ impl<'a> Expansion<'a> {
         new.into_iter().chain(previous.map(|member| ("previous", member)))
     }
 
-    fn stage(&mut self, stage: &Stage) -> Result<(), IdError> {
+    fn stage(
+        &mut self,
+        stage: &Stage,
+        strategy: &dyn RolloutStrategy,
+    ) -> Result<(), StrategyError> {
         let Some(environment) = self.environments.get(&stage.environment).copied() else {
             return Ok(());
         };
@@ -153,7 +180,7 @@ impl<'a> Expansion<'a> {
         let mut finales = Vec::new();
         for (wave, number) in waves.iter().zip(1_usize..) {
             for region in wave {
-                self.region(stage, environment, region, gate, &mut finales)?;
+                self.region((stage, strategy), environment, region, gate, &mut finales)?;
             }
             let label = match wave.as_slice() {
                 [only] => only.to_string(),
@@ -192,32 +219,32 @@ impl<'a> Expansion<'a> {
 
     fn region(
         &mut self,
-        stage: &Stage,
+        (stage, strategy): (&Stage, &dyn RolloutStrategy),
         environment: &Environment,
         region: &RegionId,
         gate: u32,
         finales: &mut Vec<Vec<Step>>,
-    ) -> Result<(), IdError> {
-        // The last step and the group of each service in this region.
-        let mut done: BTreeMap<&ServiceId, (Option<u32>, u32)> = BTreeMap::new();
+    ) -> Result<(), StrategyError> {
+        // The last steps and the group of each service in this region.
+        let mut done: BTreeMap<&ServiceId, (Vec<u32>, u32)> = BTreeMap::new();
         for Change { service, needs, either } in Arc::clone(&self.services).iter() {
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
-            let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).copied().collect();
+            let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).collect();
             let after = needed.iter().map(|(_, group)| *group).collect();
             let either = either.iter().filter_map(|id| Some(done.get(id)?.1)).collect();
             let group = self.builder.group_with(target.to_string(), after, either);
-            let Some(site) = self.site((stage, environment), service, &target, group) else {
-                continue;
-            };
-            let mut rollout = strategy::expand(&stage.strategy, &site)?;
+            let here = (stage, strategy, environment);
+            let Some(site) = self.site(here, service, &target, group) else { continue };
+            let mut rollout = strategy::expand(strategy, stage, &site)?;
             self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
-            waits.extend(
-                needed.iter().filter_map(|(last, _)| Some(((*last)?, EdgeKind::Dependency))),
-            );
-            let last = self.chain(rollout.steps, &waits);
+            let needed = needed.iter().flat_map(|(last, _)| last);
+            waits.extend(needed.map(|last| (*last, EdgeKind::Dependency)));
+            let first = self.builder.len();
+            let mut last: Vec<u32> = self.chain(rollout.steps, &waits).into_iter().collect();
+            last.extend(self.watches(rollout.beside, first, &waits));
+            self.frontier.extend(&last);
             done.insert(&service.id, (last, group));
-            self.frontier.extend(last);
             if !rollout.finale.is_empty() {
                 finales.push(rollout.finale);
             }
@@ -225,9 +252,26 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
+    /// Adds what goes on beside the steps from index `first` on; returns those that it is over with.
+    fn watches(&mut self, beside: Vec<Watch>, first: usize, waits: &[(u32, EdgeKind)]) -> Vec<u32> {
+        let mut watches = Vec::new();
+        for Watch { after, step } in beside {
+            let chain = self.builder.steps_mut().iter().skip(first);
+            let begun = after.and_then(|after| chain.clone().position(|step| step.id == after));
+            let begun = begun.and_then(|at| u32::try_from(first + at).ok());
+            let at = self.builder.step(step);
+            match begun {
+                Some(begun) => self.builder.edge(begun, at, EdgeKind::Order),
+                None => waits.iter().for_each(|(from, why)| self.builder.edge(*from, at, *why)),
+            }
+            watches.push(at);
+        }
+        watches
+    }
+
     fn site(
         &self,
-        (stage, environment): (&Stage, &Environment),
+        (stage, strategy, environment): (&Stage, &dyn RolloutStrategy, &Environment),
         service: &Service,
         target: &Target,
         group: u32,
@@ -258,7 +302,18 @@ impl<'a> Expansion<'a> {
             analyses: &self.analyses,
             criteria: &self.criteria,
             production: environment.tier == Tier::Production,
+            returns: self.returns(stage, &service.id),
+            keep_new: strategy.keeps_new_after_abort(),
         })
+    }
+
+    /// Whether `service` goes back to a version that was live a short while ago.
+    fn returns(&self, stage: &Stage, service: &ServiceId) -> bool {
+        let release = &self.definition.release;
+        let digest = |set: &VersionSet| set.get(service).map(|member| member.artifact.digest());
+        let new = digest(&release.versions);
+        let recent = release.recent.iter().take(stage.rollback_window as usize);
+        new.is_some() && recent.map(digest).any(|recent| recent == new)
     }
 
     fn notifications(&mut self) -> Result<(), IdError> {
@@ -347,9 +402,8 @@ fn changed_in_order(definition: &Definition) -> Vec<Change<'_>> {
         })
         .collect();
     let release = &definition.release;
-    let artifact = |set: &crate::model::VersionSet, id: &ServiceId| {
-        set.get(id).map(|member| member.artifact.digest())
-    };
+    let artifact =
+        |set: &VersionSet, id: &ServiceId| set.get(id).map(|member| member.artifact.digest());
     let is_new = |service: &Service| {
         let new = artifact(&release.versions, &service.id);
         new.is_some() && new != artifact(&release.previous, &service.id)

@@ -2,7 +2,8 @@
 //!
 //! - `check` and `durations` find what is wrong with a definition, all of it at once.
 //! - `compare` checks analyses that compare versions: their rules, and whether they can find anything.
-//! - `expand` and `strategy` turn a sound definition into steps.
+//! - `planner`, `expand` and [`strategy`] turn a sound definition into steps.
+//! - `traffic` checks what steps ask of routers.
 //! - `build` holds the plan itself and the builder for plans made by hand.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
 //! - `rollback` computes the way back; `draw` and `diff` are for people.
@@ -20,10 +21,12 @@ mod frozen;
 mod graph;
 mod line;
 mod place;
+mod planner;
 mod retry;
 mod rollback;
 mod step;
-mod strategy;
+pub mod strategy;
+mod traffic;
 
 pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder};
 
@@ -35,6 +38,7 @@ pub use extension::{Alternate, Extension, Part};
 pub use frozen::FrozenPlan;
 pub use line::Line;
 pub use place::{Place, StepScope};
+pub use planner::Planner;
 pub use retry::RetryPolicy;
 
 pub use rollback::{Blocked, Reach, Touched, rollback, take_back};

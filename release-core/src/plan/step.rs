@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{RetryPolicy, StepScope};
 use crate::bounds::in_order;
-use crate::ids::{ChannelId, StepId};
-use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target};
+use crate::ids::{ChannelId, StepId, TrackId};
+use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target, TrafficRules};
 use crate::time::Span;
 
 /// One unit of work: an action, what must hold before it, and how it is undone.
@@ -176,6 +176,9 @@ pub enum Action {
         target: Target,
         /// The shares; empty: nobody is served.
         weights: Vec<Weight>,
+        /// What holds beside the shares.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<Box<TrafficRules>>,
     },
     /// Measures a version and judges it.
     Analyze {
@@ -190,6 +193,10 @@ pub enum Action {
         /// What it is compared with, for analyses that [compare](Analysis::compares).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         beside: Option<Box<Beside>>,
+        /// The step with whose success it ends, in the background of others. It has passed then if a measurement was good and no
+        /// limit was passed, and without any good one it has failed as *not evaluated*.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<StepId>,
     },
     /// Tells somebody.
     Notify {
@@ -261,9 +268,13 @@ impl fmt::Display for Action {
                 write!(f, "{min_ready} × {} ready", deployment.version)
             }
             Self::Route { weights, .. } if weights.is_empty() => f.write_str("route nobody"),
-            Self::Route { weights, .. } => {
+            Self::Route { weights, rules, .. } => {
                 f.write_str("route")?;
-                weights.iter().try_for_each(|w| write!(f, " {}%→{}", w.percent, w.version))
+                weights.iter().try_for_each(|w| {
+                    write!(f, " {}%→{}", w.percent, w.version)?;
+                    w.track.iter().try_for_each(|track| write!(f, "@{track}"))
+                })?;
+                rules.iter().try_for_each(|rules| write!(f, "{rules}"))
             }
             Self::Analyze { deployment, analysis, .. } => {
                 write!(f, "{} of {}", analysis.id, deployment.version)
@@ -306,22 +317,33 @@ pub struct Weight {
     pub version: semver::Version,
     /// Its share in percent.
     pub percent: u8,
+    /// The instances of it that get the share: those of the [track](Target::track); without one, the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackId>,
 }
 
 impl Weight {
     /// A share of `percent` for one version.
     pub const fn new(digest: Digest, version: semver::Version, percent: u8) -> Self {
-        Self { digest, version, percent }
+        Self { digest, version, percent, track: None }
+    }
+
+    /// The same, for instances that are kept apart.
+    #[must_use]
+    pub fn on(mut self, track: TrackId) -> Self {
+        self.track = Some(track);
+        self
     }
 
     /// Whether two distributions are the same, whatever their order and without shares of 0.
     pub fn same_shares(one: &[Self], other: &[Self]) -> bool {
-        let shares = |weights: &[Self]| {
-            let mut shares: Vec<_> = weights.iter().map(|w| (w.digest, w.percent)).collect();
-            shares.retain(|(_, percent)| *percent > 0);
+        fn shares(weights: &[Weight]) -> Vec<(Digest, &Option<TrackId>, u8)> {
+            let mut shares: Vec<_> =
+                weights.iter().map(|w| (w.digest, &w.track, w.percent)).collect();
+            shares.retain(|(.., percent)| *percent > 0);
             shares.sort_unstable();
             shares
-        };
+        }
         shares(one) == shares(other)
     }
 }

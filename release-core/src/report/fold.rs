@@ -4,7 +4,7 @@ use super::looks::{self, Compared};
 use crate::ids::{ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
 use crate::model::{Digest, Finite, Principal};
-use crate::plan::{Edge, FrozenPlan};
+use crate::plan::{Edge, FrozenPlan, Weight};
 use crate::port::{Evidence, Measurement, Reason};
 use crate::run::{Event, Mode, Outcome, RunState, Status};
 use crate::time::{Span, Timestamp};
@@ -325,13 +325,17 @@ fn evidence_text(evidence: &Evidence) -> String {
         Evidence::Artifact { digest, bytes } => format!("{bytes} bytes, {digest}"),
         Evidence::Instances { digest, running, .. } => format!("{running} run {}", digest.short()),
         Evidence::Health { ready, .. } => format!("{ready} ready"),
-        Evidence::Weights { weights, .. } => {
-            let shares: Vec<_> =
-                weights.iter().map(|w| format!("{}% {}", w.percent, w.version)).collect();
+        Evidence::Weights { weights, rules, .. } => {
+            let share = |w: &Weight| {
+                let track = w.track.iter().map(|track| format!("@{track}")).collect::<String>();
+                format!("{}% {}{track}", w.percent, w.version)
+            };
+            let shares: Vec<_> = weights.iter().map(share).collect();
+            let rules = rules.iter().map(ToString::to_string).collect::<String>();
             if shares.is_empty() {
                 "nobody is served".into()
             } else {
-                format!("in effect: {}", shares.join(", "))
+                format!("in effect: {}{rules}", shares.join(", "))
             }
         }
         Evidence::Measurement(one) => measurement(one),

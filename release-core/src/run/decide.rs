@@ -9,10 +9,10 @@ use super::event::{Event, StepRef, WakeUp};
 use super::judge::{self, Judgement};
 use super::lease::leased;
 use super::permits::Permits;
-use super::state::{Measured, RunState, Wait};
+use super::state::{Measured, RunState, Status, Wait};
 use crate::analysis::Finding;
 use crate::bounds;
-use crate::plan::OnFailure;
+use crate::plan::{Action, OnFailure};
 use crate::port::{
     Admission, ClockAnomaly, Decision, EffectCertainty, EffectError, Evidence, Observed, Policy,
     Reason, ReasonKind, Retry,
@@ -269,7 +269,12 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
     };
     let mut measured = state.active(index).map_or(Measured::NONE, |active| active.measured.clone());
     let finding = |found: Option<Finding>| found.map(Box::new);
-    match judge::judge(&state.plan.step(index).action, &evidence, &mut measured, turn.now) {
+    let action = &state.plan.step(index).action;
+    let mut judgement = judge::judge(action, &evidence, &mut measured, turn.now);
+    if is_over(state, action) {
+        judgement = judgement.at_the_end(action, &measured);
+    }
+    match judgement {
         Judgement::Pass { because, found } => {
             let (evidence, finding) = (evidence.into_owned(), finding(found));
             Event::StepSucceeded { step, evidence, because, basis: None, finding }
@@ -287,6 +292,13 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
             event
         }
     }
+}
+
+/// Whether the step is done in whose background an analysis goes on.
+fn is_over(state: &RunState, action: &Action) -> bool {
+    let Action::Analyze { until: Some(until), .. } = action else { return false };
+    let over = state.plan.find(until).and_then(|index| state.status(index));
+    over == Some(Status::Succeeded)
 }
 
 /// An attempt that is known not to have taken effect: try again, or fail.

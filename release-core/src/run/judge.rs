@@ -37,6 +37,27 @@ pub(super) fn judge(
     as_asked(action, evidence)
 }
 
+impl Judgement {
+    /// What is judged once that is over in whose background it was measured: then there is no further measurement.
+    pub(super) fn at_the_end(self, action: &Action, measured: &Measured) -> Self {
+        let (Self::Again { because, found, .. }, Action::Analyze { analysis, .. }) =
+            (&self, action)
+        else {
+            return self;
+        };
+        let (id, good, found) = (&analysis.id, measured.good, found.clone());
+        if good > 0 {
+            let because =
+                format!("{id}: {because} ({good} good measurements until the rollout was through)");
+            return Self::Pass { because: Some(because), found };
+        }
+        let message = format!(
+            "{id}: not evaluated: no measurement was good until the rollout was through; the last one: {because}"
+        );
+        Self::Fail { error: EffectError::permanent("not_evaluated", message), found }
+    }
+}
+
 /// Adds a measurement that was judged before to those that come later ones are judged with.
 pub(super) fn remember(
     action: &Action,
@@ -72,11 +93,16 @@ fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
             enough(ready >= min_ready, "unready", problem)
         }),
         (
-            Action::Route { target: asked, weights },
-            Evidence::Weights { target, weights: now, .. },
+            Action::Route { target: asked, weights, rules },
+            Evidence::Weights { target, weights: now, rules: kept, .. },
         ) => same(asked, target).unwrap_or_else(|| {
-            let problem = || "the weights in effect are not those that were asked for".to_owned();
-            enough(Weight::same_shares(weights, now), "wrong_weights", problem)
+            if !Weight::same_shares(weights, now) {
+                let problem =
+                    || "the weights in effect are not those that were asked for".to_owned();
+                return enough(false, "wrong_weights", problem);
+            }
+            let problem = || "the rules in effect are not those that were asked for".to_owned();
+            enough(rules == kept, "wrong_rules", problem)
         }),
         (Action::Notify { .. }, Evidence::Done)
         | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => Judgement::PASS,
@@ -216,7 +242,7 @@ mod tests {
             ..Analysis::new("errors".parse().unwrap(), metric, limit)
         };
         let (deployment, analysis) = (deployment(b"new"), Arc::new(analysis));
-        Action::Analyze { deployment, analysis, from: None, beside: None }
+        Action::Analyze { deployment, analysis, from: None, beside: None, until: None }
     }
 
     fn ratio(numerator: f64, denominator: f64) -> Evidence {

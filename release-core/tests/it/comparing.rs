@@ -43,7 +43,7 @@ fn comparing(change: impl FnOnce(&mut Sequential)) -> Analysis {
 
 fn canary(weights: &[u8]) -> Strategy {
     let steps = weights.iter().map(|weight| CanaryStep::new(*weight, Span::ZERO)).collect();
-    Strategy::Canary(Canary { steps, keep_old: Span::ZERO })
+    Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) })
 }
 
 fn definition(strategy: Strategy, analysis: Analysis) -> Definition {
@@ -77,7 +77,7 @@ fn versions_are_compared_wherever_both_are_served() {
     let of = |strategy| compared(&definition(strategy, comparing(|_| {})));
     assert_eq!(of(canary(&[10, 50])), [(10, 2), (50, 2)]);
     assert_eq!(of(canary(&[20, 100])), [(20, 1)]);
-    let rolling = Rolling { batches: 4, max_unavailable: 0, bake: Span::ZERO };
+    let rolling = Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(4) };
     assert_eq!(of(Strategy::Rolling(rolling)), [(25, 3), (50, 3), (75, 3)]);
 }
 

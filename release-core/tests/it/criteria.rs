@@ -14,9 +14,9 @@ fn strategies() -> [Strategy; 4] {
     let steps = vec![CanaryStep::new(10, Span::ZERO)];
     [
         Strategy::Recreate,
-        Strategy::Rolling(Rolling { batches: 2, max_unavailable: 0, bake: Span::ZERO }),
+        Strategy::Rolling(Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(2) }),
         Strategy::BlueGreen(BlueGreen::default()),
-        Strategy::Canary(Canary { steps, keep_old: Span::ZERO }),
+        Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) }),
     ]
 }
 
@@ -85,6 +85,7 @@ fn analyses_measure_from_the_start_of_their_bake() {
     let mut canary = Canary {
         steps: vec![CanaryStep::new(10, Span::secs(60)), CanaryStep::new(50, Span::ZERO)],
         keep_old: Span::ZERO,
+        ..Canary::default()
     };
     canary.steps[0].analyses = vec![id("latency")];
     let mut definition = one_service(Strategy::Canary(canary));
@@ -129,6 +130,7 @@ fn an_analysis_measures_from_a_bake_or_a_change_of_shares_alone() {
     let plan = plan(&one_service(Strategy::Canary(Canary {
         steps: vec![CanaryStep::new(10, Span::ZERO)],
         keep_old: Span::ZERO,
+        ..Canary::default()
     })))
     .unwrap();
     let mut steps = plan.steps().to_vec();
@@ -166,6 +168,7 @@ fn analyses_of_a_stage_come_on_top_of_the_criteria() {
             CanaryStep { analyses: own(&["errors", "latency"]), ..CanaryStep::new(50, Span::ZERO) },
         ],
         keep_old: Span::ZERO,
+        ..Canary::default()
     }));
     canary.analyses = both.to_vec();
     let spec = BlueGreen { analyses: own(&["latency"]), ..BlueGreen::default() };

@@ -179,7 +179,7 @@ async fn f12_a_provider_that_lies_is_not_believed() {
         ),
         (
             "prod/eu/api/serve",
-            Evidence::Weights { target: elsewhere, weights: all, served: vec![] },
+            Evidence::Weights { target: elsewhere, weights: all, served: vec![], rules: None },
         ),
         ("prod/eu/api/ready", Evidence::Done),
     ];

@@ -44,7 +44,7 @@ fn recreate_stops_the_old_version_first() {
 
 #[test]
 fn rolling_adds_before_it_removes() {
-    let spec = Rolling { batches: 2, max_unavailable: 0, bake: Span::secs(30) };
+    let spec = Rolling { max_unavailable: 0, bake: Span::secs(30), ..Rolling::new(2) };
     let rollout = [
         "prod/eu/api/batch-1/start: scale 2.0.0 to 2",
         "prod/eu/api/batch-1/ready: 2 × 2.0.0 ready",
@@ -65,7 +65,7 @@ fn rolling_adds_before_it_removes() {
 
 #[test]
 fn rolling_makes_room_where_instances_may_be_missing() {
-    let spec = Rolling { batches: 2, max_unavailable: 9, bake: Span::ZERO };
+    let spec = Rolling { max_unavailable: 9, bake: Span::ZERO, ..Rolling::new(2) };
     let rollout = [
         "prod/eu/api/batch-1/make-room: scale 1.0.0 to 2",
         "prod/eu/api/batch-1/start: scale 2.0.0 to 2",
@@ -86,7 +86,7 @@ fn rolling_makes_room_where_instances_may_be_missing() {
 #[test]
 fn rolling_has_no_more_batches_than_instances() {
     let batches = |replicas: u32, batches: u32| {
-        let spec = Rolling { batches, max_unavailable: 0, bake: Span::ZERO };
+        let spec = Rolling { batches, max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(1) };
         let mut definition = one_service(Strategy::Rolling(spec));
         definition.services[0].replicas = replicas;
         let plan = plan(&definition).unwrap();
@@ -111,6 +111,7 @@ fn blue_green_switches_at_once_and_keeps_the_old_version() {
         bake: Span::secs(60),
         analyses: vec![],
         keep_old: Span::secs(3600),
+        ..BlueGreen::default()
     };
     let rollout = [
         "prod/eu/api/preview: scale 2.0.0 to 4",
@@ -147,17 +148,19 @@ fn canary_grows_its_share_and_ends_with_all() {
         "prod/eu/api/promote: route 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    let spec = Canary { steps, keep_old: Span::ZERO };
+    let spec = Canary { keep_old: Span::ZERO, ..Canary::new(steps) };
     let finale = ["prod/eu/api/remove-old: scale 1.0.0 to 0"];
     check(&one_service(Strategy::Canary(spec)), &around(&rollout, &finale));
-    let spec = Canary { steps: vec![CanaryStep::new(100, Span::ZERO)], keep_old: Span::ZERO };
+    let spec =
+        Canary { keep_old: Span::ZERO, ..Canary::new(vec![CanaryStep::new(100, Span::ZERO)]) };
     let all = plan(&one_service(Strategy::Canary(spec))).unwrap();
     assert!(!table(&all).iter().any(|line| line.contains("promote")), "100% is all already");
 }
 
 #[test]
 fn a_first_deploy_is_the_same_for_every_strategy() {
-    let canary = Canary { steps: vec![CanaryStep::new(10, Span::ZERO)], keep_old: Span::ZERO };
+    let canary =
+        Canary { keep_old: Span::ZERO, ..Canary::new(vec![CanaryStep::new(10, Span::ZERO)]) };
     for strategy in [Strategy::Recreate, Strategy::Canary(canary)] {
         let mut definition = one_service(strategy);
         definition.release.previous = set(&[]);

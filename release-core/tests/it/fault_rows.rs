@@ -144,7 +144,7 @@ fn traffic_follows_readiness(frozen: &FrozenPlan) {
         }
     }
     for (index, step) in plan.steps().iter().enumerate() {
-        let Action::Route { target, weights } = &step.action else { continue };
+        let Action::Route { target, weights, .. } = &step.action else { continue };
         let behind = || (0..count).filter(|other| before[index][*other]).map(|i| &plan.steps()[i]);
         for Weight { digest, .. } in weights.iter().filter(|w| is_new(frozen, target, w.digest)) {
             let seen_ready = behind().any(|other| {

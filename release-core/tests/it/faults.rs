@@ -118,7 +118,8 @@ fn analyses_that_would_become_one_step() {
                 analyses: vec![id("errors"); 2],
                 ..CanaryStep::new(5, Span::ZERO)
             }];
-            d.stages[1].strategy = Strategy::Canary(Canary { steps, keep_old: Span::ZERO });
+            d.stages[1].strategy =
+                Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) });
         },
         &format!("stage `production` {twice}"),
     );
@@ -131,12 +132,12 @@ fn analyses_that_would_become_one_step() {
     );
     let spec = BlueGreen { bake: Span::secs(1), keep_old: Span::secs(1), ..BlueGreen::default() };
     let steps = vec![CanaryStep::new(10, Span::secs(1))];
-    let rolling = Rolling { batches: 2, max_unavailable: 1, bake: Span::secs(1) };
+    let rolling = Rolling { max_unavailable: 1, bake: Span::secs(1), ..Rolling::new(2) };
     for strategy in [
         Strategy::Recreate,
         Strategy::Rolling(rolling),
         Strategy::BlueGreen(spec),
-        Strategy::Canary(Canary { steps, keep_old: Span::secs(1) }),
+        Strategy::Canary(Canary { keep_old: Span::secs(1), ..Canary::new(steps) }),
     ] {
         let mut definition = one_service(strategy);
         let sound = plan(&definition).unwrap();
@@ -236,7 +237,8 @@ fn numbers_with_which_nothing_would_happen() {
         "stage 1 (staging): `attempts` is 0 and nothing would be tried; set 1 or more",
     );
     // Found in review: a line of a file made four thousand million steps before anybody counted.
-    let many = Rolling { batches: u32::MAX, max_unavailable: 0, bake: Span::ZERO };
+    let many =
+        Rolling { batches: u32::MAX, max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(1) };
     check(
         |d| {
             d.services.iter_mut().for_each(|service| service.replicas = u32::MAX);
@@ -244,7 +246,7 @@ fn numbers_with_which_nothing_would_happen() {
         },
         "stage 1 (staging): `rolling.batches` is 4294967295; set 1000 or fewer",
     );
-    let rolling = Rolling { batches: 0, max_unavailable: 0, bake: Span::ZERO };
+    let rolling = Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(0) };
     check(
         |d| d.stages[0].strategy = Strategy::Rolling(rolling),
         "stage 1 (staging): `rolling.batches` is 0; set 1 or more",
@@ -290,7 +292,10 @@ fn durations_with_which_nothing_could_be_done() {
     check(|d| d.stages[1].gates = vec![Gate::Soak(forever)], &longer("stage `production`", "soak"));
     let stage = "stage `staging`";
     for (field, strategy) in [
-        ("bake", Strategy::Rolling(Rolling { batches: 1, max_unavailable: 0, bake: forever })),
+        (
+            "bake",
+            Strategy::Rolling(Rolling { max_unavailable: 0, bake: forever, ..Rolling::new(1) }),
+        ),
         ("bake", Strategy::BlueGreen(BlueGreen { bake: forever, ..BlueGreen::default() })),
         ("keep_old", Strategy::BlueGreen(BlueGreen { keep_old: forever, ..BlueGreen::default() })),
         (
@@ -305,6 +310,7 @@ fn durations_with_which_nothing_could_be_done() {
             Strategy::Canary(Canary {
                 steps: vec![CanaryStep::new(1, forever)],
                 keep_old: Span::ZERO,
+                ..Canary::default()
             }),
         ),
         (
@@ -312,6 +318,7 @@ fn durations_with_which_nothing_could_be_done() {
             Strategy::Canary(Canary {
                 steps: vec![CanaryStep::new(1, Span::ZERO)],
                 keep_old: forever,
+                ..Canary::default()
             }),
         ),
     ] {
@@ -320,18 +327,18 @@ fn durations_with_which_nothing_could_be_done() {
 }
 
 #[test]
-fn canary_weights_grow_from_1_to_100() {
+fn canary_weights_do_not_shrink_and_lie_from_0_to_100() {
     for (weights, sound) in [
         (&[1, 100][..], true),
         (&[50], true),
         (&[], false),
-        (&[0, 50], false),
-        (&[50, 50], false),
+        (&[0, 50], true),
+        (&[50, 50], true),
         (&[60, 50], false),
         (&[50, 101], false),
     ] {
         let steps = weights.iter().map(|weight| CanaryStep::new(*weight, Span::ZERO)).collect();
-        let strategy = Strategy::Canary(Canary { steps, keep_old: Span::ZERO });
+        let strategy = Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) });
         assert_eq!(plan(&one_service(strategy)).is_ok(), sound, "{weights:?}");
     }
 }

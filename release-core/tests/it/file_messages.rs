@@ -33,7 +33,7 @@ fn values_that_do_not_fit_are_told_without_the_parsers_words() {
     };
     let weight = "at `stages[1].strategy.canary.steps[0].weight`";
     for number in ["300", "-1", "0", "101"] {
-        let problem = "is no share of the traffic; write a whole number from 1 to 100";
+        let problem = "is no share of the traffic; write a whole number from 0 to 100";
         yaml(
             "weight: 10",
             &format!("weight: {number}"),

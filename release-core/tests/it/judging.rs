@@ -63,7 +63,7 @@ fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Trial {
     };
     let beside = Some(Box::new(Beside { baseline: deployment("old"), share: 50 }));
     let (deployment, analysis) = (deployment("new"), Arc::new(analysis));
-    Trial::new(Action::Analyze { deployment, analysis, from: None, beside }).unwrap()
+    Trial::new(Action::Analyze { deployment, analysis, from: None, beside, until: None }).unwrap()
 }
 
 fn both(canary: Measurement, baseline: Measurement) -> Evidence {

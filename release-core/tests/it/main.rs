@@ -1,8 +1,6 @@
 //! One binary for all integration tests of `release-core`: they link once.
 
 #[cfg(test)]
-mod abort;
-#[cfg(test)]
 mod clock_jumps;
 #[cfg(test)]
 mod comparing;

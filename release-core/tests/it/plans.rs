@@ -27,7 +27,7 @@ fn faults_of_plans_made_by_hand() {
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
     plan.step(Step::new(
         id("judge"),
-        Action::Analyze { deployment, analysis, from: None, beside: None },
+        Action::Analyze { deployment, analysis, from: None, beside: None, until: None },
     ));
     let mut deep = change("deep");
     let nested = (0..33).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
@@ -94,6 +94,7 @@ fn far_too_many_steps_are_refused_before_they_are_made() {
         batches: 1000,
         max_unavailable: 0,
         bake: Span::ZERO,
+        ..Rolling::new(1)
     }));
     let regions: Vec<_> = (0..1000).map(|number| format!("r{number}")).collect();
     let regions: Vec<_> = regions.iter().map(String::as_str).collect();
@@ -255,7 +256,7 @@ fn an_analysis_measures_from_a_bake_before_it() {
         let from = Some(id("bake"));
         plan.step(Step::new(
             id("judge"),
-            Action::Analyze { deployment, analysis, from, beside: None },
+            Action::Analyze { deployment, analysis, from, beside: None, until: None },
         ));
         plan.step(Step::new(id("bake"), Action::Bake { duration: Span::secs(1) }));
         plan.step(change("between"));

@@ -221,7 +221,8 @@ fn approve_as_cab(run: &mut Run) {
 #[test]
 fn no_target_is_left_between_two_versions() {
     let steps = vec![CanaryStep::new(20, Span::ZERO)];
-    let mut definition = one_service(Strategy::Canary(Canary { steps, keep_old: Span::ZERO }));
+    let mut definition =
+        one_service(Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) }));
     definition.environments[0].regions = vec![id("eu"), id("us")];
     definition.stages[0].waves = vec![vec![id("eu"), id("us")]];
     definition.release.rollback.as_mut().unwrap().scope = RollbackScope::Region;
@@ -260,7 +261,8 @@ fn to_two(strategy: Strategy) -> Run {
 #[test]
 fn what_has_arrived_elsewhere_is_tidied_up() {
     let steps = vec![CanaryStep::new(20, Span::ZERO)];
-    let mut run = to_two(Strategy::Canary(Canary { steps, keep_old: Span::secs(60) }));
+    let mut run =
+        to_two(Strategy::Canary(Canary { keep_old: Span::secs(60), ..Canary::new(steps) }));
     let still = ["weight-20/still-ready", "promote", "still-ready"];
     for step in ["start", "ready", "weight-20", "weight-20/errors"].into_iter().chain(still) {
         run.end(&format!("prod/eu/api/{step}"), End::Good);

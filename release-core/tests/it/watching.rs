@@ -17,7 +17,10 @@ use super::support::world::START;
 fn judge() -> Step {
     let analysis = Arc::new(Analysis { count: 3, ..error_rate() });
     let (deployment, from) = (deployment("api", "2.0.0"), Some(id("bake")));
-    Step::new(id("judge"), Action::Analyze { deployment, analysis, from, beside: None })
+    Step::new(
+        id("judge"),
+        Action::Analyze { deployment, analysis, from, beside: None, until: None },
+    )
 }
 
 /// A change that is live, a bake, and an analysis of it.

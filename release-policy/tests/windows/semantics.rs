@@ -264,7 +264,10 @@ fn classes_of_custom_actions_are_said_by_the_host() {
     assert_eq!(class(custom("kill"), true), ActionClass::KillSwitch);
     assert_eq!(class(custom("other"), false), ActionClass::Deploy);
     let target = release_core::model::Target::new(name("production"), name("eu"), name("api"));
-    assert_eq!(class(Action::Route { target, weights: vec![] }, false), ActionClass::Advance);
+    assert_eq!(
+        class(Action::Route { target, weights: vec![], rules: None }, false),
+        ActionClass::Advance
+    );
 }
 
 #[test]

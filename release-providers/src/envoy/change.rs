@@ -35,7 +35,7 @@ impl Inner {
         request: SetWeights,
     ) -> Result<(), ProviderError> {
         self.fences.pass(cx).await?;
-        let weights = wanted(SET, &request)?;
+        let weights = wanted(SET, &request, &super::router::description().abilities)?;
         let found = addresses(&*self.endpoints, &place.target, &weights).await?;
         // What somebody else wrote there is replaced; that it makes no sense is no reason not to.
         let now = match self.admin.shares(SET, place).await {

@@ -29,7 +29,7 @@ impl Inner {
         request: SetWeights,
     ) -> Result<(), ProviderError> {
         self.fences.pass(cx).await?;
-        let wanted = wanted(SET, &request)?;
+        let wanted = wanted(SET, &request, &super::router::description().abilities)?;
         let found = addresses(&*self.endpoints, &place.target, &wanted).await?;
         check_room(place, &found)?;
         // What somebody else wrote there is replaced; that it cannot be read is no reason not to.

@@ -74,7 +74,7 @@ impl Shares {
         entries.insert(GENERATION.to_owned(), self.generation.to_string());
         let mut numbers = 0..NUMBERS;
         for (slot, weight) in &self.slots {
-            let Weight { digest, version, percent } = weight;
+            let Weight { digest, version, percent, .. } = weight;
             entries.insert(format!("{SLOT}{slot}"), format!("{digest} {version} {percent}"));
             for number in numbers.by_ref().take(usize::from(*percent)) {
                 entries.insert(number.to_string(), format!("{}/{slot}", self.generation));

@@ -49,7 +49,7 @@ async fn set_weights(
     request: SetWeights,
 ) -> Result<(), ProviderError> {
     inner.fence(SET, caller).await?;
-    let weights = wanted(SET, &request)?;
+    let weights = wanted(SET, &request, &description().abilities)?;
     let place = inner.known_place(SET, &request.target)?;
     if weights == place.proxy.weights() {
         return Ok(());

@@ -131,7 +131,7 @@ fn description_from_wire(
 }
 
 fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
-    let Abilities { deployer, traffic_router, secret_store, metrics_source } = abilities;
+    let Abilities { deployer, traffic_router, secret_store, metrics_source, tracks } = abilities;
     pb::Abilities {
         deployer: Some(pb::DeployerAbilities {
             fences_epochs: deployer.fencing == Fencing::Epochs,
@@ -141,7 +141,11 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             splits_by_shares: traffic_router.splitting == Splitting::Shares,
             counts_served: traffic_router.counts_served,
             fences_epochs: traffic_router.fencing == Fencing::Epochs,
+            header_routes: traffic_router.header_routes,
+            mirroring: traffic_router.mirroring,
+            affinity: traffic_router.affinity,
         }),
+        tracks: *tracks,
         secret_store: Some(pb::SecretStoreAbilities { rotation: secret_store.rotation }),
         metrics_source: Some(pb::MetricsAbilities {
             means: metrics_source.means,
@@ -153,7 +157,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
 
 fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
     let fencing = |fences| if fences { Fencing::Epochs } else { Fencing::None };
-    let mut abilities = Abilities::default();
+    let mut abilities = Abilities { tracks: wire.tracks, ..Abilities::default() };
     if let Some(deployer) = wire.deployer {
         abilities.deployer.fencing = fencing(deployer.fences_epochs);
         abilities.deployer.most_replicas = NonZeroU32::new(deployer.most_replicas);
@@ -163,6 +167,9 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
             abilities.traffic_router.splitting = Splitting::Shares;
         }
         abilities.traffic_router.counts_served = router.counts_served;
+        abilities.traffic_router.header_routes = router.header_routes;
+        abilities.traffic_router.mirroring = router.mirroring;
+        abilities.traffic_router.affinity = router.affinity;
         abilities.traffic_router.fencing = fencing(router.fences_epochs);
     }
     if let Some(store) = wire.secret_store {

@@ -7,7 +7,7 @@ use proptest::prelude::{any, prop};
 use prost::Message as _;
 use release_core::model::{
     ArtifactName, ArtifactRef, ChannelId, Digest, EnvironmentId, Finite, GateId, Metric,
-    PrincipalId, RegionId, RoleId, RunId, ServiceId, TeamId, TrainId,
+    PrincipalId, RegionId, RoleId, RunId, ServiceId, TeamId, TextMatch, TrackId, TrainId,
 };
 use release_core::time::{Span, Timestamp};
 use semver::Version;
@@ -129,6 +129,10 @@ samples! {
         ];
         dice.pick(&makers)(dice)
     };
+    TextMatch: |dice| {
+        let makers: [fn(String) -> Self; 3] = [Self::Exact, Self::Prefix, Self::Regex];
+        dice.pick(&makers)(Sample::sample(dice))
+    };
 }
 
 macro_rules! ids {
@@ -165,6 +169,7 @@ ids! {
     RunId 64 b"az09._-";
     ServiceId 64 b"az09._-";
     TeamId 64 b"az09._-";
+    TrackId 64 b"az09._-";
     TrainId 64 b"az09._-";
 }
 

@@ -8,7 +8,7 @@ use prost::Message as _;
 use prost::bytes::Bytes;
 use release_core::model::{
     ArtifactName, ArtifactRef, ChannelId, Digest, EnvironmentId, Finite, GateId, PrincipalId,
-    RegionId, RoleId, RunId, ServiceId, TeamId, TrainId,
+    RegionId, RoleId, RunId, ServiceId, TeamId, TrackId, TrainId,
 };
 use release_core::time::{Span, Timestamp};
 use semver::Version;
@@ -237,6 +237,7 @@ texts!(
     RunId,
     ServiceId,
     TeamId,
+    TrackId,
     TrainId,
     Version,
 );

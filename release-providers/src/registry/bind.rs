@@ -13,7 +13,7 @@ use super::typed::Typed;
 use super::{Capable, ProviderSelector, Registry};
 use crate::Description;
 use crate::spi::{
-    ApplyRequest, ArtifactStore, CustomAction, Deployer, HealthProbe, MeasureRequest,
+    ApplyRequest, ArtifactStore, CheckHealth, CustomAction, Deployer, HealthProbe, MeasureRequest,
     MetricsSource, Notifier, SetWeights, TrafficRouter,
 };
 
@@ -71,10 +71,17 @@ impl Registry {
                 able(step, "deployer", &deployer.describe(), &wish)?;
                 Ok(Bound::Deployer(deployer))
             }
-            Action::Probe { .. } => self.need(step, &at).map(Bound::Probe),
-            Action::Route { target, weights } => {
+            Action::Probe { deployment, .. } => {
+                let probe: Arc<dyn HealthProbe> = self.need(step, &at)?;
+                let look =
+                    CheckHealth::new(deployment.target.clone(), deployment.artifact.digest());
+                able(step, "health probe", &probe.describe(), &look)?;
+                Ok(Bound::Probe(probe))
+            }
+            Action::Route { target, weights, rules } => {
                 let router: Arc<dyn TrafficRouter> = self.need(step, &at)?;
-                let wish = SetWeights::new(target.clone(), weights.clone());
+                let wish =
+                    SetWeights::new(target.clone(), weights.clone()).by(rules.as_deref().cloned());
                 able(step, "traffic router", &router.describe(), &wish)?;
                 Ok(Bound::Router(router))
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use release_core::model::Target;
+use release_core::model::{Target, TrafficRules};
 use release_core::plan::Weight;
 use release_core::port::Served;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,11 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// # Contract
     /// Weights are percent and add up to 100, or the list is empty: nobody is served. No request is
     /// lost to the change itself: requests that have begun are finished where they began.
+    ///
+    /// Rules take effect with the shares, together or not at all. A request that a header route picks goes to its
+    /// version also where that has no share; all others go by shares. What a copy of a request is answered reaches nobody,
+    /// and a copy that fails harms no request. Who has no cookie yet, or one of a version without a share, goes by shares.
+    /// Rules that are not declared are refused (`Unsupported`).
     ///
     /// # Idempotency
     /// The same shares again change nothing, and do not restart the count of served requests.
@@ -70,12 +75,22 @@ pub struct SetWeights {
     pub target: Target,
     /// The shares; versions that are not named get nothing.
     pub weights: Vec<Weight>,
+    /// What holds beside the shares; none: requests go by shares alone. Like the shares they replace all earlier ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<TrafficRules>,
 }
 
 impl SetWeights {
     /// Shares for `target`.
     pub const fn new(target: Target, weights: Vec<Weight>) -> Self {
-        Self { target, weights }
+        Self { target, weights, rules: None }
+    }
+
+    /// With `rules` beside the shares; rules that say nothing are none.
+    #[must_use]
+    pub fn by(mut self, rules: Option<TrafficRules>) -> Self {
+        self.rules = rules.filter(|rules| !rules.is_empty());
+        self
     }
 }
 
@@ -100,6 +115,9 @@ pub struct TrafficStatus {
     pub served: Vec<Served>,
     /// Requests begun and not finished.
     pub in_flight: u64,
+    /// What holds beside the shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<TrafficRules>,
 }
 
 impl TrafficStatus {
@@ -110,6 +128,13 @@ impl TrafficStatus {
         served: Vec<Served>,
         in_flight: u64,
     ) -> Self {
-        Self { target, weights, served, in_flight }
+        Self { target, weights, served, in_flight, rules: None }
+    }
+
+    /// With `rules` beside the shares; rules that say nothing are none.
+    #[must_use]
+    pub fn by(mut self, rules: Option<TrafficRules>) -> Self {
+        self.rules = rules.filter(|rules| !rules.is_empty());
+        self
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn definition(new: &ArtifactRef, old: Option<&ArtifactRef>) -> Defini
     let steps = vec![CanaryStep::new(20, Span::ZERO)];
     let mut stage = Stage::new(
         "prod".parse().unwrap(),
-        Strategy::Canary(Canary { steps, keep_old: Span::ZERO }),
+        Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) }),
     );
     (stage.step_timeout, stage.attempts) = (Span::secs(3), 1);
     Definition::builder("t".parse().unwrap(), release)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use release_core::model::{Digest, Target};
+use release_core::model::Target;
 use release_core::plan::Weight;
 use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{
@@ -33,6 +33,10 @@ impl FakeRouter {
         abilities.traffic_router.splitting = Splitting::Shares;
         abilities.traffic_router.counts_served = true;
         abilities.traffic_router.fencing = Fencing::Epochs;
+        abilities.traffic_router.header_routes = true;
+        abilities.traffic_router.mirroring = true;
+        abilities.traffic_router.affinity = true;
+        abilities.tracks = true;
         Self { world: world.clone(), stage: Stage::reached_by(world.access()), abilities }
     }
 
@@ -46,18 +50,32 @@ impl FakeRouter {
     /// Refuses what has to be refused, and changes nothing.
     pub(crate) fn check(&self, request: &SetWeights) -> Result<(), ProviderError> {
         const SET: &str = "traffic.set_weights";
-        let SetWeights { target, weights, .. } = request;
+        let SetWeights { target, weights, rules, .. } = request;
         check_sum(SET, weights)?;
         let mut served = weights.iter().filter(|weight| weight.percent > 0);
-        if served.clone().count() > 1 && self.abilities.traffic_router.splitting == Splitting::Whole
-        {
-            let text = "this router sends all traffic to one version";
-            return Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
+        let able = &self.abilities.traffic_router;
+        let refuse = |text| Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
+        if served.clone().count() > 1 && able.splitting == Splitting::Whole {
+            return refuse("this router sends all traffic to one version");
+        }
+        if weights.iter().any(|weight| weight.track.is_some()) && !self.abilities.tracks {
+            return refuse("this router keeps no instances of a version apart");
+        }
+        if let Some(rules) = rules {
+            let headers = rules.headers.is_empty() || able.header_routes;
+            let mirror = rules.mirror.is_none() || able.mirroring;
+            if !(headers && mirror && (rules.affinity.is_none() || able.affinity)) {
+                return refuse("this router has no such rules");
+            }
+            if let Some(problem) = rules.problem() {
+                return Err(ProviderError::new(ErrorKind::Invalid, SET, problem));
+            }
         }
         let state = self.world.state();
         known(&state, SET, target)?;
         let wished = |weight: &&Weight| {
-            state.deployed(target, weight.digest).map_or(0, |found| found.desired) > 0
+            let place = Target { track: weight.track.clone(), ..target.clone() };
+            state.deployed(&place, weight.digest).map_or(0, |found| found.desired) > 0
         };
         let Some(missing) = served.find(|weight| !wished(weight)) else { return Ok(()) };
         Err(ProviderError::new(ErrorKind::NotFound, SET, "there is no backend for this version")
@@ -81,8 +99,8 @@ impl FakeRouter {
         weights.sort();
         let mut state = self.world.state();
         let route = state.routes.entry(request.target.clone()).or_default();
-        if route.weights != weights {
-            *route = Route { weights, ..Route::default() };
+        if route.weights != weights || route.rules != request.rules {
+            *route = Route { weights, rules: request.rules.clone(), ..Route::default() };
         }
         Ok(())
     }
@@ -107,7 +125,7 @@ impl FakeRouter {
                 weight.digest = super::script::other(weight.digest);
             }
         }
-        Ok(TrafficStatus::new(target.clone(), weights, served, 0))
+        Ok(TrafficStatus::new(target.clone(), weights, served, 0).by(route.rules.clone()))
     }
 }
 
@@ -123,7 +141,8 @@ fn known(state: &State, operation: &'static str, target: &Target) -> Result<(), 
 
 fn check_sum(operation: &'static str, weights: &[Weight]) -> Result<(), ProviderError> {
     let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
-    let different: BTreeSet<Digest> = weights.iter().map(|weight| weight.digest).collect();
+    let different: BTreeSet<_> =
+        weights.iter().map(|weight| (weight.digest, &weight.track)).collect();
     let text = if different.len() != weights.len() {
         "a version is named twice"
     } else if !weights.is_empty() && sum != 100 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use release_core::model::{ArtifactName, Digest, RunId, Target};
+use release_core::model::{ArtifactName, Digest, RunId, Target, TrafficRules};
 use release_core::plan::Weight;
 use release_core::port::Served;
 use release_providers::{Context, ErrorKind, ProviderError};
@@ -49,6 +49,7 @@ pub(super) struct Deployed {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Route {
     pub(super) weights: Vec<Weight>,
+    pub(super) rules: Option<TrafficRules>,
     pub(super) served: BTreeMap<Digest, u64>,
     /// What each share is owed, in percent.
     pub(super) credit: BTreeMap<Digest, i64>,

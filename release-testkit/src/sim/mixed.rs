@@ -117,6 +117,7 @@ fn blue_green() -> Sim {
         bake: Span::secs(120),
         analyses: analysis,
         keep_old: Span::secs(300),
+        ..BlueGreen::default()
     };
     let shop = Shop::new().without_staging().strategy(Strategy::BlueGreen(strategy));
     of(&shop.regions(["eu", "us"]).rollback_scope(RollbackScope::Region))
@@ -144,7 +145,7 @@ const fn at(span: Span) -> super::faults::When {
 }
 
 fn rolling() -> Sim {
-    let rolling = Rolling { batches: 2, max_unavailable: 1, bake: Span::secs(30) };
+    let rolling = Rolling { max_unavailable: 1, bake: Span::secs(30), ..Rolling::new(2) };
     let shop = Shop::new().without_staging().replicas(4).strategy(Strategy::Rolling(rolling));
     of(&shop.regions(["eu"]).on_cancel(OnCancel::Leave))
         .bad(fixtures::digest("web", Shop::NEW), Badness::NeverReady)

@@ -111,7 +111,7 @@ impl Setup {
                             place.running.insert(digest, *replicas);
                         }
                     }
-                    Action::Route { target, weights } => {
+                    Action::Route { target, weights, .. } => {
                         let place = self.places.entry(target.clone()).or_default();
                         if place.weights.is_empty() {
                             place.weights = weights

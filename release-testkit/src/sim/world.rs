@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::analysis::example;
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, Target, TrafficRules};
 use release_core::plan::{Action, Deployment, Weight};
 use release_core::port::{Evidence, Observed};
 use release_core::run::RunState;
@@ -18,6 +18,8 @@ pub struct Place {
     pub running: BTreeMap<Digest, u32>,
     /// The shares in effect.
     pub weights: Vec<Weight>,
+    /// What holds beside the shares.
+    pub rules: Option<Box<TrafficRules>>,
 }
 
 /// What an operation changes: instances of one artifact in a target, its traffic, or something of
@@ -122,8 +124,10 @@ impl World {
         }
         match action {
             Action::Scale { deployment, replicas } => self.scale(deployment, *replicas),
-            Action::Route { target, weights } => {
-                self.places.entry(target.clone()).or_default().weights.clone_from(weights);
+            Action::Route { target, weights, rules } => {
+                let place = self.places.entry(target.clone()).or_default();
+                place.weights.clone_from(weights);
+                place.rules.clone_from(rules);
             }
             Action::Custom { .. } | Action::Notify { .. } => {
                 let count = self.done.entry(key.to_owned()).or_insert(0);
@@ -175,9 +179,10 @@ impl World {
                 Evidence::Health { target, digest, ready, unready: Vec::new() }
             }
             Action::Route { target, .. } => {
-                let weights = self.places.get(target).map(|place| place.weights.clone());
-                let (target, weights) = (target.clone(), weights.unwrap_or_default());
-                Evidence::Weights { target, weights, served: Vec::new() }
+                let place = self.places.get(target);
+                let weights = place.map(|place| place.weights.clone()).unwrap_or_default();
+                let rules = place.and_then(|place| place.rules.clone());
+                Evidence::Weights { target: target.clone(), weights, served: Vec::new(), rules }
             }
             Action::Analyze { deployment, .. } => {
                 let good = !self.is(deployment.artifact.digest(), Badness::Failing);
@@ -196,9 +201,10 @@ impl World {
                 running == replicas
             }
             (Action::Probe { min_ready, .. }, Evidence::Health { ready, .. }) => ready >= min_ready,
-            (Action::Route { weights: wanted, .. }, Evidence::Weights { weights, .. }) => {
-                Weight::same_shares(wanted, weights)
-            }
+            (
+                Action::Route { weights: wanted, rules: asked, .. },
+                Evidence::Weights { weights, rules, .. },
+            ) => Weight::same_shares(wanted, weights) && asked == rules,
             (Action::Custom { .. } | Action::Notify { .. }, _) => self.done.contains_key(key),
             _ => true,
         };

@@ -136,7 +136,7 @@ fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32) -> Action 
     };
     let beside = Some(Box::new(Beside { baseline: deployment("1.0.0"), share: traffic.share }));
     let (deployment, analysis) = (deployment("1.1.0"), Arc::new(analysis));
-    Action::Analyze { deployment, analysis, from: None, beside }
+    Action::Analyze { deployment, analysis, from: None, beside, until: None }
 }
 
 fn target() -> Target {

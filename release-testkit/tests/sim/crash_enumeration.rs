@@ -178,13 +178,13 @@ fn f1_canary() {
 #[test]
 fn f1_blue_green() {
     let (bake, keep_old) = (Span::secs(30), Span::secs(60));
-    let strategy = BlueGreen { gates: vec![], bake, analyses: vec![], keep_old };
+    let strategy = BlueGreen { bake, keep_old, ..BlueGreen::default() };
     crash_everywhere(one_service(Some(Strategy::BlueGreen(strategy))));
 }
 
 #[test]
 fn f1_rolling_with_failing_health() {
-    let rolling = Rolling { batches: 2, max_unavailable: 1, bake: Span::ZERO };
+    let rolling = Rolling { max_unavailable: 1, bake: Span::ZERO, ..Rolling::new(2) };
     let sim = one_service(Some(Strategy::Rolling(rolling)));
     crash_everywhere(sim.bad(fixtures::digest("catalog", Shop::NEW), Badness::NeverReady));
 }

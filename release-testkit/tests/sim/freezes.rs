@@ -44,7 +44,7 @@ fn shares(run: &RunCourse, before: Timestamp) -> BTreeMap<Target, Vec<Weight>> {
     let mut all = BTreeMap::new();
     for fact in run.facts.iter().filter(|fact| fact.at < before) {
         let Event::StepSucceeded { step, .. } = &fact.event else { continue };
-        if let Some(Action::Route { target, weights }) = run.step(&step.id).map(|s| &s.action) {
+        if let Some(Action::Route { target, weights, .. }) = run.step(&step.id).map(|s| &s.action) {
             all.insert(target.clone(), weights.clone());
         }
     }

@@ -49,11 +49,13 @@ impl OverFakes {
                 let (target, digest) = (report.target, report.digest);
                 Ok(Evidence::Health { target, digest, ready, unready })
             }
-            Action::Route { target, weights } => {
-                platform.router.set_weights(&cx, SetWeights::new(target.clone(), weights)).await?;
+            Action::Route { target, weights, rules } => {
+                let wish = SetWeights::new(target.clone(), weights).by(rules.map(|rules| *rules));
+                platform.router.set_weights(&cx, wish).await?;
                 let status = platform.router.observe(&cx, ObserveTraffic::new(target)).await?;
                 let (target, weights) = (status.target, status.weights);
-                Ok(Evidence::Weights { target, weights, served: status.served })
+                let rules = status.rules.map(Box::new);
+                Ok(Evidence::Weights { target, weights, served: status.served, rules })
             }
             Action::Analyze { deployment, analysis, .. } => {
                 let request = MeasureRequest::new(

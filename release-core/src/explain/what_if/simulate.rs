@@ -324,7 +324,8 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             ready: *min_ready,
             unready: Vec::new(),
         },
-        Action::Route { target, weights } => Evidence::Weights {
+        Action::Route { target, weights, rules } => Evidence::Weights {
+            rules: rules.clone(),
             target: target.clone(),
             weights: weights.clone(),
             served: Vec::new(),

@@ -1,19 +1,125 @@
-//! Start the new version beside the old one, then switch all traffic at once.
+//! Start the new version beside the old one, then switch all traffic at once; and the same after a time of copies.
 
-use super::{Rollout, Site};
-use crate::ids::IdError;
-use crate::model::BlueGreen;
+use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
+use crate::model::{BlueGreen, Gate, Shadow, TrafficRules};
+use crate::plan::Step;
+use crate::time::Span;
 
-pub(super) fn steps(spec: &BlueGreen, site: &Site<'_>) -> Result<Rollout, IdError> {
+impl RolloutStrategy for BlueGreen {
+    fn problem(&self) -> Option<String> {
+        TrafficRules::of_headers(&self.preview_headers).problem()
+    }
+
+    fn judged(&self) -> Vec<Judged<'_>> {
+        let (before, after) = (Some("before the switch"), Some("after the switch"));
+        vec![
+            Judged { analyses: self.preview_analyses.iter().collect(), alone: before },
+            Judged { analyses: self.analyses.iter().collect(), alone: after },
+        ]
+    }
+
+    fn gates(&self) -> Vec<&[Gate]> {
+        vec![&self.gates]
+    }
+
+    fn spans(&self) -> Vec<(&'static str, Span)> {
+        vec![
+            ("preview", self.preview),
+            ("bake", self.bake),
+            ("keep_old", self.keep_old),
+            ("keep_new_after_abort", self.keep_new_after_abort),
+        ]
+    }
+
+    fn keeps_new_after_abort(&self) -> Span {
+        self.keep_new_after_abort
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        &["preview", "ready", "switch", "bake", "still-ready", "keep-old", "remove-old", "grow"]
+    }
+
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let first = some_of(self.preview_replicas, site.replicas)?;
+        let mut steps = vec![site.scale_new("preview", first)?, site.probe("ready", first)?];
+        if !self.preview_headers.is_empty() {
+            let rules = site.rules(&self.preview_headers, None);
+            steps.push(site.route_by("preview/route", 0, rules)?);
+        }
+        steps.extend(site.bake("preview/bake", self.preview)?);
+        steps.extend(site.preview("preview/", &self.preview_analyses, &steps)?);
+        grow(site, first, &mut steps)?;
+        switch(site, &self.gates, &mut steps)?;
+        steps.extend(site.bake("bake", self.bake)?);
+        steps.extend(site.judge("", &self.analyses, &steps)?);
+        steps.push(site.still_ready("", site.replicas)?);
+        Ok(Rollout { finale: site.retire(self.keep_old)?, ..Rollout::of(steps) })
+    }
+}
+
+impl RolloutStrategy for Shadow {
+    fn problem(&self) -> Option<String> {
+        (!(1..=100).contains(&self.percent)).then(|| {
+            format!("`shadow.percent` is {}; write a whole number from 1 to 100", self.percent)
+        })
+    }
+
+    fn judged(&self) -> Vec<Judged<'_>> {
+        vec![Judged { analyses: self.analyses.iter().collect(), alone: None }]
+    }
+
+    fn gates(&self) -> Vec<&[Gate]> {
+        vec![&self.gates]
+    }
+
+    fn spans(&self) -> Vec<(&'static str, Span)> {
+        vec![("bake", self.bake), ("after", self.after), ("keep_old", self.keep_old)]
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        &["start", "ready", "mirror", "unmirror", "grow", "switch", "bake", "still-ready"]
+    }
+
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let first = some_of(self.replicas, site.replicas)?;
+        let mut steps = vec![site.scale_new("start", first)?, site.probe("ready", first)?];
+        steps.push(site.route_by("mirror", 0, site.rules(&[], Some(self.percent)))?);
+        steps.extend(site.bake("mirror/bake", self.bake)?);
+        steps.extend(site.judge("mirror/", &self.analyses, &steps)?);
+        steps.push(site.still_ready("mirror/", first)?);
+        steps.push(site.route("unmirror", 0)?);
+        grow(site, first, &mut steps)?;
+        switch(site, &self.gates, &mut steps)?;
+        steps.extend(site.bake("bake", self.after)?);
+        steps.extend(site.judge("", &[], &steps)?);
+        steps.push(site.still_ready("", site.replicas)?);
+        Ok(Rollout { finale: site.retire(self.keep_old)?, ..Rollout::of(steps) })
+    }
+}
+
+/// How many instances run before the switch.
+fn some_of(asked: Option<u32>, all: u32) -> Result<u32, StrategyError> {
+    let some = asked.unwrap_or(all);
+    if (1..=all).contains(&some) {
+        return Ok(some);
+    }
+    Err(StrategyError::Refused(format!(
+        "runs {some} instances of the new version at first, and the service has {all}; set 1 to {all}"
+    )))
+}
+
+/// Starts what is missing of the new version.
+fn grow(site: &Site<'_>, running: u32, steps: &mut Vec<Step>) -> Result<(), StrategyError> {
+    if running < site.replicas {
+        steps.push(site.scale_new("grow", site.replicas)?);
+        steps.push(site.probe("grow/ready", site.replicas)?);
+    }
+    Ok(())
+}
+
+fn switch(site: &Site<'_>, gates: &[Gate], steps: &mut Vec<Step>) -> Result<(), StrategyError> {
     let mut switch = site.route("switch", 100)?;
-    switch.gates = site.own_gates(&spec.gates)?;
-    let mut steps = vec![
-        site.scale_new("preview", site.replicas)?,
-        site.probe("ready", site.replicas)?,
-        switch,
-    ];
-    steps.extend(site.bake("bake", spec.bake)?);
-    steps.extend(site.judge("", &spec.analyses, &steps)?);
-    steps.push(site.still_ready("")?);
-    Ok(Rollout { steps, finale: site.retire(spec.keep_old)? })
+    switch.gates = site.own_gates("", gates)?;
+    steps.push(switch);
+    Ok(())
 }

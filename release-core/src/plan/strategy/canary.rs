@@ -1,22 +1,256 @@
 //! Give the new version a growing share of the traffic, and judge it at each.
 
-use super::{Rollout, Site};
-use crate::ids::IdError;
-use crate::model::Canary;
+use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError, experiment};
+use crate::model::{AnalysisId, Canary, CanaryScale, CanaryStep, Gate, TrafficRules};
+use crate::plan::{Action, Step};
+use crate::time::Span;
 
-pub(super) fn steps(spec: &Canary, site: &Site<'_>) -> Result<Rollout, IdError> {
-    let mut steps =
-        vec![site.scale_new("start", site.replicas)?, site.probe("ready", site.replicas)?];
-    for step in &spec.steps {
-        let weight = step.weight;
-        steps.push(site.route(&format!("weight-{weight}"), weight)?);
-        steps.extend(site.bake(&format!("weight-{weight}/bake"), step.bake)?);
-        steps.extend(site.judge(&format!("weight-{weight}/"), &step.analyses, &steps)?);
-        steps.push(site.still_ready(&format!("weight-{weight}/"))?);
+impl RolloutStrategy for Canary {
+    fn problem(&self) -> Option<String> {
+        if self.steps.is_empty() {
+            return Some("`canary.steps` is empty; give at least one weight".into());
+        }
+        let weights: Vec<u8> = self.steps.iter().map(|step| step.weight).collect();
+        let sound = weights.iter().all(|w| *w <= 100)
+            && weights.windows(2).all(|pair| pair.first() <= pair.last());
+        if !sound {
+            return Some(format!(
+                "canary weights {weights:?} must not shrink and lie from 0 to 100"
+            ));
+        }
+        let numbered = self.steps.iter().zip(1..);
+        numbered
+            .filter_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
+            .next()
+            .or_else(|| self.affinity.as_ref().and_then(crate::model::Affinity::problem))
+            .or_else(|| self.background_problem())
     }
-    if spec.steps.last().is_some_and(|last| last.weight < 100) {
-        steps.push(site.route("promote", 100)?);
-        steps.push(site.still_ready("")?);
+
+    fn judged(&self) -> Vec<Judged<'_>> {
+        let mut all = Vec::new();
+        for step in &self.steps {
+            let alone = match step.weight {
+                0 if step.mirror.is_none() => Some("at a weight of 0"),
+                100 => Some("at a weight of 100"),
+                _ => None,
+            };
+            all.push(Judged { analyses: step.analyses.iter().collect(), alone });
+            if let Some(experiment) = &step.experiment {
+                all.push(Judged { analyses: experiment.analyses.iter().collect(), alone: None });
+            }
+        }
+        let background: Vec<&AnalysisId> = self.background.iter().map(|b| &b.analysis).collect();
+        all.push(Judged { analyses: background, alone: Some("in the background") });
+        all
     }
-    Ok(Rollout { steps, finale: site.retire(spec.keep_old)? })
+
+    fn gates(&self) -> Vec<&[Gate]> {
+        self.steps.iter().map(|step| &step.gates[..]).collect()
+    }
+
+    fn spans(&self) -> Vec<(&'static str, Span)> {
+        let steps = self.steps.iter().map(|step| ("bake", step.bake));
+        let experiments = self.steps.iter().filter_map(|step| step.experiment.as_ref());
+        steps
+            .chain(experiments.map(|experiment| ("experiment.bake", experiment.bake)))
+            .chain([
+                ("keep_old", self.keep_old),
+                ("keep_new_after_abort", self.keep_new_after_abort),
+            ])
+            .collect()
+    }
+
+    fn keeps_new_after_abort(&self) -> Span {
+        self.keep_new_after_abort
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        &["scale", "ready", "bake", "still-ready", "shrink-old", "shrink", "experiment"]
+    }
+
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let mut course = Course { site, spec: self, steps: Vec::new(), running: 0, weight: 0 };
+        let mut beginnings = Vec::new();
+        for (step, number) in self.steps.iter().zip(1_u32..) {
+            let twins = self.steps.iter().take(number as usize - 1);
+            let twins = twins.filter(|earlier| earlier.weight == step.weight).count();
+            let name = match twins {
+                0 => format!("weight-{}", step.weight),
+                more => format!("weight-{}-{}", step.weight, more + 1),
+            };
+            beginnings.push(course.step(&name, step, number == 1)?);
+        }
+        course.promote()?;
+        let steps = course.steps;
+        let mut rollout = Rollout { finale: site.retire(self.keep_old)?, ..Rollout::of(steps) };
+        for background in &self.background {
+            let begins = beginnings.get((background.from_step as usize).saturating_sub(1));
+            rollout.watch(site, &background.analysis, begins.copied().flatten())?;
+        }
+        Ok(rollout)
+    }
+}
+
+impl Canary {
+    fn background_problem(&self) -> Option<String> {
+        let steps = self.steps.len();
+        let found =
+            self.background.iter().find(|b| !(1..=steps).contains(&(b.from_step as usize)))?;
+        let (analysis, from) = (&found.analysis, found.from_step);
+        Some(format!(
+            "canary background `{analysis}` begins with step {from}, and there are {steps}; set 1 to {steps}"
+        ))
+    }
+}
+
+fn step_problem(step: &CanaryStep) -> Option<String> {
+    if step.weight == 100 && (step.mirror.is_some() || !step.headers.is_empty()) {
+        return Some(
+            "with all of the traffic, headers and copies say nothing; leave them out".into(),
+        );
+    }
+    if let Some(percent) = step.mirror
+        && !(1..=100).contains(&percent)
+    {
+        return Some(format!("`mirror` is {percent}; write a whole number from 1 to 100"));
+    }
+    if let Some(experiment) = &step.experiment {
+        return experiment::problem(experiment, step.weight);
+    }
+    TrafficRules::of_headers(&step.headers).problem()
+}
+
+/// How far the rollout is.
+struct Course<'a> {
+    site: &'a Site<'a>,
+    spec: &'a Canary,
+    steps: Vec<Step>,
+    /// Instances of the new version.
+    running: u32,
+    /// Percent of the traffic that it has.
+    weight: u8,
+}
+
+impl Course<'_> {
+    /// The steps at one share; returns the index of the one with which what watches it may begin.
+    fn step(
+        &mut self,
+        name: &str,
+        step: &CanaryStep,
+        first: bool,
+    ) -> Result<Option<usize>, StrategyError> {
+        let (site, begin) = (self.site, self.steps.len());
+        let wanted = self.wanted(step, first)?;
+        self.grow(
+            wanted,
+            if first { ("start", "ready") } else { ("scale", "ready") },
+            name,
+            first,
+        )?;
+        let rules = self.rules(step);
+        let routed = self.route(name, step.weight, rules.clone())?;
+        if self.spec.shrink_old && step.weight < 100 {
+            let left = CanaryScale::Percent(100 - step.weight).of(site.replicas, 0);
+            self.steps.extend(site.scale_old(&format!("{name}/shrink-old"), left)?);
+        }
+        if wanted < self.running {
+            self.steps.push(site.scale_new(&format!("{name}/shrink"), wanted)?);
+            self.running = wanted;
+        }
+        self.steps.extend(site.bake(&format!("{name}/bake"), step.bake)?);
+        let prefix = format!("{name}/");
+        let judges = if step.weight == 0 && step.mirror.is_none() {
+            site.preview(&prefix, &step.analyses, &self.steps)?
+        } else {
+            site.judge(&prefix, &step.analyses, &self.steps)?
+        };
+        self.steps.extend(judges);
+        if let Some(experiment) = &step.experiment {
+            let around = experiment::Around { prefix: &prefix, weight: step.weight, rules };
+            self.steps.extend(experiment::steps(experiment, site, &around)?);
+        }
+        self.steps.push(site.still_ready(&prefix, self.running)?);
+        if let Some(first) = self.steps.get_mut(begin) {
+            first.gates = site.own_gates(name, &step.gates)?;
+        }
+        Ok(routed)
+    }
+
+    /// How many instances of the new version are to run: as many as its share needs.
+    fn wanted(&self, step: &CanaryStep, first: bool) -> Result<u32, StrategyError> {
+        let all = self.site.replicas;
+        let asked = match step.scale {
+            Some(scale) => scale.of(all, step.weight),
+            None if first => all,
+            None => self.running,
+        };
+        let reached = step.mirror.is_some() || !step.headers.is_empty();
+        let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
+        let needed = CanaryScale::Percent(share).of(all, share).max(u32::from(reached));
+        let needed = step.experiment.as_ref().map_or(needed, |e| e.replicas.max(needed));
+        if (needed..=all).contains(&asked) {
+            return Ok(asked);
+        }
+        let (weight, enough) = (step.weight, format!("{needed} to {all}"));
+        Err(StrategyError::Refused(format!(
+            "runs {asked} instances of the new version at a weight of {weight}, of {all} of the service; set `scale` to {enough}"
+        )))
+    }
+
+    fn grow(
+        &mut self,
+        wanted: u32,
+        (scale, ready): (&str, &str),
+        name: &str,
+        first: bool,
+    ) -> Result<(), StrategyError> {
+        if wanted <= self.running && !first {
+            return Ok(());
+        }
+        let at = |what: &str| if first { what.to_owned() } else { format!("{name}/{what}") };
+        self.steps.push(self.site.scale_new(&at(scale), wanted)?);
+        self.steps.push(self.site.probe(&at(ready), wanted)?);
+        self.running = wanted;
+        Ok(())
+    }
+
+    fn rules(&self, step: &CanaryStep) -> TrafficRules {
+        let rules = self.site.rules(&step.headers, step.mirror);
+        let affinity = self.spec.affinity.clone().filter(|_| (1..100).contains(&step.weight));
+        TrafficRules { affinity, ..rules }
+    }
+
+    /// Changes shares and rules, if they change; returns the index of that step.
+    fn route(
+        &mut self,
+        name: &str,
+        weight: u8,
+        rules: TrafficRules,
+    ) -> Result<Option<usize>, StrategyError> {
+        let step = self.site.route_by(name, weight, rules)?;
+        let before =
+            self.steps.iter().rev().find(|step| matches!(step.action, Action::Route { .. }));
+        if before.is_some_and(|before| before.action == step.action) {
+            return Ok(None);
+        }
+        self.weight = weight;
+        self.steps.push(step);
+        Ok(Some(self.steps.len() - 1))
+    }
+
+    /// The rest of the way to all of the traffic.
+    fn promote(&mut self) -> Result<(), StrategyError> {
+        if self.weight == 100 {
+            return Ok(());
+        }
+        let all = self.site.replicas;
+        if self.running < all {
+            self.steps.push(self.site.scale_new("promote/scale", all)?);
+            self.steps.push(self.site.probe("promote/ready", all)?);
+            self.running = all;
+        }
+        self.steps.push(self.site.route("promote", 100)?);
+        self.steps.push(self.site.still_ready("", all)?);
+        Ok(())
+    }
 }

@@ -1,232 +1,255 @@
 //! Strategies: functions that return steps. The engine knows nothing of them.
 //!
-//! A strategy sees a `Site` (one service in one target) and returns a `Rollout`: the steps that
-//! bring the new version in, and the finale that removes the old one once the whole set is verified.
+//! A strategy sees a [`Site`] (one service in one target) and returns a [`Rollout`]: the steps that bring the new version in,
+//! analyses that go on beside them, and the finale that removes the old version once the whole set is verified. The types of
+//! [`model`](crate::model) that describe strategies are such strategies; a host adds its own by
+//! [`Planner::strategy`](crate::plan::Planner::strategy):
+//!
+//! ```
+//! use release_core::model::Definition;
+//! use release_core::plan::Planner;
+//! use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
+//!
+//! /// One percent for the curious, then everybody.
+//! #[derive(Debug)]
+//! struct Toe;
+//!
+//! impl RolloutStrategy for Toe {
+//!     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+//!         let all = site.replicas();
+//!         let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", all)?];
+//!         steps.push(site.route("toe", 1)?);
+//!         steps.extend(site.judge("toe/", &[], &steps)?);
+//!         steps.push(site.route("everybody", 100)?);
+//!         steps.push(site.still_ready("", all)?);
+//!         let finale = site.retire("10m".parse().unwrap_or_default())?;
+//!         Ok(Rollout { finale, ..Rollout::of(steps) })
+//!     }
+//! }
+//!
+//! # fn plan(definition: &Definition) -> Result<(), Box<dyn std::error::Error>> {
+//! // A stage says `strategy: { other: { name: toe } }`.
+//! let planner = Planner::new().strategy("toe", |_settings| Ok(Box::new(Toe)));
+//! let plan = planner.plan(definition)?;
+//! # Ok(())
+//! # }
+//! ```
+#![doc = include_str!("table.md")]
 
 mod blue_green;
 mod canary;
+mod experiment;
+mod hooks;
 mod recreate;
 mod rolling;
+mod site;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::fmt;
 
-use super::{
-    Action, Beside, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo,
-    UndoPhase, Weight,
-};
+pub use site::Site;
+
+use super::Step;
 use crate::ids::{AnalysisId, IdError, StepId};
-use crate::model::{Analysis, Gate, RollbackCriteria, RollbackTrigger, Strategy};
+use crate::model::{Gate, Stage, Strategy};
 use crate::time::Span;
 
-/// One service in one target, with what is there now and what shall be.
-#[derive(Debug)]
-pub(super) struct Site<'a> {
-    pub(super) new: Deployment,
-    pub(super) old: Option<Deployment>,
-    pub(super) replicas: u32,
-    pub(super) scope: StepScope,
-    pub(super) group: u32,
-    pub(super) rollback: Option<&'a RollbackCriteria>,
-    pub(super) timeout: Span,
-    pub(super) attempts: u32,
-    pub(super) analyses: &'a BTreeMap<&'a AnalysisId, Arc<Analysis>>,
-    /// The analyses of the release's rollback criteria.
-    pub(super) criteria: &'a [AnalysisId],
-    /// Whether the target serves users.
-    pub(super) production: bool,
+/// How a version replaces another in one target, as steps.
+///
+/// Only [`rollout`](Self::rollout) has to be there. What the other methods tell lets the planner find what is wrong with a
+/// definition before anything is made of it, with all other faults at once.
+///
+/// # Contract
+/// The same site gives the same steps. Every step before which the new version has no full set of instances leaves the old
+/// version enough of them for its share; the old version is removed by the finale alone. Steps that change something are
+/// undone as [`Site`]'s are, or as safely: from every state, what undoes them leads back to the old version with all of
+/// the traffic and all of its instances. `release-testkit` explores that ([`explore`](https://docs.rs/release-testkit)).
+pub trait RolloutStrategy: fmt::Debug + Send + Sync {
+    /// The steps at one site, where another version serves now.
+    ///
+    /// # Errors
+    /// [`StrategyError`] for names of steps that are none, and for settings that do not fit the service.
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError>;
+
+    /// What is wrong with its settings whatever the service, and how to mend it.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+
+    /// The analyses that its settings name, where they judge.
+    fn judged(&self) -> Vec<Judged<'_>> {
+        Vec::new()
+    }
+
+    /// The gates of its settings. Within each list, the ids of approvals differ.
+    fn gates(&self) -> Vec<&[Gate]> {
+        Vec::new()
+    }
+
+    /// The durations of its settings, with their names.
+    fn spans(&self) -> Vec<(&'static str, Span)> {
+        Vec::new()
+    }
+
+    /// How long the new version is kept after it was taken back.
+    fn keeps_new_after_abort(&self) -> Span {
+        Span::ZERO
+    }
+
+    /// The names that its steps have beside those of analyses, which cannot have them too.
+    fn names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether it judges where nobody is served in earnest.
+    fn judges_outside_production(&self) -> bool {
+        true
+    }
 }
 
-/// The steps of one rollout, each waiting for the one before.
+/// Analyses that a strategy names for one place.
+#[derive(Debug, Clone)]
+pub struct Judged<'a> {
+    /// Which.
+    pub analyses: Vec<&'a AnalysisId>,
+    /// Where the new version is alone, so that nothing can be compared: when that is.
+    pub alone: Option<&'static str>,
+}
+
+/// The steps of one rollout.
 #[derive(Debug, Default)]
-pub(super) struct Rollout {
-    /// Bring the new version in.
-    pub(super) steps: Vec<Step>,
-    /// Remove the old version, once the whole set is verified.
-    pub(super) finale: Vec<Step>,
+pub struct Rollout {
+    /// Bring the new version in, each after the one before.
+    pub steps: Vec<Step>,
+    /// Go on beside them.
+    pub beside: Vec<Watch>,
+    /// Remove the old version, once the whole set is verified; each after the one before.
+    pub finale: Vec<Step>,
+}
+
+/// A step that goes on beside the others of its rollout. What comes after the rollout waits for it too.
+#[derive(Debug)]
+pub struct Watch {
+    /// The step of the rollout that it begins after; without one, it begins with the rollout.
+    pub after: Option<StepId>,
+    /// The step.
+    pub step: Step,
+}
+
+impl Rollout {
+    /// Steps with nothing beside and nothing after them.
+    pub const fn of(steps: Vec<Step>) -> Self {
+        Self { steps, beside: Vec::new(), finale: Vec::new() }
+    }
+
+    /// Judges the new version by an analysis until all of `steps` are done, beginning after the one at `begins`.
+    ///
+    /// # Errors
+    /// A name that is none, and an analysis that is not defined.
+    pub fn watch(
+        &mut self,
+        site: &Site<'_>,
+        analysis: &AnalysisId,
+        begins: Option<usize>,
+    ) -> Result<(), StrategyError> {
+        let first = begins.and_then(|at| self.steps.get(at));
+        let after = first.map(|step| step.id.clone());
+        let from = first.filter(|step| step.action.begins_a_window()).map(|step| step.id.clone());
+        let known = site.analysis(analysis)?;
+        if known.compares() {
+            let text = format!(
+                "watches by `{analysis}`, which compares versions, in the background, where shares change under it; name it at a step"
+            );
+            return Err(StrategyError::Refused(text));
+        }
+        let mut step = site.analyze(&format!("background/{analysis}"), known, from, None)?;
+        if let super::Action::Analyze { until, .. } = &mut step.action {
+            *until = self.steps.last().map(|step| step.id.clone());
+        }
+        self.beside.push(Watch { after, step });
+        Ok(())
+    }
+
+    /// How many steps there are in all.
+    pub fn len(&self) -> usize {
+        self.steps.len() + self.beside.len() + self.finale.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why a strategy makes no steps of a site.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StrategyError {
+    /// A name that is none.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// Settings that do not fit the service: what it does, and how to mend it, as in `runs 5 instances of 3; set …`.
+    #[error("the strategy {0}")]
+    Refused(String),
+}
+
+/// The strategy that a definition names.
+#[derive(Debug)]
+pub(super) enum Known<'a> {
+    Ours(&'a dyn RolloutStrategy),
+    Theirs(Box<dyn RolloutStrategy>),
+}
+
+impl Known<'_> {
+    pub(super) fn get(&self) -> &dyn RolloutStrategy {
+        match self {
+            Self::Ours(strategy) => *strategy,
+            Self::Theirs(strategy) => &**strategy,
+        }
+    }
+}
+
+/// The strategy itself, for those that are ours.
+pub(super) fn ours(strategy: &Strategy) -> Option<&dyn RolloutStrategy> {
+    match strategy {
+        Strategy::Recreate => Some(&recreate::Recreate),
+        Strategy::Rolling(spec) => Some(spec),
+        Strategy::BlueGreen(spec) => Some(spec),
+        Strategy::Canary(spec) => Some(spec),
+        Strategy::Shadow(spec) => Some(spec),
+        Strategy::Other(_) => None,
+    }
 }
 
 /// Expands `strategy` at `site`. Where nothing ran before, there is nothing to shift traffic from,
 /// and every strategy comes to the same: start, check, serve. No analysis is evaluated then: there is
 /// nothing to compare with or to return to, and often no load yet, so that a verdict would be
 /// inconclusive for want of data.
-pub(super) fn expand(strategy: &Strategy, site: &Site<'_>) -> Result<Rollout, IdError> {
-    match (strategy, &site.old) {
-        (_, None) => {
-            let mut serve = site.route("serve", 100)?;
-            if let Strategy::BlueGreen(spec) = strategy {
-                serve.gates = site.own_gates(&spec.gates)?;
-            }
-            let steps = vec![
-                site.scale_new("start", site.replicas)?,
-                site.probe("ready", site.replicas)?,
-                serve,
-                site.still_ready("")?,
-            ];
-            Ok(Rollout { steps, finale: Vec::new() })
-        }
-        (Strategy::Recreate, _) => recreate::steps(site),
-        (Strategy::Rolling(spec), _) => rolling::steps(spec, site),
-        (Strategy::BlueGreen(spec), _) => blue_green::steps(spec, site),
-        (Strategy::Canary(spec), _) => canary::steps(spec, site),
-    }
+pub(super) fn expand(
+    strategy: &dyn RolloutStrategy,
+    stage: &Stage,
+    site: &Site<'_>,
+) -> Result<Rollout, StrategyError> {
+    let mut rollout = if site.old.is_none() {
+        first(strategy, site)?
+    } else if site.returns {
+        crate::model::BlueGreen::default().rollout(site)?
+    } else {
+        strategy.rollout(site)?
+    };
+    hooks::weave(&mut rollout, site, &stage.before_traffic, &stage.hooks)?;
+    Ok(rollout)
 }
 
-/// The names that steps of `strategy` have beside its analyses; an analysis cannot have them too.
-pub(super) const fn names_beside_analyses(strategy: &Strategy) -> &'static [&'static str] {
-    match strategy {
-        Strategy::Recreate => &["stop-old", "start", "ready", "serve", "still-ready"],
-        Strategy::Rolling(_) => {
-            &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake", "still-ready"]
-        }
-        Strategy::BlueGreen(_) => {
-            &["preview", "ready", "switch", "bake", "still-ready", "keep-old", "remove-old"]
-        }
-        Strategy::Canary(_) => &["bake", "still-ready"],
+/// The gates of a strategy that has one list of them stand before what is served first, too.
+fn first(strategy: &dyn RolloutStrategy, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+    let mut serve = site.route("serve", 100)?;
+    if let [gates] = strategy.gates()[..] {
+        serve.gates = site.own_gates("", gates)?;
     }
-}
-
-impl Site<'_> {
-    fn step(&self, name: &str, action: Action) -> Result<Step, IdError> {
-        let id = StepId::new(format!("{}/{name}", self.new.target))?;
-        Ok(Step {
-            id,
-            action,
-            scope: self.scope.clone(),
-            gates: Vec::new(),
-            retry: RetryPolicy::attempts(self.attempts),
-            timeout: self.timeout,
-            undo: Undo::Undeclared,
-            on_failure: self.on_failure(None),
-            group: Some(self.group),
-            finale: false,
-        })
-    }
-
-    /// What the release's criteria say of a failure of a step, or of an analysis. A failure that is
-    /// not among them is for people to decide; without criteria the run just ends.
-    fn on_failure(&self, analysis: Option<&AnalysisId>) -> OnFailure {
-        let Some(criteria) = self.rollback else { return OnFailure::Fail };
-        let named = |trigger: &RollbackTrigger| match trigger {
-            RollbackTrigger::StepFailed => true,
-            RollbackTrigger::Analysis(id) => Some(id) == analysis,
-        };
-        if criteria.triggers.iter().any(named) {
-            OnFailure::RollBack(criteria.scope)
-        } else {
-            OnFailure::Hold
-        }
-    }
-
-    /// Runs `replicas` of the new version; undone by removing all of it.
-    fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
-        let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
-        let undo = Compensation { action: scale(0), phase: UndoPhase::Remove };
-        Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(vec![undo])))
-    }
-
-    /// Runs `replicas` of the old version; undone by running all of it again, and checking that.
-    fn scale_old(&self, name: &str, replicas: u32) -> Result<Option<Step>, IdError> {
-        let Some(old) = &self.old else { return Ok(None) };
-        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
-        let probe = Action::Probe { deployment: old.clone(), min_ready: self.replicas };
-        let undo = vec![
-            Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity },
-            Compensation { action: probe, phase: UndoPhase::CheckHealth },
-        ];
-        Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
-    }
-
-    /// Waits until `min_ready` instances of the new version are ready.
-    fn probe(&self, name: &str, min_ready: u32) -> Result<Step, IdError> {
-        self.step(name, Action::Probe { deployment: self.new.clone(), min_ready })
-    }
-
-    /// Looks once more, after the exposure that went before. A platform may report a success and go back
-    /// on it: only what is still so after its bake goes on.
-    fn still_ready(&self, prefix: &str) -> Result<Step, IdError> {
-        self.probe(&format!("{prefix}still-ready"), self.replicas)
-    }
-
-    /// Gives the new version `percent` of the traffic; undone by giving the old version all of it.
-    fn route(&self, name: &str, percent: u8) -> Result<Step, IdError> {
-        let target = self.new.target.clone();
-        let weights = |percent: u8| {
-            let share = |version: &Deployment, percent| {
-                Weight::new(version.artifact.digest(), version.version.clone(), percent)
-            };
-            let old = self.old.iter().map(|old| share(old, 100_u8.saturating_sub(percent)));
-            let new = (self.old.is_some() || percent > 0).then(|| share(&self.new, percent));
-            old.chain(new).filter(|weight| weight.percent > 0).collect()
-        };
-        let route = |percent| Action::Route { target: target.clone(), weights: weights(percent) };
-        let undo = Compensation { action: route(0), phase: UndoPhase::RestoreTraffic };
-        Ok(self.step(name, route(percent))?.undo(Undo::Compensate(vec![undo])))
-    }
-
-    fn bake(&self, name: &str, duration: Span) -> Result<Option<Step>, IdError> {
-        if duration == Span::ZERO {
-            return Ok(None);
-        }
-        self.step(name, Action::Bake { duration }).map(Some)
-    }
-
-    /// Judges the new version by the analyses named and by the release's criteria, each once: naming
-    /// more is no way past the criteria. All of them measure from the start of the last of the steps
-    /// `before` that begins a window: the bake or, without one, the change of shares. Those that compare
-    /// versions have nothing to say where one gets all of the traffic.
-    fn judge(
-        &self,
-        prefix: &str,
-        named: &[AnalysisId],
-        before: &[Step],
-    ) -> Result<Vec<Step>, IdError> {
-        let window = before.iter().rfind(|step| step.action.begins_a_window());
-        let from = window.map(|step| step.id.clone());
-        let mut seen = BTreeSet::new();
-        let chosen = named.iter().chain(self.criteria).filter(|id| seen.insert(*id));
-        let known = chosen.filter_map(|id| self.analyses.get(id));
-        let beside = self.beside(before);
-        known
-            .filter(|analysis| !analysis.compares() || beside.is_some())
-            .map(|analysis| {
-                let action = Action::Analyze {
-                    deployment: self.new.clone(),
-                    analysis: Arc::clone(analysis),
-                    from: from.clone(),
-                    beside: beside.clone().filter(|_| analysis.compares()),
-                };
-                let step = self.step(&format!("{prefix}{}", analysis.id), action)?;
-                Ok(step.on_failure(self.on_failure(Some(&analysis.id))))
-            })
-            .collect()
-    }
-
-    /// The version from before, with the new one's share, where both are served after the steps `before`.
-    fn beside(&self, before: &[Step]) -> Option<Box<Beside>> {
-        let baseline = self.old.clone()?;
-        let routed = before.iter().rev().find_map(|step| match &step.action {
-            Action::Route { weights, .. } => Some(weights),
-            _ => None,
-        })?;
-        let new = self.new.artifact.digest();
-        let share = routed.iter().find(|weight| weight.digest == new)?.percent;
-        (1..100).contains(&share).then(|| Box::new(Beside { baseline, share }))
-    }
-
-    /// Removes the old version after having kept it for `keep`. By then the release is verified and
-    /// live: a failure here is for people to mend, and takes nothing back.
-    fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
-        let bake = self.bake("keep-old", keep)?;
-        // It is the last look while there is an old version to return to.
-        let look = bake.is_some().then(|| self.still_ready("keep-old/")).transpose()?;
-        let steps = [bake, look, self.scale_old("remove-old", 0)?];
-        let finale = |step: Step| Step { finale: true, ..step.on_failure(OnFailure::Hold) };
-        Ok(steps.into_iter().flatten().map(finale).collect())
-    }
-
-    /// The same gates with ids that are unique in the plan.
-    fn own_gates(&self, gates: &[Gate]) -> Result<Vec<Gate>, IdError> {
-        super::expand::prefixed(&self.new.target.to_string(), gates)
-    }
+    Ok(Rollout::of(vec![
+        site.scale_new("start", site.replicas)?,
+        site.probe("ready", site.replicas)?,
+        serve,
+        site.still_ready("", site.replicas)?,
+    ]))
 }

@@ -1,17 +1,30 @@
 //! Stop the old version, then start the new one; in production, judge it once it serves.
 
-use super::{Rollout, Site};
-use crate::ids::IdError;
+use super::{Rollout, RolloutStrategy, Site, StrategyError};
 
-pub(super) fn steps(site: &Site<'_>) -> Result<Rollout, IdError> {
-    let mut steps = Vec::new();
-    steps.extend(site.scale_old("stop-old", 0)?);
-    steps.push(site.scale_new("start", site.replicas)?);
-    steps.push(site.probe("ready", site.replicas)?);
-    steps.push(site.route("serve", 100)?);
-    if site.production {
-        steps.extend(site.judge("", &[], &steps)?);
+/// Stop, then start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recreate;
+
+impl RolloutStrategy for Recreate {
+    fn names(&self) -> &'static [&'static str] {
+        &["stop-old", "start", "ready", "serve", "still-ready"]
     }
-    steps.push(site.still_ready("")?);
-    Ok(Rollout { steps, finale: Vec::new() })
+
+    fn judges_outside_production(&self) -> bool {
+        false
+    }
+
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let mut steps = Vec::new();
+        steps.extend(site.scale_old("stop-old", 0)?);
+        steps.push(site.scale_new("start", site.replicas)?);
+        steps.push(site.probe("ready", site.replicas)?);
+        steps.push(site.route("serve", 100)?);
+        if site.production {
+            steps.extend(site.judge("", &[], &steps)?);
+        }
+        steps.push(site.still_ready("", site.replicas)?);
+        Ok(Rollout::of(steps))
+    }
 }

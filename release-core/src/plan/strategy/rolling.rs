@@ -1,38 +1,88 @@
 //! Replace a batch of instances at a time; each version's traffic follows its share of instances.
 
-use super::{Rollout, Site};
-use crate::ids::IdError;
+use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
 use crate::model::Rolling;
+use crate::time::Span;
 
-pub(super) fn steps(spec: &Rolling, site: &Site<'_>) -> Result<Rollout, IdError> {
-    let all = site.replicas;
-    let batches = spec.batches.clamp(1, all.max(1));
-    let mut steps = Vec::new();
-    let mut replaced = 0;
-    for batch in 1..=batches {
-        let new = share(batch, all, batches);
-        let may_miss = spec.max_unavailable.min(new - replaced);
-        if may_miss > 0 {
-            let left = all - replaced - may_miss;
-            if left == 0 && replaced > 0 {
-                // Nobody may be sent to an instance that is not there.
-                steps.push(site.route(&format!("batch-{batch}/drain"), 100)?);
-            }
-            steps.extend(site.scale_old(&format!("batch-{batch}/make-room"), left)?);
+/// Most batches of one rollout. Each is several steps, made before the plan's limit of steps is looked
+/// at: without a bound of their own, a line of a file could exhaust the memory.
+const MAX_BATCHES: u32 = 1000;
+
+impl RolloutStrategy for Rolling {
+    fn problem(&self) -> Option<String> {
+        if self.batches == 0 {
+            return Some("`rolling.batches` is 0; set 1 or more".into());
         }
-        steps.push(site.scale_new(&format!("batch-{batch}/start"), new)?);
-        steps.push(site.probe(&format!("batch-{batch}/ready"), new)?);
-        let percent = u8::try_from(share(100, new, all)).unwrap_or(100);
-        steps.push(site.route(&format!("batch-{batch}/serve"), percent)?);
-        if may_miss < new - replaced {
-            steps.extend(site.scale_old(&format!("batch-{batch}/stop-old"), all - new)?);
+        if self.batches > MAX_BATCHES {
+            return Some(format!(
+                "`rolling.batches` is {}; set {MAX_BATCHES} or fewer",
+                self.batches
+            ));
         }
-        steps.extend(site.bake(&format!("batch-{batch}/bake"), spec.bake)?);
-        steps.extend(site.judge(&format!("batch-{batch}/"), &[], &steps)?);
-        replaced = new;
+        (self.max_surge == Some(0) && self.max_unavailable == 0).then(|| {
+            "`rolling.max_surge` and `rolling.max_unavailable` are both 0 and no instance could be replaced; set one to 1 or more".into()
+        })
     }
-    steps.push(site.still_ready("")?);
-    Ok(Rollout { steps, finale: Vec::new() })
+
+    fn judged(&self) -> Vec<Judged<'_>> {
+        let alone = (self.batches == 1 && self.max_surge.is_none()).then_some("after the switch");
+        vec![Judged { analyses: self.analyses.iter().collect(), alone }]
+    }
+
+    fn spans(&self) -> Vec<(&'static str, Span)> {
+        vec![("bake", self.bake)]
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake", "still-ready"]
+    }
+
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let all = site.replicas;
+        let batches = self.batches_of(all)?;
+        let mut steps = Vec::new();
+        let mut replaced = 0;
+        for batch in 1..=batches {
+            let new = share(batch, all, batches);
+            let may_miss = self.max_unavailable.min(new - replaced);
+            if may_miss > 0 {
+                let left = all - replaced - may_miss;
+                if left == 0 && replaced > 0 {
+                    // Nobody may be sent to an instance that is not there.
+                    steps.push(site.route(&format!("batch-{batch}/drain"), 100)?);
+                }
+                steps.extend(site.scale_old(&format!("batch-{batch}/make-room"), left)?);
+            }
+            steps.push(site.scale_new(&format!("batch-{batch}/start"), new)?);
+            steps.push(site.probe(&format!("batch-{batch}/ready"), new)?);
+            let percent = u8::try_from(share(100, new, all)).unwrap_or(100);
+            steps.push(site.route(&format!("batch-{batch}/serve"), percent)?);
+            if may_miss < new - replaced {
+                steps.extend(site.scale_old(&format!("batch-{batch}/stop-old"), all - new)?);
+            }
+            steps.extend(site.bake(&format!("batch-{batch}/bake"), self.bake)?);
+            steps.extend(site.judge(&format!("batch-{batch}/"), &self.analyses, &steps)?);
+            replaced = new;
+        }
+        steps.push(site.still_ready("", all)?);
+        Ok(Rollout::of(steps))
+    }
+}
+
+impl Rolling {
+    /// In how many batches `all` instances are replaced: of none are more than may be missing and may be there too many
+    /// together.
+    fn batches_of(&self, all: u32) -> Result<u32, StrategyError> {
+        let asked = self.batches.clamp(1, all.max(1));
+        let Some(surge) = self.max_surge else { return Ok(asked) };
+        let largest = surge.saturating_add(self.max_unavailable).max(1);
+        match asked.max(all.div_ceil(largest)) {
+            batches if batches <= MAX_BATCHES => Ok(batches),
+            batches => Err(StrategyError::Refused(format!(
+                "needs {batches} batches to replace {all} instances {largest} at a time, and {MAX_BATCHES} are the most; raise `max_surge` or `max_unavailable`"
+            ))),
+        }
+    }
 }
 
 /// `part × whole / parts`, rounded up; at most `whole` when `part <= parts`.
@@ -43,12 +93,35 @@ fn share(part: u32, whole: u32, parts: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use super::*;
 
     #[test]
     fn batches_cover_all_instances_without_overflow() {
         assert_eq!((1..=3).map(|batch| share(batch, 7, 3)).collect::<Vec<_>>(), [3, 5, 7]);
         assert_eq!(share(u32::MAX, u32::MAX, u32::MAX), u32::MAX);
         assert_eq!(share(100, 1, 3), 34);
+    }
+
+    #[test]
+    fn no_batch_is_larger_than_what_may_be_missing_and_too_many() {
+        for all in 1..40 {
+            for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (3, 3), (50, 0)] {
+                let (max_surge, max_unavailable) = (Some(surge), unavailable);
+                let rolling = Rolling { max_surge, max_unavailable, ..Rolling::new(1) };
+                let batches = rolling.batches_of(all).unwrap();
+                let mut replaced = 0;
+                for batch in 1..=batches {
+                    let new = share(batch, all, batches);
+                    assert!(
+                        new - replaced <= surge + unavailable,
+                        "{all} by {surge}, {unavailable}"
+                    );
+                    replaced = new;
+                }
+                assert_eq!(replaced, all);
+            }
+        }
+        let slow = Rolling { max_surge: Some(1), ..Rolling::new(1) };
+        assert!(matches!(slow.batches_of(5000), Err(StrategyError::Refused(_))));
     }
 }

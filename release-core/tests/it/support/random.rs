@@ -31,11 +31,17 @@ fn rollout() -> impl Strategy<Value = Rollout> {
     prop_oneof![
         Just(Rollout::Recreate),
         (1_u32..5, 0_u32..4, bake()).prop_map(|(batches, max_unavailable, bake)| {
-            Rollout::Rolling(Rolling { batches, max_unavailable, bake })
+            Rollout::Rolling(Rolling { batches, max_unavailable, bake, ..Rolling::new(1) })
         }),
         (bake(), bake(), any_bool()).prop_map(|(bake, keep_old, gated)| {
             let gates = if gated { vec![Gate::Approval(Approval::new(id("go")))] } else { vec![] };
-            Rollout::BlueGreen(BlueGreen { gates, bake, analyses: vec![], keep_old })
+            Rollout::BlueGreen(BlueGreen {
+                gates,
+                bake,
+                analyses: vec![],
+                keep_old,
+                ..BlueGreen::default()
+            })
         }),
         (vec(1_u8..34, 1..4), bake(), bake()).prop_map(|(shares, bake, keep_old)| {
             let mut weight = 0;
@@ -43,7 +49,7 @@ fn rollout() -> impl Strategy<Value = Rollout> {
                 weight += share;
                 CanaryStep::new(weight, bake)
             });
-            Rollout::Canary(Canary { steps: steps.collect(), keep_old })
+            Rollout::Canary(Canary { steps: steps.collect(), keep_old, ..Canary::default() })
         }),
     ]
 }
@@ -103,6 +109,7 @@ fn action() -> impl Strategy<Value = Action> {
             analysis: std::sync::Arc::new(release_core::model::Analysis { count: 2, ..errors }),
             from: None,
             beside: None,
+            until: None,
         }),
     ]
 }

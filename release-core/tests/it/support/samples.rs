@@ -76,6 +76,7 @@ pub(crate) fn shop() -> Definition {
             CanaryStep { analyses: vec![id("errors")], ..CanaryStep::new(50, Span::secs(120)) },
         ],
         keep_old: Span::secs(600),
+        ..Canary::default()
     };
     let production = Stage {
         waves: vec![vec![id("eu")], vec![id("us"), id("ap")]],

@@ -227,9 +227,9 @@ pub(crate) fn faithful(action: &Action) -> Evidence {
             let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
             Evidence::Health { target, digest, ready: *min_ready, unready: Vec::new() }
         }
-        Action::Route { target, weights } => {
-            let (target, weights) = (target.clone(), weights.clone());
-            Evidence::Weights { target, weights, served: Vec::new() }
+        Action::Route { target, weights, rules } => {
+            let (target, weights, rules) = (target.clone(), weights.clone(), rules.clone());
+            Evidence::Weights { target, weights, served: Vec::new(), rules }
         }
         Action::Analyze { deployment, .. } => ratio(deployment.artifact.digest(), 1.0, 100.0),
         _ => Evidence::Done,

@@ -1,6 +1,9 @@
 //! Targets, deployments, traffic, health, metrics and artifacts.
 
-use release_core::model::{ArtifactRef, Metric, Selector, Target};
+use release_core::model::{
+    Affinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metric, Mirror, Selector, Target,
+    TextMatch, TrafficRules,
+};
 use release_core::plan::Weight;
 use release_core::port::{Bucket, Measurement, Served};
 
@@ -15,8 +18,8 @@ use crate::spi::{
 };
 
 wire! {
-    Target => Target { environment, region, service }
-    Weight => Weight { digest, version, percent }
+    Target => Target { environment, region, service, track }
+    Weight => Weight { digest, version, percent, track }
     Served => Served by new { digest, requests }
 
     ApplyRequest => ApplyRequest { target, artifact, version, replicas }
@@ -24,8 +27,15 @@ wire! {
     DeploymentStatus => DeploymentStatus { target, digest, desired, running, phase }
 
     ObserveTraffic => ObserveTraffic { target }
-    SetWeights => SetWeights { target, weights }
-    TrafficStatus => TrafficStatus { target, weights, served, in_flight }
+    SetWeights => SetWeights { target, weights, rules }
+    TrafficStatus => TrafficStatus { target, weights, served, in_flight, rules }
+
+    TrafficRules => TrafficRules { headers, mirror, affinity }
+    HeaderRoute => HeaderRoute { rule, to }
+    HeaderRule => HeaderRule { matches }
+    HeaderMatch => HeaderMatch { name, value }
+    Mirror => Mirror { to, percent }
+    Affinity => Affinity { cookie; max_age as max_age_micros }
 
     CheckHealth => CheckHealth { target, digest }
     HealthReport => HealthReport { target, digest, instances, observed_at }
@@ -110,6 +120,29 @@ impl Wire<pb::Metric> for Metric {
         })
     }
 }
+
+/// By hand: the core may get to know ways to match that no message of this version can hold.
+impl Wire<pb::TextMatch> for TextMatch {
+    fn to_wire(&self) -> pb::TextMatch {
+        use pb::text_match::Text;
+        let text = match self {
+            Self::Exact(text) => Some(Text::Exact(text.clone())),
+            Self::Prefix(text) => Some(Text::Prefix(text.clone())),
+            Self::Regex(text) => Some(Text::Regex(text.clone())),
+            _ => None, // the plugin refuses it as missing
+        };
+        pb::TextMatch { text }
+    }
+    fn from_wire(wire: pb::TextMatch) -> Result<Self, WireError> {
+        use pb::text_match::Text;
+        Ok(match wire.text.ok_or_else(WireError::missing)? {
+            Text::Exact(text) => Self::Exact(text),
+            Text::Prefix(text) => Self::Prefix(text),
+            Text::Regex(text) => Self::Regex(text),
+        })
+    }
+}
+nested!(TextMatch => TextMatch);
 
 fn part<P, T: Wire<P>>(wire: P, field: &'static str) -> Result<T, WireError> {
     T::from_wire(wire).map_err(|error| error.within(field))

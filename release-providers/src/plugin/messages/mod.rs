@@ -30,7 +30,12 @@ mod tests {
         let digest = Digest::of(b"x").to_string();
         let outside = pb::Target { environment: "../etc".into(), ..Default::default() };
         let status = pb::DeploymentStatus { target: Some(outside), ..Default::default() };
-        let weight = pb::Weight { digest: digest.clone(), version: "1.0.0".into(), percent: 256 };
+        let weight = pb::Weight {
+            digest: digest.clone(),
+            version: "1.0.0".into(),
+            percent: 256,
+            track: None,
+        };
         let numerator = pb::measurement::Ratio {
             digest: digest.clone(),
             numerator: f64::NAN,

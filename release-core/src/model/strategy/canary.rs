@@ -1,0 +1,202 @@
+//! A growing share of the traffic, step by step.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::is_default;
+use crate::ids::AnalysisId;
+use crate::model::Gate;
+use crate::model::traffic::{Affinity, HeaderRule};
+use crate::time::Span;
+
+/// Give the new version a growing share of the traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The shares in order, each with what follows it; all traffic follows the last.
+    pub steps: Vec<CanaryStep>,
+    /// How long the old version is kept, ready to take over, once the whole set is verified.
+    #[serde(default)]
+    #[doc(alias = "scaleDownDelaySeconds")]
+    pub keep_old: Span,
+    /// How long the new version is kept without traffic after a rollback, for people to look at.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[doc(alias = "abortScaleDownDelaySeconds")]
+    pub keep_new_after_abort: Span,
+    /// Whether the old version gives up instances as it loses traffic, at most in proportion.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[doc(alias = "dynamicStableScale")]
+    pub shrink_old: bool,
+    /// Keeps those whom the new version answered with it, while both are served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(alias = "sessionAffinity")]
+    pub affinity: Option<Affinity>,
+    /// What judges the new version all the while, beside what judges each step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub background: Vec<Background>,
+}
+
+impl Canary {
+    /// Such a canary with nothing beside its steps.
+    pub const fn new(steps: Vec<CanaryStep>) -> Self {
+        Self {
+            steps,
+            keep_old: Span::ZERO,
+            keep_new_after_abort: Span::ZERO,
+            shrink_old: false,
+            affinity: None,
+            background: Vec::new(),
+        }
+    }
+}
+
+/// One share of the traffic, and how it is watched.
+///
+/// Each step says all of what holds during it: header routes and copies of the step before do not go on by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryStep {
+    /// Percent of the traffic for the new version, 0 to 100; not smaller than in the step before.
+    #[doc(alias = "setWeight")]
+    #[serde(deserialize_with = "percent")]
+    #[schemars(range(min = 0, max = 100))]
+    pub weight: u8,
+    /// What must hold before the step begins.
+    #[doc(alias = "pause")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// How many instances of the new version run during the step; not said: as before, and all of them at first.
+    #[doc(alias = "setCanaryScale")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<CanaryScale>,
+    /// Requests that go to the new version whatever its share.
+    #[doc(alias = "setHeaderRoute")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderRule>,
+    /// Of how many requests in a hundred the new version gets copies, whose answers nobody gets.
+    #[doc(alias = "setMirrorRoute")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub mirror: Option<u8>,
+    /// How long the share is held before it is judged.
+    #[serde(default)]
+    pub bake: Span,
+    /// What judges it, besides the analyses of the release's rollback criteria.
+    #[serde(default)]
+    pub analyses: Vec<AnalysisId>,
+    /// Compares the new version with fresh instances of the old one, once the share was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
+}
+
+fn percent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    super::share(deserializer, 0, "the traffic")
+}
+
+impl CanaryStep {
+    /// A share of `weight` percent, held for `bake` and judged by the release's criteria.
+    pub const fn new(weight: u8, bake: Span) -> Self {
+        Self {
+            weight,
+            gates: Vec::new(),
+            scale: None,
+            headers: Vec::new(),
+            mirror: None,
+            bake,
+            analyses: Vec::new(),
+            experiment: None,
+        }
+    }
+}
+
+/// How many instances of the new version run. There have to be enough of them for the share that they get: with a quarter
+/// of the traffic, a quarter of the service's instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum CanaryScale {
+    /// So many.
+    Replicas(u32),
+    /// So many percent of the service's instances, rounded up.
+    #[doc(alias = "weight")]
+    Percent(u8),
+    /// As many as the share needs, and at least one.
+    #[doc(alias = "matchTrafficWeight")]
+    MatchTraffic,
+}
+
+impl CanaryScale {
+    /// How many instances that is, of a service with `replicas` and for `weight` percent of its traffic.
+    pub fn of(self, replicas: u32, weight: u8) -> u32 {
+        let part = |percent: u8| {
+            let exact = (u64::from(replicas) * u64::from(percent)).div_ceil(100);
+            u32::try_from(exact).unwrap_or(u32::MAX)
+        };
+        match self {
+            Self::Replicas(count) => count,
+            Self::Percent(percent) => part(percent),
+            Self::MatchTraffic => part(weight).max(1),
+        }
+    }
+}
+
+/// Compares the new version with as many fresh instances of the old one, each with the same share of the traffic: what
+/// differs is then the version, not the age of its caches. The rest of the traffic stays with the old version's other
+/// instances.
+///
+/// The fresh instances are a [track](crate::model::Target::track) of their own, called `baseline`. They are gone
+/// when the experiment is over, however it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Percent of the traffic that each of the two gets, 1 to 49; at least the step's share.
+    #[schemars(range(min = 1, max = 49))]
+    pub share: u8,
+    /// How many fresh instances of the old version are started; as many of the new one as they are have to run.
+    pub replicas: u32,
+    /// How long they are left alone before they are compared.
+    #[serde(default)]
+    #[doc(alias = "duration")]
+    pub bake: Span,
+    /// What compares them, besides the analyses of the release's rollback criteria.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub analyses: Vec<AnalysisId>,
+}
+
+/// An analysis that goes on while the rollout does. It ends the rollout when it fails; once the rollout is through, it
+/// ends with what it measured so far, and without a good measurement it has failed as *not evaluated*.
+///
+/// It judges the new version alone: the shares change under it, so that one that compares versions is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Background {
+    /// Which.
+    pub analysis: AnalysisId,
+    /// With which of the steps it begins, counted from 1.
+    #[serde(default = "one")]
+    #[doc(alias = "startingStep")]
+    pub from_step: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_instances_run_as_the_scale_says() {
+        for (scale, replicas, weight, want) in [
+            (CanaryScale::Replicas(3), 10, 5, 3),
+            (CanaryScale::Percent(25), 10, 5, 3),
+            (CanaryScale::Percent(0), 10, 5, 0),
+            (CanaryScale::MatchTraffic, 10, 25, 3),
+            (CanaryScale::MatchTraffic, 10, 0, 1),
+            (CanaryScale::MatchTraffic, u32::MAX, 100, u32::MAX),
+        ] {
+            assert_eq!(scale.of(replicas, weight), want, "{scale:?} of {replicas} at {weight} %");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What is called outside at points of a rollout.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::bounds::in_order;
+use crate::ids::HookId;
+
+/// When in a rollout a hook is called. The names in Flagger stand behind each.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HookPoint {
+    /// Before anything is changed (`confirm-rollout`, where it may refuse, and `pre-rollout`, where it tests).
+    BeforeRollout,
+    /// Before the new version gets a larger share, the last one included (`confirm-traffic-increase`).
+    BeforeIncrease,
+    /// After the new version got a larger share, before it bakes and is judged (`rollout`: to begin a load test).
+    AfterIncrease,
+    /// Before the new version gets all of the traffic (`confirm-promotion`).
+    BeforePromotion,
+    /// After the rollout is through and judged, before the old version goes (`post-rollout`).
+    AfterRollout,
+    /// After the rollout was taken back. It changes nothing any more (`event`, of a rollback).
+    AfterRollback,
+}
+
+/// Something outside that a rollout calls at one of its points, and by whose answer it goes on or not: a step whose
+/// [custom capability](crate::plan::Action::Custom) the host provides. `release-providers` has `webhook`, which calls a URL.
+///
+/// It fails for good once it was tried as often as `attempts` says; what follows is what the release's criteria say of a step
+/// that failed. Nobody undoes what a hook did: one that has something to undo names it with
+/// [`AfterRollback`](HookPoint::AfterRollback).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    /// Its name; unique in its stage.
+    pub id: HookId,
+    /// When it is called.
+    pub at: HookPoint,
+    /// The capability that calls it.
+    #[serde(default = "webhook")]
+    pub capability: String,
+    /// What the capability is told, in its own terms; for `webhook` the `url` and what to send.
+    #[serde(default, skip_serializing_if = "Value::is_null", serialize_with = "in_order")]
+    pub input: Value,
+    /// How often it is tried; as often as other steps of the stage, unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+}
+
+fn webhook() -> String {
+    "webhook".into()
+}
+
+impl Hook {
+    /// Calls `capability` with `input` at a point of the rollout.
+    pub fn new(id: HookId, at: HookPoint, capability: impl Into<String>, input: Value) -> Self {
+        Self { id, at, capability: capability.into(), input, attempts: None }
+    }
+}

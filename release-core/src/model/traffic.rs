@@ -1,0 +1,275 @@
+//! How traffic is divided beyond shares: by what a request says, by copies, by who came before.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+use crate::time::Span;
+
+/// Longest name or value of a header that a rule may have, in bytes.
+const MAX_TEXT: usize = 256;
+/// Most rules of one kind at once.
+pub(crate) const MAX_RULES: usize = 32;
+
+/// What a header has to say.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum TextMatch {
+    /// This, to the letter.
+    Exact(String),
+    /// Something that begins with this.
+    Prefix(String),
+    /// Something that this regular expression matches as a whole, in the syntax of RE2.
+    Regex(String),
+}
+
+impl TextMatch {
+    /// The text or the expression.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) | Self::Regex(text) => text,
+        }
+    }
+}
+
+/// One header of a request, and what it has to say.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderMatch {
+    /// The header's name, in lower case.
+    pub name: String,
+    /// What it has to say.
+    pub value: TextMatch,
+}
+
+impl HeaderMatch {
+    /// The header `name` says exactly `value`.
+    pub fn exact(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { name: name.into(), value: TextMatch::Exact(value.into()) }
+    }
+
+    /// What is wrong with it, and how to mend it.
+    pub fn problem(&self) -> Option<String> {
+        if let Some(problem) = name_problem(&self.name) {
+            return Some(format!("header `{}` {problem}", self.name.escape_debug()));
+        }
+        let text = self.value.text();
+        if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+            return Some(format!(
+                "the value for header `{}` is empty, too long or has control characters; write 1 to {MAX_TEXT} printable ones",
+                self.name
+            ));
+        }
+        None
+    }
+}
+
+/// What is wrong with the name of a header or a cookie: it is a token of RFC 9110, section 5.6.2.
+fn name_problem(name: &str) -> Option<String> {
+    let token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    if name.is_empty() || name.len() > MAX_TEXT || !name.chars().all(token) {
+        return Some(format!(
+            "is no name; write 1 to {MAX_TEXT} lower-case letters, digits, `-`, `_` and `.`"
+        ));
+    }
+    None
+}
+
+/// Requests that say all of this go to the new version, whatever its share.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderRule {
+    /// What a request has to say; all of it.
+    #[serde(rename = "match")]
+    pub matches: Vec<HeaderMatch>,
+}
+
+impl HeaderRule {
+    /// Requests whose header `name` says exactly `value`.
+    pub fn exact(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { matches: vec![HeaderMatch::exact(name, value)] }
+    }
+}
+
+/// Whoever was answered by the new version stays with it, by a cookie.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Affinity {
+    /// The cookie's name.
+    pub cookie: String,
+    /// For how long.
+    #[serde(default = "day")]
+    pub max_age: Span,
+}
+
+const fn day() -> Span {
+    Span::secs(24 * 60 * 60)
+}
+
+impl Affinity {
+    /// By `cookie`, for a day.
+    pub fn new(cookie: impl Into<String>) -> Self {
+        Self { cookie: cookie.into(), max_age: day() }
+    }
+
+    /// What is wrong with it, and how to mend it.
+    pub fn problem(&self) -> Option<String> {
+        name_problem(&self.cookie)
+            .map(|problem| format!("cookie `{}` {problem}", self.cookie.escape_debug()))
+    }
+}
+
+/// What a router does beside dividing by shares. Without any, requests go by shares alone.
+///
+/// They are part of what is asked for and of what is observed: a step that sets them is done only when the router shows
+/// the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficRules {
+    /// Requests that go to one version whatever the shares; the first that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderRoute>,
+    /// Who gets copies of requests. What it answers is thrown away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+    /// How clients stay with the version that answered them before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+}
+
+impl TrafficRules {
+    /// Routes by header, to a version that is not known yet: to see whether they make sense.
+    pub(crate) fn of_headers(headers: &[HeaderRule]) -> Self {
+        let to = Digest::of(&[]);
+        let route = |rule: &HeaderRule| HeaderRoute { rule: rule.clone(), to };
+        Self { headers: headers.iter().map(route).collect(), ..Self::default() }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is wrong with them, and how to mend it.
+    pub fn problem(&self) -> Option<String> {
+        if self.headers.len() > MAX_RULES {
+            return Some(format!(
+                "there are {} header routes; {MAX_RULES} are the most",
+                self.headers.len()
+            ));
+        }
+        let matches = || self.headers.iter().flat_map(|route| &route.rule.matches);
+        if self.headers.iter().any(|route| route.rule.matches.is_empty()) {
+            return Some(
+                "a header route with nothing to match would take all requests; name a header"
+                    .into(),
+            );
+        }
+        if let Some(mirror) = &self.mirror
+            && !(1..=100).contains(&mirror.percent)
+        {
+            return Some(format!(
+                "{} % of requests cannot be copied; write 1 to 100",
+                mirror.percent
+            ));
+        }
+        matches()
+            .find_map(HeaderMatch::problem)
+            .or_else(|| self.affinity.as_ref().and_then(Affinity::problem))
+    }
+}
+
+impl fmt::Display for TrafficRules {
+    /// As it stands behind the shares of a step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for route in &self.headers {
+            f.write_str(", by")?;
+            route.rule.matches.iter().try_for_each(|header| write!(f, " `{}`", header.name))?;
+        }
+        if let Some(mirror) = &self.mirror {
+            write!(f, ", {}% mirrored", mirror.percent)?;
+        }
+        self.affinity
+            .iter()
+            .try_for_each(|affinity| write!(f, ", staying by `{}`", affinity.cookie))
+    }
+}
+
+/// Requests that go to one version whatever the shares.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderRoute {
+    /// Which.
+    pub rule: HeaderRule,
+    /// The version's content.
+    pub to: Digest,
+}
+
+/// Copies of requests for a version that does not answer them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mirror {
+    /// The version's content.
+    pub to: Digest,
+    /// Of how many requests in a hundred.
+    pub percent: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &str, value: &str) -> TrafficRules {
+        let route = HeaderRoute { rule: HeaderRule::exact(name, value), to: Digest::of(b"new") };
+        TrafficRules { headers: vec![route], ..TrafficRules::default() }
+    }
+
+    #[test]
+    fn rules_that_no_router_could_keep_are_named() {
+        assert_eq!(headers("x-canary", "yes").problem(), None);
+        for (name, value) in [
+            ("", "yes"),
+            ("X-Canary", "yes"),
+            ("x canary", "yes"),
+            ("x-canary:", "yes"),
+            ("x-canary", ""),
+            ("x-canary", "a\r\nset-cookie: b"),
+        ] {
+            let problem = headers(name, value).problem().unwrap();
+            assert!(problem.contains("; write 1 to 256"), "{problem}");
+        }
+        let mut all = headers("x-canary", "yes");
+        all.headers[0].rule.matches.clear();
+        assert!(all.problem().unwrap().contains("would take all"));
+        let mut many = headers("x-canary", "yes");
+        many.headers = vec![many.headers[0].clone(); MAX_RULES + 1];
+        assert!(many.problem().unwrap().contains("32 are the most"));
+        let mirror = Mirror { to: Digest::of(b"new"), percent: 0 };
+        let none = TrafficRules { mirror: Some(mirror), ..TrafficRules::default() };
+        assert!(none.problem().unwrap().contains("1 to 100"));
+        let affinity = Some(Affinity::new("a;b"));
+        assert!(TrafficRules { affinity, ..TrafficRules::default() }.problem().is_some());
+    }
+
+    #[test]
+    fn rules_are_written_as_people_write_them() {
+        let rule: HeaderRule =
+            serde_json::from_str(r#"{"match":[{"name":"x-canary","value":{"prefix":"y"}}]}"#)
+                .unwrap();
+        assert_eq!(rule.matches[0].value, TextMatch::Prefix("y".into()));
+        let affinity: Affinity = serde_json::from_str(r#"{"cookie":"stay"}"#).unwrap();
+        assert_eq!(affinity, Affinity::new("stay"));
+        assert_eq!(serde_json::to_string(&TrafficRules::default()).unwrap(), "{}");
+    }
+}

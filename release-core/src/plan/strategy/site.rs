@@ -1,0 +1,329 @@
+//! One service in one target, and the steps that strategies are made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::StrategyError;
+use crate::ids::{AnalysisId, IdError, StepId};
+use crate::model::{
+    Analysis, Digest, Gate, HeaderRoute, HeaderRule, Mirror, RollbackCriteria, RollbackTrigger,
+    TrafficRules,
+};
+use crate::plan::{
+    Action, Beside, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo,
+    UndoPhase, Weight,
+};
+use crate::time::Span;
+
+/// One service in one target, with what is there now and what shall be.
+///
+/// Its methods make steps with all that belongs to them: the scope, the group they are rolled back with, how they are undone,
+/// what follows from their failure. Names of steps are paths below the target.
+#[derive(Debug)]
+pub struct Site<'a> {
+    pub(in crate::plan) new: Deployment,
+    pub(in crate::plan) old: Option<Deployment>,
+    pub(in crate::plan) replicas: u32,
+    pub(in crate::plan) scope: StepScope,
+    pub(in crate::plan) group: u32,
+    pub(in crate::plan) rollback: Option<&'a RollbackCriteria>,
+    pub(in crate::plan) timeout: Span,
+    pub(in crate::plan) attempts: u32,
+    pub(in crate::plan) analyses: &'a BTreeMap<&'a AnalysisId, Arc<Analysis>>,
+    /// The analyses of the release's rollback criteria.
+    pub(in crate::plan) criteria: &'a [AnalysisId],
+    pub(in crate::plan) production: bool,
+    /// Whether it goes back to a version that was live a short while ago.
+    pub(in crate::plan) returns: bool,
+    /// How long the new version is kept after it was taken back.
+    pub(in crate::plan) keep_new: Span,
+}
+
+impl Site<'_> {
+    /// What shall serve.
+    pub const fn new_version(&self) -> &Deployment {
+        &self.new
+    }
+
+    /// What serves now. There is always one where a strategy is asked: where nothing ran before, none is.
+    pub const fn old_version(&self) -> Option<&Deployment> {
+        self.old.as_ref()
+    }
+
+    /// How many instances the service has.
+    pub const fn replicas(&self) -> u32 {
+        self.replicas
+    }
+
+    /// Whether the target serves users.
+    pub const fn is_production(&self) -> bool {
+        self.production
+    }
+
+    /// A step that does `action`, with nothing that undoes it yet.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn step(&self, name: &str, action: Action) -> Result<Step, IdError> {
+        let id = StepId::new(format!("{}/{name}", self.new.target))?;
+        Ok(Step {
+            id,
+            action,
+            scope: self.scope.clone(),
+            gates: Vec::new(),
+            retry: RetryPolicy::attempts(self.attempts),
+            timeout: self.timeout,
+            undo: Undo::Undeclared,
+            on_failure: self.on_failure(None),
+            group: Some(self.group),
+            finale: false,
+        })
+    }
+
+    /// What the release's criteria say of a failure of a step, or of an analysis. A failure that is
+    /// not among them is for people to decide; without criteria the run just ends.
+    fn on_failure(&self, analysis: Option<&AnalysisId>) -> OnFailure {
+        let Some(criteria) = self.rollback else { return OnFailure::Fail };
+        let named = |trigger: &RollbackTrigger| match trigger {
+            RollbackTrigger::StepFailed => true,
+            RollbackTrigger::Analysis(id) => Some(id) == analysis,
+        };
+        if criteria.triggers.iter().any(named) {
+            OnFailure::RollBack(criteria.scope)
+        } else {
+            OnFailure::Hold
+        }
+    }
+
+    /// Runs `replicas` of the new version; undone by removing all of it.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
+        let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
+        let remove = |action| Compensation { action, phase: UndoPhase::Remove };
+        let duration = self.keep_new;
+        let kept = (duration > Span::ZERO).then(|| remove(Action::Bake { duration }));
+        let undo = kept.into_iter().chain([remove(scale(0))]).collect();
+        Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo)))
+    }
+
+    /// Runs `replicas` of the old version; undone by running all of it again, and checking that. None where there is
+    /// no old version.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn scale_old(&self, name: &str, replicas: u32) -> Result<Option<Step>, IdError> {
+        let Some(old) = &self.old else { return Ok(None) };
+        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
+        let probe = Action::Probe { deployment: old.clone(), min_ready: self.replicas };
+        let undo = vec![
+            Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity },
+            Compensation { action: probe, phase: UndoPhase::CheckHealth },
+        ];
+        Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
+    }
+
+    /// Waits until `min_ready` instances of the new version are ready.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn probe(&self, name: &str, min_ready: u32) -> Result<Step, IdError> {
+        self.step(name, Action::Probe { deployment: self.new.clone(), min_ready })
+    }
+
+    /// Looks once more, after the exposure that went before. A platform may report a success and go back
+    /// on it: only what is still so after its bake goes on.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn still_ready(&self, prefix: &str, min_ready: u32) -> Result<Step, IdError> {
+        self.probe(&format!("{prefix}still-ready"), min_ready)
+    }
+
+    /// The shares where the new version has `percent` of the traffic and the old one the rest.
+    pub(super) fn shares(&self, percent: u8) -> Vec<Weight> {
+        let old = self.old.iter().map(|old| Self::share_of(old, 100_u8.saturating_sub(percent)));
+        let new = (self.old.is_some() || percent > 0).then(|| Self::share_of(&self.new, percent));
+        old.chain(new).filter(|weight| weight.percent > 0).collect()
+    }
+
+    /// A share for what is deployed.
+    pub(super) fn share_of(version: &Deployment, percent: u8) -> Weight {
+        let weight = Weight::new(version.artifact.digest(), version.version.clone(), percent);
+        Weight { track: version.target.track.clone(), ..weight }
+    }
+
+    /// Gives the new version `percent` of the traffic; undone by giving the old version all of it.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn route(&self, name: &str, percent: u8) -> Result<Step, IdError> {
+        self.route_by(name, percent, TrafficRules::default())
+    }
+
+    /// As [`Site::route`], with `rules` beside the shares, which are gone as well when it is undone.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn route_by(&self, name: &str, percent: u8, rules: TrafficRules) -> Result<Step, IdError> {
+        self.distribute(name, self.shares(percent), rules)
+    }
+
+    pub(super) fn distribute(
+        &self,
+        name: &str,
+        weights: Vec<Weight>,
+        rules: TrafficRules,
+    ) -> Result<Step, IdError> {
+        let target = || self.new.target.clone();
+        let rules = (!rules.is_empty()).then(|| Box::new(rules));
+        let back = Action::Route { target: target(), weights: self.shares(0), rules: None };
+        let undo = Compensation { action: back, phase: UndoPhase::RestoreTraffic };
+        let action = Action::Route { target: target(), weights, rules };
+        Ok(self.step(name, action)?.undo(Undo::Compensate(vec![undo])))
+    }
+
+    /// The header routes and copies of a rollout, all for the new version.
+    pub fn rules(&self, headers: &[HeaderRule], mirror: Option<u8>) -> TrafficRules {
+        let to = self.new.artifact.digest();
+        let route = |rule: &HeaderRule| HeaderRoute { rule: rule.clone(), to };
+        TrafficRules {
+            headers: headers.iter().map(route).collect(),
+            mirror: mirror.map(|percent| Mirror { to, percent }),
+            affinity: None,
+        }
+    }
+
+    /// Waits for `duration`; no step when it is none.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn bake(&self, name: &str, duration: Span) -> Result<Option<Step>, IdError> {
+        if duration == Span::ZERO {
+            return Ok(None);
+        }
+        self.step(name, Action::Bake { duration }).map(Some)
+    }
+
+    /// Judges the new version by the analyses named and by the release's criteria, each once: naming
+    /// more is no way past the criteria. All of them measure from the start of the last of the steps
+    /// `before` that begins a window: the bake or, without one, the change of shares. Those criteria that compare
+    /// versions have nothing to say where one gets all of the traffic.
+    ///
+    /// # Errors
+    /// A name that is none, and an analysis that is not defined.
+    pub fn judge(
+        &self,
+        prefix: &str,
+        named: &[AnalysisId],
+        before: &[Step],
+    ) -> Result<Vec<Step>, StrategyError> {
+        self.judge_by(prefix, named.iter().chain(self.criteria), self.beside(before), before)
+    }
+
+    /// As [`Site::judge`], by the analyses named alone: for the time before the new version gets any traffic.
+    ///
+    /// # Errors
+    /// As [`Site::judge`].
+    pub fn preview(
+        &self,
+        prefix: &str,
+        named: &[AnalysisId],
+        before: &[Step],
+    ) -> Result<Vec<Step>, StrategyError> {
+        self.judge_by(prefix, named.iter(), self.beside(before), before)
+    }
+
+    pub(super) fn judge_by<'n>(
+        &self,
+        prefix: &str,
+        named: impl Iterator<Item = &'n AnalysisId>,
+        beside: Option<Box<Beside>>,
+        before: &[Step],
+    ) -> Result<Vec<Step>, StrategyError> {
+        let window = before.iter().rfind(|step| step.action.begins_a_window());
+        let from = window.map(|step| step.id.clone());
+        let mut seen = BTreeSet::new();
+        let mut steps = Vec::new();
+        for id in named.filter(|id| seen.insert(*id)) {
+            let analysis = self.analysis(id)?;
+            if analysis.compares() && beside.is_none() {
+                continue;
+            }
+            let beside = beside.clone().filter(|_| analysis.compares());
+            steps.push(self.analyze(&format!("{prefix}{id}"), analysis, from.clone(), beside)?);
+        }
+        Ok(steps)
+    }
+
+    pub(super) fn analysis(&self, id: &AnalysisId) -> Result<&Arc<Analysis>, StrategyError> {
+        self.analyses.get(id).ok_or_else(|| {
+            let text =
+                format!("names the analysis `{id}`, which is not defined; add it to `analyses`");
+            StrategyError::Refused(text)
+        })
+    }
+
+    pub(super) fn analyze(
+        &self,
+        name: &str,
+        analysis: &Arc<Analysis>,
+        from: Option<StepId>,
+        beside: Option<Box<Beside>>,
+    ) -> Result<Step, IdError> {
+        let (deployment, until) = (self.new.clone(), None);
+        let action =
+            Action::Analyze { deployment, analysis: Arc::clone(analysis), from, beside, until };
+        Ok(self.step(name, action)?.on_failure(self.on_failure(Some(&analysis.id))))
+    }
+
+    /// The version from before, with the new one's share, where both get requests after the steps `before`: each its share,
+    /// or the new one copies of what the old one answers.
+    fn beside(&self, before: &[Step]) -> Option<Box<Beside>> {
+        let baseline = self.old.clone()?;
+        let new = self.new.artifact.digest();
+        let share = before.iter().rev().find_map(|step| share_of_both(&step.action, new))?;
+        (1..100).contains(&share).then(|| Box::new(Beside { baseline, share }))
+    }
+
+    /// Removes the old version after having kept it for `keep`. By then the release is verified and
+    /// live: a failure here is for people to mend, and takes nothing back.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
+        let bake = self.bake("keep-old", keep)?;
+        // It is the last look while there is an old version to return to.
+        let look =
+            bake.is_some().then(|| self.still_ready("keep-old/", self.replicas)).transpose()?;
+        let steps = [bake, look, self.scale_old("remove-old", 0)?];
+        let finale = |step: Step| Step { finale: true, ..step.on_failure(OnFailure::Hold) };
+        Ok(steps.into_iter().flatten().map(finale).collect())
+    }
+
+    /// The same gates with ids that are unique in the plan: below the target and `path`.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn own_gates(&self, path: &str, gates: &[Gate]) -> Result<Vec<Gate>, IdError> {
+        let target = &self.new.target;
+        let prefix = if path.is_empty() { target.to_string() } else { format!("{target}/{path}") };
+        crate::plan::expand::prefixed(&prefix, gates)
+    }
+}
+
+/// Which part of the requests that both versions get the version `new` gets, in percent, after this change of shares.
+fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
+    let Action::Route { weights, rules, .. } = action else { return None };
+    let share = weights.iter().find(|weight| weight.digest == new).map_or(0, |w| w.percent);
+    let mirror = rules.as_ref().and_then(|rules| rules.mirror).filter(|mirror| mirror.to == new);
+    Some(match mirror {
+        // Of a hundred requests and so many copies.
+        Some(mirror) if share == 0 => {
+            let copies = u16::from(mirror.percent);
+            u8::try_from((copies * 100 + (100 + copies) / 2) / (100 + copies)).unwrap_or(0)
+        }
+        _ => share,
+    })
+}

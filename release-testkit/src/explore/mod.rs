@@ -1,0 +1,184 @@
+//! Explores a plan exhaustively: every way in which each effect can end, a cancel and a crash at every state. It shows that a
+//! strategy keeps its contract, or how it does not.
+//!
+//! In every state, every version with a share of the traffic, a header route or copies has instances; shares are 100 percent;
+//! and there are instances enough ([`Exploration::missing`]). Every end is whole: all traffic on versions that run with all
+//! their instances, without rules, and nothing left over on tracks. What was rolled back or cancelled is as it was before.
+//!
+//! ```
+//! use release_core::model::{Canary, CanaryStep, Span, Strategy};
+//! use release_core::plan::plan;
+//! use release_testkit::explore::Exploration;
+//! use release_testkit::fixtures;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let canary = Canary::new(vec![CanaryStep::new(10, Span::secs(60))]);
+//! let definition = fixtures::one_service(Strategy::Canary(canary), 2);
+//! let explored = Exploration::new().run(&definition, plan(&definition)?)?;
+//! assert!(explored.states > 100, "{explored}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An effect ends well, is refused, fails in passing, or nobody hears of it, and it took effect or did not; a measurement is
+//! good or bad. In a rollback, effects fail in passing only: one that fails for good waits for a person. Analyses are good
+//! or bad look by look; of those that compare versions the stream is not told apart, so that they are tried as all good and
+//! all bad. Time passes when nothing is under way.
+
+mod node;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use node::Node;
+use release_core::model::Definition;
+use release_core::plan::Plan;
+use release_core::run::Outcome;
+pub use world::Breach;
+use world::World;
+
+/// How a plan is explored.
+#[derive(Debug, Clone, Copy)]
+pub struct Exploration {
+    faults: bool,
+    outage: bool,
+    missing: u32,
+    most: usize,
+}
+
+impl Default for Exploration {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Exploration {
+    /// With all faults; nobody may go unserved, no instance may be missing, and ten million states are the most.
+    pub const fn new() -> Self {
+        Self { faults: true, outage: false, missing: 0, most: 10_000_000 }
+    }
+
+    /// Every effect ends well; only the cancel comes at every state.
+    #[must_use]
+    pub const fn without_faults(mut self) -> Self {
+        self.faults = false;
+        self
+    }
+
+    /// Nobody needs to be served in between, as where the old version is stopped first.
+    #[must_use]
+    pub const fn with_outage(mut self) -> Self {
+        self.outage = true;
+        self
+    }
+
+    /// So many instances of a service may be missing in between, as with a rolling strategy's `max_unavailable`.
+    #[must_use]
+    pub const fn missing(mut self, instances: u32) -> Self {
+        self.missing = instances;
+        self
+    }
+
+    /// Gives up after so many states.
+    #[must_use]
+    pub const fn at_most(mut self, states: usize) -> Self {
+        self.most = states;
+        self
+    }
+
+    /// Explores `plan`, which was made of `definition`.
+    ///
+    /// # Errors
+    /// The [`Counterexample`]: what broke, and how it came to that.
+    pub fn run(
+        &self,
+        definition: &Definition,
+        plan: Plan,
+    ) -> Result<Explored, Box<Counterexample>> {
+        let before = World::before(definition);
+        let (mut seen, mut open) = (BTreeSet::new(), Vec::new());
+        let mut ends: BTreeMap<&'static str, usize> = BTreeMap::new();
+        match Node::begin(plan.freeze(), before.clone()) {
+            Ok(node) => open.push(node),
+            Err(problem) => {
+                let (breach, course) = (Breach::Rejected(problem), Vec::new());
+                return Err(Box::new(Counterexample { breach, course, states: 0 }));
+            }
+        }
+        while let Some(node) = open.pop() {
+            if !seen.insert(node.key()) {
+                continue;
+            }
+            let states = seen.len();
+            let broken =
+                |breach| Box::new(Counterexample { breach, course: node.course(), states });
+            if states > self.most {
+                return Err(broken(Breach::TooManyStates(self.most)));
+            }
+            if let Some(breach) = node.world.breach(self.outage, self.missing) {
+                return Err(broken(breach));
+            }
+            if let Some(outcome) = node.state.outcome() {
+                *ends.entry(outcome.name()).or_default() += 1;
+                if let Some(breach) = end(outcome, &node.world, &before) {
+                    return Err(broken(breach));
+                }
+                continue;
+            }
+            let next = node.successors(self.faults);
+            if next.is_empty() {
+                return Err(broken(Breach::Stuck(format!("{:?}", node.state.awaiting()))));
+            }
+            open.extend(next);
+        }
+        Ok(Explored { states: seen.len(), ends })
+    }
+}
+
+/// What is wrong with the world at the end of a run.
+fn end(outcome: &Outcome, world: &World, before: &World) -> Option<Breach> {
+    let back = matches!(outcome, Outcome::RolledBack { .. } | Outcome::Cancelled { .. });
+    let name = outcome.name();
+    if back && world != before {
+        return Some(Breach::NotAsBefore { outcome: name, world: world.to_string() });
+    }
+    (!world.is_whole()).then(|| Breach::NotWhole { outcome: name, world: world.to_string() })
+}
+
+/// That everything was explored, and nothing broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explored {
+    /// How many different states there are.
+    pub states: usize,
+    /// How many of them are ends, by their outcome's name.
+    pub ends: BTreeMap<&'static str, usize>,
+}
+
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} states, ends {:?}", self.states, self.ends)
+    }
+}
+
+/// A state in which something does not hold that has to, and how a run comes to it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Counterexample {
+    /// What does not hold.
+    pub breach: Breach,
+    /// What happened until then, first things first.
+    pub course: Vec<String>,
+    /// How many states had been seen.
+    pub states: usize,
+}
+
+impl fmt::Display for Counterexample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, after:", self.breach)?;
+        self.course.iter().try_for_each(|event| write!(f, "\n  {event}"))
+    }
+}
+
+impl std::error::Error for Counterexample {}

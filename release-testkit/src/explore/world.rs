@@ -1,0 +1,275 @@
+//! What is really there, in each target.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use release_core::analysis;
+use release_core::ids::TrackId;
+use release_core::model::{Definition, Digest, Target, TrafficRules};
+use release_core::plan::{Action, Weight};
+use release_core::port::Evidence;
+use release_core::time::Timestamp;
+use semver::Version;
+
+/// Something that has to hold and does not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Breach {
+    /// Requests go to a version that has no instance.
+    #[error("traffic of {target} goes where nobody is: {world}")]
+    NobodyServes {
+        /// Where.
+        target: Target,
+        /// What is there.
+        world: String,
+    },
+    /// Shares that do not make a whole.
+    #[error("the shares of {target} add up to {sum} %")]
+    NotAHundred {
+        /// Where.
+        target: Target,
+        /// What they add up to.
+        sum: u32,
+    },
+    /// Fewer instances than the traffic needs.
+    #[error("{serving} instances serve {target}, which needs {needed}: {world}")]
+    TooFew {
+        /// Where.
+        target: Target,
+        /// How many serve.
+        serving: u32,
+        /// How many are needed.
+        needed: u32,
+        /// What is there.
+        world: String,
+    },
+    /// A run ended, and not all traffic is on a version that runs with all instances, or something was left over.
+    #[error("{outcome}, and it is not whole: {world}")]
+    NotWhole {
+        /// How the run ended.
+        outcome: &'static str,
+        /// What is there.
+        world: String,
+    },
+    /// A run was taken back, and it is not as it was.
+    #[error("{outcome}, and it is not as before: {world}")]
+    NotAsBefore {
+        /// How the run ended.
+        outcome: &'static str,
+        /// What is there.
+        world: String,
+    },
+    /// Nothing can happen any more, and the run has not ended.
+    #[error("nothing can happen any more: {0}")]
+    Stuck(String),
+    /// The run could not begin.
+    #[error("the run cannot begin: {0}")]
+    Rejected(String),
+    /// There are more states than were to be looked at.
+    #[error("there are more than {0} states")]
+    TooManyStates(usize),
+}
+
+/// What is really there, in each target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct World(BTreeMap<Target, Place>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Place {
+    /// How many instances a full set is.
+    replicas: u32,
+    running: BTreeMap<Digest, u32>,
+    shares: BTreeMap<(Digest, Option<TrackId>), u8>,
+    rules: Option<Rules>,
+}
+
+/// Rules, in an order of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rules(TrafficRules);
+
+impl Ord for Rules {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let text = |rules: &Self| format!("{:?}", rules.0);
+        text(self).cmp(&text(other))
+    }
+}
+
+impl PartialOrd for Rules {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (target, place) in &self.0 {
+            write!(f, "[{target}:")?;
+            for (digest, running) in &place.running {
+                write!(f, " {running}×{}", digest.short())?;
+            }
+            for ((digest, track), share) in &place.shares {
+                let track = track.iter().map(|track| format!("@{track}")).collect::<String>();
+                write!(f, " {share}%→{}{track}", digest.short())?;
+            }
+            place.rules.iter().try_for_each(|rules| write!(f, "{}", rules.0))?;
+            f.write_str("]")?;
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// The old versions run, and have all traffic.
+    pub(super) fn before(definition: &Definition) -> Self {
+        let mut places = BTreeMap::new();
+        for stage in &definition.stages {
+            let environment =
+                definition.environments.iter().find(|found| found.id == stage.environment);
+            for region in environment.into_iter().flat_map(|found| &found.regions) {
+                for service in &definition.services {
+                    let (id, replicas) = (service.id.clone(), service.replicas);
+                    let target = Target::new(stage.environment.clone(), region.clone(), id);
+                    let mut place = Place { replicas, ..Place::default() };
+                    if let Some(old) = definition.release.previous.get(&service.id) {
+                        let digest = old.artifact.digest();
+                        place.running.insert(digest, replicas);
+                        place.shares.insert((digest, None), 100);
+                    }
+                    places.insert(target, place);
+                }
+            }
+        }
+        Self(places)
+    }
+
+    pub(super) fn apply(&mut self, action: &Action) {
+        match action {
+            Action::Scale { deployment, replicas } => {
+                let place = self.0.entry(deployment.target.clone()).or_default();
+                place.running.insert(deployment.artifact.digest(), *replicas);
+                place.running.retain(|_, running| *running > 0);
+                // A track is there as long as somebody is on it.
+                self.0.retain(|target, place| target.track.is_none() || !place.running.is_empty());
+            }
+            Action::Route { target, weights, rules } => {
+                let place = self.0.entry(target.clone()).or_default();
+                let served = weights.iter().filter(|weight| weight.percent > 0);
+                place.shares = served.map(|w| ((w.digest, w.track.clone()), w.percent)).collect();
+                place.rules = rules.as_deref().cloned().map(Rules);
+            }
+            _ => {}
+        }
+    }
+
+    fn running(&self, target: &Target, digest: Digest) -> u32 {
+        self.0.get(target).and_then(|place| place.running.get(&digest)).copied().unwrap_or(0)
+    }
+
+    /// What an honest provider sees: not what was asked for, but what is.
+    pub(super) fn observe(
+        &self,
+        action: &Action,
+        looks: u32,
+        now: Timestamp,
+        well: bool,
+    ) -> Evidence {
+        match action {
+            Action::VerifyArtifact { artifact } => {
+                Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
+            }
+            Action::Scale { deployment, .. } => {
+                let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
+                let running = self.running(&target, digest);
+                Evidence::Instances { target, digest, running }
+            }
+            Action::Probe { deployment, .. } => {
+                let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
+                let ready = self.running(&target, digest);
+                Evidence::Health { target, digest, ready, unready: Vec::new() }
+            }
+            Action::Route { target, .. } => {
+                let place = self.0.get(target).cloned().unwrap_or_default();
+                let weight = |((digest, track), percent): ((Digest, Option<TrackId>), u8)| {
+                    let weight = Weight::new(digest, Version::new(0, 0, 0), percent);
+                    Weight { track, ..weight }
+                };
+                let weights = place.shares.into_iter().map(weight).collect();
+                let rules = place.rules.map(|rules| Box::new(rules.0));
+                Evidence::Weights { target: target.clone(), weights, served: Vec::new(), rules }
+            }
+            Action::Analyze { .. } => analysis::example(action, looks, now, well),
+            _ => Evidence::Done,
+        }
+    }
+
+    pub(super) fn is_as(&self, action: &Action) -> bool {
+        let mut wanted = self.clone();
+        wanted.apply(action);
+        wanted == *self
+    }
+
+    /// What does not hold here and now.
+    pub(super) fn breach(&self, outage: bool, missing: u32) -> Option<Breach> {
+        self.0.iter().find_map(|(target, place)| {
+            let sum: u32 = place.shares.values().map(|share| u32::from(*share)).sum();
+            if sum != 100 && !place.shares.is_empty() {
+                return Some(Breach::NotAHundred { target: target.clone(), sum });
+            }
+            if outage {
+                return None;
+            }
+            let on = |track: &Option<TrackId>| Target { track: track.clone(), ..target.clone() };
+            let rules = place.rules.as_ref();
+            let told = rules.into_iter().flat_map(|rules| {
+                let headers = rules.0.headers.iter().map(|route| route.to);
+                headers.chain(rules.0.mirror.map(|mirror| mirror.to))
+            });
+            let served = place.shares.keys().map(|(digest, track)| (*digest, on(track)));
+            let served: Vec<_> = served.chain(told.map(|digest| (digest, on(&None)))).collect();
+            if served.iter().any(|(digest, at)| self.running(at, *digest) == 0) {
+                let (target, world) = (target.clone(), self.to_string());
+                return Some(Breach::NobodyServes { target, world });
+            }
+            self.too_few(target, place, missing)
+        })
+    }
+
+    /// Whether there are fewer instances than the traffic needs: of each version what its share is of the service's, rounded
+    /// down, and of all together the service's.
+    fn too_few(&self, target: &Target, place: &Place, missing: u32) -> Option<Breach> {
+        if place.shares.is_empty() {
+            return None;
+        }
+        let few = |serving: u32, needed: u32| {
+            let (target, world) = (target.clone(), self.to_string());
+            (serving < needed).then_some(Breach::TooFew { target, serving, needed, world })
+        };
+        let mut all = 0;
+        for ((digest, track), share) in &place.shares {
+            let at = Target { track: track.clone(), ..target.clone() };
+            let serving = self.running(&at, *digest);
+            let needed = u64::from(place.replicas) * u64::from(*share) / 100;
+            let needed = u32::try_from(needed).unwrap_or(u32::MAX).saturating_sub(missing);
+            // What is on a track is as large as its experiment says.
+            if track.is_none()
+                && let Some(breach) = few(serving, needed)
+            {
+                return Some(breach);
+            }
+            all += serving;
+        }
+        few(all, place.replicas.saturating_sub(missing))
+    }
+
+    /// All traffic is on versions that run, all of them fully, and nothing else is left.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.iter().all(|(target, place)| {
+            let full = |digest: &Digest| place.running.get(digest) == Some(&place.replicas);
+            target.track.is_none()
+                && place.rules.is_none()
+                && place.shares.iter().all(|((digest, track), _)| track.is_none() && full(digest))
+                && (place.shares.values().map(|share| u32::from(*share)).sum::<u32>() == 100
+                    || (place.shares.is_empty() && place.running.is_empty()))
+        })
+    }
+}

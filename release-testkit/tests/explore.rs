@@ -1,0 +1,196 @@
+//! From every state of every strategy, an abort reaches a state in which all traffic is on a version that runs and is
+//! healthy. Explored exhaustively: every way in which each effect can end, a cancel and a crash at every state.
+#![expect(clippy::print_stdout, reason = "the number of states is part of the proof")]
+
+use release_core::model::{
+    Affinity, Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition,
+    Experiment, Gate, HeaderRule, Hook, HookPoint, Rolling, Service, Shadow, Span, Strategy,
+};
+use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
+use release_core::plan::{Action, Planner, plan};
+use release_testkit::explore::{Breach, Exploration, Explored};
+use release_testkit::fixtures::{Shop, literal, one_service};
+
+const REPLICAS: u32 = 2;
+
+fn minute() -> Span {
+    Span::secs(60)
+}
+
+fn step(weight: u8) -> CanaryStep {
+    CanaryStep::new(weight, minute())
+}
+
+fn canary(steps: Vec<CanaryStep>) -> Canary {
+    Canary { keep_old: minute(), ..Canary::new(steps) }
+}
+
+fn by_header() -> Vec<HeaderRule> {
+    vec![HeaderRule::exact("x-canary", "yes")]
+}
+
+/// Explores a strategy, and says how many states there are.
+fn explored(name: &str, exploration: Exploration, definition: &Definition) -> usize {
+    let plan = plan(definition).unwrap_or_else(|errors| panic!("{name}: {errors}"));
+    let found = exploration.run(definition, plan);
+    let found: Explored = found.unwrap_or_else(|broken| panic!("{name}: {broken}"));
+    println!("{name:>30}: {found}");
+    for end in ["rolled_back", "succeeded"] {
+        assert!(found.ends.contains_key(end), "{name}: {found}");
+    }
+    found.states
+}
+
+#[test]
+fn f25_f30_from_every_state_of_every_strategy_an_abort_ends_on_a_healthy_version() {
+    let rolling = |max_unavailable, max_surge: Option<u32>| {
+        let bake = minute();
+        let batches = if max_surge.is_none() { 2 } else { 1 };
+        Strategy::Rolling(Rolling { max_unavailable, max_surge, bake, ..Rolling::new(batches) })
+    };
+    let blue_green = BlueGreen { bake: minute(), keep_old: minute(), ..BlueGreen::default() };
+    let previewed = BlueGreen {
+        preview_replicas: Some(1),
+        preview_headers: by_header(),
+        preview: minute(),
+        preview_analyses: vec![literal("error-rate")],
+        gates: vec![Gate::Approval(Approval::new(literal("go")))],
+        keep_new_after_abort: minute(),
+        ..BlueGreen::default()
+    };
+    let scaled = |weight, scale| CanaryStep { scale: Some(scale), ..step(weight) };
+    let experiment = Experiment { share: 30, replicas: 1, bake: minute(), analyses: Vec::new() };
+    let background = vec![Background { analysis: literal("error-rate"), from_step: 1 }];
+    let all = [
+        ("recreate", Strategy::Recreate, Exploration::new().with_outage()),
+        ("rolling, adding first", rolling(0, None), Exploration::new()),
+        ("rolling, making room", rolling(1, None), Exploration::new().missing(1)),
+        ("rolling, one more", rolling(0, Some(1)), Exploration::new()),
+        ("rolling, never one more", rolling(1, Some(0)), Exploration::new().missing(1)),
+        ("blue-green", Strategy::BlueGreen(blue_green), Exploration::new()),
+        ("blue-green, previewed", Strategy::BlueGreen(previewed), Exploration::new()),
+        ("canary", Strategy::Canary(canary(vec![step(10), step(50)])), Exploration::new()),
+        ("canary to 100", Strategy::Canary(canary(vec![step(50), step(100)])), Exploration::new()),
+        (
+            "canary, to whom it may concern",
+            Strategy::Canary(Canary {
+                affinity: Some(Affinity::new("stay")),
+                ..canary(vec![CanaryStep { headers: by_header(), ..step(0) }, step(50)])
+            }),
+            Exploration::new(),
+        ),
+        (
+            "canary, mirrored, gated",
+            Strategy::Canary(canary(vec![
+                CanaryStep { mirror: Some(50), ..step(0) },
+                CanaryStep {
+                    gates: vec![Gate::Approval(Approval::new(literal("go")))],
+                    ..step(50)
+                },
+            ])),
+            Exploration::new(),
+        ),
+        (
+            "canary, as large as its share",
+            Strategy::Canary(Canary {
+                shrink_old: true,
+                keep_new_after_abort: minute(),
+                ..canary(vec![scaled(50, CanaryScale::MatchTraffic)])
+            }),
+            Exploration::new(),
+        ),
+        (
+            "canary, watched all the while",
+            Strategy::Canary(Canary { background, ..canary(vec![step(50)]) }),
+            Exploration::new(),
+        ),
+        (
+            "canary with an experiment",
+            Strategy::Canary(canary(vec![CanaryStep {
+                experiment: Some(experiment),
+                ..scaled(10, CanaryScale::Replicas(1))
+            }])),
+            Exploration::new(),
+        ),
+        ("shadow", Strategy::Shadow(Shadow::new(100, minute())), Exploration::new()),
+    ];
+    let mut total = 0;
+    for (name, strategy, exploration) in all {
+        total += explored(name, exploration, &one_service(strategy, REPLICAS));
+    }
+    println!("{total} states in all");
+    assert!(total > 30_000, "{total}");
+}
+
+#[test]
+fn what_stands_around_a_strategy_leaves_the_way_back_open() {
+    let mut definition = one_service(Strategy::Canary(canary(vec![step(50)])), REPLICAS);
+    let hook = |name: &str, at| Hook::new(literal(name), at, "webhook", serde_json::json!({}));
+    let stage = &mut definition.stages[0];
+    stage.before_traffic = vec![literal("error-rate")];
+    stage.hooks = vec![
+        hook("may-it", HookPoint::BeforeRollout),
+        hook("load", HookPoint::AfterIncrease),
+        hook("tell", HookPoint::AfterRollback),
+    ];
+    explored("canary with hooks", Exploration::new(), &definition);
+    // A version that was live a short while ago comes back at once.
+    definition.release.recent = vec![definition.release.versions.clone()];
+    definition.stages[0].rollback_window = 1;
+    explored("back to a recent version", Exploration::new(), &definition);
+    let plan = plan(&definition).unwrap();
+    let shares = plan.steps().iter().filter_map(|step| match &step.action {
+        Action::Route { weights, .. } => Some(weights.iter().map(|w| w.percent).collect()),
+        _ => None,
+    });
+    assert_eq!(shares.collect::<Vec<Vec<u8>>>(), [[100]]);
+}
+
+/// Two services of which one needs the other: the set is aborted as one, at every state.
+#[test]
+fn from_every_state_of_a_set_an_abort_ends_on_the_set_that_was_there() {
+    let mut definition = one_service(Strategy::Canary(canary(vec![step(50)])), REPLICAS);
+    let web = Service::new(literal("web"), literal("shop")).replicas(REPLICAS);
+    definition.services.push(web.needs(literal("api"), literal("*")));
+    let set = |version: &str| {
+        let member = |name: &str| {
+            let artifact = release_testkit::fixtures::artifact(name, version);
+            let version = literal(version);
+            (literal(name), release_core::model::Member { artifact, version })
+        };
+        release_core::model::VersionSet { members: ["api", "web"].map(member).into() }
+    };
+    definition.release.versions = set(Shop::NEW);
+    definition.release.previous = set(Shop::OLD);
+    explored("a set of two", Exploration::new().without_faults(), &definition);
+}
+
+/// Stops the old version before all traffic has left it.
+#[derive(Debug)]
+struct Hasty;
+
+impl RolloutStrategy for Hasty {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let mut steps = vec![site.scale_new("start", 1)?, site.probe("ready", 1)?];
+        steps.push(site.route("half", 50)?);
+        steps.extend(site.scale_old("stop", 0)?);
+        steps.push(site.scale_new("grow", site.replicas())?);
+        steps.push(site.route("all", 100)?);
+        Ok(Rollout::of(steps))
+    }
+}
+
+#[test]
+fn a_strategy_that_breaks_its_contract_is_found_with_how_it_comes_to_that() {
+    let other = release_core::model::Other { name: "hasty".into(), with: serde_json::Value::Null };
+    let definition = one_service(Strategy::Other(other), REPLICAS);
+    let planner = Planner::new().strategy("hasty", |_| Ok(Box::new(Hasty)));
+    let plan = planner.plan(&definition).unwrap();
+    let broken = Exploration::new().run(&definition, plan).unwrap_err();
+    assert!(
+        matches!(broken.breach, Breach::NobodyServes { .. } | Breach::TooFew { .. }),
+        "{broken}"
+    );
+    let told = broken.to_string();
+    assert!(told.contains("production/eu/api/"), "{told}");
+}
