@@ -8,13 +8,13 @@ use release_core::plan::{Action, EdgeKind, OnFailure, Plan, plan};
 use super::support::samples::{any, approval, environment, id, one_service, set, shop};
 
 /// Each step's id and what it does, without the parts that are always the same.
-fn table(plan: &Plan) -> Vec<String> {
+pub(super) fn table(plan: &Plan) -> Vec<String> {
     let steps = plan.steps().iter();
     steps.map(|step| format!("{}: {}", step.id, step.action)).collect()
 }
 
 #[track_caller]
-fn check(definition: &Definition, want: &[&str]) {
+pub(super) fn check(definition: &Definition, want: &[&str]) {
     let plan = plan(definition).unwrap();
     assert_eq!(table(&plan), want, "{:#?}", table(&plan));
 }
@@ -25,7 +25,7 @@ const BEFORE: [&str; 3] = [
     "prod/enter: wait for all",
 ];
 
-fn around(rollout: &[&'static str], finale: &[&'static str]) -> Vec<&'static str> {
+pub(super) fn around(rollout: &[&'static str], finale: &[&'static str]) -> Vec<&'static str> {
     [&BEFORE[..], rollout, &["prod/eu/verified: wait for all"], finale].concat()
 }
 
@@ -192,11 +192,11 @@ fn services_that_do_not_change_get_no_steps() {
     assert!(of("api") > 0);
 }
 
-fn index(plan: &Plan, name: &str) -> u32 {
+pub(super) fn index(plan: &Plan, name: &str) -> u32 {
     u32::try_from(plan.steps().iter().position(|step| step.id.as_str() == name).unwrap()).unwrap()
 }
 
-fn edge(plan: &Plan, from: &str, to: &str) -> Option<EdgeKind> {
+pub(super) fn edge(plan: &Plan, from: &str, to: &str) -> Option<EdgeKind> {
     let (from, to) = (index(plan, from), index(plan, to));
     plan.edges().iter().find(|edge| (edge.from, edge.to) == (from, to)).map(|edge| edge.why)
 }

@@ -89,6 +89,8 @@ mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
 #[cfg(test)]
+mod strategies;
+#[cfg(test)]
 mod stuck;
 #[cfg(test)]
 mod superseding;

@@ -1,0 +1,441 @@
+//! What strategies can say beyond shares: scale, rules, experiments, hooks, what watches in the background.
+
+use release_core::model::{
+    Affinity, Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition,
+    Experiment, Gate, HeaderRule, Hook, HookPoint, Other, Rolling, Shadow, Span, Strategy,
+};
+use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
+use release_core::plan::{
+    Action, EdgeKind, Plan, PlanError, Planner, Reach, Touched, plan, rollback,
+};
+use release_core::run::{Event, Outcome, Status};
+use serde_json::{Value, json};
+
+use super::expansion::{around, check, edge, index, table};
+use super::support::drive::{End, Run};
+use super::support::samples::{error_rate, id, one_service};
+
+fn minute() -> Span {
+    Span::secs(60)
+}
+
+fn step(weight: u8) -> CanaryStep {
+    CanaryStep::new(weight, Span::ZERO)
+}
+
+fn canary(steps: Vec<CanaryStep>) -> Definition {
+    one_service(Strategy::Canary(Canary::new(steps)))
+}
+
+fn approval(name: &str) -> Gate {
+    Gate::Approval(Approval::new(id(name)))
+}
+
+/// The problems of a definition, as people read them.
+fn problems(definition: &Definition) -> Vec<String> {
+    let errors = plan(definition).unwrap_err().0;
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn refused(strategy: Strategy, why: &str) {
+    let problems = problems(&one_service(strategy));
+    assert!(problems.len() == 1 && problems[0].contains(why), "{why}: {problems:?}");
+}
+
+#[test]
+fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
+    let definition = one_service(Strategy::Canary(Canary {
+        shrink_old: true,
+        affinity: Some(Affinity::new("stay")),
+        ..Canary::new(vec![
+            CanaryStep {
+                scale: Some(CanaryScale::Replicas(1)),
+                headers: vec![HeaderRule::exact("x-canary", "yes")],
+                mirror: Some(10),
+                bake: minute(),
+                ..step(0)
+            },
+            CanaryStep {
+                scale: Some(CanaryScale::MatchTraffic),
+                gates: vec![approval("go")],
+                ..step(50)
+            },
+        ])
+    }));
+    let rollout = [
+        "prod/eu/api/start: scale 2.0.0 to 1",
+        "prod/eu/api/ready: 1 × 2.0.0 ready",
+        "prod/eu/api/weight-0: route 100%→1.0.0, by `x-canary`, 10% mirrored",
+        "prod/eu/api/weight-0/shrink-old: scale 1.0.0 to 4",
+        "prod/eu/api/weight-0/bake: bake 1m",
+        "prod/eu/api/weight-0/errors: errors of 2.0.0",
+        "prod/eu/api/weight-0/still-ready: 1 × 2.0.0 ready",
+        "prod/eu/api/weight-50/scale: scale 2.0.0 to 2",
+        "prod/eu/api/weight-50/ready: 2 × 2.0.0 ready",
+        "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0, staying by `stay`",
+        "prod/eu/api/weight-50/shrink-old: scale 1.0.0 to 2",
+        "prod/eu/api/weight-50/errors: errors of 2.0.0",
+        "prod/eu/api/weight-50/still-ready: 2 × 2.0.0 ready",
+        "prod/eu/api/promote/scale: scale 2.0.0 to 4",
+        "prod/eu/api/promote/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/promote: route 100%→2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
+    ];
+    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    let plan = plan(&definition).unwrap();
+    let gated: Vec<_> = plan.steps().iter().filter(|step| step.is_gated()).collect();
+    let [gated] = gated[..] else { panic!("{gated:?}") };
+    assert_eq!(gated.id, id("prod/eu/api/weight-50/scale"), "before anything of the step is done");
+    assert_eq!(gated.gates[0].approval().unwrap().id, id("prod/eu/api/weight-50/go"));
+}
+
+#[test]
+fn steps_of_the_same_weight_have_names_of_their_own_and_change_nothing_twice() {
+    let definition = canary(vec![step(20), CanaryStep { bake: minute(), ..step(20) }]);
+    let rollout = [
+        "prod/eu/api/start: scale 2.0.0 to 4",
+        "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/weight-20: route 80%→1.0.0 20%→2.0.0",
+        "prod/eu/api/weight-20/errors: errors of 2.0.0",
+        "prod/eu/api/weight-20/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/weight-20-2/bake: bake 1m",
+        "prod/eu/api/weight-20-2/errors: errors of 2.0.0",
+        "prod/eu/api/weight-20-2/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/promote: route 100%→2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
+    ];
+    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+}
+
+#[test]
+fn an_experiment_compares_with_as_many_fresh_instances() {
+    let experiment = Experiment { share: 20, replicas: 1, bake: minute(), analyses: vec![] };
+    let definition = canary(vec![CanaryStep {
+        scale: Some(CanaryScale::Replicas(1)),
+        experiment: Some(experiment),
+        ..step(10)
+    }]);
+    let plan = plan(&definition).unwrap();
+    let steps = table(&plan);
+    let begin = steps.iter().position(|step| step.contains("experiment/start")).unwrap();
+    assert_eq!(
+        steps[begin..begin + 7],
+        [
+            "prod/eu/api/weight-10/experiment/start: scale 1.0.0 to 1",
+            "prod/eu/api/weight-10/experiment/ready: 1 × 1.0.0 ready",
+            "prod/eu/api/weight-10/experiment: route 60%→1.0.0 20%→1.0.0@baseline 20%→2.0.0",
+            "prod/eu/api/weight-10/experiment/bake: bake 1m",
+            "prod/eu/api/weight-10/experiment/errors: errors of 2.0.0",
+            "prod/eu/api/weight-10/experiment/over: route 90%→1.0.0 10%→2.0.0",
+            "prod/eu/api/weight-10/experiment/stop: scale 1.0.0 to 0",
+        ]
+    );
+    let start = plan.steps().iter().find(|s| s.id.as_str().ends_with("experiment/start")).unwrap();
+    let Action::Scale { deployment, .. } = &start.action else { panic!("{start:?}") };
+    assert_eq!(deployment.target.to_string(), "prod/eu/api@baseline");
+}
+
+#[test]
+fn blue_green_is_previewed_and_grows_before_the_switch() {
+    let definition = one_service(Strategy::BlueGreen(BlueGreen {
+        preview_replicas: Some(1),
+        preview_headers: vec![HeaderRule::exact("x-preview", "yes")],
+        preview: minute(),
+        preview_analyses: vec![id("errors")],
+        gates: vec![approval("go")],
+        keep_new_after_abort: Span::secs(300),
+        ..BlueGreen::default()
+    }));
+    let rollout = [
+        "prod/eu/api/preview: scale 2.0.0 to 1",
+        "prod/eu/api/ready: 1 × 2.0.0 ready",
+        "prod/eu/api/preview/route: route 100%→1.0.0, by `x-preview`",
+        "prod/eu/api/preview/bake: bake 1m",
+        "prod/eu/api/preview/errors: errors of 2.0.0",
+        "prod/eu/api/grow: scale 2.0.0 to 4",
+        "prod/eu/api/grow/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/switch: route 100%→2.0.0",
+        "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
+    ];
+    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    // Taken back, the new version is kept for a while, without traffic.
+    let plan = plan(&definition).unwrap().freeze();
+    let back = rollback(&plan, |_| Touched::Done, &Reach::Release).unwrap();
+    let actions: Vec<_> = back.steps.iter().map(|step| step.action.to_string()).collect();
+    let want =
+        ["scale 1.0.0 to 4", "4 × 1.0.0 ready", "route 100%→1.0.0", "bake 5m", "scale 2.0.0 to 0"];
+    assert_eq!(actions, want);
+}
+
+#[test]
+fn a_shadow_gets_copies_before_it_gets_requests() {
+    let shadow = Shadow { replicas: Some(2), ..Shadow::new(50, minute()) };
+    let rollout = [
+        "prod/eu/api/start: scale 2.0.0 to 2",
+        "prod/eu/api/ready: 2 × 2.0.0 ready",
+        "prod/eu/api/mirror: route 100%→1.0.0, 50% mirrored",
+        "prod/eu/api/mirror/bake: bake 1m",
+        "prod/eu/api/mirror/errors: errors of 2.0.0",
+        "prod/eu/api/mirror/still-ready: 2 × 2.0.0 ready",
+        "prod/eu/api/unmirror: route 100%→1.0.0",
+        "prod/eu/api/grow: scale 2.0.0 to 4",
+        "prod/eu/api/grow/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/switch: route 100%→2.0.0",
+        "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
+    ];
+    let finale = ["prod/eu/api/remove-old: scale 1.0.0 to 0"];
+    check(&one_service(Strategy::Shadow(shadow)), &around(&rollout, &finale));
+}
+
+#[test]
+fn rolling_keeps_to_its_surge() {
+    let spec = Rolling { max_surge: Some(1), max_unavailable: 1, ..Rolling::new(1) };
+    let plan = plan(&one_service(Strategy::Rolling(spec))).unwrap();
+    let (mut old, mut new) = (4, 0);
+    for step in plan.steps() {
+        let Action::Scale { deployment, replicas } = &step.action else { continue };
+        *(if deployment.version.major == 1 { &mut old } else { &mut new }) = *replicas;
+        assert!((3..=5).contains(&(old + new)), "{}: {old} and {new}", step.id);
+    }
+    assert_eq!((old, new), (0, 4));
+}
+
+/// A canary with one step, watched by `errors` while it goes on.
+fn watched() -> Definition {
+    let background = vec![Background { analysis: id("errors"), from_step: 1 }];
+    let spec =
+        Canary { background, ..Canary::new(vec![CanaryStep { bake: minute(), ..step(50) }]) };
+    let mut definition = one_service(Strategy::Canary(spec));
+    definition.analyses[0].count = 1000;
+    definition.analyses[0].inconclusive_limit = 1000;
+    // Only what watches judges: one that is among the criteria does at each step too.
+    let triggers = &mut definition.release.rollback.as_mut().unwrap().triggers;
+    triggers.retain(|trigger| *trigger == release_core::model::RollbackTrigger::StepFailed);
+    definition
+}
+
+#[test]
+fn what_watches_in_the_background_begins_with_its_step_and_holds_up_what_follows() {
+    let plan = plan(&watched()).unwrap();
+    let watch = "prod/eu/api/background/errors";
+    assert_eq!(edge(&plan, "prod/eu/api/weight-50", watch), Some(EdgeKind::Order));
+    assert_eq!(edge(&plan, watch, "prod/eu/verified"), Some(EdgeKind::Sync));
+    assert_eq!(edge(&plan, watch, "prod/eu/api/promote"), None);
+    let step = &plan.steps()[index(&plan, watch) as usize];
+    let Action::Analyze { from, until, .. } = &step.action else { panic!("{step:?}") };
+    assert_eq!(*from, Some(id("prod/eu/api/weight-50")));
+    assert_eq!(*until, Some(id("prod/eu/api/still-ready")));
+}
+
+/// Ends all effects well until the rollout is through and what watches looks again.
+fn through(mut run: Run, watch: &str) -> Run {
+    for _ in 0..100 {
+        run.next_effect();
+        let over = run.status("prod/eu/api/still-ready") == Status::Succeeded;
+        if over && run.status(watch) == Status::Running {
+            return run;
+        }
+        let step = *run.effects.keys().next().unwrap();
+        run.outcome(step, End::Good);
+    }
+    panic!("the rollout does not end");
+}
+
+#[test]
+fn what_watches_ends_with_the_rollout_and_never_passes_without_evidence() {
+    let watch = "prod/eu/api/background/errors";
+    let plan = plan(&watched()).unwrap().freeze();
+    // One good measurement while it goes on, and the next one when it is through.
+    let mut run = through(Run::start(&plan), watch);
+    assert_eq!(run.status(watch), Status::Running);
+    run.end(watch, End::Good);
+    assert_eq!(run.status(watch), Status::Succeeded);
+    assert_eq!(run.heal(100), Outcome::Succeeded);
+    // Nothing but too few requests.
+    let mut silent = watched();
+    silent.analyses[0].min_samples = 1_000_000;
+    let silent = release_core::plan::plan(&silent).unwrap().freeze();
+    let mut run = through(Run::start(&silent), watch);
+    run.end(watch, End::Good);
+    let failed = run.last(|event| matches!(event, Event::StepFailed { .. })).unwrap();
+    let Event::StepFailed { error, .. } = failed else { panic!("{failed:?}") };
+    assert_eq!(error.kind, "not_evaluated", "{error}");
+    // Harm ends the rollout, wherever it is.
+    let mut run = Run::start(&plan);
+    while run.status(watch) != Status::Running {
+        run.next_effect();
+        let step = *run.effects.keys().next().unwrap();
+        run.outcome(step, End::Good);
+    }
+    run.end(watch, End::Bad);
+    assert!(matches!(run.heal(100), Outcome::Failed { .. } | Outcome::RolledBack { .. }));
+    assert_eq!(run.status("prod/eu/api/promote"), Status::Cancelled);
+}
+
+#[test]
+fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
+    let mut definition = canary(vec![step(50)]);
+    let hook = |name: &str, at| Hook::new(id(name), at, "webhook", json!({ "url": "http://x" }));
+    let stage = &mut definition.stages[0];
+    stage.before_traffic = vec![id("errors")];
+    stage.hooks = vec![
+        hook("tell", HookPoint::AfterRollback),
+        hook("may-it", HookPoint::BeforeRollout),
+        hook("more", HookPoint::BeforeIncrease),
+        hook("load", HookPoint::AfterIncrease),
+        hook("all", HookPoint::BeforePromotion),
+        Hook { attempts: Some(7), ..hook("done", HookPoint::AfterRollout) },
+    ];
+    let rollout = [
+        "prod/eu/api/hooks/may-it: webhook",
+        "prod/eu/api/start: scale 2.0.0 to 4",
+        "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/before-traffic/errors: errors of 2.0.0",
+        "prod/eu/api/hooks/weight-50/more: webhook",
+        "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
+        "prod/eu/api/hooks/weight-50/load: webhook",
+        "prod/eu/api/weight-50/errors: errors of 2.0.0",
+        "prod/eu/api/weight-50/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/hooks/promote/more: webhook",
+        "prod/eu/api/hooks/promote/all: webhook",
+        "prod/eu/api/promote: route 100%→2.0.0",
+        "prod/eu/api/hooks/promote/load: webhook",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/hooks/done: webhook",
+    ];
+    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    let plan = plan(&definition).unwrap();
+    let attempts = |name: &str| plan.steps()[index(&plan, name) as usize].retry.max_attempts;
+    assert_eq!((attempts("prod/eu/api/hooks/may-it"), attempts("prod/eu/api/hooks/done")), (3, 7));
+    // After a rollback, and after all that is undone.
+    let back = rollback(&plan.freeze(), |_| Touched::Done, &Reach::Release).unwrap();
+    let last = back.steps.last().unwrap();
+    assert!(matches!(&last.action, Action::Custom { capability, .. } if capability == "webhook"));
+}
+
+#[test]
+fn a_version_that_was_live_a_short_while_ago_comes_back_at_once() {
+    let mut definition = canary(vec![step(10), step(50)]);
+    definition.release.recent = vec![definition.release.versions.clone()];
+    assert_eq!(table(&plan(&definition).unwrap()).len(), 15, "no window, no short cut");
+    definition.stages[0].rollback_window = 1;
+    let rollout = [
+        "prod/eu/api/preview: scale 2.0.0 to 4",
+        "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/switch: route 100%→2.0.0",
+        "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-ready: 4 × 2.0.0 ready",
+    ];
+    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    // Further back than the window.
+    definition.release.recent.insert(0, definition.release.previous.clone());
+    assert_eq!(table(&plan(&definition).unwrap()).len(), 15);
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_with_what_would() {
+    let one = |step: CanaryStep| Strategy::Canary(Canary::new(vec![step]));
+    let experiment =
+        |share, replicas| Some(Experiment { share, replicas, bake: minute(), analyses: vec![] });
+    let scale = |replicas| Some(CanaryScale::Replicas(replicas));
+    let rule = |name: &str| vec![HeaderRule::exact(name, "yes")];
+    for (strategy, why) in [
+        (one(CanaryStep { scale: scale(1), ..step(50) }), "set `scale` to 2 to 4"),
+        (one(CanaryStep { scale: scale(5), ..step(50) }), "set `scale` to 2 to 4"),
+        (one(CanaryStep { scale: scale(0), headers: rule("x"), ..step(0) }), "set `scale` to 1 to"),
+        (one(CanaryStep { headers: rule("X y"), ..step(10) }), "header `X y` is no name"),
+        (one(CanaryStep { mirror: Some(101), ..step(10) }), "`mirror` is 101"),
+        (one(CanaryStep { mirror: Some(10), ..step(100) }), "leave them out"),
+        (one(CanaryStep { experiment: experiment(50, 1), ..step(10) }), "from 10 to 49"),
+        (one(CanaryStep { experiment: experiment(5, 1), ..step(10) }), "from 10 to 49"),
+        (one(CanaryStep { experiment: experiment(20, 0), ..step(10) }), "replicas` is 0"),
+        (one(CanaryStep { experiment: experiment(20, 5), ..step(10) }), "set `scale` to 5 to 4"),
+        (one(CanaryStep { experiment: experiment(20, 1), ..step(60) }), "leaves no room"),
+        (
+            Strategy::Rolling(Rolling { max_surge: Some(0), ..Rolling::new(1) }),
+            "no instance could be replaced",
+        ),
+        (
+            Strategy::BlueGreen(BlueGreen { preview_replicas: Some(9), ..BlueGreen::default() }),
+            "set 1 to 4",
+        ),
+        (Strategy::Shadow(Shadow::new(0, minute())), "`shadow.percent` is 0"),
+        (
+            Strategy::Canary(Canary {
+                background: vec![Background { analysis: id("errors"), from_step: 2 }],
+                ..Canary::new(vec![step(10)])
+            }),
+            "begins with step 2, and there are 1",
+        ),
+        (
+            Strategy::Canary(Canary {
+                affinity: Some(Affinity::new("no cookie")),
+                ..Canary::new(vec![step(10)])
+            }),
+            "cookie `no cookie` is no name",
+        ),
+        (
+            Strategy::Other(Other { name: "mine".into(), with: Value::Null }),
+            "the planner knows none",
+        ),
+    ] {
+        refused(strategy, why);
+    }
+    let mut definition = canary(vec![step(10)]);
+    let hook =
+        Hook { attempts: Some(0), ..Hook::new(id("a"), HookPoint::AfterRollout, "", json!(1)) };
+    definition.stages[0].hooks = vec![hook.clone(), hook];
+    definition.stages[0].before_traffic = vec![id("nobody")];
+    let all = problems(&definition);
+    for why in ["0 `attempts`", "prod/a` stands twice", "`before_traffic` of stage `prod`"] {
+        assert!(all.iter().any(|problem| problem.contains(why)), "{why}: {all:?}");
+    }
+}
+
+/// As many steps as it is told, each with an equal share.
+#[derive(Debug)]
+struct Stairs(u8);
+
+impl RolloutStrategy for Stairs {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let all = site.replicas();
+        let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", all)?];
+        for stair in 1..=self.0 {
+            let percent = 100 * u32::from(stair) / u32::from(self.0);
+            let percent = u8::try_from(percent).unwrap_or(100);
+            steps.push(site.route(&format!("stair-{stair}"), percent)?);
+            steps.extend(site.judge(&format!("stair-{stair}/"), &[], &steps)?);
+        }
+        Ok(Rollout { finale: site.retire(Span::ZERO)?, ..Rollout::of(steps) })
+    }
+}
+
+fn stairs(with: Value) -> Result<Plan, Vec<PlanError>> {
+    let planner = Planner::new().strategy("stairs", |with| match with.as_u64() {
+        Some(count @ 1..=100) => Ok(Box::new(Stairs(u8::try_from(count).unwrap_or(1)))),
+        _ => Err(format!("`with` is {with}; write a whole number from 1 to 100")),
+    });
+    let other = Other { name: "stairs".into(), with };
+    planner.plan(&one_service(Strategy::Other(other))).map_err(|errors| errors.0)
+}
+
+#[test]
+fn a_host_adds_strategies_of_its_own() {
+    let plan = stairs(json!(2)).unwrap();
+    let want = [
+        "prod/eu/api/start: scale 2.0.0 to 4",
+        "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/stair-1: route 50%→1.0.0 50%→2.0.0",
+        "prod/eu/api/stair-1/errors: errors of 2.0.0",
+        "prod/eu/api/stair-2: route 100%→2.0.0",
+        "prod/eu/api/stair-2/errors: errors of 2.0.0",
+    ];
+    assert_eq!(table(&plan)[3..9], want);
+    let errors = stairs(json!("many")).unwrap_err();
+    let [PlanError::BadStrategy { problem, .. }] = &errors[..] else { panic!("{errors:?}") };
+    assert_eq!(problem, "`stairs`: `with` is \"many\"; write a whole number from 1 to 100");
+    assert_eq!(error_rate().id, id("errors"));
+}
