@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::TrafficRules;
+use release_core::model::{Affinity, Digest, Target, TrackId, TrafficRules};
 use release_core::plan::Weight;
 
 use crate::spi::SetWeights;
@@ -24,6 +24,11 @@ pub(crate) fn wanted(
         return Err(ProviderError::new(ErrorKind::Invalid, operation, problem)
             .with_context("target", &request.target));
     }
+    if request.rules.is_some() && request.weights.iter().all(|weight| weight.percent == 0) {
+        let text = "there are rules where nobody is served; leave them out";
+        return Err(ProviderError::new(ErrorKind::Invalid, operation, text)
+            .with_context("target", &request.target));
+    }
     let sum: u32 = request.weights.iter().map(|weight| u32::from(weight.percent)).sum();
     let different: BTreeSet<_> =
         request.weights.iter().map(|weight| (weight.digest, &weight.track)).collect();
@@ -40,4 +45,59 @@ pub(crate) fn wanted(
     Err(ProviderError::new(ErrorKind::Invalid, operation, text)
         .with_context("target", &request.target)
         .with_context("sum", sum))
+}
+
+/// Instances that requests go to: those of a version on a track, or its others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pool {
+    pub(crate) digest: Digest,
+    pub(crate) track: Option<TrackId>,
+}
+
+impl Pool {
+    /// Those that a share is for.
+    pub(crate) fn of(weight: &Weight) -> Self {
+        Self { digest: weight.digest, track: weight.track.clone() }
+    }
+
+    /// Those of a version that are on no track.
+    #[cfg(any(feature = "haproxy", feature = "envoy"))]
+    pub(crate) const fn whole(digest: Digest) -> Self {
+        Self { digest, track: None }
+    }
+
+    /// Where they are, for whoever runs them.
+    pub(crate) fn place(&self, target: &Target) -> Target {
+        Target { track: self.track.clone(), ..target.clone() }
+    }
+
+    /// A name in a server's configuration: the digest, and a track behind a dot.
+    pub(crate) fn tag(&self) -> String {
+        let track = self.track.iter().map(|track| format!(".{track}")).collect::<String>();
+        format!("{}{track}", self.digest.hex())
+    }
+
+    /// What [`Pool::tag`] made.
+    #[cfg(feature = "envoy")]
+    pub(crate) fn read(tag: &str) -> Option<Self> {
+        let (hex, track) = match tag.split_once('.') {
+            Some((hex, track)) => (hex, Some(track.parse().ok()?)),
+            None => (tag, None),
+        };
+        Some(Self { digest: format!("sha256:{hex}").parse().ok()?, track })
+    }
+}
+
+/// The cookie that keeps clients with a pool, for a `set-cookie` header (RFC 6265, section 4.1).
+pub(crate) fn cookie(affinity: &Affinity, pool: &Pool) -> String {
+    let (name, seconds) = (&affinity.cookie, affinity.max_age.as_duration().as_secs());
+    format!("{name}={}; Path=/; Max-Age={seconds}; HttpOnly", pool.tag())
+}
+
+/// A regular expression, in what RE2 and PCRE have in common, that matches such a cookie among others as a whole.
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+pub(crate) fn cookie_regex(affinity: &Affinity, pool: &Pool) -> String {
+    let literal = |text: &str| text.replace('.', "[.]");
+    let (name, tag) = (literal(&affinity.cookie), literal(&pool.tag()));
+    format!("(?:.*[;,] *)?{name}={tag}(?: *[;,].*)?")
 }

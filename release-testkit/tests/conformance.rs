@@ -47,12 +47,12 @@ release_testkit::deployer_conformance! {
 
 release_testkit::router_conformance! {
     name: router_without_fencing,
-    level: V1,
+    level: V2,
     provider: async || router_able(|can| can.fencing = Fencing::None),
 }
 
 release_testkit::router_conformance! {
-    level: V1,
+    level: V2,
     provider: async || {
         let platform = FakePlatform::new();
         platform.router_sandbox(platform.router.clone())
@@ -61,14 +61,24 @@ release_testkit::router_conformance! {
 
 release_testkit::router_conformance! {
     name: router_without_weights,
-    level: V1,
+    level: V2,
     provider: async || router_able(|can| can.splitting = Splitting::Whole),
 }
 
 release_testkit::router_conformance! {
     name: router_without_counts,
-    level: V1,
+    level: V2,
     provider: async || router_able(|can| can.counts_served = false),
+}
+
+release_testkit::router_conformance! {
+    name: router_without_rules,
+    level: V2,
+    provider: async || router_able(|can| {
+        can.header_routes = false;
+        can.mirroring = false;
+        can.affinity = false;
+    }),
 }
 
 release_testkit::identity_conformance! {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use release_core::plan::Weight;
 use release_core::port::Clock;
 use release_core::time::Span;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::documents::{METADATA, Shares, WHOLE, stat};
+use super::documents::Shares;
 use super::settings::EnvoyTarget;
+use super::table;
 use crate::{ErrorKind, ProviderError};
 
 /// More than all that is ever asked for.
@@ -116,60 +116,7 @@ struct Config {
 struct Table {
     name: String,
     #[serde(default)]
-    virtual_hosts: Vec<Host>,
-}
-
-#[derive(Deserialize)]
-struct Host {
-    #[serde(default)]
-    routes: Vec<Route>,
-}
-
-#[derive(Deserialize)]
-struct Route {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    stat_prefix: String,
-    #[serde(rename = "match")]
-    matches: Match,
-    #[serde(rename = "route")]
-    to: Option<To>,
-    metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct Match {
-    runtime_fraction: Option<Fraction>,
-}
-
-#[derive(Deserialize)]
-struct Fraction {
-    default_value: Percent,
-}
-
-#[derive(Deserialize)]
-struct Percent {
-    #[serde(default)]
-    numerator: u32,
-    /// Left out where it is `HUNDRED`.
-    denominator: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct To {
-    cluster: String,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    filter_metadata: BTreeMap<String, serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct Note {
-    digest: release_core::model::Digest,
-    version: semver::Version,
+    virtual_hosts: Vec<serde_json::Value>,
 }
 
 fn shares_of(dump: Dump, target: &EnvoyTarget) -> Result<Shares, String> {
@@ -183,50 +130,9 @@ fn shares_of(dump: Dump, target: &EnvoyTarget) -> Result<Shares, String> {
     }
     let Some((version, table)) = found else { return Ok(Shares::default()) };
     let generation = version.parse().map_err(|e| format!("its version is `{version}`: {e}"))?;
-    let [host] = <[Host; 1]>::try_from(table.virtual_hosts)
+    let [host] = <[serde_json::Value; 1]>::try_from(table.virtual_hosts)
         .map_err(|hosts| format!("a table with {} virtual hosts is none of ours", hosts.len()))?;
-    let (mut weights, mut below) = (Vec::new(), 0);
-    for route in host.routes {
-        // The one that answers for nobody goes nowhere.
-        if route.to.is_some() {
-            let (weight, bound) = weight_of(&route, generation, below, target)?;
-            (weights, below) = ([weights, vec![weight]].concat(), bound);
-        }
-    }
-    if !weights.is_empty() && below != WHOLE {
-        return Err(format!("its shares end at {below} percent"));
-    }
-    Ok(Shares { generation, weights })
-}
-
-/// The share of a route, and its bound.
-fn weight_of(
-    route: &Route,
-    generation: u64,
-    below: u32,
-    target: &EnvoyTarget,
-) -> Result<(Weight, u32), String> {
-    let of = |problem: &str| format!("route `{}`: {problem}", route.name);
-    let bound = match &route.matches.runtime_fraction {
-        None => WHOLE,
-        Some(Fraction { default_value: Percent { numerator, denominator: None } }) => *numerator,
-        Some(_) => return Err(of("its fraction is not in percent")),
-    };
-    let percent = bound.checked_sub(below).and_then(|percent| u8::try_from(percent).ok());
-    let percent = percent.filter(|percent| (1..=100).contains(percent));
-    let percent = percent.ok_or_else(|| of("its bound is not above that of the one before"))?;
-    let note = route.metadata.as_ref().and_then(|all| all.filter_metadata.get(METADATA));
-    let note = note.ok_or_else(|| of("nothing says whose it is"))?;
-    let note = Note::deserialize(note).map_err(|e| of(&e.to_string()))?;
-    let to = route.to.as_ref().map(|to| to.cluster.as_str());
-    if to != Some(&target.cluster(note.digest)) {
-        return Err(of("it goes to another cluster than that of its version"));
-    }
-    let weight = Weight::new(note.digest, note.version, percent);
-    if route.stat_prefix != stat(generation, &weight) {
-        return Err(of("it counts under another name than that of its shares"));
-    }
-    Ok((weight, bound))
+    table::read(generation, &host, target)
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,12 @@
 //! What Envoy says is read, and garbage is an error.
 
-use release_core::model::{Digest, Target};
+use release_core::model::{
+    Affinity, Digest, HeaderRoute, HeaderRule, Mirror, Target, TextMatch, TrafficRules,
+};
+use release_core::plan::Weight;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::envoy::documents;
 
 fn target() -> EnvoyTarget {
     let [environment, region, service] = ["prod", "eu", "api"];
@@ -21,13 +23,8 @@ fn weight(name: &str, percent: u8) -> Weight {
 
 /// As Envoy tells what it took over: without what goes without saying.
 fn dump(shares: &Shares) -> Value {
-    let document = documents::routes(&target(), shares);
-    let mut table = document["resources"][0].clone();
-    for route in table["virtual_hosts"][0]["routes"].as_array_mut().unwrap() {
-        if let Some(fraction) = route["match"].get_mut("runtime_fraction") {
-            fraction["default_value"].as_object_mut().unwrap().remove("denominator");
-        }
-    }
+    let document = table::routes(&target(), shares);
+    let table = document["resources"][0].clone();
     json!({ "configs": [
         { "version_info": "1", "route_config": { "name": "another" } },
         { "version_info": document["version_info"], "route_config": table },
@@ -38,15 +35,33 @@ fn read(dump: &Value) -> Result<Shares, String> {
     shares_of(parse(dump.to_string().as_bytes())?, &target())
 }
 
+fn shares(weights: Vec<Weight>, rules: Option<TrafficRules>) -> Shares {
+    Shares { generation: 7, weights, rules }
+}
+
+fn rules() -> TrafficRules {
+    let mut picked = HeaderRule::exact("x-canary", "y");
+    picked.matches[0].value = TextMatch::Regex("a{2}\"|b".into());
+    TrafficRules {
+        headers: vec![HeaderRoute { rule: picked, to: Digest::of(b"c") }],
+        mirror: Some(Mirror { to: Digest::of(b"b"), percent: 30 }),
+        affinity: Some(Affinity::new("stay")),
+    }
+}
+
 #[test]
 fn every_percent_is_read_as_it_was_written() {
     for percent in 1..=99 {
-        let weights = vec![weight("a", percent), weight("b", 100 - percent)];
-        let shares = Shares { generation: 7, weights };
+        let shares = shares(vec![weight("a", percent), weight("b", 100 - percent)], None);
         assert_eq!(read(&dump(&shares)), Ok(shares));
     }
-    for weights in [vec![], vec![weight("a", 100)]] {
-        let shares = Shares { generation: 7, weights };
+    let track = weight("a", 40).on("baseline".parse().unwrap());
+    for (weights, rules) in [
+        (vec![], None),
+        (vec![weight("a", 100)], None),
+        (vec![weight("a", 60), track], Some(rules())),
+    ] {
+        let shares = shares(weights, rules);
         assert_eq!(read(&dump(&shares)), Ok(shares));
     }
     assert_eq!(read(&json!({})), Ok(Shares::default()));
@@ -54,33 +69,39 @@ fn every_percent_is_read_as_it_was_written() {
 
 #[test]
 fn routes_of_somebody_else_are_not_believed() {
-    let good = dump(&Shares { generation: 7, weights: vec![weight("a", 5), weight("b", 95)] });
-    let changes: [(&str, Value); 10] = [
-        ("/configs/1/route_config/virtual_hosts/0/routes/1/stat_prefix", json!("x")),
-        ("/configs/1/version_info", json!("new")),
-        ("/configs/0/route_config/name", json!("prod@eu@api")),
-        ("/configs/1/route_config/virtual_hosts", json!([])),
-        ("/configs/1/route_config/virtual_hosts/0/routes/0/match", json!({})),
-        ("/configs/1/route_config/virtual_hosts/0/routes/0/metadata", json!(null)),
-        ("/configs/1/route_config/virtual_hosts/0/routes/0/route/cluster", json!("x")),
-        (
-            "/configs/1/route_config/virtual_hosts/0/routes/0/match/runtime_fraction/default_value",
-            json!({ "numerator": 5, "denominator": "MILLION" }),
-        ),
-        (
-            "/configs/1/route_config/virtual_hosts/0/routes/1/match",
-            json!({ "runtime_fraction": { "default_value": { "numerator": 50 } } }),
-        ),
-        (
-            "/configs/1/route_config/virtual_hosts/0/routes/0/metadata/filter_metadata/release/digest",
-            json!("sha256:12"),
-        ),
+    let good = dump(&shares(vec![weight("a", 5), weight("b", 95)], Some(rules())));
+    let host = "/configs/1/route_config/virtual_hosts/0";
+    let changes: [(&str, Value); 13] = [
+        ("/routes/4/stat_prefix", json!("x")),
+        ("/routes/3/match", json!({})),
+        ("/routes/3/route/cluster", json!("x")),
+        ("/routes/3/route/request_mirror_policies", json!([])),
+        ("/routes/3/route/prefix_rewrite", json!("/x")),
+        ("/routes/3/response_headers_to_add/0/header/value", json!("stay=x")),
+        ("/routes/3/match/runtime_fraction/default_value", json!({ "numerator": 50 })),
+        ("/routes/0/match/headers/0/string_match", json!({ "exact": "y" })),
+        ("/routes/0/match/case_sensitive", json!(false)),
+        ("/routes", json!([])),
+        ("/metadata/filter_metadata/release/shares", json!("{}")),
+        ("/metadata", json!(null)),
+        ("/domains", json!(["a"])),
     ];
-    for (at, value) in changes {
+    let bad = |at: &str, value: &Value| {
         let mut bad = good.clone();
-        *bad.pointer_mut(at).unwrap() = value;
+        let (parent, key) = at.rsplit_once('/').unwrap();
+        let parent = bad.pointer_mut(parent).unwrap();
+        match parent.as_array_mut() {
+            Some(list) => list[key.parse::<usize>().unwrap()] = value.clone(),
+            None => parent[key] = value.clone(),
+        }
         assert!(read(&bad).is_err(), "{at}");
+    };
+    for (at, value) in &changes {
+        bad(&format!("{host}{at}"), value);
     }
+    bad("/configs/1/version_info", &json!("new"));
+    bad("/configs/0/route_config/name", &json!("prod@eu@api"));
+    bad("/configs/1/route_config/virtual_hosts", &json!([]));
 }
 
 #[test]

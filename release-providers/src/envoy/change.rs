@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use release_core::model::Digest;
+use release_core::model::TrafficRules;
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_core::time::{Span, Timestamp};
@@ -16,16 +16,17 @@ use super::documents::{self, Shares};
 use super::look::{last_counted, under_way};
 use super::router::Inner;
 use super::settings::{EnvoyTarget, addresses_file, routes_file};
-use crate::routing::{REFRESH, SET, addresses, blocking, write_whole};
-use crate::shares::wanted;
+use super::table;
+use crate::routing::{REFRESH, SET, addresses, addresses_of, answering, blocking, write_whole};
+use crate::shares::{Pool, wanted};
 use crate::spi::SetWeights;
 use crate::{Context, ErrorKind, ProviderError};
 
 /// The first pause between two looks whether Envoy took over a file, and the longest.
 const PAUSES: (Span, Span) = (Span::millis(2), Span::millis(100));
 
-/// The addresses of versions.
-type Found = BTreeMap<Digest, Vec<SocketAddr>>;
+/// The addresses of clusters.
+type Found = BTreeMap<String, Vec<SocketAddr>>;
 
 impl Inner {
     pub(super) async fn set(
@@ -36,24 +37,26 @@ impl Inner {
     ) -> Result<(), ProviderError> {
         self.fences.pass(cx).await?;
         let weights = wanted(SET, &request, &super::router::description().abilities)?;
-        let found = addresses(&*self.endpoints, &place.target, &weights).await?;
+        let rules = request.rules;
+        let found = self.find(place, &weights, rules.as_ref()).await?;
         // What somebody else wrote there is replaced; that it makes no sense is no reason not to.
         let now = match self.admin.shares(SET, place).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
             shares => shares?,
         };
         let written = self.written(place).await?;
-        let same = now.generation > 0 && Weight::same_shares(&now.weights, &weights);
+        let same =
+            now.generation > 0 && Weight::same_shares(&now.weights, &weights) && now.rules == rules;
         // Another table in the file is one that Envoy may take over at any time.
         if same && written == now.generation {
-            return self.give(SET, place, &found).await;
+            return self.give(SET, &found).await;
         }
         let stats = self.admin.stats(SET).await?;
         let last = last_counted(&stats, place).max(now.generation).max(written);
         let generation = last.saturating_add(1);
         self.clusters(place, &now, &found, &stats).await?;
-        let next = Shares { generation, weights };
-        self.write(SET, routes_file(&place.name()), documents::routes(place, &next)).await?;
+        let next = Shares { generation, weights, rules };
+        self.write(SET, routes_file(&place.name()), table::routes(place, &next)).await?;
         // From here on Envoy may take it over at any time.
         let taken = self.taken_over(place, &next);
         taken.await.map_err(|error| error.with_effect(EffectCertainty::Unknown))
@@ -63,15 +66,34 @@ impl Inner {
     pub(super) async fn refresh(&self, place: &EnvoyTarget) -> Result<(), ProviderError> {
         let shares = self.admin.shares(REFRESH, place).await?;
         let mut result = Ok(());
-        for weight in &shares.weights {
-            let one = addresses(&*self.endpoints, &place.target, std::slice::from_ref(weight));
-            let done = match one.await {
-                Ok(found) => self.give(REFRESH, place, &found).await,
+        for (pool, clusters) in clusters_of(place, &shares.weights, shares.rules.as_ref()) {
+            let done = match addresses_of(&*self.endpoints, &place.target, &pool).await {
+                Ok(found) => {
+                    let all = clusters.into_iter().map(|cluster| (cluster, found.clone()));
+                    self.give(REFRESH, &all.collect()).await
+                }
                 Err(error) => Err(error),
             };
             result = result.and(done);
         }
         result
+    }
+
+    /// Where the instances of all are that requests or copies of them go to.
+    async fn find(
+        &self,
+        place: &EnvoyTarget,
+        weights: &[Weight],
+        rules: Option<&TrafficRules>,
+    ) -> Result<Found, ProviderError> {
+        let clusters = clusters_of(place, weights, rules);
+        let pools = clusters.keys().cloned().collect();
+        let found = addresses(&*self.endpoints, &place.target, &pools).await?;
+        let own = found.into_iter().flat_map(|(pool, addresses)| {
+            let own = clusters.get(&pool).into_iter().flatten();
+            own.map(move |cluster| (cluster.clone(), addresses.clone()))
+        });
+        Ok(own.collect())
     }
 
     /// Makes Envoy have the clusters of the versions that were found, of those in effect and of those that have requests
@@ -83,28 +105,25 @@ impl Inner {
         found: &Found,
         stats: &Stats,
     ) -> Result<(), ProviderError> {
-        let mut names: BTreeSet<String> = found.keys().map(|one| place.cluster(*one)).collect();
-        names.extend(now.weights.iter().map(|weight| place.cluster(weight.digest)));
+        let mut names: BTreeSet<String> = found.keys().cloned().collect();
+        let before = clusters_of(place, &now.weights, now.rules.as_ref());
+        names.extend(before.into_values().flatten());
         let (there, gone): (Vec<_>, Vec<_>) = self
             .admin
             .clusters(SET)
             .await?
             .into_keys()
-            .filter(|name| place.version_of(name).is_some())
+            .filter(|name| place.has(name))
             .partition(|name| names.contains(name) || under_way(stats, name) > 0);
         names.extend(there);
-        for (digest, addresses) in found {
-            let cluster = place.cluster(*digest);
-            let document = documents::addresses(&cluster, addresses);
-            self.write(SET, addresses_file(&cluster), document).await?;
-        }
+        self.write_addresses(SET, found).await?;
         {
             // One at a time: the clusters of all targets are in one file.
             let _listing = self.listing.lock().await;
             let path = self.settings.clusters();
             let others = blocking(SET, move || Ok(fs::read(&path).unwrap_or_default())).await?;
             let mut all = listed(&others);
-            all.retain(|name| place.version_of(name).is_none());
+            all.retain(|name| !place.has(name));
             all.extend(names.iter().cloned());
             all.sort();
             let document = documents::clusters(&self.settings.directory, &all);
@@ -112,7 +131,7 @@ impl Inner {
             let file = file.file_name().map(|name| name.to_string_lossy().into_owned());
             self.write(SET, file.unwrap_or_default(), document).await?;
         }
-        self.taken(SET, place, found).await?;
+        self.taken(SET, found).await?;
         let files = gone.iter().map(|name| addresses_file(name));
         let files: Vec<PathBuf> = files.map(|file| self.settings.directory.join(file)).collect();
         // Nobody reads them any more; what cannot be removed is in nobody's way.
@@ -126,34 +145,32 @@ impl Inner {
     }
 
     /// Tells Envoy where instances of versions are that it has clusters of.
-    async fn give(
+    async fn give(&self, operation: &'static str, found: &Found) -> Result<(), ProviderError> {
+        self.write_addresses(operation, found).await?;
+        self.taken(operation, found).await
+    }
+
+    async fn write_addresses(
         &self,
         operation: &'static str,
-        place: &EnvoyTarget,
         found: &Found,
     ) -> Result<(), ProviderError> {
-        for (digest, addresses) in found {
-            let cluster = place.cluster(*digest);
-            let document = documents::addresses(&cluster, addresses);
-            self.write(operation, addresses_file(&cluster), document).await?;
+        for (cluster, addresses) in found {
+            let document = documents::addresses(cluster, addresses);
+            self.write(operation, addresses_file(cluster), document).await?;
         }
-        self.taken(operation, place, found).await
+        Ok(())
     }
 
     /// Waits until Envoy has these addresses in use.
-    async fn taken(
-        &self,
-        operation: &'static str,
-        place: &EnvoyTarget,
-        found: &Found,
-    ) -> Result<(), ProviderError> {
+    async fn taken(&self, operation: &'static str, found: &Found) -> Result<(), ProviderError> {
         let mut patience = self.patience(operation, "the addresses of instances");
         loop {
             let there = self.admin.clusters(operation).await?;
             let mut all = found.iter();
-            if all.all(|(digest, addresses)| {
+            if all.all(|(cluster, addresses)| {
                 let wanted: BTreeSet<SocketAddr> = addresses.iter().copied().collect();
-                there.get(&place.cluster(*digest)) == Some(&wanted)
+                there.get(cluster) == Some(&wanted)
             }) {
                 return Ok(());
             }
@@ -194,6 +211,22 @@ impl Inner {
         blocking(operation, move || write_whole(operation, &path, document.to_string().as_bytes()))
             .await
     }
+}
+
+/// The clusters that take requests, or copies of them, by whose they are.
+fn clusters_of(
+    place: &EnvoyTarget,
+    weights: &[Weight],
+    rules: Option<&TrafficRules>,
+) -> BTreeMap<Pool, Vec<String>> {
+    let answering = answering(weights, rules).into_iter();
+    let mut all: BTreeMap<_, _> =
+        answering.map(|pool| (pool.clone(), vec![place.cluster(&pool)])).collect();
+    if let Some(mirror) = rules.and_then(|rules| rules.mirror) {
+        let own = all.entry(Pool::whole(mirror.to)).or_default();
+        own.push(place.copies(mirror.to));
+    }
+    all
 }
 
 /// How long Envoy may go on without having taken over a file.

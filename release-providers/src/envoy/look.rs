@@ -1,13 +1,16 @@
 //! What Envoy says of a target's traffic.
 
+use std::collections::BTreeMap;
+
 use release_core::model::{Digest, Target};
 use release_core::port::Served;
 
 use super::admin::Stats;
-use super::documents::stat;
 use super::router::Inner;
 use super::settings::EnvoyTarget;
-use crate::routing::{IN_FLIGHT, OBSERVE};
+use super::table::stat;
+use crate::routing::{IN_FLIGHT, OBSERVE, answering};
+use crate::shares::Pool;
 use crate::spi::TrafficStatus;
 use crate::{ErrorKind, ProviderError};
 
@@ -18,29 +21,34 @@ impl Inner {
     ) -> Result<TrafficStatus, ProviderError> {
         let shares = self.admin.shares(OBSERVE, place).await?;
         let stats = self.admin.stats(OBSERVE).await?;
-        let served = shares.weights.iter().map(|weight| {
-            let route = format!("{}{}", routes(place), stat(shares.generation, weight));
+        let mut served = BTreeMap::<Digest, u64>::new();
+        for pool in answering(&shares.weights, shares.rules.as_ref()) {
+            let route = format!("{}{}", routes(place), stat(shares.generation, &pool));
             let count = |name| {
                 stats.get(&format!("{route}.upstream_rq_{name}")).copied().unwrap_or_default()
             };
             // Answers of Envoy's own are completed too, without an instance that was asked.
-            Served::new(weight.digest, count("completed").min(count("total")))
-        });
+            let requests = count("completed").min(count("total"));
+            let sum = served.entry(pool.digest).or_default();
+            *sum = sum.saturating_add(requests);
+        }
+        let served = served.into_iter().map(|(digest, requests)| Served::new(digest, requests));
         let served = served.collect();
         let clusters = self.admin.clusters(OBSERVE).await?;
-        let own = clusters.keys().filter(|cluster| place.version_of(cluster).is_some());
+        let own = clusters.keys().filter(|cluster| place.has(cluster));
         let in_flight = own.map(|cluster| under_way(&stats, cluster)).fold(0, u64::saturating_add);
         let target: Target = place.target.clone();
-        Ok(TrafficStatus::new(target, shares.weights, served, in_flight))
+        Ok(TrafficStatus::new(target, shares.weights, served, in_flight).by(shares.rules))
     }
 
     pub(super) async fn in_flight(
         &self,
         place: &EnvoyTarget,
-        digest: Digest,
+        pool: &Pool,
     ) -> Result<u64, ProviderError> {
         let stats = self.admin.stats(IN_FLIGHT).await?;
-        Ok(under_way(&stats, &place.cluster(digest)))
+        let copies = pool.track.is_none().then(|| under_way(&stats, &place.copies(pool.digest)));
+        Ok(under_way(&stats, &place.cluster(pool)).saturating_add(copies.unwrap_or_default()))
     }
 
     pub(super) fn place(

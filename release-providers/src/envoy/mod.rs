@@ -32,6 +32,20 @@
 //! table in a file that takes the place of the old one by a rename: Envoy takes it over whole or not at all. Clusters
 //! and their instances are there before a route names them, and go once no request is under way.
 //!
+//! # Rules
+//!
+//! They are routes of the same table, before those of shares: one a [header route](release_core::model::HeaderRoute), then one a
+//! version for the cookie of [affinity](release_core::model::Affinity), which routes of shares set. So rules and shares take
+//! effect together. (Envoy's filter for stateful sessions keeps clients with an instance of the cluster that a route names,
+//! and cannot choose the cluster.) Expressions are RE2. A cookie holds the digest of a version, and counts as long as that has a
+//! share.
+//!
+//! [Copies](release_core::model::Mirror) go to a cluster of their own with the same instances: the limits of one do not touch
+//! the requests of the other, and a copy that is not answered within 30 seconds is given up. Envoy keeps the whole body of a
+//! request that it copies in memory. Whoever answers a request gets no copy of it.
+//!
+//! A [track](release_core::model::Target::track) has a cluster of its own, as a version has.
+//!
 //! # What is counted
 //!
 //! Names of routes bear the number of their generation, which grows with every change, and Envoy counts by route. So a
@@ -70,6 +84,7 @@ mod look;
 mod render;
 mod router;
 mod settings;
+mod table;
 
 pub use kind::EnvoyKind;
 pub use router::EnvoyRouter;

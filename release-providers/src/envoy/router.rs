@@ -11,10 +11,12 @@ use serde_json::Value;
 use super::admin::Admin;
 use super::documents::{self, Shares};
 use super::settings::{EnvoySettings, routes_file};
+use super::table;
 use crate::endpoints::{Endpoints, InstanceRouter};
 use crate::routing::{
-    Fences, Held, IN_FLIGHT, OBSERVE, OPEN, REFRESH, SET, Turns, blocking, write_whole,
+    Fences, Held, IN_FLIGHT, OBSERVE, OPEN, REFRESH, SET, Turns, blocking, whole, write_whole,
 };
+use crate::shares::Pool;
 use crate::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use crate::sync::lock;
 use crate::{Context, Description, EffectClass, Fencing, ProviderError, Splitting};
@@ -56,7 +58,7 @@ impl EnvoyRouter {
             make(&known.clusters(), &documents::clusters(&known.directory, &[]))?;
             for target in &known.targets {
                 let path = known.directory.join(routes_file(&target.name()));
-                make(&path, &documents::routes(target, &Shares::default()))?;
+                make(&path, &table::routes(target, &Shares::default()))?;
             }
             Ok((held, Fences::open(&known.directory)?))
         })
@@ -90,6 +92,10 @@ pub(super) fn description() -> Description {
             can.traffic_router.splitting = Splitting::Shares;
             can.traffic_router.counts_served = true;
             can.traffic_router.fencing = Fencing::Epochs;
+            can.traffic_router.header_routes = true;
+            can.traffic_router.mirroring = true;
+            can.traffic_router.affinity = true;
+            can.tracks = true;
         })
         .with_config_schema(schemars::schema_for!(EnvoySettings).to_value())
 }
@@ -126,9 +132,10 @@ impl TrafficRouter for EnvoyRouter {
 #[async_trait]
 impl InstanceRouter for EnvoyRouter {
     async fn refresh(&self, cx: &Context, target: &Target) -> Result<(), ProviderError> {
-        let (inner, place) = (Arc::clone(&self.inner), self.inner.place(REFRESH, target)?);
+        let target = whole(target);
+        let (inner, place) = (Arc::clone(&self.inner), self.inner.place(REFRESH, &target)?);
         let work = async move { inner.refresh(&place).await };
-        self.inner.turns.change(REFRESH, cx, target, work).await
+        self.inner.turns.change(REFRESH, cx, &target, work).await
     }
 
     async fn in_flight(
@@ -137,10 +144,11 @@ impl InstanceRouter for EnvoyRouter {
         target: &Target,
         digest: Digest,
     ) -> Result<u64, ProviderError> {
+        let (pool, target) = (Pool { digest, track: target.track.clone() }, whole(target));
         let work = async {
-            let place = self.inner.place(IN_FLIGHT, target)?;
-            self.inner.in_flight(&place, digest).await
+            let place = self.inner.place(IN_FLIGHT, &target)?;
+            self.inner.in_flight(&place, &pool).await
         };
-        self.inner.turns.look(IN_FLIGHT, cx, target, work).await
+        self.inner.turns.look(IN_FLIGHT, cx, &target, work).await
     }
 }

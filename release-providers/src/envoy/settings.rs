@@ -9,7 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::routing::{OPEN, check_name, slug};
+use crate::shares::Pool;
 use crate::{ErrorKind, ProviderError};
+
+/// What ends the names of clusters that get copies. No track has it in its name.
+pub(super) const COPIES: &str = "~copies";
 
 /// Where an Envoy is, and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,15 +119,20 @@ impl EnvoyTarget {
         self.name.clone().unwrap_or_else(|| slug(&self.target, '@'))
     }
 
-    /// The cluster of a version.
-    pub(super) fn cluster(&self, digest: Digest) -> String {
-        format!("{}/{}", self.name(), digest.hex())
+    /// The cluster of instances that answer.
+    pub(super) fn cluster(&self, pool: &Pool) -> String {
+        format!("{}/{}", self.name(), pool.tag())
     }
 
-    /// The version of a cluster, if it is one of this target.
-    pub(super) fn version_of(&self, cluster: &str) -> Option<Digest> {
-        let hex = cluster.strip_prefix(&self.name())?.strip_prefix('/')?;
-        format!("sha256:{hex}").parse().ok()
+    /// The cluster for copies of requests: the same instances, with limits of its own.
+    pub(super) fn copies(&self, digest: Digest) -> String {
+        format!("{}{COPIES}", self.cluster(&Pool::whole(digest)))
+    }
+
+    /// Whether a cluster is one of this target.
+    pub(super) fn has(&self, cluster: &str) -> bool {
+        let own = cluster.strip_prefix(&self.name()).and_then(|rest| rest.strip_prefix('/'));
+        own.and_then(|tag| Pool::read(tag.strip_suffix(COPIES).unwrap_or(tag))).is_some()
     }
 }
 

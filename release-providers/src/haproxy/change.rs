@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 
-use release_core::model::{Digest, Target};
+use release_core::model::Target;
 use release_core::plan::Weight;
 use release_core::port::{EffectCertainty, Served};
 
 use super::parse::{self, Count};
 use super::router::Inner;
-use super::servers;
 use super::settings::HaproxyTarget;
-use super::shares::Shares;
-use crate::routing::{IN_FLIGHT, OBSERVE, REFRESH, SET, addresses, blocking, write_whole};
-use crate::shares::wanted;
+use super::shares::{Shares, Wanted};
+use super::{rules, servers};
+use crate::routing::{
+    IN_FLIGHT, OBSERVE, REFRESH, SET, addresses, addresses_of, answering, blocking, write_whole,
+};
+use crate::shares::{Pool, wanted};
 use crate::spi::{SetWeights, TrafficStatus};
 use crate::sync::lock;
 use crate::{Context, ErrorKind, ProviderError};
@@ -29,27 +32,38 @@ impl Inner {
         request: SetWeights,
     ) -> Result<(), ProviderError> {
         self.fences.pass(cx).await?;
-        let wanted = wanted(SET, &request, &super::router::description().abilities)?;
-        let found = addresses(&*self.endpoints, &place.target, &wanted).await?;
+        let weights = wanted(SET, &request, &super::router::description().abilities)?;
+        let wanted = Wanted { weights: &weights, rules: request.rules.as_ref() };
+        let pools = answering(wanted.weights, wanted.rules);
+        let found = addresses(&*self.endpoints, &place.target, &pools).await?;
         check_room(place, &found)?;
         // What somebody else wrote there is replaced; that it cannot be read is no reason not to.
         let now = match self.shares(SET, place).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
             shares => shares?,
         };
-        let same = now.generation > 0 && Weight::same_shares(&now.weights(), &wanted);
+        let same = now.generation > 0
+            && Weight::same_shares(&now.weights(), wanted.weights)
+            && now.rules.as_ref() == wanted.rules;
         if same && !self.is_doubtful(place) {
             self.give(SET, place, &now, &found).await?;
             return self.save(SET, place, &now).await;
         }
         let counts = self.counts(SET, place).await?;
         let busy = self.busy(SET, place).await?;
-        let last = counts.iter().map(|count| count.generation).max().unwrap_or_default();
-        let generation = last.max(now.generation).saturating_add(1);
+        // Without rules, before and after, nothing needs to be there of what they need.
+        let ruled = now.rules.is_some() || wanted.rules.is_some();
+        let there = if ruled { self.rules(SET, place).await? } else { BTreeMap::new() };
+        let counted = counts.iter().map(|count| count.generation);
+        let last = counted.chain(there.keys().filter_map(|key| rules::generation(key))).max();
+        let generation = last.unwrap_or_default().max(now.generation).saturating_add(1);
         let next = now.next(place, &wanted, generation, &busy)?;
         self.give(SET, place, &next, &found).await?;
+        if wanted.rules.is_some() {
+            self.write_rules(place, &now, &next, &there).await?;
+        }
         self.doubt(place, true);
-        self.write(place, &next).await?;
+        self.write(&place.map(&self.settings.state), &next.file()).await?;
         // From here on it is done, whatever else fails.
         let unknown = |error: ProviderError| error.with_effect(EffectCertainty::Unknown);
         if self.shares(SET, place).await.map_err(unknown)? != next {
@@ -68,24 +82,30 @@ impl Inner {
         let shares = self.shares(OBSERVE, place).await?;
         let counts = self.counts(OBSERVE, place).await?;
         let mut served = Vec::new();
-        for (slot, weight) in shares.slots.iter().filter(|(_, weight)| weight.percent > 0) {
-            let own = |count: &&Count| (count.generation, count.slot) == (shares.generation, *slot);
+        for pool in shares.answering() {
+            let slot = shares.slot_of(&pool);
+            let own =
+                |count: &&Count| (count.generation, Some(count.slot)) == (shares.generation, slot);
             let requests = counts.iter().find(own).map_or(0, |count| count.served);
-            served.push(Served::new(weight.digest, requests));
+            match served.last_mut().filter(|last: &&mut Served| last.digest == pool.digest) {
+                Some(same) => same.requests = same.requests.saturating_add(requests),
+                None => served.push(Served::new(pool.digest, requests)),
+            }
         }
         let mut in_flight = 0_u64;
         for slot in place.slots() {
             in_flight = in_flight.saturating_add(self.sessions(OBSERVE, place, slot).await?);
         }
-        Ok(TrafficStatus::new(place.target.clone(), shares.weights(), served, in_flight))
+        let status = TrafficStatus::new(place.target.clone(), shares.weights(), served, in_flight);
+        Ok(status.by(shares.rules))
     }
 
     pub(super) async fn in_flight(
         &self,
         place: &HaproxyTarget,
-        digest: Digest,
+        pool: &Pool,
     ) -> Result<u64, ProviderError> {
-        match self.shares(IN_FLIGHT, place).await?.slot_of(digest) {
+        match self.shares(IN_FLIGHT, place).await?.slot_of(pool) {
             Some(slot) => self.sessions(IN_FLIGHT, place, slot).await,
             None => Ok(0),
         }
@@ -95,10 +115,12 @@ impl Inner {
     pub(super) async fn refresh(&self, place: &HaproxyTarget) -> Result<(), ProviderError> {
         let shares = self.shares(REFRESH, place).await?;
         let mut result = Ok(());
-        for weight in shares.weights() {
-            let one = addresses(&*self.endpoints, &place.target, std::slice::from_ref(&weight));
-            let done = match one.await {
-                Ok(found) => self.give(REFRESH, place, &shares, &found).await,
+        for pool in shares.answering() {
+            let done = match addresses_of(&*self.endpoints, &place.target, &pool).await {
+                Ok(found) => {
+                    let found = BTreeMap::from([(pool, found)]);
+                    self.give(REFRESH, place, &shares, &found).await
+                }
                 Err(error) => Err(error),
             };
             result = result.and(done);
@@ -113,10 +135,10 @@ impl Inner {
         operation: &'static str,
         place: &HaproxyTarget,
         shares: &Shares,
-        found: &BTreeMap<Digest, Vec<SocketAddr>>,
+        found: &BTreeMap<Pool, Vec<SocketAddr>>,
     ) -> Result<(), ProviderError> {
-        for (slot, weight) in shares.slots.iter().filter(|(_, weight)| weight.percent > 0) {
-            if let Some(addresses) = found.get(&weight.digest) {
+        for (slot, weight) in &shares.slots {
+            if let Some(addresses) = found.get(&Pool::of(weight)) {
                 servers::sync(&self.runtime, operation, &place.backend(*slot), addresses).await?;
             }
         }
@@ -124,18 +146,47 @@ impl Inner {
     }
 
     /// Puts a new map in the place of the old one, in one moment.
-    async fn write(&self, place: &HaproxyTarget, next: &Shares) -> Result<(), ProviderError> {
-        let map = place.map(&self.settings.state);
+    async fn write(&self, map: &Path, text: &str) -> Result<(), ProviderError> {
         let map = map.display();
         let answer = self.runtime.ask(SET, &format!("prepare map {map}")).await?;
         let version = parse::map_version(SET, &answer)?;
-        for chunk in chunks(next) {
+        for chunk in chunks(text) {
             let add = format!("add map @{version} {map} <<\n{chunk}");
             parse::nothing(SET, &self.runtime.ask(SET, &add).await?)?;
         }
         let commit = self.runtime.ask(SET, &format!("commit map @{version} {map}")).await;
         let answer = commit.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
         parse::nothing(SET, &answer)
+    }
+
+    /// Puts the expressions of new rules beside those of now, and of changes of which nobody knows what became: each is for
+    /// requests of its generation alone.
+    async fn write_rules(
+        &self,
+        place: &HaproxyTarget,
+        now: &Shares,
+        next: &Shares,
+        there: &BTreeMap<String, String>,
+    ) -> Result<(), ProviderError> {
+        let newer = |key: &String| rules::generation(key) >= Some(now.generation);
+        let kept = there.iter().filter(|(key, _)| newer(key));
+        let mut text: String = kept.map(|(key, slot)| format!("{key} {slot}\n")).collect();
+        text.extend(rules::entries(next)?.iter().map(|(key, slot)| format!("{key} {slot}\n")));
+        self.write(&place.rules(&self.settings.state), &text)
+            .await
+            // Nobody is asked by them before the shares are there.
+            .map_err(|error| error.with_effect(EffectCertainty::NotApplied))
+    }
+
+    /// The expressions of rules.
+    async fn rules(
+        &self,
+        operation: &'static str,
+        place: &HaproxyTarget,
+    ) -> Result<BTreeMap<String, String>, ProviderError> {
+        let map = place.rules(&self.settings.state);
+        let answer = self.runtime.ask(operation, &format!("show map {}", map.display())).await?;
+        parse::map_entries(operation, &answer)
     }
 
     /// Whether a change was sent of which nobody knows what became: HAProxy may have it before it, and do it later, unless
@@ -176,9 +227,13 @@ impl Inner {
         let servers = self.runtime.ask(operation, "show servers state").await?;
         parse::servers(operation, &servers)?;
         let (map, text) = (place.map(&self.settings.state), shares.file());
+        let own = rules::entries(shares)?;
+        let own: String = own.iter().map(|(key, slot)| format!("{key} {slot}\n")).collect();
+        let rules = place.rules(&self.settings.state);
         let path = self.settings.servers();
         let write = move || {
             write_whole(operation, &path, servers.as_bytes())?;
+            write_whole(operation, &rules, own.as_bytes())?;
             write_whole(operation, &map, text.as_bytes())
         };
         blocking(operation, write).await
@@ -192,7 +247,18 @@ impl Inner {
         let map = place.map(&self.settings.state);
         let answer = self.runtime.ask(operation, &format!("show map {}", map.display())).await?;
         let say = |error: ProviderError| error.with_context("map", map.display());
-        Shares::read(operation, &parse::map_entries(operation, &answer)?).map_err(say)
+        let shares =
+            Shares::read(operation, &parse::map_entries(operation, &answer)?).map_err(say)?;
+        if shares.rules.is_none() {
+            return Ok(shares);
+        }
+        let mut there = self.rules(operation, place).await?;
+        there.retain(|key, _| rules::generation(key) == Some(shares.generation));
+        if there == rules::entries(&shares)?.into_iter().collect() {
+            return Ok(shares);
+        }
+        let text = "the rules in HAProxy are not those that this router wrote; set shares again";
+        Err(say(ProviderError::new(ErrorKind::Corrupt, operation, text)))
     }
 
     async fn counts(
@@ -245,7 +311,7 @@ impl Inner {
 
 fn check_room(
     place: &HaproxyTarget,
-    found: &BTreeMap<Digest, Vec<SocketAddr>>,
+    found: &BTreeMap<Pool, Vec<SocketAddr>>,
 ) -> Result<(), ProviderError> {
     if found.len() <= usize::from(place.versions) {
         return Ok(());
@@ -257,9 +323,9 @@ fn check_room(
 }
 
 /// The entries of a map, in pieces of whole lines.
-fn chunks(shares: &Shares) -> Vec<String> {
+fn chunks(text: &str) -> Vec<String> {
     let mut chunks = vec![String::new()];
-    for line in shares.file().split_inclusive('\n') {
+    for line in text.split_inclusive('\n') {
         match chunks.last_mut() {
             Some(last) if last.len() + line.len() <= CHUNK => last.push_str(line),
             _ => chunks.push(line.to_owned()),

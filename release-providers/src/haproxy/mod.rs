@@ -35,6 +35,20 @@
 //! of the old one in one moment, for all threads: no request sees a mixture, whenever we or the call end. What was not
 //! committed by then is never seen.
 //!
+//! # Rules
+//!
+//! [Header routes](release_core::model::HeaderRoute) and [affinity](release_core::model::Affinity) are regular expressions in
+//! a second map, each behind the generation that it is of. A request draws its number first, which tells it a generation; then
+//! all its headers, and after them its cookies, are looked up behind that. So rules take effect with the shares, in the same
+//! moment and without a reload. Expressions are HAProxy's, which has to be built with PCRE (Debian's is); they backtrack, and
+//! see bytes, not signs. `\Q…\E` is not taken. Of a header that is there twice, each line is seen alone. A cookie holds the
+//! digest of a version, and counts as long as that has a share.
+//!
+//! HAProxy cannot copy requests without an agent beside it: [mirroring](release_core::model::Mirror) is not declared.
+//!
+//! A configuration that was rendered before there were rules goes on with shares alone; rules are refused (`NotFound`) until it
+//! is rendered again.
+//!
 //! # What is counted
 //!
 //! Entries of the map bear the number of their generation, which grows with every change, and HAProxy counts by entry
@@ -59,14 +73,16 @@
 //!
 //! # What HAProxy may be told besides
 //!
-//! Anything. The router reads and writes one map, the servers of its slots, and one table; other
-//! frontends and backends are not its business.
+//! Anything. The router reads and writes two maps, the servers of its slots, and one table; other
+//! frontends and backends are not its business. A [track](release_core::model::Target::track) has a slot of its own, as a
+//! version has.
 
 mod change;
 mod kind;
 mod parse;
 mod render;
 mod router;
+mod rules;
 mod runtime;
 mod servers;
 mod settings;

@@ -32,7 +32,9 @@ pub(super) struct Server {
 /// An answer that is none of what was expected: a refusal in HAProxy's words, or garbage.
 pub(super) fn refusal(operation: &'static str, answer: &str) -> ProviderError {
     let says = |word: &str| answer.contains(word);
-    let (kind, text) = if says("Permission denied") {
+    let (kind, text) = if says("regex '") && says("is invalid") {
+        (ErrorKind::Invalid, "HAProxy cannot read the regular expression of a header route")
+    } else if says("Permission denied") {
         let text = "HAProxy's socket does not let this be done; give it `level admin`";
         (ErrorKind::Denied, text)
     } else if says("Unknown command") {

@@ -52,7 +52,8 @@ defaults
 
 fn frontend(text: &mut String, settings: &HaproxySettings, target: &HaproxyTarget) {
     let (name, counts, map) = (target.name(), target.counts(), target.map(&settings.state));
-    let map = map.display();
+    let rules = target.rules(&settings.state);
+    let (map, rules) = (map.display(), rules.display());
     let _ = writeln!(text, "\nfrontend {name}"); // a String takes everything
     for address in &target.listen {
         let _ = writeln!(text, "    bind {address}");
@@ -61,11 +62,25 @@ fn frontend(text: &mut String, settings: &HaproxySettings, target: &HaproxyTarge
         text,
         "    # What an instance may have done is not asked of another one, unless twice is as good as once.
     http-request disable-l7-retry unless METH_GET
-    # One number of 100 a request, and who serves it: <generation>/<slot>.
-    http-request set-var(txn.release) rand(100),map({map})
-    http-request return status 503 content-type text/plain string \"no version has a share\" unless {{ var(txn.release) -m found }}
+    # One number of 100 a request, and who serves it: <generation>/<slot>, and behind bars whether there are rules, and the
+    # cookie that keeps a client there.
+    http-request set-var(txn.share) rand(100),map({map})
+    http-request return status 503 content-type text/plain string \"no version has a share\" unless {{ var(txn.share) -m found }}
+    http-request set-var(txn.release) var(txn.share),field(1,|)
+    http-request set-var(txn.generation) var(txn.share),field(1,/)
+    # What headers pick, and then cookies, by the rules of that generation.
+    acl release-rules var(txn.share),field(2,|) -m str rules
+    acl release-picked var(txn.picked) -m found
+    acl release-kept var(txn.kept) -m found
+    http-request set-var(txn.headers) req.hdrs if release-rules
+    http-request set-var(txn.picked) str(),concat(,txn.generation),concat(/h,txn.headers),map_reg({rules}) if release-rules
+    http-request set-var(txn.cookies) req.fhdr(cookie) if release-rules !release-picked
+    http-request set-var(txn.kept) str(),concat(,txn.generation),concat(/c,txn.cookies),map_reg({rules}) if release-rules !release-picked
+    http-request set-var(txn.release) str(),concat(,txn.generation),concat(/,txn.picked) if release-picked
+    http-request set-var(txn.release) str(),concat(,txn.generation),concat(/,txn.kept) if release-kept
     http-request track-sc0 var(txn.release) table {counts}
     http-response sc-inc-gpc0(0)
+    http-response add-header set-cookie %[var(txn.share),field(3,|)] if {{ var(txn.share),field(3,|) -m len gt 0 }} !release-picked !release-kept
     use_backend {name}.%[var(txn.release),field(2,/)]
 
 backend {counts}

@@ -12,8 +12,9 @@ use super::runtime::Runtime;
 use super::settings::HaproxySettings;
 use crate::endpoints::{Endpoints, InstanceRouter};
 use crate::routing::{
-    Fences, Held, IN_FLIGHT, OBSERVE, OPEN, REFRESH, SET, Turns, blocking, write_whole,
+    Fences, Held, IN_FLIGHT, OBSERVE, OPEN, REFRESH, SET, Turns, blocking, whole, write_whole,
 };
+use crate::shares::Pool;
 use crate::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use crate::sync::lock;
 use crate::{Context, Description, EffectClass, Fencing, ProviderError, Splitting};
@@ -57,6 +58,7 @@ impl HaproxyRouter {
             make(&known.servers(), "1\n")?;
             for target in &known.targets {
                 make(&target.map(&known.state), "")?;
+                make(&target.rules(&known.state), "")?;
             }
             Ok((held, Fences::open(&known.state)?))
         })
@@ -91,6 +93,9 @@ pub(super) fn description() -> Description {
             can.traffic_router.splitting = Splitting::Shares;
             can.traffic_router.counts_served = true;
             can.traffic_router.fencing = Fencing::Epochs;
+            can.traffic_router.header_routes = true;
+            can.traffic_router.affinity = true;
+            can.tracks = true;
         })
         .with_config_schema(schemars::schema_for!(HaproxySettings).to_value())
 }
@@ -127,9 +132,10 @@ impl TrafficRouter for HaproxyRouter {
 #[async_trait]
 impl InstanceRouter for HaproxyRouter {
     async fn refresh(&self, cx: &Context, target: &Target) -> Result<(), ProviderError> {
-        let (inner, place) = (Arc::clone(&self.inner), self.inner.place(REFRESH, target)?);
+        let target = whole(target);
+        let (inner, place) = (Arc::clone(&self.inner), self.inner.place(REFRESH, &target)?);
         let work = async move { inner.refresh(&place).await };
-        self.inner.turns.change(REFRESH, cx, target, work).await
+        self.inner.turns.change(REFRESH, cx, &target, work).await
     }
 
     async fn in_flight(
@@ -138,10 +144,11 @@ impl InstanceRouter for HaproxyRouter {
         target: &Target,
         digest: Digest,
     ) -> Result<u64, ProviderError> {
+        let (pool, target) = (Pool { digest, track: target.track.clone() }, whole(target));
         let work = async {
-            let place = self.inner.place(IN_FLIGHT, target)?;
-            self.inner.in_flight(&place, digest).await
+            let place = self.inner.place(IN_FLIGHT, &target)?;
+            self.inner.in_flight(&place, &pool).await
         };
-        self.inner.turns.look(IN_FLIGHT, cx, target, work).await
+        self.inner.turns.look(IN_FLIGHT, cx, &target, work).await
     }
 }

@@ -164,6 +164,10 @@ impl HaproxyTarget {
         state.join(format!("{}.map", self.name()))
     }
 
+    pub(super) fn rules(&self, state: &Path) -> PathBuf {
+        state.join(format!("{}.rules", self.name()))
+    }
+
     pub(super) fn slots(&self) -> impl Iterator<Item = u16> + use<> {
         0..self.versions
     }

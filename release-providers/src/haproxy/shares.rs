@@ -3,24 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use release_core::model::Digest;
+use release_core::model::TrafficRules;
 use release_core::plan::Weight;
 
 use super::settings::HaproxyTarget;
-use crate::routing::SET;
+use crate::routing::{SET, answering};
+use crate::shares::{Pool, cookie};
 use crate::{ErrorKind, ProviderError};
 
 const GENERATION: &str = "generation";
 const SLOT: &str = "slot/";
 const NUMBERS: u8 = 100;
+const RULES: &str = "rules/";
+/// So many bytes of the rules in one entry.
+const PIECE: usize = 1_000;
 
 /// What a map says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Shares {
     /// Counts changes; 0 before the first.
     pub(super) generation: u64,
-    /// Who is where. Those without a share lost it, and may not have finished their requests.
+    /// Who is where. Those without a share lost it, and may not have finished their requests, or are picked by headers.
     pub(super) slots: BTreeMap<u16, Weight>,
+    /// What holds beside the shares.
+    pub(super) rules: Option<TrafficRules>,
 }
 
 impl Shares {
@@ -32,8 +38,13 @@ impl Shares {
         weights
     }
 
-    pub(super) fn slot_of(&self, digest: Digest) -> Option<u16> {
-        self.slots.iter().find(|(_, weight)| weight.digest == digest).map(|(slot, _)| *slot)
+    pub(super) fn slot_of(&self, pool: &Pool) -> Option<u16> {
+        self.slots.iter().find(|(_, weight)| Pool::of(weight) == *pool).map(|(slot, _)| *slot)
+    }
+
+    /// All who may have to answer.
+    pub(super) fn answering(&self) -> BTreeSet<Pool> {
+        answering(&self.weights(), self.rules.as_ref())
     }
 
     /// Reads a map. `Corrupt` when it is not one that [`Shares::entries`] made.
@@ -44,7 +55,7 @@ impl Shares {
         if entries.is_empty() {
             return Ok(Self::default());
         }
-        let read = Self::slots_of(entries).filter(|read| read.entries() == *entries);
+        let read = Self::all_of(entries).filter(|read| read.entries() == *entries);
         read.ok_or_else(|| {
             let text =
                 "the map of shares in HAProxy is not one that this router wrote; set shares again";
@@ -52,20 +63,32 @@ impl Shares {
         })
     }
 
-    fn slots_of(entries: &BTreeMap<String, String>) -> Option<Self> {
-        let mut slots = BTreeMap::new();
+    fn all_of(entries: &BTreeMap<String, String>) -> Option<Self> {
+        let (mut slots, mut rules) = (BTreeMap::new(), String::new());
         for (key, value) in entries {
+            if key.starts_with(RULES) {
+                rules.push_str(value);
+            }
             let Some(slot) = key.strip_prefix(SLOT) else { continue };
             let mut words = value.split(' ');
             let mut word = || words.next();
             let digest = word()?.parse().ok()?;
             let version = word()?.parse().ok()?;
             let percent = word()?.parse().ok()?;
-            slots.insert(slot.parse().ok()?, Weight::new(digest, version, percent));
+            let mut weight = Weight::new(digest, version, percent);
+            if let Some(track) = word() {
+                weight.track = Some(track.parse().ok()?);
+            }
+            slots.insert(slot.parse().ok()?, weight);
         }
         let sum: u32 = slots.values().map(|weight: &Weight| u32::from(weight.percent)).sum();
         let generation = entries.get(GENERATION)?.parse().ok()?;
-        (sum == 0 || sum == u32::from(NUMBERS)).then_some(Self { generation, slots })
+        let rules = if rules.is_empty() {
+            None
+        } else {
+            Some(serde_json::from_slice(&unhex(&rules)?).ok()?)
+        };
+        (sum == 0 || sum == u32::from(NUMBERS)).then_some(Self { generation, slots, rules })
     }
 
     /// The whole map.
@@ -74,13 +97,28 @@ impl Shares {
         entries.insert(GENERATION.to_owned(), self.generation.to_string());
         let mut numbers = 0..NUMBERS;
         for (slot, weight) in &self.slots {
-            let Weight { digest, version, percent, .. } = weight;
-            entries.insert(format!("{SLOT}{slot}"), format!("{digest} {version} {percent}"));
+            let Weight { digest, version, percent, track } = weight;
+            let track = track.iter().map(|track| format!(" {track}")).collect::<String>();
+            entries.insert(format!("{SLOT}{slot}"), format!("{digest} {version} {percent}{track}"));
             for number in numbers.by_ref().take(usize::from(*percent)) {
-                entries.insert(number.to_string(), format!("{}/{slot}", self.generation));
+                let beside = self.beside(weight);
+                entries.insert(number.to_string(), format!("{}/{slot}{beside}", self.generation));
             }
         }
+        let rules = self.rules.as_ref().and_then(|rules| serde_json::to_vec(rules).ok());
+        let pieces = rules.iter().flat_map(|json| json.chunks(PIECE));
+        for (n, piece) in pieces.enumerate() {
+            let hex = piece.iter().map(|byte| format!("{byte:02x}")).collect();
+            entries.insert(format!("{RULES}{n:06}"), hex);
+        }
         entries
+    }
+
+    /// What a request has to know beside who serves it: that there are rules, and the cookie that keeps it there.
+    fn beside(&self, weight: &Weight) -> String {
+        let Some(rules) = &self.rules else { return String::new() };
+        let kept = rules.affinity.as_ref().map(|affinity| cookie(affinity, &Pool::of(weight)));
+        format!("|rules|{}", kept.unwrap_or_default())
     }
 
     /// The map as a file that HAProxy reads when it starts.
@@ -94,37 +132,55 @@ impl Shares {
         text
     }
 
-    /// These shares after those: versions stay where they are, new ones go to slots that nobody is in, or is no more.
-    /// `busy` are the slots with requests under way.
+    /// What is wanted after these shares: versions stay where they are, new ones go to slots that nobody is in, or is no
+    /// more. `busy` are the slots with requests under way.
     pub(super) fn next(
         &self,
         target: &HaproxyTarget,
-        wanted: &[Weight],
+        wanted: &Wanted<'_>,
         generation: u64,
         busy: &BTreeSet<u16>,
     ) -> Result<Self, ProviderError> {
+        let pools = answering(wanted.weights, wanted.rules);
         let mut slots = self.slots.clone();
         for weight in slots.values_mut() {
             weight.percent = 0;
         }
+        let now = self.answering();
         let mut free: Vec<u16> = target
             .slots()
             .filter(|slot| !busy.contains(slot))
-            .filter(|slot| self.slots.get(slot).is_none_or(|weight| weight.percent == 0))
             .filter(|slot| {
-                let there = self.slots.get(slot).map(|weight| weight.digest);
-                !wanted.iter().any(|weight| Some(weight.digest) == there)
+                let there = self.slots.get(slot).map(Pool::of);
+                there.is_none_or(|pool| !now.contains(&pool) && !pools.contains(&pool))
             })
             .collect();
         // From the end: those that nobody was in first.
         free.sort_by_key(|slot| (!self.slots.contains_key(slot), std::cmp::Reverse(*slot)));
-        for weight in wanted {
-            let slot = self.slot_of(weight.digest).or_else(|| free.pop());
+        for pool in pools {
+            let slot = self.slot_of(&pool).or_else(|| free.pop());
             let slot = slot.ok_or_else(|| full(target))?;
-            slots.insert(slot, weight.clone());
+            let share = wanted.weights.iter().find(|weight| Pool::of(weight) == pool);
+            let known = slots.get(&slot).filter(|weight| Pool::of(weight) == pool);
+            // Nobody says the version of one that headers alone bring requests to.
+            let unnamed = Weight::new(pool.digest, semver::Version::new(0, 0, 0), 0);
+            let weight = share.or(known).cloned().unwrap_or(unnamed);
+            slots.insert(slot, weight);
         }
-        Ok(Self { generation, slots })
+        Ok(Self { generation, slots, rules: wanted.rules.cloned() })
     }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) weights: &'a [Weight],
+    pub(super) rules: Option<&'a TrafficRules>,
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn full(target: &HaproxyTarget) -> ProviderError {
@@ -137,10 +193,22 @@ fn full(target: &HaproxyTarget) -> ProviderError {
 
 #[cfg(test)]
 mod tests {
+    use release_core::model::{Affinity, Digest, HeaderRoute, HeaderRule};
+
     use super::*;
 
     fn weight(name: &str, percent: u8) -> Weight {
         Weight::new(Digest::of(name.as_bytes()), semver::Version::new(1, 0, 0), percent)
+    }
+
+    fn next(
+        before: &Shares,
+        wanted: &[Weight],
+        generation: u64,
+        busy: &BTreeSet<u16>,
+    ) -> Result<Shares, ProviderError> {
+        let wanted = Wanted { weights: wanted, rules: None };
+        before.next(&target(), &wanted, generation, busy)
     }
 
     fn target() -> HaproxyTarget {
@@ -156,12 +224,12 @@ mod tests {
 
     #[test]
     fn every_percent_is_one_number_and_is_read_again() {
-        let (target, idle) = (target(), BTreeSet::new());
+        let idle = BTreeSet::new();
         for percent in 0..=100 {
             let wanted = [weight("a", percent), weight("b", 100 - percent)];
-            let shares = Shares::default().next(&target, &wanted, 7, &idle).unwrap();
+            let shares = next(&Shares::default(), &wanted, 7, &idle).unwrap();
             let entries = shares.entries();
-            let slot = shares.slot_of(wanted[0].digest).unwrap();
+            let slot = shares.slot_of(&Pool::of(&wanted[0])).unwrap();
             let own = format!("7/{slot}");
             assert_eq!(
                 entries.values().filter(|value| **value == own).count(),
@@ -174,31 +242,55 @@ mod tests {
 
     #[test]
     fn versions_stay_in_their_slots_and_busy_slots_are_not_given_away() {
-        let (target, idle) = (target(), BTreeSet::new());
-        let one = Shares::default().next(&target, &[weight("a", 100)], 1, &idle).unwrap();
-        let two = one.next(&target, &[weight("a", 95), weight("b", 5)], 2, &idle).unwrap();
-        assert_eq!(two.slot_of(weight("a", 0).digest), Some(0));
-        let three = two.next(&target, &[weight("b", 100)], 3, &idle).unwrap();
+        let idle = BTreeSet::new();
+        let one = next(&Shares::default(), &[weight("a", 100)], 1, &idle).unwrap();
+        let two = next(&one, &[weight("a", 95), weight("b", 5)], 2, &idle).unwrap();
+        assert_eq!(two.slot_of(&Pool::of(&weight("a", 0))), Some(0));
+        let three = next(&two, &[weight("b", 100)], 3, &idle).unwrap();
         assert_eq!(three.weights(), [weight("b", 100)]);
-        let four = three.next(&target, &[weight("c", 100)], 4, &BTreeSet::from([0])).unwrap();
-        assert_eq!(four.slot_of(weight("c", 0).digest), Some(2));
+        let four = next(&three, &[weight("c", 100)], 4, &BTreeSet::from([0])).unwrap();
+        assert_eq!(four.slot_of(&Pool::of(&weight("c", 0))), Some(2));
         let busy = BTreeSet::from([0, 1]);
-        let full = four.next(&target, &[weight("d", 100)], 5, &busy).unwrap_err();
+        let full = next(&four, &[weight("d", 100)], 5, &busy).unwrap_err();
         assert_eq!(full.kind(), ErrorKind::Conflict);
-        let five = four.next(&target, &[weight("d", 100)], 5, &BTreeSet::from([0])).unwrap();
-        assert_eq!(five.slot_of(weight("d", 0).digest), Some(1));
-        assert_eq!(five.slot_of(weight("b", 0).digest), None);
-        let nobody = five.next(&target, &[], 6, &idle).unwrap();
+        let five = next(&four, &[weight("d", 100)], 5, &BTreeSet::from([0])).unwrap();
+        assert_eq!(five.slot_of(&Pool::of(&weight("d", 0))), Some(1));
+        assert_eq!(five.slot_of(&Pool::of(&weight("b", 0))), None);
+        let nobody = next(&five, &[], 6, &idle).unwrap();
         assert_eq!((nobody.weights(), nobody.slots.len()), (vec![], 3));
         assert_eq!(Shares::read("x", &nobody.entries()).unwrap(), nobody);
     }
 
     #[test]
+    fn rules_and_tracks_are_read_again() {
+        let track = weight("a", 40).on("baseline".parse().unwrap());
+        let rule = HeaderRule::exact("x-canary", "\u{e9} ".repeat(100));
+        let rules = TrafficRules {
+            headers: vec![HeaderRoute { rule, to: Digest::of(b"b") }; 20],
+            affinity: Some(Affinity::new("stay")),
+            ..TrafficRules::default()
+        };
+        let wanted = Wanted { weights: &[weight("a", 60), track.clone()], rules: Some(&rules) };
+        let shares = Shares::default().next(&target(), &wanted, 7, &BTreeSet::new()).unwrap();
+        assert_eq!(Shares::read("x", &shares.entries()).unwrap(), shares);
+        assert_eq!(shares.weights(), [weight("a", 60), track.clone()]);
+        let slots = [Pool::of(&weight("a", 0)), Pool::of(&track), Pool::whole(Digest::of(b"b"))];
+        let slots: BTreeSet<_> = slots.iter().map(|pool| shares.slot_of(pool).unwrap()).collect();
+        assert_eq!(slots.len(), 3);
+        let own = format!("7/0|rules|stay={}; Path=/;", shares.slots[&0].digest.hex());
+        let numbers = shares.entries().into_values().filter(|value| value.starts_with(&own));
+        assert!([40, 60].contains(&numbers.count()));
+        // Who is picked by headers keeps the slot, and who is not picked any more gives it away.
+        let full = next(&shares, &[weight("c", 100)], 8, &BTreeSet::new());
+        assert_eq!(full.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[test]
     fn a_map_of_somebody_else_is_not_believed() {
         type Entries = BTreeMap<String, String>;
-        let (target, idle) = (target(), BTreeSet::new());
+        let idle = BTreeSet::new();
         let shares =
-            Shares::default().next(&target, &[weight("a", 60), weight("b", 40)], 7, &idle).unwrap();
+            next(&Shares::default(), &[weight("a", 60), weight("b", 40)], 7, &idle).unwrap();
         let good = shares.entries();
         let spoiled = |change: &dyn Fn(&mut Entries)| {
             let mut entries = good.clone();

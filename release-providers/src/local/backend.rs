@@ -8,7 +8,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use release_core::model::Digest;
 use release_core::time::{Span, Timestamp};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::lock;
 use super::proxy::Wiring;
+use crate::shares::Pool;
 
 /// What is sent: nothing, or what a client is sending.
 pub(super) type Outbound = Either<Empty<Bytes>, Incoming>;
@@ -32,7 +32,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) id: String,
-    pub(super) digest: Digest,
+    pub(super) pool: Pool,
     pub(super) address: SocketAddr,
     inside: Mutex<Inside>,
     idle: Notify,
@@ -57,8 +57,8 @@ pub(super) enum Undelivered {
 }
 
 impl Backend {
-    pub(super) fn new(id: String, digest: Digest, address: SocketAddr) -> Self {
-        Self { id, digest, address, inside: Mutex::default(), idle: Notify::new() }
+    pub(super) fn new(id: String, pool: Pool, address: SocketAddr) -> Self {
+        Self { id, pool, address, inside: Mutex::default(), idle: Notify::new() }
     }
 
     /// Returns once no request is unfinished. Only final if nobody can begin new ones.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use release_core::model::Digest;
 use release_core::plan::Weight;
 
 use super::backend::Backend;
+use crate::shares::Pool;
 
 /// The shares of the versions and whose turn it is.
 ///
@@ -29,8 +29,8 @@ impl Shares {
         &self.weights
     }
 
-    /// The version whose turn it is; `None` when none has a share.
-    pub(super) fn turn(&mut self) -> Option<Digest> {
+    /// Whose turn it is; `None` when nobody has a share.
+    pub(super) fn turn(&mut self) -> Option<Pool> {
         let mut richest: Option<(&Weight, &mut i64)> = None;
         let mut whole = 0;
         for (weight, credit) in self.weights.iter().zip(&mut self.credit) {
@@ -42,14 +42,14 @@ impl Shares {
         }
         let (weight, credit) = richest?;
         *credit -= whole;
-        Some(weight.digest)
+        Some(Pool::of(weight))
     }
 }
 
-/// The ready instances of each version.
+/// The ready instances of each version, those on tracks apart.
 #[derive(Debug, Default)]
 pub(super) struct Backends {
-    versions: BTreeMap<Digest, Ring>,
+    pools: BTreeMap<Pool, Ring>,
 }
 
 #[derive(Debug, Default)]
@@ -61,21 +61,21 @@ struct Ring {
 impl Backends {
     /// Adds an instance; nothing happens if it is there already.
     pub(super) fn add(&mut self, backend: Arc<Backend>) {
-        let ring = self.versions.entry(backend.digest).or_default();
+        let ring = self.pools.entry(backend.pool.clone()).or_default();
         if ring.backends.iter().all(|known| known.id != backend.id) {
             ring.backends.push(backend);
         }
     }
 
     pub(super) fn remove(&mut self, backend: &Backend) {
-        if let Some(ring) = self.versions.get_mut(&backend.digest) {
+        if let Some(ring) = self.pools.get_mut(&backend.pool) {
             ring.backends.retain(|known| known.id != backend.id);
         }
     }
 
-    /// The next instance of `version` that is not among `tried`.
-    pub(super) fn next(&mut self, version: Digest, tried: &[String]) -> Option<Arc<Backend>> {
-        let ring = self.versions.get_mut(&version)?;
+    /// The next instance of `pool` that is not among `tried`.
+    pub(super) fn next(&mut self, pool: &Pool, tried: &[String]) -> Option<Arc<Backend>> {
+        let ring = self.pools.get_mut(pool)?;
         let count = ring.backends.len();
         for _ in 0..count {
             let at = ring.next % count;
@@ -90,16 +90,22 @@ impl Backends {
 
     /// All instances.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Backend>> {
-        self.versions.values().flat_map(|ring| &ring.backends)
+        self.pools.values().flat_map(|ring| &ring.backends)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use release_core::model::Digest;
+
     use super::*;
 
     fn digest(n: u8) -> Digest {
         Digest::from_bytes([n; 32])
+    }
+
+    fn pool(n: u8) -> Pool {
+        Pool { digest: digest(n), track: None }
     }
 
     fn shares(percents: &[u8]) -> Shares {
@@ -112,10 +118,10 @@ mod tests {
     #[track_caller]
     fn check(percents: &[u8]) {
         let mut shares = shares(percents);
-        let turns: Vec<Digest> = (0..300).filter_map(|_| shares.turn()).collect();
+        let turns: Vec<Pool> = (0..300).filter_map(|_| shares.turn()).collect();
         for window in turns.windows(100) {
             for (n, percent) in percents.iter().enumerate() {
-                let version = digest(u8::try_from(n).unwrap());
+                let version = pool(u8::try_from(n).unwrap());
                 let count = window.iter().filter(|turn| **turn == version).count();
                 assert_eq!(count, usize::from(*percent), "{percents:?}, version {n}");
             }
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn a_small_share_is_spread_and_not_served_in_a_bunch() {
         let mut shares = shares(&[90, 10]);
-        let turns: Vec<usize> = (0..100).filter(|_| shares.turn() == Some(digest(1))).collect();
+        let turns: Vec<usize> = (0..100).filter(|_| shares.turn() == Some(pool(1))).collect();
         assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == 10), "{turns:?}");
     }
 
@@ -145,11 +151,11 @@ mod tests {
         let address = "127.0.0.1:1".parse().unwrap();
         let mut backends = Backends::default();
         for id in ["a", "b", "c", "c"] {
-            backends.add(Arc::new(Backend::new(id.into(), digest(0), address)));
+            backends.add(Arc::new(Backend::new(id.into(), pool(0), address)));
         }
         let mut next = |tried: &[&str]| {
             let tried: Vec<String> = tried.iter().map(|id| (*id).to_owned()).collect();
-            backends.next(digest(0), &tried).map(|backend| backend.id.clone())
+            backends.next(&pool(0), &tried).map(|backend| backend.id.clone())
         };
         let round: Vec<_> = (0..4).filter_map(|_| next(&[])).collect();
         assert_eq!(round, ["a", "b", "c", "a"]);

@@ -348,7 +348,8 @@ mod tests {
 
     fn add(deployment: &Deployment, sequence: u64, ready: bool) -> Arc<Instance> {
         let address = "127.0.0.1:1".parse().unwrap();
-        let backend = Backend::new(format!("x-{sequence}"), Digest::of(b"x"), address);
+        let pool = crate::shares::Pool { digest: Digest::of(b"x"), track: None };
+        let backend = Backend::new(format!("x-{sequence}"), pool, address);
         let instance = Arc::new(Instance::new(sequence, 1, backend, Timestamp::default(), ready));
         deployment.insert(Arc::clone(&instance));
         instance

@@ -14,6 +14,9 @@ use sha2::{Digest as _, Sha256};
 pub(super) use crate::sync::lock;
 use crate::{ErrorKind, ProviderError};
 
+/// Longest name of a file without its extension, in bytes.
+const LONGEST_NAME: usize = 230;
+
 /// The layout of a root directory.
 #[derive(Debug, Clone)]
 pub(super) struct Paths {
@@ -75,9 +78,21 @@ impl Paths {
 }
 
 /// A target as one file name. Ids hold no `@`, so that different targets never share a name, and
-/// three of the longest stay below the 255 bytes that file systems allow.
+/// three of the longest stay below the 255 bytes that file systems allow; a track, which may be a fourth, stands for itself
+/// only where there is room.
 fn slug(target: &Target) -> String {
-    format!("{}@{}@{}", target.environment, target.region, target.service)
+    let Target { environment, region, service, track } = target;
+    let whole = format!("{environment}@{region}@{service}");
+    match track {
+        None => whole,
+        Some(track) if whole.len() + track.as_str().len() <= LONGEST_NAME => {
+            format!("{whole}@{track}")
+        }
+        Some(track) => {
+            let digest = Digest::of(format!("{whole}@{track}").as_bytes());
+            format!("{service}@track@{}", digest.hex())
+        }
+    }
 }
 
 /// A problem with a file, as the caller needs to know it.

@@ -45,7 +45,7 @@ pub(super) async fn forward(
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Result<Response<Answer>, Infallible> {
-    let flight = Flight::begin(&proxy);
+    let flight = Flight::begin(&proxy, request.headers());
     drop(proxy);
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {
@@ -162,6 +162,10 @@ fn relay(
             parts.headers.insert(HeaderName::from_static(name), value);
         }
     }
+    if let Some(cookie) = flight.cookie(&choice).and_then(|text| HeaderValue::from_str(&text).ok())
+    {
+        parts.headers.append(header::SET_COOKIE, cookie);
+    }
     parts.version = hyper::Version::HTTP_11;
     let relayed = Relayed { body, ended: false, connection, choice, flight };
     Response::from_parts(parts, Either::Left(relayed))
@@ -235,6 +239,7 @@ mod tests {
     use super::*;
     use crate::local::backend::Backend;
     use crate::local::proxy::{Wiring, listen};
+    use crate::shares::Pool;
 
     /// Time stands still, so nothing times out.
     #[derive(Debug)]
@@ -269,9 +274,10 @@ mod tests {
         let (listener, address) = listen(0).await.unwrap();
         let digest = Digest::of(b"x");
         let weight = Weight::new(digest, semver::Version::new(1, 0, 0), 100);
-        let proxy = Proxy::new(address, wiring, vec![weight]);
+        let proxy = Proxy::new(address, wiring, vec![weight], None);
         for (n, address) in addresses.iter().enumerate() {
-            proxy.add(Arc::new(Backend::new(format!("x-{n}"), digest, *address)));
+            let pool = Pool { digest, track: None };
+            proxy.add(Arc::new(Backend::new(format!("x-{n}"), pool, *address)));
         }
         tasks.spawn(Arc::clone(&proxy).serve(listener));
         proxy

@@ -199,7 +199,7 @@ async fn scrape(
             }
             parse(&answer.body).map_err(|e| format!("{address}{path}: {e}"))
         });
-        let (id, digest) = (instance.backend.id.clone(), instance.backend.digest);
+        let (id, digest) = (instance.backend.id.clone(), instance.backend.pool.digest);
         Scrape { id, digest, born: instance.born, samples }
     }))
     .await

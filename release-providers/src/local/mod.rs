@@ -54,6 +54,16 @@
 //! another instance, of the same version first. Every response names who gave it, in
 //! [`VERSION_HEADER`] and [`DIGEST_HEADER`].
 //!
+//! # Rules and tracks
+//!
+//! Clients [stay](release_core::model::Affinity) with a version by a cookie that holds its digest. Routes by headers are not
+//! declared: they need regular expressions, which none of the crates that the platform is made of brings. Nor are copies, which
+//! need the whole body of a request first.
+//!
+//! A [track](release_core::model::Target::track) is a target with instances, health and samples of its own. Its requests come by
+//! the proxy of its service, as a share; it has no traffic that could be divided. The new window of
+//! a service's shares is also that of its tracks.
+//!
 //! # Behind another router
 //!
 //! The platform is [`Endpoints`](crate::endpoints::Endpoints): a router that drives another server, such as those of the

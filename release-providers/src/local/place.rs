@@ -5,7 +5,7 @@ use std::io::ErrorKind as ErrorKindIo;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, Target, TrafficRules};
 use release_core::plan::Weight;
 use release_core::time::{Span, Timestamp};
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::{ErrorKind, ProviderError};
 /// How long a target waits for the port that it had before.
 const PORT_PATIENCE: Span = Span::secs(1);
 
-/// A target: its proxy and the versions in it.
+/// A target: its proxy and the versions in it. A track has instances of its own, and the proxy of its service.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) target: Target,
@@ -67,27 +67,88 @@ impl Inner {
         if let Some(place) = self.place(target) {
             return Ok(place);
         }
+        if target.track.is_none() {
+            return self.serve_place(operation, target).await;
+        }
+        let whole = whole(target);
+        // Turns of a track and then of its service are never taken the other way round.
+        let turn = self.wait_turn(&whole).await;
+        let place = match self.place(&whole) {
+            Some(place) => place,
+            None => self.serve_place(operation, &whole).await?,
+        };
+        drop(turn);
+        self.make_track(operation, target, &place).await
+    }
+
+    async fn serve_place(
+        self: &Arc<Self>,
+        operation: &'static str,
+        target: &Target,
+    ) -> Result<Arc<Place>, ProviderError> {
         let (place, listener) = self.make_place(operation, target).await?;
         supervisor::serve(self, &place, listener);
         Ok(place)
     }
 
-    pub(super) async fn make_place(
+    /// A part of a service, whose requests come by the proxy of the whole.
+    async fn make_track(
+        self: &Arc<Self>,
+        operation: &'static str,
+        target: &Target,
+        whole: &Place,
+    ) -> Result<Arc<Place>, ProviderError> {
+        let place = self.insert_place(Samples::new(target.clone()), Arc::clone(&whole.proxy));
+        if let Err(error) = self.write_target(operation, &place, Vec::new(), None).await {
+            lock(&self.places).remove(target);
+            return Err(error);
+        }
+        Ok(place)
+    }
+
+    /// Makes what an earlier platform left of a target, or of what nothing but a wish is left: first the whole, then tracks.
+    pub(super) async fn reopen(
+        self: &Arc<Self>,
+        target: &Target,
+        record: Option<TargetRecord>,
+        samples: Option<Samples>,
+    ) -> Result<Option<(Arc<Place>, TcpListener)>, ProviderError> {
+        if target.track.is_none() {
+            return match record {
+                Some(record) => self.restore(record, samples).await.map(Some),
+                None => self.make_place(OPEN, target).await.map(Some),
+            };
+        }
+        let whole = self.known_place(OPEN, &whole(target))?;
+        let samples = samples.unwrap_or_else(|| Samples::new(target.clone()));
+        self.insert_place(samples, Arc::clone(&whole.proxy));
+        Ok(None)
+    }
+
+    /// A target, and the tracks beside it.
+    pub(super) fn with_tracks(&self, target: &Target) -> Vec<Arc<Place>> {
+        let mut places = self.places();
+        places.retain(|place| whole(&place.target) == *target);
+        places
+    }
+
+    async fn make_place(
         self: &Arc<Self>,
         operation: &'static str,
         target: &Target,
     ) -> Result<(Arc<Place>, TcpListener), ProviderError> {
         let fixed = self.config.ports.get(target).copied();
         let (listener, address) = bind(operation, self, target, fixed, 0).await?;
-        let place = self.insert_place(Samples::new(target.clone()), address, Vec::new());
-        if let Err(error) = self.write_target(operation, &place, Vec::new()).await {
+        let proxy = Proxy::new(address, self.wiring.clone(), Vec::new(), None);
+        let place = self.insert_place(Samples::new(target.clone()), proxy);
+        if let Err(error) = self.write_target(operation, &place, Vec::new(), None).await {
             lock(&self.places).remove(target);
             return Err(error);
         }
         Ok((place, listener))
     }
 
-    pub(super) async fn restore(
+    async fn restore(
         self: &Arc<Self>,
         record: TargetRecord,
         samples: Option<Samples>,
@@ -96,25 +157,22 @@ impl Inner {
         let (listener, address) = bind(OPEN, self, &record.target, fixed, record.port).await?;
         let moved = address.port() != record.port;
         let samples = samples.unwrap_or_else(|| Samples::new(record.target));
-        let place = self.insert_place(samples, address, record.weights);
+        let proxy = Proxy::new(address, self.wiring.clone(), record.weights, record.rules);
+        let place = self.insert_place(samples, proxy);
         if moved {
             let (target, from) = (&place.target, record.port);
             tracing::warn!(%target, from, to = %address, "the target's port was taken; it moved");
-            self.write_target(OPEN, &place, place.proxy.weights()).await?;
+            let (weights, rules) = (place.proxy.weights(), place.proxy.rules());
+            self.write_target(OPEN, &place, weights, rules).await?;
         }
         Ok((place, listener))
     }
 
-    fn insert_place(
-        &self,
-        samples: Samples,
-        address: SocketAddr,
-        weights: Vec<Weight>,
-    ) -> Arc<Place> {
+    fn insert_place(&self, samples: Samples, proxy: Arc<Proxy>) -> Arc<Place> {
         let target = samples.target.clone();
         let place = Arc::new(Place {
             target: target.clone(),
-            proxy: Proxy::new(address, self.wiring.clone(), weights),
+            proxy,
             changed: Mutex::new(samples.changed()),
             samples: tokio::sync::Mutex::new(samples),
             deaths: Mutex::default(),
@@ -129,12 +187,18 @@ impl Inner {
         operation: &'static str,
         place: &Place,
         weights: Vec<Weight>,
+        rules: Option<TrafficRules>,
     ) -> Result<(), ProviderError> {
         let path = self.paths.target(&place.target);
         let (target, port) = (place.target.clone(), place.proxy.address.port());
-        let record = TargetRecord { format: FORMAT, target, port, weights };
+        let record = TargetRecord { format: FORMAT, target, port, weights, rules };
         self.blocking(operation, move || write_record(operation, &path, &record)).await
     }
+}
+
+/// The target of which a track is a part.
+pub(super) fn whole(target: &Target) -> Target {
+    Target { track: None, ..target.clone() }
 }
 
 impl Place {

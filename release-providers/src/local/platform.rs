@@ -20,10 +20,10 @@ use super::effects::{EffectChange, EffectLog};
 use super::fence::{Caller, Fences};
 use super::files::{Paths, blocking, io_error, lock, write_record};
 use super::notify::Sent;
-use super::place::Place;
+use super::place::{Place, whole};
 use super::process::Process;
 use super::proxy::{Wiring, listen};
-use super::record::Wish;
+use super::record::{TargetRecord, Wish};
 use super::supervisor;
 use crate::{Context, Description, EffectClass, ErrorKind, Fencing, ProviderError, Splitting};
 
@@ -93,14 +93,21 @@ impl LocalPlatform {
         let inner = Arc::new(Inner::new(config, found, sent));
         let platform = Self { handle: Arc::new(Handle { inner: Arc::clone(&inner) }) };
         let mut listeners = Vec::new();
+        let wished = wishes.iter().map(|wish| wish.target.clone());
+        let mut all: BTreeMap<Target, Option<TargetRecord>> = wished
+            .flat_map(|target| [whole(&target), target])
+            .map(|target| (target, None))
+            .collect();
         for record in targets {
-            let known = samples.extract_if(.., |s| s.target == record.target).next();
-            listeners.push(inner.restore(record, known).await?);
+            all.entry(whole(&record.target)).or_default();
+            all.insert(record.target.clone(), Some(record));
+        }
+        // A target comes before its tracks.
+        for (target, record) in all {
+            let known = samples.extract_if(.., |s| s.target == target).next();
+            listeners.extend(inner.reopen(&target, record, known).await?);
         }
         for wish in wishes {
-            if inner.place(&wish.target).is_none() {
-                listeners.push(inner.make_place(OPEN, &wish.target).await?);
-            }
             if let Some(place) = inner.place(&wish.target) {
                 place.insert(Arc::new(Deployment::new(wish)));
             }
@@ -203,6 +210,8 @@ pub(super) fn description() -> Description {
         can.traffic_router.fencing = Fencing::Epochs;
         can.traffic_router.splitting = Splitting::Shares;
         can.traffic_router.counts_served = true;
+        can.traffic_router.affinity = true;
+        can.tracks = true;
         can.metrics_source.means = true;
         can.metrics_source.quantiles = true;
     })
@@ -305,7 +314,7 @@ impl Inner {
         self.bounded(operation, cx, EffectCertainty::NotApplied, wait).await
     }
 
-    async fn wait_turn(&self, target: &Target) -> Turn {
+    pub(super) async fn wait_turn(&self, target: &Target) -> Turn {
         let gate = {
             let mut gates = lock(&self.gates);
             // Holders and those who wait have a share; a new one is only given out in here.
@@ -347,11 +356,11 @@ impl Inner {
     ) -> Result<(), ProviderError> {
         let Some(place) = self.place(target) else { return Ok(()) };
         let itself = Caller::itself(operation);
-        if !place.proxy.weights().is_empty() {
-            self.write_target(operation, &place, Vec::new()).await?;
+        if target.track.is_none() && !place.proxy.weights().is_empty() {
+            self.write_target(operation, &place, Vec::new(), None).await?;
             let change = EffectChange::Weights { weights: Vec::new() };
             self.log_effect(operation, &itself, target, change).await?;
-            place.proxy.set(Vec::new());
+            place.proxy.set(Vec::new(), None);
         }
         for deployment in place.deployments() {
             let _gate = deployment.gate.lock().await;

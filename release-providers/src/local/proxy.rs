@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
+use hyper::HeaderMap;
+use hyper::header::COOKIE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use release_core::model::{Digest, Target};
+use release_core::model::{Affinity, Digest, Target, TrafficRules};
 use release_core::plan::Weight;
 use release_core::port::{Clock, Served};
 use release_core::time::Span;
@@ -20,6 +22,7 @@ use super::backend::{Backend, Lease};
 use super::balance::{Backends, Shares};
 use super::files::lock;
 use super::forward;
+use crate::shares::{Pool, cookie};
 use crate::spi::TrafficStatus;
 
 /// What a proxy needs of its platform.
@@ -51,6 +54,7 @@ pub(super) struct Proxy {
 #[derive(Debug, Default)]
 struct Inside {
     shares: Shares,
+    rules: Option<TrafficRules>,
     backends: Backends,
     served: BTreeMap<Digest, u64>,
     /// Counts changes of the shares, so that a request counts for those under which it began.
@@ -69,8 +73,10 @@ pub(super) struct Choice {
 #[derive(Debug)]
 pub(super) struct Flight {
     proxy: Arc<Proxy>,
-    /// The version whose turn it was.
-    turn: Option<Digest>,
+    /// Whose turn it was, or with whom a cookie keeps the client.
+    turn: Option<Pool>,
+    /// By what the client is to be kept from now on.
+    keep: Option<Affinity>,
     generation: u64,
     tried: Vec<String>,
 }
@@ -83,8 +89,13 @@ pub(super) async fn listen(port: u16) -> std::io::Result<(TcpListener, SocketAdd
 }
 
 impl Proxy {
-    pub(super) fn new(address: SocketAddr, wiring: Wiring, weights: Vec<Weight>) -> Arc<Self> {
-        let inside = Inside { shares: Shares::new(weights), ..Inside::default() };
+    pub(super) fn new(
+        address: SocketAddr,
+        wiring: Wiring,
+        weights: Vec<Weight>,
+        rules: Option<TrafficRules>,
+    ) -> Arc<Self> {
+        let inside = Inside { shares: Shares::new(weights), rules, ..Inside::default() };
         Arc::new(Self { address, wiring, inside: Mutex::new(inside) })
     }
 
@@ -152,10 +163,11 @@ impl Proxy {
         backend.hang_up();
     }
 
-    /// Puts new shares into effect. The same shares again change nothing.
-    pub(super) fn set(&self, weights: Vec<Weight>) {
+    /// Puts new shares and rules into effect. The same again change nothing.
+    pub(super) fn set(&self, weights: Vec<Weight>, rules: Option<TrafficRules>) {
         let mut inside = lock(&self.inside);
-        if inside.shares.weights() != weights {
+        if inside.shares.weights() != weights || inside.rules != rules {
+            inside.rules = rules;
             inside.shares = Shares::new(weights);
             inside.served.clear();
             inside.generation = inside.generation.saturating_add(1);
@@ -167,6 +179,11 @@ impl Proxy {
         lock(&self.inside).shares.weights().to_vec()
     }
 
+    /// The rules in effect.
+    pub(super) fn rules(&self) -> Option<TrafficRules> {
+        lock(&self.inside).rules.clone()
+    }
+
     /// What is, and what was served.
     pub(super) fn status(&self, target: Target) -> TrafficStatus {
         let inside = lock(&self.inside);
@@ -175,7 +192,7 @@ impl Proxy {
         counts.extend(&inside.served);
         let served =
             counts.into_iter().map(|(digest, requests)| Served::new(digest, requests)).collect();
-        TrafficStatus::new(target, weights, served, inside.in_flight)
+        TrafficStatus::new(target, weights, served, inside.in_flight).by(inside.rules.clone())
     }
 
     /// Closes the connections that carry nothing.
@@ -186,12 +203,20 @@ impl Proxy {
 }
 
 impl Flight {
-    /// Begins a request: whose turn it is, is decided here and once.
-    pub(super) fn begin(proxy: &Arc<Proxy>) -> Self {
+    /// Begins a request: who serves it, by its cookie or by whose turn it is, is decided here and once.
+    pub(super) fn begin(proxy: &Arc<Proxy>, headers: &HeaderMap) -> Self {
         let mut inside = lock(&proxy.inside);
         inside.in_flight = inside.in_flight.saturating_add(1);
-        let (turn, generation) = (inside.shares.turn(), inside.generation);
-        Self { proxy: Arc::clone(proxy), turn, generation, tried: Vec::new() }
+        let mut keep = inside.rules.as_ref().and_then(|rules| rules.affinity.clone());
+        let kept = keep.as_ref().and_then(|affinity| kept(affinity, headers, &inside.shares));
+        keep = keep.filter(|_| kept.is_none());
+        let (turn, generation) = (kept.or_else(|| inside.shares.turn()), inside.generation);
+        Self { proxy: Arc::clone(proxy), turn, keep, generation, tried: Vec::new() }
+    }
+
+    /// The cookie that keeps the client with whom it was answered by, unless it has one.
+    pub(super) fn cookie(&self, choice: &Choice) -> Option<String> {
+        self.keep.as_ref().map(|affinity| cookie(affinity, &Pool::of(&choice.weight)))
     }
 
     pub(super) fn has_version(&self) -> bool {
@@ -208,11 +233,11 @@ impl Flight {
         let mut inside = lock(&self.proxy.inside);
         let mut order = inside.shares.weights().to_vec();
         order.sort_by(|a, b| {
-            let mine = |weight: &Weight| Some(weight.digest) != self.turn;
+            let mine = |weight: &Weight| self.turn.as_ref() != Some(&Pool::of(weight));
             mine(a).cmp(&mine(b)).then(b.percent.cmp(&a.percent)).then(a.digest.cmp(&b.digest))
         });
         let (weight, backend) = order.into_iter().find_map(|weight| {
-            inside.backends.next(weight.digest, &self.tried).map(|backend| (weight, backend))
+            inside.backends.next(&Pool::of(&weight), &self.tried).map(|backend| (weight, backend))
         })?;
         self.tried.push(backend.id.clone());
         // Counted before the lock is given back, so that a draining instance cannot be missed.
@@ -227,6 +252,17 @@ impl Flight {
             *count = count.saturating_add(1);
         }
     }
+}
+
+/// With whom a cookie keeps a client: only with somebody who has a share.
+fn kept(affinity: &Affinity, headers: &HeaderMap, shares: &Shares) -> Option<Pool> {
+    let all = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut values = all.flat_map(|cookies| cookies.split(';')).filter_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == affinity.cookie).then_some(value)
+    });
+    let value = values.next()?;
+    shares.weights().iter().map(Pool::of).find(|pool| pool.tag() == value)
 }
 
 impl Drop for Flight {

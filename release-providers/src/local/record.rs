@@ -1,6 +1,6 @@
 //! What is written down, so that a crash of the orchestrator loses nothing.
 
-use release_core::model::{Digest, RunId, Target};
+use release_core::model::{Digest, RunId, Target, TrafficRules};
 use release_core::plan::Weight;
 use release_core::time::Timestamp;
 use semver::Version;
@@ -87,6 +87,9 @@ pub(super) struct TargetRecord {
     pub(super) target: Target,
     pub(super) port: u16,
     pub(super) weights: Vec<Weight>,
+    /// What holds beside them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rules: Option<TrafficRules>,
 }
 
 pub(super) fn known_format<'de, D: serde::Deserializer<'de>>(

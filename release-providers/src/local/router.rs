@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use release_core::model::Target;
 use release_core::port::EffectCertainty;
 
 use super::LocalPlatform;
@@ -10,7 +11,7 @@ use super::effects::EffectChange;
 use super::fence::Caller;
 use super::place::Place;
 use super::platform::{Inner, description};
-use crate::shares::wanted;
+use crate::shares::{Pool, wanted};
 use crate::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use crate::{Context, Description, ErrorKind, ProviderError};
 
@@ -37,7 +38,7 @@ impl TrafficRouter for LocalPlatform {
     ) -> Result<TrafficStatus, ProviderError> {
         let target = request.target;
         let _turn = self.inner().turn(OBSERVE, cx, &target).await?;
-        let place = self.inner().known_place(OBSERVE, &target)?;
+        let place = served(self.inner(), OBSERVE, &target)?;
         Ok(place.proxy.status(target))
     }
 }
@@ -50,34 +51,52 @@ async fn set_weights(
 ) -> Result<(), ProviderError> {
     inner.fence(SET, caller).await?;
     let weights = wanted(SET, &request, &description().abilities)?;
-    let place = inner.known_place(SET, &request.target)?;
-    if weights == place.proxy.weights() {
+    let (place, rules) = (served(inner, SET, &request.target)?, request.rules);
+    if weights == place.proxy.weights() && rules == place.proxy.rules() {
         return Ok(());
     }
-    check_versions(&place, &weights)?;
-    inner.write_target(SET, &place, weights.clone()).await?;
+    check_versions(inner, &place, &weights)?;
+    inner.write_target(SET, &place, weights.clone(), rules.clone()).await?;
     // Written, but not in effect before the next open: whoever fails here does not know.
     let change = EffectChange::Weights { weights: weights.clone() };
     let logged = inner.log_effect(SET, caller, &place.target, change).await;
     logged.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
-    place.proxy.set(weights);
-    place.shares_changed(inner.config.clock.now());
-    // Nobody waits for instances here, least of all for one that the shares are being taken from.
-    let (inner, tasks) = (Arc::clone(inner), inner.tasks.clone());
-    tasks.spawn(async move { inner.mark(&place).await });
+    place.proxy.set(weights, rules);
+    for place in inner.with_tracks(&place.target) {
+        place.shares_changed(inner.config.clock.now());
+        // Nobody waits for instances here, least of all for one that the shares are being taken from.
+        let (inner, tasks) = (Arc::clone(inner), inner.tasks.clone());
+        tasks.spawn(async move { inner.mark(&place).await });
+    }
     Ok(())
 }
 
+/// A target whose traffic can be divided.
+fn served(
+    inner: &Inner,
+    operation: &'static str,
+    target: &Target,
+) -> Result<Arc<Place>, ProviderError> {
+    if target.track.is_none() {
+        return inner.known_place(operation, target);
+    }
+    let text = "a track has no traffic of its own; give it a share of its service's";
+    Err(ProviderError::new(ErrorKind::NotFound, operation, text).with_context("target", target))
+}
+
 fn check_versions(
+    inner: &Inner,
     place: &Place,
     weights: &[release_core::plan::Weight],
 ) -> Result<(), ProviderError> {
     for weight in weights {
-        let wished = place.deployment(weight.digest).map_or(0, |d| d.wish().replicas);
+        let target = Pool::of(weight).place(&place.target);
+        let found = inner.place(&target).and_then(|place| place.deployment(weight.digest));
+        let wished = found.map_or(0, |d| d.wish().replicas);
         if wished == 0 {
             let text = "no instance of this version is wished here; apply it first";
             return Err(ProviderError::new(ErrorKind::NotFound, SET, text)
-                .with_context("target", &place.target)
+                .with_context("target", target)
                 .with_context("version", &weight.version)
                 .with_context("digest", weight.digest));
         }

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::platform::Inner;
 use super::process::Process;
 use super::record::InstanceRecord;
+use crate::shares::Pool;
 
 /// Supervises a deployment until the platform stops.
 pub(super) fn supervise(inner: &Arc<Inner>, place: &Arc<Place>, deployment: &Arc<Deployment>) {
@@ -57,7 +58,7 @@ async fn start_one(inner: &Arc<Inner>, place: &Arc<Place>, deployment: &Arc<Depl
     };
     let sequence = inner.next_sequence();
     let id = name(deployment.target.service.as_str(), deployment.digest, sequence);
-    let backend = Backend::new(id, deployment.digest, ([127, 0, 0, 1], port).into());
+    let backend = Backend::new(id, pool(deployment), ([127, 0, 0, 1], port).into());
     let (wish, now) = (deployment.wish(), inner.config.clock.now());
     let instance = Arc::new(Instance::new(sequence, wish.generation, backend, now, false));
     deployment.insert(Arc::clone(&instance));
@@ -73,7 +74,7 @@ pub(super) fn adopt(
     record: InstanceRecord,
     process: Process,
 ) {
-    let backend = Backend::new(record.id, record.digest, ([127, 0, 0, 1], record.port).into());
+    let backend = Backend::new(record.id, pool(deployment), ([127, 0, 0, 1], record.port).into());
     let now = inner.config.clock.now();
     let (sequence, generation) = (record.sequence, record.generation);
     let instance = Instance::new(sequence, generation, backend, now, record.ready);
@@ -86,6 +87,11 @@ pub(super) fn adopt(
     }
     let keeper = keeper(inner, place, deployment, instance, record.cause);
     inner.tasks.spawn(keeper.keep(process));
+}
+
+/// For which shares its instances are.
+fn pool(deployment: &Deployment) -> Pool {
+    Pool { digest: deployment.digest, track: deployment.target.track.clone() }
 }
 
 fn keeper(

@@ -1,34 +1,57 @@
 //! What a router needs to know of the versions and targets that it is told of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Target, TrafficRules};
 use release_core::plan::Weight;
 
 use super::SET;
 use crate::endpoints::Endpoints;
+use crate::shares::Pool;
 use crate::{ErrorKind, ProviderError};
 
-/// The addresses of all instances of versions that shall be served, in order and without repetition.
+/// All who may have to answer: whoever has a share, and whom header routes name.
+pub(crate) fn answering(weights: &[Weight], rules: Option<&TrafficRules>) -> BTreeSet<Pool> {
+    let picked = rules.into_iter().flat_map(|rules| &rules.headers);
+    let picked = picked.map(|route| Pool::whole(route.to));
+    weights.iter().map(Pool::of).chain(picked).collect()
+}
+
+/// The target of which this one is a part: without a track.
+pub(crate) fn whole(target: &Target) -> Target {
+    Target { track: None, ..target.clone() }
+}
+
+/// The addresses of all instances of a pool that shall be served, in order and without repetition.
+pub(crate) async fn addresses_of(
+    endpoints: &dyn Endpoints,
+    target: &Target,
+    pool: &Pool,
+) -> Result<Vec<SocketAddr>, ProviderError> {
+    let place = pool.place(target);
+    let say = |error: ProviderError| {
+        error.with_context("target", &place).with_context("digest", pool.digest)
+    };
+    let mut found = endpoints.of(&place, pool.digest).await.map_err(say)?;
+    found.sort_unstable();
+    found.dedup();
+    if found.is_empty() {
+        let text = "no instance of this version is ready; wait for its health, then set shares";
+        return Err(say(ProviderError::new(ErrorKind::Unavailable, SET, text)));
+    }
+    Ok(found)
+}
+
+/// The addresses of all of several pools.
 pub(crate) async fn addresses(
     endpoints: &dyn Endpoints,
     target: &Target,
-    weights: &[Weight],
-) -> Result<BTreeMap<Digest, Vec<SocketAddr>>, ProviderError> {
+    pools: &BTreeSet<Pool>,
+) -> Result<BTreeMap<Pool, Vec<SocketAddr>>, ProviderError> {
     let mut all = BTreeMap::new();
-    for weight in weights {
-        let say = |error: ProviderError| error.with_context("version", &weight.version);
-        let mut found = endpoints.of(target, weight.digest).await.map_err(say)?;
-        found.sort_unstable();
-        found.dedup();
-        if found.is_empty() {
-            let text = "no instance of this version is ready; wait for its health, then set shares";
-            return Err(say(ProviderError::new(ErrorKind::Unavailable, SET, text)
-                .with_context("target", target)
-                .with_context("digest", weight.digest)));
-        }
-        all.insert(weight.digest, found);
+    for pool in pools {
+        all.insert(pool.clone(), addresses_of(endpoints, target, pool).await?);
     }
     Ok(all)
 }

@@ -7,7 +7,7 @@ mod turns;
 
 pub(crate) use self::fences::Fences;
 pub(crate) use self::files::{Held, blocking, write_whole};
-pub(crate) use self::instances::{addresses, check_name, slug};
+pub(crate) use self::instances::{addresses, addresses_of, answering, check_name, slug, whole};
 pub(crate) use self::turns::Turns;
 
 /// The operations, as errors name them.

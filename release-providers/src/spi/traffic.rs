@@ -24,7 +24,7 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// Accepts new shares for a target. They replace all earlier ones at once.
     ///
     /// # Contract
-    /// Weights are percent and add up to 100, or the list is empty: nobody is served. No request is
+    /// Weights are percent and add up to 100, or the list is empty: nobody is served, and there are no rules. No request is
     /// lost to the change itself: requests that have begun are finished where they began.
     ///
     /// Rules take effect with the shares, together or not at all. A request that a header route picks goes to its
@@ -52,7 +52,9 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `no_request_is_lost_to_a_change`,
     /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`,
     /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
-    /// `out_of_reach_is_unavailable`, `secrets_stay_secret`.
+    /// `out_of_reach_is_unavailable`, `secrets_stay_secret`; of rules and tracks, in level V2, `undeclared_rules_are_refused`,
+    /// `header_routes_pick_requests`, `rules_replace_rules`, `rules_and_shares_change_together`, `copies_reach_nobody`,
+    /// `copies_harm_no_request`, `clients_stay`, `tracks_are_apart`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 
     /// Reports the shares that are in effect, and what was really served.

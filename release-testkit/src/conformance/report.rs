@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 pub enum Level {
     /// The first level.
     V1,
+    /// All of the first, and what routers do [beside dividing by shares](release_core::model::TrafficRules).
+    V2,
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V1 => f.write_str("V1"),
+            Self::V2 => f.write_str("V2"),
         }
     }
 }

@@ -1,16 +1,24 @@
 //! The suite of [`TrafficRouter`](release_providers::spi::TrafficRouter).
 
 mod cases;
+mod client;
+mod rules;
 mod sandbox;
 
+pub use client::{Ask, Heard, Hurt};
 pub use sandbox::RouterSandbox;
+
+use std::sync::LazyLock;
 
 use super::{Case, ConformanceReport, Level, Verdict, run_all, run_one};
 
 /// The cases of a level of [`TrafficRouter`](release_providers::spi::TrafficRouter)'s suite, in order.
-pub const fn cases(level: Level) -> &'static [Case<RouterSandbox>] {
+pub fn cases(level: Level) -> &'static [Case<RouterSandbox>] {
+    static V2: LazyLock<Vec<Case<RouterSandbox>>> =
+        LazyLock::new(|| [cases::V1, rules::NEW_IN_V2].concat());
     match level {
         Level::V1 => cases::V1,
+        Level::V2 => &V2,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use release_core::model::Target;
+use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
 use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{
@@ -11,7 +11,8 @@ use release_providers::{
 };
 
 use super::script::Stage;
-use super::world::{Route, State};
+use super::traffic::Route;
+use super::world::State;
 use super::{Request, TrafficRouterCall, TrafficRouterOp, World, staged};
 
 /// A [`TrafficRouter`] whose requests are only counted; [`World::send`] sends them.
@@ -67,6 +68,10 @@ impl FakeRouter {
             if !(headers && mirror && (rules.affinity.is_none() || able.affinity)) {
                 return refuse("this router has no such rules");
             }
+            if served.clone().next().is_none() {
+                let text = "there are rules where nobody is served";
+                return Err(ProviderError::new(ErrorKind::Invalid, SET, text));
+            }
             if let Some(problem) = rules.problem() {
                 return Err(ProviderError::new(ErrorKind::Invalid, SET, problem));
             }
@@ -77,9 +82,18 @@ impl FakeRouter {
             let place = Target { track: weight.track.clone(), ..target.clone() };
             state.deployed(&place, weight.digest).map_or(0, |found| found.desired) > 0
         };
-        let Some(missing) = served.find(|weight| !wished(weight)) else { return Ok(()) };
+        let missing =
+            served.find(|weight| !wished(weight)).map(|weight| weight.version.to_string());
+        let missing = missing.or_else(|| {
+            let heads = rules.iter().flat_map(|rules| rules.headers.iter().map(|route| route.to));
+            let copies = rules.iter().filter_map(|rules| rules.mirror).map(|mirror| mirror.to);
+            let lacks =
+                |to: &Digest| state.deployed(target, *to).is_none_or(|found| found.desired == 0);
+            heads.chain(copies).find(lacks).map(|to| to.short())
+        });
+        let Some(missing) = missing else { return Ok(()) };
         Err(ProviderError::new(ErrorKind::NotFound, SET, "there is no backend for this version")
-            .with_context("version", &missing.version))
+            .with_context("version", missing))
     }
 
     /// Refuses writers that were taken over, if it is able to.

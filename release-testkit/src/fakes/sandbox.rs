@@ -48,7 +48,19 @@ impl FakePlatform {
     pub fn router_sandbox(&self, router: Arc<dyn TrafficRouter>) -> RouterSandbox {
         let (world, target) = (self.world.clone(), fixtures::target("api"));
         let (to, again) = (target.clone(), Arc::clone(&self.router));
-        RouterSandbox::new(router, target, self.subjects())
+        let [asked, counted, hurt] = [(); 3].map(|()| (self.world.clone(), target.clone()));
+        let subjects = self.subjects();
+        let [_, second] = subjects.each_ref().map(|subject| subject.artifact.digest());
+        RouterSandbox::new(router, target, subjects)
+            .asking(move |ask| {
+                let heard = asked.0.ask(&asked.1, &ask);
+                ready(heard.ok_or_else(|| "nobody answered".into()))
+            })
+            .arrivals(move |digest, track| ready(Ok(counted.0.arrivals(&counted.1, digest, track))))
+            .hurting(move |how| {
+                hurt.0.hurt(second, how);
+                ready(Ok(()))
+            })
             .canary(credential())
             .behind(
                 self.world.access(),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use release_core::model::{ArtifactName, Digest, RunId, Target, TrafficRules};
+use release_core::model::{ArtifactName, Digest, RunId, Target, TrackId, TrafficRules};
 use release_core::plan::Weight;
-use release_core::port::Served;
 use release_providers::{Context, ErrorKind, ProviderError};
 
+use super::traffic::{Bent, Place, Route};
 use super::{Access, Rewind, lock, rewinds};
+use crate::conformance::router::{Ask, Heard, Hurt};
 
 /// What the fakes of one platform share. A clone is the same world.
 ///
@@ -31,6 +32,12 @@ pub(super) struct State {
     started: u64,
     /// The highest epoch of each run's writers.
     epochs: BTreeMap<RunId, u64>,
+    /// What ever came to the instances of a version, copies included.
+    arrived: BTreeMap<(Target, Place), u64>,
+    /// Versions that answer nobody.
+    hurt: BTreeSet<Digest>,
+    /// What is wrong with how requests go; nothing in an honest world.
+    bent: Option<Bent>,
 }
 
 /// What runs of one version in one target.
@@ -43,16 +50,6 @@ pub(super) struct Deployed {
     /// How often it is still observed on its way.
     pub(super) looks: u32,
     pub(super) failed: Option<String>,
-}
-
-/// The shares of one target.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Route {
-    pub(super) weights: Vec<Weight>,
-    pub(super) rules: Option<TrafficRules>,
-    pub(super) served: BTreeMap<Digest, u64>,
-    /// What each share is owed, in percent.
-    pub(super) credit: BTreeMap<Digest, i64>,
 }
 
 impl World {
@@ -136,9 +133,37 @@ impl World {
     /// Sends `requests` requests to `target`; they are spread by the shares in effect, as evenly as
     /// can be. Returns how many were served: none where nobody is served.
     pub fn send(&self, target: &Target, requests: u64) -> u64 {
+        (0..requests).filter(|_| self.ask(target, &Ask::plain()).is_some()).count() as u64
+    }
+
+    /// Sends one request to `target`; it goes by the rules in effect, and where none takes it, by shares. `None` when nobody
+    /// answers it.
+    pub fn ask(&self, target: &Target, ask: &Ask) -> Option<Heard> {
         let mut state = self.state();
-        let Some(route) = state.routes.get_mut(target) else { return 0 };
-        (0..requests).filter(|_| route.serve()).count() as u64
+        let State { routes, arrived, hurt, bent, .. } = &mut *state;
+        let asked = routes.get_mut(target)?.asked(ask, *bent)?;
+        for place in std::iter::once(&asked.by).chain(&asked.copied) {
+            *arrived.entry((target.clone(), place.clone())).or_default() += 1;
+        }
+        let silent = |place: &Place| hurt.contains(&place.0);
+        let waits = *bent == Some(Bent::WaitsForCopies) && asked.copied.iter().any(silent);
+        (!waits && !silent(&asked.by)).then_some(asked.heard)
+    }
+
+    /// How many requests have ever come to the instances of a version on a track, or to its others; copies included.
+    pub fn arrivals(&self, target: &Target, digest: Digest, track: Option<TrackId>) -> u64 {
+        let key = (target.clone(), (digest, track));
+        self.state().arrived.get(&key).copied().unwrap_or_default()
+    }
+
+    /// Hurts all instances of a version, or heals them.
+    pub fn hurt(&self, digest: Digest, hurt: Hurt) {
+        let mut state = self.state();
+        if hurt == Hurt::Healed {
+            state.hurt.remove(&digest);
+        } else {
+            state.hurt.insert(digest);
+        }
     }
 
     /// The shares in effect.
@@ -222,6 +247,16 @@ impl World {
             route.served.clear();
         }
     }
+
+    /// Puts rules into effect as they are, and leaves shares as they are.
+    pub(crate) fn force_rules(&self, target: &Target, rules: Option<TrafficRules>) {
+        self.state().routes.entry(target.clone()).or_default().rules = rules;
+    }
+
+    /// Lets requests go wrong from now on.
+    pub(crate) fn bend(&self, bent: Bent) {
+        self.state().bent = Some(bent);
+    }
 }
 
 impl State {
@@ -280,26 +315,5 @@ impl State {
             deployed.instances.insert(format!("{}-{started:06}", target.service));
         }
         self.started = started;
-    }
-}
-
-impl Route {
-    /// Serves one request by smooth weighted round-robin; whether anybody could.
-    fn serve(&mut self) -> bool {
-        for weight in &self.weights {
-            *self.credit.entry(weight.digest).or_default() += i64::from(weight.percent);
-        }
-        let Some((digest, _)) = self.credit.iter().max_by_key(|(_, credit)| **credit) else {
-            return false;
-        };
-        let digest = *digest;
-        *self.credit.entry(digest).or_default() -= 100;
-        *self.served.entry(digest).or_default() += 1;
-        true
-    }
-
-    pub(super) fn served(&self) -> Vec<Served> {
-        let served = |(digest, requests): (&Digest, &u64)| Served::new(*digest, *requests);
-        self.served.iter().map(served).collect()
     }
 }

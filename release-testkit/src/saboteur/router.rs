@@ -1,8 +1,12 @@
 //! Routers with one fault each.
 
+mod fault;
+
+pub use fault::RouterFault;
+
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use release_core::model::Target;
@@ -14,214 +18,7 @@ use super::{
     GivenUp, Late, STANDS, Token, dawdle, given_up, later, renamed, restless, stay_away, telling,
     trip_over, unsure,
 };
-use crate::conformance::router::RouterSandbox;
-use crate::fakes::{FakePlatform, FakeRouter, World, credential, lock};
-
-/// What a [`SabotagedRouter`] does wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RouterFault {
-    /// Has another name each time it is asked.
-    RenamesItself,
-    /// Declares weights and does not support them.
-    DeclaresWeights,
-    /// Supports weights and does not declare it.
-    HidesWeights,
-    /// Declares counts and has none.
-    CountsNothing,
-    /// Counts and does not declare it.
-    HidesCounts,
-    /// Accepts shares and changes nothing.
-    ForgetsShares,
-    /// Keeps earlier shares beside the new ones.
-    KeepsOldShares,
-    /// Starts to count anew when the same shares are set again.
-    RestartsCount,
-    /// Accepts shares of any sum.
-    AcceptsAnySum,
-    /// Adds shares up in a byte.
-    SumsInBytes,
-    /// Accepts a version that is named twice.
-    AcceptsDoubles,
-    /// Refuses wrong shares when they are in effect already.
-    RefusesTooLate,
-    /// Does not say that nothing happened when shares are wrong.
-    LeavesEffectOpen,
-    /// Reports shares of nothing.
-    ReportsZeros,
-    /// Does not let nobody be served.
-    RefusesNobody,
-    /// Goes on serving when nobody shall be served.
-    KeepsServing,
-    /// Accepts targets that do not exist.
-    AcceptsUnknownTarget,
-    /// Calls what does not exist an internal fault.
-    CallsUnknownInternal,
-    /// Sends traffic to versions that do not run.
-    AcceptsUnknownVersion,
-    /// Takes a version without backend that has another one beside it.
-    AcceptsUnknownBeside,
-    /// Refuses a version without backend, and sets the other shares.
-    SetsWhatItKnows,
-    /// Serves nobody while it changes shares.
-    ServesNobodyMeanwhile,
-    /// Gives the first version nothing back.
-    NeverGoesBack,
-    /// Is busy for ever after a call was dropped.
-    StaysBusy,
-    /// Acts on a call long after its caller gave up.
-    ActsLate,
-    /// Sets one share after the other.
-    SetsOneByOne,
-    /// Prepares shares in a place that all calls use.
-    SharesItsDesk,
-    /// Sends the same to all.
-    IgnoresWeights,
-    /// Never starts to count anew.
-    CountsForEver,
-    /// Declares to fence and ignores the epoch.
-    IgnoresEpoch,
-    /// Fences and does not declare it.
-    HidesFencing,
-    /// Refuses a writer that was taken over when it has done what was asked.
-    FencesTooLate,
-    /// Takes all runs for one.
-    FencesOtherRuns,
-    /// Does what was cancelled.
-    IgnoresCancellation,
-    /// Says that nothing was done of what was cancelled on its way, and does it a little later.
-    DoesLaterWhatWasCancelled,
-    /// Does what is too late.
-    IgnoresDeadline,
-    /// Fails where a deadline is far away.
-    TripsOverFarDeadlines,
-    /// Does what was asked, and takes it back a little later.
-    RevertsLater,
-    /// Answers as before when it cannot be reached.
-    AnswersFromMemory,
-    /// Calls an outage an internal fault.
-    CallsOutageInternal,
-    /// Never comes back after an outage.
-    StaysAway,
-    /// Puts its credential into errors.
-    TellsSecret,
-}
-
-impl RouterFault {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::RenamesItself,
-        Self::DeclaresWeights,
-        Self::HidesWeights,
-        Self::CountsNothing,
-        Self::HidesCounts,
-        Self::ForgetsShares,
-        Self::KeepsOldShares,
-        Self::RestartsCount,
-        Self::AcceptsAnySum,
-        Self::SumsInBytes,
-        Self::AcceptsDoubles,
-        Self::RefusesTooLate,
-        Self::LeavesEffectOpen,
-        Self::ReportsZeros,
-        Self::RefusesNobody,
-        Self::KeepsServing,
-        Self::AcceptsUnknownTarget,
-        Self::CallsUnknownInternal,
-        Self::AcceptsUnknownVersion,
-        Self::AcceptsUnknownBeside,
-        Self::SetsWhatItKnows,
-        Self::ServesNobodyMeanwhile,
-        Self::NeverGoesBack,
-        Self::StaysBusy,
-        Self::ActsLate,
-        Self::SetsOneByOne,
-        Self::SharesItsDesk,
-        Self::IgnoresWeights,
-        Self::CountsForEver,
-        Self::IgnoresEpoch,
-        Self::HidesFencing,
-        Self::FencesTooLate,
-        Self::FencesOtherRuns,
-        Self::IgnoresCancellation,
-        Self::DoesLaterWhatWasCancelled,
-        Self::IgnoresDeadline,
-        Self::TripsOverFarDeadlines,
-        Self::RevertsLater,
-        Self::AnswersFromMemory,
-        Self::CallsOutageInternal,
-        Self::StaysAway,
-        Self::TellsSecret,
-    ];
-
-    /// The cases that are meant to find it; others may find it too.
-    pub const fn caught_by(self) -> &'static [&'static str] {
-        match self {
-            Self::RenamesItself => &["description_is_stable"],
-            Self::DeclaresWeights
-            | Self::HidesWeights
-            | Self::CountsNothing
-            | Self::HidesCounts => &["capabilities_are_honest"],
-            Self::ForgetsShares | Self::KeepsOldShares => &["weights_are_observed"],
-            Self::RestartsCount => &["set_weights_is_idempotent"],
-            Self::AcceptsAnySum
-            | Self::SumsInBytes
-            | Self::AcceptsDoubles
-            | Self::RefusesTooLate
-            | Self::LeavesEffectOpen => &["weights_must_add_up"],
-            Self::ReportsZeros => &["zero_shares_are_not_reported"],
-            Self::RefusesNobody | Self::KeepsServing => &["empty_shares_serve_nobody"],
-            Self::AcceptsUnknownTarget => &["unknown_target_is_not_found"],
-            Self::CallsUnknownInternal => {
-                &["unknown_target_is_not_found", "unknown_version_is_not_found"]
-            }
-            Self::AcceptsUnknownVersion | Self::AcceptsUnknownBeside | Self::SetsWhatItKnows => {
-                &["unknown_version_is_not_found"]
-            }
-            Self::ServesNobodyMeanwhile => &["no_request_is_lost_to_a_change"],
-            Self::NeverGoesBack => &["abort_restores"],
-            Self::StaysBusy | Self::ActsLate => {
-                &["abort_restores", "dropped_call_leaves_no_mixture"]
-            }
-            Self::SetsOneByOne => {
-                &["dropped_call_leaves_no_mixture", "concurrent_sets_leave_no_mixture"]
-            }
-            Self::SharesItsDesk => &["concurrent_sets_leave_no_mixture"],
-            Self::IgnoresWeights | Self::CountsForEver => &["served_follows_weights"],
-            Self::IgnoresEpoch
-            | Self::HidesFencing
-            | Self::FencesTooLate
-            | Self::FencesOtherRuns => &["stale_writers_are_fenced"],
-            Self::IgnoresCancellation | Self::DoesLaterWhatWasCancelled => {
-                &["cancelled_call_is_refused"]
-            }
-            Self::IgnoresDeadline => &["late_call_is_refused"],
-            Self::TripsOverFarDeadlines => &["far_deadlines_change_nothing"],
-            Self::RevertsLater => &["what_is_done_stays_done"],
-            Self::AnswersFromMemory | Self::CallsOutageInternal | Self::StaysAway => {
-                &["out_of_reach_is_unavailable"]
-            }
-            Self::TellsSecret => &["secrets_stay_secret"],
-        }
-    }
-
-    const fn token(self) -> Token {
-        match self {
-            Self::IgnoresEpoch => Token::Ignored,
-            Self::FencesOtherRuns => Token::OfOneRun,
-            Self::IgnoresCancellation => Token::Uncancelled,
-            Self::IgnoresDeadline => Token::Unhurried,
-            _ => Token::Heeded,
-        }
-    }
-
-    /// A sandbox with a router that has this fault.
-    pub fn sandbox(self) -> RouterSandbox {
-        let platform = FakePlatform::new();
-        let saboteur = Arc::new(SabotagedRouter::new(self, &platform.world));
-        platform.router_sandbox(saboteur)
-    }
-}
+use crate::fakes::{FakeRouter, World, credential, lock};
 
 /// A [`FakeRouter`] with one planted fault.
 #[derive(Debug)]
@@ -243,7 +40,15 @@ impl SabotagedRouter {
     /// A router in `world` that has `fault`.
     pub fn new(fault: RouterFault, world: &World) -> Self {
         let honest = FakeRouter::of(world);
+        if let Some(bent) = fault.bent() {
+            world.bend(bent);
+        }
         let honest = match fault {
+            RouterFault::DeclaresRules => honest.able(|can| {
+                can.header_routes = false;
+                can.mirroring = false;
+                can.affinity = false;
+            }),
             RouterFault::DeclaresWeights => honest.able(|can| can.splitting = Splitting::Whole),
             _ => honest,
         };
@@ -323,9 +128,38 @@ impl SabotagedRouter {
                 return self.take_time(cx, request, before).await;
             }
             RouterFault::CountsForEver => world.force_route(&target, weights, true),
+            RouterFault::KeepsOldRules
+            | RouterFault::RestartsCountByRules
+            | RouterFault::SetsRulesFirst => {
+                return self.mishandle_rules(cx, request, before).await;
+            }
             _ => return self.honest.set_weights(cx, request).await,
         }
         Ok(())
+    }
+
+    /// Faults that do something wrong with rules that an honest router takes.
+    async fn mishandle_rules(
+        &self,
+        cx: &Context,
+        mut request: SetWeights,
+        before: Vec<Weight>,
+    ) -> Result<(), ProviderError> {
+        match self.fault {
+            RouterFault::KeepsOldRules if Weight::same_shares(&before, &request.weights) => {
+                let look = ObserveTraffic::new(request.target.clone());
+                request.rules = self.honest.observe(cx, look).await?.rules;
+            }
+            RouterFault::RestartsCountByRules if request.rules.is_some() => {
+                self.world.force_route(&request.target, before, false);
+            }
+            RouterFault::SetsRulesFirst => {
+                self.world.force_rules(&request.target, request.rules.clone());
+                dawdle().await;
+            }
+            _ => {}
+        }
+        self.honest.set_weights(cx, request).await
     }
 
     /// Faults that do something wrong when a caller gives up.
@@ -388,7 +222,9 @@ impl SabotagedRouter {
             RouterFault::SumsInBytes => error.context("sum") == Some("356"),
             RouterFault::AcceptsDoubles => twice,
             RouterFault::AcceptsUnknownTarget => unknown && error.context("target").is_some(),
-            RouterFault::AcceptsUnknownVersion => unknown && error.context("version").is_some(),
+            RouterFault::AcceptsUnknownVersion | RouterFault::AcceptsUnknownTrack => {
+                unknown && error.context("version").is_some()
+            }
             RouterFault::AcceptsUnknownBeside => unknown && weights.len() > 1,
             _ => false,
         };
@@ -441,6 +277,13 @@ impl TrafficRouter for SabotagedRouter {
             RouterFault::HidesCounts => {
                 description.abilities.traffic_router.counts_served = false;
             }
+            RouterFault::HidesRules | RouterFault::DeclaresRules => {
+                let declared = self.fault == RouterFault::DeclaresRules;
+                let able = &mut description.abilities.traffic_router;
+                (able.header_routes, able.mirroring, able.affinity) =
+                    (declared, declared, declared);
+            }
+            RouterFault::HidesTracks => description.abilities.tracks = false,
             _ => {}
         }
         description

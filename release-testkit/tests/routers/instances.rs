@@ -1,6 +1,5 @@
 //! Instances that come and go, requests that take their time, and servers that are started anew.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use release_core::plan::Weight;
@@ -39,10 +38,7 @@ impl Stage {
 
     /// Ends all instances of a version as a crash would.
     fn kill_all(&self, which: usize) {
-        for pid in self.platform.processes(&self.target, self.digest(which)).into_values() {
-            let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            assert!(killed.unwrap().success());
-        }
+        self.signal(which, "-9");
     }
 
     async fn send(&self, requests: u64) -> bool {

@@ -4,6 +4,7 @@
 //! missing, its tests are skipped and say so; with `RELEASE_REQUIRE_REAL=1` they fail.
 //!
 //! Of the suite three cases cannot be tried: neither server has credentials to refuse or to tell, nor asks anybody to slow down.
+//! HAProxy cannot copy requests.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,8 @@
     reason = "helpers of tests"
 )]
 
+#[path = "../support/client.rs"]
+mod client;
 #[path = "../support/demo.rs"]
 mod demo;
 mod instances;

@@ -1,8 +1,8 @@
 //! A server, a platform with two versions behind it, and a router between them and the tests.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use release_core::engine::SystemClock;
@@ -23,6 +23,7 @@ use release_testkit::conformance::{HookError, Subject};
 use release_testkit::fixtures;
 use tempfile::TempDir;
 
+use crate::client::get;
 use crate::demo::program;
 use crate::server::{Server, Which, free};
 
@@ -176,14 +177,36 @@ impl Stage {
     }
 
     pub(crate) async fn ready(&self, which: usize) -> Result<(), HookError> {
+        self.ready_at(&self.target, which).await
+    }
+
+    /// Waits until what runs on tracks is ready too.
+    pub(crate) async fn tracks_ready(&self) -> Result<(), HookError> {
+        let track = self.target.clone().on(fixtures::literal("suite"));
+        if self.platform.processes(&track, self.digest(0)).is_empty() {
+            return Ok(());
+        }
+        self.ready_at(&track, 0).await
+    }
+
+    async fn ready_at(&self, target: &Target, which: usize) -> Result<(), HookError> {
         let mut changes = self.platform.changes();
         loop {
-            let request = CheckHealth::new(self.target.clone(), self.digest(which));
+            let request = CheckHealth::new(target.clone(), self.digest(which));
             let report = self.platform.check(&fixtures::context("check"), request).await?;
             if report.instances.iter().all(|one| one.ready) {
                 return Ok(());
             }
             changes.changed().await?;
+        }
+    }
+
+    /// Sends a signal to all processes of a version.
+    pub(crate) fn signal(&self, which: usize, signal: &str) {
+        for pid in self.platform.processes(&self.target, self.digest(which)).into_values() {
+            assert!(
+                Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success()
+            );
         }
     }
 
@@ -226,14 +249,5 @@ impl Stage {
 
 /// Sends requests one after the other; all must be served.
 pub(crate) fn send(address: SocketAddr, requests: u64) -> Result<(), HookError> {
-    for _ in 0..requests {
-        let mut stream = TcpStream::connect(address)?;
-        stream.write_all(b"GET /work HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        if !answer.starts_with("HTTP/1.1 200 ") {
-            return Err(format!("not served: {answer}").into());
-        }
-    }
-    Ok(())
+    (0..requests).try_for_each(|_| get(address, "/work", &[]).map(drop))
 }

@@ -43,12 +43,12 @@ async fn every_deployer_saboteur_is_caught_and_every_case_catches_one() {
 async fn every_router_saboteur_is_caught_and_every_case_catches_one() {
     let mut killers = BTreeSet::new();
     for fault in RouterFault::ALL {
-        let report = router::run(Level::V1, &async || fault.sandbox()).await;
+        let report = router::run(Level::V2, &async || fault.sandbox()).await;
         survives(fault, fault.caught_by(), &report);
         killers.extend(fault.caught_by());
     }
     killers.extend(shared(Suite::TrafficRouter).await);
-    let cases = router::cases(Level::V1).iter().map(Case::name);
+    let cases = router::cases(Level::V2).iter().map(Case::name);
     assert_eq!(cases.collect::<BTreeSet<_>>(), killers);
 }
 
@@ -122,7 +122,7 @@ async fn honest_fakes_are_left_in_peace() {
         let platform = FakePlatform::new();
         platform.router_sandbox(platform.router.clone())
     };
-    let report = router::run(Level::V1, &fresh).await;
+    let report = router::run(Level::V2, &fresh).await;
     assert!(report.is_conformant() && stalled(&report), "{report}");
     let fresh = async || {
         let source =

@@ -6,7 +6,7 @@ macro_rules! suite {
         /// The cases of a level, in order.
         pub fn cases(level: $crate::conformance::Level) -> Vec<$crate::conformance::Case<$sandbox>> {
             match level {
-                $crate::conformance::Level::V1 => {
+                $crate::conformance::Level::V1 | $crate::conformance::Level::V2 => {
                     let mut all = $crate::conformance::any::$kind();
                     all.extend([$($own),*]);
                     all

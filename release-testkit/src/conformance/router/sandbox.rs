@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, Target, TrackId, TrafficRules};
 use release_core::plan::Weight;
 use release_providers::spi::{Deployer, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Context, Description, Splitting};
+
+use super::{Ask, Heard, Hurt};
 
 use crate::conformance::deployer::DeployerSandbox;
 use crate::conformance::{
@@ -28,6 +30,9 @@ pub struct RouterSandbox {
     deployer: Option<Arc<dyn Deployer>>,
     prepare: Option<Hook<(), ()>>,
     traffic: Option<Hook<u64, ()>>,
+    asking: Option<Hook<Ask, Heard>>,
+    arrivals: Option<Hook<(Digest, Option<TrackId>), u64>>,
+    hurting: Option<Hook<Hurt, ()>>,
     reopen: Option<Hook<(), Arc<dyn TrafficRouter>>>,
     common: Common,
 }
@@ -59,6 +64,9 @@ impl RouterSandbox {
             deployer: None,
             prepare: None,
             traffic: None,
+            asking: None,
+            arrivals: None,
+            hurting: None,
             reopen: None,
             common: Common::default(),
         }
@@ -86,6 +94,38 @@ impl RouterSandbox {
         F: Future<Output = Result<(), HookError>> + Send + 'static,
     {
         self.traffic = Some(hook(send));
+        self
+    }
+
+    /// Sends one request as a client would, and tells what was heard. One that no version answered is an error as one
+    /// without an answer is. Without it the cases about rules are skipped.
+    pub fn asking<F>(mut self, ask: impl Fn(Ask) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Heard, HookError>> + Send + 'static,
+    {
+        self.asking = Some(hook(ask));
+        self
+    }
+
+    /// Tells how many requests have ever come to the instances of a version on a track, or to its others: answered or not,
+    /// copies included. Without it the cases about copies and tracks are skipped.
+    pub fn arrivals<F>(
+        mut self,
+        count: impl Fn(Digest, Option<TrackId>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<u64, HookError>> + Send + 'static,
+    {
+        self.arrivals = Some(hook(move |(digest, track)| count(digest, track)));
+        self
+    }
+
+    /// Hurts the instances of the second version, or heals them. Without it the case about copies that fail is skipped.
+    pub fn hurting<F>(mut self, hurt: impl Fn(Hurt) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), HookError>> + Send + 'static,
+    {
+        self.hurting = Some(hook(hurt));
         self
     }
 
@@ -149,6 +189,37 @@ impl RouterSandbox {
         self.set_as(&self.context(), weights).await
     }
 
+    /// Sets shares and rules under a new key, and waits until both are in effect.
+    pub(super) async fn set_by(&self, weights: &[Weight], rules: Option<&TrafficRules>) -> Check {
+        let wish = self.request(weights).by(rules.cloned());
+        let answer = self.provider.set_weights(&self.context(), wish).await;
+        let what = format!("the shares {} by {rules:?}", show(weights));
+        answer.map_err(|error| unanswered(&what, &error))?;
+        let seen = self.common.until(async || {
+            let status = self.look().await?;
+            Ok(if tells(&status, weights, rules) { Ok(()) } else { Err(status) })
+        });
+        seen.await?.map_err(|status| {
+            let expected = format!("{what} in effect within {}", self.common.patience);
+            broken(expected, format!("observed {} by {:?}", show(&status.weights), status.rules))
+        })
+    }
+
+    /// Demands that these shares and rules still are in effect.
+    pub(super) async fn in_effect_by_now(
+        &self,
+        weights: &[Weight],
+        rules: Option<&TrafficRules>,
+    ) -> Check {
+        let status = self.look().await?;
+        if tells(&status, weights, rules) {
+            return Ok(());
+        }
+        let expected = format!("{} by {rules:?} to stay in effect", show(weights));
+        let observed = format!("later observed {} by {:?}", show(&status.weights), status.rules);
+        Err(broken(expected, observed))
+    }
+
     pub(crate) async fn set_as(&self, cx: &Context, weights: &[Weight]) -> Check {
         let answer = self.provider.set_weights(cx, self.request(weights)).await;
         answer.map_err(|error| unanswered(&format!("the shares {}", show(weights)), &error))?;
@@ -198,6 +269,99 @@ impl RouterSandbox {
     }
 }
 
+/// What cases about rules use.
+impl RouterSandbox {
+    pub(super) fn digests(&self) -> [Digest; 2] {
+        [0, 1].map(|n| self.subjects[n].artifact.digest())
+    }
+
+    pub(super) fn routes_headers(&self) -> bool {
+        self.abilities().traffic_router.header_routes
+    }
+
+    pub(super) fn mirrors(&self) -> bool {
+        self.abilities().traffic_router.mirroring
+    }
+
+    pub(super) fn keeps_clients(&self) -> bool {
+        self.abilities().traffic_router.affinity
+    }
+
+    pub(super) const fn can_ask(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    pub(super) const fn can_count_arrivals(&self) -> bool {
+        self.arrivals.is_some()
+    }
+
+    pub(super) const fn can_hurt(&self) -> bool {
+        self.hurting.is_some()
+    }
+
+    pub(super) const fn can_deploy(&self) -> bool {
+        self.deployer.is_some()
+    }
+
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Heard, Broken> {
+        let Some(asking) = &self.asking else { return Err(broken("clients", "there are none")) };
+        asking(ask.clone()).await.map_err(|error| broken(format!("an answer to {ask:?}"), error))
+    }
+
+    pub(super) async fn arrivals_at(
+        &self,
+        digest: Digest,
+        track: Option<&TrackId>,
+    ) -> Result<u64, Broken> {
+        let Some(count) = &self.arrivals else { return Ok(0) };
+        let counted = count((digest, track.cloned())).await;
+        counted.map_err(|error| broken("a count of what arrived", error))
+    }
+
+    pub(super) async fn hurt(&self, hurt: Hurt) -> Check {
+        let Some(hurting) = &self.hurting else { return Ok(()) };
+        hurting(hurt).await.map_err(|error| broken(format!("a version that is {hurt:?}"), error))
+    }
+
+    /// Runs one instance of the first version on a track, and waits until the router may send to it.
+    pub(super) async fn start_on(&self, track: &TrackId) -> Check {
+        let Some(deployer) = &self.deployer else { return Ok(()) };
+        let target = self.target.clone().on(track.clone());
+        self.run_one(deployer, target, self.subjects.iter().take(1)).await?;
+        let Some(prepare) = &self.prepare else { return Ok(()) };
+        prepare(()).await.map_err(|error| broken("instances that are ready", error))
+    }
+
+    async fn run_one<'a>(
+        &self,
+        deployer: &Arc<dyn Deployer>,
+        target: Target,
+        subjects: impl Iterator<Item = &'a Subject>,
+    ) -> Check {
+        let sandbox = DeployerSandbox::new(Arc::clone(deployer), target, self.subjects.clone());
+        let sandbox = sandbox.clock(Arc::clone(&self.common.clock)).patience(self.common.patience);
+        for subject in subjects {
+            sandbox.apply(subject, 1).await?;
+            sandbox.settled(subject, 1).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether exactly these shares and rules are told.
+fn tells(status: &TrafficStatus, weights: &[Weight], rules: Option<&TrafficRules>) -> bool {
+    let tracks = |all: &[Weight]| {
+        let mut all: Vec<_> =
+            all.iter().map(|one| (one.digest, one.track.clone(), one.percent)).collect();
+        all.retain(|(.., percent)| *percent > 0);
+        all.sort();
+        all
+    };
+    same_shares(&status.weights, weights)
+        && tracks(&status.weights) == tracks(weights)
+        && status.rules.as_ref() == rules
+}
+
 /// As asked for: in order, and without versions that get nothing.
 fn sorted(weights: &[Weight]) -> Vec<(Digest, u8)> {
     let mut sorted = exactly(weights);
@@ -242,17 +406,7 @@ impl Sandbox for RouterSandbox {
 
     async fn prepare(&self) -> Result<(), Broken> {
         if let Some(deployer) = &self.deployer {
-            let sandbox = DeployerSandbox::new(
-                Arc::clone(deployer),
-                self.target.clone(),
-                self.subjects.clone(),
-            );
-            let sandbox =
-                sandbox.clock(Arc::clone(&self.common.clock)).patience(self.common.patience);
-            for subject in &self.subjects {
-                sandbox.apply(subject, 1).await?;
-                sandbox.settled(subject, 1).await?;
-            }
+            self.run_one(deployer, self.target.clone(), self.subjects.iter()).await?;
         }
         let Some(prepare) = &self.prepare else { return Ok(()) };
         prepare(()).await.map_err(|error| broken("a sandbox that is ready", error))

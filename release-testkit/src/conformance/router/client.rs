@@ -1,0 +1,61 @@
+//! Clients of a router: what they send, and what they hear.
+
+use release_core::model::Digest;
+
+/// A request that a case sends: `GET` of a path that the service works for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ask {
+    /// Its headers beside those that every request has: names in lower case, values. A cookie is one of them.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Ask {
+    /// A request without anything special.
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// The one answer that a client got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Heard {
+    /// The version that gave it, by what the answer says of itself.
+    pub from: Digest,
+    /// The values of its `set-cookie` headers.
+    pub cookies: Vec<String>,
+}
+
+impl Heard {
+    /// An answer of a version.
+    pub const fn of(from: Digest) -> Self {
+        Self { from, cookies: Vec::new() }
+    }
+
+    /// With these cookies.
+    #[must_use]
+    pub fn setting(mut self, cookies: impl IntoIterator<Item = String>) -> Self {
+        self.cookies.extend(cookies);
+        self
+    }
+}
+
+/// What becomes of the second version's instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hurt {
+    /// They are well again, and the router may send to them.
+    Healed,
+    /// They take requests and never answer.
+    Silent,
+    /// They take no requests.
+    Gone,
+}

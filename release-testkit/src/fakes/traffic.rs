@@ -1,0 +1,173 @@
+//! Where a request goes: by rules, and where none takes it, by shares.
+
+use std::collections::BTreeMap;
+
+use release_core::model::{Affinity, Digest, HeaderMatch, TextMatch, TrackId, TrafficRules};
+use release_core::plan::Weight;
+use release_core::port::Served;
+
+use crate::conformance::router::{Ask, Heard};
+
+/// Instances that a share is for: those of a version on a track, or its others.
+pub(super) type Place = (Digest, Option<TrackId>);
+
+/// The shares of one target, and what holds beside them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Route {
+    pub(super) weights: Vec<Weight>,
+    pub(super) rules: Option<TrafficRules>,
+    pub(super) served: BTreeMap<Digest, u64>,
+    /// What each share is owed, in percent.
+    pub(super) credit: BTreeMap<Place, i64>,
+    /// What the mirror is owed, in percent.
+    pub(super) copies: u32,
+}
+
+/// What is wrong with how requests go, for saboteurs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bent {
+    /// No header picks anything.
+    IgnoresHeaders,
+    /// A header route picks nothing for a version without a share.
+    NeedsShare,
+    /// The last header route that fits counts.
+    LastRouteCounts,
+    /// One of the headers of a rule is enough.
+    OneHeaderIsEnough,
+    /// A regular expression need only fit a part.
+    FitsParts,
+    /// No request is copied.
+    CopiesNothing,
+    /// All requests are copied.
+    CopiesAll,
+    /// What a copy is answered reaches the client.
+    AnswersWithCopies,
+    /// Waits for what copies are answered.
+    WaitsForCopies,
+    /// No cookie keeps anybody.
+    ForgetsClients,
+    /// A cookie keeps clients with a version that has lost its share.
+    KeepsClientsForEver,
+    /// Sets a cookie that ends with the client.
+    SetsFleetingCookies,
+    /// All instances of a version serve what is for a track.
+    MixesTracks,
+}
+
+/// A request that went somewhere.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) by: Place,
+    pub(super) copied: Option<Place>,
+    pub(super) heard: Heard,
+}
+
+impl Route {
+    /// Serves one request, and copies it where rules say so; `None` where nobody is served.
+    pub(super) fn asked(&mut self, ask: &Ask, bent: Option<Bent>) -> Option<Asked> {
+        let rules = self.rules.clone().unwrap_or_default();
+        let picked = self.picked(&rules, ask, bent);
+        let kept = rules.affinity.as_ref().and_then(|stay| self.kept(stay, ask, bent));
+        let by = picked.clone().or_else(|| kept.clone()).or_else(|| self.turn(bent))?;
+        *self.served.entry(by.0).or_default() += 1;
+        let mirror =
+            rules.mirror.filter(|mirror| mirror.to != by.0 && bent != Some(Bent::CopiesNothing));
+        let copied = mirror.and_then(|mirror| {
+            self.copies +=
+                if bent == Some(Bent::CopiesAll) { 100 } else { u32::from(mirror.percent) };
+            let due = self.copies >= 100;
+            self.copies %= 100;
+            due.then_some((mirror.to, None))
+        });
+        let mut heard = Heard::of(by.0);
+        if bent == Some(Bent::AnswersWithCopies) {
+            heard.from = copied.as_ref().map_or(by.0, |copy| copy.0);
+        }
+        if let Some(stay) = rules.affinity.filter(|_| picked.is_none() && kept.is_none()) {
+            let (name, value) = (stay.cookie, tag(&by));
+            let fleeting = bent == Some(Bent::SetsFleetingCookies);
+            let age = if fleeting { 0 } else { stay.max_age.as_duration().as_secs() };
+            let lasts = if fleeting { String::new() } else { format!("; Max-Age={age}") };
+            heard = heard.setting([format!("{name}={value}; Path=/{lasts}")]);
+        }
+        Some(Asked { by, copied, heard })
+    }
+
+    /// Whom a header route picks.
+    fn picked(&self, rules: &TrafficRules, ask: &Ask, bent: Option<Bent>) -> Option<Place> {
+        if bent == Some(Bent::IgnoresHeaders) {
+            return None;
+        }
+        let fits = |one: &HeaderMatch| {
+            let mut values = ask.headers.iter().filter(|(name, _)| *name == one.name);
+            values.any(|(_, value)| says(&one.value, value, bent == Some(Bent::FitsParts)))
+        };
+        let mut routes = rules.headers.iter().filter(|route| match bent {
+            Some(Bent::OneHeaderIsEnough) => route.rule.matches.iter().any(fits),
+            _ => route.rule.matches.iter().all(fits),
+        });
+        let last = bent == Some(Bent::LastRouteCounts);
+        let to = if last { routes.next_back() } else { routes.next() }?.to;
+        let shared = self.weights.iter().any(|weight| weight.digest == to);
+        (bent != Some(Bent::NeedsShare) || shared).then_some((to, None))
+    }
+
+    /// With whom a cookie keeps a client.
+    fn kept(&self, stay: &Affinity, ask: &Ask, bent: Option<Bent>) -> Option<Place> {
+        if bent == Some(Bent::ForgetsClients) {
+            return None;
+        }
+        let cookies = ask.headers.iter().filter(|(name, _)| name == "cookie");
+        let mut pairs = cookies.flat_map(|(_, all)| all.split(';')).filter_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            (name == stay.cookie).then_some(value)
+        });
+        let value = pairs.next()?;
+        if bent == Some(Bent::KeepsClientsForEver) {
+            return Some((format!("sha256:{value}").parse().ok()?, None));
+        }
+        self.weights.iter().map(place).find(|place| tag(place) == value)
+    }
+
+    /// Whose turn it is by shares, by smooth weighted round-robin.
+    fn turn(&mut self, bent: Option<Bent>) -> Option<Place> {
+        for weight in &self.weights {
+            *self.credit.entry(place(weight)).or_default() += i64::from(weight.percent);
+        }
+        let (richest, credit) = self.credit.iter_mut().max_by_key(|(_, credit)| **credit)?;
+        *credit -= 100;
+        let mut turn = richest.clone();
+        if bent == Some(Bent::MixesTracks) {
+            turn.1 = None;
+        }
+        Some(turn)
+    }
+
+    pub(super) fn served(&self) -> Vec<Served> {
+        let served = |(digest, requests): (&Digest, &u64)| Served::new(*digest, *requests);
+        self.served.iter().map(served).collect()
+    }
+}
+
+fn place(weight: &Weight) -> Place {
+    (weight.digest, weight.track.clone())
+}
+
+/// What a cookie says of those who gave it.
+fn tag((digest, track): &Place) -> String {
+    let track = track.iter().map(|track| format!(".{track}")).collect::<String>();
+    format!("{}{track}", digest.hex())
+}
+
+/// Whether a header says what it has to.
+fn says(wanted: &TextMatch, value: &str, part: bool) -> bool {
+    match wanted {
+        TextMatch::Exact(text) => value == text,
+        TextMatch::Prefix(text) => value.starts_with(text),
+        TextMatch::Regex(text) => {
+            let whole = if part { text.clone() } else { format!("^(?:{text})$") };
+            regex::Regex::new(&whole).is_ok_and(|regex| regex.is_match(value))
+        }
+        _ => false,
+    }
+}
