@@ -117,13 +117,19 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 return Err(format!("it names a version of more than {MAX_TEXT} bytes"));
             }
         }
-        Evidence::Health { target, digest, ready, unready }
+        Evidence::Health { target, digest, ready, unready, observed_at }
             if unready.len() > MAX_ENTRIES || unready.iter().any(|why| why.len() > MAX_TEXT) =>
         {
             let unready = unready.iter().take(MAX_ENTRIES).map(|why| text(why).into_owned());
             let (digest, ready, unready) = (*digest, *ready, unready.collect());
-            let target = target.clone();
-            return Ok(Cow::Owned(Evidence::Health { target, digest, ready, unready }));
+            let (target, observed_at) = (target.clone(), *observed_at);
+            return Ok(Cow::Owned(Evidence::Health {
+                target,
+                digest,
+                ready,
+                unready,
+                observed_at,
+            }));
         }
         Evidence::Measurement(one) => {
             if let Some(one) = measurement(one)? {

@@ -200,6 +200,9 @@ impl AuthorizedCommand {
     }
 }
 
+/// How old health may be that a step passes by: a minute.
+pub const MAX_HEALTH_AGE: Span = Span::secs(60);
+
 /// What an effect observed. Journaled, and judged by pure code: a provider never says «passed».
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -234,6 +237,9 @@ pub enum Evidence {
         ready: u32,
         /// What the others said, one line each.
         unready: Vec<String>,
+        /// When the instances were asked, on the provider's clock. What is older than [`MAX_HEALTH_AGE`] is no evidence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        observed_at: Option<Timestamp>,
     },
     /// Traffic as the router distributes it.
     Weights {

@@ -218,8 +218,9 @@ impl<'a> Call<'a> {
             let unready: Vec<_> =
                 unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
             if ready >= min_ready {
-                let (target, digest) = (report.target, report.digest);
-                return Ok(Evidence::Health { target, digest, ready, unready });
+                let (target, digest, observed_at) =
+                    (report.target, report.digest, Some(report.observed_at));
+                return Ok(Evidence::Health { target, digest, ready, unready, observed_at });
             }
             let missing =
                 || format!("{ready} of {min_ready} instances are ready; {}", unready.join("; "));

@@ -52,7 +52,7 @@ pub(super) fn expand(
     configure(&mut expansion.builder);
     let stages = if expansion.services.is_empty() { &[][..] } else { &definition.stages };
     let stages = || stages.iter().zip(strategies.iter().flatten().map(Known::get)).zip(1..);
-    let (mut size, mut refused) = (expansion.size().map_err(id_error)?, Vec::new());
+    let (mut size, mut refused) = (expansion.size(), Vec::new());
     for ((stage, strategy), number) in stages() {
         match expansion.size_of(stage, strategy) {
             Ok(steps) => size = size.saturating_add(steps),

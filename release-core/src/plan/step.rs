@@ -270,10 +270,7 @@ impl fmt::Display for Action {
             Self::Route { weights, .. } if weights.is_empty() => f.write_str("route nobody"),
             Self::Route { weights, rules, .. } => {
                 f.write_str("route")?;
-                weights.iter().try_for_each(|w| {
-                    write!(f, " {}%→{}", w.percent, w.version)?;
-                    w.track.iter().try_for_each(|track| write!(f, "@{track}"))
-                })?;
+                weights.iter().try_for_each(|w| write!(f, " {}%→{}", w.percent, w.label()))?;
                 rules.iter().try_for_each(|rules| write!(f, "{rules}"))
             }
             Self::Analyze { deployment, analysis, .. } => {
@@ -333,6 +330,14 @@ impl Weight {
     pub fn on(mut self, track: TrackId) -> Self {
         self.track = Some(track);
         self
+    }
+
+    /// What people call it: the version, and behind an `@` its track.
+    pub fn label(&self) -> String {
+        match &self.track {
+            Some(track) => format!("{}@{track}", self.version),
+            None => self.version.to_string(),
+        }
     }
 
     /// Whether two distributions are the same, whatever their order and without shares of 0.

@@ -176,7 +176,8 @@ impl World {
                 let running = self.running(deployment);
                 let ready = if self.is(digest, Badness::NeverReady) { 0 } else { running };
                 let target = deployment.target.clone();
-                Evidence::Health { target, digest, ready, unready: Vec::new() }
+                let (unready, observed_at) = (Vec::new(), Some(now));
+                Evidence::Health { target, digest, ready, unready, observed_at }
             }
             Action::Route { target, .. } => {
                 let place = self.places.get(target);

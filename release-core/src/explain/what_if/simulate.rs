@@ -323,6 +323,7 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             digest: deployment.artifact.digest(),
             ready: *min_ready,
             unready: Vec::new(),
+            observed_at: None,
         },
         Action::Route { target, weights, rules } => Evidence::Weights {
             rules: rules.clone(),

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::{Change, Expansion};
-use crate::ids::IdError;
 use crate::model::{Stage, Target};
 use crate::plan::strategy::{self, RolloutStrategy, StrategyError};
 
 impl Expansion<'_> {
     /// The number of steps that stand around stages.
-    pub(super) fn size(&self) -> Result<usize, IdError> {
+    pub(super) fn size(&self) -> usize {
         let services = self.services.iter().map(|change| &change.service.id);
         let artifacts: usize = services.map(|id| self.verified(id).count()).sum();
-        Ok(artifacts + self.definition.notify.len())
+        artifacts + self.definition.notify.len()
     }
 
     /// The number of steps that a stage comes to.
