@@ -40,6 +40,7 @@
 //! | [`Rbac`](rbac::Rbac) | who may start which steps and give which commands |
 //! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and rights: what allows, what denies |
 //! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
+//! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. What people said and what is known of
@@ -55,6 +56,7 @@ pub mod directory;
 pub mod emergency;
 pub mod promotion;
 pub mod rbac;
+pub mod recommend;
 
 mod all_of;
 mod canonical;

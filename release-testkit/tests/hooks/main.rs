@@ -1,5 +1,9 @@
 //! Hooks of rollouts as web services: over real connections, with TLS and without, alone and through the engine.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail as tests do"
+)]
 
 mod service;
 
@@ -40,7 +44,7 @@ fn webhook(service: &Service) -> Webhook {
     Webhook::new(&settings, vec![Some(Secret::new("t0ken"))], clock()).unwrap()
 }
 
-fn call(service: &Service, body: Value) -> CustomRequest {
+fn call(service: &Service, body: &Value) -> CustomRequest {
     let url = format!("http://{}/hooks/gate?of=api", service.address);
     CustomRequest::new(WEBHOOK.into(), json!({ "url": url, "body": body }))
 }
@@ -54,7 +58,7 @@ async fn a_service_is_told_and_its_answer_is_kept() {
     let service = Service::plain().await;
     service.script([Reply::Status(200, "{\"ticket\":7}".into())]);
     let webhook = webhook(&service);
-    let done = webhook.perform(&context(), call(&service, json!({ "who": "api" }))).await.unwrap();
+    let done = webhook.perform(&context(), call(&service, &json!({ "who": "api" }))).await.unwrap();
     assert_eq!(done.output, json!({ "status": 200, "answer": { "ticket": 7 } }));
     let [heard] = &service.heard()[..] else { panic!("{:?}", service.heard()) };
     assert!(heard.head.starts_with("POST /hooks/gate?of=api HTTP/1.1"), "{}", heard.head);
@@ -69,7 +73,7 @@ async fn a_service_is_told_and_its_answer_is_kept() {
 async fn what_a_service_says_decides_and_tells_what_may_have_happened() {
     let service = Service::plain().await;
     let webhook = webhook(&service);
-    let ask = async || refused(&webhook, call(&service, Value::Null)).await;
+    let ask = async || refused(&webhook, call(&service, &Value::Null)).await;
     for (reply, kind, effect) in [
         (Reply::Status(409, "no".into()), ErrorKind::Failed, EffectCertainty::NotApplied),
         (Reply::Status(503, "wait".into()), ErrorKind::Unavailable, EffectCertainty::NotApplied),
@@ -90,7 +94,7 @@ async fn what_a_service_says_decides_and_tells_what_may_have_happened() {
     service.script([Reply::Silence]);
     let mut cx = context();
     cx.deadline = SystemClock::new().now().plus(Span::millis(200));
-    let late = webhook.perform(&cx, call(&service, Value::Null)).await.unwrap_err();
+    let late = webhook.perform(&cx, call(&service, &Value::Null)).await.unwrap_err();
     assert_eq!((late.kind(), late.effect()), (ErrorKind::Timeout, EffectCertainty::Unknown));
 }
 
@@ -98,7 +102,7 @@ async fn what_a_service_says_decides_and_tells_what_may_have_happened() {
 async fn only_what_is_allowed_is_called() {
     let (service, other) = (Service::plain().await, Service::plain().await);
     let webhook = webhook(&service);
-    let error = refused(&webhook, call(&other, Value::Null)).await;
+    let error = refused(&webhook, call(&other, &Value::Null)).await;
     assert_eq!((error.kind(), other.heard().len()), (ErrorKind::Denied, 0), "{error}");
     let beside = format!("http://{}/hooks-of-others", service.address);
     for (input, kind) in [
@@ -159,7 +163,7 @@ async fn release(service: &Service) -> (Outcome, Vec<Event>) {
     platform.metrics.set_errors(fixtures::digest("api", Shop::NEW), 1.0, 1_000.0);
     let canary = Canary::new(vec![CanaryStep::new(50, Span::ZERO)]);
     let mut definition = one_service(Strategy::Canary(canary), 2);
-    let CustomRequest { input, .. } = call(service, json!({ "service": "api" }));
+    let CustomRequest { input, .. } = call(service, &json!({ "service": "api" }));
     let hook = Hook::new(literal("may-it"), HookPoint::BeforePromotion, WEBHOOK, input.clone());
     let after = Hook::new(literal("tell"), HookPoint::AfterRollback, WEBHOOK, input);
     definition.stages[0].hooks = vec![Hook { attempts: Some(5), ..hook }, after];

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -53,13 +54,8 @@ pub(crate) struct Service {
     state: Arc<Mutex<State>>,
     /// The certificate's authority, where TLS is spoken.
     authority: Option<(TempDir, PathBuf)>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// Ends with the service.
+    _task: JoinSet<()>,
 }
 
 impl Service {
@@ -90,10 +86,12 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        let task = tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (tls, state) = (tls.clone(), Arc::clone(&shared));
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     match tls {
                         None => serve(stream, &state).await,
                         Some(tls) => match tls.accept(stream).await {
@@ -104,7 +102,7 @@ impl Service {
                 });
             }
         });
-        Self { address, state, authority, task }
+        Self { address, state, authority, _task: task }
     }
 
     pub(crate) fn authority(&self) -> PathBuf {
@@ -135,15 +133,16 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
         };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let mut heard = Heard { head, body: Value::Null };
-        let length: usize = heard.header("content-length").map_or(0, |text| text.parse().unwrap());
+        let mut request = Heard { head, body: Value::Null };
+        let length: usize =
+            request.header("content-length").map_or(0, |text| text.parse().unwrap());
         while bytes.len() < end + 4 + length {
             stream.read_buf(&mut bytes).await.ok()?;
         }
-        heard.body = serde_json::from_slice(&bytes[end + 4..]).unwrap();
+        request.body = serde_json::from_slice(&bytes[end + 4..]).unwrap();
         let reply = {
             let mut state = state.lock().unwrap();
-            state.heard.push(heard);
+            state.heard.push(request);
             state.replies.pop_front().unwrap_or_else(|| Reply::Status(200, "{}".into()))
         };
         match reply {
