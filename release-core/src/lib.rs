@@ -86,6 +86,8 @@ pub mod clock;
 pub mod engine;
 pub mod explain;
 pub mod ids;
+#[cfg(feature = "files")]
+pub mod import;
 pub mod journal;
 pub mod limits;
 pub mod model;

@@ -25,6 +25,8 @@ pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
+pub(crate) use file::any_yaml;
+#[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
