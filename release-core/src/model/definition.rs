@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Analysis, Digest, Environment, Gate, Release, Service, Strategy};
+use super::{Analysis, Digest, Environment, FlagChange, Gate, Release, Service, Strategy};
 use crate::ids::{ChannelId, EnvironmentId, RegionId, TrainId};
 use crate::time::Span;
 
@@ -58,6 +58,9 @@ pub struct Stage {
     /// regions keep the new version. Left out, the first failure stops everything that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_after_failed_regions: Option<u32>,
+    /// Feature flags that it changes, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<FlagChange>,
     /// How long one attempt at one step may take; at least a millisecond.
     #[serde(default = "minute")]
     pub step_timeout: Span,
@@ -83,6 +86,7 @@ impl Stage {
             strategy,
             waves: Vec::new(),
             stop_after_failed_regions: None,
+            flags: Vec::new(),
             step_timeout: minute(),
             attempts: three(),
         }
@@ -92,6 +96,13 @@ impl Stage {
     #[must_use]
     pub fn gate(mut self, gate: Gate) -> Self {
         self.gates.push(gate);
+        self
+    }
+
+    /// Changes a flag, after those named before.
+    #[must_use]
+    pub fn flag(mut self, change: FlagChange) -> Self {
+        self.flags.push(change);
         self
     }
 }

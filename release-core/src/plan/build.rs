@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::error::undecodable;
-use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph};
+use super::{FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, flag, graph};
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
 
@@ -294,7 +294,10 @@ impl Parts {
         self.check_indices(&mut errors);
         if errors.is_empty() {
             match self.order() {
-                Ok(order) => self.check_windows(&order, &mut errors),
+                Ok(order) => {
+                    self.check_windows(&order, &mut errors);
+                    flag::check(&self.steps, &self.edges, &order, &mut errors);
+                }
                 Err(PlanErrors(cycles)) => errors = cycles,
             }
         }

@@ -1,5 +1,7 @@
 //! Finds what is wrong with a definition, all of it at once.
 
+mod flags;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PlanError, compare, durations, graph, strategy};
@@ -213,6 +215,7 @@ fn stages(definition: &Definition, errors: &mut Vec<PlanError>) {
             Some(environment) => regions(stage, environment, definition, errors),
         }
         gates(&stage.gates, errors);
+        flags::check((stage, number), definition, errors);
         if let Strategy::BlueGreen(spec) = &stage.strategy {
             gates(&spec.gates, errors);
         }

@@ -61,6 +61,10 @@ fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {
             short(&place, "keep_old", spec.keep_old, errors);
         }
     }
+    for change in &stage.flags {
+        short(&place, "flags.bake", change.bake, errors);
+        gates.extend(&change.gates);
+    }
     for gate in gates {
         if let Gate::Soak(span) = gate {
             short(&place, "soak", *span, errors);

@@ -4,6 +4,7 @@
 //! - `compare` checks analyses that compare versions: their rules, and whether they can find anything.
 //! - `expand` and `strategy` turn a sound definition into steps.
 //! - `build` holds the plan itself and the builder for plans made by hand.
+//! - `flag` is what a plan does to feature flags.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
 //! - `rollback` computes the way back; `draw` and `diff` are for people.
 
@@ -16,6 +17,7 @@ mod durations;
 mod error;
 mod expand;
 mod extension;
+mod flag;
 mod frozen;
 mod graph;
 mod line;
@@ -32,6 +34,7 @@ pub use error::{PlanError, PlanErrors};
 
 pub use expand::{plan, plan_with};
 pub use extension::{Alternate, Extension, Part};
+pub use flag::{FlagDeed, FlagStep};
 pub use frozen::FrozenPlan;
 pub use line::Line;
 pub use place::{Place, StepScope};

@@ -37,6 +37,10 @@ mod faults;
 mod file_messages;
 #[cfg(test)]
 mod files;
+mod flag_buckets;
+mod flag_kills;
+mod flag_plans;
+
 #[cfg(test)]
 mod forward_only;
 #[cfg(test)]
