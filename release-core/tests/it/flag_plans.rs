@@ -1,5 +1,6 @@
 //! Plans that mix deploying with feature flags: an abort anywhere puts every flag back to what was recorded of it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use release_core::engine::{EngineError, Settled};
@@ -231,8 +232,13 @@ async fn an_abort_at_any_step_restores_the_recorded_flags_in_reverse_order() {
     let mut restored = 0;
     for at in 0..calls {
         for crash in [false, true] {
-            let how = if crash { Deed::ApplyThenHang } else { Deed::Refuse };
-            let world = FlagWorld::new(move |call| if call == at { how } else { Deed::Faithful });
+            let world = FlagWorld::new(move |call| match (call.cmp(&at), crash) {
+                (Ordering::Equal, true) => Deed::ApplyThenHang,
+                (Ordering::Equal, false) => Deed::Refuse,
+                // It goes on only once it is cancelled.
+                (Ordering::Greater, true) => Deed::Hold,
+                _ => Deed::Faithful,
+            });
             let journal = memory();
             let first = engine(&journal, &world, "first");
             let started = first.start_frozen(run_id(), plan.clone(), person("ann")).await.unwrap();
@@ -246,6 +252,7 @@ async fn an_abort_at_any_step_restores_the_recorded_flags_in_reverse_order() {
                 let resumed = second.resume(&run_id()).await.unwrap();
                 // Over already, if what was lost was the last.
                 let _ = resumed.send(command(Command::Cancel, "bob")).await;
+                world.gate.add_permits(1_000);
                 resumed
             } else {
                 started
@@ -333,9 +340,9 @@ fn a_smaller_rollback_takes_a_flag_with_it_that_is_under_way() {
     let order = plan.plan().order().unwrap();
     let place = |index: u32| order.iter().position(|at| *at == index).unwrap();
     let touched = |index: u32| match place(index).cmp(&place(under_way)) {
-        std::cmp::Ordering::Less => Touched::Done,
-        std::cmp::Ordering::Equal => Touched::Yes,
-        std::cmp::Ordering::Greater => Touched::No,
+        Ordering::Less => Touched::Done,
+        Ordering::Equal => Touched::Yes,
+        Ordering::Greater => Touched::No,
     };
     let back = rollback(&plan, touched, &reach).unwrap();
     let told: Vec<_> = back.steps.iter().map(|step| step.action.to_string()).collect();
