@@ -42,6 +42,7 @@
 //! | [`endpoints`] | where instances are, for routers that have to be told; draining | always |
 //! | `haproxy` | a router that drives HAProxy by its runtime API | `haproxy` |
 //! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
+//! | `flagd` | feature flags in the file that flagd and OpenFeature providers watch | `flagd` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
 //! The features `local` and `plugin` need Linux, `haproxy` and `envoy` a Unix; elsewhere, build with `default-features = false, features =
@@ -76,6 +77,8 @@ pub mod endpoints;
 #[cfg(feature = "envoy")]
 pub mod envoy;
 mod error;
+#[cfg(feature = "flagd")]
+pub mod flagd;
 pub mod guide;
 #[cfg(feature = "haproxy")]
 pub mod haproxy;
