@@ -73,7 +73,7 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// `MurmurHash3` for x86 with 32 bits, by Austin Appleby, as in `MurmurHash3.cpp` of SMHasher.
+/// `MurmurHash3` for x86 with 32 bits, by Austin Appleby, as in `MurmurHash3.cpp` of `SMHasher`.
 pub fn murmur3_32(bytes: &[u8], seed: u32) -> u32 {
     let (blocks, tail) = bytes.as_chunks::<4>();
     let mut hash = seed;

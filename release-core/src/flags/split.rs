@@ -70,6 +70,9 @@ impl Split {
     }
 
     /// The variant that whoever has this targeting key gets.
+    ///
+    /// # Panics
+    /// Never: a bucket is less than the sum of the weights.
     pub fn assign(&self, revision: Fractional, flag: &FlagKey, targeting_key: &str) -> &Variant {
         let mut left = revision.bucket(flag, targeting_key, self.sum);
         for (variant, weight) in &self.weights {

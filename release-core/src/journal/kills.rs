@@ -42,12 +42,11 @@ pub fn verify_kill(stream: &RunId, records: &[Record]) -> Result<Option<FlagKill
         let envelope = open(stream, record, seq, prev).map_err(damage)?;
         let event: KillEvent = serde_json::from_str(envelope.event.get())
             .map_err(|error| damage(unreadable(error)))?;
-        let follows = match &mut kill {
-            Some(kill) => kill.evolve(event),
-            None => {
-                kill = FlagKill::ordered(stream.clone(), envelope.at, event);
-                kill.is_some()
-            }
+        let follows = if let Some(kill) = &mut kill {
+            kill.evolve(event)
+        } else {
+            kill = FlagKill::ordered(stream.clone(), envelope.at, event);
+            kill.is_some()
         };
         if !follows {
             let found = "an event of a kill that cannot stand here".to_owned();

@@ -64,7 +64,6 @@ impl FlagMoment {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(span: &Span) -> bool {
     *span == Span::ZERO
 }

@@ -111,7 +111,7 @@ pub enum PlanError {
     },
     /// A flag that is restored to what no step read.
     #[error(
-        "step `{step}` restores a flag to what {} read; let a step before it read that flag, and restore it as the undo of what sets it", reader(.from)
+        "step `{step}` restores a flag to what {} read; let a step before it read that flag, and restore it as the undo of what sets it", reader(.from.as_ref())
     )]
     FlagNotRead {
         /// The step.
@@ -360,8 +360,8 @@ pub enum PlanError {
     Id(#[from] crate::ids::IdError),
 }
 
-fn reader(from: &Option<StepId>) -> String {
-    from.as_ref().map_or_else(|| "no step".to_owned(), |from| format!("`{from}`"))
+fn reader(from: Option<&StepId>) -> String {
+    from.map_or_else(|| "no step".to_owned(), |from| format!("`{from}`"))
 }
 
 fn circle(names: &[String]) -> String {

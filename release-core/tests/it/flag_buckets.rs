@@ -7,7 +7,8 @@ use serde::Deserialize;
 struct Vectors {
     murmur: Vec<(String, u32, u32)>,
     splits: Vec<Split>,
-    vectors: Vec<Vector>,
+    #[serde(rename = "vectors")]
+    keys: Vec<Vector>,
 }
 
 #[derive(Deserialize)]
@@ -55,10 +56,10 @@ fn the_hash_is_murmur3() {
 
 #[test]
 fn keys_are_placed_to_the_bit_as_flagd_places_them() {
-    let Vectors { splits, vectors, .. } = vectors();
-    assert_eq!((splits.len(), vectors.len()), (6, 75));
+    let Vectors { splits, keys, .. } = vectors();
+    assert_eq!((splits.len(), keys.len()), (6, 75));
     let mut assigned = 0;
-    for vector in vectors {
+    for vector in keys {
         let (flag, key) = (&vector.flag, vector.key.text());
         assert_eq!(Fractional::V2.hash(flag, &key), vector.v2, "{flag} {key}");
         assert_eq!(Fractional::V3.hash(flag, &key), vector.v3, "{flag} {key}");

@@ -84,7 +84,7 @@ fn a_flag_of_one_service_comes_before_or_after_its_rollouts_alone() {
     ];
     let places: Vec<usize> = order.iter().map(|step| position(&all, step)).collect();
     assert!(places.is_sorted(), "{all:?}");
-    let enter = &plan.steps()[plan.steps().iter().position(|s| s.is_gated()).unwrap()];
+    let enter = &plan.steps()[plan.steps().iter().position(Step::is_gated).unwrap()];
     assert_eq!(enter.id.as_str(), "prod/flags/first/enter");
     assert_eq!(enter.gates[0].approval().unwrap().id, id("prod/flags/first/flags"));
 }
@@ -217,6 +217,31 @@ async fn a_release_activates_its_flags_by_degrees() {
     assert_eq!(recorded(&events(&journal).await), before());
 }
 
+/// That all flags are as they were recorded, and went back in reverse order; returns how many were restored.
+fn went_back(world: &FlagWorld, events: &[Event], place: &str) -> usize {
+    assert_eq!(world.flags(), before(), "{place}");
+    let went = sets(world);
+    let back: Vec<&String> = went.iter().filter(|what| what.contains(" back to ")).collect();
+    let order = ["old-banner", "newCheckout", "dual-write"];
+    let of = |what: &String| order.iter().position(|flag| what.contains(flag)).unwrap();
+    assert!(back.iter().map(|what| of(what)).is_sorted(), "{place}");
+    for what in &back {
+        let flag: FlagKey = id(what.split(' ').nth(1).unwrap());
+        let was = recorded(events)[&flag];
+        assert_eq!(**what, format!("flag {flag} back to {was}"), "{place}");
+    }
+    let done: Vec<String> = world.done().into_iter().map(|(_, what)| what).collect();
+    let last_of = |text: &str| done.iter().rposition(|what| what.starts_with(text));
+    let returned = last_of("route 100%→1.0.0");
+    if let (Some(flag), Some(returned)) = (last_of("flag newCheckout back"), returned) {
+        assert!(flag < returned, "{place}");
+    }
+    if let (Some(flag), Some(returned)) = (last_of("flag dual-write back"), returned) {
+        assert!(returned < flag, "{place}");
+    }
+    back.len()
+}
+
 /// Refused, or lost in a crash and then cancelled, at every effect that there is: what was recorded is restored, later
 /// flags first, and traffic returns before the flag that was set before the rollout.
 #[tokio::test(start_paused = true)]
@@ -271,28 +296,7 @@ async fn an_abort_at_any_step_restores_the_recorded_flags_in_reverse_order() {
                 assert!(crash && at + 1 == calls, "{place}");
                 continue;
             }
-            assert_eq!(world.flags(), before(), "{place}");
-            let went: Vec<String> = sets(&world);
-            let back: Vec<&String> =
-                went.iter().filter(|what| what.contains(" back to ")).collect();
-            let order = ["old-banner", "newCheckout", "dual-write"];
-            let of = |what: &String| order.iter().position(|flag| what.contains(flag)).unwrap();
-            assert!(back.iter().map(|what| of(what)).is_sorted(), "{place}");
-            for what in &back {
-                let flag: FlagKey = id(what.split(' ').nth(1).unwrap());
-                let was = recorded(&events)[&flag];
-                assert_eq!(**what, format!("flag {flag} back to {was}"), "{place}");
-            }
-            let done: Vec<String> = world.done().into_iter().map(|(_, what)| what).collect();
-            let last_of = |text: &str| done.iter().rposition(|what| what.starts_with(text));
-            let returned = last_of("route 100%→1.0.0");
-            if let (Some(flag), Some(returned)) = (last_of("flag newCheckout back"), returned) {
-                assert!(flag < returned, "{place}");
-            }
-            if let (Some(flag), Some(returned)) = (last_of("flag dual-write back"), returned) {
-                assert!(returned < flag, "{place}");
-            }
-            restored += back.len();
+            restored += went_back(&world, &events, &place);
             let records = journal.read(&run_id()).await.unwrap();
             let history = History::verify(&run_id(), &records).unwrap();
             let state = RunState::replay(run_id(), plan.clone(), history.facts()).unwrap();

@@ -37,10 +37,12 @@ mod faults;
 mod file_messages;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
 mod flag_buckets;
+#[cfg(test)]
 mod flag_kills;
+#[cfg(test)]
 mod flag_plans;
-
 #[cfg(test)]
 mod forward_only;
 #[cfg(test)]

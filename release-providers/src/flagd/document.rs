@@ -158,20 +158,17 @@ impl<'a> Flag<'a> {
         let default = if state == FlagState::On { on } else { off };
         let shares = matches!(state, FlagState::Share { .. });
         let targeting = shares.then(|| fractional(state, on, off).to_string());
-        let metadata = self.metadata(change);
         let mut all = self.members.0.iter().map(|(name, v)| (name.clone(), v.get().to_owned()));
         let mut members: Vec<(String, String)> = all.by_ref().collect();
         put(&mut members, "state", Some(r#""ENABLED""#.into()));
         put(&mut members, "defaultVariant", Some(Value::from(default.as_str()).to_string()));
         put(&mut members, "targeting", targeting);
-        if let Some(metadata) = metadata {
-            put(&mut members, "metadata", metadata);
-        }
+        self.change_metadata(change, &mut members);
         Ok(self.spliced(&written(&members, self.line_start(), self.text.contains('\n'))))
     }
 
-    /// Its metadata after a change; nothing where it stays, none inside where it has no entries any more.
-    fn metadata(&self, change: &Change<'_>) -> Option<Option<String>> {
+    /// Sets its metadata to what they are after a change, unless they stay; takes them out where none is left.
+    fn change_metadata(&self, change: &Change<'_>, flag: &mut Vec<(String, String)>) {
         let text = self.members.get("metadata").map_or("{}", RawValue::get);
         let read: Members<'_> = serde_json::from_str(text).unwrap_or_default();
         let known = read.0.iter().map(|(name, value)| (name.clone(), value.get().to_owned()));
@@ -189,10 +186,9 @@ impl<'a> Flag<'a> {
                 put(&mut members, TARGETING, kept.map(|kept| kept.to_string()));
             }
         }
-        if members == before {
-            return None;
+        if members != before {
+            put(flag, "metadata", (!members.is_empty()).then(|| written(&members, "", false)));
         }
-        Some((!members.is_empty()).then(|| written(&members, "", false)))
     }
 
     /// The white space before the flag, on its line.

@@ -57,14 +57,13 @@ impl FlagdStore {
         work: impl FnOnce(&Shared, &Path) -> Result<T, ProviderError> + Send + 'static,
     ) -> Result<T, ProviderError> {
         cx.check(operation, self.shared.clock.now())?;
-        let path: PathBuf = match self.shared.settings.files.get(environment) {
-            Some(path) => path.clone(),
-            None => {
-                let text = "no file is set for this environment";
-                return Err(ProviderError::new(ErrorKind::NotFound, operation, text)
-                    .with_context("environment", environment));
-            }
+        let missing = || {
+            let text = "no file is set for this environment";
+            ProviderError::new(ErrorKind::NotFound, operation, text)
+                .with_context("environment", environment)
         };
+        let path: PathBuf =
+            self.shared.settings.files.get(environment).cloned().ok_or_else(missing)?;
         let shared = Arc::clone(&self.shared);
         let work = async move {
             let done = tokio::task::spawn_blocking(move || work(&shared, &path)).await;

@@ -1,4 +1,6 @@
 //! Flags in a file of flagd: the suite, what a real evaluator makes of it, and a release that changes them.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "../support/real.rs"]
 mod real;
@@ -13,8 +15,8 @@ use release_core::model::EnvironmentId;
 use release_providers::flagd::{FlagdSettings, FlagdStore};
 use release_providers::spi::{FlagRef, FlagStatus, FlagStore, KillFlag, SetFlag};
 use release_providers::{ErrorKind, SystemClock};
+use release_testkit::conformance::Level;
 use release_testkit::conformance::flag_store::{FlagStoreSandbox, run, sandbox};
-use release_testkit::conformance::{Level, SandboxError};
 use release_testkit::fixtures::{context, literal};
 
 const FILE: &str = r#"{
@@ -93,11 +95,11 @@ fn evaluated(path: &Path, count: usize) -> Option<Vec<String>> {
     Some(serde_json::from_slice(&done.stdout).unwrap())
 }
 
-async fn in_a_file() -> Result<FlagStoreSandbox, SandboxError> {
+async fn in_a_file() -> FlagStoreSandbox {
     let place = Arc::new(Place::new());
     let (path, kept) = (place.path(), Arc::clone(&place));
     let provider = Arc::clone(&place.store) as Arc<dyn FlagStore>;
-    Ok(sandbox(provider, "newCheckout", production())
+    sandbox(provider, "newCheckout", production())
         .reopen(move || {
             let path = path.clone();
             async move { Ok(open(&path) as Arc<dyn FlagStore>) }
@@ -106,8 +108,8 @@ async fn in_a_file() -> Result<FlagStoreSandbox, SandboxError> {
             let path = kept.path();
             let away = path.with_extension("away");
             let (from, to) = if back { (away, path) } else { (path, away) };
-            async move { std::fs::rename(from, to).map_err(SandboxError::from) }
-        }))
+            async move { Ok(std::fs::rename(from, to)?) }
+        })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

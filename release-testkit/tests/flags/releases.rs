@@ -40,8 +40,10 @@ fn plan() -> Plan {
 
 fn engine(place: &Place) -> Engine {
     let store = Arc::clone(&place.store) as Arc<dyn FlagStore>;
-    let registry =
-        Registry::builder().provide(ProviderSelector::everywhere(), store).build().unwrap();
+    let registry = Registry::builder(Arc::new(SystemClock::new()))
+        .provider(ProviderSelector::everywhere(), store)
+        .build()
+        .unwrap();
     let journal = Arc::new(MemoryJournal::new());
     Engine::builder(journal, Arc::new(registry) as Arc<dyn Performer>)
         .clock(Arc::new(SystemClock::new()))

@@ -116,8 +116,8 @@ impl<'a> Expansion<'a> {
         steps.push(step(read.clone(), Action::Flag(reads)));
         for share in &change.shares {
             // Shares were checked.
-            let state = FlagState::share(*share).unwrap_or_default();
-            let set = FlagStep::set(place.clone(), flag.clone(), state);
+            let wanted = FlagState::share(*share).unwrap_or_default();
+            let set = FlagStep::set(place.clone(), flag.clone(), wanted);
             let undo = set.restored_from(&read);
             steps.push(step(named(&format!("share-{share}"))?, Action::Flag(set)).undo(undo));
             if change.bake != Span::ZERO {
