@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::flags::FlagReading;
 use crate::port::{EffectError, Evidence, Measurement};
 
 /// The deepest nesting of free JSON, in levels of arrays and objects.
@@ -130,6 +131,12 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 unready,
                 observed_at,
             }));
+        }
+        Evidence::Flag(reading) => {
+            if let Some(long) = reading.killed.as_ref().filter(|why| why.len() > MAX_TEXT) {
+                let killed = Some(text(long).into_owned());
+                return Ok(Cow::Owned(Evidence::Flag(FlagReading { killed, ..reading.clone() })));
+            }
         }
         Evidence::Measurement(one) => {
             if let Some(one) = measurement(one)? {

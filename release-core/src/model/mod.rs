@@ -8,6 +8,7 @@ mod definition;
 mod environment;
 #[cfg(feature = "files")]
 mod file;
+mod flag;
 mod gate;
 mod identity;
 mod judge;
@@ -28,6 +29,7 @@ pub use environment::{Environment, Target, Tier};
 pub(crate) use file::any_yaml;
 #[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
+pub use flag::{FlagChange, FlagMoment};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
 pub use judge::{Expected, Judge, Margin, Sequential, Threshold};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::undecodable;
 use super::{
-    FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph, traffic,
+    FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, flag, graph, traffic,
 };
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
@@ -296,7 +296,10 @@ impl Parts {
         self.check_indices(&mut errors);
         if errors.is_empty() {
             match self.order() {
-                Ok(order) => self.check_windows(&order, &mut errors),
+                Ok(order) => {
+                    self.check_windows(&order, &mut errors);
+                    flag::check(&self.steps, &self.edges, &order, &mut errors);
+                }
                 Err(PlanErrors(cycles)) => errors = cycles,
             }
         }

@@ -335,6 +335,7 @@ fn evidence_text(evidence: &Evidence) -> String {
                 format!("in effect: {}{rules}", shares.join(", "))
             }
         }
+        Evidence::Flag(reading) => reading.to_string(),
         Evidence::Measurement(one) => measurement(one),
         Evidence::Comparison { canary, baseline } => {
             format!("{} beside {}", measurement(canary), measurement(baseline))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
+use super::flags::Readings;
 use super::judge;
 use super::note::{Note, Notes};
 use super::state::{Active, Phase, RunState, Status, Wait};
@@ -124,6 +125,7 @@ impl RunState {
             halted: None,
             began: Began::default(),
             notes: Notes::default(),
+            readings: Readings::default(),
             recoveries: 0,
             sums: Sums::default(),
             plan,
@@ -163,7 +165,10 @@ impl RunState {
             Event::StepStarted { step, attempt, mode, .. } => {
                 self.started(at, step, *attempt, *mode)?;
             }
-            Event::StepSucceeded { step, .. } => self.succeeded(step)?,
+            Event::StepSucceeded { step, evidence, .. } => {
+                self.succeeded(step)?;
+                self.keep_reading(step, evidence);
+            }
             Event::StepMeasured { step, evidence, verdict, next, .. } => {
                 self.measured(at, step, evidence, (*verdict, *next))?;
             }

@@ -1,6 +1,7 @@
 //! Whether what was observed is what was asked for. Providers report; only this judges.
 
 use super::event::Verdict;
+use super::flags;
 use super::state::Measured;
 use crate::analysis::{self, Conclusion, Finding, Look};
 use crate::model::{Analysis, Digest, Judge, Target};
@@ -19,7 +20,7 @@ pub(super) enum Judgement {
 impl Judgement {
     const PASS: Self = Self::Pass { because: None, found: None };
 
-    const fn fail(error: EffectError) -> Self {
+    pub(super) const fn fail(error: EffectError) -> Self {
         Self::Fail { error, found: None }
     }
 }
@@ -107,6 +108,7 @@ fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
             let problem = || "the rules in effect are not those that were asked for".to_owned();
             enough(rules == kept, "wrong_rules", problem)
         }),
+        (Action::Flag(asked), Evidence::Flag(found)) => flags::as_asked(asked, found),
         (Action::Notify { .. }, Evidence::Done)
         | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => Judgement::PASS,
         _ => unfit(action),

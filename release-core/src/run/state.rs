@@ -9,6 +9,7 @@ use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
+use super::flags::Readings;
 use super::left::Left;
 use super::note::Notes;
 use crate::analysis::Stream;
@@ -64,6 +65,8 @@ pub struct RunState {
     pub(super) began: Began,
     /// What was said of the run.
     pub(super) notes: Notes,
+    /// How flags stood before they were changed.
+    pub(super) readings: Readings,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.
@@ -478,7 +481,8 @@ impl RunState {
         }
         match self.plan.rollback() {
             Some((_, extension)) => Ok(extension.clone()),
-            None => rollback(&self.plan, |index| touched(self, index), reach),
+            None => rollback(&self.plan, |index| touched(self, index), reach)
+                .map(|extension| extension.with_recorded(|step| self.flag_before(step))),
         }
     }
 

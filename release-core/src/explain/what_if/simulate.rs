@@ -7,6 +7,7 @@ use super::course::{Course, Refused};
 use super::{Assumptions, WhatIfError};
 use crate::analysis::example;
 use crate::explain::{Explanation, explain};
+use crate::flags::FlagReading;
 use crate::ids::{GateId, StepId};
 use crate::model::{Approval, Gate};
 use crate::plan::Action;
@@ -332,6 +333,13 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             served: Vec::new(),
         },
         Action::Analyze { .. } => example(action, looks, now, true),
+        Action::Flag(flag) => Evidence::Flag(FlagReading {
+            environment: flag.environment.clone(),
+            flag: flag.flag.clone(),
+            state: flag.wanted().unwrap_or_default(),
+            revision: 0,
+            killed: None,
+        }),
         Action::Sync | Action::Bake { .. } | Action::Notify { .. } | Action::Custom { .. } => {
             Evidence::Done
         }

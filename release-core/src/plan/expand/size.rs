@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::flags;
 use super::{Change, Expansion};
 use crate::model::{Stage, Target};
 use crate::plan::strategy::{self, RolloutStrategy, StrategyError};
@@ -29,7 +30,9 @@ impl Expansion<'_> {
         };
         let regions = &environment.regions;
         let waves = if stage.waves.is_empty() { regions.len() } else { stage.waves.len() };
-        let Some(region) = regions.first() else { return Ok(1 + waves) };
+        let Some(region) = regions.first() else {
+            return Ok((1 + waves).saturating_add(flags::sizes(stage)));
+        };
         let mut known: BTreeMap<(u32, bool, bool), usize> = BTreeMap::new();
         let mut in_region = 0_usize;
         for Change { service, .. } in self.services.iter() {
@@ -46,6 +49,7 @@ impl Expansion<'_> {
             in_region = in_region.saturating_add(steps);
         }
         // Those to enter it, and those in which its waves meet.
-        Ok(in_region.saturating_mul(regions.len()).saturating_add(1 + waves))
+        let steps = in_region.saturating_mul(regions.len()).saturating_add(1 + waves);
+        Ok(steps.saturating_add(flags::sizes(stage)))
     }
 }

@@ -260,6 +260,16 @@ sabotage!(
             },
         ),
         OwnFault::requests::<SetFlag>(
+            "turns on what was killed",
+            &["killed_stays_off"],
+            |_, request| request.revive = true,
+        ),
+        OwnFault::answers::<FlagRef, FlagStatus>(
+            "keeps to itself that a flag is killed",
+            &["killed_stays_off"],
+            |_, status| status.killed = None,
+        ),
+        OwnFault::requests::<SetFlag>(
             "ignores what was expected",
             &["expected_revision_is_checked"],
             |_, request| request.expected = None,
