@@ -116,7 +116,7 @@ async fn a_file_of_flagd_conforms() {
     let report = run(Level::V1, &async || in_a_file()).await;
     assert!(report.is_conformant(), "{report}");
     let skipped: Vec<_> = report.skipped().map(|case| case.case.clone()).collect();
-    // A file has no credentials, asks nobody to slow down, answers at once, and has one way to be changed; one that is away is tried below: what is not
+    // A file has no credentials, asks nobody to slow down, answers at once, and is looked at through the store alone; one that is away is tried below: what is not
     // set in the settings is not found all the same.
     let impossible = [
         "out_of_reach_is_unavailable",
