@@ -13,7 +13,6 @@ use crate::time::Timestamp;
 /// let forged = KillOrder {};
 /// ```
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "driver"), expect(dead_code, reason = "the engine makes them"))]
 pub struct KillOrder {
     pub(crate) stream: RunId,
     pub(crate) environment: EnvironmentId,

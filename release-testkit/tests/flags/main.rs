@@ -27,8 +27,9 @@ const FILE: &str = r#"{
       "variants": { "on": true, "off": false },
       "defaultVariant": "off"
     },
-    "other": {"state":"ENABLED", "variants":{"a":1.50,"b":2}, "defaultVariant":"a", "mine": [ 1,2 ]}
-  }
+    "other": {"state":"ENABLED", "variants":{"a":1.50,"b":2}, "defaultVariant":"a", "metadata": {"mine":  1}}
+  },
+  "$evaluators": { "theirs": { "in": [ "x",  "y" ] } }
 }
 "#;
 
@@ -95,7 +96,7 @@ fn evaluated(path: &Path, count: usize) -> Option<Vec<String>> {
     Some(serde_json::from_slice(&done.stdout).unwrap())
 }
 
-async fn in_a_file() -> FlagStoreSandbox {
+fn in_a_file() -> FlagStoreSandbox {
     let place = Arc::new(Place::new());
     let (path, kept) = (place.path(), Arc::clone(&place));
     let provider = Arc::clone(&place.store) as Arc<dyn FlagStore>;
@@ -104,19 +105,28 @@ async fn in_a_file() -> FlagStoreSandbox {
             let path = path.clone();
             async move { Ok(open(&path) as Arc<dyn FlagStore>) }
         })
-        .reach(move |back| {
-            let path = kept.path();
-            let away = path.with_extension("away");
-            let (from, to) = if back { (away, path) } else { (path, away) };
-            async move { Ok(std::fs::rename(from, to)?) }
+        .on_close(move || {
+            drop(Arc::clone(&kept));
+            async { Ok(()) }
         })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_of_flagd_conforms() {
-    let report = run(Level::V1, &async || in_a_file().await).await;
+    let report = run(Level::V1, &async || in_a_file()).await;
     assert!(report.is_conformant(), "{report}");
-    println!("{report}");
+    let skipped: Vec<_> = report.skipped().map(|case| case.case.clone()).collect();
+    // A file has no credentials, asks nobody to slow down, answers at once, and is looked at through the store alone; one that is away is tried below: what is not
+    // set in the settings is not found all the same.
+    let impossible = [
+        "out_of_reach_is_unavailable",
+        "refused_credentials_are_denied",
+        "throttling_is_rate_limited",
+        "stalled_calls_end_in_time",
+        "secrets_stay_secret",
+        "nothing_else_happens_again",
+    ];
+    assert_eq!(skipped, impossible);
 }
 
 /// Ten thousand users, and an evaluator that is not ours: not one has another variant than was said beforehand.
@@ -168,7 +178,7 @@ async fn what_is_not_the_flag_stays_to_the_byte() {
         .filter(|name| name != "flags.json")
         .collect();
     assert!(left.iter().all(|name| name.starts_with(".flags.json.release.")), "{left:?}");
-    assert!(!left.iter().any(|name| name.ends_with(".tmp")), "{left:?}");
+    assert!(!left.iter().any(|name| name.contains(".tmp")), "{left:?}");
 }
 
 #[tokio::test]
@@ -242,4 +252,8 @@ async fn settings_and_files_that_make_no_sense_are_refused() {
     assert_eq!(broken.kind(), ErrorKind::Invalid);
     assert!(broken.to_string().contains("line 1"), "{broken}");
     assert!(place.text().ends_with("\"newCheckout\": "), "nothing was mended");
+    std::fs::remove_file(place.path()).unwrap();
+    let away = place.store.set(&context("b"), to(FlagState::On)).await.unwrap_err();
+    assert_eq!(away.kind(), ErrorKind::Unavailable);
+    assert!(!place.path().exists(), "nothing was made up");
 }

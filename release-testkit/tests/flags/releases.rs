@@ -31,10 +31,9 @@ fn plan() -> Plan {
     let gate =
         release_core::model::Gate::Approval(release_core::model::Approval::new(literal("go")));
     let all = set("all", FlagState::On).gate(gate);
-    let steps = [read, some, all].map(|step| plan.step(step));
-    for pair in steps.windows(2) {
-        plan.edge(pair[0], pair[1], EdgeKind::Order);
-    }
+    let [read, some, all] = [read, some, all].map(|step| plan.step(step));
+    plan.edge(read, some, EdgeKind::Order);
+    plan.edge(some, all, EdgeKind::Order);
     plan.build().unwrap()
 }
 
@@ -74,7 +73,9 @@ async fn a_run_sets_flags_in_the_file_and_a_cancel_restores_them() {
 
         let run = engine.start(literal("run-2"), plan(), ann()).await.unwrap();
         run.settled().await.unwrap();
-        run.send(tell(Command::Approve { gate: literal("go") })).await.unwrap();
+        let approve = Command::Approve { gate: literal("go") };
+        let bob = Principal::human(literal("bob"));
+        run.send(Directive::new(approve, bob, "it works")).await.unwrap();
         assert_eq!(run.wait().await, Ok(Outcome::Succeeded));
         assert_eq!(place.look().await.state, FlagState::On);
     }
