@@ -19,6 +19,7 @@ mod expand;
 mod extension;
 mod frozen;
 mod graph;
+mod judges;
 mod line;
 mod place;
 mod planner;

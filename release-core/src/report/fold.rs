@@ -5,7 +5,7 @@ use crate::ids::{ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
 use crate::model::{Digest, Finite, Principal};
 use crate::plan::{Edge, FrozenPlan, Weight};
-use crate::port::{Evidence, Measurement, Reason};
+use crate::port::{Evidence, Measurement, Pair, Reason};
 use crate::run::{Event, Mode, Outcome, RunState, Status};
 use crate::time::{Span, Timestamp};
 
@@ -339,6 +339,12 @@ fn evidence_text(evidence: &Evidence) -> String {
             }
         }
         Evidence::Measurement(one) => measurement(one),
+        Evidence::Comparisons { of } => {
+            let pair = |pair: &Pair| {
+                format!("{} beside {}", measurement(&pair.canary), measurement(&pair.baseline))
+            };
+            of.iter().map(pair).collect::<Vec<_>>().join("; ")
+        }
         Evidence::Comparison { canary, baseline } => {
             format!("{} beside {}", measurement(canary), measurement(baseline))
         }

@@ -132,7 +132,7 @@ const fn wait_hash(index: u32) -> u64 {
 
 pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
     let Active { attempt, failures, since, measured, wait, reasons, error } = active;
-    let Measured { good, bad, inconclusive, undetermined, stream } = measured;
+    let Measured { good, bad, inconclusive, undetermined, memory } = measured;
     let mut mix = Mix::new(ACTIVE)
         .word(u64::from(index) << 32 | u64::from(*attempt))
         .word(u64::from(*failures))
@@ -141,8 +141,8 @@ pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
         .word(u64::from(*bad))
         .word(u64::from(*inconclusive));
     // Not for runs from before there was such a thing: their digests stay.
-    if let Some(stream) = stream {
-        mix = stream.words().fold(mix.word(u64::from(*undetermined)), Mix::word);
+    if let Some(memory) = memory {
+        mix = memory.words().fold(mix.word(u64::from(*undetermined)), Mix::word);
     }
     mix = match wait {
         Wait::Outcome { deadline, mode: Mode::Perform } => mix.word(1).at(*deadline),

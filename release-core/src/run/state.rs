@@ -11,7 +11,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
 use super::left::Left;
 use super::note::Notes;
-use crate::analysis::Stream;
+use crate::analysis::Memory;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
@@ -179,13 +179,13 @@ pub struct Measured {
     pub inconclusive: u32,
     /// Looks after which neither harm nor health was shown.
     pub undetermined: u32,
-    /// What the looks that compare versions have seen.
-    pub stream: Option<Box<Stream>>,
+    /// What the looks have seen, where a judge goes by all of them.
+    pub memory: Option<Box<Memory>>,
 }
 
 impl Measured {
     /// Nothing yet.
-    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, stream: None };
+    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, memory: None };
 
     /// How many measurements there were.
     pub const fn looks(&self) -> u32 {
