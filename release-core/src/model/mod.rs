@@ -20,6 +20,7 @@ mod release;
 mod scope;
 mod scorecard;
 mod service;
+mod signal;
 mod strategy;
 mod traffic;
 
@@ -43,6 +44,7 @@ pub use release::{
 pub use scope::{ChangeScope, Reach};
 pub use scorecard::{Change, Effect, EffectMeasure, NoValue, ScoreMethod, Scorecard, Scored};
 pub use service::{Dependency, Service};
+pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
     Background, BlueGreen, Canary, CanaryScale, CanaryStep, Experiment, Hook, HookPoint, Other,
     Rolling, Shadow, Strategy,

@@ -28,8 +28,9 @@ mod rollback;
 mod step;
 pub mod strategy;
 mod traffic;
+mod triggers;
 
-pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder};
+pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder, SignalRule};
 
 pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};

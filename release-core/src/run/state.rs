@@ -11,6 +11,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
 use super::left::Left;
 use super::note::Notes;
+use super::signal::Signals;
 use crate::analysis::Memory;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
@@ -64,6 +65,7 @@ pub struct RunState {
     pub(super) began: Began,
     /// What was said of the run.
     pub(super) notes: Notes,
+    pub(super) signals: Signals,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.

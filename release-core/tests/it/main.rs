@@ -95,6 +95,8 @@ mod run_rollbacks;
 #[cfg(test)]
 mod scorecards;
 #[cfg(test)]
+mod signals;
+#[cfg(test)]
 mod strategies;
 #[cfg(test)]
 mod stuck;
