@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::flags::FlagReading;
-use crate::port::{EffectError, Evidence, Measurement};
+use crate::port::{EffectError, Evidence, Measurement, Pair};
 
 /// The deepest nesting of free JSON, in levels of arrays and objects.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -150,6 +150,18 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 let baseline = old.map_or_else(|| baseline.clone(), Box::new);
                 return Ok(Cow::Owned(Evidence::Comparison { canary, baseline }));
             }
+        }
+        Evidence::Comparisons { of } => {
+            if of.len() > MAX_ENTRIES {
+                return Err(format!("it has {} metrics, at most {MAX_ENTRIES} are kept", of.len()));
+            }
+            let mut kept = Vec::with_capacity(of.len());
+            for Pair { canary, baseline } in of {
+                let canary = measurement(canary)?.unwrap_or_else(|| canary.clone());
+                let baseline = measurement(baseline)?.unwrap_or_else(|| baseline.clone());
+                kept.push(Pair { canary, baseline });
+            }
+            return Ok(Cow::Owned(Evidence::Comparisons { of: kept }));
         }
         Evidence::Done
         | Evidence::Artifact { .. }

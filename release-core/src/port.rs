@@ -279,12 +279,27 @@ pub enum Evidence {
         /// Of the version that was there before.
         baseline: Box<Measurement>,
     },
+    /// One measurement of each metric of a scorecard, of each of two versions, taken together.
+    Comparisons {
+        /// In the order of the scorecard.
+        of: Vec<Pair>,
+    },
     /// What a custom capability returned.
     Custom {
         /// The provider's answer.
         #[serde(serialize_with = "crate::bounds::in_order")]
         output: serde_json::Value,
     },
+}
+
+/// One metric of two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// Of the new version.
+    pub canary: Measurement,
+    /// Of the version that was there before.
+    pub baseline: Measurement,
 }
 
 /// Requests that one version served.

@@ -90,6 +90,7 @@ pub mod kind;
 pub mod layer;
 #[cfg(feature = "local")]
 pub mod local;
+mod measure;
 mod performer;
 #[cfg(feature = "plugin")]
 pub mod plugin;

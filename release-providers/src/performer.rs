@@ -14,11 +14,12 @@ use release_core::port::{
     Performer,
 };
 
+use crate::measure::Look;
 use crate::registry::{Bound, Progress, ProviderSelector, Registry, Typed};
 use crate::spi::{
     ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
-    DeploymentStatus, FlagStore, HealthProbe, MeasureRequest, Notification, ObserveDeployment,
-    ObserveTraffic, SetWeights, Severity, TrafficStatus,
+    DeploymentStatus, FlagStore, HealthProbe, Notification, ObserveDeployment, ObserveTraffic,
+    SetWeights, Severity, TrafficStatus,
 };
 use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
@@ -124,20 +125,9 @@ impl<'a> Call<'a> {
                 }
             }
             (Bound::Metrics(source), Action::Analyze { deployment, analysis, beside, .. }) => {
-                let measure = async |deployment: &Deployment| {
-                    let Deployment { target, artifact, version } = deployment.clone();
-                    let (digest, metric) = (artifact.digest(), analysis.metric.clone());
-                    let request = MeasureRequest::new(target, digest, version, metric, self.since);
-                    source.measure(&self.cx, request).await
-                };
-                let Some(beside) = beside else {
-                    return measure(deployment).await.map(Evidence::Measurement);
-                };
-                // At once, so that neither has had longer than the other.
-                let (canary, baseline) =
-                    tokio::join!(measure(deployment), measure(&beside.baseline));
-                let (canary, baseline) = (Box::new(canary?), Box::new(baseline?));
-                Ok(Evidence::Comparison { canary, baseline })
+                let (cx, source, since) = (&self.cx, &**source, self.since);
+                let (canary, beside) = (deployment, beside.as_deref());
+                Look { cx, source, since, analysis, canary, beside }.take().await
             }
             (Bound::Notifier(notifier), Action::Notify { channel, message }) => {
                 let severity = if self.rollback { Severity::Warning } else { Severity::Info };

@@ -4,6 +4,8 @@
 
 mod analysis;
 mod artifact;
+mod burn;
+mod cusum;
 mod definition;
 mod environment;
 #[cfg(feature = "files")]
@@ -17,12 +19,16 @@ mod number;
 mod principal;
 mod release;
 mod scope;
+mod scorecard;
 mod service;
+mod signal;
 mod strategy;
 mod traffic;
 
 pub use analysis::Analysis;
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
+pub use burn::{BurnRate, BurnWindows};
+pub use cusum::Cusum;
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
@@ -40,7 +46,9 @@ pub use release::{
     OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,
 };
 pub use scope::{ChangeScope, Reach};
+pub use scorecard::{Change, Effect, EffectMeasure, NoValue, ScoreMethod, Scorecard, Scored};
 pub use service::{Dependency, Service};
+pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
     Background, BlueGreen, Canary, CanaryScale, CanaryStep, Experiment, Hook, HookPoint, Other,
     Rolling, Shadow, Strategy,

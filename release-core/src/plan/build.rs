@@ -1,10 +1,14 @@
 //! The plan itself, and the builder for plans made by hand.
 
+mod signals;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
+
+pub use signals::SignalRule;
 
 use super::error::undecodable;
 use super::{
@@ -52,6 +56,8 @@ struct Parts {
     roll_forward_only: Option<RollForwardOnly>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lines: Vec<Line>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<SignalRule>,
     steps: Vec<Step>,
     edges: Vec<Edge>,
     groups: Vec<Group>,
@@ -142,6 +148,7 @@ impl Plan {
                 notify: Vec::new(),
                 roll_forward_only: None,
                 lines: Vec::new(),
+                signals: Vec::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
                 groups: Vec::new(),
@@ -221,11 +228,6 @@ impl Plan {
     /// How environments go through their regions, where somebody said more than the order of their steps.
     pub fn lines(&self) -> &[Line] {
         &self.0.lines
-    }
-
-    /// Whether it changes nothing anywhere: every service already runs the version wanted.
-    pub fn changes_nothing(&self) -> bool {
-        !self.steps().iter().any(|step| step.action.mutates())
     }
 
     /// Which step waits for which.

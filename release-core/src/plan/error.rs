@@ -6,6 +6,7 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 use crate::ids::{AnalysisId, EnvironmentId, GateId, PrincipalId, RegionId, ServiceId, StepId};
+use crate::model::SignalKind;
 use crate::time::Span;
 
 /// All faults of a definition or plan, in the order in which they stand in it.
@@ -244,6 +245,14 @@ pub enum PlanError {
         analysis: AnalysisId,
         /// What is wrong with it, and how to mend it.
         problem: String,
+    },
+    /// A trigger for signals of a source without a name.
+    #[error(
+        "the trigger for a signal of kind `{kind}` has an empty `source`; name one, or leave it out for all"
+    )]
+    EmptySource {
+        /// Of which kind.
+        kind: SignalKind,
     },
     /// An analysis that compares versions where only one is served.
     #[error(

@@ -8,10 +8,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::planner::Planner;
-use super::strategy::{self, Known, RolloutStrategy, Site, StrategyError, Watch};
+use super::strategy::{Known, RolloutStrategy, Site, StrategyError, Watch};
 use super::{
     Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
-    RetryPolicy, Step, StepScope, Undo, check, compare, graph,
+    RetryPolicy, Step, StepScope, Undo, check, compare, graph, triggers,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
@@ -122,6 +122,7 @@ impl<'a> Expansion<'a> {
         builder.priority(release.priority);
         builder.notify(definition.notify.clone());
         builder.roll_forward_only(release.roll_forward_only.clone());
+        triggers::signals(release.rollback.as_ref(), &mut builder);
         Self {
             definition,
             services: changed_in_order(definition).into(),
@@ -246,7 +247,7 @@ impl<'a> Expansion<'a> {
             let group = self.builder.group_with(target.to_string(), after, either);
             let here = (stage, strategy, environment);
             let Some(site) = self.site(here, service, &target, group) else { continue };
-            let mut rollout = strategy::expand(strategy, stage, &site)?;
+            let mut rollout = triggers::expand(strategy, stage, &site)?;
             self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
             waits.extend(before.of(&service.id).map(|(last, _)| (last, EdgeKind::Sync)));

@@ -21,6 +21,7 @@ mod extension;
 mod flag;
 mod frozen;
 mod graph;
+mod judges;
 mod line;
 mod place;
 mod planner;
@@ -29,8 +30,9 @@ mod rollback;
 mod step;
 pub mod strategy;
 mod traffic;
+mod triggers;
 
-pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder};
+pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder, SignalRule};
 
 pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};

@@ -9,6 +9,7 @@ use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::flags::Readings;
 use super::judge;
 use super::note::{Note, Notes};
+use super::signal::{SignalAnswer, Signals};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
 use crate::model::{Digest, RollbackScope};
@@ -126,6 +127,7 @@ impl RunState {
             began: Began::default(),
             notes: Notes::default(),
             readings: Readings::default(),
+            signals: Signals::default(),
             recoveries: 0,
             sums: Sums::default(),
             plan,
@@ -212,6 +214,9 @@ impl RunState {
                 let (topic, content, by) = (topic.clone(), content.clone(), by.clone());
                 self.notes.add(Note { topic, content, by, at });
             }
+            Event::Signalled { signal, answer, by, reason } => {
+                self.signalled(at, signal, answer, (by, reason));
+            }
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
             Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::TakeBackStarted { extension, .. } => self.take_back_started(extension)?,
@@ -251,6 +256,9 @@ impl RunState {
                 Event::CancelRequested { .. } | Event::Superseded { .. } | Event::Descoped { .. },
             ) => {
                 matches!(phase, Phase::Forward)
+            }
+            (phase, Event::Signalled { answer: SignalAnswer::RollBack { .. }, .. }) => {
+                matches!(phase, Phase::Forward | Phase::Stopping(_))
             }
             (phase, Event::RollbackStuck { .. }) => matches!(phase, Phase::RollingBack(_)),
             (phase, Event::RollbackBlocked { .. }) => matches!(phase, Phase::Stopping(_)),

@@ -3,7 +3,7 @@
 use super::event::Verdict;
 use super::flags;
 use super::state::Measured;
-use crate::analysis::{self, Conclusion, Finding, Look};
+use crate::analysis::{self, Conclusion, Finding, Judged, Memory};
 use crate::model::{Analysis, Digest, Judge, Target};
 use crate::plan::{Action, Deployment, Weight};
 use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE};
@@ -66,9 +66,27 @@ pub(super) fn remember(
     measured: &mut Measured,
     at: Timestamp,
 ) {
-    if let Some(look) = Look::of(action, at) {
-        // What a look says was journaled with it; here only what it leaves behind counts.
-        let _ = measured.stream.get_or_insert_default().take(&look, evidence);
+    if let Some(memory) = memory(action, measured) {
+        memory.take(action, at, evidence);
+    }
+}
+
+/// What earlier looks left behind, where the judge goes by all of them.
+fn memory<'a>(action: &Action, measured: &'a mut Measured) -> Option<&'a mut Memory> {
+    if measured.memory.is_none() {
+        measured.memory = Memory::of(action).map(Box::new);
+    }
+    measured.memory.as_deref_mut()
+}
+
+/// Whether what was measured is as much as the judge needs: one version, both, or several metrics of both.
+const fn fits(analysis: &Analysis, evidence: &Evidence) -> bool {
+    match (&analysis.judge, evidence) {
+        (Judge::Scorecard(card), Evidence::Comparisons { of }) => of.len() == card.metrics.len(),
+        (Judge::Scorecard(_), _) => false,
+        (_, Evidence::Comparison { .. }) => analysis.compares(),
+        (_, Evidence::Measurement(_)) => !analysis.compares(),
+        _ => false,
     }
 }
 
@@ -160,23 +178,28 @@ fn analyze(
     measured: &mut Measured,
     now: Timestamp,
 ) -> Judgement {
-    let (verdict, because, found) = match (&analysis.judge, evidence, Look::of(action, now)) {
-        (Judge::Sequential(_), Evidence::Comparison { .. }, Some(look)) => {
-            let stream = measured.stream.get_or_insert_default();
-            let analysis::Judged { finding, because } = analysis::judge(stream, &look, evidence);
-            (verdict_of(finding.conclusion), because, Some(finding))
-        }
-        (Judge::Threshold(limits), Evidence::Measurement(measurement), None) => {
-            let Action::Analyze { deployment, .. } = action else { return unfit(action) };
+    let Action::Analyze { deployment, beside, .. } = action else { return unfit(action) };
+    if !fits(analysis, evidence) || beside.is_some() != analysis.compares() {
+        return unfit(action);
+    }
+    let (verdict, because, found, last) = match (&analysis.judge, evidence) {
+        (Judge::Threshold(limits), Evidence::Measurement(measurement)) => {
             let digest = deployment.artifact.digest();
             let (verdict, because) = analysis::measure(analysis, limits, digest, measurement, now);
-            (verdict, because, None)
+            (verdict, because, None, false)
         }
-        _ => return unfit(action),
+        _ => {
+            let looked =
+                memory(action, measured).and_then(|memory| memory.look(action, now, evidence));
+            let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
+            (verdict_of(finding.conclusion), because, Some(finding), last)
+        }
     };
     let count = measured.count(verdict);
     *count = count.saturating_add(1);
     let (count, limit) = (*count, most(analysis, verdict));
+    let limit =
+        if last && verdict != Verdict::Pass { Some(count.saturating_sub(1)) } else { limit };
     let told = found.as_ref().map_or_else(String::new, |f| format!("{}; ", f.conclusion.name()));
     if let Some(limit) = limit.filter(|limit| count > *limit) {
         let kind = match verdict {
@@ -190,12 +213,12 @@ fn analyze(
         );
         return Judgement::Fail { error: EffectError::permanent(kind, message), found };
     }
-    let wanted = if analysis.compares() { 1 } else { analysis.count };
+    let wanted = if analysis.judge.sums_up() { 1 } else { analysis.count };
     #[cfg(planted_bugs)]
     let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
     if measured.good >= wanted {
         let because = format!("{}: {told}{because}", analysis.id);
-        let because = if found.is_none() {
+        let because = if found.is_none() || !analysis.judge.sums_up() {
             format!("{because} ({} of {} measurements)", measured.good, analysis.count)
         } else {
             because

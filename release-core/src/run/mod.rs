@@ -35,6 +35,7 @@ mod permits;
 mod queues;
 mod recoveries;
 mod regions;
+mod signal;
 mod standing;
 mod state;
 mod stop;
@@ -54,6 +55,7 @@ pub use migrate::{NotMigrated, migrate};
 pub use note::{MAX_NOTES, Note};
 pub use outcome::{Cause, Outcome};
 pub use permits::{Permits, Settlement};
+pub use signal::{MAX_SIGNALS, Received, SignalAnswer};
 pub(crate) use standing::{Counted, Places};
 pub use state::{Active, Measured, Phase, RunState, Status, Wait};
 

@@ -12,7 +12,8 @@ use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
 use super::flags::Readings;
 use super::left::Left;
 use super::note::Notes;
-use crate::analysis::Stream;
+use super::signal::Signals;
+use crate::analysis::Memory;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
@@ -67,6 +68,7 @@ pub struct RunState {
     pub(super) notes: Notes,
     /// How flags stood before they were changed.
     pub(super) readings: Readings,
+    pub(super) signals: Signals,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.
@@ -182,13 +184,13 @@ pub struct Measured {
     pub inconclusive: u32,
     /// Looks after which neither harm nor health was shown.
     pub undetermined: u32,
-    /// What the looks that compare versions have seen.
-    pub stream: Option<Box<Stream>>,
+    /// What the looks have seen, where a judge goes by all of them.
+    pub memory: Option<Box<Memory>>,
 }
 
 impl Measured {
     /// Nothing yet.
-    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, stream: None };
+    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, memory: None };
 
     /// How many measurements there were.
     pub const fn looks(&self) -> u32 {

@@ -94,10 +94,12 @@ impl Registry {
             Action::Analyze { deployment, analysis, .. } => {
                 let source: Arc<dyn MetricsSource> = self.need(step, &at)?;
                 let Deployment { target, artifact, version } = deployment.clone();
-                let (digest, metric) = (artifact.digest(), analysis.metric.clone());
-                let since = Timestamp::default();
-                let look = MeasureRequest::new(target, digest, version, metric, since);
-                able(step, "metrics source", &source.describe(), &look)?;
+                let (digest, since) = (artifact.digest(), Timestamp::default());
+                for metric in analysis.metrics() {
+                    let (target, version) = (target.clone(), version.clone());
+                    let look = MeasureRequest::new(target, digest, version, metric.clone(), since);
+                    able(step, "metrics source", &source.describe(), &look)?;
+                }
                 Ok(Bound::Metrics(source))
             }
             Action::Flag(_) => self.need(step, &at).map(Bound::Flags),

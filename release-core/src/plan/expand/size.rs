@@ -6,7 +6,8 @@ use std::collections::btree_map::Entry;
 use super::flags;
 use super::{Change, Expansion};
 use crate::model::{Stage, Target};
-use crate::plan::strategy::{self, RolloutStrategy, StrategyError};
+use crate::plan::strategy::{RolloutStrategy, StrategyError};
+use crate::plan::triggers;
 
 impl Expansion<'_> {
     /// The number of steps that stand around stages.
@@ -43,7 +44,7 @@ impl Expansion<'_> {
             let steps = match known.entry(kind) {
                 Entry::Occupied(steps) => *steps.get(),
                 Entry::Vacant(free) => {
-                    *free.insert(strategy::expand(strategy, stage, &site)?.len())
+                    *free.insert(triggers::expand(strategy, stage, &site)?.len())
                 }
             };
             in_region = in_region.saturating_add(steps);

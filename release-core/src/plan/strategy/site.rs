@@ -86,7 +86,8 @@ impl Site<'_> {
         let Some(criteria) = self.rollback else { return OnFailure::Fail };
         let named = |trigger: &RollbackTrigger| match trigger {
             RollbackTrigger::StepFailed => true,
-            RollbackTrigger::Analysis(id) => Some(id) == analysis,
+            RollbackTrigger::Analysis(id) | RollbackTrigger::SloBurn(id) => Some(id) == analysis,
+            RollbackTrigger::Unhealthy | RollbackTrigger::Signal(_) => false,
         };
         if criteria.triggers.iter().any(named) {
             OnFailure::RollBack(criteria.scope)

@@ -6,6 +6,7 @@ pub(crate) mod desk;
 pub(crate) mod drive;
 pub(crate) mod engines;
 pub(crate) mod flags;
+pub(crate) mod looks;
 pub(crate) mod random;
 pub(crate) mod samples;
 pub(crate) mod words;
