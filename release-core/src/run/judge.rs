@@ -196,7 +196,7 @@ fn analyze(
         );
         return Judgement::Fail { error: EffectError::permanent(kind, message), found };
     }
-    let wanted = if analysis.judge.sums_up() { 1 } else { analysis.count };
+    let wanted = wanted(analysis, action);
     #[cfg(planted_bugs)]
     let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
     if measured.good >= wanted {
@@ -209,6 +209,16 @@ fn analyze(
         return Judgement::Pass { because: Some(because), found };
     }
     Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
+}
+
+/// How many good measurements it takes to pass. What watches an error budget in the background of others goes on as long as they
+/// do: that nothing burns now says nothing of later.
+fn wanted(analysis: &Analysis, action: &Action) -> u32 {
+    match (&analysis.judge, action) {
+        (Judge::BurnRate(_), Action::Analyze { until: Some(_), .. }) => u32::MAX,
+        (judge, _) if judge.sums_up() => 1,
+        _ => analysis.count,
+    }
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
