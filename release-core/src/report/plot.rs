@@ -42,8 +42,8 @@ pub(super) fn plots(compared: &[Compared]) -> Markup {
 fn plot(compared: &Compared) -> Markup {
     let looks = &compared.looks;
     // What is made of several metrics has no value of its own.
-    let valued = looks.iter().any(|look| look.finding.canary.is_some());
-    let top = if valued { TOP + HEIGHT + BETWEEN } else { TOP };
+    let has_values = looks.iter().any(|look| look.finding.canary.is_some());
+    let top = if has_values { TOP + HEIGHT + BETWEEN } else { TOP };
     let values = Panel::new(TOP, &range(looks.iter().flat_map(both)));
     let harms = Panel::new(top, &harm_range(looks));
     let x = |at: usize| place(at, looks.len());
@@ -57,7 +57,7 @@ fn plot(compared: &Compared) -> Markup {
     let decided = matches!(compared.conclusion(), Conclusion::Regressed | Conclusion::Healthy);
     html! {
         svg width=(WIDTH) height=(height) role="img" aria-label={ (compared.metric) ", and how bad the new version is" } {
-            @if valued {
+            @if has_values {
                 (values.frame(&format!("{}: new (solid) and old (dashed)", compared.metric)))
                 path class="old" d=(line(&values, &|look| value(look.finding.baseline))) {}
                 path class="new" d=(line(&values, &|look| value(look.finding.canary))) {}

@@ -165,19 +165,18 @@ fn analyze(
     if !fits(analysis, evidence) || beside.is_some() != analysis.compares() {
         return unfit(action);
     }
-    let (verdict, because, found, last) = match (&analysis.judge, evidence) {
-        (Judge::Threshold(limits), Evidence::Measurement(measurement)) => {
+    let (verdict, because, found, last) =
+        if let (Judge::Threshold(limits), Evidence::Measurement(one)) = (&analysis.judge, evidence)
+        {
             let digest = deployment.artifact.digest();
-            let (verdict, because) = analysis::measure(analysis, limits, digest, measurement, now);
+            let (verdict, because) = analysis::measure(analysis, limits, digest, one, now);
             (verdict, because, None, false)
-        }
-        _ => {
-            let looked =
-                memory(action, measured).and_then(|memory| memory.look(action, now, evidence));
+        } else {
+            let memory = memory(action, measured);
+            let looked = memory.and_then(|memory| memory.look(action, now, evidence));
             let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
             (verdict_of(finding.conclusion), because, Some(finding), last)
-        }
-    };
+        };
     let count = measured.count(verdict);
     *count = count.saturating_add(1);
     let (count, limit) = (*count, most(analysis, verdict));
