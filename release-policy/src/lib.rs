@@ -41,6 +41,7 @@
 //! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and rights: what allows, what denies |
 //! | [`ErrorBudgets`](budget::ErrorBudgets) | that nothing new begins where an error budget is nearly used up |
 //! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
+//! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. What people said and what is known of
@@ -57,6 +58,7 @@ pub mod directory;
 pub mod emergency;
 pub mod promotion;
 pub mod rbac;
+pub mod recommend;
 
 mod all_of;
 mod canonical;

@@ -1,20 +1,25 @@
 //! The engine's port, implemented by submitting to providers and observing what came of it.
 
+mod flags;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use release_core::flags::FlagReading;
 use release_core::model::{Timestamp, TrafficRules};
 use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
-    AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
+    AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, KillOrder, Observed,
+    Performer,
 };
 
 use crate::measure::Look;
-use crate::registry::{Bound, Progress, Registry, Typed};
+use crate::registry::{Bound, Progress, ProviderSelector, Registry, Typed};
 use crate::spi::{
     ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
-    DeploymentStatus, HealthProbe, Notification, ObserveDeployment, ObserveTraffic, SetWeights,
-    Severity, TrafficStatus,
+    DeploymentStatus, FlagStore, HealthProbe, Notification, ObserveDeployment, ObserveTraffic,
+    SetWeights, Severity, TrafficStatus,
 };
 use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
@@ -44,6 +49,17 @@ impl Performer for Registry {
         let bound = self.bind(command.step()).map_err(unbound)?;
         let call = Call::new(self, command, &bound);
         call.observe(&bound, command).await.map_err(ProviderError::into_effect_error)
+    }
+
+    async fn kill(&self, order: &KillOrder) -> Result<FlagReading, EffectError> {
+        let mut at = ProviderSelector::everywhere();
+        at.environment = Some(order.environment().clone());
+        let store: Option<Arc<dyn FlagStore>> = self.find(&at);
+        let missing =
+            || EffectError::permanent("unbound", crate::registry::missing("flag_store", &at));
+        let store = store.ok_or_else(missing)?;
+        let cx = Context::of_kill(order);
+        flags::kill(&*store, &cx, order).await.map_err(ProviderError::into_effect_error)
     }
 }
 
@@ -117,6 +133,9 @@ impl<'a> Call<'a> {
                 let severity = if self.rollback { Severity::Warning } else { Severity::Info };
                 let notification = Notification::new(channel.clone(), severity, message.clone());
                 notifier.notify(&self.cx, notification).await.map(|()| Evidence::Done)
+            }
+            (Bound::Flags(store), Action::Flag(flag)) => {
+                flags::perform(&**store, &self.cx, flag).await
             }
             (Bound::Custom(custom), Action::Custom { capability, input }) => {
                 let request = CustomRequest::new(capability.clone(), input.clone());
@@ -208,8 +227,9 @@ impl<'a> Call<'a> {
             let unready: Vec<_> =
                 unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
             if ready >= min_ready {
-                let (target, digest) = (report.target, report.digest);
-                return Ok(Evidence::Health { target, digest, ready, unready });
+                let (target, digest, observed_at) =
+                    (report.target, report.digest, Some(report.observed_at));
+                return Ok(Evidence::Health { target, digest, ready, unready, observed_at });
             }
             let missing =
                 || format!("{ready} of {min_ready} instances are ready; {}", unready.join("; "));
@@ -244,6 +264,9 @@ impl<'a> Call<'a> {
                     return Ok(Observed::Applied(evidence(status)));
                 }
                 Ok(Observed::NotApplied)
+            }
+            (Bound::Flags(store), Action::Flag(flag)) => {
+                flags::observe(&**store, &self.cx, flag).await
             }
             (Bound::Notifier(_), _) if self.effects != Some(EffectClass::Idempotent) => {
                 Err(nobody_can_tell("whether a message was sent cannot be asked"))

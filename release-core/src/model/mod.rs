@@ -10,6 +10,7 @@ mod definition;
 mod environment;
 #[cfg(feature = "files")]
 mod file;
+mod flag;
 mod gate;
 mod identity;
 mod judge;
@@ -31,7 +32,10 @@ pub use cusum::Cusum;
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
+pub(crate) use file::any_yaml;
+#[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
+pub use flag::{FlagChange, FlagMoment};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
 pub use judge::{Expected, Judge, Margin, Sequential, Threshold};

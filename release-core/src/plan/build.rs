@@ -12,7 +12,7 @@ pub use signals::SignalRule;
 
 use super::error::undecodable;
 use super::{
-    FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph, traffic,
+    FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, flag, graph, traffic,
 };
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
@@ -298,7 +298,7 @@ impl Parts {
         self.check_indices(&mut errors);
         if errors.is_empty() {
             match self.order() {
-                Ok(order) => self.check_windows(&order, &mut errors),
+                Ok(order) => self.check_references(&order, &mut errors),
                 Err(PlanErrors(cycles)) => errors = cycles,
             }
         }
@@ -306,8 +306,9 @@ impl Parts {
     }
 
     /// Analyses measure from the start of a step that the journal keeps the start of, and that comes
-    /// before them. `order` is the plan's.
-    fn check_windows(&self, order: &[u32], errors: &mut Vec<PlanError>) {
+    /// before them; flags are restored to what such a step read. `order` is the plan's.
+    fn check_references(&self, order: &[u32], errors: &mut Vec<PlanError>) {
+        flag::check(&self.steps, &self.edges, order, errors);
         let mut begins = BTreeMap::new();
         for (step, index) in self.steps.iter().zip(0_u32..) {
             if step.action.begins_a_window() {

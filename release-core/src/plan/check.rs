@@ -1,5 +1,7 @@
 //! Finds what is wrong with a definition, all of it at once.
 
+mod flags;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::strategy::{Known, RolloutStrategy};
@@ -227,6 +229,7 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
         }
         gates(&stage.gates, errors);
         hooks(stage, number, errors);
+        flags::check((stage, number), definition, errors);
         if stage.attempts == 0 {
             let problem = "`attempts` is 0 and nothing would be tried; set 1 or more".into();
             let environment = stage.environment.clone();

@@ -118,6 +118,16 @@ pub enum PlanError {
         /// What it names.
         from: StepId,
     },
+    /// A flag that is restored to what no step read.
+    #[error(
+        "step `{step}` restores a flag to what {} read; let a step before it read that flag, and restore it as the undo of what sets it", reader(.from.as_ref())
+    )]
+    FlagNotRead {
+        /// The step.
+        step: StepId,
+        /// The step that it names, which does not read that flag before it; none for one that restores by itself.
+        from: Option<StepId>,
+    },
     /// An analysis that stands twice in one list.
     #[error("{place} names the analysis `{analysis}` twice; once is enough, so remove one")]
     RepeatedAnalysis {
@@ -365,6 +375,10 @@ pub enum PlanError {
     /// An id made of names that are too long together.
     #[error(transparent)]
     Id(#[from] crate::ids::IdError),
+}
+
+fn reader(from: Option<&StepId>) -> String {
+    from.map_or_else(|| "no step".to_owned(), |from| format!("`{from}`"))
 }
 
 fn circle(names: &[String]) -> String {

@@ -5,6 +5,7 @@
 //! - `planner`, `expand` and [`strategy`] turn a sound definition into steps.
 //! - `traffic` checks what steps ask of routers.
 //! - `build` holds the plan itself and the builder for plans made by hand.
+//! - `flag` is what a plan does to feature flags.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
 //! - `rollback` computes the way back; `draw` and `diff` are for people.
 
@@ -17,6 +18,7 @@ mod durations;
 mod error;
 mod expand;
 mod extension;
+mod flag;
 mod frozen;
 mod graph;
 mod judges;
@@ -37,6 +39,7 @@ pub use error::{PlanError, PlanErrors};
 
 pub use expand::{plan, plan_with};
 pub use extension::{Alternate, Extension, Part};
+pub use flag::{FlagDeed, FlagStep};
 pub use frozen::FrozenPlan;
 pub use line::Line;
 pub use place::{Place, StepScope};

@@ -329,18 +329,16 @@ fn evidence_text(evidence: &Evidence) -> String {
         Evidence::Instances { digest, running, .. } => format!("{running} run {}", digest.short()),
         Evidence::Health { ready, .. } => format!("{ready} ready"),
         Evidence::Weights { weights, rules, .. } => {
-            let share = |w: &Weight| {
-                let track = w.track.iter().map(|track| format!("@{track}")).collect::<String>();
-                format!("{}% {}{track}", w.percent, w.version)
-            };
+            let share = |w: &Weight| format!("{}% {}", w.percent, w.label());
             let shares: Vec<_> = weights.iter().map(share).collect();
-            let rules = rules.iter().map(ToString::to_string).collect::<String>();
+            let rules = rules.as_ref().map(ToString::to_string).unwrap_or_default();
             if shares.is_empty() {
                 "nobody is served".into()
             } else {
                 format!("in effect: {}{rules}", shares.join(", "))
             }
         }
+        Evidence::Flag(reading) => reading.to_string(),
         Evidence::Measurement(one) => measurement(one),
         Evidence::Comparisons { of } => {
             let pair = |pair: &Pair| {

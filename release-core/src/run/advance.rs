@@ -230,7 +230,8 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
     let Some(reach) = reach.filter(|_| !refused) else {
         return Event::RunFinished { outcome: stopped() };
     };
-    match rollback(&state.plan, |index| touched(state, index), &reach) {
+    let back = rollback(&state.plan, |index| touched(state, index), &reach);
+    match back.map(|extension| extension.with_recorded(|step| state.flag_before(step))) {
         // Nothing to put back.
         Ok(extension) if extension.steps.is_empty() => {
             // Unless the regions that failed have been taken back already, and no others begin.

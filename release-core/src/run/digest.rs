@@ -110,7 +110,8 @@ const GENERATION: u64 = 5;
 const GATE: u64 = 6;
 const BEGAN: u64 = 7;
 const STATE: u64 = 8;
-const SIGNALS: u64 = 9;
+pub(super) const READING: u64 = 9;
+const SIGNALS: u64 = 10;
 
 /// What a step that stands so adds to the sum: nothing as long as it is as in the beginning.
 const fn status_hash(index: u32, status: Status) -> u64 {
@@ -336,7 +337,8 @@ impl RunState {
     /// The digest of this state. Costs the same whatever the size of the plan.
     pub fn digest(&self) -> StateDigest {
         let tallies = [self.spent.sum, self.generations.sum, self.gates.sum, self.began.sum];
-        self.digest_of(self.sums, self.active.sum(), tallies, [self.notes.sum, self.signals.sum])
+        let added = [self.notes.sum, self.readings.sum, self.signals.sum];
+        self.digest_of(self.sums, self.active.sum(), tallies, added)
     }
 
     /// As [`RunState::digest`], counted anew from the whole state, which takes time in proportion to the
@@ -353,11 +355,19 @@ impl RunState {
         let active = active.fold(0_u64, |sum, (index, a)| sum.wrapping_add(active_hash(index, a)));
         let (spent, generations) = (self.spent.recount(), self.generations.recount());
         let tallies = [spent, generations, self.gates.recount(), self.began.recount()];
-        self.digest_of(sums, active, tallies, [self.notes.recount(), self.signals.recount()])
+        let added = [self.notes.recount(), self.readings.recount(), self.signals.recount()];
+        self.digest_of(sums, active, tallies, added)
     }
 
-    fn digest_of(&self, sums: Sums, active: u64, tallies: [u64; 4], said: [u64; 2]) -> StateDigest {
+    fn digest_of(
+        &self,
+        sums: Sums,
+        active: u64,
+        tallies: [u64; 4],
+        added: [u64; 3],
+    ) -> StateDigest {
         let [spent, generations, gates, began] = tallies;
+        let [notes, readings, signals] = added;
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
         let flags = flag(self.paused, 0) | flag(self.rollback_refused, 1) | flag(self.stuck, 2);
         let front = |queue: &std::collections::VecDeque<u32>| {
@@ -383,9 +393,9 @@ impl RunState {
             .at(self.now);
         let mix = self.left.iter().fold(mix, left);
         let mix = self.halted.iter().fold(mix, cause);
-        // Nothing of either for runs from before there was such a thing: their digests stay.
-        let [notes, signals] = said;
+        // Nothing of these for runs from before there was such a thing: their digests stay.
         let mix = if notes == 0 { mix } else { mix.word(notes) };
+        let mix = if readings == 0 { mix } else { mix.word(READING).word(readings) };
         let mix = if signals == 0 { mix } else { mix.word(SIGNALS).word(signals) };
         StateDigest(phase(mix, &self.phase).end())
     }

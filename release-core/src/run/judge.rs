@@ -1,11 +1,12 @@
 //! Whether what was observed is what was asked for. Providers report; only this judges.
 
 use super::event::Verdict;
+use super::flags;
 use super::state::Measured;
 use crate::analysis::{self, Conclusion, Finding, Judged, Memory};
 use crate::model::{Analysis, Digest, Judge, Target};
 use crate::plan::{Action, Deployment, Weight};
-use crate::port::{EffectError, Evidence};
+use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE};
 use crate::time::{Span, Timestamp};
 
 /// What an observation comes to.
@@ -19,7 +20,7 @@ pub(super) enum Judgement {
 impl Judgement {
     const PASS: Self = Self::Pass { because: None, found: None };
 
-    const fn fail(error: EffectError) -> Self {
+    pub(super) const fn fail(error: EffectError) -> Self {
         Self::Fail { error, found: None }
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn judge(
     if let Action::Analyze { analysis, .. } = action {
         return analyze(analysis, action, evidence, measured, now);
     }
-    as_asked(action, evidence)
+    as_asked(action, evidence, now)
 }
 
 impl Judgement {
@@ -90,7 +91,7 @@ const fn fits(analysis: &Analysis, evidence: &Evidence) -> bool {
 }
 
 /// Whether what was observed is just what was asked for.
-fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
+fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
     match (action, evidence) {
         (Action::VerifyArtifact { artifact }, Evidence::Artifact { digest, .. }) => {
             same(&artifact.digest(), digest).unwrap_or(Judgement::PASS)
@@ -104,8 +105,11 @@ fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
         }),
         (
             Action::Probe { deployment, min_ready },
-            Evidence::Health { target, digest, ready, unready },
+            Evidence::Health { target, digest, ready, unready, observed_at },
         ) => identity(deployment, target, *digest).unwrap_or_else(|| {
+            if let Some(stale) = observed_at.and_then(|at| stale(at, now)) {
+                return enough(false, "stale_health", || stale.clone());
+            }
             let said = unready.first().map_or_else(String::new, |first| format!("; {first}"));
             let problem = || format!("{ready} of {min_ready} instances are ready{said}");
             enough(ready >= min_ready, "unready", problem)
@@ -122,10 +126,23 @@ fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
             let problem = || "the rules in effect are not those that were asked for".to_owned();
             enough(rules == kept, "wrong_rules", problem)
         }),
+        (Action::Flag(asked), Evidence::Flag(found)) => flags::as_asked(asked, found),
         (Action::Notify { .. }, Evidence::Done)
         | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => Judgement::PASS,
         _ => unfit(action),
     }
+}
+
+/// Why health that was observed at `at` says nothing of `now`. Clocks of two machines differ, so that an instant to come is not
+/// one to come for long.
+fn stale(at: Timestamp, now: Timestamp) -> Option<String> {
+    let (age, ahead) = (now.since(at), at.since(now));
+    if age > MAX_HEALTH_AGE {
+        return Some(format!(
+            "health is {age} old, and older than {MAX_HEALTH_AGE} is no evidence"
+        ));
+    }
+    (ahead > MAX_HEALTH_AGE).then(|| format!("health is dated {ahead} ahead; set the clocks right"))
 }
 
 fn unfit(action: &Action) -> Judgement {

@@ -22,6 +22,7 @@ mod directive;
 mod doubt;
 mod event;
 mod evolve;
+mod flags;
 mod gates;
 mod judge;
 mod lease;

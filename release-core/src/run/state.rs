@@ -9,6 +9,7 @@ use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
+use super::flags::Readings;
 use super::left::Left;
 use super::note::Notes;
 use super::signal::Signals;
@@ -66,6 +67,8 @@ pub struct RunState {
     /// What was said of the run.
     pub(super) notes: Notes,
     pub(super) signals: Signals,
+    /// How flags stood before they were changed.
+    pub(super) readings: Readings,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.
@@ -480,7 +483,8 @@ impl RunState {
         }
         match self.plan.rollback() {
             Some((_, extension)) => Ok(extension.clone()),
-            None => rollback(&self.plan, |index| touched(self, index), reach),
+            None => rollback(&self.plan, |index| touched(self, index), reach)
+                .map(|extension| extension.with_recorded(|step| self.flag_before(step))),
         }
     }
 

@@ -40,6 +40,12 @@ mod file_messages;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod flag_buckets;
+#[cfg(test)]
+mod flag_kills;
+#[cfg(test)]
+mod flag_plans;
+#[cfg(test)]
 mod forward_only;
 #[cfg(test)]
 mod gates_hold;

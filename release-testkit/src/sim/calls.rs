@@ -451,8 +451,8 @@ fn other_digest(evidence: Evidence) -> Evidence {
         Evidence::Instances { target, running, .. } => {
             Evidence::Instances { target, digest: other, running }
         }
-        Evidence::Health { target, ready, unready, .. } => {
-            Evidence::Health { target, digest: other, ready, unready }
+        Evidence::Health { target, ready, unready, observed_at, .. } => {
+            Evidence::Health { target, digest: other, ready, unready, observed_at }
         }
         Evidence::Measurement(one) => Evidence::Measurement(of_another(one, other)),
         Evidence::Comparison { canary, baseline } => {
