@@ -151,7 +151,7 @@ fn where_too_little_is_left_nothing_begins_until_there_is_more() {
     let status = run.go(&budgets(failed(950.0)), FIRST);
     assert_eq!(status, Some(Status::Waiting));
     let reasons = run.reasons().join("; ");
-    assert!(reasons.contains("5.0 % of the error budget of 30d are left"), "{reasons}");
+    assert!(reasons.contains("5.0 % of the error budget of 30days are left"), "{reasons}");
     assert!(reasons.contains("at least 10.0 % are needed"), "{reasons}");
     assert!(run.state.asks_policy());
     let plenty = budgets(failed(900.0));

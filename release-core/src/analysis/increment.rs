@@ -51,9 +51,9 @@ pub(super) fn level(
             if all < 0.0 || (counts && more < 0.0) {
                 return Err("counts have fallen since the last look: the window began anew".into());
             }
-            let least = u32::try_from(case.analysis.min_samples).map_or(f64::MAX, f64::from);
-            if all <= 0.0 || all < least {
-                return Err(format!("{all} samples since the last look, {least} are needed"));
+            let needed = u32::try_from(case.analysis.min_samples).map_or(f64::MAX, f64::from);
+            if all <= 0.0 || all < needed {
+                return Err(format!("{all} samples since the last look, {needed} are needed"));
             }
             Ok((more / all, Last { part, whole, at: None }))
         }

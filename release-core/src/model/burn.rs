@@ -14,7 +14,8 @@ use crate::time::Span;
 /// in a hundred burns ten times as fast as allowed. A pair *fires* while it burns faster than its factor in both windows: the
 /// long one keeps it from firing for little, the short one makes it stop soon after the burning has. The version has
 /// *regressed* at the first look at which a pair fires. A look is *good* when none does, and each window has `min_samples`:
-/// no data and too little of it are never a pass.
+/// no data and too little of it are never a pass. `count` good looks pass; in the background of a rollout it goes on until that
+/// is through, whatever `count` says.
 ///
 /// # Young versions
 /// Nothing is known of a version from before its measurements began, so a window that would reach further back begins there:

@@ -8,7 +8,7 @@ use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::flags::Readings;
 use super::judge;
-use super::note::{Note, Notes};
+use super::note::Notes;
 use super::signal::{SignalAnswer, Signals};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
@@ -210,13 +210,7 @@ impl RunState {
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
-            Event::Noted { topic, content, by, .. } => {
-                let (topic, content, by) = (topic.clone(), content.clone(), by.clone());
-                self.notes.add(Note { topic, content, by, at });
-            }
-            Event::Signalled { signal, answer, by, reason } => {
-                self.signalled(at, signal, answer, (by, reason));
-            }
+            Event::Noted { .. } | Event::Signalled { .. } => self.told(at, event),
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
             Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::TakeBackStarted { extension, .. } => self.take_back_started(extension)?,

@@ -182,19 +182,18 @@ fn analyze(
     if !fits(analysis, evidence) || beside.is_some() != analysis.compares() {
         return unfit(action);
     }
-    let (verdict, because, found, last) = match (&analysis.judge, evidence) {
-        (Judge::Threshold(limits), Evidence::Measurement(measurement)) => {
+    let (verdict, because, found, last) =
+        if let (Judge::Threshold(limits), Evidence::Measurement(one)) = (&analysis.judge, evidence)
+        {
             let digest = deployment.artifact.digest();
-            let (verdict, because) = analysis::measure(analysis, limits, digest, measurement, now);
+            let (verdict, because) = analysis::measure(analysis, limits, digest, one, now);
             (verdict, because, None, false)
-        }
-        _ => {
-            let looked =
-                memory(action, measured).and_then(|memory| memory.look(action, now, evidence));
+        } else {
+            let memory = memory(action, measured);
+            let looked = memory.and_then(|memory| memory.look(action, now, evidence));
             let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
             (verdict_of(finding.conclusion), because, Some(finding), last)
-        }
-    };
+        };
     let count = measured.count(verdict);
     *count = count.saturating_add(1);
     let (count, limit) = (*count, most(analysis, verdict));
@@ -213,7 +212,7 @@ fn analyze(
         );
         return Judgement::Fail { error: EffectError::permanent(kind, message), found };
     }
-    let wanted = if analysis.judge.sums_up() { 1 } else { analysis.count };
+    let wanted = wanted(analysis, action);
     #[cfg(planted_bugs)]
     let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
     if measured.good >= wanted {
@@ -226,6 +225,16 @@ fn analyze(
         return Judgement::Pass { because: Some(because), found };
     }
     Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
+}
+
+/// How many good measurements it takes to pass. What watches an error budget in the background of others goes on as long as they
+/// do: that nothing burns now says nothing of later.
+fn wanted(analysis: &Analysis, action: &Action) -> u32 {
+    match (&analysis.judge, action) {
+        (Judge::BurnRate(_), Action::Analyze { until: Some(_), .. }) => u32::MAX,
+        (judge, _) if judge.sums_up() => 1,
+        _ => analysis.count,
+    }
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to

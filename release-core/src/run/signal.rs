@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Directive, Rejected};
 use super::digest::{Mix, scope};
 use super::event::{Cause, Event};
+use super::note::Note;
 use super::state::{Phase, RunState};
 use crate::bounds::MAX_TEXT;
 use crate::model::{Principal, RollbackScope, Signal, SignalKind, SignalResponse};
@@ -109,8 +110,22 @@ impl RunState {
         &self.signals.all
     }
 
+    /// Folds what a run was told: a note, or a signal.
+    pub(super) fn told(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::Noted { topic, content, by, .. } => {
+                let (topic, content, by) = (topic.clone(), content.clone(), by.clone());
+                self.notes.add(Note { topic, content, by, at });
+            }
+            Event::Signalled { signal, answer, by, reason } => {
+                self.signalled(at, signal, answer, (by, reason));
+            }
+            _ => {}
+        }
+    }
+
     /// Folds a signal.
-    pub(super) fn signalled(
+    fn signalled(
         &mut self,
         at: Timestamp,
         signal: &Signal,

@@ -10,7 +10,7 @@ use release_core::port::{Evidence, Measurement};
 use release_core::run::{Cause, Event, Outcome, Verdict};
 
 use super::support::drive::{End, Run};
-use super::support::looks::{failure, findings, finite, go, part, repeat};
+use super::support::looks::{failure, findings, finite, go, page, part, repeat};
 use super::support::samples::{artifact, error_rate, id, one_service};
 
 /// An objective of 99 percent, and windows of ten minutes and of one that may burn ten times as fast.
@@ -188,6 +188,12 @@ fn the_short_window_lets_go_of_what_is_over_and_both_find_what_lasts() {
     assert_eq!((found.conclusion, found.looks), (Conclusion::Regressed, 27));
     assert_eq!(usize::try_from(found.looks).unwrap(), repeat(&run, WATCH));
     assert!(run.last(|event| matches!(event, Event::RollbackStarted { .. })).is_some());
+    let page = page(&run);
+    for part in
+        ["how many times as fast as allowed", "<td>10m and 1m</td><td>fires</td>", "regressed"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
 }
 
 #[test]

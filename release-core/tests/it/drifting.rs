@@ -10,7 +10,7 @@ use release_core::port::{Evidence, Measurement};
 use release_core::run::Outcome;
 
 use super::support::drive::Run;
-use super::support::looks::{failure, findings, finite, go, part, repeat};
+use super::support::looks::{failure, findings, finite, go, page, part, repeat};
 use super::support::samples::{artifact, id, one_service};
 
 /// Latency, which usually is 200 milliseconds and differs by 10 from look to look.
@@ -144,6 +144,10 @@ fn a_small_drift_that_lasts_takes_the_version_back_and_a_peak_does_not() {
     assert!(message.contains("regressed; the sum is 5.") && message.contains("of 5"), "{message}");
     let looks = findings(&run, JUDGE).len();
     assert!((17..30).contains(&looks), "{looks}");
+    let page = page(&run);
+    for part in ["the cumulative sum of how much worse", "<td>worse than usual</td>"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     assert_eq!(repeat(&run, JUDGE), looks);
 
     let mut run = started(drifting(latency(), rule()));

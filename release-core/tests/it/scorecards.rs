@@ -16,7 +16,7 @@ use release_core::run::Outcome;
 use serde::Deserialize;
 
 use super::support::drive::Run;
-use super::support::looks::{failure, findings, finite, go, part, repeat};
+use super::support::looks::{failure, findings, finite, go, page, part, repeat};
 use super::support::samples::{artifact, id, one_service};
 
 const JUDGE: &str = "/score";
@@ -226,6 +226,12 @@ fn runs_pass_and_are_taken_back_by_the_score_of_several_metrics() {
         );
         assert_eq!(findings(&taken_back, JUDGE).last().unwrap().parts[1].says, "High");
         assert_eq!(repeat(&taken_back, JUDGE), 30);
+        let page = page(&taken_back);
+        for part in
+            ["a score of 2 metrics", "are missing of the score", "<td>memory</td><td>High</td>"]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
     }
 }
 

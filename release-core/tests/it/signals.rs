@@ -13,7 +13,7 @@ use release_core::run::{
 };
 
 use super::support::drive::{End, Run};
-use super::support::looks::{findings, finite, go, part, repeat};
+use super::support::looks::{findings, finite, go, page, part, repeat};
 use super::support::samples::{artifact, environment, error_rate, id, one_service, shop};
 
 fn on(kind: SignalKind, source: Option<&str>, then: SignalResponse) -> RollbackTrigger {
@@ -98,6 +98,15 @@ fn what_nobody_planned_for_is_recorded_with_the_reason_and_takes_nothing_back() 
     assert_eq!(run.state.signals().len(), 4);
     assert_eq!(*run.state.phase(), Phase::Forward);
     assert_eq!(finish(&mut run), Outcome::Succeeded);
+    let page = page(&run);
+    for part in [
+        "recorded only: the release planned nothing for it",
+        "incident `INC-1` of rumours",
+        "recorded only: the run changes nothing there",
+        "incident `INC-2` of pager at staging",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     // The run is over, and says so to whoever tells more.
     assert!(matches!(tell(&mut run, incident("INC-9")), Err(Rejected::Finished { .. })));
 }
@@ -133,7 +142,7 @@ fn where_one_trigger_holds_and_another_takes_back_it_is_taken_back() {
 
 #[test]
 fn a_signal_that_nobody_could_look_up_is_refused() {
-    let mut run = half_way(&[]);
+    let mut run = half_way(&[RollbackTrigger::StepFailed]);
     let long = "x".repeat(3_000);
     for (part, signal) in [
         ("no `source`", Signal::new(SignalKind::Alert, " ", "A-1")),
@@ -203,7 +212,8 @@ fn what_comes_while_a_run_is_stopping_makes_it_reach_further_and_never_less_far(
         ..incident(region)
     };
     let goes = |run: &Run| match run.state.phase() {
-        Phase::Stopping(Cause::Signalled { scope, .. }) => *scope,
+        Phase::Stopping(Cause::Signalled { scope, .. })
+        | Phase::RollingBack(Cause::Signalled { scope, .. }) => *scope,
         other => panic!("{other:?}"),
     };
     let mut run = two_regions(RollbackScope::Region);

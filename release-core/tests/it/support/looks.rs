@@ -1,8 +1,10 @@
 //! Looks of judges in runs: what they measure, what they find, and that they find it again.
 
 use release_core::analysis::{Finding, Trial};
+use release_core::journal::{History, Sealer};
 use release_core::model::{Digest, Finite};
 use release_core::port::{Evidence, Measurement};
+use release_core::report::{RunReport, html};
 use release_core::run::{Event, Outcome};
 use release_core::time::Timestamp;
 
@@ -84,4 +86,14 @@ pub(crate) fn failure(run: &Run) -> String {
         _ => None,
     });
     failed.unwrap()
+}
+
+/// The report of a run as people read it, from its sealed and verified journal.
+pub(crate) fn page(run: &Run) -> String {
+    let (mut sealer, id) = (Sealer::new(run.state.run()), run.state.run());
+    let records: Vec<_> = run.facts.iter().map(|fact| sealer.seal(fact.at, &fact.event)).collect();
+    let history = History::verify(id, &records).unwrap();
+    // The plan as it was before a rollback was added to it.
+    let plan = run.state.plan().plan().clone().freeze();
+    html("a run", &[], &[RunReport::new(&history, plan).unwrap()])
 }
