@@ -132,6 +132,7 @@ fn faithful(action: &Action) -> Evidence {
             digest: deployment.artifact.digest(),
             ready: *min_ready,
             unready: Vec::new(),
+            observed_at: None,
         },
         Action::Route { target, weights, rules } => Evidence::Weights {
             target: target.clone(),

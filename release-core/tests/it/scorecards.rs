@@ -7,8 +7,8 @@ use release_core::analysis::netflix::{
 };
 use release_core::analysis::{Conclusion, Method, Scale, Trial, netflix};
 use release_core::model::{
-    Analysis, Canary, CanaryStep, Definition, Digest, Judge, Metric, RollbackTrigger, ScoreMethod,
-    Scorecard, Scored, Selector, Span, Strategy, Target, Timestamp,
+    Analysis, Canary, CanaryStep, Definition, Digest, Finite, Judge, Metric, RollbackTrigger,
+    ScoreMethod, Scorecard, Scored, Selector, Span, Strategy, Target, Timestamp,
 };
 use release_core::plan::{Action, Beside, Deployment, PlanError, PlanErrors, plan};
 use release_core::port::{Evidence, Measurement, Pair};
@@ -143,7 +143,7 @@ fn the_golden_corpus_is_judged_look_by_look_as_it_is_at_once() {
                 (part.high, metric.upper),
             ] {
                 let want = want.filter(|value| value.is_finite());
-                assert_eq!(bits(got.map(|got| got.get())), bits(want), "{name}: {part:?}");
+                assert_eq!(bits(got.map(Finite::get)), bits(want), "{name}: {part:?}");
             }
             *seen.entry(format!("{:?}", found.conclusion)).or_insert(0) += 1;
             played += 1;
@@ -274,7 +274,7 @@ fn no_data_is_a_point_without_a_value_and_never_a_pass() {
         assert!(matches!(last, Conclusion::NoData | Conclusion::Undetermined), "{last:?}");
         // Missed now and then, it is just fewer points.
         let gaps = |look: u32| {
-            let point = |other| (look % 5 != 0).then(|| usual(look, other));
+            let point = |other| (!look.is_multiple_of(5)).then(|| usual(look, other));
             vec![[point(0), point(5)]; 2]
         };
         assert_eq!(run(scoring(card(method, two()), 40), gaps).1, Outcome::Succeeded);
