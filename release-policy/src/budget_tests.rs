@@ -127,7 +127,6 @@ fn faithful(action: &Action) -> Evidence {
             running: *replicas,
         },
         Action::Probe { deployment, min_ready } => Evidence::Health {
-            observed_at: None,
             target: deployment.target.clone(),
             digest: deployment.artifact.digest(),
             ready: *min_ready,

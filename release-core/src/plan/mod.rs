@@ -15,6 +15,7 @@ mod compare;
 mod diff;
 mod draw;
 mod durations;
+mod edge;
 mod error;
 mod expand;
 mod extension;
@@ -32,7 +33,8 @@ pub mod strategy;
 mod traffic;
 mod triggers;
 
-pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder, SignalRule};
+pub use build::{PLAN_FORMAT, Plan, PlanBuilder, SignalRule};
+pub use edge::{Edge, EdgeKind, Group};
 
 pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};

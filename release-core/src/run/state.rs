@@ -61,12 +61,10 @@ pub struct RunState {
     pub(super) left: Vec<Left>,
     /// Why no further region begins, once too many have failed.
     pub(super) halted: Option<Cause>,
-    /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
-    /// an analysis was retried.
+    /// When what analyses measure from last started, and when an analysis was retried.
     pub(super) began: Began,
     /// What was said of the run.
     pub(super) notes: Notes,
-    /// How flags stood before they were changed.
     pub(super) readings: Readings,
     pub(super) signals: Signals,
     /// How often in a row it was taken over in vain.
