@@ -241,7 +241,7 @@ impl Reading<'_> {
             let text = "a source that cannot answer is asked again as often as `attempts` of the stage says";
             self.found.note(&at("consecutiveErrorLimit"), text);
         }
-        if spec.consecutive_success_limit.as_ref().is_some_and(|value| *value != Value::from(0)) {
+        if spec.consecutive_success_limit.as_ref().is_some_and(|value| value.as_u64() != Some(0)) {
             let text =
                 "successes in a row are not counted here; write `count`, which all have to keep";
             self.found.error(at("consecutiveSuccessLimit"), text);

@@ -36,8 +36,8 @@ struct Objective {
     target: Target,
     #[serde(default = "one")]
     weight: f64,
-    #[serde(default)]
-    key_objective: bool,
+    #[serde(default, rename = "keyObjective")]
+    has_to_pass: bool,
 }
 
 const fn one() -> f64 {
@@ -99,7 +99,7 @@ fn objectives(
     for (objective, at) in spec.objectives.iter().zip(0..) {
         let at = format!("spec.objectives[{at}]");
         // What the others come to when this one fails.
-        if !objective.key_objective && most - objective.weight >= needed {
+        if !objective.has_to_pass && most - objective.weight >= needed {
             let name = &objective.analysis_value_template_ref.name;
             if strictly {
                 found.note(&at, format!("`{name}` has to pass here, and could fail in Keptn"));

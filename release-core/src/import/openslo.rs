@@ -192,7 +192,7 @@ fn judged(
     }
 }
 
-/// The share of what is bad, in PromQL.
+/// The share of what is bad, as Prometheus is asked for it.
 fn bad_share(ratio: &RatioMetric, found: &mut Findings) -> Option<String> {
     let at = "spec.indicator.spec.ratioMetric";
     let RatioMetric { good, bad, total, raw } = ratio;
