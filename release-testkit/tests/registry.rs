@@ -352,8 +352,7 @@ fn a_real_engine_takes_back_what_an_incident_is_about() {
     let hour = Span::secs(3_600);
     let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
     plan.step(begin);
-    // Nothing stands in the way back.
-    plan.step(step("bake", Action::Bake { duration: hour }).undo(Undo::Undeclared));
+    plan.step(Step::new(fixtures::literal("bake"), Action::Bake { duration: hour }));
     plan.edge(0, 1, EdgeKind::Order);
     let on = OnSignal { kind: SignalKind::Incident, source: None, then: SignalResponse::RollBack };
     plan.signal(SignalRule { on, scope: RollbackScope::Release });

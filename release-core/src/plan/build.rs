@@ -173,11 +173,6 @@ impl Plan {
         &self.0.steps
     }
 
-    /// Says of which services there is no version to return to, if there are any.
-    pub const fn roll_forward_only(&self) -> Option<&RollForwardOnly> {
-        self.0.roll_forward_only.as_ref()
-    }
-
     /// How environments go through their regions, where somebody said more than the order of their steps.
     pub fn lines(&self) -> &[Line] {
         &self.0.lines

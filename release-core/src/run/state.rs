@@ -65,6 +65,9 @@ pub struct RunState {
     pub(super) began: Began,
     /// What was said of the run.
     pub(super) notes: Notes,
+    /// What it was told of incidents and alerts.
+    pub(super) signals: Signals,
+    /// How flags stood before they were changed.
     pub(super) readings: Readings,
     pub(super) signals: Signals,
     /// How often in a row it was taken over in vain.
@@ -372,12 +375,6 @@ impl RunState {
     /// How many effects are under way.
     pub const fn in_flight(&self) -> u32 {
         self.in_flight
-    }
-
-    /// Whether a policy holds a step without naming an instant, so that it has to be asked again from
-    /// time to time ([`Input::Reconsider`](super::Input::Reconsider)).
-    pub const fn asks_policy(&self) -> bool {
-        self.held > 0
     }
 
     /// How often the step at `index` was asked for anew by hand; part of its idempotency key.

@@ -6,7 +6,9 @@ use release_core::model::{
     RollbackScope, RollbackTrigger, Rolling, Signal, SignalKind, SignalResponse, Span, Stage,
     Strategy, Tier,
 };
-use release_core::plan::{Action, OnFailure, Plan, PlanError, PlanErrors, plan};
+use release_core::plan::{
+    Action, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, SignalRule, plan,
+};
 use release_core::port::Evidence;
 use release_core::run::{
     Cause, Command, Event, MAX_SIGNALS, Outcome, Phase, Rejected, SignalAnswer, Status,
@@ -14,7 +16,9 @@ use release_core::run::{
 
 use super::support::drive::{End, Run};
 use super::support::looks::{findings, finite, go, page, part, repeat};
-use super::support::samples::{artifact, environment, error_rate, id, one_service, shop};
+use super::support::samples::{
+    artifact, builder, change, environment, error_rate, id, one_service, one_way, shop,
+};
 
 fn on(kind: SignalKind, source: Option<&str>, then: SignalResponse) -> RollbackTrigger {
     RollbackTrigger::Signal(OnSignal { kind, source: source.map(Into::into), then })
@@ -253,6 +257,28 @@ fn during_a_rollback_and_after_a_takeover_signals_are_recorded() {
     };
     assert!(why.contains("rolling back already"), "{why}");
     assert!(matches!(finish(&mut run), Outcome::RolledBack { .. }));
+}
+
+#[test]
+fn where_there_is_no_way_back_the_run_is_held_for_people() {
+    let mut plan = builder();
+    let steps = [one_way("a"), change("b"), change("c")].map(|step| plan.step(step));
+    steps.windows(2).for_each(|pair| plan.edge(pair[0], pair[1], EdgeKind::Order));
+    let on = OnSignal { kind: SignalKind::Alert, source: None, then: SignalResponse::RollBack };
+    plan.signal(SignalRule { on, scope: RollbackScope::Release });
+    let mut run = Run::start(&plan.build().unwrap().freeze());
+    run.end("a", End::Good);
+    tell(&mut run, Signal::new(SignalKind::Alert, "watch", "A-1")).unwrap();
+    run.end("b", End::Good);
+    let blocked = run.last(|event| matches!(event, Event::RollbackBlocked { .. })).unwrap();
+    let Event::RollbackBlocked { cause: Cause::Signalled { .. }, justification, .. } = blocked
+    else {
+        panic!("{blocked:?}");
+    };
+    assert_eq!(justification, "rows are dropped");
+    assert!(run.state.is_paused() && run.effects.is_empty());
+    run.command(Command::Resume, "bob").unwrap();
+    assert_eq!(finish(&mut run), Outcome::Succeeded);
 }
 
 fn slo() -> Analysis {

@@ -1,9 +1,9 @@
-//! What a plan says of signals from outside.
+//! What a plan says of going back: of signals from outside, and of what cannot be returned to.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, PlanBuilder};
-use crate::model::{OnSignal, RollbackScope};
+use crate::model::{OnSignal, RollForwardOnly, RollbackScope};
 
 /// What a run does about signals of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,11 @@ impl Plan {
     /// What a run does about signals; about all others nothing, but that they are journaled.
     pub fn signals(&self) -> &[SignalRule] {
         &self.0.signals
+    }
+
+    /// Says of which services there is no version to return to, if there are any.
+    pub const fn roll_forward_only(&self) -> Option<&RollForwardOnly> {
+        self.0.roll_forward_only.as_ref()
     }
 
     /// Whether it changes nothing anywhere: every service already runs the version wanted.
