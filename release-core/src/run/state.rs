@@ -69,7 +69,6 @@ pub struct RunState {
     pub(super) signals: Signals,
     /// How flags stood before they were changed.
     pub(super) readings: Readings,
-    pub(super) signals: Signals,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.
