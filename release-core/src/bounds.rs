@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::port::{EffectError, Evidence, Measurement};
+use crate::flags::FlagReading;
+use crate::port::{EffectError, Evidence, Measurement, Pair};
 
 /// The deepest nesting of free JSON, in levels of arrays and objects.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -117,13 +118,25 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 return Err(format!("it names a version of more than {MAX_TEXT} bytes"));
             }
         }
-        Evidence::Health { target, digest, ready, unready }
+        Evidence::Health { target, digest, ready, unready, observed_at }
             if unready.len() > MAX_ENTRIES || unready.iter().any(|why| why.len() > MAX_TEXT) =>
         {
             let unready = unready.iter().take(MAX_ENTRIES).map(|why| text(why).into_owned());
             let (digest, ready, unready) = (*digest, *ready, unready.collect());
-            let target = target.clone();
-            return Ok(Cow::Owned(Evidence::Health { target, digest, ready, unready }));
+            let (target, observed_at) = (target.clone(), *observed_at);
+            return Ok(Cow::Owned(Evidence::Health {
+                target,
+                digest,
+                ready,
+                unready,
+                observed_at,
+            }));
+        }
+        Evidence::Flag(reading) => {
+            if let Some(long) = reading.killed.as_ref().filter(|why| why.len() > MAX_TEXT) {
+                let killed = Some(text(long).into_owned());
+                return Ok(Cow::Owned(Evidence::Flag(FlagReading { killed, ..reading.clone() })));
+            }
         }
         Evidence::Measurement(one) => {
             if let Some(one) = measurement(one)? {
@@ -137,6 +150,18 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 let baseline = old.map_or_else(|| baseline.clone(), Box::new);
                 return Ok(Cow::Owned(Evidence::Comparison { canary, baseline }));
             }
+        }
+        Evidence::Comparisons { of } => {
+            if of.len() > MAX_ENTRIES {
+                return Err(format!("it has {} metrics, at most {MAX_ENTRIES} are kept", of.len()));
+            }
+            let mut kept = Vec::with_capacity(of.len());
+            for Pair { canary, baseline } in of {
+                let canary = measurement(canary)?.unwrap_or_else(|| canary.clone());
+                let baseline = measurement(baseline)?.unwrap_or_else(|| baseline.clone());
+                kept.push(Pair { canary, baseline });
+            }
+            return Ok(Cow::Owned(Evidence::Comparisons { of: kept }));
         }
         Evidence::Done
         | Evidence::Artifact { .. }

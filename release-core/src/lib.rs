@@ -66,6 +66,7 @@
 //! | [`report`] | folds over events, for people | pure |
 //! | [`stats`] | the numerics of judging: tests, e-processes, boundaries | pure |
 //! | [`analysis`] | judging a canary | pure |
+//! | [`flags`] | feature flags: their names, their states, who gets which variant | pure |
 //! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
 //!
 //! # What this crate does not do
@@ -85,7 +86,10 @@ pub mod clock;
 #[cfg(feature = "driver")]
 pub mod engine;
 pub mod explain;
+pub mod flags;
 pub mod ids;
+#[cfg(feature = "files")]
+pub mod import;
 pub mod journal;
 pub mod limits;
 pub mod model;

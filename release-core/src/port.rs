@@ -4,6 +4,7 @@
 //! providers, `release-policy` implements [`Policy`]; [`crate::journal::Journal`] is the third port.
 
 mod decision;
+mod kill;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::flags::FlagReading;
 use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal, Target, TrafficRules};
 use crate::plan::{Plan, Step, Weight};
 use crate::time::{Span, Timestamp};
 
 pub use self::decision::{Basis, Binding, Decision, Grant, Inputs, Reason, ReasonKind};
+pub use self::kill::KillOrder;
 pub use self::policy::{Admission, CommandRequest, PermitAll, Policy};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
@@ -80,6 +83,18 @@ pub trait Performer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`EffectError`] when it cannot be told.
     async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError>;
+
+    /// Switches a flag off at once, and sees to it that nothing turns it on again but a person's word. Returns how it
+    /// stands then. Asked again, it changes nothing.
+    ///
+    /// Whoever performs no steps about flags need not have it.
+    ///
+    /// # Errors
+    /// [`EffectError`] when it is not known to be off; of kind `unsupported` where nobody here keeps flags.
+    async fn kill(&self, order: &KillOrder) -> Result<FlagReading, EffectError> {
+        let text = format!("nobody here keeps flags, and so not `{}`", order.flag());
+        Err(EffectError::permanent("unsupported", text))
+    }
 }
 
 /// What a look at the world found.
@@ -200,6 +215,9 @@ impl AuthorizedCommand {
     }
 }
 
+/// How old health may be that a step passes by: a minute.
+pub const MAX_HEALTH_AGE: Span = Span::secs(60);
+
 /// What an effect observed. Journaled, and judged by pure code: a provider never says «passed».
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -234,6 +252,9 @@ pub enum Evidence {
         ready: u32,
         /// What the others said, one line each.
         unready: Vec<String>,
+        /// When the instances were asked, on the provider's clock. What is older than [`MAX_HEALTH_AGE`] is no evidence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        observed_at: Option<Timestamp>,
     },
     /// Traffic as the router distributes it.
     Weights {
@@ -247,6 +268,8 @@ pub enum Evidence {
         /// Requests served since these shares took effect, by version.
         served: Vec<Served>,
     },
+    /// A feature flag, as its store tells of it.
+    Flag(FlagReading),
     /// One measurement of a metric.
     Measurement(Measurement),
     /// One measurement of each of two versions, taken together.
@@ -256,12 +279,27 @@ pub enum Evidence {
         /// Of the version that was there before.
         baseline: Box<Measurement>,
     },
+    /// One measurement of each metric of a scorecard, of each of two versions, taken together.
+    Comparisons {
+        /// In the order of the scorecard.
+        of: Vec<Pair>,
+    },
     /// What a custom capability returned.
     Custom {
         /// The provider's answer.
         #[serde(serialize_with = "crate::bounds::in_order")]
         output: serde_json::Value,
     },
+}
+
+/// One metric of two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    /// Of the new version.
+    pub canary: Measurement,
+    /// Of the version that was there before.
+    pub baseline: Measurement,
 }
 
 /// Requests that one version served.

@@ -39,13 +39,16 @@
 //! | [`Windows`] | when what may be changed, where and by whom |
 //! | [`Rbac`](rbac::Rbac) | who may start which steps and give which commands |
 //! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and rights: what allows, what denies |
+//! | [`ErrorBudgets`](budget::ErrorBudgets) | that nothing new begins where an error budget is nearly used up |
 //! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
+//! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. What people said and what is known of
 //! a run, its host hands in; see [`decision`] for how, and `examples/governed_release` for all of it together.
 
 pub mod approval;
+pub mod budget;
 pub mod cab;
 #[cfg(feature = "cedar")]
 pub mod cedar;
@@ -55,6 +58,7 @@ pub mod directory;
 pub mod emergency;
 pub mod promotion;
 pub mod rbac;
+pub mod recommend;
 
 mod all_of;
 mod canonical;

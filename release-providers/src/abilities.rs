@@ -54,6 +54,7 @@ pub struct DeployerAbilities {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is an ability of its own")]
 pub struct RouterAbilities {
     /// How it divides traffic.
     pub splitting: Splitting,

@@ -114,6 +114,7 @@ macro_rules! for_each_capability {
             }
             FlagStore FlagStoreOp FlagStoreCall "flag_store" {
                 set Set acts ($crate::spi::SetFlag) -> (());
+                kill Kill acts ($crate::spi::KillFlag) -> (());
                 observe Observe looks ($crate::spi::FlagRef) -> ($crate::spi::FlagStatus);
             }
             ChangeDesk ChangeDeskOp ChangeDeskCall "change_desk" {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use release_core::model::{Principal, RunId, Timestamp};
-use release_core::port::{AuthorizedCommand, Clock, EffectCertainty};
+use release_core::port::{AuthorizedCommand, Clock, EffectCertainty, KillOrder};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ErrorKind, ProviderError};
@@ -114,6 +114,15 @@ impl Context {
             principal: command.requester().clone(),
             rollback: command.is_rollback(),
         }
+    }
+}
+
+impl Context {
+    /// The context of a kill. What holds no rollback holds none of these either.
+    pub(crate) fn of_kill(order: &KillOrder) -> Self {
+        let key = order.key().to_owned();
+        let attempt = order.attempt();
+        Self { attempt, rollback: true, ..Self::new(key, order.deadline(), order.by().clone()) }
     }
 }
 

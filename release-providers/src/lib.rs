@@ -43,6 +43,8 @@
 //! | `haproxy` | a router that drives HAProxy by its runtime API | `haproxy` |
 //! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
 //! | `prometheus` | measures versions by the HTTP API of a Prometheus | `prometheus` |
+//! | `webhook` | hooks of rollouts as web services | `webhook` |
+//! | `flagd` | feature flags in the file that flagd and OpenFeature providers watch | `flagd` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
 //! The features `local` and `plugin` need Linux, `haproxy` and `envoy` a Unix; elsewhere, build with `default-features = false, features =
@@ -77,6 +79,8 @@ pub mod endpoints;
 #[cfg(feature = "envoy")]
 pub mod envoy;
 mod error;
+#[cfg(feature = "flagd")]
+pub mod flagd;
 pub mod guide;
 #[cfg(feature = "haproxy")]
 pub mod haproxy;
@@ -86,6 +90,7 @@ pub mod kind;
 pub mod layer;
 #[cfg(feature = "local")]
 pub mod local;
+mod measure;
 mod performer;
 #[cfg(feature = "plugin")]
 pub mod plugin;
@@ -101,6 +106,8 @@ pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod sync;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use abilities::{
     Abilities, DeployerAbilities, Fencing, MetricsAbilities, RouterAbilities, SecretStoreAbilities,

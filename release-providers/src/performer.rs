@@ -1,18 +1,24 @@
 //! The engine's port, implemented by submitting to providers and observing what came of it.
 
+mod flags;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use release_core::flags::FlagReading;
 use release_core::model::{Timestamp, TrafficRules};
 use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
-    AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, Observed, Performer,
+    AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, KillOrder, Observed,
+    Performer,
 };
 
-use crate::registry::{Bound, Progress, Registry, Typed};
+use crate::measure::Look;
+use crate::registry::{Bound, Progress, ProviderSelector, Registry, Typed};
 use crate::spi::{
     ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
-    DeploymentStatus, HealthProbe, MeasureRequest, Notification, ObserveDeployment, ObserveTraffic,
+    DeploymentStatus, FlagStore, HealthProbe, Notification, ObserveDeployment, ObserveTraffic,
     SetWeights, Severity, TrafficStatus,
 };
 use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
@@ -43,6 +49,17 @@ impl Performer for Registry {
         let bound = self.bind(command.step()).map_err(unbound)?;
         let call = Call::new(self, command, &bound);
         call.observe(&bound, command).await.map_err(ProviderError::into_effect_error)
+    }
+
+    async fn kill(&self, order: &KillOrder) -> Result<FlagReading, EffectError> {
+        let mut at = ProviderSelector::everywhere();
+        at.environment = Some(order.environment().clone());
+        let store: Option<Arc<dyn FlagStore>> = self.find(&at);
+        let missing =
+            || EffectError::permanent("unbound", crate::registry::missing("flag_store", &at));
+        let store = store.ok_or_else(missing)?;
+        let cx = Context::of_kill(order);
+        flags::kill(&*store, &cx, order).await.map_err(ProviderError::into_effect_error)
     }
 }
 
@@ -108,25 +125,17 @@ impl<'a> Call<'a> {
                 }
             }
             (Bound::Metrics(source), Action::Analyze { deployment, analysis, beside, .. }) => {
-                let measure = async |deployment: &Deployment| {
-                    let Deployment { target, artifact, version } = deployment.clone();
-                    let (digest, metric) = (artifact.digest(), analysis.metric.clone());
-                    let request = MeasureRequest::new(target, digest, version, metric, self.since);
-                    source.measure(&self.cx, request).await
-                };
-                let Some(beside) = beside else {
-                    return measure(deployment).await.map(Evidence::Measurement);
-                };
-                // At once, so that neither has had longer than the other.
-                let (canary, baseline) =
-                    tokio::join!(measure(deployment), measure(&beside.baseline));
-                let (canary, baseline) = (Box::new(canary?), Box::new(baseline?));
-                Ok(Evidence::Comparison { canary, baseline })
+                let (cx, source, since) = (&self.cx, &**source, self.since);
+                let (canary, beside) = (deployment, beside.as_deref());
+                Look { cx, source, since, analysis, canary, beside }.take().await
             }
             (Bound::Notifier(notifier), Action::Notify { channel, message }) => {
                 let severity = if self.rollback { Severity::Warning } else { Severity::Info };
                 let notification = Notification::new(channel.clone(), severity, message.clone());
                 notifier.notify(&self.cx, notification).await.map(|()| Evidence::Done)
+            }
+            (Bound::Flags(store), Action::Flag(flag)) => {
+                flags::perform(&**store, &self.cx, flag).await
             }
             (Bound::Custom(custom), Action::Custom { capability, input }) => {
                 let request = CustomRequest::new(capability.clone(), input.clone());
@@ -218,8 +227,9 @@ impl<'a> Call<'a> {
             let unready: Vec<_> =
                 unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
             if ready >= min_ready {
-                let (target, digest) = (report.target, report.digest);
-                return Ok(Evidence::Health { target, digest, ready, unready });
+                let (target, digest, observed_at) =
+                    (report.target, report.digest, Some(report.observed_at));
+                return Ok(Evidence::Health { target, digest, ready, unready, observed_at });
             }
             let missing =
                 || format!("{ready} of {min_ready} instances are ready; {}", unready.join("; "));
@@ -254,6 +264,9 @@ impl<'a> Call<'a> {
                     return Ok(Observed::Applied(evidence(status)));
                 }
                 Ok(Observed::NotApplied)
+            }
+            (Bound::Flags(store), Action::Flag(flag)) => {
+                flags::observe(&**store, &self.cx, flag).await
             }
             (Bound::Notifier(_), _) if self.effects != Some(EffectClass::Idempotent) => {
                 Err(nobody_can_tell("whether a message was sent cannot be asked"))

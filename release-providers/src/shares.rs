@@ -73,8 +73,11 @@ impl Pool {
 
     /// A name in a server's configuration: the digest, and a track behind a dot.
     pub(crate) fn tag(&self) -> String {
-        let track = self.track.iter().map(|track| format!(".{track}")).collect::<String>();
-        format!("{}{track}", self.digest.hex())
+        let hex = self.digest.hex();
+        match &self.track {
+            Some(track) => format!("{hex}.{track}"),
+            None => hex,
+        }
     }
 
     /// What [`Pool::tag`] made.

@@ -88,6 +88,7 @@ macro_rules! conformance {
             set_is_observed
             same_state_keeps_its_revision
             expected_revision_is_checked
+            killed_stays_off
             one_of_many_changes_wins
         ] }
     };

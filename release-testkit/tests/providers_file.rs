@@ -10,7 +10,7 @@ use release_core::time::Span;
 use release_providers::config::{Catalog, ConfigError, ProvidersFile};
 use release_providers::kind::{Manifest, Opening, ProviderKind, SecretSetting, Secrets};
 use release_providers::spi::{
-    FlagRef, FlagStatus, FlagStore, Notification, Notifier, SecretRef, SetFlag, Severity,
+    FlagRef, FlagStatus, FlagStore, KillFlag, Notification, Notifier, SecretRef, SetFlag, Severity,
 };
 use release_providers::{
     AnyProvider, Context, Description, EffectClass, ErrorKind, ProviderError, ProviderSelector,
@@ -86,6 +86,9 @@ impl FlagStore for Acme {
         described()
     }
     async fn set(&self, _: &Context, _: SetFlag) -> Result<(), ProviderError> {
+        Err(says(self.token.as_ref()))
+    }
+    async fn kill(&self, _: &Context, _: KillFlag) -> Result<(), ProviderError> {
         Err(says(self.token.as_ref()))
     }
     async fn observe(&self, _: &Context, _: FlagRef) -> Result<FlagStatus, ProviderError> {

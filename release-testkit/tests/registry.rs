@@ -2,14 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use release_core::analysis::{Conclusion, Trial};
 use release_core::engine::{Engine, Settled};
 use release_core::journal::{History, MemoryJournal};
-use release_core::model::Span;
-use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
-use release_core::port::{Clock, EffectCertainty, EffectError, Performer as _};
-use release_core::run::{Event, Mode, Outcome};
+use release_core::model::{
+    Analysis, Finite, Judge, Metric, OnSignal, RollbackScope, ScoreMethod, Scorecard, Scored,
+    Signal, SignalKind, SignalResponse, Span,
+};
+use release_core::plan::{
+    Action, Beside, Compensation, Deployment, EdgeKind, Plan, RetryPolicy, SignalRule, Step, Undo,
+    UndoPhase, Weight,
+};
+use release_core::port::{Clock, EffectCertainty, EffectError, Evidence, Performer as _};
+use release_core::run::{Cause, Command, Directive, Event, Mode, Outcome};
 use release_providers::spi::{ApplyRequest, Deployer};
 use release_providers::{
     EffectClass, ErrorKind, ProviderError, ProviderSelector, Registry, Splitting,
@@ -274,6 +282,117 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
     let windows: Vec<_> = windows.collect();
     let took = minute.as_duration() + interval.as_duration() * 4;
     assert_eq!(windows, [Span::from(took); 6]);
+}
+
+/// The version from before, which serves beside the new one.
+fn before() -> Deployment {
+    let (artifact, version) = (fixtures::artifact("api", "1.0.0"), fixtures::version("1.0.0"));
+    Deployment { target: fixtures::target("api"), artifact, version }
+}
+
+#[test]
+fn a_scorecard_is_measured_metric_by_metric_of_both_versions_and_says_by_which_seed() {
+    let bench = Bench::new();
+    let metrics = &bench.platform.metrics;
+    for (deployment, latency) in [(deployment(), 0.3), (before(), 0.1)] {
+        let digest = deployment.artifact.digest();
+        metrics.set(digest, "latency", latency);
+        metrics.set(digest, "memory", 5.0);
+    }
+    let scored = |name: &str| Scored::new(name, "all", Metric::Query { query: name.into() });
+    let card = Scorecard {
+        method: ScoreMethod::NetflixAca { seed: 42 },
+        metrics: vec![scored("memory"), scored("latency")],
+        group_weights: BTreeMap::new(),
+        pass: Finite::new(95.0).unwrap(),
+        marginal: Finite::new(75.0).unwrap(),
+        every: None,
+    };
+    let metric = card.metrics[0].metric.clone();
+    let analysis = Analysis {
+        count: 6,
+        ..Analysis::judged(fixtures::literal("score"), metric, Judge::Scorecard(card))
+    };
+    let action = Action::Analyze {
+        deployment: deployment(),
+        analysis: Arc::new(analysis),
+        from: None,
+        beside: Some(Box::new(Beside { baseline: before(), share: 50 })),
+        until: None,
+    };
+    let registry = bench.registry(bench.platform.deployer.clone());
+    let history = bench.run(registry, vec![step("score", action.clone())]);
+    let mut trial = Trial::new(action).unwrap();
+    let mut found = Vec::new();
+    for fact in history.facts() {
+        let (Event::StepMeasured { evidence, finding: Some(finding), .. }
+        | Event::StepFailed { evidence: Some(evidence), finding: Some(finding), .. }) = &fact.event
+        else {
+            continue;
+        };
+        assert!(matches!(evidence, Evidence::Comparisons { of } if of.len() == 2), "{evidence:?}");
+        assert_eq!(trial.look(fact.at, evidence).unwrap().0, **finding);
+        found.push(finding.clone());
+    }
+    let last = found.last().unwrap();
+    assert_eq!((found.len(), last.conclusion), (6, Conclusion::Regressed));
+    // Neither version varies, so that Kayenta's judge draws noise: from this seed.
+    assert_eq!(last.seed, Some(42));
+    let said: Vec<_> = last.parts.iter().map(|part| (&*part.name, &*part.says)).collect();
+    assert_eq!(said, [("memory", "Pass"), ("latency", "High")]);
+    assert_eq!(metrics.calls().len(), 6 * 4);
+}
+
+#[test]
+fn a_real_engine_takes_back_what_an_incident_is_about() {
+    let bench = Bench::new();
+    let scaled = |replicas| Action::Scale { deployment: deployment(), replicas };
+    let undo = Compensation { action: scaled(0), phase: UndoPhase::Remove };
+    let begin = step("scale", scaled(2)).undo(Undo::Compensate(vec![undo]));
+    let hour = Span::secs(3_600);
+    let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
+    plan.step(begin);
+    plan.step(Step::new(fixtures::literal("bake"), Action::Bake { duration: hour }));
+    plan.edge(0, 1, EdgeKind::Order);
+    let on = OnSignal { kind: SignalKind::Incident, source: None, then: SignalResponse::RollBack };
+    plan.signal(SignalRule { on, scope: RollbackScope::Release });
+    let plan = plan.build().unwrap();
+    let registry = bench.registry(bench.platform.deployer.clone());
+    let journal = Arc::new(MemoryJournal::new());
+    let engine = Engine::builder(journal, Arc::new(registry)).clock(bench.clock.clone()).build();
+    let tell = |kind, reference: &str| {
+        let signal = Box::new(Signal::new(kind, "pager", reference));
+        Directive::new(Command::Signal { signal }, fixtures::operator(), "customers call")
+    };
+    let work = async {
+        let handle = engine.start("r-1".parse().unwrap(), plan, fixtures::requester()).await;
+        let handle = handle.unwrap();
+        bench.clock.sleep_until(bench.clock.now().plus(Span::secs(60))).await;
+        // What nobody planned for changes nothing; what is planned for takes back what the run did.
+        handle.send(tell(SignalKind::Alert, "A-1")).await.unwrap();
+        handle.send(tell(SignalKind::Incident, "INC-1")).await.unwrap();
+        let outcome = handle.wait().await.unwrap();
+        (outcome, engine.load(handle.run()).await.unwrap().0)
+    };
+    let (outcome, history) = bench.clock.run(work).unwrap();
+    assert!(matches!(outcome, Outcome::RolledBack { cause: Cause::Signalled { .. } }), "{outcome}");
+    let answers: Vec<_> = history
+        .facts()
+        .iter()
+        .filter_map(|fact| match &fact.event {
+            Event::Signalled { signal, answer, .. } => Some(format!("{signal}: {answer}")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        answers,
+        [
+            "alert `A-1` of pager: recorded only: the release planned nothing for it",
+            "incident `INC-1` of pager: the run goes back"
+        ]
+    );
+    let digest = deployment().artifact.digest();
+    assert!(bench.platform.world.instances(&deployment().target, digest).is_empty());
 }
 
 /// A deployer of at most three, and a router that does not split, behind a registry.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use release_core::model::{Digest, EnvironmentId};
 use release_providers::layer::{CallObserver, CallRecord, Layers, Redactor, Retrying, Shielding};
 use release_providers::plugin::host::{Host, Plugin, PluginSpec};
-use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
+use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, KillFlag, SetFlag};
 use release_providers::{
     Clock as _, Context, Description, EffectClass, ProviderError, Secret, Span, SystemClock,
     Version, async_trait,
@@ -32,6 +32,10 @@ impl FlagStore for Answers {
     }
 
     async fn set(&self, _: &Context, _: SetFlag) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn kill(&self, _: &Context, _: KillFlag) -> Result<(), ProviderError> {
         Ok(())
     }
 

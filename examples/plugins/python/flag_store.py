@@ -50,9 +50,13 @@ class Flags(flag_store_pb2_grpc.FlagStoreServicer):
         off = flag_store_pb2.FlagState(off=flag_store_pb2.FlagState.Off())
         # By environment and flag: state and revision.
         self._flags = {tuple(name.split("/", 1)): (off, 1) for name in names}
+        self._killed = {}  # likewise: by whom and why
 
     def Set(self, call, _):
         return self._answer(flag_store_pb2.FlagStoreSetReply, call, self._set)
+
+    def Kill(self, call, _):
+        return self._answer(flag_store_pb2.FlagStoreKillReply, call, self._kill)
 
     def Observe(self, call, _):
         return self._answer(flag_store_pb2.FlagStoreObserveReply, call, self._observe)
@@ -84,18 +88,38 @@ class Flags(flag_store_pb2_grpc.FlagStoreServicer):
             raise Failed(call_pb2.ERROR_KIND_INVALID, "the state is none that this plugin knows")
         if wish.WhichOneof("state") == "share" and wish.share.percent > 100:
             raise Failed(call_pb2.ERROR_KIND_INVALID, "a share is of a hundred")
-        if wish == state:  # whatever is expected: who asks again for what is done is told that it is
+        at = request.environment, request.flag
+        if at in self._killed and not request.revive:
+            if wish.WhichOneof("state") == "off":
+                return call_pb2.Done()
+            raise Failed(call_pb2.ERROR_KIND_CONFLICT, "the flag was killed", killed=self._killed[at])
+        revived = at in self._killed
+        if wish == state and not revived:  # whatever is expected: who asks again for what is done is told that it is
             return call_pb2.Done()
         if request.HasField("expected") and request.expected != revision:
             text = "somebody else changed the flag; look at it again"
             raise Failed(call_pb2.ERROR_KIND_CONFLICT, text, revision=revision)
-        self._flags[request.environment, request.flag] = (wish, revision + 1)
+        self._flags[at] = (wish, revision + 1)
+        self._killed.pop(at, None)
+        return call_pb2.Done()
+
+    def _kill(self, request):
+        _, revision = self._find(request)
+        at = request.environment, request.flag
+        if at not in self._killed:
+            off = flag_store_pb2.FlagState(off=flag_store_pb2.FlagState.Off())
+            self._flags[at] = (off, revision + 1)
+            self._killed[at] = request.reason
         return call_pb2.Done()
 
     def _observe(self, request):
         state, revision = self._find(request)
         return flag_store_pb2.FlagStatus(
-            flag=request.flag, environment=request.environment, state=state, revision=revision
+            flag=request.flag,
+            environment=request.environment,
+            state=state,
+            revision=revision,
+            killed=self._killed.get((request.environment, request.flag)),
         )
 
 

@@ -1,8 +1,10 @@
 //! Measurements as they come when all is well, or when it is not: for simulations.
 
-use crate::model::{Analysis, Bound, Digest, Direction, Finite, Judge, Metric, Sequential};
-use crate::plan::{Action, Deployment};
-use crate::port::{Bucket, Evidence, Measurement};
+use crate::model::{
+    Analysis, Bound, Change, Cusum, Digest, Direction, Finite, Judge, Metric, Scored, Sequential,
+};
+use crate::plan::{Action, Beside, Deployment};
+use crate::port::{Bucket, Evidence, Measurement, Pair};
 use crate::time::Timestamp;
 
 /// Samples of one look: so many that what they say is clear.
@@ -31,8 +33,77 @@ pub fn example(action: &Action, looks: u32, now: Timestamp, well: bool) -> Evide
             let nothing = || nothing("no value is within the limit");
             Evidence::Measurement(found.unwrap_or_else(nothing))
         }
+        (Judge::BurnRate(rule), None) => {
+            let failed = match (rule.direction, well) {
+                (Direction::LowerIsBetter, true) | (Direction::HigherIsBetter, false) => 0.0,
+                (Direction::LowerIsBetter, false) | (Direction::HigherIsBetter, true) => 1.0,
+            };
+            let samples = SAMPLES * f64::from(looks.saturating_add(1));
+            let digest = deployment.artifact.digest();
+            Evidence::Measurement(measured(&analysis.metric, digest, (failed, samples), now))
+        }
+        (Judge::Cusum(rule), beside) => {
+            drifting(analysis, rule, (deployment, beside.as_deref()), (looks, now, well))
+        }
+        (Judge::Scorecard(card), Some(beside)) => {
+            let both = (deployment.artifact.digest(), beside.baseline.artifact.digest());
+            let of = card.metrics.iter().map(|scored| points(scored, both, (looks, now, well)));
+            Evidence::Comparisons { of: of.collect() }
+        }
         _ => Evidence::Measurement(nothing("what it is compared with is not known")),
     }
+}
+
+/// Levels that are as usual, or worse by what has to be found.
+fn drifting(
+    analysis: &Analysis,
+    rule: &Cusum,
+    (deployment, beside): (&Deployment, Option<&Beside>),
+    (looks, now, well): (u32, Timestamp, bool),
+) -> Evidence {
+    let worse = if well { 0.0 } else { rule.detect.get() * rule.spread.get() };
+    let both = if beside.is_some() { core::f64::consts::SQRT_2 } else { 1.0 };
+    let usual = rule.usual.map_or_else(|| 2.0 * worse + rule.spread.get(), Finite::get);
+    let new = match rule.direction {
+        Direction::LowerIsBetter => worse.mul_add(both, usual),
+        Direction::HigherIsBetter => worse.mul_add(-both, usual),
+    };
+    let samples = SAMPLES * f64::from(looks.saturating_add(1));
+    let of = |deployment: &Deployment, value: f64| {
+        measured(&analysis.metric, deployment.artifact.digest(), (value, samples), now)
+    };
+    let canary = of(deployment, new);
+    match beside {
+        None => Evidence::Measurement(canary),
+        Some(beside) => Evidence::Comparison {
+            canary: Box::new(canary),
+            baseline: Box::new(of(&beside.baseline, usual)),
+        },
+    }
+}
+
+/// A point of one metric of a scorecard: they vary a little, and the new version's are a third, or three times as much, where
+/// that is bad.
+fn points(
+    scored: &Scored,
+    (new, old): (Digest, Digest),
+    (looks, now, well): (u32, Timestamp, bool),
+) -> Pair {
+    let value = |look: u32| 0.1 + f64::from(look.wrapping_mul(37) % 17) / 1_000.0;
+    let (value, samples) = if matches!(scored.metric, Metric::Query { .. }) {
+        (value(looks), 1.0)
+    } else {
+        // Counts since the beginning, which grow by a point's at each look.
+        let looks = looks.saturating_add(1);
+        ((0..looks).map(value).sum::<f64>() / f64::from(looks), SAMPLES * f64::from(looks))
+    };
+    let factor = match (well, scored.direction) {
+        (true, _) => 1.0,
+        (false, Change::Decrease) => 1.0 / 3.0,
+        (false, Change::Increase | Change::Either) => 3.0,
+    };
+    let of = |digest, value| measured(&scored.metric, digest, (value, samples), now);
+    Pair { canary: of(new, factor * value), baseline: of(old, value) }
 }
 
 /// A measurement that keeps a bound, or does not.

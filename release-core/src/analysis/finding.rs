@@ -26,6 +26,9 @@ pub struct Finding {
     /// What was seen of the old version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Seen>,
+    /// What it is put together from, where that is several: pairs of windows, metrics of a scorecard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// Looks that count so far, this one included: the sample that decided is the last.
     pub looks: u32,
     /// How likely the interval misses the truth at one end, at any look.
@@ -85,6 +88,18 @@ pub enum Method {
     /// Means of two versions, by a mixture of ratios of Student's t.
     #[serde(rename = "sequential-means/1")]
     SequentialMeans,
+    /// Burn rates of one version, in pairs of windows.
+    #[serde(rename = "burn-rate/1")]
+    BurnRate,
+    /// Levels of one version beside what is usual, by a cumulative sum.
+    #[serde(rename = "cusum/1")]
+    Cusum,
+    /// Several metrics of two versions, as Kayenta's judge has it.
+    #[serde(rename = "netflix-aca/1")]
+    NetflixAca,
+    /// The same, mended.
+    #[serde(rename = "strict/1")]
+    Strict,
 }
 
 impl fmt::Display for Method {
@@ -92,6 +107,10 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Self::SequentialCounts => "sequential-counts/1",
             Self::SequentialMeans => "sequential-means/1",
+            Self::BurnRate => "burn-rate/1",
+            Self::Cusum => "cusum/1",
+            Self::NetflixAca => "netflix-aca/1",
+            Self::Strict => "strict/1",
         })
     }
 }
@@ -124,6 +143,12 @@ pub enum Scale {
     Ratio,
     /// The new version's value minus the old one's, in the metric's unit, the worse the greater: 0 is no harm.
     Difference,
+    /// How many times as fast as allowed an error budget burns: 0 is not at all.
+    Burn,
+    /// A cumulative sum, in spreads of a look: 0 is no harm.
+    Sum,
+    /// So many points are missing of a score of 100: 0 is none.
+    Missing,
 }
 
 impl Scale {
@@ -131,9 +156,33 @@ impl Scale {
     pub const fn nothing(self) -> f64 {
         match self {
             Self::Ratio => 1.0,
-            Self::Difference => 0.0,
+            Self::Difference | Self::Burn | Self::Sum | Self::Missing => 0.0,
         }
     }
+}
+
+/// One of several things that a finding is put together from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Part {
+    /// Which.
+    pub name: String,
+    /// What it says, in a word: `fires`, `High`.
+    pub says: String,
+    /// The best guess of what is judged, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Finite>,
+    /// What it lies above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<Finite>,
+    /// What it lies below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<Finite>,
+    /// How many samples of the new version counted.
+    pub samples: Finite,
+    /// How many of the old one, where it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_samples: Option<Finite>,
 }
 
 /// What was seen of one version.

@@ -29,27 +29,38 @@
 //! *What it does not see*: harm that the margin tolerates, harm of less than the planned size, waves longer than the time that
 //! is watched, and clients who are not given to versions by chance.
 //!
-//! # The judge of Kayenta
-//! [`netflix`] is the judge that Kayenta made common, quirks included, for those who come from there; and the same one mended.
+//! # Other judges
+//! - [`BurnRate`](crate::model::BurnRate): how fast one version burns an error budget, in pairs of windows.
+//! - [`Cusum`](crate::model::Cusum): whether a level drifts from what is usual in the time after a release.
+//! - [`Scorecard`](crate::model::Scorecard): several metrics scored together, for those who come from Kayenta: [`netflix`] is the judge that Kayenta made common, quirks included, for those who come from there; and the same one mended.
 
+mod burn;
+mod cusum;
 mod dispersion;
 mod example;
 mod finding;
+mod increment;
 mod lagged;
+mod memory;
 pub mod netflix;
 mod power;
 mod reading;
+mod scorecard;
 mod sequential;
 mod stream;
 mod threshold;
 mod trial;
 
+pub use burn::Burned;
+pub use cusum::Summed;
 pub use example::example;
-pub use finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
+pub use finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen};
+pub use memory::Memory;
 pub use power::{DETECTS, PASSES, Power, power};
+pub use scorecard::Points;
 pub use stream::Stream;
 pub use trial::Trial;
 
-pub(crate) use sequential::{Judged, judge};
-pub(crate) use stream::Look;
+pub(crate) use memory::Judged;
+
 pub(crate) use threshold::measure;

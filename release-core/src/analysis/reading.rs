@@ -1,6 +1,6 @@
 //! Reads measurements: whose they are, whether they are numbers of what was asked for, and what they count.
 
-use crate::model::{Analysis, Digest, Direction, Finite, Metric};
+use crate::model::{Digest, Direction, Finite, Metric};
 use crate::port::{Bucket, Measurement};
 use crate::time::{Span, Timestamp};
 
@@ -25,7 +25,7 @@ pub(crate) struct Terms {
 /// # Errors
 /// Why there is nothing to judge by.
 pub(crate) fn read(
-    analysis: &Analysis,
+    metric: &Metric,
     wanted: Digest,
     measurement: &Measurement,
     terms: Terms,
@@ -33,7 +33,7 @@ pub(crate) fn read(
     let of = |digest: Digest| {
         if digest == wanted { Ok(()) } else { Err(format!("measured {digest}, not {wanted}")) }
     };
-    match (&analysis.metric, measurement) {
+    match (metric, measurement) {
         (_, Measurement::NoData { reason }) => Err(reason.clone()),
         (
             Metric::Ratio { .. } | Metric::Mean { .. },
@@ -41,7 +41,7 @@ pub(crate) fn read(
         ) => {
             of(*digest)?;
             let (part, whole) = (numerator.get(), denominator.get());
-            let counts = matches!(analysis.metric, Metric::Ratio { .. });
+            let counts = matches!(metric, Metric::Ratio { .. });
             if whole < 0.0 || (counts && part < 0.0) {
                 return Err(format!("{numerator} of {denominator} cannot be counts"));
             }

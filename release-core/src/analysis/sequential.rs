@@ -2,6 +2,7 @@
 
 use super::dispersion::{self, Events};
 use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
+use super::memory::Judged;
 use super::stream::{Look, Part, Stream, Taken};
 use crate::model::{Bound, Direction, Finite};
 use crate::port::Evidence;
@@ -17,12 +18,6 @@ const SHARES: f64 = 1e-4;
 /// How far off shares may be, of all traffic, whatever is sure of it: versions are never looked at in quite the same moment.
 const SHARES_OFF: f64 = 0.02;
 
-/// What a look comes to, with the sentence for people.
-pub(crate) struct Judged {
-    pub(crate) finding: Finding,
-    pub(crate) because: String,
-}
-
 /// Takes a look in, and says what all looks come to.
 pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -> Judged {
     let taken = stream.take(look, evidence);
@@ -37,7 +32,7 @@ pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -
     let (finding, because) = conclude().unwrap_or_else(|error: StatsError| {
         (stream.finding(look, Conclusion::NoData), error.to_string())
     });
-    Judged { finding, because }
+    Judged { finding, because, last: false }
 }
 
 impl Look<'_> {
@@ -61,6 +56,7 @@ impl Stream {
             harm: None,
             canary: None,
             baseline: None,
+            parts: Vec::new(),
             looks: self.looks,
             alpha: finite(look.alpha()).unwrap_or(Finite::ZERO),
             dispersion: finite(1.0).unwrap_or(Finite::ZERO),

@@ -54,7 +54,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    const fn since(self, earlier: Self) -> Self {
+    pub(super) const fn since(self, earlier: Self) -> Self {
         Self { part: self.part - earlier.part, whole: self.whole - earlier.whole }
     }
 }
@@ -119,7 +119,8 @@ impl Stream {
     fn read(&self, look: &Look<'_>, both: [&Measurement; 2]) -> Result<[Reading; 2], String> {
         let terms = Terms { direction: look.rule.direction, above: self.above };
         let read = |measurement, wanted: &Deployment, whose| {
-            let found = reading::read(look.analysis, wanted.artifact.digest(), measurement, terms);
+            let found =
+                reading::read(&look.analysis.metric, wanted.artifact.digest(), measurement, terms);
             found.map_err(|why| format!("{whose} version: {why}"))
         };
         let [canary, baseline] = both;
@@ -242,15 +243,11 @@ impl Stream {
     }
 
     fn note(&mut self, evidence: &Evidence) {
-        let mut hash = Sha256::new();
-        if let Some(before) = self.samples {
-            hash.update(before.as_bytes());
-        }
-        if let Evidence::Comparison { canary, baseline } = evidence {
-            feed(&mut hash, canary);
-            feed(&mut hash, baseline);
-        }
-        self.samples = Some(Digest::from_bytes(hash.finalize().into()));
+        let both = match evidence {
+            Evidence::Comparison { canary, baseline } => vec![&**canary, &**baseline],
+            _ => Vec::new(),
+        };
+        self.samples = Some(digest_of(self.samples, both));
     }
 
     /// All that it is made of, for the digest of a state.
@@ -258,15 +255,26 @@ impl Stream {
         let parts = [self.origin, self.last, self.first].into_iter().flatten().flatten();
         let parts = parts.flat_map(|Part { part, whole }| [part.to_bits(), whole.to_bits()]);
         let streams = [self.differences, self.beyond, self.levels];
-        let samples = self.samples.map_or(0, |digest| {
-            digest.as_bytes().iter().take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
-        });
+        let samples = self.samples.map_or(0, word_of);
         let above = self.above.map_or(u64::MAX, |bound| bound.get().to_bits());
         [u64::from(self.looks), u64::from(self.warm), samples, above, self.weights.to_bits()]
             .into_iter()
             .chain(parts)
             .chain(streams.into_iter().flat_map(|stream| stream.words()))
     }
+}
+
+/// The digest of measurements after those before.
+pub(super) fn digest_of<'a>(
+    before: Option<Digest>,
+    measurements: impl IntoIterator<Item = &'a Measurement>,
+) -> Digest {
+    let mut hash = Sha256::new();
+    if let Some(before) = before {
+        hash.update(before.as_bytes());
+    }
+    measurements.into_iter().for_each(|measurement| feed(&mut hash, measurement));
+    Digest::from_bytes(hash.finalize().into())
 }
 
 /// All that a measurement says, each kind under a number of its own, each number as its bits.
@@ -300,6 +308,11 @@ fn feed(hash: &mut Sha256, measurement: &Measurement) {
             hash.update(reason.as_bytes());
         }
     }
+}
+
+/// The first 64 bits of a digest.
+pub(super) fn word_of(digest: Digest) -> u64 {
+    digest.as_bytes().iter().take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
 fn grown([a, b]: &[Part; 2], [c, d]: &[Part; 2]) -> [Part; 2] {

@@ -1,8 +1,7 @@
 //! A judge on its own, outside of a run.
 
 use super::finding::Finding;
-use super::sequential::{self, Judged};
-use super::stream::{Look, Stream};
+use super::memory::{Judged, Memory};
 use crate::plan::Action;
 use crate::port::Evidence;
 use crate::time::Timestamp;
@@ -13,20 +12,20 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Trial {
     action: Action,
-    stream: Stream,
+    memory: Memory,
 }
 
 impl Trial {
-    /// A trial of what `action` compares; `None` for an action that compares nothing.
+    /// A trial of what `action` judges; `None` for an action that finds nothing: no analysis, one that goes by a limit
+    /// alone, and one that compares versions without saying with which.
     pub fn new(action: Action) -> Option<Self> {
-        Look::of(&action, Timestamp::default())?;
-        Some(Self { action, stream: Stream::default() })
+        let memory = Memory::of(&action)?;
+        Some(Self { action, memory })
     }
 
     /// Takes in what a look at `at` measured, and says what all looks come to, and why in a sentence.
     pub fn look(&mut self, at: Timestamp, evidence: &Evidence) -> Option<(Finding, String)> {
-        let look = Look::of(&self.action, at)?;
-        let Judged { finding, because } = sequential::judge(&mut self.stream, &look, evidence);
+        let Judged { finding, because, .. } = self.memory.look(&self.action, at, evidence)?;
         Some((finding, because))
     }
 }

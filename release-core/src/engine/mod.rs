@@ -10,6 +10,7 @@
 //! - `explain` answers why a run stands where it does, stood where it did, and what would come of it.
 //! - `limiter` is the task that owns the `ledger` of permits, and `desk` what it decides; `permits` is how a
 //!   run gets its own, `limits` what a host sees of them, and `renew` begins a new one for one that is damaged.
+//! - `kill` switches flags off at once, and asks nobody.
 //! - `guard` lets no policy hurt a run.
 
 mod act;
@@ -22,6 +23,7 @@ mod events;
 mod explain;
 mod guard;
 mod handle;
+mod kill;
 pub mod ledger;
 mod limiter;
 mod limits;
@@ -46,6 +48,7 @@ pub use error::EngineError;
 pub use events::Events;
 pub use explain::AskError;
 pub use handle::{Recorded, RunHandle, SendError, Settled};
+pub use kill::{Killed, NotKilled};
 pub use renew::LedgerRenewal;
 pub use resume::{NotResumed, ResumeReport};
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::journal::{AppendError, History, Sealer};
 use crate::model::Digest;
 use crate::plan::FrozenPlan;
-use crate::run::{Event, Fact, Input, Mode, RunState, Wait};
+use crate::run::{Event, Fact, Input, Mode, RunState, SignalAnswer, Wait};
 use crate::time::{Span, Timestamp};
 
 /// How often a policy is asked again that holds a step without naming an instant.
@@ -57,9 +57,10 @@ pub fn on_effects(event: &Event, plan: &FrozenPlan) -> OnEffects {
         {
             OnEffects::Launch { step: step.index, attempt: *attempt, mode: *mode }
         }
-        Event::StepFailed { .. } | Event::CancelRequested { .. } | Event::Superseded { .. } => {
-            OnEffects::LeaveOff
-        }
+        Event::StepFailed { .. }
+        | Event::CancelRequested { .. }
+        | Event::Superseded { .. }
+        | Event::Signalled { answer: SignalAnswer::RollBack { .. }, .. } => OnEffects::LeaveOff,
         // What is still under way at a rollback's begin only reads, and nobody needs its answer.
         Event::RollbackStarted { .. } | Event::RunFinished { .. } | Event::AbandonForced { .. } => {
             OnEffects::DropAll

@@ -58,6 +58,7 @@ impl<'a> Search<'a> {
             | Event::Superseded { by, reason, .. }
             | Event::Descoped { by, reason, .. }
             | Event::Noted { by, reason, .. }
+            | Event::Signalled { by, reason, .. }
             | Event::QuarantineReleased { by, reason }
             | Event::PlanMigrated { by, reason, .. }
             | Event::AbandonForced { by, reason } => vec![asked(by, Some(reason))],
@@ -296,6 +297,9 @@ impl<'a> Search<'a> {
             }
             (Cause::Cancelled { .. }, Event::CancelRequested { .. })
             | (Cause::Superseded { .. }, Event::Superseded { .. }) => true,
+            (Cause::Signalled { signal, .. }, Event::Signalled { signal: told, .. }) => {
+                signal == told
+            }
             _ => false,
         };
         self.earlier(fits).into_iter().collect()

@@ -25,9 +25,9 @@ pub(crate) fn nth_stream(run: &RunId) -> Option<u64> {
     run.as_str().strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Whether a name is not free for runs, because the ledger of permits has names of this kind.
+/// Whether a name is not free for runs, because the ledger of permits or kills of flags have names of this kind.
 pub fn is_reserved(run: &RunId) -> bool {
-    run.as_str().starts_with(PREFIX)
+    run.as_str().starts_with(PREFIX) || super::is_kill(run)
 }
 
 impl Sealer {

@@ -16,6 +16,7 @@
 
 mod anew;
 mod damage;
+mod kills;
 mod ledger;
 mod memory;
 mod off;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use damage::{Damage, DamageKind};
+pub use kills::{is_kill, kill_stream, verify_kill};
 #[cfg(feature = "driver")]
 pub(crate) use ledger::nth_stream;
 pub use ledger::{LedgerHistory, is_reserved, ledger_stream};

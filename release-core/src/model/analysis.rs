@@ -19,7 +19,7 @@ use crate::time::Span;
 pub struct Analysis {
     /// What stages and criteria call it by.
     pub id: AnalysisId,
-    /// What is measured.
+    /// What is measured. A [scorecard](Judge::Scorecard) names its own, of which this is the first.
     pub metric: Metric,
     /// The rule.
     pub judge: Judge,
@@ -61,13 +61,24 @@ impl Analysis {
     pub const fn success(&self) -> Option<Bound> {
         match &self.judge {
             Judge::Threshold(limits) => Some(limits.success),
-            Judge::Sequential(_) => None,
+            Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) | Judge::Scorecard(_) => {
+                None
+            }
         }
     }
 
     /// Whether the version that was there before is measured beside the new one.
     pub const fn compares(&self) -> bool {
-        matches!(self.judge, Judge::Sequential(_))
+        self.judge.compares()
+    }
+
+    /// What is measured at each look, in this order: the metric, or those of a scorecard.
+    pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
+        let (one, several) = match &self.judge {
+            Judge::Scorecard(card) => (None, card.metrics.as_slice()),
+            _ => (Some(&self.metric), &[][..]),
+        };
+        one.into_iter().chain(several.iter().map(|scored| &scored.metric))
     }
 }
 
@@ -78,8 +89,9 @@ impl Analysis {
 struct Written {
     /// What stages and criteria call it by.
     id: AnalysisId,
-    /// What is measured.
-    metric: Metric,
+    /// What is measured; left out beside a scorecard, which names its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metric: Option<Metric>,
     /// The limit, where each measurement is held against one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     success: Option<Bound>,
@@ -115,6 +127,14 @@ enum RuleError {
     Two(AnalysisId),
     #[error("analysis `{0}` has `failure` without `success`; say also what is good")]
     Half(AnalysisId),
+    #[error("analysis `{0}` has no `metric`; say what is measured")]
+    NoMetric(AnalysisId),
+    #[error(
+        "analysis `{0}` has a `metric` beside a scorecard; put it into the scorecard's `metrics`"
+    )]
+    BesideScorecard(AnalysisId),
+    #[error("analysis `{0}` has a scorecard without `metrics`; name at least one")]
+    EmptyScorecard(AnalysisId),
 }
 
 impl TryFrom<Written> for Analysis {
@@ -128,6 +148,15 @@ impl TryFrom<Written> for Analysis {
             (None, None, None) => return Err(RuleError::None(id)),
             (None, None, Some(_)) => return Err(RuleError::Half(id)),
             (Some(_), ..) => return Err(RuleError::Two(id)),
+        };
+        let metric = match (metric, &judge) {
+            (None, Judge::Scorecard(card)) => match card.metrics.first() {
+                Some(first) => first.metric.clone(),
+                None => return Err(RuleError::EmptyScorecard(id)),
+            },
+            (Some(_), Judge::Scorecard(_)) => return Err(RuleError::BesideScorecard(id)),
+            (Some(metric), _) => metric,
+            (None, _) => return Err(RuleError::NoMetric(id)),
         };
         let Written { interval, count, failure_limit, inconclusive_limit, .. } = written;
         Ok(Self {
@@ -144,9 +173,10 @@ impl TryFrom<Written> for Analysis {
 impl From<Analysis> for Written {
     fn from(analysis: Analysis) -> Self {
         let Analysis { id, metric, judge, min_samples, interval, .. } = analysis;
+        let metric = (!matches!(judge, Judge::Scorecard(_))).then_some(metric);
         let (success, failure, judge) = match judge {
             Judge::Threshold(limits) => (Some(limits.success), limits.failure, None),
-            other @ Judge::Sequential(_) => (None, None, Some(other)),
+            other => (None, None, Some(other)),
         };
         let Analysis { count, failure_limit, inconclusive_limit, .. } = analysis;
         Self {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Analysis, Digest, Environment, Gate, Hook, Release, Service, Strategy};
+use super::{Analysis, Digest, Environment, FlagChange, Gate, Hook, Release, Service, Strategy};
 use crate::ids::{AnalysisId, ChannelId, EnvironmentId, RegionId, TrainId};
 use crate::time::Span;
 
@@ -71,6 +71,9 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[doc(alias = "rollbackWindow")]
     pub rollback_window: u32,
+    /// Feature flags that it changes, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<FlagChange>,
     /// How long one attempt at one step may take; at least a millisecond.
     #[serde(default = "minute")]
     pub step_timeout: Span,
@@ -104,6 +107,7 @@ impl Stage {
             before_traffic: Vec::new(),
             hooks: Vec::new(),
             rollback_window: 0,
+            flags: Vec::new(),
             step_timeout: minute(),
             attempts: three(),
         }
@@ -113,6 +117,13 @@ impl Stage {
     #[must_use]
     pub fn gate(mut self, gate: Gate) -> Self {
         self.gates.push(gate);
+        self
+    }
+
+    /// Changes a flag, after those named before.
+    #[must_use]
+    pub fn flag(mut self, change: FlagChange) -> Self {
+        self.flags.push(change);
         self
     }
 }

@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::burn::BurnRate;
+use super::cusum::Cusum;
 use super::metric::{Bound, Direction, Unit};
 use super::number::Finite;
+use super::scorecard::Scorecard;
 
 /// By which rule measurements are judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +18,31 @@ pub enum Judge {
     Threshold(Threshold),
     /// The new version beside the old one, at the same time, by a test that may be looked at as often as one likes.
     Sequential(Sequential),
+    /// The new version's burn rate against a service level objective, in pairs of windows.
+    BurnRate(BurnRate),
+    /// A level of the new version beside what is usual, by a cumulative sum: for the time after a release.
+    Cusum(Cusum),
+    /// Several metrics of the new version beside the old one, scored together, as Kayenta does.
+    Scorecard(Scorecard),
+}
+
+impl Judge {
+    /// Whether the version that was there before is measured beside the new one.
+    pub const fn compares(&self) -> bool {
+        match self {
+            Self::Threshold(_) | Self::BurnRate(_) => false,
+            Self::Sequential(_) | Self::Scorecard(_) => true,
+            Self::Cusum(rule) => rule.usual.is_none(),
+        }
+    }
+
+    /// Whether one finding that all is well ends the analysis: it is about all looks together, not about one.
+    pub const fn sums_up(&self) -> bool {
+        match self {
+            Self::Threshold(_) | Self::BurnRate(_) => false,
+            Self::Sequential(_) | Self::Scorecard(_) | Self::Cusum(_) => true,
+        }
+    }
 }
 
 /// The limits that each measurement of the new version is held against.

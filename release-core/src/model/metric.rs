@@ -102,6 +102,19 @@ pub enum Unit {
     Count,
 }
 
+impl Unit {
+    /// What it is called in a sentence.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Share => "shares",
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::PerSecond => "a second",
+            Self::Count => "counts",
+        }
+    }
+}
+
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -4,10 +4,13 @@
 
 mod analysis;
 mod artifact;
+mod burn;
+mod cusum;
 mod definition;
 mod environment;
 #[cfg(feature = "files")]
 mod file;
+mod flag;
 mod gate;
 mod identity;
 mod judge;
@@ -16,16 +19,23 @@ mod number;
 mod principal;
 mod release;
 mod scope;
+mod scorecard;
 mod service;
+mod signal;
 mod strategy;
 mod traffic;
 
 pub use analysis::Analysis;
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
+pub use burn::{BurnRate, BurnWindows};
+pub use cusum::Cusum;
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
+pub(crate) use file::any_yaml;
+#[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
+pub use flag::{FlagChange, FlagMoment};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
 pub use judge::{Expected, Judge, Margin, Sequential, Threshold};
@@ -36,7 +46,9 @@ pub use release::{
     OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,
 };
 pub use scope::{ChangeScope, Reach};
+pub use scorecard::{Change, Effect, EffectMeasure, NoValue, ScoreMethod, Scorecard, Scored};
 pub use service::{Dependency, Service};
+pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
     Background, BlueGreen, Canary, CanaryScale, CanaryStep, Experiment, Hook, HookPoint, Other,
     Rolling, Shadow, Strategy,

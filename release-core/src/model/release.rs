@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::VersionSet;
+use super::{OnSignal, VersionSet};
 use crate::ids::{AnalysisId, PrincipalId, ReleaseId, ServiceId};
 
 /// A named, scoped intent to make a version set live.
@@ -156,4 +156,14 @@ pub enum RollbackTrigger {
     /// rolling, blue-green and each step of a canary do so everywhere. An analysis that a stage names
     /// and that is no trigger holds the stage for people to decide, unless `step_failed` is one.
     Analysis(AnalysisId),
+    /// An instance of the new version is not ready when it is looked for: as it starts, and after every exposure. Other steps
+    /// that fail hold the stage for people to decide, unless `step_failed` is a trigger too, of which this is a part.
+    Unhealthy,
+    /// This analysis, which is judged by its [burn rate](super::Judge::BurnRate), fails while it watches in the background of
+    /// every rollout that replaces a version in production, from the first traffic until it is through. A rollout without a
+    /// single good look of it was not evaluated, and is taken back as well: give it time.
+    SloBurn(AnalysisId),
+    /// Somebody tells the run of an incident or an alert ([`Command::Signal`](crate::run::Command::Signal)). What no trigger
+    /// names is recorded, and takes nothing back.
+    Signal(OnSignal),
 }

@@ -1,14 +1,19 @@
 //! The plan itself, and the builder for plans made by hand.
 
+mod signals;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+pub use signals::SignalRule;
+
 use super::error::undecodable;
 use super::{
-    FrozenPlan, Line, PlanError, PlanErrors, Step, Undo, compare, durations, graph, traffic,
+    Edge, EdgeKind, FrozenPlan, Group, Line, PlanError, PlanErrors, Step, Undo, compare, durations,
+    flag, graph, traffic,
 };
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
@@ -52,6 +57,8 @@ struct Parts {
     roll_forward_only: Option<RollForwardOnly>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lines: Vec<Line>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<SignalRule>,
     steps: Vec<Step>,
     edges: Vec<Edge>,
     groups: Vec<Group>,
@@ -78,54 +85,6 @@ impl TryFrom<Parts> for Plan {
     }
 }
 
-/// Why one step waits for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Edge {
-    /// The step that comes first.
-    pub from: u32,
-    /// The step that waits.
-    pub to: u32,
-    /// Why.
-    #[serde(default, skip_serializing_if = "EdgeKind::is_order")]
-    pub why: EdgeKind,
-}
-
-/// Why one step waits for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EdgeKind {
-    /// One rollout's own order.
-    #[default]
-    Order,
-    /// A service needs another.
-    Dependency,
-    /// All meet before any goes on.
-    Sync,
-}
-
-impl EdgeKind {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn is_order(&self) -> bool {
-        *self == Self::Order
-    }
-}
-
-/// Steps that are rolled back together, in the order of their compensations' phases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// What it is called, for example `production/eu/api`.
-    pub name: String,
-    /// Groups that went before it for a reason, and so are rolled back after it.
-    pub after: Vec<u32>,
-    /// Those of `after` of which the version from before would do as well. It needs the new version of
-    /// all others: they cannot be left behind without it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub either: Vec<u32>,
-}
-
 impl Plan {
     /// Begins a plan made by hand. [`super::plan`] makes one from a definition.
     pub fn builder(train: TrainId, release: ReleaseId) -> PlanBuilder {
@@ -142,6 +101,7 @@ impl Plan {
                 notify: Vec::new(),
                 roll_forward_only: None,
                 lines: Vec::new(),
+                signals: Vec::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
                 groups: Vec::new(),
@@ -213,19 +173,9 @@ impl Plan {
         &self.0.steps
     }
 
-    /// Says of which services there is no version to return to, if there are any.
-    pub const fn roll_forward_only(&self) -> Option<&RollForwardOnly> {
-        self.0.roll_forward_only.as_ref()
-    }
-
     /// How environments go through their regions, where somebody said more than the order of their steps.
     pub fn lines(&self) -> &[Line] {
         &self.0.lines
-    }
-
-    /// Whether it changes nothing anywhere: every service already runs the version wanted.
-    pub fn changes_nothing(&self) -> bool {
-        !self.steps().iter().any(|step| step.action.mutates())
     }
 
     /// Which step waits for which.
@@ -296,7 +246,7 @@ impl Parts {
         self.check_indices(&mut errors);
         if errors.is_empty() {
             match self.order() {
-                Ok(order) => self.check_windows(&order, &mut errors),
+                Ok(order) => self.check_references(&order, &mut errors),
                 Err(PlanErrors(cycles)) => errors = cycles,
             }
         }
@@ -304,8 +254,9 @@ impl Parts {
     }
 
     /// Analyses measure from the start of a step that the journal keeps the start of, and that comes
-    /// before them. `order` is the plan's.
-    fn check_windows(&self, order: &[u32], errors: &mut Vec<PlanError>) {
+    /// before them; flags are restored to what such a step read. `order` is the plan's.
+    fn check_references(&self, order: &[u32], errors: &mut Vec<PlanError>) {
+        flag::check(&self.steps, &self.edges, order, errors);
         let mut begins = BTreeMap::new();
         for (step, index) in self.steps.iter().zip(0_u32..) {
             if step.action.begins_a_window() {

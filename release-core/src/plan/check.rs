@@ -1,9 +1,11 @@
 //! Finds what is wrong with a definition, all of it at once.
 
+mod flags;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::strategy::{Known, RolloutStrategy};
-use super::{PlanError, compare, durations, graph};
+use super::{PlanError, compare, durations, graph, triggers};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
     Definition, Environment, Gate, RollbackTrigger, Service, Span, Stage, Tier, VersionSet,
@@ -153,6 +155,7 @@ fn analyses(
     }
     definition.analyses.iter().for_each(|analysis| compare::check_rule(analysis, errors));
     compare::check_places(definition, strategies, errors);
+    triggers::check(definition, errors);
     let known: BTreeSet<&AnalysisId> = definition.analyses.iter().map(|a| &a.id).collect();
     let mut need = |place: &str, ids: &[&AnalysisId]| {
         let mut seen = BTreeSet::new();
@@ -203,7 +206,10 @@ pub(super) fn criteria(definition: &Definition) -> Vec<&AnalysisId> {
     triggers
         .filter_map(|trigger| match trigger {
             RollbackTrigger::Analysis(id) => Some(id),
-            RollbackTrigger::StepFailed => None,
+            RollbackTrigger::StepFailed
+            | RollbackTrigger::Unhealthy
+            | RollbackTrigger::SloBurn(_)
+            | RollbackTrigger::Signal(_) => None,
         })
         .collect()
 }
@@ -223,6 +229,7 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
         }
         gates(&stage.gates, errors);
         hooks(stage, number, errors);
+        flags::check((stage, number), definition, errors);
         if stage.attempts == 0 {
             let problem = "`attempts` is 0 and nothing would be tried; set 1 or more".into();
             let environment = stage.environment.clone();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::check::{criteria, strategic};
+use super::judges;
 use super::strategy::{Judged, Known};
 use super::{Action, PlanError, PlanErrors, Step};
 use crate::analysis::{DETECTS, PASSES, Power, power};
@@ -28,6 +29,9 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
     let rule = match &analysis.judge {
         Judge::Threshold(limits) => return check_limits(limits, bad),
         Judge::Sequential(rule) => rule,
+        Judge::BurnRate(rule) => return judges::check_burn(analysis, rule, bad),
+        Judge::Cusum(rule) => return judges::check_cusum(analysis, rule, bad),
+        Judge::Scorecard(card) => return judges::check_scorecard(analysis, card, bad),
     };
     let Sequential { alpha, margin, expected, .. } = rule;
     if !(alpha.get() > 0.0 && alpha.get() < 1.0) {
@@ -122,7 +126,11 @@ pub(super) fn check_places(
 
 /// Divides the chance of a false alarm among all steps that compare versions.
 pub(super) fn share_out(steps: &mut [Step]) {
-    let compares = |step: &Step| matches!(&step.action, Action::Analyze { beside: Some(_), .. });
+    // Other judges have no such chance, or say it themselves.
+    let compares = |step: &Step| {
+        matches!(&step.action, Action::Analyze { beside: Some(_), analysis, .. }
+            if matches!(analysis.judge, Judge::Sequential(_)))
+    };
     let all = u32::try_from(steps.iter().filter(|step| compares(step)).count()).unwrap_or(u32::MAX);
     if all < 2 {
         return;

@@ -57,6 +57,10 @@ fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {
     let place = || format!("stage `{}`", stage.environment);
     needed(&place, "step_timeout", stage.step_timeout, errors);
     soaks(&place, &stage.gates, errors);
+    for change in &stage.flags {
+        short(&place, "flags.bake", change.bake, errors);
+        soaks(&place, &change.gates, errors);
+    }
 }
 
 fn soaks<'a>(

@@ -6,6 +6,7 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 
 use crate::ids::{AnalysisId, EnvironmentId, GateId, PrincipalId, RegionId, ServiceId, StepId};
+use crate::model::SignalKind;
 use crate::time::Span;
 
 /// All faults of a definition or plan, in the order in which they stand in it.
@@ -116,6 +117,16 @@ pub enum PlanError {
         step: StepId,
         /// What it names.
         from: StepId,
+    },
+    /// A flag that is restored to what no step read.
+    #[error(
+        "step `{step}` restores a flag to what {} read; let a step before it read that flag, and restore it as the undo of what sets it", reader(.from.as_ref())
+    )]
+    FlagNotRead {
+        /// The step.
+        step: StepId,
+        /// The step that it names, which does not read that flag before it; none for one that restores by itself.
+        from: Option<StepId>,
     },
     /// An analysis that stands twice in one list.
     #[error("{place} names the analysis `{analysis}` twice; once is enough, so remove one")]
@@ -234,6 +245,14 @@ pub enum PlanError {
         analysis: AnalysisId,
         /// What is wrong with it, and how to mend it.
         problem: String,
+    },
+    /// A trigger for signals of a source without a name.
+    #[error(
+        "the trigger for a signal of kind `{kind}` has an empty `source`; name one, or leave it out for all"
+    )]
+    EmptySource {
+        /// Of which kind.
+        kind: SignalKind,
     },
     /// An analysis that compares versions where only one is served.
     #[error(
@@ -356,6 +375,10 @@ pub enum PlanError {
     /// An id made of names that are too long together.
     #[error(transparent)]
     Id(#[from] crate::ids::IdError),
+}
+
+fn reader(from: Option<&StepId>) -> String {
+    from.map_or_else(|| "no step".to_owned(), |from| format!("`{from}`"))
 }
 
 fn circle(names: &[String]) -> String {

@@ -1,5 +1,6 @@
 //! Turns a sound definition into steps.
 
+mod flags;
 mod size;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,10 +8,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::planner::Planner;
-use super::strategy::{self, Known, RolloutStrategy, Site, StrategyError, Watch};
+use super::strategy::{Known, RolloutStrategy, Site, StrategyError, Watch};
 use super::{
     Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
-    RetryPolicy, Step, StepScope, Undo, check, compare, graph,
+    RetryPolicy, Step, StepScope, Undo, check, compare, graph, triggers,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
@@ -52,7 +53,7 @@ pub(super) fn expand(
     configure(&mut expansion.builder);
     let stages = if expansion.services.is_empty() { &[][..] } else { &definition.stages };
     let stages = || stages.iter().zip(strategies.iter().flatten().map(Known::get)).zip(1..);
-    let (mut size, mut refused) = (expansion.size().map_err(id_error)?, Vec::new());
+    let (mut size, mut refused) = (expansion.size(), Vec::new());
     for ((stage, strategy), number) in stages() {
         match expansion.size_of(stage, strategy) {
             Ok(steps) => size = size.saturating_add(steps),
@@ -121,6 +122,7 @@ impl<'a> Expansion<'a> {
         builder.priority(release.priority);
         builder.notify(definition.notify.clone());
         builder.roll_forward_only(release.roll_forward_only.clone());
+        triggers::signals(release.rollback.as_ref(), &mut builder);
         Self {
             definition,
             services: changed_in_order(definition).into(),
@@ -161,7 +163,7 @@ impl<'a> Expansion<'a> {
 
     fn stage(
         &mut self,
-        stage: &Stage,
+        stage: &'a Stage,
         strategy: &dyn RolloutStrategy,
     ) -> Result<(), StrategyError> {
         let Some(environment) = self.environments.get(&stage.environment).copied() else {
@@ -177,10 +179,13 @@ impl<'a> Expansion<'a> {
             stage.waves.clone()
         };
         self.line(stage, &waves);
-        let mut finales = Vec::new();
+        let before = self.flags_before((stage, environment), gate)?;
+        self.frontier.extend(before.last());
+        let (mut finales, mut done) = (Vec::new(), Vec::new());
         for (wave, number) in waves.iter().zip(1_usize..) {
             for region in wave {
-                self.region((stage, strategy), environment, region, gate, &mut finales)?;
+                let at = (stage, strategy, environment, region);
+                done.extend(self.region(at, gate, &before, &mut finales)?);
             }
             let label = match wave.as_slice() {
                 [only] => only.to_string(),
@@ -190,11 +195,13 @@ impl<'a> Expansion<'a> {
             gate =
                 self.meet(sync(format!("{name}/{label}/verified"), environment)?, EdgeKind::Sync);
         }
+        let ends = self.flags_after((stage, environment), gate, &done)?;
+        let behind: Vec<_> = ends.iter().map(|end| (*end, EdgeKind::Sync)).collect();
         for finale in finales {
-            let last = self.chain(finale, &[(gate, EdgeKind::Sync)]);
+            let last = self.chain(finale, &behind);
             self.loose_ends.extend(last);
         }
-        self.frontier = vec![gate];
+        self.frontier = ends;
         Ok(())
     }
 
@@ -219,25 +226,31 @@ impl<'a> Expansion<'a> {
 
     fn region(
         &mut self,
-        (stage, strategy): (&Stage, &dyn RolloutStrategy),
-        environment: &Environment,
-        region: &RegionId,
+        (stage, strategy, environment, region): (
+            &Stage,
+            &dyn RolloutStrategy,
+            &Environment,
+            &RegionId,
+        ),
         gate: u32,
+        before: &flags::Before<'_>,
         finales: &mut Vec<Vec<Step>>,
-    ) -> Result<(), StrategyError> {
+    ) -> Result<Vec<flags::Done<'a>>, StrategyError> {
         // The last steps and the group of each service in this region.
         let mut done: BTreeMap<&ServiceId, (Vec<u32>, u32)> = BTreeMap::new();
         for Change { service, needs, either } in Arc::clone(&self.services).iter() {
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
             let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).collect();
-            let after = needed.iter().map(|(_, group)| *group).collect();
+            let mut after: Vec<u32> = needed.iter().map(|(_, group)| *group).collect();
+            after.extend(before.of(&service.id).map(|(_, group)| group));
             let either = either.iter().filter_map(|id| Some(done.get(id)?.1)).collect();
             let group = self.builder.group_with(target.to_string(), after, either);
             let here = (stage, strategy, environment);
             let Some(site) = self.site(here, service, &target, group) else { continue };
-            let mut rollout = strategy::expand(strategy, stage, &site)?;
+            let mut rollout = triggers::expand(strategy, stage, &site)?;
             self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
+            waits.extend(before.of(&service.id).map(|(last, _)| (last, EdgeKind::Sync)));
             let needed = needed.iter().flat_map(|(last, _)| last);
             waits.extend(needed.map(|last| (*last, EdgeKind::Dependency)));
             let first = self.builder.len();
@@ -249,7 +262,7 @@ impl<'a> Expansion<'a> {
                 finales.push(rollout.finale);
             }
         }
-        Ok(())
+        Ok(done.into_iter().map(|(service, (last, group))| (service, last, group)).collect())
     }
 
     /// Adds what goes on beside the steps from index `first` on; returns those that it is over with.

@@ -5,6 +5,7 @@
 //! - `planner`, `expand` and [`strategy`] turn a sound definition into steps.
 //! - `traffic` checks what steps ask of routers.
 //! - `build` holds the plan itself and the builder for plans made by hand.
+//! - `flag` is what a plan does to feature flags.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
 //! - `rollback` computes the way back; `draw` and `diff` are for people.
 
@@ -14,11 +15,14 @@ mod compare;
 mod diff;
 mod draw;
 mod durations;
+mod edge;
 mod error;
 mod expand;
 mod extension;
+mod flag;
 mod frozen;
 mod graph;
+mod judges;
 mod line;
 mod place;
 mod planner;
@@ -27,14 +31,17 @@ mod rollback;
 mod step;
 pub mod strategy;
 mod traffic;
+mod triggers;
 
-pub use build::{Edge, EdgeKind, Group, PLAN_FORMAT, Plan, PlanBuilder};
+pub use build::{PLAN_FORMAT, Plan, PlanBuilder, SignalRule};
+pub use edge::{Edge, EdgeKind, Group};
 
 pub use diff::{PlanDiff, StepChange};
 pub use error::{PlanError, PlanErrors};
 
 pub use expand::{plan, plan_with};
 pub use extension::{Alternate, Extension, Part};
+pub use flag::{FlagDeed, FlagStep};
 pub use frozen::FrozenPlan;
 pub use line::Line;
 pub use place::{Place, StepScope};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{RetryPolicy, StepScope};
+use super::{FlagStep, RetryPolicy, StepScope};
 use crate::bounds::in_order;
 use crate::ids::{ChannelId, StepId, TrackId};
 use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target, TrafficRules};
@@ -198,6 +198,8 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<StepId>,
     },
+    /// Reads, sets or restores a feature flag.
+    Flag(FlagStep),
     /// Tells somebody.
     Notify {
         /// Where to.
@@ -216,7 +218,7 @@ pub enum Action {
 }
 
 /// serde lets variants without fields have any, even where unknown fields are denied.
-fn no_fields<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+pub(super) fn no_fields<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct NoFields {}
@@ -236,7 +238,10 @@ impl Action {
 
     /// Whether it changes something that a rollback has to put back.
     pub const fn mutates(&self) -> bool {
-        matches!(self, Self::Scale { .. } | Self::Route { .. } | Self::Custom { .. })
+        match self {
+            Self::Flag(flag) => flag.mutates(),
+            _ => matches!(self, Self::Scale { .. } | Self::Route { .. } | Self::Custom { .. }),
+        }
     }
 
     /// The action's name as it stands in journals and drawings.
@@ -249,6 +254,7 @@ impl Action {
             Self::Probe { .. } => "probe",
             Self::Route { .. } => "route",
             Self::Analyze { .. } => "analyze",
+            Self::Flag(flag) => flag.name(),
             Self::Notify { .. } => "notify",
             Self::Custom { .. } => "custom",
         }
@@ -270,15 +276,13 @@ impl fmt::Display for Action {
             Self::Route { weights, .. } if weights.is_empty() => f.write_str("route nobody"),
             Self::Route { weights, rules, .. } => {
                 f.write_str("route")?;
-                weights.iter().try_for_each(|w| {
-                    write!(f, " {}%→{}", w.percent, w.version)?;
-                    w.track.iter().try_for_each(|track| write!(f, "@{track}"))
-                })?;
+                weights.iter().try_for_each(|w| write!(f, " {}%→{}", w.percent, w.label()))?;
                 rules.iter().try_for_each(|rules| write!(f, "{rules}"))
             }
             Self::Analyze { deployment, analysis, .. } => {
                 write!(f, "{} of {}", analysis.id, deployment.version)
             }
+            Self::Flag(flag) => flag.fmt(f),
             Self::Notify { channel, .. } => write!(f, "notify {channel}"),
             Self::Custom { capability, .. } => f.write_str(capability),
         }
@@ -333,6 +337,14 @@ impl Weight {
     pub fn on(mut self, track: TrackId) -> Self {
         self.track = Some(track);
         self
+    }
+
+    /// What people call it: the version, and behind an `@` its track.
+    pub fn label(&self) -> String {
+        match &self.track {
+            Some(track) => format!("{}@{track}", self.version),
+            None => self.version.to_string(),
+        }
     }
 
     /// Whether two distributions are the same, whatever their order and without shares of 0.

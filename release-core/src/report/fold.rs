@@ -5,7 +5,7 @@ use crate::ids::{ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
 use crate::model::{Digest, Finite, Principal};
 use crate::plan::{Edge, FrozenPlan, Weight};
-use crate::port::{Evidence, Measurement, Reason};
+use crate::port::{Evidence, Measurement, Pair, Reason};
 use crate::run::{Event, Mode, Outcome, RunState, Status};
 use crate::time::{Span, Timestamp};
 
@@ -220,6 +220,7 @@ fn entry(seq: u64, at: Timestamp, event: &Event, hash: Digest) -> TimelineEntry 
         Event::RollbackBlocked { step, .. } => step.to_string(),
         Event::Descoped { service, .. } => service.to_string(),
         Event::Noted { topic, .. } => topic.to_string(),
+        Event::Signalled { signal, .. } => signal.to_string(),
         _ => event.step().map(|step| step.id.to_string()).unwrap_or_default(),
     };
     TimelineEntry { seq, at, subject, what: what(event), why: why(event), hash }
@@ -259,6 +260,7 @@ fn what(event: &Event) -> String {
         Event::Reconciled { applied: false, .. } => "said not to have taken effect".into(),
         Event::CommandDenied { command, .. } => format!("`{command}` denied"),
         Event::Noted { .. } => "noted".into(),
+        Event::Signalled { answer, .. } => answer.to_string(),
         Event::Descoped { .. } => "left behind".into(),
         Event::TakeBackStarted { extension, .. } => match &extension.part {
             Some(part) => format!("{part} is left behind: {} steps undone", extension.undoes.len()),
@@ -304,6 +306,7 @@ fn why(event: &Event) -> String {
         | Event::Superseded { by, reason, .. }
         | Event::Descoped { by, reason, .. }
         | Event::Noted { by, reason, .. }
+        | Event::Signalled { by, reason, .. }
         | Event::AbandonForced { by, reason }
         | Event::RetryRequested { by, reason, .. }
         | Event::Reconciled { by, reason, .. } => said(by, reason),
@@ -326,19 +329,23 @@ fn evidence_text(evidence: &Evidence) -> String {
         Evidence::Instances { digest, running, .. } => format!("{running} run {}", digest.short()),
         Evidence::Health { ready, .. } => format!("{ready} ready"),
         Evidence::Weights { weights, rules, .. } => {
-            let share = |w: &Weight| {
-                let track = w.track.iter().map(|track| format!("@{track}")).collect::<String>();
-                format!("{}% {}{track}", w.percent, w.version)
-            };
+            let share = |w: &Weight| format!("{}% {}", w.percent, w.label());
             let shares: Vec<_> = weights.iter().map(share).collect();
-            let rules = rules.iter().map(ToString::to_string).collect::<String>();
+            let rules = rules.as_ref().map(ToString::to_string).unwrap_or_default();
             if shares.is_empty() {
                 "nobody is served".into()
             } else {
                 format!("in effect: {}{rules}", shares.join(", "))
             }
         }
+        Evidence::Flag(reading) => reading.to_string(),
         Evidence::Measurement(one) => measurement(one),
+        Evidence::Comparisons { of } => {
+            let pair = |pair: &Pair| {
+                format!("{} beside {}", measurement(&pair.canary), measurement(&pair.baseline))
+            };
+            of.iter().map(pair).collect::<Vec<_>>().join("; ")
+        }
         Evidence::Comparison { canary, baseline } => {
             format!("{} beside {}", measurement(canary), measurement(baseline))
         }

@@ -96,7 +96,7 @@ fn run(report: &RunReport) -> Markup {
         }
         div class="scroll" { (graph(report)) }
         @if !report.compared.is_empty() {
-            h3 { "Comparisons" }
+            h3 { "Judgements" }
             (plots(&report.compared))
         }
         h3 { "Timeline" }

@@ -1,11 +1,12 @@
 //! What judges saw at each look, for reports.
 
 use crate::analysis::{Conclusion, Finding};
+use crate::model::Judge;
 use crate::plan::Action;
 use crate::run::{Event, RunState};
 use crate::time::Timestamp;
 
-/// A step that compared two versions, look by look.
+/// A step whose judge goes by more than a limit, look by look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
     /// The step's id.
@@ -32,12 +33,20 @@ impl Compared {
     }
 }
 
-/// All steps that compare versions, without looks yet.
+/// All steps whose judge goes by more than a limit, without looks yet.
 pub(super) fn steps(state: &RunState) -> Vec<Compared> {
     let all = (0..).map_while(|index| state.plan().get(index));
     all.filter_map(|step| {
-        let Action::Analyze { analysis, beside: Some(_), .. } = &step.action else { return None };
-        let metric = format!("{}, a {}", analysis.id, analysis.metric.kind());
+        let Action::Analyze { analysis, .. } = &step.action else { return None };
+        let metric = match &analysis.judge {
+            Judge::Threshold(_) => return None,
+            Judge::Scorecard(card) => {
+                format!("{}, a score of {} metrics", analysis.id, card.metrics.len())
+            }
+            Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) => {
+                format!("{}, a {}", analysis.id, analysis.metric.kind())
+            }
+        };
         Some(Compared { step: step.id.to_string(), metric, looks: Vec::new() })
     })
     .collect()

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::looks::{Compared, Look};
 use super::timeline::{micros, rounded};
-use crate::analysis::{Conclusion, Harm, Seen};
+use crate::analysis::{Conclusion, Harm, Scale, Seen};
 use crate::model::Finite;
 
 const WIDTH: f64 = 760.0;
@@ -16,7 +16,7 @@ const TOP: f64 = 18.0;
 const HEIGHT: f64 = 96.0;
 const BETWEEN: f64 = 34.0;
 
-/// All comparisons of a run, each with its plot.
+/// All that judges saw in a run, each with its plot.
 pub(super) fn plots(compared: &[Compared]) -> Markup {
     html! {
         @for one in compared {
@@ -32,6 +32,7 @@ pub(super) fn plots(compared: &[Compared]) -> Markup {
                     p class="hint" { "Nothing was measured." }
                 } @else {
                     (plot(one))
+                    (parts(one))
                 }
             }
         }
@@ -40,8 +41,11 @@ pub(super) fn plots(compared: &[Compared]) -> Markup {
 
 fn plot(compared: &Compared) -> Markup {
     let looks = &compared.looks;
+    // What is made of several metrics has no value of its own.
+    let has_values = looks.iter().any(|look| look.finding.canary.is_some());
+    let top = if has_values { TOP + HEIGHT + BETWEEN } else { TOP };
     let values = Panel::new(TOP, &range(looks.iter().flat_map(both)));
-    let harms = Panel::new(TOP + HEIGHT + BETWEEN, &harm_range(looks));
+    let harms = Panel::new(top, &harm_range(looks));
     let x = |at: usize| place(at, looks.len());
     let line = |panel: &Panel, of: &dyn Fn(&Look) -> Option<f64>| {
         let points = looks.iter().enumerate();
@@ -49,14 +53,16 @@ fn plot(compared: &Compared) -> Markup {
     };
     let value = |seen: Option<Seen>| seen.map(|seen| seen.value.get());
     let harm = |look: &Look| look.finding.harm;
-    let height = TOP + 2.0 * HEIGHT + BETWEEN + 22.0;
+    let height = top + HEIGHT + 22.0;
     let decided = matches!(compared.conclusion(), Conclusion::Regressed | Conclusion::Healthy);
     html! {
-        svg width=(WIDTH) height=(height) role="img" aria-label={ (compared.metric) " of both versions, and how bad the new one is" } {
-            (values.frame(&format!("{}: new (solid) and old (dashed)", compared.metric)))
-            path class="old" d=(line(&values, &|look| value(look.finding.baseline))) {}
-            path class="new" d=(line(&values, &|look| value(look.finding.canary))) {}
-            (harms.frame("how bad the new version is: the best guess in its interval, and what is tolerated"))
+        svg width=(WIDTH) height=(height) role="img" aria-label={ (compared.metric) ", and how bad the new version is" } {
+            @if has_values {
+                (values.frame(&format!("{}: new (solid) and old (dashed)", compared.metric)))
+                path class="old" d=(line(&values, &|look| value(look.finding.baseline))) {}
+                path class="new" d=(line(&values, &|look| value(look.finding.canary))) {}
+            }
+            (harms.frame(title(looks)))
             path class="band" d=(band(looks, &harms)) {}
             path class="new" d=(line(&harms, &|look| Some(harm(look)?.estimate?.get()))) {}
             path class="limit" d=(line(&harms, &|look| Some(harm(look)?.tolerated.get()))) {}
@@ -64,6 +70,50 @@ fn plot(compared: &Compared) -> Markup {
                 @let at = x(looks.len().saturating_sub(1));
                 line class={ "decided " (class(compared.conclusion())) } x1=(at) x2=(at) y1=(TOP) y2=(height - 22.0) {}
                 text class="place" x=(at - 4.0) y=(height - 8.0) text-anchor="end" { (compared.conclusion().name()) }
+            }
+        }
+    }
+}
+
+/// What the harm of these looks is.
+fn title(looks: &[Look]) -> &'static str {
+    match looks.iter().rev().find_map(|look| look.finding.harm).map(|harm| harm.scale) {
+        Some(Scale::Burn) => {
+            "how many times as fast as allowed the error budget burns, and how many are tolerated"
+        }
+        Some(Scale::Sum) => {
+            "the cumulative sum of how much worse it is than usual, and what is tolerated"
+        }
+        Some(Scale::Missing) => {
+            "how many points of a hundred are missing of the score, and what is tolerated"
+        }
+        Some(Scale::Ratio | Scale::Difference) | None => {
+            "how bad the new version is: the best guess in its interval, and what is tolerated"
+        }
+    }
+}
+
+/// What the last look was put together from.
+fn parts(compared: &Compared) -> Markup {
+    let last = compared.looks.iter().rev().find(|look| !look.finding.parts.is_empty());
+    let number = |value: Option<Finite>| value.map_or_else(|| "–".to_owned(), |v| label(v.get()));
+    html! {
+        @if let Some(last) = last {
+            table {
+                thead { tr { th { "of what" } th { "says" } th { "estimate" } th { "from" } th { "to" } th { "samples, new" } th { "old" } } }
+                tbody {
+                    @for part in &last.finding.parts {
+                        tr {
+                            td { (part.name) }
+                            td { (part.says) }
+                            td { (number(part.estimate)) }
+                            td { (number(part.low)) }
+                            td { (number(part.high)) }
+                            td { (part.samples) }
+                            td { (number(part.baseline_samples)) }
+                        }
+                    }
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::admit::{Admit, admit};
 use super::decide::{Turn, unknown};
 use super::event::{Cause, Event, Mode, Outcome, StepRef};
+use super::signal;
 use super::state::{Active, Phase, RunState, Status, Timer, Wait};
 use crate::model::OnCancel;
 use crate::plan::{Action, Reach, Touched, rollback};
@@ -203,6 +204,9 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
         Cause::Cancelled { .. } => {
             (state.plan.plan().on_cancel() == OnCancel::RollBack).then_some(Reach::Release)
         }
+        Cause::Signalled { signal, scope, .. } => {
+            Some(signal::reach(state.plan.plan(), signal, *scope))
+        }
         // A newer run starts from versions that were verified together.
         Cause::Superseded { .. } => Some(Reach::Release),
     };
@@ -213,17 +217,21 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
         !is(if failed { Bug::FailureLeaves } else { Bug::CancelLeaves })
     });
     let stopped = || match cause {
-        Cause::StepFailed { .. } => Outcome::Failed { cause: cause.clone() },
+        Cause::StepFailed { .. } | Cause::Signalled { .. } => {
+            Outcome::Failed { cause: cause.clone() }
+        }
         Cause::Cancelled { .. } | Cause::Superseded { .. } => {
             Outcome::Cancelled { cause: cause.clone() }
         }
     };
     // A cancel that found no way back ends; a failure finds the same again, and its step waits again.
-    let refused = state.rollback_refused && !matches!(cause, Cause::StepFailed { .. });
+    let ends = matches!(cause, Cause::Cancelled { .. } | Cause::Superseded { .. });
+    let refused = state.rollback_refused && ends;
     let Some(reach) = reach.filter(|_| !refused) else {
         return Event::RunFinished { outcome: stopped() };
     };
-    match rollback(&state.plan, |index| touched(state, index), &reach) {
+    let back = rollback(&state.plan, |index| touched(state, index), &reach);
+    match back.map(|extension| extension.with_recorded(|step| state.flag_before(step))) {
         // Nothing to put back.
         Ok(extension) if extension.steps.is_empty() => {
             // Unless the regions that failed have been taken back already, and no others begin.

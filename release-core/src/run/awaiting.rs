@@ -26,6 +26,12 @@ pub enum Awaiting {
 }
 
 impl RunState {
+    /// Whether a policy holds a step without naming an instant, so that it has to be asked again from
+    /// time to time ([`Input::Reconsider`](super::Input::Reconsider)).
+    pub const fn asks_policy(&self) -> bool {
+        self.held > 0
+    }
+
     /// Everything that a run that is not over waits for; never empty unless it is over or can go on
     /// at once.
     pub fn awaiting(&self) -> Vec<Awaiting> {

@@ -1,7 +1,7 @@
 //! What people may tell a run.
 
 use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
-use crate::model::{Digest, Principal};
+use crate::model::{Digest, Principal, Signal};
 use crate::port::Reason;
 
 /// What people may tell a run.
@@ -72,6 +72,14 @@ pub enum Command {
         /// What is said.
         content: serde_json::Value,
     },
+    /// Tell of an incident, an alert or a failed health check outside of the run. It does what the release planned for that
+    /// ([`RollbackTrigger::Signal`](crate::model::RollbackTrigger::Signal)): goes back, or holds. What nobody planned for is
+    /// journaled, and changes nothing.
+    #[doc(alias = "incident")]
+    Signal {
+        /// Which.
+        signal: Box<Signal>,
+    },
     /// Put back what the run changed, because a newer run is to take its place.
     Supersede {
         /// The newer run.
@@ -96,6 +104,7 @@ impl Command {
             Self::Descope { .. } => "descope",
             Self::Supersede { .. } => "supersede",
             Self::Note { .. } => "note",
+            Self::Signal { .. } => "signal",
             Self::ReleaseQuarantine => "release_quarantine",
             Self::Migrate { .. } => "migrate",
         }
@@ -238,6 +247,20 @@ pub enum Rejected {
     /// The run has as many notes as it can.
     #[error("the run has {limit} notes, and takes no more")]
     TooManyNotes {
+        /// The most that a run can have.
+        limit: usize,
+    },
+    /// A signal that nobody could look up, or that is about no place.
+    #[error("the signal {problem}")]
+    BadSignal {
+        /// What is wrong with it, and how to mend it.
+        problem: String,
+    },
+    /// The run was told of as many signals as it can.
+    #[error(
+        "the run was told of {limit} signals, and takes no more; cancel it, if it is the cause"
+    )]
+    TooManySignals {
         /// The most that a run can have.
         limit: usize,
     },

@@ -16,6 +16,7 @@ use std::fmt;
 use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::gates::{GateState, Given};
 use super::left::Left;
+use super::signal;
 use super::state::{Active, Measured, Phase, RunState, Status, Wait};
 use crate::ids::{GateId, StepId};
 use crate::model::{Principal, PrincipalKind, RollbackScope};
@@ -109,6 +110,8 @@ const GENERATION: u64 = 5;
 const GATE: u64 = 6;
 const BEGAN: u64 = 7;
 const STATE: u64 = 8;
+pub(super) const READING: u64 = 9;
+const SIGNALS: u64 = 10;
 
 /// What a step that stands so adds to the sum: nothing as long as it is as in the beginning.
 const fn status_hash(index: u32, status: Status) -> u64 {
@@ -132,7 +135,7 @@ const fn wait_hash(index: u32) -> u64 {
 
 pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
     let Active { attempt, failures, since, measured, wait, reasons, error } = active;
-    let Measured { good, bad, inconclusive, undetermined, stream } = measured;
+    let Measured { good, bad, inconclusive, undetermined, memory } = measured;
     let mut mix = Mix::new(ACTIVE)
         .word(u64::from(index) << 32 | u64::from(*attempt))
         .word(u64::from(*failures))
@@ -141,8 +144,8 @@ pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
         .word(u64::from(*bad))
         .word(u64::from(*inconclusive));
     // Not for runs from before there was such a thing: their digests stay.
-    if let Some(stream) = stream {
-        mix = stream.words().fold(mix.word(u64::from(*undetermined)), Mix::word);
+    if let Some(memory) = memory {
+        mix = memory.words().fold(mix.word(u64::from(*undetermined)), Mix::word);
     }
     mix = match wait {
         Wait::Outcome { deadline, mode: Mode::Perform } => mix.word(1).at(*deadline),
@@ -166,21 +169,28 @@ pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
     mix.end()
 }
 
+pub(super) const fn scope(scope: Option<RollbackScope>) -> u64 {
+    match scope {
+        None => 0,
+        Some(RollbackScope::Region) => 1,
+        Some(RollbackScope::Environment) => 2,
+        Some(RollbackScope::Release) => 3,
+        Some(RollbackScope::Wave) => 4,
+    }
+}
+
 fn cause(mix: Mix, cause: &Cause) -> Mix {
     match cause {
-        Cause::StepFailed { step, scope, message } => {
-            let scope = match scope {
-                None => 0,
-                Some(RollbackScope::Region) => 1,
-                Some(RollbackScope::Environment) => 2,
-                Some(RollbackScope::Release) => 3,
-                Some(RollbackScope::Wave) => 4,
-            };
-            mix.word(1).word(step.index.into()).word(scope).text(message)
+        Cause::StepFailed { step, scope: wanted, message } => {
+            mix.word(1).word(step.index.into()).word(scope(*wanted)).text(message)
         }
         Cause::Cancelled { by, reason } => mix.word(2).principal(by).text(reason),
         Cause::Superseded { run, by, reason } => {
             mix.word(3).text(run.as_str()).principal(by).text(reason)
+        }
+        Cause::Signalled { signal, scope: wanted, by, reason } => {
+            let mix = signal::words(mix.word(4), signal).word(scope(Some(*wanted)));
+            mix.principal(by).text(reason)
         }
     }
 }
@@ -327,7 +337,8 @@ impl RunState {
     /// The digest of this state. Costs the same whatever the size of the plan.
     pub fn digest(&self) -> StateDigest {
         let tallies = [self.spent.sum, self.generations.sum, self.gates.sum, self.began.sum];
-        self.digest_of(self.sums, self.active.sum(), tallies, self.notes.sum)
+        let added = [self.notes.sum, self.readings.sum, self.signals.sum];
+        self.digest_of(self.sums, self.active.sum(), tallies, added)
     }
 
     /// As [`RunState::digest`], counted anew from the whole state, which takes time in proportion to the
@@ -344,11 +355,19 @@ impl RunState {
         let active = active.fold(0_u64, |sum, (index, a)| sum.wrapping_add(active_hash(index, a)));
         let (spent, generations) = (self.spent.recount(), self.generations.recount());
         let tallies = [spent, generations, self.gates.recount(), self.began.recount()];
-        self.digest_of(sums, active, tallies, self.notes.recount())
+        let added = [self.notes.recount(), self.readings.recount(), self.signals.recount()];
+        self.digest_of(sums, active, tallies, added)
     }
 
-    fn digest_of(&self, sums: Sums, active: u64, tallies: [u64; 4], notes: u64) -> StateDigest {
+    fn digest_of(
+        &self,
+        sums: Sums,
+        active: u64,
+        tallies: [u64; 4],
+        added: [u64; 3],
+    ) -> StateDigest {
         let [spent, generations, gates, began] = tallies;
+        let [notes, readings, signals] = added;
         let flag = |set: bool, bit: u32| u64::from(set) << bit;
         let flags = flag(self.paused, 0) | flag(self.rollback_refused, 1) | flag(self.stuck, 2);
         let front = |queue: &std::collections::VecDeque<u32>| {
@@ -374,7 +393,10 @@ impl RunState {
             .at(self.now);
         let mix = self.left.iter().fold(mix, left);
         let mix = self.halted.iter().fold(mix, cause);
+        // Nothing of either for runs from before there was such a thing: their digests stay.
         let mix = if notes == 0 { mix } else { mix.word(notes) };
+        let mix = if readings == 0 { mix } else { mix.word(READING).word(readings) };
+        let mix = if signals == 0 { mix } else { mix.word(SIGNALS).word(signals) };
         StateDigest(phase(mix, &self.phase).end())
     }
 }

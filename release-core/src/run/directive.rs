@@ -7,6 +7,7 @@ use super::event::{Cause, Event, Outcome, StepRef};
 use super::lease::leased_command;
 use super::left;
 use super::note::note;
+use super::signal;
 use super::state::{Phase, RunState, Wait};
 use crate::bounds;
 use crate::ids::{GateId, RunId, ServiceId, StepId};
@@ -40,6 +41,7 @@ pub(super) fn command(
             return Err(Rejected::NoReason { command: name });
         }
         Command::Descope { service } => out.extend(descope(state, service, directive)?),
+        Command::Signal { signal: told } => signal::signal(state, told, directive, out)?,
         Command::Note { topic, content } => out.push(note(state, topic, content, directive)?),
         Command::ReleaseQuarantine => out.push(Event::QuarantineReleased { by, reason }),
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}

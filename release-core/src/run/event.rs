@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::outcome::{Cause, Outcome};
+use super::signal::SignalAnswer;
 use crate::analysis::Finding;
 use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
-use crate::model::{Digest, Principal, RollbackScope};
+use crate::model::{Digest, Principal, RollbackScope, Signal};
 use crate::plan::{Action, Extension, FrozenPlan};
 use crate::port::{Basis, EffectError, Evidence, Inputs, Reason};
 use crate::time::Timestamp;
@@ -281,6 +282,17 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Somebody told of an incident or an alert.
+    Signalled {
+        /// Of which.
+        signal: Box<Signal>,
+        /// What the run does about it.
+        answer: SignalAnswer,
+        /// Who.
+        by: Principal,
+        /// What they said.
+        reason: String,
+    },
     /// A member of the train is left behind: the others go on without it.
     Descoped {
         /// The member.
@@ -351,6 +363,7 @@ impl Event {
             Self::Reconciled { .. } => "reconciled",
             Self::CommandDenied { .. } => "command_denied",
             Self::Noted { .. } => "noted",
+            Self::Signalled { .. } => "signalled",
             Self::Descoped { .. } => "descoped",
             Self::TakeBackStarted { .. } => "take_back_started",
             Self::RollbackStarted { .. } => "rollback_started",
@@ -388,6 +401,7 @@ impl Event {
             | Self::RollbackStuck { .. }
             | Self::CommandDenied { .. }
             | Self::Noted { .. }
+            | Self::Signalled { .. }
             | Self::Descoped { .. }
             | Self::TakeBackStarted { .. }
             | Self::RollbackStarted { .. }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::active::{ActiveSet, Timers};
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
+use super::flags::Readings;
 use super::judge;
-use super::note::{Note, Notes};
+use super::note::Notes;
+use super::signal::{SignalAnswer, Signals};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
 use crate::model::{Digest, RollbackScope};
@@ -124,6 +126,8 @@ impl RunState {
             halted: None,
             began: Began::default(),
             notes: Notes::default(),
+            readings: Readings::default(),
+            signals: Signals::default(),
             recoveries: 0,
             sums: Sums::default(),
             plan,
@@ -163,7 +167,10 @@ impl RunState {
             Event::StepStarted { step, attempt, mode, .. } => {
                 self.started(at, step, *attempt, *mode)?;
             }
-            Event::StepSucceeded { step, .. } => self.succeeded(step)?,
+            Event::StepSucceeded { step, evidence, .. } => {
+                self.succeeded(step)?;
+                self.keep_reading(step, evidence);
+            }
             Event::StepMeasured { step, evidence, verdict, next, .. } => {
                 self.measured(at, step, evidence, (*verdict, *next))?;
             }
@@ -203,10 +210,7 @@ impl RunState {
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
-            Event::Noted { topic, content, by, .. } => {
-                let (topic, content, by) = (topic.clone(), content.clone(), by.clone());
-                self.notes.add(Note { topic, content, by, at });
-            }
+            Event::Noted { .. } | Event::Signalled { .. } => self.told(at, event),
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}
             Event::PlanMigrated { from, to, kept, .. } => self.plan_migrated(*from, *to, *kept)?,
             Event::TakeBackStarted { extension, .. } => self.take_back_started(extension)?,
@@ -246,6 +250,9 @@ impl RunState {
                 Event::CancelRequested { .. } | Event::Superseded { .. } | Event::Descoped { .. },
             ) => {
                 matches!(phase, Phase::Forward)
+            }
+            (phase, Event::Signalled { answer: SignalAnswer::RollBack { .. }, .. }) => {
+                matches!(phase, Phase::Forward | Phase::Stopping(_))
             }
             (phase, Event::RollbackStuck { .. }) => matches!(phase, Phase::RollingBack(_)),
             (phase, Event::RollbackBlocked { .. }) => matches!(phase, Phase::Stopping(_)),

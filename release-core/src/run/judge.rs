@@ -1,11 +1,12 @@
 //! Whether what was observed is what was asked for. Providers report; only this judges.
 
 use super::event::Verdict;
+use super::flags;
 use super::state::Measured;
-use crate::analysis::{self, Conclusion, Finding, Look};
+use crate::analysis::{self, Conclusion, Finding, Judged, Memory};
 use crate::model::{Analysis, Digest, Judge, Target};
 use crate::plan::{Action, Deployment, Weight};
-use crate::port::{EffectError, Evidence};
+use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE};
 use crate::time::{Span, Timestamp};
 
 /// What an observation comes to.
@@ -19,7 +20,7 @@ pub(super) enum Judgement {
 impl Judgement {
     const PASS: Self = Self::Pass { because: None, found: None };
 
-    const fn fail(error: EffectError) -> Self {
+    pub(super) const fn fail(error: EffectError) -> Self {
         Self::Fail { error, found: None }
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn judge(
     if let Action::Analyze { analysis, .. } = action {
         return analyze(analysis, action, evidence, measured, now);
     }
-    as_asked(action, evidence)
+    as_asked(action, evidence, now)
 }
 
 impl Judgement {
@@ -65,14 +66,32 @@ pub(super) fn remember(
     measured: &mut Measured,
     at: Timestamp,
 ) {
-    if let Some(look) = Look::of(action, at) {
-        // What a look says was journaled with it; here only what it leaves behind counts.
-        let _ = measured.stream.get_or_insert_default().take(&look, evidence);
+    if let Some(memory) = memory(action, measured) {
+        memory.take(action, at, evidence);
+    }
+}
+
+/// What earlier looks left behind, where the judge goes by all of them.
+fn memory<'a>(action: &Action, measured: &'a mut Measured) -> Option<&'a mut Memory> {
+    if measured.memory.is_none() {
+        measured.memory = Memory::of(action).map(Box::new);
+    }
+    measured.memory.as_deref_mut()
+}
+
+/// Whether what was measured is as much as the judge needs: one version, both, or several metrics of both.
+const fn fits(analysis: &Analysis, evidence: &Evidence) -> bool {
+    match (&analysis.judge, evidence) {
+        (Judge::Scorecard(card), Evidence::Comparisons { of }) => of.len() == card.metrics.len(),
+        (Judge::Scorecard(_), _) => false,
+        (_, Evidence::Comparison { .. }) => analysis.compares(),
+        (_, Evidence::Measurement(_)) => !analysis.compares(),
+        _ => false,
     }
 }
 
 /// Whether what was observed is just what was asked for.
-fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
+fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
     match (action, evidence) {
         (Action::VerifyArtifact { artifact }, Evidence::Artifact { digest, .. }) => {
             same(&artifact.digest(), digest).unwrap_or(Judgement::PASS)
@@ -86,8 +105,11 @@ fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
         }),
         (
             Action::Probe { deployment, min_ready },
-            Evidence::Health { target, digest, ready, unready },
+            Evidence::Health { target, digest, ready, unready, observed_at },
         ) => identity(deployment, target, *digest).unwrap_or_else(|| {
+            if let Some(stale) = observed_at.and_then(|at| stale(at, now)) {
+                return enough(false, "stale_health", || stale.clone());
+            }
             let said = unready.first().map_or_else(String::new, |first| format!("; {first}"));
             let problem = || format!("{ready} of {min_ready} instances are ready{said}");
             enough(ready >= min_ready, "unready", problem)
@@ -104,10 +126,23 @@ fn as_asked(action: &Action, evidence: &Evidence) -> Judgement {
             let problem = || "the rules in effect are not those that were asked for".to_owned();
             enough(rules == kept, "wrong_rules", problem)
         }),
+        (Action::Flag(asked), Evidence::Flag(found)) => flags::as_asked(asked, found),
         (Action::Notify { .. }, Evidence::Done)
         | (Action::Custom { .. }, Evidence::Done | Evidence::Custom { .. }) => Judgement::PASS,
         _ => unfit(action),
     }
+}
+
+/// Why health that was observed at `at` says nothing of `now`. Clocks of two machines differ, so that an instant to come is not
+/// one to come for long.
+fn stale(at: Timestamp, now: Timestamp) -> Option<String> {
+    let (age, ahead) = (now.since(at), at.since(now));
+    if age > MAX_HEALTH_AGE {
+        return Some(format!(
+            "health is {age} old, and older than {MAX_HEALTH_AGE} is no evidence"
+        ));
+    }
+    (ahead > MAX_HEALTH_AGE).then(|| format!("health is dated {ahead} ahead; set the clocks right"))
 }
 
 fn unfit(action: &Action) -> Judgement {
@@ -143,23 +178,27 @@ fn analyze(
     measured: &mut Measured,
     now: Timestamp,
 ) -> Judgement {
-    let (verdict, because, found) = match (&analysis.judge, evidence, Look::of(action, now)) {
-        (Judge::Sequential(_), Evidence::Comparison { .. }, Some(look)) => {
-            let stream = measured.stream.get_or_insert_default();
-            let analysis::Judged { finding, because } = analysis::judge(stream, &look, evidence);
-            (verdict_of(finding.conclusion), because, Some(finding))
-        }
-        (Judge::Threshold(limits), Evidence::Measurement(measurement), None) => {
-            let Action::Analyze { deployment, .. } = action else { return unfit(action) };
+    let Action::Analyze { deployment, beside, .. } = action else { return unfit(action) };
+    if !fits(analysis, evidence) || beside.is_some() != analysis.compares() {
+        return unfit(action);
+    }
+    let (verdict, because, found, last) =
+        if let (Judge::Threshold(limits), Evidence::Measurement(one)) = (&analysis.judge, evidence)
+        {
             let digest = deployment.artifact.digest();
-            let (verdict, because) = analysis::measure(analysis, limits, digest, measurement, now);
-            (verdict, because, None)
-        }
-        _ => return unfit(action),
-    };
+            let (verdict, because) = analysis::measure(analysis, limits, digest, one, now);
+            (verdict, because, None, false)
+        } else {
+            let memory = memory(action, measured);
+            let looked = memory.and_then(|memory| memory.look(action, now, evidence));
+            let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
+            (verdict_of(finding.conclusion), because, Some(finding), last)
+        };
     let count = measured.count(verdict);
     *count = count.saturating_add(1);
     let (count, limit) = (*count, most(analysis, verdict));
+    let limit =
+        if last && verdict != Verdict::Pass { Some(count.saturating_sub(1)) } else { limit };
     let told = found.as_ref().map_or_else(String::new, |f| format!("{}; ", f.conclusion.name()));
     if let Some(limit) = limit.filter(|limit| count > *limit) {
         let kind = match verdict {
@@ -173,12 +212,12 @@ fn analyze(
         );
         return Judgement::Fail { error: EffectError::permanent(kind, message), found };
     }
-    let wanted = if analysis.compares() { 1 } else { analysis.count };
+    let wanted = wanted(analysis, action);
     #[cfg(planted_bugs)]
     let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
     if measured.good >= wanted {
         let because = format!("{}: {told}{because}", analysis.id);
-        let because = if found.is_none() {
+        let because = if found.is_none() || !analysis.judge.sums_up() {
             format!("{because} ({} of {} measurements)", measured.good, analysis.count)
         } else {
             because
@@ -186,6 +225,16 @@ fn analyze(
         return Judgement::Pass { because: Some(because), found };
     }
     Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
+}
+
+/// How many good measurements it takes to pass. What watches an error budget in the background of others goes on as long as they
+/// do: that nothing burns now says nothing of later.
+fn wanted(analysis: &Analysis, action: &Action) -> u32 {
+    match (&analysis.judge, action) {
+        (Judge::BurnRate(_), Action::Analyze { until: Some(_), .. }) => u32::MAX,
+        (judge, _) if judge.sums_up() => 1,
+        _ => analysis.count,
+    }
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to

@@ -70,6 +70,7 @@ impl RunState {
             if elsewhere(index) { Touched::No } else { super::advance::touched(self, index) }
         };
         take_back(&self.plan, touched, part)
+            .map(|extension| extension.with_recorded(|step| self.flag_before(step)))
     }
 
     /// Whether only what puts something back may start: a pause holds what goes forward alone.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::StepRef;
 use crate::ids::RunId;
-use crate::model::{Principal, RollbackScope};
+use crate::model::{Principal, RollbackScope, Signal};
 use crate::plan::Part;
 
 /// Why a run is rolled back or ends early.
@@ -37,6 +37,17 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// Somebody told of an incident or an alert for which the release planned to go back.
+    Signalled {
+        /// Of which.
+        signal: Box<Signal>,
+        /// How far the rollback reaches, seen from where the signal is about.
+        scope: RollbackScope,
+        /// Who told of it.
+        by: Principal,
+        /// What they said.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Cause {
@@ -48,6 +59,9 @@ impl std::fmt::Display for Cause {
             Self::Cancelled { by, reason } => write!(f, "cancelled by {by}: {reason}"),
             Self::Superseded { run, by, reason } => {
                 write!(f, "superseded by `{run}`, as {by} decided: {reason}")
+            }
+            Self::Signalled { signal, by, reason, .. } => {
+                write!(f, "{signal}, as {by} told: {reason}")
             }
         }
     }

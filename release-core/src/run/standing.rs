@@ -4,7 +4,7 @@ use super::admit::{Admit, Missing, admit, missing};
 use super::decide::Turn;
 use super::event::WakeUp;
 use super::state::{Phase, RunState, Status, Timer, Wait};
-use crate::model::Approval;
+use crate::model::{Approval, Judge};
 use crate::plan::{Action, Extension, OnFailure};
 use crate::time::Timestamp;
 
@@ -116,11 +116,17 @@ impl RunState {
     /// The good measurements that the analysis at `index` still needs, if it is one.
     pub(crate) fn measurements_left(&self, index: u32) -> Option<u32> {
         let Action::Analyze { analysis, .. } = &self.plan.step(index).action else { return None };
-        // How many looks it takes until versions that are compared differ enough, nobody knows before.
-        if analysis.compares() {
-            return Some(1);
-        }
-        let good = self.active(index).map_or(0, |active| active.measured.good);
-        Some(analysis.count.saturating_sub(good))
+        let measured = self.active(index).map(|active| &active.measured);
+        let taken = match &analysis.judge {
+            // How many looks it takes until versions that are compared differ enough, nobody knows before.
+            Judge::Sequential(_) => return Some(1),
+            Judge::Cusum(_) | Judge::Scorecard(_) => {
+                measured.map_or(0, |measured| measured.undetermined)
+            }
+            Judge::Threshold(_) | Judge::BurnRate(_) => {
+                measured.map_or(0, |measured| measured.good)
+            }
+        };
+        Some(analysis.count.saturating_sub(taken))
     }
 }

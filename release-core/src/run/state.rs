@@ -9,9 +9,11 @@ use super::active::{ActiveSet, Timers};
 use super::advance::touched;
 use super::digest::{Began, Gates, Generations, Spent, Sums};
 use super::event::{Cause, Mode, Outcome, Verdict, WakeUp};
+use super::flags::Readings;
 use super::left::Left;
 use super::note::Notes;
-use crate::analysis::Stream;
+use super::signal::Signals;
+use crate::analysis::Memory;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
 use crate::plan::{Action, Blocked, Extension, FrozenPlan, Reach, Step, rollback};
@@ -59,11 +61,14 @@ pub struct RunState {
     pub(super) left: Vec<Left>,
     /// Why no further region begins, once too many have failed.
     pub(super) halted: Option<Cause>,
-    /// When the bakes and changes of shares last started, with which analyses begin to measure, and when
-    /// an analysis was retried.
+    /// When what analyses measure from last started, and when an analysis was retried.
     pub(super) began: Began,
     /// What was said of the run.
     pub(super) notes: Notes,
+    /// What it was told of incidents and alerts.
+    pub(super) signals: Signals,
+    /// How flags stood before they were changed.
+    pub(super) readings: Readings,
     /// How often in a row it was taken over in vain.
     pub(super) recoveries: u32,
     /// What the digest is made of.
@@ -179,13 +184,13 @@ pub struct Measured {
     pub inconclusive: u32,
     /// Looks after which neither harm nor health was shown.
     pub undetermined: u32,
-    /// What the looks that compare versions have seen.
-    pub stream: Option<Box<Stream>>,
+    /// What the looks have seen, where a judge goes by all of them.
+    pub memory: Option<Box<Memory>>,
 }
 
 impl Measured {
     /// Nothing yet.
-    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, stream: None };
+    pub const NONE: Self = Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, memory: None };
 
     /// How many measurements there were.
     pub const fn looks(&self) -> u32 {
@@ -371,12 +376,6 @@ impl RunState {
         self.in_flight
     }
 
-    /// Whether a policy holds a step without naming an instant, so that it has to be asked again from
-    /// time to time ([`Input::Reconsider`](super::Input::Reconsider)).
-    pub const fn asks_policy(&self) -> bool {
-        self.held > 0
-    }
-
     /// How often the step at `index` was asked for anew by hand; part of its idempotency key.
     pub fn generation(&self, index: u32) -> u32 {
         #[cfg(planted_bugs)]
@@ -478,7 +477,8 @@ impl RunState {
         }
         match self.plan.rollback() {
             Some((_, extension)) => Ok(extension.clone()),
-            None => rollback(&self.plan, |index| touched(self, index), reach),
+            None => rollback(&self.plan, |index| touched(self, index), reach)
+                .map(|extension| extension.with_recorded(|step| self.flag_before(step))),
         }
     }
 

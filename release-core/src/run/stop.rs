@@ -24,6 +24,7 @@ impl RunState {
                 let cause = Cause::StepFailed { step, scope: Some(scope), message };
                 self.phase = Phase::Stopping(cause);
             }
+            Phase::Stopping(Cause::Signalled { .. }) => self.widen(step.index, scope),
             Phase::Stopping(_)
             | Phase::RollingBack(_)
             | Phase::Abandoning { .. }
@@ -142,6 +143,8 @@ impl RunState {
             return;
         }
         self.phase = Phase::Forward;
+        // No step failed of which people could be asked: they are asked of the run.
+        self.paused |= matches!(cause, Cause::Signalled { .. });
         let failed: Vec<u32> = self.spent.keys().copied().collect();
         for index in failed {
             let failed = self.status(index) == Some(Status::Failed);

@@ -175,7 +175,13 @@ async fn f12_a_provider_that_lies_is_not_believed() {
         ),
         (
             "prod/eu/api/ready",
-            Evidence::Health { target: there, digest: new, ready: 4, unready: vec![] },
+            Evidence::Health {
+                target: there,
+                digest: new,
+                ready: 4,
+                unready: vec![],
+                observed_at: None,
+            },
         ),
         (
             "prod/eu/api/serve",

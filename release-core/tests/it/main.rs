@@ -1,6 +1,8 @@
 //! One binary for all integration tests of `release-core`: they link once.
 
 #[cfg(test)]
+mod burning;
+#[cfg(test)]
 mod clock_jumps;
 #[cfg(test)]
 mod comparing;
@@ -15,6 +17,8 @@ mod descoped;
 mod digests;
 #[cfg(test)]
 mod drawings;
+#[cfg(test)]
+mod drifting;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
@@ -35,6 +39,12 @@ mod faults;
 mod file_messages;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod flag_buckets;
+#[cfg(test)]
+mod flag_kills;
+#[cfg(test)]
+mod flag_plans;
 #[cfg(test)]
 mod forward_only;
 #[cfg(test)]
@@ -88,6 +98,10 @@ mod run_gates;
 mod run_laws;
 #[cfg(test)]
 mod run_rollbacks;
+#[cfg(test)]
+mod scorecards;
+#[cfg(test)]
+mod signals;
 #[cfg(test)]
 mod strategies;
 #[cfg(test)]

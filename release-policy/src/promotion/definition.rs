@@ -139,8 +139,10 @@ fn judged_by<'a>(
         _ => Vec::new(),
     };
     let criteria = rollback.iter().filter_map(|trigger| match trigger {
-        RollbackTrigger::Analysis(id) => Some(id),
-        RollbackTrigger::StepFailed => None,
+        RollbackTrigger::Analysis(id) | RollbackTrigger::SloBurn(id) => Some(id),
+        RollbackTrigger::StepFailed | RollbackTrigger::Unhealthy | RollbackTrigger::Signal(_) => {
+            None
+        }
     });
     let everywhere = tier == Tier::Production || !matches!(stage.strategy, Strategy::Recreate);
     own.into_iter().chain(criteria.filter(|_| everywhere)).collect()

@@ -82,6 +82,8 @@ actions! {
     ChangeRules = "change_rules";
     /// Say something of a run that is kept with it.
     Note = "note";
+    /// Tell a run of an incident or an alert, which may take it back.
+    Signal = "signal";
 }
 
 impl Action {
@@ -102,6 +104,7 @@ impl Action {
             Command::Supersede { .. } => Self::Supersede,
             Command::Descope { .. } => Self::Descope,
             Command::Note { .. } => Self::Note,
+            Command::Signal { .. } => Self::Signal,
             _ => return None,
         })
     }

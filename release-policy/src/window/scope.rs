@@ -143,6 +143,7 @@ impl Classes {
     pub fn of_step(&self, step: &Step, rollback: bool) -> ActionClass {
         let class = match &step.action {
             Action::Route { .. } => ActionClass::Advance,
+            Action::Flag(_) => ActionClass::FlagChange,
             Action::Custom { capability, .. } => {
                 self.0.get(capability).copied().unwrap_or(ActionClass::Deploy)
             }

@@ -1,7 +1,7 @@
 //! Scopes, classes of action, invokers, holidays, and what the engine is told.
 
 use release_core::model::{Approval, Gate, RunId, Span, Timestamp};
-use release_core::plan::{Action, Place, Plan, Step, StepScope};
+use release_core::plan::{Action, FlagStep, Place, Plan, Step, StepScope};
 use release_core::port::{Admission, CommandRequest, Decision, Policy};
 use release_core::run::{Command, Event, Fact, RunState};
 use release_policy::window::{
@@ -264,10 +264,12 @@ fn classes_of_custom_actions_are_said_by_the_host() {
     assert_eq!(class(custom("kill"), true), ActionClass::KillSwitch);
     assert_eq!(class(custom("other"), false), ActionClass::Deploy);
     let target = release_core::model::Target::new(name("production"), name("eu"), name("api"));
-    assert_eq!(
-        class(Action::Route { target, weights: vec![], rules: None }, false),
-        ActionClass::Advance
-    );
+    let flag = release_core::flags::FlagState::On;
+    let flag = FlagStep::set("prod".parse().unwrap(), "dark-mode".parse().unwrap(), flag);
+    assert_eq!(class(Action::Flag(flag.clone()), false), ActionClass::FlagChange);
+    assert_eq!(class(Action::Flag(flag), true), ActionClass::Rollback);
+    let route = Action::Route { target, weights: vec![], rules: None };
+    assert_eq!(class(route, false), ActionClass::Advance);
 }
 
 #[test]

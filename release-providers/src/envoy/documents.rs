@@ -23,6 +23,13 @@ pub(super) struct Shares {
     pub(super) rules: Option<TrafficRules>,
 }
 
+/// Puts something more into an object.
+pub(super) fn add(object: &mut Value, key: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(key.to_owned(), value);
+    }
+}
+
 pub(super) fn answer(version: &str, resources: &[Value]) -> Value {
     json!({ "version_info": version, "resources": resources })
 }
@@ -43,7 +50,7 @@ pub(super) fn clusters(directory: &Path, names: &[String]) -> Value {
     let cluster = |name: &String| {
         let mut common = json!({ "idle_timeout": "5s" });
         if name.ends_with(COPIES) {
-            common["max_stream_duration"] = json!(COPY);
+            add(&mut common, "max_stream_duration", json!(COPY));
         }
         json!({
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",

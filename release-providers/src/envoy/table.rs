@@ -5,7 +5,7 @@ use release_core::plan::Weight;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::documents::{Shares, answer};
+use super::documents::{Shares, add, answer};
 use super::settings::EnvoyTarget;
 use crate::shares::{Pool, cookie, cookie_regex};
 
@@ -75,14 +75,14 @@ impl Table<'_> {
     fn by_headers(&self, n: usize, route: &HeaderRoute) -> Value {
         let headers: Vec<Value> = route.rule.matches.iter().map(header).collect();
         let matches = json!({ "prefix": "/", "headers": headers });
-        self.route(&format!("headers/{n}"), &Pool::whole(route.to), matches)
+        self.route(&format!("headers/{n}"), &Pool::whole(route.to), &matches)
     }
 
     fn by_cookie(&self, affinity: &Affinity, weight: &Weight) -> Value {
         let pool = Pool::of(weight);
         let regex = json!({ "safe_regex": { "regex": cookie_regex(affinity, &pool) } });
         let headers = json!([{ "name": "cookie", "string_match": regex }]);
-        self.route("cookie", &pool, json!({ "prefix": "/", "headers": headers }))
+        self.route("cookie", &pool, &json!({ "prefix": "/", "headers": headers }))
     }
 
     /// Envoy draws one number a request, and compares it with the bounds of all shares.
@@ -90,17 +90,18 @@ impl Table<'_> {
         let pool = Pool::of(weight);
         let mut matches = json!({ "prefix": "/" });
         if bound < WHOLE {
-            matches["runtime_fraction"] = json!({ "default_value": { "numerator": bound } });
+            let fraction = json!({ "default_value": { "numerator": bound } });
+            add(&mut matches, "runtime_fraction", fraction);
         }
-        let mut route = self.route("share", &pool, matches);
+        let mut route = self.route("share", &pool, &matches);
         if let Some(affinity) = affinity {
             let header = json!({ "key": "set-cookie", "value": cookie(affinity, &pool) });
-            route["response_headers_to_add"] = json!([{ "header": header }]);
+            add(&mut route, "response_headers_to_add", json!([{ "header": header }]));
         }
         route
     }
 
-    fn route(&self, kind: &str, pool: &Pool, matches: Value) -> Value {
+    fn route(&self, kind: &str, pool: &Pool, matches: &Value) -> Value {
         let mut to = json!({
             "cluster": self.target.cluster(pool),
             "timeout": "0s", // whoever asks decides how long to wait
@@ -122,8 +123,8 @@ impl Table<'_> {
         if let Some(mirror) = mirror.filter(|mirror| mirror.to != pool.digest) {
             let fraction = json!({ "default_value": { "numerator": mirror.percent } });
             let cluster = self.target.copies(mirror.to);
-            to["request_mirror_policies"] =
-                json!([{ "cluster": cluster, "runtime_fraction": fraction }]);
+            let copies = json!([{ "cluster": cluster, "runtime_fraction": fraction }]);
+            add(&mut to, "request_mirror_policies", copies);
         }
         let stat = stat(self.shares.generation, pool);
         json!({

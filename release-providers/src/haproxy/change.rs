@@ -170,8 +170,8 @@ impl Inner {
     ) -> Result<(), ProviderError> {
         let newer = |key: &String| rules::generation(key) >= Some(now.generation);
         let kept = there.iter().filter(|(key, _)| newer(key));
-        let mut text: String = kept.map(|(key, slot)| format!("{key} {slot}\n")).collect();
-        text.extend(rules::entries(next)?.iter().map(|(key, slot)| format!("{key} {slot}\n")));
+        let kept = kept.map(|(key, slot)| (key.clone(), slot.clone()));
+        let text = rules::file(kept.chain(rules::entries(next)?));
         self.write(&place.rules(&self.settings.state), &text)
             .await
             // Nobody is asked by them before the shares are there.
@@ -227,8 +227,7 @@ impl Inner {
         let servers = self.runtime.ask(operation, "show servers state").await?;
         parse::servers(operation, &servers)?;
         let (map, text) = (place.map(&self.settings.state), shares.file());
-        let own = rules::entries(shares)?;
-        let own: String = own.iter().map(|(key, slot)| format!("{key} {slot}\n")).collect();
+        let own = rules::file(rules::entries(shares)?);
         let rules = place.rules(&self.settings.state);
         let path = self.settings.servers();
         let write = move || {

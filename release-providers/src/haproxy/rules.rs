@@ -40,6 +40,11 @@ pub(super) fn entries(shares: &Shares) -> Result<Vec<(String, String)>, Provider
     Ok(entries)
 }
 
+/// Entries as a file that HAProxy reads when it starts, and as they are sent.
+pub(super) fn file(entries: impl IntoIterator<Item = (String, String)>) -> String {
+    entries.into_iter().fold(String::new(), |text, (key, slot)| text + &key + " " + &slot + "\n")
+}
+
 /// The generation that an entry is of.
 pub(super) fn generation(key: &str) -> Option<u64> {
     key.split_once(")^")?.1.split_once('/')?.0.parse().ok()

@@ -98,8 +98,12 @@ impl Shares {
         let mut numbers = 0..NUMBERS;
         for (slot, weight) in &self.slots {
             let Weight { digest, version, percent, track } = weight;
-            let track = track.iter().map(|track| format!(" {track}")).collect::<String>();
-            entries.insert(format!("{SLOT}{slot}"), format!("{digest} {version} {percent}{track}"));
+            let share = format!("{digest} {version} {percent}");
+            let share = match track {
+                Some(track) => format!("{share} {track}"),
+                None => share,
+            };
+            entries.insert(format!("{SLOT}{slot}"), share);
             for number in numbers.by_ref().take(usize::from(*percent)) {
                 let beside = self.beside(weight);
                 entries.insert(number.to_string(), format!("{}/{slot}{beside}", self.generation));
@@ -108,8 +112,7 @@ impl Shares {
         let rules = self.rules.as_ref().and_then(|rules| serde_json::to_vec(rules).ok());
         let pieces = rules.iter().flat_map(|json| json.chunks(PIECE));
         for (n, piece) in pieces.enumerate() {
-            let hex = piece.iter().map(|byte| format!("{byte:02x}")).collect();
-            entries.insert(format!("{RULES}{n:06}"), hex);
+            entries.insert(format!("{RULES}{n:06}"), hex(piece));
         }
         entries
     }
@@ -176,6 +179,11 @@ impl Shares {
 pub(super) struct Wanted<'a> {
     pub(super) weights: &'a [Weight],
     pub(super) rules: Option<&'a TrafficRules>,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -93,11 +93,11 @@ impl LocalPlatform {
         let inner = Arc::new(Inner::new(config, found, sent));
         let platform = Self { handle: Arc::new(Handle { inner: Arc::clone(&inner) }) };
         let mut listeners = Vec::new();
-        let wished = wishes.iter().map(|wish| wish.target.clone());
-        let mut all: BTreeMap<Target, Option<TargetRecord>> = wished
-            .flat_map(|target| [whole(&target), target])
-            .map(|target| (target, None))
-            .collect();
+        let mut all = BTreeMap::<Target, Option<TargetRecord>>::new();
+        for wish in &wishes {
+            all.insert(whole(&wish.target), None);
+            all.insert(wish.target.clone(), None);
+        }
         for record in targets {
             all.entry(whole(&record.target)).or_default();
             all.insert(record.target.clone(), Some(record));

@@ -13,8 +13,8 @@ use super::typed::Typed;
 use super::{Capable, ProviderSelector, Registry};
 use crate::Description;
 use crate::spi::{
-    ApplyRequest, ArtifactStore, CheckHealth, CustomAction, Deployer, HealthProbe, MeasureRequest,
-    MetricsSource, Notifier, SetWeights, TrafficRouter,
+    ApplyRequest, ArtifactStore, CheckHealth, CustomAction, Deployer, FlagStore, HealthProbe,
+    MeasureRequest, MetricsSource, Notifier, SetWeights, TrafficRouter,
 };
 
 /// The provider of one step.
@@ -27,6 +27,7 @@ pub(crate) enum Bound {
     Router(Arc<dyn TrafficRouter>),
     Metrics(Arc<dyn MetricsSource>),
     Notifier(Arc<dyn Notifier>),
+    Flags(Arc<dyn FlagStore>),
     Custom(Arc<dyn CustomAction>),
     /// A custom step that names an operation of a capability.
     Typed(Typed),
@@ -36,7 +37,11 @@ impl Bound {
     /// Whether its calls change anything; the others just read again.
     pub(crate) const fn acts(&self) -> bool {
         match self {
-            Self::Deployer(_) | Self::Router(_) | Self::Notifier(_) | Self::Custom(_) => true,
+            Self::Deployer(_)
+            | Self::Router(_)
+            | Self::Notifier(_)
+            | Self::Flags(_)
+            | Self::Custom(_) => true,
             Self::Typed(typed) => typed.operation.acts,
             Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => false,
         }
@@ -52,6 +57,7 @@ impl Bound {
             Self::Router(router) => Some(router.describe()),
             Self::Metrics(source) => Some(source.describe()),
             Self::Notifier(notifier) => Some(notifier.describe()),
+            Self::Flags(store) => Some(store.describe()),
             Self::Custom(custom) => Some(custom.describe()),
             Self::Typed(typed) => Some(typed.provider.describe()),
         }
@@ -88,12 +94,15 @@ impl Registry {
             Action::Analyze { deployment, analysis, .. } => {
                 let source: Arc<dyn MetricsSource> = self.need(step, &at)?;
                 let Deployment { target, artifact, version } = deployment.clone();
-                let (digest, metric) = (artifact.digest(), analysis.metric.clone());
-                let since = Timestamp::default();
-                let look = MeasureRequest::new(target, digest, version, metric, since);
-                able(step, "metrics source", &source.describe(), &look)?;
+                let (digest, since) = (artifact.digest(), Timestamp::default());
+                for metric in analysis.metrics() {
+                    let (target, version) = (target.clone(), version.clone());
+                    let look = MeasureRequest::new(target, digest, version, metric.clone(), since);
+                    able(step, "metrics source", &source.describe(), &look)?;
+                }
                 Ok(Bound::Metrics(source))
             }
+            Action::Flag(_) => self.need(step, &at).map(Bound::Flags),
             Action::Notify { .. } => self.need(step, &at).map(Bound::Notifier),
             Action::Custom { capability, input } => {
                 // What a host registers by that very name is meant first.
@@ -187,7 +196,7 @@ pub(super) fn unable(capability: &str, provider: &str, ability: &str) -> String 
     )
 }
 
-pub(super) fn missing(capability: &str, at: &ProviderSelector) -> String {
+pub(crate) fn missing(capability: &str, at: &ProviderSelector) -> String {
     let (capability, at) = (capability.replace('_', " "), at.to_string());
     let place = if at == "everywhere" { "the whole release" } else { &at };
     format!("no {capability} is registered for {place}; register one that serves it")
@@ -211,6 +220,7 @@ fn about(step: &Step) -> ProviderSelector {
         | Action::Probe { deployment, .. }
         | Action::Analyze { deployment, .. } => in_target(&deployment.target),
         Action::Route { target, .. } => in_target(target),
+        Action::Flag(flag) => at.environment = Some(flag.environment.clone()),
         Action::Notify { channel, .. } => at.channel = Some(channel.clone()),
         Action::Custom { capability, .. } => at.action = Some(capability.clone()),
         _ => {}

@@ -24,7 +24,7 @@ use release_core::port::Clock;
 
 use self::any::Tables;
 pub use self::any::{AnyProvider, Binding, Capable};
-pub(crate) use self::bind::Bound;
+pub(crate) use self::bind::{Bound, missing};
 pub use self::build::RegistryBuilder;
 pub use self::selector::ProviderSelector;
 #[cfg(feature = "config")]

@@ -8,7 +8,8 @@ use super::AnyProvider;
 use super::json::write;
 use super::typed::{Progress, Typed};
 use crate::spi::{
-    FindEvents, JobRef, ObserveSignature, PagePhase, PublishEvents, PutArtifact, UpdateChange,
+    FindEvents, FlagRef, JobRef, KillFlag, ObserveSignature, PagePhase, PublishEvents, PutArtifact,
+    UpdateChange,
 };
 use crate::{Context, ErrorKind, ProviderError};
 
@@ -42,6 +43,11 @@ impl Typed {
             (AnyProvider::Pager(pager), "resolve") => {
                 let status = pager.observe(cx, self.read(&input)?).await?;
                 done_if(status.phase == PagePhase::Resolved)
+            }
+            (AnyProvider::FlagStore(store), "kill") => {
+                let KillFlag { flag, environment, .. } = self.read(&input)?;
+                let status = store.observe(cx, FlagRef::new(flag, environment)).await?;
+                done_if(status.killed.is_some())
             }
             (AnyProvider::EventSink(sink), "publish") => {
                 let events = self.read::<PublishEvents>(&input)?.events;

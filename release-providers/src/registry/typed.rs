@@ -203,7 +203,8 @@ impl Typed {
                 let status = store.observe(cx, flag).await?;
                 let wanted: Option<FlagState> =
                     self.input.get("state").and_then(|state| super::json::read(state).ok());
-                if Some(status.state) == wanted {
+                let revives = self.input.get("revive") == Some(&Value::Bool(true));
+                if Some(status.state) == wanted && !(revives && status.killed.is_some()) {
                     Progress::Done(json!({ "revision": status.revision }))
                 } else {
                     Progress::Nothing

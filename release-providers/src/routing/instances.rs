@@ -59,8 +59,11 @@ pub(crate) async fn addresses(
 /// A target as a name in a server's configuration. Ids hold no `separator`, so that different targets never share one.
 pub(crate) fn slug(target: &Target, separator: char) -> String {
     let Target { environment, region, service, track } = target;
-    let track = track.iter().map(|track| format!("{separator}{track}")).collect::<String>();
-    format!("{environment}{separator}{region}{separator}{service}{track}")
+    let slug = format!("{environment}{separator}{region}{separator}{service}");
+    match track {
+        Some(track) => format!("{slug}{separator}{track}"),
+        None => slug,
+    }
 }
 
 /// Refuses a name that would be something else in a configuration or a command.

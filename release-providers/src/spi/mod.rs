@@ -82,7 +82,7 @@ pub use data_set::{
 };
 pub use deploy::{ApplyRequest, Deployer, DeploymentPhase, DeploymentStatus, ObserveDeployment};
 pub use event::{EventSink, EventsFound, FindEvents, PublishEvents, SinkEvent};
-pub use flag::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
+pub use flag::{FlagRef, FlagState, FlagStatus, FlagStore, KillFlag, SetFlag};
 pub use health::{CheckHealth, HealthProbe, HealthReport, InstanceHealth};
 pub use identity::{IdentitySource, ReadIdentities};
 pub use incident::{Incident, IncidentSeverity, IncidentSource, Incidents, ListIncidents};

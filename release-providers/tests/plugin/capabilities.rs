@@ -5,9 +5,9 @@ use std::time::Duration;
 use release_core::model::{Digest, EnvironmentId, Span};
 use release_core::port::EffectCertainty;
 use release_providers::spi::{
-    ApplyPlan, ChangeAction, FlagRef, FlagState, FlagStatus, JobPhase, LeaseRef, LeaseSecret,
-    LeaseStatus, ObserveSecret, PlanChange, RenewLease, ResourceChange, RotateSecret, SecretLease,
-    SecretRef, SecretStatus, SetFlag, WorkspaceRef,
+    ApplyPlan, ChangeAction, FlagRef, FlagState, FlagStatus, JobPhase, KillFlag, LeaseRef,
+    LeaseSecret, LeaseStatus, ObserveSecret, PlanChange, RenewLease, ResourceChange, RotateSecret,
+    SecretLease, SecretRef, SecretStatus, SetFlag, WorkspaceRef,
 };
 use release_providers::{EffectClass, ErrorKind, ProviderError, RetryAdvice, Secret};
 use serde_json::json;
@@ -55,6 +55,15 @@ async fn flags_are_switched_through_the_boundary() {
     only_if.expected = Some(4);
     flags.set(&cx, only_if).await.unwrap();
 
+    let why = "ann: it burns".to_owned();
+    flags.kill(&cx, KillFlag::new("dark-mode".into(), prod.clone(), why.clone())).await.unwrap();
+    let status = flags.observe(&cx, which()).await.unwrap();
+    assert_eq!((status.state, status.killed), (FlagState::Off, Some(why)));
+    failed(flags.set(&cx, set(FlagState::On)).await, ErrorKind::Conflict, &[]);
+    let mut revived = set(FlagState::On);
+    revived.revive = true;
+    flags.set(&cx, revived).await.unwrap();
+    assert_eq!(flags.observe(&cx, which()).await.unwrap().killed, None);
     let too_much = set(FlagState::Share { percent: 101 });
     failed(flags.set(&cx, too_much).await, ErrorKind::Invalid, &[]);
     let other = FlagRef::new("other".into(), prod.clone());

@@ -35,7 +35,7 @@ pub(super) enum End {
 #[derive(Debug)]
 struct Happened {
     what: String,
-    before: Option<Rc<Happened>>,
+    before: Option<Rc<Self>>,
 }
 
 #[derive(Clone)]

@@ -108,8 +108,8 @@ impl fmt::Display for World {
                 write!(f, " {running}×{}", digest.short())?;
             }
             for ((digest, track), share) in &place.shares {
-                let track = track.iter().map(|track| format!("@{track}")).collect::<String>();
-                write!(f, " {share}%→{}{track}", digest.short())?;
+                write!(f, " {share}%→{}", digest.short())?;
+                track.iter().try_for_each(|track| write!(f, "@{track}"))?;
             }
             place.rules.iter().try_for_each(|rules| write!(f, "{}", rules.0))?;
             f.write_str("]")?;
@@ -185,7 +185,8 @@ impl World {
             Action::Probe { deployment, .. } => {
                 let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
                 let ready = self.running(&target, digest);
-                Evidence::Health { target, digest, ready, unready: Vec::new() }
+                let (unready, observed_at) = (Vec::new(), Some(now));
+                Evidence::Health { target, digest, ready, unready, observed_at }
             }
             Action::Route { target, .. } => {
                 let place = self.0.get(target).cloned().unwrap_or_default();

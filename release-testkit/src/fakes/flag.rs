@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use release_core::model::EnvironmentId;
-use release_providers::spi::{FlagRef, FlagState, FlagStatus, SetFlag};
+use release_providers::spi::{FlagRef, FlagState, FlagStatus, KillFlag, SetFlag};
 use release_providers::{ErrorKind, ProviderError};
 
 use super::{Asked, Fake, FlagStoreCall, model};
@@ -13,7 +13,14 @@ pub type FakeFlagStore = Fake<FlagStoreCall, Flags>;
 
 /// What a [`FakeFlagStore`] knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Flags(BTreeMap<(String, EnvironmentId), (FlagState, u64)>);
+pub struct Flags(BTreeMap<(String, EnvironmentId), Kept>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    state: FlagState,
+    revision: u64,
+    killed: Option<String>,
+}
 
 impl Fake<FlagStoreCall, Flags> {
     /// A store that knows no flag.
@@ -25,7 +32,8 @@ impl Fake<FlagStoreCall, Flags> {
     #[must_use]
     pub fn flag(self, flag: &str, environment: &EnvironmentId) -> Self {
         self.with(|flags| {
-            flags.0.insert((flag.to_owned(), environment.clone()), (FlagState::Off, 1))
+            let off = Kept { state: FlagState::Off, revision: 1, killed: None };
+            flags.0.insert((flag.to_owned(), environment.clone()), off)
         });
         self
     }
@@ -39,19 +47,35 @@ impl Default for Fake<FlagStoreCall, Flags> {
 
 impl model::FlagStore for Flags {
     fn set(&mut self, asked: &Asked<'_>, request: SetFlag) -> Result<(), ProviderError> {
-        let SetFlag { flag, environment, state, expected, .. } = request;
+        let SetFlag { flag, environment, state, expected, revive, .. } = request;
         let known = self.0.get_mut(&(flag.clone(), environment));
-        let (is, revision) = asked.found("flag", &flag, known)?;
+        let is = asked.found("flag", &flag, known)?;
         if matches!(state, FlagState::Share { percent } if percent > 100) {
             return Err(asked.error(ErrorKind::Invalid, "a share is of a hundred"));
         }
-        if *is == state {
+        let revived = revive && is.killed.is_some();
+        if is.state == state && !revived {
             return Ok(());
         }
-        if expected.is_some_and(|expected| expected != *revision) {
+        if let Some(why) = is.killed.as_ref().filter(|_| !revive) {
+            let text = format!("it was killed by {why}");
+            return Err(asked.error(ErrorKind::Conflict, text));
+        }
+        if expected.is_some_and(|expected| expected != is.revision) {
             return Err(asked.error(ErrorKind::Conflict, "somebody else changed it"));
         }
-        (*is, *revision) = (state, *revision + 1);
+        *is = Kept { state, revision: is.revision + 1, killed: None };
+        Ok(())
+    }
+
+    fn kill(&mut self, asked: &Asked<'_>, request: KillFlag) -> Result<(), ProviderError> {
+        let KillFlag { flag, environment, reason, .. } = request;
+        let known = self.0.get_mut(&(flag.clone(), environment));
+        let is = asked.found("flag", &flag, known)?;
+        if is.killed.is_none() {
+            let revision = is.revision + 1;
+            *is = Kept { state: FlagState::Off, revision, killed: Some(reason) };
+        }
         Ok(())
     }
 
@@ -61,13 +85,15 @@ impl model::FlagStore for Flags {
         request: FlagRef,
     ) -> Result<FlagStatus, ProviderError> {
         let FlagRef { flag, environment, .. } = request;
-        let known = self.0.get(&(flag.clone(), environment.clone())).copied();
-        let (state, revision) = asked.found("flag", &flag, known)?;
+        let known = self.0.get(&(flag.clone(), environment.clone())).cloned();
+        let Kept { state, revision, killed } = asked.found("flag", &flag, known)?;
         let state = match state {
             FlagState::On if asked.lie => FlagState::Off,
             _ if asked.lie => FlagState::On,
             state => state,
         };
-        Ok(FlagStatus::new(flag, environment, state, revision))
+        let mut status = FlagStatus::new(flag, environment, state, revision);
+        status.killed = killed.filter(|_| !asked.lie);
+        Ok(status)
     }
 }

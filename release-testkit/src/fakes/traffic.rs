@@ -155,8 +155,11 @@ fn place(weight: &Weight) -> Place {
 
 /// What a cookie says of those who gave it.
 fn tag((digest, track): &Place) -> String {
-    let track = track.iter().map(|track| format!(".{track}")).collect::<String>();
-    format!("{}{track}", digest.hex())
+    let hex = digest.hex();
+    match track {
+        Some(track) => format!("{hex}.{track}"),
+        None => hex,
+    }
 }
 
 /// Whether a header says what it has to.

@@ -1,9 +1,9 @@
 //! Calls of providers: how each goes on, takes effect, and is answered.
 
 use release_core::analysis::example;
-use release_core::model::{Digest, Span, Timestamp};
+use release_core::model::{Digest, Judge, Span, Timestamp};
 use release_core::plan::Action;
-use release_core::port::{EffectError, Evidence, Measurement, Observed};
+use release_core::port::{EffectError, Evidence, Measurement, Observed, Pair};
 use release_core::run::{EffectOutcome, Input, Mode, Phase};
 
 use super::course::{Call, What};
@@ -307,8 +307,9 @@ impl Machine<'_> {
         };
         let Operation { action, asking, fault, .. } = operation;
         let looks = self.calls.iter().take(number).filter(|before| before.key == call.key);
-        let compares = matches!(action, Action::Analyze { beside: Some(_), .. });
-        let looks = if compares { u32::try_from(looks.count()).unwrap_or(u32::MAX) } else { 0 };
+        let sums = matches!(action, Action::Analyze { analysis, .. }
+            if !matches!(analysis.judge, Judge::Threshold(_)));
+        let looks = if sums { u32::try_from(looks.count()).unwrap_or(u32::MAX) } else { 0 };
         let truth = self.world.evidence(action, looks, self.now);
         let nothing = || Evidence::Artifact { digest: Digest::of(b"nothing"), bytes: 0 };
         match fault {
@@ -337,6 +338,11 @@ impl Machine<'_> {
                 Ok(match truth {
                     Evidence::Comparison { baseline, .. } => {
                         Evidence::Comparison { canary: Box::new(canary), baseline }
+                    }
+                    Evidence::Comparisons { of } => {
+                        let pair =
+                            |Pair { baseline, .. }| Pair { canary: canary.clone(), baseline };
+                        Evidence::Comparisons { of: of.into_iter().map(pair).collect() }
                     }
                     _ => Evidence::Measurement(canary),
                 })
@@ -445,12 +451,17 @@ fn other_digest(evidence: Evidence) -> Evidence {
         Evidence::Instances { target, running, .. } => {
             Evidence::Instances { target, digest: other, running }
         }
-        Evidence::Health { target, ready, unready, .. } => {
-            Evidence::Health { target, digest: other, ready, unready }
+        Evidence::Health { target, ready, unready, observed_at, .. } => {
+            Evidence::Health { target, digest: other, ready, unready, observed_at }
         }
         Evidence::Measurement(one) => Evidence::Measurement(of_another(one, other)),
         Evidence::Comparison { canary, baseline } => {
             Evidence::Comparison { canary: Box::new(of_another(*canary, other)), baseline }
+        }
+        Evidence::Comparisons { of } => {
+            let pair =
+                |Pair { canary, baseline }| Pair { canary: of_another(canary, other), baseline };
+            Evidence::Comparisons { of: of.into_iter().map(pair).collect() }
         }
         same => same,
     }

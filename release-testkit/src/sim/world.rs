@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::analysis::example;
-use release_core::model::{Digest, Target, TrafficRules};
-use release_core::plan::{Action, Deployment, Weight};
+use release_core::flags::{FlagKey, FlagReading, FlagState};
+use release_core::model::{Digest, EnvironmentId, Target, TrafficRules};
+use release_core::plan::{Action, Deployment, FlagStep, Weight};
 use release_core::port::{Evidence, Observed};
 use release_core::run::RunState;
 use release_core::time::Timestamp;
@@ -28,6 +29,7 @@ pub struct Place {
 pub(super) enum Resource {
     Instances(Target, Digest),
     Traffic(Target),
+    Flag(EnvironmentId, FlagKey),
     Key(String),
     /// What an operation of a fake changes, in words.
     Fake(String),
@@ -49,6 +51,8 @@ pub(super) struct World {
     /// How often each key was acted on, of actions that are not states to bring about.
     pub(super) done: BTreeMap<String, u32>,
     pub(super) bad: Vec<(Digest, Badness)>,
+    /// How flags stand that were set, and how often they changed; the others are off.
+    pub(super) flags: BTreeMap<(EnvironmentId, FlagKey), (FlagState, u64)>,
     /// What custom steps act on that name an operation; none, where they only count.
     pub(super) fakes: Option<Fakes>,
     /// For each resource, the newest operation that was accepted.
@@ -66,6 +70,9 @@ impl World {
                 Some(Resource::Instances(deployment.target.clone(), digest))
             }
             Action::Route { target, .. } => Some(Resource::Traffic(target.clone())),
+            Action::Flag(flag) if flag.mutates() => {
+                Some(Resource::Flag(flag.environment.clone(), flag.flag.clone()))
+            }
             Action::Custom { .. } | Action::Notify { .. } => Some(Resource::Key(key.to_owned())),
             _ => None,
         }
@@ -129,6 +136,12 @@ impl World {
                 place.weights.clone_from(weights);
                 place.rules.clone_from(rules);
             }
+            Action::Flag(flag) => {
+                let Some(state) = flag.wanted() else { return false };
+                let at = (flag.environment.clone(), flag.flag.clone());
+                let is = self.flags.entry(at).or_default();
+                *is = (state, is.1 + 1);
+            }
             Action::Custom { .. } | Action::Notify { .. } => {
                 let count = self.done.entry(key.to_owned()).or_insert(0);
                 if !once || *count == 0 {
@@ -176,7 +189,8 @@ impl World {
                 let running = self.running(deployment);
                 let ready = if self.is(digest, Badness::NeverReady) { 0 } else { running };
                 let target = deployment.target.clone();
-                Evidence::Health { target, digest, ready, unready: Vec::new() }
+                let (unready, observed_at) = (Vec::new(), Some(now));
+                Evidence::Health { target, digest, ready, unready, observed_at }
             }
             Action::Route { target, .. } => {
                 let place = self.places.get(target);
@@ -188,8 +202,16 @@ impl World {
                 let good = !self.is(deployment.artifact.digest(), Badness::Failing);
                 example(action, looks, now, good)
             }
+            Action::Flag(step) => Evidence::Flag(self.reading(step)),
             _ => Evidence::Done,
         }
+    }
+
+    fn reading(&self, step: &FlagStep) -> FlagReading {
+        let (environment, flag) = (step.environment.clone(), step.flag.clone());
+        let is = self.flags.get(&(environment.clone(), flag.clone())).copied();
+        let (state, revision) = is.unwrap_or_default();
+        FlagReading { environment, flag, state, revision, killed: None }
     }
 
     /// What a look finds.
@@ -205,6 +227,7 @@ impl World {
                 Action::Route { weights: wanted, rules: asked, .. },
                 Evidence::Weights { weights, rules, .. },
             ) => Weight::same_shares(wanted, weights) && asked == rules,
+            (Action::Flag(flag), Evidence::Flag(reading)) => flag.wanted() == Some(reading.state),
             (Action::Custom { .. } | Action::Notify { .. }, _) => self.done.contains_key(key),
             _ => true,
         };

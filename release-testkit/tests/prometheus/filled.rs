@@ -1,5 +1,6 @@
 //! Data that was filled in: what is counted is known to the last one.
 
+use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -29,14 +30,15 @@ fn lines(series: &str, labels: &str, first: i64, values: &str) -> String {
         target.environment, target.region
     );
     let samples = values.split_whitespace().zip(0..).filter(|(value, _)| *value != "-");
-    samples
-        .map(|(value, n)| {
-            format!("{series}{{{own},{labels}}} {value} {}\n", BEGIN + first + 10 * n)
-        })
-        .collect()
+    let mut text = String::new();
+    for (value, n) in samples {
+        let at = BEGIN + first + 10 * n;
+        let _ = writeln!(text, "{series}{{{own},{labels}}} {value} {at}");
+    }
+    text
 }
 
-/// What is filled in, family by family, in the text format of OpenMetrics.
+/// What is filled in, family by family, in the text format of `OpenMetrics`.
 fn data() -> String {
     let mut text = "# TYPE r unknown\n".to_owned();
     let mut add = |labels: &str, first, values: &str| text += &lines("r", labels, first, values);
@@ -66,8 +68,9 @@ fn data() -> String {
     };
     let (one, two) = ("version=\"1.0.0\",instance=\"a\"", "version=\"1.0.0\",instance=\"z\"");
     for (which, factor) in [(one, 1), (two, 2)] {
-        let values =
-            |each: i32| -> String { (0..7).map(|n| format!("{} ", n * each * factor)).collect() };
+        let values = |each: i32| {
+            (0..7).map(|n| (n * each * factor).to_string()).collect::<Vec<_>>().join(" ")
+        };
         add(which, "0.1", &values(5));
         add(which, "2.5", &values(8));
         add(which, "+Inf", &values(10));
@@ -79,7 +82,7 @@ fn data() -> String {
     for (name, values) in
         [("took_sum", "0 1.5 3 4.5 6 7.5 9"), ("took_count", "0 10 20 30 40 50 60")]
     {
-        text += &format!("# TYPE {name} unknown\n");
+        let _ = writeln!(text, "# TYPE {name} unknown");
         text += &lines(name, one, 0, values);
     }
     text + "# EOF\n"

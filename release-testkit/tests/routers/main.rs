@@ -22,6 +22,7 @@ mod load;
 #[path = "../support/real.rs"]
 mod real;
 mod releases;
+mod rules;
 mod server;
 mod stage;
 mod suite;

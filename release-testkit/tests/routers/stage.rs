@@ -162,18 +162,27 @@ impl Stage {
         self.subjects[which].artifact.digest()
     }
 
+    pub(crate) const fn which(&self) -> Which {
+        self.which
+    }
+
     /// Runs so many instances of a version, and waits until all are ready.
     pub(crate) async fn run(&self, which: usize, replicas: u32) {
+        self.run_at(&self.target, which, replicas).await;
+    }
+
+    /// The same in another target, which is a track of this one.
+    pub(crate) async fn run_at(&self, target: &Target, which: usize, replicas: u32) {
         let Subject { artifact, version, .. } = self.subjects[which].clone();
-        let wish = ApplyRequest::new(self.target.clone(), artifact, version, replicas);
+        let wish = ApplyRequest::new(target.clone(), artifact, version, replicas);
         self.platform.apply(&self.cx("apply"), wish).await.unwrap();
         let mut changes = self.platform.changes();
-        while self.platform.processes(&self.target, self.digest(which)).len()
+        while self.platform.processes(target, self.digest(which)).len()
             != usize::try_from(replicas).unwrap()
         {
             changes.changed().await.unwrap();
         }
-        self.ready(which).await.unwrap();
+        self.ready_at(target, which).await.unwrap();
     }
 
     pub(crate) async fn ready(&self, which: usize) -> Result<(), HookError> {

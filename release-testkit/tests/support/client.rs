@@ -1,5 +1,6 @@
 //! One request over HTTP/1.1, and what of its answer tests look at.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -31,9 +32,11 @@ pub(crate) fn get(
 ) -> Result<Answer, HookError> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let headers: String =
-        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("GET {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n{headers}\r\n");
+    let mut head = format!("GET {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n")?;
+    }
+    head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -47,7 +47,8 @@ impl OverFakes {
                     }
                 }
                 let (target, digest) = (report.target, report.digest);
-                Ok(Evidence::Health { target, digest, ready, unready })
+                let observed_at = Some(report.observed_at);
+                Ok(Evidence::Health { target, digest, ready, unready, observed_at })
             }
             Action::Route { target, weights, rules } => {
                 let wish = SetWeights::new(target.clone(), weights).by(rules.map(|rules| *rules));

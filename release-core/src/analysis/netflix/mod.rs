@@ -17,6 +17,7 @@
 
 mod aca;
 mod config;
+mod of_model;
 mod prepare;
 mod result;
 mod score;
@@ -29,3 +30,4 @@ pub use config::{
 };
 pub use result::{Classification, GroupScore, Judgement, MetricResult, Verdict};
 pub use strict::Strict;
+pub(crate) use strict::check;

@@ -204,7 +204,7 @@ fn open(classification: Classification) -> bool {
     matches!(classification, Classification::Nodata | Classification::Inconclusive)
 }
 
-fn check(config: &CanaryConfig) -> Result<(), ConfigError> {
+pub(crate) fn check(config: &CanaryConfig) -> Result<(), ConfigError> {
     let judged: Vec<_> = config.metrics.iter().filter(|metric| !metric.canary.muted).collect();
     if judged.is_empty() {
         return Err(ConfigError::Nothing);

@@ -7,6 +7,7 @@ use super::course::{Course, Refused};
 use super::{Assumptions, WhatIfError};
 use crate::analysis::example;
 use crate::explain::{Explanation, explain};
+use crate::flags::FlagReading;
 use crate::ids::{GateId, StepId};
 use crate::model::{Approval, Gate};
 use crate::plan::Action;
@@ -323,6 +324,7 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             digest: deployment.artifact.digest(),
             ready: *min_ready,
             unready: Vec::new(),
+            observed_at: None,
         },
         Action::Route { target, weights, rules } => Evidence::Weights {
             rules: rules.clone(),
@@ -331,6 +333,13 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             served: Vec::new(),
         },
         Action::Analyze { .. } => example(action, looks, now, true),
+        Action::Flag(flag) => Evidence::Flag(FlagReading {
+            environment: flag.environment.clone(),
+            flag: flag.flag.clone(),
+            state: flag.wanted().unwrap_or_default(),
+            revision: 0,
+            killed: None,
+        }),
         Action::Sync | Action::Bake { .. } | Action::Notify { .. } | Action::Custom { .. } => {
             Evidence::Done
         }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::flags;
 use super::{Change, Expansion};
-use crate::ids::IdError;
 use crate::model::{Stage, Target};
-use crate::plan::strategy::{self, RolloutStrategy, StrategyError};
+use crate::plan::strategy::{RolloutStrategy, StrategyError};
+use crate::plan::triggers;
 
 impl Expansion<'_> {
     /// The number of steps that stand around stages.
-    pub(super) fn size(&self) -> Result<usize, IdError> {
+    pub(super) fn size(&self) -> usize {
         let services = self.services.iter().map(|change| &change.service.id);
         let artifacts: usize = services.map(|id| self.verified(id).count()).sum();
-        Ok(artifacts + self.definition.notify.len())
+        artifacts + self.definition.notify.len()
     }
 
     /// The number of steps that a stage comes to.
@@ -30,7 +31,9 @@ impl Expansion<'_> {
         };
         let regions = &environment.regions;
         let waves = if stage.waves.is_empty() { regions.len() } else { stage.waves.len() };
-        let Some(region) = regions.first() else { return Ok(1 + waves) };
+        let Some(region) = regions.first() else {
+            return Ok((1 + waves).saturating_add(flags::sizes(stage)));
+        };
         let mut known: BTreeMap<(u32, bool, bool), usize> = BTreeMap::new();
         let mut in_region = 0_usize;
         for Change { service, .. } in self.services.iter() {
@@ -41,12 +44,13 @@ impl Expansion<'_> {
             let steps = match known.entry(kind) {
                 Entry::Occupied(steps) => *steps.get(),
                 Entry::Vacant(free) => {
-                    *free.insert(strategy::expand(strategy, stage, &site)?.len())
+                    *free.insert(triggers::expand(strategy, stage, &site)?.len())
                 }
             };
             in_region = in_region.saturating_add(steps);
         }
         // Those to enter it, and those in which its waves meet.
-        Ok(in_region.saturating_mul(regions.len()).saturating_add(1 + waves))
+        let steps = in_region.saturating_mul(regions.len()).saturating_add(1 + waves);
+        Ok(steps.saturating_add(flags::sizes(stage)))
     }
 }

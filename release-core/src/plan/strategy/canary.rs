@@ -18,10 +18,9 @@ impl RolloutStrategy for Canary {
                 "canary weights {weights:?} must not shrink and lie from 0 to 100"
             ));
         }
-        let numbered = self.steps.iter().zip(1..);
+        let mut numbered = self.steps.iter().zip(1..);
         numbered
-            .filter_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
-            .next()
+            .find_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
             .or_else(|| self.affinity.as_ref().and_then(crate::model::Affinity::problem))
             .or_else(|| self.background_problem())
     }

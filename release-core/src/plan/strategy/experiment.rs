@@ -59,8 +59,8 @@ pub(super) fn steps(
     ];
     steps.extend(site.bake(&at("/bake"), experiment.bake)?);
     let named = experiment.analyses.iter().chain(site.criteria);
-    let beside = Box::new(Beside { baseline: baseline.clone(), share: 50 });
-    steps.extend(site.judge_by(&at("/"), named, Some(beside), &steps)?);
+    let beside = Beside { baseline: baseline.clone(), share: 50 };
+    steps.extend(site.judge_by(&at("/"), named, Some(&beside), &steps)?);
     steps.push(site.distribute(&at("/over"), site.shares(around.weight), around.rules.clone())?);
     steps.push(site.step(&at("/stop"), scale(0))?.undo(gone()));
     Ok(steps)

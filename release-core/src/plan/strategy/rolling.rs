@@ -107,7 +107,7 @@ mod tests {
         for all in 1..40 {
             for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (3, 3), (50, 0)] {
                 let (max_surge, max_unavailable) = (Some(surge), unavailable);
-                let rolling = Rolling { max_surge, max_unavailable, ..Rolling::new(1) };
+                let rolling = Rolling { max_unavailable, max_surge, ..Rolling::new(1) };
                 let batches = rolling.batches_of(all).unwrap();
                 let mut replaced = 0;
                 for batch in 1..=batches {

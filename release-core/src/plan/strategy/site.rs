@@ -86,7 +86,8 @@ impl Site<'_> {
         let Some(criteria) = self.rollback else { return OnFailure::Fail };
         let named = |trigger: &RollbackTrigger| match trigger {
             RollbackTrigger::StepFailed => true,
-            RollbackTrigger::Analysis(id) => Some(id) == analysis,
+            RollbackTrigger::Analysis(id) | RollbackTrigger::SloBurn(id) => Some(id) == analysis,
+            RollbackTrigger::Unhealthy | RollbackTrigger::Signal(_) => false,
         };
         if criteria.triggers.iter().any(named) {
             OnFailure::RollBack(criteria.scope)
@@ -219,7 +220,12 @@ impl Site<'_> {
         named: &[AnalysisId],
         before: &[Step],
     ) -> Result<Vec<Step>, StrategyError> {
-        self.judge_by(prefix, named.iter().chain(self.criteria), self.beside(before), before)
+        self.judge_by(
+            prefix,
+            named.iter().chain(self.criteria),
+            self.beside(before).as_ref(),
+            before,
+        )
     }
 
     /// As [`Site::judge`], by the analyses named alone: for the time before the new version gets any traffic.
@@ -232,14 +238,14 @@ impl Site<'_> {
         named: &[AnalysisId],
         before: &[Step],
     ) -> Result<Vec<Step>, StrategyError> {
-        self.judge_by(prefix, named.iter(), self.beside(before), before)
+        self.judge_by(prefix, named.iter(), self.beside(before).as_ref(), before)
     }
 
     pub(super) fn judge_by<'n>(
         &self,
         prefix: &str,
         named: impl Iterator<Item = &'n AnalysisId>,
-        beside: Option<Box<Beside>>,
+        beside: Option<&Beside>,
         before: &[Step],
     ) -> Result<Vec<Step>, StrategyError> {
         let window = before.iter().rfind(|step| step.action.begins_a_window());
@@ -251,7 +257,7 @@ impl Site<'_> {
             if analysis.compares() && beside.is_none() {
                 continue;
             }
-            let beside = beside.clone().filter(|_| analysis.compares());
+            let beside = beside.filter(|_| analysis.compares()).cloned().map(Box::new);
             steps.push(self.analyze(&format!("{prefix}{id}"), analysis, from.clone(), beside)?);
         }
         Ok(steps)
@@ -280,11 +286,11 @@ impl Site<'_> {
 
     /// The version from before, with the new one's share, where both get requests after the steps `before`: each its share,
     /// or the new one copies of what the old one answers.
-    fn beside(&self, before: &[Step]) -> Option<Box<Beside>> {
+    fn beside(&self, before: &[Step]) -> Option<Beside> {
         let baseline = self.old.clone()?;
         let new = self.new.artifact.digest();
         let share = before.iter().rev().find_map(|step| share_of_both(&step.action, new))?;
-        (1..100).contains(&share).then(|| Box::new(Beside { baseline, share }))
+        (1..100).contains(&share).then_some(Beside { baseline, share })
     }
 
     /// Removes the old version after having kept it for `keep`. By then the release is verified and
@@ -322,7 +328,7 @@ fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
         // Of a hundred requests and so many copies.
         Some(mirror) if share == 0 => {
             let copies = u16::from(mirror.percent);
-            u8::try_from((copies * 100 + (100 + copies) / 2) / (100 + copies)).unwrap_or(0)
+            u8::try_from((copies * 100 + u16::midpoint(100, copies)) / (100 + copies)).unwrap_or(0)
         }
         _ => share,
     })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::analysis::example;
-use release_core::model::{GateId, StepId};
+use release_core::model::{GateId, Judge, StepId};
 use release_core::plan::{Action, FrozenPlan, OnFailure};
 use release_core::port::{EffectError, Evidence, Observed, Policy};
 use release_core::run::{
@@ -116,6 +116,14 @@ impl Run {
         self.input(&Input::Outcome { step, attempt, outcome }).unwrap()
     }
 
+    /// The effect of a step ends well, with just this evidence.
+    pub(crate) fn answer(&mut self, step: u32, evidence: Evidence) -> Vec<Event> {
+        let (attempt, mode) = self.effects.remove(&step).expect("an effect under way");
+        self.stale.push((step, attempt, mode));
+        let outcome = EffectOutcome::Performed(Ok(evidence));
+        self.input(&Input::Outcome { step, attempt, outcome }).unwrap()
+    }
+
     /// The effect of the step called `name` ends.
     #[track_caller]
     pub(crate) fn end(&mut self, name: &str, end: End) -> Vec<Event> {
@@ -181,7 +189,9 @@ impl Run {
         let looks = self.state.active(step).map_or(0, |active| active.measured.looks());
         let evidence = match (end, action) {
             (End::Garbage, Action::Analyze { beside: Some(_), .. }) => Evidence::Done,
-            (_, Action::Analyze { beside: Some(_), .. }) => {
+            (_, Action::Analyze { analysis, .. })
+                if end != End::Garbage && !matches!(analysis.judge, Judge::Threshold(_)) =>
+            {
                 example(action, looks, self.now, end != End::Bad)
             }
             (End::Garbage, _) => Evidence::Artifact { digest: id(NOBODY), bytes: 0 },

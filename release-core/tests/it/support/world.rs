@@ -225,7 +225,8 @@ pub(crate) fn faithful(action: &Action) -> Evidence {
         }
         Action::Probe { deployment, min_ready } => {
             let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
-            Evidence::Health { target, digest, ready: *min_ready, unready: Vec::new() }
+            let (ready, unready, observed_at) = (*min_ready, Vec::new(), None);
+            Evidence::Health { target, digest, ready, unready, observed_at }
         }
         Action::Route { target, weights, rules } => {
             let (target, weights, rules) = (target.clone(), weights.clone(), rules.clone());

@@ -3,10 +3,10 @@
 use crate::plugin::wire::{wire, wire_choice, wire_enum};
 use crate::spi::{
     ApplyPlan, BuildStatus, ChangeAction, CustomOutput, CustomRequest, CustomStatus, DriftReport,
-    DriftedField, FlagRef, FlagState, FlagStatus, JobPhase, JobRef, MigrationPhase, MigrationRef,
-    MigrationStatus, PlanChange, ProvisionPlan, ResourceChange, ScanKind, ScanReport, ScanStatus,
-    SetFlag, StartBuild, StartScan, StartTests, TestCase, TestOutcome, TestStatus, WorkspaceRef,
-    WorkspaceStatus,
+    DriftedField, FlagRef, FlagState, FlagStatus, JobPhase, JobRef, KillFlag, MigrationPhase,
+    MigrationRef, MigrationStatus, PlanChange, ProvisionPlan, ResourceChange, ScanKind, ScanReport,
+    ScanStatus, SetFlag, StartBuild, StartScan, StartTests, TestCase, TestOutcome, TestStatus,
+    WorkspaceRef, WorkspaceStatus,
 };
 
 wire! {
@@ -39,8 +39,9 @@ wire! {
     MigrationStatus => MigrationStatus { migration, phase }
 
     FlagRef => FlagRef { flag, environment }
-    SetFlag => SetFlag { flag, environment, state, expected }
-    FlagStatus => FlagStatus { flag, environment, state, revision }
+    SetFlag => SetFlag { flag, environment, state, expected, revive }
+    KillFlag => KillFlag { flag, environment, reason }
+    FlagStatus => FlagStatus { flag, environment, state, revision, killed }
 
     CustomRequest => CustomRequest { capability; input as input_json }
     CustomOutput => CustomOutput {; output as output_json }

@@ -9,9 +9,9 @@ use release_core::model::Digest;
 use release_core::port::EffectCertainty;
 use release_providers::spi::{
     ApplyPlan, ChangeAction, DriftReport, DriftedField, FlagRef, FlagState, FlagStatus, FlagStore,
-    JobPhase, LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, PlanChange, ProvisionPlan,
-    Provisioner, RenewLease, ResourceChange, RotateSecret, SecretLease, SecretStatus, SecretStore,
-    SetFlag, WorkspaceRef, WorkspaceStatus,
+    JobPhase, KillFlag, LeaseRef, LeaseSecret, LeaseStatus, ObserveSecret, PlanChange,
+    ProvisionPlan, Provisioner, RenewLease, ResourceChange, RotateSecret, SecretLease,
+    SecretStatus, SecretStore, SetFlag, WorkspaceRef, WorkspaceStatus,
 };
 use release_providers::{
     Context, Description, EffectClass, ErrorKind, ProviderError, RetryAdvice, Secret,
@@ -26,6 +26,7 @@ pub(crate) struct Stores(Mutex<Kept>);
 #[derive(Debug)]
 struct Kept {
     flag: FlagState,
+    killed: Option<String>,
     revision: u64,
     version: u64,
     leases: BTreeMap<String, u64>,
@@ -41,7 +42,8 @@ struct Workspace {
 impl Stores {
     pub(crate) fn new() -> Self {
         let (leases, workspaces) = (BTreeMap::new(), BTreeMap::new());
-        Self(Mutex::new(Kept { flag: FlagState::Off, revision: 1, version: 1, leases, workspaces }))
+        let (flag, killed) = (FlagState::Off, None);
+        Self(Mutex::new(Kept { flag, killed, revision: 1, version: 1, leases, workspaces }))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -81,8 +83,24 @@ impl FlagStore for Stores {
                 .with_context("revision", kept.revision)
                 .with_context("environment", request.environment));
         }
-        if kept.flag != request.state {
+        if kept.killed.is_some() && !request.revive && request.state != FlagState::Off {
+            return Err(error(ErrorKind::Conflict, SET, "somebody killed it"));
+        }
+        let revived = request.revive && kept.killed.take().is_some();
+        if kept.flag != request.state || revived {
             kept.flag = request.state;
+            kept.revision += 1;
+        }
+        Ok(())
+    }
+
+    async fn kill(&self, _: &Context, request: KillFlag) -> Result<(), ProviderError> {
+        if request.flag != "dark-mode" {
+            return Err(not_found("memory.kill", "flag", &request.flag));
+        }
+        let mut kept = self.kept();
+        if kept.killed.is_none() {
+            (kept.flag, kept.killed) = (FlagState::Off, Some(request.reason));
             kept.revision += 1;
         }
         Ok(())
@@ -94,7 +112,9 @@ impl FlagStore for Stores {
             return Err(not_found("memory.observe", "flag", &flag));
         }
         let kept = self.kept();
-        Ok(FlagStatus::new(flag, environment, kept.flag, kept.revision))
+        let mut status = FlagStatus::new(flag, environment, kept.flag, kept.revision);
+        status.killed.clone_from(&kept.killed);
+        Ok(status)
     }
 }
 

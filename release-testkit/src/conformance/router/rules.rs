@@ -401,7 +401,9 @@ async fn tracks_are_apart(sandbox: &RouterSandbox) -> Check {
             sandbox.ask(&Ask::plain()).await?;
         }
         let after = arrived(sandbox, &track).await?;
-        let [others, own] = [0, 1].map(|n: usize| after[n].saturating_sub(before[n]));
+        let ([others, own], [others_after, own_after]) = (before, after);
+        let others = others_after.saturating_sub(others);
+        let own = own_after.saturating_sub(own);
         let [least, most] = on_track;
         if !(least..=most).contains(&own) || own + others != REQUESTS {
             let expected = format!("{least} to {most} of {REQUESTS} requests on the track");

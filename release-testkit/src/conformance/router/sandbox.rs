@@ -272,7 +272,7 @@ impl RouterSandbox {
 /// What cases about rules use.
 impl RouterSandbox {
     pub(super) fn digests(&self) -> [Digest; 2] {
-        [0, 1].map(|n| self.subjects[n].artifact.digest())
+        self.subjects.each_ref().map(|subject| subject.artifact.digest())
     }
 
     pub(super) fn routes_headers(&self) -> bool {

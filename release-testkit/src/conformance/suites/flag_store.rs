@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use release_core::model::EnvironmentId;
 use release_providers::ErrorKind;
-use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
+use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, KillFlag, SetFlag};
 
 use crate::conformance::any::{ProviderSandbox, at_once, one_wins, suite, text};
 use crate::conformance::{Broken, Check, broken, case, refused, stays, unanswered};
@@ -37,6 +37,10 @@ suite!(
             "`Conflict` unless the flag has just the revision that was expected"
         ),
         case!(
+            killed_stays_off,
+            "a flag that is killed is off, says why, and is turned on by nobody who does not revive it"
+        ),
+        case!(
             one_of_many_changes_wins,
             "of many who change one revision at once, one does, and the others are told"
         ),
@@ -61,6 +65,18 @@ pub fn sandbox(
         )
         .undone_by(|provider, cx, at| async move {
             text(provider.set(&cx, to(&at, FlagState::Off)).await)
+        })
+        .deed(
+            "kill",
+            |provider, cx, at| async move { text(provider.kill(&cx, killing(&at)).await) },
+            |provider, cx, at, _| async move {
+                text(provider.observe(&cx, (*at).clone()).await.map(|status| status.killed))
+            },
+        )
+        .undone_by(|provider, cx, at| async move {
+            let mut request = to(&at, FlagState::Off);
+            request.revive = true;
+            text(provider.set(&cx, request).await)
         })
         .look("observe", true, |provider, cx, at| async move {
             text(provider.observe(&cx, (*at).clone()).await)
@@ -92,6 +108,11 @@ pub fn sandbox(
                 text(provider.observe(&cx, request).await)
             },
         )
+        .refusal("killing an unknown flag", ErrorKind::NotFound, |provider, cx, at| async move {
+            let mut request = killing(&at);
+            request.flag.push_str("-that-nobody-has");
+            text(provider.kill(&cx, request).await)
+        })
         .refusal("a share of more than all", ErrorKind::Invalid, |provider, cx, at| async move {
             text(provider.set(&cx, to(&at, FlagState::Share { percent: 101 })).await)
         })
@@ -103,6 +124,14 @@ fn nowhere() -> EnvironmentId {
 
 fn to(at: &FlagRef, state: FlagState) -> SetFlag {
     SetFlag::new(at.flag.clone(), at.environment.clone(), state)
+}
+
+fn killing(at: &FlagRef) -> KillFlag {
+    KillFlag::new(
+        at.flag.clone(),
+        at.environment.clone(),
+        "the suite: it looks what follows".into(),
+    )
 }
 
 async fn set_is_observed(sandbox: &FlagStoreSandbox) -> Check {
@@ -143,6 +172,46 @@ async fn expected_revision_is_checked(sandbox: &FlagStoreSandbox) -> Check {
     let answer = sandbox.provider.set(&cx, request).await;
     answer.map_err(|error| unanswered("the same change, asked for again", &error))?;
     stays(&changed, &look_at(sandbox).await?)
+}
+
+async fn killed_stays_off(sandbox: &FlagStoreSandbox) -> Check {
+    set_to(sandbox, FlagState::On).await?;
+    let before = look_at(sandbox).await?;
+    let answer = sandbox.provider.kill(&sandbox.context(), killing(&sandbox.at)).await;
+    answer.map_err(|error| unanswered("a kill", &error))?;
+    let killed = look_at(sandbox).await?;
+    let why = killing(&sandbox.at).reason;
+    let is_so = killed.state == FlagState::Off && killed.killed.as_ref() == Some(&why);
+    if !is_so || killed.revision <= before.revision {
+        let expected = format!("Off, killed by `{why}`, with a revision after {}", before.revision);
+        return Err(broken(expected, format!("{killed:?}")));
+    }
+    for state in [FlagState::On, FlagState::Share { percent: 1 }] {
+        let request = to(&sandbox.at, state);
+        let answer = sandbox.provider.set(&sandbox.context(), request.clone()).await;
+        refused("what would turn a killed flag on", answer, ErrorKind::Conflict)?;
+        let mut request = request;
+        request.expected = Some(killed.revision);
+        let answer = sandbox.provider.set(&sandbox.context(), request).await;
+        refused("what would turn a killed flag on, of its revision", answer, ErrorKind::Conflict)?;
+    }
+    // It is off already, and by that is not alive again.
+    set_to(sandbox, FlagState::Off).await?;
+    let mut other = killing(&sandbox.at);
+    other.reason.push_str(", once more");
+    let answer = sandbox.provider.kill(&sandbox.context(), other).await;
+    answer.map_err(|error| unanswered("a second kill", &error))?;
+    stays(&killed, &look_at(sandbox).await?)?;
+    let mut request = to(&sandbox.at, FlagState::Share { percent: 40 });
+    request.revive = true;
+    let answer = sandbox.provider.set(&sandbox.context(), request).await;
+    answer.map_err(|error| unanswered("a revival", &error))?;
+    let alive = look_at(sandbox).await?;
+    let is_so = alive.state == (FlagState::Share { percent: 40 }) && alive.killed.is_none();
+    if is_so && alive.revision > killed.revision {
+        return set_to(sandbox, FlagState::Off).await;
+    }
+    Err(broken("a share of 40, alive", format!("{alive:?}")))
 }
 
 async fn one_of_many_changes_wins(sandbox: &FlagStoreSandbox) -> Check {

@@ -9,7 +9,7 @@ use release_core::time::{Span, Timestamp};
 use release_providers::ErrorKind;
 use release_providers::spi::{
     Access, Classification, ConfigSnapshot, DataSetLease, DataSetLeaseRef, DataSetStatus,
-    EventsFound, FindEvents, FlagRef, FlagState, FlagStatus, LeaseDataSet, LeaseSecret,
+    EventsFound, FindEvents, FlagRef, FlagState, FlagStatus, KillFlag, LeaseDataSet, LeaseSecret,
     LeaseStatus, ObserveDataSet, ObserveSecret, PublishEvents, ReadConfig, RenewLease,
     RotateSecret, SecretLease, SecretStatus, SetFlag,
 };
@@ -258,6 +258,21 @@ sabotage!(
                 let share = matches!(request.state, FlagState::Share { percent: ..30 });
                 (share && kind == ErrorKind::Conflict).then_some(())
             },
+        ),
+        OwnFault::forgives::<KillFlag, ()>(
+            "kills what is not there",
+            &["wrong_requests_are_refused"],
+            |_, kind| (kind == ErrorKind::NotFound).then_some(()),
+        ),
+        OwnFault::requests::<SetFlag>(
+            "turns on what was killed",
+            &["killed_stays_off"],
+            |_, request| request.revive = true,
+        ),
+        OwnFault::answers::<FlagRef, FlagStatus>(
+            "keeps to itself that a flag is killed",
+            &["killed_stays_off"],
+            |_, status| status.killed = None,
         ),
         OwnFault::requests::<SetFlag>(
             "ignores what was expected",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use release_core::analysis::{Conclusion, Finding};
 use release_core::model::{Analysis, Digest, Finite, Gate, OnCancel, StepId};
 use release_core::plan::{Action, Reach, Step, Undo};
-use release_core::port::{Evidence, Measurement};
+use release_core::port::{Evidence, Measurement, Pair};
 use release_core::run::{Event, Outcome, Verdict, WakeUp};
 
 use super::admission::{each, has_enough, when_quiet};
@@ -75,7 +75,15 @@ fn is_good(
         }
         _ => None,
     };
+    let healthy = found.is_some_and(|found| found.conclusion == Conclusion::Healthy);
     match evidence {
+        Evidence::Measurement(one) if analysis.success().is_none() => {
+            healthy && digest_of(one) == Some(wanted)
+        }
+        Evidence::Comparisons { of } => {
+            let measured = |pair: &Pair| digest_of(&pair.canary).is_none_or(|new| new == wanted);
+            healthy && !of.is_empty() && of.iter().all(measured)
+        }
         Evidence::Measurement(one) => counted(one).is_some_and(|(digest, part, whole)| {
             let value = Finite::new(part.get() / whole.get());
             digest == wanted
@@ -84,10 +92,19 @@ fn is_good(
         }),
         Evidence::Comparison { canary, baseline } => {
             let both = counted(canary).zip(counted(baseline));
-            both.is_some_and(|((new, ..), (old, ..))| new == wanted && old != wanted)
-                && found.is_some_and(|found| found.conclusion == Conclusion::Healthy)
+            both.is_some_and(|((new, ..), (old, ..))| new == wanted && old != wanted) && healthy
         }
         _ => false,
+    }
+}
+
+/// Whose samples a measurement is of, if it is of any.
+const fn digest_of(measurement: &Measurement) -> Option<Digest> {
+    match measurement {
+        Measurement::Ratio { digest, .. }
+        | Measurement::Histogram { digest, .. }
+        | Measurement::Value { digest, .. } => Some(*digest),
+        Measurement::NoData { .. } => None,
     }
 }
 
@@ -106,7 +123,7 @@ pub(super) fn no_data(course: &Course) -> Vec<String> {
         };
         let good = is_good(analysis, deployment.artifact.digest(), evidence, found.as_deref());
         let before = ledger.good.get(&step.index).copied().unwrap_or(0);
-        let enough = !passes || analysis.compares() || before + 1 >= analysis.count;
+        let enough = !passes || analysis.judge.sums_up() || before + 1 >= analysis.count;
         (!good || !enough)
             .then(|| format!("{} passes on {evidence:?} after {before} good measurements", step.id))
     })

@@ -1,0 +1,61 @@
+//! What one version was like since the last look: the levels that sums and scorecards are made of.
+
+use super::memory::Case;
+use super::reading::{self, Reading, Terms};
+use crate::model::{Digest, Direction, Metric};
+use crate::port::Measurement;
+use crate::time::Timestamp;
+
+/// What is known of one version's last measurement of one metric that counted.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Last {
+    part: f64,
+    whole: f64,
+    at: Option<Timestamp>,
+}
+
+impl Last {
+    /// All that it is made of.
+    pub(super) fn words(self) -> [u64; 3] {
+        let at = self.at.map_or(0, |at| at.as_micros().cast_unsigned());
+        [self.part.to_bits(), self.whole.to_bits(), at]
+    }
+}
+
+/// The level of `metric` since `last`, or of the moment; and what to remember of the measurement.
+///
+/// # Errors
+/// Why there is none: what was counted then counts with the next look.
+pub(super) fn level(
+    case: &Case<'_>,
+    metric: &Metric,
+    wanted: Digest,
+    measurement: &Measurement,
+    last: Last,
+) -> Result<(f64, Last), String> {
+    if matches!(metric, Metric::Quantile { .. }) {
+        return Err("a quantile cannot be told of a part of a window".into());
+    }
+    let terms = Terms { direction: Direction::LowerIsBetter, above: None };
+    match reading::read(metric, wanted, measurement, terms)? {
+        Reading::Now { value, at } => {
+            reading::fresh(at, case.at, case.analysis.interval)?;
+            if last.at.is_some_and(|last| at <= last) {
+                return Err("nothing new since the last look".into());
+            }
+            Ok((value, Last { at: Some(at), ..last }))
+        }
+        Reading::Part { part, whole } => {
+            let (more, all) = (part - last.part, whole - last.whole);
+            let counts = matches!(metric, Metric::Ratio { .. });
+            if all < 0.0 || (counts && more < 0.0) {
+                return Err("counts have fallen since the last look: the window began anew".into());
+            }
+            let needed = u32::try_from(case.analysis.min_samples).map_or(f64::MAX, f64::from);
+            if all <= 0.0 || all < needed {
+                return Err(format!("{all} samples since the last look, {needed} are needed"));
+            }
+            Ok((more / all, Last { part, whole, at: None }))
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the looks of an analysis leave behind for the next, whichever judge looks.
+
+use super::burn::{BurnCase, Burned};
+use super::cusum::{CusumCase, Summed};
+use super::finding::Finding;
+use super::scorecard::{Card, Points};
+use super::sequential;
+use super::stream::{Look, Stream};
+use crate::model::{Analysis, Digest, Judge};
+use crate::plan::{Action, Beside, Deployment};
+use crate::port::{Evidence, Measurement};
+use crate::time::Timestamp;
+
+/// What the looks of one analysis have seen so far: what its judge goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Memory {
+    /// Of a comparison of versions: constant memory.
+    Stream(Stream),
+    /// Of burn rates: what was counted at each look of the longest window.
+    Burned(Burned),
+    /// Of a cumulative sum: constant memory.
+    Summed(Summed),
+    /// Of a scorecard: all points.
+    Points(Points),
+}
+
+/// What a look comes to, with the sentence for people.
+pub(crate) struct Judged {
+    pub(crate) finding: Finding,
+    pub(crate) because: String,
+    /// Whether no further look is planned, so that what does not pass has failed.
+    pub(crate) last: bool,
+}
+
+/// Whom one look of any judge looks at, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) analysis: &'a Analysis,
+    pub(super) canary: &'a Deployment,
+    pub(super) beside: Option<&'a Beside>,
+    pub(super) at: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    fn of(action: &'a Action, at: Timestamp) -> Option<Self> {
+        let Action::Analyze { deployment: canary, analysis, beside, .. } = action else {
+            return None;
+        };
+        Some(Self { analysis, canary, beside: beside.as_deref(), at })
+    }
+
+    /// Which content is judged.
+    pub(super) fn wanted(&self) -> Digest {
+        self.canary.artifact.digest()
+    }
+
+    /// The measurements of the new version and, where it is asked for, of the old one.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn one<'e>(
+        &self,
+        evidence: &'e Evidence,
+    ) -> Result<(&'e Measurement, Option<&'e Measurement>), String> {
+        match (evidence, self.beside) {
+            (Evidence::Measurement(one), None) => Ok((one, None)),
+            (Evidence::Comparison { canary, baseline }, Some(_)) => Ok((canary, Some(baseline))),
+            (_, None) => Err("two versions were measured, and one was asked for".into()),
+            (_, Some(_)) => Err("only one version was measured; both are needed".into()),
+        }
+    }
+}
+
+impl Memory {
+    /// An empty one for what `action` judges; `None` for an action whose judge needs none.
+    pub(crate) fn of(action: &Action) -> Option<Self> {
+        let Action::Analyze { analysis, .. } = action else { return None };
+        match &analysis.judge {
+            Judge::Threshold(_) => None,
+            Judge::Sequential(_) => {
+                Look::of(action, Timestamp::default()).map(|_| Self::Stream(Stream::default()))
+            }
+            Judge::BurnRate(_) => Some(Self::Burned(Burned::default())),
+            Judge::Cusum(_) => Some(Self::Summed(Summed::default())),
+            Judge::Scorecard(_) => Some(Self::Points(Points::default())),
+        }
+    }
+
+    /// Takes a look in, and says what all looks come to; `None` if they are of another judge.
+    pub(crate) fn look(
+        &mut self,
+        action: &Action,
+        at: Timestamp,
+        evidence: &Evidence,
+    ) -> Option<Judged> {
+        let case = Case::of(action, at)?;
+        match (self, &case.analysis.judge) {
+            (Self::Stream(stream), Judge::Sequential(_)) => {
+                Some(sequential::judge(stream, &Look::of(action, at)?, evidence))
+            }
+            (Self::Burned(burned), Judge::BurnRate(rule)) => {
+                Some(burned.judge(&BurnCase { case, rule }, evidence))
+            }
+            (Self::Summed(summed), Judge::Cusum(rule)) => {
+                Some(summed.judge(&CusumCase { case, rule }, evidence))
+            }
+            (Self::Points(points), Judge::Scorecard(card)) => {
+                Some(points.judge(&Card { case, card }, evidence))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a look in that was judged before.
+    pub(crate) fn take(&mut self, action: &Action, at: Timestamp, evidence: &Evidence) {
+        let Some(case) = Case::of(action, at) else { return };
+        match (self, &case.analysis.judge) {
+            (Self::Stream(stream), Judge::Sequential(_)) => {
+                if let Some(look) = Look::of(action, at) {
+                    // What a look says was journaled with it; here only what it leaves behind counts.
+                    let _ = stream.take(&look, evidence);
+                }
+            }
+            (Self::Burned(burned), Judge::BurnRate(rule)) => {
+                let _ = burned.take(&BurnCase { case, rule }, evidence);
+            }
+            (Self::Summed(summed), Judge::Cusum(rule)) => {
+                let _ = summed.take(&CusumCase { case, rule }, evidence);
+            }
+            (Self::Points(points), Judge::Scorecard(card)) => {
+                points.take(&Card { case, card }, evidence);
+            }
+            _ => {}
+        }
+    }
+
+    /// All that it is made of, for the digest of a state.
+    pub(crate) fn words(&self) -> Box<dyn Iterator<Item = u64> + '_> {
+        match self {
+            Self::Stream(stream) => Box::new(stream.words()),
+            Self::Burned(burned) => Box::new(burned.words()),
+            Self::Summed(summed) => Box::new(summed.words().into_iter()),
+            Self::Points(points) => Box::new(points.words().into_iter()),
+        }
+    }
+}

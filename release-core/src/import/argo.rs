@@ -1,0 +1,253 @@
+//! `AnalysisTemplate` and `ClusterAnalysisTemplate` of Argo Rollouts (argoproj.io/v1alpha1).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::condition::{bound, opposite};
+use super::{Findings, ImportErrors, Imported, one_error, read};
+use crate::model::{Analysis, Judge, Metric, Threshold};
+use crate::time::Span;
+
+#[derive(Deserialize)]
+struct Template {
+    spec: Spec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default)]
+    args: Vec<Arg>,
+    #[serde(default)]
+    metrics: Vec<MetricSpec>,
+    #[serde(default)]
+    dry_run: Vec<DryRun>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Arg {
+    name: String,
+    value: Option<String>,
+    value_from: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DryRun {
+    metric_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MetricSpec {
+    name: String,
+    interval: Option<String>,
+    initial_delay: Option<String>,
+    count: Option<Value>,
+    success_condition: Option<String>,
+    failure_condition: Option<String>,
+    failure_limit: Option<Value>,
+    inconclusive_limit: Option<Value>,
+    consecutive_error_limit: Option<Value>,
+    consecutive_success_limit: Option<Value>,
+    provider: BTreeMap<String, Value>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+/// Imports the metrics of an `AnalysisTemplate` or `ClusterAnalysisTemplate`, from YAML or JSON. `args` are values for its arguments,
+/// before those that it has itself; a value may be a word such as `{{version}}`, which sources replace.
+///
+/// Each metric becomes an analysis of a [`Query`](Metric::Query) with a threshold: conditions may compare `result` or `result[0]` with
+/// a number, and ask whether it is one. A metric without `count` goes on until the rollout is through
+/// ([`Canary::background`](crate::model::Canary::background)). What is measured in dry run is left out.
+///
+/// # Errors
+/// [`ImportErrors`] with all that cannot be said here in the same sense: conditions of other forms, providers without a query,
+/// `consecutiveSuccessLimit`, arguments without a value.
+pub fn analysis_template(
+    text: &str,
+    args: &BTreeMap<String, String>,
+) -> Result<Imported, ImportErrors> {
+    let Template { spec } = read(text, &["AnalysisTemplate", "ClusterAnalysisTemplate"])?;
+    if spec.metrics.is_empty() {
+        return Err(one_error("spec.metrics", "there is none; name a metric"));
+    }
+    let mut found = Findings::default();
+    let values = values(&spec.args, args, &mut found);
+    for field in spec.rest.keys() {
+        found.note(&format!("spec.{field}"), "is not read here");
+    }
+    let mut analyses = Vec::new();
+    for (metric, at) in spec.metrics.iter().zip(0..) {
+        let at = format!("spec.metrics[{at}]");
+        if spec.dry_run.iter().any(|dry| dry.metric_name == "*" || dry.metric_name == metric.name) {
+            found.note(&at, format!("`{}` is measured in dry run and judges nothing", metric.name));
+            continue;
+        }
+        analyses.extend(Reading { at, values: &values, found: &mut found }.metric(metric));
+    }
+    found.end(analyses)
+}
+
+fn values(
+    args: &[Arg],
+    given: &BTreeMap<String, String>,
+    found: &mut Findings,
+) -> BTreeMap<String, String> {
+    let mut values = given.clone();
+    for (arg, at) in args.iter().zip(0..) {
+        let at = format!("spec.args[{at}]");
+        if given.contains_key(&arg.name) {
+            continue;
+        }
+        match (&arg.value, &arg.value_from) {
+            (Some(value), _) => drop(values.insert(arg.name.clone(), value.clone())),
+            (None, Some(_)) => found.error(at, format!("`{}` comes from elsewhere; give its value to the import, and secrets to the source of metrics", arg.name)),
+            (None, None) => found.error(at, format!("`{}` has no value; give one to the import", arg.name)),
+        }
+    }
+    values
+}
+
+/// One metric on its way.
+struct Reading<'a> {
+    at: String,
+    values: &'a BTreeMap<String, String>,
+    found: &'a mut Findings,
+}
+
+impl Reading<'_> {
+    fn metric(mut self, spec: &MetricSpec) -> Option<Analysis> {
+        let id = self.found.id(&format!("{}.name", self.at), &spec.name);
+        let judge = self.judge(spec);
+        let query = self.query(&spec.provider);
+        let interval = spec.interval.as_ref().and_then(|text| self.span("interval", text));
+        let number = |reading: &mut Self, field, value: &Option<Value>, otherwise| {
+            value.as_ref().map_or(Some(otherwise), |value| reading.number(field, value))
+        };
+        let once = if spec.interval.is_some() { u32::MAX } else { 1 };
+        let count = number(&mut self, "count", &spec.count, once);
+        let failure_limit = number(&mut self, "failureLimit", &spec.failure_limit, 0);
+        let inconclusive = number(&mut self, "inconclusiveLimit", &spec.inconclusive_limit, 0);
+        self.elsewhere(spec);
+        if count == Some(u32::MAX) {
+            let text = "has no `count` and goes on; name it in `background` of the canary";
+            self.found.note(&self.at, text);
+        }
+        Some(Analysis {
+            count: count?,
+            failure_limit: failure_limit?,
+            inconclusive_limit: inconclusive?,
+            interval: interval.unwrap_or(Span::secs(1)),
+            ..Analysis::judged(id?, Metric::Query { query: query? }, Judge::Threshold(judge?))
+        })
+    }
+
+    fn judge(&mut self, spec: &MetricSpec) -> Option<Threshold> {
+        let mut read = |field: &str, text: &Option<String>| {
+            let text = text.as_ref()?;
+            bound(text)
+                .map_err(|problem| self.found.error(format!("{}.{field}", self.at), problem))
+                .ok()
+        };
+        let success = read("successCondition", &spec.success_condition);
+        let failure = read("failureCondition", &spec.failure_condition);
+        match (&spec.success_condition, &spec.failure_condition) {
+            (None, None) => {
+                let text = "has no condition, and would pass whatever it measures; write `successCondition`";
+                self.found.error(self.at.clone(), text);
+                None
+            }
+            (Some(_), None) => Some(Threshold::new(success?)),
+            // What is no failure is a success.
+            (None, Some(_)) => Some(Threshold::new(opposite(failure?))),
+            (Some(_), Some(_)) => {
+                let (success, kept) = (success?, opposite(failure?));
+                Some(Threshold { success, failure: Some(kept).filter(|kept| *kept != success) })
+            }
+        }
+    }
+
+    fn query(&mut self, provider: &BTreeMap<String, Value>) -> Option<String> {
+        let at = format!("{}.provider", self.at);
+        let mut providers = provider.iter();
+        let (Some((kind, settings)), None) = (providers.next(), providers.next()) else {
+            self.found.error(at, "has not exactly one provider; name one");
+            return None;
+        };
+        let Some(query) = settings.get("query").and_then(Value::as_str) else {
+            let text = format!(
+                "`{kind}` has no `query`; measure by one, or call a hook where it is a job or a web service"
+            );
+            self.found.error(format!("{at}.{kind}"), text);
+            return None;
+        };
+        let address = settings.get("address").and_then(Value::as_str);
+        let address = address.map_or_else(String::new, |address| format!(" at {address}"));
+        let text = format!("register a source of metrics for {kind}{address}");
+        self.found.note(&format!("{at}.{kind}"), text);
+        self.filled(&format!("{at}.{kind}.query"), query)
+    }
+
+    /// A text with its arguments put in.
+    fn filled(&mut self, at: &str, text: &str) -> Option<String> {
+        let (mut filled, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once("{{") {
+            filled.push_str(before);
+            let (word, after) = after.split_once("}}").unwrap_or((after, ""));
+            let name = word.trim().strip_prefix("args.").unwrap_or_default();
+            let Some(value) = self.values.get(name) else {
+                let text =
+                    format!("`{{{{{}}}}}` has no value; give one to the import", word.trim());
+                self.found.error(at, text);
+                return None;
+            };
+            filled.push_str(value);
+            rest = after;
+        }
+        Some(filled + rest)
+    }
+
+    fn span(&mut self, field: &str, text: &str) -> Option<Span> {
+        let at = format!("{}.{field}", self.at);
+        let text = self.filled(&at, text)?;
+        text.parse().map_err(|error| self.found.error(at, format!("{error}"))).ok()
+    }
+
+    fn number(&mut self, field: &str, value: &Value) -> Option<u32> {
+        let at = format!("{}.{field}", self.at);
+        let text = match value {
+            Value::String(text) => self.filled(&at, text)?,
+            other => other.to_string(),
+        };
+        let problem = || format!("`{text}` is no whole number from 0 to {}; write one", u32::MAX);
+        text.trim().parse().map_err(|_| self.found.error(at, problem())).ok()
+    }
+
+    /// What is said elsewhere here.
+    fn elsewhere(&mut self, spec: &MetricSpec) {
+        let at = |field: &str| format!("{}.{field}", self.at);
+        if let Some(delay) = &spec.initial_delay {
+            let text = format!("let the step bake for {delay} before it judges");
+            self.found.note(&at("initialDelay"), text);
+        }
+        if spec.consecutive_error_limit.is_some() {
+            let text = "a source that cannot answer is asked again as often as `attempts` of the stage says";
+            self.found.note(&at("consecutiveErrorLimit"), text);
+        }
+        if spec.consecutive_success_limit.as_ref().is_some_and(|value| value.as_u64() != Some(0)) {
+            let text =
+                "successes in a row are not counted here; write `count`, which all have to keep";
+            self.found.error(at("consecutiveSuccessLimit"), text);
+        }
+        for field in spec.rest.keys() {
+            self.found.note(&format!("{}.{field}", self.at), "is not read here");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What makes no sense in the rules of judges of burn rates, of cumulative sums and of scorecards: rules that could find
+//! nothing, that would find something in nothing, and that could not be followed.
+
+use std::collections::BTreeSet;
+
+use crate::analysis::{DETECTS, netflix};
+use crate::model::{
+    Analysis, BurnRate, BurnWindows, Cusum, Finite, Metric, ScoreMethod, Scorecard,
+};
+use crate::stats::cusum::{alarm_within, run_length};
+use crate::time::Span;
+
+/// Most looks within the longest window: three days, looked at every minute.
+const MOST_MARKS: u128 = 4_320;
+/// Most looks over which a cumulative sum is planned.
+const MOST_SUMMED: u32 = 100_000;
+/// Most points of a scorecard's series.
+const MOST_POINTS: u32 = 2_000;
+/// Most metrics of a scorecard.
+const MOST_METRICS: usize = 32;
+/// Fewest points of a version that a rank test with 98 percent confidence tells from as many others at all.
+const FEWEST_POINTS: u32 = 5;
+
+/// Windows that could never fire, or fire for one event, or that are looked at too seldom or too often.
+pub(super) fn check_burn(analysis: &Analysis, rule: &BurnRate, mut bad: impl FnMut(&str)) {
+    if !matches!(analysis.metric, Metric::Ratio { .. }) {
+        bad(
+            "a burn rate is one of events; set `metric` to a `ratio` of bad (or good) events by all",
+        );
+    }
+    let objective = rule.objective.get();
+    if !(objective > 0.0 && objective < 1.0) {
+        bad("`objective` has to lie between 0 and 1; 0.999 allows one bad event in a thousand");
+        return;
+    }
+    if rule.windows.is_empty() {
+        bad(
+            "`windows` is empty, and nothing could be found; name a pair, or leave it out for the usual ones",
+        );
+    }
+    for BurnWindows { long, short, factor } in &rule.windows {
+        let of = format!("the pair of {long} and {short}");
+        if *short == Span::ZERO || short >= long {
+            bad(&format!(
+                "{of} has no short window and a longer one; a twelfth of `long` is usual"
+            ));
+        }
+        let most = 1.0 / (1.0 - objective);
+        if *factor <= Finite::ZERO || factor.get() >= most {
+            bad(&format!(
+                "{of} has a `factor` of {factor}; a budget burns {most:.6} times as fast as allowed when everything fails, so set one above 0 and below that"
+            ));
+            continue;
+        }
+        if analysis.interval > *short {
+            bad(&format!(
+                "{of} is looked at every {}, less often than its short window is long; look more often",
+                analysis.interval
+            ));
+        }
+        let interval = analysis.interval.as_duration().as_nanos();
+        if interval > 0 && long.as_duration().as_nanos() / interval > MOST_MARKS {
+            bad(&format!("{of} would be looked at more than {MOST_MARKS} times; look less often"));
+        }
+        let needed = (1.0 / (factor.get() * (1.0 - objective)) - 1e-9).ceil();
+        let least = u32::try_from(analysis.min_samples).map_or(f64::MAX, f64::from);
+        if least < needed {
+            bad(&format!(
+                "{of} would fire for a single bad event among {least}; set `min_samples` to {needed} or more, or judge by a sequential test where there are not so many"
+            ));
+        }
+    }
+}
+
+/// Sums that could not find a change, or would find one where there is none.
+pub(super) fn check_cusum(analysis: &Analysis, rule: &Cusum, mut bad: impl FnMut(&str)) {
+    if matches!(analysis.metric, Metric::Quantile { .. }) {
+        bad(
+            "a quantile cannot be told of the time between two looks; sum up a mean, a ratio, or the answer to a `query`",
+        );
+    }
+    let Cusum { spread, k, h, detect, alpha, .. } = rule;
+    let before = [
+        (
+            *spread > Finite::ZERO,
+            "`spread` has to be above 0: by how much looks differ while all is well",
+        ),
+        (
+            *k >= Finite::ZERO && k.get() <= 10.0,
+            "`k` has to lie from 0 to 10 spreads; half of `detect` is usual",
+        ),
+        (
+            *h > Finite::ZERO && h.get() <= 20.0,
+            "`h` has to be above 0 and at most 20 spreads; 4 or 5 is usual",
+        ),
+        (
+            alpha.get() > 0.0 && alpha.get() < 1.0,
+            "`alpha` has to lie between 0 and 1; 0.05 is one false alarm in twenty runs",
+        ),
+        (analysis.count <= MOST_SUMMED, "`count` is more than 100000 looks; look less often"),
+    ];
+    let mut sound = true;
+    for (_, problem) in before.into_iter().filter(|(good, _)| !good) {
+        bad(problem);
+        sound = false;
+    }
+    if !sound || analysis.count == 0 {
+        return;
+    }
+    if detect <= k {
+        bad(&format!(
+            "a change of `detect`, {detect} spreads, is not above `k`, {k}, which is let pass: it could not be found; set `k` to half of `detect`"
+        ));
+        return;
+    }
+    let (k, h, count) = (k.get(), h.get(), analysis.count);
+    let chances = alarm_within(k, h, 0.0, count)
+        .and_then(|none| Ok((none, alarm_within(k, h, detect.get(), count)?)));
+    let (none, found) = match chances {
+        Ok(chances) => chances,
+        Err(error) => return bad(&error.to_string()),
+    };
+    if none > alpha.get() {
+        let lasts = run_length(k, h, 0.0).map_or_else(|_| "many".into(), |n| format!("{n:.0}"));
+        bad(&format!(
+            "where all is well there is an alarm after {lasts} looks in the mean, and with {:.1} % within the {count} that are planned; {} % are allowed. Raise `h`, look less often, or allow more by `alpha`",
+            none * 100.0,
+            alpha.get() * 100.0
+        ));
+    }
+    if found < DETECTS {
+        let takes =
+            run_length(k, h, detect.get()).map_or_else(|_| "many".into(), |n| format!("{n:.1}"));
+        bad(&format!(
+            "a change of {detect} spreads is found after {takes} looks in the mean, and with {:.1} % within the {count} that are planned; at least {:.0} % are needed. Look more often or longer, lower `h`, or ask for less by `detect`",
+            found * 100.0,
+            DETECTS * 100.0
+        ));
+    }
+}
+
+/// Scorecards that leave open what they mean, or that nothing could be told by.
+pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: impl FnMut(&str)) {
+    if card.metrics.len() > MOST_METRICS {
+        bad(&format!("a scorecard has at most {MOST_METRICS} metrics; make two analyses of it"));
+    }
+    let mut names = BTreeSet::new();
+    for scored in &card.metrics {
+        let name = &scored.name;
+        if !names.insert(name) {
+            bad(&format!("metric `{name}` is there twice; rename one"));
+        }
+        if scored.groups.is_empty() {
+            bad(&format!(
+                "metric `{name}` is in no group, so that it would not count; put it in one"
+            ));
+        }
+        if matches!(scored.metric, Metric::Quantile { .. }) {
+            bad(&format!(
+                "metric `{name}` is a quantile, which cannot be told of the time between two looks; ask for it by a `query`"
+            ));
+        }
+    }
+    let sum: f64 = card.group_weights.values().map(|weight| weight.get()).sum();
+    let config = netflix::CanaryConfig::from(card);
+    match card.method {
+        ScoreMethod::Strict { min_points } => {
+            if let Err(error) = netflix::check(&config) {
+                // What names a metric twice or without a group was told above.
+                if !matches!(error, netflix::ConfigError::Metric { .. }) {
+                    bad(&error.to_string());
+                }
+            }
+            if analysis.count < min_points {
+                bad(&format!(
+                    "takes {} points, and each metric needs {min_points}: it could never pass; raise `count`, or lower `min_points`",
+                    analysis.count
+                ));
+            }
+        }
+        ScoreMethod::NetflixAca { .. } => {
+            if card.metrics.iter().all(|scored| scored.muted) {
+                bad("no metric is judged; add one, or unmute one");
+            }
+            if sum > 100.0 + 1e-9 || card.group_weights.values().any(|w| *w < Finite::ZERO) {
+                bad(&format!(
+                    "the weights of the groups sum to {sum} %, or some are below 0: groups would weigh less than nothing; mend `group_weights`"
+                ));
+            }
+            if !(Finite::ZERO <= card.marginal
+                && card.marginal <= card.pass
+                && card.pass.get() <= 100.0)
+            {
+                bad("`marginal` and `pass` are not in order from 0 to 100; swap or mend them");
+            }
+        }
+    }
+    if analysis.count < FEWEST_POINTS || analysis.count > MOST_POINTS {
+        bad(&format!(
+            "takes {} points of each version; with fewer than {FEWEST_POINTS} no difference could be told, and more than {MOST_POINTS} are not kept; set `count` to 50 or more, for example",
+            analysis.count
+        ));
+    }
+    if card.every.is_some_and(|every| every < FEWEST_POINTS) {
+        bad(&format!(
+            "is judged after fewer than {FEWEST_POINTS} points, of which nothing could be told; raise `every`"
+        ));
+    }
+}
