@@ -40,6 +40,7 @@
 //! | `sqlite` | the durable journal | `sqlite`, default |
 //! | `plugin` | providers in processes of their own, in any language: the host's side and the plugin's | `plugin` |
 //! | [`endpoints`] | where instances are, for routers that have to be told; draining | always |
+//! | `gateway-api` | a router over `HTTPRoute`s of Kubernetes | `gateway_api` |
 //! | `haproxy` | a router that drives HAProxy by its runtime API | `haproxy` |
 //! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
 //! | `prometheus` | measures versions by the HTTP API of a Prometheus | `prometheus` |
@@ -81,6 +82,8 @@ pub mod envoy;
 mod error;
 #[cfg(feature = "flagd")]
 pub mod flagd;
+#[cfg(feature = "gateway-api")]
+pub mod gateway_api;
 pub mod guide;
 #[cfg(feature = "haproxy")]
 pub mod haproxy;
@@ -97,10 +100,10 @@ pub mod plugin;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod registry;
-#[cfg(any(feature = "haproxy", feature = "envoy"))]
+#[cfg(any(feature = "haproxy", feature = "envoy", feature = "gateway-api"))]
 mod routing;
 mod secret;
-#[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
+#[cfg(any(feature = "local", feature = "haproxy", feature = "envoy", feature = "gateway-api"))]
 mod shares;
 pub mod spi;
 #[cfg(feature = "sqlite")]

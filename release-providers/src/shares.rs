@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Affinity, Digest, Target, TrackId, TrafficRules};
+#[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
+use release_core::model::{Affinity, Target};
+use release_core::model::{Digest, TrackId, TrafficRules};
 use release_core::plan::Weight;
 
 use crate::spi::SetWeights;
@@ -61,17 +63,19 @@ impl Pool {
     }
 
     /// Those of a version that are on no track.
-    #[cfg(any(feature = "haproxy", feature = "envoy"))]
+    #[cfg(any(feature = "haproxy", feature = "envoy", feature = "gateway-api"))]
     pub(crate) const fn whole(digest: Digest) -> Self {
         Self { digest, track: None }
     }
 
     /// Where they are, for whoever runs them.
+    #[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
     pub(crate) fn place(&self, target: &Target) -> Target {
         Target { track: self.track.clone(), ..target.clone() }
     }
 
     /// A name in a server's configuration: the digest, and a track behind a dot.
+    #[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
     pub(crate) fn tag(&self) -> String {
         let hex = self.digest.hex();
         match &self.track {
@@ -92,6 +96,7 @@ impl Pool {
 }
 
 /// The cookie that keeps clients with a pool, for a `set-cookie` header (RFC 6265, section 4.1).
+#[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
 pub(crate) fn cookie(affinity: &Affinity, pool: &Pool) -> String {
     let (name, seconds) = (&affinity.cookie, affinity.max_age.as_duration().as_secs());
     format!("{name}={}; Path=/; Max-Age={seconds}; HttpOnly", pool.tag())

@@ -111,6 +111,12 @@ fn not_killed((environment, flag): (EnvironmentId, FlagKey), text: &str) -> NotK
     NotKilled { environment, flag, error, recorded }
 }
 
+fn say_unrecorded(stream: &RunId, recorded: Result<(), AppendError>) -> Result<(), AppendError> {
+    recorded.inspect_err(|error| {
+        tracing::error!(%stream, %error, "a kill of a flag is not on record, or not its end");
+    })
+}
+
 impl Shared {
     async fn kill(
         self: Arc<Self>,
@@ -157,10 +163,7 @@ impl Shared {
                 () = self.clock.sleep_until(now.plus(RECORDED_WITHIN)) => late(),
             };
         }
-        if let Err(error) = &recorded {
-            tracing::error!(%stream, %error, "a kill of a flag is not on record, or not its end");
-        }
-        let recorded = recorded.map(|()| stream);
+        let recorded = say_unrecorded(&stream, recorded).map(|()| stream);
         match killed {
             Ok(reading) => Ok(Killed { reading, recorded }),
             Err(error) => Err(NotKilled { environment: place, flag: which, error, recorded }),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::documents::{Shares, add, answer};
 use super::settings::EnvoyTarget;
+use crate::routing::covers;
 use crate::shares::{Pool, cookie, cookie_regex};
 
 /// Under which our notes stand in Envoy's metadata.
@@ -181,17 +182,4 @@ fn list(host: &Value) -> &[Value] {
 
 fn keys(value: &Value) -> Vec<&String> {
     value.as_object().into_iter().flat_map(serde_json::Map::keys).collect()
-}
-
-/// Whether all that is in one is in the other; lists are the same.
-fn covers(made: &Value, there: &Value) -> bool {
-    match (made, there) {
-        (Value::Object(made), Value::Object(there)) => {
-            made.iter().all(|(key, value)| there.get(key).is_some_and(|it| covers(value, it)))
-        }
-        (Value::Array(made), Value::Array(there)) => {
-            made.len() == there.len() && made.iter().zip(there).all(|(a, b)| covers(a, b))
-        }
-        (made, there) => made == there,
-    }
 }

@@ -85,13 +85,13 @@ async fn try_all(
         let problem = match sent {
             Ok((response, connection)) => return relay(flight, choice, response, connection),
             Err(Undelivered::Unsent(back, problem)) => {
-                tracing::debug!(problem, "an instance could not be reached");
+                say(&problem, "could not be reached");
                 request = *back;
                 continue;
             }
             Err(Undelivered::Lost(problem) | Undelivered::Garbage(problem)) => problem,
         };
-        tracing::debug!(problem, "an instance broke off");
+        say(&problem, "broke off");
         lost += 1;
         match again.filter(|_| lost <= REPEATS) {
             Some(again) => request = again(),
@@ -103,6 +103,10 @@ async fn try_all(
         return refuse(StatusCode::BAD_GATEWAY, text);
     }
     refuse(StatusCode::SERVICE_UNAVAILABLE, "no live instance of a version that has traffic")
+}
+
+fn say(problem: &str, what: &str) {
+    tracing::debug!(problem, "an instance {what}");
 }
 
 /// Makes the head of a client's request that of a request to an instance.

@@ -230,8 +230,7 @@ impl Keeper {
             () = self.instance.backend.drained() => {}
             _ = process.exited(clock) => return End::Stopped,
             () = within(config.drain_timeout) => {
-                let left = self.instance.backend.in_flight();
-                tracing::warn!(instance = self.id(), left, "stopped with unfinished requests");
+                self.say_unfinished();
             }
         }
         process.signal(Signal::TERM);
@@ -242,11 +241,20 @@ impl Keeper {
         tokio::select! {
             _ = process.exited(clock) => return End::Stopped,
             () = within(KILL_PATIENCE) => {
-                tracing::error!(instance = self.id(), "a killed process does not end");
+                self.say_undead();
             }
         }
         process.exited(clock).await;
         End::Stopped
+    }
+
+    fn say_unfinished(&self) {
+        let left = self.instance.backend.in_flight();
+        tracing::warn!(instance = self.id(), left, "stopped with unfinished requests");
+    }
+
+    fn say_undead(&self) {
+        tracing::error!(instance = self.id(), "a killed process does not end");
     }
 
     async fn finish(self, end: End) {

@@ -97,18 +97,13 @@ impl Stage {
     }
 }
 
-/// From a share of nothing, where only testers see it, to all of it.
-async fn canary(which: Which) {
-    let Some(stage) = Stage::set(which).await else { return };
-    stage.run(0, 2).await;
-    stage.route([100, 0]).await;
-    let load = Load::begin(stage.address);
-    stage.run(1, 2).await;
+/// From a share of nothing, where only testers see it, to all of it; how many answers a tester and a client got.
+async fn shifted(stage: &Stage, load: &Load) -> [u64; 2] {
     let rule = HeaderRule::exact(HEADER.0, HEADER.1);
     let headers = vec![HeaderRoute { rule, to: stage.digest(1) }];
     let testers = TrafficRules { headers, ..TrafficRules::default() };
     let staying = TrafficRules { affinity: Some(Affinity::new("stay")), ..testers.clone() };
-    stage.route_by(vec![stage.shares([100, 0])[0].clone()], Some(&testers)).await;
+    stage.route_by(stage.shares([100, 0])[..1].to_vec(), Some(&testers)).await;
     let tester = Faithful::begin(stage.address, HEADER, VERSIONS[1]);
     stage.enough().await;
     assert_eq!(load.answers()[1], 0, "only who says so reaches a version without a share");
@@ -121,7 +116,16 @@ async fn canary(which: Which) {
     }
     stage.route([0, 100]).await;
     stage.enough().await;
-    let (tester, client) = (tester.end().await, client.end().await);
+    [tester.end().await, client.end().await]
+}
+
+async fn canary(which: Which) {
+    let Some(stage) = Stage::set(which).await else { return };
+    stage.run(0, 2).await;
+    stage.route([100, 0]).await;
+    let load = Load::begin(stage.address);
+    stage.run(1, 2).await;
+    let [tester, client] = shifted(&stage, &load).await;
     assert!(tester > 0 && client > 0, "{tester} {client}");
     let (cx, router) = (stage.cx("drain"), stage.router());
     drained(&*router, &*stage.clock, &cx, &stage.target, stage.digest(0)).await.unwrap();
