@@ -100,6 +100,8 @@ pub mod plugin;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod registry;
+#[cfg(any(feature = "prometheus", feature = "webhook"))]
+mod retry_after;
 #[cfg(any(feature = "haproxy", feature = "envoy", feature = "gateway-api"))]
 mod routing;
 mod secret;

@@ -1,7 +1,5 @@
 //! Shares as they are asked for.
 
-use std::collections::BTreeSet;
-
 #[cfg(any(feature = "local", feature = "haproxy", feature = "envoy"))]
 use release_core::model::{Affinity, Target};
 use release_core::model::{Digest, TrackId, TrafficRules};
@@ -22,31 +20,23 @@ pub(crate) fn wanted(
         return Err(ProviderError::new(ErrorKind::Unsupported, operation, text)
             .with_context("target", &request.target));
     }
+    let invalid = |problem: String| {
+        ProviderError::new(ErrorKind::Invalid, operation, problem)
+            .with_context("target", &request.target)
+    };
     if let Some(problem) = request.rules.as_ref().and_then(TrafficRules::problem) {
-        return Err(ProviderError::new(ErrorKind::Invalid, operation, problem)
-            .with_context("target", &request.target));
+        return Err(invalid(problem));
     }
     if request.rules.is_some() && request.weights.iter().all(|weight| weight.percent == 0) {
-        let text = "there are rules where nobody is served; leave them out";
-        return Err(ProviderError::new(ErrorKind::Invalid, operation, text)
-            .with_context("target", &request.target));
+        return Err(invalid("there are rules where nobody is served; leave them out".into()));
     }
-    let sum: u32 = request.weights.iter().map(|weight| u32::from(weight.percent)).sum();
-    let different: BTreeSet<_> =
-        request.weights.iter().map(|weight| (weight.digest, &weight.track)).collect();
-    let text = if different.len() != request.weights.len() {
-        "a version is named twice; give each version one share"
-    } else if sum != 100 && !request.weights.is_empty() {
-        "shares must add up to 100 percent"
-    } else {
-        let mut weights = request.weights.clone();
-        weights.retain(|weight| weight.percent > 0);
-        weights.sort();
-        return Ok(weights);
-    };
-    Err(ProviderError::new(ErrorKind::Invalid, operation, text)
-        .with_context("target", &request.target)
-        .with_context("sum", sum))
+    if let Some(problem) = Weight::problem(&request.weights) {
+        return Err(invalid(problem));
+    }
+    let mut weights = request.weights.clone();
+    weights.retain(|weight| weight.percent > 0);
+    weights.sort();
+    Ok(weights)
 }
 
 /// Instances that requests go to: those of a version on a track, or its others.

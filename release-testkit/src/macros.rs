@@ -83,61 +83,10 @@ macro_rules! router_conformance {
         $crate::router_conformance! { name: router, level: $level, provider: $factory }
     };
     (name: $name:ident, level: V1, provider: $factory:expr $(,)?) => {
-        $crate::__conformance_tests! { $name, router, V1, $factory, [
-            description_is_stable
-            capabilities_are_honest
-            weights_are_observed
-            set_weights_is_idempotent
-            weights_must_add_up
-            zero_shares_are_not_reported
-            empty_shares_serve_nobody
-            unknown_target_is_not_found
-            unknown_version_is_not_found
-            no_request_is_lost_to_a_change
-            abort_restores
-            dropped_call_leaves_no_mixture
-            concurrent_sets_leave_no_mixture
-            served_follows_weights
-            stale_writers_are_fenced
-            cancelled_call_is_refused
-            late_call_is_refused
-            far_deadlines_change_nothing
-            what_is_done_stays_done
-            reopening_loses_nothing
-            out_of_reach_is_unavailable
-            refused_credentials_are_denied
-            throttling_is_rate_limited
-            stalled_calls_end_in_time
-            secrets_stay_secret
-        ] }
+        $crate::router_conformance! { @cases $name, V1, $factory, [] }
     };
     (name: $name:ident, level: V2, provider: $factory:expr $(,)?) => {
-        $crate::__conformance_tests! { $name, router, V2, $factory, [
-            description_is_stable
-            capabilities_are_honest
-            weights_are_observed
-            set_weights_is_idempotent
-            weights_must_add_up
-            zero_shares_are_not_reported
-            empty_shares_serve_nobody
-            unknown_target_is_not_found
-            unknown_version_is_not_found
-            no_request_is_lost_to_a_change
-            abort_restores
-            dropped_call_leaves_no_mixture
-            concurrent_sets_leave_no_mixture
-            served_follows_weights
-            stale_writers_are_fenced
-            cancelled_call_is_refused
-            late_call_is_refused
-            far_deadlines_change_nothing
-            what_is_done_stays_done
-            reopening_loses_nothing
-            out_of_reach_is_unavailable
-            refused_credentials_are_denied
-            throttling_is_rate_limited
-            stalled_calls_end_in_time
-            secrets_stay_secret
+        $crate::router_conformance! { @cases $name, V2, $factory, [
             undeclared_rules_are_refused
             header_routes_pick_requests
             rules_replace_rules
@@ -146,6 +95,36 @@ macro_rules! router_conformance {
             copies_harm_no_request
             clients_stay
             tracks_are_apart
+        ] }
+    };
+    (@cases $name:ident, $level:ident, $factory:expr, [$($more:ident)*]) => {
+        $crate::__conformance_tests! { $name, router, $level, $factory, [
+            description_is_stable
+            capabilities_are_honest
+            weights_are_observed
+            set_weights_is_idempotent
+            weights_must_add_up
+            zero_shares_are_not_reported
+            empty_shares_serve_nobody
+            unknown_target_is_not_found
+            unknown_version_is_not_found
+            no_request_is_lost_to_a_change
+            abort_restores
+            dropped_call_leaves_no_mixture
+            concurrent_sets_leave_no_mixture
+            served_follows_weights
+            stale_writers_are_fenced
+            cancelled_call_is_refused
+            late_call_is_refused
+            far_deadlines_change_nothing
+            what_is_done_stays_done
+            reopening_loses_nothing
+            out_of_reach_is_unavailable
+            refused_credentials_are_denied
+            throttling_is_rate_limited
+            stalled_calls_end_in_time
+            secrets_stay_secret
+            $($more)*
         ] }
     };
 }

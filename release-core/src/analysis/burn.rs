@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen};
+use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite};
 use super::memory::{Case, Judged};
 use super::reading::{self, Reading, Terms};
 use super::stream::{digest_of, word_of};
@@ -58,7 +58,8 @@ struct Pair {
 impl Burned {
     pub(super) fn judge(&mut self, look: &BurnCase<'_>, evidence: &Evidence) -> Judged {
         let taken = self.take(look, evidence);
-        let mut finding = self.finding();
+        let mut finding =
+            Finding::without_numbers(Method::BurnRate, self.looks, finite(ALPHA), self.samples);
         if let Err(because) = taken {
             return Judged { finding, because, last: false };
         }
@@ -142,23 +143,6 @@ impl Burned {
         let old = |mark: &&Mark| now.at.since(mark.at) >= window;
         let from = self.marks.iter().rev().skip(1).find(old).copied().unwrap_or_default();
         Mark { at: from.at, bad: now.bad - from.bad, all: now.all - from.all }
-    }
-
-    /// A finding without numbers.
-    fn finding(&self) -> Finding {
-        Finding {
-            conclusion: Conclusion::NoData,
-            method: Method::BurnRate,
-            harm: None,
-            canary: None,
-            baseline: None,
-            parts: Vec::new(),
-            looks: self.looks,
-            alpha: finite(ALPHA),
-            dispersion: finite(1.0),
-            seed: None,
-            samples: self.samples.unwrap_or_else(|| Digest::of(b"")),
-        }
     }
 
     /// All that it is made of, for the digest of a state.
@@ -257,8 +241,4 @@ impl Pair {
 
 fn number(value: f64) -> String {
     format!("{}", format!("{value:.2e}").parse::<f64>().unwrap_or(value))
-}
-
-fn finite(value: f64) -> Finite {
-    Finite::new(value).unwrap_or(Finite::ZERO)
 }

@@ -1,6 +1,6 @@
 //! The judge of levels after a release: a cumulative sum of how much worse than usual they are.
 
-use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen};
+use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite};
 use super::increment::{Last, level};
 use super::memory::{Case, Judged};
 use super::stream::{digest_of, word_of};
@@ -46,7 +46,8 @@ pub(super) struct CusumCase<'a> {
 impl Summed {
     pub(super) fn judge(&mut self, look: &CusumCase<'_>, evidence: &Evidence) -> Judged {
         let taken = self.take(look, evidence);
-        let mut finding = self.finding(look);
+        let mut finding =
+            Finding::without_numbers(Method::Cusum, self.looks, look.rule.alpha, self.samples);
         let Some(sum) = self.sum else {
             let because = taken.err().unwrap_or_default();
             return Judged { finding, because, last: false };
@@ -152,23 +153,6 @@ impl Summed {
         }];
     }
 
-    /// A finding without numbers.
-    fn finding(&self, look: &CusumCase<'_>) -> Finding {
-        Finding {
-            conclusion: Conclusion::NoData,
-            method: Method::Cusum,
-            harm: None,
-            canary: None,
-            baseline: None,
-            parts: Vec::new(),
-            looks: self.looks,
-            alpha: look.rule.alpha,
-            dispersion: finite(1.0),
-            seed: None,
-            samples: self.samples.unwrap_or_else(|| Digest::of(b"")),
-        }
-    }
-
     /// All that it is made of, for the digest of a state.
     pub(super) fn words(&self) -> Vec<u64> {
         let samples = self.samples.map_or(0, word_of);
@@ -183,8 +167,4 @@ impl Summed {
 
 fn number(value: f64) -> String {
     format!("{}", format!("{value:.2e}").parse::<f64>().unwrap_or(value))
-}
-
-fn finite(value: f64) -> Finite {
-    Finite::new(value).unwrap_or(Finite::ZERO)
 }

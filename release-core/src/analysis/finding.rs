@@ -42,6 +42,35 @@ pub struct Finding {
     pub samples: Digest,
 }
 
+impl Finding {
+    /// One that is still without numbers: nothing to judge by, after so many `looks` at `samples`.
+    pub(super) fn without_numbers(
+        method: Method,
+        looks: u32,
+        alpha: Finite,
+        samples: Option<Digest>,
+    ) -> Self {
+        Self {
+            conclusion: Conclusion::NoData,
+            method,
+            harm: None,
+            canary: None,
+            baseline: None,
+            parts: Vec::new(),
+            looks,
+            alpha,
+            dispersion: finite(1.0),
+            seed: None,
+            samples: samples.unwrap_or_else(|| Digest::of(b"")),
+        }
+    }
+}
+
+/// A number of a finding, which all are finite.
+pub(super) fn finite(value: f64) -> Finite {
+    Finite::new(value).unwrap_or(Finite::ZERO)
+}
+
 /// What a finding comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

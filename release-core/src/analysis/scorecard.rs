@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale};
+use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, finite};
 use super::increment::{Last, level};
 use super::memory::{Case, Judged};
 use super::netflix::{
@@ -50,7 +50,11 @@ pub(super) struct Card<'a> {
 impl Points {
     pub(super) fn judge(&mut self, look: &Card<'_>, evidence: &Evidence) -> Judged {
         let missing = self.take(look, evidence);
-        let mut finding = self.finding(look.card);
+        let method = match look.card.method {
+            ScoreMethod::NetflixAca { .. } => Method::NetflixAca,
+            ScoreMethod::Strict { .. } => Method::Strict,
+        };
+        let mut finding = Finding::without_numbers(method, self.looks, finite(ALPHA), self.samples);
         let count = look.case.analysis.count;
         let last = self.looks >= count;
         let on_the_way = look
@@ -146,27 +150,6 @@ impl Points {
         }
     }
 
-    /// A finding without numbers.
-    fn finding(&self, card: &Scorecard) -> Finding {
-        let method = match card.method {
-            ScoreMethod::NetflixAca { .. } => Method::NetflixAca,
-            ScoreMethod::Strict { .. } => Method::Strict,
-        };
-        Finding {
-            conclusion: Conclusion::NoData,
-            method,
-            harm: None,
-            canary: None,
-            baseline: None,
-            parts: Vec::new(),
-            looks: self.looks,
-            alpha: finite(ALPHA),
-            dispersion: finite(1.0),
-            seed: None,
-            samples: self.samples.unwrap_or_else(|| Digest::of(b"")),
-        }
-    }
-
     /// What it is made of, for the digest of a state: points follow from the measurements, of which it has the digest.
     pub(super) fn words(&self) -> Vec<u64> {
         vec![
@@ -222,8 +205,4 @@ fn part(metric: &MetricResult) -> Part {
         samples: finite(real(metric.experiment)),
         baseline_samples: Some(finite(real(metric.control))),
     }
-}
-
-fn finite(value: f64) -> Finite {
-    Finite::new(value).unwrap_or(Finite::ZERO)
 }

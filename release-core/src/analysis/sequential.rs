@@ -50,19 +50,9 @@ impl Stream {
         } else {
             Method::SequentialMeans
         };
-        Finding {
-            conclusion,
-            method,
-            harm: None,
-            canary: None,
-            baseline: None,
-            parts: Vec::new(),
-            looks: self.looks,
-            alpha: finite(look.alpha()).unwrap_or(Finite::ZERO),
-            dispersion: finite(1.0).unwrap_or(Finite::ZERO),
-            seed: None,
-            samples: self.samples(),
-        }
+        let alpha = finite(look.alpha()).unwrap_or(Finite::ZERO);
+        let samples = Some(self.samples());
+        Finding { conclusion, ..Finding::without_numbers(method, self.looks, alpha, samples) }
     }
 }
 

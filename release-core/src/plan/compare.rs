@@ -11,7 +11,7 @@ use super::{Action, PlanError, PlanErrors, Step};
 use crate::analysis::{DETECTS, PASSES, Power, power};
 use crate::ids::AnalysisId;
 use crate::model::{
-    Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Strategy, Threshold, Tier, Unit,
+    Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Threshold, Tier, Unit,
 };
 
 /// Finds what makes no sense in the rule of an analysis.
@@ -115,8 +115,7 @@ pub(super) fn check_places(
             .any(|other| other.id == stage.environment && other.tier == Tier::Production);
         // Where nothing ran before, nothing is judged.
         let replaces = !definition.release.previous.members.is_empty();
-        let serves_both = judged.iter().any(|judged| judged.alone.is_none())
-            || matches!(stage.strategy, Strategy::Other(_));
+        let serves_both = judged.is_empty() || judged.iter().any(|judged| judged.alone.is_none());
         if production && replaces && !serves_both {
             let named = criteria(definition).into_iter().filter(|id| compares(id));
             named.for_each(|id| nothing(id, "all the time"));

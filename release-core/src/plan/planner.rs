@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::strategy::{self, Known, RolloutStrategy};
+use super::strategy::recreate::Recreate;
+use super::strategy::{Known, RolloutStrategy};
 use super::{Plan, PlanBuilder, PlanError, PlanErrors, expand};
-use crate::model::{Definition, Stage, Strategy};
+use crate::model::{Definition, Other, Stage, Strategy};
 
 /// Makes a strategy of its settings; or says what is wrong with them and how to mend it.
 type Make = Box<dyn Fn(&Value) -> Result<Box<dyn RolloutStrategy>, String> + Send + Sync>;
@@ -82,11 +83,18 @@ impl Planner {
     }
 
     fn known<'a>(&self, stage: &'a Stage) -> Result<Known<'a>, String> {
-        let Strategy::Other(other) = &stage.strategy else {
-            // INVARIANT: every strategy but those of hosts is ours.
-            let ours = strategy::ours(&stage.strategy);
-            return ours.map(Known::Ours).ok_or_else(|| "is none of ours; name another".to_owned());
-        };
+        match &stage.strategy {
+            Strategy::Recreate => Ok(Known::Ours(&Recreate)),
+            Strategy::Rolling(spec) => Ok(Known::Ours(spec)),
+            Strategy::BlueGreen(spec) => Ok(Known::Ours(spec)),
+            Strategy::Canary(spec) => Ok(Known::Ours(spec)),
+            Strategy::Shadow(spec) => Ok(Known::Ours(spec)),
+            Strategy::Other(other) => self.other(other).map(Known::Theirs),
+        }
+    }
+
+    /// Makes a strategy of the host's own.
+    fn other(&self, other: &Other) -> Result<Box<dyn RolloutStrategy>, String> {
         let Some(make) = self.strategies.get(&other.name) else {
             let names: Vec<&str> = self.strategies.keys().map(String::as_str).collect();
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -98,6 +106,6 @@ impl Planner {
         if let Err(problem) = crate::bounds::json(&other.with) {
             return Err(format!("`other.with` of `{}` {problem}", other.name));
         }
-        make(&other.with).map(Known::Theirs).map_err(|why| format!("`{}`: {why}", other.name))
+        make(&other.with).map_err(|why| format!("`{}`: {why}", other.name))
     }
 }

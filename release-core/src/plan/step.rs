@@ -1,5 +1,6 @@
 //! The step: what the engine knows of a release.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -345,6 +346,17 @@ impl Weight {
             Some(track) => format!("{}@{track}", self.version),
             None => self.version.to_string(),
         }
+    }
+
+    /// What is wrong with the shares of one target, and how to mend it: they make 100 percent or are none, and nobody has two.
+    pub fn problem(weights: &[Self]) -> Option<String> {
+        let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
+        if !weights.is_empty() && sum != 100 {
+            return Some(format!("shares add up to {sum} %; make them 100"));
+        }
+        let mut seen = BTreeSet::new();
+        let twice = weights.iter().find(|weight| !seen.insert((weight.digest, &weight.track)))?;
+        Some(format!("{} has two shares; give it one", twice.label()))
     }
 
     /// Whether two distributions are the same, whatever their order and without shares of 0.

@@ -1,7 +1,5 @@
 //! What steps ask of routers: shares that add up, rules that make sense.
 
-use std::collections::BTreeSet;
-
 use super::{Action, PlanError, PlanErrors, Step, Undo, Weight};
 use crate::model::{Digest, TrafficRules};
 
@@ -25,14 +23,8 @@ pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {
 }
 
 fn problem(weights: &[Weight], rules: Option<&TrafficRules>) -> Option<String> {
-    let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
-    if !weights.is_empty() && sum != 100 {
-        return Some(format!("its shares add up to {sum} %; make them 100"));
-    }
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = weights.iter().find(|weight| !seen.insert((weight.digest, &weight.track)))
-    {
-        return Some(format!("it gives {} two shares; make them one", twice.version));
+    if let Some(problem) = Weight::problem(weights) {
+        return Some(problem);
     }
     let rules = rules?;
     if weights.is_empty() {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use release_core::model::{Analysis, RollbackScope, Rolling, Service, Span, Strategy, Tier};
+use release_core::model::{
+    Analysis, Mirror, RollbackScope, Rolling, Service, Span, Strategy, Tier, TrafficRules,
+};
 use release_core::plan::{
-    Action, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, RetryPolicy, Step, Undo, plan,
-    plan_with,
+    Action, Compensation, EdgeKind, OnFailure, Plan, PlanError, PlanErrors, RetryPolicy, Step,
+    Undo, UndoPhase, Weight, plan, plan_with,
 };
 
 use super::support::random;
@@ -59,6 +61,38 @@ fn faults_of_plans_made_by_hand() {
     ];
     assert_eq!(texts.len(), signs.len(), "{texts:#?}");
     texts.iter().zip(signs).for_each(|(text, sign)| assert!(text.starts_with(sign), "{text}"));
+}
+
+#[test]
+fn traffic_that_no_router_could_make_is_refused() {
+    let to = deployment("api", "2.0.0");
+    let share = |percent| Weight::new(to.artifact.digest(), to.version.clone(), percent);
+    let copies = |percent| {
+        let mirror = Some(Mirror { to: to.artifact.digest(), percent });
+        Some(Box::new(TrafficRules { mirror, ..TrafficRules::default() }))
+    };
+    let route = |weights, rules| Action::Route { target: to.target.clone(), weights, rules };
+    for (action, sign) in [
+        (route(vec![share(60)], None), "shares add up to 60 %; make them 100"),
+        (route(vec![share(50), share(50)], None), "2.0.0 has two shares; give it one"),
+        (route(vec![], copies(10)), "rules where nobody is served; leave them out"),
+        (route(vec![share(100)], copies(10)), "copies requests to the version that gets all"),
+        (route(vec![share(100)], copies(0)), "0 % of requests cannot be copied; write 1 to 100"),
+    ] {
+        let undo = Compensation { action: action.clone(), phase: UndoPhase::RestoreTraffic };
+        for step in [
+            Step::new(id("a"), action).undo(change("a").undo),
+            change("a").undo(Undo::Compensate(vec![undo])),
+        ] {
+            let mut plan = builder();
+            plan.step(step);
+            let errors = plan.build().unwrap_err().0;
+            let [PlanError::BadTraffic { step, problem }] = &errors[..] else {
+                panic!("{sign}: {errors:?}")
+            };
+            assert!(*step == id("a") && problem.contains(sign), "{sign}: {problem}");
+        }
+    }
 }
 
 #[test]

@@ -230,6 +230,21 @@ fn what_watches_in_the_background_begins_with_its_step_and_holds_up_what_follows
     assert_eq!(*until, Some(id("prod/eu/api/still-ready")));
 }
 
+#[test]
+fn what_watches_begins_with_its_step_where_the_shares_stay_as_they_are() {
+    let background = vec![Background { analysis: id("errors"), from_step: 2 }];
+    let steps = vec![step(50), CanaryStep { bake: minute(), ..step(50) }];
+    let definition = one_service(Strategy::Canary(Canary { background, ..Canary::new(steps) }));
+    let plan = plan(&definition).unwrap();
+    let watch = "prod/eu/api/background/errors";
+    let begins = "prod/eu/api/weight-50-2/bake";
+    assert_eq!(edge(&plan, begins, watch), Some(EdgeKind::Order));
+    assert_eq!(edge(&plan, "prod/eu/api/weight-50", watch), None);
+    let step = &plan.steps()[index(&plan, watch) as usize];
+    let Action::Analyze { from, .. } = &step.action else { panic!("{step:?}") };
+    assert_eq!(*from, Some(id(begins)));
+}
+
 /// Ends all effects well until the rollout is through and what watches looks again.
 fn through(mut run: Run, watch: &str) -> Run {
     for _ in 0..100 {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -18,12 +17,11 @@ use super::growth::{Labels, Sample};
 use super::promql::time;
 use super::settings::{PrometheusLogin, PrometheusSettings, invalid};
 use crate::http::{Answer, NoAnswer, exchange};
+use crate::retry_after::retry_after;
 use crate::{ErrorKind, ProviderError, RetryAdvice, Secret};
 
 /// The longest text of a server that is repeated.
 const CUT: usize = 300;
-/// The longest pause that a server is believed to need.
-const LONGEST_PAUSE: u64 = 86_400;
 
 /// Either what was asked for, or why there is no usable data.
 pub(super) type Told<T> = Result<T, String>;
@@ -249,7 +247,7 @@ impl Client {
         if let Ok(said) = said {
             error = error.with_context("because", self.repeated(&said));
         }
-        match pause(answer) {
+        match retry_after(&answer.headers) {
             Some(pause) if kind == ErrorKind::RateLimited || kind == ErrorKind::Unavailable => {
                 error.with_retry(RetryAdvice::After(pause))
             }
@@ -270,13 +268,6 @@ impl Client {
         }
         cut
     }
-}
-
-/// How long to wait before asking again, where that is said in seconds.
-fn pause(answer: &Answer) -> Option<Duration> {
-    let seconds: u64 =
-        answer.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(LONGEST_PAUSE)))
 }
 
 fn header_of(login: PrometheusLogin) -> Result<(HeaderValue, Vec<Secret>), ProviderError> {

@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::time::Duration;
 
 use release_core::clock::SystemClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,17 +1,13 @@
 //! What a service's answer means.
 
-use std::time::Duration;
-
-use hyper::header::RETRY_AFTER;
 use hyper::{HeaderMap, StatusCode};
 use release_core::port::EffectCertainty;
 use serde_json::{Value, json};
 
 use super::action::CALL;
+use crate::retry_after::retry_after;
 use crate::{ErrorKind, ProviderError, RetryAdvice};
 
-/// The longest pause that a service is believed to need.
-const LONGEST_PAUSE: u64 = 86_400;
 /// The longest text of a service that errors repeat.
 const CUT: usize = 300;
 
@@ -56,7 +52,7 @@ pub(super) fn read(
         .with_effect(effect)
         .with_context("status", status)
         .with_context("answer", cut(&said));
-    Err(match pause(headers) {
+    Err(match retry_after(headers) {
         Some(pause) if matches!(kind, ErrorKind::Unavailable | ErrorKind::RateLimited) => {
             error.with_retry(RetryAdvice::After(pause))
         }
@@ -73,14 +69,12 @@ fn cut(said: &Value) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CUT).collect()
 }
 
-/// How long to wait before asking again, where that is said in seconds.
-fn pause(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(LONGEST_PAUSE)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hyper::header::RETRY_AFTER;
+
     use super::*;
 
     #[test]

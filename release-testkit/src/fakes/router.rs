@@ -1,7 +1,5 @@
 //! A router whose requests are only counted.
 
-use std::collections::BTreeSet;
-
 use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
@@ -52,7 +50,9 @@ impl FakeRouter {
     pub(crate) fn check(&self, request: &SetWeights) -> Result<(), ProviderError> {
         const SET: &str = "traffic.set_weights";
         let SetWeights { target, weights, rules, .. } = request;
-        check_sum(SET, weights)?;
+        if let Some(problem) = Weight::problem(weights) {
+            return Err(ProviderError::new(ErrorKind::Invalid, SET, problem));
+        }
         let mut served = weights.iter().filter(|weight| weight.percent > 0);
         let able = &self.abilities.traffic_router;
         let refuse = |text| Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
@@ -151,20 +151,6 @@ fn known(state: &State, operation: &'static str, target: &Target) -> Result<(), 
     }
     Err(ProviderError::new(ErrorKind::NotFound, operation, "nothing was ever deployed here")
         .with_context("target", target))
-}
-
-fn check_sum(operation: &'static str, weights: &[Weight]) -> Result<(), ProviderError> {
-    let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
-    let different: BTreeSet<_> =
-        weights.iter().map(|weight| (weight.digest, &weight.track)).collect();
-    let text = if different.len() != weights.len() {
-        "a version is named twice"
-    } else if !weights.is_empty() && sum != 100 {
-        "shares do not add up to 100"
-    } else {
-        return Ok(());
-    };
-    Err(ProviderError::new(ErrorKind::Invalid, operation, text).with_context("sum", sum))
 }
 
 #[async_trait]

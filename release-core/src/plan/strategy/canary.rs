@@ -68,7 +68,7 @@ impl RolloutStrategy for Canary {
     }
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
-        let mut course = Course { site, spec: self, steps: Vec::new(), running: 0, weight: 0 };
+        let mut course = Course { site, spec: self, steps: Vec::new(), running: 0 };
         let mut beginnings = Vec::new();
         for (step, number) in self.steps.iter().zip(1_u32..) {
             let twins = self.steps.iter().take(number as usize - 1);
@@ -84,7 +84,7 @@ impl RolloutStrategy for Canary {
         let mut rollout = Rollout { finale: site.retire(self.keep_old)?, ..Rollout::of(steps) };
         for background in &self.background {
             let begins = beginnings.get((background.from_step as usize).saturating_sub(1));
-            rollout.watch(site, &background.analysis, begins.copied().flatten())?;
+            rollout.watch(site, &background.analysis, begins.copied())?;
         }
         Ok(rollout)
     }
@@ -113,10 +113,10 @@ fn step_problem(step: &CanaryStep) -> Option<String> {
     {
         return Some(format!("`mirror` is {percent}; write a whole number from 1 to 100"));
     }
-    if let Some(experiment) = &step.experiment {
-        return experiment::problem(experiment, step.weight);
-    }
-    TrafficRules::of_headers(&step.headers).problem()
+    let experiment = step.experiment.as_ref();
+    experiment
+        .and_then(|experiment| experiment::problem(experiment, step.weight))
+        .or_else(|| TrafficRules::of_headers(&step.headers).problem())
 }
 
 /// How far the rollout is.
@@ -126,18 +126,12 @@ struct Course<'a> {
     steps: Vec<Step>,
     /// Instances of the new version.
     running: u32,
-    /// Percent of the traffic that it has.
-    weight: u8,
 }
 
 impl Course<'_> {
-    /// The steps at one share; returns the index of the one with which what watches it may begin.
-    fn step(
-        &mut self,
-        name: &str,
-        step: &CanaryStep,
-        first: bool,
-    ) -> Result<Option<usize>, StrategyError> {
+    /// The steps at one share; returns the index of the one with which what watches it begins: the change of shares,
+    /// or the first, where the shares stay as they are.
+    fn step(&mut self, name: &str, step: &CanaryStep, first: bool) -> Result<usize, StrategyError> {
         let (site, begin) = (self.site, self.steps.len());
         let wanted = self.wanted(step, first)?;
         self.grow(
@@ -172,7 +166,7 @@ impl Course<'_> {
         if let Some(first) = self.steps.get_mut(begin) {
             first.gates = site.own_gates(name, &step.gates)?;
         }
-        Ok(routed)
+        Ok(routed.unwrap_or(begin))
     }
 
     /// How many instances of the new version are to run: as many as its share needs.
@@ -232,14 +226,13 @@ impl Course<'_> {
         if before.is_some_and(|before| before.action == step.action) {
             return Ok(None);
         }
-        self.weight = weight;
         self.steps.push(step);
         Ok(Some(self.steps.len() - 1))
     }
 
     /// The rest of the way to all of the traffic.
     fn promote(&mut self) -> Result<(), StrategyError> {
-        if self.weight == 100 {
+        if self.spec.steps.last().is_some_and(|last| last.weight == 100) {
             return Ok(());
         }
         let all = self.site.replicas;

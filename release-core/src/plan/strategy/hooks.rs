@@ -1,8 +1,9 @@
 //! What every strategy has around its own steps: what must be known before traffic comes, and what is called outside.
 
+use super::site::share_after;
 use super::{Rollout, Site, StrategyError};
 use crate::ids::AnalysisId;
-use crate::model::{Digest, Hook, HookPoint};
+use crate::model::{Hook, HookPoint};
 use crate::plan::{Action, Compensation, RetryPolicy, Step, Undo, UndoPhase};
 
 /// Puts the analyses that have to pass before the first traffic, and the hooks, around the steps of a rollout.
@@ -16,7 +17,7 @@ pub(super) fn weave(
     let mut woven = hooks_at(site, hooks, HookPoint::BeforeRollout, "")?;
     let (mut share, mut waits) = (0, !before_traffic.is_empty());
     for step in std::mem::take(&mut rollout.steps) {
-        let to = share_after(&step, new).unwrap_or(share);
+        let to = share_after(&step.action, new).unwrap_or(share);
         if to <= share {
             woven.push(step);
             share = to;
@@ -39,12 +40,6 @@ pub(super) fn weave(
     after_rollback(&mut woven, hooks);
     rollout.steps = woven;
     Ok(())
-}
-
-/// The share of version `new` after a step that changes shares.
-fn share_after(step: &Step, new: Digest) -> Option<u8> {
-    let Action::Route { weights, .. } = &step.action else { return None };
-    Some(weights.iter().find(|weight| weight.digest == new).map_or(0, |weight| weight.percent))
 }
 
 /// What the step is called below its target.

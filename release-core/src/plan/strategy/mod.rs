@@ -40,7 +40,7 @@ mod blue_green;
 mod canary;
 mod experiment;
 mod hooks;
-mod recreate;
+pub(super) mod recreate;
 mod rolling;
 mod site;
 
@@ -50,7 +50,7 @@ pub use site::Site;
 
 use super::Step;
 use crate::ids::{AnalysisId, IdError, StepId};
-use crate::model::{Gate, Stage, Strategy};
+use crate::model::{Gate, Stage};
 use crate::time::Span;
 
 /// How a version replaces another in one target, as steps.
@@ -75,7 +75,8 @@ pub trait RolloutStrategy: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The analyses that its settings name, where they judge.
+    /// The analyses that its settings name, where they judge. Where none of these places has both versions served, an analysis of
+    /// the release's criteria that compares them is refused; without any place nothing is known of that.
     fn judged(&self) -> Vec<Judged<'_>> {
         Vec::new()
     }
@@ -205,18 +206,6 @@ impl Known<'_> {
             Self::Ours(strategy) => *strategy,
             Self::Theirs(strategy) => &**strategy,
         }
-    }
-}
-
-/// The strategy itself, for those that are ours.
-pub(super) fn ours(strategy: &Strategy) -> Option<&dyn RolloutStrategy> {
-    match strategy {
-        Strategy::Recreate => Some(&recreate::Recreate),
-        Strategy::Rolling(spec) => Some(spec),
-        Strategy::BlueGreen(spec) => Some(spec),
-        Strategy::Canary(spec) => Some(spec),
-        Strategy::Shadow(spec) => Some(spec),
-        Strategy::Other(_) => None,
     }
 }
 

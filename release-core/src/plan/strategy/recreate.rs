@@ -1,14 +1,18 @@
 //! Stop the old version, then start the new one; in production, judge it once it serves.
 
-use super::{Rollout, RolloutStrategy, Site, StrategyError};
+use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
 
 /// Stop, then start.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Recreate;
+pub(in crate::plan) struct Recreate;
 
 impl RolloutStrategy for Recreate {
     fn names(&self) -> &'static [&'static str] {
         &["stop-old", "start", "ready", "serve", "still-ready"]
+    }
+
+    fn judged(&self) -> Vec<Judged<'_>> {
+        vec![Judged { analyses: Vec::new(), alone: Some("once it serves") }]
     }
 
     fn judges_outside_production(&self) -> bool {

@@ -319,10 +319,16 @@ impl Site<'_> {
     }
 }
 
+/// The share of version `new` after this change of shares, in percent.
+pub(super) fn share_after(action: &Action, new: Digest) -> Option<u8> {
+    let Action::Route { weights, .. } = action else { return None };
+    Some(weights.iter().find(|weight| weight.digest == new).map_or(0, |weight| weight.percent))
+}
+
 /// Which part of the requests that both versions get the version `new` gets, in percent, after this change of shares.
 fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
-    let Action::Route { weights, rules, .. } = action else { return None };
-    let share = weights.iter().find(|weight| weight.digest == new).map_or(0, |w| w.percent);
+    let share = share_after(action, new)?;
+    let Action::Route { rules, .. } = action else { return None };
     let mirror = rules.as_ref().and_then(|rules| rules.mirror).filter(|mirror| mirror.to == new);
     Some(match mirror {
         // Of a hundred requests and so many copies.
