@@ -5,26 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use release_core::model::StepId;
 use release_core::run::{Event, Mode};
 
-use crate::sim::course::{Course, What};
+use crate::sim::course::{Call, Course, What};
 use crate::sim::provider::Nature;
 
 /// I2: every call was announced by exactly one record that was durable before it, and that record by no
 /// other call.
 pub(super) fn intents(course: &Course) -> Vec<String> {
     let mut wrong = Vec::new();
-    // (run, step, attempt, mode) to the ticks at which it was announced.
-    let mut announced: BTreeMap<(usize, &StepId, u32, bool), Vec<u64>> = BTreeMap::new();
-    for (at, run) in course.runs.iter().enumerate() {
-        for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
-            if let Event::StepStarted { step, attempt, mode, .. } = &fact.event {
-                let look = *mode == Mode::Look;
-                announced.entry((at, &step.id, *attempt, look)).or_default().push(*tick);
-            }
-        }
-    }
+    let announced = announced(course);
     let mut called = BTreeMap::new();
     for call in &course.calls {
-        let key = (call.run, &call.id, call.attempt, call.mode == Mode::Look);
+        let key = intent(call);
         let count = called.entry(key).or_insert(0_u32);
         *count += 1;
         let before = announced
@@ -37,7 +28,7 @@ pub(super) fn intents(course: &Course) -> Vec<String> {
             ));
         }
     }
-    wrong.extend(keys(course));
+    wrong.extend(keys(course, &announced));
     for (key, count) in course.done.iter().filter(|(_, count)| **count > 1) {
         if !is_beyond_anybody(course, key) {
             wrong.push(format!("{key} was done {count} times"));
@@ -55,9 +46,31 @@ fn is_beyond_anybody(course: &Course, key: &str) -> bool {
     opaque.map(|call| call.epoch).collect::<BTreeSet<_>>().len() > 1
 }
 
-/// All calls of a step have one key, but for those behind somebody's wish to try again as another
-/// operation.
-fn keys(course: &Course) -> Vec<String> {
+/// What a call is announced by: run, step, attempt, and whether it only looks.
+type Intent<'a> = (usize, &'a StepId, u32, bool);
+
+fn intent(call: &Call) -> Intent<'_> {
+    (call.run, &call.id, call.attempt, call.mode == Mode::Look)
+}
+
+/// The ticks at which each call was announced.
+fn announced(course: &Course) -> BTreeMap<Intent<'_>, Vec<u64>> {
+    let mut announced: BTreeMap<Intent<'_>, Vec<u64>> = BTreeMap::new();
+    for (at, run) in course.runs.iter().enumerate() {
+        for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
+            if let Event::StepStarted { step, attempt, mode, .. } = &fact.event {
+                let look = *mode == Mode::Look;
+                announced.entry((at, &step.id, *attempt, look)).or_default().push(*tick);
+            }
+        }
+    }
+    announced
+}
+
+/// All calls of a step have one key, but for those announced behind somebody's wish to try again as another
+/// operation, or behind the choice of an alternate. A call that an engine kept back while another one took over
+/// comes late, under the key that it was announced with.
+fn keys(course: &Course, announced: &BTreeMap<Intent<'_>, Vec<u64>>) -> Vec<String> {
     let mut anew: BTreeMap<(usize, &StepId), Vec<u64>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
         for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
@@ -70,10 +83,14 @@ fn keys(course: &Course) -> Vec<String> {
     }
     let mut wrong = Vec::new();
     for call in &course.calls {
+        // Without any, it is wrong already.
+        let Some(asked) = announced.get(&intent(call)).and_then(|ticks| ticks.first()) else {
+            continue;
+        };
         let ticks = anew.get(&(call.run, &call.id)).map(|ticks| &ticks[..]).unwrap_or_default();
-        let generation = ticks.iter().filter(|tick| **tick < call.tick).count();
+        let generation = ticks.iter().filter(|tick| *tick < asked).count();
         if !call.key.ends_with(&format!("/{generation}")) {
-            wrong.push(format!("{} is called in generation {generation}", call.key));
+            wrong.push(format!("{} is announced in generation {generation}", call.key));
         }
     }
     wrong
@@ -139,8 +156,7 @@ pub(super) fn audit(course: &Course) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut called = BTreeMap::new();
     for call in &course.calls {
-        let key = (call.run, &call.id, call.attempt, call.mode == Mode::Look);
-        *called.entry(key).or_insert(0_u32) += 1;
+        *called.entry(intent(call)).or_insert(0_u32) += 1;
     }
     wrong.extend(course.ledger_damage.clone());
     for (at, run) in course.runs.iter().enumerate() {
