@@ -20,7 +20,7 @@ pub(super) fn intents(course: &Course) -> Vec<String> {
         *count += 1;
         let before = announced
             .get(&key)
-            .map_or(0, |ticks| ticks.iter().filter(|tick| **tick < call.tick).count());
+            .map_or(0, |all| all.iter().filter(|(tick, _)| *tick < call.tick).count());
         if before != 1 || *count > 1 {
             wrong.push(format!(
                 "call {} (attempt {}) at tick {} has {before} intents before it and is call number {count} for it",
@@ -53,14 +53,14 @@ fn intent(call: &Call) -> Intent<'_> {
     (call.run, &call.id, call.attempt, call.mode == Mode::Look)
 }
 
-/// The ticks at which each call was announced.
-fn announced(course: &Course) -> BTreeMap<Intent<'_>, Vec<u64>> {
-    let mut announced: BTreeMap<Intent<'_>, Vec<u64>> = BTreeMap::new();
+/// The records that announced each call: when they were stored, and which record of the run they are.
+fn announced(course: &Course) -> BTreeMap<Intent<'_>, Vec<(u64, usize)>> {
+    let mut announced: BTreeMap<Intent<'_>, Vec<(u64, usize)>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
-        for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
+        for (seq, (fact, (tick, _))) in run.facts.iter().zip(&run.stored).enumerate() {
             if let Event::StepStarted { step, attempt, mode, .. } = &fact.event {
                 let look = *mode == Mode::Look;
-                announced.entry((at, &step.id, *attempt, look)).or_default().push(*tick);
+                announced.entry((at, &step.id, *attempt, look)).or_default().push((*tick, seq));
             }
         }
     }
@@ -70,25 +70,25 @@ fn announced(course: &Course) -> BTreeMap<Intent<'_>, Vec<u64>> {
 /// All calls of a step have one key, but for those announced behind somebody's wish to try again as another
 /// operation, or behind the choice of an alternate. A call that an engine kept back while another one took over
 /// comes late, under the key that it was announced with.
-fn keys(course: &Course, announced: &BTreeMap<Intent<'_>, Vec<u64>>) -> Vec<String> {
-    let mut anew: BTreeMap<(usize, &StepId), Vec<u64>> = BTreeMap::new();
+fn keys(course: &Course, announced: &BTreeMap<Intent<'_>, Vec<(u64, usize)>>) -> Vec<String> {
+    let mut anew: BTreeMap<(usize, &StepId), Vec<usize>> = BTreeMap::new();
     for (at, run) in course.runs.iter().enumerate() {
-        for (fact, (tick, _)) in run.facts.iter().zip(&run.stored) {
+        for (seq, fact) in run.facts.iter().enumerate() {
             if let Event::RetryRequested { step, .. } | Event::AlternateChosen { step, .. } =
                 &fact.event
             {
-                anew.entry((at, &step.id)).or_default().push(*tick);
+                anew.entry((at, &step.id)).or_default().push(seq);
             }
         }
     }
     let mut wrong = Vec::new();
     for call in &course.calls {
         // Without any, it is wrong already.
-        let Some(asked) = announced.get(&intent(call)).and_then(|ticks| ticks.first()) else {
+        let Some((_, asked)) = announced.get(&intent(call)).and_then(|all| all.first()) else {
             continue;
         };
-        let ticks = anew.get(&(call.run, &call.id)).map(|ticks| &ticks[..]).unwrap_or_default();
-        let generation = ticks.iter().filter(|tick| *tick < asked).count();
+        let wishes = anew.get(&(call.run, &call.id)).map(|seqs| &seqs[..]).unwrap_or_default();
+        let generation = wishes.iter().filter(|seq| *seq < asked).count();
         if !call.key.ends_with(&format!("/{generation}")) {
             wrong.push(format!("{} is announced in generation {generation}", call.key));
         }
