@@ -203,6 +203,11 @@ fn again(state: &RunState, index: u32, turn: &Turn<'_>) -> Option<Event> {
 }
 
 fn outcome_event(state: &RunState, index: u32, outcome: &EffectOutcome, turn: &Turn<'_>) -> Event {
+    if let EffectOutcome::Performed(Err(error)) | EffectOutcome::Looked(Err(error)) = outcome
+        && let Some(evidence) = judge::unmeasured(&state.plan.step(index).action, error)
+    {
+        return later(judged(state, index, &evidence, turn), error, turn);
+    }
     match outcome {
         EffectOutcome::Performed(Ok(evidence))
         | EffectOutcome::Looked(Ok(Observed::Applied(evidence))) => {
@@ -221,6 +226,18 @@ fn outcome_event(state: &RunState, index: u32, outcome: &EffectOutcome, turn: &T
                 unknown(state, index, error, turn)
             }
         },
+    }
+}
+
+/// A source is asked no sooner than it asks for.
+fn later(event: Event, error: &EffectError, turn: &Turn<'_>) -> Event {
+    match event {
+        Event::StepMeasured { step, evidence, verdict, because, next, finding } => {
+            let asked = error.retry_after.unwrap_or(Span::ZERO).min(MOST_ASKED);
+            let next = next.max(turn.now.plus(asked));
+            Event::StepMeasured { step, evidence, verdict, because, next, finding }
+        }
+        other => other,
     }
 }
 

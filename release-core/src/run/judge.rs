@@ -6,7 +6,7 @@ use super::state::Measured;
 use crate::analysis::{self, Conclusion, Finding, Judged, Memory};
 use crate::model::{Analysis, Digest, Judge, Target};
 use crate::plan::{Action, Deployment, Weight};
-use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE};
+use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE, Measurement, Pair, Retry};
 use crate::time::{Span, Timestamp};
 
 /// What an observation comes to.
@@ -88,6 +88,26 @@ const fn fits(analysis: &Analysis, evidence: &Evidence) -> bool {
         (_, Evidence::Measurement(_)) => !analysis.compares(),
         _ => false,
     }
+}
+
+/// What an analysis goes by when its source could not be asked just now: no data, of all that it wanted to see. It is asked
+/// again at its interval, as often as it tolerates that.
+pub(super) fn unmeasured(action: &Action, error: &EffectError) -> Option<Evidence> {
+    let Action::Analyze { analysis, .. } = action else { return None };
+    if error.retry != Retry::Backoff {
+        return None;
+    }
+    let none = || Measurement::NoData { reason: format!("the source could not be asked: {error}") };
+    Some(match &analysis.judge {
+        Judge::Scorecard(card) => {
+            let pair = |_| Pair { canary: none(), baseline: none() };
+            Evidence::Comparisons { of: card.metrics.iter().map(pair).collect() }
+        }
+        _ if analysis.compares() => {
+            Evidence::Comparison { canary: Box::new(none()), baseline: Box::new(none()) }
+        }
+        _ => Evidence::Measurement(none()),
+    })
 }
 
 /// Whether what was observed is just what was asked for.
@@ -266,7 +286,6 @@ mod tests {
     use std::sync::Arc;
 
     use crate::model::{Bound, Finite, Metric, Selector};
-    use crate::port::Measurement;
 
     fn deployment(content: &[u8]) -> Deployment {
         let [environment, region, service] = ["prod", "eu", "api"];

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use release_core::model::{Analysis, Span};
 use release_core::plan::{Action, FrozenPlan, OnFailure, Step};
-use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
-use release_core::run::{Command, Event, Input, Outcome, Status, WakeUp};
+use release_core::port::{Admission, CommandRequest, Decision, EffectError, Policy, Reason};
+use release_core::run::{Command, EffectOutcome, Event, Input, Outcome, Status, Verdict, WakeUp};
 use release_core::time::Timestamp;
 
 use super::support::drive::{End, Run};
@@ -36,6 +36,57 @@ fn measured_once(mut run: Run) -> Run {
     run.end("judge", End::Good);
     assert_eq!(run.status("judge"), Status::Waiting, "it measures again");
     run
+}
+
+/// A source that is down for a while is no reason to take anything back; one that stays down is.
+#[test]
+fn f33_a_source_that_is_down_is_no_data_until_that_is_too_much() {
+    for (down, wanted) in [(3, None), (4, Some("inconclusive"))] {
+        let analysis = Arc::new(Analysis { count: 3, inconclusive_limit: 3, ..error_rate() });
+        let (deployment, from) = (deployment("api", "2.0.0"), Some(id("bake")));
+        let (beside, until) = (None, None);
+        let action = Action::Analyze { deployment, analysis, from, beside, until };
+        let mut run = measured_once(Run::start(&canary(back(Step::new(id("judge"), action)))));
+        for n in 0..down {
+            run.pass(Span::secs(1));
+            // Whether it was heard of or not: measuring changes nothing.
+            let end = if n % 2 == 0 { End::Transient } else { End::Unknown };
+            let events = run.end("judge", end);
+            let told = events.iter().any(|event| {
+                matches!(event, Event::StepMeasured { verdict: Verdict::Inconclusive, because, .. }
+                    if because.contains("could not be asked"))
+            });
+            assert_eq!(told, n < 3, "{events:?}");
+        }
+        match wanted {
+            None => {
+                for _ in 0..2 {
+                    run.pass(Span::secs(1));
+                    run.end("judge", End::Good);
+                }
+                assert_eq!(run.heal(10), Outcome::Succeeded);
+            }
+            Some(kind) => {
+                assert!(matches!(run.heal(10), Outcome::RolledBack { .. }));
+                assert_eq!(failures(&run), [format!("judge {kind}")]);
+            }
+        }
+    }
+}
+
+/// A service that asks for a pause is left alone for that long, though the analysis would look again sooner.
+#[test]
+fn f33_a_source_that_asks_for_a_pause_gets_it() {
+    let mut run = measured_once(Run::start(&canary(judge())));
+    run.pass(Span::secs(1));
+    let step = run.state.plan().find(&id("judge")).unwrap();
+    let (attempt, _) = run.effects.remove(&step).unwrap();
+    let mut error = EffectError::transient("rate_limited", "later");
+    error.retry_after = Some(Span::secs(40));
+    let outcome = EffectOutcome::Performed(Err(error));
+    let events = run.input(&Input::Outcome { step, attempt, outcome }).unwrap();
+    let [Event::StepMeasured { next, .. }] = events[..] else { panic!("{events:?}") };
+    assert_eq!(next.since(run.now), Span::secs(40));
 }
 
 /// Found in review: whoever paused a canary had it no longer watched.
