@@ -143,6 +143,8 @@ fn what_stands_around_a_strategy_leaves_the_way_back_open() {
     stage.before_traffic = vec![literal("error-rate")];
     stage.hooks = vec![
         hook("may-it", HookPoint::BeforeRollout),
+        hook("test", HookPoint::WhenReady),
+        hook("more", HookPoint::BeforeIncrease),
         hook("load", HookPoint::AfterIncrease),
         hook("tell", HookPoint::AfterRollback),
     ];
@@ -193,6 +195,27 @@ impl RolloutStrategy for Hasty {
     }
 }
 
+/// Gives the new version traffic without looking whether it is ready.
+#[derive(Debug)]
+struct Blind;
+
+impl RolloutStrategy for Blind {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let steps = vec![site.scale_new("start", site.replicas())?, site.route("all", 100)?];
+        Ok(Rollout { finale: site.retire(Span::ZERO)?, ..Rollout::of(steps) })
+    }
+}
+
+#[test]
+fn f30_traffic_for_what_nobody_has_seen_to_be_ready_is_found() {
+    let other = release_core::model::Other { name: "blind".into(), with: serde_json::Value::Null };
+    let definition = one_service(Strategy::Other(other), REPLICAS);
+    let planner = Planner::new().strategy("blind", |_| Ok(Box::new(Blind)));
+    let plan = planner.plan(&definition).unwrap();
+    let broken = Exploration::new().run(&definition, plan).unwrap_err();
+    assert!(matches!(broken.breach, Breach::Unready { ready: 0, needed: 2, .. }), "{broken}");
+}
+
 #[test]
 fn a_strategy_that_breaks_its_contract_is_found_with_how_it_comes_to_that() {
     let other = release_core::model::Other { name: "hasty".into(), with: serde_json::Value::Null };
@@ -201,7 +224,10 @@ fn a_strategy_that_breaks_its_contract_is_found_with_how_it_comes_to_that() {
     let plan = planner.plan(&definition).unwrap();
     let broken = Exploration::new().run(&definition, plan).unwrap_err();
     assert!(
-        matches!(broken.breach, Breach::NobodyServes { .. } | Breach::TooFew { .. }),
+        matches!(
+            broken.breach,
+            Breach::NobodyServes { .. } | Breach::TooFew { .. } | Breach::Unready { .. }
+        ),
         "{broken}"
     );
     let told = broken.to_string();

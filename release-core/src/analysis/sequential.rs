@@ -197,7 +197,7 @@ fn guards(
     let [new, rest] = side_by_side;
     let all = new.whole + rest.whole;
     let planned = f64::from(look.beside.share) / 100.0;
-    if all > 0.0 && planned > 0.0 && planned < 1.0 {
+    if !look.beside.steered && all > 0.0 && planned > 0.0 && planned < 1.0 {
         let test = test_at(planned, Side::Both)?;
         let share = new.whole / all;
         let off = (share - planned).abs() > SHARES_OFF;

@@ -67,7 +67,8 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
     /// A service that goes back to a version from one of so many of the release's [recent](super::Release::recent) sets
-    /// takes no steps: started, ready, it gets all of the traffic at once, and is judged then. 0: all versions are new.
+    /// takes no steps and waits at none of the strategy's gates: started, ready, it gets all of the traffic at once. It is
+    /// judged then by those of the release's criteria that look at one version. 0: all versions are new.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[doc(alias = "rollbackWindow")]
     pub rollback_window: u32,

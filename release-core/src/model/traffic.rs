@@ -100,7 +100,8 @@ impl HeaderRule {
     }
 }
 
-/// Whoever was answered by the new version stays with it, by a cookie.
+/// Whoever was answered stays with that version, by a cookie, the old one as well as the new: shares divide those who
+/// are new. So a version may get more than its share, and no share says how much.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Affinity {

@@ -3,8 +3,9 @@
 mod flags;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::strategy::{Known, RolloutStrategy};
+use super::strategy::{self, Known, RolloutStrategy};
 use super::{PlanError, compare, durations, graph, triggers};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
@@ -192,7 +193,7 @@ fn analyses(
         let judged = strategy.judged();
         let all: BTreeSet<_> = judged.iter().flat_map(|judged| &judged.analyses).copied().collect();
         for analysis in all.into_iter().chain(criteria.iter().copied()).collect::<BTreeSet<_>>() {
-            if taken.contains(&analysis.as_str()) {
+            if taken.contains(&analysis.as_str()) || analysis.as_str() == strategy::READY_AGAIN {
                 let (environment, analysis) = (environment.clone(), analysis.clone());
                 errors.push(PlanError::ReservedAnalysis { stage: number, environment, analysis });
             }
@@ -245,6 +246,9 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
     }
 }
 
+/// Each of its looks is a few records in the journal.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 fn hooks(stage: &Stage, number: usize, errors: &mut Vec<PlanError>) {
     let mut seen = BTreeSet::new();
     for hook in &stage.hooks {
@@ -254,6 +258,10 @@ fn hooks(stage: &Stage, number: usize, errors: &mut Vec<PlanError>) {
         }
         let problem = if hook.attempts == Some(0) {
             format!("hook `{}` has 0 `attempts` and would not be called; set 1 or more", hook.id)
+        } else if hook.wait.is_some() && hook.attempts.is_some() {
+            format!("hook `{}` has `attempts` and `wait`; say one of them", hook.id)
+        } else if hook.wait.is_some_and(|wait| wait.as_duration() > LONGEST_WAIT) {
+            format!("hook `{}` may take more than 30 days of `wait`; set less", hook.id)
         } else if hook.capability.is_empty() {
             format!("hook `{}` has no `capability`; name what calls it", hook.id)
         } else {

@@ -70,7 +70,13 @@ pub(super) fn expand(
         expanded.map_err(|error| strategy_error(error, stage, number))?;
     }
     expansion.notifications().map_err(id_error)?;
-    debug_assert_eq!(expansion.builder.len(), size, "steps are counted as they are made");
+    // A strategy of the host's own may make more of one place than of another.
+    let ours = strategies.iter().flatten().all(|known| matches!(known, Known::Ours(_)));
+    debug_assert!(
+        !ours || expansion.builder.len() == size,
+        "{} steps are not {size}, as they were counted",
+        expansion.builder.len()
+    );
     compare::share_out(expansion.builder.steps_mut());
     expansion.builder.build()
 }

@@ -103,7 +103,7 @@ impl Plan {
 /// Groups are rolled back in reverse order of what depends on what. In a group, what is to serve is
 /// brought up first and checked, then traffic returns, then the rest is removed
 /// ([`UndoPhase`](super::UndoPhase)); within a phase, later steps are undone first, and equal
-/// compensations are done once.
+/// compensations are done once. No group waits for what another one only keeps for a while, or tells.
 ///
 /// # Errors
 /// [`Blocked`] names the first point of no return that was passed.
@@ -258,21 +258,26 @@ impl Builder {
 
     fn build(&mut self, plan: &FrozenPlan, undo: Undoing<'_>, finales: Vec<u32>) {
         let groups = plan.plan().groups();
-        // For each group, the last steps of the groups that have to be undone before it.
+        // For each group, what has to be undone before it: of those groups, the last steps up to `Remove`. What they keep
+        // for a while, and whom they tell, holds up nobody's way back.
         let mut waits: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); groups.len() + 1];
         for (at, mut list) in undo.into_iter().enumerate().rev() {
             list.sort_by_key(|(_, compensation)| compensation.phase); // stable: later steps first
             let mut last = waits.get_mut(at).map(std::mem::take).unwrap_or_default();
+            let mut back = last.clone();
             for (origin, compensation) in list {
                 let index = self.step(origin, compensation);
                 for from in last {
                     self.edge(from, index);
                 }
                 last = BTreeSet::from([index]);
+                if compensation.phase <= UndoPhase::Remove {
+                    back.clone_from(&last);
+                }
             }
             for before in groups.get(at).into_iter().flat_map(|group| &group.after) {
                 if let Some(set) = waits.get_mut(*before as usize) {
-                    set.extend(&last);
+                    set.extend(&back);
                 }
             }
         }
@@ -288,7 +293,10 @@ impl Builder {
         step.scope = origin.scope.clone();
         step.timeout = origin.timeout;
         step.retry = RetryPolicy::attempts(origin.retry.max_attempts.max(5));
-        step.on_failure = OnFailure::Hold;
+        step.on_failure = match compensation.phase {
+            UndoPhase::Tell => OnFailure::Continue,
+            _ => OnFailure::Hold,
+        };
         let index = self.push(step);
         self.extension
             .alternates

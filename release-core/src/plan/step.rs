@@ -310,6 +310,17 @@ pub struct Beside {
     pub baseline: Deployment,
     /// The new version's share of the traffic in percent, of what both get.
     pub share: u8,
+    /// Whether more decides than that share: headers, or clients who stay where they are. Then nothing is wrong with other
+    /// shares than the planned one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub steered: bool,
+}
+
+impl Beside {
+    /// Beside `baseline`, with `share` percent of what both get, by which alone requests go.
+    pub const fn new(baseline: Deployment, share: u8) -> Self {
+        Self { baseline, share, steered: false }
+    }
 }
 
 /// One version's share of the traffic.
@@ -410,9 +421,13 @@ pub enum UndoPhase {
     CheckHealth,
     /// Return traffic to it.
     RestoreTraffic,
-    /// Remove what no longer serves; also the place of everything without a better one.
+    /// The place of everything without a better one. Groups that are undone later wait up to here.
     #[default]
     Remove,
+    /// Remove what no longer serves, once it was kept as long as it is to be. Other groups do not wait for it.
+    Retire,
+    /// Tell who wants to know. Nothing waits for it, and a failure is noted and changes nothing.
+    Tell,
 }
 
 /// What happens when a step fails for good.

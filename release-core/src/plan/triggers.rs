@@ -60,7 +60,7 @@ pub(super) fn expand(
 }
 
 /// From the first traffic on until the rollout is through, what burns the error budget takes it back. One that the strategy
-/// watches by itself is watched once.
+/// watches by itself, perhaps from a later step on, is watched once, and from then on.
 fn watch(
     rollout: &mut Rollout,
     site: &Site<'_>,
@@ -69,12 +69,11 @@ fn watch(
     let first = rollout.steps.iter().position(|step| matches!(step.action, Action::Route { .. }));
     for trigger in &criteria.triggers {
         let RollbackTrigger::SloBurn(id) = trigger else { continue };
-        let watched = rollout.beside.iter().any(|watch| {
-            matches!(&watch.step.action, Action::Analyze { analysis, .. } if analysis.id == *id)
+        // One that the strategy begins later is watched twice, by the same name, if it stays.
+        rollout.beside.retain(|watch| {
+            !matches!(&watch.step.action, Action::Analyze { analysis, .. } if analysis.id == *id)
         });
-        if !watched {
-            rollout.watch(site, id, first)?;
-        }
+        rollout.watch(site, id, first)?;
     }
     Ok(())
 }

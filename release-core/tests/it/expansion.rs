@@ -72,6 +72,7 @@ fn rolling_makes_room_where_instances_may_be_missing() {
         "prod/eu/api/batch-1/ready: 2 × 2.0.0 ready",
         "prod/eu/api/batch-1/serve: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/batch-1/errors: errors of 2.0.0",
+        "prod/eu/api/batch-2/drain/ready-again: 2 × 2.0.0 ready",
         "prod/eu/api/batch-2/drain: route 100%→2.0.0",
         "prod/eu/api/batch-2/make-room: scale 1.0.0 to 0",
         "prod/eu/api/batch-2/start: scale 2.0.0 to 4",
@@ -116,6 +117,7 @@ fn blue_green_switches_at_once_and_keeps_the_old_version() {
     let rollout = [
         "prod/eu/api/preview: scale 2.0.0 to 4",
         "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/switch/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/bake: bake 1m",
         "prod/eu/api/errors: errors of 2.0.0",

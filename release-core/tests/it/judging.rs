@@ -61,7 +61,7 @@ fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Trial {
         count: 100,
         ..Analysis::judged(id("it"), metric, Judge::Sequential(rule))
     };
-    let beside = Some(Box::new(Beside { baseline: deployment("old"), share: 50 }));
+    let beside = Some(Box::new(Beside::new(deployment("old"), 50)));
     let (deployment, analysis) = (deployment("new"), Arc::new(analysis));
     Trial::new(Action::Analyze { deployment, analysis, from: None, beside, until: None }).unwrap()
 }

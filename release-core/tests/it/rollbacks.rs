@@ -107,7 +107,9 @@ fn check(plan: &FrozenPlan, touched: &BTreeSet<u32>) {
             let of = |group: u32| {
                 found.iter().filter(move |((g, _), _)| *g == Some(group)).map(|(_, i)| *i)
             };
-            for (one, other) in of(at).flat_map(|one| of(*needed).map(move |other| (one, other))) {
+            let back = found.iter().filter(|(key, _)| key.0 == Some(at));
+            let back = back.filter(|(key, _)| wanted[key] <= UndoPhase::Remove).map(|(_, at)| *at);
+            for (one, other) in back.flat_map(|one| of(*needed).map(move |other| (one, other))) {
                 assert!(before[other as usize].contains(&one), "{} is still needed", group.name);
             }
         }
@@ -173,8 +175,11 @@ fn dependents_go_back_first_and_notes_come_last() {
     let extension = all(&plan, &everything(&plan)).unwrap();
     let at = |name: &str| extension.steps.iter().position(|step| step.id.as_str() == name).unwrap();
     let before = reach(&extension);
-    let last_of_web = u32::try_from(at("rollback/staging/eu/web/start/scale")).unwrap();
-    assert!(before[at("rollback/staging/eu/api/stop-old/scale")].contains(&last_of_web));
+    let index = |name: &str| u32::try_from(at(name)).unwrap();
+    let first_of_api = &before[at("rollback/staging/eu/api/stop-old/scale")];
+    assert!(first_of_api.contains(&index("rollback/staging/eu/web/serve/route")));
+    // What is only kept and removed then holds up nobody.
+    assert!(!first_of_api.contains(&index("rollback/staging/eu/web/start/scale")));
     assert_eq!(at("rollback/notify/ops"), extension.steps.len() - 2);
     assert_eq!(extension.pages, [u32::try_from(at("rollback/page/ops")).unwrap()]);
 }

@@ -164,7 +164,7 @@ fn last_of_trial(
         artifact: artifact("api", version),
         version: id(version),
     };
-    let beside = Some(Box::new(Beside { baseline: of("1.0.0"), share: 50 }));
+    let beside = Some(Box::new(Beside::new(of("1.0.0"), 50)));
     let analysis = std::sync::Arc::new(analysis);
     let action =
         Action::Analyze { deployment: of("2.0.0"), analysis, from: None, beside, until: None };

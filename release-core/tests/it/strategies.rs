@@ -6,7 +6,7 @@ use release_core::model::{
 };
 use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{
-    Action, EdgeKind, Plan, PlanError, Planner, Reach, Touched, plan, rollback,
+    Action, EdgeKind, OnFailure, Plan, PlanError, Planner, Reach, Touched, plan, rollback,
 };
 use release_core::run::{Event, Outcome, Status};
 use serde_json::{Value, json};
@@ -47,7 +47,6 @@ fn refused(strategy: Strategy, why: &str) {
 fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
     let definition = one_service(Strategy::Canary(Canary {
         shrink_old: true,
-        affinity: Some(Affinity::new("stay")),
         ..Canary::new(vec![
             CanaryStep {
                 scale: Some(CanaryScale::Replicas(1)),
@@ -73,7 +72,7 @@ fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
         "prod/eu/api/weight-0/still-ready: 1 × 2.0.0 ready",
         "prod/eu/api/weight-50/scale: scale 2.0.0 to 2",
         "prod/eu/api/weight-50/ready: 2 × 2.0.0 ready",
-        "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0, staying by `stay`",
+        "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/shrink-old: scale 1.0.0 to 2",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
         "prod/eu/api/weight-50/still-ready: 2 × 2.0.0 ready",
@@ -120,10 +119,11 @@ fn an_experiment_compares_with_as_many_fresh_instances() {
     let steps = table(&plan);
     let begin = steps.iter().position(|step| step.contains("experiment/start")).unwrap();
     assert_eq!(
-        steps[begin..begin + 7],
+        steps[begin..begin + 8],
         [
             "prod/eu/api/weight-10/experiment/start: scale 1.0.0 to 1",
             "prod/eu/api/weight-10/experiment/ready: 1 × 1.0.0 ready",
+            "prod/eu/api/weight-10/experiment/ready-again: 1 × 2.0.0 ready",
             "prod/eu/api/weight-10/experiment: route 60%→1.0.0 20%→1.0.0@baseline 20%→2.0.0",
             "prod/eu/api/weight-10/experiment/bake: bake 1m",
             "prod/eu/api/weight-10/experiment/errors: errors of 2.0.0",
@@ -155,6 +155,7 @@ fn blue_green_is_previewed_and_grows_before_the_switch() {
         "prod/eu/api/preview/errors: errors of 2.0.0",
         "prod/eu/api/grow: scale 2.0.0 to 4",
         "prod/eu/api/grow/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/switch/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
@@ -299,23 +300,27 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
     stage.hooks = vec![
         hook("tell", HookPoint::AfterRollback),
         hook("may-it", HookPoint::BeforeRollout),
+        Hook { wait: Some(Span::secs(3600)), ..hook("test", HookPoint::WhenReady) },
         hook("more", HookPoint::BeforeIncrease),
         hook("load", HookPoint::AfterIncrease),
         hook("all", HookPoint::BeforePromotion),
-        Hook { attempts: Some(7), ..hook("done", HookPoint::AfterRollout) },
+        Hook { attempts: Some(7), optional: true, ..hook("done", HookPoint::AfterRollout) },
     ];
     let rollout = [
         "prod/eu/api/hooks/may-it: webhook",
         "prod/eu/api/start: scale 2.0.0 to 4",
         "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/hooks/test: webhook",
         "prod/eu/api/before-traffic/errors: errors of 2.0.0",
         "prod/eu/api/hooks/weight-50/more: webhook",
+        "prod/eu/api/weight-50/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/hooks/weight-50/load: webhook",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
         "prod/eu/api/weight-50/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/hooks/promote/more: webhook",
         "prod/eu/api/hooks/promote/all: webhook",
+        "prod/eu/api/promote/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/promote: route 100%→2.0.0",
         "prod/eu/api/hooks/promote/load: webhook",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
@@ -325,10 +330,21 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
     let plan = plan(&definition).unwrap();
     let attempts = |name: &str| plan.steps()[index(&plan, name) as usize].retry.max_attempts;
     assert_eq!((attempts("prod/eu/api/hooks/may-it"), attempts("prod/eu/api/hooks/done")), (3, 7));
-    // After a rollback, and after all that is undone.
-    let back = rollback(&plan.freeze(), |_| Touched::Done, &Reach::Release).unwrap();
-    let last = back.steps.last().unwrap();
-    assert!(matches!(&last.action, Action::Custom { capability, .. } if capability == "webhook"));
+    // An hour, with pauses that are half of 36 s on average.
+    assert_eq!(attempts("prod/eu/api/hooks/test"), 200);
+    let of = |name: &str| plan.steps()[index(&plan, name) as usize].on_failure;
+    assert_eq!(of("prod/eu/api/hooks/done"), OnFailure::Continue);
+    assert_ne!(of("prod/eu/api/hooks/test"), OnFailure::Continue);
+    // After a rollback, whatever was begun, and after all that is undone; its failure changes nothing.
+    let may_it = index(&plan, "prod/eu/api/hooks/may-it");
+    let plan = plan.freeze();
+    let only = |index: u32| if index == may_it { Touched::Yes } else { Touched::No };
+    for touched in [&only as &dyn Fn(u32) -> Touched, &|_| Touched::Done] {
+        let back = rollback(&plan, touched, &Reach::Release).unwrap();
+        let last = back.steps.last().unwrap();
+        let Action::Custom { capability, .. } = &last.action else { panic!("{last:?}") };
+        assert_eq!((&**capability, last.on_failure), ("webhook", OnFailure::Continue));
+    }
 }
 
 #[test]
@@ -367,7 +383,20 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
         (one(CanaryStep { experiment: experiment(50, 1), ..step(10) }), "from 10 to 49"),
         (one(CanaryStep { experiment: experiment(5, 1), ..step(10) }), "from 10 to 49"),
         (one(CanaryStep { experiment: experiment(20, 0), ..step(10) }), "replicas` is 0"),
-        (one(CanaryStep { experiment: experiment(20, 5), ..step(10) }), "set `scale` to 5 to 4"),
+        (one(CanaryStep { experiment: experiment(20, 5), ..step(10) }), "set `scale` to 1 to 4"),
+        (
+            one(CanaryStep { scale: scale(2), experiment: experiment(20, 1), ..step(10) }),
+            "set `experiment.replicas` to 2",
+        ),
+        (one(CanaryStep { experiment: experiment(49, 1), ..step(10) }), "set `scale` to 2 to 4"),
+        (
+            Strategy::Canary(Canary {
+                shrink_old: true,
+                affinity: Some(Affinity::new("stay")),
+                ..Canary::new(vec![step(10)])
+            }),
+            "leave out `scale` and `shrink_old`",
+        ),
         (one(CanaryStep { experiment: experiment(20, 1), ..step(60) }), "leaves no room"),
         (
             Strategy::Rolling(Rolling { max_surge: Some(0), ..Rolling::new(1) }),
@@ -402,10 +431,19 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
     let mut definition = canary(vec![step(10)]);
     let hook =
         Hook { attempts: Some(0), ..Hook::new(id("a"), HookPoint::AfterRollout, "", json!(1)) };
-    definition.stages[0].hooks = vec![hook.clone(), hook];
+    let both = Hook { id: id("b"), attempts: Some(1), wait: Some(minute()), ..hook.clone() };
+    let ever =
+        Hook { id: id("c"), attempts: None, wait: Some(Span::secs(40 * 86_400)), ..hook.clone() };
+    definition.stages[0].hooks = vec![hook.clone(), hook, both, ever];
     definition.stages[0].before_traffic = vec![id("nobody")];
     let all = problems(&definition);
-    for why in ["0 `attempts`", "prod/a` stands twice", "`before_traffic` of stage `prod`"] {
+    for why in [
+        "0 `attempts`",
+        "say one of them",
+        "30 days",
+        "prod/a` stands twice",
+        "`before_traffic` of stage `prod`",
+    ] {
         assert!(all.iter().any(|problem| problem.contains(why)), "{why}: {all:?}");
     }
 }
@@ -445,10 +483,11 @@ fn a_host_adds_strategies_of_its_own() {
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/stair-1: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/stair-1/errors: errors of 2.0.0",
+        "prod/eu/api/stair-2/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/stair-2: route 100%→2.0.0",
         "prod/eu/api/stair-2/errors: errors of 2.0.0",
     ];
-    assert_eq!(table(&plan)[3..9], want);
+    assert_eq!(table(&plan)[3..10], want);
     let errors = stairs(json!("many")).unwrap_err();
     let [PlanError::BadStrategy { problem, .. }] = &errors[..] else { panic!("{errors:?}") };
     assert_eq!(problem, "`stairs`: `with` is \"many\"; write a whole number from 1 to 100");

@@ -170,9 +170,9 @@ fn canary(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         ));
     }
     let shares: Vec<(u8, Span)> = if steps.is_empty() { vec![(50, slo.patience)] } else { steps };
-    // As large as its share, while the old version gives up what it no longer needs.
+    // As large as its share, while the old version gives up what it no longer needs; where clients stay, both are whole.
     let half = CanaryScale::Percent(50).of(capacity.replicas, 50);
-    let extra = half.max(1);
+    let extra = if affinity.is_some() { capacity.replicas } else { half.max(1) };
     enough(extra, capacity, &mut obstacles);
     let starts = rounds_of(u32::try_from(shares.len() + 1).unwrap_or(u32::MAX), capacity.start);
     let duration = together(starts, shares.iter().map(|(_, watched)| *watched));
@@ -203,11 +203,11 @@ fn canary(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         "the judge compares at the same time, so that busy hours are no harm".into(),
     ];
     let step = |(share, _): &(u8, Span)| CanaryStep {
-        scale: Some(CanaryScale::MatchTraffic),
+        scale: affinity.is_none().then_some(CanaryScale::MatchTraffic),
         ..CanaryStep::new(*share, Span::ZERO)
     };
-    let canary =
-        Canary { shrink_old: true, affinity, ..Canary::new(shares.iter().map(step).collect()) };
+    let steps = shares.iter().map(step).collect();
+    let canary = Canary { shrink_old: affinity.is_none(), affinity, ..Canary::new(steps) };
     let strategy = Strategy::Canary(canary);
     Recommendation { name: "canary", strategy, obstacles, reasons, cost }
 }

@@ -2,7 +2,9 @@
 //! strategy keeps its contract, or how it does not.
 //!
 //! In every state, every version with a share of the traffic, a header route or copies has instances; shares are 100 percent;
-//! and there are instances enough ([`Exploration::missing`]). Every end is whole: all traffic on versions that run with all
+//! and there are instances enough ([`Exploration::missing`]). Whenever a version gets more of the traffic, by its share, headers or
+//! copies, as many of its instances as that needs were just seen to be ready: before any bake, wait for people or hook that
+//! came since, they may have died. (The version from before is believed to be well as long as nobody scales it.) Every end is whole: all traffic on versions that run with all
 //! their instances, without rules, and nothing left over on tracks. What was rolled back or cancelled is as it was before.
 //!
 //! ```
@@ -99,7 +101,7 @@ impl Exploration {
         let before = World::before(definition);
         let (mut seen, mut open) = (BTreeSet::new(), Vec::new());
         let mut ends: BTreeMap<&'static str, usize> = BTreeMap::new();
-        match Node::begin(plan.freeze(), before.clone()) {
+        match Node::begin(plan.freeze(), before.clone(), self.missing) {
             Ok(node) => open.push(node),
             Err(problem) => {
                 let (breach, course) = (Breach::Rejected(problem), Vec::new());
@@ -115,6 +117,9 @@ impl Exploration {
                 |breach| Box::new(Counterexample { breach, course: node.course(), states });
             if states > self.most {
                 return Err(broken(Breach::TooManyStates(self.most)));
+            }
+            if let Some(breach) = node.breach.clone() {
+                return Err(broken(breach));
             }
             if let Some(breach) = node.world.breach(self.outage, self.missing) {
                 return Err(broken(breach));

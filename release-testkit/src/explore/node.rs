@@ -5,14 +5,14 @@ use std::rc::Rc;
 use release_core::ids::{PrincipalId, RunId};
 use release_core::model::{Gate, Principal};
 use release_core::plan::{Action, FrozenPlan};
-use release_core::port::{EffectError, Observed, PermitAll};
+use release_core::port::{EffectError, MAX_HEALTH_AGE, Observed, PermitAll};
 use release_core::run::{
     Active, Command, Directive, EffectOutcome, Event, Fact, Input, Mode, Phase, RunState, Turn,
     Wait, WakeUp, turn,
 };
 use release_core::time::Timestamp;
 
-use super::world::World;
+use super::world::{Breach, World};
 
 /// Most events of one turn.
 const MOST: usize = 10_000;
@@ -42,6 +42,9 @@ struct Happened {
 pub(super) struct Node {
     pub(super) state: RunState,
     pub(super) world: World,
+    /// What broke on the way here.
+    pub(super) breach: Option<Breach>,
+    missing: u32,
     now: Timestamp,
     cancelled: bool,
     happened: Option<Rc<Happened>>,
@@ -52,7 +55,7 @@ pub(super) type Key = (Vec<u8>, String, Vec<(u32, bool, u32, [u32; 4], String)>,
 
 impl Node {
     /// A run that has just begun.
-    pub(super) fn begin(plan: FrozenPlan, world: World) -> Result<Self, String> {
+    pub(super) fn begin(plan: FrozenPlan, world: World, missing: u32) -> Result<Self, String> {
         let now = Timestamp::from_micros(1_767_600_000_000_000);
         let event = Event::RunCreated {
             plan: plan.digest(),
@@ -64,7 +67,8 @@ impl Node {
         let id = RunId::new("explored").map_err(|error| error.to_string())?;
         let state = RunState::create(id, plan, &Fact { at: now, event });
         let state = state.map_err(|error| error.to_string())?;
-        let mut node = Self { state, world, now, cancelled: false, happened: None };
+        let (cancelled, happened, breach) = (false, None, None);
+        let mut node = Self { state, world, breach, missing, now, cancelled, happened };
         node.input(None);
         Ok(node)
     }
@@ -128,8 +132,9 @@ impl Node {
         let outcome = match end {
             End::Good => {
                 if changes {
-                    next.world.apply(&action);
+                    next.change(&action);
                 }
+                next.world.look(&action);
                 Ok(next.world.observe(&action, looks, self.now, true))
             }
             End::Bad if matches!(action, Action::Analyze { .. }) => {
@@ -139,7 +144,7 @@ impl Node {
             End::Busy if mode == Mode::Perform => Err(EffectError::transient("busy", "later")),
             End::Lost { applied } if !applied || changes => {
                 if applied {
-                    next.world.apply(&action);
+                    next.change(&action);
                 }
                 Err(EffectError::unknown("lost", "no answer"))
             }
@@ -156,6 +161,14 @@ impl Node {
             })),
         };
         next.input(Some(&Input::Outcome { step, attempt, outcome })).then_some(next)
+    }
+
+    fn change(&mut self, action: &Action) {
+        self.breach = self.world.unready(action, self.missing);
+        self.world.apply(action);
+        if matches!(action, Action::Custom { .. }) {
+            self.world.age();
+        }
     }
 
     /// How often a step has looked already.
@@ -203,6 +216,9 @@ impl Node {
         {
             let mut later = self.after("time passes".into());
             later.now = later.now.max(at);
+            if later.now.since(self.now).as_duration() >= MAX_HEALTH_AGE.as_duration() / 2 {
+                later.world.age();
+            }
             later.input(None);
             next.push(later);
         }
@@ -218,13 +234,17 @@ impl Node {
             // Somebody looks and says what is.
             Wait::Operator { unknown: true } => {
                 let applied = !step.action.mutates() || self.world.is_as(&step.action);
-                self.command(Command::Reconcile { step: step.id.clone(), applied }, "bob")
+                let mut next =
+                    self.command(Command::Reconcile { step: step.id.clone(), applied }, "bob")?;
+                next.world.look(&step.action);
+                Some(next)
             }
             Wait::Operator { unknown: false } => {
                 self.command(Command::Retry { step: step.id.clone() }, "bob")
             }
             Wait::Blocked(WakeUp::Approval { .. }) => {
                 let mut next = self.clone();
+                next.world.age();
                 for approval in step.gates.iter().filter_map(Gate::approval) {
                     for number in 0..approval.quorum {
                         let approve = Command::Approve { gate: approval.id.clone() };

@@ -1,6 +1,6 @@
 //! What is really there, in each target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use release_core::analysis;
@@ -20,6 +20,22 @@ pub enum Breach {
     NobodyServes {
         /// Where.
         target: Target,
+        /// What is there.
+        world: String,
+    },
+    /// A version gets more of the traffic, and nobody has just seen that as many of its instances are ready as that needs.
+    #[error(
+        "{action}: {ready} instances of {version} were just seen to be ready, {needed} are needed: {world}"
+    )]
+    Unready {
+        /// What is done.
+        action: String,
+        /// Which version.
+        version: String,
+        /// How many were seen to be ready.
+        ready: u32,
+        /// How many its share needs.
+        needed: u32,
         /// What is there.
         world: String,
     },
@@ -70,6 +86,12 @@ pub enum Breach {
     TooManyStates(usize),
 }
 
+/// How many of `replicas` instances a share in percent needs, where so many may be missing.
+fn needed(replicas: u32, share: u8, missing: u32) -> u32 {
+    let needed = u64::from(replicas) * u64::from(share) / 100;
+    u32::try_from(needed).unwrap_or(u32::MAX).saturating_sub(missing)
+}
+
 /// What is really there, in each target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct World(BTreeMap<Target, Place>);
@@ -78,7 +100,11 @@ pub(super) struct World(BTreeMap<Target, Place>);
 struct Place {
     /// How many instances a full set is.
     replicas: u32,
+    /// The version that was there before; it is known to be well as long as nobody scales it.
+    old: Option<Digest>,
     running: BTreeMap<Digest, u32>,
+    /// How many instances somebody has just seen to be ready.
+    ready: BTreeMap<Digest, u32>,
     shares: BTreeMap<(Digest, Option<TrackId>), u8>,
     rules: Option<Rules>,
 }
@@ -132,7 +158,9 @@ impl World {
                     let mut place = Place { replicas, ..Place::default() };
                     if let Some(old) = definition.release.previous.get(&service.id) {
                         let digest = old.artifact.digest();
+                        place.old = Some(digest);
                         place.running.insert(digest, replicas);
+                        place.ready.insert(digest, replicas);
                         place.shares.insert((digest, None), 100);
                     }
                     places.insert(target, place);
@@ -146,8 +174,11 @@ impl World {
         match action {
             Action::Scale { deployment, replicas } => {
                 let place = self.0.entry(deployment.target.clone()).or_default();
-                place.running.insert(deployment.artifact.digest(), *replicas);
+                let digest = deployment.artifact.digest();
+                place.running.insert(digest, *replicas);
                 place.running.retain(|_, running| *running > 0);
+                place.ready.entry(digest).and_modify(|ready| *ready = (*ready).min(*replicas));
+                place.ready.retain(|_, ready| *ready > 0);
                 // A track is there as long as somebody is on it.
                 self.0.retain(|target, place| target.track.is_none() || !place.running.is_empty());
             }
@@ -159,6 +190,54 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Somebody looks at what a probe asks for.
+    pub(super) fn look(&mut self, action: &Action) {
+        let Action::Probe { deployment, .. } = action else { return };
+        let digest = deployment.artifact.digest();
+        let Some(place) = self.0.get_mut(&deployment.target) else { return };
+        if let Some(running) = place.running.get(&digest) {
+            place.ready.insert(digest, *running);
+        }
+    }
+
+    /// Time passes, in which new versions may have died.
+    pub(super) fn age(&mut self) {
+        for place in self.0.values_mut() {
+            let old = place.old;
+            place.ready.retain(|digest, _| Some(*digest) == old);
+        }
+    }
+
+    /// Whether a change of traffic brings more of it to a version of which too few instances were just seen to be ready.
+    pub(super) fn unready(&self, action: &Action, missing: u32) -> Option<Breach> {
+        let Action::Route { target, weights, rules } = action else { return None };
+        let place = self.0.get(target).cloned().unwrap_or_default();
+        let told = |rules: Option<&TrafficRules>| -> BTreeSet<Digest> {
+            let headers = rules.into_iter().flat_map(|rules| rules.headers.iter().map(|r| r.to));
+            headers.chain(rules.and_then(|rules| rules.mirror).map(|mirror| mirror.to)).collect()
+        };
+        let before = told(place.rules.as_ref().map(|rules| &rules.0));
+        let told = told(rules.as_deref()).into_iter().filter(|to| !before.contains(to));
+        let shares = weights.iter().filter_map(|weight| {
+            let key = (weight.digest, weight.track.clone());
+            let more = weight.percent > place.shares.get(&key).copied().unwrap_or(0);
+            more.then_some((weight.digest, weight.track.clone(), weight.percent))
+        });
+        shares.chain(told.map(|to| (to, None, 0))).find_map(|(digest, track, share)| {
+            let at = Target { track, ..target.clone() };
+            let ready = self.0.get(&at).and_then(|place| place.ready.get(&digest)).copied();
+            let (ready, needed) =
+                (ready.unwrap_or(0), needed(place.replicas, share, missing).max(1));
+            (ready < needed).then(|| Breach::Unready {
+                action: action.to_string(),
+                version: digest.short(),
+                ready,
+                needed,
+                world: self.to_string(),
+            })
+        })
     }
 
     fn running(&self, target: &Target, digest: Digest) -> u32 {
@@ -249,12 +328,7 @@ impl World {
         for ((digest, track), share) in &place.shares {
             let at = Target { track: track.clone(), ..target.clone() };
             let serving = self.running(&at, *digest);
-            let needed = u64::from(place.replicas) * u64::from(*share) / 100;
-            let needed = u32::try_from(needed).unwrap_or(u32::MAX).saturating_sub(missing);
-            // What is on a track is as large as its experiment says.
-            if track.is_none()
-                && let Some(breach) = few(serving, needed)
-            {
+            if let Some(breach) = few(serving, needed(place.replicas, *share, missing)) {
                 return Some(breach);
             }
             all += serving;

@@ -134,7 +134,7 @@ fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32) -> Action 
         artifact: fixtures::artifact("api", version),
         version: fixtures::version(version),
     };
-    let beside = Some(Box::new(Beside { baseline: deployment("1.0.0"), share: traffic.share }));
+    let beside = Some(Box::new(Beside::new(deployment("1.0.0"), traffic.share)));
     let (deployment, analysis) = (deployment("1.1.0"), Arc::new(analysis));
     Action::Analyze { deployment, analysis, from: None, beside, until: None }
 }

@@ -27,7 +27,7 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "is_default")]
     #[doc(alias = "dynamicStableScale")]
     pub shrink_old: bool,
-    /// Keeps those whom the new version answered with it, while both are served.
+    /// Lets clients stay with the version that answered them, while both are served. Then both need all of their instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "sessionAffinity")]
     pub affinity: Option<Affinity>,
@@ -152,7 +152,8 @@ pub struct Experiment {
     /// Percent of the traffic that each of the two gets, 1 to 49; at least the step's share.
     #[schemars(range(min = 1, max = 49))]
     pub share: u8,
-    /// How many fresh instances of the old version are started; as many of the new one as they are have to run.
+    /// How many fresh instances of the old version are started: as many as the share needs, and just as many of the new
+    /// version run then, unless the step's `scale` says otherwise, which is refused.
     pub replicas: u32,
     /// How long they are left alone before they are compared.
     #[serde(default)]

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::bounds::in_order;
 use crate::ids::HookId;
+use crate::time::Span;
 
 /// When in a rollout a hook is called. The names in Flagger stand behind each.
 #[derive(
@@ -14,25 +15,30 @@ use crate::ids::HookId;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HookPoint {
-    /// Before anything is changed (`confirm-rollout`, where it may refuse, and `pre-rollout`, where it tests).
+    /// Before anything is changed (`confirm-rollout`).
     BeforeRollout,
-    /// Before the new version gets a larger share, the last one included (`confirm-traffic-increase`).
+    /// Once the new version is ready for the first time, before it gets any traffic and before anything judges it
+    /// (`pre-rollout`, to test it; of a preview also `rollout`, to begin a load test).
+    WhenReady,
+    /// Before more requests get to the new version: a larger share, the last one included, or the first headers or
+    /// copies (`confirm-traffic-increase`).
     BeforeIncrease,
-    /// After the new version got a larger share, before it bakes and is judged (`rollout`: to begin a load test).
+    /// After more requests get to the new version, before it bakes and is judged (`rollout`: to begin a load test).
     AfterIncrease,
     /// Before the new version gets all of the traffic (`confirm-promotion`).
     BeforePromotion,
     /// After the rollout is through and judged, before the old version goes (`post-rollout`).
     AfterRollout,
-    /// After the rollout was taken back. It changes nothing any more (`event`, of a rollback).
+    /// After the rollout was taken back, whatever was begun of it. It holds up nothing, and its failure is noted and changes
+    /// nothing (`event` and `post-rollout`, of a rollback).
     AfterRollback,
 }
 
 /// Something outside that a rollout calls at one of its points, and by whose answer it goes on or not: a step whose
 /// [custom capability](crate::plan::Action::Custom) the host provides. `release-providers` has `webhook`, which calls a URL.
 ///
-/// It fails for good once it was tried as often as `attempts` says; what follows is what the release's criteria say of a step
-/// that failed. Nobody undoes what a hook did: one that has something to undo names it with
+/// It fails for good once it was tried as often as `attempts` says, or for as long as `wait` says; what follows is what the
+/// release's criteria say of a step that failed, unless it is `optional`. Nobody undoes what a hook did: one that has something to undo names it with
 /// [`AfterRollback`](HookPoint::AfterRollback).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +56,14 @@ pub struct Hook {
     /// How often it is tried; as often as other steps of the stage, unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
+    /// For how long it is asked again, about, while it says that it does not know yet: for gates that people or other
+    /// systems open. It is asked a hundred times or more in that time, but not oftener than every second or so, and not
+    /// more seldom than every five minutes. In place of `attempts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Span>,
+    /// Whether the rollout goes on when it fails for good; the failure is noted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 fn webhook() -> String {
@@ -59,6 +73,14 @@ fn webhook() -> String {
 impl Hook {
     /// Calls `capability` with `input` at a point of the rollout.
     pub fn new(id: HookId, at: HookPoint, capability: impl Into<String>, input: Value) -> Self {
-        Self { id, at, capability: capability.into(), input, attempts: None }
+        Self {
+            id,
+            at,
+            capability: capability.into(),
+            input,
+            attempts: None,
+            wait: None,
+            optional: false,
+        }
     }
 }

@@ -23,6 +23,12 @@ impl RolloutStrategy for Canary {
             .find_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
             .or_else(|| self.affinity.as_ref().and_then(crate::model::Affinity::problem))
             .or_else(|| self.background_problem())
+            .or_else(|| {
+                // Those who stay with the old version are more than its share.
+                let small = self.steps.iter().any(|step| step.scale.is_some());
+                let kept = self.affinity.is_some() && (self.shrink_old || small);
+                kept.then(|| "`canary.affinity` lets clients stay, whatever the shares, so that both versions need all of their instances; leave out `scale` and `shrink_old`, or the affinity".into())
+            })
     }
 
     fn judged(&self) -> Vec<Judged<'_>> {
@@ -172,17 +178,26 @@ impl Course<'_> {
     /// How many instances of the new version are to run: as many as its share needs.
     fn wanted(&self, step: &CanaryStep, first: bool) -> Result<u32, StrategyError> {
         let all = self.site.replicas;
-        let asked = match step.scale {
-            Some(scale) => scale.of(all, step.weight),
-            None if first => all,
-            None => self.running,
+        let asked = match (step.scale, &step.experiment) {
+            (Some(scale), _) => scale.of(all, step.weight),
+            (None, Some(experiment)) => experiment.replicas.max(self.running),
+            (None, None) if first => all,
+            (None, None) => self.running,
         };
         let reached = step.mirror.is_some() || !step.headers.is_empty();
         let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
         let needed = CanaryScale::Percent(share).of(all, share).max(u32::from(reached));
-        let needed = step.experiment.as_ref().map_or(needed, |e| e.replicas.max(needed));
         if (needed..=all).contains(&asked) {
-            return Ok(asked);
+            return match &step.experiment {
+                // With less on either side, what differs would be the load of an instance.
+                Some(experiment) if experiment.replicas != asked => {
+                    Err(StrategyError::Refused(format!(
+                        "compares {asked} instances of the new version with {} fresh ones of the old; set `experiment.replicas` to {asked}, or `scale`",
+                        experiment.replicas
+                    )))
+                }
+                _ => Ok(asked),
+            };
         }
         let (weight, enough) = (step.weight, format!("{needed} to {all}"));
         Err(StrategyError::Refused(format!(

@@ -1,5 +1,6 @@
 //! The new version beside as many fresh instances of the old one.
 
+use super::site::steered;
 use super::{Site, StrategyError};
 use crate::ids::TrackId;
 use crate::model::{Experiment, TrafficRules};
@@ -42,7 +43,7 @@ pub(super) fn steps(
     let baseline = Deployment { target: old.target.clone().on(track), ..old.clone() };
     let at = |name: &str| format!("{}experiment{name}", around.prefix);
     let scale = |replicas| Action::Scale { deployment: baseline.clone(), replicas };
-    let undo = Compensation { action: scale(0), phase: UndoPhase::Remove };
+    let undo = Compensation { action: scale(0), phase: UndoPhase::Retire };
     let gone = || Undo::Compensate(vec![undo.clone()]);
     let (share, min_ready) = (experiment.share, experiment.replicas);
     let probe = Action::Probe { deployment: baseline.clone(), min_ready };
@@ -59,7 +60,8 @@ pub(super) fn steps(
     ];
     steps.extend(site.bake(&at("/bake"), experiment.bake)?);
     let named = experiment.analyses.iter().chain(site.criteria);
-    let beside = Beside { baseline: baseline.clone(), share: 50 };
+    let beside =
+        Beside { steered: steered(Some(&around.rules)), ..Beside::new(baseline.clone(), 50) };
     steps.extend(site.judge_by(&at("/"), named, Some(&beside), &steps)?);
     steps.push(site.distribute(&at("/over"), site.shares(around.weight), around.rules.clone())?);
     steps.push(site.step(&at("/stop"), scale(0))?.undo(gone()));

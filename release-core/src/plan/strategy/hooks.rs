@@ -1,10 +1,19 @@
-//! What every strategy has around its own steps: what must be known before traffic comes, and what is called outside.
+//! What every strategy has around its own steps: what must be known before traffic comes, what is called outside, and a
+//! look whether the new version is still ready where time may have passed before it gets more traffic.
 
 use super::site::share_after;
 use super::{Rollout, Site, StrategyError};
-use crate::ids::AnalysisId;
-use crate::model::{Hook, HookPoint};
-use crate::plan::{Action, Compensation, RetryPolicy, Step, Undo, UndoPhase};
+use crate::ids::{AnalysisId, IdError};
+use crate::model::{Digest, Hook, HookPoint};
+use crate::plan::{Action, Compensation, OnFailure, RetryPolicy, Step, Undo, UndoPhase};
+use crate::time::Span;
+
+/// What the look is called, below the name of the step before which it stands.
+pub(in crate::plan) const READY_AGAIN: &str = "ready-again";
+/// How often it is asked again, while a hook that may take its time says that it does not know yet: at the most…
+const OFTEN: Span = Span::secs(1);
+/// …and at the least.
+const SELDOM: Span = Span::secs(300);
 
 /// Puts the analyses that have to pass before the first traffic, and the hooks, around the steps of a rollout.
 pub(super) fn weave(
@@ -13,33 +22,135 @@ pub(super) fn weave(
     before_traffic: &[AnalysisId],
     hooks: &[Hook],
 ) -> Result<(), StrategyError> {
-    let new = site.new.artifact.digest();
-    let mut woven = hooks_at(site, hooks, HookPoint::BeforeRollout, "")?;
-    let (mut share, mut waits) = (0, !before_traffic.is_empty());
+    let mut weaver = Weaver {
+        site,
+        before_traffic,
+        hooks,
+        woven: Vec::new(),
+        reach: Reach::default(),
+        reached: false,
+        ready: None,
+        waited: false,
+    };
+    weaver.call(HookPoint::BeforeRollout, "")?;
     for step in std::mem::take(&mut rollout.steps) {
-        let to = share_after(&step.action, new).unwrap_or(share);
-        if to <= share {
-            woven.push(step);
-            share = to;
-            continue;
-        }
-        if std::mem::take(&mut waits) {
-            let steps = site.judge_by("before-traffic/", before_traffic.iter(), None, &[])?;
-            woven.extend(steps);
-        }
-        let path = format!("{}/", name_in(site, &step));
-        woven.extend(hooks_at(site, hooks, HookPoint::BeforeIncrease, &path)?);
-        if to == 100 {
-            woven.extend(hooks_at(site, hooks, HookPoint::BeforePromotion, &path)?);
-        }
-        woven.push(step);
-        woven.extend(hooks_at(site, hooks, HookPoint::AfterIncrease, &path)?);
-        share = to;
+        weaver.add(step)?;
     }
-    woven.extend(hooks_at(site, hooks, HookPoint::AfterRollout, "")?);
-    after_rollback(&mut woven, hooks);
-    rollout.steps = woven;
+    weaver.call(HookPoint::AfterRollout, "")?;
+    after_rollback(&mut weaver.woven, hooks);
+    rollout.steps = weaver.woven;
     Ok(())
+}
+
+/// Who gets to the new version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Reach {
+    /// Its share of the traffic in percent.
+    share: u8,
+    /// Whether headers or copies bring requests to it besides.
+    rules: bool,
+}
+
+impl Reach {
+    /// After a change of shares; `None` for everything else.
+    fn after(action: &Action, new: Digest) -> Option<Self> {
+        let share = share_after(action, new)?;
+        let Action::Route { rules, .. } = action else { return None };
+        let rules = rules.as_ref().is_some_and(|rules| {
+            rules.headers.iter().any(|route| route.to == new)
+                || rules.mirror.is_some_and(|mirror| mirror.to == new)
+        });
+        Some(Self { share, rules })
+    }
+
+    const fn is_more_than(self, before: Self) -> bool {
+        self.share > before.share || (self.rules && !before.rules)
+    }
+}
+
+struct Weaver<'a> {
+    site: &'a Site<'a>,
+    before_traffic: &'a [AnalysisId],
+    hooks: &'a [Hook],
+    woven: Vec<Step>,
+    reach: Reach,
+    /// Whether anybody got to the new version yet.
+    reached: bool,
+    /// How many instances of the new version were ready when somebody last looked.
+    ready: Option<u32>,
+    /// Whether time may have passed since then.
+    waited: bool,
+}
+
+impl Weaver<'_> {
+    fn add(&mut self, step: Step) -> Result<(), StrategyError> {
+        let new = self.site.new.artifact.digest();
+        let Some(after) = Reach::after(&step.action, new) else { return self.beside(step) };
+        if !after.is_more_than(self.reach) {
+            self.reach = after;
+            self.waited |= step.is_gated();
+            self.woven.push(step);
+            return Ok(());
+        }
+        self.more(step, after)
+    }
+
+    /// A step that is no change of shares.
+    fn beside(&mut self, step: Step) -> Result<(), StrategyError> {
+        let new = self.site.new_version();
+        let found = match &step.action {
+            Action::Probe { deployment, min_ready } if deployment == new => Some(*min_ready),
+            _ => None,
+        };
+        let takes_time = matches!(
+            step.action,
+            Action::Bake { .. } | Action::Analyze { .. } | Action::Custom { .. } | Action::Sync
+        );
+        self.waited |= takes_time || step.is_gated();
+        self.woven.push(step);
+        if found.is_some() {
+            let first = self.ready.is_none();
+            (self.ready, self.waited) = (found, false);
+            if first {
+                self.call(HookPoint::WhenReady, "")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// More of the traffic: what has to be known is known, and has to be as it was known, when it comes. What the step
+    /// waits for stands before all of that, so that no answer is older than the wait.
+    fn more(&mut self, mut step: Step, after: Reach) -> Result<(), StrategyError> {
+        let (begin, path) = (self.woven.len(), format!("{}/", name_in(self.site, &step)));
+        let gates = std::mem::take(&mut step.gates);
+        if !std::mem::replace(&mut self.reached, true) && !self.before_traffic.is_empty() {
+            let analyses = self.before_traffic.iter();
+            self.woven.extend(self.site.judge_by("before-traffic/", analyses, None, &[])?);
+            self.waited = true;
+        }
+        self.call(HookPoint::BeforeIncrease, &path)?;
+        if after.share == 100 {
+            self.call(HookPoint::BeforePromotion, &path)?;
+        }
+        if let Some(ready) = self.ready.filter(|_| self.waited || !gates.is_empty()) {
+            self.woven.push(self.site.probe(&format!("{path}{READY_AGAIN}"), ready)?);
+        }
+        match self.woven.get_mut(begin) {
+            Some(first) => first.gates = gates,
+            None => step.gates = gates,
+        }
+        (self.reach, self.waited) = (after, false);
+        self.woven.push(step);
+        self.call(HookPoint::AfterIncrease, &path)
+    }
+
+    fn call(&mut self, at: HookPoint, path: &str) -> Result<(), StrategyError> {
+        for hook in self.hooks.iter().filter(|hook| hook.at == at) {
+            self.woven.push(step(self.site, hook, path)?);
+            self.waited = true;
+        }
+        Ok(())
+    }
 }
 
 /// What the step is called below its target.
@@ -48,32 +159,38 @@ fn name_in<'a>(site: &Site<'_>, step: &'a Step) -> &'a str {
     id.strip_prefix(&site.new.target.to_string()).map_or(id, |rest| rest.trim_start_matches('/'))
 }
 
-fn hooks_at(
-    site: &Site<'_>,
-    hooks: &[Hook],
-    at: HookPoint,
-    path: &str,
-) -> Result<Vec<Step>, StrategyError> {
-    let mut steps = Vec::new();
-    for hook in hooks.iter().filter(|hook| hook.at == at) {
-        let step = site.step(&format!("hooks/{path}{}", hook.id), call(hook))?;
-        let attempts = hook.attempts.unwrap_or(site.attempts);
-        // What it did, nobody takes back: a hook for that stands after the rollback.
-        steps.push(step.retry(RetryPolicy::attempts(attempts)).undo(Undo::Compensate(Vec::new())));
-    }
-    Ok(steps)
+fn step(site: &Site<'_>, hook: &Hook, path: &str) -> Result<Step, IdError> {
+    let step = site.step(&format!("hooks/{path}{}", hook.id), call(hook))?;
+    let retry = match hook.wait {
+        Some(wait) => patient(wait),
+        None => RetryPolicy::attempts(hook.attempts.unwrap_or(site.attempts)),
+    };
+    let step = if hook.optional { step.on_failure(OnFailure::Continue) } else { step };
+    // What it did, nobody takes back: a hook for that stands after the rollback.
+    Ok(step.retry(retry).undo(Undo::Compensate(Vec::new())))
+}
+
+/// As many attempts as fit into `wait`, whose pauses are half of what they may be on average.
+fn patient(wait: Span) -> RetryPolicy {
+    let wait = wait.as_duration();
+    let pause = (wait / 100).clamp(OFTEN.as_duration(), SELDOM.as_duration());
+    let attempts = (2 * wait.as_micros()).div_ceil(pause.as_micros());
+    let max_attempts = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
+    RetryPolicy { max_attempts, backoff: pause.into(), max_backoff: pause.into() }
 }
 
 fn call(hook: &Hook) -> Action {
     Action::Custom { capability: hook.capability.clone(), input: hook.input.clone() }
 }
 
-/// What is called once all is taken back belongs to the first step that has something to take back: that is undone last.
+/// What is called once all is taken back belongs to the first step of the rollout: it is undone last, and whatever
+/// was begun.
 fn after_rollback(steps: &mut [Step], hooks: &[Hook]) {
-    let compensated =
-        |step: &&mut Step| matches!(&step.undo, Undo::Compensate(undo) if !undo.is_empty());
-    let Some(first) = steps.iter_mut().find(compensated) else { return };
-    let Undo::Compensate(undo) = &mut first.undo else { return };
+    let undone = steps.iter_mut().find_map(|step| match &mut step.undo {
+        Undo::Compensate(undo) => Some(undo),
+        Undo::Undeclared | Undo::PointOfNoReturn { .. } => None,
+    });
+    let Some(undo) = undone else { return };
     let called = hooks.iter().filter(|hook| hook.at == HookPoint::AfterRollback);
-    undo.extend(called.map(|hook| Compensation { action: call(hook), phase: UndoPhase::Remove }));
+    undo.extend(called.map(|hook| Compensation { action: call(hook), phase: UndoPhase::Tell }));
 }

@@ -46,9 +46,10 @@ mod site;
 
 use std::fmt;
 
+pub(super) use hooks::READY_AGAIN;
 pub use site::Site;
 
-use super::Step;
+use super::{Action, Step};
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{Gate, Stage};
 use crate::time::Span;
@@ -163,7 +164,7 @@ impl Rollout {
             return Err(StrategyError::Refused(text));
         }
         let mut step = site.analyze(&format!("background/{analysis}"), known, from, None)?;
-        if let super::Action::Analyze { until, .. } = &mut step.action {
+        if let Action::Analyze { until, .. } = &mut step.action {
             *until = self.steps.last().map(|step| step.id.clone());
         }
         self.beside.push(Watch { after, step });
@@ -223,10 +224,41 @@ pub(super) fn expand(
     } else if site.returns {
         crate::model::BlueGreen::default().rollout(site)?
     } else {
-        strategy.rollout(site)?
+        let rollout = strategy.rollout(site)?;
+        judged_somewhere(strategy, site, &rollout)?;
+        rollout
     };
     hooks::weave(&mut rollout, site, &stage.before_traffic, &stage.hooks)?;
     Ok(rollout)
+}
+
+/// Refuses a rollout in which nothing is judged by an analysis that was to judge it: one that compares versions, where both are
+/// served nowhere with as many instances as the service has.
+fn judged_somewhere(
+    strategy: &dyn RolloutStrategy,
+    site: &Site<'_>,
+    rollout: &Rollout,
+) -> Result<(), StrategyError> {
+    let steps = || rollout.steps.iter().chain(rollout.beside.iter().map(|watch| &watch.step));
+    let judges = |id: &AnalysisId| {
+        steps().any(
+            |step| matches!(&step.action, Action::Analyze { analysis, .. } if analysis.id == *id),
+        )
+    };
+    let named = strategy.judged();
+    let named = named.iter().flat_map(|judged| judged.analyses.iter().copied());
+    let named = named.filter(|_| site.production || strategy.judges_outside_production());
+    let criteria = site.criteria.iter().filter(|_| site.production);
+    for id in named.chain(criteria) {
+        if site.analysis(id)?.compares() && !judges(id) {
+            let (service, all) = (&site.new.target.service, site.replicas);
+            return Err(StrategyError::Refused(format!(
+                "never serves both versions of `{service}`, which has {all} instances, so that `{id}`, which compares them, \
+                 would judge nothing; let it take more steps, or judge by an analysis that looks at one version"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The gates of a strategy that has one list of them stand before what is served first, too.

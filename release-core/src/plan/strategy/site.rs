@@ -102,7 +102,7 @@ impl Site<'_> {
     /// A name that is none.
     pub fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
         let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
-        let remove = |action| Compensation { action, phase: UndoPhase::Remove };
+        let remove = |action| Compensation { action, phase: UndoPhase::Retire };
         let duration = self.keep_new;
         let kept = (duration > Span::ZERO).then(|| remove(Action::Bake { duration }));
         let undo = kept.into_iter().chain([remove(scale(0))]).collect();
@@ -289,8 +289,13 @@ impl Site<'_> {
     fn beside(&self, before: &[Step]) -> Option<Beside> {
         let baseline = self.old.clone()?;
         let new = self.new.artifact.digest();
-        let share = before.iter().rev().find_map(|step| share_of_both(&step.action, new))?;
-        (1..100).contains(&share).then_some(Beside { baseline, share })
+        let routed = before.iter().rev().map(|step| &step.action);
+        let (share, rules) = routed.into_iter().find_map(|action| {
+            let Action::Route { rules, .. } = action else { return None };
+            Some((share_of_both(action, new)?, rules.as_deref()))
+        })?;
+        let found = Beside { steered: steered(rules), ..Beside::new(baseline, share) };
+        (1..100).contains(&share).then_some(found)
     }
 
     /// Removes the old version after having kept it for `keep`. By then the release is verified and
@@ -330,12 +335,14 @@ fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
     let share = share_after(action, new)?;
     let Action::Route { rules, .. } = action else { return None };
     let mirror = rules.as_ref().and_then(|rules| rules.mirror).filter(|mirror| mirror.to == new);
-    Some(match mirror {
-        // Of a hundred requests and so many copies.
-        Some(mirror) if share == 0 => {
-            let copies = u16::from(mirror.percent);
-            u8::try_from((copies * 100 + u16::midpoint(100, copies)) / (100 + copies)).unwrap_or(0)
-        }
-        _ => share,
-    })
+    // Of a hundred requests, and copies of those that the old version gets.
+    let copies =
+        u32::from(mirror.map_or(0, |mirror| mirror.percent)) * u32::from(100 - share.min(100));
+    let (all, own) = (10_000 + copies, u32::from(share) * 100 + copies);
+    u8::try_from((own * 100 + all / 2) / all).ok()
+}
+
+/// Whether more than shares and copies decides who gets which requests.
+pub(super) fn steered(rules: Option<&TrafficRules>) -> bool {
+    rules.is_some_and(|rules| !rules.headers.is_empty() || rules.affinity.is_some())
 }
