@@ -317,7 +317,7 @@ fn a_scorecard_is_measured_metric_by_metric_of_both_versions_and_says_by_which_s
         deployment: deployment(),
         analysis: Arc::new(analysis),
         from: None,
-        beside: Some(Box::new(Beside { baseline: before(), share: 50 })),
+        beside: Some(Box::new(Beside::new(before(), 50))),
         until: None,
     };
     let registry = bench.registry(bench.platform.deployer.clone());

@@ -85,7 +85,9 @@ impl Webhook {
 
     async fn call(&self, cx: &Context, call: &WebhookCall) -> Result<Value, ProviderError> {
         let url = parse(&call.url)?;
-        let place = self.places.iter().find(|place| is_at(&url, &place.at)).ok_or_else(|| {
+        let allowed = self.places.iter().filter(|place| is_at(&url, &place.at));
+        let longest = allowed.max_by_key(|place| place.at.path().trim_end_matches('/').len());
+        let place = longest.ok_or_else(|| {
             let text = "hooks may not call this; add it to `places` of the webhook's settings";
             ProviderError::new(ErrorKind::Denied, CALL, text)
                 .with_context("host", url.host().unwrap_or_default())
@@ -113,8 +115,10 @@ impl Webhook {
         })?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         match Limited::new(answer.into_body(), self.longest).collect().await {
-            Ok(body) => read(status, &headers, &body.to_bytes())
-                .map_err(|error| without(error, place.token.as_ref())),
+            Ok(body) => {
+                let body = without(&body.to_bytes(), place.token.as_ref());
+                read(status, &headers, &body, &call.not_yet)
+            }
             Err(e) if e.is::<LengthLimitError>() => Err(invalid(format!(
                 "it answered {status} with more than {} bytes; let it answer less",
                 self.longest
@@ -125,16 +129,13 @@ impl Webhook {
     }
 }
 
-/// A service that repeats the token it was given does not get it into a journal.
-fn without(error: ProviderError, token: Option<&Secret>) -> ProviderError {
-    let Some(token) = token.filter(|token| !token.is_empty()) else { return error };
-    if !error.to_string().contains(token.expose()) {
-        return error;
+/// What a service said. One that repeats the token that it was given does not get it into a journal.
+fn without(body: &[u8], token: Option<&Secret>) -> String {
+    let text = String::from_utf8_lossy(body).into_owned();
+    match token.filter(|token| !token.is_empty()) {
+        Some(token) => text.replace(token.expose(), "[redacted]"),
+        None => text,
     }
-    let (kind, effect) = (error.kind(), error.effect());
-    ProviderError::new(kind, CALL, "the hook's service answered with its token; renew it")
-        .with_effect(effect)
-        .with_retry(error.retry())
 }
 
 /// No whole answer; `connected` says whether the service may have heard of it.

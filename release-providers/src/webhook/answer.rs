@@ -10,26 +10,28 @@ use crate::{ErrorKind, ProviderError, RetryAdvice};
 
 /// The longest text of a service that errors repeat.
 const CUT: usize = 300;
+/// The largest answer that is kept whole with a step, in bytes of JSON, and the deepest.
+const WHOLE: usize = 32 * 1024;
+const DEEPEST: usize = 24;
 
 /// What is kept with the step, or why it is not done.
 pub(super) fn read(
     status: StatusCode,
     headers: &HeaderMap,
-    body: &[u8],
+    body: &str,
+    not_yet: &[u16],
 ) -> Result<Value, ProviderError> {
-    let said = serde_json::from_slice(body)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()));
+    let said = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
     let (kind, effect, text) = match status {
-        StatusCode::ACCEPTED
-        | StatusCode::REQUEST_TIMEOUT
-        | StatusCode::TOO_EARLY
-        | StatusCode::SERVICE_UNAVAILABLE => {
+        status if not_yet.contains(&status.as_u16()) => {
             (ErrorKind::Unavailable, EffectCertainty::NotApplied, "says not yet")
         }
         StatusCode::TOO_MANY_REQUESTS => {
             (ErrorKind::RateLimited, EffectCertainty::NotApplied, "asks to slow down")
         }
         status if status.is_success() => {
+            let fits = depth(&said, DEEPEST) && said.to_string().len() <= WHOLE;
+            let said = if fits { said } else { Value::String(cut(&said)) };
             return Ok(json!({ "status": status.as_u16(), "answer": said }));
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -43,6 +45,10 @@ pub(super) fn read(
             EffectCertainty::NotApplied,
             "sends the call elsewhere; name where it goes, if that is allowed",
         ),
+        // These say themselves that it was not done.
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::SERVICE_UNAVAILABLE => {
+            (ErrorKind::Unavailable, EffectCertainty::NotApplied, "could not answer")
+        }
         status if status.is_client_error() => {
             (ErrorKind::Failed, EffectCertainty::NotApplied, "says no")
         }
@@ -58,6 +64,16 @@ pub(super) fn read(
         }
         _ => error,
     })
+}
+
+/// Whether no value is nested more than so many levels deep.
+fn depth(value: &Value, most: usize) -> bool {
+    let Some(inner) = most.checked_sub(1) else { return false };
+    match value {
+        Value::Array(all) => all.iter().all(|one| depth(one, inner)),
+        Value::Object(all) => all.values().all(|one| depth(one, inner)),
+        _ => true,
+    }
 }
 
 /// What was said, in one line and not too long.
@@ -76,13 +92,36 @@ mod tests {
     use hyper::header::RETRY_AFTER;
 
     use super::*;
+    use crate::webhook::settings::not_yet;
+
+    #[test]
+    fn what_cannot_be_kept_whole_is_kept_as_it_begins() {
+        let of = |body: &str| read(StatusCode::OK, &HeaderMap::new(), body, &[]).unwrap();
+        let deep = "[".repeat(60) + &"]".repeat(60);
+        for body in [deep, format!("\"{}\"", "x".repeat(40_000))] {
+            let kept = of(&body)["answer"].as_str().unwrap().to_owned();
+            assert!(kept.len() <= CUT && body.contains(kept.trim_matches('"')), "{kept}");
+        }
+        assert_eq!(of("[[1]]")["answer"], json!([[1]]));
+    }
+
+    #[test]
+    fn whoever_asks_says_what_not_yet_is() {
+        let of = |status: u16, not_yet: &[u16]| {
+            read(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), "", not_yet)
+        };
+        assert_eq!(of(403, &[403]).unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(of(202, &[403]).unwrap()["status"], 202);
+        assert_eq!(of(408, &[]).unwrap_err().kind(), ErrorKind::Unavailable);
+    }
 
     #[test]
     fn each_status_means_one_thing() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
         let of = |status: u16| {
-            read(StatusCode::from_u16(status).unwrap(), &headers, b"{\"why\":\"because\"}")
+            let status = StatusCode::from_u16(status).unwrap();
+            read(status, &headers, "{\"why\":\"because\"}", &not_yet())
         };
         let done = json!({ "status": 200, "answer": { "why": "because" } });
         assert_eq!(of(200).unwrap(), done);

@@ -15,11 +15,13 @@
 //! | answer | what follows |
 //! |---|---|
 //! | 2xx but 202 | done; the answer is kept with the step |
-//! | 202, 408, 425, 429, 503 | not yet: tried again, not before what `Retry-After` says in seconds |
+//! | 202, 408, 425, 503, or what [`not_yet`](WebhookCall::not_yet) says instead; 429 | not yet: tried again, not before what `Retry-After` says in seconds |
 //! | 401, 403 | refused: the step fails |
 //! | 3xx | refused: where a hook is sent on to, nobody allowed |
 //! | other 4xx | the service says no: the step fails |
 //! | other 5xx, a connection that breaks off | nobody knows whether it was done: asked again with the same key |
+//!
+//! A gate that somebody has to open is given time by [`Hook::wait`](release_core::model::Hook::wait).
 //!
 //! Only places that the settings [allow](WebhookSettings::places) are called, so that a definition sends nothing, and no
 //! token, anywhere else. TLS is spoken to `https` places, by the certificates that the system trusts and those of

@@ -21,7 +21,8 @@ pub struct WebhookSettings {
     /// A file with certificates (PEM) of authorities that are trusted besides those of the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorities: Option<PathBuf>,
-    /// The longest answer that is read, in bytes; at most a mebibyte.
+    /// The longest answer that is read, in bytes; at most a mebibyte. What is kept of one that is done and has more than
+    /// 32 KiB, or is nested deeply, is how it begins.
     #[serde(default = "longest")]
     pub longest_answer: u32,
 }
@@ -36,7 +37,8 @@ const fn longest() -> u32 {
 #[non_exhaustive]
 pub struct WebhookPlace {
     /// What URLs begin with, for example `https://ops.example/hooks/`. With a path, it is whole parts of paths that are
-    /// compared: `/hooks` allows `/hooks` and `/hooks/a`, and not `/hooks-of-others`.
+    /// compared: `/hooks` allows `/hooks` and `/hooks/a`, and not `/hooks-of-others`. Of several places that allow a URL, the
+    /// longest counts, with its token.
     pub url: String,
     /// A bearer token for this place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +66,11 @@ impl WebhookSettings {
             return Err(invalid("`longest_answer` is more than 1048576 bytes; lower it"));
         }
         for place in &self.places {
-            parse(&place.url)?;
+            if parse(&place.url)?.query().is_some() {
+                return Err(invalid(
+                    "the url of a place has a query, which allows nothing more; leave it out",
+                ));
+            }
         }
         Ok(())
     }
@@ -80,6 +86,15 @@ pub struct WebhookCall {
     /// What it is told, as `data`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
+    /// The statuses by which the service says *not yet*: it is asked again, as long as the hook may take. 202, 408, 425 and
+    /// 503, unless said; with 202 left out, that one means done. Gates that answer 403 while they are closed, as Flagger's
+    /// own, say it here.
+    #[serde(default = "not_yet")]
+    pub not_yet: Vec<u16>,
+}
+
+pub(super) fn not_yet() -> Vec<u16> {
+    vec![202, 408, 425, 503]
 }
 
 pub(super) fn invalid(text: impl Into<String>) -> ProviderError {

@@ -90,6 +90,9 @@ async fn what_a_service_says_decides_and_tells_what_may_have_happened() {
     service.script([Reply::Status(400, "you said t0ken".into())]);
     let error = ask().await;
     assert!(!error.to_string().contains("t0ken") && error.kind() == ErrorKind::Failed, "{error}");
+    service.script([Reply::Status(200, "{\"heard\":\"Bearer t0ken\"}".into())]);
+    let done = webhook.perform(&context(), call(&service, &Value::Null)).await.unwrap();
+    assert_eq!(done.output["answer"]["heard"], "Bearer [redacted]");
     // Silence ends with the deadline.
     service.script([Reply::Silence]);
     let mut cx = context();
@@ -121,6 +124,31 @@ async fn only_what_is_allowed_is_called() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(service.heard().is_empty());
     assert!(Webhook::new(&WebhookSettings::new(Vec::new()), Vec::new(), clock()).is_err());
+}
+
+#[tokio::test]
+async fn of_places_that_allow_a_call_the_longest_counts() {
+    let service = Service::plain().await;
+    let at = |path: &str| format!("http://{}{path}", service.address);
+    let mut admin = WebhookPlace::new(at("/hooks/admin/"));
+    admin.token = Some(SecretSetting::new(release_providers::spi::SecretRef::new("kv/hooks")));
+    let settings = WebhookSettings::new(vec![WebhookPlace::new(at("/")), admin]);
+    let tokens = vec![None, Some(Secret::new("t0ken"))];
+    let webhook = Webhook::new(&settings, tokens, clock()).unwrap();
+    service.script([Reply::Status(403, "closed".into()), Reply::Status(200, "{}".into())]);
+    let input = json!({ "url": at("/hooks/admin/gate"), "not_yet": [403] });
+    let error = refused(&webhook, CustomRequest::new(WEBHOOK.into(), input.clone())).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let request = CustomRequest::new(WEBHOOK.into(), input);
+    webhook.perform(&context(), request).await.unwrap();
+    let request = CustomRequest::new(WEBHOOK.into(), json!({ "url": at("/hooks/admins") }));
+    webhook.perform(&context(), request).await.unwrap();
+    let heard = service.heard();
+    let tokens: Vec<_> = heard.iter().map(|heard| heard.header("authorization")).collect();
+    assert_eq!(tokens, [Some("Bearer t0ken"), Some("Bearer t0ken"), None]);
+    let asked = WebhookSettings::new(vec![WebhookPlace::new(at("/hooks?of=api"))]);
+    let error = Webhook::new(&asked, vec![None], clock()).unwrap_err();
+    assert!(error.to_string().contains("leave it out"), "{error}");
 }
 
 #[tokio::test]
