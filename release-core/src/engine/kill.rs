@@ -185,7 +185,10 @@ impl Shared {
             };
             let pause = error.retry_after.unwrap_or(PAUSE).max(PAUSE);
             let next = self.clock.now().plus(pause);
-            if error.retry == Retry::Never || next >= until {
+            // Whatever layers around a provider think of trying again: only what no time mends ends this early.
+            let hopeless = ["not_found", "invalid", "denied", "unsupported", "unbound"];
+            let hopeless = error.retry == Retry::Never && hopeless.contains(&&*error.kind);
+            if hopeless || next >= until {
                 return Err(error);
             }
             self.clock.sleep_until(next).await;

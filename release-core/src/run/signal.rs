@@ -222,7 +222,12 @@ fn answer(state: &RunState, signal: &Signal) -> SignalAnswer {
             Some(scope) => SignalAnswer::RollBack { scope },
             None => recorded("the run goes back that far anyway"),
         },
-        Phase::RollingBack(_) => recorded("the run is rolling back already"),
+        Phase::RollingBack(cause) => match beyond(state, cause, signal, rule.scope) {
+            None => recorded("the run goes back that far already"),
+            Some(_) => recorded(
+                "the run is going back already, and not that far; take back the rest by a release of what was there before",
+            ),
+        },
         Phase::Abandoning { .. } | Phase::Finished(_) => recorded("the run was given up"),
     }
 }

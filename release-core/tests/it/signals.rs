@@ -255,8 +255,22 @@ fn during_a_rollback_and_after_a_takeover_signals_are_recorded() {
     let [Event::Signalled { answer: SignalAnswer::Recorded { why }, .. }] = &events[..] else {
         panic!("{events:?}");
     };
-    assert!(why.contains("rolling back already"), "{why}");
+    assert!(why.contains("goes back that far already"), "{why}");
     assert!(matches!(finish(&mut run), Outcome::RolledBack { .. }));
+
+    // One about what is not taken back is not said to be.
+    let mut run = two_regions(RollbackScope::Region);
+    run.end("prod/us/api/switch", End::Permanent);
+    while !matches!(run.state.phase(), Phase::RollingBack(_)) {
+        run.help();
+    }
+    let elsewhere =
+        Signal { environment: Some(id("prod")), region: Some(id("eu")), ..incident("INC-3") };
+    let events = tell(&mut run, elsewhere).unwrap();
+    let [Event::Signalled { answer: SignalAnswer::Recorded { why }, .. }] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert!(why.contains("not that far"), "{why}");
 }
 
 #[test]

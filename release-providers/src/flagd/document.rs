@@ -115,7 +115,11 @@ impl<'a> Flag<'a> {
         on: &Variant,
         off: &Variant,
     ) -> Result<FlagState, String> {
-        self.has_variants(on, off)?;
+        if enabled == "ENABLED" && is_none(targeting) && default == off.as_str() {
+            // Whatever else it has: everybody has this.
+            return self.has_variants(&[off]).map(|()| FlagState::Off);
+        }
+        self.has_variants(&[on, off])?;
         if enabled != "ENABLED" {
             return Err("it is not enabled, and everybody has what the code says".into());
         }
@@ -126,15 +130,13 @@ impl<'a> Flag<'a> {
                 _ => Err(format!("its default is {default}, neither `{on}` nor `{off}`")),
             };
         }
-        (1..100)
-            .map(|percent| FlagState::Share { percent })
-            .find(|state| *targeting == fractional(*state, on, off))
+        share(targeting, on, off)
             .ok_or_else(|| "it has targeting of its own; set it by hand".to_owned())
     }
 
-    fn has_variants(&self, on: &Variant, off: &Variant) -> Result<(), String> {
+    fn has_variants(&self, wanted: &[&Variant]) -> Result<(), String> {
         let variants = self.value("variants");
-        let missing = [on, off].into_iter().find(|name| variants.get(name.as_str()).is_none());
+        let missing = wanted.iter().find(|name| variants.get(name.as_str()).is_none());
         missing.map_or(Ok(()), |name| {
             Err(format!("it has no variant `{name}`; name it, or set which means on and off"))
         })
@@ -150,10 +152,16 @@ impl<'a> Flag<'a> {
         on: &Variant,
         off: &Variant,
     ) -> Result<String, String> {
-        self.has_variants(on, off)?;
         let state = match change {
-            Change::Set(state) => *state,
-            Change::Kill(_) => FlagState::Off,
+            Change::Set(state) => {
+                self.has_variants(&[on, off])?;
+                *state
+            }
+            // Nothing else of it is needed.
+            Change::Kill(_) => {
+                self.has_variants(&[off])?;
+                FlagState::Off
+            }
         };
         let default = if state == FlagState::On { on } else { off };
         let shares = matches!(state, FlagState::Share { .. });
@@ -163,27 +171,33 @@ impl<'a> Flag<'a> {
         put(&mut members, "state", Some(r#""ENABLED""#.into()));
         put(&mut members, "defaultVariant", Some(Value::from(default.as_str()).to_string()));
         put(&mut members, "targeting", targeting);
-        self.change_metadata(change, &mut members);
+        self.change_metadata(change, (on, off), &mut members);
         Ok(self.spliced(&written(&members, self.line_start(), self.text.contains('\n'))))
     }
 
     /// Sets its metadata to what they are after a change, unless they stay; takes them out where none is left.
-    fn change_metadata(&self, change: &Change<'_>, flag: &mut Vec<(String, String)>) {
+    ///
+    /// Targeting that somebody wrote and a kill puts out of effect is kept there for good: nothing else has it.
+    fn change_metadata(
+        &self,
+        change: &Change<'_>,
+        (on, off): (&Variant, &Variant),
+        flag: &mut Vec<(String, String)>,
+    ) {
         let text = self.members.get("metadata").map_or("{}", RawValue::get);
         let read: Members<'_> = serde_json::from_str(text).unwrap_or_default();
         let known = read.0.iter().map(|(name, value)| (name.clone(), value.get().to_owned()));
         let mut members: Vec<(String, String)> = known.collect();
         let before = members.clone();
         match change {
-            Change::Set(_) => {
-                put(&mut members, KILLED, None);
-                put(&mut members, TARGETING, None);
-            }
+            Change::Set(_) => put(&mut members, KILLED, None),
             Change::Kill(reason) => {
                 put(&mut members, KILLED, Some(Value::from(*reason).to_string()));
                 let targeting = self.value("targeting");
-                let kept = (!is_none(&targeting)).then(|| Value::from(targeting.to_string()));
-                put(&mut members, TARGETING, kept.map(|kept| kept.to_string()));
+                if !is_none(&targeting) && share(&targeting, on, off).is_none() {
+                    let kept = Value::from(targeting.to_string());
+                    put(&mut members, TARGETING, Some(kept.to_string()));
+                }
             }
         }
         if members != before {
@@ -214,6 +228,12 @@ impl<'a> Flag<'a> {
 /// Whether targeting says nothing.
 fn is_none(targeting: &Value) -> bool {
     targeting.is_null() || targeting.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// The share whose targeting this is.
+fn share(targeting: &Value, on: &Variant, off: &Variant) -> Option<FlagState> {
+    let mut shares = (1..100).map(|percent| FlagState::Share { percent });
+    shares.find(|state| *targeting == fractional(*state, on, off))
 }
 
 /// The targeting of a share.
@@ -309,7 +329,26 @@ mod tests {
         assert_eq!(Some(&kept), before.pointer("/flags/theirs/targeting"));
         let alive = change(&killed, "theirs", &Change::Set(FlagState::On));
         assert_eq!(standing(&alive, "theirs").killed, None);
-        assert!(!alive.contains("metadata"), "{alive}");
+        // Nobody else has it, whatever comes after.
+        let again = change(&alive, "theirs", &Change::Kill("bob: again"));
+        for file in [&alive, &again] {
+            let read: Value = serde_json::from_str(file).unwrap();
+            let kept = read.pointer("/flags/theirs/metadata/release.killed.targeting").unwrap();
+            let kept: Value = serde_json::from_str(kept.as_str().unwrap()).unwrap();
+            assert_eq!(Some(&kept), before.pointer("/flags/theirs/targeting"));
+        }
+    }
+
+    #[test]
+    fn a_kill_needs_the_variant_that_is_off_alone() {
+        let file = r#"{ "flags": { "a": { "state": "ENABLED", "defaultVariant": "blue",
+            "variants": { "off": 0, "blue": 1, "green": 2 } } } }"#;
+        let killed = change(file, "a", &Change::Kill("ann: it burns"));
+        let now = standing(&killed, "a");
+        assert_eq!((now.state, now.killed), (Ok(FlagState::Off), Some("ann: it burns".into())));
+        let (on, off) = names();
+        let flag = Flag::find(file, "a").unwrap().unwrap();
+        assert!(flag.changed(&Change::Set(FlagState::On), &on, &off).unwrap_err().contains("`on`"));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +18,38 @@ pub(super) struct Held {
     path: PathBuf,
     operation: &'static str,
     lock: File,
+    waits: Waits,
     /// What it said when it was taken.
     pub(super) text: String,
+}
+
+/// Whether anybody still waits for what is done. Nobody can stop a thread that waits for a lock: once it has that, it asks.
+#[derive(Debug, Clone)]
+pub(super) struct Waits(Arc<AtomicBool>);
+
+impl Waits {
+    /// Somebody waits as long as the second half is there.
+    pub(super) fn somebody() -> (Self, Waiting) {
+        let waits = Arc::new(AtomicBool::new(true));
+        (Self(Arc::clone(&waits)), Waiting(waits))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "whoever asked for it has given up"))
+    }
+}
+
+/// Whoever waits.
+#[derive(Debug)]
+pub(super) struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 /// What was last known of a flag.
@@ -36,13 +68,18 @@ impl Drop for Held {
 
 impl Held {
     /// Takes the file, and reads it. A link is followed: what it leads to is replaced, not the link.
-    pub(super) fn take(path: &Path, operation: &'static str) -> Result<Self, ProviderError> {
+    pub(super) fn take(
+        path: &Path,
+        operation: &'static str,
+        waits: Waits,
+    ) -> Result<Self, ProviderError> {
         let fail = |e: io::Error| failure(operation, path, e);
         let path = fs::canonicalize(path).map_err(fail)?;
         let lock = File::create(beside(&path, ".release.lock")).map_err(fail)?;
         lock.lock().map_err(fail)?;
+        waits.check().map_err(fail)?;
         let text = fs::read_to_string(&path).map_err(fail)?;
-        Ok(Self { path, operation, lock, text })
+        Ok(Self { path, operation, lock, waits, text })
     }
 
     /// The revision of a flag that stands as `mark` says: another one than before, if it stood otherwise then.
@@ -75,10 +112,12 @@ impl Held {
 
     /// Replaces the file, unless somebody else has changed it since it was taken.
     pub(super) fn write(&self, text: &str) -> Result<(), ProviderError> {
-        let same = || fs::read_to_string(&self.path).map(|now| now == self.text);
-        let mode = fs::metadata(&self.path).map(|about| about.permissions());
-        let mode = mode.map_err(|e| self.fail(e))?;
-        let done = replace(&self.path, text.as_bytes(), Some(mode), same);
+        let same = || {
+            self.waits.check()?;
+            fs::read_to_string(&self.path).map(|now| now == self.text)
+        };
+        let about = fs::metadata(&self.path).map_err(|e| self.fail(e))?;
+        let done = replace(&self.path, text.as_bytes(), Some(&about), same);
         if done.map_err(|e| self.fail(e))? {
             return Ok(());
         }
@@ -92,6 +131,22 @@ impl Held {
     }
 }
 
+/// Lets a file belong to whom another one belongs to: whoever could read that has to be able to read what takes its place.
+#[cfg(unix)]
+fn owned(file: &File, about: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (about.uid(), about.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(about.uid()), Some(about.gid()))
+}
+
+#[cfg(not(unix))]
+fn owned(_: &File, _: &fs::Metadata) -> io::Result<()> {
+    Ok(())
+}
+
 /// The name of a file that belongs to this one.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -102,7 +157,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 fn replace(
     path: &Path,
     bytes: &[u8],
-    mode: Option<fs::Permissions>,
+    about: Option<&fs::Metadata>,
     still_good: impl Fn() -> io::Result<bool>,
 ) -> io::Result<bool> {
     // One at a time, by the lock; what is left of a broken-off one is written over.
@@ -110,8 +165,9 @@ fn replace(
     let written = || {
         let mut file = File::create(&temporary)?;
         file.write_all(bytes)?;
-        if let Some(mode) = mode {
-            file.set_permissions(mode)?;
+        if let Some(about) = about {
+            owned(&file, about)?;
+            file.set_permissions(about.permissions())?;
         }
         file.sync_all()?;
         if !still_good()? {
@@ -133,6 +189,7 @@ fn failure(operation: &'static str, path: &Path, error: io::Error) -> ProviderEr
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
         io::ErrorKind::PermissionDenied => ErrorKind::Denied,
         io::ErrorKind::InvalidData => ErrorKind::Invalid,
+        io::ErrorKind::TimedOut => ErrorKind::Timeout,
         _ => ErrorKind::Unavailable,
     };
     ProviderError::new(kind, operation, "cannot read or write a file of flags")

@@ -9,7 +9,7 @@ use release_core::model::EnvironmentId;
 use release_core::port::{Clock, EffectCertainty};
 
 use super::document::{Change, Flag, Standing};
-use super::file::Held;
+use super::file::{Held, Waits};
 use super::settings::FlagdSettings;
 use crate::spi::{FlagRef, FlagStatus, FlagStore, KillFlag, SetFlag};
 use crate::{Context, Description, EffectClass, ErrorKind, ProviderError, Version};
@@ -54,7 +54,7 @@ impl FlagdStore {
         cx: &Context,
         (operation, effect): (&'static str, EffectCertainty),
         environment: &EnvironmentId,
-        work: impl FnOnce(&Shared, &Path) -> Result<T, ProviderError> + Send + 'static,
+        work: impl FnOnce(&Shared, &Path, Waits) -> Result<T, ProviderError> + Send + 'static,
     ) -> Result<T, ProviderError> {
         cx.check(operation, self.shared.clock.now())?;
         let missing = || {
@@ -65,8 +65,10 @@ impl FlagdStore {
         let path: PathBuf =
             self.shared.settings.files.get(environment).cloned().ok_or_else(missing)?;
         let shared = Arc::clone(&self.shared);
+        // Until this is over, or is dropped.
+        let (waits, _waiting) = Waits::somebody();
         let work = async move {
-            let done = tokio::task::spawn_blocking(move || work(&shared, &path)).await;
+            let done = tokio::task::spawn_blocking(move || work(&shared, &path, waits)).await;
             done.unwrap_or_else(|error| {
                 Err(ProviderError::new(ErrorKind::Internal, operation, "a task broke off")
                     .with_effect(effect)
@@ -105,14 +107,14 @@ impl Shared {
         held.write(&text)
     }
 
-    fn set(&self, path: &Path, request: &SetFlag) -> Result<(), ProviderError> {
+    fn set(&self, path: &Path, request: &SetFlag, waits: Waits) -> Result<(), ProviderError> {
         let SetFlag { flag: key, state, expected, revive, .. } = request;
         if state.percent() > 100 {
             return Err(invalid(SET, "a share is of a hundred".into()));
         }
         // A share of none or of all is off or on.
         let state = FlagState::share(state.percent()).unwrap_or(*state);
-        let held = Held::take(path, SET)?;
+        let held = Held::take(path, SET, waits)?;
         let (flag, standing) = self.find(&held, key, SET)?;
         let is = standing.state.map_err(|text| invalid(SET, text).with_context("flag", key))?;
         let revived = *revive && standing.killed.is_some();
@@ -131,9 +133,9 @@ impl Shared {
         self.change(&held, (&flag, &Change::Set(state)), (key, SET))
     }
 
-    fn kill(&self, path: &Path, request: &KillFlag) -> Result<(), ProviderError> {
+    fn kill(&self, path: &Path, request: &KillFlag, waits: Waits) -> Result<(), ProviderError> {
         let KillFlag { flag: key, reason, .. } = request;
-        let held = Held::take(path, KILL)?;
+        let held = Held::take(path, KILL, waits)?;
         let (flag, standing) = self.find(&held, key, KILL)?;
         if standing.killed.is_some() && standing.state == Ok(FlagState::Off) {
             return Ok(());
@@ -143,9 +145,14 @@ impl Shared {
         self.change(&held, (&flag, &Change::Kill(reason)), (key, KILL))
     }
 
-    fn observe(&self, path: &Path, request: FlagRef) -> Result<FlagStatus, ProviderError> {
+    fn observe(
+        &self,
+        path: &Path,
+        request: FlagRef,
+        waits: Waits,
+    ) -> Result<FlagStatus, ProviderError> {
         let FlagRef { flag: key, environment, .. } = request;
-        let held = Held::take(path, OBSERVE)?;
+        let held = Held::take(path, OBSERVE, waits)?;
         let (_, standing) = self.find(&held, &key, OBSERVE)?;
         let state =
             standing.state.map_err(|text| invalid(OBSERVE, text).with_context("flag", &key))?;
@@ -169,18 +176,27 @@ impl FlagStore for FlagdStore {
     async fn set(&self, cx: &Context, request: SetFlag) -> Result<(), ProviderError> {
         let environment = request.environment.clone();
         let about = (SET, EffectCertainty::Unknown);
-        self.with(cx, about, &environment, move |shared, path| shared.set(path, &request)).await
+        self.with(cx, about, &environment, move |shared, path, waits| {
+            shared.set(path, &request, waits)
+        })
+        .await
     }
 
     async fn kill(&self, cx: &Context, request: KillFlag) -> Result<(), ProviderError> {
         let environment = request.environment.clone();
         let about = (KILL, EffectCertainty::Unknown);
-        self.with(cx, about, &environment, move |shared, path| shared.kill(path, &request)).await
+        self.with(cx, about, &environment, move |shared, path, waits| {
+            shared.kill(path, &request, waits)
+        })
+        .await
     }
 
     async fn observe(&self, cx: &Context, request: FlagRef) -> Result<FlagStatus, ProviderError> {
         let environment = request.environment.clone();
         let about = (OBSERVE, EffectCertainty::NotApplied);
-        self.with(cx, about, &environment, move |shared, path| shared.observe(path, request)).await
+        self.with(cx, about, &environment, move |shared, path, waits| {
+            shared.observe(path, request, waits)
+        })
+        .await
     }
 }
