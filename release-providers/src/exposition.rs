@@ -22,7 +22,6 @@ pub(crate) struct Sample {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) value: f64,
     /// Of when it is, if it says so.
-    #[cfg_attr(not(feature = "samples"), expect(dead_code, reason = "scrapes are of now"))]
     pub(crate) at: Option<Timestamp>,
 }
 
@@ -36,6 +35,7 @@ pub(crate) struct ParseError {
 }
 
 /// Seconds since 1970 as an instant, to the millisecond.
+#[cfg(feature = "samples")]
 pub(crate) fn instant(seconds: f64) -> Option<Timestamp> {
     let millis = (seconds * 1_000.0).round();
     // Up to here each whole number is one of this type too.
@@ -110,14 +110,12 @@ fn read_line(line: &str, dialect: Dialect) -> Result<Line, &'static str> {
 }
 
 fn without_exemplar(rest: &str, dialect: Dialect) -> Result<&str, &'static str> {
-    match (dialect, rest.split_once('#')) {
-        (Dialect::Prometheus, _) | (_, None) => Ok(rest),
-        #[cfg(feature = "samples")]
-        (Dialect::OpenMetrics, Some((own, exemplar))) => {
-            let labels = skip(exemplar).strip_prefix('{').ok_or("an exemplar has labels")?;
-            read_labels(labels).map(|_| own)
-        }
-    }
+    let Some((own, exemplar)) = rest.split_once('#').filter(|_| dialect != Dialect::Prometheus)
+    else {
+        return Ok(rest);
+    };
+    let labels = skip(exemplar).strip_prefix('{').ok_or("an exemplar has labels")?;
+    read_labels(labels).map(|_| own)
 }
 
 fn read_instant(word: &str, dialect: Dialect) -> Result<Timestamp, &'static str> {
