@@ -22,8 +22,8 @@ use tokio::net::{TcpStream, ToSocketAddrs};
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     #[cfg_attr(
-        not(feature = "prometheus"),
-        expect(dead_code, reason = "only Prometheus says when to ask again")
+        not(feature = "samples"),
+        expect(dead_code, reason = "only sources of metrics say when to ask again")
     )]
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -64,6 +64,50 @@ pub(crate) async fn get(
     tokio::select! {
         answer = exchange(address, &at, request, limit) => answer.map_err(|e| e.to_string()),
         () = clock.sleep_until(deadline) => Err(format!("{address} did not answer {path} in time")),
+    }
+}
+
+/// Where something is, by a url of the form `http://host:port/path`.
+#[cfg(feature = "samples")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HttpPlace {
+    host: String,
+    port: u16,
+    /// What the host is called in requests.
+    pub(crate) authority: String,
+    /// The path; `/` without one.
+    pub(crate) path: String,
+}
+
+#[cfg(feature = "samples")]
+impl HttpPlace {
+    /// Reads a url, which may hold secrets: no error repeats it.
+    pub(crate) fn read(url: &str) -> Result<Self, &'static str> {
+        let uri: hyper::Uri = url.parse().map_err(|_| "the url is none")?;
+        let authority = uri.authority().filter(|_| uri.query().is_none());
+        let authority = authority
+            .ok_or("the url is not of the form `http://host:port/path`, without a query")?;
+        if authority.as_str().contains('@') {
+            return Err(
+                "the url holds credentials; give them by reference, where there is a setting",
+            );
+        }
+        if uri.scheme_str() != Some("http") {
+            return Err(
+                "only `http` is spoken; let a proxy on this machine speak TLS to the server, and give its address",
+            );
+        }
+        Ok(Self {
+            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: authority.port_u16().unwrap_or(80),
+            authority: authority.to_string(),
+            path: uri.path().to_owned(),
+        })
+    }
+
+    /// Whom to connect to.
+    pub(crate) fn address(&self) -> (&str, u16) {
+        (&self.host, self.port)
     }
 }
 

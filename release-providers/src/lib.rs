@@ -44,6 +44,7 @@
 //! | `haproxy` | a router that drives HAProxy by its runtime API | `haproxy` |
 //! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
 //! | `prometheus` | measures versions by the HTTP API of a Prometheus | `prometheus` |
+//! | `samples` | measures versions by raw samples: text endpoints that are scraped, a file, a feed; what each sample is, is typed | `samples` |
 //! | `webhook` | hooks of rollouts as web services | `webhook` |
 //! | `flagd` | feature flags in the file that flagd and OpenFeature providers watch | `flagd` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
@@ -80,6 +81,8 @@ pub mod endpoints;
 #[cfg(feature = "envoy")]
 pub mod envoy;
 mod error;
+#[cfg(any(feature = "local", feature = "samples"))]
+mod exposition;
 #[cfg(feature = "flagd")]
 pub mod flagd;
 #[cfg(feature = "gateway-api")]
@@ -87,7 +90,7 @@ pub mod gateway_api;
 pub mod guide;
 #[cfg(feature = "haproxy")]
 pub mod haproxy;
-#[cfg(any(feature = "local", feature = "envoy", feature = "prometheus"))]
+#[cfg(any(feature = "local", feature = "envoy", feature = "samples"))]
 mod http;
 pub mod kind;
 pub mod layer;
@@ -100,10 +103,12 @@ pub mod plugin;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod registry;
-#[cfg(any(feature = "prometheus", feature = "webhook"))]
+#[cfg(any(feature = "samples", feature = "webhook"))]
 mod retry_after;
 #[cfg(any(feature = "haproxy", feature = "envoy", feature = "gateway-api"))]
 mod routing;
+#[cfg(feature = "samples")]
+pub mod samples;
 mod secret;
 #[cfg(any(feature = "local", feature = "haproxy", feature = "envoy", feature = "gateway-api"))]
 mod shares;

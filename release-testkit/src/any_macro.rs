@@ -1,6 +1,7 @@
 //! One macro for the suite of any trait.
 
-/// Makes one `#[test]` of every case of a trait's suite, of its first level.
+/// Makes one `#[test]` of every case of a trait's suite, of its first level; of the second one with `at V2` behind
+/// `MetricsSource`.
 ///
 /// The second argument is anything that can be called as `async || Sandbox`, where the sandbox is the provider with what
 /// of it the suite may use: see [`conformance`](mod@crate::conformance).
@@ -190,6 +191,20 @@ macro_rules! conformance {
             missing_samples_are_no_data
         ] }
     };
+    (MetricsSource at V2, $factory:expr) => {
+        $crate::__any_conformance! { @ metrics_source, V2, $factory, [
+            looking_changes_nothing
+            callers_at_once_hear_the_same
+            wrong_requests_are_refused
+            growth_is_measured
+            only_the_window_counts
+            missing_samples_are_no_data
+            undeclared_metrics_are_refused
+            means_are_measured
+            histograms_are_measured
+            queries_are_answered
+        ] }
+    };
     (Notifier, $factory:expr) => {
         $crate::__any_conformance! { notifier, sending, $factory, [
             a_message_comes_as_it_was_sent
@@ -232,7 +247,7 @@ macro_rules! conformance {
 #[macro_export]
 macro_rules! __any_conformance {
     ($suite:ident, acting, $factory:expr, [$($own:ident)*]) => {
-        $crate::__any_conformance! { @ $suite, $factory, [
+        $crate::__any_conformance! { @ $suite, V1, $factory, [
             done_again_is_done_once
             what_is_done_is_seen
             what_is_done_stays_done
@@ -248,7 +263,7 @@ macro_rules! __any_conformance {
         ] }
     };
     ($suite:ident, looking, $factory:expr, [$($own:ident)*]) => {
-        $crate::__any_conformance! { @ $suite, $factory, [
+        $crate::__any_conformance! { @ $suite, V1, $factory, [
             looking_changes_nothing
             callers_at_once_hear_the_same
             wrong_requests_are_refused
@@ -256,14 +271,14 @@ macro_rules! __any_conformance {
         ] }
     };
     ($suite:ident, telling, $factory:expr, [$($own:ident)*]) => {
-        $crate::__any_conformance! { @ $suite, $factory, [
+        $crate::__any_conformance! { @ $suite, V1, $factory, [
             looking_changes_nothing
             callers_at_once_hear_the_same
             $($own)*
         ] }
     };
     ($suite:ident, sending, $factory:expr, [$($own:ident)*]) => {
-        $crate::__any_conformance! { @ $suite, $factory, [
+        $crate::__any_conformance! { @ $suite, V1, $factory, [
             done_again_is_done_once
             what_is_done_is_seen
             what_is_done_stays_done
@@ -276,8 +291,8 @@ macro_rules! __any_conformance {
             $($own)*
         ] }
     };
-    (@ $suite:ident, $factory:expr, [$($own:ident)*]) => {
-        $crate::__conformance_tests! { $suite, $suite, V1, $factory, [
+    (@ $suite:ident, $level:ident, $factory:expr, [$($own:ident)*]) => {
+        $crate::__conformance_tests! { $suite, $suite, $level, $factory, [
             description_is_stable
             cancelled_calls_are_refused
             late_calls_are_refused

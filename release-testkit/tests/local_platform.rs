@@ -1,4 +1,5 @@
-//! The local platform keeps every promise, with real processes and a real proxy.
+//! The local platform keeps every promise, with real processes and a real proxy. As a source of metrics it is tried in
+//! `samples`.
 //!
 //! One case is skipped, `unknown_target_is_not_found` of the deployer: the platform makes every
 //! target that it is asked for.
@@ -26,7 +27,6 @@ use release_providers::{ErrorKind, ProviderError};
 use release_testkit::conformance::artifact_store::{ArtifactStoreSandbox, Shelf};
 use release_testkit::conformance::deployer::DeployerSandbox;
 use release_testkit::conformance::health_probe::{HealthProbeSandbox, Instances};
-use release_testkit::conformance::metrics_source::{Counters, MetricsSourceSandbox};
 use release_testkit::conformance::notifier::{Inbox, NotifierSandbox};
 use release_testkit::conformance::router::{Ask, Heard, RouterSandbox};
 use release_testkit::conformance::{
@@ -37,6 +37,8 @@ use tempfile::TempDir;
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/compile.rs"]
+mod compile;
 #[path = "support/demo.rs"]
 mod demo;
 
@@ -87,7 +89,7 @@ impl Home {
         let home = Self::empty().await;
         let mut subjects = Vec::new();
         for version in VERSIONS {
-            let artifact = home.put(program(version)).await;
+            let artifact = home.put(program(version, 0)).await;
             subjects.push(Subject::new(artifact, fixtures::version(version)));
         }
         (Arc::new(home), subjects.try_into().unwrap())
@@ -368,21 +370,9 @@ async fn probe_sandbox() -> HealthProbeSandbox {
         .on_close(move || Home::close_of(Arc::clone(&home)))
 }
 
-async fn metrics_sandbox() -> MetricsSourceSandbox {
-    let (home, subject) = running().await;
-    let (platform, target) = (Arc::new(home.platform()), home.target.clone());
-    let (digest, metric) = (subject.artifact.digest(), fixtures::error_rate().metric);
-    suites::metrics_source::sandbox(
-        platform,
-        Counters::new(target, digest, subject.version, metric),
-    )
-    .on_close(move || Home::close_of(Arc::clone(&home)))
-}
-
 release_testkit::conformance!(ArtifactStore, store_sandbox);
 release_testkit::conformance!(Notifier, notifier_sandbox);
 release_testkit::conformance!(HealthProbe, probe_sandbox);
-release_testkit::conformance!(MetricsSource, metrics_sandbox);
 
 /// What of these suites cannot be tried: the platform is never out of reach and has no credential, and the demo service
 /// answers the same as long as it lives.
@@ -405,9 +395,6 @@ async fn of_the_other_suites_only_this_is_skipped() {
     assert_eq!(skipped(report), [&always[..], &["wrong_requests_are_refused"]].concat());
     let report = suites::health_probe::run(Level::V1, &probe_sandbox).await;
     assert_eq!(skipped(report), [&always[..], &["old_answers_are_not_reused"]].concat());
-    let report = suites::metrics_source::run(Level::V1, &metrics_sandbox).await;
-    let uncounted = ["growth_is_measured", "only_the_window_counts"];
-    assert_eq!(skipped(report), [&always[..], &uncounted].concat());
 }
 
 /// The sandboxes offer all that the platform can offer.

@@ -13,7 +13,7 @@ async fn of<T: ?Sized + InFleet>() -> T::Sandbox {
 conformance!(Deployer, of::<dyn Deployer>);
 conformance!(TrafficRouter, of::<dyn TrafficRouter>);
 conformance!(HealthProbe, of::<dyn HealthProbe>);
-conformance!(MetricsSource, of::<dyn MetricsSource>);
+conformance!(MetricsSource at V2, of::<dyn MetricsSource>);
 conformance!(ArtifactStore, of::<dyn ArtifactStore>);
 conformance!(ArtifactVerifier, of::<dyn ArtifactVerifier>);
 conformance!(ArtifactSigner, of::<dyn ArtifactSigner>);

@@ -14,8 +14,8 @@ use super::LocalPlatform;
 use super::files::write_record;
 use super::place::Place;
 use super::platform::{Inner, description, sooner};
-use super::prometheus::{Sample, parse};
 use super::samples::{Sampled, Samples, picks};
+use crate::exposition::{Sample, parse};
 use crate::http;
 use crate::spi::{MeasureRequest, MetricsSource};
 use crate::{Context, Description, ErrorKind, ProviderError};
@@ -340,7 +340,7 @@ fn usable(scrapes: Vec<Scrape>, version: &str, selectors: [&Selector; 2]) -> Res
 /// Whether a selector picks any of one instance's samples of one version.
 fn select(samples: &[Sample], version: &str, selector: &Selector) -> Result<bool, String> {
     let (series, mut seen) = (&selector.series, BTreeSet::new());
-    for Sample { name, labels, value } in samples {
+    for Sample { name, labels, value, .. } in samples {
         if !picks(selector, version, name, labels) {
             continue;
         }

@@ -151,7 +151,6 @@ mod place;
 mod platform;
 mod process;
 mod procfs;
-mod prometheus;
 mod proxy;
 mod record;
 mod router;

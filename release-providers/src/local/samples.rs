@@ -13,8 +13,8 @@ use release_core::model::{Digest, Selector, Target};
 use release_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::prometheus::Sample;
 use super::record::{FORMAT, known_format};
+use crate::exposition::Sample;
 
 /// Most marks of one instance; the oldest go first.
 const MARKS: usize = 16;
@@ -263,8 +263,8 @@ impl Series {
 mod tests {
     use release_core::time::Span;
 
-    use super::super::prometheus::parse;
     use super::*;
+    use crate::exposition::parse;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::default().plus(Span::secs(seconds))

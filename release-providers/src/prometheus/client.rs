@@ -6,25 +6,24 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, StatusCode};
 use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::MEASURE;
-use super::growth::{Labels, Sample};
 use super::promql::time;
 use super::settings::{PrometheusLogin, PrometheusSettings, invalid};
-use crate::http::{Answer, NoAnswer, exchange};
+use crate::exposition::instant;
+use crate::http::{Answer, HttpPlace, NoAnswer, exchange};
 use crate::retry_after::retry_after;
+use crate::samples::counts::Told;
+use crate::samples::growth::{Labels, Sample};
 use crate::{ErrorKind, ProviderError, RetryAdvice, Secret};
 
 /// The longest text of a server that is repeated.
 const CUT: usize = 300;
-
-/// Either what was asked for, or why there is no usable data.
-pub(super) type Told<T> = Result<T, String>;
 
 /// What a query found.
 #[derive(Debug, Deserialize)]
@@ -60,19 +59,8 @@ impl TryFrom<(f64, String)> for Pair {
     fn try_from((seconds, value): (f64, String)) -> Result<Self, String> {
         let value = value.parse().map_err(|_| "a sample is not a number".to_owned())?;
         let at = instant(seconds).ok_or("a sample's instant is none")?;
-        Ok(Self(Sample { at, value }))
+        Ok(Self(Sample { at, value, other: None }))
     }
-}
-
-/// Seconds since 1970 as an instant, to the millisecond.
-pub(super) fn instant(seconds: f64) -> Option<Timestamp> {
-    let millis = (seconds * 1_000.0).round();
-    // Up to here each whole number is one of this type too.
-    if !(-9.0e15..=9.0e15).contains(&millis) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "within what was just checked")]
-    (millis as i64).checked_mul(1_000).map(Timestamp::from_micros)
 }
 
 #[derive(Deserialize)]
@@ -91,12 +79,7 @@ struct Refused {
 /// Where the API is.
 #[derive(Debug)]
 pub(super) struct Client {
-    host: String,
-    port: u16,
-    /// What the host is called in requests.
-    authority: String,
-    /// What comes before `/api/v1`.
-    base: String,
+    place: HttpPlace,
     login: Option<HeaderValue>,
     /// What no text may hold.
     secrets: Vec<Secret>,
@@ -111,26 +94,11 @@ impl Client {
         login: Option<PrometheusLogin>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        // A url that holds credentials is not repeated.
-        let uri: Uri = settings.url.parse().map_err(|_| invalid("the url is none"))?;
-        let authority = uri.authority().filter(|_| uri.query().is_none()).ok_or_else(|| {
-            invalid("the url is not of the form `http://host:port/path`, without a query")
-        })?;
-        if authority.as_str().contains('@') {
-            return Err(invalid("the url holds credentials; give them as `login`, by reference"));
-        }
-        if uri.scheme_str() != Some("http") {
-            let text = "only `http` is spoken; let a proxy on this machine speak TLS to the server, and give its address";
-            return Err(invalid(text).with_context("url", &settings.url));
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let place = HttpPlace::read(&settings.url).map_err(invalid)?;
         let (login, secrets) = login.map(header_of).transpose()?.unzip();
         let limit = usize::try_from(settings.most_samples).unwrap_or(usize::MAX).saturating_mul(64);
         Ok(Self {
-            host,
-            port: authority.port_u16().unwrap_or(80),
-            authority: authority.to_string(),
-            base: uri.path().trim_end_matches('/').to_owned(),
+            place,
             login,
             secrets: secrets.unwrap_or_default(),
             clock,
@@ -170,12 +138,12 @@ impl Client {
         path: &str,
         form: &[(&str, &str)],
     ) -> Result<Told<T>, ProviderError> {
-        let path = format!("{}{path}", self.base);
-        let at = format!("http://{}{path}", self.authority);
+        let path = format!("{}{path}", self.place.path.trim_end_matches('/'));
+        let at = format!("http://{}{path}", self.place.authority);
         let pairs: Vec<String> =
             form.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
         let mut request = Request::post(&path)
-            .header(header::HOST, &self.authority)
+            .header(header::HOST, &self.place.authority)
             .header(header::CONNECTION, "close")
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -187,7 +155,7 @@ impl Client {
         })?;
         let deadline = self.clock.now().plus(self.patience);
         let answer = tokio::select! {
-            answer = exchange((&*self.host, self.port), &at, request, self.limit) => answer,
+            answer = exchange(self.place.address(), &at, request, self.limit) => answer,
             () = self.clock.sleep_until(deadline) => {
                 Err(NoAnswer::Broken(format!("{at} did not answer within {}", self.patience)))
             }

@@ -95,8 +95,6 @@
 //! HAProxy, a service mesh), and give its address.
 
 mod client;
-mod counts;
-mod growth;
 mod kind;
 mod promql;
 mod settings;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use release_core::model::{Digest, Target};
 use release_core::time::{Span, Timestamp};
 
-use super::growth::{Labels, NAME};
+use crate::samples::growth::{Labels, NAME};
 
 /// Whether it is the name of a label: letters, digits and `_`, with no digit in front.
 pub(super) fn is_label(name: &str) -> bool {

@@ -4,21 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::{Finite, Metric, Selector};
+use release_core::model::{Metric, Selector};
 use release_core::port::{Clock, EffectCertainty, Measurement};
-use release_core::time::{Span, Timestamp};
+use release_core::time::Timestamp;
 
 use super::MEASURE;
-use super::client::{Client, Found, Row, Told, instant};
-use super::counts::{histogram, mean, ratio};
-use super::growth::{Instance, Labels, NAME, Seen, Series, Starts, Window};
+use super::client::{Client, Found, Row};
 use super::promql::{is_label, is_series, one_of, selector};
 use super::settings::{PrometheusLogin, PrometheusSettings};
+use crate::samples::counts::{Fetched, Told, buckets_of, histogram, mean, note_starts, ratio};
+use crate::samples::growth::{Instance, Labels, NAME, STARTED, Seen, Series, Starts, Window};
 use crate::spi::{MeasureRequest, MetricsSource};
 use crate::{Context, Description, EffectClass, ErrorKind, ProviderError};
 
-/// What client libraries call the instant at which their process was started.
-const STARTED: &str = "process_start_time_seconds";
 /// Of so many instances at once it is asked when they were started.
 const MOST_BIRTHS: usize = 100;
 /// So many scrapes before the window it is looked whether a series was there.
@@ -90,30 +88,6 @@ impl MetricsSource for PrometheusSource {
     }
 }
 
-/// What is known of the window of a measurement.
-#[derive(Debug)]
-pub(super) struct Fetched {
-    pub(super) window: Window,
-    pub(super) series: Vec<Series>,
-    pub(super) seen: Seen,
-    pub(super) starts: Starts,
-}
-
-impl Fetched {
-    /// The series that a selector picks and that have samples in the window.
-    pub(super) fn picked(&self, selector: &Selector) -> Vec<&Series> {
-        let has = |series: &Series, (label, value): (&String, &String)| {
-            series.labels.get(label).map_or("", String::as_str) == value
-        };
-        let picks = |series: &&Series| {
-            series.labels.get(NAME) == Some(&selector.series)
-                && selector.labels.iter().all(|pair| has(series, pair))
-                && self.window.has(series)
-        };
-        self.series.iter().filter(picks).collect()
-    }
-}
-
 impl Inner {
     async fn measure(&self, request: &MeasureRequest) -> Result<Told<Measurement>, ProviderError> {
         let (digest, since) = (request.digest, request.since);
@@ -127,8 +101,7 @@ impl Inner {
                 Ok(fetched.and_then(|all| mean(&all, [sum, count], digest, since)))
             }
             Metric::Quantile { histogram: of, .. } => {
-                let series = format!("{}_bucket", of.series);
-                let buckets = Selector { series, labels: of.labels.clone() };
+                let buckets = buckets_of(of);
                 let fetched = self.fetch(request, &[&buckets]).await?;
                 Ok(fetched.and_then(|all| histogram(&all, &buckets, digest, since)))
             }
@@ -302,14 +275,7 @@ impl Inner {
         let query = format!("{{{NAME}=\"{STARTED}\",{}}}{range}", matchers.join(","));
         let series = self.series(&query, &[STARTED], &Labels::new(), window.now).await?;
         for series in series.unwrap_or_default() {
-            let Some(instance) = window.instance_of(&series.labels) else { continue };
-            let told = starts.entry(instance).or_default();
-            for sample in series.samples {
-                // No instant is one before all.
-                let start = instant(sample.value).unwrap_or(Timestamp::from_micros(i64::MIN));
-                let earliest = told.entry(sample.at).or_insert(start);
-                *earliest = start.min(*earliest);
-            }
+            note_starts(&mut starts, &series, window);
         }
         Ok(Ok(starts))
     }
@@ -334,15 +300,4 @@ fn common(selectors: &[&Selector]) -> Labels {
     // One that must not be there is none of those that an answer has.
     let pairs = first.labels.iter().filter(shared).filter(|(_, value)| !value.is_empty());
     pairs.map(|(label, value)| (label.clone(), value.clone())).collect()
-}
-
-/// A number that can be measured.
-pub(super) fn finite(number: f64) -> Told<Finite> {
-    Finite::new(number).map_err(|_| "the sum is not a finite number".to_owned())
-}
-
-/// Refuses data that is too old.
-pub(super) fn fresh(newest: Timestamp, now: Timestamp, staleness: Span) -> Told<()> {
-    let age = now.since(newest);
-    if age > staleness { Err(format!("the newest sample is {age} old")) } else { Ok(()) }
 }

@@ -7,10 +7,12 @@ use release_core::port::Measurement;
 use release_core::time::Timestamp;
 
 use super::MEASURE;
-use super::client::{Found, Told, instant};
-use super::growth::{Labels, NAME, Sample};
+use super::client::Found;
 use super::promql::{Words, selector};
-use super::source::{Inner, fresh};
+use super::source::Inner;
+use crate::exposition::instant;
+use crate::samples::counts::{Told, fresh};
+use crate::samples::growth::{Labels, NAME, Sample};
 use crate::spi::MeasureRequest;
 use crate::{ErrorKind, ProviderError};
 

@@ -15,7 +15,8 @@ use crate::{Context, Description, ProviderError};
 ///
 /// # Conformance
 /// `conformance!(MetricsSource, sandbox)` of `release-testkit`: just the growth in the window is told; missing
-/// samples, samples of others and windows without growth are no data, never a zero; a part that does not grow is one.
+/// samples, samples of others and windows without growth are no data, never a zero; a part that does not grow is one. Its level
+/// V2 (`conformance!(MetricsSource at V2, sandbox)`) also has means, histograms and queries, each for sources that declare them.
 #[async_trait]
 pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.

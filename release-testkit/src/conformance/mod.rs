@@ -13,7 +13,7 @@
 //! The cases of a published [`Level`] never change, so an update of this crate turns no vendor's
 //! build red; new cases come with a new level. `conformance-v1.txt` of this crate lists them all, and
 //! `conformance-v1-requests.txt` has a digest of what each asks; `conformance-v2.txt` and its requests are what [`Level::V2`]
-//! adds, for routers.
+//! adds, for routers and sources of metrics.
 //! That the suites find what they should find is tested with [saboteurs](crate::saboteur).
 
 pub mod any;

@@ -112,6 +112,27 @@ impl FakeMetrics {
         lock(&self.bounds).insert((digest, name.to_owned()), bounds);
     }
 
+    /// Lets a histogram of one version have observed so much from now on: of each bucket, the bound and how many
+    /// observations lay at or below it until now; and how many there were in all, and their sum. It is there as
+    /// `…_bucket`, `…_count` and `…_sum`; a window that begins later does not see what was observed until now.
+    pub fn observe_up(
+        &self,
+        digest: Digest,
+        name: &str,
+        buckets: &[(f64, f64)],
+        (all, sum): (f64, f64),
+    ) {
+        for (bound, count) in buckets {
+            self.count_up(digest, format!("{name}_bucket {bound}"), *count);
+        }
+        self.count_up(digest, format!("{name}_bucket"), all);
+        self.count_up(digest, format!("{name}_count"), all);
+        self.count_up(digest, format!("{name}_sum"), sum);
+        let mut bounds: Vec<f64> = buckets.iter().map(|(bound, _)| *bound).collect();
+        bounds.sort_by(f64::total_cmp);
+        lock(&self.bounds).insert((digest, name.to_owned()), bounds);
+    }
+
     fn histogram(
         &self,
         request: &MeasureRequest,

@@ -26,7 +26,7 @@ use crate::conformance::clock_source::Passing;
 use crate::conformance::config_source::Place;
 use crate::conformance::data_set_store::DataSetPlace;
 use crate::conformance::health_probe::Instances;
-use crate::conformance::metrics_source::Counters;
+use crate::conformance::metrics_source::{BOUNDS, Counters};
 use crate::conformance::notifier::Inbox;
 use crate::conformance::provisioner::Workspace;
 use crate::conformance::test_runner::Course;
@@ -173,6 +173,8 @@ in_fleet! { MetricsSource, fleet, fleet.platform.metrics.clone(), |_| None, |pro
     metrics.only_targets([target.clone()]);
     let metric = fixtures::error_rate().metric;
     let counted = std::sync::Mutex::new((0, 0));
+    let [observing, asking] = [(); 2].map(|()| (metrics.clone(), clock.clone()));
+    let observed = std::sync::Mutex::new(Vec::new());
     let counters = Counters::new(target, digest, fixtures::version("1.0.0"), metric)
         .count(move |part, whole| {
             // A sample that is later than the window's begin counts, and the next window begins after it.
@@ -181,6 +183,25 @@ in_fleet! { MetricsSource, fleet, fleet.platform.metrics.clone(), |_| None, |pro
             *counted = (counted.0 + part, counted.1 + whole);
             metrics.count_up(digest, fixtures::FAILED_REQUESTS, f64::from(counted.0));
             metrics.count_up(digest, fixtures::ALL_REQUESTS, f64::from(counted.1));
+            async { Ok(()) }
+        })
+        .observing("duration", move |values| {
+            let (metrics, clock) = &observing;
+            clock.advance(Span::secs(1));
+            let mut observed = lock(&observed);
+            observed.extend(values);
+            let count = |values: &[f64], bound: f64| -> f64 {
+                values.iter().filter(|value| **value <= bound).map(|_| 1.0).sum()
+            };
+            let buckets = BOUNDS.map(|bound| (bound, count(&observed, bound)));
+            let whole = (count(&observed, f64::INFINITY), observed.iter().sum());
+            metrics.observe_up(digest, "duration", &buckets, whole);
+            async { Ok(()) }
+        })
+        .asking("load", move |value| {
+            let (metrics, clock) = &asking;
+            clock.advance(Span::secs(1));
+            metrics.set(digest, "load", value);
             async { Ok(()) }
         });
     offered(conformance::metrics_source::sandbox(provider, counters), fleet, again)

@@ -15,6 +15,8 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/compile.rs"]
+mod compile;
 #[path = "../support/demo.rs"]
 mod demo;
 mod instances;

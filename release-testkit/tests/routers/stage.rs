@@ -63,7 +63,7 @@ impl Stage {
         let platform = LocalPlatform::open(config).await.unwrap();
         let mut subjects = Vec::new();
         for version in VERSIONS {
-            let request = PutArtifact::new(fixtures::literal("api"), program(version));
+            let request = PutArtifact::new(fixtures::literal("api"), program(version, 0));
             let artifact = platform.put(&fixtures::context("put"), request).await.unwrap();
             subjects.push(Subject::new(artifact, fixtures::version(version)));
         }

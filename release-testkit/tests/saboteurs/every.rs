@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use release_providers::for_each_capability;
 use release_testkit::conformance::{Level, Suite};
 use release_testkit::fakes::{Bare, FleetSandboxes};
-use release_testkit::saboteur::{AnyFault, Fault};
+use release_testkit::saboteur::{AnyFault, Fault, OwnFault};
 
 use super::{FEW, found};
 
@@ -33,19 +33,19 @@ macro_rules! trials {
 for_each_capability!(trials);
 
 async fn trial(suite: Suite) {
-    let report = suite.run(Level::V1, &FleetSandboxes(Bare)).await;
+    let report = suite.run(Level::V2, &FleetSandboxes(Bare)).await;
     assert!(report.is_conformant() && report.skipped().count() == 0, "{report}");
     let saboteurs = suite.saboteurs();
     assert_eq!(saboteurs.is_empty(), OF_THEIR_OWN_KIND.contains(&suite));
 
-    let names = suite.promises(Level::V1).into_iter().map(|(name, _)| name.to_owned());
+    let names = suite.promises(Level::V2).into_iter().map(|(name, _)| name.to_owned());
     let names: BTreeSet<String> = names.collect();
     let (mut unproven, mut wrong, mut table) = (names.clone(), Vec::new(), Vec::new());
     if saboteurs.is_empty() {
         return;
     }
     for fault in saboteurs {
-        let report = suite.run(Level::V1, &FleetSandboxes(fault.clone())).await;
+        let report = suite.run(Level::V2, &FleetSandboxes(fault.clone())).await;
         assert_eq!(report.skipped().count(), 0, "{fault}:\n{report}");
         let found = found(&report);
         table.push(format!("{fault}: {found:?}"));
@@ -88,11 +88,22 @@ async fn f40_whoever_tells_its_credential_is_found_whatever_its_trait() {
     ];
     for suite in Suite::ALL.iter().filter(|suite| !OF_THEIR_OWN_KIND.contains(suite)) {
         for fault in tells {
-            let report = suite.run(Level::V1, &FleetSandboxes(Fault::Any(fault))).await;
+            let report = suite.run(Level::V2, &FleetSandboxes(Fault::Any(fault))).await;
             let found = found(&report);
             assert!(found.contains("secrets_stay_secret"), "{fault:?} survives:\n{report}");
             let told = format!("{report} {report:?} {}", serde_json::to_string(&report).unwrap());
             assert!(!told.contains("canary-"), "a report is to be published:\n{told}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_more_than_it_declares_is_found() {
+    let hides = OwnFault::describes("hides what it can", &[], |description| {
+        description.abilities.metrics_source.means = false;
+    });
+    let report = Suite::MetricsSource.run(Level::V2, &FleetSandboxes(Fault::Own(hides))).await;
+    assert!(found(&report).contains("undeclared_metrics_are_refused"), "{report}");
+    let skipped: Vec<_> = report.skipped().map(|case| case.case.as_str()).collect();
+    assert_eq!(skipped, ["means_are_measured"]);
 }

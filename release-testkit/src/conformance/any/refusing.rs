@@ -140,7 +140,7 @@ async fn none_of_it<T: ?Sized + Provider, D: Send + Sync + 'static>(
 fn beyond<T: ?Sized, D>(
     sandbox: &Of<T, D>,
 ) -> impl Iterator<Item = &super::sandbox::Refusal<T, D>> {
-    sandbox.refusals.iter().filter(|refusal| refusal.kind == ErrorKind::NotFound)
+    sandbox.refusals.iter().filter(|refusal| !refusal.plain)
 }
 
 async fn refuses<T: ?Sized + Provider, D: Send + Sync + 'static>(

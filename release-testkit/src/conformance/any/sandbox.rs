@@ -75,6 +75,8 @@ pub(crate) struct Refusal<T: ?Sized, D> {
     pub(crate) what: &'static str,
     pub(crate) kind: ErrorKind,
     pub(crate) call: Call<T, D>,
+    /// Whether it is known to be wrong without asking anybody.
+    pub(crate) plain: bool,
 }
 
 /// A provider of one trait, and what its suite may do with it.
@@ -206,7 +208,16 @@ impl<T: ?Sized + Provider, D: Send + Sync + 'static> ProviderSandbox<T, D> {
         F: Future<Output = Answer> + Send + 'static,
     {
         let call: Call<T, D> = Arc::new(move |provider, cx, at| Box::pin(call(provider, cx, at)));
-        self.refusals.push(Refusal { what, kind, call });
+        let plain = kind != ErrorKind::NotFound;
+        self.refusals.push(Refusal { what, kind, call, plain });
+        self
+    }
+
+    /// The refusal before is known to be wrong without asking anybody, if `plain`.
+    pub(crate) fn known_beforehand(mut self, plain: bool) -> Self {
+        if let Some(refusal) = self.refusals.last_mut() {
+            refusal.plain |= plain;
+        }
         self
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
-use release_core::model::Finite;
+use release_core::model::{Finite, Metric};
 use release_core::port::Measurement;
 use release_core::time::Timestamp;
+use release_providers::ErrorKind;
 use release_providers::spi::{
     CheckHealth, ClockReading, HealthReport, Incidents, InstanceHealth, ListIncidents,
     MeasureRequest, ReadClock,
@@ -95,6 +96,76 @@ sabotage!(
                     let (numerator, denominator) = (Finite::ZERO, Finite::ZERO);
                     *found = Measurement::Ratio { digest, numerator, denominator };
                 }
+            },
+        ),
+        OwnFault::answers::<MeasureRequest, Measurement>(
+            "adds to sums what it counts",
+            &["means_are_measured"],
+            |request, found| {
+                if let (Metric::Mean { .. }, Measurement::Ratio { numerator, denominator, .. }) =
+                    (&request.metric, found)
+                {
+                    let more = numerator.get() + denominator.get();
+                    *numerator = Finite::new(more).unwrap_or(*numerator);
+                }
+            },
+        ),
+        OwnFault::requests::<MeasureRequest>(
+            "takes the mean of all time",
+            &["means_are_measured"],
+            |_, request| {
+                if matches!(request.metric, Metric::Mean { .. }) {
+                    request.since = Timestamp::default();
+                }
+            },
+        ),
+        OwnFault::answers::<MeasureRequest, Measurement>(
+            "counts in a bucket only what the one below does not have",
+            &["histograms_are_measured"],
+            |_, found| {
+                if let Measurement::Histogram { buckets, .. } = found {
+                    let mut below = 0.0;
+                    for bucket in buckets {
+                        let all = bucket.count.get();
+                        bucket.count = Finite::new(all - below).unwrap_or(bucket.count);
+                        below = all;
+                    }
+                }
+            },
+        ),
+        OwnFault::answers::<MeasureRequest, Measurement>(
+            "has no bucket above all bounds",
+            &["histograms_are_measured"],
+            |_, found| {
+                if let Measurement::Histogram { buckets, .. } = found {
+                    buckets.truncate(buckets.len().saturating_sub(1));
+                }
+            },
+        ),
+        OwnFault::answers::<MeasureRequest, Measurement>(
+            "dates numbers later than now",
+            &["queries_are_answered"],
+            |_, found| {
+                if let Measurement::Value { at, .. } = found {
+                    *at = at.plus(HOUR);
+                }
+            },
+        ),
+        OwnFault::requests::<MeasureRequest>(
+            "answers queries for whichever version",
+            &["queries_are_answered"],
+            |_, request| {
+                if matches!(request.metric, Metric::Query { .. }) {
+                    request.digest = fixtures::digest("api", "1.0.0");
+                }
+            },
+        ),
+        OwnFault::refuses::<MeasureRequest>(
+            "does not do what it declares",
+            &["undeclared_metrics_are_refused"],
+            |request| {
+                let query = matches!(request.metric, Metric::Query { .. });
+                query.then_some(ErrorKind::Unsupported)
             },
         ),
     ]

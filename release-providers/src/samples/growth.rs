@@ -5,48 +5,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use release_core::time::{Span, Timestamp};
 
 /// The label of a series' name.
-pub(super) const NAME: &str = "__name__";
+pub(crate) const NAME: &str = "__name__";
+/// What client libraries call the instant at which their process was started.
+pub(crate) const STARTED: &str = "process_start_time_seconds";
 /// The label of a histogram's buckets that holds their bound.
-pub(super) const LE: &str = "le";
+pub(crate) const LE: &str = "le";
 
-pub(super) type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// A series' samples, the oldest first, no two of one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Series {
-    pub(super) labels: Labels,
-    pub(super) samples: Vec<Sample>,
+pub(crate) struct Series {
+    pub(crate) labels: Labels,
+    pub(crate) samples: Vec<Sample>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sample {
-    pub(super) at: Timestamp,
-    pub(super) value: f64,
+pub(crate) struct Sample {
+    pub(crate) at: Timestamp,
+    pub(crate) value: f64,
+    /// What else it was told to be at the same moment, where it was told twice.
+    pub(crate) other: Option<f64>,
 }
 
 /// Which samples count.
 #[derive(Debug, Clone)]
-pub(super) struct Window {
-    pub(super) since: Timestamp,
-    pub(super) now: Timestamp,
-    pub(super) interval: Span,
-    pub(super) staleness: Span,
+pub(crate) struct Window {
+    pub(crate) since: Timestamp,
+    pub(crate) now: Timestamp,
+    pub(crate) interval: Span,
+    pub(crate) staleness: Span,
     /// The labels that together tell one instance from the others.
-    pub(super) instance: Vec<String>,
+    pub(crate) instance: Vec<String>,
 }
 
 /// Who an instance is: the values of the labels that tell it. `None` where a series lacks one.
-pub(super) type Instance = Vec<String>;
+pub(crate) type Instance = Vec<String>;
 
 /// When the process of an instance was started, by the sample that told it.
-pub(super) type Starts = BTreeMap<Instance, BTreeMap<Timestamp, Timestamp>>;
+pub(crate) type Starts = BTreeMap<Instance, BTreeMap<Timestamp, Timestamp>>;
 
 /// What is known of instances: at which moments they were scraped.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<Instance, BTreeSet<Timestamp>>);
+pub(crate) struct Seen(BTreeMap<Instance, BTreeSet<Timestamp>>);
 
 impl Seen {
-    pub(super) fn of<'a>(all: impl IntoIterator<Item = &'a Series>, window: &Window) -> Self {
+    pub(crate) fn of<'a>(all: impl IntoIterator<Item = &'a Series>, window: &Window) -> Self {
         let mut seen: BTreeMap<Instance, BTreeSet<Timestamp>> = BTreeMap::new();
         for series in all {
             if let Some(instance) = window.instance_of(&series.labels) {
@@ -82,18 +86,18 @@ enum Begin {
 
 impl Window {
     /// The earliest sample with which the window may begin.
-    pub(super) fn earliest(&self) -> Timestamp {
+    pub(crate) fn earliest(&self) -> Timestamp {
         let more = self.interval.as_duration() * 3 / 2;
         let micros = i64::try_from(more.as_micros()).unwrap_or(i64::MAX);
         Timestamp::from_micros(self.since.as_micros().saturating_sub(micros))
     }
 
-    pub(super) fn instance_of(&self, labels: &Labels) -> Option<Instance> {
+    pub(crate) fn instance_of(&self, labels: &Labels) -> Option<Instance> {
         self.instance.iter().map(|label| labels.get(label).cloned()).collect()
     }
 
     /// Whether a series has any sample that counts.
-    pub(super) fn has(&self, series: &Series) -> bool {
+    pub(crate) fn has(&self, series: &Series) -> bool {
         series.samples.iter().any(|sample| sample.at >= self.earliest() && sample.at <= self.now)
     }
 
@@ -121,7 +125,7 @@ impl Window {
     }
 
     /// The instances of which it has to be known when their processes were started.
-    pub(super) fn unknown_births<'a>(
+    pub(crate) fn unknown_births<'a>(
         &self,
         all: impl IntoIterator<Item = &'a Series>,
         seen: &Seen,
@@ -138,7 +142,7 @@ impl Window {
     ///
     /// # Errors
     /// Why that is not known.
-    pub(super) fn growth(
+    pub(crate) fn growth(
         &self,
         group: &[&Series],
         seen: &Seen,
@@ -186,6 +190,9 @@ impl Window {
         };
         let counted = series.samples.get(first..).unwrap_or_default();
         let name = || self.name(series);
+        if let Some((bad, other)) = counted.iter().find_map(|one| Some((one, one.other?))) {
+            return Err(format!("{} is both {} and {other} at {}", name(), bad.value, bad.at));
+        }
         if let Some(bad) = counted.iter().find(|sample| !sample.value.is_finite()) {
             return Err(format!("{} is {} at {}", name(), bad.value, bad.at));
         }

@@ -4,14 +4,69 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, Finite, Selector};
 use release_core::port::{Bucket, Measurement};
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
 
-use super::client::Told;
-use super::growth::{LE, Labels, NAME, Series};
-use super::source::{Fetched, finite, fresh};
+use super::growth::{LE, Labels, NAME, Seen, Series, Starts, Window};
+use crate::exposition::instant;
+
+/// Either what was asked for, or why there is no usable data.
+pub(crate) type Told<T> = Result<T, String>;
+
+/// What is known of the window of a measurement.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) window: Window,
+    pub(crate) series: Vec<Series>,
+    pub(crate) seen: Seen,
+    pub(crate) starts: Starts,
+}
+
+impl Fetched {
+    /// The series that a selector picks and that have samples in the window.
+    fn picked(&self, selector: &Selector) -> Vec<&Series> {
+        let has = |series: &Series, (label, value): (&String, &String)| {
+            series.labels.get(label).map_or("", String::as_str) == value
+        };
+        let picks = |series: &&Series| {
+            series.labels.get(NAME) == Some(&selector.series)
+                && selector.labels.iter().all(|pair| has(series, pair))
+                && self.window.has(series)
+        };
+        self.series.iter().filter(picks).collect()
+    }
+}
+
+/// The selector of a histogram's buckets.
+pub(crate) fn buckets_of(histogram: &Selector) -> Selector {
+    let series = format!("{}_bucket", histogram.series);
+    Selector { series, labels: histogram.labels.clone() }
+}
+
+/// A number that can be measured.
+pub(crate) fn finite(number: f64) -> Told<Finite> {
+    Finite::new(number).map_err(|_| "the sum is not a finite number".to_owned())
+}
+
+/// Refuses data that is too old.
+pub(crate) fn fresh(newest: Timestamp, now: Timestamp, staleness: Span) -> Told<()> {
+    let age = now.since(newest);
+    if age > staleness { Err(format!("the newest sample is {age} old")) } else { Ok(()) }
+}
+
+/// Notes when the processes of these instances were started, as the samples of [`STARTED`] tell.
+pub(crate) fn note_starts(starts: &mut Starts, series: &Series, window: &Window) {
+    let Some(instance) = window.instance_of(&series.labels) else { return };
+    let told = starts.entry(instance).or_default();
+    for sample in &series.samples {
+        // No instant is one before all.
+        let start = instant(sample.value).unwrap_or(Timestamp::from_micros(i64::MIN));
+        let earliest = told.entry(sample.at).or_insert(start);
+        *earliest = start.min(*earliest);
+    }
+}
 
 /// What two counters grew by, one by one.
-pub(super) fn ratio(
+pub(crate) fn ratio(
     all: &Fetched,
     [part, whole]: [&Selector; 2],
     digest: Digest,
@@ -32,7 +87,7 @@ pub(super) fn ratio(
 }
 
 /// What a sum and a number of observations grew by, pair by pair: they are told, and begin anew, together.
-pub(super) fn mean(
+pub(crate) fn mean(
     all: &Fetched,
     [sum, count]: [&Selector; 2],
     digest: Digest,
@@ -62,7 +117,7 @@ pub(super) fn mean(
 }
 
 /// What the buckets of histograms grew by, histogram by histogram, and all histograms together.
-pub(super) fn histogram(
+pub(crate) fn histogram(
     all: &Fetched,
     buckets: &Selector,
     digest: Digest,

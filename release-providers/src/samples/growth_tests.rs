@@ -20,7 +20,10 @@ fn series(instance: &str, samples: &[(i64, f64)]) -> Series {
     let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
     Series {
         labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        samples: samples.iter().map(|(s, value)| Sample { at: at(*s), value: *value }).collect(),
+        samples: samples
+            .iter()
+            .map(|(s, value)| Sample { at: at(*s), value: *value, other: None })
+            .collect(),
     }
 }
 
@@ -102,6 +105,20 @@ fn what_is_no_count_is_no_data_unless_it_was_before_the_window() {
         }
         check(&[(80, bad), (95, 1.0), (190, 3.0)], 2.0);
     }
+}
+
+#[test]
+fn what_was_told_to_be_two_things_is_no_data_unless_it_was_before_the_window() {
+    let told = |when: i64| {
+        let mut told = series("a", &[(80, 1.0), (95, 1.0), (110, 2.0), (190, 3.0)]);
+        told.samples.iter_mut().filter(|s| s.at == at(when)).for_each(|s| s.other = Some(7.0));
+        grown(&[told], &Starts::new())
+    };
+    for when in [95, 110, 190] {
+        let problem = told(when).unwrap_err();
+        assert!(problem.contains("and 7 at"), "{problem}");
+    }
+    assert_eq!(told(80), Ok(2.0));
 }
 
 #[test]
