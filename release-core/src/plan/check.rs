@@ -247,7 +247,7 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
 }
 
 /// Each of its looks is a few records in the journal.
-const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
 
 fn hooks(stage: &Stage, number: usize, errors: &mut Vec<PlanError>) {
     let mut seen = BTreeSet::new();

@@ -34,7 +34,7 @@ fn rule() -> Sequential {
     }
 }
 
-fn comparing(change: impl FnOnce(&mut Sequential)) -> Analysis {
+pub(super) fn comparing(change: impl FnOnce(&mut Sequential)) -> Analysis {
     let mut rule = rule();
     change(&mut rule);
     let limits = error_rate();
@@ -46,7 +46,7 @@ fn canary(weights: &[u8]) -> Strategy {
     Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) })
 }
 
-fn definition(strategy: Strategy, analysis: Analysis) -> Definition {
+pub(super) fn definition(strategy: Strategy, analysis: Analysis) -> Definition {
     let mut definition = one_service(strategy);
     definition.analyses = vec![analysis];
     let criteria = definition.release.rollback.as_mut().unwrap();

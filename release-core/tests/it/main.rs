@@ -55,6 +55,7 @@ mod guards;
 mod hostile;
 #[cfg(test)]
 mod journal;
+mod judged;
 mod judging;
 #[cfg(test)]
 mod leases;

@@ -15,11 +15,11 @@ use super::expansion::{around, check, edge, index, table};
 use super::support::drive::{End, Run};
 use super::support::samples::{error_rate, id, one_service};
 
-fn minute() -> Span {
+pub(super) fn minute() -> Span {
     Span::secs(60)
 }
 
-fn step(weight: u8) -> CanaryStep {
+pub(super) fn step(weight: u8) -> CanaryStep {
     CanaryStep::new(weight, Span::ZERO)
 }
 
@@ -32,13 +32,13 @@ fn approval(name: &str) -> Gate {
 }
 
 /// The problems of a definition, as people read them.
-fn problems(definition: &Definition) -> Vec<String> {
+pub(super) fn problems(definition: &Definition) -> Vec<String> {
     let errors = plan(definition).unwrap_err().0;
     errors.iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
-fn refused(strategy: Strategy, why: &str) {
+pub(super) fn refused(strategy: Strategy, why: &str) {
     let problems = problems(&one_service(strategy));
     assert!(problems.len() == 1 && problems[0].contains(why), "{why}: {problems:?}");
 }
@@ -231,21 +231,6 @@ fn what_watches_in_the_background_begins_with_its_step_and_holds_up_what_follows
     assert_eq!(*until, Some(id("prod/eu/api/still-ready")));
 }
 
-#[test]
-fn what_watches_begins_with_its_step_where_the_shares_stay_as_they_are() {
-    let background = vec![Background { analysis: id("errors"), from_step: 2 }];
-    let steps = vec![step(50), CanaryStep { bake: minute(), ..step(50) }];
-    let definition = one_service(Strategy::Canary(Canary { background, ..Canary::new(steps) }));
-    let plan = plan(&definition).unwrap();
-    let watch = "prod/eu/api/background/errors";
-    let begins = "prod/eu/api/weight-50-2/bake";
-    assert_eq!(edge(&plan, begins, watch), Some(EdgeKind::Order));
-    assert_eq!(edge(&plan, "prod/eu/api/weight-50", watch), None);
-    let step = &plan.steps()[index(&plan, watch) as usize];
-    let Action::Analyze { from, .. } = &step.action else { panic!("{step:?}") };
-    assert_eq!(*from, Some(id(begins)));
-}
-
 /// Ends all effects well until the rollout is through and what watches looks again.
 fn through(mut run: Run, watch: &str) -> Run {
     for _ in 0..100 {
@@ -369,8 +354,6 @@ fn a_version_that_was_live_a_short_while_ago_comes_back_at_once() {
 #[test]
 fn settings_that_make_no_sense_are_refused_with_what_would() {
     let one = |step: CanaryStep| Strategy::Canary(Canary::new(vec![step]));
-    let experiment =
-        |share, replicas| Some(Experiment { share, replicas, bake: minute(), analyses: vec![] });
     let scale = |replicas| Some(CanaryScale::Replicas(replicas));
     let rule = |name: &str| vec![HeaderRule::exact(name, "yes")];
     for (strategy, why) in [
@@ -380,15 +363,6 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
         (one(CanaryStep { headers: rule("X y"), ..step(10) }), "header `X y` is no name"),
         (one(CanaryStep { mirror: Some(101), ..step(10) }), "`mirror` is 101"),
         (one(CanaryStep { mirror: Some(10), ..step(100) }), "leave them out"),
-        (one(CanaryStep { experiment: experiment(50, 1), ..step(10) }), "from 10 to 49"),
-        (one(CanaryStep { experiment: experiment(5, 1), ..step(10) }), "from 10 to 49"),
-        (one(CanaryStep { experiment: experiment(20, 0), ..step(10) }), "replicas` is 0"),
-        (one(CanaryStep { experiment: experiment(20, 5), ..step(10) }), "set `scale` to 1 to 4"),
-        (
-            one(CanaryStep { scale: scale(2), experiment: experiment(20, 1), ..step(10) }),
-            "set `experiment.replicas` to 2",
-        ),
-        (one(CanaryStep { experiment: experiment(49, 1), ..step(10) }), "set `scale` to 2 to 4"),
         (
             Strategy::Canary(Canary {
                 shrink_old: true,
@@ -397,7 +371,6 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
             }),
             "leave out `scale` and `shrink_old`",
         ),
-        (one(CanaryStep { experiment: experiment(20, 1), ..step(60) }), "leaves no room"),
         (
             Strategy::Rolling(Rolling { max_surge: Some(0), ..Rolling::new(1) }),
             "no instance could be replaced",
