@@ -284,6 +284,9 @@ impl TrafficRouter for SabotagedRouter {
                     (declared, declared, declared);
             }
             RouterFault::HidesTracks => description.abilities.tracks = false,
+            RouterFault::HidesFlights => {
+                description.abilities.traffic_router.counts_in_flight = false;
+            }
             _ => {}
         }
         description
@@ -329,8 +332,14 @@ impl TrafficRouter for SabotagedRouter {
             other => other?,
         };
         *lock(&self.seen) = Some(status.clone());
-        if self.fault == RouterFault::CountsNothing {
-            status.served.clear();
+        match self.fault {
+            RouterFault::CountsNothing => status.served.clear(),
+            RouterFault::CountsNoFlights => status.flights.clear(),
+            RouterFault::ForgetsFlights => {
+                let shares = &status.weights;
+                status.flights.retain(|one| shares.iter().any(|share| share.digest == one.digest));
+            }
+            _ => {}
         }
         if let Some(claimed) = lock(&self.claimed).get(&request.target) {
             status.weights.clone_from(claimed);

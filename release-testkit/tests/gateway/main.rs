@@ -145,6 +145,7 @@ async fn the_router_conforms_where_no_request_is_needed() {
             "copies_harm_no_request",
             "clients_stay",
             "tracks_are_apart",
+            "long_rules_hold",
         ]
     );
 }

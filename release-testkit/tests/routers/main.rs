@@ -17,8 +17,10 @@
 mod client;
 #[path = "../support/demo.rs"]
 mod demo;
+mod driven;
 mod instances;
 mod load;
+mod local;
 #[path = "../support/real.rs"]
 mod real;
 mod releases;
@@ -26,3 +28,4 @@ mod rules;
 mod server;
 mod stage;
 mod suite;
+mod waiting;
