@@ -285,7 +285,7 @@ impl State {
         (!waits && !silent(&asked.by)).then_some((asked.by, asked.heard))
     }
 
-    /// Where requests to a target are under way, each once.
+    /// Where requests to a target are under way; one for each request.
     pub(super) fn flying(&self, target: &Target) -> impl Iterator<Item = &Place> {
         self.held.iter().filter(move |(to, ..)| to == target).map(|(_, place, _)| place)
     }

@@ -216,10 +216,11 @@ impl SabotagedRouter {
         let SetWeights { target, weights, .. } = request;
         let invalid = error.kind() == ErrorKind::Invalid;
         let unknown = error.kind() == ErrorKind::NotFound;
-        let twice = invalid && error.context("sum") == Some("100");
+        let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
+        let twice = invalid && sum == 100;
         let accepted = match self.fault {
             RouterFault::AcceptsAnySum => invalid && !twice,
-            RouterFault::SumsInBytes => error.context("sum") == Some("356"),
+            RouterFault::SumsInBytes => invalid && sum == 356,
             RouterFault::AcceptsDoubles => twice,
             RouterFault::AcceptsUnknownTarget => unknown && error.context("target").is_some(),
             RouterFault::AcceptsUnknownVersion | RouterFault::AcceptsUnknownTrack => {
