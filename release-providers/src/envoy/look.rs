@@ -44,10 +44,10 @@ impl Inner {
         }
         let in_flight = flights.values().copied().fold(0, u64::saturating_add);
         let target: Target = place.target.clone();
-        let status = TrafficStatus::new(target, shares.weights, served, in_flight);
+        let traffic = TrafficStatus::new(target, shares.weights, served, in_flight);
         let flights = flights.into_iter();
         let flights = flights.map(|(pool, sum)| Flights::new(pool.digest, pool.track, sum));
-        Ok(status.by(shares.rules).flying(flights))
+        Ok(traffic.by(shares.rules).flying(flights))
     }
 
     pub(super) async fn in_flight(

@@ -124,7 +124,7 @@ impl Server {
         before: &Route,
         note: &Note,
     ) -> Result<Route, ProviderError> {
-        let mut wish = wish(place, before, TRAFFIC, text(operation, note)?);
+        let mut wish = wish(place, before, TRAFFIC, &text(operation, note)?);
         if let Some(fields) = wish.as_object_mut() {
             let rules = document::rules(place, &note.now)?;
             fields.insert("spec".into(), json!({ "rules": rules }));
@@ -140,7 +140,7 @@ impl Server {
         before: &Route,
         epochs: &Epochs,
     ) -> Result<Route, ProviderError> {
-        let wish = wish(place, before, EPOCHS, text(operation, epochs)?);
+        let wish = wish(place, before, EPOCHS, &text(operation, epochs)?);
         self.patch(operation, place, EPOCHS_MANAGER, &wish).await
     }
 
@@ -195,7 +195,7 @@ impl Server {
 }
 
 /// A route on the version that was read, with one annotation.
-fn wish(place: &GatewayTarget, before: &Route, name: &str, note: String) -> Value {
+fn wish(place: &GatewayTarget, before: &Route, name: &str, note: &str) -> Value {
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": KIND,

@@ -93,9 +93,8 @@ pub(super) fn standing(
         let mut said = status.parents.iter().filter(|parent| parent.parent_ref == *reference);
         // More than one controller may speak of a gateway; one that refuses is enough to refuse.
         let said = said.by_ref().map(|parent| of_parent(parent, generation)).collect::<Vec<_>>();
-        match said.iter().find(|one| matches!(one, Standing::Refused(_))) {
-            Some(refused) => return Ok(refused.clone()),
-            None => {}
+        if let Some(refused) = said.iter().find(|one| matches!(one, Standing::Refused(_))) {
+            return Ok(refused.clone());
         }
         let broken = said.iter().find(|one| matches!(one, Standing::Broken(_)));
         standing = match (standing, broken) {

@@ -75,7 +75,7 @@ async fn ask_on(address: SocketAddr, kept: bool, seen: &Seen) {
                 connection = kept.then_some(stream);
             }
             Err(error) => {
-                seen.failures.lock().unwrap().push(format!("kept {kept}, post {post}: {error}"))
+                seen.failures.lock().unwrap().push(format!("kept {kept}, post {post}: {error}"));
             }
         }
     }
