@@ -68,6 +68,8 @@ pub struct RouterAbilities {
     pub mirroring: bool,
     /// Whether clients [stay](release_core::model::Affinity) with the version that answered them.
     pub affinity: bool,
+    /// Whether it counts, by version and track, the requests that are [under way](crate::spi::TrafficStatus::flights).
+    pub counts_in_flight: bool,
 }
 
 /// What a [`SecretStore`](crate::spi::SecretStore) is able to do.

@@ -2,8 +2,8 @@
 //!
 //! A router such as `HaproxyRouter` or `EnvoyRouter` divides traffic between versions; [`Endpoints`] tells it the
 //! addresses of their instances. Instances come and go while shares stay: [`follow`] has the router look again at every
-//! change, and [`drained`] waits until a version that lost its share has answered its last request, after which its
-//! instances can be stopped.
+//! change. Before it stops a version the registry waits until that has answered its last request; [`drained`] does so for hosts
+//! that stop instances themselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,14 @@ use release_core::model::{Digest, Principal, Target};
 use release_core::port::{Clock, EffectCertainty};
 use release_core::time::Span;
 use tokio::sync::watch;
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+use tokio::task::JoinSet;
 
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+use crate::Description;
 use crate::spi::TrafficRouter;
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+use crate::spi::{ObserveTraffic, SetWeights, TrafficStatus};
 use crate::sync::lock;
 use crate::{Context, ErrorKind, ProviderError};
 
@@ -173,5 +179,57 @@ pub async fn follow(
         } else if changes.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// By what the routers of a kind follow instances.
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+#[derive(Debug, Clone)]
+pub(crate) struct Following {
+    pub(crate) changes: watch::Receiver<u64>,
+    pub(crate) principal: Principal,
+}
+
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+impl Following {
+    /// A router that follows instances as long as it is there, if it is to.
+    pub(crate) fn by(
+        following: Option<&Self>,
+        router: Arc<dyn InstanceRouter>,
+        clock: Arc<dyn Clock>,
+        targets: Vec<Target>,
+    ) -> Arc<dyn TrafficRouter> {
+        let Some(Self { changes, principal }) = following.cloned() else { return router };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(Arc::clone(&router), clock, principal, targets, changes));
+        Arc::new(Followed { router, _tasks: tasks })
+    }
+}
+
+/// A router, and the task that tells it of instances, which ends with it.
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+#[derive(Debug)]
+struct Followed {
+    router: Arc<dyn InstanceRouter>,
+    _tasks: JoinSet<()>,
+}
+
+#[cfg(any(feature = "haproxy", feature = "envoy"))]
+#[async_trait]
+impl TrafficRouter for Followed {
+    fn describe(&self) -> Description {
+        self.router.describe()
+    }
+
+    async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError> {
+        self.router.set_weights(cx, request).await
+    }
+
+    async fn observe(
+        &self,
+        cx: &Context,
+        request: ObserveTraffic,
+    ) -> Result<TrafficStatus, ProviderError> {
+        self.router.observe(cx, request).await
     }
 }

@@ -1,5 +1,6 @@
 //! The engine's port, implemented by submitting to providers and observing what came of it.
 
+mod drain;
 mod flags;
 
 use std::sync::Arc;
@@ -102,6 +103,9 @@ impl<'a> Call<'a> {
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
             (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
+                if *replicas == 0 {
+                    self.drained(deployment).await?;
+                }
                 self.scale(&**deployer, deployment, *replicas).await
             }
             (Bound::Probe(probe), Action::Probe { deployment, min_ready }) => {

@@ -95,6 +95,8 @@ macro_rules! router_conformance {
             copies_harm_no_request
             clients_stay
             tracks_are_apart
+            flights_are_told
+            long_rules_hold
         ] }
     };
     (@cases $name:ident, $level:ident, $factory:expr, [$($more:ident)*]) => {

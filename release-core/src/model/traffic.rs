@@ -124,8 +124,14 @@ impl Affinity {
 
     /// What is wrong with it, and how to mend it.
     pub fn problem(&self) -> Option<String> {
-        name_problem(&self.cookie)
-            .map(|problem| format!("cookie `{}` {problem}", self.cookie.escape_debug()))
+        let name = self.cookie.escape_debug();
+        if let Some(problem) = name_problem(&self.cookie) {
+            return Some(format!("cookie `{name}` {problem}"));
+        }
+        // Cookies last for whole seconds, and one of none is forgotten at once.
+        (self.max_age < Span::secs(1)).then(|| {
+            format!("cookie `{name}` lasts for less than a second, so that nobody stays; give it a longer `max_age`")
+        })
     }
 }
 
@@ -271,6 +277,9 @@ mod tests {
         assert_eq!(rule.matches[0].value, TextMatch::Prefix("y".into()));
         let affinity: Affinity = serde_json::from_str(r#"{"cookie":"stay"}"#).unwrap();
         assert_eq!(affinity, Affinity::new("stay"));
+        let fleeting = Affinity { max_age: Span::millis(999), ..affinity.clone() };
+        assert!(fleeting.problem().unwrap().contains("less than a second"));
+        assert_eq!(Affinity { max_age: Span::secs(1), ..affinity }.problem(), None);
         assert_eq!(serde_json::to_string(&TrafficRules::default()).unwrap(), "{}");
     }
 }

@@ -20,6 +20,8 @@ const ROUTES: &str = "/config_dump?resource=dynamic_route_configs";
 const CLUSTERS: &str = "/clusters?format=json";
 const STATS: &str =
     "/stats?format=json&filter=upstream_rq_%28active%7Cpending_active%7Ccompleted%7Ctotal%29%24";
+/// How often tables of routes were refused, by their names.
+const REFUSALS: &str = "/stats?format=json&filter=%5C.rds%5C..*%5C.update_rejected%24";
 
 /// Clusters that are in use, with the addresses of their instances.
 pub(super) type Clusters = BTreeMap<String, BTreeSet<SocketAddr>>;
@@ -66,6 +68,20 @@ impl Admin {
     pub(super) async fn stats(&self, operation: &'static str) -> Result<Stats, ProviderError> {
         let list = self.get(operation, STATS).await?;
         stats_of(&list).map_err(|why| garbage(operation, STATS, why))
+    }
+
+    /// How often Envoy refused a table of this target.
+    pub(super) async fn refusals(
+        &self,
+        operation: &'static str,
+        target: &EnvoyTarget,
+    ) -> Result<u64, ProviderError> {
+        let list = self.get(operation, REFUSALS).await?;
+        let all = stats_of(&list).map_err(|why| garbage(operation, REFUSALS, why))?;
+        // Before it, the listener's own prefix.
+        let end = format!(".rds.{}.update_rejected", target.name());
+        let own = all.iter().filter(|(name, _)| name.ends_with(&end)).map(|(_, count)| *count);
+        Ok(own.fold(0, u64::saturating_add))
     }
 
     async fn get(&self, operation: &'static str, path: &str) -> Result<Vec<u8>, ProviderError> {

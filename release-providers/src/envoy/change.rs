@@ -40,11 +40,12 @@ impl Inner {
         let rules = request.rules;
         let found = self.find(place, &weights, rules.as_ref()).await?;
         // What somebody else wrote there is replaced; that it makes no sense is no reason not to.
-        let now = match self.admin.shares(SET, place).await {
-            Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
-            shares => shares?,
+        let file = self.document(place).await?;
+        let (now, back) = match self.admin.shares(SET, place).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => (Shares::default(), file.clone()),
+            shares => shares.map(|now| (now.clone(), table::routes(place, &now)))?,
         };
-        let written = self.written(place).await?;
+        let written = written(&file);
         let same =
             now.generation > 0 && Weight::same_shares(&now.weights, &weights) && now.rules == rules;
         // Another table in the file is one that Envoy may take over at any time.
@@ -56,10 +57,21 @@ impl Inner {
         let generation = last.saturating_add(1);
         self.clusters(place, &now, &found, &stats).await?;
         let next = Shares { generation, weights, rules };
+        let refused = self.admin.refusals(SET, place).await?;
         self.write(SET, routes_file(&place.name()), table::routes(place, &next)).await?;
         // From here on Envoy may take it over at any time.
-        let taken = self.taken_over(place, &next);
-        taken.await.map_err(|error| error.with_effect(EffectCertainty::Unknown))
+        let taken = self.taken_over(place, &next, refused).await;
+        let taken = taken.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
+        if taken { Ok(()) } else { self.take_back(place, back).await }
+    }
+
+    /// Puts a table in the place of one that Envoy refused: it would read that again when it is restarted, and serve nobody.
+    async fn take_back(&self, place: &EnvoyTarget, table: Value) -> Result<(), ProviderError> {
+        let back = self.write(SET, routes_file(&place.name()), table).await;
+        back.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
+        let text = "Envoy refuses the table of routes, and keeps the one before; its log says why, such as an expression \
+                    that RE2 does not take, or one too long for the runtime key `re2.max_program_size.error_level`";
+        Err(ProviderError::new(ErrorKind::Invalid, SET, text).with_context("target", &place.target))
     }
 
     /// Sees to every version with a share, and tells the first that could not be seen to.
@@ -178,22 +190,32 @@ impl Inner {
         }
     }
 
-    /// The generation of the table in the file; 0 when it cannot be read.
-    async fn written(&self, place: &EnvoyTarget) -> Result<u64, ProviderError> {
+    /// The table in the file; null when it cannot be read.
+    async fn document(&self, place: &EnvoyTarget) -> Result<Value, ProviderError> {
         let path = self.settings.directory.join(routes_file(&place.name()));
         let bytes = blocking(SET, move || Ok(fs::read(path).unwrap_or_default())).await?;
-        let document: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let version = document.get("version_info").and_then(Value::as_str);
-        Ok(version.and_then(|version| version.parse().ok()).unwrap_or_default())
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Waits until Envoy has these shares in effect.
-    async fn taken_over(&self, place: &EnvoyTarget, next: &Shares) -> Result<(), ProviderError> {
+    /// Waits until Envoy has these shares in effect, or has refused a table more often than before: `false`.
+    async fn taken_over(
+        &self,
+        place: &EnvoyTarget,
+        next: &Shares,
+        refused: u64,
+    ) -> Result<bool, ProviderError> {
         let mut patience = self.patience(SET, "the shares");
-        while self.admin.shares(SET, place).await? != *next {
-            patience.wait().await?;
+        loop {
+            // Asked first: what is refused after this look is seen by the next one.
+            let more = self.admin.refusals(SET, place).await? > refused;
+            // A table of others is in effect until ours is.
+            match self.admin.shares(SET, place).await {
+                Ok(there) if there == *next => return Ok(true),
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                _ if more => return Ok(false),
+                _ => patience.wait().await?,
+            }
         }
-        Ok(())
     }
 
     fn patience(&self, operation: &'static str, what: &'static str) -> Patience<'_> {
@@ -252,6 +274,12 @@ impl Patience<'_> {
         self.pause = Span::from(self.pause.as_duration().saturating_mul(2)).min(PAUSES.1);
         Ok(())
     }
+}
+
+/// The generation of a table in a file; 0 when it is none of ours.
+fn written(document: &Value) -> u64 {
+    let version = document.get("version_info").and_then(Value::as_str);
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 /// The names in a list of clusters that this router wrote.

@@ -3,22 +3,35 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use release_core::model::Principal;
+use tokio::sync::watch;
 
 use super::router::{EnvoyRouter, description};
-use crate::endpoints::Endpoints;
+use super::settings::EnvoySettings;
+use crate::endpoints::{Endpoints, Following};
 use crate::kind::{Manifest, Opening, ProviderKind};
 use crate::{AnyProvider, ProviderError};
 
-/// Opens a [`EnvoyRouter`] with [`EnvoySettings`](super::EnvoySettings): the kind `envoy`.
+/// Opens a [`EnvoyRouter`] with [`EnvoySettings`]: the kind `envoy`.
 #[derive(Debug, Clone)]
 pub struct EnvoyKind {
     endpoints: Arc<dyn Endpoints>,
+    following: Option<Following>,
 }
 
 impl EnvoyKind {
     /// A kind whose routers learn from `endpoints` where instances are.
     pub fn new(endpoints: Arc<dyn Endpoints>) -> Self {
-        Self { endpoints }
+        Self { endpoints, following: None }
+    }
+
+    /// The same whose routers look for instances again whenever `changes` counts one, for example those of
+    /// `LocalPlatform::changes`, as `principal`: see [`follow`](crate::endpoints::follow). A router does so as long as it is
+    /// there. Without it routers look when shares are set, and not between.
+    #[must_use]
+    pub fn following(mut self, changes: watch::Receiver<u64>, principal: Principal) -> Self {
+        self.following = Some(Following { changes, principal });
+        self
     }
 }
 
@@ -30,10 +43,13 @@ impl ProviderKind for EnvoyKind {
     }
 
     async fn open(&self, opening: Opening) -> Result<Vec<AnyProvider>, ProviderError> {
-        let settings = opening.settings()?;
+        let settings: EnvoySettings = opening.settings()?;
+        let targets = settings.targets.iter().map(|one| one.target.clone()).collect();
+        let clock = Arc::clone(&opening.clock);
         let router =
             EnvoyRouter::open(settings, Arc::clone(&self.endpoints), opening.clock).await?;
-        Ok(vec![AnyProvider::TrafficRouter(Arc::new(router))])
+        let router = Following::by(self.following.as_ref(), Arc::new(router), clock, targets);
+        Ok(vec![AnyProvider::TrafficRouter(router)])
     }
 }
 

@@ -11,7 +11,7 @@ use super::settings::EnvoyTarget;
 use super::table::stat;
 use crate::routing::{IN_FLIGHT, OBSERVE, answering};
 use crate::shares::Pool;
-use crate::spi::TrafficStatus;
+use crate::spi::{Flights, TrafficStatus};
 use crate::{ErrorKind, ProviderError};
 
 impl Inner {
@@ -35,10 +35,19 @@ impl Inner {
         let served = served.into_iter().map(|(digest, requests)| Served::new(digest, requests));
         let served = served.collect();
         let clusters = self.admin.clusters(OBSERVE).await?;
-        let own = clusters.keys().filter(|cluster| place.has(cluster));
-        let in_flight = own.map(|cluster| under_way(&stats, cluster)).fold(0, u64::saturating_add);
+        let mut flights = BTreeMap::<Pool, u64>::new();
+        for cluster in clusters.keys() {
+            if let Some(pool) = place.pool(cluster) {
+                let sum = flights.entry(pool).or_default();
+                *sum = sum.saturating_add(under_way(&stats, cluster));
+            }
+        }
+        let in_flight = flights.values().copied().fold(0, u64::saturating_add);
         let target: Target = place.target.clone();
-        Ok(TrafficStatus::new(target, shares.weights, served, in_flight).by(shares.rules))
+        let traffic = TrafficStatus::new(target, shares.weights, served, in_flight);
+        let flights = flights.into_iter();
+        let flights = flights.map(|(pool, sum)| Flights::new(pool.digest, pool.track, sum));
+        Ok(traffic.by(shares.rules).flying(flights))
     }
 
     pub(super) async fn in_flight(

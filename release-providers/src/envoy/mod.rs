@@ -30,14 +30,16 @@
 //! the requests whose number is below its bound; Envoy draws one number for each request and compares it with all bounds,
 //! so that bounds 5 and 100 are shares of 5 and 95 %, however many instances either version has. New shares are a new
 //! table in a file that takes the place of the old one by a rename: Envoy takes it over whole or not at all. Clusters
-//! and their instances are there before a route names them, and go once no request is under way.
+//! and their instances are there before a route names them, and go once no request is under way. A table that Envoy refuses
+//! is `Invalid`, and the one in effect is put back in its file.
 //!
 //! # Rules
 //!
 //! They are routes of the same table, before those of shares: one a [header route](release_core::model::HeaderRoute), then one a
 //! version for the cookie of [affinity](release_core::model::Affinity), which routes of shares set. So rules and shares take
 //! effect together. (Envoy's filter for stateful sessions keeps clients with an instance of the cluster that a route names,
-//! and cannot choose the cluster.) Expressions are RE2. A cookie holds the digest of a version, and counts as long as that has a
+//! and cannot choose the cluster.) Expressions are RE2, of up to 100,000 instructions with
+//! the runtime of [`EnvoySettings::render`]. A cookie holds the digest of a version, and counts as long as that has a
 //! share.
 //!
 //! [Copies](release_core::model::Mirror) go to a cluster of their own with the same instances: the limits of one do not touch

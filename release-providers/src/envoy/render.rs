@@ -7,14 +7,21 @@ use super::settings::{EnvoySettings, EnvoyTarget, routes_file};
 use crate::routing::OPEN;
 use crate::{ErrorKind, ProviderError};
 
+/// The runtime key by which Envoy bounds expressions; without it, 100 instructions. One that finds the digest of a version in
+/// a cookie has more.
+const PROGRAM_SIZE: &str = "re2.max_program_size.error_level";
+/// More than any expression of ours, and than users' of a few kilobytes. RE2 bounds its memory, and its time, by itself.
+const LARGEST_PROGRAM: u32 = 100_000;
 const HTTP: &str = "envoy.filters.network.http_connection_manager";
 
 impl EnvoySettings {
     /// A minimal bootstrap for these settings, in JSON. [`EnvoyRouter::open`](super::EnvoyRouter::open) makes the files that
     /// it names.
     ///
-    /// For a bootstrap that is there already: the router needs the admin interface, `cds_config`, and in the listener of each
-    /// target the `rds` of its name. All else is yours.
+    /// For a bootstrap that is there already: the router needs the admin interface, `cds_config`, in the listener of each
+    /// target the `rds` of its name, and in `layered_runtime` the key `re2.max_program_size.error_level`: without it Envoy
+    /// refuses expressions that are longer than a few words, and so cookies of [affinity](release_core::model::Affinity).
+    /// All else is yours.
     ///
     /// # Errors
     /// `Invalid` for settings that make no sense.
@@ -31,6 +38,10 @@ impl EnvoySettings {
         let bootstrap = json!({
             "node": { "id": "release", "cluster": "release" },
             "admin": { "address": socket(&self.admin) },
+            "layered_runtime": { "layers": [
+                { "name": "release", "static_layer": { PROGRAM_SIZE: LARGEST_PROGRAM } },
+                { "name": "admin", "admin_layer": {} },
+            ] },
             "dynamic_resources": { "cds_config": watched(&self.directory, clusters) },
             "static_resources": { "listeners": listeners },
         });

@@ -131,8 +131,13 @@ impl EnvoyTarget {
 
     /// Whether a cluster is one of this target.
     pub(super) fn has(&self, cluster: &str) -> bool {
-        let own = cluster.strip_prefix(&self.name()).and_then(|rest| rest.strip_prefix('/'));
-        own.and_then(|tag| Pool::read(tag.strip_suffix(COPIES).unwrap_or(tag))).is_some()
+        self.pool(cluster).is_some()
+    }
+
+    /// Whose instances a cluster of this target is; also one for copies.
+    pub(super) fn pool(&self, cluster: &str) -> Option<Pool> {
+        let tag = cluster.strip_prefix(&self.name())?.strip_prefix('/')?;
+        Pool::read(tag.strip_suffix(COPIES).unwrap_or(tag))
     }
 }
 

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use super::document::{self, EPOCHS, Epochs, Note, Shares, TRAFFIC};
 use super::settings::GatewayTarget;
 use super::status::{Standing, standing};
-use crate::routing::covers;
 use crate::{ErrorKind, ProviderError};
 
 /// Who the rules of routes belong to.
 const MANAGER: &str = "release-providers";
+/// Who the epochs belong to: one that notes them says nothing of the rules.
+const EPOCHS_MANAGER: &str = "release-providers-epochs";
 const GROUP: &str = "gateway.networking.k8s.io";
 const VERSION: &str = "v1";
 const KIND: &str = "HTTPRoute";
@@ -41,6 +42,7 @@ pub(super) struct Route {
     version: Option<String>,
     generation: i64,
     data: Value,
+    noted: bool,
     pub(super) note: Note,
     pub(super) epochs: Epochs,
 }
@@ -57,6 +59,7 @@ impl Route {
             version: found.metadata.resource_version,
             generation: found.metadata.generation.unwrap_or_default(),
             data: found.data,
+            noted: notes.contains_key(TRAFFIC),
             note: annotation(operation, TRAFFIC, notes.get(TRAFFIC))?,
             epochs: annotation(operation, EPOCHS, notes.get(EPOCHS))?,
         })
@@ -71,18 +74,18 @@ impl Route {
     pub(super) fn is_as_noted(&self, place: &GatewayTarget) -> bool {
         let Ok(made) = document::rules(place, &self.note.now) else { return false };
         self.is_noted()
-            && self.data.pointer("/spec/rules").is_some_and(|there| covers(&made, there))
+            && self.data.pointer("/spec/rules").is_some_and(|there| document::are(&made, there))
     }
 
     /// Whether this router ever wrote rules there.
-    pub(super) fn is_noted(&self) -> bool {
-        self.note != Note::default()
+    pub(super) const fn is_noted(&self) -> bool {
+        self.noted
     }
 
     /// The shares that are in effect, as far as controllers say.
     pub(super) fn in_effect(&self) -> Result<&Shares, String> {
         Ok(match self.standing()? {
-            Standing::InEffect => &self.note.now,
+            Standing::InEffect | Standing::Broken(_) => &self.note.now,
             Standing::Awaited | Standing::Refused(_) => &self.note.before,
         })
     }
@@ -113,37 +116,45 @@ impl Server {
         Route::read(operation, place, found)
     }
 
-    /// Applies rules, and what they mean, on what was read. `Conflict` when somebody changed it meanwhile.
+    /// Applies rules, and notes what they mean, on what was read. `Conflict` when somebody changed it meanwhile.
     pub(super) async fn apply(
         &self,
         operation: &'static str,
         place: &GatewayTarget,
         before: &Route,
-        change: &Change,
+        note: &Note,
     ) -> Result<Route, ProviderError> {
-        let mut wish = json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"),
-            "kind": KIND,
-            "metadata": {
-                "name": place.route,
-                "resourceVersion": before.version,
-                "annotations": { EPOCHS: text(operation, &change.epochs)? },
-            },
-        });
-        // What an apply leaves out that its manager owned before is removed.
-        if let Some(fields) = wish.as_object_mut().filter(|_| change.note != Note::default()) {
-            let rules = document::rules(place, &change.note.now)?;
+        let mut wish = wish(place, before, TRAFFIC, &text(operation, note)?);
+        if let Some(fields) = wish.as_object_mut() {
+            let rules = document::rules(place, &note.now)?;
             fields.insert("spec".into(), json!({ "rules": rules }));
         }
-        if let Some(notes) =
-            wish.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
-            && change.note != Note::default()
-        {
-            notes.insert(TRAFFIC.into(), text(operation, &change.note)?.into());
-        }
-        // By force: the rules are this router's, whoever wrote them before it.
-        let params = PatchParams::apply(MANAGER).force();
-        let (routes, patch) = (self.routes(place), Patch::Apply(&wish));
+        self.patch(operation, place, MANAGER, &wish).await
+    }
+
+    /// Notes the highest epochs on what was read, and touches nothing else. `Conflict` when somebody changed it meanwhile.
+    pub(super) async fn note_epochs(
+        &self,
+        operation: &'static str,
+        place: &GatewayTarget,
+        before: &Route,
+        epochs: &Epochs,
+    ) -> Result<Route, ProviderError> {
+        let wish = wish(place, before, EPOCHS, &text(operation, epochs)?);
+        self.patch(operation, place, EPOCHS_MANAGER, &wish).await
+    }
+
+    /// What an apply leaves out that its manager owned before is removed.
+    async fn patch(
+        &self,
+        operation: &'static str,
+        place: &GatewayTarget,
+        manager: &str,
+        wish: &Value,
+    ) -> Result<Route, ProviderError> {
+        // By force: what is in it is this router's, whoever wrote it before.
+        let params = PatchParams::apply(manager).force();
+        let (routes, patch) = (self.routes(place), Patch::Apply(wish));
         let done = routes.patch(&place.route, &params, &patch);
         let done = self.within(operation, EffectCertainty::Unknown, done).await?;
         Route::read(operation, place, done)
@@ -183,11 +194,17 @@ impl Server {
     }
 }
 
-/// What a route shall be.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Change {
-    pub(super) note: Note,
-    pub(super) epochs: Epochs,
+/// A route on the version that was read, with one annotation.
+fn wish(place: &GatewayTarget, before: &Route, name: &str, note: &str) -> Value {
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": KIND,
+        "metadata": {
+            "name": place.route,
+            "resourceVersion": before.version,
+            "annotations": { name: note },
+        },
+    })
 }
 
 fn text(operation: &'static str, value: &impl Serialize) -> Result<String, ProviderError> {

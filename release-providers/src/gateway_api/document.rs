@@ -1,5 +1,7 @@
 //! The rules of a route, and the notes of what they mean.
 
+use std::collections::BTreeSet;
+
 use release_core::model::{
     Affinity, Digest, HeaderMatch, HeaderRoute, RunId, TextMatch, TrafficRules,
 };
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::settings::GatewayTarget;
-use crate::routing::SET;
+use crate::routing::{SET, covers};
 use crate::shares::Pool;
 use crate::{ErrorKind, ProviderError};
 
@@ -88,6 +90,26 @@ pub(super) fn rules(target: &GatewayTarget, shares: &Shares) -> Result<Value, Pr
     let everything = json!([{ "path": { "type": "PathPrefix", "value": "/" } }]);
     all.push(rule(&everything, &backends, &copies, own.affinity.as_ref()));
     Ok(Value::Array(all))
+}
+
+/// Whether rules are those that were made. Kubernetes may add what goes without saying inside of them; what else a rule or
+/// one of its backends says was put there by somebody else.
+pub(super) fn are(made: &Value, there: &Value) -> bool {
+    covers(made, there)
+        && list(made).zip(list(there)).all(|(made, there)| {
+            let backends = |rule: &Value| rule.get("backendRefs").cloned().unwrap_or_default();
+            let (all, found) = (backends(made), backends(there));
+            keys(made) == keys(there)
+                && list(&all).zip(list(&found)).all(|(made, there)| keys(made) == keys(there))
+        })
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn keys(value: &Value) -> BTreeSet<&String> {
+    value.as_object().into_iter().flat_map(serde_json::Map::keys).collect()
 }
 
 fn rule(matches: &Value, backends: &[Value], copies: &[Value], stay: Option<&Affinity>) -> Value {

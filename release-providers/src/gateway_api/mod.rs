@@ -31,7 +31,9 @@
 //! A route is changed by server-side apply, of all its rules at once, on the version of the object that was read before: who
 //! changed it meanwhile is not overwritten, and the router looks again. A change is in effect when, for every gateway that
 //! the route names, a controller says `Accepted` and `ResolvedRefs` of this very generation. Until then `observe` tells
-//! the shares of before, which an annotation keeps; a controller that refuses the change makes the call fail. That a
+//! the shares of before, which an annotation keeps until the change is confirmed; a controller that refuses the change makes
+//! the call fail. One that accepts it and does not find a service (`ResolvedRefs` is false) serves it, and answers what goes there
+//! with errors: that is `Unavailable`, and never the shares of before. That a
 //! controller has told its proxies is all that the API can say: whether the last of them follows already, nobody knows.
 //!
 //! What Kubernetes does not keep of a rule, because its definitions are older or of another channel, is seen when the object comes
@@ -54,7 +56,9 @@
 //!
 //! # What is not known
 //!
-//! The API has no counts: neither what was served nor what is in flight is told.
+//! The API has no counts: neither what was served nor what is in flight is told, and neither is declared (`in_flight` of a status is
+//! 0 because it has to be a number). So nothing waits for the requests of a version before it is stopped: let its instances
+//! finish what they have begun when they are told to end, as `preStop` and `terminationGracePeriodSeconds` do.
 //!
 //! # How it was tested
 //!
@@ -64,6 +68,7 @@
 
 mod api;
 mod document;
+mod kind;
 mod router;
 mod settings;
 mod status;
@@ -72,5 +77,6 @@ mod status;
 pub use kube;
 
 pub use document::MOST_RUNS;
+pub use kind::GatewayKind;
 pub use router::GatewayRouter;
 pub use settings::{GatewaySettings, GatewayTarget};

@@ -7,7 +7,7 @@ use release_core::plan::Weight;
 use release_core::port::{Clock, EffectCertainty};
 use release_core::time::Span;
 
-use super::api::{Change, Route, Server};
+use super::api::{Route, Server};
 use super::document::{self, Note, Shares};
 use super::settings::{GatewaySettings, GatewayTarget};
 use super::status::Standing;
@@ -18,6 +18,9 @@ use crate::{Context, Description, EffectClass, ErrorKind, Fencing, ProviderError
 
 /// The first pause between two looks whether a change is in effect, and the longest.
 const PAUSES: (Span, Span) = (Span::millis(10), Span::secs(1));
+/// What is wrong with a route that is served and cannot be.
+const BROKEN: &str = "the shares are in effect, and a gateway does not find all of their services: requests to those fail; \
+                      make them, or set other shares";
 /// How often a change is tried that somebody else's comes before.
 const TRIES: u32 = 5;
 
@@ -56,6 +59,21 @@ impl GatewayRouter {
     }
 }
 
+/// What a router says of itself, with the experimental channel of the API or without it.
+pub(super) fn description(session_persistence: bool) -> Description {
+    let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
+    Description::new("gateway-api", version, EffectClass::Idempotent)
+        .able(|can| {
+            can.traffic_router.splitting = Splitting::Shares;
+            can.traffic_router.fencing = Fencing::Epochs;
+            can.traffic_router.header_routes = true;
+            can.traffic_router.mirroring = true;
+            can.traffic_router.affinity = session_persistence;
+            can.tracks = true;
+        })
+        .with_config_schema(schemars::schema_for!(GatewaySettings).to_value())
+}
+
 #[async_trait]
 impl TrafficRouter for GatewayRouter {
     fn describe(&self) -> Description {
@@ -81,17 +99,7 @@ impl TrafficRouter for GatewayRouter {
 
 impl Inner {
     fn describe(&self) -> Description {
-        let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
-        Description::new("gateway-api", version, EffectClass::Idempotent)
-            .able(|can| {
-                can.traffic_router.splitting = Splitting::Shares;
-                can.traffic_router.fencing = Fencing::Epochs;
-                can.traffic_router.header_routes = true;
-                can.traffic_router.mirroring = true;
-                can.traffic_router.affinity = self.settings.session_persistence;
-                can.tracks = true;
-            })
-            .with_config_schema(schemars::schema_for!(GatewaySettings).to_value())
+        description(self.settings.session_persistence)
     }
 
     fn place(
@@ -113,7 +121,12 @@ impl Inner {
                 "the rules of the route are not those that this router wrote; set shares again";
             return Err(at(place, ProviderError::new(ErrorKind::Corrupt, OBSERVE, text)));
         }
+        if let Ok(Standing::Broken(why)) = route.standing() {
+            return Err(at(place, ProviderError::new(ErrorKind::Unavailable, OBSERVE, BROKEN))
+                .with_context("because", why));
+        }
         let shares = route.in_effect().map_err(|why| unserved(OBSERVE, place, why))?.clone();
+        // Nothing of the API tells what is served or under way; neither is declared.
         let status = TrafficStatus::new(place.target.clone(), shares.weights, Vec::new(), 0);
         Ok(status.by(shares.rules))
     }
@@ -135,15 +148,37 @@ impl Inner {
             }
             let before = route.in_effect().map_err(|why| unserved(SET, place, why))?.clone();
             let note = Note { now: next.clone(), before };
-            let change = Change { note, epochs: route.epochs.clone() };
-            match self.server.apply(SET, place, &route, &change).await {
+            match self.server.apply(SET, place, &route, &note).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 applied => break applied.map_err(|error| at(place, error))?,
             }
         };
         // From here on it may be in effect at any time.
-        let taken = self.taken_over(place, &next, route).await;
-        taken.map_err(|error| at(place, error).with_effect(EffectCertainty::Unknown))
+        let taken = async {
+            let route = self.taken_over(place, &next, route).await?;
+            self.confirm(place, &next, route).await
+        };
+        taken.await.map_err(|error| at(place, error).with_effect(EffectCertainty::Unknown))
+    }
+
+    /// Notes that shares are in effect: what was before them is not told any more, whatever becomes of the route later.
+    async fn confirm(
+        &self,
+        place: &GatewayTarget,
+        next: &Shares,
+        mut route: Route,
+    ) -> Result<(), ProviderError> {
+        let note = Note { now: next.clone(), before: next.clone() };
+        let mut tries = 0;
+        // Another change that came meanwhile says itself what was before it.
+        while route.note.now == *next && route.note.before != *next && route.is_as_noted(place) {
+            match self.server.apply(SET, place, &route, &note).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
+                applied => return applied.map(drop),
+            }
+            route = self.server.route(SET, place).await?;
+        }
+        Ok(())
     }
 
     /// Refuses a caller whose run a newer one has taken over; a newer one is noted before anything is done for it. Tells the route
@@ -165,9 +200,9 @@ impl Inner {
             if known == Some(cx.epoch) {
                 return Ok(route);
             }
-            let mut change = Change { note: route.note.clone(), epochs: route.epochs.clone() };
-            change.epochs.raise(run, cx.epoch);
-            match self.server.apply(SET, place, &route, &change).await {
+            let mut epochs = route.epochs.clone();
+            epochs.raise(run, cx.epoch);
+            match self.server.note_epochs(SET, place, &route, &epochs).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
                 // No share was touched, whether the note is there or not.
                 applied => {
@@ -194,13 +229,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Waits until every gateway of the route has these shares in effect.
+    /// Waits until every gateway of the route has these shares in effect; tells the route as it is then.
     async fn taken_over(
         &self,
         place: &GatewayTarget,
         next: &Shares,
         mut route: Route,
-    ) -> Result<(), ProviderError> {
+    ) -> Result<Route, ProviderError> {
         let clock = &self.turns.clock;
         let (end, mut pause) = (clock.now().plus(self.settings.patience()), PAUSES.0);
         loop {
@@ -210,13 +245,18 @@ impl Inner {
                 return Err(ProviderError::new(ErrorKind::Unavailable, SET, text));
             }
             match route.standing().map_err(|why| unserved(SET, place, why))? {
-                Standing::InEffect => return Ok(()),
+                Standing::InEffect => return Ok(route),
                 Standing::Refused(why) => {
                     let text = "a gateway refuses the route";
                     return Err(ProviderError::new(ErrorKind::Invalid, SET, text)
                         .with_context("because", why));
                 }
-                Standing::Awaited => {}
+                // It may not have seen a service yet that was just made.
+                Standing::Broken(why) if clock.now() >= end => {
+                    return Err(ProviderError::new(ErrorKind::Unavailable, SET, BROKEN)
+                        .with_context("because", why));
+                }
+                Standing::Broken(_) | Standing::Awaited => {}
             }
             if clock.now() >= end {
                 let text = "no controller took over the route in time; see its status";

@@ -10,6 +10,8 @@ pub(super) enum Standing {
     InEffect,
     /// Somebody has not said so yet.
     Awaited,
+    /// Somebody serves it and does not find a backend, and says why: requests for that fail.
+    Broken(String),
     /// Somebody refuses it, and says why.
     Refused(String),
 }
@@ -91,31 +93,38 @@ pub(super) fn standing(
         let mut said = status.parents.iter().filter(|parent| parent.parent_ref == *reference);
         // More than one controller may speak of a gateway; one that refuses is enough to refuse.
         let said = said.by_ref().map(|parent| of_parent(parent, generation)).collect::<Vec<_>>();
-        match said.iter().find(|one| matches!(one, Standing::Refused(_))) {
-            Some(refused) => return Ok(refused.clone()),
-            None if !said.contains(&Standing::InEffect) => standing = Standing::Awaited,
-            None => {}
+        if let Some(refused) = said.iter().find(|one| matches!(one, Standing::Refused(_))) {
+            return Ok(refused.clone());
         }
+        let broken = said.iter().find(|one| matches!(one, Standing::Broken(_)));
+        standing = match (standing, broken) {
+            (Standing::Broken(why), _) => Standing::Broken(why),
+            (_, Some(broken)) => broken.clone(),
+            (before, None) if said.contains(&Standing::InEffect) => before,
+            _ => Standing::Awaited,
+        };
     }
     Ok(standing)
 }
 
 fn of_parent(parent: &Parent, generation: i64) -> Standing {
-    let mut standing = Standing::InEffect;
-    for kind in ["Accepted", "ResolvedRefs"] {
-        let said = parent.conditions.iter().find(|condition| {
-            condition.kind == kind && condition.observed_generation == generation
-        });
-        match said {
-            Some(said) if said.status == "True" => {}
-            Some(Condition { status, reason, message, .. }) if status == "False" => {
-                let why = format!("{} at `{}`: {reason}, {message}", kind, parent.parent_ref.name);
-                return Standing::Refused(why);
-            }
-            _ => standing = Standing::Awaited,
-        }
+    let said = |kind: &str| {
+        let of_now = |one: &&Condition| one.kind == kind && one.observed_generation == generation;
+        parent.conditions.iter().find(of_now)
+    };
+    let why = |said: &Condition| {
+        let Condition { kind, reason, message, .. } = said;
+        format!("{kind} at `{}`: {reason}, {message}", parent.parent_ref.name)
+    };
+    match (said("Accepted"), said("ResolvedRefs")) {
+        (Some(accepted), _) if accepted.status == "False" => Standing::Refused(why(accepted)),
+        (Some(accepted), Some(resolved)) if accepted.status == "True" => match &*resolved.status {
+            "True" => Standing::InEffect,
+            "False" => Standing::Broken(why(resolved)),
+            _ => Standing::Awaited,
+        },
+        _ => Standing::Awaited,
     }
-    standing
 }
 
 #[cfg(test)]
@@ -157,8 +166,16 @@ mod tests {
         assert_eq!(of(&[("a", both("Unknown", 3)), ("b", both("True", 3))]), Standing::Awaited);
         // What is refused of another generation is not this one.
         assert_eq!(of(&[("a", both("False", 2)), ("b", both("True", 3))]), Standing::Awaited);
-        let refused = of(&[("a", both("True", 3)), ("b", both("False", 3))]);
-        assert!(matches!(&refused, Standing::Refused(why) if why.contains("ResolvedRefs at `b`")));
+        // Accepted, it is served, whether its backends are found or not.
+        let broken = of(&[("a", both("True", 3)), ("b", both("False", 3))]);
+        assert!(matches!(&broken, Standing::Broken(why) if why.contains("ResolvedRefs at `b`")));
+        assert_eq!(
+            of(&[("a", both("False", 3)), ("b", both("True", 3))]),
+            of(&[("a", both("False", 3))])
+        );
+        let no = json!([condition("Accepted", "False", 3), condition("ResolvedRefs", "False", 3)]);
+        let refused = of(&[("a", both("False", 3)), ("b", no)]);
+        assert!(matches!(&refused, Standing::Refused(why) if why.contains("Accepted at `b`")));
         let half = json!([condition("Accepted", "True", 3)]);
         assert_eq!(of(&[("a", both("True", 3)), ("b", half)]), Standing::Awaited);
         assert!(standing(&json!({ "spec": {} }), "shop", 3).is_err());

@@ -17,7 +17,7 @@ use crate::routing::{
     IN_FLIGHT, OBSERVE, REFRESH, SET, addresses, addresses_of, answering, blocking, write_whole,
 };
 use crate::shares::{Pool, wanted};
-use crate::spi::{SetWeights, TrafficStatus};
+use crate::spi::{Flights, SetWeights, TrafficStatus};
 use crate::sync::lock;
 use crate::{Context, ErrorKind, ProviderError};
 
@@ -92,12 +92,15 @@ impl Inner {
                 None => served.push(Served::new(pool.digest, requests)),
             }
         }
-        let mut in_flight = 0_u64;
+        let (mut in_flight, mut flights) = (0_u64, Vec::new());
         for slot in place.slots() {
-            in_flight = in_flight.saturating_add(self.sessions(OBSERVE, place, slot).await?);
+            let requests = self.sessions(OBSERVE, place, slot).await?;
+            in_flight = in_flight.saturating_add(requests);
+            let there = shares.slots.get(&slot).cloned();
+            flights.extend(there.map(|who| Flights::new(who.digest, who.track, requests)));
         }
         let status = TrafficStatus::new(place.target.clone(), shares.weights(), served, in_flight);
-        Ok(status.by(shares.rules))
+        Ok(status.by(shares.rules).flying(flights))
     }
 
     pub(super) async fn in_flight(

@@ -92,6 +92,7 @@ pub(super) fn description() -> Description {
         .able(|can| {
             can.traffic_router.splitting = Splitting::Shares;
             can.traffic_router.counts_served = true;
+            can.traffic_router.counts_in_flight = true;
             can.traffic_router.fencing = Fencing::Epochs;
             can.traffic_router.header_routes = true;
             can.traffic_router.affinity = true;

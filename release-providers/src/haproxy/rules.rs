@@ -5,6 +5,8 @@
 //! shares take effect together, with the map of shares.
 
 use std::fmt::Write as _;
+use std::iter::Peekable;
+use std::str::Chars;
 
 use release_core::model::{HeaderMatch, HeaderRoute, TextMatch, TrafficRules};
 
@@ -93,7 +95,7 @@ fn literal(text: &str) -> String {
 fn expression(regex: &str, name: &str) -> Result<String, ProviderError> {
     let (begin, end) = (format!("(?<={name}:\\x20)"), "(?=\\r\\n)");
     let mut out = "(?:".to_owned();
-    let (mut chars, mut in_class) = (regex.chars(), false);
+    let (mut chars, mut in_class) = (regex.chars().peekable(), false);
     while let Some(c) = chars.next() {
         match c {
             '\\' => match chars.next() {
@@ -111,14 +113,41 @@ fn expression(regex: &str, name: &str) -> Result<String, ProviderError> {
             ' ' => out.push_str("\\x20"),
             '^' if !in_class => out.push_str(&begin),
             '$' if !in_class => out.push_str(end),
+            '[' if in_class => bracket(&mut chars, &mut out),
+            '[' => {
+                in_class = true;
+                out.push('[');
+                out.extend(chars.next_if_eq(&'^'));
+                // Here it does not end the class.
+                if chars.next_if_eq(&']').is_some() {
+                    out.push_str("\\]");
+                }
+            }
             c => {
-                in_class = c == '[' || in_class && c != ']';
+                in_class &= c != ']';
                 out.push(c);
             }
         }
     }
     out.push(')');
     Ok(out)
+}
+
+/// A bracket within a class: a class by its name, such as `[:alnum:]`, or itself.
+fn bracket(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    if chars.peek() != Some(&':') {
+        out.push_str("\\[");
+        return;
+    }
+    out.push('[');
+    let mut before = None;
+    for c in chars.by_ref() {
+        out.push(c);
+        if c == ']' && before == Some(':') {
+            return;
+        }
+        before = Some(c);
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +159,10 @@ mod tests {
         let made = |regex| expression(regex, "x").unwrap();
         assert_eq!(made("a b"), "(?:a\\x20b)");
         assert_eq!(made("^a$|[^$]\\$\\^"), "(?:(?<=x:\\x20)a(?=\\r\\n)|[^$]\\$\\^)");
+        assert_eq!(made("[]$]$"), "(?:[\\]$](?=\\r\\n))");
+        assert_eq!(made("[^]^]^"), "(?:[^\\]^](?<=x:\\x20))");
+        assert_eq!(made("[[:alnum:]$]$"), "(?:[[:alnum:]$](?=\\r\\n))");
+        assert_eq!(made("[[:^space:][$]$"), "(?:[[:^space:]\\[$](?=\\r\\n))");
         assert_eq!(made("\\Aa\\ b\\z"), "(?:(?<=x:\\x20)a\\x20b(?=\\r\\n))");
         assert_eq!(expression("\\Qa\\E", "x").unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(literal("a-b.C \"é"), "a\\x2db\\x2eC\\x20\\x22é");

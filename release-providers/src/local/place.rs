@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind as ErrorKindIo;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use release_core::model::{Digest, Target, TrafficRules};
@@ -30,6 +31,8 @@ pub(super) struct Place {
     pub(super) proxy: Arc<Proxy>,
     /// Held while instances are sampled, so that no sample is noted behind a later one.
     pub(super) samples: tokio::sync::Mutex<Samples>,
+    /// Whether shares were begun to be written down that are not in effect.
+    pub(super) doubtful: AtomicBool,
     /// When the present shares took effect, known before any of that sampling has begun.
     changed: Mutex<Option<Timestamp>>,
     /// Who ended by itself since samples were noted last; nobody who ends waits for that.
@@ -173,6 +176,7 @@ impl Inner {
         let place = Arc::new(Place {
             target: target.clone(),
             proxy,
+            doubtful: AtomicBool::new(false),
             changed: Mutex::new(samples.changed()),
             samples: tokio::sync::Mutex::new(samples),
             deaths: Mutex::default(),

@@ -210,6 +210,7 @@ pub(super) fn description() -> Description {
         can.traffic_router.fencing = Fencing::Epochs;
         can.traffic_router.splitting = Splitting::Shares;
         can.traffic_router.counts_served = true;
+        can.traffic_router.counts_in_flight = true;
         can.traffic_router.affinity = true;
         can.tracks = true;
         can.metrics_source.means = true;

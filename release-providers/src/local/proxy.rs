@@ -23,7 +23,7 @@ use super::balance::{Backends, Shares};
 use super::files::lock;
 use super::forward;
 use crate::shares::{Pool, cookie};
-use crate::spi::TrafficStatus;
+use crate::spi::{Flights, TrafficStatus};
 
 /// What a proxy needs of its platform.
 #[derive(Debug, Clone)]
@@ -60,6 +60,8 @@ struct Inside {
     /// Counts changes of the shares, so that a request counts for those under which it began.
     generation: u64,
     in_flight: u64,
+    /// Those of them that an instance has, by whose it is.
+    flights: BTreeMap<Pool, u64>,
 }
 
 /// Who serves a request.
@@ -79,6 +81,8 @@ pub(super) struct Flight {
     keep: Option<Affinity>,
     generation: u64,
     tried: Vec<String>,
+    /// Whose instance was tried last.
+    at: Option<Pool>,
 }
 
 /// Opens a listener on the loopback interface; port 0 lets the operating system choose.
@@ -192,7 +196,10 @@ impl Proxy {
         counts.extend(&inside.served);
         let served =
             counts.into_iter().map(|(digest, requests)| Served::new(digest, requests)).collect();
-        TrafficStatus::new(target, weights, served, inside.in_flight).by(inside.rules.clone())
+        let flights = inside.flights.iter();
+        let flights = flights.map(|(at, n)| Flights::new(at.digest, at.track.clone(), *n));
+        let status = TrafficStatus::new(target, weights, served, inside.in_flight).flying(flights);
+        status.by(inside.rules.clone())
     }
 
     /// Closes the connections that carry nothing.
@@ -211,7 +218,7 @@ impl Flight {
         let kept = keep.as_ref().and_then(|affinity| kept(affinity, headers, &inside.shares));
         keep = keep.filter(|_| kept.is_none());
         let (turn, generation) = (kept.or_else(|| inside.shares.turn()), inside.generation);
-        Self { proxy: Arc::clone(proxy), turn, keep, generation, tried: Vec::new() }
+        Self { proxy: Arc::clone(proxy), turn, keep, generation, tried: Vec::new(), at: None }
     }
 
     /// The cookie that keeps the client with whom it was answered by, unless it has one.
@@ -240,6 +247,7 @@ impl Flight {
             inside.backends.next(&Pool::of(&weight), &self.tried).map(|backend| (weight, backend))
         })?;
         self.tried.push(backend.id.clone());
+        inside.fly(self.at.replace(backend.pool.clone()).as_ref(), Some(&backend.pool));
         // Counted before the lock is given back, so that a draining instance cannot be missed.
         Some(Choice { lease: Lease::new(&backend), weight })
     }
@@ -250,6 +258,21 @@ impl Flight {
         if inside.generation == self.generation {
             let count = inside.served.entry(version).or_default();
             *count = count.saturating_add(1);
+        }
+    }
+}
+
+impl Inside {
+    /// A request goes from one pool to another, or comes, or ends.
+    fn fly(&mut self, from: Option<&Pool>, to: Option<&Pool>) {
+        if let Some(to) = to {
+            *self.flights.entry(to.clone()).or_default() += 1;
+        }
+        if let Some(from) = from {
+            let left = self.flights.remove(from).unwrap_or_default().saturating_sub(1);
+            if left > 0 {
+                self.flights.insert(from.clone(), left);
+            }
         }
     }
 }
@@ -269,5 +292,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let mut inside = lock(&self.proxy.inside);
         inside.in_flight = inside.in_flight.saturating_sub(1);
+        inside.fly(self.at.as_ref(), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Routes traffic: sets and reports the shares of a target's proxy.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use release_core::model::Target;
@@ -52,16 +53,20 @@ async fn set_weights(
     inner.fence(SET, caller).await?;
     let weights = wanted(SET, &request, &description().abilities)?;
     let (place, rules) = (served(inner, SET, &request.target)?, request.rules);
-    if weights == place.proxy.weights() && rules == place.proxy.rules() {
+    let same = weights == place.proxy.weights() && rules == place.proxy.rules();
+    if same && !place.doubtful.load(Ordering::Acquire) {
         return Ok(());
     }
     check_versions(inner, &place, &weights)?;
+    // Whatever fails from here on: what is on the disk may not be what is in effect, until both are written again.
+    place.doubtful.store(true, Ordering::Release);
     inner.write_target(SET, &place, weights.clone(), rules.clone()).await?;
     // Written, but not in effect before the next open: whoever fails here does not know.
     let change = EffectChange::Weights { weights: weights.clone() };
     let logged = inner.log_effect(SET, caller, &place.target, change).await;
     logged.map_err(|error| error.with_effect(EffectCertainty::Unknown))?;
     place.proxy.set(weights, rules);
+    place.doubtful.store(false, Ordering::Release);
     for place in inner.with_tracks(&place.target) {
         place.shares_changed(inner.config.clock.now());
         // Nobody waits for instances here, least of all for one that the shares are being taken from.

@@ -144,6 +144,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             header_routes: traffic_router.header_routes,
             mirroring: traffic_router.mirroring,
             affinity: traffic_router.affinity,
+            counts_in_flight: traffic_router.counts_in_flight,
         }),
         tracks: *tracks,
         secret_store: Some(pb::SecretStoreAbilities { rotation: secret_store.rotation }),
@@ -170,6 +171,7 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
         abilities.traffic_router.header_routes = router.header_routes;
         abilities.traffic_router.mirroring = router.mirroring;
         abilities.traffic_router.affinity = router.affinity;
+        abilities.traffic_router.counts_in_flight = router.counts_in_flight;
         abilities.traffic_router.fencing = fencing(router.fences_epochs);
     }
     if let Some(store) = wire.secret_store {
@@ -194,6 +196,7 @@ mod tests {
                 .able(|can| {
                     can.traffic_router.splitting = Splitting::Shares;
                     can.traffic_router.counts_served = true;
+                    can.traffic_router.counts_in_flight = true;
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
                     can.secret_store.rotation = true;

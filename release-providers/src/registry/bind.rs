@@ -139,6 +139,13 @@ impl Registry {
         Some(BindingError { step: step.id.clone(), problem: problem.into() })
     }
 
+    /// Who distributes traffic over the versions in a target, if anybody does.
+    pub(crate) fn router_of(&self, target: &Target) -> Option<Arc<dyn TrafficRouter>> {
+        let mut at = ProviderSelector::everywhere();
+        in_target(&mut at, target);
+        self.find(&at)
+    }
+
     fn need<T: ?Sized + Capable>(
         &self,
         step: &Step,
@@ -210,20 +217,21 @@ fn about(step: &Step) -> ProviderSelector {
         at.region.clone_from(&place.region);
         at.service.clone_from(&place.service);
     }
-    let mut in_target = |target: &Target| {
-        at.environment = Some(target.environment.clone());
-        at.region = Some(target.region.clone());
-        at.service = Some(target.service.clone());
-    };
     match &step.action {
         Action::Scale { deployment, .. }
         | Action::Probe { deployment, .. }
-        | Action::Analyze { deployment, .. } => in_target(&deployment.target),
-        Action::Route { target, .. } => in_target(target),
+        | Action::Analyze { deployment, .. } => in_target(&mut at, &deployment.target),
+        Action::Route { target, .. } => in_target(&mut at, target),
         Action::Flag(flag) => at.environment = Some(flag.environment.clone()),
         Action::Notify { channel, .. } => at.channel = Some(channel.clone()),
         Action::Custom { capability, .. } => at.action = Some(capability.clone()),
         _ => {}
     }
     at
+}
+
+fn in_target(at: &mut ProviderSelector, target: &Target) {
+    at.environment = Some(target.environment.clone());
+    at.region = Some(target.region.clone());
+    at.service = Some(target.service.clone());
 }

@@ -102,5 +102,5 @@ pub use secrets::{
 };
 pub use sign::{ArtifactSigner, ObserveSignature, SignArtifact, Signature, SignatureStatus};
 pub use test::{StartTests, TestCase, TestOutcome, TestRunner, TestStatus};
-pub use traffic::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
+pub use traffic::{Flights, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 pub use verify::{ArtifactVerifier, Attested, Verdict, Verification, VerifyArtifact};

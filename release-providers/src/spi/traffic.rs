@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use release_core::model::{Target, TrafficRules};
+use release_core::model::{Digest, Target, TrackId, TrafficRules};
 use release_core::plan::Weight;
 use release_core::port::Served;
 use serde::{Deserialize, Serialize};
@@ -54,14 +54,23 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
     /// `out_of_reach_is_unavailable`, `secrets_stay_secret`; of rules and tracks, in level V2, `undeclared_rules_are_refused`,
     /// `header_routes_pick_requests`, `rules_replace_rules`, `rules_and_shares_change_together`, `copies_reach_nobody`,
-    /// `copies_harm_no_request`, `clients_stay`, `tracks_are_apart`.
+    /// `copies_harm_no_request`, `clients_stay`, `tracks_are_apart`,
+    /// `long_rules_hold`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 
-    /// Reports the shares that are in effect, and what was really served.
+    /// Reports the shares that are in effect, what was really served, and what is under way.
+    ///
+    /// # Contract
+    /// Where `counts_in_flight` is declared, [`TrafficStatus::flights`] tells of every request that instances have not
+    /// finished, whatever its version has of the shares by now: before a version is stopped that gets no requests any more,
+    /// the registry waits until none of it is told. Where it is not, no flights are told, and nobody waits.
     ///
     /// # Errors
     /// `NotFound` for a target that the router does not know; `Unavailable` when it cannot look;
     /// `Cancelled` or `Timeout` for a call that nobody waits for.
+    ///
+    /// # Conformance
+    /// `weights_are_observed`, `zero_shares_are_not_reported`, `served_follows_weights`; in level V2, `flights_are_told`.
     async fn observe(
         &self,
         cx: &Context,
@@ -115,11 +124,34 @@ pub struct TrafficStatus {
     pub weights: Vec<Weight>,
     /// Requests served since these shares took effect, by version.
     pub served: Vec<Served>,
-    /// Requests begun and not finished.
+    /// Requests begun and not finished, of all versions; 0 also where the router cannot count them.
     pub in_flight: u64,
     /// What holds beside the shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<TrafficRules>,
+    /// The same by those who answer them, where `counts_in_flight` is declared. Whoever is not named has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flights: Vec<Flights>,
+}
+
+/// Requests that instances have begun and not finished: those of a version on a track, or its others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Flights {
+    /// The version's content.
+    pub digest: Digest,
+    /// The track that the instances are on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<TrackId>,
+    /// How many.
+    pub requests: u64,
+}
+
+impl Flights {
+    /// Requests at the instances of a version on a track, or at its others.
+    pub const fn new(digest: Digest, track: Option<TrackId>, requests: u64) -> Self {
+        Self { digest, track, requests }
+    }
 }
 
 impl TrafficStatus {
@@ -130,7 +162,7 @@ impl TrafficStatus {
         served: Vec<Served>,
         in_flight: u64,
     ) -> Self {
-        Self { target, weights, served, in_flight, rules: None }
+        Self { target, weights, served, in_flight, rules: None, flights: Vec::new() }
     }
 
     /// With `rules` beside the shares; rules that say nothing are none.
@@ -138,5 +170,20 @@ impl TrafficStatus {
     pub fn by(mut self, rules: Option<TrafficRules>) -> Self {
         self.rules = rules.filter(|rules| !rules.is_empty());
         self
+    }
+
+    /// With what is under way at each, in order; who has nothing under way is left out.
+    #[must_use]
+    pub fn flying(mut self, flights: impl IntoIterator<Item = Flights>) -> Self {
+        self.flights = flights.into_iter().filter(|one| one.requests > 0).collect();
+        self.flights.sort();
+        self
+    }
+
+    /// How many requests the instances of a version on a track, or its others, have not finished.
+    pub fn in_flight_of(&self, digest: Digest, track: Option<&TrackId>) -> u64 {
+        let own = self.flights.iter().filter(|one| one.digest == digest);
+        let own = own.filter(|one| one.track.as_ref() == track).map(|one| one.requests);
+        own.fold(0, u64::saturating_add)
     }
 }

@@ -1,15 +1,17 @@
 //! A router whose requests are only counted.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use release_core::model::{Digest, Target};
 use release_core::plan::Weight;
-use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
+use release_providers::spi::{Flights, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{
     Abilities, Context, Description, ErrorKind, Fencing, ProviderError, RouterAbilities, Splitting,
 };
 
 use super::script::Stage;
-use super::traffic::Route;
+use super::traffic::{Place, Route};
 use super::world::State;
 use super::{Request, TrafficRouterCall, TrafficRouterOp, World, staged};
 
@@ -31,6 +33,7 @@ impl FakeRouter {
         let mut abilities = Abilities::default();
         abilities.traffic_router.splitting = Splitting::Shares;
         abilities.traffic_router.counts_served = true;
+        abilities.traffic_router.counts_in_flight = true;
         abilities.traffic_router.fencing = Fencing::Epochs;
         abilities.traffic_router.header_routes = true;
         abilities.traffic_router.mirroring = true;
@@ -139,7 +142,16 @@ impl FakeRouter {
                 weight.digest = super::script::other(weight.digest);
             }
         }
-        Ok(TrafficStatus::new(target.clone(), weights, served, 0).by(route.rules.clone()))
+        let mut flights = BTreeMap::<Place, u64>::new();
+        for place in state.flying(target) {
+            *flights.entry(place.clone()).or_default() += 1;
+        }
+        let in_flight = flights.values().sum();
+        let status = TrafficStatus::new(target.clone(), weights, served, in_flight);
+        let flights =
+            flights.into_iter().filter(|_| self.abilities.traffic_router.counts_in_flight);
+        let flights = flights.map(|((digest, track), n)| Flights::new(digest, track, n));
+        Ok(status.by(route.rules.clone()).flying(flights))
     }
 }
 

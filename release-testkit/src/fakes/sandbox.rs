@@ -48,7 +48,8 @@ impl FakePlatform {
     pub fn router_sandbox(&self, router: Arc<dyn TrafficRouter>) -> RouterSandbox {
         let (world, target) = (self.world.clone(), fixtures::target("api"));
         let (to, again) = (target.clone(), Arc::clone(&self.router));
-        let [asked, counted, hurt] = [(); 3].map(|()| (self.world.clone(), target.clone()));
+        let [asked, counted, hurt, begun, finished] =
+            [(); 5].map(|()| (self.world.clone(), target.clone()));
         let subjects = self.subjects();
         let [_, second] = subjects.each_ref().map(|subject| subject.artifact.digest());
         RouterSandbox::new(router, target, subjects)
@@ -61,6 +62,16 @@ impl FakePlatform {
                 hurt.0.hurt(second, how);
                 ready(Ok(()))
             })
+            .holding(
+                move || {
+                    let begun = begun.0.begin(&begun.1);
+                    ready(begun.then_some(()).ok_or_else(|| "nobody has it".into()))
+                },
+                move || {
+                    let heard = finished.0.finish(&finished.1);
+                    ready(heard.ok_or_else(|| "nobody answered".into()))
+                },
+            )
             .canary(credential())
             .behind(
                 self.world.access(),

@@ -50,6 +50,8 @@ pub(crate) enum Bent {
     KeepsClientsForEver,
     /// Sets a cookie that ends with the client.
     SetsFleetingCookies,
+    /// No cookie with a long name keeps anybody.
+    CutsLongNames,
     /// All instances of a version serve what is for a track.
     MixesTracks,
 }
@@ -114,7 +116,8 @@ impl Route {
 
     /// With whom a cookie keeps a client.
     fn kept(&self, stay: &Affinity, ask: &Ask, bent: Option<Bent>) -> Option<Place> {
-        if bent == Some(Bent::ForgetsClients) {
+        let cut = bent == Some(Bent::CutsLongNames) && stay.cookie.len() > 32;
+        if cut || bent == Some(Bent::ForgetsClients) {
             return None;
         }
         let cookies = ask.headers.iter().filter(|(name, _)| name == "cookie");

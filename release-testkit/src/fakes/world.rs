@@ -34,6 +34,8 @@ pub(super) struct State {
     epochs: BTreeMap<RunId, u64>,
     /// What ever came to the instances of a version, copies included.
     arrived: BTreeMap<(Target, Place), u64>,
+    /// Requests that have begun and are not finished.
+    held: Vec<(Target, Place, Heard)>,
     /// Versions that answer nobody.
     hurt: BTreeSet<Digest>,
     /// What is wrong with how requests go; nothing in an honest world.
@@ -139,15 +141,26 @@ impl World {
     /// Sends one request to `target`; it goes by the rules in effect, and where none takes it, by shares. `None` when nobody
     /// answers it.
     pub fn ask(&self, target: &Target, ask: &Ask) -> Option<Heard> {
+        self.state().ask(target, ask).map(|(_, heard)| heard)
+    }
+
+    /// Sends one request to `target` that is under way until [`World::finish`]; whether there is somebody to answer it.
+    pub fn begin(&self, target: &Target) -> bool {
         let mut state = self.state();
-        let State { routes, arrived, hurt, bent, .. } = &mut *state;
-        let asked = routes.get_mut(target)?.asked(ask, *bent)?;
-        for place in std::iter::once(&asked.by).chain(&asked.copied) {
-            *arrived.entry((target.clone(), place.clone())).or_default() += 1;
-        }
-        let silent = |place: &Place| hurt.contains(&place.0);
-        let waits = *bent == Some(Bent::WaitsForCopies) && asked.copied.iter().any(silent);
-        (!waits && !silent(&asked.by)).then_some(asked.heard)
+        let Some((place, heard)) = state.ask(target, &Ask::plain()) else { return false };
+        state.held.push((target.clone(), place, heard));
+        true
+    }
+
+    /// Finishes the request to `target` that was begun last. `None` when there is none, and when all instances are gone that
+    /// could have answered it.
+    pub fn finish(&self, target: &Target) -> Option<Heard> {
+        let mut state = self.state();
+        let last = state.held.iter().rposition(|(to, ..)| to == target)?;
+        let (_, (digest, track), heard) = state.held.remove(last);
+        let place = Target { track, ..target.clone() };
+        let there = state.deployed(&place, digest).is_some_and(|found| !found.instances.is_empty());
+        there.then_some(heard)
     }
 
     /// How many requests have ever come to the instances of a version on a track, or to its others; copies included.
@@ -260,6 +273,23 @@ impl World {
 }
 
 impl State {
+    /// Who gets one request, and what its client hears.
+    fn ask(&mut self, target: &Target, ask: &Ask) -> Option<(Place, Heard)> {
+        let Self { routes, arrived, hurt, bent, .. } = self;
+        let asked = routes.get_mut(target)?.asked(ask, *bent)?;
+        for place in std::iter::once(&asked.by).chain(&asked.copied) {
+            *arrived.entry((target.clone(), place.clone())).or_default() += 1;
+        }
+        let silent = |place: &Place| hurt.contains(&place.0);
+        let waits = *bent == Some(Bent::WaitsForCopies) && asked.copied.iter().any(silent);
+        (!waits && !silent(&asked.by)).then_some((asked.by, asked.heard))
+    }
+
+    /// Where requests to a target are under way; one for each request.
+    pub(super) fn flying(&self, target: &Target) -> impl Iterator<Item = &Place> {
+        self.held.iter().filter(move |(to, ..)| to == target).map(|(_, place, _)| place)
+    }
+
     pub(super) fn knows(&self, target: &Target) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
     }

@@ -216,10 +216,11 @@ impl SabotagedRouter {
         let SetWeights { target, weights, .. } = request;
         let invalid = error.kind() == ErrorKind::Invalid;
         let unknown = error.kind() == ErrorKind::NotFound;
-        let twice = invalid && error.context("sum") == Some("100");
+        let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
+        let twice = invalid && sum == 100;
         let accepted = match self.fault {
             RouterFault::AcceptsAnySum => invalid && !twice,
-            RouterFault::SumsInBytes => error.context("sum") == Some("356"),
+            RouterFault::SumsInBytes => invalid && sum == 356,
             RouterFault::AcceptsDoubles => twice,
             RouterFault::AcceptsUnknownTarget => unknown && error.context("target").is_some(),
             RouterFault::AcceptsUnknownVersion | RouterFault::AcceptsUnknownTrack => {
@@ -284,6 +285,9 @@ impl TrafficRouter for SabotagedRouter {
                     (declared, declared, declared);
             }
             RouterFault::HidesTracks => description.abilities.tracks = false,
+            RouterFault::HidesFlights => {
+                description.abilities.traffic_router.counts_in_flight = false;
+            }
             _ => {}
         }
         description
@@ -329,8 +333,14 @@ impl TrafficRouter for SabotagedRouter {
             other => other?,
         };
         *lock(&self.seen) = Some(status.clone());
-        if self.fault == RouterFault::CountsNothing {
-            status.served.clear();
+        match self.fault {
+            RouterFault::CountsNothing => status.served.clear(),
+            RouterFault::CountsNoFlights => status.flights.clear(),
+            RouterFault::ForgetsFlights => {
+                let shares = &status.weights;
+                status.flights.retain(|one| shares.iter().any(|share| share.digest == one.digest));
+            }
+            _ => {}
         }
         if let Some(claimed) = lock(&self.claimed).get(&request.target) {
             status.weights.clone_from(claimed);

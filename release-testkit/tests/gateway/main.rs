@@ -11,9 +11,10 @@ use release_core::model::{Affinity, HeaderRoute, HeaderRule, Mirror, Target, Tra
 use release_core::plan::Weight;
 use release_core::port::{Clock, EffectCertainty};
 use release_core::time::Span;
-use release_providers::gateway_api::{GatewayRouter, GatewaySettings, GatewayTarget};
+use release_providers::gateway_api::{GatewayKind, GatewayRouter, GatewaySettings, GatewayTarget};
+use release_providers::kind::{Opening, ProviderKind as _, Secrets};
 use release_providers::spi::{ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
-use release_providers::{Context, ErrorKind, ProviderError, Secret};
+use release_providers::{AnyProvider, Context, ErrorKind, ProviderError, Secret};
 use release_testkit::conformance::router::{self, RouterSandbox};
 use release_testkit::conformance::{Level, Subject, Trouble};
 use release_testkit::fixtures;
@@ -139,6 +140,7 @@ async fn the_router_conforms_where_no_request_is_needed() {
             "copies_harm_no_request",
             "clients_stay",
             "tracks_are_apart",
+            "long_rules_hold",
         ]
     );
 }
@@ -168,6 +170,103 @@ async fn a_gateway_that_refuses_makes_the_call_fail_and_the_shares_stay() {
     assert_eq!((refused.kind(), refused.effect()), (ErrorKind::Invalid, EffectCertainty::Unknown));
     assert!(refused.context("because").unwrap().contains("Accepted at `edge`"), "{refused}");
     assert_eq!(stage.percents().await, [100]);
+}
+
+#[tokio::test]
+async fn what_is_long_gone_is_not_told_when_somebody_changes_the_route() {
+    let stage = Stage::new().await;
+    stage.set([100, 0]).await.unwrap();
+    stage.set([80, 20]).await.unwrap();
+    // A new generation, of which no controller has spoken yet.
+    stage.server.edit("/spec/hostnames", json!(["shop.example", "www.shop.example"]));
+    assert_eq!(stage.percents().await, [80, 20]);
+}
+
+#[tokio::test]
+async fn shares_whose_service_a_gateway_does_not_find_are_in_effect_and_broken() {
+    let stage = Stage::with_patience(300).await;
+    stage.set([100, 0]).await.unwrap();
+    stage.server.controller(Controller::FindsNoService);
+    let broken = stage.set([80, 20]).await.unwrap_err();
+    assert_eq!(
+        (broken.kind(), broken.effect()),
+        (ErrorKind::Unavailable, EffectCertainty::Unknown)
+    );
+    let seen = stage.look().await.unwrap_err();
+    assert_eq!(seen.kind(), ErrorKind::Unavailable);
+    assert!(seen.context("because").unwrap().contains("ResolvedRefs at `edge`"), "{seen}");
+    // What is taken back is 80 and 20 %, not what was before.
+    stage.server.controller(Controller::FollowsAtOne);
+    stage.set([100, 0]).await.unwrap_err();
+    assert_eq!(stage.percents().await, [80, 20]);
+}
+
+#[tokio::test]
+async fn nobody_is_served_by_a_first_call_as_well() {
+    let stage = Stage::new().await;
+    let nobody = SetWeights::new(stage.target.clone(), Vec::new());
+    stage.router.set_weights(&stage.cx(), nobody).await.unwrap();
+    assert!(stage.percents().await.is_empty());
+    assert!(stage.server.route()["spec"]["rules"][0].get("backendRefs").is_none());
+}
+
+#[tokio::test]
+async fn a_kind_opens_routers_by_settings_and_the_hosts_client() {
+    let stage = Stage::new().await;
+    let kind = GatewayKind::new(stage.server.client());
+    let open = async |kind: &GatewayKind, experimental: bool| {
+        let settings = GatewaySettings::new().target(place());
+        let mut config = serde_json::to_value(settings).unwrap();
+        config["session_persistence"] = experimental.into();
+        let clock = Arc::clone(&stage.clock);
+        kind.open(Opening::new("edge", config, clock, Secrets::none())).await
+    };
+    let opened = open(&kind, false).await.unwrap();
+    let [AnyProvider::TrafficRouter(router)] = &opened[..] else { panic!("{opened:?}") };
+    assert_eq!(kind.manifest().capabilities["traffic_router"], router.describe());
+    let wish = SetWeights::new(stage.target.clone(), shares([80, 20]));
+    router.set_weights(&stage.cx(), wish).await.unwrap();
+    assert_eq!(stage.percents().await, [80, 20]);
+    // Of a channel that the manifest does not promise a file says nothing.
+    assert_eq!(open(&kind, true).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let kind = kind.with_session_persistence();
+    assert!(kind.manifest().capabilities["traffic_router"].abilities.traffic_router.affinity);
+    assert_eq!(open(&kind, true).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_somebody_adds_to_a_rule_is_seen() {
+    for (at, value) in [
+        ("/spec/rules/0", json!({ "filters": [{ "type": "RequestRedirect" }] })),
+        (
+            "/spec/rules/0/backendRefs/0",
+            json!({ "filters": [{ "type": "RequestHeaderModifier" }] }),
+        ),
+    ] {
+        let stage = Stage::new().await;
+        stage.set([80, 20]).await.unwrap();
+        let mut there = stage.server.route().pointer(at).unwrap().clone();
+        there.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        stage.server.edit(at, there);
+        assert_eq!(stage.look().await.unwrap_err().kind(), ErrorKind::Corrupt, "{at}");
+        stage.set([80, 20]).await.unwrap();
+        assert_eq!(stage.percents().await, [80, 20]);
+    }
+}
+
+/// Who is refused has not touched rules, whoever wrote them.
+#[tokio::test]
+async fn a_newer_writer_is_noted_without_a_word_about_the_rules() {
+    let stage = Stage::new().await;
+    stage.set([80, 20]).await.unwrap();
+    stage.server.edit("/spec/rules/0/backendRefs/0/weight", json!(7));
+    let rules = stage.server.route()["spec"]["rules"].clone();
+    let unknown =
+        vec![Weight::new(fixtures::digest("api", "9.9.9"), fixtures::version("9.9.9"), 100)];
+    let cx = stage.cx().in_run(fixtures::literal("the-run"), 1);
+    let none = stage.router.set_weights(&cx, SetWeights::new(stage.target.clone(), unknown)).await;
+    assert_eq!(none.unwrap_err().effect(), EffectCertainty::NotApplied);
+    assert_eq!(stage.server.route()["spec"]["rules"], rules);
 }
 
 #[tokio::test]
@@ -224,7 +323,8 @@ async fn a_lost_answer_leaves_the_effect_open_and_is_found_by_looking() {
     assert_eq!((lost.kind(), lost.effect()), (ErrorKind::Unavailable, EffectCertainty::Unknown));
     let patches = stage.server.patches();
     stage.set([80, 20]).await.unwrap();
-    assert_eq!((stage.server.patches(), stage.percents().await), (patches, vec![80, 20]));
+    // Only that it is in effect is noted.
+    assert_eq!((stage.server.patches(), stage.percents().await), (patches + 1, vec![80, 20]));
 }
 
 fn rules(mirror: bool, affinity: bool) -> TrafficRules {

@@ -43,6 +43,8 @@ pub(crate) enum Controller {
     Follows(u32),
     /// Says so of the first gateway alone.
     FollowsAtOne,
+    /// Takes all over, and does not find the services that it names.
+    FindsNoService,
     /// Refuses all that comes.
     Refuses,
 }
@@ -219,11 +221,11 @@ async fn answer(
             let apply = parts.headers.get("content-type").is_some_and(|kind| {
                 kind.to_str().is_ok_and(|kind| kind.starts_with("application/apply-patch"))
             });
-            let manager = parts.uri.query().unwrap_or_default().contains("fieldManager=release");
-            if !apply || !manager {
-                return Ok(failure(415));
-            }
-            state.apply(name, &serde_json::from_slice(&body).map_err(io::Error::other)?)
+            let query = parts.uri.query().unwrap_or_default();
+            let manager = query.split('&').find_map(|pair| pair.strip_prefix("fieldManager="));
+            let Some(manager) = manager.filter(|_| apply) else { return Ok(failure(415)) };
+            let wish = serde_json::from_slice(&body).map_err(io::Error::other)?;
+            state.apply(name, manager, &wish)
         }
         _ => Ok(failure(405)),
     }
@@ -287,14 +289,14 @@ impl State {
     fn spoken(&self, mut route: Value) -> Value {
         let generation = route["metadata"]["generation"].clone();
         let accepted = if self.controller == Controller::Refuses { "False" } else { "True" };
+        let found = if self.controller == Controller::FindsNoService { "False" } else { "True" };
         let condition = |kind: &str, status: &str| {
             json!({
                 "type": kind, "status": status, "observedGeneration": generation,
                 "reason": "AsTold", "message": "by the test", "lastTransitionTime": "2026-01-01T00:00:00Z",
             })
         };
-        let conditions =
-            json!([condition("Accepted", accepted), condition("ResolvedRefs", "True")]);
+        let conditions = json!([condition("Accepted", accepted), condition("ResolvedRefs", found)]);
         let mut parents = route["spec"]["parentRefs"].as_array().unwrap().clone();
         if self.controller == Controller::FollowsAtOne {
             parents.truncate(1);
@@ -310,7 +312,12 @@ impl State {
     }
 
     /// Server-side apply, by force, of one manager: annotations one by one, and the list of rules as a whole.
-    fn apply(&mut self, name: &str, wish: &Value) -> Result<Response<Full<Bytes>>, io::Error> {
+    fn apply(
+        &mut self,
+        name: &str,
+        manager: &str,
+        wish: &Value,
+    ) -> Result<Response<Full<Bytes>>, io::Error> {
         let mishap = self.mishaps.pop_front();
         match mishap {
             Some(Mishap::Refused(status)) => return Ok(failure(status)),
@@ -327,7 +334,7 @@ impl State {
             return Ok(failure(409));
         }
         let Some(wish_spec) = wish.get("spec") else {
-            if route["metadata"]["annotations"].get("release/traffic").is_some() {
+            if manager == "release-providers" {
                 // It would take back what it applied before; this router never does.
                 return Ok(failure(422));
             }

@@ -2,24 +2,21 @@
 
 use std::sync::Arc;
 
+use release_core::model::{HeaderMatch, HeaderRoute, HeaderRule, TextMatch, TrafficRules};
 use release_core::plan::Weight;
+use release_core::port::EffectCertainty;
 use release_core::time::Span;
 use release_providers::ErrorKind;
 use release_providers::endpoints::follow;
 use release_providers::spi::SetWeights;
-use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::load::receive;
 use crate::server::Which;
 use crate::stage::{Stage, send};
 
-const HEAD: &[u8] = b"POST /work HTTP/1.1\r\nhost: api\r\ncontent-length: 4\r\n\r\n";
-
 impl Stage {
     /// Waits until so many requests of a version are under way.
-    async fn until_in_flight(&self, which: usize, requests: u64) {
+    pub(crate) async fn until_in_flight(&self, which: usize, requests: u64) {
         let patience = self.clock.now().plus(Span::secs(20));
         while self.in_flight(which).await != requests {
             assert!(self.clock.now() < patience, "not {requests} in flight");
@@ -48,26 +45,23 @@ impl Stage {
 }
 
 /// Half of a request that the old version has begun to serve.
-async fn begun(stage: &Stage) -> BufReader<TcpStream> {
+async fn begun(stage: &Stage) {
     stage.run(0, 2).await;
     stage.run(1, 2).await;
     stage.route([100, 0]).await;
-    let mut stream = BufReader::new(TcpStream::connect(stage.address).await.unwrap());
-    stream.write_all(&[HEAD, b"so"].concat()).await.unwrap();
+    stage.hold().await.unwrap();
     stage.until_in_flight(0, 1).await;
-    stream
 }
 
 /// What has begun at the old version is finished there, and counted until then.
 async fn slow(which: Which) {
     let Some(stage) = Stage::set(which).await else { return };
-    let mut stream = begun(&stage).await;
+    begun(&stage).await;
     stage.route([0, 100]).await;
     assert!(stage.send(50).await);
     let in_flight = (stage.look().await.in_flight, stage.in_flight(0).await);
     assert_eq!((stage.served().await, in_flight), ([0, 50], (1, 1)));
-    stream.write_all(b"on").await.unwrap();
-    assert_eq!(receive(&mut stream).await.unwrap(), "1.0.0");
+    assert_eq!(stage.let_go().await.unwrap().from, stage.digest(0));
     stage.until_in_flight(0, 0).await;
     // It began under the shares of before, and counts for those.
     assert_eq!(stage.served().await, [0, 50]);
@@ -122,6 +116,51 @@ async fn restarted(which: Which) {
     assert!(stage.send(100).await);
     assert_eq!(stage.look().await.weights, before);
     assert!(stage.served().await.iter().all(|count| *count > 0));
+    stage.close().await.unwrap();
+}
+
+/// A router of a file of providers learns of instances that come and go, though nobody sets shares.
+async fn followed(which: Which) {
+    let Some(stage) = Stage::set(which).await else { return };
+    stage.run(0, 2).await;
+    stage.route([100, 0]).await;
+    let opened = stage.open_by_kind().await;
+    // They are started again, on other ports.
+    stage.kill_all(0);
+    stage.until_served(20).await;
+    drop(opened);
+    stage.close().await.unwrap();
+}
+
+/// A table that Envoy refuses is told to be so at once, and is not in the file when Envoy reads it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_envoy_refuses_does_not_outlast_it() {
+    let Some(stage) = Stage::set(Which::Envoy).await else { return };
+    stage.run(0, 1).await;
+    stage.run(1, 1).await;
+    stage.route([70, 30]).await;
+    let before = stage.look().await;
+    let value = TextMatch::Regex("(".into());
+    let rule = HeaderRule { matches: vec![HeaderMatch { name: "x-canary".into(), value }] };
+    let headers = vec![HeaderRoute { rule, to: stage.digest(1) }];
+    let rules = TrafficRules { headers, ..TrafficRules::default() };
+    let wish = SetWeights::new(stage.target.clone(), stage.shares([50, 50])).by(Some(rules));
+    let begun = stage.clock.now();
+    let refused = stage.router().set_weights(&stage.cx("refused"), wish).await.unwrap_err();
+    assert_eq!(
+        (refused.kind(), refused.effect()),
+        (ErrorKind::Invalid, EffectCertainty::NotApplied)
+    );
+    // Not after the patience for Envoy to take it over, which is longer.
+    assert!(stage.clock.now().since(begun) < Span::secs(5), "{refused}");
+    let mut server = stage.server.lock().await;
+    server.kill();
+    server.restart().await.unwrap();
+    drop(server);
+    stage.until_served(20).await;
+    assert_eq!(stage.look().await.weights, before.weights);
+    stage.route([0, 100]).await;
+    assert!(stage.send(20).await);
     stage.close().await.unwrap();
 }
 
@@ -197,6 +236,7 @@ macro_rules! over_both {
 over_both! {
     slow what_has_begun_is_finished_over_haproxy what_has_begun_is_finished_over_envoy;
     replaced shares_outlast_instances_over_haproxy shares_outlast_instances_over_envoy;
+    followed routers_of_a_file_follow_instances_over_haproxy routers_of_a_file_follow_instances_over_envoy;
     killed a_killed_process_leaves_no_mixture_in_haproxy a_killed_process_leaves_no_mixture_in_envoy;
     restarted shares_outlast_haproxy shares_outlast_envoy;
 }

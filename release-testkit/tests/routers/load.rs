@@ -1,4 +1,5 @@
-//! Load: several clients that never stop asking, over kept connections and over new ones, and note whatever goes wrong.
+//! Load: several clients that never stop asking, over kept connections and over new ones, and note whatever goes wrong. Every
+//! other request is a `POST` with a body, which no server may send a second time.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,6 +14,8 @@ use crate::stage::VERSIONS;
 
 /// How many clients keep their connections, and how many make a new one for each request.
 const CLIENTS: [u64; 2] = [3, 3];
+/// Half of a body.
+const BODY: &[u8] = &[b'x'; 1_500];
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -59,8 +62,10 @@ impl Load {
 
 async fn ask_on(address: SocketAddr, kept: bool, seen: &Seen) {
     let mut connection: Option<BufReader<TcpStream>> = None;
+    let mut post = false;
     while !seen.stop.load(Ordering::SeqCst) {
-        match ask(address, connection.take(), kept).await {
+        post = !post;
+        match ask(address, connection.take(), (kept, post)).await {
             Ok((version, stream)) => {
                 let which = VERSIONS.iter().position(|known| *known == version);
                 match which {
@@ -69,7 +74,9 @@ async fn ask_on(address: SocketAddr, kept: bool, seen: &Seen) {
                 }
                 connection = kept.then_some(stream);
             }
-            Err(error) => seen.failures.lock().unwrap().push(format!("kept {kept}: {error}")),
+            Err(error) => {
+                seen.failures.lock().unwrap().push(format!("kept {kept}, post {post}: {error}"));
+            }
         }
     }
 }
@@ -78,21 +85,30 @@ async fn ask_on(address: SocketAddr, kept: bool, seen: &Seen) {
 async fn ask(
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
-    keep: bool,
+    (keep, post): (bool, bool),
 ) -> Result<(String, BufReader<TcpStream>), HookError> {
     let mut stream = match connection {
         Some(stream) => stream,
         None => BufReader::new(TcpStream::connect(address).await?),
     };
     let connection = if keep { "keep-alive" } else { "close" };
-    let head = format!("GET /work HTTP/1.1\r\nhost: api\r\nconnection: {connection}\r\n\r\n");
-    stream.write_all(head.as_bytes()).await?;
+    let head = format!("/work HTTP/1.1\r\nhost: api\r\nconnection: {connection}\r\n");
+    if post {
+        let length = BODY.len() * 2;
+        let head = format!("POST {head}content-length: {length}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), BODY].concat()).await?;
+        // The instance that has the head gets the rest, too.
+        tokio::task::yield_now().await;
+        stream.write_all(BODY).await?;
+    } else {
+        stream.write_all(format!("GET {head}\r\n").as_bytes()).await?;
+    }
     let answer = receive(&mut stream).await?;
     Ok((answer, stream))
 }
 
 /// Reads one answer, which has to be 200; tells which version gave it.
-pub(crate) async fn receive(stream: &mut BufReader<TcpStream>) -> Result<String, HookError> {
+async fn receive(stream: &mut BufReader<TcpStream>) -> Result<String, HookError> {
     let (mut line, mut first, mut length, mut version) =
         (String::new(), String::new(), 0, String::new());
     loop {

@@ -19,8 +19,10 @@ mod client;
 mod compile;
 #[path = "../support/demo.rs"]
 mod demo;
+mod driven;
 mod instances;
 mod load;
+mod local;
 #[path = "../support/real.rs"]
 mod real;
 mod releases;
@@ -28,3 +30,4 @@ mod rules;
 mod server;
 mod stage;
 mod suite;
+mod waiting;

@@ -11,19 +11,21 @@ use release_core::plan::Weight;
 use release_core::port::Clock;
 use release_core::time::Span;
 use release_providers::endpoints::{Endpoints, InstanceRouter};
-use release_providers::envoy::{EnvoyRouter, EnvoySettings, EnvoyTarget};
-use release_providers::haproxy::{HaproxyRouter, HaproxySettings, HaproxyTarget};
+use release_providers::envoy::{EnvoyKind, EnvoyRouter, EnvoySettings, EnvoyTarget};
+use release_providers::haproxy::{HaproxyKind, HaproxyRouter, HaproxySettings, HaproxyTarget};
+use release_providers::kind::{Opening, ProviderKind, Secrets};
 use release_providers::local::{LocalConfig, LocalPlatform};
 use release_providers::spi::{
     ApplyRequest, ArtifactStore as _, CheckHealth, Deployer as _, HealthProbe as _, ObserveTraffic,
     PutArtifact, SetWeights, TrafficStatus,
 };
-use release_providers::{Context, ProviderError};
+use release_providers::{AnyProvider, Context, ProviderError};
+use release_testkit::conformance::router::Heard;
 use release_testkit::conformance::{HookError, Subject};
 use release_testkit::fixtures;
 use tempfile::TempDir;
 
-use crate::client::get;
+use crate::client::{Half, get};
 use crate::demo::program;
 use crate::server::{Server, Which, free};
 
@@ -49,6 +51,8 @@ pub(crate) struct Stage {
     control: String,
     pub(crate) server: tokio::sync::Mutex<Server>,
     router: Mutex<Option<Router>>,
+    /// A request that has begun.
+    held: Mutex<Option<Half>>,
 }
 
 impl Stage {
@@ -83,6 +87,7 @@ impl Stage {
             control,
             server: tokio::sync::Mutex::new(server),
             router: Mutex::default(),
+            held: Mutex::default(),
         };
         let configuration = stage.open().await.unwrap();
         stage.server.lock().await.start(&configuration).await.unwrap();
@@ -91,22 +96,17 @@ impl Stage {
 
     /// Opens the router, and says how its server is configured.
     async fn open(&self) -> Result<String, ProviderError> {
-        let root = self.directory.path().canonicalize().unwrap();
         let endpoints: Arc<dyn Endpoints> = Arc::new(self.platform.clone());
         let clock = Arc::clone(&self.clock);
         let (router, configuration) = match self.which {
             Which::Haproxy => {
-                let target = HaproxyTarget::new(self.target.clone()).listen(self.address);
-                let settings =
-                    HaproxySettings::new(&self.control, root.join("state")).target(target);
+                let settings = self.haproxy();
                 let configuration = settings.render()?;
                 let router = HaproxyRouter::open(settings, endpoints, clock).await?;
                 (Router::Haproxy(router), configuration)
             }
             Which::Envoy => {
-                let target = EnvoyTarget::new(self.target.clone()).listen(self.address);
-                let admin = self.control.parse().unwrap();
-                let settings = EnvoySettings::new(admin, root.join("state")).target(target);
+                let settings = self.envoy();
                 let configuration = settings.render()?;
                 let router = EnvoyRouter::open(settings, endpoints, clock).await?;
                 (Router::Envoy(router), configuration)
@@ -114,6 +114,37 @@ impl Stage {
         };
         *self.router.lock().unwrap() = Some(router);
         Ok(configuration)
+    }
+
+    fn haproxy(&self) -> HaproxySettings {
+        let state = self.directory.path().canonicalize().unwrap().join("state");
+        let target = HaproxyTarget::new(self.target.clone()).listen(self.address);
+        HaproxySettings::new(&self.control, state).target(target)
+    }
+
+    fn envoy(&self) -> EnvoySettings {
+        let state = self.directory.path().canonicalize().unwrap().join("state");
+        let target = EnvoyTarget::new(self.target.clone()).listen(self.address);
+        EnvoySettings::new(self.control.parse().unwrap(), state).target(target)
+    }
+
+    /// Closes the router, and opens another one as from a file of providers, which follows instances by itself.
+    pub(crate) async fn open_by_kind(&self) -> Vec<AnyProvider> {
+        self.close_router().await;
+        let endpoints: Arc<dyn Endpoints> = Arc::new(self.platform.clone());
+        let (changes, by) = (self.platform.changes(), fixtures::robot());
+        let (kind, config): (Arc<dyn ProviderKind>, _) = match self.which {
+            Which::Haproxy => (
+                Arc::new(HaproxyKind::new(endpoints).following(changes, by)),
+                serde_json::to_value(self.haproxy()),
+            ),
+            Which::Envoy => (
+                Arc::new(EnvoyKind::new(endpoints).following(changes, by)),
+                serde_json::to_value(self.envoy()),
+            ),
+        };
+        let clock = Arc::clone(&self.clock);
+        kind.open(Opening::new("edge", config.unwrap(), clock, Secrets::none())).await.unwrap()
     }
 
     pub(crate) fn router(&self) -> Arc<dyn InstanceRouter> {
@@ -248,6 +279,23 @@ impl Stage {
     pub(crate) async fn in_flight(&self, which: usize) -> u64 {
         let cx = self.cx("in-flight");
         self.router().in_flight(&cx, &self.target, self.digest(which)).await.unwrap()
+    }
+
+    /// Begins a request, and sends half of it.
+    pub(crate) async fn hold(&self) -> Result<(), HookError> {
+        let address = self.address;
+        let half = tokio::task::spawn_blocking(move || Half::of_a_post(address)).await??;
+        *self.held.lock().unwrap() = Some(half);
+        Ok(())
+    }
+
+    /// Sends the other half; tells who answered.
+    pub(crate) async fn let_go(&self) -> Result<Heard, HookError> {
+        let half = self.held.lock().unwrap().take().ok_or("no request has begun")?;
+        let answer = tokio::task::spawn_blocking(move || half.finish()).await??;
+        let version = answer.all("x-version").next().unwrap_or_default();
+        let which = VERSIONS.iter().position(|known| *known == version);
+        Ok(Heard::of(self.digest(which.ok_or("another version answered")?)))
     }
 
     /// What the server wrote.

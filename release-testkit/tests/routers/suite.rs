@@ -51,7 +51,7 @@ async fn sandbox(which: Which) -> RouterSandbox {
     let stage = Stage::set(which).await.unwrap();
     let [waiting, sending, again, reaching, stalling, closing] =
         [(); 6].map(|()| Arc::clone(&stage));
-    let [asking, counting, hurting] = [(); 3].map(|()| Arc::clone(&stage));
+    let [asking, counting, hurting, holding, letting_go] = [(); 5].map(|()| Arc::clone(&stage));
     let (router, platform) = (stage.router(), Arc::new(stage.platform.clone()));
     RouterSandbox::new(router, stage.target.clone(), stage.subjects.clone())
         .deployed_by(platform)
@@ -79,6 +79,16 @@ async fn sandbox(which: Which) -> RouterSandbox {
             let stage = Arc::clone(&hurting);
             async move { stage.hurt(hurt).await }
         })
+        .holding(
+            move || {
+                let stage = Arc::clone(&holding);
+                async move { stage.hold().await }
+            },
+            move || {
+                let stage = Arc::clone(&letting_go);
+                async move { stage.let_go().await }
+            },
+        )
         .reopen(move || {
             let stage = Arc::clone(&again);
             async move { Ok(stage.reopen().await? as Arc<dyn TrafficRouter>) }

@@ -38,6 +38,31 @@ pub(crate) fn get(
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
+    answer(stream)
+}
+
+/// The first half of a `POST`.
+#[derive(Debug)]
+pub(crate) struct Half(TcpStream);
+
+impl Half {
+    pub(crate) fn of_a_post(address: SocketAddr) -> Result<Self, HookError> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let head =
+            "POST /work HTTP/1.1\r\nhost: api\r\nconnection: close\r\ncontent-length: 4\r\n\r\nso";
+        stream.write_all(head.as_bytes())?;
+        Ok(Self(stream))
+    }
+
+    /// Sends the other half; it has to be answered with 200.
+    pub(crate) fn finish(mut self) -> Result<Answer, HookError> {
+        self.0.write_all(b"on")?;
+        answer(self.0)
+    }
+}
+
+fn answer(mut stream: TcpStream) -> Result<Answer, HookError> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     if !answer.starts_with("HTTP/1.1 200 ") {

@@ -12,7 +12,7 @@ use crate::plugin::pb;
 use crate::plugin::wire::{Wire, WireError, nested, wire, wire_choice, wire_enum};
 use crate::spi::{
     ApplyRequest, ArtifactContent, ArtifactStatus, Attested, CheckHealth, DeploymentPhase,
-    DeploymentStatus, HealthReport, InstanceHealth, MeasureRequest, ObserveDeployment,
+    DeploymentStatus, Flights, HealthReport, InstanceHealth, MeasureRequest, ObserveDeployment,
     ObserveSignature, ObserveTraffic, PutArtifact, SetWeights, SignArtifact, Signature,
     SignatureStatus, TrafficStatus, Verdict, Verification, VerifyArtifact,
 };
@@ -28,7 +28,8 @@ wire! {
 
     ObserveTraffic => ObserveTraffic { target }
     SetWeights => SetWeights { target, weights, rules }
-    TrafficStatus => TrafficStatus { target, weights, served, in_flight, rules }
+    TrafficStatus => TrafficStatus { target, weights, served, in_flight, rules, flights }
+    Flights => Flights { digest, track, requests }
 
     TrafficRules => TrafficRules { headers, mirror, affinity }
     HeaderRoute => HeaderRoute { rule, to }

@@ -48,6 +48,16 @@ impl Heard {
     }
 }
 
+/// What a client sends back of what it was told to keep, as one cookie of several.
+pub(super) fn kept(heard: &Heard, name: &str) -> Option<Ask> {
+    let pair = heard.cookies.iter().find_map(|cookie| {
+        let (pair, rest) = cookie.split_once(';')?;
+        let lasts = rest.to_ascii_lowercase().contains("max-age=");
+        (pair.starts_with(&format!("{name}=")) && lasts).then_some(pair)
+    })?;
+    Some(Ask::plain().with("cookie", format!("first=1; {pair}; last=2")))
+}
+
 /// What becomes of the second version's instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -10,6 +10,7 @@ use release_core::plan::Weight;
 use release_providers::spi::SetWeights;
 use release_providers::{ErrorKind, Splitting};
 
+use super::client::kept;
 use super::sandbox::{same_shares, show};
 use super::{Ask, Heard, Hurt, RouterSandbox};
 use crate::conformance::{Broken, Case, Check, Sandbox as _, broken, case, interrupt, refused};
@@ -148,7 +149,7 @@ async fn undeclared(sandbox: &RouterSandbox, what: &str, wish: SetWeights) -> Ch
 }
 
 /// Demands that all of a few such requests are answered by one version.
-async fn all_go_to(sandbox: &RouterSandbox, what: &str, ask: &Ask, to: Digest) -> Check {
+pub(super) async fn all_go_to(sandbox: &RouterSandbox, what: &str, ask: &Ask, to: Digest) -> Check {
     for _ in 0..FEW {
         let heard = sandbox.ask(ask).await?;
         if heard.from != to {
@@ -333,16 +334,6 @@ async fn copies_harm_no_request(sandbox: &RouterSandbox) -> Check {
     Ok(())
 }
 
-/// What a client sends back of what it was told to keep, as one cookie of several.
-fn kept(heard: &Heard) -> Option<Ask> {
-    let pair = heard.cookies.iter().find_map(|cookie| {
-        let (pair, rest) = cookie.split_once(';')?;
-        let lasts = rest.to_ascii_lowercase().contains("max-age=");
-        (pair.starts_with(&format!("{COOKIE}=")) && lasts).then_some(pair)
-    })?;
-    Some(Ask::plain().with("cookie", format!("first=1; {pair}; last=2")))
-}
-
 async fn clients_stay(sandbox: &RouterSandbox) -> Check {
     let [first, second] = sandbox.digests();
     let affinity = Some(Affinity::new(COOKIE));
@@ -351,7 +342,7 @@ async fn clients_stay(sandbox: &RouterSandbox) -> Check {
     let mut clients = BTreeMap::new();
     for _ in 0..REQUESTS {
         let heard = sandbox.ask(&Ask::plain()).await?;
-        if let Some(client) = kept(&heard) {
+        if let Some(client) = kept(&heard, COOKIE) {
             clients.insert(heard.from, client);
         }
     }

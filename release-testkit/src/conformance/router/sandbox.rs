@@ -9,6 +9,7 @@ use release_core::plan::Weight;
 use release_providers::spi::{Deployer, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{Context, Description, Splitting};
 
+use super::flights::Holding;
 use super::{Ask, Heard, Hurt};
 
 use crate::conformance::deployer::DeployerSandbox;
@@ -33,6 +34,7 @@ pub struct RouterSandbox {
     asking: Option<Hook<Ask, Heard>>,
     arrivals: Option<Hook<(Digest, Option<TrackId>), u64>>,
     hurting: Option<Hook<Hurt, ()>>,
+    pub(super) holding: Option<Holding>,
     reopen: Option<Hook<(), Arc<dyn TrafficRouter>>>,
     common: Common,
 }
@@ -67,6 +69,7 @@ impl RouterSandbox {
             asking: None,
             arrivals: None,
             hurting: None,
+            holding: None,
             reopen: None,
             common: Common::default(),
         }

@@ -132,6 +132,14 @@ pub enum RouterFault {
     SetsRulesFirst,
     /// Sends traffic to a track on which nothing runs.
     AcceptsUnknownTrack,
+    /// Tells nothing of what is under way at a version without a share.
+    ForgetsFlights,
+    /// Declares to count what is under way and tells nothing.
+    CountsNoFlights,
+    /// Tells what is under way and does not declare it.
+    HidesFlights,
+    /// Keeps no client by a cookie with a long name.
+    CutsLongNames,
     /// Puts its credential into errors.
     TellsSecret,
 }
@@ -200,6 +208,10 @@ impl RouterFault {
         Self::RestartsCountByRules,
         Self::SetsRulesFirst,
         Self::AcceptsUnknownTrack,
+        Self::ForgetsFlights,
+        Self::CountsNoFlights,
+        Self::HidesFlights,
+        Self::CutsLongNames,
         Self::TellsSecret,
     ];
 
@@ -268,6 +280,10 @@ impl RouterFault {
             }
             Self::KeepsOldRules | Self::RestartsCountByRules => &["rules_replace_rules"],
             Self::SetsRulesFirst => &["rules_and_shares_change_together"],
+            Self::ForgetsFlights | Self::CountsNoFlights | Self::HidesFlights => {
+                &["flights_are_told"]
+            }
+            Self::CutsLongNames => &["long_rules_hold"],
             Self::TellsSecret => &["secrets_stay_secret"],
         }
     }
@@ -298,6 +314,7 @@ impl RouterFault {
             Self::KeepsClientsForEver => Bent::KeepsClientsForEver,
             Self::SetsFleetingCookies => Bent::SetsFleetingCookies,
             Self::MixesTracks => Bent::MixesTracks,
+            Self::CutsLongNames => Bent::CutsLongNames,
             _ => return None,
         })
     }

@@ -7,43 +7,42 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use release_core::engine::SystemClock;
-use release_core::model::{Affinity, ArtifactRef, Digest, Target, TrackId, TrafficRules};
-use release_core::plan::Weight;
+use release_core::model::{ArtifactRef, Digest, Target};
 use release_core::port::Clock as _;
 use release_core::time::Span;
-use release_providers::endpoints::Endpoints as _;
+use release_providers::ProviderError;
 use release_providers::local::{LocalConfig, LocalPlatform};
 use release_providers::spi::{
     ApplyRequest, ArtifactStore, CheckHealth, Deployer, HealthProbe as _, Notification, Notifier,
-    ObserveTraffic, PutArtifact, SetWeights, TrafficRouter,
+    PutArtifact,
 };
-use release_providers::{ErrorKind, ProviderError};
 use release_testkit::conformance::artifact_store::{ArtifactStoreSandbox, Shelf};
 use release_testkit::conformance::deployer::DeployerSandbox;
 use release_testkit::conformance::health_probe::{HealthProbeSandbox, Instances};
 use release_testkit::conformance::notifier::{Inbox, NotifierSandbox};
-use release_testkit::conformance::router::{Ask, Heard, RouterSandbox};
 use release_testkit::conformance::{
     self as suites, ConformanceReport, HookError, Level, Subject, Verdict, deployer, router,
 };
 use release_testkit::fixtures;
 use tempfile::TempDir;
 
-#[path = "support/client.rs"]
+#[path = "../support/client.rs"]
 mod client;
-#[path = "support/compile.rs"]
+#[path = "../support/compile.rs"]
 mod compile;
-#[path = "support/demo.rs"]
+#[path = "../support/demo.rs"]
 mod demo;
+mod routing;
 
-use client::{arrived, get};
+use client::Half;
 use demo::program;
+use routing::router_sandbox;
 
 /// What was given up half-way goes on to the end, and a disk is busy with other tests.
 const ON_DISK: Span = Span::millis(100);
@@ -64,13 +63,14 @@ struct Home {
     directory: TempDir,
     platform: Mutex<LocalPlatform>,
     target: Target,
+    held: Mutex<Option<Half>>,
 }
 
 impl Home {
     async fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let platform = Mutex::new(opened(directory.path()).await.unwrap());
-        Self { directory, platform, target: fixtures::target("api") }
+        Self { directory, platform, target: fixtures::target("api"), held: Mutex::default() }
     }
 
     fn platform(&self) -> LocalPlatform {
@@ -188,37 +188,6 @@ impl Drop for Home {
     }
 }
 
-/// Sends requests one after the other; all must be served.
-fn send(address: SocketAddr, requests: u64) -> Result<(), HookError> {
-    (0..requests).try_for_each(|_| get(address, "/work", &[]).map(drop))
-}
-
-impl Home {
-    fn track(&self) -> Target {
-        self.target.clone().on(fixtures::literal("suite"))
-    }
-
-    /// One request of a client, and which version says that it answered.
-    async fn ask(&self, versions: [Digest; 2], ask: Ask) -> Result<Heard, HookError> {
-        let address = self.platform().address(&self.target).ok_or("the target has no address")?;
-        let answer = tokio::task::spawn_blocking(move || get(address, "/work", &ask.headers));
-        let answer = answer.await??;
-        let version = answer.all("x-version").next().unwrap_or_default();
-        let which = VERSIONS.iter().position(|known| *known == version);
-        let from = which.and_then(|which| versions.get(which));
-        let from = from.ok_or_else(|| format!("version {version} answered"))?;
-        Ok(Heard::of(*from).setting(answer.all("set-cookie").map(str::to_owned)))
-    }
-
-    /// What came to all instances of a version on a track, or to its others.
-    async fn arrivals(&self, digest: Digest, track: Option<TrackId>) -> Result<u64, HookError> {
-        let target = Target { track, ..self.target.clone() };
-        let instances = self.platform().of(&target, digest).await?;
-        let counts = move || instances.into_iter().map(arrived).sum();
-        tokio::task::spawn_blocking(counts).await?
-    }
-}
-
 async fn deployer_sandbox() -> DeployerSandbox {
     let (home, subjects) = Home::new().await;
     let corrupt = home.corrupt().await;
@@ -244,53 +213,10 @@ async fn deployer_sandbox() -> DeployerSandbox {
         })
 }
 
-async fn router_sandbox() -> RouterSandbox {
-    let (home, subjects) = Home::new().await;
-    let digests = subjects.each_ref().map(|subject| subject.artifact.digest());
-    let (platform, target) = (Arc::new(home.platform()), home.target.clone());
-    let [waiting, sending, again, asking, counting] = [(); 5].map(|()| Arc::clone(&home));
-    let router: Arc<LocalPlatform> = Arc::clone(&platform);
-    RouterSandbox::new(router, target, subjects)
-        .deployed_by(platform)
-        .prepare(move || {
-            let home = Arc::clone(&waiting);
-            async move { home.ready(digests).await }
-        })
-        .asking(move |ask| {
-            let home = Arc::clone(&asking);
-            async move { home.ask(digests, ask).await }
-        })
-        .arrivals(move |digest, track| {
-            let home = Arc::clone(&counting);
-            async move { home.arrivals(digest, track).await }
-        })
-        .traffic(move |requests| {
-            let address = sending.platform().address(&sending.target);
-            async move {
-                let address = address.ok_or("the target has no address")?;
-                tokio::task::spawn_blocking(move || send(address, requests)).await?
-            }
-        })
-        .reopen(move || {
-            let reopened = Home::reopened(Arc::clone(&again));
-            async move { Ok(reopened.await? as Arc<dyn TrafficRouter>) }
-        })
-        .on_close(move || {
-            let home = Arc::clone(&home);
-            async move { home.close().await }
-        })
-}
-
 release_testkit::deployer_conformance! {
     name: local_deployer,
     level: V1,
     provider: deployer_sandbox,
-}
-
-release_testkit::router_conformance! {
-    name: local_router,
-    level: V2,
-    provider: router_sandbox,
 }
 
 async fn store_sandbox() -> ArtifactStoreSandbox {
@@ -413,44 +339,4 @@ async fn only_the_unknown_target_of_the_deployer_is_skipped() {
         let verdict = router::run_case(Level::V2, case, &router_sandbox).await;
         assert_eq!(verdict, Some(Verdict::Passed), "{case}");
     }
-}
-
-/// What runs on a track, its share and the rules are there again after a restart, and requests go where they went.
-#[tokio::test]
-async fn tracks_and_rules_outlast_a_restart() {
-    let (home, [subject, _]) = Home::new().await;
-    let (artifact, version) = (subject.artifact.clone(), subject.version.clone());
-    let digest = artifact.digest();
-    for target in [home.track(), home.target.clone()] {
-        let wish = ApplyRequest::new(target, artifact.clone(), version.clone(), 1);
-        home.platform().apply(&fixtures::context("apply"), wish).await.unwrap();
-    }
-    home.ready([digest, digest]).await.unwrap();
-    let share = |percent| Weight::new(digest, version.clone(), percent);
-    let shares = vec![share(50), share(50).on(fixtures::literal("suite"))];
-    let affinity = Some(Affinity::new("stay"));
-    let rules = Some(TrafficRules { affinity, ..TrafficRules::default() });
-    let wish = SetWeights::new(home.target.clone(), shares).by(rules);
-    home.platform().set_weights(&fixtures::context("set"), wish.clone()).await.unwrap();
-    let before = home.processes();
-    Home::reopened(Arc::clone(&home)).await.unwrap();
-    assert_eq!((home.processes(), before.len()), (before, 2));
-    let look = ObserveTraffic::new(home.target.clone());
-    let (router, cx) = (home.platform(), fixtures::context("look"));
-    let seen = TrafficRouter::observe(&router, &cx, look).await.unwrap();
-    assert!(Weight::same_shares(&seen.weights, &wish.weights) && seen.rules == wish.rules);
-    home.ready([digest, digest]).await.unwrap();
-    let mut answers = BTreeSet::new();
-    for _ in 0..20 {
-        answers.extend(home.ask([digest; 2], Ask::plain()).await.unwrap().cookies);
-    }
-    assert_eq!(answers.len(), 2, "{answers:?}");
-    let track = Some(fixtures::literal("suite"));
-    let arrived = [home.arrivals(digest, None).await, home.arrivals(digest, track).await];
-    assert_eq!(arrived.map(Result::unwrap), [10, 10]);
-    // A track has no traffic of its own.
-    let own = SetWeights::new(home.track(), vec![share(100)]);
-    let refused = home.platform().set_weights(&fixtures::context("own"), own).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::NotFound);
-    home.close().await.unwrap();
 }

@@ -1,0 +1,192 @@
+//! What the registry waits for before it stops a version, seen with fakes: requests under way, and nothing else.
+
+use std::sync::Arc;
+
+use release_core::engine::{Engine, Settled};
+use release_core::journal::{History, MemoryJournal};
+use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
+use release_core::port::{Clock as _, EffectCertainty};
+use release_core::run::{Event, Outcome};
+use release_core::time::Span;
+use release_providers::{ProviderSelector, Registry, RouterAbilities};
+use release_testkit::conformance::router::Heard;
+use release_testkit::fakes::{FakePlatform, FakeRouter};
+use release_testkit::{VirtualClock, fixtures};
+
+const OLD: &str = "1.0.0";
+const NEW: &str = "1.1.0";
+
+struct Bench {
+    clock: Arc<VirtualClock>,
+    platform: FakePlatform,
+    router: Arc<FakeRouter>,
+}
+
+fn deployment(version: &str) -> Deployment {
+    Deployment {
+        target: fixtures::target("api"),
+        artifact: fixtures::artifact("api", version),
+        version: fixtures::version(version),
+    }
+}
+
+fn step(id: &str, action: Action) -> Step {
+    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let mut step = Step::new(id.parse().unwrap(), action).undo(undo);
+    (step.retry, step.timeout) = (RetryPolicy::attempts(1), Span::secs(10));
+    step
+}
+
+fn scale(id: &str, version: &str, replicas: u32) -> Step {
+    step(id, Action::Scale { deployment: deployment(version), replicas })
+}
+
+fn route(id: &str, version: &str) -> Step {
+    let digest = fixtures::digest("api", version);
+    let weights = vec![Weight::new(digest, fixtures::version(version), 100)];
+    step(id, Action::Route { target: fixtures::target("api"), weights, rules: None })
+}
+
+impl Bench {
+    fn able(declare: fn(&mut RouterAbilities)) -> Self {
+        let clock = Arc::new(VirtualClock::new());
+        let platform = FakePlatform::on(&(clock.clone() as Arc<dyn release_core::port::Clock>));
+        for version in [OLD, NEW] {
+            platform.world.store(&fixtures::content("api", version));
+        }
+        let router = Arc::new(FakeRouter::of(&platform.world).able(declare));
+        Self { clock, platform, router }
+    }
+
+    fn new() -> Self {
+        Self::able(|_| {})
+    }
+
+    /// Runs steps one after the other, beside something else.
+    fn run<T>(&self, steps: Vec<Step>, beside: impl Future<Output = T>) -> (History, T) {
+        let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
+        for (index, step) in (0..).zip(steps) {
+            plan.step(step);
+            if index > 0 {
+                plan.edge(index - 1, index, EdgeKind::Order);
+            }
+        }
+        let registry = Registry::builder(self.clock.clone())
+            .deployer(ProviderSelector::everywhere(), self.platform.deployer.clone())
+            .router(ProviderSelector::everywhere(), self.router.clone())
+            .build()
+            .unwrap();
+        let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
+            .clock(self.clock.clone())
+            .build();
+        let work = async {
+            let run =
+                engine.start("r-1".parse().unwrap(), plan.build().unwrap(), fixtures::requester());
+            let run = run.await.unwrap();
+            let (Settled::Finished(_) | Settled::NeedsPerson(_)) = run.settled().await.unwrap();
+            engine.load(run.run()).await.unwrap().0
+        };
+        self.clock.run(async { tokio::join!(work, beside) }).unwrap()
+    }
+
+    fn old(&self) -> usize {
+        self.platform.world.instances(&fixtures::target("api"), fixtures::digest("api", OLD)).len()
+    }
+
+    /// A request that the old version gets as soon as it serves.
+    async fn begins(&self) {
+        while !self.platform.world.begin(&fixtures::target("api")) {
+            self.clock.sleep_until(self.clock.now().plus(Span::millis(1))).await;
+        }
+    }
+
+    async fn passes(&self, span: Span) {
+        self.clock.sleep_until(self.clock.now().plus(span)).await;
+    }
+
+    fn finish(&self) -> Option<Heard> {
+        self.platform.world.finish(&fixtures::target("api"))
+    }
+}
+
+/// From the old version to the new one, with a second in which the old one serves.
+fn replaced() -> Vec<Step> {
+    let serves = step("serves", Action::Bake { duration: Span::secs(1) });
+    vec![
+        scale("old", OLD, 2),
+        route("route-old", OLD),
+        serves,
+        scale("new", NEW, 2),
+        route("route-new", NEW),
+        scale("remove-old", OLD, 0),
+    ]
+}
+
+fn succeeded(history: &History) -> bool {
+    let last = history.facts().last().map(|fact| &fact.event);
+    matches!(last, Some(Event::RunFinished { outcome: Outcome::Succeeded }))
+}
+
+#[test]
+fn nothing_is_stopped_that_has_a_request_under_way() {
+    let bench = Bench::new();
+    let (history, (left, heard)) = bench.run(replaced(), async {
+        bench.begins().await;
+        bench.passes(Span::secs(7)).await;
+        (bench.old(), bench.finish())
+    });
+    assert!(succeeded(&history));
+    assert_eq!((left, bench.old()), (2, 0));
+    assert_eq!(heard.map(|heard| heard.from), Some(fixtures::digest("api", OLD)));
+}
+
+#[test]
+fn a_request_that_does_not_end_in_time_is_an_error_and_nothing_is_stopped() {
+    let bench = Bench::new();
+    let (history, ()) = bench.run(replaced(), bench.begins());
+    let error = history.facts().iter().find_map(|fact| match &fact.event {
+        Event::StepFailed { error, .. } => Some(error.clone()),
+        _ => None,
+    });
+    let error = error.unwrap();
+    assert_eq!((&*error.kind, error.effect), ("timeout", EffectCertainty::NotApplied));
+    assert!(error.message.contains("1 requests of the version are under way"), "{error}");
+    assert_eq!(bench.old(), 2);
+    assert!(bench.finish().is_some());
+}
+
+#[test]
+fn who_does_not_count_is_not_waited_for() {
+    let bench = Bench::able(|can| can.counts_in_flight = false);
+    let (history, ()) = bench.run(replaced(), bench.begins());
+    assert!(succeeded(&history));
+    assert_eq!((bench.old(), bench.finish()), (0, None));
+}
+
+/// As `recreate` does it: what still gets requests never has none.
+#[test]
+fn what_is_stopped_while_it_serves_is_stopped_at_once() {
+    let bench = Bench::new();
+    let serves = step("serves", Action::Bake { duration: Span::secs(1) });
+    let steps = vec![scale("old", OLD, 2), route("route", OLD), serves, scale("stop", OLD, 0)];
+    let (history, ()) = bench.run(steps, bench.begins());
+    assert!(succeeded(&history));
+    assert_eq!((bench.old(), bench.finish()), (0, None));
+}
+
+#[test]
+fn a_router_that_cannot_be_asked_is_an_error_and_nothing_is_stopped() {
+    use release_providers::{ErrorKind, ProviderError};
+    use release_testkit::fakes::{Behaviour, TrafficRouterOp};
+    let bench = Bench::new();
+    let gone = || ProviderError::new(ErrorKind::Unavailable, "observe", "gone for lunch");
+    // The two changes of shares are looked at once each.
+    let looks = [Behaviour::Obey, Behaviour::Obey, Behaviour::Fail(gone())];
+    bench.router.script(TrafficRouterOp::Observe, looks);
+    let (history, ()) = bench.run(replaced(), async {});
+    let failed = history.facts().iter().any(|fact| {
+        matches!(&fact.event, Event::StepFailed { error, .. }
+            if error.kind == "unavailable" && error.effect == EffectCertainty::NotApplied)
+    });
+    assert!(failed && bench.old() == 2);
+}
