@@ -146,13 +146,13 @@ async fn experiment(which: Which) {
     stage.run_at(&track, 0, 1).await;
     let [old, new] = stage.shares([60, 20]).try_into().unwrap();
     let baseline = Weight { percent: 20, ..old.clone() }.on(fixtures::literal("baseline"));
-    stage.route_by(vec![old, baseline, new], None).await;
     let apart = async |target: Target| {
         let instances = stage.platform.of(&target, stage.digest(0)).await.unwrap();
         let counts = move || instances.into_iter().map(arrived).sum::<Result<u64, _>>();
         tokio::task::spawn_blocking(counts).await.unwrap().unwrap()
     };
     let before = apart(track.clone()).await;
+    stage.route_by(vec![old, baseline, new], None).await;
     let served = stage.enough().await;
     let own = apart(track.clone()).await - before;
     // Both get 20 %, and the count of one was read a moment after that of the other.
