@@ -63,10 +63,11 @@ impl Summed {
         if let Err(because) = taken {
             return Judged { finding, because, last: false };
         }
-        let last = self.looks >= look.case.analysis.count;
+        // As long as others go on there is no last look, and one without an alarm is a good one.
+        let last = self.looks >= look.case.analysis.count && !look.case.goes_on;
         finding.conclusion = if sum.alarm() {
             Conclusion::Regressed
-        } else if last {
+        } else if last || look.case.goes_on {
             Conclusion::Healthy
         } else {
             Conclusion::Undetermined

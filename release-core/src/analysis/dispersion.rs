@@ -7,7 +7,10 @@
 //! does not explain can come in waves; and where rates swing by no more than their own size, that part of `n` events a look is
 //! `n / (1 + n)` at the most: rare events say all that they can.
 //!
-//! How often that is wrong is measured in `release-testkit/tests/a_a.rs`.
+//! Until there are looks enough to tell, the greatest such waves are assumed, whatever the volume: then hardly anything is
+//! concluded where many events a look leave waves all the room. What is more than [`surge`] needs no such looks.
+//!
+//! How often that is wrong is measured in `release-testkit/tests/judge/a_a.rs`.
 
 use super::lagged::Spread;
 use super::stream::Stream;
@@ -26,6 +29,9 @@ const STRETCH: f64 = 1.1;
 const USUAL_SWING: f64 = 0.2;
 /// So many looks see it: waves of a few looks look like harm until then.
 const SEEN_AFTER: f64 = 60.0;
+
+/// Of so many looks, about, the waves are others: what was counted until then hardly changes with more.
+const SURGES: f64 = 10.0;
 
 fn z(alpha: f64) -> f64 {
     normal_quantile(1.0 - alpha).unwrap_or(6.0)
@@ -69,7 +75,15 @@ pub(super) fn of_counts(stream: &Stream, events: Events, alpha: f64) -> Counted 
 /// What is assumed before there are looks enough to tell: rates that swing by their own size, in waves.
 fn until_told(looks: f64, bad: f64) -> f64 {
     let a_look = bad / looks.max(1.0);
-    (1.0 + a_look * WAVES).min(30.0)
+    a_look.mul_add(WAVES, 1.0)
+}
+
+/// By what factor the rates of two versions that are alike may differ by waves alone, but for an error of `alpha`
+/// over all looks: where the rates of each swing by their own size at the most, their logarithms by the root of `ln 2`, however
+/// long the waves are.
+pub(super) fn surge(alpha: f64) -> f64 {
+    let swing = core::f64::consts::LN_2.sqrt();
+    (z(alpha / SURGES) * core::f64::consts::SQRT_2 * swing).exp()
 }
 
 /// What counting explains of the variance of all looks' differences together: that of each version's own count, of which the
@@ -113,10 +127,11 @@ pub(super) struct Effective {
     variance: f64,
 }
 
-/// What the levels of a stream are worth, with an error of `alpha` in how they go together.
-pub(super) fn of_levels(spread: &Spread, alpha: f64) -> Effective {
+/// What the levels of a stream are worth, with an error of `alpha` in how they go together. Levels that do not vary at all vary
+/// by `usual`, the standard deviation that is expected: that nothing was seen to vary does not say that nothing does.
+pub(super) fn of_levels(spread: &Spread, alpha: f64, usual: f64) -> Effective {
     if spread.variance <= 0.0 {
-        return Effective { dispersion: 1.0, independent: spread.n, variance: 0.0 };
+        return Effective { dispersion: 1.0, independent: spread.n, variance: usual * usual };
     }
     let correlation = spread.correlation_at_most(z(alpha));
     let dispersion = (1.0 + correlation) / (1.0 - correlation);

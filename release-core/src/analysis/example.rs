@@ -29,7 +29,7 @@ pub fn example(action: &Action, looks: u32, now: Timestamp, well: bool) -> Evide
         }
         (Judge::Threshold(limits), None) => {
             let digest = deployment.artifact.digest();
-            let found = against(analysis, limits.success, digest, (now, well));
+            let found = against(analysis, limits.success, digest, (looks, now, well));
             let nothing = || nothing("no value is within the limit");
             Evidence::Measurement(found.unwrap_or_else(nothing))
         }
@@ -111,7 +111,7 @@ fn against(
     analysis: &Analysis,
     bound: Bound,
     digest: Digest,
-    (now, well): (Timestamp, bool),
+    (looks, now, well): (u32, Timestamp, bool),
 ) -> Option<Measurement> {
     let (Bound::AtMost(limit) | Bound::AtLeast(limit)) = bound;
     let limit = limit.get();
@@ -129,7 +129,8 @@ fn against(
     if bound.holds(finite) != well || shares && value < 0.0 {
         return None;
     }
-    Some(measured(&analysis.metric, digest, (value, SAMPLES), now))
+    let samples = SAMPLES * f64::from(looks.saturating_add(1));
+    Some(measured(&analysis.metric, digest, (value, samples), now))
 }
 
 /// A measurement of one of two versions.

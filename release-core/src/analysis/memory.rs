@@ -6,7 +6,8 @@ use super::finding::Finding;
 use super::scorecard::{Card, Points};
 use super::sequential;
 use super::stream::{Look, Stream};
-use crate::model::{Analysis, Digest, Judge};
+use super::threshold::Sampled;
+use crate::model::{Analysis, Digest, Judge, Metric};
 use crate::plan::{Action, Beside, Deployment};
 use crate::port::{Evidence, Measurement};
 use crate::time::Timestamp;
@@ -23,6 +24,8 @@ pub enum Memory {
     Summed(Summed),
     /// Of a scorecard: all points.
     Points(Points),
+    /// Of a threshold on what is counted: how far it was counted.
+    Sampled(Sampled),
 }
 
 /// What a look comes to, with the sentence for people.
@@ -40,14 +43,16 @@ pub(super) struct Case<'a> {
     pub(super) canary: &'a Deployment,
     pub(super) beside: Option<&'a Beside>,
     pub(super) at: Timestamp,
+    /// Whether it goes on as long as others do, in whose background it is measured.
+    pub(super) goes_on: bool,
 }
 
 impl<'a> Case<'a> {
     fn of(action: &'a Action, at: Timestamp) -> Option<Self> {
-        let Action::Analyze { deployment: canary, analysis, beside, .. } = action else {
+        let Action::Analyze { deployment: canary, analysis, beside, until, .. } = action else {
             return None;
         };
-        Some(Self { analysis, canary, beside: beside.as_deref(), at })
+        Some(Self { analysis, canary, beside: beside.as_deref(), at, goes_on: until.is_some() })
     }
 
     /// Which content is judged.
@@ -77,7 +82,10 @@ impl Memory {
     pub(crate) fn of(action: &Action) -> Option<Self> {
         let Action::Analyze { analysis, .. } = action else { return None };
         match &analysis.judge {
-            Judge::Threshold(_) => None,
+            Judge::Threshold(_) => {
+                let counted = !matches!(analysis.metric, Metric::Query { .. });
+                counted.then(|| Self::Sampled(Sampled::default()))
+            }
             Judge::Sequential(_) => {
                 Look::of(action, Timestamp::default()).map(|_| Self::Stream(Stream::default()))
             }
@@ -131,6 +139,11 @@ impl Memory {
             (Self::Points(points), Judge::Scorecard(card)) => {
                 points.take(&Card { case, card }, evidence);
             }
+            (Self::Sampled(sampled), Judge::Threshold(limits)) => {
+                if let Ok((one, None)) = case.one(evidence) {
+                    sampled.take((&case, limits), one);
+                }
+            }
             _ => {}
         }
     }
@@ -142,6 +155,7 @@ impl Memory {
             Self::Burned(burned) => Box::new(burned.words()),
             Self::Summed(summed) => Box::new(summed.words().into_iter()),
             Self::Points(points) => Box::new(points.words().into_iter()),
+            Self::Sampled(sampled) => Box::new(sampled.words().into_iter()),
         }
     }
 }

@@ -5,17 +5,24 @@
 //! of the new version against a limit; a [`Sequential`](crate::model::Sequential) test compares it with the old one, which
 //! serves beside it.
 //!
+//! Each measurement counts once: counts go on from the beginning of a window, and where they have not grown since the look before,
+//! or a number is of the same moment, nothing was measured.
+//!
 //! # The sequential judge
 //! *It may be looked at as often as one likes.* The chance that a version which is no worse is taken back is at most `alpha`
 //! over all looks of all such analyses of a run together: the planner counts them and divides `alpha` among them.
 //!
 //! - **Events** (ratios, quantiles): of all bad events, those of the canary, beside its part of the requests, by the mixture of
-//!   likelihood ratios of [`CountTest`](crate::stats::counts::CountTest). A quantile is a count of the observations above it,
-//!   where «it» is fixed by the old version's first look and counting begins with the next.
+//!   likelihood ratios of [`CountTest`](crate::stats::counts::CountTest). A quantile is a count of the observations beyond it,
+//!   where «it» is fixed by the old version's first look, at the nearest bound of the histogram's buckets, and counting begins
+//!   with the next. Where the buckets are so coarse that beyond no bound there are within a factor of ten as many, the version
+//!   is healthy while its quantile certainly stays in the bucket of the old one's.
 //! - **Levels** (means, queries): the differences of each look, by the scale-invariant mixture of Student's t, whose effects
 //!   are of the size of one standard deviation.
 //! - **Waves**: what one look sees, the next often sees again. `dispersion` says how few independent looks the looks are worth,
-//!   and both tests count only these.
+//!   and both tests count only these. In the first eight looks, which do not tell, nothing is concluded of many events but what
+//!   is more than any wave: rates that are so many times as high that waves of their own size would hardly ever make it, as in
+//!   an outage (21 times with an `alpha` of 0.05, 38 with 0.01).
 //!
 //! *Regressed* is an interval of harm that lies above what is tolerated; *healthy* is one that lies below the margin: that no
 //! harm was shown is not health. Between the two it is *undetermined*, and after the last planned look that fails, as no data
@@ -24,7 +31,12 @@
 //!
 //! *What it costs*: a fixed test that is looked at once finds the same harm with about half the data. [`power`] says before a
 //! run what can be found, and the planner refuses a plan that could not find its own threshold, or in which no version could
-//! pass. `release-testkit/tests/judge` measures errors and power; run it with `JUDGE_PATHS=100000` for the whole of it.
+//! pass. `release-testkit/tests/judge` measures errors and power:
+//! `JUDGE_PATHS=100000 cargo test --release -p release-testkit --test judge -- --nocapture` takes that many paths where looks are
+//! independent, a tenth where they come in waves, and a hundredth where hardly any path ends early, and hours.
+//! Measured at an `alpha` of 0.05 with a margin of a tenth, where rates swing by up to 0.8 (the standard deviation of their
+//! logarithm) and one look goes with the next by up to 0.8: of 2,000 paths of 24 looks, 1,000 of 100 and 200 of 1,000, with 50, 500 and
+//! 5,000 bad events of each version a look, at most 2.5 % were false alarms.
 //!
 //! *What it does not see*: harm that the margin tolerates, harm of less than the planned size, waves longer than the time that
 //! is watched, and clients who are not given to versions by chance.
@@ -37,6 +49,7 @@
 mod burn;
 mod cusum;
 mod dispersion;
+mod events;
 mod example;
 mod finding;
 mod increment;
@@ -59,6 +72,7 @@ pub use memory::Memory;
 pub use power::{DETECTS, PASSES, Power, power};
 pub use scorecard::Points;
 pub use stream::Stream;
+pub use threshold::Sampled;
 pub use trial::Trial;
 
 pub(crate) use memory::Judged;

@@ -1,8 +1,9 @@
 //! What an analysis can find at all, told before anything is measured.
 
 use super::dispersion::{self, Events};
+use super::events::{ratio, test_at};
 use super::lagged::Spread;
-use super::sequential::{LEAST_LOOKS, ratio, test_at};
+use super::sequential::LEAST_LOOKS;
 use crate::model::{Analysis, Direction, Judge, Metric, Sequential};
 use crate::stats::StatsError;
 use crate::stats::counts::{CountTest, Side};
@@ -181,7 +182,7 @@ impl<'a> Setting<'a> {
         }
         let variance = deviation * deviation;
         let spread = Spread { n: self.looks, mean: 0.0, variance, correlation: 0.0 };
-        let radius = dispersion::of_levels(&spread, self.alpha).radius(self.alpha);
+        let radius = dispersion::of_levels(&spread, self.alpha, deviation).radius(self.alpha);
         normal_cdf((room - radius) / (deviation / self.looks.sqrt()))
     }
 }

@@ -1,7 +1,7 @@
 //! Reads measurements: whose they are, whether they are numbers of what was asked for, and what they count.
 
-use crate::model::{Digest, Direction, Finite, Metric};
-use crate::port::{Bucket, Measurement};
+use crate::model::{Bound, Digest, Direction, Finite, Metric};
+use crate::port::{Bucket, MAX_HEALTH_AGE, Measurement};
 use crate::time::{Span, Timestamp};
 
 /// What a measurement counts or says, since the window began.
@@ -102,8 +102,20 @@ fn beyond(buckets: &[Bucket], bound: Finite, direction: Direction) -> Result<f64
     })
 }
 
-/// The bound of a histogram's bucket at which a quantile of it lies: on the side of what is worse, as near as the buckets
-/// allow, and with some observations on both sides.
+/// Where the observations of a quantile count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Place {
+    /// The bound of the bucket beyond which they do.
+    pub(crate) bound: Finite,
+    /// Whether about as many lie beyond it as beyond the quantile.
+    pub(crate) near: bool,
+}
+
+/// A bound is near a quantile that has up to so many times more or fewer observations beyond it.
+const NEAR: f64 = 10.0;
+
+/// The bound of a histogram's bucket at which a quantile of it lies: of those at both ends of its bucket, the one beyond which
+/// there are about as many observations as beyond the quantile. Where there is none, the end on the side of what is worse.
 ///
 /// # Errors
 /// Why no bound will do.
@@ -112,43 +124,83 @@ pub(crate) fn bound_of(
     quantile: Finite,
     direction: Direction,
     least: f64,
-) -> Result<Finite, String> {
+) -> Result<Place, String> {
     let Measurement::Histogram { buckets, .. } = measurement else {
         return Err("the answer is no histogram".into());
     };
     let all = total(buckets)?;
-    let share = match direction {
-        Direction::LowerIsBetter => quantile.get(),
-        Direction::HigherIsBetter => 1.0 - quantile.get(),
+    let wanted = match direction {
+        Direction::LowerIsBetter => 1.0 - quantile.get(),
+        Direction::HigherIsBetter => quantile.get(),
     };
     // So many that about ten lie beyond.
-    let needed = least.max(10.0 / (1.0 - share));
+    let needed = least.max(10.0 / wanted);
     if all < needed {
         return Err(format!(
             "{all} observations of the old version, {needed} fix where its quantile lies"
         ));
     }
     let bounds = || buckets.iter().filter_map(|bucket| Some((bucket.at_most?, bucket.count.get())));
-    let found = match direction {
-        Direction::LowerIsBetter => bounds().find(|(_, count)| *count >= share * all),
+    let (inner, outer) = match direction {
+        Direction::LowerIsBetter => {
+            let below = |(_, count): &(Finite, f64)| *count < quantile.get() * all;
+            let beyond = |(bound, count)| (bound, (all - count) / all);
+            (bounds().rfind(below).map(beyond), bounds().find(|b| !below(b)).map(beyond))
+        }
         Direction::HigherIsBetter => {
-            bounds().rev().find(|(_, count)| *count <= (1.0 - share) * all)
+            let above = |(_, count): &(Finite, f64)| *count > wanted * all;
+            let beyond = |(bound, count)| (bound, count / all);
+            (bounds().find(above).map(beyond), bounds().rfind(|b| !above(b)).map(beyond))
         }
     };
+    let distance = |share: f64| (share / wanted).ln().abs();
+    let near =
+        |(_, share): &(Finite, f64)| *share <= (NEAR * wanted).min(0.5) && *share >= wanted / NEAR;
+    let nearest = [inner, outer].into_iter().flatten().filter(near);
+    if let Some((bound, _)) = nearest.min_by(|(_, a), (_, b)| distance(*a).total_cmp(&distance(*b)))
+    {
+        return Ok(Place { bound, near: true });
+    }
     let nothing = || "its quantile lies beyond all bounds of the histogram; give it wider buckets";
-    found.map(|(bound, _)| bound).ok_or_else(|| nothing().to_owned())
+    outer.map(|(bound, _)| Place { bound, near: false }).ok_or_else(|| nothing().to_owned())
 }
 
-/// A number of the moment that is too old to be of it.
+/// Between which bounds the observation of this rank lies: the one that is told is the worse, by what a good value keeps. It is
+/// infinite beyond all bounds.
+pub(crate) fn place(buckets: &[Bucket], rank: f64, good: Bound) -> f64 {
+    let mut below = f64::NEG_INFINITY;
+    for bucket in buckets {
+        let bound = bucket.at_most.map_or(f64::INFINITY, Finite::get);
+        if bucket.count.get() >= rank {
+            return if matches!(good, Bound::AtMost(_)) { bound } else { below };
+        }
+        below = bound;
+    }
+    f64::INFINITY
+}
+
+/// Whether a value keeps a bound. An infinite one is that of a quantile that lies beyond all bounds.
+pub(crate) fn holds(bound: Bound, value: f64) -> bool {
+    match Finite::new(value) {
+        Ok(value) => bound.holds(value),
+        Err(_) => matches!(bound, Bound::AtLeast(_)) == (value > 0.0),
+    }
+}
+
+/// A number of the moment that is too old to be of it, or dated so far ahead that it would be taken for fresh for as long: the
+/// clocks of two machines differ by less.
 ///
 /// # Errors
-/// How old it is.
+/// How old it is, or how far ahead.
 pub(crate) fn fresh(at: Timestamp, now: Timestamp, interval: Span) -> Result<(), String> {
     // Twice the time between two looks: one may be missed on the way.
     let oldest = interval.as_duration().saturating_mul(2);
-    let age = now.since(at);
+    let (age, ahead) = (now.since(at), at.since(now));
     if age.as_duration() > oldest {
         return Err(format!("the newest sample is {age} old"));
+    }
+    if ahead > MAX_HEALTH_AGE {
+        return Err(format!("the newest sample is dated {ahead} ahead; set the clocks right"));
     }
     Ok(())
 }

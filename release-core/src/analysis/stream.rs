@@ -10,7 +10,7 @@ use crate::port::{Evidence, Measurement};
 use crate::time::Timestamp;
 
 /// What the looks of one analysis have seen so far. It takes the same memory however many they are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Stream {
     /// Looks that count, without those of the warm-up.
     pub(super) looks: u32,
@@ -18,6 +18,8 @@ pub struct Stream {
     warm: u32,
     /// The bound above which a quantile's observations count.
     pub(super) above: Option<Finite>,
+    /// Whether that bound is near the quantile.
+    pub(super) near: bool,
     /// Where counting begins: at the end of the warm-up.
     origin: Option<[Part; 2]>,
     /// As of the last look.
@@ -34,7 +36,29 @@ pub struct Stream {
     pub(super) beyond: Lagged,
     /// Levels of the old version.
     pub(super) levels: Lagged,
+    /// Of when each version's last number of the moment was.
+    newest: Option<[Timestamp; 2]>,
     samples: Option<Digest>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            looks: 0,
+            warm: 0,
+            above: None,
+            near: true,
+            origin: None,
+            last: None,
+            first: None,
+            differences: Lagged::default(),
+            weights: 0.0,
+            beyond: Lagged::default(),
+            levels: Lagged::default(),
+            newest: None,
+            samples: None,
+        }
+    }
 }
 
 // By all that it is made of, to the last bit.
@@ -105,7 +129,7 @@ impl Stream {
                 self.parts(look, now, [canary, baseline])
             }
             [Reading::Now { value, at }, Reading::Now { value: other, at: then }] => {
-                reading::fresh(at.min(then), look.at, look.analysis.interval)?;
+                self.newer(look, [at, then])?;
                 if self.warming(look) {
                     return Ok(Taken::Before);
                 }
@@ -114,6 +138,19 @@ impl Stream {
             }
             _ => Err("the versions were measured in different ways".into()),
         }
+    }
+
+    /// Numbers of the moment that are fresh, and others than those of the look before: what is told twice is one sample.
+    fn newer(&mut self, look: &Look<'_>, now: [Timestamp; 2]) -> Result<(), String> {
+        for at in now {
+            reading::fresh(at, look.at, look.analysis.interval)?;
+        }
+        let last = self.newest.iter().flatten();
+        if last.zip(&now).any(|(last, at)| at <= last) {
+            return Err("nothing new since the last look".into());
+        }
+        self.newest = Some(now);
+        Ok(())
     }
 
     fn read(&self, look: &Look<'_>, both: [&Measurement; 2]) -> Result<[Reading; 2], String> {
@@ -146,7 +183,9 @@ impl Stream {
         both: [&Measurement; 2],
     ) -> Result<Taken, String> {
         if let Some(last) = &self.last
-            && grown(&now, last).iter().any(|part| part.whole < 0.0)
+            && grown(&now, last)
+                .iter()
+                .any(|part| part.whole < 0.0 || look.analysis.metric.counts() && part.part < 0.0)
         {
             return Err("counts have fallen since the last look: the window began anew".into());
         }
@@ -192,8 +231,8 @@ impl Stream {
             let least = u32::try_from(look.analysis.min_samples).map_or(f64::MAX, f64::from);
             let direction = look.rule.direction;
             let [_, baseline] = both;
-            let bound = reading::bound_of(baseline, *quantile, direction, least)?;
-            self.above = Some(bound);
+            let place = reading::bound_of(baseline, *quantile, direction, least)?;
+            (self.above, self.near) = (Some(place.bound), place.near);
             if let [Reading::Part { part, whole }, Reading::Part { part: other, whole: rest }] =
                 self.read(look, both)?
             {
@@ -257,9 +296,12 @@ impl Stream {
         let streams = [self.differences, self.beyond, self.levels];
         let samples = self.samples.map_or(0, word_of);
         let above = self.above.map_or(u64::MAX, |bound| bound.get().to_bits());
-        [u64::from(self.looks), u64::from(self.warm), samples, above, self.weights.to_bits()]
+        let newest = self.newest.into_iter().flatten().map(|at| at.as_micros().cast_unsigned());
+        let (looks, warm) = (u64::from(self.looks), u64::from(self.warm));
+        [looks, warm, samples, above, u64::from(self.near), self.weights.to_bits()]
             .into_iter()
             .chain(parts)
+            .chain(newest)
             .chain(streams.into_iter().flat_map(|stream| stream.words()))
     }
 }

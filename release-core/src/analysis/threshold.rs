@@ -1,8 +1,9 @@
 //! One measurement of one version, held against limits.
 
+use super::memory::Case;
 use super::reading;
 use crate::model::{Analysis, Bound, Digest, Finite, Metric, Threshold};
-use crate::port::{Bucket, Measurement};
+use crate::port::Measurement;
 use crate::run::Verdict;
 use crate::time::Timestamp;
 
@@ -13,12 +14,48 @@ struct Told {
     samples: Option<Finite>,
 }
 
-/// What one measurement of `wanted` says, held against limits; and why.
+/// How many samples the newest measurement of a threshold was of: counts go on from the beginning of a window, so that one of
+/// no more samples is the one before, told again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sampled {
+    samples: Option<Finite>,
+}
+
+impl Sampled {
+    /// Takes a measurement in that was judged before.
+    pub(super) fn take(
+        &mut self,
+        (case, limits): (&Case<'_>, &Threshold),
+        measurement: &Measurement,
+    ) {
+        if let Ok(Told { samples: Some(samples), .. }) =
+            value(case.analysis, limits, case.wanted(), measurement, case.at)
+        {
+            self.samples = Some(samples);
+        }
+    }
+
+    /// Why a measurement of so many is none of its own.
+    fn again(&mut self, samples: Finite) -> Option<String> {
+        let last = self.samples.replace(samples)?;
+        if samples < last {
+            return Some(format!("of {samples} samples, after {last}: the window began anew"));
+        }
+        (samples == last).then(|| format!("no sample since the last look, {samples} in all"))
+    }
+
+    /// All that it is made of, for the digest of a state.
+    pub(super) fn words(self) -> [u64; 1] {
+        [self.samples.map_or(u64::MAX, |samples| samples.get().to_bits())]
+    }
+}
+
+/// What one measurement of `wanted` says, held against limits; and why. `sampled` is what the one before was of.
 pub(crate) fn measure(
     analysis: &Analysis,
     limits: &Threshold,
     wanted: Digest,
-    measurement: &Measurement,
+    (measurement, sampled): (&Measurement, Option<&mut Sampled>),
     now: Timestamp,
 ) -> (Verdict, String) {
     #[cfg(planted_bugs)]
@@ -37,6 +74,9 @@ pub(crate) fn measure(
         Ok(told) => told,
         Err(why) => return (Verdict::Inconclusive, why),
     };
+    if let Some(why) = sampled.zip(samples).and_then(|(last, samples)| last.again(samples)) {
+        return (Verdict::Inconclusive, format!("{shown}, {why}"));
+    }
     #[expect(
         clippy::cast_precision_loss,
         reason = "rounded beyond 2^53 samples, by less than one in 10^15"
@@ -46,22 +86,14 @@ pub(crate) fn measure(
         let why = format!("{shown}, but at least {} samples are needed", analysis.min_samples);
         return (Verdict::Inconclusive, why);
     }
-    let good = holds(limits.success, number);
-    let tolerable = good || limits.failure.is_some_and(|bound| holds(bound, number));
+    let good = reading::holds(limits.success, number);
+    let tolerable = good || limits.failure.is_some_and(|bound| reading::holds(bound, number));
     let verdict = match (good, tolerable) {
         (true, _) => Verdict::Pass,
         (false, true) => Verdict::Inconclusive,
         (false, false) => Verdict::Fail,
     };
     (verdict, format!("{shown} is {}{}", if good { "" } else { "not " }, limits.success))
-}
-
-/// An infinite value is that of a quantile that lies beyond all bounds.
-fn holds(bound: Bound, value: f64) -> bool {
-    match Finite::new(value) {
-        Ok(value) => bound.holds(value),
-        Err(_) => matches!(bound, Bound::AtLeast(_)) == (value > 0.0),
-    }
 }
 
 fn value(
@@ -88,6 +120,11 @@ fn value(
             if denominator < &Finite::ZERO || !sums && numerator < &Finite::ZERO {
                 return Err(format!("{numerator} of {denominator} cannot be counts"));
             }
+            // A limit up to 1 is that of a share; more than the whole is none, and would be good for the wrong reason.
+            let share = matches!(limits.success, Bound::AtLeast(limit) if limit.get() <= 1.0);
+            if share && !sums && numerator > denominator {
+                return Err(format!("{numerator} of {denominator} is more than the whole"));
+            }
             let shown = format!("{:.4} ({numerator} of {denominator})", value.get());
             Ok(Told { number: value.get(), shown, samples: Some(*denominator) })
         }
@@ -97,7 +134,7 @@ fn value(
             if all <= 0.0 {
                 return Err("nothing was observed".into());
             }
-            let value = place(buckets, quantile.get() * all, limits.success);
+            let value = reading::place(buckets, quantile.get() * all, limits.success);
             let samples = Finite::new(all).map_err(|error| error.to_string())?;
             let percent = quantile.get() * 100.0;
             let shown = match limits.success {
@@ -115,23 +152,11 @@ fn value(
     }
 }
 
-/// Between which bounds the observation of this rank lies: the one that is told is the worse.
-fn place(buckets: &[Bucket], rank: f64, success: Bound) -> f64 {
-    let mut below = f64::NEG_INFINITY;
-    for bucket in buckets {
-        let bound = bucket.at_most.map_or(f64::INFINITY, Finite::get);
-        if bucket.count.get() >= rank {
-            return if matches!(success, Bound::AtMost(_)) { bound } else { below };
-        }
-        below = bound;
-    }
-    f64::INFINITY
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Selector;
+    use crate::port::Bucket;
     use crate::time::Span;
 
     fn at(x: f64) -> Finite {
@@ -146,7 +171,8 @@ mod tests {
     #[track_caller]
     fn check((analysis, limits): &(Analysis, Threshold), measurement: &Measurement, want: Verdict) {
         let now = Timestamp::default().plus(Span::secs(100));
-        let (verdict, because) = measure(analysis, limits, Digest::of(b"new"), measurement, now);
+        let (verdict, because) =
+            measure(analysis, limits, Digest::of(b"new"), (measurement, None), now);
         assert_eq!(verdict, want, "{because}");
     }
 
@@ -181,6 +207,17 @@ mod tests {
             at: Timestamp::default(),
         };
         check(&rule, &value, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn more_than_the_whole_is_no_share_of_it() {
+        let rule = |limit: f64| of(errors(), Threshold::new(Bound::AtLeast(at(limit))), 1);
+        check(&rule(0.95), &ratio(96.0, 100.0), Verdict::Pass);
+        check(&rule(0.95), &ratio(120.0, 100.0), Verdict::Inconclusive);
+        // What may be more than 1 is no share, such as retries of a request.
+        check(&rule(1.1), &ratio(120.0, 100.0), Verdict::Pass);
+        let limit = Threshold::new(Bound::AtMost(at(0.5)));
+        check(&of(errors(), limit, 1), &ratio(120.0, 100.0), Verdict::Fail);
     }
 
     #[test]

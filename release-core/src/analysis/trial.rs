@@ -19,7 +19,7 @@ impl Trial {
     /// A trial of what `action` judges; `None` for an action that finds nothing: no analysis, one that goes by a limit
     /// alone, and one that compares versions without saying with which.
     pub fn new(action: Action) -> Option<Self> {
-        let memory = Memory::of(&action)?;
+        let memory = Memory::of(&action).filter(|of| !matches!(of, Memory::Sampled(_)))?;
         Some(Self { action, memory })
     }
 

@@ -83,16 +83,65 @@ pub fn analysis_template(
     for field in spec.rest.keys() {
         found.note(&format!("spec.{field}"), "is not read here");
     }
+    let dry = dry(&spec, &mut found);
     let mut analyses = Vec::new();
     for (metric, at) in spec.metrics.iter().zip(0..) {
         let at = format!("spec.metrics[{at}]");
-        if spec.dry_run.iter().any(|dry| dry.metric_name == "*" || dry.metric_name == metric.name) {
+        if dry.iter().any(|dry| dry.names(&metric.name)) {
             found.note(&at, format!("`{}` is measured in dry run and judges nothing", metric.name));
             continue;
         }
         analyses.extend(Reading { at, values: &values, found: &mut found }.metric(metric));
     }
     found.end(analyses)
+}
+
+/// Which metrics are measured in dry run: Argo reads a name there as a regular expression that may lie anywhere in it.
+enum Dry<'a> {
+    All,
+    Contain { part: &'a str, begins: bool, ends: bool },
+}
+
+impl Dry<'_> {
+    fn names(&self, metric: &str) -> bool {
+        match *self {
+            Self::All => true,
+            Self::Contain { part, begins: true, ends: true } => metric == part,
+            Self::Contain { part, begins: true, ends: false } => metric.starts_with(part),
+            Self::Contain { part, begins: false, ends: true } => metric.ends_with(part),
+            Self::Contain { part, begins: false, ends: false } => metric.contains(part),
+        }
+    }
+}
+
+/// The names of what is measured in dry run; expressions of other forms, and such that no metric meets, are refused as Argo
+/// refuses the latter.
+fn dry<'a>(spec: &'a Spec, found: &mut Findings) -> Vec<Dry<'a>> {
+    let mut all = Vec::new();
+    for (DryRun { metric_name }, at) in spec.dry_run.iter().zip(0..) {
+        let at = format!("spec.dryRun[{at}].metricName");
+        let (begins, part) =
+            metric_name.strip_prefix('^').map_or((false, &**metric_name), |part| (true, part));
+        let (ends, part) = part.strip_suffix('$').map_or((false, part), |part| (true, part));
+        let plain = |c: char| c.is_alphanumeric() || " _-/:".contains(c);
+        let dry = match part {
+            ".*" | ".+" => Dry::All,
+            _ if part.chars().all(plain) => Dry::Contain { part, begins, ends },
+            _ => {
+                let text = format!(
+                    "`{metric_name}` is a regular expression; write `.*`, or a part of a name, which may have `^` before it and `$` behind it"
+                );
+                found.error(at, text);
+                continue;
+            }
+        };
+        if spec.metrics.iter().any(|metric| dry.names(&metric.name)) {
+            all.push(dry);
+        } else {
+            found.error(at, format!("`{metric_name}` is in no metric's name; mend it"));
+        }
+    }
+    all
 }
 
 fn values(
@@ -136,6 +185,7 @@ impl Reading<'_> {
         let failure_limit = number(&mut self, "failureLimit", &spec.failure_limit, 0);
         let inconclusive = number(&mut self, "inconclusiveLimit", &spec.inconclusive_limit, 0);
         self.elsewhere(spec);
+        self.counted(count, failure_limit, inconclusive);
         if count == Some(u32::MAX) {
             let text = "has no `count` and goes on; name it in `background` of the canary";
             self.found.note(&self.at, text);
@@ -147,6 +197,21 @@ impl Reading<'_> {
             interval: interval.unwrap_or(Span::secs(1)),
             ..Analysis::judged(id?, Metric::Query { query: query? }, Judge::Threshold(judge?))
         })
+    }
+
+    /// Argo ends after so many measurements, of which some may be bad; here so many have to be good.
+    fn counted(&mut self, count: Option<u32>, bad: Option<u32>, inconclusive: Option<u32>) {
+        let (Some(count), Some(bad), Some(inconclusive)) = (count, bad, inconclusive) else {
+            return;
+        };
+        let more = bad.saturating_add(inconclusive);
+        if count != u32::MAX && more > 0 {
+            let text = format!(
+                "so many measurements have to be good here, in Argo so many are taken: with up to {more} that are not, it takes up to {} looks",
+                count.saturating_add(more)
+            );
+            self.found.note(&format!("{}.count", self.at), text);
+        }
     }
 
     fn judge(&mut self, spec: &MetricSpec) -> Option<Threshold> {

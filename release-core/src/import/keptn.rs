@@ -144,6 +144,10 @@ fn analysis(
         found.error(at, text);
         return None;
     }
+    if warns {
+        let text = "what only meets `warning` scores half in Keptn; here it is inconclusive, and more than `inconclusive_limit` of these, which is 0, fail";
+        found.note(&format!("{at}.target.warning"), text);
+    }
     let failure = failure?;
     let limits = if warns {
         Threshold { success: warning?, failure: Some(failure) }

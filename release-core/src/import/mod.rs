@@ -35,6 +35,7 @@
 //! ```
 
 mod argo;
+mod burning;
 mod condition;
 mod keptn;
 mod openslo;

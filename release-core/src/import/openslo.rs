@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::burning::burning;
 use super::condition::opposite;
 use super::{Findings, ImportErrors, Imported, one_error, read};
 use crate::model::{Analysis, Bound, Finite, Judge, Metric, Threshold};
@@ -26,13 +27,25 @@ struct Spec {
     indicator_ref: Option<String>,
     #[serde(default)]
     time_window: Vec<TimeWindow>,
+    budgeting_method: Option<String>,
     #[serde(default)]
     objectives: Vec<ObjectiveSpec>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct TimeWindow {
     duration: String,
+    is_rolling: Option<bool>,
+    calendar: Option<Value>,
+}
+
+impl TimeWindow {
+    /// How long it is, if it goes with the time.
+    fn rolling(&self) -> Option<Span> {
+        let rolling = self.calendar.is_none() && self.is_rolling != Some(false);
+        span(&self.duration).filter(|_| rolling)
+    }
 }
 
 #[derive(Deserialize)]
@@ -48,17 +61,30 @@ struct IndicatorSpec {
 }
 
 #[derive(Deserialize)]
-struct RatioMetric {
-    good: Option<Source>,
-    bad: Option<Source>,
-    total: Option<Source>,
-    raw: Option<Source>,
+pub(super) struct RatioMetric {
+    #[serde(default)]
+    pub(super) counter: bool,
+    pub(super) good: Option<Source>,
+    pub(super) bad: Option<Source>,
+    pub(super) total: Option<Source>,
+    pub(super) raw: Option<Source>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Source {
+pub(super) struct Source {
     metric_source: MetricSource,
+}
+
+impl Source {
+    pub(super) fn query(&self) -> Option<&str> {
+        self.metric_source.spec.get("query").and_then(Value::as_str)
+    }
+
+    /// Which source it is one of.
+    pub(super) fn kind(&self) -> &str {
+        self.metric_source.kind.as_deref().unwrap_or("the source")
+    }
 }
 
 #[derive(Deserialize)]
@@ -91,7 +117,10 @@ pub struct Objective {
 
 /// Imports an OpenSLO `SLO` with its indicator inside, from YAML or JSON: an analysis for each objective, and what is promised.
 ///
-/// Of a ratio, the analysis measures the share of what is bad, and demands at most what the target leaves: `1 - target`. Of a
+/// A ratio of counters with a rolling window becomes a [`BurnRate`](crate::model::BurnRate), with the windows of the Site Reliability Workbook for that
+/// window, where its queries are plain selectors (`name{label="value"}`, also in `sum`) of Prometheus: labels of the version
+/// and the target, such as `version="{{version}}"`, are left to the source. Of another ratio, the analysis measures the share of
+/// what is bad, and demands at most what the target leaves, `1 - target`, and a note says why no budget is watched. Of a
 /// threshold metric it demands what `op` and `value` say. Queries may have words such as `{{version}}`, which sources
 /// replace; one without judges all versions together, and sources that know versions refuse it.
 ///
@@ -109,8 +138,15 @@ pub fn slo(text: &str) -> Result<(Imported, Vec<Objective>), ImportErrors> {
     if spec.objectives.is_empty() {
         return Err(one_error("spec.objectives", "there is none; write a `target`"));
     }
-    let windows = spec.time_window.iter().filter_map(|window| span(&window.duration));
-    let window = windows.max();
+    let window = spec.time_window.iter().filter_map(TimeWindow::rolling).max();
+    for (TimeWindow { duration, .. }, at) in
+        spec.time_window.iter().zip(0..).filter(|(window, _)| window.rolling().is_none())
+    {
+        let text = format!(
+            "of {duration} by the calendar, or of no fixed length, is not watched here; write a rolling one"
+        );
+        found.note(&format!("spec.timeWindow[{at}]"), text);
+    }
     let (mut analyses, mut objectives) = (Vec::new(), Vec::new());
     for (objective, number) in spec.objectives.iter().zip(1..) {
         let at = format!("spec.objectives[{}]", number - 1);
@@ -121,6 +157,23 @@ pub fn slo(text: &str) -> Result<(Imported, Vec<Objective>), ImportErrors> {
         };
         let id = found.id("metadata.name", &name);
         let target = target(objective, &at, &mut found);
+        if let (Some(ratio), Some(id), Some(target)) = (&indicator.spec.ratio_metric, &id, target) {
+            let of =
+                burning(ratio, id, target, (window, spec.budgeting_method.as_deref()), &mut found);
+            match of {
+                Ok(watched) => {
+                    analyses.push(watched);
+                    objectives.push(Objective { target, window });
+                    continue;
+                }
+                Err(why) => {
+                    let text = format!(
+                        "its error budget is not watched: {why}; each measurement has to keep the target instead"
+                    );
+                    found.note(&at, text);
+                }
+            }
+        }
         let judged = judged(&indicator.spec, objective, target, &at, &mut found);
         let (Some(id), Some(target), Some((query, bound))) = (id, target, judged) else { continue };
         let judge = Judge::Threshold(Threshold::new(bound));
@@ -195,7 +248,7 @@ fn judged(
 /// The share of what is bad, as Prometheus is asked for it.
 fn bad_share(ratio: &RatioMetric, found: &mut Findings) -> Option<String> {
     let at = "spec.indicator.spec.ratioMetric";
-    let RatioMetric { good, bad, total, raw } = ratio;
+    let RatioMetric { good, bad, total, raw, counter: _ } = ratio;
     match (good, bad, total, raw) {
         (None, Some(bad), Some(total), None) => {
             let bad = query(bad, &format!("{at}.bad"), found);
@@ -216,13 +269,11 @@ fn bad_share(ratio: &RatioMetric, found: &mut Findings) -> Option<String> {
 }
 
 fn query(source: &Source, at: &str, found: &mut Findings) -> Option<String> {
-    let MetricSource { kind, spec } = &source.metric_source;
-    let query = spec.get("query").and_then(Value::as_str);
-    let Some(query) = query else {
+    let Some(query) = source.query() else {
         found.error(format!("{at}.metricSource.spec"), "has no `query`; write one");
         return None;
     };
-    let kind = kind.as_deref().unwrap_or("the source");
+    let kind = source.kind();
     if !kind.eq_ignore_ascii_case("prometheus") {
         let text = format!("the query is put together as in PromQL; see that {kind} reads it so");
         found.note(at, text);

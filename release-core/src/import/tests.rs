@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{Bound, Finite, Judge, Metric, Threshold};
+use crate::model::{Bound, Direction, Finite, Judge, Metric, Selector, Threshold};
 use crate::time::Span;
 
 const TEMPLATE: &str = r#"
@@ -85,6 +85,7 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     assert_eq!(errors.count, 1);
     let notes = imported.notes.join("\n");
     for told in [
+        "with up to 2 that are not, it takes up to 7 looks",
         "bake for 2m",
         "prometheus at http://prometheus:9090",
         "`background`",
@@ -127,6 +128,21 @@ spec:
         assert!(found, "{at} {why}: {problems:#?}");
     }
     assert_eq!(problems.len(), 10, "{problems:#?}");
+    for (name, why) in [
+        ("a.b|c", "regular expression"),
+        ("*", "regular expression"),
+        ("zzz", "in no metric's name"),
+    ] {
+        let text = TEMPLATE.replace("metricName: tried", &format!("metricName: \"{name}\""));
+        let found = self::problems(analysis_template(&text, &args(&[("service", "x")])));
+        assert!(found.len() == 1 && found[0].contains(why), "{name}: {found:?}");
+    }
+    // A part of a name is enough, as in Argo.
+    for (name, left) in [("tri", 3), ("^rie", 0), ("^tried$", 3), ("t", 1), (".*", 0)] {
+        let text = TEMPLATE.replace("metricName: tried", &format!("metricName: \"{name}\""));
+        let found = analysis_template(&text, &args(&[("service", "x")]));
+        assert_eq!(found.map_or(0, |imported| imported.analyses.len()), left, "{name}");
+    }
     for (text, why) in [
         ("kind: Rollout", "give one of kind"),
         ("kind: AnalysisTemplate\nspec: { metrics: 1 }", "compare with the definition"),
@@ -196,6 +212,7 @@ fn objectives_of_keptn_become_analyses_that_all_have_to_pass() {
     assert_eq!(failure, Some(Bound::AtMost(number(600.0))));
     let Bound::AtMost(limit) = limits(errors).success else { panic!("{errors:?}") };
     assert!(limit < Finite::ZERO && limit.get() > -1e-300);
+    assert!(imported.notes[0].contains("scores half in Keptn"), "{:?}", imported.notes);
     // With 75 % the first may fail; as a key objective it may not.
     let refused = problems(analysis_definition(&keptn(75, false), &queries));
     assert!(refused.len() == 1 && refused[0].contains("may fail in Keptn"), "{refused:?}");
@@ -231,10 +248,40 @@ spec:
     let (imported, promised) = slo(ratio).unwrap();
     let [one] = &imported.analyses[..] else { panic!("{imported:?}") };
     assert_eq!(one.id.as_str(), "checkout-availability");
-    assert_eq!(one.metric, Metric::Query { query: "1 - (sum(ok)) / (sum(all))".into() });
-    let Bound::AtMost(left) = limits(one).success else { panic!("{one:?}") };
-    assert!((left.get() - 0.01).abs() < 1e-12);
+    // Counters over a rolling window: a budget that is watched, as the workbook does, of four weeks.
+    let (numerator, denominator) = (Selector::series("ok"), Selector::series("all"));
+    assert_eq!(one.metric, Metric::Ratio { numerator, denominator });
+    let Judge::BurnRate(rule) = &one.judge else { panic!("{one:?}") };
+    assert_eq!((rule.objective, rule.direction), (number(0.99), Direction::HigherIsBetter));
+    let factors: Vec<f64> = rule.windows.iter().map(|pair| pair.factor.get()).collect();
+    assert!((factors[0] - 13.44).abs() < 1e-9 && (factors[1] - 5.6).abs() < 1e-9, "{factors:?}");
+    assert_eq!((one.interval, one.min_samples), (Span::secs(60), 18));
+    assert!(imported.notes.is_empty(), "{:?}", imported.notes);
     assert_eq!(promised, [Objective { target: number(0.99), window: Some(Span::secs(2_419_200)) }]);
+    let labelled = ratio
+        .replace("sum(all)", r#"all{job=\"x\", version=\"{{version}}\"}"#)
+        .replace("target: 0.99", "target: 0.999");
+    let (imported, _) = slo(&labelled).unwrap();
+    let Metric::Ratio { denominator, .. } = &imported.analyses[0].metric else { panic!() };
+    assert_eq!(*denominator, Selector::series("all").label("job", "x"));
+    assert!(imported.notes[0].contains("`version` is left to the source"), "{:?}", imported.notes);
+    // What cannot be watched so says why, and is held against the target at each measurement.
+    for (from, to, why) in [
+        ("counter: true", "counter: false", "`counter` is not true"),
+        ("Occurrences", "Timeslices", "`budgetingMethod` is `Timeslices`"),
+        ("sum(ok)", "sum(rate(ok[5m]))", "no plain selector"),
+        ("isRolling: true", "isRolling: false", "by the calendar"),
+        ("duration: 4w", "duration: 1M", "no rolling window"),
+        ("target: 0.99", "target: 0.5", "no burn is fast enough"),
+    ] {
+        let text = ratio.replace(from, to);
+        assert_ne!(text, ratio, "{from}");
+        let (imported, promised) = slo(&text).unwrap();
+        let notes = imported.notes.join("\n");
+        assert!(notes.contains(why) && notes.contains("is not watched"), "{why}: {notes}");
+        let Bound::AtMost(left) = limits(&imported.analyses[0]).success else { panic!() };
+        assert!((left.get() - (1.0 - promised[0].target.get())).abs() < 1e-12);
+    }
     let threshold = ratio
         .replace("ratioMetric:", "thresholdMetric: { metricSource: { type: Datadog, spec: { query: p99 } } }\n      unread:")
         .replace("target: 0.99", "targetPercent: 95, op: lt, value: 0.5");

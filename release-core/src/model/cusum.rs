@@ -26,6 +26,9 @@ use super::number::Finite;
 /// within `count` looks, and refuses more than `alpha`; and a plan in which a change of `detect` would be found with less than
 /// 95 percent. So with `h` of 5 between 21 and 53 looks can be planned, with `h` of 8 between 30 and about a thousand. Waves (looks that go with the look before) make false alarms more frequent than that: `spread` is that of
 /// looks, and `interval` long enough for them to stand alone.
+///
+/// In the background of a rollout it goes on until that is through, and passes if there was no alarm and at least one look that
+/// told something: plan as many looks (`count`) as the rollout takes, for which the chances above are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cusum {

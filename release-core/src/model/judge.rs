@@ -92,7 +92,8 @@ pub struct Sequential {
     /// So many looks at the beginning are thrown away.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub warm_up: u32,
-    /// What the old version has to keep; while it does not, nothing is concluded.
+    /// What the old version has to keep, in the metric's unit; while it does not, nothing is concluded. Of a quantile, it is held
+    /// against the worse end of the bucket in which that of all observations of the window lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Bound>,
     /// Among how many analyses of the run `alpha` is divided. The planner counts them.
@@ -104,10 +105,11 @@ pub struct Sequential {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Margin {
-    /// By this part of the old version's value: 0.1 is ten percent worse.
+    /// By this part of the old version's value: 0.1 is ten percent worse. Of a quantile, by this part of the share of observations
+    /// beyond it.
     #[serde(default = "zero", skip_serializing_if = "is_none")]
     pub relative: Finite,
-    /// By this much, in the metric's unit.
+    /// By this much, in the metric's unit. Not of a quantile, of which only shares are compared: the planner refuses it.
     #[serde(default = "zero", skip_serializing_if = "is_none")]
     pub absolute: Finite,
 }

@@ -54,6 +54,11 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
         bad("`expected.detect` has to be above 1: 3 is three times as bad");
     }
     let quantile = matches!(analysis.metric, Metric::Quantile { .. });
+    if quantile && margin.absolute > zero {
+        bad(
+            "`margin.absolute` is an amount of the unit, and of a quantile it is compared how many observations lie beyond it; leave it out and set `margin.relative`: 0.5 lets half as many more be slow",
+        );
+    }
     if analysis.metric.counts() {
         if !quantile && rule.unit != Unit::Share {
             bad("a ratio of counts is a share; set `unit` to `share`");

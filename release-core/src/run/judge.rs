@@ -206,7 +206,12 @@ fn analyze(
         if let (Judge::Threshold(limits), Evidence::Measurement(one)) = (&analysis.judge, evidence)
         {
             let digest = deployment.artifact.digest();
-            let (verdict, because) = analysis::measure(analysis, limits, digest, one, now);
+            let sampled = match memory(action, measured) {
+                Some(Memory::Sampled(sampled)) => Some(sampled),
+                _ => None,
+            };
+            let (verdict, because) =
+                analysis::measure(analysis, limits, digest, (one, sampled), now);
             (verdict, because, None, false)
         } else {
             let memory = memory(action, measured);
@@ -247,14 +252,19 @@ fn analyze(
     Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
 }
 
-/// How many good measurements it takes to pass. What watches an error budget in the background of others goes on as long as they
-/// do: that nothing burns now says nothing of later.
-fn wanted(analysis: &Analysis, action: &Action) -> u32 {
-    match (&analysis.judge, action) {
-        (Judge::BurnRate(_), Action::Analyze { until: Some(_), .. }) => u32::MAX,
-        (judge, _) if judge.sums_up() => 1,
-        _ => analysis.count,
+/// How many good measurements it takes to pass.
+const fn wanted(analysis: &Analysis, action: &Action) -> u32 {
+    if goes_on(analysis, action) {
+        return u32::MAX;
     }
+    if analysis.judge.sums_up() { 1 } else { analysis.count }
+}
+
+/// Whether it watches an error budget or a level in the background of others, as long as they go on: that nothing burns or drifts
+/// now says nothing of later.
+const fn goes_on(analysis: &Analysis, action: &Action) -> bool {
+    matches!(&analysis.judge, Judge::BurnRate(_) | Judge::Cusum(_))
+        && matches!(action, Action::Analyze { until: Some(_), .. })
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
@@ -339,6 +349,26 @@ mod tests {
         assert!(
             matches!(judged(nothing(), [1, 0, 10]), Judgement::Fail { error, .. } if error.kind == "inconclusive")
         );
+    }
+
+    #[test]
+    fn what_was_counted_before_is_no_further_measurement() {
+        let mut measured = Measured::NONE;
+        let mut at = |evidence: Evidence| {
+            let judged = judge(&action(), &evidence, &mut measured, Timestamp::default());
+            remember(&action(), &evidence, &mut measured, Timestamp::default());
+            judged
+        };
+        assert!(matches!(at(ratio(0.0, 100.0)), Judgement::Again { verdict: Verdict::Pass, .. }));
+        // A canary that gets no more requests is no better for being asked again.
+        for same in [ratio(0.0, 100.0), ratio(0.0, 90.0), ratio(0.0, 90.0)] {
+            let judged = at(same);
+            assert!(
+                matches!(judged, Judgement::Again { verdict: Verdict::Inconclusive, .. }),
+                "{judged:?}"
+            );
+        }
+        assert!(matches!(at(ratio(0.0, 91.0)), Judgement::Pass { .. }));
     }
 
     #[test]

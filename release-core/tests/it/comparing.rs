@@ -3,7 +3,7 @@
 use release_core::analysis::{Conclusion, Finding, Trial};
 use release_core::model::{
     Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Expected, Finite, Judge,
-    Margin, RollbackTrigger, Rolling, Sequential, Span, Strategy, Unit,
+    Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy, Unit,
 };
 use release_core::plan::{Action, PlanError, PlanErrors, plan};
 use release_core::run::{Cause, Event, Outcome, Verdict};
@@ -138,6 +138,13 @@ fn rules_that_make_no_sense_are_all_told() {
             detect: finite(1.0),
         };
     }));
+    let of_a_quantile = problems(Analysis {
+        metric: Metric::Quantile { histogram: Selector::series("took"), quantile: finite(0.99) },
+        ..comparing(|rule| rule.margin.absolute = finite(0.05))
+    });
+    assert_eq!(of_a_quantile.len(), 1, "{of_a_quantile:?}");
+    assert!(of_a_quantile[0].contains("set `margin.relative`"), "{of_a_quantile:?}");
+    assert_eq!(found.len(), 6, "{found:?}");
     for (problem, part) in found.iter().zip([
         "`alpha`",
         "`margin`",

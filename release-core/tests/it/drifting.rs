@@ -2,8 +2,8 @@
 
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
-    Analysis, BlueGreen, Canary, CanaryStep, Cusum, Definition, Digest, Direction, Judge, Metric,
-    RollbackTrigger, Selector, Span, Strategy, Timestamp, Unit,
+    Analysis, Background, BlueGreen, Canary, CanaryStep, Cusum, Definition, Digest, Direction,
+    Judge, Metric, RollbackTrigger, Selector, Span, Strategy, Timestamp, Unit,
 };
 use release_core::plan::{Action, PlanError, PlanErrors, plan};
 use release_core::port::{Evidence, Measurement};
@@ -211,6 +211,50 @@ fn what_is_usual_may_be_what_the_old_version_has_beside_it() {
     assert!(matches!(outcome, Outcome::RolledBack { .. }));
     // Two spreads of the difference a look, half of one let pass.
     assert!((3..=5).contains(&found.len()), "{}", found.len());
+}
+
+/// The findings of a sum in the background of a canary that bakes for half an hour, looked at every minute.
+fn in_the_background(evidence: impl Fn(u32, Timestamp) -> Evidence) -> (Run, Outcome) {
+    let step = CanaryStep::new(50, Span::secs(1_800));
+    let background = vec![Background { analysis: id("drift"), from_step: 1 }];
+    let strategy = Strategy::Canary(Canary { background, ..Canary::new(vec![step]) });
+    let mut definition = one_service(strategy);
+    let interval = Span::secs(60);
+    let drift = Analysis { id: id("drift"), interval, ..drifting(latency(), rule()) };
+    definition.analyses.push(drift);
+    let criteria = definition.release.rollback.as_mut().unwrap();
+    criteria.triggers.push(RollbackTrigger::Analysis(id("drift")));
+    let mut run = Run::start(&plan(&definition).unwrap().freeze());
+    let outcome = go(&mut run, "background/drift", evidence);
+    (run, outcome)
+}
+
+#[test]
+fn in_the_background_a_sum_goes_on_and_passes_without_an_alarm() {
+    let level = |worse: f64| {
+        move |look, now| {
+            let level = 0.01f64.mul_add(noise(look) + worse, 0.2);
+            Evidence::Measurement(value("2.0.0", level, now))
+        }
+    };
+    let watch = "background/drift";
+    let (run, outcome) = in_the_background(level(0.0));
+    assert_eq!(outcome, Outcome::Succeeded);
+    let looks = findings(&run, watch).len();
+    assert!(looks > 40, "as long as the rollout goes on, not as long as is planned: {looks}");
+    assert_eq!(repeat(&run, watch), looks);
+    let (run, outcome) = in_the_background(level(2.0));
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    assert_eq!(findings(&run, watch).last().unwrap().conclusion, Conclusion::Regressed);
+    // Silence is no pass.
+    let (run, outcome) = in_the_background(|look, now| {
+        if look > 3 {
+            return Evidence::Measurement(Measurement::NoData { reason: "silence".into() });
+        }
+        level(0.0)(look, now)
+    });
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    assert!(failure(&run).contains("silence"), "{}", failure(&run));
 }
 
 #[test]

@@ -249,10 +249,45 @@ fn a_number_that_never_changes_is_within_an_absolute_margin() {
     let room = |rule: &mut Sequential| {
         rule.margin = Margin { relative: Finite::ZERO, absolute: finite(0.5) };
     };
-    let found = levels(&mut trial(metric(), room), 12, |_| [0.0, 0.0]);
-    assert_eq!(first(&found, Conclusion::Healthy), Some(7));
-    let found = levels(&mut trial(metric(), room), 12, |_| [3.0, 0.0]);
-    assert_eq!(first(&found, Conclusion::Regressed), Some(7));
+    // That nothing varied in eight looks does not say that nothing does: it is taken to vary as is expected.
+    let usually = |spread: f64| {
+        move |rule: &mut Sequential| {
+            room(rule);
+            rule.expected.spread = finite(spread);
+        }
+    };
+    let when = |spread: f64, canary: f64, wanted| {
+        first(&levels(&mut trial(metric(), usually(spread)), 99, |_| [canary, 0.0]), wanted)
+    };
+    assert_eq!(when(0.01, 0.0, Conclusion::Healthy), Some(7));
+    assert_eq!(when(0.01, 3.0, Conclusion::Regressed), Some(7));
+    let later = when(0.5, 0.0, Conclusion::Healthy).unwrap();
+    assert!(later > 20, "{later}");
+    assert_eq!(when(10.0, 0.0, Conclusion::Healthy), None);
+    assert_eq!(when(10.0, 3.0, Conclusion::Regressed), None);
+    // Nor does what varies by rounding alone, or a level that both share.
+    let both = |look: u32| [10.0 + noise(look) + 0.1, 10.0 + noise(look)];
+    let relative = |rule: &mut Sequential| rule.expected.spread = finite(100.0);
+    let found = levels(&mut trial(metric(), relative), 60, both);
+    assert!(found.iter().all(|(found, _)| *found == Conclusion::Undetermined), "{found:?}");
+}
+
+#[test]
+fn an_outage_is_seen_at_the_first_look_and_waves_are_not() {
+    let worse = |new: f64, old: f64| {
+        let looks = vec![([new, 10_000.0], [old, 10_000.0]); 7];
+        let found = counted(&mut trial(errors(), |rule| rule.critical = true), &looks);
+        found.iter().position(|finding| finding.conclusion == Conclusion::Regressed)
+    };
+    assert_eq!(worse(10_000.0, 50.0), Some(0));
+    assert_eq!(worse(9_000.0, 100.0), Some(0));
+    // Three times as many of so many would be no chance, but for waves, of which few looks tell nothing.
+    assert_eq!(worse(300.0, 100.0), None);
+    assert_eq!(worse(3_000.0, 1_000.0), None);
+    let looks = vec![([9_000.0, 10_000.0], [100.0, 10_000.0]); 1];
+    let finding = &counted(&mut trial(errors(), |_| {}), &looks)[0];
+    let harm = finding.harm.unwrap();
+    assert!(harm.low.unwrap().get() > 50.0 && harm.high.unwrap().get() < 160.0, "{harm:?}");
 }
 
 #[test]
@@ -264,6 +299,41 @@ fn f32_a_stale_number_is_no_data() {
     let (finding, because) = trial.look(now, &both(value("new", now), value("old", old))).unwrap();
     assert_eq!(finding.conclusion, Conclusion::NoData);
     assert!(because.contains("3s old"), "{because}");
+}
+
+#[test]
+fn f32_a_number_counts_once_and_not_before_its_time() {
+    let mut trial = trial(Metric::Query { query: "up".into() }, |_| {});
+    let value =
+        |content: &str, at| Measurement::Value { digest: digest(content), value: finite(1.0), at };
+    let mut look = |now: u32, [new, old]: [u32; 2]| {
+        let evidence = both(value("new", second(new)), value("old", second(old)));
+        let (finding, because) = trial.look(second(now), &evidence).unwrap();
+        (finding.looks, because)
+    };
+    assert_eq!(look(100, [100, 100]).0, 1);
+    for sample in [[100, 100], [101, 100], [100, 101]] {
+        let (looks, because) = look(101, sample);
+        assert!(looks == 1 && because.contains("nothing new"), "{sample:?}: {looks}, {because}");
+    }
+    assert_eq!(look(101, [101, 101]).0, 2);
+    let (looks, because) = look(102, [163, 102]);
+    assert!(looks == 2 && because.contains("ahead"), "{looks}, {because}");
+    assert_eq!(look(103, [104, 103]).0, 3);
+}
+
+#[test]
+fn bad_events_that_become_fewer_are_of_another_window() {
+    let mut trial = trial(errors(), |_| {});
+    let mut look = |at, bad: f64, all: f64| {
+        let evidence = both(ratio("new", bad, all), ratio("old", 1.0, all));
+        trial.look(second(at), &evidence).unwrap()
+    };
+    assert_eq!(look(1, 5.0, 100.0).0.looks, 1);
+    let (finding, because) = look(2, 4.0, 200.0);
+    assert_eq!(finding.conclusion, Conclusion::NoData);
+    assert!(because.contains("fallen"), "{because}");
+    assert_eq!(look(3, 5.0, 200.0).0.looks, 2);
 }
 
 /// A histogram of `all` observations of which these lie at or below the bounds.
@@ -301,6 +371,68 @@ fn a_quantile_that_moves_is_found_at_any_scale() {
     }
     assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
     assert!(places[0].iter().all(Option::is_some), "{places:?}");
+}
+
+fn p99() -> Metric {
+    Metric::Quantile { histogram: Selector::series("took"), quantile: finite(0.99) }
+}
+
+/// Looks of a histogram with as many observations each, of which these parts lie at or below the bounds.
+fn slow(change: impl FnOnce(&mut Sequential), [new, old]: [[f64; 3]; 2]) -> Vec<(Finding, String)> {
+    let mut trial = trial(p99(), change);
+    let mut look = |at: u32| {
+        let n = f64::from(at) * 5_000.0;
+        let of = |content, parts: [f64; 3]| histogram(content, 1.0, parts.map(|p| p * n), n);
+        trial.look(second(at), &both(of("new", new), of("old", old))).unwrap()
+    };
+    (1..=60).map(&mut look).collect()
+}
+
+fn ends(found: &[(Finding, String)]) -> Conclusion {
+    let ends = |(finding, _): &&(Finding, String)| {
+        matches!(finding.conclusion, Conclusion::Healthy | Conclusion::Regressed)
+    };
+    found.iter().find(ends).map_or(Conclusion::Undetermined, |(finding, _)| finding.conclusion)
+}
+
+#[test]
+fn a_quantile_whose_bucket_holds_all_is_judged_by_leaving_it() {
+    let fast = [1.0, 1.0, 1.0];
+    let found = slow(|_| {}, [fast, fast]);
+    assert_eq!(ends(&found), Conclusion::Healthy);
+    let because = &found.last().unwrap().1;
+    assert!(because.contains("leaves the bucket"), "{because}");
+    // A few beyond it do not move the quantile out of it, as many as a fiftieth do.
+    assert_eq!(ends(&slow(|_| {}, [[0.998, 1.0, 1.0], fast])), Conclusion::Healthy);
+    assert_eq!(ends(&slow(|_| {}, [[0.995, 1.0, 1.0], fast])), Conclusion::Healthy);
+    assert_eq!(ends(&slow(|_| {}, [[0.97, 1.0, 1.0], fast])), Conclusion::Regressed);
+    // Where hardly any lie beyond the upper end of its bucket, it is not these that tell.
+    let old = [0.5, 0.5, 0.9999];
+    assert_eq!(ends(&slow(|_| {}, [old, old])), Conclusion::Healthy);
+    assert_eq!(ends(&slow(|_| {}, [[0.5, 0.5, 0.9996], old])), Conclusion::Healthy);
+    assert_eq!(ends(&slow(|_| {}, [[0.5, 0.5, 0.97], old])), Conclusion::Regressed);
+    // The lower end of its bucket, where that is the nearer one.
+    let found = slow(|_| {}, [[0.98, 1.0, 1.0], [0.98, 1.0, 1.0]]);
+    assert_eq!(ends(&found), Conclusion::Healthy);
+    assert!(found.last().unwrap().1.contains("of all above 0.1 "), "{:?}", found.last());
+    assert_eq!(ends(&slow(|_| {}, [[0.94, 1.0, 1.0], [0.98, 1.0, 1.0]])), Conclusion::Regressed);
+}
+
+#[test]
+fn f34_a_quantile_of_the_old_version_is_ill_in_its_own_unit() {
+    let parts = [[0.5, 0.99, 1.0], [0.5, 0.99, 1.0]];
+    let bound = |limit: f64| {
+        move |rule: &mut Sequential| {
+            (rule.unit, rule.baseline) = (Unit::Seconds, Some(Bound::AtMost(finite(limit))));
+        }
+    };
+    // Its 99th percentile is at most a quarter of a second.
+    let found = slow(bound(0.2), parts);
+    assert_eq!(ends(&found), Conclusion::Undetermined);
+    let (finding, because) = found.last().unwrap();
+    assert_eq!(finding.conclusion, Conclusion::BaselineUnhealthy);
+    assert!(because.contains("quantile at 0.25 s"), "{because}");
+    assert_eq!(ends(&slow(bound(0.25), parts)), Conclusion::Healthy);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct PrometheusSettings {
     /// How old the newest sample may be, in milliseconds (default 150 000): older data is no data.
     #[serde(default = "staleness_ms")]
     pub staleness_ms: u32,
-    /// The longest window, in seconds (default 604 800, seven days); one that began before is cut to it.
+    /// The longest window, in seconds (default 604 800, seven days); of one that began before there is no data.
     #[serde(default = "longest_window_s")]
     pub longest_window_s: u32,
     /// How long one answer may take, in milliseconds (default 30 000).

@@ -144,7 +144,10 @@ impl Inner {
         if request.since > now {
             return Ok(Err(format!("the window begins at {}, after now", request.since)));
         }
-        let window = self.window(request.since, now);
+        let window = match self.window(request.since, now) {
+            Ok(window) => window,
+            Err(reason) => return Ok(Err(reason)),
+        };
         for (label, value) in common(selectors) {
             match labels.get(&label) {
                 Some(own) if *own != value => {
@@ -176,16 +179,22 @@ impl Inner {
         Ok(starts.map(|starts| Fetched { window, series, seen, starts }))
     }
 
-    fn window(&self, since: Timestamp, now: Timestamp) -> Window {
-        let longest = i64::try_from(self.settings.longest().as_duration().as_micros());
-        let earliest = now.as_micros().saturating_sub(longest.unwrap_or(i64::MAX));
-        Window {
-            since: since.max(Timestamp::from_micros(earliest)),
+    /// A window that is too long is none: its beginning would slide, and its counts with it.
+    fn window(&self, since: Timestamp, now: Timestamp) -> Told<Window> {
+        let longest = self.settings.longest();
+        if now.since(since) > longest {
+            let setting = "longest_window_s";
+            return Err(format!(
+                "the window began at {since}, more than {longest} ago; raise `{setting}`, and keep samples for as long"
+            ));
+        }
+        Ok(Window {
+            since,
             now,
             interval: self.settings.interval(),
             staleness: self.settings.staleness(),
             instance: self.settings.labels.instance.clone(),
-        }
+        })
     }
 
     /// The range that a window needs: it, and some scrapes before.

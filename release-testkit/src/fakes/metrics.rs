@@ -16,10 +16,13 @@ use super::{MetricsSourceCall, MetricsSourceOp, Request, lock, staged};
 /// A [`MetricsSource`] with the series that a test gives it. Without samples it has no data, and
 /// neither has it with NaN or an infinity.
 ///
-/// A series either says the same of every window ([`FakeMetrics::set`]), or it is a counter of which
-/// a window sees what it grew by ([`FakeMetrics::count_up`]).
+/// A series either grows by the same with every look at a window, as with traffic that goes on
+/// ([`FakeMetrics::set`]), or it is a counter of which a window sees what it grew by
+/// ([`FakeMetrics::count_up`]).
 #[derive(Debug, Default)]
 pub struct FakeMetrics {
+    /// How often the windows of a version were looked at, by their beginnings.
+    looks: Mutex<BTreeMap<(Digest, Timestamp), u32>>,
     series: Mutex<BTreeMap<(Digest, String), Series>>,
     /// The bounds of histograms' buckets.
     bounds: Mutex<BTreeMap<(Digest, String), Vec<f64>>>,
@@ -30,7 +33,7 @@ pub struct FakeMetrics {
 
 #[derive(Debug, Clone)]
 enum Series {
-    /// In every window.
+    /// With every look at a window.
     Same(f64),
     /// What the counter said, and when, the oldest first.
     Counter(Vec<(Timestamp, f64)>),
@@ -39,9 +42,9 @@ enum Series {
 impl Series {
     /// What it grew by since then. A counter that falls began anew; before its first sample it was
     /// zero.
-    fn growth(&self, since: Timestamp) -> f64 {
+    fn growth(&self, since: Timestamp, looks: u32) -> f64 {
         let samples = match self {
-            Self::Same(value) => return *value,
+            Self::Same(value) => return *value * f64::from(looks),
             Self::Counter(samples) => samples,
         };
         let (mut last, mut grown) = (0.0, 0.0);
@@ -67,8 +70,8 @@ impl FakeMetrics {
         *lock(&self.targets) = Some(targets.into_iter().collect());
     }
 
-    /// Sets what a series of one version grew by in every window, in every target and whatever its
-    /// labels.
+    /// Sets what a series of one version grows by with every look at a window, in every target and whatever its labels; and
+    /// what a query says, which does not grow.
     pub fn set(&self, digest: Digest, series: impl Into<String>, value: f64) {
         lock(&self.series).insert((digest, series.into()), Series::Same(value));
     }
@@ -95,12 +98,14 @@ impl FakeMetrics {
     fn sample(&self, request: &MeasureRequest, selector: &Selector) -> Result<Finite, String> {
         let name = &selector.series;
         let series = lock(&self.series).get(&(request.digest, name.clone())).cloned();
-        let value = series.map(|series| series.growth(request.since));
+        let looks = lock(&self.looks).get(&(request.digest, request.since)).copied().unwrap_or(0);
+        let looks = if matches!(request.metric, Metric::Query { .. }) { 1 } else { looks };
+        let value = series.map(|series| series.growth(request.since, looks));
         let value = value.ok_or_else(|| format!("no samples of `{name}`"))?;
         Finite::new(value).map_err(|_| format!("`{name}` is {value}"))
     }
 
-    /// Sets what the buckets of a histogram of one version grew by in every window: of each, the bound and how many
+    /// Sets what the buckets of a histogram of one version grow by with every look at a window: of each, the bound and how many
     /// observations lay at or below it; and how many there were in all.
     pub fn set_histogram(&self, digest: Digest, name: &str, buckets: &[(f64, f64)], all: f64) {
         let mut bounds: Vec<f64> = buckets.iter().map(|(bound, _)| *bound).collect();
@@ -159,6 +164,7 @@ impl FakeMetrics {
     }
 
     fn measure_now(&self, request: &MeasureRequest, lie: bool) -> Measurement {
+        *lock(&self.looks).entry((request.digest, request.since)).or_default() += 1;
         let sample = |selector| self.sample(request, selector);
         let digest = if lie { super::script::other(request.digest) } else { request.digest };
         let (numerator, denominator) = match &request.metric {

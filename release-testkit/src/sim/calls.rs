@@ -1,7 +1,7 @@
 //! Calls of providers: how each goes on, takes effect, and is answered.
 
 use release_core::analysis::example;
-use release_core::model::{Digest, Judge, Span, Timestamp};
+use release_core::model::{Digest, Span, Timestamp};
 use release_core::plan::Action;
 use release_core::port::{EffectError, Evidence, Measurement, Observed, Pair};
 use release_core::run::{EffectOutcome, Input, Mode, Phase};
@@ -307,9 +307,7 @@ impl Machine<'_> {
         };
         let Operation { action, asking, fault, .. } = operation;
         let looks = self.calls.iter().take(number).filter(|before| before.key == call.key);
-        let sums = matches!(action, Action::Analyze { analysis, .. }
-            if !matches!(analysis.judge, Judge::Threshold(_)));
-        let looks = if sums { u32::try_from(looks.count()).unwrap_or(u32::MAX) } else { 0 };
+        let looks = u32::try_from(looks.count()).unwrap_or(u32::MAX);
         let truth = self.world.evidence(action, looks, self.now);
         let nothing = || Evidence::Artifact { digest: Digest::of(b"nothing"), bytes: 0 };
         match fault {

@@ -6,18 +6,38 @@ use super::traffic::{Traffic, share_of};
 
 const ALPHA: f64 = 0.05;
 
-/// As many paths as the documented command asks for, or so many that the test is quick.
-fn paths(looks: u32) -> u32 {
-    #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
-    let asked = std::env::var("JUDGE_PATHS").ok().and_then(|paths| paths.parse().ok());
-    asked.unwrap_or(60_000 / looks.max(100))
+/// How many paths a cell gets.
+#[derive(Debug, Clone, Copy)]
+enum Paths {
+    /// As many as are asked for: looks are independent, and paths end soon.
+    All,
+    /// A tenth: looks come in waves.
+    Tenth,
+    /// A hundredth: the margin is so narrow, or the waves are so great, that hardly any path ends before its last look.
+    Hundredth,
+}
+
+impl Paths {
+    /// As many as the documented command asks for, or so many that the test is quick.
+    fn of(self, looks: u32) -> u32 {
+        #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+        let asked: Option<u32> =
+            std::env::var("JUDGE_PATHS").ok().and_then(|paths| paths.parse().ok());
+        match (self, asked) {
+            (Self::All, Some(paths)) => paths,
+            (Self::Tenth, Some(paths)) => paths.div_ceil(10),
+            (Self::Hundredth, Some(paths)) => paths.div_ceil(100),
+            (Self::All | Self::Tenth, None) => 24_000 / looks.max(100),
+            (Self::Hundredth, None) => (2_400 / looks).max(4),
+        }
+    }
 }
 
 #[track_caller]
-fn check(name: &str, traffic: Traffic) {
+fn check(name: &str, traffic: Traffic, cell: Paths) {
     for looks in [24, 100, 1_000] {
         for metrics in [1, 4] {
-            let paths = paths(looks);
+            let paths = cell.of(looks);
             let found = share_of(Conclusion::Regressed, paths, (traffic, looks), (ALPHA, metrics));
             let error = (ALPHA * (1.0 - ALPHA) / f64::from(paths)).sqrt();
             println!("{name}, {looks} looks, {metrics} metrics: {found:.4} of {paths} paths");
@@ -31,24 +51,59 @@ fn check(name: &str, traffic: Traffic) {
 
 #[test]
 fn errors_that_come_as_they_come_are_no_harm() {
-    check("rare errors", Traffic::errors(0.2, 50));
-    check("some errors", Traffic::errors(5.0, 50));
-    check("some errors, a tenth of the traffic", Traffic::errors(5.0, 10));
+    check("rare errors", Traffic::errors(0.2, 50), Paths::All);
+    check("some errors", Traffic::errors(5.0, 50), Paths::All);
+    check("some errors, a tenth of the traffic", Traffic::errors(5.0, 10), Paths::All);
+    check("requests by chance", Traffic::split(5.0, 50), Paths::All);
 }
 
 #[test]
 fn errors_in_waves_are_no_harm() {
     for waves in [0.2, 0.5] {
-        check("errors in waves", Traffic::errors(5.0, 50).in_waves(0.8, waves));
-        check("many errors in waves", Traffic::errors(50.0, 50).in_waves(0.8, waves));
-        check("a tenth of the traffic", Traffic::errors(50.0, 10).in_waves(0.8, waves));
-        check("short waves", Traffic::errors(50.0, 50).in_waves(0.4, waves));
+        let of = |name, a_look, share, correlation| {
+            let traffic = Traffic::errors(a_look, share).in_waves(correlation, waves);
+            check(&format!("{name}, {waves}"), traffic, Paths::Tenth);
+        };
+        of("errors in waves", 5.0, 50, 0.8);
+        of("many errors in waves", 50.0, 50, 0.8);
+        of("a tenth of the traffic", 50.0, 10, 0.8);
+        of("short waves", 50.0, 50, 0.4);
     }
+}
+
+/// Where there are many events a look, few looks know nothing but their waves.
+#[test]
+fn waves_of_any_volume_are_no_harm() {
+    for a_look in [500.0, 5_000.0] {
+        for (correlation, waves) in [(0.0, 0.2), (0.8, 0.5)] {
+            let traffic = Traffic::errors(a_look, 50).in_waves(correlation, waves);
+            let name = format!("{a_look} errors, waves {waves} that go on by {correlation}");
+            check(&name, traffic, Paths::Hundredth);
+        }
+    }
+}
+
+/// Paths end with the first look at which they are healthy: with a narrow margin that is late.
+#[test]
+fn what_is_watched_for_long_is_no_harm() {
+    let chance = Traffic::split(50.0, 50).within(0.05);
+    check("requests by chance, 5 %", chance, Paths::Hundredth);
+    let waves = Traffic::errors(50.0, 50).in_waves(0.8, 0.2).within(0.1);
+    check("errors in waves, 10 %", waves, Paths::Hundredth);
+}
+
+#[test]
+fn latencies_that_vary_are_no_harm() {
+    let slow = Traffic::slow(10_000.0, 0.5, 0.2).within(0.1);
+    check("p99 between two bounds, 10 %", slow, Paths::Hundredth);
+    check("the same in waves", slow.in_waves(0.8, 0.05), Paths::Hundredth);
 }
 
 #[test]
 fn means_that_vary_are_no_harm() {
-    for correlation in [0.0, 0.3, 0.5, 0.8] {
-        check(&format!("means, {correlation}"), Traffic::mean().in_waves(correlation, 0.0));
+    check("means, 0", Traffic::mean(), Paths::All);
+    for correlation in [0.3, 0.5, 0.8] {
+        let traffic = Traffic::mean().in_waves(correlation, 0.0);
+        check(&format!("means, {correlation}"), traffic, Paths::Tenth);
     }
 }

@@ -2,10 +2,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "helpers of tests, which print what they measured"
 )]
 
 mod a_a;
+mod dice;
 mod harm;
 mod traffic;

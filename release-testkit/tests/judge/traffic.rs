@@ -8,17 +8,30 @@ use release_core::model::{
     Span, Target, Timestamp, Unit,
 };
 use release_core::plan::{Action, Beside, Deployment};
-use release_core::port::{Evidence, Measurement};
+use release_core::port::{Bucket, Evidence, Measurement};
+use release_core::stats::special::normal_cdf;
 use release_testkit::fixtures;
+
+use super::dice::Dice;
 
 /// What a look of one metric measures.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     /// Errors: so many a look in the old version, while all is well.
     Errors(f64),
+    /// The same, but both versions share the requests and the errors of a look by chance.
+    Split(f64),
+    /// The slowest hundredth of latencies: so many requests a look, whose logarithms are spread by this much, in the buckets
+    /// that Prometheus' clients have by default; one in a hundred takes longer than this many seconds.
+    Slow { requests: f64, spread: f64, p99: f64 },
     /// A mean that varies by its standard deviation, 1, from look to look.
     Mean,
 }
+
+/// Upper bounds of buckets in seconds, as Prometheus' clients have them by default.
+const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// How many standard deviations above the mean one in a hundred lies.
+const ONE_IN_A_HUNDRED: f64 = 2.326_347_874_040_841;
 
 /// How looks go together.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +43,35 @@ pub(crate) struct Traffic {
     pub(crate) correlation: f64,
     /// Of errors: the standard deviation of the logarithm of their rate.
     pub(crate) waves: f64,
-    /// How bad the canary is: a multiple of errors, or standard deviations of a mean.
+    /// How bad the canary is: a multiple of errors or latencies, or standard deviations of a mean.
     pub(crate) harm: f64,
+    /// How much worse it may be, as a part of the old version's value.
+    pub(crate) margin: f64,
 }
 
 impl Traffic {
     pub(crate) const fn errors(a_look: f64, share: u8) -> Self {
-        Self { kind: Kind::Errors(a_look), share, correlation: 0.0, waves: 0.0, harm: 1.0 }
+        Self::of(Kind::Errors(a_look), share, 1.0)
+    }
+
+    pub(crate) const fn split(a_look: f64, share: u8) -> Self {
+        Self::of(Kind::Split(a_look), share, 1.0)
+    }
+
+    pub(crate) const fn slow(requests: f64, spread: f64, p99: f64) -> Self {
+        Self::of(Kind::Slow { requests, spread, p99 }, 50, 1.0)
     }
 
     pub(crate) const fn mean() -> Self {
-        Self { kind: Kind::Mean, share: 50, correlation: 0.0, waves: 0.0, harm: 0.0 }
+        Self::of(Kind::Mean, 50, 0.0)
+    }
+
+    const fn of(kind: Kind, share: u8, harm: f64) -> Self {
+        Self { kind, share, correlation: 0.0, waves: 0.0, harm, margin: 0.5 }
+    }
+
+    pub(crate) const fn within(self, margin: f64) -> Self {
+        Self { margin, ..self }
     }
 
     /// Both versions' own waves: an autoregression of the first order.
@@ -53,66 +84,31 @@ impl Traffic {
     }
 }
 
-/// A generator of pseudo-random numbers, the same on every machine: SplitMix64.
-#[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Above 0, at most 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are a number")]
-    fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Of the standard normal distribution.
-    fn normal(&mut self) -> f64 {
-        let (radius, angle) = (self.unit(), self.unit());
-        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
-    }
-
-    /// Of the Poisson distribution: by waiting times, in pieces that do not vanish.
-    fn poisson(&mut self, mut mean: f64) -> f64 {
-        let mut count = 0.0;
-        while mean > 0.0 {
-            let piece = mean.min(30.0);
-            mean -= piece;
-            let (limit, mut product) = ((-piece).exp(), self.unit());
-            while product > limit {
-                count += 1.0;
-                product *= self.unit();
-            }
-        }
-        count
-    }
-}
-
-/// Requests of both versions in one look.
+/// Requests of both versions in one look, at the least.
 const REQUESTS: f64 = 10_000.0;
+
+/// Requests of both versions in one look, of which so many are bad in the old one: one in a hundred at the most.
+fn requests(a_look: f64) -> f64 {
+    REQUESTS.max(200.0 * a_look)
+}
 
 /// The step that judges `traffic` over so many looks.
 fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32) -> Action {
-    let finite = |value: f64| Finite::new(value).unwrap();
     let (all, bad) = (Selector::series("all"), Selector::series("bad"));
     let (metric, unit) = match traffic.kind {
-        Kind::Errors(_) => (Metric::Ratio { numerator: bad, denominator: all }, Unit::Share),
+        Kind::Errors(_) | Kind::Split(_) => {
+            (Metric::Ratio { numerator: bad, denominator: all }, Unit::Share)
+        }
+        Kind::Slow { .. } => {
+            let histogram = Selector::series("took");
+            (Metric::Quantile { histogram, quantile: finite(0.99) }, Unit::Seconds)
+        }
         Kind::Mean => (Metric::Query { query: "load".into() }, Unit::Seconds),
     };
     let rule = Sequential {
         direction: Direction::LowerIsBetter,
         unit,
-        margin: Margin { relative: finite(0.5), absolute: Finite::ZERO },
+        margin: Margin { relative: finite(traffic.margin), absolute: Finite::ZERO },
         expected: Expected {
             per_second: finite(REQUESTS),
             value: finite(0.01),
@@ -154,7 +150,7 @@ pub(crate) fn path(
     let mut trial = Trial::new(action(traffic, looks, alpha, comparisons)).unwrap();
     let digests = ["1.1.0", "1.0.0"].map(|version| fixtures::artifact("api", version).digest());
     let mut waves = [dice.normal(), dice.normal()];
-    let mut counted = [[0.0; 2]; 2];
+    let mut counted = [Counted::default(); 2];
     let step = (1.0 - traffic.correlation * traffic.correlation).sqrt();
     let mut now = Timestamp::default();
     for look in 1..=looks {
@@ -169,6 +165,8 @@ pub(crate) fn path(
             Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) };
         let (finding, because) = trial.look(now, &evidence).unwrap();
         match finding.conclusion {
+            // Not before it is fixed where a quantile lies.
+            Conclusion::NoData if finding.looks == 0 => {}
             Conclusion::Undetermined => {}
             Conclusion::Regressed | Conclusion::Healthy => return (finding.conclusion, look),
             other => panic!("{other:?}: {because}"),
@@ -177,32 +175,82 @@ pub(crate) fn path(
     (Conclusion::Undetermined, looks)
 }
 
+/// What one version counted since the beginning.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    bad: f64,
+    all: f64,
+    /// Of each bucket alone.
+    buckets: [f64; BUCKETS.len() + 1],
+}
+
 fn measured(
     dice: &mut Dice,
     traffic: Traffic,
     (waves, now): ([f64; 2], Timestamp),
-    counted: &mut [[f64; 2]; 2],
+    counted: &mut [Counted; 2],
     digests: [Digest; 2],
 ) -> [Measurement; 2] {
-    let finite = |value: f64| Finite::new(value).unwrap();
     let share = f64::from(traffic.share) / 100.0;
-    let mut of =
-        |digest, wave: f64, own: f64, harm: Option<f64>, [bad, all]: &mut [f64; 2]| match traffic
-            .kind
-        {
+    let owns = [share, 1.0 - share];
+    let rates =
+        waves.map(|wave| (traffic.waves * wave - traffic.waves * traffic.waves / 2.0).exp());
+    let harms = [Some(traffic.harm), None];
+    if let Kind::Split(a_look) = traffic.kind {
+        let all = dice.split(requests(a_look), share);
+        let bad = dice.poisson(2.0 * a_look * (share * (traffic.harm - 1.0) + 1.0));
+        let of = dice.split(bad, share * traffic.harm / (share * (traffic.harm - 1.0) + 1.0));
+        let [new, old] = counted;
+        (new.all, new.bad) = (new.all + all, new.bad + of);
+        (old.all, old.bad) = (old.all + requests(a_look) - all, old.bad + bad - of);
+    }
+    let mut of = |which: usize| {
+        let (digest, own, rate, harm) = (digests[which], owns[which], rates[which], harms[which]);
+        let so_far = &mut counted[which];
+        match traffic.kind {
             Kind::Errors(a_look) => {
-                let wave = (traffic.waves * wave - traffic.waves * traffic.waves / 2.0).exp();
-                *all += REQUESTS * own;
-                *bad += dice.poisson(2.0 * a_look * own * wave * harm.unwrap_or(1.0));
-                Measurement::Ratio { digest, numerator: finite(*bad), denominator: finite(*all) }
+                so_far.all += requests(a_look) * own;
+                so_far.bad += dice.poisson(2.0 * a_look * own * rate * harm.unwrap_or(1.0));
+                ratio(digest, so_far)
+            }
+            Kind::Split(_) => ratio(digest, so_far),
+            Kind::Slow { requests, spread, p99 } => {
+                let middle =
+                    p99.ln() - spread * ONE_IN_A_HUNDRED + (rate * harm.unwrap_or(1.0)).ln();
+                let below = |bound: f64| normal_cdf((bound.ln() - middle) / spread);
+                let ends = BUCKETS.map(below).into_iter().chain([1.0]);
+                let begins = [0.0].into_iter().chain(BUCKETS.map(below));
+                for ((begin, end), count) in begins.zip(ends).zip(&mut so_far.buckets) {
+                    *count += dice.poisson(requests * own * (end - begin));
+                }
+                histogram(digest, so_far)
             }
             Kind::Mean => {
-                let value = finite(wave + harm.unwrap_or(0.0));
+                let value = finite(waves[which] + harm.unwrap_or(0.0));
                 Measurement::Value { digest, value, at: now }
             }
-        };
-    let ([new, old], [canary, baseline], [one, other]) = (digests, waves, counted);
-    [of(new, canary, share, Some(traffic.harm), one), of(old, baseline, 1.0 - share, None, other)]
+        }
+    };
+    [of(0), of(1)]
+}
+
+fn finite(value: f64) -> Finite {
+    Finite::new(value).unwrap()
+}
+
+fn ratio(digest: Digest, counted: &Counted) -> Measurement {
+    let (numerator, denominator) = (finite(counted.bad), finite(counted.all));
+    Measurement::Ratio { digest, numerator, denominator }
+}
+
+fn histogram(digest: Digest, counted: &Counted) -> Measurement {
+    let bounds = BUCKETS.map(|bound| Some(finite(bound))).into_iter().chain([None]);
+    let mut count = 0.0;
+    let buckets = bounds.zip(counted.buckets).map(|(at_most, more)| {
+        count += more;
+        Bucket { at_most, count: finite(count) }
+    });
+    Measurement::Histogram { digest, buckets: buckets.collect() }
 }
 
 /// How many of so many paths end with `wanted`.

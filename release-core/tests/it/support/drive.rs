@@ -195,8 +195,11 @@ impl Run {
                 example(action, looks, self.now, end != End::Bad)
             }
             (End::Garbage, _) => Evidence::Artifact { digest: id(NOBODY), bytes: 0 },
-            (End::Bad, Action::Analyze { deployment, .. }) => {
-                ratio(deployment.artifact.digest(), 99.0, 100.0)
+            (End::Bad | End::Good, Action::Analyze { deployment, .. }) => {
+                // Counts go on from the beginning of the window.
+                let (bad, looks) =
+                    (if end == End::Bad { 99.0 } else { 1.0 }, f64::from(looks) + 1.0);
+                ratio(deployment.artifact.digest(), bad * looks, 100.0 * looks)
             }
             _ => faithful(action),
         };
