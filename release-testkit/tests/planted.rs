@@ -10,6 +10,7 @@
 #![cfg(planted_bugs)]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use release_core::planted::{Bug, plant};
 use release_testkit::sim::{Sim, invariants, mixed, typed};
@@ -90,16 +91,35 @@ fn found(by: &str) -> Result<u64, BTreeSet<&'static str>> {
     Err(others)
 }
 
+/// What each bug that is taken is found with, by its number; bugs are planted for one thread alone.
+fn search(next: &AtomicUsize) -> Vec<(usize, Result<u64, BTreeSet<&'static str>>)> {
+    let mut all = Vec::new();
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let Some((bug, by)) = FOUND_BY.get(number) else { return all };
+        plant(Some(*bug));
+        all.push((number, found(by)));
+        plant(None);
+    }
+}
+
 #[test]
 fn every_planted_bug_is_found_by_its_invariant() {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let mut all = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(|| search(&next))).collect();
+        all.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    all.sort_by_key(|(number, _)| *number);
+    assert_eq!(all.len(), FOUND_BY.len());
     let mut missed = Vec::new();
-    for (bug, by) in FOUND_BY {
-        plant(Some(bug));
-        match found(by) {
+    for (number, found) in all {
+        let (bug, by) = FOUND_BY[number];
+        match found {
             Ok(seed) => println!("{bug:?} is found by {by} with seed {seed}"),
             Err(others) => missed.push((bug, by, others)),
         }
-        plant(None);
     }
     assert!(missed.is_empty(), "{missed:#?}");
 }
