@@ -265,6 +265,14 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
     let good_traffic = async {
         clock.sleep_until(begin.plus(Span::secs(30))).await;
         count(401.0, 1_100.0);
+        // And goes on: looks at which nothing came since the last one say nothing.
+        let half = Span::from(interval.as_duration() / 2);
+        let mut next = begin.plus(minute).plus(half);
+        for n in 0..4 {
+            clock.sleep_until(next).await;
+            count(401.0, 1_200.0 + 100.0 * f64::from(n));
+            next = next.plus(interval);
+        }
     };
     let registry = bench.registry(platform.deployer.clone());
     let history = bench.run_beside(registry, steps, good_traffic);
@@ -273,7 +281,8 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
         _ => None,
     });
     let said: Vec<_> = said.collect();
-    assert!(said.len() == 2 && said.iter().all(|said| said.contains("(1 of 100)")), "{said:?}");
+    let [first, more] = &said[..] else { panic!("{said:?}") };
+    assert!(first.contains("(1 of 300)") && more.contains("(1 of 500)"), "{said:?}");
     // All their measurements have one window, which began with the bake.
     let windows = platform.metrics.calls().into_iter().map(|call| {
         let MetricsSourceCall::Measure(request) = call.request;

@@ -7,7 +7,7 @@ use crate::plan::{Action, Beside, Deployment};
 use crate::port::{Bucket, Evidence, Measurement, Pair};
 use crate::time::Timestamp;
 
-/// Samples of one look: so many that what they say is clear.
+/// Samples of one look at each of two versions with half of the requests: so many that what they say is clear.
 const SAMPLES: f64 = 1_000_000.0;
 
 /// What an analysis would measure at its look after `looks` earlier ones, of a version that is `well` or is not: within its
@@ -21,10 +21,16 @@ pub fn example(action: &Action, looks: u32, now: Timestamp, well: bool) -> Evide
     };
     match (&analysis.judge, beside) {
         (Judge::Sequential(rule), Some(beside)) => {
-            let of = |deployment: &Deployment, well| {
-                beside_another(analysis, rule, deployment.artifact.digest(), (looks, now, well))
+            // Each as many as its share of the requests is.
+            let of = |deployment: &Deployment, share: u8, well| {
+                let digest = deployment.artifact.digest();
+                let each = SAMPLES / 50.0 * f64::from(share);
+                let samples = each * f64::from(looks.saturating_add(1));
+                beside_another(analysis, rule, digest, (samples, now, well))
             };
-            let (canary, baseline) = (of(deployment, well), of(&beside.baseline, true));
+            let rest = 100_u8.saturating_sub(beside.share);
+            let (canary, baseline) =
+                (of(deployment, beside.share, well), of(&beside.baseline, rest, true));
             Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) }
         }
         (Judge::Threshold(limits), None) => {
@@ -138,9 +144,8 @@ fn beside_another(
     analysis: &Analysis,
     rule: &Sequential,
     digest: Digest,
-    (looks, now, well): (u32, Timestamp, bool),
+    (samples, now, well): (f64, Timestamp, bool),
 ) -> Measurement {
-    let samples = SAMPLES * f64::from(looks.saturating_add(1));
     let (value, worse) = (rule.expected.value.get(), rule.expected.detect.get());
     if let Metric::Quantile { quantile, .. } = &analysis.metric {
         let beyond = (1.0 - quantile.get()) * if well { 1.0 } else { worse };

@@ -144,10 +144,7 @@ impl Inner {
         if request.since > now {
             return Ok(Err(format!("the window begins at {}, after now", request.since)));
         }
-        let window = match self.window(request.since, now) {
-            Ok(window) => window,
-            Err(reason) => return Ok(Err(reason)),
-        };
+        let window = self.window(request.since, now);
         for (label, value) in common(selectors) {
             match labels.get(&label) {
                 Some(own) if *own != value => {
@@ -173,28 +170,31 @@ impl Inner {
             Ok(series) => series,
             Err(reason) => return Ok(Err(reason)),
         };
+        if window.since != request.since {
+            // Its beginning would slide, and its counts with it.
+            let (since, longest) = (request.since, self.settings.longest());
+            let setting = "longest_window_s";
+            return Ok(Err(format!(
+                "the window began at {since}, more than {longest} ago; raise `{setting}`, and keep samples for as long"
+            )));
+        }
         let seen = Seen::of(&series, &window);
         let births = window.unknown_births(&series, &seen);
         let starts = self.starts(&births, &window).await?;
         Ok(starts.map(|starts| Fetched { window, series, seen, starts }))
     }
 
-    /// A window that is too long is none: its beginning would slide, and its counts with it.
-    fn window(&self, since: Timestamp, now: Timestamp) -> Told<Window> {
-        let longest = self.settings.longest();
-        if now.since(since) > longest {
-            let setting = "longest_window_s";
-            return Err(format!(
-                "the window began at {since}, more than {longest} ago; raise `{setting}`, and keep samples for as long"
-            ));
-        }
-        Ok(Window {
-            since,
+    /// The window that is asked for, at its longest.
+    fn window(&self, since: Timestamp, now: Timestamp) -> Window {
+        let longest = i64::try_from(self.settings.longest().as_duration().as_micros());
+        let earliest = now.as_micros().saturating_sub(longest.unwrap_or(i64::MAX));
+        Window {
+            since: since.max(Timestamp::from_micros(earliest)),
             now,
             interval: self.settings.interval(),
             staleness: self.settings.staleness(),
             instance: self.settings.labels.instance.clone(),
-        })
+        }
     }
 
     /// The range that a window needs: it, and some scrapes before.

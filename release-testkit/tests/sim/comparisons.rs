@@ -26,11 +26,23 @@ fn conclusions(sim: &Sim) -> Vec<Conclusion> {
     findings.map(|finding| finding.conclusion).collect()
 }
 
+/// What failed, and why.
+fn failures(sim: &Sim) -> Vec<String> {
+    let course = sim.course();
+    let facts = course.runs.iter().flat_map(|run| &run.facts);
+    let failed = facts.filter_map(|fact| match &fact.event {
+        Event::StepFailed { step, error, .. } => Some(format!("{}: {}", step.id, error.message)),
+        _ => None,
+    });
+    failed.collect()
+}
+
 #[test]
 fn a_version_that_is_no_worse_goes_out() {
     let report = shop().report();
     assert!(report.is_green(), "{report}");
-    assert_eq!(report.runs[0].outcome.as_deref(), Some("succeeded"), "{report}");
+    let outcome = report.runs[0].outcome.as_deref();
+    assert_eq!(outcome, Some("succeeded"), "{report}{:#?}", failures(&shop()));
     assert!(conclusions(&shop()).contains(&Conclusion::Healthy));
 }
 
@@ -41,7 +53,8 @@ fn a_version_that_fails_is_taken_back() {
     let report = bad.report();
     assert!(report.is_green(), "{report}");
     assert_eq!(report.runs[0].outcome.as_deref(), Some("rolled_back"), "{report}");
-    assert!(conclusions(&bad).contains(&Conclusion::Regressed));
+    let found = conclusions(&bad);
+    assert!(found.contains(&Conclusion::Regressed), "{found:?}{:#?}", failures(&bad));
 }
 
 #[test]
