@@ -210,6 +210,13 @@ impl Sim {
         self
     }
 
+    /// Cuts it short when more than so much has happened, which I19 tells; by default five million. What goes round in
+    /// circles comes to that sooner or later.
+    pub const fn at_most(mut self, happenings: u64) -> Self {
+        self.setup.most_happenings = happenings;
+        self
+    }
+
     /// Lets the runs share limits of concurrency and quotas, by the ledger of permits that production has.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.setup.limits = Some(Arc::new(limits));
