@@ -1,4 +1,5 @@
-//! Flags in files: `DIRECTORY/ENVIRONMENT/FLAG` holds `[{"state":"off"},1]`, the state and the revision of a flag.
+//! Flags in files: `DIRECTORY/ENVIRONMENT/FLAG` holds `[{"state":"off"},1]`, the state and the revision of a flag, and third
+//! who killed it and why, while it is killed.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use release_providers::model::EnvironmentId;
-use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, SetFlag};
+use release_providers::spi::{FlagRef, FlagState, FlagStatus, FlagStore, KillFlag, SetFlag};
 use release_providers::{
     Clock, Context, Description, EffectCertainty, EffectClass, ErrorKind, ProviderError, Version,
     async_trait, serde_json,
@@ -36,7 +37,7 @@ impl FileFlags {
         operation: &'static str,
         flag: &str,
         environment: &EnvironmentId,
-    ) -> Result<(PathBuf, FlagState, u64), ProviderError> {
+    ) -> Result<(PathBuf, FlagState, u64, Option<String>), ProviderError> {
         let error = |kind, text| ProviderError::new(kind, operation, text);
         let plain = flag.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         let path = self.root.join(environment.as_str()).join(flag);
@@ -46,10 +47,25 @@ impl FileFlags {
         }
         let text = fs::read_to_string(&path)
             .map_err(|e| error(ErrorKind::Unavailable, "the flag cannot be read").with_source(e))?;
-        let (state, revision) = serde_json::from_str(&text).map_err(|e| {
+        let killed = serde_json::from_str(&text).map(|(s, r, killed)| (s, r, Some(killed)));
+        let alive = || serde_json::from_str(&text).map(|(state, revision)| (state, revision, None));
+        let (state, revision, killed) = killed.or_else(|_| alive()).map_err(|e| {
             error(ErrorKind::Corrupt, "the file of the flag is damaged").with_source(e)
         })?;
-        Ok((path, state, revision))
+        Ok((path, state, revision, killed))
+    }
+
+    fn write(
+        &self,
+        operation: &'static str,
+        path: &Path,
+        text: &serde_json::Value,
+    ) -> Result<(), ProviderError> {
+        replace(path, &text.to_string()).map_err(|e| {
+            let unsure =
+                ProviderError::new(ErrorKind::Unavailable, operation, "it may be unwritten");
+            unsure.with_source(e).with_effect(EffectCertainty::Unknown)
+        })
     }
 }
 
@@ -67,25 +83,41 @@ impl FlagStore for FileFlags {
             return Err(error(ErrorKind::Invalid, "a share is of a hundred"));
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (path, state, revision) = self.read(SET, &request.flag, &request.environment)?;
-        if state == request.state {
+        let (path, state, revision, killed) =
+            self.read(SET, &request.flag, &request.environment)?;
+        if state == request.state && !(request.revive && killed.is_some()) {
             return Ok(()); // also to who asks again for what is done, and expects the revision of before
+        }
+        if killed.is_some() && !request.revive {
+            return Err(error(ErrorKind::Conflict, "it was killed; revive it on purpose"));
         }
         if request.expected.is_some_and(|expected| expected != revision) {
             let changed = error(ErrorKind::Conflict, "somebody else changed it; look again");
             return Err(changed.with_context("revision", revision));
         }
-        replace(&path, &serde_json::json!([request.state, revision + 1]).to_string()).map_err(|e| {
-            let unsure = error(ErrorKind::Unavailable, "it may be unwritten").with_source(e);
-            unsure.with_effect(EffectCertainty::Unknown)
-        })
+        self.write(SET, &path, &serde_json::json!([request.state, revision + 1]))
+    }
+
+    async fn kill(&self, cx: &Context, request: KillFlag) -> Result<(), ProviderError> {
+        const KILL: &str = "acme-flags.kill";
+        cx.check(KILL, self.clock.now())?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (path, _, revision, killed) = self.read(KILL, &request.flag, &request.environment)?;
+        if killed.is_some() {
+            return Ok(());
+        }
+        let text = serde_json::json!([FlagState::Off, revision + 1, request.reason]);
+        self.write(KILL, &path, &text)
     }
 
     async fn observe(&self, cx: &Context, request: FlagRef) -> Result<FlagStatus, ProviderError> {
         const OBSERVE: &str = "acme-flags.observe";
         cx.check(OBSERVE, self.clock.now())?;
-        let (_, state, revision) = self.read(OBSERVE, &request.flag, &request.environment)?;
-        Ok(FlagStatus::new(request.flag, request.environment, state, revision))
+        let (_, state, revision, killed) =
+            self.read(OBSERVE, &request.flag, &request.environment)?;
+        let mut status = FlagStatus::new(request.flag, request.environment, state, revision);
+        status.killed = killed;
+        Ok(status)
     }
 }
 
