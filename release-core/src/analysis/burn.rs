@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite};
+use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite, number};
 use super::memory::{Case, Judged};
 use super::reading::{self, Reading, Terms};
 use super::stream::{digest_of, word_of};
@@ -237,8 +237,4 @@ impl Pair {
             "the error budget burns {in_long} times as fast as allowed in {long} ({bad} of {all}), {in_short} times in {short}: {how} {factor}"
         )
     }
-}
-
-fn number(value: f64) -> String {
-    format!("{}", format!("{value:.2e}").parse::<f64>().unwrap_or(value))
 }

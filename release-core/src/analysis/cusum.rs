@@ -1,6 +1,6 @@
 //! The judge of levels after a release: a cumulative sum of how much worse than usual they are.
 
-use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite};
+use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite, number};
 use super::increment::{Last, level};
 use super::memory::{Case, Judged};
 use super::stream::{digest_of, word_of};
@@ -164,8 +164,4 @@ impl Summed {
         let first = [u64::from(self.looks), samples, self.worse.to_bits()];
         first.into_iter().chain(of_sum).chain(levels).chain(last).collect()
     }
-}
-
-fn number(value: f64) -> String {
-    format!("{}", format!("{value:.2e}").parse::<f64>().unwrap_or(value))
 }

@@ -71,6 +71,11 @@ pub(super) fn finite(value: f64) -> Finite {
     Finite::new(value).unwrap_or(Finite::ZERO)
 }
 
+/// A number with three digits, for people.
+pub(super) fn number(value: f64) -> String {
+    format!("{}", format!("{value:.2e}").parse::<f64>().unwrap_or(value))
+}
+
 /// What a finding comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

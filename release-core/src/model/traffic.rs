@@ -166,6 +166,12 @@ impl TrafficRules {
         *self == Self::default()
     }
 
+    /// The versions that get requests, or copies of them, by headers and mirrors, whatever their shares.
+    pub fn targets(&self) -> impl Iterator<Item = Digest> + '_ {
+        let headers = self.headers.iter().map(|route| route.to);
+        headers.chain(self.mirror.iter().map(|mirror| mirror.to))
+    }
+
     /// What is wrong with them, and how to mend it.
     pub fn problem(&self) -> Option<String> {
         if self.headers.len() > MAX_RULES {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{
-    Affinity, Digest, HeaderMatch, HeaderRoute, RunId, TextMatch, TrafficRules,
-};
+use release_core::model::{Affinity, HeaderMatch, HeaderRoute, RunId, TextMatch, TrafficRules};
 use release_core::plan::Weight;
 use release_core::time::Span;
 use serde::{Deserialize, Serialize};
@@ -201,10 +199,7 @@ fn check_order(routes: &[HeaderRoute]) -> Result<(), ProviderError> {
 
 /// All whose services have to be there.
 pub(super) fn pools(shares: &Shares) -> Vec<Pool> {
-    let rules = shares.rules.as_ref();
-    let picked = rules.into_iter().flat_map(|rules| rules.headers.iter().map(|route| route.to));
-    let copied = rules.and_then(|rules| rules.mirror).map(|mirror| mirror.to);
-    let whole = picked.chain(copied).map(|digest: Digest| Pool::whole(digest));
+    let whole = shares.rules.iter().flat_map(TrafficRules::targets).map(Pool::whole);
     let mut all: Vec<Pool> = shares.weights.iter().map(Pool::of).chain(whole).collect();
     all.sort();
     all.dedup();
@@ -213,7 +208,7 @@ pub(super) fn pools(shares: &Shares) -> Vec<Pool> {
 
 #[cfg(test)]
 mod tests {
-    use release_core::model::{HeaderRule, Mirror, Target};
+    use release_core::model::{Digest, HeaderRule, Mirror, Target};
 
     use super::*;
 

@@ -64,6 +64,5 @@ fn is_served(status: &TrafficStatus, digest: Digest, track: Option<&TrackId>) ->
         return true;
     }
     let Some(rules) = status.rules.as_ref().filter(|_| track.is_none()) else { return false };
-    rules.headers.iter().any(|route| route.to == digest)
-        || rules.mirror.is_some_and(|mirror| mirror.to == digest)
+    rules.targets().any(|to| to == digest)
 }

@@ -213,13 +213,11 @@ impl World {
     /// Whether a change of traffic brings more of it to a version of which too few instances were just seen to be ready.
     pub(super) fn unready(&self, action: &Action, missing: u32) -> Option<Breach> {
         let Action::Route { target, weights, rules } = action else { return None };
-        let place = self.0.get(target).cloned().unwrap_or_default();
-        let told = |rules: Option<&TrafficRules>| -> BTreeSet<Digest> {
-            let headers = rules.into_iter().flat_map(|rules| rules.headers.iter().map(|r| r.to));
-            headers.chain(rules.and_then(|rules| rules.mirror).map(|mirror| mirror.to)).collect()
-        };
-        let before = told(place.rules.as_ref().map(|rules| &rules.0));
-        let told = told(rules.as_deref()).into_iter().filter(|to| !before.contains(to));
+        let nothing = Place::default();
+        let place = self.0.get(target).unwrap_or(&nothing);
+        let before: BTreeSet<_> = place.rules.iter().flat_map(|rules| rules.0.targets()).collect();
+        let told: BTreeSet<_> = rules.iter().flat_map(|rules| rules.targets()).collect();
+        let told = told.into_iter().filter(|to| !before.contains(to));
         let shares = weights.iter().filter_map(|weight| {
             let key = (weight.digest, weight.track.clone());
             let more = weight.percent > place.shares.get(&key).copied().unwrap_or(0);
@@ -299,11 +297,7 @@ impl World {
                 return None;
             }
             let on = |track: &Option<TrackId>| Target { track: track.clone(), ..target.clone() };
-            let rules = place.rules.as_ref();
-            let told = rules.into_iter().flat_map(|rules| {
-                let headers = rules.0.headers.iter().map(|route| route.to);
-                headers.chain(rules.0.mirror.map(|mirror| mirror.to))
-            });
+            let told = place.rules.iter().flat_map(|rules| rules.0.targets());
             let served = place.shares.keys().map(|(digest, track)| (*digest, on(track)));
             let served: Vec<_> = served.chain(told.map(|digest| (digest, on(&None)))).collect();
             if served.iter().any(|(digest, at)| self.running(at, *digest) == 0) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, Target, TrafficRules};
 use release_core::plan::Weight;
 use release_providers::spi::{Flights, ObserveTraffic, SetWeights, TrafficRouter, TrafficStatus};
 use release_providers::{
@@ -88,11 +88,9 @@ impl FakeRouter {
         let missing =
             served.find(|weight| !wished(weight)).map(|weight| weight.version.to_string());
         let missing = missing.or_else(|| {
-            let heads = rules.iter().flat_map(|rules| rules.headers.iter().map(|route| route.to));
-            let copies = rules.iter().filter_map(|rules| rules.mirror).map(|mirror| mirror.to);
             let lacks =
                 |to: &Digest| state.deployed(target, *to).is_none_or(|found| found.desired == 0);
-            heads.chain(copies).find(lacks).map(|to| to.short())
+            rules.iter().flat_map(TrafficRules::targets).find(lacks).map(|to| to.short())
         });
         let Some(missing) = missing else { return Ok(()) };
         Err(ProviderError::new(ErrorKind::NotFound, SET, "there is no backend for this version")

@@ -56,10 +56,7 @@ impl Reach {
     fn after(action: &Action, new: Digest) -> Option<Self> {
         let share = share_after(action, new)?;
         let Action::Route { rules, .. } = action else { return None };
-        let rules = rules.as_ref().is_some_and(|rules| {
-            rules.headers.iter().any(|route| route.to == new)
-                || rules.mirror.is_some_and(|mirror| mirror.to == new)
-        });
+        let rules = rules.iter().flat_map(|rules| rules.targets()).any(|to| to == new);
         Some(Self { share, rules })
     }
 
