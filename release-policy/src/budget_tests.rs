@@ -93,7 +93,7 @@ impl Run {
             });
             match (running, self.state.next_wakeup()) {
                 (Some((step, attempt)), _) => {
-                    let evidence = faithful(&self.state.plan().get(step).unwrap().action);
+                    let evidence = faithful(&self.state.plan().get(step).unwrap().action, self.now);
                     let outcome = EffectOutcome::Performed(Ok(evidence));
                     self.input(policy, Some(&Input::Outcome { step, attempt, outcome }));
                 }
@@ -116,7 +116,7 @@ impl Run {
     }
 }
 
-fn faithful(action: &Action) -> Evidence {
+fn faithful(action: &Action, now: Timestamp) -> Evidence {
     match action {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
@@ -131,7 +131,7 @@ fn faithful(action: &Action) -> Evidence {
             digest: deployment.artifact.digest(),
             ready: *min_ready,
             unready: Vec::new(),
-            observed_at: None,
+            observed_at: Some(now),
         },
         Action::Route { target, weights, rules } => Evidence::Weights {
             target: target.clone(),

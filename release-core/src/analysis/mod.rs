@@ -69,6 +69,7 @@ pub use cusum::Summed;
 pub use example::example;
 pub use finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen};
 pub use memory::Memory;
+pub(crate) use power::fewest_samples;
 pub use power::{DETECTS, PASSES, Power, power};
 pub use scorecard::Points;
 pub use stream::Stream;

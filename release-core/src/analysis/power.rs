@@ -63,6 +63,16 @@ struct Setting<'a> {
     requests: f64,
 }
 
+/// How many samples the version that gets fewer is expected to have at the last look: requests, or looks where each is one
+/// sample.
+pub(crate) fn fewest_samples(analysis: &Analysis, rule: &Sequential, share: u8) -> f64 {
+    let Setting { share, looks, requests, .. } = Setting::new(analysis, rule, share);
+    match analysis.metric {
+        Metric::Query { .. } => looks,
+        _ => requests * share.min(1.0 - share),
+    }
+}
+
 impl<'a> Setting<'a> {
     fn new(analysis: &'a Analysis, rule: &'a Sequential, share: u8) -> Self {
         let fixing = u32::from(matches!(analysis.metric, Metric::Quantile { .. }));

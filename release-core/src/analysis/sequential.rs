@@ -75,10 +75,14 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
         Direction::LowerIsBetter => 1.0,
         Direction::HigherIsBetter => -1.0,
     };
-    let level = |value: f64, part: Part| {
-        let samples = if part.whole > 0.0 { part.whole } else { f64::from(stream.looks) };
-        Some(Seen { value: finite(value)?, samples: finite(samples)? })
+    // Of numbers of the moment, each look is one sample.
+    let sampled = |Part { part, whole }: Part| {
+        let looks = f64::from(stream.looks);
+        Part { part, whole: if whole > 0.0 { whole } else { looks } }
     };
+    let (canary, baseline) = (sampled(canary), sampled(baseline));
+    let level =
+        |value: f64, part: Part| Some(Seen { value: finite(value)?, samples: finite(part.whole)? });
     finding.canary = level(old.mean + sign * differences.mean, canary);
     finding.baseline = level(old.mean, baseline);
     if let Some(seen) = finding.baseline

@@ -24,7 +24,7 @@ pub struct Analysis {
     /// The rule.
     pub judge: Judge,
     /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
-    /// are compared.
+    /// are compared. Where the answers to a `query` are, each look is one sample.
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
     pub interval: Span,

@@ -8,7 +8,7 @@ use super::check::{criteria, strategic};
 use super::judges;
 use super::strategy::{Judged, Known};
 use super::{Action, PlanError, PlanErrors, Step};
-use crate::analysis::{DETECTS, PASSES, Power, power};
+use crate::analysis::{DETECTS, PASSES, Power, fewest_samples, power};
 use crate::ids::AnalysisId;
 use crate::model::{
     Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Threshold, Tier, Unit,
@@ -200,13 +200,26 @@ fn blind(analysis: &Analysis, share: u8, errors: &mut Vec<PlanError>) {
         return;
     }
     let problem = match power(analysis, share) {
-        Ok(Some(found)) => too_little(analysis, &found),
+        Ok(Some(found)) => too_few(analysis, share).or_else(|| too_little(analysis, &found)),
         Ok(None) => None,
         Err(error) => Some(error.to_string()),
     };
     if let Some(problem) = problem {
         errors.push(PlanError::Blind { analysis: analysis.id.clone(), share, problem });
     }
+}
+
+/// What is missing to conclude anything.
+fn too_few(analysis: &Analysis, share: u8) -> Option<String> {
+    let Judge::Sequential(rule) = &analysis.judge else { return None };
+    let found = fewest_samples(analysis, rule, share);
+    let least = u32::try_from(analysis.min_samples).map_or(f64::MAX, f64::from);
+    (found < least).then(|| {
+        format!(
+            "{found:.0} samples of one of the versions are expected by the last look, and `min_samples` is {}: nothing could ever be concluded. Look longer, give it more traffic, or lower `min_samples`",
+            analysis.min_samples
+        )
+    })
 }
 
 /// What is missing to find harm, or to see that there is none.

@@ -127,7 +127,7 @@ fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
             Action::Probe { deployment, min_ready },
             Evidence::Health { target, digest, ready, unready, observed_at },
         ) => identity(deployment, target, *digest).unwrap_or_else(|| {
-            if let Some(stale) = observed_at.and_then(|at| stale(at, now)) {
+            if let Some(stale) = stale(*observed_at, now) {
                 return enough(false, "stale_health", || stale.clone());
             }
             let said = unready.first().map_or_else(String::new, |first| format!("; {first}"));
@@ -153,9 +153,14 @@ fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
     }
 }
 
-/// Why health that was observed at `at` says nothing of `now`. Clocks of two machines differ, so that an instant to come is not
-/// one to come for long.
-fn stale(at: Timestamp, now: Timestamp) -> Option<String> {
+/// Why health that was observed at `at` says nothing of `now`, as any does of which nobody knows how old it is. Clocks of two
+/// machines differ, so that an instant to come is not one to come for long.
+fn stale(at: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    let Some(at) = at else {
+        return Some(
+            "the provider does not say when it observed health, so that it may be of any age; give `observed_at`".into(),
+        );
+    };
     let (age, ahead) = (now.since(at), at.since(now));
     if age > MAX_HEALTH_AGE {
         return Some(format!(

@@ -169,7 +169,8 @@ fn expit(logit: f64) -> f64 {
 }
 
 /// The logit of the `p` on one side of `k/n` at which the deviance is `room`: Newton's steps, kept in a
-/// bracket that is halved where they leave it, to 1e-12 of the distance or better.
+/// bracket that is halved where they leave it, to 1e-12 of the distance or better. They begin where the deviance's first two
+/// terms would reach it, which for many events is near.
 fn end(k: f64, rest: f64, room: f64, direction: f64) -> f64 {
     let all = k + rest;
     let best = (k / rest).ln();
@@ -189,7 +190,9 @@ fn end(k: f64, rest: f64, room: f64, direction: f64) -> f64 {
     while excess(high).0 < 0.0 && high < 1e6 {
         (low, high) = (high, 2.0 * high);
     }
-    let mut step = 0.5 * (low + high);
+    let guess = (2.0 * room * all / (k * rest)).sqrt();
+    let bent = guess - direction * (rest - k) / all * guess * guess / 6.0;
+    let mut step = if bent > low && bent < high { bent } else { 0.5 * (low + high) };
     for _ in 0..200 {
         let (value, slope) = excess(step);
         if value < 0.0 {
@@ -201,7 +204,7 @@ fn end(k: f64, rest: f64, room: f64, direction: f64) -> f64 {
         let within = newton > low && newton < high;
         let next = if within { newton } else { 0.5 * (low + high) };
         // The error of a step of Newton's is about the square of the step.
-        if within && (next - step).abs() <= 1e-10 * step {
+        if within && (next - step).abs() <= 1e-7 * step {
             return best + direction * next;
         }
         step = next;

@@ -115,6 +115,24 @@ fn a_plan_that_could_not_find_what_it_is_to_find_is_refused_with_what_it_could()
     let narrow = comparing(|rule| rule.margin.relative = finite(0.01));
     let (_, problem) = blind(&definition(canary(&[50]), narrow));
     assert!(problem.contains("widen `margin`"), "{problem}");
+    // It would have to wait for more samples than there will be.
+    let many = Analysis { min_samples: 1_000_000_000, ..comparing(|_| {}) };
+    let (_, problem) = blind(&definition(canary(&[50]), many));
+    assert!(problem.contains("and `min_samples` is 1000000000"), "{problem}");
+    // Of the answers to a query, looks are the samples.
+    let looks = |min_samples| Analysis {
+        metric: Metric::Query { query: "load".into() },
+        count: 100,
+        min_samples,
+        ..comparing(|rule| {
+            rule.unit = Unit::Seconds;
+            rule.expected.value = finite(10.0);
+            rule.expected.spread = finite(1.0);
+        })
+    };
+    let (_, problem) = blind(&definition(canary(&[50]), looks(101)));
+    assert!(problem.contains("100 samples of one of the versions"), "{problem}");
+    assert!(plan(&definition(canary(&[50]), looks(100))).is_ok());
 }
 
 #[test]
@@ -206,8 +224,8 @@ fn a_version_that_is_no_worse_is_shown_to_be_so_and_one_that_is_is_taken_back() 
 #[test]
 fn what_is_undetermined_after_the_last_look_has_failed() {
     // What is expected would do, but what comes is too little.
-    let plenty = Analysis { min_samples: 1_000_000_000, ..comparing(|_| {}) };
-    let plenty = Analysis { inconclusive_limit: 0, ..plenty };
+    let plenty = comparing(|rule| rule.expected.per_second = finite(1e9));
+    let plenty = Analysis { min_samples: 1_000_000_000, inconclusive_limit: 0, ..plenty };
     let plan = plan(&definition(canary(&[50]), plenty)).unwrap().freeze();
     let mut run = Run::start(&plan);
     let outcome = go(&mut run, |_| End::Good);

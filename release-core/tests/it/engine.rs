@@ -2,7 +2,7 @@
 //! people say, each with what is promised.
 
 use release_core::engine::{SendError, Settled};
-use release_core::model::{Approval, BlueGreen, Gate, Span, Strategy, Target};
+use release_core::model::{Approval, BlueGreen, Gate, Span, Strategy, Target, Timestamp};
 use release_core::plan::{Action, EdgeKind, OnFailure, RetryPolicy, Step, Weight, plan};
 use release_core::port::{EffectError, Evidence, Measurement};
 use release_core::run::{Awaiting, Command, Event, Mode, Outcome, Rejected, Status};
@@ -205,6 +205,43 @@ async fn f12_a_provider_that_lies_is_not_believed() {
         assert!(rolled_back || matches!(outcome, Outcome::Failed { .. }), "{outcome}");
         let asked = world.performed().iter().filter(|name| *name == step).count();
         assert_eq!(asked, 1, "a liar is not asked again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_of_no_age_or_of_another_day_brings_no_traffic() {
+    let deployment = deployment("api", "2.0.0");
+    let said = |observed_at| Evidence::Health {
+        target: deployment.target.clone(),
+        digest: deployment.artifact.digest(),
+        ready: 4,
+        unready: vec![],
+        observed_at,
+    };
+    let ages = [
+        (None, "does not say when it observed health"),
+        (
+            Some(Timestamp::from_micros(START.as_micros() - 3_600_000_000)),
+            "older than 1m is no evidence",
+        ),
+        (Some(START.plus(Span::secs(86_400))), "set the clocks right"),
+    ];
+    for (observed_at, why) in ages {
+        let plan = plan(&one_service(Strategy::Recreate)).unwrap().freeze();
+        let evidence = said(observed_at);
+        let (_, world, settled) = settle(plan, move |call| {
+            if call.step == "prod/eu/api/ready" {
+                Act::Say(evidence.clone())
+            } else {
+                Act::Faithful
+            }
+        })
+        .await;
+        let Settled::Finished(Outcome::RolledBack { cause }) = settled else {
+            panic!("{settled:?}")
+        };
+        assert!(cause.to_string().contains(why), "{cause}");
+        assert!(!world.performed().contains(&"prod/eu/api/serve".to_owned()));
     }
 }
 

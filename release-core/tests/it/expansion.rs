@@ -182,6 +182,27 @@ fn a_first_deploy_is_the_same_for_every_strategy() {
 }
 
 #[test]
+fn a_first_deploy_waits_for_all_that_the_steps_wait_for() {
+    let asked = |gates: &[&str]| CanaryStep {
+        gates: gates.iter().map(|gate| approval(gate)).collect(),
+        ..CanaryStep::new(50, Span::ZERO)
+    };
+    let canary = Canary::new(vec![asked(&["see"]), asked(&["see", "go"])]);
+    let mut definition = one_service(Strategy::Canary(canary));
+    definition.release.previous = set(&[]);
+    let plan = plan(&definition).unwrap();
+    let gates =
+        plan.steps().iter().flat_map(|step| step.gates.iter().map(move |gate| (step, gate)));
+    let approvals =
+        gates.map(|(step, gate)| (step.id.as_str(), gate.approval().unwrap().id.as_str()));
+    let want = ["prod/eu/api/step-1/see", "prod/eu/api/step-2/go"];
+    assert_eq!(
+        approvals.collect::<Vec<_>>(),
+        want.map(|gate| ("prod/eu/api/serve/ready-again", gate))
+    );
+}
+
+#[test]
 fn services_that_do_not_change_get_no_steps() {
     let mut definition = shop();
     definition.release.versions = set(&[("db", "1.0.0"), ("api", "2.1.0"), ("web", "2.9.0")]);

@@ -23,7 +23,7 @@ use release_core::run::{Awaiting, Command, Event, Outcome};
 use super::support::desk::{limits, sweep};
 use super::support::engines::command;
 use super::support::samples::{approval, chain, change, environment, id, one_service, person};
-use super::support::world::{Act, START, TokioClock, World, faithful, memory};
+use super::support::world::{Act, START, TokioClock, World, faithful_to, memory};
 
 /// Takes a moment for everything, and counts how much it does at once.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Performer for Busy {
         }
         self.now.fetch_sub(1, Ordering::SeqCst);
         self.done.fetch_add(1, Ordering::SeqCst);
-        Ok(faithful(&command.step().action))
+        Ok(faithful_to(command))
     }
     async fn observe(&self, _: &AuthorizedCommand) -> Result<Observed, EffectError> {
         Ok(Observed::NotApplied)

@@ -50,10 +50,18 @@ fn check(name: &str, traffic: Traffic, cell: Paths) {
 }
 
 #[test]
-fn errors_that_come_as_they_come_are_no_harm() {
+fn rare_errors_are_no_harm() {
     check("rare errors", Traffic::errors(0.2, 50), Paths::All);
+}
+
+#[test]
+fn errors_that_come_as_they_come_are_no_harm() {
     check("some errors", Traffic::errors(5.0, 50), Paths::All);
     check("some errors, a tenth of the traffic", Traffic::errors(5.0, 10), Paths::All);
+}
+
+#[test]
+fn requests_that_are_divided_by_chance_are_no_harm() {
     check("requests by chance", Traffic::split(5.0, 50), Paths::All);
 }
 

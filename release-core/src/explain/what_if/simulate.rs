@@ -324,7 +324,7 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             digest: deployment.artifact.digest(),
             ready: *min_ready,
             unready: Vec::new(),
-            observed_at: None,
+            observed_at: Some(now),
         },
         Action::Route { target, weights, rules } => Evidence::Weights {
             rules: rules.clone(),

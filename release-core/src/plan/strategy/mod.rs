@@ -261,11 +261,20 @@ fn judged_somewhere(
     Ok(())
 }
 
-/// The gates of a strategy that has one list of them stand before what is served first, too.
+/// The gates of all steps of a strategy stand before what is served first, too: it is all of the traffic at once. What several
+/// steps ask for in the same words is asked for once.
 fn first(strategy: &dyn RolloutStrategy, site: &Site<'_>) -> Result<Rollout, StrategyError> {
     let mut serve = site.route("serve", 100)?;
-    if let [gates] = strategy.gates()[..] {
-        serve.gates = site.own_gates("", gates)?;
+    let lists = strategy.gates();
+    let mut known: Vec<&Gate> = Vec::new();
+    for (gates, n) in lists.iter().zip(1..) {
+        let path = if lists.len() == 1 { String::new() } else { format!("step-{n}") };
+        for gate in *gates {
+            if !known.contains(&gate) {
+                known.push(gate);
+                serve.gates.extend(site.own_gates(&path, std::slice::from_ref(gate))?);
+            }
+        }
     }
     Ok(Rollout::of(vec![
         site.scale_new("start", site.replicas)?,

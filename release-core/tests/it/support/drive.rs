@@ -201,7 +201,7 @@ impl Run {
                     (if end == End::Bad { 99.0 } else { 1.0 }, f64::from(looks) + 1.0);
                 ratio(deployment.artifact.digest(), bad * looks, 100.0 * looks)
             }
-            _ => faithful(action),
+            _ => faithful(action, self.now),
         };
         let error = match end {
             End::Absent if mode == Mode::Look => {

@@ -14,7 +14,7 @@ use release_core::port::{
 };
 
 use super::samples::{id, one_service};
-use super::world::{TokioClock, faithful};
+use super::world::{TokioClock, faithful_to};
 
 /// How one performance goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl FlagWorld {
         seen.applied.insert(command.key());
         seen.done.push((command.step().id.to_string(), action.to_string()));
         drop(seen);
-        let Action::Flag(step) = action else { return Ok(faithful(action)) };
+        let Action::Flag(step) = action else { return Ok(faithful_to(command)) };
         if let Some(state) = step.wanted() {
             let mut seen = self.seen();
             let is = seen.flags.get_mut(&step.flag).unwrap();
@@ -141,7 +141,7 @@ impl Performer for FlagWorld {
         let Action::Flag(step) = action else {
             let applied = self.seen().applied.contains(&command.key());
             return Ok(if applied {
-                Observed::Applied(faithful(action))
+                Observed::Applied(faithful_to(command))
             } else {
                 Observed::NotApplied
             });

@@ -179,7 +179,7 @@ impl Performer for World {
         match self.call(command, Mode::Perform).await {
             Act::Faithful => {
                 self.seen().applied.insert(command.key());
-                Ok(faithful(&command.step().action))
+                Ok(faithful_to(command))
             }
             Act::ApplyThenHang => {
                 self.seen().applied.insert(command.key());
@@ -202,7 +202,7 @@ impl Performer for World {
             Act::Faithful | Act::ApplyUntilCancelled
                 if self.seen().applied.contains(&command.key()) =>
             {
-                Ok(Observed::Applied(faithful(&command.step().action)))
+                Ok(Observed::Applied(faithful_to(command)))
             }
             Act::Faithful | Act::ApplyUntilCancelled => Ok(Observed::NotApplied),
             Act::ApplyThenHang | Act::Hang => self.hang().await,
@@ -213,8 +213,15 @@ impl Performer for World {
     }
 }
 
+/// What an honest provider observes once the action of `command` is in effect, when its attempt begins.
+pub(crate) fn faithful_to(command: &AuthorizedCommand) -> Evidence {
+    let step = command.step();
+    let timeout = i64::try_from(step.timeout.as_duration().as_micros()).unwrap();
+    faithful(&step.action, Timestamp::from_micros(command.deadline().as_micros() - timeout))
+}
+
 /// What an honest provider observes once `action` is in effect.
-pub(crate) fn faithful(action: &Action) -> Evidence {
+pub(crate) fn faithful(action: &Action, now: Timestamp) -> Evidence {
     match action {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
@@ -225,7 +232,7 @@ pub(crate) fn faithful(action: &Action) -> Evidence {
         }
         Action::Probe { deployment, min_ready } => {
             let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
-            let (ready, unready, observed_at) = (*min_ready, Vec::new(), None);
+            let (ready, unready, observed_at) = (*min_ready, Vec::new(), Some(now));
             Evidence::Health { target, digest, ready, unready, observed_at }
         }
         Action::Route { target, weights, rules } => {
