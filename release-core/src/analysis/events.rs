@@ -1,11 +1,11 @@
 //! Events of two versions: of all bad ones, those of the canary, beside its part of the requests.
 
 use super::dispersion::{self, Counted, Events};
-use super::finding::{Conclusion, Finding, Harm, Scale, Seen};
+use super::finding::{self as told_of, Conclusion, Finding, Harm, Scale, Seen};
 use super::reading;
 use super::sequential::{LEAST_INDEPENDENT, concluded, finite, guards, number, told};
 use super::stream::{Look, Part, Stream};
-use crate::model::{Direction, Metric};
+use crate::model::{Direction, Finite, Metric};
 use crate::port::{Evidence, Measurement};
 use crate::stats::StatsError;
 use crate::stats::counts::{CountTest, Interval, Side};
@@ -33,21 +33,64 @@ pub(super) fn counts(
         return Ok((finding, why));
     }
     let case = Case { stream, look, both, events, counted };
-    let Found { harmed, healthy, interval, tolerated, because } = case.found()?;
-    finding.harm = Some(Harm {
-        scale: Scale::Ratio,
-        estimate: finite(new.value.get() / old.value.get()),
-        low: finite(interval.lower),
-        high: finite(interval.upper),
-        tolerated: finite(tolerated).unwrap_or(crate::model::Finite::ZERO),
-    });
+    let Found { harmed, healthy, interval, apart, tolerated, because } = case.found()?;
+    let times = new.value.get() / old.value.get();
+    finding.harm = Some(harm(Scale::Ratio, times, interval, tolerated));
     finding.conclusion = concluded(harmed, healthy);
+    let amount = case.absolute();
+    if amount > 0.0 {
+        // Either may decide.
+        let margin = look.rule.margin.relative.get();
+        let worse = case.worse();
+        finding.parts = vec![
+            part("ratio", (times, interval), 1.0 + margin, [new, old]),
+            part("difference", (worse, apart), amount, [new, old]),
+        ];
+        if margin <= 0.0 && !look.rule.critical {
+            finding.harm = Some(harm(Scale::Difference, worse, apart, amount));
+        }
+    }
     let because = format!(
         "{} beside {}: {because}",
         told(new, stream.above, look),
         told(old, stream.above, look),
     );
     Ok((finding, because))
+}
+
+fn harm(scale: Scale, estimate: f64, interval: Interval, tolerated: f64) -> Harm {
+    Harm {
+        scale,
+        estimate: finite(estimate),
+        low: finite(interval.lower),
+        high: finite(interval.upper),
+        tolerated: finite(tolerated).unwrap_or(Finite::ZERO),
+    }
+}
+
+/// One of two margins, either of which may show that there is no harm.
+pub(super) fn part(
+    name: &str,
+    (estimate, interval): (f64, Interval),
+    tolerated: f64,
+    [new, old]: [Seen; 2],
+) -> told_of::Part {
+    let says = if interval.upper < tolerated {
+        "within the margin"
+    } else if interval.lower > tolerated {
+        "beyond the margin"
+    } else {
+        "undetermined"
+    };
+    told_of::Part {
+        name: name.to_owned(),
+        says: says.to_owned(),
+        estimate: finite(estimate),
+        low: finite(interval.lower),
+        high: finite(interval.upper),
+        samples: new.samples,
+        baseline_samples: Some(old.samples),
+    }
 }
 
 /// The old version's value in the metric's unit, and how it is told: of a quantile, that of all that its window holds.
@@ -79,6 +122,8 @@ struct Found {
     healthy: bool,
     /// Of the ratio of the versions' rates of bad events.
     interval: Interval,
+    /// Of their difference.
+    apart: Interval,
     /// The ratio that is.
     tolerated: f64,
     because: String,
@@ -91,28 +136,35 @@ impl Case<'_> {
         let margin = self.look.rule.margin;
         let margins = (1.0 + margin.relative.get(), self.absolute());
         let tolerated = if self.look.rule.critical { 1.0 } else { margins.0 };
-        if let Some(interval) = self.outright(tolerated)? {
+        if let Some((interval, apart)) = self.outright(tolerated)? {
             let because = format!(
                 "at least {} times as much, which is more than waves make of no harm",
                 times(interval.lower)
             );
-            return Ok(Found { harmed: true, healthy: false, interval, tolerated, because });
+            let (harmed, healthy) = (true, false);
+            return Ok(Found { harmed, healthy, interval, apart, tolerated, because });
         }
         let test = test_at(share, Side::More)?;
         let counts = [self.events.canary / dispersion, self.events.bad / dispersion];
         let interval = ratio(&test, share, counts, alpha)?;
         let rates = Rates::of(self.both, dispersion, alpha)?;
         let harmed = interval.lower > tolerated
-            && (self.look.rule.critical || rates.apart_at_least() > margins.1);
+            && (self.look.rule.critical || rates.apart().lower > margins.1);
         // What comes in waves has to stand out of the waves as well.
         let harmed = harmed && (!mostly_waves || stands_out(self.stream, alpha));
-        let healthy = interval.upper < margins.0 || rates.apart_at_most() < margins.1;
+        let apart = rates.apart();
+        let healthy = interval.upper < margins.0 || apart.upper < margins.1;
         let because = format!(
             "between {} and {} times as much",
             times(interval.lower),
             times(interval.upper)
         );
-        let found = Found { harmed, healthy, interval, tolerated, because };
+        let because = if margins.1 > 0.0 {
+            format!("{because}, and worse by {} to {}", number(apart.lower), number(apart.upper))
+        } else {
+            because
+        };
+        let found = Found { harmed, healthy, interval, apart, tolerated, because };
         Ok(self.unless_in_one_bucket(found, &rates))
     }
 
@@ -122,9 +174,15 @@ impl Case<'_> {
         if shares { self.look.rule.margin.absolute.get() } else { 0.0 }
     }
 
+    /// By how much more of its requests end badly in the new version.
+    fn worse(&self) -> f64 {
+        let [new, old] = self.both;
+        new.part / new.whole - old.part / old.whole
+    }
+
     /// Harm that is more than any waves make of none, so that it needs no looks that tell of waves: the interval of the ratio
     /// by counting alone.
-    fn outright(&self, tolerated: f64) -> Result<Option<Interval>, StatsError> {
+    fn outright(&self, tolerated: f64) -> Result<Option<(Interval, Interval)>, StatsError> {
         let alpha = self.look.alpha();
         let least = tolerated * dispersion::surge(alpha);
         let [new, old] = self.both;
@@ -138,10 +196,9 @@ impl Case<'_> {
         };
         let critical = self.look.rule.critical;
         let leaves = self.in_bucket().is_none_or(|most| rates.new.lower > most);
-        let beyond = interval.lower > least
-            && leaves
-            && (critical || rates.apart_at_least() > self.absolute());
-        Ok(beyond.then_some(interval))
+        let beyond =
+            interval.lower > least && leaves && (critical || rates.apart().lower > self.absolute());
+        Ok(beyond.then(|| (interval, rates.apart())))
     }
 
     /// Up to which share beyond the bound a quantile stays in its bucket, where there is no bound near it.
@@ -169,6 +226,7 @@ impl Case<'_> {
             harmed: found.harmed && lower > most,
             healthy: upper < most,
             interval: Interval { lower: lower / most, upper: upper / most },
+            apart: found.apart,
             tolerated: 1.0,
             because,
         }
@@ -206,12 +264,9 @@ impl Rates {
         Ok(Self { new: rate(canary)?, old: rate(baseline)? })
     }
 
-    fn apart_at_least(&self) -> f64 {
-        self.new.lower - self.old.upper
-    }
-
-    fn apart_at_most(&self) -> f64 {
-        self.new.upper - self.old.lower
+    /// The interval of the new one's rate minus the old one's.
+    fn apart(&self) -> Interval {
+        Interval { lower: self.new.lower - self.old.upper, upper: self.new.upper - self.old.lower }
     }
 }
 

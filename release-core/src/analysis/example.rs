@@ -68,11 +68,10 @@ fn drifting(
     (looks, now, well): (u32, Timestamp, bool),
 ) -> Evidence {
     let worse = if well { 0.0 } else { rule.detect.get() * rule.spread.get() };
-    let both = if beside.is_some() { core::f64::consts::SQRT_2 } else { 1.0 };
     let usual = rule.usual.map_or_else(|| 2.0 * worse + rule.spread.get(), Finite::get);
     let new = match rule.direction {
-        Direction::LowerIsBetter => worse.mul_add(both, usual),
-        Direction::HigherIsBetter => worse.mul_add(-both, usual),
+        Direction::LowerIsBetter => usual + worse,
+        Direction::HigherIsBetter => usual - worse,
     };
     let samples = SAMPLES * f64::from(looks.saturating_add(1));
     let of = |deployment: &Deployment, value: f64| {
@@ -148,12 +147,12 @@ fn beside_another(
 ) -> Measurement {
     let (value, worse) = (rule.expected.value.get(), rule.expected.detect.get());
     if let Metric::Quantile { quantile, .. } = &analysis.metric {
-        let beyond = (1.0 - quantile.get()) * if well { 1.0 } else { worse };
+        let times = if well { 1.0 } else { worse };
         let below = match rule.direction {
-            Direction::LowerIsBetter => samples * (1.0 - beyond),
-            Direction::HigherIsBetter => samples * beyond,
+            Direction::LowerIsBetter => samples * (1.0 - (1.0 - quantile.get()) * times),
+            Direction::HigherIsBetter => samples * quantile.get() * times,
         };
-        return histogram(digest, below.max(0.0).ceil(), samples);
+        return histogram(digest, below.clamp(0.0, samples).ceil(), samples);
     }
     let shares = matches!(analysis.metric, Metric::Ratio { .. });
     let value = match (rule.direction, well) {

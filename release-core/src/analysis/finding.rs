@@ -26,7 +26,8 @@ pub struct Finding {
     /// What was seen of the old version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Seen>,
-    /// What it is put together from, where that is several: pairs of windows, metrics of a scorecard.
+    /// What it is put together from, where that is several: pairs of windows, metrics of a scorecard, margins either of which may
+    /// show that there is no harm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
     /// Looks that count so far, this one included: the sample that decided is the last.

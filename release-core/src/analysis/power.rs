@@ -11,7 +11,7 @@ use crate::stats::special::normal_cdf;
 
 /// How surely harm that has to be found is found by the last look, at the least.
 pub const DETECTS: f64 = 0.95;
-/// How surely a version that is no worse passes by the last look, at the least.
+/// How surely a version that is no worse passes all comparisons of a plan by their last looks, at the least.
 pub const PASSES: f64 = 0.9;
 /// The greatest multiple of harm that is looked for.
 const MOST_HARM: f64 = 1e4;
@@ -80,7 +80,7 @@ impl<'a> Setting<'a> {
         let looks = f64::from(looks);
         let interval = analysis.interval.as_duration().as_secs_f64();
         let requests = rule.expected.per_second.get() * interval * looks;
-        let alpha = rule.alpha.get() / f64::from(rule.comparisons.max(1));
+        let alpha = rule.alpha_of_an_end();
         Self { analysis, rule, alpha, share: f64::from(share) / 100.0, looks, requests }
     }
 
@@ -88,7 +88,8 @@ impl<'a> Setting<'a> {
     fn rate(&self) -> f64 {
         let value = self.rule.expected.value.get();
         match (&self.analysis.metric, self.rule.direction) {
-            (Metric::Quantile { quantile, .. }, _) => 1.0 - quantile.get(),
+            (Metric::Quantile { quantile, .. }, Direction::LowerIsBetter) => 1.0 - quantile.get(),
+            (Metric::Quantile { quantile, .. }, Direction::HigherIsBetter) => quantile.get(),
             (_, Direction::LowerIsBetter) => value,
             (_, Direction::HigherIsBetter) => 1.0 - value,
         }
@@ -152,10 +153,11 @@ impl<'a> Setting<'a> {
         if amount <= 0.0 {
             return Ok(by_ratio);
         }
-        Ok(by_ratio.max(self.apart(new, old, |_, high| high < amount)?))
+        Ok(by_ratio.max(1.0 - self.apart(new, old, |_, high| high >= amount)?))
     }
 
-    /// How likely both rates, each in its own interval, are as far apart as is wanted: at the middle of what is expected.
+    /// How likely both rates, each in its own interval, are as far apart as is wanted, which with more bad events of the new
+    /// version they are the sooner.
     fn apart(
         &self,
         new: f64,
@@ -168,20 +170,15 @@ impl<'a> Setting<'a> {
             let test = CountTest::new(0.5, 1.0, 1.0, Side::Both)?;
             test.share_interval(bad / dispersion, all / dispersion, self.alpha / 2.0)
         };
-        // As far to the wrong side as the new version's count is but for one time in forty.
-        let spread = 1.96 * new.sqrt();
-        let likely = |bad: f64| -> Result<bool, StatsError> {
-            let (new, old) = (interval(bad.clamp(0.0, canary), canary)?, interval(old, baseline)?);
-            Ok(wanted(new.lower - old.upper, new.upper - old.lower))
-        };
-        let sure = likely(new - spread)? && likely(new + spread)?;
-        Ok(if sure {
-            0.975
-        } else if likely(new)? {
-            0.5
-        } else {
-            0.0
-        })
+        let usual = interval(old.min(baseline), baseline)?;
+        let least = fewest(canary, |bad| {
+            let found = interval(bad, canary)?;
+            Ok(wanted(found.lower - usual.upper, found.upper - usual.lower))
+        })?;
+        // Both counts vary.
+        let times = canary / baseline;
+        let deviation = (new + old * times * times).sqrt();
+        Ok(more_than(new, least, deviation))
     }
 
     /// How likely levels that are `room` away from a limit are shown to be on their side of it.
@@ -212,9 +209,13 @@ fn fewest(bad: f64, holds: impl Fn(f64) -> Result<bool, StatsError>) -> Result<f
 
 /// How likely at least `least` of `bad` events are the canary's, of which `new` are expected.
 fn reached(new: f64, bad: f64, least: f64) -> f64 {
-    let deviation = (new * (1.0 - new / bad.max(f64::MIN_POSITIVE))).max(0.0).sqrt();
+    more_than(new, least, (new * (1.0 - new / bad.max(f64::MIN_POSITIVE))).max(0.0).sqrt())
+}
+
+/// How likely a count of so many in the mean is at least `least`.
+fn more_than(mean: f64, least: f64, deviation: f64) -> f64 {
     if deviation <= 0.0 {
-        return if new >= least { 1.0 } else { 0.0 };
+        return if mean >= least { 1.0 } else { 0.0 };
     }
-    normal_cdf((new - least) / deviation)
+    normal_cdf((mean - least) / deviation)
 }

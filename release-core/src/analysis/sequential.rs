@@ -1,7 +1,7 @@
 //! The sequential judge: what a stream of looks comes to, at any look.
 
 use super::dispersion;
-use super::events::{counts, test_at};
+use super::events::{counts, part, test_at};
 use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
 use super::lagged::Spread;
 use super::memory::Judged;
@@ -10,7 +10,7 @@ use super::stream::{Look, Part, Stream, Taken};
 use crate::model::{Bound, Direction, Finite, Metric};
 use crate::port::Evidence;
 use crate::stats::StatsError;
-use crate::stats::counts::Side;
+use crate::stats::counts::{Interval, Side};
 
 /// Looks before which levels are not judged: fewer say nothing of how one goes with the next.
 pub(crate) const LEAST_LOOKS: u32 = 8;
@@ -22,6 +22,8 @@ const ROUNDING: f64 = 1e-12;
 const SHARES: f64 = 1e-4;
 /// How far off shares may be, of all traffic, whatever is sure of it: versions are never looked at in quite the same moment.
 const SHARES_OFF: f64 = 0.02;
+/// The same as a part of the smaller of the planned shares.
+const PART_OFF: f64 = 0.25;
 
 /// Takes a look in, and says what all looks come to.
 pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -> Judged {
@@ -43,7 +45,7 @@ pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -
 impl Look<'_> {
     /// How likely one end of the interval may be wrong.
     pub(crate) fn alpha(&self) -> f64 {
-        self.rule.alpha.get() / f64::from(self.rule.comparisons.max(1))
+        self.rule.alpha_of_an_end()
     }
 }
 
@@ -119,6 +121,15 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
         tolerated: finite(if look.rule.critical { 0.0 } else { relative.max(amount) })
             .unwrap_or(Finite::ZERO),
     });
+    if look.rule.margin.relative > Finite::ZERO
+        && let (Some(new), Some(old)) = (finding.canary, finding.baseline)
+    {
+        // A part of the old version's level is another amount at each look: this is what is judged by it.
+        let (lower, upper) = (beyond.mean - over_radius, beyond.mean + over_radius);
+        let interval = Interval { lower, upper };
+        finding.parts =
+            vec![part("beyond the relative margin", (beyond.mean, interval), 0.0, [new, old])];
+    }
     finding.conclusion = concluded(harmed, healthy);
     let shown =
         |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, None, look));
@@ -163,7 +174,7 @@ pub(super) fn guards(
     if !look.beside.steered && all > 0.0 && planned > 0.0 && planned < 1.0 {
         let test = test_at(planned, Side::Both)?;
         let share = new.whole / all;
-        let off = (share - planned).abs() > SHARES_OFF;
+        let off = (share - planned).abs() > SHARES_OFF.min(PART_OFF * planned.min(1.0 - planned));
         if off && test.log_e(new.whole, all)? >= -SHARES.ln() {
             let why = format!(
                 "the new version got {:.1} % of {all} requests, {} % were planned",

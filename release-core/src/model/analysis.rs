@@ -35,6 +35,31 @@ pub struct Analysis {
     pub failure_limit: u32,
     /// How many inconclusive measurements are tolerated before it fails.
     pub inconclusive_limit: u32,
+    /// What follows when it ends, and nobody knows whether the version is good.
+    pub undecided: Undecided,
+}
+
+/// What follows when an analysis ends without having found that the version is good or that it is bad: after its last look,
+/// or after more looks without data than are tolerated.
+///
+/// Whatever stands here, nothing is taken back, and people decide, where the old version is ill itself or versions did not get
+/// their shares of the traffic: to go back would help nobody, or is founded on nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Undecided {
+    /// The same as when it is found to be bad: what is not known to be good does not stay.
+    #[default]
+    Fail,
+    /// The run holds, with the traffic as it is, until people look again, cancel the run or give it up.
+    Hold,
+}
+
+impl Undecided {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_usual(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 impl Analysis {
@@ -54,6 +79,7 @@ impl Analysis {
             count: one_u32(),
             failure_limit: 0,
             inconclusive_limit: ten(),
+            undecided: Undecided::Fail,
         }
     }
 
@@ -116,6 +142,9 @@ struct Written {
     /// How many inconclusive measurements are tolerated before it fails.
     #[serde(default = "ten")]
     inconclusive_limit: u32,
+    /// What follows when it ends, and nobody knows whether the version is good.
+    #[serde(default, skip_serializing_if = "Undecided::is_usual")]
+    undecided: Undecided,
 }
 
 /// An analysis of which it does not follow how it is judged.
@@ -158,13 +187,14 @@ impl TryFrom<Written> for Analysis {
             (Some(metric), _) => metric,
             (None, _) => return Err(RuleError::NoMetric(id)),
         };
-        let Written { interval, count, failure_limit, inconclusive_limit, .. } = written;
+        let Written { interval, count, failure_limit, inconclusive_limit, undecided, .. } = written;
         Ok(Self {
             min_samples,
             interval,
             count,
             failure_limit,
             inconclusive_limit,
+            undecided,
             ..Self::judged(id, metric, judge)
         })
     }
@@ -178,7 +208,7 @@ impl From<Analysis> for Written {
             Judge::Threshold(limits) => (Some(limits.success), limits.failure, None),
             other => (None, None, Some(other)),
         };
-        let Analysis { count, failure_limit, inconclusive_limit, .. } = analysis;
+        let Analysis { count, failure_limit, inconclusive_limit, undecided, .. } = analysis;
         Self {
             id,
             metric,
@@ -190,6 +220,7 @@ impl From<Analysis> for Written {
             count,
             failure_limit,
             inconclusive_limit,
+            undecided,
         }
     }
 }

@@ -82,8 +82,12 @@ pub struct Sequential {
     pub margin: Margin,
     /// What is expected of the traffic: from it follows what can be found at all.
     pub expected: Expected,
-    /// How likely a version that is no worse is taken back, at the most: over all looks of all such analyses of a run
+    /// How likely a version that is no worse is found to be worse, at the most: over all looks of all such analyses of a run
     /// together. Above 0 and below 1.
+    ///
+    /// That it is not shown to be healthy by the last look is another thing. The planner sees to it that this happens in one run
+    /// of ten at the most where the traffic is as expected, and [`Analysis::undecided`](super::Analysis::undecided) says what
+    /// follows.
     #[serde(default = "five_percent")]
     pub alpha: Finite,
     /// Whether any harm that is shown takes the version back, also within the margin.
@@ -130,6 +134,16 @@ pub struct Expected {
     /// How bad harm is that has to be found: as a multiple of the value, so that 3 is three times as many errors. Of a
     /// quantile, as a multiple of the share of observations above it.
     pub detect: Finite,
+}
+
+impl Sequential {
+    /// How likely one end of an interval may be wrong at any look: `alpha`, divided among the comparisons of the run, and among
+    /// both margins where either would do.
+    pub fn alpha_of_an_end(&self) -> f64 {
+        let Margin { relative, absolute } = self.margin;
+        let ways = if relative > Finite::ZERO && absolute > Finite::ZERO { 2.0 } else { 1.0 };
+        self.alpha.get() / (ways * f64::from(self.comparisons.max(1)))
+    }
 }
 
 const fn zero() -> Finite {

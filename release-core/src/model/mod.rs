@@ -25,7 +25,7 @@ mod signal;
 mod strategy;
 mod traffic;
 
-pub use analysis::Analysis;
+pub use analysis::{Analysis, Undecided};
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use burn::{BurnRate, BurnWindows};
 pub use cusum::Cusum;

@@ -240,10 +240,14 @@ fn too_little(analysis: &Analysis, found: &Power) -> Option<String> {
             DETECTS * 100.0,
         ));
     }
-    (found.passes < PASSES).then(|| {
+    // Of all comparisons together, so many have to pass.
+    let needed = 1.0 - (1.0 - PASSES) / f64::from(rule.comparisons.max(1));
+    (found.passes < needed).then(|| {
         format!(
-            "a version that is no worse would be shown to be within the margin with {:.0} % {within}, at least {:.0} % are needed. Look longer, give it more traffic, or widen `margin`",
+            "a version that is no worse would be shown to be within the margin with {:.1} % {within}, at least {:.1} % are needed, so that it passes all of the plan's {} comparisons with {:.0} %. Look longer, give it more traffic, or widen `margin`",
             found.passes * 100.0,
+            needed * 100.0,
+            rule.comparisons.max(1),
             PASSES * 100.0,
         )
     })

@@ -107,15 +107,23 @@ pub(super) fn check_cusum(analysis: &Analysis, rule: &Cusum, mut bad: impl FnMut
     if !sound || analysis.count == 0 {
         return;
     }
-    if detect <= k {
+    // Where the old version is what is usual, both vary, and a change is the smaller beside that.
+    let (change, beside) = match rule.usual {
+        Some(_) => (detect.get(), ""),
+        None => (
+            detect.get() / core::f64::consts::SQRT_2,
+            " by the square root of 2, as both versions vary,",
+        ),
+    };
+    if change <= k.get() {
         bad(&format!(
-            "a change of `detect`, {detect} spreads, is not above `k`, {k}, which is let pass: it could not be found; set `k` to half of `detect`"
+            "a change of `detect`, {detect} spreads,{beside} is not above `k`, {k}, which is let pass: it could not be found; set `k` to half of that"
         ));
         return;
     }
     let (k, h, count) = (k.get(), h.get(), analysis.count);
     let chances = alarm_within(k, h, 0.0, count)
-        .and_then(|none| Ok((none, alarm_within(k, h, detect.get(), count)?)));
+        .and_then(|none| Ok((none, alarm_within(k, h, change, count)?)));
     let (none, found) = match chances {
         Ok(chances) => chances,
         Err(error) => return bad(&error.to_string()),
@@ -129,8 +137,7 @@ pub(super) fn check_cusum(analysis: &Analysis, rule: &Cusum, mut bad: impl FnMut
         ));
     }
     if found < DETECTS {
-        let takes =
-            run_length(k, h, detect.get()).map_or_else(|_| "many".into(), |n| format!("{n:.1}"));
+        let takes = run_length(k, h, change).map_or_else(|_| "many".into(), |n| format!("{n:.1}"));
         bad(&format!(
             "a change of {detect} spreads is found after {takes} looks in the mean, and with {:.1} % within the {count} that are planned; at least {:.0} % are needed. Look more often or longer, lower `h`, or ask for less by `detect`",
             found * 100.0,

@@ -190,7 +190,8 @@ pub(super) fn start(state: &RunState, index: u32, turn: &Turn<'_>) -> Event {
             Event::StepBlocked { step, reasons, wake, inputs }
         }
         Admit::Never { error, back } => {
-            Event::StepFailed { step, error, evidence: None, back, finding: None }
+            let (evidence, hold, finding) = (None, false, None);
+            Event::StepFailed { step, error, evidence, back, hold, finding }
         }
     }
 }

@@ -269,7 +269,10 @@ fn failed_for_good(
                 (action.clone(), turn.now.plus(pause(state, index, 1, &error, turn)));
             Event::AlternateChosen { step, error, action, at }
         }
-        None => Event::StepFailed { step, error, evidence, back: None, finding: None },
+        None => {
+            let (back, hold, finding) = (None, false, None);
+            Event::StepFailed { step, error, evidence, back, hold, finding }
+        }
     }
 }
 
@@ -301,10 +304,11 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
             let finding = finding(found);
             Event::StepMeasured { step, evidence, verdict, because, next, finding }
         }
-        Judgement::Fail { error, found } => {
+        Judgement::Fail { error, found, decided } => {
             let mut event = failure(state, index, &error, Some(evidence.into_owned()), turn);
-            if let Event::StepFailed { finding: place, .. } = &mut event {
-                *place = finding(found);
+            if let Event::StepFailed { finding: place, hold, .. } = &mut event {
+                let continues = state.plan.step(index).on_failure == OnFailure::Continue;
+                (*place, *hold) = (finding(found), !decided && !continues);
             }
             event
         }
@@ -369,7 +373,8 @@ pub(super) fn unknown(state: &RunState, index: u32, error: &EffectError, turn: &
 fn nobody_knows(state: &RunState, index: u32, error: EffectError) -> Event {
     let step = StepRef::of(&state.plan, index);
     if state.plan.step(index).on_failure == OnFailure::Continue {
-        return Event::StepFailed { step, error, evidence: None, back: None, finding: None };
+        let (evidence, back, hold, finding) = (None, None, false, None);
+        return Event::StepFailed { step, error, evidence, back, hold, finding };
     }
     Event::NeedsReconcile { step, error }
 }

@@ -153,6 +153,9 @@ pub enum Event {
         /// How far it is rolled back, where a policy wants that; otherwise the plan says what follows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         back: Option<RollbackScope>,
+        /// Whether people decide what follows, whatever the plan says: what was found is no reason to take anything back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hold: bool,
         /// What a judge that compares versions found.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         finding: Option<Box<Finding>>,

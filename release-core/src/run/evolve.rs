@@ -12,7 +12,7 @@ use super::note::Notes;
 use super::signal::{SignalAnswer, Signals};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
-use crate::model::{Digest, RollbackScope};
+use crate::model::Digest;
 use crate::plan::{Action, FrozenPlan, OnFailure};
 use crate::port::{Evidence, Reason};
 use crate::time::Timestamp;
@@ -190,8 +190,9 @@ impl RunState {
             Event::StepBlocked { step, wake, reasons, .. } => {
                 self.blocked(at, step, wake, reasons)?;
             }
-            Event::StepFailed { step, error, back, .. } => {
-                self.failed(at, step, &error.message, *back)?;
+            Event::StepFailed { step, error, back, hold, .. } => {
+                let instead = hold.then_some(OnFailure::Hold).or(back.map(OnFailure::RollBack));
+                self.failed(at, step, &error.message, instead)?;
                 self.went_wrong(step, error);
             }
             Event::Approved { gate, by, .. } => self.approved(at, gate, by),
@@ -343,9 +344,9 @@ impl RunState {
         let plan = self.plan.clone();
         if let Some(active) = self.active.get_mut(index) {
             let measured = &mut active.measured;
-            judge::remember(&plan.step(index).action, evidence, measured, at);
-            let count = measured.count(verdict);
-            *count = count.saturating_add(1);
+            let action = &plan.step(index).action;
+            judge::remember(action, evidence, measured, at);
+            measured.count(verdict, judge::goes_on(action));
             active.failures = 0; // attempts are counted for each measurement
         }
         Ok(())
@@ -400,7 +401,7 @@ impl RunState {
         at: Timestamp,
         step: &StepRef,
         message: &str,
-        back: Option<RollbackScope>,
+        instead: Option<OnFailure>,
     ) -> Result<(), IllegalTransition> {
         let (index, status) = self.resolve(step)?;
         if !matches!(status, Status::Running | Status::Waiting | Status::Ready) {
@@ -418,7 +419,7 @@ impl RunState {
             return Ok(());
         }
         let planned = self.plan.step(index).on_failure;
-        let scope = match back.map_or(planned, OnFailure::RollBack) {
+        let scope = match instead.unwrap_or(planned) {
             OnFailure::Continue => {
                 self.complete(index);
                 return Ok(());

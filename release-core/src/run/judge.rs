@@ -4,7 +4,7 @@ use super::event::Verdict;
 use super::flags;
 use super::state::Measured;
 use crate::analysis::{self, Conclusion, Finding, Judged, Memory};
-use crate::model::{Analysis, Digest, Judge, Target};
+use crate::model::{Analysis, Digest, Judge, Target, Undecided};
 use crate::plan::{Action, Deployment, Weight};
 use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE, Measurement, Pair, Retry};
 use crate::time::{Span, Timestamp};
@@ -12,16 +12,29 @@ use crate::time::{Span, Timestamp};
 /// What an observation comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Pass { because: Option<String>, found: Option<Finding> },
-    Again { verdict: Verdict, because: String, after: Span, found: Option<Finding> },
-    Fail { error: EffectError, found: Option<Finding> },
+    Pass {
+        because: Option<String>,
+        found: Option<Finding>,
+    },
+    Again {
+        verdict: Verdict,
+        because: String,
+        after: Span,
+        found: Option<Finding>,
+    },
+    /// It failed. What follows is for people to say where it is not `decided` whether the version is bad.
+    Fail {
+        error: EffectError,
+        found: Option<Finding>,
+        decided: bool,
+    },
 }
 
 impl Judgement {
     const PASS: Self = Self::Pass { because: None, found: None };
 
     pub(super) const fn fail(error: EffectError) -> Self {
-        Self::Fail { error, found: None }
+        Self::Fail { error, found: None, decided: true }
     }
 }
 
@@ -39,13 +52,17 @@ pub(super) fn judge(
 }
 
 impl Judgement {
-    /// What is judged once that is over in whose background it was measured: then there is no further measurement.
+    /// What is judged once that is over in whose background it was measured: that ends with a good look. After one that is not
+    /// good, it is looked again, as often as the analysis tolerates.
     pub(super) fn at_the_end(self, action: &Action, measured: &Measured) -> Self {
-        let (Self::Again { because, found, .. }, Action::Analyze { analysis, .. }) =
+        let (Self::Again { verdict, because, found, .. }, Action::Analyze { analysis, .. }) =
             (&self, action)
         else {
             return self;
         };
+        if measured.good > 0 && *verdict != Verdict::Pass {
+            return self;
+        }
         let (id, good, found) = (&analysis.id, measured.good, found.clone());
         if good > 0 {
             let because =
@@ -55,7 +72,9 @@ impl Judgement {
         let message = format!(
             "{id}: not evaluated: no measurement was good until the rollout was through; the last one: {because}"
         );
-        Self::Fail { error: EffectError::permanent("not_evaluated", message), found }
+        let (error, decided) =
+            (EffectError::permanent("not_evaluated", message), decides(analysis));
+        Self::Fail { error, found, decided }
     }
 }
 
@@ -224,9 +243,8 @@ fn analyze(
             let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
             (verdict_of(finding.conclusion), because, Some(finding), last)
         };
-    let count = measured.count(verdict);
-    *count = count.saturating_add(1);
-    let (count, limit) = (*count, most(analysis, verdict));
+    let count = measured.count(verdict, goes_on(action));
+    let limit = most(analysis, action, verdict);
     let limit =
         if last && verdict != Verdict::Pass { Some(count.saturating_sub(1)) } else { limit };
     let told = found.as_ref().map_or_else(String::new, |f| format!("{}; ", f.conclusion.name()));
@@ -240,7 +258,12 @@ fn analyze(
             "{}: {told}{because} ({count} such measurements, {limit} tolerated)",
             analysis.id
         );
-        return Judgement::Fail { error: EffectError::permanent(kind, message), found };
+        // To go back would help nobody, or is founded on nothing.
+        let for_people = found.as_ref().is_some_and(|found| {
+            matches!(found.conclusion, Conclusion::BaselineUnhealthy | Conclusion::ShareMismatch)
+        });
+        let decided = verdict == Verdict::Fail || (decides(analysis) && !for_people);
+        return Judgement::Fail { error: EffectError::permanent(kind, message), found, decided };
     }
     let wanted = wanted(analysis, action);
     #[cfg(planted_bugs)]
@@ -257,28 +280,32 @@ fn analyze(
     Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
 }
 
+/// Whether what ends undecided is as good as bad.
+fn decides(analysis: &Analysis) -> bool {
+    analysis.undecided == Undecided::Fail
+}
+
 /// How many good measurements it takes to pass.
 const fn wanted(analysis: &Analysis, action: &Action) -> u32 {
-    if goes_on(analysis, action) {
+    if goes_on(action) {
         return u32::MAX;
     }
     if analysis.judge.sums_up() { 1 } else { analysis.count }
 }
 
-/// Whether it watches an error budget or a level in the background of others, as long as they go on: that nothing burns or drifts
-/// now says nothing of later.
-const fn goes_on(analysis: &Analysis, action: &Action) -> bool {
-    matches!(&analysis.judge, Judge::BurnRate(_) | Judge::Cusum(_))
-        && matches!(action, Action::Analyze { until: Some(_), .. })
+/// Whether it watches in the background of others, as long as they go on: that all is well now says nothing of later.
+pub(super) const fn goes_on(action: &Action) -> bool {
+    matches!(action, Action::Analyze { until: Some(_), .. })
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
 /// tell.
-fn most(analysis: &Analysis, verdict: Verdict) -> Option<u32> {
+fn most(analysis: &Analysis, action: &Action, verdict: Verdict) -> Option<u32> {
     match verdict {
         Verdict::Pass => None,
         Verdict::Fail => Some(analysis.failure_limit),
         Verdict::Inconclusive => Some(analysis.inconclusive_limit),
+        Verdict::Undetermined if goes_on(action) => Some(analysis.inconclusive_limit),
         Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
     }
 }

@@ -198,14 +198,20 @@ impl Measured {
         good.saturating_add(*bad).saturating_add(*inconclusive).saturating_add(*undetermined)
     }
 
-    /// How many measurements said this.
-    pub(super) const fn count(&mut self, verdict: Verdict) -> &mut u32 {
-        match verdict {
+    /// Counts one more measurement that said this, and returns how many there are. Of an analysis in the background, which
+    /// goes on for long, those without data are counted in a row.
+    pub(super) const fn count(&mut self, verdict: Verdict, goes_on: bool) -> u32 {
+        if goes_on && matches!(verdict, Verdict::Pass) {
+            (self.inconclusive, self.undetermined) = (0, 0);
+        }
+        let count = match verdict {
             Verdict::Pass => &mut self.good,
             Verdict::Fail => &mut self.bad,
             Verdict::Inconclusive => &mut self.inconclusive,
             Verdict::Undetermined => &mut self.undetermined,
-        }
+        };
+        *count = count.saturating_add(1);
+        *count
     }
 }
 

@@ -182,11 +182,16 @@ fn counts_are_levels_of_the_time_between_two_looks() {
 
 #[test]
 fn what_is_usual_may_be_what_the_old_version_has_beside_it() {
-    let beside = Cusum { usual: None, ..rule() };
+    let small = Cusum { usual: None, ..rule() };
+    let beside = Cusum { detect: finite(1.5), ..small };
     // After the switch there is no old version any more.
     let PlanErrors(errors) = plan(&definition(after(), drifting(latency(), beside))).unwrap_err();
     assert!(matches!(errors[..], [PlanError::NothingBeside { .. }]), "{errors:?}");
     let canary = Strategy::Canary(Canary::new(vec![CanaryStep::new(50, Span::ZERO)]));
+    // Both versions vary, and a change of one spread is less beside that.
+    let PlanErrors(errors) =
+        plan(&definition(canary.clone(), drifting(latency(), small))).unwrap_err();
+    assert!(errors[0].to_string().contains("at least 95 % are needed"), "{errors:?}");
     let plan = plan(&definition(canary, drifting(latency(), beside))).unwrap();
     let both = |step: &release_core::plan::Step| {
         matches!(&step.action, Action::Analyze { beside: Some(_), .. })

@@ -114,6 +114,8 @@ mod support;
 #[cfg(test)]
 mod time_travel;
 #[cfg(test)]
+mod undecided;
+#[cfg(test)]
 mod watching;
 #[cfg(test)]
 mod what_if;

@@ -21,3 +21,5 @@ mod server;
 #[path = "../support/service.rs"]
 mod service;
 mod services;
+#[path = "../support/side_by_side.rs"]
+mod side_by_side;

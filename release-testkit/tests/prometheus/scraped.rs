@@ -10,13 +10,14 @@ use release_providers::prometheus::{PrometheusLogin, PrometheusSettings, Prometh
 use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{Secret, SystemClock};
 use release_testkit::conformance::metrics_source::{Counters, MetricsSourceSandbox};
-use release_testkit::conformance::{HookError, Level, Trouble, metrics_source};
+use release_testkit::conformance::{Case, HookError, Level, Trouble, metrics_source};
 use release_testkit::fixtures;
 
 use crate::exporter::Exporter;
 use crate::real;
 use crate::server::Server;
 use crate::service::Service;
+use crate::side_by_side;
 
 const PASSWORD: &str = "canary-5ecr3t";
 const COUNTED: &str = "all{version=\"{{version}}\"}";
@@ -146,11 +147,13 @@ async fn sandbox(program: &Path) -> MetricsSourceSandbox {
         })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_conforms() {
+#[test]
+fn prometheus_conforms() {
     let Some(program) = real::find("prometheus") else { return };
-    let report = metrics_source::run(Level::V2, &async || sandbox(&program).await).await;
-    assert!(report.is_conformant(), "{report}");
-    let skipped: Vec<_> = report.skipped().map(|case| case.case.clone()).collect();
+    let names: Vec<_> = metrics_source::cases(Level::V2).iter().map(Case::name).collect();
+    let skipped = side_by_side::conform(&names, |name| {
+        let sandbox = async || sandbox(&program).await;
+        side_by_side::block_on(metrics_source::run_case(Level::V2, name, &sandbox))
+    });
     assert_eq!(skipped, ["throttling_is_rate_limited"]);
 }

@@ -158,7 +158,9 @@ impl Course<'_> {
         }
         self.steps.extend(site.bake(&format!("{name}/bake"), step.bake)?);
         let prefix = format!("{name}/");
-        let judges = if step.weight == 0 && step.mirror.is_none() {
+        // Whom headers bring there is a user, too.
+        let unseen = step.weight == 0 && step.mirror.is_none() && step.headers.is_empty();
+        let judges = if unseen {
             site.preview(&prefix, &step.analyses, &self.steps)?
         } else {
             site.judge(&prefix, &step.analyses, &self.steps)?

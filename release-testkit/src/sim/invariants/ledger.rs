@@ -234,7 +234,10 @@ impl<'a> Ledger<'a> {
                 self.unknown.insert(step.index); // until a person has said
             }
             Event::StepBlocked { step, wake, .. } => self.set(step, Stand::Blocked(wake.clone())),
-            Event::StepFailed { step, back, .. } => self.failed(step, *back),
+            Event::StepFailed { step, back, hold, .. } => {
+                let instead = hold.then_some(OnFailure::Hold).or(back.map(OnFailure::RollBack));
+                self.failed(step, instead);
+            }
             Event::AlternateChosen { step, action, at, .. } => {
                 self.alternates.insert(step.index, action);
                 self.starts.remove(&step.index);
@@ -358,9 +361,9 @@ impl<'a> Ledger<'a> {
         self.set(step, if bakes { Stand::Baking } else { Stand::Open });
     }
 
-    fn failed(&mut self, step: &StepRef, back: Option<RollbackScope>) {
+    fn failed(&mut self, step: &StepRef, instead: Option<OnFailure>) {
         let planned = self.step(step.index).map(|step| step.on_failure);
-        let on_failure = back.map(OnFailure::RollBack).or(planned);
+        let on_failure = instead.or(planned);
         if let (Some(OnFailure::RollBack(scope)), false) = (on_failure, self.is_left(step.index)) {
             self.failures.push((step.index, scope));
         }
