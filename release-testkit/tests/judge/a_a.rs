@@ -35,18 +35,28 @@ impl Paths {
 
 #[track_caller]
 fn check(name: &str, traffic: Traffic, cell: Paths) {
+    let (mut hits, mut all) = (0.0, 0.0);
     for looks in [24, 100, 1_000] {
         for metrics in [1, 4] {
             let paths = cell.of(looks);
             let found = share_of(Conclusion::Regressed, paths, (traffic, looks), (ALPHA, metrics));
-            let error = (ALPHA * (1.0 - ALPHA) / f64::from(paths)).sqrt();
             println!("{name}, {looks} looks, {metrics} metrics: {found:.4} of {paths} paths");
             assert!(
-                found <= ALPHA + 3.0 * error,
+                found <= most(f64::from(paths)),
                 "{name}, {looks} looks, {metrics} metrics: {found} of {paths} paths were false alarms"
             );
+            hits += found * f64::from(paths);
+            all += f64::from(paths);
         }
     }
+    // Of few paths each, all together tell more.
+    let found = hits / all;
+    assert!(found <= most(all), "{name}: {found} of {all} paths were false alarms");
+}
+
+/// The chance of a false alarm that is allowed, with three standard errors of what so many paths tell of it.
+fn most(paths: f64) -> f64 {
+    ALPHA + 3.0 * (ALPHA * (1.0 - ALPHA) / paths).sqrt()
 }
 
 #[test]
@@ -113,5 +123,18 @@ fn means_that_vary_are_no_harm() {
     for correlation in [0.3, 0.5, 0.8] {
         let traffic = Traffic::mean().in_waves(correlation, 0.0);
         check(&format!("means, {correlation}"), traffic, Paths::Tenth);
+        let traffic = Traffic::sums().in_waves(correlation, 0.0).within(0.05);
+        check(&format!("sums, {correlation}"), traffic, Paths::Tenth);
     }
+    check("sums, 0", Traffic::sums().within(0.05), Paths::All);
+}
+
+/// What may be worse by an amount, is judged by the difference.
+#[test]
+fn differences_that_vary_are_no_harm() {
+    let by = |traffic: Traffic| traffic.by(0.0005);
+    check("an amount", by(Traffic::errors(5.0, 50)), Paths::All);
+    let both = Traffic { margin: 0.5, ..by(Traffic::errors(5.0, 10)) };
+    check("a part or an amount", both, Paths::All);
+    check("an amount, in waves", by(Traffic::errors(5.0, 50).in_waves(0.8, 0.2)), Paths::Tenth);
 }

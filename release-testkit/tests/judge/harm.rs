@@ -2,7 +2,10 @@
 
 use release_core::analysis::Conclusion;
 
-use super::traffic::{Traffic, share_of};
+use release_core::analysis::{DETECTS, PASSES, power};
+use release_core::plan::Action;
+
+use super::traffic::{Traffic, action, share_of};
 
 #[test]
 fn three_times_the_errors_are_found() {
@@ -21,10 +24,48 @@ fn three_times_the_errors_are_found() {
 #[test]
 fn a_mean_that_is_worse_is_found() {
     for (harm, looks) in [(1.0, 100), (2.0, 48)] {
-        let traffic = Traffic::mean().harmed(harm);
-        let found = share_of(Conclusion::Regressed, 400, (traffic, looks), (0.01, 1));
-        println!("{harm} deviations within {looks} looks: {found}");
-        assert!(found >= 0.95, "{harm} deviations within {looks} looks: {found}");
+        for traffic in [Traffic::mean(), Traffic::sums().within(0.01)] {
+            let traffic = traffic.harmed(harm);
+            let found = share_of(Conclusion::Regressed, 400, (traffic, looks), (0.01, 1));
+            println!("{harm} deviations within {looks} looks: {found}");
+            assert!(found >= 0.95, "{traffic:?} within {looks} looks: {found}");
+        }
+    }
+}
+
+/// The fewest looks with which a plan is accepted.
+fn fewest_planned(traffic: Traffic) -> u32 {
+    let accepted = |looks: &u32| {
+        let Action::Analyze { analysis, .. } = action(traffic, *looks, 0.05, 1) else { panic!() };
+        let found = power(&analysis, traffic.share).unwrap().unwrap();
+        found.detects >= DETECTS && found.passes >= PASSES
+    };
+    (1..2_000).find(accepted).unwrap()
+}
+
+/// With the fewest looks that the planner accepts, harm of the planned size is found, and a version without any passes, as often
+/// as it says: within three standard errors.
+#[test]
+fn what_a_plan_promises_is_kept() {
+    for traffic in [
+        Traffic::errors(5.0, 50),
+        Traffic::errors(5.0, 10),
+        Traffic::errors(50.0, 50).within(0.2),
+        Traffic::split(5.0, 50),
+        Traffic::errors(5.0, 50).by(0.0005),
+        Traffic::errors(20.0, 20).by(0.001),
+        Traffic { margin: 0.5, ..Traffic::errors(5.0, 50).by(0.0004) },
+    ] {
+        let looks = fewest_planned(traffic);
+        let paths = 400;
+        let share = |wanted, traffic| share_of(wanted, paths, (traffic, looks), (0.05, 1));
+        let found = share(Conclusion::Regressed, traffic.harmed(3.0));
+        let passes = share(Conclusion::Healthy, traffic);
+        println!("{traffic:?}: {looks} looks are planned; {found} found, {passes} pass");
+        let least =
+            |chance: f64| chance - 3.0 * (chance * (1.0 - chance) / f64::from(paths)).sqrt();
+        assert!(found >= least(DETECTS), "{traffic:?} within {looks} looks: {found} found");
+        assert!(passes >= least(PASSES), "{traffic:?} within {looks} looks: {passes} pass");
     }
 }
 

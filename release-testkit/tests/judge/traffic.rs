@@ -24,8 +24,10 @@ pub(crate) enum Kind {
     /// The slowest hundredth of latencies: so many requests a look, whose logarithms are spread by this much, in the buckets
     /// that Prometheus' clients have by default; one in a hundred takes longer than this many seconds.
     Slow { requests: f64, spread: f64, p99: f64 },
-    /// A mean that varies by its standard deviation, 1, from look to look.
+    /// A mean that varies by its standard deviation, 1, from look to look, as a query answers it.
     Mean,
+    /// The same around 10, as a sum and a count of a hundred a look.
+    Sums,
 }
 
 /// Upper bounds of buckets in seconds, as Prometheus' clients have them by default.
@@ -47,6 +49,8 @@ pub(crate) struct Traffic {
     pub(crate) harm: f64,
     /// How much worse it may be, as a part of the old version's value.
     pub(crate) margin: f64,
+    /// How much worse it may be besides, in the metric's unit.
+    pub(crate) amount: f64,
 }
 
 impl Traffic {
@@ -66,8 +70,17 @@ impl Traffic {
         Self::of(Kind::Mean, 50, 0.0)
     }
 
+    pub(crate) const fn sums() -> Self {
+        Self::of(Kind::Sums, 50, 0.0)
+    }
+
     const fn of(kind: Kind, share: u8, harm: f64) -> Self {
-        Self { kind, share, correlation: 0.0, waves: 0.0, harm, margin: 0.5 }
+        Self { kind, share, correlation: 0.0, waves: 0.0, harm, margin: 0.5, amount: 0.0 }
+    }
+
+    /// What is tolerated is an amount, and no part of the old version's value.
+    pub(crate) const fn by(self, amount: f64) -> Self {
+        Self { margin: 0.0, amount, ..self }
     }
 
     pub(crate) const fn within(self, margin: f64) -> Self {
@@ -92,8 +105,22 @@ fn requests(a_look: f64) -> f64 {
     REQUESTS.max(200.0 * a_look)
 }
 
+/// What is told of `traffic` when it is planned: requests a second, the value and by how much it differs from look to look.
+fn expected(traffic: Traffic) -> Expected {
+    let (per_second, value) = match traffic.kind {
+        Kind::Errors(a_look) | Kind::Split(a_look) => {
+            (requests(a_look), 2.0 * a_look / requests(a_look))
+        }
+        Kind::Slow { requests, p99, .. } => (requests, p99),
+        Kind::Mean => (REQUESTS, 0.01),
+        Kind::Sums => (REQUESTS, 10.0),
+    };
+    let (per_second, value) = (finite(per_second), finite(value));
+    Expected { per_second, value, spread: finite(1.0), detect: finite(3.0) }
+}
+
 /// The step that judges `traffic` over so many looks.
-fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32) -> Action {
+pub(crate) fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32) -> Action {
     let (all, bad) = (Selector::series("all"), Selector::series("bad"));
     let (metric, unit) = match traffic.kind {
         Kind::Errors(_) | Kind::Split(_) => {
@@ -104,17 +131,13 @@ fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32) -> Action 
             (Metric::Quantile { histogram, quantile: finite(0.99) }, Unit::Seconds)
         }
         Kind::Mean => (Metric::Query { query: "load".into() }, Unit::Seconds),
+        Kind::Sums => (Metric::Mean { sum: bad, count: all }, Unit::Seconds),
     };
     let rule = Sequential {
         direction: Direction::LowerIsBetter,
         unit,
-        margin: Margin { relative: finite(traffic.margin), absolute: Finite::ZERO },
-        expected: Expected {
-            per_second: finite(REQUESTS),
-            value: finite(0.01),
-            spread: finite(1.0),
-            detect: finite(3.0),
-        },
+        margin: Margin { relative: finite(traffic.margin), absolute: finite(traffic.amount) },
+        expected: expected(traffic),
         alpha: finite(alpha),
         critical: true,
         warm_up: 0,
@@ -228,6 +251,11 @@ fn measured(
             Kind::Mean => {
                 let value = finite(waves[which] + harm.unwrap_or(0.0));
                 Measurement::Value { digest, value, at: now }
+            }
+            Kind::Sums => {
+                so_far.bad += 100.0 * (10.0 + waves[which] + harm.unwrap_or(0.0));
+                so_far.all += 100.0;
+                ratio(digest, so_far)
             }
         }
     };
