@@ -21,9 +21,11 @@ const MOST_OF_COUNTS: f64 = 0.85;
 /// By how much the greatest waves of rates add to their variance.
 const WAVES: f64 = 1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS);
 /// How many standard errors the overdispersion of counts is taken above what is seen.
-const ABOVE: f64 = 0.5;
+const ABOVE: f64 = 0.75;
 /// By how much the quantile of the correlation's error is stretched for counts, whose residuals are not normal.
 const STRETCH: f64 = 1.1;
+/// How many standard errors worse than they are looks are taken to seem, when it is told beforehand what they will show.
+const SEEM: f64 = 0.35;
 
 /// By how much rates are taken to swing, as a part of their size, until it is seen whether they do.
 const USUAL_SWING: f64 = 0.2;
@@ -93,13 +95,16 @@ fn explained(Events { canary, bad, share, .. }: Events) -> f64 {
     (own * own).mul_add(canary, other * other * (bad - canary)).max(0.25)
 }
 
-/// What [`of_counts`] comes to, as a rule, over so many looks that are independent.
+/// What [`of_counts`] comes to over so many looks that are independent, where chance makes them seem a little worse than they
+/// are: in how they vary, and in how one goes with the next.
 pub(super) fn expected_of_counts(looks: f64, events: Events, alpha: f64) -> f64 {
     if looks < f64::from(super::sequential::LEAST_LOOKS) {
         return until_told(looks, events.bad);
     }
-    let spread = Spread { n: looks, mean: 0.0, variance: 1.0, correlation: 0.0 };
-    counted(&spread, 1.0, (explained(events), events.bad), alpha).dispersion
+    let explained = explained(events);
+    let noise = SEEM * (2.0 / (looks - 1.0) + 1.0 / explained).sqrt();
+    let spread = Spread { n: looks, mean: 0.0, variance: 1.0, correlation: SEEM / looks.sqrt() };
+    counted(&spread, 1.0 + noise, (explained, events.bad), alpha).dispersion
 }
 
 /// `variance` is what is seen, as a multiple of what counting explains.

@@ -1,5 +1,7 @@
 //! What an analysis can find at all, told before anything is measured.
 
+use std::fmt;
+
 use super::dispersion::{self, Events};
 use super::events::{ratio, test_at};
 use super::lagged::Spread;
@@ -25,6 +27,19 @@ pub struct Power {
     pub passes: f64,
     /// The smallest harm that is found with [`DETECTS`], as a multiple of the value; `None`: none.
     pub detectable: Option<f64>,
+}
+
+impl fmt::Display for Power {
+    /// As people read it: what is found, and how surely what is well passes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |chance: f64| format!("{:.1} %", chance * 100.0);
+        match self.detectable {
+            Some(harm) => write!(f, "finds {harm:.2} times as bad with {}", percent(DETECTS))?,
+            None => f.write_str("finds no harm, however great")?,
+        }
+        let (detects, passes) = (percent(self.detects), percent(self.passes));
+        write!(f, ", what it has to find with {detects}; passes what is no worse with {passes}")
+    }
 }
 
 /// What `analysis` can find where the new version gets `share` percent of the traffic; `None` where it compares nothing.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::check::{criteria, strategic};
 use super::judges;
 use super::strategy::{Judged, Known};
-use super::{Action, PlanError, PlanErrors, Step};
+use super::{Action, Plan, PlanError, PlanErrors, Step};
 use crate::analysis::{DETECTS, PASSES, Power, fewest_samples, power};
-use crate::ids::AnalysisId;
+use crate::ids::{AnalysisId, StepId};
 use crate::model::{
     Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Threshold, Tier, Unit,
 };
@@ -152,6 +152,32 @@ pub(super) fn share_out(steps: &mut [Step]) {
         }
         *analysis = Arc::new(own);
         divided.push((analysis.id.clone(), Arc::clone(analysis)));
+    }
+}
+
+impl Plan {
+    /// What each step that compares versions by a sequential test can find within its looks, if the traffic is as expected:
+    /// stated before anything runs.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let definition: release_core::model::Definition = serde_json::from_str("{}")?;
+    /// let plan = release_core::plan::plan(&definition)?;
+    /// for (step, power) in plan.power() {
+    ///     println!("{step}: {power}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn power(&self) -> Vec<(&StepId, Power)> {
+        let of = |step: &'_ Step| match &step.action {
+            Action::Analyze { analysis, beside: Some(beside), .. } => {
+                // What cannot be told was refused when the plan was made.
+                power(analysis, beside.share).ok().flatten()
+            }
+            _ => None,
+        };
+        self.steps().iter().filter_map(|step| Some((&step.id, of(step)?))).collect()
     }
 }
 

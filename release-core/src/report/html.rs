@@ -28,7 +28,7 @@ svg .dim { opacity: .75 } svg .place { font-weight: 600 } svg .edge { fill: none
 svg g rect { fill: var(--open); fill-opacity: .15; stroke: var(--open) }
 svg .ok rect { fill: var(--ok); stroke: var(--ok) } svg .bad rect { fill: var(--bad); stroke: var(--bad); fill-opacity: .35 }
 svg .new, svg .old, svg .limit, svg .decided { fill: none; stroke: var(--open); stroke-width: 1.5 } svg .old { stroke: var(--off); stroke-dasharray: 4 3 }
-svg .limit { stroke: var(--bad); stroke-dasharray: 2 3 } svg .band { fill: var(--open); fill-opacity: .18; stroke: none } svg .decided.ok { stroke: var(--ok) } svg .decided.bad { stroke: var(--bad) }
+svg .limit { stroke: var(--bad); stroke-dasharray: 2 3 } svg .band { fill: var(--open); fill-opacity: .18; stroke: none } svg .decided.ok { stroke: var(--ok) } svg .decided.bad { stroke: var(--bad) } svg .decided.open { stroke: var(--off) }
 svg .undone rect { fill: var(--undone); stroke: var(--undone) } svg .off rect { fill: var(--off); stroke: var(--off); stroke-dasharray: 3 3 }
 .badge { padding: 1px 9px; border-radius: 9px; color: Canvas; background: var(--open); font-size: .8em; white-space: nowrap }
 .badge.succeeded { background: var(--ok) } .badge.rolled_back { background: var(--undone) } .badge.failed, .badge.cancelled, .badge.abandoned { background: var(--bad) }

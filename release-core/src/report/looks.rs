@@ -1,6 +1,6 @@
 //! What judges saw at each look, for reports.
 
-use crate::analysis::{Conclusion, Finding};
+use crate::analysis::{Conclusion, Finding, power};
 use crate::model::Judge;
 use crate::plan::Action;
 use crate::run::{Event, RunState};
@@ -13,8 +13,12 @@ pub struct Compared {
     pub step: String,
     /// What was measured.
     pub metric: String,
+    /// What it was planned to be able to find, where that could be told beforehand.
+    pub planned: Option<String>,
     /// The looks, in order; those of an attempt that was asked for anew follow on.
     pub looks: Vec<Look>,
+    /// Whether the step ended with its last look, whatever that came to.
+    pub ended: bool,
 }
 
 /// One look.
@@ -37,7 +41,7 @@ impl Compared {
 pub(super) fn steps(state: &RunState) -> Vec<Compared> {
     let all = (0..).map_while(|index| state.plan().get(index));
     all.filter_map(|step| {
-        let Action::Analyze { analysis, .. } = &step.action else { return None };
+        let Action::Analyze { analysis, beside, .. } = &step.action else { return None };
         let metric = match &analysis.judge {
             Judge::Threshold(_) => return None,
             Judge::Scorecard(card) => {
@@ -47,7 +51,10 @@ pub(super) fn steps(state: &RunState) -> Vec<Compared> {
                 format!("{}, a {}", analysis.id, analysis.metric.kind())
             }
         };
-        Some(Compared { step: step.id.to_string(), metric, looks: Vec::new() })
+        let share = beside.as_ref().map(|beside| beside.share);
+        let planned = share.and_then(|share| power(analysis, share).ok().flatten());
+        let (step, planned) = (step.id.to_string(), planned.map(|power| power.to_string()));
+        Some(Compared { step, metric, planned, looks: Vec::new(), ended: false })
     })
     .collect()
 }
@@ -62,5 +69,6 @@ pub(super) fn add(compared: &mut [Compared], at: Timestamp, event: &Event) {
     };
     if let Some(one) = compared.iter_mut().find(|one| one.step == step.id.as_str()) {
         one.looks.push(Look { at, finding: Finding::clone(finding) });
+        one.ended = !matches!(event, Event::StepMeasured { .. });
     }
 }

@@ -28,6 +28,9 @@ pub(super) fn plots(compared: &[Compared]) -> Markup {
                         " in " (rounded(micros(first.at, last.at)))
                     }
                 }
+                @if let Some(planned) = &one.planned {
+                    p class="hint" { "As planned, it " (planned) "." }
+                }
                 @if one.looks.is_empty() {
                     p class="hint" { "Nothing was measured." }
                 } @else {
@@ -54,7 +57,12 @@ fn plot(compared: &Compared) -> Markup {
     let value = |seen: Option<Seen>| seen.map(|seen| seen.value.get());
     let harm = |look: &Look| look.finding.harm;
     let height = top + HEIGHT + 22.0;
-    let decided = matches!(compared.conclusion(), Conclusion::Regressed | Conclusion::Healthy);
+    let when = |look: Option<&Look>| {
+        let since = looks.first().zip(look);
+        since.map_or_else(String::new, |(first, look)| {
+            rounded(micros(first.at, look.at)).to_string()
+        })
+    };
     html! {
         svg width=(WIDTH) height=(height) role="img" aria-label={ (compared.metric) ", and how bad the new version is" } {
             @if has_values {
@@ -66,10 +74,16 @@ fn plot(compared: &Compared) -> Markup {
             path class="band" d=(band(looks, &harms)) {}
             path class="new" d=(line(&harms, &|look| Some(harm(look)?.estimate?.get()))) {}
             path class="limit" d=(line(&harms, &|look| Some(harm(look)?.tolerated.get()))) {}
-            @if decided {
+            text class="dim" x=(LEFT) y=(height - 8.0) { "look 1" }
+            @if looks.len() > 1 {
+                text class="dim" x=(WIDTH - RIGHT) y=(height - 8.0) text-anchor="end" {
+                    "look " (looks.len()) ", " (when(looks.last())) " later"
+                }
+            }
+            @if compared.ended {
                 @let at = x(looks.len().saturating_sub(1));
                 line class={ "decided " (class(compared.conclusion())) } x1=(at) x2=(at) y1=(TOP) y2=(height - 22.0) {}
-                text class="place" x=(at - 4.0) y=(height - 8.0) text-anchor="end" { (compared.conclusion().name()) }
+                text class="place" x=(at - 4.0) y=(TOP + 8.0) text-anchor="end" { (compared.conclusion().name()) }
             }
         }
     }
@@ -119,8 +133,13 @@ fn parts(compared: &Compared) -> Markup {
     }
 }
 
+/// What is concluded colours the moment in which it was; of what was left open, that is grey.
 const fn class(conclusion: Conclusion) -> &'static str {
-    if matches!(conclusion, Conclusion::Regressed) { "bad" } else { "ok" }
+    match conclusion {
+        Conclusion::Regressed => "bad",
+        Conclusion::Healthy => "ok",
+        _ => "open",
+    }
 }
 
 fn both(look: &Look) -> impl Iterator<Item = f64> {

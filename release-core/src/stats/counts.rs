@@ -190,9 +190,9 @@ fn end(k: f64, rest: f64, room: f64, direction: f64) -> f64 {
     while excess(high).0 < 0.0 && high < 1e6 {
         (low, high) = (high, 2.0 * high);
     }
-    let guess = (2.0 * room * all / (k * rest)).sqrt();
-    let bent = guess - direction * (rest - k) / all * guess * guess / 6.0;
-    let mut step = if bent > low && bent < high { bent } else { 0.5 * (low + high) };
+    let straight = (2.0 * room * all / (k * rest)).sqrt();
+    let curved = straight - direction * (rest - k) / all * straight * straight / 6.0;
+    let mut step = if curved > low && curved < high { curved } else { 0.5 * (low + high) };
     for _ in 0..200 {
         let (value, slope) = excess(step);
         if value < 0.0 {

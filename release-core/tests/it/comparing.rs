@@ -9,6 +9,7 @@ use release_core::plan::{Action, PlanError, PlanErrors, plan};
 use release_core::run::{Cause, Event, Outcome, Verdict};
 
 use super::support::drive::{End, Run};
+use super::support::looks::page;
 use super::support::samples::{error_rate, id, one_service};
 
 fn finite(value: f64) -> Finite {
@@ -133,6 +134,42 @@ fn a_plan_that_could_not_find_what_it_is_to_find_is_refused_with_what_it_could()
     let (_, problem) = blind(&definition(canary(&[50]), looks(101)));
     assert!(problem.contains("100 samples of one of the versions"), "{problem}");
     assert!(plan(&definition(canary(&[50]), looks(100))).is_ok());
+}
+
+#[test]
+fn what_can_be_found_is_told_before_anything_runs() {
+    let plan = plan(&definition(canary(&[10, 50]), comparing(|_| {}))).unwrap();
+    let told = plan.power();
+    let steps: Vec<&str> = told.iter().map(|(step, _)| step.as_str()).collect();
+    assert_eq!(steps, ["prod/eu/api/weight-10/errors", "prod/eu/api/weight-50/errors"]);
+    let [few, half] = [told[0].1, told[1].1];
+    // With more of the traffic, less is found, but never less than the margin lets pass.
+    let (few, half) = (few.detectable.unwrap(), half.detectable.unwrap());
+    assert!(half < few && half > 1.5 && few < 3.0, "{half}, {few}");
+    let text = told[1].1.to_string();
+    assert!(text.starts_with(&format!("finds {half:.2} times as bad with 95.0 %, ")), "{text}");
+    // The same in a run's report, beside what became of it.
+    let run = Run::start(&plan.freeze());
+    assert!(page(&run).contains(&format!("As planned, it {text}.")));
+}
+
+/// Of throughput, where more is better, few observations lie below a low quantile, and these are counted.
+#[test]
+fn a_quantile_of_which_more_is_better_can_be_planned() {
+    let analysis = Analysis {
+        metric: Metric::Quantile { histogram: Selector::series("served"), quantile: finite(0.05) },
+        count: 120,
+        ..comparing(|rule| {
+            rule.direction = Direction::HigherIsBetter;
+            rule.unit = Unit::Count;
+        })
+    };
+    let plan = plan(&definition(canary(&[50]), analysis)).unwrap().freeze();
+    let mut well = Run::start(&plan);
+    assert_eq!(go(&mut well, |_| End::Good), Outcome::Succeeded);
+    let mut harmed = Run::start(&plan);
+    assert!(matches!(go(&mut harmed, |_| End::Bad), Outcome::RolledBack { .. }));
+    assert_eq!(found(&harmed).last().unwrap().1.conclusion, Conclusion::Regressed);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use release_core::run::{Awaiting, Command, Event, Outcome, Verdict};
 
 use super::comparing::{comparing, definition};
 use super::support::drive::Run;
-use super::support::looks::{findings, finite, go, go_on, part};
+use super::support::looks::{findings, finite, go, go_on, page, part};
 use super::support::samples::{artifact, error_rate, id, one_service};
 
 const JUDGE: &str = "/errors";
@@ -184,6 +184,35 @@ fn a_watch_ends_with_a_good_look() {
     let (run, outcome) = watched(limit, late);
     assert_eq!(outcome, Outcome::Succeeded);
     assert_eq!(looks(&run).iter().filter(|of| **of == Verdict::Inconclusive).count(), 8);
+}
+
+/// What stands in the picture of the judge: the parts of a path, and where the moment of decision is.
+fn drawn<'a>(page: &'a str, class: &str) -> &'a str {
+    let tag = page.split('<').find(|tag| tag.contains(&format!("class=\"{class}\""))).unwrap();
+    tag.split("d=\"").nth(1).map_or(tag, |d| d.split('"').next().unwrap())
+}
+
+#[test]
+fn the_page_draws_both_versions_the_interval_and_the_moment_of_decision() {
+    let mut bad = compared(Undecided::Fail, |_| {});
+    let worse = |look, _| both(look, [300.0, 100.0], [10_000.0, 10_000.0]);
+    assert!(matches!(go(&mut bad, JUDGE, worse), Outcome::RolledBack { .. }));
+    let looks = findings(&bad, JUDGE).len();
+    assert!(looks > 2, "{looks}");
+    let picture = page(&bad);
+    let points = |class: &str| drawn(&picture, class).matches(['M', 'L']).count();
+    // Each look's value of both versions, its guess, what is tolerated; the interval there and back.
+    for (class, want) in [("old", looks), ("new", looks), ("limit", looks), ("band", 2 * looks)] {
+        assert_eq!(points(class), want, "{class}");
+    }
+    // At the right end of the picture, where the last look stands.
+    let decided = drawn(&picture, "decided bad");
+    assert!(decided.contains(r#"x1="744""#) && decided.contains(r#"x2="744""#), "{decided}");
+    assert!(picture.contains(&format!("look {looks}, {}s later", looks - 1)), "{looks}");
+
+    let mut open = compared(Undecided::Hold, |_| {});
+    assert_eq!(go_on(&mut open, JUDGE, |look, _| both(look, [1.2, 1.0], [100.0, 100.0])), None);
+    assert!(drawn(&page(&open), "decided open").contains("x1"));
 }
 
 #[test]
