@@ -273,12 +273,14 @@ const fn goes_on(analysis: &Analysis, action: &Action) -> bool {
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
-/// tell.
+/// tell. Where each is held against a limit, only looks before the next sample do not tell, and there are no more of these than
+/// the newest one is fresh for.
 fn most(analysis: &Analysis, verdict: Verdict) -> Option<u32> {
     match verdict {
         Verdict::Pass => None,
         Verdict::Fail => Some(analysis.failure_limit),
         Verdict::Inconclusive => Some(analysis.inconclusive_limit),
+        Verdict::Undetermined if matches!(analysis.judge, Judge::Threshold(_)) => None,
         Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
     }
 }
