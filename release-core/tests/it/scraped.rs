@@ -1,5 +1,8 @@
 //! Samples that are as old as the last scrape: analyses that look more often than there are any.
 
+use std::collections::BTreeMap;
+
+use release_core::import::analysis_template;
 use release_core::model::{
     Analysis, Bound, Canary, CanaryStep, Metric, RollbackTrigger, Span, Strategy, Timestamp,
 };
@@ -111,4 +114,26 @@ fn f33_a_source_that_stops_is_waited_for_until_its_last_sample_is_stale() {
     assert!(failure(&run).contains("no sample since the last look"), "{}", failure(&run));
     // One good one, six looks of waiting, and the one after them ends it.
     assert_eq!(verdicts(&run).len(), 7);
+}
+
+/// As in Argo, but that each sample counts once: five scrapes, and no look in between is held against the version.
+#[test]
+fn a_template_of_argo_works_as_imported_where_samples_are_as_old_as_a_scrape() {
+    let template = |interval: &str| {
+        let text = format!(
+            "kind: AnalysisTemplate\nspec:\n  metrics:\n  - name: latency\n    {interval}\n    successCondition: result[0] < 0.5\n    provider: {{ prometheus: {{ query: p99 }} }}\n"
+        );
+        analysis_template(&text, &BTreeMap::new()).unwrap().analyses.remove(0)
+    };
+    let mut once = started(template("failureLimit: 0"));
+    assert_eq!(scraped(&mut once, "/latency", (0.1, 14)), Outcome::Succeeded);
+    assert!(verdicts(&once).is_empty());
+    let mut five = started(template("interval: 5s\n    count: 5"));
+    assert_eq!(scraped(&mut five, "/latency", (0.1, 14)), Outcome::Succeeded);
+    let found = verdicts(&five);
+    let count = |wanted| found.iter().filter(|verdict| **verdict == wanted).count();
+    assert_eq!((count(Verdict::Pass), count(Verdict::Inconclusive)), (4, 0), "{found:?}");
+    assert!((6..=8).contains(&count(Verdict::Undetermined)), "{found:?}");
+    let mut bad = started(template("interval: 5s\n    count: 5"));
+    assert!(matches!(scraped(&mut bad, "/latency", (0.9, 14)), Outcome::RolledBack { .. }));
 }
