@@ -133,7 +133,7 @@ pub(crate) fn measure(
         reason = "rounded beyond 2^53 samples, by less than one in 10^15"
     )]
     let least = analysis.min_samples as f64;
-    if matches!(of, Of::Samples(samples) if samples.get() < least) {
+    if matches!(of, Of::Samples(all) if all.get() < least) {
         let why = format!("{shown}, but at least {} samples are needed", analysis.min_samples);
         return (Verdict::Inconclusive, why);
     }

@@ -28,7 +28,8 @@ struct Policy {
 #[derive(Deserialize)]
 struct Condition {
     severity: Option<String>,
-    condition: Burns,
+    #[serde(rename = "condition")]
+    burns: Burns,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
@@ -105,15 +106,15 @@ fn pair(
     target: Finite,
     found: &mut Findings,
 ) -> Option<BurnWindows> {
-    let Condition { severity, condition, rest } = condition;
+    let Condition { severity, burns, rest } = condition;
     found.unread(at, &rest);
     if severity.as_deref().is_some_and(|severity| severity.eq_ignore_ascii_case("ticket")) {
         found.note(&format!("{at}.severity"), "a ticket takes no version back; it is left out");
         return None;
     }
     let at = format!("{at}.condition");
-    found.unread(&at, &condition.rest);
-    match watched(&condition, target) {
+    found.unread(&at, &burns.rest);
+    match watched(&burns, target) {
         Ok((pair, told)) => {
             for (field, text) in told {
                 found.note(&format!("{at}.{field}"), text);

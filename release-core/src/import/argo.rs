@@ -77,7 +77,7 @@ struct MetricSpec {
 /// greater of `inconclusiveLimit` and `consecutiveErrorLimit` (4, where it is not said), counted in all and not in a row.
 /// Without `interval` it is asked again after ten seconds, as in Argo.
 ///
-/// Each metric becomes an analysis of a [`Query`](Metric::Query) with a threshold: conditions may compare `result` or `result[0]` with
+/// Each metric becomes an analysis of a [`Query`](crate::model::Metric::Query) with a threshold: conditions may compare `result` or `result[0]` with
 /// a number, and ask whether it is one. A metric without `count` goes on until the rollout is through
 /// ([`Canary::background`](crate::model::Canary::background)). What is measured in dry run is left out.
 ///

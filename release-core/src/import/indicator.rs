@@ -47,11 +47,11 @@ pub(super) struct Source {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct MetricSource {
     #[serde(rename = "type")]
     kind: Option<String>,
-    metric_source_ref: Option<String>,
+    #[serde(rename = "metricSourceRef")]
+    named: Option<String>,
     #[serde(default)]
     spec: BTreeMap<String, Value>,
     #[serde(flatten)]
@@ -85,14 +85,12 @@ impl Source {
 
     /// Tells what of it is said elsewhere here.
     fn elsewhere(&self, at: &str, found: &mut Findings) {
-        let Self {
-            metric_source: MetricSource { kind: _, metric_source_ref, spec, rest },
-            rest: beside,
-        } = self;
+        let Self { metric_source: MetricSource { kind: _, named, spec, rest }, rest: beside } =
+            self;
         found.unread(at, beside);
         let at = format!("{at}.metricSource");
         found.unread(&at, rest);
-        if let Some(named) = metric_source_ref {
+        if let Some(named) = named {
             let text = format!("register a source of metrics for `{named}`");
             found.note(&format!("{at}.metricSourceRef"), text);
         }

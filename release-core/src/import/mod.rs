@@ -5,7 +5,7 @@
 //! field vanishes without a word, but for those that only describe (`apiVersion`, `kind`, `metadata`, `description`,
 //! `displayName`, `service`, `status`); one that no table here has is noted as not read.
 //!
-//! Measurements of queries get [`fresh_for`](crate::model::Analysis::fresh_for) five minutes, for as long as Prometheus looks back for a sample:
+//! Measurements of queries get [`fresh_for`](Analysis::fresh_for) five minutes, for as long as Prometheus looks back for a sample:
 //! the formats take what the server answers, however old. Where nothing else is said they are taken again after ten seconds.
 //!
 //! # `AnalysisTemplate` and `ClusterAnalysisTemplate` of Argo Rollouts
@@ -18,11 +18,11 @@
 //! | `interval` | `interval`; unset: ten seconds, at which Argo repeats after an error. Noted where there are several looks: each sample counts once |
 //! | `count` | `count` of good ones, noted where bad ones are tolerated; unset with an `interval`: goes on, with a note |
 //! | `initialDelay` | noted: let the step bake |
-//! | `successCondition`, `failureCondition` | [`Threshold`](crate::model::Threshold); two bounds, other forms, none of the two: refused |
+//! | `successCondition`, `failureCondition` | [`Threshold`]; two bounds, other forms, none of the two: refused |
 //! | `failureLimit` | `failure_limit` |
 //! | `inconclusiveLimit`, `consecutiveErrorLimit` (unset: 4) | `inconclusive_limit`, the greater of both, noted: all together, not in a row. With both conditions noted: Argo pauses, here it fails |
 //! | `consecutiveSuccessLimit` | refused, unless 0 |
-//! | `provider.*.query` | [`Query`](crate::model::Metric::Query); providers without one: refused |
+//! | `provider.*.query` | [`Query`](Metric::Query); providers without one: refused |
 //! | `provider.*.address` | noted: which source to register |
 //! | all else of a provider: `timeout`, `headers`, `authentication`, `insecure`, `apiVersion`, `secretRef` | noted: set it at the source |
 //! | `rangeQuery`, Datadog's `interval`, `aggregator`, `queries`, `formula` | noted: say it in the query |

@@ -86,8 +86,7 @@ fn counts_that_grow_with_every_third_look_are_as_good_as_those_that_grow_with_ea
     let mut run = started(analysis.clone());
     let outcome = go(&mut run, "/errors", |look, _| Evidence::Measurement(grown(look)));
     assert_eq!(outcome, Outcome::Succeeded);
-    use Verdict::{Pass, Undetermined};
-    let waited = [Pass, Undetermined, Undetermined];
+    let waited = [Verdict::Pass, Verdict::Undetermined, Verdict::Undetermined];
     assert_eq!(verdicts(&run), [waited, waited].concat());
     // Without a word on how long they are fresh, it is too much at once.
     let mut run = started(Analysis { fresh_for: None, ..analysis });
