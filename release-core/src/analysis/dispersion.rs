@@ -21,11 +21,11 @@ const MOST_OF_COUNTS: f64 = 0.85;
 /// By how much the greatest waves of rates add to their variance.
 const WAVES: f64 = 1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS);
 /// How many standard errors the overdispersion of counts is taken above what is seen.
-const ABOVE: f64 = 0.75;
+const ABOVE: f64 = 1.0;
 /// By how much the quantile of the correlation's error is stretched for counts, whose residuals are not normal.
 const STRETCH: f64 = 1.1;
 /// How many standard errors worse than they are looks are taken to seem, when it is told beforehand what they will show.
-const SEEM: f64 = 0.35;
+const SEEM: f64 = 0.15;
 
 /// By how much rates are taken to swing, as a part of their size, until it is seen whether they do.
 const USUAL_SWING: f64 = 0.2;

@@ -39,7 +39,7 @@ pub(super) fn level(
     let terms = Terms { direction: Direction::LowerIsBetter, above: None };
     match reading::read(metric, wanted, measurement, terms)? {
         Reading::Now { value, at } => {
-            reading::fresh(at, case.at, case.analysis.interval)?;
+            reading::fresh(at, case.at, case.analysis)?;
             if last.at.is_some_and(|last| at <= last) {
                 return Err("nothing new since the last look".into());
             }

@@ -7,7 +7,7 @@ use super::scorecard::{Card, Points};
 use super::sequential;
 use super::stream::{Look, Stream};
 use super::threshold::Sampled;
-use crate::model::{Analysis, Digest, Judge, Metric};
+use crate::model::{Analysis, Digest, Judge};
 use crate::plan::{Action, Beside, Deployment};
 use crate::port::{Evidence, Measurement};
 use crate::time::Timestamp;
@@ -24,7 +24,7 @@ pub enum Memory {
     Summed(Summed),
     /// Of a scorecard: all points.
     Points(Points),
-    /// Of a threshold on what is counted: how far it was counted.
+    /// Of a threshold: how far it was counted, or of which moment the newest number was.
     Sampled(Sampled),
 }
 
@@ -82,10 +82,7 @@ impl Memory {
     pub(crate) fn of(action: &Action) -> Option<Self> {
         let Action::Analyze { analysis, .. } = action else { return None };
         match &analysis.judge {
-            Judge::Threshold(_) => {
-                let counted = !matches!(analysis.metric, Metric::Query { .. });
-                counted.then(|| Self::Sampled(Sampled::default()))
-            }
+            Judge::Threshold(_) => Sampled::of(analysis).map(Self::Sampled),
             Judge::Sequential(_) => {
                 Look::of(action, Timestamp::default()).map(|_| Self::Stream(Stream::default()))
             }
@@ -155,7 +152,7 @@ impl Memory {
             Self::Burned(burned) => Box::new(burned.words()),
             Self::Summed(summed) => Box::new(summed.words().into_iter()),
             Self::Points(points) => Box::new(points.words().into_iter()),
-            Self::Sampled(sampled) => Box::new(sampled.words().into_iter()),
+            Self::Sampled(sampled) => Box::new(sampled.words()),
         }
     }
 }

@@ -8,6 +8,16 @@
 //! Each measurement counts once: counts go on from the beginning of a window, and where they have not grown since the look before,
 //! or a number is of the same moment, nothing was measured.
 //!
+//! # Fresh samples
+//! A number of the moment is of it for twice the `interval` of the analysis. Sources that scrape have no sample younger than their
+//! last scrape, so that an analysis that looks more often than it is scraped has to say for how long a sample is fresh:
+//! [`fresh_for`](crate::model::Analysis::fresh_for), such as two scrape intervals. A limit's looks then wait for the next sample:
+//! one that finds none is [`Undetermined`](crate::run::Verdict::Undetermined), and counts neither as good, bad nor inconclusive, until
+//! the newest sample (of counts: the last growth that a look saw) is older than that. From then on each such look is
+//! inconclusive. Judges that compare versions or sum levels look at an `interval` that is no shorter than that of the
+//! scrapes: their looks without a new number are inconclusive. Without `fresh_for` a limit takes a number of the moment as
+//! often as it is looked at, as it always did.
+//!
 //! # The sequential judge
 //! *It may be looked at as often as one likes.* The chance that a version which is no worse is taken back is at most `alpha`
 //! over all looks of all such analyses of a run together: the planner counts them and divides `alpha` among them.

@@ -1,8 +1,8 @@
 //! Reads measurements: whose they are, whether they are numbers of what was asked for, and what they count.
 
-use crate::model::{Bound, Digest, Direction, Finite, Metric};
+use crate::model::{Analysis, Bound, Digest, Direction, Finite, Metric};
 use crate::port::{Bucket, MAX_HEALTH_AGE, Measurement};
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// What a measurement counts or says, since the window began.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -192,12 +192,13 @@ pub(crate) fn holds(bound: Bound, value: f64) -> bool {
 ///
 /// # Errors
 /// How old it is, or how far ahead.
-pub(crate) fn fresh(at: Timestamp, now: Timestamp, interval: Span) -> Result<(), String> {
-    // Twice the time between two looks: one may be missed on the way.
-    let oldest = interval.as_duration().saturating_mul(2);
+pub(crate) fn fresh(at: Timestamp, now: Timestamp, analysis: &Analysis) -> Result<(), String> {
+    let oldest = analysis.freshness();
     let (age, ahead) = (now.since(at), at.since(now));
-    if age.as_duration() > oldest {
-        return Err(format!("the newest sample is {age} old"));
+    if age > oldest {
+        return Err(format!(
+            "the newest sample is {age} old, and what is older than {oldest} is not of the moment; set `fresh_for` where samples come less often"
+        ));
     }
     if ahead > MAX_HEALTH_AGE {
         return Err(format!("the newest sample is dated {ahead} ahead; set the clocks right"));

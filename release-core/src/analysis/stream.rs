@@ -143,7 +143,7 @@ impl Stream {
     /// Numbers of the moment that are fresh, and others than those of the look before: what is told twice is one sample.
     fn newer(&mut self, look: &Look<'_>, now: [Timestamp; 2]) -> Result<(), String> {
         for at in now {
-            reading::fresh(at, look.at, look.analysis.interval)?;
+            reading::fresh(at, look.at, look.analysis)?;
         }
         let last = self.newest.iter().flatten();
         if last.zip(&now).any(|(last, at)| at <= last) {

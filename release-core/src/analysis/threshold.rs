@@ -7,46 +7,95 @@ use crate::port::Measurement;
 use crate::run::Verdict;
 use crate::time::Timestamp;
 
-/// What a measurement is, with how it is shown and of how many samples it is, where it is of samples.
+/// What a measurement is, with how it is shown and what it is of.
 struct Told {
     number: f64,
     shown: String,
-    samples: Option<Finite>,
+    of: Of,
 }
 
-/// How many samples the newest measurement of a threshold was of: counts go on from the beginning of a window, so that one of
-/// no more samples is the one before, told again.
+/// What tells one measurement from the one before.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// So many samples since the window began.
+    Samples(Finite),
+    /// The moment that it is a number of.
+    Moment(Timestamp),
+}
+
+/// What the newest measurement of a threshold was of. Counts go on from the beginning of a window, so that one of no more samples is
+/// the one before, told again; and so is a number of the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sampled {
     samples: Option<Finite>,
+    /// Of a number of the moment, which; of counts, when they were seen to have grown. Not known of analyses that do not say for
+    /// how long samples are fresh.
+    newest: Option<Timestamp>,
+}
+
+/// Why a measurement is none of its own.
+enum Again {
+    /// There is no newer sample yet, and the newest is still fresh: the next look may tell.
+    Waiting(String),
+    /// There is none, or none that goes on from the one before.
+    Nothing(String),
 }
 
 impl Sampled {
+    /// An empty one, where `analysis` needs any: journals from before numbers of the moment were told apart have none of these.
+    pub(super) fn of(analysis: &Analysis) -> Option<Self> {
+        let counted = !matches!(analysis.metric, Metric::Query { .. });
+        (counted || analysis.fresh_for.is_some()).then(Self::default)
+    }
+
     /// Takes a measurement in that was judged before.
     pub(super) fn take(
         &mut self,
         (case, limits): (&Case<'_>, &Threshold),
         measurement: &Measurement,
     ) {
-        if let Ok(Told { samples: Some(samples), .. }) =
+        if let Ok(Told { of, .. }) =
             value(case.analysis, limits, case.wanted(), measurement, case.at)
         {
-            self.samples = Some(samples);
+            self.again(case.analysis, of, case.at);
         }
     }
 
-    /// Why a measurement of so many is none of its own.
-    fn again(&mut self, samples: Finite) -> Option<String> {
-        let last = self.samples.replace(samples)?;
-        if samples < last {
-            return Some(format!("of {samples} samples, after {last}: the window began anew"));
+    /// Why a measurement of so much is none of its own, if it is not.
+    fn again(&mut self, analysis: &Analysis, of: Of, now: Timestamp) -> Option<Again> {
+        match of {
+            Of::Samples(samples) => self.counted(analysis, samples, now),
+            // It is fresh, or it would not be told; it is looked for until it is not.
+            Of::Moment(at) => match self.newest {
+                Some(last) if at <= last => {
+                    Some(Again::Waiting(format!("no sample since that of {last}")))
+                }
+                _ => {
+                    self.newest = Some(at);
+                    None
+                }
+            },
         }
-        (samples == last).then(|| format!("no sample since the last look, {samples} in all"))
+    }
+
+    fn counted(&mut self, analysis: &Analysis, samples: Finite, now: Timestamp) -> Option<Again> {
+        let last = self.samples.replace(samples);
+        if last == Some(samples) {
+            let why = format!("no sample since the last look, {samples} in all");
+            let fresh = self.newest.is_some_and(|grown| now.since(grown) <= analysis.freshness());
+            return Some(if fresh { Again::Waiting(why) } else { Again::Nothing(why) });
+        }
+        self.newest = analysis.fresh_for.map(|_| now);
+        let last = last.filter(|last| samples < *last)?;
+        let why = format!("of {samples} samples, after {last}: the window began anew");
+        Some(Again::Nothing(why))
     }
 
     /// All that it is made of, for the digest of a state.
-    pub(super) fn words(self) -> [u64; 1] {
-        [self.samples.map_or(u64::MAX, |samples| samples.get().to_bits())]
+    pub(super) fn words(self) -> impl Iterator<Item = u64> {
+        let samples = self.samples.map_or(u64::MAX, |samples| samples.get().to_bits());
+        let newest = self.newest.map(|at| at.as_micros().cast_unsigned());
+        std::iter::once(samples).chain(newest)
     }
 }
 
@@ -70,19 +119,21 @@ pub(crate) fn measure(
     {
         return (Verdict::Pass, "nothing is not beyond the limit".into());
     }
-    let Told { number, shown, samples } = match value(analysis, limits, wanted, measurement, now) {
+    let Told { number, shown, of } = match value(analysis, limits, wanted, measurement, now) {
         Ok(told) => told,
         Err(why) => return (Verdict::Inconclusive, why),
     };
-    if let Some(why) = sampled.zip(samples).and_then(|(last, samples)| last.again(samples)) {
-        return (Verdict::Inconclusive, format!("{shown}, {why}"));
+    match sampled.and_then(|last| last.again(analysis, of, now)) {
+        Some(Again::Waiting(why)) => return (Verdict::Undetermined, format!("{shown}, {why}")),
+        Some(Again::Nothing(why)) => return (Verdict::Inconclusive, format!("{shown}, {why}")),
+        None => {}
     }
     #[expect(
         clippy::cast_precision_loss,
         reason = "rounded beyond 2^53 samples, by less than one in 10^15"
     )]
     let least = analysis.min_samples as f64;
-    if samples.is_some_and(|samples| samples.get() < least) {
+    if matches!(of, Of::Samples(all) if all.get() < least) {
         let why = format!("{shown}, but at least {} samples are needed", analysis.min_samples);
         return (Verdict::Inconclusive, why);
     }
@@ -126,7 +177,7 @@ fn value(
                 return Err(format!("{numerator} of {denominator} is more than the whole"));
             }
             let shown = format!("{:.4} ({numerator} of {denominator})", value.get());
-            Ok(Told { number: value.get(), shown, samples: Some(*denominator) })
+            Ok(Told { number: value.get(), shown, of: Of::Samples(*denominator) })
         }
         (Metric::Quantile { quantile, .. }, Measurement::Histogram { digest, buckets }) => {
             of(*digest)?;
@@ -141,12 +192,12 @@ fn value(
                 Bound::AtMost(_) => format!("the {percent:.1} % quantile, up to {value} of {all}"),
                 Bound::AtLeast(_) => format!("the {percent:.1} % quantile, above {value} of {all}"),
             };
-            Ok(Told { number: value, shown, samples: Some(samples) })
+            Ok(Told { number: value, shown, of: Of::Samples(samples) })
         }
         (Metric::Query { .. }, Measurement::Value { digest, value, at }) => {
             of(*digest)?;
-            reading::fresh(*at, now, analysis.interval)?;
-            Ok(Told { number: value.get(), shown: value.to_string(), samples: None })
+            reading::fresh(*at, now, analysis)?;
+            Ok(Told { number: value.get(), shown: value.to_string(), of: Of::Moment(*at) })
         }
         (metric, _) => Err(format!("the answer is no measurement of a {}", metric.kind())),
     }
@@ -264,5 +315,98 @@ mod tests {
         };
         check(&rule, &value(98), Verdict::Pass);
         check(&rule, &value(97), Verdict::Inconclusive);
+    }
+
+    fn second(n: u64) -> Timestamp {
+        Timestamp::default().plus(Span::secs(n))
+    }
+
+    /// What looks, one a second from second 100 on, say of a metric whose samples are fresh for ten.
+    fn verdicts(
+        metric: Metric,
+        fresh_for: Option<Span>,
+        looks: impl IntoIterator<Item = Measurement>,
+    ) -> Vec<Verdict> {
+        let (analysis, limits) = of(metric, Threshold::new(Bound::AtMost(at(0.05))), 1);
+        let analysis = Analysis { fresh_for, ..analysis };
+        let mut sampled = Sampled::of(&analysis);
+        let mut verdicts = Vec::new();
+        for (measurement, n) in looks.into_iter().zip(100..) {
+            let found = (&measurement, sampled.as_mut());
+            let (verdict, _) = measure(&analysis, &limits, Digest::of(b"new"), found, second(n));
+            verdicts.push(verdict);
+        }
+        verdicts
+    }
+
+    #[test]
+    fn a_number_of_a_scraped_source_counts_once_and_is_waited_for_while_it_is_fresh() {
+        use Verdict::{Fail, Inconclusive, Pass, Undetermined};
+        let query = || Metric::Query { query: "up".into() };
+        let of = |second, value| Measurement::Value {
+            digest: Digest::of(b"new"),
+            value: at(value),
+            at: self::second(second),
+        };
+        let ten = Some(Span::secs(10));
+        // Scraped at second 98, 101 (bad) and 104 and no more: at 114 that is ten seconds old, and at 115 too old.
+        let scraped = (100..116).map(|now| match now {
+            100 => of(98, 0.0),
+            101..=103 => of(101, 1.0),
+            _ => of(104, 0.0),
+        });
+        let mut want = vec![Pass, Fail, Undetermined, Undetermined, Pass];
+        want.extend([Undetermined; 10]);
+        want.push(Inconclusive);
+        assert_eq!(verdicts(query(), ten, scraped), want);
+        // An answer of before is no newer one.
+        let back = [of(99, 0.0), of(98, 1.0), of(100, 0.0)];
+        assert_eq!(verdicts(query(), ten, back), [Pass, Undetermined, Pass]);
+        // As it always was where nobody says how long.
+        let same = [of(99, 0.0), of(99, 0.0), of(99, 0.0)];
+        assert_eq!(verdicts(query(), None, same), [Pass, Pass, Inconclusive]);
+    }
+
+    #[test]
+    fn counts_of_a_scraped_source_are_waited_for_as_long_as_their_last_growth_is_fresh() {
+        use Verdict::{Inconclusive, Pass, Undetermined};
+        let counts = |of: [f64; 5]| of.map(|whole| ratio(0.0, whole));
+        let ten = Some(Span::secs(10));
+        let every_third = counts([5.0, 5.0, 5.0, 9.0, 9.0]);
+        let want = [Pass, Undetermined, Undetermined, Pass, Undetermined];
+        assert_eq!(verdicts(errors(), ten, every_third.clone()), want);
+        let want = [Pass, Inconclusive, Inconclusive, Pass, Inconclusive];
+        assert_eq!(verdicts(errors(), None, every_third), want);
+        // A window that begins anew goes on from nothing, and is waited for as well.
+        let anew = counts([9.0, 3.0, 3.0, 4.0, 4.0]);
+        let want = [Pass, Inconclusive, Undetermined, Pass, Undetermined];
+        assert_eq!(verdicts(errors(), ten, anew), want);
+        let silent = std::iter::repeat_n(ratio(0.0, 5.0), 12);
+        let found = verdicts(errors(), ten, silent);
+        assert_eq!(found.iter().filter(|verdict| **verdict == Undetermined).count(), 10);
+        assert_eq!((found[0], found[11]), (Pass, Inconclusive));
+    }
+
+    #[test]
+    fn what_is_taken_in_again_is_what_was_left_behind() {
+        let (analysis, limits) = of(errors(), Threshold::new(Bound::AtMost(at(0.05))), 1);
+        for fresh_for in [None, Some(Span::secs(10))] {
+            let analysis = Analysis { fresh_for, ..analysis.clone() };
+            let (mut judged, mut taken) = (Sampled::default(), Sampled::default());
+            for (whole, n) in [5.0, 5.0, 7.0, 3.0, 3.0].into_iter().zip(100..) {
+                let (found, now) = (ratio(0.0, whole), second(n));
+                let told = (&found, Some(&mut judged));
+                let _ = measure(&analysis, &limits, Digest::of(b"new"), told, now);
+                let Ok(Told { of, .. }) =
+                    value(&analysis, &limits, Digest::of(b"new"), &found, now)
+                else {
+                    panic!("{found:?}");
+                };
+                taken.again(&analysis, of, now);
+                assert!(judged.words().eq(taken.words()));
+            }
+            // Digests of runs from before there was such a field stay.
+            assert_eq!(judged.words().count(), if fresh_for.is_some() { 2 } else { 1 });
+        }
     }
 }

@@ -6,13 +6,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::condition::{bound, opposite};
-use super::{Findings, ImportErrors, Imported, one_error, read};
-use crate::model::{Analysis, Judge, Metric, Threshold};
+use super::{Findings, ImportErrors, Imported, measured, one_error, read};
+use crate::model::{Analysis, Threshold};
 use crate::time::Span;
+
+/// How many errors in a row Argo tolerates where nobody says it.
+const ERRORS: u32 = 4;
 
 #[derive(Deserialize)]
 struct Template {
     spec: Spec,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -34,12 +39,16 @@ struct Arg {
     name: String,
     value: Option<String>,
     value_from: Option<Value>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DryRun {
     metric_name: String,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +72,12 @@ struct MetricSpec {
 /// Imports the metrics of an `AnalysisTemplate` or `ClusterAnalysisTemplate`, from YAML or JSON. `args` are values for its arguments,
 /// before those that it has itself; a value may be a word such as `{{version}}`, which sources replace.
 ///
-/// Each metric becomes an analysis of a [`Query`](Metric::Query) with a threshold: conditions may compare `result` or `result[0]` with
+/// A sample is fresh for five minutes, as long as Prometheus looks back for one, and counts once: Argo would count the same again.
+/// An empty answer or a source that cannot be asked, which is an error in Argo, is inconclusive here: `inconclusive_limit` is the
+/// greater of `inconclusiveLimit` and `consecutiveErrorLimit` (4, where it is not said), counted in all and not in a row.
+/// Without `interval` it is asked again after ten seconds, as in Argo.
+///
+/// Each metric becomes an analysis of a [`Query`](crate::model::Metric::Query) with a threshold: conditions may compare `result` or `result[0]` with
 /// a number, and ask whether it is one. A metric without `count` goes on until the rollout is through
 /// ([`Canary::background`](crate::model::Canary::background)). What is measured in dry run is left out.
 ///
@@ -74,15 +88,14 @@ pub fn analysis_template(
     text: &str,
     args: &BTreeMap<String, String>,
 ) -> Result<Imported, ImportErrors> {
-    let Template { spec } = read(text, &["AnalysisTemplate", "ClusterAnalysisTemplate"])?;
+    let Template { spec, rest } = read(text, &["AnalysisTemplate", "ClusterAnalysisTemplate"])?;
     if spec.metrics.is_empty() {
         return Err(one_error("spec.metrics", "there is none; name a metric"));
     }
     let mut found = Findings::default();
     let values = values(&spec.args, args, &mut found);
-    for field in spec.rest.keys() {
-        found.note(&format!("spec.{field}"), "is not read here");
-    }
+    found.unread("", &rest);
+    found.unread("spec", &spec.rest);
     let dry = dry(&spec, &mut found);
     let mut analyses = Vec::new();
     for (metric, at) in spec.metrics.iter().zip(0..) {
@@ -118,7 +131,8 @@ impl Dry<'_> {
 /// refuses the latter.
 fn dry<'a>(spec: &'a Spec, found: &mut Findings) -> Vec<Dry<'a>> {
     let mut all = Vec::new();
-    for (DryRun { metric_name }, at) in spec.dry_run.iter().zip(0..) {
+    for (DryRun { metric_name, rest }, at) in spec.dry_run.iter().zip(0..) {
+        found.unread(&format!("spec.dryRun[{at}]"), rest);
         let at = format!("spec.dryRun[{at}].metricName");
         let (begins, part) =
             metric_name.strip_prefix('^').map_or((false, &**metric_name), |part| (true, part));
@@ -152,6 +166,7 @@ fn values(
     let mut values = given.clone();
     for (arg, at) in args.iter().zip(0..) {
         let at = format!("spec.args[{at}]");
+        found.unread(&at, &arg.rest);
         if given.contains_key(&arg.name) {
             continue;
         }
@@ -184,19 +199,47 @@ impl Reading<'_> {
         let count = number(&mut self, "count", &spec.count, once);
         let failure_limit = number(&mut self, "failureLimit", &spec.failure_limit, 0);
         let inconclusive = number(&mut self, "inconclusiveLimit", &spec.inconclusive_limit, 0);
+        let errors =
+            number(&mut self, "consecutiveErrorLimit", &spec.consecutive_error_limit, ERRORS);
         self.elsewhere(spec);
         self.counted(count, failure_limit, inconclusive);
+        self.unclear(spec, count, inconclusive.zip(errors));
         if count == Some(u32::MAX) {
             let text = "has no `count` and goes on; name it in `background` of the canary";
             self.found.note(&self.at, text);
         }
+        let analysis = measured(id?, query?, judge?);
         Some(Analysis {
             count: count?,
             failure_limit: failure_limit?,
-            inconclusive_limit: inconclusive?,
-            interval: interval.unwrap_or(Span::secs(1)),
-            ..Analysis::judged(id?, Metric::Query { query: query? }, Judge::Threshold(judge?))
+            inconclusive_limit: inconclusive?.max(errors?),
+            interval: interval.unwrap_or(analysis.interval),
+            ..analysis
         })
+    }
+
+    /// What says nothing: in Argo an error, or a measurement between two conditions.
+    fn unclear(&mut self, spec: &MetricSpec, count: Option<u32>, limits: Option<(u32, u32)>) {
+        let at = |field: &str| format!("{}.{field}", self.at);
+        if spec.success_condition.is_some() && spec.failure_condition.is_some() {
+            let text = "what meets neither condition pauses in Argo; here more of these than `inconclusive_limit` fail, and take the version back where the criteria of rollback name this analysis";
+            self.found.note(&at("inconclusiveLimit"), text);
+        } else if spec.inconclusive_limit.is_some() {
+            let text = "with one condition every number meets it or does not; only errors are inconclusive here";
+            self.found.note(&at("inconclusiveLimit"), text);
+        }
+        let Some((inconclusive, errors)) = limits else { return };
+        let (most, said) = (inconclusive.max(errors), spec.consecutive_error_limit.is_some());
+        if said || count != Some(1) {
+            let text = format!(
+                "errors and empty answers are inconclusive here: `inconclusive_limit` is {most}, of all looks together and not in a row"
+            );
+            self.found.note(&at("consecutiveErrorLimit"), text);
+        }
+        if count != Some(1) {
+            let text = "each sample counts once: a look before the next one waits for it, where Argo takes the same again";
+            self.found.note(&at("interval"), text);
+        }
     }
 
     /// Argo ends after so many measurements, of which some may be bad; here so many have to be good.
@@ -257,7 +300,25 @@ impl Reading<'_> {
         let address = address.map_or_else(String::new, |address| format!(" at {address}"));
         let text = format!("register a source of metrics for {kind}{address}");
         self.found.note(&format!("{at}.{kind}"), text);
+        self.settings(kind, settings);
         self.filled(&format!("{at}.{kind}.query"), query)
+    }
+
+    /// What else a provider is told: how to ask belongs to the source of metrics, and what is asked to the query.
+    fn settings(&mut self, kind: &str, settings: &Value) {
+        let fields = settings.as_object().into_iter().flatten().map(|(field, _)| field.as_str());
+        for field in fields.filter(|field| !["query", "address"].contains(field)) {
+            let text = match field {
+                "rangeQuery" => {
+                    "is asked for one moment here: let the query look back itself, such as by a subquery"
+                }
+                "interval" | "aggregator" | "queries" | "formula" => {
+                    "is not read here: say it in the query, or set it at the source of metrics"
+                }
+                _ => "is not read here: set it at the source of metrics",
+            };
+            self.found.note(&format!("{}.provider.{kind}.{field}", self.at), text);
+        }
     }
 
     /// A text with its arguments put in.
@@ -302,17 +363,11 @@ impl Reading<'_> {
             let text = format!("let the step bake for {delay} before it judges");
             self.found.note(&at("initialDelay"), text);
         }
-        if spec.consecutive_error_limit.is_some() {
-            let text = "a source that cannot answer is asked again as often as `attempts` of the stage says";
-            self.found.note(&at("consecutiveErrorLimit"), text);
-        }
         if spec.consecutive_success_limit.as_ref().is_some_and(|value| value.as_u64() != Some(0)) {
             let text =
                 "successes in a row are not counted here; write `count`, which all have to keep";
             self.found.error(at("consecutiveSuccessLimit"), text);
         }
-        for field in spec.rest.keys() {
-            self.found.note(&format!("{}.{field}", self.at), "is not read here");
-        }
+        self.found.unread(&self.at, &spec.rest);
     }
 }

@@ -1,32 +1,37 @@
 //! Ratios of counters of OpenSLO, whose error budget is watched.
 
 use super::Findings;
-use super::openslo::{RatioMetric, Source};
+use super::indicator::{RatioMetric, Source};
 use crate::ids::AnalysisId;
 use crate::model::{Analysis, BurnRate, BurnWindows, Direction, Finite, Judge, Metric, Selector};
 use crate::stats::burn::{RULES, Urgency, threshold};
 use crate::time::Span;
 
 /// How often it is looked at: often enough for the short windows of the workbook.
-const INTERVAL: Span = Span::secs(60);
+pub(super) const INTERVAL: Span = Span::secs(60);
 
-/// The burn rate of a ratio over a rolling window.
+/// A ratio of counters over a rolling window.
+pub(super) struct Counted {
+    metric: Metric,
+    direction: Direction,
+    window: Span,
+}
+
+/// The counters of a ratio, where its budget can be watched.
 ///
 /// # Errors
-/// Why there is none.
-pub(super) fn burning(
+/// Why it cannot.
+pub(super) fn counted(
     ratio: &RatioMetric,
-    id: &AnalysisId,
-    target: Finite,
     (window, method): (Option<Span>, Option<&str>),
     found: &mut Findings,
-) -> Result<Analysis, String> {
-    let RatioMetric { counter, good, bad, total, raw: _ } = ratio;
-    if !counter {
-        return Err("`counter` is not true, and what is no counter cannot be summed".into());
-    }
+) -> Result<Counted, String> {
+    let RatioMetric { counter, good, bad, total, .. } = ratio;
     if let Some(other) = method.filter(|method| *method != "Occurrences") {
         return Err(format!("`budgetingMethod` is `{other}`, and events are counted here"));
+    }
+    if !counter {
+        return Err("`counter` is not true, and what is no counter cannot be summed".into());
     }
     let window = window.ok_or("there is no rolling window")?;
     let (part, direction) = match (good, bad) {
@@ -37,17 +42,21 @@ pub(super) fn burning(
     let total = total.as_ref().ok_or("there is no `total`")?;
     let numerator = selector(part, found)?;
     let denominator = selector(total, found)?;
+    Ok(Counted { metric: Metric::Ratio { numerator, denominator }, direction, window })
+}
+
+/// The burn rate of a ratio, in these windows; where there are none, in those of the workbook.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn burning(
+    Counted { metric, direction, window }: Counted,
+    id: &AnalysisId,
+    target: Finite,
+    own: Vec<BurnWindows>,
+) -> Result<Analysis, String> {
     let left = 1.0 - target.get();
-    // The same part of the budget of another window is used up by another factor.
-    let pages = RULES.iter().filter(|rule| rule.urgency == Urgency::Page);
-    let windows: Vec<BurnWindows> = pages
-        .filter_map(|rule| {
-            let factor = threshold(rule.budget_share, rule.long, window).ok()?;
-            let fires = factor > 0.0 && factor * left < 1.0;
-            let factor = Finite::new(factor).ok().filter(|_| fires)?;
-            Some(BurnWindows { long: rule.long, short: rule.short, factor })
-        })
-        .collect();
+    let windows = if own.is_empty() { usual(window, left) } else { own };
     // Of so many, a single bad one does not fire yet.
     let least =
         windows.iter().map(|pair| (1.0 / (pair.factor.get() * left)).ceil()).fold(0.0, f64::max);
@@ -61,9 +70,21 @@ pub(super) fn burning(
     )]
     let min_samples = least as u64;
     let rule = BurnRate { objective: target, direction, windows };
-    let metric = Metric::Ratio { numerator, denominator };
     let analysis = Analysis::judged(id.clone(), metric, Judge::BurnRate(rule));
     Ok(Analysis { interval: INTERVAL, min_samples, ..analysis })
+}
+
+/// The rules of the workbook that call somebody, for a budget of another window, the same part of which is used up by another
+/// factor.
+fn usual(window: Span, left: f64) -> Vec<BurnWindows> {
+    let pages = RULES.iter().filter(|rule| rule.urgency == Urgency::Page);
+    let pair = |rule: &crate::stats::burn::BurnRule| {
+        let factor = threshold(rule.budget_share, rule.long, window).ok()?;
+        let fires = factor > 0.0 && factor * left < 1.0;
+        let factor = Finite::new(factor).ok().filter(|_| fires)?;
+        Some(BurnWindows { long: rule.long, short: rule.short, factor })
+    };
+    pages.filter_map(pair).collect()
 }
 
 /// The series that a query of Prometheus selects, where it does nothing else but sum them.

@@ -6,12 +6,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::condition::opposite;
-use super::{Findings, ImportErrors, Imported, one_error, read};
-use crate::model::{Analysis, Bound, Finite, Judge, Metric, Threshold};
+use super::{Findings, ImportErrors, Imported, measured, one_error, read};
+use crate::model::{Analysis, Bound, Finite, Threshold};
 
 #[derive(Deserialize)]
 struct Definition {
     spec: Spec,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -20,12 +22,17 @@ struct Spec {
     #[serde(default)]
     objectives: Vec<Objective>,
     total_score: TotalScore,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TotalScore {
     pass_percentage: f64,
+    warning_percentage: Option<f64>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +45,8 @@ struct Objective {
     weight: f64,
     #[serde(default, rename = "keyObjective")]
     has_to_pass: bool,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 const fn one() -> f64 {
@@ -47,12 +56,17 @@ const fn one() -> f64 {
 #[derive(Deserialize)]
 struct Reference {
     name: String,
+    namespace: Option<String>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Default, Deserialize)]
 struct Target {
     failure: Option<BTreeMap<String, Value>>,
     warning: Option<BTreeMap<String, Value>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 /// Imports the objectives of an `AnalysisDefinition`, from YAML or JSON. `queries` are the queries of its `AnalysisValueTemplate`s by
@@ -88,16 +102,27 @@ fn objectives(
     queries: &BTreeMap<String, String>,
     strictly: bool,
 ) -> Result<Imported, ImportErrors> {
-    let Definition { spec } = read(text, &["AnalysisDefinition"])?;
+    let Definition { spec, rest } = read(text, &["AnalysisDefinition"])?;
     if spec.objectives.is_empty() {
         return Err(one_error("spec.objectives", "there is none; name an objective"));
     }
     let mut found = Findings::default();
+    found.unread("", &rest);
+    found.unread("spec", &spec.rest);
+    let TotalScore { pass_percentage, warning_percentage, rest } = &spec.total_score;
+    found.unread("spec.totalScore", rest);
+    if let Some(percentage) = warning_percentage.filter(|percentage| percentage < pass_percentage) {
+        let text = format!(
+            "from {percentage} % of the score on Keptn passes with a warning; here what does not pass has failed"
+        );
+        found.note("spec.totalScore.warningPercentage", text);
+    }
     let most: f64 = spec.objectives.iter().map(|objective| objective.weight).sum();
-    let needed = spec.total_score.pass_percentage / 100.0 * most;
+    let needed = pass_percentage / 100.0 * most;
     let mut analyses = Vec::new();
     for (objective, at) in spec.objectives.iter().zip(0..) {
         let at = format!("spec.objectives[{at}]");
+        unread(objective, &at, &mut found);
         // What the others come to when this one fails.
         if !objective.has_to_pass && most - objective.weight >= needed {
             let name = &objective.analysis_value_template_ref.name;
@@ -113,6 +138,20 @@ fn objectives(
         analyses.extend(analysis(objective, &at, queries, &mut found));
     }
     found.end(analyses)
+}
+
+/// Tells of what nobody reads of an objective.
+fn unread(objective: &Objective, at: &str, found: &mut Findings) {
+    let Objective { analysis_value_template_ref: reference, target, rest, .. } = objective;
+    found.unread(at, rest);
+    found.unread(&format!("{at}.target"), &target.rest);
+    let at = format!("{at}.analysisValueTemplateRef");
+    found.unread(&at, &reference.rest);
+    if reference.namespace.is_some() {
+        let text =
+            "is not read here: queries are given to the import by the names of their templates";
+        found.note(&format!("{at}.namespace"), text);
+    }
 }
 
 fn analysis(
@@ -154,11 +193,7 @@ fn analysis(
     } else {
         Threshold::new(failure)
     };
-    let metric = Metric::Query { query: query? };
-    Some(Analysis {
-        inconclusive_limit: 0,
-        ..Analysis::judged(id?, metric, Judge::Threshold(limits))
-    })
+    Some(Analysis { inconclusive_limit: 0, ..measured(id?, query?, limits) })
 }
 
 /// The bound of the values that an operator is met by.

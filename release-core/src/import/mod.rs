@@ -1,8 +1,70 @@
 //! Analyses of others, read into ours: Argo Rollouts' `AnalysisTemplate`, Keptn's `AnalysisDefinition`, and OpenSLO.
 //!
 //! What can be said here in the same sense is imported, to the last bound. What cannot is an [`ImportError`] that names the place
-//! and what would do instead, all of them at once. What is said elsewhere here, or judged more strictly, is told as a note.
+//! and what would do instead, all of them at once. What is said elsewhere here, or judged more strictly, is told as a note. No
+//! field vanishes without a word, but for those that only describe (`apiVersion`, `kind`, `metadata`, `description`,
+//! `displayName`, `service`, `status`); one that no table here has is noted as not read.
 //!
+//! Measurements of queries get [`fresh_for`](Analysis::fresh_for) five minutes, for as long as Prometheus looks back for a sample:
+//! the formats take what the server answers, however old. Where nothing else is said they are taken again after ten seconds.
+//!
+//! # `AnalysisTemplate` and `ClusterAnalysisTemplate` of Argo Rollouts
+//!
+//! | field | here |
+//! |---|---|
+//! | `spec.args` | put into texts; without a value: refused; `valueFrom`: refused where the import is given none |
+//! | `spec.dryRun` | left out, with a note; patterns beyond parts of names: refused |
+//! | `metrics[].name` | `id`, in small letters, with `-` for what an id cannot have |
+//! | `interval` | `interval`; unset: ten seconds, at which Argo repeats after an error. Noted where there are several looks: each sample counts once |
+//! | `count` | `count` of good ones, noted where bad ones are tolerated; unset with an `interval`: goes on, with a note |
+//! | `initialDelay` | noted: let the step bake |
+//! | `successCondition`, `failureCondition` | [`Threshold`]; two bounds, other forms, none of the two: refused |
+//! | `failureLimit` | `failure_limit` |
+//! | `inconclusiveLimit`, `consecutiveErrorLimit` (unset: 4) | `inconclusive_limit`, the greater of both, noted: all together, not in a row. With both conditions noted: Argo pauses, here it fails |
+//! | `consecutiveSuccessLimit` | refused, unless 0 |
+//! | `provider.*.query` | [`Query`](Metric::Query); providers without one: refused |
+//! | `provider.*.address` | noted: which source to register |
+//! | all else of a provider: `timeout`, `headers`, `authentication`, `insecure`, `apiVersion`, `secretRef` | noted: set it at the source |
+//! | `rangeQuery`, Datadog's `interval`, `aggregator`, `queries`, `formula` | noted: say it in the query |
+//! | all else, such as `measurementRetention` | noted as not read |
+//!
+//! # `AnalysisDefinition` of Keptn
+//!
+//! | field | here |
+//! |---|---|
+//! | `objectives[].analysisValueTemplateRef.name` | `id`, and the query that the import is given by this name; without one: refused |
+//! | `analysisValueTemplateRef.namespace` | noted |
+//! | `target.failure` | the bound that is kept; unset, or of two sides (`inRange`, `notInRange`, `equalTo`): refused |
+//! | `target.warning` | what it meets is inconclusive, noted: it scores half in Keptn |
+//! | `weight`, `keyObjective`, `totalScore.passPercentage` | all have to pass; where Keptn lets one fail: refused, or noted if imported strictly |
+//! | `totalScore.warningPercentage` | noted, where it is below `passPercentage` |
+//! | all else | noted as not read |
+//!
+//! One look is judged, with an `inconclusive_limit` of 0: Keptn measures once, and what has no value has failed.
+//!
+//! # `SLO` of OpenSLO, with the `SLI`, `AlertPolicy` and `AlertCondition` beside it in the same stream
+//!
+//! | field | here |
+//! |---|---|
+//! | `metadata.name` | `id`, with a number where there are several objectives |
+//! | `indicator`, `indicatorRef` | what is measured; an `indicatorRef` to what is not in the stream: refused |
+//! | `ratioMetric` with `good` or `bad`, and `total` | counters: [`BurnRate`](crate::model::BurnRate), with [`Objective::window`]; else the share of what is bad, with a note why |
+//! | `ratioMetric.raw`, `rawType` | the share of what is bad |
+//! | `thresholdMetric` with `op`, `value` | a bound; noted: that `target` of them keep it is not watched |
+//! | `metricSource.type` | noted where it is not Prometheus and has to read `PromQL` |
+//! | `metricSource.metricSourceRef`, `spec` besides `query` | noted: set it at the source |
+//! | `objectives[].target`, `targetPercent` | [`Objective::target`], `objective` of a burn rate, or `1 - target` as the bound of one look; both: refused |
+//! | `timeSliceTarget` | with `Timeslices`: `1 - timeSliceTarget` is the bound of one look, noted: no share of slices is watched; unset: refused. Else noted |
+//! | `timeSliceWindow` | noted: let the query look back so long |
+//! | `budgetingMethod` | `Occurrences`: a budget is watched; others: noted |
+//! | `timeWindow` | the window of the budget; calendars, months and years, several: noted |
+//! | `alertPolicies` | where a budget is watched, windows by each condition of kind `burnrate`: `lookbackWindow` the long one, `alertAfter` the short one (noted), `threshold` the factor; what cannot be (more than three days, no burn so fast, elsewhere) is noted, and where nothing is left the windows of the Site Reliability Workbook are used |
+//! | `severity` | a `ticket` is left out, with a note |
+//! | `alertWhenBreaching` | `false`: its conditions are left out, with a note |
+//! | `alertWhenNoData`, `alertWhenResolved`, `notificationTargets` | noted: notifications of the release say it |
+//! | other documents of the stream, all else | noted as not read |
+//!
+//! # Example
 //! ```
 //! use std::collections::BTreeMap;
 //! use release_core::import::analysis_template;
@@ -34,14 +96,18 @@
 //! # }
 //! ```
 
+mod alerting;
 mod argo;
 mod burning;
 mod condition;
+mod indicator;
 mod keptn;
 mod openslo;
+mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use argo::analysis_template;
@@ -51,7 +117,32 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ids::AnalysisId;
-use crate::model::Analysis;
+use crate::model::{Analysis, Judge, Metric, Threshold};
+use crate::time::Span;
+
+/// For how long a sample is fresh in what is imported: as long as Prometheus itself looks back for one where a query asks for
+/// the moment, five minutes by default (`--query.lookback-delta`). None of the formats judges how old a sample is, and all take what
+/// the server answers; a source here that judges more strictly, such as by `staleness_ms`, still does. A look that finds no
+/// newer sample does not count, so that a long time makes nothing pass, and only how long it is waited for follows from it.
+const FRESH_FOR: Span = Span::secs(300);
+
+/// After how long it is asked again where a single measurement says nothing: what Argo waits after an error where no interval
+/// is said. None of them comes sooner with scrapes 15 seconds apart, and ten of them are longer than a minute between two.
+const ASKED_AGAIN: Span = Span::secs(10);
+
+/// A single measurement of a query, held against limits.
+fn measured(id: AnalysisId, query: String, limits: Threshold) -> Analysis {
+    Analysis {
+        interval: ASKED_AGAIN,
+        fresh_for: Some(FRESH_FOR),
+        ..Analysis::judged(id, Metric::Query { query }, Judge::Threshold(limits))
+    }
+}
+
+/// What only describes, or says which format it is: read by nobody, and not worth a note. Which `service` is judged is said by the
+/// stage that names an analysis.
+const DESCRIBES: [&str; 7] =
+    ["apiVersion", "kind", "metadata", "description", "displayName", "service", "status"];
 
 /// What came of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +187,23 @@ struct Findings {
 
 impl Findings {
     fn note(&mut self, at: &str, text: impl fmt::Display) {
-        self.notes.push(format!("`{at}`: {text}"));
+        let note = format!("`{at}`: {text}");
+        // What each of several objectives says is told once.
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     fn error(&mut self, at: impl Into<String>, problem: impl Into<String>) {
         self.errors.push(ImportError { at: at.into(), problem: problem.into() });
+    }
+
+    /// Tells of fields that nobody reads, but for those that only describe.
+    fn unread(&mut self, at: &str, rest: &BTreeMap<String, Value>) {
+        for field in rest.keys().filter(|field| !DESCRIBES.contains(&field.as_str())) {
+            let at = if at.is_empty() { field.clone() } else { format!("{at}.{field}") };
+            self.note(&at, "is not read here");
+        }
     }
 
     fn end(self, analyses: Vec<Analysis>) -> Result<Imported, ImportErrors> {
@@ -140,6 +243,10 @@ fn read<T: DeserializeOwned>(text: &str, kinds: &[&str]) -> Result<T, ImportErro
         let known = kinds.join("` or `");
         return Err(one_error("kind", format!("it is `{kind}`; give one of kind `{known}`")));
     }
+    of_kind(value, &kind)
+}
+
+fn of_kind<T: DeserializeOwned>(value: Value, kind: &str) -> Result<T, ImportErrors> {
     serde_json::from_value(value)
         .map_err(|error| one_error("", format!("{error}; compare with the definition of `{kind}`")))
 }

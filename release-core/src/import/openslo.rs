@@ -1,18 +1,25 @@
-//! `SLO` and `SLI` of OpenSLO (openslo/v1).
+//! `SLO`, `SLI`, `AlertPolicy` and `AlertCondition` of OpenSLO (openslo/v1).
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::burning::burning;
+use super::burning::{burning, counted};
 use super::condition::opposite;
-use super::{Findings, ImportErrors, Imported, one_error, read};
-use crate::model::{Analysis, Bound, Finite, Judge, Metric, Threshold};
+use super::indicator::{Indicator, IndicatorSpec};
+use super::stream::{Others, split};
+use super::{Findings, ImportErrors, Imported, alerting, measured, of_kind, one_error};
+use crate::ids::AnalysisId;
+use crate::model::{Analysis, Bound, Finite, Threshold};
 use crate::time::Span;
 
 #[derive(Deserialize)]
 struct Document {
     metadata: Metadata,
     spec: Spec,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +37,10 @@ struct Spec {
     budgeting_method: Option<String>,
     #[serde(default)]
     objectives: Vec<ObjectiveSpec>,
+    #[serde(default)]
+    alert_policies: Vec<Value>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +49,8 @@ struct TimeWindow {
     duration: String,
     is_rolling: Option<bool>,
     calendar: Option<Value>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 impl TimeWindow {
@@ -49,59 +62,16 @@ impl TimeWindow {
 }
 
 #[derive(Deserialize)]
-struct Indicator {
-    spec: IndicatorSpec,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IndicatorSpec {
-    ratio_metric: Option<RatioMetric>,
-    threshold_metric: Option<Source>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct RatioMetric {
-    #[serde(default)]
-    pub(super) counter: bool,
-    pub(super) good: Option<Source>,
-    pub(super) bad: Option<Source>,
-    pub(super) total: Option<Source>,
-    pub(super) raw: Option<Source>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Source {
-    metric_source: MetricSource,
-}
-
-impl Source {
-    pub(super) fn query(&self) -> Option<&str> {
-        self.metric_source.spec.get("query").and_then(Value::as_str)
-    }
-
-    /// Which source it is one of.
-    pub(super) fn kind(&self) -> &str {
-        self.metric_source.kind.as_deref().unwrap_or("the source")
-    }
-}
-
-#[derive(Deserialize)]
-struct MetricSource {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    spec: Value,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ObjectiveSpec {
     target: Option<f64>,
     target_percent: Option<f64>,
     op: Option<String>,
     value: Option<f64>,
+    time_slice_target: Option<f64>,
+    time_slice_window: Option<Value>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 /// What an SLO promises over its window, for judges of the error budget and for
@@ -115,38 +85,34 @@ pub struct Objective {
     pub window: Option<Span>,
 }
 
-/// Imports an OpenSLO `SLO` with its indicator inside, from YAML or JSON: an analysis for each objective, and what is promised.
+/// Imports an OpenSLO `SLO` from YAML or JSON: an analysis for each objective, and what is promised. Its indicator and its alert
+/// policies stand in it, or beside it in the same stream of documents, as `SLI`, `AlertPolicy` and `AlertCondition`.
 ///
-/// A ratio of counters with a rolling window becomes a [`BurnRate`](crate::model::BurnRate), with the windows of the Site Reliability Workbook for that
-/// window, where its queries are plain selectors (`name{label="value"}`, also in `sum`) of Prometheus: labels of the version
-/// and the target, such as `version="{{version}}"`, are left to the source. Of another ratio, the analysis measures the share of
-/// what is bad, and demands at most what the target leaves, `1 - target`, and a note says why no budget is watched. Of a
-/// threshold metric it demands what `op` and `value` say. Queries may have words such as `{{version}}`, which sources
+/// A ratio of counters with a rolling window becomes a [`BurnRate`](crate::model::BurnRate), where its queries are plain selectors
+/// (`name{label="value"}`, also in `sum`) of Prometheus: labels of the version and the target, such as `version="{{version}}"`, are
+/// left to the source. Its windows are those of the alert policies, or else those of the Site Reliability Workbook for that
+/// window. Of another ratio, the analysis measures the share of what is bad, and demands at most what the target leaves,
+/// `1 - target`, or of time slices what is demanded of one, `1 - timeSliceTarget`; and a note says why no budget is
+/// watched. Of a threshold metric it demands what `op` and `value` say. Queries may have words such as `{{version}}`, which sources
 /// replace; one without judges all versions together, and sources that know versions refuse it.
 ///
 /// # Errors
 /// [`ImportErrors`] with all that cannot be said here in the same sense: indicators elsewhere, ratios without a total, targets that are
 /// none.
 pub fn slo(text: &str) -> Result<(Imported, Vec<Objective>), ImportErrors> {
-    let Document { metadata, spec } = read(text, &["SLO"])?;
+    let (document, mut others) = split(text, "SLO")?;
+    let Document { metadata, mut spec, rest } = of_kind(document, "SLO")?;
     let mut found = Findings::default();
-    let Some(indicator) = spec.indicator else {
-        let named = spec.indicator_ref.unwrap_or_default();
-        let text = format!("the indicator `{named}` stands elsewhere; put it into `indicator`");
-        return Err(one_error("spec.indicator", text));
-    };
+    let (indicator, at) = indicator(&mut spec, &mut others, &mut found)?;
     if spec.objectives.is_empty() {
         return Err(one_error("spec.objectives", "there is none; write a `target`"));
     }
-    let window = spec.time_window.iter().filter_map(TimeWindow::rolling).max();
-    for (TimeWindow { duration, .. }, at) in
-        spec.time_window.iter().zip(0..).filter(|(window, _)| window.rolling().is_none())
-    {
-        let text = format!(
-            "of {duration} by the calendar, or of no fixed length, is not watched here; write a rolling one"
-        );
-        found.note(&format!("spec.timeWindow[{at}]"), text);
-    }
+    found.unread("", &rest);
+    found.unread("spec", &spec.rest);
+    indicator.elsewhere(&at, &mut found);
+    let window = window(&spec.time_window, &mut found);
+    let mut slo =
+        Slo { spec: &spec, indicator: (&indicator.spec, &at), window, others, found, burns: false };
     let (mut analyses, mut objectives) = (Vec::new(), Vec::new());
     for (objective, number) in spec.objectives.iter().zip(1..) {
         let at = format!("spec.objectives[{}]", number - 1);
@@ -155,36 +121,68 @@ pub fn slo(text: &str) -> Result<(Imported, Vec<Objective>), ImportErrors> {
         } else {
             format!("{}-{number}", metadata.name)
         };
-        let id = found.id("metadata.name", &name);
-        let target = target(objective, &at, &mut found);
-        if let (Some(ratio), Some(id), Some(target)) = (&indicator.spec.ratio_metric, &id, target) {
-            let of =
-                burning(ratio, id, target, (window, spec.budgeting_method.as_deref()), &mut found);
-            match of {
-                Ok(watched) => {
-                    analyses.push(watched);
-                    objectives.push(Objective { target, window });
-                    continue;
-                }
-                Err(why) => {
-                    let text = format!(
-                        "its error budget is not watched: {why}; each measurement has to keep the target instead"
-                    );
-                    found.note(&at, text);
-                }
-            }
+        if let Some((analysis, target)) = slo.analysis(objective, &name, &at) {
+            analyses.push(analysis);
+            objectives.push(Objective { target, window });
         }
-        let judged = judged(&indicator.spec, objective, target, &at, &mut found);
-        let (Some(id), Some(target), Some((query, bound))) = (id, target, judged) else { continue };
-        let judge = Judge::Threshold(Threshold::new(bound));
-        analyses.push(Analysis::judged(id, Metric::Query { query }, judge));
-        objectives.push(Objective { target, window });
     }
+    let Slo { mut found, others, burns, .. } = slo;
+    if !burns && !spec.alert_policies.is_empty() {
+        let text = "is not read here, where no burn of the error budget is watched";
+        found.note("spec.alertPolicies", text);
+    }
+    others.unread(&mut found);
     found.end(analyses).map(|imported| (imported, objectives))
 }
 
+/// The indicator of an SLO, and where it stands.
+fn indicator(
+    spec: &mut Spec,
+    others: &mut Others,
+    found: &mut Findings,
+) -> Result<(Indicator, String), ImportErrors> {
+    match (spec.indicator.take(), &spec.indicator_ref) {
+        (Some(indicator), named) => {
+            if named.is_some() {
+                found.note("spec.indicatorRef", "is not read here, where `indicator` says more");
+            }
+            Ok((indicator, "spec.indicator".to_owned()))
+        }
+        (None, Some(named)) => {
+            let Some(document) = others.named("SLI", named) else {
+                let text = format!(
+                    "the indicator `{named}` stands elsewhere; put it into `indicator`, or beside it as a document of kind `SLI`"
+                );
+                return Err(one_error("spec.indicatorRef", text));
+            };
+            Ok((of_kind(document.clone(), "SLI")?, format!("SLI/{named}")))
+        }
+        (None, None) => Err(one_error("spec.indicator", "there is none; say what is measured")),
+    }
+}
+
+/// The longest rolling window; what is no such thing is told.
+fn window(windows: &[TimeWindow], found: &mut Findings) -> Option<Span> {
+    for (window, at) in windows.iter().zip(0..) {
+        let at = format!("spec.timeWindow[{at}]");
+        found.unread(&at, &window.rest);
+        if window.rolling().is_none() {
+            let text = format!(
+                "of {} by the calendar, or of no fixed length, is not watched here; write a rolling one",
+                window.duration
+            );
+            found.note(&at, text);
+        }
+    }
+    let rolling = windows.iter().filter_map(TimeWindow::rolling);
+    if rolling.clone().count() > 1 {
+        found.note("spec.timeWindow", "has several, of which the longest is watched");
+    }
+    rolling.max()
+}
+
 /// A length as OpenSLO writes it: a number and one of `m`, `h`, `d`, `w`. Months and years are none.
-fn span(text: &str) -> Option<Span> {
+pub(super) fn span(text: &str) -> Option<Span> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "m" => 60,
@@ -196,7 +194,164 @@ fn span(text: &str) -> Option<Span> {
     Some(Span::secs(number.parse::<u64>().ok()?.checked_mul(seconds)?))
 }
 
+/// An SLO on its way.
+struct Slo<'a> {
+    spec: &'a Spec,
+    /// What is measured, and where that is said.
+    indicator: (&'a IndicatorSpec, &'a str),
+    window: Option<Span>,
+    others: Others,
+    found: Findings,
+    /// Whether a budget is watched by any analysis.
+    burns: bool,
+}
+
+impl Slo<'_> {
+    fn analysis(
+        &mut self,
+        objective: &ObjectiveSpec,
+        name: &str,
+        at: &str,
+    ) -> Option<(Analysis, Finite)> {
+        self.found.unread(at, &objective.rest);
+        let id = self.found.id("metadata.name", name);
+        let target = target(objective, at, &mut self.found);
+        if let Some((id, target)) = id.as_ref().zip(target)
+            && let Some(watched) = self.burning(id, target, objective, at)
+        {
+            return Some((watched, target));
+        }
+        let judged = self.judged(objective, target, at);
+        let (id, target, (query, bound)) = (id?, target?, judged?);
+        Some((measured(id, query, Threshold::new(bound)), target))
+    }
+
+    fn is_sliced(&self) -> bool {
+        self.spec.budgeting_method.as_deref() == Some("Timeslices")
+    }
+
+    /// The burn of the error budget, where it can be watched; a note says why not.
+    fn burning(
+        &mut self,
+        id: &AnalysisId,
+        target: Finite,
+        objective: &ObjectiveSpec,
+        at: &str,
+    ) -> Option<Analysis> {
+        let ratio = self.indicator.0.ratio_metric.as_ref()?;
+        self.needless(objective, at);
+        let Self { spec, window, others, found, .. } = self;
+        let method = spec.budgeting_method.as_deref();
+        let watched = counted(ratio, (*window, method), found).and_then(|counted| {
+            let own = alerting::windows(&spec.alert_policies, others, target, found);
+            burning(counted, id, target, own)
+        });
+        match watched {
+            Ok(watched) => {
+                self.burns = true;
+                Some(watched)
+            }
+            Err(why) => {
+                let instead = if self.is_sliced() {
+                    "each measurement has to keep what a good time slice does instead"
+                } else {
+                    "each measurement has to keep the target instead"
+                };
+                let text = format!("its error budget is not watched: {why}; {instead}");
+                self.found.note(at, text);
+                None
+            }
+        }
+    }
+
+    /// Tells of what goes with other indicators and methods than the ratio at hand.
+    fn needless(&mut self, objective: &ObjectiveSpec, at: &str) {
+        let ObjectiveSpec { op, value, time_slice_target, time_slice_window, .. } = objective;
+        for (field, there) in [("op", op.is_some()), ("value", value.is_some())] {
+            if there {
+                let text = "is of a `thresholdMetric`, and not read of a ratio";
+                self.found.note(&format!("{at}.{field}"), text);
+            }
+        }
+        if time_slice_target.is_some() && !self.is_sliced() {
+            let text = "is of `Timeslices`, and not read of another `budgetingMethod`";
+            self.found.note(&format!("{at}.timeSliceTarget"), text);
+        }
+        if time_slice_window.is_some() {
+            let text = "is not read here: let the query look back so long";
+            self.found.note(&format!("{at}.timeSliceWindow"), text);
+        }
+    }
+
+    /// The query that is measured, and what it has to keep.
+    fn judged(
+        &mut self,
+        objective: &ObjectiveSpec,
+        target: Option<Finite>,
+        at: &str,
+    ) -> Option<(String, Bound)> {
+        let (indicator, place) = self.indicator;
+        match (&indicator.ratio_metric, &indicator.threshold_metric) {
+            (Some(ratio), None) => {
+                let query = ratio.bad_share(place, &mut self.found);
+                let share = if self.is_sliced() { self.of_a_slice(objective, at) } else { target };
+                let left = Finite::new(1.0 - share?.get()).ok()?;
+                Some((query?, Bound::AtMost(left)))
+            }
+            (None, Some(source)) => {
+                let query = Indicator::threshold(source, place, &mut self.found);
+                let bound = limit(objective);
+                if bound.is_none() {
+                    let text = "its indicator needs `op` (`lte`, `gte`, `lt`, `gt`) and a `value`; write both";
+                    self.found.error(at, text);
+                }
+                self.promised(objective, target, at);
+                Some((query?, bound?))
+            }
+            _ => {
+                let text = "has not exactly one of `ratioMetric` and `thresholdMetric`; write one";
+                self.found.error(format!("{place}.spec"), text);
+                None
+            }
+        }
+    }
+
+    /// What one time slice has to keep to be good.
+    fn of_a_slice(&mut self, objective: &ObjectiveSpec, at: &str) -> Option<Finite> {
+        let share = objective.time_slice_target.filter(|share| *share > 0.0 && *share <= 1.0);
+        if share.is_none() {
+            let text = "`Timeslices` need a share above 0 and at most 1, from which on a slice is good; write one such as 0.95";
+            self.found.error(format!("{at}.timeSliceTarget"), text);
+        }
+        share.and_then(|share| Finite::new(share).ok())
+    }
+
+    /// Tells that of a threshold metric no share over time is watched.
+    fn promised(&mut self, objective: &ObjectiveSpec, target: Option<Finite>, at: &str) {
+        let Some(target) = target else { return };
+        let over = self.window.map_or_else(String::new, |window| format!(" over {window}"));
+        let method = self.spec.budgeting_method.as_deref();
+        let by = method.map_or_else(String::new, |method| format!(" by `{method}`"));
+        let text = format!(
+            "each measurement has to keep `value`; that {target} of them have to{over}{by}, which leaves an error budget, is not watched"
+        );
+        self.found.note(&format!("{at}.target"), text);
+        let ObjectiveSpec { time_slice_target, time_slice_window, .. } = objective;
+        let slices = [
+            ("timeSliceTarget", time_slice_target.is_some()),
+            ("timeSliceWindow", time_slice_window.is_some()),
+        ];
+        for (field, _) in slices.into_iter().filter(|(_, there)| *there) {
+            let text = "is not read here: each measurement is judged on its own";
+            self.found.note(&format!("{at}.{field}"), text);
+        }
+    }
+}
+
 fn target(objective: &ObjectiveSpec, at: &str, found: &mut Findings) -> Option<Finite> {
+    if objective.target.is_some() && objective.target_percent.is_some() {
+        found.error(at, "has both `target` and `targetPercent`; write one of them");
+    }
     let share = objective.target.or_else(|| Some(objective.target_percent? / 100.0));
     let share = share.filter(|share| *share > 0.0 && *share < 1.0);
     if share.is_none() {
@@ -206,77 +361,14 @@ fn target(objective: &ObjectiveSpec, at: &str, found: &mut Findings) -> Option<F
     share.and_then(|share| Finite::new(share).ok())
 }
 
-/// The query that is measured, and what it has to keep.
-fn judged(
-    indicator: &IndicatorSpec,
-    objective: &ObjectiveSpec,
-    target: Option<Finite>,
-    at: &str,
-    found: &mut Findings,
-) -> Option<(String, Bound)> {
-    match (&indicator.ratio_metric, &indicator.threshold_metric) {
-        (Some(ratio), None) => {
-            let query = bad_share(ratio, found)?;
-            let left = Finite::new(1.0 - target?.get()).ok()?;
-            Some((query, Bound::AtMost(left)))
-        }
-        (None, Some(source)) => {
-            let query = query(source, "spec.indicator.spec.thresholdMetric", found)?;
-            let limit = objective.value.and_then(|value| Finite::new(value).ok());
-            let bound = match (objective.op.as_deref(), limit) {
-                (Some("lte"), Some(limit)) => Some(Bound::AtMost(limit)),
-                (Some("gte"), Some(limit)) => Some(Bound::AtLeast(limit)),
-                (Some("lt"), Some(limit)) => Some(opposite(Bound::AtLeast(limit))),
-                (Some("gt"), Some(limit)) => Some(opposite(Bound::AtMost(limit))),
-                _ => None,
-            };
-            if bound.is_none() {
-                let text =
-                    "its indicator needs `op` (`lte`, `gte`, `lt`, `gt`) and a `value`; write both";
-                found.error(at, text);
-            }
-            Some((query, bound?))
-        }
-        _ => {
-            let text = "has not exactly one of `ratioMetric` and `thresholdMetric`; write one";
-            found.error("spec.indicator.spec", text);
-            None
-        }
+/// What `op` and `value` say.
+fn limit(objective: &ObjectiveSpec) -> Option<Bound> {
+    let limit = Finite::new(objective.value?).ok()?;
+    match objective.op.as_deref()? {
+        "lte" => Some(Bound::AtMost(limit)),
+        "gte" => Some(Bound::AtLeast(limit)),
+        "lt" => Some(opposite(Bound::AtLeast(limit))),
+        "gt" => Some(opposite(Bound::AtMost(limit))),
+        _ => None,
     }
-}
-
-/// The share of what is bad, as Prometheus is asked for it.
-fn bad_share(ratio: &RatioMetric, found: &mut Findings) -> Option<String> {
-    let at = "spec.indicator.spec.ratioMetric";
-    let RatioMetric { good, bad, total, raw, counter: _ } = ratio;
-    match (good, bad, total, raw) {
-        (None, Some(bad), Some(total), None) => {
-            let bad = query(bad, &format!("{at}.bad"), found);
-            let total = query(total, &format!("{at}.total"), found);
-            Some(format!("({}) / ({})", bad?, total?))
-        }
-        (Some(good), None, Some(total), None) => {
-            let good = query(good, &format!("{at}.good"), found);
-            let total = query(total, &format!("{at}.total"), found);
-            Some(format!("1 - ({}) / ({})", good?, total?))
-        }
-        _ => {
-            let text = "has not `total` with one of `good` and `bad`; write those";
-            found.error(at, text);
-            None
-        }
-    }
-}
-
-fn query(source: &Source, at: &str, found: &mut Findings) -> Option<String> {
-    let Some(query) = source.query() else {
-        found.error(format!("{at}.metricSource.spec"), "has no `query`; write one");
-        return None;
-    };
-    let kind = source.kind();
-    if !kind.eq_ignore_ascii_case("prometheus") {
-        let text = format!("the query is put together as in PromQL; see that {kind} reads it so");
-        found.note(at, text);
-    }
-    Some(query.to_owned())
 }

@@ -28,6 +28,10 @@ pub struct Analysis {
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
     pub interval: Span,
+    /// How old a number of the moment may be to count as one, where that is more than twice the `interval`: the time between
+    /// two scrapes of the source, and some more. A look that finds nothing newer than the one before then waits for the next
+    /// sample, and counts neither for the version nor against it. See [`Analysis::freshness`].
+    pub fresh_for: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most: what is
     /// undetermined then has failed.
     pub count: u32,
@@ -76,11 +80,35 @@ impl Analysis {
             judge,
             min_samples: one(),
             interval: second(),
+            fresh_for: None,
             count: one_u32(),
             failure_limit: 0,
             inconclusive_limit: ten(),
             undecided: Undecided::Fail,
         }
+    }
+
+    /// How old the newest sample may be: `fresh_for`, but never less than twice the time between two looks, one of which may be
+    /// missed on the way.
+    ///
+    /// What is looked at more often than its source is scraped needs `fresh_for`: with scrapes 15 seconds apart, samples are
+    /// up to 15 seconds old, and with an `interval` of a second most looks would find none that is fresh.
+    ///
+    /// ```
+    /// use release_core::model::{Analysis, Bound, Finite, Metric, Span};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let metric = Metric::Query { query: "latency".into() };
+    /// let mut latency = Analysis::new("latency".parse()?, metric, Bound::AtMost(Finite::new(0.5)?));
+    /// assert_eq!(latency.freshness(), Span::secs(2));
+    /// latency.fresh_for = Some(Span::secs(60));
+    /// assert_eq!(latency.freshness(), Span::secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn freshness(&self) -> Span {
+        let twice = Span::from(self.interval.as_duration().saturating_mul(2));
+        self.fresh_for.map_or(twice, |span| span.max(twice))
     }
 
     /// The limit that good measurements keep, if it goes by one.
@@ -133,6 +161,10 @@ struct Written {
     /// Time between measurements; at least a millisecond.
     #[serde(default = "second")]
     interval: Span,
+    /// How old the newest sample may be, where that is more than twice the `interval`: the time between two scrapes of the
+    /// source, and some more. A look that finds nothing newer then waits for the next sample, and does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fresh_for: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most.
     #[serde(default = "one_u32")]
     count: u32,
@@ -187,10 +219,12 @@ impl TryFrom<Written> for Analysis {
             (Some(metric), _) => metric,
             (None, _) => return Err(RuleError::NoMetric(id)),
         };
-        let Written { interval, count, failure_limit, inconclusive_limit, undecided, .. } = written;
+        let Written { interval, fresh_for, count, failure_limit, .. } = written;
+        let Written { inconclusive_limit, undecided, .. } = written;
         Ok(Self {
             min_samples,
             interval,
+            fresh_for,
             count,
             failure_limit,
             inconclusive_limit,
@@ -208,7 +242,8 @@ impl From<Analysis> for Written {
             Judge::Threshold(limits) => (Some(limits.success), limits.failure, None),
             other => (None, None, Some(other)),
         };
-        let Analysis { count, failure_limit, inconclusive_limit, undecided, .. } = analysis;
+        let Analysis { fresh_for, count, failure_limit, .. } = analysis;
+        let Analysis { inconclusive_limit, undecided, .. } = analysis;
         Self {
             id,
             metric,
@@ -217,6 +252,7 @@ impl From<Analysis> for Written {
             judge,
             min_samples,
             interval,
+            fresh_for,
             count,
             failure_limit,
             inconclusive_limit,
@@ -265,6 +301,21 @@ mod tests {
         let want = r#""success":{"at_most":0.05},"min_samples":1,"interval":"1s","count":1,"failure_limit":0,"inconclusive_limit":10}"#;
         assert!(json.ends_with(want), "{json}");
         assert_eq!(serde_json::from_str::<Analysis>(&json).unwrap(), analysis);
+    }
+
+    #[test]
+    fn how_long_samples_are_fresh_is_written_only_where_it_is_said() {
+        let said =
+            read(r#","success":{"at_most":0.05},"interval":"10s","fresh_for":"1m""#).unwrap();
+        assert_eq!((said.fresh_for, said.freshness()), (Some(Span::secs(60)), Span::secs(60)));
+        let json = serde_json::to_string(&said).unwrap();
+        assert!(json.contains(r#""interval":"10s","fresh_for":"1m""#), "{json}");
+        assert_eq!(serde_json::from_str::<Analysis>(&json).unwrap(), said);
+        // A look may be missed on the way, whatever is said.
+        let short = Analysis { fresh_for: Some(Span::secs(1)), ..said };
+        assert_eq!(short.freshness(), Span::secs(20));
+        let never = read(r#","success":{"at_most":0.05}"#).unwrap();
+        assert_eq!((never.fresh_for, never.freshness()), (None, Span::secs(2)));
     }
 
     #[test]

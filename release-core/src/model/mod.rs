@@ -32,9 +32,9 @@ pub use cusum::Cusum;
 pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
-pub(crate) use file::any_yaml;
-#[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
+#[cfg(feature = "files")]
+pub(crate) use file::{any_yaml, yaml_stream};
 pub use flag::{FlagChange, FlagMoment};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};

@@ -50,7 +50,11 @@ pub(super) fn check_step(step: &Step, errors: &mut Vec<PlanError>) {
 }
 
 fn analysis(found: &Analysis, errors: &mut Vec<PlanError>) {
-    needed(&|| format!("analysis `{}`", found.id), "interval", found.interval, errors);
+    let place = || format!("analysis `{}`", found.id);
+    needed(&place, "interval", found.interval, errors);
+    if let Some(fresh_for) = found.fresh_for {
+        needed(&place, "fresh_for", fresh_for, errors);
+    }
 }
 
 fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {

@@ -472,7 +472,7 @@ pub enum Verdict {
     Fail,
     /// No data, too little, or of another version: never a pass.
     Inconclusive,
-    /// There is data, and more of it has to tell: neither harm nor health is shown yet.
+    /// There is data, and more of it has to tell: neither harm nor health is shown yet, or no sample came since the last look.
     Undetermined,
 }
 

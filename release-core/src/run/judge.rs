@@ -299,12 +299,14 @@ pub(super) const fn goes_on(action: &Action) -> bool {
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
-/// tell.
+/// tell. Where each is held against a limit, only looks before the next sample do not tell, and there are no more of these than
+/// the newest one is fresh for.
 fn most(analysis: &Analysis, action: &Action, verdict: Verdict) -> Option<u32> {
     match verdict {
         Verdict::Pass => None,
         Verdict::Fail => Some(analysis.failure_limit),
         Verdict::Inconclusive => Some(analysis.inconclusive_limit),
+        Verdict::Undetermined if matches!(analysis.judge, Judge::Threshold(_)) => None,
         Verdict::Undetermined if goes_on(action) => Some(analysis.inconclusive_limit),
         Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
     }

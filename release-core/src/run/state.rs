@@ -182,7 +182,7 @@ pub struct Measured {
     pub bad: u32,
     /// That said nothing.
     pub inconclusive: u32,
-    /// Looks after which neither harm nor health was shown.
+    /// Looks after which neither harm nor health was shown, and looks before the next sample.
     pub undetermined: u32,
     /// What the looks have seen, where a judge goes by all of them.
     pub memory: Option<Box<Memory>>,

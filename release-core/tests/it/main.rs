@@ -102,6 +102,8 @@ mod run_rollbacks;
 #[cfg(test)]
 mod scorecards;
 #[cfg(test)]
+mod scraped;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod strategies;

@@ -25,7 +25,8 @@ fn faults_of_plans_made_by_hand() {
     plan.step(change("twin").gate(approval("g")).gate(approval("g")));
     plan.step(change("lazy").retry(RetryPolicy::attempts(0)));
     plan.step(change("hasty").timeout(Span::ZERO));
-    let hasty = Analysis { interval: Span::ZERO, count: 0, ..error_rate() };
+    let fresh_for = Some(Span::ZERO);
+    let hasty = Analysis { interval: Span::ZERO, fresh_for, count: 0, ..error_rate() };
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
     plan.step(Step::new(
         id("judge"),
@@ -52,6 +53,7 @@ fn faults_of_plans_made_by_hand() {
         "step `lazy` has 0 attempts",
         "step `hasty`: `timeout` is 0s",
         "analysis `errors`: `interval` is 0s",
+        "analysis `errors`: `fresh_for` is 0s",
         "analysis `errors` takes 0 measurements",
         "step `deep`: its custom input is nested more than 32 levels deep; hand over less",
         "step `forever`: `duration` is",

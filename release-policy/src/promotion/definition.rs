@@ -87,10 +87,11 @@ fn one(
         let Some(spec) = definition.analyses.iter().find(|spec| spec.id == *analysis) else {
             continue;
         };
-        // A measurement is of one run of the stage: it takes as long as its rounds do.
+        // A measurement is of one run of the stage: it takes as long as its rounds do, each of which may wait for a sample.
+        let round = spec.fresh_for.map_or(spec.interval, |fresh| fresh.max(spec.interval));
         let rounds =
             spec.count.saturating_add(spec.failure_limit).saturating_add(spec.inconclusive_limit);
-        let within = spec.interval.as_duration().saturating_mul(rounds.max(1)).into();
+        let within = round.as_duration().saturating_mul(rounds.max(1)).into();
         // What compares versions has no limit of its own that a promotion could go by: the run's verdict is its own.
         let Some(bound) = spec.success() else { continue };
         let value = Value { analysis: analysis.clone(), bound, max_age: within };

@@ -374,6 +374,23 @@ fn a_definition_is_analysed_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_measurement_may_take_as_long_as_its_samples_are_waited_for() {
+    let triggers = vec![RollbackTrigger::Analysis("errors".parse().unwrap())];
+    let mut train = definition([Stage::new(env("production"), Rollout::Recreate)]);
+    train.release.rollback = Some(RollbackCriteria { scope: RollbackScope::default(), triggers });
+    // A good one and ten that say nothing, a second apart, or as far as samples of a source that is scraped every 15 seconds.
+    for (fresh_for, within) in [(None, 11), (Some(secs(30)), 330)] {
+        train.analyses[0].fresh_for = fresh_for;
+        let pipeline = Pipeline::of(&train).unwrap();
+        let [exit] = &pipeline.stage(&env("production")).unwrap().exit[..] else { panic!() };
+        assert_eq!(exit.within, Some(secs(within)));
+        assert!(
+            matches!(&exit.condition, Condition::Value(value) if value.max_age == secs(within))
+        );
+    }
+}
+
+#[test]
 fn a_gate_of_a_definition_that_makes_no_quorum_is_named() {
     let mut approval = Approval::new(gate("production/cab"));
     approval.quorum = 0;

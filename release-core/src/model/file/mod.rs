@@ -13,7 +13,7 @@ use std::fmt;
 
 use self::header::Said;
 use self::words::Told;
-pub(crate) use self::yaml::any as any_yaml;
+pub(crate) use self::yaml::{any as any_yaml, stream as yaml_stream};
 use super::{Definition, FORMAT};
 
 /// Largest definition file accepted, in bytes.

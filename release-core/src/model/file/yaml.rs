@@ -44,6 +44,15 @@ pub(crate) fn any(text: &str) -> Result<serde_json::Value, String> {
     read.map_err(|error| first_line(&error.without_snippet().to_string()))
 }
 
+/// All documents of a stream, those that say nothing left out, within the same limits.
+///
+/// # Errors
+/// What is wrong with its notation, in one line.
+pub(crate) fn stream(text: &str) -> Result<Vec<serde_json::Value>, String> {
+    let read = serde_saphyr::from_multiple_with_options(text, options(64));
+    read.map_err(|error| first_line(&error.without_snippet().to_string()))
+}
+
 pub(super) fn read(file: &str, text: &str) -> Result<Definition, FileError> {
     let mut path = None;
     let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(64), |de| {
