@@ -1,6 +1,7 @@
 //! One binary for all integration tests of `release-core`: they link once.
 
 #[cfg(test)]
+mod affinity;
 mod burning;
 #[cfg(test)]
 mod clock_jumps;

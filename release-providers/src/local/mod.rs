@@ -56,7 +56,8 @@
 //!
 //! # Rules and tracks
 //!
-//! Clients [stay](release_core::model::Affinity) with a version by a cookie that holds its digest. Routes by headers are not
+//! Clients [stay](release_core::model::Affinity) with a version by a cookie that holds its digest: with whichever answered,
+//! or with [one alone](release_core::model::Affinity::only). Routes by headers are not
 //! declared: they need regular expressions, which none of the crates that the platform is made of brings. Nor are copies, which
 //! need the whole body of a request first.
 //!

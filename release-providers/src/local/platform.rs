@@ -212,6 +212,7 @@ pub(super) fn description() -> Description {
         can.traffic_router.counts_served = true;
         can.traffic_router.counts_in_flight = true;
         can.traffic_router.affinity = true;
+        can.traffic_router.affinity_to_one = true;
         can.tracks = true;
         can.metrics_source.means = true;
         can.metrics_source.quantiles = true;

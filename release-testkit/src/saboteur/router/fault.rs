@@ -114,6 +114,12 @@ pub enum RouterFault {
     ForgetsClients,
     /// Keeps clients with a version that lost its share.
     KeepsClientsForEver,
+    /// Keeps the clients of all versions where one alone is to keep its own.
+    BindsAllClients,
+    /// Keeps clients by a cookie of a version that keeps none any more.
+    HonoursAllCookies,
+    /// Keeps no client where one version alone is to keep its own.
+    ForgetsClientsOfOne,
     /// Sets a cookie that does not last.
     SetsFleetingCookies,
     /// Gives the requests of a track to all instances of its version.
@@ -199,6 +205,9 @@ impl RouterFault {
         Self::WaitsForCopies,
         Self::ForgetsClients,
         Self::KeepsClientsForEver,
+        Self::BindsAllClients,
+        Self::HonoursAllCookies,
+        Self::ForgetsClientsOfOne,
         Self::SetsFleetingCookies,
         Self::MixesTracks,
         Self::HidesRules,
@@ -274,6 +283,9 @@ impl RouterFault {
             Self::ForgetsClients | Self::KeepsClientsForEver | Self::SetsFleetingCookies => {
                 &["clients_stay"]
             }
+            Self::BindsAllClients | Self::HonoursAllCookies | Self::ForgetsClientsOfOne => {
+                &["clients_stay_with_one"]
+            }
             Self::MixesTracks | Self::AcceptsUnknownTrack => &["tracks_are_apart"],
             Self::HidesRules | Self::DeclaresRules | Self::HidesTracks => {
                 &["undeclared_rules_are_refused"]
@@ -312,6 +324,9 @@ impl RouterFault {
             Self::WaitsForCopies => Bent::WaitsForCopies,
             Self::ForgetsClients => Bent::ForgetsClients,
             Self::KeepsClientsForEver => Bent::KeepsClientsForEver,
+            Self::BindsAllClients => Bent::BindsAll,
+            Self::HonoursAllCookies => Bent::HonoursAll,
+            Self::ForgetsClientsOfOne => Bent::ForgetsClientsOfOne,
             Self::SetsFleetingCookies => Bent::SetsFleetingCookies,
             Self::MixesTracks => Bent::MixesTracks,
             Self::CutsLongNames => Bent::CutsLongNames,
