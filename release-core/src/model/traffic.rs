@@ -134,8 +134,8 @@ pub struct SessionAffinity {
     pub to: AffinityTo,
 }
 
-fn is_default(to: &AffinityTo) -> bool {
-    *to == AffinityTo::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl SessionAffinity {

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod affinity;
+#[cfg(test)]
 mod burning;
 #[cfg(test)]
 mod clock_jumps;

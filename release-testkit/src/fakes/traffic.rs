@@ -52,8 +52,6 @@ pub(crate) enum Bent {
     BindsAll,
     /// A cookie of a version that keeps no clients counts.
     HonoursAll,
-    /// Sets the cookie of the one version that keeps clients, and it counts for nothing.
-    ForgetsClientsOfOne,
     /// Sets a cookie that ends with the client.
     SetsFleetingCookies,
     /// No cookie with a long name keeps anybody.
@@ -138,9 +136,8 @@ impl Route {
             return Some((format!("sha256:{value}").parse().ok()?, None));
         }
         let honours = |place: &Place| {
-            let forgets = bent == Some(Bent::ForgetsClientsOfOne) && stay.only.is_some();
             let all = matches!(bent, Some(Bent::BindsAll | Bent::HonoursAll));
-            !forgets && (all || stay.keeps(place.0))
+            all || stay.keeps(place.0)
         };
         self.weights.iter().map(place).find(|place| honours(place) && tag(place) == value)
     }

@@ -194,9 +194,10 @@ impl Course<'_> {
         };
         let reached = step.mirror.is_some() || !step.headers.is_empty();
         let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
-        let needed = match keeps {
-            true => all,
-            false => CanaryScale::Percent(share).of(all, share).max(u32::from(reached)),
+        let needed = if keeps {
+            all
+        } else {
+            CanaryScale::Percent(share).of(all, share).max(u32::from(reached))
         };
         if (needed..=all).contains(&asked) {
             return match &step.experiment {
@@ -211,11 +212,12 @@ impl Course<'_> {
             };
         }
         let weight = step.weight;
-        let how = match keeps {
-            true => format!(
+        let how = if keeps {
+            format!(
                 "clients stay with it whatever its share, so set `experiment.replicas` to {all}, or leave out the affinity"
-            ),
-            false => format!("set `scale` to {needed} to {all}"),
+            )
+        } else {
+            format!("set `scale` to {needed} to {all}")
         };
         Err(StrategyError::Refused(format!(
             "runs {asked} instances of the new version at a weight of {weight}, of {all} of the service; {how}"

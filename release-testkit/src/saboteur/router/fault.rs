@@ -118,8 +118,6 @@ pub enum RouterFault {
     BindsAllClients,
     /// Keeps clients by a cookie of a version that keeps none any more.
     HonoursAllCookies,
-    /// Keeps no client where one version alone is to keep its own.
-    ForgetsClientsOfOne,
     /// Sets a cookie that does not last.
     SetsFleetingCookies,
     /// Gives the requests of a track to all instances of its version.
@@ -207,7 +205,6 @@ impl RouterFault {
         Self::KeepsClientsForEver,
         Self::BindsAllClients,
         Self::HonoursAllCookies,
-        Self::ForgetsClientsOfOne,
         Self::SetsFleetingCookies,
         Self::MixesTracks,
         Self::HidesRules,
@@ -280,12 +277,9 @@ impl RouterFault {
                 &["copies_reach_nobody"]
             }
             Self::WaitsForCopies => &["copies_harm_no_request"],
-            Self::ForgetsClients | Self::KeepsClientsForEver | Self::SetsFleetingCookies => {
-                &["clients_stay"]
-            }
-            Self::BindsAllClients | Self::HonoursAllCookies | Self::ForgetsClientsOfOne => {
-                &["clients_stay_with_one"]
-            }
+            Self::ForgetsClients => &["clients_stay", "clients_stay_with_one"],
+            Self::KeepsClientsForEver | Self::SetsFleetingCookies => &["clients_stay"],
+            Self::BindsAllClients | Self::HonoursAllCookies => &["clients_stay_with_one"],
             Self::MixesTracks | Self::AcceptsUnknownTrack => &["tracks_are_apart"],
             Self::HidesRules | Self::DeclaresRules | Self::HidesTracks => {
                 &["undeclared_rules_are_refused"]
@@ -326,7 +320,6 @@ impl RouterFault {
             Self::KeepsClientsForEver => Bent::KeepsClientsForEver,
             Self::BindsAllClients => Bent::BindsAll,
             Self::HonoursAllCookies => Bent::HonoursAll,
-            Self::ForgetsClientsOfOne => Bent::ForgetsClientsOfOne,
             Self::SetsFleetingCookies => Bent::SetsFleetingCookies,
             Self::MixesTracks => Bent::MixesTracks,
             Self::CutsLongNames => Bent::CutsLongNames,
