@@ -66,8 +66,10 @@ pub struct RouterAbilities {
     pub header_routes: bool,
     /// Whether it [copies requests](release_core::model::Mirror).
     pub mirroring: bool,
-    /// Whether clients [stay](release_core::model::Affinity) with the version that answered them.
+    /// Whether clients [stay](release_core::model::Affinity) with the version that answered them, whichever it was.
     pub affinity: bool,
+    /// Whether they stay with [one version alone](release_core::model::Affinity::only), where that is asked.
+    pub affinity_to_one: bool,
     /// Whether it counts, by version and track, the requests that are [under way](crate::spi::TrafficStatus::flights).
     pub counts_in_flight: bool,
 }
@@ -174,10 +176,13 @@ impl Abilities {
             return Some(APART.into());
         }
         let rules = wish.rules.as_ref()?;
+        let only = rules.affinity.as_ref().map(|affinity| affinity.only);
+        let (to_all, to_one) = (only == Some(None), only.flatten().is_some());
         let lacks = [
             (!rules.headers.is_empty() && !able.header_routes, "route by headers"),
             (rules.mirror.is_some() && !able.mirroring, "copy requests"),
-            (rules.affinity.is_some() && !able.affinity, "keep clients with a version"),
+            (to_all && !able.affinity, "keep clients with whichever version answered"),
+            (to_one && !able.affinity_to_one, "keep clients with one version alone"),
         ];
         lacks.into_iter().find_map(|(lacks, what)| lacks.then(|| what.into()))
     }

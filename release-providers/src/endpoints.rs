@@ -3,7 +3,14 @@
 //! A router such as `HaproxyRouter` or `EnvoyRouter` divides traffic between versions; [`Endpoints`] tells it the
 //! addresses of their instances. Instances come and go while shares stay: [`follow`] has the router look again at every
 //! change. Before it stops a version the registry waits until that has answered its last request; [`drained`] does so for hosts
-//! that stop instances themselves.
+//! that stop instances themselves. Of a version that gives up some of its instances and keeps its share, whoever runs them chooses
+//! which: it stops none before those who [follow](InstanceChanges) send nothing there any more, and what was sent is answered.
+
+mod changes;
+
+#[cfg(feature = "local")]
+pub(crate) use changes::Followers;
+pub use changes::InstanceChanges;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +21,6 @@ use async_trait::async_trait;
 use release_core::model::{Digest, Principal, Target};
 use release_core::port::{Clock, EffectCertainty};
 use release_core::time::Span;
-use tokio::sync::watch;
 #[cfg(any(feature = "haproxy", feature = "envoy"))]
 use tokio::task::JoinSet;
 
@@ -148,35 +154,39 @@ pub async fn drained(
     cx.within(clock, DRAINED, EffectCertainty::NotApplied, work).await
 }
 
-/// Refreshes all `targets` now and whenever `changes` counts one, for example those of `LocalPlatform::changes`.
-/// Tries again after a second what could not be done, and ends once nobody can change anything any more. Give it to a
-/// `JoinSet`, and abort it when the router is closed.
+/// Refreshes all `targets` now and whenever `changes` counts one, for example those of `LocalPlatform::instance_changes`,
+/// and tells whoever stops instances how far it is. Tries again after a second what could not be done, and ends once nobody can
+/// change anything any more. Give it to a `JoinSet`, and abort it when the router is closed.
 pub async fn follow(
     router: Arc<dyn InstanceRouter>,
     clock: Arc<dyn Clock>,
     principal: Principal,
     targets: Vec<Target>,
-    mut changes: watch::Receiver<u64>,
+    changes: impl Into<InstanceChanges>,
 ) {
+    let mut follower = changes.into().begin(&targets);
     loop {
-        changes.mark_unchanged();
+        let count = follower.now();
         let mut failed = false;
         for target in &targets {
             let now = clock.now();
             let key = format!("endpoints/{target}/{}", now.as_micros());
             let cx = Context::new(key, now.plus(PATIENCE), principal.clone());
-            if let Err(error) = router.refresh(&cx, target).await {
-                tracing::warn!(%target, %error, "the router does not know where instances are now");
-                failed = true;
+            match router.refresh(&cx, target).await {
+                Ok(()) => follower.has_seen(target, count),
+                Err(error) => {
+                    tracing::warn!(%target, %error, "the router does not know where instances are now");
+                    failed = true;
+                }
             }
         }
         if failed {
             let again = clock.sleep_until(clock.now().plus(AGAIN));
             tokio::select! {
                 () = again => {}
-                more = changes.changed() => if more.is_err() { return },
+                more = follower.changed() => if !more { return },
             }
-        } else if changes.changed().await.is_err() {
+        } else if !follower.changed().await {
             return;
         }
     }
@@ -186,7 +196,7 @@ pub async fn follow(
 #[cfg(any(feature = "haproxy", feature = "envoy"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Following {
-    pub(crate) changes: watch::Receiver<u64>,
+    pub(crate) changes: InstanceChanges,
     pub(crate) principal: Principal,
 }
 

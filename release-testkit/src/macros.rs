@@ -94,6 +94,7 @@ macro_rules! router_conformance {
             copies_reach_nobody
             copies_harm_no_request
             clients_stay
+            clients_stay_with_one
             tracks_are_apart
             flights_are_told
             long_rules_hold

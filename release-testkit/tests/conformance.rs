@@ -78,6 +78,7 @@ release_testkit::router_conformance! {
         can.header_routes = false;
         can.mirroring = false;
         can.affinity = false;
+        can.affinity_to_one = false;
     }),
 }
 

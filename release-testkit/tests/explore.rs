@@ -4,8 +4,8 @@
 #![expect(clippy::panic, reason = "helpers of tests may fail as tests do")]
 
 use release_core::model::{
-    Affinity, Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition,
-    Experiment, Gate, HeaderRule, Hook, HookPoint, Rolling, Service, Shadow, Span, Strategy,
+    Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition, Experiment, Gate,
+    HeaderRule, Hook, HookPoint, Rolling, Service, SessionAffinity, Shadow, Span, Strategy,
 };
 use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{Action, Planner, plan};
@@ -83,8 +83,17 @@ fn rich() -> Vec<Trial> {
         (
             "canary, to whom it may concern",
             Strategy::Canary(Canary {
-                affinity: Some(Affinity::new("stay")),
+                affinity: Some(SessionAffinity::new("stay")),
                 ..canary(vec![CanaryStep { headers: by_header(), ..step(0) }, step(50)])
+            }),
+            Exploration::new(),
+        ),
+        (
+            "canary, whose clients never go back",
+            Strategy::Canary(Canary {
+                shrink_old: true,
+                affinity: Some(SessionAffinity::new("stay").to_new_version()),
+                ..canary(vec![step(10), step(50)])
             }),
             Exploration::new(),
         ),

@@ -54,7 +54,8 @@ pub use strategy::{
     Rolling, Shadow, Strategy,
 };
 pub use traffic::{
-    Affinity, HeaderMatch, HeaderRoute, HeaderRule, Mirror, TextMatch, TrafficRules,
+    Affinity, AffinityTo, HeaderMatch, HeaderRoute, HeaderRule, Mirror, SessionAffinity, TextMatch,
+    TrafficRules,
 };
 
 pub use crate::ids::{

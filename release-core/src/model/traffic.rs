@@ -100,8 +100,72 @@ impl HeaderRule {
     }
 }
 
-/// Whoever was answered stays with that version, by a cookie, the old one as well as the new: shares divide those who
-/// are new. So a version may get more than its share, and no share says how much.
+/// Which versions keep the clients that they answered.
+///
+/// What is not said means what it meant before there was a choice: plans of old definitions stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AffinityTo {
+    /// To whichever it was, the old one as well as the new: shares divide those who come for the first time, and nobody changes
+    /// sides. Then either version may get more than its share.
+    #[default]
+    AnsweringVersion,
+    /// To the new one alone: all others are drawn anew with every request. So clients only ever move to the new version, which may
+    /// get more than its share, and the old one never does. Who asks much moves soon: the smaller the share is to stay, the
+    /// shorter it should be held.
+    NewVersion,
+}
+
+/// Clients stay with the version that answered them, by a cookie, as a strategy says it. The planner makes the
+/// [rule](Affinity) of it that routers keep.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionAffinity {
+    /// The cookie's name.
+    #[doc(alias = "cookieName")]
+    pub cookie: String,
+    /// For how long.
+    #[serde(default = "day")]
+    #[doc(alias = "maxAge")]
+    pub max_age: Span,
+    /// With which version they stay.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub to: AffinityTo,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl SessionAffinity {
+    /// By `cookie`, for a day, with whichever version answered.
+    pub fn new(cookie: impl Into<String>) -> Self {
+        Self { cookie: cookie.into(), max_age: day(), to: AffinityTo::default() }
+    }
+
+    /// The same with the new version alone.
+    #[must_use]
+    pub fn to_new_version(self) -> Self {
+        Self { to: AffinityTo::NewVersion, ..self }
+    }
+
+    /// The rule for routers, where `new` is the new version's content.
+    pub fn rule(&self, new: Digest) -> Affinity {
+        let only = (self.to == AffinityTo::NewVersion).then_some(new);
+        Affinity { cookie: self.cookie.clone(), max_age: self.max_age, only }
+    }
+
+    /// What is wrong with it, and how to mend it.
+    pub fn problem(&self) -> Option<String> {
+        self.rule(Digest::of(&[])).problem()
+    }
+}
+
+/// Whoever was answered stays with that version, by a cookie: shares divide the others. So a version that keeps clients may get
+/// more than its share, and no share says how much.
+///
+/// A cookie counts as long as its version has a share: nobody is kept with one that lost it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Affinity {
@@ -110,6 +174,10 @@ pub struct Affinity {
     /// For how long.
     #[serde(default = "day")]
     pub max_age: Span,
+    /// The one version that keeps clients, by its content: others set no cookie, and a cookie of another one counts for nothing.
+    /// None: all keep theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Digest>,
 }
 
 const fn day() -> Span {
@@ -117,9 +185,20 @@ const fn day() -> Span {
 }
 
 impl Affinity {
-    /// By `cookie`, for a day.
+    /// By `cookie`, for a day, with whichever version answered.
     pub fn new(cookie: impl Into<String>) -> Self {
-        Self { cookie: cookie.into(), max_age: day() }
+        Self { cookie: cookie.into(), max_age: day(), only: None }
+    }
+
+    /// The same with the version `only` alone.
+    #[must_use]
+    pub fn with_only(self, only: Digest) -> Self {
+        Self { only: Some(only), ..self }
+    }
+
+    /// Whether that version keeps the clients that it answered.
+    pub fn keeps(&self, version: Digest) -> bool {
+        self.only.is_none_or(|only| only == version)
     }
 
     /// What is wrong with it, and how to mend it.
@@ -148,7 +227,7 @@ pub struct TrafficRules {
     /// Who gets copies of requests. What it answers is thrown away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
-    /// How clients stay with the version that answered them before.
+    /// How clients stay with the version that answered them before, and with which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 }
@@ -166,7 +245,8 @@ impl TrafficRules {
         *self == Self::default()
     }
 
-    /// The versions that get requests, or copies of them, by headers and mirrors, whatever their shares.
+    /// The versions that get requests, or copies of them, by headers and mirrors, whatever their shares. Affinity is not among
+    /// them: it keeps clients only with who has a share.
     pub fn targets(&self) -> impl Iterator<Item = Digest> + '_ {
         let headers = self.headers.iter().map(|route| route.to);
         headers.chain(self.mirror.iter().map(|mirror| mirror.to))
@@ -211,9 +291,10 @@ impl fmt::Display for TrafficRules {
         if let Some(mirror) = &self.mirror {
             write!(f, ", {}% mirrored", mirror.percent)?;
         }
-        self.affinity
-            .iter()
-            .try_for_each(|affinity| write!(f, ", staying by `{}`", affinity.cookie))
+        self.affinity.iter().try_for_each(|affinity| {
+            write!(f, ", staying by `{}`", affinity.cookie)?;
+            affinity.only.iter().try_for_each(|only| write!(f, " with {} alone", only.short()))
+        })
     }
 }
 
@@ -287,5 +368,31 @@ mod tests {
         assert!(fleeting.problem().unwrap().contains("less than a second"));
         assert_eq!(Affinity { max_age: Span::secs(1), ..affinity }.problem(), None);
         assert_eq!(serde_json::to_string(&TrafficRules::default()).unwrap(), "{}");
+    }
+
+    #[test]
+    fn clients_stay_with_both_versions_unless_it_is_said() {
+        let text = r#"{"cookie":"stay","max_age":"1day"}"#;
+        let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+        let both: SessionAffinity = serde_json::from_str(text).unwrap();
+        assert_eq!(both, SessionAffinity::new("stay"));
+        assert_eq!(both.rule(new), Affinity::new("stay"));
+        assert!(both.rule(new).keeps(old) && both.rule(new).keeps(new));
+        // What says nothing new is written as it was, in definitions as in journals.
+        let written = [serde_json::to_string(&both), serde_json::to_string(&both.rule(new))];
+        assert_eq!(written.map(Result::unwrap), [text, text]);
+
+        let text = r#"{"cookie":"stay","to":"new_version"}"#;
+        let one: SessionAffinity = serde_json::from_str(text).unwrap();
+        assert_eq!(one, both.to_new_version());
+        let rule = one.rule(new);
+        assert_eq!(rule, Affinity::new("stay").with_only(new));
+        assert!(!rule.keeps(old) && rule.keeps(new));
+        let again = serde_json::to_string(&rule).unwrap();
+        assert_eq!(serde_json::from_str::<Affinity>(&again).unwrap(), rule);
+        let rules = TrafficRules { affinity: Some(rule), ..TrafficRules::default() };
+        assert_eq!(rules.to_string(), format!(", staying by `stay` with {} alone", new.short()));
+        assert_eq!(rules.targets().count(), 0);
+        assert!(SessionAffinity::new("a;b").problem().unwrap().contains("lower-case"));
     }
 }

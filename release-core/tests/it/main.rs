@@ -1,6 +1,8 @@
 //! One binary for all integration tests of `release-core`: they link once.
 
 #[cfg(test)]
+mod affinity;
+#[cfg(test)]
 mod burning;
 #[cfg(test)]
 mod clock_jumps;

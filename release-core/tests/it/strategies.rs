@@ -1,8 +1,8 @@
 //! What strategies can say beyond shares: scale, rules, experiments, hooks, what watches in the background.
 
 use release_core::model::{
-    Affinity, Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition,
-    Experiment, Gate, HeaderRule, Hook, HookPoint, Other, Rolling, Shadow, Span, Strategy,
+    Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition, Experiment, Gate,
+    HeaderRule, Hook, HookPoint, Other, Rolling, SessionAffinity, Shadow, Span, Strategy,
 };
 use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{
@@ -366,7 +366,7 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
         (
             Strategy::Canary(Canary {
                 shrink_old: true,
-                affinity: Some(Affinity::new("stay")),
+                affinity: Some(SessionAffinity::new("stay")),
                 ..Canary::new(vec![step(10)])
             }),
             "leave out `scale` and `shrink_old`",
@@ -389,7 +389,7 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
         ),
         (
             Strategy::Canary(Canary {
-                affinity: Some(Affinity::new("no cookie")),
+                affinity: Some(SessionAffinity::new("no cookie")),
                 ..Canary::new(vec![step(10)])
             }),
             "cookie `no cookie` is no name",

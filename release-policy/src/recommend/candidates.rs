@@ -1,7 +1,7 @@
 //! Each strategy as it would be set up for the change, with what it costs.
 
 use release_core::model::{
-    Affinity, BlueGreen, Canary, CanaryScale, CanaryStep, Rolling, Shadow, Span, Strategy,
+    BlueGreen, Canary, CanaryScale, CanaryStep, Rolling, SessionAffinity, Shadow, Span, Strategy,
 };
 
 use super::reckon::{alone, beside, burn, burn_of, burn_of_all, hours};
@@ -80,14 +80,18 @@ fn enough(extra: u32, capacity: &Capacity, obstacles: &mut Vec<String>) {
     }
 }
 
-fn sticky(change: &Change, capacity: &Capacity, obstacles: &mut Vec<String>) -> Option<Affinity> {
+fn sticky(
+    change: &Change,
+    capacity: &Capacity,
+    obstacles: &mut Vec<String>,
+) -> Option<SessionAffinity> {
     if !change.sticky {
         return None;
     }
     if !capacity.affinity {
         obstacles.push("clients have to stay with a version, and the router keeps none".into());
     }
-    Some(Affinity::new("release-version"))
+    Some(SessionAffinity::new("release-version"))
 }
 
 fn rolling(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {

@@ -68,6 +68,28 @@ fn every_percent_is_read_as_it_was_written() {
 }
 
 #[test]
+fn only_who_keeps_clients_has_a_route_for_its_cookie_and_sets_it() {
+    let new = weight("b", 5);
+    let affinity = Some(Affinity::new("stay").with_only(new.digest));
+    let rules = TrafficRules { affinity, ..TrafficRules::default() };
+    let shares = shares(vec![weight("a", 95), new.clone()], Some(rules));
+    let dump = dump(&shares);
+    assert_eq!(read(&dump), Ok(shares));
+    let routes = &dump["configs"][1]["route_config"]["virtual_hosts"][0]["routes"];
+    let routes = routes.as_array().unwrap();
+    let of_new = |route: &&Value| route["name"].as_str().unwrap().contains(&new.digest.hex());
+    let named = |what: &str| {
+        let all = routes.iter().filter(|route| route["name"].as_str().unwrap().ends_with(what));
+        all.collect::<Vec<_>>()
+    };
+    assert!(matches!(&named("/cookie")[..], [one] if of_new(one)));
+    let mut shares = named("/share");
+    assert_eq!(shares.len(), 2);
+    shares.retain(|route| route.get("response_headers_to_add").is_some());
+    assert!(matches!(&shares[..], [one] if of_new(one)));
+}
+
+#[test]
 fn routes_of_somebody_else_are_not_believed() {
     let good = dump(&shares(vec![weight("a", 5), weight("b", 95)], Some(rules())));
     let host = "/configs/1/route_config/virtual_hosts/0";

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use release_core::model::Principal;
-use tokio::sync::watch;
 
 use super::router::{EnvoyRouter, description};
 use super::settings::EnvoySettings;
-use crate::endpoints::{Endpoints, Following};
+use crate::endpoints::{Endpoints, Following, InstanceChanges};
 use crate::kind::{Manifest, Opening, ProviderKind};
 use crate::{AnyProvider, ProviderError};
 
@@ -26,11 +25,11 @@ impl EnvoyKind {
     }
 
     /// The same whose routers look for instances again whenever `changes` counts one, for example those of
-    /// `LocalPlatform::changes`, as `principal`: see [`follow`](crate::endpoints::follow). A router does so as long as it is
+    /// `LocalPlatform::instance_changes`, as `principal`: see [`follow`](crate::endpoints::follow). A router does so as long as it is
     /// there. Without it routers look when shares are set, and not between.
     #[must_use]
-    pub fn following(mut self, changes: watch::Receiver<u64>, principal: Principal) -> Self {
-        self.following = Some(Following { changes, principal });
+    pub fn following(mut self, changes: impl Into<InstanceChanges>, principal: Principal) -> Self {
+        self.following = Some(Following { changes: changes.into(), principal });
         self
     }
 }

@@ -40,7 +40,8 @@
 //! effect together. (Envoy's filter for stateful sessions keeps clients with an instance of the cluster that a route names,
 //! and cannot choose the cluster.) Expressions are RE2, of up to 100,000 instructions with
 //! the runtime of [`EnvoySettings::render`]. A cookie holds the digest of a version, and counts as long as that has a
-//! share.
+//! share; where [one version alone](release_core::model::Affinity::only) keeps clients, no other has a route for its cookies, or
+//! sets one.
 //!
 //! [Copies](release_core::model::Mirror) go to a cluster of their own with the same instances: the limits of one do not touch
 //! the requests of the other, and a copy that is not answered within 30 seconds is given up. Envoy keeps the whole body of a

@@ -96,6 +96,7 @@ pub(super) fn description() -> Description {
             can.traffic_router.header_routes = true;
             can.traffic_router.mirroring = true;
             can.traffic_router.affinity = true;
+            can.traffic_router.affinity_to_one = true;
             can.tracks = true;
         })
         .with_config_schema(schemars::schema_for!(EnvoySettings).to_value())

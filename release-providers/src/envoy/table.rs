@@ -40,13 +40,14 @@ fn host(target: &EnvoyTarget, shares: &Shares) -> Value {
     for (n, route) in rules.headers.iter().enumerate() {
         routes.push(table.by_headers(n, route));
     }
-    for weight in rules.affinity.iter().flat_map(|_| &shares.weights) {
-        routes.extend(rules.affinity.as_ref().map(|stay| table.by_cookie(stay, weight)));
+    let keeps = |weight: &Weight| rules.affinity.as_ref().filter(|it| it.keeps(weight.digest));
+    for weight in &shares.weights {
+        routes.extend(keeps(weight).map(|affinity| table.by_cookie(affinity, weight)));
     }
     let mut bound = 0;
     for weight in &shares.weights {
         bound += u32::from(weight.percent);
-        routes.push(table.by_share(bound, rules.affinity.as_ref(), weight));
+        routes.push(table.by_share(bound, keeps(weight), weight));
     }
     if shares.weights.is_empty() {
         let body = json!({ "inline_string": "no version has a share" });

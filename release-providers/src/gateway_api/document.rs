@@ -232,7 +232,7 @@ mod tests {
         let rules = TrafficRules {
             headers: vec![prefix],
             mirror: Some(Mirror { to: Digest::of(b"b"), percent: 5 }),
-            affinity: Some(Affinity { cookie: "stay".into(), max_age: Span::secs(90_061) }),
+            affinity: Some(Affinity { max_age: Span::secs(90_061), ..Affinity::new("stay") }),
         };
         let weights = vec![weight(60), weight(40).on("baseline".parse().unwrap())];
         let made = super::rules(&target(), &Shares { weights, rules: Some(rules) }).unwrap();

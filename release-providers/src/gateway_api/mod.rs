@@ -46,7 +46,9 @@
 //! stands: so rules in which one of more headers follows one of fewer, with another version, are refused.
 //! [Copies](release_core::model::Mirror) are `RequestMirror` filters with a `percent`; the API cannot leave out
 //! those requests that the version itself answers. [Affinity](release_core::model::Affinity) is `sessionPersistence`, which only the
-//! experimental channel of the API has: it is declared where [`GatewaySettings::session_persistence`] says so.
+//! experimental channel of the API has: it is declared where [`GatewaySettings::session_persistence`] says so. It keeps the clients of
+//! all backends of a rule; that [one version alone](release_core::model::Affinity::only) keeps its own cannot be said, and is not
+//! declared.
 //!
 //! # What survives
 //!

@@ -324,9 +324,9 @@ fn check_room(
         .with_context("versions", place.versions))
 }
 
-/// The entries of a map, in pieces of whole lines.
+/// The entries of a map, in pieces of whole lines; none of a map without entries, since HAProxy adds nothing but some.
 fn chunks(text: &str) -> Vec<String> {
-    let mut chunks = vec![String::new()];
+    let mut chunks = Vec::<String>::new();
     for line in text.split_inclusive('\n') {
         match chunks.last_mut() {
             Some(last) if last.len() + line.len() <= CHUNK => last.push_str(line),

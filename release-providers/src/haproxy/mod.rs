@@ -42,7 +42,8 @@
 //! all its headers, and after them its cookies, are looked up behind that. So rules take effect with the shares, in the same
 //! moment and without a reload. Expressions are HAProxy's, which has to be built with PCRE (Debian's is); they backtrack, and
 //! see bytes, not signs. `\Q…\E` is not taken. Of a header that is there twice, each line is seen alone. A cookie holds the
-//! digest of a version, and counts as long as that has a share.
+//! digest of a version, and counts as long as that has a share; where [one version
+//! alone](release_core::model::Affinity::only) keeps clients, no other has an expression for its cookies, or sets one.
 //!
 //! HAProxy cannot copy requests without an agent beside it: [mirroring](release_core::model::Mirror) is not declared.
 //!

@@ -96,6 +96,7 @@ pub(super) fn description() -> Description {
             can.traffic_router.fencing = Fencing::Epochs;
             can.traffic_router.header_routes = true;
             can.traffic_router.affinity = true;
+            can.traffic_router.affinity_to_one = true;
             can.tracks = true;
         })
         .with_config_schema(schemars::schema_for!(HaproxySettings).to_value())

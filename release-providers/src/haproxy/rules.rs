@@ -33,11 +33,11 @@ pub(super) fn entries(shares: &Shares) -> Result<Vec<(String, String)>, Provider
     for route in headers {
         add('h', &all_of(route)?, &Pool::whole(route.to));
     }
-    for pool in affinity.iter().flat_map(|_| shares.weights()).map(|weight| Pool::of(&weight)) {
-        if let Some(affinity) = affinity {
-            let regex = cookie_regex(affinity, &pool).replace(';', "\\x3b").replace(' ', "\\x20");
-            add('c', &format!("{regex}$"), &pool);
-        }
+    let Some(affinity) = affinity else { return Ok(entries) };
+    for weight in shares.weights().iter().filter(|weight| affinity.keeps(weight.digest)) {
+        let pool = Pool::of(weight);
+        let regex = cookie_regex(affinity, &pool).replace(';', "\\x3b").replace(' ', "\\x20");
+        add('c', &format!("{regex}$"), &pool);
     }
     Ok(entries)
 }

@@ -120,7 +120,8 @@ impl Shares {
     /// What a request has to know beside who serves it: that there are rules, and the cookie that keeps it there.
     fn beside(&self, weight: &Weight) -> String {
         let Some(rules) = &self.rules else { return String::new() };
-        let kept = rules.affinity.as_ref().map(|affinity| cookie(affinity, &Pool::of(weight)));
+        let affinity = rules.affinity.as_ref().filter(|affinity| affinity.keeps(weight.digest));
+        let kept = affinity.map(|affinity| cookie(affinity, &Pool::of(weight)));
         format!("|rules|{}", kept.unwrap_or_default())
     }
 
@@ -292,6 +293,22 @@ mod tests {
         // Who is picked by headers keeps the slot, and who is not picked any more gives it away.
         let full = next(&shares, &[weight("c", 100)], 8, &BTreeSet::new());
         assert_eq!(full.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[test]
+    fn only_who_keeps_clients_gives_them_a_cookie() {
+        let [old, new] = [weight("a", 60), weight("b", 40)];
+        let affinity = Some(Affinity::new("stay").with_only(new.digest));
+        let rules = TrafficRules { affinity, ..TrafficRules::default() };
+        let wanted = Wanted { weights: &[old.clone(), new.clone()], rules: Some(&rules) };
+        let shares = Shares::default().next(&target(), &wanted, 7, &BTreeSet::new()).unwrap();
+        assert_eq!(Shares::read("x", &shares.entries()).unwrap(), shares);
+        assert_eq!(shares.beside(&old), "|rules|");
+        assert!(shares.beside(&new).starts_with("|rules|stay="));
+        let entries = super::super::rules::entries(&shares).unwrap();
+        let slot = shares.slot_of(&Pool::of(&new)).unwrap().to_string();
+        let slots: Vec<_> = entries.into_iter().map(|(_, slot)| slot).collect();
+        assert_eq!(slots, [slot]);
     }
 
     #[test]

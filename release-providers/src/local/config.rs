@@ -24,7 +24,7 @@ pub struct LocalConfig {
     pub services: BTreeMap<ServiceId, ServiceConfig>,
     /// Most instances of one version in one target (default 64).
     pub max_replicas: u32,
-    /// How long a stopping instance may finish the requests it has begun (default 30 s).
+    /// How long a stopping instance may finish the requests it has begun, and routers may take to hear of it (default 30 s).
     pub drain_timeout: Span,
     /// How long an instance may take from SIGTERM to its end before SIGKILL (default 5 s).
     pub stop_grace: Span,

@@ -12,7 +12,7 @@ use crate::{ErrorKind, ProviderError};
 const OF: &str = "endpoints.of";
 
 /// The ready instances that are to go on. Whoever is stopping has none of it: drain a version with
-/// [`drained`](crate::endpoints::drained) before it is stopped, since the platform waits for its own proxy alone.
+/// [`drained`](crate::endpoints::drained) before it is stopped as a whole, since of that the platform waits for its own proxy alone.
 #[async_trait]
 impl Endpoints for LocalPlatform {
     async fn of(&self, target: &Target, digest: Digest) -> Result<Vec<SocketAddr>, ProviderError> {

@@ -12,7 +12,7 @@ use super::deployment::{Deployment, End, Instance};
 use super::effects::EffectChange;
 use super::fence::Caller;
 use super::files::{io_error, tail, write_record};
-use super::place::Place;
+use super::place::{Place, whole};
 use super::platform::Inner;
 use super::process::{Exit, Launch, Process, kill_stray};
 use super::procfs;
@@ -28,6 +28,8 @@ const START: &str = "deploy.start";
 const PORT_TAKEN: i32 = 98;
 /// How long a killed process may take to vanish before somebody should know.
 const KILL_PATIENCE: Span = Span::secs(10);
+/// So many looks in a row have to find no connection: a router of many threads may make one just before the last of them knows.
+const QUIET: u32 = 2;
 /// The most that a health check reads.
 const HEALTH_BYTES: usize = 64 * 1024;
 
@@ -227,7 +229,7 @@ impl Keeper {
         self.place.proxy.remove(&self.instance.backend);
         let within = |span| clock.sleep_until(clock.now().plus(span));
         tokio::select! {
-            () = self.instance.backend.drained() => {}
+            () = self.let_go() => {}
             _ = process.exited(clock) => return End::Stopped,
             () = within(config.drain_timeout) => {
                 self.say_unfinished();
@@ -246,6 +248,30 @@ impl Keeper {
         }
         process.exited(clock).await;
         End::Stopped
+    }
+
+    /// Returns once no request is under way here: none of the platform's own proxy and, where the version goes on without this
+    /// instance, none of the routers that follow. A version that ends as a whole was drained before.
+    async fn let_go(&self) {
+        let (target, count) = (&self.deployment.target, *self.inner.changes().borrow());
+        self.instance.backend.drained().await;
+        if self.deployment.wish().replicas == 0 {
+            return;
+        }
+        let served = whole(target);
+        if !self.inner.followers.have_seen(&served, count).await {
+            return;
+        }
+        // What routers have begun is on their connections; those that carry nothing they close.
+        let (clock, port) = (&self.inner.config.clock, self.instance.backend.address.port());
+        let (mut pause, mut quiet) = (Span::millis(10), 0);
+        while quiet < QUIET {
+            clock.sleep_until(clock.now().plus(pause)).await;
+            pause = Span::from(pause.as_duration().saturating_mul(2)).min(Span::millis(200));
+            let look = move || Ok(procfs::connections(port));
+            let open = self.inner.blocking(START, look).await.unwrap_or_default();
+            quiet = if open == 0 { quiet + 1 } else { 0 };
+        }
     }
 
     fn say_unfinished(&self) {

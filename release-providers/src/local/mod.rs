@@ -56,7 +56,8 @@
 //!
 //! # Rules and tracks
 //!
-//! Clients [stay](release_core::model::Affinity) with a version by a cookie that holds its digest. Routes by headers are not
+//! Clients [stay](release_core::model::Affinity) with a version by a cookie that holds its digest: with whichever answered,
+//! or with [one alone](release_core::model::Affinity::only). Routes by headers are not
 //! declared: they need regular expressions, which none of the crates that the platform is made of brings. Nor are copies, which
 //! need the whole body of a request first.
 //!
@@ -67,8 +68,12 @@
 //! # Behind another router
 //!
 //! The platform is [`Endpoints`](crate::endpoints::Endpoints): a router that drives another server, such as those of the
-//! features `haproxy` and `envoy`, learns from it where instances are, and from [`LocalPlatform::changes`] when to look
-//! again. A version that is to be stopped has to be drained there first: the platform waits for its own proxy alone.
+//! features `haproxy` and `envoy`, learns from it where instances are, and from [`LocalPlatform::instance_changes`] when
+//! to look again. A version that is to be stopped as a whole has to be drained there first, as the registry does: of that the
+//! platform waits for its own proxy alone. One that gives up some of its instances and goes on needs nothing: the platform chooses
+//! them, waits until all routers that [follow](crate::endpoints::follow) send nothing there any more, and then until no
+//! connection is open there. Whoever else keeps one open, such as who scrapes it, holds it up; none longer than
+//! [`drain_timeout`](LocalConfig::drain_timeout), as with a router that cannot be told.
 //!
 //! # In which order
 //!

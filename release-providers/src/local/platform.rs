@@ -25,6 +25,7 @@ use super::process::Process;
 use super::proxy::{Wiring, listen};
 use super::record::{TargetRecord, Wish};
 use super::supervisor;
+use crate::endpoints::{Followers, InstanceChanges};
 use crate::{Context, Description, EffectClass, ErrorKind, Fencing, ProviderError, Splitting};
 
 /// Everything a release needs, on one machine: see [the module](super). A clone is the same
@@ -70,6 +71,8 @@ pub(super) struct Inner {
     gates: Mutex<BTreeMap<Target, Arc<tokio::sync::Mutex<()>>>>,
     sequence: AtomicU64,
     changes: watch::Sender<u64>,
+    /// Routers that follow what runs, beside the platform's own proxy.
+    pub(super) followers: Followers,
     lock: Mutex<Option<RootLock>>,
 }
 
@@ -151,7 +154,13 @@ impl LocalPlatform {
 
     /// Counts changes of what runs and of what is ready: wait on it instead of polling.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.inner().changes.subscribe()
+        self.inner().changes()
+    }
+
+    /// The same for [routers that follow](crate::endpoints::follow): an instance that a version can spare is stopped only when
+    /// they send nothing there any more.
+    pub fn instance_changes(&self) -> InstanceChanges {
+        InstanceChanges::new(self.changes(), &self.inner().followers)
     }
 
     /// Stops supervising, finishes the requests that have begun and closes all listeners.
@@ -212,6 +221,7 @@ pub(super) fn description() -> Description {
         can.traffic_router.counts_served = true;
         can.traffic_router.counts_in_flight = true;
         can.traffic_router.affinity = true;
+        can.traffic_router.affinity_to_one = true;
         can.tracks = true;
         can.metrics_source.means = true;
         can.metrics_source.quantiles = true;
@@ -252,6 +262,7 @@ impl Inner {
             gates: Mutex::default(),
             sequence: AtomicU64::new(found.sequence),
             changes: watch::Sender::new(0),
+            followers: Followers::default(),
             lock: Mutex::new(Some(found.lock)),
         }
     }
@@ -391,6 +402,10 @@ impl Inner {
             done
         };
         blocking(operation, work).await
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     pub(super) fn changed(&self) {

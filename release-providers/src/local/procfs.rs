@@ -60,6 +60,24 @@ pub(super) fn group_of(leader: &ProcessId) -> Vec<(i32, u64)> {
     others.map(|(pid, stat)| (pid, stat.started)).collect()
 }
 
+/// How many connections are established with whoever listens on this port: those that wait to be accepted, too.
+pub(super) fn connections(port: u16) -> usize {
+    // Without version 6 of the protocol there is no such table.
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
+    tables.filter_map(|table| fs::read_to_string(table).ok()).map(|table| to(&table, port)).sum()
+}
+
+fn to(table: &str, port: u16) -> usize {
+    const ESTABLISHED: &str = "01";
+    let end = format!(":{port:04X}");
+    let is_one = |line: &&str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&end))
+            && fields.nth(1) == Some(ESTABLISHED)
+    };
+    table.lines().filter(is_one).count()
+}
+
 /// The kernel's id of this boot; empty where there is none.
 pub(super) fn boot() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -101,6 +119,19 @@ fn instance_of(environment: &[u8], root: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As of a kernel 6.12: one that listens, one established there, one on its way out, and one from that port to another.
+    #[test]
+    fn only_what_is_established_at_a_port_is_a_connection_there() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n   \
+             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000\n   \
+             1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000\n   \
+             2: 0100007F:1F90 0100007F:D432 06 00000000:00000000 00:00000000 00000000  1000\n   \
+             3: 0100007F:D431 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000\n";
+        assert_eq!((to(table, 8080), to(table, 8081), to("", 8080)), (1, 0, 0));
+        let six = "   0: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:D431 01 0";
+        assert_eq!(to(six, 8080), 1);
+    }
 
     #[test]
     fn a_name_with_brackets_and_blanks_does_not_confuse_it() {

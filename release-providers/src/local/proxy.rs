@@ -221,9 +221,10 @@ impl Flight {
         Self { proxy: Arc::clone(proxy), turn, keep, generation, tried: Vec::new(), at: None }
     }
 
-    /// The cookie that keeps the client with whom it was answered by, unless it has one.
+    /// The cookie that keeps the client with whom it was answered by, unless it has one, or that version keeps none.
     pub(super) fn cookie(&self, choice: &Choice) -> Option<String> {
-        self.keep.as_ref().map(|affinity| cookie(affinity, &Pool::of(&choice.weight)))
+        let keep = self.keep.as_ref().filter(|affinity| affinity.keeps(choice.weight.digest));
+        keep.map(|affinity| cookie(affinity, &Pool::of(&choice.weight)))
     }
 
     pub(super) fn has_version(&self) -> bool {
@@ -277,7 +278,7 @@ impl Inside {
     }
 }
 
-/// With whom a cookie keeps a client: only with somebody who has a share.
+/// With whom a cookie keeps a client: only with somebody who keeps clients, and has a share.
 fn kept(affinity: &Affinity, headers: &HeaderMap, shares: &Shares) -> Option<Pool> {
     let all = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
     let mut values = all.flat_map(|cookies| cookies.split(';')).filter_map(|pair| {
@@ -285,7 +286,8 @@ fn kept(affinity: &Affinity, headers: &HeaderMap, shares: &Shares) -> Option<Poo
         (name == affinity.cookie).then_some(value)
     });
     let value = values.next()?;
-    shares.weights().iter().map(Pool::of).find(|pool| pool.tag() == value)
+    let mut pools = shares.weights().iter().map(Pool::of);
+    pools.find(|pool| affinity.keeps(pool.digest) && pool.tag() == value)
 }
 
 impl Drop for Flight {

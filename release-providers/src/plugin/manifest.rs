@@ -144,6 +144,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             header_routes: traffic_router.header_routes,
             mirroring: traffic_router.mirroring,
             affinity: traffic_router.affinity,
+            affinity_to_one: traffic_router.affinity_to_one,
             counts_in_flight: traffic_router.counts_in_flight,
         }),
         tracks: *tracks,
@@ -171,6 +172,7 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
         abilities.traffic_router.header_routes = router.header_routes;
         abilities.traffic_router.mirroring = router.mirroring;
         abilities.traffic_router.affinity = router.affinity;
+        abilities.traffic_router.affinity_to_one = router.affinity_to_one;
         abilities.traffic_router.counts_in_flight = router.counts_in_flight;
         abilities.traffic_router.fencing = fencing(router.fences_epochs);
     }
@@ -197,6 +199,7 @@ mod tests {
                     can.traffic_router.splitting = Splitting::Shares;
                     can.traffic_router.counts_served = true;
                     can.traffic_router.counts_in_flight = true;
+                    can.traffic_router.affinity_to_one = true;
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
                     can.secret_store.rotation = true;

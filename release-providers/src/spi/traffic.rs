@@ -29,7 +29,8 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     ///
     /// Rules take effect with the shares, together or not at all. A request that a header route picks goes to its
     /// version also where that has no share; all others go by shares. What a copy of a request is answered reaches nobody,
-    /// and a copy that fails harms no request. Who has no cookie yet, or one of a version without a share, goes by shares.
+    /// and a copy that fails harms no request. Who has no cookie yet, or one of a version without a share, goes by shares. Where
+    /// [one version alone](release_core::model::Affinity::only) keeps clients, so does whoever has a cookie of another one.
     /// Rules that are not declared are refused (`Unsupported`).
     ///
     /// # Idempotency
@@ -54,7 +55,7 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
     /// `out_of_reach_is_unavailable`, `secrets_stay_secret`; of rules and tracks, in level V2, `undeclared_rules_are_refused`,
     /// `header_routes_pick_requests`, `rules_replace_rules`, `rules_and_shares_change_together`, `copies_reach_nobody`,
-    /// `copies_harm_no_request`, `clients_stay`, `tracks_are_apart`,
+    /// `copies_harm_no_request`, `clients_stay`, `clients_stay_with_one`, `tracks_are_apart`,
     /// `long_rules_hold`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 

@@ -38,6 +38,7 @@ impl FakeRouter {
         abilities.traffic_router.header_routes = true;
         abilities.traffic_router.mirroring = true;
         abilities.traffic_router.affinity = true;
+        abilities.traffic_router.affinity_to_one = true;
         abilities.tracks = true;
         Self { world: world.clone(), stage: Stage::reached_by(world.access()), abilities }
     }
@@ -68,7 +69,11 @@ impl FakeRouter {
         if let Some(rules) = rules {
             let headers = rules.headers.is_empty() || able.header_routes;
             let mirror = rules.mirror.is_none() || able.mirroring;
-            if !(headers && mirror && (rules.affinity.is_none() || able.affinity)) {
+            let affinity = rules.affinity.as_ref().is_none_or(|affinity| match affinity.only {
+                Some(_) => able.affinity_to_one,
+                None => able.affinity,
+            });
+            if !(headers && mirror && affinity) {
                 return refuse("this router has no such rules");
             }
             if served.clone().next().is_none() {

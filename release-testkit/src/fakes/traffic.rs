@@ -48,6 +48,10 @@ pub(crate) enum Bent {
     ForgetsClients,
     /// A cookie keeps clients with a version that has lost its share.
     KeepsClientsForEver,
+    /// Versions that keep no clients set a cookie, and it counts.
+    BindsAll,
+    /// A cookie of a version that keeps no clients counts.
+    HonoursAll,
     /// Sets a cookie that ends with the client.
     SetsFleetingCookies,
     /// No cookie with a long name keeps anybody.
@@ -85,7 +89,9 @@ impl Route {
         if bent == Some(Bent::AnswersWithCopies) {
             heard.from = copied.as_ref().map_or(by.0, |copy| copy.0);
         }
-        if let Some(stay) = rules.affinity.filter(|_| picked.is_none() && kept.is_none()) {
+        let binds = |stay: &Affinity| stay.keeps(by.0) || bent == Some(Bent::BindsAll);
+        let drawn = picked.is_none() && kept.is_none();
+        if let Some(stay) = rules.affinity.filter(|stay| drawn && binds(stay)) {
             let (name, value) = (stay.cookie, tag(&by));
             let fleeting = bent == Some(Bent::SetsFleetingCookies);
             let age = if fleeting { 0 } else { stay.max_age.as_duration().as_secs() };
@@ -129,7 +135,11 @@ impl Route {
         if bent == Some(Bent::KeepsClientsForEver) {
             return Some((format!("sha256:{value}").parse().ok()?, None));
         }
-        self.weights.iter().map(place).find(|place| tag(place) == value)
+        let honours = |place: &Place| {
+            let all = matches!(bent, Some(Bent::BindsAll | Bent::HonoursAll));
+            all || stay.keeps(place.0)
+        };
+        self.weights.iter().map(place).find(|place| honours(place) && tag(place) == value)
     }
 
     /// Whose turn it is by shares, by smooth weighted round-robin.

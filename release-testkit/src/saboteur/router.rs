@@ -48,6 +48,7 @@ impl SabotagedRouter {
                 can.header_routes = false;
                 can.mirroring = false;
                 can.affinity = false;
+                can.affinity_to_one = false;
             }),
             RouterFault::DeclaresWeights => honest.able(|can| can.splitting = Splitting::Whole),
             _ => honest,
@@ -281,8 +282,8 @@ impl TrafficRouter for SabotagedRouter {
             RouterFault::HidesRules | RouterFault::DeclaresRules => {
                 let declared = self.fault == RouterFault::DeclaresRules;
                 let able = &mut description.abilities.traffic_router;
-                (able.header_routes, able.mirroring, able.affinity) =
-                    (declared, declared, declared);
+                (able.header_routes, able.mirroring) = (declared, declared);
+                (able.affinity, able.affinity_to_one) = (declared, declared);
             }
             RouterFault::HidesTracks => description.abilities.tracks = false,
             RouterFault::HidesFlights => {

@@ -139,6 +139,7 @@ async fn the_router_conforms_where_no_request_is_needed() {
             "copies_reach_nobody",
             "copies_harm_no_request",
             "clients_stay",
+            "clients_stay_with_one",
             "tracks_are_apart",
             "long_rules_hold",
         ]

@@ -333,8 +333,13 @@ async fn only_the_unknown_target_of_the_deployer_is_skipped() {
     let case = "unknown_target_is_not_found";
     let verdict = deployer::run_case(Level::V1, case, &deployer_sandbox).await;
     assert!(matches!(verdict, Some(Verdict::Skipped { .. })), "{verdict:?}");
-    let cases =
-        ["served_follows_weights", "reopening_loses_nothing", "clients_stay", "tracks_are_apart"];
+    let cases = [
+        "served_follows_weights",
+        "reopening_loses_nothing",
+        "clients_stay",
+        "clients_stay_with_one",
+        "tracks_are_apart",
+    ];
     for case in cases {
         let verdict = router::run_case(Level::V2, case, &router_sandbox).await;
         assert_eq!(verdict, Some(Verdict::Passed), "{case}");

@@ -17,8 +17,11 @@ use release_core::run::{Command, Directive, Event, Outcome};
 use release_core::time::Span;
 use release_providers::endpoints::follow;
 use release_providers::local::LocalPlatform;
-use release_providers::spi::{ObserveTraffic, TrafficRouter};
-use release_providers::{ProviderSelector, Registry};
+use release_providers::spi::{
+    ApplyRequest, CheckHealth, Deployer as _, HealthProbe as _, ObserveTraffic, TrafficRouter,
+    TrafficStatus,
+};
+use release_providers::{Context, ProviderSelector, Registry};
 use release_testkit::conformance::Subject;
 use release_testkit::fixtures::{self, literal};
 use tokio::task::JoinSet;
@@ -34,7 +37,7 @@ pub(crate) struct Driven {
     router: Arc<dyn TrafficRouter>,
     target: Target,
     subjects: [Subject; 2],
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Long enough to be in the middle of.
@@ -116,22 +119,47 @@ impl Driven {
         assert_eq!((self.share(from).await, self.running()), (100, before));
     }
 
+    fn cx(&self) -> Context {
+        let now = self.clock.now();
+        Context::new(format!("driven/{}", now.as_micros()), now.plus(LONG), fixtures::robot())
+    }
+
+    async fn look(&self) -> TrafficStatus {
+        let look = ObserveTraffic::new(self.target.clone());
+        self.router.observe(&self.cx(), look).await.unwrap()
+    }
+
+    /// Requests that are under way.
+    pub(crate) async fn in_flight(&self) -> u64 {
+        self.look().await.in_flight
+    }
+
+    /// Asks for so many instances of a version, and does not wait for them.
+    pub(crate) async fn scale(&self, which: usize, replicas: u32) {
+        let Subject { artifact, version, .. } = self.subjects[which].clone();
+        let wish = ApplyRequest::new(self.target.clone(), artifact, version, replicas);
+        self.platform.apply(&self.cx(), wish).await.unwrap();
+    }
+
+    /// How many instances of a version are ready.
+    pub(crate) async fn ready(&self, which: usize) -> usize {
+        let look = CheckHealth::new(self.target.clone(), self.subjects[which].artifact.digest());
+        let report = self.platform.check(&self.cx(), look).await.unwrap();
+        report.instances.iter().filter(|one| one.ready).count()
+    }
+
     async fn share(&self, which: usize) -> u8 {
         let digest = self.subjects[which].artifact.digest();
-        let now = self.clock.now();
-        let key = format!("look/{}", now.as_micros());
-        let cx = release_providers::Context::new(key, now.plus(LONG), fixtures::robot());
-        let look = self.router.observe(&cx, ObserveTraffic::new(self.target.clone())).await;
-        let weights = look.unwrap().weights.into_iter();
+        let weights = self.look().await.weights.into_iter();
         weights.filter(|weight| weight.digest == digest).map(|weight| weight.percent).sum()
     }
 
-    fn running(&self) -> [usize; 2] {
+    pub(crate) fn running(&self) -> [usize; 2] {
         let digests = self.subjects.each_ref().map(|subject| subject.artifact.digest());
         digests.map(|digest| self.platform.processes(&self.target, digest).len())
     }
 
-    async fn until(&self, what: &str, so: impl AsyncFn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, so: impl AsyncFn() -> bool) {
         let patience = self.clock.now().plus(Span::secs(60));
         while !so().await {
             assert!(self.clock.now() < patience, "waited in vain for {what}");
@@ -156,8 +184,9 @@ impl Stage {
     }
 
     /// Tells the router of instances that come and go, as a host does.
-    fn following(&self) -> JoinSet<()> {
-        let (router, clock, changes) = (self.router(), self.clock.clone(), self.platform.changes());
+    pub(crate) fn following(&self) -> JoinSet<()> {
+        let (router, clock, changes) =
+            (self.router(), self.clock.clone(), self.platform.instance_changes());
         let mut tasks = JoinSet::new();
         let targets = vec![self.target.clone()];
         tasks.spawn(follow(router, clock, fixtures::robot(), targets, changes));

@@ -76,7 +76,8 @@ async fn replaced(which: Which) {
     stage.route([50, 50]).await;
     assert!(stage.send(40).await);
     let mut tasks = JoinSet::new();
-    let (router, clock, changes) = (stage.router(), stage.clock.clone(), stage.platform.changes());
+    let (router, clock, changes) =
+        (stage.router(), stage.clock.clone(), stage.platform.instance_changes());
     let (principal, targets) = (release_testkit::fixtures::robot(), vec![stage.target.clone()]);
     tasks.spawn(follow(router, clock, principal, targets, changes));
     stage.kill_all(1);

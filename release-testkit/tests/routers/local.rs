@@ -19,6 +19,7 @@ use release_testkit::fixtures;
 use crate::demo::program;
 use crate::driven::{Driven, all_of};
 use crate::load::Load;
+use crate::shrinking::shrinks;
 use crate::stage::VERSIONS;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,11 +52,16 @@ async fn releases_through_the_local_proxy_lose_nothing() {
     }
     let all = SetWeights::new(target.clone(), vec![Weight::new(digest, version, 100)]);
     platform.set_weights(&cx("route"), all).await.unwrap();
-    let load = Load::begin(platform.address(&target).unwrap());
+    let address = platform.address(&target).unwrap();
+    let load = Load::begin(address);
     let router = Arc::new(platform.clone());
-    all_of(&Driven::new(platform.clone(), router, subjects, Arc::clone(&clock))).await;
+    let driven = Driven::new(platform.clone(), router, subjects, Arc::clone(&clock));
+    all_of(&driven).await;
     let answers = load.end().await;
     let mut out = std::io::stderr(); // not `eprintln!`, which tests that pass keep to themselves
     writeln!(out, "local proxy, driven by the engine: {answers:?} answers, none failed").unwrap();
+    driven.scale(0, 3).await;
+    driven.until("three instances", async || driven.ready(0).await == 3).await;
+    shrinks(&driven, address, "the local proxy").await;
     platform.destroy().await.unwrap();
 }

@@ -28,6 +28,7 @@ mod real;
 mod releases;
 mod rules;
 mod server;
+mod shrinking;
 mod stage;
 mod suite;
 mod waiting;

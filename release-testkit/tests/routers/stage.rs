@@ -132,7 +132,7 @@ impl Stage {
     pub(crate) async fn open_by_kind(&self) -> Vec<AnyProvider> {
         self.close_router().await;
         let endpoints: Arc<dyn Endpoints> = Arc::new(self.platform.clone());
-        let (changes, by) = (self.platform.changes(), fixtures::robot());
+        let (changes, by) = (self.platform.instance_changes(), fixtures::robot());
         let (kind, config): (Arc<dyn ProviderKind>, _) = match self.which {
             Which::Haproxy => (
                 Arc::new(HaproxyKind::new(endpoints).following(changes, by)),

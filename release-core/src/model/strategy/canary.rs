@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::is_default;
 use crate::ids::AnalysisId;
 use crate::model::Gate;
-use crate::model::traffic::{Affinity, HeaderRule};
+use crate::model::traffic::{HeaderRule, SessionAffinity};
 use crate::time::Span;
 
 /// Give the new version a growing share of the traffic.
@@ -27,10 +27,12 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "is_default")]
     #[doc(alias = "dynamicStableScale")]
     pub shrink_old: bool,
-    /// Lets clients stay with the version that answered them, while both are served. Then both need all of their instances.
+    /// Lets clients stay with the version that answered them, while both are served. Whoever keeps clients needs all of its
+    /// instances, whatever its share: the new version, and the old one unless they stay with the
+    /// [new one alone](crate::model::AffinityTo::NewVersion).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "sessionAffinity")]
-    pub affinity: Option<Affinity>,
+    pub affinity: Option<SessionAffinity>,
     /// What judges the new version all the while, beside what judges each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub background: Vec<Background>,

@@ -1,7 +1,9 @@
 //! Give the new version a growing share of the traffic, and judge it at each.
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError, experiment};
-use crate::model::{AnalysisId, Canary, CanaryScale, CanaryStep, Gate, TrafficRules};
+use crate::model::{
+    AffinityTo, AnalysisId, Canary, CanaryScale, CanaryStep, Gate, SessionAffinity, TrafficRules,
+};
 use crate::plan::{Action, Step};
 use crate::time::Span;
 
@@ -21,14 +23,9 @@ impl RolloutStrategy for Canary {
         let mut numbered = self.steps.iter().zip(1..);
         numbered
             .find_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
-            .or_else(|| self.affinity.as_ref().and_then(crate::model::Affinity::problem))
+            .or_else(|| self.affinity.as_ref().and_then(SessionAffinity::problem))
             .or_else(|| self.background_problem())
-            .or_else(|| {
-                // Those who stay with the old version are more than its share.
-                let small = self.steps.iter().any(|step| step.scale.is_some());
-                let kept = self.affinity.is_some() && (self.shrink_old || small);
-                kept.then(|| "`canary.affinity` lets clients stay, whatever the shares, so that both versions need all of their instances; leave out `scale` and `shrink_old`, or the affinity".into())
-            })
+            .or_else(|| self.affinity_problem())
     }
 
     fn judged(&self) -> Vec<Judged<'_>> {
@@ -97,6 +94,16 @@ impl RolloutStrategy for Canary {
 }
 
 impl Canary {
+    /// A version that keeps clients gets more than its share, and nobody knows how much more. The new version always keeps
+    /// some. The old one, where it keeps none, gets its share of all requests at the most: it may shrink with that.
+    fn affinity_problem(&self) -> Option<String> {
+        let small = self.steps.iter().any(|step| step.scale.is_some());
+        match self.affinity.as_ref()?.to {
+            AffinityTo::AnsweringVersion => (self.shrink_old || small).then(|| "`canary.affinity` lets clients stay, whatever the shares, so that both versions need all of their instances; leave out `scale` and `shrink_old`, or the affinity".into()),
+            AffinityTo::NewVersion => small.then(|| "`canary.affinity` lets clients stay with the new version, whatever its share, so that it needs all of its instances; leave out `scale`, or the affinity".into()),
+        }
+    }
+
     fn background_problem(&self) -> Option<String> {
         let steps = self.steps.len();
         let found =
@@ -180,15 +187,20 @@ impl Course<'_> {
     /// How many instances of the new version are to run: as many as its share needs.
     fn wanted(&self, step: &CanaryStep, first: bool) -> Result<u32, StrategyError> {
         let all = self.site.replicas;
+        let keeps = self.spec.affinity.is_some() && (1..100).contains(&step.weight);
         let asked = match (step.scale, &step.experiment) {
             (Some(scale), _) => scale.of(all, step.weight),
             (None, Some(experiment)) => experiment.replicas.max(self.running),
-            (None, None) if first => all,
+            (None, None) if first || keeps => all,
             (None, None) => self.running,
         };
         let reached = step.mirror.is_some() || !step.headers.is_empty();
         let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
-        let needed = CanaryScale::Percent(share).of(all, share).max(u32::from(reached));
+        let needed = if keeps {
+            all
+        } else {
+            CanaryScale::Percent(share).of(all, share).max(u32::from(reached))
+        };
         if (needed..=all).contains(&asked) {
             return match &step.experiment {
                 // With less on either side, what differs would be the load of an instance.
@@ -201,9 +213,16 @@ impl Course<'_> {
                 _ => Ok(asked),
             };
         }
-        let (weight, enough) = (step.weight, format!("{needed} to {all}"));
+        let weight = step.weight;
+        let how = if keeps {
+            format!(
+                "clients stay with it whatever its share, so set `experiment.replicas` to {all}, or leave out the affinity"
+            )
+        } else {
+            format!("set `scale` to {needed} to {all}")
+        };
         Err(StrategyError::Refused(format!(
-            "runs {asked} instances of the new version at a weight of {weight}, of {all} of the service; set `scale` to {enough}"
+            "runs {asked} instances of the new version at a weight of {weight}, of {all} of the service; {how}"
         )))
     }
 
@@ -226,7 +245,8 @@ impl Course<'_> {
 
     fn rules(&self, step: &CanaryStep) -> TrafficRules {
         let rules = self.site.rules(&step.headers, step.mirror);
-        let affinity = self.spec.affinity.clone().filter(|_| (1..100).contains(&step.weight));
+        let affinity = self.spec.affinity.as_ref().filter(|_| (1..100).contains(&step.weight));
+        let affinity = affinity.map(|stay| stay.rule(self.site.new.artifact.digest()));
         TrafficRules { affinity, ..rules }
     }
 

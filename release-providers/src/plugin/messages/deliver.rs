@@ -36,7 +36,7 @@ wire! {
     HeaderRule => HeaderRule { matches }
     HeaderMatch => HeaderMatch { name, value }
     Mirror => Mirror { to, percent }
-    Affinity => Affinity { cookie; max_age as max_age_micros }
+    Affinity => Affinity { cookie, only; max_age as max_age_micros }
 
     CheckHealth => CheckHealth { target, digest }
     HealthReport => HealthReport { target, digest, instances, observed_at }

@@ -67,6 +67,15 @@ pub(super) const NEW_IN_V2: &[Case<RouterSandbox>] = &[
         }
     ),
     case!(
+        clients_stay_with_one,
+        "where one version keeps clients, whoever it answered stays while its share grows and shrinks, as long as it has one; \
+         all others go by shares, get no cookie of another version, and one that they have counts for nothing",
+        |sandbox| {
+            let divides = sandbox.abilities().traffic_router.splitting == Splitting::Shares;
+            lacks(sandbox, sandbox.keeps_clients_of_one() && divides, Client::Hears)
+        }
+    ),
+    case!(
         tracks_are_apart,
         "a share for a track reaches the instances of that track, and no others; it is told so",
         |sandbox| {
@@ -112,12 +121,14 @@ fn yes() -> HeaderRule {
 async fn undeclared_rules_are_refused(sandbox: &RouterSandbox) -> Check {
     let (old, [first, second]) = (sandbox.all_old(), sandbox.digests());
     sandbox.set(&old).await?;
-    let affinity = Some(Affinity::new(COOKIE));
+    let staying = |affinity| TrafficRules { affinity: Some(affinity), ..TrafficRules::default() };
+    let (all, one) = (Affinity::new(COOKIE), Affinity::new(COOKIE).with_only(second));
     let mirror = Some(Mirror { to: second, percent: 10 });
     let rules = [
         ("a header route", sandbox.routes_headers(), routes([(yes(), second)])),
         ("a mirror", sandbox.mirrors(), TrafficRules { mirror, ..TrafficRules::default() }),
-        ("affinity", sandbox.keeps_clients(), TrafficRules { affinity, ..TrafficRules::default() }),
+        ("affinity", sandbox.keeps_clients(), staying(all)),
+        ("affinity to one version", sandbox.keeps_clients_of_one(), staying(one)),
     ];
     for (what, declared, rules) in rules {
         if declared {
@@ -210,11 +221,15 @@ async fn goes_by_half(sandbox: &RouterSandbox, ask: &Ask) -> Result<u64, Broken>
     for _ in 0..REQUESTS {
         to_second += u64::from(sandbox.ask(ask).await?.from == second);
     }
-    if to_second.abs_diff(REQUESTS / 2) <= TOLERANCE {
-        return Ok(to_second);
+    by_half(to_second).map(|()| to_second)
+}
+
+fn by_half(answered: u64) -> Check {
+    if answered.abs_diff(REQUESTS / 2) <= TOLERANCE {
+        return Ok(());
     }
     let expected = format!("about {} of {REQUESTS} requests for 50 %", REQUESTS / 2);
-    Err(broken(expected, format!("{to_second} were")))
+    Err(broken(expected, format!("{answered} were")))
 }
 
 async fn rules_replace_rules(sandbox: &RouterSandbox) -> Check {
@@ -362,6 +377,65 @@ async fn clients_stay(sandbox: &RouterSandbox) -> Check {
     all_go_to(sandbox, "a client of a version without a share", new, first).await?;
     sandbox.set(&sandbox.shares(50, 50)).await?;
     goes_by_half(sandbox, new).await.map(drop)
+}
+
+async fn clients_stay_with_one(sandbox: &RouterSandbox) -> Check {
+    let [first, second] = sandbox.digests();
+    let half = sandbox.shares(50, 50);
+    let only = |one| {
+        let affinity = Some(Affinity::new(COOKIE).with_only(one));
+        TrafficRules { affinity, ..TrafficRules::default() }
+    };
+    // As of an earlier release, whose new version is the old one by now.
+    sandbox.set_by(&half, Some(&only(first))).await?;
+    let old = client_of_one(sandbox, &Ask::plain(), first).await?;
+    let rules = only(second);
+    sandbox.set_by(&half, Some(&rules)).await?;
+    let mut clients = Vec::new();
+    for ask in [Ask::plain(), old] {
+        clients.push(client_of_one(sandbox, &ask, second).await?);
+    }
+    for percent in [50, 90, 1] {
+        sandbox.set_by(&sandbox.shares(100 - percent, percent), Some(&rules)).await?;
+        for client in &clients {
+            all_go_to(sandbox, "a client of the version that keeps its own", client, second)
+                .await?;
+        }
+    }
+    sandbox.set_by(&sandbox.all_old(), Some(&rules)).await?;
+    for client in &clients {
+        all_go_to(sandbox, "a client of a version without a share", client, first).await?;
+    }
+    sandbox.set(&half).await?;
+    for client in &clients {
+        goes_by_half(sandbox, client).await?;
+    }
+    Ok(())
+}
+
+/// Demands that such requests are not kept: they go to both versions alike, and with every answer that version alone, the only
+/// one that keeps clients, sets a cookie. Tells one of its clients.
+async fn client_of_one(sandbox: &RouterSandbox, ask: &Ask, one: Digest) -> Result<Ask, Broken> {
+    let (mut client, mut of_one) = (None, 0);
+    for _ in 0..REQUESTS {
+        let heard = sandbox.ask(ask).await?;
+        let set = heard.cookies.iter().any(|cookie| cookie.starts_with(&format!("{COOKIE}=")));
+        if heard.from != one {
+            if set {
+                let expected = format!("no cookie `{COOKIE}` of a version that keeps no clients");
+                return Err(broken(expected, format!("{:?}", heard.cookies)));
+            }
+            continue;
+        }
+        of_one += 1;
+        client = kept(&heard, COOKIE);
+        if client.is_none() {
+            let expected = format!("{} to set a cookie `{COOKIE}` with a `Max-Age`", one.short());
+            return Err(broken(expected, format!("{:?}", heard.cookies)));
+        }
+    }
+    by_half(of_one)?;
+    client.ok_or_else(|| broken(format!("an answer of {}", one.short()), "there was none"))
 }
 
 /// What has come to instances of the first version: to those without a track, and to those on it.

@@ -290,6 +290,10 @@ impl RouterSandbox {
         self.abilities().traffic_router.affinity
     }
 
+    pub(super) fn keeps_clients_of_one(&self) -> bool {
+        self.abilities().traffic_router.affinity_to_one
+    }
+
     pub(super) const fn can_ask(&self) -> bool {
         self.asking.is_some()
     }

@@ -114,6 +114,10 @@ pub enum RouterFault {
     ForgetsClients,
     /// Keeps clients with a version that lost its share.
     KeepsClientsForEver,
+    /// Keeps the clients of all versions where one alone is to keep its own.
+    BindsAllClients,
+    /// Keeps clients by a cookie of a version that keeps none any more.
+    HonoursAllCookies,
     /// Sets a cookie that does not last.
     SetsFleetingCookies,
     /// Gives the requests of a track to all instances of its version.
@@ -199,6 +203,8 @@ impl RouterFault {
         Self::WaitsForCopies,
         Self::ForgetsClients,
         Self::KeepsClientsForEver,
+        Self::BindsAllClients,
+        Self::HonoursAllCookies,
         Self::SetsFleetingCookies,
         Self::MixesTracks,
         Self::HidesRules,
@@ -271,9 +277,9 @@ impl RouterFault {
                 &["copies_reach_nobody"]
             }
             Self::WaitsForCopies => &["copies_harm_no_request"],
-            Self::ForgetsClients | Self::KeepsClientsForEver | Self::SetsFleetingCookies => {
-                &["clients_stay"]
-            }
+            Self::ForgetsClients => &["clients_stay", "clients_stay_with_one"],
+            Self::KeepsClientsForEver | Self::SetsFleetingCookies => &["clients_stay"],
+            Self::BindsAllClients | Self::HonoursAllCookies => &["clients_stay_with_one"],
             Self::MixesTracks | Self::AcceptsUnknownTrack => &["tracks_are_apart"],
             Self::HidesRules | Self::DeclaresRules | Self::HidesTracks => {
                 &["undeclared_rules_are_refused"]
@@ -312,6 +318,8 @@ impl RouterFault {
             Self::WaitsForCopies => Bent::WaitsForCopies,
             Self::ForgetsClients => Bent::ForgetsClients,
             Self::KeepsClientsForEver => Bent::KeepsClientsForEver,
+            Self::BindsAllClients => Bent::BindsAll,
+            Self::HonoursAllCookies => Bent::HonoursAll,
             Self::SetsFleetingCookies => Bent::SetsFleetingCookies,
             Self::MixesTracks => Bent::MixesTracks,
             Self::CutsLongNames => Bent::CutsLongNames,
