@@ -116,6 +116,8 @@ mod time_travel;
 #[cfg(test)]
 mod watching;
 #[cfg(test)]
+mod way_back;
+#[cfg(test)]
 mod what_if;
 
 #[test]
