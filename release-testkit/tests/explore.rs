@@ -5,14 +5,15 @@
 
 use release_core::model::{
     Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition, Experiment, Gate,
-    HeaderRule, Hook, HookPoint, Rolling, Service, SessionAffinity, Shadow, Span, Strategy,
+    HeaderRule, Hook, HookPoint, RollbackScope, Rolling, Service, SessionAffinity, Shadow, Span,
+    Strategy,
 };
 use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{Action, Planner, plan};
 use release_testkit::explore::{Breach, Exploration, Explored};
 use release_testkit::fixtures::{Shop, literal, one_service};
 
-const REPLICAS: u32 = 2;
+const REPLICAS: u32 = 4;
 
 fn minute() -> Span {
     Span::secs(60)
@@ -51,6 +52,7 @@ fn plain() -> Vec<Trial> {
         let batches = if max_surge.is_none() { 2 } else { 1 };
         Strategy::Rolling(Rolling { max_unavailable, max_surge, bake, ..Rolling::new(batches) })
     };
+    let new = Exploration::new;
     let blue_green = BlueGreen { bake: minute(), keep_old: minute(), ..BlueGreen::default() };
     let previewed = BlueGreen {
         preview_replicas: Some(1),
@@ -62,11 +64,14 @@ fn plain() -> Vec<Trial> {
         ..BlueGreen::default()
     };
     vec![
-        ("recreate", Strategy::Recreate, Exploration::new().with_outage()),
-        ("rolling, adding first", rolling(0, None), Exploration::new()),
-        ("rolling, making room", rolling(1, None), Exploration::new().missing(1)),
-        ("rolling, one more", rolling(0, Some(1)), Exploration::new()),
-        ("rolling, never one more", rolling(1, Some(0)), Exploration::new().missing(1)),
+        ("recreate", Strategy::Recreate, new().with_outage().apart()),
+        ("rolling, adding first", rolling(0, None), new()),
+        ("rolling, making room", rolling(1, None), new().missing(1)),
+        ("rolling, one more", rolling(0, Some(1)), new().surge(1)),
+        ("rolling, never one more", rolling(1, Some(0)), new().missing(1).surge(0)),
+        ("rolling, one each way", rolling(1, Some(1)), new().missing(1).surge(1)),
+        ("rolling, by threes", rolling(3, Some(0)), new().missing(3).surge(0)),
+        ("rolling, all at once", rolling(4, Some(0)), new().with_outage().apart()),
         ("blue-green", Strategy::BlueGreen(blue_green), Exploration::new()),
         ("blue-green, previewed", Strategy::BlueGreen(previewed), Exploration::new()),
         ("canary", Strategy::Canary(canary(vec![step(10), step(50)])), Exploration::new()),
@@ -77,7 +82,7 @@ fn plain() -> Vec<Trial> {
 /// Canaries with all that they can have beside shares, and copies.
 fn rich() -> Vec<Trial> {
     let scaled = |weight, scale| CanaryStep { scale: Some(scale), ..step(weight) };
-    let experiment = Experiment { share: 30, replicas: 1, bake: minute(), analyses: Vec::new() };
+    let experiment = Experiment { share: 30, replicas: 2, bake: minute(), analyses: Vec::new() };
     let background = vec![Background { analysis: literal("error-rate"), from_step: 1 }];
     vec![
         (
@@ -126,7 +131,7 @@ fn rich() -> Vec<Trial> {
             "canary with an experiment",
             Strategy::Canary(canary(vec![CanaryStep {
                 experiment: Some(experiment),
-                ..scaled(10, CanaryScale::Replicas(1))
+                ..scaled(10, CanaryScale::Replicas(2))
             }])),
             Exploration::new(),
         ),
@@ -170,11 +175,10 @@ fn what_stands_around_a_strategy_leaves_the_way_back_open() {
     assert_eq!(shares.collect::<Vec<Vec<u8>>>(), [[100]]);
 }
 
-/// Two services of which one needs the other: the set is aborted as one, at every state.
-#[test]
-fn from_every_state_of_a_set_an_abort_ends_on_the_set_that_was_there() {
-    let mut definition = one_service(Strategy::Canary(canary(vec![step(50)])), REPLICAS);
-    let web = Service::new(literal("web"), literal("shop")).replicas(REPLICAS);
+/// Two services of which one needs the other.
+fn set_of_two(strategy: Strategy, replicas: u32) -> Definition {
+    let mut definition = one_service(strategy, replicas);
+    let web = Service::new(literal("web"), literal("shop")).replicas(replicas);
     definition.services.push(web.needs(literal("api"), literal("*")));
     let set = |version: &str| {
         let member = |name: &str| {
@@ -186,7 +190,35 @@ fn from_every_state_of_a_set_an_abort_ends_on_the_set_that_was_there() {
     };
     definition.release.versions = set(Shop::NEW);
     definition.release.previous = set(Shop::OLD);
-    explored("a set of two", Exploration::new().without_faults(), &definition);
+    definition
+}
+
+/// The set is aborted as one, at every state and with every fault.
+#[test]
+fn from_every_state_of_a_set_an_abort_ends_on_the_set_that_was_there() {
+    let canary = set_of_two(Strategy::Canary(canary(vec![step(50)])), REPLICAS);
+    let mut total = explored("a canary of two", Exploration::new(), &canary);
+    let apart = Exploration::new().with_outage().apart();
+    let recreated = set_of_two(Strategy::Recreate, REPLICAS);
+    total += explored("two, one after the other", apart, &recreated);
+    println!("{total} states in all");
+    assert!(total > 1_000, "{total}");
+}
+
+/// Two regions at once: one goes back alone, or both as one, with every fault in either.
+#[test]
+fn from_every_state_of_two_regions_each_ends_on_a_healthy_version() {
+    for scope in [RollbackScope::Region, RollbackScope::Environment] {
+        let mut definition = one_service(Strategy::Recreate, REPLICAS);
+        definition.environments[0].regions = vec![literal("eu"), literal("us")];
+        definition.stages[0].waves = vec![definition.environments[0].regions.clone()];
+        definition.release.rollback.as_mut().unwrap().scope = scope;
+        let exploration = Exploration::new().with_outage().apart();
+        let alone = scope == RollbackScope::Region;
+        let exploration = if alone { exploration.partly() } else { exploration };
+        let states = explored(&format!("two regions, by {scope:?}"), exploration, &definition);
+        assert!(states > 1_000, "{states}");
+    }
 }
 
 /// Stops the old version before all traffic has left it.
@@ -222,7 +254,10 @@ fn f30_traffic_for_what_nobody_has_seen_to_be_ready_is_found() {
     let planner = Planner::new().strategy("blind", |_| Ok(Box::new(Blind)));
     let plan = planner.plan(&definition).unwrap();
     let broken = Exploration::new().run(&definition, plan).unwrap_err();
-    assert!(matches!(broken.breach, Breach::Unready { ready: 0, needed: 2, .. }), "{broken}");
+    assert!(
+        matches!(broken.breach, Breach::Unready { ready: 0, needed: REPLICAS, .. }),
+        "{broken}"
+    );
 }
 
 #[test]

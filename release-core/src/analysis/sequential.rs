@@ -97,13 +97,13 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     let alpha = look.alpha();
     // Both versions' levels vary, each by as much.
     let usual = look.rule.expected.spread.get() * core::f64::consts::SQRT_2;
-    let effective = dispersion::of_levels(&differences, alpha, usual);
-    finding.dispersion = finite(effective.dispersion).unwrap_or(finding.dispersion);
-    let enough = stream.looks >= LEAST_LOOKS && effective.independent >= LEAST_INDEPENDENT;
-    let radius = if enough { effective.radius(alpha) } else { f64::INFINITY };
-    let over = dispersion::of_levels(&beyond, alpha, usual);
-    let enough = stream.looks >= LEAST_LOOKS && over.independent >= LEAST_INDEPENDENT;
-    let over_radius = if enough { over.radius(alpha) } else { f64::INFINITY };
+    let reach = |spread: &Spread| {
+        let worth = dispersion::of_levels(spread, alpha, usual);
+        let enough = stream.looks >= LEAST_LOOKS && worth.independent >= LEAST_INDEPENDENT;
+        (worth.dispersion, if enough { worth.radius(alpha) } else { f64::INFINITY })
+    };
+    let ((dispersion, radius), (_, over_radius)) = (reach(&differences), reach(&beyond));
+    finding.dispersion = finite(dispersion).unwrap_or(finding.dispersion);
     let (low, high) = (differences.mean - radius, differences.mean + radius);
     let amount = look.rule.margin.absolute.get();
     let harmed = if look.rule.critical {
@@ -125,22 +125,22 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
         && let (Some(new), Some(old)) = (finding.canary, finding.baseline)
     {
         // A part of the old version's level is another amount at each look: this is what is judged by it.
-        let (lower, upper) = (beyond.mean - over_radius, beyond.mean + over_radius);
-        let interval = Interval { lower, upper };
-        finding.parts =
-            vec![part("beyond the relative margin", (beyond.mean, interval), 0.0, [new, old])];
+        let interval =
+            Interval { lower: beyond.mean - over_radius, upper: beyond.mean + over_radius };
+        let name = "beyond the relative margin";
+        finding.parts = vec![part(name, (beyond.mean, interval), 0.0, [new, old])];
     }
     finding.conclusion = concluded(harmed, healthy);
+    let because = both_told(&finding, look, [low, high]);
+    Ok((finding, because))
+}
+
+/// Both versions' levels, and by how much the new one's is worse.
+fn both_told(finding: &Finding, look: &Look<'_>, [low, high]: [f64; 2]) -> String {
     let shown =
         |seen: Option<Seen>| seen.map_or_else(|| "nothing".to_owned(), |s| told(s, None, look));
-    let because = format!(
-        "{} beside {}: worse by {} to {}",
-        shown(finding.canary),
-        shown(finding.baseline),
-        number(low),
-        number(high)
-    );
-    Ok((finding, because))
+    let (new, old) = (shown(finding.canary), shown(finding.baseline));
+    format!("{new} beside {old}: worse by {} to {}", number(low), number(high))
 }
 
 /// Differences that vary by rounding alone do not vary at all; what is beyond a part of the level then varies with the level

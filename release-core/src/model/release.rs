@@ -135,7 +135,8 @@ pub struct RollbackCriteria {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackScope {
-    /// What the run changed in that region of that environment.
+    /// What the run changed in that region of that environment; in all of them, where the step belongs to none, such as
+    /// that of a flag.
     Region,
     /// What the run changed in the regions that go together with that one.
     Wave,
@@ -150,7 +151,7 @@ pub enum RollbackScope {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RollbackTrigger {
-    /// A step fails for good: a deploy, a health check, a route, any analysis.
+    /// A step fails for good: a deploy, a health check, a route, a flag, any analysis; or somebody rejects what it waits for.
     StepFailed,
     /// This analysis fails. Every strategy evaluates it wherever it replaces a version in production;
     /// rolling, blue-green and each step of a canary do so everywhere. An analysis that a stage names

@@ -178,6 +178,9 @@ impl<'a> Expansion<'a> {
         let name = &environment.id;
         let mut enter = sync(format!("{name}/enter"), environment)?;
         enter.gates = prefixed(name.as_str(), &stage.gates)?;
+        if enter.is_gated() {
+            enter.on_failure = self.on_failure();
+        }
         let mut gate = self.meet(enter, EdgeKind::Sync);
         let waves: Vec<Vec<RegionId>> = if stage.waves.is_empty() {
             environment.regions.iter().map(|region| vec![region.clone()]).collect()

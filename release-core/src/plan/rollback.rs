@@ -1,6 +1,6 @@
 //! The way back, computed from the plan and what has happened: just another plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Action, Alternate, Compensation, Edge, EdgeKind, Extension, FrozenPlan, OnFailure, Part, Plan,
@@ -35,7 +35,8 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// As far as `scope` reaches from `step` of `plan`. Where no wave is known, a wave is the environment.
+    /// As far as `scope` reaches from `step` of `plan`. Where no wave is known, a wave is the environment; of a step that
+    /// belongs to all regions of its environment, as those of flags do, the region is all of them.
     pub fn of(plan: &Plan, step: &Step, scope: RollbackScope) -> Self {
         let (environment, region) = (step.scope.environment(), step.scope.region());
         match scope {
@@ -48,8 +49,12 @@ impl Reach {
                     None => Self::Environment(environment.cloned()),
                 }
             }
-            RollbackScope::Environment => Self::Environment(environment.cloned()),
-            RollbackScope::Region => Self::Region(environment.cloned(), region.cloned()),
+            RollbackScope::Region if region.is_some() => {
+                Self::Region(environment.cloned(), region.cloned())
+            }
+            RollbackScope::Region | RollbackScope::Environment => {
+                Self::Environment(environment.cloned())
+            }
         }
     }
 
@@ -105,6 +110,9 @@ impl Plan {
 /// ([`UndoPhase`](super::UndoPhase)); within a phase, later steps are undone first, and equal
 /// compensations are done once. No group waits for what another one only keeps for a while, or tells.
 ///
+/// Where the release has arrived and stays, the old version is kept as long as it was to be, counted anew, and looked
+/// after before it is removed. Neither what goes back nor who is told of that waits for it.
+///
 /// # Errors
 /// [`Blocked`] names the first point of no return that was passed.
 pub fn rollback(
@@ -115,10 +123,13 @@ pub fn rollback(
     let (undone, finales) = chosen(plan, touched, reach);
     let undo = compensations(plan, &undone)?;
     let mut builder = Builder::new(plan, undone);
-    builder.build(plan, undo, finales);
+    builder.build(plan, undo);
     if !builder.extension.steps.is_empty() {
         let release = plan.plan().release();
         builder.notify(plan, &format!("{release} of {} was rolled back", plan.plan().train()));
+    }
+    builder.tidy(plan, &finales);
+    if !builder.extension.steps.is_empty() {
         builder.pages(plan);
     }
     Ok(builder.extension)
@@ -144,7 +155,7 @@ pub fn take_back(
     let undo = compensations(plan, &undone)?;
     let mut builder = Builder::new(plan, undone);
     builder.extension.part = Some(part.clone());
-    builder.build(plan, undo, Vec::new());
+    builder.build(plan, undo);
     if !builder.extension.steps.is_empty() {
         let (release, train) = (plan.plan().release(), plan.plan().train());
         builder.notify(plan, &format!("{part} is left behind by {release} of {train}"));
@@ -185,7 +196,8 @@ fn compensations<'a>(plan: &'a FrozenPlan, undone: &[u32]) -> Result<Undoing<'a>
 }
 
 /// The started steps that are undone, in an order in which every edge goes forward, and the finales
-/// that are done now because nobody else will: the removal of old versions elsewhere.
+/// that are done because nobody else will, in such an order too: the removal of old versions elsewhere, with the time
+/// for which they are kept and the look before it.
 ///
 /// A group outside the scope is undone as well when it is under way, so that no target is ever left
 /// between two versions. One whose traffic has arrived, and was judged, is not; it is tidied up.
@@ -220,8 +232,7 @@ fn chosen(
             if touched != Touched::No {
                 undone.push(index);
             }
-        } else if step.finale && is_done(step) && touched != Touched::Done && step.action.mutates()
-        {
+        } else if step.finale && is_done(step) && touched != Touched::Done {
             finales.push(index);
         }
     }
@@ -233,10 +244,12 @@ fn chosen(
 /// since traffic is better there than on what is rolled back.
 fn alternate(compensation: &Compensation) -> Option<Action> {
     match (&compensation.action, compensation.phase) {
-        (Action::Probe { deployment, min_ready }, UndoPhase::CheckHealth) if *min_ready > 1 => {
-            Some(Action::Probe { deployment: deployment.clone(), min_ready: 1 })
+        (Action::Probe { deployment, min_ready }, UndoPhase::Unwind | UndoPhase::CheckHealth) => {
+            (*min_ready > 1).then(|| Action::Probe { deployment: deployment.clone(), min_ready: 1 })
         }
-        (action, UndoPhase::RestoreCapacity | UndoPhase::RestoreTraffic) => Some(action.clone()),
+        (action, UndoPhase::Unwind | UndoPhase::RestoreCapacity | UndoPhase::RestoreTraffic) => {
+            Some(action.clone())
+        }
         _ => None,
     }
 }
@@ -256,7 +269,7 @@ impl Builder {
         Self { extension, names }
     }
 
-    fn build(&mut self, plan: &FrozenPlan, undo: Undoing<'_>, finales: Vec<u32>) {
+    fn build(&mut self, plan: &FrozenPlan, undo: Undoing<'_>) {
         let groups = plan.plan().groups();
         // For each group, what has to be undone before it: of those groups, the last steps up to `Remove`. What they keep
         // for a while, and whom they tell, holds up nobody's way back.
@@ -281,9 +294,21 @@ impl Builder {
                 }
             }
         }
-        for step in finales.into_iter().filter_map(|index| plan.get(index)) {
-            let action = step.action.clone();
-            self.step(step, &Compensation { action, phase: UndoPhase::Remove });
+    }
+
+    /// What is left of finales: those of each group one after the other, behind nothing else.
+    fn tidy(&mut self, plan: &FrozenPlan, finales: &[u32]) {
+        let mut last: BTreeMap<u32, u32> = BTreeMap::new();
+        for step in finales.iter().filter_map(|index| plan.get(*index)) {
+            let mut action = step.action.clone();
+            if let Action::Analyze { from, until, .. } = &mut action {
+                // Those steps are not done again: it measures from its own start.
+                (*from, *until) = (None, None);
+            }
+            let at = self.step(step, &Compensation { action, phase: UndoPhase::Retire });
+            if let Some(before) = step.group.and_then(|group| last.insert(group, at)) {
+                self.edge(before, at);
+            }
         }
     }
 

@@ -415,6 +415,9 @@ pub struct Compensation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UndoPhase {
+    /// Before everything else, in the reverse order of the steps: where not all instances of both versions may be there
+    /// at once, so that room is made before what is to serve is brought up.
+    Unwind,
     /// Bring back what is to serve.
     RestoreCapacity,
     /// Check that it can.

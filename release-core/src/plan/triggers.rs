@@ -51,7 +51,8 @@ pub(super) fn expand(
     }
     if criteria.triggers.contains(&RollbackTrigger::Unhealthy) {
         for step in &mut rollout.steps {
-            if matches!(step.action, Action::Probe { .. }) {
+            // Of the old version, nothing is to be learnt of the new one.
+            if matches!(&step.action, Action::Probe { deployment, .. } if *deployment == site.new) {
                 step.on_failure = OnFailure::RollBack(criteria.scope);
             }
         }

@@ -6,7 +6,7 @@ use super::event::{Cause, Event, Mode, Outcome, StepRef};
 use super::signal;
 use super::state::{Active, Phase, RunState, Status, Timer, Wait};
 use crate::model::OnCancel;
-use crate::plan::{Action, Reach, Touched, rollback};
+use crate::plan::{Action, Reach, Touched, Undo, rollback};
 use crate::port::{EffectError, Evidence};
 
 /// Decides what follows from the state and the time: due timers, steps that may start, the end of a
@@ -41,7 +41,7 @@ pub fn advance(state: &RunState, turn: &Turn<'_>, limit: usize, out: &mut Vec<Ev
                 out.push(settle(state, cause));
             } else if out.is_empty() && remaining == 0 {
                 let outcome = if let Phase::RollingBack(cause) = &state.phase {
-                    Outcome::RolledBack { cause: cause.clone() }
+                    went_back(state, cause)
                 } else if state.left.is_empty() {
                     Outcome::Succeeded
                 } else {
@@ -95,12 +95,12 @@ pub(super) fn stops(out: &[Event]) -> bool {
     matches!(out.last(), Some(Event::StepFailed { .. }))
 }
 
-/// A rollback that only a person can move on says so, once.
+/// A rollback that only a person can move on says so, once. What is kept for a while before it is removed does not move it on.
 fn stuck(state: &RunState) -> Option<Event> {
     let goes_on = !matches!(state.phase, Phase::RollingBack(_))
         || state.stuck
         || state.in_flight > 0
-        || state.next_wakeup().is_some();
+        || state.wakes_besides_bakes();
     if goes_on {
         return None;
     }
@@ -217,29 +217,17 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
         let failed = matches!(cause, Cause::StepFailed { .. });
         !is(if failed { Bug::FailureLeaves } else { Bug::CancelLeaves })
     });
-    let stopped = || match cause {
-        Cause::StepFailed { .. } | Cause::Signalled { .. } => {
-            Outcome::Failed { cause: cause.clone() }
-        }
-        Cause::Cancelled { .. } | Cause::Superseded { .. } => {
-            Outcome::Cancelled { cause: cause.clone() }
-        }
-    };
     // A cancel that found no way back ends; a failure finds the same again, and its step waits again.
     let ends = matches!(cause, Cause::Cancelled { .. } | Cause::Superseded { .. });
     let refused = state.rollback_refused && ends;
     let Some(reach) = reach.filter(|_| !refused) else {
-        return Event::RunFinished { outcome: stopped() };
+        return Event::RunFinished { outcome: stopped(cause) };
     };
     let back = rollback(&state.plan, |index| touched(state, index), &reach);
     match back.map(|extension| extension.with_recorded(|step| state.flag_before(step))) {
         // Nothing to put back.
         Ok(extension) if extension.steps.is_empty() => {
-            // Unless the regions that failed have been taken back already, and no others begin.
-            let back = state.halted.as_ref() == Some(cause);
-            let outcome =
-                if back { Outcome::RolledBack { cause: cause.clone() } } else { stopped() };
-            Event::RunFinished { outcome }
+            Event::RunFinished { outcome: went_back(state, cause) }
         }
         Ok(extension) => {
             Event::RollbackStarted { cause: cause.clone(), extension: Box::new(extension) }
@@ -249,6 +237,29 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
             step: blocked.step,
             justification: blocked.justification,
         },
+    }
+}
+
+/// How a run ends that stopped and is where it was to go back to. Where nothing had to be taken back it was not rolled
+/// back, also if it tidied up elsewhere; unless the regions that failed have been taken back already, and no others begin.
+fn went_back(state: &RunState, cause: &Cause) -> Outcome {
+    let is_undone = |index: &u32| matches!(&state.plan.step(*index).undo, Undo::Compensate(undo) if !undo.is_empty());
+    let undone = state.plan.rollback().is_some_and(|(_, back)| back.undoes.iter().any(is_undone));
+    if undone || state.halted.as_ref() == Some(cause) {
+        Outcome::RolledBack { cause: cause.clone() }
+    } else {
+        stopped(cause)
+    }
+}
+
+fn stopped(cause: &Cause) -> Outcome {
+    match cause {
+        Cause::StepFailed { .. } | Cause::Signalled { .. } => {
+            Outcome::Failed { cause: cause.clone() }
+        }
+        Cause::Cancelled { .. } | Cause::Superseded { .. } => {
+            Outcome::Cancelled { cause: cause.clone() }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run waits for, as those read it who have to see to it.
 
 use super::event::WakeUp;
-use super::state::{Phase, RunState, Wait};
+use super::state::{Phase, RunState, Timer, Wait};
 use crate::ids::{GateId, StepId};
 use crate::time::Timestamp;
 
@@ -26,6 +26,24 @@ pub enum Awaiting {
 }
 
 impl RunState {
+    /// The next instant at which something has to be decided, if there is one.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        Timer::ALL.into_iter().filter_map(|timer| self.first_of(timer)).min()
+    }
+
+    /// Whether something will be decided at some instant other than that a bake is over.
+    pub(super) fn wakes_besides_bakes(&self) -> bool {
+        let mut timers = Timer::ALL.into_iter().filter(|timer| *timer != Timer::Bake);
+        timers.any(|timer| self.first_of(timer).is_some())
+    }
+
+    fn first_of(&self, timer: Timer) -> Option<Timestamp> {
+        if self.timers.none_of(timer) {
+            return None;
+        }
+        self.timers_of(timer, Timestamp::from_micros(i64::MAX)).next().map(|(at, _)| at)
+    }
+
     /// Whether a policy holds a step without naming an instant, so that it has to be asked again from
     /// time to time ([`Input::Reconsider`](super::Input::Reconsider)).
     pub const fn asks_policy(&self) -> bool {

@@ -263,17 +263,12 @@ fn failed_for_good(
     turn: &Turn<'_>,
 ) -> Event {
     let step = StepRef::of(&state.plan, index);
-    match state.plan.alternate(index) {
-        Some(action) => {
-            let (action, at) =
-                (action.clone(), turn.now.plus(pause(state, index, 1, &error, turn)));
-            Event::AlternateChosen { step, error, action, at }
-        }
-        None => {
-            let (back, hold, finding) = (None, false, None);
-            Event::StepFailed { step, error, evidence, back, hold, finding }
-        }
+    if let Some(action) = state.plan.alternate(index) {
+        let (action, at) = (action.clone(), turn.now.plus(pause(state, index, 1, &error, turn)));
+        return Event::AlternateChosen { step, error, action, at };
     }
+    let (back, hold, finding) = (None, false, None);
+    Event::StepFailed { step, error, evidence, back, hold, finding }
 }
 
 /// What was observed, judged by pure code.

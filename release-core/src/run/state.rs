@@ -396,13 +396,6 @@ impl RunState {
         self.generations.map()
     }
 
-    /// The next instant at which something has to be decided, if there is one.
-    pub fn next_wakeup(&self) -> Option<Timestamp> {
-        let first = |timer| self.timers_of(timer, Timestamp::from_micros(i64::MAX)).next();
-        let some = Timer::ALL.into_iter().filter(|timer| !self.timers.none_of(*timer));
-        some.filter_map(first).map(|(at, _)| at).min()
-    }
-
     /// The instants up to `until`, and their steps, at which `timer` leads to something as the run
     /// stands: none of what would start something new while it is paused, stopping or full.
     pub(super) fn timers_of(

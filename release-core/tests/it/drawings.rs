@@ -50,13 +50,14 @@ fn a_difference_tells_what_changes() {
         text,
         "+ notify/ops\n\
          ~ prod/eu/api/ready (action): 4 × 2.0.0 ready => 5 × 2.0.0 ready\n\
+         ~ prod/eu/api/serve (undo): route 100%→2.0.0 => route 100%→2.0.0\n\
          ~ prod/eu/api/start (action): scale 2.0.0 to 4 => scale 2.0.0 to 5\n\
          ~ prod/eu/api/still-ready (action): 4 × 2.0.0 ready => 5 × 2.0.0 ready\n\
          ~ prod/eu/api/stop-old (undo): scale 1.0.0 to 0 => scale 1.0.0 to 0\n\
          + prod/eu/verified -> notify/ops\n"
     );
     let back = new.diff(&old);
-    assert_eq!((back.added.len(), back.removed.len(), back.changed.len()), (0, 1, 4));
+    assert_eq!((back.added.len(), back.removed.len(), back.changed.len()), (0, 1, 5));
     assert_eq!((back.edges_added.len(), back.edges_removed.len()), (0, 1));
 }
 

@@ -1,9 +1,12 @@
 //! Rows of the fault table that no other file has: doubled and late answers, freezes that race approvals,
 //! what a rollback needs before it is needed, traffic before readiness, members of a train that fail.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
-use release_core::model::{BlueGreen, Gate, Strategy};
-use release_core::plan::{Action, FrozenPlan, Reach, RetryPolicy, Weight, plan};
+use release_core::ids::TrackId;
+use release_core::model::{BlueGreen, Definition, Digest, Gate, Strategy, Target};
+use release_core::plan::{Action, FrozenPlan, Reach, RetryPolicy, Step, Touched, plan, rollback};
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
 use release_core::run::{Command, Event, Outcome, Status};
 use release_core::time::{Span, Timestamp};
@@ -130,52 +133,123 @@ fn f29_behind_a_forward_only_migration_a_rollback_is_refused_and_said_before() {
     assert!(matches!(run.state.outcome(), Some(Outcome::Cancelled { .. })));
 }
 
-/// Before each change of shares, along all edges: a new version that gets a share was seen ready.
-fn traffic_follows_readiness(frozen: &FrozenPlan) {
-    let plan = frozen.plan();
-    let count = plan.steps().len();
-    let mut before: Vec<Vec<bool>> = vec![vec![false; count]; count];
-    for at in plan.order().unwrap() {
-        for edge in plan.edges().iter().filter(|edge| edge.to == at) {
-            let reached = before[edge.from as usize].clone();
-            let mine = &mut before[at as usize];
-            mine.iter_mut().zip(reached).for_each(|(mine, other)| *mine |= other);
-            mine[edge.from as usize] = true;
+/// What is known of one target, step after step: how many instances of each version were seen to be ready since they may
+/// last have died, and the shares.
+#[derive(Clone, Default)]
+struct Seen {
+    ready: BTreeMap<(Digest, Option<TrackId>), u32>,
+    shares: BTreeMap<(Digest, Option<TrackId>), u8>,
+}
+
+/// How many instances each service has, and how many of them may be missing in an environment.
+struct Needs<'a>(&'a Definition);
+
+impl Needs<'_> {
+    /// How many instances a share of the traffic needs, rounded down, and at least one.
+    fn of(&self, target: &Target, percent: u8) -> u32 {
+        let service = self.0.services.iter().find(|s| s.id == target.service).unwrap();
+        let stage = self.0.stages.iter().find(|s| s.environment == target.environment).unwrap();
+        let missing = match &stage.strategy {
+            Strategy::Rolling(rolling) => rolling.max_unavailable,
+            _ => 0,
+        };
+        (service.replicas * u32::from(percent) / 100).saturating_sub(missing).max(1)
+    }
+
+    /// The versions from before serve, and are ready.
+    fn before(&self) -> BTreeMap<Target, Seen> {
+        let mut all = BTreeMap::new();
+        for environment in &self.0.environments {
+            for region in &environment.regions {
+                for (service, old) in &self.0.release.previous.members {
+                    let (place, region) = (environment.id.clone(), region.clone());
+                    let seen = Seen {
+                        ready: [((old.artifact.digest(), None), u32::MAX)].into(),
+                        shares: [((old.artifact.digest(), None), 100)].into(),
+                    };
+                    all.insert(Target::new(place, region, service.clone()), seen);
+                }
+            }
+        }
+        all
+    }
+
+    /// That no step gives a version more of the traffic than instances of it were just seen to be ready for.
+    fn follow(&self, step: &Step, all: &mut BTreeMap<Target, Seen>) {
+        let place = step.scope.place();
+        match &step.action {
+            Action::Scale { deployment, replicas } => {
+                let seen = all.entry(whole(&deployment.target)).or_default();
+                let key = (deployment.artifact.digest(), deployment.target.track.clone());
+                seen.ready.entry(key).and_modify(|ready| *ready = (*ready).min(*replicas));
+            }
+            Action::Probe { deployment, min_ready } => {
+                let seen = all.entry(whole(&deployment.target)).or_default();
+                let key = (deployment.artifact.digest(), deployment.target.track.clone());
+                seen.ready.insert(key, *min_ready);
+            }
+            Action::Route { target, weights, .. } => {
+                let seen = all.entry(target.clone()).or_default();
+                for weight in weights {
+                    let key = (weight.digest, weight.track.clone());
+                    let had = seen.shares.get(&key).copied().unwrap_or(0);
+                    let ready = seen.ready.get(&key).copied().unwrap_or(0);
+                    let needed = self.of(target, weight.percent);
+                    let enough = weight.percent <= had || ready >= needed;
+                    let (id, label) = (&step.id, weight.label());
+                    assert!(
+                        enough,
+                        "{id}: {ready} of {label} were seen ready, {needed} are needed"
+                    );
+                }
+                let shares = weights.iter().map(|w| ((w.digest, w.track.clone()), w.percent));
+                seen.shares = shares.collect();
+            }
+            // Time passes.
+            Action::Bake { .. } | Action::Analyze { .. } | Action::Custom { .. } => {
+                let here = all.iter_mut().filter(|(target, _)| {
+                    place.is_some_and(|place| place.service.as_ref() == Some(&target.service))
+                });
+                here.for_each(|(_, seen)| seen.ready.clear());
+            }
+            _ => {}
         }
     }
-    for (index, step) in plan.steps().iter().enumerate() {
-        let Action::Route { target, weights, .. } = &step.action else { continue };
-        let behind = || (0..count).filter(|other| before[index][*other]).map(|i| &plan.steps()[i]);
-        for Weight { digest, .. } in weights.iter().filter(|w| is_new(frozen, target, w.digest)) {
-            let seen_ready = behind().any(|other| {
-                matches!(&other.action, Action::Probe { deployment, min_ready }
-                    if *min_ready > 0
-                        && deployment.target == *target
-                        && deployment.artifact.digest() == *digest)
-            });
-            assert!(seen_ready, "{} before {digest} is ready", step.id);
+
+    /// On the way forward, and on the way back from behind `count` steps of it.
+    fn hold(&self, frozen: &FrozenPlan, count: usize) {
+        let order = frozen.plan().order().unwrap();
+        let (mut all, mut behind) = (self.before(), None);
+        for (index, at) in order.iter().enumerate() {
+            if index == count % order.len() {
+                behind = Some(all.clone());
+            }
+            self.follow(frozen.get(*at).unwrap(), &mut all);
         }
+        let done: BTreeSet<u32> = order.iter().take(count % order.len()).copied().collect();
+        let touched = |at| if done.contains(&at) { Touched::Done } else { Touched::No };
+        let Ok(back) = rollback(frozen, touched, &Reach::Release) else { return };
+        let mut all = behind.unwrap();
+        // Whatever was seen on the way, versions may have died since.
+        all.values_mut().for_each(|seen| seen.ready.clear());
+        // The steps of each target are in their order.
+        back.steps.iter().for_each(|step| self.follow(step, &mut all));
     }
 }
 
-/// Whether the plan brings this version there.
-fn is_new(
-    plan: &FrozenPlan,
-    target: &release_core::model::Target,
-    digest: release_core::model::Digest,
-) -> bool {
-    plan.plan().steps().iter().any(|step| {
-        matches!(&step.action, Action::Probe { deployment, .. }
-            if deployment.target == *target && deployment.artifact.digest() == digest)
-    })
+/// The target, whoever on it.
+fn whole(target: &Target) -> Target {
+    Target { track: None, ..target.clone() }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn f30_no_traffic_goes_to_what_was_not_seen_ready(definition in random::definition()) {
-        traffic_follows_readiness(&plan(&definition).unwrap().freeze());
+    fn f30_no_traffic_goes_to_what_was_not_seen_ready(
+        definition in random::definition(), count in proptest::num::usize::ANY,
+    ) {
+        Needs(&definition).hold(&plan(&definition).unwrap().freeze(), count);
     }
 
     /// A member of the train fails: whatever needs it has not begun, and nobody passes the sync point.

@@ -122,6 +122,8 @@ mod undecided;
 #[cfg(test)]
 mod watching;
 #[cfg(test)]
+mod way_back;
+#[cfg(test)]
 mod what_if;
 
 #[test]

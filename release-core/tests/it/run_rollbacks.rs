@@ -271,7 +271,10 @@ fn what_has_arrived_elsewhere_is_tidied_up() {
     run.end("live/eu/api/start", End::Permanent);
     let extension = run.state.plan().rollback().unwrap().1;
     let ids: Vec<_> = extension.steps.iter().map(|step| step.id.to_string()).collect();
-    assert_eq!(ids, ["rollback/live/eu/api/start/scale", "rollback/prod/eu/api/remove-old/scale"]);
+    let kept = ["keep-old/bake", "keep-old/still-ready/probe", "remove-old/scale"];
+    let kept = kept.map(|step| format!("rollback/prod/eu/api/{step}"));
+    assert_eq!(ids[0], "rollback/live/eu/api/start/scale");
+    assert_eq!(ids[1..], kept, "as long as it was to be");
     assert!(matches!(run.heal(40), Outcome::RolledBack { .. }));
     assert_eq!(run.status("prod/eu/api/promote"), Status::Succeeded);
 }

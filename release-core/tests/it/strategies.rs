@@ -119,7 +119,7 @@ fn an_experiment_compares_with_as_many_fresh_instances() {
     let steps = table(&plan);
     let begin = steps.iter().position(|step| step.contains("experiment/start")).unwrap();
     assert_eq!(
-        steps[begin..begin + 8],
+        steps[begin..begin + 9],
         [
             "prod/eu/api/weight-10/experiment/start: scale 1.0.0 to 1",
             "prod/eu/api/weight-10/experiment/ready: 1 × 1.0.0 ready",
@@ -127,6 +127,7 @@ fn an_experiment_compares_with_as_many_fresh_instances() {
             "prod/eu/api/weight-10/experiment: route 60%→1.0.0 20%→1.0.0@baseline 20%→2.0.0",
             "prod/eu/api/weight-10/experiment/bake: bake 1m",
             "prod/eu/api/weight-10/experiment/errors: errors of 2.0.0",
+            "prod/eu/api/weight-10/experiment/old-ready: 4 × 1.0.0 ready",
             "prod/eu/api/weight-10/experiment/over: route 90%→1.0.0 10%→2.0.0",
             "prod/eu/api/weight-10/experiment/stop: scale 1.0.0 to 0",
         ]

@@ -25,6 +25,7 @@ fn rolling_back() -> Run {
         run.end(step, End::Good);
     }
     run.end("prod/eu/api/start", End::Permanent);
+    run.end("rollback/prod/eu/api/start/scale", End::Good);
     assert!(matches!(run.state.phase(), Phase::RollingBack(_)), "{:?}", run.state.phase());
     run
 }

@@ -4,7 +4,8 @@
 //! In every state, every version with a share of the traffic, a header route or copies has instances; shares are 100 percent;
 //! and there are instances enough ([`Exploration::missing`]). Whenever a version gets more of the traffic, by its share, headers or
 //! copies, as many of its instances as that needs were just seen to be ready: before any bake, wait for people or hook that
-//! came since, they may have died. (The version from before is believed to be well as long as nobody scales it.) Every end is whole: all traffic on versions that run with all
+//! came since, they may have died, those of the version from before too. Nor are there more instances than there may be, if that
+//! is said ([`Exploration::surge`], [`Exploration::apart`]). Every end is whole: all traffic on versions that run with all
 //! their instances, without rules, and nothing left over on tracks. What was rolled back or cancelled is as it was before.
 //!
 //! ```
@@ -23,7 +24,9 @@
 //! ```
 //!
 //! An effect ends well, is refused, fails in passing, or nobody hears of it, and it took effect or did not; a measurement is
-//! good or bad. In a rollback, effects fail in passing only: one that fails for good waits for a person. Analyses are good
+//! good or bad. In a rollback, effects fail in passing only: one that fails for good waits for a person. Once, while the run goes forward, all
+//! instances of the versions from before may die: they run, and are not ready, until a person whom the run waits for mends
+//! them. Analyses are good
 //! or bad look by look; of those that compare versions the stream is not told apart, so that they are tried as all good and
 //! all bad. Time passes when nothing is under way.
 
@@ -38,7 +41,7 @@ use release_core::model::Definition;
 use release_core::plan::Plan;
 use release_core::run::Outcome;
 pub use world::Breach;
-use world::World;
+use world::{Ceiling, World};
 
 /// How a plan is explored.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,9 @@ pub struct Exploration {
     faults: bool,
     outage: bool,
     missing: u32,
+    ceiling: Option<Ceiling>,
+    dies: bool,
+    partly: bool,
     most: usize,
 }
 
@@ -56,9 +62,18 @@ impl Default for Exploration {
 }
 
 impl Exploration {
-    /// With all faults; nobody may go unserved, no instance may be missing, and ten million states are the most.
+    /// With all faults; nobody may go unserved, no instance may be missing, as many as one likes may be there, and ten million
+    /// states are the most.
     pub const fn new() -> Self {
-        Self { faults: true, outage: false, missing: 0, most: 10_000_000 }
+        Self {
+            faults: true,
+            outage: false,
+            missing: 0,
+            ceiling: None,
+            dies: true,
+            partly: false,
+            most: 10_000_000,
+        }
     }
 
     /// Every effect ends well; only the cancel comes at every state.
@@ -79,6 +94,35 @@ impl Exploration {
     #[must_use]
     pub const fn missing(mut self, instances: u32) -> Self {
         self.missing = instances;
+        self
+    }
+
+    /// So many instances of a service may be there beyond those that it has, as with a rolling strategy's `max_surge`: on the way
+    /// forward as well as on the way back.
+    #[must_use]
+    pub const fn surge(mut self, instances: u32) -> Self {
+        self.ceiling = Some(Ceiling::Surge(instances));
+        self
+    }
+
+    /// No two versions of a service may run at once, not even one instance of each, as where each needs a lock for itself.
+    #[must_use]
+    pub const fn apart(mut self) -> Self {
+        self.ceiling = Some(Ceiling::Apart);
+        self
+    }
+
+    /// The versions from before do not die: fewer states, where there would be too many.
+    #[must_use]
+    pub const fn old_lives(mut self) -> Self {
+        self.dies = false;
+        self
+    }
+
+    /// What is rolled back may be a part, as with the scope of a region: the rest is whole, on either version.
+    #[must_use]
+    pub const fn partly(mut self) -> Self {
+        self.partly = true;
         self
     }
 
@@ -124,14 +168,17 @@ impl Exploration {
             if let Some(breach) = node.world.breach(self.outage, self.missing) {
                 return Err(broken(breach));
             }
+            if let Some(breach) = self.ceiling.and_then(|ceiling| node.world.crowd(ceiling)) {
+                return Err(broken(breach));
+            }
             if let Some(outcome) = node.state.outcome() {
                 *ends.entry(outcome.name()).or_default() += 1;
-                if let Some(breach) = end(outcome, &node.world, &before) {
+                if let Some(breach) = self.end(outcome, &node.world, &before) {
                     return Err(broken(breach));
                 }
                 continue;
             }
-            let next = node.successors(self.faults);
+            let next = node.successors(self.faults, self.faults && self.dies);
             if next.is_empty() {
                 return Err(broken(Breach::Stuck(format!("{:?}", node.state.awaiting()))));
             }
@@ -139,16 +186,20 @@ impl Exploration {
         }
         Ok(Explored { states: seen.len(), ends })
     }
-}
 
-/// What is wrong with the world at the end of a run.
-fn end(outcome: &Outcome, world: &World, before: &World) -> Option<Breach> {
-    let back = matches!(outcome, Outcome::RolledBack { .. } | Outcome::Cancelled { .. });
-    let name = outcome.name();
-    if back && world != before {
-        return Some(Breach::NotAsBefore { outcome: name, world: world.to_string() });
+    /// What is wrong with the world at the end of a run.
+    fn end(&self, outcome: &Outcome, world: &World, before: &World) -> Option<Breach> {
+        let back = match outcome {
+            Outcome::RolledBack { .. } => !self.partly,
+            Outcome::Cancelled { .. } => true,
+            _ => false,
+        };
+        let name = outcome.name();
+        if back && !world.is_like(before) {
+            return Some(Breach::NotAsBefore { outcome: name, world: world.to_string() });
+        }
+        (!world.is_whole()).then(|| Breach::NotWhole { outcome: name, world: world.to_string() })
     }
-    (!world.is_whole()).then(|| Breach::NotWhole { outcome: name, world: world.to_string() })
 }
 
 /// That everything was explored, and nothing broke.

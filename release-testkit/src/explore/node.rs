@@ -47,11 +47,13 @@ pub(super) struct Node {
     missing: u32,
     now: Timestamp,
     cancelled: bool,
+    /// Whether the old versions have died already, be it that they were mended since.
+    died: bool,
     happened: Option<Rc<Happened>>,
 }
 
 /// What tells two nodes apart: neither the time nor the number of attempts, by which nothing is decided.
-pub(super) type Key = (Vec<u8>, String, Vec<(u32, bool, u32, [u32; 4], String)>, World, bool);
+pub(super) type Key = (Vec<u8>, String, Vec<(u32, bool, u32, [u32; 4], String)>, World, [bool; 2]);
 
 impl Node {
     /// A run that has just begun.
@@ -67,8 +69,8 @@ impl Node {
         let id = RunId::new("explored").map_err(|error| error.to_string())?;
         let state = RunState::create(id, plan, &Fact { at: now, event });
         let state = state.map_err(|error| error.to_string())?;
-        let (cancelled, happened, breach) = (false, None, None);
-        let mut node = Self { state, world, breach, missing, now, cancelled, happened };
+        let (cancelled, died, happened, breach) = (false, false, None, None);
+        let mut node = Self { state, world, breach, missing, now, cancelled, died, happened };
         node.input(None);
         Ok(node)
     }
@@ -87,7 +89,7 @@ impl Node {
             let measured = [m.good, m.bad, m.inconclusive, m.undetermined];
             (index, active.attempt > 0, active.failures, measured, waits(active))
         });
-        (statuses, phase, active.collect(), self.world.clone(), self.cancelled)
+        (statuses, phase, active.collect(), self.world.clone(), [self.cancelled, self.died])
     }
 
     /// What happened so far, first things first.
@@ -187,7 +189,7 @@ impl Node {
 
     /// Everything that can happen next. In a rollback, effects fail in passing only: one that fails for good
     /// waits for a person, and never is called one.
-    pub(super) fn successors(&self, faults: bool) -> Vec<Self> {
+    pub(super) fn successors(&self, faults: bool, dies: bool) -> Vec<Self> {
         let mut next = Vec::new();
         let back = matches!(self.state.phase(), Phase::RollingBack(_));
         for effect in self.under_way() {
@@ -205,6 +207,11 @@ impl Node {
                 cancelled.cancelled = true;
                 cancelled
             }));
+        }
+        if dies && !self.died && *self.state.phase() == Phase::Forward {
+            let mut dead = self.after("the old versions die".into());
+            dead.died = true;
+            next.extend(dead.world.dies(true).then_some(dead));
         }
         if faults && !self.under_way().is_empty() {
             let mut crashed = self.after("a crash, and another engine".into());
@@ -239,8 +246,11 @@ impl Node {
                 next.world.look(&step.action);
                 Some(next)
             }
+            // Whoever is called mends first what is broken.
             Wait::Operator { unknown: false } => {
-                self.command(Command::Retry { step: step.id.clone() }, "bob")
+                let mut mended = self.after("somebody mends what is broken".into());
+                mended.world.dies(false);
+                mended.command(Command::Retry { step: step.id.clone() }, "bob")
             }
             Wait::Blocked(WakeUp::Approval { .. }) => {
                 let mut next = self.clone();

@@ -59,6 +59,26 @@ pub enum Breach {
         /// What is there.
         world: String,
     },
+    /// More instances than there may be at once.
+    #[error("{running} instances run in {target}, where {most} may: {world}")]
+    TooMany {
+        /// Where.
+        target: Target,
+        /// How many run.
+        running: u32,
+        /// How many may.
+        most: u32,
+        /// What is there.
+        world: String,
+    },
+    /// Instances of two versions that may not run together.
+    #[error("two versions run together in {target}: {world}")]
+    Together {
+        /// Where.
+        target: Target,
+        /// What is there.
+        world: String,
+    },
     /// A run ended, and not all traffic is on a version that runs with all instances, or something was left over.
     #[error("{outcome}, and it is not whole: {world}")]
     NotWhole {
@@ -100,8 +120,10 @@ pub(super) struct World(BTreeMap<Target, Place>);
 struct Place {
     /// How many instances a full set is.
     replicas: u32,
-    /// The version that was there before; it is known to be well as long as nobody scales it.
+    /// The version that was there before.
     old: Option<Digest>,
+    /// Whether the instances of the version that was there before are dead: they run, and none is ready.
+    dead: bool,
     running: BTreeMap<Digest, u32>,
     /// How many instances somebody has just seen to be ready.
     ready: BTreeMap<Digest, u32>,
@@ -131,7 +153,8 @@ impl fmt::Display for World {
         for (target, place) in &self.0 {
             write!(f, "[{target}:")?;
             for (digest, running) in &place.running {
-                write!(f, " {running}×{}", digest.short())?;
+                let dead = if place.is_dead(*digest) { " dead" } else { "" };
+                write!(f, " {running}×{}{dead}", digest.short())?;
             }
             for ((digest, track), share) in &place.shares {
                 write!(f, " {share}%→{}", digest.short())?;
@@ -142,6 +165,21 @@ impl fmt::Display for World {
         }
         Ok(())
     }
+}
+
+impl Place {
+    fn is_dead(&self, digest: Digest) -> bool {
+        self.dead && self.old == Some(digest)
+    }
+}
+
+/// How many instances there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ceiling {
+    /// As many more than a service has.
+    Surge(u32),
+    /// Those of one version.
+    Apart,
 }
 
 impl World {
@@ -177,6 +215,8 @@ impl World {
                 let digest = deployment.artifact.digest();
                 place.running.insert(digest, *replicas);
                 place.running.retain(|_, running| *running > 0);
+                // What is started anew is well.
+                place.dead &= place.old.is_none_or(|old| place.running.contains_key(&old));
                 place.ready.entry(digest).and_modify(|ready| *ready = (*ready).min(*replicas));
                 place.ready.retain(|_, ready| *ready > 0);
                 // A track is there as long as somebody is on it.
@@ -197,17 +237,32 @@ impl World {
         let Action::Probe { deployment, .. } = action else { return };
         let digest = deployment.artifact.digest();
         let Some(place) = self.0.get_mut(&deployment.target) else { return };
+        if place.is_dead(digest) {
+            return;
+        }
         if let Some(running) = place.running.get(&digest) {
             place.ready.insert(digest, *running);
         }
     }
 
-    /// Time passes, in which new versions may have died.
+    /// Time passes, in which any version may have died.
     pub(super) fn age(&mut self) {
         for place in self.0.values_mut() {
-            let old = place.old;
-            place.ready.retain(|digest, _| Some(*digest) == old);
+            place.ready.clear();
         }
+    }
+
+    /// The instances of the versions that were there before die, or are healed; whether anything changed.
+    pub(super) fn dies(&mut self, dead: bool) -> bool {
+        let before = self.clone();
+        for place in self.0.values_mut() {
+            let Some(old) = place.old.filter(|old| place.running.contains_key(old)) else {
+                continue;
+            };
+            place.dead = dead;
+            place.ready.remove(&old);
+        }
+        *self != before
     }
 
     /// Whether a change of traffic brings more of it to a version of which too few instances were just seen to be ready.
@@ -261,7 +316,8 @@ impl World {
             }
             Action::Probe { deployment, .. } => {
                 let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
-                let ready = self.running(&target, digest);
+                let dead = self.0.get(&target).is_some_and(|place| place.is_dead(digest));
+                let ready = if dead { 0 } else { self.running(&target, digest) };
                 let (unready, observed_at) = (Vec::new(), Some(now));
                 Evidence::Health { target, digest, ready, unready, observed_at }
             }
@@ -284,6 +340,23 @@ impl World {
         let mut wanted = self.clone();
         wanted.apply(action);
         wanted == *self
+    }
+
+    /// Where there are more instances than there may be.
+    pub(super) fn crowd(&self, ceiling: Ceiling) -> Option<Breach> {
+        self.0.iter().find_map(|(target, place)| {
+            let (target, world) = (target.clone(), self.to_string());
+            match ceiling {
+                Ceiling::Apart => {
+                    (place.running.len() > 1).then_some(Breach::Together { target, world })
+                }
+                Ceiling::Surge(more) => {
+                    let running: u32 = place.running.values().sum();
+                    let most = place.replicas.saturating_add(more);
+                    (running > most).then_some(Breach::TooMany { target, running, most, world })
+                }
+            }
+        })
     }
 
     /// What does not hold here and now.
@@ -330,6 +403,19 @@ impl World {
         few(all, place.replicas.saturating_sub(missing))
     }
 
+    /// Whether the same runs and is served, whatever is known of it.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let known = |world: &Self| {
+            let mut known = world.clone();
+            for place in known.0.values_mut() {
+                place.ready.clear();
+                place.dead = false;
+            }
+            known
+        };
+        known(self) == known(other)
+    }
+
     /// All traffic is on versions that run, all of them fully, and nothing else is left.
     pub(super) fn is_whole(&self) -> bool {
         self.0.iter().all(|(target, place)| {
@@ -337,6 +423,7 @@ impl World {
             target.track.is_none()
                 && place.rules.is_none()
                 && place.shares.iter().all(|((digest, track), _)| track.is_none() && full(digest))
+                && place.running.keys().all(|digest| place.shares.contains_key(&(*digest, None)))
                 && (place.shares.values().map(|share| u32::from(*share)).sum::<u32>() == 100
                     || (place.shares.is_empty() && place.running.is_empty()))
         })

@@ -24,7 +24,8 @@ pub struct Rolling {
     #[serde(default)]
     #[doc(alias = "maxUnavailable")]
     pub max_unavailable: u32,
-    /// How many instances may be there beyond those of the service; not said: a whole batch.
+    /// How many instances may be there beyond those of the service, also when it goes back; not said: a whole batch, and all
+    /// of them when it goes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "maxSurge")]
     pub max_surge: Option<u32>,

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Stop the old version, then start the new one. Nobody is served in between. In production, the
-    /// release's criteria judge the new version once it serves; elsewhere nothing is measured, since
-    /// often nobody is there to give it load.
+    /// Stop the old version, then start the new one; when it goes back, the other way round. Nobody is
+    /// served in between. In production, the release's criteria judge the new version once it serves;
+    /// elsewhere nothing is measured, since often nobody is there to give it load.
     Recreate,
     /// Replace a batch of instances at a time.
     Rolling(Rolling),

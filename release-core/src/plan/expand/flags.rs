@@ -96,13 +96,12 @@ impl<'a> Expansion<'a> {
         let path = path(place, change);
         let group = self.builder.group(path.clone(), after);
         let named = |name: &str| StepId::new(format!("{path}/{name}"));
-        let mut steps = Vec::with_capacity(size(change));
+        let (mut steps, on_failure) = (Vec::with_capacity(size(change)), self.on_failure());
         if !change.gates.is_empty() {
-            let mut enter = sync(format!("{path}/enter"), environment)?;
+            let mut enter = sync(format!("{path}/enter"), environment)?.on_failure(on_failure);
             enter.gates = prefixed(&path, &change.gates)?;
             steps.push(enter);
         }
-        let on_failure = self.on_failure();
         let step = |id: StepId, action: Action| Step {
             scope: StepScope::of(Place::new(place.clone())),
             retry: RetryPolicy::attempts(stage.attempts),
@@ -131,8 +130,12 @@ impl<'a> Expansion<'a> {
         Ok((last, group))
     }
 
-    /// What the release's criteria say of a step that fails.
-    fn on_failure(&self) -> OnFailure {
+    /// What the release's criteria say of a step that fails, also of one whose gate was rejected.
+    ///
+    /// The steps that ask this belong to no region: what a scope of a region or a wave takes back is their environment
+    /// ([`Reach::of`](crate::plan::Reach::of)). So the rejected gate of a stage takes nothing back of the environments
+    /// before it, where all is well, unless the scope is the whole release.
+    pub(super) fn on_failure(&self) -> OnFailure {
         let Some(criteria) = &self.definition.release.rollback else { return OnFailure::Fail };
         if criteria.triggers.contains(&RollbackTrigger::StepFailed) {
             OnFailure::RollBack(criteria.scope)

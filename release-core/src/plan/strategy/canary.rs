@@ -155,8 +155,9 @@ impl Course<'_> {
         )?;
         let rules = self.rules(step);
         let routed = self.route(name, step.weight, rules.clone())?;
+        let mut left = site.replicas;
         if self.spec.shrink_old && step.weight < 100 {
-            let left = CanaryScale::Percent(100 - step.weight).of(site.replicas, 0);
+            left = CanaryScale::Percent(100 - step.weight).of(site.replicas, 0);
             self.steps.extend(site.scale_old(&format!("{name}/shrink-old"), left)?);
         }
         if wanted < self.running {
@@ -174,7 +175,8 @@ impl Course<'_> {
         };
         self.steps.extend(judges);
         if let Some(experiment) = &step.experiment {
-            let around = experiment::Around { prefix: &prefix, weight: step.weight, rules };
+            let around =
+                experiment::Around { prefix: &prefix, weight: step.weight, old: left, rules };
             self.steps.extend(experiment::steps(experiment, site, &around)?);
         }
         self.steps.push(site.still_ready(&prefix, self.running)?);

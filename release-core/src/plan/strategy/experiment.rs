@@ -29,6 +29,8 @@ pub(super) fn problem(experiment: &Experiment, weight: u8) -> Option<String> {
 pub(super) struct Around<'a> {
     pub(super) prefix: &'a str,
     pub(super) weight: u8,
+    /// How many instances of the old version run.
+    pub(super) old: u32,
     pub(super) rules: TrafficRules,
 }
 
@@ -63,6 +65,8 @@ pub(super) fn steps(
     let beside =
         Beside { steered: steered(Some(&around.rules)), ..Beside::new(baseline.clone(), 50) };
     steps.extend(site.judge_by(&at("/"), named, Some(&beside), &steps)?);
+    // The old version gets more again, after a time in which it may have died.
+    steps.extend(site.probe_old(&at("/old-ready"), around.old)?);
     steps.push(site.distribute(&at("/over"), site.shares(around.weight), around.rules.clone())?);
     steps.push(site.step(&at("/stop"), scale(0))?.undo(gone()));
     Ok(steps)

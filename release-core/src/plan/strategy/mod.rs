@@ -63,7 +63,9 @@ use crate::time::Span;
 /// The same site gives the same steps. Every step before which the new version has no full set of instances leaves the old
 /// version enough of them for its share; the old version is removed by the finale alone. Steps that change something are
 /// undone as [`Site`]'s are, or as safely: from every state, what undoes them leads back to the old version with all of
-/// the traffic and all of its instances. `release-testkit` explores that ([`explore`](https://docs.rs/release-testkit)).
+/// the traffic and all of its instances, and no traffic goes to it that it was not just seen to be ready for. Where not all
+/// instances of both versions may be there at once, the way back is that of the methods of [`Site`] that end in `in_turn`.
+/// `release-testkit` explores that ([`explore`](https://docs.rs/release-testkit)).
 pub trait RolloutStrategy: fmt::Debug + Send + Sync {
     /// The steps at one site, where another version serves now.
     ///
@@ -95,6 +97,12 @@ pub trait RolloutStrategy: fmt::Debug + Send + Sync {
     /// How long the new version is kept after it was taken back.
     fn keeps_new_after_abort(&self) -> Span {
         Span::ZERO
+    }
+
+    /// Whether all instances of both versions may be there at once. Where they may not, a version that was live a short
+    /// while ago comes back in this strategy's steps too, and not in those of [`BlueGreen`](crate::model::BlueGreen).
+    fn runs_both(&self) -> bool {
+        true
     }
 
     /// The names that its steps have beside those of analyses, which cannot have them too.
@@ -221,7 +229,7 @@ pub(super) fn expand(
 ) -> Result<Rollout, StrategyError> {
     let mut rollout = if site.old.is_none() {
         first(strategy, site)?
-    } else if site.returns {
+    } else if site.returns && strategy.runs_both() {
         crate::model::BlueGreen::default().rollout(site)?
     } else {
         let rollout = strategy.rollout(site)?;

@@ -15,6 +15,10 @@ impl RolloutStrategy for Recreate {
         vec![Judged { analyses: Vec::new(), alone: Some("once it serves") }]
     }
 
+    fn runs_both(&self) -> bool {
+        false
+    }
+
     fn judges_outside_production(&self) -> bool {
         false
     }
@@ -22,7 +26,8 @@ impl RolloutStrategy for Recreate {
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
         let mut steps = Vec::new();
         steps.extend(site.scale_old("stop-old", 0)?);
-        steps.push(site.scale_new("start", site.replicas)?);
+        // On the way back too, one version stops before the other starts: they may not bear each other.
+        steps.push(site.scale_new_in_turn("start", site.replicas, 0)?);
         steps.push(site.probe("ready", site.replicas)?);
         steps.push(site.route("serve", 100)?);
         if site.production {

@@ -1,7 +1,9 @@
 //! Replace a batch of instances at a time; each version's traffic follows its share of instances.
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
+use crate::ids::IdError;
 use crate::model::Rolling;
+use crate::plan::Step;
 use crate::time::Span;
 
 /// Most batches of one rollout. Each is several steps, made before the plan's limit of steps is looked
@@ -37,36 +39,85 @@ impl RolloutStrategy for Rolling {
         &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake", "still-ready"]
     }
 
+    fn runs_both(&self) -> bool {
+        self.max_surge.is_none()
+    }
+
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
         let all = site.replicas;
         let batches = self.batches_of(all)?;
+        let turns = Turns { site, in_turn: !self.runs_both() };
         let mut steps = Vec::new();
         let mut replaced = 0;
         for batch in 1..=batches {
+            let at = |name: &str| format!("batch-{batch}/{name}");
             let new = share(batch, all, batches);
             let may_miss = self.max_unavailable.min(new - replaced);
+            // What the old version has while the new one starts.
+            let left = all - replaced - may_miss;
+            let mut percent = share_of_traffic(replaced, all);
             if may_miss > 0 {
-                let left = all - replaced - may_miss;
                 if left == 0 && replaced > 0 {
                     // Nobody may be sent to an instance that is not there.
-                    steps.push(site.route(&format!("batch-{batch}/drain"), 100)?);
+                    steps.push(turns.route(&at("drain"), (percent, 100), all - replaced)?);
+                    percent = 100;
                 }
-                steps.extend(site.scale_old(&format!("batch-{batch}/make-room"), left)?);
+                steps.extend(turns.scale_old(&at("make-room"), (all - replaced, left))?);
             }
-            steps.push(site.scale_new(&format!("batch-{batch}/start"), new)?);
-            steps.push(site.probe(&format!("batch-{batch}/ready"), new)?);
-            let percent = u8::try_from(share(100, new, all)).unwrap_or(100);
-            steps.push(site.route(&format!("batch-{batch}/serve"), percent)?);
-            if may_miss < new - replaced {
-                steps.extend(site.scale_old(&format!("batch-{batch}/stop-old"), all - new)?);
+            steps.push(turns.scale_new(&at("start"), (replaced, new))?);
+            steps.push(site.probe(&at("ready"), new)?);
+            let served = share_of_traffic(new, all);
+            steps.push(if left == 0 && replaced == 0 {
+                // All were replaced at once: traffic returns once all of the old version are back.
+                site.route(&at("serve"), served)?
+            } else {
+                turns.route(&at("serve"), (percent, served), left)?
+            });
+            if left > all - new {
+                steps.extend(turns.scale_old(&at("stop-old"), (left, all - new))?);
             }
-            steps.extend(site.bake(&format!("batch-{batch}/bake"), self.bake)?);
-            steps.extend(site.judge(&format!("batch-{batch}/"), &self.analyses, &steps)?);
+            steps.extend(site.bake(&at("bake"), self.bake)?);
+            steps.extend(site.judge(&at(""), &self.analyses, &steps)?);
             replaced = new;
         }
         steps.push(site.still_ready("", all)?);
         Ok(Rollout::of(steps))
     }
+}
+
+/// The steps of batches, with their way back: all at once, or batch by batch where there is a limit to how many instances
+/// there may be.
+struct Turns<'a> {
+    site: &'a Site<'a>,
+    in_turn: bool,
+}
+
+impl Turns<'_> {
+    fn scale_new(&self, name: &str, (from, to): (u32, u32)) -> Result<Step, IdError> {
+        if self.in_turn {
+            return self.site.scale_new_in_turn(name, to, from);
+        }
+        self.site.scale_new(name, to)
+    }
+
+    fn scale_old(&self, name: &str, (from, to): (u32, u32)) -> Result<Option<Step>, IdError> {
+        if self.in_turn {
+            return self.site.scale_old_in_turn(name, to, from);
+        }
+        self.site.scale_old(name, to)
+    }
+
+    fn route(&self, name: &str, (from, to): (u8, u8), old: u32) -> Result<Step, IdError> {
+        if self.in_turn {
+            return self.site.route_in_turn(name, to, from, old);
+        }
+        self.site.route(name, to)
+    }
+}
+
+/// The share in percent of `new` instances of `all`.
+fn share_of_traffic(new: u32, all: u32) -> u8 {
+    if new == 0 { 0 } else { u8::try_from(share(100, new, all)).unwrap_or(100) }
 }
 
 impl Rolling {

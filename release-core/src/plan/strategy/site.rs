@@ -109,6 +109,46 @@ impl Site<'_> {
         Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo)))
     }
 
+    /// As [`Site::scale_new`], where not all instances of both versions may be there at once: undone by running `before`
+    /// of the new version, when it is this step's turn in the reverse order of all. It is kept for no time then.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn scale_new_in_turn(
+        &self,
+        name: &str,
+        replicas: u32,
+        before: u32,
+    ) -> Result<Step, IdError> {
+        let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
+        let undo = Compensation { action: scale(before), phase: UndoPhase::Unwind };
+        Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(vec![undo])))
+    }
+
+    /// As [`Site::scale_old`], where not all instances of both versions may be there at once: undone by running `before`
+    /// of the old version, and checking that, when it is this step's turn in the reverse order of all.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn scale_old_in_turn(
+        &self,
+        name: &str,
+        replicas: u32,
+        before: u32,
+    ) -> Result<Option<Step>, IdError> {
+        let Some(old) = &self.old else { return Ok(None) };
+        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
+        let back = Compensation { action: scale(before), phase: UndoPhase::Unwind };
+        let undo = [back].into_iter().chain(self.old_is_ready(before, UndoPhase::Unwind));
+        Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo.collect()))))
+    }
+
+    /// Sees to it that `min_ready` instances of the old version are ready; none where there is none to look for.
+    fn old_is_ready(&self, min_ready: u32, phase: UndoPhase) -> Option<Compensation> {
+        let deployment = self.old.clone().filter(|_| min_ready > 0)?;
+        Some(Compensation { action: Action::Probe { deployment, min_ready }, phase })
+    }
+
     /// Runs `replicas` of the old version; undone by running all of it again, and checking that. None where there is
     /// no old version.
     ///
@@ -117,11 +157,9 @@ impl Site<'_> {
     pub fn scale_old(&self, name: &str, replicas: u32) -> Result<Option<Step>, IdError> {
         let Some(old) = &self.old else { return Ok(None) };
         let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
-        let probe = Action::Probe { deployment: old.clone(), min_ready: self.replicas };
-        let undo = vec![
-            Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity },
-            Compensation { action: probe, phase: UndoPhase::CheckHealth },
-        ];
+        let back = Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity };
+        let ready = self.old_is_ready(self.replicas, UndoPhase::CheckHealth);
+        let undo = [back].into_iter().chain(ready).collect();
         Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
     }
 
@@ -131,6 +169,15 @@ impl Site<'_> {
     /// A name that is none.
     pub fn probe(&self, name: &str, min_ready: u32) -> Result<Step, IdError> {
         self.step(name, Action::Probe { deployment: self.new.clone(), min_ready })
+    }
+
+    /// Waits until `min_ready` instances of the old version are ready. None where there is no old version.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn probe_old(&self, name: &str, min_ready: u32) -> Result<Option<Step>, IdError> {
+        let Some(deployment) = self.old.clone() else { return Ok(None) };
+        self.step(name, Action::Probe { deployment, min_ready }).map(Some)
     }
 
     /// Looks once more, after the exposure that went before. A platform may report a success and go back
@@ -155,7 +202,8 @@ impl Site<'_> {
         Weight { track: version.target.track.clone(), ..weight }
     }
 
-    /// Gives the new version `percent` of the traffic; undone by giving the old version all of it.
+    /// Gives the new version `percent` of the traffic; undone by giving the old version all of it, once all of its
+    /// instances were seen to be ready.
     ///
     /// # Errors
     /// A name that is none.
@@ -171,6 +219,35 @@ impl Site<'_> {
         self.distribute(name, self.shares(percent), rules)
     }
 
+    /// As [`Site::route`], where not all instances of both versions may be there at once: undone by giving the new version
+    /// `before` percent, when it is this step's turn in the reverse order of all, once `old_ready` instances of the old
+    /// version, which are those that it has then, were seen to be ready. Without any, and where the shares stay as they
+    /// are, nothing undoes it.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn route_in_turn(
+        &self,
+        name: &str,
+        percent: u8,
+        before: u8,
+        old_ready: u32,
+    ) -> Result<Step, IdError> {
+        let route = |percent| Action::Route {
+            target: self.new.target.clone(),
+            weights: self.shares(percent),
+            rules: None,
+        };
+        let mut undo: Vec<_> =
+            self.old_is_ready(old_ready, UndoPhase::Unwind).into_iter().collect();
+        if undo.is_empty() || percent == before {
+            undo.clear();
+        } else {
+            undo.push(Compensation { action: route(before), phase: UndoPhase::Unwind });
+        }
+        Ok(self.step(name, route(percent))?.undo(Undo::Compensate(undo)))
+    }
+
     pub(super) fn distribute(
         &self,
         name: &str,
@@ -180,9 +257,12 @@ impl Site<'_> {
         let target = || self.new.target.clone();
         let rules = (!rules.is_empty()).then(|| Box::new(rules));
         let back = Action::Route { target: target(), weights: self.shares(0), rules: None };
-        let undo = Compensation { action: back, phase: UndoPhase::RestoreTraffic };
+        let back = Compensation { action: back, phase: UndoPhase::RestoreTraffic };
+        // It may have died since it had all of the traffic, and nobody else looks.
+        let ready = self.old_is_ready(self.replicas, UndoPhase::CheckHealth);
+        let undo = ready.into_iter().chain([back]).collect();
         let action = Action::Route { target: target(), weights, rules };
-        Ok(self.step(name, action)?.undo(Undo::Compensate(vec![undo])))
+        Ok(self.step(name, action)?.undo(Undo::Compensate(undo)))
     }
 
     /// The header routes and copies of a rollout, all for the new version.

@@ -30,8 +30,17 @@ fn rollout() -> impl Strategy<Value = Rollout> {
     let bake = || (0_u64..3).prop_map(Span::secs);
     prop_oneof![
         Just(Rollout::Recreate),
-        (1_u32..5, 0_u32..4, bake()).prop_map(|(batches, max_unavailable, bake)| {
-            Rollout::Rolling(Rolling { batches, max_unavailable, bake, ..Rolling::new(1) })
+        (1_u32..5, 0_u32..4, 0_u32..8, bake()).prop_map(|(batches, missing, surge, bake)| {
+            // As many more as one likes, or some, and at least one of both.
+            let surge = Some(surge).filter(|surge| *surge < 4 && surge + missing > 0);
+            let (max_unavailable, max_surge) = (missing, surge);
+            Rollout::Rolling(Rolling {
+                batches,
+                max_unavailable,
+                max_surge,
+                bake,
+                ..Rolling::new(1)
+            })
         }),
         (bake(), bake(), any_bool()).prop_map(|(bake, keep_old, gated)| {
             let gates = if gated { vec![Gate::Approval(Approval::new(id("go")))] } else { vec![] };
@@ -137,12 +146,13 @@ fn on_failure() -> impl Strategy<Value = OnFailure> {
 
 fn undo(index: usize) -> impl Strategy<Value = Undo> {
     let phases = [
+        UndoPhase::Unwind,
         UndoPhase::RestoreCapacity,
         UndoPhase::CheckHealth,
         UndoPhase::RestoreTraffic,
         UndoPhase::Remove,
     ];
-    let compensation = (0_usize..4).prop_map(move |phase| {
+    let compensation = (0_usize..5).prop_map(move |phase| {
         let action = custom(&format!("undo-{index}"));
         Undo::Compensate(vec![Compensation { action, phase: phases[phase] }])
     });

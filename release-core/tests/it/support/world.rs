@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use release_core::engine::Engine;
+use release_core::flags::{FlagReading, FlagState};
 use release_core::journal::{
     AppendError, Batch, Head, History, Journal, MemoryJournal, ReadError, Record,
 };
@@ -240,6 +241,11 @@ pub(crate) fn faithful(action: &Action, now: Timestamp) -> Evidence {
             Evidence::Weights { target, weights, served: Vec::new(), rules }
         }
         Action::Analyze { deployment, .. } => ratio(deployment.artifact.digest(), 1.0, 100.0),
+        Action::Flag(step) => {
+            let (environment, flag) = (step.environment.clone(), step.flag.clone());
+            let state = step.wanted().unwrap_or(FlagState::Off);
+            Evidence::Flag(FlagReading { environment, flag, state, revision: 1, killed: None })
+        }
         _ => Evidence::Done,
     }
 }
