@@ -243,7 +243,10 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
 /// How a run ends that stopped and is where it was to go back to. Where nothing had to be taken back it was not rolled
 /// back, also if it tidied up elsewhere; unless the regions that failed have been taken back already, and no others begin.
 fn went_back(state: &RunState, cause: &Cause) -> Outcome {
-    let is_undone = |index: &u32| matches!(&state.plan.step(*index).undo, Undo::Compensate(undo) if !undo.is_empty());
+    let is_undone = |index: &u32| {
+        let undo = &state.plan.step(*index).undo;
+        matches!(undo, Undo::Compensate(undo) if !undo.is_empty())
+    };
     let undone = state.plan.rollback().is_some_and(|(_, back)| back.undoes.iter().any(is_undone));
     if undone || state.halted.as_ref() == Some(cause) {
         Outcome::RolledBack { cause: cause.clone() }

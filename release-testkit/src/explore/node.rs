@@ -238,15 +238,16 @@ impl Node {
     fn helped(&self, index: u32, active: &Active) -> Option<Self> {
         let step = self.state.plan().get(index)?;
         match &active.wait {
-            // Somebody looks and says what is.
+            // Somebody looks and says what is. Whoever is called mends first what is broken.
             Wait::Operator { unknown: true } => {
-                let applied = !step.action.mutates() || self.world.is_as(&step.action);
+                let mut mended = self.clone();
+                mended.world.dies(false);
+                let applied = !step.action.mutates() || mended.world.is_as(&step.action);
                 let mut next =
-                    self.command(Command::Reconcile { step: step.id.clone(), applied }, "bob")?;
+                    mended.command(Command::Reconcile { step: step.id.clone(), applied }, "bob")?;
                 next.world.look(&step.action);
                 Some(next)
             }
-            // Whoever is called mends first what is broken.
             Wait::Operator { unknown: false } => {
                 let mut mended = self.after("somebody mends what is broken".into());
                 mended.world.dies(false);

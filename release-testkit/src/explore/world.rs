@@ -198,7 +198,6 @@ impl World {
                         let digest = old.artifact.digest();
                         place.old = Some(digest);
                         place.running.insert(digest, replicas);
-                        place.ready.insert(digest, replicas);
                         place.shares.insert((digest, None), 100);
                     }
                     places.insert(target, place);
@@ -238,6 +237,7 @@ impl World {
         let digest = deployment.artifact.digest();
         let Some(place) = self.0.get_mut(&deployment.target) else { return };
         if place.is_dead(digest) {
+            place.ready.remove(&digest);
             return;
         }
         if let Some(running) = place.running.get(&digest) {
@@ -259,8 +259,13 @@ impl World {
             let Some(old) = place.old.filter(|old| place.running.contains_key(old)) else {
                 continue;
             };
+            if place.dead == dead {
+                continue;
+            }
             place.dead = dead;
-            place.ready.remove(&old);
+            if !dead {
+                place.ready.remove(&old);
+            }
         }
         *self != before
     }
