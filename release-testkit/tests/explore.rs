@@ -282,8 +282,11 @@ fn broken(strategy: fn() -> Box<dyn RolloutStrategy>, exploration: Exploration) 
     let other = release_core::model::Other { name: "theirs".into(), with: serde_json::Value::Null };
     let definition = one_service(Strategy::Other(other), REPLICAS);
     let planner = Planner::new().strategy("theirs", move |_| Ok(strategy()));
-    let plan = planner.plan(&definition).unwrap();
-    exploration.run(&definition, plan).unwrap_err().breach
+    let plan = planner.plan(&definition).unwrap_or_else(|errors| panic!("{errors}"));
+    match exploration.run(&definition, plan) {
+        Err(broken) => broken.breach,
+        Ok(found) => panic!("nothing was broken: {found}"),
+    }
 }
 
 #[test]

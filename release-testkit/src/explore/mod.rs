@@ -43,14 +43,23 @@ use release_core::run::Outcome;
 pub use world::Breach;
 use world::{Ceiling, World};
 
+/// What goes wrong beside what people say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Faults {
+    None,
+    /// Effects fail, in each way.
+    OfEffects,
+    /// And the versions from before die.
+    All,
+}
+
 /// How a plan is explored.
 #[derive(Debug, Clone, Copy)]
 pub struct Exploration {
-    faults: bool,
+    faults: Faults,
     outage: bool,
     missing: u32,
     ceiling: Option<Ceiling>,
-    dies: bool,
     partly: bool,
     most: usize,
 }
@@ -66,11 +75,10 @@ impl Exploration {
     /// states are the most.
     pub const fn new() -> Self {
         Self {
-            faults: true,
+            faults: Faults::All,
             outage: false,
             missing: 0,
             ceiling: None,
-            dies: true,
             partly: false,
             most: 10_000_000,
         }
@@ -79,7 +87,7 @@ impl Exploration {
     /// Every effect ends well; only the cancel comes at every state.
     #[must_use]
     pub const fn without_faults(mut self) -> Self {
-        self.faults = false;
+        self.faults = Faults::None;
         self
     }
 
@@ -115,7 +123,9 @@ impl Exploration {
     /// The versions from before do not die: fewer states, where there would be too many.
     #[must_use]
     pub const fn old_lives(mut self) -> Self {
-        self.dies = false;
+        if matches!(self.faults, Faults::All) {
+            self.faults = Faults::OfEffects;
+        }
         self
     }
 
@@ -178,7 +188,7 @@ impl Exploration {
                 }
                 continue;
             }
-            let next = node.successors(self.faults, self.faults && self.dies);
+            let next = node.successors(self.faults != Faults::None, self.faults == Faults::All);
             if next.is_empty() {
                 return Err(broken(Breach::Stuck(format!("{:?}", node.state.awaiting()))));
             }
