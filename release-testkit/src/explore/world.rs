@@ -263,8 +263,9 @@ impl World {
                 continue;
             }
             place.dead = dead;
-            if !dead {
-                place.ready.remove(&old);
+            // Whoever mends it sees that it is ready.
+            if let Some(running) = place.running.get(&old).filter(|_| !dead) {
+                place.ready.insert(old, *running);
             }
         }
         *self != before
