@@ -49,11 +49,12 @@ impl Reach {
                     None => Self::Environment(environment.cloned()),
                 }
             }
-            RollbackScope::Environment => Self::Environment(environment.cloned()),
             RollbackScope::Region if region.is_some() => {
                 Self::Region(environment.cloned(), region.cloned())
             }
-            RollbackScope::Region => Self::Environment(environment.cloned()),
+            RollbackScope::Region | RollbackScope::Environment => {
+                Self::Environment(environment.cloned())
+            }
         }
     }
 

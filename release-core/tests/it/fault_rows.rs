@@ -231,9 +231,13 @@ impl Needs<'_> {
         let Ok(back) = rollback(frozen, touched, &Reach::Release) else { return };
         let mut all = behind.unwrap();
         // Whatever was seen on the way, versions may have died since.
-        all.values_mut().for_each(|seen| seen.ready.clear());
+        for seen in all.values_mut() {
+            seen.ready.clear();
+        }
         // The steps of each target are in their order.
-        back.steps.iter().for_each(|step| self.follow(step, &mut all));
+        for step in &back.steps {
+            self.follow(step, &mut all);
+        }
     }
 }
 
