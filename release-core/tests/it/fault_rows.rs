@@ -235,7 +235,9 @@ impl Needs<'_> {
             seen.ready.clear();
         }
         // The steps of each target are in their order.
-        back.steps.iter().for_each(|step| self.follow(step, &mut all));
+        for step in &back.steps {
+            self.follow(step, &mut all);
+        }
     }
 }
 
