@@ -78,6 +78,8 @@ struct Call<'a> {
     effects: Option<EffectClass>,
     /// Since when the step is to measure.
     since: Timestamp,
+    /// Whether the step only tidies up behind a release that is live.
+    finale: bool,
     /// A little before the engine gives up, so that the answer says what was missing.
     give_up: Timestamp,
 }
@@ -89,7 +91,8 @@ impl<'a> Call<'a> {
         let (cx, rollback) = (Context::of(command), command.is_rollback());
         let described = bound.describe();
         let effects = described.as_ref().filter(|_| bound.acts()).map(|one| one.effects);
-        Self { registry, cx, since: command.since(), rollback, effects, give_up }
+        let (since, finale) = (command.since(), command.step().finale);
+        Self { registry, cx, since, finale, rollback, effects, give_up }
     }
 
     async fn perform(

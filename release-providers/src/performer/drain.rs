@@ -6,7 +6,7 @@ use release_core::port::EffectCertainty;
 
 use super::{Call, FIRST_PAUSE};
 use crate::spi::{ObserveTraffic, TrafficRouter, TrafficStatus};
-use crate::{ErrorKind, ProviderError};
+use crate::{ErrorKind, ProviderError, RetryAdvice};
 
 const DRAIN: &str = "drain";
 /// So many looks in a row have to find nothing: a server of many threads may have begun a request just before it took over
@@ -15,7 +15,8 @@ const QUIET: u32 = 2;
 
 impl Call<'_> {
     /// Waits until no request is under way at what is about to be stopped, where a router counts them. What still gets
-    /// requests by then, as with `recreate`, never has none, and is stopped as the plan says.
+    /// requests by then, as with `recreate`, never has none, and is stopped as the plan says; but not where the step tidies up
+    /// behind a release that is live: then somebody has routed back by hand, and what serves is not stopped.
     ///
     /// Nothing is stopped when they do not end in time: that is an error, with no effect.
     pub(super) async fn drained(&self, deployment: &Deployment) -> Result<(), ProviderError> {
@@ -23,10 +24,10 @@ impl Call<'_> {
         let counts = |router: &dyn TrafficRouter| {
             router.describe().abilities.traffic_router.counts_in_flight
         };
-        let Some(router) = self.registry.router_of(target).filter(|router| counts(&**router))
-        else {
+        let Some(router) = self.registry.router_of(target) else { return Ok(()) };
+        if !self.finale && !counts(&*router) {
             return Ok(());
-        };
+        }
         let (digest, mut whole) = (artifact.digest(), target.clone());
         let track = whole.track.take();
         let say = |error: ProviderError| {
@@ -42,9 +43,12 @@ impl Call<'_> {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 seen => seen.map_err(say)?,
             };
+            if is_served(&status, digest, track.as_ref()) {
+                return if self.finale { Err(say(served())) } else { Ok(()) };
+            }
             let requests = status.in_flight_of(digest, track.as_ref());
             quiet = if requests == 0 { quiet + 1 } else { 0 };
-            if quiet >= QUIET || is_served(&status, digest, track.as_ref()) {
+            if quiet >= QUIET || !counts(&*router) {
                 return Ok(());
             }
             let missing = || {
@@ -55,6 +59,12 @@ impl Call<'_> {
             self.pause(&mut pause, DRAIN, missing).await.map_err(say)?;
         }
     }
+}
+
+/// Why what was to be tidied up stays.
+fn served() -> ProviderError {
+    let text = "the router sends requests to the version that was to be removed behind the release, so it is not stopped; route them to the new version and retry, or take the release back";
+    ProviderError::new(ErrorKind::Conflict, DRAIN, text).with_retry(RetryAdvice::Never)
 }
 
 /// Whether requests, or copies of them, go there.

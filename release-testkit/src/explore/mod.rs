@@ -71,7 +71,7 @@ impl Default for Exploration {
 }
 
 impl Exploration {
-    /// With all faults; nobody may go unserved, no instance may be missing, as many as one likes may be there, and ten million
+    /// With all faults; nobody may go unserved, no instance may be missing, as many as one likes may be there, and two million
     /// states are the most.
     pub const fn new() -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Exploration {
             missing: 0,
             ceiling: None,
             partly: false,
-            most: 10_000_000,
+            most: 2_000_000,
         }
     }
 

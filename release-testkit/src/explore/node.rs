@@ -84,10 +84,23 @@ impl Node {
             Phase::Abandoning { .. } => "abandoning".to_owned(),
             Phase::Finished(outcome) => outcome.to_string(),
         };
-        let active = self.state.all_active().into_iter().map(|(index, active)| {
+        // What goes on in the background is looked at for as long as one waits: that one look was good is all that counts, and
+        // what is left of a bake tells one look from the next.
+        let goes_on = |index: u32| {
+            let action = self.state.plan().get(index).map(|step| &step.action);
+            matches!(action, Some(Action::Analyze { until: Some(_), .. }))
+        };
+        let all = self.state.all_active();
+        let watched = all.iter().any(|(index, _)| goes_on(*index));
+        let active = all.into_iter().map(|(index, active)| {
             let m = &active.measured;
-            let measured = [m.good, m.bad, m.inconclusive, m.undetermined];
-            (index, active.attempt > 0, active.failures, measured, waits(active))
+            let good = if goes_on(index) { m.good.min(1) } else { m.good };
+            let measured = [good, m.bad, m.inconclusive, m.undetermined];
+            let waits = match &active.wait {
+                Wait::Bake { until } if watched => format!("bake {}", until.since(self.now)),
+                _ => waits(active),
+            };
+            (index, active.attempt > 0, active.failures, measured, waits)
         });
         (statuses, phase, active.collect(), self.world.clone(), [self.cancelled, self.died])
     }

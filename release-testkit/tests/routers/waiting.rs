@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use release_core::engine::{Engine, Settled};
 use release_core::journal::{History, MemoryJournal};
-use release_core::plan::{Action, Deployment, EdgeKind, Plan, RetryPolicy, Step, Undo, Weight};
+use release_core::plan::{
+    Action, Deployment, EdgeKind, OnFailure, Plan, RetryPolicy, Step, Undo, Weight,
+};
 use release_core::port::{Clock as _, EffectCertainty};
 use release_core::run::{Event, Outcome};
 use release_core::time::Span;
+use release_providers::spi::{SetWeights, TrafficRouter as _};
 use release_providers::{ProviderSelector, Registry, RouterAbilities};
 use release_testkit::conformance::router::Heard;
 use release_testkit::fakes::{FakePlatform, FakeRouter};
@@ -172,6 +175,42 @@ fn what_is_stopped_while_it_serves_is_stopped_at_once() {
     let (history, ()) = bench.run(steps, bench.begins());
     assert!(succeeded(&history));
     assert_eq!((bench.old(), bench.finish()), (0, None));
+}
+
+/// What a release removes in the end, when somebody has routed back to it by hand in between.
+#[test]
+fn what_serves_is_not_removed_behind_a_release() {
+    for counts in [true, false] {
+        let bench =
+            if counts { Bench::new() } else { Bench::able(|can| can.counts_in_flight = false) };
+        let (mut steps, kept) = (
+            replaced(),
+            Step::new("kept".parse().unwrap(), Action::Bake { duration: Span::secs(60) }),
+        );
+        let remove = steps.pop().unwrap();
+        steps.extend(
+            [kept, remove].map(|step| Step { finale: true, ..step.on_failure(OnFailure::Hold) }),
+        );
+        let back = async {
+            bench.passes(Span::secs(30)).await;
+            let weights =
+                vec![Weight::new(fixtures::digest("api", OLD), fixtures::version(OLD), 100)];
+            let request = SetWeights::new(fixtures::target("api"), weights);
+            bench.router.set_weights(&fixtures::context("by-hand"), request).await.unwrap();
+        };
+        let (history, ()) = bench.run(steps, back);
+        let failed = history.facts().iter().find_map(|fact| match &fact.event {
+            Event::StepFailed { step, error, .. } => Some((step.id.to_string(), error.clone())),
+            _ => None,
+        });
+        let (step, error) = failed.unwrap();
+        assert_eq!(
+            (&*step, &*error.kind, error.effect),
+            ("remove-old", "conflict", EffectCertainty::NotApplied)
+        );
+        assert!(error.message.contains("sends requests to the version"), "{error}");
+        assert_eq!(bench.old(), 2);
+    }
 }
 
 #[test]
