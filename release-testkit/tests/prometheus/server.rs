@@ -84,7 +84,22 @@ impl Server {
         let pid = self.child.as_ref().unwrap().id().to_string();
         let signal = if comes { "-STOP" } else { "-CONT" };
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        // Its threads stop one after the other, each when it next gets the processor.
+        while comes && !stands(&pid) {
+            std::thread::yield_now();
+        }
     }
+}
+
+/// Whether all threads of a process are stopped.
+fn stands(pid: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let stopped = |thread: std::fs::DirEntry| {
+        // One that ended meanwhile runs no more.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    threads.flatten().all(stopped)
 }
 
 impl Drop for Server {
