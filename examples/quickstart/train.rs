@@ -39,7 +39,7 @@ impl Pace {
         bake: Span::millis(1200),
         keep_old: Span::millis(500),
         interval: Span::millis(200),
-        looks: 60,
+        looks: 120,
         min_samples: 30,
         margin: 0.1,
     };

@@ -92,7 +92,7 @@ impl<'a> Call<'a> {
         let described = bound.describe();
         let effects = described.as_ref().filter(|_| bound.acts()).map(|one| one.effects);
         let (since, finale) = (command.since(), command.step().finale);
-        Self { registry, cx, since, finale, rollback, effects, give_up }
+        Self { registry, cx, rollback, effects, since, finale, give_up }
     }
 
     async fn perform(
