@@ -44,7 +44,7 @@
 //! pass. `release-testkit/tests/judge` measures errors and power:
 //! `JUDGE_PATHS=100000 cargo test --release -p release-testkit --test judge -- --nocapture` takes that many paths where looks are
 //! independent, a tenth where they come in waves, and a hundredth where hardly any path ends early, and hours.
-//! Measured at an `alpha` of 0.05. Where looks are independent: at most 0.9 % of 100,000 paths were false alarms, of errors and of
+//! Measured at an `alpha` of 0.05. Where looks are independent: at most 0.9 % of 100,000 paths were false alarms, of 5 errors a look and of
 //! means, for one metric and for four, over 24, 100 and 1,000 looks. Where rates swing by up to a half (the standard deviation of
 //! their logarithm) and one look goes with the next by up to 0.8: of 2,000 paths with 5 and 50 bad events of each version a look
 //! at most 4.3 %, and 5.6 % (with a standard error of 0.5) of a canary with a tenth of 5 events a look; with 500 and 5,000 at
