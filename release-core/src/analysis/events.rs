@@ -58,7 +58,8 @@ pub(super) fn counts(
     Ok((finding, because))
 }
 
-fn harm(scale: Scale, estimate: f64, interval: Interval, tolerated: f64) -> Harm {
+/// Harm that lies in an interval.
+pub(super) fn harm(scale: Scale, estimate: f64, interval: Interval, tolerated: f64) -> Harm {
     Harm {
         scale,
         estimate: finite(estimate),
@@ -148,11 +149,11 @@ impl Case<'_> {
         let counts = [self.events.canary / dispersion, self.events.bad / dispersion];
         let interval = ratio(&test, share, counts, alpha)?;
         let rates = Rates::of(self.both, dispersion, alpha)?;
-        let harmed = interval.lower > tolerated
-            && (self.look.rule.critical || rates.apart().lower > margins.1);
+        let apart = rates.apart();
+        let harmed =
+            interval.lower > tolerated && (self.look.rule.critical || apart.lower > margins.1);
         // What comes in waves has to stand out of the waves as well.
         let harmed = harmed && (!mostly_waves || stands_out(self.stream, alpha));
-        let apart = rates.apart();
         let healthy = interval.upper < margins.0 || apart.upper < margins.1;
         let because = format!(
             "between {} and {} times as much",

@@ -1,8 +1,8 @@
 //! The sequential judge: what a stream of looks comes to, at any look.
 
 use super::dispersion;
-use super::events::{counts, part, test_at};
-use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen};
+use super::events::{counts, harm, part, test_at};
+use super::finding::{Conclusion, Finding, Method, Scale, Seen};
 use super::lagged::Spread;
 use super::memory::Judged;
 use super::reading;
@@ -113,14 +113,9 @@ fn levels(stream: &Stream, look: &Look<'_>) -> Result<(Finding, String), StatsEr
     };
     let healthy = beyond.mean + over_radius < 0.0 || high < amount;
     let relative = look.rule.margin.relative.get() * old.mean.abs();
-    finding.harm = Some(Harm {
-        scale: Scale::Difference,
-        estimate: finite(differences.mean),
-        low: finite(low),
-        high: finite(high),
-        tolerated: finite(if look.rule.critical { 0.0 } else { relative.max(amount) })
-            .unwrap_or(Finite::ZERO),
-    });
+    let tolerated = if look.rule.critical { 0.0 } else { relative.max(amount) };
+    let interval = Interval { lower: low, upper: high };
+    finding.harm = Some(harm(Scale::Difference, differences.mean, interval, tolerated));
     if look.rule.margin.relative > Finite::ZERO
         && let (Some(new), Some(old)) = (finding.canary, finding.baseline)
     {

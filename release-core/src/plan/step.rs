@@ -237,6 +237,11 @@ impl Action {
         matches!(self, Self::Bake { .. } | Self::Route { .. })
     }
 
+    /// Whether it watches in the background of others, as long as they go on: that all is well now says nothing of later.
+    pub const fn goes_on(&self) -> bool {
+        matches!(self, Self::Analyze { until: Some(_), .. })
+    }
+
     /// Whether it changes something that a rollback has to put back.
     pub const fn mutates(&self) -> bool {
         match self {

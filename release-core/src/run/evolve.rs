@@ -346,7 +346,7 @@ impl RunState {
             let measured = &mut active.measured;
             let action = &plan.step(index).action;
             judge::remember(action, evidence, measured, at);
-            measured.count(verdict, judge::goes_on(action));
+            measured.count(verdict, action.goes_on());
             active.failures = 0; // attempts are counted for each measurement
         }
         Ok(())

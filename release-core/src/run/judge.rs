@@ -243,7 +243,7 @@ fn analyze(
             let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
             (verdict_of(finding.conclusion), because, Some(finding), last)
         };
-    let count = measured.count(verdict, goes_on(action));
+    let count = measured.count(verdict, action.goes_on());
     let limit = most(analysis, action, verdict);
     let limit =
         if last && verdict != Verdict::Pass { Some(count.saturating_sub(1)) } else { limit };
@@ -287,15 +287,10 @@ fn decides(analysis: &Analysis) -> bool {
 
 /// How many good measurements it takes to pass.
 const fn wanted(analysis: &Analysis, action: &Action) -> u32 {
-    if goes_on(action) {
+    if action.goes_on() {
         return u32::MAX;
     }
     if analysis.judge.sums_up() { 1 } else { analysis.count }
-}
-
-/// Whether it watches in the background of others, as long as they go on: that all is well now says nothing of later.
-pub(super) const fn goes_on(action: &Action) -> bool {
-    matches!(action, Action::Analyze { until: Some(_), .. })
 }
 
 /// How many measurements with a verdict are tolerated. Where versions are compared, the last of the planned looks has to
@@ -307,7 +302,7 @@ fn most(analysis: &Analysis, action: &Action, verdict: Verdict) -> Option<u32> {
         Verdict::Fail => Some(analysis.failure_limit),
         Verdict::Inconclusive => Some(analysis.inconclusive_limit),
         Verdict::Undetermined if matches!(analysis.judge, Judge::Threshold(_)) => None,
-        Verdict::Undetermined if goes_on(action) => Some(analysis.inconclusive_limit),
+        Verdict::Undetermined if action.goes_on() => Some(analysis.inconclusive_limit),
         Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
     }
 }

@@ -5,7 +5,7 @@ use release_core::plan::Deployment;
 use release_core::port::EffectCertainty;
 
 use super::{Call, FIRST_PAUSE};
-use crate::spi::{ObserveTraffic, TrafficRouter, TrafficStatus};
+use crate::spi::{ObserveTraffic, TrafficStatus};
 use crate::{ErrorKind, ProviderError, RetryAdvice};
 
 const DRAIN: &str = "drain";
@@ -21,11 +21,9 @@ impl Call<'_> {
     /// Nothing is stopped when they do not end in time: that is an error, with no effect.
     pub(super) async fn drained(&self, deployment: &Deployment) -> Result<(), ProviderError> {
         let Deployment { target, artifact, .. } = deployment;
-        let counts = |router: &dyn TrafficRouter| {
-            router.describe().abilities.traffic_router.counts_in_flight
-        };
         let Some(router) = self.registry.router_of(target) else { return Ok(()) };
-        if !self.finale && !counts(&*router) {
+        let counts = router.describe().abilities.traffic_router.counts_in_flight;
+        if !self.finale && !counts {
             return Ok(());
         }
         let (digest, mut whole) = (artifact.digest(), target.clone());
@@ -48,7 +46,7 @@ impl Call<'_> {
             }
             let requests = status.in_flight_of(digest, track.as_ref());
             quiet = if requests == 0 { quiet + 1 } else { 0 };
-            if quiet >= QUIET || !counts(&*router) {
+            if quiet >= QUIET || !counts {
                 return Ok(());
             }
             let missing = || {

@@ -86,10 +86,8 @@ impl Node {
         };
         // What goes on in the background is looked at for as long as one waits: that one look was good is all that counts, and
         // what is left of a bake tells one look from the next.
-        let goes_on = |index: u32| {
-            let action = self.state.plan().get(index).map(|step| &step.action);
-            matches!(action, Some(Action::Analyze { until: Some(_), .. }))
-        };
+        let goes_on =
+            |index: u32| self.state.plan().get(index).is_some_and(|step| step.action.goes_on());
         let all = self.state.all_active();
         let watched = all.iter().any(|(index, _)| goes_on(*index));
         let active = all.into_iter().map(|(index, active)| {

@@ -238,13 +238,12 @@ impl Site<'_> {
             weights: self.shares(percent),
             rules: None,
         };
-        let mut undo: Vec<_> =
-            self.old_is_ready(old_ready, UndoPhase::Unwind).into_iter().collect();
-        if undo.is_empty() || percent == before {
-            undo.clear();
-        } else {
-            undo.push(Compensation { action: route(before), phase: UndoPhase::Unwind });
-        }
+        let undo = match self.old_is_ready(old_ready, UndoPhase::Unwind) {
+            Some(ready) if percent != before => {
+                vec![ready, Compensation { action: route(before), phase: UndoPhase::Unwind }]
+            }
+            _ => Vec::new(),
+        };
         Ok(self.step(name, route(percent))?.undo(Undo::Compensate(undo)))
     }
 
