@@ -61,7 +61,7 @@ impl Burned {
         let mut finding =
             Finding::without_numbers(Method::BurnRate, self.looks, finite(ALPHA), self.samples);
         if let Err(because) = taken {
-            return Judged { finding, because, last: false };
+            return Judged::new(finding, because, false);
         }
         let pairs: Vec<Pair> =
             look.rule.windows.iter().map(|windows| self.pair(look, *windows)).collect();
@@ -72,7 +72,7 @@ impl Burned {
         // The pair that is nearest to firing speaks for the others.
         let nearest = pairs.iter().max_by(|a, b| a.nearness().total_cmp(&b.nearness()));
         let Some(told) = fires.or(little).or(nearest) else {
-            return Judged { finding, because: "there are no windows".into(), last: false };
+            return Judged::new(finding, "there are no windows".into(), false);
         };
         finding.harm = told.harm(look.rule);
         finding.canary = told.seen();
@@ -87,7 +87,7 @@ impl Burned {
             (None, None) => (Conclusion::Healthy, told.sentence("not more in both than")),
         };
         finding.conclusion = conclusion;
-        Judged { finding, because, last: false }
+        Judged::new(finding, because, false)
     }
 
     /// Takes a look's counts in.

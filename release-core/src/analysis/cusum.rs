@@ -50,7 +50,7 @@ impl Summed {
             Finding::without_numbers(Method::Cusum, self.looks, look.rule.alpha, self.samples);
         let Some(sum) = self.sum else {
             let because = taken.err().unwrap_or_default();
-            return Judged { finding, because, last: false };
+            return Judged::new(finding, because, false);
         };
         finding.harm = Some(Harm {
             scale: Scale::Sum,
@@ -61,7 +61,7 @@ impl Summed {
         });
         self.tell(look, &mut finding);
         if let Err(because) = taken {
-            return Judged { finding, because, last: false };
+            return Judged::new(finding, because, false);
         }
         // As long as others go on there is no last look, and one without an alarm is a good one.
         let last = self.looks >= look.case.analysis.count && !look.case.goes_on;
@@ -80,7 +80,7 @@ impl Summed {
             look.rule.h,
             number(self.mean()),
         );
-        Judged { finding, because, last }
+        Judged::new(finding, because, last)
     }
 
     /// Takes a look's level in.

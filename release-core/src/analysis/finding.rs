@@ -30,16 +30,16 @@ pub struct Finding {
     /// show that there is no harm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
-    /// Looks that count so far, this one included: the sample that decided is the last.
+    /// Looks that count so far, this one included: the sample that decided is the last. A limit goes by one alone.
     pub looks: u32,
-    /// How likely the interval misses the truth at one end, at any look.
+    /// How likely the interval misses the truth at one end, at any look; 0 where there is none, or where it is certain.
     pub alpha: Finite,
     /// By how much more the samples vary together than if each stood alone; 1 is not at all.
     pub dispersion: Finite,
     /// The seed of what was drawn, if anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// The digest of all measurements up to this one, each after the one before.
+    /// The digest of all measurements that it goes by, each after the one before: up to this one, or of a limit this one alone.
     pub samples: Digest,
 }
 
@@ -129,6 +129,9 @@ pub enum Method {
     /// Levels of one version beside what is usual, by a cumulative sum.
     #[serde(rename = "cusum/1")]
     Cusum,
+    /// One measurement of one version, held against a limit, alone. The interval is told for people and decides nothing.
+    #[serde(rename = "threshold/1")]
+    Threshold,
     /// Several metrics of two versions, as Kayenta's judge has it.
     #[serde(rename = "netflix-aca/1")]
     NetflixAca,
@@ -144,6 +147,7 @@ impl fmt::Display for Method {
             Self::SequentialMeans => "sequential-means/1",
             Self::BurnRate => "burn-rate/1",
             Self::Cusum => "cusum/1",
+            Self::Threshold => "threshold/1",
             Self::NetflixAca => "netflix-aca/1",
             Self::Strict => "strict/1",
         })
@@ -184,6 +188,8 @@ pub enum Scale {
     Sum,
     /// So many points are missing of a score of 100: 0 is none.
     Missing,
+    /// How far the value is beyond its limit, in the metric's unit: 0 is at the limit, and below is on the good side.
+    Beyond,
 }
 
 impl Scale {
@@ -191,7 +197,7 @@ impl Scale {
     pub const fn nothing(self) -> f64 {
         match self {
             Self::Ratio => 1.0,
-            Self::Difference | Self::Burn | Self::Sum | Self::Missing => 0.0,
+            Self::Difference | Self::Burn | Self::Sum | Self::Missing | Self::Beyond => 0.0,
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use super::burn::{BurnCase, Burned};
 use super::cusum::{CusumCase, Summed};
-use super::finding::Finding;
+use super::finding::{Conclusion, Finding};
 use super::scorecard::{Card, Points};
 use super::sequential;
 use super::stream::{Look, Stream};
-use super::threshold::Sampled;
+use super::threshold::{self, Sampled};
 use crate::model::{Analysis, Digest, Judge};
 use crate::plan::{Action, Beside, Deployment};
 use crate::port::{Evidence, Measurement};
+use crate::run::Verdict;
 use crate::time::Timestamp;
 
 /// What the looks of one analysis have seen so far: what its judge goes by.
@@ -31,9 +32,27 @@ pub enum Memory {
 /// What a look comes to, with the sentence for people.
 pub(crate) struct Judged {
     pub(crate) finding: Finding,
+    /// As what it counts.
+    pub(crate) verdict: Verdict,
     pub(crate) because: String,
     /// Whether no further look is planned, so that what does not pass has failed.
     pub(crate) last: bool,
+}
+
+impl Judged {
+    /// What counts as its conclusion says.
+    pub(super) fn new(finding: Finding, because: String, last: bool) -> Self {
+        let verdict = match finding.conclusion {
+            Conclusion::Healthy => Verdict::Pass,
+            Conclusion::Regressed => Verdict::Fail,
+            Conclusion::Undetermined => Verdict::Undetermined,
+            Conclusion::NoData
+            | Conclusion::NotEvaluated
+            | Conclusion::BaselineUnhealthy
+            | Conclusion::ShareMismatch => Verdict::Inconclusive,
+        };
+        Self { finding, verdict, because, last }
+    }
 }
 
 /// Whom one look of any judge looks at, and when.
@@ -92,15 +111,24 @@ impl Memory {
         }
     }
 
-    /// Takes a look in, and says what all looks come to; `None` if they are of another judge.
+    /// Takes a look in, and says what all looks come to; `None` if they are of another judge. A limit goes without memory, too.
     pub(crate) fn look(
-        &mut self,
+        memory: Option<&mut Self>,
         action: &Action,
         at: Timestamp,
         evidence: &Evidence,
     ) -> Option<Judged> {
         let case = Case::of(action, at)?;
-        match (self, &case.analysis.judge) {
+        if let Judge::Threshold(limits) = &case.analysis.judge {
+            let (one, None) = case.one(evidence).ok()? else { return None };
+            let sampled = match memory {
+                Some(Self::Sampled(sampled)) => Some(sampled),
+                _ => None,
+            };
+            let wanted = case.wanted();
+            return Some(threshold::measure(case.analysis, limits, wanted, (one, sampled), at));
+        }
+        match (memory?, &case.analysis.judge) {
             (Self::Stream(stream), Judge::Sequential(_)) => {
                 Some(sequential::judge(stream, &Look::of(action, at)?, evidence))
             }

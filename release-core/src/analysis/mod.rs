@@ -90,4 +90,5 @@ pub use trial::Trial;
 
 pub(crate) use memory::Judged;
 
+#[cfg(test)]
 pub(crate) use threshold::measure;

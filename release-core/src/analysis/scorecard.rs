@@ -65,11 +65,11 @@ impl Points {
             finding.conclusion = Conclusion::Undetermined;
             let missing = missing.map_or_else(String::new, |why| format!("; {why}"));
             let because = format!("point {} of {count}{missing}", self.looks);
-            return Judged { finding, because, last };
+            return Judged::new(finding, because, last);
         }
         let judgement = match self.judged(look.card) {
             Ok(judgement) => judgement,
-            Err(because) => return Judged { finding, because, last },
+            Err(because) => return Judged::new(finding, because, last),
         };
         finding.conclusion = concluded(&judgement, last);
         finding.seed = judgement.seed;
@@ -89,7 +89,7 @@ impl Points {
         };
         let because =
             format!("{verdict} with a score of {score} after {} points: {reason}", self.looks);
-        Judged { finding, because, last }
+        Judged::new(finding, because, last)
     }
 
     /// Adds a point to every series; without a value where there is none. Says what the first of those lack.

@@ -39,7 +39,7 @@ pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -
     let (finding, because) = conclude().unwrap_or_else(|error: StatsError| {
         (stream.finding(look, Conclusion::NoData), error.to_string())
     });
-    Judged { finding, because, last: false }
+    Judged::new(finding, because, false)
 }
 
 impl Look<'_> {

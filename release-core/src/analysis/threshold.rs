@@ -1,17 +1,35 @@
 //! One measurement of one version, held against limits.
 
-use super::memory::Case;
+use super::finding::{Conclusion, Finding, Harm, Method, Scale, Seen, finite};
+use super::memory::{Case, Judged};
 use super::reading;
+use super::stream::digest_of;
 use crate::model::{Analysis, Bound, Digest, Finite, Metric, Threshold};
 use crate::port::Measurement;
 use crate::run::Verdict;
+use crate::stats::boundaries::bernoulli_interval;
 use crate::time::Timestamp;
+
+/// How likely the interval of a share misses it at either end, however often one looks.
+const ALPHA: f64 = 0.025;
 
 /// What a measurement is, with how it is shown and what it is of.
 struct Told {
     number: f64,
     shown: String,
     of: Of,
+    between: Between,
+}
+
+/// What is known of where the value lies that was measured.
+#[derive(Debug, Clone, Copy)]
+enum Between {
+    /// It is told as a number, and no more.
+    Nothing,
+    /// In a bucket with these bounds, for certain.
+    Bucket([f64; 2]),
+    /// It is the share of so many of so many.
+    Share([f64; 2]),
 }
 
 /// What tells one measurement from the one before.
@@ -106,45 +124,117 @@ pub(crate) fn measure(
     wanted: Digest,
     (measurement, sampled): (&Measurement, Option<&mut Sampled>),
     now: Timestamp,
-) -> (Verdict, String) {
-    #[cfg(planted_bugs)]
-    if matches!(measurement, Measurement::NoData { .. })
-        && crate::planted::is(crate::planted::Bug::NoDataPasses)
-    {
-        return (Verdict::Pass, "nothing bad was seen".into());
-    }
-    #[cfg(planted_bugs)]
-    if matches!(measurement, Measurement::Ratio { denominator: Finite::ZERO, digest, .. } if *digest == wanted)
-        && crate::planted::is(crate::planted::Bug::NanPasses)
-    {
-        return (Verdict::Pass, "nothing is not beyond the limit".into());
-    }
-    let Told { number, shown, of } = match value(analysis, limits, wanted, measurement, now) {
-        Ok(told) => told,
-        Err(why) => return (Verdict::Inconclusive, why),
+) -> Judged {
+    let sample = digest_of(None, [measurement]);
+    let mut finding = Finding::without_numbers(Method::Threshold, 1, Finite::ZERO, Some(sample));
+    let told = value(analysis, limits, wanted, measurement, now);
+    let (conclusion, verdict, because) = match told {
+        Err(why) => (Conclusion::NoData, Verdict::Inconclusive, why),
+        Ok(told) => {
+            let again = sampled.and_then(|last| last.again(analysis, told.of, now));
+            told.fill(analysis, limits, &mut finding);
+            told.held(analysis, limits, again)
+        }
     };
-    match sampled.and_then(|last| last.again(analysis, of, now)) {
-        Some(Again::Waiting(why)) => return (Verdict::Undetermined, format!("{shown}, {why}")),
-        Some(Again::Nothing(why)) => return (Verdict::Inconclusive, format!("{shown}, {why}")),
-        None => {}
+    #[cfg(planted_bugs)]
+    let (verdict, because) = planted(measurement, wanted).unwrap_or((verdict, because));
+    finding.conclusion = conclusion;
+    Judged { finding, verdict, because, last: false }
+}
+
+/// What a bug that is planted makes of a measurement.
+#[cfg(planted_bugs)]
+fn planted(measurement: &Measurement, wanted: Digest) -> Option<(Verdict, String)> {
+    use crate::planted::{Bug, is};
+    match measurement {
+        Measurement::NoData { .. } if is(Bug::NoDataPasses) => {
+            Some((Verdict::Pass, "nothing bad was seen".into()))
+        }
+        Measurement::Ratio { denominator: Finite::ZERO, digest, .. }
+            if *digest == wanted && is(Bug::NanPasses) =>
+        {
+            Some((Verdict::Pass, "nothing is not beyond the limit".into()))
+        }
+        _ => None,
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "rounded beyond 2^53 samples, by less than one in 10^15"
-    )]
-    let least = analysis.min_samples as f64;
-    if matches!(of, Of::Samples(all) if all.get() < least) {
-        let why = format!("{shown}, but at least {} samples are needed", analysis.min_samples);
-        return (Verdict::Inconclusive, why);
+}
+
+impl Told {
+    /// What it comes to, what it counts as, and why.
+    fn held(
+        &self,
+        analysis: &Analysis,
+        limits: &Threshold,
+        again: Option<Again>,
+    ) -> (Conclusion, Verdict, String) {
+        let Self { number, shown, of, .. } = self;
+        match again {
+            Some(Again::Waiting(why)) => {
+                let why = format!("{shown}, {why}");
+                return (Conclusion::Undetermined, Verdict::Undetermined, why);
+            }
+            Some(Again::Nothing(why)) => {
+                return (Conclusion::NoData, Verdict::Inconclusive, format!("{shown}, {why}"));
+            }
+            None => {}
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "rounded beyond 2^53 samples, by less than one in 10^15"
+        )]
+        let least = analysis.min_samples as f64;
+        if matches!(of, Of::Samples(all) if all.get() < least) {
+            let why = format!("{shown}, but at least {} samples are needed", analysis.min_samples);
+            return (Conclusion::NoData, Verdict::Inconclusive, why);
+        }
+        let good = reading::holds(limits.success, *number);
+        let tolerable = good || limits.failure.is_some_and(|bound| reading::holds(bound, *number));
+        let (conclusion, verdict) = match (good, tolerable) {
+            (true, _) => (Conclusion::Healthy, Verdict::Pass),
+            (false, true) => (Conclusion::Undetermined, Verdict::Inconclusive),
+            (false, false) => (Conclusion::Regressed, Verdict::Fail),
+        };
+        let not = if good { "" } else { "not " };
+        (conclusion, verdict, format!("{shown} is {not}{}", limits.success))
     }
-    let good = reading::holds(limits.success, number);
-    let tolerable = good || limits.failure.is_some_and(|bound| reading::holds(bound, number));
-    let verdict = match (good, tolerable) {
-        (true, _) => Verdict::Pass,
-        (false, true) => Verdict::Inconclusive,
-        (false, false) => Verdict::Fail,
-    };
-    (verdict, format!("{shown} is {}{}", if good { "" } else { "not " }, limits.success))
+
+    /// Tells the value, how far beyond its limit it is, and between which values that lies.
+    fn fill(&self, analysis: &Analysis, limits: &Threshold, finding: &mut Finding) {
+        let beyond = |value: f64| match limits.success {
+            Bound::AtMost(limit) => value - limit.get(),
+            Bound::AtLeast(limit) => limit.get() - value,
+        };
+        let (ends, alpha) = match self.between {
+            Between::Nothing => (None, 0.0),
+            Between::Bucket(ends) => (Some(ends), 0.0),
+            Between::Share(counts) => (share_interval(analysis, counts), ALPHA),
+        };
+        let mut ends = ends.map(|ends| ends.map(beyond));
+        if let (Some(ends), Bound::AtLeast(_)) = (&mut ends, limits.success) {
+            ends.reverse();
+        }
+        let [low, high] = ends.map_or([None; 2], |ends| ends.map(|end| Finite::new(end).ok()));
+        let tolerated = limits.failure.map_or(0.0, |bound| match bound {
+            Bound::AtMost(limit) | Bound::AtLeast(limit) => beyond(limit.get()),
+        });
+        let estimate = Finite::new(beyond(self.number)).ok();
+        let tolerated = finite(tolerated);
+        finding.harm = Some(Harm { scale: Scale::Beyond, estimate, low, high, tolerated });
+        finding.alpha = if ends.is_some() { finite(alpha) } else { Finite::ZERO };
+        let samples = match self.of {
+            Of::Samples(samples) => samples,
+            Of::Moment(_) => finite(1.0),
+        };
+        finding.canary = Finite::new(self.number).ok().map(|value| Seen { value, samples });
+    }
+}
+
+/// Where a share lies of which so many of so many were seen: a sequence of intervals that all hold it, tightest when there are
+/// as many samples as are needed.
+fn share_interval(analysis: &Analysis, [part, whole]: [f64; 2]) -> Option<[f64; 2]> {
+    let tightest = u32::try_from(analysis.min_samples).map_or(f64::from(u32::MAX), f64::from);
+    let interval = bernoulli_interval(part, whole, 2.0 * ALPHA, tightest.max(1.0), 2.0 * ALPHA);
+    interval.ok().map(|interval| [interval.lower, interval.upper])
 }
 
 fn value(
@@ -177,7 +267,13 @@ fn value(
                 return Err(format!("{numerator} of {denominator} is more than the whole"));
             }
             let shown = format!("{:.4} ({numerator} of {denominator})", value.get());
-            Ok(Told { number: value.get(), shown, of: Of::Samples(*denominator) })
+            let counts = !sums && numerator <= denominator;
+            let between = if counts {
+                Between::Share([numerator.get(), denominator.get()])
+            } else {
+                Between::Nothing
+            };
+            Ok(Told { number: value.get(), shown, of: Of::Samples(*denominator), between })
         }
         (Metric::Quantile { quantile, .. }, Measurement::Histogram { digest, buckets }) => {
             of(*digest)?;
@@ -185,228 +281,33 @@ fn value(
             if all <= 0.0 {
                 return Err("nothing was observed".into());
             }
-            let value = reading::place(buckets, quantile.get() * all, limits.success);
+            let rank = quantile.get() * all;
+            let end =
+                |bound: fn(Finite) -> Bound| reading::place(buckets, rank, bound(Finite::ZERO));
+            let ends = [end(Bound::AtLeast), end(Bound::AtMost)];
+            let value = reading::place(buckets, rank, limits.success);
             let samples = Finite::new(all).map_err(|error| error.to_string())?;
             let percent = quantile.get() * 100.0;
             let shown = match limits.success {
                 Bound::AtMost(_) => format!("the {percent:.1} % quantile, up to {value} of {all}"),
                 Bound::AtLeast(_) => format!("the {percent:.1} % quantile, above {value} of {all}"),
             };
-            Ok(Told { number: value, shown, of: Of::Samples(samples) })
+            Ok(Told {
+                number: value,
+                shown,
+                of: Of::Samples(samples),
+                between: Between::Bucket(ends),
+            })
         }
         (Metric::Query { .. }, Measurement::Value { digest, value, at }) => {
             of(*digest)?;
             reading::fresh(*at, now, analysis)?;
-            Ok(Told { number: value.get(), shown: value.to_string(), of: Of::Moment(*at) })
+            let (number, shown) = (value.get(), value.to_string());
+            Ok(Told { number, shown, of: Of::Moment(*at), between: Between::Nothing })
         }
         (metric, _) => Err(format!("the answer is no measurement of a {}", metric.kind())),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Selector;
-    use crate::port::Bucket;
-    use crate::time::Span;
-
-    fn at(x: f64) -> Finite {
-        Finite::new(x).unwrap()
-    }
-
-    fn of(metric: Metric, limits: Threshold, min_samples: u64) -> (Analysis, Threshold) {
-        let id = "it".parse().unwrap();
-        (Analysis { min_samples, ..Analysis::new(id, metric, limits.success) }, limits)
-    }
-
-    #[track_caller]
-    fn check((analysis, limits): &(Analysis, Threshold), measurement: &Measurement, want: Verdict) {
-        let now = Timestamp::default().plus(Span::secs(100));
-        let (verdict, because) =
-            measure(analysis, limits, Digest::of(b"new"), (measurement, None), now);
-        assert_eq!(verdict, want, "{because}");
-    }
-
-    fn ratio(numerator: f64, denominator: f64) -> Measurement {
-        let (numerator, denominator) = (at(numerator), at(denominator));
-        Measurement::Ratio { digest: Digest::of(b"new"), numerator, denominator }
-    }
-
-    fn errors() -> Metric {
-        Metric::Ratio { numerator: Selector::series("bad"), denominator: Selector::series("all") }
-    }
-
-    #[test]
-    fn a_measurement_passes_only_on_enough_good_data_of_the_right_version() {
-        let rule = of(errors(), Threshold::new(Bound::AtMost(at(0.05))), 50);
-        check(&rule, &ratio(2.0, 100.0), Verdict::Pass);
-        check(&rule, &ratio(5.0, 100.0), Verdict::Pass);
-        check(&rule, &ratio(6.0, 100.0), Verdict::Fail);
-        check(&rule, &ratio(0.0, 49.0), Verdict::Inconclusive);
-        check(&rule, &ratio(0.0, 0.0), Verdict::Inconclusive);
-        check(&rule, &ratio(1.0, 0.0), Verdict::Inconclusive);
-        check(&rule, &ratio(-1.0, 100.0), Verdict::Inconclusive);
-        check(&rule, &ratio(-1.0, -100.0), Verdict::Inconclusive);
-        check(&rule, &Measurement::NoData { reason: "silence".into() }, Verdict::Inconclusive);
-        let (numerator, denominator) = (Finite::ZERO, at(100.0));
-        let other = Measurement::Ratio { digest: Digest::of(b"old"), numerator, denominator };
-        check(&rule, &other, Verdict::Inconclusive);
-        // What is a measurement of something else.
-        let value = Measurement::Value {
-            digest: Digest::of(b"new"),
-            value: Finite::ZERO,
-            at: Timestamp::default(),
-        };
-        check(&rule, &value, Verdict::Inconclusive);
-    }
-
-    #[test]
-    fn more_than_the_whole_is_no_share_of_it() {
-        let rule = |limit: f64| of(errors(), Threshold::new(Bound::AtLeast(at(limit))), 1);
-        check(&rule(0.95), &ratio(96.0, 100.0), Verdict::Pass);
-        check(&rule(0.95), &ratio(120.0, 100.0), Verdict::Inconclusive);
-        // What may be more than 1 is no share, such as retries of a request.
-        check(&rule(1.1), &ratio(120.0, 100.0), Verdict::Pass);
-        let limit = Threshold::new(Bound::AtMost(at(0.5)));
-        check(&of(errors(), limit, 1), &ratio(120.0, 100.0), Verdict::Fail);
-    }
-
-    #[test]
-    fn between_two_limits_nothing_is_concluded() {
-        let failure = Some(Bound::AtMost(at(0.1)));
-        let rule = of(errors(), Threshold { success: Bound::AtMost(at(0.05)), failure }, 1);
-        check(&rule, &ratio(5.0, 100.0), Verdict::Pass);
-        check(&rule, &ratio(7.0, 100.0), Verdict::Inconclusive);
-        check(&rule, &ratio(11.0, 100.0), Verdict::Fail);
-    }
-
-    #[test]
-    fn a_quantile_is_told_by_the_worse_end_of_its_bucket() {
-        let bucket =
-            |bound: Option<f64>, count| Bucket { at_most: bound.map(at), count: at(count) };
-        let histogram = |counts: [f64; 3]| Measurement::Histogram {
-            digest: Digest::of(b"new"),
-            buckets: [Some(0.1), Some(0.5), None]
-                .into_iter()
-                .zip(counts)
-                .map(|(bound, count)| bucket(bound, count))
-                .collect(),
-        };
-        let metric = || Metric::Quantile { histogram: Selector::series("took"), quantile: at(0.9) };
-        let rule = |bound| of(metric(), Threshold::new(bound), 10);
-        check(&rule(Bound::AtMost(at(0.1))), &histogram([90.0, 99.0, 100.0]), Verdict::Pass);
-        check(&rule(Bound::AtMost(at(0.1))), &histogram([89.0, 99.0, 100.0]), Verdict::Fail);
-        check(&rule(Bound::AtMost(at(0.5))), &histogram([1.0, 1.0, 100.0]), Verdict::Fail);
-        check(&rule(Bound::AtLeast(at(0.1))), &histogram([1.0, 99.0, 100.0]), Verdict::Pass);
-        check(&rule(Bound::AtLeast(at(0.1))), &histogram([99.0, 99.0, 100.0]), Verdict::Fail);
-        check(&rule(Bound::AtMost(at(0.5))), &histogram([1.0, 9.0, 9.0]), Verdict::Inconclusive);
-        check(&rule(Bound::AtMost(at(0.5))), &histogram([9.0, 1.0, 99.0]), Verdict::Inconclusive);
-        check(&rule(Bound::AtMost(at(0.5))), &histogram([0.0; 3]), Verdict::Inconclusive);
-    }
-
-    #[test]
-    fn numbers_of_the_moment_are_of_the_moment() {
-        let metric = Metric::Query { query: "up".into() };
-        let rule = of(metric, Threshold::new(Bound::AtMost(at(1.0))), 1);
-        let value = |seconds| Measurement::Value {
-            digest: Digest::of(b"new"),
-            value: at(1.0),
-            at: Timestamp::default().plus(Span::secs(seconds)),
-        };
-        check(&rule, &value(98), Verdict::Pass);
-        check(&rule, &value(97), Verdict::Inconclusive);
-    }
-
-    fn second(n: u64) -> Timestamp {
-        Timestamp::default().plus(Span::secs(n))
-    }
-
-    /// What looks, one a second from second 100 on, say of a metric whose samples are fresh for ten.
-    fn verdicts(
-        metric: Metric,
-        fresh_for: Option<Span>,
-        looks: impl IntoIterator<Item = Measurement>,
-    ) -> Vec<Verdict> {
-        let (analysis, limits) = of(metric, Threshold::new(Bound::AtMost(at(0.05))), 1);
-        let analysis = Analysis { fresh_for, ..analysis };
-        let mut sampled = Sampled::of(&analysis);
-        let mut verdicts = Vec::new();
-        for (measurement, n) in looks.into_iter().zip(100..) {
-            let found = (&measurement, sampled.as_mut());
-            let (verdict, _) = measure(&analysis, &limits, Digest::of(b"new"), found, second(n));
-            verdicts.push(verdict);
-        }
-        verdicts
-    }
-
-    #[test]
-    fn a_number_of_a_scraped_source_counts_once_and_is_waited_for_while_it_is_fresh() {
-        use Verdict::{Fail, Inconclusive, Pass, Undetermined};
-        let query = || Metric::Query { query: "up".into() };
-        let of = |second, value| Measurement::Value {
-            digest: Digest::of(b"new"),
-            value: at(value),
-            at: self::second(second),
-        };
-        let ten = Some(Span::secs(10));
-        // Scraped at second 98, 101 (bad) and 104 and no more: at 114 that is ten seconds old, and at 115 too old.
-        let scraped = (100..116).map(|now| match now {
-            100 => of(98, 0.0),
-            101..=103 => of(101, 1.0),
-            _ => of(104, 0.0),
-        });
-        let mut want = vec![Pass, Fail, Undetermined, Undetermined, Pass];
-        want.extend([Undetermined; 10]);
-        want.push(Inconclusive);
-        assert_eq!(verdicts(query(), ten, scraped), want);
-        // An answer of before is no newer one.
-        let back = [of(99, 0.0), of(98, 1.0), of(100, 0.0)];
-        assert_eq!(verdicts(query(), ten, back), [Pass, Undetermined, Pass]);
-        // As it always was where nobody says how long.
-        let same = [of(99, 0.0), of(99, 0.0), of(99, 0.0)];
-        assert_eq!(verdicts(query(), None, same), [Pass, Pass, Inconclusive]);
-    }
-
-    #[test]
-    fn counts_of_a_scraped_source_are_waited_for_as_long_as_their_last_growth_is_fresh() {
-        use Verdict::{Inconclusive, Pass, Undetermined};
-        let counts = |of: [f64; 5]| of.map(|whole| ratio(0.0, whole));
-        let ten = Some(Span::secs(10));
-        let every_third = counts([5.0, 5.0, 5.0, 9.0, 9.0]);
-        let want = [Pass, Undetermined, Undetermined, Pass, Undetermined];
-        assert_eq!(verdicts(errors(), ten, every_third.clone()), want);
-        let want = [Pass, Inconclusive, Inconclusive, Pass, Inconclusive];
-        assert_eq!(verdicts(errors(), None, every_third), want);
-        // A window that begins anew goes on from nothing, and is waited for as well.
-        let anew = counts([9.0, 3.0, 3.0, 4.0, 4.0]);
-        let want = [Pass, Inconclusive, Undetermined, Pass, Undetermined];
-        assert_eq!(verdicts(errors(), ten, anew), want);
-        let silent = std::iter::repeat_n(ratio(0.0, 5.0), 12);
-        let found = verdicts(errors(), ten, silent);
-        assert_eq!(found.iter().filter(|verdict| **verdict == Undetermined).count(), 10);
-        assert_eq!((found[0], found[11]), (Pass, Inconclusive));
-    }
-
-    #[test]
-    fn what_is_taken_in_again_is_what_was_left_behind() {
-        let (analysis, limits) = of(errors(), Threshold::new(Bound::AtMost(at(0.05))), 1);
-        for fresh_for in [None, Some(Span::secs(10))] {
-            let analysis = Analysis { fresh_for, ..analysis.clone() };
-            let (mut judged, mut taken) = (Sampled::default(), Sampled::default());
-            for (whole, n) in [5.0, 5.0, 7.0, 3.0, 3.0].into_iter().zip(100..) {
-                let (found, now) = (ratio(0.0, whole), second(n));
-                let told = (&found, Some(&mut judged));
-                let _ = measure(&analysis, &limits, Digest::of(b"new"), told, now);
-                let Ok(Told { of, .. }) =
-                    value(&analysis, &limits, Digest::of(b"new"), &found, now)
-                else {
-                    panic!("{found:?}");
-                };
-                taken.again(&analysis, of, now);
-                assert!(judged.words().eq(taken.words()));
-            }
-            // Digests of runs from before there was such a field stay.
-            assert_eq!(judged.words().count(), if fresh_for.is_some() { 2 } else { 1 });
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::finding::Finding;
 use super::memory::{Judged, Memory};
+use crate::model::Judge;
 use crate::plan::Action;
 use crate::port::Evidence;
 use crate::time::Timestamp;
@@ -12,20 +13,24 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Trial {
     action: Action,
-    memory: Memory,
+    /// A limit may need none.
+    memory: Option<Memory>,
 }
 
 impl Trial {
-    /// A trial of what `action` judges; `None` for an action that finds nothing: no analysis, one that goes by a limit
-    /// alone, and one that compares versions without saying with which.
+    /// A trial of what `action` judges; `None` for an action that finds nothing: no analysis, and one that compares versions
+    /// without saying with which.
     pub fn new(action: Action) -> Option<Self> {
-        let memory = Memory::of(&action).filter(|of| !matches!(of, Memory::Sampled(_)))?;
-        Some(Self { action, memory })
+        let Action::Analyze { analysis, .. } = &action else { return None };
+        let memory = Memory::of(&action);
+        let limit = matches!(analysis.judge, Judge::Threshold(_));
+        (limit || memory.is_some()).then_some(Self { action, memory })
     }
 
     /// Takes in what a look at `at` measured, and says what all looks come to, and why in a sentence.
     pub fn look(&mut self, at: Timestamp, evidence: &Evidence) -> Option<(Finding, String)> {
-        let Judged { finding, because, .. } = self.memory.look(&self.action, at, evidence)?;
+        let Judged { finding, because, .. } =
+            Memory::look(self.memory.as_mut(), &self.action, at, evidence)?;
         Some((finding, because))
     }
 }

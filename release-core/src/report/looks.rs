@@ -6,7 +6,7 @@ use crate::plan::Action;
 use crate::run::{Event, RunState};
 use crate::time::Timestamp;
 
-/// A step whose judge goes by more than a limit, look by look.
+/// A step that judges, look by look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
     /// The step's id.
@@ -37,17 +37,16 @@ impl Compared {
     }
 }
 
-/// All steps whose judge goes by more than a limit, without looks yet.
+/// All steps that judge, without looks yet.
 pub(super) fn steps(state: &RunState) -> Vec<Compared> {
     let all = (0..).map_while(|index| state.plan().get(index));
     all.filter_map(|step| {
         let Action::Analyze { analysis, beside, .. } = &step.action else { return None };
         let metric = match &analysis.judge {
-            Judge::Threshold(_) => return None,
             Judge::Scorecard(card) => {
                 format!("{}, a score of {} metrics", analysis.id, card.metrics.len())
             }
-            Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) => {
+            Judge::Threshold(_) | Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) => {
                 format!("{}, a {}", analysis.id, analysis.metric.kind())
             }
         };

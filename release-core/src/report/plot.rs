@@ -101,6 +101,9 @@ fn title(looks: &[Look]) -> &'static str {
         Some(Scale::Missing) => {
             "how many points of a hundred are missing of the score, and what is tolerated"
         }
+        Some(Scale::Beyond) => {
+            "how far the value is beyond its limit, in its interval, and what is tolerated"
+        }
         Some(Scale::Ratio | Scale::Difference) | None => {
             "how bad the new version is: the best guess in its interval, and what is tolerated"
         }

@@ -3,7 +3,7 @@
 use super::event::Verdict;
 use super::flags;
 use super::state::Measured;
-use crate::analysis::{self, Conclusion, Finding, Judged, Memory};
+use crate::analysis::{Conclusion, Finding, Judged, Memory};
 use crate::model::{Analysis, Digest, Judge, Target, Undecided};
 use crate::plan::{Action, Deployment, Weight};
 use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE, Measurement, Pair, Retry};
@@ -222,32 +222,21 @@ fn analyze(
     measured: &mut Measured,
     now: Timestamp,
 ) -> Judgement {
-    let Action::Analyze { deployment, beside, .. } = action else { return unfit(action) };
+    let Action::Analyze { beside, .. } = action else { return unfit(action) };
     if !fits(analysis, evidence) || beside.is_some() != analysis.compares() {
         return unfit(action);
     }
-    let (verdict, because, found, last) =
-        if let (Judge::Threshold(limits), Evidence::Measurement(one)) = (&analysis.judge, evidence)
-        {
-            let digest = deployment.artifact.digest();
-            let sampled = match memory(action, measured) {
-                Some(Memory::Sampled(sampled)) => Some(sampled),
-                _ => None,
-            };
-            let (verdict, because) =
-                analysis::measure(analysis, limits, digest, (one, sampled), now);
-            (verdict, because, None, false)
-        } else {
-            let memory = memory(action, measured);
-            let looked = memory.and_then(|memory| memory.look(action, now, evidence));
-            let Some(Judged { finding, because, last }) = looked else { return unfit(action) };
-            (verdict_of(finding.conclusion), because, Some(finding), last)
-        };
+    let looked = Memory::look(memory(action, measured), action, now, evidence);
+    let Some(Judged { finding, verdict, because, last }) = looked else { return unfit(action) };
     let count = measured.count(verdict, action.goes_on());
     let limit = most(analysis, action, verdict);
     let limit =
         if last && verdict != Verdict::Pass { Some(count.saturating_sub(1)) } else { limit };
-    let told = found.as_ref().map_or_else(String::new, |f| format!("{}; ", f.conclusion.name()));
+    // A measurement beside its limit says it all.
+    let told = match analysis.judge {
+        Judge::Threshold(_) => String::new(),
+        _ => format!("{}; ", finding.conclusion.name()),
+    };
     if let Some(limit) = limit.filter(|limit| count > *limit) {
         let kind = match verdict {
             Verdict::Fail => "analysis_failed",
@@ -259,25 +248,26 @@ fn analyze(
             analysis.id
         );
         // To go back would help nobody, or is founded on nothing.
-        let for_people = found.as_ref().is_some_and(|found| {
-            matches!(found.conclusion, Conclusion::BaselineUnhealthy | Conclusion::ShareMismatch)
-        });
+        let for_people =
+            matches!(finding.conclusion, Conclusion::BaselineUnhealthy | Conclusion::ShareMismatch);
         let decided = verdict == Verdict::Fail || (decides(analysis) && !for_people);
-        return Judgement::Fail { error: EffectError::permanent(kind, message), found, decided };
+        let error = EffectError::permanent(kind, message);
+        return Judgement::Fail { error, found: Some(finding), decided };
     }
     let wanted = wanted(analysis, action);
     #[cfg(planted_bugs)]
     let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
     if measured.good >= wanted {
         let because = format!("{}: {told}{because}", analysis.id);
-        let because = if found.is_none() || !analysis.judge.sums_up() {
-            format!("{because} ({} of {} measurements)", measured.good, analysis.count)
-        } else {
+        let because = if analysis.judge.sums_up() {
             because
+        } else {
+            format!("{because} ({} of {} measurements)", measured.good, analysis.count)
         };
-        return Judgement::Pass { because: Some(because), found };
+        return Judgement::Pass { because: Some(because), found: Some(finding) };
     }
-    Judgement::Again { verdict, because: told + &because, after: analysis.interval, found }
+    let (because, after) = (told + &because, analysis.interval);
+    Judgement::Again { verdict, because, after, found: Some(finding) }
 }
 
 /// Whether what ends undecided is as good as bad.
@@ -304,18 +294,6 @@ fn most(analysis: &Analysis, action: &Action, verdict: Verdict) -> Option<u32> {
         Verdict::Undetermined if matches!(analysis.judge, Judge::Threshold(_)) => None,
         Verdict::Undetermined if action.goes_on() => Some(analysis.inconclusive_limit),
         Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
-    }
-}
-
-const fn verdict_of(conclusion: Conclusion) -> Verdict {
-    match conclusion {
-        Conclusion::Healthy => Verdict::Pass,
-        Conclusion::Regressed => Verdict::Fail,
-        Conclusion::Undetermined => Verdict::Undetermined,
-        Conclusion::NoData
-        | Conclusion::NotEvaluated
-        | Conclusion::BaselineUnhealthy
-        | Conclusion::ShareMismatch => Verdict::Inconclusive,
     }
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod affinity;
 #[cfg(test)]
+mod before_traffic;
+#[cfg(test)]
 mod burning;
 #[cfg(test)]
 mod clock_jumps;

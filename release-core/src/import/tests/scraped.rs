@@ -13,7 +13,8 @@ fn look(analysis: &Analysis, value: f64, age: u64) -> (Verdict, String) {
     let (now, at) = (second(10_000), second(10_000 - age));
     let digest = Digest::of(b"new");
     let measurement = Measurement::Value { digest, value: number(value), at };
-    analysis::measure(analysis, &limits(analysis), digest, (&measurement, None), now)
+    let looked = analysis::measure(analysis, &limits(analysis), digest, (&measurement, None), now);
+    (looked.verdict, looked.because)
 }
 
 #[test]
