@@ -10,4 +10,5 @@
 mod a_a;
 mod dice;
 mod harm;
+mod kayenta;
 mod traffic;

@@ -128,7 +128,7 @@ fn constant(sample: &Sorted) -> Option<f64> {
 }
 
 fn compare(result: &mut MetricResult, config: &MetricConfig, x: &[f64], y: &[f64], effect: f64) {
-    let Located { estimate, lower, upper } = locate(x, y);
+    let Located { estimate, lower, upper } = locate(x, y, CONFIDENCE);
     (result.estimate, result.lower, result.upper) = (Some(estimate), Some(lower), Some(upper));
     result.effect = (!effect.is_nan()).then_some(effect);
     let size = &config.effect_size;
@@ -158,7 +158,7 @@ struct Located {
 
 /// Shift and interval of sorted samples, as roots of how far the statistic of the shifted samples is from
 /// what it should be. An end of the search stands for a root that is not there.
-fn locate(x: &[f64], y: &[f64]) -> Located {
+fn locate(x: &[f64], y: &[f64], confidence: f64) -> Located {
     let end = |values: &[f64], least: bool| {
         let end = if least { values.first() } else { values.last() };
         end.copied().unwrap_or(f64::NAN)
@@ -186,7 +186,7 @@ fn locate(x: &[f64], y: &[f64]) -> Located {
             found.unwrap_or(f64::NAN)
         }
     };
-    let z = normal_quantile(0.5 * (1.0 + CONFIDENCE)).unwrap_or(f64::NAN);
+    let z = normal_quantile(0.5 * (1.0 + confidence)).unwrap_or(f64::NAN);
     Located { estimate: root(0.0), lower: root(z), upper: root(-z) }
 }
 
@@ -221,5 +221,115 @@ impl Noise {
         z ^= z >> 31;
         let high = u32::try_from(z >> 32).unwrap_or(0);
         (f64::from(high) + 0.5) / 4_294_967_296.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Percentages of which most are none, from Kayenta's own suite (`MannWhitneySuite`, Apache 2.0), above zero.
+    const EXPERIMENT: [f64; 64] = [
+        1.234_567_901_234_584,
+        1.333_333_333_333_328_6,
+        1.351_351_351_351_354_4,
+        1.369_863_013_698_619_6,
+        1.388_888_888_888_885_7,
+        1.428_571_428_571_416_4,
+        1.428_571_428_571_416_4,
+        1.428_571_428_571_444_8,
+        1.449_275_362_318_829_3,
+        1.470_588_235_294_116,
+        1.515_151_515_151_515_6,
+        1.515_151_515_151_515_6,
+        1.562_5,
+        1.562_5,
+        1.562_500_000_000_014_2,
+        1.587_301_587_301_581_7,
+        1.612_903_225_806_448_4,
+        1.639_344_262_295_068_7,
+        1.639_344_262_295_068_7,
+        1.666_666_666_666_657_2,
+        1.666_666_666_666_657_2,
+        1.666_666_666_666_671_4,
+        1.694_915_254_237_287_2,
+        1.724_137_931_034_476_9,
+        1.724_137_931_034_476_9,
+        1.754_385_964_912_273_7,
+        1.754_385_964_912_288,
+        1.785_714_285_714_277_6,
+        1.818_181_818_181_813,
+        1.818_181_818_181_813,
+        1.818_181_818_181_813,
+        1.818_181_818_181_813,
+        1.851_851_851_851_847_6,
+        1.851_851_851_851_847_6,
+        1.851_851_851_851_847_6,
+        1.851_851_851_851_861_9,
+        1.851_851_851_851_861_9,
+        1.886_792_452_830_178_5,
+        1.886_792_452_830_192_7,
+        1.886_792_452_830_192_7,
+        1.923_076_923_076_919_8,
+        1.960_784_313_725_511_7,
+        1.960_784_313_725_511_7,
+        2.000_000_000_000_028_4,
+        2.040_816_326_530_603,
+        2.040_816_326_530_603,
+        2.439_024_390_243_887,
+        2.564_102_564_102_555,
+        2.702_702_702_702_709,
+        2.816_901_408_450_718_2,
+        2.985_074_626_865_682,
+        3.030_303_030_303_045_4,
+        3.125_000_000_000_014,
+        3.174_603_174_603_163_3,
+        3.225_806_451_612_911,
+        3.333_333_333_333_343,
+        3.333_333_333_333_343,
+        3.389_830_508_474_574_3,
+        3.448_275_862_068_953_8,
+        3.571_428_571_428_583_6,
+        3.703_703_703_703_681,
+        4.081_632_653_061_206,
+        4.109_589_041_095_901_5,
+        5.555_555_555_555_557,
+    ];
+    const CONTROL: [f64; 17] = [
+        1.388_888_888_888_885_7,
+        1.470_588_235_294_116,
+        1.492_537_313_432_834,
+        1.492_537_313_432_834,
+        1.492_537_313_432_834,
+        1.538_461_538_461_561_4,
+        1.562_500_000_000_014_2,
+        1.587_301_587_301_581_7,
+        1.639_344_262_295_068_7,
+        1.694_915_254_237_301_4,
+        1.724_137_931_034_476_9,
+        1.754_385_964_912_288,
+        1.785_714_285_714_277_6,
+        1.851_851_851_851_861_9,
+        2.500_000_000_000_028_4,
+        2.985_074_626_865_653_6,
+        3.124_999_999_999_986,
+    ];
+
+    /// What R 3 gives there with `conf.level = 0.95`, digit by digit. That the lower end is above the upper one, and the true
+    /// shift 0, is what comes of roots that are good to 1e-4.
+    #[test]
+    fn r_is_met_to_the_last_digit_where_its_interval_is_none() {
+        let with_none = |values: &[f64]| -> Vec<f64> {
+            std::iter::repeat_n(0.0, 210 - values.len()).chain(values.iter().copied()).collect()
+        };
+        let Located { estimate, lower, upper } =
+            locate(&with_none(&EXPERIMENT), &with_none(&CONTROL), 0.95);
+        for (got, want) in [
+            (estimate, 2.627_924_304_515_565_3e-5),
+            (lower, 3.521_755_377_702_165e-5),
+            (upper, 2.024_564_616_623_34e-5),
+        ] {
+            assert!((got - want).abs() <= 1e-16, "{got:e} for {want:e}");
+        }
     }
 }
