@@ -1,7 +1,7 @@
 //! Which strategies are recommended for what, and that what is recommended can be planned.
 
-use release_core::model::{Span, Strategy};
-use release_core::plan::plan;
+use release_core::model::{Metric, Selector, Span, Strategy};
+use release_core::plan::{Action, plan};
 use release_policy::recommend::{Capacity, Change, Coexistence, Recommendation, Slo, recommend};
 use release_testkit::fixtures::one_service;
 
@@ -80,8 +80,32 @@ fn what_is_recommended_can_be_planned() {
         capacity.mirrors = true;
         for found in recommend(&change, &slo(500.0), &capacity).unwrap() {
             assert!(found.fits(), "{found}");
-            let definition = one_service(found.strategy.clone(), replicas);
-            plan(&definition).unwrap_or_else(|errors| panic!("{}: {errors}", found.name));
+            let failures = Metric::Ratio {
+                numerator: Selector::series("errors"),
+                denominator: Selector::series("requests"),
+            };
+            let found = found.measured(&failures);
+            let mut definition = one_service(found.strategy.clone(), replicas);
+            definition.analyses.extend(found.analyses.iter().cloned());
+            let plan =
+                plan(&definition).unwrap_or_else(|errors| panic!("{}: {errors}", found.name));
+            // What was priced is what judges: nothing is recommended that would find nothing.
+            let judged = plan.steps().iter().filter_map(|step| match &step.action {
+                Action::Analyze { analysis, .. } => Some((step, analysis)),
+                _ => None,
+            });
+            let mut priced = 0;
+            for (step, analysis) in judged.filter(|(_, of)| of.id.as_str().starts_with("failures"))
+            {
+                priced += 1;
+                assert_eq!(analysis.metric, failures, "{}", step.id);
+            }
+            let found_by: Vec<_> = plan.power();
+            assert_eq!(found_by.len(), if found.name == "canary" { priced } else { 0 });
+            let comparisons = u32::try_from(found_by.len()).unwrap();
+            let enough = found_by.iter().all(|(_, power)| power.suffices(comparisons));
+            assert!(enough, "{found_by:?}");
+            assert_eq!(priced > 0, found.name != "recreate", "{}", found.name);
         }
     }
 }

@@ -29,6 +29,18 @@ pub struct Power {
     pub detectable: Option<f64>,
 }
 
+impl Power {
+    /// How surely a version that is no worse has to pass each of so many comparisons, so that it passes all with [`PASSES`].
+    pub fn passes_each(comparisons: u32) -> f64 {
+        1.0 - (1.0 - PASSES) / f64::from(comparisons.max(1))
+    }
+
+    /// Whether the planner takes it for one of so many comparisons: it finds what it has to find, and what is well passes.
+    pub fn suffices(&self, comparisons: u32) -> bool {
+        self.detects >= DETECTS && self.passes >= Self::passes_each(comparisons)
+    }
+}
+
 impl fmt::Display for Power {
     /// As people read it: what is found, and how surely what is well passes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

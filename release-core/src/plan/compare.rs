@@ -267,7 +267,7 @@ fn too_little(analysis: &Analysis, found: &Power) -> Option<String> {
         ));
     }
     // Of all comparisons together, so many have to pass.
-    let needed = 1.0 - (1.0 - PASSES) / f64::from(rule.comparisons.max(1));
+    let needed = Power::passes_each(rule.comparisons);
     (found.passes < needed).then(|| {
         format!(
             "a version that is no worse would be shown to be within the margin with {:.1} % {within}, at least {:.1} % are needed, so that it passes all of the plan's {} comparisons with {:.0} %. Look longer, give it more traffic, or widen `margin`",

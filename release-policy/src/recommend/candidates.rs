@@ -1,10 +1,11 @@
 //! Each strategy as it would be set up for the change, with what it costs.
 
 use release_core::model::{
-    BlueGreen, Canary, CanaryScale, CanaryStep, Rolling, SessionAffinity, Shadow, Span, Strategy,
+    Analysis, AnalysisId, BlueGreen, Canary, CanaryScale, CanaryStep, Rolling, SessionAffinity,
+    Shadow, Span, Strategy,
 };
 
-use super::reckon::{alone, beside, burn, burn_of, burn_of_all, hours};
+use super::reckon::{alone, beside, burn, burn_of, burn_of_all, compared, counted, hours};
 use super::{Capacity, Change, Coexistence, Cost, Recommendation, Slo};
 
 /// First shares that are tried, smallest first.
@@ -33,6 +34,10 @@ pub(super) fn all(change: &Change, slo: &Slo, capacity: &Capacity) -> Vec<Recomm
     all
 }
 
+fn ids(analyses: &[Analysis]) -> Vec<AnalysisId> {
+    analyses.iter().map(|analysis| analysis.id.clone()).collect()
+}
+
 fn together(first: Span, more: impl IntoIterator<Item = Span>) -> Span {
     more.into_iter().fold(first, |sum, span| (sum.as_duration() + span.as_duration()).into())
 }
@@ -56,6 +61,7 @@ fn recreate(slo: &Slo, capacity: &Capacity) -> Recommendation {
     Recommendation {
         name: "recreate",
         strategy: Strategy::Recreate,
+        analyses: counted(slo).into_iter().collect(),
         obstacles: Vec::new(),
         reasons,
         cost,
@@ -120,10 +126,12 @@ fn rolling(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
             .max(burn_of_all(slo, first, capacity.start)),
         burn_for_certain: 0.0,
     };
+    let analyses: Vec<_> = counted(slo).into_iter().collect();
     let strategy = Rolling {
         max_unavailable: missing,
         max_surge: Some(surge),
         bake: watched,
+        analyses: ids(&analyses),
         ..Rolling::new(batches)
     };
     let reasons = vec![
@@ -131,7 +139,7 @@ fn rolling(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         "the way back has to start instances of the old version again".into(),
     ];
     let strategy = Strategy::Rolling(strategy);
-    Recommendation { name: "rolling", strategy, obstacles, reasons, cost }
+    Recommendation { name: "rolling", strategy, analyses, obstacles, reasons, cost }
 }
 
 fn rounds_of(rounds: u32, one: Span) -> Span {
@@ -156,8 +164,11 @@ fn blue_green(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation
         "one version serves at any time, and the way back is a switch".into(),
         format!("everybody meets a bad version at once, until it is found after {bake}"),
     ];
-    let strategy = Strategy::BlueGreen(BlueGreen { bake, keep_old: bake, ..BlueGreen::default() });
-    Recommendation { name: "blue_green", strategy, obstacles, reasons, cost }
+    let analyses: Vec<_> = counted(slo).into_iter().collect();
+    let strategy =
+        BlueGreen { bake, analyses: ids(&analyses), keep_old: bake, ..BlueGreen::default() };
+    let strategy = Strategy::BlueGreen(strategy);
+    Recommendation { name: "blue_green", strategy, analyses, obstacles, reasons, cost }
 }
 
 fn canary(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
@@ -206,14 +217,17 @@ fn canary(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         ),
         "the judge compares at the same time, so that busy hours are no harm".into(),
     ];
-    let step = |(share, _): &(u8, Span)| CanaryStep {
+    let judge = |(share, watched): &(u8, Span)| compared(slo, *share, *watched);
+    let step = |of: &(u8, Span)| CanaryStep {
         scale: affinity.is_none().then_some(CanaryScale::MatchTraffic),
-        ..CanaryStep::new(*share, Span::ZERO)
+        analyses: judge(of).into_iter().map(|analysis| analysis.id).collect(),
+        ..CanaryStep::new(of.0, Span::ZERO)
     };
     let steps = shares.iter().map(step).collect();
+    let analyses = shares.iter().filter_map(judge).collect();
     let canary = Canary { shrink_old: affinity.is_none(), affinity, ..Canary::new(steps) };
     let strategy = Strategy::Canary(canary);
-    Recommendation { name: "canary", strategy, obstacles, reasons, cost }
+    Recommendation { name: "canary", strategy, analyses, obstacles, reasons, cost }
 }
 
 /// The smallest share at which harm is found, and larger ones up to half, each with the time that it takes.
@@ -240,8 +254,9 @@ fn shadow(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         obstacles.push("the router copies no requests".into());
     }
     enough(capacity.replicas, capacity, &mut obstacles);
-    let watched = beside(slo, 50, 1).unwrap_or(slo.patience);
-    let after = alone(slo, 1.0);
+    // Copies are of all requests, and what answers them is judged alone.
+    let (watched, after) = (alone(slo, 1.0), alone(slo, 1.0));
+    let analyses: Vec<_> = counted(slo).into_iter().collect();
     let duration = together(capacity.start, [watched, after]);
     let cost = Cost {
         extra_instances: capacity.replicas,
@@ -256,6 +271,7 @@ fn shadow(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         format!("copies of all requests for {watched} harm nobody"),
         "what it does to others it does twice meanwhile".into(),
     ];
-    let strategy = Strategy::Shadow(Shadow { after, ..Shadow::new(100, Span::ZERO) });
-    Recommendation { name: "shadow", strategy, obstacles, reasons, cost }
+    let strategy = Shadow { after, analyses: ids(&analyses), ..Shadow::new(100, watched) };
+    let strategy = Strategy::Shadow(strategy);
+    Recommendation { name: "shadow", strategy, analyses, obstacles, reasons, cost }
 }

@@ -20,7 +20,8 @@
 //! burns of the error budget, times how likely the version is bad, is the expected burn. An outage burns for certain.
 //!
 //! - Where both versions serve, harm is found by the sequential judge: the time is that in which
-//!   [`power`](release_core::analysis::power) finds it with 95 %. A step that does not find it leaves one twentieth to the next.
+//!   [`power`](release_core::analysis::power) finds it with 95 %, and lets a version that is no worse pass all steps with 90 %. A
+//!   step that does not find it leaves one twentieth to the next.
 //! - Where one version serves, harm is found by counting: `(z / (√d − 1))²` usual failures are the fewest by which `d` times as many
 //!   can be told from as many, each error of 5 % (`z` = 1.645; the square roots of two Poisson counts beside each other).
 //!
@@ -32,7 +33,7 @@ mod reckon;
 
 use std::fmt;
 
-use release_core::model::{Span, Strategy};
+use release_core::model::{Analysis, Metric, Span, Strategy};
 
 /// Whether the versions can be there at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,6 +193,11 @@ pub struct Recommendation {
     pub name: &'static str,
     /// The strategy, to be put into a stage.
     pub strategy: Strategy,
+    /// What judges it, as it is priced, to be put into the definition: the share of requests that fail. The strategy names those
+    /// that its steps have; those of one without steps are for the release's rollback criteria.
+    ///
+    /// They count `failed` of `all` until [`measured`](Recommendation::measured) says what those are called.
+    pub analyses: Vec<Analysis>,
     /// Why it does not fit; empty: it does.
     pub obstacles: Vec<String>,
     /// What speaks for or against it, for people.
@@ -204,6 +210,15 @@ impl Recommendation {
     /// Whether nothing stands against it.
     pub const fn fits(&self) -> bool {
         self.obstacles.is_empty()
+    }
+
+    /// Says by which metric failures are measured: a ratio of those that failed to all.
+    #[must_use]
+    pub fn measured(mut self, failures: &Metric) -> Self {
+        for analysis in &mut self.analyses {
+            analysis.metric = failures.clone();
+        }
+        self
     }
 }
 

@@ -1,9 +1,9 @@
 //! How long it takes to find harm, and what it burns until then.
 
-use release_core::analysis::{DETECTS, power};
+use release_core::analysis::power;
 use release_core::model::{
-    Analysis, AnalysisId, Direction, Expected, Finite, Judge, Margin, Metric, Selector, Sequential,
-    Span, Unit,
+    Analysis, AnalysisId, Bound, Direction, Expected, Finite, Judge, Margin, Metric, Selector,
+    Sequential, Span, Unit,
 };
 
 use super::Slo;
@@ -13,12 +13,13 @@ const LOOKS: std::ops::RangeInclusive<u32> = 8..=4096;
 /// How surely harm is found where only one version serves: two errors of 5 %.
 const Z: f64 = 1.645;
 
-/// How long both versions have to serve, the new one with `share` percent, until harm is found; none within the patience.
+/// How long both versions have to serve, the new one with `share` percent, until harm is found, and what is well passes; none
+/// within the patience.
 pub(super) fn beside(slo: &Slo, share: u8, comparisons: u32) -> Option<Span> {
     let finds = |looks: u32| {
         let analysis = analysis(slo, looks, comparisons)?;
         let found = power(&analysis, share).ok()??;
-        Some(found.detects >= DETECTS)
+        Some(found.suffices(comparisons))
     };
     let most =
         u32::try_from(slo.patience.as_duration().as_secs() / interval(slo)).unwrap_or(u32::MAX);
@@ -40,6 +41,29 @@ fn interval(slo: &Slo) -> u64 {
     (patience / u64::from(*LOOKS.end())).max(1)
 }
 
+/// What finds harm beside the old version, of which the new one has `share` percent less, as [`beside`] reckons with it. How
+/// many comparisons share the chance of a false alarm, the planner counts.
+pub(super) fn compared(slo: &Slo, share: u8, watched: Span) -> Option<Analysis> {
+    let looks = u32::try_from(watched.as_duration().as_secs() / interval(slo)).ok()?;
+    let id = AnalysisId::new(format!("failures-at-{share}")).ok()?;
+    Some(Analysis { id, ..analysis(slo, looks, 1)? })
+}
+
+/// What finds harm of the new version alone, as [`alone`] reckons with it: a limit halfway between the usual failures and those
+/// of a bad version, on the scale of roots, where both vary alike.
+pub(super) fn counted(slo: &Slo) -> Option<Analysis> {
+    let limit = slo.usual * (0.5 * (1.0 + slo.detect.sqrt())).powi(2);
+    let limit = Bound::AtMost(Finite::new(limit.min(1.0)).ok()?);
+    let metric = failures();
+    let (id, interval) = (AnalysisId::new("failures").ok()?, Span::secs(5));
+    let min_samples = seconds_up(needed(slo) / slo.usual).as_duration().as_secs();
+    Some(Analysis { min_samples, interval, ..Analysis::new(id, metric, limit) })
+}
+
+fn failures() -> Metric {
+    Metric::Ratio { numerator: Selector::series("failed"), denominator: Selector::series("all") }
+}
+
 fn analysis(slo: &Slo, looks: u32, comparisons: u32) -> Option<Analysis> {
     let finite = |value: f64| Finite::new(value).ok();
     let expected = Expected {
@@ -51,7 +75,8 @@ fn analysis(slo: &Slo, looks: u32, comparisons: u32) -> Option<Analysis> {
     let rule = Sequential {
         direction: Direction::LowerIsBetter,
         unit: Unit::Share,
-        margin: Margin { relative: finite(0.5)?, absolute: Finite::ZERO },
+        // Halfway between no harm and the harm to be found, as ratios go: either takes as long to be told from it.
+        margin: Margin { relative: finite(slo.detect.sqrt() - 1.0)?, absolute: Finite::ZERO },
         expected,
         alpha: finite(0.05)?,
         critical: false,
@@ -59,10 +84,7 @@ fn analysis(slo: &Slo, looks: u32, comparisons: u32) -> Option<Analysis> {
         baseline: None,
         comparisons,
     };
-    let metric = Metric::Ratio {
-        numerator: Selector::series("failed"),
-        denominator: Selector::series("all"),
-    };
+    let metric = failures();
     let id = AnalysisId::new("recommended").ok()?;
     let interval = Span::secs(interval(slo));
     Some(Analysis {
@@ -74,9 +96,12 @@ fn analysis(slo: &Slo, looks: u32, comparisons: u32) -> Option<Analysis> {
 
 /// How long the new version alone has to serve `share` of the traffic, from 0 to 1, until harm is found by counting.
 pub(super) fn alone(slo: &Slo, share: f64) -> Span {
-    let failures = (Z / (slo.detect.sqrt() - 1.0)).powi(2).max(1.0);
-    let seconds = failures / (slo.per_second * slo.usual * share);
-    seconds_up(seconds)
+    seconds_up(needed(slo) / (slo.per_second * slo.usual * share))
+}
+
+/// The fewest usual failures by which harm can be told.
+fn needed(slo: &Slo) -> f64 {
+    (Z / (slo.detect.sqrt() - 1.0)).powi(2).max(1.0)
 }
 
 /// Whole seconds, at least one.
