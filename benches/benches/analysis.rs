@@ -3,13 +3,23 @@
 //! - `rank_test` and `shift`: Mann and Whitney's test, and Hodges and Lehmann's shift with its interval, of
 //!   unsorted response times that are rounded, so that there are ties. `statrs` compares all pairs for its
 //!   ties, so that it is not asked at 100,000 a side.
-//! - `update`: what one more look costs, with whatever number of events before.
+//! - `update`: what one more sample costs a test, with whatever number of events before.
+//! - `look`: what one look costs a judge of a run: reading what was measured, the test, its interval, the digest of the samples
+//!   and the sentence for people. A look takes all requests since the one before in, however many.
 //!
 //! The numbers are written once, from a fixed seed, to the build's temporary files, for SciPy to read.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use release_core::analysis::Trial;
+use release_core::model::{
+    Analysis, ArtifactRef, Bound, Digest, Direction, Expected, Finite, Judge, Margin, Metric,
+    Selector, Sequential, Span, Target, Threshold, Timestamp, Unit,
+};
+use release_core::plan::{Action, Beside, Deployment};
+use release_core::port::{Evidence, Measurement};
 use release_core::stats::counts::{CountTest, Side};
 use release_core::stats::cusum::Cusum;
 use release_core::stats::means::{Moments, TTest};
@@ -116,5 +126,73 @@ fn updates(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, tests, updates);
+fn action(metric: Metric, judge: Judge) -> Action {
+    let deployment = |version: &str| Deployment {
+        target: Target::new(sure("prod".parse()), sure("eu".parse()), sure("api".parse())),
+        artifact: ArtifactRef::new(sure("api".parse()), Digest::of(version.as_bytes())),
+        version: sure(version.parse()),
+    };
+    let beside = match judge {
+        Judge::Sequential(_) => Some(Box::new(Beside::new(deployment("1.0.0"), 50))),
+        _ => None,
+    };
+    let id = sure("failures".parse());
+    let analysis = Arc::new(Analysis { count: u32::MAX, ..Analysis::judged(id, metric, judge) });
+    Action::Analyze { deployment: deployment("2.0.0"), analysis, from: None, beside, until: None }
+}
+
+fn looks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("look");
+    let finite = |value: f64| sure(Finite::new(value));
+    let part = |version: &str, numerator: f64, denominator: f64| {
+        let digest = Digest::of(version.as_bytes());
+        let (numerator, denominator) = (finite(numerator), finite(denominator));
+        Measurement::Ratio { digest, numerator, denominator }
+    };
+    let of = |series: &str| Selector::series(series);
+    let ratio = || Metric::Ratio { numerator: of("failed"), denominator: of("all") };
+    let mean = || Metric::Mean { sum: of("seconds"), count: of("requests") };
+    let rule = || Sequential {
+        direction: Direction::LowerIsBetter,
+        unit: Unit::Share,
+        margin: Margin { relative: finite(0.5), absolute: Finite::ZERO },
+        expected: Expected {
+            per_second: finite(1_000.0),
+            value: finite(0.01),
+            spread: finite(1.0),
+            detect: finite(3.0),
+        },
+        alpha: finite(0.05),
+        critical: false,
+        warm_up: 0,
+        baseline: None,
+        comparisons: 1,
+    };
+    let limit = || Judge::Threshold(Threshold::new(Bound::AtMost(finite(0.05))));
+    for (name, metric, judge) in [
+        ("sequential, errors", ratio(), Judge::Sequential(rule())),
+        ("sequential, means", mean(), Judge::Sequential(rule())),
+        ("threshold", ratio(), limit()),
+    ] {
+        let compares = matches!(judge, Judge::Sequential(_));
+        let (mut at, mut look, mut wave) = (Timestamp::default(), 0.0_f64, 0.0_f64);
+        let Some(mut trial) = Trial::new(action(metric, judge)) else { continue };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                (at, look, wave) = (at.plus(Span::secs(1)), look + 1.0, (wave + 0.618) % 1.0);
+                let canary = part("2.0.0", (5.0 * look).round() + wave, 500.0 * look);
+                let evidence = if compares {
+                    let baseline = part("1.0.0", (5.0 * look).round(), 500.0 * look);
+                    Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) }
+                } else {
+                    Evidence::Measurement(canary)
+                };
+                trial.look(at, &evidence)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, tests, updates, looks);
 criterion_main!(benches);
