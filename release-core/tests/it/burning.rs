@@ -14,13 +14,13 @@ use super::support::looks::{failure, findings, finite, go, page, part, repeat};
 use super::support::samples::{artifact, error_rate, id, one_service};
 
 /// An objective of 99 percent, and windows of ten minutes and of one that may burn ten times as fast.
-fn rule() -> BurnRate {
+pub(super) fn rule() -> BurnRate {
     let windows =
         BurnWindows { long: Span::secs(600), short: Span::secs(60), factor: finite(10.0) };
     BurnRate { windows: vec![windows], ..BurnRate::new(finite(0.99)) }
 }
 
-fn burning(rule: BurnRate) -> Analysis {
+pub(super) fn burning(rule: BurnRate) -> Analysis {
     let metric = error_rate().metric;
     Analysis {
         min_samples: 50,

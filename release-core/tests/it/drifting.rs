@@ -14,15 +14,15 @@ use super::support::looks::{failure, findings, finite, go, page, part, repeat};
 use super::support::samples::{artifact, id, one_service};
 
 /// Latency, which usually is 200 milliseconds and differs by 10 from look to look.
-fn rule() -> Cusum {
+pub(super) fn rule() -> Cusum {
     Cusum::new(Direction::LowerIsBetter, Unit::Seconds, Some(finite(0.2)), finite(0.01))
 }
 
-fn latency() -> Metric {
+pub(super) fn latency() -> Metric {
     Metric::Query { query: "latency".into() }
 }
 
-fn drifting(metric: Metric, rule: Cusum) -> Analysis {
+pub(super) fn drifting(metric: Metric, rule: Cusum) -> Analysis {
     Analysis {
         interval: Span::secs(300),
         count: 40,

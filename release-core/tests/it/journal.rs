@@ -16,7 +16,7 @@ use super::support::random;
 use super::support::samples::{approval, chain, change, id, person, shop};
 use super::support::world::START;
 
-fn run_id() -> RunId {
+pub(super) fn run_id() -> RunId {
     id("run-1")
 }
 
@@ -355,7 +355,7 @@ pub(crate) fn seal_with_digests(plan: &FrozenPlan, run: &Run) -> Vec<Record> {
     records
 }
 
-fn golden() -> PathBuf {
+pub(super) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/journal/v1")
 }
 
@@ -383,7 +383,7 @@ fn f45_golden_journals_verify_and_replay() {
 }
 
 /// `<seq> <epoch> <hash> <bytes>`
-fn record(line: &str) -> Record {
+pub(super) fn record(line: &str) -> Record {
     let mut parts = line.splitn(4, ' ');
     let mut part = || parts.next().unwrap();
     let (seq, epoch, hash) = (part().parse().unwrap(), part().parse().unwrap(), id(part()));
@@ -429,7 +429,7 @@ fn the_golden_withdrawal_is_still_sealed_byte_for_byte() {
     same_as_golden("0.1-withdrawn-succeeded.jsonl", &plan, seal_with_digests(&plan, &run));
 }
 
-fn same_as_golden(name: &str, plan: &FrozenPlan, records: Vec<Record>) {
+pub(super) fn same_as_golden(name: &str, plan: &FrozenPlan, records: Vec<Record>) {
     let mut text = String::from_utf8(plan.bytes().to_vec()).unwrap() + "\n";
     for record in records {
         let bytes = String::from_utf8(record.bytes.to_vec()).unwrap();

@@ -60,6 +60,8 @@ mod hostile;
 #[cfg(test)]
 mod journal;
 mod judged;
+#[cfg(test)]
+mod judged_again;
 mod judging;
 #[cfg(test)]
 mod leases;

@@ -29,7 +29,7 @@ fn query(name: &str) -> Metric {
     Metric::Query { query: name.into() }
 }
 
-fn scoring(card: Scorecard, count: u32) -> Analysis {
+pub(super) fn scoring(card: Scorecard, count: u32) -> Analysis {
     let metric = card.metrics.first().map_or_else(|| query("none"), |first| first.metric.clone());
     Analysis {
         interval: Span::secs(60),
@@ -38,7 +38,7 @@ fn scoring(card: Scorecard, count: u32) -> Analysis {
     }
 }
 
-fn card(method: ScoreMethod, metrics: Vec<Scored>) -> Scorecard {
+pub(super) fn card(method: ScoreMethod, metrics: Vec<Scored>) -> Scorecard {
     Scorecard {
         method,
         metrics,
@@ -185,7 +185,7 @@ fn usual(look: u32, other: u32) -> f64 {
     1.0 + f64::from((look * 37 + other * 11) % 23) / 50.0
 }
 
-fn two() -> Vec<Scored> {
+pub(super) fn two() -> Vec<Scored> {
     let mut slow = Scored::new("latency", "users", query("latency"));
     slow.critical = true;
     vec![slow, Scored::new("memory", "machines", query("memory"))]
