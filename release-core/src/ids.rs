@@ -172,8 +172,12 @@ id_type! {
     GateId("gate id", MAX_STEP_ID_LEN, true);
     /// Names a hook: something outside that a rollout calls at one of its points.
     HookId("hook id", MAX_ID_LEN, false);
+    /// Names a feature or a fix that a release is to contain.
+    ItemId("item id", MAX_ID_LEN, false);
     /// Names a limit of concurrency or a quota.
     LimitId("limit id", MAX_ID_LEN, false);
+    /// Names what the business wants of a release.
+    ObjectiveId("objective id", MAX_ID_LEN, false);
     /// Names a person or a machine that acts.
     PrincipalId("principal id", MAX_ID_LEN, false);
     /// Names a region of an environment.
@@ -188,6 +192,8 @@ id_type! {
     SemaphoreId("semaphore id", MAX_ID_LEN, false);
     /// Names a deployable service.
     ServiceId("service id", MAX_ID_LEN, false);
+    /// Names a sign-off that a release needs.
+    SignOffId("sign-off id", MAX_ID_LEN, false);
     /// Names a step; unique in a plan. It is a path such as `production/eu/api/weight-10`.
     StepId("step id", MAX_STEP_ID_LEN, true);
     /// Names a team.

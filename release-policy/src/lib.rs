@@ -59,6 +59,7 @@ pub mod emergency;
 pub mod promotion;
 pub mod rbac;
 pub mod recommend;
+pub mod train;
 
 mod all_of;
 mod canonical;

@@ -60,7 +60,8 @@ pub use traffic::{
 
 pub use crate::ids::{
     AnalysisId, ArtifactName, CalendarId, ChannelId, EnvironmentId, GateId, HookId, IdError,
-    IdProblem, LimitId, PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId,
-    StepId, TeamId, TopicId, TrackId, TrainId, WaiverId, WindowId,
+    IdProblem, ItemId, LimitId, ObjectiveId, PrincipalId, RegionId, ReleaseId, RoleId, RunId,
+    SemaphoreId, ServiceId, SignOffId, StepId, TeamId, TopicId, TrackId, TrainId, WaiverId,
+    WindowId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

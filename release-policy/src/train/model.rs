@@ -1,0 +1,468 @@
+//! When a train departs: by the clock, when its scope is complete, or whichever comes first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use release_core::model::{ItemId, PrincipalId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What lets a train depart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ReleaseModel {
+    /// It departs on time, with what is complete when boarding ends. What is late waits for the next.
+    TimeBased {
+        /// When boarding ends; not after it departs.
+        boards_until: Timestamp,
+        /// When it departs.
+        departs: Timestamp,
+    },
+    /// It departs when all of its scope is complete, however long that takes.
+    FeatureBased,
+    /// It departs when all of its scope is complete, but not after a deadline; what is late then waits for the next.
+    Hybrid {
+        /// Until when it departs.
+        deadline: Timestamp,
+    },
+}
+
+impl ReleaseModel {
+    /// What it is called.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TimeBased { .. } => "time-based",
+            Self::FeatureBased => "feature-based",
+            Self::Hybrid { .. } => "hybrid",
+        }
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        match self {
+            Self::TimeBased { boards_until, departs } if boards_until > departs => {
+                Err(ModelError::BoardsTooLong { boards_until: *boards_until, departs: *departs })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Became {
+    /// It is part of the scope from now on.
+    Joined,
+    /// It is not part of the scope any more.
+    Left,
+    /// It is complete.
+    Complete,
+    /// It is not complete after all.
+    Reopened,
+}
+
+/// An entry of a train's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Which item.
+    pub item: ItemId,
+    /// What became of it.
+    pub became: Became,
+}
+
+impl Entry {
+    /// What became of an item at an instant.
+    pub const fn new(at: Timestamp, item: ItemId, became: Became) -> Self {
+        Self { at, item, became }
+    }
+}
+
+/// What was known of a train, in order of time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
+pub struct TrainHistory(Vec<Entry>);
+
+impl TryFrom<Vec<Entry>> for TrainHistory {
+    type Error = ModelError;
+    fn try_from(entries: Vec<Entry>) -> Result<Self, ModelError> {
+        let mut history = Self::default();
+        entries.into_iter().try_for_each(|entry| history.push(entry))?;
+        Ok(history)
+    }
+}
+
+impl From<TrainHistory> for Vec<Entry> {
+    fn from(history: TrainHistory) -> Self {
+        history.0
+    }
+}
+
+/// Items at an instant: of each that is in scope, whether it is complete.
+type Items<'a> = BTreeMap<&'a ItemId, bool>;
+
+impl TrainHistory {
+    /// Adds what happened next.
+    ///
+    /// # Errors
+    /// [`ModelError::Backwards`] for an entry from before the last.
+    pub fn push(&mut self, entry: Entry) -> Result<(), ModelError> {
+        if let Some(last) = self.0.last().filter(|last| entry.at < last.at) {
+            return Err(ModelError::Backwards { at: entry.at, last: last.at });
+        }
+        self.0.push(entry);
+        Ok(())
+    }
+
+    /// All entries, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// Every state that lasted for a while until `at`, with when it began, the empty one before all entries left out.
+    fn states(&self, at: Timestamp, mut see: impl FnMut(Timestamp, &Entry, &Items<'_>) -> bool) {
+        let mut items = Items::new();
+        let until = self.0.partition_point(|entry| entry.at <= at);
+        let mut entries = self.0.iter().take(until).peekable();
+        while let Some(entry) = entries.next() {
+            apply(&mut items, entry);
+            // Of several entries of one instant, the last says what is so from then on.
+            let lasts = entries.peek().is_none_or(|next| next.at > entry.at);
+            if lasts && see(entry.at, entry, &items) {
+                return;
+            }
+        }
+    }
+
+    fn at(&self, at: Timestamp) -> Items<'_> {
+        let mut items = Items::new();
+        let until = self.0.partition_point(|entry| entry.at <= at);
+        self.0.iter().take(until).for_each(|entry| apply(&mut items, entry));
+        items
+    }
+}
+
+fn apply<'a>(items: &mut Items<'a>, entry: &'a Entry) {
+    match entry.became {
+        Became::Joined => {
+            items.entry(&entry.item).or_insert(false);
+        }
+        Became::Left => {
+            items.remove(&entry.item);
+        }
+        Became::Complete | Became::Reopened => {
+            if let Some(complete) = items.get_mut(&entry.item) {
+                *complete = entry.became == Became::Complete;
+            }
+        }
+    }
+}
+
+/// Why something is no model or no history.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Boarding ends after the departure.
+    #[error(
+        "boarding until {boards_until} ends after the train departs at {departs}; let it end before"
+    )]
+    BoardsTooLong {
+        /// Until when one may board.
+        boards_until: Timestamp,
+        /// When it departs.
+        departs: Timestamp,
+    },
+    /// History goes back in time.
+    #[error("an entry of {at} comes after one of {last}; put them in order")]
+    Backwards {
+        /// Of when it is.
+        at: Timestamp,
+        /// Of when the one before is.
+        last: Timestamp,
+    },
+    /// What has departed cannot depart otherwise.
+    #[error("the train departed at {0}; change the model of the next one")]
+    Departed(Timestamp),
+}
+
+/// Why a train departs just then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Because {
+    /// The clock says so.
+    OnTime,
+    /// All of its scope is complete, by what became of this item last.
+    Complete {
+        /// The item.
+        last: ItemId,
+    },
+    /// Its deadline has come.
+    Deadline,
+}
+
+/// What a model says of a train at an instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Departure {
+    /// It has departed, or departs now.
+    Departs {
+        /// When.
+        at: Timestamp,
+        /// Why then.
+        because: Because,
+        /// What is on board.
+        aboard: BTreeSet<ItemId>,
+        /// What was late, and waits for the next.
+        late: BTreeSet<ItemId>,
+    },
+    /// It waits.
+    Waits {
+        /// When it departs at the latest, if that is known.
+        until: Option<Timestamp>,
+        /// What is not complete; empty where it waits for the clock alone, or for any scope at all.
+        lacks: BTreeSet<ItemId>,
+    },
+}
+
+impl Departure {
+    /// When it departs, if it does.
+    pub const fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Departs { at, .. } => Some(*at),
+            Self::Waits { .. } => None,
+        }
+    }
+}
+
+impl ReleaseModel {
+    /// What the model says at `now` of a train with this history. What happens later changes nothing of a departure.
+    ///
+    /// A train without any item has no scope that could be complete: only the clock lets it depart, empty.
+    ///
+    /// # Errors
+    /// [`ModelError::BoardsTooLong`].
+    pub fn departure(
+        &self,
+        history: &TrainHistory,
+        now: Timestamp,
+    ) -> Result<Departure, ModelError> {
+        self.check()?;
+        let complete = match self {
+            Self::TimeBased { .. } => None,
+            Self::FeatureBased => first_complete(history, now),
+            Self::Hybrid { deadline } => first_complete(history, now.min(*deadline)),
+        };
+        if let Some((at, last)) = complete {
+            return Ok(departs(history, at, at, Because::Complete { last }));
+        }
+        Ok(match self {
+            Self::TimeBased { boards_until, departs: at } if now >= *at => {
+                departs(history, *at, *boards_until, Because::OnTime)
+            }
+            Self::Hybrid { deadline } if now >= *deadline => {
+                departs(history, *deadline, *deadline, Because::Deadline)
+            }
+            Self::TimeBased { departs: at, .. } | Self::Hybrid { deadline: at } => {
+                Departure::Waits { until: Some(*at), lacks: lacking(history, now) }
+            }
+            Self::FeatureBased => Departure::Waits { until: None, lacks: lacking(history, now) },
+        })
+    }
+}
+
+fn lacking(history: &TrainHistory, at: Timestamp) -> BTreeSet<ItemId> {
+    let items = history.at(at).into_iter();
+    items.filter(|(_, complete)| !complete).map(|(item, _)| item.clone()).collect()
+}
+
+/// When all of the scope was complete for the first time, and by which item.
+fn first_complete(history: &TrainHistory, until: Timestamp) -> Option<(Timestamp, ItemId)> {
+    let mut found = None;
+    history.states(until, |at, last, items| {
+        if !items.is_empty() && items.values().all(|complete| *complete) {
+            found = Some((at, last.item.clone()));
+        }
+        found.is_some()
+    });
+    found
+}
+
+fn departs(
+    history: &TrainHistory,
+    at: Timestamp,
+    boarded: Timestamp,
+    because: Because,
+) -> Departure {
+    let items = history.at(boarded);
+    // What left the scope between boarding and departure is not on board.
+    let still = history.at(at);
+    let (mut aboard, mut late) = (BTreeSet::new(), BTreeSet::new());
+    for item in still.keys() {
+        let boards = items.get(item).copied().unwrap_or(false);
+        let side = if boards { &mut aboard } else { &mut late };
+        side.insert((*item).clone());
+    }
+    Departure::Departs { at, because, aboard, late }
+}
+
+/// A change from one model to another while a train gathers, and what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Migration {
+    /// When.
+    pub at: Timestamp,
+    /// Who decided it.
+    pub by: PrincipalId,
+    /// Why.
+    pub reason: String,
+    /// The model before.
+    pub from: ReleaseModel,
+    /// The model after.
+    pub to: ReleaseModel,
+    /// What the train would have done at that instant.
+    pub before: Departure,
+    /// What it does now.
+    pub after: Departure,
+}
+
+impl fmt::Display for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, by, reason, from, to, before, after } = self;
+        writeln!(
+            f,
+            "{at}: {by} changed the model from {} to {} ({reason})",
+            from.name(),
+            to.name()
+        )?;
+        writeln!(f, "before: {}", Told(before))?;
+        write!(f, "after: {}", Told(after))
+    }
+}
+
+/// A departure for people.
+struct Told<'a>(&'a Departure);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |f: &mut fmt::Formatter<'_>, items: &BTreeSet<ItemId>| {
+            for (nth, item) in items.iter().enumerate() {
+                write!(f, "{}{item}", if nth == 0 { " " } else { ", " })?;
+            }
+            Ok(())
+        };
+        match self.0 {
+            Departure::Departs { at, aboard, late, .. } => {
+                write!(f, "departs at {at} with {} items", aboard.len())?;
+                if late.is_empty() {
+                    return Ok(());
+                }
+                f.write_str(", without")?;
+                names(f, late)
+            }
+            Departure::Waits { until, lacks } => {
+                match until {
+                    Some(until) => write!(f, "departs at {until} at the latest")?,
+                    None => f.write_str("departs when its scope is complete")?,
+                }
+                if lacks.is_empty() {
+                    return Ok(());
+                }
+                f.write_str(", and lacks")?;
+                names(f, lacks)
+            }
+        }
+    }
+}
+
+/// The model of one train, with all changes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainModel {
+    model: ReleaseModel,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Migration>,
+}
+
+impl TrainModel {
+    /// A train that departs by `model`.
+    ///
+    /// # Errors
+    /// [`ModelError::BoardsTooLong`].
+    pub fn new(model: ReleaseModel) -> Result<Self, ModelError> {
+        model.check()?;
+        Ok(Self { model, changes: Vec::new() })
+    }
+
+    /// The model as it is.
+    pub const fn model(&self) -> &ReleaseModel {
+        &self.model
+    }
+
+    /// All changes, in order.
+    pub fn changes(&self) -> &[Migration] {
+        &self.changes
+    }
+
+    /// What the train does at `now`: what an earlier model let depart before it was changed has departed.
+    ///
+    /// # Errors
+    /// As [`ReleaseModel::departure`].
+    pub fn departure(
+        &self,
+        history: &TrainHistory,
+        now: Timestamp,
+    ) -> Result<Departure, ModelError> {
+        let held = |change: &Migration| change.at > now;
+        let model =
+            self.changes.iter().find(|change| held(change)).map_or(&self.model, |c| &c.from);
+        let found = model.departure(history, now)?;
+        // A model that would have departed the train before it came to hold lets it depart when it comes to.
+        let since = self.changes.iter().rfind(|change| !held(change)).map(|change| change.at);
+        match (since, found.at()) {
+            (Some(since), Some(at)) if at < since => Ok(later(model, history, since)?),
+            _ => Ok(found),
+        }
+    }
+
+    /// Changes the model, and says what that means. What is said is kept.
+    ///
+    /// # Errors
+    /// [`ModelError::Departed`] once the train has departed; [`ModelError::BoardsTooLong`]; [`ModelError::Backwards`] for an
+    /// instant before the last change. Nothing is changed then.
+    pub fn switch(
+        &mut self,
+        to: ReleaseModel,
+        history: &TrainHistory,
+        (at, by, reason): (Timestamp, PrincipalId, &str),
+    ) -> Result<&Migration, ModelError> {
+        if let Some(last) = self.changes.last().filter(|last| at < last.at) {
+            return Err(ModelError::Backwards { at, last: last.at });
+        }
+        let before = self.departure(history, at)?;
+        if let Some(departed) = before.at() {
+            return Err(ModelError::Departed(departed));
+        }
+        let after = later(&to, history, at)?;
+        let from = std::mem::replace(&mut self.model, to.clone());
+        let migration = Migration { at, by, reason: reason.to_owned(), from, to, before, after };
+        let changes = &mut self.changes;
+        changes.push(migration);
+        changes.last().ok_or(ModelError::Departed(at))
+    }
+}
+
+/// What a model says at `now` that holds since then: nothing departs in the past.
+fn later(
+    model: &ReleaseModel,
+    history: &TrainHistory,
+    now: Timestamp,
+) -> Result<Departure, ModelError> {
+    let mut found = model.departure(history, now)?;
+    if let Departure::Departs { at, .. } = &mut found {
+        *at = now;
+    }
+    Ok(found)
+}

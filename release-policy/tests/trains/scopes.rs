@@ -1,0 +1,264 @@
+//! Scopes, sign-offs that are bound to them, and what is missing.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use release_core::model::{Digest, ItemId, Principal, SignOffId, Span, Timestamp};
+use release_policy::train::{
+    Changed, Coverage, How, ItemKind, Lack, MAX_ITEMS, Objective, ReleaseScope, Requirement,
+    ScopeError, ScopeItem, SignOffError, SignOffs, Signing, Slack, Statement,
+};
+
+use super::support::{directory, id, minute};
+
+const TEAMS: [&str; 4] = ["billing", "search", "web", "data"];
+const ROLES: [&str; 3] = ["product", "legal", "operations"];
+
+fn item(number: usize) -> ScopeItem {
+    let kind = if number.is_multiple_of(3) { ItemKind::Fix } else { ItemKind::Feature };
+    let item =
+        ScopeItem::new(id(&format!("item-{number}")), kind, "something", id(TEAMS[number % 4]));
+    item.serving(id(&format!("goal-{}", number % 5)))
+}
+
+fn scope(count: usize) -> ReleaseScope {
+    let objective = |n| Objective::new(id(&format!("goal-{n}")), "more of it", id("board"));
+    ReleaseScope::new((0..count).map(item), (0..5).map(objective)).unwrap()
+}
+
+fn coverage() -> impl Strategy<Value = Coverage> {
+    let kinds = proptest::collection::btree_set(
+        prop_oneof![Just(ItemKind::Fix), Just(ItemKind::Feature)],
+        0..2,
+    );
+    let owners = proptest::collection::btree_set((0_usize..4).prop_map(|n| id(TEAMS[n])), 0..3);
+    let objectives =
+        proptest::collection::btree_set((0_usize..5).prop_map(|n| id(&format!("goal-{n}"))), 0..3);
+    let some = proptest::collection::btree_set(
+        (0_usize..102).prop_map(|n| id(&format!("item-{n}"))),
+        1..60,
+    );
+    let items = prop_oneof![Just(BTreeSet::new()), some];
+    (kinds, owners, objectives, items).prop_map(|(kinds, owners, objectives, items)| Coverage {
+        kinds,
+        owners,
+        objectives,
+        items,
+    })
+}
+
+/// Three roles, each with a part of the scope.
+fn required(coverages: Vec<Coverage>) -> SignOffs {
+    let of = |(role, covers): (&str, Coverage)| {
+        Requirement::new(id(role), id(role), id(role), minute(600)).covering(covers)
+    };
+    SignOffs::new(ROLES.into_iter().zip(coverages).map(of)).unwrap()
+}
+
+/// All that can be signed is, by somebody of each role.
+fn all_signed(sign_offs: &SignOffs, scope: &ReleaseScope) -> Vec<Statement> {
+    let directory = directory(&ROLES.map(|role| (role, &ROLES[..])));
+    let mut said = Vec::new();
+    for required in sign_offs.required() {
+        let by = Principal::human(id(required.role.as_str()));
+        let covered = sign_offs.covered(scope, &required.id).unwrap();
+        let asked = Signing { scope, said: &said, by: &by, directory: &directory, at: minute(1) };
+        match sign_offs.sign(&required.id, covered.digest(), &asked) {
+            Ok(statement) => said.push(statement),
+            Err(error) => {
+                assert_eq!((error, covered.len()), (SignOffError::Empty(required.id.clone()), 0));
+            }
+        }
+    }
+    said
+}
+
+fn voided(sign_offs: &SignOffs, scope: &ReleaseScope, said: &[Statement]) -> BTreeSet<SignOffId> {
+    let missing = sign_offs.readiness(scope, said, &BTreeSet::new(), minute(2)).missing;
+    let voided = missing.into_iter().filter_map(|missing| match missing.what {
+        Lack::Voided { id, .. } => Some(id),
+        _ => None,
+    });
+    voided.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn a_change_voids_exactly_the_sign_offs_that_cover_it(
+        coverages in proptest::collection::vec(coverage(), 3), which in 0_usize..101, what in 0_u8..3,
+    ) {
+        let mut scope = scope(100);
+        let sign_offs = required(coverages);
+        let said = all_signed(&sign_offs, &scope);
+        prop_assert!(voided(&sign_offs, &scope, &said).is_empty());
+        let before = scope.digest();
+        let (old, new) = match what {
+            0 => (None, Some(item(100 + which % 2))),
+            1 => (Some(item(which % 100)), None),
+            _ => {
+                let old = item(which % 100);
+                let new = ScopeItem { title: "something else".into(), ..old.clone() };
+                (Some(old), Some(new))
+            }
+        };
+        match (&old, &new) {
+            (None, Some(new)) => scope.add(new.clone()).unwrap(),
+            (_, None) => drop(scope.remove(&item(which % 100).id).unwrap()),
+            (Some(_), Some(new)) => scope.change(new.clone()).unwrap(),
+        }
+        prop_assert_ne!(scope.digest(), before);
+        let covers = |required: &&Requirement| {
+            [&old, &new].into_iter().flatten().any(|item| required.covers.contains(item))
+        };
+        let signed: BTreeSet<_> = said.iter().map(|statement| match statement {
+            Statement::Signed(signed) => signed.id.clone(),
+            other => panic!("{other:?}"),
+        }).collect();
+        let expected: BTreeSet<_> = sign_offs.required().filter(covers).map(|required| required.id.clone()).filter(|id| signed.contains(id)).collect();
+        prop_assert_eq!(voided(&sign_offs, &scope, &said), expected);
+        // Put back as it was, all hold again: what is signed is content.
+        match (old, new) {
+            (None, Some(new)) => drop(scope.remove(&new.id).unwrap()),
+            (Some(old), None) => scope.add(old).unwrap(),
+            (Some(old), Some(_)) => scope.change(old).unwrap(),
+            (None, None) => {}
+        }
+        prop_assert_eq!(scope.digest(), before);
+        prop_assert!(voided(&sign_offs, &scope, &said).is_empty());
+    }
+}
+
+#[test]
+fn readiness_lists_what_is_missing_whose_it_is_and_how_much_time_there_is() {
+    let mut scope = scope(0);
+    let due = minute(120);
+    let item = |name: &str| {
+        ScopeItem::new(id(name), ItemKind::Feature, "x", id("billing"))
+            .due(due)
+            .serving(id("goal-0"))
+    };
+    scope.add(item("pay-1")).unwrap();
+    scope.add(ScopeItem { due: None, ..item("pay-2") }).unwrap();
+    let late = Requirement::new(id("legal"), id("law"), id("legal"), minute(30));
+    let sign_offs =
+        SignOffs::new([late.clone(), Requirement { id: id("go"), due: minute(90), ..late }])
+            .unwrap();
+    let complete = BTreeSet::from([id::<ItemId>("pay-2")]);
+    let told = |said: &[Statement], scope: &ReleaseScope, at: Timestamp| -> Vec<String> {
+        let readiness = sign_offs.readiness(scope, said, &complete, at);
+        assert_eq!(
+            (readiness.at, readiness.scope, readiness.is_ready()),
+            (at, scope.digest(), readiness.missing.is_empty())
+        );
+        readiness.missing.iter().map(ToString::to_string).collect()
+    };
+    let missing = told(&[], &scope, minute(60));
+    assert_eq!(
+        missing[..4],
+        [
+            "sign-off `legal` was not given (law, 30m overdue)",
+            "sign-off `go` was not given (law, 30m left)",
+            "item `pay-1` is not complete (billing, 1h left)",
+            "no item serves objective `goal-1` (board)",
+        ]
+    );
+    assert_eq!(missing.len(), 7);
+    let directory = directory(&[("ann", &["legal"]), ("bob", &[])]);
+    let ann = Principal::human(id("ann"));
+    let asked =
+        Signing { scope: &scope, said: &[], by: &ann, directory: &directory, at: minute(10) };
+    let mut said = vec![sign_offs.sign(&id("legal"), scope.digest(), &asked).unwrap()];
+    assert_eq!(told(&said, &scope, minute(60)).len(), 6);
+    // Before it was said, it was not.
+    assert_eq!(told(&said, &scope, minute(9)).len(), 7);
+    scope.change(ScopeItem { title: "y".into(), ..item("pay-1") }).unwrap();
+    scope.add(item("pay-3")).unwrap();
+    let void = "sign-off `legal`, given by ann at 1970-01-01T00:10:00.000000Z, is void: item `pay-1` was altered, item `pay-3` was added (law, 30m overdue)";
+    assert_eq!(told(&said, &scope, minute(60))[0], void);
+    let asked =
+        Signing { scope: &scope, said: &said, by: &ann, directory: &directory, at: minute(61) };
+    said.push(sign_offs.withdraw(&id("legal"), &asked).unwrap());
+    let back =
+        "sign-off `legal` was taken back by ann at 1970-01-01T01:01:00.000000Z (law, 32m overdue)";
+    assert_eq!(told(&said, &scope, minute(62))[0], back);
+    assert_eq!(Slack::until(minute(3), minute(3)), Slack::Left(Span::ZERO));
+    // All of it is data.
+    let again: Vec<Statement> =
+        serde_json::from_str(&serde_json::to_string(&said).unwrap()).unwrap();
+    assert_eq!(again, said);
+    let again: (ReleaseScope, SignOffs) =
+        serde_json::from_str(&serde_json::to_string(&(&scope, &sign_offs)).unwrap()).unwrap();
+    assert_eq!(again, (scope, sign_offs));
+}
+
+#[test]
+fn nobody_signs_what_they_have_not_seen_or_may_not() {
+    let scope = scope(10);
+    let fixes = Coverage { kinds: BTreeSet::from([ItemKind::Fix]), ..Coverage::default() };
+    let nothing = Coverage { owners: BTreeSet::from([id("nobody")]), ..Coverage::default() };
+    let of = |name: &str| Requirement::new(id(name), id("x"), id("boss"), minute(9));
+    let sign_offs = SignOffs::new([
+        of("one").covering(fixes),
+        of("other").apart_from(id("one")),
+        of("nothing").covering(nothing),
+    ])
+    .unwrap();
+    let directory = directory(&[("ann", &["boss"]), ("bob", &["boss"]), ("eve", &[])]);
+    let sign = |name: &str, seen: Digest, by: &Principal, said: &[Statement]| {
+        let asked = Signing { scope: &scope, said, by, directory: &directory, at: minute(1) };
+        sign_offs.sign(&id(name), seen, &asked)
+    };
+    let [ann, bob, eve] = ["ann", "bob", "eve"].map(|name| Principal::human(id(name)));
+    let seen = sign_offs.covered(&scope, &id("one")).unwrap().digest();
+    let stale = sign("one", scope.digest(), &ann, &[]).unwrap_err();
+    assert_eq!(stale, SignOffError::Stale { id: id("one"), seen: scope.digest(), now: seen });
+    assert!(stale.to_string().contains("look at the scope again"), "{stale}");
+    assert!(matches!(sign("one", seen, &eve, &[]), Err(SignOffError::NoRole { .. })));
+    assert!(matches!(
+        sign("one", seen, &Principal::service(id("ann")), &[]),
+        Err(SignOffError::NoPerson(_))
+    ));
+    assert!(matches!(sign("two", seen, &ann, &[]), Err(SignOffError::Unknown(_))));
+    assert!(matches!(sign("nothing", seen, &ann, &[]), Err(SignOffError::Empty(_))));
+    let said = [sign("one", seen, &ann, &[]).unwrap()];
+    let same = SignOffError::SamePerson { id: id("other"), by: id("ann"), other: id("one") };
+    assert_eq!(sign("other", scope.digest(), &ann, &said).unwrap_err(), same);
+    assert!(sign("other", scope.digest(), &bob, &said).is_ok());
+    // The other way round as well: it is about people, not about order.
+    let said = [sign("other", scope.digest(), &bob, &[]).unwrap()];
+    assert!(matches!(sign("one", seen, &bob, &said), Err(SignOffError::SamePerson { .. })));
+}
+
+#[test]
+fn scopes_that_are_none_are_refused_in_words() {
+    let twice = ReleaseScope::new([item(1), item(1)], []).unwrap_err();
+    assert!(matches!(twice, ScopeError::UnknownObjective { .. }), "{twice}");
+    let mut scope = scope(3);
+    assert_eq!(scope.add(item(1)), Err(ScopeError::SameItem(id("item-1"))));
+    assert_eq!(scope.remove(&id("item-7")), Err(ScopeError::NoItem(id("item-7"))));
+    assert_eq!(scope.change(item(7)), Err(ScopeError::NoItem(id("item-7"))));
+    let lost = item(2).serving(id("world-peace"));
+    let error = scope.change(lost).unwrap_err().to_string();
+    assert!(error.contains("`world-peace`, which is no objective"), "{error}");
+    let many = |count| {
+        (0..count).map(|n| ScopeItem::new(id(&format!("i-{n}")), ItemKind::Fix, "", id("t")))
+    };
+    assert_eq!(
+        ReleaseScope::new(many(MAX_ITEMS + 1), []).unwrap_err(),
+        ScopeError::TooMany(MAX_ITEMS + 1)
+    );
+    let all = ReleaseScope::new(many(MAX_ITEMS), []).unwrap();
+    let changes = all
+        .covered(&Coverage::default())
+        .changes(&ReleaseScope::default().covered(&Coverage::default()));
+    assert_eq!(changes.len(), MAX_ITEMS);
+    assert_eq!(changes[0], Changed::Item(id("i-0"), How::Removed));
+    let of = |name: &str| Requirement::new(id(name), id("x"), id("boss"), minute(9));
+    assert_eq!(SignOffs::new([of("a"), of("a")]), Err(SignOffError::Same(id("a"))));
+    let lost = SignOffs::new([of("a").apart_from(id("b"))]).unwrap_err().to_string();
+    assert!(lost.contains("`b`, which is none"), "{lost}");
+    let json = r#"{"items":[],"objectives":[],"owner":"x"}"#;
+    assert!(serde_json::from_str::<ReleaseScope>(json).is_err());
+}
