@@ -178,10 +178,9 @@ async fn scenes(options: &Options, stage: &Stage) -> Result<Vec<String>, Failure
 
     let path = options.report();
     let unfinished = path.with_extension("part");
-    std::fs::write(
-        &unfinished,
-        html("A release train, from staging to production", &notes, &reports),
-    )?;
+    let shown = html("A release train, from staging to production", &notes, &reports);
+    verify::plotted(&shown, options.scenario == Scenario::All)?;
+    std::fs::write(&unfinished, shown)?;
     std::fs::rename(&unfinished, &path)?;
     notes.push(format!(
         "hash chains of {} runs verified; the report is {}",

@@ -214,3 +214,14 @@ pub(crate) fn bad_version_seen_little(before: &Count, after: &Count) -> Result<S
         "(b): {bad} of {all} requests saw the bad version, {errors} of them failed, then the set was back"
     ))
 }
+
+/// Checks that the page shows when judges decided, and that one of them found harm where there was some.
+pub(crate) fn plotted(page: &str, harm: bool) -> Result<(), Failure> {
+    let decided = page.matches("class=\"decided ").count();
+    let bad = page.matches("class=\"decided bad\"").count();
+    if decided == 0 || (harm && bad == 0) {
+        let text = format!("{decided} decisions are plotted, {bad} of them of a bad version");
+        return Err(text.into());
+    }
+    Ok(())
+}

@@ -68,15 +68,15 @@ fn a_canary_is_not_recommended_where_it_would_find_nothing() {
         assert!(canary.fits(), "{canary}");
         (canary.cost.exposed, canary.cost.duration)
     };
-    let (few, many) = (of(200.0), of(20_000.0));
+    let (few, many) = (of(1_000.0), of(100_000.0));
     assert!(many.0 <= few.0 && many.1 < few.1, "{few:?} {many:?}");
 }
 
 #[test]
 fn what_is_recommended_can_be_planned() {
     let change = Change::new(Coexistence::Serve).repeatable();
-    for replicas in [1, 2, 3, 8, 100] {
-        let mut capacity = Capacity::new(replicas).spare(replicas).missing(1);
+    for (replicas, regions) in [(1, 1), (2, 1), (3, 3), (8, 5), (100, 1)] {
+        let mut capacity = Capacity::new(replicas).spare(replicas).missing(1).places(regions);
         capacity.mirrors = true;
         for found in recommend(&change, &slo(500.0), &capacity).unwrap() {
             assert!(found.fits(), "{found}");
@@ -86,6 +86,13 @@ fn what_is_recommended_can_be_planned() {
             };
             let found = found.measured(&failures);
             let mut definition = one_service(found.strategy.clone(), replicas);
+            let names = ["eu", "us", "ap", "sa", "af"].map(|name| name.parse().unwrap());
+            let names = names.into_iter().take(regions as usize);
+            let environments = definition.environments.iter_mut();
+            environments.for_each(|environment| environment.regions = names.clone().collect());
+            for stage in &mut definition.stages {
+                stage.waves = vec![names.clone().collect()];
+            }
             definition.analyses.extend(found.analyses.iter().cloned());
             let plan =
                 plan(&definition).unwrap_or_else(|errors| panic!("{}: {errors}", found.name));

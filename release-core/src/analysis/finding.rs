@@ -32,7 +32,8 @@ pub struct Finding {
     pub parts: Vec<Part>,
     /// Looks that count so far, this one included: the sample that decided is the last. A limit goes by one alone.
     pub looks: u32,
-    /// How likely the interval misses the truth at one end, at any look; 0 where there is none, or where it is certain.
+    /// How likely the interval misses the truth at one end, at any look; 0 where there is none, or where it is certain. Of a
+    /// limit, if one event says nothing of the next.
     pub alpha: Finite,
     /// By how much more the samples vary together than if each stood alone; 1 is not at all.
     pub dispersion: Finite,

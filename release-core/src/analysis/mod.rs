@@ -6,7 +6,8 @@
 //! serves beside it.
 //!
 //! Each measurement counts once: counts go on from the beginning of a window, and where they have not grown since the look before,
-//! or a number is of the same moment, nothing was measured.
+//! or a number is of the same moment, nothing was measured. A comparison of events takes a look in which neither version had a request
+//! for one that saw none: where there is little traffic, that is what there is to see.
 //!
 //! # Fresh samples
 //! A number of the moment is of it for twice the `interval` of the analysis. Sources that scrape have no sample younger than their

@@ -10,7 +10,7 @@ use crate::run::Verdict;
 use crate::stats::boundaries::bernoulli_interval;
 use crate::time::Timestamp;
 
-/// How likely the interval of a share misses it at either end, however often one looks.
+/// How likely the interval of a share misses it at either end, however often one looks, if one event says nothing of the next.
 const ALPHA: f64 = 0.025;
 
 /// What a measurement is, with how it is shown and what it is of.
@@ -39,6 +39,16 @@ enum Of {
     Samples(Finite),
     /// The moment that it is a number of.
     Moment(Timestamp),
+}
+
+impl Between {
+    fn ends(self) -> impl Iterator<Item = f64> {
+        match self {
+            Self::Bucket(ends) => ends.to_vec(),
+            Self::Nothing | Self::Share(_) => Vec::new(),
+        }
+        .into_iter()
+    }
 }
 
 /// What the newest measurement of a threshold was of. Counts go on from the beginning of a window, so that one of no more samples is
@@ -225,7 +235,10 @@ impl Told {
             Of::Samples(samples) => samples,
             Of::Moment(_) => finite(1.0),
         };
-        finding.canary = Finite::new(self.number).ok().map(|value| Seen { value, samples });
+        // What lies beyond all buckets is at least as great as the last bound.
+        let mut numbers = [self.number].into_iter().chain(self.between.ends());
+        let value = numbers.find_map(|number| Finite::new(number).ok());
+        finding.canary = value.map(|value| Seen { value, samples });
     }
 }
 

@@ -277,7 +277,8 @@ impl Reading<'_> {
             (None, Some(_)) => Some(Threshold::new(opposite(failure?))),
             (Some(_), Some(_)) => {
                 let (success, kept) = (success?, opposite(failure?));
-                Some(Threshold { success, failure: Some(kept).filter(|kept| *kept != success) })
+                let failure = Some(kept).filter(|kept| *kept != success);
+                Some(Threshold { failure, ..Threshold::new(success) })
             }
         }
     }

@@ -188,11 +188,8 @@ fn analysis(
         found.note(&format!("{at}.target.warning"), text);
     }
     let failure = failure?;
-    let limits = if warns {
-        Threshold { success: warning?, failure: Some(failure) }
-    } else {
-        Threshold::new(failure)
-    };
+    let limits =
+        if warns { Threshold::between(warning?, failure) } else { Threshold::new(failure) };
     Some(Analysis { inconclusive_limit: 0, ..measured(id?, query?, limits) })
 }
 

@@ -77,7 +77,7 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     assert_eq!(limits(rate), Threshold::new(Bound::AtLeast(number(0.95))));
     // Less than a half is at most the number before it; from 1 on it is bad, and in between nobody knows.
     let (below_half, below_one) = (0.5_f64.next_down(), 1.0_f64.next_down());
-    let Threshold { success, failure } = limits(latency);
+    let Threshold { success, failure, .. } = limits(latency);
     assert_eq!(success, Bound::AtMost(number(below_half)));
     assert_eq!(failure, Some(Bound::AtMost(number(below_one))));
     assert_eq!((latency.count, latency.inconclusive_limit), (u32::MAX, 6));
@@ -280,7 +280,7 @@ fn objectives_of_keptn_become_analyses_that_all_have_to_pass() {
     let queries = args(&[("response-time-p95", "p95{{version}}"), ("error-rate", "errors")]);
     let imported = analysis_definition(&keptn(90, false), &queries).unwrap();
     let [time, errors] = &imported.analyses[..] else { panic!("{imported:?}") };
-    let Threshold { success, failure } = limits(time);
+    let Threshold { success, failure, .. } = limits(time);
     assert_eq!(success, Bound::AtMost(number(300.0)));
     assert_eq!(failure, Some(Bound::AtMost(number(600.0))));
     let Bound::AtMost(limit) = limits(errors).success else { panic!("{errors:?}") };

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Judge, Threshold};
-use super::metric::{Bound, Metric};
+use super::metric::{Bound, Metric, Unit};
 use crate::ids::AnalysisId;
 use crate::time::Span;
 
@@ -24,7 +24,7 @@ pub struct Analysis {
     /// The rule.
     pub judge: Judge,
     /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
-    /// are compared. Where the answers to a `query` are, each look is one sample.
+    /// are compared, and then nothing is concluded yet. Where the answers to a `query` are, each look is one sample.
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
     pub interval: Span,
@@ -152,6 +152,9 @@ struct Written {
     /// What a measurement has to keep not to be a bad one. What keeps this and not `success` is inconclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<Bound>,
+    /// What the numbers of a limit are numbers of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
     /// The rule, where it is more than a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     judge: Option<Judge>,
@@ -184,7 +187,7 @@ struct Written {
 enum RuleError {
     #[error("analysis `{0}` has no rule; give it `success` with a limit, or `judge`")]
     None(AnalysisId),
-    #[error("analysis `{0}` has two rules; `success` and `failure` do not go with `judge`")]
+    #[error("analysis `{0}` has two rules; `success`, `failure` and `unit` do not go with `judge`")]
     Two(AnalysisId),
     #[error("analysis `{0}` has `failure` without `success`; say also what is good")]
     Half(AnalysisId),
@@ -202,10 +205,12 @@ impl TryFrom<Written> for Analysis {
     type Error = RuleError;
 
     fn try_from(written: Written) -> Result<Self, RuleError> {
-        let Written { id, metric, success, failure, judge, min_samples, .. } = written;
+        let Written { id, metric, success, failure, unit, judge, min_samples, .. } = written;
         let judge = match (judge, success, failure) {
-            (Some(judge), None, None) => judge,
-            (None, Some(success), failure) => Judge::Threshold(Threshold { success, failure }),
+            (Some(judge), None, None) if unit.is_none() => judge,
+            (None, Some(success), failure) => {
+                Judge::Threshold(Threshold { success, failure, unit })
+            }
             (None, None, None) => return Err(RuleError::None(id)),
             (None, None, Some(_)) => return Err(RuleError::Half(id)),
             (Some(_), ..) => return Err(RuleError::Two(id)),
@@ -238,17 +243,18 @@ impl From<Analysis> for Written {
     fn from(analysis: Analysis) -> Self {
         let Analysis { id, metric, judge, min_samples, interval, .. } = analysis;
         let metric = (!matches!(judge, Judge::Scorecard(_))).then_some(metric);
-        let (success, failure, judge) = match judge {
-            Judge::Threshold(limits) => (Some(limits.success), limits.failure, None),
-            other => (None, None, Some(other)),
+        let (limits, judge) = match judge {
+            Judge::Threshold(limits) => (Some(limits), None),
+            other => (None, Some(other)),
         };
         let Analysis { fresh_for, count, failure_limit, .. } = analysis;
         let Analysis { inconclusive_limit, undecided, .. } = analysis;
         Self {
             id,
             metric,
-            success,
-            failure,
+            success: limits.map(|limits| limits.success),
+            failure: limits.and_then(|limits| limits.failure),
+            unit: limits.and_then(|limits| limits.unit),
             judge,
             min_samples,
             interval,

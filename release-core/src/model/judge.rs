@@ -16,7 +16,8 @@ use super::scorecard::Scorecard;
 pub enum Judge {
     /// Each measurement of the new version alone, against a limit. In files, `success` stands for it.
     Threshold(Threshold),
-    /// The new version beside the old one, at the same time, by a test that may be looked at as often as one likes.
+    /// The new version beside the old one, at the same time, by a test that may be looked at as often as one likes. What to take
+    /// wherever both versions serve: it needs to be told what traffic to expect, so that nobody gets it unasked.
     Sequential(Sequential),
     /// The new version's burn rate against a service level objective, in pairs of windows.
     BurnRate(BurnRate),
@@ -55,12 +56,20 @@ pub struct Threshold {
     /// without it, what is not good is bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Bound>,
+    /// What the numbers are numbers of, for people; which way is worse, the bounds say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 impl Threshold {
     /// What is not good is bad.
     pub const fn new(success: Bound) -> Self {
-        Self { success, failure: None }
+        Self { success, failure: None, unit: None }
+    }
+
+    /// What keeps `failure` and not `success` is neither.
+    pub const fn between(success: Bound, failure: Bound) -> Self {
+        Self { success, failure: Some(failure), unit: None }
     }
 }
 

@@ -123,7 +123,7 @@ impl RunReport {
             outcome: state.outcome().cloned(),
             edges: frozen.plan().edges().iter().copied().chain(undo).collect(),
             steps,
-            compared,
+            compared: looks::with_something_to_show(compared),
             timeline,
             head: history.head(),
         })

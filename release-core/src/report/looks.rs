@@ -1,7 +1,7 @@
 //! What judges saw at each look, for reports.
 
 use crate::analysis::{Conclusion, Finding, power};
-use crate::model::Judge;
+use crate::model::{Analysis, Judge, Threshold, Unit};
 use crate::plan::Action;
 use crate::run::{Event, RunState};
 use crate::time::Timestamp;
@@ -19,6 +19,8 @@ pub struct Compared {
     pub looks: Vec<Look>,
     /// Whether the step ended with its last look, whatever that came to.
     pub ended: bool,
+    /// Whether each look is held against a limit, alone.
+    pub limit: bool,
 }
 
 /// One look.
@@ -46,16 +48,31 @@ pub(super) fn steps(state: &RunState) -> Vec<Compared> {
             Judge::Scorecard(card) => {
                 format!("{}, a score of {} metrics", analysis.id, card.metrics.len())
             }
-            Judge::Threshold(_) | Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) => {
-                format!("{}, a {}", analysis.id, analysis.metric.kind())
-            }
+            Judge::Threshold(Threshold { unit, .. }) => named(analysis, *unit),
+            Judge::Sequential(rule) => named(analysis, Some(rule.unit)),
+            Judge::Cusum(rule) => named(analysis, Some(rule.unit)),
+            Judge::BurnRate(_) => named(analysis, None),
         };
+        let limit = matches!(analysis.judge, Judge::Threshold(_));
         let share = beside.as_ref().map(|beside| beside.share);
         let planned = share.and_then(|share| power(analysis, share).ok().flatten());
         let (step, planned) = (step.id.to_string(), planned.map(|power| power.to_string()));
-        Some(Compared { step, metric, planned, looks: Vec::new(), ended: false })
+        Some(Compared { step, metric, planned, looks: Vec::new(), ended: false, limit })
     })
     .collect()
+}
+
+/// What is measured, and in which unit.
+fn named(analysis: &Analysis, unit: Option<Unit>) -> String {
+    let unit = unit.map_or_else(String::new, |unit| format!(", in {}", unit.name()));
+    format!("{}, a {}{unit}", analysis.id, analysis.metric.kind())
+}
+
+/// Leaves limits out that have nothing to show: what they said stands with their steps, and of runs from before limits told
+/// findings nothing else is known.
+pub(super) fn with_something_to_show(mut compared: Vec<Compared>) -> Vec<Compared> {
+    compared.retain(|one| !one.limit || !one.looks.is_empty());
+    compared
 }
 
 /// Adds what an event found to the step that it is about.

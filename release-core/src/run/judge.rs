@@ -74,6 +74,8 @@ impl Judgement {
         );
         let (error, decided) =
             (EffectError::permanent("not_evaluated", message), decides(analysis));
+        // Whatever the last look says: what ends without a good one was not evaluated.
+        let found = found.map(|last| Finding { conclusion: Conclusion::NotEvaluated, ..last });
         Self::Fail { error, found, decided }
     }
 }

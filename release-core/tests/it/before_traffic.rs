@@ -3,7 +3,7 @@
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
     Analysis, Bound, Canary, CanaryStep, Digest, Judge, Metric, Selector, Span, Strategy,
-    Threshold, Undecided,
+    Threshold, Undecided, Unit,
 };
 use release_core::plan::{Action, plan};
 use release_core::port::{Bucket, Evidence, Measurement};
@@ -107,8 +107,8 @@ fn without_evidence_of_the_new_version_it_gets_no_traffic() {
 
 #[test]
 fn a_limit_tells_the_value_how_far_it_is_beyond_and_where_it_may_lie() {
-    let failure = Some(Bound::AtMost(finite(0.1)));
-    let limits = Threshold { success: Bound::AtMost(finite(0.05)), failure };
+    let [success, failure] = [0.05, 0.1].map(|limit| Bound::AtMost(finite(limit)));
+    let limits = Threshold { unit: Some(Unit::Share), ..Threshold::between(success, failure) };
     let mut run = waiting(Analysis { judge: Judge::Threshold(limits), ..error_rate() });
     let looks = [[2.0, 100.0], [14.0, 200.0], [60.0, 300.0]];
     let at = |look: u32| looks[look as usize - 1];
@@ -143,6 +143,7 @@ fn a_limit_tells_the_value_how_far_it_is_beyond_and_where_it_may_lie() {
     let page = page(&run);
     assert!(page.contains("how far the value is beyond its limit"), "{page}");
     assert!(page.contains("before-traffic/errors</code>: regressed, 3 looks"));
+    assert!(page.contains("errors, a ratio, in shares: new"), "{page}");
 }
 
 #[test]
@@ -163,6 +164,23 @@ fn a_quantile_lies_in_its_bucket_and_a_number_of_the_moment_is_what_it_is() {
     let ends = [harm.low, harm.estimate, harm.high].map(|end| end.unwrap().get() + 0.4);
     let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
     assert!(near(ends[0], 0.1) && near(ends[1], 0.25) && near(ends[2], 0.25), "{ends:?}");
+
+    // Beyond all buckets it is at least as great as the last bound, and nobody knows how great.
+    let judge = Judge::Threshold(Threshold::new(Bound::AtMost(finite(0.4))));
+    let histogram = Selector::series("took");
+    let metric = Metric::Quantile { histogram, quantile: finite(0.99) };
+    let mut run = waiting(Analysis { metric, judge, ..error_rate() });
+    go_on(&mut run, LOOK, |_, _| {
+        let buckets = vec![bucket(Some(0.1), 50.0), bucket(Some(0.25), 95.0), bucket(None, 100.0)];
+        Evidence::Measurement(Measurement::Histogram { digest: new(), buckets })
+    });
+    let found = findings(&run, LOOK).remove(0);
+    let harm = found.harm.unwrap();
+    assert_eq!((harm.estimate, harm.high), (None, None));
+    assert!(near(harm.low.unwrap().get() + 0.4, 0.25), "{harm:?}");
+    let seen = found.canary.unwrap();
+    assert_eq!((seen.value, seen.samples), (finite(0.25), finite(100.0)));
+    assert_eq!(found.conclusion, Conclusion::Regressed);
 
     let metric = Metric::Query { query: "free".into() };
     let judge = Judge::Threshold(Threshold::new(Bound::AtLeast(finite(10.0))));

@@ -1,5 +1,6 @@
 //! What strategies can say beyond shares: scale, rules, experiments, hooks, what watches in the background.
 
+use release_core::analysis::Conclusion;
 use release_core::model::{
     Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition, Experiment, Gate,
     HeaderRule, Hook, HookPoint, Other, Rolling, SessionAffinity, Shadow, Span, Strategy,
@@ -263,8 +264,10 @@ fn what_watches_ends_with_the_rollout_and_never_passes_without_evidence() {
     let mut run = through(Run::start(&silent), watch);
     run.end(watch, End::Good);
     let failed = run.last(|event| matches!(event, Event::StepFailed { .. })).unwrap();
-    let Event::StepFailed { error, .. } = failed else { panic!("{failed:?}") };
+    let Event::StepFailed { error, finding, .. } = failed else { panic!("{failed:?}") };
     assert_eq!(error.kind, "not_evaluated", "{error}");
+    let concluded = finding.as_ref().map(|finding| finding.conclusion);
+    assert_eq!(concluded, Some(Conclusion::NotEvaluated));
     // Harm ends the rollout, wherever it is.
     let mut run = Run::start(&plan);
     while run.status(watch) != Status::Running {

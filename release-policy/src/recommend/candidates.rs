@@ -177,7 +177,7 @@ fn canary(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
         obstacles.push("the router does not divide traffic by shares".into());
     }
     let affinity = sticky(change, capacity, &mut obstacles);
-    let steps = ladder(slo);
+    let steps = ladder(slo, capacity.places);
     if steps.is_empty() {
         obstacles.push(format!(
             "with {} requests a second, {} times as many failures are not found within {}",
@@ -231,11 +231,12 @@ fn canary(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
 }
 
 /// The smallest share at which harm is found, and larger ones up to half, each with the time that it takes.
-fn ladder(slo: &Slo) -> Vec<(u8, Span)> {
+fn ladder(slo: &Slo, places: u32) -> Vec<(u8, Span)> {
     for (at, first) in FIRST.iter().enumerate() {
         let shares = FIRST.iter().skip(at).filter(|share| *share == first || **share >= 25);
         let shares: Vec<u8> = shares.copied().collect();
-        let comparisons = u32::try_from(shares.len()).unwrap_or(u32::MAX);
+        let steps = u32::try_from(shares.len()).unwrap_or(u32::MAX);
+        let comparisons = steps.saturating_mul(places.max(1));
         let found: Option<Vec<_>> =
             shares.iter().map(|share| Some((*share, beside(slo, *share, comparisons)?))).collect();
         if let Some(found) = found {

@@ -5,7 +5,7 @@
 //!
 //! # fn main() -> Result<(), release_policy::recommend::BadInput> {
 //! let change = Change::new(Coexistence::Serve).failing(0.15);
-//! let slo = Slo::new(0.999, "28d".parse().unwrap_or_default(), 200.0);
+//! let slo = Slo::new(0.999, "28d".parse().unwrap_or_default(), 1_000.0);
 //! let capacity = Capacity::new(8).spare(8);
 //! let ranked = recommend(&change, &slo, &capacity)?;
 //! assert_eq!(ranked[0].name, "canary"); // a bad version burns the least of the error budget
@@ -106,16 +106,19 @@ pub struct Slo {
     pub detect: f64,
     /// How long one step may watch at the most.
     pub patience: Span,
+    /// How long it takes from one sample of the metrics to the next: looks that come more often see nothing new.
+    pub scrape: Span,
     /// How long it takes until a version all of whose requests fail has lost its traffic, or is being replaced.
     pub reaction: Span,
 }
 
 impl Slo {
     /// With all of the budget left, half of it spent in usual times, and 3 times as many failures of a bad version; a step
-    /// watches for an hour at the most, and a failure of all is answered within a minute.
+    /// watches for an hour at the most, metrics are scraped every 15 seconds, and a failure of all is answered within a minute.
     pub fn new(objective: f64, window: Span, per_second: f64) -> Self {
         let usual = (1.0 - objective) / 2.0;
         let (patience, reaction) = (Span::secs(3600), Span::secs(60));
+        let scrape = Span::secs(15);
         Self {
             objective,
             window,
@@ -124,6 +127,7 @@ impl Slo {
             usual,
             detect: 3.0,
             patience,
+            scrape,
             reaction,
         }
     }
@@ -148,6 +152,9 @@ pub struct Capacity {
     pub may_miss: u32,
     /// How long an instance takes until it is ready.
     pub start: Span,
+    /// In how many places the plan rolls it out, in all stages and regions, with so many requests in each: all comparisons of a
+    /// run together keep its chance of a false alarm.
+    pub places: u32,
     /// Whether the router divides traffic by shares.
     pub splits: bool,
     /// Whether the router copies requests.
@@ -157,13 +164,14 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// So many instances, none to spare and none that may be missing, a minute to start one; a router with shares.
+    /// So many instances in one place, none to spare and none that may be missing, a minute to start one; a router with shares.
     pub const fn new(replicas: u32) -> Self {
         Self {
             replicas,
             spare: 0,
             may_miss: 0,
             start: Span::secs(60),
+            places: 1,
             splits: true,
             mirrors: false,
             affinity: false,
@@ -174,6 +182,13 @@ impl Capacity {
     #[must_use]
     pub const fn spare(mut self, instances: u32) -> Self {
         self.spare = instances;
+        self
+    }
+
+    /// Sets in how many places it is rolled out.
+    #[must_use]
+    pub const fn places(mut self, places: u32) -> Self {
+        self.places = places;
         self
     }
 

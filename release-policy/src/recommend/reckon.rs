@@ -35,10 +35,11 @@ pub(super) fn beside(slo: &Slo, share: u8, comparisons: u32) -> Option<Span> {
     Some(Span::secs(u64::from(high) * interval(slo)))
 }
 
-/// Seconds from look to look: so long that a look has some failures to count, and so short that a step has many looks.
+/// Seconds from look to look: so long that there are new samples, and that a step has no more looks than that.
 fn interval(slo: &Slo) -> u64 {
     let patience = slo.patience.as_duration().as_secs();
-    (patience / u64::from(*LOOKS.end())).max(1)
+    let scrape = seconds_up(slo.scrape.as_duration().as_secs_f64()).as_duration().as_secs();
+    (patience / u64::from(*LOOKS.end())).max(scrape)
 }
 
 /// What finds harm beside the old version, of which the new one has `share` percent less, as [`beside`] reckons with it. How
@@ -55,8 +56,9 @@ pub(super) fn counted(slo: &Slo) -> Option<Analysis> {
     let limit = slo.usual * (0.5 * (1.0 + slo.detect.sqrt())).powi(2);
     let limit = Bound::AtMost(Finite::new(limit.min(1.0)).ok()?);
     let metric = failures();
-    let (id, interval) = (AnalysisId::new("failures").ok()?, Span::secs(5));
-    let min_samples = seconds_up(needed(slo) / slo.usual).as_duration().as_secs();
+    let (id, interval) = (AnalysisId::new("failures").ok()?, Span::secs(interval(slo)));
+    // As many as are expected, or somewhat fewer where there is less traffic than usual: half are waited for.
+    let min_samples = seconds_up(0.5 * needed(slo) / slo.usual).as_duration().as_secs();
     Some(Analysis { min_samples, interval, ..Analysis::new(id, metric, limit) })
 }
 

@@ -55,6 +55,8 @@ fn what_a_plan_promises_is_kept() {
         Traffic::errors(5.0, 50).by(0.0005),
         Traffic::errors(20.0, 20).by(0.001),
         Traffic { margin: 0.5, ..Traffic::errors(5.0, 50).by(0.0004) },
+        Traffic::sums().within(0.05),
+        Traffic::slow(20_000.0, 0.4, 0.25).within(0.5),
     ] {
         let looks = fewest_planned(traffic);
         let paths = 400;

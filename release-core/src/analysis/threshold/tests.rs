@@ -67,7 +67,7 @@ fn more_than_the_whole_is_no_share_of_it() {
 #[test]
 fn between_two_limits_nothing_is_concluded() {
     let failure = Some(Bound::AtMost(at(0.1)));
-    let rule = of(errors(), Threshold { success: Bound::AtMost(at(0.05)), failure }, 1);
+    let rule = of(errors(), Threshold { failure, ..Threshold::new(Bound::AtMost(at(0.05))) }, 1);
     check(&rule, &ratio(5.0, 100.0), Verdict::Pass);
     check(&rule, &ratio(7.0, 100.0), Verdict::Inconclusive);
     check(&rule, &ratio(11.0, 100.0), Verdict::Fail);
