@@ -1,4 +1,5 @@
-//! F13: a provider that is overrun, or gone for a while, is not made worse by us.
+//! F13: a provider that is overrun, or gone for a while, is not made worse by us. With as many runs as one likes:
+//! `HERD_RUNS=10000 cargo test --release -p release-testkit --test herd`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
@@ -20,7 +21,13 @@ use release_providers::{
 use release_testkit::fakes::{FakeDeployer, FakePlatform};
 use release_testkit::{VirtualClock, fixtures};
 
-const RUNS: usize = 300;
+/// How many runs there are at once: 300, or so many as `HERD_RUNS` says, such as 10000.
+fn runs() -> usize {
+    #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+    let asked = std::env::var("HERD_RUNS");
+    asked.map_or(300, |runs| runs.parse().unwrap())
+}
+
 const PLACES: u32 = 8;
 
 /// Takes a second for each call, counts how many are under way, and is gone until an instant.
@@ -132,11 +139,11 @@ fn f13_the_recovery_of_many_runs_is_no_stampede() {
     let first = Busy::new(&clock, Span::ZERO);
     let crowd = engine(&clock, &journal, registry(&first, all));
     let begun = async {
-        for number in 0..RUNS {
+        for number in 0..runs() {
             let plan = one_step(&format!("s{number}"));
             crowd.start(run_id(number), plan, fixtures::requester()).await.unwrap();
         }
-        while (first.peak.load(Ordering::SeqCst) as usize) < RUNS {
+        while (first.peak.load(Ordering::SeqCst) as usize) < runs() {
             tokio::task::yield_now().await;
         }
         crowd.shutdown().await;
@@ -148,7 +155,7 @@ fn f13_the_recovery_of_many_runs_is_no_stampede() {
     let since = clock.now();
     let done = async {
         let mut handles = Vec::new();
-        for number in 0..RUNS {
+        for number in 0..runs() {
             handles.push(heir.resume(&run_id(number)).await.unwrap());
         }
         for handle in handles {
@@ -158,7 +165,7 @@ fn f13_the_recovery_of_many_runs_is_no_stampede() {
     clock.run(done).unwrap();
     assert_eq!(second.peak.load(Ordering::SeqCst), PLACES);
     // Each run needs a call of a second at least.
-    let (took, rounds) = (clock.now().since(since), i64::try_from(RUNS).unwrap() / 8);
+    let (took, rounds) = (clock.now().since(since), i64::try_from(runs()).unwrap() / 8);
     assert!(took >= Span::secs(rounds.unsigned_abs()), "{took}");
 }
 
@@ -171,7 +178,7 @@ fn f13_a_provider_that_is_gone_is_left_alone_and_found_again() {
     let engine = engine(&clock, &journal, registry(&busy, calm));
     let done = async {
         let mut handles = Vec::new();
-        for number in 0..RUNS {
+        for number in 0..runs() {
             let plan = one_step(&format!("s{number}"));
             handles.push(engine.start(run_id(number), plan, fixtures::requester()).await.unwrap());
         }
@@ -185,5 +192,5 @@ fn f13_a_provider_that_is_gone_is_left_alone_and_found_again() {
     let calls = busy.calls_while_gone.load(Ordering::SeqCst);
     // Those that were let in at once before it was known, and then one every half a minute.
     assert!((5..=64 + 21).contains(&calls), "{calls} calls");
-    assert_eq!(good, RUNS);
+    assert_eq!(good, runs());
 }

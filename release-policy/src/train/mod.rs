@@ -41,11 +41,13 @@
 //! | `sign_off` | which are required, and who may sign what |
 //! | `readiness` | what is missing, whose it is, and how much time there is |
 //! | `model` | time-based, feature-based and hybrid departures, and changes from one to another |
+//! | `waves` | which regions go together, and when |
 
 mod model;
 mod readiness;
 mod scope;
 mod sign_off;
+mod waves;
 
 pub use model::{
     Became, Because, Departure, Entry, Migration, ModelError, ReleaseModel, TrainHistory,
@@ -57,3 +59,4 @@ pub use scope::{
     ScopeItem,
 };
 pub use sign_off::{Requirement, SignOff, SignOffError, SignOffs, Signing, Statement};
+pub use waves::{EXACT, MAX_REGIONS, Wave, WaveError, WavePlan, WaveRegion, WaveRules, waves};

@@ -6,3 +6,5 @@ mod models;
 mod scopes;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod waves;

@@ -27,6 +27,9 @@
 //! | `Quantile` | `{__name__="«histogram»_bucket",«own»,«labels»}[«range»]` |
 //! | `Query` | it as it is, with its words replaced; then `timestamp(«query»)` and `max(timestamp({«own»}))` |
 //!
+//! A query that looks at a range is a subquery, such as `max_over_time((«query»)[{{window}}s:15s])`: every fifteen seconds of the
+//! window.
+//!
 //! The range is the window and four scrape intervals before it. What Prometheus calls `increase` is not asked for: it
 //! extrapolates, and counts have to be counts. The answers are raw samples, and all of the below is done here. Both
 //! counters come with one query, as of one moment, so that no part is newer than its whole.

@@ -1,0 +1,437 @@
+//! In which waves regions get a release: bounded, growing, never both of a failover pair, at hours at which somebody is there,
+//! and as soon as all of that allows.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use release_core::model::{RegionId, Span, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Up to so many regions, all divisions into waves are looked at; beyond, the best that is found step by step is taken.
+pub const EXACT: usize = 12;
+/// How many regions there may be.
+pub const MAX_REGIONS: usize = 60;
+
+/// A region that is to get a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveRegion {
+    /// Its name.
+    pub id: RegionId,
+    /// Its users, or requests, or whatever is exposed; what counts is its part of all regions together.
+    pub users: u64,
+    /// The regions that take its traffic over when it fails: they are never changed in one wave with it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub failover: BTreeSet<RegionId>,
+    /// When somebody is there who can help, from and until, in order; empty: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_call: Vec<(Timestamp, Timestamp)>,
+}
+
+impl WaveRegion {
+    /// A region without a partner, with somebody on call at all times.
+    pub const fn new(id: RegionId, users: u64) -> Self {
+        Self { id, users, failover: BTreeSet::new(), on_call: Vec::new() }
+    }
+}
+
+/// What waves have to keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveRules {
+    /// The largest part of all users that one wave may reach, in percent.
+    pub most_percent: u8,
+    /// The largest part that the first wave may reach, in percent.
+    pub first_percent: u8,
+    /// How many times as many users as all waves before it together a wave may reach, in percent: 200 is twice as many.
+    pub growth_percent: u32,
+    /// How long a wave takes to roll out.
+    pub rollout: Span,
+    /// How long the first wave is watched before the next may begin.
+    pub first_bake: Span,
+    /// How long every other wave is watched.
+    pub bake: Span,
+    /// For how long after its beginning somebody has to be there in each of a wave's regions.
+    pub attended: Span,
+}
+
+/// One wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wave {
+    /// When it begins.
+    pub begins: Timestamp,
+    /// When it has been watched for long enough.
+    pub baked: Timestamp,
+    /// Its regions.
+    pub regions: BTreeSet<RegionId>,
+}
+
+/// All waves, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WavePlan {
+    /// The waves.
+    pub waves: Vec<Wave>,
+    /// Whether no other division ends sooner.
+    pub shortest: bool,
+}
+
+impl WavePlan {
+    /// When the last wave has been watched for long enough; none without waves.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.waves.last().map(|wave| wave.baked)
+    }
+}
+
+impl fmt::Display for WavePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, wave) in self.waves.iter().enumerate() {
+            let regions: Vec<_> = wave.regions.iter().map(RegionId::as_str).collect();
+            let line = if nth == 0 { "" } else { "\n" };
+            let regions = regions.join(", ");
+            write!(
+                f,
+                "{line}wave {}: {regions} at {}, watched until {}",
+                nth + 1,
+                wave.begins,
+                wave.baked
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there are no waves.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaveError {
+    /// There is nothing to divide.
+    #[error("there are no regions; name at least one")]
+    Empty,
+    /// It is too much.
+    #[error("{0} regions are more than {MAX_REGIONS}; divide them by hand first")]
+    TooMany(usize),
+    /// Two regions have one name.
+    #[error("there are two regions `{0}`; give one of them another name")]
+    Same(RegionId),
+    /// A region is its own partner, or its partner is none.
+    #[error(
+        "region `{region}` fails over to `{to}`, which is no other region of the release; correct the name"
+    )]
+    FailsOverToNothing {
+        /// The region.
+        region: RegionId,
+        /// What it names.
+        to: RegionId,
+    },
+    /// Hours out of order.
+    #[error(
+        "the hours of region `{0}` are out of order; each has to end after it begins, and before the next begins"
+    )]
+    Hours(RegionId),
+    /// A rule that allows nothing.
+    #[error("`{field}` is {value}; {remedy}")]
+    Rule {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        value: u32,
+        /// What would do.
+        remedy: &'static str,
+    },
+    /// A region is more than a wave may reach.
+    #[error(
+        "region `{region}` has {percent} % of all users, and a wave may reach {most} %; allow that, or divide the region"
+    )]
+    TooLarge {
+        /// The region.
+        region: RegionId,
+        /// Its part, in percent, rounded down.
+        percent: u64,
+        /// What a wave may reach.
+        most: u8,
+    },
+    /// Nobody is there for long enough.
+    #[error("nobody is on call in {} for {attended} at any time from {from} on; name more hours", names(.regions))]
+    NobodyThere {
+        /// The regions that are left.
+        regions: Vec<RegionId>,
+        /// For how long somebody has to be there.
+        attended: Span,
+        /// From when on.
+        from: Timestamp,
+    },
+    /// After some waves none may follow.
+    #[error("no first wave is small enough, or none may follow: {} are left; allow more growth or a larger first wave", names(.regions))]
+    Stuck {
+        /// The regions that are left.
+        regions: Vec<RegionId>,
+    },
+}
+
+fn names(regions: &[RegionId]) -> String {
+    let names: Vec<_> = regions.iter().map(|id| format!("`{id}`")).collect();
+    names.join(", ")
+}
+
+/// Regions by number, as sets of bits.
+struct Setting<'a> {
+    regions: &'a [WaveRegion],
+    rules: WaveRules,
+    all: u128,
+    partners: Vec<u64>,
+}
+
+/// How a set of regions is done: when, in how many waves, and after which set before its last wave.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    at: Timestamp,
+    waves: u32,
+    before: u64,
+    /// Users who have it after each wave, summed over all waves.
+    exposed: u128,
+}
+
+impl Reached {
+    /// Sooner is better, then more waves, which are smaller, and then such as begin with few users.
+    const fn rank(&self) -> (Timestamp, Reverse<u32>, u128) {
+        (self.at, Reverse(self.waves), self.exposed)
+    }
+}
+
+/// Divides regions into waves from `start` on.
+///
+/// Of all plans that keep the rules it is one that ends first, with rather more and smaller waves, few users first, and the same one whenever it is
+/// asked. Beyond [`EXACT`] regions it takes wave by wave as many as it may, largest first, and
+/// [`shortest`](WavePlan::shortest) says that there may be better ones.
+///
+/// # Errors
+/// [`WaveError`] says what cannot be, and what to change.
+pub fn waves(
+    regions: &[WaveRegion],
+    rules: WaveRules,
+    start: Timestamp,
+) -> Result<WavePlan, WaveError> {
+    let setting = Setting::new(regions, rules)?;
+    if regions.len() <= EXACT { setting.shortest(start) } else { setting.greedy(start) }
+}
+
+impl<'a> Setting<'a> {
+    fn new(regions: &'a [WaveRegion], rules: WaveRules) -> Result<Self, WaveError> {
+        if regions.is_empty() {
+            return Err(WaveError::Empty);
+        }
+        if regions.len() > MAX_REGIONS {
+            return Err(WaveError::TooMany(regions.len()));
+        }
+        check_rules(rules)?;
+        let mut numbers = BTreeMap::new();
+        for (number, region) in regions.iter().enumerate() {
+            if numbers.insert(&region.id, number).is_some() {
+                return Err(WaveError::Same(region.id.clone()));
+            }
+            check_hours(region)?;
+        }
+        let mut partners = vec![0_u64; regions.len()];
+        for (number, region) in regions.iter().enumerate() {
+            for to in &region.failover {
+                let other = numbers.get(to).filter(|other| **other != number);
+                let Some(&other) = other else {
+                    let (region, to) = (region.id.clone(), to.clone());
+                    return Err(WaveError::FailsOverToNothing { region, to });
+                };
+                for (one, two) in [(number, other), (other, number)] {
+                    if let Some(set) = partners.get_mut(one) {
+                        *set |= 1 << two;
+                    }
+                }
+            }
+        }
+        let all: u128 = regions.iter().map(|region| u128::from(region.users)).sum();
+        for region in regions {
+            let part = u128::from(region.users) * 100;
+            if part > all * u128::from(rules.most_percent) {
+                let percent = u64::try_from(part / all.max(1)).unwrap_or(u64::MAX);
+                let (region, most) = (region.id.clone(), rules.most_percent);
+                return Err(WaveError::TooLarge { region, percent, most });
+            }
+        }
+        Ok(Self { regions, rules, all, partners })
+    }
+
+    const fn everything(&self) -> u64 {
+        u64::MAX >> (64 - self.regions.len())
+    }
+
+    fn of(&self, set: u64) -> impl Iterator<Item = (usize, &'a WaveRegion)> {
+        self.regions.iter().enumerate().filter(move |(number, _)| set >> number & 1 == 1)
+    }
+
+    fn users(&self, set: u64) -> u128 {
+        self.of(set).map(|(_, region)| u128::from(region.users)).sum()
+    }
+
+    /// Whether a wave of these regions may follow when those are done.
+    fn allowed(&self, done: u64, wave: u64) -> bool {
+        let (users, before) = (self.users(wave), self.users(done));
+        let part = |percent: u8| self.all * u128::from(percent);
+        let small = users * 100 <= part(self.rules.most_percent);
+        let grows = if before == 0 {
+            users * 100 <= part(self.rules.first_percent)
+        } else {
+            users * 100 <= before * u128::from(self.rules.growth_percent)
+        };
+        small && grows && self.apart(wave)
+    }
+
+    fn apart(&self, wave: u64) -> bool {
+        let partner = |number: usize| self.partners.get(number).copied().unwrap_or(0);
+        self.of(wave).all(|(number, _)| partner(number) & wave == 0)
+    }
+
+    /// The first instant from `from` on at which somebody is there in each of these regions, for as long as it takes.
+    fn attended(&self, wave: u64, from: Timestamp) -> Option<Timestamp> {
+        let mut at = from;
+        loop {
+            let mut moved = false;
+            for (_, region) in self.of(wave).filter(|(_, region)| !region.on_call.is_empty()) {
+                let enough = |(begins, ends): &&(Timestamp, Timestamp)| {
+                    at.max(*begins).plus(self.rules.attended) <= *ends
+                };
+                let (begins, _) = region.on_call.iter().find(enough)?;
+                moved |= *begins > at;
+                at = at.max(*begins);
+            }
+            if !moved {
+                return Some(at);
+            }
+        }
+    }
+
+    fn wave(&self, done: u64, wave: u64, from: Timestamp) -> Option<Wave> {
+        let begins = self.attended(wave, from)?;
+        let bake = if done == 0 { self.rules.first_bake } else { self.rules.bake };
+        let regions = self.of(wave).map(|(_, region)| region.id.clone()).collect();
+        Some(Wave { begins, baked: begins.plus(self.rules.rollout).plus(bake), regions })
+    }
+
+    /// Which set is done how soon at the earliest: what is done sooner allows whatever is allowed later, so that only the
+    /// earliest counts.
+    fn shortest(&self, start: Timestamp) -> Result<WavePlan, WaveError> {
+        let everything = self.everything();
+        let mut best: BTreeMap<u64, Reached> = BTreeMap::new();
+        best.insert(0, Reached { at: start, waves: 0, before: 0, exposed: 0 });
+        // A set comes after all of its parts.
+        for done in 0..everything {
+            let Some(&Reached { at, waves, exposed, .. }) = best.get(&done) else { continue };
+            let left = everything & !done;
+            let mut wave = left;
+            while wave != 0 {
+                if self.allowed(done, wave)
+                    && let Some(found) = self.wave(done, wave, at)
+                {
+                    let exposed = exposed + self.users(done | wave);
+                    let reached =
+                        Reached { at: found.baked, waves: waves + 1, before: done, exposed };
+                    let known = best.entry(done | wave).or_insert(reached);
+                    if reached.rank() < known.rank() {
+                        *known = reached;
+                    }
+                }
+                wave = (wave - 1) & left;
+            }
+        }
+        let mut at = everything;
+        if !best.contains_key(&at) {
+            return Err(self.stuck(&best, start));
+        }
+        let mut waves = Vec::new();
+        while let Some(&Reached { before, .. }) = best.get(&at).filter(|_| at != 0) {
+            let since = best.get(&before).map_or(start, |reached| reached.at);
+            waves.extend(self.wave(before, at & !before, since));
+            at = before;
+        }
+        waves.reverse();
+        Ok(WavePlan { waves, shortest: true })
+    }
+
+    /// What is left of the furthest that one comes to.
+    fn stuck(&self, best: &BTreeMap<u64, Reached>, start: Timestamp) -> WaveError {
+        let (done, from) = best
+            .iter()
+            .map(|(done, reached)| (*done, reached.at))
+            .max_by_key(|(done, _)| done.count_ones())
+            .unwrap_or((0, start));
+        self.left_over(done, from)
+    }
+
+    fn left_over(&self, done: u64, from: Timestamp) -> WaveError {
+        let left = self.everything() & !done;
+        let alone = |(number, _): &(usize, &WaveRegion)| self.allowed(done, 1 << number);
+        let ids = |set: u64| self.of(set).map(|(_, region)| region.id.clone()).collect();
+        if self.of(left).any(|one| alone(&one)) {
+            let attended = self.rules.attended;
+            return WaveError::NobodyThere { regions: ids(left), attended, from };
+        }
+        WaveError::Stuck { regions: ids(left) }
+    }
+
+    /// Wave by wave, of what may follow soonest as much as possible.
+    fn greedy(&self, start: Timestamp) -> Result<WavePlan, WaveError> {
+        let (mut done, mut since, mut waves) = (0_u64, start, Vec::new());
+        let mut order: Vec<_> = self.of(self.everything()).collect();
+        order.sort_by_key(|(_, region)| Reverse(region.users));
+        while done != self.everything() {
+            let open =
+                || order.iter().map(|(number, _)| *number).filter(|number| done >> number & 1 == 0);
+            let first = open()
+                .filter(|number| self.allowed(done, 1 << number))
+                .filter_map(|number| Some((self.attended(1 << number, since)?, number)))
+                .min_by_key(|(at, _)| *at);
+            let Some((at, number)) = first else { return Err(self.left_over(done, since)) };
+            let mut wave = 1_u64 << number;
+            for other in open() {
+                let more = wave | 1 << other;
+                if self.allowed(done, more) && self.attended(more, since) == Some(at) {
+                    wave = more;
+                }
+            }
+            let Some(next) = self.wave(done, wave, since) else {
+                return Err(self.left_over(done, since));
+            };
+            since = next.baked;
+            waves.push(next);
+            done |= wave;
+        }
+        Ok(WavePlan { waves, shortest: false })
+    }
+}
+
+fn check_rules(rules: WaveRules) -> Result<(), WaveError> {
+    let within = |field, value: u32, sound: bool, remedy| {
+        if sound { Ok(()) } else { Err(WaveError::Rule { field, value, remedy }) }
+    };
+    let percent = "write 1 to 100";
+    let (most, first) = (rules.most_percent, rules.first_percent);
+    within("most_percent", most.into(), (1..=100).contains(&most), percent)?;
+    within("first_percent", first.into(), (1..=100).contains(&first), percent)?;
+    let growth = rules.growth_percent;
+    within(
+        "growth_percent",
+        growth,
+        growth > 0,
+        "write how much more a wave may reach than all before it",
+    )
+}
+
+fn check_hours(region: &WaveRegion) -> Result<(), WaveError> {
+    let ordered = region.on_call.iter().all(|(begins, ends)| begins < ends)
+        && region
+            .on_call
+            .iter()
+            .zip(region.on_call.iter().skip(1))
+            .all(|(one, next)| one.1 <= next.0);
+    if ordered { Ok(()) } else { Err(WaveError::Hours(region.id.clone())) }
+}

@@ -1,0 +1,242 @@
+//! Waves of regions, beside all that could be.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use release_core::model::{RegionId, Span, Timestamp};
+use release_policy::train::{
+    EXACT, MAX_REGIONS, WaveError, WavePlan, WaveRegion, WaveRules, waves,
+};
+
+use super::support::{id, minute};
+
+fn rules() -> WaveRules {
+    WaveRules {
+        most_percent: 50,
+        first_percent: 10,
+        growth_percent: 400,
+        rollout: Span::secs(600),
+        first_bake: Span::secs(3_600),
+        bake: Span::secs(1_800),
+        attended: Span::secs(1_200),
+    }
+}
+
+fn region(name: &str, users: u64) -> WaveRegion {
+    WaveRegion::new(id(name), users)
+}
+
+/// Whether a wave may begin at this minute when those regions are done, as the rules say it in words.
+fn may_begin(
+    wave: &[&WaveRegion],
+    done: &[&WaveRegion],
+    all: &[WaveRegion],
+    rules: WaveRules,
+    at: Timestamp,
+) -> bool {
+    let users = |of: &[&WaveRegion]| of.iter().map(|region| region.users).sum::<u64>();
+    let total: u64 = all.iter().map(|region| region.users).sum();
+    let (mine, before) = (users(wave) * 100, users(done));
+    let small = mine <= total * u64::from(rules.most_percent);
+    let grows = if before == 0 {
+        mine <= total * u64::from(rules.first_percent)
+    } else {
+        mine <= before * u64::from(rules.growth_percent)
+    };
+    let apart = wave.iter().all(|one| wave.iter().all(|other| !one.failover.contains(&other.id)));
+    let there = |region: &&WaveRegion| {
+        let mut hours = region.on_call.iter();
+        region.on_call.is_empty()
+            || hours.any(|(begins, ends)| *begins <= at && at.plus(rules.attended) <= *ends)
+    };
+    small && grows && apart && wave.iter().all(there)
+}
+
+/// The end of the best of all plans, one by one.
+fn brute_force(
+    all: &[WaveRegion],
+    rules: WaveRules,
+    done: &[&WaveRegion],
+    from: Timestamp,
+) -> Option<Timestamp> {
+    let left: Vec<&WaveRegion> =
+        all.iter().filter(|region| !done.iter().any(|other| other.id == region.id)).collect();
+    if left.is_empty() {
+        return Some(from);
+    }
+    let mut best = None;
+    for set in 1_u32..1 << left.len() {
+        let wave: Vec<&WaveRegion> = left
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| set >> n & 1 == 1)
+            .map(|(_, region)| *region)
+            .collect();
+        // Nothing becomes possible but when somebody's hours begin.
+        let hours = wave.iter().flat_map(|region| region.on_call.iter().map(|(begins, _)| *begins));
+        let mut times: Vec<_> = hours.filter(|at| *at > from).chain([from]).collect();
+        times.sort();
+        let begins = times.into_iter().find(|at| may_begin(&wave, done, all, rules, *at));
+        let Some(begins) = begins else { continue };
+        let bake = if done.is_empty() { rules.first_bake } else { rules.bake };
+        let baked = begins.plus(rules.rollout).plus(bake);
+        let so_far: Vec<&WaveRegion> = done.iter().chain(&wave).copied().collect();
+        if let Some(end) = brute_force(all, rules, &so_far, baked) {
+            best = Some(best.map_or(end, |best: Timestamp| best.min(end)));
+        }
+    }
+    best
+}
+
+/// That a plan has every region once and keeps every rule.
+fn keeps_the_rules(plan: &WavePlan, all: &[WaveRegion], rules: WaveRules, start: Timestamp) {
+    let of = |names: &BTreeSet<RegionId>| -> Vec<&WaveRegion> {
+        all.iter().filter(|region| names.contains(&region.id)).collect()
+    };
+    let (mut done, mut since): (Vec<&WaveRegion>, _) = (Vec::new(), start);
+    for (nth, wave) in plan.waves.iter().enumerate() {
+        let regions = of(&wave.regions);
+        assert!(wave.begins >= since && !regions.is_empty());
+        assert!(may_begin(&regions, &done, all, rules, wave.begins), "{plan}");
+        let bake = if nth == 0 { rules.first_bake } else { rules.bake };
+        assert_eq!(wave.baked, wave.begins.plus(rules.rollout).plus(bake));
+        since = wave.baked;
+        done.extend(regions);
+    }
+    let mut names: Vec<_> = done.iter().map(|region| &region.id).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!((names.len(), done.len()), (all.len(), all.len()));
+}
+
+fn settings(
+    regions: std::ops::RangeInclusive<usize>,
+) -> impl Strategy<Value = (Vec<WaveRegion>, WaveRules)> {
+    let hours = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => (0_u64..300, 30_u64..400, 0_u64..200, 30_u64..900).prop_map(|(begins, lasts, pause, again)| {
+            let next = begins + lasts + pause;
+            vec![(minute(begins), minute(begins + lasts)), (minute(next), minute(next + again))]
+        }),
+    ];
+    let one = (1_u64..100, hours, proptest::option::of(0_usize..8));
+    let rules = (20_u8..=100, 5_u8..=60, 50_u32..600).prop_map(|(most, first, growth)| WaveRules {
+        most_percent: most,
+        first_percent: first,
+        growth_percent: growth,
+        ..rules()
+    });
+    (proptest::collection::vec(one, regions), rules).prop_map(|(regions, rules)| {
+        let count = regions.len();
+        let of = |(number, (users, on_call, partner)): (usize, (u64, _, Option<usize>))| {
+            let to = partner.map(|other| other % count).filter(|other| *other != number);
+            let failover = to.into_iter().map(|other| id(&format!("r{other}"))).collect();
+            WaveRegion { failover, on_call, ..region(&format!("r{number}"), users) }
+        };
+        (regions.into_iter().enumerate().map(of).collect(), rules)
+    })
+}
+
+fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) {
+    let best = brute_force(regions, *rules, &[], minute(0));
+    match waves(regions, *rules, minute(0)) {
+        Ok(plan) => {
+            keeps_the_rules(&plan, regions, *rules, minute(0));
+            assert!(plan.shortest);
+            assert_eq!(plan.ends(), best, "{plan}");
+            assert_eq!(waves(regions, *rules, minute(0)).unwrap(), plan);
+        }
+        Err(error) => assert_eq!(best, None, "{error}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_plan_of_a_few_regions_ends_sooner(setting in settings(1..=5)) {
+        compare(&setting);
+    }
+
+    #[test]
+    fn plans_of_many_regions_keep_the_rules(setting in settings(13..=40)) {
+        let (regions, rules) = setting;
+        if let Ok(plan) = waves(&regions, rules, minute(0)) {
+            keeps_the_rules(&plan, &regions, rules, minute(0));
+            prop_assert!(!plan.shortest);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn no_plan_of_eight_regions_ends_sooner(setting in settings(7..=8)) {
+        compare(&setting);
+    }
+}
+
+#[test]
+fn a_release_goes_round_the_world_while_people_are_awake() {
+    let day = |hour: u64| (minute(60 * hour), minute(60 * (hour + 8)));
+    let mut all = vec![
+        region("tiny", 3),
+        region("eu", 30),
+        region("us", 40),
+        region("eu-2", 12),
+        region("us-2", 15),
+    ];
+    for (number, hour) in [(1, 8), (3, 8), (2, 14), (4, 14)] {
+        all[number].on_call = vec![day(hour), day(hour + 24)];
+    }
+    all[1].failover.insert(id("eu-2"));
+    all[2].failover.insert(id("us-2"));
+    let plan = waves(&all, rules(), minute(0)).unwrap();
+    keeps_the_rules(&plan, &all, rules(), minute(0));
+    let told = "wave 1: tiny at 1970-01-01T00:00:00.000000Z, watched until 1970-01-01T01:10:00.000000Z\n\
+                wave 2: eu-2 at 1970-01-01T08:00:00.000000Z, watched until 1970-01-01T08:40:00.000000Z\n\
+                wave 3: eu at 1970-01-01T08:40:00.000000Z, watched until 1970-01-01T09:20:00.000000Z\n\
+                wave 4: us-2 at 1970-01-01T14:00:00.000000Z, watched until 1970-01-01T14:40:00.000000Z\n\
+                wave 5: us at 1970-01-01T14:40:00.000000Z, watched until 1970-01-01T15:20:00.000000Z";
+    assert_eq!(plan.to_string(), told);
+    assert_eq!(plan.ends(), Some(minute(15 * 60 + 20)));
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<WavePlan>(&json).unwrap(), plan);
+}
+
+#[test]
+fn what_cannot_be_is_told_with_what_to_change() {
+    let told =
+        |regions: &[WaveRegion], rules: WaveRules| waves(regions, rules, minute(0)).unwrap_err();
+    assert_eq!(told(&[], rules()), WaveError::Empty);
+    let two = || vec![region("a", 50), region("b", 50)];
+    let stuck = told(&two(), rules());
+    assert!(matches!(&stuck, WaveError::Stuck { regions } if regions.len() == 2), "{stuck}");
+    assert!(stuck.to_string().contains("a larger first wave"), "{stuck}");
+    let large = told(&[region("a", 90), region("b", 10)], rules()).to_string();
+    assert!(
+        large.contains("region `a` has 90 % of all users, and a wave may reach 50 %"),
+        "{large}"
+    );
+    let wide = WaveRules { first_percent: 100, most_percent: 100, ..rules() };
+    let mut asleep = two();
+    asleep[1].on_call = vec![(minute(0), minute(19))];
+    let nobody = told(&asleep, wide);
+    assert!(matches!(nobody, WaveError::NobodyThere { .. }), "{nobody}");
+    asleep[1].on_call = vec![(minute(5), minute(30)), (minute(20), minute(40))];
+    assert_eq!(told(&asleep, wide), WaveError::Hours(id("b")));
+    let mut alone = two();
+    alone[0].failover.insert(id("a"));
+    assert!(matches!(told(&alone, wide), WaveError::FailsOverToNothing { .. }));
+    assert_eq!(told(&[region("a", 1), region("a", 1)], wide), WaveError::Same(id("a")));
+    let none = WaveRules { first_percent: 0, ..wide };
+    assert!(told(&two(), none).to_string().contains("`first_percent` is 0; write 1 to 100"));
+    let many: Vec<_> = (0..=MAX_REGIONS).map(|n| region(&format!("r{n}"), 1)).collect();
+    assert_eq!(told(&many, wide), WaveError::TooMany(MAX_REGIONS + 1));
+    // As many as are allowed, and no users at all.
+    let plan = waves(&many[..MAX_REGIONS], wide, minute(0)).unwrap();
+    assert_eq!((plan.waves.len(), plan.shortest, EXACT < MAX_REGIONS), (1, false, true));
+    let empty: Vec<_> = (0..3).map(|n| region(&format!("r{n}"), 0)).collect();
+    assert_eq!(waves(&empty, rules(), minute(0)).unwrap().waves.len(), 1);
+}
