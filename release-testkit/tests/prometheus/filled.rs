@@ -217,6 +217,8 @@ async fn histograms_and_queries_are_of_one_version() {
         ("r{version=\"{{version}}\",code=\"500\"}", 7.0, 60),
         ("sum(r{version=\"{{version}}\",service='{{service}}'}) + {{window}}", 752.0, 60),
         ("scalar(sum(r{version=`{{version}}`}))", 707.0, 60),
+        // A range: of the window, every ten seconds.
+        ("max_over_time(sum(r{version=\"{{version}}\"})[{{window}}s:10s])", 707.0, 60),
     ] {
         let (digest, value, at) = (asked.digest, number(value), at(second));
         let want = Measurement::Value { digest, value, at };
