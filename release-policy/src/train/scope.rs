@@ -257,22 +257,15 @@ impl ReleaseScope {
 
     /// What `coverage` covers of it, as it is now.
     pub fn covered(&self, coverage: &Coverage) -> Covered {
-        let items: BTreeMap<_, _> = self
-            .items
-            .values()
-            .filter(|item| coverage.contains(item))
-            .map(|item| (item.id.clone(), item.digest()))
-            .collect();
-        let serves = |id: &ObjectiveId| {
-            self.items.values().any(|item| coverage.contains(item) && item.objectives.contains(id))
-        };
+        let contained = || self.items.values().filter(|item| coverage.contains(item));
+        let items = contained().map(|item| (item.id.clone(), item.digest())).collect();
+        let served: BTreeSet<_> = contained().flat_map(|item| &item.objectives).collect();
         let all = coverage == &Coverage::default();
+        let named = |id| all || coverage.objectives.contains(id) || served.contains(id);
         let objectives = self
             .objectives
             .values()
-            .filter(|objective| {
-                all || coverage.objectives.contains(&objective.id) || serves(&objective.id)
-            })
+            .filter(|objective| named(&objective.id))
             .map(|objective| (objective.id.clone(), objective.digest()))
             .collect();
         Covered { items, objectives }

@@ -241,12 +241,7 @@ impl SignOffs {
         if by.kind != PrincipalKind::Human {
             return Err(SignOffError::NoPerson(who()));
         }
-        let reach = self.train.clone();
-        let reach = ChangeScope { train: reach, ..ChangeScope::everywhere() };
-        if !directory.roles(&by.id, &reach, at).contains(&required.role) {
-            let (id, role) = (id.clone(), required.role.clone());
-            return Err(SignOffError::NoRole { id, by: who(), role });
-        }
+        self.entitled(required, asked)?;
         let covers = scope.covered(&required.covers);
         if covers.is_empty() {
             return Err(SignOffError::Empty(id.clone()));
@@ -275,13 +270,19 @@ impl SignOffs {
     /// [`SignOffError::Unknown`]; [`SignOffError::NoRole`] for who may not give it.
     pub fn withdraw(&self, id: &SignOffId, asked: &Signing<'_>) -> Result<Statement, SignOffError> {
         let required = self.required.get(id).ok_or_else(|| SignOffError::Unknown(id.clone()))?;
-        let reach = ChangeScope { train: self.train.clone(), ..ChangeScope::everywhere() };
+        self.entitled(required, asked)?;
+        Ok(Statement::Withdrawn { id: id.clone(), by: asked.by.id.clone(), at: asked.at })
+    }
+
+    /// Refuses who has not the role that it takes, on this train.
+    fn entitled(&self, required: &Requirement, asked: &Signing<'_>) -> Result<(), SignOffError> {
         let Signing { by, directory, at, .. } = *asked;
-        if !directory.roles(&by.id, &reach, at).contains(&required.role) {
-            let (id, role) = (id.clone(), required.role.clone());
-            return Err(SignOffError::NoRole { id, by: by.id.clone(), role });
+        let reach = ChangeScope { train: self.train.clone(), ..ChangeScope::everywhere() };
+        if directory.roles(&by.id, &reach, at).contains(&required.role) {
+            return Ok(());
         }
-        Ok(Statement::Withdrawn { id: id.clone(), by: by.id.clone(), at })
+        let (id, role) = (required.id.clone(), required.role.clone());
+        Err(SignOffError::NoRole { id, by: by.id.clone(), role })
     }
 }
 

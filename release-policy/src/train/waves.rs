@@ -310,11 +310,17 @@ impl<'a> Setting<'a> {
         }
     }
 
-    fn wave(&self, done: u64, wave: u64, from: Timestamp) -> Option<Wave> {
+    /// When a wave begins, and when it has been watched for long enough.
+    fn times(&self, done: u64, wave: u64, from: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let begins = self.attended(wave, from)?;
         let bake = if done == 0 { self.rules.first_bake } else { self.rules.bake };
+        Some((begins, begins.plus(self.rules.rollout).plus(bake)))
+    }
+
+    fn wave(&self, done: u64, wave: u64, from: Timestamp) -> Option<Wave> {
+        let (begins, baked) = self.times(done, wave, from)?;
         let regions = self.of(wave).map(|(_, region)| region.id.clone()).collect();
-        Some(Wave { begins, baked: begins.plus(self.rules.rollout).plus(bake), regions })
+        Some(Wave { begins, baked, regions })
     }
 
     /// Which set is done how soon at the earliest: what is done sooner allows whatever is allowed later, so that only the
@@ -330,11 +336,10 @@ impl<'a> Setting<'a> {
             let mut wave = left;
             while wave != 0 {
                 if self.allowed(done, wave)
-                    && let Some(found) = self.wave(done, wave, at)
+                    && let Some((_, baked)) = self.times(done, wave, at)
                 {
                     let exposed = exposed + self.users(done | wave);
-                    let reached =
-                        Reached { at: found.baked, waves: waves + 1, before: done, exposed };
+                    let reached = Reached { at: baked, waves: waves + 1, before: done, exposed };
                     let known = best.entry(done | wave).or_insert(reached);
                     if reached.rank() < known.rank() {
                         *known = reached;
