@@ -76,6 +76,14 @@ fn plain() -> Vec<Trial> {
         ("blue-green, previewed", Strategy::BlueGreen(previewed), Exploration::new()),
         ("canary", Strategy::Canary(canary(vec![step(10), step(50)])), Exploration::new()),
         ("canary to 100", Strategy::Canary(canary(vec![step(50), step(100)])), Exploration::new()),
+        (
+            "canary, down and up again",
+            Strategy::Canary(Canary {
+                shrink_old: true,
+                ..canary(vec![step(75), step(25), step(100), step(50)])
+            }),
+            Exploration::new(),
+        ),
     ]
 }
 

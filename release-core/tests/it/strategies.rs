@@ -91,6 +91,31 @@ fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
 }
 
 #[test]
+fn a_share_that_falls_gives_the_old_version_its_instances_back_first() {
+    let definition = one_service(Strategy::Canary(Canary {
+        shrink_old: true,
+        ..Canary::new(vec![step(75), step(25), step(100)])
+    }));
+    let rollout = [
+        "prod/eu/api/start: scale 2.0.0 to 4",
+        "prod/eu/api/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/weight-75: route 25%→1.0.0 75%→2.0.0",
+        "prod/eu/api/weight-75/shrink-old: scale 1.0.0 to 1",
+        "prod/eu/api/weight-75/errors: errors of 2.0.0",
+        "prod/eu/api/weight-75/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/weight-25/grow-old: scale 1.0.0 to 3",
+        "prod/eu/api/weight-25/old-ready: 3 × 1.0.0 ready",
+        "prod/eu/api/weight-25: route 75%→1.0.0 25%→2.0.0",
+        "prod/eu/api/weight-25/errors: errors of 2.0.0",
+        "prod/eu/api/weight-25/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/weight-100: route 100%→2.0.0",
+        "prod/eu/api/weight-100/errors: errors of 2.0.0",
+        "prod/eu/api/weight-100/still-ready: 4 × 2.0.0 ready",
+    ];
+    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+}
+
+#[test]
 fn steps_of_the_same_weight_have_names_of_their_own_and_change_nothing_twice() {
     let definition = canary(vec![step(20), CanaryStep { bake: minute(), ..step(20) }]);
     let rollout = [

@@ -9,7 +9,7 @@ use crate::model::Gate;
 use crate::model::traffic::{HeaderRule, SessionAffinity};
 use crate::time::Span;
 
-/// Give the new version a growing share of the traffic.
+/// Give the new version a share of the traffic that changes step by step, and grows to all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
@@ -58,7 +58,8 @@ impl Canary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CanaryStep {
-    /// Percent of the traffic for the new version, 0 to 100; not smaller than in the step before.
+    /// Percent of the traffic for the new version, 0 to 100. It may be less than in the step before, such as for a long soak
+    /// after a short peak.
     #[doc(alias = "setWeight")]
     #[serde(deserialize_with = "percent")]
     #[schemars(range(min = 0, max = 100))]

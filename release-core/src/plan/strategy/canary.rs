@@ -13,12 +13,8 @@ impl RolloutStrategy for Canary {
             return Some("`canary.steps` is empty; give at least one weight".into());
         }
         let weights: Vec<u8> = self.steps.iter().map(|step| step.weight).collect();
-        let sound = weights.iter().all(|w| *w <= 100)
-            && weights.windows(2).all(|pair| pair.first() <= pair.last());
-        if !sound {
-            return Some(format!(
-                "canary weights {weights:?} must not shrink and lie from 0 to 100"
-            ));
+        if weights.iter().any(|weight| *weight > 100) {
+            return Some(format!("canary weights {weights:?} must lie from 0 to 100"));
         }
         let mut numbered = self.steps.iter().zip(1..);
         numbered
@@ -67,11 +63,22 @@ impl RolloutStrategy for Canary {
     }
 
     fn names(&self) -> &'static [&'static str] {
-        &["scale", "ready", "bake", "still-ready", "shrink-old", "shrink", "experiment"]
+        &[
+            "scale",
+            "ready",
+            "bake",
+            "still-ready",
+            "grow-old",
+            "old-ready",
+            "shrink-old",
+            "shrink",
+            "experiment",
+        ]
     }
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
-        let mut course = Course { site, spec: self, steps: Vec::new(), running: 0 };
+        let old = site.replicas;
+        let mut course = Course { site, spec: self, steps: Vec::new(), running: 0, old, share: 0 };
         let mut beginnings = Vec::new();
         for (step, number) in self.steps.iter().zip(1_u32..) {
             let twins = self.steps.iter().take(number as usize - 1);
@@ -139,6 +146,10 @@ struct Course<'a> {
     steps: Vec<Step>,
     /// Instances of the new version.
     running: u32,
+    /// Instances of the old version.
+    old: u32,
+    /// The new version's share.
+    share: u8,
 }
 
 impl Course<'_> {
@@ -154,11 +165,21 @@ impl Course<'_> {
             first,
         )?;
         let rules = self.rules(step);
+        let left = CanaryScale::Percent(100_u8.saturating_sub(step.weight)).of(site.replicas, 0);
+        // Where the share falls, the old version gets back what it gave up, and is looked at, before any traffic returns.
+        let (grows, falls) = (left > self.old, step.weight < self.share);
+        if grows {
+            self.steps.extend(site.scale_old(&format!("{name}/grow-old"), left)?);
+            self.old = left;
+        }
+        if falls {
+            self.steps.extend(site.probe_old(&format!("{name}/old-ready"), left)?);
+        }
+        self.share = step.weight;
         let routed = self.route(name, step.weight, rules.clone())?;
-        let mut left = site.replicas;
-        if self.spec.shrink_old && step.weight < 100 {
-            left = CanaryScale::Percent(100 - step.weight).of(site.replicas, 0);
+        if self.spec.shrink_old && step.weight < 100 && !grows {
             self.steps.extend(site.scale_old(&format!("{name}/shrink-old"), left)?);
+            self.old = left;
         }
         if wanted < self.running {
             self.steps.push(site.scale_new(&format!("{name}/shrink"), wanted)?);
@@ -176,7 +197,7 @@ impl Course<'_> {
         self.steps.extend(judges);
         if let Some(experiment) = &step.experiment {
             let around =
-                experiment::Around { prefix: &prefix, weight: step.weight, old: left, rules };
+                experiment::Around { prefix: &prefix, weight: step.weight, old: self.old, rules };
             self.steps.extend(experiment::steps(experiment, site, &around)?);
         }
         self.steps.push(site.still_ready(&prefix, self.running)?);
