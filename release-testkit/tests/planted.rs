@@ -5,7 +5,7 @@
 //! RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/planted cargo test --workspace --all-features --test planted
 //! ```
 //!
-//! Without that cfg there are no bugs, and nothing here to test.
+//! Without that cfg there are no bugs, and nothing here to test. `.ci/test` builds everything with it.
 
 #![cfg(planted_bugs)]
 
