@@ -158,20 +158,28 @@ macro_rules! id_type {
 }
 
 id_type! {
+    /// Names an activity of a release calendar: work of one team.
+    ActivityId("activity id", MAX_ID_LEN, false);
     /// Names an analysis: a judgement over metrics.
     AnalysisId("analysis id", MAX_ID_LEN, false);
     /// Names an artifact, without tag or digest.
     ArtifactName("artifact name", 160, true);
+    /// Names something that holds a train until it is mended.
+    BlockerId("blocker id", MAX_ID_LEN, false);
     /// Names a calendar of holidays.
     CalendarId("calendar id", MAX_ID_LEN, false);
     /// Names a channel that a notifier can reach.
     ChannelId("channel id", MAX_ID_LEN, false);
+    /// Names a kind of deliverable, for example `library`.
+    DeliverableId("deliverable id", MAX_ID_LEN, false);
     /// Names an environment, for example `production`.
     EnvironmentId("environment id", MAX_ID_LEN, false);
     /// Names a gate; unique in a plan. Gates of stages are paths such as `production/cab`.
     GateId("gate id", MAX_STEP_ID_LEN, true);
     /// Names a hook: something outside that a rollout calls at one of its points.
     HookId("hook id", MAX_ID_LEN, false);
+    /// Names a hotfix: an urgent change between two departures of a train.
+    HotfixId("hotfix id", MAX_ID_LEN, false);
     /// Names a feature or a fix that a release is to contain.
     ItemId("item id", MAX_ID_LEN, false);
     /// Names a limit of concurrency or a quota.
@@ -196,6 +204,10 @@ id_type! {
     SignOffId("sign-off id", MAX_ID_LEN, false);
     /// Names a step; unique in a plan. It is a path such as `production/eu/api/weight-10`.
     StepId("step id", MAX_STEP_ID_LEN, true);
+    /// Names a stop of a train: a group of regions that get it together.
+    StopId("stop id", MAX_ID_LEN, false);
+    /// Names a point at which several teams wait for each other.
+    SyncPointId("sync point id", MAX_ID_LEN, false);
     /// Names a team.
     TeamId("team id", MAX_ID_LEN, false);
     /// Names what a note is about. It can be a path such as `approval/go-live`.

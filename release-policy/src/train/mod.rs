@@ -41,7 +41,12 @@
 //! | `sign_off` | which are required, and who may sign what |
 //! | `readiness` | what is missing, whose it is, and how much time there is |
 //! | `model` | time-based, feature-based and hybrid departures, and changes from one to another |
+//! | [`calendar`] | the trains of a season, the work for them, and whether that can be |
+//! | [`departure`] | who boards, where a train stops, what holds it, and what hotfixes do to the next |
 //! | `waves` | which regions go together, and when |
+
+pub mod calendar;
+pub mod departure;
 
 mod model;
 mod readiness;

@@ -23,7 +23,7 @@ pub(super) type Interval = (i64, i64);
 const SEARCH: i64 = 6 * 3_600;
 
 /// The civil time in `zone` at an instant, if it can be told.
-pub(super) fn local(zone: Tz, micros: i64) -> Option<NaiveDateTime> {
+pub(crate) fn local(zone: Tz, micros: i64) -> Option<NaiveDateTime> {
     DateTime::<Utc>::from_timestamp_micros(micros).map(|at| at.with_timezone(&zone).naive_local())
 }
 
@@ -53,6 +53,11 @@ fn instant(zone: Tz, civil: NaiveDateTime, which: Which) -> Option<(i64, NaiveDa
         None => GapInfo::new(&civil, &zone)?.end?,
     };
     Some((at.timestamp_micros(), at.naive_local()))
+}
+
+/// The first instant, in microseconds, at which the clock shows `civil` in `zone`; in a gap, the end of it.
+pub(crate) fn earliest(zone: Tz, civil: NaiveDateTime) -> Option<i64> {
+    instant(zone, civil, Which::First).map(|(at, _)| at)
 }
 
 /// The instants of a window that begins at `start` and lasts `length` on the clock, in their order.

@@ -56,6 +56,7 @@ mod spans;
 mod waiver;
 
 pub use answer::{NeverOpens, Query, SamePerson, Straddle};
+pub(crate) use civil::local;
 pub use error::{WaiverError, WaiverProblem, WindowError, WindowProblem};
 pub use holidays::{Holiday, HolidayCalendar, HolidayError, HolidaySpec};
 pub use midflight::{MidFlight, OnStart, Point, Standing, mid_flight};

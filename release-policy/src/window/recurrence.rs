@@ -59,7 +59,7 @@ fn whole(at: NaiveDateTime) -> bool {
 }
 
 /// A civil date and time, where a date alone is its midnight.
-pub(super) fn parse_start(text: &str) -> Result<NaiveDateTime, WindowProblem> {
+pub(crate) fn parse_start(text: &str) -> Result<NaiveDateTime, WindowProblem> {
     match Civil::parse(text)? {
         Civil::Date(day) => Ok(day.and_time(NaiveTime::MIN)),
         Civil::Time(at) => Ok(at),

@@ -1,9 +1,17 @@
 //! Release trains: scopes that are signed, and when trains depart.
 
 #[cfg(test)]
+mod calendar;
+#[cfg(test)]
+mod departures;
+#[cfg(test)]
+mod journeys;
+#[cfg(test)]
 mod models;
 #[cfg(test)]
 mod scopes;
+#[cfg(test)]
+mod season;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

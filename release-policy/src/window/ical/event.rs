@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use icalendar::parser::{Component, Property, read_calendar, unfold};
+use icalendar::parser::{Calendar, Component, Property, read_calendar, unfold};
+use release_core::model::Span;
 
 use super::{EventProblem, IcalError, MAX_DEPTH, MAX_TEXT};
 use crate::window::recurrence::MAX_DATES;
 
 /// A date or a time in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     Date(NaiveDate),
     /// The same everywhere.
     Utc(NaiveDateTime),
@@ -19,7 +20,7 @@ pub(super) enum Moment {
 
 impl Moment {
     /// The local date and time; of an instant, that in UTC.
-    pub(super) fn civil(self) -> NaiveDateTime {
+    pub(crate) fn civil(self) -> NaiveDateTime {
         match self {
             Self::Date(day) => day.and_time(NaiveTime::MIN),
             Self::Utc(at) | Self::Local(at, _) => at,
@@ -53,6 +54,17 @@ pub(super) struct Event {
 
 /// The events of a calendar that are not cancelled.
 pub(super) fn events(text: &str) -> Result<Vec<Event>, IcalError> {
+    with_calendar(text, |calendar| {
+        let all = calendar.components.iter().filter(|component| component.name == "VEVENT");
+        all.filter(|event| value(event, "STATUS") != Some("CANCELLED")).map(event).collect()
+    })
+}
+
+/// Reads a calendar that is neither too long nor too deep.
+pub(crate) fn with_calendar<T>(
+    text: &str,
+    read: impl FnOnce(&Calendar<'_>) -> Result<T, IcalError>,
+) -> Result<T, IcalError> {
     if text.len() > MAX_TEXT {
         return Err(IcalError::TooLong(text.len()));
     }
@@ -70,19 +82,34 @@ pub(super) fn events(text: &str) -> Result<Vec<Event>, IcalError> {
     }
     let calendar = read_calendar(&unfolded)
         .map_err(|error| IcalError::Syntax(error.chars().take(300).collect()))?;
-    let all = calendar.components.iter().filter(|component| component.name == "VEVENT");
-    all.filter(|event| value(event, "STATUS") != Some("CANCELLED")).map(event).collect()
+    read(&calendar)
 }
 
-fn value<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a str> {
     event.find_prop(name).map(|property| property.val.as_str())
 }
 
+pub(crate) fn text(component: &Component<'_>, name: &str) -> Option<String> {
+    value(component, name).map(str::to_owned)
+}
+
+/// What it is called where something is wrong with it.
+pub(crate) fn name_of(component: &Component<'_>) -> String {
+    let name = value(component, "UID").or_else(|| value(component, "SUMMARY"));
+    name.unwrap_or("without a name").chars().take(80).collect()
+}
+
+/// How long it says that it takes.
+pub(crate) fn span(component: &Component<'_>) -> Result<Option<Span>, EventProblem> {
+    let Some(property) = component.find_prop("DURATION") else { return Ok(None) };
+    let text = property.val.as_str();
+    let seconds = duration(text).and_then(|length| u64::try_from(length.num_seconds()).ok());
+    seconds.map(|seconds| Some(Span::secs(seconds))).ok_or_else(|| bad(property, text))
+}
+
 fn event(component: &Component<'_>) -> Result<Event, IcalError> {
-    let text = |name| value(component, name).map(str::to_owned);
-    let (uid, summary) = (text("UID"), text("SUMMARY"));
-    let name = uid.as_ref().or(summary.as_ref()).map_or("without a name", String::as_str);
-    let name: String = name.chars().take(80).collect();
+    let (uid, summary) = (text(component, "UID"), text(component, "SUMMARY"));
+    let name = name_of(component);
     let fail = |problem| IcalError::Event { event: name.clone(), problem };
     for unknown in ["EXRULE", "RECURRENCE-ID"] {
         if component.find_prop(unknown).is_some() {
@@ -101,7 +128,7 @@ fn event(component: &Component<'_>) -> Result<Event, IcalError> {
     let except = list(component, "EXDATE", start).map_err(&fail)?;
     let categories = component.properties.iter().filter(|p| p.name == "CATEGORIES");
     let categories = categories.flat_map(|p| words(p.val.as_str())).collect();
-    let (rule, ours) = (text("RRULE"), text(super::OURS));
+    let (rule, ours) = (text(component, "RRULE"), text(component, super::OURS));
     Ok(Event { name, uid, summary, ours, start, length, rule, also, except, categories })
 }
 
@@ -133,12 +160,16 @@ fn moment(property: &Property<'_>, text: &str) -> Result<Moment, EventProblem> {
     parsed.map_err(|_| bad(property, text))
 }
 
-fn one(property: &Property<'_>) -> Result<Moment, EventProblem> {
+pub(crate) fn one(property: &Property<'_>) -> Result<Moment, EventProblem> {
     moment(property, property.val.as_str())
 }
 
 /// The dates of all properties of this name, on the clock that `start` is written in.
-fn list(component: &Component<'_>, name: &str, start: Moment) -> Result<Vec<Moment>, EventProblem> {
+pub(crate) fn list(
+    component: &Component<'_>,
+    name: &str,
+    start: Moment,
+) -> Result<Vec<Moment>, EventProblem> {
     let mut all = Vec::new();
     for property in component.properties.iter().filter(|property| property.name == name) {
         for text in property.val.as_str().split(',') {

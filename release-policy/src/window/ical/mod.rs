@@ -17,6 +17,17 @@ mod write;
 pub use read::{Defaults, read_holidays, read_windows};
 pub use write::{write_holidays, write_windows};
 
+/// What reads and writes other calendars than these, too.
+pub(crate) mod inner {
+    pub(crate) use super::event::{
+        Moment, list as moments, name_of, one, span, text, value, with_calendar,
+    };
+    pub(crate) use super::read::plain;
+    pub(crate) use super::write::{at, date, empty, event, utc, whole};
+    pub(crate) use crate::window::civil::earliest;
+    pub(crate) use crate::window::recurrence::parse_start;
+}
+
 use super::{HolidayError, WindowError};
 
 /// The property with what iCalendar has no word for.

@@ -119,10 +119,13 @@ fn window(event: &Event, defaults: &Defaults) -> Result<Window, IcalError> {
 
 /// A name from the `UID`, or else the `SUMMARY`, in the alphabet of names.
 fn id(event: &Event) -> Option<WindowId> {
-    let text = event.uid.as_ref().or(event.summary.as_ref())?;
+    plain(event.uid.as_ref().or(event.summary.as_ref())?).parse().ok()
+}
+
+/// A text in the alphabet of names; empty where nothing of it is in it.
+pub(crate) fn plain(text: &str) -> String {
     let plain = text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let name: String = plain.trim_matches('-').chars().take(64).collect();
-    name.parse().ok()
+    plain.trim_matches('-').chars().take(64).collect()
 }
 
 fn when(event: &Event) -> When {

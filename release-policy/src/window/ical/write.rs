@@ -132,7 +132,7 @@ fn ours(window: &Window) -> Result<String, EventProblem> {
     serde_json::to_string(&ours).map_err(|error| EventProblem::Unwritable(error.to_string()))
 }
 
-fn empty() -> Calendar {
+pub(crate) fn empty() -> Calendar {
     let mut calendar = Calendar::empty();
     for (key, value) in [("VERSION", "2.0"), ("PRODID", "-//release-policy//EN")] {
         calendar.append_property(Property::new(key, value));
@@ -140,16 +140,20 @@ fn empty() -> Calendar {
     calendar
 }
 
-fn event(uid: &str, summary: &str, stamp: Timestamp) -> Result<Event, IcalError> {
-    let whole = Timestamp::from_micros(stamp.as_micros().div_euclid(1_000_000) * 1_000_000);
+pub(crate) fn event(uid: &str, summary: &str, stamp: Timestamp) -> Result<Event, IcalError> {
     let fail = |problem| IcalError::Event { event: uid.to_owned(), problem };
     let mut event = Event::with_uid(uid);
-    event.add_property("DTSTAMP", utc(whole).map_err(fail)?);
+    event.add_property("DTSTAMP", utc(whole(stamp)).map_err(fail)?);
     event.add_property("SUMMARY", summary);
     Ok(event)
 }
 
-fn utc(at: Timestamp) -> Result<String, EventProblem> {
+/// Its second.
+pub(crate) fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().div_euclid(1_000_000) * 1_000_000)
+}
+
+pub(crate) fn utc(at: Timestamp) -> Result<String, EventProblem> {
     if at.as_micros() % 1_000_000 != 0 {
         return Err(EventProblem::Fraction);
     }
@@ -162,13 +166,13 @@ fn begin(event: &mut Event, zone: &str, start: NaiveDateTime, length: TimeDelta)
     event.add_property("DURATION", duration(length));
 }
 
-fn at(key: &str, zone: &str, time: NaiveDateTime) -> Property {
+pub(crate) fn at(key: &str, zone: &str, time: NaiveDateTime) -> Property {
     let mut property = Property::new(key, time.format(TIME).to_string());
     property.add_parameter("TZID", zone);
     property
 }
 
-fn date(key: &str, day: &str) -> Property {
+pub(crate) fn date(key: &str, day: &str) -> Property {
     let mut property = Property::new(key, day);
     property.add_parameter("VALUE", "DATE");
     property

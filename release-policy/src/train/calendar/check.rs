@@ -1,0 +1,369 @@
+//! What is wrong with a calendar before anything is reckoned.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use release_core::model::{ActivityId, CalendarId, Span, TeamId, Timestamp, TrainId};
+
+use super::{Activity, CalendarSpec, Crew, Phase, ScheduledDeparture};
+use crate::window::{WindowProblem, WindowsError};
+
+/// The most activities of a season.
+pub const MAX_ACTIVITIES: usize = 100_000;
+/// The most that all of them together may come after.
+pub const MAX_DEPENDENCIES: usize = 1_000_000;
+
+/// Why something is no calendar.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CalendarError {
+    /// The season is over before it begins.
+    #[error("the season ends at {until}, and begins at {from}; mend the instants")]
+    Season {
+        /// Its begin.
+        from: Timestamp,
+        /// Its end.
+        until: Timestamp,
+    },
+    /// It is too much.
+    #[error("there are {count} {what}, and at most {max} are reckoned with; divide the season")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// The rule, the first date or the zone of a train is none.
+    #[error("train `{train}`: {problem}")]
+    Train {
+        /// Which.
+        train: TrainId,
+        /// What is wrong.
+        problem: WindowProblem,
+    },
+    /// A train departs before the time of the one before is over.
+    #[error(
+        "train `{next}` departs at {departs}, before the time of `{one}` is over at {closes}; depart more rarely, or keep less time for validation and hotfixes"
+    )]
+    Overlapping {
+        /// The train before.
+        one: TrainId,
+        /// When its time is over.
+        closes: Timestamp,
+        /// The train that departs.
+        next: TrainId,
+        /// When.
+        departs: Timestamp,
+    },
+    /// No train departs.
+    #[error(
+        "train `{train}` does not depart from {from} until {until}; mend the rule, or leave it out"
+    )]
+    NoDepartures {
+        /// Which.
+        train: TrainId,
+        /// From when on.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A date before all time.
+    #[error(
+        "train `{train}` departs at {departs}, and something is due {span} before, which is before 1970; shorten it"
+    )]
+    TooEarly {
+        /// Which.
+        train: TrainId,
+        /// When it departs.
+        departs: Timestamp,
+        /// How long before.
+        span: Span,
+    },
+    /// A freeze or a calendar of holidays is at fault.
+    #[error(transparent)]
+    Windows(#[from] WindowsError),
+    /// Two of a kind have one name.
+    #[error("there are two {what} `{name}`; rename one")]
+    Duplicate {
+        /// Of what.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A team's days, hours or absences are none.
+    #[error("team `{team}`: {problem}")]
+    Crew {
+        /// Which.
+        team: TeamId,
+        /// What is wrong.
+        problem: WindowProblem,
+    },
+    /// A team has the holidays of a calendar that is not there.
+    #[error(
+        "team `{team}` has the holidays of `{calendar}`, which is no calendar of `windows`; add it, or mend the name"
+    )]
+    UnknownHolidays {
+        /// The team.
+        team: TeamId,
+        /// What it names.
+        calendar: CalendarId,
+    },
+    /// An activity comes after one that is not there.
+    #[error("activity `{activity}` comes after `{after}`, which is none; add it, or mend the name")]
+    UnknownActivity {
+        /// Which.
+        activity: ActivityId,
+        /// What it names.
+        after: ActivityId,
+    },
+    /// An activity is for a train that does not depart.
+    #[error(
+        "activity `{activity}` is for train `{train}`, and none of that name departs; mend the name"
+    )]
+    UnknownTrain {
+        /// Which.
+        activity: ActivityId,
+        /// What it names.
+        train: TrainId,
+    },
+    /// Activities wait for each other.
+    #[error("activities wait for each other: {}; let one of them begin sooner", circle(.0))]
+    Cycle(Vec<(ActivityId, TeamId)>),
+    /// A deadline is before one that has to be met first.
+    #[error(
+        "activity `{activity}` is due at {due}, and comes after `{after}`, which is due at {its_due}; set one of the deadlines otherwise"
+    )]
+    DueBeforeWhatItWaitsFor {
+        /// Which.
+        activity: ActivityId,
+        /// Its own deadline.
+        due: Timestamp,
+        /// What it comes after.
+        after: ActivityId,
+        /// The deadline of that.
+        its_due: Timestamp,
+    },
+    /// A deadline is before the activity may begin.
+    #[error(
+        "activity `{activity}` is due at {due}, and may not begin before {not_before}; mend the instants"
+    )]
+    DueBeforeItBegins {
+        /// Which.
+        activity: ActivityId,
+        /// Its deadline.
+        due: Timestamp,
+        /// When it may begin.
+        not_before: Timestamp,
+    },
+}
+
+fn circle(activities: &[(ActivityId, TeamId)]) -> String {
+    let first = activities.first().into_iter();
+    let all = activities.iter().chain(first).map(|(id, team)| format!("`{id}` ({team})"));
+    all.collect::<Vec<_>>().join(" after ")
+}
+
+/// What follows from a calendar that makes sense.
+pub(super) struct Checked {
+    pub(super) departures: Vec<ScheduledDeparture>,
+    pub(super) order: Vec<usize>,
+    pub(super) before: Vec<Vec<usize>>,
+    pub(super) bounds: Vec<(Timestamp, Timestamp)>,
+}
+
+pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
+    if spec.from >= spec.until {
+        return Err(CalendarError::Season { from: spec.from, until: spec.until });
+    }
+    let within = |what, count: usize, max: usize| {
+        if count > max { Err(CalendarError::TooMany { what, count, max }) } else { Ok(()) }
+    };
+    within("activities", spec.activities.len(), MAX_ACTIVITIES)?;
+    let dependencies = spec.activities.iter().map(|activity| activity.after.len()).sum();
+    within("dependencies", dependencies, MAX_DEPENDENCIES)?;
+    within("teams", spec.crews.len(), MAX_ACTIVITIES)?;
+    unique("trains", spec.trains.iter().map(|train| &train.id))?;
+    unique("teams", spec.crews.iter().map(|crew| &crew.team))?;
+    spec.crews.iter().try_for_each(|crew| known(spec, crew))?;
+    let departures: Vec<Vec<_>> = spec
+        .trains
+        .iter()
+        .map(|train| train.departures(spec.from, spec.until))
+        .collect::<Result<_, _>>()?;
+    let departures = departures.concat();
+    unique("departures", departures.iter().map(|one| &one.id))?;
+    let before = numbered(&spec.activities)?;
+    let order = order(&before).map_err(|circle| {
+        let named = circle.into_iter().filter_map(|number| spec.activities.get(number));
+        CalendarError::Cycle(named.map(|one| (one.id.clone(), one.owner.clone())).collect())
+    })?;
+    let bounds = bounds(spec, &departures)?;
+    deadlines(spec, &before, &bounds)?;
+    Ok(Checked { departures, order, before, bounds })
+}
+
+fn unique<'a, T: Ord + std::fmt::Display + 'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a T>,
+) -> Result<(), CalendarError> {
+    let mut seen = BTreeSet::new();
+    let mut names = names;
+    match names.find(|name| !seen.insert(*name)) {
+        Some(twice) => Err(CalendarError::Duplicate { what, name: twice.to_string() }),
+        None => Ok(()),
+    }
+}
+
+fn known(spec: &CalendarSpec, crew: &Crew) -> Result<(), CalendarError> {
+    let calendars = &spec.windows.rules().calendars;
+    let known = |id: &&CalendarId| calendars.iter().any(|calendar| calendar.id() == *id);
+    if let Some(calendar) = crew.holidays.iter().find(|id| !known(id)) {
+        let (team, calendar) = (crew.team.clone(), calendar.clone());
+        return Err(CalendarError::UnknownHolidays { team, calendar });
+    }
+    let inverted = crew.absences.iter().find(|absence| absence.from >= absence.until);
+    if let Some(absence) = inverted {
+        let problem = WindowProblem::Inverted { from: absence.from, until: absence.until };
+        return Err(CalendarError::Crew { team: crew.team.clone(), problem });
+    }
+    super::hours::away(spec, crew).map(|_| ())
+}
+
+fn numbered(activities: &[Activity]) -> Result<Vec<Vec<usize>>, CalendarError> {
+    let mut numbers = BTreeMap::new();
+    for (number, activity) in activities.iter().enumerate() {
+        if numbers.insert(&activity.id, number).is_some() {
+            let name = activity.id.to_string();
+            return Err(CalendarError::Duplicate { what: "activities", name });
+        }
+    }
+    let of = |activity: &Activity| {
+        let number = |after: &ActivityId| {
+            numbers.get(after).copied().ok_or_else(|| CalendarError::UnknownActivity {
+                activity: activity.id.clone(),
+                after: after.clone(),
+            })
+        };
+        activity.after.iter().map(number).collect()
+    };
+    activities.iter().map(of).collect()
+}
+
+/// All, each after what it comes after; or else a shortest circle.
+fn order(before: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut left: Vec<usize> = before.iter().map(Vec::len).collect();
+    let mut next: Vec<Vec<usize>> = vec![Vec::new(); before.len()];
+    for (number, all) in before.iter().enumerate() {
+        for one in all {
+            if let Some(next) = next.get_mut(*one) {
+                next.push(number);
+            }
+        }
+    }
+    let ready = left.iter().enumerate().filter(|(_, left)| **left == 0);
+    let mut queue: VecDeque<usize> = ready.map(|(number, _)| number).collect();
+    let mut order = Vec::with_capacity(before.len());
+    while let Some(number) = queue.pop_front() {
+        order.push(number);
+        for later in next.get(number).into_iter().flatten() {
+            if let Some(count) = left.get_mut(*later) {
+                *count -= 1;
+                if *count == 0 {
+                    queue.push_back(*later);
+                }
+            }
+        }
+    }
+    if order.len() == before.len() { Ok(order) } else { Err(shortest_circle(before, &left)) }
+}
+
+/// A shortest circle among what was left over. From many it is a short one: it is looked for from a thousand.
+fn shortest_circle(before: &[Vec<usize>], left: &[usize]) -> Vec<usize> {
+    let open = |number: usize| left.get(number).is_some_and(|left| *left > 0);
+    let mut best: Vec<usize> = Vec::new();
+    for start in (0..before.len()).filter(|number| open(*number)).take(1_000) {
+        let mut came: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut queue = VecDeque::from([start]);
+        'search: while let Some(number) = queue.pop_front() {
+            for after in before.get(number).into_iter().flatten().filter(|after| open(**after)) {
+                if *after == start {
+                    let mut circle = vec![number];
+                    while let Some(from) = circle.last().and_then(|last| came.get(last)) {
+                        circle.push(*from);
+                    }
+                    circle.reverse();
+                    if best.is_empty() || circle.len() < best.len() {
+                        best = circle;
+                    }
+                    break 'search;
+                }
+                if let std::collections::btree_map::Entry::Vacant(entry) = came.entry(*after) {
+                    entry.insert(number);
+                    queue.push_back(*after);
+                }
+            }
+        }
+    }
+    best
+}
+
+/// When each may begin, and has to be done.
+fn bounds(
+    spec: &CalendarSpec,
+    departures: &[ScheduledDeparture],
+) -> Result<Vec<(Timestamp, Timestamp)>, CalendarError> {
+    let departures: BTreeMap<_, _> = departures.iter().map(|one| (&one.id, one)).collect();
+    let of = |activity: &Activity| {
+        let (mut begins, mut due) = (spec.from, spec.until);
+        if let Some(id) = &activity.train {
+            let unknown =
+                || CalendarError::UnknownTrain { activity: activity.id.clone(), train: id.clone() };
+            let train = departures.get(id).ok_or_else(unknown)?;
+            let own = activity.deliverable.as_ref().and_then(|kind| train.deadlines.get(kind));
+            due = own.copied().unwrap_or(match activity.phase {
+                Phase::Development => train.boards_until,
+                Phase::Qa => train.departs,
+                Phase::Operations => train.validated,
+            });
+            if activity.phase == Phase::Operations {
+                begins = begins.max(train.departs);
+            }
+        }
+        let due = activity.due.unwrap_or(due);
+        if let Some(not_before) = activity.not_before {
+            begins = begins.max(not_before);
+        }
+        if due < begins {
+            let (activity, not_before) = (activity.id.clone(), begins);
+            return Err(CalendarError::DueBeforeItBegins { activity, due, not_before });
+        }
+        Ok((begins, due))
+    };
+    spec.activities.iter().map(of).collect()
+}
+
+/// No deadline may lie before one that has to be met first.
+fn deadlines(
+    spec: &CalendarSpec,
+    before: &[Vec<usize>],
+    bounds: &[(Timestamp, Timestamp)],
+) -> Result<(), CalendarError> {
+    let due = |number: usize| bounds.get(number).map(|(_, due)| *due);
+    for ((activity, all), (_, own)) in spec.activities.iter().zip(before).zip(bounds) {
+        // What is due at the end of the season has no deadline of its own.
+        let later =
+            |after: &&usize| due(**after).is_some_and(|due| *own < due && due != spec.until);
+        let Some(after) = all.iter().find(later) else { continue };
+        let (Some(after), Some(its_due)) = (spec.activities.get(*after), due(*after)) else {
+            continue;
+        };
+        return Err(CalendarError::DueBeforeWhatItWaitsFor {
+            activity: activity.id.clone(),
+            due: *own,
+            after: after.id.clone(),
+            its_due,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! Who boards: what is ready in time with all that it needs, if just that was verified together.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use release_core::model::{Digest, ServiceId, TeamId, Timestamp};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+/// Versions of services.
+pub type Versions = BTreeMap<ServiceId, Version>;
+
+/// The most cars of a train.
+pub const MAX_CARS: usize = 10_000;
+
+/// A member of a train: a service in the version that is to go along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Car {
+    /// The service.
+    pub service: ServiceId,
+    /// Its version.
+    pub version: Version,
+    /// Whose it is.
+    pub team: TeamId,
+    /// The services that have to be there for it: in the version that goes along, or else in the one that is deployed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub needs: BTreeSet<ServiceId>,
+    /// Since when it is ready; it is not, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Timestamp>,
+}
+
+impl Car {
+    /// A car that is not ready yet and needs nothing.
+    pub const fn new(service: ServiceId, version: Version, team: TeamId) -> Self {
+        Self { service, version, team, needs: BTreeSet::new(), ready: None }
+    }
+
+    /// Ready since then.
+    #[must_use]
+    pub const fn ready(mut self, at: Timestamp) -> Self {
+        self.ready = Some(at);
+        self
+    }
+
+    /// It needs this service, too.
+    #[must_use]
+    pub fn needing(mut self, service: ServiceId) -> Self {
+        self.needs.insert(service);
+        self
+    }
+}
+
+/// Versions that were verified together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifiedSet {
+    /// The versions.
+    pub versions: Versions,
+    /// What proves it: the digest of a report, for example.
+    pub evidence: Digest,
+}
+
+/// What a train needs to be told when boarding ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Boarding<'a> {
+    /// Everything that would like to go along.
+    pub cars: &'a [Car],
+    /// Services that have one version in common: either all of a group go along, all in the same version, or none.
+    pub shared: &'a [BTreeSet<ServiceId>],
+    /// When boarding ends.
+    pub until: Timestamp,
+    /// What is deployed.
+    pub deployed: &'a Versions,
+    /// What was verified together so far.
+    pub verified: &'a [VerifiedSet],
+}
+
+/// Why boarding makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BoardingError {
+    /// There is nothing that could depart.
+    #[error("the train has no cars; name what is to go along")]
+    Empty,
+    /// It is too much.
+    #[error("{0} cars are more than {MAX_CARS}; divide the train")]
+    TooMany(usize),
+    /// A service would go along twice.
+    #[error("service `{0}` is two cars; keep one of them")]
+    Twice(ServiceId),
+    /// A car needs a service that is nowhere.
+    #[error(
+        "car `{car}` needs service `{needs}`, which is neither a car nor deployed; deploy it, or mend the name"
+    )]
+    NeedsNothing {
+        /// The car.
+        car: ServiceId,
+        /// What it needs.
+        needs: ServiceId,
+    },
+    /// Services that share a version are to go along in two.
+    #[error(
+        "`{one}` {one_version} and `{other}` {other_version} share one version; give both the same"
+    )]
+    TwoVersions {
+        /// A service.
+        one: ServiceId,
+        /// Its version.
+        one_version: Version,
+        /// Another of the same group.
+        other: ServiceId,
+        /// The version of that.
+        other_version: Version,
+    },
+}
+
+/// Why a car stays behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Behind {
+    /// It was not ready when boarding ended.
+    Late {
+        /// Since when it is ready; not at all, where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ready: Option<Timestamp>,
+    },
+    /// It needs one that stays behind.
+    Needs {
+        /// Which.
+        service: ServiceId,
+    },
+    /// It shares its version with one that stays behind.
+    Shares {
+        /// With which.
+        service: ServiceId,
+    },
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late { ready: None } => f.write_str("is not ready"),
+            Self::Late { ready: Some(at) } => write!(f, "was ready only at {at}"),
+            Self::Needs { service } => write!(f, "needs `{service}`, which stays behind"),
+            Self::Shares { service } => {
+                write!(f, "shares its version with `{service}`, which stays behind")
+            }
+        }
+    }
+}
+
+/// Who is aboard, and who stays behind. Neither moves the departure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boarded {
+    /// What goes along.
+    pub aboard: Versions,
+    /// What waits for the next train, and why.
+    pub behind: BTreeMap<ServiceId, Behind>,
+    /// What proves that just these were verified together, with all that they need; without it, nothing of it may depart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Digest>,
+    /// Where nothing proves it: the most of it that was verified together, and what proves that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<(Versions, Digest)>,
+}
+
+impl Boarding<'_> {
+    /// Who boards: all cars but those that are late and what depends on them.
+    ///
+    /// # Errors
+    /// [`BoardingError`] says what makes no sense.
+    pub fn board(&self) -> Result<Boarded, BoardingError> {
+        let cars = self.checked()?;
+        let mut behind: BTreeMap<ServiceId, Behind> = BTreeMap::new();
+        let mut queue = VecDeque::new();
+        for car in self.cars.iter().filter(|car| car.ready.is_none_or(|at| at > self.until)) {
+            behind.insert(car.service.clone(), Behind::Late { ready: car.ready });
+            queue.push_back(&car.service);
+        }
+        let dependents = self.dependents();
+        while let Some(left) = queue.pop_front() {
+            for (service, shares) in dependents.get(left).into_iter().flatten() {
+                if !behind.contains_key(*service) {
+                    let service_left = left.clone();
+                    let why = if *shares {
+                        Behind::Shares { service: service_left }
+                    } else {
+                        Behind::Needs { service: service_left }
+                    };
+                    behind.insert((*service).clone(), why);
+                    queue.push_back(service);
+                }
+            }
+        }
+        let aboard = cars.values().filter(|car| !behind.contains_key(&car.service));
+        let aboard: Versions =
+            aboard.map(|car| (car.service.clone(), car.version.clone())).collect();
+        let proof = self.proof(&cars, &aboard);
+        let instead = if proof.is_some() { None } else { self.instead(&cars, &aboard) };
+        Ok(Boarded { aboard, behind, proof, instead })
+    }
+
+    fn checked(&self) -> Result<BTreeMap<&ServiceId, &Car>, BoardingError> {
+        if self.cars.is_empty() {
+            return Err(BoardingError::Empty);
+        }
+        if self.cars.len() > MAX_CARS {
+            return Err(BoardingError::TooMany(self.cars.len()));
+        }
+        let mut cars = BTreeMap::new();
+        for car in self.cars {
+            if cars.insert(&car.service, car).is_some() {
+                return Err(BoardingError::Twice(car.service.clone()));
+            }
+        }
+        for car in self.cars {
+            let there = |id: &&ServiceId| cars.contains_key(id) || self.deployed.contains_key(*id);
+            if let Some(needs) = car.needs.iter().find(|id| !there(id)) {
+                let (car, needs) = (car.service.clone(), needs.clone());
+                return Err(BoardingError::NeedsNothing { car, needs });
+            }
+        }
+        for group in self.shared {
+            let mut members = group.iter().filter_map(|id| cars.get(id));
+            let Some(one) = members.next() else { continue };
+            if let Some(other) = members.find(|other| other.version != one.version) {
+                return Err(BoardingError::TwoVersions {
+                    one: one.service.clone(),
+                    one_version: one.version.clone(),
+                    other: other.service.clone(),
+                    other_version: other.version.clone(),
+                });
+            }
+        }
+        Ok(cars)
+    }
+
+    /// Of each service those that stay behind with it, and whether because they share its version.
+    fn dependents(&self) -> BTreeMap<&ServiceId, Vec<(&ServiceId, bool)>> {
+        let mut all: BTreeMap<&ServiceId, Vec<(&ServiceId, bool)>> = BTreeMap::new();
+        for car in self.cars {
+            for needs in &car.needs {
+                all.entry(needs).or_default().push((&car.service, false));
+            }
+        }
+        let riding: BTreeSet<&ServiceId> = self.cars.iter().map(|car| &car.service).collect();
+        for group in self.shared {
+            for one in group.iter().filter(|id| riding.contains(id)) {
+                let others = group.iter().filter(|id| *id != one && riding.contains(id));
+                all.entry(one).or_default().extend(others.map(|other| (other, true)));
+            }
+        }
+        all
+    }
+
+    /// A set that was verified together, in which all of `aboard` are, and all that these need, and in which nothing is in another
+    /// version than it would be.
+    fn proof(&self, cars: &BTreeMap<&ServiceId, &Car>, aboard: &Versions) -> Option<Digest> {
+        self.verified.iter().find(|set| self.proves(set, cars, aboard)).map(|set| set.evidence)
+    }
+
+    fn proves(
+        &self,
+        set: &VerifiedSet,
+        cars: &BTreeMap<&ServiceId, &Car>,
+        aboard: &Versions,
+    ) -> bool {
+        let live = |id: &ServiceId| aboard.get(id).or_else(|| self.deployed.get(id));
+        let needed = aboard.keys().filter_map(|id| cars.get(id)).flat_map(|car| &car.needs);
+        !aboard.is_empty()
+            && aboard.keys().chain(needed).all(|id| set.versions.contains_key(id))
+            && set.versions.iter().all(|(id, version)| live(id) == Some(version))
+    }
+
+    /// The most of `aboard` that some verified set proves.
+    fn instead(
+        &self,
+        cars: &BTreeMap<&ServiceId, &Car>,
+        aboard: &Versions,
+    ) -> Option<(Versions, Digest)> {
+        let mut best: Option<(Versions, Digest)> = None;
+        for set in self.verified {
+            let within =
+                aboard.iter().filter(|(id, version)| set.versions.get(id) == Some(version));
+            let some: Versions =
+                within.map(|(id, version)| (id.clone(), version.clone())).collect();
+            // What would stay behind must not be needed, nor share its version.
+            let stays = |id: &ServiceId| aboard.contains_key(id) && !some.contains_key(id);
+            let whole = some.keys().filter_map(|id| cars.get(id)).all(|car| {
+                let with =
+                    self.shared.iter().filter(|group| group.contains(&car.service)).flatten();
+                !car.needs.iter().chain(with).any(stays)
+            });
+            let more = best.as_ref().is_none_or(|(known, _)| some.len() > known.len());
+            if whole && more && self.proves(set, cars, &some) {
+                best = Some((some, set.evidence));
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,418 @@
+//! Where a train stops, what it waits for, what halts it, and when it has to go back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use release_core::model::{
+    BlockerId, PrincipalId, RegionId, Span, StopId, SyncPointId, TeamId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// A group of regions that get the train together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// Its name.
+    pub id: StopId,
+    /// Its regions.
+    pub regions: BTreeSet<RegionId>,
+    /// How long it takes to roll out there and to watch it.
+    pub takes: Span,
+}
+
+/// A point at which several teams wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncPoint {
+    /// Its name.
+    pub id: SyncPointId,
+    /// The stop that does not begin before all are there.
+    pub before: StopId,
+    /// Who has to say that they are there.
+    pub awaits: BTreeSet<TeamId>,
+    /// Until when.
+    pub deadline: Timestamp,
+    /// Who is called when somebody is missing then.
+    pub escalate: TeamId,
+}
+
+/// What happened on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A stop began.
+    Began {
+        /// Which.
+        stop: StopId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stop is done, and well.
+    Done {
+        /// Which.
+        stop: StopId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody holds the train.
+    Blocked {
+        /// What for.
+        blocker: BlockerId,
+        /// Who.
+        by: PrincipalId,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// What held it is mended.
+    Cleared {
+        /// What.
+        blocker: BlockerId,
+        /// Who says so.
+        by: PrincipalId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A team is at a point.
+    Arrived {
+        /// Which point.
+        point: SyncPointId,
+        /// Which team.
+        team: TeamId,
+        /// When.
+        at: Timestamp,
+    },
+    /// All regions are as they were before.
+    WentBack {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Event {
+    /// When it happened.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Began { at, .. }
+            | Self::Done { at, .. }
+            | Self::Blocked { at, .. }
+            | Self::Cleared { at, .. }
+            | Self::Arrived { at, .. }
+            | Self::WentBack { at } => *at,
+        }
+    }
+}
+
+/// A point at which somebody is missing after its deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missed {
+    /// Which.
+    pub point: SyncPointId,
+    /// Who is missing.
+    pub missing: BTreeSet<TeamId>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who is called.
+    pub escalate: TeamId,
+}
+
+/// Why a train waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Why {
+    /// It is not time yet.
+    Departure,
+    /// It could not be through, or back, before a time in which nothing may be half done.
+    Closed,
+    /// Teams are not there yet.
+    SyncPoint {
+        /// Where.
+        point: SyncPointId,
+        /// Who.
+        missing: BTreeSet<TeamId>,
+    },
+    /// Teams are not there, and should be.
+    Missed(Missed),
+    /// A stop is under way.
+    Stop {
+        /// Which.
+        stop: StopId,
+    },
+}
+
+/// What a train does next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Next {
+    /// It begins a stop, now.
+    Begins {
+        /// Which.
+        stop: StopId,
+    },
+    /// It waits.
+    Waits {
+        /// Until when at the least; not said: until something happens.
+        until: Option<Timestamp>,
+        /// Why.
+        why: Why,
+    },
+    /// It is held: no stop begins until all of these are mended.
+    Halts {
+        /// What holds it.
+        blockers: BTreeSet<BlockerId>,
+    },
+    /// It has to go back now: after this, it could not be back before that time begins.
+    GoesBack {
+        /// When nothing may be half done.
+        before: Timestamp,
+    },
+    /// It went back.
+    WentBack,
+    /// It is through.
+    Through,
+}
+
+/// Why something is no journey.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JourneyError {
+    /// It leads nowhere.
+    #[error("the train has no stops; name at least one")]
+    Empty,
+    /// Two stops have one name.
+    #[error("there are two stops `{0}`; rename one")]
+    Twice(StopId),
+    /// A region is in two stops.
+    #[error("region `{0}` is in two stops; leave it out of one")]
+    RegionTwice(RegionId),
+    /// Teams would wait before a stop that is none.
+    #[error("sync point `{point}` is before stop `{stop}`, which is none; mend the name")]
+    NoStop {
+        /// Which point.
+        point: SyncPointId,
+        /// What it names.
+        stop: StopId,
+    },
+    /// Nobody is waited for.
+    #[error("sync point `{0}` waits for nobody; name teams, or leave it out")]
+    NobodyAwaited(SyncPointId),
+    /// Two points have one name.
+    #[error("there are two sync points `{0}`; rename one")]
+    PointTwice(SyncPointId),
+    /// Times in which nothing may be half done stand out of order.
+    #[error(
+        "what is closed from {from} until {until} ends before it begins, or stands behind a later one; put these in order"
+    )]
+    Closed {
+        /// From when on.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// The way of one departure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journey {
+    /// When it departs.
+    pub departs: Timestamp,
+    /// Where it stops, in order.
+    pub stops: Vec<Stop>,
+    /// Where teams wait for each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sync_points: Vec<SyncPoint>,
+    /// When nothing may be half done, such as days on which nobody deploys: from and until, in order. As these begin, the train has not
+    /// departed, or is through, or is back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<(Timestamp, Timestamp)>,
+    /// How long it takes to go back, from any stop.
+    pub back: Span,
+    /// How long may pass from one question to the next.
+    pub tick: Span,
+}
+
+/// How far a train is.
+#[derive(Default)]
+struct Progress<'a> {
+    done: BTreeSet<&'a StopId>,
+    began: BTreeMap<&'a StopId, Timestamp>,
+    blockers: BTreeSet<&'a BlockerId>,
+    arrived: BTreeSet<(&'a SyncPointId, &'a TeamId)>,
+    went_back: bool,
+}
+
+impl<'a> Progress<'a> {
+    fn of(events: &'a [Event], now: Timestamp) -> Self {
+        let mut progress = Self::default();
+        for event in events.iter().filter(|event| event.at() <= now) {
+            match event {
+                Event::Began { stop, at } => {
+                    progress.began.insert(stop, *at);
+                }
+                Event::Done { stop, .. } => {
+                    progress.done.insert(stop);
+                }
+                Event::Blocked { blocker, .. } => {
+                    progress.blockers.insert(blocker);
+                }
+                Event::Cleared { blocker, .. } => {
+                    progress.blockers.remove(blocker);
+                }
+                Event::Arrived { point, team, .. } => {
+                    progress.arrived.insert((point, team));
+                }
+                Event::WentBack { .. } => progress.went_back = true,
+            }
+        }
+        progress
+    }
+}
+
+impl Journey {
+    /// Looks whether it makes sense.
+    ///
+    /// # Errors
+    /// [`JourneyError`] says what does not, and how to mend it.
+    pub fn check(&self) -> Result<(), JourneyError> {
+        if self.stops.is_empty() {
+            return Err(JourneyError::Empty);
+        }
+        let (mut stops, mut regions, mut points) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for stop in &self.stops {
+            if !stops.insert(&stop.id) {
+                return Err(JourneyError::Twice(stop.id.clone()));
+            }
+            if let Some(twice) = stop.regions.iter().find(|region| !regions.insert(*region)) {
+                return Err(JourneyError::RegionTwice(twice.clone()));
+            }
+        }
+        for point in &self.sync_points {
+            if !stops.contains(&point.before) {
+                let (point, stop) = (point.id.clone(), point.before.clone());
+                return Err(JourneyError::NoStop { point, stop });
+            }
+            if point.awaits.is_empty() {
+                return Err(JourneyError::NobodyAwaited(point.id.clone()));
+            }
+            if !points.insert(&point.id) {
+                return Err(JourneyError::PointTwice(point.id.clone()));
+            }
+        }
+        let mut before = None;
+        for (from, until) in &self.closed {
+            if from >= until || before.is_some_and(|before| *from < before) {
+                return Err(JourneyError::Closed { from: *from, until: *until });
+            }
+            before = Some(*until);
+        }
+        Ok(())
+    }
+
+    /// What the train does at `now`, by what happened until then. Asked at least once a [tick](Self::tick) and done as it says, no
+    /// stop begins while something holds the train, and none is half done when that may not be.
+    pub fn next(&self, events: &[Event], now: Timestamp) -> Next {
+        let progress = Progress::of(events, now);
+        if progress.went_back {
+            return Next::WentBack;
+        }
+        let Some(stop) = self.stops.iter().find(|stop| !progress.done.contains(&stop.id)) else {
+            return Next::Through;
+        };
+        let departed = !progress.began.is_empty();
+        let closed = self.closed.iter().find(|(_, until)| *until > now);
+        if let Some((from, until)) = closed {
+            let left = self.left(&progress, now);
+            let back = plus(self.back, self.tick);
+            if departed && now.plus(left.max(back)) > *from {
+                return Next::GoesBack { before: *from };
+            }
+            if !departed && now >= self.departs && now.plus(left).plus(back) > *from {
+                return Next::Waits { until: Some(*until), why: Why::Closed };
+            }
+        }
+        if !progress.blockers.is_empty() {
+            let blockers = progress.blockers.into_iter().cloned().collect();
+            return Next::Halts { blockers };
+        }
+        if let Some(began) = progress.began.get(&stop.id) {
+            let (until, stop) = (Some(began.plus(stop.takes)), stop.id.clone());
+            return Next::Waits { until, why: Why::Stop { stop } };
+        }
+        if now < self.departs {
+            return Next::Waits { until: Some(self.departs), why: Why::Departure };
+        }
+        match self.awaited(stop, &progress, now) {
+            Some(next) => next,
+            None => Next::Begins { stop: stop.id.clone() },
+        }
+    }
+
+    /// The points at which somebody is missing at `now` although the deadline has passed, for stops that have not begun: whom
+    /// to call.
+    pub fn missed(&self, events: &[Event], now: Timestamp) -> Vec<Missed> {
+        let progress = Progress::of(events, now);
+        let open = |point: &&SyncPoint| {
+            now >= point.deadline && !progress.began.contains_key(&point.before)
+        };
+        let missed = self.sync_points.iter().filter(open).filter_map(|point| {
+            let missing = missing(point, &progress);
+            (!missing.is_empty()).then(|| late(point, missing))
+        });
+        missed.collect()
+    }
+
+    /// How long what is not done takes, if nothing comes between.
+    fn left(&self, progress: &Progress<'_>, now: Timestamp) -> Span {
+        let open = self.stops.iter().filter(|stop| !progress.done.contains(&stop.id));
+        open.fold(Span::ZERO, |sum, stop| {
+            let begun = progress.began.get(&stop.id).map_or(Span::ZERO, |began| now.since(*began));
+            let left = stop.takes.as_duration().saturating_sub(begun.as_duration());
+            plus(sum, Span::from(left))
+        })
+    }
+
+    fn awaited(&self, stop: &Stop, progress: &Progress<'_>, now: Timestamp) -> Option<Next> {
+        let points = self.sync_points.iter().filter(|point| point.before == stop.id);
+        let mut open = points.filter_map(|point| {
+            let missing = missing(point, progress);
+            (!missing.is_empty()).then_some((point, missing))
+        });
+        let (point, missing) = open.next()?;
+        Some(if now >= point.deadline {
+            Next::Waits { until: None, why: Why::Missed(late(point, missing)) }
+        } else {
+            let why = Why::SyncPoint { point: point.id.clone(), missing };
+            Next::Waits { until: Some(point.deadline), why }
+        })
+    }
+}
+
+fn missing(point: &SyncPoint, progress: &Progress<'_>) -> BTreeSet<TeamId> {
+    let there = |team: &&TeamId| progress.arrived.contains(&(&point.id, *team));
+    point.awaits.iter().filter(|team| !there(team)).cloned().collect()
+}
+
+fn late(point: &SyncPoint, missing: BTreeSet<TeamId>) -> Missed {
+    let (since, escalate) = (point.deadline, point.escalate.clone());
+    Missed { point: point.id.clone(), missing, since, escalate }
+}
+
+fn plus(one: Span, other: Span) -> Span {
+    Span::from(one.as_duration().saturating_add(other.as_duration()))
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at `{}`", self.point)?;
+        for (nth, team) in self.missing.iter().enumerate() {
+            write!(f, "{} {team}", if nth == 0 { "" } else { "," })?;
+        }
+        write!(f, " should have been since {}: call {}", self.since, self.escalate)
+    }
+}

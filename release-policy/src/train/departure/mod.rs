@@ -1,0 +1,43 @@
+//! One departure of a train: who boards, where it stops and what holds it, and what hotfixes do to the next.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use release_core::model::{Digest, Timestamp};
+//! use release_policy::train::departure::{Boarding, Car, VerifiedSet};
+//! use semver::Version;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let until: Timestamp = "2026-12-07T09:00:00Z".parse()?;
+//! let (two, one) = (Version::new(2, 0, 0), Version::new(1, 0, 0));
+//! let car = |name: &str| Ok::<_, Box<dyn std::error::Error>>(Car::new(name.parse()?, two.clone(), "web".parse()?));
+//! let cars = [car("api")?.ready(until), car("pay")?, car("shop")?.ready(until).needing("pay".parse()?)];
+//! let deployed = BTreeMap::from([("api".parse()?, one.clone()), ("pay".parse()?, one.clone()), ("shop".parse()?, one.clone())]);
+//! let tested = BTreeMap::from([("api".parse()?, two.clone()), ("pay".parse()?, one.clone()), ("shop".parse()?, one)]);
+//! let verified = [VerifiedSet { versions: tested, evidence: Digest::of(b"report 7") }];
+//!
+//! let boarding = Boarding { cars: &cars, shared: &[], until, deployed: &deployed, verified: &verified };
+//! let boarded = boarding.board()?;
+//! assert_eq!(boarded.aboard, BTreeMap::from([("api".parse()?, two)]));
+//! assert_eq!(boarded.behind[&"pay".parse()?].to_string(), "is not ready");
+//! assert_eq!(boarded.behind[&"shop".parse()?].to_string(), "needs `pay`, which stays behind");
+//! assert_eq!(boarded.proof, Some(Digest::of(b"report 7"))); // just this was verified together
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `boarding` | cars, what depends on a late one, and whether the rest was verified together |
+//! | `journey` | stops, sync points, blockers, and days on which nothing may be half done |
+//! | `lane` | the time that is kept for hotfixes, which departures slip, and what a hotfix replaces |
+
+mod boarding;
+mod journey;
+mod lane;
+
+pub use boarding::{
+    Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, VerifiedSet, Versions,
+};
+pub use journey::{Event, Journey, JourneyError, Missed, Next, Stop, SyncPoint, Why};
+pub use lane::{Hotfix, LaneError, Slip, Superseded, UnderWay, slips};

@@ -1,0 +1,278 @@
+//! Who boards, and the time that is kept for hotfixes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use release_core::model::{Digest, HotfixId, ServiceId, Span, Timestamp};
+use release_policy::train::calendar::ScheduledDeparture;
+use release_policy::train::departure::{
+    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, LaneError, MAX_CARS, Superseded,
+    UnderWay, VerifiedSet, Versions, slips,
+};
+use semver::Version;
+
+use super::support::{id, minute};
+
+/// When boarding ends.
+const UNTIL: u64 = 100;
+
+fn service(nth: usize) -> ServiceId {
+    id(&format!("s-{nth}"))
+}
+
+fn version(major: u64) -> Version {
+    Version::new(major, 0, 0)
+}
+
+fn all_at(services: usize, major: u64) -> Versions {
+    (0..services).map(|nth| (service(nth), version(major))).collect()
+}
+
+/// Cars with what they need, and groups that share a version.
+fn train() -> impl Strategy<Value = (Vec<Car>, Vec<BTreeSet<ServiceId>>)> {
+    let car = (any::<u8>(), 0..4_usize);
+    let cars = proptest::collection::vec(car, 1..=8).prop_map(|all| {
+        let count = all.len();
+        let one = |(nth, (needs, ready)): (usize, (u8, usize))| {
+            let mut car = Car::new(service(nth), version(2), id("team"));
+            // Few of them, or else all depend on all.
+            let needs = (0..count).filter(|other| *other != nth && needs >> other & 1 == 1);
+            car.needs = needs.take(2).map(service).collect();
+            car.ready =
+                [None, Some(minute(UNTIL)), Some(minute(UNTIL)), Some(minute(UNTIL + 1))][ready];
+            car
+        };
+        all.into_iter().enumerate().map(one).collect::<Vec<_>>()
+    });
+    let group = proptest::collection::btree_set((0..10_usize).prop_map(service), 0..3);
+    (cars, proptest::collection::vec(group, 0..2))
+}
+
+/// The most cars that are ready and of which none needs one that is not among them, by trying all sets.
+fn most(cars: &[Car], shared: &[BTreeSet<ServiceId>]) -> BTreeSet<ServiceId> {
+    let riding = |id: &ServiceId| cars.iter().any(|car| car.service == *id);
+    let whole = |set: &u32| {
+        let within = |nth: usize| set >> nth & 1 == 1;
+        let has = |id: &ServiceId| {
+            cars.iter().enumerate().any(|(nth, car)| within(nth) && car.service == *id)
+        };
+        cars.iter().enumerate().filter(|(nth, _)| within(*nth)).all(|(_, car)| {
+            let group = shared.iter().filter(|group| group.contains(&car.service)).flatten();
+            let ready = car.ready.is_some_and(|at| at <= minute(UNTIL));
+            ready && car.needs.iter().chain(group).filter(|id| riding(id)).all(has)
+        })
+    };
+    let best = (0..1_u32 << cars.len()).filter(whole).max_by_key(|set| set.count_ones()).unwrap();
+    let named = cars.iter().enumerate().filter(|(nth, _)| best >> nth & 1 == 1);
+    named.map(|(_, car)| car.service.clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_late_car_takes_exactly_those_that_depend_on_it((cars, shared) in train()) {
+        let deployed = all_at(8, 1);
+        let boarding = Boarding { cars: &cars, shared: &shared, until: minute(UNTIL), deployed: &deployed, verified: &[] };
+        let Boarded { aboard, behind, proof, instead } = boarding.board().unwrap();
+        let riding: BTreeSet<_> = aboard.keys().cloned().collect();
+        prop_assert_eq!(&riding, &most(&cars, &shared));
+        prop_assert_eq!(riding.len() + behind.len(), cars.len());
+        prop_assert!(proof.is_none() && instead.is_none());
+        for (left, why) in &behind {
+            let car = cars.iter().find(|car| car.service == *left).unwrap();
+            let sound = match why {
+                Behind::Late { ready } => *ready == car.ready && ready.is_none_or(|at| at > minute(UNTIL)),
+                Behind::Needs { service } => car.needs.contains(service) && behind.contains_key(service),
+                Behind::Shares { service } => shared.iter().any(|group| group.contains(left) && group.contains(service)),
+                _ => false,
+            };
+            prop_assert!(sound, "{}: {}", left, why);
+        }
+        // What is left is proved by the set that was verified with it, and by no other.
+        let mut live = deployed.clone();
+        live.extend(aboard.clone());
+        let set = |versions: &Versions| VerifiedSet { versions: versions.clone(), evidence: Digest::of(b"report") };
+        let mut other = live.clone();
+        other.insert(service(0), version(9));
+        for (verified, proved) in [(set(&live), !aboard.is_empty()), (set(&other), false)] {
+            let verified = [verified];
+            let again = Boarding { verified: &verified, ..boarding }.board().unwrap();
+            prop_assert_eq!(again.proof.is_some(), proved);
+            prop_assert_eq!(&again.aboard, &aboard);
+        }
+    }
+
+    #[test]
+    fn hotfixes_that_fit_move_no_departure(
+        kept in proptest::collection::vec(0..100_u64, 1..6),
+        fixes in proptest::collection::vec((0..6_usize, 0..60_u64, 0..50_u64), 0..8),
+    ) {
+        let departures: Vec<_> = kept.iter().enumerate().map(|(nth, kept)| departure(nth, *kept)).collect();
+        let mut fixes: Vec<_> = fixes.into_iter().filter(|(nth, ..)| *nth < kept.len()).collect();
+        fixes.sort_by_key(|(nth, after, _)| (*nth, *after));
+        let hotfixes: Vec<_> = fixes.iter().enumerate().map(|(nth, (after, at, work))| hotfix(nth, 1_000 * *after as u64 + at, *work)).collect();
+        let found = slips(&departures, &hotfixes).unwrap();
+        // What each departure is late by, minute by minute: what is left of the work when the time for it is used up.
+        let mut left: Vec<(HotfixId, u64)> = Vec::new();
+        let mut wanted = Vec::new();
+        for (nth, kept) in kept.iter().enumerate() {
+            let own = fixes.iter().zip(&hotfixes).filter(|((after, ..), _)| *after == nth);
+            left.extend(own.map(|((.., work), hotfix)| (hotfix.id.clone(), *work)));
+            for _ in 0..*kept {
+                if let Some((_, work)) = left.iter_mut().find(|(_, work)| *work > 0) {
+                    *work -= 1;
+                }
+            }
+            left.retain(|(_, work)| *work > 0);
+            if nth + 1 < departures.len() && !left.is_empty() {
+                wanted.push((departures[nth + 1].id.clone(), left.clone()));
+            }
+        }
+        let told: Vec<_> = found.iter().map(|slip| {
+            let because = slip.because.iter().map(|(id, span)| (id.clone(), span.as_duration().as_secs() / 60)).collect::<Vec<_>>();
+            (slip.train.clone(), because)
+        }).collect();
+        prop_assert_eq!(told, wanted);
+        for slip in &found {
+            let all: u64 = slip.because.iter().map(|(_, span)| span.as_duration().as_secs()).sum();
+            prop_assert_eq!(slip.by, Span::secs(all));
+            prop_assert_eq!(slip.departs, slip.planned.plus(slip.by));
+        }
+        let fits = (0..kept.len()).all(|nth| {
+            fixes.iter().filter(|(after, ..)| *after == nth).map(|(.., work)| work).sum::<u64>() <= kept[nth]
+        });
+        prop_assert!(!fits || found.is_empty());
+    }
+}
+
+/// The departure at so many thousand minutes, with so many minutes for hotfixes.
+fn departure(nth: usize, kept: u64) -> ScheduledDeparture {
+    let departs = minute(1_000 * nth as u64);
+    ScheduledDeparture {
+        id: id(&format!("weekly-{nth}")),
+        boards_until: departs,
+        departs,
+        validated: departs.plus(Span::secs(600)),
+        closes: departs.plus(Span::secs(600 + 60 * kept)),
+        deadlines: BTreeMap::new(),
+    }
+}
+
+fn hotfix(nth: usize, arrives: u64, work: u64) -> Hotfix {
+    let (arrives, work) = (minute(arrives), Span::secs(60 * work));
+    Hotfix { id: id(&format!("fix-{nth}")), arrives, work, service: id("api"), version: version(3) }
+}
+
+#[test]
+fn an_overflow_says_what_slips_by_how_much_and_why() {
+    let departures = [departure(0, 60), departure(1, 30), departure(2, 60)];
+    let fixes = [hotfix(1, 10, 50), hotfix(2, 500, 40), hotfix(3, 1_001, 10)];
+    let told: Vec<_> =
+        slips(&departures, &fixes).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "`weekly-1` departs 30m later, at 1970-01-01T17:10:00.000000Z: `fix-2` 30m",
+            "`weekly-2` departs 10m later, at 1970-01-02T09:30:00.000000Z: `fix-3` 10m",
+        ]
+    );
+    let error = slips(&departures[1..], &fixes).unwrap_err();
+    assert!(matches!(error, LaneError::TooEarly { .. }), "{error}");
+    let swapped = [hotfix(2, 500, 40), hotfix(1, 10, 50)];
+    assert_eq!(slips(&departures, &swapped), Err(LaneError::OutOfOrder("fix-1".into())));
+}
+
+#[test]
+fn a_hotfix_that_landed_replaces_what_is_older_by_one_decision() {
+    let under_way = |run: &str, service: &str, major| UnderWay {
+        run: id(run),
+        service: id(service),
+        version: version(major),
+    };
+    let rollouts = [
+        under_way("r-2", "api", 2),
+        under_way("r-1", "api", 1),
+        under_way("r-3", "api", 4),
+        under_way("r-4", "web", 1),
+    ];
+    let fix = hotfix(7, 10, 5);
+    let decided = fix.supersedes(&rollouts, &[], minute(20)).unwrap();
+    assert_eq!(
+        decided.to_string(),
+        "1970-01-01T00:20:00.000000Z: hotfix `fix-7` brings `api` 3.0.0 and replaces 1.0.0 of run `r-1`, 2.0.0 of run `r-2`"
+    );
+    let text = serde_json::to_string(&decided).unwrap();
+    let recorded: Superseded = serde_json::from_str(&text).unwrap();
+    assert_eq!(fix.supersedes(&rollouts, &[recorded], minute(21)), None, "it is decided once");
+    assert_eq!(fix.supersedes(&rollouts[2..], &[], minute(20)), None, "nothing older is under way");
+}
+
+fn ready(nth: usize) -> Car {
+    Car::new(service(nth), version(2), id("team")).ready(minute(0))
+}
+
+#[test]
+fn where_nothing_proves_all_of_it_the_most_that_is_proved_is_named() {
+    let cars = [ready(0), ready(1).needing(service(0)), ready(2)];
+    let deployed = all_at(4, 1);
+    let mut tested = deployed.clone();
+    tested.extend([(service(0), version(2)), (service(1), version(2))]);
+    let mut torn = deployed.clone();
+    torn.insert(service(1), version(2)); // without what it needs
+    let set = |versions, evidence: &[u8]| VerifiedSet { versions, evidence: Digest::of(evidence) };
+    let verified = [set(torn, b"torn"), set(tested, b"two")];
+    let boarding = Boarding {
+        cars: &cars,
+        shared: &[],
+        until: minute(UNTIL),
+        deployed: &deployed,
+        verified: &verified,
+    };
+    let boarded = boarding.board().unwrap();
+    assert_eq!((boarded.aboard.len(), boarded.proof), (3, None));
+    let two = [0, 1].map(|nth| (service(nth), version(2)));
+    assert_eq!(boarded.instead, Some((two.into(), Digest::of(b"two"))));
+}
+
+#[test]
+fn boarding_that_makes_no_sense_is_refused() {
+    let deployed = all_at(1, 1);
+    let board = |cars: &[Car], shared: &[BTreeSet<ServiceId>]| {
+        Boarding { cars, shared, until: minute(UNTIL), deployed: &deployed, verified: &[] }
+            .board()
+            .unwrap_err()
+    };
+    assert_eq!(board(&[], &[]), BoardingError::Empty);
+    assert_eq!(board(&[ready(1), ready(1)], &[]), BoardingError::Twice(service(1)));
+    let nothing = board(&[ready(1).needing(service(5))], &[]);
+    assert_eq!(
+        nothing.to_string(),
+        "car `s-1` needs service `s-5`, which is neither a car nor deployed; deploy it, or mend the name"
+    );
+    let other = Car { version: version(3), ..ready(2) };
+    let two = board(&[ready(1), other], &[[service(1), service(2)].into()]);
+    assert_eq!(
+        two.to_string(),
+        "`s-1` 2.0.0 and `s-2` 3.0.0 share one version; give both the same"
+    );
+    let many: Vec<_> = (0..=MAX_CARS).map(ready).collect();
+    assert_eq!(board(&many, &[]), BoardingError::TooMany(MAX_CARS + 1));
+}
+
+#[test]
+fn what_is_deployed_stays_what_it_was_when_a_train_leaves_it_behind() {
+    let late: Timestamp = minute(UNTIL + 1);
+    let cars = [ready(0), Car { ready: Some(late), ..ready(1) }];
+    let deployed = all_at(2, 1);
+    let boarding = Boarding {
+        cars: &cars,
+        shared: &[],
+        until: minute(UNTIL),
+        deployed: &deployed,
+        verified: &[],
+    };
+    let boarded = boarding.board().unwrap();
+    assert_eq!(boarded.aboard, BTreeMap::from([(service(0), version(2))]));
+    assert_eq!(boarded.behind[&service(1)].to_string(), format!("was ready only at {late}"));
+}

@@ -1,0 +1,232 @@
+//! Stops, sync points, blockers, and days on which nothing may be half done: played minute by minute.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use release_core::model::{Span, StopId, Timestamp};
+use release_policy::train::departure::{Event, Journey, JourneyError, Next, Stop, SyncPoint, Why};
+
+use super::support::{id, minute};
+
+fn minutes(minutes: u64) -> Span {
+    Span::secs(60 * minutes)
+}
+
+fn stop(nth: usize, takes: u64) -> Stop {
+    let regions = [id(&format!("region-{nth}"))].into();
+    Stop { id: stop_id(nth), regions, takes: minutes(takes) }
+}
+
+fn stop_id(nth: usize) -> StopId {
+    id(&format!("group-{nth}"))
+}
+
+fn journey(takes: &[u64]) -> Journey {
+    let stops = takes.iter().enumerate().map(|(nth, takes)| stop(nth, *takes)).collect();
+    Journey {
+        departs: minute(10),
+        stops,
+        sync_points: Vec::new(),
+        closed: Vec::new(),
+        back: minutes(5),
+        tick: minutes(1),
+    }
+}
+
+fn blocked(nth: usize, at: u64) -> Event {
+    let (blocker, by) = (id(&format!("bug-{nth}")), id("ann"));
+    Event::Blocked { blocker, by, reason: "errors".into(), at: minute(at) }
+}
+
+fn cleared(nth: usize, at: u64) -> Event {
+    Event::Cleared { blocker: id(&format!("bug-{nth}")), by: id("ann"), at: minute(at) }
+}
+
+/// What was played.
+#[derive(Debug, Default)]
+struct Played {
+    events: Vec<Event>,
+    began: Vec<u64>,
+    ended: Option<(u64, Next)>,
+}
+
+/// Plays a journey, asked every minute: stops take what they take, and going back takes what that takes.
+fn play(journey: &Journey, mut happens: Vec<Event>, until: u64) -> Played {
+    let mut played = Played::default();
+    let mut under_way: Option<(StopId, u64)> = None;
+    let mut back: Option<u64> = None;
+    happens.sort_by_key(Event::at);
+    for now in 0..until {
+        played.events.extend(happens.iter().filter(|event| event.at() == minute(now)).cloned());
+        if let Some((stop, _)) = under_way.take_if(|(_, ends)| *ends <= now) {
+            played.events.push(Event::Done { stop, at: minute(now) });
+        }
+        if back.is_some_and(|back| back <= now) {
+            played.events.push(Event::WentBack { at: minute(now) });
+        }
+        match journey.next(&played.events, minute(now)) {
+            Next::Begins { stop } => {
+                assert!(under_way.is_none() && back.is_none(), "{played:?}");
+                let takes = journey.stops.iter().find(|one| one.id == stop).unwrap().takes;
+                under_way = Some((stop.clone(), now + takes.as_duration().as_secs() / 60));
+                played.events.push(Event::Began { stop, at: minute(now) });
+                played.began.push(now);
+            }
+            Next::GoesBack { .. } => {
+                under_way = None;
+                let ends = *back.get_or_insert(now + journey.back.as_duration().as_secs() / 60);
+                if ends == now {
+                    played.events.push(Event::WentBack { at: minute(now) });
+                    played.ended = Some((now, Next::WentBack));
+                    return played;
+                }
+            }
+            end @ (Next::Through | Next::WentBack) => {
+                played.ended = Some((now, end));
+                return played;
+            }
+            Next::Waits { .. } | Next::Halts { .. } => {}
+        }
+    }
+    played
+}
+
+fn closed() -> impl Strategy<Value = Vec<(Timestamp, Timestamp)>> {
+    proptest::collection::vec((1..80_u64, 1..40_u64), 0..4).prop_map(|all| {
+        let mut at = 0;
+        let mut closed = Vec::new();
+        for (open, lasts) in all {
+            closed.push((minute(at + open), minute(at + open + lasts)));
+            at += open + lasts;
+        }
+        closed
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_half_done_when_that_may_not_be_and_blockers_halt_at_once(
+        takes in proptest::collection::vec(0..20_u64, 1..5),
+        closed in closed(),
+        (departs, back) in (0..60_u64, 0..10_u64),
+        blockers in proptest::collection::vec((0..200_u64, 1..60_u64), 0..4),
+    ) {
+        let journey = Journey { departs: minute(departs), back: minutes(back), closed, ..journey(&takes) };
+        prop_assert_eq!(journey.check(), Ok(()));
+        let held: Vec<(u64, u64)> = blockers.iter().map(|(at, lasts)| (*at, at + lasts)).collect();
+        let both = held.iter().enumerate().flat_map(|(nth, (from, until))| [blocked(nth, *from), cleared(nth, *until)]);
+        let played = play(&journey, both.collect(), 600);
+        let (ended, _) = played.ended.clone().unwrap_or_else(|| panic!("it never ends: {played:?}"));
+        for began in &played.began {
+            prop_assert!(*began >= departs);
+            // From the very question after it came on, until it is mended.
+            prop_assert!(!held.iter().any(|(from, until)| (*from..*until).contains(began)), "{:?}", played);
+        }
+        if let Some(first) = played.began.first() {
+            for (from, until) in &journey.closed {
+                let apart = minute(ended) <= *from || minute(*first) >= *until;
+                prop_assert!(apart, "from {} to {}, and {:?} is closed: {:?}", first, ended, (from, until), played);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_train_that_is_not_held_is_through_when_its_stops_are() {
+    let played = play(&journey(&[10, 20, 30]), Vec::new(), 100);
+    assert_eq!(played.began, [10, 20, 40]);
+    assert_eq!(played.ended, Some((70, Next::Through)));
+}
+
+#[test]
+fn a_train_waits_for_a_gap_in_which_it_can_be_through_or_back() {
+    let closed = vec![(minute(50), minute(60)), (minute(90), minute(95))];
+    let journey = Journey { closed, ..journey(&[10, 20]) };
+    // Thirty minutes, five to go back and one until the next question would be six too many from 20 on.
+    let late = Journey { departs: minute(20), ..journey.clone() };
+    let why = Next::Waits { until: Some(minute(60)), why: Why::Closed };
+    assert_eq!(late.next(&[], minute(20)), why);
+    assert_eq!(play(&journey, Vec::new(), 200).began, [10, 20]);
+    assert_eq!(play(&late, Vec::new(), 200).began, [95, 105], "from 60 to 90 is too short");
+    // Held too long, it goes back in time.
+    let played = play(&journey, vec![blocked(1, 12), cleared(1, 40)], 200);
+    assert_eq!(played.began, [10]);
+    assert_eq!(played.ended, Some((36, Next::WentBack)));
+}
+
+#[test]
+fn teams_are_waited_for_until_a_deadline_and_then_somebody_is_called() {
+    let point = SyncPoint {
+        id: id("schema"),
+        before: stop_id(1),
+        awaits: [id("billing"), id("search")].into(),
+        deadline: minute(30),
+        escalate: id("conductors"),
+    };
+    let journey = Journey { sync_points: vec![point], ..journey(&[5, 5]) };
+    let arrived =
+        |team: &str, at| Event::Arrived { point: id("schema"), team: id(team), at: minute(at) };
+    let mut events = vec![
+        Event::Began { stop: stop_id(0), at: minute(10) },
+        Event::Done { stop: stop_id(0), at: minute(15) },
+        arrived("billing", 12),
+    ];
+    let missing: BTreeSet<_> = [id("search")].into();
+    let why = Why::SyncPoint { point: id("schema"), missing };
+    assert_eq!(journey.next(&events, minute(15)), Next::Waits { until: Some(minute(30)), why });
+    assert_eq!(journey.missed(&events, minute(29)), []);
+    let Next::Waits { until: None, why: Why::Missed(missed) } = journey.next(&events, minute(30))
+    else {
+        panic!("{:?}", journey.next(&events, minute(30)));
+    };
+    assert_eq!(
+        missed.to_string(),
+        format!("at `schema` search should have been since {}: call conductors", minute(30))
+    );
+    assert_eq!(journey.missed(&events, minute(30)), [missed]);
+    events.push(arrived("search", 40));
+    assert_eq!(journey.next(&events, minute(40)), Next::Begins { stop: stop_id(1) });
+    assert_eq!(journey.missed(&events, minute(40)), []);
+}
+
+#[test]
+fn a_stop_under_way_goes_on_and_none_follows_while_something_holds_the_train() {
+    let events =
+        [Event::Began { stop: stop_id(0), at: minute(10) }, blocked(1, 11), blocked(2, 12)];
+    let journey = journey(&[5, 5]);
+    let why = Why::Stop { stop: stop_id(0) };
+    assert_eq!(journey.next(&events, minute(10)), Next::Waits { until: Some(minute(15)), why });
+    let halts = |of: &[&str]| Next::Halts { blockers: of.iter().map(|name| id(name)).collect() };
+    assert_eq!(journey.next(&events, minute(11)), halts(&["bug-1"]));
+    assert_eq!(journey.next(&events, minute(12)), halts(&["bug-1", "bug-2"]));
+}
+
+#[test]
+fn a_journey_that_makes_no_sense_is_refused() {
+    let refused = |journey: Journey, why: &str| {
+        let error = journey.check().unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    assert_eq!(journey(&[]).check(), Err(JourneyError::Empty));
+    let mut twice = journey(&[1, 1]);
+    twice.stops[1].id = stop_id(0);
+    refused(twice, "two stops `group-0`");
+    let mut region = journey(&[1, 1]);
+    region.stops[1].regions = region.stops[0].regions.clone();
+    refused(region, "region `region-0` is in two stops");
+    let point = |before, awaits: &[&str]| SyncPoint {
+        id: id("p"),
+        before: stop_id(before),
+        awaits: awaits.iter().map(|team| id(team)).collect(),
+        deadline: minute(1),
+        escalate: id("x"),
+    };
+    let with = |points: Vec<SyncPoint>| Journey { sync_points: points, ..journey(&[1]) };
+    refused(with(vec![point(4, &["a"])]), "before stop `group-4`, which is none");
+    refused(with(vec![point(0, &[])]), "waits for nobody");
+    refused(with(vec![point(0, &["a"]), point(0, &["a"])]), "two sync points `p`");
+    let closed = vec![(minute(5), minute(6)), (minute(4), minute(7))];
+    refused(Journey { closed, ..journey(&[1]) }, "stands behind a later one");
+}

@@ -1,0 +1,308 @@
+//! A season as people write it: dates of trains, hours and holidays, sentences, iCalendar, the picture, and what is refused.
+
+use release_core::model::{Span, Timestamp};
+use release_core::plan::Place;
+use release_policy::train::calendar::{
+    Activity, Calendar, CalendarSpec, Conflict, Crew, MAX_ACTIVITIES, Phase, ReleaseTrain, Unsaid,
+    gantt, read_calendar, write_calendar,
+};
+use release_policy::window::{Holiday, HolidayCalendar, When, WindowRules, WindowSpec};
+
+use super::calendar::{hour, hours, name};
+use super::support::id;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn days(days: u64) -> Span {
+    hours(24 * days)
+}
+
+fn weekly() -> ReleaseTrain {
+    ReleaseTrain {
+        cut_off: days(1),
+        validation: days(1),
+        hotfixes: days(2),
+        ..ReleaseTrain::new(
+            id("weekly"),
+            id("release"),
+            "Europe/Berlin",
+            "2026-10-13T10:00",
+            "FREQ=WEEKLY;BYDAY=TU",
+        )
+    }
+}
+
+fn autumn() -> CalendarSpec {
+    CalendarSpec::new(at("2026-10-12T00:00:00Z"), at("2026-11-10T00:00:00Z"))
+}
+
+#[test]
+fn trains_depart_by_the_clock_of_their_zone() {
+    let deadlines = [(id("library"), days(7)), (id("service"), days(2))].into();
+    let train = ReleaseTrain { deadlines, except: vec!["2026-11-03".into()], ..weekly() };
+    let calendar = Calendar::new(autumn().with_train(train)).unwrap();
+    let departures: Vec<_> =
+        calendar.departures().iter().map(|train| (train.id.to_string(), train.departs)).collect();
+    // The clock is put back on the 25th.
+    let named = |name: &str, departs: &str| (name.to_owned(), at(departs));
+    assert_eq!(
+        departures,
+        [
+            named("weekly-20261013", "2026-10-13T08:00:00Z"),
+            named("weekly-20261020", "2026-10-20T08:00:00Z"),
+            named("weekly-20261027", "2026-10-27T09:00:00Z"),
+        ]
+    );
+    let train = calendar.departure(&id("weekly-20261020")).unwrap();
+    assert_eq!(train.boards_until, at("2026-10-19T08:00:00Z"));
+    assert_eq!(
+        (train.validated, train.closes),
+        (at("2026-10-21T08:00:00Z"), at("2026-10-23T08:00:00Z"))
+    );
+    assert_eq!(train.deadlines[&id("library")], at("2026-10-13T08:00:00Z"));
+}
+
+#[test]
+fn work_for_a_train_is_due_when_its_train_says() {
+    let of = |name, phase| {
+        Activity::new(id(name), phase, id("a"), hours(1)).of_train(id("weekly-20261020"))
+    };
+    let mut library = of("library", Phase::Development);
+    library.deliverable = Some(id("library"));
+    let mut train = weekly();
+    train.deadlines.insert(id("library"), days(5));
+    let spec = autumn()
+        .with_train(train)
+        .with_activity(library)
+        .with_activity(of("code", Phase::Development))
+        .with_activity(of("test", Phase::Qa).after(id("code")))
+        .with_activity(of("roll-out", Phase::Operations).after(id("test")));
+    let solution = Calendar::new(spec).unwrap().solve().unwrap();
+    let latest = |name| solution.activities[&id(name)].latest_finish;
+    assert_eq!(latest("library"), at("2026-10-15T08:00:00Z"));
+    assert_eq!(latest("code"), at("2026-10-19T08:00:00Z"));
+    assert_eq!(latest("test"), at("2026-10-20T08:00:00Z"));
+    assert_eq!(latest("roll-out"), at("2026-10-21T08:00:00Z"));
+    assert_eq!(solution.activities[&id("roll-out")].earliest_start, at("2026-10-20T08:00:00Z"));
+}
+
+/// A team in Berlin, with hours and holidays, that changes production.
+fn office() -> CalendarSpec {
+    let christmas = Holiday { days: 2, ..Holiday::new("Christmas", "2026-12-25".parse().unwrap()) };
+    let holidays = HolidayCalendar::new(id("de"), [christmas]).unwrap();
+    let when = When::once("2026-12-23T12:00", "12h");
+    let freeze = WindowSpec::freeze(id("peak"), when, id("sre"), "peak").zone("Europe/Berlin");
+    let freeze = freeze.in_environment(id("production")).build().unwrap();
+    let rules =
+        WindowRules { windows: vec![freeze], calendars: vec![holidays], ..WindowRules::default() };
+    let mut crew = Crew::new(id("billing"), "Europe/Berlin").observing(id("de"));
+    crew.works = Some(When::rrule("2026-01-01T09:00", "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "8h"));
+    let mut spec = CalendarSpec::new(at("2026-12-21T00:00:00Z"), at("2027-01-01T00:00:00Z"));
+    spec.windows = rules.try_into().unwrap();
+    let production = Place::new(id("production"));
+    spec.with_crew(crew)
+        .with_activity(Activity::new(id("code"), Phase::Development, id("billing"), hours(20)))
+        .with_activity(
+            Activity::new(id("switch"), Phase::Operations, id("billing"), hours(14))
+                .at(production)
+                .after(id("code")),
+        )
+}
+
+#[test]
+fn work_goes_on_when_its_owner_is_there_and_nothing_is_frozen() {
+    let solution = Calendar::new(office()).unwrap().solve().unwrap();
+    // Monday and Tuesday, and half of Wednesday.
+    let code = &solution.activities[&id("code")];
+    assert_eq!(
+        (code.earliest_start, code.earliest_finish),
+        (at("2026-12-21T08:00:00Z"), at("2026-12-23T12:00:00Z"))
+    );
+    // Frozen on Wednesday; eight hours on Thursday; Friday is Christmas; on Monday the rest.
+    let switch = &solution.activities[&id("switch")];
+    assert_eq!(
+        (switch.earliest_start, switch.earliest_finish),
+        (at("2026-12-24T08:00:00Z"), at("2026-12-28T14:00:00Z"))
+    );
+    let held: Vec<_> = switch.held.iter().map(|held| held.by.to_string()).collect();
+    assert!(
+        held.iter().any(|by| by.starts_with("freeze `peak` holds from 2026-12-23T11:00:00")),
+        "{held:?}"
+    );
+    assert!(held.iter().any(|by| by.contains("has a holiday of `de`")), "{held:?}");
+    assert_eq!(solution.critical_path, [id("code"), id("switch")]);
+}
+
+#[test]
+fn a_conflict_is_told_in_sentences() {
+    let mut spec = office();
+    spec.activities[1].due = Some(at("2026-12-28T08:00:00Z"));
+    let conflict = Calendar::new(spec).unwrap().solve().unwrap_err();
+    assert_eq!(
+        conflict.to_string(),
+        "`switch` would be done at 2026-12-28T14:00:00.000000Z, 6h too late. `code` takes 20h, `switch` takes 14h. This cannot all be: `switch` (billing) has to be done until 2026-12-28T08:00:00.000000Z; `switch` comes after `code`; billing works at its hours alone; billing has a holiday of `de` from 2026-12-24T23:00:00.000000Z until 2026-12-26T23:00:00.000000Z. Give up one of these, or shorten the work"
+    );
+    let text = serde_json::to_string(&conflict).unwrap();
+    assert_eq!(serde_json::from_str::<Conflict>(&text).unwrap(), *conflict);
+}
+
+/// Names with everything that iCalendar would trip over.
+fn told() -> CalendarSpec {
+    let mut spec = office().with_train(ReleaseTrain {
+        first: "2026-12-22T10:00".into(),
+        except: vec!["2026-12-29".into(), "2027-01-05T10:00".into()],
+        deadlines: [(id("library"), days(7))].into(),
+        ..weekly()
+    });
+    spec.activities[0].title = "code, for; \"all\" of\nus \\ them".into();
+    spec.activities[0].not_before = Some(at("2026-12-21T06:00:00Z"));
+    spec.activities[0].deliverable = Some(id("library"));
+    spec.activities[1].due = Some(at("2026-12-31T00:00:00Z"));
+    spec.activities[1].train = Some(id("weekly-20261222"));
+    spec.activities
+        .push(Activity::new(id("a.b_c"), Phase::Qa, id("web"), hours(1)).after(id("switch")));
+    let crew = spec.crews.remove(0);
+    spec.crews.push(crew.away(
+        at("2026-12-30T00:00:00Z"),
+        at("2026-12-30T12:00:00Z"),
+        "offsite, far away",
+    ));
+    spec
+}
+
+fn unsaid() -> Unsaid {
+    let (from, until) = (hour(0), hour(24 * 30));
+    Unsaid { from, until, owner: id("somebody"), phase: Phase::Qa, work: hours(1) }
+}
+
+#[test]
+fn calendars_are_written_as_icalendar_and_read_again() {
+    let spec = told();
+    let calendar = Calendar::new(spec.clone()).unwrap();
+    let text = write_calendar(&calendar, hour(0)).unwrap();
+    assert!(text.contains("RRULE:FREQ=WEEKLY;BYDAY=TU\r\n"), "{text}");
+    assert!(text.contains("RELATED-TO;RELTYPE=DEPENDS-ON:code\r\n"), "{text}");
+    let read = read_calendar(&text, &unsaid()).unwrap();
+    assert_eq!(CalendarSpec { windows: spec.windows.clone(), ..read }, spec);
+    // What another program moves counts.
+    let moved = text.replace("DUE:20261231T000000Z", "DUE;TZID=Europe/Berlin:20261231T120000");
+    let read = read_calendar(&moved, &unsaid()).unwrap();
+    assert_eq!(read.activities[1].due, Some(at("2026-12-31T11:00:00Z")));
+    let broken = text.replace("DUE:20261231T000000Z", "DUE:soon");
+    let error = read_calendar(&broken, &unsaid()).unwrap_err().to_string();
+    assert_eq!(error, "event `switch`: `soon` is no value of `DUE`");
+}
+
+#[test]
+fn lists_of_other_programs_are_read_as_work() {
+    let text = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//y//EN\r\nBEGIN:VTODO\r\nUID:Write It@x\r\nDTSTART:20261202T080000Z\r\nDURATION:P1DT2H\r\nEND:VTODO\r\nBEGIN:VTODO\r\nUID:Test It@x\r\nSUMMARY:Test it\r\nRELATED-TO;RELTYPE=DEPENDS-ON:Write It@x\r\nDUE;VALUE=DATE:20261210\r\nEND:VTODO\r\nBEGIN:VTODO\r\nUID:gone\r\nSTATUS:CANCELLED\r\nEND:VTODO\r\nEND:VCALENDAR\r\n";
+    let spec = read_calendar(text, &unsaid()).unwrap();
+    let [first, second] = &spec.activities[..] else { panic!("{spec:?}") };
+    assert_eq!(
+        (first.id.as_str(), first.work, first.not_before),
+        ("write-it-x", hours(26), Some(hour(32)))
+    );
+    assert_eq!(
+        (second.title.as_str(), second.work, second.due),
+        ("Test it", hours(1), Some(hour(24 * 9)))
+    );
+    let solution = Calendar::new(spec).unwrap().solve().unwrap();
+    assert_eq!(solution.activities[&id("test-it-x")].earliest_finish, hour(32 + 27));
+}
+
+#[test]
+fn the_season_is_drawn_the_same_every_time() {
+    let calendar = Calendar::new(told()).unwrap();
+    let solution = calendar.solve().unwrap();
+    let drawn = gantt(&calendar, &solution);
+    assert_eq!(drawn, gantt(&calendar, &solution));
+    assert!(drawn.starts_with("<svg xmlns=") && drawn.ends_with("</svg>"));
+    assert_eq!(drawn.matches("class=\"departs\"").count(), 1);
+    assert_eq!(drawn.matches("class=\"freeze\"").count(), 1);
+    assert_eq!(drawn.matches("class=\"critical\"").count(), solution.critical_path.len());
+    assert!(drawn.contains("code, for; &quot;all&quot; of") && !drawn.contains("NaN"), "{drawn}");
+}
+
+#[track_caller]
+fn refused(spec: CalendarSpec, why: &str) {
+    let error = Calendar::new(spec).unwrap_err().to_string();
+    assert!(error.contains(why), "{error}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let work = |name: &str, team: &str| Activity::new(id(name), Phase::Qa, id(team), hours(1));
+    let circle = autumn()
+        .with_activity(work("a", "one").after(id("b")))
+        .with_activity(work("b", "two").after(id("c")))
+        .with_activity(work("c", "three").after(id("a")))
+        .with_activity(work("d", "four").after(id("e")))
+        .with_activity(work("e", "five").after(id("d")));
+    refused(circle, "wait for each other: `d` (four) after `e` (five) after `d` (four)");
+    let sooner = autumn()
+        .with_activity(work("a", "one").due(at("2026-10-20T00:00:00Z")))
+        .with_activity(work("b", "two").after(id("a")).due(at("2026-10-19T00:00:00Z")));
+    refused(
+        sooner,
+        "activity `b` is due at 2026-10-19T00:00:00.000000Z, and comes after `a`, which is due at 2026-10-20",
+    );
+    refused(
+        autumn().with_activity(work("a", "one").due(at("2026-10-01T00:00:00Z"))),
+        "may not begin before",
+    );
+    refused(
+        autumn().with_activity(work("a", "one").after(id("x"))),
+        "comes after `x`, which is none",
+    );
+    refused(
+        autumn().with_activity(work("a", "one").of_train(id("weekly-1"))),
+        "none of that name departs",
+    );
+    refused(
+        autumn().with_activity(work("a", "one")).with_activity(work("a", "one")),
+        "two activities `a`",
+    );
+    let often = ReleaseTrain { hotfixes: days(7), ..weekly() };
+    refused(
+        autumn().with_train(often),
+        "train `weekly-20261020` departs at 2026-10-20T08:00:00.000000Z, before the time of `weekly-20261013` is over",
+    );
+    refused(
+        autumn().with_train(ReleaseTrain { zone: "Mars/Olympus".into(), ..weekly() }),
+        "`Mars/Olympus` is not a time zone",
+    );
+    refused(
+        autumn().with_train(ReleaseTrain { first: "2030-01-01".into(), ..weekly() }),
+        "train `weekly` does not depart",
+    );
+    refused(
+        autumn().with_train(ReleaseTrain { rule: "FREQ=OFTEN".into(), ..weekly() }),
+        "is not a recurrence rule",
+    );
+    refused(autumn().with_train(weekly()).with_train(weekly()), "two trains `weekly`");
+    refused(autumn().with_crew(Crew::new(id("a"), "Mars/Olympus")), "team `a`: `Mars/Olympus`");
+    refused(
+        autumn().with_crew(Crew::new(id("a"), "UTC").observing(id("de"))),
+        "no calendar of `windows`",
+    );
+    refused(CalendarSpec::new(hour(1), hour(1)), "the season ends at");
+    let early = ReleaseTrain { cut_off: days(40_000), ..weekly() };
+    refused(autumn().with_train(early), "which is before 1970");
+}
+
+#[test]
+fn a_million_activities_are_refused_and_the_most_are_solved() {
+    let work = |nth: usize| Activity::new(name(nth), Phase::Qa, id("a"), Span::secs(1));
+    let mut spec = autumn();
+    spec.activities = (0..1_000_000).map(work).collect();
+    refused(spec.clone(), "1000000 activities, and at most 100000");
+    spec.activities.truncate(MAX_ACTIVITIES);
+    let linked = spec.activities.iter_mut().enumerate().skip(1);
+    linked.for_each(|(nth, one)| {
+        one.after.insert(name(nth - 1));
+    });
+    let solution = Calendar::new(spec).unwrap().solve().unwrap();
+    assert_eq!(solution.critical_path.len(), MAX_ACTIVITIES);
+}
