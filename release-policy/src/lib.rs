@@ -53,6 +53,7 @@ pub mod cab;
 #[cfg(feature = "cedar")]
 pub mod cedar;
 pub mod change;
+pub mod compat;
 pub mod decision;
 pub mod directory;
 pub mod emergency;
@@ -63,6 +64,7 @@ pub mod train;
 
 mod all_of;
 mod canonical;
+mod order;
 pub mod window;
 
 pub use all_of::AllOf;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use release_core::model::{Digest, HotfixId, ServiceId, Span, Timestamp};
+use release_policy::compat::{VerifiedSet, Versions};
 use release_policy::train::calendar::ScheduledDeparture;
 use release_policy::train::departure::{
     Behind, Boarded, Boarding, BoardingError, Car, Hotfix, LaneError, MAX_CARS, Superseded,
-    UnderWay, VerifiedSet, Versions, slips,
+    UnderWay, slips,
 };
 use semver::Version;
 

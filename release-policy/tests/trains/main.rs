@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod calendar;
 #[cfg(test)]
+mod compat;
+#[cfg(test)]
 mod departures;
 #[cfg(test)]
 mod journeys;

@@ -7,8 +7,7 @@ use release_core::model::{Digest, ServiceId, TeamId, Timestamp};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-/// Versions of services.
-pub type Versions = BTreeMap<ServiceId, Version>;
+use crate::compat::{VerifiedSet, Versions};
 
 /// The most cars of a train.
 pub const MAX_CARS: usize = 10_000;
@@ -50,16 +49,6 @@ impl Car {
         self.needs.insert(service);
         self
     }
-}
-
-/// Versions that were verified together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VerifiedSet {
-    /// The versions.
-    pub versions: Versions,
-    /// What proves it: the digest of a report, for example.
-    pub evidence: Digest,
 }
 
 /// What a train needs to be told when boarding ends.

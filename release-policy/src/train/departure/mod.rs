@@ -4,7 +4,8 @@
 //! use std::collections::BTreeMap;
 //!
 //! use release_core::model::{Digest, Timestamp};
-//! use release_policy::train::departure::{Boarding, Car, VerifiedSet};
+//! use release_policy::compat::VerifiedSet;
+//! use release_policy::train::departure::{Boarding, Car};
 //! use semver::Version;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,8 +37,6 @@ mod boarding;
 mod journey;
 mod lane;
 
-pub use boarding::{
-    Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, VerifiedSet, Versions,
-};
+pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS};
 pub use journey::{Event, Journey, JourneyError, Missed, Next, Stop, SyncPoint, Why};
 pub use lane::{Hotfix, LaneError, Slip, Superseded, UnderWay, slips};
