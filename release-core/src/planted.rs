@@ -1,5 +1,5 @@
 //! Bugs that are planted on purpose, to see that the simulator's invariants find them. Only compiled with
-//! `--cfg planted_bugs`, which nothing but that test does.
+//! `--cfg planted_bugs`, as CI does for what it runs: each is off but while that test plants it, for its own thread.
 
 use std::cell::Cell;
 

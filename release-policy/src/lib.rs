@@ -42,6 +42,8 @@
 //! | [`ErrorBudgets`](budget::ErrorBudgets) | that nothing new begins where an error budget is nearly used up |
 //! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
 //! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
+//! | [`train`] | scopes and sign-offs of trains, their calendar, departures, and waves of regions |
+//! | [`compat`] | which versions can be deployed together, and in which order |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. What people said and what is known of

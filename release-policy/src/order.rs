@@ -30,31 +30,47 @@ pub(crate) fn in_order(before: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> 
     if order.len() == before.len() { Ok(order) } else { Err(shortest_circle(before, &left)) }
 }
 
-/// A shortest circle among what was left over. From many it is a short one: it is looked for from a thousand.
+/// How many steps are made at most to find a shorter circle.
+const MOST_STEPS: usize = 2_000_000;
+
+/// A shortest circle among what was left over; of very many, a short one.
 fn shortest_circle(before: &[Vec<usize>], left: &[usize]) -> Vec<usize> {
-    let open = |number: usize| left.get(number).is_some_and(|left| *left > 0);
-    let mut best: Vec<usize> = Vec::new();
-    for start in (0..before.len()).filter(|number| open(*number)).take(1_000) {
+    let open = |number: &usize| left.get(*number).is_some_and(|left| *left > 0);
+    let open_before = |number: usize| {
+        before.get(number).into_iter().flatten().copied().filter(move |after| open(after))
+    };
+    // What is left over comes after something that is, so that going back again and again leads into a circle.
+    let mut seen = BTreeSet::new();
+    let mut at = (0..left.len()).find(open);
+    while let Some(number) = at.filter(|number| seen.insert(*number)) {
+        at = open_before(number).next();
+    }
+    let back = |number: &usize| open_before(*number).next().filter(|before| Some(*before) != at);
+    let mut best: Vec<usize> = std::iter::successors(at, back).collect();
+    let mut steps = 0;
+    for start in (0..left.len()).filter(open) {
         let mut came: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut queue = VecDeque::from([start]);
-        'search: while let Some(number) = queue.pop_front() {
-            for after in before.get(number).into_iter().flatten().filter(|after| open(**after)) {
-                if *after == start {
-                    let mut circle = vec![number];
-                    while let Some(from) = circle.last().and_then(|last| came.get(last)) {
-                        circle.push(*from);
-                    }
-                    circle.reverse();
-                    if best.is_empty() || circle.len() < best.len() {
-                        best = circle;
-                    }
-                    break 'search;
-                }
-                if let std::collections::btree_map::Entry::Vacant(entry) = came.entry(*after) {
-                    entry.insert(number);
-                    queue.push_back(*after);
-                }
+        let mut queue = VecDeque::from([(start, 1)]);
+        while let Some((number, length)) = queue.pop_front() {
+            steps += 1;
+            if length >= best.len() || steps > MOST_STEPS {
+                break;
             }
+            if open_before(number).any(|before| before == start) {
+                best =
+                    std::iter::successors(Some(number), |last| came.get(last).copied()).collect();
+                best.reverse();
+                break;
+            }
+            for before in open_before(number) {
+                came.entry(before).or_insert_with(|| {
+                    queue.push_back((before, length + 1));
+                    number
+                });
+            }
+        }
+        if steps > MOST_STEPS {
+            break;
         }
     }
     best

@@ -317,7 +317,7 @@ pub(super) fn within_reach(at: NaiveDateTime) -> Result<NaiveDateTime, WindowPro
 }
 
 /// Whether an instant can be reckoned with.
-pub(super) fn instant_within_reach(at: Timestamp) -> Result<i64, WindowProblem> {
+pub(crate) fn instant_within_reach(at: Timestamp) -> Result<i64, WindowProblem> {
     let micros = at.as_micros();
     if (0..OVER).contains(&micros) {
         Ok(micros)

@@ -178,7 +178,9 @@ proptest! {
             Ok((set, steps)) => {
                 prop_assert_eq!(Some(set), last);
                 let mut now = live.clone();
-                steps.iter().for_each(|step| step.apply(&mut now));
+                for step in &steps {
+                    step.apply(&mut now);
+                }
                 prop_assert_eq!(&now, &set.versions);
             }
             Err(why) => {

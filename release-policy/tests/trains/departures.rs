@@ -7,8 +7,8 @@ use release_core::model::{Digest, HotfixId, ServiceId, Span, Timestamp};
 use release_policy::compat::{VerifiedSet, Versions};
 use release_policy::train::calendar::ScheduledDeparture;
 use release_policy::train::departure::{
-    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, LaneError, MAX_CARS, Superseded,
-    UnderWay, slips,
+    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, Lane, LaneError, MAX_CARS, Superseded,
+    UnderWay, lane,
 };
 use semver::Version;
 
@@ -59,7 +59,9 @@ fn most(cars: &[Car], shared: &[BTreeSet<ServiceId>]) -> BTreeSet<ServiceId> {
         };
         cars.iter().enumerate().filter(|(nth, _)| within(*nth)).all(|(_, car)| {
             let group = shared.iter().filter(|group| group.contains(&car.service)).flatten();
-            let ready = car.ready.is_some_and(|at| at <= minute(UNTIL));
+            let mut stays = group.clone().filter(|id| !riding(id));
+            let torn = stays.any(|id| all_at(8, 1).contains_key(id));
+            let ready = !torn && car.ready.is_some_and(|at| at <= minute(UNTIL));
             ready && car.needs.iter().chain(group).filter(|id| riding(id)).all(has)
         })
     };
@@ -113,7 +115,7 @@ proptest! {
         let mut fixes: Vec<_> = fixes.into_iter().filter(|(nth, ..)| *nth < kept.len()).collect();
         fixes.sort_by_key(|(nth, after, _)| (*nth, *after));
         let hotfixes: Vec<_> = fixes.iter().enumerate().map(|(nth, (after, at, work))| hotfix(nth, 1_000 * *after as u64 + at, *work)).collect();
-        let found = slips(&departures, &hotfixes).unwrap();
+        let Lane { slips: found, left: after_all } = lane(&departures, &hotfixes).unwrap();
         // What each departure is late by, minute by minute: what is left of the work when the time for it is used up.
         let mut left: Vec<(HotfixId, u64)> = Vec::new();
         let mut wanted = Vec::new();
@@ -130,6 +132,10 @@ proptest! {
                 wanted.push((departures[nth + 1].id.clone(), left.clone()));
             }
         }
+        let minutes = |left: &[(HotfixId, Span)]| -> Vec<_> {
+            left.iter().map(|(id, span)| (id.clone(), span.as_duration().as_secs() / 60)).collect()
+        };
+        prop_assert_eq!(minutes(&after_all), left);
         let told: Vec<_> = found.iter().map(|slip| {
             let because = slip.because.iter().map(|(id, span)| (id.clone(), span.as_duration().as_secs() / 60)).collect::<Vec<_>>();
             (slip.train.clone(), because)
@@ -170,7 +176,7 @@ fn an_overflow_says_what_slips_by_how_much_and_why() {
     let departures = [departure(0, 60), departure(1, 30), departure(2, 60)];
     let fixes = [hotfix(1, 10, 50), hotfix(2, 500, 40), hotfix(3, 1_001, 10)];
     let told: Vec<_> =
-        slips(&departures, &fixes).unwrap().iter().map(ToString::to_string).collect();
+        lane(&departures, &fixes).unwrap().slips.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
         [
@@ -178,10 +184,10 @@ fn an_overflow_says_what_slips_by_how_much_and_why() {
             "`weekly-2` departs 10m later, at 1970-01-02T09:30:00.000000Z: `fix-3` 10m",
         ]
     );
-    let error = slips(&departures[1..], &fixes).unwrap_err();
+    let error = lane(&departures[1..], &fixes).unwrap_err();
     assert!(matches!(error, LaneError::TooEarly { .. }), "{error}");
     let swapped = [hotfix(2, 500, 40), hotfix(1, 10, 50)];
-    assert_eq!(slips(&departures, &swapped), Err(LaneError::OutOfOrder("fix-1".into())));
+    assert_eq!(lane(&departures, &swapped), Err(LaneError::OutOfOrder("fix-1".into())));
 }
 
 #[test]
@@ -234,6 +240,39 @@ fn where_nothing_proves_all_of_it_the_most_that_is_proved_is_named() {
     assert_eq!((boarded.aboard.len(), boarded.proof), (3, None));
     let two = [0, 1].map(|nth| (service(nth), version(2)));
     assert_eq!(boarded.instead, Some((two.into(), Digest::of(b"two"))));
+}
+
+#[test]
+fn a_version_that_is_shared_is_not_torn_by_a_member_that_is_no_car() {
+    let cars = [ready(0)];
+    let shared = [[service(0), service(1)].into()];
+    let board = |major| {
+        let deployed: Versions = [(service(0), version(1)), (service(1), version(major))].into();
+        let boarding = Boarding {
+            cars: &cars,
+            shared: &shared,
+            until: minute(UNTIL),
+            deployed: &deployed,
+            verified: &[],
+        };
+        boarding.board().unwrap()
+    };
+    assert_eq!(board(1).behind[&service(0)], Behind::Shares { service: service(1) });
+    assert_eq!(board(2).aboard.len(), 1, "it is there in that version already");
+    // As many as there may be, in one group.
+    let cars: Vec<_> = (0..MAX_CARS)
+        .map(|nth| if nth == 7 { Car { ready: None, ..ready(7) } } else { ready(nth) })
+        .collect();
+    let shared = [(0..MAX_CARS).map(service).collect()];
+    let boarding = Boarding {
+        cars: &cars,
+        shared: &shared,
+        until: minute(UNTIL),
+        deployed: &Versions::new(),
+        verified: &[],
+    };
+    let boarded = boarding.board().unwrap();
+    assert_eq!((boarded.aboard.len(), boarded.behind.len()), (0, MAX_CARS));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use release_core::model::{Span, StopId, Timestamp};
-use release_policy::train::departure::{Event, Journey, JourneyError, Next, Stop, SyncPoint, Why};
+use release_policy::train::departure::{
+    Event, Journey, JourneyError, JourneySpec, Next, Stop, SyncPoint, Why,
+};
 
 use super::support::{id, minute};
 
@@ -21,9 +23,9 @@ fn stop_id(nth: usize) -> StopId {
     id(&format!("group-{nth}"))
 }
 
-fn journey(takes: &[u64]) -> Journey {
+fn journey(takes: &[u64]) -> JourneySpec {
     let stops = takes.iter().enumerate().map(|(nth, takes)| stop(nth, *takes)).collect();
-    Journey {
+    JourneySpec {
         departs: minute(10),
         stops,
         sync_points: Vec::new(),
@@ -51,7 +53,8 @@ struct Played {
 }
 
 /// Plays a journey, asked every minute: stops take what they take, and going back takes what that takes.
-fn play(journey: &Journey, mut happens: Vec<Event>, until: u64) -> Played {
+fn play(spec: &JourneySpec, mut happens: Vec<Event>, until: u64) -> Played {
+    let journey = &Journey::new(spec.clone()).unwrap();
     let mut played = Played::default();
     let mut under_way: Option<(StopId, u64)> = None;
     let mut back: Option<u64> = None;
@@ -67,14 +70,16 @@ fn play(journey: &Journey, mut happens: Vec<Event>, until: u64) -> Played {
         match journey.next(&played.events, minute(now)) {
             Next::Begins { stop } => {
                 assert!(under_way.is_none() && back.is_none(), "{played:?}");
-                let takes = journey.stops.iter().find(|one| one.id == stop).unwrap().takes;
+                let takes = spec.stops.iter().find(|one| one.id == stop).unwrap().takes;
                 under_way = Some((stop.clone(), now + takes.as_duration().as_secs() / 60));
                 played.events.push(Event::Began { stop, at: minute(now) });
                 played.began.push(now);
             }
             Next::GoesBack { .. } => {
+                assert!(back.is_none(), "it turns back once: {played:?}");
                 under_way = None;
-                let ends = *back.get_or_insert(now + journey.back.as_duration().as_secs() / 60);
+                played.events.push(Event::TurnedBack { at: minute(now) });
+                let ends = *back.get_or_insert(now + spec.back.as_duration().as_secs() / 60);
                 if ends == now {
                     played.events.push(Event::WentBack { at: minute(now) });
                     played.ended = Some((now, Next::WentBack));
@@ -113,8 +118,7 @@ proptest! {
         (departs, back) in (0..60_u64, 0..10_u64),
         blockers in proptest::collection::vec((0..200_u64, 1..60_u64), 0..4),
     ) {
-        let journey = Journey { departs: minute(departs), back: minutes(back), closed, ..journey(&takes) };
-        prop_assert_eq!(journey.check(), Ok(()));
+        let journey = JourneySpec { departs: minute(departs), back: minutes(back), closed, ..journey(&takes) };
         let held: Vec<(u64, u64)> = blockers.iter().map(|(at, lasts)| (*at, at + lasts)).collect();
         let both = held.iter().enumerate().flat_map(|(nth, (from, until))| [blocked(nth, *from), cleared(nth, *until)]);
         let played = play(&journey, both.collect(), 600);
@@ -143,11 +147,11 @@ fn a_train_that_is_not_held_is_through_when_its_stops_are() {
 #[test]
 fn a_train_waits_for_a_gap_in_which_it_can_be_through_or_back() {
     let closed = vec![(minute(50), minute(60)), (minute(90), minute(95))];
-    let journey = Journey { closed, ..journey(&[10, 20]) };
+    let journey = JourneySpec { closed, ..journey(&[10, 20]) };
     // Thirty minutes, five to go back and one until the next question would be six too many from 20 on.
-    let late = Journey { departs: minute(20), ..journey.clone() };
+    let late = JourneySpec { departs: minute(20), ..journey.clone() };
     let why = Next::Waits { until: Some(minute(60)), why: Why::Closed };
-    assert_eq!(late.next(&[], minute(20)), why);
+    assert_eq!(Journey::new(late.clone()).unwrap().next(&[], minute(20)), why);
     assert_eq!(play(&journey, Vec::new(), 200).began, [10, 20]);
     assert_eq!(play(&late, Vec::new(), 200).began, [95, 105], "from 60 to 90 is too short");
     // Held too long, it goes back in time.
@@ -165,7 +169,8 @@ fn teams_are_waited_for_until_a_deadline_and_then_somebody_is_called() {
         deadline: minute(30),
         escalate: id("conductors"),
     };
-    let journey = Journey { sync_points: vec![point], ..journey(&[5, 5]) };
+    let journey = JourneySpec { sync_points: vec![point], ..journey(&[5, 5]) };
+    let journey = Journey::new(journey).unwrap();
     let arrived =
         |team: &str, at| Event::Arrived { point: id("schema"), team: id(team), at: minute(at) };
     let mut events = vec![
@@ -192,10 +197,28 @@ fn teams_are_waited_for_until_a_deadline_and_then_somebody_is_called() {
 }
 
 #[test]
+fn a_train_that_turned_back_does_not_go_on_however_long_it_takes() {
+    let closed = vec![(minute(50), minute(60))];
+    let journey = Journey::new(JourneySpec { closed, ..journey(&[10, 20]) }).unwrap();
+    let mut events = vec![
+        Event::Began { stop: stop_id(0), at: minute(10) },
+        Event::Done { stop: stop_id(0), at: minute(20) },
+        blocked(1, 21),
+    ];
+    assert_eq!(journey.next(&events, minute(31)), Next::GoesBack { before: minute(50) });
+    events.extend([Event::TurnedBack { at: minute(31) }, cleared(1, 40)]);
+    let back = Next::Waits { until: Some(minute(36)), why: Why::GoingBack };
+    assert_eq!(journey.next(&events, minute(32)), back);
+    assert_eq!(journey.next(&events, minute(62)), back, "it is late, and half back all the same");
+    events.push(Event::WentBack { at: minute(63) });
+    assert_eq!(journey.next(&events, minute(63)), Next::WentBack);
+}
+
+#[test]
 fn a_stop_under_way_goes_on_and_none_follows_while_something_holds_the_train() {
     let events =
         [Event::Began { stop: stop_id(0), at: minute(10) }, blocked(1, 11), blocked(2, 12)];
-    let journey = journey(&[5, 5]);
+    let journey = Journey::new(journey(&[5, 5])).unwrap();
     let why = Why::Stop { stop: stop_id(0) };
     assert_eq!(journey.next(&events, minute(10)), Next::Waits { until: Some(minute(15)), why });
     let halts = |of: &[&str]| Next::Halts { blockers: of.iter().map(|name| id(name)).collect() };
@@ -205,11 +228,13 @@ fn a_stop_under_way_goes_on_and_none_follows_while_something_holds_the_train() {
 
 #[test]
 fn a_journey_that_makes_no_sense_is_refused() {
-    let refused = |journey: Journey, why: &str| {
-        let error = journey.check().unwrap_err();
+    let refused = |journey: JourneySpec, why: &str| {
+        let text = serde_json::to_string(&journey).unwrap();
+        assert!(serde_json::from_str::<Journey>(&text).is_err());
+        let error = Journey::new(journey).unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
     };
-    assert_eq!(journey(&[]).check(), Err(JourneyError::Empty));
+    assert_eq!(Journey::new(journey(&[])), Err(JourneyError::Empty));
     let mut twice = journey(&[1, 1]);
     twice.stops[1].id = stop_id(0);
     refused(twice, "two stops `group-0`");
@@ -223,10 +248,10 @@ fn a_journey_that_makes_no_sense_is_refused() {
         deadline: minute(1),
         escalate: id("x"),
     };
-    let with = |points: Vec<SyncPoint>| Journey { sync_points: points, ..journey(&[1]) };
+    let with = |points: Vec<SyncPoint>| JourneySpec { sync_points: points, ..journey(&[1]) };
     refused(with(vec![point(4, &["a"])]), "before stop `group-4`, which is none");
     refused(with(vec![point(0, &[])]), "waits for nobody");
     refused(with(vec![point(0, &["a"]), point(0, &["a"])]), "two sync points `p`");
     let closed = vec![(minute(5), minute(6)), (minute(4), minute(7))];
-    refused(Journey { closed, ..journey(&[1]) }, "stands behind a later one");
+    refused(JourneySpec { closed, ..journey(&[1]) }, "stands behind a later one");
 }

@@ -132,7 +132,7 @@ fn work_goes_on_when_its_owner_is_there_and_nothing_is_frozen() {
         "{held:?}"
     );
     assert!(held.iter().any(|by| by.contains("has a holiday of `de`")), "{held:?}");
-    assert_eq!(solution.critical_path, [id("code"), id("switch")]);
+    assert_eq!(solution.critical_path, [id("switch")], "code has four hours more");
 }
 
 #[test]
@@ -225,6 +225,125 @@ fn the_season_is_drawn_the_same_every_time() {
     assert!(drawn.contains("code, for; &quot;all&quot; of") && !drawn.contains("NaN"), "{drawn}");
 }
 
+#[test]
+fn what_another_program_says_and_has_no_place_here_is_refused() {
+    let text = write_calendar(&Calendar::new(told()).unwrap(), hour(0)).unwrap();
+    let train = "RRULE:FREQ=WEEKLY;BYDAY=TU\r\n";
+    let todo = "DUE:20261231T000000Z\r\n";
+    for (of, more, why) in [
+        (train, "RDATE:20261224T090000Z", "event `train/weekly`: `RDATE` is not understood"),
+        (train, "RECURRENCE-ID:20261222T090000Z", "`RECURRENCE-ID` is not understood"),
+        (train, "RRULE:FREQ=DAILY", "`a second RRULE` is not understood"),
+        (todo, "RRULE:FREQ=DAILY", "event `switch`: `RRULE` is not understood"),
+        (
+            todo,
+            "RELATED-TO;RELTYPE=FINISHTOSTART:code",
+            "`RELATED-TO;RELTYPE=FINISHTOSTART` is not understood",
+        ),
+        (todo, "RELATED-TO;RELTYPE=depends-on:???", "`???` is no value of `RELATED-TO`"),
+    ] {
+        let changed = text.replacen(of, &format!("{of}{more}\r\n"), 1);
+        assert_ne!(changed, text);
+        let error = read_calendar(&changed, &unsaid()).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    // Line ends of any kind, and mixed ones, are the same.
+    let read = read_calendar(&text, &unsaid());
+    assert_eq!(read_calendar(&text.replace("\r\n", "\n"), &unsaid()), read);
+    assert_eq!(
+        read_calendar(
+            &text.replace("\r\n", "\n").replacen("END:VTODO\n", "END:VTODO\r\n", 1),
+            &unsaid()
+        ),
+        read
+    );
+}
+
+#[test]
+fn departures_in_a_freeze_are_told_and_none_is_lost_when_the_clock_is_put_forward() {
+    let when = When::once("2026-10-20T00:00", "24h");
+    let freeze = WindowSpec::freeze(id("peak"), when, id("sre"), "peak").build().unwrap();
+    let mut spec = autumn().with_train(weekly());
+    spec.windows = release_policy::window::Windows::new([freeze]).unwrap();
+    let solution = Calendar::new(spec).unwrap().solve().unwrap();
+    let [frozen] = &solution.frozen[..] else { panic!("{:?}", solution.frozen) };
+    assert_eq!((frozen.train.as_str(), frozen.window.as_str()), ("weekly-20261020", "peak"));
+    let nightly = ReleaseTrain::new(
+        id("n"),
+        id("release"),
+        "Europe/Berlin",
+        "2027-03-26T02:30",
+        "FREQ=DAILY;COUNT=4",
+    );
+    let days: Vec<_> = nightly
+        .departures(at("2027-03-26T00:00:00Z"), at("2027-04-01T00:00:00Z"))
+        .unwrap()
+        .iter()
+        .map(|one| one.departs)
+        .collect();
+    assert_eq!(days[1..3], [at("2027-03-27T01:30:00Z"), at("2027-03-28T01:00:00Z")]);
+    assert_eq!(days.len(), 4);
+}
+
+#[test]
+fn what_follows_from_a_train_moves_forward_for_what_waits_for_it() {
+    let of = |name, kind: &str| Activity {
+        deliverable: Some(id(kind)),
+        ..Activity::new(id(name), Phase::Development, id("a"), hours(1))
+            .of_train(id("weekly-20261020"))
+    };
+    let train = ReleaseTrain { deadlines: [(id("library"), days(5))].into(), ..weekly() };
+    let spec = autumn()
+        .with_train(train)
+        .with_activity(of("design", "paper"))
+        .with_activity(of("lib", "library").after(id("design")));
+    let solution = Calendar::new(spec).unwrap().solve().unwrap();
+    assert_eq!(solution.activities[&id("design")].latest_finish, at("2026-10-15T07:00:00Z"));
+    assert_eq!(solution.critical_path, [id("design"), id("lib")]);
+}
+
+#[test]
+fn work_that_never_ends_and_chains_that_are_late_are_told_at_once() {
+    let endless = Activity::new(id("a"), Phase::Qa, id("a"), Span::secs(u64::MAX));
+    let conflict = Calendar::new(autumn().with_activity(endless)).unwrap().solve().unwrap_err();
+    assert_eq!(conflict.constraints.len(), 1);
+    // Beyond the end of the season nobody works.
+    let late = Activity {
+        not_before: Some(at("2026-11-09T23:00:00Z")),
+        due: Some(at("2026-12-01T00:00:00Z")),
+        ..Activity::new(id("a"), Phase::Qa, id("a"), hours(2))
+    };
+    Calendar::new(autumn().with_activity(late)).unwrap().solve().unwrap_err();
+    let mut spec = autumn();
+    spec.activities = (0..MAX_ACTIVITIES)
+        .map(|nth| Activity::new(name(nth), Phase::Qa, id("a"), Span::secs(30)))
+        .collect();
+    let linked = spec.activities.iter_mut().enumerate().skip(1);
+    linked.for_each(|(nth, one)| one.after.extend([name(nth - 1)]));
+    let conflict = Calendar::new(spec).unwrap().solve().unwrap_err();
+    // Twenty-nine days are 83,520 times 30 seconds.
+    assert_eq!((conflict.late.clone(), conflict.constraints.len()), (name(83_520), 83_521));
+}
+
+#[test]
+fn a_circle_is_named_however_many_wait_for_it() {
+    let mut spec = autumn();
+    spec.activities = (0..5_000)
+        .map(|nth| Activity::new(name(nth), Phase::Qa, id("a"), hours(1)).after(id("x")))
+        .collect();
+    let spec = spec
+        .with_activity(Activity::new(id("x"), Phase::Qa, id("b"), hours(1)).after(id("y")))
+        .with_activity(Activity::new(id("y"), Phase::Qa, id("c"), hours(1)).after(id("x")));
+    refused(spec, "wait for each other: `x` (b) after `y` (c) after `x` (b)");
+    let mut ring = autumn();
+    ring.activities = (0..20_000)
+        .map(|nth| {
+            Activity::new(name(nth), Phase::Qa, id("a"), hours(1)).after(name((nth + 1) % 20_000))
+        })
+        .collect();
+    refused(ring, "`a-19999` (a)");
+}
+
 #[track_caller]
 fn refused(spec: CalendarSpec, why: &str) {
     let error = Calendar::new(spec).unwrap_err().to_string();
@@ -288,6 +407,14 @@ fn what_makes_no_sense_is_refused() {
         "no calendar of `windows`",
     );
     refused(CalendarSpec::new(hour(1), hour(1)), "the season ends at");
+    refused(
+        CalendarSpec::new(at("2026-01-01T00:00:00Z"), Timestamp::from_micros(i64::MAX)),
+        "the season: ",
+    );
+    refused(
+        autumn().with_crew(Crew::new(id("a"), "Mars/Olympus").away(hour(0), hour(1), "x")),
+        "team `a`: `Mars/Olympus`",
+    );
     let early = ReleaseTrain { cut_off: days(40_000), ..weekly() };
     refused(autumn().with_train(early), "which is before 1970");
 }

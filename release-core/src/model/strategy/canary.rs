@@ -1,4 +1,4 @@
-//! A growing share of the traffic, step by step.
+//! A share of the traffic, step by step.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

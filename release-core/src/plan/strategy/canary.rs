@@ -1,4 +1,4 @@
-//! Give the new version a growing share of the traffic, and judge it at each.
+//! Give the new version one share of the traffic after the other, and judge it at each.
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError, experiment};
 use crate::model::{

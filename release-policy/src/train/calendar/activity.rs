@@ -54,7 +54,7 @@ pub struct Activity {
     /// When it may begin at the earliest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// Until when it has to be done; not said: what its train says, or else until the season ends.
+    /// Until when it has to be done; not said: what its train says, or else until the season ends, which is always the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
     /// The train that it is for.

@@ -26,6 +26,9 @@ pub enum CalendarError {
         /// Its end.
         until: Timestamp,
     },
+    /// The season lies where calendars do not reach.
+    #[error("the season: {0}")]
+    OutOfReach(WindowProblem),
     /// It is too much.
     #[error("there are {count} {what}, and at most {max} are reckoned with; divide the season")]
     TooMany {
@@ -178,6 +181,9 @@ pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
     if spec.from >= spec.until {
         return Err(CalendarError::Season { from: spec.from, until: spec.until });
     }
+    for end in [spec.from, spec.until] {
+        crate::window::instant_within_reach(end).map_err(CalendarError::OutOfReach)?;
+    }
     let within = |what, count: usize, max: usize| {
         if count > max { Err(CalendarError::TooMany { what, count, max }) } else { Ok(()) }
     };
@@ -201,7 +207,7 @@ pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
         CalendarError::Cycle(named.map(|one| (one.id.clone(), one.owner.clone())).collect())
     })?;
     let bounds = bounds(spec, &departures)?;
-    deadlines(spec, &before, &bounds)?;
+    deadlines(spec, &before)?;
     Ok(Checked { departures, order, before, bounds })
 }
 
@@ -274,7 +280,7 @@ fn bounds(
                 begins = begins.max(train.departs);
             }
         }
-        let due = activity.due.unwrap_or(due);
+        let due = activity.due.unwrap_or(due).min(spec.until);
         if let Some(not_before) = activity.not_before {
             begins = begins.max(not_before);
         }
@@ -287,27 +293,21 @@ fn bounds(
     spec.activities.iter().map(of).collect()
 }
 
-/// No deadline may lie before one that has to be met first.
-fn deadlines(
-    spec: &CalendarSpec,
-    before: &[Vec<usize>],
-    bounds: &[(Timestamp, Timestamp)],
-) -> Result<(), CalendarError> {
-    let due = |number: usize| bounds.get(number).map(|(_, due)| *due);
-    for ((activity, all), (_, own)) in spec.activities.iter().zip(before).zip(bounds) {
-        // What is due at the end of the season has no deadline of its own.
-        let later =
-            |after: &&usize| due(**after).is_some_and(|due| *own < due && due != spec.until);
-        let Some(after) = all.iter().find(later) else { continue };
-        let (Some(after), Some(its_due)) = (spec.activities.get(*after), due(*after)) else {
-            continue;
-        };
-        return Err(CalendarError::DueBeforeWhatItWaitsFor {
-            activity: activity.id.clone(),
-            due: *own,
-            after: after.id.clone(),
-            its_due,
-        });
+/// No deadline that somebody wrote may lie before another that has to be met first. Those that follow from trains are moved forward.
+fn deadlines(spec: &CalendarSpec, before: &[Vec<usize>]) -> Result<(), CalendarError> {
+    for (activity, all) in spec.activities.iter().zip(before) {
+        let Some(due) = activity.due else { continue };
+        for after in all.iter().filter_map(|number| spec.activities.get(*number)) {
+            if let Some(its_due) = after.due.filter(|its_due| due < *its_due) {
+                let (activity, after) = (activity.id.clone(), after.id.clone());
+                return Err(CalendarError::DueBeforeWhatItWaitsFor {
+                    activity,
+                    due,
+                    after,
+                    its_due,
+                });
+            }
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use release_core::model::{ActivityId, Span, TeamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Calendar;
-use super::hours::{Blocker, Hours, forwards, merged};
+use super::hours::{Blocker, Hours, forwards};
 use super::solve::{Early, drivers};
 
 /// Something that a calendar asks for.
@@ -92,12 +92,11 @@ impl fmt::Display for Conflict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     NotBefore(usize),
-    /// The link of the path that ends here.
-    Link(usize),
     Blocker(usize),
 }
 
-/// What makes an activity late: those that wait for each other, of which it is the last.
+/// What makes an activity late: those that wait for each other, of which it is the last, from the last one on with which it still
+/// is late although nothing before is waited for. So each link behind is needed.
 struct Path<'a> {
     calendar: &'a Calendar,
     hours: &'a Hours,
@@ -105,54 +104,63 @@ struct Path<'a> {
 }
 
 impl Path<'_> {
-    /// When the last one is done with these constraints alone. Where a link is left out, what comes before is not waited for.
-    fn done(&self, parts: &BTreeSet<Part>) -> i64 {
-        let season = self.calendar.spec.from.as_micros();
-        let mut done = season;
-        for (nth, number) in self.activities.iter().enumerate() {
-            let mut asked = if parts.contains(&Part::Link(nth)) { done } else { season };
+    /// When the last one is done if the activities from `first` on wait for each other, with these constraints of theirs alone.
+    fn done(&self, first: usize, parts: &BTreeSet<Part>) -> i64 {
+        let free = self.hours.merged(|by| parts.contains(&Part::Blocker(by)));
+        let mut done = self.calendar.spec.from.as_micros();
+        for (nth, number) in self.activities.iter().enumerate().skip(first) {
             if parts.contains(&Part::NotBefore(nth)) {
-                asked = asked.max(self.calendar.begins(*number));
+                done = done.max(self.calendar.begins(*number));
             }
-            let counts = |by| parts.contains(&Part::Blocker(by));
-            let blocked = merged(self.hours.stretches(*number), counts);
-            (_, done) = forwards(&blocked, asked, self.calendar.work(*number));
+            let blocked = free.get(self.hours.kind(*number)).map_or(&[][..], Vec::as_slice);
+            (_, done) = forwards(blocked, done, self.calendar.work(*number));
         }
         done
     }
 
-    /// All constraints of the path.
+    /// All constraints of the path but its links.
     fn parts(&self) -> BTreeSet<Part> {
-        let mut parts = BTreeSet::new();
+        let (mut parts, mut kinds) = (BTreeSet::new(), BTreeSet::new());
         for (nth, number) in self.activities.iter().enumerate() {
-            if nth > 0 {
-                parts.insert(Part::Link(nth));
-            }
             if self.calendar.begins(*number) > self.calendar.spec.from.as_micros() {
                 parts.insert(Part::NotBefore(nth));
             }
-            parts.extend(self.hours.stretches(*number).iter().map(|one| Part::Blocker(one.by)));
+            if kinds.insert(self.hours.kind(*number)) {
+                parts.extend(self.hours.stretches(*number).iter().map(|one| Part::Blocker(one.by)));
+            }
         }
         parts
     }
 
-    /// Leaves out whatever can be left out while the last one stays late: first halves, then quarters, at last each alone. What
-    /// makes it late with more makes it no less late, so that what could not be left out once cannot be later.
-    fn smallest(&self, due: i64) -> BTreeSet<Part> {
-        let mut kept = self.parts();
+    /// The last activity from which on it is late: the fewer are waited for, the sooner it is done.
+    fn first(&self, parts: &BTreeSet<Part>, due: i64) -> usize {
+        let (mut late, mut sound) = (0, self.activities.len());
+        while late + 1 < sound {
+            let middle = late + (sound - late) / 2;
+            if self.done(middle, parts) > due { late = middle } else { sound = middle }
+        }
+        late
+    }
+
+    /// Leaves out whatever can be left out while the last one stays late: first halves, then quarters, at last each alone. With fewer
+    /// constraints it is done no later, so that what could not be left out once cannot be later.
+    fn smallest(&self, first: usize, due: i64, all: BTreeSet<Part>) -> BTreeSet<Part> {
+        let mut kept: Vec<Part> = all.into_iter().collect();
         let mut size = kept.len();
         while size > 0 {
-            let all: Vec<Part> = kept.iter().copied().collect();
-            for some in all.chunks(size) {
-                let without: BTreeSet<Part> =
-                    kept.iter().filter(|part| !some.contains(part)).copied().collect();
-                if self.done(&without) > due {
-                    kept = without;
+            let mut at = 0;
+            while at < kept.len() {
+                let end = (at + size).min(kept.len());
+                let without = kept.iter().take(at).chain(kept.iter().skip(end)).copied();
+                if self.done(first, &without.collect()) > due {
+                    kept.drain(at..end);
+                } else {
+                    at = end;
                 }
             }
             size /= 2;
         }
-        kept
+        kept.into_iter().collect()
     }
 }
 
@@ -163,34 +171,34 @@ impl Calendar {
         let last = self.spec.activities.get(late)?;
         let due = self.due(late);
         let path = Path { calendar: self, hours, activities: drivers(early, late) };
-        let parts = path.smallest(due);
-        let activity = |nth: usize| {
-            let number = path.activities.get(nth)?;
-            self.spec.activities.get(*number)
+        let all = path.parts();
+        let first = path.first(&all, due);
+        let done = Timestamp::from_micros(early.get(late)?.finish);
+        let parts = path.smallest(first, due, all);
+        let on_path = || {
+            let numbers = path.activities.iter().skip(first);
+            numbers.filter_map(|number| self.spec.activities.get(*number))
         };
-        let name = |nth: usize| activity(nth).map(|activity| activity.id.clone());
-        let constraints = parts.iter().filter_map(|part| match *part {
-            Part::NotBefore(nth) => {
-                let at = Timestamp::from_micros(self.begins(*path.activities.get(nth)?));
-                Some(Constraint::NotBefore { activity: name(nth)?, at })
-            }
-            Part::Link(nth) => {
-                let after = name(nth.checked_sub(1)?)?;
-                Some(Constraint::After { activity: name(nth)?, after })
-            }
-            Part::Blocker(by) => Some(Constraint::Blocked { by: hours.blockers.get(by)?.clone() }),
-        });
         let deadline = Constraint::Due {
             activity: last.id.clone(),
             owner: last.owner.clone(),
             at: Timestamp::from_micros(due),
         };
-        let constraints = [deadline].into_iter().chain(constraints).collect();
-        // Before the last link that is left out nothing counts.
-        let first = (0..path.activities.len()).rev().find(|nth| !parts.contains(&Part::Link(*nth)));
-        let counted = first.unwrap_or(0)..path.activities.len();
-        let work = counted.filter_map(activity).map(|one| (one.id.clone(), one.work)).collect();
-        let done = Timestamp::from_micros(path.done(&path.parts()));
+        let links = on_path().zip(on_path().skip(1)).map(|(before, next)| Constraint::After {
+            activity: next.id.clone(),
+            after: before.id.clone(),
+        });
+        let others = parts.iter().filter_map(|part| match *part {
+            Part::NotBefore(nth) => {
+                let number = *path.activities.get(nth)?;
+                let activity = self.spec.activities.get(number)?.id.clone();
+                let at = Timestamp::from_micros(self.begins(number));
+                Some(Constraint::NotBefore { activity, at })
+            }
+            Part::Blocker(by) => Some(Constraint::Blocked { by: hours.blockers.get(by)?.clone() }),
+        });
+        let constraints = [deadline].into_iter().chain(links).chain(others).collect();
+        let work = on_path().map(|one| (one.id.clone(), one.work)).collect();
         let by = done.since(Timestamp::from_micros(due));
         Some(Conflict { late: last.id.clone(), done, by, work, constraints })
     }

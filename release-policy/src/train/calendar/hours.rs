@@ -7,7 +7,7 @@ use release_core::model::{CalendarId, TeamId, Timestamp, WindowId};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, CalendarError, CalendarSpec, Crew};
-use crate::window::{Kind, Overlap, When, WindowSpec, Windows};
+use crate::window::{ActionClass, Kind, Overlap, When, WindowSpec, Windows};
 
 /// What keeps a team from its work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +118,16 @@ impl Hours {
         Ok(hours)
     }
 
+    /// Which kind an activity is, by its number.
+    pub(super) fn kind(&self, activity: usize) -> usize {
+        self.of.get(activity).copied().unwrap_or(0)
+    }
+
+    /// Of each kind the stretches that `counts`, merged.
+    pub(super) fn merged(&self, counts: impl Fn(usize) -> bool) -> Vec<Vec<(i64, i64)>> {
+        self.kinds.iter().map(|kind| merged(kind, &counts)).collect()
+    }
+
     /// What holds an activity, by its number.
     pub(super) fn stretches(&self, activity: usize) -> &[Stretch] {
         let kind = self.of.get(activity).and_then(|kind| self.kinds.get(*kind));
@@ -128,7 +138,7 @@ impl Hours {
         &mut self,
         spec: &'a CalendarSpec,
     ) -> Vec<(&'a crate::window::Window, Vec<Stretch>)> {
-        let windows = spec.windows.iter().filter(|window| window.spec().kind == Kind::Freeze);
+        let windows = spec.windows.iter().filter(|window| holds_work(window));
         let each = |window: &'a crate::window::Window| {
             let found = spec.windows.stretches(window.id(), spec.from, spec.until);
             let each = |(from, until)| {
@@ -156,6 +166,13 @@ impl Hours {
         }
         all
     }
+}
+
+/// Whether it is a freeze of what brings something new: one of other actions holds no work.
+pub(super) fn holds_work(window: &crate::window::Window) -> bool {
+    let spec = window.spec();
+    let concerns = |class| spec.actions.contains(&class);
+    spec.kind == Kind::Freeze && (concerns(ActionClass::Deploy) || concerns(ActionClass::Advance))
 }
 
 fn holds(window: &crate::window::Window, activity: &Activity) -> bool {
@@ -204,7 +221,7 @@ pub(super) fn away(spec: &CalendarSpec, crew: &Crew) -> Result<Found, CalendarEr
         let blocker = Blocker::Absence { team: team.clone(), reason, from, until };
         found.push((blocker, vec![(from, until)]));
     }
-    if found.is_empty() {
+    if crew.works.is_none() && crew.holidays.is_empty() {
         // The zone counts for nothing then, and is to be one all the same.
         stretches(When::Between { from: spec.from, until: spec.until }, Kind::Freeze)?;
     }
@@ -212,7 +229,7 @@ pub(super) fn away(spec: &CalendarSpec, crew: &Crew) -> Result<Found, CalendarEr
 }
 
 /// The stretches that `counts`, merged.
-pub(super) fn merged(stretches: &[Stretch], counts: impl Fn(usize) -> bool) -> Vec<(i64, i64)> {
+fn merged(stretches: &[Stretch], counts: impl Fn(usize) -> bool) -> Vec<(i64, i64)> {
     let mut all: Vec<(i64, i64)> = Vec::new();
     for stretch in stretches.iter().filter(|stretch| counts(stretch.by)) {
         match all.last_mut() {
@@ -231,7 +248,9 @@ pub(super) fn forwards(blocked: &[(i64, i64)], at: i64, work: i64) -> (i64, i64)
     let mut next = blocked.partition_point(|(_, until)| *until <= at);
     let (mut begins, mut now, mut left) = (None, at, work);
     loop {
-        let (from, until) = blocked.get(next).copied().unwrap_or((i64::MAX, i64::MAX));
+        let Some((from, until)) = blocked.get(next).copied() else {
+            return (begins.unwrap_or(now), now.saturating_add(left));
+        };
         let free = from.saturating_sub(now);
         if free > 0 {
             begins.get_or_insert(now);

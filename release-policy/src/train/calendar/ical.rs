@@ -25,6 +25,8 @@ const CREW: &str = "X-RELEASE-CREW";
 const TRAIN: &str = "X-RELEASE-TRAIN";
 const TEAM: &str = "X-RELEASE-TEAM";
 const ACTIVITY: &str = "X-RELEASE-ACTIVITY";
+/// Before the names of trains: no activity is called so.
+const OF_TRAIN: &str = "train/";
 
 /// What a calendar says that was not written here: iCalendar does not say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,7 @@ pub fn write_calendar(calendar: &Calendar, stamp: Timestamp) -> Result<String, I
     }
     for crew in &spec.crews {
         for (nth, absence) in crew.absences.iter().enumerate() {
-            let uid = format!("{}-{nth}", crew.team);
+            let uid = format!("absence/{}/{nth}", crew.team);
             let fail = |problem| IcalError::Event { event: uid.clone(), problem };
             let mut event = event(&uid, &absence.reason, stamp)?;
             event.add_property("DTSTART", utc(absence.from).map_err(fail)?);
@@ -122,10 +124,10 @@ fn event_of(train: &ReleaseTrain, stamp: Timestamp) -> Result<icalendar::Event, 
     let civil = |text: &str| {
         parse_start(text).map_err(|error| fail(EventProblem::Unwritable(error.to_string())))
     };
-    let mut event = event(id, &format!("train {id}"), stamp)?;
+    let mut event = event(&format!("{OF_TRAIN}{id}"), &format!("train {id}"), stamp)?;
     event.append_property(at("DTSTART", &train.zone, civil(&train.first)?));
     // For people who look at it: what counts stands below.
-    let kept = train.validation.as_duration() + train.hotfixes.as_duration();
+    let kept = train.validation.as_duration().saturating_add(train.hotfixes.as_duration());
     event.add_property("DURATION", format!("PT{}S", kept.as_secs()));
     event.add_property("RRULE", train.rule.trim_start_matches("RRULE:"));
     for other in &train.except {
@@ -241,7 +243,9 @@ fn train(component: &Parsed<'_>) -> Result<ReleaseTrain, IcalError> {
         Moment::Date(day) => day.to_string(),
         Moment::Utc(at) | Moment::Local(at, _) => written(at),
     });
-    let id = TrainId::new(text(component, "UID").ok_or_else(|| missing("UID"))?);
+    only_once(component, &["RDATE"]).map_err(fail)?;
+    let uid = text(component, "UID").ok_or_else(|| missing("UID"))?;
+    let id = TrainId::new(uid.strip_prefix(OF_TRAIN).unwrap_or(&uid));
     let bad = |value: String| EventProblem::BadValue { property: "UID".to_owned(), value };
     let id = id.map_err(|error| fail(bad(error.value)))?;
     let rule = text(component, "RRULE").ok_or_else(|| missing("RRULE"))?;
@@ -264,6 +268,7 @@ fn train(component: &Parsed<'_>) -> Result<ReleaseTrain, IcalError> {
 fn absence(component: &Parsed<'_>) -> Result<(TeamId, Absence), IcalError> {
     let name = name_of(component);
     let fail = |problem| IcalError::Event { event: name.clone(), problem };
+    only_once(component, &["RDATE", "RRULE", "EXDATE"]).map_err(fail)?;
     let team = text(component, TEAM).unwrap_or_default();
     let bad = |value: String| EventProblem::BadValue { property: TEAM.to_owned(), value };
     let team = TeamId::new(team).map_err(|error| fail(bad(error.value)))?;
@@ -273,6 +278,42 @@ fn absence(component: &Parsed<'_>) -> Result<(TeamId, Absence), IcalError> {
     });
     let reason = text(component, "SUMMARY").unwrap_or_default();
     Ok((team, Absence { from: from?, until: until?, reason }))
+}
+
+/// Refuses what would be lost: rules and dates that have no place here.
+fn only_once(component: &Parsed<'_>, others: &[&str]) -> Result<(), EventProblem> {
+    let has = |name: &&&str| component.find_prop(**name).is_some();
+    if let Some(name) = ["EXRULE", "RECURRENCE-ID"].iter().chain(others).find(has) {
+        return Err(EventProblem::Unsupported((*name).to_owned()));
+    }
+    let rules = component.properties.iter().filter(|property| property.name == "RRULE").count();
+    if rules > 1 {
+        return Err(EventProblem::Unsupported("a second RRULE".to_owned()));
+    }
+    Ok(())
+}
+
+/// What an activity comes after, by the relations of RFC 9253 and RFC 5545. Families and the like say nothing of time.
+fn after(
+    component: &Parsed<'_>,
+    of: impl Fn(&str) -> Option<ActivityId>,
+) -> Result<Vec<ActivityId>, EventProblem> {
+    let mut all = Vec::new();
+    for related in component.properties.iter().filter(|property| property.name == "RELATED-TO") {
+        let kind = related.params.iter().find(|parameter| parameter.key == "RELTYPE");
+        let kind = kind.and_then(|parameter| parameter.val.as_ref()).map(ParseString::as_str);
+        let kind = kind.unwrap_or("PARENT").to_ascii_uppercase();
+        if kind == "DEPENDS-ON" {
+            let value = related.val.as_str();
+            all.push(of(value).ok_or_else(|| EventProblem::BadValue {
+                property: "RELATED-TO".to_owned(),
+                value: value.chars().take(80).collect(),
+            })?);
+        } else if kind.starts_with("FINISHTO") || kind.starts_with("STARTTO") {
+            return Err(EventProblem::Unsupported(format!("RELATED-TO;RELTYPE={kind}")));
+        }
+    }
+    Ok(all)
 }
 
 /// When a property says; a time without a zone, or a date, is that of UTC.
@@ -292,6 +333,7 @@ fn instant(component: &Parsed<'_>, name: &str) -> Result<Option<Timestamp>, Even
 fn activity(component: &Parsed<'_>, unsaid: &Unsaid) -> Result<Activity, IcalError> {
     let name = name_of(component);
     let fail = |problem| IcalError::Event { event: name.clone(), problem };
+    only_once(component, &["RDATE", "RRULE", "EXDATE"]).map_err(fail)?;
     // Names of other programs are made ours.
     let of = |uid: &str| ActivityId::new(uid).or_else(|_| ActivityId::new(inner::plain(uid))).ok();
     let uid = text(component, "UID").or_else(|| text(component, "SUMMARY"));
@@ -309,12 +351,6 @@ fn activity(component: &Parsed<'_>, unsaid: &Unsaid) -> Result<Activity, IcalErr
     }
     activity.not_before = instant(component, "DTSTART").map_err(fail)?;
     activity.due = instant(component, "DUE").map_err(fail)?;
-    for related in component.properties.iter().filter(|property| property.name == "RELATED-TO") {
-        let kind = related.params.iter().find(|parameter| parameter.key == "RELTYPE");
-        let kind = kind.and_then(|parameter| parameter.val.as_ref()).map(ParseString::as_str);
-        if kind == Some("DEPENDS-ON") {
-            activity.after.extend(of(related.val.as_str()));
-        }
-    }
+    activity.after = after(component, of).map_err(fail)?.into_iter().collect();
     Ok(activity)
 }

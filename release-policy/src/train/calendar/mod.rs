@@ -65,7 +65,7 @@ pub use gantt::gantt;
 pub use hours::Blocker;
 pub use ical::{Unsaid, read_calendar, write_calendar};
 pub use release_train::{ReleaseTrain, ScheduledDeparture};
-pub use solve::{Held, Solution, Timing};
+pub use solve::{FrozenDeparture, Held, Solution, Timing};
 
 use crate::window::Windows;
 

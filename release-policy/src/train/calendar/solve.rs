@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{ActivityId, Span, Timestamp};
+use release_core::model::{ActivityId, Span, Timestamp, TrainId, WindowId};
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
-use super::hours::{Blocker, Hours, backwards, between, forwards, merged};
+use super::hours::{Blocker, Hours, backwards, between, forwards, holds_work};
 use super::{Calendar, ScheduledDeparture};
 
 /// When an activity can be.
@@ -48,11 +48,26 @@ pub struct Held {
 pub struct Solution {
     /// When each activity can be.
     pub activities: BTreeMap<ActivityId, Timing>,
-    /// The activities with the least slack of all, from the first to the last that waits for it: whatever is late here makes the
-    /// last one late, once its slack is used up.
+    /// The activities with the least slack of all, each with the one that waits for it: whatever is late here makes the last one
+    /// late, once its slack is used up.
     pub critical_path: Vec<ActivityId>,
     /// The departures.
     pub departures: Vec<ScheduledDeparture>,
+    /// Departures at an instant at which a freeze holds, of everything or of some: they have to be moved, or a waiver given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<FrozenDeparture>,
+}
+
+/// A departure while a freeze holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrozenDeparture {
+    /// Which.
+    pub train: TrainId,
+    /// When.
+    pub departs: Timestamp,
+    /// The freeze.
+    pub window: WindowId,
 }
 
 /// When an activity can begin and be done at the earliest, and what it waits for.
@@ -77,10 +92,8 @@ impl Calendar {
         let Ok(hours) = Hours::of(&self.spec) else {
             return Ok(self.nothing()); // a calendar whose teams' hours are none was refused
         };
-        let free: Vec<Vec<(i64, i64)>> = (0..self.spec.activities.len())
-            .map(|number| merged(hours.stretches(number), |_| true))
-            .collect();
-        let early = self.early(&free);
+        let free = hours.merged(|_| true);
+        let early = self.early(&hours, &free);
         let late = |number: &&usize| {
             let finish = early.get(**number).map_or(0, |early| early.finish);
             finish > self.due(**number)
@@ -89,13 +102,32 @@ impl Calendar {
         if let Some(conflict) = first.and_then(|number| self.conflict(&hours, &early, *number)) {
             return Err(Box::new(conflict));
         }
-        let latest = self.late(&free);
+        let latest = self.late(&hours, &free);
         Ok(self.solution((&hours, &free), &early, &latest))
     }
 
     fn nothing(&self) -> Solution {
-        let (activities, critical_path) = (BTreeMap::new(), Vec::new());
-        Solution { activities, critical_path, departures: self.departures.clone() }
+        self.with(BTreeMap::new(), Vec::new())
+    }
+
+    fn with(
+        &self,
+        activities: BTreeMap<ActivityId, Timing>,
+        critical_path: Vec<ActivityId>,
+    ) -> Solution {
+        let freezes: Vec<_> = self.spec.windows.iter().filter(|w| holds_work(w)).collect();
+        let mut frozen = Vec::new();
+        for one in &self.departures {
+            let after = one.departs.plus(Span::millis(1));
+            for window in &freezes {
+                let held = self.spec.windows.stretches(window.id(), one.departs, after);
+                if held.is_some_and(|held| held.iter().any(|(from, _)| *from <= one.departs)) {
+                    let (train, window) = (one.id.clone(), window.id().clone());
+                    frozen.push(FrozenDeparture { train, departs: one.departs, window });
+                }
+            }
+        }
+        Solution { activities, critical_path, departures: self.departures.clone(), frozen }
     }
 
     pub(super) fn begins(&self, number: usize) -> i64 {
@@ -111,17 +143,18 @@ impl Calendar {
         i64::try_from(work.as_duration().as_micros()).unwrap_or(i64::MAX)
     }
 
-    fn early(&self, free: &[Vec<(i64, i64)>]) -> Vec<Early> {
+    fn early(&self, hours: &Hours, free: &[Vec<(i64, i64)>]) -> Vec<Early> {
         let mut early = vec![Early::default(); self.order.len()];
         for number in &self.order {
             let (mut asked, mut driver) = (self.begins(*number), None);
             for before in self.before.get(*number).into_iter().flatten() {
                 let finish = early.get(*before).map_or(0, |early| early.finish);
-                if finish > asked {
+                // What takes no time is waited for as well.
+                if finish >= asked {
                     (asked, driver) = (finish, Some(*before));
                 }
             }
-            let blocked = free.get(*number).map_or(&[][..], Vec::as_slice);
+            let blocked = free.get(hours.kind(*number)).map_or(&[][..], Vec::as_slice);
             let (start, finish) = forwards(blocked, asked, self.work(*number));
             if let Some(own) = early.get_mut(*number) {
                 *own = Early { asked, start, finish, driver };
@@ -131,11 +164,11 @@ impl Calendar {
     }
 
     /// When each has to begin and be done at the latest.
-    fn late(&self, free: &[Vec<(i64, i64)>]) -> Vec<(i64, i64)> {
+    fn late(&self, hours: &Hours, free: &[Vec<(i64, i64)>]) -> Vec<(i64, i64)> {
         let mut ends: Vec<i64> = (0..self.order.len()).map(|number| self.due(number)).collect();
         let mut late = vec![(0, 0); self.order.len()];
         for number in self.order.iter().rev() {
-            let blocked = free.get(*number).map_or(&[][..], Vec::as_slice);
+            let blocked = free.get(hours.kind(*number)).map_or(&[][..], Vec::as_slice);
             let end = ends.get(*number).copied().unwrap_or(0);
             let (start, finish) = backwards(blocked, end, self.work(*number));
             if let Some(own) = late.get_mut(*number) {
@@ -159,10 +192,12 @@ impl Calendar {
         let at = Timestamp::from_micros;
         let mut activities = BTreeMap::new();
         let mut least: Option<(i64, i64, usize)> = None;
+        let mut slacks = Vec::with_capacity(early.len());
         let all = self.spec.activities.iter().zip(early).zip(late).enumerate();
         for (number, ((activity, early), (start, finish))) in all {
-            let blocked = free.get(number).map_or(&[][..], Vec::as_slice);
+            let blocked = free.get(hours.kind(number)).map_or(&[][..], Vec::as_slice);
             let slack = between(blocked, early.start, *start);
+            slacks.push(slack);
             // Of several that have the least, the last one: its way there is the longest.
             let rank = (slack, -early.finish, number);
             if least.is_none_or(|least| rank < least) {
@@ -184,10 +219,15 @@ impl Calendar {
             };
             activities.insert(activity.id.clone(), timing);
         }
-        let path = least.map(|(.., last)| drivers(early, last)).unwrap_or_default();
+        let mut path = least.map(|(.., last)| drivers(early, last)).unwrap_or_default();
+        // Before one that has more, nothing is critical.
+        let more = |number: &usize| slacks.get(*number).copied() != least.map(|(slack, ..)| slack);
+        if let Some(last) = path.iter().rposition(more) {
+            path.drain(..=last);
+        }
         let named = path.into_iter().filter_map(|number| self.spec.activities.get(number));
         let critical_path = named.map(|activity| activity.id.clone()).collect();
-        Solution { activities, critical_path, departures: self.departures.clone() }
+        self.with(activities, critical_path)
     }
 }
 

@@ -56,7 +56,8 @@ impl Car {
 pub struct Boarding<'a> {
     /// Everything that would like to go along.
     pub cars: &'a [Car],
-    /// Services that have one version in common: either all of a group go along, all in the same version, or none.
+    /// Services that have one version in common: either all of a group go along, all in the same version, or none. One that is no car
+    /// has to be deployed in that version already, or nowhere.
     pub shared: &'a [BTreeSet<ServiceId>],
     /// When boarding ends.
     pub until: Timestamp,
@@ -170,18 +171,31 @@ impl Boarding<'_> {
             behind.insert(car.service.clone(), Behind::Late { ready: car.ready });
             queue.push_back(&car.service);
         }
-        let dependents = self.dependents();
+        for (car, other) in self.torn(&cars) {
+            if !behind.contains_key(&car.service) {
+                behind.insert(car.service.clone(), Behind::Shares { service: other.clone() });
+                queue.push_back(&car.service);
+            }
+        }
+        let (needed_by, mut groups) = self.dependents();
         while let Some(left) = queue.pop_front() {
-            for (service, shares) in dependents.get(left).into_iter().flatten() {
-                if !behind.contains_key(*service) {
-                    let service_left = left.clone();
-                    let why = if *shares {
-                        Behind::Shares { service: service_left }
-                    } else {
-                        Behind::Needs { service: service_left }
-                    };
-                    behind.insert((*service).clone(), why);
+            let needs = needed_by.get(left).into_iter().flatten();
+            let needs = needs.map(|one| (*one, Behind::Needs { service: left.clone() }));
+            // A group stays behind as a whole, once.
+            let shares = groups.remove(left).into_iter().flatten();
+            let shares = shares.filter_map(|nth| self.shared.get(nth)).flatten();
+            let shares = shares.map(|one| (one, Behind::Shares { service: left.clone() }));
+            let more = needs.chain(shares).filter(|(one, _)| cars.contains_key(one));
+            for (service, why) in more.collect::<Vec<_>>() {
+                if !behind.contains_key(service) {
+                    behind.insert(service.clone(), why);
                     queue.push_back(service);
+                    // What it shares with the same group is on its way already.
+                    if let Some(own) = groups.get_mut(service) {
+                        own.retain(|nth| {
+                            self.shared.get(*nth).is_none_or(|group| !group.contains(left))
+                        });
+                    }
                 }
             }
         }
@@ -228,22 +242,44 @@ impl Boarding<'_> {
         Ok(cars)
     }
 
-    /// Of each service those that stay behind with it, and whether because they share its version.
-    fn dependents(&self) -> BTreeMap<&ServiceId, Vec<(&ServiceId, bool)>> {
-        let mut all: BTreeMap<&ServiceId, Vec<(&ServiceId, bool)>> = BTreeMap::new();
+    /// Cars of groups of which a member stays in another version, since it is no car: with that member.
+    fn torn<'s>(
+        &'s self,
+        cars: &BTreeMap<&ServiceId, &'s Car>,
+    ) -> impl Iterator<Item = (&'s Car, &'s ServiceId)> {
+        let mut all = Vec::new();
+        for group in self.shared {
+            let riding: Vec<&Car> = group.iter().filter_map(|id| cars.get(id).copied()).collect();
+            let version = riding.first().map(|car| &car.version);
+            let stays = |id: &&ServiceId| {
+                !cars.contains_key(id)
+                    && self.deployed.get(*id).is_some_and(|there| Some(there) != version)
+            };
+            if let Some(other) = group.iter().find(stays) {
+                all.extend(riding.into_iter().map(|car| (car, other)));
+            }
+        }
+        all.into_iter()
+    }
+
+    /// Of each service who needs it, and in which groups it is.
+    #[expect(clippy::type_complexity, reason = "two maps by service")]
+    fn dependents(
+        &self,
+    ) -> (BTreeMap<&ServiceId, Vec<&ServiceId>>, BTreeMap<&ServiceId, Vec<usize>>) {
+        let mut needed_by: BTreeMap<&ServiceId, Vec<&ServiceId>> = BTreeMap::new();
         for car in self.cars {
             for needs in &car.needs {
-                all.entry(needs).or_default().push((&car.service, false));
+                needed_by.entry(needs).or_default().push(&car.service);
             }
         }
-        let riding: BTreeSet<&ServiceId> = self.cars.iter().map(|car| &car.service).collect();
-        for group in self.shared {
-            for one in group.iter().filter(|id| riding.contains(id)) {
-                let others = group.iter().filter(|id| *id != one && riding.contains(id));
-                all.entry(one).or_default().extend(others.map(|other| (other, true)));
+        let mut groups: BTreeMap<&ServiceId, Vec<usize>> = BTreeMap::new();
+        for (nth, group) in self.shared.iter().enumerate() {
+            for one in group {
+                groups.entry(one).or_default().push(nth);
             }
         }
-        all
+        (needed_by, groups)
     }
 
     /// A set that was verified together, in which all of `aboard` are, and all that these need, and in which nothing is in another

@@ -84,6 +84,11 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// It began to go back.
+    TurnedBack {
+        /// When.
+        at: Timestamp,
+    },
     /// All regions are as they were before.
     WentBack {
         /// When.
@@ -100,6 +105,7 @@ impl Event {
             | Self::Blocked { at, .. }
             | Self::Cleared { at, .. }
             | Self::Arrived { at, .. }
+            | Self::TurnedBack { at }
             | Self::WentBack { at } => *at,
         }
     }
@@ -137,6 +143,8 @@ pub enum Why {
     },
     /// Teams are not there, and should be.
     Missed(Missed),
+    /// It is on its way back.
+    GoingBack,
     /// A stop is under way.
     Stop {
         /// Which.
@@ -165,7 +173,7 @@ pub enum Next {
         /// What holds it.
         blockers: BTreeSet<BlockerId>,
     },
-    /// It has to go back now: after this, it could not be back before that time begins.
+    /// It has to turn back now: after this, it could not be back before that time begins.
     GoesBack {
         /// When nothing may be half done.
         before: Timestamp,
@@ -215,10 +223,10 @@ pub enum JourneyError {
     },
 }
 
-/// The way of one departure.
+/// The way of one departure as it is written down, not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Journey {
+pub struct JourneySpec {
     /// When it departs.
     pub departs: Timestamp,
     /// Where it stops, in order.
@@ -236,6 +244,27 @@ pub struct Journey {
     pub tick: Span,
 }
 
+/// The way of one departure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "JourneySpec", into = "JourneySpec")]
+pub struct Journey {
+    spec: JourneySpec,
+}
+
+impl TryFrom<JourneySpec> for Journey {
+    type Error = JourneyError;
+    fn try_from(spec: JourneySpec) -> Result<Self, JourneyError> {
+        spec.check()?;
+        Ok(Self { spec })
+    }
+}
+
+impl From<Journey> for JourneySpec {
+    fn from(journey: Journey) -> Self {
+        journey.spec
+    }
+}
+
 /// How far a train is.
 #[derive(Default)]
 struct Progress<'a> {
@@ -243,6 +272,7 @@ struct Progress<'a> {
     began: BTreeMap<&'a StopId, Timestamp>,
     blockers: BTreeSet<&'a BlockerId>,
     arrived: BTreeSet<(&'a SyncPointId, &'a TeamId)>,
+    turned_back: Option<Timestamp>,
     went_back: bool,
 }
 
@@ -266,6 +296,9 @@ impl<'a> Progress<'a> {
                 Event::Arrived { point, team, .. } => {
                     progress.arrived.insert((point, team));
                 }
+                Event::TurnedBack { at } => {
+                    progress.turned_back.get_or_insert(*at);
+                }
                 Event::WentBack { .. } => progress.went_back = true,
             }
         }
@@ -273,12 +306,8 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Journey {
-    /// Looks whether it makes sense.
-    ///
-    /// # Errors
-    /// [`JourneyError`] says what does not, and how to mend it.
-    pub fn check(&self) -> Result<(), JourneyError> {
+impl JourneySpec {
+    fn check(&self) -> Result<(), JourneyError> {
         if self.stops.is_empty() {
             return Err(JourneyError::Empty);
         }
@@ -313,26 +342,46 @@ impl Journey {
         }
         Ok(())
     }
+}
 
-    /// What the train does at `now`, by what happened until then. Asked at least once a [tick](Self::tick) and done as it says, no
+impl Journey {
+    /// A way that makes sense.
+    ///
+    /// # Errors
+    /// [`JourneyError`] says what does not, and how to mend it.
+    pub fn new(spec: JourneySpec) -> Result<Self, JourneyError> {
+        spec.try_into()
+    }
+
+    /// As it is written.
+    pub const fn spec(&self) -> &JourneySpec {
+        &self.spec
+    }
+
+    /// What the train does at `now`, by what happened until then. Asked at least once a [tick](JourneySpec::tick) and done as it says, no
     /// stop begins while something holds the train, and none is half done when that may not be.
     pub fn next(&self, events: &[Event], now: Timestamp) -> Next {
         let progress = Progress::of(events, now);
         if progress.went_back {
             return Next::WentBack;
         }
-        let Some(stop) = self.stops.iter().find(|stop| !progress.done.contains(&stop.id)) else {
+        // Whatever happens then, it does not go on.
+        if let Some(turned) = progress.turned_back {
+            return Next::Waits { until: Some(turned.plus(self.spec.back)), why: Why::GoingBack };
+        }
+        let Some(stop) = self.spec.stops.iter().find(|stop| !progress.done.contains(&stop.id))
+        else {
             return Next::Through;
         };
         let departed = !progress.began.is_empty();
-        let closed = self.closed.iter().find(|(_, until)| *until > now);
+        let closed = self.spec.closed.iter().find(|(_, until)| *until > now);
         if let Some((from, until)) = closed {
             let left = self.left(&progress, now);
-            let back = plus(self.back, self.tick);
+            let back = plus(self.spec.back, self.spec.tick);
             if departed && now.plus(left.max(back)) > *from {
                 return Next::GoesBack { before: *from };
             }
-            if !departed && now >= self.departs && now.plus(left).plus(back) > *from {
+            if !departed && now >= self.spec.departs && now.plus(left).plus(back) > *from {
                 return Next::Waits { until: Some(*until), why: Why::Closed };
             }
         }
@@ -344,8 +393,8 @@ impl Journey {
             let (until, stop) = (Some(began.plus(stop.takes)), stop.id.clone());
             return Next::Waits { until, why: Why::Stop { stop } };
         }
-        if now < self.departs {
-            return Next::Waits { until: Some(self.departs), why: Why::Departure };
+        if now < self.spec.departs {
+            return Next::Waits { until: Some(self.spec.departs), why: Why::Departure };
         }
         match self.awaited(stop, &progress, now) {
             Some(next) => next,
@@ -357,10 +406,13 @@ impl Journey {
     /// to call.
     pub fn missed(&self, events: &[Event], now: Timestamp) -> Vec<Missed> {
         let progress = Progress::of(events, now);
+        if progress.turned_back.is_some() || progress.went_back {
+            return Vec::new();
+        }
         let open = |point: &&SyncPoint| {
             now >= point.deadline && !progress.began.contains_key(&point.before)
         };
-        let missed = self.sync_points.iter().filter(open).filter_map(|point| {
+        let missed = self.spec.sync_points.iter().filter(open).filter_map(|point| {
             let missing = missing(point, &progress);
             (!missing.is_empty()).then(|| late(point, missing))
         });
@@ -369,7 +421,7 @@ impl Journey {
 
     /// How long what is not done takes, if nothing comes between.
     fn left(&self, progress: &Progress<'_>, now: Timestamp) -> Span {
-        let open = self.stops.iter().filter(|stop| !progress.done.contains(&stop.id));
+        let open = self.spec.stops.iter().filter(|stop| !progress.done.contains(&stop.id));
         open.fold(Span::ZERO, |sum, stop| {
             let begun = progress.began.get(&stop.id).map_or(Span::ZERO, |began| now.since(*began));
             let left = stop.takes.as_duration().saturating_sub(begun.as_duration());
@@ -378,7 +430,7 @@ impl Journey {
     }
 
     fn awaited(&self, stop: &Stop, progress: &Progress<'_>, now: Timestamp) -> Option<Next> {
-        let points = self.sync_points.iter().filter(|point| point.before == stop.id);
+        let points = self.spec.sync_points.iter().filter(|point| point.before == stop.id);
         let mut open = points.filter_map(|point| {
             let missing = missing(point, progress);
             (!missing.is_empty()).then_some((point, missing))

@@ -73,7 +73,18 @@ pub enum LaneError {
     OutOfOrder(String),
 }
 
-/// The departures that have to wait for hotfixes, in order.
+/// What hotfixes do to the departures of one train.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// The departures that have to wait, in order.
+    pub slips: Vec<Slip>,
+    /// What is not done when the time that is kept after the last departure is over: whose it is, and how much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<(HotfixId, Span)>,
+}
+
+/// What the hotfixes of one train do to its departures.
 ///
 /// A hotfix takes from the time that is kept after the last departure before it. What does not fit there moves the next
 /// departure by just that much, and what moves it is missing from its own time for hotfixes. So while all hotfixes of each departure
@@ -81,12 +92,13 @@ pub enum LaneError {
 ///
 /// # Errors
 /// [`LaneError`] for hotfixes before the first departure, and for what is out of order.
-pub fn slips(
-    departures: &[ScheduledDeparture],
-    hotfixes: &[Hotfix],
-) -> Result<Vec<Slip>, LaneError> {
+pub fn lane(departures: &[ScheduledDeparture], hotfixes: &[Hotfix]) -> Result<Lane, LaneError> {
     ordered(departures.iter().map(|one| (one.departs, one.id.as_str())))?;
     ordered(hotfixes.iter().map(|one| (one.arrives, one.id.as_str())))?;
+    if departures.is_empty() {
+        let left = hotfixes.iter().map(|one| (one.id.clone(), one.work)).collect();
+        return Ok(Lane { slips: Vec::new(), left });
+    }
     let first = departures.first().map(|one| one.departs);
     if let (Some(first), Some(early)) = (first, hotfixes.first())
         && early.arrives < first
@@ -119,7 +131,7 @@ pub fn slips(
             });
         }
     }
-    Ok(slips)
+    Ok(Lane { slips, left: debt })
 }
 
 /// What is left of the work when the first `kept` of it is done.

@@ -38,5 +38,5 @@ mod journey;
 mod lane;
 
 pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS};
-pub use journey::{Event, Journey, JourneyError, Missed, Next, Stop, SyncPoint, Why};
-pub use lane::{Hotfix, LaneError, Slip, Superseded, UnderWay, slips};
+pub use journey::{Event, Journey, JourneyError, JourneySpec, Missed, Next, Stop, SyncPoint, Why};
+pub use lane::{Hotfix, Lane, LaneError, Slip, Superseded, UnderWay, lane};

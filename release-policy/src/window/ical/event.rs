@@ -68,7 +68,9 @@ pub(crate) fn with_calendar<T>(
     if text.len() > MAX_TEXT {
         return Err(IcalError::TooLong(text.len()));
     }
-    let unfolded = unfold(text);
+    // The parser looks for the line ends of RFC 5545 first, to the end of the text: with others it would take a line for many.
+    let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
+    let unfolded = unfold(&text);
     let mut depth = 0_usize;
     for line in unfolded.lines() {
         match line.get(..4).map(str::to_ascii_uppercase).as_deref() {

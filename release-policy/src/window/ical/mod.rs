@@ -33,7 +33,7 @@ use super::{HolidayError, WindowError};
 /// The property with what iCalendar has no word for.
 const OURS: &str = "X-RELEASE-WINDOW";
 /// The longest text that is read, in bytes.
-const MAX_TEXT: usize = 8 << 20;
+const MAX_TEXT: usize = 64 << 20;
 /// The deepest nesting of components that is read.
 const MAX_DEPTH: usize = 8;
 
