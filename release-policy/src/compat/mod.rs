@@ -39,11 +39,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `catalogue` | versions and their needs, and which of them are not met |
-//! | `resolve` | versions for a wish, by `pubgrub` |
+//! | `narrow` | which versions can be at all |
+//! | `resolve` | versions for a wish, by `pubgrub` where more than that has to be searched |
 //! | `tell` | why there are none, in sentences |
 //! | `steps` | the order of changes, and the way back |
 
 mod catalogue;
+mod narrow;
 mod resolve;
 mod steps;
 mod tell;

@@ -12,6 +12,7 @@ use release_core::model::ServiceId;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::narrow::narrow;
 use super::tell;
 use super::{Catalogue, Versions};
 
@@ -81,6 +82,8 @@ pub(super) struct Question<'a> {
     catalogue: &'a Catalogue,
     live: &'a Versions,
     wish: &'a BTreeMap<ServiceId, VersionReq>,
+    /// What can be at all: what is tried first.
+    possible: BTreeMap<&'a ServiceId, Vec<&'a Version>>,
 }
 
 /// Which versions.
@@ -100,7 +103,7 @@ impl Catalogue {
         if let Some(unknown) = live.keys().chain(wish.keys()).find(|id| !self.knows(id)) {
             return Err(ResolveError::Unknown(unknown.clone()));
         }
-        let question = Question { catalogue: self, live, wish };
+        let mut question = Question { catalogue: self, live, wish, possible: BTreeMap::new() };
         for (service, requirement) in wish {
             if question.best(service, &question.fitting(service, requirement)).is_none() {
                 return Err(ResolveError::NoVersion {
@@ -112,6 +115,10 @@ impl Catalogue {
         }
         if let Some(simple) = question.simple() {
             return Ok(simple);
+        }
+        question.possible = narrow(self, live, wish);
+        if let Some(likely) = question.likely() {
+            return Ok(likely);
         }
         match pubgrub::resolve(&question, Package::Wish, Version::new(0, 0, 0)) {
             Ok(chosen) => {
@@ -152,12 +159,29 @@ impl Question<'_> {
         }
     }
 
-    /// The version that is there, if it is one of these, or else the newest.
+    /// Of these versions, among those that can be at all, the one that is there, or else the newest.
     fn best(&self, service: &ServiceId, set: &Set) -> Option<&Version> {
+        let possible = self.possible.get(service).map_or(&[][..], Vec::as_slice);
         let live = self.live.get(service).filter(|live| set.contains(live));
-        let known = || self.catalogue.versions(service).rev().find(|version| set.contains(version));
         // A version that is there and that nobody knows cannot be asked what it needs.
-        live.filter(|live| self.catalogue.needs(service, live).is_some()).or_else(known)
+        let live = live.filter(|live| self.catalogue.needs(service, live).is_some());
+        let fits = |version: &&Version| set.contains(version);
+        let known = || self.catalogue.versions(service).rev().find(fits);
+        live.filter(|live| possible.is_empty() || possible.contains(live))
+            .or_else(|| possible.iter().rev().copied().find(fits))
+            .or(live)
+            .or_else(known)
+    }
+
+    /// Of everything the version that is there, if it can be, or else the newest that can.
+    fn likely(&self) -> Option<Versions> {
+        let each = self.possible.iter().map(|(id, versions)| {
+            let live = self.live.get(*id).filter(|live| versions.contains(live));
+            let best = live.or_else(|| versions.last().copied())?;
+            Some(((*id).clone(), best.clone()))
+        });
+        let target = each.collect::<Option<Versions>>()?;
+        self.catalogue.broken(&target).is_empty().then_some(target)
     }
 
     /// The wish alone, where that breaks nothing: most are of this kind, and nothing has to be searched.
@@ -195,12 +219,14 @@ impl DependencyProvider for Question<'_> {
         conflicts: &PackageResolutionStatistics,
     ) -> Self::Priority {
         let count = match package {
-            Package::Wish => 0,
+            Package::Wish => 1,
             Package::Service(id) => {
                 self.catalogue.versions(id).filter(|version| range.contains(version)).count()
             }
         };
-        (conflicts.conflict_count(), Reverse(count))
+        // What cannot be is best known at once.
+        let conflicts = if count == 0 { u32::MAX } else { conflicts.conflict_count() };
+        (conflicts, Reverse(count))
     }
 
     fn choose_version(
