@@ -132,6 +132,11 @@ impl Catalogue {
                 return Err(Box::new(fault(broken)));
             }
         }
+        self.steps(live, target).map_err(|knot| Box::new(NoOrder::Knot(knot)))
+    }
+
+    /// The changes in order, where what is met before and after stays met meanwhile.
+    fn steps(&self, live: &Versions, target: &Versions) -> Result<Vec<Step>, Knot> {
         let services: BTreeSet<&ServiceId> = live.keys().chain(target.keys()).collect();
         let changes = services.into_iter().filter_map(|id| {
             let (from, to) = (live.get(id), target.get(id));
@@ -181,13 +186,14 @@ impl Catalogue {
                 let knot = circle.iter().zip(next).filter_map(|(one, next)| {
                     Some((step(*one)?, before.get(*one)?.get(next)?.clone()))
                 });
-                Err(Box::new(NoOrder::Knot(Knot { steps: knot.collect() })))
+                Err(Knot { steps: knot.collect() })
             }
         }
     }
 
     /// The last of the sets that were verified together, in the order in which they were, to which one can go back, and the changes on
-    /// the way. Nothing but such a set is gone back to; what is deployed now is none.
+    /// the way. Nothing but such a set is gone back to; what is deployed now is none. One can go back from what does not fit together,
+    /// too: then what is met now stays met on the way, and in the end all is.
     ///
     /// # Errors
     /// [`NoWayBack`] says of each set why not.
@@ -198,10 +204,16 @@ impl Catalogue {
     ) -> Result<(&'a VerifiedSet, Vec<Step>), NoWayBack> {
         let mut tried = Vec::new();
         for set in verified.iter().rev().filter(|set| set.versions != *live) {
-            match self.order(live, &set.versions) {
-                Ok(steps) => return Ok((set, steps)),
-                Err(why) => tried.push((set.evidence, why.to_string())),
-            }
+            let broken = self.broken(&set.versions);
+            let why = if broken.is_empty() {
+                match self.steps(live, &set.versions) {
+                    Ok(steps) => return Ok((set, steps)),
+                    Err(knot) => knot.to_string(),
+                }
+            } else {
+                NoOrder::BrokenThen(broken).to_string()
+            };
+            tried.push((set.evidence, why));
         }
         Err(NoWayBack { tried })
     }

@@ -274,6 +274,25 @@ fn changes_that_wait_for_each_other_are_told_with_what_they_need() {
 }
 
 #[test]
+fn one_can_go_back_from_what_does_not_fit_together() {
+    let torn = deployed(&[("api", "3.0.0"), ("shop", "2.1.0")]);
+    let before = VerifiedSet {
+        versions: deployed(&[("api", "2.4.0"), ("shop", "2.1.0")]),
+        evidence: Digest::of(b"1"),
+    };
+    let verified = [before];
+    assert!(shop().order(&torn, &verified[0].versions).is_err());
+    let (set, steps) = shop().way_back(&torn, &verified).unwrap();
+    assert_eq!(set.evidence, Digest::of(b"1"));
+    assert_eq!(
+        steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["`api` from 3.0.0 to 2.4.0"]
+    );
+    let none = shop().way_back(&torn, &[]).unwrap_err();
+    assert_eq!(none.to_string(), "nothing was verified together yet; verify a set, or go forward");
+}
+
+#[test]
 fn a_catalogue_that_makes_no_sense_is_refused() {
     let refused = |offers: &[Offer], why: &str| {
         let error = Catalogue::new(offers.iter().cloned()).unwrap_err();
