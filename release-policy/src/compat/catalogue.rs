@@ -230,7 +230,7 @@ impl Catalogue {
         let each = live.iter().flat_map(|(service, version)| {
             let needs = self.needs(service, version).into_iter().flatten();
             needs.filter_map(move |(on, requirement)| {
-                broken(live, (service, version), (on, requirement))
+                broken((service, version), (on, requirement), live.get(on))
             })
         });
         each.collect()
@@ -261,12 +261,12 @@ impl Catalogue {
     }
 }
 
-fn broken(
-    live: &Versions,
+/// The need, unless what was found meets it.
+pub(super) fn broken(
     (service, version): (&ServiceId, &Version),
     (needs, requirement): (&ServiceId, &VersionReq),
+    found: Option<&Version>,
 ) -> Option<Broken> {
-    let found = live.get(needs);
     if found.is_some_and(|found| requirement.matches(found)) {
         return None;
     }

@@ -7,6 +7,7 @@ use release_core::model::{Digest, ServiceId};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::broken;
 use super::{Broken, Catalogue, Versions};
 use crate::order::in_order;
 
@@ -159,15 +160,10 @@ impl Catalogue {
                         continue;
                     };
                     let found = if is_new { &step_on.from } else { &step_on.to };
-                    if found.as_ref().is_some_and(|found| requirement.matches(found)) {
+                    let need = (on, requirement);
+                    let Some(broken) = broken((&step.service, version), need, found.as_ref())
+                    else {
                         continue;
-                    }
-                    let broken = Broken {
-                        service: step.service.clone(),
-                        version: version.clone(),
-                        needs: on.clone(),
-                        requirement: requirement.clone(),
-                        found: found.clone(),
                     };
                     let (later, sooner) = if is_new { (number, other) } else { (other, number) };
                     if let Some(before) = before.get_mut(later) {

@@ -8,6 +8,8 @@ use release_core::model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::plus;
+
 /// A group of regions that get the train together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -453,10 +455,6 @@ fn missing(point: &SyncPoint, progress: &Progress<'_>) -> BTreeSet<TeamId> {
 fn late(point: &SyncPoint, missing: BTreeSet<TeamId>) -> Missed {
     let (since, escalate) = (point.deadline, point.escalate.clone());
     Missed { point: point.id.clone(), missing, since, escalate }
-}
-
-fn plus(one: Span, other: Span) -> Span {
-    Span::from(one.as_duration().saturating_add(other.as_duration()))
 }
 
 impl fmt::Display for Missed {

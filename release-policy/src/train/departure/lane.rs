@@ -7,6 +7,7 @@ use release_core::model::{HotfixId, RunId, ServiceId, Span, Timestamp, TrainId};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::plus;
 use crate::train::calendar::ScheduledDeparture;
 
 /// An urgent change between two departures.
@@ -144,10 +145,6 @@ fn beyond(work: Vec<(HotfixId, Span)>, kept: Span) -> Vec<(HotfixId, Span)> {
         (left > Span::ZERO).then_some((id, left))
     });
     rest.collect()
-}
-
-fn plus(one: Span, other: Span) -> Span {
-    Span::from(one.as_duration().saturating_add(other.as_duration()))
 }
 
 fn ordered<'a>(mut all: impl Iterator<Item = (Timestamp, &'a str)>) -> Result<(), LaneError> {

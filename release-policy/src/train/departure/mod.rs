@@ -37,6 +37,13 @@ mod boarding;
 mod journey;
 mod lane;
 
+use release_core::model::Span;
+
 pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS};
 pub use journey::{Event, Journey, JourneyError, JourneySpec, Missed, Next, Stop, SyncPoint, Why};
 pub use lane::{Hotfix, Lane, LaneError, Slip, Superseded, UnderWay, lane};
+
+/// Both together, or the longest there is.
+fn plus(one: Span, other: Span) -> Span {
+    Span::from(one.as_duration().saturating_add(other.as_duration()))
+}
