@@ -166,6 +166,8 @@ id_type! {
     ArtifactName("artifact name", 160, true);
     /// Names something that holds a train until it is mended.
     BlockerId("blocker id", MAX_ID_LEN, false);
+    /// Names a build: what one recipe makes of one repository.
+    BuildId("build id", MAX_ID_LEN, false);
     /// Names a calendar of holidays.
     CalendarId("calendar id", MAX_ID_LEN, false);
     /// Names a channel that a notifier can reach.
@@ -206,6 +208,8 @@ id_type! {
     StepId("step id", MAX_STEP_ID_LEN, true);
     /// Names a stop of a train: a group of regions that get it together.
     StopId("stop id", MAX_ID_LEN, false);
+    /// Names a suite of tests.
+    SuiteId("suite id", MAX_ID_LEN, false);
     /// Names a point at which several teams wait for each other.
     SyncPointId("sync point id", MAX_ID_LEN, false);
     /// Names a team.

@@ -66,6 +66,7 @@
 //! | [`report`] | folds over events, for people | pure |
 //! | [`stats`] | the numerics of judging: tests, e-processes, boundaries | pure |
 //! | [`analysis`] | judging a canary | pure |
+//! | [`build`] | which builds of many repositories come after which, and suites of tests on several workers | pure |
 //! | [`flags`] | feature flags: their names, their states, who gets which variant | pure |
 //! | [`explain`] | why a run stands where it does, stood where it did, and what would come of a plan | pure |
 //!
@@ -81,6 +82,7 @@
 
 pub mod analysis;
 mod bounds;
+pub mod build;
 #[cfg(feature = "clock")]
 pub mod clock;
 #[cfg(feature = "driver")]

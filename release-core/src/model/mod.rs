@@ -59,9 +59,9 @@ pub use traffic::{
 };
 
 pub use crate::ids::{
-    ActivityId, AnalysisId, ArtifactName, BlockerId, CalendarId, ChannelId, DeliverableId,
+    ActivityId, AnalysisId, ArtifactName, BlockerId, BuildId, CalendarId, ChannelId, DeliverableId,
     EnvironmentId, GateId, HookId, HotfixId, IdError, IdProblem, ItemId, LimitId, ObjectiveId,
     PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, SignOffId, StepId,
-    StopId, SyncPointId, TeamId, TopicId, TrackId, TrainId, WaiverId, WindowId,
+    StopId, SuiteId, SyncPointId, TeamId, TopicId, TrackId, TrainId, WaiverId, WindowId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

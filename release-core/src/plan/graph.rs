@@ -9,7 +9,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 /// order, the shortest cycle first.
 ///
 /// Runs in linear time when there is no cycle, and without recursion always.
-pub(super) fn order(nodes: usize, edges: &[(u32, u32)]) -> Result<Vec<u32>, Vec<Vec<u32>>> {
+pub(crate) fn order(nodes: usize, edges: &[(u32, u32)]) -> Result<Vec<u32>, Vec<Vec<u32>>> {
     let mut graph = DiGraph::<(), (), u32>::with_capacity(nodes, edges.len());
     for _ in 0..nodes {
         graph.add_node(());

@@ -21,7 +21,7 @@ mod expand;
 mod extension;
 mod flag;
 mod frozen;
-mod graph;
+pub(crate) mod graph;
 mod judges;
 mod line;
 mod place;

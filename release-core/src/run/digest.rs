@@ -95,7 +95,7 @@ impl Mix {
 }
 
 /// Spreads a word over all bits (the finaliser of `SplitMix64`, Steele et al., OOPSLA 2014).
-pub(super) const fn spread(mut z: u64) -> u64 {
+pub(crate) const fn spread(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -17,7 +17,7 @@ mod advance;
 mod awaiting;
 mod command;
 mod decide;
-mod digest;
+pub(crate) mod digest;
 mod directive;
 mod doubt;
 mod event;
