@@ -151,16 +151,15 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
                 return Ok(Cow::Owned(Evidence::Comparison { canary, baseline }));
             }
         }
+        Evidence::Measurements { of } => {
+            let kept = few(of)?.iter().map(kept).collect::<Result<_, _>>()?;
+            return Ok(Cow::Owned(Evidence::Measurements { of: kept }));
+        }
         Evidence::Comparisons { of } => {
-            if of.len() > MAX_ENTRIES {
-                return Err(format!("it has {} metrics, at most {MAX_ENTRIES} are kept", of.len()));
-            }
-            let mut kept = Vec::with_capacity(of.len());
-            for Pair { canary, baseline } in of {
-                let canary = measurement(canary)?.unwrap_or_else(|| canary.clone());
-                let baseline = measurement(baseline)?.unwrap_or_else(|| baseline.clone());
-                kept.push(Pair { canary, baseline });
-            }
+            let both = |Pair { canary, baseline }: &Pair| {
+                Ok(Pair { canary: kept(canary)?, baseline: kept(baseline)? })
+            };
+            let kept = few(of)?.iter().map(both).collect::<Result<_, String>>()?;
             return Ok(Cow::Owned(Evidence::Comparisons { of: kept }));
         }
         Evidence::Done
@@ -169,6 +168,19 @@ pub(crate) fn evidence(evidence: &Evidence) -> Result<Cow<'_, Evidence>, String>
         | Evidence::Health { .. } => {}
     }
     Ok(Cow::Borrowed(evidence))
+}
+
+fn few<T>(metrics: &[T]) -> Result<&[T], String> {
+    let count = metrics.len();
+    if count <= MAX_ENTRIES {
+        return Ok(metrics);
+    }
+    Err(format!("it has {count} metrics, at most {MAX_ENTRIES} are kept"))
+}
+
+/// What is kept of one measurement of several.
+fn kept(one: &Measurement) -> Result<Measurement, String> {
+    Ok(measurement(one)?.unwrap_or_else(|| one.clone()))
 }
 
 #[cfg(test)]

@@ -284,6 +284,11 @@ pub enum Evidence {
         /// In the order of the scorecard.
         of: Vec<Pair>,
     },
+    /// One measurement of each of several metrics of one version, taken together.
+    Measurements {
+        /// In the order of the objectives.
+        of: Vec<Measurement>,
+    },
     /// What a custom capability returned.
     Custom {
         /// The provider's answer.

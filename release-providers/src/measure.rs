@@ -1,4 +1,4 @@
-//! Measures what an analysis goes by: one version, two at once, or several metrics of both.
+//! Measures what an analysis goes by: one version, two at once, or several metrics of one or both.
 
 use futures_util::future::try_join_all;
 use release_core::model::{Analysis, Judge, Metric, Timestamp};
@@ -25,6 +25,10 @@ impl Look<'_> {
     /// # Errors
     /// The first error of the source.
     pub(crate) async fn take(&self) -> Result<Evidence, ProviderError> {
+        if matches!(self.analysis.judge, Judge::Objectives(_)) {
+            let all = self.analysis.metrics().map(|metric| self.one(self.canary, metric));
+            return Ok(Evidence::Measurements { of: try_join_all(all).await? });
+        }
         let Some(beside) = self.beside else {
             return self.one(self.canary, &self.analysis.metric).await.map(Evidence::Measurement);
         };

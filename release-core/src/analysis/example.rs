@@ -1,7 +1,8 @@
 //! Measurements as they come when all is well, or when it is not: for simulations.
 
 use crate::model::{
-    Analysis, Bound, Change, Cusum, Digest, Direction, Finite, Judge, Metric, Scored, Sequential,
+    Analysis, Bound, Change, Criterion, Cusum, Digest, Direction, Finite, Judge, Metric, Objective,
+    Scored, Sequential,
 };
 use crate::plan::{Action, Beside, Deployment};
 use crate::port::{Bucket, Evidence, Measurement, Pair};
@@ -56,8 +57,54 @@ pub fn example(action: &Action, looks: u32, now: Timestamp, well: bool) -> Evide
             let of = card.metrics.iter().map(|scored| points(scored, both, (looks, now, well)));
             Evidence::Comparisons { of: of.collect() }
         }
+        (Judge::Objectives(rule), None) => {
+            let digest = deployment.artifact.digest();
+            let of = rule.of.iter().map(|one| objective(one, digest, (looks, now, well)));
+            Evidence::Measurements { of: of.collect() }
+        }
         _ => Evidence::Measurement(nothing("what it is compared with is not known")),
     }
+}
+
+/// A value that fails an objective, or neither fails it nor warns.
+fn objective(
+    objective: &Objective,
+    digest: Digest,
+    (looks, now, well): (u32, Timestamp, bool),
+) -> Measurement {
+    let shares = matches!(objective.metric, Metric::Ratio { .. });
+    let near = |limit: &Finite| {
+        let (limit, step) = (limit.get(), limit.get().abs() / 2.0 + 0.001);
+        [limit, limit - step, limit + step]
+    };
+    let ends =
+        objective.failure.iter().chain(&objective.warning).flat_map(|criterion| match criterion {
+            Criterion::AtMost(limit)
+            | Criterion::AtLeast(limit)
+            | Criterion::Below(limit)
+            | Criterion::Above(limit) => vec![*limit],
+            Criterion::Within { from, to } | Criterion::Outside { from, to } => vec![*from, *to],
+        });
+    let ends: Vec<Finite> = ends.collect();
+    let middle = match ends.as_slice() {
+        [a, b, ..] => Some(a.get().midpoint(b.get())),
+        _ => None,
+    };
+    let fits = |value: &f64| {
+        let meets = |criterion: &Option<Criterion>| criterion.is_some_and(|c| c.is_met(*value));
+        let fine = if well {
+            !meets(&objective.failure) && !meets(&objective.warning)
+        } else {
+            meets(&objective.failure)
+        };
+        fine && !(shares && *value < 0.0)
+    };
+    let mut values = ends.iter().flat_map(near).chain(middle).chain([0.0, 1.0]);
+    let Some(value) = values.find(fits) else {
+        return Measurement::NoData { reason: "no value is within the criteria".into() };
+    };
+    let samples = SAMPLES * f64::from(looks.saturating_add(1));
+    measured(&objective.metric, digest, (value, samples), now)
 }
 
 /// Levels that are as usual, or worse by what has to be found.

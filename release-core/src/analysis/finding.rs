@@ -45,6 +45,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Whether there was nothing to judge by.
+    pub(crate) fn is_without_data(&self) -> bool {
+        self.conclusion == Conclusion::NoData
+    }
+
     /// One that is still without numbers: nothing to judge by, after so many `looks` at `samples`.
     pub(super) fn without_numbers(
         method: Method,
@@ -139,6 +144,9 @@ pub enum Method {
     /// The same, mended.
     #[serde(rename = "strict/1")]
     Strict,
+    /// One look at several metrics of one version, each against criteria, scored together as Keptn does.
+    #[serde(rename = "objectives/1")]
+    Objectives,
 }
 
 impl fmt::Display for Method {
@@ -151,6 +159,7 @@ impl fmt::Display for Method {
             Self::Threshold => "threshold/1",
             Self::NetflixAca => "netflix-aca/1",
             Self::Strict => "strict/1",
+            Self::Objectives => "objectives/1",
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::burn::{BurnCase, Burned};
 use super::cusum::{CusumCase, Summed};
 use super::finding::{Conclusion, Finding};
+use super::objectives::{Scores, Scoring};
 use super::scorecard::{Card, Points};
 use super::sequential;
 use super::stream::{Look, Stream};
@@ -25,6 +26,8 @@ pub enum Memory {
     Summed(Summed),
     /// Of a scorecard: all points.
     Points(Points),
+    /// Of objectives: how far each was counted, or of which moment its newest number was.
+    Scores(Scores),
     /// Of a threshold: how far it was counted, or of which moment the newest number was.
     Sampled(Sampled),
 }
@@ -108,6 +111,7 @@ impl Memory {
             Judge::BurnRate(_) => Some(Self::Burned(Burned::default())),
             Judge::Cusum(_) => Some(Self::Summed(Summed::default())),
             Judge::Scorecard(_) => Some(Self::Points(Points::default())),
+            Judge::Objectives(_) => Some(Self::Scores(Scores::default())),
         }
     }
 
@@ -141,6 +145,9 @@ impl Memory {
             (Self::Points(points), Judge::Scorecard(card)) => {
                 Some(points.judge(&Card { case, card }, evidence))
             }
+            (Self::Scores(scores), Judge::Objectives(rule)) => {
+                Some(scores.judge(&Scoring { case, rule }, evidence))
+            }
             _ => None,
         }
     }
@@ -164,6 +171,9 @@ impl Memory {
             (Self::Points(points), Judge::Scorecard(card)) => {
                 points.take(&Card { case, card }, evidence);
             }
+            (Self::Scores(scores), Judge::Objectives(rule)) => {
+                scores.take(&Scoring { case, rule }, evidence);
+            }
             (Self::Sampled(sampled), Judge::Threshold(limits)) => {
                 if let Ok((one, None)) = case.one(evidence) {
                     sampled.take((&case, limits), one);
@@ -180,6 +190,7 @@ impl Memory {
             Self::Burned(burned) => Box::new(burned.words()),
             Self::Summed(summed) => Box::new(summed.words().into_iter()),
             Self::Points(points) => Box::new(points.words().into_iter()),
+            Self::Scores(scores) => Box::new(scores.words()),
             Self::Sampled(sampled) => Box::new(sampled.words()),
         }
     }

@@ -57,6 +57,7 @@
 //! # Other judges
 //! - [`BurnRate`](crate::model::BurnRate): how fast one version burns an error budget, in pairs of windows.
 //! - [`Cusum`](crate::model::Cusum): whether a level drifts from what is usual in the time after a release.
+//! - [`Objectives`](crate::model::Objectives): several metrics of one version, each against criteria, scored together as Keptn does.
 //! - [`Scorecard`](crate::model::Scorecard): several metrics scored together, for those who come from Kayenta: [`netflix`] is the judge that Kayenta made common, quirks included, for those who come from there; and the same one mended.
 
 mod burn;
@@ -69,6 +70,7 @@ mod increment;
 mod lagged;
 mod memory;
 pub mod netflix;
+mod objectives;
 mod power;
 mod reading;
 mod scorecard;
@@ -82,6 +84,8 @@ pub use cusum::Summed;
 pub use example::example;
 pub use finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen};
 pub use memory::Memory;
+pub use objectives::Scores;
+pub(crate) use objectives::tells;
 pub(crate) use power::fewest_samples;
 pub use power::{DETECTS, PASSES, Power, power};
 pub use scorecard::Points;

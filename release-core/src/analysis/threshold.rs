@@ -14,10 +14,10 @@ use crate::time::Timestamp;
 const ALPHA: f64 = 0.025;
 
 /// What a measurement is, with how it is shown and what it is of.
-struct Told {
-    number: f64,
-    shown: String,
-    of: Of,
+pub(super) struct Told {
+    pub(super) number: f64,
+    pub(super) shown: String,
+    pub(super) of: Of,
     between: Between,
 }
 
@@ -34,21 +34,11 @@ enum Between {
 
 /// What tells one measurement from the one before.
 #[derive(Debug, Clone, Copy)]
-enum Of {
+pub(super) enum Of {
     /// So many samples since the window began.
     Samples(Finite),
     /// The moment that it is a number of.
     Moment(Timestamp),
-}
-
-impl Between {
-    fn ends(self) -> impl Iterator<Item = f64> {
-        match self {
-            Self::Bucket(ends) => ends.to_vec(),
-            Self::Nothing | Self::Share(_) => Vec::new(),
-        }
-        .into_iter()
-    }
 }
 
 /// What the newest measurement of a threshold was of. Counts go on from the beginning of a window, so that one of no more samples is
@@ -62,7 +52,7 @@ pub struct Sampled {
 }
 
 /// Why a measurement is none of its own.
-enum Again {
+pub(super) enum Again {
     /// There is no newer sample yet, and the newest is still fresh: the next look may tell.
     Waiting(String),
     /// There is none, or none that goes on from the one before.
@@ -83,14 +73,14 @@ impl Sampled {
         measurement: &Measurement,
     ) {
         if let Ok(Told { of, .. }) =
-            value(case.analysis, limits, case.wanted(), measurement, case.at)
+            told((&case.analysis.metric, limits.success), case, measurement)
         {
             self.again(case.analysis, of, case.at);
         }
     }
 
     /// Why a measurement of so much is none of its own, if it is not.
-    fn again(&mut self, analysis: &Analysis, of: Of, now: Timestamp) -> Option<Again> {
+    pub(super) fn again(&mut self, analysis: &Analysis, of: Of, now: Timestamp) -> Option<Again> {
         match of {
             Of::Samples(samples) => self.counted(analysis, samples, now),
             // It is fresh, or it would not be told; it is looked for until it is not.
@@ -137,7 +127,7 @@ pub(crate) fn measure(
 ) -> Judged {
     let sample = digest_of(None, [measurement]);
     let mut finding = Finding::without_numbers(Method::Threshold, 1, Finite::ZERO, Some(sample));
-    let told = value(analysis, limits, wanted, measurement, now);
+    let told = value((&analysis.metric, limits.success), analysis, wanted, measurement, now);
     let (conclusion, verdict, because) = match told {
         Err(why) => (Conclusion::NoData, Verdict::Inconclusive, why),
         Ok(told) => {
@@ -170,6 +160,35 @@ fn planted(measurement: &Measurement, wanted: Digest) -> Option<(Verdict, String
 }
 
 impl Told {
+    /// Why there are too few samples, if there are.
+    pub(super) fn too_few(&self, analysis: &Analysis) -> Option<String> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "rounded beyond 2^53 samples, by less than one in 10^15"
+        )]
+        let least = analysis.min_samples as f64;
+        let too_few = matches!(self.of, Of::Samples(all) if all.get() < least);
+        let Self { shown, .. } = self;
+        too_few
+            .then(|| format!("{shown}, but at least {} samples are needed", analysis.min_samples))
+    }
+
+    /// How many samples it is of; a number of the moment is one.
+    pub(super) const fn samples(&self) -> f64 {
+        match self.of {
+            Of::Samples(samples) => samples.get(),
+            Of::Moment(_) => 1.0,
+        }
+    }
+
+    /// Between which values it lies for certain, where that is known.
+    pub(super) fn ends(&self) -> [Option<f64>; 2] {
+        match self.between {
+            Between::Bucket(ends) => ends.map(Some),
+            Between::Nothing | Between::Share(_) => [None; 2],
+        }
+    }
+
     /// What it comes to, what it counts as, and why.
     fn held(
         &self,
@@ -177,7 +196,7 @@ impl Told {
         limits: &Threshold,
         again: Option<Again>,
     ) -> (Conclusion, Verdict, String) {
-        let Self { number, shown, of, .. } = self;
+        let Self { number, shown, .. } = self;
         match again {
             Some(Again::Waiting(why)) => {
                 let why = format!("{shown}, {why}");
@@ -188,13 +207,7 @@ impl Told {
             }
             None => {}
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "rounded beyond 2^53 samples, by less than one in 10^15"
-        )]
-        let least = analysis.min_samples as f64;
-        if matches!(of, Of::Samples(all) if all.get() < least) {
-            let why = format!("{shown}, but at least {} samples are needed", analysis.min_samples);
+        if let Some(why) = self.too_few(analysis) {
             return (Conclusion::NoData, Verdict::Inconclusive, why);
         }
         let good = reading::holds(limits.success, *number);
@@ -231,12 +244,9 @@ impl Told {
         let tolerated = finite(tolerated);
         finding.harm = Some(Harm { scale: Scale::Beyond, estimate, low, high, tolerated });
         finding.alpha = if ends.is_some() { finite(alpha) } else { Finite::ZERO };
-        let samples = match self.of {
-            Of::Samples(samples) => samples,
-            Of::Moment(_) => finite(1.0),
-        };
+        let samples = finite(self.samples());
         // What lies beyond all buckets is at least as great as the last bound.
-        let mut numbers = [self.number].into_iter().chain(self.between.ends());
+        let mut numbers = [self.number].into_iter().chain(self.ends().into_iter().flatten());
         let value = numbers.find_map(|number| Finite::new(number).ok());
         finding.canary = value.map(|value| Seen { value, samples });
     }
@@ -250,9 +260,18 @@ fn share_interval(analysis: &Analysis, [part, whole]: [f64; 2]) -> Option<[f64; 
     interval.ok().map(|interval| [interval.lower, interval.upper])
 }
 
+/// What a measurement of the version that is judged says. `side` is where good values lie.
+pub(super) fn told(
+    of: (&Metric, Bound),
+    case: &Case<'_>,
+    measurement: &Measurement,
+) -> Result<Told, String> {
+    value(of, case.analysis, case.wanted(), measurement, case.at)
+}
+
 fn value(
+    (metric, side): (&Metric, Bound),
     analysis: &Analysis,
-    limits: &Threshold,
     wanted: Digest,
     measurement: &Measurement,
     now: Timestamp,
@@ -260,7 +279,7 @@ fn value(
     let of = |digest: Digest| {
         if digest == wanted { Ok(()) } else { Err(format!("measured {digest}, not {wanted}")) }
     };
-    match (&analysis.metric, measurement) {
+    match (metric, measurement) {
         (_, Measurement::NoData { reason }) => Err(format!("no data: {reason}")),
         (
             metric @ (Metric::Ratio { .. } | Metric::Mean { .. }),
@@ -275,7 +294,7 @@ fn value(
                 return Err(format!("{numerator} of {denominator} cannot be counts"));
             }
             // A limit up to 1 is that of a share; more than the whole is none, and would be good for the wrong reason.
-            let share = matches!(limits.success, Bound::AtLeast(limit) if limit.get() <= 1.0);
+            let share = matches!(side, Bound::AtLeast(limit) if limit.get() <= 1.0);
             if share && !sums && numerator > denominator {
                 return Err(format!("{numerator} of {denominator} is more than the whole"));
             }
@@ -298,10 +317,10 @@ fn value(
             let end =
                 |bound: fn(Finite) -> Bound| reading::place(buckets, rank, bound(Finite::ZERO));
             let ends = [end(Bound::AtLeast), end(Bound::AtMost)];
-            let value = reading::place(buckets, rank, limits.success);
+            let value = reading::place(buckets, rank, side);
             let samples = Finite::new(all).map_err(|error| error.to_string())?;
             let percent = quantile.get() * 100.0;
-            let shown = match limits.success {
+            let shown = match side {
                 Bound::AtMost(_) => format!("the {percent:.1} % quantile, up to {value} of {all}"),
                 Bound::AtLeast(_) => format!("the {percent:.1} % quantile, above {value} of {all}"),
             };

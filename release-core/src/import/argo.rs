@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::condition::{bound, opposite};
-use super::{Findings, ImportErrors, Imported, measured, one_error, read};
-use crate::model::{Analysis, Threshold};
+use super::condition::{bound, met, opposite, others};
+use super::{Findings, ImportErrors, Imported, judged, one_error, read};
+use crate::model::{Analysis, Criterion, Finite, Judge, Metric, Objective, Objectives, Threshold};
 use crate::time::Span;
 
 /// How many errors in a row Argo tolerates where nobody says it.
@@ -73,17 +73,16 @@ struct MetricSpec {
 /// before those that it has itself; a value may be a word such as `{{version}}`, which sources replace.
 ///
 /// A sample is fresh for five minutes, as long as Prometheus looks back for one, and counts once: Argo would count the same again.
-/// An empty answer or a source that cannot be asked, which is an error in Argo, is inconclusive here: `inconclusive_limit` is the
-/// greater of `inconclusiveLimit` and `consecutiveErrorLimit` (4, where it is not said), counted in all and not in a row.
-/// Without `interval` it is asked again after ten seconds, as in Argo.
+/// An empty answer or a source that cannot be asked, which is an error in Argo, is a measurement without data here. Without `interval`
+/// it is asked again after ten seconds, as in Argo.
 ///
 /// Each metric becomes an analysis of a [`Query`](crate::model::Metric::Query) with a threshold: conditions may compare `result` or `result[0]` with
-/// a number, and ask whether it is one. A metric without `count` goes on until the rollout is through
-/// ([`Canary::background`](crate::model::Canary::background)). What is measured in dry run is left out.
+/// a number or two, and ask whether it is one. A metric without `count` goes on until the rollout is through
+/// ([`Canary::background`](crate::model::Canary::background)).
 ///
 /// # Errors
 /// [`ImportErrors`] with all that cannot be said here in the same sense: conditions of other forms, providers without a query,
-/// `consecutiveSuccessLimit`, arguments without a value.
+/// arguments without a value.
 pub fn analysis_template(
     text: &str,
     args: &BTreeMap<String, String>,
@@ -100,11 +99,9 @@ pub fn analysis_template(
     let mut analyses = Vec::new();
     for (metric, at) in spec.metrics.iter().zip(0..) {
         let at = format!("spec.metrics[{at}]");
-        if dry.iter().any(|dry| dry.names(&metric.name)) {
-            found.note(&at, format!("`{}` is measured in dry run and judges nothing", metric.name));
-            continue;
-        }
-        analyses.extend(Reading { at, values: &values, found: &mut found }.metric(metric));
+        let dry_run = dry.iter().any(|dry| dry.names(&metric.name));
+        let read = Reading { at, values: &values, found: &mut found }.metric(metric);
+        analyses.extend(read.map(|analysis| Analysis { dry_run, ..analysis }));
     }
     found.end(analyses)
 }
@@ -179,6 +176,33 @@ fn values(
     values
 }
 
+/// What becomes of conditions.
+enum Rule {
+    /// Each has one bound.
+    Limits(Threshold),
+    /// One of them has two.
+    Stretches { failure: Criterion, warning: Option<Criterion> },
+}
+
+impl Rule {
+    fn judge(self, name: &str, metric: &Metric) -> Judge {
+        match self {
+            Self::Limits(limits) => Judge::Threshold(limits),
+            Self::Stretches { failure, warning } => {
+                let percent = |percent| Finite::new(percent).unwrap_or(Finite::ZERO);
+                let objective = Objective::new(name, metric.clone(), failure);
+                // What is neither scores half.
+                let of = vec![Objective { warning, ..objective }];
+                Judge::Objectives(Objectives {
+                    of,
+                    pass: percent(100.0),
+                    warning: Some(percent(50.0)),
+                })
+            }
+        }
+    }
+}
+
 /// One metric on its way.
 struct Reading<'a> {
     at: String,
@@ -189,7 +213,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn metric(mut self, spec: &MetricSpec) -> Option<Analysis> {
         let id = self.found.id(&format!("{}.name", self.at), &spec.name);
-        let judge = self.judge(spec);
+        let rule = self.rule(spec);
         let query = self.query(&spec.provider);
         let interval = spec.interval.as_ref().and_then(|text| self.span("interval", text));
         let number = |reading: &mut Self, field, value: &Option<Value>, otherwise| {
@@ -201,40 +225,40 @@ impl Reading<'_> {
         let inconclusive = number(&mut self, "inconclusiveLimit", &spec.inconclusive_limit, 0);
         let errors =
             number(&mut self, "consecutiveErrorLimit", &spec.consecutive_error_limit, ERRORS);
+        let row = number(&mut self, "consecutiveSuccessLimit", &spec.consecutive_success_limit, 0);
         self.elsewhere(spec);
-        self.counted(count, failure_limit, inconclusive);
-        self.unclear(spec, count, inconclusive.zip(errors));
+        if row == Some(0) {
+            self.counted(count, failure_limit, inconclusive);
+        }
+        self.unclear(spec, count);
         if count == Some(u32::MAX) {
             let text = "has no `count` and goes on; name it in `background` of the canary";
             self.found.note(&self.at, text);
         }
-        let analysis = measured(id?, query?, judge?);
+        let metric = Metric::Query { query: query? };
+        let judge = rule?.judge(&spec.name, &metric);
+        let analysis = judged(id?, metric, judge);
         Some(Analysis {
             count: count?,
             failure_limit: failure_limit?,
-            inconclusive_limit: inconclusive?.max(errors?),
+            inconclusive_limit: inconclusive?,
+            consecutive_no_data: Some(errors?),
+            consecutive_good: Some(row?).filter(|row| *row > 0),
             interval: interval.unwrap_or(analysis.interval),
             ..analysis
         })
     }
 
-    /// What says nothing: in Argo an error, or a measurement between two conditions.
-    fn unclear(&mut self, spec: &MetricSpec, count: Option<u32>, limits: Option<(u32, u32)>) {
+    /// What is between two conditions, and samples that are there already.
+    fn unclear(&mut self, spec: &MetricSpec, count: Option<u32>) {
         let at = |field: &str| format!("{}.{field}", self.at);
         if spec.success_condition.is_some() && spec.failure_condition.is_some() {
             let text = "what meets neither condition pauses in Argo; here more of these than `inconclusive_limit` fail, and take the version back where the criteria of rollback name this analysis";
             self.found.note(&at("inconclusiveLimit"), text);
         } else if spec.inconclusive_limit.is_some() {
-            let text = "with one condition every number meets it or does not; only errors are inconclusive here";
+            let text =
+                "with one condition every number meets it or does not, and nothing is inconclusive";
             self.found.note(&at("inconclusiveLimit"), text);
-        }
-        let Some((inconclusive, errors)) = limits else { return };
-        let (most, said) = (inconclusive.max(errors), spec.consecutive_error_limit.is_some());
-        if said || count != Some(1) {
-            let text = format!(
-                "errors and empty answers are inconclusive here: `inconclusive_limit` is {most}, of all looks together and not in a row"
-            );
-            self.found.note(&at("consecutiveErrorLimit"), text);
         }
         if count != Some(1) {
             let text = "each sample counts once: a look before the next one waits for it, where Argo takes the same again";
@@ -257,30 +281,41 @@ impl Reading<'_> {
         }
     }
 
-    fn judge(&mut self, spec: &MetricSpec) -> Option<Threshold> {
+    fn rule(&mut self, spec: &MetricSpec) -> Option<Rule> {
         let mut read = |field: &str, text: &Option<String>| {
             let text = text.as_ref()?;
-            bound(text)
+            met(text)
                 .map_err(|problem| self.found.error(format!("{}.{field}", self.at), problem))
                 .ok()
         };
         let success = read("successCondition", &spec.success_condition);
         let failure = read("failureCondition", &spec.failure_condition);
+        let bounds = |criterion: Option<Criterion>| {
+            criterion.map_or(Ok(None), |met| bound(met).map(Some).ok_or(()))
+        };
         match (&spec.success_condition, &spec.failure_condition) {
             (None, None) => {
                 let text = "has no condition, and would pass whatever it measures; write `successCondition`";
                 self.found.error(self.at.clone(), text);
-                None
+                return None;
             }
-            (Some(_), None) => Some(Threshold::new(success?)),
-            // What is no failure is a success.
-            (None, Some(_)) => Some(Threshold::new(opposite(failure?))),
-            (Some(_), Some(_)) => {
-                let (success, kept) = (success?, opposite(failure?));
-                let failure = Some(kept).filter(|kept| *kept != success);
-                Some(Threshold { failure, ..Threshold::new(success) })
-            }
+            (Some(_), _) if success.is_none() => return None,
+            (_, Some(_)) if failure.is_none() => return None,
+            _ => {}
         }
+        Some(match (bounds(success), bounds(failure)) {
+            (Ok(Some(success)), Ok(None)) => Rule::Limits(Threshold::new(success)),
+            // What is no failure is a success.
+            (Ok(None), Ok(Some(failure))) => Rule::Limits(Threshold::new(opposite(failure))),
+            (Ok(Some(success)), Ok(Some(failure))) => {
+                let failure = Some(opposite(failure)).filter(|kept| *kept != success);
+                Rule::Limits(Threshold { failure, ..Threshold::new(success) })
+            }
+            _ => match (success.map(others), failure) {
+                (not_good, Some(failure)) => Rule::Stretches { failure, warning: not_good },
+                (not_good, None) => Rule::Stretches { failure: not_good?, warning: None },
+            },
+        })
     }
 
     fn query(&mut self, provider: &BTreeMap<String, Value>) -> Option<String> {
@@ -363,11 +398,6 @@ impl Reading<'_> {
         if let Some(delay) = &spec.initial_delay {
             let text = format!("let the step bake for {delay} before it judges");
             self.found.note(&at("initialDelay"), text);
-        }
-        if spec.consecutive_success_limit.as_ref().is_some_and(|value| value.as_u64() != Some(0)) {
-            let text =
-                "successes in a row are not counted here; write `count`, which all have to keep";
-            self.found.error(at("consecutiveSuccessLimit"), text);
         }
         self.found.unread(&self.at, &spec.rest);
     }

@@ -1,23 +1,63 @@
 //! Conditions on one number, as Argo Rollouts writes them: a part of the language `expr`.
 
-use crate::model::{Bound, Finite};
+use crate::model::{Bound, Criterion, Finite};
 
-/// The bound that a condition demands of a result.
+/// The values that a condition is met by: one bound, or two.
 ///
 /// # Errors
-/// What of the condition cannot be said by one bound.
-pub(super) fn bound(condition: &str) -> Result<Bound, String> {
-    let mut found = None;
-    for term in condition.split("&&").map(str::trim) {
-        if says_nothing(term) {
-            continue; // what is no number, or nothing at all, is inconclusive here anyhow
+/// What of the condition cannot be said so.
+pub(super) fn met(condition: &str) -> Result<Criterion, String> {
+    let (either, terms): (bool, Vec<&str>) = if condition.contains("||") {
+        (true, condition.split("||").map(str::trim).collect())
+    } else {
+        (false, condition.split("&&").map(str::trim).collect())
+    };
+    // What is no number, or nothing at all, is inconclusive here anyhow.
+    let terms = terms.into_iter().filter(|term| !says_nothing(term));
+    let bounds = terms.map(comparison).collect::<Result<Vec<_>, _>>()?;
+    let many = || {
+        format!(
+            "`{condition}` is not one stretch of numbers, or all but one; write a metric for each bound"
+        )
+    };
+    match (bounds.as_slice(), either) {
+        ([], _) => Err(format!("`{condition}` has no bound; compare `result[0]` with a number")),
+        ([Bound::AtMost(limit)], _) => Ok(Criterion::AtMost(*limit)),
+        ([Bound::AtLeast(limit)], _) => Ok(Criterion::AtLeast(*limit)),
+        (
+            [Bound::AtMost(to), Bound::AtLeast(from)] | [Bound::AtLeast(from), Bound::AtMost(to)],
+            false,
+        ) if from <= to => Ok(Criterion::Within { from: *from, to: *to }),
+        (
+            [Bound::AtMost(low), Bound::AtLeast(high)] | [Bound::AtLeast(high), Bound::AtMost(low)],
+            true,
+        ) if low < high => {
+            let (from, to) = (beyond(*low, f64::next_up), beyond(*high, f64::next_down));
+            Ok(Criterion::Outside { from, to })
         }
-        let bound = comparison(term)?;
-        if found.replace(bound).is_some() {
-            return Err(format!("`{condition}` has two bounds; write a metric for each"));
-        }
+        _ => Err(many()),
     }
-    found.ok_or_else(|| format!("`{condition}` has no bound; compare `result[0]` with a number"))
+}
+
+/// The bound that is kept where a criterion of one is met.
+pub(super) const fn bound(criterion: Criterion) -> Option<Bound> {
+    match criterion {
+        Criterion::AtMost(limit) => Some(Bound::AtMost(limit)),
+        Criterion::AtLeast(limit) => Some(Bound::AtLeast(limit)),
+        _ => None,
+    }
+}
+
+/// The values that do not meet a criterion.
+pub(super) const fn others(criterion: Criterion) -> Criterion {
+    match criterion {
+        Criterion::AtMost(limit) => Criterion::Above(limit),
+        Criterion::AtLeast(limit) => Criterion::Below(limit),
+        Criterion::Below(limit) => Criterion::AtLeast(limit),
+        Criterion::Above(limit) => Criterion::AtMost(limit),
+        Criterion::Within { from, to } => Criterion::Outside { from, to },
+        Criterion::Outside { from, to } => Criterion::Within { from, to },
+    }
 }
 
 /// The bound that holds exactly where another one does not.

@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::condition::opposite;
-use super::{Findings, ImportErrors, Imported, measured, one_error, read};
-use crate::model::{Analysis, Bound, Finite, Threshold};
+use super::{Findings, ImportErrors, Imported, judged, one_error, read};
+use crate::model::{Analysis, Criterion, Finite, Judge, Metric, Objectives};
 
 #[derive(Deserialize)]
 struct Definition {
+    metadata: Named,
     spec: Spec,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -69,13 +74,12 @@ struct Target {
     rest: BTreeMap<String, Value>,
 }
 
-/// Imports the objectives of an `AnalysisDefinition`, from YAML or JSON. `queries` are the queries of its `AnalysisValueTemplate`s by
-/// their names; they may have words such as `{{version}}`, which sources replace.
+/// Imports an `AnalysisDefinition`, from YAML or JSON, as one analysis by [`Objectives`]. `queries` are the queries of its
+/// `AnalysisValueTemplate`s by their names; they may have words such as `{{version}}`, which sources replace.
 ///
-/// Each objective becomes an analysis: what meets `failure` is bad, what meets `warning` and not `failure` is inconclusive, and the
-/// rest is good. Here every analysis has to pass. Keptn lets an objective that is none of the `keyObjective`s fail where the
-/// others reach `passPercentage` without it: that is refused, unless
-/// [all are to pass](analysis_definition_strictly).
+/// One look is judged, as in Keptn: weights, key objectives and both percentages mean what they mean there. What passes with a warning
+/// there is inconclusive here, and what has no value fails there and is inconclusive here: with an `inconclusive_limit` of 0, neither
+/// passes.
 ///
 /// # Errors
 /// [`ImportErrors`] with all that cannot be said here in the same sense.
@@ -83,26 +87,7 @@ pub fn analysis_definition(
     text: &str,
     queries: &BTreeMap<String, String>,
 ) -> Result<Imported, ImportErrors> {
-    objectives(text, queries, false)
-}
-
-/// As [`analysis_definition`]; objectives that Keptn would let fail have to pass as well, which a note tells.
-///
-/// # Errors
-/// As [`analysis_definition`].
-pub fn analysis_definition_strictly(
-    text: &str,
-    queries: &BTreeMap<String, String>,
-) -> Result<Imported, ImportErrors> {
-    objectives(text, queries, true)
-}
-
-fn objectives(
-    text: &str,
-    queries: &BTreeMap<String, String>,
-    strictly: bool,
-) -> Result<Imported, ImportErrors> {
-    let Definition { spec, rest } = read(text, &["AnalysisDefinition"])?;
+    let Definition { metadata, spec, rest } = read(text, &["AnalysisDefinition"])?;
     if spec.objectives.is_empty() {
         return Err(one_error("spec.objectives", "there is none; name an objective"));
     }
@@ -113,31 +98,36 @@ fn objectives(
     found.unread("spec.totalScore", rest);
     if let Some(percentage) = warning_percentage.filter(|percentage| percentage < pass_percentage) {
         let text = format!(
-            "from {percentage} % of the score on Keptn passes with a warning; here what does not pass has failed"
+            "from {percentage} % of the score on Keptn warns; here that is inconclusive, and more than `inconclusive_limit` of these, which is 0, fail"
         );
         found.note("spec.totalScore.warningPercentage", text);
     }
-    let most: f64 = spec.objectives.iter().map(|objective| objective.weight).sum();
-    let needed = pass_percentage / 100.0 * most;
-    let mut analyses = Vec::new();
-    for (objective, at) in spec.objectives.iter().zip(0..) {
+    let id = found.id("metadata.name", &metadata.name);
+    let pass = percent(&mut found, "passPercentage", *pass_percentage);
+    let warning =
+        warning_percentage.map(|warning| percent(&mut found, "warningPercentage", warning));
+    let mut of = Vec::new();
+    for (one, at) in spec.objectives.iter().zip(0..) {
         let at = format!("spec.objectives[{at}]");
-        unread(objective, &at, &mut found);
-        // What the others come to when this one fails.
-        if !objective.has_to_pass && most - objective.weight >= needed {
-            let name = &objective.analysis_value_template_ref.name;
-            if strictly {
-                found.note(&at, format!("`{name}` has to pass here, and could fail in Keptn"));
-            } else {
-                let text = format!(
-                    "`{name}` may fail in Keptn, and here all have to pass; make it a `keyObjective`, raise `passPercentage`, or import strictly"
-                );
-                found.error(&at, text);
-            }
-        }
-        analyses.extend(analysis(objective, &at, queries, &mut found));
+        unread(one, &at, &mut found);
+        of.extend(objective(one, &at, queries, &mut found));
     }
-    found.end(analyses)
+    let rule = Objectives { of, pass, warning };
+    let analysis = id.zip(rule.of.first().map(|first| first.metric.clone()));
+    let analysis = analysis.map(|(id, metric)| Analysis {
+        inconclusive_limit: 0,
+        ..judged(id, metric, Judge::Objectives(rule))
+    });
+    found.end(analysis.into_iter().collect())
+}
+
+fn percent(found: &mut Findings, field: &str, percent: f64) -> Finite {
+    let fits = (0.0..=100.0).contains(&percent);
+    if !fits {
+        let text = format!("{percent} is no percentage; write a number from 0 to 100");
+        found.error(format!("spec.totalScore.{field}"), text);
+    }
+    Finite::new(percent).unwrap_or(Finite::ZERO)
 }
 
 /// Tells of what nobody reads of an objective.
@@ -154,65 +144,74 @@ fn unread(objective: &Objective, at: &str, found: &mut Findings) {
     }
 }
 
-fn analysis(
-    objective: &Objective,
+fn objective(
+    one: &Objective,
     at: &str,
     queries: &BTreeMap<String, String>,
     found: &mut Findings,
-) -> Option<Analysis> {
-    let name = &objective.analysis_value_template_ref.name;
-    let id = found.id(&format!("{at}.analysisValueTemplateRef.name"), name);
+) -> Option<crate::model::Objective> {
+    let name = &one.analysis_value_template_ref.name;
     let query = queries.get(name).cloned();
     if query.is_none() {
         let text = format!("the query of `{name}` is missing; give it to the import");
         found.error(at, text);
     }
-    let mut kept = |field: &str, operator: &Option<BTreeMap<String, Value>>| {
-        let operator = operator.as_ref()?;
-        met(operator)
-            .map(opposite)
-            .map_err(|problem| found.error(format!("{at}.target.{field}"), problem))
-            .ok()
+    if one.target.failure.is_none() {
+        let text = "nothing fails it, and it scores by what it measures alone";
+        found.note(&format!("{at}.target.failure"), text);
+    }
+    let mut read = |field: &str, operator: &Option<BTreeMap<String, Value>>| {
+        let met = operator.as_ref().map(met).transpose();
+        met.map_err(|problem| found.error(format!("{at}.target.{field}"), problem)).ok().flatten()
     };
-    let failure = kept("failure", &objective.target.failure);
-    let warning = kept("warning", &objective.target.warning);
-    let (judges, warns) = (objective.target.failure.is_some(), objective.target.warning.is_some());
-    if !judges {
-        let text =
-            "nothing fails it, and it would pass whatever it measures; write `target.failure`";
-        found.error(at, text);
-        return None;
+    let failure = read("failure", &one.target.failure);
+    let warning = read("warning", &one.target.warning);
+    let weight = Finite::new(one.weight).ok().filter(|weight| *weight >= Finite::ZERO);
+    if weight.is_none() {
+        found.error(format!("{at}.weight"), "is below 0, or no number; write 0 or more");
     }
-    if warns {
-        let text = "what only meets `warning` scores half in Keptn; here it is inconclusive, and more than `inconclusive_limit` of these, which is 0, fail";
-        found.note(&format!("{at}.target.warning"), text);
-    }
-    let failure = failure?;
-    let limits =
-        if warns { Threshold::between(warning?, failure) } else { Threshold::new(failure) };
-    Some(Analysis { inconclusive_limit: 0, ..measured(id?, query?, limits) })
+    let metric = Metric::Query { query: query? };
+    let (name, key) = (name.clone(), one.has_to_pass);
+    Some(crate::model::Objective { name, metric, failure, warning, weight: weight?, key })
 }
 
-/// The bound of the values that an operator is met by.
-fn met(operator: &BTreeMap<String, Value>) -> Result<Bound, String> {
+/// The values that an operator is met by.
+fn met(operator: &BTreeMap<String, Value>) -> Result<Criterion, String> {
     let mut operators = operator.iter();
     let (Some((name, value)), None) = (operators.next(), operators.next()) else {
         return Err("has not exactly one operator; write one".into());
     };
-    let limit = value.get("fixedValue").and_then(|value| match value {
-        Value::String(text) => text.parse().ok(),
-        other => other.as_f64(),
-    });
-    let limit = limit.and_then(|limit| Finite::new(limit).ok());
-    let limit =
-        limit.ok_or_else(|| format!("`{name}` has no `fixedValue` that is a number; write one"))?;
-    match name.as_str() {
-        "lessThanOrEqual" => Ok(Bound::AtMost(limit)),
-        "greaterThanOrEqual" => Ok(Bound::AtLeast(limit)),
-        "lessThan" => Ok(opposite(Bound::AtLeast(limit))),
-        "greaterThan" => Ok(opposite(Bound::AtMost(limit))),
-        _ => Err(format!(
-            "`{name}` is no bound to one side; write `lessThan`, `lessThanOrEqual`, `greaterThan` or `greaterThanOrEqual`"
-        )),
-    }
+    let number = |field: &str| {
+        let limit = value.get(field).and_then(|value| match value {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_f64(),
+        });
+        let limit = limit.and_then(|limit| Finite::new(limit).ok());
+        limit.ok_or_else(|| format!("`{name}` has no `{field}` that is a number; write one"))
+    };
+    let range = || {
+        let (from, to) = (number("lowBound")?, number("highBound")?);
+        if from <= to {
+            Ok((from, to))
+        } else {
+            Err(format!("`{name}` ends before it begins; swap its bounds"))
+        }
+    };
+    Ok(match name.as_str() {
+        "lessThanOrEqual" => Criterion::AtMost(number("fixedValue")?),
+        "greaterThanOrEqual" => Criterion::AtLeast(number("fixedValue")?),
+        "lessThan" => Criterion::Below(number("fixedValue")?),
+        "greaterThan" => Criterion::Above(number("fixedValue")?),
+        "equalTo" => {
+            let value = number("fixedValue")?;
+            Criterion::Within { from: value, to: value }
+        }
+        "inRange" => range().map(|(from, to)| Criterion::Within { from, to })?,
+        "notInRange" => range().map(|(from, to)| Criterion::Outside { from, to })?,
+        _ => {
+            return Err(format!(
+                "`{name}` is no operator of Keptn; write `lessThan`, `lessThanOrEqual`, `greaterThan`, `greaterThanOrEqual`, `equalTo`, `inRange` or `notInRange`"
+            ));
+        }
+    })
 }

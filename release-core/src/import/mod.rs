@@ -13,15 +13,16 @@
 //! | field | here |
 //! |---|---|
 //! | `spec.args` | put into texts; without a value: refused; `valueFrom`: refused where the import is given none |
-//! | `spec.dryRun` | left out, with a note; patterns beyond parts of names: refused |
+//! | `spec.dryRun` | `dry_run`; patterns beyond parts of names: refused |
 //! | `metrics[].name` | `id`, in small letters, with `-` for what an id cannot have |
 //! | `interval` | `interval`; unset: ten seconds, at which Argo repeats after an error. Noted where there are several looks: each sample counts once |
 //! | `count` | `count` of good ones, noted where bad ones are tolerated; unset with an `interval`: goes on, with a note |
 //! | `initialDelay` | noted: let the step bake |
-//! | `successCondition`, `failureCondition` | [`Threshold`]; two bounds, other forms, none of the two: refused |
+//! | `successCondition`, `failureCondition` | [`Threshold`], or of two bounds [`Objectives`](crate::model::Objectives) with one; other forms, none of the two: refused |
 //! | `failureLimit` | `failure_limit` |
-//! | `inconclusiveLimit`, `consecutiveErrorLimit` (unset: 4) | `inconclusive_limit`, the greater of both, noted: all together, not in a row. With both conditions noted: Argo pauses, here it fails |
-//! | `consecutiveSuccessLimit` | refused, unless 0 |
+//! | `inconclusiveLimit` | `inconclusive_limit`; with both conditions noted: Argo pauses, here it fails |
+//! | `consecutiveErrorLimit` (unset: 4) | `consecutive_no_data`: errors and empty answers are measurements without data here |
+//! | `consecutiveSuccessLimit` | `consecutive_good`, unless 0; without a `count`: noted |
 //! | `provider.*.query` | [`Query`](Metric::Query); providers without one: refused |
 //! | `provider.*.address` | noted: which source to register |
 //! | all else of a provider: `timeout`, `headers`, `authentication`, `insecure`, `apiVersion`, `secretRef` | noted: set it at the source |
@@ -32,12 +33,12 @@
 //!
 //! | field | here |
 //! |---|---|
-//! | `objectives[].analysisValueTemplateRef.name` | `id`, and the query that the import is given by this name; without one: refused |
+//! | `metadata.name` | `id` of one analysis by [`Objectives`](crate::model::Objectives) |
+//! | `objectives[].analysisValueTemplateRef.name` | the objective's name, and the query that the import is given by it; without one: refused |
 //! | `analysisValueTemplateRef.namespace` | noted |
-//! | `target.failure` | the bound that is kept; unset, or of two sides (`inRange`, `notInRange`, `equalTo`): refused |
-//! | `target.warning` | what it meets is inconclusive, noted: it scores half in Keptn |
-//! | `weight`, `keyObjective`, `totalScore.passPercentage` | all have to pass; where Keptn lets one fail: refused, or noted if imported strictly |
-//! | `totalScore.warningPercentage` | noted, where it is below `passPercentage` |
+//! | `target.failure`, `target.warning` with `lessThan`, `lessThanOrEqual`, `greaterThan`, `greaterThanOrEqual`, `equalTo`, `inRange`, `notInRange` | `failure`, `warning` of the objective; no `failure`: noted |
+//! | `weight`, `keyObjective`, `totalScore.passPercentage` | `weight`, `key`, `pass` |
+//! | `totalScore.warningPercentage` | `warning`; noted, where it is below `passPercentage`: Keptn warns, here it is inconclusive |
 //! | all else | noted as not read |
 //!
 //! One look is judged, with an `inconclusive_limit` of 0: Keptn measures once, and what has no value has failed.
@@ -111,7 +112,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use argo::analysis_template;
-pub use keptn::{analysis_definition, analysis_definition_strictly};
+pub use keptn::analysis_definition;
 pub use openslo::{Objective, slo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -132,10 +133,15 @@ const ASKED_AGAIN: Span = Span::secs(10);
 
 /// A single measurement of a query, held against limits.
 fn measured(id: AnalysisId, query: String, limits: Threshold) -> Analysis {
+    judged(id, Metric::Query { query }, Judge::Threshold(limits))
+}
+
+/// A single measurement, by a judge.
+fn judged(id: AnalysisId, metric: Metric, judge: Judge) -> Analysis {
     Analysis {
         interval: ASKED_AGAIN,
         fresh_for: Some(FRESH_FOR),
-        ..Analysis::judged(id, Metric::Query { query }, Judge::Threshold(limits))
+        ..Analysis::judged(id, metric, judge)
     }
 }
 

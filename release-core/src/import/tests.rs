@@ -4,7 +4,7 @@ mod openslo;
 mod scraped;
 
 use super::*;
-use crate::model::{Bound, Finite};
+use crate::model::{Bound, Criterion, Finite};
 
 const TEMPLATE: &str = r#"
 apiVersion: argoproj.io/v1alpha1
@@ -68,10 +68,12 @@ fn problems(result: Result<Imported, ImportErrors>) -> Vec<String> {
 #[test]
 fn a_template_of_argo_is_imported_to_the_last_bound() {
     let imported = analysis_template(TEMPLATE, &args(&[("service", "{{service}}")])).unwrap();
-    let [rate, latency, errors] = &imported.analyses[..] else { panic!("{imported:?}") };
+    let [rate, latency, errors, tried] = &imported.analyses[..] else { panic!("{imported:?}") };
+    assert!(tried.dry_run && !rate.dry_run && !latency.dry_run && !errors.dry_run);
     assert_eq!((rate.id.as_str(), rate.count, rate.failure_limit), ("success-rate", 5, 2));
-    // Argo bears four errors in a row, where nobody says how many; here the same empty answers are inconclusive.
-    assert_eq!((rate.interval, rate.inconclusive_limit), (Span::secs(30), 4));
+    // Argo bears four errors in a row, where nobody says how many.
+    assert_eq!((rate.interval, rate.inconclusive_limit), (Span::secs(30), 0));
+    assert_eq!((rate.consecutive_no_data, rate.consecutive_good), (Some(4), None));
     let Metric::Query { query } = &rate.metric else { panic!("{rate:?}") };
     assert_eq!(query, "sum(rate(ok{job=\"{{service}}\"}[1m]))");
     assert_eq!(limits(rate), Threshold::new(Bound::AtLeast(number(0.95))));
@@ -80,7 +82,8 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     let Threshold { success, failure, .. } = limits(latency);
     assert_eq!(success, Bound::AtMost(number(below_half)));
     assert_eq!(failure, Some(Bound::AtMost(number(below_one))));
-    assert_eq!((latency.count, latency.inconclusive_limit), (u32::MAX, 6));
+    assert_eq!((latency.count, latency.inconclusive_limit), (u32::MAX, 3));
+    assert_eq!(latency.consecutive_no_data, Some(6));
     // What is no failure is a success.
     assert_eq!(limits(errors), Threshold::new(Bound::AtMost(number(10.0))));
     assert_eq!((errors.count, errors.interval), (1, Span::secs(10)));
@@ -91,9 +94,7 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
         "prometheus at http://prometheus:9090",
         "`background`",
         "datadog",
-        "dry run",
         "what meets neither condition pauses in Argo",
-        "`inconclusive_limit` is 6, of all looks together",
         "each sample counts once",
     ] {
         assert!(notes.contains(told), "{told}: {notes}");
@@ -102,6 +103,47 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     let single = |note: &&String| note.contains("spec.metrics[2]");
     let about: Vec<_> = imported.notes.iter().filter(single).collect();
     assert_eq!(about.len(), 2, "{about:?}");
+}
+
+#[test]
+fn rows_and_stretches_of_argo_are_imported() {
+    let template = r#"
+kind: AnalysisTemplate
+spec:
+  metrics:
+  - { name: row, successCondition: result > 1, count: 9, consecutiveSuccessLimit: 3, failureLimit: 8, consecutiveErrorLimit: 0, provider: { web: { query: x } } }
+  - { name: good, successCondition: "result[0] > 1 && result[0] < 2", provider: { web: { query: x } } }
+  - { name: bad, failureCondition: "result < 1 || result >= 2", provider: { web: { query: x } } }
+  - { name: both, successCondition: "result >= 1 && result <= 2", failureCondition: "result < 0", provider: { web: { query: x } } }
+"#;
+    let Imported { analyses, .. } = analysis_template(template, &BTreeMap::new()).unwrap();
+    let [row, stretches @ ..] = &analyses[..] else { panic!("{analyses:?}") };
+    assert_eq!((row.consecutive_good, row.consecutive_no_data), (Some(3), Some(0)));
+    assert_eq!((row.count, row.failure_limit), (9, 8));
+    let outcome = |analysis: &Analysis, value: f64| {
+        let Judge::Objectives(rule) = &analysis.judge else { panic!("{analysis:?}") };
+        let [one] = &rule.of[..] else { panic!("{rule:?}") };
+        let meets = |criterion: Option<Criterion>| criterion.is_some_and(|c| c.is_met(value));
+        if meets(one.failure) {
+            "bad"
+        } else if meets(one.warning) {
+            "neither"
+        } else {
+            "good"
+        }
+    };
+    for (value, want) in [
+        (0.5, ["bad", "bad", "neither"]),
+        (1.0, ["bad", "good", "good"]),
+        (1.0_f64.next_up(), ["good", "good", "good"]),
+        (2.0_f64.next_down(), ["good", "good", "good"]),
+        (2.0, ["bad", "bad", "good"]),
+        (2.5, ["bad", "bad", "neither"]),
+        (-1.0, ["bad", "bad", "bad"]),
+    ] {
+        let got: Vec<_> = stretches.iter().map(|analysis| outcome(analysis, value)).collect();
+        assert_eq!(got, want, "{value}");
+    }
 }
 
 /// Every field that is not read is told, with its place.
@@ -153,7 +195,7 @@ spec:
         ("spec.args[0].note".to_owned(), "is not read"),
         ("spec.dryRun[0].why".to_owned(), "is not read"),
         ("spec.metrics[0].odd".to_owned(), "is not read"),
-        ("spec.metrics[0].inconclusiveLimit".to_owned(), "only errors are inconclusive"),
+        ("spec.metrics[0].inconclusiveLimit".to_owned(), "nothing is inconclusive"),
         (of(prometheus, "timeout"), "set it at the source"),
         (of(prometheus, "insecure"), "set it at the source"),
         (of(prometheus, "headers"), "set it at the source"),
@@ -165,7 +207,7 @@ spec:
     ];
     let fields: Vec<_> = fields.iter().map(|(at, part)| (at.as_str(), *part)).collect();
     told(&notes, &fields);
-    // These, where to register the two sources, the dry run, and what a count with a limit means.
+    // These, where to register the three sources, and what a count with a limit means.
     assert_eq!(notes.len(), fields.len() + 4, "{notes:#?}");
 }
 
@@ -176,23 +218,23 @@ kind: AnalysisTemplate
 spec:
   args: [{ name: a }, { name: key, valueFrom: { secretKeyRef: { name: s, key: k } } }]
   metrics:
-  - { name: two, successCondition: "result[0] > 1 && result[0] < 2", provider: { prometheus: { query: x } } }
+  - { name: two, successCondition: "result[0] > 2 && result[0] < 1", provider: { prometheus: { query: x } } }
   - { name: odd, successCondition: "any(result, {# > 1})", provider: { prometheus: { query: x } } }
   - { name: none, provider: { prometheus: { query: x } } }
   - { name: job, successCondition: result > 1, provider: { job: { spec: {} } } }
-  - { name: row, successCondition: result > 1, consecutiveSuccessLimit: 3, provider: { prometheus: { query: "{{args.b}}" } } }
+  - { name: row, successCondition: result > 1, consecutiveSuccessLimit: some, provider: { prometheus: { query: "{{args.b}}" } } }
   - { name: many, successCondition: result > 1, count: lots, interval: soon, provider: { prometheus: { query: x } } }
 "#;
     let problems = problems(analysis_template(bad, &BTreeMap::new()));
     for (at, why) in [
         ("spec.args[0]", "`a` has no value"),
         ("spec.args[1]", "`key` comes from elsewhere"),
-        ("spec.metrics[0].successCondition", "has two bounds"),
+        ("spec.metrics[0].successCondition", "is not one stretch"),
         ("spec.metrics[1].successCondition", "no comparison"),
         ("spec.metrics[2]", "would pass whatever it measures"),
         ("spec.metrics[3].provider.job", "has no `query`"),
         ("spec.metrics[4].provider.prometheus.query", "`{{args.b}}` has no value"),
-        ("spec.metrics[4].consecutiveSuccessLimit", "in a row"),
+        ("spec.metrics[4].consecutiveSuccessLimit", "`some` is no whole number"),
         ("spec.metrics[5].count", "`lots` is no whole number"),
         ("spec.metrics[5].interval", "soon"),
     ] {
@@ -211,10 +253,11 @@ spec:
         assert!(found.len() == 1 && found[0].contains(why), "{name}: {found:?}");
     }
     // A part of a name is enough, as in Argo.
-    for (name, left) in [("tri", 3), ("^rie", 0), ("^tried$", 3), ("t", 1), (".*", 0)] {
+    for (name, dry) in [("tri", 1), ("^rie", 0), ("^tried$", 1), ("t", 3), (".*", 4)] {
         let text = TEMPLATE.replace("metricName: tried", &format!("metricName: \"{name}\""));
         let found = analysis_template(&text, &args(&[("service", "x")]));
-        assert_eq!(found.map_or(0, |imported| imported.analyses.len()), left, "{name}");
+        let count = |imported: Imported| imported.analyses.iter().filter(|a| a.dry_run).count();
+        assert_eq!(found.map_or(0, count), dry, "{name}");
     }
     for (text, why) in [
         ("kind: Rollout", "give one of kind"),
@@ -237,7 +280,7 @@ fn conditions_mean_here_what_they_mean_there() {
         ("(result[0] >= -1e3)", -1000.0, -1000.1),
         ("!isInf(result[0]) && len(result) > 0 && result[0] > 0", f64::MIN_POSITIVE, 0.0),
     ] {
-        let bound = condition::bound(condition).unwrap();
+        let bound = condition::bound(condition::met(condition).unwrap()).unwrap();
         let keeps = |value: f64| match bound {
             Bound::AtMost(limit) => number(value) <= limit,
             Bound::AtLeast(limit) => number(value) >= limit,
@@ -246,10 +289,17 @@ fn conditions_mean_here_what_they_mean_there() {
         let opposite = condition::opposite(bound);
         assert_eq!(condition::opposite(opposite), bound, "{condition}");
     }
-    for none in
-        ["", "true", "result[1] > 2", "result == 3", "result > NaN", "result > 1 || result < 0"]
-    {
-        assert!(condition::bound(none).is_err(), "{none}");
+    for none in [
+        "",
+        "true",
+        "result[1] > 2",
+        "result == 3",
+        "result > NaN",
+        "result > 1 && result > 2",
+        "result > 1 || result < 2",
+        "result > 1 || result < 0 && result > 4",
+    ] {
+        assert!(condition::met(none).is_err(), "{none}");
     }
 }
 
@@ -276,35 +326,70 @@ spec:
 }
 
 #[test]
-fn objectives_of_keptn_become_analyses_that_all_have_to_pass() {
+fn objectives_of_keptn_become_one_analysis_that_means_the_same() {
     let queries = args(&[("response-time-p95", "p95{{version}}"), ("error-rate", "errors")]);
-    let imported = analysis_definition(&keptn(90, false), &queries).unwrap();
-    let [time, errors] = &imported.analyses[..] else { panic!("{imported:?}") };
-    let Threshold { success, failure, .. } = limits(time);
-    assert_eq!(success, Bound::AtMost(number(300.0)));
-    assert_eq!(failure, Some(Bound::AtMost(number(600.0))));
-    let Bound::AtMost(limit) = limits(errors).success else { panic!("{errors:?}") };
-    assert!(limit < Finite::ZERO && limit.get() > -1e-300);
-    let scores = [
-        (
-            "spec.totalScore.warningPercentage",
-            "from 50 % of the score on Keptn passes with a warning",
-        ),
-        ("spec.objectives[0].target.warning", "scores half in Keptn"),
-    ];
-    told(&imported.notes, &scores);
-    assert_eq!(imported.notes.len(), 2, "{:?}", imported.notes);
-    // With 75 % the first may fail; as a key objective it may not.
-    let refused = problems(analysis_definition(&keptn(75, false), &queries));
-    assert!(refused.len() == 1 && refused[0].contains("may fail in Keptn"), "{refused:?}");
-    assert!(analysis_definition(&keptn(75, true), &queries).is_ok());
-    let strict = analysis_definition_strictly(&keptn(75, false), &queries).unwrap();
-    told(&strict.notes, &[("spec.objectives[0]", "has to pass here")]);
+    let imported = analysis_definition(&keptn(75, true), &queries).unwrap();
+    let [analysis] = &imported.analyses[..] else { panic!("{imported:?}") };
+    assert_eq!((analysis.id.as_str(), analysis.inconclusive_limit), ("my-project-ad", 0));
+    let Judge::Objectives(rule) = &analysis.judge else { panic!("{analysis:?}") };
+    assert_eq!((rule.pass, rule.warning), (number(75.0), Some(number(50.0))));
+    let [time, errors] = &rule.of[..] else { panic!("{rule:?}") };
+    assert_eq!(
+        (time.name.as_str(), time.key, time.weight),
+        ("response-time-p95", true, number(1.0))
+    );
+    assert_eq!(time.failure, Some(Criterion::Above(number(600.0))));
+    assert_eq!(time.warning, Some(Criterion::Above(number(300.0))));
+    assert_eq!((errors.key, errors.weight), (false, number(3.0)));
+    assert_eq!(errors.failure, Some(Criterion::AtLeast(Finite::ZERO)));
+    told(&imported.notes, &[("spec.totalScore.warningPercentage", "Keptn warns")]);
+    assert_eq!(imported.notes.len(), 1, "{:?}", imported.notes);
     let missing = problems(analysis_definition(&keptn(90, false), &BTreeMap::new()));
     assert!(missing.iter().all(|problem| problem.contains("is missing")), "{missing:?}");
-    let range = keptn(90, false)
-        .replace("greaterThanOrEqual: { fixedValue: 0 }", "inRange: { lowBound: 1, highBound: 2 }");
-    assert!(problems(analysis_definition(&range, &queries))[0].contains("`inRange` has no"));
+    for (operator, want) in [
+        (
+            "inRange: { lowBound: 1, highBound: \"2\" }",
+            Ok(Criterion::Within { from: number(1.0), to: number(2.0) }),
+        ),
+        (
+            "notInRange: { lowBound: 1, highBound: 2 }",
+            Ok(Criterion::Outside { from: number(1.0), to: number(2.0) }),
+        ),
+        (
+            "equalTo: { fixedValue: 3 }",
+            Ok(Criterion::Within { from: number(3.0), to: number(3.0) }),
+        ),
+        ("lessThan: { fixedValue: 3 }", Ok(Criterion::Below(number(3.0)))),
+        ("lessThanOrEqual: { fixedValue: 3 }", Ok(Criterion::AtMost(number(3.0)))),
+        ("inRange: { lowBound: 2, highBound: 1 }", Err("ends before it begins")),
+        ("inRange: { lowBound: 2 }", Err("has no `highBound`")),
+        ("near: { fixedValue: 2 }", Err("is no operator of Keptn")),
+    ] {
+        let text = keptn(90, false).replace("greaterThanOrEqual: { fixedValue: 0 }", operator);
+        let got = analysis_definition(&text, &queries);
+        match want {
+            Err(why) => {
+                let problems = problems(got);
+                assert!(problems.len() == 1 && problems[0].contains(why), "{problems:?}");
+            }
+            Ok(want) => {
+                let Judge::Objectives(rule) = &got.unwrap().analyses[0].judge else { panic!() };
+                assert_eq!(rule.of[1].failure, Some(want), "{operator}");
+            }
+        }
+    }
+    for (from, to, why) in [
+        ("passPercentage: 90", "passPercentage: 900", "is no percentage"),
+        ("weight: 3", "weight: -3", "is below 0"),
+        ("objectives:", "objectives: []\n  old:", "name an objective"),
+    ] {
+        let problems = problems(analysis_definition(&keptn(90, false).replace(from, to), &queries));
+        assert!(problems.len() == 1 && problems[0].contains(why), "{problems:?}");
+    }
+    let informative =
+        keptn(90, false).replace("failure: { greaterThanOrEqual: { fixedValue: 0 } }", "");
+    let notes = analysis_definition(&informative, &queries).unwrap().notes;
+    told(&notes, &[("spec.objectives[1].target.failure", "nothing fails it")]);
 }
 
 #[test]
@@ -329,5 +414,5 @@ fn what_nobody_reads_of_a_definition_is_told() {
     ];
     told(&notes, &fields);
     // What kind a reference is of only describes.
-    assert_eq!(notes.len(), fields.len() + 2, "{notes:#?}");
+    assert_eq!(notes.len(), fields.len() + 1, "{notes:#?}");
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::{Judge, Threshold};
 use super::metric::{Bound, Metric, Unit};
+use super::objectives::Objectives;
+use super::scorecard::Scorecard;
 use crate::ids::AnalysisId;
 use crate::time::Span;
 
@@ -19,7 +21,8 @@ use crate::time::Span;
 pub struct Analysis {
     /// What stages and criteria call it by.
     pub id: AnalysisId,
-    /// What is measured. A [scorecard](Judge::Scorecard) names its own, of which this is the first.
+    /// What is measured. A [scorecard](Judge::Scorecard) and [objectives](Judge::Objectives) name their own, of which this is the
+    /// first.
     pub metric: Metric,
     /// The rule.
     pub judge: Judge,
@@ -39,6 +42,14 @@ pub struct Analysis {
     pub failure_limit: u32,
     /// How many inconclusive measurements are tolerated before it fails.
     pub inconclusive_limit: u32,
+    /// With so many good measurements in a row it passes, however many others came before; `count` is then how often it is looked at
+    /// the most, and what has not passed by then is undecided.
+    pub consecutive_good: Option<u32>,
+    /// How many measurements without data in a row are tolerated before it fails. They are then not counted by
+    /// `inconclusive_limit`.
+    pub consecutive_no_data: Option<u32>,
+    /// Whether it is only measured and told: whatever it finds, the run goes on as if it had passed.
+    pub dry_run: bool,
     /// What follows when it ends, and nobody knows whether the version is good.
     pub undecided: Undecided,
 }
@@ -84,6 +95,9 @@ impl Analysis {
             count: one_u32(),
             failure_limit: 0,
             inconclusive_limit: ten(),
+            consecutive_good: None,
+            consecutive_no_data: None,
+            dry_run: false,
             undecided: Undecided::Fail,
         }
     }
@@ -115,9 +129,11 @@ impl Analysis {
     pub const fn success(&self) -> Option<Bound> {
         match &self.judge {
             Judge::Threshold(limits) => Some(limits.success),
-            Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) | Judge::Scorecard(_) => {
-                None
-            }
+            Judge::Sequential(_)
+            | Judge::BurnRate(_)
+            | Judge::Cusum(_)
+            | Judge::Scorecard(_)
+            | Judge::Objectives(_) => None,
         }
     }
 
@@ -126,13 +142,15 @@ impl Analysis {
         self.judge.compares()
     }
 
-    /// What is measured at each look, in this order: the metric, or those of a scorecard.
+    /// What is measured at each look, in this order: the metric, or those of a scorecard or of objectives.
     pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
-        let (one, several) = match &self.judge {
-            Judge::Scorecard(card) => (None, card.metrics.as_slice()),
-            _ => (Some(&self.metric), &[][..]),
+        let (one, card, rule) = match &self.judge {
+            Judge::Scorecard(card) => (None, card.metrics.as_slice(), &[][..]),
+            Judge::Objectives(rule) => (None, &[][..], rule.of.as_slice()),
+            _ => (Some(&self.metric), &[][..], &[][..]),
         };
-        one.into_iter().chain(several.iter().map(|scored| &scored.metric))
+        let scored = card.iter().map(|scored| &scored.metric);
+        one.into_iter().chain(scored).chain(rule.iter().map(|objective| &objective.metric))
     }
 }
 
@@ -143,7 +161,7 @@ impl Analysis {
 struct Written {
     /// What stages and criteria call it by.
     id: AnalysisId,
-    /// What is measured; left out beside a scorecard, which names its own.
+    /// What is measured; left out beside a scorecard or objectives, which name their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metric: Option<Metric>,
     /// The limit, where each measurement is held against one.
@@ -177,6 +195,15 @@ struct Written {
     /// How many inconclusive measurements are tolerated before it fails.
     #[serde(default = "ten")]
     inconclusive_limit: u32,
+    /// With so many good measurements in a row it passes; `count` is then how often it is looked at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consecutive_good: Option<u32>,
+    /// How many measurements without data in a row are tolerated before it fails; they then do not count as inconclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consecutive_no_data: Option<u32>,
+    /// Whether it is only measured and told, and the run goes on whatever it finds.
+    #[serde(default, skip_serializing_if = "is_false")]
+    dry_run: bool,
     /// What follows when it ends, and nobody knows whether the version is good.
     #[serde(default, skip_serializing_if = "Undecided::is_usual")]
     undecided: Undecided,
@@ -194,11 +221,11 @@ enum RuleError {
     #[error("analysis `{0}` has no `metric`; say what is measured")]
     NoMetric(AnalysisId),
     #[error(
-        "analysis `{0}` has a `metric` beside a scorecard; put it into the scorecard's `metrics`"
+        "analysis `{0}` has a `metric` beside a judge of several; put it into the judge's metrics"
     )]
-    BesideScorecard(AnalysisId),
-    #[error("analysis `{0}` has a scorecard without `metrics`; name at least one")]
-    EmptyScorecard(AnalysisId),
+    BesideSeveral(AnalysisId),
+    #[error("analysis `{0}` has a scorecard or objectives without metrics; name at least one")]
+    Empty(AnalysisId),
 }
 
 impl TryFrom<Written> for Analysis {
@@ -216,16 +243,23 @@ impl TryFrom<Written> for Analysis {
             (Some(_), ..) => return Err(RuleError::Two(id)),
         };
         let metric = match (metric, &judge) {
-            (None, Judge::Scorecard(card)) => match card.metrics.first() {
-                Some(first) => first.metric.clone(),
-                None => return Err(RuleError::EmptyScorecard(id)),
-            },
-            (Some(_), Judge::Scorecard(_)) => return Err(RuleError::BesideScorecard(id)),
+            (Some(_), Judge::Scorecard(_) | Judge::Objectives(_)) => {
+                return Err(RuleError::BesideSeveral(id));
+            }
+            (None, Judge::Scorecard(Scorecard { metrics, .. })) => {
+                let first = metrics.first().map(|first| first.metric.clone());
+                first.ok_or_else(|| RuleError::Empty(id.clone()))?
+            }
+            (None, Judge::Objectives(Objectives { of, .. })) => {
+                let first = of.first().map(|first| first.metric.clone());
+                first.ok_or_else(|| RuleError::Empty(id.clone()))?
+            }
             (Some(metric), _) => metric,
             (None, _) => return Err(RuleError::NoMetric(id)),
         };
         let Written { interval, fresh_for, count, failure_limit, .. } = written;
-        let Written { inconclusive_limit, undecided, .. } = written;
+        let Written { inconclusive_limit, undecided, consecutive_good, .. } = written;
+        let Written { consecutive_no_data, dry_run, .. } = written;
         Ok(Self {
             min_samples,
             interval,
@@ -233,6 +267,9 @@ impl TryFrom<Written> for Analysis {
             count,
             failure_limit,
             inconclusive_limit,
+            consecutive_good,
+            consecutive_no_data,
+            dry_run,
             undecided,
             ..Self::judged(id, metric, judge)
         })
@@ -242,13 +279,15 @@ impl TryFrom<Written> for Analysis {
 impl From<Analysis> for Written {
     fn from(analysis: Analysis) -> Self {
         let Analysis { id, metric, judge, min_samples, interval, .. } = analysis;
-        let metric = (!matches!(judge, Judge::Scorecard(_))).then_some(metric);
+        let several = matches!(judge, Judge::Scorecard(_) | Judge::Objectives(_));
+        let metric = (!several).then_some(metric);
         let (limits, judge) = match judge {
             Judge::Threshold(limits) => (Some(limits), None),
             other => (None, Some(other)),
         };
         let Analysis { fresh_for, count, failure_limit, .. } = analysis;
-        let Analysis { inconclusive_limit, undecided, .. } = analysis;
+        let Analysis { inconclusive_limit, undecided, consecutive_good, .. } = analysis;
+        let Analysis { consecutive_no_data, dry_run, .. } = analysis;
         Self {
             id,
             metric,
@@ -262,6 +301,9 @@ impl From<Analysis> for Written {
             count,
             failure_limit,
             inconclusive_limit,
+            consecutive_good,
+            consecutive_no_data,
+            dry_run,
             undecided,
         }
     }
@@ -276,6 +318,10 @@ impl JsonSchema for Analysis {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
 const fn one() -> u64 {
     1
 }

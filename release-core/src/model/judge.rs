@@ -7,6 +7,7 @@ use super::burn::BurnRate;
 use super::cusum::Cusum;
 use super::metric::{Bound, Direction, Unit};
 use super::number::Finite;
+use super::objectives::Objectives;
 use super::scorecard::Scorecard;
 
 /// By which rule measurements are judged.
@@ -25,13 +26,15 @@ pub enum Judge {
     Cusum(Cusum),
     /// Several metrics of the new version beside the old one, scored together, as Kayenta does.
     Scorecard(Scorecard),
+    /// Several metrics of the new version alone, each against criteria, scored together, as Keptn does.
+    Objectives(Objectives),
 }
 
 impl Judge {
     /// Whether the version that was there before is measured beside the new one.
     pub const fn compares(&self) -> bool {
         match self {
-            Self::Threshold(_) | Self::BurnRate(_) => false,
+            Self::Threshold(_) | Self::BurnRate(_) | Self::Objectives(_) => false,
             Self::Sequential(_) | Self::Scorecard(_) => true,
             Self::Cusum(rule) => rule.usual.is_none(),
         }
@@ -40,7 +43,7 @@ impl Judge {
     /// Whether one finding that all is well ends the analysis: it is about all looks together, not about one.
     pub const fn sums_up(&self) -> bool {
         match self {
-            Self::Threshold(_) | Self::BurnRate(_) => false,
+            Self::Threshold(_) | Self::BurnRate(_) | Self::Objectives(_) => false,
             Self::Sequential(_) | Self::Scorecard(_) | Self::Cusum(_) => true,
         }
     }

@@ -16,6 +16,7 @@ mod identity;
 mod judge;
 mod metric;
 mod number;
+mod objectives;
 mod principal;
 mod release;
 mod scope;
@@ -41,6 +42,7 @@ pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
 pub use judge::{Expected, Judge, Margin, Sequential, Threshold};
 pub use metric::{Bound, Direction, Metric, Selector, Unit};
 pub use number::{Finite, FiniteError};
+pub use objectives::{Criterion, Objective, Objectives};
 pub use principal::{Principal, PrincipalKind};
 pub use release::{
     OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,

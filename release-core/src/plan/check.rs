@@ -156,6 +156,7 @@ fn analyses(
     }
     definition.analyses.iter().for_each(|analysis| compare::check_rule(analysis, errors));
     compare::check_places(definition, strategies, errors);
+    compare::check_dry_runs(definition, errors);
     triggers::check(definition, errors);
     let known: BTreeSet<&AnalysisId> = definition.analyses.iter().map(|a| &a.id).collect();
     let mut need = |place: &str, ids: &[&AnalysisId]| {

@@ -26,12 +26,14 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
     {
         bad("`quantile` has to lie between 0 and 1; write 0.99 for the 99th percentile");
     }
+    check_rows(analysis, &mut bad);
     let rule = match &analysis.judge {
         Judge::Threshold(limits) => return check_limits(limits, bad),
         Judge::Sequential(rule) => rule,
         Judge::BurnRate(rule) => return judges::check_burn(analysis, rule, bad),
         Judge::Cusum(rule) => return judges::check_cusum(analysis, rule, bad),
         Judge::Scorecard(card) => return judges::check_scorecard(analysis, card, bad),
+        Judge::Objectives(rule) => return judges::check_objectives(rule, bad),
     };
     let Sequential { alpha, margin, expected, .. } = rule;
     if !(alpha.get() > 0.0 && alpha.get() < 1.0) {
@@ -76,6 +78,21 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
                 "`expected.spread` is missing; set by how much values usually differ from look to look",
             );
         }
+    }
+}
+
+/// Rows that could never be reached, or that say nothing.
+fn check_rows(analysis: &Analysis, mut bad: impl FnMut(&str)) {
+    if analysis.consecutive_good.is_some_and(|row| row == 0 || row > analysis.count) {
+        bad(&format!(
+            "`consecutive_good` has to be from 1 to `count`, {}, which is how often it is looked at the most then; raise `count`",
+            analysis.count
+        ));
+    }
+    if analysis.consecutive_good.is_some() && analysis.judge.sums_up() {
+        bad(
+            "`consecutive_good` counts looks that each say something alone; leave it out, this judge sums all looks up",
+        );
     }
 }
 
@@ -125,6 +142,17 @@ pub(super) fn check_places(
             let named = criteria(definition).into_iter().filter(|id| compares(id));
             named.for_each(|id| nothing(id, "all the time"));
         }
+    }
+}
+
+/// Finds analyses that only tell where something has to be decided by them.
+pub(super) fn check_dry_runs(definition: &Definition, errors: &mut Vec<PlanError>) {
+    let before = definition.stages.iter().flat_map(|stage| &stage.before_traffic);
+    let deciding: BTreeSet<&AnalysisId> = criteria(definition).into_iter().chain(before).collect();
+    let dry = definition.analyses.iter().filter(|analysis| analysis.dry_run);
+    for Analysis { id, .. } in dry.filter(|analysis| deciding.contains(&analysis.id)) {
+        let problem = "is measured in dry run and decides nothing, and the criteria of rollback or `before_traffic` go by it; take `dry_run` out, or name another there";
+        errors.push(PlanError::BadRule { analysis: id.clone(), problem: problem.into() });
     }
 }
 

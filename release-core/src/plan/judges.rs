@@ -1,11 +1,12 @@
-//! What makes no sense in the rules of judges of burn rates, of cumulative sums and of scorecards: rules that could find
+//! What makes no sense in the rules of judges of burn rates, of cumulative sums, of scorecards and of objectives: rules that could find
 //! nothing, that would find something in nothing, and that could not be followed.
 
 use std::collections::BTreeSet;
 
-use crate::analysis::{DETECTS, netflix};
+use crate::analysis::{DETECTS, netflix, tells};
 use crate::model::{
-    Analysis, BurnRate, BurnWindows, Cusum, Finite, Metric, ScoreMethod, Scorecard,
+    Analysis, BurnRate, BurnWindows, Criterion, Cusum, Finite, Metric, Objectives, ScoreMethod,
+    Scorecard,
 };
 use crate::stats::cusum::{alarm_within, run_length};
 use crate::time::Span;
@@ -212,5 +213,48 @@ pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: im
         bad(&format!(
             "is judged after fewer than {FEWEST_POINTS} points, of which nothing could be told; raise `every`"
         ));
+    }
+}
+
+/// Objectives that could not be told apart, that would weigh nothing, or whose score would say nothing.
+pub(super) fn check_objectives(rule: &Objectives, mut bad: impl FnMut(&str)) {
+    let Objectives { of, pass, warning } = rule;
+    if of.len() > MOST_METRICS {
+        bad(&format!("there are more than {MOST_METRICS} objectives; make two analyses of them"));
+    }
+    let mut names = BTreeSet::new();
+    for objective in of {
+        let name = &objective.name;
+        if !names.insert(name) {
+            bad(&format!("objective `{name}` is there twice; rename one"));
+        }
+        if objective.weight < Finite::ZERO {
+            bad(&format!("objective `{name}` weighs less than nothing; set `weight` to 0 or more"));
+        }
+        if let Metric::Quantile { quantile, .. } = &objective.metric
+            && !(quantile.get() > 0.0 && quantile.get() < 1.0)
+        {
+            bad(&format!("the quantile of objective `{name}` has to lie between 0 and 1"));
+        }
+        for criterion in objective.failure.iter().chain(&objective.warning) {
+            if !tells(&objective.metric, criterion) {
+                bad(&format!(
+                    "objective `{name}` asks of a quantile, of which only a bucket is known, whether it is {criterion}; give it a limit to one side"
+                ));
+            }
+            if let Criterion::Within { from, to } | Criterion::Outside { from, to } = criterion
+                && from > to
+            {
+                bad(&format!("objective `{name}` goes from {from} to {to}; swap them"));
+            }
+        }
+    }
+    if of.iter().map(|objective| objective.weight.get()).sum::<f64>() <= 0.0 {
+        bad("no objective weighs anything; set a `weight` above 0");
+    }
+    let warning = warning.unwrap_or(*pass);
+    if !(Finite::ZERO <= warning && warning <= *pass && pass.get() <= 100.0 && *pass > Finite::ZERO)
+    {
+        bad("`warning` and `pass` are not in order from 0 to 100, or everything passes; mend them");
     }
 }

@@ -340,6 +340,7 @@ fn evidence_text(evidence: &Evidence) -> String {
         }
         Evidence::Flag(reading) => reading.to_string(),
         Evidence::Measurement(one) => measurement(one),
+        Evidence::Measurements { of } => of.iter().map(measurement).collect::<Vec<_>>().join("; "),
         Evidence::Comparisons { of } => {
             let pair = |pair: &Pair| {
                 format!("{} beside {}", measurement(&pair.canary), measurement(&pair.baseline))

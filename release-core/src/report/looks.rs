@@ -48,6 +48,9 @@ pub(super) fn steps(state: &RunState) -> Vec<Compared> {
             Judge::Scorecard(card) => {
                 format!("{}, a score of {} metrics", analysis.id, card.metrics.len())
             }
+            Judge::Objectives(rule) => {
+                format!("{}, a score of {} objectives", analysis.id, rule.of.len())
+            }
             Judge::Threshold(Threshold { unit, .. }) => named(analysis, *unit),
             Judge::Sequential(rule) => named(analysis, Some(rule.unit)),
             Judge::Cusum(rule) => named(analysis, Some(rule.unit)),

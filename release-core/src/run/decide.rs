@@ -289,6 +289,7 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
     if is_over(state, action) {
         judgement = judgement.at_the_end(action, &measured);
     }
+    judgement = judgement.unless_dry_run(action);
     match judgement {
         Judgement::Pass { because, found } => {
             let (evidence, finding) = (evidence.into_owned(), finding(found));

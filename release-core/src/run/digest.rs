@@ -17,7 +17,7 @@ use super::event::{Cause, Mode, Outcome, WakeUp};
 use super::gates::{GateState, Given};
 use super::left::Left;
 use super::signal;
-use super::state::{Active, Measured, Phase, RunState, Status, Wait};
+use super::state::{Active, Measured, Phase, Rows, RunState, Status, Wait};
 use crate::ids::{GateId, StepId};
 use crate::model::{Principal, PrincipalKind, RollbackScope};
 use crate::plan::Part;
@@ -135,7 +135,7 @@ const fn wait_hash(index: u32) -> u64 {
 
 pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
     let Active { attempt, failures, since, measured, wait, reasons, error } = active;
-    let Measured { good, bad, inconclusive, undetermined, memory } = measured;
+    let Measured { good, bad, inconclusive, undetermined, rows, memory } = measured;
     let mut mix = Mix::new(ACTIVE)
         .word(u64::from(index) << 32 | u64::from(*attempt))
         .word(u64::from(*failures))
@@ -144,6 +144,10 @@ pub(super) fn active_hash(index: u32, active: &Active) -> u64 {
         .word(u64::from(*bad))
         .word(u64::from(*inconclusive));
     // Not for runs from before there was such a thing: their digests stay.
+    if let Some(Rows { good, no_data, all }) = rows {
+        let words = [good, no_data, all].map(|count| u64::from(*count));
+        mix = words.into_iter().fold(mix, Mix::word);
+    }
     if let Some(memory) = memory {
         mix = memory.words().fold(mix.word(u64::from(*undetermined)), Mix::word);
     }

@@ -171,8 +171,9 @@ impl RunState {
                 self.succeeded(step)?;
                 self.keep_reading(step, evidence);
             }
-            Event::StepMeasured { step, evidence, verdict, next, .. } => {
-                self.measured(at, step, evidence, (*verdict, *next))?;
+            Event::StepMeasured { step, evidence, verdict, next, finding, .. } => {
+                let no_data = finding.as_ref().is_some_and(|found| found.is_without_data());
+                self.measured(at, step, evidence, (*verdict, no_data, *next))?;
             }
             Event::StepRetried { step, at: next, error } => {
                 self.retried(step, *next)?;
@@ -337,7 +338,7 @@ impl RunState {
         at: Timestamp,
         step: &StepRef,
         evidence: &Evidence,
-        (verdict, next): (Verdict, Timestamp),
+        (verdict, no_data, next): (Verdict, bool, Timestamp),
     ) -> Result<(), IllegalTransition> {
         let wait = self.again(step.index, next);
         let index = self.attempt_over(step, "step_measured", false, wait)?;
@@ -346,7 +347,9 @@ impl RunState {
             let measured = &mut active.measured;
             let action = &plan.step(index).action;
             judge::remember(action, evidence, measured, at);
-            measured.count(verdict, action.goes_on());
+            if let Action::Analyze { analysis, .. } = action {
+                measured.count(analysis, (verdict, no_data), action.goes_on());
+            }
             active.failures = 0; // attempts are counted for each measurement
         }
         Ok(())

@@ -52,6 +52,19 @@ pub(super) fn judge(
 }
 
 impl Judgement {
+    /// Of an analysis that only tells, whatever it found is as good as a pass.
+    pub(super) fn unless_dry_run(self, action: &Action) -> Self {
+        match (self, action) {
+            (Self::Fail { error, found, .. }, Action::Analyze { analysis, .. })
+                if analysis.dry_run =>
+            {
+                let because = format!("dry run, it would have failed: {}", error.message);
+                Self::Pass { because: Some(because), found }
+            }
+            (judgement, _) => judgement,
+        }
+    }
+
     /// What is judged once that is over in whose background it was measured: that ends with a good look. After one that is not
     /// good, it is looked again, as often as the analysis tolerates.
     pub(super) fn at_the_end(self, action: &Action, measured: &Measured) -> Self {
@@ -100,11 +113,12 @@ fn memory<'a>(action: &Action, measured: &'a mut Measured) -> Option<&'a mut Mem
     measured.memory.as_deref_mut()
 }
 
-/// Whether what was measured is as much as the judge needs: one version, both, or several metrics of both.
+/// Whether what was measured is as much as the judge needs: one version, both, or several metrics of one or both.
 const fn fits(analysis: &Analysis, evidence: &Evidence) -> bool {
     match (&analysis.judge, evidence) {
         (Judge::Scorecard(card), Evidence::Comparisons { of }) => of.len() == card.metrics.len(),
-        (Judge::Scorecard(_), _) => false,
+        (Judge::Objectives(rule), Evidence::Measurements { of }) => of.len() == rule.of.len(),
+        (Judge::Scorecard(_) | Judge::Objectives(_), _) => false,
         (_, Evidence::Comparison { .. }) => analysis.compares(),
         (_, Evidence::Measurement(_)) => !analysis.compares(),
         _ => false,
@@ -115,7 +129,8 @@ const fn fits(analysis: &Analysis, evidence: &Evidence) -> bool {
 /// again at its interval, as often as it tolerates that.
 pub(super) fn unmeasured(action: &Action, error: &EffectError) -> Option<Evidence> {
     let Action::Analyze { analysis, .. } = action else { return None };
-    if error.retry != Retry::Backoff {
+    // In dry run, nothing that the source says holds anything up.
+    if error.retry != Retry::Backoff && !analysis.dry_run {
         return None;
     }
     let none = || Measurement::NoData { reason: format!("the source could not be asked: {error}") };
@@ -123,6 +138,9 @@ pub(super) fn unmeasured(action: &Action, error: &EffectError) -> Option<Evidenc
         Judge::Scorecard(card) => {
             let pair = |_| Pair { canary: none(), baseline: none() };
             Evidence::Comparisons { of: card.metrics.iter().map(pair).collect() }
+        }
+        Judge::Objectives(rule) => {
+            Evidence::Measurements { of: rule.of.iter().map(|_| none()).collect() }
         }
         _ if analysis.compares() => {
             Evidence::Comparison { canary: Box::new(none()), baseline: Box::new(none()) }
@@ -230,8 +248,12 @@ fn analyze(
     }
     let looked = Memory::look(memory(action, measured), action, now, evidence);
     let Some(Judged { finding, verdict, because, last }) = looked else { return unfit(action) };
-    let count = measured.count(verdict, action.goes_on());
-    let limit = most(analysis, action, verdict);
+    let no_data = finding.is_without_data();
+    let count = measured.count(analysis, (verdict, no_data), action.goes_on());
+    let limit = match analysis.consecutive_no_data {
+        Some(limit) if no_data => Some(limit),
+        _ => most(analysis, action, verdict),
+    };
     let limit =
         if last && verdict != Verdict::Pass { Some(count.saturating_sub(1)) } else { limit };
     // A measurement beside its limit says it all.
@@ -259,7 +281,17 @@ fn analyze(
     let wanted = wanted(analysis, action);
     #[cfg(planted_bugs)]
     let wanted = if crate::planted::is(crate::planted::Bug::OneMeasurement) { 1 } else { wanted };
-    if measured.good >= wanted {
+    let rows = measured.rows.unwrap_or_default();
+    if let Some(row) = analysis.consecutive_good {
+        let told = format!("{}: {told}{because} ({} in a row of {row})", analysis.id, rows.good);
+        if rows.good >= row && !action.goes_on() {
+            return Judgement::Pass { because: Some(told), found: Some(finding) };
+        }
+        if rows.all >= analysis.count && !action.goes_on() {
+            let error = EffectError::permanent("undetermined", told);
+            return Judgement::Fail { error, found: Some(finding), decided: decides(analysis) };
+        }
+    } else if measured.good >= wanted {
         let because = format!("{}: {told}{because}", analysis.id);
         let because = if analysis.judge.sums_up() {
             because
@@ -293,7 +325,11 @@ fn most(analysis: &Analysis, action: &Action, verdict: Verdict) -> Option<u32> {
         Verdict::Pass => None,
         Verdict::Fail => Some(analysis.failure_limit),
         Verdict::Inconclusive => Some(analysis.inconclusive_limit),
-        Verdict::Undetermined if matches!(analysis.judge, Judge::Threshold(_)) => None,
+        Verdict::Undetermined
+            if matches!(analysis.judge, Judge::Threshold(_) | Judge::Objectives(_)) =>
+        {
+            None
+        }
         Verdict::Undetermined if action.goes_on() => Some(analysis.inconclusive_limit),
         Verdict::Undetermined => Some(analysis.count.saturating_sub(1)),
     }

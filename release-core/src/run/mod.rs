@@ -57,7 +57,7 @@ pub use outcome::{Cause, Outcome};
 pub use permits::{Permits, Settlement};
 pub use signal::{MAX_SIGNALS, Received, SignalAnswer};
 pub(crate) use standing::{Counted, Places};
-pub use state::{Active, Measured, Phase, RunState, Status, Wait};
+pub use state::{Active, Measured, Phase, Rows, RunState, Status, Wait};
 
 /// Decides `input` and everything that follows from it at once, folding each event into `state`.
 ///

@@ -123,7 +123,7 @@ impl RunState {
             Judge::Cusum(_) | Judge::Scorecard(_) => {
                 measured.map_or(0, |measured| measured.undetermined)
             }
-            Judge::Threshold(_) | Judge::BurnRate(_) => {
+            Judge::Threshold(_) | Judge::BurnRate(_) | Judge::Objectives(_) => {
                 measured.map_or(0, |measured| measured.good)
             }
         };

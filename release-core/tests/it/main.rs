@@ -5,6 +5,8 @@ mod affinity;
 #[cfg(test)]
 mod before_traffic;
 #[cfg(test)]
+mod builds;
+#[cfg(test)]
 mod burning;
 #[cfg(test)]
 mod clock_jumps;
@@ -81,6 +83,8 @@ mod migrations;
 mod netflix;
 #[cfg(test)]
 mod notes;
+#[cfg(test)]
+mod objectives;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]

@@ -376,9 +376,9 @@ fn a_scorecard_names_its_metrics_itself() {
         serde_json::from_value::<Analysis>(json).unwrap_err().to_string()
     };
     let beside = read(|json| json["metric"] = serde_json::json!({ "query": { "query": "x" } }));
-    assert!(beside.contains("`score` has a `metric` beside a scorecard"), "{beside}");
+    assert!(beside.contains("`score` has a `metric` beside a judge of several"), "{beside}");
     let empty = read(|json| json["judge"]["scorecard"]["metrics"] = serde_json::json!([]));
-    assert!(empty.contains("without `metrics`"), "{empty}");
+    assert!(empty.contains("without metrics"), "{empty}");
     let word = read(|json| {
         json["judge"]["scorecard"]["metrics"][0]["direction"] = serde_json::json!("upwards");
     });

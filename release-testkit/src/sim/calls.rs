@@ -337,6 +337,9 @@ impl Machine<'_> {
                     Evidence::Comparison { baseline, .. } => {
                         Evidence::Comparison { canary: Box::new(canary), baseline }
                     }
+                    Evidence::Measurements { of } => {
+                        Evidence::Measurements { of: of.iter().map(|_| canary.clone()).collect() }
+                    }
                     Evidence::Comparisons { of } => {
                         let pair =
                             |Pair { baseline, .. }| Pair { canary: canary.clone(), baseline };
@@ -456,6 +459,9 @@ fn other_digest(evidence: Evidence) -> Evidence {
         Evidence::Comparison { canary, baseline } => {
             Evidence::Comparison { canary: Box::new(of_another(*canary, other)), baseline }
         }
+        Evidence::Measurements { of } => Evidence::Measurements {
+            of: of.into_iter().map(|one| of_another(one, other)).collect(),
+        },
         Evidence::Comparisons { of } => {
             let pair =
                 |Pair { canary, baseline }| Pair { canary: of_another(canary, other), baseline };

@@ -6,6 +6,7 @@
 mod real;
 mod releases;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -89,10 +90,12 @@ fn evaluated(path: &Path, count: usize) -> Option<Vec<String>> {
     command.arg(script).arg(path).args(["newCheckout", &count.to_string()]);
     let done = command.output().unwrap();
     let told = String::from_utf8_lossy(&done.stderr);
-    assert!(
-        done.status.success(),
-        "{told}\n`target/python/bin/pip install -r .ci/requirements.txt` installs what it needs"
-    );
+    if told.contains("ModuleNotFoundError") {
+        let how = "`target/python/bin/pip install -r .ci/requirements.txt` installs it";
+        real::skip(&format!("this Python has no OpenFeature: {how}; {told}"));
+        return None;
+    }
+    assert!(done.status.success(), "{told}");
     Some(serde_json::from_slice(&done.stdout).unwrap())
 }
 
@@ -146,7 +149,8 @@ async fn openfeature_gives_everybody_the_variant_that_was_foretold() {
         let other = ours.iter().zip(&theirs).filter(|(ours, theirs)| **ours != **theirs).count();
         assert_eq!((theirs.len(), other), (USERS, 0), "{state}");
         let with = theirs.iter().filter(|variant| **variant == "on").count();
-        println!("{state}: {with} of {USERS}, none of them other than foretold");
+        let mut out = std::io::stderr(); // not `eprintln!`, which tests that pass keep to themselves
+        writeln!(out, "{state}: {with} of {USERS}, none of them other than foretold").unwrap();
         assert!(with.abs_diff(usize::from(state.percent()) * 100) < 200, "{state}: {with}");
     }
     for state in [FlagState::On, FlagState::Off] {

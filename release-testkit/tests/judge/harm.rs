@@ -1,11 +1,12 @@
 //! Harm that is there: is it found within the time that was planned?
 
 use release_core::analysis::Conclusion;
-
-use release_core::analysis::{DETECTS, PASSES, power};
+use release_core::analysis::{DETECTS, PASSES, Power, power};
 use release_core::plan::Action;
+use release_core::stats::special::normal_sf;
 
-use super::traffic::{Traffic, action, share_of};
+use super::said;
+use super::traffic::{ONE_IN_A_HUNDRED, Traffic, action, share_of};
 
 #[test]
 fn three_times_the_errors_are_found() {
@@ -16,7 +17,7 @@ fn three_times_the_errors_are_found() {
         (Traffic::errors(5.0, 50).in_waves(0.8, 0.2), 60),
     ] {
         let found = share_of(Conclusion::Regressed, 400, (traffic.harmed(3.0), looks), (0.01, 1));
-        println!("{traffic:?} within {looks} looks: {found}");
+        said(&format!("{traffic:?} within {looks} looks: {found}"));
         assert!(found >= 0.95, "{traffic:?} within {looks} looks: {found}");
     }
 }
@@ -27,20 +28,21 @@ fn a_mean_that_is_worse_is_found() {
         for traffic in [Traffic::mean(), Traffic::sums().within(0.01)] {
             let traffic = traffic.harmed(harm);
             let found = share_of(Conclusion::Regressed, 400, (traffic, looks), (0.01, 1));
-            println!("{harm} deviations within {looks} looks: {found}");
+            said(&format!("{harm} deviations within {looks} looks: {found}"));
             assert!(found >= 0.95, "{traffic:?} within {looks} looks: {found}");
         }
     }
 }
 
+/// What a plan of so many looks says of itself.
+fn promised(traffic: Traffic, looks: u32, alpha: f64) -> Power {
+    let Action::Analyze { analysis, .. } = action(traffic, looks, alpha, 1) else { panic!() };
+    power(&analysis, traffic.share).unwrap().unwrap()
+}
+
 /// The fewest looks with which a plan is accepted.
 fn fewest_planned(traffic: Traffic) -> u32 {
-    let accepted = |looks: &u32| {
-        let Action::Analyze { analysis, .. } = action(traffic, *looks, 0.05, 1) else { panic!() };
-        let found = power(&analysis, traffic.share).unwrap().unwrap();
-        found.detects >= DETECTS && found.passes >= PASSES
-    };
-    (1..2_000).find(accepted).unwrap()
+    (1..2_000).find(|looks| promised(traffic, *looks, 0.05).suffices(1)).unwrap()
 }
 
 /// With the fewest looks that the planner accepts, harm of the planned size is found, and a version without any passes, as often
@@ -63,7 +65,7 @@ fn what_a_plan_promises_is_kept() {
         let share = |wanted, traffic| share_of(wanted, paths, (traffic, looks), (0.05, 1));
         let found = share(Conclusion::Regressed, traffic.harmed(3.0));
         let passes = share(Conclusion::Healthy, traffic);
-        println!("{traffic:?}: {looks} looks are planned; {found} found, {passes} pass");
+        said(&format!("{traffic:?}: {looks} looks are planned; {found} found, {passes} pass"));
         let least =
             |chance: f64| chance - 3.0 * (chance * (1.0 - chance) / f64::from(paths)).sqrt();
         assert!(found >= least(DETECTS), "{traffic:?} within {looks} looks: {found} found");
@@ -72,13 +74,19 @@ fn what_a_plan_promises_is_kept() {
 }
 
 /// Latencies in the buckets of Prometheus' clients, wherever the 99th percentile lies between two of them, and ten percent more of
-/// each latency.
+/// each latency: a plan of so many looks says beforehand that it finds as many more slow ones as that makes, and it does.
 #[test]
 fn a_tenth_more_of_the_slowest_latencies_is_found() {
+    const SPREAD: f64 = 0.4;
+    // How many times as many take longer than the 99th percentile.
+    let more = normal_sf(ONE_IN_A_HUNDRED - 1.1_f64.ln() / SPREAD) / 0.01;
     for (p99, looks) in [(0.25, 60), (0.2, 60), (0.12, 60)] {
-        let traffic = Traffic::slow(20_000.0, 0.4, p99).harmed(1.1).within(0.2);
-        let found = share_of(Conclusion::Regressed, 60, (traffic, looks), (0.01, 1));
-        println!("{traffic:?} within {looks} looks: {found}");
+        let traffic = Traffic::slow(20_000.0, SPREAD, p99).within(0.2).to_find(more);
+        let power = promised(traffic, looks, 0.01);
+        assert!(power.detects >= DETECTS, "{power}");
+        let harmed = traffic.harmed(1.1);
+        let found = share_of(Conclusion::Regressed, 200, (harmed, looks), (0.01, 1));
+        said(&format!("{traffic:?} within {looks} looks, which {power}: {found}"));
         assert!(found >= 0.95, "{traffic:?} within {looks} looks: {found}");
     }
 }
@@ -90,7 +98,7 @@ fn versions_that_do_not_differ_pass() {
         [(Traffic::errors(50.0, 50), 60), (Traffic::slow(20_000.0, 0.4, 0.2).within(0.5), 60)]
     {
         let found = share_of(Conclusion::Healthy, 60, (traffic, looks), (0.01, 1));
-        println!("{traffic:?} within {looks} looks: {found} pass");
+        said(&format!("{traffic:?} within {looks} looks: {found} pass"));
         assert!(found >= 0.9, "{traffic:?} within {looks} looks: {found} pass");
     }
 }

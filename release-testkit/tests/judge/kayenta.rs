@@ -12,6 +12,7 @@ use release_core::stats::rank::{Alternative, RankTest};
 use release_core::stats::shift::Shift;
 
 use super::dice::Dice;
+use super::said;
 
 fn config() -> CanaryConfig {
     let canary: MetricConfig = serde_json::from_str(r#"{"direction": "either"}"#).unwrap();
@@ -40,7 +41,7 @@ fn apart(rate: f64, runs: f64, ours: f64) -> f64 {
 
 #[track_caller]
 fn near(what: &str, got: f64, want: f64, [runs, ours]: [f64; 2]) {
-    println!("{what}: {got:.3}, where {want:.3} was measured before");
+    said(&format!("{what}: {got:.3}, where {want:.3} was measured before"));
     assert!((got - want).abs() <= apart(want, runs, ours), "{what}: {got} for {want}");
 }
 
@@ -90,7 +91,9 @@ fn a_threefold_regression_is_lost_in_small_units() {
             *missed += i32::from(!kayenta);
         }
     }
-    println!("of 100 threefold regressions, in units of {units:?}, Kayenta misses {missed:?}");
+    said(&format!(
+        "of 100 threefold regressions, in units of {units:?}, Kayenta misses {missed:?}"
+    ));
     assert_eq!(missed[..3], [0; 3]);
     // What is found there is found by chance: an end of the search stands for the shift.
     assert!(missed[3] > 0 && missed[4..].iter().all(|missed| (25..=100).contains(missed)));
@@ -113,7 +116,7 @@ fn values_that_agree_to_eight_digits_get_a_shift_that_is_that_of_the_search() {
     };
     let [estimate, lower, upper] = found(&NetflixAca::new(1).judge(&config(), &samples));
     let beside = |got: f64, truth: f64| (got - truth).abs() / (truth.abs());
-    println!("{truth:?}; Kayenta: {estimate:e} from {lower:e} to {upper:e}");
+    said(&format!("{truth:?}; Kayenta: {estimate:e} from {lower:e} to {upper:e}"));
     assert!(beside(estimate, truth.estimate) > 1.0, "{estimate:e}");
     assert!(beside(lower, truth.lower) > 1.0 || beside(upper, truth.upper) > 1.0);
     let strict = Strict::default().judge(&config(), &samples).unwrap();
@@ -186,7 +189,7 @@ fn the_sequential_test_keeps_its_error_where_the_rank_test_does_not_and_pays_wit
     let runs = [600.0; 2];
     for events in [0.1, 0.5, 5.0] {
         let Peeked { sequential, ranks } = peeked(&mut dice, events, 1.0);
-        println!("{events} events: {sequential:.4} false alarms, {ranks:.4} by ranks");
+        said(&format!("{events} events: {sequential:.4} false alarms, {ranks:.4} by ranks"));
         assert!(sequential <= 0.005 + apart(0.005, 1e9, 600.0), "{sequential}");
         if events < 1.0 {
             near(&format!("false alarms by ranks of {events}"), ranks, 0.05, runs);
@@ -196,7 +199,9 @@ fn the_sequential_test_keeps_its_error_where_the_rank_test_does_not_and_pays_wit
         [(5.0, 1.25, 0.98), (0.5, 1.5, 0.52), (0.5, 2.0, 0.995), (0.1, 4.0, 1.0)]
     {
         let Peeked { sequential, ranks } = peeked(&mut dice, events, factor);
-        println!("{events} events {factor} times: found {sequential:.3}, by ranks {ranks:.3}");
+        said(&format!(
+            "{events} events {factor} times: found {sequential:.3}, by ranks {ranks:.3}"
+        ));
         near(&format!("{factor} times {events}"), sequential, want, runs);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Kind {
 /// Upper bounds of buckets in seconds, as Prometheus' clients have them by default.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// How many standard deviations above the mean one in a hundred lies.
-const ONE_IN_A_HUNDRED: f64 = 2.326_347_874_040_841;
+pub(crate) const ONE_IN_A_HUNDRED: f64 = 2.326_347_874_040_841;
 
 /// How looks go together.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,8 @@ pub(crate) struct Traffic {
     pub(crate) margin: f64,
     /// How much worse it may be besides, in the metric's unit.
     pub(crate) amount: f64,
+    /// How bad harm is that the plan has to find: a multiple of the value, or of what is above a quantile.
+    pub(crate) detect: f64,
 }
 
 impl Traffic {
@@ -75,12 +77,25 @@ impl Traffic {
     }
 
     const fn of(kind: Kind, share: u8, harm: f64) -> Self {
-        Self { kind, share, correlation: 0.0, waves: 0.0, harm, margin: 0.5, amount: 0.0 }
+        Self {
+            kind,
+            share,
+            correlation: 0.0,
+            waves: 0.0,
+            harm,
+            margin: 0.5,
+            amount: 0.0,
+            detect: 3.0,
+        }
     }
 
     /// What is tolerated is an amount, and no part of the old version's value.
     pub(crate) const fn by(self, amount: f64) -> Self {
         Self { margin: 0.0, amount, ..self }
+    }
+
+    pub(crate) const fn to_find(self, detect: f64) -> Self {
+        Self { detect, ..self }
     }
 
     pub(crate) const fn within(self, margin: f64) -> Self {
@@ -116,7 +131,7 @@ fn expected(traffic: Traffic) -> Expected {
         Kind::Sums => (REQUESTS, 10.0),
     };
     let (per_second, value) = (finite(per_second), finite(value));
-    Expected { per_second, value, spread: finite(1.0), detect: finite(3.0) }
+    Expected { per_second, value, spread: finite(1.0), detect: finite(traffic.detect) }
 }
 
 /// The step that judges `traffic` over so many looks.

@@ -20,7 +20,6 @@ fn environment(name: &str) -> Option<String> {
 
 /// Where a program is. `None`, and a line that says so, where it is missing; with `RELEASE_REQUIRE_REAL=1` that is a failure.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    static SKIPPED: AtomicU32 = AtomicU32::new(0);
     let known = PROGRAMS.iter().find(|(name, ..)| *name == program);
     let (name, variable, how) = known.unwrap_or_else(|| panic!("`{program}` is not in the list"));
     let found = match environment(variable) {
@@ -28,25 +27,32 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         None => places(name).into_iter().find(|path| path.is_file()),
     };
     if found.is_none() {
-        let text = format!("`{name}` is missing; get it ({how}), or say where it is in {variable}");
-        let required = environment("RELEASE_REQUIRE_REAL").is_some_and(|value| value == "1");
-        assert!(!required, "{text}");
-        let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut out = std::io::stderr(); // not `eprintln!`, which tests that pass keep to themselves
-        writeln!(out, "!!! SKIPPED: {text} ({count} skipped in this binary)").unwrap();
+        skip(&format!("`{name}` is missing; get it ({how}), or say where it is in {variable}"));
     }
     found
 }
 
+/// Says what is not tested, and why; with `RELEASE_REQUIRE_REAL=1` that is a failure.
+pub(crate) fn skip(text: &str) {
+    static SKIPPED: AtomicU32 = AtomicU32::new(0);
+    let required = environment("RELEASE_REQUIRE_REAL").is_some_and(|value| value == "1");
+    assert!(!required, "{text}");
+    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut out = std::io::stderr(); // not `eprintln!`, which tests that pass keep to themselves
+    writeln!(out, "!!! SKIPPED: {text} ({count} skipped in this binary)").unwrap();
+}
+
 fn places(name: &str) -> Vec<PathBuf> {
-    let path = environment("PATH").unwrap_or_default();
-    let mut directories: Vec<PathBuf> = path.split(':').map(PathBuf::from).collect();
-    directories.push("/usr/sbin".into()); // where Debian has servers, and not everybody's PATH
-    // What pip installs is a script around the program; the program itself can be signalled.
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python");
+    // First what `.ci/test` put there with all that the tests need. What pip installs is a script around the program; the program
+    // itself can be signalled.
+    let mut directories: Vec<PathBuf> = Vec::new();
     for version in std::fs::read_dir(python.join("lib")).into_iter().flatten().flatten() {
         directories.push(version.path().join("site-packages/envoy/_bin"));
     }
     directories.push(python.join("bin"));
+    let path = environment("PATH").unwrap_or_default();
+    directories.extend(path.split(':').map(PathBuf::from));
+    directories.push("/usr/sbin".into()); // where Debian has servers, and not everybody's PATH
     directories.iter().map(|directory| directory.join(name)).collect()
 }

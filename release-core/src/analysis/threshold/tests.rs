@@ -189,8 +189,13 @@ fn what_is_taken_in_again_is_what_was_left_behind() {
             let (found, now) = (ratio(0.0, whole), second(n));
             let told = (&found, Some(&mut judged));
             let _ = measure(&analysis, &limits, Digest::of(b"new"), told, now);
-            let Ok(Told { of, .. }) = value(&analysis, &limits, Digest::of(b"new"), &found, now)
-            else {
+            let Ok(Told { of, .. }) = value(
+                (&analysis.metric, limits.success),
+                &analysis,
+                Digest::of(b"new"),
+                &found,
+                now,
+            ) else {
                 panic!("{found:?}");
             };
             taken.again(&analysis, of, now);

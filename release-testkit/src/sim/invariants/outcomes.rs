@@ -80,6 +80,10 @@ fn is_good(
         Evidence::Measurement(one) if analysis.success().is_none() => {
             healthy && digest_of(one) == Some(wanted)
         }
+        Evidence::Measurements { of } => {
+            let measured = |one: &Measurement| digest_of(one).is_none_or(|new| new == wanted);
+            healthy && !of.is_empty() && of.iter().all(measured)
+        }
         Evidence::Comparisons { of } => {
             let measured = |pair: &Pair| digest_of(&pair.canary).is_none_or(|new| new == wanted);
             healthy && !of.is_empty() && of.iter().all(measured)
