@@ -2,7 +2,7 @@
 
 use super::event::Verdict;
 use super::flags;
-use super::state::Measured;
+use super::measured::Measured;
 use crate::analysis::{Conclusion, Finding, Judged, Memory};
 use crate::model::{Analysis, Digest, Judge, Target, Undecided};
 use crate::plan::{Action, Deployment, Weight};

@@ -4,7 +4,8 @@
 use super::admit::REJECTED;
 use super::event::StepRef;
 use super::evolve::{IllegalTransition, wrong_status};
-use super::state::{Active, Measured, RunState, Status, Wait};
+use super::measured::Measured;
+use super::state::{Active, RunState, Status, Wait};
 use crate::model::Gate;
 use crate::plan::Action;
 use crate::port::EffectError;

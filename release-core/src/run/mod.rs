@@ -5,7 +5,7 @@
 //!   the books, `standing` reads them for explanations).
 //! - `decide` answers an input (an outcome; `directive` a command); `advance` does what follows from the state
 //!   and the time: start what is ready, act on timers, settle, roll back, finish.
-//! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked.
+//! - `admit` decides whether a step may start, `judge` whether what was observed is what was asked, of which `measured` counts the looks.
 //! - `migrate` lets a run go on with another plan.
 //! - `digest` tells by 64 bits whether two states are the same.
 //!
@@ -27,6 +27,7 @@ mod gates;
 mod judge;
 mod lease;
 mod left;
+mod measured;
 mod mend;
 mod migrate;
 mod note;
@@ -51,13 +52,14 @@ pub use doubt::held_while_in_doubt;
 pub use event::{Event, Mode, StepRef, Verdict, WakeUp};
 pub use evolve::{Fact, IllegalTransition};
 pub use gates::Given;
+pub use measured::{Measured, Rows};
 pub use migrate::{NotMigrated, migrate};
 pub use note::{MAX_NOTES, Note};
 pub use outcome::{Cause, Outcome};
 pub use permits::{Permits, Settlement};
 pub use signal::{MAX_SIGNALS, Received, SignalAnswer};
 pub(crate) use standing::{Counted, Places};
-pub use state::{Active, Measured, Phase, Rows, RunState, Status, Wait};
+pub use state::{Active, Phase, RunState, Status, Wait};
 
 /// Decides `input` and everything that follows from it at once, folding each event into `state`.
 ///
