@@ -168,6 +168,17 @@ fn f25_f30_from_every_state_of_every_strategy_an_abort_ends_on_a_healthy_version
         definition.analyses.iter_mut().for_each(|analysis| analysis.interval = Span::secs(20));
         total += explored(name, exploration, &definition);
     }
+    // Of more instances than the others have, one after the other: each may be where it may fail.
+    for (name, surge) in [("of six, one more", 1), ("of six, never one more", 0)] {
+        let rolling = Rolling {
+            max_unavailable: 1 - surge,
+            max_surge: Some(surge),
+            bake: minute(),
+            ..Rolling::new(1)
+        };
+        let exploration = Exploration::new().missing(1 - surge).surge(surge);
+        total += explored(name, exploration, &one_service(Strategy::Rolling(rolling), 6));
+    }
     said(&format!("{total} states in all"));
     assert!(total > 1_000_000, "{total}");
 }
