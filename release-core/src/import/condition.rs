@@ -7,19 +7,11 @@ use crate::model::{Bound, Criterion, Finite};
 /// # Errors
 /// What of the condition cannot be said so.
 pub(super) fn met(condition: &str) -> Result<Criterion, String> {
-    let (either, terms): (bool, Vec<&str>) = if condition.contains("||") {
-        (true, condition.split("||").map(str::trim).collect())
-    } else {
-        (false, condition.split("&&").map(str::trim).collect())
-    };
-    // What is no number, or nothing at all, is inconclusive here anyhow.
-    let terms = terms.into_iter().filter(|term| !says_nothing(term));
+    let either = condition.contains("||");
+    let terms = condition.split(if either { "||" } else { "&&" }).map(str::trim);
+    // What is no number, or nothing at all, is inconclusive here anyhow; but beside `||` that would let every number pass.
+    let terms = terms.filter(|term| either || !says_nothing(term));
     let bounds = terms.map(comparison).collect::<Result<Vec<_>, _>>()?;
-    let many = || {
-        format!(
-            "`{condition}` is not one stretch of numbers, or all but one; write a metric for each bound"
-        )
-    };
     match (bounds.as_slice(), either) {
         ([], _) => Err(format!("`{condition}` has no bound; compare `result[0]` with a number")),
         ([Bound::AtMost(limit)], _) => Ok(Criterion::AtMost(*limit)),
@@ -35,7 +27,9 @@ pub(super) fn met(condition: &str) -> Result<Criterion, String> {
             let (from, to) = (beyond(*low, f64::next_up), beyond(*high, f64::next_down));
             Ok(Criterion::Outside { from, to })
         }
-        _ => Err(many()),
+        _ => Err(format!(
+            "`{condition}` is not one stretch of numbers, or all but one; write a metric for each bound"
+        )),
     }
 }
 

@@ -297,6 +297,7 @@ fn conditions_mean_here_what_they_mean_there() {
         "result > NaN",
         "result > 1 && result > 2",
         "result > 1 || result < 2",
+        "!isNaN(result) || result > 1",
         "result > 1 || result < 0 && result > 4",
     ] {
         assert!(condition::met(none).is_err(), "{none}");

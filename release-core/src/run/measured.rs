@@ -27,9 +27,11 @@ impl Measured {
         Self { good: 0, bad: 0, inconclusive: 0, undetermined: 0, rows: None, memory: None };
 
     /// How many measurements there were.
-    pub const fn looks(&self) -> u32 {
-        let Self { good, bad, inconclusive, undetermined, .. } = self;
-        good.saturating_add(*bad).saturating_add(*inconclusive).saturating_add(*undetermined)
+    pub fn looks(&self) -> u32 {
+        let Self { good, bad, inconclusive, undetermined, rows, .. } = self;
+        let told = || good.saturating_add(*bad).saturating_add(*inconclusive);
+        // Those without data that are counted in a row alone are among all.
+        rows.map_or_else(told, |rows| rows.all).saturating_add(*undetermined)
     }
 
     /// Counts one more measurement that said this, and returns how many there are. Of an analysis in the background, which
