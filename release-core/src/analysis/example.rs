@@ -91,12 +91,8 @@ fn objective(
         _ => None,
     };
     let fits = |value: &f64| {
-        let meets = |criterion: &Option<Criterion>| criterion.is_some_and(|c| c.is_met(*value));
-        let fine = if well {
-            !meets(&objective.failure) && !meets(&objective.warning)
-        } else {
-            meets(&objective.failure)
-        };
+        let (fails, warns) = (objective.fails(*value), objective.warns(*value));
+        let fine = if well { !fails && !warns } else { fails };
         fine && !(shares && *value < 0.0)
     };
     let mut values = ends.iter().flat_map(near).chain(middle).chain([0.0, 1.0]);

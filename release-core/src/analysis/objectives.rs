@@ -104,12 +104,9 @@ fn scored(
     if let Some(why) = told.too_few(analysis) {
         return Scored::NoData(why);
     }
-    let meets = |criterion: Option<&Criterion>| {
-        criterion.is_some_and(|criterion| criterion.is_met(told.number))
-    };
-    if meets(objective.failure.as_ref()) {
+    if objective.fails(told.number) {
         Scored::Fails(told)
-    } else if meets(objective.warning.as_ref()) {
+    } else if objective.warns(told.number) {
         Scored::Warns(told)
     } else {
         Scored::Passes(told)

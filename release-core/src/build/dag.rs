@@ -43,6 +43,12 @@ fn circle<Id: fmt::Display>(all: &[Id]) -> String {
     names.collect::<Vec<_>>().join(" → ")
 }
 
+/// The number of a thing among all that there are, sorted by their names.
+pub(super) fn position<T: Needing>(all: &[T], id: &T::Id) -> Option<u32> {
+    let found = all.binary_search_by(|one| one.id().cmp(id)).ok()?;
+    u32::try_from(found).ok()
+}
+
 /// Sorts things by their names, and finds out what needs what.
 pub(super) fn compile<T: Needing<Id: fmt::Display>>(
     things: impl IntoIterator<Item = T>,
@@ -59,8 +65,7 @@ pub(super) fn compile<T: Needing<Id: fmt::Display>>(
     let mut pairs = Vec::with_capacity(needs);
     for (one, number) in all.iter().zip(0..) {
         for need in one.needs() {
-            let found = all.binary_search_by(|other| other.id().cmp(need)).ok();
-            let Some(found) = found.and_then(|found| u32::try_from(found).ok()) else {
+            let Some(found) = position(&all, need) else {
                 return Err(NeedsError::Unknown { of: one.id().clone(), needs: need.clone() });
             };
             pairs.push((found, number));

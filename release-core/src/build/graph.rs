@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dag::{Dag, Needing, NeedsError, compile};
+use super::dag::{Dag, Needing, NeedsError, compile, position};
 use super::{micros, span};
 use crate::ids::BuildId;
 use crate::time::Span;
@@ -207,11 +207,6 @@ impl BuildGraph {
     pub(super) fn at(&self, number: u32) -> Option<&Build> {
         self.builds.get(number as usize)
     }
-}
-
-fn position(builds: &[Build], id: &BuildId) -> Option<u32> {
-    let found = builds.binary_search_by(|build| build.id.cmp(id)).ok()?;
-    u32::try_from(found).ok()
 }
 
 fn leads_inside(path: &str) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dag::{Dag, Needing, NeedsError, compile};
+use super::dag::{Dag, Needing, NeedsError, compile, position};
 use super::progress::{Progress, State};
 use super::schedule::Jobs;
 use super::{micros, span};
@@ -148,8 +148,7 @@ impl Suites {
     }
 
     fn number(&self, id: &SuiteId) -> Option<u32> {
-        let found = self.all.binary_search_by(|suite| suite.id.cmp(id)).ok()?;
-        u32::try_from(found).ok()
+        position(&self.all, id)
     }
 
     /// A schedule that ends early: `takes` tells how long each suite will take (see [`Learned`](super::Learned)), `opens` when each

@@ -290,9 +290,6 @@ impl Reading<'_> {
         };
         let success = read("successCondition", &spec.success_condition);
         let failure = read("failureCondition", &spec.failure_condition);
-        let bounds = |criterion: Option<Criterion>| {
-            criterion.map_or(Ok(None), |met| bound(met).map(Some).ok_or(()))
-        };
         match (&spec.success_condition, &spec.failure_condition) {
             (None, None) => {
                 let text = "has no condition, and would pass whatever it measures; write `successCondition`";
@@ -303,11 +300,12 @@ impl Reading<'_> {
             (_, Some(_)) if failure.is_none() => return None,
             _ => {}
         }
-        Some(match (bounds(success), bounds(failure)) {
-            (Ok(Some(success)), Ok(None)) => Rule::Limits(Threshold::new(success)),
+        // Outside: whether there is a condition; inside: whether one bound says it.
+        Some(match (success.map(bound), failure.map(bound)) {
+            (Some(Some(success)), None) => Rule::Limits(Threshold::new(success)),
             // What is no failure is a success.
-            (Ok(None), Ok(Some(failure))) => Rule::Limits(Threshold::new(opposite(failure))),
-            (Ok(Some(success)), Ok(Some(failure))) => {
+            (None, Some(Some(failure))) => Rule::Limits(Threshold::new(opposite(failure))),
+            (Some(Some(success)), Some(Some(failure))) => {
                 let failure = Some(opposite(failure)).filter(|kept| *kept != success);
                 Rule::Limits(Threshold { failure, ..Threshold::new(success) })
             }

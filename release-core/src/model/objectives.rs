@@ -57,6 +57,16 @@ impl Objective {
         let name = name.into();
         Self { name, metric, failure: Some(failure), warning: None, weight: one(), key: false }
     }
+
+    /// Whether `value` fails it.
+    pub fn fails(&self, value: f64) -> bool {
+        self.failure.is_some_and(|criterion| criterion.is_met(value))
+    }
+
+    /// Whether `value` scores half, and does not fail it.
+    pub fn warns(&self, value: f64) -> bool {
+        !self.fails(value) && self.warning.is_some_and(|criterion| criterion.is_met(value))
+    }
 }
 
 /// What a value may be.

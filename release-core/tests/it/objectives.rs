@@ -5,27 +5,20 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use release_core::analysis::{Conclusion, Finding, Method, Scale, Trial};
 use release_core::model::{
-    Analysis, Bound, Canary, CanaryStep, Criterion, Definition, Digest, Finite, Judge, Metric,
-    Objective, Objectives, RollbackTrigger, Selector, Span, Strategy as Rollout, Target, Timestamp,
+    Analysis, Bound, Canary, CanaryStep, Criterion, Definition, Finite, Judge, Metric, Objective,
+    Objectives, RollbackTrigger, Selector, Span, Strategy as Rollout, Target, Timestamp,
 };
 use release_core::plan::{Action, Deployment, FrozenPlan, PlanError, PlanErrors, plan};
 use release_core::port::{Evidence, Measurement};
 use release_core::run::Outcome;
 
 use super::journal::{same_as_golden, seal_with_digests};
+use super::scorecards::{digest, query, value};
 use super::support::drive::{End, Run};
 use super::support::looks::{failure, findings, finite, go, page, repeat};
 use super::support::samples::{artifact, id, one_service};
 
 const JUDGE: &str = "/score";
-
-fn digest(version: &str) -> Digest {
-    artifact("api", version).digest()
-}
-
-fn query(name: &str) -> Metric {
-    Metric::Query { query: name.into() }
-}
 
 /// Latency, a key objective, and errors, which weigh three times as much.
 fn two() -> Objectives {
@@ -66,13 +59,6 @@ fn definition(analysis: Analysis) -> Definition {
 
 fn planned(analysis: Analysis) -> FrozenPlan {
     plan(&definition(analysis)).unwrap().freeze()
-}
-
-fn value(version: &str, value: Option<f64>, at: Timestamp) -> Measurement {
-    match value {
-        Some(value) => Measurement::Value { digest: digest(version), value: finite(value), at },
-        None => Measurement::NoData { reason: "no samples".into() },
-    }
 }
 
 /// The looks of a run whose metrics are as told.

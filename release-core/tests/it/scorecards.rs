@@ -21,11 +21,11 @@ use super::support::samples::{artifact, id, one_service};
 
 const JUDGE: &str = "/score";
 
-fn digest(version: &str) -> Digest {
+pub(super) fn digest(version: &str) -> Digest {
     artifact("api", version).digest()
 }
 
-fn query(name: &str) -> Metric {
+pub(super) fn query(name: &str) -> Metric {
     Metric::Query { query: name.into() }
 }
 
@@ -59,7 +59,7 @@ fn definition(analysis: Analysis) -> Definition {
 }
 
 /// A point of a query: its value, or none.
-fn value(version: &str, value: Option<f64>, at: Timestamp) -> Measurement {
+pub(super) fn value(version: &str, value: Option<f64>, at: Timestamp) -> Measurement {
     match value {
         Some(value) => Measurement::Value { digest: digest(version), value: finite(value), at },
         None => Measurement::NoData { reason: "no samples".into() },
