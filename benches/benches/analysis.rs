@@ -15,8 +15,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use release_core::analysis::Trial;
 use release_core::model::{
-    Analysis, ArtifactRef, Bound, Digest, Direction, Expected, Finite, Judge, Margin, Metric,
-    Selector, Sequential, Span, Target, Threshold, Timestamp, Unit,
+    Analysis, ArtifactRef, Bound, Digest, Direction, Edition, Expected, Finite, Judge, Margin,
+    Metric, Selector, Sequential, Span, Target, Threshold, Timestamp, Unit,
 };
 use release_core::plan::{Action, Beside, Deployment};
 use release_core::port::{Evidence, Measurement};
@@ -167,6 +167,7 @@ fn looks(criterion: &mut Criterion) {
         warm_up: 0,
         baseline: None,
         comparisons: 1,
+        edition: Edition::default(),
     };
     let limit = || Judge::Threshold(Threshold::new(Bound::AtMost(finite(0.05))));
     for (name, metric, judge) in [

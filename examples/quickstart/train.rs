@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use release_core::model::{
-    Analysis, Approval, ArtifactRef, Canary, CanaryStep, Definition, Direction, Environment,
-    Expected, Finite, Gate, Judge, Margin, Metric, Release, RollbackCriteria, RollbackScope,
-    RollbackTrigger, Selector, Sequential, Service, Span, Stage, Strategy, Tier, Unit, VersionSet,
+    Analysis, Approval, ArtifactRef, Canary, CanaryStep, Definition, Direction, Edition,
+    Environment, Expected, Finite, Gate, Judge, Margin, Metric, Release, RollbackCriteria,
+    RollbackScope, RollbackTrigger, Selector, Sequential, Service, Span, Stage, Strategy, Tier,
+    Unit, VersionSet,
 };
 use semver::VersionReq;
 
@@ -150,6 +151,7 @@ fn error_rate(pace: Pace) -> Result<Analysis, Failure> {
         warm_up: 0,
         baseline: None,
         comparisons: 1, // the planner counts them
+        edition: Edition::default(),
     };
     let mut analysis = Analysis::judged(ERROR_RATE.parse()?, metric, Judge::Sequential(rule));
     analysis.min_samples = pace.min_samples;

@@ -19,8 +19,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use release_core::model::{
-    Analysis, ArtifactRef, Bound, Digest, Direction, Expected, Finite, Identity, Judge, Margin,
-    Metric, Principal, RoleGrant, Selector, Sequential, Target, Timestamp, Unit,
+    Analysis, ArtifactRef, Bound, Digest, Direction, Edition, Expected, Finite, Identity, Judge,
+    Margin, Metric, Principal, RoleGrant, Selector, Sequential, Target, Timestamp, Unit,
 };
 use release_providers::Context;
 use semver::Version;
@@ -164,6 +164,7 @@ pub fn compared_error_rate() -> Analysis {
         warm_up: 0,
         baseline: None,
         comparisons: 1,
+        edition: Edition::default(),
     };
     Analysis { judge: Judge::Sequential(rule), count: 80, ..error_rate() }
 }

@@ -14,26 +14,40 @@
 
 use super::lagged::Spread;
 use super::stream::Stream;
+use crate::model::{Edition, Sequential};
 use crate::stats::special::normal_quantile;
 
 /// The greatest correlation of neighbours that is assumed of counts' waves.
 const MOST_OF_COUNTS: f64 = 0.85;
 /// By how much the greatest waves of rates add to their variance.
 const WAVES: f64 = 1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS);
-/// How many standard errors the overdispersion of counts is taken above what is seen.
-const ABOVE: f64 = 1.0;
+/// How much more than by its own variance a sum of squares of counts is taken to vary: few counts are more skewed than it tells.
+const SKEWED: f64 = 4.0;
 /// By how much the quantile of the correlation's error is stretched for counts, whose residuals are not normal.
 const STRETCH: f64 = 1.1;
 /// How many standard errors worse than they are looks are taken to seem, when it is told beforehand what they will show.
 const SEEM: f64 = 0.15;
 
-/// By how much rates are taken to swing, as a part of their size, until it is seen whether they do.
-const USUAL_SWING: f64 = 0.2;
 /// So many looks see it: waves of a few looks look like harm until then.
 const SEEN_AFTER: f64 = 60.0;
 
 /// Of so many looks, about, the waves are others: what was counted until then hardly changes with more.
 const SURGES: f64 = 10.0;
+
+/// What an edition goes by.
+struct Numbers {
+    /// How many standard errors the overdispersion of counts is taken above what is seen.
+    above: f64,
+    /// By how much rates are taken to swing, as a part of their size, until it is seen whether they do.
+    usual_swing: f64,
+}
+
+const fn numbers(edition: Edition) -> Numbers {
+    match edition {
+        Edition::First => Numbers { above: 1.0, usual_swing: 0.2 },
+        Edition::Second => Numbers { above: 1.2, usual_swing: 0.25 },
+    }
+}
 
 fn z(alpha: f64) -> f64 {
     normal_quantile(1.0 - alpha).unwrap_or(6.0)
@@ -60,7 +74,7 @@ pub(super) struct Events {
 }
 
 /// How the differences of counts vary.
-pub(super) fn of_counts(stream: &Stream, events: Events, alpha: f64) -> Counted {
+pub(super) fn of_counts(stream: &Stream, events: Events, rule: &Sequential) -> Counted {
     let differences = &stream.differences;
     let spread = differences.spread();
     let Some(spread) = spread.filter(|_| differences.len() >= super::sequential::LEAST_LOOKS)
@@ -68,10 +82,9 @@ pub(super) fn of_counts(stream: &Stream, events: Events, alpha: f64) -> Counted 
         let dispersion = until_told(f64::from(differences.len()), events.bad);
         return Counted { dispersion, mostly_waves: false };
     };
-    let explained = explained(events);
     // Of the differences a request, as they are kept.
-    let a_request = explained / events.all * stream.weights;
-    counted(&spread, spread.variance * spread.n / a_request, (explained, events.bad), alpha)
+    let a_request = explained(events) / events.all * stream.weights;
+    counted(&spread, spread.variance * spread.n / a_request, events, rule)
 }
 
 /// What is assumed before there are looks enough to tell: rates that swing by their own size, in waves.
@@ -95,30 +108,43 @@ fn explained(Events { canary, bad, share, .. }: Events) -> f64 {
     (own * own).mul_add(canary, other * other * (bad - canary)).max(0.25)
 }
 
+/// The standard error of the variance of so many looks, as a multiple of what counting explains of it: that of normal looks, and that
+/// of counts, of which the few of the smaller version weigh most.
+fn unsure(looks: f64, events: Events, edition: Edition) -> f64 {
+    let Events { canary, bad, share, .. } = events;
+    let explained = explained(events);
+    let of_counts = if edition == Edition::First {
+        1.0 / explained
+    } else {
+        let fourth = (1.0 - share).powi(4).mul_add(canary, share.powi(4) * (bad - canary));
+        SKEWED * fourth.max(0.0625) / explained.powi(2)
+    };
+    (2.0 / (looks - 1.0) + of_counts).sqrt()
+}
+
 /// What [`of_counts`] comes to over so many looks that are independent, where chance makes them seem a little worse than they
 /// are: in how they vary, and in how one goes with the next.
-pub(super) fn expected_of_counts(looks: f64, events: Events, alpha: f64) -> f64 {
+pub(super) fn expected_of_counts(looks: f64, events: Events, rule: &Sequential) -> f64 {
     if looks < f64::from(super::sequential::LEAST_LOOKS) {
         return until_told(looks, events.bad);
     }
-    let explained = explained(events);
-    let noise = SEEM * (2.0 / (looks - 1.0) + 1.0 / explained).sqrt();
+    let noise = SEEM * unsure(looks, events, rule.edition);
     let spread = Spread { n: looks, mean: 0.0, variance: 1.0, correlation: SEEM / looks.sqrt() };
-    counted(&spread, 1.0 + noise, (explained, events.bad), alpha).dispersion
+    counted(&spread, 1.0 + noise, events, rule).dispersion
 }
 
 /// `variance` is what is seen, as a multiple of what counting explains.
-fn counted(spread: &Spread, variance: f64, (explained, bad): (f64, f64), alpha: f64) -> Counted {
-    let noise = (2.0 / (spread.n - 1.0) + 1.0 / explained).sqrt();
-    let most = ABOVE.mul_add(noise, variance);
-    let a_look = bad / spread.n;
+fn counted(spread: &Spread, variance: f64, events: Events, rule: &Sequential) -> Counted {
+    let Numbers { above, usual_swing } = numbers(rule.edition);
+    let most = above.mul_add(unsure(spread.n, events, rule.edition), variance);
+    let a_look = events.bad / spread.n;
     let excess = ((most - 1.0) / most).clamp(0.0, a_look / (1.0 + a_look));
-    let correlation = spread.correlation_at_most(STRETCH * z(alpha));
+    let correlation = spread.correlation_at_most(STRETCH * z(rule.alpha_of_an_end()));
     let waves = (correlation / excess.max(1e-9)).min(MOST_OF_COUNTS.max(correlation));
     let longer = 1.0 + excess * 2.0 * waves / (1.0 - waves);
     let dispersion = variance.max(1.0) * longer / (1.0 - (longer - 1.0) / spread.n).max(0.2);
     let unseen = (1.0 - spread.n / SEEN_AFTER).max(0.0);
-    let usual = 0.5 * a_look * USUAL_SWING * USUAL_SWING * WAVES;
+    let usual = 0.5 * a_look * usual_swing * usual_swing * WAVES;
     let dispersion = dispersion.max(unseen.mul_add(usual, 1.0));
     Counted { dispersion, mostly_waves: excess > 0.5 }
 }

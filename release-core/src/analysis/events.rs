@@ -26,7 +26,7 @@ pub(super) fn counts(
     };
     let (bad, all) = (canary.part + baseline.part, canary.whole + baseline.whole);
     let events = Events { canary: canary.part, bad, all, share: canary.whole / all };
-    let counted = dispersion::of_counts(stream, events, look.alpha());
+    let counted = dispersion::of_counts(stream, events, look.rule);
     finding.dispersion = finite(counted.dispersion).unwrap_or(finding.dispersion);
     if let Some((conclusion, why)) = guards(look, stream, both, of_old(old, look, evidence))? {
         finding.conclusion = conclusion;

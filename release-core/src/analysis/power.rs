@@ -124,7 +124,7 @@ impl<'a> Setting<'a> {
 
     fn dispersion(&self, canary: f64, bad: f64) -> f64 {
         let events = Events { canary, bad, all: self.requests, share: self.share };
-        dispersion::expected_of_counts(self.looks, events, self.alpha)
+        dispersion::expected_of_counts(self.looks, events, self.rule)
     }
 
     fn found(&self, harm: f64) -> Result<f64, StatsError> {

@@ -7,7 +7,7 @@ use super::lagged::Spread;
 use super::memory::Judged;
 use super::reading;
 use super::stream::{Look, Part, Stream, Taken};
-use crate::model::{Bound, Direction, Finite, Metric};
+use crate::model::{Bound, Direction, Edition, Finite, Metric};
 use crate::port::Evidence;
 use crate::stats::StatsError;
 use crate::stats::counts::{Interval, Side};
@@ -53,7 +53,10 @@ impl Stream {
     /// A finding without numbers.
     pub(super) fn finding(&self, look: &Look<'_>, conclusion: Conclusion) -> Finding {
         let method = if look.analysis.metric.counts() {
-            Method::SequentialCounts
+            match look.rule.edition {
+                Edition::First => Method::FirstSequentialCounts,
+                _ => Method::SequentialCounts,
+            }
         } else {
             Method::SequentialMeans
         };

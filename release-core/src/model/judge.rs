@@ -115,6 +115,22 @@ pub struct Sequential {
     /// Among how many analyses of the run `alpha` is divided. The planner counts them.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub comparisons: u32,
+    /// By which numbers waves are told from harm. The planner takes the latest, and a plan keeps its own.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub edition: Edition,
+}
+
+/// Numbers that a method goes by. A release that mends them adds an edition: plans that were made before keep theirs, so that what
+/// their journals say is found again to the last bit. What says nothing is of the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Edition {
+    /// Found harm too often where few bad events fell to the smaller of two versions, in waves of half their size.
+    First,
+    /// The latest.
+    #[default]
+    Second,
 }
 
 /// How much worse a version may be: by a factor, or by an amount, whichever is more.
@@ -163,6 +179,13 @@ const fn zero() -> Finite {
 }
 const fn one() -> u32 {
     1
+}
+const fn first() -> Edition {
+    Edition::First
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first(edition: &Edition) -> bool {
+    matches!(edition, Edition::First)
 }
 fn five_percent() -> Finite {
     Finite::new(0.05).unwrap_or(Finite::ZERO)

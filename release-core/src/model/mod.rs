@@ -39,7 +39,7 @@ pub(crate) use file::{any_yaml, yaml_stream};
 pub use flag::{FlagChange, FlagMoment};
 pub use gate::{Approval, Gate};
 pub use identity::{Delegation, Identity, IdentitySnapshot, RoleGrant};
-pub use judge::{Expected, Judge, Margin, Sequential, Threshold};
+pub use judge::{Edition, Expected, Judge, Margin, Sequential, Threshold};
 pub use metric::{Bound, Direction, Metric, Selector, Unit};
 pub use number::{Finite, FiniteError};
 pub use objectives::{Criterion, Objective, Objectives};

@@ -11,7 +11,7 @@ use super::{Action, Plan, PlanError, PlanErrors, Step};
 use crate::analysis::{DETECTS, PASSES, Power, fewest_samples, power};
 use crate::ids::{AnalysisId, StepId};
 use crate::model::{
-    Analysis, Bound, Definition, Finite, Judge, Metric, Sequential, Threshold, Tier, Unit,
+    Analysis, Bound, Definition, Edition, Finite, Judge, Metric, Sequential, Threshold, Tier, Unit,
 };
 
 /// Finds what makes no sense in the rule of an analysis.
@@ -156,7 +156,7 @@ pub(super) fn check_dry_runs(definition: &Definition, errors: &mut Vec<PlanError
     }
 }
 
-/// Divides the chance of a false alarm among all steps that compare versions.
+/// Divides the chance of a false alarm among all steps that compare versions, which go by the latest numbers.
 pub(super) fn share_out(steps: &mut [Step]) {
     // Other judges have no such chance, or say it themselves.
     let compares = |step: &Step| {
@@ -164,9 +164,6 @@ pub(super) fn share_out(steps: &mut [Step]) {
             if matches!(analysis.judge, Judge::Sequential(_)))
     };
     let all = u32::try_from(steps.iter().filter(|step| compares(step)).count()).unwrap_or(u32::MAX);
-    if all < 2 {
-        return;
-    }
     let mut divided: Vec<(AnalysisId, Arc<Analysis>)> = Vec::new();
     for step in steps.iter_mut().filter(|step| compares(step)) {
         let Action::Analyze { analysis, .. } = &mut step.action else { continue };
@@ -176,7 +173,7 @@ pub(super) fn share_out(steps: &mut [Step]) {
         }
         let mut own = Analysis::clone(analysis);
         if let Judge::Sequential(rule) = &mut own.judge {
-            rule.comparisons = all;
+            (rule.comparisons, rule.edition) = (all, Edition::default());
         }
         *analysis = Arc::new(own);
         divided.push((analysis.id.clone(), Arc::clone(analysis)));

@@ -2,8 +2,8 @@
 
 use release_core::analysis::{Conclusion, Finding, Trial};
 use release_core::model::{
-    Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Expected, Finite, Judge,
-    Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy, Unit,
+    Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Edition, Expected, Finite,
+    Judge, Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy, Unit,
 };
 use release_core::plan::{Action, PlanError, PlanErrors, plan};
 use release_core::run::{Cause, Event, Outcome, Verdict};
@@ -32,6 +32,7 @@ fn rule() -> Sequential {
         warm_up: 0,
         baseline: None,
         comparisons: 1,
+        edition: Edition::default(),
     }
 }
 

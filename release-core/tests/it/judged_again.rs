@@ -18,7 +18,11 @@ use super::support::looks::finite;
 use super::support::samples::{error_rate, id};
 use super::{burning, drifting, scorecards};
 
-const NAME: &str = "0.1-judged-succeeded.jsonl";
+/// Journals of all judges, by the edition of their numbers.
+const NAMES: [(&str, Method); 2] = [
+    ("0.1-judged-succeeded.jsonl", Method::FirstSequentialCounts),
+    ("0.1-judged-2-succeeded.jsonl", Method::SequentialCounts),
+];
 
 /// A canary at whose first step all judges look, one after the other.
 fn judged_by_all() -> FrozenPlan {
@@ -54,7 +58,7 @@ fn the_golden_run_of_all_judges_is_still_sealed_byte_for_byte() {
     let plan = judged_by_all();
     let mut run = Run::start(&plan);
     assert_eq!(run.heal(1_000), Outcome::Succeeded);
-    same_as_golden(NAME, &plan, seal_with_digests(&plan, &run));
+    same_as_golden(NAMES[1].0, &plan, seal_with_digests(&plan, &run));
 }
 
 /// Before limits told findings, nothing of them was kept but what they said.
@@ -79,8 +83,14 @@ fn reports_of_older_runs_say_nothing_of_limits_that_told_nothing() {
 }
 
 #[test]
-fn every_finding_of_the_golden_run_is_found_again_to_the_last_bit() {
-    let text = std::fs::read_to_string(golden().join(NAME)).unwrap();
+fn every_finding_of_the_golden_runs_is_found_again_to_the_last_bit() {
+    for (name, counts) in NAMES {
+        found_again(name, counts);
+    }
+}
+
+fn found_again(name: &str, counts: Method) {
+    let text = std::fs::read_to_string(golden().join(name)).unwrap();
     let mut lines = text.lines();
     let plan = Plan::decode(lines.next().unwrap().as_bytes()).unwrap();
     let records: Vec<Record> = lines.map(record).collect();
@@ -106,7 +116,7 @@ fn every_finding_of_the_golden_run_is_found_again_to_the_last_bit() {
     let looks =
         |method| methods.iter().find(|(of, _)| *of == method).map_or(0, |(_, looks)| *looks);
     for (method, least) in [
-        (Method::SequentialCounts, 16),
+        (counts, 16),
         (Method::SequentialMeans, 8),
         (Method::BurnRate, 3),
         (Method::Cusum, 40),

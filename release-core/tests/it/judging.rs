@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use release_core::analysis::{Conclusion, Finding, Trial};
 use release_core::model::{
-    Analysis, Bound, Digest, Direction, Expected, Finite, Judge, Margin, Metric, Selector,
+    Analysis, Bound, Digest, Direction, Edition, Expected, Finite, Judge, Margin, Metric, Selector,
     Sequential, Span, Target, Timestamp, Unit,
 };
 use release_core::plan::{Action, Beside, Deployment};
@@ -37,6 +37,7 @@ fn rule() -> Sequential {
         warm_up: 0,
         baseline: None,
         comparisons: 1,
+        edition: Edition::default(),
     }
 }
 

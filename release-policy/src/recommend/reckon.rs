@@ -2,8 +2,8 @@
 
 use release_core::analysis::power;
 use release_core::model::{
-    Analysis, AnalysisId, Bound, Direction, Expected, Finite, Judge, Margin, Metric, Selector,
-    Sequential, Span, Unit,
+    Analysis, AnalysisId, Bound, Direction, Edition, Expected, Finite, Judge, Margin, Metric,
+    Selector, Sequential, Span, Unit,
 };
 
 use super::Slo;
@@ -85,6 +85,7 @@ fn analysis(slo: &Slo, looks: u32, comparisons: u32) -> Option<Analysis> {
         warm_up: 0,
         baseline: None,
         comparisons,
+        edition: Edition::default(),
     };
     let metric = failures();
     let id = AnalysisId::new("recommended").ok()?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use release_core::analysis::{Conclusion, Trial};
 use release_core::model::{
-    Analysis, Digest, Direction, Expected, Finite, Judge, Margin, Metric, Selector, Sequential,
-    Span, Target, Timestamp, Unit,
+    Analysis, Digest, Direction, Edition, Expected, Finite, Judge, Margin, Metric, Selector,
+    Sequential, Span, Target, Timestamp, Unit,
 };
 use release_core::plan::{Action, Beside, Deployment};
 use release_core::port::{Bucket, Evidence, Measurement};
@@ -158,6 +158,7 @@ pub(crate) fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32)
         warm_up: 0,
         baseline: None,
         comparisons,
+        edition: Edition::default(),
     };
     let analysis = Analysis {
         count: looks,
