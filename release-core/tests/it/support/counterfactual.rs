@@ -180,9 +180,12 @@ impl<'a> Counterfactual<'a> {
             };
             happens(&mut state, event);
         }
-        let blocked =
-            state.active(self.step).is_some_and(|active| matches!(active.wait, Wait::Blocked(_)));
-        if self.looked_at && blocked {
+        // What is due is looked at anyway, and in its turn.
+        let later = state.active(self.step).is_some_and(|active| match &active.wait {
+            Wait::Blocked(WakeUp::Instant { at }) => *at > now,
+            wait => matches!(wait, Wait::Blocked(_)),
+        });
+        if self.looked_at && later {
             let name = state.plan().get(self.step).unwrap().id.clone();
             let step = StepRef { index: self.step, id: name };
             let wake = WakeUp::Instant { at: now };
