@@ -77,6 +77,8 @@ mod capability;
 pub mod config;
 mod context;
 mod describe;
+#[cfg(feature = "local")]
+mod disk;
 pub mod endpoints;
 #[cfg(feature = "envoy")]
 pub mod envoy;
@@ -100,6 +102,8 @@ mod measure;
 mod performer;
 #[cfg(feature = "plugin")]
 pub mod plugin;
+#[cfg(feature = "local")]
+mod procfs;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod registry;

@@ -1,37 +1,48 @@
-//! Looks at processes through `/proc`. Changes nothing.
+//! Looks at processes through `/proc`, and signals those that it found there.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::record::ProcessId;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
 
-/// The variable by which an instance is found again when its pid was never written down.
-pub(super) const MARKER: &str = "RELEASE_INSTANCE";
+/// A process beyond doubt: pids are reused, but not with the same start time in the same boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// Clock ticks between boot and the start of the process.
+    pub(crate) started: u64,
+    /// The kernel's id of the boot.
+    pub(crate) boot: String,
+}
 
 /// The parts of `/proc/<pid>/stat` that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(crate) struct Stat {
     state: char,
     /// Its process group.
-    pub(super) group: i32,
+    pub(crate) group: i32,
     /// Clock ticks between boot and its start.
-    pub(super) started: u64,
+    pub(crate) started: u64,
 }
 
 impl Stat {
     /// A zombie has ended; only its parent has not asked yet.
-    pub(super) const fn alive(self) -> bool {
+    pub(crate) const fn alive(self) -> bool {
         !matches!(self.state, 'Z' | 'X' | 'x')
     }
 }
 
 /// What `/proc` says of a pid; `None` when there is no such process.
-pub(super) fn stat(pid: i32) -> Option<Stat> {
+pub(crate) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-fn parse_stat(line: &str) -> Option<Stat> {
+/// The same of a line that somebody kept.
+pub(crate) fn parse_stat(line: &str) -> Option<Stat> {
     // The name stands in brackets and may itself hold blanks and brackets.
     let (_, rest) = line.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
@@ -42,13 +53,13 @@ fn parse_stat(line: &str) -> Option<Stat> {
 }
 
 /// Whether this very process lives.
-pub(super) fn alive(process: &ProcessId) -> bool {
+pub(crate) fn alive(process: &ProcessId) -> bool {
     stat(process.pid).is_some_and(|stat| stat.alive() && stat.started == process.started)
 }
 
 /// The other live processes of the group that `leader` leads, with their starts. None if its number is
 /// another's by now.
-pub(super) fn group_of(leader: &ProcessId) -> Vec<(i32, u64)> {
+pub(crate) fn group_of(leader: &ProcessId) -> Vec<(i32, u64)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let members = pids.filter_map(|pid| Some((pid, stat(pid)?)));
@@ -61,12 +72,14 @@ pub(super) fn group_of(leader: &ProcessId) -> Vec<(i32, u64)> {
 }
 
 /// How many connections are established with whoever listens on this port: those that wait to be accepted, too.
-pub(super) fn connections(port: u16) -> usize {
+#[cfg(feature = "local")]
+pub(crate) fn connections(port: u16) -> usize {
     // Without version 6 of the protocol there is no such table.
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
     tables.filter_map(|table| fs::read_to_string(table).ok()).map(|table| to(&table, port)).sum()
 }
 
+#[cfg(feature = "local")]
 fn to(table: &str, port: u16) -> usize {
     const ESTABLISHED: &str = "01";
     let end = format!(":{port:04X}");
@@ -78,22 +91,41 @@ fn to(table: &str, port: u16) -> usize {
     table.lines().filter(is_one).count()
 }
 
+/// Sends a signal to the process that `started` then, and to no other that has its number by now.
+pub(crate) fn send(raw: i32, started: u64, signal: Signal) {
+    let Some(pid) = Pid::from_raw(raw) else { return };
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    // Looked at after the pidfd was opened, so that the pidfd means this very process.
+    if stat(raw).is_some_and(|stat| stat.started == started) {
+        let _ = pidfd_send_signal(&pidfd, signal); // it may have ended
+    }
+}
+
 /// The kernel's id of this boot; empty where there is none.
-pub(super) fn boot() -> String {
+pub(crate) fn boot() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()
 }
 
 /// A live process that carries a root's mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marked {
-    pub(super) pid: i32,
-    pub(super) stat: Stat,
-    pub(super) instance: String,
+pub(crate) struct Marked {
+    pub(crate) pid: i32,
+    pub(crate) stat: Stat,
+    /// What under the root it was started for.
+    pub(crate) instance: String,
 }
 
-/// All live processes that were started for instances under `root`, by whomever.
-pub(super) fn marked(root: &Path) -> Vec<Marked> {
+/// What a process is marked with, as the value of an environment variable: the root, and what under it it is for.
+pub(crate) fn mark(root: &Path, instance: &str) -> OsString {
+    let mut mark = root.as_os_str().to_owned();
+    mark.push("|");
+    mark.push(instance);
+    mark
+}
+
+/// All live processes that carry a mark of `root` in the variable `marker`, by whomever they were started.
+pub(crate) fn marked(marker: &str, root: &Path) -> Vec<Marked> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let mut found = Vec::new();
     for entry in entries.flatten() {
@@ -102,7 +134,7 @@ pub(super) fn marked(root: &Path) -> Vec<Marked> {
         };
         // Unreadable: it has just ended, or it is another user's and so none of ours.
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let Some(instance) = instance_of(&environment, root) else { continue };
+        let Some(instance) = instance_of(&environment, marker, root) else { continue };
         if let Some(stat) = stat(pid).filter(|stat| stat.alive()) {
             found.push(Marked { pid, stat, instance });
         }
@@ -110,8 +142,8 @@ pub(super) fn marked(root: &Path) -> Vec<Marked> {
     found
 }
 
-fn instance_of(environment: &[u8], root: &Path) -> Option<String> {
-    let prefix = [MARKER.as_bytes(), b"=", root.as_os_str().as_bytes(), b"|"].concat();
+fn instance_of(environment: &[u8], marker: &str, root: &Path) -> Option<String> {
+    let prefix = [marker.as_bytes(), b"=", root.as_os_str().as_bytes(), b"|"].concat();
     let value = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(prefix.as_slice()))?;
     String::from_utf8(value.to_vec()).ok().filter(|id| !id.contains('|'))
 }
@@ -120,7 +152,10 @@ fn instance_of(environment: &[u8], root: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
+    const MARKER: &str = "RELEASE_INSTANCE";
+
     /// As of a kernel 6.12: one that listens, one established there, one on its way out, and one from that port to another.
+    #[cfg(feature = "local")]
     #[test]
     fn only_what_is_established_at_a_port_is_a_connection_there() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n   \
@@ -166,16 +201,16 @@ mod tests {
         let others = group(started);
         assert_eq!((others.len(), group(started + 1)), (1, Vec::new()));
         assert_eq!(stat(others[0].0).map(|stat| stat.group), Some(pid));
-        let group = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        let group = Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process_group(group, Signal::KILL).unwrap();
         leader.wait().unwrap();
     }
 
     #[test]
     fn the_mark_of_another_root_is_not_ours() {
         let environment = b"PATH=/bin\0RELEASE_INSTANCE=/a/b|api-1\0X=1\0";
-        assert_eq!(instance_of(environment, Path::new("/a/b")).as_deref(), Some("api-1"));
-        assert_eq!(instance_of(environment, Path::new("/a")), None);
-        assert_eq!(instance_of(b"RELEASE_INSTANCE=/a|b|api-1\0", Path::new("/a")), None);
+        assert_eq!(instance_of(environment, MARKER, Path::new("/a/b")).as_deref(), Some("api-1"));
+        assert_eq!(instance_of(environment, MARKER, Path::new("/a")), None);
+        assert_eq!(instance_of(b"RELEASE_INSTANCE=/a|b|api-1\0", MARKER, Path::new("/a")), None);
     }
 }

@@ -11,10 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 use super::effects::{EffectChange, EffectLog, effects};
 use super::fence::Fence;
 use super::files::{Paths, io_error, is_temporary, list, read_records};
-use super::process::kill_stray;
-use super::procfs::{self, Marked};
+use super::process::{MARKER, kill_stray};
 use super::record::{InstanceRecord, ProcessId, TargetRecord, Wish};
 use super::samples::Samples;
+use crate::procfs::{self, Marked};
 use crate::{ErrorKind, ProviderError};
 
 pub(super) const OPEN: &str = "local.open";
@@ -135,7 +135,7 @@ fn next_sequence(paths: &Paths, records: &[InstanceRecord]) -> Result<u64, Provi
 impl Found {
     /// Tells the living from the dead. What lives and is nobody's is ended.
     fn sort_out(&mut self, records: Vec<InstanceRecord>) -> Result<(), ProviderError> {
-        let marked = procfs::marked(&self.paths.root);
+        let marked = procfs::marked(MARKER, &self.paths.root);
         let mut adopted = BTreeSet::new();
         for record in records {
             let wished =

@@ -13,8 +13,8 @@ use super::backend::Backend;
 use super::config::LocalConfig;
 use super::files::lock;
 use super::process::Exit;
-use super::procfs;
 use super::record::{ProcessId, Wish};
+use crate::procfs;
 use crate::spi::{DeploymentPhase, DeploymentStatus};
 
 /// How often in a row a port may be snatched away before it counts as a failure.

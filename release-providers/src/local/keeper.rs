@@ -14,13 +14,13 @@ use super::fence::Caller;
 use super::files::{io_error, tail, write_record};
 use super::place::{Place, whole};
 use super::platform::Inner;
-use super::process::{Exit, Launch, Process, kill_stray};
-use super::procfs;
+use super::process::{Exit, Launch, MARKER, Process, kill_stray};
 use super::proxy::listen;
 use super::record::{FORMAT, InstanceRecord, ProcessId};
 use super::samples::Death;
 use super::store::open_verified;
 use crate::http;
+use crate::procfs;
 use crate::{ErrorKind, ProviderError};
 
 const START: &str = "deploy.start";
@@ -288,7 +288,10 @@ impl Keeper {
         let (paths, id) = (self.inner.paths.clone(), self.id().to_owned());
         // What the instance itself has started ends with it.
         let cleaned = self.inner.blocking(START, move || {
-            procfs::marked(&paths.root).iter().filter(|m| m.instance == id).for_each(kill_stray);
+            procfs::marked(MARKER, &paths.root)
+                .iter()
+                .filter(|m| m.instance == id)
+                .for_each(kill_stray);
             let path = paths.instance(&id);
             std::fs::remove_file(&path).map_err(|e| io_error(START, &path, e))
         });

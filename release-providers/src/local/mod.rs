@@ -155,7 +155,6 @@ mod notify;
 mod place;
 mod platform;
 mod process;
-mod procfs;
 mod proxy;
 mod record;
 mod router;

@@ -145,7 +145,7 @@ impl LocalPlatform {
         let deployment = self.inner().place(target).and_then(|place| place.deployment(digest));
         let mut pids = BTreeMap::new();
         for instance in deployment.iter().flat_map(|deployment| deployment.instances()) {
-            if let Some(process) = instance.process().filter(super::procfs::alive) {
+            if let Some(process) = instance.process().filter(crate::procfs::alive) {
                 pids.insert(instance.backend.id.clone(), process.pid);
             }
         }

@@ -15,8 +15,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 
 use super::config::ServiceConfig;
-use super::procfs::{self, MARKER};
 use super::record::ProcessId;
+use crate::procfs;
+
+/// The variable by which an instance is found again when its pid was never written down.
+pub(super) const MARKER: &str = "RELEASE_INSTANCE";
 
 /// What a process is started with.
 #[derive(Debug)]
@@ -79,9 +82,6 @@ impl Process {
         // Named through our own table of open files, so that it is the verified file whatever has
         // happened to its path, and so that scripts work: their interpreter opens it by this name.
         let program = format!("/proc/{}/fd/{}", std::process::id(), launch.program.as_raw_fd());
-        let mut mark = launch.root.as_os_str().to_owned();
-        mark.push("|");
-        mark.push(launch.id);
         let mut child = Command::new(program)
             .arg0(launch.service)
             .args(&launch.config.args)
@@ -90,7 +90,7 @@ impl Process {
             .envs(&launch.config.env)
             .env("PORT", launch.port.to_string())
             .env("SERVICE_NAME", launch.service)
-            .env(MARKER, mark)
+            .env(MARKER, procfs::mark(launch.root, launch.id))
             .current_dir(launch.root)
             .process_group(0)
             .stdin(Stdio::null())
@@ -153,7 +153,7 @@ impl Process {
             let others = procfs::group_of(&self.id);
             let _ = pidfd_send_signal(fd.get_ref(), signal); // it may have ended
             for (pid, started) in others {
-                send(pid, started, signal);
+                procfs::send(pid, started, signal);
             }
         } else if let Some(pid) = Pid::from_raw(self.id.pid).filter(|_| procfs::alive(&self.id)) {
             let _ = kill_process_group(pid, signal); // it may end at this very moment
@@ -173,15 +173,5 @@ fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 /// Kills a process that carries our mark and belongs to no instance.
 pub(super) fn kill_stray(stray: &procfs::Marked) {
-    send(stray.pid, stray.stat.started, Signal::KILL);
-}
-
-/// Sends a signal to the process that `started` then, and to no other that has its number by now.
-fn send(raw: i32, started: u64, signal: Signal) {
-    let Some(pid) = Pid::from_raw(raw) else { return };
-    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
-    // Looked at after the pidfd was opened, so that the pidfd means this very process.
-    if procfs::stat(raw).is_some_and(|stat| stat.started == started) {
-        let _ = pidfd_send_signal(&pidfd, signal);
-    }
+    procfs::send(stray.pid, stray.stat.started, Signal::KILL);
 }

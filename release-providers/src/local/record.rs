@@ -7,6 +7,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::fence::Caller;
+pub(super) use crate::procfs::ProcessId;
 
 /// The version of all records. A reader refuses others.
 pub(super) const FORMAT: u16 = 1;
@@ -65,17 +66,6 @@ pub(super) struct InstanceRecord {
     pub(super) process: Option<ProcessId>,
     /// Whether it was ever ready.
     pub(super) ready: bool,
-}
-
-/// A process beyond doubt: pids are reused, but not with the same start time in the same boot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProcessId {
-    pub(super) pid: i32,
-    /// Clock ticks between boot and the start of the process.
-    pub(super) started: u64,
-    /// The kernel's id of the boot.
-    pub(super) boot: String,
 }
 
 /// `targets/<target>.json`: the proxy's port and the shares of the versions.
