@@ -1,18 +1,21 @@
-//! Versions of services, what each needs of others, and which needs are not met.
+//! Versions of services, and what each needs of others.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use release_core::model::{RegionId, ServiceId};
 use semver::{Version, VersionReq};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::fits::{Set, fitting};
 
 /// Versions of services: what is deployed in a region, or shall be.
 pub type Versions = BTreeMap<ServiceId, Version>;
 /// What is deployed, by region.
 pub type Fleet = BTreeMap<RegionId, Versions>;
 
-/// The most versions of all services together.
+/// The most versions of all services together, and the most that they need together.
 pub const MAX_OFFERS: usize = 1_000_000;
 
 /// A version of a service that can be deployed.
@@ -23,34 +26,95 @@ pub struct Offer {
     pub service: ServiceId,
     /// The version.
     pub version: Version,
-    /// Which versions of other services have to be deployed beside it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub needs: BTreeMap<ServiceId, VersionReq>,
+    /// Which versions of other services have to be deployed beside it, each service once: a catalogue refuses what says two things of one.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        serialize_with = "to_map",
+        deserialize_with = "of_map"
+    )]
+    pub needs: Vec<(ServiceId, VersionReq)>,
 }
 
 impl Offer {
     /// A version that needs nothing.
     pub const fn new(service: ServiceId, version: Version) -> Self {
-        Self { service, version, needs: BTreeMap::new() }
+        Self { service, version, needs: Vec::new() }
     }
 
     /// It needs some version of `service` that fits.
     #[must_use]
     pub fn needing(mut self, service: ServiceId, requirement: VersionReq) -> Self {
-        self.needs.insert(service, requirement);
+        self.needs.push((service, requirement));
         self
     }
 }
 
-/// All versions that can be deployed.
+fn to_map<S: Serializer>(needs: &[(ServiceId, VersionReq)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(needs.iter().map(|(on, requirement)| (on, requirement)))
+}
+
+/// All entries, those of which one name stands there twice as well: the catalogue says that.
+fn of_map<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(ServiceId, VersionReq)>, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Vec<(ServiceId, VersionReq)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("services with the versions of them that are needed")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = map.next_entry()? {
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    from.deserialize_map(Entries)
+}
+
+/// All versions that can be deployed, and those that are: keep a version as long as it runs anywhere, since nobody knows else what it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Offer>", into = "Vec<Offer>")]
 pub struct Catalogue {
-    offers: BTreeMap<ServiceId, BTreeMap<Version, Needs>>,
+    /// By name.
+    services: Vec<Service>,
 }
 
-/// What a version needs.
-pub(super) type Needs = BTreeMap<ServiceId, VersionReq>;
+/// A service; both it and its versions are told by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Service {
+    pub(super) id: ServiceId,
+    /// Releases, and then prereleases, each the oldest first.
+    pub(super) versions: Vec<Offered>,
+    /// How many of them are releases.
+    pub(super) releases: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offered {
+    pub(super) version: Version,
+    /// By the number of the service that is needed.
+    pub(super) needs: Vec<Need>,
+}
+
+impl AsRef<Version> for Offered {
+    fn as_ref(&self) -> &Version {
+        &self.version
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Need {
+    pub(super) on: usize,
+    pub(super) requirement: VersionReq,
+    /// Which of its versions do.
+    pub(super) fits: Set,
+}
 
 /// Why something is no catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +136,18 @@ pub enum CatalogueError {
         /// The version.
         version: Version,
     },
+    /// A version says twice which versions of another service it needs.
+    #[error(
+        "`{service}` {version} says twice what it needs of `{needs}`; say it once: what has to hold together stands in one requirement, with commas"
+    )]
+    NeedsTwice {
+        /// The service.
+        service: ServiceId,
+        /// The version.
+        version: Version,
+        /// What it needs.
+        needs: ServiceId,
+    },
     /// A version needs a service of which there is none.
     #[error(
         "`{service}` {version} needs `{needs}`, of which no version is there; add one, or mend the name"
@@ -85,7 +161,9 @@ pub enum CatalogueError {
         needs: ServiceId,
     },
     /// It is too much.
-    #[error("there are more than {MAX_OFFERS} versions; leave out what nobody deploys any more")]
+    #[error(
+        "there are more than {MAX_OFFERS} versions, or they need more than that; leave out what is deployed nowhere any more"
+    )]
     TooMany,
 }
 
@@ -98,76 +176,16 @@ impl TryFrom<Vec<Offer>> for Catalogue {
 
 impl From<Catalogue> for Vec<Offer> {
     fn from(catalogue: Catalogue) -> Self {
-        let each = catalogue.offers.into_iter().flat_map(|(service, versions)| {
-            let of = move |(version, needs)| Offer { service: service.clone(), version, needs };
-            versions.into_iter().map(of)
+        let all = catalogue.services.iter().flat_map(|service| {
+            service.versions.iter().map(|Offered { version, needs }| {
+                let needs = needs.iter().filter_map(|need| {
+                    Some((catalogue.services.get(need.on)?.id.clone(), need.requirement.clone()))
+                });
+                let (id, version) = (service.id.clone(), version.clone());
+                Offer { service: id, version, needs: needs.collect() }
+            })
         });
-        each.collect()
-    }
-}
-
-/// A need that is not met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Broken {
-    /// Whose it is.
-    pub service: ServiceId,
-    /// In which version.
-    pub version: Version,
-    /// What it needs.
-    pub needs: ServiceId,
-    /// In which versions.
-    pub requirement: VersionReq,
-    /// What is there instead, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub found: Option<Version>,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, version, needs, requirement, found } = self;
-        write!(f, "`{service}` {version} needs `{needs}` {requirement}, and ")?;
-        match found {
-            Some(found) => write!(f, "there is {found}"),
-            None => f.write_str("there is none"),
-        }
-    }
-}
-
-/// Why a change may not be made: in a region it would leave needs that are not met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(deny_unknown_fields)]
-pub struct Denied {
-    /// The service that was to change.
-    pub service: ServiceId,
-    /// The version that it was to have.
-    pub version: Version,
-    /// Where that cannot be.
-    pub region: RegionId,
-    /// Which needs would not be met.
-    pub broken: Vec<Broken>,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {} cannot be deployed to `{}`: ", self.service, self.version, self.region)?;
-        for (nth, broken) in self.broken.iter().enumerate() {
-            f.write_str(if nth == 0 { "" } else { "; " })?;
-            let Broken { service, version, needs, requirement, found } = broken;
-            match found {
-                _ if *needs == self.service => {
-                    write!(
-                        f,
-                        "`{service}` {version}, which runs there, needs `{needs}` {requirement}"
-                    )?;
-                }
-                Some(found) => {
-                    write!(f, "it needs `{needs}` {requirement}, and {found} runs there")?;
-                }
-                None => write!(f, "it needs `{needs}` {requirement}, and none runs there")?,
-            }
-        }
-        Ok(())
+        all.collect()
     }
 }
 
@@ -177,104 +195,134 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError`] says what makes no sense.
     pub fn new(offers: impl IntoIterator<Item = Offer>) -> Result<Self, CatalogueError> {
-        let mut catalogue = Self::default();
-        for (count, Offer { service, version, needs }) in offers.into_iter().enumerate() {
-            if count >= MAX_OFFERS {
+        let mut all: Vec<Offer> = Vec::new();
+        let mut count = 0;
+        for offer in offers {
+            count += 1 + offer.needs.len();
+            if all.len() >= MAX_OFFERS || count > 2 * MAX_OFFERS {
                 return Err(CatalogueError::TooMany);
             }
-            if needs.contains_key(&service) {
-                return Err(CatalogueError::Itself { service, version });
-            }
-            let versions = catalogue.offers.entry(service.clone()).or_default();
-            if versions.contains_key(&version) {
-                return Err(CatalogueError::Twice { service, version });
-            }
-            versions.insert(version, needs);
+            all.push(offer);
         }
-        for (service, version, needs) in catalogue.all() {
-            if let Some(nothing) = needs.keys().find(|id| !catalogue.offers.contains_key(*id)) {
-                let (service, version) = (service.clone(), version.clone());
-                return Err(CatalogueError::Nothing { service, version, needs: nothing.clone() });
+        let key = |offer: &Offer| !offer.version.pre.is_empty();
+        all.sort_by(|a, b| (&a.service, key(a), &a.version).cmp(&(&b.service, key(b), &b.version)));
+        let mut services: Vec<Service> = Vec::new();
+        let mut needs = Vec::with_capacity(all.len());
+        for Offer { service, version, needs: some } in all {
+            if services.last().is_none_or(|last| last.id != service) {
+                services.push(Service { id: service, versions: Vec::new(), releases: 0 });
             }
+            let Some(last) = services.last_mut() else { continue };
+            if last.versions.last().is_some_and(|before| before.version == version) {
+                return Err(CatalogueError::Twice { service: last.id.clone(), version });
+            }
+            last.releases += usize::from(version.pre.is_empty());
+            last.versions.push(Offered { version, needs: Vec::new() });
+            needs.push(some);
+        }
+        let mut catalogue = Self { services };
+        let known = catalogue.with_needs(needs)?;
+        for (offered, needs) in
+            catalogue.services.iter_mut().flat_map(|service| &mut service.versions).zip(known)
+        {
+            offered.needs = needs;
         }
         Ok(catalogue)
     }
 
-    fn all(&self) -> impl Iterator<Item = (&ServiceId, &Version, &Needs)> {
-        self.offers.iter().flat_map(|(service, versions)| {
-            versions.iter().map(move |(version, needs)| (service, version, needs))
-        })
-    }
-
-    /// The versions of a service, the oldest first; none of one that is not known.
-    pub fn versions(&self, service: &ServiceId) -> impl DoubleEndedIterator<Item = &Version> {
-        self.offers.get(service).into_iter().flat_map(BTreeMap::keys)
-    }
-
-    /// What a version needs; nothing, where it is not known.
-    pub fn needs(
+    /// What each version needs, in the order of all versions, with numbers for names.
+    fn with_needs(
         &self,
-        service: &ServiceId,
-        version: &Version,
-    ) -> Option<&BTreeMap<ServiceId, VersionReq>> {
-        self.offers.get(service)?.get(version)
-    }
-
-    /// Whether any version of it is known.
-    pub(super) fn knows(&self, service: &ServiceId) -> bool {
-        self.offers.contains_key(service)
-    }
-
-    /// The needs that are not met where these versions are deployed. What the catalogue does not know needs nothing.
-    pub fn broken(&self, live: &Versions) -> Vec<Broken> {
-        let each = live.iter().flat_map(|(service, version)| {
-            let needs = self.needs(service, version).into_iter().flatten();
-            needs.filter_map(move |(on, requirement)| {
-                broken((service, version), (on, requirement), live.get(on))
-            })
+        needs: Vec<Vec<(ServiceId, VersionReq)>>,
+    ) -> Result<Vec<Vec<Need>>, CatalogueError> {
+        let offers = self.services.iter().flat_map(|service| {
+            service.versions.iter().map(move |offered| (&service.id, &offered.version))
+        });
+        let each = offers.zip(needs).map(|((service, version), mut needs)| {
+            let (service, version) = (|| service.clone(), || version.clone());
+            needs.sort_by(|a, b| a.0.cmp(&b.0));
+            if let Some([(needs, _), _]) = needs.array_windows().find(|[a, b]| a.0 == b.0) {
+                let needs = needs.clone();
+                return Err(CatalogueError::NeedsTwice {
+                    service: service(),
+                    version: version(),
+                    needs,
+                });
+            }
+            let numbered = needs.into_iter().map(|(id, requirement)| {
+                let (service, version) = (service(), version());
+                if id == service {
+                    return Err(CatalogueError::Itself { service, version });
+                }
+                let Some((on, other)) = self.find(&id) else {
+                    return Err(CatalogueError::Nothing { service, version, needs: id });
+                };
+                let fits = fitting(&other.versions, other.releases, &requirement);
+                Ok(Need { on, requirement, fits })
+            });
+            numbered.collect()
         });
         each.collect()
     }
 
-    /// Whether a version may be deployed everywhere: in each region, all needs of it and of what runs there are met then. What was not
-    /// met before and has nothing to do with it, is not its fault.
-    ///
-    /// # Errors
-    /// [`Denied`] by the first region in which that is not so.
-    pub fn admit(
+    /// The versions of a service, the oldest first; none of one that is not known.
+    pub fn versions(&self, service: &ServiceId) -> impl DoubleEndedIterator<Item = &Version> {
+        let known = self.find(service).map(|(_, known)| known.versions.as_slice());
+        let mut versions: Vec<_> =
+            known.unwrap_or_default().iter().map(|offered| &offered.version).collect();
+        versions.sort();
+        versions.into_iter()
+    }
+
+    /// What a version needs, by name; none, where the version is not known.
+    pub fn needs(
         &self,
-        fleet: &Fleet,
         service: &ServiceId,
         version: &Version,
-    ) -> Result<(), Box<Denied>> {
-        for (region, live) in fleet {
-            let mut then = live.clone();
-            then.insert(service.clone(), version.clone());
-            let mut broken = self.broken(&then);
-            broken.retain(|one| one.service == *service || one.needs == *service);
-            if !broken.is_empty() {
-                let (service, version) = (service.clone(), version.clone());
-                return Err(Box::new(Denied { service, version, region: region.clone(), broken }));
-            }
-        }
-        Ok(())
+    ) -> Option<impl Iterator<Item = (&ServiceId, &VersionReq)>> {
+        let (_, service) = self.find(service)?;
+        let offered = service.versions.get(service.number(version)?)?;
+        Some(
+            offered
+                .needs
+                .iter()
+                .filter_map(|need| Some((&self.services.get(need.on)?.id, &need.requirement))),
+        )
+    }
+
+    /// A service, with its number.
+    pub(super) fn find(&self, service: &ServiceId) -> Option<(usize, &Service)> {
+        let number = self.services.binary_search_by(|one| one.id.cmp(service)).ok()?;
+        Some((number, self.services.get(number)?))
+    }
+
+    /// A service by its number.
+    pub(super) fn service(&self, number: usize) -> Option<&Service> {
+        self.services.get(number)
+    }
+
+    /// What a version needs, by number; nothing of one that is not there.
+    pub(super) fn needs_of(&self, service: usize, version: usize) -> &[Need] {
+        let offered = self.services.get(service).and_then(|one| one.versions.get(version));
+        offered.map_or(&[], |offered| &offered.needs)
     }
 }
 
-/// The need, unless what was found meets it.
-pub(super) fn broken(
-    (service, version): (&ServiceId, &Version),
-    (needs, requirement): (&ServiceId, &VersionReq),
-    found: Option<&Version>,
-) -> Option<Broken> {
-    if found.is_some_and(|found| requirement.matches(found)) {
-        return None;
+impl Service {
+    /// The number of a version.
+    pub(super) fn number(&self, version: &Version) -> Option<usize> {
+        let key = |version: &Version| !version.pre.is_empty();
+        let same = |one: &Offered| (key(&one.version), &one.version).cmp(&(key(version), version));
+        self.versions.binary_search_by(same).ok()
     }
-    Some(Broken {
-        service: service.clone(),
-        version: version.clone(),
-        needs: needs.clone(),
-        requirement: requirement.clone(),
-        found: found.cloned(),
-    })
+
+    /// All versions.
+    pub(super) fn all(&self) -> Set {
+        Set::stretch(0, self.versions.len())
+    }
+
+    /// The versions that fit.
+    pub(super) fn fitting(&self, requirement: &VersionReq) -> Set {
+        fitting(&self.versions, self.releases, requirement)
+    }
 }

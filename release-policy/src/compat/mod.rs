@@ -2,15 +2,19 @@
 //!
 //! A [`Catalogue`] knows which versions of which services there are, and what each needs of others. By it
 //!
-//! - [`Catalogue::broken`] says which needs are not met by what is deployed, and [`Catalogue::admit`] whether one change would break any;
+//! - [`Catalogue::faults`] says what stands against what is deployed, and [`Catalogue::admit`] what stands against one change, and where;
 //! - [`Catalogue::resolve`] finds versions for a wish, with as much as possible left as it is, or tells in sentences why there are none;
-//! - [`Catalogue::order`] says in which order the changes of it are made, so that after each of them all needs are met;
+//! - [`Catalogue::order`] says in which order changes are made, so that after each of them no need is newly unmet;
+//! - [`Catalogue::plan`] finds versions for a wish to which there is such an order;
 //! - [`Catalogue::way_back`] finds the last set that was verified together to which such an order leads.
+//!
+//! What a version needs that the catalogue does not know, nobody knows: it may need anything. So keep versions in the catalogue as long as they
+//! are deployed anywhere; where one is missing, changes are denied that it might not get along with, and the denial names it.
 //!
 //! ```
 //! use std::collections::BTreeMap;
 //!
-//! use release_policy::compat::{Catalogue, Fleet, Offer};
+//! use release_policy::compat::{Catalogue, Change, Fleet, Offer};
 //! use semver::{Version, VersionReq};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,13 +28,12 @@
 //! let eu = BTreeMap::from([("api".parse()?, Version::new(2, 4, 0)), ("shop".parse()?, Version::new(2, 1, 0))]);
 //! let fleet: Fleet = BTreeMap::from([("eu-west".parse()?, eu.clone())]);
 //!
-//! let denied = catalogue.admit(&fleet, &"api".parse()?, &Version::new(3, 0, 0)).unwrap_err();
+//! let denied = catalogue.admit(&fleet, &Change::to("api".parse()?, Version::new(3, 0, 0))).unwrap_err();
 //! assert_eq!(denied.to_string(), "`api` 3.0.0 cannot be deployed to `eu-west`: `shop` 2.1.0, which runs there, needs `api` ^2");
 //!
 //! let wish = BTreeMap::from([("api".parse()?, "^3".parse::<VersionReq>()?)]);
-//! let target = catalogue.resolve(&eu, &wish)?;
-//! let steps = catalogue.order(&eu, &target)?;
-//! let told: Vec<_> = steps.iter().map(ToString::to_string).collect();
+//! let plan = catalogue.plan(&eu, &wish)?;
+//! let told: Vec<_> = plan.order.steps.iter().map(ToString::to_string).collect();
 //! assert_eq!(told, ["`shop` from 2.1.0 to 2.2.0", "`api` from 2.4.0 to 3.0.0"]);
 //! # Ok(())
 //! # }
@@ -38,20 +41,29 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `catalogue` | versions and their needs, and which of them are not met |
+//! | `catalogue` | versions and their needs |
+//! | `faults` | which needs are not met, and whether a change is admitted |
+//! | `fits` | which versions fit a requirement |
 //! | `narrow` | which versions can be at all |
 //! | `resolve` | versions for a wish, by `pubgrub` where more than that has to be searched |
 //! | `tell` | why there are none, in sentences |
-//! | `steps` | the order of changes, and the way back |
+//! | `steps` | the order of changes |
+//! | `plan` | versions for a wish, with an order that leads to them |
+//! | `back` | the way back |
 
+mod back;
 mod catalogue;
+mod faults;
+mod fits;
 mod narrow;
+mod plan;
 mod resolve;
 mod steps;
 mod tell;
 
-pub use catalogue::{
-    Broken, Catalogue, CatalogueError, Denied, Fleet, MAX_OFFERS, Offer, Versions,
-};
-pub use resolve::{ResolveError, Unsatisfiable};
-pub use steps::{Knot, NoOrder, NoWayBack, Step, VerifiedSet};
+pub use back::{MOST_SETS, NoWayBack, NotThere, VerifiedSet};
+pub use catalogue::{Catalogue, CatalogueError, Fleet, MAX_OFFERS, Offer, Versions};
+pub use faults::{Broken, Change, Denied, Fault, Unknown};
+pub use plan::{MOST_TARGETS, NoPlan, Plan};
+pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
+pub use steps::{Knot, NoOrder, Order, Step};

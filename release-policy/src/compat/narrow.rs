@@ -1,16 +1,17 @@
 //! Which versions can be at all, before anything is searched: those that get along with some version of every other service that is
 //! there (arc consistency). Mostly that leaves what is there, and for the rest the newest is right.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use release_core::model::ServiceId;
-use semver::{Version, VersionReq};
+use super::Catalogue;
+use super::fits::Set;
 
-use super::{Catalogue, Versions};
+/// How many versions are looked at, at the most. What is left then may be too much, which a search finds out.
+const MOST_LOOKS: usize = 20_000_000;
 
 /// A service that is there, or is asked for.
-struct Here<'a> {
-    versions: Vec<&'a Version>,
+struct Here {
+    service: usize,
     allowed: Vec<bool>,
     /// The pairs that it is part of.
     pairs: Vec<usize>,
@@ -20,78 +21,54 @@ struct Here<'a> {
 struct Pair {
     who: usize,
     on: usize,
-    /// By version of `who`: which versions of `on` do; none where it does not need it.
-    fits: Vec<Option<Vec<bool>>>,
 }
 
 struct Net<'a> {
-    here: Vec<Here<'a>>,
+    catalogue: &'a Catalogue,
+    here: Vec<Here>,
     pairs: Vec<Pair>,
+    looks: usize,
 }
 
-/// Of each service that is there or asked for, the versions that can be, the oldest first.
+/// Of each service that is there or asked for, by number and in the order of these, the versions that can be, of those that may be.
 pub(super) fn narrow<'a>(
-    catalogue: &'a Catalogue,
-    live: &'a Versions,
-    wish: &'a BTreeMap<ServiceId, VersionReq>,
-) -> BTreeMap<&'a ServiceId, Vec<&'a Version>> {
-    let names: BTreeMap<&ServiceId, Option<&VersionReq>> = live
-        .keys()
-        .map(|id| (id, None))
-        .chain(wish.iter().map(|(id, requirement)| (id, Some(requirement))))
-        .collect();
-    let numbers: BTreeMap<&ServiceId, usize> =
-        names.keys().enumerate().map(|(number, id)| (*id, number)).collect();
-    let mut net = Net { here: Vec::with_capacity(names.len()), pairs: Vec::new() };
-    for (id, requirement) in &names {
-        let versions: Vec<&Version> = catalogue.versions(id).collect();
-        let fits = |version: &&Version| requirement.is_none_or(|one| one.matches(version));
-        let allowed = versions.iter().map(fits).collect();
-        net.here.push(Here { versions, allowed, pairs: Vec::new() });
-    }
-    for (id, who) in &numbers {
-        net.add(catalogue, id, *who, &numbers);
+    catalogue: &Catalogue,
+    may: impl Iterator<Item = (usize, &'a Set)>,
+) -> Vec<Set> {
+    let here = may.map(|(service, may)| {
+        let count = catalogue.service(service).map_or(0, |one| one.versions.len());
+        let mut allowed = vec![false; count];
+        for (from, to) in may.stretches() {
+            if let Some(some) = allowed.get_mut(from..to.min(count)) {
+                some.fill(true);
+            }
+        }
+        Here { service, allowed, pairs: Vec::new() }
+    });
+    let mut net = Net { catalogue, here: here.collect(), pairs: Vec::new(), looks: 0 };
+    for who in 0..net.here.len() {
+        net.pair(who);
     }
     net.settle();
-    let left = names.into_keys().zip(net.here).map(|(id, here)| {
-        let all = here.versions.into_iter().zip(here.allowed);
-        (id, all.filter(|(_, allowed)| *allowed).map(|(version, _)| version).collect())
-    });
-    left.collect()
+    net.here.into_iter().map(|here| Set::of_those(here.allowed)).collect()
 }
 
 impl Net<'_> {
-    /// Adds what a service needs.
-    fn add(
-        &mut self,
-        catalogue: &Catalogue,
-        id: &ServiceId,
-        who: usize,
-        numbers: &BTreeMap<&ServiceId, usize>,
-    ) {
-        let Some(own) = self.here.get(who) else { return };
-        let mut found: BTreeMap<usize, Vec<Option<Vec<bool>>>> = BTreeMap::new();
-        for (nth, version) in own.versions.iter().enumerate() {
-            for (on, requirement) in catalogue.needs(id, version).into_iter().flatten() {
-                // What is not there yet is added in a version that fits.
-                let Some(other) = numbers.get(on).and_then(|n| Some((*n, self.here.get(*n)?)))
-                else {
-                    continue;
-                };
-                let fits = other.1.versions.iter().map(|one| requirement.matches(one)).collect();
-                let slots = found.entry(other.0).or_insert_with(|| vec![None; own.versions.len()]);
-                if let Some(slot) = slots.get_mut(nth) {
-                    *slot = Some(fits);
-                }
-            }
-        }
-        for (on, fits) in found {
+    /// Adds the pairs of a service and what it needs. What is not there yet is added in a version that fits, and is no part of a pair.
+    fn pair(&mut self, who: usize) {
+        let known = self.here.get(who).and_then(|here| self.catalogue.service(here.service));
+        let needs = known.into_iter().flat_map(|one| &one.versions).flat_map(|one| &one.needs);
+        let mut needed: Vec<usize> = needs.map(|need| need.on).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        for on in needed {
+            let Ok(on) = self.here.binary_search_by_key(&on, |here| here.service) else { continue };
             for side in [who, on] {
                 if let Some(here) = self.here.get_mut(side) {
                     here.pairs.push(self.pairs.len());
                 }
             }
-            self.pairs.push(Pair { who, on, fits });
+            self.pairs.push(Pair { who, on });
         }
     }
 
@@ -99,7 +76,7 @@ impl Net<'_> {
     fn settle(&mut self) {
         let mut queue: VecDeque<usize> = (0..self.pairs.len()).collect();
         let mut waits = vec![true; self.pairs.len()];
-        while let Some(number) = queue.pop_front() {
+        while let Some(number) = queue.pop_front().filter(|_| self.looks < MOST_LOOKS) {
             if let Some(waits) = waits.get_mut(number) {
                 *waits = false;
             }
@@ -116,32 +93,58 @@ impl Net<'_> {
 
     /// Takes out what one pair does not allow, and returns of which services.
     fn revise(&mut self, number: usize) -> Vec<usize> {
-        let Some(pair) = self.pairs.get(number) else { return Vec::new() };
-        let (Some(who), Some(on)) = (self.here.get(pair.who), self.here.get(pair.on)) else {
+        let Some(&Pair { who: one, on: other }) = self.pairs.get(number) else { return Vec::new() };
+        let (Some(who), Some(on)) = (self.here.get(one), self.here.get(other)) else {
             return Vec::new();
         };
-        let some =
-            |fits: &[bool]| fits.iter().zip(&on.allowed).any(|(fits, there)| *fits && *there);
+        self.looks += who.allowed.len() + on.allowed.len();
+        // How many of `on` are allowed before each, so that a stretch is looked at in one step.
+        let mut sums = Vec::with_capacity(on.allowed.len() + 1);
+        sums.push(0_usize);
+        sums.extend(on.allowed.iter().scan(0, |sum, allowed| {
+            *sum += usize::from(*allowed);
+            Some(*sum)
+        }));
+        let some = |(from, to): (usize, usize)| sums.get(from) < sums.get(to);
+        // How many more versions of `who` do with each of `on` than with the one before.
+        let mut served = vec![0_isize; on.allowed.len() + 1];
+        let mut keep = |(from, to): (usize, usize)| {
+            for (at, by) in [(from, 1), (to, -1)] {
+                if let Some(count) = served.get_mut(at) {
+                    *count += by;
+                }
+            }
+        };
         let kept_who: Vec<bool> = who
             .allowed
             .iter()
-            .zip(&pair.fits)
-            .map(|(allowed, fits)| *allowed && fits.as_ref().is_none_or(|fits| some(fits)))
-            .collect();
-        let mut served = vec![false; on.allowed.len()];
-        for (_, fits) in kept_who.iter().zip(&pair.fits).filter(|(kept, _)| **kept) {
-            match fits {
-                None => served.fill(true),
-                Some(fits) => {
-                    for (served, fits) in served.iter_mut().zip(fits) {
-                        *served |= *fits;
-                    }
+            .enumerate()
+            .map(|(version, allowed)| {
+                if !*allowed {
+                    return false;
                 }
-            }
-        }
-        let kept_on: Vec<bool> =
-            on.allowed.iter().zip(served).map(|(allowed, served)| *allowed && served).collect();
-        let (one, other) = (pair.who, pair.on);
+                let needs = self.catalogue.needs_of(who.service, version);
+                let Ok(nth) = needs.binary_search_by_key(&on.service, |need| need.on) else {
+                    keep((0, on.allowed.len()));
+                    return true;
+                };
+                let Some(need) = needs.get(nth) else { return true };
+                if !need.fits.stretches().any(some) {
+                    return false;
+                }
+                need.fits.stretches().for_each(&mut keep);
+                true
+            })
+            .collect();
+        let kept_on: Vec<bool> = on
+            .allowed
+            .iter()
+            .zip(&served)
+            .scan(0, |sum, (allowed, more)| {
+                *sum += more;
+                Some(*allowed && *sum > 0)
+            })
+            .collect();
         let mut changed = Vec::new();
         for (side, kept) in [(one, kept_who), (other, kept_on)] {
             if let Some(here) = self.here.get_mut(side).filter(|here| here.allowed != kept) {

@@ -1,38 +1,49 @@
 //! Versions for a wish, by the algorithm of `pubgrub`.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 
 use pubgrub::{
-    Dependencies, DependencyProvider, PackageResolutionStatistics, PubGrubError, Ranges,
+    Dependencies, DependencyProvider, PackageResolutionStatistics, PubGrubError, VersionSet as _,
 };
 use release_core::model::ServiceId;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::fits::Set;
 use super::narrow::narrow;
-use super::tell;
-use super::{Catalogue, Versions};
+use super::{Catalogue, Fault, Unknown, Versions, faults, tell};
+
+/// How often a service is looked at, at the most, to find versions; each look counts once more for each conflict that it was in, for so much
+/// longer it takes.
+pub const MOST_LOOKS: usize = 10_000_000;
 
 /// What `pubgrub` chooses versions of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Package {
     /// All that is asked for together.
     Wish,
-    /// A service.
-    Service(ServiceId),
+    /// A service, by number.
+    Service(usize),
+    /// A circle of changes to avoid, by number: its versions are the changes, of which one has to be another.
+    Circle(usize),
 }
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Wish => f.write_str("what is asked for"),
-            Self::Service(id) => write!(f, "`{id}`"),
+            Self::Service(number) => write!(f, "service {number}"),
+            Self::Circle(number) => write!(f, "circle {number}"),
         }
     }
 }
+
+/// Changes that cannot be made together, by service and versions: all of them are there in no target.
+pub(super) type Circle = Vec<(usize, Set)>;
 
 /// Why there are no versions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,8 +52,11 @@ pub enum ResolveError {
     /// A service of which no version is known.
     #[error("no version of `{0}` is known; add one to the catalogue, or mend the name")]
     Unknown(ServiceId),
+    /// What is deployed is not known, and nothing else is wished for in its place.
+    #[error("{}; or wish for another version of it", unknown(.0))]
+    UnknownLive(Vec<Unknown>),
     /// No version is wished for.
-    #[error("no version of `{service}` fits {wish}; there are {}", list(.versions))]
+    #[error("no version of `{service}` fits {wish}; there are {}", tell::list(.versions))]
     NoVersion {
         /// The service.
         service: ServiceId,
@@ -54,10 +68,18 @@ pub enum ResolveError {
     /// They contradict each other.
     #[error(transparent)]
     Unsatisfiable(#[from] Unsatisfiable),
+    /// It was given up.
+    #[error(
+        "no versions were found in {choices} choices, and whether there are any is not known; wish for fewer services at once, or for just one version of each"
+    )]
+    TooHard {
+        /// How many choices were made.
+        choices: usize,
+    },
 }
 
-fn list(versions: &[Version]) -> String {
-    versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn unknown(unknown: &[Unknown]) -> String {
+    faults::told(&unknown.iter().cloned().map(Fault::Unknown).collect::<Vec<_>>())
 }
 
 /// Why no versions fit together: sentences, of which each follows from those before.
@@ -77,140 +99,178 @@ impl fmt::Display for Unsatisfiable {
     }
 }
 
-/// A question: what is there, and what is wished for.
-pub(super) struct Question<'a> {
-    catalogue: &'a Catalogue,
-    live: &'a Versions,
-    wish: &'a BTreeMap<ServiceId, VersionReq>,
-    /// What can be at all: what is tried first.
-    possible: BTreeMap<&'a ServiceId, Vec<&'a Version>>,
+/// A service that is there, or is asked for.
+#[derive(Debug)]
+pub(super) struct Here<'a> {
+    /// The version that is there, if it is known.
+    live: Option<usize>,
+    /// Which are wished for, if any are.
+    pub(super) wish: Option<&'a VersionReq>,
+    /// What the wish leaves.
+    may: Set,
+    /// What can be of that, as far as that is known.
+    possible: Set,
 }
 
-/// Which versions.
-pub(super) type Set = Ranges<Version>;
+/// A question: what is there, and what is wished for.
+pub(super) struct Question<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) here: BTreeMap<usize, Here<'a>>,
+    circles: &'a [Circle],
+    choices: Cell<usize>,
+    looks: Cell<usize>,
+}
 
 impl Catalogue {
-    /// Versions with which the wish is fulfilled and all needs are met. All that is `live` stays, in the version that it has as far
-    /// as that can be; what has to change gets the newest version that fits; what is needed and is not there is added.
+    /// Versions with which the wish is fulfilled and all needs are met. All services that are `live` stay. As many as can be stay in the
+    /// version that they have: in no versions that would do, all of these stay so and another one besides; and of two services of which
+    /// just one can, the first by name does. What has to change gets, as far as the others let it, the newest release that fits; a prerelease
+    /// where there is no release, or where the wish names one or one runs now. What is needed and is not there is added.
+    ///
+    /// The versions may be such as no order leads to: [`plan`](Self::plan) finds some with their order.
     ///
     /// # Errors
-    /// [`ResolveError`] says what is not known, or in sentences why nothing fits.
+    /// [`ResolveError`] says what is not known, in sentences why nothing fits, or that it was given up after [`MOST_LOOKS`].
     pub fn resolve(
         &self,
         live: &Versions,
         wish: &BTreeMap<ServiceId, VersionReq>,
     ) -> Result<Versions, ResolveError> {
-        if let Some(unknown) = live.keys().chain(wish.keys()).find(|id| !self.knows(id)) {
-            return Err(ResolveError::Unknown(unknown.clone()));
-        }
-        let mut question = Question { catalogue: self, live, wish, possible: BTreeMap::new() };
-        for (service, requirement) in wish {
-            if question.best(service, &question.fitting(service, requirement)).is_none() {
+        Question::new(self, live, wish)?.answer(&[])
+    }
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn new(
+        catalogue: &'a Catalogue,
+        live: &Versions,
+        wish: &'a BTreeMap<ServiceId, VersionReq>,
+    ) -> Result<Self, ResolveError> {
+        let mut here = BTreeMap::new();
+        for (id, requirement) in wish {
+            let known = catalogue.find(id);
+            let (number, service) = known.ok_or_else(|| ResolveError::Unknown(id.clone()))?;
+            let may = service.fitting(requirement);
+            if may == Set::empty() {
                 return Err(ResolveError::NoVersion {
-                    service: service.clone(),
+                    service: id.clone(),
                     wish: requirement.clone(),
-                    versions: self.versions(service).cloned().collect(),
+                    versions: catalogue.versions(id).cloned().collect(),
                 });
             }
+            let live = live.get(id).and_then(|version| service.number(version));
+            let (wish, possible) = (Some(requirement), may.clone());
+            here.insert(number, Here { live, wish, may, possible });
         }
-        if let Some(simple) = question.simple() {
+        let unknown: Vec<_> =
+            catalogue.unknown_of(live).filter(|one| !wish.contains_key(&one.service)).collect();
+        if !unknown.is_empty() {
+            return Err(ResolveError::UnknownLive(unknown));
+        }
+        for (id, version) in live.iter().filter(|(id, _)| !wish.contains_key(*id)) {
+            let Some((number, service)) = catalogue.find(id) else { continue };
+            let (live, may) = (service.number(version), service.all());
+            here.insert(number, Here { live, wish: None, possible: may.clone(), may });
+        }
+        Ok(Self { catalogue, here, circles: &[], choices: Cell::new(0), looks: Cell::new(0) })
+    }
+
+    /// The best versions in which not all of any circle are.
+    pub(super) fn answer(mut self, circles: &'a [Circle]) -> Result<Versions, ResolveError> {
+        self.circles = circles;
+        if let Some(simple) = self.guess() {
             return Ok(simple);
         }
-        question.possible = narrow(self, live, wish);
-        if let Some(likely) = question.likely() {
+        let may = self.here.iter().map(|(service, here)| (*service, &here.may));
+        let possible = narrow(self.catalogue, may);
+        for (here, possible) in self.here.values_mut().zip(possible) {
+            here.possible = possible;
+        }
+        if let Some(likely) = self.guess() {
             return Ok(likely);
         }
-        match pubgrub::resolve(&question, Package::Wish, Version::new(0, 0, 0)) {
+        match pubgrub::resolve(&self, Package::Wish, 0_usize) {
             Ok(chosen) => {
-                let services = chosen.into_iter().filter_map(|(package, version)| match package {
-                    Package::Wish => None,
-                    Package::Service(id) => Some((id, version)),
+                let numbers = chosen.into_iter().filter_map(|(package, version)| match package {
+                    Package::Service(service) => Some((service, version)),
+                    Package::Wish | Package::Circle(_) => None,
                 });
-                Ok(services.collect())
+                Ok(self.named(numbers))
             }
-            Err(PubGrubError::NoSolution(mut derivation)) => {
-                derivation.collapse_no_versions();
-                Err(Unsatisfiable { because: tell::sentences(&derivation) }.into())
+            Err(PubGrubError::NoSolution(derivation)) => {
+                Err(Unsatisfiable { because: tell::sentences(derivation, &self) }.into())
             }
-            // Nothing of ours fails on the way.
-            Err(other) => {
-                let because = vec![other.to_string()];
-                Err(Unsatisfiable { because }.into())
-            }
-        }
-    }
-}
-
-impl Question<'_> {
-    /// The versions of a service that fit a requirement, as stretches of those that there are: just what `semver` says of each.
-    fn fitting(&self, service: &ServiceId, requirement: &VersionReq) -> Set {
-        let mut set = Set::empty();
-        let mut run: Option<(&Version, &Version)> = None;
-        for version in self.catalogue.versions(service) {
-            if requirement.matches(version) {
-                run = Some((run.map_or(version, |(first, _)| first), version));
-            } else if let Some((first, last)) = run.take() {
-                set = set.union(&between(first, last));
-            }
-        }
-        match run {
-            Some((first, last)) => set.union(&between(first, last)),
-            None => set,
+            // Nothing else of ours fails on the way.
+            Err(_) => Err(ResolveError::TooHard { choices: self.choices.get() }),
         }
     }
 
-    /// Of these versions, among those that can be at all, the one that is there, or else the newest.
-    fn best(&self, service: &ServiceId, set: &Set) -> Option<&Version> {
-        let possible = self.possible.get(service).map_or(&[][..], Vec::as_slice);
-        let live = self.live.get(service).filter(|live| set.contains(live));
-        // A version that is there and that nobody knows cannot be asked what it needs.
-        let live = live.filter(|live| self.catalogue.needs(service, live).is_some());
-        let fits = |version: &&Version| set.contains(version);
-        let known = || self.catalogue.versions(service).rev().find(fits);
-        live.filter(|live| possible.is_empty() || possible.contains(live))
-            .or_else(|| possible.iter().rev().copied().find(fits))
-            .or(live)
-            .or_else(known)
-    }
-
-    /// Of everything the version that is there, if it can be, or else the newest that can.
-    fn likely(&self) -> Option<Versions> {
-        let each = self.possible.iter().map(|(id, versions)| {
-            let live = self.live.get(*id).filter(|live| versions.contains(live));
-            let best = live.or_else(|| versions.last().copied())?;
-            Some(((*id).clone(), best.clone()))
+    fn named(&self, numbers: impl Iterator<Item = (usize, usize)>) -> Versions {
+        let each = numbers.filter_map(|(service, version)| {
+            let service = self.catalogue.service(service)?;
+            Some((service.id.clone(), service.versions.get(version)?.version.clone()))
         });
-        let target = each.collect::<Option<Versions>>()?;
-        self.catalogue.broken(&target).is_empty().then_some(target)
+        each.collect()
     }
 
-    /// The wish alone, where that breaks nothing: most are of this kind, and nothing has to be searched.
-    fn simple(&self) -> Option<Versions> {
-        let mut target = self.live.clone();
-        for (service, requirement) in self.wish {
-            let best = self.best(service, &self.fitting(service, requirement))?;
-            target.insert(service.clone(), best.clone());
-        }
-        let known = target.iter().all(|(id, version)| self.catalogue.needs(id, version).is_some());
-        (known && self.catalogue.broken(&target).is_empty()).then_some(target)
+    /// Of everything the version that is there, if that can be, or else the newest that can; if all needs are met by these. Then it is
+    /// the best answer, for what cannot be is in none. Most are of this kind, and nothing has to be searched.
+    fn guess(&self) -> Option<Versions> {
+        let best = self.here.iter().map(|(service, here)| {
+            let live = here.live.filter(|live| here.possible.contains(live));
+            Some((*service, live.or_else(|| self.newest(*service, &here.possible))?))
+        });
+        let best = best.collect::<Option<BTreeMap<usize, usize>>>()?;
+        let met = best.iter().all(|(service, version)| {
+            let mut needs = self.catalogue.needs_of(*service, *version).iter();
+            needs.all(|need| best.get(&need.on).is_some_and(|found| need.fits.contains(found)))
+        });
+        let is_in = |(service, versions): &(usize, Set)| {
+            best.get(service).is_some_and(|version| versions.contains(version))
+        };
+        let round = self.circles.iter().any(|circle| circle.iter().all(is_in));
+        (met && !round).then(|| self.named(best.into_iter()))
+    }
+
+    /// The newest of these versions: a release, unless there is none, or a prerelease is asked for or runs now.
+    fn newest(&self, service: usize, set: &Set) -> Option<usize> {
+        let known = self.catalogue.service(service)?;
+        let release = set.last_within(0, known.releases);
+        let Some(prerelease) = set.last_within(known.releases, known.versions.len()) else {
+            return release;
+        };
+        let here = self.here.get(&service);
+        let named = here.and_then(|here| here.wish).is_some_and(|wish| {
+            wish.comparators.iter().any(|comparator| !comparator.pre.is_empty())
+        });
+        let runs = here.and_then(|here| here.live).is_some_and(|live| live >= known.releases);
+        let version = |number: usize| known.versions.get(number).map(|one| &one.version);
+        release
+            .filter(|release| !(named || runs) || version(*release) > version(prerelease))
+            .or(Some(prerelease))
+    }
+
+    /// The version that is there, where it can be and is one of these.
+    fn stays(&self, service: usize, set: &Set) -> Option<usize> {
+        let here = self.here.get(&service)?;
+        here.live.filter(|live| set.contains(live) && here.possible.contains(live))
     }
 }
 
-fn between(first: &Version, last: &Version) -> Set {
-    if first == last {
-        return Set::singleton(first.clone());
-    }
-    Set::from_range_bounds(first.clone()..=last.clone())
-}
+/// So many choices were made that it is given up.
+#[derive(Debug, thiserror::Error)]
+#[error("too many choices")]
+pub(super) struct TooMany;
 
 impl DependencyProvider for Question<'_> {
     type P = Package;
-    type V = Version;
+    type V = usize;
     type VS = Set;
-    /// First what was in conflict most often, then what has the fewest versions to choose from.
-    type Priority = (u32, Reverse<usize>);
-    type M = String;
-    type Err = Infallible;
+    /// First what can stay as it is, by name: so it changes only if it has to. Then what was in conflict most often, then what has the
+    /// fewest versions to choose from.
+    type Priority = (Reverse<usize>, u32, Reverse<usize>);
+    type M = Infallible;
+    type Err = TooMany;
 
     fn prioritize(
         &self,
@@ -218,50 +278,70 @@ impl DependencyProvider for Question<'_> {
         range: &Set,
         conflicts: &PackageResolutionStatistics,
     ) -> Self::Priority {
-        let count = match package {
-            Package::Wish => 1,
-            Package::Service(id) => {
-                self.catalogue.versions(id).filter(|version| range.contains(version)).count()
-            }
+        let conflicts = conflicts.conflict_count();
+        let look = usize::try_from(conflicts).unwrap_or(usize::MAX).saturating_add(1);
+        self.looks.set(self.looks.get().saturating_add(look));
+        let stays = match package {
+            Package::Wish => Some(0),
+            Package::Service(number) if self.stays(*number, range).is_some() => Some(*number),
+            Package::Service(_) | Package::Circle(_) => None,
         };
-        // What cannot be is best known at once.
-        let conflicts = if count == 0 { u32::MAX } else { conflicts.conflict_count() };
-        (conflicts, Reverse(count))
+        match stays {
+            Some(number) => (Reverse(number), 0, Reverse(0)),
+            None => (Reverse(usize::MAX), conflicts, Reverse(range.len())),
+        }
     }
 
-    fn choose_version(
-        &self,
-        package: &Package,
-        range: &Set,
-    ) -> Result<Option<Version>, Infallible> {
+    fn choose_version(&self, package: &Package, range: &Set) -> Result<Option<usize>, TooMany> {
         Ok(match package {
-            Package::Wish => Some(Version::new(0, 0, 0)),
-            Package::Service(id) => self.best(id, range).cloned(),
+            Package::Wish => Some(0),
+            Package::Circle(_) => range.numbers().next(),
+            Package::Service(service) => {
+                let possible =
+                    self.here.get(service).map(|here| range.intersection(&here.possible));
+                let possible = possible.and_then(|possible| self.newest(*service, &possible));
+                self.stays(*service, range).or(possible).or_else(|| self.newest(*service, range))
+            }
         })
     }
 
     fn get_dependencies(
         &self,
         package: &Package,
-        version: &Version,
-    ) -> Result<Dependencies<Package, Set, String>, Infallible> {
-        let service = |id: &ServiceId| Package::Service(id.clone());
+        version: &usize,
+    ) -> Result<Dependencies<Package, Set, Infallible>, TooMany> {
         Ok(Dependencies::Available(match package {
             Package::Wish => {
-                let stays = self.live.keys().filter(|id| !self.wish.contains_key(*id));
-                let stays = stays.map(|id| (service(id), Set::full()));
-                let wished = self
-                    .wish
-                    .iter()
-                    .map(|(id, requirement)| (service(id), self.fitting(id, requirement)));
-                stays.chain(wished).collect()
+                let here = self.here.iter();
+                here.map(|(service, here)| (Package::Service(*service), here.may.clone())).collect()
             }
-            Package::Service(id) => {
-                let needs = self.catalogue.needs(id, version).into_iter().flatten();
-                needs
-                    .map(|(on, requirement)| (service(on), self.fitting(on, requirement)))
-                    .collect()
+            Package::Circle(number) => {
+                let change = self.circles.get(*number).and_then(|circle| circle.get(*version));
+                let others = change.and_then(|(service, versions)| {
+                    let all = self.catalogue.service(*service)?.all();
+                    Some((Package::Service(*service), all.intersection(&versions.complement())))
+                });
+                others.into_iter().collect()
+            }
+            Package::Service(service) => {
+                let needs = self.catalogue.needs_of(*service, *version).iter();
+                let needs = needs.map(|need| (Package::Service(need.on), need.fits.clone()));
+                // Where the first of a circle is so that it waits for the next, that one is there: it is needed, or it runs and
+                // needs more than the first. So if not all are to be so, the first that is not is there as well.
+                let circles = self.circles.iter().enumerate().filter(|(_, circle)| {
+                    circle
+                        .first()
+                        .is_some_and(|(first, set)| first == service && set.contains(version))
+                });
+                let others = circles
+                    .map(|(nth, circle)| (Package::Circle(nth), Set::stretch(1, circle.len())));
+                needs.chain(others).collect()
             }
         }))
+    }
+
+    fn should_cancel(&self) -> Result<(), TooMany> {
+        self.choices.set(self.choices.get() + 1);
+        if self.looks.get() > MOST_LOOKS { Err(TooMany) } else { Ok(()) }
     }
 }

@@ -1,14 +1,14 @@
-//! The order of changes, so that after each all needs are met, and the way back to what was verified together.
+//! The order of changes, so that after each all needs are met.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use release_core::model::{Digest, ServiceId};
+use release_core::model::ServiceId;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::broken;
-use super::{Broken, Catalogue, Versions};
+use super::faults::{broken, told};
+use super::{Broken, Catalogue, Fault, Versions};
 use crate::order::in_order;
 
 /// One change of one service.
@@ -45,32 +45,23 @@ impl fmt::Display for Step {
     }
 }
 
+/// Changes in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// One after the other.
+    pub steps: Vec<Step>,
+    /// What is at fault before the first of them already. No step adds to it; what of it the target does not mend, remains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Fault>,
+}
+
 /// Changes that wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knot {
     /// Each has to be made after the next one, and the last after the first; with the need for which that is so.
     pub steps: Vec<(Step, Broken)>,
-}
-
-/// Why there is no order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NoOrder {
-    /// Needs are not met even now.
-    #[error("what is deployed does not fit together as it is: {}; mend that first", told(.0))]
-    BrokenNow(Vec<Broken>),
-    /// Needs would not be met in the end.
-    #[error("what is aimed at does not fit together: {}", told(.0))]
-    BrokenThen(Vec<Broken>),
-    /// Changes wait for each other.
-    #[error("{0}")]
-    Knot(Knot),
-}
-
-fn told(broken: &[Broken]) -> String {
-    broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl fmt::Display for Knot {
@@ -85,58 +76,39 @@ impl fmt::Display for Knot {
     }
 }
 
-/// Versions that were verified together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VerifiedSet {
-    /// The versions.
-    pub versions: Versions,
-    /// What proves it: the digest of a report, for example.
-    pub evidence: Digest,
-}
-
-/// Why there is no way back: of each set that was verified, the last first, what stands against it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct NoWayBack {
-    /// The sets by their evidence, and why not.
-    pub tried: Vec<(Digest, String)>,
-}
-
-impl fmt::Display for NoWayBack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.tried.is_empty() {
-            return f.write_str("nothing was verified together yet; verify a set, or go forward");
-        }
-        f.write_str("no verified set can be reached:")?;
-        for (nth, (evidence, why)) in self.tried.iter().enumerate() {
-            write!(f, "{} {}: {why}", if nth == 0 { "" } else { ";" }, evidence.short())?;
-        }
-        Ok(())
-    }
+/// Why there is no order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NoOrder {
+    /// Something would be at fault in the end that is not now, or nobody knows what a version needs that runs meanwhile.
+    #[error("what is aimed at does not fit together: {}", told(.0))]
+    Faults(Vec<Fault>),
+    /// Changes wait for each other.
+    #[error("{0}")]
+    Knot(Knot),
 }
 
 impl Catalogue {
-    /// The changes from `live` to `target`, in an order in which after each of them, and while it is being made, all needs are met: of
-    /// those that can be next, always the first by name.
+    /// The changes from `live` to `target`, in an order in which after each of them, and while it is being made, all needs are met but for
+    /// such as are not met now by the same version; those are told with it. Of the changes that can be next, always the first by name.
     ///
     /// A need concerns two services. Where both change, it says which of them goes first or nothing at all, and so there is an order just
-    /// when these do not go round in a circle.
+    /// when these do not go round in a circle. Each service changes once: whether there is a way over versions between is not asked.
     ///
     /// # Errors
-    /// [`NoOrder`] when needs are not met before or after, or when changes wait for each other: then a shortest circle of them.
-    pub fn order(&self, live: &Versions, target: &Versions) -> Result<Vec<Step>, Box<NoOrder>> {
-        for (versions, fault) in
-            [(live, NoOrder::BrokenNow as fn(_) -> _), (target, NoOrder::BrokenThen)]
-        {
-            let broken = self.broken(versions);
-            if !broken.is_empty() {
-                return Err(Box::new(fault(broken)));
-            }
+    /// [`NoOrder`] when something would be at fault in the end that is not now, or when changes wait for each other: then a shortest circle
+    /// of them. A version that runs and that the catalogue does not know stands against every change of another service but an addition.
+    pub fn order(&self, live: &Versions, target: &Versions) -> Result<Order, Box<NoOrder>> {
+        let faults = self.against(live, target);
+        if !faults.is_empty() {
+            return Err(Box::new(NoOrder::Faults(faults)));
         }
-        self.steps(live, target).map_err(|knot| Box::new(NoOrder::Knot(knot)))
+        let steps = self.steps(live, target).map_err(|knot| Box::new(NoOrder::Knot(knot)))?;
+        Ok(Order { steps, before: self.faults(live) })
     }
 
-    /// The changes in order, where what is met before and after stays met meanwhile.
+    /// The changes in order, where nothing stands against the target.
     fn steps(&self, live: &Versions, target: &Versions) -> Result<Vec<Step>, Knot> {
         let services: BTreeSet<&ServiceId> = live.keys().chain(target.keys()).collect();
         let changes = services.into_iter().filter_map(|id| {
@@ -145,72 +117,53 @@ impl Catalogue {
             (from != to).then(step)
         });
         let steps: Vec<Step> = changes.collect();
-        let numbers: BTreeMap<&ServiceId, usize> =
-            steps.iter().enumerate().map(|(number, step)| (&step.service, number)).collect();
-        let mut before: Vec<BTreeMap<usize, Broken>> = vec![BTreeMap::new(); steps.len()];
-        for (number, step) in steps.iter().enumerate() {
-            // The new version with the old one of what it needs, and the old version with the new one.
-            for (own, is_new) in [(&step.to, true), (&step.from, false)] {
-                let Some(version) = own else { continue };
-                let needs = self.needs(&step.service, version).into_iter().flatten();
-                for (on, requirement) in needs {
-                    let Some((other, step_on)) =
-                        numbers.get(on).and_then(|n| Some((*n, steps.get(*n)?)))
-                    else {
-                        continue;
-                    };
-                    let found = if is_new { &step_on.from } else { &step_on.to };
-                    let need = (on, requirement);
-                    let Some(broken) = broken((&step.service, version), need, found.as_ref())
-                    else {
-                        continue;
-                    };
-                    let (later, sooner) = if is_new { (number, other) } else { (other, number) };
-                    if let Some(before) = before.get_mut(later) {
-                        before.entry(sooner).or_insert(broken);
-                    }
-                }
-            }
-        }
+        let before = self.befores(&steps);
         let numbered: Vec<Vec<usize>> =
             before.iter().map(|before| before.keys().copied().collect()).collect();
-        let step = |number: usize| steps.get(number).cloned();
         match in_order(&numbered) {
-            Ok(order) => Ok(order.into_iter().filter_map(step).collect()),
+            Ok(order) => {
+                let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
+                let each = order.into_iter().filter_map(|number| steps.get_mut(number)?.take());
+                Ok(each.collect())
+            }
             Err(circle) => {
                 let next = circle.iter().skip(1).chain(circle.first());
                 let knot = circle.iter().zip(next).filter_map(|(one, next)| {
-                    Some((step(*one)?, before.get(*one)?.get(next)?.clone()))
+                    Some((steps.get(*one)?.clone(), before.get(*one)?.get(next)?.clone()))
                 });
                 Err(Knot { steps: knot.collect() })
             }
         }
     }
 
-    /// The last of the sets that were verified together, in the order in which they were, to which one can go back, and the changes on
-    /// the way. Nothing but such a set is gone back to; what is deployed now is none. One can go back from what does not fit together,
-    /// too: then what is met now stays met on the way, and in the end all is.
-    ///
-    /// # Errors
-    /// [`NoWayBack`] says of each set why not.
-    pub fn way_back<'a>(
-        &self,
-        live: &Versions,
-        verified: &'a [VerifiedSet],
-    ) -> Result<(&'a VerifiedSet, Vec<Step>), NoWayBack> {
-        let mut tried = Vec::new();
-        for set in verified.iter().rev().filter(|set| set.versions != *live) {
-            let broken = self.broken(&set.versions);
-            let why = if broken.is_empty() {
-                match self.steps(live, &set.versions) {
-                    Ok(steps) => return Ok((set, steps)),
-                    Err(knot) => knot.to_string(),
+    /// By step, the steps that have to be made before it, with the need for which that is so.
+    fn befores(&self, steps: &[Step]) -> Vec<BTreeMap<usize, Broken>> {
+        let mut before: Vec<BTreeMap<usize, Broken>> = vec![BTreeMap::new(); steps.len()];
+        for (number, step) in steps.iter().enumerate() {
+            // The new version with the old one of what it needs, and the old version with the new one.
+            for (own, is_new) in [(&step.to, true), (&step.from, false)] {
+                let Some(version) = own else { continue };
+                for (on, requirement) in self.needs(&step.service, version).into_iter().flatten() {
+                    let Ok(other) = steps.binary_search_by(|one| one.service.cmp(on)) else {
+                        continue;
+                    };
+                    let Some(on_step) = steps.get(other) else { continue };
+                    let unmet = |found: &Option<Version>| {
+                        broken((&step.service, version), (on, requirement), found.as_ref())
+                    };
+                    let with_old = unmet(&on_step.from);
+                    let (later, sooner, need) = match is_new {
+                        true => (number, other, with_old),
+                        // What is not met now need not be met meanwhile.
+                        false if with_old.is_some() => continue,
+                        false => (other, number, unmet(&on_step.to)),
+                    };
+                    if let (Some(before), Some(need)) = (before.get_mut(later), need) {
+                        before.entry(sooner).or_insert(need);
+                    }
                 }
-            } else {
-                NoOrder::BrokenThen(broken).to_string()
-            };
-            tried.push((set.evidence, why));
+            }
         }
-        Err(NoWayBack { tried })
+        before
     }
 }

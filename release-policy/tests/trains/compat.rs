@@ -1,18 +1,27 @@
 //! Compatible sets, beside all that could be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use release_core::model::{Digest, ServiceId};
+use release_core::model::{Digest, RegionId, ServiceId};
 use release_policy::compat::{
-    Broken, Catalogue, CatalogueError, Fleet, NoOrder, Offer, ResolveError, VerifiedSet, Versions,
+    Broken, Catalogue, Change, Fault, Fleet, NoOrder, NoPlan, NotThere, Offer, ResolveError,
+    VerifiedSet, Versions,
 };
 use semver::{Version, VersionReq};
 
 use super::support::id;
 
-const REQUIREMENTS: [&str; 7] = ["^1", "^2", ">=2", "<2", "*", "=1.0.0", ">=1, <2.1"];
-const VERSIONS: [&str; 4] = ["1.0.0", "1.1.0", "2.0.0", "2.1.0"];
+#[path = "compat_hostile.rs"]
+mod hostile;
+#[path = "compat_told.rs"]
+mod told;
+
+const REQUIREMENTS: [&str; 8] =
+    ["^1", "^2", ">=2", "<2", "*", "=1.0.0", ">=1, <2.1", ">=2.1.0-rc.1"];
+const VERSIONS: [&str; 4] = ["1.0.0", "1.1.0", "2.0.0", "2.1.0-rc.1"];
+/// In no catalogue.
+const UNKNOWN: &str = "1.1.0+other";
 
 fn service(nth: usize) -> ServiceId {
     id(&format!("s-{nth}"))
@@ -28,7 +37,7 @@ fn requirement(text: &str) -> VersionReq {
 
 /// Two to four services, each in one to four versions, of which each needs some others.
 fn catalogue() -> impl Strategy<Value = Catalogue> {
-    let needs = proptest::collection::vec((0..4_usize, 0..REQUIREMENTS.len()), 0..3);
+    let needs = proptest::collection::btree_map(0..4_usize, 0..REQUIREMENTS.len(), 0..3);
     let versions = proptest::collection::vec(needs, 1..=VERSIONS.len());
     proptest::collection::vec(versions, 2..=4).prop_map(|services| {
         let count = services.len();
@@ -62,61 +71,86 @@ fn all_sets(catalogue: &Catalogue) -> Vec<Versions> {
     sets
 }
 
-/// Whether all needs are met, as the words say it.
-fn fits(catalogue: &Catalogue, set: &Versions) -> bool {
-    set.iter().all(|(service, version)| {
-        let mut needs = catalogue.needs(service, version).unwrap().iter();
-        needs.all(|(on, requirement)| set.get(on).is_some_and(|found| requirement.matches(found)))
-    })
+type Unmet = BTreeSet<(ServiceId, Version, ServiceId)>;
+
+/// The needs that are not met, as the words say it; what nobody knows needs nothing here.
+fn unmet(catalogue: &Catalogue, set: &Versions) -> Unmet {
+    let each = set.iter().flat_map(|(service, version)| {
+        let needs = catalogue.needs(service, version).into_iter().flatten();
+        let unmet = needs.filter(|(on, requirement)| {
+            set.get(*on).is_none_or(|found| !requirement.matches(found))
+        });
+        unmet.map(|(on, _)| (service.clone(), version.clone(), on.clone()))
+    });
+    each.collect()
 }
 
-/// Whether some order of single changes keeps all needs met, by trying all.
-fn reachable(catalogue: &Catalogue, live: &Versions, target: &Versions) -> bool {
+fn fits(catalogue: &Catalogue, set: &Versions) -> bool {
+    unmet(catalogue, set).is_empty()
+}
+
+/// Whether some order of single changes leaves nothing unmet but what was before, by trying all.
+fn reachable(catalogue: &Catalogue, before: &Unmet, live: &Versions, target: &Versions) -> bool {
     if live == target {
         return true;
     }
-    let changed = live.keys().chain(target.keys()).filter(|id| live.get(*id) != target.get(*id));
-    let mut changed: Vec<_> = changed.collect();
-    changed.dedup();
-    changed.into_iter().any(|id| {
+    let changed: BTreeSet<_> = live.keys().chain(target.keys()).collect();
+    changed.into_iter().filter(|id| live.get(*id) != target.get(*id)).any(|id| {
         let mut next = live.clone();
         match target.get(id) {
             Some(version) => next.insert(id.clone(), version.clone()),
             None => next.remove(id),
         };
-        fits(catalogue, &next) && reachable(catalogue, &next, target)
+        unmet(catalogue, &next).is_subset(before) && reachable(catalogue, before, &next, target)
     })
+}
+
+/// Of what is live, by name, what stays as it is.
+fn kept(live: &Versions, set: &Versions) -> Vec<bool> {
+    live.iter().map(|(id, version)| set.get(id) == Some(version)).collect()
+}
+
+fn wish(nth: usize, text: usize) -> BTreeMap<ServiceId, VersionReq> {
+    [(service(nth), requirement(REQUIREMENTS[text]))].into()
+}
+
+/// Whether a set fulfils a wish, and all that is live is in it, and all needs are met.
+fn does(
+    catalogue: &Catalogue,
+    live: &Versions,
+    wish: &BTreeMap<ServiceId, VersionReq>,
+    set: &Versions,
+) -> bool {
+    let wished =
+        |(id, text): (&ServiceId, &VersionReq)| set.get(id).is_some_and(|one| text.matches(one));
+    live.keys().all(|id| set.contains_key(id)) && wish.iter().all(wished) && fits(catalogue, set)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_resolved_fits_and_is_found_when_there_is_any(
+    fn what_is_resolved_fits_and_changes_what_it_has_to(
         catalogue in catalogue(),
         start in any::<prop::sample::Index>(),
-        wish in (0..4_usize, 0..REQUIREMENTS.len()),
+        (nth, text) in (0..4_usize, 0..REQUIREMENTS.len()),
     ) {
-        let sets: Vec<_> = all_sets(&catalogue).into_iter().filter(|set| fits(&catalogue, set)).collect();
-        let live = start.get(&sets);
-        prop_assert_eq!(catalogue.broken(live), []);
-        let (wished, text) = (service(wish.0), requirement(REQUIREMENTS[wish.1]));
-        let wish = BTreeMap::from([(wished.clone(), text.clone())]);
-        let does = |set: &&Versions| {
-            live.keys().all(|id| set.contains_key(id)) && set.get(&wished).is_some_and(|found| text.matches(found))
-        };
-        let any = sets.iter().find(does);
+        let sets = all_sets(&catalogue);
+        let (live, wish) = (start.get(&sets), wish(nth, text));
+        let would: Vec<_> = sets.iter().filter(|set| does(&catalogue, live, &wish, set)).collect();
         match catalogue.resolve(live, &wish) {
             Ok(found) => {
-                prop_assert!(fits(&catalogue, &found) && does(&&found), "{:?}", found);
-                if live.get(&wished).is_some_and(|there| text.matches(there)) {
-                    prop_assert_eq!(&found, live, "what is there already changes nothing");
-                }
+                prop_assert!(would.contains(&&found), "{:?}", found);
+                prop_assert_eq!(catalogue.faults(&found), []);
+                let most = would.iter().map(|set| kept(live, set)).max();
+                prop_assert_eq!(Some(kept(live, &found)), most, "{:?}", found);
             }
-            Err(ResolveError::Unknown(id)) => prop_assert!(id == wished && catalogue.versions(&id).next().is_none()),
-            Err(ResolveError::NoVersion { .. }) => prop_assert!(!catalogue.versions(&wished).any(|one| text.matches(one))),
+            Err(ResolveError::Unknown(id)) => prop_assert!(id == service(nth) && catalogue.versions(&id).next().is_none()),
+            Err(ResolveError::NoVersion { service, wish, .. }) => {
+                prop_assert!(!catalogue.versions(&service).any(|one| wish.matches(one)));
+            }
             Err(ResolveError::Unsatisfiable(why)) => {
-                prop_assert!(any.is_none(), "{:?} would do: {}", any, why);
+                prop_assert_eq!(would.first(), None, "{}", why);
                 prop_assert!(why.because.last().unwrap().ends_with("it cannot be"), "{}", why);
             }
             Err(other) => prop_assert!(false, "{}", other),
@@ -124,27 +158,28 @@ proptest! {
     }
 
     #[test]
-    fn every_state_on_the_way_meets_all_needs(
+    fn every_state_on_the_way_leaves_nothing_unmet_that_was_met(
         catalogue in catalogue(),
         (from, to) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
     ) {
-        let sets: Vec<_> = all_sets(&catalogue).into_iter().filter(|set| fits(&catalogue, set)).collect();
+        let sets = all_sets(&catalogue);
         let (live, target) = (from.get(&sets), to.get(&sets));
+        let before = unmet(&catalogue, live);
         match catalogue.order(live, target).map_err(|why| *why) {
-            Ok(steps) => {
+            Ok(order) => {
+                prop_assert_eq!(order.before.len(), before.len());
                 let mut now = live.clone();
-                for step in &steps {
+                for step in &order.steps {
                     prop_assert_eq!(now.get(&step.service), step.from.as_ref());
-                    let before = now.clone();
                     step.apply(&mut now);
-                    prop_assert!(fits(&catalogue, &now), "after {}: {:?}", step, now);
-                    // While it is made, both versions run, and all others have to get along with either.
-                    prop_assert!(fits(&catalogue, &before));
+                    // While it is made, both versions run: what held before and holds after, holds of both.
+                    prop_assert!(unmet(&catalogue, &now).is_subset(&before), "after {}: {:?}", step, now);
                 }
                 prop_assert_eq!(&now, target);
             }
             Err(NoOrder::Knot(knot)) => {
-                prop_assert!(!reachable(&catalogue, live, target), "{}", knot);
+                prop_assert!(unmet(&catalogue, target).is_subset(&before));
+                prop_assert!(!reachable(&catalogue, &before, live, target), "{}", knot);
                 let next = knot.steps.iter().skip(1).chain(knot.steps.first());
                 for ((step, need), (other, _)) in knot.steps.iter().zip(next) {
                     // What would be broken if this one were made before the other.
@@ -153,6 +188,38 @@ proptest! {
                     prop_assert!(both.contains(&service) && both.contains(&needs) && service != needs);
                 }
             }
+            Err(NoOrder::Faults(faults)) => {
+                let new: Unmet = unmet(&catalogue, target).difference(&before).cloned().collect();
+                prop_assert!(!faults.is_empty());
+                prop_assert_eq!(faults.len(), new.len());
+            }
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
+
+    #[test]
+    fn a_plan_is_the_best_to_which_an_order_leads(
+        catalogue in catalogue(),
+        start in any::<prop::sample::Index>(),
+        (nth, text) in (0..4_usize, 0..REQUIREMENTS.len()),
+    ) {
+        let sets = all_sets(&catalogue);
+        let (live, wish) = (start.get(&sets), wish(nth, text));
+        let before = unmet(&catalogue, live);
+        let would = sets.iter().filter(|set| does(&catalogue, live, &wish, set));
+        match catalogue.plan(live, &wish) {
+            Ok(plan) => {
+                prop_assert!(does(&catalogue, live, &wish, &plan.target));
+                prop_assert_eq!(Ok(plan.order.clone()), catalogue.order(live, &plan.target));
+                let most = kept(live, &plan.target);
+                let better = would.filter(|set| kept(live, set) > most).find(|set| reachable(&catalogue, &before, live, set));
+                prop_assert_eq!(better, None, "{:?}", plan);
+            }
+            Err(NoPlan::Knots { first }) => {
+                let mut reached = would.filter(|set| reachable(&catalogue, &before, live, set));
+                prop_assert_eq!(reached.next(), None, "{}", first);
+            }
+            Err(NoPlan::Resolve(why)) => prop_assert_eq!(catalogue.resolve(live, &wish), Err(why)),
             Err(other) => prop_assert!(false, "{}", other),
         }
     }
@@ -161,150 +228,87 @@ proptest! {
     fn one_goes_back_to_nothing_but_the_last_verified_set_that_can_be_reached(
         catalogue in catalogue(),
         from in any::<prop::sample::Index>(),
-        verified in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
+        verified in proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>(), prop::bool::weighted(0.2)), 0..5),
     ) {
         let sets = all_sets(&catalogue);
-        let fitting: Vec<_> = sets.iter().filter(|set| fits(&catalogue, set)).cloned().collect();
-        let live = from.get(&fitting);
-        let each = verified.iter().enumerate().map(|(nth, set)| VerifiedSet {
-            versions: set.get(&sets).clone(),
-            evidence: Digest::of(&[u8::try_from(nth).unwrap()]),
+        let live = from.get(&sets);
+        let digest = |nth: usize| Digest::of(&[u8::try_from(nth).unwrap()]);
+        let each = verified.iter().enumerate().map(|(nth, (set, whole, _))| {
+            let (versions, evidence) = (set.get(&sets).clone(), digest(nth));
+            if *whole { VerifiedSet::whole(versions, evidence) } else { VerifiedSet::of(versions, evidence) }
         });
-        let verified: Vec<_> = each.collect();
-        let last = verified.iter().rev().find(|set| {
-            set.versions != *live && fits(&catalogue, &set.versions) && reachable(&catalogue, live, &set.versions)
+        let sets: Vec<_> = each.collect();
+        let abandoned: BTreeSet<_> =
+            verified.iter().enumerate().filter(|(_, one)| one.2).map(|(nth, _)| digest(nth)).collect();
+        let now = sets.iter().rposition(|set| set.versions == *live).unwrap_or(sets.len());
+        let there = |set: &VerifiedSet| {
+            let mut then = if set.whole { Versions::new() } else { live.clone() };
+            then.extend(set.versions.clone());
+            then
+        };
+        let last = sets[..now].iter().rev().find(|set| {
+            let then = there(set);
+            !set.versions.is_empty() && !abandoned.contains(&set.evidence) && then != *live && fits(&catalogue, &then)
+                && reachable(&catalogue, &unmet(&catalogue, live), live, &then)
         });
-        match catalogue.way_back(live, &verified) {
-            Ok((set, steps)) => {
+        match catalogue.way_back(live, &sets, &abandoned) {
+            Ok((set, order)) => {
                 prop_assert_eq!(Some(set), last);
                 let mut now = live.clone();
-                for step in &steps {
-                    step.apply(&mut now);
-                }
-                prop_assert_eq!(&now, &set.versions);
+                order.steps.iter().for_each(|step| step.apply(&mut now));
+                prop_assert_eq!(now, there(set));
             }
             Err(why) => {
                 prop_assert_eq!(last, None);
-                let others = verified.iter().filter(|set| set.versions != *live).count();
-                prop_assert_eq!(why.tried.len(), others);
+                prop_assert_eq!((why.tried.len(), why.untried), (sets.len(), 0));
+                for (set, (evidence, why)) in sets.iter().rev().zip(&why.tried) {
+                    prop_assert_eq!(set.evidence, *evidence);
+                    prop_assert_eq!(set.versions.is_empty(), *why == NotThere::Empty);
+                }
             }
         }
     }
-}
 
-fn offer(service: &str, at: &str, needs: &[(&str, &str)]) -> Offer {
-    let offer = Offer::new(id(service), version(at));
-    needs.iter().fold(offer, |offer, (on, text)| offer.needing(id(on), requirement(text)))
-}
-
-fn deployed(versions: &[(&str, &str)]) -> Versions {
-    versions.iter().map(|(service, text)| (id(service), version(text))).collect()
-}
-
-fn shop() -> Catalogue {
-    Catalogue::new([
-        offer("api", "2.4.0", &[]),
-        offer("api", "3.0.0", &[]),
-        offer("shop", "2.1.0", &[("api", "^2")]),
-        offer("shop", "2.2.0", &[("api", "^2.4")]),
-        offer("bill", "1.0.0", &[("shop", "^2"), ("api", ">=2")]),
-    ])
-    .unwrap()
-}
-
-#[test]
-fn what_runs_in_a_region_decides_what_may_be_deployed_there() {
-    let old = deployed(&[("api", "2.4.0"), ("shop", "2.1.0")]);
-    let alone = deployed(&[("api", "2.4.0")]);
-    let fleet: Fleet = [(id("eu-west"), old), (id("us-east"), alone)].into();
-    let denied = shop().admit(&fleet, &id("api"), &version("3.0.0")).unwrap_err();
-    assert_eq!(
-        denied.to_string(),
-        "`api` 3.0.0 cannot be deployed to `eu-west`: `shop` 2.1.0, which runs there, needs `api` ^2"
-    );
-    let text = serde_json::to_string(&denied).unwrap();
-    assert_eq!(serde_json::from_str::<release_policy::compat::Denied>(&text).unwrap(), *denied);
-    shop().admit(&fleet, &id("shop"), &version("2.2.0")).unwrap();
-    let denied = shop().admit(&fleet, &id("bill"), &version("1.0.0")).unwrap_err();
-    assert_eq!(
-        denied.to_string(),
-        "`bill` 1.0.0 cannot be deployed to `us-east`: it needs `shop` ^2, and none runs there"
-    );
-}
-
-#[test]
-fn why_nothing_fits_is_told_in_sentences() {
-    let live = deployed(&[("api", "2.4.0"), ("shop", "2.1.0"), ("bill", "1.0.0")]);
-    let wish = [(id("api"), requirement("^3"))].into();
-    let why = shop().resolve(&live, &wish).unwrap_err();
-    assert_eq!(
-        why.to_string(),
-        "1. Because every version of `shop` needs `api` 2.4.0 and `shop` is deployed and stays, `api` 2.4.0 has to be there. 2. Because `api` 2.4.0 has to be there and `api` 3.0.0 is asked for, it cannot be."
-    );
-    let none = shop().resolve(&live, &[(id("api"), requirement("^9"))].into()).unwrap_err();
-    assert_eq!(none.to_string(), "no version of `api` fits ^9; there are 2.4.0, 3.0.0");
-    let unknown = shop().resolve(&live, &[(id("web"), requirement("*"))].into()).unwrap_err();
-    assert_eq!(
-        unknown.to_string(),
-        "no version of `web` is known; add one to the catalogue, or mend the name"
-    );
-}
-
-#[test]
-fn changes_that_wait_for_each_other_are_told_with_what_they_need() {
-    let catalogue = Catalogue::new([
-        offer("a", "1.0.0", &[("b", "^1")]),
-        offer("a", "2.0.0", &[("b", "^2")]),
-        offer("b", "1.0.0", &[]),
-        offer("b", "2.0.0", &[]),
-    ]);
-    let (live, target) =
-        (deployed(&[("a", "1.0.0"), ("b", "1.0.0")]), deployed(&[("a", "2.0.0"), ("b", "2.0.0")]));
-    let knot = catalogue.unwrap().order(&live, &target).unwrap_err();
-    assert_eq!(
-        knot.to_string(),
-        "these changes wait for each other: `a` from 1.0.0 to 2.0.0 only after `b` from 1.0.0 to 2.0.0, since `a` 2.0.0 needs `b` ^2, and there is 1.0.0; `b` from 1.0.0 to 2.0.0 only after `a` from 1.0.0 to 2.0.0, since `a` 1.0.0 needs `b` ^1, and there is 2.0.0; offer a version that gets along with both sides, and go there first"
-    );
-    let torn = deployed(&[("shop", "2.1.0")]);
-    let broken = shop().order(&torn, &torn).unwrap_err();
-    assert_eq!(
-        broken.to_string(),
-        "what is deployed does not fit together as it is: `shop` 2.1.0 needs `api` ^2, and there is none; mend that first"
-    );
-}
-
-#[test]
-fn one_can_go_back_from_what_does_not_fit_together() {
-    let torn = deployed(&[("api", "3.0.0"), ("shop", "2.1.0")]);
-    let before = VerifiedSet {
-        versions: deployed(&[("api", "2.4.0"), ("shop", "2.1.0")]),
-        evidence: Digest::of(b"1"),
-    };
-    let verified = [before];
-    assert!(shop().order(&torn, &verified[0].versions).is_err());
-    let (set, steps) = shop().way_back(&torn, &verified).unwrap();
-    assert_eq!(set.evidence, Digest::of(b"1"));
-    assert_eq!(
-        steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["`api` from 3.0.0 to 2.4.0"]
-    );
-    let none = shop().way_back(&torn, &[]).unwrap_err();
-    assert_eq!(none.to_string(), "nothing was verified together yet; verify a set, or go forward");
-}
-
-#[test]
-fn a_catalogue_that_makes_no_sense_is_refused() {
-    let refused = |offers: &[Offer], why: &str| {
-        let error = Catalogue::new(offers.iter().cloned()).unwrap_err();
-        assert!(error.to_string().contains(why), "{error}");
-    };
-    refused(&[offer("a", "1.0.0", &[]), offer("a", "1.0.0", &[])], "`a` 1.0.0 stands there twice");
-    refused(&[offer("a", "1.0.0", &[("a", "*")])], "needs `a` itself");
-    refused(&[offer("a", "1.0.0", &[("b", "*")])], "needs `b`, of which no version is there");
-    let text = serde_json::to_string(&shop()).unwrap();
-    assert_eq!(serde_json::from_str::<Catalogue>(&text).unwrap(), shop());
-    assert!(matches!(
-        Catalogue::new([offer("a", "1.0.0", &[("b", "*")])]),
-        Err(CatalogueError::Nothing { .. })
-    ));
+    #[test]
+    fn what_is_admitted_leaves_nothing_unmet_that_was_met(
+        catalogue in catalogue(),
+        regions in proptest::collection::vec((any::<prop::sample::Index>(), 0..40_usize), 1..4),
+        (nth, to) in (0..4_usize, 0..=VERSIONS.len() + 1),
+    ) {
+        let sets = all_sets(&catalogue);
+        let fleet: Fleet = regions.iter().enumerate().map(|(region, (set, unknown))| {
+            let mut live = set.get(&sets).clone();
+            if let Some(one) = live.get_mut(&service(*unknown)) {
+                *one = version(UNKNOWN);
+            }
+            (id(&format!("r-{region}")), live)
+        }).collect();
+        let text = VERSIONS.iter().chain([&UNKNOWN]).nth(to);
+        let change = text.map_or(Change::removal(service(nth)), |text| Change::to(service(nth), version(text)));
+        let known = |id: &ServiceId, version: &Version| catalogue.needs(id, version).is_some();
+        let stands_against = |live: &Versions| {
+            let there = live.get(&change.service);
+            let mut then = live.clone();
+            match &change.to {
+                Some(version) => then.insert(change.service.clone(), version.clone()),
+                None => then.remove(&change.service),
+            };
+            let blind = live.iter().any(|(id, version)| *id != change.service && !known(id, version));
+            there != change.to.as_ref()
+                && (!unmet(&catalogue, &then).is_subset(&unmet(&catalogue, live))
+                    || there.is_some() && blind
+                    || change.to.as_ref().is_some_and(|version| !known(&change.service, version)))
+        };
+        let where_not: Vec<&RegionId> =
+            fleet.iter().filter(|(_, live)| stands_against(live)).map(|(region, _)| region).collect();
+        let denied = catalogue.admit(&fleet, &change).err();
+        let said: Vec<_> = denied.iter().flat_map(|denied| denied.regions.keys()).collect();
+        prop_assert_eq!(said, where_not, "{:?}", denied);
+        for live in fleet.values() {
+            let unknown = live.iter().filter(|(id, version)| !known(id, version)).count();
+            let faults = catalogue.faults(live);
+            prop_assert_eq!(faults.iter().filter(|fault| matches!(fault, Fault::Unknown(_))).count(), unknown);
+            prop_assert_eq!(faults.len() - unknown, unmet(&catalogue, live).len());
+        }
+    }
 }

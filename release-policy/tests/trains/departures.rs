@@ -95,7 +95,7 @@ proptest! {
         // What is left is proved by the set that was verified with it, and by no other.
         let mut live = deployed.clone();
         live.extend(aboard.clone());
-        let set = |versions: &Versions| VerifiedSet { versions: versions.clone(), evidence: Digest::of(b"report") };
+        let set = |versions: &Versions| VerifiedSet::of(versions.clone(), Digest::of(b"report"));
         let mut other = live.clone();
         other.insert(service(0), version(9));
         for (verified, proved) in [(set(&live), !aboard.is_empty()), (set(&other), false)] {
@@ -227,7 +227,7 @@ fn where_nothing_proves_all_of_it_the_most_that_is_proved_is_named() {
     tested.extend([(service(0), version(2)), (service(1), version(2))]);
     let mut torn = deployed.clone();
     torn.insert(service(1), version(2)); // without what it needs
-    let set = |versions, evidence: &[u8]| VerifiedSet { versions, evidence: Digest::of(evidence) };
+    let set = |versions, evidence: &[u8]| VerifiedSet::of(versions, Digest::of(evidence));
     let verified = [set(torn, b"torn"), set(tested, b"two")];
     let boarding = Boarding {
         cars: &cars,

@@ -15,7 +15,7 @@
 //! let cars = [car("api")?.ready(until), car("pay")?, car("shop")?.ready(until).needing("pay".parse()?)];
 //! let deployed = BTreeMap::from([("api".parse()?, one.clone()), ("pay".parse()?, one.clone()), ("shop".parse()?, one.clone())]);
 //! let tested = BTreeMap::from([("api".parse()?, two.clone()), ("pay".parse()?, one.clone()), ("shop".parse()?, one)]);
-//! let verified = [VerifiedSet { versions: tested, evidence: Digest::of(b"report 7") }];
+//! let verified = [VerifiedSet::of(tested, Digest::of(b"report 7"))];
 //!
 //! let boarding = Boarding { cars: &cars, shared: &[], until, deployed: &deployed, verified: &verified };
 //! let boarded = boarding.board()?;
