@@ -3,14 +3,24 @@
 //! Services come in three versions; a version needs up to three services before it, in its own version or the one before. All are
 //! deployed in their second version, and one in twenty is wished for in its third: whatever needs those has to go along.
 //!
-//! - «resolve»: the versions of one region, with as much as possible left as it is, beside `pubgrub`, which takes the newest of all;
+//! - «resolve»: the versions of one region, with as much as possible left as it is. What cannot be is taken out before anything is searched,
+//!   and what is left needs no search: so ours does not come to `pubgrub` here;
+//! - «search»: the same, but each third version that is wished for needs a service besides that is deployed nowhere yet, in some of its three
+//!   versions. Nothing is taken out of what is not there, so ours searches with `pubgrub` here;
+//! - each beside bare `pubgrub` over the same versions and needs with numbers for names: «newest» takes the newest of all, which is an
+//!   easier question, and «kept» what is deployed first, as ours has to. Theirs is made before, ours makes it of names each time;
 //! - «order»: the changes of one region, so that all needs are met after each;
-//! - «train»: both in twenty regions, of which no two have the same services.
+//! - «train»: versions and order in twenty regions, of which no two have the same services.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use pubgrub::{OfflineDependencyProvider, Ranges};
+use pubgrub::{
+    Dependencies, DependencyProvider, OfflineDependencyProvider, PackageResolutionStatistics,
+    Ranges,
+};
 use release_core::model::ServiceId;
 use release_policy::compat::{Catalogue, Offer, Versions};
 use semver::{Version, VersionReq};
@@ -24,7 +34,7 @@ fn sure<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
 }
 
 fn service(nth: usize) -> ServiceId {
-    sure(format!("s-{nth}").parse())
+    sure(format!("s-{nth:05}").parse())
 }
 
 const fn version(major: u64) -> Version {
@@ -45,17 +55,34 @@ const fn around(major: u64) -> (u64, u64) {
     (if major > 1 { major - 1 } else { 1 }, major)
 }
 
-fn catalogue(count: usize) -> Catalogue {
+const fn is_wished(nth: usize) -> bool {
+    nth % 20 == 7
+}
+
+fn side(nth: usize) -> ServiceId {
+    sure(format!("t-{nth:05}").parse())
+}
+
+/// With `sides`, what is wished for needs one more each.
+fn catalogue(count: usize, sides: bool) -> Catalogue {
     let offers = (0..count).flat_map(|nth| {
         (1..=3).map(move |major| {
             let (least, most) = around(major);
             let requirement: VersionReq = sure(format!(">={least}, <={most}").parse());
-            needs(nth).fold(Offer::new(service(nth), version(major)), |offer, other| {
-                offer.needing(service(other), requirement.clone())
-            })
+            let offer = Offer::new(service(nth), version(major));
+            let offer = needs(nth)
+                .fold(offer, |offer, other| offer.needing(service(other), requirement.clone()));
+            if sides && is_wished(nth) && major == 3 {
+                offer.needing(side(nth), VersionReq::STAR)
+            } else {
+                offer
+            }
         })
     });
-    sure(Catalogue::new(offers))
+    let beside = (0..count).filter(|nth| sides && is_wished(*nth));
+    let beside =
+        beside.flat_map(|nth| (1..=3).map(move |major| Offer::new(side(nth), version(major))));
+    sure(Catalogue::new(offers.chain(beside)))
 }
 
 fn deployed(count: usize) -> Versions {
@@ -63,47 +90,113 @@ fn deployed(count: usize) -> Versions {
 }
 
 fn wish(count: usize) -> BTreeMap<ServiceId, VersionReq> {
-    (0..count).filter(|nth| nth % 20 == 7).map(|nth| (service(nth), sure("^3".parse()))).collect()
+    (0..count).filter(|nth| is_wished(*nth)).map(|nth| (service(nth), sure("^3".parse()))).collect()
 }
 
 type Bare = OfflineDependencyProvider<usize, Ranges<u64>>;
 
-/// The same for `pubgrub` alone, with numbers for names; the root is one number beyond.
-fn bare(count: usize) -> Bare {
+/// The same for `pubgrub` alone, with numbers for names; those besides come after `count`, and the root after these.
+fn bare(count: usize, sides: bool) -> Bare {
     let mut provider = Bare::new();
     for nth in 0..count {
         for major in 1..=3 {
             let (least, most) = around(major);
             let range = Ranges::from_range_bounds(least..=most);
-            provider.add_dependencies(nth, major, needs(nth).map(|on| (on, range.clone())));
+            let beside =
+                (sides && is_wished(nth) && major == 3).then(|| (count + nth, Ranges::full()));
+            let all = needs(nth).map(|on| (on, range.clone())).chain(beside);
+            provider.add_dependencies(nth, major, all);
+            provider.add_dependencies(count + nth, major, []);
         }
     }
     let root = (0..count)
-        .map(|nth| (nth, if nth % 20 == 7 { Ranges::singleton(3_u64) } else { Ranges::full() }));
-    provider.add_dependencies(count, 0_u64, root);
+        .map(|nth| (nth, if is_wished(nth) { Ranges::singleton(3_u64) } else { Ranges::full() }));
+    provider.add_dependencies(2 * count, 0_u64, root);
     provider
 }
 
+/// Bare, but what is deployed is taken first, and taken first of all.
+struct Kept(Bare, usize);
+
+impl DependencyProvider for Kept {
+    type P = usize;
+    type V = u64;
+    type VS = Ranges<u64>;
+    type Priority = (Reverse<usize>, u32, Reverse<usize>);
+    type M = String;
+    type Err = Infallible;
+
+    fn prioritize(
+        &self,
+        package: &usize,
+        range: &Ranges<u64>,
+        conflicts: &PackageResolutionStatistics,
+    ) -> Self::Priority {
+        if *package < self.1 && range.contains(&2) {
+            return (Reverse(*package), 0, Reverse(0));
+        }
+        let (conflicts, count) = self.0.prioritize(package, range, conflicts);
+        (Reverse(usize::MAX), conflicts, count)
+    }
+
+    fn choose_version(
+        &self,
+        package: &usize,
+        range: &Ranges<u64>,
+    ) -> Result<Option<u64>, Infallible> {
+        if *package < self.1 && range.contains(&2) {
+            return Ok(Some(2));
+        }
+        self.0.choose_version(package, range)
+    }
+
+    fn get_dependencies(
+        &self,
+        package: &usize,
+        version: &u64,
+    ) -> Result<Dependencies<usize, Ranges<u64>, String>, Infallible> {
+        self.0.get_dependencies(package, version)
+    }
+}
+
 fn resolution(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("resolve");
-    group.sample_size(10);
-    for count in [50, 500, 5_000] {
-        let (catalogue, live, wish) = (catalogue(count), deployed(count), wish(count));
-        let target = sure(catalogue.resolve(&live, &wish));
-        assert_eq!(catalogue.broken(&target), []);
-        assert!(target != live);
-        group.bench_function(BenchmarkId::new("release", count), |bencher| {
-            bencher.iter(|| sure(catalogue.resolve(&live, &wish)));
-        });
-        let provider = bare(count);
-        let chosen = pubgrub::resolve(&provider, count, 0_u64).map_err(|error| error.to_string());
-        assert_eq!(sure(chosen).into_iter().count(), count + 1);
-        group.bench_function(BenchmarkId::new("pubgrub", count), |bencher| {
-            bencher.iter(|| pubgrub::resolve(&provider, count, 0_u64).is_ok());
-        });
-        group.bench_function(BenchmarkId::new("order", count), |bencher| {
-            bencher.iter(|| sure(catalogue.order(&live, &target)));
-        });
+    for (name, sides) in [("resolve", false), ("search", true)] {
+        let mut group = criterion.benchmark_group(name);
+        group.sample_size(10);
+        for count in [50, 500, 5_000] {
+            let (catalogue, live, wish) = (catalogue(count, sides), deployed(count), wish(count));
+            let target = sure(catalogue.resolve(&live, &wish));
+            assert_eq!(catalogue.faults(&target), []);
+            let more = if sides { wish.len() } else { 0 };
+            assert_eq!(target.len(), count + more);
+            let kept = |target: &Versions| {
+                live.iter().filter(|(id, at)| target.get(*id) == Some(at)).count()
+            };
+            let ours = kept(&target);
+            group.bench_function(BenchmarkId::new("release", count), |bencher| {
+                bencher.iter(|| sure(catalogue.resolve(&live, &wish)));
+            });
+            let newest = bare(count, sides);
+            let root = 2 * count;
+            let chosen =
+                sure(pubgrub::resolve(&newest, root, 0_u64).map_err(|error| error.to_string()));
+            assert_eq!(chosen.into_iter().count(), count + more + 1);
+            group.bench_function(BenchmarkId::new("pubgrub, newest", count), |bencher| {
+                bencher.iter(|| pubgrub::resolve(&newest, root, 0_u64).is_ok());
+            });
+            let first = Kept(newest, count);
+            let chosen =
+                sure(pubgrub::resolve(&first, root, 0_u64).map_err(|error| error.to_string()));
+            let theirs =
+                chosen.into_iter().filter(|(nth, major)| *nth < count && *major == 2).count();
+            assert_eq!(ours, theirs, "the same question");
+            group.bench_function(BenchmarkId::new("pubgrub, kept", count), |bencher| {
+                bencher.iter(|| pubgrub::resolve(&first, root, 0_u64).is_ok());
+            });
+            group.bench_function(BenchmarkId::new("order", count), |bencher| {
+                bencher.iter(|| sure(catalogue.order(&live, &target)));
+            });
+        }
     }
 }
 
@@ -111,7 +204,7 @@ fn train(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("train");
     group.sample_size(10);
     for count in [50, 500, 5_000] {
-        let (catalogue, wish) = (catalogue(count), wish(count));
+        let (catalogue, wish) = (catalogue(count, false), wish(count));
         // The last seven services are needed by none: no two regions lack the same of them.
         let region = |number: usize| {
             let mut live = deployed(count);
@@ -125,7 +218,7 @@ fn train(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let steps = regions.iter().map(|live| {
                     let target = sure(catalogue.resolve(live, &wish));
-                    sure(catalogue.order(live, &target)).len()
+                    sure(catalogue.order(live, &target)).steps.len()
                 });
                 steps.sum::<usize>()
             });

@@ -13,7 +13,7 @@ use release_core::port::{Bucket, Evidence, Measurement};
 
 use crate::support::samples::{artifact, id};
 
-fn finite(value: f64) -> Finite {
+pub(super) fn finite(value: f64) -> Finite {
     Finite::new(value).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn digest(content: &str) -> Digest {
     artifact("api", content).digest()
 }
 
-fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Trial {
+pub(super) fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Trial {
     let mut rule = rule();
     change(&mut rule);
     let analysis = Analysis {
@@ -67,16 +67,16 @@ fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Trial {
     Trial::new(Action::Analyze { deployment, analysis, from: None, beside, until: None }).unwrap()
 }
 
-fn both(canary: Measurement, baseline: Measurement) -> Evidence {
+pub(super) fn both(canary: Measurement, baseline: Measurement) -> Evidence {
     Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) }
 }
 
-fn ratio(content: &str, part: f64, whole: f64) -> Measurement {
+pub(super) fn ratio(content: &str, part: f64, whole: f64) -> Measurement {
     let (numerator, denominator) = (finite(part), finite(whole));
     Measurement::Ratio { digest: digest(content), numerator, denominator }
 }
 
-fn second(look: u32) -> Timestamp {
+pub(super) fn second(look: u32) -> Timestamp {
     Timestamp::default().plus(Span::secs(u64::from(look)))
 }
 
@@ -94,7 +94,7 @@ fn counted(trial: &mut Trial, looks: &[([f64; 2], [f64; 2])]) -> Vec<Finding> {
 }
 
 /// Numbers that vary a little and go nowhere.
-fn noise(look: u32) -> f64 {
+pub(super) fn noise(look: u32) -> f64 {
     f64::from(look * 37 % 17) / 17.0 - 0.5
 }
 

@@ -22,6 +22,8 @@ mod descoped;
 #[cfg(test)]
 mod digests;
 #[cfg(test)]
+mod distributions;
+#[cfg(test)]
 mod drawings;
 #[cfg(test)]
 mod drifting;
@@ -65,6 +67,8 @@ mod judged;
 #[cfg(test)]
 mod judged_again;
 mod judging;
+#[cfg(test)]
+mod judging_scales;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]

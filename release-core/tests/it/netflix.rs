@@ -276,7 +276,7 @@ fn scores_follow_the_metrics() {
 }
 
 #[test]
-fn configurations_are_read_as_kayenta_writes_them() {
+fn the_part_of_kayentas_configurations_that_decides_is_read_and_written() {
     let text = r#"{
         "metrics": [{
             "name": "latency", "groups": ["fast"], "scopeName": "default",
