@@ -8,7 +8,8 @@
 //! - «search»: the same, but each third version that is wished for needs a service besides that is deployed nowhere yet, in some of its three
 //!   versions. Nothing is taken out of what is not there, so ours searches with `pubgrub` here;
 //! - each beside bare `pubgrub` over the same versions and needs with numbers for names: «newest» takes the newest of all, which is an
-//!   easier question, and «kept» what is deployed first, as ours has to. Theirs is made before, ours makes it of names each time;
+//!   easier question, and «kept» what is deployed first, as ours has to; of 5,000 that alone took 25 s and is left out. The provider of
+//!   theirs is made before, ours makes it of names each time;
 //! - «order»: the changes of one region, so that all needs are met after each;
 //! - «train»: versions and order in twenty regions, of which no two have the same services.
 
@@ -184,15 +185,17 @@ fn resolution(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("pubgrub, newest", count), |bencher| {
                 bencher.iter(|| pubgrub::resolve(&newest, root, 0_u64).is_ok());
             });
-            let first = Kept(newest, count);
-            let chosen =
-                sure(pubgrub::resolve(&first, root, 0_u64).map_err(|error| error.to_string()));
-            let theirs =
-                chosen.into_iter().filter(|(nth, major)| *nth < count && *major == 2).count();
-            assert_eq!(ours, theirs, "the same question");
-            group.bench_function(BenchmarkId::new("pubgrub, kept", count), |bencher| {
-                bencher.iter(|| pubgrub::resolve(&first, root, 0_u64).is_ok());
-            });
+            if count <= 500 {
+                let first = Kept(newest, count);
+                let chosen =
+                    pubgrub::resolve(&first, root, 0_u64).map_err(|error| error.to_string());
+                let theirs =
+                    sure(chosen).into_iter().filter(|(nth, major)| *nth < count && *major == 2);
+                assert_eq!(ours, theirs.count(), "the same question");
+                group.bench_function(BenchmarkId::new("pubgrub, kept", count), |bencher| {
+                    bencher.iter(|| pubgrub::resolve(&first, root, 0_u64).is_ok());
+                });
+            }
             group.bench_function(BenchmarkId::new("order", count), |bencher| {
                 bencher.iter(|| sure(catalogue.order(&live, &target)));
             });

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use pubgrub::VersionSet as _;
 use release_core::model::{RegionId, ServiceId};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::Need;
 use super::{Catalogue, Fleet, Versions};
 
 /// A need that is not met.
@@ -167,15 +169,31 @@ impl Catalogue {
     /// What stands against these versions being deployed together: needs that are not met, and versions of which nobody knows what they need.
     pub fn faults(&self, live: &Versions) -> Vec<Fault> {
         let mut faults = Vec::new();
+        // By number, the versions that are known: names are compared but once.
+        let known: Vec<(usize, usize)> = live
+            .iter()
+            .filter_map(|(id, version)| {
+                let (number, service) = self.find(id)?;
+                Some((number, service.number(version)?))
+            })
+            .collect();
+        let met = |need: &Need| {
+            let found = known.binary_search_by_key(&need.on, |(service, _)| *service);
+            let found = found.ok().and_then(|at| known.get(at));
+            found.is_some_and(|(_, version)| need.fits.contains(version))
+        };
+        let mut left = known.iter().peekable();
         for (id, version) in live {
-            let known = self.find(id).and_then(|(number, service)| {
-                Some(self.needs_of(number, service.number(version)?))
-            });
-            let Some(needs) = known else {
+            let is_it = |(number, _): &&(usize, usize)| {
+                self.service(*number).is_some_and(|service| service.id == *id)
+            };
+            let Some((service, number)) = left.next_if(is_it) else {
                 faults.push(Fault::Unknown(self.unknown(id, version)));
                 continue;
             };
-            let named = needs.iter().filter_map(|need| Some((need, &self.service(need.on)?.id)));
+            let unmet = self.needs_of(*service, *number).iter().filter(|need| !met(need));
+            let named = unmet.filter_map(|need| Some((need, &self.service(need.on)?.id)));
+            // A version that nobody knows may be what is needed all the same.
             faults.extend(named.filter_map(|(need, on)| {
                 broken((id, version), (on, &need.requirement), live.get(on)).map(Fault::Broken)
             }));

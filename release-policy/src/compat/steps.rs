@@ -139,15 +139,21 @@ impl Catalogue {
     /// By step, the steps that have to be made before it, with the need for which that is so.
     fn befores(&self, steps: &[Step]) -> Vec<BTreeMap<usize, Broken>> {
         let mut before: Vec<BTreeMap<usize, Broken>> = vec![BTreeMap::new(); steps.len()];
-        for (number, step) in steps.iter().enumerate() {
+        // What the catalogue does not know needs nothing, and is needed by nothing.
+        let known = steps.iter().enumerate();
+        let known = known.filter_map(|(nth, step)| Some((self.find(&step.service)?, nth, step)));
+        let known: Vec<_> = known.collect();
+        for ((_, service), number, step) in known.iter().copied() {
             // The new version with the old one of what it needs, and the old version with the new one.
             for (own, is_new) in [(&step.to, true), (&step.from, false)] {
                 let Some(version) = own else { continue };
-                for (on, requirement) in self.needs(&step.service, version).into_iter().flatten() {
-                    let Ok(other) = steps.binary_search_by(|one| one.service.cmp(on)) else {
+                let offered = service.number(version).and_then(|nth| service.versions.get(nth));
+                for need in offered.into_iter().flat_map(|offered| &offered.needs) {
+                    let at = known.binary_search_by_key(&need.on, |((number, _), ..)| *number);
+                    let Some((_, other, on_step)) = at.ok().and_then(|at| known.get(at)) else {
                         continue;
                     };
-                    let Some(on_step) = steps.get(other) else { continue };
+                    let (other, on, requirement) = (*other, &on_step.service, &need.requirement);
                     let unmet = |found: &Option<Version>| {
                         broken((&step.service, version), (on, requirement), found.as_ref())
                     };
