@@ -1,7 +1,67 @@
 //! What steps ask of routers: shares that add up, rules that make sense.
 
-use super::{Action, PlanError, PlanErrors, Step, Undo, Weight};
-use crate::model::{Digest, TrafficRules};
+use std::collections::BTreeMap;
+
+use super::{Action, Plan, PlanError, PlanErrors, Step, Undo, Weight, graph};
+use crate::ids::StepId;
+use crate::model::{Digest, Target, TrafficRules};
+
+/// What happens to a version in a target.
+#[derive(Default)]
+struct Way {
+    ready: Vec<u32>,
+    measured: Vec<u32>,
+    /// Where it gets a share.
+    served: Vec<u32>,
+}
+
+impl Plan {
+    /// The steps that give a new version its first traffic though nothing was measured of it before: that its instances are ready is
+    /// all that is known then. Stated before anything runs; a stage's [`before_traffic`](crate::model::Stage::before_traffic) is what
+    /// takes a step off the list.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let definition: release_core::model::Definition = serde_json::from_str("{}")?;
+    /// for step in release_core::plan::plan(&definition)?.unmeasured_before_traffic() {
+    ///     println!("{step} serves users with a version of which no sample was seen");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unmeasured_before_traffic(&self) -> Vec<&StepId> {
+        let mut ways: BTreeMap<(&Target, Digest), Way> = BTreeMap::new();
+        for (step, index) in self.steps().iter().zip(0_u32..) {
+            match &step.action {
+                Action::Probe { deployment, .. } => {
+                    let of = (&deployment.target, deployment.artifact.digest());
+                    ways.entry(of).or_default().ready.push(index);
+                }
+                Action::Analyze { deployment, .. } => {
+                    let of = (&deployment.target, deployment.artifact.digest());
+                    ways.entry(of).or_default().measured.push(index);
+                }
+                Action::Route { target, weights, .. } => {
+                    for weight in weights.iter().filter(|weight| weight.percent > 0) {
+                        ways.entry((target, weight.digest)).or_default().served.push(index);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Ok(order) = self.order() else { return Vec::new() };
+        let ancestors = graph::Ancestors::new(&order, self.edges());
+        let after = |step: u32, any: &[u32]| any.iter().any(|before| ancestors.has(step, *before));
+        let first = ways.values().filter(|way| !way.ready.is_empty()).flat_map(|way| {
+            let served = way.served.iter().filter(|step| !after(**step, &way.served));
+            served.filter(|step| !after(**step, &way.measured))
+        });
+        let mut found: Vec<u32> = first.copied().collect();
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().filter_map(|index| Some(&self.steps().get(index as usize)?.id)).collect()
+    }
+}
 
 /// Finds steps, and what undoes them, that no router could do.
 pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {

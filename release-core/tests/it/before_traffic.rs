@@ -2,8 +2,8 @@
 
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
-    Analysis, Bound, Canary, CanaryStep, Digest, Judge, Metric, Selector, Span, Strategy,
-    Threshold, Undecided, Unit,
+    Analysis, BlueGreen, Bound, Canary, CanaryStep, Definition, Digest, Judge, Metric, Selector, Span,
+    Strategy, Threshold, Undecided, Unit,
 };
 use release_core::plan::{Action, plan};
 use release_core::port::{Bucket, Evidence, Measurement};
@@ -53,6 +53,31 @@ fn verdicts(run: &Run) -> Vec<Verdict> {
         _ => None,
     });
     measured.collect()
+}
+
+#[test]
+fn a_plan_tells_which_versions_nobody_measured_before_their_first_traffic() {
+    let analysis = Analysis { min_samples: 50, ..error_rate() };
+    let steps = vec![CanaryStep::new(10, Span::ZERO), CanaryStep::new(50, Span::ZERO)];
+    let strategies = [
+        Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) }),
+        Strategy::BlueGreen(BlueGreen::default()),
+    ];
+    for (strategy, first) in
+        strategies.into_iter().zip(["prod/eu/api/weight-10", "prod/eu/api/switch"])
+    {
+        let mut definition = definition(strategy, analysis.clone());
+        let told = |definition: &Definition| {
+            let plan = plan(definition).unwrap();
+            plan.unmeasured_before_traffic()
+                .into_iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&definition), [first]);
+        definition.stages[0].before_traffic = vec![id("errors")];
+        assert_eq!(told(&definition), [""; 0]);
+    }
 }
 
 #[test]
