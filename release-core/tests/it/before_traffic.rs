@@ -2,8 +2,8 @@
 
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
-    Analysis, BlueGreen, Bound, Canary, CanaryStep, Definition, Digest, Judge, Metric, Selector, Span,
-    Strategy, Threshold, Undecided, Unit,
+    Analysis, BlueGreen, Bound, Canary, CanaryStep, Definition, Digest, Judge, Metric, Selector,
+    Span, Strategy, Threshold, Undecided, Unit,
 };
 use release_core::plan::{Action, plan};
 use release_core::port::{Bucket, Evidence, Measurement};

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::MEASURE;
 use super::promql::time;
+use super::range::RangeQuery;
 use super::settings::{PrometheusLogin, PrometheusSettings, invalid};
 use crate::exposition::instant;
 use crate::http::{Answer, HttpPlace, NoAnswer, exchange};
@@ -118,6 +119,20 @@ impl Client {
         let lookback = format!("{}ms", lookback.as_duration().as_millis());
         let form = [("query", query), ("time", &time(now)), ("lookback_delta", &lookback)];
         self.ask("/api/v1/query", &form).await
+    }
+
+    /// Evaluates a query at every step; selectors see samples that are at most `lookback` old, if the server can be told.
+    pub(super) async fn query_range(
+        &self,
+        asked: &RangeQuery,
+        lookback: Span,
+    ) -> Result<Told<Found>, ProviderError> {
+        let lookback = format!("{}ms", lookback.as_duration().as_millis());
+        let step = format!("{}ms", asked.step.as_duration().as_millis().max(1));
+        let (from, until) = (time(asked.from), time(asked.until));
+        let ends = [("start", &*from), ("end", &until), ("step", &step)];
+        let form = [("query", &*asked.query), ("lookback_delta", &lookback)];
+        self.ask("/api/v1/query_range", &[&ends[..], &form].concat()).await
     }
 
     /// Whether any series that `selector` picks had a sample from `from` to `until`.

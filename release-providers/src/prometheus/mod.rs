@@ -34,6 +34,9 @@
 //! extrapolates, and counts have to be counts. The answers are raw samples, and all of the below is done here. Both
 //! counters come with one query, as of one moment, so that no part is newer than its whole.
 //!
+//! [`PrometheusSource::range`] asks a query at many instants, by `POST /api/v1/query_range`: what a curve looked like, for people and for
+//! whoever plans. Its points are [facts](crate::samples::Fact), as those of a tape are.
+//!
 //! # What counters grew by
 //!
 //! Each series by itself, then summed over all of the version:
@@ -100,11 +103,13 @@
 mod client;
 mod kind;
 mod promql;
+mod range;
 mod settings;
 mod source;
 mod value;
 
 pub use kind::PrometheusKind;
+pub use range::{RangeQuery, SeriesFacts};
 pub use settings::{
     PrometheusLabels, PrometheusLogin, PrometheusLoginSetting, PrometheusSettings, PrometheusTarget,
 };

@@ -17,7 +17,7 @@ use super::growth::{Labels, NAME};
 /// assert_eq!(id.to_string(), r#"http_requests_total{code="500",instance="a"}"#);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesId(pub(super) Labels);
+pub struct SeriesId(pub(crate) Labels);
 
 impl SeriesId {
     /// A series without labels.

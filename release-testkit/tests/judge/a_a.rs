@@ -95,6 +95,7 @@ fn errors_in_waves_are_no_harm() {
         of("many errors in waves", 50.0, 50, 0.8);
         of("a tenth of the traffic", 50.0, 10, 0.8);
         of("a tenth of little traffic", 5.0, 10, 0.8);
+        of("a quarter of little traffic", 5.0, 25, 0.8);
         of("short waves", 50.0, 50, 0.4);
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use release_core::model::{Digest, Finite, Metric, Selector, Target};
 use release_core::port::Measurement;
 use release_core::time::{Span, Timestamp};
-use release_providers::prometheus::{PrometheusSettings, PrometheusSource};
+use release_providers::prometheus::{PrometheusSettings, PrometheusSource, RangeQuery};
+use release_providers::samples::{Came, Fact, SeriesId};
 use release_providers::spi::{MeasureRequest, MetricsSource as _};
 use release_providers::{ErrorKind, ProviderError};
 use release_testkit::{VirtualClock, fixtures};
@@ -234,5 +235,58 @@ async fn histograms_and_queries_are_of_one_version() {
     for bad in ["sum(", "r{version=\"{{versoin}}\"}"] {
         let error = asked.measure("1.0.0", 20, query(bad)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
+}
+
+/// What a range tells, each fact in a word or its number.
+async fn range(
+    source: &PrometheusSource,
+    query: &str,
+) -> Result<Vec<(SeriesId, Vec<String>)>, ProviderError> {
+    let mut cx = fixtures::context("range");
+    cx.deadline = at(65).plus(Span::secs(60));
+    let asked = RangeQuery::new(query, at(0), at(60), Span::secs(10));
+    let told = |fact: &Fact| match fact {
+        Fact::Number { value, came: Came::InOrder, .. } => value.get().to_string(),
+        Fact::NotANumber { at: when } => format!("NaN at {}", when.since(at(0))),
+        Fact::Infinite { negative: false, .. } => "inf".to_owned(),
+        Fact::Gap { after, until } => format!("gap of {}", until.since(*after)),
+        Fact::Stale { age, .. } => format!("stale for {age}"),
+        other => format!("{other:?}"),
+    };
+    let found = source.range(&cx, &asked).await?;
+    Ok(found.into_iter().map(|one| (one.series, one.facts.iter().map(told).collect())).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_tells_what_is_wrong_with_a_curve() {
+    let Some(server) = filled().await else { return };
+    let source = source(&server);
+    for (query, want) in [
+        ("sum(r{version=\"1.0.0\",code=\"200\"})", "100 200 300 400 500 600 700"),
+        ("last_over_time(r{version=\"1.2.0\"}[9s])", "10 20 30 gap of 20s 5 15 25"),
+        ("r{version=\"1.4.0\"}", "10 20 30 NaN at 30s 50 60 70"),
+        ("last_over_time(r{version=\"1.5.0\"}[9s])", "10 20 30 stale for 40s"),
+        ("sum(r{version=\"1.6.0\"}) / 0", "inf inf inf inf inf inf inf"),
+        ("sum(r{version=\"9.9.9\"})", "nothing"),
+    ] {
+        let found = range(&source, query).await.unwrap();
+        let told = found.first().map_or("nothing".to_owned(), |(_, facts)| facts.join(" "));
+        assert_eq!((told.as_str(), found.len()), (want, usize::from(want != "nothing")), "{query}");
+    }
+    let both = range(&source, "sum by (code) (r{version=\"1.0.0\"})").await.unwrap();
+    let codes: Vec<_> = both.iter().map(|(series, _)| series.to_string()).collect();
+    assert_eq!(codes, ["{code=\"200\"}", "{code=\"500\"}"]);
+    let refused = range(&source, "sum(").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    let cx = fixtures::context("range");
+    for (until, step, why) in [
+        (at(60), 0, "step of zero"),
+        (at(-1), 10, "before it begins"),
+        (at(20_000), 1, "more than the 11000"),
+    ] {
+        let asked = RangeQuery::new("r", at(0), until, Span::secs(step));
+        let error = source.range(&cx, &asked).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains(why), "{error}");
     }
 }
