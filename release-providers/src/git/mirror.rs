@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::Signal;
+
 use super::command::{GIT, Git, Printed, failed};
 use super::config::{History, MARKER};
 use super::layout::{OPEN, Paths, Place, io_error, make, remove};
@@ -204,17 +206,7 @@ pub(super) fn tidy(paths: &Paths) -> Result<(), ProviderError> {
     for path in [paths.mirrors(), paths.builds(), paths.git_home()] {
         make(&path)?;
     }
-    loop {
-        let strays = procfs::marked(MARKER, &paths.root);
-        let strays: Vec<_> = strays.iter().filter(|stray| stray.instance == GIT).collect();
-        if strays.is_empty() {
-            break;
-        }
-        for stray in strays {
-            procfs::send(stray.pid, stray.stat.started, rustix::process::Signal::KILL);
-        }
-        std::thread::yield_now();
-    }
+    end_strays(paths)?;
     for mirror in list(&paths.mirrors()).map_err(|e| io_error(OPEN, &paths.mirrors(), e))? {
         if mirror.extension().is_some_and(|extension| extension == "new") {
             remove(&mirror).map_err(|e| io_error(OPEN, &mirror, e))?;
@@ -223,6 +215,24 @@ pub(super) fn tidy(paths: &Paths) -> Result<(), ProviderError> {
         }
     }
     Ok(())
+}
+
+/// Kills what an earlier runner left of git, until none of it is left.
+fn end_strays(paths: &Paths) -> Result<(), ProviderError> {
+    const LOOKS: usize = 5_000; // each reads all of `/proc`: some seconds at least
+    for _ in 0..LOOKS {
+        let strays = procfs::marked(MARKER, &paths.root);
+        let mut strays = strays.iter().filter(|stray| stray.instance == GIT).peekable();
+        if strays.peek().is_none() {
+            return Ok(());
+        }
+        for stray in strays {
+            procfs::send(stray.pid, stray.stat.started, Signal::KILL);
+        }
+        std::thread::yield_now();
+    }
+    let text = "a git of an earlier runner does not end though it is killed; see what holds it, and open again";
+    Err(ProviderError::new(ErrorKind::Unavailable, OPEN, text))
 }
 
 /// Removes the locks that a git that was killed left in a repository. Objects have none: those that are not whole have
