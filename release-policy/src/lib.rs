@@ -44,6 +44,7 @@
 //! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
 //! | [`train`] | scopes and sign-offs of trains, their calendar, departures, and waves of regions |
 //! | [`compat`] | which versions can be deployed together, and in which order |
+//! | [`quarantine`] | which suites of tests are flaky, and for how long one does without them |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!
 //! What this crate does not do: it asks nobody and remembers nothing. What people said and what is known of
@@ -60,6 +61,7 @@ pub mod decision;
 pub mod directory;
 pub mod emergency;
 pub mod promotion;
+pub mod quarantine;
 pub mod rbac;
 pub mod recommend;
 pub mod train;

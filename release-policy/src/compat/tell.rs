@@ -1,8 +1,9 @@
 //! Why no versions fit together, in sentences.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ptr;
 use std::sync::Arc;
-use std::{fmt, ptr};
 
 use pubgrub::{DerivationTree, Derived, External, Map, Term, VersionSet as _};
 use semver::Version;

@@ -11,6 +11,8 @@ mod journeys;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
 mod scopes;
 #[cfg(test)]
 mod season;
