@@ -78,7 +78,8 @@ fn what_is_recommended_can_be_planned() {
     for (replicas, regions) in [(1, 1), (2, 1), (3, 3), (8, 5), (100, 1)] {
         let mut capacity = Capacity::new(replicas).spare(replicas).missing(1).places(regions);
         capacity.mirrors = true;
-        for found in recommend(&change, &slo(500.0), &capacity).unwrap() {
+        // Places share the chance of a false alarm: the more there are, the more has to be seen.
+        for found in recommend(&change, &slo(2_000.0), &capacity).unwrap() {
             assert!(found.fits(), "{found}");
             let failures = Metric::Ratio {
                 numerator: Selector::series("errors"),
