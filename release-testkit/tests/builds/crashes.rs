@@ -103,10 +103,15 @@ async fn a_build_whose_process_is_gone_without_a_word_has_failed_and_is_never_ru
     reached.heard().await;
     runner.shutdown().await;
     let mark = stage.mark("one");
-    for pid in processes(&mark) {
-        let _ = Command::new("kill").args(["-9", &pid.to_string()]).status(); // some end with the others
-    }
-    until("its processes to end", async || processes(&mark).is_empty().then_some(())).await;
+    until("its processes to end", async || {
+        // Those as well that were just being started when the others were killed.
+        let left = processes(&mark);
+        for pid in &left {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status(); // some end with the others
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
     let runner = crashed(runner, stage.config(recipe.clone())).await;
     let reason = failure(&runner, "one").await;
     assert!(reason.contains("nobody knows how it ended"), "{reason}");
