@@ -82,7 +82,7 @@ mod capability;
 pub mod config;
 mod context;
 mod describe;
-#[cfg(any(feature = "local", feature = "git"))]
+#[cfg(any(feature = "local", feature = "git", feature = "haproxy", feature = "envoy"))]
 mod disk;
 pub mod endpoints;
 #[cfg(feature = "envoy")]

@@ -21,8 +21,6 @@ use crate::stats::special::normal_quantile;
 const MOST_OF_COUNTS: f64 = 0.85;
 /// By how much the greatest waves of rates add to their variance.
 const WAVES: f64 = 1.0 + 2.0 * MOST_OF_COUNTS / (1.0 - MOST_OF_COUNTS);
-/// How much more than by its own variance a sum of squares of counts is taken to vary: few counts are more skewed than it tells.
-const SKEWED: f64 = 4.0;
 /// By how much the quantile of the correlation's error is stretched for counts, whose residuals are not normal.
 const STRETCH: f64 = 1.1;
 /// How many standard errors worse than they are looks are taken to seem, when it is told beforehand what they will show.
@@ -40,12 +38,15 @@ struct Numbers {
     above: f64,
     /// By how much rates are taken to swing, as a part of their size, until it is seen whether they do.
     usual_swing: f64,
+    /// How much more than by its own variance a sum of squares of counts is taken to vary: few counts are more skewed than it tells.
+    /// None: as if both versions had half of the traffic.
+    skewed: Option<f64>,
 }
 
 const fn numbers(edition: Edition) -> Numbers {
     match edition {
-        Edition::First => Numbers { above: 1.0, usual_swing: 0.2 },
-        Edition::Second => Numbers { above: 1.2, usual_swing: 0.25 },
+        Edition::First => Numbers { above: 1.0, usual_swing: 0.2, skewed: None },
+        Edition::Second => Numbers { above: 1.2, usual_swing: 0.25, skewed: Some(4.0) },
     }
 }
 
@@ -110,15 +111,13 @@ fn explained(Events { canary, bad, share, .. }: Events) -> f64 {
 
 /// The standard error of the variance of so many looks, as a multiple of what counting explains of it: that of normal looks, and that
 /// of counts, of which the few of the smaller version weigh most.
-fn unsure(looks: f64, events: Events, edition: Edition) -> f64 {
+fn unsure(looks: f64, events: Events, numbers: &Numbers) -> f64 {
     let Events { canary, bad, share, .. } = events;
     let explained = explained(events);
-    let of_counts = if edition == Edition::First {
-        1.0 / explained
-    } else {
+    let of_counts = numbers.skewed.map_or(1.0 / explained, |skewed| {
         let fourth = (1.0 - share).powi(4).mul_add(canary, share.powi(4) * (bad - canary));
-        SKEWED * fourth.max(0.0625) / explained.powi(2)
-    };
+        skewed * fourth.max(0.0625) / explained.powi(2)
+    });
     (2.0 / (looks - 1.0) + of_counts).sqrt()
 }
 
@@ -128,15 +127,15 @@ pub(super) fn expected_of_counts(looks: f64, events: Events, rule: &Sequential) 
     if looks < f64::from(super::sequential::LEAST_LOOKS) {
         return until_told(looks, events.bad);
     }
-    let noise = SEEM * unsure(looks, events, rule.edition);
+    let noise = SEEM * unsure(looks, events, &numbers(rule.edition));
     let spread = Spread { n: looks, mean: 0.0, variance: 1.0, correlation: SEEM / looks.sqrt() };
     counted(&spread, 1.0 + noise, events, rule).dispersion
 }
 
 /// `variance` is what is seen, as a multiple of what counting explains.
 fn counted(spread: &Spread, variance: f64, events: Events, rule: &Sequential) -> Counted {
-    let Numbers { above, usual_swing } = numbers(rule.edition);
-    let most = above.mul_add(unsure(spread.n, events, rule.edition), variance);
+    let numbers = numbers(rule.edition);
+    let most = numbers.above.mul_add(unsure(spread.n, events, &numbers), variance);
     let a_look = events.bad / spread.n;
     let excess = ((most - 1.0) / most).clamp(0.0, a_look / (1.0 + a_look));
     let correlation = spread.correlation_at_most(STRETCH * z(rule.alpha_of_an_end()));
@@ -144,7 +143,7 @@ fn counted(spread: &Spread, variance: f64, events: Events, rule: &Sequential) ->
     let longer = 1.0 + excess * 2.0 * waves / (1.0 - waves);
     let dispersion = variance.max(1.0) * longer / (1.0 - (longer - 1.0) / spread.n).max(0.2);
     let unseen = (1.0 - spread.n / SEEN_AFTER).max(0.0);
-    let usual = 0.5 * a_look * usual_swing * usual_swing * WAVES;
+    let usual = 0.5 * a_look * numbers.usual_swing * numbers.usual_swing * WAVES;
     let dispersion = dispersion.max(unseen.mul_add(usual, 1.0));
     Counted { dispersion, mostly_waves: excess > 0.5 }
 }

@@ -123,12 +123,12 @@ impl Conclusion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Method {
-    /// The same with the numbers of [`Edition::First`](crate::model::Edition::First).
-    #[serde(rename = "sequential-counts/1")]
-    FirstSequentialCounts,
     /// Events of two versions, by a mixture of likelihood ratios.
     #[serde(rename = "sequential-counts/2")]
     SequentialCounts,
+    /// The same with the numbers of [`Edition::First`](crate::model::Edition::First).
+    #[serde(rename = "sequential-counts/1")]
+    FirstSequentialCounts,
     /// Means of two versions, by a mixture of ratios of Student's t.
     #[serde(rename = "sequential-means/1")]
     SequentialMeans,
@@ -155,8 +155,8 @@ pub enum Method {
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::FirstSequentialCounts => "sequential-counts/1",
             Self::SequentialCounts => "sequential-counts/2",
+            Self::FirstSequentialCounts => "sequential-counts/1",
             Self::SequentialMeans => "sequential-means/1",
             Self::BurnRate => "burn-rate/1",
             Self::Cusum => "cusum/1",

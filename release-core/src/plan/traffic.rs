@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Plan, PlanError, PlanErrors, Step, Undo, Weight, graph};
+use super::{Action, Deployment, Plan, PlanError, PlanErrors, Step, Undo, Weight, graph};
 use crate::ids::StepId;
 use crate::model::{Digest, Target, TrafficRules};
+
+/// A version in a target.
+const fn key(deployment: &Deployment) -> (&Target, Digest) {
+    (&deployment.target, deployment.artifact.digest())
+}
 
 /// What happens to a version in a target.
 #[derive(Default)]
@@ -34,12 +39,10 @@ impl Plan {
         for (step, index) in self.steps().iter().zip(0_u32..) {
             match &step.action {
                 Action::Probe { deployment, .. } => {
-                    let of = (&deployment.target, deployment.artifact.digest());
-                    ways.entry(of).or_default().ready.push(index);
+                    ways.entry(key(deployment)).or_default().ready.push(index);
                 }
                 Action::Analyze { deployment, .. } => {
-                    let of = (&deployment.target, deployment.artifact.digest());
-                    ways.entry(of).or_default().measured.push(index);
+                    ways.entry(key(deployment)).or_default().measured.push(index);
                 }
                 Action::Route { target, weights, .. } => {
                     for weight in weights.iter().filter(|weight| weight.percent > 0) {

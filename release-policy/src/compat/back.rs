@@ -114,24 +114,40 @@ impl Catalogue {
         let now = verified.iter().rposition(|set| set.versions == *live);
         let last = verified.iter().enumerate().rev().take(MOST_SETS);
         for (nth, set) in last {
-            let why = if set.versions.is_empty() {
-                NotThere::Empty
-            } else if abandoned.contains(&set.evidence) {
-                NotThere::Abandoned
-            } else if now.is_some_and(|now| nth > now) {
-                NotThere::Later
-            } else {
-                let then = set.over(live);
-                let faults = self.faults(&then);
-                match self.order(live, &then) {
-                    _ if then == *live => NotThere::Live,
-                    _ if !faults.is_empty() => NotThere::NoOrder(NoOrder::Faults(faults)),
-                    Ok(order) => return Ok((set, order)),
-                    Err(why) => NotThere::NoOrder(*why),
-                }
-            };
-            tried.push((set.evidence, why));
+            let is_later = now.is_some_and(|now| nth > now);
+            let gone_to = self.way_to(live, set, (is_later, abandoned));
+            match gone_to {
+                Ok(order) => return Ok((set, order)),
+                Err(why) => tried.push((set.evidence, why)),
+            }
         }
         Err(NoWayBack { tried, untried: verified.len().saturating_sub(MOST_SETS) })
+    }
+
+    /// The changes from `live` to one set.
+    fn way_to(
+        &self,
+        live: &Versions,
+        set: &VerifiedSet,
+        (is_later, abandoned): (bool, &BTreeSet<Digest>),
+    ) -> Result<Order, NotThere> {
+        if set.versions.is_empty() {
+            return Err(NotThere::Empty);
+        }
+        if abandoned.contains(&set.evidence) {
+            return Err(NotThere::Abandoned);
+        }
+        if is_later {
+            return Err(NotThere::Later);
+        }
+        let then = set.over(live);
+        if then == *live {
+            return Err(NotThere::Live);
+        }
+        let faults = self.faults(&then);
+        if !faults.is_empty() {
+            return Err(NotThere::NoOrder(NoOrder::Faults(faults)));
+        }
+        self.order(live, &then).map_err(|why| NotThere::NoOrder(*why))
     }
 }

@@ -56,7 +56,7 @@ pub struct Attempts {
     "`{suite}` was tried more than {most} times on one content; nobody needs so many: tell attempts once, or by what they really tested",
     most = u32::MAX
 )]
-pub struct TooManyContents {
+pub struct TooManyAttempts {
     /// Which suite.
     pub suite: SuiteId,
 }
@@ -82,12 +82,12 @@ impl Attempts {
     /// Counts an attempt. In which order attempts are told makes a difference only to which failures are in a row.
     ///
     /// # Errors
-    /// [`TooManyContents`], and nothing is counted.
-    pub fn add(&mut self, attempt: &Attempt) -> Result<(), TooManyContents> {
+    /// [`TooManyAttempts`], and nothing is counted.
+    pub fn add(&mut self, attempt: &Attempt) -> Result<(), TooManyAttempts> {
         let of = self.suites.entry(attempt.suite.clone()).or_default();
         let tried = of.entry(attempt.content).or_default();
         let more = |count: u32| {
-            count.checked_add(1).ok_or_else(|| TooManyContents { suite: attempt.suite.clone() })
+            count.checked_add(1).ok_or_else(|| TooManyAttempts { suite: attempt.suite.clone() })
         };
         if attempt.passed {
             (tried.passed, tried.in_a_row) = (more(tried.passed)?, 0);

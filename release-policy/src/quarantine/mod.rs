@@ -42,5 +42,5 @@
 mod attempts;
 mod hold;
 
-pub use attempts::{Attempt, Attempts, Flakiness, MAX_CONTENTS, TooManyContents};
+pub use attempts::{Attempt, Attempts, Flakiness, MAX_CONTENTS, TooManyAttempts};
 pub use hold::{Duty, NoQuarantine, Quarantine, QuarantineRules, Quarantines};

@@ -1,7 +1,6 @@
 //! Work under a key: started, looked at until it is over, cancelled when nobody wants it any more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::model::Principal;
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::layer::Retrying;
 use crate::spi::JobPhase;
-use crate::{Context, ErrorKind, ProviderError, RetryAdvice};
+use crate::{Context, ErrorKind, ProviderError};
 
 /// Work that some provider does under a key.
 #[async_trait]
@@ -154,21 +153,15 @@ impl Follower<'_> {
             if attempt >= self.pace.retrying.attempts || (unless && self.stop.is_cancelled()) {
                 return Err(error);
             }
-            let Some(pause) = self.pause(&error, attempt) else { return Err(error) };
+            let Some(pause) = self.pace.retrying.advised(&error, attempt) else {
+                return Err(error);
+            };
             let over = self.clock.sleep_until(self.clock.now().plus(pause.into()));
             tokio::select! {
                 () = over => {}
                 () = self.stop.cancelled(), if unless => return Err(error),
             }
             attempt = attempt.saturating_add(1);
-        }
-    }
-
-    fn pause(&self, error: &ProviderError, attempt: u32) -> Option<Duration> {
-        match error.retry() {
-            RetryAdvice::Never | RetryAdvice::Exhausted => None,
-            RetryAdvice::After(pause) => Some(pause),
-            RetryAdvice::Backoff => Some(self.pace.retrying.growing(attempt)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where things lie under the root, and what is written down.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::config::Recipe;
-use crate::disk::write_whole;
+use crate::disk::{self, Lock, write_whole};
 use crate::procfs::{ProcessId, parse_stat};
 use crate::spi::StartBuild;
 use crate::{ErrorKind, ProviderError};
@@ -215,14 +215,7 @@ fn open_up(path: &Path) -> io::Result<()> {
 
 /// A problem with a file, as the caller needs to know it.
 pub(super) fn io_error(operation: &'static str, path: &Path, error: io::Error) -> ProviderError {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
-        io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-        _ => ErrorKind::Unavailable,
-    };
-    ProviderError::new(kind, operation, "cannot read or write a file under the runner's root")
-        .with_context("path", path.display())
-        .with_source(error)
+    disk::io_error(operation, "cannot read or write a file under the runner's root", path, error)
 }
 
 /// Writes a record as JSON, so that after a crash it is there as a whole or not at all.
@@ -257,32 +250,14 @@ pub(super) fn make(path: &Path) -> Result<(), ProviderError> {
     made.map_err(|e| io_error(OPEN, path, e))
 }
 
-/// One runner a root: an advisory lock, held by the open file. The kernel gives it back when this program ends, however it
-/// ends; said aloud otherwise, since a process that is just being started shares the file for a moment.
-#[derive(Debug)]
-pub(super) struct RootLock(File);
-
-impl Drop for RootLock {
-    fn drop(&mut self) {
-        let _ = self.0.unlock(); // if not now, then when it is closed
-    }
-}
-
-impl RootLock {
-    pub(super) fn take(root: &Path) -> Result<Self, ProviderError> {
-        let path = root.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|e| io_error(OPEN, &path, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => {
-                let text = "another runner has this root open; close it, or use another root";
-                Err(ProviderError::new(ErrorKind::Conflict, OPEN, text)
-                    .with_context("root", root.display()))
-            }
-            Err(TryLockError::Error(e)) => Err(io_error(OPEN, &path, e)),
-        }
-    }
+/// One runner a root.
+pub(super) fn take(root: &Path) -> Result<Lock, ProviderError> {
+    let path = root.join("lock");
+    let lock = Lock::take(&path).map_err(|e| io_error(OPEN, &path, e))?;
+    lock.ok_or_else(|| {
+        let text = "another runner has this root open; close it, or use another root";
+        ProviderError::new(ErrorKind::Conflict, OPEN, text).with_context("root", root.display())
+    })
 }
 
 #[cfg(test)]
@@ -307,9 +282,9 @@ mod tests {
     #[test]
     fn a_root_is_one_runner_s() {
         let folder = tempfile::tempdir().unwrap();
-        let held = RootLock::take(folder.path()).unwrap();
-        assert_eq!(RootLock::take(folder.path()).unwrap_err().kind(), ErrorKind::Conflict);
+        let held = take(folder.path()).unwrap();
+        assert_eq!(take(folder.path()).unwrap_err().kind(), ErrorKind::Conflict);
         drop(held);
-        RootLock::take(folder.path()).unwrap();
+        take(folder.path()).unwrap();
     }
 }

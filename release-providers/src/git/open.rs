@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::layout::{
-    Accepted, OPEN, Outcome, Paths, Place, RootLock, io_error, make, read_record, remove,
+    Accepted, OPEN, Outcome, Paths, Place, io_error, make, read_record, remove, take,
 };
 use super::mirror::tidy;
 use super::runner::{Build, Inner};
 use crate::ProviderError;
-use crate::disk::list;
+use crate::disk::{Lock, list};
 use crate::sync::lock;
 
 /// What an earlier runner left under a root.
@@ -17,7 +17,7 @@ use crate::sync::lock;
 pub(super) struct Found {
     pub(super) paths: Paths,
     /// Held for as long as the runner is open.
-    pub(super) lock: RootLock,
+    pub(super) lock: Lock,
     pub(super) builds: Vec<Build>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Found {
 pub(super) fn find(root: &Path) -> Result<Found, ProviderError> {
     make(root)?;
     let root = root.canonicalize().map_err(|e| io_error(OPEN, root, e))?;
-    let lock = RootLock::take(&root)?;
+    let lock = take(&root)?;
     let paths = Paths { root };
     tidy(&paths)?;
     let (mut builds, folder) = (Vec::new(), paths.builds());

@@ -17,10 +17,10 @@ use tokio_util::task::TaskTracker;
 use super::accept;
 use super::command::Git;
 use super::config::GitBuildsConfig;
-use super::layout::{Accepted, End, OPEN, Outcome, Paths, Place, RootLock};
+use super::layout::{Accepted, End, OPEN, Outcome, Paths, Place};
 use super::mirror::Mirrors;
 use super::open;
-use crate::disk::blocking;
+use crate::disk::{Lock, blocking};
 use crate::spi::{BuildRunner, BuildStatus, JobPhase, JobRef, StartBuild};
 use crate::sync::lock;
 use crate::{Context, Description, EffectClass, ErrorKind, ProviderError};
@@ -59,7 +59,7 @@ pub(super) struct Inner {
     pub(super) queue: Mutex<Queue>,
     /// Held while a build is accepted, so that a key is one build and a number one build's.
     pub(super) accepting: Mutex<()>,
-    lock: Mutex<Option<RootLock>>,
+    lock: Mutex<Option<Lock>>,
 }
 
 /// All builds, and whose turn it is.

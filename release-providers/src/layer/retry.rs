@@ -54,19 +54,19 @@ impl Retrying {
         tries: u32,
     ) -> Option<Duration> {
         let safe = !operation.acts || error.effect() == EffectCertainty::NotApplied;
-        if !safe {
-            return None;
-        }
+        if safe { self.advised(error, tries) } else { None }
+    }
+
+    /// The pause after `tries` attempts that are all safe, or `None` if the error says that no other helps. Where it names none, the
+    /// pause doubles, up to the longest.
+    pub(crate) fn advised(&self, error: &ProviderError, tries: u32) -> Option<Duration> {
         match error.retry() {
             RetryAdvice::Never | RetryAdvice::Exhausted => None,
             RetryAdvice::After(pause) => Some(pause),
-            RetryAdvice::Backoff => Some(self.growing(tries)),
+            RetryAdvice::Backoff => {
+                let factor = 2_u32.checked_pow(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+                Some(self.first.saturating_mul(factor).min(self.longest))
+            }
         }
-    }
-
-    /// The pause after `tries` attempts where the error names none: it doubles, up to the longest.
-    pub(crate) fn growing(&self, tries: u32) -> Duration {
-        let factor = 2_u32.checked_pow(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first.saturating_mul(factor).min(self.longest)
     }
 }

@@ -1,12 +1,11 @@
 //! Finds out, when a root is opened, what was wished and what of it still runs.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use release_core::time::Timestamp;
-use rustix::fs::{FlockOperation, flock};
 
 use super::effects::{EffectChange, EffectLog, effects};
 use super::fence::Fence;
@@ -14,6 +13,7 @@ use super::files::{Paths, io_error, is_temporary, list, read_records};
 use super::process::{MARKER, kill_stray};
 use super::record::{InstanceRecord, ProcessId, TargetRecord, Wish};
 use super::samples::Samples;
+use crate::disk::Lock;
 use crate::procfs::{self, Marked};
 use crate::{ErrorKind, ProviderError};
 
@@ -24,7 +24,7 @@ pub(super) const OPEN: &str = "local.open";
 pub(super) struct Found {
     pub(super) paths: Paths,
     /// Held for as long as the platform is open.
-    pub(super) lock: RootLock,
+    pub(super) lock: Lock,
     pub(super) boot: String,
     pub(super) targets: Vec<TargetRecord>,
     pub(super) wishes: Vec<Wish>,
@@ -79,38 +79,15 @@ pub(super) fn find(root: &Path, now: Timestamp) -> Result<Found, ProviderError> 
     Ok(found)
 }
 
-/// One platform a root: an advisory lock, held by the open file.
-///
-/// The kernel gives it back when this program ends, however it ends. A process that is being
-/// started shares the open file until it executes: so whoever gets the lock after a crash can be
-/// sure to see every instance by its mark, and so the lock is given back here in so many words
-/// instead of by closing the file, which an unrelated process might be sharing at that moment.
-#[derive(Debug)]
-pub(super) struct RootLock(File);
-
-impl Drop for RootLock {
-    fn drop(&mut self) {
-        let _ = flock(&self.0, FlockOperation::Unlock); // if not now, then when it is closed
-    }
-}
-
-fn lock(paths: &Paths) -> Result<RootLock, ProviderError> {
+/// One platform a root.
+fn lock(paths: &Paths) -> Result<Lock, ProviderError> {
     let path = paths.lock();
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| io_error(OPEN, &path, e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(RootLock(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let text = "another platform has this root open; close it, or use another root";
-            Err(ProviderError::new(ErrorKind::Conflict, OPEN, text)
-                .with_context("root", paths.root.display()))
-        }
-        Err(e) => Err(io_error(OPEN, &path, e.into())),
-    }
+    let lock = Lock::take(&path).map_err(|e| io_error(OPEN, &path, e))?;
+    lock.ok_or_else(|| {
+        let text = "another platform has this root open; close it, or use another root";
+        ProviderError::new(ErrorKind::Conflict, OPEN, text)
+            .with_context("root", paths.root.display())
+    })
 }
 
 fn remove_temporaries(directory: &Path) -> Result<(), ProviderError> {

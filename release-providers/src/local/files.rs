@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-pub(super) use crate::disk::{blocking, list, write_whole};
+pub(super) use crate::disk::{blocking, is_temporary, list, write_whole};
 pub(super) use crate::sync::lock;
 use crate::{ErrorKind, ProviderError};
 
@@ -140,10 +140,6 @@ pub(super) fn read_records<T: DeserializeOwned>(
         }
     }
     Ok(records)
-}
-
-pub(super) fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".tmp-"))
 }
 
 /// Hashes a file from its beginning, without holding it in memory.

@@ -13,7 +13,7 @@ use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::adopt::{Found, OPEN, RootLock, find};
+use super::adopt::{Found, OPEN, find};
 use super::config::LocalConfig;
 use super::deployment::Deployment;
 use super::effects::{EffectChange, EffectLog};
@@ -25,6 +25,7 @@ use super::process::Process;
 use super::proxy::{Wiring, listen};
 use super::record::{TargetRecord, Wish};
 use super::supervisor;
+use crate::disk::Lock;
 use crate::endpoints::{Followers, InstanceChanges};
 use crate::{Context, Description, EffectClass, ErrorKind, Fencing, ProviderError, Splitting};
 
@@ -73,7 +74,7 @@ pub(super) struct Inner {
     changes: watch::Sender<u64>,
     /// Routers that follow what runs, beside the platform's own proxy.
     pub(super) followers: Followers,
-    lock: Mutex<Option<RootLock>>,
+    lock: Mutex<Option<Lock>>,
 }
 
 impl LocalPlatform {
