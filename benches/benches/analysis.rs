@@ -7,8 +7,9 @@
 //! - `look`: what one look costs a judge of a run: reading what was measured, the test, its interval, the digest of the samples
 //!   and the sentence for people. A look takes all requests since the one before in, however many.
 //!
-//! The numbers are written once, from a fixed seed, to the build's temporary files, for SciPy to read.
+//! The numbers are written once, from a fixed seed, to a file among the build's temporary ones, which SciPy and these read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,17 +51,22 @@ fn times(seed: u64, count: u32, factor: f64) -> Vec<f64> {
     (0..count).map(|_| (1000.0 * factor * (0.3 * normal()).exp()).round() / 10.0).collect()
 }
 
+/// The numbers that are measured, as they are read from the file that SciPy reads as well.
 fn samples(count: u32) -> (Vec<f64>, Vec<f64>) {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("analysis-{count}.json"));
     let (x, y) = (times(1, count, 1.02), times(2, count, 1.0));
     let test = sure(RankTest::new(&x, &y));
     let shift = sure(Shift::new(&x, &y, 0.98));
-    let shift = [shift.estimate, shift.lower, shift.upper];
-    let p = test.p_value(Alternative::TwoSided);
-    let written = serde_json::json!({ "x": x, "y": y, "p": p, "shift": shift }).to_string();
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    sure(std::fs::create_dir_all(directory));
-    sure(std::fs::write(directory.join(format!("analysis-{count}.json")), written));
-    (x, y)
+    let shift = vec![shift.estimate, shift.lower, shift.upper];
+    let p = vec![test.p_value(Alternative::TwoSided)];
+    let numbers = BTreeMap::from([("x", x), ("y", y), ("p", p), ("shift", shift)]);
+    sure(std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")));
+    sure(std::fs::write(&file, sure(serde_json::to_string(&numbers))));
+
+    let text = sure(std::fs::read_to_string(&file));
+    let mut read: BTreeMap<String, Vec<f64>> = sure(serde_json::from_str(&text));
+    let mut take = |name: &str| read.remove(name).unwrap_or_default();
+    (take("x"), take("y"))
 }
 
 fn tests(criterion: &mut Criterion) {

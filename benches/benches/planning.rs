@@ -11,7 +11,9 @@
 //!   easier question, and «kept» what is deployed first, as ours has to; of 5,000 that alone took 25 s and is left out. The provider of
 //!   theirs is made before, ours makes it of names each time;
 //! - «order»: the changes of one region, so that all needs are met after each;
-//! - «train»: versions and order in twenty regions, of which no two have the same services.
+//! - «train»: versions and order in twenty regions, of which no two have the same services; and the plan of a rolling release of all
+//!   services in all of these regions, with all checks of it: each service goes from its second version to its third after those that it
+//!   needs. «All» is one after the other.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,7 +24,11 @@ use pubgrub::{
     Dependencies, DependencyProvider, OfflineDependencyProvider, PackageResolutionStatistics,
     Ranges,
 };
-use release_core::model::ServiceId;
+use release_core::model::{
+    ArtifactRef, Definition, DefinitionBuilder, Digest, Environment, Release, Rolling, Service,
+    ServiceId, Stage, Strategy, Tier, VersionSet,
+};
+use release_core::plan::plan;
 use release_policy::compat::{Catalogue, Offer, Versions};
 use semver::{Version, VersionReq};
 
@@ -217,16 +223,53 @@ fn train(criterion: &mut Criterion) {
             live
         };
         let regions: Vec<_> = (0..REGIONS).map(region).collect();
-        group.bench_function(BenchmarkId::new("resolve and order", count), |bencher| {
-            bencher.iter(|| {
-                let steps = regions.iter().map(|live| {
-                    let target = sure(catalogue.resolve(live, &wish));
-                    sure(catalogue.order(live, &target)).steps.len()
-                });
-                steps.sum::<usize>()
+        let compatible = || {
+            let steps = regions.iter().map(|live| {
+                let target = sure(catalogue.resolve(live, &wish));
+                sure(catalogue.order(live, &target)).steps.len()
             });
+            steps.sum::<usize>()
+        };
+        let definition = definition(count);
+        let planned = || sure(plan(&definition)).steps().len();
+        assert!(planned() > 5 * REGIONS * count, "each service in each region");
+        group.bench_function(BenchmarkId::new("resolve and order", count), |bencher| {
+            bencher.iter(compatible);
+        });
+        group.bench_function(BenchmarkId::new("plan and validate", count), |bencher| {
+            bencher.iter(planned);
+        });
+        group.bench_function(BenchmarkId::new("all", count), |bencher| {
+            bencher.iter(|| (compatible(), planned()));
         });
     }
+}
+
+/// All services from their second version to their third, one instance in all regions each.
+fn definition(count: usize) -> Definition {
+    let mut release = Release::new(sure("train".parse()), VersionSet::new());
+    for nth in 0..count {
+        for (set, major) in [(&mut release.versions, 3), (&mut release.previous, 2)] {
+            let digest = Digest::of(format!("{nth} in {major}").as_bytes());
+            let artifact = ArtifactRef::new(sure(format!("s-{nth:05}").parse()), digest);
+            *set = std::mem::take(set).with(service(nth), version(major), artifact);
+        }
+    }
+    let regions = (0..REGIONS).map(|number| sure(format!("region-{number}").parse()));
+    let environment = Environment {
+        id: sure("production".parse()),
+        tier: Tier::Staging,
+        owner: sure("platform".parse()),
+        regions: regions.collect(),
+    };
+    let rolling = Stage::new(environment.id.clone(), Strategy::Rolling(Rolling::new(1)));
+    let builder = Definition::builder(sure("train".parse()), release).environment(environment);
+    let services = (0..count).map(|nth| {
+        let requirement: VersionReq = sure(">=2, <=3".parse());
+        let alone = Service::new(service(nth), sure("team".parse()));
+        needs(nth).fold(alone, |one, other| one.needs(service(other), requirement.clone()))
+    });
+    services.fold(builder.stage(rolling), DefinitionBuilder::service).build()
 }
 
 criterion_group!(benches, resolution, train);

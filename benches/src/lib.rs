@@ -77,7 +77,7 @@ impl Performer for Counter {
 /// None that is known: ids and edges are made to be right.
 pub fn plan(shape: Shape, n: usize) -> Result<FrozenPlan, Failure> {
     let custom = || Action::Custom { capability: "noop".into(), input: serde_json::Value::Null };
-    let undo = Undo::PointOfNoReturn { justification: "does nothing".into() };
+    let undo = Undo::point_of_no_return("does nothing", "lead".parse()?);
     plan_of(shape, n, |id| Step::new(id, custom()).undo(undo.clone()))
 }
 

@@ -154,7 +154,7 @@ pub fn steps() -> Result<Vec<Step>, Failure> {
         .map(|index| {
             let input = serde_json::Value::Null;
             let action = Action::Custom { capability: "deploy".into(), input };
-            let kept = Undo::PointOfNoReturn { justification: "it is a benchmark".into() };
+            let kept = Undo::point_of_no_return("it is a benchmark", "lead".parse()?);
             let service = service(index)?;
             let mut step = Step::new(format!("production/{service}").parse()?, action).undo(kept);
             let mut place = Place::new("production".parse()?);

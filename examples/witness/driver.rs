@@ -99,7 +99,7 @@ fn plan(number: usize) -> Result<Plan, Problem> {
     let mut indices = Vec::new();
     for step in 0..STEPS {
         let action = Action::Custom { capability: "witnessed".into(), input: Value::Null };
-        let undo = Undo::PointOfNoReturn { justification: "the witness forgets nothing".into() };
+        let undo = Undo::point_of_no_return("the witness forgets nothing", "lead".parse()?);
         let mut step = Step::new(format!("step-{step}").parse()?, action).undo(undo);
         (step.retry, step.timeout) = (RetryPolicy::attempts(5), Span::secs(30));
         indices.push(plan.step(step));

@@ -66,6 +66,9 @@ pub struct RouterAbilities {
     pub header_routes: bool,
     /// Whether it [copies requests](release_core::model::Mirror).
     pub mirroring: bool,
+    /// Whether it copies [some requests alone](release_core::model::Mirror::only), where that is asked: by methods and paths to the
+    /// letter, and by headers in all ways. Other ways to match a method or a path may be `Unsupported`, with no effect.
+    pub mirror_matching: bool,
     /// Whether clients [stay](release_core::model::Affinity) with the version that answered them, whichever it was.
     pub affinity: bool,
     /// Whether they stay with [one version alone](release_core::model::Affinity::only), where that is asked.
@@ -177,10 +180,13 @@ impl Abilities {
         }
         let rules = wish.rules.as_ref()?;
         let only = rules.affinity.as_ref().map(|affinity| affinity.only);
+        let mirror = rules.mirror.as_ref();
+        let picks = mirror.is_some_and(|mirror| !mirror.only.is_empty());
         let (to_all, to_one) = (only == Some(None), only.flatten().is_some());
         let lacks = [
             (!rules.headers.is_empty() && !able.header_routes, "route by headers"),
-            (rules.mirror.is_some() && !able.mirroring, "copy requests"),
+            (mirror.is_some() && !able.mirroring, "copy requests"),
+            (picks && !able.mirror_matching, "copy just the requests that match"),
             (to_all && !able.affinity, "keep clients with whichever version answered"),
             (to_one && !able.affinity_to_one, "keep clients with one version alone"),
         ];

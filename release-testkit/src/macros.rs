@@ -98,6 +98,7 @@ macro_rules! router_conformance {
             tracks_are_apart
             flights_are_told
             long_rules_hold
+            copies_are_picked
         ] }
     };
     (@cases $name:ident, $level:ident, $factory:expr, [$($more:ident)*]) => {

@@ -77,9 +77,16 @@ release_testkit::router_conformance! {
     provider: async || router_able(|can| {
         can.header_routes = false;
         can.mirroring = false;
+        can.mirror_matching = false;
         can.affinity = false;
         can.affinity_to_one = false;
     }),
+}
+
+release_testkit::router_conformance! {
+    name: router_that_copies_all_kinds_of_requests,
+    level: V2,
+    provider: async || router_able(|can| can.mirror_matching = false),
 }
 
 release_testkit::identity_conformance! {

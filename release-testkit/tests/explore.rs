@@ -125,7 +125,7 @@ fn rich() -> Vec<Trial> {
         (
             "canary, mirrored, gated",
             Strategy::Canary(canary(vec![
-                CanaryStep { mirror: Some(50), ..step(0) },
+                CanaryStep { mirror: Some(50.into()), ..step(0) },
                 CanaryStep {
                     gates: vec![Gate::Approval(Approval::new(literal("go")))],
                     ..step(50)

@@ -111,7 +111,7 @@ fn one_step(service: &str) -> Plan {
         artifact: fixtures::artifact("api", "1.1.0"),
         version: fixtures::version("1.1.0"),
     };
-    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
     let action = Action::Scale { deployment, replicas: 1 };
     let mut step = Step::new("scale".parse().unwrap(), action).undo(undo);
     (step.timeout, step.retry) = (Span::secs(3_600), RetryPolicy::attempts(3));

@@ -330,7 +330,7 @@ async fn a_plan_is_checked_against_a_file_without_reaching_anybody() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
     let registry = file.preview(&catalog(), clock).unwrap();
     let plan = |capability: &str, input| {
-        let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+        let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
         let action = Action::Custom { capability: capability.into(), input };
         let mut step = Step::new(fixtures::literal("s"), action).undo(undo);
         step.scope = StepScope::of(Place::new(fixtures::literal("production")));

@@ -18,7 +18,7 @@ use release_testkit::{VirtualClock, fixtures};
 use serde_json::{Value, json};
 
 fn step(id: &str, capability: &str, input: Value) -> Step {
-    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
     let action = Action::Custom { capability: capability.into(), input };
     let mut step = Step::new(fixtures::literal(id), action).undo(undo);
     step.scope = StepScope::of(Place::new(fixtures::literal("production")));

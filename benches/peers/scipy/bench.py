@@ -72,9 +72,9 @@ print(f"{'what':<28}{'values a side':>14}{'ours, us':>12}{'SciPy, us':>14}{'rati
 for n in [60, 1000, 100000]:
     numbers = json.loads((target / "tmp" / f"analysis-{n}.json").read_text())
     x, y = np.array(numbers["x"]), np.array(numbers["y"])
-    p = mannwhitneyu(x, y, method="asymptotic").pvalue
-    if abs(p - numbers["p"]) > 1e-12 * p:
-        sys.exit(f"{n}: the p-values are {numbers['p']} and {p}")
+    p, wanted = mannwhitneyu(x, y, method="asymptotic").pvalue, numbers["p"][0]
+    if abs(p - wanted) > 1e-12 * p:
+        sys.exit(f"{n}: the p-values are {wanted} and {p}")
     shift = shift_of_all if n <= 1000 else shift_by_bisection
     for got, want in zip(shift(x, y), numbers["shift"]):
         if abs(got - want) > 1e-9:

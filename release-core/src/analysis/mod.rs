@@ -73,7 +73,7 @@ mod memory;
 pub mod netflix;
 mod objectives;
 mod power;
-mod reading;
+pub(crate) mod reading;
 mod scorecard;
 mod sequential;
 mod stream;

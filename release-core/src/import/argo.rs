@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::condition::{bound, met, opposite, others};
 use super::{Findings, ImportErrors, Imported, judged, one_error, read};
-use crate::model::{Analysis, Criterion, Finite, Judge, Metric, Objective, Objectives, Threshold};
+use crate::model::{
+    Analysis, Criterion, Finite, Judge, Metric, Objective, Objectives, Threshold, Unit,
+};
 use crate::time::Span;
 
 /// How many errors in a row Argo tolerates where nobody says it.
@@ -187,10 +189,10 @@ enum Rule {
 impl Rule {
     fn judge(self, name: &str, metric: &Metric) -> Judge {
         match self {
-            Self::Limits(limits) => Judge::Threshold(limits),
+            Self::Limits(limits) => Judge::Threshold(limits.of(Unit::Number)),
             Self::Stretches { failure, warning } => {
                 let percent = |percent| Finite::new(percent).unwrap_or(Finite::ZERO);
-                let objective = Objective::new(name, metric.clone(), failure);
+                let objective = Objective::new(name, metric.clone(), failure).of(Unit::Number);
                 // What is neither scores half.
                 let of = vec![Objective { warning, ..objective }];
                 Judge::Objectives(Objectives {

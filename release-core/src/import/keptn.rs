@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Findings, ImportErrors, Imported, judged, one_error, read};
-use crate::model::{Analysis, Criterion, Finite, Judge, Metric, Objectives};
+use crate::model::{Analysis, Criterion, Finite, Judge, Metric, Objectives, Unit};
 
 #[derive(Deserialize)]
 struct Definition {
@@ -172,7 +172,8 @@ fn objective(
     }
     let metric = Metric::Query { query: query? };
     let (name, key) = (name.clone(), one.has_to_pass);
-    Some(crate::model::Objective { name, metric, failure, warning, weight: weight?, key })
+    let (unit, weight) = (Some(Unit::Number), weight?);
+    Some(crate::model::Objective { name, metric, unit, failure, warning, weight, key })
 }
 
 /// The values that an operator is met by.

@@ -7,6 +7,7 @@
 //!
 //! Measurements of queries get [`fresh_for`](Analysis::fresh_for) five minutes, for as long as Prometheus looks back for a sample:
 //! the formats take what the server answers, however old. Where nothing else is said they are taken again after ten seconds.
+//! None of the formats says what numbers are numbers of: their [`Unit`] is `number`.
 //!
 //! # `AnalysisTemplate` and `ClusterAnalysisTemplate` of Argo Rollouts
 //!
@@ -118,7 +119,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ids::AnalysisId;
-use crate::model::{Analysis, Judge, Metric, Threshold};
+use crate::model::{Analysis, Judge, Metric, Threshold, Unit};
 use crate::time::Span;
 
 /// For how long a sample is fresh in what is imported: as long as Prometheus itself looks back for one where a query asks for
@@ -131,9 +132,9 @@ const FRESH_FOR: Span = Span::secs(300);
 /// is said. None of them comes sooner with scrapes 15 seconds apart, and ten of them are longer than a minute between two.
 const ASKED_AGAIN: Span = Span::secs(10);
 
-/// A single measurement of a query, held against limits.
+/// A single measurement of a query, held against limits. None of the formats says what its numbers are numbers of.
 fn measured(id: AnalysisId, query: String, limits: Threshold) -> Analysis {
-    judged(id, Metric::Query { query }, Judge::Threshold(limits))
+    judged(id, Metric::Query { query }, Judge::Threshold(limits.of(Unit::Number)))
 }
 
 /// A single measurement, by a judge.

@@ -76,7 +76,7 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     assert_eq!((rate.consecutive_no_data, rate.consecutive_good), (Some(4), None));
     let Metric::Query { query } = &rate.metric else { panic!("{rate:?}") };
     assert_eq!(query, "sum(rate(ok{job=\"{{service}}\"}[1m]))");
-    assert_eq!(limits(rate), Threshold::new(Bound::AtLeast(number(0.95))));
+    assert_eq!(limits(rate), Threshold::new(Bound::AtLeast(number(0.95))).of(Unit::Number));
     // Less than a half is at most the number before it; from 1 on it is bad, and in between nobody knows.
     let (below_half, below_one) = (0.5_f64.next_down(), 1.0_f64.next_down());
     let Threshold { success, failure, .. } = limits(latency);
@@ -85,7 +85,7 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     assert_eq!((latency.count, latency.inconclusive_limit), (u32::MAX, 3));
     assert_eq!(latency.consecutive_no_data, Some(6));
     // What is no failure is a success.
-    assert_eq!(limits(errors), Threshold::new(Bound::AtMost(number(10.0))));
+    assert_eq!(limits(errors), Threshold::new(Bound::AtMost(number(10.0))).of(Unit::Number));
     assert_eq!((errors.count, errors.interval), (1, Span::secs(10)));
     let notes = imported.notes.join("\n");
     for told in [

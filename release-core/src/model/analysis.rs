@@ -176,9 +176,10 @@ struct Written {
     /// The rule, where it is more than a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     judge: Option<Judge>,
-    /// Sample size (the ratio's denominator) below which a measurement is inconclusive.
-    #[serde(default = "one")]
-    min_samples: u64,
+    /// Sample size (the ratio's denominator) below which a measurement is inconclusive. It has to be said where anything but
+    /// queries is measured, each answer to which is one sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_samples: Option<u64>,
     /// Time between measurements; at least a millisecond.
     #[serde(default = "second")]
     interval: Span,
@@ -226,6 +227,10 @@ enum RuleError {
     BesideSeveral(AnalysisId),
     #[error("analysis `{0}` has a scorecard or objectives without metrics; name at least one")]
     Empty(AnalysisId),
+    #[error(
+        "analysis `{0}` does not say how many samples it needs; set `min_samples`, such as 100 requests: fewer tell nothing of a share or a latency"
+    )]
+    NoMinimum(AnalysisId),
 }
 
 impl TryFrom<Written> for Analysis {
@@ -260,6 +265,11 @@ impl TryFrom<Written> for Analysis {
         let Written { interval, fresh_for, count, failure_limit, .. } = written;
         let Written { inconclusive_limit, undecided, consecutive_good, .. } = written;
         let Written { consecutive_no_data, dry_run, .. } = written;
+        let analysis = Self::judged(id, metric, judge);
+        let asks = analysis.metrics().all(|metric| matches!(metric, Metric::Query { .. }));
+        let Some(min_samples) = min_samples.or(asks.then_some(1)) else {
+            return Err(RuleError::NoMinimum(analysis.id));
+        };
         Ok(Self {
             min_samples,
             interval,
@@ -271,7 +281,7 @@ impl TryFrom<Written> for Analysis {
             consecutive_no_data,
             dry_run,
             undecided,
-            ..Self::judged(id, metric, judge)
+            ..analysis
         })
     }
 }
@@ -295,7 +305,7 @@ impl From<Analysis> for Written {
             failure: limits.and_then(|limits| limits.failure),
             unit: limits.and_then(|limits| limits.unit),
             judge,
-            min_samples,
+            min_samples: Some(min_samples),
             interval,
             fresh_for,
             count,
@@ -341,7 +351,7 @@ mod tests {
 
     fn read(rule: &str) -> Result<Analysis, String> {
         let text = format!(
-            r#"{{"id":"errors","metric":{{"ratio":{{"numerator":{{"series":"bad"}},"denominator":{{"series":"all"}}}}}}{rule}}}"#
+            r#"{{"id":"errors","metric":{{"ratio":{{"numerator":{{"series":"bad"}},"denominator":{{"series":"all"}}}}}},"min_samples":1{rule}}}"#
         );
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
@@ -353,6 +363,25 @@ mod tests {
         let want = r#""success":{"at_most":0.05},"min_samples":1,"interval":"1s","count":1,"failure_limit":0,"inconclusive_limit":10}"#;
         assert!(json.ends_with(want), "{json}");
         assert_eq!(serde_json::from_str::<Analysis>(&json).unwrap(), analysis);
+    }
+
+    #[test]
+    fn how_many_samples_are_needed_has_to_be_said_of_what_has_samples() {
+        let of = |metric: &str, rest: &str| {
+            let text = format!(
+                r#"{{"id":"errors","metric":{metric},"success":{{"at_most":0.05}}{rest}}}"#
+            );
+            serde_json::from_str::<Analysis>(&text).map_err(|error| error.to_string())
+        };
+        let ratio = r#"{"ratio":{"numerator":{"series":"bad"},"denominator":{"series":"all"}}}"#;
+        let mean = r#"{"mean":{"sum":{"series":"took_sum"},"count":{"series":"took_count"}}}"#;
+        for metric in [ratio, mean] {
+            let error = of(metric, "").unwrap_err();
+            assert!(error.contains("`errors`") && error.contains("set `min_samples`"), "{error}");
+            assert_eq!(of(metric, r#","min_samples":500"#).unwrap().min_samples, 500);
+        }
+        // Each answer to a query is one sample.
+        assert_eq!(of(r#"{"query":{"query":"up"}}"#, "").unwrap().min_samples, 1);
     }
 
     #[test]

@@ -52,6 +52,10 @@ pub struct Stage {
     /// order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Vec<RegionId>>,
+    /// What must hold before each wave begins, in the order of the waves; the first of them besides what must hold before the stage. For
+    /// example that the wave before has been watched for an hour, and that people who can help are at work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wave_gates: Vec<Vec<Gate>>,
     /// Stops the line: once so many regions have failed, no further one begins, and those that are on
     /// their way come to their end. A region that fails before that is taken back alone, and the others go
     /// on. How much is taken back with the last is what the release's criteria say: with `region`, healthy
@@ -104,6 +108,7 @@ impl Stage {
             gates: Vec::new(),
             strategy,
             waves: Vec::new(),
+            wave_gates: Vec::new(),
             stop_after_failed_regions: None,
             before_traffic: Vec::new(),
             hooks: Vec::new(),

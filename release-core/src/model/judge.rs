@@ -59,7 +59,8 @@ pub struct Threshold {
     /// without it, what is not good is bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Bound>,
-    /// What the numbers are numbers of, for people; which way is worse, the bounds say.
+    /// What the numbers are numbers of. Only a ratio need not say it: its numbers are shares. Which way is
+    /// worse, the bounds say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
 }
@@ -73,6 +74,12 @@ impl Threshold {
     /// What keeps `failure` and not `success` is neither.
     pub const fn between(success: Bound, failure: Bound) -> Self {
         Self { success, failure: Some(failure), unit: None }
+    }
+
+    /// The same limits for numbers of `unit`.
+    #[must_use]
+    pub const fn of(self, unit: Unit) -> Self {
+        Self { unit: Some(unit), ..self }
     }
 }
 

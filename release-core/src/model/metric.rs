@@ -83,6 +83,15 @@ impl Metric {
             Self::Query { .. } => "query",
         }
     }
+
+    /// What its numbers are numbers of, where that follows from what it is: a ratio's are shares. What others are numbers of has to
+    /// be said.
+    pub const fn unit(&self) -> Option<Unit> {
+        match self {
+            Self::Ratio { .. } => Some(Unit::Share),
+            Self::Mean { .. } | Self::Quantile { .. } | Self::Query { .. } => None,
+        }
+    }
 }
 
 /// What a metric's numbers are numbers of.
@@ -100,6 +109,8 @@ pub enum Unit {
     PerSecond,
     /// Things that are counted.
     Count,
+    /// Numbers that are none of these, such as a load or points of a score.
+    Number,
 }
 
 impl Unit {
@@ -111,6 +122,7 @@ impl Unit {
             Self::Bytes => "bytes",
             Self::PerSecond => "a second",
             Self::Count => "counts",
+            Self::Number => "numbers",
         }
     }
 }
@@ -122,7 +134,7 @@ impl fmt::Display for Unit {
             Self::Seconds => "s",
             Self::Bytes => "B",
             Self::PerSecond => "/s",
-            Self::Count => "",
+            Self::Count | Self::Number => "",
         })
     }
 }

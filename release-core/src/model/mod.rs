@@ -19,6 +19,7 @@ mod number;
 mod objectives;
 mod principal;
 mod release;
+mod request;
 mod scope;
 mod scorecard;
 mod service;
@@ -47,17 +48,18 @@ pub use principal::{Principal, PrincipalKind};
 pub use release::{
     OnCancel, Priority, Release, RollForwardOnly, RollbackCriteria, RollbackScope, RollbackTrigger,
 };
+pub(crate) use request::only_problem;
+pub use request::{HeaderMatch, RequestMatch, TextMatch};
 pub use scope::{ChangeScope, Reach};
 pub use scorecard::{Change, Effect, EffectMeasure, NoValue, ScoreMethod, Scorecard, Scored};
 pub use service::{Dependency, Service};
 pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
-    Background, BlueGreen, Canary, CanaryScale, CanaryStep, Experiment, Hook, HookPoint, Other,
-    Rolling, Shadow, Strategy,
+    Background, BlueGreen, Canary, CanaryScale, CanaryStep, Copies, Experiment, Hook, HookPoint,
+    Other, Rolling, Shadow, Strategy,
 };
 pub use traffic::{
-    Affinity, AffinityTo, HeaderMatch, HeaderRoute, HeaderRule, Mirror, SessionAffinity, TextMatch,
-    TrafficRules,
+    Affinity, AffinityTo, HeaderRoute, HeaderRule, Mirror, SessionAffinity, TrafficRules,
 };
 
 pub use crate::ids::{

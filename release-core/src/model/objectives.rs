@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::metric::Metric;
+use super::metric::{Metric, Unit};
 use super::number::Finite;
 
 /// Several metrics of the new version, each held against criteria, and scored together: what Keptn calls objectives.
@@ -37,6 +37,9 @@ pub struct Objective {
     pub name: String,
     /// What is measured.
     pub metric: Metric,
+    /// What its numbers are numbers of; a ratio need not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Values that fail it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Criterion>,
@@ -55,7 +58,14 @@ impl Objective {
     /// One that fails by values that meet `failure`, and counts as one.
     pub fn new(name: impl Into<String>, metric: Metric, failure: Criterion) -> Self {
         let name = name.into();
-        Self { name, metric, failure: Some(failure), warning: None, weight: one(), key: false }
+        let failure = Some(failure);
+        Self { name, metric, unit: None, failure, warning: None, weight: one(), key: false }
+    }
+
+    /// The same for numbers of `unit`.
+    #[must_use]
+    pub fn of(self, unit: Unit) -> Self {
+        Self { unit: Some(unit), ..self }
     }
 
     /// Whether `value` fails it.

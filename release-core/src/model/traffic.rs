@@ -6,81 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use super::request::{HeaderMatch, RequestMatch, name_problem, only_problem};
 use crate::time::Span;
 
-/// Longest name or value of a header that a rule may have, in bytes.
-const MAX_TEXT: usize = 256;
 /// Most rules of one kind at once.
 pub(crate) const MAX_RULES: usize = 32;
-
-/// What a header has to say.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum TextMatch {
-    /// This, to the letter.
-    Exact(String),
-    /// Something that begins with this.
-    Prefix(String),
-    /// Something that this regular expression matches as a whole, in the syntax of RE2.
-    Regex(String),
-}
-
-impl TextMatch {
-    /// The text or the expression.
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Exact(text) | Self::Prefix(text) | Self::Regex(text) => text,
-        }
-    }
-}
-
-/// One header of a request, and what it has to say.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderMatch {
-    /// The header's name, in lower case.
-    pub name: String,
-    /// What it has to say.
-    pub value: TextMatch,
-}
-
-impl HeaderMatch {
-    /// The header `name` says exactly `value`.
-    pub fn exact(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: TextMatch::Exact(value.into()) }
-    }
-
-    /// What is wrong with it, and how to mend it.
-    pub fn problem(&self) -> Option<String> {
-        if let Some(problem) = name_problem(&self.name) {
-            return Some(format!("header `{}` {problem}", self.name.escape_debug()));
-        }
-        let text = self.value.text();
-        if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
-            return Some(format!(
-                "the value for header `{}` is empty, too long or has control characters; write 1 to {MAX_TEXT} printable ones",
-                self.name
-            ));
-        }
-        None
-    }
-}
-
-/// What is wrong with the name of a header or a cookie: it is a token of RFC 9110, section 5.6.2.
-fn name_problem(name: &str) -> Option<String> {
-    let token = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-    if name.is_empty() || name.len() > MAX_TEXT || !name.chars().all(token) {
-        return Some(format!(
-            "is no name; write 1 to {MAX_TEXT} lower-case letters, digits, `-`, `_` and `.`"
-        ));
-    }
-    None
-}
 
 /// Requests that say all of this go to the new version, whatever its share.
 #[derive(
@@ -267,16 +197,9 @@ impl TrafficRules {
                     .into(),
             );
         }
-        if let Some(mirror) = &self.mirror
-            && !(1..=100).contains(&mirror.percent)
-        {
-            return Some(format!(
-                "{} % of requests cannot be copied; write 1 to 100",
-                mirror.percent
-            ));
-        }
         matches()
             .find_map(HeaderMatch::problem)
+            .or_else(|| self.mirror.as_ref().and_then(Mirror::problem))
             .or_else(|| self.affinity.as_ref().and_then(Affinity::problem))
     }
 }
@@ -290,6 +213,9 @@ impl fmt::Display for TrafficRules {
         }
         if let Some(mirror) = &self.mirror {
             write!(f, ", {}% mirrored", mirror.percent)?;
+            for (n, request) in mirror.only.iter().enumerate() {
+                write!(f, " {} {request}", if n == 0 { "of" } else { "or" })?;
+            }
         }
         self.affinity.iter().try_for_each(|affinity| {
             write!(f, ", staying by `{}`", affinity.cookie)?;
@@ -311,18 +237,44 @@ pub struct HeaderRoute {
 }
 
 /// Copies of requests for a version that does not answer them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
     /// The version's content.
     pub to: Digest,
-    /// Of how many requests in a hundred.
+    /// Of how many requests in a hundred, of those that are meant.
     pub percent: u8,
+    /// The requests that are meant: those that one of these fits. Empty: all of them. Which version answers a request does not
+    /// depend on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<RequestMatch>,
+}
+
+impl Mirror {
+    /// Copies of `percent` of all requests, for the version `to`.
+    pub const fn new(to: Digest, percent: u8) -> Self {
+        Self { to, percent, only: Vec::new() }
+    }
+
+    /// The same of those requests alone that one of these fits.
+    #[must_use]
+    pub fn with_only(self, only: impl IntoIterator<Item = RequestMatch>) -> Self {
+        Self { only: only.into_iter().collect(), ..self }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let percent = self.percent;
+        if !(1..=100).contains(&percent) {
+            return Some(format!("{percent} % of requests cannot be copied; write 1 to 100"));
+        }
+        only_problem(&self.only).map(|problem| format!("copies of some requests: {problem}"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TextMatch;
 
     fn headers(name: &str, value: &str) -> TrafficRules {
         let route = HeaderRoute { rule: HeaderRule::exact(name, value), to: Digest::of(b"new") };
@@ -349,9 +301,11 @@ mod tests {
         let mut many = headers("x-canary", "yes");
         many.headers = vec![many.headers[0].clone(); MAX_RULES + 1];
         assert!(many.problem().unwrap().contains("32 are the most"));
-        let mirror = Mirror { to: Digest::of(b"new"), percent: 0 };
-        let none = TrafficRules { mirror: Some(mirror), ..TrafficRules::default() };
+        let copies = |mirror| TrafficRules { mirror: Some(mirror), ..TrafficRules::default() };
+        let none = copies(Mirror::new(Digest::of(b"new"), 0));
         assert!(none.problem().unwrap().contains("1 to 100"));
+        let any = Mirror::new(Digest::of(b"new"), 1).with_only([RequestMatch::default()]);
+        assert!(copies(any).problem().unwrap().contains("copies of some requests: a match that"));
         let affinity = Some(Affinity::new("a;b"));
         assert!(TrafficRules { affinity, ..TrafficRules::default() }.problem().is_some());
     }
@@ -368,6 +322,26 @@ mod tests {
         assert!(fleeting.problem().unwrap().contains("less than a second"));
         assert_eq!(Affinity { max_age: Span::secs(1), ..affinity }.problem(), None);
         assert_eq!(serde_json::to_string(&TrafficRules::default()).unwrap(), "{}");
+    }
+
+    #[test]
+    fn copies_of_all_requests_are_written_as_before_there_was_a_choice() {
+        let to = Digest::of(b"new");
+        let all = Mirror::new(to, 10);
+        let text = format!(r#"{{"to":"{to}","percent":10}}"#);
+        assert_eq!(serde_json::to_string(&all).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Mirror>(&text).unwrap(), all);
+        let get = RequestMatch::default().with_method("GET");
+        let some = all.clone().with_only([get, RequestMatch::header("x-kind", "a")]);
+        let again = serde_json::to_string(&some).unwrap();
+        assert_eq!(serde_json::from_str::<Mirror>(&again).unwrap(), some);
+        let shown = |mirror| {
+            let rules = TrafficRules { mirror: Some(mirror), ..TrafficRules::default() };
+            assert_eq!((rules.problem(), rules.targets().count()), (None, 1));
+            rules.to_string()
+        };
+        assert_eq!(shown(all), ", 10% mirrored");
+        assert_eq!(shown(some), ", 10% mirrored of `GET` or `x-kind`");
     }
 
     #[test]

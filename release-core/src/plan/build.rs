@@ -13,7 +13,7 @@ pub use signals::SignalRule;
 use super::error::undecodable;
 use super::{
     Edge, EdgeKind, FrozenPlan, Group, Line, PlanError, PlanErrors, Step, Undo, compare, durations,
-    flag, graph, traffic,
+    flag, graph, traffic, undo,
 };
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
@@ -124,6 +124,15 @@ impl Plan {
             .map_err(|error| PlanErrors(vec![undecodable(bytes, &error)]))?;
         let plan = Self::try_from(parts)?;
         Ok(FrozenPlan::new(plan, bytes.to_vec()))
+    }
+
+    /// The same with changed steps.
+    ///
+    /// # Errors
+    /// As from [`PlanBuilder::build`].
+    pub fn with_steps(mut self, change: impl FnMut(&mut Step)) -> Result<Self, PlanErrors> {
+        self.0.steps.iter_mut().for_each(change);
+        PlanBuilder { parts: self.0 }.build()
     }
 
     /// Freezes the plan for running, and computes its digest.
@@ -307,11 +316,8 @@ fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
         errors.push(PlanError::NoUndo { step: step.id.clone() });
     }
     durations::check_step(step, errors);
-    let undo = match &step.undo {
-        Undo::Compensate(compensations) => &compensations[..],
-        Undo::Undeclared | Undo::PointOfNoReturn { .. } => &[],
-    };
-    for action in iter::once(&step.action).chain(undo.iter().map(|undo| &undo.action)) {
+    let undo = step.undo.compensations().iter().map(|undo| &undo.action);
+    for action in iter::once(&step.action).chain(undo) {
         if let super::Action::Custom { input, .. } = action
             && let Err(problem) = crate::bounds::json(input)
         {
@@ -440,11 +446,13 @@ impl PlanBuilder {
     /// Checks the whole and returns the plan.
     ///
     /// # Errors
-    /// All faults at once: duplicate ids, cycles, steps that cannot be undone, indices that do not
-    /// exist, too many steps.
+    /// All faults at once: duplicate ids, cycles, steps that nobody says how to undo, indices that do not
+    /// exist, too many steps; where there are none of these, steps that what is said does not undo, and what no judge and no router
+    /// could do.
     pub fn build(self) -> Result<Plan, PlanErrors> {
         self.parts.check()?;
         // Not of plans that are read: what could be found was judged when they were made.
+        undo::check_steps(&self.parts.steps)?;
         compare::check_steps(&self.parts.steps)?;
         traffic::check_steps(&self.parts.steps)?;
         Ok(Plan(self.parts))

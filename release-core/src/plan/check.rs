@@ -230,6 +230,7 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
             Some(environment) => regions(stage, environment, definition, errors),
         }
         gates(&stage.gates, errors);
+        stage.wave_gates.iter().for_each(|list| gates(list, errors));
         hooks(stage, number, errors);
         flags::check((stage, number), definition, errors);
         if stage.attempts == 0 {
@@ -290,6 +291,12 @@ fn regions(
         let number = definition.stages.iter().position(|s| s.environment == stage.environment);
         let (stage, environment) = (number.map_or(1, |at| at + 1), environment.id.clone());
         errors.push(PlanError::BadStrategy { stage, environment, problem });
+    }
+    let waves = if stage.waves.is_empty() { environment.regions.len() } else { stage.waves.len() };
+    if stage.wave_gates.len() > waves {
+        let environment = stage.environment.clone();
+        let gates = stage.wave_gates.len();
+        errors.push(PlanError::GatesOfNoWave { environment, gates, waves });
     }
     if stage.waves.is_empty() {
         return;

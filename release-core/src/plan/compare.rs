@@ -16,6 +16,7 @@ use crate::model::{
 
 /// Finds what makes no sense in the rule of an analysis.
 pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
+    errors.extend(unitless(analysis));
     let mut bad = |problem: &str| {
         let (analysis, problem) = (analysis.id.clone(), problem.to_owned());
         errors.push(PlanError::BadRule { analysis, problem });
@@ -77,6 +78,34 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
             bad(
                 "`expected.spread` is missing; set by how much values usually differ from look to look",
             );
+        }
+    }
+}
+
+/// Limits on numbers of which nobody knows what they are numbers of.
+fn unitless(analysis: &Analysis) -> Vec<PlanError> {
+    let lacking = |metric: &Metric, unit: Option<Unit>, of: String| {
+        let lacks = unit.or(metric.unit()).is_none();
+        lacks.then(|| PlanError::NoUnit { analysis: analysis.id.clone(), of })
+    };
+    match &analysis.judge {
+        Judge::Threshold(limits) => {
+            let of = format!("its {}", analysis.metric.kind());
+            lacking(&analysis.metric, limits.unit, of).into_iter().collect()
+        }
+        Judge::Objectives(rule) => {
+            let lacking = rule.of.iter().filter_map(|objective| {
+                lacking(
+                    &objective.metric,
+                    objective.unit,
+                    format!("objective `{}`", objective.name),
+                )
+            });
+            lacking.collect()
+        }
+        // A burn rate is one of ratios, a scorecard compares ranks, and the others have a unit.
+        Judge::Sequential(_) | Judge::BurnRate(_) | Judge::Cusum(_) | Judge::Scorecard(_) => {
+            Vec::new()
         }
     }
 }

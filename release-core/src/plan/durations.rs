@@ -60,7 +60,7 @@ fn analysis(found: &Analysis, errors: &mut Vec<PlanError>) {
 fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {
     let place = || format!("stage `{}`", stage.environment);
     needed(&place, "step_timeout", stage.step_timeout, errors);
-    soaks(&place, &stage.gates, errors);
+    soaks(&place, stage.gates.iter().chain(stage.wave_gates.iter().flatten()), errors);
     for change in &stage.flags {
         short(&place, "flags.bake", change.bake, errors);
         soaks(&place, &change.gates, errors);

@@ -89,6 +89,18 @@ pub enum PlanError {
         /// The name.
         region: RegionId,
     },
+    /// Gates of waves that are not there.
+    #[error(
+        "`wave_gates` of `{environment}` are for {gates} waves, and there are {waves}; leave out those of no wave"
+    )]
+    GatesOfNoWave {
+        /// The environment.
+        environment: EnvironmentId,
+        /// For how many waves there are gates.
+        gates: usize,
+        /// How many waves there are.
+        waves: usize,
+    },
     /// A region of the environment that no wave deploys to.
     #[error("no wave of `{environment}` contains its region `{region}`; add it to `waves`")]
     RegionWithoutWave {
@@ -238,6 +250,16 @@ pub enum PlanError {
         /// The analysis.
         analysis: AnalysisId,
     },
+    /// Limits on numbers of which nobody knows what they are numbers of.
+    #[error(
+        "analysis `{analysis}`: nothing says what the numbers of {of} are numbers of; add `unit`, such as `seconds`, or `number` where they have none"
+    )]
+    NoUnit {
+        /// The analysis.
+        analysis: AnalysisId,
+        /// Which of its metrics.
+        of: String,
+    },
     /// An analysis whose rule makes no sense.
     #[error("analysis `{analysis}`: {problem}")]
     BadRule {
@@ -309,6 +331,26 @@ pub enum PlanError {
         "step `{step}` changes something, but says neither how it is undone nor that it is a point of no return; set `undo`"
     )]
     NoUndo {
+        /// The step.
+        step: StepId,
+    },
+    /// A step with compensations of which none puts back what it changes.
+    #[error(
+        "step `{step}` changes something, and nothing of its `undo` puts that back; add what does, or say that it is `nothing` or a point of no return"
+    )]
+    NotUndone {
+        /// The step.
+        step: StepId,
+    },
+    /// A point of no return that nobody accepts.
+    #[error("step `{step}` is a point of no return, and nobody accepts that; set `approver`")]
+    NoApprover {
+        /// The step.
+        step: StepId,
+    },
+    /// A point of no return for no reason.
+    #[error("step `{step}` is a point of no return without a reason; set `justification`")]
+    NoJustification {
         /// The step.
         step: StepId,
     },

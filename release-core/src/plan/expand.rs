@@ -191,15 +191,23 @@ impl<'a> Expansion<'a> {
         let before = self.flags_before((stage, environment), gate)?;
         self.frontier.extend(before.last());
         let (mut finales, mut done) = (Vec::new(), Vec::new());
+        let mut gates = stage.wave_gates.iter();
         for (wave, number) in waves.iter().zip(1_usize..) {
-            for region in wave {
-                let at = (stage, strategy, environment, region);
-                done.extend(self.region(at, gate, &before, &mut finales)?);
-            }
             let label = match wave.as_slice() {
                 [only] => only.to_string(),
                 _ => wave_name(number, environment),
             };
+            if let Some(gates) = gates.next().filter(|gates| !gates.is_empty()) {
+                let path = format!("{name}/{label}");
+                let mut enter = sync(format!("{path}/enter"), environment)?;
+                (enter.gates, enter.on_failure) = (prefixed(&path, gates)?, self.on_failure());
+                self.frontier.push(gate);
+                gate = self.meet(enter, EdgeKind::Sync);
+            }
+            for region in wave {
+                let at = (stage, strategy, environment, region);
+                done.extend(self.region(at, gate, &before, &mut finales)?);
+            }
             self.frontier.push(gate);
             gate =
                 self.meet(sync(format!("{name}/{label}/verified"), environment)?, EdgeKind::Sync);
@@ -229,7 +237,8 @@ impl<'a> Expansion<'a> {
         let acknowledged = self.definition.release.roll_forward_only.as_ref();
         let Some(acknowledged) = acknowledged.filter(|a| a.concerns(service)) else { return };
         for step in steps.filter(|step| step.action.mutates()) {
-            step.undo = Undo::PointOfNoReturn { justification: acknowledged.justification() };
+            step.undo =
+                Undo::point_of_no_return(acknowledged.justification(), acknowledged.by.clone());
         }
     }
 

@@ -164,11 +164,7 @@ pub(super) fn check(steps: &[Step], edges: &[Edge], order: &[u32], errors: &mut 
         if let Action::Flag(FlagStep { deed: FlagDeed::Restore { .. }, .. }) = &step.action {
             errors.push(PlanError::FlagNotRead { step: step.id.clone(), from: None });
         }
-        let undo = match &step.undo {
-            Undo::Compensate(undo) => &undo[..],
-            Undo::Undeclared | Undo::PointOfNoReturn { .. } => continue,
-        };
-        for compensation in undo {
+        for compensation in step.undo.compensations() {
             let Action::Flag(FlagStep { environment, flag, deed }) = &compensation.action else {
                 continue;
             };

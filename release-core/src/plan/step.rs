@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{FlagStep, RetryPolicy, StepScope};
 use crate::bounds::in_order;
-use crate::ids::{ChannelId, StepId, TrackId};
+use crate::ids::{ChannelId, PrincipalId, StepId, TrackId};
 use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target, TrafficRules};
 use crate::time::Span;
 
@@ -315,8 +315,8 @@ pub struct Beside {
     pub baseline: Deployment,
     /// The new version's share of the traffic in percent, of what both get.
     pub share: u8,
-    /// Whether more decides than that share: headers, or clients who stay where they are. Then nothing is wrong with other
-    /// shares than the planned one.
+    /// Whether more decides than that share: headers, clients who stay where they are, or what requests have to be to be copied.
+    /// Then nothing is wrong with other shares than the planned one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub steered: bool,
 }
@@ -395,13 +395,35 @@ pub enum Undo {
     /// Nobody said. Fine for actions that change nothing, an error for all others.
     #[default]
     Undeclared,
-    /// These put back what it changed.
+    /// These put back what it changed; at least one, and of a change of instances, shares or flags one of the same kind in the same
+    /// place. (Plans of before have empty ones, which mean [`Undo::Nothing`].)
     Compensate(Vec<Compensation>),
+    /// Nothing has to be put back: it leaves nothing behind that matters, as a call that looks something up, or what undoes the
+    /// steps before it undoes it as well.
+    Nothing,
     /// It cannot be undone: after it, a rollback is refused and people must decide.
     PointOfNoReturn {
         /// Why that is acceptable.
         justification: String,
+        /// Who accepts it. Plans that are made have one; those of before may have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approver: Option<PrincipalId>,
     },
+}
+
+impl Undo {
+    /// It cannot be undone, which `approver` accepts for this reason.
+    pub fn point_of_no_return(justification: impl Into<String>, approver: PrincipalId) -> Self {
+        Self::PointOfNoReturn { justification: justification.into(), approver: Some(approver) }
+    }
+
+    /// What puts back what was changed; empty where nothing does.
+    pub fn compensations(&self) -> &[Compensation] {
+        match self {
+            Self::Compensate(compensations) => compensations,
+            Self::Undeclared | Self::Nothing | Self::PointOfNoReturn { .. } => &[],
+        }
+    }
 }
 
 /// An action that puts back what a step changed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Deployment, Plan, PlanError, PlanErrors, Step, Undo, Weight, graph};
+use super::{Action, Deployment, Plan, PlanError, PlanErrors, Step, Weight, graph};
 use crate::ids::StepId;
 use crate::model::{Digest, Target, TrafficRules};
 
@@ -70,11 +70,8 @@ impl Plan {
 pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {
     let mut errors = Vec::new();
     for step in steps {
-        let undo = match &step.undo {
-            Undo::Compensate(undo) => &undo[..],
-            Undo::Undeclared | Undo::PointOfNoReturn { .. } => &[],
-        };
-        let actions = std::iter::once(&step.action).chain(undo.iter().map(|undo| &undo.action));
+        let undo = step.undo.compensations().iter().map(|undo| &undo.action);
+        let actions = std::iter::once(&step.action).chain(undo);
         for action in actions {
             let Action::Route { weights, rules, .. } = action else { continue };
             if let Some(problem) = problem(weights, rules.as_deref()) {
@@ -98,7 +95,7 @@ fn problem(weights: &[Weight], rules: Option<&TrafficRules>) -> Option<String> {
         let all = |digest: Digest| {
             weights.iter().any(|weight| weight.digest == digest && weight.percent == 100)
         };
-        let mirrored = rules.mirror.is_some_and(|mirror| all(mirror.to));
+        let mirrored = rules.mirror.as_ref().is_some_and(|mirror| all(mirror.to));
         mirrored.then(|| {
             "it copies requests to the version that gets all of them; leave that out".into()
         })

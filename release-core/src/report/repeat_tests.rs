@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 fn plan() -> FrozenPlan {
     let action = Action::Custom { capability: "noop".into(), input: serde_json::Value::Null };
-    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
     let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
     plan.step(Step::new("a".parse().unwrap(), action).undo(undo));
     plan.build().unwrap().freeze()

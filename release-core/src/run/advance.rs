@@ -6,7 +6,7 @@ use super::event::{Cause, Event, Mode, Outcome, StepRef};
 use super::signal;
 use super::state::{Active, Phase, RunState, Status, Timer, Wait};
 use crate::model::OnCancel;
-use crate::plan::{Action, Reach, Touched, Undo, rollback};
+use crate::plan::{Action, Reach, Touched, rollback};
 use crate::port::{EffectError, Evidence};
 
 /// Decides what follows from the state and the time: due timers, steps that may start, the end of a
@@ -244,8 +244,7 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
 /// back, also if it tidied up elsewhere; unless the regions that failed have been taken back already, and no others begin.
 fn went_back(state: &RunState, cause: &Cause) -> Outcome {
     let is_undone = |index: &u32| {
-        let undo = &state.plan.step(*index).undo;
-        matches!(undo, Undo::Compensate(undo) if !undo.is_empty())
+        !state.plan.step(*index).undo.compensations().is_empty()
     };
     let undone = state.plan.rollback().is_some_and(|(_, back)| back.undoes.iter().any(is_undone));
     if undone || state.halted.as_ref() == Some(cause) {

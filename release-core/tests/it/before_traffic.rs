@@ -84,7 +84,9 @@ fn a_plan_tells_which_versions_nobody_measured_before_their_first_traffic() {
 fn without_evidence_of_the_new_version_it_gets_no_traffic() {
     let query = || {
         let metric = Metric::Query { query: "errors".into() };
-        Analysis { metric, min_samples: 0, ..error_rate() }
+        let limits = Threshold::new(error_rate().success().unwrap()).of(Unit::Share);
+        let judge = Judge::Threshold(limits);
+        Analysis { metric, judge, min_samples: 0, ..error_rate() }
     };
     let no_data: Say = |_, _| Measurement::NoData { reason: "silence".into() };
     let of_the_old: Say =
@@ -175,7 +177,8 @@ fn a_limit_tells_the_value_how_far_it_is_beyond_and_where_it_may_lie() {
 fn a_quantile_lies_in_its_bucket_and_a_number_of_the_moment_is_what_it_is() {
     let histogram = Selector::series("took");
     let metric = Metric::Quantile { histogram, quantile: finite(0.9) };
-    let judge = Judge::Threshold(Threshold::new(Bound::AtMost(finite(0.4))));
+    let limits = Threshold::new(Bound::AtMost(finite(0.4))).of(Unit::Seconds);
+    let judge = Judge::Threshold(limits);
     let mut run = waiting(Analysis { metric, judge, ..error_rate() });
     let bucket =
         |bound: Option<f64>, count| Bucket { at_most: bound.map(finite), count: finite(count) };
@@ -191,7 +194,8 @@ fn a_quantile_lies_in_its_bucket_and_a_number_of_the_moment_is_what_it_is() {
     assert!(near(ends[0], 0.1) && near(ends[1], 0.25) && near(ends[2], 0.25), "{ends:?}");
 
     // Beyond all buckets it is at least as great as the last bound, and nobody knows how great.
-    let judge = Judge::Threshold(Threshold::new(Bound::AtMost(finite(0.4))));
+    let limits = Threshold::new(Bound::AtMost(finite(0.4))).of(Unit::Seconds);
+    let judge = Judge::Threshold(limits);
     let histogram = Selector::series("took");
     let metric = Metric::Quantile { histogram, quantile: finite(0.99) };
     let mut run = waiting(Analysis { metric, judge, ..error_rate() });
@@ -208,7 +212,7 @@ fn a_quantile_lies_in_its_bucket_and_a_number_of_the_moment_is_what_it_is() {
     assert_eq!(found.conclusion, Conclusion::Regressed);
 
     let metric = Metric::Query { query: "free".into() };
-    let judge = Judge::Threshold(Threshold::new(Bound::AtLeast(finite(10.0))));
+    let judge = Judge::Threshold(Threshold::new(Bound::AtLeast(finite(10.0))).of(Unit::Bytes));
     let mut run = waiting(Analysis { metric, judge, ..error_rate() });
     go_on(&mut run, LOOK, |_, at| {
         Evidence::Measurement(Measurement::Value { digest: new(), value: finite(7.0), at })

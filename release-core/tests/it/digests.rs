@@ -164,7 +164,7 @@ fn no_digest_depends_on_the_order_in_which_free_json_was_written() {
         let mut plan = Plan::builder(id("t"), id("rel"));
         let input = serde_json::from_str(input).unwrap();
         let action = Action::Custom { capability: "run".into(), input };
-        let kept = Undo::PointOfNoReturn { justification: "it is a test".into() };
+        let kept = Undo::point_of_no_return("it is a test", "lead".parse().unwrap());
         plan.step(Step::new(id("s"), action).undo(kept));
         plan.build().unwrap().freeze().digest()
     };

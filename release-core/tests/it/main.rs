@@ -84,6 +84,8 @@ mod limited_runs;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod mirrors;
+#[cfg(test)]
 mod netflix;
 #[cfg(test)]
 mod notes;
@@ -97,6 +99,8 @@ mod parked;
 mod plans;
 #[cfg(test)]
 mod policy_holds;
+#[cfg(test)]
+mod recoverable;
 #[cfg(test)]
 mod recoveries;
 #[cfg(test)]

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use release_core::analysis::{Conclusion, Finding, Method, Scale, Trial};
 use release_core::model::{
     Analysis, Bound, Canary, CanaryStep, Criterion, Definition, Finite, Judge, Metric, Objective,
-    Objectives, RollbackTrigger, Selector, Span, Strategy as Rollout, Target, Timestamp,
+    Objectives, RollbackTrigger, Selector, Span, Strategy as Rollout, Target, Threshold, Timestamp,
+    Unit,
 };
 use release_core::plan::{Action, Deployment, FrozenPlan, PlanError, PlanErrors, plan};
 use release_core::port::{Evidence, Measurement};
@@ -23,8 +24,10 @@ const JUDGE: &str = "/score";
 /// Latency, a key objective, and errors, which weigh three times as much.
 fn two() -> Objectives {
     let above = |limit| Some(Criterion::Above(finite(limit)));
-    let latency = Objective::new("latency", query("p95"), Criterion::Above(finite(600.0)));
-    let errors = Objective::new("errors", query("errors"), Criterion::AtLeast(finite(10.0)));
+    let latency =
+        Objective::new("latency", query("p95"), Criterion::Above(finite(600.0))).of(Unit::Number);
+    let errors =
+        Objective::new("errors", query("errors"), Criterion::AtLeast(finite(10.0))).of(Unit::Count);
     Objectives {
         of: vec![
             Objective { warning: above(300.0), key: true, ..latency },
@@ -117,7 +120,7 @@ proptest! {
         let objective = |number: usize| {
             let (weight, key, _) = of[number];
             let failure = Criterion::Outside { from: finite(-2.0), to: finite(2.0) };
-            let one = Objective::new(format!("o{number}"), query("x"), failure);
+            let one = Objective::new(format!("o{number}"), query("x"), failure).of(Unit::Number);
             let warning = Some(Criterion::Above(finite(1.0)));
             Objective { warning, key, weight: finite(f64::from(weight)), ..one }
         };
@@ -245,6 +248,7 @@ fn problems(analysis: Analysis) -> Vec<String> {
     let PlanErrors(errors) = plan(&definition(analysis)).unwrap_err();
     let told = errors.into_iter().map(|error| match error {
         PlanError::BadRule { problem, .. } => problem,
+        no_unit @ PlanError::NoUnit { .. } => no_unit.to_string(),
         other => panic!("{other:?}"),
     });
     told.collect()
@@ -265,6 +269,10 @@ fn objectives_that_say_nothing_are_refused() {
             with(|rule| {
                 rule.of.iter_mut().for_each(|one| one.weight = Finite::ZERO);
             }),
+        ),
+        (
+            "the numbers of objective `latency` are numbers of; add `unit`",
+            with(|rule| rule.of[0].unit = None),
         ),
         ("are not in order", with(|rule| rule.warning = Some(finite(80.0)))),
         ("are not in order", with(|rule| rule.pass = finite(101.0))),
@@ -328,7 +336,8 @@ fn objectives_stand_in_files_without_a_metric_beside_them() {
 
 /// A limit of 5 on a query.
 fn limit() -> Analysis {
-    let limit = Analysis::new(id("score"), query("x"), Bound::AtMost(finite(5.0)));
+    let limits = Threshold::new(Bound::AtMost(finite(5.0))).of(Unit::Number);
+    let limit = Analysis::judged(id("score"), query("x"), Judge::Threshold(limits));
     Analysis { interval: Span::secs(60), ..limit }
 }
 
@@ -437,5 +446,5 @@ fn the_golden_run_of_objectives_is_still_sealed_byte_for_byte() {
     };
     assert_eq!(outcome, Outcome::Succeeded);
     assert_eq!(repeat(&run, JUDGE), 4);
-    same_as_golden("0.1-objectives-succeeded.jsonl", &plan, seal_with_digests(&plan, &run));
+    same_as_golden("0.1-objectives-2-succeeded.jsonl", &plan, seal_with_digests(&plan, &run));
 }

@@ -70,7 +70,7 @@ fn traffic_that_no_router_could_make_is_refused() {
     let to = deployment("api", "2.0.0");
     let share = |percent| Weight::new(to.artifact.digest(), to.version.clone(), percent);
     let copies = |percent| {
-        let mirror = Some(Mirror { to: to.artifact.digest(), percent });
+        let mirror = Some(Mirror::new(to.artifact.digest(), percent));
         Some(Box::new(TrafficRules { mirror, ..TrafficRules::default() }))
     };
     let route = |weights, rules| Action::Route { target: to.target.clone(), weights, rules };

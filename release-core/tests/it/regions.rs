@@ -1,12 +1,13 @@
 //! Regions that fail: others go on until the line is stopped, and healthy ones keep what they have.
 
-use release_core::model::{BlueGreen, Definition, RollbackScope, Strategy};
-use release_core::plan::{FrozenPlan, Part, Reach, plan};
-use release_core::run::{Cause, Event, Outcome, Status};
+use release_core::model::{BlueGreen, Definition, Gate, RollbackScope, Span, Strategy};
+use release_core::plan::{FrozenPlan, Part, PlanError, PlanErrors, Reach, plan};
+use release_core::run::{Cause, Command, Event, Fact, Outcome, Status};
+use release_core::time::Timestamp;
 
 use super::descoped::until_fails;
 use super::support::drive::{End, Run};
-use super::support::samples::{criteria, environment, id, one_service};
+use super::support::samples::{approval, criteria, environment, id, one_service};
 use super::support::words::started;
 
 /// `api` in four regions, two a wave; the line stops after `stop` failed regions.
@@ -151,4 +152,44 @@ fn f31_lines_that_cannot_be_say_why() {
     assert!(problem(0, true).contains("`stop_after_failed_regions` is 0; set 1 or more"));
     assert!(problem(5, true).contains("is 5, and there are 4 regions; set 4 or fewer"));
     assert!(problem(1, false).contains("needs `release.rollback`"));
+}
+
+/// The second wave begins an hour after the first was verified, at its time, and when somebody has said so; the first at once.
+#[test]
+fn a_wave_begins_when_its_gates_are_open() {
+    let hour = Span::secs(3_600);
+    let mut definition = line(RollbackScope::Environment, None);
+    let begins = Timestamp::default().plus(Span::secs(30));
+    let gates = vec![Gate::NotBefore(begins), Gate::Soak(hour), approval("go")];
+    definition.stages[0].wave_gates = vec![vec![], gates];
+    let mut run = Run::start(&frozen(&definition));
+    while run.state.outcome().is_none() && begun(&run) != ["a", "b", "c", "d"] {
+        if let Some(step) = run.effects.keys().next().copied() {
+            run.outcome(step, End::Good);
+        } else if !run.pass_to_next() {
+            assert_eq!(begun(&run), ["a", "b"], "nobody has said so");
+            run.command(Command::Approve { gate: id("prod/wave-2/go") }, "lead").unwrap();
+        }
+    }
+    let when = |name: &str| {
+        let of = |fact: &&Fact| {
+            let wanted = id(name);
+            matches!(&fact.event, Event::StepSucceeded { step, .. } if step.id == wanted)
+        };
+        run.facts.iter().find(of).expect("it succeeded").at
+    };
+    assert!(when("prod/wave-2/enter").since(when("prod/wave-1/verified")) >= hour);
+    assert_eq!(run.status("prod/wave-2/enter"), Status::Succeeded);
+    assert_eq!(go_on(&mut run, &[]), Outcome::Succeeded);
+
+    // A red wave: the gate of the next never opens, and no region of it begins.
+    let mut run = Run::start(&frozen(&definition));
+    let outcome = go_on(&mut run, &["b"]);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    assert_eq!(begun(&run), ["a", "b"]);
+
+    definition.stages[0].wave_gates.push(vec![Gate::Soak(hour)]);
+    let PlanErrors(errors) = plan(&definition).unwrap_err();
+    let environment = id("prod");
+    assert_eq!(errors, [PlanError::GatesOfNoWave { environment, gates: 3, waves: 2 }]);
 }

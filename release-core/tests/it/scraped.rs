@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use release_core::import::analysis_template;
 use release_core::model::{
-    Analysis, Bound, Canary, CanaryStep, Metric, RollbackTrigger, Span, Strategy, Timestamp,
+    Analysis, Bound, Canary, CanaryStep, Definition, Judge, Metric, RollbackTrigger, Selector,
+    Span, Strategy, Threshold, Timestamp, Unit,
 };
-use release_core::plan::plan;
+use release_core::plan::{PlanError, PlanErrors, plan};
 use release_core::port::{Evidence, Measurement};
 use release_core::run::{Event, Outcome, Verdict};
 
@@ -17,14 +18,37 @@ use super::support::samples::{artifact, error_rate, id, one_service};
 /// Between two scrapes.
 const SCRAPES: u64 = 15;
 
-fn started(analysis: Analysis) -> Run {
+fn definition(analysis: Analysis) -> Definition {
     let step =
         CanaryStep { analyses: vec![analysis.id.clone()], ..CanaryStep::new(50, Span::ZERO) };
     let mut definition = one_service(Strategy::Canary(Canary::new(vec![step])));
     let criteria = definition.release.rollback.as_mut().unwrap();
     criteria.triggers = vec![RollbackTrigger::Analysis(analysis.id.clone())];
     definition.analyses = vec![analysis];
-    Run::start(&plan(&definition).unwrap().freeze())
+    definition
+}
+
+fn started(analysis: Analysis) -> Run {
+    Run::start(&plan(&definition(analysis)).unwrap().freeze())
+}
+
+#[test]
+fn limits_on_numbers_of_nobody_knows_what_are_refused() {
+    let limits = Threshold::new(Bound::AtMost(finite(0.5)));
+    let took = Selector::series("took");
+    let mean = Metric::Mean { sum: Selector::series("sum"), count: Selector::series("count") };
+    let quantile = Metric::Quantile { histogram: took, quantile: finite(0.99) };
+    let query = Metric::Query { query: "latency".into() };
+    for metric in [mean, quantile, query] {
+        let of = |limits| Analysis::judged(id("latency"), metric.clone(), Judge::Threshold(limits));
+        let PlanErrors(errors) = plan(&definition(of(limits))).unwrap_err();
+        let [error @ PlanError::NoUnit { .. }] = errors.as_slice() else { panic!("{errors:?}") };
+        let wanted = format!("the numbers of its {} are numbers of; add `unit`", metric.kind());
+        assert!(error.to_string().contains(&wanted), "{error}");
+        plan(&definition(of(limits.of(Unit::Seconds)))).unwrap();
+    }
+    // The numbers of a ratio are shares.
+    plan(&definition(error_rate())).unwrap();
 }
 
 /// A run whose looks find a number of the last scrape, which is `lag` seconds old when it may be asked for.
@@ -48,12 +72,13 @@ fn verdicts(run: &Run) -> Vec<Verdict> {
 /// Three good measurements, looked for every five seconds, and none may say nothing.
 fn latency() -> Analysis {
     let metric = Metric::Query { query: "latency".into() };
+    let limits = Threshold::new(Bound::AtMost(finite(0.5))).of(Unit::Seconds);
     Analysis {
         interval: Span::secs(5),
         fresh_for: Some(Span::secs(30)),
         count: 3,
         inconclusive_limit: 0,
-        ..Analysis::new(id("latency"), metric, Bound::AtMost(finite(0.5)))
+        ..Analysis::judged(id("latency"), metric, Judge::Threshold(limits))
     }
 }
 

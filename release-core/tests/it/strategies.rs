@@ -2,8 +2,9 @@
 
 use release_core::analysis::Conclusion;
 use release_core::model::{
-    Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition, Experiment, Gate,
-    HeaderRule, Hook, HookPoint, Other, Rolling, SessionAffinity, Shadow, Span, Strategy,
+    Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Copies, Definition,
+    Experiment, Gate, HeaderRule, Hook, HookPoint, Other, Rolling, SessionAffinity, Shadow, Span,
+    Strategy,
 };
 use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{
@@ -52,7 +53,7 @@ fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
             CanaryStep {
                 scale: Some(CanaryScale::Replicas(1)),
                 headers: vec![HeaderRule::exact("x-canary", "yes")],
-                mirror: Some(10),
+                mirror: Some(Copies::of(10)),
                 bake: minute(),
                 ..step(0)
             },
@@ -390,8 +391,8 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
         (one(CanaryStep { scale: scale(5), ..step(50) }), "set `scale` to 2 to 4"),
         (one(CanaryStep { scale: scale(0), headers: rule("x"), ..step(0) }), "set `scale` to 1 to"),
         (one(CanaryStep { headers: rule("X y"), ..step(10) }), "header `X y` is no name"),
-        (one(CanaryStep { mirror: Some(101), ..step(10) }), "`mirror` is 101"),
-        (one(CanaryStep { mirror: Some(10), ..step(100) }), "leave them out"),
+        (one(CanaryStep { mirror: Some(Copies::of(101)), ..step(10) }), "`mirror` is 101"),
+        (one(CanaryStep { mirror: Some(Copies::of(10)), ..step(100) }), "leave them out"),
         (
             Strategy::Canary(Canary {
                 shrink_old: true,

@@ -16,7 +16,7 @@ fn plan() -> FrozenPlan {
     let mut plan = Plan::builder(id("t"), id("rel"));
     let mut place = |name: &str, environment: &str| {
         let action = Action::Custom { capability: "change".into(), input: serde_json::Value::Null };
-        let kept = Undo::PointOfNoReturn { justification: "it is a test".into() };
+        let kept = Undo::point_of_no_return("it is a test", "lead".parse().unwrap());
         let mut step = Step::new(id(name), action).undo(kept);
         step.scope = StepScope::of(Place::new(id(environment)));
         plan.step(step)

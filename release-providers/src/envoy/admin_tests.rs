@@ -1,7 +1,8 @@
 //! What Envoy says is read, and garbage is an error.
 
 use release_core::model::{
-    Affinity, Digest, HeaderRoute, HeaderRule, Mirror, Target, TextMatch, TrafficRules,
+    Affinity, Digest, HeaderRoute, HeaderRule, Mirror, RequestMatch, Target, TextMatch,
+    TrafficRules,
 };
 use release_core::plan::Weight;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn rules() -> TrafficRules {
     picked.matches[0].value = TextMatch::Regex("a{2}\"|b".into());
     TrafficRules {
         headers: vec![HeaderRoute { rule: picked, to: Digest::of(b"c") }],
-        mirror: Some(Mirror { to: Digest::of(b"b"), percent: 30 }),
+        mirror: Some(Mirror::new(Digest::of(b"b"), 30)),
         affinity: Some(Affinity::new("stay")),
     }
 }
@@ -87,6 +88,58 @@ fn only_who_keeps_clients_has_a_route_for_its_cookie_and_sets_it() {
     assert_eq!(shares.len(), 2);
     shares.retain(|route| route.get("response_headers_to_add").is_some());
     assert!(matches!(&shares[..], [one] if of_new(one)));
+}
+
+/// Of each route that does not go to whom copies are for: one before it for each kind of requests, and itself without copies.
+#[test]
+fn some_requests_are_copied_by_routes_that_go_where_all_others_go() {
+    let mut rules = rules();
+    let get = RequestMatch::default().with_method("GET");
+    let path = |path: TextMatch| RequestMatch::default().with_path(path);
+    let only = [
+        RequestMatch::header("x-kind", "a").with_path(TextMatch::Exact("/a".into())),
+        path(TextMatch::Prefix("/b".into())),
+        path(TextMatch::Regex("/[cd]".into())),
+        get,
+    ];
+    rules.mirror = rules.mirror.map(|mirror| mirror.with_only(only));
+    let shares = shares(vec![weight("a", 5), weight("b", 95)], Some(rules));
+    let dump = dump(&shares);
+    assert_eq!(read(&dump), Ok(shares));
+    let routes = &dump["configs"][1]["route_config"]["virtual_hosts"][0]["routes"];
+    let routes = routes.as_array().unwrap();
+    let copies = |route: &Value| route["route"].get("request_mirror_policies").cloned();
+    // A header route, and of the version that has 5 % a cookie and a share: four kinds and all others each.
+    let own: Vec<_> = routes.iter().filter(|route| copies(route).is_some()).collect();
+    assert_eq!((own.len(), routes.len()), (3 * 4, 3 * 5 + 2));
+    for (n, chunk) in [0, 5, 11].into_iter().map(|begin| &routes[begin..begin + 5]).enumerate() {
+        let (all, some) = chunk.split_last().unwrap();
+        assert_eq!(copies(all), None, "{n}");
+        for route in some {
+            assert_eq!(
+                copies(route).unwrap()[0]["runtime_fraction"]["default_value"]["numerator"],
+                30
+            );
+            assert_eq!(route["route"]["cluster"], all["route"]["cluster"]);
+            assert_eq!(route["match"]["runtime_fraction"], all["match"]["runtime_fraction"]);
+            assert_eq!(route["response_headers_to_add"], all["response_headers_to_add"]);
+            assert_eq!(route["stat_prefix"], all["stat_prefix"]);
+        }
+        let paths = some.iter().map(|route| &route["match"]);
+        let paths = paths.map(|it| [&it["path"], &it["prefix"], &it["safe_regex"]["regex"]]);
+        let null = &Value::Null;
+        let wanted = [json!("/a"), json!("/b"), json!("/[cd]"), json!("/")];
+        let [a, b, c, any] = &wanted;
+        let wanted = [[a, null, null], [null, b, null], [null, null, c], [null, any, null]];
+        assert!(paths.eq(wanted), "{n}: {some:#?}");
+        let headers = all["match"]["headers"].as_array().map_or(0, Vec::len);
+        let more = some
+            .iter()
+            .map(|route| route["match"]["headers"].as_array().map_or(0, Vec::len) - headers);
+        assert!(more.eq([1, 0, 0, 1]), "{n}: {some:#?}");
+    }
+    assert_eq!(routes[3]["match"]["headers"][1]["name"], ":method");
+    assert_eq!(routes[14]["match"]["headers"][0]["string_match"], json!({ "exact": "GET" }));
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn clusters_of(
     let answering = answering(weights, rules).into_iter();
     let mut all: BTreeMap<_, _> =
         answering.map(|pool| (pool.clone(), vec![place.cluster(&pool)])).collect();
-    if let Some(mirror) = rules.and_then(|rules| rules.mirror) {
+    if let Some(mirror) = rules.and_then(|rules| rules.mirror.as_ref()) {
         let own = all.entry(Pool::whole(mirror.to)).or_default();
         own.push(place.copies(mirror.to));
     }

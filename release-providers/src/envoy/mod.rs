@@ -45,7 +45,10 @@
 //!
 //! [Copies](release_core::model::Mirror) go to a cluster of their own with the same instances: the limits of one do not touch
 //! the requests of the other, and a copy that is not answered within 30 seconds is given up. Envoy keeps the whole body of a
-//! request that it copies in memory. Whoever answers a request gets no copy of it.
+//! request that it copies in memory. Whoever answers a request gets no copy of it. Where [some
+//! requests](release_core::model::Mirror::only) are copied, every route of the table that may send them elsewhere has one before it
+//! for each kind of them, with the same instances and the same bound, and copies: so who answers them is drawn as for all others. A table
+//! of 32 header routes and 32 such kinds has more than a thousand routes, through which Envoy looks for every request.
 //!
 //! A [track](release_core::model::Target::track) has a cluster of its own, as a version has.
 //!

@@ -95,6 +95,7 @@ pub(super) fn description() -> Description {
             can.traffic_router.fencing = Fencing::Epochs;
             can.traffic_router.header_routes = true;
             can.traffic_router.mirroring = true;
+            can.traffic_router.mirror_matching = true;
             can.traffic_router.affinity = true;
             can.traffic_router.affinity_to_one = true;
             can.tracks = true;

@@ -1,6 +1,7 @@
-//! A table of routes: what requests say first, then cookies, then shares.
+//! A table of routes: what requests say first, then cookies, then shares. Where some requests are copied, each of these has a route
+//! before it for them.
 
-use release_core::model::{Affinity, HeaderMatch, HeaderRoute, TextMatch};
+use release_core::model::{Affinity, HeaderMatch, HeaderRoute, Mirror, RequestMatch, TextMatch};
 use release_core::plan::Weight;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -38,16 +39,17 @@ fn host(target: &EnvoyTarget, shares: &Shares) -> Value {
     let table = Table { target, shares };
     let mut routes = Vec::new();
     for (n, route) in rules.headers.iter().enumerate() {
-        routes.push(table.by_headers(n, route));
+        routes.extend(table.by_headers(n, route));
     }
     let keeps = |weight: &Weight| rules.affinity.as_ref().filter(|it| it.keeps(weight.digest));
     for weight in &shares.weights {
-        routes.extend(keeps(weight).map(|affinity| table.by_cookie(affinity, weight)));
+        let affinity = keeps(weight).into_iter();
+        routes.extend(affinity.flat_map(|affinity| table.by_cookie(affinity, weight)));
     }
     let mut bound = 0;
     for weight in &shares.weights {
         bound += u32::from(weight.percent);
-        routes.push(table.by_share(bound, keeps(weight), weight));
+        routes.extend(table.by_share(bound, keeps(weight), weight));
     }
     if shares.weights.is_empty() {
         let body = json!({ "inline_string": "no version has a share" });
@@ -74,36 +76,52 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    fn by_headers(&self, n: usize, route: &HeaderRoute) -> Value {
+    fn by_headers(&self, n: usize, route: &HeaderRoute) -> Vec<Value> {
         let headers: Vec<Value> = route.rule.matches.iter().map(header).collect();
         let matches = json!({ "prefix": "/", "headers": headers });
-        self.route(&format!("headers/{n}"), &Pool::whole(route.to), &matches)
+        self.routes(&format!("headers/{n}"), &Pool::whole(route.to), &matches)
     }
 
-    fn by_cookie(&self, affinity: &Affinity, weight: &Weight) -> Value {
+    fn by_cookie(&self, affinity: &Affinity, weight: &Weight) -> Vec<Value> {
         let pool = Pool::of(weight);
         let regex = json!({ "safe_regex": { "regex": cookie_regex(affinity, &pool) } });
         let headers = json!([{ "name": "cookie", "string_match": regex }]);
-        self.route("cookie", &pool, &json!({ "prefix": "/", "headers": headers }))
+        self.routes("cookie", &pool, &json!({ "prefix": "/", "headers": headers }))
     }
 
     /// Envoy draws one number a request, and compares it with the bounds of all shares.
-    fn by_share(&self, bound: u32, affinity: Option<&Affinity>, weight: &Weight) -> Value {
+    fn by_share(&self, bound: u32, affinity: Option<&Affinity>, weight: &Weight) -> Vec<Value> {
         let pool = Pool::of(weight);
         let mut matches = json!({ "prefix": "/" });
         if bound < WHOLE {
             let fraction = json!({ "default_value": { "numerator": bound } });
             add(&mut matches, "runtime_fraction", fraction);
         }
-        let mut route = self.route("share", &pool, &matches);
+        let mut routes = self.routes("share", &pool, &matches);
         if let Some(affinity) = affinity {
             let header = json!({ "key": "set-cookie", "value": cookie(affinity, &pool) });
-            add(&mut route, "response_headers_to_add", json!([{ "header": header }]));
+            for route in &mut routes {
+                add(route, "response_headers_to_add", json!([{ "header": header }]));
+            }
         }
-        route
+        routes
     }
 
-    fn route(&self, kind: &str, pool: &Pool, matches: &Value) -> Value {
+    /// The route of requests that match, and before it one for each kind of them of which there are copies: the first that fits
+    /// counts.
+    fn routes(&self, kind: &str, pool: &Pool, matches: &Value) -> Vec<Value> {
+        let mirror = self.shares.rules.as_ref().and_then(|rules| rules.mirror.as_ref());
+        // Whoever answers gets no copy.
+        let mirror = mirror.filter(|mirror| mirror.to != pool.digest);
+        let only = mirror.map_or(&[][..], |mirror| &mirror.only);
+        let copied = only.iter().enumerate().map(|(n, only)| {
+            self.route(&format!("copied/{n}/{kind}"), pool, &both(matches, only), mirror)
+        });
+        let of_all = mirror.filter(|mirror| mirror.only.is_empty());
+        copied.chain([self.route(kind, pool, matches, of_all)]).collect()
+    }
+
+    fn route(&self, kind: &str, pool: &Pool, matches: &Value, mirror: Option<&Mirror>) -> Value {
         let mut to = json!({
             "cluster": self.target.cluster(pool),
             "timeout": "0s", // whoever asks decides how long to wait
@@ -120,9 +138,7 @@ impl Table<'_> {
                 "host_selection_retry_max_attempts": "5",
             },
         });
-        let mirror = self.shares.rules.as_ref().and_then(|rules| rules.mirror);
-        // Whoever answers gets no copy.
-        if let Some(mirror) = mirror.filter(|mirror| mirror.to != pool.digest) {
+        if let Some(mirror) = mirror {
             let fraction = json!({ "default_value": { "numerator": mirror.percent } });
             let cluster = self.target.copies(mirror.to);
             let copies = json!([{ "cluster": cluster, "runtime_fraction": fraction }]);
@@ -138,13 +154,40 @@ impl Table<'_> {
     }
 }
 
+/// What matches, and is such a request besides.
+fn both(matches: &Value, only: &RequestMatch) -> Value {
+    let mut both = matches.clone();
+    if let (Some(path), Some(fields)) = (&only.path, both.as_object_mut()) {
+        fields.remove("prefix"); // of any path
+        // All three are of the path without its query.
+        let (kind, value) = match path {
+            TextMatch::Prefix(text) => ("prefix", json!(text)),
+            TextMatch::Regex(regex) => ("safe_regex", json!({ "regex": regex })),
+            other => ("path", json!(other.text())),
+        };
+        fields.insert(kind.to_owned(), value);
+    }
+    let before = matches.get("headers").and_then(Value::as_array);
+    let method = only.method.iter().map(|method| said(":method", method));
+    let own = method.chain(only.headers.iter().map(header));
+    let headers: Vec<Value> = before.into_iter().flatten().cloned().chain(own).collect();
+    if !headers.is_empty() {
+        add(&mut both, "headers", headers.into());
+    }
+    both
+}
+
 fn header(one: &HeaderMatch) -> Value {
-    let matches = match &one.value {
+    said(&one.name, &one.value)
+}
+
+fn said(name: &str, value: &TextMatch) -> Value {
+    let matches = match value {
         TextMatch::Prefix(text) => json!({ "prefix": text }),
         TextMatch::Regex(regex) => json!({ "safe_regex": { "regex": regex } }),
         other => json!({ "exact": other.text() }),
     };
-    json!({ "name": one.name, "string_match": matches })
+    json!({ "name": name, "string_match": matches })
 }
 
 /// Under which name Envoy counts what instances served of these shares.

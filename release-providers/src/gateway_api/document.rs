@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Affinity, HeaderMatch, HeaderRoute, RunId, TextMatch, TrafficRules};
+use release_core::model::{Affinity, HeaderRoute, RunId, TrafficRules};
 use release_core::plan::Weight;
 use release_core::time::Span;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::matches::{any, check_order, picked};
 use super::settings::GatewayTarget;
 use crate::routing::{SET, covers};
 use crate::shares::Pool;
@@ -60,7 +61,8 @@ impl Epochs {
 pub(super) fn rules(target: &GatewayTarget, shares: &Shares) -> Result<Value, ProviderError> {
     let own = shares.rules.clone().unwrap_or_default();
     check_order(&own.headers)?;
-    let copies = match own.mirror {
+    check_sessions(&own)?;
+    let copies = match &own.mirror {
         Some(mirror) => vec![json!({
             "type": "RequestMirror",
             "requestMirror": {
@@ -70,36 +72,54 @@ pub(super) fn rules(target: &GatewayTarget, shares: &Shares) -> Result<Value, Pr
         })],
         None => Vec::new(),
     };
+    let only = own.mirror.as_ref().map_or(&[][..], |mirror| &mirror.only);
     let mut all = Vec::new();
+    // Where some requests are copied, a rule of theirs stands before each rule: it says more, and so it counts before it.
+    let mut add = |route: Option<&HeaderRoute>, backends: &[Value]| {
+        let headers = route.map_or(&[][..], |route| &route.rule.matches);
+        let some = picked(headers, only)?;
+        if !some.is_empty() {
+            all.push(rule(&some, backends, &copies, None));
+        }
+        let of_all = if only.is_empty() { &copies[..] } else { &[] };
+        let stay = own.affinity.as_ref().filter(|_| route.is_none());
+        all.push(rule(&[any(headers)], backends, of_all, stay));
+        Ok::<_, ProviderError>(())
+    };
     for route in &own.headers {
-        let headers = route.rule.matches.iter().map(header).collect::<Vec<_>>();
-        let path = json!({ "type": "PathPrefix", "value": "/" });
-        all.push(rule(
-            &json!([{ "path": path, "headers": headers }]),
-            &[backend(target, &Pool::whole(route.to), Some(1))?],
-            &copies,
-            None,
-        ));
+        add(Some(route), &[backend(target, &Pool::whole(route.to), Some(1))?])?;
     }
     let mut backends = Vec::new();
     for weight in &shares.weights {
         backends.push(backend(target, &Pool::of(weight), Some(weight.percent))?);
     }
-    let everything = json!([{ "path": { "type": "PathPrefix", "value": "/" } }]);
-    all.push(rule(&everything, &backends, &copies, own.affinity.as_ref()));
+    add(None, &backends)?;
     Ok(Value::Array(all))
 }
 
 /// Whether rules are those that were made. Kubernetes may add what goes without saying inside of them; what else a rule or
-/// one of its backends says was put there by somebody else.
+/// one of its matches or backends says was put there by somebody else.
 pub(super) fn are(made: &Value, there: &Value) -> bool {
     covers(made, there)
         && list(made).zip(list(there)).all(|(made, there)| {
-            let backends = |rule: &Value| rule.get("backendRefs").cloned().unwrap_or_default();
-            let (all, found) = (backends(made), backends(there));
-            keys(made) == keys(there)
-                && list(&all).zip(list(&found)).all(|(made, there)| keys(made) == keys(there))
+            let alike = |part: &str| {
+                let parts = [made, there].map(|rule| rule.get(part).unwrap_or(&Value::Null));
+                let [made, there] = parts.map(list);
+                made.zip(there).all(|(made, there)| keys(made) == keys(there))
+            };
+            keys(made) == keys(there) && alike("matches") && alike("backendRefs")
         })
+}
+
+/// A session belongs to one rule, and its name to one session.
+fn check_sessions(rules: &TrafficRules) -> Result<(), ProviderError> {
+    let picks = rules.mirror.as_ref().is_some_and(|mirror| !mirror.only.is_empty());
+    if picks && rules.affinity.is_some() {
+        let text = "in the Gateway API clients stay by the session of one rule, and copies of some requests need two; copy all \
+                    requests, or leave out the affinity";
+        return Err(ProviderError::new(ErrorKind::Unsupported, SET, text));
+    }
+    Ok(())
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -110,9 +130,9 @@ fn keys(value: &Value) -> BTreeSet<&String> {
     value.as_object().into_iter().flat_map(serde_json::Map::keys).collect()
 }
 
-fn rule(matches: &Value, backends: &[Value], copies: &[Value], stay: Option<&Affinity>) -> Value {
+fn rule(matches: &[Value], backends: &[Value], copies: &[Value], stay: Option<&Affinity>) -> Value {
     let mut rule = serde_json::Map::new();
-    rule.insert("matches".into(), matches.clone());
+    rule.insert("matches".into(), matches.into());
     // Without a backend a gateway answers with an error: nobody is served.
     if !backends.is_empty() {
         rule.insert("backendRefs".into(), backends.into());
@@ -146,55 +166,11 @@ fn backend(
     Ok(backend)
 }
 
-fn header(one: &HeaderMatch) -> Value {
-    let (kind, value) = match &one.value {
-        TextMatch::Prefix(text) => ("RegularExpression", format!("{}.*", literal(text))),
-        TextMatch::Regex(regex) => ("RegularExpression", regex.clone()),
-        other => ("Exact", other.text().to_owned()),
-    };
-    json!({ "type": kind, "name": one.name, "value": value })
-}
-
-/// Text that means itself in a regular expression.
-fn literal(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        if c.is_ascii_punctuation() {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// As of GEP-2257: hours, minutes and seconds, of five digits at the most.
 fn duration(span: Span) -> String {
     let seconds = span.as_duration().as_secs();
     let (hours, minutes) = ((seconds / 3_600).min(99_999), seconds / 60 % 60);
     format!("{hours}h{minutes}m{}s", seconds % 60)
-}
-
-/// The API lets the match with more headers count, and of equal ones the first; and it sees one match for a name.
-fn check_order(routes: &[HeaderRoute]) -> Result<(), ProviderError> {
-    let refuse = |text: &'static str| Err(ProviderError::new(ErrorKind::Invalid, SET, text));
-    for (n, later) in routes.iter().enumerate() {
-        let matches = &later.rule.matches;
-        let twice = |(n, one): (usize, &HeaderMatch)| {
-            matches.iter().take(n).any(|other| other.name == one.name)
-        };
-        if matches.iter().enumerate().any(twice) {
-            let text = "a header route has two matches for one header, of which the Gateway API takes the first; make them one";
-            return refuse(text);
-        }
-        let overtakes = |earlier: &HeaderRoute| {
-            earlier.rule.matches.len() < matches.len() && earlier.to != later.to
-        };
-        if routes.iter().take(n).any(overtakes) {
-            let text = "in the Gateway API a header route of more headers counts before one of fewer; put it first";
-            return refuse(text);
-        }
-    }
-    Ok(())
 }
 
 /// All whose services have to be there.
@@ -208,7 +184,9 @@ pub(super) fn pools(shares: &Shares) -> Vec<Pool> {
 
 #[cfg(test)]
 mod tests {
-    use release_core::model::{Digest, HeaderRule, Mirror, Target};
+    use release_core::model::{
+        Digest, HeaderMatch, HeaderRule, Mirror, RequestMatch, Target, TextMatch,
+    };
 
     use super::*;
 
@@ -218,20 +196,16 @@ mod tests {
         GatewayTarget::new(target, "shop", "api", 80)
     }
 
-    fn route(names: &[&str], to: &str) -> HeaderRoute {
-        let matches = names.iter().map(|name| HeaderMatch::exact(*name, "1")).collect();
-        HeaderRoute { rule: HeaderRule { matches }, to: Digest::of(to.as_bytes()) }
-    }
-
     #[test]
     fn shares_are_weights_and_rules_are_matches_before_them() {
         let digest = Digest::of(b"a");
         let weight = |percent| Weight::new(digest, semver::Version::new(1, 0, 0), percent);
-        let mut prefix = route(&["x-canary"], "a");
-        prefix.rule.matches[0].value = TextMatch::Prefix("a.b".into());
+        let value = TextMatch::Prefix("a.b".into());
+        let matches = vec![HeaderMatch { name: "x-canary".into(), value }];
+        let prefix = HeaderRoute { rule: HeaderRule { matches }, to: Digest::of(b"a") };
         let rules = TrafficRules {
             headers: vec![prefix],
-            mirror: Some(Mirror { to: Digest::of(b"b"), percent: 5 }),
+            mirror: Some(Mirror::new(Digest::of(b"b"), 5)),
             affinity: Some(Affinity { max_age: Span::secs(90_061), ..Affinity::new("stay") }),
         };
         let weights = vec![weight(60), weight(40).on("baseline".parse().unwrap())];
@@ -248,13 +222,42 @@ mod tests {
         assert!(nobody[0].get("backendRefs").is_none() && nobody.as_array().unwrap().len() == 1);
     }
 
+    /// Before each rule one for the requests of which there are copies, which goes where that goes.
     #[test]
-    fn rules_that_the_api_would_take_in_another_order_are_refused() {
-        assert!(check_order(&[route(&["a", "b"], "x"), route(&["a"], "y")]).is_ok());
-        assert!(check_order(&[route(&["a"], "x"), route(&["a", "b"], "x")]).is_ok());
-        let kind = |routes: &[HeaderRoute]| check_order(routes).unwrap_err().kind();
-        assert_eq!(kind(&[route(&["a"], "x"), route(&["a", "b"], "y")]), ErrorKind::Invalid);
-        assert_eq!(kind(&[route(&["a", "a"], "x")]), ErrorKind::Invalid);
+    fn some_requests_are_copied_by_rules_of_their_own() {
+        let digest = Digest::of(b"a");
+        let weights = vec![Weight::new(digest, semver::Version::new(1, 0, 0), 100)];
+        let only = [
+            RequestMatch::header("x-kind", "a").with_method("POST"),
+            RequestMatch::header("x-canary", "no"),
+            RequestMatch::default().with_path(TextMatch::Exact("/a".into())),
+        ];
+        let rule = HeaderRule::exact("x-canary", "yes");
+        let mut rules = TrafficRules {
+            headers: vec![HeaderRoute { rule, to: Digest::of(b"b") }],
+            mirror: Some(Mirror::new(Digest::of(b"b"), 5).with_only(only)),
+            affinity: None,
+        };
+        let shares =
+            |rules: &TrafficRules| Shares { weights: weights.clone(), rules: Some(rules.clone()) };
+        let made = super::rules(&target(), &shares(&rules)).unwrap();
+        assert_eq!(made.as_array().map(Vec::len), Some(4));
+        for rules in [0, 2] {
+            let [own, plain] = [&made[rules], &made[rules + 1]];
+            assert_eq!(own["backendRefs"], plain["backendRefs"]);
+            assert_eq!(own["filters"][0]["requestMirror"]["percent"], 5);
+            assert!(plain.get("filters").is_none());
+        }
+        let lengths = [0, 1, 2, 3].map(|n| made[n]["matches"].as_array().map_or(0, Vec::len));
+        // Who says `yes` does not say `no`.
+        assert_eq!(lengths, [2, 1, 3, 1]);
+        // What somebody adds to a match is seen.
+        let mut other = made.clone();
+        other[0]["matches"][1]["method"] = "GET".into();
+        assert!(are(&made, &made) && !are(&made, &other));
+        rules.affinity = Some(Affinity::new("stay"));
+        let refused = super::rules(&target(), &shares(&rules)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
     }
 
     #[test]

@@ -45,7 +45,11 @@
 //! as the controller understands them. Of two rules that fit, the API lets that with more headers count, wherever it
 //! stands: so rules in which one of more headers follows one of fewer, with another version, are refused.
 //! [Copies](release_core::model::Mirror) are `RequestMirror` filters with a `percent`; the API cannot leave out
-//! those requests that the version itself answers. [Affinity](release_core::model::Affinity) is `sessionPersistence`, which only the
+//! those requests that the version itself answers. Where [some requests](release_core::model::Mirror::only) are copied, each rule has
+//! one before it that matches them and goes where it goes. Their methods are those nine that the API knows, and their paths whole ones:
+//! a `PathPrefix` is one of whole segments, and where an expression stands among rules is left to controllers (Istio lets `/` count before
+//! it), so that both are `Unsupported`. A whole path counts before the `PathPrefix` of another route of the same host: name none that
+//! is served by another one. Beside affinity some requests cannot be copied, since a session belongs to one rule. [Affinity](release_core::model::Affinity) is `sessionPersistence`, which only the
 //! experimental channel of the API has: it is declared where [`GatewaySettings::session_persistence`] says so. It keeps the clients of
 //! all backends of a rule; that [one version alone](release_core::model::Affinity::only) keeps its own cannot be said, and is not
 //! declared.
@@ -71,6 +75,7 @@
 mod api;
 mod document;
 mod kind;
+mod matches;
 mod router;
 mod settings;
 mod status;

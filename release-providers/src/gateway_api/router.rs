@@ -68,6 +68,7 @@ pub(super) fn description(session_persistence: bool) -> Description {
             can.traffic_router.fencing = Fencing::Epochs;
             can.traffic_router.header_routes = true;
             can.traffic_router.mirroring = true;
+            can.traffic_router.mirror_matching = true;
             can.traffic_router.affinity = session_persistence;
             can.tracks = true;
         })

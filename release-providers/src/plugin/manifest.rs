@@ -143,6 +143,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             fences_epochs: traffic_router.fencing == Fencing::Epochs,
             header_routes: traffic_router.header_routes,
             mirroring: traffic_router.mirroring,
+            mirror_matching: traffic_router.mirror_matching,
             affinity: traffic_router.affinity,
             affinity_to_one: traffic_router.affinity_to_one,
             counts_in_flight: traffic_router.counts_in_flight,
@@ -171,6 +172,7 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
         abilities.traffic_router.counts_served = router.counts_served;
         abilities.traffic_router.header_routes = router.header_routes;
         abilities.traffic_router.mirroring = router.mirroring;
+        abilities.traffic_router.mirror_matching = router.mirror_matching;
         abilities.traffic_router.affinity = router.affinity;
         abilities.traffic_router.affinity_to_one = router.affinity_to_one;
         abilities.traffic_router.counts_in_flight = router.counts_in_flight;
@@ -200,6 +202,7 @@ mod tests {
                     can.traffic_router.counts_served = true;
                     can.traffic_router.counts_in_flight = true;
                     can.traffic_router.affinity_to_one = true;
+                    can.traffic_router.mirror_matching = true;
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
                     can.secret_store.rotation = true;

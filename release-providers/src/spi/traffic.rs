@@ -56,7 +56,7 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `out_of_reach_is_unavailable`, `secrets_stay_secret`; of rules and tracks, in level V2, `undeclared_rules_are_refused`,
     /// `header_routes_pick_requests`, `rules_replace_rules`, `rules_and_shares_change_together`, `copies_reach_nobody`,
     /// `copies_harm_no_request`, `clients_stay`, `clients_stay_with_one`, `tracks_are_apart`,
-    /// `long_rules_hold`.
+    /// `long_rules_hold`, `copies_are_picked`.
     async fn set_weights(&self, cx: &Context, request: SetWeights) -> Result<(), ProviderError>;
 
     /// Reports the shares that are in effect, what was really served, and what is under way.

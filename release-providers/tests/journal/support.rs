@@ -83,7 +83,7 @@ pub(crate) fn line(n: u32) -> Plan {
     let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
     for index in 0..n {
         let action = Action::Custom { capability: "noop".into(), input: serde_json::Value::Null };
-        let undo = Undo::PointOfNoReturn { justification: "does nothing".into() };
+        let undo = Undo::point_of_no_return("does nothing", "lead".parse().unwrap());
         plan.step(Step::new(StepId::new(format!("s{index}")).unwrap(), action).undo(undo));
         if index > 0 {
             plan.edge(index - 1, index, EdgeKind::Order);

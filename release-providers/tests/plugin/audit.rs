@@ -127,7 +127,7 @@ const ROWS: &[Row] = &[
 ];
 
 fn step(id: &str, action: Action, timeout: Span) -> Step {
-    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
     let mut step = Step::new(id.parse().unwrap(), action).undo(undo);
     step.scope = StepScope::of(Place::new("prod".parse().unwrap()));
     (step.retry, step.timeout) = (RetryPolicy::attempts(1), timeout);

@@ -2,6 +2,7 @@
 
 mod cases;
 mod client;
+mod copies;
 mod flights;
 mod rules;
 mod sandbox;
@@ -15,8 +16,9 @@ use super::{Case, ConformanceReport, Level, Verdict, run_all, run_one};
 
 /// The cases of a level of [`TrafficRouter`](release_providers::spi::TrafficRouter)'s suite, in order.
 pub fn cases(level: Level) -> &'static [Case<RouterSandbox>] {
-    static V2: LazyLock<Vec<Case<RouterSandbox>>> =
-        LazyLock::new(|| [cases::V1, rules::NEW_IN_V2, flights::NEW_IN_V2].concat());
+    static V2: LazyLock<Vec<Case<RouterSandbox>>> = LazyLock::new(|| {
+        [cases::V1, rules::NEW_IN_V2, flights::NEW_IN_V2, copies::NEW_IN_V2].concat()
+    });
     match level {
         Level::V1 => cases::V1,
         Level::V2 => &V2,

@@ -37,6 +37,7 @@ impl FakeRouter {
         abilities.traffic_router.fencing = Fencing::Epochs;
         abilities.traffic_router.header_routes = true;
         abilities.traffic_router.mirroring = true;
+        abilities.traffic_router.mirror_matching = true;
         abilities.traffic_router.affinity = true;
         abilities.traffic_router.affinity_to_one = true;
         abilities.tracks = true;
@@ -68,7 +69,9 @@ impl FakeRouter {
         }
         if let Some(rules) = rules {
             let headers = rules.headers.is_empty() || able.header_routes;
-            let mirror = rules.mirror.is_none() || able.mirroring;
+            let mirror = rules.mirror.as_ref().is_none_or(|mirror| {
+                able.mirroring && (mirror.only.is_empty() || able.mirror_matching)
+            });
             let affinity = rules.affinity.as_ref().is_none_or(|affinity| match affinity.only {
                 Some(_) => able.affinity_to_one,
                 None => able.affinity,

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::{Affinity, Digest, HeaderMatch, TextMatch, TrackId, TrafficRules};
+use release_core::model::{
+    Affinity, Digest, HeaderMatch, RequestMatch, TextMatch, TrackId, TrafficRules,
+};
 use release_core::plan::Weight;
 use release_core::port::Served;
 
 use crate::conformance::router::{Ask, Heard};
+
+/// What all requests are: see [`Ask`].
+const METHOD: &str = "GET";
+const PATH: &str = "/work";
 
 /// Instances that a share is for: those of a version on a track, or its others.
 pub(super) type Place = (Digest, Option<TrackId>);
@@ -40,6 +46,12 @@ pub(crate) enum Bent {
     CopiesNothing,
     /// All requests are copied.
     CopiesAll,
+    /// Requests are copied that were not asked for as well.
+    CopiesOthers,
+    /// One part of what a request has to be is enough for a copy.
+    CopiesByPart,
+    /// A request is copied that is all of what one of a list has to be.
+    CopiesByAll,
     /// What a copy is answered reaches the client.
     AnswersWithCopies,
     /// Waits for what copies are answered.
@@ -76,8 +88,9 @@ impl Route {
         let kept = rules.affinity.as_ref().and_then(|stay| self.kept(stay, ask, bent));
         let by = picked.clone().or_else(|| kept.clone()).or_else(|| self.turn(bent))?;
         *self.served.entry(by.0).or_default() += 1;
-        let mirror =
-            rules.mirror.filter(|mirror| mirror.to != by.0 && bent != Some(Bent::CopiesNothing));
+        let mirror = rules.mirror.filter(|mirror| {
+            mirror.to != by.0 && bent != Some(Bent::CopiesNothing) && meant(&mirror.only, ask, bent)
+        });
         let copied = mirror.and_then(|mirror| {
             self.copies +=
                 if bent == Some(Bent::CopiesAll) { 100 } else { u32::from(mirror.percent) };
@@ -106,10 +119,7 @@ impl Route {
         if bent == Some(Bent::IgnoresHeaders) {
             return None;
         }
-        let fits = |one: &HeaderMatch| {
-            let mut values = ask.headers.iter().filter(|(name, _)| *name == one.name);
-            values.any(|(_, value)| says(&one.value, value, bent == Some(Bent::FitsParts)))
-        };
+        let fits = |one: &HeaderMatch| has(one, ask, bent);
         let mut routes = rules.headers.iter().filter(|route| match bent {
             Some(Bent::OneHeaderIsEnough) => route.rule.matches.iter().any(fits),
             _ => route.rule.matches.iter().all(fits),
@@ -175,7 +185,30 @@ fn tag((digest, track): &Place) -> String {
     }
 }
 
-/// Whether a header says what it has to.
+/// Whether a request is one of those of which there are copies.
+fn meant(only: &[RequestMatch], ask: &Ask, bent: Option<Bent>) -> bool {
+    let is = |one: &RequestMatch| {
+        let fits = |text: &TextMatch, value: &str| says(text, value, bent == Some(Bent::FitsParts));
+        let method = one.method.iter().map(|method| fits(method, METHOD));
+        let path = one.path.iter().map(|path| fits(path, PATH));
+        let headers = one.headers.iter().map(|header| has(header, ask, bent));
+        let mut parts = method.chain(path).chain(headers);
+        if bent == Some(Bent::CopiesByPart) { parts.any(|it| it) } else { parts.all(|it| it) }
+    };
+    match bent {
+        Some(Bent::CopiesOthers) => true,
+        Some(Bent::CopiesByAll) => only.iter().all(is),
+        _ => only.is_empty() || only.iter().any(is),
+    }
+}
+
+/// Whether a request has such a header.
+fn has(one: &HeaderMatch, ask: &Ask, bent: Option<Bent>) -> bool {
+    let mut values = ask.headers.iter().filter(|(name, _)| *name == one.name);
+    values.any(|(_, value)| says(&one.value, value, bent == Some(Bent::FitsParts)))
+}
+
+/// Whether a text of a request says what it has to.
 fn says(wanted: &TextMatch, value: &str, part: bool) -> bool {
     match wanted {
         TextMatch::Exact(text) => value == text,

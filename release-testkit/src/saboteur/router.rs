@@ -47,6 +47,7 @@ impl SabotagedRouter {
             RouterFault::DeclaresRules => honest.able(|can| {
                 can.header_routes = false;
                 can.mirroring = false;
+                can.mirror_matching = false;
                 can.affinity = false;
                 can.affinity_to_one = false;
             }),
@@ -283,7 +284,11 @@ impl TrafficRouter for SabotagedRouter {
                 let declared = self.fault == RouterFault::DeclaresRules;
                 let able = &mut description.abilities.traffic_router;
                 (able.header_routes, able.mirroring) = (declared, declared);
+                able.mirror_matching = declared;
                 (able.affinity, able.affinity_to_one) = (declared, declared);
+            }
+            RouterFault::HidesMatching => {
+                description.abilities.traffic_router.mirror_matching = false;
             }
             RouterFault::HidesTracks => description.abilities.tracks = false,
             RouterFault::HidesFlights => {

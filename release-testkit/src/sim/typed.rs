@@ -49,7 +49,7 @@ fn fleet() -> FakeFleet {
 fn step(id: &str, operation: &str, input: Value) -> Step {
     let action = Action::Custom { capability: operation.into(), input };
     // What leaves nothing to take back.
-    let undo = Undo::Compensate(Vec::new());
+    let undo = Undo::Nothing;
     Step::new(literal(id), action)
         .undo(undo)
         .retry(RetryPolicy::attempts(3))
@@ -106,8 +106,8 @@ fn steps(nth: u32, chance: &mut Chance) -> Vec<Step> {
                 json!({ "target": fixtures::target("db"), "migration": name("migration") });
             let expand = step(&name("expand"), "migrator.expand", migration.clone());
             let contract = step(&name("contract"), "migrator.contract", migration);
-            let justification = "only the new version is left".to_owned();
-            let contract = contract.undo(Undo::PointOfNoReturn { justification });
+            let kept = Undo::point_of_no_return("only the new version is left", literal("lead"));
+            let contract = contract.undo(kept);
             let contracts = chance.pick(4) == 0;
             if contracts { vec![expand, contract] } else { vec![expand] }
         }

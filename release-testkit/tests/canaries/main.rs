@@ -95,7 +95,7 @@ fn plan(chance: &Chance) -> Plan {
                 phase: UndoPhase::default(),
             }])
         } else {
-            Undo::PointOfNoReturn { justification: "a test".into() }
+            Undo::point_of_no_return("a test", "lead".parse().unwrap())
         };
         let mut step =
             Step::new(fixtures::literal(&format!("s{index}")), action(chance)).undo(undo);
@@ -224,7 +224,7 @@ fn f40_a_plan_with_a_known_secret_in_it_is_refused() {
             capability: FakeFleet::CUSTOM.into(),
             input: json!({ "with": [canary] }),
         };
-        let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+        let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
         builder.step(Step::new(fixtures::literal("s"), action).undo(undo));
         let errors = registry.check(&builder.build().unwrap()).unwrap_err();
         assert!(errors[0].problem.starts_with("a secret stands in it"), "{errors:?}");

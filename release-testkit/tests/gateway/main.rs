@@ -7,7 +7,9 @@ mod server;
 use std::sync::Arc;
 
 use release_core::engine::SystemClock;
-use release_core::model::{Affinity, HeaderRoute, HeaderRule, Mirror, Target, TrafficRules};
+use release_core::model::{
+    Affinity, HeaderRoute, HeaderRule, Mirror, RequestMatch, Target, TextMatch, TrafficRules,
+};
 use release_core::plan::Weight;
 use release_core::port::{Clock, EffectCertainty};
 use release_core::time::Span;
@@ -142,6 +144,7 @@ async fn the_router_conforms_where_no_request_is_needed() {
             "clients_stay_with_one",
             "tracks_are_apart",
             "long_rules_hold",
+            "copies_are_picked",
         ]
     );
 }
@@ -332,7 +335,7 @@ fn rules(mirror: bool, affinity: bool) -> TrafficRules {
     let new = fixtures::digest("api", "1.1.0");
     TrafficRules {
         headers: vec![HeaderRoute { rule: HeaderRule::exact("x-canary", "yes"), to: new }],
-        mirror: mirror.then_some(Mirror { to: new, percent: 10 }),
+        mirror: mirror.then_some(Mirror::new(new, 10)),
         affinity: affinity.then(|| Affinity::new("stay")),
     }
 }
@@ -354,6 +357,44 @@ async fn rules_stand_before_shares_and_are_observed() {
     let plain = stage.server.route();
     assert_eq!(plain["spec"]["rules"].as_array().map(Vec::len), Some(1));
     assert!(plain["spec"]["rules"][0].get("filters").is_none());
+}
+
+#[tokio::test]
+async fn some_requests_are_copied_by_rules_before_the_others_and_are_observed() {
+    let stage = Stage::new().await;
+    let picked = |only: RequestMatch| {
+        let mut rules = rules(true, false);
+        rules.mirror = rules.mirror.map(|mirror| mirror.with_only([only]));
+        rules
+    };
+    let all = picked(RequestMatch::header("x-kind", "a").with_method("POST"));
+    stage.set_by([95, 5], Some(all.clone())).await.unwrap();
+    assert_eq!(stage.look().await.unwrap().rules, Some(all.clone()));
+    let route = stage.server.route();
+    let rules = route["spec"]["rules"].as_array().unwrap();
+    let copies: Vec<_> = rules.iter().map(|rule| rule.get("filters").is_some()).collect();
+    assert_eq!(copies, [true, false, true, false]);
+    for pair in rules.chunks(2) {
+        assert_eq!(pair[0]["backendRefs"], pair[1]["backendRefs"]);
+        assert_eq!(pair[0]["matches"][0]["method"], "POST");
+    }
+    assert_eq!(rules[0]["matches"][0]["headers"].as_array().map(Vec::len), Some(2));
+    // Who widens what is copied is not believed.
+    stage.server.edit("/spec/rules/2/matches/0/method", json!("GET"));
+    assert_eq!(stage.look().await.unwrap_err().kind(), ErrorKind::Corrupt);
+    stage.set_by([95, 5], Some(all.clone())).await.unwrap();
+    assert_eq!(stage.look().await.unwrap().rules, Some(all.clone()));
+    // What the API has another meaning for is refused, and what was in effect stays.
+    let at = |path| picked(RequestMatch::default().with_path(path));
+    for path in [TextMatch::Prefix("/a".into()), TextMatch::Regex("/a.*".into())] {
+        let patches = stage.server.patches();
+        let refused = stage.set_by([50, 50], Some(at(path))).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
+        assert_eq!(refused.effect(), EffectCertainty::NotApplied);
+        assert_eq!(stage.server.patches(), patches);
+    }
+    assert_eq!(stage.look().await.unwrap().rules, Some(all));
+    assert_eq!(stage.percents().await, [95, 5]);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ fn deployment(version: &str) -> Deployment {
 }
 
 fn step(id: &str, action: Action) -> Step {
-    let undo = Undo::PointOfNoReturn { justification: "a test".into() };
+    let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
     let mut step = Step::new(id.parse().unwrap(), action).undo(undo);
     (step.retry, step.timeout) = (RetryPolicy::attempts(1), Span::secs(10));
     step

@@ -220,7 +220,7 @@ fn f1_cancel() {
 
 #[test]
 fn f1_point_of_no_return() {
-    let undo = Undo::PointOfNoReturn { justification: "rows are dropped".into() };
+    let undo = Undo::point_of_no_return("rows are dropped", "lead".parse().unwrap());
     let migrate = Step::new(literal("migrate"), custom("migrate")).undo(undo);
     crash_everywhere(by_hand(vec![change("a"), migrate, change("b")], &[(0, 1), (1, 2)]));
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::is_default;
+use super::{Copies, is_default};
 use crate::ids::AnalysisId;
 use crate::model::Gate;
 use crate::model::traffic::{HeaderRule, SessionAffinity};
@@ -76,11 +76,11 @@ pub struct CanaryStep {
     #[doc(alias = "setHeaderRoute")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderRule>,
-    /// Of how many requests in a hundred the new version gets copies, whose answers nobody gets.
+    /// Of which requests the new version gets copies, whose answers nobody gets: of so many in a hundred, or of those that a
+    /// table names.
     #[doc(alias = "setMirrorRoute")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
-    pub mirror: Option<u8>,
+    pub mirror: Option<Copies>,
     /// How long the share is held before it is judged.
     #[serde(default)]
     pub bake: Span,

@@ -8,6 +8,7 @@ use super::is_default;
 use crate::bounds::in_order;
 use crate::ids::AnalysisId;
 use crate::model::Gate;
+use crate::model::request::RequestMatch;
 use crate::model::traffic::HeaderRule;
 use crate::time::Span;
 
@@ -106,6 +107,9 @@ pub struct Shadow {
     #[serde(deserialize_with = "percent")]
     #[schemars(range(min = 1, max = 100))]
     pub percent: u8,
+    /// The requests that are meant: those that one of these fits. Empty: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<RequestMatch>,
     /// How many instances of the new version run meanwhile; all of them, unless said. The rest is started and ready
     /// before the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +140,7 @@ impl Shadow {
     pub const fn new(percent: u8, bake: Span) -> Self {
         Self {
             percent,
+            only: Vec::new(),
             replicas: None,
             bake,
             analyses: Vec::new(),

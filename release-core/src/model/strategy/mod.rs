@@ -2,10 +2,12 @@
 //! Argo Rollouts and Flagger call it stands at [`plan::strategy`](crate::plan::strategy).
 
 mod canary;
+mod copies;
 mod hook;
 mod kinds;
 
 pub use canary::{Background, Canary, CanaryScale, CanaryStep, Experiment};
+pub use copies::Copies;
 pub use hook::{Hook, HookPoint};
 pub use kinds::{BlueGreen, Other, Rolling, Shadow};
 use schemars::JsonSchema;

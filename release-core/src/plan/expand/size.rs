@@ -31,6 +31,8 @@ impl Expansion<'_> {
         };
         let regions = &environment.regions;
         let waves = if stage.waves.is_empty() { regions.len() } else { stage.waves.len() };
+        let gated = stage.wave_gates.iter().filter(|gates| !gates.is_empty()).count();
+        let waves = waves + gated;
         let Some(region) = regions.first() else {
             return Ok((1 + waves).saturating_add(flags::sizes(stage)));
         };

@@ -1,7 +1,7 @@
 //! Start the new version beside the old one, then switch all traffic at once; and the same after a time of copies.
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
-use crate::model::{BlueGreen, Gate, Shadow, TrafficRules};
+use crate::model::{BlueGreen, Copies, Gate, Shadow, TrafficRules, only_problem};
 use crate::plan::Step;
 use crate::time::Span;
 
@@ -59,9 +59,13 @@ impl RolloutStrategy for BlueGreen {
 
 impl RolloutStrategy for Shadow {
     fn problem(&self) -> Option<String> {
-        (!(1..=100).contains(&self.percent)).then(|| {
-            format!("`shadow.percent` is {}; write a whole number from 1 to 100", self.percent)
-        })
+        let Self { percent, only, .. } = self;
+        if !(1..=100).contains(percent) {
+            return Some(format!(
+                "`shadow.percent` is {percent}; write a whole number from 1 to 100"
+            ));
+        }
+        only_problem(only).map(|problem| format!("`shadow.only`: {problem}"))
     }
 
     fn judged(&self) -> Vec<Judged<'_>> {
@@ -83,7 +87,8 @@ impl RolloutStrategy for Shadow {
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
         let first = some_of(self.replicas, site.replicas)?;
         let mut steps = vec![site.scale_new("start", first)?, site.probe("ready", first)?];
-        steps.push(site.route_by("mirror", 0, site.rules(&[], Some(self.percent)))?);
+        let copies = Copies { percent: self.percent, only: self.only.clone() };
+        steps.push(site.route_by("mirror", 0, site.rules(&[], Some(&copies)))?);
         steps.extend(site.bake("mirror/bake", self.bake)?);
         steps.extend(site.judge("mirror/", &self.analyses, &steps)?);
         steps.push(site.still_ready("mirror/", first)?);

@@ -2,7 +2,8 @@
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError, experiment};
 use crate::model::{
-    AffinityTo, AnalysisId, Canary, CanaryScale, CanaryStep, Gate, SessionAffinity, TrafficRules,
+    AffinityTo, AnalysisId, Canary, CanaryScale, CanaryStep, Copies, Gate, SessionAffinity,
+    TrafficRules,
 };
 use crate::plan::{Action, Step};
 use crate::time::Span;
@@ -128,14 +129,11 @@ fn step_problem(step: &CanaryStep) -> Option<String> {
             "with all of the traffic, headers and copies say nothing; leave them out".into(),
         );
     }
-    if let Some(percent) = step.mirror
-        && !(1..=100).contains(&percent)
-    {
-        return Some(format!("`mirror` is {percent}; write a whole number from 1 to 100"));
-    }
     let experiment = step.experiment.as_ref();
-    experiment
-        .and_then(|experiment| experiment::problem(experiment, step.weight))
+    step.mirror
+        .as_ref()
+        .and_then(Copies::problem)
+        .or_else(|| experiment.and_then(|experiment| experiment::problem(experiment, step.weight)))
         .or_else(|| TrafficRules::of_headers(&step.headers).problem())
 }
 
@@ -267,7 +265,7 @@ impl Course<'_> {
     }
 
     fn rules(&self, step: &CanaryStep) -> TrafficRules {
-        let rules = self.site.rules(&step.headers, step.mirror);
+        let rules = self.site.rules(&step.headers, step.mirror.as_ref());
         let affinity = self.spec.affinity.as_ref().filter(|_| (1..100).contains(&step.weight));
         let affinity = affinity.map(|stay| stay.rule(self.site.new.artifact.digest()));
         TrafficRules { affinity, ..rules }

@@ -164,7 +164,7 @@ fn step(site: &Site<'_>, hook: &Hook, path: &str) -> Result<Step, IdError> {
     };
     let step = if hook.optional { step.on_failure(OnFailure::Continue) } else { step };
     // What it did, nobody takes back: a hook for that stands after the rollback.
-    Ok(step.retry(retry).undo(Undo::Compensate(Vec::new())))
+    Ok(step.retry(retry).undo(Undo::Nothing))
 }
 
 /// As many attempts as fit into `wait`, whose pauses are half of what they may be on average.
@@ -183,11 +183,12 @@ fn call(hook: &Hook) -> Action {
 /// What is called once all is taken back belongs to the first step of the rollout: it is undone last, and whatever
 /// was begun.
 fn after_rollback(steps: &mut [Step], hooks: &[Hook]) {
+    let mut called = hooks.iter().filter(|hook| hook.at == HookPoint::AfterRollback).peekable();
     let undone = steps.iter_mut().find_map(|step| match &mut step.undo {
-        Undo::Compensate(undo) => Some(undo),
+        undo @ (Undo::Compensate(_) | Undo::Nothing) => Some(undo),
         Undo::Undeclared | Undo::PointOfNoReturn { .. } => None,
     });
-    let Some(undo) = undone else { return };
-    let called = hooks.iter().filter(|hook| hook.at == HookPoint::AfterRollback);
-    undo.extend(called.map(|hook| Compensation { action: call(hook), phase: UndoPhase::Tell }));
+    let Some(undo) = undone.filter(|_| called.peek().is_some()) else { return };
+    let called = called.map(|hook| Compensation { action: call(hook), phase: UndoPhase::Tell });
+    *undo = Undo::Compensate(undo.compensations().iter().cloned().chain(called).collect());
 }

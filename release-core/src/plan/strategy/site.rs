@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::StrategyError;
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{
-    Analysis, Digest, Gate, HeaderRoute, HeaderRule, Mirror, RollbackCriteria, RollbackTrigger,
+    Analysis, Copies, Digest, Gate, HeaderRoute, HeaderRule, RollbackCriteria, RollbackTrigger,
     TrafficRules,
 };
 use crate::plan::{
@@ -240,11 +240,12 @@ impl Site<'_> {
         };
         let undo = match self.old_is_ready(old_ready, UndoPhase::Unwind) {
             Some(ready) if percent != before => {
-                vec![ready, Compensation { action: route(before), phase: UndoPhase::Unwind }]
+                let back = Compensation { action: route(before), phase: UndoPhase::Unwind };
+                Undo::Compensate(vec![ready, back])
             }
-            _ => Vec::new(),
+            _ => Undo::Nothing,
         };
-        Ok(self.step(name, route(percent))?.undo(Undo::Compensate(undo)))
+        Ok(self.step(name, route(percent))?.undo(undo))
     }
 
     pub(super) fn distribute(
@@ -265,12 +266,12 @@ impl Site<'_> {
     }
 
     /// The header routes and copies of a rollout, all for the new version.
-    pub fn rules(&self, headers: &[HeaderRule], mirror: Option<u8>) -> TrafficRules {
+    pub fn rules(&self, headers: &[HeaderRule], mirror: Option<&Copies>) -> TrafficRules {
         let to = self.new.artifact.digest();
         let route = |rule: &HeaderRule| HeaderRoute { rule: rule.clone(), to };
         TrafficRules {
             headers: headers.iter().map(route).collect(),
-            mirror: mirror.map(|percent| Mirror { to, percent }),
+            mirror: mirror.map(|copies| copies.rule(to)),
             affinity: None,
         }
     }
@@ -413,15 +414,19 @@ pub(super) fn share_after(action: &Action, new: Digest) -> Option<u8> {
 fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
     let share = share_after(action, new)?;
     let Action::Route { rules, .. } = action else { return None };
-    let mirror = rules.as_ref().and_then(|rules| rules.mirror).filter(|mirror| mirror.to == new);
-    // Of a hundred requests, and copies of those that the old version gets.
+    let mirror = rules.as_ref().and_then(|rules| rules.mirror.as_ref());
+    let mirror = mirror.filter(|mirror| mirror.to == new);
+    // Of a hundred requests, and copies of those that the old version gets: of so many at the most, where they are picked.
     let copies =
         u32::from(mirror.map_or(0, |mirror| mirror.percent)) * u32::from(100 - share.min(100));
     let (all, own) = (10_000 + copies, u32::from(share) * 100 + copies);
     u8::try_from((own * 100 + all / 2) / all).ok()
 }
 
-/// Whether more than shares and copies decides who gets which requests.
+/// Whether more than shares and copies of any requests decides who gets which requests.
 pub(super) fn steered(rules: Option<&TrafficRules>) -> bool {
-    rules.is_some_and(|rules| !rules.headers.is_empty() || rules.affinity.is_some())
+    rules.is_some_and(|rules| {
+        let picked = rules.mirror.as_ref().is_some_and(|mirror| !mirror.only.is_empty());
+        !rules.headers.is_empty() || rules.affinity.is_some() || picked
+    })
 }

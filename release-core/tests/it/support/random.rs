@@ -158,7 +158,7 @@ fn undo(index: usize) -> impl Strategy<Value = Undo> {
     });
     prop_oneof![
         8 => compensation,
-        1 => Just(Undo::PointOfNoReturn { justification: "rows are dropped".into() }),
+        1 => Just(Undo::point_of_no_return("rows are dropped", "lead".parse().unwrap())),
     ]
 }
 

@@ -130,7 +130,7 @@ pub(crate) fn change(name: &str) -> Step {
 /// A change that cannot be undone.
 pub(crate) fn one_way(name: &str) -> Step {
     Step::new(id(name), custom("migrate"))
-        .undo(Undo::PointOfNoReturn { justification: "rows are dropped".into() })
+        .undo(Undo::point_of_no_return("rows are dropped", "lead".parse().unwrap()))
 }
 
 /// The steps one after the other.

@@ -46,7 +46,7 @@ fn deploy(environment: &str) -> Step {
     let action = Action::Custom { capability: "deploy".into(), input: serde_json::Value::Null };
     Step::new(id(&format!("{environment}/api")), action)
         .scope(StepScope::of(Place::new(id(environment))))
-        .undo(Undo::PointOfNoReturn { justification: "it is a test".into() })
+        .undo(Undo::point_of_no_return("it is a test", "lead".parse().unwrap()))
 }
 
 /// A plan of these steps.

@@ -1,8 +1,8 @@
 //! Targets, deployments, traffic, health, metrics and artifacts.
 
 use release_core::model::{
-    Affinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metric, Mirror, Selector, Target,
-    TextMatch, TrafficRules,
+    Affinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metric, Mirror, RequestMatch,
+    Selector, Target, TextMatch, TrafficRules,
 };
 use release_core::plan::Weight;
 use release_core::port::{Bucket, Measurement, Served};
@@ -35,7 +35,8 @@ wire! {
     HeaderRoute => HeaderRoute { rule, to }
     HeaderRule => HeaderRule { matches }
     HeaderMatch => HeaderMatch { name, value }
-    Mirror => Mirror { to, percent }
+    Mirror => Mirror { to, percent, only }
+    RequestMatch => RequestMatch { method, path, headers }
     Affinity => Affinity { cookie, only; max_age as max_age_micros }
 
     CheckHealth => CheckHealth { target, digest }

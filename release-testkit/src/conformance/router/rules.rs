@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use release_core::model::{
-    Affinity, Digest, HeaderMatch, HeaderRoute, HeaderRule, Mirror, TextMatch, TrackId,
-    TrafficRules,
+    Affinity, Digest, HeaderMatch, HeaderRoute, HeaderRule, Mirror, RequestMatch, TextMatch,
+    TrackId, TrafficRules,
 };
 use release_core::plan::Weight;
 use release_providers::spi::SetWeights;
 use release_providers::{ErrorKind, Splitting};
 
 use super::client::kept;
+use super::copies::copies_of;
 use super::sandbox::{same_shares, show};
 use super::{Ask, Heard, Hurt, RouterSandbox};
 use crate::conformance::{Broken, Case, Check, Sandbox as _, broken, case, interrupt, refused};
@@ -20,8 +21,8 @@ use crate::conformance::{Broken, Case, Check, Sandbox as _, broken, case, interr
 const REQUESTS: u64 = 200;
 const TOLERANCE: u64 = 43;
 /// Requests by which it is seen that all of a kind go one way.
-const FEW: u64 = 12;
-const HEADER: &str = "x-release-suite";
+pub(super) const FEW: u64 = 12;
+pub(super) const HEADER: &str = "x-release-suite";
 const COOKIE: &str = "release-suite";
 const TRACK: &str = "suite";
 
@@ -88,13 +89,17 @@ pub(super) const NEW_IN_V2: &[Case<RouterSandbox>] = &[
 
 /// What a case needs of the sandbox's clients.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Client {
+pub(super) enum Client {
     Hears,
     HearsAndCounts,
 }
 
 /// What is missing for a case about something that routers need not do.
-fn lacks(sandbox: &RouterSandbox, declared: bool, client: Client) -> Option<&'static str> {
+pub(super) fn lacks(
+    sandbox: &RouterSandbox,
+    declared: bool,
+    client: Client,
+) -> Option<&'static str> {
     if !declared {
         return Some("such rules, which are not declared");
     }
@@ -123,10 +128,12 @@ async fn undeclared_rules_are_refused(sandbox: &RouterSandbox) -> Check {
     sandbox.set(&old).await?;
     let staying = |affinity| TrafficRules { affinity: Some(affinity), ..TrafficRules::default() };
     let (all, one) = (Affinity::new(COOKIE), Affinity::new(COOKIE).with_only(second));
-    let mirror = Some(Mirror { to: second, percent: 10 });
+    let mirror = Some(Mirror::new(second, 10));
+    let some = copies_of(second, [RequestMatch::header(HEADER, "yes").with_method("GET")]);
     let rules = [
         ("a header route", sandbox.routes_headers(), routes([(yes(), second)])),
         ("a mirror", sandbox.mirrors(), TrafficRules { mirror, ..TrafficRules::default() }),
+        ("a mirror of some requests", sandbox.picks_copies(), some),
         ("affinity", sandbox.keeps_clients(), staying(all)),
         ("affinity to one version", sandbox.keeps_clients_of_one(), staying(one)),
     ];
@@ -215,7 +222,7 @@ async fn header_routes_pick_requests(sandbox: &RouterSandbox) -> Check {
 }
 
 /// Demands that such requests go to both versions alike; tells how many went to the second.
-async fn goes_by_half(sandbox: &RouterSandbox, ask: &Ask) -> Result<u64, Broken> {
+pub(super) async fn goes_by_half(sandbox: &RouterSandbox, ask: &Ask) -> Result<u64, Broken> {
     let [_, second] = sandbox.digests();
     let mut to_second = 0;
     for _ in 0..REQUESTS {
@@ -295,7 +302,7 @@ async fn rules_and_shares_change_together(sandbox: &RouterSandbox) -> Check {
 async fn copies_reach_nobody(sandbox: &RouterSandbox) -> Check {
     let (old, [first, second]) = (sandbox.all_old(), sandbox.digests());
     for percent in [100, 50] {
-        let mirror = Some(Mirror { to: second, percent });
+        let mirror = Some(Mirror::new(second, percent));
         let rules = TrafficRules { mirror, ..TrafficRules::default() };
         sandbox.set_by(&old, Some(&rules)).await?;
         let before = sandbox.arrivals_at(second, None).await?;
@@ -321,7 +328,7 @@ async fn copies_reach_nobody(sandbox: &RouterSandbox) -> Check {
     Ok(())
 }
 
-fn all_from(from: Digest, heard: &Heard) -> Check {
+pub(super) fn all_from(from: Digest, heard: &Heard) -> Check {
     if heard.from == from {
         return Ok(());
     }
@@ -331,7 +338,7 @@ fn all_from(from: Digest, heard: &Heard) -> Check {
 
 async fn copies_harm_no_request(sandbox: &RouterSandbox) -> Check {
     let (old, [first, second]) = (sandbox.all_old(), sandbox.digests());
-    let mirror = Some(Mirror { to: second, percent: 100 });
+    let mirror = Some(Mirror::new(second, 100));
     let rules = TrafficRules { mirror, ..TrafficRules::default() };
     sandbox.set_by(&old, Some(&rules)).await?;
     for hurt in [Hurt::Silent, Hurt::Healed, Hurt::Gone, Hurt::Healed] {

@@ -286,6 +286,11 @@ impl RouterSandbox {
         self.abilities().traffic_router.mirroring
     }
 
+    pub(super) fn picks_copies(&self) -> bool {
+        let able = self.abilities().traffic_router;
+        able.mirroring && able.mirror_matching
+    }
+
     pub(super) fn keeps_clients(&self) -> bool {
         self.abilities().traffic_router.affinity
     }

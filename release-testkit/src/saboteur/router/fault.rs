@@ -106,6 +106,14 @@ pub enum RouterFault {
     CopiesNothing,
     /// Copies all requests, whatever was asked for.
     CopiesAll,
+    /// Copies requests that are not among those that were asked for.
+    CopiesOthers,
+    /// Copies requests that are one part of what they have to be.
+    CopiesByPart,
+    /// Copies requests that fit all of a list, where one is enough.
+    CopiesByAll,
+    /// Picks requests to copy and does not declare it.
+    HidesMatching,
     /// Gives clients what copies are answered.
     AnswersWithCopies,
     /// Answers no client before its copy is answered.
@@ -199,6 +207,10 @@ impl RouterFault {
         Self::FitsPartsOfHeaders,
         Self::CopiesNothing,
         Self::CopiesAll,
+        Self::CopiesOthers,
+        Self::CopiesByPart,
+        Self::CopiesByAll,
+        Self::HidesMatching,
         Self::AnswersWithCopies,
         Self::WaitsForCopies,
         Self::ForgetsClients,
@@ -276,12 +288,13 @@ impl RouterFault {
             Self::CopiesNothing | Self::CopiesAll | Self::AnswersWithCopies => {
                 &["copies_reach_nobody"]
             }
+            Self::CopiesOthers | Self::CopiesByPart | Self::CopiesByAll => &["copies_are_picked"],
             Self::WaitsForCopies => &["copies_harm_no_request"],
             Self::ForgetsClients => &["clients_stay", "clients_stay_with_one"],
             Self::KeepsClientsForEver | Self::SetsFleetingCookies => &["clients_stay"],
             Self::BindsAllClients | Self::HonoursAllCookies => &["clients_stay_with_one"],
             Self::MixesTracks | Self::AcceptsUnknownTrack => &["tracks_are_apart"],
-            Self::HidesRules | Self::DeclaresRules | Self::HidesTracks => {
+            Self::HidesRules | Self::DeclaresRules | Self::HidesTracks | Self::HidesMatching => {
                 &["undeclared_rules_are_refused"]
             }
             Self::KeepsOldRules | Self::RestartsCountByRules => &["rules_replace_rules"],
@@ -314,6 +327,9 @@ impl RouterFault {
             Self::FitsPartsOfHeaders => Bent::FitsParts,
             Self::CopiesNothing => Bent::CopiesNothing,
             Self::CopiesAll => Bent::CopiesAll,
+            Self::CopiesOthers => Bent::CopiesOthers,
+            Self::CopiesByPart => Bent::CopiesByPart,
+            Self::CopiesByAll => Bent::CopiesByAll,
             Self::AnswersWithCopies => Bent::AnswersWithCopies,
             Self::WaitsForCopies => Bent::WaitsForCopies,
             Self::ForgetsClients => Bent::ForgetsClients,
