@@ -1,8 +1,22 @@
 //! The testkit's parts with the real engine: hours in no time, faults of providers and journals.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(clippy::panic, reason = "as do their checks")]
+#![expect(clippy::indexing_slicing, reason = "places that were found, and tables of constants")]
 
+#[path = "engine/course.rs"]
+mod course;
+#[path = "engine/oracle.rs"]
+mod oracle;
+#[path = "engine/sagas.rs"]
+mod sagas;
+#[path = "engine/shapes.rs"]
+mod shapes;
 mod support;
+#[path = "engine/waves.rs"]
+mod waves;
+#[path = "engine/witness.rs"]
+mod witness;
 
 use std::sync::Arc;
 

@@ -19,6 +19,15 @@ pub enum Touched {
     Yes,
     /// It is done.
     Done,
+    /// It was given up with a part that is left behind, and what it had changed is as it was before.
+    Left,
+}
+
+impl Touched {
+    /// Whether there may be something to undo.
+    pub(crate) const fn is_begun(self) -> bool {
+        matches!(self, Self::Yes | Self::Done)
+    }
 }
 
 /// How far a rollback reaches.
@@ -101,9 +110,9 @@ impl Plan {
     }
 }
 
-/// Computes the rollback of what `touched` says was started within `reach`, and of every other group
-/// that is under way, so that no target is left between two versions. Pure: it can be shown before it
-/// is needed ([`RunState::rollback_plan`](crate::run::RunState::rollback_plan)).
+/// Computes the rollback of what `touched` says was started within `reach`, and of every other region
+/// that is under way, as a whole, so that none is left with some services of one set and some of the other. Pure: it
+/// can be shown before it is needed ([`RunState::rollback_plan`](crate::run::RunState::rollback_plan)).
 ///
 /// Groups are rolled back in reverse order of what depends on what. In a group, what is to serve is
 /// brought up first and checked, then traffic returns, then the rest is removed
@@ -148,10 +157,8 @@ pub fn take_back(
 ) -> Result<Extension, Blocked> {
     let order = plan.plan().order().unwrap_or_default();
     let covered = |index: &u32| plan.get(*index).is_some_and(|step| part.covers(step));
-    let undone: Vec<u32> = order
-        .into_iter()
-        .filter(|index| covered(index) && touched(*index) != Touched::No)
-        .collect();
+    let undone: Vec<u32> =
+        order.into_iter().filter(|index| covered(index) && touched(*index).is_begun()).collect();
     let undo = compensations(plan, &undone)?;
     let mut builder = Builder::new(plan, undone);
     builder.extension.part = Some(part.clone());
@@ -199,8 +206,8 @@ fn compensations<'a>(plan: &'a FrozenPlan, undone: &[u32]) -> Result<Undoing<'a>
 /// that are done because nobody else will, in such an order too: the removal of old versions elsewhere, with the time
 /// for which they are kept and the look before it.
 ///
-/// A group outside the scope is undone as well when it is under way, so that no target is ever left
-/// between two versions. One whose traffic has arrived, and was judged, is not; it is tidied up.
+/// A region outside the scope is undone as well, all of it, when it is under way: what is done of it was verified with nothing
+/// of the rest. One whose traffic has all arrived, and was judged, is not; it is tidied up.
 fn chosen(
     plan: &FrozenPlan,
     touched: impl Fn(u32) -> Touched,
@@ -208,35 +215,52 @@ fn chosen(
 ) -> (Vec<u32>, Vec<u32>) {
     let order = plan.plan().order().unwrap_or_default();
     let steps = || order.iter().filter_map(|index| Some((*index, plan.get(*index)?)));
-    // Groups whose rollout was begun and is not known to be done.
+    // Those whose rollout was begun and is not known to be done.
     let mut begun = BTreeSet::new();
     let mut open = BTreeSet::new();
     for (index, step) in steps().filter(|(_, step)| !step.finale) {
+        let whole = Whole::of(step);
         match touched(index) {
-            Touched::Done => begun.extend(step.group),
+            Touched::Done => begun.extend(whole),
             Touched::Yes => {
-                begun.extend(step.group);
-                open.extend(step.group);
+                begun.extend(whole);
+                open.extend(whole);
             }
-            Touched::No => open.extend(step.group),
+            Touched::No => open.extend(whole),
+            Touched::Left => {}
         }
     }
-    let is_under_way = |step: &Step| {
-        step.group.is_some_and(|group| begun.contains(&group) && open.contains(&group))
-    };
-    let is_done = |step: &Step| step.group.is_some_and(|group| !open.contains(&group));
+    let is_under_way =
+        |step: &Step| Whole::of(step).is_some_and(|w| begun.contains(&w) && open.contains(&w));
+    let is_done = |step: &Step| Whole::of(step).is_some_and(|whole| !open.contains(&whole));
     let (mut undone, mut finales) = (Vec::new(), Vec::new());
     for (index, step) in steps() {
         let touched = touched(index);
         if reach.covers(step) || is_under_way(step) {
-            if touched != Touched::No {
+            if touched.is_begun() {
                 undone.push(index);
             }
-        } else if step.finale && is_done(step) && touched != Touched::Done {
+        } else if step.finale && is_done(step) && matches!(touched, Touched::No | Touched::Yes) {
             finales.push(index);
         }
     }
     (undone, finales)
+}
+
+/// What goes back as one: all services of a region, or a group that belongs to none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Whole<'a> {
+    Region(Option<&'a EnvironmentId>, &'a RegionId),
+    Group(u32),
+}
+
+impl<'a> Whole<'a> {
+    /// That of a step; none of one that is rolled back with no others.
+    fn of(step: &'a Step) -> Option<Self> {
+        let group = step.group?;
+        let region = step.scope.region();
+        Some(region.map_or(Self::Group(group), |r| Self::Region(step.scope.environment(), r)))
+    }
 }
 
 /// What is tried instead when a compensation fails for good: the same again as another operation,

@@ -6,7 +6,7 @@ use super::event::{Cause, Event, Mode, Outcome, StepRef};
 use super::signal;
 use super::state::{Active, Phase, RunState, Status, Timer, Wait};
 use crate::model::OnCancel;
-use crate::plan::{Action, Reach, Touched, rollback};
+use crate::plan::{Action, OnFailure, Reach, Touched, rollback};
 use crate::port::{EffectError, Evidence};
 
 /// Decides what follows from the state and the time: due timers, steps that may start, the end of a
@@ -243,9 +243,7 @@ fn settle(state: &RunState, cause: &Cause) -> Event {
 /// How a run ends that stopped and is where it was to go back to. Where nothing had to be taken back it was not rolled
 /// back, also if it tidied up elsewhere; unless the regions that failed have been taken back already, and no others begin.
 fn went_back(state: &RunState, cause: &Cause) -> Outcome {
-    let is_undone = |index: &u32| {
-        !state.plan.step(*index).undo.compensations().is_empty()
-    };
+    let is_undone = |index: &u32| !state.plan.step(*index).undo.compensations().is_empty();
     let undone = state.plan.rollback().is_some_and(|(_, back)| back.undoes.iter().any(is_undone));
     if undone || state.halted.as_ref() == Some(cause) {
         Outcome::RolledBack { cause: cause.clone() }
@@ -273,12 +271,19 @@ pub(super) fn touched(state: &RunState, index: u32) -> Touched {
         Some(Status::Succeeded) => Touched::Done,
         Some(Status::Running) => Touched::Yes,
         Some(Status::Waiting) if attempted => Touched::Yes,
+        // Whoever waited for it goes on.
+        Some(Status::Failed)
+            if !attempted && state.plan.step(index).on_failure == OnFailure::Continue =>
+        {
+            Touched::Done
+        }
         // A step whose gate was rejected failed before its first attempt.
         Some(Status::Failed | Status::Cancelled)
             if state.spent.get(&index).is_some_and(|n| *n > 0) =>
         {
             Touched::Yes
         }
+        _ if state.is_left(index) && !state.is_half_taken_back(index) => Touched::Left,
         _ => Touched::No,
     }
 }

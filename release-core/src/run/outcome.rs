@@ -79,8 +79,8 @@ pub enum Outcome {
         /// What was left behind.
         left: Vec<Part>,
     },
-    /// What it had changed in the cause's scope was put back, and so was every target that was on its
-    /// way. Other targets have all of the new version.
+    /// What it had changed in the cause's scope was put back, and so was all of every region that was on its
+    /// way. Other regions have all of the new version.
     RolledBack {
         /// Why.
         cause: Cause,

@@ -7,7 +7,7 @@ use super::event::{Cause, StepRef};
 use super::state::{Phase, RunState, Status};
 use crate::ids::{EnvironmentId, RegionId};
 use crate::model::RollbackScope;
-use crate::plan::{Line, Part, Step, Touched, Undo};
+use crate::plan::{Line, Part, Step, Undo};
 
 impl RunState {
     /// A step failed so that its region is to be rolled back. Whether that is dealt with: the region is
@@ -67,7 +67,7 @@ impl RunState {
         let steps = || (0_u32..).zip(self.plan.plan().steps());
         let here = |step: &Step| step.scope.environment() == Some(environment);
         let begun: BTreeSet<RegionId> = steps()
-            .filter(|(index, step)| here(step) && touched(self, *index) != Touched::No)
+            .filter(|(index, step)| here(step) && touched(self, *index).is_begun())
             .filter_map(|(_, step)| step.scope.region().cloned())
             .collect();
         let goes_on = |step: &Step| {

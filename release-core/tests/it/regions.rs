@@ -1,13 +1,13 @@
 //! Regions that fail: others go on until the line is stopped, and healthy ones keep what they have.
 
-use release_core::model::{BlueGreen, Definition, Gate, RollbackScope, Span, Strategy};
+use release_core::model::{BlueGreen, Definition, Gate, RollbackScope, Service, Span, Strategy};
 use release_core::plan::{FrozenPlan, Part, PlanError, PlanErrors, Reach, plan};
 use release_core::run::{Cause, Command, Event, Fact, Outcome, Status};
 use release_core::time::Timestamp;
 
 use super::descoped::until_fails;
 use super::support::drive::{End, Run};
-use super::support::samples::{approval, criteria, environment, id, one_service};
+use super::support::samples::{any, approval, criteria, environment, id, one_service, set};
 use super::support::words::started;
 
 /// `api` in four regions, two a wave; the line stops after `stop` failed regions.
@@ -128,6 +128,69 @@ fn f31_a_wave_is_what_a_rollback_reaches_also_where_no_line_is_declared() {
         reach.covers(frozen.get(index).expect("a step"))
     };
     assert_eq!(["a", "b", "c", "d"].into_iter().filter(covered).collect::<Vec<_>>(), ["c", "d"]);
+}
+
+/// As [`line`], where `web` is released with `api`, and needs it if it is said to.
+fn pair(needs: bool) -> Definition {
+    let mut definition = line(RollbackScope::Region, None);
+    definition.release.versions = set(&[("api", "2.0.0"), ("web", "2.0.0")]);
+    definition.release.previous = set(&[("api", "1.0.0"), ("web", "1.0.0")]);
+    let mut web = Service::new(id("web"), id("team-b"));
+    web.depends_on.extend(needs.then(|| any("api")));
+    definition.services.push(web);
+    definition
+}
+
+/// Lets effects whose names begin with `prefix` come to good ends, until that of `last` has.
+fn until_done(run: &mut Run, prefix: &str, last: &str) {
+    for _ in 0..100 {
+        if run.status(last) == Status::Succeeded {
+            return;
+        }
+        let named = |step: &&u32| {
+            run.state.plan().get(**step).expect("a step").id.as_str().starts_with(prefix)
+        };
+        match run.effects.keys().find(named).copied() {
+            Some(step) => drop(run.outcome(step, End::Good)),
+            None => assert!(run.pass_to_next(), "{:?}", run.state.awaiting()),
+        }
+    }
+    panic!("no end: {:?}", run.state.awaiting())
+}
+
+/// Found by releases at random: the region beside the one that failed kept the new `api`, with the old `web`, and nobody had
+/// verified these together.
+#[test]
+fn f31_a_region_that_is_on_its_way_goes_back_as_a_whole() {
+    let mut run = Run::start(&frozen(&pair(true)));
+    until_done(&mut run, "artifacts/", "artifacts/web/previous");
+    until_done(&mut run, "prod/a/api/", "prod/a/api/still-ready");
+    assert_eq!(run.status("prod/a/web/preview"), Status::Running);
+    run.end("prod/b/api/preview", End::Good);
+    run.end("prod/b/api/ready", End::Permanent);
+    let outcome = run.heal(200);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    for step in ["a/api/preview", "a/api/switch", "a/web/preview", "b/api/preview"] {
+        assert_eq!(run.status(&format!("prod/{step}")), Status::Compensated, "{step}");
+    }
+    let back = started(&run);
+    let place = |step: &str| back.iter().position(|one| one.starts_with(step)).expect(step);
+    let (web, api) = ("rollback/prod/a/web/preview/scale", "rollback/prod/a/api/switch/route");
+    assert!(place(api) > 0 && place(web) > 0, "{back:?}");
+    assert_eq!(begun(&run), ["a", "b"]);
+}
+
+/// What people left behind is not on its way anywhere.
+#[test]
+fn f31_a_region_without_a_member_that_was_left_behind_is_done_without_it() {
+    let mut run = Run::start(&frozen(&pair(false)));
+    run.command(Command::Descope { service: id("web") }, "bob").expect("it can go without");
+    let outcome = go_on(&mut run, &["c"]);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    for (name, status) in [("a", Status::Succeeded), ("b", Status::Succeeded)] {
+        assert_eq!(run.status(&format!("prod/{name}/api/switch")), status, "{name}");
+    }
+    assert_eq!(run.status("prod/c/api/preview"), Status::Compensated);
 }
 
 /// Not declared, the first failure stops everything: what nobody asked for does not change.

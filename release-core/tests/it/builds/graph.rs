@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::build::{Build, BuildGraph, BuildGraphError, NeedsError, UnknownBuild};
+use release_core::build::{
+    Build, BuildGraph, BuildGraphError, MAX_NEEDS, NeedsError, UnknownBuild,
+};
 use release_core::model::{BuildId, Span};
 
 use super::support::{Needs, build, graph, id, needs, reaches};
@@ -175,4 +177,34 @@ fn a_hundred_thousand_builds_in_one_line_are_no_trouble() {
         panic!("a circle")
     };
     assert_eq!(ids.len(), 100_000);
+}
+
+#[test]
+fn a_million_builds_are_taken_and_too_many_needs_are_refused() {
+    let name = |number: usize| -> BuildId { format!("b{number:07}").parse().unwrap() };
+    // A thousand chains of a thousand each.
+    let one = |number: usize| {
+        let build = Build::new(name(number), "shop", "release");
+        if number.is_multiple_of(1_000) { build } else { build.needing(name(number - 1)) }
+    };
+    let graph = BuildGraph::new((0..1_000_000).map(one)).unwrap();
+    assert_eq!(graph.in_order().count(), 1_000_000);
+    assert_eq!(graph.affected([&name(500_500)]).unwrap().len(), 500);
+    assert_eq!(graph.critical_path(|_| Span::secs(1)).length, Span::secs(1_000));
+    // Each needs the same two thousand, which need nothing.
+    let base: BTreeSet<BuildId> = (0..2_000).map(name).collect();
+    let needs = |count: usize| {
+        let base = &base;
+        (0..2_000 + count).map(move |number| {
+            let mut build = Build::new(name(number), "shop", "release");
+            if number >= 2_000 {
+                build.needs.clone_from(base);
+            }
+            build
+        })
+    };
+    assert_eq!(MAX_NEEDS, 2_000 * 2_000);
+    let error = BuildGraph::new(needs(2_001)).unwrap_err();
+    assert_eq!(error, BuildGraphError::Needs(NeedsError::TooMany));
+    assert!(error.to_string().contains("more than 4000000"), "{error}");
 }
