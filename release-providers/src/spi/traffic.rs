@@ -21,7 +21,8 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// Says who this is and what it can do. Never a secret.
     fn describe(&self) -> Description;
 
-    /// Accepts new shares for a target. They replace all earlier ones at once.
+    /// Accepts new shares for a target. They replace all earlier ones at once, also those that were accepted and have yet to
+    /// take effect: once this is accepted, those never do.
     ///
     /// # Contract
     /// Weights are percent and add up to 100, or the list is empty: nobody is served, and there are no rules. No request is

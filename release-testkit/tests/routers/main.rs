@@ -26,6 +26,7 @@ mod local;
 #[path = "../support/real.rs"]
 mod real;
 mod releases;
+mod requests;
 mod rules;
 mod server;
 mod shrinking;
