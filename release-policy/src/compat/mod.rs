@@ -6,7 +6,8 @@
 //! - [`Catalogue::resolve`] finds versions for a wish, with as much as possible left as it is, or tells in sentences why there are none;
 //! - [`Catalogue::order`] says in which order changes are made, so that after each of them no need is newly unmet;
 //! - [`Catalogue::plan`] finds versions for a wish to which there is such an order;
-//! - [`Catalogue::way_back`] finds the last set that was verified together to which such an order leads.
+//! - [`Catalogue::way_back`] finds the last set that was verified together to which such an order leads;
+//! - [`Compatible`] is the policy that asks [`Catalogue::admit`] before each step of a run that deploys a version or sends users to one.
 //!
 //! What a version needs that the catalogue does not know, nobody knows: it may need anything. So keep versions in the catalogue as long as they
 //! are deployed anywhere; where one is missing, changes are denied that it might not get along with, and the denial names it.
@@ -50,6 +51,7 @@
 //! | `steps` | the order of changes |
 //! | `plan` | versions for a wish, with an order that leads to them |
 //! | `back` | the way back |
+//! | `policy` | what is admitted, as a policy of the engine |
 
 mod back;
 mod catalogue;
@@ -57,6 +59,7 @@ mod faults;
 mod fits;
 mod narrow;
 mod plan;
+mod policy;
 mod resolve;
 mod steps;
 mod tell;
@@ -65,5 +68,6 @@ pub use back::{MOST_SETS, NoWayBack, NotThere, VerifiedSet};
 pub use catalogue::{Catalogue, CatalogueError, Fleet, MAX_OFFERS, Offer, Versions};
 pub use faults::{Broken, Change, Denied, Fault, Unknown};
 pub use plan::{MOST_TARGETS, NoPlan, Plan};
+pub use policy::{Compatible, Inventory};
 pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
 pub use steps::{Knot, NoOrder, Order, Step};

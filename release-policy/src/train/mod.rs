@@ -44,6 +44,7 @@
 //! | [`calendar`] | the trains of a season, the work for them, and whether that can be |
 //! | [`departure`] | who boards, where a train stops, what holds it, and what hotfixes do to the next |
 //! | `waves` | which regions go together, and when |
+//! | `wave_stage` | the same for the stage of a definition, and as freezes until each wave's time |
 
 pub mod calendar;
 pub mod departure;
@@ -52,16 +53,19 @@ mod model;
 mod readiness;
 mod scope;
 mod sign_off;
+mod wave_stage;
 mod waves;
 
 pub use model::{
-    Became, Because, Departure, Entry, Migration, ModelError, ReleaseModel, TrainHistory,
-    TrainModel,
+    Became, Because, Departure, Entry, MAX_ENTRIES, Migration, ModelError, ReleaseModel,
+    TrainHistory, TrainModel,
 };
 pub use readiness::{Lack, Missing, Readiness, Slack};
 pub use scope::{
     Changed, Coverage, Covered, How, ItemKind, MAX_ITEMS, Objective, ReleaseScope, ScopeError,
     ScopeItem,
 };
-pub use sign_off::{Requirement, SignOff, SignOffError, SignOffs, Signing, Statement};
+pub use sign_off::{
+    MAX_SIGN_OFFS, Requirement, SignOff, SignOffError, SignOffs, Signing, Statement,
+};
 pub use waves::{EXACT, MAX_REGIONS, Wave, WaveError, WavePlan, WaveRegion, WaveRules, waves};

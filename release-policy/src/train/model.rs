@@ -6,6 +6,9 @@ use std::fmt;
 use release_core::model::{ItemId, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+/// How many entries a history may have.
+pub const MAX_ENTRIES: usize = 1_000_000;
+
 /// What lets a train depart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -100,15 +103,51 @@ impl From<TrainHistory> for Vec<Entry> {
     }
 }
 
-/// Items at an instant: of each that is in scope, whether it is complete.
-type Items<'a> = BTreeMap<&'a ItemId, bool>;
+/// Items at an instant.
+#[derive(Default)]
+struct Items<'a> {
+    /// Of each that is in scope, whether it is complete.
+    all: BTreeMap<&'a ItemId, bool>,
+    /// How many are not.
+    open: usize,
+}
+
+impl<'a> Items<'a> {
+    fn apply(&mut self, entry: &'a Entry) {
+        let before = self.all.get(&entry.item).copied();
+        let after = match (entry.became, before) {
+            (Became::Joined, None) | (Became::Reopened, Some(_)) => Some(false),
+            (Became::Left, _) | (Became::Complete | Became::Reopened, None) => None,
+            (Became::Joined, known) => known,
+            (Became::Complete, Some(_)) => Some(true),
+        };
+        self.open += usize::from(after == Some(false));
+        self.open -= usize::from(before == Some(false));
+        match after {
+            Some(complete) if after != before => {
+                self.all.insert(&entry.item, complete);
+            }
+            None if before.is_some() => {
+                self.all.remove(&entry.item);
+            }
+            _ => {}
+        }
+    }
+
+    fn are_complete(&self) -> bool {
+        self.open == 0 && !self.all.is_empty()
+    }
+}
 
 impl TrainHistory {
     /// Adds what happened next.
     ///
     /// # Errors
-    /// [`ModelError::Backwards`] for an entry from before the last.
+    /// [`ModelError::Backwards`] for an entry from before the last; [`ModelError::TooMany`] beyond [`MAX_ENTRIES`].
     pub fn push(&mut self, entry: Entry) -> Result<(), ModelError> {
+        if self.0.len() >= MAX_ENTRIES {
+            return Err(ModelError::TooMany);
+        }
         if let Some(last) = self.0.last().filter(|last| entry.at < last.at) {
             return Err(ModelError::Backwards { at: entry.at, last: last.at });
         }
@@ -121,42 +160,30 @@ impl TrainHistory {
         &self.0
     }
 
-    /// Every state that lasted for a while until `at`, with when it began, the empty one before all entries left out.
-    fn states(&self, at: Timestamp, mut see: impl FnMut(Timestamp, &Entry, &Items<'_>) -> bool) {
-        let mut items = Items::new();
-        let until = self.0.partition_point(|entry| entry.at <= at);
-        let mut entries = self.0.iter().take(until).peekable();
+    /// When all of the scope was complete for the first time, and by which item. Of several entries of one instant, the last says
+    /// what is so from then on.
+    fn first_complete(&self, until: Timestamp) -> Option<(Timestamp, ItemId)> {
+        let mut items = Items::default();
+        let mut entries = self.until(until).iter().peekable();
         while let Some(entry) = entries.next() {
-            apply(&mut items, entry);
-            // Of several entries of one instant, the last says what is so from then on.
+            items.apply(entry);
             let lasts = entries.peek().is_none_or(|next| next.at > entry.at);
-            if lasts && see(entry.at, entry, &items) {
-                return;
+            if lasts && items.are_complete() {
+                return Some((entry.at, entry.item.clone()));
             }
         }
+        None
     }
 
-    fn at(&self, at: Timestamp) -> Items<'_> {
-        let mut items = Items::new();
+    fn until(&self, at: Timestamp) -> &[Entry] {
         let until = self.0.partition_point(|entry| entry.at <= at);
-        self.0.iter().take(until).for_each(|entry| apply(&mut items, entry));
-        items
+        self.0.get(..until).unwrap_or_default()
     }
-}
 
-fn apply<'a>(items: &mut Items<'a>, entry: &'a Entry) {
-    match entry.became {
-        Became::Joined => {
-            items.entry(&entry.item).or_insert(false);
-        }
-        Became::Left => {
-            items.remove(&entry.item);
-        }
-        Became::Complete | Became::Reopened => {
-            if let Some(complete) = items.get_mut(&entry.item) {
-                *complete = entry.became == Became::Complete;
-            }
-        }
+    fn at(&self, at: Timestamp) -> BTreeMap<&ItemId, bool> {
+        let mut items = Items::default();
+        self.until(at).iter().for_each(|entry| items.apply(entry));
+        items.all
     }
 }
 
@@ -182,6 +209,11 @@ pub enum ModelError {
         /// Of when the one before is.
         last: Timestamp,
     },
+    /// It is too much.
+    #[error(
+        "a history has at most {MAX_ENTRIES} entries; leave out items that joined and left again, or begin the history of the next train"
+    )]
+    TooMany,
     /// What has departed cannot depart otherwise.
     #[error("the train departed at {0}; change the model of the next one")]
     Departed(Timestamp),
@@ -252,8 +284,8 @@ impl ReleaseModel {
         self.check()?;
         let complete = match self {
             Self::TimeBased { .. } => None,
-            Self::FeatureBased => first_complete(history, now),
-            Self::Hybrid { deadline } => first_complete(history, now.min(*deadline)),
+            Self::FeatureBased => history.first_complete(now),
+            Self::Hybrid { deadline } => history.first_complete(now.min(*deadline)),
         };
         if let Some((at, last)) = complete {
             return Ok(departs(history, at, at, Because::Complete { last }));
@@ -276,18 +308,6 @@ impl ReleaseModel {
 fn lacking(history: &TrainHistory, at: Timestamp) -> BTreeSet<ItemId> {
     let items = history.at(at).into_iter();
     items.filter(|(_, complete)| !complete).map(|(item, _)| item.clone()).collect()
-}
-
-/// When all of the scope was complete for the first time, and by which item.
-fn first_complete(history: &TrainHistory, until: Timestamp) -> Option<(Timestamp, ItemId)> {
-    let mut found = None;
-    history.states(until, |at, last, items| {
-        if !items.is_empty() && items.values().all(|complete| *complete) {
-            found = Some((at, last.item.clone()));
-        }
-        found.is_some()
-    });
-    found
 }
 
 fn departs(

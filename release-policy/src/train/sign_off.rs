@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::scope::{Coverage, Covered, ReleaseScope};
 use crate::directory::Directory;
 
+/// How many sign-offs a release may need.
+pub const MAX_SIGN_OFFS: usize = 1_000;
+
 /// A sign-off that a release needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +147,9 @@ pub enum SignOffError {
         /// What that person signed.
         other: SignOffId,
     },
+    /// It is too much.
+    #[error("there are more than {MAX_SIGN_OFFS} sign-offs; let one of them cover more items")]
+    TooMany,
     /// Two requirements have one name.
     #[error("there are two sign-offs `{0}`; give one of them another name")]
     Same(SignOffId),
@@ -190,10 +196,13 @@ impl SignOffs {
     /// All that are required.
     ///
     /// # Errors
-    /// [`SignOffError::Same`] and [`SignOffError::ApartFromNothing`].
+    /// [`SignOffError::Same`], [`SignOffError::ApartFromNothing`], and [`SignOffError::TooMany`] beyond [`MAX_SIGN_OFFS`].
     pub fn new(required: impl IntoIterator<Item = Requirement>) -> Result<Self, SignOffError> {
         let mut named = BTreeMap::new();
         for requirement in required {
+            if named.len() >= MAX_SIGN_OFFS {
+                return Err(SignOffError::TooMany);
+            }
             let id = requirement.id.clone();
             if named.insert(id.clone(), requirement).is_some() {
                 return Err(SignOffError::Same(id));

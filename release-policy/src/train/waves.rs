@@ -8,6 +8,8 @@ use std::fmt;
 use release_core::model::{RegionId, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+mod steps;
+
 /// Up to so many regions, all divisions into waves are looked at; beyond, the best that is found step by step is taken.
 pub const EXACT: usize = 12;
 /// How many regions there may be.
@@ -163,6 +165,15 @@ pub enum WaveError {
         /// From when on.
         from: Timestamp,
     },
+    /// Not all divisions were looked at, and of those that were none comes to an end.
+    #[error(
+        "step by step no waves were found for all regions: {} are left at the end of the best try. There may be some all the same: of more than {EXACT} regions not all divisions are looked at. Divide the release into parts of at most {EXACT} regions, name more hours, or allow more growth",
+        names(.regions)
+    )]
+    NoneFound {
+        /// The regions that are left.
+        regions: Vec<RegionId>,
+    },
     /// After some waves none may follow.
     #[error("no first wave is small enough, or none may follow: {} are left; allow more growth or a larger first wave", names(.regions))]
     Stuck {
@@ -204,18 +215,18 @@ impl Reached {
 /// Divides regions into waves from `start` on.
 ///
 /// Of all plans that keep the rules it is one that ends first, with rather more and smaller waves, few users first, and the same one whenever it is
-/// asked. Beyond [`EXACT`] regions it takes wave by wave as many as it may, largest first, and
+/// asked. Beyond [`EXACT`] regions it takes wave by wave as many as it may, in several orders, and
 /// [`shortest`](WavePlan::shortest) says that there may be better ones.
 ///
 /// # Errors
-/// [`WaveError`] says what cannot be, and what to change.
+/// [`WaveError`] says what cannot be, and what to change; [`WaveError::NoneFound`] alone, that nothing was found and there may be some.
 pub fn waves(
     regions: &[WaveRegion],
     rules: WaveRules,
     start: Timestamp,
 ) -> Result<WavePlan, WaveError> {
     let setting = Setting::new(regions, rules)?;
-    if regions.len() <= EXACT { setting.shortest(start) } else { setting.greedy(start) }
+    if regions.len() <= EXACT { setting.shortest(start) } else { setting.by_steps(start) }
 }
 
 impl<'a> Setting<'a> {
@@ -381,36 +392,6 @@ impl<'a> Setting<'a> {
             return WaveError::NobodyThere { regions: ids(left), attended, from };
         }
         WaveError::Stuck { regions: ids(left) }
-    }
-
-    /// Wave by wave, of what may follow soonest as much as possible.
-    fn greedy(&self, start: Timestamp) -> Result<WavePlan, WaveError> {
-        let (mut done, mut since, mut waves) = (0_u64, start, Vec::new());
-        let mut order: Vec<_> = self.of(self.everything()).collect();
-        order.sort_by_key(|(_, region)| Reverse(region.users));
-        while done != self.everything() {
-            let open =
-                || order.iter().map(|(number, _)| *number).filter(|number| done >> number & 1 == 0);
-            let first = open()
-                .filter(|number| self.allowed(done, 1 << number))
-                .filter_map(|number| Some((self.attended(1 << number, since)?, number)))
-                .min_by_key(|(at, _)| *at);
-            let Some((at, number)) = first else { return Err(self.left_over(done, since)) };
-            let mut wave = 1_u64 << number;
-            for other in open() {
-                let more = wave | 1 << other;
-                if self.allowed(done, more) && self.attended(more, since) == Some(at) {
-                    wave = more;
-                }
-            }
-            let Some(next) = self.wave(done, wave, since) else {
-                return Err(self.left_over(done, since));
-            };
-            since = next.baked;
-            waves.push(next);
-            done |= wave;
-        }
-        Ok(WavePlan { waves, shortest: false })
     }
 }
 

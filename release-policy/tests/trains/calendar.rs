@@ -9,7 +9,7 @@ use release_policy::train::calendar::{
     Absence, Activity, Blocker, Calendar, CalendarError, CalendarSpec, Conflict, Constraint, Crew,
     Phase, Timing,
 };
-use release_policy::window::{When, WindowSpec, Windows};
+use release_policy::window::{Holiday, HolidayCalendar, When, WindowRules, WindowSpec};
 
 use super::support::id;
 
@@ -31,7 +31,51 @@ struct Small {
     works: Vec<Work>,
     /// When each team is away.
     away: Vec<Vec<(u64, u64)>>,
+    /// When each team works besides.
+    there: Vec<There>,
     freezes: Vec<(u64, u64)>,
+}
+
+/// When a team is there.
+#[derive(Debug, Clone, Copy)]
+enum There {
+    Always,
+    /// At its hours alone: from and until.
+    Hours(u64, u64),
+    /// But for a holiday, four hours west of Greenwich: until that day is over, or from when it begins.
+    Holiday {
+        first: bool,
+    },
+}
+
+/// The hour at which a day begins for teams with holidays.
+const MIDNIGHT: u64 = 4;
+
+impl There {
+    fn is_there(self, hour: u64) -> bool {
+        hour >= HOURS
+            || match self {
+                Self::Always => true,
+                Self::Hours(from, until) => (from..until).contains(&hour),
+                Self::Holiday { first } => (hour < MIDNIGHT) != first,
+            }
+    }
+
+    fn crew(self, nth: usize) -> Crew {
+        let zone = if matches!(self, Self::Holiday { .. }) { "Etc/GMT+4" } else { "UTC" };
+        let mut crew = Crew::new(team(nth), zone);
+        match self {
+            Self::Always => {}
+            Self::Hours(from, until) => {
+                let start = format!("2026-12-01T{from:02}:00");
+                crew.works = Some(When::rrule(&start, "FREQ=DAILY", format!("{}h", until - from)));
+            }
+            Self::Holiday { first } => {
+                crew.holidays.insert(id(if first { "last-of-november" } else { "first" }));
+            }
+        }
+        crew
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -67,9 +111,21 @@ fn small() -> impl Strategy<Value = Small> {
         };
         works.into_iter().enumerate().map(one).collect::<Vec<_>>()
     });
-    let away = proptest::collection::vec(proptest::collection::vec(stretch(), 0..2), 2..=2);
-    (works, away, proptest::collection::vec(stretch(), 0..2))
-        .prop_map(|(works, away, freezes)| Small { works, away, freezes })
+    // Up to three of each, so that those of one kind overlap.
+    let some = || proptest::collection::vec(stretch(), 0..=3);
+    let there = prop_oneof![
+        2 => Just(There::Always),
+        1 => stretch().prop_map(|(from, until)| There::Hours(from, (until + 4).min(HOURS))),
+        1 => any::<bool>().prop_map(|first| There::Holiday { first }),
+    ];
+    let away = proptest::collection::vec(some(), 2..=2);
+    let there = proptest::collection::vec(there, 2..=2);
+    (works, away, there, some()).prop_map(|(works, away, there, freezes)| Small {
+        works,
+        away,
+        there,
+        freezes,
+    })
 }
 
 pub(super) fn name(nth: usize) -> ActivityId {
@@ -93,7 +149,7 @@ impl Small {
             spec.activities.push(activity);
         }
         for (nth, away) in self.away.iter().enumerate() {
-            let mut crew = Crew::new(team(nth), "UTC");
+            let mut crew = self.there[nth].crew(nth);
             crew.absences.extend(away.iter().map(|(from, until)| Absence {
                 from: hour(*from),
                 until: hour(*until),
@@ -107,13 +163,24 @@ impl Small {
                 .build()
                 .unwrap()
         };
-        spec.windows = Windows::new(self.freezes.iter().enumerate().map(window)).unwrap();
+        let calendar = |(name, day): (&str, &str)| {
+            HolidayCalendar::new(id(name), [Holiday::new(name, day.parse().unwrap())]).unwrap()
+        };
+        let days = [("last-of-november", "2026-11-30"), ("first", "2026-12-01")];
+        let rules = WindowRules {
+            windows: self.freezes.iter().enumerate().map(window).collect(),
+            calendars: days.map(calendar).into(),
+            ..WindowRules::default()
+        };
+        spec.windows = rules.try_into().unwrap();
         spec
     }
 
     fn blocked(&self, work: &Work, hour: u64) -> bool {
         let within = |(from, until): &(u64, u64)| (*from..*until).contains(&hour);
-        self.away[work.team].iter().any(within) || (work.frozen && self.freezes.iter().any(within))
+        !self.there[work.team].is_there(hour)
+            || self.away[work.team].iter().any(within)
+            || (work.frozen && self.freezes.iter().any(within))
     }
 
     /// When work is done that begins at `start`, hour by hour; none where it cannot begin then.
@@ -183,7 +250,11 @@ impl Small {
                     by: Blocker::Freeze { window, from: hour(*from), until: hour(*until) },
                 })
             };
+            let hours = |constraint: &&&Constraint| matches!(constraint, Constraint::Blocked { by: Blocker::OffHours { team: of } | Blocker::Holiday { team: of, .. } } if *of == team(work.team));
             let mut less = self.clone();
+            if !constraints.iter().any(|constraint| hours(&constraint)) {
+                less.there[work.team] = There::Always;
+            }
             less.away[work.team] = self.away[work.team].iter().filter(away).copied().collect();
             less.freezes =
                 self.freezes.iter().enumerate().filter(freeze).map(|(_, one)| *one).collect();
@@ -226,11 +297,11 @@ fn check_timings(small: &Small, ways: &[Vec<(u64, u64)>], calendar: &Calendar) {
         let free = (starts.0..starts.1).filter(|hour| !small.blocked(&small.works[nth], *hour));
         assert_eq!(*slack, hours(free.count() as u64));
     }
-    let ends = solution.critical_path.last().unwrap();
-    assert_eq!(
-        solution.activities[ends].slack,
-        solution.activities.values().map(|timing| timing.slack).min().unwrap()
-    );
+    let least = solution.activities.values().map(|timing| timing.slack).min().unwrap();
+    assert!(!solution.critical_path.is_empty());
+    for critical in &solution.critical_path {
+        assert_eq!(solution.activities[critical].slack, least, "{critical}");
+    }
     for pair in solution.critical_path.windows(2) {
         let (one, next) = (&solution.activities[&pair[0]], &solution.activities[&pair[1]]);
         assert!(one.earliest_finish <= next.earliest_start);

@@ -14,6 +14,8 @@ use super::support::id;
 
 #[path = "compat_hostile.rs"]
 mod hostile;
+#[path = "compat_policy.rs"]
+mod policy;
 #[path = "compat_told.rs"]
 mod told;
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{Digest, ServiceId};
-use release_policy::compat::{Catalogue, MOST_SETS, Offer, ResolveError, VerifiedSet, Versions};
+use release_policy::compat::{
+    Catalogue, CatalogueError, MAX_OFFERS, MOST_SETS, Offer, ResolveError, VerifiedSet, Versions,
+};
 use semver::{Version, VersionReq};
 
 use super::super::support::id;
@@ -119,4 +121,22 @@ fn of_very_many_verified_sets_the_last_are_tried() {
         none.to_string().ends_with("9900 older ones were not tried: give just those"),
         "{none}"
     );
+}
+
+#[test]
+fn a_catalogue_of_more_than_a_million_is_refused() {
+    let api: ServiceId = id("api");
+    let offers = |count: usize| {
+        let api = api.clone();
+        (0..).take(count).map(move |minor| Offer::new(api.clone(), Version::new(1, minor, 0)))
+    };
+    assert_eq!(Catalogue::new(offers(MAX_OFFERS + 1)), Err(CatalogueError::TooMany));
+    let most = Catalogue::new(offers(MAX_OFFERS)).unwrap();
+    assert_eq!(most.versions(&api).next_back(), Some(&Version::new(1, 999_999, 0)));
+    // What they need counts as well.
+    let needs = vec![(link(0), VersionReq::STAR); 2 * MAX_OFFERS];
+    let greedy = Offer { needs, ..Offer::new(api.clone(), ONE) };
+    let error = Catalogue::new([greedy]).unwrap_err();
+    assert_eq!(error, CatalogueError::TooMany);
+    assert!(error.to_string().contains("leave out what is deployed nowhere"), "{error}");
 }

@@ -154,7 +154,7 @@ proptest! {
 }
 
 /// The departure at so many thousand minutes, with so many minutes for hotfixes.
-fn departure(nth: usize, kept: u64) -> ScheduledDeparture {
+pub(super) fn departure(nth: usize, kept: u64) -> ScheduledDeparture {
     let departs = minute(1_000 * nth as u64);
     ScheduledDeparture {
         id: id(&format!("weekly-{nth}")),
@@ -166,7 +166,7 @@ fn departure(nth: usize, kept: u64) -> ScheduledDeparture {
     }
 }
 
-fn hotfix(nth: usize, arrives: u64, work: u64) -> Hotfix {
+pub(super) fn hotfix(nth: usize, arrives: u64, work: u64) -> Hotfix {
     let (arrives, work) = (minute(arrives), Span::secs(60 * work));
     Hotfix { id: id(&format!("fix-{nth}")), arrives, work, service: id("api"), version: version(3) }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::model::{Span, StopId, Timestamp};
+use release_core::model::{Span, StopId, SyncPointId, TeamId, Timestamp};
 use release_policy::train::departure::{
-    Event, Journey, JourneyError, JourneySpec, Next, Stop, SyncPoint, Why,
+    Event, Journey, JourneyError, JourneySpec, MAX_STOPS, Missed, Next, Stop, SyncPoint, Why,
 };
 
 use super::support::{id, minute};
@@ -50,6 +50,8 @@ struct Played {
     events: Vec<Event>,
     began: Vec<u64>,
     ended: Option<(u64, Next)>,
+    /// What was missed, minute by minute, before the train was asked what it does.
+    missed: Vec<Vec<Missed>>,
 }
 
 /// Plays a journey, asked every minute: stops take what they take, and going back takes what that takes.
@@ -67,6 +69,7 @@ fn play(spec: &JourneySpec, mut happens: Vec<Event>, until: u64) -> Played {
         if back.is_some_and(|back| back <= now) {
             played.events.push(Event::WentBack { at: minute(now) });
         }
+        played.missed.push(journey.missed(&played.events, minute(now)));
         match journey.next(&played.events, minute(now)) {
             Next::Begins { stop } => {
                 assert!(under_way.is_none() && back.is_none(), "{played:?}");
@@ -108,6 +111,85 @@ fn closed() -> impl Strategy<Value = Vec<(Timestamp, Timestamp)>> {
     })
 }
 
+/// A sync point with when each of its teams comes; one in many never does.
+#[derive(Debug, Clone)]
+struct Meeting {
+    before: usize,
+    deadline: u64,
+    teams: Vec<Option<u64>>,
+}
+
+fn meetings() -> impl Strategy<Value = Vec<Meeting>> {
+    let comes = prop_oneof![60 => (0..150_u64).prop_map(Some), 1 => Just(None)];
+    let one = (any::<usize>(), 0..150_u64, proptest::collection::vec(comes, 1..4));
+    let one = one.prop_map(|(before, deadline, teams)| Meeting { before, deadline, teams });
+    proptest::collection::vec(one, 0..4)
+}
+
+fn team(nth: usize) -> TeamId {
+    id(&format!("team-{nth}"))
+}
+
+impl Meeting {
+    fn point(&self, nth: usize, stops: usize) -> SyncPoint {
+        SyncPoint {
+            id: id(&format!("point-{nth}")),
+            before: stop_id(self.before % stops),
+            awaits: (0..self.teams.len()).map(team).collect(),
+            deadline: minute(self.deadline),
+            escalate: id("conductors"),
+        }
+    }
+
+    fn arrivals(&self, nth: usize) -> impl Iterator<Item = Event> {
+        let point: SyncPointId = id(&format!("point-{nth}"));
+        let comes = self.teams.iter().enumerate().filter_map(|(nth, at)| Some((nth, (*at)?)));
+        comes.map(move |(nth, at)| Event::Arrived {
+            point: point.clone(),
+            team: team(nth),
+            at: minute(at),
+        })
+    }
+
+    /// Who is not there at a minute.
+    fn missing(&self, now: u64) -> BTreeSet<TeamId> {
+        let absent = |(_, at): &(usize, &Option<u64>)| at.is_none_or(|at| at > now);
+        self.teams.iter().enumerate().filter(absent).map(|(nth, _)| team(nth)).collect()
+    }
+}
+
+/// That nothing begins before all are there, and that those are told who are missing from the deadline on until the stop begins, and no
+/// others.
+fn keeps_appointments(played: &Played, meetings: &[Meeting], stops: usize) {
+    let began = |stop: &StopId| {
+        played.events.iter().find_map(|event| match event {
+            Event::Began { stop: other, at } if other == stop => Some(*at),
+            _ => None,
+        })
+    };
+    let turned = played.events.iter().find_map(|event| match event {
+        Event::TurnedBack { at } => Some(*at),
+        _ => None,
+    });
+    for (now, told) in (0..).zip(&played.missed) {
+        let mut expected = Vec::new();
+        for (nth, meeting) in meetings.iter().enumerate() {
+            let SyncPoint { id: point, before, escalate, deadline, .. } = meeting.point(nth, stops);
+            let missing = meeting.missing(now);
+            // Asked in the minute in which it begins, it has not begun yet.
+            let open = began(&before).is_none_or(|at| at >= minute(now));
+            let on_its_way = turned.is_none_or(|at| at >= minute(now));
+            if now >= meeting.deadline && !missing.is_empty() && open && on_its_way {
+                expected.push(Missed { point, missing, since: deadline, escalate });
+            }
+            if began(&before) == Some(minute(now)) {
+                assert_eq!(meeting.missing(now), BTreeSet::new(), "{played:?}");
+            }
+        }
+        assert_eq!(*told, expected, "at {now}: {played:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
 
@@ -117,12 +199,19 @@ proptest! {
         closed in closed(),
         (departs, back) in (0..60_u64, 0..10_u64),
         blockers in proptest::collection::vec((0..200_u64, 1..60_u64), 0..4),
+        meetings in meetings(),
     ) {
-        let journey = JourneySpec { departs: minute(departs), back: minutes(back), closed, ..journey(&takes) };
+        let stops = takes.len();
+        let sync_points = meetings.iter().enumerate().map(|(nth, one)| one.point(nth, stops)).collect();
+        let journey = JourneySpec { departs: minute(departs), back: minutes(back), closed, sync_points, ..journey(&takes) };
         let held: Vec<(u64, u64)> = blockers.iter().map(|(at, lasts)| (*at, at + lasts)).collect();
         let both = held.iter().enumerate().flat_map(|(nth, (from, until))| [blocked(nth, *from), cleared(nth, *until)]);
-        let played = play(&journey, both.collect(), 600);
-        let (ended, _) = played.ended.clone().unwrap_or_else(|| panic!("it never ends: {played:?}"));
+        let arrivals = meetings.iter().enumerate().flat_map(|(nth, one)| one.arrivals(nth));
+        let played = play(&journey, both.chain(arrivals).collect(), 600);
+        let never = meetings.iter().any(|one| one.teams.contains(&None));
+        // Who never comes is waited for; at the latest what is closed turns the train back.
+        prop_assert!(played.ended.is_some() || never, "it never ends: {:?}", played);
+        let ended = played.ended.as_ref().map_or(600, |(ended, _)| *ended);
         for began in &played.began {
             prop_assert!(*began >= departs);
             // From the very question after it came on, until it is mended.
@@ -134,6 +223,7 @@ proptest! {
                 prop_assert!(apart, "from {} to {}, and {:?} is closed: {:?}", first, ended, (from, until), played);
             }
         }
+        keeps_appointments(&played, &meetings, stops);
     }
 }
 
@@ -254,4 +344,27 @@ fn a_journey_that_makes_no_sense_is_refused() {
     refused(with(vec![point(0, &["a"]), point(0, &["a"])]), "two sync points `p`");
     let closed = vec![(minute(5), minute(6)), (minute(4), minute(7))];
     refused(JourneySpec { closed, ..journey(&[1]) }, "stands behind a later one");
+}
+
+#[test]
+fn a_journey_of_too_much_is_refused() {
+    let refused = |journey: JourneySpec, what: &'static str, count| {
+        assert_eq!(Journey::new(journey), Err(JourneyError::TooMany { what, count }));
+    };
+    let many: Vec<u64> = vec![1; MAX_STOPS];
+    let most = Journey::new(journey(&many)).unwrap();
+    assert_eq!(most.next(&[], minute(10)), Next::Begins { stop: stop_id(0) });
+    let mut more = journey(&many);
+    more.stops.push(stop(MAX_STOPS, 1));
+    refused(more, "stops", MAX_STOPS + 1);
+    let mut wide = journey(&[1]);
+    wide.stops[0].regions = (0..=MAX_STOPS).map(|nth| id(&format!("region-{nth}"))).collect();
+    refused(wide, "regions", MAX_STOPS + 1);
+    let closed = (0..1_000_000).map(|nth| (minute(2 * nth), minute(2 * nth + 1))).collect();
+    refused(JourneySpec { closed, ..journey(&[1]) }, "closed times", 1_000_000);
+    let meeting = Meeting { before: 0, deadline: 1, teams: vec![None; 11] };
+    let points = |count: usize| (0..count).map(|nth| meeting.point(nth, 1)).collect();
+    refused(JourneySpec { sync_points: points(1_000), ..journey(&[1]) }, "awaited teams", 11_000);
+    let sync_points = points(MAX_STOPS + 1);
+    refused(JourneySpec { sync_points, ..journey(&[1]) }, "sync points", MAX_STOPS + 1);
 }

@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod calendar;
 #[cfg(test)]
+mod calendar_ical;
+#[cfg(test)]
+mod calendar_refused;
+#[cfg(test)]
 mod compat;
 #[cfg(test)]
 mod departures;
+#[cfg(test)]
+mod hotfixes;
 #[cfg(test)]
 mod journeys;
 #[cfg(test)]
@@ -20,3 +26,5 @@ mod season;
 mod support;
 #[cfg(test)]
 mod waves;
+#[cfg(test)]
+mod waves_many;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use release_core::model::{ItemId, Timestamp};
 use release_policy::train::{
-    Became, Because, Departure, Entry, ModelError, ReleaseModel, TrainHistory, TrainModel,
+    Became, Because, Departure, Entry, MAX_ENTRIES, ModelError, ReleaseModel, TrainHistory,
+    TrainModel,
 };
 
 use super::support::{id, minute};
@@ -55,6 +56,40 @@ fn first_complete(history: &TrainHistory, until: u64) -> Option<u64> {
     (0..=until).find(|at| complete(history, minute(*at)))
 }
 
+/// What happened last in a minute.
+fn last_of(history: &TrainHistory, at: u64) -> ItemId {
+    let mut of_minute = history.entries().iter().filter(|entry| entry.at == minute(at));
+    of_minute.next_back().unwrap().item.clone()
+}
+
+/// A model of any kind.
+fn models() -> impl Strategy<Value = ReleaseModel> {
+    prop_oneof![
+        (0_u64..60, 0_u64..60).prop_map(|(boards, more)| ReleaseModel::TimeBased {
+            boards_until: minute(boards),
+            departs: minute(boards + more),
+        }),
+        Just(ReleaseModel::FeatureBased),
+        (0_u64..120).prop_map(|deadline| ReleaseModel::Hybrid { deadline: minute(deadline) }),
+    ]
+}
+
+/// When a model lets a train depart of which nothing is known after `now`, if by then, and whether its scope does.
+fn departs_at(model: &ReleaseModel, history: &TrainHistory, now: u64) -> Option<(u64, bool)> {
+    let of = |at: &Timestamp| u64::try_from(at.as_micros()).unwrap() / 60_000_000;
+    match model {
+        ReleaseModel::TimeBased { departs, .. } => {
+            Some((of(departs), false)).filter(|(at, _)| *at <= now)
+        }
+        ReleaseModel::FeatureBased => first_complete(history, now).map(|at| (at, true)),
+        ReleaseModel::Hybrid { deadline } => {
+            let complete = first_complete(history, now.min(of(deadline))).map(|at| (at, true));
+            complete.or(Some((of(deadline), false)).filter(|(at, _)| *at <= now))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 fn aboard(departure: &Departure) -> (Timestamp, BTreeSet<ItemId>, BTreeSet<ItemId>, Because) {
     let Departure::Departs { at, aboard, late, because } = departure.clone() else {
         panic!("{departure:?}")
@@ -99,8 +134,7 @@ proptest! {
                 let on_board: BTreeSet<_> = items(&history, at).into_iter().map(|(item, _)| item).collect();
                 prop_assert_eq!(&aboard, &on_board);
                 prop_assert!(late.is_empty());
-                let by_item = matches!(because, Because::Complete { .. });
-                prop_assert!(by_item);
+                prop_assert_eq!(because, Because::Complete { last: last_of(&history, first) });
             }
         }
     }
@@ -122,7 +156,8 @@ proptest! {
             Some((at, by_scope)) => {
                 let (when, _, late, because) = aboard(&found);
                 prop_assert_eq!(when, minute(at));
-                prop_assert_eq!(matches!(because, Because::Complete { .. }), by_scope);
+                let expected = if by_scope { Because::Complete { last: last_of(&history, at) } } else { Because::Deadline };
+                prop_assert_eq!(because, expected);
                 prop_assert!(!by_scope || late.is_empty());
             }
         }
@@ -145,27 +180,39 @@ proptest! {
 
     #[test]
     fn a_model_changes_with_a_report_or_not_at_all(
-        history in histories(), deadline in 0_u64..100, at in 0_u64..100, now in 0_u64..150,
+        history in histories(), from in models(), to in models(), at in 0_u64..100, now in 0_u64..150,
     ) {
-        let mut train = TrainModel::new(ReleaseModel::FeatureBased).unwrap();
-        let to = ReleaseModel::Hybrid { deadline: minute(deadline) };
+        let mut train = TrainModel::new(from.clone()).unwrap();
         let before = train.departure(&history, minute(at)).unwrap();
         let decided = train.switch(to.clone(), &history, (minute(at), id("ann"), "the season ends")).cloned();
-        if let Some(departed) = before.at() {
-            prop_assert_eq!(decided, Err(ModelError::Departed(departed)));
+        if let Some((departed, _)) = departs_at(&from, &history, at) {
+            prop_assert_eq!(before.at(), Some(minute(departed)));
+            prop_assert_eq!(decided, Err(ModelError::Departed(minute(departed))));
             prop_assert!(train.changes().is_empty());
-            prop_assert_eq!(train.model(), &ReleaseModel::FeatureBased);
+            prop_assert_eq!(train.model(), &from);
         } else {
             let report = decided.unwrap();
+            prop_assert_eq!(before.at(), None);
             prop_assert_eq!(&report.before, &before);
-            prop_assert_eq!((&report.from, &report.to), (&ReleaseModel::FeatureBased, &to));
-            // A deadline that has passed lets it depart now, and never in the past.
-            prop_assert_eq!(report.after.at(), (deadline <= at).then_some(minute(at)));
+            prop_assert_eq!((&report.from, &report.to, train.model()), (&from, &to, &to));
+            prop_assert_eq!((report.at, train.changes().len()), (minute(at), 1));
+            // What the new model would have let depart before departs now, and never in the past.
+            let since = |found: Option<(u64, bool)>| found.map(|(departs, _)| minute(departs.max(at)));
+            prop_assert_eq!(report.after.at(), since(departs_at(&to, &history, at)));
             prop_assert_eq!(train.departure(&history, minute(at)).unwrap(), report.after);
             let then = train.departure(&history, minute(now)).unwrap();
-            prop_assert!(then.at().is_none_or(|departed| departed >= minute(at)));
-            prop_assert!(now < at || then.at().is_none_or(|departed| departed <= minute(deadline.max(at))));
-            prop_assert!(now < deadline.max(at) || then.at().is_some());
+            if now < at {
+                prop_assert_eq!(then.at(), None, "until then the old model holds, and nothing departed");
+            } else {
+                let expected = departs_at(&to, &history, now);
+                prop_assert_eq!(then.at(), since(expected));
+                if let Some((departs, by_scope)) = expected {
+                    let because = aboard(&then).3;
+                    let clock = if matches!(to, ReleaseModel::TimeBased { .. }) { Because::OnTime } else { Because::Deadline };
+                    let scope = by_scope.then(|| Because::Complete { last: last_of(&history, departs) });
+                    prop_assert_eq!(because, scope.unwrap_or(clock));
+                }
+            }
         }
     }
 }
@@ -212,4 +259,32 @@ fn what_makes_no_sense_is_refused_in_words() {
     let hybrid = ReleaseModel::Hybrid { deadline: minute(9) };
     let (at, on_board, _, because) = aboard(&hybrid.departure(&empty, minute(9)).unwrap());
     assert_eq!((at, on_board.len(), because), (minute(9), 0, Because::Deadline));
+}
+
+/// Half a million items join, and all are done one after the other; one is open until the end.
+#[test]
+fn a_million_entries_are_gone_through_at_once_and_more_are_refused() {
+    let items: Vec<ItemId> = (0..MAX_ENTRIES / 2).map(|nth| id(&format!("i-{nth}"))).collect();
+    let mut history = TrainHistory::default();
+    let mut entries = (0_u64..).zip(
+        [Became::Joined, Became::Complete]
+            .into_iter()
+            .flat_map(|became| items.iter().map(move |item| (item.clone(), became))),
+    );
+    entries
+        .try_for_each(|(at, (item, became))| history.push(Entry::new(minute(at), item, became)))
+        .unwrap();
+    assert_eq!(history.entries().len(), MAX_ENTRIES);
+    let last = MAX_ENTRIES as u64 - 1;
+    let before = ReleaseModel::FeatureBased.departure(&history, minute(last - 1)).unwrap();
+    let open = BTreeSet::from([items[items.len() - 1].clone()]);
+    assert_eq!(before, Departure::Waits { until: None, lacks: open });
+    let found = ReleaseModel::FeatureBased.departure(&history, minute(last + 9)).unwrap();
+    let (at, on_board, late, because) = aboard(&found);
+    assert_eq!((at, on_board.len(), late.len()), (minute(last), items.len(), 0));
+    assert_eq!(because, Because::Complete { last: items[items.len() - 1].clone() });
+    let more = Entry::new(minute(last), items[0].clone(), Became::Left);
+    let error = history.push(more).unwrap_err();
+    assert_eq!((history.entries().len(), &error), (MAX_ENTRIES, &ModelError::TooMany));
+    assert!(error.to_string().contains("at most 1000000 entries"), "{error}");
 }

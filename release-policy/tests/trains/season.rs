@@ -1,4 +1,4 @@
-//! A season as people write it: dates of trains, hours and holidays, sentences, iCalendar, the picture, and what is refused.
+//! A season as people write it: dates of trains, hours and holidays, sentences, iCalendar, and the picture.
 
 use release_core::model::{Span, Timestamp};
 use release_core::plan::Place;
@@ -11,15 +11,15 @@ use release_policy::window::{Holiday, HolidayCalendar, When, WindowRules, Window
 use super::calendar::{hour, hours, name};
 use super::support::id;
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn days(days: u64) -> Span {
+pub(super) fn days(days: u64) -> Span {
     hours(24 * days)
 }
 
-fn weekly() -> ReleaseTrain {
+pub(super) fn weekly() -> ReleaseTrain {
     ReleaseTrain {
         cut_off: days(1),
         validation: days(1),
@@ -34,7 +34,7 @@ fn weekly() -> ReleaseTrain {
     }
 }
 
-fn autumn() -> CalendarSpec {
+pub(super) fn autumn() -> CalendarSpec {
     CalendarSpec::new(at("2026-10-12T00:00:00Z"), at("2026-11-10T00:00:00Z"))
 }
 
@@ -323,113 +323,4 @@ fn work_that_never_ends_and_chains_that_are_late_are_told_at_once() {
     let conflict = Calendar::new(spec).unwrap().solve().unwrap_err();
     // Twenty-nine days are 83,520 times 30 seconds.
     assert_eq!((conflict.late.clone(), conflict.constraints.len()), (name(83_520), 83_521));
-}
-
-#[test]
-fn a_circle_is_named_however_many_wait_for_it() {
-    let mut spec = autumn();
-    spec.activities = (0..5_000)
-        .map(|nth| Activity::new(name(nth), Phase::Qa, id("a"), hours(1)).after(id("x")))
-        .collect();
-    let spec = spec
-        .with_activity(Activity::new(id("x"), Phase::Qa, id("b"), hours(1)).after(id("y")))
-        .with_activity(Activity::new(id("y"), Phase::Qa, id("c"), hours(1)).after(id("x")));
-    refused(spec, "wait for each other: `x` (b) after `y` (c) after `x` (b)");
-    let mut ring = autumn();
-    ring.activities = (0..20_000)
-        .map(|nth| {
-            Activity::new(name(nth), Phase::Qa, id("a"), hours(1)).after(name((nth + 1) % 20_000))
-        })
-        .collect();
-    refused(ring, "`a-19999` (a)");
-}
-
-#[track_caller]
-fn refused(spec: CalendarSpec, why: &str) {
-    let error = Calendar::new(spec).unwrap_err().to_string();
-    assert!(error.contains(why), "{error}");
-}
-
-#[test]
-fn what_makes_no_sense_is_refused() {
-    let work = |name: &str, team: &str| Activity::new(id(name), Phase::Qa, id(team), hours(1));
-    let circle = autumn()
-        .with_activity(work("a", "one").after(id("b")))
-        .with_activity(work("b", "two").after(id("c")))
-        .with_activity(work("c", "three").after(id("a")))
-        .with_activity(work("d", "four").after(id("e")))
-        .with_activity(work("e", "five").after(id("d")));
-    refused(circle, "wait for each other: `d` (four) after `e` (five) after `d` (four)");
-    let sooner = autumn()
-        .with_activity(work("a", "one").due(at("2026-10-20T00:00:00Z")))
-        .with_activity(work("b", "two").after(id("a")).due(at("2026-10-19T00:00:00Z")));
-    refused(
-        sooner,
-        "activity `b` is due at 2026-10-19T00:00:00.000000Z, and comes after `a`, which is due at 2026-10-20",
-    );
-    refused(
-        autumn().with_activity(work("a", "one").due(at("2026-10-01T00:00:00Z"))),
-        "may not begin before",
-    );
-    refused(
-        autumn().with_activity(work("a", "one").after(id("x"))),
-        "comes after `x`, which is none",
-    );
-    refused(
-        autumn().with_activity(work("a", "one").of_train(id("weekly-1"))),
-        "none of that name departs",
-    );
-    refused(
-        autumn().with_activity(work("a", "one")).with_activity(work("a", "one")),
-        "two activities `a`",
-    );
-    let often = ReleaseTrain { hotfixes: days(7), ..weekly() };
-    refused(
-        autumn().with_train(often),
-        "train `weekly-20261020` departs at 2026-10-20T08:00:00.000000Z, before the time of `weekly-20261013` is over",
-    );
-    refused(
-        autumn().with_train(ReleaseTrain { zone: "Mars/Olympus".into(), ..weekly() }),
-        "`Mars/Olympus` is not a time zone",
-    );
-    refused(
-        autumn().with_train(ReleaseTrain { first: "2030-01-01".into(), ..weekly() }),
-        "train `weekly` does not depart",
-    );
-    refused(
-        autumn().with_train(ReleaseTrain { rule: "FREQ=OFTEN".into(), ..weekly() }),
-        "is not a recurrence rule",
-    );
-    refused(autumn().with_train(weekly()).with_train(weekly()), "two trains `weekly`");
-    refused(autumn().with_crew(Crew::new(id("a"), "Mars/Olympus")), "team `a`: `Mars/Olympus`");
-    refused(
-        autumn().with_crew(Crew::new(id("a"), "UTC").observing(id("de"))),
-        "no calendar of `windows`",
-    );
-    refused(CalendarSpec::new(hour(1), hour(1)), "the season ends at");
-    refused(
-        CalendarSpec::new(at("2026-01-01T00:00:00Z"), Timestamp::from_micros(i64::MAX)),
-        "the season: ",
-    );
-    refused(
-        autumn().with_crew(Crew::new(id("a"), "Mars/Olympus").away(hour(0), hour(1), "x")),
-        "team `a`: `Mars/Olympus`",
-    );
-    let early = ReleaseTrain { cut_off: days(40_000), ..weekly() };
-    refused(autumn().with_train(early), "which is before 1970");
-}
-
-#[test]
-fn a_million_activities_are_refused_and_the_most_are_solved() {
-    let work = |nth: usize| Activity::new(name(nth), Phase::Qa, id("a"), Span::secs(1));
-    let mut spec = autumn();
-    spec.activities = (0..1_000_000).map(work).collect();
-    refused(spec.clone(), "1000000 activities, and at most 100000");
-    spec.activities.truncate(MAX_ACTIVITIES);
-    let linked = spec.activities.iter_mut().enumerate().skip(1);
-    linked.for_each(|(nth, one)| {
-        one.after.insert(name(nth - 1));
-    });
-    let solution = Calendar::new(spec).unwrap().solve().unwrap();
-    assert_eq!(solution.critical_path.len(), MAX_ACTIVITIES);
 }

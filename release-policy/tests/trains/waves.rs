@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use release_core::model::{RegionId, Span, Timestamp};
+use release_policy::Windows;
 use release_policy::train::{
     EXACT, MAX_REGIONS, WaveError, WavePlan, WaveRegion, WaveRules, waves,
 };
+use release_policy::window::When;
 
 use super::support::{id, minute};
 
-fn rules() -> WaveRules {
+pub(super) fn rules() -> WaveRules {
     WaveRules {
         most_percent: 50,
         first_percent: 10,
@@ -22,17 +25,16 @@ fn rules() -> WaveRules {
     }
 }
 
-fn region(name: &str, users: u64) -> WaveRegion {
+pub(super) fn region(name: &str, users: u64) -> WaveRegion {
     WaveRegion::new(id(name), users)
 }
 
-/// Whether a wave may begin at this minute when those regions are done, as the rules say it in words.
-fn may_begin(
+/// Whether a wave may follow when those regions are done, as the rules say it in words, whenever that is.
+fn may_follow(
     wave: &[&WaveRegion],
     done: &[&WaveRegion],
     all: &[WaveRegion],
     rules: WaveRules,
-    at: Timestamp,
 ) -> bool {
     let users = |of: &[&WaveRegion]| of.iter().map(|region| region.users).sum::<u64>();
     let total: u64 = all.iter().map(|region| region.users).sum();
@@ -43,53 +45,75 @@ fn may_begin(
     } else {
         mine <= before * u64::from(rules.growth_percent)
     };
-    let apart = wave.iter().all(|one| wave.iter().all(|other| !one.failover.contains(&other.id)));
+    let apart =
+        || wave.iter().all(|one| wave.iter().all(|other| !one.failover.contains(&other.id)));
+    small && grows && apart()
+}
+
+/// Whether somebody is there in each region of a wave that begins at this minute.
+fn is_attended(wave: &[&WaveRegion], rules: WaveRules, at: Timestamp) -> bool {
     let there = |region: &&WaveRegion| {
         let mut hours = region.on_call.iter();
         region.on_call.is_empty()
             || hours.any(|(begins, ends)| *begins <= at && at.plus(rules.attended) <= *ends)
     };
-    small && grows && apart && wave.iter().all(there)
+    wave.iter().all(there)
 }
 
 /// The end of the best of all plans, one by one.
-fn brute_force(
+pub(super) fn brute_force(
+    all: &[WaveRegion],
+    rules: WaveRules,
+    start: Timestamp,
+) -> Option<Timestamp> {
+    let mut best = None;
+    go_on(all, rules, &[], start, &mut best);
+    best
+}
+
+/// All plans that begin so, but for those that are no better than the best so far.
+fn go_on(
     all: &[WaveRegion],
     rules: WaveRules,
     done: &[&WaveRegion],
     from: Timestamp,
-) -> Option<Timestamp> {
+    best: &mut Option<Timestamp>,
+) {
     let left: Vec<&WaveRegion> =
         all.iter().filter(|region| !done.iter().any(|other| other.id == region.id)).collect();
     if left.is_empty() {
-        return Some(from);
+        *best = Some(from);
+        return;
     }
-    let mut best = None;
-    for set in 1_u32..1 << left.len() {
-        let wave: Vec<&WaveRegion> = left
-            .iter()
-            .enumerate()
-            .filter(|(n, _)| set >> n & 1 == 1)
-            .map(|(_, region)| *region)
-            .collect();
+    // Many at once first: then there soon is something to be better than.
+    for set in (1_u32..1 << left.len()).rev() {
+        let within = |(n, _): &(usize, &&WaveRegion)| set >> n & 1 == 1;
+        let wave: Vec<&WaveRegion> =
+            left.iter().enumerate().filter(within).map(|(_, region)| *region).collect();
+        if !may_follow(&wave, done, all, rules) {
+            continue;
+        }
         // Nothing becomes possible but when somebody's hours begin.
         let hours = wave.iter().flat_map(|region| region.on_call.iter().map(|(begins, _)| *begins));
-        let mut times: Vec<_> = hours.filter(|at| *at > from).chain([from]).collect();
-        times.sort();
-        let begins = times.into_iter().find(|at| may_begin(&wave, done, all, rules, *at));
+        let times = hours.filter(|at| *at > from).chain([from]);
+        let begins = times.filter(|at| is_attended(&wave, rules, *at)).min();
         let Some(begins) = begins else { continue };
         let bake = if done.is_empty() { rules.first_bake } else { rules.bake };
         let baked = begins.plus(rules.rollout).plus(bake);
-        let so_far: Vec<&WaveRegion> = done.iter().chain(&wave).copied().collect();
-        if let Some(end) = brute_force(all, rules, &so_far, baked) {
-            best = Some(best.map_or(end, |best: Timestamp| best.min(end)));
+        if best.is_none_or(|best| baked < best) {
+            let so_far: Vec<&WaveRegion> = done.iter().chain(&wave).copied().collect();
+            go_on(all, rules, &so_far, baked, best);
         }
     }
-    best
 }
 
 /// That a plan has every region once and keeps every rule.
-fn keeps_the_rules(plan: &WavePlan, all: &[WaveRegion], rules: WaveRules, start: Timestamp) {
+pub(super) fn keeps_the_rules(
+    plan: &WavePlan,
+    all: &[WaveRegion],
+    rules: WaveRules,
+    start: Timestamp,
+) {
     let of = |names: &BTreeSet<RegionId>| -> Vec<&WaveRegion> {
         all.iter().filter(|region| names.contains(&region.id)).collect()
     };
@@ -97,7 +121,8 @@ fn keeps_the_rules(plan: &WavePlan, all: &[WaveRegion], rules: WaveRules, start:
     for (nth, wave) in plan.waves.iter().enumerate() {
         let regions = of(&wave.regions);
         assert!(wave.begins >= since && !regions.is_empty());
-        assert!(may_begin(&regions, &done, all, rules, wave.begins), "{plan}");
+        assert!(may_follow(&regions, &done, all, rules), "{plan}");
+        assert!(is_attended(&regions, rules, wave.begins), "{plan}");
         let bake = if nth == 0 { rules.first_bake } else { rules.bake };
         assert_eq!(wave.baked, wave.begins.plus(rules.rollout).plus(bake));
         since = wave.baked;
@@ -109,7 +134,7 @@ fn keeps_the_rules(plan: &WavePlan, all: &[WaveRegion], rules: WaveRules, start:
     assert_eq!((names.len(), done.len()), (all.len(), all.len()));
 }
 
-fn settings(
+pub(super) fn settings(
     regions: std::ops::RangeInclusive<usize>,
 ) -> impl Strategy<Value = (Vec<WaveRegion>, WaveRules)> {
     let hours = prop_oneof![
@@ -137,8 +162,9 @@ fn settings(
     })
 }
 
-fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) {
-    let best = brute_force(regions, *rules, &[], minute(0));
+/// Compares with all plans that there are, and says whether there is one.
+fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) -> bool {
+    let best = brute_force(regions, *rules, minute(0));
     match waves(regions, *rules, minute(0)) {
         Ok(plan) => {
             keeps_the_rules(&plan, regions, *rules, minute(0));
@@ -146,35 +172,47 @@ fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) {
             assert_eq!(plan.ends(), best, "{plan}");
             assert_eq!(waves(regions, *rules, minute(0)).unwrap(), plan);
         }
-        Err(error) => assert_eq!(best, None, "{error}"),
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
-    #[test]
-    fn no_plan_of_a_few_regions_ends_sooner(setting in settings(1..=5)) {
-        compare(&setting);
-    }
-
-    #[test]
-    fn plans_of_many_regions_keep_the_rules(setting in settings(13..=40)) {
-        let (regions, rules) = setting;
-        if let Ok(plan) = waves(&regions, rules, minute(0)) {
-            keeps_the_rules(&plan, &regions, rules, minute(0));
-            prop_assert!(!plan.shortest);
+        Err(error) => {
+            assert_eq!(best, None, "{error}");
+            let proven = matches!(
+                error,
+                WaveError::NobodyThere { .. }
+                    | WaveError::Stuck { .. }
+                    | WaveError::TooLarge { .. }
+            );
+            assert!(proven, "{error}");
         }
     }
+    best.is_some()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+/// Runs so many cases, the same ones every time, and counts those of which `feasible` says so.
+pub(super) fn count<S: Strategy>(cases: u32, of: &S, feasible: impl Fn(&S::Value) -> bool) -> u32 {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let found = std::cell::Cell::new(0);
+    TestRunner::new_with_rng(config, rng)
+        .run(of, |setting| {
+            found.set(found.get() + u32::from(feasible(&setting)));
+            Ok(())
+        })
+        .unwrap();
+    found.get()
+}
 
-    #[test]
-    fn no_plan_of_eight_regions_ends_sooner(setting in settings(7..=8)) {
-        compare(&setting);
-    }
+#[test]
+fn no_plan_of_a_few_regions_ends_sooner() {
+    let feasible = count(500, &settings(1..=5), compare);
+    println!("{feasible} of 500 can be");
+    assert!(feasible >= 150, "{feasible} of 500 can be");
+}
+
+#[test]
+fn no_plan_of_six_to_eight_regions_ends_sooner() {
+    let feasible: Vec<u32> =
+        [6, 7, 8].map(|regions| count(100, &settings(regions..=regions), compare)).into();
+    println!("{feasible:?} of 100 each can be");
+    assert!(feasible.iter().all(|feasible| *feasible >= 60), "{feasible:?} of 100 each can be");
 }
 
 #[test]
@@ -239,4 +277,33 @@ fn what_cannot_be_is_told_with_what_to_change() {
     assert_eq!((plan.waves.len(), plan.shortest, EXACT < MAX_REGIONS), (1, false, true));
     let empty: Vec<_> = (0..3).map(|n| region(&format!("r{n}"), 0)).collect();
     assert_eq!(waves(&empty, rules(), minute(0)).unwrap().waves.len(), 1);
+}
+
+/// What a definition and windows are given of a plan: the order, and until when each wave is held.
+#[test]
+fn waves_are_a_stage_with_freezes_until_their_time() {
+    let mut all = vec![region("eu", 10), region("us", 45), region("ap", 45)];
+    all[1].failover.insert(id("ap"));
+    let plan = waves(&all, WaveRules { growth_percent: 900, ..rules() }, minute(0)).unwrap();
+    let stage = plan.stage_waves();
+    let planned = plan.waves.iter().map(|wave| wave.regions.iter().cloned().collect::<Vec<_>>());
+    assert_eq!(stage, planned.collect::<Vec<_>>());
+    assert_eq!((stage.len(), &stage[0][..]), (3, &[id("eu")][..]));
+
+    let named = |number: usize| id(&format!("wave-{number}"));
+    let freezes = plan.freezes(minute(0), &id("production"), &id("sre"), named);
+    // The first begins at once.
+    assert_eq!(freezes.len(), 2);
+    for ((freeze, wave), number) in freezes.iter().zip(&plan.waves[1..]).zip(2..) {
+        assert_eq!(freeze.id, named(number));
+        assert_eq!(freeze.when, When::Between { from: minute(0), until: wave.begins });
+        assert_eq!(freeze.scope.regions, wave.regions);
+        assert_eq!(freeze.scope.environments, BTreeSet::from([id("production")]));
+        assert_eq!(freeze.reason, format!("wave {number} begins at {}", wave.begins));
+    }
+    let windows = freezes.into_iter().map(|freeze| freeze.build().unwrap());
+    assert!(Windows::new(windows).is_ok());
+    // Asked for later, the second wave needs none any more.
+    let late = plan.freezes(plan.waves[1].begins, &id("production"), &id("sre"), named);
+    assert_eq!(late.iter().map(|freeze| freeze.id.clone()).collect::<Vec<_>>(), [named(3)]);
 }

@@ -47,7 +47,7 @@ pub enum CalendarError {
         /// What is wrong.
         problem: WindowProblem,
     },
-    /// A train departs before the time of the one before is over.
+    /// A train departs before the time of its departure before is over. Those of other trains do not count.
     #[error(
         "train `{next}` departs at {departs}, before the time of `{one}` is over at {closes}; depart more rarely, or keep less time for validation and hotfixes"
     )]

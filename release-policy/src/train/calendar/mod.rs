@@ -77,7 +77,9 @@ pub struct CalendarSpec {
     pub from: Timestamp,
     /// The first instant after it: everything is done until then.
     pub until: Timestamp,
-    /// The trains.
+    /// The trains. Departures of one do not overlap: its time for validation and hotfixes is over when the next departs. Departures of
+    /// different trains may, for each has a team and a time of its own; what may not happen at once there, freezes and
+    /// dependencies say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trains: Vec<ReleaseTrain>,
     /// The work.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::plus;
 
+/// How many stops, regions of all of them, sync points, teams that these await, and closed times a journey may have, of each.
+pub const MAX_STOPS: usize = 10_000;
+
 /// A group of regions that get the train together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -193,6 +196,14 @@ pub enum JourneyError {
     /// It leads nowhere.
     #[error("the train has no stops; name at least one")]
     Empty,
+    /// It is too much.
+    #[error("there are {count} {what}, and at most {MAX_STOPS} are gone by; divide the train")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+    },
     /// Two stops have one name.
     #[error("there are two stops `{0}`; rename one")]
     Twice(StopId),
@@ -313,6 +324,7 @@ impl JourneySpec {
         if self.stops.is_empty() {
             return Err(JourneyError::Empty);
         }
+        self.bounded()?;
         let (mut stops, mut regions, mut points) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for stop in &self.stops {
@@ -343,6 +355,20 @@ impl JourneySpec {
             before = Some(*until);
         }
         Ok(())
+    }
+
+    fn bounded(&self) -> Result<(), JourneyError> {
+        let counts = [
+            ("stops", self.stops.len()),
+            ("regions", self.stops.iter().map(|stop| stop.regions.len()).sum()),
+            ("sync points", self.sync_points.len()),
+            ("awaited teams", self.sync_points.iter().map(|point| point.awaits.len()).sum()),
+            ("closed times", self.closed.len()),
+        ];
+        match counts.into_iter().find(|(_, count)| *count > MAX_STOPS) {
+            Some((what, count)) => Err(JourneyError::TooMany { what, count }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The hotfix lane: time that is kept for urgent changes after each departure, and what becomes of later departures when it does
 //! not suffice.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use release_core::model::{HotfixId, RunId, ServiceId, Span, Timestamp, TrainId};
@@ -9,6 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::plus;
 use crate::train::calendar::ScheduledDeparture;
+
+/// How many departures, and how many hotfixes, are gone by.
+pub const MAX_LANE: usize = 100_000;
+/// How often slips may name hotfixes, all together: each names whatever moves it.
+pub const MAX_NAMED: usize = 1_000_000;
 
 /// An urgent change between two departures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +78,22 @@ pub enum LaneError {
     /// Departures or hotfixes stand out of order.
     #[error("`{0}` stands behind what comes after it; put them in order of time")]
     OutOfOrder(String),
+    /// It is too much.
+    #[error("there are {count} {what}, and at most {MAX_LANE} are gone by; divide the season")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+    /// So many hotfixes move so many departures that it would not be read.
+    #[error(
+        "until `{train}` slips, departures are moved {MAX_NAMED} times by hotfixes; keep more time for hotfixes, or divide the season"
+    )]
+    Swamped {
+        /// The departure that is one too many.
+        train: TrainId,
+    },
 }
 
 /// What hotfixes do to the departures of one train.
@@ -92,14 +114,15 @@ pub struct Lane {
 /// fit its time, nothing moves.
 ///
 /// # Errors
-/// [`LaneError`] for hotfixes before the first departure, and for what is out of order.
+/// [`LaneError`] for hotfixes before the first departure, for what is out of order, and beyond [`MAX_LANE`] and [`MAX_NAMED`].
 pub fn lane(departures: &[ScheduledDeparture], hotfixes: &[Hotfix]) -> Result<Lane, LaneError> {
+    for (what, count) in [("departures", departures.len()), ("hotfixes", hotfixes.len())] {
+        if count > MAX_LANE {
+            return Err(LaneError::TooMany { what, count });
+        }
+    }
     ordered(departures.iter().map(|one| (one.departs, one.id.as_str())))?;
     ordered(hotfixes.iter().map(|one| (one.arrives, one.id.as_str())))?;
-    if departures.is_empty() {
-        let left = hotfixes.iter().map(|one| (one.id.clone(), one.work)).collect();
-        return Ok(Lane { slips: Vec::new(), left });
-    }
     let first = departures.first().map(|one| one.departs);
     if let (Some(first), Some(early)) = (first, hotfixes.first())
         && early.arrives < first
@@ -107,44 +130,56 @@ pub fn lane(departures: &[ScheduledDeparture], hotfixes: &[Hotfix]) -> Result<La
         let (hotfix, arrives) = (early.id.clone(), early.arrives);
         return Err(LaneError::TooEarly { hotfix, arrives, first });
     }
-    let (mut slips, mut at) = (Vec::new(), 0);
-    // What moves a departure, and whose it is, the oldest first.
-    let mut debt: Vec<(HotfixId, Span)> = Vec::new();
+    let (mut slips, mut named, mut debt) = (Vec::new(), 0, Debt::default());
+    let mut coming = hotfixes.iter().peekable();
     let nexts = departures.iter().skip(1).map(Some).chain([None]);
     for (departure, next) in departures.iter().zip(nexts) {
-        while let Some(hotfix) = hotfixes.get(at) {
-            if next.is_some_and(|next| hotfix.arrives >= next.departs) {
-                break;
-            }
-            debt.push((hotfix.id.clone(), hotfix.work));
-            at += 1;
+        let before_next = |hotfix: &&Hotfix| next.is_none_or(|next| hotfix.arrives < next.departs);
+        while let Some(hotfix) = coming.next_if(before_next) {
+            debt.add(hotfix);
         }
-        let kept = departure.closes.since(departure.validated);
-        debt = beyond(debt, kept);
-        if let Some(next) = next.filter(|_| !debt.is_empty()) {
-            let by = debt.iter().fold(Span::ZERO, |sum, (_, span)| plus(sum, *span));
-            slips.push(Slip {
-                train: next.id.clone(),
-                planned: next.departs,
-                departs: next.departs.plus(by),
-                by,
-                because: debt.clone(),
-            });
+        debt.work_off(departure.closes.since(departure.validated));
+        if let Some(next) = next.filter(|_| !debt.each.is_empty()) {
+            named += debt.each.len();
+            if named > MAX_NAMED {
+                return Err(LaneError::Swamped { train: next.id.clone() });
+            }
+            let because: Vec<_> = debt.each.iter().cloned().collect();
+            let by = because.iter().fold(Span::ZERO, |sum, (_, span)| plus(sum, *span));
+            let (train, planned) = (next.id.clone(), next.departs);
+            slips.push(Slip { train, planned, departs: planned.plus(by), by, because });
         }
     }
-    Ok(Lane { slips, left: debt })
+    coming.for_each(|hotfix| debt.add(hotfix));
+    Ok(Lane { slips, left: debt.each.into() })
 }
 
-/// What is left of the work when the first `kept` of it is done.
-fn beyond(work: Vec<(HotfixId, Span)>, kept: Span) -> Vec<(HotfixId, Span)> {
-    let mut kept = kept.as_duration();
-    let rest = work.into_iter().filter_map(|(id, span)| {
-        let done = kept.min(span.as_duration());
-        kept -= done;
-        let left = Span::from(span.as_duration().saturating_sub(done));
-        (left > Span::ZERO).then_some((id, left))
-    });
-    rest.collect()
+/// What moves a departure: whose it is, the oldest first.
+#[derive(Default)]
+struct Debt {
+    each: VecDeque<(HotfixId, Span)>,
+}
+
+impl Debt {
+    fn add(&mut self, hotfix: &Hotfix) {
+        if hotfix.work > Span::ZERO {
+            self.each.push_back((hotfix.id.clone(), hotfix.work));
+        }
+    }
+
+    /// What is left of it when the first `kept` of it is done.
+    fn work_off(&mut self, kept: Span) {
+        let mut kept = kept.as_duration();
+        while let Some((_, work)) = self.each.front_mut() {
+            let done = kept.min(work.as_duration());
+            kept -= done;
+            *work = Span::from(work.as_duration().saturating_sub(done));
+            if *work > Span::ZERO {
+                break;
+            }
+            self.each.pop_front();
+        }
+    }
 }
 
 fn ordered<'a>(mut all: impl Iterator<Item = (Timestamp, &'a str)>) -> Result<(), LaneError> {
@@ -195,7 +230,8 @@ impl fmt::Display for Superseded {
 }
 
 impl Hotfix {
-    /// What it replaces now that it has landed; none where nothing older is under way, or where that was decided before.
+    /// What it replaces now that it has landed; none where nothing older is under way, or where that was decided before. A rollout
+    /// that an earlier decision replaced is not replaced again, even if it is still under way.
     pub fn supersedes(
         &self,
         under_way: &[UnderWay],
@@ -205,9 +241,12 @@ impl Hotfix {
         if decided.iter().any(|decision| decision.by == self.id) {
             return None;
         }
-        let older = under_way
-            .iter()
-            .filter(|one| one.service == self.service && one.version < self.version);
+        let before = decided.iter().flat_map(|decision| &decision.replaces);
+        let gone: BTreeSet<&RunId> = before.map(|(run, _)| run).collect();
+        let older = under_way.iter().filter(|one| {
+            let own = one.service == self.service && one.version < self.version;
+            own && !gone.contains(&one.run)
+        });
         let mut replaces: Vec<_> =
             older.map(|one| (one.run.clone(), one.version.clone())).collect();
         replaces.sort();

@@ -40,8 +40,10 @@ mod lane;
 use release_core::model::Span;
 
 pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS};
-pub use journey::{Event, Journey, JourneyError, JourneySpec, Missed, Next, Stop, SyncPoint, Why};
-pub use lane::{Hotfix, Lane, LaneError, Slip, Superseded, UnderWay, lane};
+pub use journey::{
+    Event, Journey, JourneyError, JourneySpec, MAX_STOPS, Missed, Next, Stop, SyncPoint, Why,
+};
+pub use lane::{Hotfix, Lane, LaneError, MAX_LANE, MAX_NAMED, Slip, Superseded, UnderWay, lane};
 
 /// Both together, or the longest there is.
 fn plus(one: Span, other: Span) -> Span {
