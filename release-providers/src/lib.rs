@@ -35,7 +35,7 @@
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
 //! | [`Registry`], [`ProviderSelector`] | who serves what; checks a whole plan before it runs | always |
-//! | [`build`] | builds of many repositories, driven over a runner | always |
+//! | [`build`] | builds of many repositories, and suites of tests over stages, each driven over a runner | always |
 //! | [`kind`] | kinds of providers, which are opened with settings | always |
 //! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |

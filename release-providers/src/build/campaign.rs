@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use release_core::build::{BuildStanding, Building, Built, Order};
@@ -14,9 +13,8 @@ use release_core::time::Span;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::follow::{Followed, Follower, Job, Pace};
-use crate::spi::{BuildRunner, BuildStatus, JobPhase, JobRef, StartBuild};
-use crate::{Context, ProviderError};
+use super::follow::{Conduct, Followed, Pace, success};
+use crate::spi::{BuildRunner, BuildStatus, StartBuild};
 
 /// What begins the names of parameters that tell a build the results that it is made with.
 pub const INPUT_PREFIX: &str = "input_";
@@ -27,12 +25,8 @@ pub const INPUT_PREFIX: &str = "input_";
 /// built, and builds nothing twice. Another attempt at what failed is another campaign.
 #[derive(Debug, Clone)]
 pub struct Campaign {
-    name: String,
+    conduct: Conduct,
     runner: Arc<dyn BuildRunner>,
-    clock: Arc<dyn Clock>,
-    by: Principal,
-    at_once: NonZeroUsize,
-    pace: Pace,
     revisions: BTreeMap<BuildId, String>,
     artifacts: BTreeMap<BuildId, Vec<ArtifactRef>>,
     parameters: BTreeMap<String, String>,
@@ -50,7 +44,8 @@ pub struct BuildReport {
     pub builds: BTreeMap<BuildId, BuildResult>,
     /// What is there now, to be kept for the next time: see [`Building::new`].
     pub built: BTreeMap<BuildId, Built>,
-    /// How long those took that were made, as it was seen from here: what [`Learned`](release_core::build::Learned) records.
+    /// How long those took that were made, as it was seen from here: what [`Learned`](release_core::build::Learned) records. What
+    /// was found under way or over, as after a crash, is not among them: nobody here saw it begin.
     pub took: BTreeMap<BuildId, Span>,
 }
 
@@ -103,12 +98,8 @@ impl Campaign {
         by: Principal,
     ) -> Self {
         Self {
-            name: name.into(),
+            conduct: Conduct::new(name.into(), clock, by),
             runner,
-            clock,
-            by,
-            at_once: NonZeroUsize::MIN.saturating_add(3),
-            pace: Pace::default(),
             revisions: BTreeMap::new(),
             artifacts: BTreeMap::new(),
             parameters: BTreeMap::new(),
@@ -118,14 +109,14 @@ impl Campaign {
     /// So many builds at once. After a crash, those that are under way from before come on top until they are found again.
     #[must_use]
     pub const fn at_once(mut self, builds: NonZeroUsize) -> Self {
-        self.at_once = builds;
+        self.conduct.at_once = builds;
         self
     }
 
     /// How the runner is asked, and how often.
     #[must_use]
     pub const fn paced(mut self, pace: Pace) -> Self {
-        self.pace = pace;
+        self.conduct.pace = pace;
         self
     }
 
@@ -167,19 +158,15 @@ impl Campaign {
         let mut seen = Seen { made: self.artifacts.clone(), ..Seen::default() };
         let mut under_way = FuturesUnordered::new();
         loop {
-            while under_way.len() < self.at_once.get() && !stop.is_cancelled() {
+            while under_way.len() < self.conduct.at_once.get() && !stop.is_cancelled() {
                 let Some(order) = building.next() else { break };
                 let request = self.request(&order, &seen.made);
                 under_way.push(self.one(order, request, stop));
             }
-            let Some((order, ended, took)) = under_way.next().await else { break };
-            seen.ends(&mut building, order, ended, took);
+            let Some((order, ended)) = under_way.next().await else { break };
+            seen.ends(&mut building, order, ended);
         }
         self.report(&building, seen, stop.is_cancelled())
-    }
-
-    fn key(&self, build: &BuildId) -> String {
-        format!("{}/{build}", self.name)
     }
 
     /// What is asked for an order; always the same for the same order.
@@ -215,17 +202,12 @@ impl Campaign {
         order: Order,
         request: Result<StartBuild, String>,
         stop: &CancellationToken,
-    ) -> (Order, Followed<BuildStatus>, Span) {
-        let (begin, key) = (self.clock.now(), self.key(&order.build.id));
-        let follower = Follower { clock: &self.clock, pace: &self.pace, by: &self.by, stop };
+    ) -> (Order, Followed<BuildStatus>) {
         let ended = match request {
-            Ok(request) => {
-                let job = OneBuild { runner: &*self.runner, key: &key, request };
-                follower.follow(&key, &job).await
-            }
+            Ok(request) => self.conduct.follow(&order.build.id, &*self.runner, request, stop).await,
             Err(reason) => Followed::Lost(reason),
         };
-        (order, ended, self.clock.now().since(begin))
+        (order, ended)
     }
 
     fn report(&self, building: &Building, seen: Seen, cancelled: bool) -> BuildReport {
@@ -242,7 +224,7 @@ impl Campaign {
             let log = logs.remove(&build.id).flatten();
             builds.insert(build.id.clone(), BuildResult { standing, artifacts, log });
         }
-        let (campaign, built) = (self.name.clone(), building.built().clone());
+        let (campaign, built) = (self.conduct.name.clone(), building.built().clone());
         BuildReport { campaign, cancelled, builds, built, took }
     }
 }
@@ -256,25 +238,19 @@ struct Seen {
 }
 
 impl Seen {
-    fn ends(
-        &mut self,
-        building: &mut Building,
-        order: Order,
-        ended: Followed<BuildStatus>,
-        took: Span,
-    ) {
+    fn ends(&mut self, building: &mut Building, order: Order, ended: Followed<BuildStatus>) {
         let id = order.build.id.clone();
         let told = match ended {
-            Followed::Over(status) => {
+            Followed::Over { status, took } => {
                 self.logs.insert(id.clone(), status.log);
-                success(status.phase).map(|()| status.artifacts)
+                success(&status.phase).map(|()| (status.artifacts, took))
             }
             Followed::Lost(reason) => Err(reason),
         };
         // INVARIANT: it was given out, and it ends once.
         let _ends = match told {
-            Ok(artifacts) => {
-                self.took.insert(id.clone(), took);
+            Ok((artifacts, took)) => {
+                self.took.extend(took.map(|took| (id.clone(), took)));
                 let result = output(&artifacts);
                 self.made.insert(id, artifacts);
                 building.done(order, result)
@@ -293,43 +269,5 @@ fn because(id: &BuildId, result: &BuildResult) -> Option<BuildId> {
         BuildStanding::Failed { .. } => Some(id.clone()),
         BuildStanding::Cancelled { because } => Some(because.clone()),
         _ => None,
-    }
-}
-
-/// Why a build that is over is no success.
-fn success(phase: JobPhase) -> Result<(), String> {
-    match phase {
-        JobPhase::Succeeded => Ok(()),
-        JobPhase::Failed { reason } => Err(reason),
-        JobPhase::Cancelled => Err("it was cancelled".into()),
-        JobPhase::Running | JobPhase::Unknown => Err("it is not over".into()),
-    }
-}
-
-/// One build of a campaign.
-struct OneBuild<'a> {
-    runner: &'a dyn BuildRunner,
-    key: &'a str,
-    request: StartBuild,
-}
-
-#[async_trait]
-impl Job for OneBuild<'_> {
-    type Status = BuildStatus;
-
-    async fn start(&self, cx: &Context) -> Result<(), ProviderError> {
-        self.runner.start(cx, self.request.clone()).await
-    }
-
-    async fn observe(&self, cx: &Context) -> Result<BuildStatus, ProviderError> {
-        self.runner.observe(cx, JobRef::new(self.key.to_owned())).await
-    }
-
-    async fn cancel(&self, cx: &Context) -> Result<(), ProviderError> {
-        self.runner.cancel(cx, JobRef::new(self.key.to_owned())).await
-    }
-
-    fn phase(status: &BuildStatus) -> &JobPhase {
-        &status.phase
     }
 }

@@ -17,3 +17,4 @@ mod hostile;
 mod running;
 mod stage;
 mod suite;
+mod testing;
