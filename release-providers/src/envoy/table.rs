@@ -1,6 +1,8 @@
 //! A table of routes: what requests say first, then cookies, then shares. Where some requests are copied, each of these has a route
 //! before it for them.
 
+use std::collections::BTreeSet;
+
 use release_core::model::{Affinity, HeaderMatch, HeaderRoute, Mirror, RequestMatch, TextMatch};
 use release_core::plan::Weight;
 use serde::{Deserialize, Serialize};
@@ -224,6 +226,7 @@ fn list(host: &Value) -> &[Value] {
     host["routes"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn keys(value: &Value) -> Vec<&String> {
+/// In no order: a map of `serde_json` has one by name or by insertion, as the features of a build are.
+fn keys(value: &Value) -> BTreeSet<&String> {
     value.as_object().into_iter().flat_map(serde_json::Map::keys).collect()
 }
