@@ -63,8 +63,8 @@ fn samples(count: u32) -> (Vec<f64>, Vec<f64>) {
     sure(std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")));
     sure(std::fs::write(&file, sure(serde_json::to_string(&numbers))));
 
-    let text = sure(std::fs::read_to_string(&file));
-    let mut read: BTreeMap<String, Vec<f64>> = sure(serde_json::from_str(&text));
+    let written = sure(std::fs::read_to_string(&file));
+    let mut read: BTreeMap<String, Vec<f64>> = sure(serde_json::from_str(&written));
     let mut take = |name: &str| read.remove(name).unwrap_or_default();
     (take("x"), take("y"))
 }
