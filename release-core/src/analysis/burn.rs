@@ -21,6 +21,8 @@ pub struct Burned {
     looks: u32,
     /// The oldest first; the first is the last one that is at least as old as the longest window.
     marks: VecDeque<Mark>,
+    /// What stood where measurements began, if that is not 0: as marks do, it moves with counts that began anew.
+    began: Option<Mark>,
     samples: Option<Digest>,
 }
 
@@ -90,15 +92,22 @@ impl Burned {
         Judged::new(finding, because, false)
     }
 
-    /// Takes a look's counts in.
+    /// Takes a look's counts in. Those that have fallen began anew: what fell since the last look is not known, and the next look
+    /// goes on from them.
     ///
     /// # Errors
     /// Why they say nothing; the looks before count as they did.
     pub(super) fn take(&mut self, look: &BurnCase<'_>, evidence: &Evidence) -> Result<(), String> {
         let (measurement, _) = look.case.one(evidence)?;
         self.samples = Some(digest_of(self.samples, [measurement]));
-        let mark = self.read(look, measurement)?;
-        self.looks = self.looks.saturating_add(1);
+        let mark = look.read(measurement)?;
+        let fallen = |last: &Mark| mark.all < last.all || mark.bad < last.bad;
+        let anew = self.marks.back().copied().filter(fallen);
+        if let Some(last) = anew {
+            self.move_by(mark.bad - last.bad, mark.all - last.all);
+        } else {
+            self.looks = self.looks.saturating_add(1);
+        }
         self.marks.push_back(mark);
         let longest = look.rule.windows.iter().map(|windows| windows.long).max();
         let longest = longest.unwrap_or(Span::ZERO);
@@ -107,24 +116,17 @@ impl Burned {
         while old(self.marks.get(1)) {
             self.marks.pop_front();
         }
+        if anew.is_some() {
+            return Err("counts have fallen since the last look: the window began anew".into());
+        }
         Ok(())
     }
 
-    fn read(&self, look: &BurnCase<'_>, measurement: &Measurement) -> Result<Mark, String> {
-        let terms = Terms { direction: look.rule.direction, above: None };
-        let case = &look.case;
-        let read = reading::read(&case.analysis.metric, case.wanted(), measurement, terms)?;
-        let Reading::Part { part: bad, whole: all } = read else {
-            return Err("a number of the moment counts no events".into());
-        };
-        if bad > all {
-            return Err(format!("{bad} of {all} is more than the whole"));
-        }
-        let fallen = |last: &Mark| all < last.all || bad < last.bad;
-        if self.marks.back().is_some_and(fallen) {
-            return Err("counts have fallen since the last look: the window began anew".into());
-        }
-        Ok(Mark { at: case.at, bad, all })
+    /// Lets all marks stand by so much higher, so that between them there is as much as before.
+    fn move_by(&mut self, bad: f64, all: f64) {
+        let moved = |mark: Mark| Mark { at: mark.at, bad: mark.bad + bad, all: mark.all + all };
+        self.began = Some(moved(self.began.unwrap_or_default()));
+        self.marks.iter_mut().for_each(|mark| *mark = moved(*mark));
     }
 
     fn pair(&self, look: &BurnCase<'_>, windows: BurnWindows) -> Pair {
@@ -141,7 +143,8 @@ impl Burned {
     fn within(&self, window: Span) -> Mark {
         let Some(now) = self.marks.back() else { return Mark::default() };
         let old = |mark: &&Mark| now.at.since(mark.at) >= window;
-        let from = self.marks.iter().rev().skip(1).find(old).copied().unwrap_or_default();
+        let from = self.marks.iter().rev().skip(1).find(old).copied().or(self.began);
+        let from = from.unwrap_or_default();
         Mark { at: from.at, bad: now.bad - from.bad, all: now.all - from.all }
     }
 
@@ -150,8 +153,23 @@ impl Burned {
         let mark = |mark: &Mark| {
             [mark.at.as_micros().cast_unsigned(), mark.bad.to_bits(), mark.all.to_bits()]
         };
-        let marks = self.marks.iter().flat_map(mark);
+        let marks = self.marks.iter().chain(&self.began).flat_map(mark);
         [u64::from(self.looks), self.samples.map_or(0, word_of)].into_iter().chain(marks)
+    }
+}
+
+impl BurnCase<'_> {
+    fn read(&self, measurement: &Measurement) -> Result<Mark, String> {
+        let terms = Terms { direction: self.rule.direction, above: None };
+        let case = &self.case;
+        let read = reading::read(&case.analysis.metric, case.wanted(), measurement, terms)?;
+        let Reading::Part { part: bad, whole: all } = read else {
+            return Err("a number of the moment counts no events".into());
+        };
+        if bad > all {
+            return Err(format!("{bad} of {all} is more than the whole"));
+        }
+        Ok(Mark { at: case.at, bad, all })
     }
 }
 

@@ -1,11 +1,11 @@
 //! The judge of levels after a release: a cumulative sum of how much worse than usual they are.
 
 use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, Seen, finite, number};
-use super::increment::{Last, level};
+use super::increment::{Last, Level, NoLevel, level};
 use super::memory::{Case, Judged};
 use super::stream::{digest_of, word_of};
 use crate::model::{Cusum as Rule, Digest, Direction, Finite};
-use crate::port::Evidence;
+use crate::port::{Evidence, Measurement};
 use crate::stats::cusum::Cusum;
 use crate::stats::special::normal_quantile;
 
@@ -41,6 +41,30 @@ impl Eq for Summed {}
 pub(super) struct CusumCase<'a> {
     pub(super) case: Case<'a>,
     pub(super) rule: &'a Rule,
+}
+
+impl CusumCase<'_> {
+    /// By how much looks differ; where both versions vary, each by its own.
+    const fn spread(&self) -> f64 {
+        let both = if self.rule.usual.is_none() { core::f64::consts::SQRT_2 } else { 1.0 };
+        self.rule.spread.get() * both
+    }
+
+    /// What is usual: a number, or what the old version has beside the new one.
+    fn usual(&self, baseline: Option<&Measurement>, last: Last) -> Level {
+        match (self.rule.usual, baseline, self.case.beside) {
+            (Some(usual), _, _) => Ok((usual.get(), Last::default())),
+            (None, Some(measured), Some(beside)) => {
+                let wanted = beside.baseline.artifact.digest();
+                let found = level(&self.case, &self.case.analysis.metric, wanted, measured, last);
+                found.map_err(|NoLevel { why, anew }| NoLevel {
+                    why: format!("of the old version: {why}"),
+                    anew,
+                })
+            }
+            (None, ..) => Err(NoLevel::from("what is usual is not known".to_owned())),
+        }
+    }
 }
 
 impl Summed {
@@ -92,19 +116,12 @@ impl Summed {
         self.samples = Some(digest_of(self.samples, std::iter::once(canary).chain(baseline)));
         let [was, old] = self.last;
         let metric = &look.case.analysis.metric;
-        let (new, now) = level(&look.case, metric, look.case.wanted(), canary, was)?;
-        let rule = look.rule;
-        let (usual, then, spread) = match (rule.usual, baseline, look.case.beside) {
-            (Some(usual), _, _) => (usual.get(), Last::default(), rule.spread.get()),
-            (None, Some(measured), Some(beside)) => {
-                let wanted = beside.baseline.artifact.digest();
-                let found = level(&look.case, metric, wanted, measured, old);
-                let (usual, then) = found.map_err(|why| format!("of the old version: {why}"))?;
-                // Both vary, each by its own.
-                (usual, then, rule.spread.get() * core::f64::consts::SQRT_2)
-            }
-            (None, ..) => return Err("what is usual is not known".into()),
+        let found = level(&look.case, metric, look.case.wanted(), canary, was);
+        let ((new, now), (usual, then)) = match (found, look.usual(baseline, old)) {
+            (Ok(found), Ok(usual)) => (found, usual),
+            (found, usual) => return Err(self.without([found, usual])),
         };
+        let (rule, spread) = (look.rule, look.spread());
         let worse = match rule.direction {
             Direction::LowerIsBetter => (new - usual) / spread,
             Direction::HigherIsBetter => (usual - new) / spread,
@@ -123,6 +140,21 @@ impl Summed {
         Ok(())
     }
 
+    /// Why a look has no level. Once the counts of one version began anew, those of both go on from this look: the next compares
+    /// what they were at the same time.
+    fn without(&mut self, both: [Level; 2]) -> String {
+        let anew = |one: &Level| matches!(one, Err(NoLevel { anew: Some(_), .. }));
+        if both.iter().any(anew) {
+            for (last, one) in self.last.iter_mut().zip(&both) {
+                match one {
+                    Ok((_, now)) | Err(NoLevel { anew: Some(now), .. }) => *last = *now,
+                    Err(NoLevel { anew: None, .. }) => {}
+                }
+            }
+        }
+        both.into_iter().find_map(Result::err).map_or_else(String::new, |none| none.why)
+    }
+
     /// How much worse than usual looks were in the mean, in spreads.
     fn mean(&self) -> f64 {
         self.worse / f64::from(self.looks.max(1))
@@ -136,8 +168,7 @@ impl Summed {
         });
         finding.canary = canary;
         finding.baseline = usual.filter(|_| look.rule.usual.is_none());
-        let both = if look.rule.usual.is_none() { core::f64::consts::SQRT_2 } else { 1.0 };
-        let spread = look.rule.spread.get() * both;
+        let spread = look.spread();
         let (mean, radius) = (
             self.mean() * spread,
             normal_quantile(1.0 - ALPHA).unwrap_or(f64::INFINITY) * spread / looks.sqrt(),

@@ -22,26 +22,43 @@ impl Last {
     }
 }
 
+/// Why there is no level.
+pub(super) struct NoLevel {
+    pub(super) why: String,
+    /// Where counts go on from, if they began anew: what fell in between is not known, and belongs to no look.
+    pub(super) anew: Option<Last>,
+}
+
+impl From<String> for NoLevel {
+    fn from(why: String) -> Self {
+        Self { why, anew: None }
+    }
+}
+
+/// A level, and what to remember of its measurement.
+pub(super) type Level = Result<(f64, Last), NoLevel>;
+
 /// The level of `metric` since `last`, or of the moment; and what to remember of the measurement.
 ///
 /// # Errors
-/// Why there is none: what was counted then counts with the next look.
+/// Why there is none: what was counted then counts with the next look, unless it began anew.
 pub(super) fn level(
     case: &Case<'_>,
     metric: &Metric,
     wanted: Digest,
     measurement: &Measurement,
     last: Last,
-) -> Result<(f64, Last), String> {
+) -> Level {
+    let none = |why: &str| Err(NoLevel::from(why.to_owned()));
     if matches!(metric, Metric::Quantile { .. }) {
-        return Err("a quantile cannot be told of a part of a window".into());
+        return none("a quantile cannot be told of a part of a window");
     }
     let terms = Terms { direction: Direction::LowerIsBetter, above: None };
     match reading::read(metric, wanted, measurement, terms)? {
         Reading::Now { value, at } => {
             reading::fresh(at, case.at, case.analysis)?;
             if last.at.is_some_and(|last| at <= last) {
-                return Err("nothing new since the last look".into());
+                return none("nothing new since the last look");
             }
             Ok((value, Last { at: Some(at), ..last }))
         }
@@ -49,11 +66,13 @@ pub(super) fn level(
             let (more, all) = (part - last.part, whole - last.whole);
             let counts = matches!(metric, Metric::Ratio { .. });
             if all < 0.0 || (counts && more < 0.0) {
-                return Err("counts have fallen since the last look: the window began anew".into());
+                let why = "counts have fallen since the last look: the window began anew";
+                let anew = Some(Last { part, whole, at: None });
+                return Err(NoLevel { why: why.to_owned(), anew });
             }
             let needed = u32::try_from(case.analysis.min_samples).map_or(f64::MAX, f64::from);
             if all <= 0.0 || all < needed {
-                return Err(format!("{all} samples since the last look, {needed} are needed"));
+                return none(&format!("{all} samples since the last look, {needed} are needed"));
             }
             Ok((more / all, Last { part, whole, at: None }))
         }

@@ -58,17 +58,24 @@ impl Scores {
         drop(self.scored(look, evidence));
     }
 
-    /// Holds each measurement against its criteria, and keeps in mind what it was of.
+    /// Holds each measurement against its criteria, and keeps in mind what it was of. A look that waits uses none of them up: the
+    /// next one judges by all objectives together, and each would otherwise wait for the others in turn.
     fn scored<'a>(
         &mut self,
         look: &Scoring<'a>,
         evidence: &Evidence,
     ) -> Vec<(&'a Objective, Scored)> {
-        self.0.resize_with(look.rule.of.len(), Sampled::default);
+        let mut newest = self.0.clone();
+        newest.resize_with(look.rule.of.len(), Sampled::default);
         let none = Measurement::NoData { reason: "it was not measured".into() };
         let measured = measurements(evidence).iter().chain(std::iter::repeat(&none));
-        let each = look.rule.of.iter().zip(measured).zip(&mut self.0);
-        each.map(|((of, one), sampled)| (of, scored(look, of, one, sampled))).collect()
+        let each = look.rule.of.iter().zip(measured).zip(&mut newest);
+        let all: Vec<_> =
+            each.map(|((of, one), sampled)| (of, scored(look, of, one, sampled))).collect();
+        if !all.iter().any(|(_, scored)| matches!(scored, Scored::Waits(_))) {
+            self.0 = newest;
+        }
+        all
     }
 
     /// All that it is made of, for the digest of a state.

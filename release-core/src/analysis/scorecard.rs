@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding::{Conclusion, Finding, Harm, Method, Part, Scale, finite};
-use super::increment::{Last, level};
+use super::increment::{Last, NoLevel, level};
 use super::memory::{Case, Judged};
 use super::netflix::{
     CanaryConfig, Classification, Judgement, MetricResult, NetflixAca, Samples, Strict, Verdict,
@@ -111,7 +111,8 @@ impl Points {
                 pairs.next().map_or((&none, &none), |pair| (&pair.canary, &pair.baseline));
             let [was, before] = &mut series.last;
             let mut value = |wanted: Option<Digest>, measured: &Measurement, last: &mut Last| {
-                let wanted = wanted.ok_or_else(|| "there is no old version".to_owned());
+                let wanted =
+                    wanted.ok_or_else(|| NoLevel::from("there is no old version".to_owned()));
                 let found = wanted
                     .and_then(|digest| level(&look.case, &scored.metric, digest, measured, *last));
                 match found {
@@ -119,7 +120,8 @@ impl Points {
                         *last = now;
                         value
                     }
-                    Err(why) => {
+                    Err(NoLevel { why, anew }) => {
+                        *last = anew.unwrap_or(*last);
                         missing.get_or_insert_with(|| format!("{}: {why}", scored.name));
                         f64::NAN
                     }

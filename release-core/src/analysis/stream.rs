@@ -182,11 +182,12 @@ impl Stream {
         now: [Part; 2],
         both: [&Measurement; 2],
     ) -> Result<Taken, String> {
-        if let Some(last) = &self.last
-            && grown(&now, last)
+        if let Some(last) = self.last
+            && grown(&now, &last)
                 .iter()
                 .any(|part| part.whole < 0.0 || look.analysis.metric.counts() && part.part < 0.0)
         {
+            self.begin_anew(last, now);
             return Err("counts have fallen since the last look: the window began anew".into());
         }
         let Some(last) = self.last.filter(|_| self.origin.is_some()) else {
@@ -212,6 +213,13 @@ impl Stream {
             }
             _ => Err("nothing was observed since the last look".into()),
         }
+    }
+
+    /// Counts go on from `now`: all that was counted until `last` stays, and what fell in between is not known.
+    fn begin_anew(&mut self, last: [Part; 2], now: [Part; 2]) {
+        let moved = |mark: [Part; 2]| grown(&now, &grown(&last, &mark));
+        (self.origin, self.first) = (self.origin.map(moved), self.first.map(moved));
+        self.last = Some(now);
     }
 
     /// Counting begins with the window; after a warm-up with its end; and of a quantile once it is fixed where that lies, by

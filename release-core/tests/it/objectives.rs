@@ -210,6 +210,22 @@ fn a_look_waits_until_every_objective_has_a_newer_sample() {
     assert_eq!(look(180, [170, 175]).0, Conclusion::Healthy);
 }
 
+/// Found in review: a look that waited for one objective used up the newer sample of the other, and the next waited for that.
+#[test]
+fn objectives_that_are_sampled_in_turn_do_not_wait_for_each_other_for_ever() {
+    let analysis = Analysis { count: 9, fresh_for: Some(Span::secs(600)), ..scoring(two()) };
+    let mut trial = trial(analysis);
+    let second = |n: u64| Timestamp::default().plus(Span::secs(n));
+    // Each is sampled every 20 seconds, the latency at even looks and the errors at odd ones, which are 10 seconds apart.
+    let looks = (6..=15_u64).map(|look| {
+        let (latency, errors) = (look / 2 * 20, (look - 1) / 2 * 20 + 10);
+        let of = [latency, errors].map(|at| value("2.0.0", Some(1.0), second(at))).to_vec();
+        trial.look(second(look * 10), &Evidence::Measurements { of }).unwrap().0.conclusion
+    });
+    let turn = [Conclusion::Healthy, Conclusion::Undetermined];
+    assert_eq!(looks.collect::<Vec<_>>(), turn.repeat(5));
+}
+
 #[test]
 fn counts_and_histograms_are_held_to_the_side_that_passes_nothing_bad() {
     let ratio =
