@@ -58,7 +58,7 @@ use crate::limits::Limits;
 use crate::model::{Digest, Principal};
 use crate::plan::{FrozenPlan, Plan};
 use crate::port::{Clock, Performer, PermitAll, Policy};
-use crate::run::{Event, Fact, RunState};
+use crate::run::{Event, Fact, Replaced, RunState};
 use crate::time::Span;
 use driver::Driver;
 use guard::Guarded;
@@ -247,7 +247,7 @@ impl Engine {
         run: RunId,
         plan: FrozenPlan,
         requester: Principal,
-        supersedes: Option<RunId>,
+        supersedes: Option<Replaced>,
     ) -> Result<RunHandle, EngineError> {
         self.check_open()?;
         if is_reserved(&run) {

@@ -7,20 +7,15 @@ use crate::ids::{RunId, StepId};
 use crate::model::Principal;
 use crate::plan::{FrozenPlan, Plan};
 use crate::run::{
-    Command, Directive, Event, Fact, IllegalTransition, Outcome, Rejected, RunState, Status,
+    Command, Directive, Event, Fact, IllegalTransition, Outcome, Rejected, Replaced, RunState,
+    Status,
 };
 
 impl Engine {
-    /// Starts `run` in place of `older`: what the older run changed is put back first, so that the newer
-    /// one starts from versions that were verified together, and only then does it start. The decision is
-    /// one record of the older run, and the newer one names the older in its first.
-    ///
-    /// Asked again after a crash, with the older run resumed, it goes on where it was. An older run that
-    /// is over already is no obstacle when it left nothing half done.
+    /// As [`Engine::supersede_all`], of one run.
     ///
     /// # Errors
-    /// [`EngineError::NotSuperseded`] when the older run does not give way (its policy denies it) or ended
-    /// with changes of its own still in place; and as for [`Engine::start`].
+    /// As [`Engine::supersede_all`].
     pub async fn supersede(
         &self,
         older: &RunHandle,
@@ -29,30 +24,54 @@ impl Engine {
         requester: Principal,
         reason: &str,
     ) -> Result<RunHandle, EngineError> {
+        self.supersede_all(&[older], run, plan, requester, reason).await
+    }
+
+    /// Starts `run` in place of all of `older`: what these changed is put back first, so that the newer
+    /// one starts from versions that were verified together, and only then does it start. The decision is
+    /// one record of each older run, and the newer one names them all in its first.
+    ///
+    /// Asked again after a crash, with the older runs resumed, it goes on where it was. An older run that
+    /// is over already is no obstacle when it left nothing half done. Of none it is [`Engine::start`].
+    ///
+    /// # Errors
+    /// [`EngineError::NotSuperseded`] when an older run does not give way (its policy denies it) or ended
+    /// with changes of its own still in place: the others, which gave way, have gone back then, and go
+    /// back no further when it is asked again. Else as for [`Engine::start`].
+    pub async fn supersede_all(
+        &self,
+        older: &[&RunHandle],
+        run: RunId,
+        plan: Plan,
+        requester: Principal,
+        reason: &str,
+    ) -> Result<RunHandle, EngineError> {
         let plan = plan.freeze();
         self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
-        let refused = |detail: String| EngineError::NotSuperseded {
-            older: older.run().clone(),
-            run: run.clone(),
-            detail,
-        };
-        let command = Command::Supersede { run: run.clone() };
-        let asked = Directive::new(command, requester.clone(), reason);
-        match older.send(asked).await {
-            // A run that stops or goes back by itself needs no telling; what it ends with counts.
-            Ok(())
-            | Err(SendError::Finished(_) | SendError::Rejected(Rejected::Finished { .. })) => {}
-            Err(SendError::Rejected(Rejected::Denied { reasons }))
-                if reasons.iter().all(|reason| reason.rule == "run/cancel") => {}
-            Err(error) => return Err(refused(error.to_string())),
+        // All are asked before any is waited for: they go back at the same time.
+        let mut refused = None;
+        for one in older {
+            let command = Command::Supersede { run: run.clone() };
+            let asked = Directive::new(command, requester.clone(), reason);
+            if let Err(detail) = gives_way(one.send(asked).await) {
+                refused.get_or_insert_with(|| not_superseded(one, &run, detail));
+            }
         }
-        match older.wait().await? {
-            // Its versions are verified, all of them or none.
-            Outcome::Succeeded | Outcome::SucceededWithout { .. } | Outcome::RolledBack { .. } => {}
-            Outcome::Cancelled { .. } if !self.changed_something(older.run()).await? => {}
-            outcome => return Err(refused(outcome.to_string())),
+        if let Some(error) = refused {
+            return Err(error);
         }
-        self.begin(run, plan, requester, Some(older.run().clone())).await
+        for one in older {
+            match one.wait().await? {
+                // Its versions are verified, all of them or none.
+                Outcome::Succeeded
+                | Outcome::SucceededWithout { .. }
+                | Outcome::RolledBack { .. } => {}
+                Outcome::Cancelled { .. } if !self.changed_something(one.run()).await? => {}
+                outcome => return Err(not_superseded(one, &run, outcome.to_string())),
+            }
+        }
+        let replaced = Replaced::of(older.iter().map(|one| one.run().clone()));
+        self.begin(run, plan, requester, replaced).await
     }
 
     /// Whether a run that is over has left something that it changed, or may have.
@@ -61,6 +80,25 @@ impl Engine {
         left_changed(history.facts(), run, plan)
             .map_err(|illegal| EngineError::internal(run, &illegal))
     }
+}
+
+/// Whether a run makes way; else why not. One that stops or goes back by itself needs no telling: what it ends with counts.
+fn gives_way(answer: Result<(), SendError>) -> Result<(), String> {
+    match answer {
+        Ok(()) | Err(SendError::Finished(_) | SendError::Rejected(Rejected::Finished { .. })) => {
+            Ok(())
+        }
+        Err(SendError::Rejected(Rejected::Denied { reasons }))
+            if reasons.iter().all(|reason| reason.rule == "run/cancel") =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn not_superseded(older: &RunHandle, run: &RunId, detail: String) -> EngineError {
+    EngineError::NotSuperseded { older: older.run().clone(), run: run.clone(), detail }
 }
 
 /// Whether a step that changes something began and was not taken back. A step's place is that in the plan

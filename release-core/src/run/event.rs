@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub(super) use super::outcome::{Cause, Outcome};
+use super::replaced::Replaced;
 use super::signal::SignalAnswer;
 use crate::analysis::Finding;
 use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
@@ -25,9 +26,9 @@ pub enum Event {
         definition: Option<Digest>,
         /// Who asked for it.
         requester: Principal,
-        /// The run in whose place it was started.
+        /// The runs in whose place it was started.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        supersedes: Option<RunId>,
+        supersedes: Option<Replaced>,
         /// The digest of the rules that it pins: what they allow, they allow until its end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         policy: Option<Digest>,

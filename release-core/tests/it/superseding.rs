@@ -7,7 +7,7 @@ use release_core::journal::Journal;
 use release_core::model::{OnCancel, RunId};
 use release_core::plan::{Action, EdgeKind, Plan, Step};
 use release_core::port::{Admission, CommandRequest, Decision, Policy, Reason};
-use release_core::run::{Cause, Command, Event, Outcome};
+use release_core::run::{Cause, Command, Event, Outcome, Replaced};
 
 use super::support::engines::{command, events, run_id, start};
 use super::support::samples::{approval, builder, chain, change, id, one_way, person};
@@ -59,7 +59,67 @@ async fn a_newer_run_starts_from_what_was_verified() {
     let decisions = decisions.iter().filter(|e| matches!(e, Event::Superseded { .. }));
     assert_eq!(decisions.count(), 1);
     let first = &events_of(&journal, &newer()).await[0];
-    assert!(matches!(first, Event::RunCreated { supersedes: Some(run), .. } if *run == run_id()));
+    let of_one = Replaced::of([run_id()]);
+    assert!(matches!(first, Event::RunCreated { supersedes, .. } if *supersedes == of_one));
+}
+
+/// Two runs are under way, and one newer one replaces both: one decision of each, and the newer one begins once, when both are back.
+#[tokio::test(start_paused = true)]
+async fn several_runs_make_way_for_one() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let first = start(&journal, &world, older()).await;
+    first.settled().await.unwrap();
+    let engine = engine(&journal, &world, "second");
+    let other = chain(vec![change("c"), change("d").gate(approval("go"))]);
+    let other = engine.start_frozen(id("run-0"), other, person("ann")).await.unwrap();
+    other.settled().await.unwrap();
+    let both = [&first, &other];
+    let new = engine.supersede_all(&both, newer(), plan_of("x"), person("eve"), "v3 mends both");
+    assert_eq!(new.await.unwrap().wait().await, Ok(Outcome::Succeeded));
+    let performed = world.performed();
+    let (last, before) = performed.split_last().unwrap();
+    assert_eq!(last, "x");
+    for back in ["rollback/a/custom", "rollback/c/custom"] {
+        assert!(before.iter().any(|step| step == back), "{performed:?}");
+    }
+    for run in [run_id(), id("run-0")] {
+        let decisions = events_of(&journal, &run).await;
+        let decisions = decisions
+            .iter()
+            .filter(|e| matches!(e, Event::Superseded { run, .. } if *run == newer()));
+        assert_eq!(decisions.count(), 1);
+    }
+    let created = &events_of(&journal, &newer()).await[0];
+    let replaced = Replaced::of([run_id(), id("run-0")]);
+    assert!(matches!(created, Event::RunCreated { supersedes, .. } if *supersedes == replaced));
+    let written = serde_json::to_value(created).unwrap();
+    assert_eq!(written["supersedes"], serde_json::json!(["run-0", "run-1"]));
+}
+
+/// Of two runs one does not give way: nothing is started, and asked again it is still so.
+#[tokio::test(start_paused = true)]
+async fn where_one_of_several_does_not_make_way_nothing_is_started() {
+    let journal = memory();
+    let world = World::new(&journal, |_| Act::Faithful);
+    let steps = vec![one_way("migrate"), change("b").gate(approval("go"))];
+    let stuck = start(&journal, &world, chain(steps)).await;
+    stuck.settled().await.unwrap();
+    let engine = engine(&journal, &world, "second");
+    let other = chain(vec![change("c"), change("d").gate(approval("go"))]);
+    let other = engine.start_frozen(id("run-0"), other, person("ann")).await.unwrap();
+    other.settled().await.unwrap();
+    for _ in 0..2 {
+        let both = [&stuck, &other];
+        let new = engine.supersede_all(&both, newer(), plan_of("x"), person("eve"), "v3").await;
+        let refused = new.unwrap_err();
+        assert!(
+            matches!(&refused, EngineError::NotSuperseded { older, .. } if *older == run_id()),
+            "{refused}"
+        );
+    }
+    assert_eq!(world.performed(), ["migrate", "c", "rollback/c/custom"]);
+    assert!(journal.read(&newer()).await.unwrap().is_empty(), "the newer run was not started");
 }
 
 /// Asked again after everything is done, nothing is decided twice: the newer run exists.
