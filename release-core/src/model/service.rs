@@ -14,7 +14,7 @@ pub struct Service {
     pub id: ServiceId,
     /// The team that answers for it.
     pub owner: TeamId,
-    /// What it needs; deployed before it and rolled back after it.
+    /// What it needs; deployed before it and rolled back after it, unless the need says that it is its own turn first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Dependency>,
     /// How many instances run in each target.
@@ -39,7 +39,15 @@ impl Service {
     /// Adds a dependency.
     #[must_use]
     pub fn needs(mut self, service: ServiceId, version: VersionReq) -> Self {
-        self.depends_on.push(Dependency { service, version });
+        self.depends_on.push(Dependency::new(service, version));
+        self
+    }
+
+    /// Adds a dependency on a service that changes after this one, where both change.
+    #[must_use]
+    pub fn needs_before(mut self, service: ServiceId, version: VersionReq) -> Self {
+        let dependency = Dependency { turn: Turn::Before, ..Dependency::new(service, version) };
+        self.depends_on.push(dependency);
         self
     }
 
@@ -75,6 +83,49 @@ pub struct Dependency {
     #[schemars(with = "String")]
     #[serde(deserialize_with = "range")]
     pub version: VersionReq,
+    /// Which of the two goes first, where both change.
+    #[serde(default, skip_serializing_if = "Turn::is_after")]
+    pub turn: Turn,
+}
+
+impl Dependency {
+    /// A need for what changes first, where both change.
+    pub const fn new(service: ServiceId, version: VersionReq) -> Self {
+        Self { service, version, turn: Turn::After }
+    }
+}
+
+/// When what needs another service changes, where both change in one release.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Turn {
+    /// After what it needs: the new version may need what only the new version of the other has.
+    #[default]
+    After,
+    /// Before what it needs, where its version from before does not get along with the new version of the other. Its new version has to get
+    /// along with the version of the other from before: a plan in which it does not is refused.
+    Before,
+}
+
+impl Turn {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_after(&self) -> bool {
+        *self == Self::After
+    }
 }
 
 fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<VersionReq, D::Error> {

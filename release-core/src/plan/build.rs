@@ -3,6 +3,7 @@
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::iter;
 use std::num::NonZeroU32;
 
@@ -232,10 +233,10 @@ impl Parts {
     fn check(&self) -> Result<(), PlanErrors> {
         self.check_size(self.steps.len())?;
         let mut errors = Vec::new();
-        let mut ids = BTreeSet::new();
+        let twice = named_again(&self.steps);
         let mut gates = BTreeSet::new();
-        for step in &self.steps {
-            if !ids.insert(&step.id) {
+        for (at, step) in self.steps.iter().enumerate() {
+            if twice.contains(&at) {
                 errors.push(PlanError::Duplicate { what: "step", id: step.id.to_string() });
             }
             check_step(step, self.groups.len(), &mut errors);
@@ -266,16 +267,17 @@ impl Parts {
     /// before them; flags are restored to what such a step read. `order` is the plan's.
     fn check_references(&self, order: &[u32], errors: &mut Vec<PlanError>) {
         flag::check(&self.steps, &self.edges, order, errors);
-        let mut begins = BTreeMap::new();
-        for (step, index) in self.steps.iter().zip(0_u32..) {
-            if step.action.begins_a_window() {
-                begins.insert(&step.id, index);
-            }
-        }
         let windows = self.steps.iter().zip(0_u32..).filter_map(|(step, index)| {
             let super::Action::Analyze { from: Some(from), .. } = &step.action else { return None };
             Some((step, index, from))
         });
+        let mut windows = windows.peekable();
+        let mut begins = BTreeMap::new();
+        if windows.peek().is_some() {
+            let all = self.steps.iter().zip(0_u32..);
+            let all = all.filter(|(step, _)| step.action.begins_a_window());
+            begins.extend(all.map(|(step, index)| (&step.id, index)));
+        }
         let mut ancestors = None;
         for (step, index, from) in windows {
             let known = begins.get(from).is_some_and(|before| {
@@ -309,6 +311,25 @@ impl Parts {
             }
         }
     }
+}
+
+/// The steps of which an earlier one has the id as well. By their hashes: of half a million, a tree of them takes ten times as long.
+fn named_again(steps: &[Step]) -> BTreeSet<usize> {
+    let hash = |step: &Step| {
+        let mut hasher = DefaultHasher::new();
+        step.id.hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut all: Vec<(u64, usize)> =
+        steps.iter().enumerate().map(|(at, step)| (hash(step), at)).collect();
+    all.sort_unstable();
+    let mut again = BTreeSet::new();
+    for same in all.chunk_by(|(one, _), (other, _)| one == other).filter(|same| same.len() > 1) {
+        let mut known = BTreeSet::new();
+        let ids = same.iter().filter_map(|(_, at)| Some((at, &steps.get(*at)?.id)));
+        again.extend(ids.filter(|(_, id)| !known.insert(*id)).map(|(at, _)| *at));
+    }
+    again
 }
 
 fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
@@ -445,12 +466,16 @@ impl PlanBuilder {
 
     /// Checks the whole and returns the plan.
     ///
+    /// Among how many analyses the chance of a false alarm is divided ([`Sequential::comparisons`](crate::model::Sequential::comparisons))
+    /// is counted here, unless it is already divided among more.
+    ///
     /// # Errors
     /// All faults at once: duplicate ids, cycles, steps that nobody says how to undo, indices that do not
     /// exist, too many steps; where there are none of these, steps that what is said does not undo, and what no judge and no router
     /// could do.
-    pub fn build(self) -> Result<Plan, PlanErrors> {
+    pub fn build(mut self) -> Result<Plan, PlanErrors> {
         self.parts.check()?;
+        compare::divide(&mut self.parts.steps);
         // Not of plans that are read: what could be found was judged when they were made.
         undo::check_steps(&self.parts.steps)?;
         compare::check_steps(&self.parts.steps)?;

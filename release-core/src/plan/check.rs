@@ -5,6 +5,7 @@ mod flags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::expand::changes;
 use super::strategy::{self, Known, RolloutStrategy};
 use super::{PlanError, compare, durations, graph, triggers};
 use crate::ids::{AnalysisId, ServiceId};
@@ -46,25 +47,23 @@ fn duplicates(definition: &Definition, errors: &mut Vec<PlanError>) {
 }
 
 fn services(definition: &Definition, errors: &mut Vec<PlanError>) {
-    let index: BTreeMap<&ServiceId, u32> =
-        definition.services.iter().map(|s| &s.id).zip(0..).collect();
-    let mut edges = Vec::new();
-    for (service, to) in definition.services.iter().zip(0..) {
+    let known: BTreeSet<&ServiceId> = definition.services.iter().map(|s| &s.id).collect();
+    for service in &definition.services {
         if service.replicas == 0 {
             errors.push(PlanError::NoReplicas { service: service.id.clone() });
         }
         for dependency in &service.depends_on {
-            match index.get(&dependency.service) {
-                Some(from) => edges.push((*from, to)),
-                None => errors.push(PlanError::UnknownService {
+            if !known.contains(&dependency.service) {
+                errors.push(PlanError::UnknownService {
                     place: format!("service `{}`", service.id),
                     service: dependency.service.clone(),
-                }),
+                });
             }
         }
     }
-    for cycle in graph::order(definition.services.len(), &edges).err().unwrap_or_default() {
-        // An edge leads from what is needed to who needs it; people read it the other way round.
+    let turns = changes::turns(definition);
+    for cycle in graph::order(definition.services.len(), &turns).err().unwrap_or_default() {
+        // An edge leads from what goes first, mostly what is needed, to who waits for it; people read it the other way round.
         let name = |at: &u32| definition.services.get(*at as usize).map(|s| s.id.to_string());
         let mut names: Vec<_> = cycle.iter().rev().filter_map(name).collect();
         if let Some(first) =
@@ -105,6 +104,25 @@ fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
     after.members.extend(release.versions.members.clone());
     compatible(&known, &after, "new", errors);
     compatible(&known, &release.previous, "previous", errors);
+    before(definition, errors);
+}
+
+/// What goes before what it needs runs beside the version of that from before.
+fn before(definition: &Definition, errors: &mut Vec<PlanError>) {
+    for service in &definition.services {
+        for need in &service.depends_on {
+            let found = definition.release.previous.get(&need.service).map(|old| &old.version);
+            let fits = found.is_some_and(|found| need.version.matches(found));
+            if !fits && changes::is_before(definition, service, need) {
+                errors.push(PlanError::NotBefore {
+                    service: service.id.clone(),
+                    dependency: need.service.clone(),
+                    wanted: need.version.clone(),
+                    found: found.cloned(),
+                });
+            }
+        }
+    }
 }
 
 /// What runs at the same time has to hold together.

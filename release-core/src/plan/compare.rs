@@ -1,7 +1,7 @@
 //! Analyses that compare versions: whether their rules make sense, whether there is something to compare with, among how many
 //! the chance of a false alarm is divided, and whether they can find what they are to find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::check::{criteria, strategic};
@@ -187,25 +187,46 @@ pub(super) fn check_dry_runs(definition: &Definition, errors: &mut Vec<PlanError
 
 /// Divides the chance of a false alarm among all steps that compare versions, which go by the latest numbers.
 pub(super) fn share_out(steps: &mut [Step]) {
-    // Other judges have no such chance, or say it themselves.
-    let compares = |step: &Step| {
-        matches!(&step.action, Action::Analyze { beside: Some(_), analysis, .. }
-            if matches!(analysis.judge, Judge::Sequential(_)))
-    };
-    let all = u32::try_from(steps.iter().filter(|step| compares(step)).count()).unwrap_or(u32::MAX);
-    let mut divided: Vec<(AnalysisId, Arc<Analysis>)> = Vec::new();
-    for step in steps.iter_mut().filter(|step| compares(step)) {
+    rewrite(steps, |rule| (rule.comparisons, rule.edition) = (1, Edition::default()));
+    divide(steps);
+}
+
+/// Divides the chance of a false alarm among all steps that compare versions. Analyses that are divided among more keep that; to
+/// do it twice changes nothing.
+pub(super) fn divide(steps: &mut [Step]) {
+    let all = u32::try_from(steps.iter().filter_map(comparison).count()).unwrap_or(u32::MAX);
+    if steps.iter().filter_map(comparison).any(|rule| rule.comparisons < all) {
+        rewrite(steps, |rule| rule.comparisons = rule.comparisons.max(all));
+    }
+}
+
+/// The rule of a step that compares versions. Other judges have no such chance, or say it themselves.
+fn comparison(step: &Step) -> Option<&Sequential> {
+    let Action::Analyze { beside: Some(_), analysis, .. } = &step.action else { return None };
+    match &analysis.judge {
+        Judge::Sequential(rule) => Some(rule),
+        _ => None,
+    }
+}
+
+/// Changes the rules of all steps that compare versions. What was one analysis stays one; two that are called the same and differ
+/// stay two.
+fn rewrite(steps: &mut [Step], change: impl Fn(&mut Sequential)) {
+    let mut known: BTreeMap<AnalysisId, Vec<[Arc<Analysis>; 2]>> = BTreeMap::new();
+    for step in steps.iter_mut().filter(|step| comparison(step).is_some()) {
         let Action::Analyze { analysis, .. } = &mut step.action else { continue };
-        if let Some((_, known)) = divided.iter().find(|(id, _)| *id == analysis.id) {
-            *analysis = Arc::clone(known);
+        let same = known.entry(analysis.id.clone()).or_default();
+        let found = same.iter().find(|[before, _]| *before == *analysis);
+        if let Some([_, own]) = found {
+            *analysis = Arc::clone(own);
             continue;
         }
         let mut own = Analysis::clone(analysis);
         if let Judge::Sequential(rule) = &mut own.judge {
-            (rule.comparisons, rule.edition) = (all, Edition::default());
+            change(rule);
         }
-        *analysis = Arc::new(own);
-        divided.push((analysis.id.clone(), Arc::clone(analysis)));
+        let own = Arc::new(own);
+        same.push([std::mem::replace(analysis, Arc::clone(&own)), own]);
     }
 }
 

@@ -186,6 +186,21 @@ pub enum PlanError {
         /// What it needs.
         dependency: ServiceId,
     },
+    /// A service that goes before what it needs, and does not get along with what is there then.
+    #[error(
+        "`{service}` is to change before `{dependency}`, and needs {wanted} of it, but there is {} then; let it go after (`turn: after`), or get along with both",
+        .found.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+    )]
+    NotBefore {
+        /// The service with the need.
+        service: ServiceId,
+        /// What it needs.
+        dependency: ServiceId,
+        /// In which versions.
+        wanted: VersionReq,
+        /// The version from before, if there is one.
+        found: Option<Version>,
+    },
     /// A version set without members.
     #[error("`release.versions` is empty; name at least one service and its artifact")]
     EmptyVersionSet,
@@ -382,6 +397,16 @@ pub enum PlanError {
         /// How many there are.
         len: usize,
     },
+    /// Steps in production that give users a version of which nothing was measured before, where that was asked for.
+    #[error(
+        "{}: users would get a version there of which no samples were judged before, and the planner is to refuse that (`measured_before_traffic`); name an analysis in `before_traffic` of the stage", listed(.steps, *.more)
+    )]
+    UnmeasuredBeforeTraffic {
+        /// The first of the steps, in the plan's order.
+        steps: Vec<StepId>,
+        /// How many more there are.
+        more: usize,
+    },
     /// More steps than the limit.
     #[error(
         "the plan would have more than {limit} steps; split the train, or use fewer strategy steps, regions or services"
@@ -421,6 +446,13 @@ pub enum PlanError {
 
 fn reader(from: Option<&StepId>) -> String {
     from.map_or_else(|| "no step".to_owned(), |from| format!("`{from}`"))
+}
+
+fn listed(steps: &[StepId], more: usize) -> String {
+    let names: Vec<String> = steps.iter().map(|step| format!("`{step}`")).collect();
+    let what = if names.len() == 1 && more == 0 { "step" } else { "steps" };
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{what} {}{rest}", names.join(", "))
 }
 
 fn circle(names: &[String]) -> String {

@@ -1,22 +1,23 @@
 //! Turns a sound definition into steps.
 
+pub(super) mod changes;
 mod flags;
 mod size;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use self::changes::Change;
 use super::planner::Planner;
 use super::strategy::{Known, RolloutStrategy, Site, StrategyError, Watch};
 use super::{
     Action, Deployment, EdgeKind, Line, OnFailure, Place, Plan, PlanBuilder, PlanError, PlanErrors,
-    RetryPolicy, Step, StepScope, Undo, check, compare, graph, triggers,
+    RetryPolicy, Step, StepScope, Undo, check, compare, triggers,
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
-    Analysis, Definition, Environment, Gate, RollbackScope, Service, Stage, Target, Tier,
-    VersionSet,
+    Analysis, Definition, Environment, Gate, RollbackScope, Stage, Target, Tier, VersionSet,
 };
 
 /// Plans `definition`, with the strategies that are ours: as [`Planner::plan`].
@@ -97,7 +98,7 @@ fn strategy_error(error: StrategyError, stage: &Stage, number: usize) -> PlanErr
 
 struct Expansion<'a> {
     definition: &'a Definition,
-    /// The services that change, each after those that it needs.
+    /// The services that change, each after those that go first.
     services: Arc<[Change<'a>]>,
     environments: BTreeMap<&'a crate::ids::EnvironmentId, &'a Environment>,
     analyses: BTreeMap<&'a AnalysisId, Arc<Analysis>>,
@@ -107,15 +108,6 @@ struct Expansion<'a> {
     frontier: Vec<u32>,
     /// What the end of the run waits for besides.
     loose_ends: Vec<u32>,
-}
-
-/// A service that changes.
-struct Change<'a> {
-    service: &'a Service,
-    /// What it needs of the services that change, also through others that do not.
-    needs: BTreeSet<&'a ServiceId>,
-    /// Those of `needs` of which the version from before would do as well.
-    either: BTreeSet<&'a ServiceId>,
 }
 
 impl<'a> Expansion<'a> {
@@ -131,7 +123,7 @@ impl<'a> Expansion<'a> {
         triggers::signals(release.rollback.as_ref(), &mut builder);
         Self {
             definition,
-            services: changed_in_order(definition).into(),
+            services: changes::in_order(definition).into(),
             environments: definition.environments.iter().map(|e| (&e.id, e)).collect(),
             analyses: definition.analyses.iter().map(|a| (&a.id, Arc::new(a.clone()))).collect(),
             criteria,
@@ -143,9 +135,9 @@ impl<'a> Expansion<'a> {
 
     /// Before anything moves: what shall run and what a rollback would need can both be had.
     fn artifacts(&mut self) -> Result<(), IdError> {
-        for Change { service, .. } in Arc::clone(&self.services).iter() {
-            for (name, member) in self.verified(&service.id) {
-                let id = StepId::new(format!("artifacts/{}/{name}", service.id))?;
+        for change in Arc::clone(&self.services).iter() {
+            for (name, member) in self.verified(change) {
+                let id = StepId::new(format!("artifacts/{}/{name}", change.service.id))?;
                 let action = Action::VerifyArtifact { artifact: member.artifact.clone() };
                 let step = Step::new(id, action).retry(RetryPolicy::attempts(3));
                 self.frontier.push(self.builder.step(step));
@@ -158,13 +150,12 @@ impl<'a> Expansion<'a> {
     /// be returned to.
     fn verified(
         &self,
-        service: &ServiceId,
+        change: &Change<'a>,
     ) -> impl Iterator<Item = (&'static str, &'a crate::model::Member)> + use<'a> {
-        let release = &self.definition.release;
-        let one_way = release.roll_forward_only.as_ref().is_some_and(|a| a.concerns(service));
-        let previous = (!one_way).then(|| release.previous.get(service)).flatten();
-        let new = release.versions.get(service).map(|member| ("new", member));
-        new.into_iter().chain(previous.map(|member| ("previous", member)))
+        let acknowledged = self.definition.release.roll_forward_only.as_ref();
+        let one_way = acknowledged.is_some_and(|a| a.concerns(&change.service.id));
+        let old = change.old.filter(|_| !one_way);
+        [("new", change.new)].into_iter().chain(old.map(|member| ("previous", member)))
     }
 
     fn stage(
@@ -254,33 +245,39 @@ impl<'a> Expansion<'a> {
         before: &flags::Before<'_>,
         finales: &mut Vec<Vec<Step>>,
     ) -> Result<Vec<flags::Done<'a>>, StrategyError> {
+        let services = Arc::clone(&self.services);
         // The last steps and the group of each service in this region.
-        let mut done: BTreeMap<&ServiceId, (Vec<u32>, u32)> = BTreeMap::new();
-        for Change { service, needs, either } in Arc::clone(&self.services).iter() {
+        let mut done: Vec<(Vec<u32>, u32)> = Vec::with_capacity(services.len());
+        for change in services.iter() {
+            let service = change.service;
             let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
-            let needed: Vec<_> = needs.iter().filter_map(|id| done.get(id)).collect();
-            let mut after: Vec<u32> = needed.iter().map(|(_, group)| *group).collect();
+            let needed = || change.needs.iter().filter_map(|place| done.get(*place));
+            let mut after: Vec<u32> = needed().map(|(_, group)| *group).collect();
             after.extend(before.of(&service.id).map(|(_, group)| group));
-            let either = either.iter().filter_map(|id| Some(done.get(id)?.1)).collect();
-            let group = self.builder.group_with(target.to_string(), after, either);
-            let here = (stage, strategy, environment);
-            let Some(site) = self.site(here, service, &target, group) else { continue };
+            let either = change.either.iter().filter_map(|place| Some(done.get(*place)?.1));
+            let path = target.to_string();
+            let group = self.builder.group_with(path.clone(), after, either.collect());
+            let site = self.site((stage, strategy, environment), change, (&target, path), group);
             let mut rollout = triggers::expand(strategy, stage, &site)?;
             self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
             waits.extend(before.of(&service.id).map(|(last, _)| (last, EdgeKind::Sync)));
-            let needed = needed.iter().flat_map(|(last, _)| last);
-            waits.extend(needed.map(|last| (*last, EdgeKind::Dependency)));
+            let last = needed().flat_map(|(last, _)| last);
+            waits.extend(last.map(|last| (*last, EdgeKind::Dependency)));
             let first = self.builder.len();
             let mut last: Vec<u32> = self.chain(rollout.steps, &waits).into_iter().collect();
             last.extend(self.watches(rollout.beside, first, &waits));
             self.frontier.extend(&last);
-            done.insert(&service.id, (last, group));
+            done.push((last, group));
             if !rollout.finale.is_empty() {
                 finales.push(rollout.finale);
             }
         }
-        Ok(done.into_iter().map(|(service, (last, group))| (service, last, group)).collect())
+        let each = services.iter().map(|change| &change.service.id).zip(done);
+        let each = each.map(|(service, (last, group))| (service, last, group));
+        let mut each: Vec<flags::Done<'a>> = each.collect();
+        each.sort_unstable_by_key(|(service, ..)| *service);
+        Ok(each)
     }
 
     /// Adds what goes on beside the steps from index `first` on; returns those that it is over with.
@@ -303,11 +300,11 @@ impl<'a> Expansion<'a> {
     fn site(
         &self,
         (stage, strategy, environment): (&Stage, &dyn RolloutStrategy, &Environment),
-        service: &Service,
-        target: &Target,
+        change: &Change<'_>,
+        (target, path): (&Target, String),
         group: u32,
-    ) -> Option<Site<'_>> {
-        let release = &self.definition.release;
+    ) -> Site<'_> {
+        let (release, service) = (&self.definition.release, change.service);
         let deployment = |member: &crate::model::Member| Deployment {
             target: target.clone(),
             artifact: member.artifact.clone(),
@@ -321,9 +318,10 @@ impl<'a> Expansion<'a> {
             semaphores: service.semaphores.clone(),
             runbook: service.runbook.clone(),
         };
-        Some(Site {
-            new: deployment(release.versions.get(&service.id)?),
-            old: release.previous.get(&service.id).map(deployment),
+        Site {
+            path,
+            new: deployment(change.new),
+            old: change.old.map(deployment),
             replicas: service.replicas,
             scope: StepScope::of(place),
             group,
@@ -335,7 +333,7 @@ impl<'a> Expansion<'a> {
             production: environment.tier == Tier::Production,
             returns: self.returns(stage, &service.id),
             keep_new: strategy.keeps_new_after_abort(),
-        })
+        }
     }
 
     /// Whether `service` goes back to a version that was live a short while ago.
@@ -416,54 +414,4 @@ pub(super) fn prefixed(prefix: &str, gates: &[Gate]) -> Result<Vec<Gate>, IdErro
         Gate::Soak(_) | Gate::NotBefore(_) => Ok(gate.clone()),
     };
     gates.iter().map(own).collect()
-}
-
-/// The services whose artifact changes, each after those that it needs; ties in the order of the
-/// definition.
-fn changed_in_order(definition: &Definition) -> Vec<Change<'_>> {
-    let index: BTreeMap<&ServiceId, u32> =
-        definition.services.iter().map(|s| &s.id).zip(0..).collect();
-    let edges: Vec<(u32, u32)> = definition
-        .services
-        .iter()
-        .zip(0..)
-        .flat_map(|(service, to)| {
-            let from = service.depends_on.iter().filter_map(|d| index.get(&d.service));
-            from.map(move |from| (*from, to))
-        })
-        .collect();
-    let release = &definition.release;
-    let artifact =
-        |set: &VersionSet, id: &ServiceId| set.get(id).map(|member| member.artifact.digest());
-    let is_new = |service: &Service| {
-        let new = artifact(&release.versions, &service.id);
-        new.is_some() && new != artifact(&release.previous, &service.id)
-    };
-    // What stands behind a service that does not change: whoever needs it needs that.
-    let mut behind: BTreeMap<&ServiceId, BTreeSet<&ServiceId>> = BTreeMap::new();
-    let mut changed = Vec::new();
-    let order = graph::stable_order(definition.services.len(), &edges);
-    for service in order.into_iter().filter_map(|at| definition.services.get(at as usize)) {
-        let mut needs = BTreeSet::new();
-        for dependency in &service.depends_on {
-            match behind.get(&dependency.service) {
-                Some(through) => needs.extend(through),
-                None => {
-                    needs.insert(&dependency.service);
-                }
-            }
-        }
-        if is_new(service) {
-            let asks = |id: &&ServiceId| {
-                let mut named = service.depends_on.iter().filter(|d| d.service == **id);
-                let before = release.previous.get(id);
-                !named.all(|d| before.is_some_and(|member| d.version.matches(&member.version)))
-            };
-            let either = needs.iter().copied().filter(|id| !asks(id)).collect();
-            changed.push(Change { service, needs, either });
-        } else {
-            behind.insert(&service.id, needs);
-        }
-    }
-    changed
 }

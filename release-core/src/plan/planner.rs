@@ -1,14 +1,18 @@
 //! Plans definitions, with the strategies that a host adds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
 use super::strategy::recreate::Recreate;
 use super::strategy::{Known, RolloutStrategy};
-use super::{Plan, PlanBuilder, PlanError, PlanErrors, expand};
-use crate::model::{Definition, Other, Stage, Strategy};
+use super::{Plan, PlanBuilder, PlanError, PlanErrors, Step, expand};
+use crate::ids::EnvironmentId;
+use crate::model::{Definition, Other, Stage, Strategy, Tier};
+
+/// Most steps that a refusal names.
+const NAMED: usize = 20;
 
 /// Makes a strategy of its settings; or says what is wrong with them and how to mend it.
 type Make = Box<dyn Fn(&Value) -> Result<Box<dyn RolloutStrategy>, String> + Send + Sync>;
@@ -17,11 +21,17 @@ type Make = Box<dyn Fn(&Value) -> Result<Box<dyn RolloutStrategy>, String> + Sen
 #[derive(Default)]
 pub struct Planner {
     strategies: BTreeMap<String, Make>,
+    measured_before_traffic: bool,
 }
 
 impl fmt::Debug for Planner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.strategies.keys()).finish()
+        let Self { strategies, measured_before_traffic } = self;
+        let names: Vec<&String> = strategies.keys().collect();
+        f.debug_struct("Planner")
+            .field("strategies", &names)
+            .field("measured_before_traffic", measured_before_traffic)
+            .finish()
     }
 }
 
@@ -43,6 +53,24 @@ impl Planner {
         self
     }
 
+    /// Whether to refuse plans that give users in production a version of which nothing was measured before: those with any of
+    /// [`Plan::unmeasured_before_traffic`] in an environment of the tier [`Tier::Production`]. Off unless it is set.
+    ///
+    /// A stage's [`before_traffic`](Stage::before_traffic) is what mends such a plan. What serves for the first time, with no version
+    /// before it, is no exception.
+    ///
+    /// ```
+    /// use release_core::plan::Planner;
+    ///
+    /// let careful = Planner::new().measured_before_traffic(true);
+    /// # drop(careful);
+    /// ```
+    #[must_use]
+    pub const fn measured_before_traffic(mut self, wanted: bool) -> Self {
+        self.measured_before_traffic = wanted;
+        self
+    }
+
     /// Checks `definition` and expands it into a plan.
     ///
     /// Stages follow each other; in a stage, wave follows wave; in a region, a service follows those
@@ -56,7 +84,8 @@ impl Planner {
     /// The same definition always gives the same plan, byte for byte.
     ///
     /// # Errors
-    /// [`PlanErrors`] with every fault of the definition, not the first alone.
+    /// [`PlanErrors`] with every fault of the definition, not the first alone; of one without faults,
+    /// [`PlanError::UnmeasuredBeforeTraffic`] where [`Planner::measured_before_traffic`] is set.
     pub fn plan(&self, definition: &Definition) -> Result<Plan, PlanErrors> {
         self.plan_with(definition, |_| {})
     }
@@ -79,7 +108,11 @@ impl Planner {
             })
         });
         let strategies: Vec<Option<Known<'_>>> = known.map(Result::ok).collect();
-        expand::expand(definition, &strategies, errors, configure)
+        let plan = expand::expand(definition, &strategies, errors, configure)?;
+        if self.measured_before_traffic {
+            check_measured(definition, &plan)?;
+        }
+        Ok(plan)
     }
 
     fn known<'a>(&self, stage: &'a Stage) -> Result<Known<'a>, String> {
@@ -108,4 +141,24 @@ impl Planner {
         }
         make(&other.with).map_err(|why| format!("`{}`: {why}", other.name))
     }
+}
+
+/// Refuses a plan that gives users in production what nobody measured.
+fn check_measured(definition: &Definition, plan: &Plan) -> Result<(), PlanErrors> {
+    let production: BTreeSet<&EnvironmentId> = definition
+        .environments
+        .iter()
+        .filter(|environment| environment.tier == Tier::Production)
+        .map(|environment| &environment.id)
+        .collect();
+    let serves = |step: &&Step| {
+        step.scope.environment().is_some_and(|environment| production.contains(environment))
+    };
+    let mut found = plan.unmeasured().filter(serves).map(|step| step.id.clone());
+    let steps: Vec<_> = found.by_ref().take(NAMED).collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let more = found.count();
+    Err(PlanErrors(vec![PlanError::UnmeasuredBeforeTraffic { steps, more }]))
 }

@@ -16,14 +16,18 @@ const fn key(deployment: &Deployment) -> (&Target, Digest) {
 struct Way {
     ready: Vec<u32>,
     measured: Vec<u32>,
-    /// Where it gets a share.
+    /// Where it answers users: those of a share, or those whose requests say so.
     served: Vec<u32>,
 }
 
 impl Plan {
     /// The steps that give a new version its first traffic though nothing was measured of it before: that its instances are ready is
     /// all that is known then. Stated before anything runs; a stage's [`before_traffic`](crate::model::Stage::before_traffic) is what
-    /// takes a step off the list.
+    /// takes a step off the list, and [`Planner::measured_before_traffic`](super::Planner::measured_before_traffic) refuses plans with
+    /// any in production.
+    ///
+    /// Traffic is what a version answers: a share of it, or the users that a header route sends to it whatever its share. Copies of
+    /// requests are none, since nobody gets what is answered to them.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,6 +39,11 @@ impl Plan {
     /// # }
     /// ```
     pub fn unmeasured_before_traffic(&self) -> Vec<&StepId> {
+        self.unmeasured().map(|step| &step.id).collect()
+    }
+
+    /// The same, as steps.
+    pub(super) fn unmeasured(&self) -> impl Iterator<Item = &Step> {
         let mut ways: BTreeMap<(&Target, Digest), Way> = BTreeMap::new();
         for (step, index) in self.steps().iter().zip(0_u32..) {
             match &step.action {
@@ -44,26 +53,51 @@ impl Plan {
                 Action::Analyze { deployment, .. } => {
                     ways.entry(key(deployment)).or_default().measured.push(index);
                 }
-                Action::Route { target, weights, .. } => {
-                    for weight in weights.iter().filter(|weight| weight.percent > 0) {
-                        ways.entry((target, weight.digest)).or_default().served.push(index);
+                Action::Route { target, weights, rules } => {
+                    for version in answering(weights, rules.as_deref()) {
+                        ways.entry((target, version)).or_default().served.push(index);
                     }
                 }
                 _ => {}
             }
         }
-        let Ok(order) = self.order() else { return Vec::new() };
-        let ancestors = graph::Ancestors::new(&order, self.edges());
-        let after = |step: u32, any: &[u32]| any.iter().any(|before| ancestors.has(step, *before));
-        let first = ways.values().filter(|way| !way.ready.is_empty()).flat_map(|way| {
-            let served = way.served.iter().filter(|step| !after(**step, &way.served));
-            served.filter(|step| !after(**step, &way.measured))
-        });
-        let mut found: Vec<u32> = first.copied().collect();
+        let mut found: Vec<u32> = Vec::new();
+        // There is one for every plan that was checked.
+        if let Ok(order) = self.order() {
+            let ancestors = graph::Ancestors::new(&order, self.edges());
+            let after =
+                |step: u32, any: &[u32]| any.iter().any(|before| ancestors.has(step, *before));
+            for (version, way) in ways.iter().filter(|(_, way)| !way.ready.is_empty()) {
+                let first = way.served.iter().filter(|step| !after(**step, &way.served));
+                let unmeasured = first.filter(|step| !after(**step, &way.measured));
+                found.extend(unmeasured.filter(|step| {
+                    self.steps().get(**step as usize).is_none_or(|step| !served(step, *version))
+                }));
+            }
+        }
         found.sort_unstable();
         found.dedup();
-        found.into_iter().filter_map(|index| Some(&self.steps().get(index as usize)?.id)).collect()
+        found.into_iter().filter_map(move |index| self.steps().get(index as usize))
     }
+}
+
+/// Whether a version served users before a step that changes who does: what undoes the step gives them back to it.
+fn served(step: &Step, (place, version): (&Target, Digest)) -> bool {
+    step.undo.compensations().iter().any(|undo| match &undo.action {
+        Action::Route { target, weights, rules } => {
+            target == place && answering(weights, rules.as_deref()).any(|to| to == version)
+        }
+        _ => false,
+    })
+}
+
+/// The versions that users get to: by shares, and by what their requests say.
+fn answering<'a>(
+    weights: &'a [Weight],
+    rules: Option<&'a TrafficRules>,
+) -> impl Iterator<Item = Digest> + 'a {
+    let shares = weights.iter().filter(|weight| weight.percent > 0).map(|weight| weight.digest);
+    shares.chain(rules.into_iter().flat_map(|rules| &rules.headers).map(|route| route.to))
 }
 
 /// Finds steps, and what undoes them, that no router could do.

@@ -6,16 +6,16 @@ use super::{Action, Compensation, PlanError, PlanErrors, Step, Undo, UndoPhase};
 /// of several compensations of a custom step are needed, only its author knows: one has to be there.
 pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {
     let faults = steps.iter().filter_map(|step| {
-        let id = step.id.clone();
+        let id = || step.id.clone();
         match &step.undo {
             Undo::Compensate(all) if !all.iter().any(|one| puts_back(&step.action, one)) => {
-                step.action.mutates().then_some(PlanError::NotUndone { step: id })
+                step.action.mutates().then_some(PlanError::NotUndone { step: id() })
             }
             Undo::PointOfNoReturn { approver: None, .. } => {
-                Some(PlanError::NoApprover { step: id })
+                Some(PlanError::NoApprover { step: id() })
             }
             Undo::PointOfNoReturn { justification, .. } if justification.trim().is_empty() => {
-                Some(PlanError::NoJustification { step: id })
+                Some(PlanError::NoJustification { step: id() })
             }
             _ => None,
         }

@@ -2,10 +2,10 @@
 
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
-    Analysis, BlueGreen, Bound, Canary, CanaryStep, Definition, Digest, Judge, Metric, Selector,
-    Span, Strategy, Threshold, Undecided, Unit,
+    Analysis, BlueGreen, Bound, Canary, CanaryStep, Copies, Definition, Digest, HeaderRule, Judge,
+    Metric, Rolling, Selector, Service, Span, Strategy, Threshold, Tier, Undecided, Unit,
 };
-use release_core::plan::{Action, plan};
+use release_core::plan::{Action, PlanError, Planner, plan};
 use release_core::port::{Bucket, Evidence, Measurement};
 use release_core::run::{Event, Outcome, Verdict};
 use release_core::time::Timestamp;
@@ -67,17 +67,88 @@ fn a_plan_tells_which_versions_nobody_measured_before_their_first_traffic() {
         strategies.into_iter().zip(["prod/eu/api/weight-10", "prod/eu/api/switch"])
     {
         let mut definition = definition(strategy, analysis.clone());
-        let told = |definition: &Definition| {
-            let plan = plan(definition).unwrap();
-            plan.unmeasured_before_traffic()
-                .into_iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(told(&definition), [first]);
+        assert_eq!(unmeasured(&definition), [first]);
         definition.stages[0].before_traffic = vec![id("errors")];
-        assert_eq!(told(&definition), [""; 0]);
+        assert_eq!(unmeasured(&definition), [""; 0]);
     }
+}
+
+fn unmeasured(definition: &Definition) -> Vec<String> {
+    let plan = plan(definition).unwrap();
+    plan.unmeasured_before_traffic().into_iter().map(ToString::to_string).collect()
+}
+
+/// Found in review: only shares were looked at, and those whom headers bring to a version are users of it.
+#[test]
+fn whom_headers_bring_to_a_version_is_traffic_and_copies_are_none() {
+    let headers = vec![HeaderRule::exact("x-canary", "yes")];
+    let with = |first: CanaryStep| {
+        let canary = Canary::new(vec![first, CanaryStep::new(50, Span::ZERO)]);
+        definition(Strategy::Canary(canary), Analysis { min_samples: 50, ..error_rate() })
+    };
+    let step = || CanaryStep::new(0, Span::ZERO);
+    let steered = with(CanaryStep { headers: headers.clone(), ..step() });
+    assert_eq!(unmeasured(&steered), ["prod/eu/api/weight-0"]);
+    let green = BlueGreen { preview_headers: headers, ..BlueGreen::default() };
+    let green = definition(Strategy::BlueGreen(green), error_rate());
+    assert_eq!(unmeasured(&green), ["prod/eu/api/preview/route"]);
+    // What is answered to copies, nobody gets; and it is measured before the share comes.
+    let copied = with(CanaryStep { mirror: Some(Copies::of(10)), ..step() });
+    assert_eq!(unmeasured(&copied), [""; 0]);
+    for mut definition in [steered, green] {
+        definition.stages[0].before_traffic = vec![id("errors")];
+        assert_eq!(unmeasured(&definition), [""; 0]);
+    }
+}
+
+/// The old version is looked at before it gets back what it gave up, and served before all of that.
+#[test]
+fn the_version_from_before_is_none_that_nobody_measured() {
+    let steps = [50, 20].map(|weight| CanaryStep::new(weight, Span::ZERO)).to_vec();
+    let mut falling = definition(Strategy::Canary(Canary::new(steps)), error_rate());
+    assert_eq!(unmeasured(&falling), ["prod/eu/api/weight-50"]);
+    falling.stages[0].before_traffic = vec![id("errors")];
+    assert_eq!(unmeasured(&falling), [""; 0]);
+}
+
+#[test]
+fn a_planner_refuses_unmeasured_versions_in_production_if_it_is_asked_to() {
+    let mut definition = definition(Strategy::Rolling(Rolling::new(2)), error_rate());
+    // As many services as are named, and five more.
+    for number in 2..=25 {
+        let service = format!("api-{number}");
+        definition.services.push(Service::new(id(&service), id("team-a")));
+        for (set, version) in [
+            (&mut definition.release.versions, "2.0.0"),
+            (&mut definition.release.previous, "1.0.0"),
+        ] {
+            let artifact = artifact(&service, version);
+            *set = std::mem::take(set).with(id(&service), id(version), artifact);
+        }
+    }
+    let careful = || Planner::new().measured_before_traffic(true);
+    assert_eq!(unmeasured(&definition).len(), 25);
+    assert!(Planner::new().measured_before_traffic(false).plan(&definition).is_ok());
+    let refused = careful().plan(&definition).unwrap_err();
+    let [PlanError::UnmeasuredBeforeTraffic { steps, more }] = &refused.0[..] else {
+        panic!("{refused}");
+    };
+    assert_eq!((steps.len(), *more), (20, 5));
+    let told: Vec<_> = steps.iter().map(ToString::to_string).collect();
+    assert_eq!(told, unmeasured(&definition)[..20]);
+    let text = refused.to_string();
+    for part in
+        ["steps `", "`prod/eu/api/batch-1/serve`", "` and 5 more: users", "`before_traffic`"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // In other tiers nobody is served in earnest.
+    let mut staging = definition.clone();
+    staging.environments[0].tier = Tier::Staging;
+    assert_eq!(unmeasured(&staging).len(), 25);
+    assert!(careful().plan(&staging).is_ok());
+    definition.stages[0].before_traffic = vec![id("errors")];
+    assert!(careful().plan(&definition).is_ok());
 }
 
 #[test]

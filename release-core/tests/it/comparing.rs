@@ -5,7 +5,7 @@ use release_core::model::{
     Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Edition, Expected, Finite,
     Judge, Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy, Unit,
 };
-use release_core::plan::{Action, PlanError, PlanErrors, plan};
+use release_core::plan::{Action, Plan, PlanError, PlanErrors, Step, plan};
 use release_core::run::{Cause, Event, Outcome, Verdict};
 
 use super::support::drive::{End, Run};
@@ -81,6 +81,55 @@ fn versions_are_compared_wherever_both_are_served() {
     assert_eq!(of(canary(&[20, 100])), [(20, 1)]);
     let rolling = Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(4) };
     assert_eq!(of(Strategy::Rolling(rolling)), [(25, 3), (50, 3), (75, 3)]);
+}
+
+/// Found in review: only definitions had the chance of a false alarm divided, and plans made by hand had it once a comparison.
+#[test]
+fn plans_by_hand_divide_the_chance_of_a_false_alarm_too() {
+    let two = plan(&definition(canary(&[25, 50]), comparing(|_| {}))).unwrap();
+    let by_hand = |change: fn(usize, &mut Sequential)| {
+        let mut builder = Plan::builder(id("shop"), id("r-1"));
+        let steps = two.steps().iter().filter(|step| comparison(step).is_some());
+        for (number, step) in steps.enumerate() {
+            let mut step = Step { group: None, ..step.clone() };
+            if let Action::Analyze { analysis, from, .. } = &mut step.action {
+                let mut own = Analysis::clone(analysis);
+                if let Judge::Sequential(rule) = &mut own.judge {
+                    rule.comparisons = 1;
+                    change(number, rule);
+                }
+                (*analysis, *from) = (std::sync::Arc::new(own), None);
+            }
+            builder.step(step);
+        }
+        builder.build().unwrap()
+    };
+    let rules = |plan: &Plan| -> Vec<Sequential> {
+        plan.steps().iter().filter_map(comparison).cloned().collect()
+    };
+    let divided = |plan: &Plan| rules(plan).iter().map(|rule| rule.comparisons).collect::<Vec<_>>();
+    let plan = by_hand(|_, _| {});
+    assert_eq!(divided(&plan), [2, 2]);
+    // Once more changes nothing, nor does it take back what somebody divided among more.
+    assert_eq!(plan.clone().with_steps(|_| {}).unwrap(), plan);
+    assert_eq!(divided(&by_hand(|_, rule| rule.comparisons = 3)), [3, 3]);
+    // Two that are called the same stay what they are, and numbers that a plan goes by stay its own.
+    let differ = by_hand(|number, rule| {
+        rule.critical = number == 1;
+        rule.edition = Edition::First;
+    });
+    assert_eq!(rules(&differ).iter().map(|rule| rule.critical).collect::<Vec<_>>(), [false, true]);
+    assert!(rules(&differ).iter().all(|rule| rule.edition == Edition::First));
+    assert_eq!(divided(&differ), [2, 2]);
+}
+
+/// The rule of a step that compares versions.
+fn comparison(step: &Step) -> Option<&Sequential> {
+    let Action::Analyze { analysis, beside: Some(_), .. } = &step.action else { return None };
+    match &analysis.judge {
+        Judge::Sequential(rule) => Some(rule),
+        _ => None,
+    }
 }
 
 #[test]

@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use release_core::model::{Definition, Digest};
-use release_core::plan::{Action, Plan, Step, plan};
+use release_core::model::{
+    Definition, Digest, Rolling, Service, Stage, Strategy as Rollout, Tier, Turn,
+};
+use release_core::plan::{Action, Plan, PlanError, Step, plan};
 
 use super::support::random;
+use super::support::samples::{any, environment, id, set};
 
 /// For each step, all steps on some way to it.
 fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
@@ -32,14 +35,23 @@ fn changed(definition: &Definition) -> BTreeSet<&str> {
     new.map(|(id, _)| id.as_str()).collect()
 }
 
-/// The changed services that `service` needs, directly or behind services that stay as they are.
+/// The changed services that `service` waits for, directly or behind services that stay as they are.
 fn needs(definition: &Definition, service: &str) -> BTreeSet<String> {
     let changed = changed(definition);
-    let direct: BTreeMap<&str, Vec<&str>> = definition
-        .services
-        .iter()
-        .map(|s| (s.id.as_str(), s.depends_on.iter().map(|d| d.service.as_str()).collect()))
-        .collect();
+    let mut direct: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for needing in &definition.services {
+        direct.entry(needing.id.as_str()).or_default();
+        for need in &needing.depends_on {
+            let (own, other) = (needing.id.as_str(), need.service.as_str());
+            match need.turn {
+                Turn::Before if changed.contains(own) && changed.contains(other) => {
+                    direct.entry(other).or_default().push(own);
+                }
+                Turn::Before => {}
+                _ => direct.entry(own).or_default().push(other),
+            }
+        }
+    }
     let (mut found, mut open) = (BTreeSet::new(), direct[service].clone());
     while let Some(needed) = open.pop() {
         if changed.contains(needed) {
@@ -143,4 +155,87 @@ proptest! {
     fn every_dependency_of_a_definition_is_a_way_in_its_plan(definition in random::definition()) {
         check(&definition);
     }
+}
+
+/// `shop` needs `api`, and both go from their first version to their second.
+fn pair(needs: Service) -> Definition {
+    let mut release =
+        release_core::model::Release::new(id("r-1"), set(&[("shop", "2.0.0"), ("api", "2.0.0")]));
+    release.previous = set(&[("shop", "1.0.0"), ("api", "1.0.0")]);
+    Definition::builder(id("train"), release)
+        .service(Service::new(id("api"), id("team-a")))
+        .service(needs)
+        .environment(environment("prod", Tier::Test, &["eu"]))
+        .stage(Stage::new(id("prod"), Rollout::Rolling(Rolling::new(1))))
+        .build()
+}
+
+fn shop() -> Service {
+    Service::new(id("shop"), id("team-b"))
+}
+
+/// All steps of one go before all steps of the other.
+fn goes_first(definition: &Definition, first: &str, then: &str) {
+    let plan = plan(definition).unwrap();
+    let before = ancestors(&plan);
+    let (one, other) =
+        (rollout(&plan, ("prod", "eu", first)), rollout(&plan, ("prod", "eu", then)));
+    assert!(!one.is_empty() && !other.is_empty());
+    for (at, step) in other {
+        assert!(one.iter().all(|(index, _)| before[at].contains(index)), "{}", step.id);
+    }
+}
+
+#[test]
+fn what_needs_another_goes_after_it_or_before_it_as_its_turn_says() {
+    goes_first(&pair(shop().needs(id("api"), id(">=1"))), "api", "shop");
+    let turned = pair(shop().needs_before(id("api"), id(">=1")));
+    goes_first(&turned, "shop", "api");
+    // And back: the new version of `api` is what needs the new one of `shop` now.
+    let groups = plan(&turned).unwrap().groups().to_vec();
+    let [shop, api] = groups.as_slice() else { panic!("{groups:?}") };
+    assert_eq!((shop.name.as_str(), shop.after.as_slice()), ("prod/eu/shop", &[][..]));
+    assert_eq!((api.name.as_str(), api.after.as_slice()), ("prod/eu/api", &[0][..]));
+    assert!(
+        api.either.is_empty(),
+        "the old version of `shop` does not do for the new one of `api`"
+    );
+}
+
+#[test]
+fn a_turn_is_none_where_only_one_of_the_two_changes() {
+    for name in ["api", "shop"] {
+        let mut definition = pair(shop().needs_before(id("api"), id(">=1")));
+        definition
+            .release
+            .previous
+            .members
+            .insert(id(name), definition.release.versions.get(&id(name)).unwrap().clone());
+        let plan = plan(&definition).unwrap();
+        assert_eq!(plan.groups().len(), 1);
+        assert!(plan.groups()[0].after.is_empty());
+    }
+}
+
+#[test]
+fn who_goes_first_gets_along_with_what_is_there_then() {
+    let mut definition = pair(shop().needs_before(id("api"), id(">=1")));
+    definition.release.previous = set(&[("shop", "1.0.0")]);
+    let errors = plan(&definition).unwrap_err();
+    let [error @ PlanError::NotBefore { .. }] = errors.0.as_slice() else { panic!("{errors}") };
+    assert_eq!(
+        error.to_string(),
+        "`shop` is to change before `api`, and needs >=1 of it, but there is none then; let it go after (`turn: after`), or get along with both"
+    );
+}
+
+#[test]
+fn turns_that_go_round_in_a_circle_are_refused() {
+    let mut definition = pair(shop().needs_before(id("api"), id(">=1")));
+    let names = |definition: &Definition| match plan(definition).unwrap_err().0.as_slice() {
+        [PlanError::Cycle { names, .. }] => names.clone(),
+        other => panic!("{other:?}"),
+    };
+    definition.services[1].depends_on.push(any("api"));
+    assert_eq!(names(&definition), ["api", "shop"]);
 }

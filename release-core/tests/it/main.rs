@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod affinity;
 #[cfg(test)]
+mod anew;
+#[cfg(test)]
 mod before_traffic;
 #[cfg(test)]
 mod builds;
@@ -109,6 +111,8 @@ mod regions;
 mod rivals;
 #[cfg(test)]
 mod rollbacks;
+#[cfg(test)]
+mod rolling;
 #[cfg(test)]
 mod run_attempts;
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::model::traffic::HeaderRule;
 use crate::time::Span;
 
 /// Replace a batch of instances at a time. The release's criteria judge each batch.
+///
+/// Shares are whole percents, rounded in favour of the version with fewer instances, so that the other one's instances get less than 1.02
+/// times their part. A batch with which the new version has less than one percent of the instances serves nobody yet, and is not judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rolling {

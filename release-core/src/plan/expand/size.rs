@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::Expansion;
 use super::flags;
-use super::{Change, Expansion};
 use crate::model::{Stage, Target};
 use crate::plan::strategy::{RolloutStrategy, StrategyError};
 use crate::plan::triggers;
@@ -12,8 +12,8 @@ use crate::plan::triggers;
 impl Expansion<'_> {
     /// The number of steps that stand around stages.
     pub(super) fn size(&self) -> usize {
-        let services = self.services.iter().map(|change| &change.service.id);
-        let artifacts: usize = services.map(|id| self.verified(id).count()).sum();
+        let artifacts: usize =
+            self.services.iter().map(|change| self.verified(change).count()).sum();
         artifacts + self.definition.notify.len()
     }
 
@@ -38,14 +38,20 @@ impl Expansion<'_> {
         };
         let mut known: BTreeMap<(u32, bool, bool), usize> = BTreeMap::new();
         let mut in_region = 0_usize;
-        for Change { service, .. } in self.services.iter() {
-            let target = Target::new(environment.id.clone(), region.clone(), service.id.clone());
-            let here = (stage, strategy, environment);
-            let Some(site) = self.site(here, service, &target, 0) else { continue };
-            let kind = (site.replicas, site.old.is_some(), site.returns);
-            let steps = match known.entry(kind) {
+        for change in self.services.iter() {
+            let service = change.service;
+            let returns = self.returns(stage, &service.id);
+            let steps = match known.entry((service.replicas, change.old.is_some(), returns)) {
                 Entry::Occupied(steps) => *steps.get(),
                 Entry::Vacant(free) => {
+                    let (environment_id, region) = (environment.id.clone(), region.clone());
+                    let target = Target::new(environment_id, region, service.id.clone());
+                    let site = self.site(
+                        (stage, strategy, environment),
+                        change,
+                        (&target, target.to_string()),
+                        0,
+                    );
                     *free.insert(triggers::expand(strategy, stage, &site)?.len())
                 }
             };

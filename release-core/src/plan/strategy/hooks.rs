@@ -26,7 +26,7 @@ pub(super) fn weave(
         site,
         before_traffic,
         hooks,
-        woven: Vec::new(),
+        woven: Vec::with_capacity(rollout.steps.len()),
         reach: Reach::default(),
         reached: false,
         ready: None,
@@ -153,7 +153,7 @@ impl Weaver<'_> {
 /// What the step is called below its target.
 fn name_in<'a>(site: &Site<'_>, step: &'a Step) -> &'a str {
     let id = step.id.as_str();
-    id.strip_prefix(&site.new.target.to_string()).map_or(id, |rest| rest.trim_start_matches('/'))
+    id.strip_prefix(&site.path).map_or(id, |rest| rest.trim_start_matches('/'))
 }
 
 fn step(site: &Site<'_>, hook: &Hook, path: &str) -> Result<Step, IdError> {

@@ -1,4 +1,9 @@
 //! Replace a batch of instances at a time; each version's traffic follows its share of instances.
+//!
+//! Shares are whole percents, and instances need not be: the version that has fewer of them never gets more than its part, and the
+//! other the rest. So no instance gets more than 1.02 times what each has when the service is whole, beside what instances that may
+//! be missing leave to the others. While the new version has less than one percent of the instances, it gets no traffic: such a
+//! batch is ready and baked, and judged with the first that serves somebody.
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
 use crate::ids::IdError;
@@ -67,17 +72,20 @@ impl RolloutStrategy for Rolling {
             steps.push(turns.scale_new(&at("start"), (replaced, new))?);
             steps.push(site.probe(&at("ready"), new)?);
             let served = share_of_traffic(new, all);
-            steps.push(if left == 0 && replaced == 0 {
+            if left == 0 && replaced == 0 {
                 // All were replaced at once: traffic returns once all of the old version are back.
-                site.route(&at("serve"), served)?
-            } else {
-                turns.route(&at("serve"), (percent, served), left)?
-            });
+                steps.push(site.route(&at("serve"), served)?);
+            } else if served > 0 {
+                steps.push(turns.route(&at("serve"), (percent, served), left)?);
+            }
             if left > all - new {
                 steps.extend(turns.scale_old(&at("stop-old"), (left, all - new))?);
             }
             steps.extend(site.bake(&at("bake"), self.bake)?);
-            steps.extend(site.judge(&at(""), &self.analyses, &steps)?);
+            if served > 0 {
+                // What nobody is served by yet has nothing to be judged by.
+                steps.extend(site.judge(&at(""), &self.analyses, &steps)?);
+            }
             replaced = new;
         }
         steps.push(site.still_ready("", all)?);
@@ -115,9 +123,13 @@ impl Turns<'_> {
     }
 }
 
-/// The share in percent of `new` instances of `all`.
+/// The share in percent of `new` instances of `all`, rounded in favour of whichever version has fewer: by less than one percent of
+/// the traffic, which the other version's instances, half of all at least, have beside their part.
 fn share_of_traffic(new: u32, all: u32) -> u8 {
-    if new == 0 { 0 } else { u8::try_from(share(100, new, all)).unwrap_or(100) }
+    let of = |instances: u32| u64::from(instances) * 100 / u64::from(all.max(1));
+    let old = all.saturating_sub(new);
+    let percent = if new < old { of(new) } else { 100_u64.saturating_sub(of(old)) };
+    u8::try_from(percent).unwrap_or(100)
 }
 
 impl Rolling {
@@ -150,7 +162,36 @@ mod tests {
     fn batches_cover_all_instances_without_overflow() {
         assert_eq!((1..=3).map(|batch| share(batch, 7, 3)).collect::<Vec<_>>(), [3, 5, 7]);
         assert_eq!(share(u32::MAX, u32::MAX, u32::MAX), u32::MAX);
-        assert_eq!(share(100, 1, 3), 34);
+        assert_eq!(share_of_traffic(u32::MAX - 1, u32::MAX), 100);
+    }
+
+    /// Whether so many instances of `all` carry `share` percent: fewer than half of them their part, others 1.02 times as much.
+    fn carries(share: u32, instances: u32, all: u32) -> bool {
+        let (asked, part) = (u64::from(share) * u64::from(all), u64::from(instances) * 100);
+        if 2 * instances < all { asked <= part } else { asked * 100 <= part * 102 }
+    }
+
+    #[test]
+    fn no_version_gets_more_than_its_instances_carry() {
+        assert_eq!((1..=3).map(|new| share_of_traffic(new, 3)).collect::<Vec<_>>(), [33, 67, 100]);
+        assert_eq!([1, 2, 198, 199].map(|new| share_of_traffic(new, 200)), [0, 1, 99, 100]);
+        for all in 1..=1000 {
+            for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (7, 3), (50, 0), (1000, 0)] {
+                let (max_surge, max_unavailable) = (Some(surge), unavailable);
+                let rolling = Rolling { max_unavailable, max_surge, ..Rolling::new(1) };
+                let batches = rolling.batches_of(all).unwrap();
+                let mut before = 0;
+                for new in (1..=batches).map(|batch| share(batch, all, batches)) {
+                    let percent = u32::from(share_of_traffic(new, all));
+                    assert!(carries(percent, new, all), "{percent} % on {new} of {all}");
+                    let (rest, old) = (100 - percent, all - new);
+                    assert!(carries(rest, old, all), "{rest} % on {old} old ones of {all}");
+                    assert!(before <= percent && (percent == 100 || new < all));
+                    before = percent;
+                }
+                assert_eq!(before, 100);
+            }
+        }
     }
 
     #[test]

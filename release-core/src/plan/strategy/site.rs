@@ -21,6 +21,8 @@ use crate::time::Span;
 /// what follows from their failure. Names of steps are paths below the target.
 #[derive(Debug)]
 pub struct Site<'a> {
+    /// The target in words: what the names of its steps begin with.
+    pub(in crate::plan) path: String,
     pub(in crate::plan) new: Deployment,
     pub(in crate::plan) old: Option<Deployment>,
     pub(in crate::plan) replicas: u32,
@@ -65,9 +67,10 @@ impl Site<'_> {
     /// # Errors
     /// A name that is none.
     pub fn step(&self, name: &str, action: Action) -> Result<Step, IdError> {
-        let id = StepId::new(format!("{}/{name}", self.new.target))?;
+        let mut id = String::with_capacity(self.path.len() + 1 + name.len());
+        id.extend([self.path.as_str(), "/", name]);
         Ok(Step {
-            id,
+            id: StepId::new(id)?,
             action,
             scope: self.scope.clone(),
             gates: Vec::new(),

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use release_core::model::{
     Approval, BlueGreen, Canary, CanaryStep, Definition, Gate, OnCancel, Release, RollbackScope,
-    Rolling, Service, Span, Stage, Strategy as Rollout, Tier,
+    Rolling, Service, ServiceId, Span, Stage, Strategy as Rollout, Tier, Turn,
 };
 use release_core::plan::{
     Action, Compensation, EdgeKind, FrozenPlan, OnFailure, RetryPolicy, Step, Undo, UndoPhase,
@@ -71,7 +71,8 @@ fn any_bool() -> impl Strategy<Value = bool> {
 pub(crate) fn definition() -> impl Strategy<Value = Definition> {
     let services = vec((proptest::bits::u8::ANY, 0_u8..4, 1_u32..5), 1..5);
     let stages = vec((1_usize..4, rollout(), any_bool(), 0_u32..4), 1..3);
-    (services, stages, scope(), any_bool()).prop_map(|(services, stages, scope, leave)| {
+    let flags = (any_bool(), any_bool());
+    (services, stages, scope(), flags).prop_map(|(services, stages, scope, (leave, turned))| {
         let (mut versions, mut previous) = (set(&[]), set(&[]));
         for ((_, kind, _), name) in services.iter().zip(SERVICES) {
             versions = versions.with(id(name), id("2.0.0"), artifact(name, "2.0.0"));
@@ -85,11 +86,18 @@ pub(crate) fn definition() -> impl Strategy<Value = Definition> {
         release.previous = previous;
         release.rollback = Some(criteria(scope));
         release.on_cancel = if leave { OnCancel::Leave } else { OnCancel::RollBack };
+        // What goes first runs beside the version from before, so there has to be one.
+        let old: Vec<ServiceId> = release.previous.members.keys().cloned().collect();
         let mut builder = Definition::builder(id("shop"), release).analysis(error_rate());
         for (at, ((needs, _, replicas), name)) in services.iter().zip(SERVICES).enumerate() {
             let mut service = Service::new(id(name), id("team-a")).replicas(*replicas);
             let needed = SERVICES.iter().take(at).enumerate().filter(|(i, _)| needs >> i & 1 == 1);
             service.depends_on = needed.map(|(_, name)| any(name)).collect();
+            for need in &mut service.depends_on {
+                if turned && old.contains(&need.service) {
+                    need.turn = Turn::Before;
+                }
+            }
             builder = builder.service(service);
         }
         for ((regions, rollout, together, stop), name) in stages.into_iter().zip(["test", "prod"]) {

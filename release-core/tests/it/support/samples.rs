@@ -102,7 +102,7 @@ pub(crate) fn shop() -> Definition {
 
 /// A dependency on `service` in any version.
 pub(crate) fn any(service: &str) -> Dependency {
-    Dependency { service: id(service), version: id("*") }
+    Dependency::new(id(service), id("*"))
 }
 
 pub(crate) fn builder() -> PlanBuilder {
