@@ -36,6 +36,8 @@
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
 //! | [`Registry`], [`ProviderSelector`] | who serves what; checks a whole plan before it runs | always |
 //! | [`build`] | builds of many repositories, and suites of tests over stages, each driven over a runner | always |
+//! | [`escalation`] | calls people about what was awaited and has not come | always |
+//! | [`incidents`] | tells a run of open incidents, so that it does what was planned for them | always |
 //! | [`kind`] | kinds of providers, which are opened with settings | always |
 //! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |
@@ -88,6 +90,7 @@ pub mod endpoints;
 #[cfg(feature = "envoy")]
 pub mod envoy;
 mod error;
+pub mod escalation;
 #[cfg(any(feature = "local", feature = "samples"))]
 mod exposition;
 #[cfg(feature = "flagd")]
@@ -101,6 +104,7 @@ pub mod guide;
 pub mod haproxy;
 #[cfg(any(feature = "local", feature = "envoy", feature = "samples"))]
 mod http;
+pub mod incidents;
 pub mod kind;
 pub mod layer;
 #[cfg(feature = "local")]

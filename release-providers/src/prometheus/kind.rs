@@ -16,7 +16,7 @@ pub struct PrometheusKind;
 #[async_trait]
 impl ProviderKind for PrometheusKind {
     fn manifest(&self) -> Manifest {
-        let described = description();
+        let described = description(true);
         Manifest::new("prometheus", described.version.clone()).with("metrics_source", described)
     }
 

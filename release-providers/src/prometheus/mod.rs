@@ -17,7 +17,9 @@
 //! # What is asked
 //!
 //! Every series that counts has the label `version` with the version that was asked for, and the labels of the target;
-//! [`PrometheusLabels`] says what they are called, [`PrometheusTarget`] which other ones a target has. Below, `«own»` is
+//! [`PrometheusLabels`] says what they are called, [`PrometheusTarget`] which other ones a target has. On a
+//! [track](release_core::model::Target::track) they have the label `track` too, with its name; all others have none. So of a version
+//! of which some instances run apart, as the baseline of an experiment does, each part counts by itself. Below, `«own»` is
 //! all of these. Each query is evaluated once, as of the clock's now, by `POST /api/v1/query`.
 //!
 //! | metric | query |
@@ -75,8 +77,9 @@
 //!
 //! # Queries
 //!
-//! `{{version}}`, `{{digest}}` (`sha256:…`), `{{environment}}`, `{{region}}`, `{{service}}` are replaced, escaped for
-//! strings of `PromQL`; for equality, not for regular expressions, in which the dots of versions match anything.
+//! `{{version}}`, `{{digest}}` (`sha256:…`), `{{environment}}`, `{{region}}`, `{{service}}` and `{{track}}` (empty where there is
+//! none) are replaced, escaped for strings of `PromQL`; for equality, not for regular expressions, in which the dots of versions
+//! match anything. Of what is on a track there is no data by a query that neither has `{{track}}` nor answers with its label.
 //! `{{window}}` is the number of whole seconds since `since`, at least 1: `rate(x[{{window}}s])`. Any other word
 //! in double braces is `Invalid`. The answer has to be a scalar, or a vector of one sample without labels of another
 //! version or target. That the query itself selects one version only is up to whoever writes it.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, Target, TrackId};
 use release_core::time::{Span, Timestamp};
 
 use crate::samples::growth::{Labels, NAME};
@@ -103,12 +103,13 @@ impl Words<'_> {
                 "environment" => escape(self.target.environment.as_str()),
                 "region" => escape(self.target.region.as_str()),
                 "service" => escape(self.target.service.as_str()),
+                "track" => escape(self.target.track.as_ref().map_or("", TrackId::as_str)),
                 "window" => self.window.as_duration().as_secs().max(1).to_string(),
                 other => {
                     let other: String = other.chars().take(40).collect();
                     return Err(format!(
                         "`{{{{{other}}}}}` stands for nothing; known are version, digest, environment, region, \
-                         service and window"
+                         service, track and window"
                     ));
                 }
             };
@@ -116,6 +117,12 @@ impl Words<'_> {
         }
         Ok(text + rest)
     }
+}
+
+/// Whether a query has a word in double braces.
+pub(super) fn says(query: &str, word: &str) -> bool {
+    let mut words = query.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    words.any(|(said, _)| said.trim() == word)
 }
 
 #[cfg(test)]
@@ -176,6 +183,12 @@ mod tests {
         assert_eq!(text.unwrap(), want);
         assert_eq!(put("{{digest}}").unwrap(), Digest::of(b"x").to_string());
         assert_eq!(put("x{a=\"}\"}").unwrap(), "x{a=\"}\"}");
+        let query = "x{t=\"{{ track }}\"}";
+        assert_eq!(put(query).unwrap(), "x{t=\"\"}");
+        assert!(says(query, "track") && !says("{{window}} track}}", "track"));
+        let baseline = target.clone().on("baseline".parse().unwrap());
+        let on_track = Words { target: &baseline, ..words(5) };
+        assert_eq!(on_track.put_into(query).unwrap(), "x{t=\"baseline\"}");
         assert!(put("{{versoin}}").unwrap_err().contains("versoin"));
         assert!(put("{{version").unwrap_err().contains("}}"));
         assert_eq!(words(5).put_into("{{window}}").unwrap(), "1");

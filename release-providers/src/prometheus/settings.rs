@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use release_core::model::Target;
+use release_core::model::{Target, TrackId};
 use release_core::time::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,9 @@ pub struct PrometheusLabels {
     pub region: Option<String>,
     /// The service; not looked at without.
     pub service: Option<String>,
+    /// The [track](Target::track) (default `track`). What is on no track has no such label, or an empty one, unless
+    /// [`PrometheusTarget::labels`] say otherwise; without it nothing on a track is measured.
+    pub track: Option<String>,
     /// Those that together tell one scraped instance from the others (default `job` and `instance`).
     pub instance: Vec<String>,
 }
@@ -155,6 +158,7 @@ impl Default for PrometheusLabels {
             environment: None,
             region: None,
             service: None,
+            track: Some("track".into()),
             instance: vec!["job".into(), "instance".into()],
         }
     }
@@ -172,8 +176,8 @@ impl PrometheusLabels {
     }
 
     fn all(&self) -> impl Iterator<Item = &String> {
-        let Self { version, digest, environment, region, service, instance } = self;
-        let optional = [digest, environment, region, service].into_iter().flatten();
+        let Self { version, digest, environment, region, service, track, instance } = self;
+        let optional = [digest, environment, region, service, track].into_iter().flatten();
         std::iter::once(version).chain(optional).chain(instance)
     }
 }
@@ -232,7 +236,8 @@ impl PrometheusSettings {
         Span::millis(u64::from(self.patience_ms))
     }
 
-    /// The labels that all series of a target have; `None` for one that nobody can tell from others.
+    /// The labels that all series of a target have, empty where they have none of that name; `None` for one that nobody can
+    /// tell from others.
     pub(super) fn labels_of(&self, target: &Target) -> Option<BTreeMap<String, String>> {
         let named = [
             (&self.labels.environment, target.environment.as_str()),
@@ -243,16 +248,25 @@ impl PrometheusSettings {
         let pairs = named.iter().filter_map(|(label, value)| Some((label.as_ref()?, value)));
         let mut labels: BTreeMap<_, _> =
             pairs.map(|(label, value)| (label.clone(), (*value).to_owned())).collect();
+        let track = target.track.as_ref().map_or("", TrackId::as_str);
+        let track = self.labels.track.as_ref().map(|label| (label.clone(), track.to_owned()));
+        labels.extend(track.clone());
         match self.listed(target) {
-            Some(listed) => labels.extend(listed.labels.clone()),
+            Some(listed) => {
+                labels.extend(listed.labels.clone());
+                // What is said of the whole does not say which track it is.
+                labels.extend(track.filter(|_| listed.target.track != target.track));
+            }
             None if !told => return None,
             None => {}
         }
         Some(labels)
     }
 
+    /// What is listed of a target; of a track that is not, what is listed of its whole.
     pub(super) fn listed(&self, target: &Target) -> Option<&PrometheusTarget> {
-        self.targets.iter().find(|listed| listed.target == *target)
+        let find = |wanted: &Target| self.targets.iter().find(|listed| listed.target == *wanted);
+        find(target).or_else(|| find(&Target { track: None, ..target.clone() }))
     }
 
     /// Refuses what no schema can see to be wrong.
@@ -312,4 +326,37 @@ impl PrometheusSettings {
 
 pub(super) fn invalid(text: &'static str) -> ProviderError {
     ProviderError::new(ErrorKind::Invalid, OPEN, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(settings: &PrometheusSettings, target: &Target) -> Vec<String> {
+        let labels = settings.labels_of(target).unwrap();
+        labels.into_iter().map(|(label, value)| format!("{label}={value}")).collect()
+    }
+
+    #[test]
+    fn what_is_listed_of_the_whole_tells_a_track_too_but_never_which() {
+        let service = "api".parse().unwrap();
+        let whole = Target::new("prod".parse().unwrap(), "eu".parse().unwrap(), service);
+        let baseline = whole.clone().on("baseline".parse().unwrap());
+        let mut settings = PrometheusSettings::new("http://127.0.0.1:9090");
+        settings.labels = PrometheusLabels::default();
+        assert_eq!(settings.labels_of(&baseline), None);
+        let listed = PrometheusTarget::new(whole.clone()).label("job", "api");
+        let mut settings = settings.target(listed.label("track", "stable"));
+        assert_eq!(told(&settings, &whole), ["job=api", "track=stable"]);
+        assert_eq!(told(&settings, &baseline), ["job=api", "track=baseline"]);
+        settings.check().unwrap();
+        // What is listed of the track itself is meant.
+        let own = PrometheusTarget::new(baseline.clone()).label("job", "b").label("track", "old");
+        settings = settings.target(own);
+        assert_eq!(told(&settings, &baseline), ["job=b", "track=old"]);
+        settings.check().unwrap();
+        settings.labels.track = None;
+        settings.targets.truncate(1);
+        assert_eq!(told(&settings, &whole), ["job=api", "track=stable"]);
+    }
 }

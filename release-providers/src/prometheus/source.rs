@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::{Metric, Selector};
+use release_core::model::{Metric, Selector, Target};
 use release_core::port::{Clock, EffectCertainty, Measurement};
 use release_core::time::Timestamp;
 
@@ -36,14 +36,15 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// What a source says of itself.
-pub(super) fn description() -> Description {
+/// What a source says of itself, and whether it has a label for tracks.
+pub(super) fn description(tracks: bool) -> Description {
     let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
     Description::new("prometheus", version, EffectClass::Idempotent)
         .able(|can| {
             can.metrics_source.means = true;
             can.metrics_source.quantiles = true;
             can.metrics_source.queries = true;
+            can.tracks = tracks;
         })
         .with_config_schema(schemars::schema_for!(PrometheusSettings).to_value())
 }
@@ -70,7 +71,7 @@ impl PrometheusSource {
 #[async_trait]
 impl MetricsSource for PrometheusSource {
     fn describe(&self) -> Description {
-        description()
+        description(self.inner.settings.labels.track.is_some())
     }
 
     async fn measure(
@@ -115,6 +116,10 @@ impl Inner {
 
     /// The labels that all series of the version have.
     pub(super) fn labels(&self, request: &MeasureRequest) -> Result<Labels, ProviderError> {
+        if request.target.track.is_some() && self.settings.labels.track.is_none() {
+            let text = "no label tells tracks from each other; name one in the settings, as `labels.track`";
+            return Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text));
+        }
         let of_target = self.settings.labels_of(&request.target);
         let mut labels = of_target.ok_or_else(|| {
             let text =
@@ -161,9 +166,9 @@ impl Inner {
         let series = match self.series(&query, &names, &labels, now).await? {
             Ok(series) if series.is_empty() => {
                 self.known(request, &window).await?;
-                let version = &request.version;
+                let (version, of) = (&request.version, on(&request.target));
                 return Ok(Err(format!(
-                    "no sample of `{}` with version `{version}` and the wanted labels",
+                    "no sample of `{}` with version `{version}` and the wanted labels{of}",
                     names.join("` or `")
                 )));
             }
@@ -231,7 +236,9 @@ impl Inner {
         let mut all = BTreeMap::new();
         for Row { metric, values } in rows {
             let wanted = metric.get(NAME).is_some_and(|name| names.contains(&&**name));
-            if !wanted || labels.iter().any(|(label, value)| metric.get(label) != Some(value)) {
+            // One that is empty is none.
+            let has = |label: &String| metric.get(label).map_or("", String::as_str);
+            if !wanted || labels.iter().any(|(label, value)| has(label) != value) {
                 return Err(self.client.garbage("the answer has series that were not asked for"));
             }
             let samples: Vec<_> = values.into_iter().map(|pair| pair.0).collect();
@@ -248,9 +255,13 @@ impl Inner {
     /// Refuses a target of which the server never heard, unless it is listed.
     async fn known(&self, request: &MeasureRequest, window: &Window) -> Result<(), ProviderError> {
         let target = &request.target;
-        let Some(labels) = self.settings.labels_of(target) else { return Ok(()) };
+        let Some(mut labels) = self.settings.labels_of(target) else { return Ok(()) };
         if self.settings.listed(target).is_some() {
             return Ok(());
+        }
+        // On whichever track.
+        if let Some(track) = &self.settings.labels.track {
+            labels.remove(track);
         }
         let query = selector(&[], &labels);
         match self.client.any(&query, window.earliest(), window.now).await? {
@@ -288,6 +299,11 @@ impl Inner {
         }
         Ok(Ok(starts))
     }
+}
+
+/// Where a target is only a part, said behind what was not found.
+fn on(target: &Target) -> String {
+    target.track.as_ref().map_or_else(String::new, |track| format!(" on track `{track}`"))
 }
 
 fn check(selector: &Selector) -> Result<(), ProviderError> {

@@ -8,7 +8,7 @@ use release_core::time::Timestamp;
 
 use super::MEASURE;
 use super::client::Found;
-use super::promql::{Words, selector};
+use super::promql::{Words, says, selector};
 use super::source::Inner;
 use crate::exposition::instant;
 use crate::samples::counts::{Told, fresh};
@@ -43,6 +43,7 @@ impl Inner {
             version: &request.version.to_string(),
             window: now.since(request.since),
         };
+        let says_track = says(query, "track");
         let query = words
             .put_into(query)
             .map_err(|why| ProviderError::new(ErrorKind::Invalid, MEASURE, why))?;
@@ -54,6 +55,13 @@ impl Inner {
             |(label, value): &(&String, &String)| labels.get(*label).is_some_and(|v| v != *value);
         if let Some((label, value)) = one.labels.iter().find(others) {
             return Ok(Err(format!("the sample is of another one: its `{label}` is `{value}`")));
+        }
+        let label = self.settings.labels.track.as_ref();
+        let apart = says_track || label.is_some_and(|label| one.labels.contains_key(label));
+        if let Some(track) = request.target.track.as_ref().filter(|_| !apart) {
+            return Ok(Err(format!(
+                "the query does not say `{{{{track}}}}`, so that more may be in its answer than what is on track `{track}`"
+            )));
         }
         let Ok(value) = Finite::new(one.sample.value) else {
             return Ok(Err(format!("the sample is {}", one.sample.value)));

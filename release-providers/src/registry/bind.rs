@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use release_core::model::Target;
+use release_core::model::{Analysis, Target};
 use release_core::plan::{Action, Deployment, Plan, Step, Undo};
 use release_core::port::BindingError;
 use release_core::time::Timestamp;
@@ -91,14 +91,12 @@ impl Registry {
                 able(step, "traffic router", &router.describe(), &wish)?;
                 Ok(Bound::Router(router))
             }
-            Action::Analyze { deployment, analysis, .. } => {
+            Action::Analyze { deployment, analysis, beside, .. } => {
                 let source: Arc<dyn MetricsSource> = self.need(step, &at)?;
-                let Deployment { target, artifact, version } = deployment.clone();
-                let (digest, since) = (artifact.digest(), Timestamp::default());
-                for metric in analysis.metrics() {
-                    let (target, version) = (target.clone(), version.clone());
-                    let look = MeasureRequest::new(target, digest, version, metric.clone(), since);
-                    able(step, "metrics source", &source.describe(), &look)?;
+                // What runs beside it is measured by the same source, on a track of its own.
+                let both = [Some(deployment), beside.as_deref().map(|beside| &beside.baseline)];
+                for measured in both.into_iter().flatten() {
+                    measurable(step, &*source, measured, analysis)?;
                 }
                 Ok(Bound::Metrics(source))
             }
@@ -194,6 +192,23 @@ fn able(
     let Some(ability) = provider.abilities.lacks(request) else { return Ok(()) };
     let problem = unable(capability, &provider.name, &ability);
     Err(BindingError { step: step.id.clone(), problem })
+}
+
+/// Of a version, wherever its instances are, each metric of an analysis has to be measurable.
+fn measurable(
+    step: &Step,
+    source: &dyn MetricsSource,
+    deployment: &Deployment,
+    analysis: &Analysis,
+) -> Result<(), BindingError> {
+    let (described, since) = (source.describe(), Timestamp::default());
+    for metric in analysis.metrics() {
+        let Deployment { target, artifact, version } = deployment.clone();
+        let digest = artifact.digest();
+        let look = MeasureRequest::new(target, digest, version, metric.clone(), since);
+        able(step, "metrics source", &described, &look)?;
+    }
+    Ok(())
 }
 
 pub(super) fn unable(capability: &str, provider: &str, ability: &str) -> String {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use release_core::model::{Finite, Target};
+use release_core::model::{Finite, Target, TrackId};
 use release_core::time::{Span, Timestamp};
 use semver::Version;
 
 use super::growth::{Labels, NAME};
+
+/// The label of the track, where a series is of instances that are apart.
+const TRACK: &str = "track";
 
 /// Which series: its name and its labels, as Prometheus writes them: `name{label="value"}`.
 ///
@@ -26,7 +29,7 @@ impl SeriesId {
     }
 
     /// A series of one instance of a version in a target: with the labels `environment`, `region`, `service`, `version` and
-    /// `instance`.
+    /// `instance`; and `track`, if the target is on one.
     pub fn of(
         name: impl Into<String>,
         target: &Target,
@@ -59,6 +62,9 @@ impl SeriesId {
         for (label, value) in target_labels(target) {
             self.stamp(label, &value);
         }
+        if let Some(track) = &target.track {
+            self.stamp(TRACK, track.as_str());
+        }
         self
     }
 
@@ -71,7 +77,12 @@ impl SeriesId {
     }
 }
 
-/// The labels that tell a target from others.
+/// Whether a series is of the track that a target is on, or of none if it is on none.
+pub(super) fn is_on(labels: &Labels, target: &Target) -> bool {
+    labels.get(TRACK).map(String::as_str) == target.track.as_ref().map(TrackId::as_str)
+}
+
+/// The labels that tell a target from others, on whichever track.
 pub(super) fn target_labels(target: &Target) -> [(&'static str, String); 3] {
     [
         ("environment", target.environment.to_string()),

@@ -34,9 +34,9 @@ pub enum FileFormat {
 /// A [`MetricsSource`] over a file, which is read anew when it has changed. A last line without an end is none yet: it counts
 /// when its end is there, and never half a number. A clone is the same source.
 ///
-/// Each series of a target has the labels `environment`, `region`, `service` and `version`, and should have `instance`; each
-/// sample has a timestamp. Their order is of no matter. While the file is missing the source is `Unavailable`; while a line
-/// of it cannot be read there is no data, with the number of the line.
+/// Each series of a target has the labels `environment`, `region`, `service` and `version`, and should have `instance`; those of
+/// a track have `track`. Each sample has a timestamp. Their order is of no matter. While the file is missing the source is
+/// `Unavailable`; while a line of it cannot be read there is no data, with the number of the line.
 ///
 /// ```
 /// use std::sync::Arc;

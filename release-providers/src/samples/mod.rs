@@ -35,6 +35,10 @@
 //! `PrometheusLabels::of_targets` has them; where a series has a label `digest` (`sha256:…`), it has to be the one that was
 //! asked for. `instance` tells instances apart: a series without one never counts from zero.
 //!
+//! On a [track](release_core::model::Target::track) only those with the label `track` and its name count, and elsewhere only those
+//! without one: of a version of which some instances run apart, as the baseline of an experiment does, each part counts by
+//! itself.
+//!
 //! # What counters grew by
 //!
 //! Each series by itself, then summed over all of the version:
@@ -56,7 +60,8 @@
 //! after they were asked for. Samples are of the instant at which the answer was there, or of that which they say themselves,
 //! so what a sample of before `since` holds was counted before `since`. Those without `version` are passed over. The labels of the
 //! target and `instance` (host and port of the url) are stamped on; where a sample has them with other values, these become
-//! `exported_…`, as with Prometheus.
+//! `exported_…`, as with Prometheus. So is `track`, where what is listed is on one; where it is not, samples may say it themselves.
+//! A track of which nothing is listed is looked for at the endpoints of its whole.
 //!
 //! An endpoint that fails while its last sample of the version is not stale lets there be no data: it may be the very instance
 //! that the release broke. One that has been gone for longer counts up to its last sample. Where all endpoints of a
@@ -97,6 +102,7 @@ const OPEN: &str = "open";
 fn described(name: &'static str) -> Description {
     let version = env!("CARGO_PKG_VERSION").parse().unwrap_or(semver::Version::new(0, 0, 0));
     Description::new(name, version, EffectClass::Idempotent).able(|can| {
+        can.tracks = true;
         can.metrics_source.means = true;
         can.metrics_source.quantiles = true;
     })

@@ -6,7 +6,7 @@ use release_core::time::Timestamp;
 
 use super::MEASURE;
 use super::counts::{Fetched, Told, buckets_of, histogram, mean, note_starts, ratio};
-use super::fact::target_labels;
+use super::fact::{is_on, target_labels};
 use super::growth::{Labels, NAME, STARTED, Seen, Series, Starts, Window};
 use super::tape::Tape;
 use crate::spi::MeasureRequest;
@@ -32,7 +32,7 @@ impl Tape {
     ) -> Result<Measurement, ProviderError> {
         let target = &request.target;
         let measured = self.told(request, now)?;
-        if !self.has(|labels| is_of(labels, target)) {
+        if !self.has(|labels| is_in(labels, target)) {
             let text = "no series of this target at all; mend its name or the labels of the samples, or tell some";
             return Err(ProviderError::new(ErrorKind::NotFound, MEASURE, text)
                 .with_context("target", target));
@@ -96,7 +96,9 @@ impl Tape {
         if series.is_empty() {
             let names: Vec<&str> = selectors.iter().map(|one| &*one.series).collect();
             let (names, version) = (names.join("` or `"), &request.version);
-            return Err(format!("no sample of `{names}` with version `{version}`"));
+            let track = request.target.track.as_ref();
+            let on = track.map_or_else(String::new, |track| format!(" on track `{track}`"));
+            return Err(format!("no sample of `{names}` with version `{version}`{on}"));
         }
         let seen = Seen::of(&series, &window);
         let births = window.unknown_births(&series, &seen);
@@ -139,9 +141,14 @@ fn unsupported(metric: &Metric) -> ProviderError {
     ProviderError::new(ErrorKind::Unsupported, MEASURE, text)
 }
 
-/// Whether a series is of a target.
-pub(super) fn is_of(labels: &Labels, target: &Target) -> bool {
+/// Whether a series is of a target, on whichever track.
+fn is_in(labels: &Labels, target: &Target) -> bool {
     target_labels(target).iter().all(|(label, value)| labels.get(*label) == Some(value))
+}
+
+/// Whether a series is of a target, and of no other track of it.
+fn is_of(labels: &Labels, target: &Target) -> bool {
+    is_in(labels, target) && is_on(labels, target)
 }
 
 /// Whether a series is of a version in a target: of its digest too, where it says one.

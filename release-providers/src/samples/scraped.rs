@@ -143,13 +143,13 @@ impl Inner {
     }
 
     async fn measure(&self, request: &MeasureRequest) -> Result<Measurement, ProviderError> {
-        let places = self.places.get(&request.target).ok_or_else(|| {
+        let (listed, places) = self.listed(&request.target).ok_or_else(|| {
             let text = "nothing is scraped of this target; list its endpoints in the settings";
             ProviderError::new(ErrorKind::NotFound, MEASURE, text)
                 .with_context("target", &request.target)
         })?;
         supported(&request.metric)?;
-        let looked = self.look(&request.target, places).await;
+        let looked = self.look(listed, places).await;
         let newest = looked.iter().filter_map(|one| one.at).max();
         let now = newest.map_or(self.clock.now(), |newest| newest.max(self.clock.now()));
         let tape = lock(&self.tape);
@@ -171,6 +171,12 @@ impl Inner {
             }
         }
         Ok(tape.told(request, now)?.unwrap_or_else(|reason| Measurement::NoData { reason }))
+    }
+
+    /// What is scraped of a target; of a track that is not listed, what is scraped of its whole.
+    fn listed(&self, target: &Target) -> Option<(&Target, &Vec<Place>)> {
+        let of_whole = || self.places.get_key_value(&Target { track: None, ..target.clone() });
+        self.places.get_key_value(target).or_else(of_whole)
     }
 
     /// Looks at all endpoints of a target at once, or waits for looks that began after this was asked.

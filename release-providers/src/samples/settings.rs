@@ -42,7 +42,7 @@ pub struct ScrapeSettings {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ScrapedTarget {
-    /// Which.
+    /// Which; what is on a track may be listed apart.
     pub target: Target,
     /// The endpoints of its instances, of all versions, such as `http://10.0.0.7:8080/metrics`. Only `http`; an instance that
     /// speaks TLS is reached through a proxy on this machine.

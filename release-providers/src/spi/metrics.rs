@@ -39,6 +39,9 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// not grow, NaN, infinities, unreadable answers and samples of another version are
     /// [`Measurement::NoData`] with the reason, never a zero. A numerator that did not grow while the whole did is zero.
     ///
+    /// Of a target on a [track](Target::track) the samples of its instances alone count, and of one without those of no instance
+    /// on a track; a source that cannot tell them apart does not declare [`tracks`](crate::Abilities::tracks).
+    ///
     /// # Errors
     /// `NotFound` for a target that the source does not know; `Unavailable` when it cannot look; `Unsupported` for metrics
     /// of a kind that it does not declare.

@@ -58,6 +58,10 @@ fn data() -> String {
     add("version=\"1.6.0\",instance=\"h\",code=\"200\"", 0, "10 10 10 10 10 10 10");
     // Started in the window, as it says itself.
     add("version=\"1.7.0\",instance=\"i\",code=\"200\"", 0, "- - - 9 19 29 39");
+    // One of two instances is apart.
+    add("version=\"1.8.0\",instance=\"j\",code=\"200\"", 0, "10 20 30 40 50 60 70");
+    let apart = "version=\"1.8.0\",instance=\"k\",track=\"baseline\",code=\"200\"";
+    add(apart, 0, "5 10 15 20 25 30 35");
     text += "# TYPE process_start_time_seconds unknown\n";
     let started = (BEGIN + 25).to_string();
     let started = format!("- - - {started} {started} {started} {started}");
@@ -236,6 +240,50 @@ async fn histograms_and_queries_are_of_one_version() {
         let error = asked.measure("1.0.0", 20, query(bad)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_track_is_told_by_its_label_or_there_is_no_data() {
+    let Some(server) = filled().await else { return };
+    let total =
+        || Metric::Ratio { numerator: Selector::series("r"), denominator: Selector::series("r") };
+    let whole = fixtures::target("api");
+    let on = |track: &str| whole.clone().on(fixtures::literal(track));
+    let at_target =
+        |target: Target| Asked { source: source(&server), digest: Digest::of(b"x"), target };
+    let [stable, baseline, nobody] = [whole.clone(), on("baseline"), on("nobody")].map(at_target);
+    assert!(baseline.source.describe().abilities.tracks);
+    for (asked, version, grown) in
+        [(&stable, "1.8.0", 40.0), (&baseline, "1.8.0", 20.0), (&stable, "1.0.0", 404.0)]
+    {
+        let (digest, grown) = (asked.digest, number(grown));
+        let want = Measurement::Ratio { digest, numerator: grown, denominator: grown };
+        assert_eq!(asked.measure(version, 20, total()).await.unwrap(), want, "{version}");
+    }
+    // Never a mixture, and never what is there instead.
+    baseline.no_data("1.0.0", 20, total(), "on track `baseline`").await;
+    nobody.no_data("1.8.0", 20, total(), "on track `nobody`").await;
+    let query = |query: &str| Metric::Query { query: query.to_owned() };
+    let own = "sum(r{version=\"{{version}}\",track=\"{{track}}\"})";
+    let told = "sum by (track) (r{version=\"{{version}}\",instance=\"k\"})";
+    for (asked, text, value) in
+        [(&stable, own, 70.0), (&baseline, own, 35.0), (&baseline, told, 35.0)]
+    {
+        let want = Measurement::Value { digest: asked.digest, value: number(value), at: at(60) };
+        assert_eq!(asked.measure("1.8.0", 20, query(text)).await.unwrap(), want, "{text}");
+    }
+    let all = "sum(r{version=\"{{version}}\"})";
+    baseline.no_data("1.8.0", 20, query(all), "does not say `{{track}}`").await;
+    stable.no_data("1.8.0", 20, query(told), "of another one").await;
+
+    let mut settings = PrometheusSettings::new(format!("http://{}", server.address));
+    settings.labels.track = None;
+    let clock = Arc::new(VirtualClock::at(at(65)));
+    let source = PrometheusSource::new(settings, None, clock).unwrap();
+    assert!(!source.describe().abilities.tracks);
+    let untold = Asked { source, digest: Digest::of(b"x"), target: on("baseline") };
+    let refused = untold.measure("1.8.0", 20, total()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");
 }
 
 /// What a range tells, each fact in a word or its number.

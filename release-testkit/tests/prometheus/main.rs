@@ -1,6 +1,6 @@
 //! The source over a real Prometheus: of data that was filled in, so that each count is known, of an exporter that it
-//! scrapes, by the conformance suite, and of the demo service that the local platform runs. Where Prometheus is missing, both are skipped and say so; with
-//! `RELEASE_REQUIRE_REAL=1` they fail.
+//! scrapes, by the conformance suite, and of the demo service that the local platform runs, also in an experiment. Where
+//! Prometheus is missing, all are skipped and say so; with `RELEASE_REQUIRE_REAL=1` they fail.
 //!
 //! Of the suite one case cannot be tried: Prometheus asks nobody to slow down. That is tested with a server that is none.
 #![cfg(target_os = "linux")]
@@ -10,6 +10,7 @@
 mod compile;
 #[path = "../support/demo.rs"]
 mod demo;
+mod experiment;
 #[expect(dead_code, reason = "between Prometheus and an exporter come no troubles")]
 #[path = "../support/exporter.rs"]
 mod exporter;

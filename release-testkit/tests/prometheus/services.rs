@@ -34,7 +34,7 @@ const REQUESTS: u32 = 300;
 const PATIENCE: Span = Span::secs(20);
 
 /// One request; its answer, whatever its status.
-fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: api\r\nconnection: close\r\n\r\n");

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use release_core::model::{Digest, Finite};
+use release_core::model::{Digest, Finite, Target};
 use release_core::port::{Clock, Measurement};
 use release_core::time::{Span, Timestamp};
 use release_providers::samples::{ScrapeSettings, ScrapedSource};
 use release_providers::spi::{MeasureRequest, MetricsSource as _};
-use release_providers::{ErrorKind, ProviderError};
+use release_providers::{ErrorKind, ProviderError, SystemClock};
 use release_testkit::{VirtualClock, fixtures};
 
 use crate::exporter::{Exporter, Mode};
@@ -152,4 +152,54 @@ async fn what_an_instance_says_of_another_target_or_twice_does_not_count_as_told
     let now = stage.clock.now();
     says(&(text(14) + "all{version=\"1.1.0\",service=\"other\",instance=\"z\"} 15\n"));
     stage.no_data(now, "is both 14 and 15").await;
+}
+
+/// The stable version at one endpoint, and as many instances of it apart, either at an endpoint that is listed as theirs or
+/// at the same one, with a label.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_a_track_is_measured_apart_from_the_rest_of_its_version() {
+    let whole = fixtures::target("api");
+    let on = |track: &str| whole.clone().on(fixtures::literal(track));
+    let [stable, baseline] = [Exporter::open(), Exporter::open()];
+    let url = |exporter: &Exporter| [format!("http://{}/metrics", exporter.address)];
+    let settings = ScrapeSettings::new()
+        .target(whole.clone(), url(&stable))
+        .target(on("baseline"), url(&baseline));
+    let clock = Arc::new(SystemClock::new());
+    let source = ScrapedSource::new(settings, clock.clone()).unwrap();
+    assert!(source.describe().abilities.tracks);
+    let measure = async |target: Target, since: Timestamp| {
+        let mut cx = fixtures::context("measure");
+        cx.deadline = clock.now().plus(Span::secs(30));
+        let (digest, version) = (Digest::of(b"x"), fixtures::version("1.1.0"));
+        let request = MeasureRequest::new(target, digest, version, Service::ratio(), since);
+        source.measure(&cx, request).await
+    };
+    let says = |all: u32, apart: u32| {
+        let text = |all: u32, track: &str| {
+            let labels = format!("version=\"1.1.0\"{track}");
+            format!("failed{{{labels}}} 1\nall{{{labels}}} {all}\n")
+        };
+        let shared = text(all, "") + &text(apart, ",track=\"shadow\"");
+        stable.set(Mode::Says(shared));
+        baseline.set(Mode::Says(text(all * 10, "")));
+    };
+    let targets = [whole.clone(), on("baseline"), on("shadow")];
+    says(100, 7);
+    for target in targets.clone() {
+        measure(target, clock.now()).await.unwrap();
+    }
+    let since = clock.now();
+    says(130, 12);
+    for (target, grown) in targets.into_iter().zip([30.0, 300.0, 5.0]) {
+        let [numerator, denominator] = [0.0, grown].map(|number| Finite::new(number).unwrap());
+        let want = Measurement::Ratio { digest: Digest::of(b"x"), numerator, denominator };
+        assert_eq!(measure(target, since).await.unwrap(), want, "{grown}");
+    }
+    match measure(on("nobody"), since).await.unwrap() {
+        Measurement::NoData { reason } => assert!(reason.contains("track `nobody`"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    let elsewhere = fixtures::target("web").on(fixtures::literal("baseline"));
+    assert_eq!(measure(elsewhere, since).await.unwrap_err().kind(), ErrorKind::NotFound);
 }

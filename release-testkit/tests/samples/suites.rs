@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use release_core::model::Digest;
+use release_core::model::{Digest, Target};
 use release_core::port::Clock as _;
 use release_core::time::{Span, Timestamp};
 use release_providers::SystemClock;
@@ -22,8 +22,11 @@ use crate::exporter::{Exporter, Mode};
 use crate::service::Service;
 
 fn counters() -> Counters {
-    let (target, version) = (fixtures::target("api"), fixtures::version("1.1.0"));
-    Counters::new(target, Digest::of(b"x"), version, Service::ratio())
+    counters_at(fixtures::target("api"))
+}
+
+fn counters_at(target: Target) -> Counters {
+    Counters::new(target, Digest::of(b"x"), fixtures::version("1.1.0"), Service::ratio())
 }
 
 /// An exporter, and a source that scrapes it.
@@ -117,8 +120,16 @@ impl<R: Recorder> Recorded<R> {
     }
 
     fn sandbox(stage: &Arc<Self>, source: Arc<dyn MetricsSource>) -> MetricsSourceSandbox {
+        Self::sandbox_of(stage, source, counters())
+    }
+
+    fn sandbox_of(
+        stage: &Arc<Self>,
+        source: Arc<dyn MetricsSource>,
+        counters: Counters,
+    ) -> MetricsSourceSandbox {
         let [counting, observing] = [(); 2].map(|()| Arc::clone(stage));
-        let counters = counters()
+        let counters = counters
             .count(move |part, whole| {
                 std::future::ready(counting.change(|service| service.count(part, whole)))
             })
@@ -135,6 +146,32 @@ impl Recorder for SampleFeed {
             match self.push(&id, at, value) {
                 Arrival::InOrder => {}
                 other => return Err(format!("{id}: {other:?}").into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A feed that is told of two tracks of one version at once, each of which is empty for none: of the measured one what the
+/// service says, of the other one something else.
+#[derive(Debug)]
+struct Apart {
+    feed: SampleFeed,
+    measured: &'static str,
+    other: &'static str,
+}
+
+impl Recorder for Apart {
+    fn record(&self, at: Timestamp, service: &Service) -> Result<(), HookError> {
+        for (id, value) in service.samples() {
+            let other = id.clone().label("instance", "z").label("track", self.other);
+            for (id, value) in
+                [(id.label("track", self.measured), value), (other, value.mul_add(3.0, 7.0))]
+            {
+                match self.feed.push(&id, at, value) {
+                    Arrival::InOrder => {}
+                    other => return Err(format!("{id}: {other:?}").into()),
+                }
             }
         }
         Ok(())
@@ -174,6 +211,24 @@ async fn fed() -> MetricsSourceSandbox {
     Recorded::sandbox(&Recorded::begin(clock, feed), Arc::new(source))
 }
 
+fn fed_apart(measured: &'static str, other: &'static str, target: Target) -> MetricsSourceSandbox {
+    let clock = Arc::new(VirtualClock::new());
+    let (feed, source) = feed(TapeSettings::every(Span::secs(10)), clock.clone()).unwrap();
+    let stage = Recorded::begin(clock, Apart { feed, measured, other });
+    Recorded::sandbox_of(&stage, Arc::new(source), counters_at(target))
+}
+
+/// The baseline of an experiment, beside the others of its version.
+async fn baseline() -> MetricsSourceSandbox {
+    let target = fixtures::target("api").on(fixtures::literal("baseline"));
+    fed_apart("baseline", "", target)
+}
+
+/// A version of which some instances are apart.
+async fn without_baseline() -> MetricsSourceSandbox {
+    fed_apart("", "baseline", fixtures::target("api"))
+}
+
 fn filed(format: FileFormat) -> MetricsSourceSandbox {
     let clock = Arc::new(VirtualClock::new());
     let log = Log { directory: tempfile::tempdir().unwrap(), format };
@@ -204,6 +259,16 @@ mod sample_file {
 mod sample_feed {
     use super::fed;
     release_testkit::conformance!(MetricsSource at V2, fed);
+}
+
+mod sample_feed_on_a_track {
+    use super::baseline;
+    release_testkit::conformance!(MetricsSource at V2, baseline);
+}
+
+mod sample_feed_beside_a_track {
+    use super::without_baseline;
+    release_testkit::conformance!(MetricsSource at V2, without_baseline);
 }
 
 /// What of the suite cannot be tried: there are no secrets, no queries, and nobody between a file or a feed and us.
