@@ -9,12 +9,16 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{ServiceId, Span};
-use release_core::run::Outcome;
+use release_core::model::{RegionId, ServiceId, Span, TeamId};
+use release_core::run::{Cause, Outcome};
+use release_policy::compat::{VerifiedSets, Versions};
 use release_policy::train::departure::Behind;
+use semver::Version;
 
 #[path = "../train_season/backlog.rs"]
 mod backlog;
+#[path = "../train_season/calls.rs"]
+mod calls;
 #[path = "../train_season/hotfixes.rs"]
 mod hotfixes;
 #[path = "../train_season/numbers.rs"]
@@ -43,8 +47,9 @@ mod travel;
 mod what_if;
 
 use numbers::Numbers;
+use platform::{Platform, Wish};
 use play::Written;
-use season::{FAILING_WEEK, LATE_WEEK};
+use season::{FAILING_WEEK, HOTFIX_WEEKS, LATE_WEEK, Season};
 use services::{Services, TEAMS};
 use trains::{Played, Told, Trip};
 
@@ -83,6 +88,54 @@ fn all_of_it_holds_for_other_seeds_too() {
     }
 }
 
+/// Runs a set in staging; a record with that alone.
+fn staged(platform: &mut Platform, name: &str, to: &Versions) -> VerifiedSets {
+    for (service, version) in to {
+        platform.store(service, version);
+    }
+    let wish = Wish::new(name.to_owned(), to);
+    let run = platform.start(&Services::new().unwrap(), &wish).unwrap();
+    let mut verified = VerifiedSets::default();
+    verified.record(platform.end(&run).unwrap().verified.unwrap()).unwrap();
+    verified
+}
+
+/// Brings a set to production, if it may; else why not.
+fn brought(
+    platform: &mut Platform,
+    name: &str,
+    to: &Versions,
+    verified: &VerifiedSets,
+) -> Result<Outcome, String> {
+    let everywhere = services::regions().unwrap();
+    let (regions, verified) = (Some(&everywhere), Some(verified));
+    let wish = Wish { regions, verified, ..Wish::new(name.to_owned(), to) };
+    let run = platform.start(&Services::new().unwrap(), &wish).map_err(|why| why.to_string())?;
+    Ok(platform.end(&run).unwrap().outcome)
+}
+
+/// Neither a set that no run verified, nor one after which a rollback would return to such a set.
+#[test]
+fn nothing_is_brought_that_was_not_verified_together() {
+    let (season, services) = (Season::new(1, false).unwrap(), Services::new().unwrap());
+    let mut platform = Platform::new(&season, season::begins().unwrap()).unwrap();
+    let first: Versions =
+        services.team.keys().map(|service| (service.clone(), Version::new(1, 0, 0))).collect();
+    let mut second = first.clone();
+    second.insert("accounts".parse().unwrap(), Version::new(1, 1, 0));
+    let mut of_both = staged(&mut platform, "staging-1", &first);
+    let refused = brought(&mut platform, "early", &second, &of_both).unwrap_err();
+    assert_eq!(refused, "what `early` brings was not verified together");
+    assert_eq!(brought(&mut platform, "first", &first, &of_both), Ok(Outcome::Succeeded));
+    let of_second = staged(&mut platform, "staging-2", &second);
+    let refused = brought(&mut platform, "second", &second, &of_second).unwrap_err();
+    let why =
+        "what the release returns to was not verified together: `accounts` is 1.0.0, and 1.1.0";
+    assert!(refused.starts_with(why), "{refused}");
+    of_both.record(of_second.sets()[0].clone()).unwrap();
+    assert_eq!(brought(&mut platform, "second", &second, &of_both), Ok(Outcome::Succeeded));
+}
+
 /// What the issue names.
 fn all_hold(seasons: &[Played; 2], written: &Written) {
     let [played, fridays] = seasons;
@@ -95,7 +148,14 @@ fn all_hold(seasons: &[Played; 2], written: &Written) {
         regional_failure(played);
         hotfixes_landed(played);
         in_no_freeze(played);
+        all_is_verified(played);
+        one_version_for_two_teams(played);
+        somebody_is_called_once(played);
     }
+    a_hotfix_takes_the_place_of_a_wave(played);
+    // With Fridays frozen it waits until no train is under way.
+    assert_eq!(replaced(fridays), 0);
+    assert_eq!(fridays.hotfixes[0].landed.as_ref().unwrap().superseded, None);
     hotfixes_move_what_they_do_not_fit(played);
     told(played, written);
     fridays_cost_something(played, fridays, written);
@@ -107,6 +167,106 @@ fn holidays(played: &Played) {
     }
     let departed = |week| train(played, week).trip().is_some();
     assert!([1, 2, 3, 4, 5, 6, 10, 11, 12, 13].into_iter().all(departed));
+}
+
+/// What boards and what hotfixes bring was run in staging before, and is on record by that run.
+fn all_is_verified(played: &Played) {
+    for trip in played.trains.iter().filter_map(Told::trip) {
+        let set = trip.staging.verified.as_ref().unwrap();
+        assert_eq!(trip.boarded.proof, Some(set.evidence));
+        assert_eq!(set.versions.len(), 40);
+        assert!(trip.boarded.aboard.iter().all(|(id, version)| set.versions[id] == *version));
+        assert!(trip.staging.ended <= trip.kept.departs);
+    }
+    for hotfix in &played.hotfixes {
+        let landed = hotfix.landed.as_ref().unwrap();
+        assert!(!landed.runs.is_empty());
+        assert_eq!(landed.staging.len(), landed.runs.len());
+        for (staged, ran) in landed.staging.iter().zip(&landed.runs) {
+            let [set, brought] = [staged, ran].map(|one| one.verified.as_ref().unwrap());
+            assert_eq!(set.versions, brought.versions);
+            assert!(staged.ended < ran.ended && set.versions[&hotfix.service].patch > 0);
+        }
+    }
+}
+
+/// Two teams' services go along in one version, or both stay behind: with the late one the other.
+fn one_version_for_two_teams(played: &Played) {
+    let services = Services::new().unwrap();
+    let pair: Vec<&ServiceId> = played.season.shared.iter().collect();
+    let [one, other] = pair[..] else { panic!("{pair:?}") };
+    assert_ne!(services.team[one], services.team[other]);
+    let trips = || played.trains.iter().filter_map(Told::trip);
+    for trip in trips() {
+        let is_car = |id: &ServiceId| trip.cars.iter().any(|car| car.service == *id);
+        assert_eq!(is_car(one), is_car(other));
+        let aboard = &trip.boarded.aboard;
+        assert_eq!(aboard.get(one), aboard.get(other));
+    }
+    assert!(trips().any(|trip| trip.boarded.aboard.contains_key(one)));
+    let behind = &trip(played, LATE_WEEK).boarded.behind;
+    let is_late = services.team[one] == played.season.late;
+    let (late, with) = if is_late { (one, other) } else { (other, one) };
+    assert_eq!(services.team[late], played.season.late);
+    assert!(matches!(behind[late], Behind::Late { .. }));
+    assert_eq!(behind[with], Behind::Shares { service: late.clone() });
+}
+
+/// The late team misses the sync point of its week, and no other is missed. One call is made when the deadline passes, and ended
+/// before the wave that waits is due, which begins in time.
+fn somebody_is_called_once(played: &Played) {
+    for (told, week) in played.trains.iter().zip(1..) {
+        let Some(trip) = told.trip() else { continue };
+        let point = &trip.route.journey.spec().sync_points[0];
+        assert_eq!((point.before.as_str(), point.awaits.len()), ("wave-2", 8));
+        if week != LATE_WEEK {
+            assert!(trip.travelled.calls.is_empty(), "{}", told.dates.id);
+            continue;
+        }
+        let [call] = &trip.travelled.calls[..] else { panic!("{:?}", trip.travelled.calls) };
+        let missing: Vec<&str> = call.missed.missing.iter().map(TeamId::as_str).collect();
+        assert_eq!((missing, call.missed.waiting.len()), (vec![played.season.late], 7));
+        let second = trip.travelled.stops[1].began;
+        assert_eq!((call.at, second), (point.deadline, trip.route.plan.waves[1].begins));
+        assert!(call.ended.unwrap() > call.at && call.ended.unwrap() <= second);
+        assert_eq!(played.paged, [format!("{}/seen/release", told.dates.id)]);
+    }
+}
+
+/// The first hotfix finds the last wave of its train under way. What the season decides is what the engine has on record: the wave
+/// goes back, regions that had the train before are mended, and the wave comes again with what is mended. Nothing else is replaced.
+fn a_hotfix_takes_the_place_of_a_wave(played: &Played) {
+    let [first, second] = &played.hotfixes[..] else { panic!("{:?}", played.hotfixes) };
+    let (landed, trip) = (first.landed.as_ref().unwrap(), trip(played, HOTFIX_WEEKS[0]));
+    let decision = landed.superseded.as_ref().unwrap();
+    let [before @ .., last] = &trip.travelled.stops[..] else { panic!("nothing began") };
+    let [(began, gone)] = &last.replaced[..] else { panic!("{:?}", last.replaced) };
+    let old = trip.boarded.aboard[&first.service].clone();
+    assert_eq!(landed.version, Version { patch: old.patch + 1, ..old.clone() });
+    assert_eq!(decision.version, landed.version);
+    assert_eq!(decision.replaces, [(gone.run.clone(), old)]);
+    let [ran] = &landed.runs[..] else { panic!("{:?}", landed.runs) };
+    assert_eq!(ran.instead_of, std::slice::from_ref(&gone.run));
+    let Outcome::RolledBack { cause: Cause::Superseded { run: by, reason, .. } } = &gone.outcome
+    else {
+        panic!("{}", gone.outcome)
+    };
+    assert_eq!((by, reason), (&ran.run, &decision.to_string()));
+    assert!(*began < decision.at && decision.at <= gone.ended);
+    assert!(gone.ended < ran.ended && ran.ended <= last.began);
+    assert_eq!(last.ran.outcome, Outcome::Succeeded);
+    let [again, mended] = [&last.ran, ran].map(|one| one.verified.as_ref().unwrap());
+    assert_eq!(again.versions, mended.versions);
+    let earlier: BTreeSet<&RegionId> = before.iter().flat_map(|one| &one.stop.regions).collect();
+    assert_eq!(earlier.len() + last.stop.regions.len(), 5);
+    assert_eq!(second.landed.as_ref().unwrap().superseded, None);
+    assert_eq!(replaced(played), 1);
+}
+
+/// How many runs of waves a hotfix took the place of.
+fn replaced(played: &Played) -> usize {
+    let trips = played.trains.iter().filter_map(Told::trip);
+    trips.flat_map(|trip| &trip.travelled.stops).map(|one| one.replaced.len()).sum()
 }
 
 /// Nothing begins while a freeze holds, and nothing is half done when one begins.
@@ -124,7 +284,7 @@ fn in_no_freeze(played: &Played) {
     }
 }
 
-/// Who stays behind is who is late, and who needs one of those, and nobody else; the train departs as planned.
+/// Who stays behind is who is late, and who needs one of those or shares its version, and nobody else; the train departs as planned.
 fn late_team(played: &Played) {
     let services = Services::new().unwrap();
     for told in &played.trains {
@@ -133,7 +293,11 @@ fn late_team(played: &Played) {
         let late: BTreeSet<ServiceId> = late.map(|car| car.service.clone()).collect();
         let mut closure = late.clone();
         loop {
-            let needs = |id| services.needs[id].iter().any(|on| closure.contains(on));
+            let shared = &played.season.shared;
+            let needs = |id: &ServiceId| {
+                let with_it = shared.contains(id) && !shared.is_disjoint(&closure);
+                with_it || services.needs[id].iter().any(|on| closure.contains(on))
+            };
             let more = trip.cars.iter().map(|car| &car.service);
             let more = more.filter(|id| !closure.contains(*id) && needs(id)).cloned();
             let more: Vec<_> = more.collect();
@@ -173,7 +337,7 @@ fn regional_failure(played: &Played) {
     assert_eq!(began + rest, 5);
     let (back, changes) = failed.back.as_ref().unwrap();
     assert_eq!((&back.outcome, *changes), (&Outcome::Succeeded, trip.boarded.aboard.len()));
-    assert_ne!(Some(failed.back_to), trip.boarded.proof);
+    assert_eq!(failed.verified_by, self::trip(played, FAILING_WEEK - 1).staging.run);
     // No other train failed, and what went back went along with the next one.
     let others = played.trains.iter().filter_map(Told::trip);
     assert_eq!(others.filter(|trip| trip.travelled.failure.is_some()).count(), 1);
@@ -223,6 +387,13 @@ fn told(played: &Played, written: &Written) {
         "no train waits for a team".into(),
         "it fits the time kept for hotfixes".into(),
         "departs later for it".into(),
+        format!("hotfix-1-1 in place of {}-wave-5", train(played, HOTFIX_WEEKS[0]).dates.id),
+        "rolled back, because superseded by `hotfix-1-1`".into(),
+        "nothing that it could replace was under way".into(),
+        "Missed sync point `seen`: stop `wave-2` waits with ".into(),
+        "share one version, and stay behind together".into(),
+        "share one version, and go along as 1.".into(),
+        "shares its version with `".into(),
         "freeze `holidays` holds when it is due".into(),
         what_if::QUESTION.into(),
     ] {

@@ -8,13 +8,13 @@ use release_policy::train::departure::Car;
 use semver::{Version, VersionReq};
 
 use crate::play::Failure;
-use crate::season::{HOUR, Season, WEEKS};
+use crate::season::{HOUR, LATE_WEEK, Season, WEEKS};
 use crate::services::{Services, TEAMS};
 
 /// How long it takes to mend what failed.
 const MENDING: Span = Span::secs(48 * HOUR);
 
-/// What a team does in a week: a change of one to three of its services.
+/// What a team does in a week: a change of one to three of its services, and of what shares its version with those of others.
 #[derive(Debug, Clone)]
 pub(crate) struct Feature {
     pub(crate) item: ItemId,
@@ -35,6 +35,8 @@ pub(crate) struct Backlog {
     pub(crate) features: Vec<Feature>,
     /// What had failed and is mended: in which version, and since when.
     mended: BTreeMap<ServiceId, (Version, Timestamp)>,
+    /// Services that have one version in common.
+    shared: BTreeSet<ServiceId>,
     offers: BTreeMap<(ServiceId, Version), Offer>,
 }
 
@@ -47,6 +49,7 @@ impl Backlog {
     pub(crate) fn new(season: &Season, services: &Services) -> Result<Self, Failure> {
         let mut features = Vec::new();
         for week in 1..=WEEKS {
+            let before = features.len();
             for (team, all) in TEAMS {
                 let Some(ready) = season.done(team, week)? else { continue };
                 let topic = format!("services/{team}/{week}");
@@ -65,12 +68,14 @@ impl Backlog {
                 let services = touched;
                 features.push(Feature { item, team, week, services, ready, open, live: None });
             }
+            together(season, services, features.get_mut(before..).unwrap_or_default());
         }
         let offers = services.team.keys().map(|service| {
             let offer = Offer::new(service.clone(), of_week(0));
             ((service.clone(), of_week(0)), offer)
         });
-        Ok(Self { features, mended: BTreeMap::new(), offers: offers.collect() })
+        let (mended, shared) = (BTreeMap::new(), season.shared.clone());
+        Ok(Self { features, mended, shared, offers: offers.collect() })
     }
 
     /// The features that would go along with the train of a week.
@@ -150,9 +155,27 @@ impl Backlog {
         }
     }
 
-    /// A version failed: its team mends it for the next train.
+    /// A version failed: its team mends it for the next train. What shares its version goes along.
     pub(crate) fn mend(&mut self, service: &ServiceId, failed: &Version, at: Timestamp) {
         let version = Version { patch: failed.patch + 1, ..failed.clone() };
-        self.mended.insert(service.clone(), (version, at.plus(MENDING)));
+        let with = self.shared.iter().filter(|_| self.shared.contains(service));
+        for one in with.chain([service]) {
+            self.mended.insert(one.clone(), (version.clone(), at.plus(MENDING)));
+        }
+    }
+}
+
+/// What shares a version changes in the same weeks, of which one is that of the late team.
+fn together(season: &Season, services: &Services, of_one_week: &mut [Feature]) {
+    let shared = &season.shared;
+    let changes = |one: &Feature| one.week == LATE_WEEK || !one.services.is_disjoint(shared);
+    if !of_one_week.iter().any(changes) {
+        return;
+    }
+    for feature in of_one_week {
+        let own = shared.iter().filter(|id| services.team.get(*id) == Some(&feature.team));
+        let own: BTreeSet<ServiceId> = own.cloned().collect();
+        feature.services.extend(own.iter().cloned());
+        feature.open.extend(own);
     }
 }

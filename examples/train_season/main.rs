@@ -5,16 +5,18 @@
 //! cargo run --all-features --example train_season -- --seed 7 DIR
 //! ```
 //!
-//! In it two hotfixes land, nobody departs in the holidays, a team is late, and a version fails in one region. The season is
-//! played twice, the second time with Fridays frozen; what that would cost is told with numbers. Everything follows from the
-//! seed: the same one writes the same files and lines, byte for byte.
+//! In it two hotfixes land, of which one takes the place of a wave that is under way; nobody departs in the holidays; a team is
+//! late, at boarding and at a sync point, and with its service another team's stays behind that shares the version; and a version
+//! fails in one region. The season is played twice, the second time with Fridays frozen; what that would cost is told with
+//! numbers. Everything follows from the seed: the same one writes the same files and lines, byte for byte.
 //!
 //! What is run by the engine, over fakes of a platform, with its freezes as the engine's policy: the first deploy, the
-//! verification of every train in staging, every wave of every train in its regions, every hotfix, and the way back from the
-//! regional failure, which is found by the metric of one region. The way back of the failing wave is the engine's own, by the
-//! criteria of the release. What is decided by pure parts: the dates, who boards, the waves and when they begin, what
-//! hotfixes move, sign-offs, and to which set the regions before return. Time for watching a wave after its rollout
-//! passes on the clock, and nothing is measured in it.
+//! verification of every set in staging, every wave of every train in its regions, every hotfix, and the way back from the
+//! regional failure, which is found by the metric of one region. Users get no set but one that such a run in staging verified, by
+//! its own records. The ways back of the wave that fails and of the one that is replaced are the engine's own. Calls go over a
+//! fake pager. What is decided by pure parts: the dates, who boards, the waves and when they begin, what hotfixes move and what
+//! they replace, sign-offs, and to which set the regions before return. Time for watching a wave after its rollout passes on the
+//! clock, and nothing is measured in it.
 //!
 //! | file | holds |
 //! |---|---|
@@ -24,6 +26,7 @@
 //! | `people` | scope, sign-offs, and why a train departs when it does |
 //! | `platform` | the fakes, the engine, and what is deployed |
 //! | `route` | waves, and when a train can go so that no freeze finds it half done |
+//! | `calls` | when teams are where they should be, and who is called where one is not |
 //! | `trains` | the season, one train after the other |
 //! | `travel` | one train from wave to wave, and back |
 //! | `hotfixes` | the two hotfixes |
@@ -31,6 +34,7 @@
 //! | `report`, `picture`, `play` | what is written |
 
 mod backlog;
+mod calls;
 mod hotfixes;
 mod numbers;
 mod people;

@@ -16,7 +16,7 @@ pub(crate) struct Numbers {
     pub(crate) lead: (Span, Span),
     /// Features that users have, and those that they have not.
     pub(crate) features: (usize, usize),
-    /// From when something is to be mended until it is, everywhere.
+    /// From when something is to be mended until it is, wherever it is live.
     pub(crate) hotfixes: Vec<(HotfixId, Option<Span>)>,
     /// Trains that departed later for hotfixes.
     pub(crate) slips: Vec<Slip>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use release_core::engine::Engine;
+use release_core::engine::{Engine, EngineError, RunHandle, SendError};
 use release_core::journal::MemoryJournal;
 use release_core::model::{
     Analysis, Canary, CanaryStep, Definition, Environment, Principal, Priority, RegionId, Release,
@@ -12,12 +12,17 @@ use release_core::model::{
 };
 use release_core::plan::plan;
 use release_core::port::Clock;
-use release_core::run::Outcome;
-use release_policy::compat::{Fleet, Versions};
+use release_core::report::RunReport;
+use release_core::run::{Event, Outcome};
+use release_policy::compat::{
+    Fleet, NotRecorded, NotVerified, VerifiedSet, VerifiedSets, Versions,
+};
+use release_policy::train::departure::UnderWay;
 use release_providers::{ProviderSelector, Registry};
 use release_testkit::fakes::{FakeMetrics, FakePlatform};
 use release_testkit::{VirtualClock, fixtures};
 use semver::Version;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::play::Failure;
 use crate::season::{Dice, HOUR, PRODUCTION, Season};
@@ -36,6 +41,35 @@ pub(crate) struct Ran {
     pub(crate) steps: usize,
     pub(crate) ended: Timestamp,
     pub(crate) outcome: Outcome,
+    /// In place of which runs it was started, as its own first record says.
+    pub(crate) instead_of: Vec<RunId>,
+    /// What it verified, by its own records.
+    pub(crate) verified: Result<VerifiedSet, NotVerified>,
+}
+
+/// A run of the engine that was started.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    handle: RunHandle,
+    release: Release,
+    steps: usize,
+    /// The regions of production; none: staging.
+    regions: Option<BTreeSet<RegionId>>,
+    to: Versions,
+    /// What becomes new in it.
+    pub(crate) changes: Versions,
+}
+
+impl Running {
+    /// The rollout of a service in it, if it has one.
+    pub(crate) fn of(&self, service: &ServiceId) -> Option<UnderWay> {
+        let (run, version) = (self.handle.run().clone(), self.changes.get(service)?.clone());
+        Some(UnderWay { run, service: service.clone(), version })
+    }
+
+    pub(crate) const fn run(&self) -> &RunId {
+        self.handle.run()
+    }
 }
 
 /// What a run is to do.
@@ -46,11 +80,25 @@ pub(crate) struct Wish<'a> {
     pub(crate) regions: Option<&'a BTreeSet<RegionId>>,
     pub(crate) to: &'a Versions,
     pub(crate) priority: Priority,
+    /// What was verified together: nothing else is brought, nor returned to. None where that is just being verified, or gone back to.
+    pub(crate) verified: Option<&'a VerifiedSets>,
+    /// What it takes the place of, and why.
+    pub(crate) instead_of: (&'a [Running], &'a str),
+}
+
+impl<'a> Wish<'a> {
+    /// These versions, in staging.
+    pub(crate) const fn new(name: String, to: &'a Versions) -> Self {
+        let priority = Priority::Normal;
+        Self { name, regions: None, to, priority, verified: None, instead_of: (&[], "") }
+    }
 }
 
 /// The platform, with the engine that acts on it.
 #[derive(Debug)]
 pub(crate) struct Platform {
+    /// Its time stands still: runs go on while somebody waits for something, and at no other time.
+    runtime: Runtime,
     clock: Arc<VirtualClock>,
     fakes: FakePlatform,
     /// Of each region.
@@ -89,17 +137,28 @@ impl Platform {
             .clock(Arc::clone(&time))
             .policy(season.windows().clone())
             .build();
-        let (staging, count) = (Versions::new(), (0, 0));
-        Ok(Self { clock, fakes, metrics, engine, dice: season.dice, fleet, staging, count })
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build()?;
+        let (dice, staging, count) = (season.dice, Versions::new(), (0, 0));
+        Ok(Self { runtime, clock, fakes, metrics, engine, dice, fleet, staging, count })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// Lets time pass until this is done.
+    pub(crate) fn drive<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        Ok(self.runtime.block_on(self.clock.drive(work))?)
+    }
+
     /// Lets time pass until then.
-    pub(crate) fn wait(&self, until: Timestamp) {
-        self.clock.set(until.max(self.clock.now()));
+    pub(crate) fn wait(&self, until: Timestamp) -> Result<(), Failure> {
+        self.drive(self.clock.sleep_until(until))
     }
 
     /// A version was built; it works everywhere.
@@ -127,10 +186,11 @@ impl Platform {
         !self.fakes.world.instances(&target, digest).is_empty()
     }
 
-    /// Brings versions to where they are wished for, by a run of the engine from now on, and waits until it is over.
+    /// Begins to bring versions to where they are wished for, by a run of the engine. What other runs changed whose place it takes is put
+    /// back before.
     ///
     /// All regions of one run have the same versions before it.
-    pub(crate) fn run(&mut self, services: &Services, wish: &Wish<'_>) -> Result<Ran, Failure> {
+    pub(crate) fn start(&self, services: &Services, wish: &Wish<'_>) -> Result<Running, Failure> {
         let mut before = match wish.regions {
             None => vec![&self.staging],
             Some(regions) => regions.iter().filter_map(|id| self.fleet.get(id)).collect(),
@@ -139,23 +199,77 @@ impl Platform {
         let [before] = before.as_slice() else {
             return Err(format!("the regions of `{}` have several sets", wish.name).into());
         };
-        let plan = plan(&self.definition(services, wish, before)?)?;
+        let definition = self.definition(services, wish, before)?;
+        let release = definition.release.clone();
+        if let Some(verified) = wish.verified {
+            is_verified(verified, wish, &release)?;
+        }
+        let plan = plan(&definition)?;
         let (run, steps): (RunId, _) = (wish.name.parse()?, plan.steps().len());
         let by = Principal::service("trains".parse()?);
-        let work = async { self.engine.start(run.clone(), plan, by).await?.wait().await };
-        let outcome = self.clock.run(work)??;
+        let (older, reason) = wish.instead_of;
+        let older: Vec<&RunHandle> = older.iter().map(|one| &one.handle).collect();
+        let handle = self.drive(self.engine.supersede_all(&older, run, plan, by, reason))??;
+        let changes = wish.to.iter().filter(|(id, version)| before.get(*id) != Some(*version));
+        let changes = changes.map(|(id, version)| (id.clone(), version.clone())).collect();
+        let (regions, to) = (wish.regions.cloned(), wish.to.clone());
+        Ok(Running { handle, release, steps, regions, to, changes })
+    }
+
+    /// Whether a run is under way.
+    pub(crate) fn is_under_way(&self, run: &Running) -> Result<bool, Failure> {
+        match self.drive(run.handle.state())? {
+            Ok(state) => Ok(state.outcome().is_none()),
+            Err(SendError::Finished(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets time pass until a run is over, or until that instant if it comes sooner. Whether the run is over.
+    pub(crate) fn is_over_by(
+        &self,
+        run: &Running,
+        until: Option<Timestamp>,
+    ) -> Result<bool, Failure> {
+        let over = async {
+            let Some(until) = until else { return run.handle.wait().await.map(|_| true) };
+            tokio::select! {
+                biased;
+                outcome = run.handle.wait() => outcome.map(|_| true),
+                () = self.clock.sleep_until(until) => Ok(false),
+            }
+        };
+        Ok(self.drive(over)??)
+    }
+
+    /// Waits until a run is over, and looks in its records what came of it.
+    pub(crate) fn end(&mut self, running: &Running) -> Result<Ran, Failure> {
+        let run = running.run().clone();
+        let over = async {
+            let outcome = running.handle.wait().await?;
+            let (history, plan) = self.engine.load(&run).await?;
+            Ok::<_, EngineError>((outcome, history, plan))
+        };
+        let (outcome, history, plan) = self.drive(over)??;
+        let instead_of = match history.facts().first().map(|fact| &fact.event) {
+            Some(Event::RunCreated { supersedes: Some(replaced), .. }) => replaced.runs().to_vec(),
+            _ => Vec::new(),
+        };
+        let report = RunReport::new(&history, plan.clone())?;
+        let verified = VerifiedSet::of_run(&running.release, &plan, &report);
         if outcome == Outcome::Succeeded {
-            match wish.regions {
-                None => self.staging.clone_from(wish.to),
+            match &running.regions {
+                None => self.staging.clone_from(&running.to),
                 Some(regions) => {
                     for region in regions {
-                        self.fleet.insert(region.clone(), wish.to.clone());
+                        self.fleet.insert(region.clone(), running.to.clone());
                     }
                 }
             }
         }
+        let steps = running.steps;
         self.count = (self.count.0 + 1, self.count.1 + steps);
-        Ok(Ran { run, steps, ended: self.clock.now(), outcome })
+        Ok(Ran { run, steps, ended: report.last, outcome, instead_of, verified })
     }
 
     fn definition(
@@ -197,6 +311,17 @@ impl Platform {
         stage.waves = vec![regions];
         stage.step_timeout = Span::secs(HOUR);
         Ok(definition.environment(environment).stage(stage).build())
+    }
+}
+
+/// Users get what was verified together, and if that fails, again what was. Where there was nothing before, nothing is returned to.
+fn is_verified(verified: &VerifiedSets, wish: &Wish<'_>, release: &Release) -> Result<(), Failure> {
+    if !verified.holds(wish.to) {
+        return Err(format!("what `{}` brings was not verified together", wish.name).into());
+    }
+    match verified.returns(release) {
+        Ok(_) | Err(NotRecorded::Nothing) => Ok(()),
+        Err(why) => Err(why.into()),
     }
 }
 

@@ -1,17 +1,21 @@
 //! The report of a season, and its summary.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use release_core::model::RegionId;
+use release_core::model::{RegionId, RunId, ServiceId};
+use release_core::run::Outcome;
 use release_policy::train::departure::Behind;
 use release_policy::train::{Because, Departure, Readiness};
 
+use crate::calls::Call;
 use crate::hotfixes::{Emergency, Landed};
 use crate::numbers::{Numbers, hours, when};
+use crate::platform::Ran;
 use crate::play::Failure;
 use crate::season::LATE_WEEK;
 use crate::trains::{Fate, Played, Told, Trip};
-use crate::travel::Regional;
+use crate::travel::{Regional, Stopped};
 use crate::what_if;
 
 /// What is told on the screen.
@@ -31,6 +35,7 @@ pub(crate) fn summary(seed: u64, played: &Played, now: &Numbers) -> Result<Strin
     for hotfix in &played.hotfixes {
         writeln!(told, "  {}", of_hotfix(hotfix, played))?;
     }
+    writeln!(told, "Calls of the pager: {}", played.paged.join(", "))?;
     writeln!(
         told,
         "Features: {} of {} are live; from done to live {} in the median, {} at most for 95 of 100",
@@ -98,7 +103,7 @@ pub(crate) fn write(
                 "Planned for {}. It did not depart: {why}. What would have gone along waits for the next.",
                 when(train.dates.departs)
             )?,
-            Fate::Departed(trip) => of_trip(&mut told, train, trip)?,
+            Fate::Departed(trip) => of_trip(&mut told, train, (trip, &played.season.shared))?,
         }
     }
     Ok(told)
@@ -119,16 +124,34 @@ fn of_hotfix(hotfix: &Emergency, played: &Played) -> String {
         let (by, at) = (hours(*span), when(slip.departs));
         told.push(format!("{} departs {by} later for it, {at}", slip.train));
     }
-    if let Some(Landed { at, version, runs, superseded }) = landed {
-        let runs: Vec<_> = runs.iter().map(|ran| ran.run.as_str()).collect();
-        let (at, runs) = (when(*at), runs.join(", "));
-        told.push(format!("live everywhere as {version} {at} (runs {runs})"));
-        told.extend(superseded.as_ref().map(ToString::to_string));
+    if let Some(Landed { at, version, staging, runs, superseded }) = landed {
+        let (at, staging, runs) = (when(*at), names(staging), names(runs));
+        told.push(format!("verified with all that is deployed (runs {staging})"));
+        told.push(format!("live as {version} wherever it is to be mended {at} (runs {runs})"));
+        told.push(match superseded {
+            Some(superseded) => superseded.to_string(),
+            None => "nothing that it could replace was under way".into(),
+        });
     }
     told.join("; ")
 }
 
-fn of_trip(told: &mut String, train: &Told, trip: &Trip) -> Result<(), Failure> {
+fn names(runs: &[Ran]) -> String {
+    let each = runs.iter().map(|Ran { run, instead_of, .. }| match instead_of.as_slice() {
+        [] => run.to_string(),
+        older => {
+            let older: Vec<_> = older.iter().map(RunId::as_str).collect();
+            format!("{run} in place of {}", older.join(", "))
+        }
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn of_trip(
+    told: &mut String,
+    train: &Told,
+    (trip, shared): (&Trip, &BTreeSet<ServiceId>),
+) -> Result<(), Failure> {
     let dates = &train.dates;
     writeln!(
         told,
@@ -151,6 +174,7 @@ fn of_trip(told: &mut String, train: &Told, trip: &Trip) -> Result<(), Failure> 
         when(trip.kept.closes)
     )?;
     of_boarding(told, train, trip)?;
+    of_shared(told, shared, trip)?;
     let missing = [
         ("when boarding ended", &trip.consent.at_cut_off),
         ("without what stayed behind", &trip.consent.without),
@@ -163,22 +187,52 @@ fn of_trip(told: &mut String, train: &Told, trip: &Trip) -> Result<(), Failure> 
         writeln!(told, "- Planned {planned}.")?;
     }
     for stopped in &trip.travelled.stops {
-        let regions: Vec<_> = stopped.stop.regions.iter().map(RegionId::as_str).collect();
+        of_stop(told, stopped)?;
+    }
+    for Call { missed, at, ended, .. } in &trip.travelled.calls {
+        let ended = ended.map_or_else(|| "it was never ended".to_owned(), when);
         writeln!(
             told,
-            "- {} ({}) began {}: run `{}` of {} steps {}, {}",
-            stopped.stop.id,
-            regions.join(", "),
-            when(stopped.began),
-            stopped.ran.run,
-            stopped.ran.steps,
-            stopped.ran.outcome.name(),
-            when(stopped.ran.ended)
+            "- Missed {missed}. Called {}; all were there, and it was over, {ended}.",
+            when(*at)
         )?;
     }
     if let Some(failed) = &trip.travelled.failure {
         of_failure(told, failed)?;
     }
+    Ok(())
+}
+
+fn of_stop(told: &mut String, stopped: &Stopped) -> Result<(), Failure> {
+    let regions: Vec<_> = stopped.stop.regions.iter().map(RegionId::as_str).collect();
+    let last = (stopped.began, &stopped.ran);
+    let all = stopped.replaced.iter().map(|(began, ran)| (*began, ran)).chain([last]);
+    for (began, Ran { run, steps, outcome, ended, .. }) in all {
+        let how = if *outcome == Outcome::Succeeded {
+            outcome.name().to_owned()
+        } else {
+            outcome.to_string()
+        };
+        let (stop, regions) = (&stopped.stop.id, regions.join(", "));
+        let (began, ended) = (when(began), when(*ended));
+        writeln!(
+            told,
+            "- {stop} ({regions}) began {began}: run `{run}` of {steps} steps {how}, {ended}"
+        )?;
+    }
+    Ok(())
+}
+
+/// Two teams' services that have one version in common.
+fn of_shared(told: &mut String, shared: &BTreeSet<ServiceId>, trip: &Trip) -> Result<(), Failure> {
+    let pair: Vec<_> = shared.iter().map(ServiceId::as_str).collect();
+    let mut versions = shared.iter().map(|service| trip.boarded.aboard.get(service));
+    let how = match versions.next().flatten() {
+        Some(version) => format!("go along as {version}"),
+        None if trip.cars.iter().any(|car| shared.contains(&car.service)) => "stay behind".into(),
+        None => "do not change".into(),
+    };
+    writeln!(told, "- {} share one version, and {how} together.", pair.join(" and "))?;
     Ok(())
 }
 
@@ -197,13 +251,12 @@ fn of_boarding(told: &mut String, train: &Told, trip: &Trip) -> Result<(), Failu
     writeln!(
         told,
         "- Boarding ended {}: {} of {} cars are aboard; {} builds are concerned. Run `{}` verified them in staging with all \
-         that is deployed (evidence {}).",
+         that is deployed.",
         when(train.dates.boards_until),
         boarded.aboard.len(),
         trip.cars.len(),
         trip.affected,
-        trip.staging.run,
-        boarded.proof.map(|proof| proof.short()).unwrap_or_default()
+        trip.staging.run
     )?;
     for (service, why) in &boarded.behind {
         let mark = if matches!(why, Behind::Late { .. }) { "late" } else { "with it" };
@@ -221,7 +274,7 @@ fn lacks(readiness: &Readiness) -> String {
 }
 
 fn of_failure(told: &mut String, failed: &Regional) -> Result<(), Failure> {
-    let Regional { region, service, version, cause, at, not_begun, back_to, back } = failed;
+    let Regional { region, service, version, cause, at, not_begun, verified_by, back } = failed;
     let waves: Vec<_> = not_begun
         .iter()
         .map(|stop| {
@@ -230,7 +283,10 @@ fn of_failure(told: &mut String, failed: &Regional) -> Result<(), Failure> {
         })
         .collect();
     writeln!(told, "\n**{service} {version} failed in {region}**, {}: {cause}.\n", when(*at))?;
-    writeln!(told, "- The engine took the wave back to the set verified as {}.", back_to.short())?;
+    writeln!(
+        told,
+        "- The engine took the wave back to the set that run `{verified_by}` verified."
+    )?;
     let waves = if waves.is_empty() { "none was left".to_owned() } else { waves.join(", ") };
     writeln!(told, "- Did not begin: {waves}.")?;
     match back {

@@ -1,11 +1,13 @@
 //! Waves, and when a train can go so that no freeze finds it half done.
 
-use release_core::model::{Span, Timestamp};
-use release_policy::train::departure::{Journey, JourneySpec, Next, Stop, Why};
+use release_core::model::{Span, TeamId, Timestamp};
+use release_policy::train::departure::{Journey, JourneySpec, Next, Stop, SyncPoint, Why};
 use release_policy::train::{WavePlan, WaveRegion, WaveRules, waves};
 
+use crate::calls::CALLED;
 use crate::play::Failure;
-use crate::season::HOUR;
+use crate::season::{HOUR, before};
+use crate::services::TEAMS;
 
 /// A small first wave that is watched for four hours, then up to three times as many users as have it already.
 const RULES: WaveRules = WaveRules {
@@ -19,7 +21,9 @@ const RULES: WaveRules = WaveRules {
 };
 /// How long it takes to go back from any wave.
 const BACK: Span = Span::secs(2 * HOUR);
-const TICK: Span = Span::secs(HOUR / 2);
+pub(crate) const TICK: Span = Span::secs(HOUR / 2);
+/// All teams have to say that they have seen their services in the first wave, so long before the second is due.
+const SEEN: Span = Span::secs(HOUR);
 
 /// The way of a train.
 #[derive(Debug, Clone)]
@@ -63,7 +67,20 @@ fn journey(
         Ok(Stop { id, regions: wave.regions.clone(), takes })
     });
     let stops = stops.collect::<Result<_, Failure>>()?;
-    let (sync_points, closed) = (Vec::new(), closed.to_vec());
+    let (sync_points, closed) = (seen(plan)?.into_iter().collect(), closed.to_vec());
     let spec = JourneySpec { departs, stops, sync_points, closed, back: BACK, tick: TICK };
     Ok(Journey::new(spec)?)
+}
+
+/// Where all teams wait for each other before many users get the train.
+fn seen(plan: &WavePlan) -> Result<Option<SyncPoint>, Failure> {
+    let Some(second) = plan.waves.get(1) else { return Ok(None) };
+    let awaits = TEAMS.into_iter().map(|(team, _)| team.parse::<TeamId>());
+    Ok(Some(SyncPoint {
+        id: "seen".parse()?,
+        before: "wave-2".parse()?,
+        awaits: awaits.collect::<Result<_, _>>()?,
+        deadline: before(second.begins, SEEN),
+        escalate: CALLED.parse()?,
+    }))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use release_core::model::{
-    ActivityId, Digest, EnvironmentId, Span, TeamId, Timestamp, TrainId, WindowId,
+    ActivityId, Digest, EnvironmentId, ServiceId, Span, TeamId, Timestamp, TrainId, WindowId,
 };
 use release_policy::train::calendar::{
     Activity, Calendar, CalendarSpec, Crew, Phase, ReleaseTrain, Solution,
@@ -34,6 +34,15 @@ const BEGINS: &str = "2026-11-02T00:00:00Z"; // a Monday
 const HOLIDAYS: (&str, &str) = ("2026-12-19T00:00", "16d");
 const FRIDAYS: (&str, &str) = ("2026-11-06T00:00", "FREQ=WEEKLY;BYDAY=FR");
 
+/// The teams of which one is late, since others wait for what they have, each with a service whose writings [`READER`] reads.
+const WRITERS: [(&str, &str); 4] = [
+    ("catalogue", "stock"),
+    ("identity", "sessions"),
+    ("orders", "returns"),
+    ("payments", "refunds"),
+];
+const READER: &str = "events"; // of another team
+
 /// Draws that depend on the seed and their topic alone, never on what was drawn before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dice(pub(crate) u64);
@@ -61,6 +70,8 @@ pub(crate) struct Season {
     pub(crate) solution: Solution,
     /// The team that is late in [`LATE_WEEK`].
     pub(crate) late: &'static str,
+    /// A service of that team and one of another that have one version in common: they go along in the same, or not at all.
+    pub(crate) shared: BTreeSet<ServiceId>,
     /// What the calendar said of its work before that was moved to the next train.
     pub(crate) conflict: String,
     /// Departures that do not take place, with the freeze that holds then.
@@ -78,6 +89,12 @@ fn monday(weeks: u64) -> Result<Timestamp, Failure> {
     Ok(begins()?.plus(Span::secs(weeks * WEEK)))
 }
 
+/// The instant so long before another.
+pub(crate) fn before(at: Timestamp, span: Span) -> Timestamp {
+    let micros = i64::try_from(span.as_duration().as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(at.as_micros().saturating_sub(micros))
+}
+
 impl Season {
     /// The season of this seed, with Fridays frozen or not.
     pub(crate) fn new(seed: u64, fridays: bool) -> Result<Self, Failure> {
@@ -87,10 +104,9 @@ impl Season {
         let bare = Calendar::new(trains.clone())?.solve().map_err(|conflict| *conflict)?;
         let frozen: BTreeMap<_, _> =
             bare.frozen.into_iter().map(|one| (one.train, one.window)).collect();
-        // Others wait for what these teams have.
-        let late = *dice
-            .one_of("late", &["catalogue", "identity", "orders", "payments"])
-            .ok_or("nobody is late")?;
+        let (late, writer) = *dice.one_of("late", &WRITERS).ok_or("nobody is late")?;
+        let shared = [writer, READER].into_iter().map(str::parse::<ServiceId>);
+        let shared = shared.collect::<Result<BTreeSet<_>, _>>()?;
         let planned = with_work(&trains, dice, (late, LATE_WEEK), &frozen)?;
         let Err(conflict) = Calendar::new(planned)?.solve() else {
             return Err(format!("{late} is in time, and should not be").into());
@@ -100,7 +116,7 @@ impl Season {
         let solution = calendar.solve().map_err(|conflict| *conflict)?;
         let closed = closed(&windows)?;
         let conflict = conflict.to_string();
-        Ok(Self { dice, calendar, solution, late, conflict, frozen, closed })
+        Ok(Self { dice, calendar, solution, late, shared, conflict, frozen, closed })
     }
 
     pub(crate) fn windows(&self) -> &Windows {

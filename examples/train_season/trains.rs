@@ -1,27 +1,28 @@
 //! The season, one train after the other: whether it goes, when, and with whom.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use release_core::model::{Digest, Priority, RunId, ServiceId, Span, Timestamp};
+use release_core::model::{Digest, RunId, ServiceId, Span, Timestamp};
 use release_core::run::Outcome;
-use release_policy::compat::{VerifiedSet, Versions};
+use release_policy::compat::{VerifiedSets, Versions};
 use release_policy::train::WaveRegion;
 use release_policy::train::calendar::ScheduledDeparture;
-use release_policy::train::departure::{Boarded, Boarding, Car, Slip};
+use release_policy::train::departure::{Boarded, Boarding, Car, Slip, Superseded};
 use semver::Version;
 
 use crate::backlog::{Backlog, Feature};
+use crate::calls::{Calls, arrivals};
 use crate::hotfixes::{Emergency, emergencies};
 use crate::people::{Consent, Train};
-use crate::platform::{Platform, Ran, Wish};
+use crate::platform::{Platform, Ran, Running, Wish};
 use crate::play::Failure;
 use crate::route::{Route, route};
-use crate::season::{FAILING_WEEK, HOUR, LATE_WEEK, Season, WEEK, WEEKS, begins};
+use crate::season::{FAILING_WEEK, HOUR, LATE_WEEK, Season, WEEK, WEEKS, before, begins};
 use crate::services::{Services, regions, wave_regions};
 use crate::travel::Travelled;
 
 /// How long before its departure a train is verified.
-const VERIFYING: u64 = 6 * HOUR;
+const VERIFYING: Span = Span::secs(6 * HOUR);
 
 /// The season as far as it was played.
 #[derive(Debug)]
@@ -34,18 +35,25 @@ pub(crate) struct Line {
     /// The trains that departed, with the dates that came of it.
     pub(crate) departed: Vec<ScheduledDeparture>,
     pub(crate) hotfixes: Vec<Emergency>,
-    /// What was verified together, in order, and what of it was gone back from.
-    pub(crate) verified: Vec<VerifiedSet>,
-    pub(crate) abandoned: BTreeSet<Digest>,
+    /// What was verified together in staging, and what of it was gone back from.
+    pub(crate) verified: VerifiedSets,
+    /// By what proves a set: the run that does.
+    pub(crate) proofs: BTreeMap<Digest, RunId>,
     pub(crate) under_way: Option<UnderWayTrain>,
+    /// What hotfixes took the place of.
+    pub(crate) decided: Vec<Superseded>,
+    pub(crate) calls: Calls,
 }
 
 /// A train between its first stop and its last.
 #[derive(Debug, Clone)]
 pub(crate) struct UnderWayTrain {
-    pub(crate) run: RunId,
+    /// With what was mended on the way.
     pub(crate) aboard: Versions,
-    pub(crate) evidence: Digest,
+    /// What proves the sets that it brought, the last that it brings now.
+    pub(crate) evidence: Vec<Digest>,
+    /// The run of the wave that is under way.
+    pub(crate) wave: Option<Running>,
 }
 
 /// A season that was played.
@@ -55,6 +63,8 @@ pub(crate) struct Played {
     pub(crate) trains: Vec<Told>,
     pub(crate) features: Vec<Feature>,
     pub(crate) hotfixes: Vec<Emergency>,
+    /// The keys of all calls that the pager made.
+    pub(crate) paged: Vec<String>,
     /// How many runs of the engine, and steps in them.
     pub(crate) count: (usize, usize),
 }
@@ -113,42 +123,65 @@ pub(crate) fn play(seed: u64, fridays: bool) -> Result<Played, Failure> {
         trains.push(Told { dates, fate });
     }
     line.land_until(begins()?.plus(Span::secs((WEEKS + 2) * WEEK)))?;
-    let Line { season, backlog, hotfixes, platform, .. } = line;
-    Ok(Played { season, trains, features: backlog.features, hotfixes, count: platform.count })
+    let Line { season, backlog, hotfixes, platform, calls, .. } = line;
+    let (features, paged, count) = (backlog.features, calls.paged(), platform.count);
+    Ok(Played { season, trains, features, hotfixes, paged, count })
 }
 
 impl Line {
-    /// A season before its first train: version 1.0.0 of everything is everywhere.
+    /// A season before its first train.
     fn new(season: Season) -> Result<Self, Failure> {
         let services = Services::new()?;
         let backlog = Backlog::new(&season, &services)?;
-        let hotfixes = emergencies(&season, &backlog)?;
-        let mut platform = Platform::new(&season, begins()?)?;
-        let first = Version::new(1, 0, 0);
-        let all: Versions =
-            services.team.keys().map(|service| (service.clone(), first.clone())).collect();
-        for service in all.keys() {
-            platform.store(service, &first);
-        }
-        for (name, regions) in [("first-staging", None), ("first", Some(&regions()?))] {
-            let wish = Wish { name: name.into(), regions, to: &all, priority: Priority::Normal };
-            let ran = platform.run(&services, &wish)?;
-            if ran.outcome != Outcome::Succeeded {
-                return Err(format!("the first deploy: {:?}", ran.outcome).into());
-            }
-        }
-        Ok(Self {
-            verified: vec![VerifiedSet::whole(all, Digest::of(b"first"))],
-            regions: wave_regions(begins()?, WEEKS + 4)?,
+        let regions = wave_regions(begins()?, WEEKS + 4)?;
+        let hotfixes = emergencies(&season, &backlog, &regions)?;
+        let platform = Platform::new(&season, begins()?)?;
+        let calls = Calls::new(&platform)?;
+        let mut line = Self {
+            verified: VerifiedSets::default(),
+            proofs: BTreeMap::new(),
             departed: Vec::new(),
-            abandoned: BTreeSet::new(),
             under_way: None,
+            decided: Vec::new(),
             season,
             services,
             backlog,
             platform,
+            regions,
             hotfixes,
-        })
+            calls,
+        };
+        line.first()?;
+        Ok(line)
+    }
+
+    /// Version 1.0.0 of everything comes everywhere, first to staging.
+    fn first(&mut self) -> Result<(), Failure> {
+        let first = Version::new(1, 0, 0);
+        let all = self.services.team.keys().map(|service| (service.clone(), first.clone()));
+        let all: Versions = all.collect();
+        for service in all.keys() {
+            self.platform.store(service, &first);
+        }
+        self.verify("first-staging".into(), &all)?;
+        let (everywhere, verified) = (regions()?, Some(&self.verified));
+        let wish = Wish { regions: Some(&everywhere), verified, ..Wish::new("first".into(), &all) };
+        let run = self.platform.start(&self.services, &wish)?;
+        match self.platform.end(&run)?.outcome {
+            Outcome::Succeeded => Ok(()),
+            other => Err(format!("the first deploy {other}").into()),
+        }
+    }
+
+    /// Runs a set in staging. What passes is recorded as verified together, by that run's own records: nothing else is brought to users.
+    pub(crate) fn verify(&mut self, name: String, to: &Versions) -> Result<(Ran, Digest), Failure> {
+        let running = self.platform.start(&self.services, &Wish::new(name, to))?;
+        let ran = self.platform.end(&running)?;
+        let set = ran.verified.clone()?;
+        let evidence = set.evidence;
+        self.verified.record(set)?;
+        self.proofs.insert(evidence, ran.run.clone());
+        Ok((ran, evidence))
     }
 
     /// One train, before the next is due.
@@ -196,11 +229,12 @@ impl Line {
         if week == FAILING_WEEK {
             self.something_fails(&route, &boarded.aboard)?;
         }
-        let run = format!("{}-wave-1", dates.id).parse()?;
         let (affected, kept) =
             (self.services.affected(boarded.aboard.keys())?, self.kept(dates, route.begins));
-        self.under_way = Some(UnderWayTrain { run, aboard: boarded.aboard.clone(), evidence });
-        let travelled = self.travel(&dates.id, &route)?;
+        let aboard = boarded.aboard.clone();
+        self.under_way = Some(UnderWayTrain { aboard, evidence: vec![evidence], wave: None });
+        let arrivals = arrivals(&self.season, &route.journey, week);
+        let travelled = self.travel(&dates.id, &route, arrivals)?;
         self.departed.push(kept.clone());
         let trip = Trip { route, kept, slip, cars, boarded, consent, affected, staging, travelled };
         Ok(Fate::Departed(Box::new(trip)))
@@ -245,23 +279,16 @@ impl Line {
         let [(deployed, _)] = groups.as_slice() else {
             return Err(format!("before {}, regions differ", dates.id).into());
         };
-        let until = dates.boards_until;
-        let boarding = Boarding { cars, shared: &[], until, deployed, verified: &[] };
+        let (until, shared) = (dates.boards_until, [self.season.shared.clone()]);
+        let boarding = Boarding { cars, shared: &shared, until, deployed, verified: &[] };
         let mut to = deployed.clone();
         to.extend(boarding.board()?.aboard);
-        let verifying = i64::try_from(VERIFYING * 1_000_000)?;
-        self.platform.wait(Timestamp::from_micros(departs.as_micros() - verifying));
-        let name = format!("{}-staging", dates.id);
-        let wish = Wish { name, regions: None, to: &to, priority: Priority::Normal };
-        let ran = self.platform.run(&self.services, &wish)?;
-        if ran.outcome != Outcome::Succeeded {
-            return Err(format!("{} was not verified: {:?}", dates.id, ran.outcome).into());
-        }
-        let evidence = Digest::of(format!("{} {}", ran.run, ran.ended).as_bytes());
-        self.verified.push(VerifiedSet::whole(to.clone(), evidence));
-        let boarded = Boarding { verified: &self.verified, ..boarding }.board()?;
-        if boarded.proof != Some(evidence) {
-            return Err(format!("nothing proves what is aboard {}", dates.id).into());
+        self.platform.wait(before(departs, VERIFYING))?;
+        let (ran, evidence) = self.verify(format!("{}-staging", dates.id), &to)?;
+        let boarded = Boarding { verified: self.verified.sets(), ..boarding }.board()?;
+        let (_, proof) = boarded.departing()?;
+        if proof != evidence {
+            return Err(format!("{} departs by an older proof", dates.id).into());
         }
         // No region may come to a set in which something is missing, nor past one.
         let catalogue = self.backlog.catalogue()?;

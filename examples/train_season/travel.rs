@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Digest, Priority, RegionId, ServiceId, StopId, Timestamp, TrainId};
+use release_core::model::{Priority, RegionId, RunId, ServiceId, StopId, Timestamp, TrainId};
 use release_core::run::{Cause, Outcome};
 use release_policy::compat::Versions;
-use release_policy::train::departure::{Event, Next, Stop};
+use release_policy::train::departure::{Event, Next, Stop, Why};
 use semver::Version;
 
+use crate::calls::Call;
+use crate::hotfixes::Emergency;
 use crate::platform::{Ran, Wish};
 use crate::play::Failure;
-use crate::route::Route;
+use crate::route::{Route, TICK};
 use crate::trains::Line;
 
 /// How a train came to its end.
@@ -21,14 +23,19 @@ pub(crate) struct Travelled {
     /// When it was through, or back.
     pub(crate) ended: Timestamp,
     pub(crate) failure: Option<Regional>,
+    /// Who was called on the way.
+    pub(crate) calls: Vec<Call>,
 }
 
 /// A wave that began.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) stop: Stop,
+    /// When its last run began.
     pub(crate) began: Timestamp,
     pub(crate) ran: Ran,
+    /// The runs before, in whose place a hotfix went or that brought what it mended meanwhile, with when each began.
+    pub(crate) replaced: Vec<(Timestamp, Ran)>,
 }
 
 /// What failed in one region, and what was done.
@@ -42,27 +49,37 @@ pub(crate) struct Regional {
     pub(crate) at: Timestamp,
     /// Waves that did not begin, with their regions, in none of which anything of the train runs.
     pub(crate) not_begun: Vec<Stop>,
-    /// The set that all regions have again: when it was verified, and by what.
-    pub(crate) back_to: Digest,
+    /// The run that verified the set that all regions have again.
+    pub(crate) verified_by: RunId,
     /// What brought the waves before back to it, and how many changes that took; none before the first.
     pub(crate) back: Option<(Ran, usize)>,
 }
 
 impl Line {
-    /// Takes the train that is under way from stop to stop, as its journey says.
-    pub(crate) fn travel(&mut self, id: &TrainId, route: &Route) -> Result<Travelled, Failure> {
-        let (mut events, mut stops, mut failure) = (Vec::new(), Vec::new(), None);
-        self.platform.wait(route.begins);
+    /// Takes the train that is under way from stop to stop, as its journey says. `events` are those that are known to come.
+    pub(crate) fn travel(
+        &mut self,
+        id: &TrainId,
+        route: &Route,
+        mut events: Vec<Event>,
+    ) -> Result<Travelled, Failure> {
+        let (mut stops, mut failure) = (Vec::new(), None);
+        self.platform.wait(route.begins)?;
         loop {
-            match route.journey.next(&events, self.platform.now()) {
+            let now = self.platform.now();
+            match route.journey.next(&events, now) {
                 Next::Begins { stop } => {
                     let all = &route.journey.spec().stops;
                     let stop = all.iter().find(|one| one.id == stop).ok_or("an unknown stop")?;
                     stops.push(self.stop(id, stop, &mut events)?);
                 }
                 Next::Waits { until: Some(until), .. } => {
-                    self.land_until(until)?;
-                    self.platform.wait(until);
+                    let until = if until > now { until } else { now.plus(TICK) };
+                    self.pass(id, route, &events, until)?;
+                }
+                // Somebody has been called, and comes.
+                Next::Waits { why: Why::Missed(_), .. } => {
+                    self.pass(id, route, &events, now.plus(TICK))?;
                 }
                 Next::Halts { .. } | Next::GoesBack { .. } => {
                     let began: BTreeSet<_> = stops.iter().map(|one| one.stop.id.clone()).collect();
@@ -80,24 +97,55 @@ impl Line {
             let last = stops.last().ok_or("a train without stops")?;
             self.backlog.delivered(&train.aboard, last.ran.ended);
         }
-        Ok(Travelled { stops, ended: self.platform.now(), failure })
+        Ok(Travelled { stops, ended: self.platform.now(), failure, calls: self.calls.take() })
     }
 
-    /// Rolls out to the regions of one wave.
+    /// Lets time pass. Hotfixes land; once a tick, and as a deadline passes, somebody looks whether all teams are where they should be.
+    fn pass(
+        &mut self,
+        id: &TrainId,
+        route: &Route,
+        events: &[Event],
+        until: Timestamp,
+    ) -> Result<(), Failure> {
+        let points = &route.journey.spec().sync_points;
+        while self.platform.now() < until {
+            let now = self.platform.now();
+            let deadlines = points.iter().map(|point| point.deadline).filter(|at| *at > now);
+            let next = deadlines.fold(until.min(now.plus(TICK)), Timestamp::min);
+            self.land_until(next)?;
+            self.platform.wait(next)?;
+            self.calls.look(&self.platform, id, (&route.journey, events))?;
+        }
+        Ok(())
+    }
+
+    /// Rolls out to the regions of one wave; once more, where a hotfix took the place of that.
     fn stop(
         &mut self,
         id: &TrainId,
         stop: &Stop,
         events: &mut Vec<Event>,
     ) -> Result<Stopped, Failure> {
-        let (began, aboard) = (self.platform.now(), self.aboard()?);
-        let first = stop.regions.first().and_then(|region| self.platform.fleet.get(region));
-        let mut to = first.ok_or("a wave without regions")?.clone();
-        to.extend(aboard);
-        let (name, priority) = (format!("{id}-{}", stop.id), Priority::Normal);
-        let wish = Wish { name, regions: Some(&stop.regions), to: &to, priority };
-        let ran = self.platform.run(&self.services, &wish)?;
-        events.push(Event::Began { stop: stop.id.clone(), at: began });
+        let (mut name, mut replaced) = (format!("{id}-{}", stop.id), Vec::new());
+        let (began, ran) = loop {
+            let began = self.platform.now();
+            events.push(Event::Began { stop: stop.id.clone(), at: began });
+            let aboard = self.aboard()?;
+            let ran = self.wave(name.clone(), &stop.regions)?;
+            let is_replaced = matches!(
+                &ran.outcome,
+                Outcome::RolledBack { cause: Cause::Superseded { .. } }
+                    | Outcome::Cancelled { cause: Cause::Superseded { .. } }
+            );
+            // What came through before a hotfix could take its place is not what is to be there.
+            let is_old = ran.outcome == Outcome::Succeeded && self.aboard()? != aboard;
+            if !is_replaced && !is_old {
+                break (began, ran);
+            }
+            replaced.push((began, ran));
+            name.push_str("-again");
+        };
         match &ran.outcome {
             Outcome::Succeeded => {
                 // It is watched until the next wave may begin.
@@ -110,13 +158,58 @@ impl Line {
                 reason: cause.to_string(),
                 at: ran.ended,
             }),
-            other => return Err(format!("{id} came to no end: {other:?}").into()),
+            other => return Err(format!("{id} came to no end: {other}").into()),
         }
-        Ok(Stopped { stop: stop.clone(), began, ran })
+        Ok(Stopped { stop: stop.clone(), began, ran, replaced })
     }
 
     fn aboard(&self) -> Result<Versions, Failure> {
         Ok(self.under_way.as_ref().ok_or("no train is under way")?.aboard.clone())
+    }
+
+    /// One run of a wave. Hotfixes of what is aboard that are made while it is under way land in between.
+    fn wave(&mut self, name: String, regions: &BTreeSet<RegionId>) -> Result<Ran, Failure> {
+        let live = regions.first().and_then(|region| self.platform.fleet.get(region));
+        let mut to = live.ok_or("a wave without regions")?.clone();
+        let aboard = self.aboard()?;
+        to.extend(aboard.clone());
+        let (here, verified) = (Some(regions), Some(&self.verified));
+        let wish = Wish { regions: here, verified, ..Wish::new(name, &to) };
+        let running = self.platform.start(&self.services, &wish)?;
+        let under_way = self.under_way.as_mut().ok_or("no train is under way")?;
+        under_way.wave = Some(running.clone());
+        let comes = |one: &Emergency| one.landed.is_none() && aboard.contains_key(&one.service);
+        loop {
+            let made = self.hotfixes.iter().filter(|one| comes(one)).map(Emergency::made).min();
+            if self.platform.is_over_by(&running, made)? {
+                break;
+            }
+            let now = self.platform.now();
+            self.land_those(|one| comes(one) && one.made() <= now)?;
+        }
+        let ran = self.platform.end(&running)?;
+        if let Some(train) = &mut self.under_way {
+            train.wave = None;
+        }
+        if ran.outcome != Outcome::Succeeded {
+            self.none_runs(&running.changes, regions)?;
+        }
+        Ok(ran)
+    }
+
+    /// That none of these versions runs in any of these regions.
+    fn none_runs<'a>(
+        &self,
+        versions: &Versions,
+        regions: impl IntoIterator<Item = &'a RegionId>,
+    ) -> Result<(), Failure> {
+        for region in regions {
+            let runs = |(id, version)| self.platform.runs(region, id, version);
+            if let Some((id, version)) = versions.iter().find(|one| runs(*one)) {
+                return Err(format!("{id} {version} runs in {region}").into());
+            }
+        }
+        Ok(())
     }
 
     /// The engine took the wave back that failed. Those before it go back, too, to the last set that was verified together.
@@ -135,7 +228,9 @@ impl Line {
         let at = self.platform.now();
         events.push(Event::TurnedBack { at });
         let train = self.under_way.clone().ok_or("no train is under way")?;
-        self.abandoned.insert(train.evidence);
+        for evidence in &train.evidence {
+            self.verified.abandon(*evidence);
+        }
         let mut path = step.id.as_str().split('/').skip(1);
         let region: RegionId = path.next().ok_or("a step without a region")?.parse()?;
         let service: ServiceId = path.next().ok_or("a step without a service")?.parse()?;
@@ -150,33 +245,29 @@ impl Line {
         let mut back = None;
         if let Some(live) = regions.first().and_then(|first| self.platform.fleet.get(first)) {
             let catalogue = self.backlog.catalogue()?;
-            let (set, order) = catalogue.way_back(live, &self.verified, &self.abandoned)?;
+            let (set, order) = self.verified.way_back(&catalogue, live)?;
             if set.over(live) != to {
                 return Err(format!("the wave of {id} went back elsewhere than others").into());
             }
             to = set.over(live);
-            let (name, priority) = (format!("{id}-back"), Priority::Hotfix);
-            let wish = Wish { name, regions: Some(&regions), to: &to, priority };
-            let ran = self.platform.run(&self.services, &wish)?;
+            let (here, priority) = (Some(&regions), Priority::Hotfix);
+            let wish = Wish { regions: here, priority, ..Wish::new(format!("{id}-back"), &to) };
+            let running = self.platform.start(&self.services, &wish)?;
+            let ran = self.platform.end(&running)?;
             if ran.outcome != Outcome::Succeeded {
-                return Err(format!("{id} did not come back: {:?}", ran.outcome).into());
+                return Err(format!("{id} did not come back: {}", ran.outcome).into());
             }
             back = Some((ran, order.steps.len()));
         }
         events.push(Event::WentBack { at: self.platform.now() });
-        let verified = self.verified.iter().rev().find(|set| set.versions == to);
-        let back_to = verified.ok_or("what is live was never verified")?.evidence;
+        let mut sets = self.verified.sets().iter().rev();
+        let set = sets.find(|set| set.versions == to).ok_or("what is live was not verified")?;
+        let verified_by = self.proofs.get(&set.evidence).ok_or("a set without a run")?.clone();
         let not_begun: Vec<_> =
             all.iter().filter(|stop| !began.contains(&stop.id)).cloned().collect();
-        let all_regions = self.platform.fleet.keys();
-        for region in all_regions {
-            let runs = |(id, version)| self.platform.runs(region, id, version);
-            if let Some((id, version)) = train.aboard.iter().find(|one| runs(*one)) {
-                return Err(format!("{id} {version} runs in {region}").into());
-            }
-        }
+        self.none_runs(&train.aboard, self.platform.fleet.keys())?;
         self.backlog.mend(&service, &version, at);
         let cause = cause.to_string();
-        Ok(Regional { region, service, version, cause, at, not_begun, back_to, back })
+        Ok(Regional { region, service, version, cause, at, not_begun, verified_by, back })
     }
 }

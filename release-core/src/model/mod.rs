@@ -52,7 +52,7 @@ pub(crate) use request::only_problem;
 pub use request::{HeaderMatch, RequestMatch, TextMatch};
 pub use scope::{ChangeScope, Reach};
 pub use scorecard::{Change, Effect, EffectMeasure, NoValue, ScoreMethod, Scorecard, Scored};
-pub use service::{Dependency, Service, Turn};
+pub use service::{Dependency, Service};
 pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
     Background, BlueGreen, Canary, CanaryScale, CanaryStep, Copies, Experiment, Hook, HookPoint,

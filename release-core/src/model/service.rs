@@ -14,7 +14,8 @@ pub struct Service {
     pub id: ServiceId,
     /// The team that answers for it.
     pub owner: TeamId,
-    /// What it needs; deployed before it and rolled back after it, unless the need says that it is its own turn first.
+    /// What it needs; deployed before it and rolled back after it, unless its version from before does not get
+    /// along with what comes there: then it goes first itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Dependency>,
     /// How many instances run in each target.
@@ -43,10 +44,9 @@ impl Service {
         self
     }
 
-    /// Adds a dependency on a service that changes after this one, where both change.
+    /// Adds a dependency of which more is to be said.
     #[must_use]
-    pub fn needs_before(mut self, service: ServiceId, version: VersionReq) -> Self {
-        let dependency = Dependency { turn: Turn::Before, ..Dependency::new(service, version) };
+    pub fn needing(mut self, dependency: Dependency) -> Self {
         self.depends_on.push(dependency);
         self
     }
@@ -83,49 +83,37 @@ pub struct Dependency {
     #[schemars(with = "String")]
     #[serde(deserialize_with = "range")]
     pub version: VersionReq,
-    /// Which of the two goes first, where both change.
-    #[serde(default, skip_serializing_if = "Turn::is_after")]
-    pub turn: Turn,
+    /// Versions with which the service's own version from before gets along, where that is another range. Where the other service's new
+    /// version is not among them, and both change, this service goes first: then its new version has to get along with the other's version
+    /// from before, and a plan in which it does not is refused.
+    #[schemars(with = "Option<String>")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_range")]
+    pub previously: Option<VersionReq>,
 }
 
 impl Dependency {
-    /// A need for what changes first, where both change.
+    /// A need that all versions of the service have.
     pub const fn new(service: ServiceId, version: VersionReq) -> Self {
-        Self { service, version, turn: Turn::After }
+        Self { service, version, previously: None }
+    }
+
+    /// Sets with which versions the service's own version from before gets along.
+    #[must_use]
+    pub fn previously(mut self, version: VersionReq) -> Self {
+        self.previously = Some(version);
+        self
+    }
+
+    /// Which versions the service's own version from before needs.
+    pub fn before(&self) -> &VersionReq {
+        self.previously.as_ref().unwrap_or(&self.version)
     }
 }
 
-/// When what needs another service changes, where both change in one release.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Turn {
-    /// After what it needs: the new version may need what only the new version of the other has.
-    #[default]
-    After,
-    /// Before what it needs, where its version from before does not get along with the new version of the other. Its new version has to get
-    /// along with the version of the other from before: a plan in which it does not is refused.
-    Before,
-}
-
-impl Turn {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn is_after(&self) -> bool {
-        *self == Self::After
-    }
+fn some_range<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<VersionReq>, D::Error> {
+    range(deserializer).map(Some)
 }
 
 fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<VersionReq, D::Error> {

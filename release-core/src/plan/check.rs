@@ -5,7 +5,7 @@ mod flags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::expand::changes;
+use super::expand::changes::{self, Turns};
 use super::strategy::{self, Known, RolloutStrategy};
 use super::{PlanError, compare, durations, graph, triggers};
 use crate::ids::{AnalysisId, ServiceId};
@@ -61,9 +61,24 @@ fn services(definition: &Definition, errors: &mut Vec<PlanError>) {
             }
         }
     }
-    let turns = changes::turns(definition);
-    for cycle in graph::order(definition.services.len(), &turns).err().unwrap_or_default() {
-        // An edge leads from what goes first, mostly what is needed, to who waits for it; people read it the other way round.
+    let declared = Turns::declared(definition);
+    let found = circles(definition, &declared, "services", errors);
+    if !found {
+        circles(definition, &Turns::of(definition).asked, "changes of services", errors);
+    }
+}
+
+/// Tells where these edges go round in circles, if they do.
+fn circles(
+    definition: &Definition,
+    edges: &[(u32, u32)],
+    what: &'static str,
+    errors: &mut Vec<PlanError>,
+) -> bool {
+    let cycles = graph::order(definition.services.len(), edges).err().unwrap_or_default();
+    let found = !cycles.is_empty();
+    for cycle in cycles {
+        // An edge leads from what goes first to who waits for it; people read it the other way round.
         let name = |at: &u32| definition.services.get(*at as usize).map(|s| s.id.to_string());
         let mut names: Vec<_> = cycle.iter().rev().filter_map(name).collect();
         if let Some(first) =
@@ -71,8 +86,9 @@ fn services(definition: &Definition, errors: &mut Vec<PlanError>) {
         {
             names.rotate_left(first);
         }
-        errors.push(PlanError::Cycle { what: "services", names });
+        errors.push(PlanError::Cycle { what, names });
     }
+    found
 }
 
 fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
@@ -104,17 +120,17 @@ fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
     after.members.extend(release.versions.members.clone());
     compatible(&known, &after, "new", errors);
     compatible(&known, &release.previous, "previous", errors);
-    before(definition, errors);
+    knots(definition, errors);
 }
 
 /// What goes before what it needs runs beside the version of that from before.
-fn before(definition: &Definition, errors: &mut Vec<PlanError>) {
+fn knots(definition: &Definition, errors: &mut Vec<PlanError>) {
     for service in &definition.services {
         for need in &service.depends_on {
             let found = definition.release.previous.get(&need.service).map(|old| &old.version);
             let fits = found.is_some_and(|found| need.version.matches(found));
-            if !fits && changes::is_before(definition, service, need) {
-                errors.push(PlanError::NotBefore {
+            if !fits && changes::is_before(definition, service, &need.service) {
+                errors.push(PlanError::Knot {
                     service: service.id.clone(),
                     dependency: need.service.clone(),
                     wanted: need.version.clone(),
@@ -134,12 +150,13 @@ fn compatible(
 ) {
     for service in set.members.keys().filter_map(|id| known.get(id)) {
         for dependency in &service.depends_on {
+            let wanted = if name == "new" { &dependency.version } else { dependency.before() };
             match set.get(&dependency.service) {
-                Some(member) if dependency.version.matches(&member.version) => {}
+                Some(member) if wanted.matches(&member.version) => {}
                 Some(member) => errors.push(PlanError::Incompatible {
                     service: service.id.clone(),
                     dependency: dependency.service.clone(),
-                    wanted: dependency.version.clone(),
+                    wanted: wanted.clone(),
                     found: member.version.clone(),
                     set: name,
                 }),

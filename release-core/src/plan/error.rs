@@ -38,7 +38,7 @@ pub enum PlanError {
     /// Things wait for each other in a circle.
     #[error("{what} depend on each other in a circle: {}; remove one of these dependencies", circle(.names))]
     Cycle {
-        /// `services` or `steps`.
+        /// `services`, `changes of services` or `steps`.
         what: &'static str,
         /// The names on the way round; the first is not repeated.
         names: Vec<String>,
@@ -186,12 +186,12 @@ pub enum PlanError {
         /// What it needs.
         dependency: ServiceId,
     },
-    /// A service that goes before what it needs, and does not get along with what is there then.
+    /// Two services of which neither can change before the other.
     #[error(
-        "`{service}` is to change before `{dependency}`, and needs {wanted} of it, but there is {} then; let it go after (`turn: after`), or get along with both",
+        "neither `{service}` nor `{dependency}` can change first: the version of `{service}` from before does not get along with the new `{dependency}`, and its new version needs {wanted}, but there is {} before; go over a version that gets along with both",
         .found.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
     )]
-    NotBefore {
+    Knot {
         /// The service with the need.
         service: ServiceId,
         /// What it needs.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use release_core::model::{
-    Definition, Digest, Rolling, Service, Stage, Strategy as Rollout, Tier, Turn,
+    Definition, Dependency, Digest, Member, Rolling, Service, Stage, Strategy as Rollout, Tier,
 };
 use release_core::plan::{Action, Plan, PlanError, Step, plan};
 
 use super::support::random;
-use super::support::samples::{any, environment, id, set};
+use super::support::samples::{environment, id, set};
 
 /// For each step, all steps on some way to it.
 fn ancestors(plan: &Plan) -> Vec<BTreeSet<usize>> {
@@ -43,12 +43,14 @@ fn needs(definition: &Definition, service: &str) -> BTreeSet<String> {
         direct.entry(needing.id.as_str()).or_default();
         for need in &needing.depends_on {
             let (own, other) = (needing.id.as_str(), need.service.as_str());
-            match need.turn {
-                Turn::Before if changed.contains(own) && changed.contains(other) => {
-                    direct.entry(other).or_default().push(own);
-                }
-                Turn::Before => {}
-                _ => direct.entry(own).or_default().push(other),
+            let both = changed.contains(own) && changed.contains(other);
+            let stands = definition.release.previous.get(&needing.id).is_some();
+            let fits = |new: &Member| need.before().matches(&new.version);
+            let before = !definition.release.versions.get(&need.service).is_some_and(fits);
+            if both && stands && before {
+                direct.entry(other).or_default().push(own);
+            } else {
+                direct.entry(own).or_default().push(other);
             }
         }
     }
@@ -186,10 +188,17 @@ fn goes_first(definition: &Definition, first: &str, then: &str) {
     }
 }
 
+/// The new `shop` gets along with both versions of `api`; the one from before with this range.
+fn turned(previously: &str) -> Definition {
+    let need = Dependency::new(id("api"), id(">=1")).previously(id(previously));
+    pair(shop().needing(need))
+}
+
 #[test]
-fn what_needs_another_goes_after_it_or_before_it_as_its_turn_says() {
+fn what_needs_another_goes_after_it_or_before_it_as_it_gets_along_with_it() {
     goes_first(&pair(shop().needs(id("api"), id(">=1"))), "api", "shop");
-    let turned = pair(shop().needs_before(id("api"), id(">=1")));
+    goes_first(&turned(">=1, <3"), "api", "shop");
+    let turned = turned("^1");
     goes_first(&turned, "shop", "api");
     // And back: the new version of `api` is what needs the new one of `shop` now.
     let groups = plan(&turned).unwrap().groups().to_vec();
@@ -202,40 +211,69 @@ fn what_needs_another_goes_after_it_or_before_it_as_its_turn_says() {
     );
 }
 
+/// Each version says what it needs: the new one the new, the one from before the one from before.
 #[test]
-fn a_turn_is_none_where_only_one_of_the_two_changes() {
-    for name in ["api", "shop"] {
-        let mut definition = pair(shop().needs_before(id("api"), id(">=1")));
-        definition
-            .release
-            .previous
-            .members
-            .insert(id(name), definition.release.versions.get(&id(name)).unwrap().clone());
-        let plan = plan(&definition).unwrap();
-        assert_eq!(plan.groups().len(), 1);
-        assert!(plan.groups()[0].after.is_empty());
-    }
-}
-
-#[test]
-fn who_goes_first_gets_along_with_what_is_there_then() {
-    let mut definition = pair(shop().needs_before(id("api"), id(">=1")));
-    definition.release.previous = set(&[("shop", "1.0.0")]);
-    let errors = plan(&definition).unwrap_err();
-    let [error @ PlanError::NotBefore { .. }] = errors.0.as_slice() else { panic!("{errors}") };
+fn versions_that_need_each_other_are_sound_before_and_after() {
+    let strict = |version: &str, previously: &str| {
+        pair(shop().needing(Dependency::new(id("api"), id(version)).previously(id(previously))))
+    };
+    let plan_of = |definition: &Definition| plan(definition).map(|plan| plan.groups().to_vec());
+    let groups = plan_of(&strict("^2", ">=1")).unwrap();
+    assert_eq!(groups.last().unwrap().name, "prod/eu/shop");
+    assert!(
+        groups.last().unwrap().either.is_empty(),
+        "the old `api` does not do for the new `shop`"
+    );
+    let alone = pair(shop().needs(id("api"), id("^2")));
+    assert!(matches!(
+        plan_of(&alone).unwrap_err().0.as_slice(),
+        [PlanError::Incompatible { set: "previous", .. }]
+    ));
+    let errors = plan_of(&strict("^2", "^1")).unwrap_err();
+    let [error @ PlanError::Knot { .. }] = errors.0.as_slice() else { panic!("{errors}") };
     assert_eq!(
         error.to_string(),
-        "`shop` is to change before `api`, and needs >=1 of it, but there is none then; let it go after (`turn: after`), or get along with both"
+        "neither `shop` nor `api` can change first: the version of `shop` from before does not get along with the new `api`, and its new version needs ^2, but there is 1.0.0 before; go over a version that gets along with both"
     );
 }
 
 #[test]
-fn turns_that_go_round_in_a_circle_are_refused() {
-    let mut definition = pair(shop().needs_before(id("api"), id(">=1")));
-    let names = |definition: &Definition| match plan(definition).unwrap_err().0.as_slice() {
-        [PlanError::Cycle { names, .. }] => names.clone(),
-        other => panic!("{other:?}"),
-    };
-    definition.services[1].depends_on.push(any("api"));
-    assert_eq!(names(&definition), ["api", "shop"]);
+fn a_turn_is_none_where_only_one_of_the_two_changes() {
+    let mut definition = turned("^1");
+    let new = definition.release.versions.get(&id("shop")).unwrap().clone();
+    definition.release.previous.members.insert(id("shop"), new);
+    let plan = plan(&definition).unwrap();
+    assert_eq!(plan.groups().len(), 1);
+    assert!(plan.groups()[0].after.is_empty());
+}
+
+/// `cart` needs `shop`, which needs `api`, these ranges in their new versions; and `cart` from before needs the `api` from before.
+fn three(ranges: [&str; 2]) -> Definition {
+    let [of_shop, of_api] = ranges.map(id);
+    let mut definition =
+        pair(shop().needing(Dependency::new(id("api"), of_api).previously(id("*"))));
+    let cart = Service::new(id("cart"), id("team-c"))
+        .needing(Dependency::new(id("shop"), of_shop).previously(id("*")))
+        .needing(Dependency::new(id("api"), id("*")).previously(id("^1")));
+    definition.services.push(cart);
+    let release = &mut definition.release;
+    release.versions.members.extend(set(&[("cart", "2.0.0")]).members);
+    release.previous.members.extend(set(&[("cart", "1.0.0")]).members);
+    definition
+}
+
+#[test]
+fn turns_that_go_round_in_a_circle_are_refused_where_needs_ask_for_them() {
+    let errors = plan(&three(["^2", "^2"])).unwrap_err();
+    let [PlanError::Cycle { what, names }] = errors.0.as_slice() else { panic!("{errors}") };
+    assert_eq!(
+        (*what, names.as_slice()),
+        ("changes of services", &["api", "cart", "shop"].map(String::from)[..])
+    );
+    // Where one of them gets along with both versions of what it needs, it need not come after it.
+    for ranges in [["^2", "*"], ["*", "^2"], ["*", "*"]] {
+        goes_first(&three(ranges), "cart", "api");
+    }
+    goes_first(&three(["^2", "*"]), "shop", "cart");
+    goes_first(&three(["*", "^2"]), "api", "shop");
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, NoOrder, Order, Versions};
 
-/// How many sets are tried at the most, the last ones.
+/// How many sets are tried at the most, the last ones; and how many [`VerifiedSets`](super::VerifiedSets) keeps.
 pub const MOST_SETS: usize = 100;
 
 /// Versions that were verified together.

@@ -201,7 +201,7 @@ impl Catalogue {
         faults
     }
 
-    fn unknown(&self, id: &ServiceId, version: &Version) -> Unknown {
+    pub(super) fn unknown(&self, id: &ServiceId, version: &Version) -> Unknown {
         let like = self.versions(id).find(|one| one.cmp_precedence(version).is_eq()).cloned();
         Unknown { service: id.clone(), version: version.clone(), like }
     }
@@ -228,6 +228,24 @@ impl Catalogue {
             let unknown = self.unknown_of(live);
             faults.extend(unknown.filter(|u| touched(&u.service)).map(Fault::Unknown));
         }
+        faults
+    }
+
+    /// What stands between a change and another service that runs in this version as well, beside the one that counts as deployed.
+    pub(super) fn beside(
+        &self,
+        own: Option<&Version>,
+        change: &Change,
+        other: &(ServiceId, Version),
+    ) -> Vec<Fault> {
+        let mut live: Versions = [other.clone()].into();
+        live.extend(own.map(|version| (change.service.clone(), version.clone())));
+        let mut faults = self.against(&live, &change.applied(&live));
+        // Nothing is said here of all others: what stands between them and the change is asked where they are known.
+        faults.retain(|fault| match fault {
+            Fault::Broken(broken) => broken.service == other.0 || broken.needs == other.0,
+            Fault::Unknown(unknown) => unknown.service == other.0,
+        });
         faults
     }
 

@@ -5,9 +5,13 @@
 //! - [`Catalogue::faults`] says what stands against what is deployed, and [`Catalogue::admit`] what stands against one change, and where;
 //! - [`Catalogue::resolve`] finds versions for a wish, with as much as possible left as it is, or tells in sentences why there are none;
 //! - [`Catalogue::order`] says in which order changes are made, so that after each of them no need is newly unmet;
-//! - [`Catalogue::plan`] finds versions for a wish to which there is such an order;
+//! - [`Catalogue::turns`] says of which two changes one goes first, so that any order that keeps to that does;
+//! - [`Catalogue::plan`] finds versions for a wish to which there is such an order, and [`Catalogue::plan_all`] does so for each region;
+//! - [`Catalogue::describe`] puts what versions need into a definition, so that its plan follows such an order;
 //! - [`Catalogue::way_back`] finds the last set that was verified together to which such an order leads;
-//! - [`Compatible`] is the policy that asks [`Catalogue::admit`] before each step of a run that deploys a version or sends users to one.
+//! - [`VerifiedSets`] records such sets, and tells whether a release returns to one;
+//! - [`Compatible`] is the policy that asks [`Catalogue::admit`] before each step of a run that deploys a version or sends users to one;
+//! - [`Deployed`] follows runs and what hosts see, and so tells that policy what is deployed.
 //!
 //! What a version needs that the catalogue does not know, nobody knows: it may need anything. So keep versions in the catalogue as long as they
 //! are deployed anywhere; where one is missing, changes are denied that it might not get along with, and the denial names it.
@@ -49,25 +53,44 @@
 //! | `resolve` | versions for a wish, by `pubgrub` where more than that has to be searched |
 //! | `tell` | why there are none, in sentences |
 //! | `steps` | the order of changes |
+//! | `turns` | which of two changes goes first |
 //! | `plan` | versions for a wish, with an order that leads to them |
+//! | `regions` | the same for each region |
+//! | `describe` | what versions need, in the words of a definition |
 //! | `back` | the way back |
+//! | `verified` | the record of what was verified together |
+//! | `evidence` | what a run verified |
 //! | `policy` | what is admitted, as a policy of the engine |
+//! | `deployed` | what is deployed, as runs change it and hosts see it |
+//! | `stand` | which version of one service counts as deployed |
 
 mod back;
 mod catalogue;
+mod deployed;
+mod describe;
+mod evidence;
 mod faults;
 mod fits;
 mod narrow;
 mod plan;
 mod policy;
+mod regions;
 mod resolve;
+mod stand;
 mod steps;
 mod tell;
+mod turns;
+mod verified;
 
 pub use back::{MOST_SETS, NoWayBack, NotThere, VerifiedSet};
 pub use catalogue::{Catalogue, CatalogueError, Fleet, MAX_OFFERS, Offer, Versions};
+pub use deployed::{Deployed, Following};
+pub use evidence::NotVerified;
 pub use faults::{Broken, Change, Denied, Fault, Unknown};
 pub use plan::{MOST_TARGETS, NoPlan, Plan};
 pub use policy::{Compatible, Inventory};
+pub use regions::NoPlans;
 pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
 pub use steps::{Knot, NoOrder, Order, Step};
+pub use turns::TurnOf;
+pub use verified::{Difference, EmptySet, NotRecorded, VerifiedSets};

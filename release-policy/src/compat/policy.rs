@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use release_core::model::{Digest, Target};
+use release_core::model::{Digest, ServiceId, Target};
 use release_core::plan::Action;
 use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason, ReasonKind};
 use semver::Version;
@@ -17,12 +17,18 @@ const RULE: &str = "compat";
 
 /// Tells what is deployed: the host's side of [`Compatible`].
 ///
-/// Any function of a target that answers at once is one. It is asked in the midst of a decision: it looks up what the host has seen, and
-/// calls nobody.
+/// Any function of a target that answers at once is one; [`Deployed`](super::Deployed) is one that follows runs. It is asked in the midst
+/// of a decision: it looks up what the host has seen, and calls nobody.
 pub trait Inventory: Send + Sync {
     /// Which versions serve now in the target's region and environment, of all services; `None` where nobody knows. While a service gets
     /// another version, it is the one that was there before, or the one that comes: the other is what steps deploy.
     fn deployed(&self, target: &Target) -> Option<Versions>;
+
+    /// Which versions serve there as well, of services that are getting another one just then: a change has to get along with both. None,
+    /// unless an inventory knows.
+    fn beside(&self, _: &Target) -> Vec<(ServiceId, Version)> {
+        Vec::new()
+    }
 }
 
 impl<F: Fn(&Target) -> Option<Versions> + Send + Sync> Inventory for F {
@@ -86,11 +92,19 @@ impl Compatible {
             let reason = Reason::new(RULE, text, "whoever looks what is deployed there");
             return Decision::deny(vec![reason.kind(ReasonKind::Missing)]).from_inputs(inputs);
         };
-        let inputs = Inputs { facts: Some(facts(&live)), ..inputs };
+        let beside = self.inventory.beside(target);
+        let inputs = Inputs { facts: Some(facts(&live, &beside)), ..inputs };
+        let own = live.get(&target.service).cloned();
         let fleet: Fleet = [(target.region.clone(), live)].into();
-        let denied = versions.into_iter().filter_map(|version| {
+        let denied = versions.into_iter().flat_map(|version| {
             let change = Change::to(target.service.clone(), version.clone());
-            self.catalogue.admit(&fleet, &change).err()
+            let denied = self.catalogue.admit(&fleet, &change).err().map(|denied| *denied);
+            let others = beside.iter().filter(|(id, _)| *id != target.service);
+            let others =
+                others.flat_map(|other| self.catalogue.beside(own.as_ref(), &change, other));
+            let others: Vec<Fault> = others.collect();
+            let regions = (!others.is_empty()).then(|| [(target.region.clone(), others)].into());
+            denied.into_iter().chain(regions.map(|regions| Denied { change, regions }))
         });
         let reasons: Vec<_> = denied.map(|denied| reason(&denied)).collect();
         let decision =
@@ -138,10 +152,16 @@ fn rules(catalogue: &Catalogue) -> Digest {
         .finish()
 }
 
-fn facts(live: &Versions) -> Digest {
-    Canonical::new("release/deployed/1")
-        .list(live.iter(), |all, (id, version)| all.text(id.as_str()).text(&version.to_string()))
-        .finish()
+fn facts(live: &Versions, beside: &[(ServiceId, Version)]) -> Digest {
+    let one = |all: Canonical, id: &ServiceId, version: &Version| {
+        all.text(id.as_str()).text(&version.to_string())
+    };
+    let live = Canonical::new("release/deployed/1")
+        .list(live.iter(), |all, (id, version)| one(all, id, version));
+    if beside.is_empty() {
+        return live.finish();
+    }
+    live.list(beside.iter(), |all, (id, version)| one(all, id, version)).finish()
 }
 
 impl Policy for Compatible {

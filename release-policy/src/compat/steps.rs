@@ -89,6 +89,17 @@ pub enum NoOrder {
     Knot(Knot),
 }
 
+/// The changes from `live` to `target`, by name.
+pub(super) fn changes(live: &Versions, target: &Versions) -> Vec<Step> {
+    let services: BTreeSet<&ServiceId> = live.keys().chain(target.keys()).collect();
+    let changes = services.into_iter().filter_map(|id| {
+        let (from, to) = (live.get(id), target.get(id));
+        let step = || Step { service: id.clone(), from: from.cloned(), to: to.cloned() };
+        (from != to).then(step)
+    });
+    changes.collect()
+}
+
 impl Catalogue {
     /// The changes from `live` to `target`, in an order in which after each of them, and while it is being made, all needs are met but for
     /// such as are not met now by the same version; those are told with it. Of the changes that can be next, always the first by name.
@@ -110,13 +121,7 @@ impl Catalogue {
 
     /// The changes in order, where nothing stands against the target.
     fn steps(&self, live: &Versions, target: &Versions) -> Result<Vec<Step>, Knot> {
-        let services: BTreeSet<&ServiceId> = live.keys().chain(target.keys()).collect();
-        let changes = services.into_iter().filter_map(|id| {
-            let (from, to) = (live.get(id), target.get(id));
-            let step = || Step { service: id.clone(), from: from.cloned(), to: to.cloned() };
-            (from != to).then(step)
-        });
-        let steps: Vec<Step> = changes.collect();
+        let steps = changes(live, target);
         let before = self.befores(&steps);
         let numbered: Vec<Vec<usize>> =
             before.iter().map(|before| before.keys().copied().collect()).collect();
@@ -137,7 +142,7 @@ impl Catalogue {
     }
 
     /// By step, the steps that have to be made before it, with the need for which that is so.
-    fn befores(&self, steps: &[Step]) -> Vec<BTreeMap<usize, Broken>> {
+    pub(super) fn befores(&self, steps: &[Step]) -> Vec<BTreeMap<usize, Broken>> {
         let mut before: Vec<BTreeMap<usize, Broken>> = vec![BTreeMap::new(); steps.len()];
         // What the catalogue does not know needs nothing, and is needed by nothing.
         let known = steps.iter().enumerate();

@@ -40,15 +40,17 @@
 //! | `scope` | items and objectives, and the parts of them that sign-offs cover |
 //! | `sign_off` | which are required, and who may sign what |
 //! | `readiness` | what is missing, whose it is, and how much time there is |
-//! | `model` | time-based, feature-based and hybrid departures, and changes from one to another |
+//! | `model` | time-based, feature-based and hybrid departures |
+//! | `migration` | changes from one of these to another, with what they mean |
 //! | [`calendar`] | the trains of a season, the work for them, and whether that can be |
 //! | [`departure`] | who boards, where a train stops, what holds it, and what hotfixes do to the next |
 //! | `waves` | which regions go together, and when |
-//! | `wave_stage` | the same for the stage of a definition, and as freezes until each wave's time |
+//! | `wave_stage` | the same for the stage of a definition, and freezes for when nobody is on call |
 
 pub mod calendar;
 pub mod departure;
 
+mod migration;
 mod model;
 mod readiness;
 mod scope;
@@ -56,9 +58,9 @@ mod sign_off;
 mod wave_stage;
 mod waves;
 
+pub use migration::{Migration, TrainModel};
 pub use model::{
-    Became, Because, Departure, Entry, MAX_ENTRIES, Migration, ModelError, ReleaseModel,
-    TrainHistory, TrainModel,
+    Became, Because, Departure, Entry, MAX_ENTRIES, ModelError, ReleaseModel, TrainHistory,
 };
 pub use readiness::{Lack, Missing, Readiness, Slack};
 pub use scope::{

@@ -1,13 +1,14 @@
 //! When a train departs: by the clock, when its scope is complete, or whichever comes first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use release_core::model::{ItemId, PrincipalId, Timestamp};
+use release_core::model::{ItemId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How many entries a history may have.
 pub const MAX_ENTRIES: usize = 1_000_000;
+/// Before everything: since then a model holds that was never changed.
+pub(super) const EVER: Timestamp = Timestamp::from_micros(i64::MIN);
 
 /// What lets a train depart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ impl ReleaseModel {
         }
     }
 
-    fn check(&self) -> Result<(), ModelError> {
+    pub(super) fn check(&self) -> Result<(), ModelError> {
         match self {
             Self::TimeBased { boards_until, departs } if boards_until > departs => {
                 Err(ModelError::BoardsTooLong { boards_until: *boards_until, departs: *departs })
@@ -160,16 +161,21 @@ impl TrainHistory {
         &self.0
     }
 
-    /// When all of the scope was complete for the first time, and by which item. Of several entries of one instant, the last says
-    /// what is so from then on.
-    fn first_complete(&self, until: Timestamp) -> Option<(Timestamp, ItemId)> {
-        let mut items = Items::default();
+    /// The first instant from `from` on at which all of the scope as it is then is complete, and by which item it came to be so. Of
+    /// several entries of one instant, the last says what is so from then on.
+    fn first_complete(&self, from: Timestamp, until: Timestamp) -> Option<(Timestamp, ItemId)> {
+        let (mut items, mut by) = (Items::default(), None);
         let mut entries = self.until(until).iter().peekable();
         while let Some(entry) = entries.next() {
             items.apply(entry);
-            let lasts = entries.peek().is_none_or(|next| next.at > entry.at);
-            if lasts && items.are_complete() {
-                return Some((entry.at, entry.item.clone()));
+            if entries.peek().is_some_and(|next| next.at == entry.at) {
+                continue;
+            }
+            by = if items.are_complete() { by.or(Some(&entry.item)) } else { None };
+            // What was so and is not any more counts for nothing.
+            let is_so_then = entries.peek().is_none_or(|next| next.at > from);
+            if let Some(item) = by.filter(|_| is_so_then) {
+                return Some((entry.at.max(from), item.clone()));
             }
         }
         None
@@ -226,7 +232,7 @@ pub enum ModelError {
 pub enum Because {
     /// The clock says so.
     OnTime,
-    /// All of its scope is complete, by what became of this item last.
+    /// All of its scope is complete, and came to be so by what became of this item.
     Complete {
         /// The item.
         last: ItemId,
@@ -281,21 +287,38 @@ impl ReleaseModel {
         history: &TrainHistory,
         now: Timestamp,
     ) -> Result<Departure, ModelError> {
+        self.since(history, EVER, now)
+    }
+
+    /// What it says where it holds only from `from` on: nothing departs before, and of what was complete before only that counts which
+    /// still is. A deadline that had passed by then is `from`.
+    ///
+    /// # Errors
+    /// [`ModelError::BoardsTooLong`].
+    pub(super) fn since(
+        &self,
+        history: &TrainHistory,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<Departure, ModelError> {
         self.check()?;
         let complete = match self {
             Self::TimeBased { .. } => None,
-            Self::FeatureBased => history.first_complete(now),
-            Self::Hybrid { deadline } => history.first_complete(now.min(*deadline)),
+            Self::FeatureBased => history.first_complete(from, now),
+            Self::Hybrid { deadline } => {
+                history.first_complete(from, now.min((*deadline).max(from)))
+            }
         };
         if let Some((at, last)) = complete {
             return Ok(departs(history, at, at, Because::Complete { last }));
         }
         Ok(match self {
             Self::TimeBased { boards_until, departs: at } if now >= *at => {
-                departs(history, *at, *boards_until, Because::OnTime)
+                departs(history, (*at).max(from), *boards_until, Because::OnTime)
             }
             Self::Hybrid { deadline } if now >= *deadline => {
-                departs(history, *deadline, *deadline, Because::Deadline)
+                let at = (*deadline).max(from);
+                departs(history, at, at, Because::Deadline)
             }
             Self::TimeBased { departs: at, .. } | Self::Hybrid { deadline: at } => {
                 Departure::Waits { until: Some(*at), lacks: lacking(history, now) }
@@ -326,163 +349,4 @@ fn departs(
         side.insert((*item).clone());
     }
     Departure::Departs { at, because, aboard, late }
-}
-
-/// A change from one model to another while a train gathers, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Migration {
-    /// When.
-    pub at: Timestamp,
-    /// Who decided it.
-    pub by: PrincipalId,
-    /// Why.
-    pub reason: String,
-    /// The model before.
-    pub from: ReleaseModel,
-    /// The model after.
-    pub to: ReleaseModel,
-    /// What the train would have done at that instant.
-    pub before: Departure,
-    /// What it does now.
-    pub after: Departure,
-}
-
-impl fmt::Display for Migration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, by, reason, from, to, before, after } = self;
-        writeln!(
-            f,
-            "{at}: {by} changed the model from {} to {} ({reason})",
-            from.name(),
-            to.name()
-        )?;
-        writeln!(f, "before: {}", Told(before))?;
-        write!(f, "after: {}", Told(after))
-    }
-}
-
-/// A departure for people.
-struct Told<'a>(&'a Departure);
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |f: &mut fmt::Formatter<'_>, items: &BTreeSet<ItemId>| {
-            for (nth, item) in items.iter().enumerate() {
-                write!(f, "{}{item}", if nth == 0 { " " } else { ", " })?;
-            }
-            Ok(())
-        };
-        match self.0 {
-            Departure::Departs { at, aboard, late, .. } => {
-                write!(f, "departs at {at} with {} items", aboard.len())?;
-                if late.is_empty() {
-                    return Ok(());
-                }
-                f.write_str(", without")?;
-                names(f, late)
-            }
-            Departure::Waits { until, lacks } => {
-                match until {
-                    Some(until) => write!(f, "departs at {until} at the latest")?,
-                    None => f.write_str("departs when its scope is complete")?,
-                }
-                if lacks.is_empty() {
-                    return Ok(());
-                }
-                f.write_str(", and lacks")?;
-                names(f, lacks)
-            }
-        }
-    }
-}
-
-/// The model of one train, with all changes of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainModel {
-    model: ReleaseModel,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    changes: Vec<Migration>,
-}
-
-impl TrainModel {
-    /// A train that departs by `model`.
-    ///
-    /// # Errors
-    /// [`ModelError::BoardsTooLong`].
-    pub fn new(model: ReleaseModel) -> Result<Self, ModelError> {
-        model.check()?;
-        Ok(Self { model, changes: Vec::new() })
-    }
-
-    /// The model as it is.
-    pub const fn model(&self) -> &ReleaseModel {
-        &self.model
-    }
-
-    /// All changes, in order.
-    pub fn changes(&self) -> &[Migration] {
-        &self.changes
-    }
-
-    /// What the train does at `now`: what an earlier model let depart before it was changed has departed.
-    ///
-    /// # Errors
-    /// As [`ReleaseModel::departure`].
-    pub fn departure(
-        &self,
-        history: &TrainHistory,
-        now: Timestamp,
-    ) -> Result<Departure, ModelError> {
-        let held = |change: &Migration| change.at > now;
-        let model =
-            self.changes.iter().find(|change| held(change)).map_or(&self.model, |c| &c.from);
-        let found = model.departure(history, now)?;
-        // A model that would have departed the train before it came to hold lets it depart when it comes to.
-        let since = self.changes.iter().rfind(|change| !held(change)).map(|change| change.at);
-        match (since, found.at()) {
-            (Some(since), Some(at)) if at < since => Ok(later(model, history, since)?),
-            _ => Ok(found),
-        }
-    }
-
-    /// Changes the model, and says what that means. What is said is kept.
-    ///
-    /// # Errors
-    /// [`ModelError::Departed`] once the train has departed; [`ModelError::BoardsTooLong`]; [`ModelError::Backwards`] for an
-    /// instant before the last change. Nothing is changed then.
-    pub fn switch(
-        &mut self,
-        to: ReleaseModel,
-        history: &TrainHistory,
-        (at, by, reason): (Timestamp, PrincipalId, &str),
-    ) -> Result<&Migration, ModelError> {
-        if let Some(last) = self.changes.last().filter(|last| at < last.at) {
-            return Err(ModelError::Backwards { at, last: last.at });
-        }
-        let before = self.departure(history, at)?;
-        if let Some(departed) = before.at() {
-            return Err(ModelError::Departed(departed));
-        }
-        let after = later(&to, history, at)?;
-        let from = std::mem::replace(&mut self.model, to.clone());
-        let migration = Migration { at, by, reason: reason.to_owned(), from, to, before, after };
-        let changes = &mut self.changes;
-        changes.push(migration);
-        changes.last().ok_or(ModelError::Departed(at))
-    }
-}
-
-/// What a model says at `now` that holds since then: nothing departs in the past.
-fn later(
-    model: &ReleaseModel,
-    history: &TrainHistory,
-    now: Timestamp,
-) -> Result<Departure, ModelError> {
-    let mut found = model.departure(history, now)?;
-    if let Departure::Departs { at, .. } = &mut found {
-        *at = now;
-    }
-    Ok(found)
 }

@@ -12,12 +12,22 @@ use semver::{Version, VersionReq};
 
 use super::support::id;
 
+#[path = "compat_deployed.rs"]
+mod deployed;
+#[path = "compat_describe.rs"]
+mod describe;
 #[path = "compat_hostile.rs"]
 mod hostile;
 #[path = "compat_policy.rs"]
 mod policy;
+#[path = "compat_runs.rs"]
+mod runs;
 #[path = "compat_told.rs"]
 mod told;
+#[path = "compat_turns.rs"]
+mod turns;
+#[path = "compat_verified.rs"]
+mod verified;
 
 const REQUIREMENTS: [&str; 8] =
     ["^1", "^2", ">=2", "<2", "*", "=1.0.0", ">=1, <2.1", ">=2.1.0-rc.1"];

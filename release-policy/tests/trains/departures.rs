@@ -7,8 +7,8 @@ use release_core::model::{Digest, HotfixId, ServiceId, Span, Timestamp};
 use release_policy::compat::{VerifiedSet, Versions};
 use release_policy::train::calendar::ScheduledDeparture;
 use release_policy::train::departure::{
-    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, Lane, LaneError, MAX_CARS, Superseded,
-    UnderWay, lane,
+    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, Lane, LaneError, MAX_CARS, NotProven,
+    Superseded, UnderWay, lane,
 };
 use semver::Version;
 
@@ -103,6 +103,13 @@ proptest! {
             let again = Boarding { verified: &verified, ..boarding }.board().unwrap();
             prop_assert_eq!(again.proof.is_some(), proved);
             prop_assert_eq!(&again.aboard, &aboard);
+            // Just what is proved departs.
+            match again.departing() {
+                Ok(departing) => prop_assert_eq!((departing, proved), ((&aboard, Digest::of(b"report")), true)),
+                Err(NotProven::NobodyAboard { behind }) => prop_assert_eq!((behind, aboard.len()), (cars.len(), 0)),
+                Err(NotProven::Together { aboard: named, .. }) => prop_assert_eq!((named, proved), (riding.clone(), false)),
+                Err(other) => prop_assert!(false, "{}", other),
+            }
         }
     }
 
@@ -240,6 +247,17 @@ fn where_nothing_proves_all_of_it_the_most_that_is_proved_is_named() {
     assert_eq!((boarded.aboard.len(), boarded.proof), (3, None));
     let two = [0, 1].map(|nth| (service(nth), version(2)));
     assert_eq!(boarded.instead, Some((two.into(), Digest::of(b"two"))));
+    let error = boarded.departing().unwrap_err();
+    let told = "nothing proves that `s-0`, `s-1`, `s-2` were verified together, with all that they need and in the versions in which these are deployed; verify just that and board again";
+    let or = format!("{told}, or leave behind all but `s-0`, `s-1`, of which it is proven");
+    assert_eq!(error.to_string(), or);
+    // Neither does anything depart where nothing of it is proven, or all cars stay behind.
+    let none = Boarding { verified: &[], ..boarding }.board().unwrap();
+    assert_eq!(none.departing().unwrap_err().to_string(), told);
+    let late = [Car { ready: None, ..ready(0) }];
+    let nobody = Boarding { cars: &late, ..boarding }.board().unwrap();
+    assert_eq!(nobody.departing(), Err(NotProven::NobodyAboard { behind: 1 }));
+    assert!(nobody.departing().unwrap_err().to_string().contains("wait for the next train"));
 }
 
 #[test]

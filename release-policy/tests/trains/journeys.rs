@@ -174,13 +174,16 @@ fn keeps_appointments(played: &Played, meetings: &[Meeting], stops: usize) {
     for (now, told) in (0..).zip(&played.missed) {
         let mut expected = Vec::new();
         for (nth, meeting) in meetings.iter().enumerate() {
-            let SyncPoint { id: point, before, escalate, deadline, .. } = meeting.point(nth, stops);
+            let SyncPoint { id: point, before, awaits, deadline, escalate } =
+                meeting.point(nth, stops);
             let missing = meeting.missing(now);
             // Asked in the minute in which it begins, it has not begun yet.
             let open = began(&before).is_none_or(|at| at >= minute(now));
             let on_its_way = turned.is_none_or(|at| at >= minute(now));
             if now >= meeting.deadline && !missing.is_empty() && open && on_its_way {
-                expected.push(Missed { point, missing, since: deadline, escalate });
+                let (waiting, stop) = (&awaits - &missing, Some(before.clone()));
+                let since = deadline;
+                expected.push(Missed { point, stop, waiting, missing, since, escalate });
             }
             if began(&before) == Some(minute(now)) {
                 assert_eq!(meeting.missing(now), BTreeSet::new(), "{played:?}");
@@ -278,12 +281,56 @@ fn teams_are_waited_for_until_a_deadline_and_then_somebody_is_called() {
     };
     assert_eq!(
         missed.to_string(),
-        format!("at `schema` search should have been since {}: call conductors", minute(30))
+        format!(
+            "sync point `schema`: stop `group-1` waits with billing for search, due at {}; call conductors",
+            minute(30)
+        )
     );
     assert_eq!(journey.missed(&events, minute(30)), [missed]);
     events.push(arrived("search", 40));
     assert_eq!(journey.next(&events, minute(40)), Next::Begins { stop: stop_id(1) });
     assert_eq!(journey.missed(&events, minute(40)), []);
+}
+
+/// One page for a point at which two teams are missing, also when one of them comes.
+#[test]
+fn a_miss_has_one_key_while_teams_come_one_by_one() {
+    let point = |name: &str, before: usize| SyncPoint {
+        id: id(name),
+        before: stop_id(before),
+        awaits: [id("billing"), id("search")].into(),
+        deadline: minute(30),
+        escalate: id("conductors"),
+    };
+    let sync_points = vec![point("schema", 0), point("docs", 1)];
+    let journey = Journey::new(JourneySpec { sync_points, ..journey(&[5, 5]) }).unwrap();
+    let came = Event::Arrived { point: id("schema"), team: id("billing"), at: minute(32) };
+    let (one, two) = (id("weekly-20261201"), id("weekly-20261208"));
+    let [before, after] =
+        [31, 32].map(|now| journey.missed(std::slice::from_ref(&came), minute(now)));
+    for told in [&before, &after] {
+        let keys: Vec<_> = told.iter().map(|missed| missed.key(&one)).collect();
+        assert_eq!(keys, ["weekly-20261201/schema", "weekly-20261201/docs"]);
+        assert!(told.iter().all(|missed| missed.key(&two) != missed.key(&one)));
+    }
+    let due = minute(30);
+    let told = [&before[0], &after[0]].map(ToString::to_string);
+    let page = |who: &str| {
+        format!("sync point `schema`: stop `group-0` waits {who}, due at {due}; call conductors")
+    };
+    assert_eq!(told, [page("for billing, search"), page("with billing for search")]);
+    let text = serde_json::to_string(&after[0]).unwrap();
+    assert_eq!(serde_json::from_str::<Missed>(&text).unwrap(), after[0]);
+    // As it was written before it said who waits.
+    let old = format!(
+        r#"{{"point":"docs","missing":["billing"],"since":"{due}","escalate":"conductors"}}"#
+    );
+    let old: Missed = serde_json::from_str(&old).unwrap();
+    assert_eq!(
+        old.to_string(),
+        format!("sync point `docs`: the train waits for billing, due at {due}; call conductors")
+    );
+    assert_eq!(serde_json::to_value(&old).unwrap().as_object().unwrap().len(), 4);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod calendar;
 #[cfg(test)]
+mod calendar_bounds;
+#[cfg(test)]
 mod calendar_ical;
 #[cfg(test)]
 mod calendar_refused;

@@ -74,20 +74,35 @@ fn models() -> impl Strategy<Value = ReleaseModel> {
     ]
 }
 
-/// When a model lets a train depart of which nothing is known after `now`, if by then, and whether its scope does.
-fn departs_at(model: &ReleaseModel, history: &TrainHistory, now: u64) -> Option<(u64, bool)> {
-    let of = |at: &Timestamp| u64::try_from(at.as_micros()).unwrap() / 60_000_000;
+/// Since which minute the scope is complete that is so at `at`, without a break.
+fn complete_since(history: &TrainHistory, at: u64) -> u64 {
+    (0..=at).rev().take_while(|at| complete(history, minute(*at))).last().unwrap()
+}
+
+/// Whether a model lets a train depart in a minute in which it is still there, and why.
+fn lets_depart(model: &ReleaseModel, history: &TrainHistory, at: u64) -> Option<Because> {
+    let by_scope = || Because::Complete { last: last_of(history, complete_since(history, at)) };
     match model {
         ReleaseModel::TimeBased { departs, .. } => {
-            Some((of(departs), false)).filter(|(at, _)| *at <= now)
+            (minute(at) >= *departs).then_some(Because::OnTime)
         }
-        ReleaseModel::FeatureBased => first_complete(history, now).map(|at| (at, true)),
+        ReleaseModel::FeatureBased => complete(history, minute(at)).then(by_scope),
         ReleaseModel::Hybrid { deadline } => {
-            let complete = first_complete(history, now.min(of(deadline))).map(|at| (at, true));
-            complete.or(Some((of(deadline), false)).filter(|(at, _)| *at <= now))
+            let complete = complete(history, minute(at)).then(by_scope);
+            complete.or((minute(at) >= *deadline).then_some(Because::Deadline))
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// When a model that holds since minute `from` lets a train depart, if by `now`: minute by minute.
+fn departs_at(
+    model: &ReleaseModel,
+    history: &TrainHistory,
+    from: u64,
+    now: u64,
+) -> Option<(u64, Because)> {
+    (from..=now).find_map(|at| Some((at, lets_depart(model, history, at)?)))
 }
 
 fn aboard(departure: &Departure) -> (Timestamp, BTreeSet<ItemId>, BTreeSet<ItemId>, Because) {
@@ -185,7 +200,7 @@ proptest! {
         let mut train = TrainModel::new(from.clone()).unwrap();
         let before = train.departure(&history, minute(at)).unwrap();
         let decided = train.switch(to.clone(), &history, (minute(at), id("ann"), "the season ends")).cloned();
-        if let Some((departed, _)) = departs_at(&from, &history, at) {
+        if let Some((departed, _)) = departs_at(&from, &history, 0, at) {
             prop_assert_eq!(before.at(), Some(minute(departed)));
             prop_assert_eq!(decided, Err(ModelError::Departed(minute(departed))));
             prop_assert!(train.changes().is_empty());
@@ -196,25 +211,115 @@ proptest! {
             prop_assert_eq!(&report.before, &before);
             prop_assert_eq!((&report.from, &report.to, train.model()), (&from, &to, &to));
             prop_assert_eq!((report.at, train.changes().len()), (minute(at), 1));
-            // What the new model would have let depart before departs now, and never in the past.
-            let since = |found: Option<(u64, bool)>| found.map(|(departs, _)| minute(departs.max(at)));
-            prop_assert_eq!(report.after.at(), since(departs_at(&to, &history, at)));
+            // What was so before and is not any more counts for nothing, and nothing departs in the past.
+            let then = departs_at(&to, &history, at, at).map(|(departs, _)| minute(departs));
+            prop_assert_eq!(report.after.at(), then);
             prop_assert_eq!(train.departure(&history, minute(at)).unwrap(), report.after);
             let then = train.departure(&history, minute(now)).unwrap();
             if now < at {
                 prop_assert_eq!(then.at(), None, "until then the old model holds, and nothing departed");
             } else {
-                let expected = departs_at(&to, &history, now);
-                prop_assert_eq!(then.at(), since(expected));
-                if let Some((departs, by_scope)) = expected {
-                    let because = aboard(&then).3;
-                    let clock = if matches!(to, ReleaseModel::TimeBased { .. }) { Because::OnTime } else { Because::Deadline };
-                    let scope = by_scope.then(|| Because::Complete { last: last_of(&history, departs) });
-                    prop_assert_eq!(because, scope.unwrap_or(clock));
+                let expected = departs_at(&to, &history, at, now);
+                prop_assert_eq!(then.at(), expected.as_ref().map(|(departs, _)| minute(*departs)));
+                if let Some((_, because)) = expected {
+                    prop_assert_eq!(aboard(&then).3, because);
                 }
             }
         }
     }
+
+    #[test]
+    fn no_train_departs_with_unmet_scope_by_its_scope_however_often_its_model_changes(
+        history in histories(), first in models(), changes in proptest::collection::vec((0_u64..100, by_scope()), 1..4), now in 0_u64..150,
+    ) {
+        let mut changes = changes;
+        changes.sort_by_key(|(at, _)| *at);
+        let mut train = TrainModel::new(first.clone()).unwrap();
+        // Minute by minute: a model that holds in a minute lets it depart before it is changed in it.
+        let (mut model, mut since, mut departed) = (first, 0, None);
+        for (at, to) in &changes {
+            departed = departs_at(&model, &history, since, *at);
+            let decided = train.switch(to.clone(), &history, (minute(*at), id("ann"), "the season ends"));
+            prop_assert_eq!(decided.is_ok(), departed.is_none());
+            if departed.is_some() {
+                break;
+            }
+            (model, since) = (to.clone(), *at);
+        }
+        let last = now.max(since);
+        let expected = departed.or_else(|| departs_at(&model, &history, since, last));
+        let found = train.departure(&history, minute(last.max(expected.as_ref().map_or(0, |(at, _)| *at)))).unwrap();
+        prop_assert_eq!(found.at(), expected.as_ref().map(|(at, _)| minute(*at)));
+        let Some((_, why)) = expected else {
+            return Ok(());
+        };
+        let (at, on_board, late, because) = aboard(&found);
+        prop_assert_eq!(&because, &why);
+        let whole = matches!(because, Because::Complete { .. });
+        prop_assert!(whole || *train.model() != ReleaseModel::FeatureBased);
+        if whole {
+            let scope = items(&history, at);
+            prop_assert!(scope.iter().all(|(_, complete)| *complete), "{:?}", scope);
+            prop_assert_eq!(on_board, scope.into_iter().map(|(item, _)| item).collect::<BTreeSet<_>>());
+            prop_assert!(late.is_empty());
+        }
+    }
+}
+
+/// A model by which the scope counts.
+fn by_scope() -> impl Strategy<Value = ReleaseModel> {
+    prop_oneof![
+        2 => Just(ReleaseModel::FeatureBased),
+        1 => (0_u64..120).prop_map(|deadline| ReleaseModel::Hybrid { deadline: minute(deadline) }),
+    ]
+}
+
+/// Complete for a minute, and then not any more: a model that comes to hold later knows nothing of that minute.
+#[test]
+fn what_was_complete_before_a_model_came_to_hold_lets_nothing_depart() {
+    let history = |entries: &[(u64, &str, Became)]| {
+        let entry =
+            |(at, item, became): &(u64, &str, Became)| Entry::new(minute(*at), id(item), *became);
+        TrainHistory::try_from(entries.iter().map(entry).collect::<Vec<_>>()).unwrap()
+    };
+    let begin = [(0, "a", Became::Joined), (2, "a", Became::Complete)];
+    let with = |more: &[(u64, &str, Became)]| history(&[&begin[..], more].concat());
+    let time = ReleaseModel::TimeBased { boards_until: minute(9), departs: minute(10) };
+    let switched = |to: &ReleaseModel, history: &TrainHistory| {
+        let mut train = TrainModel::new(time.clone()).unwrap();
+        let report = train.switch(to.clone(), history, (minute(5), id("ann"), "all or nothing"));
+        (report.unwrap().after.clone(), train)
+    };
+    let hybrid = ReleaseModel::Hybrid { deadline: minute(8) };
+    for (then, item, complete) in [
+        (vec![(3, "b", Became::Joined), (7, "b", Became::Complete)], "b", 7),
+        (vec![(3, "a", Became::Reopened), (6, "a", Became::Complete)], "a", 6),
+        (vec![(3, "b", Became::Joined), (6, "b", Became::Left)], "b", 6),
+    ] {
+        let history = with(&then);
+        for (to, until) in [(&ReleaseModel::FeatureBased, None), (&hybrid, Some(minute(8)))] {
+            let (after, train) = switched(to, &history);
+            assert_eq!(after, Departure::Waits { until, lacks: [id(item)].into() }, "{to:?}");
+            let found = aboard(&train.departure(&history, minute(9)).unwrap());
+            let because = Because::Complete { last: id(item) };
+            assert_eq!((found.0, found.2.len(), found.3), (minute(complete), 0, because));
+        }
+    }
+    // Never again: a hybrid departs at its deadline without it, and says so.
+    let history = with(&[(3, "b", Became::Joined)]);
+    let (_, train) = switched(&hybrid, &history);
+    let found = aboard(&train.departure(&history, minute(9)).unwrap());
+    assert_eq!(found, (minute(8), [id("a")].into(), [id("b")].into(), Because::Deadline));
+    // What is still complete departs at once, and so does what is past a deadline, as it is then.
+    let done = with(&[(3, "b", Became::Joined), (4, "b", Became::Left)]);
+    let (after, _) = switched(&ReleaseModel::FeatureBased, &done);
+    let because = Because::Complete { last: id("b") };
+    assert_eq!(aboard(&after), (minute(5), [id("a")].into(), BTreeSet::new(), because));
+    let past = ReleaseModel::Hybrid { deadline: minute(3) };
+    let late = with(&[(3, "b", Became::Joined), (4, "a", Became::Reopened)]);
+    let (after, _) = switched(&past, &late);
+    let both = [id("a"), id("b")].into();
+    assert_eq!(aboard(&after), (minute(5), BTreeSet::new(), both, Because::Deadline));
 }
 
 #[test]

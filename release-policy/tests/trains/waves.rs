@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use release_core::model::{RegionId, Span, Timestamp};
+use release_core::model::{Gate, RegionId, Span, Timestamp};
+use release_core::plan::Place;
 use release_policy::Windows;
 use release_policy::train::{
     EXACT, MAX_REGIONS, WaveError, WavePlan, WaveRegion, WaveRules, waves,
 };
-use release_policy::window::When;
+use release_policy::window::{ActionClass, OnStart, When, WindowSpec};
 
 use super::support::{id, minute};
 
@@ -279,31 +280,91 @@ fn what_cannot_be_is_told_with_what_to_change() {
     assert_eq!(waves(&empty, rules(), minute(0)).unwrap().waves.len(), 1);
 }
 
-/// What a definition and windows are given of a plan: the order, and until when each wave is held.
+/// What a definition is given of a plan: the order, and what each wave waits for.
 #[test]
-fn waves_are_a_stage_with_freezes_until_their_time() {
+fn waves_are_a_stage_in_which_each_waits_for_its_time_and_for_the_bake_of_the_one_before() {
     let mut all = vec![region("eu", 10), region("us", 45), region("ap", 45)];
     all[1].failover.insert(id("ap"));
-    let plan = waves(&all, WaveRules { growth_percent: 900, ..rules() }, minute(0)).unwrap();
+    let rules = WaveRules { growth_percent: 900, ..rules() };
+    let plan = waves(&all, rules, minute(5)).unwrap();
     let stage = plan.stage_waves();
     let planned = plan.waves.iter().map(|wave| wave.regions.iter().cloned().collect::<Vec<_>>());
     assert_eq!(stage, planned.collect::<Vec<_>>());
     assert_eq!((stage.len(), &stage[0][..]), (3, &[id("eu")][..]));
+    let begins = |number: usize| Gate::NotBefore(plan.waves[number].begins);
+    assert_eq!(begins(0), Gate::NotBefore(minute(5)));
+    assert_eq!(
+        plan.wave_gates(rules),
+        [
+            vec![begins(0)],
+            vec![begins(1), Gate::Soak(rules.first_bake)],
+            vec![begins(2), Gate::Soak(rules.bake)]
+        ]
+    );
+}
 
-    let named = |number: usize| id(&format!("wave-{number}"));
-    let freezes = plan.freezes(minute(0), &id("production"), &id("sre"), named);
-    // The first begins at once.
-    assert_eq!(freezes.len(), 2);
-    for ((freeze, wave), number) in freezes.iter().zip(&plan.waves[1..]).zip(2..) {
-        assert_eq!(freeze.id, named(number));
-        assert_eq!(freeze.when, When::Between { from: minute(0), until: wave.begins });
-        assert_eq!(freeze.scope.regions, wave.regions);
+fn place(region: &str) -> Place {
+    Place { region: Some(id(region)), ..Place::new(id("production")) }
+}
+
+/// A region's freezes, and all of them compiled.
+fn off_call(region: &WaveRegion, attended: Span) -> (Vec<WindowSpec>, Windows) {
+    let named = |number: usize| id(&format!("{}-{number}", region.id));
+    let freezes = region.off_call(attended, &id("production"), &id("sre"), named);
+    let built = freezes.iter().cloned().map(|freeze| freeze.build().unwrap());
+    let windows = Windows::new(built).unwrap();
+    (freezes, windows)
+}
+
+#[test]
+fn a_region_is_frozen_whenever_nobody_would_be_there_long_enough() {
+    let microsecond = |at: Timestamp, more: i64| Timestamp::from_micros(at.as_micros() + more);
+    let feasible = count(500, &settings(1..=4), |(regions, rules)| {
+        for region in regions {
+            let (freezes, windows) = off_call(region, rules.attended);
+            assert_eq!(freezes.is_empty(), region.on_call.is_empty());
+            let edges = region.on_call.iter().flat_map(|(begins, ends)| {
+                let last = microsecond(*ends, -1_200_000_000);
+                [-1, 0, 1].map(|more| [*begins, last, *ends].map(|at| microsecond(at, more)))
+            });
+            let edges = edges.flatten().filter(|at| *at >= minute(0));
+            for at in (0..2_000).map(minute).chain(edges) {
+                let frozen = windows.freeze_in(&place(region.id.as_str()), at).is_some();
+                assert_eq!(frozen, !is_attended(&[region], *rules, at), "{region:?} at {at}");
+                assert!(windows.freeze_in(&place("elsewhere"), at).is_none());
+            }
+        }
+        regions.iter().any(|region| !region.on_call.is_empty())
+    });
+    assert!(feasible >= 200, "{feasible} of 500 have hours");
+}
+
+#[test]
+fn freezes_of_a_region_say_why_and_hold_for_ever_after_its_last_hours() {
+    let mut us = region("us", 1);
+    us.on_call =
+        vec![(minute(60), minute(120)), (minute(130), minute(140)), (minute(200), minute(260))];
+    let (freezes, windows) = off_call(&us, Span::secs(1_200));
+    let ids: Vec<_> = freezes.iter().map(|freeze| freeze.id.to_string()).collect();
+    assert_eq!(ids, ["us-1", "us-2", "us-3"], "ten minutes are not long enough");
+    let after = |at: u64| Timestamp::from_micros(minute(at).as_micros() + 1);
+    let whens = [(minute(0), minute(60)), (after(100), minute(200))];
+    for (freeze, (from, until)) in freezes.iter().zip(whens) {
+        assert_eq!(freeze.when, When::Between { from, until });
+        assert_eq!(freeze.reason, "nobody is on call in `us` for 20m");
+        assert_eq!(freeze.scope.regions, BTreeSet::from([id("us")]));
         assert_eq!(freeze.scope.environments, BTreeSet::from([id("production")]));
-        assert_eq!(freeze.reason, format!("wave {number} begins at {}", wave.begins));
+        assert_eq!(freeze.on_start, OnStart::Finish);
+        let held = [ActionClass::Deploy, ActionClass::Advance, ActionClass::Migrate];
+        assert_eq!(freeze.actions, held.into());
     }
-    let windows = freezes.into_iter().map(|freeze| freeze.build().unwrap());
-    assert!(Windows::new(windows).is_ok());
-    // Asked for later, the second wave needs none any more.
-    let late = plan.freezes(plan.waves[1].begins, &id("production"), &id("sre"), named);
-    assert_eq!(late.iter().map(|freeze| freeze.id.clone()).collect::<Vec<_>>(), [named(3)]);
+    assert_eq!(freezes[2].reason, "no later hours are named in which somebody is on call in `us`");
+    let century = id::<Timestamp>("2100-01-01T00:00:00Z");
+    assert!(windows.freeze_in(&place("us"), century).is_some());
+    // Hours out of order, which no planner takes, open nothing that is not in one of them.
+    us.on_call =
+        vec![(minute(200), minute(260)), (minute(60), minute(120)), (minute(230), minute(240))];
+    let (_, windows) = off_call(&us, Span::secs(1_200));
+    let open = (0..400).filter(|at| windows.freeze_in(&place("us"), minute(*at)).is_none());
+    assert!(open.clone().count() > 0 && open.into_iter().all(|at| (200..=240).contains(&at)));
 }

@@ -7,9 +7,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use release_core::model::{
-    Analysis, BlueGreen, Canary, CanaryStep, Definition, Environment, OnSignal, RegionId, Release,
-    RollbackCriteria, RollbackScope, RollbackTrigger, Rolling, Service, ServiceId, Shadow, Signal,
-    SignalKind, SignalResponse, Span, Stage, Strategy as Rollout, Tier, VersionSet,
+    Analysis, BlueGreen, Canary, CanaryStep, Definition, Environment, Gate, OnSignal, RegionId,
+    Release, RollbackCriteria, RollbackScope, RollbackTrigger, Rolling, Service, ServiceId, Shadow,
+    Signal, SignalKind, SignalResponse, Span, Stage, Strategy as Rollout, Tier, VersionSet,
 };
 use release_testkit::fixtures::{artifact, error_rate, literal, version};
 
@@ -44,6 +44,8 @@ pub(crate) struct Shape {
     pub(crate) services: Vec<OneService>,
     /// Regions by number, wave after wave.
     pub(crate) waves: Vec<Vec<RegionId>>,
+    /// What each wave waits for.
+    pub(crate) wave_gates: Vec<Vec<Gate>>,
     pub(crate) rollout: Rollout,
     pub(crate) scope: RollbackScope,
     pub(crate) stop_after: Option<u32>,
@@ -143,6 +145,7 @@ impl Shape {
         };
         let stage = Stage {
             waves: self.waves.clone(),
+            wave_gates: self.wave_gates.clone(),
             stop_after_failed_regions: self.stop_after,
             attempts: 2,
             ..Stage::new(literal(ENVIRONMENT), self.rollout.clone())
@@ -258,6 +261,7 @@ pub(crate) fn shape_in(
         |(services, (waves, stop_after), rollout, scope, triggers)| Shape {
             services,
             waves,
+            wave_gates: Vec::new(),
             rollout,
             scope,
             stop_after,

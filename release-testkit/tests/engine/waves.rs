@@ -1,5 +1,6 @@
 //! Waves as their planner divides regions, released by the engine, and a red signal at some moment of them: no region begins
-//! that had not, and what is taken back is what the criteria say. Looked at on the platform.
+//! that had not, and what is taken back is what the criteria say. However late a wave is, the one before was watched for as long as
+//! the rules say, and regions begin while somebody is on call. Looked at on the platform.
 //!
 //! 300 releases by chance; as many as one likes with `SAGA_CASES=20000 cargo test -p release-testkit --test engine waves`.
 
@@ -27,7 +28,8 @@ use crate::witness::Effect;
 struct Place {
     users: u64,
     partner: Option<usize>,
-    /// For how many minutes nobody is there yet, if that is ever so.
+    /// For how many minutes of each day from the plan on nobody is there, before eight hours in which somebody is; not said: somebody
+    /// always is.
     asleep: Option<u64>,
 }
 
@@ -36,8 +38,10 @@ struct World {
     places: Vec<Place>,
     rules: WaveRules,
     stop_after: Option<u32>,
-    /// Whether waves wait for their time, or only for each other.
+    /// Whether waves wait for their time and regions for people, or waves only for each other.
     timed: bool,
+    /// How many minutes after it was planned the release begins.
+    late: u64,
 }
 
 fn world() -> impl Strategy<Value = World> {
@@ -54,29 +58,38 @@ fn world() -> impl Strategy<Value = World> {
             attended: Span::secs(600),
         });
     let stop = proptest::option::of(1_u32..4);
-    (vec(place, 2..=8), rules, stop, any::<bool>()).prop_map(|(places, rules, stop, timed)| {
+    let late = prop_oneof![1 => Just(0), 2 => 0_u64..3_000];
+    let world = (vec(place, 2..=8), rules, stop, any::<bool>(), late);
+    world.prop_map(|(places, rules, stop, timed, late)| {
         let stop_after = stop.filter(|stop| *stop as usize <= places.len());
-        World { places, rules, stop_after, timed }
+        World { places, rules, stop_after, timed, late }
     })
 }
 
 impl World {
-    /// What the planner makes of it; where the rules allow nothing, with rules that do.
-    fn plan(&self, now: Timestamp) -> WavePlan {
+    /// What the planner is told, with hours for the next forty days.
+    fn regions(&self, now: Timestamp) -> Vec<WaveRegion> {
         let region = |(number, place): (usize, &Place)| {
             let partner = place.partner.map(|other| other % self.places.len());
             let failover = partner.filter(|other| *other != number).map(region_id);
-            let hours = place.asleep.map(|minutes| {
-                let begins = now.plus(Span::secs(60 * minutes));
-                (begins, begins.plus(Span::secs(30 * 86_400)))
+            let hours = place.asleep.into_iter().flat_map(|minutes| {
+                (0..40).map(move |day| {
+                    let begins = now.plus(Span::secs(60 * minutes + 86_400 * day));
+                    (begins, begins.plus(Span::secs(8 * 3_600)))
+                })
             });
             WaveRegion {
                 failover: failover.into_iter().collect(),
-                on_call: hours.into_iter().collect(),
+                on_call: hours.collect(),
                 ..WaveRegion::new(region_id(number), place.users)
             }
         };
-        let regions: Vec<_> = self.places.iter().enumerate().map(region).collect();
+        self.places.iter().enumerate().map(region).collect()
+    }
+
+    /// What the planner makes of it; where the rules allow nothing, with rules that do.
+    fn plan(&self, now: Timestamp) -> WavePlan {
+        let regions = self.regions(now);
         let lax = WaveRules {
             most_percent: 100,
             first_percent: 100,
@@ -88,25 +101,81 @@ impl World {
             .unwrap_or_else(|none| panic!("{none}"))
     }
 
-    fn windows(&self, plan: &WavePlan, now: Timestamp) -> Option<Windows> {
-        let name = |number: usize| literal(&format!("wave-{number}"));
-        let freezes = plan.freezes(now, &literal(ENVIRONMENT), &literal("sre"), name);
-        let windows = freezes.into_iter().map(|freeze| freeze.build().unwrap());
-        self.timed.then(|| Windows::new(windows).unwrap())
+    /// Windows that hold regions while nobody is on call, of a release that was planned at `now`.
+    fn windows(&self, now: Timestamp) -> Windows {
+        let freezes = self.regions(now).into_iter().flat_map(|region| {
+            let named = |number: usize| literal(&format!("{}-{number}", region.id));
+            region.off_call(self.rules.attended, &literal(ENVIRONMENT), &literal("sre"), named)
+        });
+        Windows::new(freezes.map(|freeze| freeze.build().unwrap())).unwrap()
     }
 }
 
-/// No region is touched before its time, nor before all of the waves before its own are through, but for regions that failed
-/// and were left behind.
-fn in_turn(world: &World, plan: &WavePlan, course: &Course) -> Result<(), String> {
+/// What is looked at when a release is over.
+struct Played<'a> {
+    world: &'a World,
+    /// When it was planned.
+    planned: Timestamp,
+    plan: &'a WavePlan,
+    course: &'a Course,
+}
+
+impl Played<'_> {
+    /// Somebody is on call in a region, and stays for long enough.
+    fn attended(&self, region: &RegionId, at: Timestamp) -> bool {
+        let regions = self.world.regions(self.planned);
+        let region = regions.iter().find(|one| one.id == *region).unwrap();
+        let enough = |(begins, ends): &(Timestamp, Timestamp)| {
+            *begins <= at && at.plus(self.world.rules.attended) <= *ends
+        };
+        region.on_call.is_empty() || region.on_call.iter().any(enough)
+    }
+
+    /// No wave begins before its time, nor before the one before was watched for long enough, but for regions that failed and were left
+    /// behind, nor a region while nobody is on call.
+    fn in_time(&self, tally: &Tally) -> Result<(), String> {
+        let (rules, effects) = (self.world.rules, self.course.witness.effects());
+        let failed = failed(self.course);
+        let of = |region: &RegionId| {
+            effects.iter().position(|effect| !effect.back && effect.region == *region)
+        };
+        for (number, wave) in self.plan.waves.iter().enumerate() {
+            let Some(first) = wave.regions.iter().filter_map(of).min() else { continue };
+            let earlier = self.plan.waves[..number].iter().flat_map(|wave| &wave.regions);
+            let earlier: BTreeSet<_> = earlier.filter(|region| !failed.contains(*region)).collect();
+            let done = effects[..first].iter().filter(|effect| effect.good && !effect.back);
+            let done = done.filter(|effect| earlier.contains(&effect.region));
+            let over = done.filter_map(|effect| effect.landed).map(|(_, at)| at).max();
+            let bake = if number == 1 { rules.first_bake } else { rules.bake };
+            let watched = over.map_or(wave.begins, |over| over.plus(bake));
+            let (step, begun) = (&effects[first].step, effects[first].begun);
+            if begun < wave.begins.max(watched) {
+                return Err(format!("{step} is before {} or {watched}", wave.begins));
+            }
+            let late = watched > wave.begins;
+            if late {
+                tally.add("a wave that is late is watched for");
+            }
+            for (region, first) in wave.regions.iter().filter_map(|one| Some((one, of(one)?))) {
+                if !self.attended(region, effects[first].begun) {
+                    return Err(format!("nobody is on call as {} begins", effects[first].step));
+                }
+                if late && !self.attended(region, watched) {
+                    tally.add("a region that is late waits for people");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No region is touched before all of the waves before its own are through, but for regions that failed and were left behind.
+fn in_turn(plan: &WavePlan, course: &Course) -> Result<(), String> {
     let (effects, failed) = (course.witness.effects(), failed(course));
     let steps = || course.plan.plan().steps().iter().filter(|step| !step.finale);
     for (number, wave) in plan.waves.iter().enumerate() {
         let mine = |effect: &Effect| !effect.back && wave.regions.contains(&effect.region);
         let Some(first) = effects.iter().position(mine) else { continue };
-        if world.timed && effects[first].begun < wave.begins {
-            return Err(format!("{} is before {}", effects[first].step, wave.begins));
-        }
         let done = effects[..first].iter().filter(|effect| effect.good);
         let done: BTreeSet<_> = done.map(|effect| &effect.step).collect();
         let earlier = plan.waves[..number].iter().flat_map(|wave| &wave.regions);
@@ -123,18 +192,23 @@ fn in_turn(world: &World, plan: &WavePlan, course: &Course) -> Result<(), String
 
 fn check(world: &World, shape: Shape, mishaps: &Mishaps, tally: &Tally) -> Result<(), String> {
     let clock = Arc::new(VirtualClock::new());
-    let now = clock.now();
-    let plan = world.plan(now);
+    let planned = clock.now();
+    let plan = world.plan(planned);
+    clock.advance(Span::secs(60 * world.late));
     let (waves, stop_after) = (plan.stage_waves(), world.stop_after);
-    let shape = Shape { waves, stop_after, ..shape };
-    let course = course(&clock, &shape, mishaps, world.windows(&plan, now).as_ref());
+    let wave_gates = if world.timed { plan.wave_gates(world.rules) } else { Vec::new() };
+    let shape = Shape { waves, wave_gates, stop_after, ..shape };
+    let windows = world.timed.then(|| world.windows(planned));
+    let course = course(&clock, &shape, mishaps, windows.as_ref());
     if let Some(wrong) = course.witness.wrong().first() {
         return Err(wrong.clone());
     }
     let ends = ends(&shape, &course)?;
+    let played = Played { world, planned, plan: &plan, course: &course };
     whole(&shape, &course, &ends)
         .and_then(|()| stands_still(&course, &ends))
-        .and_then(|()| in_turn(world, &plan, &course))
+        .and_then(|()| in_turn(&plan, &course))
+        .and_then(|()| if world.timed { played.in_time(tally) } else { Ok(()) })
         .map_err(|wrong| format!("{wrong}; the run {}\n{plan}", course.outcome))?;
     count(tally, &plan, &course, &ends);
     Ok(())
@@ -176,6 +250,8 @@ fn a_red_signal_stops_all_regions_that_have_not_begun_and_takes_back_what_the_cr
         "waves that never begin",
         "an earlier wave stands",
         "an earlier wave goes back",
+        "a wave that is late is watched for",
+        "a region that is late waits for people",
     ];
     tally.saw(&wanted, cases);
 }

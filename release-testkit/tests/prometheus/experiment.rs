@@ -73,7 +73,7 @@ impl Sides {
         {
             sides.run(deployment, replicas).await;
         }
-        let all = Sides::share(&sides.old, 100);
+        let all = Self::share(&sides.old, 100);
         let wish = SetWeights::new(sides.target.clone(), vec![all]);
         sides.platform.set_weights(&fixtures::context("route"), wish).await.unwrap();
         sides

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::ServiceId;
-use crate::model::{Definition, Dependency, Member, Service, Turn, VersionSet};
+use crate::model::{Definition, Dependency, Member, Service, VersionSet};
 use crate::plan::graph;
 
 /// A service that changes.
@@ -28,34 +28,77 @@ pub(in crate::plan) fn is_new(definition: &Definition, service: &ServiceId) -> b
     new.is_some() && new != artifact(&release.previous)
 }
 
-/// Whether what needs goes before what is needed: where only one of the two changes, nothing does.
+/// Whether what needs goes before what is needed: its version from before does not get along with the new version of that. Where only one
+/// of the two changes, nothing goes before anything.
 pub(in crate::plan) fn is_before(
     definition: &Definition,
     service: &Service,
-    dependency: &Dependency,
+    needed: &ServiceId,
 ) -> bool {
-    let changes = |id: &ServiceId| is_new(definition, id);
-    dependency.turn == Turn::Before && changes(&service.id) && changes(&dependency.service)
+    let release = &definition.release;
+    let Some(new) = release.versions.get(needed) else { return false };
+    let mut needs = service.depends_on.iter().filter(|one| one.service == *needed);
+    release.previous.get(&service.id).is_some()
+        && needs.any(|one| !one.before().matches(&new.version))
+        && is_new(definition, &service.id)
+        && is_new(definition, needed)
+}
+
+/// Whether the new version of a service does not get along with the version from before of what it needs.
+fn asks(definition: &Definition, service: &Service, needed: &ServiceId) -> bool {
+    let old = definition.release.previous.get(needed);
+    let mut needs = service.depends_on.iter().filter(|one| one.service == *needed);
+    needs.any(|one| !old.is_some_and(|member| one.version.matches(&member.version)))
 }
 
 /// Which services go before which, by their places in the definition. Those that it does not know are missing.
-pub(in crate::plan) fn turns(definition: &Definition) -> Vec<(u32, u32)> {
-    let index = index(definition);
-    let mut edges = Vec::new();
-    for (service, own) in definition.services.iter().zip(0..) {
-        for dependency in &service.depends_on {
-            let Some(other) = index.get(&dependency.service).copied() else { continue };
-            match dependency.turn {
-                Turn::After => edges.push((other, own)),
-                Turn::Before if is_before(definition, service, dependency) => {
-                    edges.push((own, other));
+#[derive(Default)]
+pub(in crate::plan) struct Turns {
+    /// Of two that both change, where one cannot do with the version from before, or with the new one, of the other.
+    pub(in crate::plan) asked: Vec<(u32, u32)>,
+    /// Of two that get along with each other at any time: what is needed goes first where nothing stands against that.
+    others: Vec<(u32, u32)>,
+}
+
+impl Turns {
+    pub(in crate::plan) fn of(definition: &Definition) -> Self {
+        let (index, mut turns) = (index(definition), Self::default());
+        for (service, own) in definition.services.iter().zip(0..) {
+            for Dependency { service: needed, .. } in &service.depends_on {
+                let Some(other) = index.get(needed).copied() else { continue };
+                let both = is_new(definition, &service.id) && is_new(definition, needed);
+                if is_before(definition, service, needed) {
+                    turns.asked.push((own, other));
+                } else if both && asks(definition, service, needed) {
+                    turns.asked.push((other, own));
+                } else {
+                    turns.others.push((other, own));
                 }
-                // Where only one of the two changes, it gets along with the other as it is.
-                Turn::Before => {}
             }
         }
+        turns
     }
-    edges
+
+    /// Who needs whom, whatever changes: from what is needed to who needs it.
+    pub(in crate::plan) fn declared(definition: &Definition) -> Vec<(u32, u32)> {
+        let index = index(definition);
+        let each = definition.services.iter().zip(0..).flat_map(|(service, own)| {
+            let needed = service.depends_on.iter();
+            needed
+                .filter_map(|one| index.get(&one.service))
+                .map(move |other| (*other, own))
+                .collect::<Vec<_>>()
+        });
+        each.collect()
+    }
+
+    /// All services, each after those that go first. What is needed goes first as well where no need asks for that, unless that would go
+    /// round in a circle.
+    fn order(self, services: usize) -> Vec<u32> {
+        let all: Vec<_> = self.asked.iter().copied().chain(self.others).collect();
+        let edges = if graph::order(services, &all).is_ok() { &all } else { &self.asked };
+        graph::stable_order(services, edges)
+    }
 }
 
 fn index(definition: &Definition) -> BTreeMap<&ServiceId, u32> {
@@ -73,7 +116,7 @@ enum At<'a> {
 /// The services whose artifact changes, each after those that go first; ties in the order of the definition.
 pub(super) fn in_order(definition: &Definition) -> Vec<Change<'_>> {
     let release = &definition.release;
-    let order = graph::stable_order(definition.services.len(), &turns(definition));
+    let order = Turns::of(definition).order(definition.services.len());
     let mut known: BTreeMap<&ServiceId, At<'_>> = BTreeMap::new();
     // By what is needed, those that need it and go before it.
     let mut before: BTreeMap<&ServiceId, Vec<&ServiceId>> = BTreeMap::new();
@@ -81,10 +124,8 @@ pub(super) fn in_order(definition: &Definition) -> Vec<Change<'_>> {
     for service in order.into_iter().filter_map(|at| definition.services.get(at as usize)) {
         let mut needs: BTreeSet<(&ServiceId, usize)> = BTreeSet::new();
         for dependency in &service.depends_on {
-            if dependency.turn == Turn::Before {
-                if is_before(definition, service, dependency) {
-                    before.entry(&dependency.service).or_default().push(&service.id);
-                }
+            if is_before(definition, service, &dependency.service) {
+                before.entry(&dependency.service).or_default().push(&service.id);
                 continue;
             }
             match known.get(&dependency.service) {
@@ -100,12 +141,8 @@ pub(super) fn in_order(definition: &Definition) -> Vec<Change<'_>> {
             known.insert(&service.id, At::Through(needs));
             continue;
         };
-        let asks = |id: &ServiceId| {
-            let mut named = service.depends_on.iter().filter(|one| one.service == *id);
-            let old = release.previous.get(id);
-            !named.all(|one| old.is_some_and(|member| one.version.matches(&member.version)))
-        };
-        let either = needs.iter().filter(|(id, _)| !asks(id)).map(|(_, place)| *place);
+        let either =
+            needs.iter().filter(|(id, _)| !asks(definition, service, id)).map(|(_, place)| *place);
         let mut either: Vec<usize> = either.collect();
         for id in before.remove(&service.id).into_iter().flatten() {
             let Some(At::Change(place)) = known.get(id) else { continue };

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use release_core::model::{
     Approval, BlueGreen, Canary, CanaryStep, Definition, Gate, OnCancel, Release, RollbackScope,
-    Rolling, Service, ServiceId, Span, Stage, Strategy as Rollout, Tier, Turn,
+    Rolling, Service, Span, Stage, Strategy as Rollout, Tier,
 };
 use release_core::plan::{
     Action, Compensation, EdgeKind, FrozenPlan, OnFailure, RetryPolicy, Step, Undo, UndoPhase,
@@ -86,17 +86,15 @@ pub(crate) fn definition() -> impl Strategy<Value = Definition> {
         release.previous = previous;
         release.rollback = Some(criteria(scope));
         release.on_cancel = if leave { OnCancel::Leave } else { OnCancel::RollBack };
-        // What goes first runs beside the version from before, so there has to be one.
-        let old: Vec<ServiceId> = release.previous.members.keys().cloned().collect();
+        // All change, and none gets along with what comes before it has changed itself.
+        let turned = turned && services.iter().all(|(_, kind, _)| *kind > 1);
         let mut builder = Definition::builder(id("shop"), release).analysis(error_rate());
         for (at, ((needs, _, replicas), name)) in services.iter().zip(SERVICES).enumerate() {
             let mut service = Service::new(id(name), id("team-a")).replicas(*replicas);
             let needed = SERVICES.iter().take(at).enumerate().filter(|(i, _)| needs >> i & 1 == 1);
             service.depends_on = needed.map(|(_, name)| any(name)).collect();
             for need in &mut service.depends_on {
-                if turned && old.contains(&need.service) {
-                    need.turn = Turn::Before;
-                }
+                need.previously = turned.then(|| id("^1"));
             }
             builder = builder.service(service);
         }

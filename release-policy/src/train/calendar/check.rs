@@ -13,6 +13,14 @@ use crate::window::{WindowProblem, WindowsError};
 pub const MAX_ACTIVITIES: usize = 100_000;
 /// The most that all of them together may come after.
 pub const MAX_DEPENDENCIES: usize = 1_000_000;
+/// The most trains of a season.
+pub const MAX_TRAINS: usize = 1_000;
+/// The most departures of all of them together.
+pub const MAX_DEPARTURES: usize = 100_000;
+/// The most deadlines that all departures together may have for kinds of deliverables.
+pub const MAX_DEADLINES: usize = 1_000_000;
+/// The most absences of all teams together, and the most calendars of holidays that these together may have.
+pub const MAX_ABSENCES: usize = 100_000;
 
 /// Why something is no calendar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -184,22 +192,19 @@ pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
     for end in [spec.from, spec.until] {
         crate::window::instant_within_reach(end).map_err(CalendarError::OutOfReach)?;
     }
-    let within = |what, count: usize, max: usize| {
-        if count > max { Err(CalendarError::TooMany { what, count, max }) } else { Ok(()) }
-    };
     within("activities", spec.activities.len(), MAX_ACTIVITIES)?;
     let dependencies = spec.activities.iter().map(|activity| activity.after.len()).sum();
     within("dependencies", dependencies, MAX_DEPENDENCIES)?;
     within("teams", spec.crews.len(), MAX_ACTIVITIES)?;
+    within("trains", spec.trains.len(), MAX_TRAINS)?;
+    let absences = spec.crews.iter().map(|crew| crew.absences.len()).sum();
+    within("absences", absences, MAX_ABSENCES)?;
+    let holidays = spec.crews.iter().map(|crew| crew.holidays.len()).sum();
+    within("calendars of teams", holidays, MAX_ABSENCES)?;
     unique("trains", spec.trains.iter().map(|train| &train.id))?;
     unique("teams", spec.crews.iter().map(|crew| &crew.team))?;
     spec.crews.iter().try_for_each(|crew| known(spec, crew))?;
-    let departures: Vec<Vec<_>> = spec
-        .trains
-        .iter()
-        .map(|train| train.departures(spec.from, spec.until))
-        .collect::<Result<_, _>>()?;
-    let departures = departures.concat();
+    let departures = departures(spec)?;
     unique("departures", departures.iter().map(|one| &one.id))?;
     let before = numbered(&spec.activities)?;
     let order = in_order(&before).map_err(|circle| {
@@ -209,6 +214,27 @@ pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
     let bounds = bounds(spec, &departures)?;
     deadlines(spec, &before)?;
     Ok(Checked { departures, order, before, bounds })
+}
+
+pub(super) const fn within(
+    what: &'static str,
+    count: usize,
+    max: usize,
+) -> Result<(), CalendarError> {
+    if count > max { Err(CalendarError::TooMany { what, count, max }) } else { Ok(()) }
+}
+
+/// Those of all trains; of too many no more is reckoned than it takes to see that.
+fn departures(spec: &CalendarSpec) -> Result<Vec<ScheduledDeparture>, CalendarError> {
+    let (mut all, mut deadlines) = (Vec::new(), 0_usize);
+    for train in &spec.trains {
+        let departures = train.departures(spec.from, spec.until)?;
+        deadlines += departures.len().saturating_mul(train.deadlines.len());
+        all.extend(departures);
+        within("departures", all.len(), MAX_DEPARTURES)?;
+        within("deadlines of departures", deadlines, MAX_DEADLINES)?;
+    }
+    Ok(all)
 }
 
 fn unique<'a, T: Ord + std::fmt::Display + 'a>(

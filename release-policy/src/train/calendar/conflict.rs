@@ -1,13 +1,13 @@
-//! The smallest set of what cannot all be.
+//! What cannot all be.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use release_core::model::{ActivityId, Span, TeamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Calendar;
-use super::hours::{Blocker, Hours, forwards};
+use super::hours::{Blocker, Hours};
+use super::smallest::{Part, Path};
 use super::solve::{Early, drivers};
 
 /// Something that a calendar asks for.
@@ -58,7 +58,8 @@ impl fmt::Display for Constraint {
     }
 }
 
-/// What cannot all be: a set of which each member can be given up, and the rest can be kept.
+/// What cannot all be: a set of which each member can be given up, and the rest can be kept; that is, if it is
+/// [`minimal`](Self::minimal).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(deny_unknown_fields)]
 pub struct Conflict {
@@ -72,6 +73,19 @@ pub struct Conflict {
     pub work: Vec<(ActivityId, Span)>,
     /// What cannot all be.
     pub constraints: Vec<Constraint>,
+    /// Whether each member was tried, and is needed. Of a set with thousands of members not all are: then the set cannot be either,
+    /// but some of it may be left out.
+    #[serde(default = "minimal", skip_serializing_if = "is_minimal")]
+    pub minimal: bool,
+}
+
+const fn minimal() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_minimal(minimal: &bool) -> bool {
+    *minimal
 }
 
 impl fmt::Display for Conflict {
@@ -84,101 +98,26 @@ impl fmt::Display for Conflict {
         for (nth, constraint) in self.constraints.iter().enumerate() {
             write!(f, "{}{constraint}", if nth == 0 { "" } else { "; " })?;
         }
-        f.write_str(". Give up one of these, or shorten the work")
-    }
-}
-
-/// A constraint by numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    NotBefore(usize),
-    Blocker(usize),
-}
-
-/// What makes an activity late: those that wait for each other, of which it is the last, from the last one on with which it still
-/// is late although nothing before is waited for. So each link behind is needed.
-struct Path<'a> {
-    calendar: &'a Calendar,
-    hours: &'a Hours,
-    activities: Vec<usize>,
-}
-
-impl Path<'_> {
-    /// When the last one is done if the activities from `first` on wait for each other, with these constraints of theirs alone.
-    fn done(&self, first: usize, parts: &BTreeSet<Part>) -> i64 {
-        let free = self.hours.merged(|by| parts.contains(&Part::Blocker(by)));
-        let mut done = self.calendar.spec.from.as_micros();
-        for (nth, number) in self.activities.iter().enumerate().skip(first) {
-            if parts.contains(&Part::NotBefore(nth)) {
-                done = done.max(self.calendar.begins(*number));
-            }
-            let blocked = free.get(self.hours.kind(*number)).map_or(&[][..], Vec::as_slice);
-            (_, done) = forwards(blocked, done, self.calendar.work(*number));
-        }
-        done
-    }
-
-    /// All constraints of the path but its links.
-    fn parts(&self) -> BTreeSet<Part> {
-        let (mut parts, mut kinds) = (BTreeSet::new(), BTreeSet::new());
-        for (nth, number) in self.activities.iter().enumerate() {
-            if self.calendar.begins(*number) > self.calendar.spec.from.as_micros() {
-                parts.insert(Part::NotBefore(nth));
-            }
-            if kinds.insert(self.hours.kind(*number)) {
-                parts.extend(self.hours.stretches(*number).iter().map(|one| Part::Blocker(one.by)));
-            }
-        }
-        parts
-    }
-
-    /// The last activity from which on it is late: the fewer are waited for, the sooner it is done.
-    fn first(&self, parts: &BTreeSet<Part>, due: i64) -> usize {
-        let (mut late, mut sound) = (0, self.activities.len());
-        while late + 1 < sound {
-            let middle = late + (sound - late) / 2;
-            if self.done(middle, parts) > due { late = middle } else { sound = middle }
-        }
-        late
-    }
-
-    /// Leaves out whatever can be left out while the last one stays late: first halves, then quarters, at last each alone. With fewer
-    /// constraints it is done no later, so that what could not be left out once cannot be later.
-    fn smallest(&self, first: usize, due: i64, all: BTreeSet<Part>) -> BTreeSet<Part> {
-        let mut kept: Vec<Part> = all.into_iter().collect();
-        let mut size = kept.len();
-        while size > 0 {
-            let mut at = 0;
-            while at < kept.len() {
-                let end = (at + size).min(kept.len());
-                let without = kept.iter().take(at).chain(kept.iter().skip(end)).copied();
-                if self.done(first, &without.collect()) > due {
-                    kept.drain(at..end);
-                } else {
-                    at = end;
-                }
-            }
-            size /= 2;
-        }
-        kept.into_iter().collect()
+        f.write_str(if self.minimal {
+            ". Give up one of these, or shorten the work"
+        } else {
+            ". Give up some of these, or shorten the work; not each was tried alone, so that one may not be enough"
+        })
     }
 }
 
 impl Calendar {
-    /// A smallest set because of which an activity is late. What it waits for, one after the other, makes it as late as all
-    /// together, so that nothing else is looked at.
+    /// A smallest set because of which an activity is late, or one of which that is not known. What it waits for, one after the other,
+    /// makes it as late as all together, so that nothing else is looked at.
     pub(super) fn conflict(&self, hours: &Hours, early: &[Early], late: usize) -> Option<Conflict> {
         let last = self.spec.activities.get(late)?;
         let due = self.due(late);
-        let path = Path { calendar: self, hours, activities: drivers(early, late) };
-        let all = path.parts();
-        let first = path.first(&all, due);
+        let mut path = Path::new(self, hours, drivers(early, late));
+        path.shorten(due);
         let done = Timestamp::from_micros(early.get(late)?.finish);
-        let parts = path.smallest(first, due, all);
-        let on_path = || {
-            let numbers = path.activities.iter().skip(first);
-            numbers.filter_map(|number| self.spec.activities.get(*number))
-        };
+        let (parts, minimal) = path.smallest(due);
+        let on_path =
+            || path.activities.iter().filter_map(|number| self.spec.activities.get(*number));
         let deadline = Constraint::Due {
             activity: last.id.clone(),
             owner: last.owner.clone(),
@@ -200,6 +139,6 @@ impl Calendar {
         let constraints = [deadline].into_iter().chain(links).chain(others).collect();
         let work = on_path().map(|one| (one.id.clone(), one.work)).collect();
         let by = done.since(Timestamp::from_micros(due));
-        Some(Conflict { late: last.id.clone(), done, by, work, constraints })
+        Some(Conflict { late: last.id.clone(), done, by, work, constraints, minimal })
     }
 }

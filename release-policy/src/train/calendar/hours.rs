@@ -83,6 +83,8 @@ pub(super) struct Hours {
     pub(super) blockers: Vec<Blocker>,
     /// By what concerns an activity: sorted stretches, which may overlap.
     kinds: Vec<Vec<Stretch>>,
+    /// Of each kind, beside each stretch: when the last of those up to it ends.
+    ends: Vec<Vec<i64>>,
     /// Which kind each activity is.
     of: Vec<usize>,
 }
@@ -92,7 +94,8 @@ type Found = Vec<(Blocker, Vec<(Timestamp, Timestamp)>)>;
 
 impl Hours {
     pub(super) fn of(spec: &CalendarSpec) -> Result<Self, CalendarError> {
-        let mut hours = Self { blockers: Vec::new(), kinds: Vec::new(), of: Vec::new() };
+        let (kinds, ends) = (Vec::new(), Vec::new());
+        let mut hours = Self { blockers: Vec::new(), kinds, ends, of: Vec::new() };
         let mut teams: BTreeMap<&TeamId, Vec<Stretch>> = BTreeMap::new();
         for crew in &spec.crews {
             let found = away(spec, crew)?;
@@ -115,6 +118,12 @@ impl Hours {
                 });
             hours.of.push(kind);
         }
+        let last = |end: &mut i64, stretch: &Stretch| {
+            *end = stretch.until.max(*end);
+            Some(*end)
+        };
+        let ends = |kind: &Vec<Stretch>| kind.iter().scan(i64::MIN, last).collect();
+        hours.ends = hours.kinds.iter().map(ends).collect();
         Ok(hours)
     }
 
@@ -132,6 +141,15 @@ impl Hours {
     pub(super) fn stretches(&self, activity: usize) -> &[Stretch] {
         let kind = self.of.get(activity).and_then(|kind| self.kinds.get(*kind));
         kind.map_or(&[], Vec::as_slice)
+    }
+
+    /// Those of them that may overlap `[from, until)`; all that do are among them.
+    pub(super) fn around(&self, activity: usize, from: i64, until: i64) -> &[Stretch] {
+        let all = self.stretches(activity);
+        let ends = self.ends.get(self.kind(activity)).map_or(&[][..], Vec::as_slice);
+        let first = ends.partition_point(|end| *end <= from);
+        let last = all.partition_point(|stretch| stretch.from < until);
+        all.get(first..last).unwrap_or_default()
     }
 
     fn freezes<'a>(
@@ -229,7 +247,7 @@ pub(super) fn away(spec: &CalendarSpec, crew: &Crew) -> Result<Found, CalendarEr
 }
 
 /// The stretches that `counts`, merged.
-fn merged(stretches: &[Stretch], counts: impl Fn(usize) -> bool) -> Vec<(i64, i64)> {
+pub(super) fn merged(stretches: &[Stretch], counts: impl Fn(usize) -> bool) -> Vec<(i64, i64)> {
     let mut all: Vec<(i64, i64)> = Vec::new();
     for stretch in stretches.iter().filter(|stretch| counts(stretch.by)) {
         match all.last_mut() {

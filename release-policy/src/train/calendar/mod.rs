@@ -31,6 +31,7 @@
 //! let calendar = Calendar::new(CalendarSpec { crews: vec![away], ..spec })?;
 //! let conflict = calendar.solve().unwrap_err();
 //! assert_eq!(conflict.constraints.len(), 2); // the deadline, and the absence
+//! assert!(conflict.minimal);
 //! # Ok(())
 //! # }
 //! ```
@@ -42,7 +43,8 @@
 //! | `check` | what is wrong with a calendar before anything is reckoned |
 //! | `hours` | when a team can work on something, and how long that takes |
 //! | `solve` | the earliest and latest times of everything, and what is critical |
-//! | `conflict` | the smallest set of what cannot all be |
+//! | `conflict` | what cannot all be |
+//! | `smallest` | the smallest set of it, or the smallest that is found with so much work |
 //! | `gantt` | a picture of the season |
 //! | `ical` | calendars to iCalendar, and back |
 
@@ -53,13 +55,17 @@ mod gantt;
 mod hours;
 mod ical;
 mod release_train;
+mod smallest;
 mod solve;
 
 use release_core::model::{Timestamp, TrainId};
 use serde::{Deserialize, Serialize};
 
 pub use activity::{Absence, Activity, Crew, Phase};
-pub use check::{CalendarError, MAX_ACTIVITIES, MAX_DEPENDENCIES};
+pub use check::{
+    CalendarError, MAX_ABSENCES, MAX_ACTIVITIES, MAX_DEADLINES, MAX_DEPARTURES, MAX_DEPENDENCIES,
+    MAX_TRAINS,
+};
 pub use conflict::{Conflict, Constraint};
 pub use gantt::gantt;
 pub use hours::Blocker;

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{NaiveDate, NaiveDateTime, Timelike as _};
 use release_core::model::{DeliverableId, Span, TeamId, Timestamp, TrainId, WindowId};
 use serde::{Deserialize, Serialize};
 
 use super::CalendarError;
+use super::check::{MAX_DEADLINES, MAX_DEPARTURES, within};
 use crate::window::{When, WindowSpec, Windows};
+
+/// Longer than any local day, in microseconds.
+const TWO_DAYS: i64 = 2 * 86_400 * 1_000_000;
 
 /// A train that departs again and again, by a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseTrain {
-    /// What it is called, and each departure of it with the day behind: `weekly` has `weekly-20261201`.
+    /// What it is called, and each departure of it with the local day behind: `weekly` has `weekly-20261201`. Where it departs more than
+    /// once on a day, the time stands behind that: `twice` has `twice-20261201-0900` and `twice-20261201-1500`.
     pub id: TrainId,
     /// The team whose train it is.
     pub owner: TeamId,
@@ -82,7 +88,7 @@ impl ReleaseTrain {
     ///
     /// # Errors
     /// [`CalendarError`] for a rule, a date or a zone that is none, for trains of which one departs before the time of the one
-    /// before is over, and where none departs.
+    /// before is over, where none departs, and where too many do.
     pub fn departures(
         &self,
         from: Timestamp,
@@ -100,12 +106,11 @@ impl ReleaseTrain {
         let spec = WindowSpec::freeze(id.clone(), when, self.owner.clone(), "departures");
         // As of freezes, what would begin in an hour that the clock skips begins when that is over.
         let window = spec.zone(self.zone.clone()).build().map_err(|error| bad(error.problem))?;
-        let day = Day::of(&self.zone);
         let windows = Windows::new([window])?;
-        let departures = windows.stretches(&id, from, until).unwrap_or_default();
+        let departures = self.named(&windows, &id, (from, until))?;
         let mut all: Vec<ScheduledDeparture> = Vec::new();
-        for (departs, _) in departures.into_iter().filter(|(departs, _)| *departs >= from) {
-            let next = self.departure(day.name(&self.id, departs)?, departs)?;
+        for (name, departs) in departures {
+            let next = self.departure(name, departs)?;
             if let Some(before) = all.last().filter(|before| before.closes > departs) {
                 let (one, next) = (before.id.clone(), next.id);
                 return Err(CalendarError::Overlapping {
@@ -121,6 +126,46 @@ impl ReleaseTrain {
             return Err(CalendarError::NoDepartures { train: self.id.clone(), from, until });
         }
         Ok(all)
+    }
+
+    /// The names and instants of all departures of a season.
+    fn named(
+        &self,
+        windows: &Windows,
+        id: &WindowId,
+        (from, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<(TrainId, Timestamp)>, CalendarError> {
+        // What is the only departure of a day follows from all of that day, wherever the season begins or ends in it.
+        let begin = Timestamp::from_micros(from.as_micros().saturating_sub(TWO_DAYS).max(0));
+        let end = Timestamp::from_micros(until.as_micros().saturating_add(TWO_DAYS));
+        let zone = self.zone.parse().unwrap_or(chrono_tz::Tz::UTC); // one that is none was refused
+        let local = |at: Timestamp| crate::window::local(zone, at.as_micros()).unwrap_or_default();
+        let around = windows.stretches(id, begin, end).unwrap_or_default().into_iter();
+        let around: Vec<_> = around.map(|(at, _)| (local(at), at)).collect();
+        let mut of_day: BTreeMap<NaiveDate, u32> = BTreeMap::new();
+        for (local, _) in &around {
+            *of_day.entry(local.date()).or_default() += 1;
+        }
+        let season: Vec<_> =
+            around.into_iter().filter(|(_, at)| from <= *at && *at < until).collect();
+        within("departures", season.len(), MAX_DEPARTURES)?;
+        let deadlines = season.len().saturating_mul(self.deadlines.len());
+        within("deadlines of departures", deadlines, MAX_DEADLINES)?;
+        let name = |(local, at): (NaiveDateTime, Timestamp)| {
+            let alone = of_day.get(&local.date()).is_none_or(|count| *count == 1);
+            let format = match (alone, local.second()) {
+                (true, _) => "%Y%m%d",
+                (false, 0) => "%Y%m%d-%H%M",
+                (false, _) => "%Y%m%d-%H%M%S",
+            };
+            let name = TrainId::new(format!("{}-{}", self.id, local.format(format)));
+            let bad = |error: release_core::model::IdError| CalendarError::Train {
+                train: self.id.clone(),
+                problem: error.into(),
+            };
+            Ok((name.map_err(bad)?, at))
+        };
+        season.into_iter().map(name).collect()
     }
 
     fn departure(
@@ -139,21 +184,5 @@ impl ReleaseTrain {
         let validated = departs.plus(self.validation);
         let (boards_until, closes) = (before(self.cut_off)?, validated.plus(self.hotfixes));
         Ok(ScheduledDeparture { id, boards_until, departs, validated, closes, deadlines })
-    }
-}
-
-/// Days as a zone counts them. A zone that is none was refused before.
-struct Day(chrono_tz::Tz);
-
-impl Day {
-    fn of(zone: &str) -> Self {
-        Self(zone.parse().unwrap_or(chrono_tz::Tz::UTC))
-    }
-
-    /// The name of the train that departs then.
-    fn name(&self, train: &TrainId, departs: Timestamp) -> Result<TrainId, CalendarError> {
-        let at = crate::window::local(self.0, departs.as_micros()).unwrap_or_default();
-        let name = TrainId::new(format!("{train}-{}", at.format("%Y%m%d")));
-        name.map_err(|error| CalendarError::Train { train: train.clone(), problem: error.into() })
     }
 }

@@ -87,7 +87,8 @@ impl Calendar {
     /// of no length is a milestone, and is done as soon as what it waits for.
     ///
     /// # Errors
-    /// [`Conflict`]: a smallest set of what cannot all be, of the activity that is late first.
+    /// [`Conflict`]: a smallest set of what cannot all be, of the activity that is late first. Where it has thousands of members, it may
+    /// be larger than need be, and says so ([`Conflict::minimal`]).
     pub fn solve(&self) -> Result<Solution, Box<Conflict>> {
         let Ok(hours) = Hours::of(&self.spec) else {
             return Ok(self.nothing()); // a calendar whose teams' hours are none was refused
@@ -203,7 +204,8 @@ impl Calendar {
             if least.is_none_or(|least| rank < least) {
                 least = Some(rank);
             }
-            let held = hours.stretches(number).iter().filter_map(|stretch| {
+            let around = hours.around(number, early.asked, early.finish).iter();
+            let held = around.filter_map(|stretch| {
                 let from = stretch.from.max(early.asked);
                 let until = stretch.until.min(early.finish);
                 let by = hours.blockers.get(stretch.by).filter(|_| from < until)?.clone();

@@ -106,6 +106,41 @@ pub enum BoardingError {
     },
 }
 
+/// Why nothing may depart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotProven {
+    /// All cars stay behind.
+    #[error("nobody is aboard: all {behind} cars stay behind; wait for the next train")]
+    NobodyAboard {
+        /// How many.
+        behind: usize,
+    },
+    /// Nothing proves that just these were verified together.
+    #[error(
+        "nothing proves that {} were verified together, with all that they need and in the versions in which these are deployed; verify just that and board again{}",
+        names(.aboard),
+        or_instead(.instead)
+    )]
+    Together {
+        /// What is aboard.
+        aboard: BTreeSet<ServiceId>,
+        /// The most of it that was verified together; empty where nothing of it was.
+        instead: BTreeSet<ServiceId>,
+    },
+}
+
+fn names(services: &BTreeSet<ServiceId>) -> String {
+    services.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn or_instead(instead: &BTreeSet<ServiceId>) -> String {
+    if instead.is_empty() {
+        return String::new();
+    }
+    format!(", or leave behind all but {}, of which it is proven", names(instead))
+}
+
 /// Why a car stays behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -150,16 +185,36 @@ pub struct Boarded {
     pub aboard: Versions,
     /// What waits for the next train, and why.
     pub behind: BTreeMap<ServiceId, Behind>,
-    /// What proves that just these were verified together, with all that they need; without it, nothing of it may depart.
+    /// What proves that just these were verified together, with all that they need; without it, nothing of it may depart
+    /// ([`departing`](Self::departing)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Digest>,
-    /// Where nothing proves it: the most of it that was verified together, and what proves that.
+    /// Where nothing proves it: the most of it that was verified together, and what proves that. Whether that is to depart and the rest
+    /// waits, somebody has to decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<(Versions, Digest)>,
 }
 
+impl Boarded {
+    /// What departs, and what proves that it was verified together, with all that it needs: the way to roll out what boarded.
+    ///
+    /// # Errors
+    /// [`NotProven`] where nothing proves it, and nothing may depart.
+    pub fn departing(&self) -> Result<(&Versions, Digest), NotProven> {
+        if self.aboard.is_empty() {
+            return Err(NotProven::NobodyAboard { behind: self.behind.len() });
+        }
+        let proof = self.proof.ok_or_else(|| NotProven::Together {
+            aboard: self.aboard.keys().cloned().collect(),
+            instead: self.instead.iter().flat_map(|(some, _)| some.keys().cloned()).collect(),
+        })?;
+        Ok((&self.aboard, proof))
+    }
+}
+
 impl Boarding<'_> {
-    /// Who boards: all cars but those that are late and what depends on them.
+    /// Who boards: all cars but those that are late and what depends on them. Whether these may depart says
+    /// [`departing`](Boarded::departing).
     ///
     /// # Errors
     /// [`BoardingError`] says what makes no sense.

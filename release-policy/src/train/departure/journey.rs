@@ -1,14 +1,13 @@
 //! Where a train stops, what it waits for, what halts it, and when it has to go back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use release_core::model::{
     BlockerId, PrincipalId, RegionId, Span, StopId, SyncPointId, TeamId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-use super::plus;
+use super::{Missed, plus};
 
 /// How many stops, regions of all of them, sync points, teams that these await, and closed times a journey may have, of each.
 pub const MAX_STOPS: usize = 10_000;
@@ -114,20 +113,6 @@ impl Event {
             | Self::WentBack { at } => *at,
         }
     }
-}
-
-/// A point at which somebody is missing after its deadline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Missed {
-    /// Which.
-    pub point: SyncPointId,
-    /// Who is missing.
-    pub missing: BTreeSet<TeamId>,
-    /// Since when.
-    pub since: Timestamp,
-    /// Who is called.
-    pub escalate: TeamId,
 }
 
 /// Why a train waits.
@@ -431,7 +416,7 @@ impl Journey {
     }
 
     /// The points at which somebody is missing at `now` although the deadline has passed, for stops that have not begun: whom
-    /// to call.
+    /// to call. Each has a [`key`](Missed::key), by which somebody is called once, and is no longer told of when all are there.
     pub fn missed(&self, events: &[Event], now: Timestamp) -> Vec<Missed> {
         let progress = Progress::of(events, now);
         if progress.turned_back.is_some() || progress.went_back {
@@ -479,16 +464,12 @@ fn missing(point: &SyncPoint, progress: &Progress<'_>) -> BTreeSet<TeamId> {
 }
 
 fn late(point: &SyncPoint, missing: BTreeSet<TeamId>) -> Missed {
-    let (since, escalate) = (point.deadline, point.escalate.clone());
-    Missed { point: point.id.clone(), missing, since, escalate }
-}
-
-impl fmt::Display for Missed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at `{}`", self.point)?;
-        for (nth, team) in self.missing.iter().enumerate() {
-            write!(f, "{} {team}", if nth == 0 { "" } else { "," })?;
-        }
-        write!(f, " should have been since {}: call {}", self.since, self.escalate)
+    Missed {
+        point: point.id.clone(),
+        stop: Some(point.before.clone()),
+        waiting: &point.awaits - &missing,
+        missing,
+        since: point.deadline,
+        escalate: point.escalate.clone(),
     }
 }

@@ -22,7 +22,8 @@
 //! assert_eq!(boarded.aboard, BTreeMap::from([("api".parse()?, two)]));
 //! assert_eq!(boarded.behind[&"pay".parse()?].to_string(), "is not ready");
 //! assert_eq!(boarded.behind[&"shop".parse()?].to_string(), "needs `pay`, which stays behind");
-//! assert_eq!(boarded.proof, Some(Digest::of(b"report 7"))); // just this was verified together
+//! let (departing, proof) = boarded.departing()?; // just this was verified together
+//! assert_eq!((departing, proof), (&boarded.aboard, Digest::of(b"report 7")));
 //! # Ok(())
 //! # }
 //! ```
@@ -30,20 +31,23 @@
 //! | file | holds |
 //! |---|---|
 //! | `boarding` | cars, what depends on a late one, and whether the rest was verified together |
+//! | `missed` | sync points at which somebody is missing after the deadline, and who is called |
 //! | `journey` | stops, sync points, blockers, and days on which nothing may be half done |
 //! | `lane` | the time that is kept for hotfixes, which departures slip, and what a hotfix replaces |
 
 mod boarding;
 mod journey;
 mod lane;
+mod missed;
 
 use release_core::model::Span;
 
-pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS};
+pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, NotProven};
 pub use journey::{
-    Event, Journey, JourneyError, JourneySpec, MAX_STOPS, Missed, Next, Stop, SyncPoint, Why,
+    Event, Journey, JourneyError, JourneySpec, MAX_STOPS, Next, Stop, SyncPoint, Why,
 };
 pub use lane::{Hotfix, Lane, LaneError, MAX_LANE, MAX_NAMED, Slip, Superseded, UnderWay, lane};
+pub use missed::Missed;
 
 /// Both together, or the longest there is.
 fn plus(one: Span, other: Span) -> Span {
