@@ -36,8 +36,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::NotSuperseded`] when an older run does not give way (its policy denies it) or ended
-    /// with changes of its own still in place: the others, which gave way, have gone back then, and go
-    /// back no further when it is asked again. Else as for [`Engine::start`].
+    /// with changes of its own still in place: those before it in the list gave way, and go back all the
+    /// same. Else as for [`Engine::start`].
     pub async fn supersede_all(
         &self,
         older: &[&RunHandle],
@@ -49,16 +49,10 @@ impl Engine {
         let plan = plan.freeze();
         self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
         // All are asked before any is waited for: they go back at the same time.
-        let mut refused = None;
         for one in older {
             let command = Command::Supersede { run: run.clone() };
             let asked = Directive::new(command, requester.clone(), reason);
-            if let Err(detail) = gives_way(one.send(asked).await) {
-                refused.get_or_insert_with(|| not_superseded(one, &run, detail));
-            }
-        }
-        if let Some(error) = refused {
-            return Err(error);
+            gives_way(one.send(asked).await).map_err(|detail| not_superseded(one, &run, detail))?;
         }
         for one in older {
             match one.wait().await? {

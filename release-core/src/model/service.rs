@@ -113,7 +113,9 @@ impl Dependency {
 fn some_range<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<VersionReq>, D::Error> {
-    range(deserializer).map(Some)
+    #[derive(Deserialize)]
+    struct Range(#[serde(deserialize_with = "range")] VersionReq);
+    Ok(Option::deserialize(deserializer)?.map(|Range(version)| version))
 }
 
 fn range<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<VersionReq, D::Error> {

@@ -118,8 +118,8 @@ fn versions(definition: &Definition, errors: &mut Vec<PlanError>) {
     // not released stay as they are.
     let mut after = release.previous.clone();
     after.members.extend(release.versions.members.clone());
-    compatible(&known, &after, "new", errors);
-    compatible(&known, &release.previous, "previous", errors);
+    compatible((definition, &known), &after, "new", errors);
+    compatible((definition, &known), &release.previous, "previous", errors);
     knots(definition, errors);
 }
 
@@ -143,14 +143,15 @@ fn knots(definition: &Definition, errors: &mut Vec<PlanError>) {
 
 /// What runs at the same time has to hold together.
 fn compatible(
-    known: &BTreeMap<&ServiceId, &Service>,
+    (definition, known): (&Definition, &BTreeMap<&ServiceId, &Service>),
     set: &VersionSet,
     name: &'static str,
     errors: &mut Vec<PlanError>,
 ) {
     for service in set.members.keys().filter_map(|id| known.get(id)) {
+        let before = name == "previous" && changes::is_new(definition, &service.id);
         for dependency in &service.depends_on {
-            let wanted = if name == "new" { &dependency.version } else { dependency.before() };
+            let wanted = if before { dependency.before() } else { &dependency.version };
             match set.get(&dependency.service) {
                 Some(member) if wanted.matches(&member.version) => {}
                 Some(member) => errors.push(PlanError::Incompatible {

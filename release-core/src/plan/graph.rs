@@ -10,17 +10,35 @@ use petgraph::graph::{DiGraph, NodeIndex};
 ///
 /// Runs in linear time when there is no cycle, and without recursion always.
 pub(crate) fn order(nodes: usize, edges: &[(u32, u32)]) -> Result<Vec<u32>, Vec<Vec<u32>>> {
-    let mut graph = DiGraph::<(), (), u32>::with_capacity(nodes, edges.len());
+    let graph = of(nodes, edges);
+    match toposort(&graph, None) {
+        Ok(order) => Ok(order.into_iter().map(node).collect()),
+        Err(_) => Err(cycles(&graph)),
+    }
+}
+
+fn of(nodes: usize, edges: &[(u32, u32)]) -> DiGraph<(), (), u32> {
+    let mut graph = DiGraph::with_capacity(nodes, edges.len());
     for _ in 0..nodes {
         graph.add_node(());
     }
     for (from, to) in edges {
         graph.add_edge(NodeIndex::new(*from as usize), NodeIndex::new(*to as usize), ());
     }
-    match toposort(&graph, None) {
-        Ok(order) => Ok(order.into_iter().map(node).collect()),
-        Err(_) => Err(cycles(&graph)),
+    graph
+}
+
+/// For each of `0..nodes` a number that it shares with those to which it leads and that lead back to it.
+pub(super) fn components(nodes: usize, edges: &[(u32, u32)]) -> Vec<usize> {
+    let mut numbers = vec![0; nodes];
+    for (component, number) in kosaraju_scc(&of(nodes, edges)).iter().zip(1..) {
+        for member in component {
+            if let Some(slot) = numbers.get_mut(member.index()) {
+                *slot = number;
+            }
+        }
     }
+    numbers
 }
 
 /// Nodes that must come first come first; ties go to the smaller node, so that the answer does not

@@ -68,7 +68,9 @@ impl Plan {
             let after =
                 |step: u32, any: &[u32]| any.iter().any(|before| ancestors.has(step, *before));
             for (version, way) in ways.iter().filter(|(_, way)| !way.ready.is_empty()) {
-                let first = way.served.iter().filter(|step| !after(**step, &way.served));
+                // Before a plan looks for a version's instances, that version was there.
+                let brought = way.served.iter().filter(|step| after(**step, &way.ready));
+                let first = brought.filter(|step| !after(**step, &way.served));
                 let unmeasured = first.filter(|step| !after(**step, &way.measured));
                 found.extend(unmeasured.filter(|step| {
                     self.steps().get(**step as usize).is_none_or(|step| !served(step, *version))

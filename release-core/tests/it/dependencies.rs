@@ -274,6 +274,35 @@ fn turns_that_go_round_in_a_circle_are_refused_where_needs_ask_for_them() {
     for ranges in [["^2", "*"], ["*", "^2"], ["*", "*"]] {
         goes_first(&three(ranges), "cart", "api");
     }
+    // Others keep to what is needed first.
+    let mut more = three(["*", "*"]);
+    more.services.push(Service::new(id("web"), id("team-d")).needs(id("db"), id(">=1")));
+    more.services.push(Service::new(id("db"), id("team-d")));
+    let release = &mut more.release;
+    release.versions.members.extend(set(&[("web", "2.0.0"), ("db", "2.0.0")]).members);
+    release.previous.members.extend(set(&[("web", "1.0.0"), ("db", "1.0.0")]).members);
+    goes_first(&more, "db", "web");
+    goes_first(&more, "cart", "api");
     goes_first(&three(["^2", "*"]), "shop", "cart");
     goes_first(&three(["*", "^2"]), "api", "shop");
+}
+
+/// What was said of a version that is there no more is not asked of the one that stays.
+#[test]
+fn what_stays_needs_before_and_after_what_it_needs_now() {
+    let mut definition =
+        pair(shop().needing(Dependency::new(id("api"), id("^2")).previously(id("^1"))));
+    let new = |definition: &Definition, name: &str| {
+        definition.release.versions.get(&id(name)).unwrap().clone()
+    };
+    let stays = new(&definition, "shop");
+    definition.release.previous.members.insert(id("shop"), stays);
+    let errors = plan(&definition).unwrap_err();
+    assert!(
+        matches!(errors.0.as_slice(), [PlanError::Incompatible { set: "previous", .. }]),
+        "{errors}"
+    );
+    let stays = new(&definition, "api");
+    definition.release.previous.members.insert(id("api"), stays);
+    plan(&definition).unwrap();
 }

@@ -110,7 +110,7 @@ async fn where_one_of_several_does_not_make_way_nothing_is_started() {
     let other = engine.start_frozen(id("run-0"), other, person("ann")).await.unwrap();
     other.settled().await.unwrap();
     for _ in 0..2 {
-        let both = [&stuck, &other];
+        let both = [&other, &stuck];
         let new = engine.supersede_all(&both, newer(), plan_of("x"), person("eve"), "v3").await;
         let refused = new.unwrap_err();
         assert!(
@@ -118,6 +118,7 @@ async fn where_one_of_several_does_not_make_way_nothing_is_started() {
             "{refused}"
         );
     }
+    other.wait().await.unwrap();
     assert_eq!(world.performed(), ["migrate", "c", "rollback/c/custom"]);
     assert!(journal.read(&newer()).await.unwrap().is_empty(), "the newer run was not started");
 }

@@ -79,7 +79,7 @@ impl Deployed {
         let mut places = self.write();
         let known = places.entry((environment, region)).or_default();
         known.all = true;
-        known.services.retain(|service, _| versions.contains_key(service));
+        known.services.retain(|service, stand| versions.contains_key(service) || stand.is_open());
         for (service, version) in versions {
             known.services.entry(service).or_default().saw(version);
         }
@@ -201,7 +201,8 @@ impl Following {
         let Some(step) = event.step().and_then(|step| state.plan().get(step.index)) else {
             return Ok(false);
         };
-        let (deployed, action) = (&self.deployed, &step.action);
+        let by_rules = by_rules(state.plan(), &step.action);
+        let (deployed, action) = (&self.deployed, (&step.action, &by_rules));
         let changed = match event {
             Event::StepStarted { mode: Mode::Perform, .. } => begun(deployed, action),
             Event::StepSucceeded { evidence, .. }
@@ -243,15 +244,34 @@ impl Following {
     }
 }
 
-/// An action begins: where, and whether that makes a difference.
-fn begun<'a>(deployed: &Deployed, action: &'a Action) -> Option<(&'a Target, bool)> {
+/// The versions to which requests are sent by what they say, whatever the shares; such as the plan deploys there.
+fn by_rules(plan: &FrozenPlan, action: &Action) -> BTreeSet<Version> {
+    let Action::Route { target, rules: Some(rules), .. } = action else { return BTreeSet::new() };
+    let steps = plan.plan().steps().iter().filter_map(|step| match &step.action {
+        Action::Scale { deployment, .. } => Some(deployment),
+        _ => None,
+    });
+    let here = steps.filter(|deployment| {
+        let at = &deployment.target;
+        let same = (&at.environment, &at.region, &at.service)
+            == (&target.environment, &target.region, &target.service);
+        same && rules.headers.iter().any(|route| route.to == deployment.artifact.digest())
+    });
+    here.map(|deployment| deployment.version.clone()).collect()
+}
+
+/// An action begins, and sends requests to these by what they say: where, and whether that makes a difference.
+fn begun<'a>(
+    deployed: &Deployed,
+    (action, by_rules): (&'a Action, &BTreeSet<Version>),
+) -> Option<(&'a Target, bool)> {
     match action {
         Action::Scale { deployment, replicas } if *replicas > 0 => {
             let target = &deployment.target;
             Some((target, deployed.change(target, |stand| stand.starting(&deployment.version))))
         }
         Action::Route { target, weights, .. } => {
-            Some((target, deployed.change(target, |stand| stand.sending(weights))))
+            Some((target, deployed.change(target, |stand| stand.sending(weights, by_rules))))
         }
         _ => None,
     }
@@ -260,7 +280,7 @@ fn begun<'a>(deployed: &Deployed, action: &'a Action) -> Option<(&'a Target, boo
 /// An action is done, or this was observed as it failed.
 fn done<'a>(
     deployed: &Deployed,
-    action: &'a Action,
+    (action, by_rules): (&'a Action, &BTreeSet<Version>),
     evidence: &Evidence,
 ) -> Option<(&'a Target, bool)> {
     match action {
@@ -282,7 +302,7 @@ fn done<'a>(
                 Evidence::Weights { weights, .. } => weights,
                 _ => weights,
             };
-            Some((target, deployed.change(target, |stand| stand.sends(weights))))
+            Some((target, deployed.change(target, |stand| stand.sends(weights, by_rules))))
         }
         _ => None,
     }

@@ -61,10 +61,13 @@ fn describe(
     for on in named {
         let wanted = new.get(on).cloned();
         let previously = before.map(|before| before.get(on).cloned());
-        if wanted.is_none() && previously.iter().all(Option::is_none) {
+        let (to, from) = versions(on);
+        // What the new version does not need any more says nothing, where the version from before gets along with what comes.
+        let comes = |need: &VersionReq| to.as_ref().is_some_and(|to| need.matches(to));
+        if wanted.is_none() && previously.iter().flatten().all(comes) {
             continue;
         }
-        let any = || any_of(versions(on));
+        let any = || any_of((to.clone(), from.clone()));
         let dependency = Dependency::new(on.clone(), wanted.unwrap_or_else(any));
         service.depends_on.push(match previously {
             Some(previously) => dependency.previously(previously.unwrap_or_else(any)),

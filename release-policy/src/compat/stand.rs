@@ -29,6 +29,11 @@ impl Stand {
         self.now.as_ref()
     }
 
+    /// Whether a run has it in hand.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// The other versions that serve as well, or may.
     pub(super) fn beside(&self) -> BTreeSet<&Version> {
         let all = self.there().into_keys().chain(&self.maybe);
@@ -52,10 +57,10 @@ impl Stand {
         }
     }
 
-    /// Users are being sent to these.
-    pub(super) fn sending(&mut self, weights: &[Weight]) {
+    /// Users are being sent to these, some of them by what their requests say.
+    pub(super) fn sending(&mut self, weights: &[Weight], by_rules: &BTreeSet<Version>) {
         self.open = true;
-        self.maybe.extend(shares(weights).into_keys());
+        self.maybe.extend(shares(weights, by_rules).into_keys());
     }
 
     /// So many instances of a version run.
@@ -73,10 +78,10 @@ impl Stand {
         self.settle();
     }
 
-    /// Users are sent to these.
-    pub(super) fn sends(&mut self, weights: &[Weight]) {
+    /// Users are sent to these, some of them by what their requests say.
+    pub(super) fn sends(&mut self, weights: &[Weight], by_rules: &BTreeSet<Version>) {
         self.open = true;
-        self.shares = shares(weights);
+        self.shares = shares(weights, by_rules);
         self.maybe.clear();
         self.settle();
     }
@@ -119,8 +124,9 @@ impl Stand {
     }
 }
 
-fn shares(weights: &[Weight]) -> BTreeMap<Version, u32> {
-    let mut shares = BTreeMap::new();
+/// In percent, of those that only some requests get to none.
+fn shares(weights: &[Weight], by_rules: &BTreeSet<Version>) -> BTreeMap<Version, u32> {
+    let mut shares: BTreeMap<_, _> = by_rules.iter().map(|version| (version.clone(), 0)).collect();
     for weight in weights.iter().filter(|weight| weight.percent > 0) {
         *shares.entry(weight.version.clone()).or_default() += u32::from(weight.percent);
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::model::{ArtifactRef, Digest, Principal, Target, Timestamp};
+use release_core::model::{
+    ArtifactRef, Canary, CanaryStep, Digest, HeaderRule, Principal, Span, Strategy as Rollout,
+    Target, Timestamp,
+};
 use release_core::plan::{Action, Deployment, Step};
 use release_core::port::{Admission, Decision, PermitAll, Policy as _};
 use release_core::run::{Outcome, Status};
@@ -213,6 +216,40 @@ fn a_service_under_way_counts_in_both_versions_for_others() {
     deployed_then.apply(run_id(), run.plan.clone(), &run.facts).unwrap();
     assert_eq!(deployed_then.deployed(&at).unwrap()[&id("api")], version(NEW));
     assert!(!deployed_then.beside(&at).iter().any(|(service, _)| *service == id("api")));
+}
+
+/// Some users get to a version without a share, by what their requests say.
+#[test]
+fn who_is_sent_by_headers_is_served_as_well() {
+    let headers = vec![HeaderRule::exact("x-canary", "yes")];
+    let first = CanaryStep { headers, ..CanaryStep::new(0, Span::secs(60)) };
+    let then = CanaryStep::new(50, Span::secs(60));
+    let rollout = Rollout::Canary(Canary::new(vec![first, then]));
+    let shape = Shape { rollout, ..Shape::canary() };
+    let (deployed, _) = after_another(&shape);
+    let mut run = Run::start(&shape.definition(), &shape.before(), PermitAll);
+    let mut following = deployed.follow(run_id(), run.plan.clone());
+    let steered = run.plan.plan().steps().iter().find(|step| match &step.action {
+        Action::Route { target, rules: Some(rules), .. } => {
+            *target == self::target("eu-west", "api") && !rules.headers.is_empty()
+        }
+        _ => false,
+    });
+    let steered = steered.unwrap().id.to_string();
+    let mut done = 0;
+    run.until(|run| run.status(&steered) == Some(Status::Succeeded));
+    catch_up(&mut following, &run, &mut done);
+    assert_eq!(known(&deployed, "eu-west", "api"), [version(OLD), version(NEW)].into());
+    assert_eq!(served(&run, "eu-west")[&id("api")], version(OLD), "it has no share");
+    // What a host sees says nothing against it, and what it does not see of a run under way goes on counting.
+    let web: Versions = [(id("web"), version(OLD))].into();
+    for seen in [shape.before()[&id::<release_core::model::RegionId>("eu-west")].clone(), web] {
+        deployed.saw(id("production"), id("eu-west"), seen);
+        assert_eq!(known(&deployed, "eu-west", "api"), [version(OLD), version(NEW)].into());
+    }
+    run.until(|_| false);
+    catch_up(&mut following, &run, &mut done);
+    assert_eq!(known(&deployed, "eu-west", "api"), [version(NEW)].into());
 }
 
 #[test]

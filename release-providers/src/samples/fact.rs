@@ -79,7 +79,9 @@ impl SeriesId {
 
 /// Whether a series is of the track that a target is on, or of none if it is on none.
 pub(super) fn is_on(labels: &Labels, target: &Target) -> bool {
-    labels.get(TRACK).map(String::as_str) == target.track.as_ref().map(TrackId::as_str)
+    // As Prometheus has it, a label without a value is none.
+    let track = labels.get(TRACK).map(String::as_str).filter(|track| !track.is_empty());
+    track == target.track.as_ref().map(TrackId::as_str)
 }
 
 /// The labels that tell a target from others, on whichever track.

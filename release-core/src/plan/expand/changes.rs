@@ -79,25 +79,31 @@ impl Turns {
         turns
     }
 
-    /// Who needs whom, whatever changes: from what is needed to who needs it.
+    /// Who needs whom in its new version, whatever changes: from what is needed to who needs it. What needs another and goes before it is
+    /// none of these.
     pub(in crate::plan) fn declared(definition: &Definition) -> Vec<(u32, u32)> {
         let index = index(definition);
         let each = definition.services.iter().zip(0..).flat_map(|(service, own)| {
-            let needed = service.depends_on.iter();
+            let needed = service.depends_on.iter().map(|one| &one.service);
             needed
-                .filter_map(|one| index.get(&one.service))
+                .filter(|needed| !is_before(definition, service, needed))
+                .filter_map(|needed| index.get(needed))
                 .map(move |other| (*other, own))
                 .collect::<Vec<_>>()
         });
         each.collect()
     }
 
-    /// All services, each after those that go first. What is needed goes first as well where no need asks for that, unless that would go
-    /// round in a circle.
+    /// All services, each after those that go first. What is needed goes first as well where no need asks for that, but for services that
+    /// would wait for each other then.
     fn order(self, services: usize) -> Vec<u32> {
-        let all: Vec<_> = self.asked.iter().copied().chain(self.others).collect();
-        let edges = if graph::order(services, &all).is_ok() { &all } else { &self.asked };
-        graph::stable_order(services, edges)
+        let Self { asked, mut others } = self;
+        let all: Vec<_> = asked.iter().chain(&others).copied().collect();
+        let circles = graph::components(services, &all);
+        let circle = |of: u32| circles.get(of as usize);
+        others.retain(|(from, to)| circle(*from) != circle(*to));
+        others.extend(asked);
+        graph::stable_order(services, &others)
     }
 }
 
