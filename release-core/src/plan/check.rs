@@ -61,10 +61,10 @@ fn services(definition: &Definition, errors: &mut Vec<PlanError>) {
             }
         }
     }
-    let declared = Turns::declared(definition);
-    let found = circles(definition, &declared, "services", errors);
+    let turns = Turns::of(definition);
+    let found = circles(definition, &turns.declared(), "services", errors);
     if !found {
-        circles(definition, &Turns::of(definition).asked, "changes of services", errors);
+        circles(definition, &turns.asked(), "changes of services", errors);
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use release_core::model::{Digest, Release, ReleaseId, ServiceId};
-use release_core::plan::{Action, FrozenPlan, Part, Plan, Step};
+use release_core::model::{Digest, Release, ReleaseId, ServiceId, Target};
+use release_core::plan::{Action, FrozenPlan, Part, Plan};
 use release_core::report::RunReport;
 use release_core::run::Outcome;
 use semver::Version;
 
 use super::VerifiedSet;
+use super::policy::brings;
 
 /// Why a run verified no set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,7 +135,8 @@ fn check(release: &Release, plan: &Plan) -> Result<(), NotVerified> {
         if let Action::VerifyArtifact { artifact } = &step.action {
             named.insert(artifact.digest());
         }
-        for (service, digest, version) in brought(step) {
+        let Some((Target { service, .. }, versions)) = brings(&step.action) else { continue };
+        for (digest, version) in versions {
             let is = |member: &release_core::model::Member| {
                 member.artifact.digest() == digest && member.version == *version
             };
@@ -159,19 +161,4 @@ fn check(release: &Release, plan: &Plan) -> Result<(), NotVerified> {
         }
     }
     if changes { Ok(()) } else { Err(NotVerified::Nothing) }
-}
-
-/// What a step starts, or sends users to.
-fn brought(step: &Step) -> Vec<(&ServiceId, Digest, &Version)> {
-    match &step.action {
-        Action::Scale { deployment, replicas } if *replicas > 0 => {
-            let digest = deployment.artifact.digest();
-            vec![(&deployment.target.service, digest, &deployment.version)]
-        }
-        Action::Route { target, weights, .. } => {
-            let served = weights.iter().filter(|weight| weight.percent > 0);
-            served.map(|weight| (&target.service, weight.digest, &weight.version)).collect()
-        }
-        _ => Vec::new(),
-    }
 }

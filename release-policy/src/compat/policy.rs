@@ -114,14 +114,14 @@ impl Compatible {
 }
 
 /// What a step deploys or sends users to, and where; nothing where it does neither.
-fn brings(action: &Action) -> Option<(&Target, BTreeSet<&Version>)> {
+pub(super) fn brings(action: &Action) -> Option<(&Target, Vec<(Digest, &Version)>)> {
     let (target, versions) = match action {
         Action::Scale { deployment, replicas } if *replicas > 0 => {
-            (&deployment.target, BTreeSet::from([&deployment.version]))
+            (&deployment.target, vec![(deployment.artifact.digest(), &deployment.version)])
         }
         Action::Route { target, weights, .. } => {
             let served = weights.iter().filter(|weight| weight.percent > 0);
-            (target, served.map(|weight| &weight.version).collect())
+            (target, served.map(|weight| (weight.digest, &weight.version)).collect())
         }
         _ => return None,
     };
@@ -167,7 +167,9 @@ fn facts(live: &Versions, beside: &[(ServiceId, Version)]) -> Digest {
 impl Policy for Compatible {
     fn admit(&self, request: &Admission<'_>) -> Decision {
         match brings(&request.step.action) {
-            Some((target, versions)) if !request.rollback => self.decide(target, versions),
+            Some((target, versions)) if !request.rollback => {
+                self.decide(target, versions.into_iter().map(|(_, version)| version).collect())
+            }
             _ => Decision::permit(),
         }
     }

@@ -139,7 +139,8 @@ impl Run {
     }
 }
 
-fn faithful(action: &Action, now: Timestamp) -> Evidence {
+/// What an effect observes that did what it was asked.
+pub(super) fn faithful(action: &Action, now: Timestamp) -> Evidence {
     match action {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }

@@ -17,6 +17,7 @@ use release_policy::compat::{Fleet, Versions};
 use semver::Version;
 
 use super::super::support::id;
+use super::policy::faithful;
 use super::version;
 
 pub(super) const REGIONS: [&str; 2] = ["eu-west", "us-east"];
@@ -222,7 +223,7 @@ impl Run {
         }
         match applies {
             Some(_) => Err(EffectError::permanent("broken", "it does not work")),
-            None => Ok(self.seen(&step.action)),
+            None => Ok(faithful(&step.action, self.now)),
         }
     }
 
@@ -244,33 +245,6 @@ impl Run {
                     served.map(|weight| (weight.version.clone(), weight.percent)).collect();
             }
             _ => {}
-        }
-    }
-
-    fn seen(&self, action: &Action) -> Evidence {
-        match action {
-            Action::VerifyArtifact { artifact } => {
-                Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
-            }
-            Action::Scale { deployment, replicas } => Evidence::Instances {
-                target: deployment.target.clone(),
-                digest: deployment.artifact.digest(),
-                running: *replicas,
-            },
-            Action::Probe { deployment, min_ready } => Evidence::Health {
-                target: deployment.target.clone(),
-                digest: deployment.artifact.digest(),
-                ready: *min_ready,
-                unready: Vec::new(),
-                observed_at: Some(self.now),
-            },
-            Action::Route { target, weights, rules } => Evidence::Weights {
-                target: target.clone(),
-                weights: weights.clone(),
-                rules: rules.clone(),
-                served: Vec::new(),
-            },
-            _ => Evidence::Done,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::{Metric, Selector, Target};
+use release_core::model::{Metric, Selector};
 use release_core::port::{Clock, EffectCertainty, Measurement};
 use release_core::time::Timestamp;
 
@@ -12,7 +12,9 @@ use super::MEASURE;
 use super::client::{Client, Found, Row};
 use super::promql::{is_label, is_series, one_of, selector};
 use super::settings::{PrometheusLogin, PrometheusSettings};
-use crate::samples::counts::{Fetched, Told, buckets_of, histogram, mean, note_starts, ratio};
+use crate::samples::counts::{
+    Fetched, Told, buckets_of, histogram, mean, note_starts, on_track, ratio,
+};
 use crate::samples::growth::{Instance, Labels, NAME, STARTED, Seen, Series, Starts, Window};
 use crate::spi::{MeasureRequest, MetricsSource};
 use crate::{Context, Description, EffectClass, ErrorKind, ProviderError};
@@ -166,7 +168,7 @@ impl Inner {
         let series = match self.series(&query, &names, &labels, now).await? {
             Ok(series) if series.is_empty() => {
                 self.known(request, &window).await?;
-                let (version, of) = (&request.version, on(&request.target));
+                let (version, of) = (&request.version, on_track(&request.target));
                 return Ok(Err(format!(
                     "no sample of `{}` with version `{version}` and the wanted labels{of}",
                     names.join("` or `")
@@ -299,11 +301,6 @@ impl Inner {
         }
         Ok(Ok(starts))
     }
-}
-
-/// Where a target is only a part, said behind what was not found.
-fn on(target: &Target) -> String {
-    target.track.as_ref().map_or_else(String::new, |track| format!(" on track `{track}`"))
 }
 
 fn check(selector: &Selector) -> Result<(), ProviderError> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Digest, Finite, Selector};
+use release_core::model::{Digest, Finite, Selector, Target};
 use release_core::port::{Bucket, Measurement};
 use release_core::time::{Span, Timestamp};
 
@@ -34,6 +34,11 @@ impl Fetched {
         };
         self.series.iter().filter(picks).collect()
     }
+}
+
+/// Where a target is only a part, said behind what was not found.
+pub(crate) fn on_track(target: &Target) -> String {
+    target.track.as_ref().map_or_else(String::new, |track| format!(" on track `{track}`"))
 }
 
 /// The selector of a histogram's buckets.

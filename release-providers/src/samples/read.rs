@@ -5,7 +5,7 @@ use release_core::port::Measurement;
 use release_core::time::Timestamp;
 
 use super::MEASURE;
-use super::counts::{Fetched, Told, buckets_of, histogram, mean, note_starts, ratio};
+use super::counts::{Fetched, Told, buckets_of, histogram, mean, note_starts, on_track, ratio};
 use super::fact::{is_on, target_labels};
 use super::growth::{Labels, NAME, STARTED, Seen, Series, Starts, Window};
 use super::tape::Tape;
@@ -96,8 +96,7 @@ impl Tape {
         if series.is_empty() {
             let names: Vec<&str> = selectors.iter().map(|one| &*one.series).collect();
             let (names, version) = (names.join("` or `"), &request.version);
-            let track = request.target.track.as_ref();
-            let on = track.map_or_else(String::new, |track| format!(" on track `{track}`"));
+            let on = on_track(&request.target);
             return Err(format!("no sample of `{names}` with version `{version}`{on}"));
         }
         let seen = Seen::of(&series, &window);

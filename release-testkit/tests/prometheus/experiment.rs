@@ -20,7 +20,7 @@ use release_core::run::{Event, Outcome};
 use release_core::time::{Span, Timestamp};
 use release_providers::endpoints::Endpoints as _;
 use release_providers::local::{LocalConfig, LocalPlatform};
-use release_providers::prometheus::{PrometheusSettings, PrometheusSource};
+use release_providers::prometheus::PrometheusSource;
 use release_providers::spi::{
     ApplyRequest, ArtifactStore as _, Deployer as _, MeasureRequest, MetricsSource as _,
     ObserveTraffic, PutArtifact, SetWeights, TrafficRouter,
@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use crate::demo::program;
 use crate::real;
 use crate::server::Server;
-use crate::services::get;
+use crate::services::{get, scraping};
 
 /// How long anything may take.
 const PATIENCE: Span = Span::secs(20);
@@ -245,17 +245,8 @@ async fn experiment(failures: u8) -> Option<(Outcome, History, Vec<String>)> {
     let root = tempfile::tempdir().unwrap();
     let sides = Sides::start(root.path(), failures).await;
     let mut server = Server::new(&prometheus);
-    let places = server.directory.path().join("services.json");
-    std::fs::write(&places, serde_json::Value::from(sides.discovery.clone()).to_string()).unwrap();
-    let configuration = format!(
-        "scrape_configs:\n- job_name: api\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  \
-         file_sd_configs: [{{files: ['{}']}}]\n",
-        places.display()
-    );
-    server.start(&configuration).await.unwrap();
-    let mut settings = PrometheusSettings::new(format!("http://{}", server.address));
-    settings.scrape_interval_ms = 2_000; // a machine that is busy is late
-    let source = PrometheusSource::new(settings, None, Arc::new(SystemClock::new())).unwrap();
+    let discovery = serde_json::Value::from(sides.discovery.clone()).to_string();
+    let source = scraping(&mut server, discovery).await;
     seen(&source, &sides).await;
 
     let everywhere = ProviderSelector::everywhere;

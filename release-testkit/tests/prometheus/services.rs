@@ -159,14 +159,10 @@ impl Asked<'_> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_sent_to_services_of_the_platform_is_measured() {
-    let Some(prometheus) = real::find("prometheus") else { return };
-    let root = tempfile::tempdir().unwrap();
-    let services = Services::start(root.path()).await;
-    let mut server = Server::new(&prometheus);
+/// Starts a server that scrapes the services that a file for its discovery lists, and a source that asks it.
+pub(crate) async fn scraping(server: &mut Server, discovery: String) -> PrometheusSource {
     let places = server.directory.path().join("services.json");
-    std::fs::write(&places, services.discovery()).unwrap();
+    std::fs::write(&places, discovery).unwrap();
     let configuration = format!(
         "scrape_configs:\n- job_name: api\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  \
          file_sd_configs: [{{files: ['{}']}}]\n",
@@ -175,7 +171,16 @@ async fn what_was_sent_to_services_of_the_platform_is_measured() {
     server.start(&configuration).await.unwrap();
     let mut settings = PrometheusSettings::new(format!("http://{}", server.address));
     settings.scrape_interval_ms = 2_000; // a machine that is busy is late
-    let source = PrometheusSource::new(settings, None, Arc::new(SystemClock::new())).unwrap();
+    PrometheusSource::new(settings, None, Arc::new(SystemClock::new())).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_to_services_of_the_platform_is_measured() {
+    let Some(prometheus) = real::find("prometheus") else { return };
+    let root = tempfile::tempdir().unwrap();
+    let services = Services::start(root.path()).await;
+    let mut server = Server::new(&prometheus);
+    let source = scraping(&mut server, services.discovery()).await;
     let asked = Asked { services: &services, source, clock: SystemClock::new() };
     let seen = "count(http_request_duration_seconds_count{version=\"{{version}}\"})";
     asked.tells(seen, f64::from(INSTANCES)).await;

@@ -51,59 +51,66 @@ fn asks(definition: &Definition, service: &Service, needed: &ServiceId) -> bool 
     needs.any(|one| !old.is_some_and(|member| one.version.matches(&member.version)))
 }
 
-/// Which services go before which, by their places in the definition. Those that it does not know are missing.
-#[derive(Default)]
-pub(in crate::plan) struct Turns {
-    /// Of two that both change, where one cannot do with the version from before, or with the new one, of the other.
-    pub(in crate::plan) asked: Vec<(u32, u32)>,
-    /// Of two that get along with each other at any time: what is needed goes first where nothing stands against that.
-    others: Vec<(u32, u32)>,
+/// Why one service goes before another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It needs the other, whose new version its version from before cannot do with.
+    Before,
+    /// It is needed by the other, whose new version cannot do with its version from before.
+    After,
+    /// It is needed by the other, and they get along with each other at any time.
+    Free,
 }
+
+/// Which services go before which, by their places in the definition. Those that it does not know are missing.
+pub(in crate::plan) struct Turns(Vec<((u32, u32), Why)>);
 
 impl Turns {
     pub(in crate::plan) fn of(definition: &Definition) -> Self {
-        let (index, mut turns) = (index(definition), Self::default());
+        let (index, mut turns) = (index(definition), Vec::new());
         for (service, own) in definition.services.iter().zip(0..) {
             for Dependency { service: needed, .. } in &service.depends_on {
                 let Some(other) = index.get(needed).copied() else { continue };
-                let both = is_new(definition, &service.id) && is_new(definition, needed);
-                if is_before(definition, service, needed) {
-                    turns.asked.push((own, other));
-                } else if both && asks(definition, service, needed) {
-                    turns.asked.push((other, own));
+                let both = || is_new(definition, &service.id) && is_new(definition, needed);
+                turns.push(if is_before(definition, service, needed) {
+                    ((own, other), Why::Before)
+                } else if asks(definition, service, needed) && both() {
+                    ((other, own), Why::After)
                 } else {
-                    turns.others.push((other, own));
-                }
+                    ((other, own), Why::Free)
+                });
             }
         }
-        turns
+        Self(turns)
     }
 
     /// Who needs whom in its new version, whatever changes: from what is needed to who needs it. What needs another and goes before it is
     /// none of these.
-    pub(in crate::plan) fn declared(definition: &Definition) -> Vec<(u32, u32)> {
-        let index = index(definition);
-        let each = definition.services.iter().zip(0..).flat_map(|(service, own)| {
-            let needed = service.depends_on.iter().map(|one| &one.service);
-            needed
-                .filter(|needed| !is_before(definition, service, needed))
-                .filter_map(|needed| index.get(needed))
-                .map(move |other| (*other, own))
-                .collect::<Vec<_>>()
-        });
-        each.collect()
+    pub(in crate::plan) fn declared(&self) -> Vec<(u32, u32)> {
+        self.all_but(Why::Before)
+    }
+
+    /// Of two that both change, where one cannot do with the version from before, or with the new one, of the other.
+    pub(in crate::plan) fn asked(&self) -> Vec<(u32, u32)> {
+        self.all_but(Why::Free)
+    }
+
+    fn all_but(&self, left_out: Why) -> Vec<(u32, u32)> {
+        self.0.iter().filter(|(_, why)| *why != left_out).map(|(edge, _)| *edge).collect()
     }
 
     /// All services, each after those that go first. What is needed goes first as well where no need asks for that, but for services that
     /// would wait for each other then.
-    fn order(self, services: usize) -> Vec<u32> {
-        let Self { asked, mut others } = self;
-        let all: Vec<_> = asked.iter().chain(&others).copied().collect();
+    fn order(&self, services: usize) -> Vec<u32> {
+        let all: Vec<_> = self.0.iter().map(|(edge, _)| *edge).collect();
         let circles = graph::components(services, &all);
         let circle = |of: u32| circles.get(of as usize);
-        others.retain(|(from, to)| circle(*from) != circle(*to));
-        others.extend(asked);
-        graph::stable_order(services, &others)
+        let kept = self
+            .0
+            .iter()
+            .filter(|((from, to), why)| *why != Why::Free || circle(*from) != circle(*to));
+        let kept: Vec<_> = kept.map(|(edge, _)| *edge).collect();
+        graph::stable_order(services, &kept)
     }
 }
 
