@@ -144,7 +144,13 @@ fn action(metric: Metric, judge: Judge) -> Action {
     };
     let id = sure("failures".parse());
     let analysis = Arc::new(Analysis { count: u32::MAX, ..Analysis::judged(id, metric, judge) });
-    Action::Analyze { deployment: deployment("2.0.0"), analysis, from: None, beside, until: None }
+    Action::Analyze {
+        deployment: deployment("2.0.0").into(),
+        analysis,
+        from: None,
+        beside,
+        until: None,
+    }
 }
 
 fn looks(criterion: &mut Criterion) {

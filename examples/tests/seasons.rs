@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use release_core::model::{RegionId, ServiceId, Span, TeamId};
 use release_core::run::{Cause, Outcome};
-use release_policy::compat::{VerifiedSets, Versions};
+use release_policy::compat::{Offer, VerifiedSets, Versions};
 use release_policy::train::departure::Behind;
 use semver::Version;
 
@@ -90,9 +90,9 @@ fn all_of_it_holds_for_other_seeds_too() {
 
 /// Runs a set in staging; a record with that alone.
 fn staged(platform: &mut Platform, name: &str, to: &Versions) -> VerifiedSets {
-    for (service, version) in to {
-        platform.store(service, version);
-    }
+    let built = to.iter().map(|(service, version)| Offer::new(service.clone(), version.clone()));
+    let built: Vec<Offer> = built.collect();
+    platform.store(&built.iter().collect::<Vec<_>>()).unwrap();
     let wish = Wish::new(name.to_owned(), to);
     let run = platform.start(&Services::new().unwrap(), &wish).unwrap();
     let mut verified = VerifiedSets::default();

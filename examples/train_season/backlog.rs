@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_core::model::{ItemId, ServiceId, Span, Timestamp};
-use release_policy::compat::{Catalogue, Offer, Versions};
+use release_policy::compat::{Offer, Versions};
 use release_policy::train::departure::Car;
 use semver::{Version, VersionReq};
 
@@ -139,9 +139,10 @@ impl Backlog {
         patched
     }
 
-    /// All versions that there are.
-    pub(crate) fn catalogue(&self) -> Result<Catalogue, Failure> {
-        Ok(Catalogue::new(self.offers.values().cloned())?)
+    /// A version that was built, with what it needs.
+    pub(crate) fn built(&self, service: &ServiceId, version: &Version) -> Result<&Offer, Failure> {
+        let known = self.offers.get(&(service.clone(), version.clone()));
+        known.ok_or_else(|| format!("`{service}` {version} was not built").into())
     }
 
     /// Users everywhere have what was aboard.

@@ -145,7 +145,7 @@ impl Line {
         for ((mut to, regions), number) in groups.into_iter().zip(1..) {
             let live = to.get(service).cloned().ok_or("a service that is not there")?;
             let version = self.backlog.patch(service, &live);
-            self.platform.store(service, &version);
+            self.platform.store(&[self.backlog.built(service, &version)?])?;
             to.insert(service.clone(), version.clone());
             let (verified, evidence) = self.verify(format!("{id}-{number}-staging"), &to)?;
             staging.push(verified);

@@ -10,10 +10,11 @@
 //! fails in one region. The season is played twice, the second time with Fridays frozen; what that would cost is told with
 //! numbers. Everything follows from the seed: the same one writes the same files and lines, byte for byte.
 //!
-//! What is run by the engine, over fakes of a platform, with its freezes as the engine's policy: the first deploy, the
+//! What is run by the engine, over fakes of a platform, with its freezes as a policy of the engine: the first deploy, the
 //! verification of every set in staging, every wave of every train in its regions, every hotfix, and the way back from the
-//! regional failure, which is found by the metric of one region. Users get no set but one that such a run in staging verified, by
-//! its own records. The ways back of the wave that fails and of the one that is replaced are the engine's own. Calls go over a
+//! regional failure, which is found by the metric of one region. A second policy lets no version go where it does not get along
+//! with what users have there: what each needs is published when it is built, while runs are decided by it. Users get no set but
+//! one that such a run in staging verified, by its own records. The ways back of the wave that fails and of the one that is replaced are the engine's own. Calls go over a
 //! fake pager. What is decided by pure parts: the dates, who boards, the waves and when they begin, what hotfixes move and what
 //! they replace, sign-offs, and to which set the regions before return. Time for watching a wave after its rollout passes on the
 //! clock, and nothing is measured in it.

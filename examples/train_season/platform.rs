@@ -1,5 +1,6 @@
 //! The platform: fakes of the testkit behind the registry, the engine, and what is deployed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,18 +9,20 @@ use release_core::journal::MemoryJournal;
 use release_core::model::{
     Analysis, Canary, CanaryStep, Definition, Environment, Principal, Priority, RegionId, Release,
     RollbackCriteria, RollbackScope, RollbackTrigger, RunId, Service, ServiceId, Span, Stage,
-    Strategy, Tier, Timestamp, VersionSet,
+    Strategy, Target, Tier, Timestamp, VersionSet,
 };
 use release_core::plan::plan;
 use release_core::port::Clock;
 use release_core::report::RunReport;
 use release_core::run::{Event, Outcome};
+use release_policy::AllOf;
 use release_policy::compat::{
-    Fleet, NotRecorded, NotVerified, VerifiedSet, VerifiedSets, Versions,
+    Catalogue, Compatible, Fleet, Inventory, NotRecorded, NotVerified, Offer, Published,
+    VerifiedSet, VerifiedSets, Versions,
 };
 use release_policy::train::departure::UnderWay;
 use release_providers::{ProviderSelector, Registry};
-use release_testkit::fakes::{FakeMetrics, FakePlatform};
+use release_testkit::fakes::{FakeMetrics, FakePlatform, World};
 use release_testkit::{VirtualClock, fixtures};
 use semver::Version;
 use tokio::runtime::{Builder, Runtime};
@@ -105,6 +108,8 @@ pub(crate) struct Platform {
     metrics: BTreeMap<RegionId, Arc<FakeMetrics>>,
     engine: Engine,
     dice: Dice,
+    /// What is known of versions: the engine lets none go where it does not get along with what is there.
+    pub(crate) published: Published,
     /// What is deployed in each region.
     pub(crate) fleet: Fleet,
     staging: Versions,
@@ -113,7 +118,7 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// An empty one, whose engine knows the season's freezes.
+    /// An empty one, whose engine knows the season's freezes, and what versions need once they are built.
     pub(crate) fn new(season: &Season, begins: Timestamp) -> Result<Self, Failure> {
         let clock = Arc::new(VirtualClock::at(begins));
         let time: Arc<dyn Clock> = clock.clone();
@@ -133,14 +138,18 @@ impl Platform {
             fleet.insert(region, Versions::new());
         }
         let registry = registry.build().map_err(|errors| format!("{errors:?}"))?;
+        let services = Services::new()?.team.into_keys().collect();
+        let (published, seen) =
+            (Published::new(Catalogue::new([])?), Seen { world: fakes.world.clone(), services });
+        let compatible = Compatible::new(published.clone(), seen);
         let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
             .clock(Arc::clone(&time))
-            .policy(season.windows().clone())
+            .policy(AllOf::new().and(season.windows().clone()).and(compatible))
             .build();
         let mut runtime = Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build()?;
         let (dice, staging, count) = (season.dice, Versions::new(), (0, 0));
-        Ok(Self { runtime, clock, fakes, metrics, engine, dice, fleet, staging, count })
+        Ok(Self { runtime, clock, fakes, metrics, engine, dice, published, fleet, staging, count })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -161,13 +170,17 @@ impl Platform {
         self.drive(self.clock.sleep_until(until))
     }
 
-    /// A version was built; it works everywhere.
-    pub(crate) fn store(&self, service: &ServiceId, version: &Version) {
-        let content = fixtures::content(service.as_str(), &version.to_string());
-        let digest = self.fakes.world.store(&content);
-        for metrics in self.metrics.values() {
-            metrics.set_errors(digest, FEW, REQUESTS);
+    /// Versions were built, and with that it is known what they need; they work everywhere.
+    pub(crate) fn store(&self, built: &[&Offer]) -> Result<(), Failure> {
+        self.published.add(built.iter().copied().cloned())?;
+        for offer in built {
+            let content = fixtures::content(offer.service.as_str(), &offer.version.to_string());
+            let digest = self.fakes.world.store(&content);
+            for metrics in self.metrics.values() {
+                metrics.set_errors(digest, FEW, REQUESTS);
+            }
         }
+        Ok(())
     }
 
     /// A version fails in one region.
@@ -286,10 +299,7 @@ impl Platform {
         release.rollback = Some(RollbackCriteria { scope: RollbackScope::Environment, triggers });
         let mut definition = Definition::builder("weekly".parse()?, release).analysis(analysis);
         for (id, team) in &services.team {
-            let mut service = Service::new(id.clone(), team.parse()?).replicas(2);
-            for on in services.needs.get(id).into_iter().flatten() {
-                service = service.needs(on.clone(), ">=1.0.0, <2.0.0".parse()?);
-            }
+            let service = Service::new(id.clone(), team.parse()?).replicas(2);
             definition = definition.service(service);
         }
         let bake = self.dice.draw(&format!("bake/{}", wish.name), 5, 10);
@@ -310,7 +320,49 @@ impl Platform {
         let mut stage = Stage::new(name.parse()?, strategy);
         stage.waves = vec![regions];
         stage.step_timeout = Span::secs(HOUR);
-        Ok(definition.environment(environment).stage(stage).build())
+        let definition = definition.environment(environment).stage(stage).build();
+        // What goes first follows from what versions need.
+        self.published.catalogue().describe(definition).map_err(|unknown| {
+            let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            unknown.join("; ").into()
+        })
+    }
+}
+
+/// What users get of each service, as the router shows it.
+struct Seen {
+    world: World,
+    services: Vec<ServiceId>,
+}
+
+impl Seen {
+    /// The versions of each service to which users are sent where a target is, that of the most of them first.
+    fn served(&self, target: &Target) -> impl Iterator<Item = (&ServiceId, Vec<Version>)> {
+        let mut at = Target { track: None, ..target.clone() };
+        self.services.iter().map(move |id| {
+            at.service.clone_from(id);
+            let mut weights = self.world.weights(&at);
+            weights.retain(|weight| weight.percent > 0);
+            weights.sort_by_key(|weight| Reverse(weight.percent));
+            (id, weights.into_iter().map(|weight| weight.version).collect())
+        })
+    }
+}
+
+impl Inventory for Seen {
+    fn deployed(&self, target: &Target) -> Option<Versions> {
+        let each = self.served(target);
+        let most = |(id, versions): (&ServiceId, Vec<Version>)| {
+            Some((id.clone(), versions.into_iter().next()?))
+        };
+        Some(each.filter_map(most).collect())
+    }
+
+    fn beside(&self, target: &Target) -> Vec<(ServiceId, Version)> {
+        let each = self.served(target).flat_map(|(id, versions)| {
+            versions.into_iter().skip(1).map(move |version| (id.clone(), version))
+        });
+        each.collect()
     }
 }
 

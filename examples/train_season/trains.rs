@@ -160,9 +160,8 @@ impl Line {
         let first = Version::new(1, 0, 0);
         let all = self.services.team.keys().map(|service| (service.clone(), first.clone()));
         let all: Versions = all.collect();
-        for service in all.keys() {
-            self.platform.store(service, &first);
-        }
+        let built = all.keys().map(|service| self.backlog.built(service, &first));
+        self.platform.store(&built.collect::<Result<Vec<_>, _>>()?)?;
         self.verify("first-staging".into(), &all)?;
         let (everywhere, verified) = (regions()?, Some(&self.verified));
         let wish = Wish { regions: Some(&everywhere), verified, ..Wish::new("first".into(), &all) };
@@ -212,9 +211,8 @@ impl Line {
         self.land_until(route.begins)?;
         let cars = self.backlog.cars(week, &self.services)?;
         self.backlog.offer(&cars)?;
-        for car in &cars {
-            self.platform.store(&car.service, &car.version);
-        }
+        let built = cars.iter().map(|car| self.backlog.built(&car.service, &car.version));
+        self.platform.store(&built.collect::<Result<Vec<_>, _>>()?)?;
         let (boarded, staging, evidence) = self.board(dates, &cars, route.begins)?;
         let features: Vec<_> = self.backlog.waiting(week).cloned().collect();
         let aboard = self.backlog.going(week, &boarded.aboard);
@@ -291,7 +289,7 @@ impl Line {
             return Err(format!("{} departs by an older proof", dates.id).into());
         }
         // No region may come to a set in which something is missing, nor past one.
-        let catalogue = self.backlog.catalogue()?;
+        let catalogue = self.platform.published.catalogue();
         for live in self.platform.fleet.values() {
             catalogue.order(live, &to).map_err(|why| *why)?;
         }

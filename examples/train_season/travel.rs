@@ -244,7 +244,7 @@ impl Line {
         let mut to = self.platform.fleet.get(&region).ok_or("an unknown region")?.clone();
         let mut back = None;
         if let Some(live) = regions.first().and_then(|first| self.platform.fleet.get(first)) {
-            let catalogue = self.backlog.catalogue()?;
+            let catalogue = self.platform.published.catalogue();
             let (set, order) = self.verified.way_back(&catalogue, live)?;
             if set.over(live) != to {
                 return Err(format!("the wave of {id} went back elsewhere than others").into());

@@ -215,6 +215,11 @@ impl AuthorizedCommand {
     }
 }
 
+/// The [kind](EffectError::kind) of failure of a step that looked whether traffic is still distributed as it was set
+/// ([`Action::Confirm`](crate::plan::Action::Confirm)), and saw that it is not. Its message says what was set and what was
+/// seen, and its evidence is what was seen.
+pub const DRIFT: &str = "drift";
+
 /// How old health may be that a step passes by: a minute.
 pub const MAX_HEALTH_AGE: Span = Span::secs(60);
 

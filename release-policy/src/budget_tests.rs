@@ -121,7 +121,7 @@ fn faithful(action: &Action, now: Timestamp) -> Evidence {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
         }
-        Action::Scale { deployment, replicas } => Evidence::Instances {
+        Action::Scale { deployment, replicas, .. } => Evidence::Instances {
             target: deployment.target.clone(),
             digest: deployment.artifact.digest(),
             running: *replicas,
@@ -133,12 +133,14 @@ fn faithful(action: &Action, now: Timestamp) -> Evidence {
             unready: Vec::new(),
             observed_at: Some(now),
         },
-        Action::Route { target, weights, rules } => Evidence::Weights {
-            target: target.clone(),
-            weights: weights.clone(),
-            rules: rules.clone(),
-            served: Vec::new(),
-        },
+        Action::Route { target, weights, rules } | Action::Confirm { target, weights, rules } => {
+            Evidence::Weights {
+                target: target.clone(),
+                weights: weights.clone(),
+                rules: rules.clone(),
+                served: Vec::new(),
+            }
+        }
         _ => Evidence::Done,
     }
 }

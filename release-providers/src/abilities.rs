@@ -48,6 +48,9 @@ pub struct DeployerAbilities {
     pub fencing: Fencing,
     /// So many instances of one artifact in one target at the most.
     pub most_replicas: Option<NonZeroU32>,
+    /// Whether it starts instances [on other machines](release_core::model::AntiAffinity) than those of other artifacts, where
+    /// [that is asked](ApplyRequest::apart).
+    pub anti_affinity: bool,
 }
 
 /// What a [`TrafficRouter`](crate::spi::TrafficRouter) is able to do.
@@ -126,6 +129,8 @@ pub enum Splitting {
 
 /// What a provider without `tracks` cannot do.
 const APART: &str = "keep instances of a version apart from its others";
+/// What a deployer without `anti_affinity` cannot do.
+const ELSEWHERE: &str = "start instances on other machines than those of other versions";
 
 /// Whether a request is about instances that are kept apart.
 fn on_track(request: &dyn Any) -> bool {
@@ -152,7 +157,10 @@ impl Abilities {
         if !self.tracks && on_track(request) {
             return Some(APART.into());
         }
-        if let Some(ApplyRequest { replicas, .. }) = request.downcast_ref() {
+        if let Some(ApplyRequest { replicas, apart, .. }) = request.downcast_ref() {
+            if apart.is_some() && !self.deployer.anti_affinity {
+                return Some(ELSEWHERE.into());
+            }
             let most = self.deployer.most_replicas.filter(|most| *replicas > most.get());
             return most.map(|most| format!("run more than {most} instances"));
         }

@@ -34,7 +34,7 @@
 //! | [`spi`] | the traits that vendors implement | always |
 //! | [`Context`], [`ProviderError`], [`Description`] | what every call is told, answers and says of itself | always |
 //! | [`layer`] | what stands around a provider of any trait: retries, limits, timeouts, redaction, record and replay | always |
-//! | [`Registry`], [`ProviderSelector`] | who serves what; checks a whole plan before it runs | always |
+//! | [`Registry`], [`ProviderSelector`] | who serves what; checks a whole plan before it runs, and whether what is to judge it can be measured | always |
 //! | [`build`] | builds of many repositories, and suites of tests over stages, each driven over a runner | always |
 //! | [`escalation`] | calls people about what was awaited and has not come | always |
 //! | [`incidents`] | tells a run of open incidents, so that it does what was planned for them | always |
@@ -50,6 +50,7 @@
 //! | `samples` | measures versions by raw samples: text endpoints that are scraped, a file, a feed; what each sample is, is typed | `samples` |
 //! | `git` | builds: commands in work trees of git repositories | `git` |
 //! | `webhook` | hooks of rollouts as web services | `webhook` |
+//! | `web` | measures versions by numbers that web services tell, and by gates | `web` |
 //! | `flagd` | feature flags in the file that flagd and OpenFeature providers watch | `flagd` |
 //! | `local` | processes, a weighted proxy, health, metrics, artifacts and identities on this machine | `local`, default |
 //!
@@ -131,6 +132,8 @@ pub mod spi;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod sync;
+#[cfg(feature = "web")]
+pub mod web;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
@@ -146,7 +149,8 @@ pub use describe::{Description, EffectClass};
 pub use error::{ErrorKind, ErrorReport, ProviderError, RetryAdvice};
 pub use layer::Shielding;
 pub use registry::{
-    AnyProvider, Binding, Capable, ProviderSelector, Registry, RegistryBuilder, RegistryError,
+    AnyProvider, Binding, Capable, NotObservable, ProviderSelector, Registry, RegistryBuilder,
+    RegistryError,
 };
 pub use release_core::clock::SystemClock;
 /// The nouns of releases, which requests and answers are made of.

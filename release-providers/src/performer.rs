@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::flags::FlagReading;
-use release_core::model::{Timestamp, TrafficRules};
+use release_core::model::{AntiAffinity, Timestamp, TrafficRules};
 use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
     AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, KillOrder, Observed,
@@ -105,11 +105,11 @@ impl<'a> Call<'a> {
                 let found = store.verify(&self.cx, artifact.clone()).await?;
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
-            (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
+            (Bound::Deployer(deployer), Action::Scale { deployment, replicas, apart }) => {
                 if *replicas == 0 {
                     self.drained(deployment).await?;
                 }
-                self.scale(&**deployer, deployment, *replicas).await
+                self.scale(&**deployer, deployment, (*replicas, *apart)).await
             }
             (Bound::Probe(probe), Action::Probe { deployment, min_ready }) => {
                 self.probe(&**probe, deployment, *min_ready).await
@@ -130,6 +130,10 @@ impl<'a> Call<'a> {
                     };
                     self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
+            }
+            (Bound::Traffic(router), Action::Confirm { target, .. }) => {
+                let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
+                Ok(evidence(status))
             }
             (Bound::Metrics(source), Action::Analyze { deployment, analysis, beside, .. }) => {
                 let (cx, source, since) = (&self.cx, &**source, self.since);
@@ -192,12 +196,12 @@ impl<'a> Call<'a> {
         &self,
         deployer: &dyn Deployer,
         deployment: &Deployment,
-        replicas: u32,
+        (replicas, apart): (u32, Option<AntiAffinity>),
     ) -> Result<Evidence, ProviderError> {
         let Deployment { target, artifact, version } = deployment.clone();
         let digest = artifact.digest();
         let look = ObserveDeployment::new(target.clone(), digest);
-        let wish = ApplyRequest::new(target, artifact, version, replicas);
+        let wish = ApplyRequest::new(target, artifact, version, replicas).keeping(apart);
         deployer.apply(&self.cx, wish).await?;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -256,7 +260,7 @@ impl<'a> Call<'a> {
             ));
         }
         match (bound, &command.step().action) {
-            (Bound::Deployer(deployer), Action::Scale { deployment, replicas }) => {
+            (Bound::Deployer(deployer), Action::Scale { deployment, replicas, .. }) => {
                 let look =
                     ObserveDeployment::new(deployment.target.clone(), deployment.artifact.digest());
                 let status = deployer.observe(&self.cx, look).await?;

@@ -23,13 +23,13 @@ use std::sync::Arc;
 use release_core::engine::{Engine, EngineError, Settled};
 use release_core::journal::{AppendError, Journal, MemoryJournal};
 use release_core::model::{RunId, Span, Timestamp};
-use release_core::plan::plan;
-use release_core::port::Clock;
+use release_core::plan::{Weight, plan};
+use release_core::port::{Clock, DRIFT, Evidence};
 use release_core::run::{Command, Directive, Event, Outcome};
 use release_policy::rbac::{Action, Rbac, Role, Rules};
 use release_policy::window::When;
 use release_policy::{AllOf, WindowSpec, Windows};
-use release_providers::spi::Deployer as _;
+use release_providers::spi::{Deployer as _, SetWeights, TrafficRouter as _};
 use release_testkit::fakes::{
     Behaviour, DeployerOp, FakePlatform, MetricsSourceOp, TrafficRouterOp,
 };
@@ -159,6 +159,48 @@ fn f11_a_success_that_does_not_last_through_its_bake_is_taken_back() {
         })
     };
     assert!(of("/ready", true) && of("/still-ready", false));
+}
+
+/// The router said that the new version has its share; in the middle of the bake the old one has all of the traffic again.
+#[test]
+fn f11_shares_that_do_not_last_through_a_bake_are_taken_back() {
+    let bench = Bench::new(Shop::new().without_staging().bake(Span::secs(3_600)).regions(["eu"]));
+    let engine = bench.engine();
+    let (target, first) = (fixtures::target("catalog"), Shop::SERVICES[0]);
+    let old = || {
+        let digest = fixtures::digest(first, Shop::OLD);
+        vec![Weight::new(digest, fixtures::version(Shop::OLD), 100)]
+    };
+    let reverts = async {
+        bench.clock.sleep_until(bench.clock.now().plus(Span::secs(1_800))).await;
+        let shares = bench.platform.world.weights(&target);
+        assert_eq!(shares.len(), 2, "both are served: {shares:?}");
+        let (cx, wish) = (fixtures::context("by-hand"), SetWeights::new(target.clone(), old()));
+        bench.platform.router.set_weights(&cx, wish).await.unwrap();
+    };
+    let both = async { tokio::join!(bench.start(&engine), reverts).0 };
+    let outcome = bench.clock.run(both).unwrap().unwrap();
+    let Outcome::RolledBack { cause } = &outcome else { panic!("{outcome}") };
+    assert!(cause.to_string().contains("weight-10/still-routed"), "{cause}");
+    for service in Shop::SERVICES {
+        assert_eq!(bench.live(service), [Shop::OLD], "{service}");
+    }
+    // The audit has both: that the shares were in effect, and what was seen in their place.
+    let run = Bench::run_id();
+    let (history, _) = bench.clock.run(engine.load(&run)).unwrap().unwrap();
+    let set = history.facts().iter().any(|fact| match &fact.event {
+        Event::StepSucceeded { step, evidence: Evidence::Weights { weights, .. }, .. } => {
+            step.id.as_str().ends_with("catalog/weight-10") && weights.len() == 2
+        }
+        _ => false,
+    });
+    let seen = history.facts().iter().any(|fact| match &fact.event {
+        Event::StepFailed { error, evidence: Some(Evidence::Weights { weights, .. }), .. } => {
+            error.kind == DRIFT && Weight::same_shares(weights, &old())
+        }
+        _ => false,
+    });
+    assert!(set && seen, "{:?}", history.facts());
 }
 
 #[test]

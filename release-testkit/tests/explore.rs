@@ -5,9 +5,9 @@
 use std::io::Write as _;
 
 use release_core::model::{
-    Approval, Background, BlueGreen, Canary, CanaryScale, CanaryStep, Definition, Experiment, Gate,
-    HeaderRule, Hook, HookPoint, RollbackScope, Rolling, Service, SessionAffinity, Shadow, Span,
-    Strategy,
+    Approval, Background, BlueGreen, Canary, CanaryReady, CanaryScale, CanaryStep, Definition,
+    Experiment, Gate, HeaderRule, Hook, HookPoint, RollbackScope, Rolling, Service,
+    SessionAffinity, Shadow, Span, Strategy,
 };
 use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{Action, Planner, Undo, plan};
@@ -26,6 +26,12 @@ fn step(weight: u8) -> CanaryStep {
 
 fn canary(steps: Vec<CanaryStep>) -> Canary {
     Canary { keep_old: minute(), ..Canary::new(steps) }
+}
+
+/// A switch at which some instances of the new version may be missing.
+fn switch(max_unavailable: u32) -> Strategy {
+    let (bake, keep_old) = (minute(), minute());
+    Strategy::BlueGreen(BlueGreen { max_unavailable, bake, keep_old, ..BlueGreen::default() })
 }
 
 fn by_header() -> Vec<HeaderRule> {
@@ -159,10 +165,37 @@ fn rich() -> Vec<Trial> {
     ]
 }
 
+/// Strategies that wait for fewer instances than they start.
+fn sparing() -> Vec<Trial> {
+    let scaled = |weight, count| {
+        let scale = Some(CanaryScale::Replicas(count));
+        CanaryStep { scale, ..step(weight) }
+    };
+    let ready = |count, step| CanaryStep { ready: Some(CanaryReady::Replicas(count)), ..step };
+    vec![
+        ("blue-green, one missing", switch(1), Exploration::new().missing(1)),
+        ("blue-green, all but one missing", switch(3), Exploration::new().missing(3)),
+        (
+            "canary, as soon as enough are ready",
+            Strategy::Canary(Canary {
+                shrink_old: true,
+                ready: Some(CanaryReady::Percent(25)),
+                ..canary(vec![step(10), ready(3, step(50)), step(75)])
+            }),
+            Exploration::new(),
+        ),
+        (
+            "canary, fewer and fewer ready",
+            Strategy::Canary(canary(vec![ready(3, scaled(50, 4)), ready(1, scaled(25, 2))])),
+            Exploration::new(),
+        ),
+    ]
+}
+
 #[test]
 fn f25_f30_from_every_state_of_every_strategy_an_abort_ends_on_a_healthy_version() {
     let mut total = 0;
-    for (name, strategy, exploration) in plain().into_iter().chain(rich()) {
+    for (name, strategy, exploration) in plain().into_iter().chain(rich()).chain(sparing()) {
         let mut definition = one_service(strategy, REPLICAS);
         // What is looked at in the background is looked at three times while a bake lasts.
         definition.analyses.iter_mut().for_each(|analysis| analysis.interval = Span::secs(20));
@@ -311,6 +344,33 @@ impl RolloutStrategy for Trusting {
     }
 }
 
+/// Goes on once one instance of all is ready, whatever its share needs.
+#[derive(Debug)]
+struct Sparse;
+
+impl RolloutStrategy for Sparse {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let all = site.replicas();
+        let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", 1)?];
+        steps.push(site.route("half", 50)?);
+        steps.extend([site.probe("all-ready", all)?, site.route("all", 100)?]);
+        Ok(Rollout { finale: site.retire(Span::ZERO)?, ..Rollout::of(steps) })
+    }
+}
+
+/// Stops as many instances as are not ready, and these may be the others.
+#[derive(Debug)]
+struct Thrifty;
+
+impl RolloutStrategy for Thrifty {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let all = site.replicas();
+        let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", all - 1)?];
+        steps.extend([site.scale_new("shrink", all - 1)?, site.route("most", 75)?]);
+        Ok(Rollout::of(steps))
+    }
+}
+
 /// What is found in the plan of a strategy that is not ours.
 fn broken(strategy: fn() -> Box<dyn RolloutStrategy>, exploration: Exploration) -> Breach {
     let other = release_core::model::Other { name: "theirs".into(), with: serde_json::Value::Null };
@@ -330,6 +390,22 @@ fn a_way_back_with_more_instances_than_there_may_be_is_found() {
     assert!(matches!(found, Breach::Together { .. }), "{found}");
     let found = broken(crowded, Exploration::new().with_outage().surge(0));
     assert!(matches!(found, Breach::TooMany { running: 8, most: REPLICAS, .. }), "{found}");
+}
+
+#[test]
+fn f30_a_look_for_fewer_instances_than_the_traffic_needs_is_found() {
+    let found = broken(|| Box::new(Sparse), Exploration::new());
+    assert!(matches!(found, Breach::Unready { ready: 1, needed: 2, .. }), "{found}");
+    let found = broken(|| Box::new(Thrifty), Exploration::new());
+    assert!(matches!(found, Breach::Unready { ready: 2, needed: 3, .. }), "{found}");
+    // As many as may be missing, and not one more.
+    for (may, asked, ready, needed) in [(0, 1, 3, 4), (1, 2, 2, 3), (2, 3, 1, 2)] {
+        let definition = one_service(switch(asked), REPLICAS);
+        let exploration = Exploration::new().missing(may);
+        let found = exploration.run(&definition, plan(&definition).unwrap()).unwrap_err().breach;
+        let Breach::Unready { ready: seen, needed: wanted, .. } = found else { panic!("{found}") };
+        assert_eq!((seen, wanted), (ready, needed), "{asked} missing of {may}");
+    }
 }
 
 /// <https://github.com/fluxcd/flagger/issues/1898>

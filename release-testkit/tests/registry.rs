@@ -104,7 +104,7 @@ fn step(id: &str, action: Action) -> Step {
 }
 
 fn scale() -> Step {
-    step("scale", Action::Scale { deployment: deployment(), replicas: 2 })
+    step("scale", Action::Scale { deployment: deployment().into(), replicas: 2, apart: None })
 }
 
 fn route() -> Step {
@@ -220,7 +220,7 @@ fn waiting_for_readiness_changes_nothing_and_says_so() {
     let bench = Bench::new();
     let Deployment { target, artifact, .. } = deployment();
     bench.platform.world.set_unready(&target, artifact.digest(), 2);
-    let probe = step("probe", Action::Probe { deployment: deployment(), min_ready: 2 });
+    let probe = step("probe", Action::Probe { deployment: deployment().into(), min_ready: 2 });
     let registry = bench.registry(bench.platform.deployer.clone());
     let history = bench.run(registry, vec![scale(), probe]);
     let (unknown, error) = first_fault(&history);
@@ -247,7 +247,7 @@ fn an_analysis_counts_what_happened_in_its_bake_and_nothing_before() {
     analysis.count = 3;
     let interval = analysis.interval;
     let analyze = Action::Analyze {
-        deployment: deployment(),
+        deployment: deployment().into(),
         analysis: Arc::new(analysis),
         from: Some(fixtures::literal("bake")),
         beside: None,
@@ -323,7 +323,7 @@ fn a_scorecard_is_measured_metric_by_metric_of_both_versions_and_says_by_which_s
         ..Analysis::judged(fixtures::literal("score"), metric, Judge::Scorecard(card))
     };
     let action = Action::Analyze {
-        deployment: deployment(),
+        deployment: deployment().into(),
         analysis: Arc::new(analysis),
         from: None,
         beside: Some(Box::new(Beside::new(before(), 50))),
@@ -355,7 +355,8 @@ fn a_scorecard_is_measured_metric_by_metric_of_both_versions_and_says_by_which_s
 #[test]
 fn a_real_engine_takes_back_what_an_incident_is_about() {
     let bench = Bench::new();
-    let scaled = |replicas| Action::Scale { deployment: deployment(), replicas };
+    let scaled =
+        |replicas| Action::Scale { deployment: deployment().into(), replicas, apart: None };
     let undo = Compensation { action: scaled(0), phase: UndoPhase::Remove };
     let begin = step("scale", scaled(2)).undo(Undo::Compensate(vec![undo]));
     let hour = Span::secs(3_600);
@@ -420,7 +421,8 @@ fn modest(bench: &Bench) -> Registry {
 #[test]
 fn a_plan_that_needs_more_than_is_declared_is_refused_with_the_steps_and_the_providers_name() {
     let bench = Bench::new();
-    let many = step("many", Action::Scale { deployment: deployment(), replicas: 4 });
+    let many =
+        step("many", Action::Scale { deployment: deployment().into(), replicas: 4, apart: None });
     let other = Weight::new(fixtures::digest("api", "1.0.0"), fixtures::version("1.0.0"), 50);
     let half = Weight {
         percent: 50,

@@ -38,7 +38,7 @@ fn wrong(source: Arc<dyn MetricsSource>, beside: Option<Deployment>) -> Vec<Stri
         None => fixtures::error_rate(),
     };
     let action = Action::Analyze {
-        deployment: deployment("1.1.0"),
+        deployment: deployment("1.1.0").into(),
         analysis: Arc::new(compared),
         from: None,
         beside: beside.map(|baseline| Box::new(Beside::new(baseline, 50))),

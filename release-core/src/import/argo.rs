@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::condition::{bound, met, opposite, others};
-use super::{Findings, ImportErrors, Imported, judged, one_error, read};
+use super::{Findings, ImportErrors, Imported, judged, one_error, read, web};
 use crate::model::{
     Analysis, Criterion, Finite, Judge, Metric, Objective, Objectives, Threshold, Unit,
 };
@@ -216,7 +216,7 @@ impl Reading<'_> {
     fn metric(mut self, spec: &MetricSpec) -> Option<Analysis> {
         let id = self.found.id(&format!("{}.name", self.at), &spec.name);
         let rule = self.rule(spec);
-        let query = self.query(&spec.provider);
+        let query = self.query(&spec.name, &spec.provider);
         let interval = spec.interval.as_ref().and_then(|text| self.span("interval", text));
         let number = |reading: &mut Self, field, value: &Option<Value>, otherwise| {
             value.as_ref().map_or(Some(otherwise), |value| reading.number(field, value))
@@ -318,7 +318,7 @@ impl Reading<'_> {
         })
     }
 
-    fn query(&mut self, provider: &BTreeMap<String, Value>) -> Option<String> {
+    fn query(&mut self, name: &str, provider: &BTreeMap<String, Value>) -> Option<String> {
         let at = format!("{}.provider", self.at);
         let mut providers = provider.iter();
         let (Some((kind, settings)), None) = (providers.next(), providers.next()) else {
@@ -326,8 +326,12 @@ impl Reading<'_> {
             return None;
         };
         let Some(query) = settings.get("query").and_then(Value::as_str) else {
+            if kind == "web" && settings.get("url").is_some() {
+                web::told(self.found, &format!("{at}.{kind}"), name, settings);
+                return Some(name.to_owned());
+            }
             let text = format!(
-                "`{kind}` has no `query`; measure by one, or call a hook where it is a job or a web service"
+                "`{kind}` has no `query`; measure by one, or call a hook where it is a job"
             );
             self.found.error(format!("{at}.{kind}"), text);
             return None;

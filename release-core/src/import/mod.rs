@@ -24,7 +24,8 @@
 //! | `inconclusiveLimit` | `inconclusive_limit`; with both conditions noted: Argo pauses, here it fails |
 //! | `consecutiveErrorLimit` (unset: 4) | `consecutive_no_data`: errors and empty answers are measurements without data here |
 //! | `consecutiveSuccessLimit` | `consecutive_good`, unless 0; without a `count`: noted |
-//! | `provider.*.query` | [`Query`](Metric::Query); providers without one: refused |
+//! | `provider.*.query` | [`Query`](Metric::Query); providers without one, but for `web`: refused |
+//! | `provider.web`: `url`, `method`, `headers`, `jsonBody`, `jsonPath`, `timeoutSeconds` | [`Query`](Metric::Query) by the metric's name; noted: what to say of that metric to `WebSource` of `release-providers`, with a JSON pointer for the path |
 //! | `provider.*.address` | noted: which source to register |
 //! | all else of a provider: `timeout`, `headers`, `authentication`, `insecure`, `apiVersion`, `secretRef` | noted: set it at the source |
 //! | `rangeQuery`, Datadog's `interval`, `aggregator`, `queries`, `formula` | noted: say it in the query |
@@ -108,6 +109,7 @@ mod openslo;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -55,8 +55,8 @@ pub use scorecard::{Change, Effect, EffectMeasure, NoValue, ScoreMethod, Scoreca
 pub use service::{Dependency, Service};
 pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
-    Background, BlueGreen, Canary, CanaryScale, CanaryStep, Copies, Experiment, Hook, HookPoint,
-    Other, Rolling, Shadow, Strategy,
+    AntiAffinity, Background, BlueGreen, Canary, CanaryReady, CanaryScale, CanaryStep, Copies,
+    Experiment, Hook, HookPoint, Other, Rolling, Shadow, Strategy,
 };
 pub use traffic::{
     Affinity, AffinityTo, HeaderRoute, HeaderRule, Mirror, SessionAffinity, TrafficRules,

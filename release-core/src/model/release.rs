@@ -167,4 +167,9 @@ pub enum RollbackTrigger {
     /// Somebody tells the run of an incident or an alert ([`Command::Signal`](crate::run::Command::Signal)). What no trigger
     /// names is recorded, and takes nothing back.
     Signal(OnSignal),
+    /// The traffic is not distributed any more as a step had set it, though the router had confirmed it: the look for that,
+    /// after every exposure that takes time, fails with [`DRIFT`](crate::port::DRIFT), or for good because nobody can tell.
+    /// `step_failed` includes it. Without either, the stage is held for people to decide, and a retry looks again. Before the
+    /// old version is removed, it is looked for too, and always held: the release is live then.
+    Drift,
 }

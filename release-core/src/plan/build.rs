@@ -1,20 +1,20 @@
 //! The plan itself, and the builder for plans made by hand.
 
+mod checks;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::iter;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use checks::{Kinds, check_step, named_again};
 pub use signals::SignalRule;
 
 use super::error::undecodable;
 use super::{
-    Edge, EdgeKind, FrozenPlan, Group, Line, PlanError, PlanErrors, Step, Undo, compare, durations,
-    flag, graph, traffic, undo,
+    Edge, EdgeKind, FrozenPlan, Group, Line, PlanError, PlanErrors, Step, compare, flag, graph,
+    traffic, undo,
 };
 use crate::ids::{ChannelId, ReleaseId, TrainId};
 use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
@@ -209,6 +209,10 @@ impl Plan {
 
 impl Parts {
     fn order(&self) -> Result<Vec<u32>, PlanErrors> {
+        // Those of definitions are written down in such an order.
+        if self.edges.iter().all(|edge| edge.from < edge.to) {
+            return Ok((0..).take(self.steps.len()).collect());
+        }
         let pairs: Vec<_> = self.edges.iter().map(|edge| (edge.from, edge.to)).collect();
         graph::order(self.steps.len(), &pairs).map_err(|cycles| {
             let name = |index: &u32| {
@@ -230,16 +234,17 @@ impl Parts {
         Err(PlanErrors(vec![PlanError::TooManySteps { limit }]))
     }
 
-    fn check(&self) -> Result<(), PlanErrors> {
+    fn check(&self) -> Result<Kinds, PlanErrors> {
         self.check_size(self.steps.len())?;
         let mut errors = Vec::new();
         let twice = named_again(&self.steps);
-        let mut gates = BTreeSet::new();
+        let (mut gates, mut kinds) = (BTreeSet::new(), Kinds::default());
         for (at, step) in self.steps.iter().enumerate() {
             if twice.contains(&at) {
                 errors.push(PlanError::Duplicate { what: "step", id: step.id.to_string() });
             }
             check_step(step, self.groups.len(), &mut errors);
+            kinds.add(step);
             for gate in &step.gates {
                 let Gate::Approval(approval) = gate else { continue };
                 if !gates.insert(&approval.id) {
@@ -256,28 +261,29 @@ impl Parts {
         self.check_indices(&mut errors);
         if errors.is_empty() {
             match self.order() {
-                Ok(order) => self.check_references(&order, &mut errors),
+                Ok(order) => self.check_references(kinds, &order, &mut errors),
                 Err(PlanErrors(cycles)) => errors = cycles,
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
+        if errors.is_empty() { Ok(kinds) } else { Err(PlanErrors(errors)) }
     }
 
     /// Analyses measure from the start of a step that the journal keeps the start of, and that comes
     /// before them; flags are restored to what such a step read. `order` is the plan's.
-    fn check_references(&self, order: &[u32], errors: &mut Vec<PlanError>) {
-        flag::check(&self.steps, &self.edges, order, errors);
+    fn check_references(&self, kinds: Kinds, order: &[u32], errors: &mut Vec<PlanError>) {
+        if kinds.flags {
+            flag::check(&self.steps, &self.edges, order, errors);
+        }
+        if !kinds.analyses {
+            return;
+        }
         let windows = self.steps.iter().zip(0_u32..).filter_map(|(step, index)| {
             let super::Action::Analyze { from: Some(from), .. } = &step.action else { return None };
             Some((step, index, from))
         });
-        let mut windows = windows.peekable();
-        let mut begins = BTreeMap::new();
-        if windows.peek().is_some() {
-            let all = self.steps.iter().zip(0_u32..);
-            let all = all.filter(|(step, _)| step.action.begins_a_window());
-            begins.extend(all.map(|(step, index)| (&step.id, index)));
-        }
+        let all = self.steps.iter().zip(0_u32..);
+        let all = all.filter(|(step, _)| step.action.begins_a_window());
+        let begins: BTreeMap<_, _> = all.map(|(step, index)| (&step.id, index)).collect();
         let mut ancestors = None;
         for (step, index, from) in windows {
             let known = begins.get(from).is_some_and(|before| {
@@ -310,47 +316,6 @@ impl Parts {
                 errors.push(PlanError::BadIndex { step, what: "earlier group", index, len: at });
             }
         }
-    }
-}
-
-/// The steps of which an earlier one has the id as well. By their hashes: of half a million, a tree of them takes ten times as long.
-fn named_again(steps: &[Step]) -> BTreeSet<usize> {
-    let hash = |step: &Step| {
-        let mut hasher = DefaultHasher::new();
-        step.id.hash(&mut hasher);
-        hasher.finish()
-    };
-    let mut all: Vec<(u64, usize)> =
-        steps.iter().enumerate().map(|(at, step)| (hash(step), at)).collect();
-    all.sort_unstable();
-    let mut again = BTreeSet::new();
-    for same in all.chunk_by(|(one, _), (other, _)| one == other).filter(|same| same.len() > 1) {
-        let mut known = BTreeSet::new();
-        let ids = same.iter().filter_map(|(_, at)| Some((at, &steps.get(*at)?.id)));
-        again.extend(ids.filter(|(_, id)| !known.insert(*id)).map(|(at, _)| *at));
-    }
-    again
-}
-
-fn check_step(step: &Step, groups: usize, errors: &mut Vec<PlanError>) {
-    if step.action.mutates() && step.undo == Undo::Undeclared {
-        errors.push(PlanError::NoUndo { step: step.id.clone() });
-    }
-    durations::check_step(step, errors);
-    let undo = step.undo.compensations().iter().map(|undo| &undo.action);
-    for action in iter::once(&step.action).chain(undo) {
-        if let super::Action::Custom { input, .. } = action
-            && let Err(problem) = crate::bounds::json(input)
-        {
-            errors.push(PlanError::BadInput { step: step.id.clone(), problem });
-        }
-    }
-    if step.retry.max_attempts == 0 {
-        errors.push(PlanError::NoAttempts { step: step.id.clone() });
-    }
-    if let Some(index) = step.group.filter(|index| *index as usize >= groups) {
-        let step = step.id.to_string();
-        errors.push(PlanError::BadIndex { step, what: "group", index, len: groups });
     }
 }
 
@@ -474,12 +439,19 @@ impl PlanBuilder {
     /// exist, too many steps; where there are none of these, steps that what is said does not undo, and what no judge and no router
     /// could do.
     pub fn build(mut self) -> Result<Plan, PlanErrors> {
-        self.parts.check()?;
-        compare::divide(&mut self.parts.steps);
+        let kinds = self.parts.check()?;
+        if kinds.analyses {
+            compare::divide(&mut self.parts.steps);
+        }
         // Not of plans that are read: what could be found was judged when they were made.
-        undo::check_steps(&self.parts.steps)?;
-        compare::check_steps(&self.parts.steps)?;
-        traffic::check_steps(&self.parts.steps)?;
-        Ok(Plan(self.parts))
+        let mut errors = Vec::new();
+        for step in &self.parts.steps {
+            undo::check_step(step, &mut errors);
+            traffic::check_step(step, &mut errors);
+        }
+        if kinds.analyses {
+            compare::check_steps(&self.parts.steps, &mut errors);
+        }
+        if errors.is_empty() { Ok(Plan(self.parts)) } else { Err(PlanErrors(errors)) }
     }
 }

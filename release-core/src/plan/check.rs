@@ -247,7 +247,8 @@ pub(super) fn criteria(definition: &Definition) -> Vec<&AnalysisId> {
             RollbackTrigger::StepFailed
             | RollbackTrigger::Unhealthy
             | RollbackTrigger::SloBurn(_)
-            | RollbackTrigger::Signal(_) => None,
+            | RollbackTrigger::Signal(_)
+            | RollbackTrigger::Drift => None,
         })
         .collect()
 }

@@ -4,6 +4,7 @@ pub(super) mod changes;
 mod flags;
 mod size;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use super::{
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
-    Analysis, Definition, Environment, Gate, RollbackScope, Stage, Target, Tier, VersionSet,
+    Analysis, Definition, Environment, FlagMoment, Gate, RollbackScope, Stage, Target, Tier,
+    VersionSet,
 };
 
 /// Plans `definition`, with the strategies that are ours: as [`Planner::plan`].
@@ -78,7 +80,9 @@ pub(super) fn expand(
         "{} steps are not {size}, as they were counted",
         expansion.builder.len()
     );
-    compare::share_out(expansion.builder.steps_mut());
+    if !definition.analyses.is_empty() {
+        compare::share_out(expansion.builder.steps_mut());
+    }
     expansion.builder.build()
 }
 
@@ -108,6 +112,8 @@ struct Expansion<'a> {
     frontier: Vec<u32>,
     /// What the end of the run waits for besides.
     loose_ends: Vec<u32>,
+    /// Room for the steps of the next rollout.
+    room: Vec<Step>,
 }
 
 impl<'a> Expansion<'a> {
@@ -130,6 +136,7 @@ impl<'a> Expansion<'a> {
             builder,
             frontier: Vec::new(),
             loose_ends: Vec::new(),
+            room: Vec::new(),
         }
     }
 
@@ -205,8 +212,8 @@ impl<'a> Expansion<'a> {
         }
         let ends = self.flags_after((stage, environment), gate, &done)?;
         let behind: Vec<_> = ends.iter().map(|end| (*end, EdgeKind::Sync)).collect();
-        for finale in finales {
-            let last = self.chain(finale, &behind);
+        for mut finale in finales {
+            let last = self.chain(&mut finale, &behind);
             self.loose_ends.extend(last);
         }
         self.frontier = ends;
@@ -246,6 +253,7 @@ impl<'a> Expansion<'a> {
         finales: &mut Vec<Vec<Step>>,
     ) -> Result<Vec<flags::Done<'a>>, StrategyError> {
         let services = Arc::clone(&self.services);
+        let last_flags = stage.flags.iter().any(|change| change.when == FlagMoment::After);
         // The last steps and the group of each service in this region.
         let mut done: Vec<(Vec<u32>, u32)> = Vec::with_capacity(services.len());
         for change in services.iter() {
@@ -255,9 +263,11 @@ impl<'a> Expansion<'a> {
             let mut after: Vec<u32> = needed().map(|(_, group)| *group).collect();
             after.extend(before.of(&service.id).map(|(_, group)| group));
             let either = change.either.iter().filter_map(|place| Some(done.get(*place)?.1));
-            let path = target.to_string();
+            let path = path_of(&target);
             let group = self.builder.group_with(path.clone(), after, either.collect());
+            let room = std::mem::take(&mut self.room);
             let site = self.site((stage, strategy, environment), change, (&target, path), group);
+            site.room.replace(room);
             let mut rollout = triggers::expand(strategy, stage, &site)?;
             self.one_way(&service.id, rollout.steps.iter_mut().chain(&mut rollout.finale));
             let mut waits = vec![(gate, EdgeKind::Sync)];
@@ -265,13 +275,17 @@ impl<'a> Expansion<'a> {
             let last = needed().flat_map(|(last, _)| last);
             waits.extend(last.map(|last| (*last, EdgeKind::Dependency)));
             let first = self.builder.len();
-            let mut last: Vec<u32> = self.chain(rollout.steps, &waits).into_iter().collect();
+            let mut last: Vec<u32> = self.chain(&mut rollout.steps, &waits).into_iter().collect();
+            self.room = rollout.steps;
             last.extend(self.watches(rollout.beside, first, &waits));
             self.frontier.extend(&last);
             done.push((last, group));
             if !rollout.finale.is_empty() {
                 finales.push(rollout.finale);
             }
+        }
+        if !last_flags {
+            return Ok(Vec::new()); // nobody asks
         }
         let each = services.iter().map(|change| &change.service.id).zip(done);
         let each = each.map(|(service, (last, group))| (service, last, group));
@@ -305,10 +319,9 @@ impl<'a> Expansion<'a> {
         group: u32,
     ) -> Site<'_> {
         let (release, service) = (&self.definition.release, change.service);
-        let deployment = |member: &crate::model::Member| Deployment {
-            target: target.clone(),
-            artifact: member.artifact.clone(),
-            version: member.version.clone(),
+        let deployment = |member: &crate::model::Member| {
+            let (artifact, version) = (member.artifact.clone(), member.version.clone());
+            Arc::new(Deployment { target: target.clone(), artifact, version })
         };
         let place = Place {
             environment: target.environment.clone(),
@@ -333,12 +346,17 @@ impl<'a> Expansion<'a> {
             production: environment.tier == Tier::Production,
             returns: self.returns(stage, &service.id),
             keep_new: strategy.keeps_new_after_abort(),
+            apart: strategy.anti_affinity(),
+            room: RefCell::default(),
         }
     }
 
     /// Whether `service` goes back to a version that was live a short while ago.
     fn returns(&self, stage: &Stage, service: &ServiceId) -> bool {
         let release = &self.definition.release;
+        if release.recent.is_empty() {
+            return false;
+        }
         let digest = |set: &VersionSet| set.get(service).map(|member| member.artifact.digest());
         let new = digest(&release.versions);
         let recent = release.recent.iter().take(stage.rollback_window as usize);
@@ -374,9 +392,9 @@ impl<'a> Expansion<'a> {
     }
 
     /// Adds steps each after the one before, the first after all of `waits`; returns the last.
-    fn chain(&mut self, steps: Vec<Step>, waits: &[(u32, EdgeKind)]) -> Option<u32> {
+    fn chain(&mut self, steps: &mut Vec<Step>, waits: &[(u32, EdgeKind)]) -> Option<u32> {
         let mut last = None;
-        for step in steps {
+        for step in steps.drain(..) {
             let at = self.builder.step(step);
             match last {
                 None => waits.iter().for_each(|(from, why)| self.builder.edge(*from, at, *why)),
@@ -386,6 +404,12 @@ impl<'a> Expansion<'a> {
         }
         last
     }
+}
+
+/// A target in words.
+fn path_of(target: &Target) -> String {
+    let names = [target.environment.as_str(), target.region.as_str(), target.service.as_str()];
+    names.join("/")
 }
 
 /// A name for a wave of several regions that is none of theirs.

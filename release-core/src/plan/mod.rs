@@ -7,6 +7,8 @@
 //! - `build` holds the plan itself and the builder for plans made by hand.
 //! - `flag` is what a plan does to feature flags.
 //! - `frozen` is the form that running reads; `graph` is the only user of petgraph.
+//! - `words` is what actions are called.
+//! - `observable` says what is to judge a release, and whether that could be judged by what was recorded.
 //! - `rollback` computes the way back; `draw` and `diff` are for people.
 
 mod build;
@@ -34,6 +36,7 @@ pub mod strategy;
 mod traffic;
 mod triggers;
 mod undo;
+mod words;
 
 pub use build::{PLAN_FORMAT, Plan, PlanBuilder, SignalRule};
 pub use edge::{Edge, EdgeKind, Group};
@@ -46,7 +49,7 @@ pub use extension::{Alternate, Extension, Part};
 pub use flag::{FlagDeed, FlagStep};
 pub use frozen::FrozenPlan;
 pub use line::Line;
-pub use observable::{CriterionUnobservable, Recorded};
+pub use observable::{CriterionUnobservable, PlannedCriterion, Recorded};
 pub use place::{Place, StepScope};
 pub use planner::Planner;
 pub use retry::RetryPolicy;

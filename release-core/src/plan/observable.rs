@@ -1,13 +1,15 @@
 //! Whether the criteria of a release could be judged at all: by what was recorded of the versions that run before it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::{Action, Plan};
+use semver::Version;
+
+use super::{Action, Deployment, Plan, Step};
 use crate::analysis::reading::{self, Reading, Terms};
-use crate::ids::AnalysisId;
+use crate::ids::{AnalysisId, EnvironmentId, RegionId, ServiceId, StepId};
 use crate::model::{Analysis, Digest, Direction, Metric, Target};
 use crate::port::Measurement;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// What was recorded of the version that serves somewhere before a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +38,56 @@ pub struct CriterionUnobservable {
     pub why: String,
 }
 
+/// One metric of an analysis that may stop a release or take it back, at one place.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct PlannedCriterion<'a> {
+    /// The first step that goes by the analysis there.
+    pub step: &'a Step,
+    /// Where and what is to be judged.
+    pub deployment: &'a Deployment,
+    /// The analysis.
+    pub analysis: &'a Analysis,
+    /// Which of its metrics, counted from 1 in the order in which it names them.
+    pub number: usize,
+    /// The metric.
+    pub metric: &'a Metric,
+    /// The content and the version that serve there before the release, as the plan removes them or takes users from them; none
+    /// where nothing did.
+    pub before: Option<(Digest, &'a Version)>,
+    /// How far back its last look may see: the bake that its window begins with, and its interval for each look that it has at
+    /// the most. In the background of a rollout, all bakes of that place come in place of the one.
+    pub window: Span,
+}
+
+impl PlannedCriterion<'_> {
+    /// Sees whether it can be judged by what was recorded of the version before; `None` where nothing was.
+    ///
+    /// # Errors
+    /// What is lacking: nothing recorded, no data, another version's, numbers that are none of the metric, too few samples, or a
+    /// number of the moment that was not fresh when it was measured.
+    pub fn observable(&self, recorded: Option<&Recorded>) -> Result<(), CriterionUnobservable> {
+        let known = recorded.ok_or_else(|| "nothing was recorded".to_owned());
+        let judged = known.and_then(|known| usable(self.analysis, self.metric, known));
+        judged.map_err(|why| CriterionUnobservable {
+            analysis: self.analysis.id.clone(),
+            target: self.deployment.target.clone(),
+            metric: self.number,
+            why,
+        })
+    }
+}
+
 impl Plan {
     /// Sees whether each analysis that may stop the release or take it back can be judged where it is to be: on what was recorded of
     /// the version that serves there now. What was never measured of the old version will hardly be of the new one. To be asked
-    /// before the release begins; `recorded` tells the newest window of a metric, and `None` where nothing is kept.
+    /// before the release begins; `recorded` tells the newest window of a metric, and `None` where nothing is kept. The registry
+    /// of `release-providers` asks the sources themselves.
     ///
     /// Dry runs are not asked after, nor are signals, which no source holds before they come.
     ///
     /// # Errors
-    /// All analyses without usable data, each with the place and what is lacking: nothing recorded, no data, another version's,
-    /// numbers that are none of the metric, too few samples, or a number of the moment that was not fresh when it was measured.
+    /// All analyses without usable data, each with the place and what is lacking, as [`PlannedCriterion::observable`] says it.
     ///
     /// ```no_run
     /// use release_core::plan::Recorded;
@@ -64,24 +106,143 @@ impl Plan {
         &self,
         mut recorded: impl FnMut(&Target, &Metric) -> Option<Recorded>,
     ) -> Result<(), Vec<CriterionUnobservable>> {
-        let mut asked = BTreeSet::new();
         let mut missing = Vec::new();
-        for step in self.steps() {
-            let Action::Analyze { deployment, analysis, .. } = &step.action else { continue };
-            let target = &deployment.target;
-            if analysis.dry_run || !asked.insert((target, &analysis.id)) {
-                continue;
-            }
-            for (metric, number) in analysis.metrics().zip(1..) {
-                let known = recorded(target, metric).ok_or("nothing was recorded".to_owned());
-                if let Err(why) = known.and_then(|known| usable(analysis, metric, &known)) {
-                    let (analysis, target) = (analysis.id.clone(), target.clone());
-                    missing.push(CriterionUnobservable { analysis, target, metric: number, why });
-                }
-            }
+        for criterion in self.criteria() {
+            let known = recorded(&criterion.deployment.target, criterion.metric);
+            missing.extend(criterion.observable(known.as_ref()).err());
         }
         if missing.is_empty() { Ok(()) } else { Err(missing) }
     }
+
+    /// What may stop the release or take it back by what is measured: each metric of each analysis, once for each place, in the
+    /// order of the steps. Dry runs are none.
+    pub fn criteria(&self) -> Vec<PlannedCriterion<'_>> {
+        let (bakes, served) = (Bakes::of(self.steps()), served(self.steps()));
+        let mut windows: BTreeMap<(&Target, &AnalysisId), Span> = BTreeMap::new();
+        for step in self.steps() {
+            let Action::Analyze { deployment, analysis, .. } = &step.action else { continue };
+            if !analysis.dry_run {
+                let longest = windows.entry((&deployment.target, &analysis.id)).or_default();
+                *longest = bakes.window(step).max(*longest);
+            }
+        }
+        let mut criteria = Vec::new();
+        for step in self.steps() {
+            let Action::Analyze { deployment, analysis, beside, .. } = &step.action else {
+                continue;
+            };
+            if analysis.dry_run {
+                continue;
+            }
+            // The first step takes it; none is left for those after it.
+            let Some(window) = windows.remove(&(&deployment.target, &analysis.id)) else {
+                continue;
+            };
+            let new = deployment.artifact.digest();
+            let compared = beside.as_deref().map(|beside| {
+                let Deployment { artifact, version, .. } = &*beside.baseline;
+                (artifact.digest(), version)
+            });
+            let known = || {
+                let there = served.get(&spot(&deployment.target)).into_iter().flatten();
+                there.copied().find(|(digest, _)| *digest != new)
+            };
+            let before = compared.or_else(known);
+            criteria.extend(analysis.metrics().zip(1..).map(|(metric, number)| PlannedCriterion {
+                step,
+                deployment,
+                analysis,
+                number,
+                metric,
+                before,
+                window,
+            }));
+        }
+        criteria
+    }
+}
+
+/// A target, on whichever track.
+type Spot<'a> = (&'a EnvironmentId, &'a RegionId, &'a ServiceId);
+
+const fn spot(target: &Target) -> Spot<'_> {
+    (&target.environment, &target.region, &target.service)
+}
+
+/// What steps start, remove or send users to, by target.
+fn served(steps: &[Step]) -> BTreeMap<Spot<'_>, Vec<(Digest, &Version)>> {
+    let mut served: BTreeMap<_, Vec<(Digest, &Version)>> = BTreeMap::new();
+    let mut note = |target, digest, version| {
+        let there = served.entry(spot(target)).or_default();
+        if there.iter().all(|(known, _)| *known != digest) {
+            there.push((digest, version));
+        }
+    };
+    for step in steps {
+        match &step.action {
+            Action::Scale { deployment, .. } => {
+                let Deployment { target, artifact, version } = &**deployment;
+                note(target, artifact.digest(), version);
+            }
+            Action::Route { target, weights, .. } => {
+                for weight in weights {
+                    note(target, weight.digest, &weight.version);
+                }
+            }
+            _ => {}
+        }
+    }
+    served
+}
+
+/// Where a step belongs.
+type Scope<'a> = Option<(&'a EnvironmentId, Option<&'a RegionId>, Option<&'a ServiceId>)>;
+
+/// How long is baked: in each step, and in all of one place.
+struct Bakes<'a> {
+    steps: BTreeMap<&'a StepId, Span>,
+    places: BTreeMap<Scope<'a>, Span>,
+}
+
+impl<'a> Bakes<'a> {
+    fn of(all: &'a [Step]) -> Self {
+        let (mut steps, mut places) = (BTreeMap::new(), BTreeMap::<_, Span>::new());
+        for step in all {
+            let Action::Bake { duration } = &step.action else { continue };
+            steps.insert(&step.id, *duration);
+            // What keeps the old version comes after the rollout.
+            if !step.finale {
+                let all = places.entry(scope(step)).or_default();
+                *all = all.as_duration().saturating_add(duration.as_duration()).into();
+            }
+        }
+        Self { steps, places }
+    }
+
+    /// How far back the last look of a step may see.
+    fn window(&self, step: &'a Step) -> Span {
+        let Action::Analyze { analysis, from, until, .. } = &step.action else {
+            return Span::ZERO;
+        };
+        let baked = if until.is_some() {
+            self.places.get(&scope(step))
+        } else {
+            from.as_ref().and_then(|from| self.steps.get(from))
+        };
+        let looks = if analysis.compares() || analysis.consecutive_good.is_some() {
+            analysis.count
+        } else {
+            let tolerated = analysis.failure_limit.saturating_add(analysis.inconclusive_limit);
+            analysis.count.saturating_add(tolerated)
+        };
+        let looking = analysis.interval.as_duration().saturating_mul(looks.max(1));
+        baked.copied().unwrap_or_default().as_duration().saturating_add(looking).into()
+    }
+}
+
+fn scope(step: &Step) -> Scope<'_> {
+    let place = step.scope.place()?;
+    Some((&place.environment, place.region.as_ref(), place.service.as_ref()))
 }
 
 /// Why nothing could be judged by it, if so.

@@ -1,7 +1,6 @@
 //! The step: what the engine knows of a release.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,9 @@ use serde_json::Value;
 use super::{FlagStep, RetryPolicy, StepScope};
 use crate::bounds::in_order;
 use crate::ids::{ChannelId, PrincipalId, StepId, TrackId};
-use crate::model::{Analysis, ArtifactRef, Digest, Gate, RollbackScope, Target, TrafficRules};
+use crate::model::{
+    Analysis, AntiAffinity, ArtifactRef, Digest, Gate, RollbackScope, Target, TrafficRules,
+};
 use crate::time::Span;
 
 /// One unit of work: an action, what must hold before it, and how it is undone.
@@ -160,14 +161,18 @@ pub enum Action {
     /// target are not touched.
     Scale {
         /// Where and what.
-        deployment: Deployment,
+        deployment: Arc<Deployment>,
         /// How many.
         replicas: u32,
+        /// Whether they keep away from machines on which other artifacts run in the target; not said: they stand where there is
+        /// room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        apart: Option<AntiAffinity>,
     },
     /// Waits until instances of one artifact are ready.
     Probe {
         /// Where and what.
-        deployment: Deployment,
+        deployment: Arc<Deployment>,
         /// How many must be ready.
         min_ready: u32,
     },
@@ -181,10 +186,21 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rules: Option<Box<TrafficRules>>,
     },
+    /// Looks once whether the traffic of a target is still distributed as a step before set it. Where it is not, it has
+    /// [drifted](crate::port::DRIFT), and that is not tried again.
+    Confirm {
+        /// Where.
+        target: Target,
+        /// The shares that were set; empty: nobody is served.
+        weights: Vec<Weight>,
+        /// What was set beside the shares.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<Box<TrafficRules>>,
+    },
     /// Measures a version and judges it.
     Analyze {
         /// Where and what.
-        deployment: Deployment,
+        deployment: Arc<Deployment>,
         /// How.
         analysis: Arc<Analysis>,
         /// The bake or the change of shares with whose start the measurements begin; without one they
@@ -249,50 +265,6 @@ impl Action {
             _ => matches!(self, Self::Scale { .. } | Self::Route { .. } | Self::Custom { .. }),
         }
     }
-
-    /// The action's name as it stands in journals and drawings.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Bake { .. } => "bake",
-            Self::VerifyArtifact { .. } => "verify_artifact",
-            Self::Scale { .. } => "scale",
-            Self::Probe { .. } => "probe",
-            Self::Route { .. } => "route",
-            Self::Analyze { .. } => "analyze",
-            Self::Flag(flag) => flag.name(),
-            Self::Notify { .. } => "notify",
-            Self::Custom { .. } => "custom",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sync => f.write_str("wait for all"),
-            Self::Bake { duration } => write!(f, "bake {duration}"),
-            Self::VerifyArtifact { artifact } => write!(f, "verify {}", artifact.name()),
-            Self::Scale { deployment, replicas } => {
-                write!(f, "scale {} to {replicas}", deployment.version)
-            }
-            Self::Probe { deployment, min_ready } => {
-                write!(f, "{min_ready} × {} ready", deployment.version)
-            }
-            Self::Route { weights, .. } if weights.is_empty() => f.write_str("route nobody"),
-            Self::Route { weights, rules, .. } => {
-                f.write_str("route")?;
-                weights.iter().try_for_each(|w| write!(f, " {}%→{}", w.percent, w.label()))?;
-                rules.iter().try_for_each(|rules| write!(f, "{rules}"))
-            }
-            Self::Analyze { deployment, analysis, .. } => {
-                write!(f, "{} of {}", analysis.id, deployment.version)
-            }
-            Self::Flag(flag) => flag.fmt(f),
-            Self::Notify { channel, .. } => write!(f, "notify {channel}"),
-            Self::Custom { capability, .. } => f.write_str(capability),
-        }
-    }
 }
 
 /// One artifact in one target.
@@ -312,7 +284,7 @@ pub struct Deployment {
 #[serde(deny_unknown_fields)]
 pub struct Beside {
     /// Where and what.
-    pub baseline: Deployment,
+    pub baseline: Arc<Deployment>,
     /// The new version's share of the traffic in percent, of what both get.
     pub share: u8,
     /// Whether more decides than that share: headers, clients who stay where they are, or what requests have to be to be copied.
@@ -323,8 +295,8 @@ pub struct Beside {
 
 impl Beside {
     /// Beside `baseline`, with `share` percent of what both get, by which alone requests go.
-    pub const fn new(baseline: Deployment, share: u8) -> Self {
-        Self { baseline, share, steered: false }
+    pub fn new(baseline: impl Into<Arc<Deployment>>, share: u8) -> Self {
+        Self { baseline: baseline.into(), share, steered: false }
     }
 }
 
@@ -370,8 +342,15 @@ impl Weight {
         if !weights.is_empty() && sum != 100 {
             return Some(format!("shares add up to {sum} %; make them 100"));
         }
-        let mut seen = BTreeSet::new();
-        let twice = weights.iter().find(|weight| !seen.insert((weight.digest, &weight.track)))?;
+        let whose = |weight: &'_ Self| (weight.digest, weight.track.clone());
+        let twice = match weights {
+            [] | [_] => None,
+            [one, other] => (whose(one) == whose(other)).then_some(other),
+            many => {
+                let mut seen = BTreeSet::new();
+                many.iter().find(|weight| !seen.insert(whose(weight)))
+            }
+        }?;
         Some(format!("{} has two shares; give it one", twice.label()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Deployment, Plan, PlanError, PlanErrors, Step, Weight, graph};
+use super::{Action, Deployment, Plan, PlanError, Step, Weight, graph};
 use crate::ids::StepId;
 use crate::model::{Digest, Target, TrafficRules};
 
@@ -102,20 +102,19 @@ fn answering<'a>(
     shares.chain(rules.into_iter().flat_map(|rules| &rules.headers).map(|route| route.to))
 }
 
-/// Finds steps, and what undoes them, that no router could do.
-pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {
-    let mut errors = Vec::new();
-    for step in steps {
-        let undo = step.undo.compensations().iter().map(|undo| &undo.action);
-        let actions = std::iter::once(&step.action).chain(undo);
-        for action in actions {
-            let Action::Route { weights, rules, .. } = action else { continue };
-            if let Some(problem) = problem(weights, rules.as_deref()) {
-                errors.push(PlanError::BadTraffic { step: step.id.clone(), problem });
-            }
+/// Finds what no router could do, in a step and in what undoes it.
+pub(super) fn check_step(step: &Step, errors: &mut Vec<PlanError>) {
+    let undo = step.undo.compensations().iter().map(|undo| &undo.action);
+    for action in std::iter::once(&step.action).chain(undo) {
+        let (Action::Route { weights, rules, .. } | Action::Confirm { weights, rules, .. }) =
+            action
+        else {
+            continue;
+        };
+        if let Some(problem) = problem(weights, rules.as_deref()) {
+            errors.push(PlanError::BadTraffic { step: step.id.clone(), problem });
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
 }
 
 fn problem(weights: &[Weight], rules: Option<&TrafficRules>) -> Option<String> {

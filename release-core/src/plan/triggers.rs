@@ -1,5 +1,5 @@
 //! The triggers of a release's rollback criteria that are no analysis of one place: error budgets that are watched over a whole
-//! rollout, health checks, and signals from outside.
+//! rollout, health checks, traffic that is not any more as it was set, and signals from outside.
 
 use super::build::SignalRule;
 use super::strategy::{self, Rollout, RolloutStrategy, Site, StrategyError};
@@ -13,6 +13,7 @@ pub(super) fn check(definition: &Definition, errors: &mut Vec<PlanError>) {
         match trigger {
             RollbackTrigger::StepFailed
             | RollbackTrigger::Unhealthy
+            | RollbackTrigger::Drift
             | RollbackTrigger::Analysis(_) => {}
             RollbackTrigger::SloBurn(id) => {
                 let known = definition.analyses.iter().find(|analysis| analysis.id == *id);
@@ -49,12 +50,17 @@ pub(super) fn expand(
     if site.production && site.old.is_some() {
         watch(&mut rollout, site, criteria)?;
     }
-    if criteria.triggers.contains(&RollbackTrigger::Unhealthy) {
-        for step in &mut rollout.steps {
+    let named = |trigger| criteria.triggers.contains(&trigger);
+    let (unhealthy, drift) = (named(RollbackTrigger::Unhealthy), named(RollbackTrigger::Drift));
+    for step in &mut rollout.steps {
+        let back = match &step.action {
             // Of the old version, nothing is to be learnt of the new one.
-            if matches!(&step.action, Action::Probe { deployment, .. } if *deployment == site.new) {
-                step.on_failure = OnFailure::RollBack(criteria.scope);
-            }
+            Action::Probe { deployment, .. } => unhealthy && *deployment == site.new,
+            Action::Confirm { .. } => drift,
+            _ => false,
+        };
+        if back {
+            step.on_failure = OnFailure::RollBack(criteria.scope);
         }
     }
     Ok(rollout)

@@ -1,27 +1,21 @@
 //! Whether what is said to undo a step does undo it.
 
-use super::{Action, Compensation, PlanError, PlanErrors, Step, Undo, UndoPhase};
+use super::{Action, Compensation, PlanError, Step, Undo, UndoPhase};
 
-/// Finds steps with compensations of which none puts back what the step changes, and points of no return that nobody accepts. Which
+/// Finds compensations of which none puts back what the step changes, and points of no return that nobody accepts. Which
 /// of several compensations of a custom step are needed, only its author knows: one has to be there.
-pub(super) fn check_steps(steps: &[Step]) -> Result<(), PlanErrors> {
-    let faults = steps.iter().filter_map(|step| {
-        let id = || step.id.clone();
-        match &step.undo {
-            Undo::Compensate(all) if !all.iter().any(|one| puts_back(&step.action, one)) => {
-                step.action.mutates().then_some(PlanError::NotUndone { step: id() })
-            }
-            Undo::PointOfNoReturn { approver: None, .. } => {
-                Some(PlanError::NoApprover { step: id() })
-            }
-            Undo::PointOfNoReturn { justification, .. } if justification.trim().is_empty() => {
-                Some(PlanError::NoJustification { step: id() })
-            }
-            _ => None,
+pub(super) fn check_step(step: &Step, errors: &mut Vec<PlanError>) {
+    let id = || step.id.clone();
+    errors.extend(match &step.undo {
+        Undo::Compensate(all) if !all.iter().any(|one| puts_back(&step.action, one)) => {
+            step.action.mutates().then(|| PlanError::NotUndone { step: id() })
         }
+        Undo::PointOfNoReturn { approver: None, .. } => Some(PlanError::NoApprover { step: id() }),
+        Undo::PointOfNoReturn { justification, .. } if justification.trim().is_empty() => {
+            Some(PlanError::NoJustification { step: id() })
+        }
+        _ => None,
     });
-    let errors: Vec<_> = faults.collect();
-    if errors.is_empty() { Ok(()) } else { Err(PlanErrors(errors)) }
 }
 
 /// Whether it puts back what `action` changed, as far as one can tell: what a custom action does, only its author knows.

@@ -4,9 +4,9 @@ use super::event::Verdict;
 use super::flags;
 use super::measured::Measured;
 use crate::analysis::{Conclusion, Finding, Judged, Memory};
-use crate::model::{Analysis, Digest, Judge, Target, Undecided};
+use crate::model::{Analysis, Digest, Judge, Target, TrafficRules, Undecided};
 use crate::plan::{Action, Deployment, Weight};
-use crate::port::{EffectError, Evidence, MAX_HEALTH_AGE, Measurement, Pair, Retry};
+use crate::port::{DRIFT, EffectError, Evidence, MAX_HEALTH_AGE, Measurement, Pair, Retry};
 use crate::time::{Span, Timestamp};
 
 /// What an observation comes to.
@@ -156,7 +156,7 @@ fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
             same(&artifact.digest(), digest).unwrap_or(Judgement::PASS)
         }
         (
-            Action::Scale { deployment, replicas },
+            Action::Scale { deployment, replicas, .. },
             Evidence::Instances { target, digest, running },
         ) => identity(deployment, target, *digest).unwrap_or_else(|| {
             let problem = || format!("{running} instances run, {replicas} were asked for");
@@ -184,6 +184,16 @@ fn as_asked(action: &Action, evidence: &Evidence, now: Timestamp) -> Judgement {
             }
             let problem = || "the rules in effect are not those that were asked for".to_owned();
             enough(rules == kept, "wrong_rules", problem)
+        }),
+        (
+            Action::Confirm { target: asked, weights, rules },
+            Evidence::Weights { target, weights: now, rules: kept, .. },
+        ) => same(asked, target).unwrap_or_else(|| {
+            if Weight::same_shares(weights, now) && rules == kept {
+                return Judgement::PASS;
+            }
+            let set = (weights.as_slice(), rules.as_deref());
+            drifted(set, (now.as_slice(), kept.as_deref()))
         }),
         (Action::Flag(asked), Evidence::Flag(found)) => flags::as_asked(asked, found),
         (Action::Notify { .. }, Evidence::Done)
@@ -226,6 +236,28 @@ fn same<T: PartialEq + std::fmt::Display>(wanted: &T, found: &T) -> Option<Judge
     let message = || format!("asked for {wanted}, but found {found}");
     let mismatch = || EffectError::permanent("identity_mismatch", message());
     (wanted != found).then(|| Judgement::fail(mismatch()))
+}
+
+/// What was set was seen to be in effect, and is not any more: to look again would not bring it back.
+fn drifted(set: Distribution<'_>, seen: Distribution<'_>) -> Judgement {
+    let message = format!(
+        "the traffic was set to {}, and is now {}; somebody else changed it, or the router forgot it: put it right and retry, or go back",
+        distribution(set),
+        distribution(seen),
+    );
+    Judgement::fail(EffectError::permanent(DRIFT, message))
+}
+
+/// Shares, and what holds beside them.
+type Distribution<'a> = (&'a [Weight], Option<&'a TrafficRules>);
+
+fn distribution((weights, rules): Distribution<'_>) -> String {
+    let shares = weights.iter().filter(|weight| weight.percent > 0);
+    let shares: Vec<_> =
+        shares.map(|w| format!("{}% {} ({})", w.percent, w.label(), w.digest.short())).collect();
+    let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
+    let rules = rules.map(ToString::to_string).unwrap_or_default();
+    format!("{shares}{rules}")
 }
 
 fn enough(holds: bool, kind: &str, problem: impl Fn() -> String) -> Judgement {
@@ -364,7 +396,7 @@ mod tests {
             count: 2,
             ..Analysis::new("errors".parse().unwrap(), metric, limit)
         };
-        let (deployment, analysis) = (deployment(b"new"), Arc::new(analysis));
+        let (deployment, analysis) = (Arc::new(deployment(b"new")), Arc::new(analysis));
         Action::Analyze { deployment, analysis, from: None, beside: None, until: None }
     }
 

@@ -136,7 +136,7 @@ fn serves_what_is_ready(plan: &Plan, before: &[BTreeSet<usize>], at: usize) {
                 assert!(ready, "{} sends requests to what nobody probed", step.id);
             }
         }
-        Action::Scale { deployment, replicas: 0 } if step.finale => {
+        Action::Scale { deployment, replicas: 0, .. } if step.finale => {
             let last = earlier().filter(in_group).filter_map(|s| match &s.action {
                 Action::Route { weights, .. } => Some(weights),
                 _ => None,

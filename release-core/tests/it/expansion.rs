@@ -25,6 +25,12 @@ const BEFORE: [&str; 3] = [
     "prod/enter: wait for all",
 ];
 
+/// How an old version goes that is not kept.
+pub(super) const REMOVED: [&str; 2] = [
+    "prod/eu/api/remove-old/still-routed: routed 100%→2.0.0",
+    "prod/eu/api/remove-old: scale 1.0.0 to 0",
+];
+
 pub(super) fn around(rollout: &[&'static str], finale: &[&'static str]) -> Vec<&'static str> {
     [&BEFORE[..], rollout, &["prod/eu/verified: wait for all"], finale].concat()
 }
@@ -37,6 +43,7 @@ fn recreate_stops_the_old_version_first() {
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/serve: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     check(&one_service(Strategy::Recreate), &around(&rollout, &[]));
@@ -52,12 +59,14 @@ fn rolling_adds_before_it_removes() {
         "prod/eu/api/batch-1/stop-old: scale 1.0.0 to 2",
         "prod/eu/api/batch-1/bake: bake 30s",
         "prod/eu/api/batch-1/errors: errors of 2.0.0",
+        "prod/eu/api/batch-1/still-routed: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/batch-2/start: scale 2.0.0 to 4",
         "prod/eu/api/batch-2/ready: 4 × 2.0.0 ready",
         "prod/eu/api/batch-2/serve: route 100%→2.0.0",
         "prod/eu/api/batch-2/stop-old: scale 1.0.0 to 0",
         "prod/eu/api/batch-2/bake: bake 30s",
         "prod/eu/api/batch-2/errors: errors of 2.0.0",
+        "prod/eu/api/batch-2/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     check(&one_service(Strategy::Rolling(spec)), &around(&rollout, &[]));
@@ -72,6 +81,7 @@ fn rolling_makes_room_where_instances_may_be_missing() {
         "prod/eu/api/batch-1/ready: 2 × 2.0.0 ready",
         "prod/eu/api/batch-1/serve: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/batch-1/errors: errors of 2.0.0",
+        "prod/eu/api/batch-1/still-routed: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/batch-2/drain/ready-again: 2 × 2.0.0 ready",
         "prod/eu/api/batch-2/drain: route 100%→2.0.0",
         "prod/eu/api/batch-2/make-room: scale 1.0.0 to 0",
@@ -79,6 +89,7 @@ fn rolling_makes_room_where_instances_may_be_missing() {
         "prod/eu/api/batch-2/ready: 4 × 2.0.0 ready",
         "prod/eu/api/batch-2/serve: route 100%→2.0.0",
         "prod/eu/api/batch-2/errors: errors of 2.0.0",
+        "prod/eu/api/batch-2/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     check(&one_service(Strategy::Rolling(spec)), &around(&rollout, &[]));
@@ -92,7 +103,7 @@ fn rolling_has_no_more_batches_than_instances() {
         definition.services[0].replicas = replicas;
         let plan = plan(&definition).unwrap();
         let started = plan.steps().iter().filter_map(|step| match &step.action {
-            Action::Scale { deployment, replicas } if deployment.version == id("2.0.0") => {
+            Action::Scale { deployment, replicas, .. } if deployment.version == id("2.0.0") => {
                 Some(*replicas)
             }
             _ => None,
@@ -121,11 +132,13 @@ fn blue_green_switches_at_once_and_keeps_the_old_version() {
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/bake: bake 1m",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     let finale = [
         "prod/eu/api/keep-old: bake 1h",
         "prod/eu/api/keep-old/still-ready: 4 × 2.0.0 ready",
+        "prod/eu/api/remove-old/still-routed: routed 100%→2.0.0",
         "prod/eu/api/remove-old: scale 1.0.0 to 0",
     ];
     let definition = one_service(Strategy::BlueGreen(spec));
@@ -143,16 +156,17 @@ fn canary_grows_its_share_and_ends_with_all() {
         "prod/eu/api/weight-10: route 90%→1.0.0 10%→2.0.0",
         "prod/eu/api/weight-10/bake: bake 1m",
         "prod/eu/api/weight-10/errors: errors of 2.0.0",
+        "prod/eu/api/weight-10/still-routed: routed 90%→1.0.0 10%→2.0.0",
         "prod/eu/api/weight-10/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
+        "prod/eu/api/weight-50/still-routed: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/promote: route 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
     let spec = Canary { keep_old: Span::ZERO, ..Canary::new(steps) };
-    let finale = ["prod/eu/api/remove-old: scale 1.0.0 to 0"];
-    check(&one_service(Strategy::Canary(spec)), &around(&rollout, &finale));
+    check(&one_service(Strategy::Canary(spec)), &around(&rollout, &REMOVED));
     let spec =
         Canary { keep_old: Span::ZERO, ..Canary::new(vec![CanaryStep::new(100, Span::ZERO)]) };
     let all = plan(&one_service(Strategy::Canary(spec))).unwrap();

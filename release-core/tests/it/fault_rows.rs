@@ -178,7 +178,7 @@ impl Needs<'_> {
     fn follow(&self, step: &Step, all: &mut BTreeMap<Target, Seen>) {
         let place = step.scope.place();
         match &step.action {
-            Action::Scale { deployment, replicas } => {
+            Action::Scale { deployment, replicas, .. } => {
                 let seen = all.entry(whole(&deployment.target)).or_default();
                 let key = (deployment.artifact.digest(), deployment.target.track.clone());
                 seen.ready.entry(key).and_modify(|ready| *ready = (*ready).min(*replicas));

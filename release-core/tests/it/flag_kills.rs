@@ -160,7 +160,7 @@ async fn no_later_step_and_no_rollback_turns_on_what_was_killed() {
 /// It was on before the run, and is killed before the rollback that would restore that.
 #[tokio::test(start_paused = true)]
 async fn a_rollback_leaves_off_what_was_killed_and_says_so() {
-    let how = |call| if call < 14 { Deed::Faithful } else { Deed::Hold };
+    let how = |call| if call < 15 { Deed::Faithful } else { Deed::Hold };
     let (journal, world) = (memory(), FlagWorld::new(how));
     world.by_hand(FLAG, FlagState::Share { percent: 40 });
     let engine = engine(&journal, &world, "e");

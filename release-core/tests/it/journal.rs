@@ -409,8 +409,8 @@ fn the_golden_shop_is_still_sealed_byte_for_byte() {
     let mut run = Run::start(&plan);
     assert_eq!(run.heal(5_000), Outcome::Succeeded);
     // Before, `0.1-shop-…` and `0.1-either-…`: ways back that did not look whether the old version is ready; `0.1-looks-…`:
-    // limits that told no finding.
-    same_as_golden("0.1-limits-succeeded.jsonl", &plan, seal(&run));
+    // limits that told no finding; `0.1-limits-…`: nobody looked whether traffic is still routed as it was.
+    same_as_golden("0.1-routed-succeeded.jsonl", &plan, seal(&run));
 }
 
 /// An approval that is for a time, taken back, and given again.

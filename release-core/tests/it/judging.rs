@@ -64,7 +64,14 @@ pub(super) fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Tri
     };
     let beside = Some(Box::new(Beside::new(deployment("old"), 50)));
     let (deployment, analysis) = (deployment("new"), Arc::new(analysis));
-    Trial::new(Action::Analyze { deployment, analysis, from: None, beside, until: None }).unwrap()
+    Trial::new(Action::Analyze {
+        deployment: deployment.into(),
+        analysis,
+        from: None,
+        beside,
+        until: None,
+    })
+    .unwrap()
 }
 
 pub(super) fn both(canary: Measurement, baseline: Measurement) -> Evidence {

@@ -5,6 +5,8 @@ mod affinity;
 #[cfg(test)]
 mod anew;
 #[cfg(test)]
+mod apart;
+#[cfg(test)]
 mod before_traffic;
 #[cfg(test)]
 mod builds;
@@ -33,6 +35,8 @@ mod drifting;
 mod engine;
 #[cfg(test)]
 mod engine_lives;
+#[cfg(test)]
+mod enough;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
@@ -113,6 +117,8 @@ mod rivals;
 mod rollbacks;
 #[cfg(test)]
 mod rolling;
+#[cfg(test)]
+mod routed;
 #[cfg(test)]
 mod run_attempts;
 #[cfg(test)]

@@ -81,7 +81,13 @@ fn trial(analysis: Analysis) -> Trial {
         version: id("2.0.0"),
     };
     let analysis = Arc::new(analysis);
-    let action = Action::Analyze { deployment, analysis, from: None, beside: None, until: None };
+    let action = Action::Analyze {
+        deployment: deployment.into(),
+        analysis,
+        from: None,
+        beside: None,
+        until: None,
+    };
     Trial::new(action).unwrap()
 }
 
@@ -462,5 +468,5 @@ fn the_golden_run_of_objectives_is_still_sealed_byte_for_byte() {
     };
     assert_eq!(outcome, Outcome::Succeeded);
     assert_eq!(repeat(&run, JUDGE), 4);
-    same_as_golden("0.1-objectives-2-succeeded.jsonl", &plan, seal_with_digests(&plan, &run));
+    same_as_golden("0.1-objectives-3-succeeded.jsonl", &plan, seal_with_digests(&plan, &run));
 }

@@ -2,7 +2,9 @@
 //! can be judged.
 
 use proptest::prelude::*;
-use release_core::model::{Analysis, Canary, CanaryStep, Metric, Span, Strategy, Target};
+use release_core::model::{
+    Analysis, Background, Canary, CanaryStep, Metric, Span, Strategy, Target, VersionSet,
+};
 use release_core::plan::{
     Action, CriterionUnobservable, Plan, PlanError, PlanErrors, Recorded, Step, Undo, UndoPhase,
     plan,
@@ -159,4 +161,35 @@ fn what_is_to_judge_a_release_can_be_judged_on_what_was_recorded() {
         }
     });
     assert_eq!(dry.unwrap().observable(|_, _| None), Ok(()));
+}
+
+#[test]
+fn what_is_to_judge_tells_whom_it_replaces_and_how_far_back_it_looks() {
+    let (plan, before) = (watched(), artifact("api", "1.0.0").digest());
+    let told = |plan: &Plan| {
+        let all = plan.criteria().into_iter();
+        all.map(|one| (one.analysis.id.to_string(), one.number, one.window)).collect::<Vec<_>>()
+    };
+    // A bake of a minute, and a second for each of eleven looks, ten of which may be without data.
+    let looks = Span::secs(60 + 11);
+    assert_eq!(told(&plan), [("errors".to_owned(), 1, looks), ("load".to_owned(), 1, looks)]);
+    for one in plan.criteria() {
+        assert_eq!(one.before, Some((before, &id("1.0.0"))));
+        assert_eq!(one.deployment.version.to_string(), "2.0.0");
+        let Action::Analyze { analysis, .. } = &one.step.action else { panic!("{:?}", one.step) };
+        assert_eq!(analysis.id, one.analysis.id);
+    }
+
+    // In the background, all bakes of the place count, and not what keeps the old version afterwards.
+    let mut canary =
+        Canary::new(vec![CanaryStep::new(20, Span::secs(30)), CanaryStep::new(50, Span::secs(60))]);
+    canary.keep_old = Span::secs(3_600);
+    canary.background = vec![Background { analysis: id("errors"), from_step: 1 }];
+    let in_background = self::plan(&one_service(Strategy::Canary(canary))).unwrap();
+    assert_eq!(told(&in_background), [("errors".to_owned(), 1, Span::secs(30 + 60 + 11))]);
+
+    // Where nothing served before, nothing is judged.
+    let mut first = one_service(Strategy::Recreate);
+    first.release.previous = VersionSet::new();
+    assert_eq!(self::plan(&first).unwrap().criteria().len(), 0);
 }

@@ -27,7 +27,7 @@ struct Site {
 impl Site {
     fn follow(&mut self, action: &Action) {
         match action {
-            Action::Scale { deployment, replicas } if deployment.version == id("1.0.0") => {
+            Action::Scale { deployment, replicas, .. } if deployment.version == id("1.0.0") => {
                 self.old = *replicas;
             }
             Action::Scale { replicas, .. } => self.new = *replicas,
@@ -49,6 +49,19 @@ fn course(plan: &Plan, replicas: u32) -> Vec<(&str, Site)> {
         (step.id.as_str(), site)
     });
     after.collect()
+}
+
+#[test]
+fn rolling_keeps_to_its_surge() {
+    let spec = Rolling { max_surge: Some(1), max_unavailable: 1, ..Rolling::new(1) };
+    let plan = plan(&one_service(Strategy::Rolling(spec))).unwrap();
+    let (mut old, mut new) = (4, 0);
+    for step in plan.steps() {
+        let Action::Scale { deployment, replicas, .. } = &step.action else { continue };
+        *(if deployment.version.major == 1 { &mut old } else { &mut new }) = *replicas;
+        assert!((3..=5).contains(&(old + new)), "{}: {old} and {new}", step.id);
+    }
+    assert_eq!((old, new), (0, 4));
 }
 
 #[test]
@@ -81,7 +94,7 @@ fn a_batch_with_less_than_a_percent_serves_nobody_and_is_not_judged() {
         };
         [in_batch(1), in_batch(2)]
     };
-    let served = ["start", "ready", "serve", "stop-old", "errors"];
+    let served = ["start", "ready", "serve", "stop-old", "errors", "still-routed"];
     assert_eq!(of(100), [served, served]);
     assert_eq!(of(150)[0], ["start", "ready", "stop-old"]);
     assert_eq!(of(150)[1], served);

@@ -263,7 +263,7 @@ fn what_has_arrived_elsewhere_is_tidied_up() {
     let steps = vec![CanaryStep::new(20, Span::ZERO)];
     let mut run =
         to_two(Strategy::Canary(Canary { keep_old: Span::secs(60), ..Canary::new(steps) }));
-    let still = ["weight-20/still-ready", "promote", "still-ready"];
+    let still = ["weight-20/still-routed", "weight-20/still-ready", "promote", "still-ready"];
     for step in ["start", "ready", "weight-20", "weight-20/errors"].into_iter().chain(still) {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
     }
@@ -271,8 +271,9 @@ fn what_has_arrived_elsewhere_is_tidied_up() {
     run.end("live/eu/api/start", End::Permanent);
     let extension = run.state.plan().rollback().unwrap().1;
     let ids: Vec<_> = extension.steps.iter().map(|step| step.id.to_string()).collect();
-    let kept = ["keep-old/bake", "keep-old/still-ready/probe", "remove-old/scale"];
-    let kept = kept.map(|step| format!("rollback/prod/eu/api/{step}"));
+    let kept = ["keep-old/bake", "keep-old/still-ready/probe"];
+    let kept = kept.into_iter().chain(["remove-old/still-routed/confirm", "remove-old/scale"]);
+    let kept: Vec<_> = kept.map(|step| format!("rollback/prod/eu/api/{step}")).collect();
     assert_eq!(ids[0], "rollback/live/eu/api/start/scale");
     assert_eq!(ids[1..], kept, "as long as it was to be");
     assert!(matches!(run.heal(40), Outcome::RolledBack { .. }));
@@ -330,9 +331,10 @@ fn a_cancel_before_anything_changed_has_nothing_to_roll_back() {
 #[test]
 fn a_removal_elsewhere_that_failed_once_is_done_by_the_rollback() {
     let mut run = to_two(Strategy::BlueGreen(BlueGreen::default()));
-    for step in ["preview", "ready", "switch", "errors", "still-ready"] {
+    for step in ["preview", "ready", "switch", "errors", "still-routed", "still-ready"] {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
     }
+    run.end("prod/eu/api/remove-old/still-routed", End::Good);
     run.end("prod/eu/api/remove-old", End::Transient);
     assert_eq!(run.status("prod/eu/api/remove-old"), Status::Waiting, "for its next attempt");
     run.end("live/eu/api/preview", End::Permanent);
@@ -350,7 +352,11 @@ fn what_was_never_begun_elsewhere_is_left_alone() {
     let mut plan = builder();
     let regions = ["eu", "us"].map(|region| {
         let group = plan.group(region, vec![]);
-        let action = Action::Scale { deployment: deployment("api", "2.0.0"), replicas: 2 };
+        let action = Action::Scale {
+            deployment: deployment("api", "2.0.0").into(),
+            replicas: 2,
+            apart: None,
+        };
         let undo = Compensation { action: custom("undo"), phase: UndoPhase::Remove };
         let step = Step::new(id(region), action).undo(Undo::Compensate(vec![undo])).group(group);
         plan.step(in_region(step, region).on_failure(OnFailure::RollBack(RollbackScope::Region)))

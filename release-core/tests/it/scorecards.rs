@@ -166,8 +166,13 @@ fn last_of_trial(
     };
     let beside = Some(Box::new(Beside::new(of("1.0.0"), 50)));
     let analysis = std::sync::Arc::new(analysis);
-    let action =
-        Action::Analyze { deployment: of("2.0.0"), analysis, from: None, beside, until: None };
+    let action = Action::Analyze {
+        deployment: of("2.0.0").into(),
+        analysis,
+        from: None,
+        beside,
+        until: None,
+    };
     let mut trial = Trial::new(action).unwrap();
     let pairs = new.iter().zip(old).zip(1_u64..);
     let mut look = |(new, old): (Option<f64>, Option<f64>), at| {

@@ -13,7 +13,7 @@ use release_core::plan::{
 use release_core::run::{Event, Outcome, Status};
 use serde_json::{Value, json};
 
-use super::expansion::{around, check, edge, index, table};
+use super::expansion::{REMOVED, around, check, edge, index, table};
 use super::support::drive::{End, Run};
 use super::support::samples::{error_rate, id, one_service};
 
@@ -71,19 +71,21 @@ fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
         "prod/eu/api/weight-0/shrink-old: scale 1.0.0 to 4",
         "prod/eu/api/weight-0/bake: bake 1m",
         "prod/eu/api/weight-0/errors: errors of 2.0.0",
+        "prod/eu/api/weight-0/still-routed: routed 100%→1.0.0, by `x-canary`, 10% mirrored",
         "prod/eu/api/weight-0/still-ready: 1 × 2.0.0 ready",
         "prod/eu/api/weight-50/scale: scale 2.0.0 to 2",
         "prod/eu/api/weight-50/ready: 2 × 2.0.0 ready",
         "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/shrink-old: scale 1.0.0 to 2",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
+        "prod/eu/api/weight-50/still-routed: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/still-ready: 2 × 2.0.0 ready",
         "prod/eu/api/promote/scale: scale 2.0.0 to 4",
         "prod/eu/api/promote/ready: 4 × 2.0.0 ready",
         "prod/eu/api/promote: route 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    check(&definition, &around(&rollout, &REMOVED));
     let plan = plan(&definition).unwrap();
     let gated: Vec<_> = plan.steps().iter().filter(|step| step.is_gated()).collect();
     let [gated] = gated[..] else { panic!("{gated:?}") };
@@ -103,17 +105,20 @@ fn a_share_that_falls_gives_the_old_version_its_instances_back_first() {
         "prod/eu/api/weight-75: route 25%→1.0.0 75%→2.0.0",
         "prod/eu/api/weight-75/shrink-old: scale 1.0.0 to 1",
         "prod/eu/api/weight-75/errors: errors of 2.0.0",
+        "prod/eu/api/weight-75/still-routed: routed 25%→1.0.0 75%→2.0.0",
         "prod/eu/api/weight-75/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/weight-25/grow-old: scale 1.0.0 to 3",
         "prod/eu/api/weight-25/old-ready: 3 × 1.0.0 ready",
         "prod/eu/api/weight-25: route 75%→1.0.0 25%→2.0.0",
         "prod/eu/api/weight-25/errors: errors of 2.0.0",
+        "prod/eu/api/weight-25/still-routed: routed 75%→1.0.0 25%→2.0.0",
         "prod/eu/api/weight-25/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/weight-100: route 100%→2.0.0",
         "prod/eu/api/weight-100/errors: errors of 2.0.0",
+        "prod/eu/api/weight-100/still-routed: routed 100%→2.0.0",
         "prod/eu/api/weight-100/still-ready: 4 × 2.0.0 ready",
     ];
-    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    check(&definition, &around(&rollout, &REMOVED));
 }
 
 #[test]
@@ -124,14 +129,16 @@ fn steps_of_the_same_weight_have_names_of_their_own_and_change_nothing_twice() {
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/weight-20: route 80%→1.0.0 20%→2.0.0",
         "prod/eu/api/weight-20/errors: errors of 2.0.0",
+        "prod/eu/api/weight-20/still-routed: routed 80%→1.0.0 20%→2.0.0",
         "prod/eu/api/weight-20/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/weight-20-2/bake: bake 1m",
         "prod/eu/api/weight-20-2/errors: errors of 2.0.0",
+        "prod/eu/api/weight-20-2/still-routed: routed 80%→1.0.0 20%→2.0.0",
         "prod/eu/api/weight-20-2/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/promote: route 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    check(&definition, &around(&rollout, &REMOVED));
 }
 
 #[test]
@@ -146,7 +153,7 @@ fn an_experiment_compares_with_as_many_fresh_instances() {
     let steps = table(&plan);
     let begin = steps.iter().position(|step| step.contains("experiment/start")).unwrap();
     assert_eq!(
-        steps[begin..begin + 9],
+        steps[begin..begin + 10],
         [
             "prod/eu/api/weight-10/experiment/start: scale 1.0.0 to 1",
             "prod/eu/api/weight-10/experiment/ready: 1 × 1.0.0 ready",
@@ -154,6 +161,7 @@ fn an_experiment_compares_with_as_many_fresh_instances() {
             "prod/eu/api/weight-10/experiment: route 60%→1.0.0 20%→1.0.0@baseline 20%→2.0.0",
             "prod/eu/api/weight-10/experiment/bake: bake 1m",
             "prod/eu/api/weight-10/experiment/errors: errors of 2.0.0",
+            "prod/eu/api/weight-10/experiment/still-routed: routed 60%→1.0.0 20%→1.0.0@baseline 20%→2.0.0",
             "prod/eu/api/weight-10/experiment/old-ready: 4 × 1.0.0 ready",
             "prod/eu/api/weight-10/experiment/over: route 90%→1.0.0 10%→2.0.0",
             "prod/eu/api/weight-10/experiment/stop: scale 1.0.0 to 0",
@@ -181,14 +189,16 @@ fn blue_green_is_previewed_and_grows_before_the_switch() {
         "prod/eu/api/preview/route: route 100%→1.0.0, by `x-preview`",
         "prod/eu/api/preview/bake: bake 1m",
         "prod/eu/api/preview/errors: errors of 2.0.0",
+        "prod/eu/api/preview/still-routed: routed 100%→1.0.0, by `x-preview`",
         "prod/eu/api/grow: scale 2.0.0 to 4",
         "prod/eu/api/grow/ready: 4 × 2.0.0 ready",
         "prod/eu/api/switch/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    check(&definition, &around(&rollout, &REMOVED));
     // Taken back, the new version is kept for a while, without traffic.
     let plan = plan(&definition).unwrap().freeze();
     let back = rollback(&plan, |_| Touched::Done, &Reach::Release).unwrap();
@@ -207,29 +217,17 @@ fn a_shadow_gets_copies_before_it_gets_requests() {
         "prod/eu/api/mirror: route 100%→1.0.0, 50% mirrored",
         "prod/eu/api/mirror/bake: bake 1m",
         "prod/eu/api/mirror/errors: errors of 2.0.0",
+        "prod/eu/api/mirror/still-routed: routed 100%→1.0.0, 50% mirrored",
         "prod/eu/api/mirror/still-ready: 2 × 2.0.0 ready",
         "prod/eu/api/unmirror: route 100%→1.0.0",
         "prod/eu/api/grow: scale 2.0.0 to 4",
         "prod/eu/api/grow/ready: 4 × 2.0.0 ready",
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    let finale = ["prod/eu/api/remove-old: scale 1.0.0 to 0"];
-    check(&one_service(Strategy::Shadow(shadow)), &around(&rollout, &finale));
-}
-
-#[test]
-fn rolling_keeps_to_its_surge() {
-    let spec = Rolling { max_surge: Some(1), max_unavailable: 1, ..Rolling::new(1) };
-    let plan = plan(&one_service(Strategy::Rolling(spec))).unwrap();
-    let (mut old, mut new) = (4, 0);
-    for step in plan.steps() {
-        let Action::Scale { deployment, replicas } = &step.action else { continue };
-        *(if deployment.version.major == 1 { &mut old } else { &mut new }) = *replicas;
-        assert!((3..=5).contains(&(old + new)), "{}: {old} and {new}", step.id);
-    }
-    assert_eq!((old, new), (0, 4));
+    check(&one_service(Strategy::Shadow(shadow)), &around(&rollout, &REMOVED));
 }
 
 /// A canary with one step, watched by `errors` while it goes on.
@@ -332,6 +330,7 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
         "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/hooks/weight-50/load: webhook",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
+        "prod/eu/api/weight-50/still-routed: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/hooks/promote/more: webhook",
         "prod/eu/api/hooks/promote/all: webhook",
@@ -341,7 +340,7 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/hooks/done: webhook",
     ];
-    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    check(&definition, &around(&rollout, &REMOVED));
     let plan = plan(&definition).unwrap();
     let attempts = |name: &str| plan.steps()[index(&plan, name) as usize].retry.max_attempts;
     assert_eq!((attempts("prod/eu/api/hooks/may-it"), attempts("prod/eu/api/hooks/done")), (3, 7));
@@ -366,19 +365,20 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
 fn a_version_that_was_live_a_short_while_ago_comes_back_at_once() {
     let mut definition = canary(vec![step(10), step(50)]);
     definition.release.recent = vec![definition.release.versions.clone()];
-    assert_eq!(table(&plan(&definition).unwrap()).len(), 15, "no window, no short cut");
+    assert_eq!(table(&plan(&definition).unwrap()).len(), 18, "no window, no short cut");
     definition.stages[0].rollback_window = 1;
     let rollout = [
         "prod/eu/api/preview: scale 2.0.0 to 4",
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
+        "prod/eu/api/still-routed: routed 100%→2.0.0",
         "prod/eu/api/still-ready: 4 × 2.0.0 ready",
     ];
-    check(&definition, &around(&rollout, &["prod/eu/api/remove-old: scale 1.0.0 to 0"]));
+    check(&definition, &around(&rollout, &REMOVED));
     // Further back than the window.
     definition.release.recent.insert(0, definition.release.previous.clone());
-    assert_eq!(table(&plan(&definition).unwrap()).len(), 15);
+    assert_eq!(table(&plan(&definition).unwrap()).len(), 18);
 }
 
 #[test]

@@ -127,6 +127,14 @@ fn flagger_1898_an_abort_sends_nobody_to_an_old_version_that_is_dead() {
     assert!(matches!(run.heal(20), Outcome::RolledBack { .. }));
 }
 
+/// How an old version goes elsewhere that is kept for a while.
+const KEPT: [&str; 4] = [
+    "keep-old/bake",
+    "keep-old/still-ready/probe",
+    "remove-old/still-routed/confirm",
+    "remove-old/scale",
+];
+
 /// Two environments of which the first is done, and its old version kept for a while.
 fn first_of_two(scope: RollbackScope, gated: bool) -> Run {
     let mut definition = one_service(canary(Span::secs(3600)));
@@ -139,8 +147,8 @@ fn first_of_two(scope: RollbackScope, gated: bool) -> Run {
     for step in ARTIFACTS {
         run.end(step, End::Good);
     }
-    let steps = ["start", "ready", "weight-50", "weight-50/errors", "weight-50/still-ready"];
-    for step in steps.into_iter().chain(["promote", "still-ready"]) {
+    let steps = ["start", "ready", "weight-50", "weight-50/errors", "weight-50/still-routed"];
+    for step in steps.into_iter().chain(["weight-50/still-ready", "promote", "still-ready"]) {
         run.end(&format!("prod/eu/api/{step}"), End::Good);
     }
     run
@@ -161,6 +169,7 @@ fn an_old_version_is_kept_as_long_as_it_was_to_be_when_another_place_goes_back()
     assert_eq!(run.state.awaiting(), [Awaiting::Operator(id(look))]);
     run.command(retry(look), "bob").unwrap();
     run.end(look, End::Good);
+    run.end("rollback/prod/eu/api/remove-old/still-routed/confirm", End::Good);
     run.end("rollback/prod/eu/api/remove-old/scale", End::Good);
     assert!(matches!(run.state.outcome(), Some(Outcome::RolledBack { .. })));
 }
@@ -201,14 +210,14 @@ fn nobody_waits_for_the_tidying_up_elsewhere() {
         let found = extension.steps.iter().position(|step| step.id.as_str() == name);
         u32::try_from(found.unwrap_or_else(|| panic!("no {name}"))).unwrap()
     };
-    let kept = ["keep-old/bake", "keep-old/still-ready/probe", "remove-old/scale"];
-    let kept = kept.map(|name| at(&format!("rollback/prod/eu/api/{name}")));
+    let kept = KEPT.map(|name| at(&format!("rollback/prod/eu/api/{name}")));
     let mut edges: Vec<_> = extension.edges.iter().map(|edge| (edge.from, edge.to)).collect();
     edges.sort_unstable();
     let mut wanted = vec![
         (at("rollback/prod/us/api/start/scale"), at("rollback/notify/ops")),
         (kept[0], kept[1]),
         (kept[1], kept[2]),
+        (kept[2], kept[3]),
     ];
     wanted.sort_unstable();
     assert_eq!(edges, wanted);
@@ -225,8 +234,7 @@ fn a_rejected_gate_of_a_stage_takes_back_what_the_scope_says() {
         assert!(matches!(outcome, Outcome::Failed { .. }), "{scope:?}: {outcome}");
         assert_eq!(run.status("prod/eu/api/promote"), Status::Succeeded);
         let back = started(&run).into_iter().filter(|step| step.starts_with("rollback/"));
-        let wanted = ["keep-old/bake", "keep-old/still-ready/probe", "remove-old/scale"];
-        let wanted = wanted.map(|step| format!("rollback/prod/eu/api/{step} 1"));
+        let wanted = KEPT.map(|step| format!("rollback/prod/eu/api/{step} 1"));
         assert_eq!(back.collect::<Vec<_>>(), wanted, "{scope:?}");
     }
     let mut run = first_of_two(Release, true);

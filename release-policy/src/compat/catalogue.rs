@@ -290,6 +290,32 @@ impl Catalogue {
         )
     }
 
+    /// Services with their numbers, for names in their order: each is looked for behind the one before, and mostly is the next one.
+    pub(super) fn each<'a, 'n>(
+        &'a self,
+        names: impl Iterator<Item = &'n ServiceId>,
+    ) -> impl Iterator<Item = Option<(usize, &'a Service)>> {
+        let mut at = 0;
+        names.map(move |name| {
+            let rest = self.services.get(at..).unwrap_or_default();
+            if rest.first().is_none_or(|next| next.id != *name) {
+                at += rest.partition_point(|one| one.id < *name);
+            }
+            self.services.get(at).filter(|one| one.id == *name).map(|one| (at, one))
+        })
+    }
+
+    /// These versions, with the numbers of the service and of the version where both are known.
+    pub(super) fn numbered<'v>(
+        &self,
+        versions: &'v Versions,
+    ) -> impl Iterator<Item = (&'v ServiceId, &'v Version, Option<(usize, usize)>)> {
+        versions.iter().zip(self.each(versions.keys())).map(|((id, version), known)| {
+            let numbers = known.and_then(|(number, one)| Some((number, one.number(version)?)));
+            (id, version, numbers)
+        })
+    }
+
     /// A service, with its number.
     pub(super) fn find(&self, service: &ServiceId) -> Option<(usize, &Service)> {
         let number = self.services.binary_search_by(|one| one.id.cmp(service)).ok()?;

@@ -266,7 +266,7 @@ fn begun<'a>(
     (action, by_rules): (&'a Action, &BTreeSet<Version>),
 ) -> Option<(&'a Target, bool)> {
     match action {
-        Action::Scale { deployment, replicas } if *replicas > 0 => {
+        Action::Scale { deployment, replicas, .. } if *replicas > 0 => {
             let target = &deployment.target;
             Some((target, deployed.change(target, |stand| stand.starting(&deployment.version))))
         }
@@ -284,7 +284,7 @@ fn done<'a>(
     evidence: &Evidence,
 ) -> Option<(&'a Target, bool)> {
     match action {
-        Action::Scale { deployment, replicas } => {
+        Action::Scale { deployment, replicas, .. } => {
             let (target, version) = (&deployment.target, &deployment.version);
             let count = match evidence {
                 Evidence::Instances { digest, running, .. }

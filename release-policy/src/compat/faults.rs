@@ -169,29 +169,20 @@ impl Catalogue {
     /// What stands against these versions being deployed together: needs that are not met, and versions of which nobody knows what they need.
     pub fn faults(&self, live: &Versions) -> Vec<Fault> {
         let mut faults = Vec::new();
+        let all: Vec<_> = self.numbered(live).collect();
         // By number, the versions that are known: names are compared but once.
-        let known: Vec<(usize, usize)> = live
-            .iter()
-            .filter_map(|(id, version)| {
-                let (number, service) = self.find(id)?;
-                Some((number, service.number(version)?))
-            })
-            .collect();
+        let known: Vec<(usize, usize)> = all.iter().filter_map(|(.., known)| *known).collect();
         let met = |need: &Need| {
             let found = known.binary_search_by_key(&need.on, |(service, _)| *service);
             let found = found.ok().and_then(|at| known.get(at));
             found.is_some_and(|(_, version)| need.fits.contains(version))
         };
-        let mut left = known.iter().peekable();
-        for (id, version) in live {
-            let is_it = |(number, _): &&(usize, usize)| {
-                self.service(*number).is_some_and(|service| service.id == *id)
-            };
-            let Some((service, number)) = left.next_if(is_it) else {
+        for (id, version, known) in all {
+            let Some((service, number)) = known else {
                 faults.push(Fault::Unknown(self.unknown(id, version)));
                 continue;
             };
-            let unmet = self.needs_of(*service, *number).iter().filter(|need| !met(need));
+            let unmet = self.needs_of(service, number).iter().filter(|need| !met(need));
             let named = unmet.filter_map(|need| Some((need, &self.service(need.on)?.id)));
             // A version that nobody knows may be what is needed all the same.
             faults.extend(named.filter_map(|(need, on)| {
@@ -251,10 +242,8 @@ impl Catalogue {
 
     /// The versions of which nobody knows what they need.
     pub(super) fn unknown_of(&self, live: &Versions) -> impl Iterator<Item = Unknown> {
-        live.iter().filter_map(|(id, version)| {
-            let known = self.find(id).is_some_and(|(_, one)| one.number(version).is_some());
-            (!known).then(|| self.unknown(id, version))
-        })
+        let unknown = self.numbered(live).filter(|(.., known)| known.is_none());
+        unknown.map(|(id, version, _)| self.unknown(id, version))
     }
 
     /// Whether a change may be made everywhere: no region has a need then that is not met, but for such as were not met by the same version

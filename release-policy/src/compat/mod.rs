@@ -11,6 +11,7 @@
 //! - [`Catalogue::way_back`] finds the last set that was verified together to which such an order leads;
 //! - [`VerifiedSets`] records such sets, and tells whether a release returns to one;
 //! - [`Compatible`] is the policy that asks [`Catalogue::admit`] before each step of a run that deploys a version or sends users to one;
+//! - [`Published`] is the catalogue that the policy goes by, told of new versions while it does;
 //! - [`Deployed`] follows runs and what hosts see, and so tells that policy what is deployed.
 //!
 //! What a version needs that the catalogue does not know, nobody knows: it may need anything. So keep versions in the catalogue as long as they
@@ -61,6 +62,7 @@
 //! | `verified` | the record of what was verified together |
 //! | `evidence` | what a run verified |
 //! | `policy` | what is admitted, as a policy of the engine |
+//! | `published` | the catalogue that the policy goes by, as new versions become known |
 //! | `deployed` | what is deployed, as runs change it and hosts see it |
 //! | `stand` | which version of one service counts as deployed |
 
@@ -74,6 +76,7 @@ mod fits;
 mod narrow;
 mod plan;
 mod policy;
+mod published;
 mod regions;
 mod resolve;
 mod stand;
@@ -89,6 +92,7 @@ pub use evidence::NotVerified;
 pub use faults::{Broken, Change, Denied, Fault, Unknown};
 pub use plan::{MOST_TARGETS, NoPlan, Plan};
 pub use policy::{Compatible, Inventory};
+pub use published::Published;
 pub use regions::NoPlans;
 pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
 pub use steps::{Knot, NoOrder, Order, Step};

@@ -28,6 +28,18 @@ struct Net<'a> {
     here: Vec<Here>,
     pairs: Vec<Pair>,
     looks: usize,
+    room: Room,
+}
+
+/// What the look at a pair needs for a while, kept from one to the next.
+#[derive(Default)]
+struct Room {
+    /// How many of the versions that are needed are allowed before each, so that a stretch is looked at in one step.
+    sums: Vec<usize>,
+    /// How many more versions of who needs do with each than with the one before.
+    served: Vec<isize>,
+    kept_who: Vec<bool>,
+    kept_on: Vec<bool>,
 }
 
 /// Of each service that is there or asked for, by number and in the order of these, the versions that can be, of those that may be.
@@ -45,7 +57,8 @@ pub(super) fn narrow<'a>(
         }
         Here { service, allowed, pairs: Vec::new() }
     });
-    let mut net = Net { catalogue, here: here.collect(), pairs: Vec::new(), looks: 0 };
+    let here = here.collect();
+    let mut net = Net { catalogue, here, pairs: Vec::new(), looks: 0, room: Room::default() };
     for who in 0..net.here.len() {
         net.pair(who);
     }
@@ -80,7 +93,7 @@ impl Net<'_> {
             if let Some(waits) = waits.get_mut(number) {
                 *waits = false;
             }
-            for changed in self.revise(number) {
+            for changed in self.revise(number).into_iter().flatten() {
                 for pair in self.here.get(changed).map_or(&[][..], |here| &here.pairs) {
                     if let Some(waits) = waits.get_mut(*pair).filter(|waits| !**waits) {
                         *waits = true;
@@ -92,22 +105,22 @@ impl Net<'_> {
     }
 
     /// Takes out what one pair does not allow, and returns of which services.
-    fn revise(&mut self, number: usize) -> Vec<usize> {
-        let Some(&Pair { who: one, on: other }) = self.pairs.get(number) else { return Vec::new() };
+    fn revise(&mut self, number: usize) -> [Option<usize>; 2] {
+        let Some(&Pair { who: one, on: other }) = self.pairs.get(number) else { return [None; 2] };
         let (Some(who), Some(on)) = (self.here.get(one), self.here.get(other)) else {
-            return Vec::new();
+            return [None; 2];
         };
         self.looks += who.allowed.len() + on.allowed.len();
-        // How many of `on` are allowed before each, so that a stretch is looked at in one step.
-        let mut sums = Vec::with_capacity(on.allowed.len() + 1);
+        let Room { sums, served, kept_who, kept_on } = &mut self.room;
+        sums.clear();
         sums.push(0_usize);
         sums.extend(on.allowed.iter().scan(0, |sum, allowed| {
             *sum += usize::from(*allowed);
             Some(*sum)
         }));
         let some = |(from, to): (usize, usize)| sums.get(from) < sums.get(to);
-        // How many more versions of `who` do with each of `on` than with the one before.
-        let mut served = vec![0_isize; on.allowed.len() + 1];
+        served.clear();
+        served.resize(on.allowed.len() + 1, 0);
         let mut keep = |(from, to): (usize, usize)| {
             for (at, by) in [(from, 1), (to, -1)] {
                 if let Some(count) = served.get_mut(at) {
@@ -115,43 +128,32 @@ impl Net<'_> {
                 }
             }
         };
-        let kept_who: Vec<bool> = who
-            .allowed
-            .iter()
-            .enumerate()
-            .map(|(version, allowed)| {
-                if !*allowed {
-                    return false;
-                }
-                let needs = self.catalogue.needs_of(who.service, version);
-                let Ok(nth) = needs.binary_search_by_key(&on.service, |need| need.on) else {
-                    keep((0, on.allowed.len()));
-                    return true;
-                };
-                let Some(need) = needs.get(nth) else { return true };
-                if !need.fits.stretches().any(some) {
-                    return false;
-                }
-                need.fits.stretches().for_each(&mut keep);
-                true
-            })
-            .collect();
-        let kept_on: Vec<bool> = on
-            .allowed
-            .iter()
-            .zip(&served)
-            .scan(0, |sum, (allowed, more)| {
-                *sum += more;
-                Some(*allowed && *sum > 0)
-            })
-            .collect();
-        let mut changed = Vec::new();
-        for (side, kept) in [(one, kept_who), (other, kept_on)] {
-            if let Some(here) = self.here.get_mut(side).filter(|here| here.allowed != kept) {
-                here.allowed = kept;
-                changed.push(side);
+        kept_who.clear();
+        kept_who.extend(who.allowed.iter().enumerate().map(|(version, allowed)| {
+            if !*allowed {
+                return false;
             }
-        }
-        changed
+            let needs = self.catalogue.needs_of(who.service, version);
+            let Ok(nth) = needs.binary_search_by_key(&on.service, |need| need.on) else {
+                keep((0, on.allowed.len()));
+                return true;
+            };
+            let Some(need) = needs.get(nth) else { return true };
+            if !need.fits.stretches().any(some) {
+                return false;
+            }
+            need.fits.stretches().for_each(&mut keep);
+            true
+        }));
+        kept_on.clear();
+        kept_on.extend(on.allowed.iter().zip(&*served).scan(0, |sum, (allowed, more)| {
+            *sum += more;
+            Some(*allowed && *sum > 0)
+        }));
+        [(one, kept_who), (other, kept_on)].map(|(side, kept)| {
+            let here = self.here.get_mut(side).filter(|here| here.allowed != *kept)?;
+            here.allowed.clone_from(kept);
+            Some(side)
+        })
     }
 }

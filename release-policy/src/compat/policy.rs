@@ -9,7 +9,8 @@ use release_core::plan::Action;
 use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason, ReasonKind};
 use semver::Version;
 
-use super::{Catalogue, Change, Denied, Fault, Fleet, Offer, Versions};
+use super::published::InForce;
+use super::{Change, Denied, Fault, Fleet, Published, Versions};
 use crate::canonical::Canonical;
 
 /// The rule's name in reasons.
@@ -40,10 +41,14 @@ impl<F: Fn(&Target) -> Option<Versions> + Send + Sync> Inventory for F {
 /// A policy that denies what does not get along with what is deployed in the same region.
 ///
 /// It concerns steps that go forward and start instances of a version, or send users to one. Each is judged by what is deployed just then
-/// ([`Catalogue::admit`]), so that a step waits no longer once the others have moved. What removes a version, looks, or is an action of a
-/// host's own is not its business; neither are commands. A rollback is never held; a rollout that is under way is, where it is.
+/// ([`Catalogue::admit`](super::Catalogue::admit)), so that a step waits no longer once the others have moved. What removes a version,
+/// looks, or is an action of a host's own is not its business; neither are commands. A rollback is never held; a rollout that is under
+/// way is, where it is.
 ///
 /// Where nobody knows what is deployed, it denies, and says so.
+///
+/// What versions need is told by a catalogue. Where new versions come while it decides, a host keeps a [`Published`] and tells that of
+/// them; each decision has the digest of the catalogue by which it was made.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -64,28 +69,26 @@ impl<F: Fn(&Target) -> Option<Versions> + Send + Sync> Inventory for F {
 /// ```
 #[derive(Clone)]
 pub struct Compatible {
-    catalogue: Arc<Catalogue>,
-    /// Of the catalogue, taken once: catalogues are large.
-    rules: Digest,
+    published: Published,
     inventory: Arc<dyn Inventory>,
 }
 
 impl fmt::Debug for Compatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compatible").field("catalogue", &self.rules).finish_non_exhaustive()
+        f.debug_struct("Compatible").field("published", &self.published).finish_non_exhaustive()
     }
 }
 
 impl Compatible {
-    /// By what a catalogue says of versions, and a host of what is deployed.
-    pub fn new(catalogue: impl Into<Arc<Catalogue>>, inventory: impl Inventory + 'static) -> Self {
-        let catalogue = catalogue.into();
-        let rules = rules(&catalogue);
-        Self { catalogue, rules, inventory: Arc::new(inventory) }
+    /// By what a [`Catalogue`](super::Catalogue) says of versions, the same one for ever or the one that is [`Published`] then, and a
+    /// host of what is deployed.
+    pub fn new(catalogue: impl Into<Published>, inventory: impl Inventory + 'static) -> Self {
+        Self { published: catalogue.into(), inventory: Arc::new(inventory) }
     }
 
     fn decide(&self, target: &Target, versions: BTreeSet<&Version>) -> Decision {
-        let inputs = Inputs { policy: Some(self.rules), ..Inputs::default() };
+        let InForce { catalogue, digest } = self.published.in_force();
+        let inputs = Inputs { policy: Some(digest), ..Inputs::default() };
         let Some(live) = self.inventory.deployed(target) else {
             let Target { environment, region, .. } = target;
             let text = format!("nobody knows what is deployed in `{region}` of `{environment}`");
@@ -98,10 +101,9 @@ impl Compatible {
         let fleet: Fleet = [(target.region.clone(), live)].into();
         let denied = versions.into_iter().flat_map(|version| {
             let change = Change::to(target.service.clone(), version.clone());
-            let denied = self.catalogue.admit(&fleet, &change).err().map(|denied| *denied);
+            let denied = catalogue.admit(&fleet, &change).err().map(|denied| *denied);
             let others = beside.iter().filter(|(id, _)| *id != target.service);
-            let others =
-                others.flat_map(|other| self.catalogue.beside(own.as_ref(), &change, other));
+            let others = others.flat_map(|other| catalogue.beside(own.as_ref(), &change, other));
             let others: Vec<Fault> = others.collect();
             let regions = (!others.is_empty()).then(|| [(target.region.clone(), others)].into());
             denied.into_iter().chain(regions.map(|regions| Denied { change, regions }))
@@ -116,7 +118,7 @@ impl Compatible {
 /// What a step deploys or sends users to, and where; nothing where it does neither.
 pub(super) fn brings(action: &Action) -> Option<(&Target, Vec<(Digest, &Version)>)> {
     let (target, versions) = match action {
-        Action::Scale { deployment, replicas } if *replicas > 0 => {
+        Action::Scale { deployment, replicas, .. } if *replicas > 0 => {
             (&deployment.target, vec![(deployment.artifact.digest(), &deployment.version)])
         }
         Action::Route { target, weights, .. } => {
@@ -138,18 +140,6 @@ fn reason(denied: &Denied) -> Reason {
         ("whoever keeps the catalogue", ReasonKind::Missing)
     };
     Reason::new(RULE, denied.to_string(), lifted_by).kind(kind)
-}
-
-fn rules(catalogue: &Catalogue) -> Digest {
-    let offers: Vec<Offer> = catalogue.clone().into();
-    Canonical::new("release/catalogue/1")
-        .list(offers.iter(), |all, offer| {
-            let all = all.text(offer.service.as_str()).text(&offer.version.to_string());
-            all.list(offer.needs.iter(), |all, (on, requirement)| {
-                all.text(on.as_str()).text(&requirement.to_string())
-            })
-        })
-        .finish()
 }
 
 fn facts(live: &Versions, beside: &[(ServiceId, Version)]) -> Digest {
@@ -186,6 +176,7 @@ mod tests {
     use release_core::model::{ArtifactRef, Principal, Timestamp};
     use release_core::plan::{Deployment, Step, Weight};
 
+    use super::super::{Catalogue, Offer};
     use super::*;
 
     fn target() -> Target {
@@ -197,7 +188,8 @@ mod tests {
     fn scale(major: u64, replicas: u32) -> Action {
         let artifact = ArtifactRef::new("api".parse().unwrap(), Digest::of(&[1]));
         let version = Version::new(major, 0, 0);
-        Action::Scale { deployment: Deployment { target: target(), artifact, version }, replicas }
+        let deployment = Deployment { target: target(), artifact, version }.into();
+        Action::Scale { deployment, replicas, apart: None }
     }
 
     fn route(shares: &[(u64, u8)]) -> Action {

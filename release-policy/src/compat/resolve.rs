@@ -162,15 +162,22 @@ impl<'a> Question<'a> {
             let (wish, possible) = (Some(requirement), may.clone());
             here.insert(number, Here { live, wish, may, possible });
         }
-        let unknown: Vec<_> =
-            catalogue.unknown_of(live).filter(|one| !wish.contains_key(&one.service)).collect();
+        let mut unknown = Vec::new();
+        for (id, version, known) in catalogue.numbered(live) {
+            if wish.contains_key(id) {
+                continue;
+            }
+            let known =
+                known.and_then(|(number, at)| Some((number, at, catalogue.service(number)?)));
+            let Some((number, at, service)) = known else {
+                unknown.push(catalogue.unknown(id, version));
+                continue;
+            };
+            let (live, may) = (Some(at), service.all());
+            here.insert(number, Here { live, wish: None, possible: may.clone(), may });
+        }
         if !unknown.is_empty() {
             return Err(ResolveError::UnknownLive(unknown));
-        }
-        for (id, version) in live.iter().filter(|(id, _)| !wish.contains_key(*id)) {
-            let Some((number, service)) = catalogue.find(id) else { continue };
-            let (live, may) = (service.number(version), service.all());
-            here.insert(number, Here { live, wish: None, possible: may.clone(), may });
         }
         Ok(Self { catalogue, here, circles: &[], choices: Cell::new(0), looks: Cell::new(0) })
     }
@@ -220,13 +227,17 @@ impl<'a> Question<'a> {
             let live = here.live.filter(|live| here.possible.contains(live));
             Some((*service, live.or_else(|| self.newest(*service, &here.possible))?))
         });
-        let best = best.collect::<Option<BTreeMap<usize, usize>>>()?;
+        let best = best.collect::<Option<Vec<(usize, usize)>>>()?;
+        let chosen = |service: &usize| {
+            let at = best.binary_search_by_key(service, |(service, _)| *service).ok()?;
+            best.get(at).map(|(_, version)| version)
+        };
         let met = best.iter().all(|(service, version)| {
             let mut needs = self.catalogue.needs_of(*service, *version).iter();
-            needs.all(|need| best.get(&need.on).is_some_and(|found| need.fits.contains(found)))
+            needs.all(|need| chosen(&need.on).is_some_and(|found| need.fits.contains(found)))
         });
         let is_in = |(service, versions): &(usize, Set)| {
-            best.get(service).is_some_and(|version| versions.contains(version))
+            chosen(service).is_some_and(|version| versions.contains(version))
         };
         let round = self.circles.iter().any(|circle| circle.iter().all(is_in));
         (met && !round).then(|| self.named(best.into_iter()))

@@ -1,12 +1,14 @@
 //! The order of changes, so that after each all needs are met.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
 use std::fmt;
 
+use pubgrub::VersionSet as _;
 use release_core::model::ServiceId;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::{Need, Service};
 use super::faults::{broken, told};
 use super::{Broken, Catalogue, Fault, Versions};
 use crate::order::in_order;
@@ -91,13 +93,75 @@ pub enum NoOrder {
 
 /// The changes from `live` to `target`, by name.
 pub(super) fn changes(live: &Versions, target: &Versions) -> Vec<Step> {
-    let services: BTreeSet<&ServiceId> = live.keys().chain(target.keys()).collect();
-    let changes = services.into_iter().filter_map(|id| {
-        let (from, to) = (live.get(id), target.get(id));
-        let step = || Step { service: id.clone(), from: from.cloned(), to: to.cloned() };
-        (from != to).then(step)
-    });
-    changes.collect()
+    let (mut old, mut new) = (live.iter().peekable(), target.iter().peekable());
+    let mut steps = Vec::new();
+    loop {
+        let which = match (old.peek(), new.peek()) {
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return steps,
+        };
+        let from = which.is_le().then(|| old.next()).flatten();
+        let to = which.is_ge().then(|| new.next()).flatten();
+        let name = from.or(to).map(|(name, _)| name);
+        let (from, to) = (from.map(|(_, version)| version), to.map(|(_, version)| version));
+        if let Some(name) = name.filter(|_| from != to) {
+            let (service, from, to) = (name.clone(), from.cloned(), to.cloned());
+            steps.push(Step { service, from, to });
+        }
+    }
+}
+
+/// A need for which one of two changes goes before the other: it would not be met if they were made the other way round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Who needs.
+    by: &'a Step,
+    /// Whether it needs that in its new version.
+    is_new: bool,
+    need: &'a Need,
+    /// What is needed.
+    of: &'a Step,
+}
+
+impl<'a> Asked<'a> {
+    /// In which version it needs that.
+    const fn version(&self) -> Option<&'a Version> {
+        if self.is_new { self.by.to.as_ref() } else { self.by.from.as_ref() }
+    }
+
+    /// What would be there instead.
+    const fn found(&self) -> Option<&'a Version> {
+        if self.is_new { self.of.from.as_ref() } else { self.of.to.as_ref() }
+    }
+
+    pub(super) fn told(&self) -> Option<Broken> {
+        let needs = (&self.of.service, &self.need.requirement);
+        broken((&self.by.service, self.version()?), needs, self.found())
+    }
+}
+
+/// A change with the numbers of its service and versions.
+struct Numbered<'a> {
+    nth: usize,
+    step: &'a Step,
+    number: usize,
+    service: &'a Service,
+    from: Option<usize>,
+    to: Option<usize>,
+}
+
+impl Numbered<'_> {
+    /// Whether one of its versions, which may be one that nobody knows, is what is needed.
+    fn meets(&self, need: &Need, is_new: bool) -> bool {
+        let (version, number) =
+            if is_new { (&self.step.to, self.to) } else { (&self.step.from, self.from) };
+        match number {
+            Some(number) => need.fits.contains(&number),
+            None => version.as_ref().is_some_and(|version| need.requirement.matches(version)),
+        }
+    }
 }
 
 impl Catalogue {
@@ -123,10 +187,11 @@ impl Catalogue {
     fn steps(&self, live: &Versions, target: &Versions) -> Result<Vec<Step>, Knot> {
         let steps = changes(live, target);
         let before = self.befores(&steps);
-        let numbered: Vec<Vec<usize>> =
-            before.iter().map(|before| before.keys().copied().collect()).collect();
+        let places = |before: &Vec<(usize, Asked<'_>)>| before.iter().map(|(at, _)| *at).collect();
+        let numbered: Vec<Vec<usize>> = before.iter().map(places).collect();
         match in_order(&numbered) {
             Ok(order) => {
+                drop(before);
                 let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
                 let each = order.into_iter().filter_map(|number| steps.get_mut(number)?.take());
                 Ok(each.collect())
@@ -134,46 +199,49 @@ impl Catalogue {
             Err(circle) => {
                 let next = circle.iter().skip(1).chain(circle.first());
                 let knot = circle.iter().zip(next).filter_map(|(one, next)| {
-                    Some((steps.get(*one)?.clone(), before.get(*one)?.get(next)?.clone()))
+                    let (_, asked) = before.get(*one)?.iter().find(|(sooner, _)| sooner == next)?;
+                    Some((steps.get(*one)?.clone(), asked.told()?))
                 });
                 Err(Knot { steps: knot.collect() })
             }
         }
     }
 
-    /// By step, the steps that have to be made before it, with the need for which that is so.
-    pub(super) fn befores(&self, steps: &[Step]) -> Vec<BTreeMap<usize, Broken>> {
-        let mut before: Vec<BTreeMap<usize, Broken>> = vec![BTreeMap::new(); steps.len()];
+    /// By step, the steps that have to be made before it, in their order, with the need for which that is so.
+    pub(super) fn befores<'a>(&'a self, steps: &'a [Step]) -> Vec<Vec<(usize, Asked<'a>)>> {
+        let mut before: Vec<Vec<(usize, Asked<'a>)>> = vec![Vec::new(); steps.len()];
         // What the catalogue does not know needs nothing, and is needed by nothing.
-        let known = steps.iter().enumerate();
-        let known = known.filter_map(|(nth, step)| Some((self.find(&step.service)?, nth, step)));
-        let known: Vec<_> = known.collect();
-        for ((_, service), number, step) in known.iter().copied() {
+        let known = steps.iter().zip(self.each(steps.iter().map(|step| &step.service)));
+        let known = known.enumerate().filter_map(|(nth, (step, known))| {
+            let (number, service) = known?;
+            let of = |version: &Option<Version>| service.number(version.as_ref()?);
+            let (from, to) = (of(&step.from), of(&step.to));
+            Some(Numbered { nth, step, number, service, from, to })
+        });
+        let known: Vec<Numbered<'a>> = known.collect();
+        for who in &known {
             // The new version with the old one of what it needs, and the old version with the new one.
-            for (own, is_new) in [(&step.to, true), (&step.from, false)] {
-                let Some(version) = own else { continue };
-                let offered = service.number(version).and_then(|nth| service.versions.get(nth));
+            for (own, is_new) in [(who.to, true), (who.from, false)] {
+                let offered = own.and_then(|nth| who.service.versions.get(nth));
                 for need in offered.into_iter().flat_map(|offered| &offered.needs) {
-                    let at = known.binary_search_by_key(&need.on, |((number, _), ..)| *number);
-                    let Some((_, other, on_step)) = at.ok().and_then(|at| known.get(at)) else {
-                        continue;
-                    };
-                    let (other, on, requirement) = (*other, &on_step.service, &need.requirement);
-                    let unmet = |found: &Option<Version>| {
-                        broken((&step.service, version), (on, requirement), found.as_ref())
-                    };
-                    let with_old = unmet(&on_step.from);
-                    let (later, sooner, need) = match is_new {
-                        true => (number, other, with_old),
+                    let at = known.binary_search_by_key(&need.on, |other| other.number);
+                    let Some(of) = at.ok().and_then(|at| known.get(at)) else { continue };
+                    let with_old = of.meets(need, false);
+                    let (later, sooner) = match is_new {
+                        true if !with_old => (who.nth, of.nth),
                         // What is not met now need not be met meanwhile.
-                        false if with_old.is_some() => continue,
-                        false => (other, number, unmet(&on_step.to)),
+                        false if with_old && !of.meets(need, true) => (of.nth, who.nth),
+                        _ => continue,
                     };
-                    if let (Some(before), Some(need)) = (before.get_mut(later), need) {
-                        before.entry(sooner).or_insert(need);
+                    if let Some(before) = before.get_mut(later) {
+                        before.push((sooner, Asked { by: who.step, is_new, need, of: of.step }));
                     }
                 }
             }
+        }
+        for before in &mut before {
+            before.sort_by_key(|(sooner, _)| *sooner);
+            before.dedup_by_key(|(sooner, _)| *sooner);
         }
         before
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use release_core::model::ServiceId;
 use serde::{Deserialize, Serialize};
 
-use super::steps::changes;
+use super::steps::{Asked, changes};
 use super::{Broken, Catalogue, NoOrder, Versions};
 
 /// Of two services that both change, which changes first.
@@ -47,9 +47,9 @@ impl Catalogue {
         let steps = changes(live, target);
         let befores = self.befores(&steps);
         let turns = steps.iter().zip(befores).flat_map(|(later, before)| {
-            let turn = |(sooner, need): (usize, Broken)| {
+            let turn = |(sooner, asked): (usize, Asked<'_>)| {
                 let sooner = steps.get(sooner)?.service.clone();
-                Some(TurnOf { sooner, later: later.service.clone(), need })
+                Some(TurnOf { sooner, later: later.service.clone(), need: asked.told()? })
             };
             before.into_iter().filter_map(turn)
         });

@@ -141,9 +141,10 @@ fn judged_by<'a>(
     };
     let criteria = rollback.iter().filter_map(|trigger| match trigger {
         RollbackTrigger::Analysis(id) | RollbackTrigger::SloBurn(id) => Some(id),
-        RollbackTrigger::StepFailed | RollbackTrigger::Unhealthy | RollbackTrigger::Signal(_) => {
-            None
-        }
+        RollbackTrigger::StepFailed
+        | RollbackTrigger::Unhealthy
+        | RollbackTrigger::Signal(_)
+        | RollbackTrigger::Drift => None,
     });
     let everywhere = tier == Tier::Production || !matches!(stage.strategy, Strategy::Recreate);
     own.into_iter().chain(criteria.filter(|_| everywhere)).collect()

@@ -180,7 +180,10 @@ fn a_service_under_way_counts_in_both_versions_for_others() {
         let artifact = ArtifactRef::new(id(service), Digest::of(text.as_bytes()));
         let target = target("eu-west", service);
         let deployment = Deployment { target, artifact, version: version(text) };
-        let step = Step::new(id("x/start"), Action::Scale { deployment, replicas: 1 });
+        let step = Step::new(
+            id("x/start"),
+            Action::Scale { deployment: deployment.into(), replicas: 1, apart: None },
+        );
         let (run, ann) = (id("run-2"), Principal::human(id("ann")));
         policy.admit(&Admission::new(&run, &ann, &step, Timestamp::default()))
     };

@@ -145,7 +145,7 @@ pub(super) fn faithful(action: &Action, now: Timestamp) -> Evidence {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
         }
-        Action::Scale { deployment, replicas } => Evidence::Instances {
+        Action::Scale { deployment, replicas, .. } => Evidence::Instances {
             target: deployment.target.clone(),
             digest: deployment.artifact.digest(),
             running: *replicas,
@@ -157,12 +157,14 @@ pub(super) fn faithful(action: &Action, now: Timestamp) -> Evidence {
             unready: Vec::new(),
             observed_at: Some(now),
         },
-        Action::Route { target, weights, rules } => Evidence::Weights {
-            target: target.clone(),
-            weights: weights.clone(),
-            rules: rules.clone(),
-            served: Vec::new(),
-        },
+        Action::Route { target, weights, rules } | Action::Confirm { target, weights, rules } => {
+            Evidence::Weights {
+                target: target.clone(),
+                weights: weights.clone(),
+                rules: rules.clone(),
+                served: Vec::new(),
+            }
+        }
         _ => Evidence::Done,
     }
 }
@@ -225,7 +227,7 @@ proptest! {
         let target = Target::new(id("production"), id("eu-west"), service(nth));
         let artifact = ArtifactRef::new(id(service(nth).as_str()), Digest::of(text.as_bytes()));
         let deployment = Deployment { target, artifact, version: version(text) };
-        let step = Step::new(id("production/eu-west/x/start"), Action::Scale { deployment, replicas });
+        let step = Step::new(id("production/eu-west/x/start"), Action::Scale { deployment: deployment.into(), replicas, apart: None });
         let (run, ann) = (id("run-1"), Principal::human(id("ann")));
         let asked = Admission::new(&run, &ann, &step, Timestamp::default());
         let decision = policy.admit(&asked);

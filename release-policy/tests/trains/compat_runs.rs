@@ -234,7 +234,7 @@ impl Run {
 
     fn bring_about(&mut self, action: &Action) {
         match action {
-            Action::Scale { deployment, replicas } => {
+            Action::Scale { deployment, replicas, .. } => {
                 let instances = &mut self.at(&deployment.target).instances;
                 instances.insert(deployment.version.clone(), *replicas);
                 instances.retain(|_, count| *count > 0);

@@ -57,6 +57,10 @@ async fn apply(
     request: ApplyRequest,
 ) -> Result<(), ProviderError> {
     inner.fence(APPLY, &caller).await?;
+    if request.apart.is_some() {
+        let text = "all instances of this platform run on one machine; ask for none apart";
+        return Err(ProviderError::new(ErrorKind::Unsupported, APPLY, text));
+    }
     let limit = inner.config.max_replicas;
     if request.replicas > limit {
         let text = "more instances than this platform allows; raise `max_replicas` or ask for less";

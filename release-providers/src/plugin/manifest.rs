@@ -136,6 +136,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
         deployer: Some(pb::DeployerAbilities {
             fences_epochs: deployer.fencing == Fencing::Epochs,
             most_replicas: deployer.most_replicas.map_or(0, NonZeroU32::get),
+            anti_affinity: deployer.anti_affinity,
         }),
         traffic_router: Some(pb::RouterAbilities {
             splits_by_shares: traffic_router.splitting == Splitting::Shares,
@@ -164,6 +165,7 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
     if let Some(deployer) = wire.deployer {
         abilities.deployer.fencing = fencing(deployer.fences_epochs);
         abilities.deployer.most_replicas = NonZeroU32::new(deployer.most_replicas);
+        abilities.deployer.anti_affinity = deployer.anti_affinity;
     }
     if let Some(router) = wire.traffic_router {
         if router.splits_by_shares {
@@ -205,6 +207,7 @@ mod tests {
                     can.traffic_router.mirror_matching = true;
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
+                    can.deployer.anti_affinity = true;
                     can.secret_store.rotation = true;
                     can.metrics_source.means = true;
                     can.metrics_source.quantiles = true;

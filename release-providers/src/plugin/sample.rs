@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::{any, prop};
 use prost::Message as _;
 use release_core::model::{
-    ArtifactName, ArtifactRef, ChannelId, Digest, EnvironmentId, Finite, GateId, Metric,
-    PrincipalId, RegionId, RoleId, RunId, ServiceId, TeamId, TextMatch, TrackId, TrainId,
+    AntiAffinity, ArtifactName, ArtifactRef, ChannelId, Digest, EnvironmentId, Finite, GateId,
+    Metric, PrincipalId, RegionId, RoleId, RunId, ServiceId, TeamId, TextMatch, TrackId, TrainId,
 };
 use release_core::time::{Span, Timestamp};
 use semver::Version;
@@ -128,6 +128,10 @@ samples! {
             |dice| Self::Query { query: Sample::sample(dice) },
         ];
         dice.pick(&makers)(dice)
+    };
+    AntiAffinity: |dice| {
+        let weight = Sample::sample(dice);
+        dice.pick(&[Self::Required, Self::Preferred(weight)])
     };
     TextMatch: |dice| {
         let makers: [fn(String) -> Self; 3] = [Self::Exact, Self::Prefix, Self::Regex];

@@ -25,6 +25,8 @@ pub(crate) enum Bound {
     Deployer(Arc<dyn Deployer>),
     Probe(Arc<dyn HealthProbe>),
     Router(Arc<dyn TrafficRouter>),
+    /// A router that is only asked how traffic is distributed.
+    Traffic(Arc<dyn TrafficRouter>),
     Metrics(Arc<dyn MetricsSource>),
     Notifier(Arc<dyn Notifier>),
     Flags(Arc<dyn FlagStore>),
@@ -43,7 +45,11 @@ impl Bound {
             | Self::Flags(_)
             | Self::Custom(_) => true,
             Self::Typed(typed) => typed.operation.acts,
-            Self::Pure | Self::Artifacts(_) | Self::Probe(_) | Self::Metrics(_) => false,
+            Self::Pure
+            | Self::Artifacts(_)
+            | Self::Probe(_)
+            | Self::Traffic(_)
+            | Self::Metrics(_) => false,
         }
     }
 
@@ -54,7 +60,7 @@ impl Bound {
             Self::Artifacts(store) => Some(store.describe()),
             Self::Deployer(deployer) => Some(deployer.describe()),
             Self::Probe(probe) => Some(probe.describe()),
-            Self::Router(router) => Some(router.describe()),
+            Self::Router(router) | Self::Traffic(router) => Some(router.describe()),
             Self::Metrics(source) => Some(source.describe()),
             Self::Notifier(notifier) => Some(notifier.describe()),
             Self::Flags(store) => Some(store.describe()),
@@ -70,10 +76,10 @@ impl Registry {
         match &step.action {
             Action::Sync | Action::Bake { .. } => Ok(Bound::Pure),
             Action::VerifyArtifact { .. } => self.need(step, &at).map(Bound::Artifacts),
-            Action::Scale { deployment, replicas } => {
+            Action::Scale { deployment, replicas, apart } => {
                 let deployer: Arc<dyn Deployer> = self.need(step, &at)?;
-                let Deployment { target, artifact, version } = deployment.clone();
-                let wish = ApplyRequest::new(target, artifact, version, *replicas);
+                let Deployment { target, artifact, version } = Deployment::clone(deployment);
+                let wish = ApplyRequest::new(target, artifact, version, *replicas).keeping(*apart);
                 able(step, "deployer", &deployer.describe(), &wish)?;
                 Ok(Bound::Deployer(deployer))
             }
@@ -91,6 +97,8 @@ impl Registry {
                 able(step, "traffic router", &router.describe(), &wish)?;
                 Ok(Bound::Router(router))
             }
+            // It is to look at nothing but what a step before it set there.
+            Action::Confirm { .. } => self.need(step, &at).map(Bound::Traffic),
             Action::Analyze { deployment, analysis, beside, .. } => {
                 let source: Arc<dyn MetricsSource> = self.need(step, &at)?;
                 // What runs beside it is measured by the same source, on a track of its own.
@@ -203,7 +211,7 @@ fn measurable(
 ) -> Result<(), BindingError> {
     let (described, since) = (source.describe(), Timestamp::default());
     for metric in analysis.metrics() {
-        let Deployment { target, artifact, version } = deployment.clone();
+        let Deployment { target, artifact, version } = Deployment::clone(deployment);
         let digest = artifact.digest();
         let look = MeasureRequest::new(target, digest, version, metric.clone(), since);
         able(step, "metrics source", &described, &look)?;
@@ -236,7 +244,9 @@ fn about(step: &Step) -> ProviderSelector {
         Action::Scale { deployment, .. }
         | Action::Probe { deployment, .. }
         | Action::Analyze { deployment, .. } => in_target(&mut at, &deployment.target),
-        Action::Route { target, .. } => in_target(&mut at, target),
+        Action::Route { target, .. } | Action::Confirm { target, .. } => {
+            in_target(&mut at, target);
+        }
         Action::Flag(flag) => at.environment = Some(flag.environment.clone()),
         Action::Notify { channel, .. } => at.channel = Some(channel.clone()),
         Action::Custom { capability, .. } => at.action = Some(capability.clone()),

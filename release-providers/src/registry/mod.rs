@@ -2,7 +2,8 @@
 //!
 //! A provider is bound to a [`ProviderSelector`]: everywhere, or only in an environment, a region, for a service, a channel, a
 //! custom action. Of several that apply to a step the narrowest serves it. Two of which neither is narrower are refused
-//! when the registry is built, so that no order decides. A plan is checked whole before its run begins.
+//! when the registry is built, so that no order decides. A plan is checked whole before its run begins;
+//! [`Registry::observable`] asks the sources beforehand whether what is to judge it was measured at all.
 //!
 //! Steps of kind `custom` reach every capability: one that names an operation, for example `migrator.expand`, goes to
 //! the migrator that serves its place, with the step's input as the request. What only starts something is followed
@@ -13,6 +14,7 @@ mod any;
 mod bind;
 mod build;
 mod json;
+mod observable;
 mod selector;
 mod table;
 mod trace;
@@ -26,6 +28,7 @@ use self::any::Tables;
 pub use self::any::{AnyProvider, Binding, Capable};
 pub(crate) use self::bind::{Bound, missing};
 pub use self::build::RegistryBuilder;
+pub use self::observable::NotObservable;
 pub use self::selector::ProviderSelector;
 #[cfg(feature = "config")]
 pub(crate) use self::table::Table;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use release_core::model::{ArtifactRef, Digest, Target};
+use release_core::model::{AntiAffinity, ArtifactRef, Digest, Target};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,8 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound` for an unknown target or artifact, `Corrupt` for content that does not match its
-    /// digest, `Invalid` for a wish beyond the declared limits, `Fenced` for an epoch older than one
+    /// digest, `Invalid` for a wish beyond the declared limits, `Unsupported` for instances that are to stand
+    /// [apart](ApplyRequest::apart) where that is not declared, `Fenced` for an epoch older than one
     /// that was seen of the same run (where `EpochFencing` is declared); all with effect
     /// `NotApplied`.
     ///
@@ -77,6 +78,10 @@ pub struct ApplyRequest {
     pub version: Version,
     /// How many.
     pub replicas: u32,
+    /// Whether those that are started keep away from machines on which other artifacts run in the target, for deployers that
+    /// [declare](crate::DeployerAbilities::anti_affinity) that they can see to that; `None`: they stand where there is room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<AntiAffinity>,
 }
 
 impl ApplyRequest {
@@ -87,7 +92,14 @@ impl ApplyRequest {
         version: Version,
         replicas: u32,
     ) -> Self {
-        Self { target, artifact, version, replicas }
+        Self { target, artifact, version, replicas, apart: None }
+    }
+
+    /// The same, where those that are started keep away from machines of others.
+    #[must_use]
+    pub const fn keeping(mut self, apart: Option<AntiAffinity>) -> Self {
+        self.apart = apart;
+        self
     }
 }
 

@@ -1,6 +1,5 @@
 //! The call itself.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,17 +7,11 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use release_core::port::{Clock, EffectCertainty};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 
 use super::answer::read;
+use super::caller::{Caller, caller, causes};
 use super::settings::{WebhookCall, WebhookSettings, invalid, is_at, parse};
 use crate::spi::{CustomAction, CustomOutput, CustomRequest, CustomStatus};
 use crate::{Context, Description, EffectClass, ErrorKind, ProviderError, Secret};
@@ -26,8 +19,6 @@ use crate::{Context, Description, EffectClass, ErrorKind, ProviderError, Secret}
 /// The capability that it performs.
 pub const WEBHOOK: &str = "webhook";
 pub(super) const CALL: &str = "webhook.call";
-
-type Caller = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A place that may be called, and the token for it.
 #[derive(Debug)]
@@ -72,13 +63,8 @@ impl Webhook {
             .map(|place| &*place.url)
             .map(place)
             .collect::<Result<_, ProviderError>>()?;
-        let tls = places.iter().any(|place| place.at.scheme_str() == Some("https"));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trusting(tls, settings.authorities.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let caller = Client::builder(TokioExecutor::new()).build(connector);
+        let urls = places.iter().map(|place| &place.at);
+        let caller = caller(urls, settings.authorities.as_deref(), CALL)?;
         let longest = usize::try_from(settings.longest_answer).unwrap_or(usize::MAX);
         Ok(Self { caller, places: places.into(), longest, clock })
     }
@@ -140,41 +126,8 @@ fn without(body: &[u8], token: Option<&Secret>) -> String {
 
 /// No whole answer; `connected` says whether the service may have heard of it.
 fn broken(error: &dyn std::error::Error, connected: bool) -> ProviderError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
     let effect = if connected { EffectCertainty::Unknown } else { EffectCertainty::NotApplied };
-    ProviderError::new(ErrorKind::Unavailable, CALL, text).with_effect(effect)
-}
-
-/// What is trusted over TLS: the system's authorities, where they are `needed`, and those of a file.
-fn trusting(needed: bool, authorities: Option<&Path>) -> Result<ClientConfig, ProviderError> {
-    let mut roots = RootCertStore::empty();
-    if needed {
-        let found = rustls_native_certs::load_native_certs();
-        let (known, _) = roots.add_parsable_certificates(found.certs);
-        if known == 0 && authorities.is_none() {
-            let text = "this system trusts no certificate authority; install them (ca-certificates), or name a file in `authorities`";
-            return Err(ProviderError::new(ErrorKind::Unavailable, CALL, text));
-        }
-    }
-    if let Some(path) = authorities {
-        let bad =
-            |why: String| invalid(format!("`authorities` cannot be read: {why}; mend the file"));
-        let found = CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))?;
-        let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|e| bad(e.to_string()))?;
-        if found.is_empty() || roots.add_parsable_certificates(found).0 == 0 {
-            return Err(bad("it has no certificate".into()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| ProviderError::new(ErrorKind::Internal, CALL, e.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    ProviderError::new(ErrorKind::Unavailable, CALL, causes(error)).with_effect(effect)
 }
 
 #[async_trait]

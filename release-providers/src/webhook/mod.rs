@@ -29,6 +29,7 @@
 
 mod action;
 mod answer;
+pub(crate) mod caller;
 mod kind;
 mod settings;
 

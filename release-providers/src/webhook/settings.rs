@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::action::CALL;
+use super::caller::callable;
 use crate::kind::SecretSetting;
 use crate::{ErrorKind, ProviderError};
 
@@ -103,23 +104,7 @@ pub(super) fn invalid(text: impl Into<String>) -> ProviderError {
 
 /// A URL that can be called. One that cannot is not repeated: it may hold credentials.
 pub(super) fn parse(url: &str) -> Result<Uri, ProviderError> {
-    let uri: Uri = url.parse().map_err(|_| invalid("the url is none; write one"))?;
-    let spoken = matches!(uri.scheme_str(), Some("http" | "https"));
-    let authority = uri.authority().filter(|_| spoken).ok_or_else(|| {
-        invalid("the url is not of the form `https://host/path`; write the whole of it")
-    })?;
-    if authority.as_str().contains('@') {
-        return Err(invalid("the url holds credentials; give a `token` by reference"));
-    }
-    // What a server makes of these is not what was compared.
-    let odd = ["..", "//", "%2e", "%2f", "%5c", "\\"];
-    let path = uri.path().to_ascii_lowercase();
-    if odd.iter().any(|odd| path.contains(odd)) {
-        return Err(invalid(
-            "the url's path has `..`, `//` or such signs escaped; write it plainly",
-        ));
-    }
-    Ok(uri)
+    callable(url).map_err(invalid)
 }
 
 /// Whether `url` is at `place`.

@@ -150,7 +150,11 @@ fn plan(asks: Asks, (channel, message): (&str, &str), timeout: Span) -> Plan {
             let artifact = ArtifactRef::new("shop/api".parse().unwrap(), digest());
             let version = semver::Version::new(1, 2, 3);
             let deployment = Deployment { target: target(), artifact, version };
-            plan.step(step("scale", Action::Scale { deployment, replicas: 3 }, timeout));
+            plan.step(step(
+                "scale",
+                Action::Scale { deployment: deployment.into(), replicas: 3, apart: None },
+                timeout,
+            ));
         }
     }
     plan.build().unwrap()

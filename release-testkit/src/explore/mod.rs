@@ -4,9 +4,10 @@
 //! In every state, every version with a share of the traffic, a header route or copies has instances; shares are 100 percent;
 //! and there are instances enough ([`Exploration::missing`]). Whenever a version gets more of the traffic, by its share, headers or
 //! copies, as many of its instances as that needs were just seen to be ready: before any bake, wait for people or hook that
-//! came since, they may have died, those of the version from before too. Nor are there more instances than there may be, if that
-//! is said ([`Exploration::surge`], [`Exploration::apart`]). Every end is whole: all traffic on versions that run with all
-//! their instances, without rules, and nothing left over on tracks. What was rolled back or cancelled is as it was before.
+//! came since, they may have died, those of the version from before too. A look at a new version shows just as many as it asks for,
+//! since a strategy may ask for fewer than run, and whatever is stopped is one of those. Nor are there more instances than there
+//! may be, if that is said ([`Exploration::surge`], [`Exploration::apart`]). Every end is whole: all traffic on versions that run
+//! with all their instances, without rules, and nothing left over on tracks. What was rolled back or cancelled is as it was before.
 //!
 //! ```
 //! use release_core::model::{Canary, CanaryStep, Span, Strategy};
@@ -98,7 +99,8 @@ impl Exploration {
         self
     }
 
-    /// So many instances of a service may be missing in between, as with a rolling strategy's `max_unavailable`.
+    /// So many instances of a service may be missing in between, as with the `max_unavailable` of rolling and blue-green
+    /// strategies.
     #[must_use]
     pub const fn missing(mut self, instances: u32) -> Self {
         self.missing = instances;

@@ -209,14 +209,19 @@ impl World {
 
     pub(super) fn apply(&mut self, action: &Action) {
         match action {
-            Action::Scale { deployment, replicas } => {
+            Action::Scale { deployment, replicas, .. } => {
                 let place = self.0.entry(deployment.target.clone()).or_default();
                 let digest = deployment.artifact.digest();
-                place.running.insert(digest, *replicas);
+                let before = place.running.insert(digest, *replicas).unwrap_or(0);
                 place.running.retain(|_, running| *running > 0);
                 // What is started anew is well.
                 place.dead &= place.old.is_none_or(|old| place.running.contains_key(&old));
-                place.ready.entry(digest).and_modify(|ready| *ready = (*ready).min(*replicas));
+                // Those that are stopped may be just those that are ready.
+                let stopped = before.saturating_sub(*replicas);
+                place
+                    .ready
+                    .entry(digest)
+                    .and_modify(|ready| *ready = ready.saturating_sub(stopped));
                 place.ready.retain(|_, ready| *ready > 0);
                 // A track is there as long as somebody is on it.
                 self.0.retain(|target, place| target.track.is_none() || !place.running.is_empty());
@@ -231,17 +236,20 @@ impl World {
         }
     }
 
-    /// Somebody looks at what a probe asks for.
+    /// Somebody looks at what a probe asks for: of a new version, nobody has seen more than that; those of the version from
+    /// before live or die together.
     pub(super) fn look(&mut self, action: &Action) {
-        let Action::Probe { deployment, .. } = action else { return };
+        let Action::Probe { deployment, min_ready } = action else { return };
         let digest = deployment.artifact.digest();
         let Some(place) = self.0.get_mut(&deployment.target) else { return };
         if place.is_dead(digest) {
             place.ready.remove(&digest);
             return;
         }
-        if let Some(running) = place.running.get(&digest) {
-            place.ready.insert(digest, *running);
+        let running = place.running.get(&digest).copied().unwrap_or(0);
+        let seen = if place.old == Some(digest) { running } else { running.min(*min_ready) };
+        if seen > 0 {
+            place.ready.entry(digest).and_modify(|ready| *ready = seen.max(*ready)).or_insert(seen);
         }
     }
 
@@ -327,7 +335,7 @@ impl World {
                 let (unready, observed_at) = (Vec::new(), Some(now));
                 Evidence::Health { target, digest, ready, unready, observed_at }
             }
-            Action::Route { target, .. } => {
+            Action::Route { target, .. } | Action::Confirm { target, .. } => {
                 let place = self.0.get(target).cloned().unwrap_or_default();
                 let weight = |((digest, track), percent): ((Digest, Option<TrackId>), u8)| {
                     let weight = Weight::new(digest, Version::new(0, 0, 0), percent);

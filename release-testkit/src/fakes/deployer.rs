@@ -72,7 +72,11 @@ impl FakeDeployer {
     /// Refuses what has to be refused, and changes nothing.
     pub(crate) fn check(&self, request: &ApplyRequest) -> Result<(), ProviderError> {
         const APPLY: &str = "deploy.apply";
-        let ApplyRequest { target, artifact, replicas, .. } = request;
+        let ApplyRequest { target, artifact, replicas, apart, .. } = request;
+        if apart.is_some() && !self.abilities.deployer.anti_affinity {
+            let text = "keeps no instances on machines of their own";
+            return Err(ProviderError::new(ErrorKind::Unsupported, APPLY, text));
+        }
         let state = self.world.state();
         state.check_target(APPLY, target)?;
         if let Some(limit) = state.max_replicas.filter(|limit| replicas > limit) {

@@ -196,6 +196,9 @@ impl Machine<'_> {
         let rejected = driver.state.plan().get(index).is_some_and(|step| {
             step.gates.iter().any(|gate| matches!(gate, release_core::model::Gate::Approval(_)))
         });
+        if let Some(failed) = driver.state.plan().get(index) {
+            self.world.put_right(&failed.action);
+        }
         let retries = self.people.retries.entry((run, step.clone())).or_insert(0);
         *retries += 1;
         let command = if *retries > self.setup.humans.patience || rejected {

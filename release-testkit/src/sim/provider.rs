@@ -56,7 +56,7 @@ impl Capability {
             Action::VerifyArtifact { .. } => Self::Artifacts,
             Action::Scale { .. } => Self::Deploy,
             Action::Probe { .. } => Self::Health,
-            Action::Route { .. } => Self::Traffic,
+            Action::Route { .. } | Action::Confirm { .. } => Self::Traffic,
             Action::Analyze { .. } => Self::Metrics,
             Action::Notify { .. } => Self::Notify,
             _ => Self::Custom,

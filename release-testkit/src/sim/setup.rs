@@ -104,7 +104,7 @@ impl Setup {
             let release_core::plan::Undo::Compensate(undo) = &step.undo else { continue };
             for compensation in undo {
                 match &compensation.action {
-                    Action::Scale { deployment, replicas } if *replicas > 0 => {
+                    Action::Scale { deployment, replicas, .. } if *replicas > 0 => {
                         let digest = deployment.artifact.digest();
                         let place = self.places.entry(deployment.target.clone()).or_default();
                         if place.running.is_empty() {

@@ -130,7 +130,7 @@ impl World {
             return false;
         }
         match action {
-            Action::Scale { deployment, replicas } => self.scale(deployment, *replicas),
+            Action::Scale { deployment, replicas, .. } => self.scale(deployment, *replicas),
             Action::Route { target, weights, rules } => {
                 let place = self.places.entry(target.clone()).or_default();
                 place.weights.clone_from(weights);
@@ -151,6 +151,14 @@ impl World {
             _ => return false,
         }
         true
+    }
+
+    /// Somebody sees to it that traffic is distributed again as a step looks for it.
+    pub(super) fn put_right(&mut self, action: &Action) {
+        let Action::Confirm { target, weights, rules } = action else { return };
+        let place = self.places.entry(target.clone()).or_default();
+        place.weights.clone_from(weights);
+        place.rules.clone_from(rules);
     }
 
     pub(super) fn scale(&mut self, deployment: &Deployment, replicas: u32) {
@@ -192,7 +200,7 @@ impl World {
                 let (unready, observed_at) = (Vec::new(), Some(now));
                 Evidence::Health { target, digest, ready, unready, observed_at }
             }
-            Action::Route { target, .. } => {
+            Action::Route { target, .. } | Action::Confirm { target, .. } => {
                 let place = self.places.get(target);
                 let weights = place.map(|place| place.weights.clone()).unwrap_or_default();
                 let rules = place.and_then(|place| place.rules.clone());

@@ -171,7 +171,7 @@ pub(crate) fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32)
     };
     let beside = Some(Box::new(Beside::new(deployment("1.0.0"), traffic.share)));
     let (deployment, analysis) = (deployment("1.1.0"), Arc::new(analysis));
-    Action::Analyze { deployment, analysis, from: None, beside, until: None }
+    Action::Analyze { deployment: deployment.into(), analysis, from: None, beside, until: None }
 }
 
 fn target() -> Target {

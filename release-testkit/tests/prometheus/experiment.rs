@@ -124,7 +124,7 @@ impl Sides {
         // Both are scraped, but not at one moment: that their counts differ is no fault of their shares.
         let beside = Beside { steered: true, ..Beside::new(self.apart.clone(), 50) };
         let compare = Action::Analyze {
-            deployment: self.new.clone(),
+            deployment: self.new.clone().into(),
             analysis: Arc::new(errors()),
             from: None,
             beside: Some(Box::new(beside)),

@@ -19,7 +19,7 @@ use crate::server::Server;
 /// When all begins, in seconds since 1970; samples come every 10 seconds.
 const BEGIN: i64 = 1_767_600_000;
 
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_micros((BEGIN + second) * 1_000_000)
 }
 
@@ -93,7 +93,7 @@ fn data() -> String {
     text + "# EOF\n"
 }
 
-async fn filled() -> Option<Server> {
+pub(crate) async fn filled() -> Option<Server> {
     let (program, tool) = (real::find("prometheus")?, real::find("promtool")?);
     let mut server = Server::new(&program);
     let (text, blocks) =
@@ -110,7 +110,7 @@ async fn filled() -> Option<Server> {
 }
 
 /// A source whose clock stands at second 65.
-fn source(server: &Server) -> PrometheusSource {
+pub(crate) fn source(server: &Server) -> PrometheusSource {
     let mut settings = PrometheusSettings::new(format!("http://{}", server.address));
     (settings.scrape_interval_ms, settings.staleness_ms) = (10_000, 30_000);
     PrometheusSource::new(settings, None, Arc::new(VirtualClock::at(at(65)))).unwrap()
@@ -144,7 +144,7 @@ impl Asked {
     }
 }
 
-fn failures() -> Metric {
+pub(crate) fn failures() -> Metric {
     Metric::Ratio {
         numerator: Selector::series("r").label("code", "500"),
         denominator: Selector::series("r"),

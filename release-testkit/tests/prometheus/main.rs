@@ -15,6 +15,7 @@ mod experiment;
 #[path = "../support/exporter.rs"]
 mod exporter;
 mod filled;
+mod observable;
 #[path = "../support/real.rs"]
 mod real;
 mod scraped;

@@ -12,7 +12,7 @@ use release_core::model::{
     VersionSet,
 };
 use release_core::plan::{Plan, plan};
-use release_core::port::Clock;
+use release_core::port::{Clock, DRIFT, Evidence};
 use release_core::run::{Command, Directive, Event, Outcome};
 use release_core::time::Span;
 use release_providers::endpoints::follow;
@@ -237,6 +237,47 @@ async fn drains(which: Which) {
     assert_eq!(run.wait().await.unwrap(), Outcome::Succeeded);
     assert_eq!(driven.running(), [0, 2]);
     stage.close().await.unwrap();
+}
+
+/// Somebody else gives the old version all of the traffic again, in the middle of a bake of the canary.
+async fn drifts(which: Which) {
+    let Some(stage) = Stage::set(which).await else { return };
+    stage.run(0, 2).await;
+    stage.route([100, 0]).await;
+    let driven = stage.driven();
+    let plan = driven.plan(0, 1, canary(Span::secs(5)));
+    let run = driven.engine.start(literal("drifts"), plan, fixtures::requester()).await.unwrap();
+    let bakes = async || driven.has_begun(run.run(), "weight-10/bake").await;
+    driven.until("the bake", bakes).await;
+    assert_eq!(driven.share(1).await, 10);
+    stage.route([100, 0]).await;
+    let outcome = run.wait().await.unwrap();
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    assert_eq!((driven.share(0).await, driven.running()), (100, [2, 0]));
+    let (history, _) = driven.engine.load(run.run()).await.unwrap();
+    let found = history.facts().iter().find_map(|fact| match &fact.event {
+        Event::StepFailed { step, error, evidence, .. } if error.kind == DRIFT => {
+            Some((step.id.to_string(), evidence.clone()))
+        }
+        _ => None,
+    });
+    let Some((step, Some(Evidence::Weights { weights, .. }))) = found else {
+        panic!("{:?}", history.facts())
+    };
+    assert!(step.ends_with("weight-10/still-routed"), "{step}");
+    let seen: Vec<_> = weights.iter().map(|weight| (weight.digest, weight.percent)).collect();
+    assert_eq!(seen, [(stage.digest(0), 100)]);
+    stage.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_shares_that_somebody_else_takes_back_are_found_over_haproxy() {
+    drifts(Which::Haproxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_shares_that_somebody_else_takes_back_are_found_over_envoy() {
+    drifts(Which::Envoy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! What the registry waits for before it stops a version, seen with fakes: requests under way, and nothing else.
+//! What the registry waits for before it stops a version, seen with fakes: requests under way, and nothing else; and what it looks
+//! at where nothing is to be changed.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use release_core::journal::{History, MemoryJournal};
 use release_core::plan::{
     Action, Deployment, EdgeKind, OnFailure, Plan, RetryPolicy, Step, Undo, Weight,
 };
-use release_core::port::{Clock as _, EffectCertainty};
+use release_core::port::{Clock as _, DRIFT, EffectCertainty, Evidence};
 use release_core::run::{Event, Outcome};
 use release_core::time::Span;
 use release_providers::spi::{SetWeights, TrafficRouter as _};
@@ -41,7 +42,7 @@ fn step(id: &str, action: Action) -> Step {
 }
 
 fn scale(id: &str, version: &str, replicas: u32) -> Step {
-    step(id, Action::Scale { deployment: deployment(version), replicas })
+    step(id, Action::Scale { deployment: deployment(version).into(), replicas, apart: None })
 }
 
 fn route(id: &str, version: &str) -> Step {
@@ -228,4 +229,41 @@ fn a_router_that_cannot_be_asked_is_an_error_and_nothing_is_stopped() {
             if error.kind == "unavailable" && error.effect == EffectCertainty::NotApplied)
     });
     assert!(failed && bench.old() == 2);
+}
+
+/// A router that goes back on its shares is found out by the look behind the bake. It is asked once, and told nothing.
+#[test]
+fn f11_a_router_that_goes_back_on_its_shares_is_found_by_one_look() {
+    use release_testkit::fakes::TrafficRouterOp;
+    let shares = |version| {
+        vec![Weight::new(fixtures::digest("api", version), fixtures::version(version), 100)]
+    };
+    for reverts in [true, false] {
+        let bench = Bench::new();
+        let bake = step("bake", Action::Bake { duration: Span::secs(60) });
+        let (target, weights, rules) = (fixtures::target("api"), shares(NEW), None);
+        let look = step("still-routed", Action::Confirm { target, weights, rules });
+        let look = look.retry(RetryPolicy::attempts(3));
+        let both = [scale("old", OLD, 2), scale("new", NEW, 2)];
+        let steps = both.into_iter().chain([route("route-new", NEW), bake, look]).collect();
+        let (history, ()) = bench.run(steps, async {
+            bench.passes(Span::secs(30)).await;
+            if reverts {
+                let request = SetWeights::new(fixtures::target("api"), shares(OLD));
+                bench.router.set_weights(&fixtures::context("by-hand"), request).await.unwrap();
+            }
+        });
+        assert_eq!(succeeded(&history), !reverts);
+        let found = history.facts().iter().any(|fact| match &fact.event {
+            Event::StepFailed {
+                error, evidence: Some(Evidence::Weights { weights, .. }), ..
+            } => error.kind == DRIFT && *weights == shares(OLD),
+            _ => false,
+        });
+        assert_eq!(found, reverts);
+        // One look by the step that sets them, and one by the step behind the bake.
+        assert_eq!(bench.router.count(TrafficRouterOp::Observe), 2);
+        let told = 1 + usize::from(reverts);
+        assert_eq!(bench.router.count(TrafficRouterOp::SetWeights), told);
+    }
 }

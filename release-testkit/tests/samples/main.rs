@@ -6,6 +6,7 @@
 mod compile;
 #[path = "../support/exporter.rs"]
 mod exporter;
+mod observable;
 mod platform;
 mod scraped;
 #[path = "../support/service.rs"]

@@ -20,13 +20,13 @@ impl OverFakes {
                 let found = platform.artifacts.verify(&cx, artifact).await?;
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
-            Action::Scale { deployment, replicas } => {
+            Action::Scale { deployment, replicas, .. } => {
                 let target = deployment.target.clone();
                 let digest = deployment.artifact.digest();
                 let wish = ApplyRequest::new(
                     target.clone(),
-                    deployment.artifact,
-                    deployment.version,
+                    deployment.artifact.clone(),
+                    deployment.version.clone(),
                     replicas,
                 );
                 platform.deployer.apply(&cx, wish).await?;
@@ -36,7 +36,8 @@ impl OverFakes {
                 Ok(Evidence::Instances { target, digest, running: status.running })
             }
             Action::Probe { deployment, .. } => {
-                let request = CheckHealth::new(deployment.target, deployment.artifact.digest());
+                let request =
+                    CheckHealth::new(deployment.target.clone(), deployment.artifact.digest());
                 let report = platform.health.check(&cx, request).await?;
                 let (mut ready, mut unready) = (0, Vec::new());
                 for one in report.instances {
@@ -58,11 +59,17 @@ impl OverFakes {
                 let rules = status.rules.map(Box::new);
                 Ok(Evidence::Weights { target, weights, served: status.served, rules })
             }
+            Action::Confirm { target, .. } => {
+                let status = platform.router.observe(&cx, ObserveTraffic::new(target)).await?;
+                let (target, weights) = (status.target, status.weights);
+                let rules = status.rules.map(Box::new);
+                Ok(Evidence::Weights { target, weights, served: status.served, rules })
+            }
             Action::Analyze { deployment, analysis, .. } => {
                 let request = MeasureRequest::new(
-                    deployment.target,
+                    deployment.target.clone(),
                     deployment.artifact.digest(),
-                    deployment.version,
+                    deployment.version.clone(),
                     analysis.metric.clone(),
                     release_core::time::Timestamp::default(), // these fakes need no window
                 );

@@ -314,7 +314,7 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 0 }
         }
-        Action::Scale { deployment, replicas } => Evidence::Instances {
+        Action::Scale { deployment, replicas, .. } => Evidence::Instances {
             target: deployment.target.clone(),
             digest: deployment.artifact.digest(),
             running: *replicas,
@@ -326,12 +326,14 @@ fn faithful(action: &Action, looks: u32, now: Timestamp) -> Evidence {
             unready: Vec::new(),
             observed_at: Some(now),
         },
-        Action::Route { target, weights, rules } => Evidence::Weights {
-            rules: rules.clone(),
-            target: target.clone(),
-            weights: weights.clone(),
-            served: Vec::new(),
-        },
+        Action::Route { target, weights, rules } | Action::Confirm { target, weights, rules } => {
+            Evidence::Weights {
+                rules: rules.clone(),
+                target: target.clone(),
+                weights: weights.clone(),
+                served: Vec::new(),
+            }
+        }
         Action::Analyze { .. } => example(action, looks, now, true),
         Action::Flag(flag) => Evidence::Flag(FlagReading {
             environment: flag.environment.clone(),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Copies, is_default};
+use super::{AntiAffinity, Copies, is_default};
 use crate::ids::AnalysisId;
 use crate::model::Gate;
 use crate::model::traffic::{HeaderRule, SessionAffinity};
@@ -23,6 +23,12 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "is_default")]
     #[doc(alias = "abortScaleDownDelaySeconds")]
     pub keep_new_after_abort: Span,
+    /// How many of the instances that a step asks for have to be ready before it goes on, for all steps that do not say it
+    /// themselves; all of them, unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(alias = "replicaProgressThreshold")]
+    #[doc(alias = "canaryReadyThreshold")]
+    pub ready: Option<CanaryReady>,
     /// Whether the old version gives up instances as it loses traffic, at most in proportion.
     #[serde(default, skip_serializing_if = "is_default")]
     #[doc(alias = "dynamicStableScale")]
@@ -33,6 +39,10 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "sessionAffinity")]
     pub affinity: Option<SessionAffinity>,
+    /// Whether the new version's instances are started on other machines than the old one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(alias = "antiAffinity")]
+    pub anti_affinity: Option<AntiAffinity>,
     /// What judges the new version all the while, beside what judges each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub background: Vec<Background>,
@@ -45,8 +55,10 @@ impl Canary {
             steps,
             keep_old: Span::ZERO,
             keep_new_after_abort: Span::ZERO,
+            ready: None,
             shrink_old: false,
             affinity: None,
+            anti_affinity: None,
             background: Vec::new(),
         }
     }
@@ -72,6 +84,11 @@ pub struct CanaryStep {
     #[doc(alias = "setCanaryScale")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<CanaryScale>,
+    /// How many of these have to be ready before the step goes on, and still when it ends; not said: as
+    /// [the canary](Canary::ready) says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[doc(alias = "replicaProgressThreshold")]
+    pub ready: Option<CanaryReady>,
     /// Requests that go to the new version whatever its share.
     #[doc(alias = "setHeaderRoute")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -103,6 +120,7 @@ impl CanaryStep {
             weight,
             gates: Vec::new(),
             scale: None,
+            ready: None,
             headers: Vec::new(),
             mirror: None,
             bake,
@@ -139,6 +157,43 @@ impl CanaryScale {
             Self::Replicas(count) => count,
             Self::Percent(percent) => part(percent),
             Self::MatchTraffic => part(weight).max(1),
+        }
+    }
+}
+
+/// How many of the instances of the new version that a step asks for have to be ready. All of them are started, and run; the
+/// others may become ready later.
+///
+/// It is never fewer than the share of the step needs: with a quarter of the traffic, a quarter of the service's instances, and
+/// with all of the traffic, or where clients stay with the new version, all of them. Where an experiment compares, none may be
+/// missing either, and a first deployment waits for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum CanaryReady {
+    /// So many, 1 or more; all, where the step asks for fewer.
+    Replicas(#[schemars(range(min = 1))] u32),
+    /// So many percent of them, 1 to 100, rounded up.
+    Percent(#[schemars(range(min = 1, max = 100))] u8),
+}
+
+impl CanaryReady {
+    /// How many that is, of `asked` instances.
+    pub fn of(self, asked: u32) -> u32 {
+        match self {
+            Self::Replicas(count) => count.min(asked),
+            Self::Percent(percent) => CanaryScale::Percent(percent.min(100)).of(asked, 0),
+        }
+    }
+
+    /// What is wrong with it, and how to mend it.
+    pub fn problem(self) -> Option<String> {
+        match self {
+            Self::Replicas(0) => Some("`ready.replicas` is 0; set 1 or more".into()),
+            Self::Percent(percent) if !(1..=100).contains(&percent) => {
+                Some(format!("`ready.percent` is {percent}; write a whole number from 1 to 100"))
+            }
+            Self::Replicas(_) | Self::Percent(_) => None,
         }
     }
 }
@@ -202,5 +257,53 @@ mod tests {
         ] {
             assert_eq!(scale.of(replicas, weight), want, "{scale:?} of {replicas} at {weight} %");
         }
+    }
+
+    #[test]
+    fn as_many_instances_are_waited_for_as_the_threshold_says() {
+        for (ready, asked, want) in [
+            (CanaryReady::Replicas(3), 10, 3),
+            (CanaryReady::Replicas(3), 2, 2),
+            (CanaryReady::Percent(90), 10, 9),
+            (CanaryReady::Percent(91), 10, 10),
+            (CanaryReady::Percent(1), 10, 1),
+            (CanaryReady::Percent(1), 0, 0),
+            (CanaryReady::Percent(255), 10, 10),
+            (CanaryReady::Percent(100), u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(ready.of(asked), want, "{ready:?} of {asked}");
+        }
+    }
+
+    #[test]
+    fn thresholds_that_nobody_waits_for_are_refused() {
+        for (ready, why) in [
+            (CanaryReady::Replicas(0), "`ready.replicas` is 0; set 1 or more"),
+            (CanaryReady::Percent(0), "`ready.percent` is 0; write a whole number from 1 to 100"),
+            (CanaryReady::Percent(101), "`ready.percent` is 101; write a whole number"),
+        ] {
+            let problem = ready.problem().unwrap();
+            assert!(problem.starts_with(why), "{problem}");
+        }
+        for ready in [CanaryReady::Replicas(1), CanaryReady::Percent(1), CanaryReady::Percent(100)]
+        {
+            assert_eq!(ready.problem(), None);
+        }
+    }
+
+    #[test]
+    fn a_threshold_is_a_number_or_a_percentage_and_is_not_written_where_there_is_none() {
+        let text = r#"{"weight":10,"bake":"0s","analyses":[]}"#;
+        let step = CanaryStep::new(10, Span::ZERO);
+        assert_eq!(serde_json::to_string(&step).unwrap(), text);
+        for (text, ready) in [
+            (r#"{"weight":10,"ready":{"percent":90}}"#, CanaryReady::Percent(90)),
+            (r#"{"weight":10,"ready":{"replicas":3}}"#, CanaryReady::Replicas(3)),
+        ] {
+            let step = CanaryStep { ready: Some(ready), ..step.clone() };
+            assert_eq!(serde_json::from_str::<CanaryStep>(text).unwrap(), step);
+        }
+        let error = serde_json::from_str::<CanaryStep>(r#"{"weight":10,"ready":{"pods":3}}"#);
+        assert!(error.unwrap_err().to_string().contains("`pods`"));
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::is_default;
+use super::{AntiAffinity, is_default};
 use crate::bounds::in_order;
 use crate::ids::AnalysisId;
 use crate::model::Gate;
@@ -68,6 +68,15 @@ pub struct BlueGreen {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[doc(alias = "previewReplicaCount")]
     pub preview_replicas: Option<u32>,
+    /// How many instances of the new version need not be ready at the switch, nor after it: fewer than the service has. All of
+    /// them are started, and the way back is to all of the old version's.
+    #[serde(skip_serializing_if = "is_default")]
+    #[doc(alias = "maxUnavailable")]
+    pub max_unavailable: u32,
+    /// Whether the new version's instances are started on other machines than the old one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[doc(alias = "antiAffinity")]
+    pub anti_affinity: Option<AntiAffinity>,
     /// Requests that go to the new version before the switch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[doc(alias = "previewService")]

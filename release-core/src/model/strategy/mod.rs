@@ -1,12 +1,14 @@
 //! How a version replaces another in one target. Field names follow Argo Rollouts where it has one; the table of what
 //! Argo Rollouts and Flagger call it stands at [`plan::strategy`](crate::plan::strategy).
 
+mod apart;
 mod canary;
 mod copies;
 mod hook;
 mod kinds;
 
-pub use canary::{Background, Canary, CanaryScale, CanaryStep, Experiment};
+pub use apart::AntiAffinity;
+pub use canary::{Background, Canary, CanaryReady, CanaryScale, CanaryStep, Experiment};
 pub use copies::Copies;
 pub use hook::{Hook, HookPoint};
 pub use kinds::{BlueGreen, Other, Rolling, Shadow};

@@ -126,7 +126,7 @@ impl<'a> Expansion<'a> {
         }
         let waits: Vec<_> = waits.iter().map(|from| (*from, EdgeKind::Sync)).collect();
         // INVARIANT: there are steps.
-        let last = self.chain(steps, &waits).unwrap_or_default();
+        let last = self.chain(&mut steps, &waits).unwrap_or_default();
         Ok((last, group))
     }
 

@@ -1,13 +1,14 @@
 //! Start the new version beside the old one, then switch all traffic at once; and the same after a time of copies.
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
-use crate::model::{BlueGreen, Copies, Gate, Shadow, TrafficRules, only_problem};
+use crate::model::{AntiAffinity, BlueGreen, Copies, Gate, Shadow, TrafficRules, only_problem};
 use crate::plan::Step;
 use crate::time::Span;
 
 impl RolloutStrategy for BlueGreen {
     fn problem(&self) -> Option<String> {
-        TrafficRules::of_headers(&self.preview_headers).problem()
+        let headers = TrafficRules::of_headers(&self.preview_headers).problem();
+        headers.or_else(|| self.anti_affinity.and_then(AntiAffinity::problem))
     }
 
     fn judged(&self) -> Vec<Judged<'_>> {
@@ -35,25 +36,56 @@ impl RolloutStrategy for BlueGreen {
         self.keep_new_after_abort
     }
 
+    fn anti_affinity(&self) -> Option<AntiAffinity> {
+        self.anti_affinity
+    }
+
     fn names(&self) -> &'static [&'static str] {
-        &["preview", "ready", "switch", "bake", "still-ready", "keep-old", "remove-old", "grow"]
+        &[
+            "preview",
+            "ready",
+            "switch",
+            "bake",
+            "still-ready",
+            "still-routed",
+            "keep-old",
+            "remove-old",
+            "grow",
+        ]
     }
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
         let first = some_of(self.preview_replicas, site.replicas)?;
-        let mut steps = vec![site.scale_new("preview", first)?, site.probe("ready", first)?];
+        let ready = self.enough(site.replicas)?;
+        let mut steps =
+            vec![site.scale_new("preview", first)?, site.probe("ready", first.min(ready))?];
         if !self.preview_headers.is_empty() {
             let rules = site.rules(&self.preview_headers, None);
             steps.push(site.route_by("preview/route", 0, rules)?);
         }
         steps.extend(site.bake("preview/bake", self.preview)?);
         steps.extend(site.preview("preview/", &self.preview_analyses, &steps)?);
-        grow(site, first, &mut steps)?;
+        steps.extend(site.still_routed("preview/", &steps)?);
+        grow(site, (first, ready), &mut steps)?;
         switch(site, &self.gates, &mut steps)?;
         steps.extend(site.bake("bake", self.bake)?);
         steps.extend(site.judge("", &self.analyses, &steps)?);
-        steps.push(site.still_ready("", site.replicas)?);
-        Ok(Rollout { finale: site.retire(self.keep_old)?, ..Rollout::of(steps) })
+        steps.extend(site.still_routed("", &steps)?);
+        steps.push(site.still_ready("", ready)?);
+        Ok(Rollout { finale: site.retire_with(self.keep_old, ready)?, ..Rollout::of(steps) })
+    }
+}
+
+impl BlueGreen {
+    /// How many of `all` instances of the new version have to be ready from the switch on.
+    fn enough(&self, all: u32) -> Result<u32, StrategyError> {
+        let missing = self.max_unavailable;
+        all.checked_sub(missing).filter(|ready| *ready > 0 || missing == 0).ok_or_else(|| {
+            let most = all.saturating_sub(1);
+            StrategyError::Refused(format!(
+                "lets {missing} instances of the new version be missing at the switch, and the service has {all}; set `max_unavailable` to 0 to {most}"
+            ))
+        })
     }
 }
 
@@ -81,7 +113,17 @@ impl RolloutStrategy for Shadow {
     }
 
     fn names(&self) -> &'static [&'static str] {
-        &["start", "ready", "mirror", "unmirror", "grow", "switch", "bake", "still-ready"]
+        &[
+            "start",
+            "ready",
+            "mirror",
+            "unmirror",
+            "grow",
+            "switch",
+            "bake",
+            "still-ready",
+            "still-routed",
+        ]
     }
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
@@ -91,12 +133,14 @@ impl RolloutStrategy for Shadow {
         steps.push(site.route_by("mirror", 0, site.rules(&[], Some(&copies)))?);
         steps.extend(site.bake("mirror/bake", self.bake)?);
         steps.extend(site.judge("mirror/", &self.analyses, &steps)?);
+        steps.extend(site.still_routed("mirror/", &steps)?);
         steps.push(site.still_ready("mirror/", first)?);
         steps.push(site.route("unmirror", 0)?);
-        grow(site, first, &mut steps)?;
+        grow(site, (first, site.replicas), &mut steps)?;
         switch(site, &self.gates, &mut steps)?;
         steps.extend(site.bake("bake", self.after)?);
         steps.extend(site.judge("", &[], &steps)?);
+        steps.extend(site.still_routed("", &steps)?);
         steps.push(site.still_ready("", site.replicas)?);
         Ok(Rollout { finale: site.retire(self.keep_old)?, ..Rollout::of(steps) })
     }
@@ -113,11 +157,15 @@ fn some_of(asked: Option<u32>, all: u32) -> Result<u32, StrategyError> {
     )))
 }
 
-/// Starts what is missing of the new version.
-fn grow(site: &Site<'_>, running: u32, steps: &mut Vec<Step>) -> Result<(), StrategyError> {
+/// Starts what is missing of the new version, and waits for as many as have to be ready.
+fn grow(
+    site: &Site<'_>,
+    (running, ready): (u32, u32),
+    steps: &mut Vec<Step>,
+) -> Result<(), StrategyError> {
     if running < site.replicas {
         steps.push(site.scale_new("grow", site.replicas)?);
-        steps.push(site.probe("grow/ready", site.replicas)?);
+        steps.push(site.probe("grow/ready", ready)?);
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError, experiment};
 use crate::model::{
-    AffinityTo, AnalysisId, Canary, CanaryScale, CanaryStep, Copies, Gate, SessionAffinity,
-    TrafficRules,
+    AffinityTo, AnalysisId, AntiAffinity, Canary, CanaryReady, CanaryScale, CanaryStep, Copies,
+    Gate, SessionAffinity, TrafficRules,
 };
 use crate::plan::{Action, Step};
 use crate::time::Span;
@@ -20,6 +20,8 @@ impl RolloutStrategy for Canary {
         let mut numbered = self.steps.iter().zip(1..);
         numbered
             .find_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
+            .or_else(|| Some(format!("canary: {}", self.ready.and_then(CanaryReady::problem)?)))
+            .or_else(|| self.anti_affinity.and_then(AntiAffinity::problem))
             .or_else(|| self.affinity.as_ref().and_then(SessionAffinity::problem))
             .or_else(|| self.background_problem())
             .or_else(|| self.affinity_problem())
@@ -63,12 +65,17 @@ impl RolloutStrategy for Canary {
         self.keep_new_after_abort
     }
 
+    fn anti_affinity(&self) -> Option<AntiAffinity> {
+        self.anti_affinity
+    }
+
     fn names(&self) -> &'static [&'static str] {
         &[
             "scale",
             "ready",
             "bake",
             "still-ready",
+            "still-routed",
             "grow-old",
             "old-ready",
             "shrink-old",
@@ -79,7 +86,8 @@ impl RolloutStrategy for Canary {
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
         let old = site.replicas;
-        let mut course = Course { site, spec: self, steps: Vec::new(), running: 0, old, share: 0 };
+        let (steps, running, ready, share) = (Vec::new(), 0, 0, 0);
+        let mut course = Course { site, spec: self, steps, running, ready, old, share };
         let mut beginnings = Vec::new();
         for (step, number) in self.steps.iter().zip(1_u32..) {
             let twins = self.steps.iter().take(number as usize - 1);
@@ -130,9 +138,13 @@ fn step_problem(step: &CanaryStep) -> Option<String> {
         );
     }
     let experiment = step.experiment.as_ref();
+    if step.ready.is_some() && experiment.is_some() {
+        return Some("an experiment compares as many instances on either side, of which none may be missing; leave out `ready`, or the experiment".into());
+    }
     step.mirror
         .as_ref()
         .and_then(Copies::problem)
+        .or_else(|| step.ready.and_then(CanaryReady::problem))
         .or_else(|| experiment.and_then(|experiment| experiment::problem(experiment, step.weight)))
         .or_else(|| TrafficRules::of_headers(&step.headers).problem())
 }
@@ -144,6 +156,8 @@ struct Course<'a> {
     steps: Vec<Step>,
     /// Instances of the new version.
     running: u32,
+    /// How many of them had to be ready when somebody last looked.
+    ready: u32,
     /// Instances of the old version.
     old: u32,
     /// The new version's share.
@@ -156,12 +170,10 @@ impl Course<'_> {
     fn step(&mut self, name: &str, step: &CanaryStep, first: bool) -> Result<usize, StrategyError> {
         let (site, begin) = (self.site, self.steps.len());
         let wanted = self.wanted(step, first)?;
-        self.grow(
-            wanted,
-            if first { ("start", "ready") } else { ("scale", "ready") },
-            name,
-            first,
-        )?;
+        let ready = self.enough(step, wanted);
+        // Those that are stopped then may be just those that are ready.
+        let spared = self.running.saturating_sub(wanted);
+        self.grow(name, wanted, ready + spared, first)?;
         let rules = self.rules(step);
         let left = CanaryScale::Percent(100_u8.saturating_sub(step.weight)).of(site.replicas, 0);
         // Where the share falls, the old version gets back what it gave up, and is looked at, before any traffic returns.
@@ -193,12 +205,14 @@ impl Course<'_> {
             site.judge(&prefix, &step.analyses, &self.steps)?
         };
         self.steps.extend(judges);
+        self.steps.extend(site.still_routed(&prefix, &self.steps)?);
         if let Some(experiment) = &step.experiment {
             let around =
                 experiment::Around { prefix: &prefix, weight: step.weight, old: self.old, rules };
             self.steps.extend(experiment::steps(experiment, site, &around)?);
         }
-        self.steps.push(site.still_ready(&prefix, self.running)?);
+        self.steps.push(site.still_ready(&prefix, ready)?);
+        self.ready = ready;
         if let Some(first) = self.steps.get_mut(begin) {
             first.gates = site.own_gates(name, &step.gates)?;
         }
@@ -207,21 +221,14 @@ impl Course<'_> {
 
     /// How many instances of the new version are to run: as many as its share needs.
     fn wanted(&self, step: &CanaryStep, first: bool) -> Result<u32, StrategyError> {
-        let all = self.site.replicas;
-        let keeps = self.spec.affinity.is_some() && (1..100).contains(&step.weight);
+        let (all, keeps) = (self.site.replicas, self.keeps(step));
         let asked = match (step.scale, &step.experiment) {
             (Some(scale), _) => scale.of(all, step.weight),
             (None, Some(experiment)) => experiment.replicas.max(self.running),
             (None, None) if first || keeps => all,
             (None, None) => self.running,
         };
-        let reached = step.mirror.is_some() || !step.headers.is_empty();
-        let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
-        let needed = if keeps {
-            all
-        } else {
-            CanaryScale::Percent(share).of(all, share).max(u32::from(reached))
-        };
+        let needed = self.needed(step);
         if (needed..=all).contains(&asked) {
             return match &step.experiment {
                 // With less on either side, what differs would be the load of an instance.
@@ -247,26 +254,57 @@ impl Course<'_> {
         )))
     }
 
+    /// Whether clients stay with the new version.
+    fn keeps(&self, step: &CanaryStep) -> bool {
+        self.spec.affinity.is_some() && (1..100).contains(&step.weight)
+    }
+
+    /// How many instances of the new version its requests need.
+    fn needed(&self, step: &CanaryStep) -> u32 {
+        let all = self.site.replicas;
+        if self.keeps(step) {
+            return all;
+        }
+        let reached = step.mirror.is_some() || !step.headers.is_empty();
+        let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
+        CanaryScale::Percent(share).of(all, share).max(u32::from(reached))
+    }
+
+    /// How many of the `wanted` instances have to be ready: as many as it says, and never fewer than its requests need. Of those
+    /// that an experiment compares, none may be missing.
+    fn enough(&self, step: &CanaryStep, wanted: u32) -> u32 {
+        match step.ready.or(self.spec.ready).filter(|_| step.experiment.is_none()) {
+            Some(ready) => ready.of(wanted).max(self.needed(step)),
+            None => wanted,
+        }
+    }
+
+    /// Starts what is missing of the new version, and waits for those that have to be ready. Where enough run already, and
+    /// fewer of them were looked for than are needed now, it is looked again.
     fn grow(
         &mut self,
-        wanted: u32,
-        (scale, ready): (&str, &str),
         name: &str,
+        wanted: u32,
+        ready: u32,
         first: bool,
     ) -> Result<(), StrategyError> {
-        if wanted <= self.running && !first {
-            return Ok(());
-        }
         let at = |what: &str| if first { what.to_owned() } else { format!("{name}/{what}") };
-        self.steps.push(self.site.scale_new(&at(scale), wanted)?);
-        self.steps.push(self.site.probe(&at(ready), wanted)?);
-        self.running = wanted;
+        let grows = wanted > self.running || first;
+        if grows {
+            let scale = at(if first { "start" } else { "scale" });
+            self.steps.push(self.site.scale_new(&scale, wanted)?);
+            self.running = wanted;
+        }
+        if grows || ready > self.ready {
+            self.steps.push(self.site.probe(&at("ready"), ready)?);
+            self.ready = ready;
+        }
         Ok(())
     }
 
     fn rules(&self, step: &CanaryStep) -> TrafficRules {
         let rules = self.site.rules(&step.headers, step.mirror.as_ref());
-        let affinity = self.spec.affinity.as_ref().filter(|_| (1..100).contains(&step.weight));
+        let affinity = self.spec.affinity.as_ref().filter(|_| self.keeps(step));
         let affinity = affinity.map(|stay| stay.rule(self.site.new.artifact.digest()));
         TrafficRules { affinity, ..rules }
     }
@@ -294,11 +332,7 @@ impl Course<'_> {
             return Ok(());
         }
         let all = self.site.replicas;
-        if self.running < all {
-            self.steps.push(self.site.scale_new("promote/scale", all)?);
-            self.steps.push(self.site.probe("promote/ready", all)?);
-            self.running = all;
-        }
+        self.grow("promote", all, all, false)?;
         self.steps.push(self.site.route("promote", 100)?);
         self.steps.push(self.site.still_ready("", all)?);
         Ok(())

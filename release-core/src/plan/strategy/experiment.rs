@@ -1,6 +1,8 @@
 //! The new version beside as many fresh instances of the old one.
 
-use super::site::steered;
+use std::sync::Arc;
+
+use super::shares::steered;
 use super::{Site, StrategyError};
 use crate::ids::TrackId;
 use crate::model::{Experiment, TrafficRules};
@@ -42,9 +44,10 @@ pub(super) fn steps(
 ) -> Result<Vec<Step>, StrategyError> {
     let Some(old) = site.old_version() else { return Ok(Vec::new()) };
     let track = TrackId::new(BASELINE)?;
-    let baseline = Deployment { target: old.target.clone().on(track), ..old.clone() };
+    let target = old.target.clone().on(track);
+    let baseline = Arc::new(Deployment { target, ..Deployment::clone(old) });
     let at = |name: &str| format!("{}experiment{name}", around.prefix);
-    let scale = |replicas| Action::Scale { deployment: baseline.clone(), replicas };
+    let scale = |replicas| Action::Scale { deployment: baseline.clone(), replicas, apart: None };
     let undo = Compensation { action: scale(0), phase: UndoPhase::Retire };
     let gone = || Undo::Compensate(vec![undo.clone()]);
     let (share, min_ready) = (experiment.share, experiment.replicas);
@@ -65,6 +68,7 @@ pub(super) fn steps(
     let beside =
         Beside { steered: steered(Some(&around.rules)), ..Beside::new(baseline.clone(), 50) };
     steps.extend(site.judge_by(&at("/"), named, Some(&beside), &steps)?);
+    steps.extend(site.still_routed(&at("/"), &steps)?);
     // The old version gets more again, after a time in which it may have died.
     steps.extend(site.probe_old(&at("/old-ready"), around.old)?);
     steps.push(site.distribute(&at("/over"), site.shares(around.weight), around.rules.clone())?);

@@ -1,7 +1,7 @@
 //! What every strategy has around its own steps: what must be known before traffic comes, what is called outside, and a
 //! look whether the new version is still ready where time may have passed before it gets more traffic.
 
-use super::site::share_after;
+use super::shares::share_after;
 use super::{Rollout, Site, StrategyError};
 use crate::ids::{AnalysisId, IdError};
 use crate::model::{Digest, Hook, HookPoint};
@@ -22,6 +22,10 @@ pub(super) fn weave(
     before_traffic: &[AnalysisId],
     hooks: &[Hook],
 ) -> Result<(), StrategyError> {
+    let waits = rollout.steps.iter().any(|step| step.is_gated() || takes_time(&step.action));
+    if hooks.is_empty() && before_traffic.is_empty() && !waits {
+        return Ok(()); // nothing stands around its own steps
+    }
     let mut weaver = Weaver {
         site,
         before_traffic,
@@ -99,11 +103,7 @@ impl Weaver<'_> {
             Action::Probe { deployment, min_ready } if deployment == new => Some(*min_ready),
             _ => None,
         };
-        let takes_time = matches!(
-            step.action,
-            Action::Bake { .. } | Action::Analyze { .. } | Action::Custom { .. } | Action::Sync
-        );
-        self.waited |= takes_time || step.is_gated();
+        self.waited |= takes_time(&step.action) || step.is_gated();
         self.woven.push(step);
         if found.is_some() {
             let first = self.ready.is_none();
@@ -148,6 +148,14 @@ impl Weaver<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether what was ready before may not be after it.
+const fn takes_time(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Bake { .. } | Action::Analyze { .. } | Action::Custom { .. } | Action::Sync
+    )
 }
 
 /// What the step is called below its target.

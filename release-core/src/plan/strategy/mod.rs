@@ -20,6 +20,7 @@
 //!         let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", all)?];
 //!         steps.push(site.route("toe", 1)?);
 //!         steps.extend(site.judge("toe/", &[], &steps)?);
+//!         steps.extend(site.still_routed("toe/", &steps)?);
 //!         steps.push(site.route("everybody", 100)?);
 //!         steps.push(site.still_ready("", all)?);
 //!         let finale = site.retire("10m".parse().unwrap_or_default())?;
@@ -42,6 +43,7 @@ mod experiment;
 mod hooks;
 pub(super) mod recreate;
 mod rolling;
+mod shares;
 mod site;
 
 use std::fmt;
@@ -51,7 +53,7 @@ pub use site::Site;
 
 use super::{Action, Step};
 use crate::ids::{AnalysisId, IdError, StepId};
-use crate::model::{Gate, Stage};
+use crate::model::{AntiAffinity, Gate, Stage};
 use crate::time::Span;
 
 /// How a version replaces another in one target, as steps.
@@ -97,6 +99,12 @@ pub trait RolloutStrategy: fmt::Debug + Send + Sync {
     /// How long the new version is kept after it was taken back.
     fn keeps_new_after_abort(&self) -> Span {
         Span::ZERO
+    }
+
+    /// Which machines the new version's instances keep away from; where it is asked for, all that [`Site`] starts of it do, and
+    /// so do those of a version that was live a short while ago.
+    fn anti_affinity(&self) -> Option<AntiAffinity> {
+        None
     }
 
     /// Whether all instances of both versions may be there at once. Where they may not, a version that was live a short

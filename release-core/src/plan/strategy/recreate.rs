@@ -8,7 +8,7 @@ pub(in crate::plan) struct Recreate;
 
 impl RolloutStrategy for Recreate {
     fn names(&self) -> &'static [&'static str] {
-        &["stop-old", "start", "ready", "serve", "still-ready"]
+        &["stop-old", "start", "ready", "serve", "still-ready", "still-routed"]
     }
 
     fn judged(&self) -> Vec<Judged<'_>> {
@@ -32,6 +32,7 @@ impl RolloutStrategy for Recreate {
         steps.push(site.route("serve", 100)?);
         if site.production {
             steps.extend(site.judge("", &[], &steps)?);
+            steps.extend(site.still_routed("", &steps)?);
         }
         steps.push(site.still_ready("", site.replicas)?);
         Ok(Rollout::of(steps))

@@ -41,7 +41,17 @@ impl RolloutStrategy for Rolling {
     }
 
     fn names(&self) -> &'static [&'static str] {
-        &["drain", "make-room", "start", "ready", "serve", "stop-old", "bake", "still-ready"]
+        &[
+            "drain",
+            "make-room",
+            "start",
+            "ready",
+            "serve",
+            "stop-old",
+            "bake",
+            "still-ready",
+            "still-routed",
+        ]
     }
 
     fn runs_both(&self) -> bool {
@@ -52,10 +62,10 @@ impl RolloutStrategy for Rolling {
         let all = site.replicas;
         let batches = self.batches_of(all)?;
         let turns = Turns { site, in_turn: !self.runs_both() };
-        let mut steps = Vec::new();
+        let mut steps = site.steps(1 + 5 * batches as usize);
         let mut replaced = 0;
         for batch in 1..=batches {
-            let at = |name: &str| format!("batch-{batch}/{name}");
+            let mut at = Names::of(batch);
             let new = share(batch, all, batches);
             let may_miss = self.max_unavailable.min(new - replaced);
             // What the old version has while the new one starts.
@@ -64,32 +74,53 @@ impl RolloutStrategy for Rolling {
             if may_miss > 0 {
                 if left == 0 && replaced > 0 {
                     // Nobody may be sent to an instance that is not there.
-                    steps.push(turns.route(&at("drain"), (percent, 100), all - replaced)?);
+                    steps.push(turns.route(at.step("drain"), (percent, 100), all - replaced)?);
                     percent = 100;
                 }
-                steps.extend(turns.scale_old(&at("make-room"), (all - replaced, left))?);
+                steps.extend(turns.scale_old(at.step("make-room"), (all - replaced, left))?);
             }
-            steps.push(turns.scale_new(&at("start"), (replaced, new))?);
-            steps.push(site.probe(&at("ready"), new)?);
+            steps.push(turns.scale_new(at.step("start"), (replaced, new))?);
+            steps.push(site.probe(at.step("ready"), new)?);
             let served = share_of_traffic(new, all);
             if left == 0 && replaced == 0 {
                 // All were replaced at once: traffic returns once all of the old version are back.
-                steps.push(site.route(&at("serve"), served)?);
+                steps.push(site.route(at.step("serve"), served)?);
             } else if served > 0 {
-                steps.push(turns.route(&at("serve"), (percent, served), left)?);
+                steps.push(turns.route(at.step("serve"), (percent, served), left)?);
             }
             if left > all - new {
-                steps.extend(turns.scale_old(&at("stop-old"), (left, all - new))?);
+                steps.extend(turns.scale_old(at.step("stop-old"), (left, all - new))?);
             }
-            steps.extend(site.bake(&at("bake"), self.bake)?);
+            steps.extend(site.bake(at.step("bake"), self.bake)?);
             if served > 0 {
                 // What nobody is served by yet has nothing to be judged by.
-                steps.extend(site.judge(&at(""), &self.analyses, &steps)?);
+                steps.extend(site.judge(at.step(""), &self.analyses, &steps)?);
             }
+            steps.extend(site.still_routed(at.step(""), &steps)?);
             replaced = new;
         }
         steps.push(site.still_ready("", all)?);
         Ok(Rollout::of(steps))
+    }
+}
+
+/// The names of one batch's steps, made in the same place.
+struct Names {
+    text: String,
+    batch: usize,
+}
+
+impl Names {
+    fn of(batch: u32) -> Self {
+        let text = format!("batch-{batch}/");
+        Self { batch: text.len(), text }
+    }
+
+    /// What a step is called.
+    fn step(&mut self, name: &str) -> &str {
+        self.text.truncate(self.batch);
+        self.text.push_str(name);
+        &self.text
     }
 }
 

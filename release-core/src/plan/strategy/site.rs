@@ -1,19 +1,24 @@
 //! One service in one target, and the steps that strategies are made of.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::StrategyError;
+use super::shares::{share_of_both, steered};
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{
-    Analysis, Copies, Digest, Gate, HeaderRoute, HeaderRule, RollbackCriteria, RollbackTrigger,
-    TrafficRules,
+    Analysis, AntiAffinity, Copies, Gate, HeaderRoute, HeaderRule, RollbackCriteria,
+    RollbackTrigger, Target, TrafficRules,
 };
 use crate::plan::{
     Action, Beside, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo,
     UndoPhase, Weight,
 };
 use crate::time::Span;
+
+/// What the look whether traffic is still distributed as it was set is called, below what it looks back on or stands before.
+const STILL_ROUTED: &str = "still-routed";
 
 /// One service in one target, with what is there now and what shall be.
 ///
@@ -23,8 +28,8 @@ use crate::time::Span;
 pub struct Site<'a> {
     /// The target in words: what the names of its steps begin with.
     pub(in crate::plan) path: String,
-    pub(in crate::plan) new: Deployment,
-    pub(in crate::plan) old: Option<Deployment>,
+    pub(in crate::plan) new: Arc<Deployment>,
+    pub(in crate::plan) old: Option<Arc<Deployment>>,
     pub(in crate::plan) replicas: u32,
     pub(in crate::plan) scope: StepScope,
     pub(in crate::plan) group: u32,
@@ -39,16 +44,27 @@ pub struct Site<'a> {
     pub(in crate::plan) returns: bool,
     /// How long the new version is kept after it was taken back.
     pub(in crate::plan) keep_new: Span,
+    /// Which machines the new version's instances keep away from.
+    pub(in crate::plan) apart: Option<AntiAffinity>,
+    pub(in crate::plan) room: RefCell<Vec<Step>>,
 }
 
 impl Site<'_> {
+    /// A list for the steps of its rollout, with room for so many. Large plans have hundreds of thousands of rollouts, which
+    /// take the room of each other.
+    pub fn steps(&self, many: usize) -> Vec<Step> {
+        let mut steps = self.room.take();
+        steps.reserve(many);
+        steps
+    }
+
     /// What shall serve.
-    pub const fn new_version(&self) -> &Deployment {
+    pub const fn new_version(&self) -> &Arc<Deployment> {
         &self.new
     }
 
     /// What serves now. There is always one where a strategy is asked: where nothing ran before, none is.
-    pub const fn old_version(&self) -> Option<&Deployment> {
+    pub const fn old_version(&self) -> Option<&Arc<Deployment>> {
         self.old.as_ref()
     }
 
@@ -67,10 +83,8 @@ impl Site<'_> {
     /// # Errors
     /// A name that is none.
     pub fn step(&self, name: &str, action: Action) -> Result<Step, IdError> {
-        let mut id = String::with_capacity(self.path.len() + 1 + name.len());
-        id.extend([self.path.as_str(), "/", name]);
         Ok(Step {
-            id: StepId::new(id)?,
+            id: StepId::below(&self.path, name)?,
             action,
             scope: self.scope.clone(),
             gates: Vec::new(),
@@ -90,7 +104,9 @@ impl Site<'_> {
         let named = |trigger: &RollbackTrigger| match trigger {
             RollbackTrigger::StepFailed => true,
             RollbackTrigger::Analysis(id) | RollbackTrigger::SloBurn(id) => Some(id) == analysis,
-            RollbackTrigger::Unhealthy | RollbackTrigger::Signal(_) => false,
+            RollbackTrigger::Unhealthy | RollbackTrigger::Drift | RollbackTrigger::Signal(_) => {
+                false
+            }
         };
         if criteria.triggers.iter().any(named) {
             OnFailure::RollBack(criteria.scope)
@@ -104,12 +120,17 @@ impl Site<'_> {
     /// # Errors
     /// A name that is none.
     pub fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
-        let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
         let remove = |action| Compensation { action, phase: UndoPhase::Retire };
         let duration = self.keep_new;
         let kept = (duration > Span::ZERO).then(|| remove(Action::Bake { duration }));
-        let undo = kept.into_iter().chain([remove(scale(0))]).collect();
-        Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo)))
+        let undo = exactly([kept, Some(remove(self.run_new(0)))]);
+        Ok(self.step(name, self.run_new(replicas))?.undo(Undo::Compensate(undo)))
+    }
+
+    /// So many of the new version. Where there is no other, there is nobody to keep away from, and no more so where none run.
+    fn run_new(&self, replicas: u32) -> Action {
+        let apart = self.apart.filter(|_| replicas > 0 && self.old.is_some());
+        Action::Scale { deployment: self.new.clone(), replicas, apart }
     }
 
     /// As [`Site::scale_new`], where not all instances of both versions may be there at once: undone by running `before`
@@ -123,9 +144,8 @@ impl Site<'_> {
         replicas: u32,
         before: u32,
     ) -> Result<Step, IdError> {
-        let scale = |replicas| Action::Scale { deployment: self.new.clone(), replicas };
-        let undo = Compensation { action: scale(before), phase: UndoPhase::Unwind };
-        Ok(self.step(name, scale(replicas))?.undo(Undo::Compensate(vec![undo])))
+        let undo = Compensation { action: self.run_new(before), phase: UndoPhase::Unwind };
+        Ok(self.step(name, self.run_new(replicas))?.undo(Undo::Compensate(vec![undo])))
     }
 
     /// As [`Site::scale_old`], where not all instances of both versions may be there at once: undone by running `before`
@@ -140,10 +160,10 @@ impl Site<'_> {
         before: u32,
     ) -> Result<Option<Step>, IdError> {
         let Some(old) = &self.old else { return Ok(None) };
-        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
+        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas, apart: None };
         let back = Compensation { action: scale(before), phase: UndoPhase::Unwind };
-        let undo = [back].into_iter().chain(self.old_is_ready(before, UndoPhase::Unwind));
-        Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo.collect()))))
+        let undo = exactly([Some(back), self.old_is_ready(before, UndoPhase::Unwind)]);
+        Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
     }
 
     /// Sees to it that `min_ready` instances of the old version are ready; none where there is none to look for.
@@ -159,10 +179,10 @@ impl Site<'_> {
     /// A name that is none.
     pub fn scale_old(&self, name: &str, replicas: u32) -> Result<Option<Step>, IdError> {
         let Some(old) = &self.old else { return Ok(None) };
-        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas };
+        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas, apart: None };
         let back = Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity };
         let ready = self.old_is_ready(self.replicas, UndoPhase::CheckHealth);
-        let undo = [back].into_iter().chain(ready).collect();
+        let undo = exactly([Some(back), ready]);
         Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
     }
 
@@ -192,11 +212,45 @@ impl Site<'_> {
         self.probe(&format!("{prefix}still-ready"), min_ready)
     }
 
+    /// Looks whether the traffic is still distributed as the last of the steps `before` that changed that had set it. A router
+    /// may take shares and go back on them later. None where no traffic was changed, and where no time has passed since that,
+    /// or since it was last looked for.
+    ///
+    /// # Errors
+    /// A name that is none.
+    pub fn still_routed(&self, prefix: &str, before: &[Step]) -> Result<Option<Step>, IdError> {
+        let mut passed = false;
+        for step in before.iter().rev() {
+            match &step.action {
+                Action::Route { target, weights, rules }
+                | Action::Confirm { target, weights, rules } => {
+                    if !passed {
+                        return Ok(None);
+                    }
+                    let set = (target.clone(), weights.clone(), rules.clone());
+                    return self.confirm(prefix, set).map(Some);
+                }
+                Action::Analyze { .. } | Action::Custom { .. } => passed = true,
+                action => passed |= action.is_pure() || step.is_gated(),
+            }
+        }
+        Ok(None)
+    }
+
+    fn confirm(
+        &self,
+        prefix: &str,
+        (target, weights, rules): (Target, Vec<Weight>, Option<Box<TrafficRules>>),
+    ) -> Result<Step, IdError> {
+        let action = Action::Confirm { target, weights, rules };
+        self.step(&format!("{prefix}{STILL_ROUTED}"), action)
+    }
+
     /// The shares where the new version has `percent` of the traffic and the old one the rest.
     pub(super) fn shares(&self, percent: u8) -> Vec<Weight> {
-        let old = self.old.iter().map(|old| Self::share_of(old, 100_u8.saturating_sub(percent)));
-        let new = (self.old.is_some() || percent > 0).then(|| Self::share_of(&self.new, percent));
-        old.chain(new).filter(|weight| weight.percent > 0).collect()
+        let rest = 100_u8.saturating_sub(percent);
+        let old = self.old.as_ref().filter(|_| rest > 0).map(|old| Self::share_of(old, rest));
+        exactly([old, (percent > 0).then(|| Self::share_of(&self.new, percent))])
     }
 
     /// A share for what is deployed.
@@ -263,7 +317,7 @@ impl Site<'_> {
         let back = Compensation { action: back, phase: UndoPhase::RestoreTraffic };
         // It may have died since it had all of the traffic, and nobody else looks.
         let ready = self.old_is_ready(self.replicas, UndoPhase::CheckHealth);
-        let undo = ready.into_iter().chain([back]).collect();
+        let undo = exactly([ready, Some(back)]);
         let action = Action::Route { target: target(), weights, rules };
         Ok(self.step(name, action)?.undo(Undo::Compensate(undo)))
     }
@@ -381,17 +435,26 @@ impl Site<'_> {
         (1..100).contains(&share).then_some(found)
     }
 
-    /// Removes the old version after having kept it for `keep`. By then the release is verified and
-    /// live: a failure here is for people to mend, and takes nothing back.
+    /// Removes the old version after having kept it for `keep`, once it was seen that the new version still has all of the
+    /// traffic, with no rules. By then the release is verified and live: a failure here is for people to mend, and takes
+    /// nothing back.
     ///
     /// # Errors
     /// A name that is none.
     pub fn retire(&self, keep: Span) -> Result<Vec<Step>, IdError> {
+        self.retire_with(keep, self.replicas)
+    }
+
+    /// As [`Site::retire`], where `ready` instances of the new version are enough.
+    pub(super) fn retire_with(&self, keep: Span, ready: u32) -> Result<Vec<Step>, IdError> {
         let bake = self.bake("keep-old", keep)?;
         // It is the last look while there is an old version to return to.
-        let look =
-            bake.is_some().then(|| self.still_ready("keep-old/", self.replicas)).transpose()?;
-        let steps = [bake, look, self.scale_old("remove-old", 0)?];
+        let look = bake.is_some().then(|| self.still_ready("keep-old/", ready)).transpose()?;
+        let remove = self.scale_old("remove-old", 0)?;
+        // Whoever still gets requests, because a router went back on its shares, is not removed.
+        let all = || (self.new.target.clone(), self.shares(100), None);
+        let routed = remove.is_some().then(|| self.confirm("remove-old/", all())).transpose()?;
+        let steps = [bake, look, routed, remove];
         let finale = |step: Step| Step { finale: true, ..step.on_failure(OnFailure::Hold) };
         Ok(steps.into_iter().flatten().map(finale).collect())
     }
@@ -407,29 +470,9 @@ impl Site<'_> {
     }
 }
 
-/// The share of version `new` after this change of shares, in percent.
-pub(super) fn share_after(action: &Action, new: Digest) -> Option<u8> {
-    let Action::Route { weights, .. } = action else { return None };
-    Some(weights.iter().find(|weight| weight.digest == new).map_or(0, |weight| weight.percent))
-}
-
-/// Which part of the requests that both versions get the version `new` gets, in percent, after this change of shares.
-fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
-    let share = share_after(action, new)?;
-    let Action::Route { rules, .. } = action else { return None };
-    let mirror = rules.as_ref().and_then(|rules| rules.mirror.as_ref());
-    let mirror = mirror.filter(|mirror| mirror.to == new);
-    // Of a hundred requests, and copies of those that the old version gets: of so many at the most, where they are picked.
-    let copies =
-        u32::from(mirror.map_or(0, |mirror| mirror.percent)) * u32::from(100 - share.min(100));
-    let (all, own) = (10_000 + copies, u32::from(share) * 100 + copies);
-    u8::try_from((own * 100 + all / 2) / all).ok()
-}
-
-/// Whether more than shares and copies of any requests decides who gets which requests.
-pub(super) fn steered(rules: Option<&TrafficRules>) -> bool {
-    rules.is_some_and(|rules| {
-        let picked = rules.mirror.as_ref().is_some_and(|mirror| !mirror.only.is_empty());
-        !rules.headers.is_empty() || rules.affinity.is_some() || picked
-    })
+/// Those that are there, in as much room as they need: large plans have millions of such lists.
+fn exactly<T>(these: [Option<T>; 2]) -> Vec<T> {
+    let mut list = Vec::with_capacity(these.iter().flatten().count());
+    list.extend(these.into_iter().flatten());
+    list
 }

@@ -1,10 +1,11 @@
 //! Random definitions and plans for proptest.
 
 use proptest::collection::vec;
+use proptest::option::of;
 use proptest::prelude::*;
 use release_core::model::{
-    Approval, BlueGreen, Canary, CanaryStep, Definition, Gate, OnCancel, Release, RollbackScope,
-    Rolling, Service, Span, Stage, Strategy as Rollout, Tier,
+    Approval, BlueGreen, Canary, CanaryReady, CanaryStep, Definition, Gate, OnCancel, Release,
+    RollbackScope, Rolling, Service, Span, Stage, Strategy as Rollout, Tier,
 };
 use release_core::plan::{
     Action, Compensation, EdgeKind, FrozenPlan, OnFailure, RetryPolicy, Step, Undo, UndoPhase,
@@ -52,14 +53,17 @@ fn rollout() -> impl Strategy<Value = Rollout> {
                 ..BlueGreen::default()
             })
         }),
-        (vec(1_u8..34, 1..4), bake(), bake()).prop_map(|(shares, bake, keep_old)| {
-            let mut weight = 0;
-            let steps = shares.into_iter().map(|share| {
-                weight += share;
-                CanaryStep::new(weight, bake)
-            });
-            Rollout::Canary(Canary { steps: steps.collect(), keep_old, ..Canary::default() })
-        }),
+        (vec(1_u8..34, 1..4), bake(), bake(), of(1_u8..=100)).prop_map(
+            |(shares, bake, keep_old, ready)| {
+                let mut weight = 0;
+                let steps = shares.into_iter().map(|share| {
+                    weight += share;
+                    CanaryStep::new(weight, bake)
+                });
+                let (steps, ready) = (steps.collect(), ready.map(CanaryReady::Percent));
+                Rollout::Canary(Canary { steps, keep_old, ready, ..Canary::default() })
+            }
+        ),
     ]
 }
 
@@ -120,7 +124,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0_u64..3).prop_map(|secs| Action::Bake { duration: Span::secs(secs) }),
         5 => Just(custom("change")),
         1 => Just(Action::Analyze {
-            deployment: deployment("api", "2.0.0"),
+            deployment: deployment("api", "2.0.0").into(),
             analysis: std::sync::Arc::new(release_core::model::Analysis { count: 2, ..errors }),
             from: None,
             beside: None,

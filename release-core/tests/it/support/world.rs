@@ -227,7 +227,7 @@ pub(crate) fn faithful(action: &Action, now: Timestamp) -> Evidence {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }
         }
-        Action::Scale { deployment, replicas } => {
+        Action::Scale { deployment, replicas, .. } => {
             let (target, digest) = (deployment.target.clone(), deployment.artifact.digest());
             Evidence::Instances { target, digest, running: *replicas }
         }
@@ -236,7 +236,7 @@ pub(crate) fn faithful(action: &Action, now: Timestamp) -> Evidence {
             let (ready, unready, observed_at) = (*min_ready, Vec::new(), Some(now));
             Evidence::Health { target, digest, ready, unready, observed_at }
         }
-        Action::Route { target, weights, rules } => {
+        Action::Route { target, weights, rules } | Action::Confirm { target, weights, rules } => {
             let (target, weights, rules) = (target.clone(), weights.clone(), rules.clone());
             Evidence::Weights { target, weights, served: Vec::new(), rules }
         }

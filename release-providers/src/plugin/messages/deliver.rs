@@ -1,8 +1,8 @@
 //! Targets, deployments, traffic, health, metrics and artifacts.
 
 use release_core::model::{
-    Affinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metric, Mirror, RequestMatch,
-    Selector, Target, TextMatch, TrafficRules,
+    Affinity, AntiAffinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metric, Mirror,
+    RequestMatch, Selector, Target, TextMatch, TrafficRules,
 };
 use release_core::plan::Weight;
 use release_core::port::{Bucket, Measurement, Served};
@@ -22,7 +22,7 @@ wire! {
     Weight => Weight { digest, version, percent, track }
     Served => Served by new { digest, requests }
 
-    ApplyRequest => ApplyRequest { target, artifact, version, replicas }
+    ApplyRequest => ApplyRequest { target, artifact, version, replicas, apart }
     ObserveDeployment => ObserveDeployment { target, digest }
     DeploymentStatus => DeploymentStatus { target, digest, desired, running, phase }
 
@@ -122,6 +122,27 @@ impl Wire<pb::Metric> for Metric {
         })
     }
 }
+
+/// By hand: the core may get to know ways to stand apart that no message of this version can hold.
+impl Wire<pb::AntiAffinity> for AntiAffinity {
+    fn to_wire(&self) -> pb::AntiAffinity {
+        use pb::anti_affinity::{Kind, Required};
+        let kind = match self {
+            Self::Required => Some(Kind::Required(Required {})),
+            Self::Preferred(weight) => Some(Kind::Preferred(weight.to_wire())),
+            _ => None, // the plugin refuses it as missing
+        };
+        pb::AntiAffinity { kind }
+    }
+    fn from_wire(wire: pb::AntiAffinity) -> Result<Self, WireError> {
+        use pb::anti_affinity::{Kind, Required};
+        Ok(match wire.kind.ok_or_else(WireError::missing)? {
+            Kind::Required(Required {}) => Self::Required,
+            Kind::Preferred(weight) => Self::Preferred(part(weight, "preferred")?),
+        })
+    }
+}
+nested!(AntiAffinity => AntiAffinity);
 
 /// By hand: the core may get to know ways to match that no message of this version can hold.
 impl Wire<pb::TextMatch> for TextMatch {

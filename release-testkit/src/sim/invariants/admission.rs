@@ -191,7 +191,7 @@ pub(super) fn room(course: &Course) -> Vec<String> {
 fn one_rollout_a_target(course: &Course) -> Vec<String> {
     fn brings_up(action: &Action) -> Option<&release_core::plan::Deployment> {
         match action {
-            Action::Scale { deployment, replicas } if *replicas > 0 => Some(deployment),
+            Action::Scale { deployment, replicas, .. } if *replicas > 0 => Some(deployment),
             _ => None,
         }
     }

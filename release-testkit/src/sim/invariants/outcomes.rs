@@ -47,7 +47,7 @@ pub(super) fn digests(course: &Course) -> Vec<String> {
             }
             Event::StepStarted { step, .. } if any_check => {
                 let action = ledger.action(step.index);
-                if let Some(Action::Scale { deployment, replicas: 1.. }) = action
+                if let Some(Action::Scale { deployment, replicas: 1.., .. }) = action
                     && !verified.contains(&deployment.artifact.digest())
                 {
                     wrong.push(format!("{} #{}: {} was not verified", run.id, at + 1, step.id));

@@ -1,0 +1,31 @@
+//! What changes of shares say of one version.
+
+use crate::model::{Digest, TrafficRules};
+use crate::plan::Action;
+
+/// The share of version `new` after this change of shares, in percent.
+pub(super) fn share_after(action: &Action, new: Digest) -> Option<u8> {
+    let Action::Route { weights, .. } = action else { return None };
+    Some(weights.iter().find(|weight| weight.digest == new).map_or(0, |weight| weight.percent))
+}
+
+/// Which part of the requests that both versions get the version `new` gets, in percent, after this change of shares.
+pub(super) fn share_of_both(action: &Action, new: Digest) -> Option<u8> {
+    let share = share_after(action, new)?;
+    let Action::Route { rules, .. } = action else { return None };
+    let mirror = rules.as_ref().and_then(|rules| rules.mirror.as_ref());
+    let mirror = mirror.filter(|mirror| mirror.to == new);
+    // Of a hundred requests, and copies of those that the old version gets: of so many at the most, where they are picked.
+    let copies =
+        u32::from(mirror.map_or(0, |mirror| mirror.percent)) * u32::from(100 - share.min(100));
+    let (all, own) = (10_000 + copies, u32::from(share) * 100 + copies);
+    u8::try_from((own * 100 + all / 2) / all).ok()
+}
+
+/// Whether more than shares and copies of any requests decides who gets which requests.
+pub(super) fn steered(rules: Option<&TrafficRules>) -> bool {
+    rules.is_some_and(|rules| {
+        let picked = rules.mirror.as_ref().is_some_and(|mirror| !mirror.only.is_empty());
+        !rules.headers.is_empty() || rules.affinity.is_some() || picked
+    })
+}
