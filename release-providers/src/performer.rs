@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::flags::FlagReading;
-use release_core::model::{AntiAffinity, Timestamp, TrafficRules};
+use release_core::model::{AntiAffinity, Target, Timestamp, TrafficRules};
 use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
-    AuthorizedCommand, BindingError, EffectCertainty, EffectError, Evidence, KillOrder, Observed,
-    Performer,
+    AuthorizedCommand, BindingError, DRIFT, EffectCertainty, EffectError, Evidence, KillOrder,
+    Observed, Performer,
 };
 
 use crate::measure::Look;
@@ -20,7 +20,7 @@ use crate::registry::{Bound, Progress, ProviderSelector, Registry, Typed};
 use crate::spi::{
     ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
     DeploymentStatus, FlagStore, HealthProbe, Notification, ObserveDeployment, ObserveTraffic,
-    SetWeights, Severity, TrafficStatus,
+    SetWeights, Severity, TrafficRouter, TrafficStatus,
 };
 use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
@@ -28,6 +28,8 @@ use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How often traffic that is not distributed as it was set is looked at.
+const LOOKS: u32 = 8;
 
 #[async_trait]
 impl Performer for Registry {
@@ -43,7 +45,13 @@ impl Performer for Registry {
     async fn perform(&self, command: &AuthorizedCommand) -> Result<Evidence, EffectError> {
         let bound = self.bind(command.step()).map_err(unbound)?;
         let call = Call::new(self, command, &bound);
-        call.perform(&bound, command).await.map_err(ProviderError::into_effect_error)
+        call.perform(&bound, command).await.map_err(|error| match &command.step().action {
+            // Shares that a router does not know as its own any more: somebody else's hand was there.
+            Action::Confirm { .. } if error.kind() == ErrorKind::Corrupt => {
+                EffectError::permanent(DRIFT, error.to_string())
+            }
+            _ => error.into_effect_error(),
+        })
     }
 
     async fn observe(&self, command: &AuthorizedCommand) -> Result<Observed, EffectError> {
@@ -131,9 +139,8 @@ impl<'a> Call<'a> {
                     self.pause(&mut pause, "observe_traffic", missing).await.map_err(accepted)?;
                 }
             }
-            (Bound::Traffic(router), Action::Confirm { target, .. }) => {
-                let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
-                Ok(evidence(status))
+            (Bound::Traffic(router), Action::Confirm { target, weights, rules }) => {
+                self.confirm(&**router, target, (weights, rules.as_deref())).await
             }
             (Bound::Metrics(source), Action::Analyze { deployment, analysis, beside, .. }) => {
                 let (cx, source, since) = (&self.cx, &**source, self.since);
@@ -189,6 +196,29 @@ impl<'a> Call<'a> {
             };
             self.pause(&mut pause, "follow", || missing).await.map_err(accepted)?;
         }
+    }
+
+    /// Looks whether traffic is distributed so. One that is not is looked at a few times within a second or so: a server that was just
+    /// started anew may not have read its shares yet.
+    async fn confirm(
+        &self,
+        router: &dyn TrafficRouter,
+        target: &Target,
+        (weights, rules): (&[Weight], Option<&TrafficRules>),
+    ) -> Result<Evidence, ProviderError> {
+        let mut pause = FIRST_PAUSE;
+        for look in 1.. {
+            let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
+            if look == LOOKS || in_effect(&status, weights, rules) {
+                return Ok(evidence(status));
+            }
+            let missing = || "the traffic is not distributed as it was set".to_owned();
+            match self.pause(&mut pause, "observe_traffic", missing).await {
+                Err(error) if error.kind() == ErrorKind::Timeout => return Ok(evidence(status)),
+                waited => waited?,
+            }
+        }
+        Ok(Evidence::Done)
     }
 
     /// Submits the wish, then observes until it is fulfilled.

@@ -239,7 +239,7 @@ fn everything_that_is_wrong_is_told_with_its_place_and_without_its_value() {
             "{ name: a, kind: acme, config: { url: x, hunter: 2 } }",
             &[
                 "at `providers[0].config`: Additional properties are not allowed ('hunter' was unexpected); the settings \
-                 that there are: `url`, `token`, `workers`",
+                 that there are: `token`, `url`, `workers`",
             ],
         ),
         (

@@ -198,7 +198,7 @@ impl Plan {
         &self.0.groups
     }
 
-    /// An order in which every edge goes forward.
+    /// An order in which every edge goes forward: that of the steps, where it is one.
     ///
     /// # Errors
     /// The cycles; never for a plan that came out of [`PlanBuilder::build`] or [`Plan::decode`].
@@ -449,6 +449,7 @@ impl PlanBuilder {
             undo::check_step(step, &mut errors);
             traffic::check_step(step, &mut errors);
         }
+        undo::check_nothing(&self.parts.steps, &mut errors);
         if kinds.analyses {
             compare::check_steps(&self.parts.steps, &mut errors);
         }

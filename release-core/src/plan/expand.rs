@@ -75,14 +75,14 @@ pub(super) fn expand(
     expansion.notifications().map_err(id_error)?;
     // A strategy of the host's own may make more of one place than of another.
     let ours = strategies.iter().flatten().all(|known| matches!(known, Known::Ours(_)));
+    if !ours || !definition.analyses.is_empty() {
+        compare::share_out(expansion.builder.steps_mut());
+    }
     debug_assert!(
         !ours || expansion.builder.len() == size,
         "{} steps are not {size}, as they were counted",
         expansion.builder.len()
     );
-    if !definition.analyses.is_empty() {
-        compare::share_out(expansion.builder.steps_mut());
-    }
     expansion.builder.build()
 }
 

@@ -377,8 +377,9 @@ pub enum Undo {
     /// These put back what it changed; at least one, and of a change of instances, shares or flags one of the same kind in the same
     /// place. (Plans of before have empty ones, which mean [`Undo::Nothing`].)
     Compensate(Vec<Compensation>),
-    /// Nothing has to be put back: it leaves nothing behind that matters, as a call that looks something up, or what undoes the
-    /// steps before it undoes it as well.
+    /// Nothing has to be put back: it leaves nothing behind that matters, as a call that looks something up, or what undoes
+    /// others undoes it as well. Of instances, shares and flags there has to be such another; of custom actions only their author
+    /// knows.
     Nothing,
     /// It cannot be undone: after it, a rollback is refused and people must decide.
     PointOfNoReturn {

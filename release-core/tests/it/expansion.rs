@@ -26,7 +26,8 @@ const BEFORE: [&str; 3] = [
 ];
 
 /// How an old version goes that is not kept.
-pub(super) const REMOVED: [&str; 2] = [
+pub(super) const REMOVED: [&str; 3] = [
+    "prod/eu/api/remove-old/still-ready: 4 × 2.0.0 ready",
     "prod/eu/api/remove-old/still-routed: routed 100%→2.0.0",
     "prod/eu/api/remove-old: scale 1.0.0 to 0",
 ];

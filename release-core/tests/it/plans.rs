@@ -438,3 +438,23 @@ fn small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 fn a_point_of_no_return_needs_no_compensation() {
     assert_eq!(chain(vec![one_way("a")]).len(), 1);
 }
+
+/// Steps that do not wait for each other keep the order in which they were written down.
+#[test]
+fn steps_come_in_their_own_order_where_that_is_one() {
+    let steps = |edges: &[(u32, u32)]| {
+        let mut plan = builder();
+        for name in ["c", "a", "b"] {
+            plan.step(Step::new(id(name), Action::Sync));
+        }
+        for (from, to) in edges {
+            plan.edge(*from, *to, EdgeKind::Order);
+        }
+        plan.build().unwrap().order().unwrap()
+    };
+    assert_eq!(steps(&[]), [0, 1, 2]);
+    assert_eq!(steps(&[(0, 2), (0, 1)]), [0, 1, 2]);
+    let other = steps(&[(2, 0)]);
+    let place = |step: u32| other.iter().position(|one| *one == step);
+    assert!(place(2) < place(0), "{other:?}");
+}

@@ -87,7 +87,7 @@ fn f31_the_line_stops_after_so_many_failed_regions_and_healthy_ones_stay() {
     let finale = all.filter(|step| step.starts_with("rollback/prod/a/api/remove"));
     let finale: Vec<_> =
         finale.filter_map(|step| step.rsplit_once('/').map(|(_, did)| did.to_owned())).collect();
-    assert_eq!(finale, ["confirm 1", "scale 1"], "what is done is tidied up");
+    assert_eq!(finale, ["probe 1", "confirm 1", "scale 1"], "what is done is tidied up");
     assert_eq!(run.status("prod/c/api/preview"), Status::Cancelled);
 }
 

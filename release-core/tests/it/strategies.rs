@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::expansion::{REMOVED, around, check, edge, index, table};
 use super::support::drive::{End, Run};
-use super::support::samples::{error_rate, id, one_service};
+use super::support::samples::{id, one_service};
 
 pub(super) fn minute() -> Span {
     Span::secs(60)
@@ -75,6 +75,7 @@ fn a_canary_has_instances_rules_and_gates_of_its_own_at_each_step() {
         "prod/eu/api/weight-0/still-ready: 1 × 2.0.0 ready",
         "prod/eu/api/weight-50/scale: scale 2.0.0 to 2",
         "prod/eu/api/weight-50/ready: 2 × 2.0.0 ready",
+        "prod/eu/api/weight-50/routed-again: routed 100%→1.0.0, by `x-canary`, 10% mirrored",
         "prod/eu/api/weight-50: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/weight-50/shrink-old: scale 1.0.0 to 2",
         "prod/eu/api/weight-50/errors: errors of 2.0.0",
@@ -192,6 +193,7 @@ fn blue_green_is_previewed_and_grows_before_the_switch() {
         "prod/eu/api/preview/still-routed: routed 100%→1.0.0, by `x-preview`",
         "prod/eu/api/grow: scale 2.0.0 to 4",
         "prod/eu/api/grow/ready: 4 × 2.0.0 ready",
+        "prod/eu/api/switch/routed-again: routed 100%→1.0.0, by `x-preview`",
         "prod/eu/api/switch/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/switch: route 100%→2.0.0",
         "prod/eu/api/errors: errors of 2.0.0",
@@ -203,9 +205,8 @@ fn blue_green_is_previewed_and_grows_before_the_switch() {
     let plan = plan(&definition).unwrap().freeze();
     let back = rollback(&plan, |_| Touched::Done, &Reach::Release).unwrap();
     let actions: Vec<_> = back.steps.iter().map(|step| step.action.to_string()).collect();
-    let want =
-        ["scale 1.0.0 to 4", "4 × 1.0.0 ready", "route 100%→1.0.0", "bake 5m", "scale 2.0.0 to 0"];
-    assert_eq!(actions, want);
+    let want = "scale 1.0.0 to 4, 4 × 1.0.0 ready, route 100%→1.0.0, bake 5m, routed 100%→1.0.0, scale 2.0.0 to 0";
+    assert_eq!(actions.join(", "), want);
 }
 
 #[test]
@@ -334,6 +335,7 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
         "prod/eu/api/weight-50/still-ready: 4 × 2.0.0 ready",
         "prod/eu/api/hooks/promote/more: webhook",
         "prod/eu/api/hooks/promote/all: webhook",
+        "prod/eu/api/promote/routed-again: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/promote/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/promote: route 100%→2.0.0",
         "prod/eu/api/hooks/promote/load: webhook",
@@ -365,7 +367,7 @@ fn hooks_are_called_at_their_points_and_traffic_waits_for_what_must_be_known() {
 fn a_version_that_was_live_a_short_while_ago_comes_back_at_once() {
     let mut definition = canary(vec![step(10), step(50)]);
     definition.release.recent = vec![definition.release.versions.clone()];
-    assert_eq!(table(&plan(&definition).unwrap()).len(), 18, "no window, no short cut");
+    assert_eq!(table(&plan(&definition).unwrap()).len(), 19, "no window, no short cut");
     definition.stages[0].rollback_window = 1;
     let rollout = [
         "prod/eu/api/preview: scale 2.0.0 to 4",
@@ -378,7 +380,7 @@ fn a_version_that_was_live_a_short_while_ago_comes_back_at_once() {
     check(&definition, &around(&rollout, &REMOVED));
     // Further back than the window.
     definition.release.recent.insert(0, definition.release.previous.clone());
-    assert_eq!(table(&plan(&definition).unwrap()).len(), 18);
+    assert_eq!(table(&plan(&definition).unwrap()).len(), 19);
 }
 
 #[test]
@@ -486,13 +488,13 @@ fn a_host_adds_strategies_of_its_own() {
         "prod/eu/api/ready: 4 × 2.0.0 ready",
         "prod/eu/api/stair-1: route 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/stair-1/errors: errors of 2.0.0",
+        "prod/eu/api/stair-2/routed-again: routed 50%→1.0.0 50%→2.0.0",
         "prod/eu/api/stair-2/ready-again: 4 × 2.0.0 ready",
         "prod/eu/api/stair-2: route 100%→2.0.0",
         "prod/eu/api/stair-2/errors: errors of 2.0.0",
     ];
-    assert_eq!(table(&plan)[3..10], want);
+    assert_eq!(table(&plan)[3..11], want);
     let errors = stairs(json!("many")).unwrap_err();
     let [PlanError::BadStrategy { problem, .. }] = &errors[..] else { panic!("{errors:?}") };
     assert_eq!(problem, "`stairs`: `with` is \"many\"; write a whole number from 1 to 100");
-    assert_eq!(error_rate().id, id("errors"));
 }

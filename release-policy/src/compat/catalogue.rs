@@ -298,10 +298,12 @@ impl Catalogue {
         let mut at = 0;
         names.map(move |name| {
             let rest = self.services.get(at..).unwrap_or_default();
-            if rest.first().is_none_or(|next| next.id != *name) {
+            if rest.first().is_some_and(|next| next.id < *name) {
                 at += rest.partition_point(|one| one.id < *name);
             }
-            self.services.get(at).filter(|one| one.id == *name).map(|one| (at, one))
+            let one = self.services.get(at).filter(|one| one.id == *name)?;
+            at += 1;
+            Some((at - 1, one))
         })
     }
 

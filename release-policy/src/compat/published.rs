@@ -97,12 +97,19 @@ impl Published {
         if more.len() > MAX_OFFERS {
             return Err(CatalogueError::TooMany);
         }
-        let mut held = self.write();
-        let known: Vec<Offer> = Catalogue::clone(&held.catalogue).into();
-        let more = more.into_iter().filter(|offer| !says(&held.catalogue, offer));
-        let next = Catalogue::new(known.into_iter().chain(more))?;
-        *held = InForce::new(Arc::new(next));
-        Ok(held.digest)
+        // Nobody who decides waits while it is made: it is put in force unless another one was meanwhile.
+        loop {
+            let before = self.in_force();
+            let known: Vec<Offer> = Catalogue::clone(&before.catalogue).into();
+            let more = more.iter().filter(|offer| !says(&before.catalogue, offer)).cloned();
+            let next = InForce::new(Arc::new(Catalogue::new(known.into_iter().chain(more))?));
+            let mut held = self.write();
+            if Arc::ptr_eq(&held.catalogue, &before.catalogue) {
+                let digest = next.digest;
+                *held = next;
+                return Ok(digest);
+            }
+        }
     }
 
     /// The one that is in force now.

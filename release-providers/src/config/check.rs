@@ -169,7 +169,9 @@ fn mended(kind: &ValidationErrorKind, at: &str, schema: &Value) -> String {
         ValidationErrorKind::AdditionalProperties { .. } if at.is_empty() => {
             let known = schema.get("properties").and_then(Value::as_object);
             let names = known.into_iter().flat_map(|all| all.keys().map(String::as_str));
-            format!("; the settings that there are: {}", listed(names))
+            // Whether an object keeps its order depends on what else is built.
+            let names: BTreeSet<&str> = names.collect();
+            format!("; the settings that there are: {}", listed(names.into_iter()))
         }
         ValidationErrorKind::Type { .. } => "; write one".into(),
         _ => String::new(),

@@ -55,6 +55,14 @@ impl Ask {
             return Err("the name of the host has a word in braces, by which a plan would say whom to ask; write it out".into());
         }
         let place = callable(&sample(&url))?;
+        // Most are on no track.
+        let untracked =
+            url.fill(|word| if word == Word::Track { String::new() } else { "x".into() });
+        if let Err(why) = callable(&untracked) {
+            return Err(format!(
+                "without a track, which most have not, {why}; let the track stand in the query"
+            ));
+        }
         let method = match metric.method {
             WebMethod::Get => Method::GET,
             WebMethod::Post => Method::POST,

@@ -103,7 +103,8 @@ impl MetricsSource for WebSource {
         let own = self.inner.tells_tracks();
         let Some(other) = &self.other else { return description(own) };
         let theirs = other.describe().abilities;
-        description(theirs.tracks).able(|can| {
+        // A place has one source: it tells tracks where both do.
+        description(own && theirs.tracks).able(|can| {
             can.metrics_source.means = theirs.metrics_source.means;
             can.metrics_source.quantiles = theirs.metrics_source.quantiles;
         })

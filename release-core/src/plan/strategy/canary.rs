@@ -280,7 +280,7 @@ impl Course<'_> {
     }
 
     /// Starts what is missing of the new version, and waits for those that have to be ready. Where enough run already, and
-    /// fewer of them were looked for than are needed now, it is looked again.
+    /// fewer of them were looked for than are needed now, or some are about to be stopped, it is looked again.
     fn grow(
         &mut self,
         name: &str,
@@ -289,13 +289,13 @@ impl Course<'_> {
         first: bool,
     ) -> Result<(), StrategyError> {
         let at = |what: &str| if first { what.to_owned() } else { format!("{name}/{what}") };
-        let grows = wanted > self.running || first;
+        let (grows, shrinks) = (wanted > self.running || first, wanted < self.running);
         if grows {
             let scale = at(if first { "start" } else { "scale" });
             self.steps.push(self.site.scale_new(&scale, wanted)?);
             self.running = wanted;
         }
-        if grows || ready > self.ready {
+        if grows || shrinks || ready > self.ready {
             self.steps.push(self.site.probe(&at("ready"), ready)?);
             self.ready = ready;
         }

@@ -10,6 +10,8 @@ use crate::time::Span;
 
 /// What the look is called, below the name of the step before which it stands.
 pub(in crate::plan) const READY_AGAIN: &str = "ready-again";
+/// The same of the look whether the traffic is still distributed as it was set.
+pub(in crate::plan) const ROUTED_AGAIN: &str = "routed-again";
 /// How often it is asked again, while a hook that may take its time says that it does not know yet: at the most…
 const OFTEN: Span = Span::secs(1);
 /// …and at the least.
@@ -35,6 +37,7 @@ pub(super) fn weave(
         reached: false,
         ready: None,
         waited: false,
+        unlooked: false,
     };
     weaver.call(HookPoint::BeforeRollout, "")?;
     for step in std::mem::take(&mut rollout.steps) {
@@ -81,6 +84,8 @@ struct Weaver<'a> {
     ready: Option<u32>,
     /// Whether time may have passed since then.
     waited: bool,
+    /// Whether time may have passed since the traffic was last distributed, or looked at.
+    unlooked: bool,
 }
 
 impl Weaver<'_> {
@@ -88,7 +93,7 @@ impl Weaver<'_> {
         let new = self.site.new.artifact.digest();
         let Some(after) = Reach::after(&step.action, new) else { return self.beside(step) };
         if !after.is_more_than(self.reach) {
-            self.reach = after;
+            (self.reach, self.unlooked) = (after, false);
             self.waited |= step.is_gated();
             self.woven.push(step);
             return Ok(());
@@ -103,7 +108,9 @@ impl Weaver<'_> {
             Action::Probe { deployment, min_ready } if deployment == new => Some(*min_ready),
             _ => None,
         };
-        self.waited |= takes_time(&step.action) || step.is_gated();
+        let passes = takes_time(&step.action) || step.is_gated();
+        self.waited |= passes;
+        self.unlooked = (self.unlooked || passes) && !matches!(step.action, Action::Confirm { .. });
         self.woven.push(step);
         if found.is_some() {
             let first = self.ready.is_none();
@@ -123,11 +130,14 @@ impl Weaver<'_> {
         if !std::mem::replace(&mut self.reached, true) && !self.before_traffic.is_empty() {
             let analyses = self.before_traffic.iter();
             self.woven.extend(self.site.judge_by("before-traffic/", analyses, None, &[])?);
-            self.waited = true;
+            (self.waited, self.unlooked) = (true, true);
         }
         self.call(HookPoint::BeforeIncrease, &path)?;
         if after.share == 100 {
             self.call(HookPoint::BeforePromotion, &path)?;
+        }
+        if self.unlooked || !gates.is_empty() {
+            self.look_at_traffic(&path)?;
         }
         if let Some(ready) = self.ready.filter(|_| self.waited || !gates.is_empty()) {
             self.woven.push(self.site.probe(&format!("{path}{READY_AGAIN}"), ready)?);
@@ -136,15 +146,30 @@ impl Weaver<'_> {
             Some(first) => first.gates = gates,
             None => step.gates = gates,
         }
-        (self.reach, self.waited) = (after, false);
+        (self.reach, self.waited, self.unlooked) = (after, false, false);
         self.woven.push(step);
         self.call(HookPoint::AfterIncrease, &path)
+    }
+
+    /// Looks whether the traffic is still distributed as it was set last, where anything was.
+    fn look_at_traffic(&mut self, path: &str) -> Result<(), StrategyError> {
+        let set = self.woven.iter().rev().find_map(|step| match &step.action {
+            Action::Route { target, weights, rules }
+            | Action::Confirm { target, weights, rules } => {
+                Some((target.clone(), weights.clone(), rules.clone()))
+            }
+            _ => None,
+        });
+        if let Some(set) = set {
+            self.woven.push(self.site.confirm(&format!("{path}{ROUTED_AGAIN}"), set)?);
+        }
+        Ok(())
     }
 
     fn call(&mut self, at: HookPoint, path: &str) -> Result<(), StrategyError> {
         for hook in self.hooks.iter().filter(|hook| hook.at == at) {
             self.woven.push(step(self.site, hook, path)?);
-            self.waited = true;
+            (self.waited, self.unlooked) = (true, true);
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ mod site;
 
 use std::fmt;
 
-pub(super) use hooks::READY_AGAIN;
+pub(super) use hooks::{READY_AGAIN, ROUTED_AGAIN};
 pub use site::Site;
 
 use super::{Action, Step};

@@ -122,8 +122,14 @@ impl Site<'_> {
     pub fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
         let remove = |action| Compensation { action, phase: UndoPhase::Retire };
         let duration = self.keep_new;
-        let kept = (duration > Span::ZERO).then(|| remove(Action::Bake { duration }));
-        let undo = exactly([kept, Some(remove(self.run_new(0)))]);
+        let undo = if duration > Span::ZERO && self.old.is_some() {
+            // Whoever gets requests again, because a router went back on its shares, is not removed.
+            let (target, weights, rules) = self.all(0);
+            let routed = Action::Confirm { target, weights, rules };
+            vec![remove(Action::Bake { duration }), remove(routed), remove(self.run_new(0))]
+        } else {
+            vec![remove(self.run_new(0))]
+        };
         Ok(self.step(name, self.run_new(replicas))?.undo(Undo::Compensate(undo)))
     }
 
@@ -228,7 +234,7 @@ impl Site<'_> {
                         return Ok(None);
                     }
                     let set = (target.clone(), weights.clone(), rules.clone());
-                    return self.confirm(prefix, set).map(Some);
+                    return self.confirm(&format!("{prefix}{STILL_ROUTED}"), set).map(Some);
                 }
                 Action::Analyze { .. } | Action::Custom { .. } => passed = true,
                 action => passed |= action.is_pure() || step.is_gated(),
@@ -237,13 +243,17 @@ impl Site<'_> {
         Ok(None)
     }
 
-    fn confirm(
+    pub(super) fn confirm(
         &self,
-        prefix: &str,
+        name: &str,
         (target, weights, rules): (Target, Vec<Weight>, Option<Box<TrafficRules>>),
     ) -> Result<Step, IdError> {
-        let action = Action::Confirm { target, weights, rules };
-        self.step(&format!("{prefix}{STILL_ROUTED}"), action)
+        self.step(name, Action::Confirm { target, weights, rules })
+    }
+
+    /// The shares alone where the new version has `percent` of the traffic, as they are set.
+    fn all(&self, percent: u8) -> (Target, Vec<Weight>, Option<Box<TrafficRules>>) {
+        (self.new.target.clone(), self.shares(percent), None)
     }
 
     /// The shares where the new version has `percent` of the traffic and the old one the rest.
@@ -448,12 +458,14 @@ impl Site<'_> {
     /// As [`Site::retire`], where `ready` instances of the new version are enough.
     pub(super) fn retire_with(&self, keep: Span, ready: u32) -> Result<Vec<Step>, IdError> {
         let bake = self.bake("keep-old", keep)?;
-        // It is the last look while there is an old version to return to.
-        let look = bake.is_some().then(|| self.still_ready("keep-old/", ready)).transpose()?;
         let remove = self.scale_old("remove-old", 0)?;
+        // It is the last look while there is an old version to return to: until the whole set was verified, much time may have passed.
+        let before = if bake.is_some() { "keep-old/" } else { "remove-old/" };
+        let look = remove.is_some().then(|| self.still_ready(before, ready)).transpose()?;
         // Whoever still gets requests, because a router went back on its shares, is not removed.
-        let all = || (self.new.target.clone(), self.shares(100), None);
-        let routed = remove.is_some().then(|| self.confirm("remove-old/", all())).transpose()?;
+        let routed =
+            remove.is_some().then(|| self.confirm("remove-old/still-routed", self.all(100)));
+        let routed = routed.transpose()?;
         let steps = [bake, look, routed, remove];
         let finale = |step: Step| Step { finale: true, ..step.on_failure(OnFailure::Hold) };
         Ok(steps.into_iter().flatten().map(finale).collect())
