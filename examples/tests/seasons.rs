@@ -124,6 +124,9 @@ fn nothing_is_brought_that_was_not_verified_together() {
     let mut second = first.clone();
     second.insert("accounts".parse().unwrap(), Version::new(1, 1, 0));
     let mut of_both = staged(&mut platform, "staging-1", &first);
+    // It is built, and was not tried.
+    let built = Offer::new("accounts".parse().unwrap(), Version::new(1, 1, 0));
+    platform.store(&[&built]).unwrap();
     let refused = brought(&mut platform, "early", &second, &of_both).unwrap_err();
     assert_eq!(refused, "what `early` brings was not verified together");
     assert_eq!(brought(&mut platform, "first", &first, &of_both), Ok(Outcome::Succeeded));
