@@ -61,7 +61,11 @@ impl Machine<'_> {
         let key = format!("{}/{}/{generation}", driver.state.run(), definition.id);
         let asking = self.world.asking(&action, &driver.state);
         let capability = Capability::of(&action);
-        let nature = self.setup.providers.nature_of(capability);
+        let nature = match &action {
+            // Who only looks can look again, whatever its provider does about what it changes.
+            Action::Confirm { .. } => Nature::Queryable,
+            _ => self.setup.providers.nature_of(capability),
+        };
         let fault = self.fault_of(capability, mode, asking.is_some());
         if let Some(fault) = fault {
             self.coverage.note(super::coverage::acting(driver, mode), fault.name(), 1);

@@ -364,7 +364,9 @@ impl<'a> Ledger<'a> {
     fn failed(&mut self, step: &StepRef, instead: Option<OnFailure>) {
         let planned = self.step(step.index).map(|step| step.on_failure);
         let on_failure = instead.or(planned);
-        if let (Some(OnFailure::RollBack(scope)), false) = (on_failure, self.is_left(step.index)) {
+        // Once people have said to stop, what follows is what the plan says of that.
+        let counts = !self.is_left(step.index) && !self.cancelled;
+        if let (Some(OnFailure::RollBack(scope)), true) = (on_failure, counts) {
             self.failures.push((step.index, scope));
         }
         match on_failure {
