@@ -5,6 +5,7 @@
 //! look-alike characters, path traversal and template injection at the door. Ids that are paths, such
 //! as those of steps, are made of such names with `/` between them: `a/`, `a//b` and `a/../b` are none.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Longest id accepted, in bytes.
@@ -243,23 +244,25 @@ id_type! {
     WindowId("window id", MAX_ID_LEN, false);
 }
 
+/// The parts as one text in `room`, if they fit.
+fn joined<'a>(room: &'a mut [u8], parts: [&str; 3]) -> Option<&'a str> {
+    let mut end = 0;
+    for part in parts {
+        let begin = end;
+        end += part.len();
+        room.get_mut(begin..end)?.copy_from_slice(part.as_bytes());
+    }
+    str::from_utf8(room.get(..end)?).ok()
+}
+
 impl StepId {
     /// The step that is called `name` below `path`.
     pub(crate) fn below(path: &str, name: &str) -> Result<Self, IdError> {
         let mut room = [0; MAX_STEP_ID_LEN];
-        let mut free = room.as_mut_slice();
-        for part in [path, "/", name] {
-            let Some((here, rest)) = free.split_at_mut_checked(part.len()) else {
-                return Self::new(format!("{path}/{name}"));
-            };
-            here.copy_from_slice(part.as_bytes());
-            free = rest;
-        }
-        let length = MAX_STEP_ID_LEN - free.len();
-        match room.get(..length).map(str::from_utf8) {
-            Some(Ok(text)) => Self::new(text),
-            _ => Self::new(format!("{path}/{name}")),
-        }
+        Self::new(joined(&mut room, [path, "/", name]).map_or_else(
+            || Cow::Owned(format!("{path}/{name}")), // too long, which is told with the name
+            Cow::Borrowed,
+        ))
     }
 }
 

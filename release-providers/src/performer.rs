@@ -206,8 +206,8 @@ impl<'a> Call<'a> {
         target: &Target,
         (weights, rules): (&[Weight], Option<&TrafficRules>),
     ) -> Result<Evidence, ProviderError> {
-        let mut pause = FIRST_PAUSE;
-        for look in 1.. {
+        let (mut pause, mut look) = (FIRST_PAUSE, 1);
+        loop {
             let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
             if look == LOOKS || in_effect(&status, weights, rules) {
                 return Ok(evidence(status));
@@ -217,8 +217,8 @@ impl<'a> Call<'a> {
                 Err(error) if error.kind() == ErrorKind::Timeout => return Ok(evidence(status)),
                 waited => waited?,
             }
+            look += 1;
         }
-        Ok(Evidence::Done)
     }
 
     /// Submits the wish, then observes until it is fulfilled.

@@ -40,6 +40,25 @@ impl Secret {
     }
 }
 
+/// Most characters of somebody else's text that are told to people.
+#[cfg(any(feature = "prometheus", feature = "web"))]
+const CUT: usize = 300;
+
+/// A text as it may be told to people: in one line, not too long, without secrets.
+#[cfg(any(feature = "prometheus", feature = "web"))]
+pub(crate) fn without(secrets: &[Secret], text: &str) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret.expose(), "***");
+    }
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut cut: String = plain.take(CUT).collect();
+    if text.chars().nth(CUT).is_some() {
+        cut.push('…');
+    }
+    cut
+}
+
 /// Compares all of both, however early they differ.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {

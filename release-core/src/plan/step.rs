@@ -338,11 +338,13 @@ impl Weight {
 
     /// What is wrong with the shares of one target, and how to mend it: they make 100 percent or are none, and nobody has two.
     pub fn problem(weights: &[Self]) -> Option<String> {
+        fn whose(weight: &Weight) -> (Digest, Option<&TrackId>) {
+            (weight.digest, weight.track.as_ref())
+        }
         let sum: u32 = weights.iter().map(|weight| u32::from(weight.percent)).sum();
         if !weights.is_empty() && sum != 100 {
             return Some(format!("shares add up to {sum} %; make them 100"));
         }
-        let whose = |weight: &'_ Self| (weight.digest, weight.track.clone());
         let twice = match weights {
             [] | [_] => None,
             [one, other] => (whose(one) == whose(other)).then_some(other),

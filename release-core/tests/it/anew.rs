@@ -35,14 +35,7 @@ fn trial(analysis: Analysis) -> Trial {
     let beside = Beside::new(deployment("api", "1.0.0"), 50);
     let beside = analysis.compares().then(|| Box::new(beside));
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(analysis));
-    Trial::new(Action::Analyze {
-        deployment: deployment.into(),
-        analysis,
-        from: None,
-        beside,
-        until: None,
-    })
-    .unwrap()
+    Trial::new(Action::Analyze { deployment, analysis, from: None, beside, until: None }).unwrap()
 }
 
 /// The findings of so many looks, half a minute apart. Of all of them, only that at which counts begin anew is without data.

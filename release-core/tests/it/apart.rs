@@ -79,7 +79,7 @@ fn a_weight_of_nothing_or_of_more_than_all_is_refused() {
 #[test]
 fn what_is_not_asked_for_is_not_written_into_a_plan() {
     let scaled = |apart| {
-        let deployment = deployment("api", "2.0.0").into();
+        let deployment = deployment("api", "2.0.0");
         Action::Scale { deployment, replicas: 2, apart }
     };
     let plain = scaled(None);

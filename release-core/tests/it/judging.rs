@@ -41,13 +41,10 @@ fn rule() -> Sequential {
     }
 }
 
-fn deployment(content: &str) -> Deployment {
+fn deployment(content: &str) -> Arc<Deployment> {
     let target = Target::new(id("prod"), id("eu"), id("api"));
-    Deployment {
-        target,
-        artifact: artifact("api", content),
-        version: semver::Version::new(1, 0, 0),
-    }
+    let (artifact, version) = (artifact("api", content), semver::Version::new(1, 0, 0));
+    Arc::new(Deployment { target, artifact, version })
 }
 
 fn digest(content: &str) -> Digest {
@@ -64,14 +61,7 @@ pub(super) fn trial(metric: Metric, change: impl FnOnce(&mut Sequential)) -> Tri
     };
     let beside = Some(Box::new(Beside::new(deployment("old"), 50)));
     let (deployment, analysis) = (deployment("new"), Arc::new(analysis));
-    Trial::new(Action::Analyze {
-        deployment: deployment.into(),
-        analysis,
-        from: None,
-        beside,
-        until: None,
-    })
-    .unwrap()
+    Trial::new(Action::Analyze { deployment, analysis, from: None, beside, until: None }).unwrap()
 }
 
 pub(super) fn both(canary: Measurement, baseline: Measurement) -> Evidence {

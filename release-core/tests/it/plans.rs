@@ -30,13 +30,7 @@ fn faults_of_plans_made_by_hand() {
     let (deployment, analysis) = (deployment("api", "2.0.0"), Arc::new(hasty));
     plan.step(Step::new(
         id("judge"),
-        Action::Analyze {
-            deployment: deployment.into(),
-            analysis,
-            from: None,
-            beside: None,
-            until: None,
-        },
+        Action::Analyze { deployment, analysis, from: None, beside: None, until: None },
     ));
     let mut deep = change("deep");
     let nested = (0..33).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
@@ -298,13 +292,7 @@ fn an_analysis_measures_from_a_bake_before_it() {
         let from = Some(id("bake"));
         plan.step(Step::new(
             id("judge"),
-            Action::Analyze {
-                deployment: deployment.into(),
-                analysis,
-                from,
-                beside: None,
-                until: None,
-            },
+            Action::Analyze { deployment, analysis, from, beside: None, until: None },
         ));
         plan.step(Step::new(id("bake"), Action::Bake { duration: Span::secs(1) }));
         plan.step(change("between"));

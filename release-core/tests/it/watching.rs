@@ -19,13 +19,7 @@ fn judge() -> Step {
     let (deployment, from) = (deployment("api", "2.0.0"), Some(id("bake")));
     Step::new(
         id("judge"),
-        Action::Analyze {
-            deployment: deployment.into(),
-            analysis,
-            from,
-            beside: None,
-            until: None,
-        },
+        Action::Analyze { deployment, analysis, from, beside: None, until: None },
     )
 }
 
@@ -51,8 +45,7 @@ fn f33_a_source_that_is_down_is_no_data_until_that_is_too_much() {
         let analysis = Arc::new(Analysis { count: 3, inconclusive_limit: 3, ..error_rate() });
         let (deployment, from) = (deployment("api", "2.0.0"), Some(id("bake")));
         let (beside, until) = (None, None);
-        let action =
-            Action::Analyze { deployment: deployment.into(), analysis, from, beside, until };
+        let action = Action::Analyze { deployment, analysis, from, beside, until };
         let mut run = measured_once(Run::start(&canary(back(Step::new(id("judge"), action)))));
         for n in 0..down {
             run.pass(Span::secs(1));

@@ -3,7 +3,7 @@
 
 use release_core::model::{
     Canary, CanaryStep, Definition, FlagChange, RollbackScope, RollbackTrigger, Rolling, Span,
-    Strategy, Tier,
+    Strategy, Tier, VersionSet,
 };
 use release_core::plan::{Action, Reach, Touched, plan, rollback};
 use release_core::run::{Awaiting, Command, Event, Outcome, Phase, Status};
@@ -24,6 +24,16 @@ fn undoing(definition: &Definition) -> Vec<String> {
     let plan = plan(definition).unwrap().freeze();
     let extension = rollback(&plan, |_| Touched::Done, &Reach::Release).unwrap();
     extension.steps.iter().map(|step| step.action.to_string()).collect()
+}
+
+/// Where nothing served before there are no shares to look for, and what failed is kept all the same.
+#[test]
+fn a_first_version_that_is_taken_back_is_kept_for_a_while_too() {
+    let steps = vec![CanaryStep::new(50, Span::ZERO)];
+    let kept = Canary { keep_new_after_abort: Span::secs(300), ..Canary::new(steps) };
+    let mut first = one_service(Strategy::Canary(kept));
+    first.release.previous = VersionSet::new();
+    assert_eq!(undoing(&first), ["route nobody", "bake 5m", "scale 2.0.0 to 0"]);
 }
 
 #[test]

@@ -21,10 +21,8 @@ use crate::http::{Answer, HttpPlace, NoAnswer, exchange};
 use crate::retry_after::retry_after;
 use crate::samples::counts::Told;
 use crate::samples::growth::{Labels, Sample};
+use crate::secret::without;
 use crate::{ErrorKind, ProviderError, RetryAdvice, Secret};
-
-/// The longest text of a server that is repeated.
-const CUT: usize = 300;
 
 /// What a query found.
 #[derive(Debug, Deserialize)]
@@ -240,16 +238,7 @@ impl Client {
 
     /// A server's text as it may be told to people: in one line, not too long, without secrets.
     pub(super) fn repeated(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret.expose(), "***");
-        }
-        let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-        let mut cut: String = plain.take(CUT).collect();
-        if text.chars().nth(CUT).is_some() {
-            cut.push('…');
-        }
-        cut
+        without(&self.secrets, text)
     }
 }
 

@@ -11,12 +11,11 @@ use release_core::time::{Span, Timestamp};
 use super::MEASURE;
 use super::settings::{WebMethod, WebMetric, WebReading, WebSecrets, WebSubject};
 use super::template::{Body, Template, Word, escaped};
+use crate::secret::without;
 use crate::spi::MeasureRequest;
 use crate::webhook::caller::callable;
 use crate::{ErrorKind, ProviderError, Secret};
 
-/// The longest text of a service that is repeated.
-const CUT: usize = 300;
 /// Headers that belong to whoever makes the connection.
 const OWN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
@@ -164,16 +163,7 @@ impl Ask {
 
     /// A text as it may be told to people: in one line, not too long, without secrets.
     pub(super) fn repeated(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret.expose(), "***");
-        }
-        let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-        let mut cut: String = plain.take(CUT).collect();
-        if text.chars().nth(CUT).is_some() {
-            cut.push('…');
-        }
-        cut
+        without(&self.secrets, text)
     }
 }
 

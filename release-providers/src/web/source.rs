@@ -76,7 +76,7 @@ impl WebSource {
     }
 
     /// The same, which asks `other` for all that is not called as one of its own metrics: ratios, means, quantiles, and other
-    /// queries, as far as that one can. Then it tells tracks where the other one does.
+    /// queries, as far as that one can. It tells tracks then where both do.
     #[must_use]
     pub fn beside(mut self, other: Arc<dyn MetricsSource>) -> Self {
         self.other = Some(other);

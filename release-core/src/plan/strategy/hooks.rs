@@ -1,7 +1,7 @@
 //! What every strategy has around its own steps: what must be known before traffic comes, what is called outside, and a
 //! look whether the new version is still ready where time may have passed before it gets more traffic.
 
-use super::shares::share_after;
+use super::shares::{distributed, distributes, share_after};
 use super::{Rollout, Site, StrategyError};
 use crate::ids::{AnalysisId, IdError};
 use crate::model::{Digest, Hook, HookPoint};
@@ -24,8 +24,7 @@ pub(super) fn weave(
     before_traffic: &[AnalysisId],
     hooks: &[Hook],
 ) -> Result<(), StrategyError> {
-    let waits = rollout.steps.iter().any(|step| step.is_gated() || takes_time(&step.action));
-    if hooks.is_empty() && before_traffic.is_empty() && !waits {
+    if hooks.is_empty() && before_traffic.is_empty() && !rollout.steps.iter().any(takes_time) {
         return Ok(()); // nothing stands around its own steps
     }
     let mut weaver = Weaver {
@@ -108,9 +107,9 @@ impl Weaver<'_> {
             Action::Probe { deployment, min_ready } if deployment == new => Some(*min_ready),
             _ => None,
         };
-        let passes = takes_time(&step.action) || step.is_gated();
+        let passes = takes_time(&step);
         self.waited |= passes;
-        self.unlooked = (self.unlooked || passes) && !matches!(step.action, Action::Confirm { .. });
+        self.unlooked = (self.unlooked || passes) && !distributes(&step);
         self.woven.push(step);
         if found.is_some() {
             let first = self.ready.is_none();
@@ -153,14 +152,7 @@ impl Weaver<'_> {
 
     /// Looks whether the traffic is still distributed as it was set last, where anything was.
     fn look_at_traffic(&mut self, path: &str) -> Result<(), StrategyError> {
-        let set = self.woven.iter().rev().find_map(|step| match &step.action {
-            Action::Route { target, weights, rules }
-            | Action::Confirm { target, weights, rules } => {
-                Some((target.clone(), weights.clone(), rules.clone()))
-            }
-            _ => None,
-        });
-        if let Some(set) = set {
+        if let Some(set) = distributed(&self.woven) {
             self.woven.push(self.site.confirm(&format!("{path}{ROUTED_AGAIN}"), set)?);
         }
         Ok(())
@@ -175,12 +167,13 @@ impl Weaver<'_> {
     }
 }
 
-/// Whether what was ready before may not be after it.
-const fn takes_time(action: &Action) -> bool {
-    matches!(
-        action,
+/// Whether what was seen before a step may not be so after it.
+pub(super) fn takes_time(step: &Step) -> bool {
+    let lasts = matches!(
+        step.action,
         Action::Bake { .. } | Action::Analyze { .. } | Action::Custom { .. } | Action::Sync
-    )
+    );
+    lasts || step.is_gated()
 }
 
 /// What the step is called below its target.

@@ -1,7 +1,25 @@
 //! What changes of shares say of one version.
 
-use crate::model::{Digest, TrafficRules};
-use crate::plan::Action;
+use crate::model::{Digest, Target, TrafficRules};
+use crate::plan::{Action, Step, Weight};
+
+/// How the traffic of a target is distributed: the shares, and what holds beside them.
+pub(super) type Distribution = (Target, Vec<Weight>, Option<Box<TrafficRules>>);
+
+/// Whether an action sets how traffic is distributed, or looks whether it still is.
+pub(super) const fn distributes(step: &Step) -> bool {
+    matches!(step.action, Action::Route { .. } | Action::Confirm { .. })
+}
+
+/// How traffic was distributed by the last of these steps that did that.
+pub(super) fn distributed(steps: &[Step]) -> Option<Distribution> {
+    steps.iter().rev().find_map(|step| match &step.action {
+        Action::Route { target, weights, rules } | Action::Confirm { target, weights, rules } => {
+            Some((target.clone(), weights.clone(), rules.clone()))
+        }
+        _ => None,
+    })
+}
 
 /// The share of version `new` after this change of shares, in percent.
 pub(super) fn share_after(action: &Action, new: Digest) -> Option<u8> {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::StrategyError;
-use super::shares::{share_of_both, steered};
+use super::hooks::takes_time;
+use super::shares::{Distribution, distributed, distributes, share_of_both, steered};
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{
     Analysis, AntiAffinity, Copies, Gate, HeaderRoute, HeaderRule, RollbackCriteria,
-    RollbackTrigger, Target, TrafficRules,
+    RollbackTrigger, TrafficRules,
 };
 use crate::plan::{
     Action, Beside, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo,
@@ -121,15 +122,14 @@ impl Site<'_> {
     /// A name that is none.
     pub fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
         let remove = |action| Compensation { action, phase: UndoPhase::Retire };
-        let duration = self.keep_new;
-        let undo = if duration > Span::ZERO && self.old.is_some() {
-            // Whoever gets requests again, because a router went back on its shares, is not removed.
+        let (duration, kept) = (self.keep_new, self.keep_new > Span::ZERO);
+        let bake = kept.then_some(Action::Bake { duration });
+        // Whoever gets requests again, because a router went back on its shares, is not removed.
+        let routed = (kept && self.old.is_some()).then(|| {
             let (target, weights, rules) = self.all(0);
-            let routed = Action::Confirm { target, weights, rules };
-            vec![remove(Action::Bake { duration }), remove(routed), remove(self.run_new(0))]
-        } else {
-            vec![remove(self.run_new(0))]
-        };
+            Action::Confirm { target, weights, rules }
+        });
+        let undo = exactly([bake, routed, Some(self.run_new(0))].map(|one| one.map(remove)));
         Ok(self.step(name, self.run_new(replicas))?.undo(Undo::Compensate(undo)))
     }
 
@@ -225,34 +225,21 @@ impl Site<'_> {
     /// # Errors
     /// A name that is none.
     pub fn still_routed(&self, prefix: &str, before: &[Step]) -> Result<Option<Step>, IdError> {
-        let mut passed = false;
-        for step in before.iter().rev() {
-            match &step.action {
-                Action::Route { target, weights, rules }
-                | Action::Confirm { target, weights, rules } => {
-                    if !passed {
-                        return Ok(None);
-                    }
-                    let set = (target.clone(), weights.clone(), rules.clone());
-                    return self.confirm(&format!("{prefix}{STILL_ROUTED}"), set).map(Some);
-                }
-                Action::Analyze { .. } | Action::Custom { .. } => passed = true,
-                action => passed |= action.is_pure() || step.is_gated(),
-            }
-        }
-        Ok(None)
+        let mut since = before.iter().rev().take_while(|step| !distributes(step));
+        let set = since.any(takes_time).then(|| distributed(before)).flatten();
+        set.map(|set| self.confirm(&format!("{prefix}{STILL_ROUTED}"), set)).transpose()
     }
 
     pub(super) fn confirm(
         &self,
         name: &str,
-        (target, weights, rules): (Target, Vec<Weight>, Option<Box<TrafficRules>>),
+        (target, weights, rules): Distribution,
     ) -> Result<Step, IdError> {
         self.step(name, Action::Confirm { target, weights, rules })
     }
 
     /// The shares alone where the new version has `percent` of the traffic, as they are set.
-    fn all(&self, percent: u8) -> (Target, Vec<Weight>, Option<Box<TrafficRules>>) {
+    fn all(&self, percent: u8) -> Distribution {
         (self.new.target.clone(), self.shares(percent), None)
     }
 
@@ -483,7 +470,7 @@ impl Site<'_> {
 }
 
 /// Those that are there, in as much room as they need: large plans have millions of such lists.
-fn exactly<T>(these: [Option<T>; 2]) -> Vec<T> {
+fn exactly<T, const MOST: usize>(these: [Option<T>; MOST]) -> Vec<T> {
     let mut list = Vec::with_capacity(these.iter().flatten().count());
     list.extend(these.into_iter().flatten());
     list

@@ -124,7 +124,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0_u64..3).prop_map(|secs| Action::Bake { duration: Span::secs(secs) }),
         5 => Just(custom("change")),
         1 => Just(Action::Analyze {
-            deployment: deployment("api", "2.0.0").into(),
+            deployment: deployment("api", "2.0.0"),
             analysis: std::sync::Arc::new(release_core::model::Analysis { count: 2, ..errors }),
             from: None,
             beside: None,

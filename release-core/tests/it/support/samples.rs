@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use release_core::model::{
     Analysis, Approval, ArtifactRef, Bound, Canary, CanaryStep, Definition, Dependency, Digest,
@@ -109,12 +110,12 @@ pub(crate) fn builder() -> PlanBuilder {
     Plan::builder(id("train"), id("r-1"))
 }
 
-pub(crate) fn deployment(service: &str, version: &str) -> Deployment {
-    Deployment {
+pub(crate) fn deployment(service: &str, version: &str) -> Arc<Deployment> {
+    Arc::new(Deployment {
         target: Target::new(id("prod"), id("eu"), id(service)),
         artifact: artifact(service, version),
         version: id(version),
-    }
+    })
 }
 
 pub(crate) fn custom(capability: &str) -> Action {
