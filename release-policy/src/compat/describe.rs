@@ -19,7 +19,8 @@ impl Catalogue {
     /// # Errors
     /// The versions in the definition's release that this catalogue lacks.
     pub fn describe(&self, mut definition: Definition) -> Result<Definition, Vec<Unknown>> {
-        let named: Vec<ServiceId> = definition.services.iter().map(|one| one.id.clone()).collect();
+        let named = definition.services.iter().map(|one| one.id.clone()).zip(0..);
+        let named: BTreeMap<ServiceId, usize> = named.collect();
         let version = |set: &VersionSet, id: &ServiceId| Some(set.get(id)?.version.clone());
         let release = &definition.release;
         let both = |id: &ServiceId| {
@@ -50,15 +51,19 @@ impl Catalogue {
 /// What a version needs.
 type Needs = BTreeMap<ServiceId, VersionReq>;
 
-/// Puts needs into a service: what its new version needs, and what that from before does, if there is another one.
+/// Puts needs into a service: what its new version needs, and what that from before does, if there is another one, of those that are named.
 fn describe(
     service: &mut Service,
     (new, before): (&Needs, Option<&Needs>),
-    named: &[ServiceId],
+    named: &BTreeMap<ServiceId, usize>,
     versions: impl Fn(&ServiceId) -> (Option<Version>, Option<Version>),
 ) {
     service.depends_on.clear();
-    for on in named {
+    let all = new.keys().chain(before.into_iter().flat_map(BTreeMap::keys));
+    let all = all.filter_map(|on| Some((*named.get(on)?, on)));
+    // As the definition names them.
+    let all: BTreeMap<usize, &ServiceId> = all.collect();
+    for on in all.into_values() {
         let wanted = new.get(on).cloned();
         let previously = before.map(|before| before.get(on).cloned());
         let (to, from) = versions(on);
