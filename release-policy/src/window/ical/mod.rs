@@ -3,8 +3,8 @@
 //! Read is one `VCALENDAR` with its `VEVENT`s: `DTSTART` with a `TZID`, in UTC, or all day; `DTEND` or
 //! `DURATION`; `RRULE`, `RDATE`, `EXDATE`, `CATEGORIES`, `SUMMARY`. Events that are cancelled are left
 //! out; what would change the meaning and is not known here (`EXRULE`, `RECURRENCE-ID`, an end in
-//! another zone) is refused rather than overlooked. Zones are looked up by name in the IANA database;
-//! `VTIMEZONE` is neither read nor written.
+//! another zone) is refused rather than overlooked, and so is what is no iCalendar; errors say on which line.
+//! Zones are looked up by name in the IANA database; `VTIMEZONE` is neither read nor written.
 //!
 //! Written windows carry what iCalendar has no word for (scope, actions, whom they concern) as JSON in
 //! `X-RELEASE-WINDOW`, so that they can be read again without loss. Cron has no iCalendar form either:
