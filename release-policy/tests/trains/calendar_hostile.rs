@@ -44,8 +44,13 @@ fn spec() -> CalendarSpec {
         .with_crew(crew)
 }
 
-fn text() -> String {
+fn folded() -> String {
     write_calendar(&Calendar::new(spec()).unwrap(), hour(0)).unwrap()
+}
+
+/// The same with each property on one line, however long that is.
+fn text() -> String {
+    folded().replace("\r\n ", "")
 }
 
 /// The number of the line that begins so.
@@ -179,7 +184,9 @@ fn properties_of_others_are_left_out_and_unknown_ones_of_ours_refused() {
 
 #[test]
 fn folded_lines_of_any_kind_are_read_and_counted() {
-    let written = text();
+    let written = folded();
+    assert_eq!(read_calendar(&written, &unsaid()).unwrap(), spec());
+    assert_eq!(read_calendar(&text(), &unsaid()).unwrap(), spec());
     // Each character on a line of its own, with line ends of either kind.
     let mut folded = String::new();
     for (nth, line) in written.lines().enumerate() {
@@ -248,7 +255,6 @@ fn what_makes_no_sense_together_is_refused_with_the_line() {
     };
     assert_eq!((activity.as_str(), after.as_str()), ("test", "code"));
     assert_eq!(due, at("2026-10-15T00:00:00Z"));
-    assert_eq!(found + 1, line(&text, "DTSTAMP").max(found + 1), "it begins a component");
     assert_eq!(text.lines().nth(found - 1), Some("BEGIN:VTODO"));
     assert!(
         text.lines()

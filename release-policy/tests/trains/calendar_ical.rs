@@ -183,8 +183,8 @@ fn when() -> impl Strategy<Value = When> {
 
 fn window() -> impl Strategy<Value = WindowSpec> {
     let zone = prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York"]);
-    (when(), zone, text(), any::<[bool; 6]>()).prop_map(
-        |(when, zone, reason, [deploys, within, actions, who, start, except])| {
+    (when(), zone, text(), any::<[bool; 6]>())
+        .prop_map(|(when, zone, reason, [deploys, within, actions, who, start, except])| {
             let of = if deploys { WindowSpec::deployment } else { WindowSpec::freeze };
             let mut spec = of(id("window"), when, id("sre"), reason).zone(zone);
             if within {
@@ -203,8 +203,8 @@ fn window() -> impl Strategy<Value = WindowSpec> {
                 spec = spec.except_holidays(id("de"));
             }
             spec
-        },
-    )
+        })
+        .prop_filter("a rule may be over before it begins", |spec| spec.clone().build().is_ok())
 }
 
 fn holiday() -> impl Strategy<Value = Holiday> {
@@ -296,7 +296,9 @@ proptest! {
         prop_assert_eq!(again.solve(), calendar.solve());
         // The second time it is written no otherwise, and line ends are all the same.
         prop_assert_eq!(&write_calendar(&again, stamp).unwrap(), &written);
-        let bare = written.replace("\r\n", "\n");
-        prop_assert_eq!(&read_calendar(&bare, &unsaid()).unwrap(), &spec);
+        if !written.replace("\r\n", "").contains('\r') {
+            let bare = written.replace("\r\n", "\n");
+            prop_assert_eq!(&read_calendar(&bare, &unsaid()).unwrap(), &spec);
+        }
     }
 }
