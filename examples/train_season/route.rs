@@ -18,6 +18,7 @@ const RULES: WaveRules = WaveRules {
     first_bake: Span::secs(4 * HOUR),
     bake: Span::secs(2 * HOUR),
     attended: Span::secs(2 * HOUR),
+    never_smaller: false,
 };
 /// How long it takes to go back from any wave.
 const BACK: Span = Span::secs(2 * HOUR);

@@ -99,6 +99,12 @@ pub enum Lack {
         /// When.
         at: Timestamp,
     },
+    /// A sign-off is of nothing: no item of the scope is in what it covers, so that nobody can give it. Add what it is of, cover
+    /// something else, or leave it out.
+    CoversNothing {
+        /// Which sign-off.
+        id: SignOffId,
+    },
     /// An item is not complete.
     Incomplete {
         /// Which.
@@ -124,6 +130,10 @@ impl fmt::Display for Missing {
             Lack::Withdrawn { id, by, at } => {
                 write!(f, "sign-off `{id}` was taken back by {by} at {at}")?;
             }
+            Lack::CoversNothing { id } => write!(
+                f,
+                "sign-off `{id}` covers no item of the scope, and nobody can give it; add what it is of, or leave it out"
+            )?,
             Lack::Incomplete { item } => write!(f, "item `{item}` is not complete")?,
             Lack::Unserved { objective } => write!(f, "no item serves objective `{objective}`")?,
         }
@@ -137,7 +147,8 @@ impl fmt::Display for Missing {
 
 impl SignOffs {
     /// What is missing at an instant, of what was said until then: sign-offs that hold for the scope as it is, items that are
-    /// not `complete`, and objectives that nothing serves.
+    /// not `complete`, and objectives that nothing serves. A sign-off of nothing is missing as well, whatever was said of it: it would
+    /// hold for any scope.
     pub fn readiness(
         &self,
         scope: &ReleaseScope,
@@ -147,17 +158,25 @@ impl SignOffs {
     ) -> Readiness {
         let signed = self.required().filter_map(|required| {
             let id = || required.id.clone();
+            let of_nothing = || !scope.items().any(|item| required.covers.contains(item));
             let what = match latest(said, &required.id, at) {
+                None | Some(Statement::Withdrawn { .. }) if of_nothing() => {
+                    Lack::CoversNothing { id: id() }
+                }
                 None => Lack::Unsigned { id: id() },
                 Some(Statement::Withdrawn { by, at, .. }) => {
                     Lack::Withdrawn { id: id(), by: by.clone(), at: *at }
                 }
                 Some(Statement::Signed(signed)) => {
                     let changes = signed.covers.changes(&scope.covered(&required.covers));
-                    if changes.is_empty() {
-                        return None;
+                    match (changes.is_empty(), signed.covers.is_empty()) {
+                        (true, true) => Lack::CoversNothing { id: id() },
+                        (true, false) => return None,
+                        (false, _) => {
+                            let (by, at) = (signed.by.clone(), signed.at);
+                            Lack::Voided { id: id(), by, at, changes }
+                        }
                     }
-                    Lack::Voided { id: id(), by: signed.by.clone(), at: signed.at, changes }
                 }
             };
             Some((Some(required.due), what, required.owner.clone()))

@@ -1,13 +1,13 @@
 //! In which waves regions get a release: bounded, growing, never both of a failover pair, at hours at which somebody is there,
 //! and as soon as all of that allows.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use release_core::model::{RegionId, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+mod exact;
 mod steps;
 
 /// Up to so many regions, all divisions into waves are looked at; beyond, the best that is found step by step is taken.
@@ -56,6 +56,10 @@ pub struct WaveRules {
     pub bake: Span,
     /// For how long after its beginning somebody has to be there in each of a wave's regions.
     pub attended: Span,
+    /// Whether no wave may reach fewer users than the one before it, so that exposure only ever grows. The last wave may: it has what is
+    /// left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_smaller: bool,
 }
 
 /// One wave.
@@ -174,6 +178,15 @@ pub enum WaveError {
         /// The regions that are left.
         regions: Vec<RegionId>,
     },
+    /// There are waves, but of each division one that is not the last is smaller than the one before it.
+    #[error(
+        "there are waves, but one is always smaller than the one before it: {} are left; set `never_smaller` to false, or allow a smaller first wave or more growth",
+        names(.regions)
+    )]
+    Smaller {
+        /// The regions that are left.
+        regions: Vec<RegionId>,
+    },
     /// After some waves none may follow.
     #[error("no first wave is small enough, or none may follow: {} are left; allow more growth or a larger first wave", names(.regions))]
     Stuck {
@@ -195,23 +208,6 @@ struct Setting<'a> {
     partners: Vec<u64>,
 }
 
-/// How a set of regions is done: when, in how many waves, and after which set before its last wave.
-#[derive(Debug, Clone, Copy)]
-struct Reached {
-    at: Timestamp,
-    waves: u32,
-    before: u64,
-    /// Users who have it after each wave, summed over all waves.
-    exposed: u128,
-}
-
-impl Reached {
-    /// Sooner is better, then more waves, which are smaller, and then such as begin with few users.
-    const fn rank(&self) -> (Timestamp, Reverse<u32>, u128) {
-        (self.at, Reverse(self.waves), self.exposed)
-    }
-}
-
 /// Divides regions into waves from `start` on.
 ///
 /// Of all plans that keep the rules it is one that ends first, with rather more and smaller waves, few users first, and the same one whenever it is
@@ -226,7 +222,7 @@ pub fn waves(
     start: Timestamp,
 ) -> Result<WavePlan, WaveError> {
     let setting = Setting::new(regions, rules)?;
-    if regions.len() <= EXACT { setting.shortest(start) } else { setting.by_steps(start) }
+    if regions.len() <= EXACT { setting.exactly(start) } else { setting.by_steps(start) }
 }
 
 impl<'a> Setting<'a> {
@@ -297,6 +293,11 @@ impl<'a> Setting<'a> {
         small && grows && self.apart(wave)
     }
 
+    /// Whether a wave may follow one that reached so many users, by that alone.
+    fn large_enough(&self, done: u64, wave: u64, last: u128) -> bool {
+        !self.rules.never_smaller || done | wave == self.everything() || self.users(wave) >= last
+    }
+
     fn apart(&self, wave: u64) -> bool {
         let partner = |number: usize| self.partners.get(number).copied().unwrap_or(0);
         self.of(wave).all(|(number, _)| partner(number) & wave == 0)
@@ -332,66 +333,6 @@ impl<'a> Setting<'a> {
         let (begins, baked) = self.times(done, wave, from)?;
         let regions = self.of(wave).map(|(_, region)| region.id.clone()).collect();
         Some(Wave { begins, baked, regions })
-    }
-
-    /// Which set is done how soon at the earliest: what is done sooner allows whatever is allowed later, so that only the
-    /// earliest counts.
-    fn shortest(&self, start: Timestamp) -> Result<WavePlan, WaveError> {
-        let everything = self.everything();
-        let mut best: BTreeMap<u64, Reached> = BTreeMap::new();
-        best.insert(0, Reached { at: start, waves: 0, before: 0, exposed: 0 });
-        // A set comes after all of its parts.
-        for done in 0..everything {
-            let Some(&Reached { at, waves, exposed, .. }) = best.get(&done) else { continue };
-            let left = everything & !done;
-            let mut wave = left;
-            while wave != 0 {
-                if self.allowed(done, wave)
-                    && let Some((_, baked)) = self.times(done, wave, at)
-                {
-                    let exposed = exposed + self.users(done | wave);
-                    let reached = Reached { at: baked, waves: waves + 1, before: done, exposed };
-                    let known = best.entry(done | wave).or_insert(reached);
-                    if reached.rank() < known.rank() {
-                        *known = reached;
-                    }
-                }
-                wave = (wave - 1) & left;
-            }
-        }
-        let mut at = everything;
-        if !best.contains_key(&at) {
-            return Err(self.stuck(&best, start));
-        }
-        let mut waves = Vec::new();
-        while let Some(&Reached { before, .. }) = best.get(&at).filter(|_| at != 0) {
-            let since = best.get(&before).map_or(start, |reached| reached.at);
-            waves.extend(self.wave(before, at & !before, since));
-            at = before;
-        }
-        waves.reverse();
-        Ok(WavePlan { waves, shortest: true })
-    }
-
-    /// What is left of the furthest that one comes to.
-    fn stuck(&self, best: &BTreeMap<u64, Reached>, start: Timestamp) -> WaveError {
-        let (done, from) = best
-            .iter()
-            .map(|(done, reached)| (*done, reached.at))
-            .max_by_key(|(done, _)| done.count_ones())
-            .unwrap_or((0, start));
-        self.left_over(done, from)
-    }
-
-    fn left_over(&self, done: u64, from: Timestamp) -> WaveError {
-        let left = self.everything() & !done;
-        let alone = |(number, _): &(usize, &WaveRegion)| self.allowed(done, 1 << number);
-        let ids = |set: u64| self.of(set).map(|(_, region)| region.id.clone()).collect();
-        if self.of(left).any(|one| alone(&one)) {
-            let attended = self.rules.attended;
-            return WaveError::NobodyThere { regions: ids(left), attended, from };
-        }
-        WaveError::Stuck { regions: ids(left) }
     }
 }
 

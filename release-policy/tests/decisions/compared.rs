@@ -1,12 +1,15 @@
 //! What other rules would have cost, counted by hand.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use release_core::journal::{History, Sealer};
 use release_core::model::{Principal, RunId, Span, Timestamp};
 use release_core::plan::{Action, EdgeKind, FrozenPlan, Place, Plan, Step, StepScope, Undo};
 use release_core::port::{Evidence, PermitAll};
 use release_core::run::{Event, Mode, Outcome, StepRef};
 use release_policy::Windows;
-use release_policy::decision::{Condition, PolicySet, Recorded, Rule, compare};
+use release_policy::decision::{Change, Comparison, Condition, PolicySet, Recorded, Rule, compare};
 use release_policy::window::{Scope, When, WindowSpec};
 
 use super::support::{at, id};
@@ -167,4 +170,129 @@ fn a_journal_of_another_plan_is_refused() {
         error.unwrap_err().to_string(),
         "run `r` cannot be replayed with its plan; give the plan that it pins"
     );
+}
+
+/// What a policy forbids: freezes, in production or in staging, and rules that deny one of them for good.
+#[derive(Debug, Clone)]
+struct Forbids {
+    /// From and until, in seconds, and whether in production.
+    freezes: Vec<(i64, i64, bool)>,
+    denied: Vec<bool>,
+}
+
+fn forbids() -> impl Strategy<Value = Forbids> {
+    let freeze = (90_i64..420, 1_i64..200, any::<bool>());
+    let freezes = proptest::collection::vec(freeze, 0..5).prop_map(|all| {
+        all.into_iter().map(|(from, lasts, there)| (from, from + lasts, there)).collect()
+    });
+    let denied = proptest::collection::vec(any::<bool>(), 0..3);
+    let denied = prop_oneof![2 => Just(Vec::new()), 1 => denied];
+    (freezes, denied).prop_map(|(freezes, denied)| Forbids { freezes, denied })
+}
+
+const fn environment(production: bool) -> &'static str {
+    if production { "production" } else { "staging" }
+}
+
+impl Forbids {
+    /// The policy, of rules and windows in this order: by numbers that are drawn for each.
+    fn policy(&self, lots: &[u32]) -> PolicySet {
+        let lot = |nth: usize| lots[nth % lots.len()].wrapping_mul(u32::try_from(nth).unwrap() + 1);
+        let freeze = |(nth, (from, until, production)): (usize, &(i64, i64, bool))| {
+            let when = When::Between { from: at(*from), until: at(*until) };
+            let spec = WindowSpec::freeze(id(&format!("f-{nth}")), when, id("sre"), "peak");
+            (lot(nth), spec.in_environment(id(environment(*production))).build().unwrap())
+        };
+        let mut freezes: Vec<_> = self.freezes.iter().enumerate().map(freeze).collect();
+        freezes.sort_by_key(|(lot, _)| *lot);
+        let deny = |(nth, production): (usize, &bool)| {
+            let environments = [id(environment(*production))].into();
+            let there = Condition::In(Scope { environments, ..Scope::default() });
+            let rule = Rule::deny(format!("never-{nth}"), there, "sre").because("never");
+            (lot(nth + 7), rule)
+        };
+        let denied = self.denied.iter().enumerate().map(deny);
+        let mut rules: Vec<_> = denied.chain([(lot(3), anything())]).collect();
+        rules.sort_by_key(|(lot, _)| *lot);
+        let rules: Vec<_> = rules.into_iter().map(|(_, rule)| rule).collect();
+        let windows = Windows::new(freezes.into_iter().map(|(_, window)| window)).unwrap();
+        PolicySet::new(rules).unwrap().windows(windows)
+    }
+
+    /// The rule that decides what is asked then, and whether it denies; none where nothing is in the way.
+    fn decides(&self, second: i64, production: bool) -> Option<(String, bool)> {
+        let denied = self.denied.iter().position(|there| *there == production);
+        let holds = |(from, until, there): &(i64, i64, bool)| {
+            (*from..*until).contains(&second) && *there == production
+        };
+        let denied = denied.map(|nth| (format!("deny/never-{nth}"), true));
+        let frozen = self.freezes.iter().position(holds);
+        denied.or_else(|| frozen.map(|nth| (format!("freeze/f-{nth}"), false)))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// The same inputs, in whatever order they were put together, give the same report to the byte; and each change names the rule that
+    /// decides it, as it is reckoned here second by second.
+    #[test]
+    fn the_same_inputs_give_the_same_report_and_each_change_its_rule(
+        before in forbids(),
+        after in forbids(),
+        runs in proptest::collection::vec((100_i64..400, any::<bool>()), 0..8),
+        lots in proptest::collection::vec(any::<u32>(), 9),
+        turn in any::<prop::sample::Index>(),
+    ) {
+        let plan = plan();
+        let by = Principal::human(id("ann"));
+        let history = |(nth, (second, good)): (usize, &(i64, bool))| {
+            let abandoned = Outcome::Abandoned { by: by.clone(), reason: "no".into() };
+            let outcome = if *good { Outcome::Succeeded } else { abandoned };
+            recorded(&format!("r-{nth}"), &plan, *second, outcome)
+        };
+        let histories: Vec<_> = runs.iter().enumerate().map(history).collect();
+        let mut journals: Vec<_> =
+            histories.iter().map(|history| Recorded { history, plan: &plan }).collect();
+        let found = compare(&before.policy(&[1]), &after.policy(&[1]), &journals).unwrap();
+        let bytes = |found: &Comparison| (serde_json::to_vec(found).unwrap(), found.to_string());
+        // Turned and shuffled, and read back.
+        if !journals.is_empty() {
+            let middle = turn.index(journals.len());
+            journals.rotate_left(middle);
+            let last = journals.len() - 1;
+            journals.swap(0, last);
+        }
+        let (one, two) = (before.policy(&lots), after.policy(&lots));
+        for _ in 0..2 {
+            prop_assert_eq!(bytes(&compare(&one, &two, &journals).unwrap()), bytes(&found));
+        }
+        let read: Comparison = serde_json::from_slice(&bytes(&found).0).unwrap();
+        prop_assert_eq!(bytes(&read), bytes(&found));
+        // Each step of each run, and what decides it.
+        let (mut blocked, mut freed) = (BTreeMap::new(), BTreeMap::new());
+        for (nth, (second, _)) in runs.iter().enumerate() {
+            for (step, production) in [("a", false), ("b", true)] {
+                let second = second + 10 * i64::from(production);
+                let asked = (format!("r-{nth}"), step.to_owned());
+                match [&before, &after].map(|policy| policy.decides(second, production)) {
+                    [None, Some(rule)] => drop(blocked.insert(asked, rule)),
+                    [Some(rule), None] => drop(freed.insert(asked, rule)),
+                    _ => {}
+                }
+            }
+        }
+        let told = |changes: &[Change]| -> BTreeMap<_, _> {
+            let told = |change: &Change| {
+                let asked = (change.run.to_string(), change.step.to_string());
+                (asked, (change.rule.clone(), change.denied))
+            };
+            changes.iter().map(told).collect()
+        };
+        prop_assert_eq!(found.decisions, 2 * runs.len() as u64);
+        prop_assert_eq!((found.blocked.len(), found.freed.len()), (blocked.len(), freed.len()));
+        prop_assert_eq!(told(&found.blocked), blocked);
+        prop_assert_eq!(told(&found.freed), freed);
+        prop_assert!(found.blocked.iter().chain(&found.freed).all(|change| !change.text.is_empty()));
+    }
 }

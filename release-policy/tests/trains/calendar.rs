@@ -15,7 +15,7 @@ use super::support::id;
 
 const HOUR: u64 = 3_600;
 /// So many hours have small seasons.
-const HOURS: u64 = 9;
+pub(super) const HOURS: u64 = 9;
 
 pub(super) fn hour(hour: u64) -> Timestamp {
     id::<Timestamp>("2026-12-01T00:00:00Z").plus(Span::secs(hour * HOUR))
@@ -27,8 +27,8 @@ pub(super) fn hours(hours: u64) -> Span {
 
 /// A small season in numbers of hours.
 #[derive(Debug, Clone)]
-struct Small {
-    works: Vec<Work>,
+pub(super) struct Small {
+    pub(super) works: Vec<Work>,
     /// When each team is away.
     away: Vec<Vec<(u64, u64)>>,
     /// When each team works besides.
@@ -79,13 +79,13 @@ impl There {
 }
 
 #[derive(Debug, Clone)]
-struct Work {
-    hours: u64,
+pub(super) struct Work {
+    pub(super) hours: u64,
     team: usize,
     frozen: bool,
-    begins: u64,
-    due: Option<u64>,
-    after: BTreeSet<usize>,
+    pub(super) begins: u64,
+    pub(super) due: Option<u64>,
+    pub(super) after: BTreeSet<usize>,
 }
 
 fn stretch() -> impl Strategy<Value = (u64, u64)> {
@@ -96,15 +96,24 @@ fn stretch() -> impl Strategy<Value = (u64, u64)> {
 type Drawn = (u64, usize, bool, u64, Option<u64>, u8);
 
 fn small() -> impl Strategy<Value = Small> {
+    seasons(1..=4, 4)
+}
+
+/// A season of up to so many activities, which take less each.
+pub(super) fn small_of(most: usize) -> impl Strategy<Value = Small> {
+    seasons(1..=most, 3)
+}
+
+fn seasons(count: std::ops::RangeInclusive<usize>, below: u64) -> impl Strategy<Value = Small> {
     let work = (
-        0..4_u64,
+        0..below,
         0..2_usize,
         any::<bool>(),
         0..4_u64,
         proptest::option::weighted(0.3, 3..=HOURS),
         any::<u8>(),
     );
-    let works = proptest::collection::vec(work, 1..=4).prop_map(|works| {
+    let works = proptest::collection::vec(work, count).prop_map(|works| {
         let one = |(nth, (hours, team, frozen, begins, due, after)): (usize, Drawn)| {
             let after = (0..nth).filter(|before| after >> before & 1 == 1).collect();
             Work { hours, team, frozen, begins, due, after }
@@ -137,7 +146,16 @@ fn team<T: std::str::FromStr<Err: std::fmt::Debug>>(nth: usize) -> T {
 }
 
 impl Small {
-    fn spec(&self) -> CalendarSpec {
+    /// With nothing that keeps anybody from work, and no deadline but the end.
+    pub(super) fn always(&mut self) {
+        (self.away, self.freezes) = (vec![Vec::new(); 2], Vec::new());
+        self.there = vec![There::Always; 2];
+        for work in &mut self.works {
+            (work.begins, work.due) = (0, None);
+        }
+    }
+
+    pub(super) fn spec(&self) -> CalendarSpec {
         let mut spec = CalendarSpec::new(hour(0), hour(HOURS));
         for (nth, work) in self.works.iter().enumerate() {
             let mut activity =
@@ -176,7 +194,7 @@ impl Small {
         spec
     }
 
-    fn blocked(&self, work: &Work, hour: u64) -> bool {
+    pub(super) fn blocked(&self, work: &Work, hour: u64) -> bool {
         let within = |(from, until): &(u64, u64)| (*from..*until).contains(&hour);
         !self.there[work.team].is_there(hour)
             || self.away[work.team].iter().any(within)
@@ -184,7 +202,7 @@ impl Small {
     }
 
     /// When work is done that begins at `start`, hour by hour; none where it cannot begin then.
-    fn done(&self, work: &Work, start: u64) -> Option<u64> {
+    pub(super) fn done(&self, work: &Work, start: u64) -> Option<u64> {
         if work.hours == 0 {
             return Some(start);
         }

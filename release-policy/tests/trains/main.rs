@@ -5,7 +5,11 @@ mod calendar;
 #[cfg(test)]
 mod calendar_bounds;
 #[cfg(test)]
+mod calendar_hostile;
+#[cfg(test)]
 mod calendar_ical;
+#[cfg(test)]
+mod calendar_path;
 #[cfg(test)]
 mod calendar_refused;
 #[cfg(test)]
@@ -16,6 +20,8 @@ mod departures;
 mod hotfixes;
 #[cfg(test)]
 mod journeys;
+#[cfg(test)]
+mod millions;
 #[cfg(test)]
 mod models;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use release_core::model::{Digest, ItemId, Principal, SignOffId, Span, Timestamp};
 use release_policy::train::{
     Changed, Coverage, How, ItemKind, Lack, MAX_ITEMS, MAX_SIGN_OFFS, Objective, ReleaseScope,
-    Requirement, ScopeError, ScopeItem, SignOffError, SignOffs, Signing, Slack, Statement,
+    Requirement, ScopeError, ScopeItem, SignOff, SignOffError, SignOffs, Signing, Slack, Statement,
 };
 
 use super::support::{directory, id, minute};
@@ -131,10 +131,12 @@ fn coverage() -> impl Strategy<Value = Coverage> {
 
 /// Three roles, each with a part of the scope.
 fn required(coverages: Vec<Coverage>) -> SignOffs {
-    let of = |(role, covers): (&str, Coverage)| {
-        Requirement::new(id(role), id(role), id(role), minute(600)).covering(covers)
+    let of = |((role, covers), due): ((&str, Coverage), u64)| {
+        let owner = id(&format!("{role}-team"));
+        Requirement::new(id(role), owner, id(role), minute(due)).covering(covers)
     };
-    SignOffs::new(ROLES.into_iter().zip(coverages).map(of)).unwrap()
+    // One is due before it is asked, and one just then.
+    SignOffs::new(ROLES.into_iter().zip(coverages).zip([1, 2, 600]).map(of)).unwrap()
 }
 
 /// All that can be signed is, by somebody of each role.
@@ -157,11 +159,36 @@ fn all_signed(sign_offs: &SignOffs, scope: &ReleaseScope) -> Vec<Statement> {
 
 fn voided(sign_offs: &SignOffs, scope: &ReleaseScope, said: &[Statement]) -> BTreeSet<SignOffId> {
     let missing = sign_offs.readiness(scope, said, &BTreeSet::new(), minute(2)).missing;
-    let voided = missing.into_iter().filter_map(|missing| match missing.what {
-        Lack::Voided { id, .. } => Some(id),
+    let voided = missing.iter().filter_map(|missing| match &missing.what {
+        Lack::Voided { id, .. } => Some(id.clone()),
         _ => None,
     });
-    voided.collect()
+    let voided: BTreeSet<SignOffId> = voided.collect();
+    // Each is missing once, with its owner and the time there is, or it was given and holds.
+    let mut lacking = BTreeSet::new();
+    for one in &missing {
+        let (Lack::Unsigned { id: sign_off }
+        | Lack::CoversNothing { id: sign_off }
+        | Lack::Voided { id: sign_off, .. }) = &one.what
+        else {
+            continue;
+        };
+        assert!(lacking.insert(sign_off.clone()), "{one}");
+        let required = sign_offs.required().find(|required| required.id == *sign_off).unwrap();
+        assert_eq!(one.owner, required.owner);
+        assert_eq!(one.slack, Some(Slack::until(required.due, minute(2))));
+        let nothing = sign_offs.covered(scope, sign_off).unwrap().is_empty();
+        assert!(nothing || !matches!(one.what, Lack::CoversNothing { .. }), "{one}");
+        assert!(!nothing || !matches!(one.what, Lack::Unsigned { .. }), "{one}");
+    }
+    let signed = said.iter().filter_map(|statement| match statement {
+        Statement::Signed(signed) => Some(&signed.id),
+        _ => None,
+    });
+    let holding: BTreeSet<_> = signed.filter(|id| !voided.contains(*id)).cloned().collect();
+    assert!(lacking.is_disjoint(&holding));
+    assert_eq!(lacking.len() + holding.len(), sign_offs.required().len());
+    voided
 }
 
 proptest! {
@@ -191,6 +218,77 @@ proptest! {
         prop_assert_eq!(&scope, &before);
         prop_assert!(voided(&sign_offs, &scope, &said).is_empty());
     }
+}
+
+/// Each of a hundred items, one after the other: taken out, altered, and one more put in.
+#[test]
+fn adding_removing_and_altering_each_item_voids_just_the_sign_offs_that_cover_it() {
+    let fixes = Coverage { kinds: [ItemKind::Fix].into(), ..Coverage::default() };
+    let web = Coverage { owners: [id("web"), id("data")].into(), ..Coverage::default() };
+    let some =
+        (0..100).filter(|number| number % 7 == 2).map(|number| id(&format!("item-{number}")));
+    let named = Coverage { items: some.collect(), ..Coverage::default() };
+    let before = scope(100);
+    let sign_offs = required(vec![fixes, web, named]);
+    let said = all_signed(&sign_offs, &before);
+    assert_eq!(said.len(), 3);
+    let mut counts = [0_usize; 4];
+    for number in 0..100 {
+        let (one, other) = (item(number), item(100 + number));
+        let altered = ScopeItem { title: "something else".into(), ..one.clone() };
+        for change in [Change::Add(other), Change::Remove(one.clone()), Change::Alter(one, altered)]
+        {
+            let mut scope = before.clone();
+            change.apply(&mut scope);
+            let covering = sign_offs.required().filter(|one| change.concerns(&one.covers, &before));
+            let covering: BTreeSet<_> = covering.map(|one| one.id.clone()).collect();
+            assert_eq!(voided(&sign_offs, &scope, &said), covering, "{change:?}");
+            counts[covering.len()] += 1;
+        }
+    }
+    assert_eq!(counts.iter().sum::<usize>(), 300);
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+}
+
+#[test]
+fn a_sign_off_of_nothing_is_missing_whatever_was_said_of_it() {
+    let nothing = Coverage { owners: BTreeSet::from([id("nobody")]), ..Coverage::default() };
+    let of_nothing =
+        Requirement::new(id("legal"), id("law"), id("legal"), minute(30)).covering(nothing);
+    let sign_offs = SignOffs::new([of_nothing]).unwrap();
+    let all: BTreeSet<ItemId> = scope(5).items().map(|item| item.id.clone()).collect();
+    let told = |scope: &ReleaseScope, said: &[Statement]| {
+        let readiness = sign_offs.readiness(scope, said, &all, minute(10));
+        readiness.missing.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let why = "sign-off `legal` covers no item of the scope, and nobody can give it; add what it is of, or leave it out (law, 20m left)";
+    assert_eq!(told(&scope(5), &[]), [why]);
+    // What a host kept of something else, or made up, does not help.
+    let empty = sign_offs.covered(&scope(5), &id("legal")).unwrap();
+    let made_up = SignOff { id: id("legal"), by: id("eve"), at: minute(1), covers: empty };
+    assert_eq!(told(&scope(5), &[Statement::Signed(made_up)]), [why]);
+    let back = Statement::Withdrawn { id: id("legal"), by: id("eve"), at: minute(2) };
+    assert_eq!(told(&scope(5), &[back]), [why]);
+    // An empty scope has nothing that could be signed either.
+    let whole = SignOffs::new([Requirement::new(id("go"), id("law"), id("legal"), minute(5))]);
+    let readiness = whole.unwrap().readiness(&scope(0), &[], &all, minute(10));
+    let [first, ..] = &readiness.missing[..] else { panic!("{readiness:?}") };
+    assert_eq!(first.what, Lack::CoversNothing { id: id("go") });
+    assert_eq!((first.owner.as_str(), first.slack), ("law", Some(Slack::Overdue(Span::secs(300)))));
+    // Once there is something of it, it can be given; once that is gone again, it is void.
+    let mut scope = scope(5);
+    let one = ScopeItem::new(id("extra"), ItemKind::Fix, "x", id("nobody"));
+    scope.add(one).unwrap();
+    let directory = directory(&[("ann", &["legal"])]);
+    let ann = Principal::human(id("ann"));
+    let asked =
+        Signing { scope: &scope, said: &[], by: &ann, directory: &directory, at: minute(3) };
+    let seen = sign_offs.covered(&scope, &id("legal")).unwrap().digest();
+    let said = [sign_offs.sign(&id("legal"), seen, &asked).unwrap()];
+    scope.remove(&id("extra")).unwrap();
+    assert!(told(&scope, &said)[0].contains("is void: item `extra` was removed"));
+    let text = serde_json::to_string(&first.what).unwrap();
+    assert_eq!(text, r#"{"type":"covers_nothing","id":"go"}"#);
 }
 
 #[test]

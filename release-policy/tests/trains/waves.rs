@@ -23,6 +23,7 @@ pub(super) fn rules() -> WaveRules {
         first_bake: Span::secs(3_600),
         bake: Span::secs(1_800),
         attended: Span::secs(1_200),
+        never_smaller: false,
     }
 }
 
@@ -30,14 +31,14 @@ pub(super) fn region(name: &str, users: u64) -> WaveRegion {
     WaveRegion::new(id(name), users)
 }
 
-/// Whether a wave may follow when those regions are done, as the rules say it in words, whenever that is.
+/// Whether a wave may follow when those regions are done, the last of them with so many users, as the rules say it in words, whenever
+/// that is.
 fn may_follow(
     wave: &[&WaveRegion],
-    done: &[&WaveRegion],
+    (done, last): (&[&WaveRegion], u64),
     all: &[WaveRegion],
     rules: WaveRules,
 ) -> bool {
-    let users = |of: &[&WaveRegion]| of.iter().map(|region| region.users).sum::<u64>();
     let total: u64 = all.iter().map(|region| region.users).sum();
     let (mine, before) = (users(wave) * 100, users(done));
     let small = mine <= total * u64::from(rules.most_percent);
@@ -48,7 +49,13 @@ fn may_follow(
     };
     let apart =
         || wave.iter().all(|one| wave.iter().all(|other| !one.failover.contains(&other.id)));
-    small && grows && apart()
+    let ends = wave.len() + done.len() == all.len();
+    let grown = !rules.never_smaller || ends || users(wave) >= last;
+    small && grows && grown && apart()
+}
+
+fn users(wave: &[&WaveRegion]) -> u64 {
+    wave.iter().map(|region| region.users).sum()
 }
 
 /// Whether somebody is there in each region of a wave that begins at this minute.
@@ -68,7 +75,7 @@ pub(super) fn brute_force(
     start: Timestamp,
 ) -> Option<Timestamp> {
     let mut best = None;
-    go_on(all, rules, &[], start, &mut best);
+    go_on(all, rules, (&[], 0), start, &mut best);
     best
 }
 
@@ -76,7 +83,7 @@ pub(super) fn brute_force(
 fn go_on(
     all: &[WaveRegion],
     rules: WaveRules,
-    done: &[&WaveRegion],
+    (done, last): (&[&WaveRegion], u64),
     from: Timestamp,
     best: &mut Option<Timestamp>,
 ) {
@@ -91,7 +98,7 @@ fn go_on(
         let within = |(n, _): &(usize, &&WaveRegion)| set >> n & 1 == 1;
         let wave: Vec<&WaveRegion> =
             left.iter().enumerate().filter(within).map(|(_, region)| *region).collect();
-        if !may_follow(&wave, done, all, rules) {
+        if !may_follow(&wave, (done, last), all, rules) {
             continue;
         }
         // Nothing becomes possible but when somebody's hours begin.
@@ -103,7 +110,7 @@ fn go_on(
         let baked = begins.plus(rules.rollout).plus(bake);
         if best.is_none_or(|best| baked < best) {
             let so_far: Vec<&WaveRegion> = done.iter().chain(&wave).copied().collect();
-            go_on(all, rules, &so_far, baked, best);
+            go_on(all, rules, (&so_far, users(&wave)), baked, best);
         }
     }
 }
@@ -118,15 +125,15 @@ pub(super) fn keeps_the_rules(
     let of = |names: &BTreeSet<RegionId>| -> Vec<&WaveRegion> {
         all.iter().filter(|region| names.contains(&region.id)).collect()
     };
-    let (mut done, mut since): (Vec<&WaveRegion>, _) = (Vec::new(), start);
+    let (mut done, mut last, mut since): (Vec<&WaveRegion>, _, _) = (Vec::new(), 0, start);
     for (nth, wave) in plan.waves.iter().enumerate() {
         let regions = of(&wave.regions);
         assert!(wave.begins >= since && !regions.is_empty());
-        assert!(may_follow(&regions, &done, all, rules), "{plan}");
+        assert!(may_follow(&regions, (&done, last), all, rules), "{plan}");
         assert!(is_attended(&regions, rules, wave.begins), "{plan}");
         let bake = if nth == 0 { rules.first_bake } else { rules.bake };
         assert_eq!(wave.baked, wave.begins.plus(rules.rollout).plus(bake));
-        since = wave.baked;
+        (since, last) = (wave.baked, users(&regions));
         done.extend(regions);
     }
     let mut names: Vec<_> = done.iter().map(|region| &region.id).collect();
@@ -180,8 +187,12 @@ fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) -> bool {
                 WaveError::NobodyThere { .. }
                     | WaveError::Stuck { .. }
                     | WaveError::TooLarge { .. }
+                    | WaveError::Smaller { .. }
             );
             assert!(proven, "{error}");
+            let lax = WaveRules { never_smaller: false, ..*rules };
+            let only = rules.never_smaller && waves(regions, lax, minute(0)).is_ok();
+            assert_eq!(matches!(error, WaveError::Smaller { .. }), only, "{error}");
         }
     }
     best.is_some()
@@ -214,6 +225,63 @@ fn no_plan_of_six_to_eight_regions_ends_sooner() {
         [6, 7, 8].map(|regions| count(100, &settings(regions..=regions), compare)).into();
     println!("{feasible:?} of 100 each can be");
     assert!(feasible.iter().all(|feasible| *feasible >= 60), "{feasible:?} of 100 each can be");
+}
+
+/// The same settings, with waves that never get smaller.
+pub(super) fn growing(
+    regions: std::ops::RangeInclusive<usize>,
+) -> impl Strategy<Value = (Vec<WaveRegion>, WaveRules)> {
+    settings(regions)
+        .prop_map(|(regions, rules)| (regions, WaveRules { never_smaller: true, ..rules }))
+}
+
+#[test]
+fn no_plan_of_waves_that_never_get_smaller_ends_sooner() {
+    let later = std::cell::Cell::new(0);
+    let one = |setting: &(Vec<WaveRegion>, WaveRules)| {
+        let found = compare(setting);
+        let lax = WaveRules { never_smaller: false, ..setting.1 };
+        let ends = |rules| waves(&setting.0, rules, minute(0)).map(|plan| plan.ends());
+        later.set(later.get() + u32::from(ends(setting.1) != ends(lax)));
+        found
+    };
+    let few = count(500, &growing(1..=5), one);
+    let many: Vec<u32> = [6, 7, 8].map(|all| count(60, &growing(all..=all), one)).into();
+    println!("{few} of 500 and {many:?} of 60 each can be, {} no longer or later", later.get());
+    assert!(few >= 120, "{few} of 500 can be");
+    assert!(many.iter().all(|many| *many >= 25), "{many:?} of 60 each can be");
+    assert!(later.get() >= 20, "{} are others than without the rule", later.get());
+}
+
+#[test]
+fn waves_that_never_get_smaller_grow_until_what_is_left() {
+    let all = [("a", 10), ("b", 12), ("c", 16), ("d", 28), ("e", 26), ("f", 8)];
+    let all = all.map(|(name, users)| region(name, users));
+    let rules = WaveRules { first_percent: 20, most_percent: 40, growth_percent: 150, ..rules() };
+    let sizes = |rules: WaveRules| -> Vec<u64> {
+        let plan = waves(&all, rules, minute(0)).unwrap();
+        keeps_the_rules(&plan, &all, rules, minute(0));
+        let of = |names: &BTreeSet<RegionId>| -> u64 {
+            all.iter().filter(|region| names.contains(&region.id)).map(|region| region.users).sum()
+        };
+        plan.waves.iter().map(|wave| of(&wave.regions)).collect()
+    };
+    let grown = sizes(WaveRules { never_smaller: true, ..rules });
+    assert!(grown[..grown.len() - 1].is_sorted(), "{grown:?}");
+    assert_eq!(grown.iter().sum::<u64>(), 100);
+    // A large region that has to be the first, and small ones that may not go with each other.
+    let mut three = [region("big", 60), region("b", 20), region("c", 20)];
+    three[1].failover.insert(id("c"));
+    three[0].on_call = vec![(minute(0), minute(30))];
+    let wide = WaveRules { most_percent: 60, first_percent: 60, never_smaller: true, ..rules };
+    let error = waves(&three, wide, minute(0)).unwrap_err();
+    assert!(matches!(&error, WaveError::Smaller { .. }), "{error}");
+    assert!(error.to_string().contains("set `never_smaller` to false"), "{error}");
+    assert!(waves(&three, WaveRules { never_smaller: false, ..wide }, minute(0)).is_ok());
+    // Rules of before say nothing of it.
+    let text = serde_json::to_string(&rules).unwrap();
+    assert!(!text.contains("never_smaller"), "{text}");
+    assert_eq!(serde_json::from_str::<WaveRules>(&text).unwrap(), rules);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use release_core::model::{RegionId, Span};
 use release_policy::train::{EXACT, WaveError, WaveRegion, WaveRules, waves};
 
 use super::support::{id, minute};
-use super::waves::{brute_force, count, keeps_the_rules, region, rules, settings};
+use super::waves::{brute_force, count, growing, keeps_the_rules, region, rules, settings};
 
 /// Whether there is no doubt about it.
 fn is_certain(error: &WaveError) -> bool {
@@ -171,6 +171,21 @@ fn plans_of_many_regions_keep_the_rules() {
         "{found} of 500 are found, and {} cannot be",
         certain.get()
     );
+}
+
+#[test]
+fn plans_of_many_regions_never_get_smaller_where_they_must_not() {
+    let found =
+        count(300, &growing(13..=40), |(regions, rules)| match waves(regions, *rules, minute(0)) {
+            Ok(plan) => {
+                keeps_the_rules(&plan, regions, *rules, minute(0));
+                true
+            }
+            Err(WaveError::Smaller { .. }) => panic!("not all were looked at"),
+            Err(_) => false,
+        });
+    println!("{found} of 300 are found");
+    assert!(found >= 60, "{found} of 300 are found");
 }
 
 /// Everything may go at once, but for hours and partners.

@@ -125,7 +125,7 @@ fn what_would_change_the_meaning_is_refused_with_the_event() {
         )
     };
     let problem = |lines: &str| match read_windows(&event(lines), &defaults()) {
-        Err(IcalError::Event { event, problem }) => (event, problem),
+        Err(IcalError::Event { line: Some(3..=7), event, problem }) => (event, problem),
         other => panic!("{lines}: {other:?}"),
     };
     let day = "DTSTART;VALUE=DATE:20260101";
@@ -154,9 +154,15 @@ fn what_would_change_the_meaning_is_refused_with_the_event() {
         assert_eq!(problem(lines), ("e".into(), want), "{lines}");
     }
     let rule = read_windows(&event(&format!("{day}\nRRULE:FREQ=NEVER")), &defaults()).unwrap_err();
-    assert!(rule.to_string().starts_with("window `e`: `FREQ=NEVER` is not"), "{rule}");
-    assert!(matches!(read_windows("hello", &defaults()), Err(IcalError::Syntax(_))));
+    assert!(rule.to_string().starts_with("line 6: window `e`: `FREQ=NEVER` is not"), "{rule}");
+    assert!(matches!(
+        read_windows("hello", &defaults()),
+        Err(IcalError::Syntax { line: Some(1), .. })
+    ));
     let deep = format!("{}{}", "BEGIN:VEVENT\n".repeat(100_000), "END:VEVENT\n".repeat(100_000));
-    assert!(matches!(read_windows(&deep, &defaults()), Err(IcalError::Syntax(_))));
+    assert!(matches!(
+        read_windows(&deep, &defaults()),
+        Err(IcalError::Syntax { line: Some(9), .. })
+    ));
     assert!(matches!(read_windows(&"x".repeat(65 << 20), &defaults()), Err(IcalError::TooLong(_))));
 }

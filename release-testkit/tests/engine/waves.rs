@@ -56,6 +56,7 @@ fn world() -> impl Strategy<Value = World> {
             first_bake: Span::secs(3_600),
             bake: Span::secs(1_800),
             attended: Span::secs(600),
+            never_smaller: false,
         });
     let stop = proptest::option::of(1_u32..4);
     let late = prop_oneof![1 => Just(0), 2 => 0_u64..3_000];

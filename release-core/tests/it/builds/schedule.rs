@@ -104,6 +104,67 @@ fn pipeline() -> impl Strategy<Value = (Needs, Vec<u64>)> {
     })
 }
 
+/// How suites come after each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    /// Each after up to three of all that there are before it.
+    Any,
+    /// The same, but of the twenty before it: long and narrow.
+    Near,
+    /// Each after one.
+    Forks,
+    /// Each before one.
+    Joins,
+    /// Chains beside each other, of which some wait for another in between.
+    Chains,
+}
+
+/// Suites of a shape, with durations as they are.
+fn shaped() -> impl Strategy<Value = (Shape, Needs, Vec<u64>)> {
+    let shape = prop::sample::select(vec![
+        Shape::Any,
+        Shape::Near,
+        Shape::Forks,
+        Shape::Joins,
+        Shape::Chains,
+    ]);
+    (shape, 100_usize..=400, any::<u64>()).prop_map(|(shape, count, seed)| {
+        let mut state = seed;
+        let mut draw = move |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let mut needs: Needs = vec![BTreeSet::new(); count];
+        let chains = 3 + draw(30);
+        for number in 1..count {
+            match shape {
+                Shape::Any => needs[number].extend((0..draw(4)).map(|_| draw(number))),
+                Shape::Near => {
+                    let within = number.min(20);
+                    needs[number].extend((0..draw(4)).map(|_| number - 1 - draw(within)));
+                }
+                Shape::Forks => drop(needs[number].insert(draw(number))),
+                Shape::Joins => {
+                    let (one, next) = (count - 1 - number, count - number);
+                    needs[next + draw(number)].insert(one);
+                }
+                Shape::Chains => {
+                    needs[number].extend(number.checked_sub(chains));
+                    needs[number].extend((draw(10) == 0).then(|| draw(number)));
+                }
+            }
+        }
+        let mut take = || {
+            let most = 100 << draw(8);
+            u64::try_from(most / 2 + draw(most)).unwrap()
+        };
+        let takes = (0..count).map(|_| take()).collect();
+        (shape, needs, takes)
+    })
+}
+
 /// That a schedule has each suite once, for so many microseconds, when it may begin and a worker is free.
 fn valid(needs: &Needs, takes: &[u64], opens: [u64; 3], count: u32, schedule: &Schedule) {
     let slots: BTreeMap<&SuiteId, _> =
@@ -198,6 +259,42 @@ fn a_thousand_schedules_are_near_the_bound() {
         worst.get(),
         slower.get()
     );
+}
+
+/// 1,000 graphs that are no layers, of five shapes: valid, at most a tenth above the longest way or the share of each worker, never later
+/// with a worker more, and the same again for a seed.
+#[test]
+fn a_thousand_schedules_of_any_shape_are_near_the_bound() {
+    let config = Config { cases: 1_000, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
+    // Of each shape how many there were, of how many the longest way was the bound, and the worst.
+    let seen = std::cell::RefCell::new(BTreeMap::<Shape, (u32, u32, f64)>::new());
+    TestRunner::new_with_rng(config, rng)
+        .run(&(shaped(), 2_u32..=16, any::<u64>()), |((shape, needs, takes), count, seed)| {
+            let suites = suites(&needs, &takes);
+            let scheduled = |count| planned(&suites, count, [0; 3], seed, |suite| suite.takes);
+            let (schedule, more) = (scheduled(count), scheduled(count + 1));
+            let micros: Vec<u64> = takes.iter().map(|millis| 1_000 * millis).collect();
+            valid(&needs, &micros, [0; 3], count, &schedule);
+            let bound = cannot_end_before(&needs, &micros, [0; 3], count);
+            prop_assert_eq!(schedule.bound, Span::from(Duration::from_micros(bound)));
+            let ratio = over(schedule.makespan, schedule.bound);
+            let share = micros.iter().sum::<u64>().div_ceil(u64::from(count));
+            let mut seen = seen.borrow_mut();
+            let of_shape = seen.entry(shape).or_default();
+            of_shape.0 += 1;
+            of_shape.1 += u32::from(bound > share);
+            of_shape.2 = of_shape.2.max(ratio);
+            prop_assert!(more.makespan <= schedule.makespan);
+            prop_assert_eq!(&scheduled(count), &schedule);
+            Ok(())
+        })
+        .unwrap();
+    let seen = seen.into_inner();
+    println!("of each shape how many, how many bound by their longest way, at worst: {seen:?}");
+    assert!(seen.len() == 5 && seen.values().all(|(all, ..)| *all >= 100), "{seen:?}");
+    assert!(seen.values().all(|(_, _, worst)| *worst <= 1.1), "{seen:?}");
+    assert!(seen.values().map(|(_, by_way, _)| by_way).sum::<u32>() >= 100, "{seen:?}");
 }
 
 /// 1,000 pipelines whose stages open at different times, with times that were learned: each suite once, on one worker, after what it comes

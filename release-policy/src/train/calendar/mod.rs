@@ -42,7 +42,8 @@
 //! | `release_train` | trains by a rule, and the dates of each |
 //! | `check` | what is wrong with a calendar before anything is reckoned |
 //! | `hours` | when a team can work on something, and how long that takes |
-//! | `solve` | the earliest and latest times of everything, and what is critical |
+//! | `solve` | the earliest and latest times of everything |
+//! | `critical` | the chain that must not be late |
 //! | `conflict` | what cannot all be |
 //! | `smallest` | the smallest set of it, or the smallest that is found with so much work |
 //! | `gantt` | a picture of the season |
@@ -51,6 +52,7 @@
 mod activity;
 mod check;
 mod conflict;
+mod critical;
 mod gantt;
 mod hours;
 mod ical;
@@ -69,7 +71,7 @@ pub use check::{
 pub use conflict::{Conflict, Constraint};
 pub use gantt::gantt;
 pub use hours::Blocker;
-pub use ical::{Unsaid, read_calendar, write_calendar};
+pub use ical::{ImportError, Unsaid, read_calendar, write_calendar};
 pub use release_train::{ReleaseTrain, ScheduledDeparture};
 pub use solve::{FrozenDeparture, Held, Solution, Timing};
 

@@ -7,6 +7,7 @@ use release_core::model::{ActivityId, Span, Timestamp, TrainId, WindowId};
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
+use super::critical::Times;
 use super::hours::{Blocker, Hours, backwards, between, forwards, holds_work};
 use super::{Calendar, ScheduledDeparture};
 
@@ -48,8 +49,9 @@ pub struct Held {
 pub struct Solution {
     /// When each activity can be.
     pub activities: BTreeMap<ActivityId, Timing>,
-    /// The activities with the least slack of all, each with the one that waits for it: whatever is late here makes the last one
-    /// late, once its slack is used up.
+    /// A chain of activities with the least slack of all, each before the one that waits for it. Whatever begins later here than it can
+    /// moves the end of the last one, and makes that too late once the slack is used up. Of several such chains it is one that ends last,
+    /// and the same in whatever order the activities are listed.
     pub critical_path: Vec<ActivityId>,
     /// The departures.
     pub departures: Vec<ScheduledDeparture>,
@@ -192,18 +194,12 @@ impl Calendar {
     ) -> Solution {
         let at = Timestamp::from_micros;
         let mut activities = BTreeMap::new();
-        let mut least: Option<(i64, i64, usize)> = None;
         let mut slacks = Vec::with_capacity(early.len());
         let all = self.spec.activities.iter().zip(early).zip(late).enumerate();
         for (number, ((activity, early), (start, finish))) in all {
             let blocked = free.get(hours.kind(number)).map_or(&[][..], Vec::as_slice);
             let slack = between(blocked, early.start, *start);
             slacks.push(slack);
-            // Of several that have the least, the last one: its way there is the longest.
-            let rank = (slack, -early.finish, number);
-            if least.is_none_or(|least| rank < least) {
-                least = Some(rank);
-            }
             let around = hours.around(number, early.asked, early.finish).iter();
             let held = around.filter_map(|stretch| {
                 let from = stretch.from.max(early.asked);
@@ -221,12 +217,8 @@ impl Calendar {
             };
             activities.insert(activity.id.clone(), timing);
         }
-        let mut path = least.map(|(.., last)| drivers(early, last)).unwrap_or_default();
-        // Before one that has more, nothing is critical.
-        let more = |number: &usize| slacks.get(*number).copied() != least.map(|(slack, ..)| slack);
-        if let Some(last) = path.iter().rposition(more) {
-            path.drain(..=last);
-        }
+        let times = Times { hours, free, early, late, slacks: &slacks };
+        let path = self.critical(&times);
         let named = path.into_iter().filter_map(|number| self.spec.activities.get(number));
         let critical_path = named.map(|activity| activity.id.clone()).collect();
         self.with(activities, critical_path)

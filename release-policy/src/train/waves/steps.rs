@@ -105,6 +105,7 @@ impl Setting<'_> {
     /// A wave that may follow: with one region, and as many others as can begin with it.
     fn following(&self, begun: &Begun, order: &[usize], pick: Pick) -> Option<u64> {
         let Begun { done, at: since, .. } = *begun;
+        let last = begun.waves.last().map_or(0, |last| self.users(*last));
         let open = || order.iter().copied().filter(|number| done >> number & 1 == 0);
         let mut alone = open()
             .filter(|number| self.allowed(done, 1 << number))
@@ -118,7 +119,8 @@ impl Setting<'_> {
             let fits = self.allowed(done, more) && self.attended(more, since) == Some(at);
             if fits { more } else { wave }
         };
-        Some(open().fold(1 << first, joins))
+        let wave = open().fold(1 << first, joins);
+        self.large_enough(done, wave, last).then_some(wave)
     }
 
     fn with(&self, begun: &Begun, wave: u64) -> Option<Begun> {

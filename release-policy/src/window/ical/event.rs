@@ -5,7 +5,8 @@ use chrono_tz::Tz;
 use icalendar::parser::{Calendar, Component, Property, read_calendar, unfold};
 use release_core::model::Span;
 
-use super::{EventProblem, IcalError, MAX_DEPTH, MAX_TEXT};
+use super::lines::Lines;
+use super::{EventProblem, IcalError, MAX_TEXT};
 use crate::window::recurrence::MAX_DATES;
 
 /// A date or a time in an event.
@@ -52,18 +53,25 @@ pub(super) struct Event {
     pub(super) categories: Vec<String>,
 }
 
-/// The events of a calendar that are not cancelled.
-pub(super) fn events(text: &str) -> Result<Vec<Event>, IcalError> {
-    with_calendar(text, |calendar| {
-        let all = calendar.components.iter().filter(|component| component.name == "VEVENT");
-        all.filter(|event| value(event, "STATUS") != Some("CANCELLED")).map(event).collect()
+/// What `read` makes of each event of a calendar that is not cancelled.
+pub(super) fn events<T>(
+    text: &str,
+    read: impl Fn(&Component<'_>) -> Result<T, IcalError>,
+) -> Result<Vec<T>, IcalError> {
+    with_calendar(text, |calendar, lines| {
+        let all = calendar.components.iter().zip(lines.parts());
+        all.filter(|(event, _)| {
+            event.name == "VEVENT" && value(event, "STATUS") != Some("CANCELLED")
+        })
+        .map(|(event, part)| read(event).map_err(|error| part.locate(event, error)))
+        .collect()
     })
 }
 
 /// Reads a calendar that is neither too long nor too deep.
 pub(crate) fn with_calendar<T>(
     text: &str,
-    read: impl FnOnce(&Calendar<'_>) -> Result<T, IcalError>,
+    read: impl FnOnce(&Calendar<'_>, &Lines) -> Result<T, IcalError>,
 ) -> Result<T, IcalError> {
     if text.len() > MAX_TEXT {
         return Err(IcalError::TooLong(text.len()));
@@ -71,20 +79,12 @@ pub(crate) fn with_calendar<T>(
     // The parser looks for the line ends of RFC 5545 first, to the end of the text: with others it would take a line for many.
     let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
     let unfolded = unfold(&text);
-    let mut depth = 0_usize;
-    for line in unfolded.lines() {
-        match line.get(..4).map(str::to_ascii_uppercase).as_deref() {
-            Some("BEGI") => depth += 1,
-            Some("END:") => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return Err(IcalError::Syntax(format!("more than {MAX_DEPTH} components are nested")));
-        }
-    }
-    let calendar = read_calendar(&unfolded)
-        .map_err(|error| IcalError::Syntax(error.chars().take(300).collect()))?;
-    read(&calendar)
+    let lines = Lines::of(&text, &unfolded)?;
+    let calendar = read_calendar(&unfolded).map_err(|error| {
+        let problem = error.chars().take(300).collect();
+        IcalError::Syntax { line: None, problem }
+    })?;
+    read(&calendar, &lines)
 }
 
 pub(crate) fn value<'a>(event: &'a Component<'_>, name: &str) -> Option<&'a str> {
@@ -109,10 +109,11 @@ pub(crate) fn span(component: &Component<'_>) -> Result<Option<Span>, EventProbl
     seconds.map(|seconds| Some(Span::secs(seconds))).ok_or_else(|| bad(property, text))
 }
 
-fn event(component: &Component<'_>) -> Result<Event, IcalError> {
+/// One of them.
+pub(super) fn event(component: &Component<'_>) -> Result<Event, IcalError> {
     let (uid, summary) = (text(component, "UID"), text(component, "SUMMARY"));
     let name = name_of(component);
-    let fail = |problem| IcalError::Event { event: name.clone(), problem };
+    let fail = |problem| IcalError::Event { line: None, event: name.clone(), problem };
     for unknown in ["EXRULE", "RECURRENCE-ID"] {
         if component.find_prop(unknown).is_some() {
             return Err(fail(EventProblem::Unsupported(unknown.to_owned())));

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use icalendar::parser::Component;
 use release_core::model::{CalendarId, Span, TeamId, Timestamp, WindowId};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, Moment, events};
+use super::event::{Event, Moment, event, events};
 use super::{EventProblem, IcalError};
 use crate::window::{
     ActionClass, Holiday, HolidayCalendar, Invokers, Kind, OnStart, Scope, When, Window, WindowSpec,
@@ -43,12 +44,13 @@ pub(super) struct Ours {
 /// # Errors
 /// [`IcalError`] names the event that cannot be understood.
 pub fn read_holidays(id: CalendarId, text: &str) -> Result<HolidayCalendar, IcalError> {
-    let holidays = events(text)?.into_iter().map(holiday).collect::<Result<Vec<_>, _>>()?;
-    Ok(HolidayCalendar::new(id, holidays)?)
+    Ok(HolidayCalendar::new(id, events(text, read_holiday)?)?)
 }
 
-fn holiday(event: Event) -> Result<Holiday, IcalError> {
-    let fail = |problem| IcalError::Event { event: event.name.clone(), problem };
+/// Reads one event as a holiday.
+pub(crate) fn read_holiday(component: &Component<'_>) -> Result<Holiday, IcalError> {
+    let event = event(component)?;
+    let fail = |problem| IcalError::Event { line: None, event: event.name.clone(), problem };
     let start = event.start.civil();
     let last = start + event.length - TimeDelta::seconds(1);
     let days = (last.date() - start.date()).num_days() + 1;
@@ -72,11 +74,19 @@ fn holiday(event: Event) -> Result<Holiday, IcalError> {
 /// # Errors
 /// [`IcalError`] names the event or the window that cannot be understood.
 pub fn read_windows(text: &str, defaults: &Defaults) -> Result<Vec<Window>, IcalError> {
-    events(text)?.into_iter().map(|event| window(&event, defaults)).collect()
+    events(text, |component| read_window(component, defaults))
+}
+
+/// Reads one event as a window.
+pub(crate) fn read_window(
+    component: &Component<'_>,
+    defaults: &Defaults,
+) -> Result<Window, IcalError> {
+    window(&event(component)?, defaults)
 }
 
 fn window(event: &Event, defaults: &Defaults) -> Result<Window, IcalError> {
-    let fail = |problem| IcalError::Event { event: event.name.clone(), problem };
+    let fail = |problem| IcalError::Event { line: None, event: event.name.clone(), problem };
     let ours: Option<Ours> = match &event.ours {
         None => None,
         Some(text) => Some(serde_json::from_str(text).map_err(|error| {
@@ -98,7 +108,7 @@ fn window(event: &Event, defaults: &Defaults) -> Result<Window, IcalError> {
             WindowSpec { kind: defaults.kind, ..spec }
         }
         Some(ours) => {
-            let floats = matches!(event.start, Moment::Utc(_) | Moment::Date(_));
+            let floats = !matches!(event.start, Moment::Local(_, Some(_)));
             WindowSpec {
                 id: ours.id,
                 kind: ours.kind,

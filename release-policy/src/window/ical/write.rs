@@ -8,7 +8,7 @@ use super::read::Ours;
 use super::{EventProblem, IcalError, OURS};
 use crate::window::civil::local;
 use crate::window::recurrence::{MAX_DATES, parse_start};
-use crate::window::{HolidayCalendar, Kind, When, Window, Windows};
+use crate::window::{Holiday, HolidayCalendar, Kind, When, Window, Windows};
 
 const DATE: &str = "%Y%m%d";
 const TIME: &str = "%Y%m%dT%H%M%S";
@@ -20,24 +20,39 @@ const TIME: &str = "%Y%m%dT%H%M%S";
 pub fn write_holidays(calendar: &HolidayCalendar, stamp: Timestamp) -> Result<String, IcalError> {
     let mut written = empty();
     for (holiday, number) in calendar.holidays().iter().zip(1_u32..) {
-        let mut event = event(&format!("{}-{number}", calendar.id()), &holiday.name, stamp)?;
-        let day = |key: &str, day: NaiveDate| date(key, &day.format(DATE).to_string());
-        event.append_property(day("DTSTART", holiday.on));
-        event.append_property(day("DTEND", holiday.on + TimeDelta::days(holiday.days.into())));
-        if let Some(rule) = &holiday.rule {
-            event.add_property("RRULE", rule);
-        }
-        for (key, days) in [("RDATE", &holiday.also), ("EXDATE", &holiday.except)] {
-            for other in days {
-                event.append_multi_property(day(key, *other));
-            }
-        }
-        if !holiday.categories.is_empty() {
-            event.add_property("CATEGORIES", list(&holiday.categories));
-        }
-        written.push(event);
+        written.push(holiday_event(&format!("{}-{number}", calendar.id()), holiday, stamp)?);
     }
     Ok(written.to_string())
+}
+
+/// One holiday.
+pub(crate) fn holiday_event(
+    uid: &str,
+    holiday: &Holiday,
+    stamp: Timestamp,
+) -> Result<Event, IcalError> {
+    let mut event = event(uid, &holiday.name, stamp)?;
+    let day = |key: &str, day: NaiveDate| date(key, &day.format(DATE).to_string());
+    event.append_property(day("DTSTART", holiday.on));
+    event.append_property(day("DTEND", holiday.on + TimeDelta::days(holiday.days.into())));
+    if let Some(rule) = &holiday.rule {
+        event.add_property("RRULE", recur(rule));
+    }
+    for (key, days) in [("RDATE", &holiday.also), ("EXDATE", &holiday.except)] {
+        for other in days {
+            event.append_multi_property(day(key, *other));
+        }
+    }
+    if !holiday.categories.is_empty() {
+        event.add_property("CATEGORIES", list(&holiday.categories));
+    }
+    Ok(event)
+}
+
+/// A rule as RFC 5545 writes it, however it is written here.
+pub(crate) fn recur(rule: &str) -> String {
+    let rule = rule.trim().to_ascii_uppercase();
+    rule.strip_prefix("RRULE:").unwrap_or(&rule).to_owned()
 }
 
 /// Writes windows, stamped with an instant that the caller says. Windows of cron and of holidays have
@@ -53,20 +68,31 @@ pub fn write_windows(
 ) -> Result<String, IcalError> {
     let mut written = empty();
     for window in windows.iter() {
-        let fail = |problem| IcalError::Event { event: window.id().to_string(), problem };
-        let spec = window.spec();
-        let mut event = event(window.id().as_str(), &spec.reason, stamp)?;
-        let category = match spec.kind {
-            Kind::Freeze => "FREEZE",
-            Kind::Deployment => "DEPLOYMENT",
-        };
-        event.add_property("CATEGORIES", category);
-        event.add_property(OURS, ours(window).map_err(&fail)?);
-        if timing(&mut event, windows, window, (from, until)).map_err(&fail)? {
+        let event = window_event(window.id().as_str(), (windows, window), (from, until), stamp)?;
+        if let Some(event) = event {
             written.push(event);
         }
     }
     Ok(written.to_string())
+}
+
+/// One of the windows; none where it never begins in the time that was asked for.
+pub(crate) fn window_event(
+    uid: &str,
+    (windows, window): (&Windows, &Window),
+    within: (Timestamp, Timestamp),
+    stamp: Timestamp,
+) -> Result<Option<Event>, IcalError> {
+    let fail = |problem| IcalError::Event { line: None, event: window.id().to_string(), problem };
+    let spec = window.spec();
+    let mut event = event(uid, &spec.reason, stamp)?;
+    let category = match spec.kind {
+        Kind::Freeze => "FREEZE",
+        Kind::Deployment => "DEPLOYMENT",
+    };
+    event.add_property("CATEGORIES", category);
+    event.add_property(OURS, ours(window).map_err(fail)?);
+    Ok(timing(&mut event, windows, window, within).map_err(fail)?.then_some(event))
 }
 
 /// Says when; `false` when it never begins in the time that was asked for.
@@ -87,7 +113,7 @@ fn timing(
         When::Once { start, .. } => begin(event, zone, parse(start)?, window.length),
         When::Rrule { start, rule, also, except, .. } => {
             begin(event, zone, parse(start)?, window.length);
-            event.add_property("RRULE", rule.trim_start_matches("RRULE:"));
+            event.add_property("RRULE", recur(rule));
             for other in also {
                 event.append_multi_property(at("RDATE", zone, parse(other)?));
             }
@@ -141,7 +167,7 @@ pub(crate) fn empty() -> Calendar {
 }
 
 pub(crate) fn event(uid: &str, summary: &str, stamp: Timestamp) -> Result<Event, IcalError> {
-    let fail = |problem| IcalError::Event { event: uid.to_owned(), problem };
+    let fail = |problem| IcalError::Event { line: None, event: uid.to_owned(), problem };
     let mut event = Event::with_uid(uid);
     event.add_property("DTSTAMP", utc(whole(stamp)).map_err(fail)?);
     event.add_property("SUMMARY", summary);
