@@ -58,12 +58,12 @@ pub(crate) fn run_cases<S: Strategy>(
     }
 }
 
-fn versions(set: &VersionSet) -> Versions {
+pub(crate) fn versions(set: &VersionSet) -> Versions {
     set.members.iter().map(|(id, member)| (id.clone(), member.version.clone())).collect()
 }
 
 /// A new version needs the new ones of those that it names; older ones need nothing in particular.
-fn catalogue(shape: &Shape) -> Catalogue {
+pub(crate) fn catalogue(shape: &Shape) -> Catalogue {
     let (stays, needs) = (shape.of_fate(Fate::Stays), shape.needs());
     let offers = needs.iter().flat_map(|(service, needs)| {
         let plain = [OLDER, OLD].map(|number| Offer::new(service.clone(), version(number)));
@@ -203,7 +203,7 @@ fn report_names_it(course: &Course) -> Result<(), String> {
 
 fn check(shape: &Shape, mishaps: &Mishaps, tally: &Tally) -> Result<(), String> {
     let clock = Arc::new(VirtualClock::new());
-    let course = course(&clock, shape, mishaps, None);
+    let course = course(&clock, shape, mishaps, |_| None);
     if let Some(wrong) = course.witness.wrong().first() {
         return Err(wrong.clone());
     }
