@@ -200,6 +200,7 @@ fn only_steps_that_bring_a_version_to_where_it_concerns_are_asked_about() {
     let mut bare = release_core::plan::Plan::builder(id("shop"), id("r-1"));
     bare.step(Step {
         undo: release_core::plan::Undo::point_of_no_return("it is a test", id("ann")),
+        group: None,
         ..step.clone()
     });
     let bare = Case::new(bare.build().unwrap().freeze());
