@@ -15,15 +15,17 @@ use release_core::plan::Part;
 use release_core::run::{Event, Outcome};
 use release_policy::AllOf;
 use release_policy::compat::{
-    CoVerified, Compatible, Inventory, Learned, VerifiedRecord, VerifiedSet, VerifiedSets, Versions,
+    Catalogue, CoVerified, Compatible, Inventory, Learned, Offer, VerifiedRecord, VerifiedSet,
+    VerifiedSets, Versions,
 };
 use release_testkit::VirtualClock;
 use release_testkit::fakes::World;
+use release_testkit::fixtures::version;
 use semver::Version;
 
 use crate::course::{Course, course};
-use crate::sagas::{Tally, cases, catalogue, run_cases, versions};
-use crate::shapes::{Mishaps, Shape, mishaps, service_id, shape, signal};
+use crate::sagas::{Tally, cases, run_cases, versions};
+use crate::shapes::{Mishaps, NEW, OLD, OLDER, Shape, mishaps, service_id, shape, signal};
 
 /// A wish to leave a service behind.
 #[derive(Debug, Clone)]
@@ -109,10 +111,27 @@ fn verified(shape: &Shape, lates: &Lates) -> VerifiedSets {
     sets
 }
 
+/// New versions get along with any version of what they need, as the definition has it: so the engine leaves behind what others need, too.
+fn catalogue(shape: &Shape) -> Catalogue {
+    let definition = shape.definition();
+    let offers = definition.services.iter().flat_map(|service| {
+        let plain = [OLDER, OLD].map(|number| Offer::new(service.id.clone(), version(number)));
+        let new = Offer::new(service.id.clone(), version(NEW));
+        let new = service
+            .depends_on
+            .iter()
+            .fold(new, |new, needed| new.needing(needed.service.clone(), needed.version.clone()));
+        plain.into_iter().chain([new])
+    });
+    Catalogue::new(offers).unwrap()
+}
+
 /// What users get of each service, as the router has it.
 struct Seen {
     world: World,
     services: Vec<ServiceId>,
+    /// What counts as long as nobody is served, since it will be or is no more.
+    before: Versions,
 }
 
 impl Seen {
@@ -131,9 +150,11 @@ impl Seen {
 
 impl Inventory for Seen {
     fn deployed(&self, target: &Target) -> Option<Versions> {
-        let served = self.served(target).into_iter();
-        let most = served.filter_map(|(id, all)| Some((id, all.into_iter().next()?)));
-        Some(most.collect())
+        let mut deployed = self.before.clone();
+        for (id, all) in self.served(target) {
+            deployed.extend(all.into_iter().next().map(|most| (id, most)));
+        }
+        Some(deployed)
     }
 
     fn beside(&self, target: &Target) -> Vec<(ServiceId, Version)> {
@@ -151,7 +172,8 @@ fn released(shape: &Shape, mishaps: &Mishaps, record: &VerifiedRecord, enforced:
     record.announce(&shape.definition());
     course(&clock, shape, mishaps, |platform| {
         let services = shape.needs().into_keys().collect();
-        let seen = Seen { world: platform.world.clone(), services };
+        let before = versions(&shape.previous());
+        let seen = Seen { world: platform.world.clone(), services, before };
         let policy = AllOf::new().and(Compatible::new(catalogue(shape), seen));
         Some(if enforced { policy.and(CoVerified::new(record.clone())) } else { policy })
     })
@@ -189,8 +211,8 @@ fn check(shape: &Shape, mishaps: &Mishaps, lates: &Lates, tally: &Tally) -> Resu
     let record = VerifiedRecord::new(before.clone());
     let course = released(shape, mishaps, &record, true);
     let (left, denied) = told(&course);
-    // Of several that are left behind, each is put back by itself.
-    if let Some(wrong) = course.witness.wrong().first().filter(|_| left < 2) {
+    // Where a service is left behind, others may be new beside it.
+    if let Some(wrong) = course.witness.wrong().first().filter(|_| left == 0) {
         return Err(wrong.clone());
     }
     let (new, _) = whole(shape, &course, &before)

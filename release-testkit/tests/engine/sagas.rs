@@ -63,7 +63,7 @@ pub(crate) fn versions(set: &VersionSet) -> Versions {
 }
 
 /// A new version needs the new ones of those that it names; older ones need nothing in particular.
-pub(crate) fn catalogue(shape: &Shape) -> Catalogue {
+fn catalogue(shape: &Shape) -> Catalogue {
     let (stays, needs) = (shape.of_fate(Fate::Stays), shape.needs());
     let offers = needs.iter().flat_map(|(service, needs)| {
         let plain = [OLDER, OLD].map(|number| Offer::new(service.clone(), version(number)));
