@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn an_order_keeps_every_need_met_just_when_it_keeps_to_the_turns(
         catalogue in catalogue(),
-        (from, to) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        (from, to) in (any::<Index>(), any::<Index>()),
     ) {
         let sets = all_sets(&catalogue);
         let (live, target) = (from.get(&sets), to.get(&sets));
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn all_regions_are_planned_as_each_is(
         catalogue in catalogue(),
-        regions in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+        regions in proptest::collection::vec(any::<Index>(), 0..6),
         (nth, text) in (0..4_usize, 0..REQUIREMENTS.len()),
     ) {
         let sets = all_sets(&catalogue);
