@@ -108,8 +108,9 @@ fn brought(
     verified: &VerifiedSets,
 ) -> Result<Outcome, String> {
     let everywhere = services::regions().unwrap();
-    let (regions, verified) = (Some(&everywhere), Some(verified));
-    let wish = Wish { regions, verified, ..Wish::new(name.to_owned(), to) };
+    platform.record.replace(verified.clone());
+    let wish = Wish { verified: true, ..Wish::new(name.to_owned(), to) };
+    let wish = Wish { regions: Some(&everywhere), ..wish };
     let run = platform.start(&Services::new().unwrap(), &wish).map_err(|why| why.to_string())?;
     Ok(platform.end(&run).unwrap().outcome)
 }

@@ -154,7 +154,7 @@ impl Line {
             let wish = Wish {
                 regions: Some(&regions),
                 priority: Priority::Hotfix,
-                verified: Some(&self.verified),
+                verified: true,
                 instead_of: (&older, &reason),
                 ..Wish::new(format!("{id}-{number}"), &to)
             };

@@ -14,10 +14,10 @@
 //! verification of every set in staging, every wave of every train in its regions, every hotfix, and the way back from the
 //! regional failure, which is found by the metric of one region. A second policy lets no version go where it does not get along
 //! with what users have there: what each needs is published when it is built, while runs are decided by it. Users get no set but
-//! one that such a run in staging verified, by its own records. The ways back of the wave that fails and of the one that is replaced are the engine's own. Calls go over a
-//! fake pager. What is decided by pure parts: the dates, who boards, the waves and when they begin, what hotfixes move and what
-//! they replace, sign-offs, and to which set the regions before return. Time for watching a wave after its rollout passes on the
-//! clock, and nothing is measured in it.
+//! one that such a run in staging verified, by its own records; a third policy lets nothing begin that could not go back to one. The
+//! ways back of the wave that fails and of the one that is replaced are the engine's own. Calls go over a fake pager. What is decided
+//! by pure parts: the dates, who boards, the waves and when they begin, what hotfixes move and what they replace, sign-offs, and to
+//! which set the regions before return. Time for watching a wave after its rollout passes on the clock, and nothing is measured in it.
 //!
 //! | file | holds |
 //! |---|---|

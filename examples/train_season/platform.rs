@@ -17,8 +17,8 @@ use release_core::report::RunReport;
 use release_core::run::{Event, Outcome};
 use release_policy::AllOf;
 use release_policy::compat::{
-    Catalogue, Compatible, Fleet, Inventory, NotRecorded, NotVerified, Offer, Published,
-    VerifiedSet, VerifiedSets, Versions,
+    Catalogue, CoVerified, Compatible, Fleet, Inventory, NotRecorded, NotVerified, Offer,
+    Published, VerifiedRecord, VerifiedSet, VerifiedSets, Versions,
 };
 use release_policy::train::departure::UnderWay;
 use release_providers::{ProviderSelector, Registry};
@@ -83,8 +83,9 @@ pub(crate) struct Wish<'a> {
     pub(crate) regions: Option<&'a BTreeSet<RegionId>>,
     pub(crate) to: &'a Versions,
     pub(crate) priority: Priority,
-    /// What was verified together: nothing else is brought, nor returned to. None where that is just being verified, or gone back to.
-    pub(crate) verified: Option<&'a VerifiedSets>,
+    /// Whether nothing else is brought, nor returned to, than what was verified together. Not where that is just being verified, or gone
+    /// back to.
+    pub(crate) verified: bool,
     /// What it takes the place of, and why.
     pub(crate) instead_of: (&'a [Running], &'a str),
 }
@@ -93,7 +94,7 @@ impl<'a> Wish<'a> {
     /// These versions, in staging.
     pub(crate) const fn new(name: String, to: &'a Versions) -> Self {
         let priority = Priority::Normal;
-        Self { name, regions: None, to, priority, verified: None, instead_of: (&[], "") }
+        Self { name, regions: None, to, priority, verified: false, instead_of: (&[], "") }
     }
 }
 
@@ -110,6 +111,9 @@ pub(crate) struct Platform {
     dice: Dice,
     /// What is known of versions: the engine lets none go where it does not get along with what is there.
     pub(crate) published: Published,
+    /// What was verified together in staging, and what of it was gone back from: the engine brings nothing to users that could not go back
+    /// to such a set.
+    pub(crate) record: VerifiedRecord,
     /// What is deployed in each region.
     pub(crate) fleet: Fleet,
     staging: Versions,
@@ -141,15 +145,30 @@ impl Platform {
         let services = Services::new()?.team.into_keys().collect();
         let (published, seen) =
             (Published::new(Catalogue::new([])?), Seen { world: fakes.world.clone(), services });
-        let compatible = Compatible::new(published.clone(), seen);
+        let (compatible, record) =
+            (Compatible::new(published.clone(), seen), VerifiedRecord::default());
+        let verified = CoVerified::new(record.clone()).first_deployments(true);
+        let verified = verified.only_in(PRODUCTION.parse()?);
         let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
             .clock(Arc::clone(&time))
-            .policy(AllOf::new().and(season.windows().clone()).and(compatible))
+            .policy(AllOf::new().and(season.windows().clone()).and(compatible).and(verified))
             .build();
         let mut runtime = Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build()?;
         let (dice, staging, count) = (season.dice, Versions::new(), (0, 0));
-        Ok(Self { runtime, clock, fakes, metrics, engine, dice, published, fleet, staging, count })
+        Ok(Self {
+            runtime,
+            clock,
+            fakes,
+            metrics,
+            engine,
+            dice,
+            published,
+            record,
+            fleet,
+            staging,
+            count,
+        })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -214,9 +233,10 @@ impl Platform {
         };
         let definition = self.definition(services, wish, before)?;
         let release = definition.release.clone();
-        if let Some(verified) = wish.verified {
-            is_verified(verified, wish, &release)?;
+        if wish.verified {
+            is_verified(&self.record.sets(), wish, &release)?;
         }
+        self.record.announce(&definition);
         let plan = plan(&definition)?;
         let (run, steps): (RunId, _) = (wish.name.parse()?, plan.steps().len());
         let by = Principal::service("trains".parse()?);
@@ -270,6 +290,10 @@ impl Platform {
         };
         let report = RunReport::new(&history, plan.clone())?;
         let verified = VerifiedSet::of_run(&running.release, &plan, &report);
+        // What passes in staging is recorded. Users get nothing else, so that their runs have nothing to add.
+        if running.regions.is_none() {
+            drop(self.record.ended(&plan, &report));
+        }
         if outcome == Outcome::Succeeded {
             match &running.regions {
                 None => self.staging.clone_from(&running.to),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use release_core::model::{Digest, RunId, ServiceId, Span, Timestamp};
 use release_core::run::Outcome;
-use release_policy::compat::{VerifiedSets, Versions};
+use release_policy::compat::Versions;
 use release_policy::train::WaveRegion;
 use release_policy::train::calendar::ScheduledDeparture;
 use release_policy::train::departure::{Boarded, Boarding, Car, Slip, Superseded};
@@ -35,8 +35,6 @@ pub(crate) struct Line {
     /// The trains that departed, with the dates that came of it.
     pub(crate) departed: Vec<ScheduledDeparture>,
     pub(crate) hotfixes: Vec<Emergency>,
-    /// What was verified together in staging, and what of it was gone back from.
-    pub(crate) verified: VerifiedSets,
     /// By what proves a set: the run that does.
     pub(crate) proofs: BTreeMap<Digest, RunId>,
     pub(crate) under_way: Option<UnderWayTrain>,
@@ -138,7 +136,6 @@ impl Line {
         let platform = Platform::new(&season, begins()?)?;
         let calls = Calls::new(&platform)?;
         let mut line = Self {
-            verified: VerifiedSets::default(),
             proofs: BTreeMap::new(),
             departed: Vec::new(),
             under_way: None,
@@ -163,8 +160,9 @@ impl Line {
         let built = all.keys().map(|service| self.backlog.built(service, &first));
         self.platform.store(&built.collect::<Result<Vec<_>, _>>()?)?;
         self.verify("first-staging".into(), &all)?;
-        let (everywhere, verified) = (regions()?, Some(&self.verified));
-        let wish = Wish { regions: Some(&everywhere), verified, ..Wish::new("first".into(), &all) };
+        let everywhere = regions()?;
+        let wish = Wish { verified: true, ..Wish::new("first".into(), &all) };
+        let wish = Wish { regions: Some(&everywhere), ..wish };
         let run = self.platform.start(&self.services, &wish)?;
         match self.platform.end(&run)?.outcome {
             Outcome::Succeeded => Ok(()),
@@ -176,9 +174,7 @@ impl Line {
     pub(crate) fn verify(&mut self, name: String, to: &Versions) -> Result<(Ran, Digest), Failure> {
         let running = self.platform.start(&self.services, &Wish::new(name, to))?;
         let ran = self.platform.end(&running)?;
-        let set = ran.verified.clone()?;
-        let evidence = set.evidence;
-        self.verified.record(set)?;
+        let evidence = ran.verified.clone()?.evidence;
         self.proofs.insert(evidence, ran.run.clone());
         Ok((ran, evidence))
     }
@@ -283,7 +279,8 @@ impl Line {
         to.extend(boarding.board()?.aboard);
         self.platform.wait(before(departs, VERIFYING))?;
         let (ran, evidence) = self.verify(format!("{}-staging", dates.id), &to)?;
-        let boarded = Boarding { verified: self.verified.sets(), ..boarding }.board()?;
+        let record = self.platform.record.sets();
+        let boarded = Boarding { verified: record.sets(), ..boarding }.board()?;
         let (_, proof) = boarded.departing()?;
         if proof != evidence {
             return Err(format!("{} departs by an older proof", dates.id).into());

@@ -173,8 +173,7 @@ impl Line {
         let mut to = live.ok_or("a wave without regions")?.clone();
         let aboard = self.aboard()?;
         to.extend(aboard.clone());
-        let (here, verified) = (Some(regions), Some(&self.verified));
-        let wish = Wish { regions: here, verified, ..Wish::new(name, &to) };
+        let wish = Wish { regions: Some(regions), verified: true, ..Wish::new(name, &to) };
         let running = self.platform.start(&self.services, &wish)?;
         let under_way = self.under_way.as_mut().ok_or("no train is under way")?;
         under_way.wave = Some(running.clone());
@@ -229,7 +228,7 @@ impl Line {
         events.push(Event::TurnedBack { at });
         let train = self.under_way.clone().ok_or("no train is under way")?;
         for evidence in &train.evidence {
-            self.verified.abandon(*evidence);
+            self.platform.record.abandon(*evidence);
         }
         let mut path = step.id.as_str().split('/').skip(1);
         let region: RegionId = path.next().ok_or("a step without a region")?.parse()?;
@@ -245,7 +244,8 @@ impl Line {
         let mut back = None;
         if let Some(live) = regions.first().and_then(|first| self.platform.fleet.get(first)) {
             let catalogue = self.platform.published.catalogue();
-            let (set, order) = self.verified.way_back(&catalogue, live)?;
+            let record = self.platform.record.sets();
+            let (set, order) = record.way_back(&catalogue, live)?;
             if set.over(live) != to {
                 return Err(format!("the wave of {id} went back elsewhere than others").into());
             }
@@ -260,7 +260,8 @@ impl Line {
             back = Some((ran, order.steps.len()));
         }
         events.push(Event::WentBack { at: self.platform.now() });
-        let mut sets = self.verified.sets().iter().rev();
+        let record = self.platform.record.sets();
+        let mut sets = record.sets().iter().rev();
         let set = sets.find(|set| set.versions == to).ok_or("what is live was not verified")?;
         let verified_by = self.proofs.get(&set.evidence).ok_or("a set without a run")?.clone();
         let not_begun: Vec<_> =

@@ -43,7 +43,7 @@
 //! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
 //! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
 //! | [`train`] | scopes and sign-offs of trains, their calendar, departures, and waves of regions |
-//! | [`compat`] | which versions can be deployed together, and in which order |
+//! | [`compat`] | which versions can be deployed together, and in which order; and what was verified together, to go back to |
 //! | [`quarantine`] | which suites of tests are flaky, and for how long one does without them |
 //! | [`AllOf`] | several policies of any kind at once: deny beats wait beats permit |
 //!

@@ -8,6 +8,8 @@
 mod course;
 #[path = "engine/oracle.rs"]
 mod oracle;
+#[path = "engine/remainders.rs"]
+mod remainders;
 #[path = "engine/sagas.rs"]
 mod sagas;
 #[path = "engine/shapes.rs"]

@@ -10,6 +10,7 @@ use semver::Version;
 
 use super::VerifiedSet;
 use super::policy::brings;
+use super::record::set_of;
 
 /// Why a run verified no set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,14 @@ pub enum NotVerified {
         release: ReleaseId,
         /// Whose report it is.
         found: ReleaseId,
+    },
+    /// Nobody announced the release, so that nobody knows which versions are of it.
+    #[error(
+        "nobody announced release `{release}`, so that nothing says what its run verified; announce its definition before the run starts"
+    )]
+    Unannounced {
+        /// The release.
+        release: ReleaseId,
     },
     /// The report is of a run of another plan.
     #[error(
@@ -112,20 +121,26 @@ impl VerifiedSet {
                 return Err(NotVerified::Ended { outcome: Box::new(outcome.clone()) });
             }
         }
-        if report.release != release.id {
-            let (release, found) = (release.id.clone(), report.release.clone());
-            return Err(NotVerified::OtherRelease { release, found });
-        }
-        let later = || plan.later(report.plan);
-        let same = (plan.digest() == report.plan).then(|| plan.clone());
-        let Some(plan) = same.or_else(later) else {
-            return Err(NotVerified::OtherPlan { plan: plan.digest(), report: report.plan });
-        };
+        let plan = pinned(release, plan, report)?;
         check(release, plan.plan())?;
-        let versions = release.versions.members.iter();
-        let versions = versions.map(|(id, member)| (id.clone(), member.version.clone()));
-        Ok(Self::of(versions.collect(), report.head))
+        Ok(Self::of(set_of(&release.versions), report.head))
     }
+}
+
+/// The plan of a release by which the run went of which a report is.
+pub(super) fn pinned(
+    release: &Release,
+    plan: &FrozenPlan,
+    report: &RunReport,
+) -> Result<FrozenPlan, NotVerified> {
+    if report.release != release.id {
+        let (release, found) = (release.id.clone(), report.release.clone());
+        return Err(NotVerified::OtherRelease { release, found });
+    }
+    let later = || plan.later(report.plan);
+    let same = (plan.digest() == report.plan).then(|| plan.clone());
+    let other = || NotVerified::OtherPlan { plan: plan.digest(), report: report.plan };
+    same.or_else(later).ok_or_else(other)
 }
 
 /// Whether a plan brings just what changes in a release.

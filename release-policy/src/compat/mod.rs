@@ -10,9 +10,14 @@
 //! - [`Catalogue::describe`] puts what versions need into a definition, so that its plan follows such an order;
 //! - [`Catalogue::way_back`] finds the last set that was verified together to which such an order leads;
 //! - [`VerifiedSets`] records such sets, and tells whether a release returns to one;
+//! - [`VerifiedRecord`] is that record while runs go on: it learns from each that is over what it verified;
 //! - [`Compatible`] is the policy that asks [`Catalogue::admit`] before each step of a run that deploys a version or sends users to one;
-//! - [`Published`] is the catalogue that the policy goes by, told of new versions while it does;
+//! - [`CoVerified`] is the policy that asks the record before a run begins somewhere, and before a service is left behind;
+//! - [`Published`] is the catalogue that [`Compatible`] goes by, told of new versions while it does;
 //! - [`Deployed`] follows runs and what hosts see, and so tells that policy what is deployed.
+//!
+//! Both policies together, in an [`AllOf`](crate::AllOf), see to it that what meets at any moment gets along, and that a run ends with all of
+//! its release or with a set that was verified together: never with a mixture that nobody tried.
 //!
 //! What a version needs that the catalogue does not know, nobody knows: it may need anything. So keep versions in the catalogue as long as they
 //! are deployed anywhere; where one is missing, changes are denied that it might not get along with, and the denial names it.
@@ -61,13 +66,16 @@
 //! | `back` | the way back |
 //! | `verified` | the record of what was verified together |
 //! | `evidence` | what a run verified |
+//! | `record` | that record while runs add to it |
 //! | `policy` | what is admitted, as a policy of the engine |
+//! | `co_verified` | what can go back to a verified set and what may be left behind, as a policy of the engine |
 //! | `published` | the catalogue that the policy goes by, as new versions become known |
 //! | `deployed` | what is deployed, as runs change it and hosts see it |
 //! | `stand` | which version of one service counts as deployed |
 
 mod back;
 mod catalogue;
+mod co_verified;
 mod deployed;
 mod describe;
 mod evidence;
@@ -77,6 +85,7 @@ mod narrow;
 mod plan;
 mod policy;
 mod published;
+mod record;
 mod regions;
 mod resolve;
 mod stand;
@@ -87,12 +96,14 @@ mod verified;
 
 pub use back::{MOST_SETS, NoWayBack, NotThere, VerifiedSet};
 pub use catalogue::{Catalogue, CatalogueError, Fleet, MAX_OFFERS, Offer, Versions};
+pub use co_verified::{CoVerified, NotCoVerified};
 pub use deployed::{Deployed, Following};
 pub use evidence::NotVerified;
 pub use faults::{Broken, Change, Denied, Fault, Unknown};
 pub use plan::{MOST_TARGETS, NoPlan, Plan};
 pub use policy::{Compatible, Inventory};
 pub use published::Published;
+pub use record::{Learned, MOST_RELEASES, VerifiedRecord};
 pub use regions::NoPlans;
 pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
 pub use steps::{Knot, NoOrder, Order, Step};

@@ -7,6 +7,7 @@ use release_core::model::{Digest, Release, ServiceId};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::record::set_of;
 use super::{Catalogue, MOST_SETS, NoWayBack, Order, VerifiedSet, Versions};
 
 /// The sets that were verified together, in the order in which they were, and which of them were gone back from. The last [`MOST_SETS`] are
@@ -84,7 +85,7 @@ pub struct EmptySet {
 pub struct Difference {
     /// The service.
     pub service: ServiceId,
-    /// Its version in what a release returns to; none where it is not in that.
+    /// Its version in what a release returns to, or in what stays of it; none where it is not in that.
     pub previous: Option<Version>,
     /// Its version in the set that was verified; none where it is not in that.
     pub verified: Option<Version>,
@@ -141,7 +142,7 @@ pub enum NotRecorded {
     },
 }
 
-fn told(differing: &[Difference]) -> String {
+pub(super) fn told(differing: &[Difference]) -> String {
     differing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
@@ -211,26 +212,28 @@ impl VerifiedSets {
     /// # Errors
     /// [`NotRecorded`] when it is none, with the versions in which it differs from the nearest one.
     pub fn returns(&self, release: &Release) -> Result<&VerifiedSet, NotRecorded> {
-        let members = release.previous.members.iter();
-        let previous: Versions =
-            members.map(|(id, member)| (id.clone(), member.version.clone())).collect();
-        if previous.is_empty() {
+        self.find(&set_of(&release.previous))
+    }
+
+    /// The recorded set of just these versions.
+    pub(super) fn find(&self, versions: &Versions) -> Result<&VerifiedSet, NotRecorded> {
+        if versions.is_empty() {
             return Err(NotRecorded::Nothing);
         }
-        if let Some(set) = self.open().find(|set| set.versions == previous) {
+        if let Some(set) = self.open().find(|set| set.versions == *versions) {
             return Ok(set);
         }
-        if let Some(set) = self.sets.iter().rev().find(|set| set.versions == previous) {
+        if let Some(set) = self.sets.iter().rev().find(|set| set.versions == *versions) {
             return Err(NotRecorded::Abandoned { evidence: set.evidence });
         }
-        let differing = self.open().map(|set| (set.evidence, differences(&previous, set)));
+        let differing = self.open().map(|set| (set.evidence, differences(versions, set)));
         let nearest = differing.min_by_key(|(_, differing)| differing.len());
         let Some((nearest, differing)) = nearest else { return Err(NotRecorded::NoSets) };
         Err(NotRecorded::Differs { nearest, differing })
     }
 
     /// Those that were not gone back from, the last first.
-    fn open(&self) -> impl Iterator<Item = &VerifiedSet> {
+    pub(super) fn open(&self) -> impl Iterator<Item = &VerifiedSet> {
         self.sets.iter().rev().filter(|set| !self.abandoned.contains(&set.evidence))
     }
 }

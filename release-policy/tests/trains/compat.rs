@@ -12,6 +12,8 @@ use semver::{Version, VersionReq};
 
 use super::support::id;
 
+#[path = "compat_co_verified.rs"]
+mod co_verified;
 #[path = "compat_deployed.rs"]
 mod deployed;
 #[path = "compat_describe.rs"]
@@ -20,6 +22,8 @@ mod describe;
 mod hostile;
 #[path = "compat_policy.rs"]
 mod policy;
+#[path = "compat_record.rs"]
+mod record;
 #[path = "compat_runs.rs"]
 mod runs;
 #[path = "compat_told.rs"]

@@ -12,7 +12,10 @@ use release_core::model::{
 use release_core::plan::{Action, FrozenPlan, plan};
 use release_core::port::{EffectError, Evidence, Policy};
 use release_core::report::RunReport;
-use release_core::run::{EffectOutcome, Event, Fact, Input, Outcome, RunState, Status, Turn, turn};
+use release_core::run::{
+    Command, Directive, EffectOutcome, Event, Fact, Input, Outcome, Rejected, RunState, Status,
+    Turn, turn,
+};
 use release_policy::compat::{Fleet, Versions};
 use semver::Version;
 
@@ -185,6 +188,17 @@ impl Run {
         let led_on = !events.is_empty() || !matches!(input, Some(Input::Reconsider));
         self.facts.extend(events.into_iter().map(|event| Fact { at: self.now, event }));
         led_on
+    }
+
+    /// Somebody gives a command; what follows at once.
+    pub(super) fn tell(&mut self, command: Command) -> Result<Vec<Event>, Rejected> {
+        let ann = Principal::human(id("ann"));
+        let input = Input::Directive(Directive::new(command, ann, "asked for"));
+        let asked = Turn::new(self.now, 0, &*self.policy);
+        let events = turn(&mut self.state, Some(&input), &asked, 1_000)?;
+        let facts = events.iter().map(|event| Fact { at: self.now, event: event.clone() });
+        self.facts.extend(facts);
+        Ok(events)
     }
 
     /// Goes on until nothing does any more, or `stop` says so.

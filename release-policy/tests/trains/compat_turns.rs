@@ -1,13 +1,16 @@
 //! Which of two changes goes first, beside all orders that there are; and plans for all regions at once.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestRunner;
 use release_core::model::{RegionId, ServiceId};
-use release_policy::compat::{Catalogue, Fleet, NoPlan, NoPlans, Offer, Versions};
+use release_policy::compat::{Catalogue, Change, Fleet, NoPlan, NoPlans, Offer, Step, Versions};
 
 use super::super::support::id;
-use super::{REQUIREMENTS, all_sets, catalogue, requirement, unmet, version, wish};
+use super::{REQUIREMENTS, all_sets, catalogue, fits, requirement, unmet, version, wish};
 
 fn permutations(all: &[ServiceId]) -> Vec<Vec<ServiceId>> {
     if all.is_empty() {
@@ -53,7 +56,7 @@ proptest! {
     #[test]
     fn an_order_keeps_every_need_met_just_when_it_keeps_to_the_turns(
         catalogue in catalogue(),
-        (from, to) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        (from, to) in (any::<Index>(), any::<Index>()),
     ) {
         let sets = all_sets(&catalogue);
         let (live, target) = (from.get(&sets), to.get(&sets));
@@ -88,7 +91,7 @@ proptest! {
     #[test]
     fn all_regions_are_planned_as_each_is(
         catalogue in catalogue(),
-        regions in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+        regions in proptest::collection::vec(any::<Index>(), 0..6),
         (nth, text) in (0..4_usize, 0..REQUIREMENTS.len()),
     ) {
         let sets = all_sets(&catalogue);
@@ -106,6 +109,80 @@ proptest! {
         let expected = if refused.is_empty() { Ok(plans) } else { Err(NoPlans { regions: refused }) };
         prop_assert_eq!(catalogue.plan_all(&fleet, &wish), expected);
     }
+}
+
+/// Regions in which all needs are met, and a wish for all of them; and in which region the next change is made.
+type Wished = (Catalogue, Vec<Index>, (usize, usize), Vec<Index>);
+
+fn wished() -> impl Strategy<Value = Wished> {
+    let regions = proptest::collection::vec(any::<Index>(), 2..5);
+    let wish = (0..4_usize, 0..REQUIREMENTS.len());
+    (catalogue(), regions, wish, proptest::collection::vec(any::<Index>(), 16))
+}
+
+/// Makes the changes of all regions one after the other, each region's in their order. How many there were; none: there is no plan.
+fn carried_out(
+    (catalogue, regions, (nth, text), turns): Wished,
+) -> Result<Option<usize>, TestCaseError> {
+    let fitting: Vec<_> =
+        all_sets(&catalogue).into_iter().filter(|set| fits(&catalogue, set)).collect();
+    let each = regions.iter().enumerate();
+    let mut fleet: Fleet =
+        each.map(|(nth, set)| (id(&format!("r-{nth}")), set.get(&fitting).clone())).collect();
+    let wish = wish(nth, text);
+    let Ok(plans) = catalogue.plan_all(&fleet, &wish) else { return Ok(None) };
+    prop_assert_eq!(plans.len(), fleet.len());
+    let open = plans.iter().map(|(region, plan)| (region.clone(), plan.order.steps.clone().into()));
+    let mut open: Vec<(RegionId, VecDeque<Step>)> = open.collect();
+    let (mut made, mut turns) = (0, turns.iter().cycle());
+    while !open.is_empty() {
+        let at = turns.next().unwrap().index(open.len());
+        let (region, steps) = &mut open[at];
+        let Some(step) = steps.pop_front() else {
+            open.remove(at);
+            continue;
+        };
+        let live = fleet.get_mut(region).unwrap();
+        let change = match &step.to {
+            Some(version) => Change::to(step.service.clone(), version.clone()),
+            None => Change::removal(step.service.clone()),
+        };
+        // The policy of the engine lets it begin, as the region stands then.
+        let here: Fleet = [(region.clone(), live.clone())].into();
+        prop_assert_eq!(catalogue.admit(&here, &change), Ok(()));
+        step.apply(live);
+        made += 1;
+        for (region, live) in &fleet {
+            prop_assert!(fits(&catalogue, live), "after {step} in {region}: {live:?}");
+        }
+    }
+    for (region, live) in &fleet {
+        prop_assert_eq!(Some(live), plans.get(region).map(|plan| &plan.target));
+        prop_assert!(
+            wish.iter().all(|(id, text)| live.get(id).is_some_and(|one| text.matches(one)))
+        );
+    }
+    Ok(Some(made))
+}
+
+#[test]
+fn any_accepted_plan_keeps_every_need_met_in_every_state_of_every_region() {
+    let config =
+        ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
+    let (accepted, changes) = (Cell::new(0), Cell::new(0));
+    let done = TestRunner::new(config).run(&wished(), |wished| {
+        if let Some(made) = carried_out(wished)? {
+            accepted.set(accepted.get() + 1);
+            changes.set(changes.get() + made);
+        }
+        Ok(())
+    });
+    done.unwrap();
+    // There were plans, and changes in them.
+    assert!(
+        accepted.get() > 500 && changes.get() > 500,
+        "{accepted:?} plans with {changes:?} changes"
+    );
 }
 
 /// `api` goes from 2 to 3, which needs a newer `db`; `shop` 2 needs the old `api`, and `shop` 3 gets along with both.

@@ -11,7 +11,7 @@ use release_core::plan::{FrozenPlan, plan};
 use release_core::port::Clock;
 use release_core::report::RunReport;
 use release_core::run::{Awaiting, Command, Directive, Fact, Outcome};
-use release_policy::Windows;
+use release_policy::AllOf;
 use release_providers::spi::{ApplyRequest, Deployer as _, SetWeights, TrafficRouter as _};
 use release_testkit::VirtualClock;
 use release_testkit::fakes::FakePlatform;
@@ -114,14 +114,15 @@ fn platform(clock: &Arc<VirtualClock>, shape: &Shape) -> FakePlatform {
     platform
 }
 
-/// Releases `shape` by the hours of `windows`, with all that goes wrong.
+/// Releases `shape` by a policy of its platform, if there is one, with all that goes wrong.
 pub(crate) fn course(
     clock: &Arc<VirtualClock>,
     shape: &Shape,
     mishaps: &Mishaps,
-    windows: Option<&Windows>,
+    policy: impl FnOnce(&FakePlatform) -> Option<AllOf>,
 ) -> Course {
     let platform = platform(clock, shape);
+    let policy = policy(&platform);
     let plan = plan(&shape.definition()).unwrap().freeze();
     let drawn = (mishaps.seed, mishaps.stubborn);
     let witness = Arc::new(Witness::new(platform, Arc::clone(clock), shape, drawn));
@@ -147,7 +148,7 @@ pub(crate) fn course(
         asked: Mutex::default(),
         patient: mishaps.patient,
     };
-    let (outcome, crashes) = world.release(mishaps, windows);
+    let (outcome, crashes) = world.release(mishaps, policy.as_ref());
     let World { journal, witness, plan, run, .. } = world;
     let engine = Engine::builder(journal, Arc::<Witness>::clone(&witness)).build();
     let (history, _) = clock.run(engine.load(&run)).unwrap().unwrap();
@@ -158,22 +159,22 @@ pub(crate) fn course(
 
 impl World {
     /// Drives the run to its end, by as many engines as that takes.
-    fn release(&self, mishaps: &Mishaps, windows: Option<&Windows>) -> (Outcome, usize) {
-        let mut told = false;
+    fn release(&self, mishaps: &Mishaps, policy: Option<&AllOf>) -> (Outcome, usize) {
+        let (orders, mut told) = (mishaps.orders(), 0);
         for crashes in 0.. {
             let performer = Arc::<Witness>::clone(&self.witness);
             let builder = Engine::builder(Arc::<Deadly>::clone(&self.journal), performer)
                 .clock(Arc::<VirtualClock>::clone(&self.clock))
                 .name(format!("engine-{crashes}"));
-            let engine = match windows {
-                Some(windows) => builder.policy(windows.clone()).build(),
+            let engine = match policy {
+                Some(policy) => builder.policy(policy.clone()).build(),
                 None => builder.build(),
             };
             let life = async {
                 tokio::select! {
                     biased;
                     () = self.journal.died.notified() => None,
-                    outcome = self.live(&engine, mishaps, &mut told) => Some(outcome.unwrap()),
+                    outcome = self.live(&engine, &orders, &mut told) => Some(outcome.unwrap()),
                 }
             };
             if let Some(outcome) = self.clock.run(life).unwrap() {
@@ -183,12 +184,12 @@ impl World {
         panic!("there are fewer crashes than numbers")
     }
 
-    /// The life of one engine.
+    /// The life of one engine, which is given those orders that were not yet.
     async fn live(
         &self,
         engine: &Engine,
-        mishaps: &Mishaps,
-        told: &mut bool,
+        orders: &[(u64, Command)],
+        told: &mut usize,
     ) -> Result<Outcome, EngineError> {
         let handle = if *self.journal.appends.borrow() == 0 {
             let plan = self.plan.clone();
@@ -198,16 +199,15 @@ impl World {
         };
         let mut appends = self.journal.appends.subscribe();
         loop {
-            let signal = mishaps.signal.as_ref().filter(|_| !*told);
-            let moment = signal.map_or(u64::MAX, |(moment, _)| *moment);
+            let order = orders.get(*told);
+            let moment = order.map_or(u64::MAX, |(moment, _)| *moment);
             tokio::select! {
                 biased;
                 // What this returns would hold the journal up.
                 () = async { drop(appends.wait_for(|count| *count >= moment).await) } => {
-                    *told = true;
-                    if let Some((_, signal)) = signal {
-                        let signal = Box::new(signal.clone());
-                        self.say(&handle, Command::Signal { signal }).await;
+                    *told += 1;
+                    if let Some((_, command)) = order {
+                        self.say(&handle, command.clone()).await;
                     }
                 }
                 settled = handle.settled() => match settled? {

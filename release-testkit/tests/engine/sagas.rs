@@ -58,7 +58,7 @@ pub(crate) fn run_cases<S: Strategy>(
     }
 }
 
-fn versions(set: &VersionSet) -> Versions {
+pub(crate) fn versions(set: &VersionSet) -> Versions {
     set.members.iter().map(|(id, member)| (id.clone(), member.version.clone())).collect()
 }
 
@@ -203,7 +203,7 @@ fn report_names_it(course: &Course) -> Result<(), String> {
 
 fn check(shape: &Shape, mishaps: &Mishaps, tally: &Tally) -> Result<(), String> {
     let clock = Arc::new(VirtualClock::new());
-    let course = course(&clock, shape, mishaps, None);
+    let course = course(&clock, shape, mishaps, |_| None);
     if let Some(wrong) = course.witness.wrong().first() {
         return Err(wrong.clone());
     }

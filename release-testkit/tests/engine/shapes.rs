@@ -11,6 +11,7 @@ use release_core::model::{
     Release, RollbackCriteria, RollbackScope, RollbackTrigger, Rolling, Service, ServiceId, Shadow,
     Signal, SignalKind, SignalResponse, Span, Stage, Strategy as Rollout, Tier, VersionSet,
 };
+use release_core::run::Command;
 use release_testkit::fixtures::{artifact, error_rate, literal, version};
 
 pub(crate) const ENVIRONMENT: &str = "production";
@@ -69,6 +70,8 @@ pub(crate) struct Mishaps {
     pub(crate) faults: Vec<Fault>,
     /// What somebody tells the run of, once so many batches are in its journal.
     pub(crate) signal: Option<(u64, Signal)>,
+    /// Which services people want to be left behind, once so many batches are in its journal.
+    pub(crate) descopes: Vec<(u64, ServiceId)>,
     /// At which appends the engine dies, and whether the batch is stored.
     pub(crate) crashes: BTreeMap<u64, bool>,
     /// Whether the first change of the way back is refused.
@@ -85,6 +88,23 @@ pub(crate) fn service_id(number: usize) -> ServiceId {
 
 pub(crate) fn region_id(number: usize) -> RegionId {
     literal(&format!("r{number}"))
+}
+
+impl Mishaps {
+    /// What people tell the run, in the order in which they do.
+    pub(crate) fn orders(&self) -> Vec<(u64, Command)> {
+        let signal = self.signal.iter().map(|(at, signal)| {
+            let signal = Box::new(signal.clone());
+            (*at, Command::Signal { signal })
+        });
+        let descopes = self.descopes.iter().map(|(at, service)| {
+            let service = service.clone();
+            (*at, Command::Descope { service })
+        });
+        let mut orders: Vec<_> = signal.chain(descopes).collect();
+        orders.sort_by_key(|(at, _)| *at);
+        orders
+    }
 }
 
 impl Shape {
@@ -305,6 +325,7 @@ pub(crate) fn mishaps(
         |(faults, signal, crashes, stubborn, patient, seed)| Mishaps {
             faults,
             signal,
+            descopes: Vec::new(),
             crashes,
             stubborn,
             patient,

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use release_core::model::{RegionId, Timestamp};
 use release_core::port::Clock as _;
 use release_core::time::Span;
-use release_policy::Windows;
 use release_policy::train::{WavePlan, WaveRegion, WaveRules, waves as plan_waves};
+use release_policy::{AllOf, Windows};
 use release_testkit::VirtualClock;
 use release_testkit::fixtures::literal;
 
@@ -199,8 +199,8 @@ fn check(world: &World, shape: Shape, mishaps: &Mishaps, tally: &Tally) -> Resul
     let (waves, stop_after) = (plan.stage_waves(), world.stop_after);
     let wave_gates = if world.timed { plan.wave_gates(world.rules) } else { Vec::new() };
     let shape = Shape { waves, wave_gates, stop_after, ..shape };
-    let windows = world.timed.then(|| world.windows(planned));
-    let course = course(&clock, &shape, mishaps, windows.as_ref());
+    let hours = || AllOf::new().and(world.windows(planned));
+    let course = course(&clock, &shape, mishaps, |_| world.timed.then(hours));
     if let Some(wrong) = course.witness.wrong().first() {
         return Err(wrong.clone());
     }
