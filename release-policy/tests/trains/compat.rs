@@ -19,7 +19,7 @@ mod describe;
 #[path = "compat_hostile.rs"]
 mod hostile;
 #[path = "compat_policy.rs"]
-mod policy;
+pub(crate) mod policy;
 #[path = "compat_runs.rs"]
 mod runs;
 #[path = "compat_told.rs"]

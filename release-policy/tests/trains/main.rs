@@ -11,6 +11,8 @@ mod calendar_refused;
 #[cfg(test)]
 mod compat;
 #[cfg(test)]
+mod conducted;
+#[cfg(test)]
 mod departures;
 #[cfg(test)]
 mod hotfixes;
@@ -18,6 +20,8 @@ mod hotfixes;
 mod journeys;
 #[cfg(test)]
 mod models;
+#[cfg(test)]
+mod one_train;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]

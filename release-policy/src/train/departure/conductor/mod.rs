@@ -4,8 +4,7 @@ mod follow;
 mod reasons;
 mod told;
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -259,17 +258,17 @@ fn place(step: &Step) -> Option<(&EnvironmentId, &RegionId, Option<&ServiceId>)>
     let named = step.scope.place().and_then(|place| {
         Some((&place.environment, place.region.as_ref()?, place.service.as_ref()))
     });
-    let of = |target| {
-        let Target { environment, region, service, .. } = target;
-        (environment, region, Some(service))
-    };
     named.or_else(|| match &step.action {
         Action::Scale { deployment, .. }
         | Action::Probe { deployment, .. }
-        | Action::Analyze { deployment, .. } => Some(of(&deployment.target)),
-        Action::Route { target, .. } | Action::Confirm { target, .. } => Some(of(target)),
+        | Action::Analyze { deployment, .. } => Some(whole(&deployment.target)),
+        Action::Route { target, .. } | Action::Confirm { target, .. } => Some(whole(target)),
         _ => None,
     })
+}
+
+fn whole(target: &Target) -> (&EnvironmentId, &RegionId, Option<&ServiceId>) {
+    (&target.environment, &target.region, Some(&target.service))
 }
 
 impl Policy for Conductor {

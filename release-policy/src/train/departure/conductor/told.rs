@@ -37,35 +37,42 @@ pub enum TellError {
     TooMany,
 }
 
-/// What was told, in the order in which it happened, with its digest.
+/// What was told, in the order in which it happened, each with the digest of all until there.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told(Arc<RwLock<(Vec<Event>, Option<Digest>)>>);
+pub(super) struct Told(Arc<RwLock<Vec<(Event, Digest)>>>);
 
 impl Told {
+    /// All of it, and its digest.
     pub(super) fn read(&self) -> (Vec<Event>, Option<Digest>) {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let told = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let digest = told.last().map(|(_, digest)| *digest);
+        (told.iter().map(|(event, _)| event.clone()).collect(), digest)
     }
 
     /// Takes an event, if it is one of the train; whether it is new.
     pub(super) fn tell(&self, train: &Train, event: Event) -> Result<bool, TellError> {
         let mut told = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let (events, digest) = &mut *told;
-        check(train, events, &event)?;
-        let place = events.partition_point(|one| one.at() <= event.at());
-        let same = events.iter().take(place).rev().take_while(|one| one.at() == event.at());
-        if same.into_iter().any(|one| *one == event) {
+        check(train, &told, &event)?;
+        let place = told.partition_point(|(one, _)| one.at() <= event.at());
+        let mut then = told.iter().take(place).rev().take_while(|(one, _)| one.at() == event.at());
+        if then.any(|(one, _)| *one == event) {
             return Ok(false);
         }
-        if events.len() >= MAX_TOLD {
+        if told.len() >= MAX_TOLD {
             return Err(TellError::TooMany);
         }
-        events.insert(place, event);
-        *digest = Some(Canonical::new("release/told/1").list(events.iter(), one).finish());
+        let mut before = place.checked_sub(1).and_then(|last| told.get(last)).map(|(_, all)| *all);
+        told.insert(place, (event, Digest::of(&[])));
+        for (event, digest) in told.iter_mut().skip(place) {
+            let all = Canonical::new("release/told/1").maybe(before, |all, one| all.digest(&one));
+            *digest = one(all, event).finish();
+            before = Some(*digest);
+        }
         Ok(true)
     }
 }
 
-fn check(train: &Train, told: &[Event], event: &Event) -> Result<(), TellError> {
+fn check(train: &Train, told: &[(Event, Digest)], event: &Event) -> Result<(), TellError> {
     let spec = train.spec();
     match event {
         Event::Began { stop, .. } | Event::Done { stop, .. } => {
@@ -83,6 +90,7 @@ fn check(train: &Train, told: &[Event], event: &Event) -> Result<(), TellError> 
         Event::Cleared { blocker, .. } => {
             let held =
                 |one: &Event| matches!(one, Event::Blocked { blocker: id, .. } if id == blocker);
+            let told = told.iter().map(|(event, _)| event);
             let known = train.held().iter().chain(told).any(held);
             if known { Ok(()) } else { Err(TellError::NoBlocker(blocker.clone())) }
         }
