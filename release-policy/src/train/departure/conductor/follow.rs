@@ -16,7 +16,10 @@ const MOST_PLANS: usize = 16;
 
 /// What plans do at each stop: found once for each, since plans are large.
 #[derive(Clone, Default)]
-pub(super) struct Plans(Arc<Mutex<BTreeMap<Digest, Arc<Vec<AtStop>>>>>);
+pub(super) struct Plans(Arc<Mutex<BTreeMap<Digest, Stops>>>);
+
+/// What one does at each stop.
+type Stops = Arc<Vec<AtStop>>;
 
 impl fmt::Debug for Plans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,7 +29,7 @@ impl fmt::Debug for Plans {
 
 /// What a plan does at a stop.
 #[derive(Default)]
-pub(super) struct AtStop {
+struct AtStop {
     /// Its steps there, but for those that tidy up behind.
     steps: Vec<u32>,
     /// Whether it changes all that is aboard in all regions of the stop.
@@ -70,7 +73,7 @@ impl Plans {
         *all && steps.iter().rev().all(|index| is_over(run, *index))
     }
 
-    fn of(&self, fixed: &Fixed, plan: &FrozenPlan) -> Arc<Vec<AtStop>> {
+    fn of(&self, fixed: &Fixed, plan: &FrozenPlan) -> Stops {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stops) = known.get(&plan.digest()) {
             return Arc::clone(stops);

@@ -79,7 +79,10 @@ pub enum ConductorError {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let departs: Timestamp = "2026-12-08T09:00:00Z".parse()?;
 /// let (one, two, hour) = (Version::new(1, 0, 0), Version::new(2, 0, 0), Span::secs(3_600));
-/// let stop = |id: &str, region: &str| Ok::<_, Box<dyn std::error::Error>>(Stop { id: id.parse()?, regions: [region.parse()?].into(), takes: hour });
+/// let stop = |id: &str, region: &str| {
+///     let regions = [region.parse()?].into();
+///     Ok::<_, Box<dyn std::error::Error>>(Stop { id: id.parse()?, regions, takes: hour })
+/// };
 /// let train = Train::new(TrainSpec {
 ///     id: "weekly-20261208".parse()?,
 ///     environment: "production".parse()?,
@@ -267,7 +270,7 @@ fn place(step: &Step) -> Option<(&EnvironmentId, &RegionId, Option<&ServiceId>)>
     })
 }
 
-fn whole(target: &Target) -> (&EnvironmentId, &RegionId, Option<&ServiceId>) {
+const fn whole(target: &Target) -> (&EnvironmentId, &RegionId, Option<&ServiceId>) {
     (&target.environment, &target.region, Some(&target.service))
 }
 

@@ -74,7 +74,7 @@ fn blocked(train: &Train, events: &[Event], blocker: &BlockerId, now: Timestamp)
 }
 
 /// Only what takes back all of the environment takes a train back; what would leave it half done is left to people.
-fn reverts(request: &Admission<'_>) -> ReasonKind {
+const fn reverts(request: &Admission<'_>) -> ReasonKind {
     match request.step.on_failure {
         OnFailure::RollBack(RollbackScope::Environment | RollbackScope::Release) => {
             ReasonKind::Revert
