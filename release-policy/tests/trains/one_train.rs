@@ -102,7 +102,7 @@ proptest! {
     ) {
         let way = JourneySpec { departs: minute(departs), back: minutes(back), closed, ..journey(&takes) };
         let blocker = |nth: usize, at: u64| {
-            let Event::Blocked { blocker: id, by, reason, at: since } = blocked(nth, at) else { unreachable!() };
+            let Event::Blocked { blocker: id, by, reason, at: since } = blocked(nth, at) else { panic!("it blocks") };
             Blocker { id, by, reason, since }
         };
         let mut spec = spec_of(vec![car(0)], &way);
