@@ -41,6 +41,7 @@
 //! | [`PolicySet`](decision::PolicySet) | rules as data, with windows and rights: what allows, what denies |
 //! | [`ErrorBudgets`](budget::ErrorBudgets) | that nothing new begins where an error budget is nearly used up |
 //! | `cedar::CedarRules` | rules in Cedar (feature `cedar`) |
+//! | [`Conductor`](train::departure::Conductor) | which stop of a train may begin or go on |
 //! | [`recommend`](recommend::recommend) | which strategy fits a change, and what each costs |
 //! | [`train`] | scopes and sign-offs of trains, their calendar, departures, and waves of regions |
 //! | [`compat`] | which versions can be deployed together, and in which order; and what was verified together, to go back to |

@@ -9,6 +9,7 @@ use super::event::{Event, Mode, StepRef, Verdict, WakeUp};
 use super::flags::Readings;
 use super::judge;
 use super::note::Notes;
+use super::regions::Entered;
 use super::signal::{SignalAnswer, Signals};
 use super::state::{Active, Phase, RunState, Status, Wait};
 use crate::ids::RunId;
@@ -125,6 +126,7 @@ impl RunState {
             left: Vec::new(),
             halted: None,
             began: Began::default(),
+            entered: Entered::default(),
             notes: Notes::default(),
             readings: Readings::default(),
             signals: Signals::default(),
@@ -314,6 +316,9 @@ impl RunState {
         }
         if mode == Mode::Perform && self.plan.step(index).action.begins_a_window() {
             self.began.change(&step.id, |began| *began = at);
+        }
+        if mode == Mode::Perform {
+            self.enter(at, index);
         }
         self.set_status(index, now);
         Ok(())

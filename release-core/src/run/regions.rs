@@ -1,6 +1,6 @@
 //! Regions that fail: they are taken back alone while others go on, until too many have failed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::advance::touched;
 use super::event::{Cause, StepRef};
@@ -8,8 +8,41 @@ use super::state::{Phase, RunState, Status};
 use crate::ids::{EnvironmentId, RegionId};
 use crate::model::RollbackScope;
 use crate::plan::{Line, Part, Step, Undo};
+use crate::time::Timestamp;
+
+/// When something was first changed in each region of each environment.
+pub(super) type Entered = BTreeMap<EnvironmentId, BTreeMap<RegionId, Timestamp>>;
 
 impl RunState {
+    /// The regions of `environment` in which the run began to change something, on its way forward, and when it first did. What only reads
+    /// changes nothing; what was put back since is among them.
+    pub fn entered(
+        &self,
+        environment: &EnvironmentId,
+    ) -> impl Iterator<Item = (&RegionId, Timestamp)> {
+        self.entered.get(environment).into_iter().flatten().map(|(region, at)| (region, *at))
+    }
+
+    /// A step begins to act.
+    pub(super) fn enter(&mut self, at: Timestamp, index: u32) {
+        let step = self.plan.step(index);
+        if self.plan.in_rollback(index) || !step.action.mutates() {
+            return;
+        }
+        let Some((environment, region)) = step.scope.environment().zip(step.scope.region()) else {
+            return;
+        };
+        match self.entered.get_mut(environment) {
+            Some(known) if known.contains_key(region) => {}
+            Some(known) => {
+                known.insert(region.clone(), at);
+            }
+            None => {
+                self.entered.insert(environment.clone(), [(region.clone(), at)].into());
+            }
+        }
+    }
+
     /// A step failed so that its region is to be rolled back. Whether that is dealt with: the region is
     /// left behind, and others go on, or at least those that have begun. Otherwise the run stops.
     pub(super) fn region_failed(

@@ -13,6 +13,7 @@ use super::flags::Readings;
 use super::left::Left;
 use super::measured::Measured;
 use super::note::Notes;
+use super::regions::Entered;
 use super::signal::Signals;
 use crate::ids::RunId;
 use crate::model::{Digest, Principal};
@@ -63,6 +64,8 @@ pub struct RunState {
     pub(super) halted: Option<Cause>,
     /// When what analyses measure from last started, and when an analysis was retried.
     pub(super) began: Began,
+    /// When something was first changed in a region, by environment. Records say it, so that no digest does.
+    pub(super) entered: Entered,
     /// What was said of the run.
     pub(super) notes: Notes,
     /// What it was told of incidents and alerts.

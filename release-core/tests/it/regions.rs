@@ -2,7 +2,7 @@
 
 use release_core::model::{BlueGreen, Definition, Gate, RollbackScope, Service, Span, Strategy};
 use release_core::plan::{FrozenPlan, Part, PlanError, PlanErrors, Reach, plan};
-use release_core::run::{Cause, Command, Event, Fact, Outcome, Status};
+use release_core::run::{Cause, Command, Event, Fact, Mode, Outcome, RunState, Status};
 use release_core::time::Timestamp;
 
 use super::descoped::until_fails;
@@ -258,4 +258,33 @@ fn a_wave_begins_when_its_gates_are_open() {
     let PlanErrors(errors) = plan(&definition).unwrap_err();
     let environment = id("prod");
     assert_eq!(errors, [PlanError::GatesOfNoWave { environment, gates: 3, waves: 2 }]);
+}
+
+#[test]
+fn a_state_tells_in_which_regions_something_was_changed_and_since_when() {
+    let plan = frozen(&line(RollbackScope::Environment, Some(2)));
+    let mut run = Run::start(&plan);
+    assert_eq!(run.state.entered(&id("prod")).count(), 0);
+    let outcome = go_on(&mut run, &["a", "b"]);
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
+    let mut expected: Vec<(String, Timestamp)> = Vec::new();
+    for fact in &run.facts {
+        let Event::StepStarted { step, mode: Mode::Perform, .. } = &fact.event else { continue };
+        let Some(known) = plan.get(step.index).filter(|known| known.action.mutates()) else {
+            continue; // it only looks, or takes back
+        };
+        let region = known.scope.region().expect("a region").to_string();
+        if !expected.iter().any(|(other, _)| *other == region) {
+            expected.push((region, fact.at));
+        }
+    }
+    expected.sort();
+    let entered = |state: &RunState, environment: &str| -> Vec<_> {
+        state.entered(&id(environment)).map(|(region, at)| (region.to_string(), at)).collect()
+    };
+    assert_eq!(entered(&run.state, "prod"), expected);
+    assert_eq!(expected.iter().map(|(region, _)| &**region).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(entered(&run.state, "staging").is_empty());
+    let replayed = RunState::replay(run.state.run().clone(), plan, &run.facts).expect("its facts");
+    assert_eq!(entered(&replayed, "prod"), expected);
 }

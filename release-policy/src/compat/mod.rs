@@ -101,6 +101,7 @@ pub use deployed::{Deployed, Following};
 pub use evidence::NotVerified;
 pub use faults::{Broken, Change, Denied, Fault, Unknown};
 pub use plan::{MOST_TARGETS, NoPlan, Plan};
+pub(crate) use policy::brings;
 pub use policy::{Compatible, Inventory};
 pub use published::Published;
 pub use record::{Learned, MOST_RELEASES, VerifiedRecord};

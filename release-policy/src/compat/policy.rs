@@ -116,7 +116,7 @@ impl Compatible {
 }
 
 /// What a step deploys or sends users to, and where; nothing where it does neither.
-pub(super) fn brings(action: &Action) -> Option<(&Target, Vec<(Digest, &Version)>)> {
+pub(crate) fn brings(action: &Action) -> Option<(&Target, Vec<(Digest, &Version)>)> {
     let (target, versions) = match action {
         Action::Scale { deployment, replicas, .. } if *replicas > 0 => {
             (&deployment.target, vec![(deployment.artifact.digest(), &deployment.version)])

@@ -43,7 +43,7 @@
 //! | `model` | time-based, feature-based and hybrid departures |
 //! | `migration` | changes from one of these to another, with what they mean |
 //! | [`calendar`] | the trains of a season, the work for them, and whether that can be |
-//! | [`departure`] | who boards, where a train stops, what holds it, and what hotfixes do to the next |
+//! | [`departure`] | one departure as a value: who boards, where it stops, what holds it; a policy by which the engine obeys it; and what hotfixes do to the next |
 //! | `waves` | which regions go together, and when |
 //! | `wave_stage` | the same for the stage of a definition, and freezes for when nobody is on call |
 

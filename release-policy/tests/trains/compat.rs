@@ -21,7 +21,7 @@ mod describe;
 #[path = "compat_hostile.rs"]
 mod hostile;
 #[path = "compat_policy.rs"]
-mod policy;
+pub(crate) mod policy;
 #[path = "compat_record.rs"]
 mod record;
 #[path = "compat_runs.rs"]

@@ -140,7 +140,7 @@ impl Run {
 }
 
 /// What an effect observes that did what it was asked.
-pub(super) fn faithful(action: &Action, now: Timestamp) -> Evidence {
+pub(crate) fn faithful(action: &Action, now: Timestamp) -> Evidence {
     match action {
         Action::VerifyArtifact { artifact } => {
             Evidence::Artifact { digest: artifact.digest(), bytes: 1 }

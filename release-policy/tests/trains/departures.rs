@@ -15,9 +15,9 @@ use semver::Version;
 use super::support::{id, minute};
 
 /// When boarding ends.
-const UNTIL: u64 = 100;
+pub(super) const UNTIL: u64 = 100;
 
-fn service(nth: usize) -> ServiceId {
+pub(super) fn service(nth: usize) -> ServiceId {
     id(&format!("s-{nth}"))
 }
 
@@ -25,12 +25,12 @@ fn version(major: u64) -> Version {
     Version::new(major, 0, 0)
 }
 
-fn all_at(services: usize, major: u64) -> Versions {
+pub(super) fn all_at(services: usize, major: u64) -> Versions {
     (0..services).map(|nth| (service(nth), version(major))).collect()
 }
 
 /// Cars with what they need, and groups that share a version.
-fn train() -> impl Strategy<Value = (Vec<Car>, Vec<BTreeSet<ServiceId>>)> {
+pub(super) fn train() -> impl Strategy<Value = (Vec<Car>, Vec<BTreeSet<ServiceId>>)> {
     let car = (any::<u8>(), 0..4_usize);
     let cars = proptest::collection::vec(car, 1..=8).prop_map(|all| {
         let count = all.len();
@@ -50,7 +50,7 @@ fn train() -> impl Strategy<Value = (Vec<Car>, Vec<BTreeSet<ServiceId>>)> {
 }
 
 /// The most cars that are ready and of which none needs one that is not among them, by trying all sets.
-fn most(cars: &[Car], shared: &[BTreeSet<ServiceId>]) -> BTreeSet<ServiceId> {
+pub(super) fn most(cars: &[Car], shared: &[BTreeSet<ServiceId>]) -> BTreeSet<ServiceId> {
     let riding = |id: &ServiceId| cars.iter().any(|car| car.service == *id);
     let whole = |set: &u32| {
         let within = |nth: usize| set >> nth & 1 == 1;

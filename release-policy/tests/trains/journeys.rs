@@ -10,20 +10,20 @@ use release_policy::train::departure::{
 
 use super::support::{id, minute};
 
-fn minutes(minutes: u64) -> Span {
+pub(super) fn minutes(minutes: u64) -> Span {
     Span::secs(60 * minutes)
 }
 
-fn stop(nth: usize, takes: u64) -> Stop {
+pub(super) fn stop(nth: usize, takes: u64) -> Stop {
     let regions = [id(&format!("region-{nth}"))].into();
     Stop { id: stop_id(nth), regions, takes: minutes(takes) }
 }
 
-fn stop_id(nth: usize) -> StopId {
+pub(super) fn stop_id(nth: usize) -> StopId {
     id(&format!("group-{nth}"))
 }
 
-fn journey(takes: &[u64]) -> JourneySpec {
+pub(super) fn journey(takes: &[u64]) -> JourneySpec {
     let stops = takes.iter().enumerate().map(|(nth, takes)| stop(nth, *takes)).collect();
     JourneySpec {
         departs: minute(10),
@@ -35,28 +35,43 @@ fn journey(takes: &[u64]) -> JourneySpec {
     }
 }
 
-fn blocked(nth: usize, at: u64) -> Event {
+pub(super) fn blocked(nth: usize, at: u64) -> Event {
     let (blocker, by) = (id(&format!("bug-{nth}")), id("ann"));
     Event::Blocked { blocker, by, reason: "errors".into(), at: minute(at) }
 }
 
-fn cleared(nth: usize, at: u64) -> Event {
+pub(super) fn cleared(nth: usize, at: u64) -> Event {
     Event::Cleared { blocker: id(&format!("bug-{nth}")), by: id("ann"), at: minute(at) }
 }
 
 /// What was played.
 #[derive(Debug, Default)]
-struct Played {
-    events: Vec<Event>,
-    began: Vec<u64>,
-    ended: Option<(u64, Next)>,
+pub(super) struct Played {
+    pub(super) events: Vec<Event>,
+    pub(super) began: Vec<u64>,
+    pub(super) ended: Option<(u64, Next)>,
     /// What was missed, minute by minute, before the train was asked what it does.
     missed: Vec<Vec<Missed>>,
 }
 
 /// Plays a journey, asked every minute: stops take what they take, and going back takes what that takes.
-fn play(spec: &JourneySpec, mut happens: Vec<Event>, until: u64) -> Played {
-    let journey = &Journey::new(spec.clone()).unwrap();
+fn play(spec: &JourneySpec, happens: Vec<Event>, until: u64) -> Played {
+    let journey = Journey::new(spec.clone()).unwrap();
+    let missed = |events: &[Event], now| journey.missed(events, now);
+    play_by(spec, (&|events, now| journey.next(events, now), &missed), happens, until)
+}
+
+/// Who says what comes next, and what is missed.
+type Asked<'a> =
+    (&'a dyn Fn(&[Event], Timestamp) -> Next, &'a dyn Fn(&[Event], Timestamp) -> Vec<Missed>);
+
+/// The same, whoever is asked.
+pub(super) fn play_by(
+    spec: &JourneySpec,
+    (next, missed): Asked<'_>,
+    mut happens: Vec<Event>,
+    until: u64,
+) -> Played {
     let mut played = Played::default();
     let mut under_way: Option<(StopId, u64)> = None;
     let mut back: Option<u64> = None;
@@ -69,8 +84,8 @@ fn play(spec: &JourneySpec, mut happens: Vec<Event>, until: u64) -> Played {
         if back.is_some_and(|back| back <= now) {
             played.events.push(Event::WentBack { at: minute(now) });
         }
-        played.missed.push(journey.missed(&played.events, minute(now)));
-        match journey.next(&played.events, minute(now)) {
+        played.missed.push(missed(&played.events, minute(now)));
+        match next(&played.events, minute(now)) {
             Next::Begins { stop } => {
                 assert!(under_way.is_none() && back.is_none(), "{played:?}");
                 let takes = spec.stops.iter().find(|one| one.id == stop).unwrap().takes;
@@ -99,7 +114,7 @@ fn play(spec: &JourneySpec, mut happens: Vec<Event>, until: u64) -> Played {
     played
 }
 
-fn closed() -> impl Strategy<Value = Vec<(Timestamp, Timestamp)>> {
+pub(super) fn closed() -> impl Strategy<Value = Vec<(Timestamp, Timestamp)>> {
     proptest::collection::vec((1..80_u64, 1..40_u64), 0..4).prop_map(|all| {
         let mut at = 0;
         let mut closed = Vec::new();

@@ -15,6 +15,8 @@ mod calendar_refused;
 #[cfg(test)]
 mod compat;
 #[cfg(test)]
+mod conducted;
+#[cfg(test)]
 mod departures;
 #[cfg(test)]
 mod hotfixes;
@@ -24,6 +26,8 @@ mod journeys;
 mod millions;
 #[cfg(test)]
 mod models;
+#[cfg(test)]
+mod one_train;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]

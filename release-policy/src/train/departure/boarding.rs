@@ -7,6 +7,7 @@ use release_core::model::{Digest, ServiceId, TeamId, Timestamp};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::BoardingRule;
 use crate::compat::{VerifiedSet, Versions};
 
 /// The most cars of a train.
@@ -28,18 +29,30 @@ pub struct Car {
     /// Since when it is ready; it is not, where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Timestamp>,
+    /// Since when its team has said that it may go along; it has not, where nothing is said. Only
+    /// [`BoardingRule::Approved`] asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Timestamp>,
 }
 
 impl Car {
     /// A car that is not ready yet and needs nothing.
     pub const fn new(service: ServiceId, version: Version, team: TeamId) -> Self {
-        Self { service, version, team, needs: BTreeSet::new(), ready: None }
+        let (ready, approved) = (None, None);
+        Self { service, version, team, needs: BTreeSet::new(), ready, approved }
     }
 
     /// Ready since then.
     #[must_use]
     pub const fn ready(mut self, at: Timestamp) -> Self {
         self.ready = Some(at);
+        self
+    }
+
+    /// Its team has said so since then.
+    #[must_use]
+    pub const fn approved(mut self, at: Timestamp) -> Self {
+        self.approved = Some(at);
         self
     }
 
@@ -152,6 +165,14 @@ pub enum Behind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ready: Option<Timestamp>,
     },
+    /// It was ready, and its team had not said by then that it may go along.
+    Unapproved {
+        /// Whose word is missing.
+        team: TeamId,
+        /// Since when they have said so; not at all, where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approved: Option<Timestamp>,
+    },
     /// It needs one that stays behind.
     Needs {
         /// Which.
@@ -169,6 +190,10 @@ impl fmt::Display for Behind {
         match self {
             Self::Late { ready: None } => f.write_str("is not ready"),
             Self::Late { ready: Some(at) } => write!(f, "was ready only at {at}"),
+            Self::Unapproved { team, approved: None } => write!(f, "is not approved by {team}"),
+            Self::Unapproved { team, approved: Some(at) } => {
+                write!(f, "was approved by {team} only at {at}")
+            }
             Self::Needs { service } => write!(f, "needs `{service}`, which stays behind"),
             Self::Shares { service } => {
                 write!(f, "shares its version with `{service}`, which stays behind")
@@ -219,12 +244,22 @@ impl Boarding<'_> {
     /// # Errors
     /// [`BoardingError`] says what makes no sense.
     pub fn board(&self) -> Result<Boarded, BoardingError> {
+        self.board_by(BoardingRule::Ready)
+    }
+
+    /// The same, where a rule asks for more of a car than that it is ready: who does not keep it stays behind, with what depends on it.
+    ///
+    /// # Errors
+    /// [`BoardingError`] says what makes no sense.
+    pub fn board_by(&self, rule: BoardingRule) -> Result<Boarded, BoardingError> {
         let cars = self.checked()?;
         let mut behind: BTreeMap<ServiceId, Behind> = BTreeMap::new();
         let mut queue = VecDeque::new();
-        for car in self.cars.iter().filter(|car| car.ready.is_none_or(|at| at > self.until)) {
-            behind.insert(car.service.clone(), Behind::Late { ready: car.ready });
-            queue.push_back(&car.service);
+        for car in self.cars {
+            if let Some(why) = rule.refuses(car, self.until) {
+                behind.insert(car.service.clone(), why);
+                queue.push_back(&car.service);
+            }
         }
         for (car, other) in self.torn(&cars) {
             if !behind.contains_key(&car.service) {
@@ -263,35 +298,15 @@ impl Boarding<'_> {
     }
 
     fn checked(&self) -> Result<BTreeMap<&ServiceId, &Car>, BoardingError> {
-        if self.cars.is_empty() {
-            return Err(BoardingError::Empty);
+        if let Some(fault) = faults(self.cars, self.shared).into_iter().next() {
+            return Err(fault);
         }
-        if self.cars.len() > MAX_CARS {
-            return Err(BoardingError::TooMany(self.cars.len()));
-        }
-        let mut cars = BTreeMap::new();
-        for car in self.cars {
-            if cars.insert(&car.service, car).is_some() {
-                return Err(BoardingError::Twice(car.service.clone()));
-            }
-        }
+        let cars: BTreeMap<_, _> = self.cars.iter().map(|car| (&car.service, car)).collect();
         for car in self.cars {
             let there = |id: &&ServiceId| cars.contains_key(id) || self.deployed.contains_key(*id);
             if let Some(needs) = car.needs.iter().find(|id| !there(id)) {
                 let (car, needs) = (car.service.clone(), needs.clone());
                 return Err(BoardingError::NeedsNothing { car, needs });
-            }
-        }
-        for group in self.shared {
-            let mut members = group.iter().filter_map(|id| cars.get(id));
-            let Some(one) = members.next() else { continue };
-            if let Some(other) = members.find(|other| other.version != one.version) {
-                return Err(BoardingError::TwoVersions {
-                    one: one.service.clone(),
-                    one_version: one.version.clone(),
-                    other: other.service.clone(),
-                    other_version: other.version.clone(),
-                });
             }
         }
         Ok(cars)
@@ -382,4 +397,33 @@ impl Boarding<'_> {
         }
         best
     }
+}
+
+/// What makes no sense of cars by themselves, whatever is deployed.
+pub(super) fn faults(cars: &[Car], shared: &[BTreeSet<ServiceId>]) -> Vec<BoardingError> {
+    if cars.is_empty() {
+        return vec![BoardingError::Empty];
+    }
+    if cars.len() > MAX_CARS {
+        return vec![BoardingError::TooMany(cars.len())];
+    }
+    let (mut known, mut faults) = (BTreeMap::new(), Vec::new());
+    for car in cars {
+        if known.insert(&car.service, car).is_some() {
+            faults.push(BoardingError::Twice(car.service.clone()));
+        }
+    }
+    for group in shared {
+        let mut members = group.iter().filter_map(|id| known.get(id));
+        let Some(one) = members.next() else { continue };
+        if let Some(other) = members.find(|other| other.version != one.version) {
+            faults.push(BoardingError::TwoVersions {
+                one: one.service.clone(),
+                one_version: one.version.clone(),
+                other: other.service.clone(),
+                other_version: other.version.clone(),
+            });
+        }
+    }
+    faults
 }

@@ -306,40 +306,47 @@ impl<'a> Progress<'a> {
 
 impl JourneySpec {
     fn check(&self) -> Result<(), JourneyError> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All that makes no sense of it; only that it is too much, where it is.
+    pub(super) fn faults(&self) -> Vec<JourneyError> {
         if self.stops.is_empty() {
-            return Err(JourneyError::Empty);
+            return vec![JourneyError::Empty];
         }
-        self.bounded()?;
+        if let Err(fault) = self.bounded() {
+            return vec![fault];
+        }
+        let mut faults = Vec::new();
         let (mut stops, mut regions, mut points) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for stop in &self.stops {
             if !stops.insert(&stop.id) {
-                return Err(JourneyError::Twice(stop.id.clone()));
+                faults.push(JourneyError::Twice(stop.id.clone()));
             }
-            if let Some(twice) = stop.regions.iter().find(|region| !regions.insert(*region)) {
-                return Err(JourneyError::RegionTwice(twice.clone()));
-            }
+            let twice = stop.regions.iter().filter(|region| !regions.insert(*region));
+            faults.extend(twice.cloned().map(JourneyError::RegionTwice));
         }
         for point in &self.sync_points {
             if !stops.contains(&point.before) {
                 let (point, stop) = (point.id.clone(), point.before.clone());
-                return Err(JourneyError::NoStop { point, stop });
+                faults.push(JourneyError::NoStop { point, stop });
             }
             if point.awaits.is_empty() {
-                return Err(JourneyError::NobodyAwaited(point.id.clone()));
+                faults.push(JourneyError::NobodyAwaited(point.id.clone()));
             }
             if !points.insert(&point.id) {
-                return Err(JourneyError::PointTwice(point.id.clone()));
+                faults.push(JourneyError::PointTwice(point.id.clone()));
             }
         }
         let mut before = None;
         for (from, until) in &self.closed {
             if from >= until || before.is_some_and(|before| *from < before) {
-                return Err(JourneyError::Closed { from: *from, until: *until });
+                faults.push(JourneyError::Closed { from: *from, until: *until });
             }
             before = Some(*until);
         }
-        Ok(())
+        faults
     }
 
     fn bounded(&self) -> Result<(), JourneyError> {

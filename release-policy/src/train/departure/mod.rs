@@ -1,5 +1,13 @@
 //! One departure of a train: who boards, where it stops and what holds it, and what hotfixes do to the next.
 //!
+//! A [`Train`] is one departure as one value: when boarding ends and what a car has to be then, its cars of all teams and the versions
+//! that they share, its stops and sync points, what blocks it, and when nothing of it may be half done. It is made from a [`TrainSpec`],
+//! which is written down, and tells all that makes no sense of it at once. Who boards it says [`Train::board`], what it does next
+//! [`Train::next`], and whom to call [`Train::missed`]; each of them is a function of what happened. A [`Conductor`] makes the engine
+//! obey it: it is a policy that lets no step of a stop begin or go on that the train does not.
+//!
+//! What is behind a train can be used alone:
+//!
 //! ```
 //! use std::collections::BTreeMap;
 //!
@@ -30,24 +38,38 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `train` | one departure as one value |
+//! | `fault` | why something is no train |
+//! | `rule` | what a car has to be when boarding ends |
 //! | `boarding` | cars, what depends on a late one, and whether the rest was verified together |
 //! | `missed` | sync points at which somebody is missing after the deadline, and who is called |
 //! | `journey` | stops, sync points, blockers, and days on which nothing may be half done |
+//! | `holds` | whether a stop may begin or go on |
+//! | `conductor` | a train as a policy of the engine, told of what happens while it decides |
 //! | `lane` | the time that is kept for hotfixes, which departures slip, and what a hotfix replaces |
 
 mod boarding;
+mod conductor;
+mod fault;
+mod holds;
 mod journey;
 mod lane;
 mod missed;
+mod rule;
+mod train;
 
 use release_core::model::Span;
 
 pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, NotProven};
+pub use conductor::{Conductor, ConductorError, MAX_TOLD, TellError};
+pub use fault::{TrainFault, TrainFaults};
 pub use journey::{
     Event, Journey, JourneyError, JourneySpec, MAX_STOPS, Next, Stop, SyncPoint, Why,
 };
 pub use lane::{Hotfix, Lane, LaneError, MAX_LANE, MAX_NAMED, Slip, Superseded, UnderWay, lane};
 pub use missed::Missed;
+pub use rule::BoardingRule;
+pub use train::{Blocker, MAX_NEEDS, StraddleRule, Train, TrainSpec};
 
 /// Both together, or the longest there is.
 fn plus(one: Span, other: Span) -> Span {
