@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::flags::FlagReading;
-use crate::port::{EffectError, Evidence, Measurement, Pair};
+use crate::port::{EffectError, Evidence, MAX_POINTS, Measurement, Pair};
 
 /// The deepest nesting of free JSON, in levels of arrays and objects.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -92,8 +92,12 @@ fn measurement(one: &Measurement) -> Result<Option<Measurement>, String> {
         Measurement::Histogram { buckets, .. } if buckets.len() > MAX_ENTRIES => {
             Err(format!("it has {} buckets, at most {MAX_ENTRIES} are kept", buckets.len()))
         }
+        Measurement::Points { points, .. } if points.len() > MAX_POINTS => {
+            Err(format!("it has {} points, at most {MAX_POINTS} are kept", points.len()))
+        }
         Measurement::NoData { .. }
         | Measurement::Histogram { .. }
+        | Measurement::Points { .. }
         | Measurement::Ratio { .. }
         | Measurement::Value { .. } => Ok(None),
     }

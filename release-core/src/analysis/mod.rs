@@ -74,6 +74,7 @@ mod memory;
 pub mod netflix;
 mod objectives;
 mod power;
+pub(crate) mod ranged;
 pub(crate) mod reading;
 mod scorecard;
 mod sequential;

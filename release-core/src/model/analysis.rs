@@ -27,7 +27,8 @@ pub struct Analysis {
     /// The rule.
     pub judge: Judge,
     /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
-    /// are compared, and then nothing is concluded yet. Where the answers to a `query` are, each look is one sample.
+    /// are compared, and then nothing is concluded yet. Where the answers to a `query` are, each look is one sample;
+    /// of a `range`, each point.
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
     pub interval: Span,
@@ -266,7 +267,7 @@ impl TryFrom<Written> for Analysis {
         let Written { inconclusive_limit, undecided, consecutive_good, .. } = written;
         let Written { consecutive_no_data, dry_run, .. } = written;
         let analysis = Self::judged(id, metric, judge);
-        let asks = analysis.metrics().all(|metric| matches!(metric, Metric::Query { .. }));
+        let asks = analysis.metrics().all(Metric::asks);
         let Some(min_samples) = min_samples.or(asks.then_some(1)) else {
             return Err(RuleError::NoMinimum(analysis.id));
         };

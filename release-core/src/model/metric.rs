@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::number::Finite;
+use crate::time::Span;
 
 /// Picks series by name and labels, as Prometheus does with `name{label="value"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,12 +67,28 @@ pub enum Metric {
         /// The query.
         query: String,
     },
+    /// Numbers of many moments, by a query in the source's own language, at every step of the time until now: the points of a
+    /// curve. A [scorecard](super::Scorecard) ranks them; other judges go by one number of a look.
+    Range {
+        /// The query.
+        query: String,
+        /// From one point to the next.
+        step: Span,
+        /// How far one look goes back from now, and never beyond the beginning of its window: the time between two looks, or more,
+        /// which lets points come late. What a look before had seen counts once.
+        over: Span,
+    },
 }
 
 impl Metric {
     /// Whether it counts events among all that happened, so that how sure one can be follows from the counts alone.
     pub const fn counts(&self) -> bool {
         matches!(self, Self::Ratio { .. } | Self::Quantile { .. })
+    }
+
+    /// Whether a query is asked, each number of whose answer is one sample.
+    pub const fn asks(&self) -> bool {
+        matches!(self, Self::Query { .. } | Self::Range { .. })
     }
 
     /// What it is called where one word has to do.
@@ -81,6 +98,7 @@ impl Metric {
             Self::Mean { .. } => "mean",
             Self::Quantile { .. } => "quantile",
             Self::Query { .. } => "query",
+            Self::Range { .. } => "range",
         }
     }
 
@@ -89,7 +107,9 @@ impl Metric {
     pub const fn unit(&self) -> Option<Unit> {
         match self {
             Self::Ratio { .. } => Some(Unit::Share),
-            Self::Mean { .. } | Self::Quantile { .. } | Self::Query { .. } => None,
+            Self::Mean { .. } | Self::Quantile { .. } | Self::Query { .. } | Self::Range { .. } => {
+                None
+            }
         }
     }
 }

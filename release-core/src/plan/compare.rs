@@ -28,6 +28,7 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
         bad("`quantile` has to lie between 0 and 1; write 0.99 for the 99th percentile");
     }
     check_rows(analysis, &mut bad);
+    judges::check_ranges(analysis, &mut bad);
     let rule = match &analysis.judge {
         Judge::Threshold(limits) => return check_limits(limits, bad),
         Judge::Sequential(rule) => rule,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 
 use super::{Action, Deployment, Plan, Step};
+use crate::analysis::ranged;
 use crate::analysis::reading::{self, Reading, Terms};
 use crate::ids::{AnalysisId, EnvironmentId, RegionId, ServiceId, StepId};
 use crate::model::{Analysis, Digest, Direction, Metric, Target};
@@ -247,6 +248,13 @@ fn scope(step: &Step) -> Scope<'_> {
 
 /// Why nothing could be judged by it, if so.
 fn usable(analysis: &Analysis, metric: &Metric, known: &Recorded) -> Result<(), String> {
+    if matches!(metric, Metric::Range { .. }) {
+        let facts = ranged::facts(known.version, &known.measurement)?;
+        let numbers = facts.iter().filter(|fact| fact.number().is_some());
+        let newest = numbers.filter_map(|fact| fact.at()).max();
+        let newest = newest.ok_or_else(|| "the range has no number".to_owned())?;
+        return reading::fresh(newest, known.at, analysis);
+    }
     let terms = Terms { direction: Direction::LowerIsBetter, above: None };
     match reading::read(metric, known.version, &known.measurement, terms)? {
         Reading::Now { at, .. } => reading::fresh(at, known.at, analysis),
