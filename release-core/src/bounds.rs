@@ -205,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn points_are_kept_up_to_their_limit() {
+        let at = crate::time::Timestamp::default();
+        let of = |count: usize| {
+            let digest = crate::model::Digest::of(b"x");
+            let points = vec![crate::port::Point::NotANumber { at }; count];
+            let measured = || Measurement::Points { digest, points: points.clone() };
+            let pair = Pair { canary: measured(), baseline: measured() };
+            evidence(&Evidence::Comparisons { of: vec![pair] }).map(|_| ())
+        };
+        assert_eq!(of(MAX_POINTS), Ok(()));
+        assert!(of(MAX_POINTS + 1).unwrap_err().contains("257 points"));
+    }
+
+    #[test]
     fn texts_are_cut_between_characters_and_say_how_much_is_missing() {
         assert_eq!(text("short"), "short");
         let long = "ä".repeat(MAX_TEXT);

@@ -225,7 +225,7 @@ fn points(analysis: &Analysis, card: &Scorecard) -> impl Iterator<Item = u128> {
     let (count, interval) = (u128::from(analysis.count), nanos(analysis.interval));
     card.metrics.iter().map(move |scored| match &scored.metric {
         Metric::Range { step, .. } => {
-            count.saturating_mul(interval.checked_div(nanos(*step)).unwrap_or(1))
+            count.saturating_mul(interval.checked_div(nanos(*step)).unwrap_or(1).max(1))
         }
         _ => count,
     })

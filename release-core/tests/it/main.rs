@@ -106,6 +106,7 @@ mod plans;
 #[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
+mod ranges;
 mod recoverable;
 #[cfg(test)]
 mod recoveries;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use release_core::model::{Digest, Finite, Metric, Selector, Target};
 use release_core::port::{Bucket, Measurement};
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
 use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{ErrorKind, MetricsAbilities};
 use semver::Version;
