@@ -36,8 +36,9 @@
 //!   an outage (21 times with an `alpha` of 0.05, 38 with 0.01).
 //!
 //! *Regressed* is an interval of harm that lies above what is tolerated; *healthy* is one that lies below the margin: that no
-//! harm was shown is not health. Between the two it is *undetermined*, and after the last planned look that fails, as no data
-//! does. What would be concluded from versions that did not get their shares, or beside an old version that is ill itself, is
+//! harm was shown is not health. Between the two it is *undetermined*, which never passes: after the last planned look the run holds
+//! and people decide, unless the analysis says that it goes back ([`Undecided`](crate::model::Undecided)). No data goes back. What would
+//! be concluded from versions that did not get their shares, or beside an old version that is ill itself, is
 //! not concluded.
 //!
 //! *What it costs*: a fixed test that is looked at once finds the same harm with about half the data. [`power`] says before a

@@ -37,7 +37,7 @@ pub struct Analysis {
     /// sample, and counts neither for the version nor against it. See [`Analysis::freshness`].
     pub fresh_for: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most: what is
-    /// undetermined then has failed.
+    /// undetermined then has not passed, and [`undecided`](Self::undecided) says what follows.
     pub count: u32,
     /// How many bad measurements are tolerated before it fails.
     pub failure_limit: u32,
@@ -58,23 +58,42 @@ pub struct Analysis {
 /// What follows when an analysis ends without having found that the version is good or that it is bad: after its last look,
 /// or after more looks without data than are tolerated.
 ///
-/// Whatever stands here, nothing is taken back, and people decide, where the old version is ill itself or versions did not get
-/// their shares of the traffic: to go back would help nobody, or is founded on nothing.
+/// Whatever stands here, what is undecided never passes. And whatever stands here, nothing is taken back, and people decide, where the
+/// old version is ill itself or versions did not get their shares of the traffic: to go back would help nobody, or is founded on
+/// nothing.
+///
+/// # What to choose
+/// Of two versions that do not differ, a [sequential](Judge::Sequential) test finds the new one to be worse with a chance of at most
+/// `alpha`, over all looks and metrics of a run. But it also ends without a finding: in up to one run of ten where a plan has as few
+/// looks as the planner accepts, in far fewer where it has more ([`Power::passes`](crate::analysis::Power::passes) says how many;
+/// [`analysis`](crate::analysis) has what was measured), and in more where waves or less traffic than expected leave less to go by. If
+/// that went back, a run would be taken back falsely that much more often than `alpha` says. So the planner writes
+/// [`HoldUndetermined`](Self::HoldUndetermined) into what compares by a sequential test and says nothing: what was measured showed no
+/// harm, the traffic stays as it is, and people decide. Where nobody is there to be asked, say [`Fail`](Self::Fail), and plan with
+/// more looks.
+///
+/// A limit is another thing: each look tells alone, and what is undecided there was not measured. It fails unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Undecided {
-    /// The same as when it is found to be bad: what is not known to be good does not stay.
+    /// Nothing is said. The planner writes [`HoldUndetermined`](Self::HoldUndetermined) for it where versions are compared by a
+    /// sequential test; everywhere else, and in plans from before it did so, it is [`Fail`](Self::Fail).
     #[default]
+    Unsaid,
+    /// The same as when it is found to be bad: what is not known to be good does not stay.
     Fail,
     /// The run holds, with the traffic as it is, until people look again, cancel the run or give it up.
     Hold,
+    /// The same where the looks had data and showed neither harm nor health until the last one. No data is as good as bad: whoever
+    /// cannot see goes back.
+    HoldUndetermined,
 }
 
 impl Undecided {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-    fn is_usual(&self) -> bool {
-        *self == Self::Fail
+    const fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Unsaid)
     }
 }
 
@@ -99,7 +118,7 @@ impl Analysis {
             consecutive_good: None,
             consecutive_no_data: None,
             dry_run: false,
-            undecided: Undecided::Fail,
+            undecided: Undecided::Unsaid,
         }
     }
 
@@ -207,7 +226,7 @@ struct Written {
     #[serde(default, skip_serializing_if = "is_false")]
     dry_run: bool,
     /// What follows when it ends, and nobody knows whether the version is good.
-    #[serde(default, skip_serializing_if = "Undecided::is_usual")]
+    #[serde(default, skip_serializing_if = "Undecided::is_unsaid")]
     undecided: Undecided,
 }
 
@@ -398,6 +417,21 @@ mod tests {
         assert_eq!(short.freshness(), Span::secs(20));
         let never = read(r#","success":{"at_most":0.05}"#).unwrap();
         assert_eq!((never.fresh_for, never.freshness()), (None, Span::secs(2)));
+    }
+
+    #[test]
+    fn what_follows_when_nobody_knows_is_written_only_where_it_is_said() {
+        for (said, want) in [
+            ("", Undecided::Unsaid),
+            (r#","undecided":"fail""#, Undecided::Fail),
+            (r#","undecided":"hold""#, Undecided::Hold),
+            (r#","undecided":"hold_undetermined""#, Undecided::HoldUndetermined),
+        ] {
+            let analysis = read(&format!(r#","success":{{"at_most":0.05}}{said}"#)).unwrap();
+            assert_eq!(analysis.undecided, want);
+            let json = serde_json::to_string(&analysis).unwrap();
+            assert!(json.contains(said) && json.contains("undecided") != said.is_empty(), "{json}");
+        }
     }
 
     #[test]
