@@ -36,6 +36,10 @@ pub struct Analysis {
     /// two scrapes of the source, and some more. A look that finds nothing newer than the one before then waits for the next
     /// sample, and counts neither for the version nor against it. See [`Analysis::freshness`].
     pub fresh_for: Option<Span>,
+    /// How long after its step is reached it is first looked at, such as until caches are warm. What was counted since its window began
+    /// counts all the same; [`warm_up`](super::Sequential::warm_up) throws looks away.
+    #[doc(alias = "initialDelay")]
+    pub begin_after: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most: what is
     /// undetermined then has not passed, and [`undecided`](Self::undecided) says what follows.
     pub count: u32,
@@ -112,6 +116,7 @@ impl Analysis {
             min_samples: one(),
             interval: second(),
             fresh_for: None,
+            begin_after: None,
             count: one_u32(),
             failure_limit: 0,
             inconclusive_limit: ten(),
@@ -207,6 +212,9 @@ struct Written {
     /// source, and some more. A look that finds nothing newer then waits for the next sample, and does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh_for: Option<Span>,
+    /// How long after its step is reached it is first looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begin_after: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most.
     #[serde(default = "one_u32")]
     count: u32,
@@ -284,7 +292,7 @@ impl TryFrom<Written> for Analysis {
         };
         let Written { interval, fresh_for, count, failure_limit, .. } = written;
         let Written { inconclusive_limit, undecided, consecutive_good, .. } = written;
-        let Written { consecutive_no_data, dry_run, .. } = written;
+        let Written { consecutive_no_data, dry_run, begin_after, .. } = written;
         let analysis = Self::judged(id, metric, judge);
         let asks = analysis.metrics().all(Metric::asks);
         let Some(min_samples) = min_samples.or(asks.then_some(1)) else {
@@ -294,6 +302,7 @@ impl TryFrom<Written> for Analysis {
             min_samples,
             interval,
             fresh_for,
+            begin_after,
             count,
             failure_limit,
             inconclusive_limit,
@@ -317,7 +326,7 @@ impl From<Analysis> for Written {
         };
         let Analysis { fresh_for, count, failure_limit, .. } = analysis;
         let Analysis { inconclusive_limit, undecided, consecutive_good, .. } = analysis;
-        let Analysis { consecutive_no_data, dry_run, .. } = analysis;
+        let Analysis { consecutive_no_data, dry_run, begin_after, .. } = analysis;
         Self {
             id,
             metric,
@@ -328,6 +337,7 @@ impl From<Analysis> for Written {
             min_samples: Some(min_samples),
             interval,
             fresh_for,
+            begin_after,
             count,
             failure_limit,
             inconclusive_limit,

@@ -237,7 +237,9 @@ impl<'a> Bakes<'a> {
             analysis.count.saturating_add(tolerated)
         };
         let looking = analysis.interval.as_duration().saturating_mul(looks.max(1));
-        baked.copied().unwrap_or_default().as_duration().saturating_add(looking).into()
+        let later = analysis.begin_after.unwrap_or_default().as_duration();
+        let baked = baked.copied().unwrap_or_default().as_duration();
+        baked.saturating_add(later).saturating_add(looking).into()
     }
 }
 

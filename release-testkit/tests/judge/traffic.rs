@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use release_core::analysis::{Conclusion, Trial};
+use release_core::analysis::{Conclusion, Power, Trial, power};
 use release_core::model::{
     Analysis, Digest, Direction, Edition, Expected, Finite, Judge, Margin, Metric, Selector,
     Sequential, Span, Target, Timestamp, Unit,
@@ -107,9 +107,10 @@ impl Traffic {
         Self { correlation, waves, ..self }
     }
 
-    /// Whether it is as plans take it to be: looks are independent, and vary as chance lets them.
+    /// Whether it is as plans take it to be: looks are independent, and vary as chance lets them. A quantile is counted at the nearest
+    /// bound, beyond which there may be fewer than the plan takes.
     pub(crate) fn is_as_planned(self) -> bool {
-        self.correlation == 0.0 && self.waves == 0.0
+        self.correlation <= 0.0 && self.waves <= 0.0 && !matches!(self.kind, Kind::Slow { .. })
     }
 
     pub(crate) const fn harmed(self, harm: f64) -> Self {
