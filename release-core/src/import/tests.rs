@@ -1,6 +1,7 @@
 //! Documents as they are found in the wild, and what is wrong with others.
 
 mod argo_fields;
+mod keptn_fields;
 mod openslo;
 mod scraped;
 

@@ -35,6 +35,23 @@ impl Selector {
 }
 
 /// What is measured, always over the samples of one version only.
+///
+/// # Unit, direction and sample size
+/// A metric says how it is counted. What its numbers are numbers of, which way they get worse and how many samples tell anything, its
+/// judge and its analysis say; where that lacks, a definition cannot be read, or the planner refuses it
+/// ([`PlanError`](crate::plan::PlanError)). Old plans and journals are read as they are.
+///
+/// | judge | unit | direction |
+/// |---|---|---|
+/// | [`Threshold`](super::Threshold) | `unit`; a ratio's are shares; else refused (`NoUnit`) | that of each bound, `at_most` or `at_least` |
+/// | [`Objectives`](super::Objectives) | `unit` of each objective; a ratio's are shares; else refused (`NoUnit`) | that of each criterion |
+/// | [`Sequential`](super::Sequential) | `unit`; unreadable without; of a ratio other than shares: refused | `direction`; unreadable without |
+/// | [`Cusum`](super::Cusum) | `unit`; unreadable without | `direction`; unreadable without |
+/// | [`BurnRate`](super::BurnRate) | always shares: of ratios alone | `direction` of the ratio; left out, what is counted is bad |
+/// | [`Scorecard`](super::Scorecard) | none: ranks have no unit | `direction` of each metric; left out, any change is bad, as in Kayenta |
+///
+/// [`min_samples`](super::Analysis::min_samples) of what is counted has to be written, and to be above 0. Of a query each answer is one
+/// sample, and of a range each point; for these a [strict](super::ScoreMethod::Strict) scorecard has `min_points`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]

@@ -28,6 +28,11 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
     {
         bad("`quantile` has to lie between 0 and 1; write 0.99 for the 99th percentile");
     }
+    if analysis.min_samples == 0 && !analysis.metrics().all(Metric::asks) {
+        bad(
+            "`min_samples` is 0, and no sample tells nothing; set how many do, such as 100 requests",
+        );
+    }
     check_rows(analysis, &mut bad);
     judges::check_ranges(analysis, &mut bad);
     let rule = match &analysis.judge {
