@@ -3,7 +3,8 @@
 use release_core::analysis::{Conclusion, Finding, Trial};
 use release_core::model::{
     Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Edition, Expected, Finite,
-    Judge, Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy, Unit,
+    Judge, Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy,
+    Undecided, Unit,
 };
 use release_core::plan::{Action, Plan, PlanError, PlanErrors, Step, plan};
 use release_core::run::{Cause, Event, Outcome, Verdict};
