@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::flags::FlagReading;
-use crate::port::{EffectError, Evidence, Measurement, Pair};
+use crate::port::{EffectError, Evidence, MAX_POINTS, Measurement, Pair};
 
 /// The deepest nesting of free JSON, in levels of arrays and objects.
 pub(crate) const MAX_DEPTH: usize = 32;
@@ -92,8 +92,12 @@ fn measurement(one: &Measurement) -> Result<Option<Measurement>, String> {
         Measurement::Histogram { buckets, .. } if buckets.len() > MAX_ENTRIES => {
             Err(format!("it has {} buckets, at most {MAX_ENTRIES} are kept", buckets.len()))
         }
+        Measurement::Points { points, .. } if points.len() > MAX_POINTS => {
+            Err(format!("it has {} points, at most {MAX_POINTS} are kept", points.len()))
+        }
         Measurement::NoData { .. }
         | Measurement::Histogram { .. }
+        | Measurement::Points { .. }
         | Measurement::Ratio { .. }
         | Measurement::Value { .. } => Ok(None),
     }
@@ -198,6 +202,20 @@ mod tests {
         json(&Value::String("x".repeat(MAX_JSON - 8))).unwrap();
         assert!(json(&Value::String("x".repeat(MAX_JSON - 7))).unwrap_err().contains("larger"));
         assert!(json(&Value::Array(vec![Value::Null; MAX_JSON / 8])).is_err());
+    }
+
+    #[test]
+    fn points_are_kept_up_to_their_limit() {
+        let at = crate::time::Timestamp::default();
+        let of = |count: usize| {
+            let digest = crate::model::Digest::of(b"x");
+            let points = vec![crate::port::Point::NotANumber { at }; count];
+            let measured = || Measurement::Points { digest, points: points.clone() };
+            let pair = Pair { canary: measured(), baseline: measured() };
+            evidence(&Evidence::Comparisons { of: vec![pair] }).map(|_| ())
+        };
+        assert_eq!(of(MAX_POINTS), Ok(()));
+        assert!(of(MAX_POINTS + 1).unwrap_err().contains("257 points"));
     }
 
     #[test]

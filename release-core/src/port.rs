@@ -5,6 +5,7 @@
 
 mod decision;
 mod kill;
+mod point;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::time::{Span, Timestamp};
 
 pub use self::decision::{Basis, Binding, Decision, Grant, Inputs, Reason, ReasonKind};
 pub use self::kill::KillOrder;
+pub use self::point::{MAX_POINTS, Point};
 pub use self::policy::{Admission, CommandRequest, PermitAll, Policy};
 
 /// Tells the time and waits for it. The only source of time in a process that embeds the engine.
@@ -357,6 +359,13 @@ pub enum Measurement {
         value: Finite,
         /// Of when it is, by the source.
         at: Timestamp,
+    },
+    /// What a range has: its points in order, and what is none.
+    Points {
+        /// The version that the samples are labelled with.
+        digest: Digest,
+        /// The facts, by growing instants; at most [`MAX_POINTS`].
+        points: Vec<Point>,
     },
     /// No usable data.
     NoData {

@@ -100,6 +100,8 @@ pub struct MetricsAbilities {
     pub quantiles: bool,
     /// Whether it answers [queries](release_core::model::Metric::Query) in a language of its own.
     pub queries: bool,
+    /// Whether it answers queries at many moments, for [ranges](release_core::model::Metric::Range).
+    pub ranges: bool,
 }
 
 /// Whether a provider refuses the calls of a run's earlier writers.
@@ -169,6 +171,7 @@ impl Abilities {
                 Metric::Mean { .. } => self.metrics_source.means,
                 Metric::Quantile { .. } => self.metrics_source.quantiles,
                 Metric::Query { .. } => self.metrics_source.queries,
+                Metric::Range { .. } => self.metrics_source.ranges,
                 _ => true,
             };
             return (!able).then(|| format!("measure a {}", metric.kind()));

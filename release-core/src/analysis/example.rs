@@ -5,8 +5,8 @@ use crate::model::{
     Scored, Sequential,
 };
 use crate::plan::{Action, Beside, Deployment};
-use crate::port::{Bucket, Evidence, Measurement, Pair};
-use crate::time::Timestamp;
+use crate::port::{Bucket, Evidence, MAX_POINTS, Measurement, Pair, Point};
+use crate::time::{Span, Timestamp};
 
 /// Samples of one look at each of two versions with half of the requests: so many that what they say is clear.
 const SAMPLES: f64 = 1_000_000.0;
@@ -137,21 +137,46 @@ fn points(
     (new, old): (Digest, Digest),
     (looks, now, well): (u32, Timestamp, bool),
 ) -> Pair {
-    let value = |look: u32| 0.1 + f64::from(look.wrapping_mul(37) % 17) / 1_000.0;
-    let (value, samples) = if matches!(scored.metric, Metric::Query { .. }) {
-        (value(looks), 1.0)
+    let vary = |look: u32| 0.1 + f64::from(look.wrapping_mul(37) % 17) / 1_000.0;
+    let (value, samples) = if scored.metric.asks() {
+        (vary(looks), 1.0)
     } else {
         // Counts since the beginning, which grow by a point's at each look.
         let looks = looks.saturating_add(1);
-        ((0..looks).map(value).sum::<f64>() / f64::from(looks), SAMPLES * f64::from(looks))
+        ((0..looks).map(vary).sum::<f64>() / f64::from(looks), SAMPLES * f64::from(looks))
     };
     let factor = match (well, scored.direction) {
         (true, _) => 1.0,
         (false, Change::Decrease) => 1.0 / 3.0,
         (false, Change::Increase | Change::Either) => 3.0,
     };
+    if let Metric::Range { step, over, .. } = &scored.metric {
+        let curve = |digest, factor| curve(digest, (*step, *over), now, |n| factor * vary(n));
+        return Pair { canary: curve(new, factor), baseline: curve(old, 1.0) };
+    }
     let of = |digest, value| measured(&scored.metric, digest, (value, samples), now);
     Pair { canary: of(new, factor * value), baseline: of(old, value) }
+}
+
+/// The points of a range until `now`, at whole steps since 1970, each by its number.
+fn curve(
+    digest: Digest,
+    (step, over): (Span, Span),
+    now: Timestamp,
+    value: impl Fn(u32) -> f64,
+) -> Measurement {
+    let micros = |span: Span| i64::try_from(span.as_duration().as_micros()).unwrap_or(i64::MAX);
+    let step = micros(step).max(1);
+    let newest = now.as_micros().div_euclid(step);
+    let long = micros(over).div_euclid(step);
+    let most = i64::try_from(MAX_POINTS).unwrap_or(i64::MAX);
+    let oldest = newest.saturating_sub(long.min(most)).saturating_add(1);
+    let point = |number: i64| {
+        let at = Timestamp::from_micros(number.saturating_mul(step));
+        let number = u32::try_from(number.rem_euclid(i64::from(u32::MAX))).unwrap_or_default();
+        Some(Point::Number { at, value: Finite::new(value(number)).ok()?, late: false })
+    };
+    Measurement::Points { digest, points: (oldest..=newest).filter_map(point).collect() }
 }
 
 /// A measurement that keeps a bound, or does not.
@@ -229,6 +254,7 @@ fn measured(
             ],
         },
         Metric::Query { .. } => Measurement::Value { digest, value: number(value), at: now },
+        Metric::Range { step, .. } => curve(digest, (*step, *step), now, |_| value),
     }
 }
 

@@ -19,6 +19,14 @@
 //! scrapes: their looks without a new number are inconclusive. Without `fresh_for` a limit takes a number of the moment as
 //! often as it is looked at, as it always did.
 //!
+//! # Points
+//! A scorecard ranks the points of two series. A count, a sum or a [`Query`](crate::model::Metric::Query) gives one at each look; a
+//! [`Range`](crate::model::Metric::Range) gives one at each step of the time between two looks, by one query of a range. What is no
+//! number, NaN or two values of one instant, is a point without a value, and so is each step that lacks a point between two: what
+//! becomes of these, the metric's [`nan`](crate::model::NoValue) says. Looks may overlap, so that what comes late is still seen; what a
+//! look before had seen counts once, as it was first seen, and what is older than the newest point seen does not count. A look
+//! without anything new is one point without a value.
+//!
 //! # The sequential judge
 //! *It may be looked at as often as one likes.* The chance that a version which is no worse is found to be worse is at most `alpha`
 //! over all looks of all such analyses of a run together: the planner counts them and divides `alpha` among them.
@@ -36,13 +44,17 @@
 //!   an outage (21 times with an `alpha` of 0.05, 38 with 0.01).
 //!
 //! *Regressed* is an interval of harm that lies above what is tolerated; *healthy* is one that lies below the margin: that no
-//! harm was shown is not health. Between the two it is *undetermined*, and after the last planned look that fails, as no data
-//! does. What would be concluded from versions that did not get their shares, or beside an old version that is ill itself, is
+//! harm was shown is not health. Between the two it is *undetermined*, which never passes: after the last planned look the run holds
+//! and people decide, unless the analysis says that it goes back ([`Undecided`](crate::model::Undecided)). No data goes back. What would
+//! be concluded from versions that did not get their shares, or beside an old version that is ill itself, is
 //! not concluded.
 //!
 //! *What it costs*: a fixed test that is looked at once finds the same harm with about half the data. [`power`] says before a
 //! run what can be found, and the planner refuses a plan that could not find its own threshold, or in which no version could
 //! pass. `release-testkit/tests/judge` measures errors and power:
+//! what it prints of two equal versions is both the share of runs that were found regressed, which is at most `alpha`, and that of runs
+//! that ended undetermined, which is a matter of power: at most 10 % where the planner accepts the plan and the traffic is as
+//! expected, and no bound where it comes in waves.
 //! `JUDGE_PATHS=100000 cargo test --release -p release-testkit --test judge -- --nocapture` takes that many paths where looks are
 //! independent, a tenth where they come in waves, and a hundredth where hardly any path ends early, and hours.
 //! Measured at an `alpha` of 0.05, for one metric and for four, over 24, 100 and 1,000 looks. Where looks are independent, of 100,000
@@ -74,6 +86,7 @@ mod memory;
 pub mod netflix;
 mod objectives;
 mod power;
+pub(crate) mod ranged;
 pub(crate) mod reading;
 mod scorecard;
 mod sequential;

@@ -8,8 +8,9 @@ use super::memory::{Case, Judged};
 use super::netflix::{
     CanaryConfig, Classification, Judgement, MetricResult, NetflixAca, Samples, Strict, Verdict,
 };
+use super::ranged::new_points;
 use super::stream::{digest_of, word_of};
-use crate::model::{Digest, Finite, ScoreMethod, Scorecard};
+use crate::model::{Digest, Finite, Metric, ScoreMethod, Scorecard};
 use crate::port::{Evidence, Measurement, Pair};
 use crate::stats::real;
 
@@ -88,11 +89,19 @@ impl Points {
             Verdict::Inconclusive => "inconclusive",
         };
         let because =
-            format!("{verdict} with a score of {score} after {} points: {reason}", self.looks);
+            format!("{verdict} with a score of {score} after {} points: {reason}", self.longest());
         Judged::new(finding, because, last)
     }
 
-    /// Adds a point to every series; without a value where there is none. Says what the first of those lack.
+    /// How many points the longest series has: as many as there were looks, unless ranges are measured.
+    fn longest(&self) -> usize {
+        let both =
+            |series: &Series| series.points.experiment.len().max(series.points.control.len());
+        self.series.iter().map(both).max().unwrap_or(0)
+    }
+
+    /// Adds a point to every series, or the new ones of a range; one without a value where there is none. Says what the first of
+    /// those lack.
     pub(super) fn take(&mut self, look: &Card<'_>, evidence: &Evidence) -> Option<String> {
         let pairs: &[Pair] = match evidence {
             Evidence::Comparisons { of } => of,
@@ -110,27 +119,30 @@ impl Points {
             let (canary, old) =
                 pairs.next().map_or((&none, &none), |pair| (&pair.canary, &pair.baseline));
             let [was, before] = &mut series.last;
-            let mut value = |wanted: Option<Digest>, measured: &Measurement, last: &mut Last| {
+            let mut add = |wanted: Option<Digest>,
+                           measured: &Measurement,
+                           last: &mut Last,
+                           to: &mut Vec<f64>| {
                 let wanted =
                     wanted.ok_or_else(|| NoLevel::from("there is no old version".to_owned()));
-                let found = wanted
-                    .and_then(|digest| level(&look.case, &scored.metric, digest, measured, *last));
+                let found = wanted.and_then(|digest| {
+                    values(&look.case, &scored.metric, (digest, measured), *last)
+                });
                 match found {
-                    Ok((value, now)) => {
+                    Ok((values, now)) => {
                         *last = now;
-                        value
+                        to.extend(values);
                     }
                     Err(NoLevel { why, anew }) => {
                         *last = anew.unwrap_or(*last);
                         missing.get_or_insert_with(|| format!("{}: {why}", scored.name));
-                        f64::NAN
+                        to.push(f64::NAN);
                     }
                 }
             };
-            let new = value(Some(look.case.wanted()), canary, was);
-            let old = value(baseline, old, before);
-            series.points.experiment.push(new);
-            series.points.control.push(old);
+            let Samples { experiment, control } = &mut series.points;
+            add(Some(look.case.wanted()), canary, was, experiment);
+            add(baseline, old, before, control);
         }
         missing
     }
@@ -159,6 +171,24 @@ impl Points {
             self.samples.map_or(0, word_of),
             real(self.series.len()).to_bits(),
         ]
+    }
+}
+
+/// What one look adds to a series: a level, or the new points of a range; and what to remember of it.
+///
+/// # Errors
+/// Why there is nothing.
+fn values(
+    case: &Case<'_>,
+    metric: &Metric,
+    (wanted, measured): (Digest, &Measurement),
+    last: Last,
+) -> Result<(Vec<f64>, Last), NoLevel> {
+    match metric {
+        Metric::Range { step, .. } => {
+            new_points(case, *step, (wanted, measured), last).map_err(NoLevel::from)
+        }
+        _ => level(case, metric, wanted, measured, last).map(|(value, now)| (vec![value], now)),
     }
 }
 

@@ -6,7 +6,7 @@ use super::lagged::Lagged;
 use super::reading::{self, Reading, Terms};
 use crate::model::{Analysis, Digest, Direction, Finite, Judge, Metric, Sequential};
 use crate::plan::{Action, Beside, Deployment};
-use crate::port::{Evidence, Measurement};
+use crate::port::{Evidence, Measurement, Point};
 use crate::time::Timestamp;
 
 /// What the looks of one analysis have seen so far. It takes the same memory however many they are.
@@ -357,7 +357,41 @@ fn feed(hash: &mut Sha256, measurement: &Measurement) {
             hash.update([4]);
             hash.update(reason.as_bytes());
         }
+        Measurement::Points { digest, points } => {
+            hash.update([5]);
+            hash.update(digest.as_bytes());
+            points.iter().for_each(|point| feed_point(hash, point));
+        }
     }
+}
+
+fn feed_point(hash: &mut Sha256, point: &Point) {
+    let mut instant = |at: &Timestamp| hash.update(at.as_micros().to_le_bytes());
+    let kind = match point {
+        Point::Number { at, value, late } => {
+            instant(at);
+            hash.update(value.get().to_bits().to_le_bytes());
+            1 + u8::from(*late)
+        }
+        Point::NotANumber { at } => {
+            instant(at);
+            3
+        }
+        Point::Conflicting { at } => {
+            instant(at);
+            4
+        }
+        Point::Gap { after, until } => {
+            instant(after);
+            instant(until);
+            5
+        }
+        Point::Stale { newest } => {
+            instant(newest);
+            6
+        }
+    };
+    hash.update([kind]);
 }
 
 /// The first 64 bits of a digest.

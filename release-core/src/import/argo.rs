@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::condition::{bound, met, opposite, others};
 use super::{Findings, ImportErrors, Imported, judged, one_error, read, web};
 use crate::model::{
-    Analysis, Criterion, Finite, Judge, Metric, Objective, Objectives, Threshold, Unit,
+    Analysis, Criterion, Finite, Judge, Metric, Objective, Objectives, Threshold, Undecided, Unit,
 };
 use crate::time::Span;
 
@@ -31,6 +31,7 @@ struct Spec {
     metrics: Vec<MetricSpec>,
     #[serde(default)]
     dry_run: Vec<DryRun>,
+    measurement_retention: Option<Value>,
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
 }
@@ -71,8 +72,43 @@ struct MetricSpec {
     rest: BTreeMap<String, Value>,
 }
 
-/// Imports the metrics of an `AnalysisTemplate` or `ClusterAnalysisTemplate`, from YAML or JSON. `args` are values for its arguments,
-/// before those that it has itself; a value may be a word such as `{{version}}`, which sources replace.
+/// What an import of an `AnalysisTemplate` is told beside the template.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TemplateOptions {
+    /// Values for its arguments, before those that it has itself; a value may be a word such as `{{version}}`, which sources replace.
+    pub args: BTreeMap<String, String>,
+    /// What follows where an analysis ends and nobody knows whether the version is good. Argo pauses after more inconclusive
+    /// measurements than it tolerates, as [`Undecided::Hold`] does; without it they fail, which the notes say.
+    pub undecided: Undecided,
+}
+
+impl TemplateOptions {
+    /// With these arguments.
+    pub fn new(args: BTreeMap<String, String>) -> Self {
+        Self { args, ..Self::default() }
+    }
+
+    /// With this in every analysis.
+    #[must_use]
+    pub fn undecided(self, undecided: Undecided) -> Self {
+        Self { undecided, ..self }
+    }
+}
+
+/// Imports the metrics of an `AnalysisTemplate` or `ClusterAnalysisTemplate`, from YAML or JSON, with values for its arguments: as
+/// [`analysis_template_with`] does with no other options.
+///
+/// # Errors
+/// [`ImportErrors`] with all that cannot be said here in the same sense.
+pub fn analysis_template(
+    text: &str,
+    args: &BTreeMap<String, String>,
+) -> Result<Imported, ImportErrors> {
+    analysis_template_with(text, &TemplateOptions::new(args.clone()))
+}
+
+/// Imports the metrics of an `AnalysisTemplate` or `ClusterAnalysisTemplate`, from YAML or JSON.
 ///
 /// A sample is fresh for five minutes, as long as Prometheus looks back for one, and counts once: Argo would count the same again.
 /// An empty answer or a source that cannot be asked, which is an error in Argo, is a measurement without data here. Without `interval`
@@ -84,11 +120,12 @@ struct MetricSpec {
 ///
 /// # Errors
 /// [`ImportErrors`] with all that cannot be said here in the same sense: conditions of other forms, providers without a query,
-/// arguments without a value.
-pub fn analysis_template(
+/// queries of a range, arguments without a value.
+pub fn analysis_template_with(
     text: &str,
-    args: &BTreeMap<String, String>,
+    options: &TemplateOptions,
 ) -> Result<Imported, ImportErrors> {
+    let TemplateOptions { args, undecided } = options;
     let Template { spec, rest } = read(text, &["AnalysisTemplate", "ClusterAnalysisTemplate"])?;
     if spec.metrics.is_empty() {
         return Err(one_error("spec.metrics", "there is none; name a metric"));
@@ -96,14 +133,18 @@ pub fn analysis_template(
     let mut found = Findings::default();
     let values = values(&spec.args, args, &mut found);
     found.unread("", &rest);
+    if let Some(at) = spec.measurement_retention.as_ref().map(|_| "spec.measurementRetention") {
+        found.note(at, "every measurement stays in the journal of the run; leave it out");
+    }
     found.unread("spec", &spec.rest);
     let dry = dry(&spec, &mut found);
     let mut analyses = Vec::new();
     for (metric, at) in spec.metrics.iter().zip(0..) {
         let at = format!("spec.metrics[{at}]");
         let dry_run = dry.iter().any(|dry| dry.names(&metric.name));
-        let read = Reading { at, values: &values, found: &mut found }.metric(metric);
-        analyses.extend(read.map(|analysis| Analysis { dry_run, ..analysis }));
+        let (values, undecided) = (&values, *undecided);
+        let read = Reading { at, values, undecided, found: &mut found }.metric(metric);
+        analyses.extend(read.map(|analysis| Analysis { dry_run, undecided, ..analysis }));
     }
     found.end(analyses)
 }
@@ -209,6 +250,7 @@ impl Rule {
 struct Reading<'a> {
     at: String,
     values: &'a BTreeMap<String, String>,
+    undecided: Undecided,
     found: &'a mut Findings,
 }
 
@@ -218,6 +260,8 @@ impl Reading<'_> {
         let rule = self.rule(spec);
         let query = self.query(&spec.name, &spec.provider);
         let interval = spec.interval.as_ref().and_then(|text| self.span("interval", text));
+        let delay = spec.initial_delay.as_ref();
+        let begin_after = delay.and_then(|text| self.span("initialDelay", text));
         let number = |reading: &mut Self, field, value: &Option<Value>, otherwise| {
             value.as_ref().map_or(Some(otherwise), |value| reading.number(field, value))
         };
@@ -228,7 +272,7 @@ impl Reading<'_> {
         let errors =
             number(&mut self, "consecutiveErrorLimit", &spec.consecutive_error_limit, ERRORS);
         let row = number(&mut self, "consecutiveSuccessLimit", &spec.consecutive_success_limit, 0);
-        self.elsewhere(spec);
+        self.found.unread(&self.at, &spec.rest);
         if row == Some(0) {
             self.counted(count, failure_limit, inconclusive);
         }
@@ -247,6 +291,7 @@ impl Reading<'_> {
             consecutive_no_data: Some(errors?),
             consecutive_good: Some(row?).filter(|row| *row > 0),
             interval: interval.unwrap_or(analysis.interval),
+            begin_after,
             ..analysis
         })
     }
@@ -254,10 +299,11 @@ impl Reading<'_> {
     /// What is between two conditions, and samples that are there already.
     fn unclear(&mut self, spec: &MetricSpec, count: Option<u32>) {
         let at = |field: &str| format!("{}.{field}", self.at);
-        if spec.success_condition.is_some() && spec.failure_condition.is_some() {
-            let text = "what meets neither condition pauses in Argo; here more of these than `inconclusive_limit` fail, and take the version back where the criteria of rollback name this analysis";
+        let both = spec.success_condition.is_some() && spec.failure_condition.is_some();
+        if both && self.undecided != Undecided::Hold {
+            let text = "what meets neither condition pauses in Argo; here more of these than `inconclusive_limit` fail, and take the version back where the criteria of rollback name this analysis; import it with `undecided: hold` to pause, too";
             self.found.note(&at("inconclusiveLimit"), text);
-        } else if spec.inconclusive_limit.is_some() {
+        } else if !both && spec.inconclusive_limit.is_some() {
             let text =
                 "with one condition every number meets it or does not, and nothing is inconclusive";
             self.found.note(&at("inconclusiveLimit"), text);
@@ -350,7 +396,10 @@ impl Reading<'_> {
         for field in fields.filter(|field| !["query", "address"].contains(field)) {
             let text = match field {
                 "rangeQuery" => {
-                    "is asked for one moment here: let the query look back itself, such as by a subquery"
+                    let at = format!("{}.provider.{kind}.{field}", self.at);
+                    let text = "gives many points, and a condition here compares one number; let the query look back itself, such as `max_over_time((…)[5m:1m])`, or rank the points of both versions by a `scorecard` over a `range`";
+                    self.found.error(at, text);
+                    continue;
                 }
                 "interval" | "aggregator" | "queries" | "formula" => {
                     "is not read here: say it in the query, or set it at the source of metrics"
@@ -394,15 +443,5 @@ impl Reading<'_> {
         };
         let problem = || format!("`{text}` is no whole number from 0 to {}; write one", u32::MAX);
         text.trim().parse().map_err(|_| self.found.error(at, problem())).ok()
-    }
-
-    /// What is said elsewhere here.
-    fn elsewhere(&mut self, spec: &MetricSpec) {
-        let at = |field: &str| format!("{}.{field}", self.at);
-        if let Some(delay) = &spec.initial_delay {
-            let text = format!("let the step bake for {delay} before it judges");
-            self.found.note(&at("initialDelay"), text);
-        }
-        self.found.unread(&self.at, &spec.rest);
     }
 }

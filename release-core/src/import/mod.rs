@@ -18,18 +18,20 @@
 //! | `metrics[].name` | `id`, in small letters, with `-` for what an id cannot have |
 //! | `interval` | `interval`; unset: ten seconds, at which Argo repeats after an error. Noted where there are several looks: each sample counts once |
 //! | `count` | `count` of good ones, noted where bad ones are tolerated; unset with an `interval`: goes on, with a note |
-//! | `initialDelay` | noted: let the step bake |
+//! | `initialDelay` | `begin_after` |
 //! | `successCondition`, `failureCondition` | [`Threshold`], or of two bounds [`Objectives`](crate::model::Objectives) with one; other forms, none of the two: refused |
 //! | `failureLimit` | `failure_limit` |
-//! | `inconclusiveLimit` | `inconclusive_limit`; with both conditions noted: Argo pauses, here it fails |
+//! | `inconclusiveLimit` | `inconclusive_limit`; with both conditions noted: Argo pauses, here it fails, unless [`TemplateOptions::undecided`] is `Hold` |
 //! | `consecutiveErrorLimit` (unset: 4) | `consecutive_no_data`: errors and empty answers are measurements without data here |
 //! | `consecutiveSuccessLimit` | `consecutive_good`, unless 0; without a `count`: noted |
 //! | `provider.*.query` | [`Query`](Metric::Query); providers without one, but for `web`: refused |
 //! | `provider.web`: `url`, `method`, `headers`, `jsonBody`, `jsonPath`, `timeoutSeconds` | [`Query`](Metric::Query) by the metric's name; noted: what to say of that metric to `WebSource` of `release-providers`, with a JSON pointer for the path |
 //! | `provider.*.address` | noted: which source to register |
 //! | all else of a provider: `timeout`, `headers`, `authentication`, `insecure`, `apiVersion`, `secretRef` | noted: set it at the source |
-//! | `rangeQuery`, Datadog's `interval`, `aggregator`, `queries`, `formula` | noted: say it in the query |
-//! | all else, such as `measurementRetention` | noted as not read |
+//! | `rangeQuery` | refused: a condition compares one number. Let the query look back itself, or rank points of a [`Range`](Metric::Range) |
+//! | Datadog's `interval`, `aggregator`, `queries`, `formula` | noted: say it in the query |
+//! | `spec.measurementRetention` | noted: every measurement stays in the journal |
+//! | all else | noted as not read |
 //!
 //! # `AnalysisDefinition` of Keptn
 //!
@@ -114,7 +116,7 @@ mod web;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use argo::analysis_template;
+pub use argo::{TemplateOptions, analysis_template, analysis_template_with};
 pub use keptn::analysis_definition;
 pub use openslo::{Objective, slo};
 use serde::de::DeserializeOwned;

@@ -1,5 +1,7 @@
 //! Documents as they are found in the wild, and what is wrong with others.
 
+mod argo_fields;
+mod keptn_fields;
 mod openslo;
 mod scraped;
 
@@ -73,6 +75,7 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     assert_eq!((rate.id.as_str(), rate.count, rate.failure_limit), ("success-rate", 5, 2));
     // Argo bears four errors in a row, where nobody says how many.
     assert_eq!((rate.interval, rate.inconclusive_limit), (Span::secs(30), 0));
+    assert_eq!((rate.begin_after, latency.begin_after), (Some(Span::secs(120)), None));
     assert_eq!((rate.consecutive_no_data, rate.consecutive_good), (Some(4), None));
     let Metric::Query { query } = &rate.metric else { panic!("{rate:?}") };
     assert_eq!(query, "sum(rate(ok{job=\"{{service}}\"}[1m]))");
@@ -90,7 +93,6 @@ fn a_template_of_argo_is_imported_to_the_last_bound() {
     let notes = imported.notes.join("\n");
     for told in [
         "with up to 2 that are not, it takes up to 7 looks",
-        "bake for 2m",
         "prometheus at http://prometheus:9090",
         "`background`",
         "datadog",
@@ -179,7 +181,6 @@ spec:
         insecure: true
         headers: [{ key: X-Scope-OrgID, value: a }]
         authentication: { sigv4: { region: x } }
-        rangeQuery: { start: "now() - duration(\"5m\")", end: "now()", step: 1m }
   - name: two
     successCondition: result > 1
     provider: { datadog: { query: x, interval: 5m, aggregator: last, apiVersion: v2 } }
@@ -191,7 +192,7 @@ spec:
     let of = |provider: &str, field| format!("{provider}.{field}");
     let fields = [
         ("extra".to_owned(), "is not read"),
-        ("spec.measurementRetention".to_owned(), "is not read"),
+        ("spec.measurementRetention".to_owned(), "stays in the journal"),
         ("spec.args[0].note".to_owned(), "is not read"),
         ("spec.dryRun[0].why".to_owned(), "is not read"),
         ("spec.metrics[0].odd".to_owned(), "is not read"),
@@ -200,7 +201,6 @@ spec:
         (of(prometheus, "insecure"), "set it at the source"),
         (of(prometheus, "headers"), "set it at the source"),
         (of(prometheus, "authentication"), "set it at the source"),
-        (of(prometheus, "rangeQuery"), "let the query look back itself"),
         (of(datadog, "interval"), "say it in the query"),
         (of(datadog, "aggregator"), "say it in the query"),
         (of(datadog, "apiVersion"), "set it at the source"),

@@ -27,7 +27,8 @@ pub struct Analysis {
     /// The rule.
     pub judge: Judge,
     /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
-    /// are compared, and then nothing is concluded yet. Where the answers to a `query` are, each look is one sample.
+    /// are compared, and then nothing is concluded yet. Where the answers to a `query` are, each look is one sample;
+    /// of a `range`, each point.
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
     pub interval: Span,
@@ -35,8 +36,12 @@ pub struct Analysis {
     /// two scrapes of the source, and some more. A look that finds nothing newer than the one before then waits for the next
     /// sample, and counts neither for the version nor against it. See [`Analysis::freshness`].
     pub fresh_for: Option<Span>,
+    /// How long after its step is reached it is first looked at, such as until caches are warm. What was counted since its window began
+    /// counts all the same; [`warm_up`](super::Sequential::warm_up) throws looks away.
+    #[doc(alias = "initialDelay")]
+    pub begin_after: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most: what is
-    /// undetermined then has failed.
+    /// undetermined then has not passed, and [`undecided`](Self::undecided) says what follows.
     pub count: u32,
     /// How many bad measurements are tolerated before it fails.
     pub failure_limit: u32,
@@ -57,23 +62,42 @@ pub struct Analysis {
 /// What follows when an analysis ends without having found that the version is good or that it is bad: after its last look,
 /// or after more looks without data than are tolerated.
 ///
-/// Whatever stands here, nothing is taken back, and people decide, where the old version is ill itself or versions did not get
-/// their shares of the traffic: to go back would help nobody, or is founded on nothing.
+/// Whatever stands here, what is undecided never passes. And whatever stands here, nothing is taken back, and people decide, where the
+/// old version is ill itself or versions did not get their shares of the traffic: to go back would help nobody, or is founded on
+/// nothing.
+///
+/// # What to choose
+/// Of two versions that do not differ, a [sequential](Judge::Sequential) test finds the new one to be worse with a chance of at most
+/// `alpha`, over all looks and metrics of a run. But it also ends without a finding: in up to one run of ten where a plan has as few
+/// looks as the planner accepts, in far fewer where it has more ([`Power::passes`](crate::analysis::Power::passes) says how many;
+/// [`analysis`](crate::analysis) has what was measured), and in more where waves or less traffic than expected leave less to go by. If
+/// that went back, a run would be taken back falsely that much more often than `alpha` says. So the planner writes
+/// [`HoldUndetermined`](Self::HoldUndetermined) into what compares by a sequential test and says nothing: what was measured showed no
+/// harm, the traffic stays as it is, and people decide. Where nobody is there to be asked, say [`Fail`](Self::Fail), and plan with
+/// more looks.
+///
+/// A limit is another thing: each look tells alone, and what is undecided there was not measured. It fails unless it says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Undecided {
-    /// The same as when it is found to be bad: what is not known to be good does not stay.
+    /// Nothing is said. The planner writes [`HoldUndetermined`](Self::HoldUndetermined) for it where versions are compared by a
+    /// sequential test; everywhere else, and in plans from before it did so, it is [`Fail`](Self::Fail).
     #[default]
+    Unsaid,
+    /// The same as when it is found to be bad: what is not known to be good does not stay.
     Fail,
     /// The run holds, with the traffic as it is, until people look again, cancel the run or give it up.
     Hold,
+    /// The same where the looks had data and showed neither harm nor health until the last one. No data is as good as bad: whoever
+    /// cannot see goes back.
+    HoldUndetermined,
 }
 
 impl Undecided {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-    fn is_usual(&self) -> bool {
-        *self == Self::Fail
+    const fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Unsaid)
     }
 }
 
@@ -92,13 +116,14 @@ impl Analysis {
             min_samples: one(),
             interval: second(),
             fresh_for: None,
+            begin_after: None,
             count: one_u32(),
             failure_limit: 0,
             inconclusive_limit: ten(),
             consecutive_good: None,
             consecutive_no_data: None,
             dry_run: false,
-            undecided: Undecided::Fail,
+            undecided: Undecided::Unsaid,
         }
     }
 
@@ -187,6 +212,9 @@ struct Written {
     /// source, and some more. A look that finds nothing newer then waits for the next sample, and does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh_for: Option<Span>,
+    /// How long after its step is reached it is first looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begin_after: Option<Span>,
     /// How many good measurements make it pass; where versions are compared, how often it is looked at the most.
     #[serde(default = "one_u32")]
     count: u32,
@@ -206,7 +234,7 @@ struct Written {
     #[serde(default, skip_serializing_if = "is_false")]
     dry_run: bool,
     /// What follows when it ends, and nobody knows whether the version is good.
-    #[serde(default, skip_serializing_if = "Undecided::is_usual")]
+    #[serde(default, skip_serializing_if = "Undecided::is_unsaid")]
     undecided: Undecided,
 }
 
@@ -264,9 +292,9 @@ impl TryFrom<Written> for Analysis {
         };
         let Written { interval, fresh_for, count, failure_limit, .. } = written;
         let Written { inconclusive_limit, undecided, consecutive_good, .. } = written;
-        let Written { consecutive_no_data, dry_run, .. } = written;
+        let Written { consecutive_no_data, dry_run, begin_after, .. } = written;
         let analysis = Self::judged(id, metric, judge);
-        let asks = analysis.metrics().all(|metric| matches!(metric, Metric::Query { .. }));
+        let asks = analysis.metrics().all(Metric::asks);
         let Some(min_samples) = min_samples.or(asks.then_some(1)) else {
             return Err(RuleError::NoMinimum(analysis.id));
         };
@@ -274,6 +302,7 @@ impl TryFrom<Written> for Analysis {
             min_samples,
             interval,
             fresh_for,
+            begin_after,
             count,
             failure_limit,
             inconclusive_limit,
@@ -297,7 +326,7 @@ impl From<Analysis> for Written {
         };
         let Analysis { fresh_for, count, failure_limit, .. } = analysis;
         let Analysis { inconclusive_limit, undecided, consecutive_good, .. } = analysis;
-        let Analysis { consecutive_no_data, dry_run, .. } = analysis;
+        let Analysis { consecutive_no_data, dry_run, begin_after, .. } = analysis;
         Self {
             id,
             metric,
@@ -308,6 +337,7 @@ impl From<Analysis> for Written {
             min_samples: Some(min_samples),
             interval,
             fresh_for,
+            begin_after,
             count,
             failure_limit,
             inconclusive_limit,
@@ -397,6 +427,21 @@ mod tests {
         assert_eq!(short.freshness(), Span::secs(20));
         let never = read(r#","success":{"at_most":0.05}"#).unwrap();
         assert_eq!((never.fresh_for, never.freshness()), (None, Span::secs(2)));
+    }
+
+    #[test]
+    fn what_follows_when_nobody_knows_is_written_only_where_it_is_said() {
+        for (said, want) in [
+            ("", Undecided::Unsaid),
+            (r#","undecided":"fail""#, Undecided::Fail),
+            (r#","undecided":"hold""#, Undecided::Hold),
+            (r#","undecided":"hold_undetermined""#, Undecided::HoldUndetermined),
+        ] {
+            let analysis = read(&format!(r#","success":{{"at_most":0.05}}{said}"#)).unwrap();
+            assert_eq!(analysis.undecided, want);
+            let json = serde_json::to_string(&analysis).unwrap();
+            assert!(json.contains(said) && json.contains("undecided") != said.is_empty(), "{json}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::number::Finite;
+use crate::time::Span;
 
 /// Picks series by name and labels, as Prometheus does with `name{label="value"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,23 @@ impl Selector {
 }
 
 /// What is measured, always over the samples of one version only.
+///
+/// # Unit, direction and sample size
+/// A metric says how it is counted. What its numbers are numbers of, which way they get worse and how many samples tell anything, its
+/// judge and its analysis say; where that lacks, a definition cannot be read, or the planner refuses it
+/// ([`PlanError`](crate::plan::PlanError)). Old plans and journals are read as they are.
+///
+/// | judge | unit | direction |
+/// |---|---|---|
+/// | [`Threshold`](super::Threshold) | `unit`; a ratio's are shares; else refused (`NoUnit`) | that of each bound, `at_most` or `at_least` |
+/// | [`Objectives`](super::Objectives) | `unit` of each objective; a ratio's are shares; else refused (`NoUnit`) | that of each criterion |
+/// | [`Sequential`](super::Sequential) | `unit`; unreadable without; of a ratio other than shares: refused | `direction`; unreadable without |
+/// | [`Cusum`](super::Cusum) | `unit`; unreadable without | `direction`; unreadable without |
+/// | [`BurnRate`](super::BurnRate) | always shares: of ratios alone | `direction` of the ratio; left out, what is counted is bad |
+/// | [`Scorecard`](super::Scorecard) | none: ranks have no unit | `direction` of each metric; left out, any change is bad, as in Kayenta |
+///
+/// [`min_samples`](super::Analysis::min_samples) of what is counted has to be written, and to be above 0. Of a query each answer is one
+/// sample, and of a range each point; for these a [strict](super::ScoreMethod::Strict) scorecard has `min_points`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -66,12 +84,28 @@ pub enum Metric {
         /// The query.
         query: String,
     },
+    /// Numbers of many moments, by a query in the source's own language, at every step of the time until now: the points of a
+    /// curve. A [scorecard](super::Scorecard) ranks them; other judges go by one number of a look.
+    Range {
+        /// The query.
+        query: String,
+        /// From one point to the next.
+        step: Span,
+        /// How far one look goes back from now, and never beyond the beginning of its window: the time between two looks, or more,
+        /// which lets points come late. What a look before had seen counts once.
+        over: Span,
+    },
 }
 
 impl Metric {
     /// Whether it counts events among all that happened, so that how sure one can be follows from the counts alone.
     pub const fn counts(&self) -> bool {
         matches!(self, Self::Ratio { .. } | Self::Quantile { .. })
+    }
+
+    /// Whether a query is asked, each number of whose answer is one sample.
+    pub const fn asks(&self) -> bool {
+        matches!(self, Self::Query { .. } | Self::Range { .. })
     }
 
     /// What it is called where one word has to do.
@@ -81,6 +115,7 @@ impl Metric {
             Self::Mean { .. } => "mean",
             Self::Quantile { .. } => "quantile",
             Self::Query { .. } => "query",
+            Self::Range { .. } => "range",
         }
     }
 
@@ -89,7 +124,9 @@ impl Metric {
     pub const fn unit(&self) -> Option<Unit> {
         match self {
             Self::Ratio { .. } => Some(Unit::Share),
-            Self::Mean { .. } | Self::Quantile { .. } | Self::Query { .. } => None,
+            Self::Mean { .. } | Self::Quantile { .. } | Self::Query { .. } | Self::Range { .. } => {
+                None
+            }
         }
     }
 }

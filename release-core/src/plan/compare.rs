@@ -11,7 +11,8 @@ use super::{Action, Plan, PlanError, Step};
 use crate::analysis::{DETECTS, PASSES, Power, fewest_samples, power};
 use crate::ids::{AnalysisId, StepId};
 use crate::model::{
-    Analysis, Bound, Definition, Edition, Finite, Judge, Metric, Sequential, Threshold, Tier, Unit,
+    Analysis, Bound, Definition, Edition, Finite, Judge, Metric, Sequential, Threshold, Tier,
+    Undecided, Unit,
 };
 
 /// Finds what makes no sense in the rule of an analysis.
@@ -27,7 +28,13 @@ pub(super) fn check_rule(analysis: &Analysis, errors: &mut Vec<PlanError>) {
     {
         bad("`quantile` has to lie between 0 and 1; write 0.99 for the 99th percentile");
     }
+    if analysis.min_samples == 0 && !analysis.metrics().all(Metric::asks) {
+        bad(
+            "`min_samples` is 0, and no sample tells nothing; set how many do, such as 100 requests",
+        );
+    }
     check_rows(analysis, &mut bad);
+    judges::check_ranges(analysis, &mut bad);
     let rule = match &analysis.judge {
         Judge::Threshold(limits) => return check_limits(limits, bad),
         Judge::Sequential(rule) => rule,
@@ -185,9 +192,15 @@ pub(super) fn check_dry_runs(definition: &Definition, errors: &mut Vec<PlanError
     }
 }
 
-/// Divides the chance of a false alarm among all steps that compare versions, which go by the latest numbers.
+/// Divides the chance of a false alarm among all steps that compare versions, which go by the latest numbers; and says what
+/// follows where they end without a finding, if nobody said it.
 pub(super) fn share_out(steps: &mut [Step]) {
-    rewrite(steps, |rule| (rule.comparisons, rule.edition) = (1, Edition::default()));
+    rewrite(steps, |rule, undecided| {
+        (rule.comparisons, rule.edition) = (1, Edition::default());
+        if *undecided == Undecided::Unsaid {
+            *undecided = Undecided::HoldUndetermined;
+        }
+    });
     divide(steps);
 }
 
@@ -196,7 +209,7 @@ pub(super) fn share_out(steps: &mut [Step]) {
 pub(super) fn divide(steps: &mut [Step]) {
     let all = u32::try_from(steps.iter().filter_map(comparison).count()).unwrap_or(u32::MAX);
     if steps.iter().filter_map(comparison).any(|rule| rule.comparisons < all) {
-        rewrite(steps, |rule| rule.comparisons = rule.comparisons.max(all));
+        rewrite(steps, |rule, _| rule.comparisons = rule.comparisons.max(all));
     }
 }
 
@@ -211,7 +224,7 @@ fn comparison(step: &Step) -> Option<&Sequential> {
 
 /// Changes the rules of all steps that compare versions. What was one analysis stays one; two that are called the same and differ
 /// stay two.
-fn rewrite(steps: &mut [Step], change: impl Fn(&mut Sequential)) {
+fn rewrite(steps: &mut [Step], change: impl Fn(&mut Sequential, &mut Undecided)) {
     let mut known: BTreeMap<AnalysisId, Vec<[Arc<Analysis>; 2]>> = BTreeMap::new();
     for step in steps.iter_mut().filter(|step| comparison(step).is_some()) {
         let Action::Analyze { analysis, .. } = &mut step.action else { continue };
@@ -223,7 +236,7 @@ fn rewrite(steps: &mut [Step], change: impl Fn(&mut Sequential)) {
         }
         let mut own = Analysis::clone(analysis);
         if let Judge::Sequential(rule) = &mut own.judge {
-            change(rule);
+            change(rule, &mut own.undecided);
         }
         let own = Arc::new(own);
         same.push([std::mem::replace(analysis, Arc::clone(&own)), own]);

@@ -55,6 +55,9 @@ fn analysis(found: &Analysis, errors: &mut Vec<PlanError>) {
     if let Some(fresh_for) = found.fresh_for {
         needed(&place, "fresh_for", fresh_for, errors);
     }
+    if let Some(begin_after) = found.begin_after {
+        short(&place, "begin_after", begin_after, errors);
+    }
 }
 
 fn stage(stage: &Stage, errors: &mut Vec<PlanError>) {

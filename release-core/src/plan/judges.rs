@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::analysis::{DETECTS, netflix, tells};
 use crate::model::{
-    Analysis, BurnRate, BurnWindows, Criterion, Cusum, Finite, Metric, Objectives, ScoreMethod,
-    Scorecard,
+    Analysis, BurnRate, BurnWindows, Criterion, Cusum, Finite, Judge, Metric, Objectives,
+    ScoreMethod, Scorecard,
 };
+use crate::port::MAX_POINTS;
 use crate::stats::cusum::{alarm_within, run_length};
 use crate::time::Span;
 
@@ -165,10 +166,12 @@ pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: im
         }
         if matches!(scored.metric, Metric::Quantile { .. }) {
             bad(&format!(
-                "metric `{name}` is a quantile, which cannot be told of the time between two looks; ask for it by a `query`"
+                "metric `{name}` is a quantile, which cannot be told of the time between two looks; ask for it by a `query` or a `range`"
             ));
         }
     }
+    let (fewest, most) = (points(analysis, card).min(), points(analysis, card).max());
+    let (fewest, most) = (fewest.unwrap_or_default(), most.unwrap_or_default());
     let sum: f64 = card.group_weights.values().map(|weight| weight.get()).sum();
     let config = netflix::CanaryConfig::from(card);
     match card.method {
@@ -179,10 +182,9 @@ pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: im
                     bad(&error.to_string());
                 }
             }
-            if analysis.count < min_points {
+            if fewest < u128::from(min_points) {
                 bad(&format!(
-                    "takes {} points, and each metric needs {min_points}: it could never pass; raise `count`, or lower `min_points`",
-                    analysis.count
+                    "takes {fewest} points, and each metric needs {min_points}: it could never pass; raise `count`, or lower `min_points`"
                 ));
             }
         }
@@ -203,17 +205,66 @@ pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: im
             }
         }
     }
-    if analysis.count < FEWEST_POINTS || analysis.count > MOST_POINTS {
+    if fewest < u128::from(FEWEST_POINTS) || most > u128::from(MOST_POINTS) {
+        let takes = if fewest < u128::from(FEWEST_POINTS) { fewest } else { most };
         bad(&format!(
-            "takes {} points of each version; with fewer than {FEWEST_POINTS} no difference could be told, and more than {MOST_POINTS} are not kept; set `count` to 50 or more, for example",
-            analysis.count
+            "takes {takes} points of each version; with fewer than {FEWEST_POINTS} no difference could be told, and more than {MOST_POINTS} are not kept; set `count` to 50 or more, for example"
         ));
     }
-    if card.every.is_some_and(|every| every < FEWEST_POINTS) {
+    let looks = u128::from(analysis.count.max(1));
+    let early = |every: u32| fewest * u128::from(every) / looks < u128::from(FEWEST_POINTS);
+    if card.every.is_some_and(early) {
         bad(&format!(
             "is judged after fewer than {FEWEST_POINTS} points, of which nothing could be told; raise `every`"
         ));
     }
+}
+
+/// How many points of each metric all looks have: one a look, or one a step of the time between two.
+fn points(analysis: &Analysis, card: &Scorecard) -> impl Iterator<Item = u128> {
+    let (count, interval) = (u128::from(analysis.count), nanos(analysis.interval));
+    card.metrics.iter().map(move |scored| match &scored.metric {
+        Metric::Range { step, .. } => {
+            count.saturating_mul(interval.checked_div(nanos(*step)).unwrap_or(1).max(1))
+        }
+        _ => count,
+    })
+}
+
+/// Ranges that would miss points between two looks, that would have none, or more than are kept; and such of judges that go by one
+/// number of a look.
+pub(super) fn check_ranges(analysis: &Analysis, mut bad: impl FnMut(&str)) {
+    for metric in analysis.metrics() {
+        let Metric::Range { step, over, .. } = metric else { continue };
+        if !matches!(analysis.judge, Judge::Scorecard(_)) {
+            bad(
+                "a `range` has many points at each look, which a `scorecard` ranks; this judge goes by one number: ask for it by a `query` that looks back itself, such as `max_over_time((…)[{{window}}s:15s])`",
+            );
+        }
+        let interval = analysis.interval;
+        if *step == Span::ZERO || *step > interval {
+            bad(&format!(
+                "the `step` of a range is {step}; set one above 0 and up to `interval`, which is {interval}: else looks would have no new point"
+            ));
+            continue;
+        }
+        if *over < interval {
+            bad(&format!(
+                "a range goes back {over}, and is looked at every {interval}: points in between would be missed; set `over` to that or more"
+            ));
+        }
+        let steps = nanos(*over) / nanos(*step);
+        // Both ends are points, where none is missing; a gap stands for one or more that are, and the end may be stale.
+        if steps.saturating_add(2) > u128::try_from(MAX_POINTS).unwrap_or(u128::MAX) {
+            bad(&format!(
+                "a range has {steps} steps, and an answer at most {MAX_POINTS} facts; look back less by `over`, take a longer `step`, or look more often"
+            ));
+        }
+    }
+}
+
+const fn nanos(span: Span) -> u128 {
+    span.as_duration().as_nanos()
 }
 
 /// Objectives that could not be told apart, that would weigh nothing, or whose score would say nothing.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use semver::Version;
 
 use super::{Action, Deployment, Plan, Step};
+use crate::analysis::ranged;
 use crate::analysis::reading::{self, Reading, Terms};
 use crate::ids::{AnalysisId, EnvironmentId, RegionId, ServiceId, StepId};
 use crate::model::{Analysis, Digest, Direction, Metric, Target};
@@ -236,7 +237,9 @@ impl<'a> Bakes<'a> {
             analysis.count.saturating_add(tolerated)
         };
         let looking = analysis.interval.as_duration().saturating_mul(looks.max(1));
-        baked.copied().unwrap_or_default().as_duration().saturating_add(looking).into()
+        let later = analysis.begin_after.unwrap_or_default().as_duration();
+        let baked = baked.copied().unwrap_or_default().as_duration();
+        baked.saturating_add(later).saturating_add(looking).into()
     }
 }
 
@@ -247,6 +250,13 @@ fn scope(step: &Step) -> Scope<'_> {
 
 /// Why nothing could be judged by it, if so.
 fn usable(analysis: &Analysis, metric: &Metric, known: &Recorded) -> Result<(), String> {
+    if matches!(metric, Metric::Range { .. }) {
+        let facts = ranged::facts(known.version, &known.measurement)?;
+        let numbers = facts.iter().filter(|fact| fact.number().is_some());
+        let newest = numbers.filter_map(|fact| fact.at()).max();
+        let newest = newest.ok_or_else(|| "the range has no number".to_owned())?;
+        return reading::fresh(newest, known.at, analysis);
+    }
     let terms = Terms { direction: Direction::LowerIsBetter, above: None };
     match reading::read(metric, known.version, &known.measurement, terms)? {
         Reading::Now { at, .. } => reading::fresh(at, known.at, analysis),

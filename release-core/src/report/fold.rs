@@ -364,6 +364,10 @@ fn measurement(measurement: &Measurement) -> String {
             format!("{all} observations")
         }
         Measurement::Value { value, .. } => value.to_string(),
+        Measurement::Points { points, .. } => {
+            let numbers = points.iter().filter(|point| point.number().is_some()).count();
+            format!("{numbers} points")
+        }
         Measurement::NoData { reason } => format!("no data: {reason}"),
     }
 }

@@ -85,8 +85,8 @@ impl Judgement {
         let message = format!(
             "{id}: not evaluated: no measurement was good until the rollout was through; the last one: {because}"
         );
-        let (error, decided) =
-            (EffectError::permanent("not_evaluated", message), decides(analysis));
+        let error = EffectError::permanent("not_evaluated", message);
+        let decided = decides(analysis, Conclusion::NotEvaluated);
         // Whatever the last look says: what ends without a good one was not evaluated.
         let found = found.map(|last| Finding { conclusion: Conclusion::NotEvaluated, ..last });
         Self::Fail { error, found, decided }
@@ -306,7 +306,8 @@ fn analyze(
         // To go back would help nobody, or is founded on nothing.
         let for_people =
             matches!(finding.conclusion, Conclusion::BaselineUnhealthy | Conclusion::ShareMismatch);
-        let decided = verdict == Verdict::Fail || (decides(analysis) && !for_people);
+        let decided =
+            verdict == Verdict::Fail || (decides(analysis, finding.conclusion) && !for_people);
         let error = EffectError::permanent(kind, message);
         return Judgement::Fail { error, found: Some(finding), decided };
     }
@@ -321,7 +322,8 @@ fn analyze(
         }
         if rows.all >= analysis.count && !action.goes_on() {
             let error = EffectError::permanent("undetermined", told);
-            return Judgement::Fail { error, found: Some(finding), decided: decides(analysis) };
+            let decided = decides(analysis, finding.conclusion);
+            return Judgement::Fail { error, found: Some(finding), decided };
         }
     } else if measured.good >= wanted {
         let because = format!("{}: {told}{because}", analysis.id);
@@ -336,9 +338,13 @@ fn analyze(
     Judgement::Again { verdict, because, after, found: Some(finding) }
 }
 
-/// Whether what ends undecided is as good as bad.
-fn decides(analysis: &Analysis) -> bool {
-    analysis.undecided == Undecided::Fail
+/// Whether what ends undecided, with this conclusion, is as good as bad.
+const fn decides(analysis: &Analysis, conclusion: Conclusion) -> bool {
+    match analysis.undecided {
+        Undecided::Unsaid | Undecided::Fail => true,
+        Undecided::Hold => false,
+        Undecided::HoldUndetermined => !matches!(conclusion, Conclusion::Undetermined),
+    }
 }
 
 /// How many good measurements it takes to pass.
@@ -446,6 +452,24 @@ mod tests {
             );
         }
         assert!(matches!(at(ratio(0.0, 91.0)), Judgement::Pass { .. }));
+    }
+
+    /// A plan from before says nothing, and fails as it always did.
+    #[test]
+    fn what_is_undecided_is_as_good_as_bad_unless_the_analysis_says_otherwise() {
+        let Action::Analyze { analysis, .. } = action() else { panic!() };
+        for (undecided, open, blind) in [
+            (Undecided::Unsaid, true, true),
+            (Undecided::Fail, true, true),
+            (Undecided::Hold, false, false),
+            (Undecided::HoldUndetermined, false, true),
+        ] {
+            let analysis = Analysis { undecided, ..Analysis::clone(&analysis) };
+            assert_eq!(decides(&analysis, Conclusion::Undetermined), open, "{undecided:?}");
+            for none in [Conclusion::NoData, Conclusion::NotEvaluated] {
+                assert_eq!(decides(&analysis, none), blind, "{undecided:?}");
+            }
+        }
     }
 
     #[test]

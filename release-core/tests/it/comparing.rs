@@ -3,7 +3,8 @@
 use release_core::analysis::{Conclusion, Finding, Trial};
 use release_core::model::{
     Analysis, BlueGreen, Canary, CanaryStep, Definition, Direction, Edition, Expected, Finite,
-    Judge, Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy, Unit,
+    Judge, Margin, Metric, RollbackTrigger, Rolling, Selector, Sequential, Span, Strategy,
+    Undecided, Unit,
 };
 use release_core::plan::{Action, Plan, PlanError, PlanErrors, Step, plan};
 use release_core::run::{Cause, Event, Outcome, Verdict};
@@ -309,10 +310,12 @@ fn a_version_that_is_no_worse_is_shown_to_be_so_and_one_that_is_is_taken_back() 
 }
 
 #[test]
-fn what_is_undetermined_after_the_last_look_has_failed() {
+fn what_is_undetermined_after_the_last_look_goes_back_where_the_analysis_says_so() {
     // What is expected would do, but what comes is too little.
     let plenty = comparing(|rule| rule.expected.per_second = finite(1e9));
-    let plenty = Analysis { min_samples: 1_000_000_000, inconclusive_limit: 0, ..plenty };
+    let undecided = Undecided::Fail;
+    let plenty =
+        Analysis { min_samples: 1_000_000_000, inconclusive_limit: 0, undecided, ..plenty };
     let plan = plan(&definition(canary(&[50]), plenty)).unwrap().freeze();
     let mut run = Run::start(&plan);
     let outcome = go(&mut run, |_| End::Good);

@@ -9,6 +9,8 @@ mod apart;
 #[cfg(test)]
 mod before_traffic;
 #[cfg(test)]
+mod begins;
+#[cfg(test)]
 mod builds;
 #[cfg(test)]
 mod burning;
@@ -106,6 +108,8 @@ mod plans;
 #[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
+mod ranges;
+#[cfg(test)]
 mod recoverable;
 #[cfg(test)]
 mod recoveries;
@@ -143,6 +147,8 @@ mod superseding;
 mod support;
 #[cfg(test)]
 mod time_travel;
+#[cfg(test)]
+mod typed;
 #[cfg(test)]
 mod undecided;
 #[cfg(test)]

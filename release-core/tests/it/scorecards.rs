@@ -49,7 +49,7 @@ pub(super) fn card(method: ScoreMethod, metrics: Vec<Scored>) -> Scorecard {
     }
 }
 
-fn definition(analysis: Analysis) -> Definition {
+pub(super) fn definition(analysis: Analysis) -> Definition {
     let canary = Canary::new(vec![CanaryStep::new(50, Span::ZERO)]);
     let mut definition = one_service(Strategy::Canary(canary));
     definition.analyses = vec![analysis];

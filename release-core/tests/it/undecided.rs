@@ -5,7 +5,7 @@ use release_core::model::{
     Analysis, Background, Bound, Canary, CanaryStep, Digest, Judge, Metric, Selector, Sequential,
     Span, Strategy, Undecided,
 };
-use release_core::plan::plan;
+use release_core::plan::{Action, plan};
 use release_core::port::{Evidence, Measurement};
 use release_core::run::{Awaiting, Command, Event, Outcome, Verdict};
 
@@ -81,13 +81,48 @@ fn what_is_undetermined_is_for_people_where_the_analysis_says_so() {
     assert!(matches!(go(&mut bad, JUDGE, worse), Outcome::RolledBack { .. }));
 }
 
+fn silence() -> Evidence {
+    let silent = || Box::new(Measurement::NoData { reason: "silence".into() });
+    Evidence::Comparison { canary: silent(), baseline: silent() }
+}
+
+#[test]
+fn a_comparison_that_says_nothing_is_for_people_when_it_is_undetermined_and_goes_back_without_data()
+{
+    let little = |look, _| both(look, [1.2, 1.0], [100.0, 100.0]);
+    let mut open = compared(Undecided::Unsaid, |_| {});
+    let planned = open.state.plan().plan().steps().iter().find_map(|step| match &step.action {
+        Action::Analyze { analysis, .. } => Some(analysis.undecided),
+        _ => None,
+    });
+    assert_eq!(planned, Some(Undecided::HoldUndetermined));
+    assert_eq!(go_on(&mut open, JUDGE, little), None);
+    assert!(held(&open), "{:?}", open.state.awaiting());
+    assert_eq!(findings(&open, JUDGE).last().unwrap().conclusion, Conclusion::Undetermined);
+    // It is no pass: nobody got more of the new version.
+    let succeeded = open.facts.iter().any(|fact| {
+        matches!(&fact.event, Event::StepSucceeded { step, .. } if step.id.as_str().ends_with(JUDGE))
+    });
+    assert!(!succeeded);
+    let mut blind = compared(Undecided::Unsaid, |_| {});
+    assert!(matches!(go(&mut blind, JUDGE, |_, _| silence()), Outcome::RolledBack { .. }));
+    let mut bad = compared(Undecided::Unsaid, |_| {});
+    let worse = |look, _| both(look, [500.0, 100.0], [10_000.0, 10_000.0]);
+    assert!(matches!(go(&mut bad, JUDGE, worse), Outcome::RolledBack { .. }));
+    // Who says it is asked nothing, and a limit goes back.
+    for said in [Undecided::Fail, Undecided::Hold] {
+        let run = compared(said, |_| {});
+        let kept = run.state.plan().plan().steps().iter().any(
+            |step| matches!(&step.action, Action::Analyze { analysis, .. } if analysis.undecided == said),
+        );
+        assert!(kept, "{said:?}");
+    }
+}
+
 #[test]
 fn no_data_is_for_people_where_the_analysis_says_so() {
-    let silence = || Measurement::NoData { reason: "silence".into() };
-    let nothing =
-        |_, _| Evidence::Comparison { canary: Box::new(silence()), baseline: Box::new(silence()) };
     let mut holds = compared(Undecided::Hold, |_| {});
-    assert_eq!(go_on(&mut holds, JUDGE, nothing), None);
+    assert_eq!(go_on(&mut holds, JUDGE, |_, _| silence()), None);
     assert!(held(&holds));
     assert_eq!(findings(&holds, JUDGE).len(), 3, "as often as is tolerated, and once more");
 }

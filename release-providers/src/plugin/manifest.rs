@@ -155,6 +155,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             means: metrics_source.means,
             quantiles: metrics_source.quantiles,
             queries: metrics_source.queries,
+            ranges: metrics_source.ranges,
         }),
     }
 }
@@ -187,6 +188,7 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
         abilities.metrics_source.means = source.means;
         abilities.metrics_source.quantiles = source.quantiles;
         abilities.metrics_source.queries = source.queries;
+        abilities.metrics_source.ranges = source.ranges;
     }
     abilities
 }
@@ -212,6 +214,7 @@ mod tests {
                     can.metrics_source.means = true;
                     can.metrics_source.quantiles = true;
                     can.metrics_source.queries = true;
+                    can.metrics_source.ranges = true;
                 })
                 .with_config_schema(serde_json::json!({ "type": "object" }));
         let capabilities = [("traffic_router".to_owned(), description)].into();

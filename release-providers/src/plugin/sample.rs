@@ -121,11 +121,16 @@ samples! {
         value
     };
     Metric: |dice| {
-        let makers: [fn(&mut Dice<'_>) -> Self; 4] = [
+        let makers: [fn(&mut Dice<'_>) -> Self; 5] = [
             |dice| Self::Ratio { numerator: Sample::sample(dice), denominator: Sample::sample(dice) },
             |dice| Self::Mean { sum: Sample::sample(dice), count: Sample::sample(dice) },
             |dice| Self::Quantile { histogram: Sample::sample(dice), quantile: Sample::sample(dice) },
             |dice| Self::Query { query: Sample::sample(dice) },
+            |dice| Self::Range {
+                query: Sample::sample(dice),
+                step: Sample::sample(dice),
+                over: Sample::sample(dice),
+            },
         ];
         dice.pick(&makers)(dice)
     };

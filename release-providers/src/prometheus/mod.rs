@@ -28,6 +28,7 @@
 //! | `Mean` | the same, of sum and count |
 //! | `Quantile` | `{__name__="«histogram»_bucket",«own»,«labels»}[«range»]` |
 //! | `Query` | it as it is, with its words replaced; then `timestamp(«query»)` and `max(timestamp({«own»}))` |
+//! | `Range` | the same, at every whole step of the last `over`, by `POST /api/v1/query_range`; before it `max(timestamp({«own»}))` |
 //!
 //! A query that looks at a range is a subquery, such as `max_over_time((«query»)[{{window}}s:15s])`: every fifteen seconds of the
 //! window.
@@ -36,7 +37,13 @@
 //! extrapolates, and counts have to be counts. The answers are raw samples, and all of the below is done here. Both
 //! counters come with one query, as of one moment, so that no part is newer than its whole.
 //!
-//! [`PrometheusSource::range`] asks a query at many instants, by `POST /api/v1/query_range`: what a curve looked like, for people and for
+//! A `Range` has one series. Its instants are whole steps since 1970, none of them before the window or older than `over`, so that
+//! looks that overlap see the same ones, and what was seen before counts once. Its points are facts
+//! ([`Point`](release_core::port::Point)): numbers, NaN and infinities, gaps of more than one and a half steps, and whether the last one is
+//! stale. What Prometheus took in late is there from the next look on, and counts where nothing newer was seen before. There is no
+//! data while the newest sample of any series with `«own»` is too old.
+//!
+//! [`PrometheusSource::range`] asks any query at many instants, in the same way: what a curve looked like, for people and for
 //! whoever plans. Its points are [facts](crate::samples::Fact), as those of a tape are.
 //!
 //! # What counters grew by
@@ -105,6 +112,7 @@
 
 mod client;
 mod kind;
+mod points;
 mod promql;
 mod range;
 mod settings;

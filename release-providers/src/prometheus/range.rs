@@ -4,7 +4,8 @@ use release_core::port::EffectCertainty;
 use release_core::time::{Span, Timestamp};
 
 use super::client::Found;
-use super::source::PrometheusSource;
+use super::source::{Inner, PrometheusSource};
+use crate::samples::counts::Told;
 use crate::samples::{Fact, SeriesId, Tape, TapeSettings};
 use crate::{Context, ErrorKind, ProviderError};
 
@@ -33,7 +34,7 @@ impl RangeQuery {
         Self { query: query.into(), from, until, step }
     }
 
-    fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         let Self { from, until, step, .. } = self;
         if step.as_duration().is_zero() {
             return Some("a step of zero never ends; take a second or more".to_owned());
@@ -61,7 +62,8 @@ pub struct SeriesFacts {
 
 impl PrometheusSource {
     /// Evaluates a query at every step of a stretch of time, by `POST /api/v1/query_range`: to draw curves, to read from what was
-    /// what is to be expected, and to look after what a run was judged by. Judges do not go by it: they count raw samples.
+    /// what is to be expected, and to look after what a run was judged by. An analysis asks by a
+    /// [`Range`](release_core::model::Metric::Range), which knows its version and its window; all else counts raw samples.
     ///
     /// Instants are those of the evaluation. A selector sees samples that are up to
     /// [`staleness_ms`](super::PrometheusSettings::staleness_ms) old, and before Prometheus 2.44 up to five minutes, so that shorter
@@ -79,15 +81,27 @@ impl PrometheusSource {
             return Err(ProviderError::new(ErrorKind::Invalid, RANGE, problem));
         }
         let inner = &self.inner;
-        let staleness = inner.settings.staleness();
-        let look = inner.client.query_range(asked, staleness);
+        let look = inner.curves(asked);
         let told = cx.within(&*inner.clock, RANGE, EffectCertainty::NotApplied, look).await?;
-        let unavailable = |why: String| ProviderError::new(ErrorKind::Unavailable, RANGE, why);
-        let rows = match told.map_err(|why| unavailable(inner.client.repeated(&why)))? {
-            Found::Matrix(rows) => rows,
-            Found::Vector(_) | Found::Scalar(_) | Found::String(_) => {
-                return Err(inner.client.garbage("a range came without points in time"));
+        told.map_err(|why| {
+            ProviderError::new(ErrorKind::Unavailable, RANGE, inner.client.repeated(&why))
+        })
+    }
+}
+
+impl Inner {
+    /// Each series of a query at many instants, with all that is wrong with it.
+    pub(super) async fn curves(
+        &self,
+        asked: &RangeQuery,
+    ) -> Result<Told<Vec<SeriesFacts>>, ProviderError> {
+        let staleness = self.settings.staleness();
+        let rows = match self.client.query_range(asked, staleness).await? {
+            Ok(Found::Matrix(rows)) => rows,
+            Ok(Found::Vector(_) | Found::Scalar(_) | Found::String(_)) => {
+                return Err(self.client.garbage("a range came without points in time"));
             }
+            Err(why) => return Ok(Err(why)),
         };
         let mut tape = Tape::new(TapeSettings {
             interval: asked.step,
@@ -106,6 +120,6 @@ impl PrometheusSource {
             let facts = tape.facts(&series, asked.from, asked.until);
             found.push(SeriesFacts { series, facts });
         }
-        Ok(found)
+        Ok(Ok(found))
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn description(tracks: bool) -> Description {
             can.metrics_source.means = true;
             can.metrics_source.quantiles = true;
             can.metrics_source.queries = true;
+            can.metrics_source.ranges = true;
             can.tracks = tracks;
         })
         .with_config_schema(schemars::schema_for!(PrometheusSettings).to_value())
@@ -109,6 +110,9 @@ impl Inner {
                 Ok(fetched.and_then(|all| histogram(&all, &buckets, digest, since)))
             }
             Metric::Query { query } => self.value(request, query).await,
+            Metric::Range { query, step, over } => {
+                self.points(request, query, (*step, *over)).await
+            }
             other => {
                 let text = format!("a {} cannot be measured", other.kind());
                 Err(ProviderError::new(ErrorKind::Unsupported, MEASURE, text))

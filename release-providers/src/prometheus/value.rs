@@ -51,17 +51,8 @@ impl Inner {
             Ok(one) => one,
             Err(reason) => return Ok(Err(reason)),
         };
-        let others =
-            |(label, value): &(&String, &String)| labels.get(*label).is_some_and(|v| v != *value);
-        if let Some((label, value)) = one.labels.iter().find(others) {
-            return Ok(Err(format!("the sample is of another one: its `{label}` is `{value}`")));
-        }
-        let label = self.settings.labels.track.as_ref();
-        let apart = says_track || label.is_some_and(|label| one.labels.contains_key(label));
-        if let Some(track) = request.target.track.as_ref().filter(|_| !apart) {
-            return Ok(Err(format!(
-                "the query does not say `{{{{track}}}}`, so that more may be in its answer than what is on track `{track}`"
-            )));
+        if let Err(reason) = self.of_asked((request, &labels), &one.labels, says_track) {
+            return Ok(Err(reason));
         }
         let Ok(value) = Finite::new(one.sample.value) else {
             return Ok(Err(format!("the sample is {}", one.sample.value)));
@@ -84,11 +75,36 @@ impl Inner {
         Ok(fresh(at, now, staleness).map(|()| Measurement::Value { digest, value, at }))
     }
 
+    /// Whether what a query found, with its labels, may be what was asked for.
+    ///
+    /// # Errors
+    /// Of what else it is, or may be.
+    pub(super) fn of_asked(
+        &self,
+        (request, wanted): (&MeasureRequest, &Labels),
+        found: &Labels,
+        says_track: bool,
+    ) -> Told<()> {
+        let others =
+            |(label, value): &(&String, &String)| wanted.get(*label).is_some_and(|v| v != *value);
+        if let Some((label, value)) = found.iter().find(others) {
+            return Err(format!("the sample is of another one: its `{label}` is `{value}`"));
+        }
+        let label = self.settings.labels.track.as_ref();
+        let apart = says_track || label.is_some_and(|label| found.contains_key(label));
+        match request.target.track.as_ref().filter(|_| !apart) {
+            Some(track) => Err(format!(
+                "the query does not say `{{{{track}}}}`, so that more may be in its answer than what is on track `{track}`"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// When a series with these labels was last seen.
     ///
     /// Of a selector without a name, `timestamp` would fail where two series differ in nothing but that: it drops the
     /// names. So these are asked for first, and then for the newest sample of each of some of them.
-    async fn newest_of(
+    pub(super) async fn newest_of(
         &self,
         labels: &Labels,
         now: Timestamp,

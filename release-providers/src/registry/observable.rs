@@ -168,6 +168,7 @@ fn words(metric: &Metric) -> String {
             format!("the quantile {quantile} of `{}`", series(histogram))
         }
         Metric::Query { query } => format!("the query `{query}`"),
+        Metric::Range { query, step, .. } => format!("the query `{query}` at every {step}"),
         other => format!("a {}", other.kind()),
     }
 }

@@ -27,7 +27,8 @@ pub trait MetricsSource: fmt::Debug + Send + Sync + 'static {
     /// # Contract
     /// A [ratio](Metric::Ratio) and a [mean](Metric::Mean) are answered with a [`Measurement::Ratio`] of what their counters
     /// grew by, a [quantile](Metric::Quantile) with the [`Measurement::Histogram`] of what its buckets grew by (bounds
-    /// growing, the last one none), and a [query](Metric::Query) with a [`Measurement::Value`] that says of when it is.
+    /// growing, the last one none), a [query](Metric::Query) with a [`Measurement::Value`] that says of when it is, and a
+    /// [range](Metric::Range) with [`Measurement::Points`] from `request.since` on, by growing instants.
     /// Sources measure ratios; what they measure besides, they declare
     /// ([`MetricsAbilities`](crate::MetricsAbilities)), and what they do not is `Unsupported`.
     ///

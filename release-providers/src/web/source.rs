@@ -107,6 +107,7 @@ impl MetricsSource for WebSource {
         description(own && theirs.tracks).able(|can| {
             can.metrics_source.means = theirs.metrics_source.means;
             can.metrics_source.quantiles = theirs.metrics_source.quantiles;
+            can.metrics_source.ranges = theirs.metrics_source.ranges;
         })
     }
 

@@ -124,9 +124,10 @@ fn choices_in_answers(compiled: &BTreeSet<String>) -> BTreeSet<String> {
 
 /// Choices that came later and answer nothing but requests that came with them: hosts that do not know these never ask for
 /// them, and a plugin of theirs never answers so.
-const ANSWERS_TO_LATER_REQUESTS: [&str; 2] = [
+const ANSWERS_TO_LATER_REQUESTS: [&str; 3] = [
     "field release.plugin.v1.Measurement 3 release.plugin.v1.Measurement.Histogram histogram in measurement", // Quantile
     "field release.plugin.v1.Measurement 4 release.plugin.v1.Measurement.Value value in measurement", // Query
+    "field release.plugin.v1.Measurement 5 release.plugin.v1.Measurement.Points points in measurement", // Range
 ];
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use release_core::model::{Digest, Finite, Metric, Selector, Target};
-use release_core::port::{Bucket, Measurement};
-use release_core::time::Timestamp;
+use release_core::port::{Bucket, Measurement, Point};
+use release_core::time::{Span, Timestamp};
 use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{Context, Description, ErrorKind, ProviderError};
 
@@ -71,7 +71,7 @@ impl FakeMetrics {
     }
 
     /// Sets what a series of one version grows by with every look at a window, in every target and whatever its labels; and
-    /// what a query says, which does not grow.
+    /// what a query says, which does not grow: at each look at a range, of which it is the newest point.
     pub fn set(&self, digest: Digest, series: impl Into<String>, value: f64) {
         lock(&self.series).insert((digest, series.into()), Series::Same(value));
     }
@@ -99,7 +99,7 @@ impl FakeMetrics {
         let name = &selector.series;
         let series = lock(&self.series).get(&(request.digest, name.clone())).cloned();
         let looks = lock(&self.looks).get(&(request.digest, request.since)).copied().unwrap_or(0);
-        let looks = if matches!(request.metric, Metric::Query { .. }) { 1 } else { looks };
+        let looks = if request.metric.asks() { 1 } else { looks };
         let value = series.map(|series| series.growth(request.since, looks));
         let value = value.ok_or_else(|| format!("no samples of `{name}`"))?;
         Finite::new(value).map_err(|_| format!("`{name}` is {value}"))
@@ -163,6 +163,14 @@ impl FakeMetrics {
         Ok(Measurement::Histogram { digest, buckets })
     }
 
+    /// One point: what it is now, dated to the last whole step.
+    fn point(&self, step: Span, value: Finite) -> Vec<Point> {
+        let step = i64::try_from(step.as_duration().as_micros()).unwrap_or(i64::MAX).max(1);
+        let now = self.stage.now().as_micros();
+        let at = Timestamp::from_micros(now - now.rem_euclid(step));
+        vec![Point::Number { at, value, late: false }]
+    }
+
     fn measure_now(&self, request: &MeasureRequest, lie: bool) -> Measurement {
         *lock(&self.looks).entry((request.digest, request.since)).or_default() += 1;
         let sample = |selector| self.sample(request, selector);
@@ -177,6 +185,12 @@ impl FakeMetrics {
             Metric::Query { query } => {
                 return match self.sample(request, &Selector::series(query)) {
                     Ok(value) => Measurement::Value { digest, value, at: self.stage.now() },
+                    Err(reason) => Measurement::NoData { reason },
+                };
+            }
+            Metric::Range { query, step, .. } => {
+                return match self.sample(request, &Selector::series(query)) {
+                    Ok(value) => Measurement::Points { digest, points: self.point(*step, value) },
                     Err(reason) => Measurement::NoData { reason },
                 };
             }
@@ -202,6 +216,7 @@ impl MetricsSource for FakeMetrics {
             can.metrics_source.means = true;
             can.metrics_source.quantiles = true;
             can.metrics_source.queries = true;
+            can.metrics_source.ranges = true;
         })
     }
 

@@ -482,6 +482,7 @@ fn of_another(measurement: Measurement, digest: Digest) -> Measurement {
         }
         Measurement::Histogram { buckets, .. } => Measurement::Histogram { digest, buckets },
         Measurement::Value { value, at, .. } => Measurement::Value { digest, value, at },
+        Measurement::Points { points, .. } => Measurement::Points { digest, points },
         none @ Measurement::NoData { .. } => none,
     }
 }

@@ -1,9 +1,9 @@
-//! Two versions that do not differ: how often is one taken back over a whole run?
+//! Two versions that do not differ: how often is one taken back over a whole run, and how often does nobody know?
 
-use release_core::analysis::Conclusion;
+use release_core::analysis::PASSES;
 
 use super::said;
-use super::traffic::{Traffic, share_of};
+use super::traffic::{Ends, Traffic, ends_of, promised};
 
 const ALPHA: f64 = 0.05;
 
@@ -48,24 +48,67 @@ fn check(name: &str, traffic: Traffic, cell: Paths) {
     for looks in [24, 100, 1_000] {
         for metrics in [1, 4] {
             let paths = cell.of(looks);
-            let found = share_of(Conclusion::Regressed, paths, (traffic, looks), (ALPHA, metrics));
-            said(&format!("{name}, {looks} looks, {metrics} metrics: {found:.4} of {paths} paths"));
+            let found = ends_of(paths, (traffic, looks), (ALPHA, metrics));
+            let Ends { regressed, undetermined } = found;
+            let power = promised(traffic, looks, ALPHA, metrics);
+            let accepted = power.suffices(metrics);
+            let plan = if accepted { "accepted" } else { "refused" };
+            let cell = format!("{name}, {looks} looks, {metrics} metrics");
+            said(&format!(
+                "{cell}: {regressed:.4} regressed and {undetermined:.4} undetermined of {paths} paths; the plan is {plan}: {power}"
+            ));
             assert!(
-                found <= most(f64::from(paths)),
-                "{name}, {looks} looks, {metrics} metrics: {found} of {paths} paths were false alarms"
+                regressed <= most(ALPHA, f64::from(paths)),
+                "{cell}: {regressed} of {paths} paths were false alarms"
             );
-            hits += found * f64::from(paths);
+            // A plan speaks of looks that are independent, with no more waves than chance makes.
+            if accepted && traffic.is_as_planned() {
+                assert!(
+                    undetermined <= most(1.0 - PASSES, f64::from(paths)),
+                    "{cell}: {undetermined} of {paths} paths ended undetermined"
+                );
+            }
+            hits += regressed * f64::from(paths);
             all += f64::from(paths);
         }
     }
     // Of few paths each, all together tell more.
     let found = hits / all;
-    assert!(found <= most(all), "{name}: {found} of {all} paths were false alarms");
+    assert!(found <= most(ALPHA, all), "{name}: {found} of {all} paths were false alarms");
 }
 
-/// The chance of a false alarm that is allowed, with three standard errors of what so many paths tell of it.
-fn most(paths: f64) -> f64 {
-    ALPHA + 3.0 * (ALPHA * (1.0 - ALPHA) / paths).sqrt()
+/// The share of ends that is allowed, with three standard errors of what so many paths tell of it.
+fn most(chance: f64, paths: f64) -> f64 {
+    chance + 3.0 * (chance * (1.0 - chance) / paths).sqrt()
+}
+
+/// With the fewest looks that the planner accepts, more runs of two equal versions end undetermined than are found regressed: by no
+/// more than it says. These are what [`Undecided`](release_core::model::Undecided) is about.
+#[test]
+fn what_ends_undetermined_is_no_more_than_is_planned() {
+    for metrics in [1, 4] {
+        for traffic in [
+            Traffic::errors(5.0, 50),
+            Traffic::errors(5.0, 10),
+            Traffic::errors(50.0, 50).within(0.2),
+            Traffic::sums().within(0.05),
+        ] {
+            let accepted =
+                |looks: &u32| promised(traffic, *looks, ALPHA, metrics).suffices(metrics);
+            let looks = (1..2_000).find(accepted).unwrap();
+            let paths = Paths::All.of(looks);
+            let Ends { regressed, undetermined } =
+                ends_of(paths, (traffic, looks), (ALPHA, metrics));
+            said(&format!(
+                "{traffic:?}, {metrics} metrics, {looks} looks at the least: {regressed:.4} regressed and {undetermined:.4} undetermined of {paths} paths"
+            ));
+            assert!(regressed <= most(ALPHA, f64::from(paths)), "{traffic:?}: {regressed}");
+            assert!(
+                undetermined <= most(1.0 - PASSES, f64::from(paths)),
+                "{traffic:?}, {metrics} metrics, {looks} looks: {undetermined} of {paths}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Harm that is there: is it found within the time that was planned?
 
 use release_core::analysis::Conclusion;
-use release_core::analysis::{DETECTS, PASSES, Power, power};
-use release_core::plan::Action;
+use release_core::analysis::{DETECTS, PASSES};
 use release_core::stats::special::normal_sf;
 
 use super::said;
-use super::traffic::{ONE_IN_A_HUNDRED, Traffic, action, share_of};
+use super::traffic::{ONE_IN_A_HUNDRED, Traffic, promised, share_of};
 
 #[test]
 fn three_times_the_errors_are_found() {
@@ -34,15 +33,9 @@ fn a_mean_that_is_worse_is_found() {
     }
 }
 
-/// What a plan of so many looks says of itself.
-fn promised(traffic: Traffic, looks: u32, alpha: f64) -> Power {
-    let Action::Analyze { analysis, .. } = action(traffic, looks, alpha, 1) else { panic!() };
-    power(&analysis, traffic.share).unwrap().unwrap()
-}
-
 /// The fewest looks with which a plan is accepted.
 fn fewest_planned(traffic: Traffic) -> u32 {
-    (1..2_000).find(|looks| promised(traffic, *looks, 0.05).suffices(1)).unwrap()
+    (1..2_000).find(|looks| promised(traffic, *looks, 0.05, 1).suffices(1)).unwrap()
 }
 
 /// With the fewest looks that the planner accepts, harm of the planned size is found, and a version without any passes, as often
@@ -82,7 +75,7 @@ fn a_tenth_more_of_the_slowest_latencies_is_found() {
     let more = normal_sf(ONE_IN_A_HUNDRED - 1.1_f64.ln() / SPREAD) / 0.01;
     for (p99, looks) in [(0.25, 60), (0.2, 60), (0.12, 60)] {
         let traffic = Traffic::slow(20_000.0, SPREAD, p99).within(0.2).to_find(more);
-        let power = promised(traffic, looks, 0.01);
+        let power = promised(traffic, looks, 0.01, 1);
         assert!(power.detects >= DETECTS, "{power}");
         let harmed = traffic.harmed(1.1);
         let found = share_of(Conclusion::Regressed, 200, (harmed, looks), (0.01, 1));

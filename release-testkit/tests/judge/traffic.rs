@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use release_core::analysis::{Conclusion, Trial};
+use release_core::analysis::{Conclusion, Power, Trial, power};
 use release_core::model::{
     Analysis, Digest, Direction, Edition, Expected, Finite, Judge, Margin, Metric, Selector,
     Sequential, Span, Target, Timestamp, Unit,
@@ -105,6 +105,12 @@ impl Traffic {
     /// Both versions' own waves: an autoregression of the first order.
     pub(crate) const fn in_waves(self, correlation: f64, waves: f64) -> Self {
         Self { correlation, waves, ..self }
+    }
+
+    /// Whether it is as plans take it to be: looks are independent, and vary as chance lets them. A quantile is counted at the nearest
+    /// bound, beyond which there may be fewer than the plan takes.
+    pub(crate) fn is_as_planned(self) -> bool {
+        self.correlation <= 0.0 && self.waves <= 0.0 && !matches!(self.kind, Kind::Slow { .. })
     }
 
     pub(crate) const fn harmed(self, harm: f64) -> Self {
@@ -310,4 +316,41 @@ pub(crate) fn share_of(
         (0..metrics).any(|_| path(&mut dice, traffic, looks, alpha, metrics).0 == wanted)
     });
     f64::from(u32::try_from(hits.count()).unwrap()) / f64::from(paths)
+}
+
+/// How many of so many runs end so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    /// With any metric that is found to be worse.
+    pub(crate) regressed: f64,
+    /// With none of these, and with any that is undetermined after its last look.
+    pub(crate) undetermined: f64,
+}
+
+/// How so many runs end. The paths are those of [`share_of`] what has regressed.
+pub(crate) fn ends_of(
+    paths: u32,
+    (traffic, looks): (Traffic, u32),
+    (alpha, metrics): (f64, u32),
+) -> Ends {
+    let mut dice = Dice::new(u64::from(looks) * 1_000 + u64::from(metrics));
+    let (mut regressed, mut undetermined) = (0_u32, 0_u32);
+    for _ in 0..paths {
+        let mut open = false;
+        let harmed = (0..metrics).any(|_| {
+            let end = path(&mut dice, traffic, looks, alpha, metrics).0;
+            open |= end == Conclusion::Undetermined;
+            end == Conclusion::Regressed
+        });
+        regressed += u32::from(harmed);
+        undetermined += u32::from(open && !harmed);
+    }
+    let share = |hits: u32| f64::from(hits) / f64::from(paths);
+    Ends { regressed: share(regressed), undetermined: share(undetermined) }
+}
+
+/// What a plan of so many looks, of so many such metrics, says of itself.
+pub(crate) fn promised(traffic: Traffic, looks: u32, alpha: f64, metrics: u32) -> Power {
+    let Action::Analyze { analysis, .. } = action(traffic, looks, alpha, metrics) else { panic!() };
+    power(&analysis, traffic.share).unwrap().unwrap()
 }

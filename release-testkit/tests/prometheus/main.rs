@@ -1,6 +1,6 @@
-//! The source over a real Prometheus: of data that was filled in, so that each count is known, of an exporter that it
-//! scrapes, by the conformance suite, and of the demo service that the local platform runs, also in an experiment. Where
-//! Prometheus is missing, all are skipped and say so; with `RELEASE_REQUIRE_REAL=1` they fail.
+//! The source over a real Prometheus: of data that was filled in, so that each count and each point of a curve is known, of an
+//! exporter that it scrapes, by the conformance suite, and of the demo service that the local platform runs, also in an experiment.
+//! Where Prometheus is missing, all are skipped and say so; with `RELEASE_REQUIRE_REAL=1` they fail.
 //!
 //! Of the suite one case cannot be tried: Prometheus asks nobody to slow down. That is tested with a server that is none.
 #![cfg(target_os = "linux")]
@@ -16,6 +16,7 @@ mod experiment;
 mod exporter;
 mod filled;
 mod observable;
+mod ranged;
 #[path = "../support/real.rs"]
 mod real;
 mod scraped;

@@ -415,7 +415,9 @@ impl Site<'_> {
         let (deployment, until) = (self.new.clone(), None);
         let action =
             Action::Analyze { deployment, analysis: Arc::clone(analysis), from, beside, until };
-        Ok(self.step(name, action)?.on_failure(self.on_failure(Some(&analysis.id))))
+        let mut step = self.step(name, action)?.on_failure(self.on_failure(Some(&analysis.id)));
+        step.gates.extend(analysis.begin_after.map(Gate::Soak));
+        Ok(step)
     }
 
     /// The version from before, with the new one's share, where both get requests after the steps `before`: each its share,

@@ -5,7 +5,7 @@ use release_core::model::{
     RequestMatch, Selector, Target, TextMatch, TrafficRules,
 };
 use release_core::plan::Weight;
-use release_core::port::{Bucket, Measurement, Served};
+use release_core::port::{Bucket, Measurement, Point, Served};
 
 use crate::EffectClass;
 use crate::plugin::pb;
@@ -67,7 +67,12 @@ wire_choice! {
     }
     Measurement => Measurement, measurement::Measurement as measurement {
         Ratio { digest, numerator, denominator }, NoData { reason },
-        Histogram { digest, buckets }, Value { digest, value, at }
+        Histogram { digest, buckets }, Value { digest, value, at },
+        Points { digest, points }
+    }
+    Point => Point, point::Point as point {
+        Number { at, value, late }, NotANumber { at }, Conflicting { at }, Gap { after, until },
+        Stale { newest }
     }
     Verdict => Verdict, verdict::Verdict as verdict { Verified {}, Unverified { reasons } }
 }
@@ -98,6 +103,11 @@ impl Wire<pb::Metric> for Metric {
             Self::Query { query } => {
                 Some(wired::Metric::Query(wired::Query { query: query.to_wire() }))
             }
+            Self::Range { query, step, over } => Some(wired::Metric::Range(wired::Range {
+                query: query.to_wire(),
+                step_micros: step.to_wire(),
+                over_micros: over.to_wire(),
+            })),
             _ => None, // the plugin refuses it as missing
         };
         pb::Metric { metric }
@@ -119,6 +129,11 @@ impl Wire<pb::Metric> for Metric {
             wired::Metric::Query(wired::Query { query }) => {
                 Self::Query { query: part(query, "query")? }
             }
+            wired::Metric::Range(wired::Range { query, step_micros, over_micros }) => Self::Range {
+                query: part(query, "query")?,
+                step: part(step_micros, "step_micros")?,
+                over: part(over_micros, "over_micros")?,
+            },
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use release_core::model::{Digest, Finite, Metric, Selector, Target};
 use release_core::port::{Bucket, Measurement};
-use release_core::time::Timestamp;
+use release_core::time::{Span, Timestamp};
 use release_providers::spi::{MeasureRequest, MetricsSource};
 use release_providers::{ErrorKind, MetricsAbilities};
 use semver::Version;
@@ -238,7 +238,7 @@ async fn missing_samples_are_no_data(sandbox: &MetricsSourceSandbox) -> Check {
 }
 
 /// A metric of each kind that need not be declared, and whether it is.
-fn kinds(sandbox: &MetricsSourceSandbox) -> [(Metric, bool); 3] {
+fn kinds(sandbox: &MetricsSourceSandbox) -> [(Metric, bool); 4] {
     let declared = able(sandbox);
     let [sum, count] = match &sandbox.at.metric {
         Metric::Ratio { numerator, denominator } => [numerator, denominator].map(Selector::clone),
@@ -247,10 +247,13 @@ fn kinds(sandbox: &MetricsSourceSandbox) -> [(Metric, bool); 3] {
     let histogram = Selector::series("duration_seconds");
     let quantile = number(0.5);
     let query = "1".to_owned();
+    let (step, over) = (Span::secs(1), Span::secs(10));
+    let range = Metric::Range { query: query.clone(), step, over };
     [
         (Metric::Mean { sum, count }, declared.means),
         (Metric::Quantile { histogram, quantile }, declared.quantiles),
         (Metric::Query { query }, declared.queries),
+        (range, declared.ranges),
     ]
 }
 

@@ -107,6 +107,7 @@ const fn digest_of(measurement: &Measurement) -> Option<Digest> {
     match measurement {
         Measurement::Ratio { digest, .. }
         | Measurement::Histogram { digest, .. }
+        | Measurement::Points { digest, .. }
         | Measurement::Value { digest, .. } => Some(*digest),
         Measurement::NoData { .. } => None,
     }
