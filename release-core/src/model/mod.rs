@@ -31,7 +31,7 @@ pub use analysis::{Analysis, Undecided};
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use burn::{BurnRate, BurnWindows};
 pub use cusum::Cusum;
-pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
+pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage, Unmeasured};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};

@@ -472,10 +472,13 @@ impl RolloutStrategy for Stairs {
 }
 
 fn stairs(with: Value) -> Result<Plan, Vec<PlanError>> {
-    let planner = Planner::new().strategy("stairs", |with| match with.as_u64() {
-        Some(count @ 1..=100) => Ok(Box::new(Stairs(u8::try_from(count).unwrap_or(1)))),
-        _ => Err(format!("`with` is {with}; write a whole number from 1 to 100")),
-    });
+    let planner =
+        Planner::new().measured_before_traffic(false).strategy("stairs", |with| {
+            match with.as_u64() {
+                Some(count @ 1..=100) => Ok(Box::new(Stairs(u8::try_from(count).unwrap_or(1)))),
+                _ => Err(format!("`with` is {with}; write a whole number from 1 to 100")),
+            }
+        });
     let other = Other { name: "stairs".into(), with };
     planner.plan(&one_service(Strategy::Other(other))).map_err(|errors| errors.0)
 }

@@ -246,7 +246,8 @@ fn a_router_that_comes_back_to_shares_that_were_replaced_is_beyond_help() {
 fn a_strategy_that_does_not_look_sends_requests_to_what_is_not_ready() {
     let other = Other { name: "blind".into(), with: serde_json::Value::Null };
     let definition = defined(Strategy::Other(other));
-    let planner = Planner::new().strategy("blind", |_| Ok(Box::new(Blind)));
+    let planner =
+        Planner::new().measured_before_traffic(false).strategy("blind", |_| Ok(Box::new(Blind)));
     let plan = || planner.plan(&definition).unwrap_or_else(|errors| panic!("{errors}"));
     let lost = (0..20).map(|seed| Trial::new(seed, Manner::EXACT).drive(plan()).counts.unready);
     assert!(lost.sum::<u64>() > 0);
