@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::looks::{self, Compared};
+use super::routed::Routed;
 use crate::ids::{EnvironmentId, ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
 use crate::model::{Digest, Finite, Principal, Unmeasured};
@@ -40,6 +41,8 @@ pub struct RunReport {
     pub edges: Vec<Edge>,
     /// Where users may get a version of which nothing was measured before, and why: the stage's own words.
     pub unmeasured: BTreeMap<EnvironmentId, Unmeasured>,
+    /// How it left the traffic of each target, where that was seen.
+    pub routed: Vec<Routed>,
     /// What judges that compare versions saw.
     pub compared: Vec<Compared>,
     /// What happened, in order.
@@ -128,6 +131,7 @@ impl RunReport {
             edges: frozen.plan().edges().iter().copied().chain(undo).collect(),
             steps,
             unmeasured: frozen.plan().unmeasured_by_word().clone(),
+            routed: Routed::of(history.facts(), frozen),
             compared: looks::with_something_to_show(compared),
             timeline,
             head: history.head(),

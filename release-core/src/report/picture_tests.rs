@@ -40,6 +40,7 @@ fn report(steps: Vec<StepReport>, edges: &[(u32, u32)]) -> RunReport {
         steps,
         edges: edges.iter().map(edge).collect(),
         unmeasured: BTreeMap::new(),
+        routed: Vec::new(),
         compared: Vec::new(),
         timeline: Vec::new(),
         head: Digest::of(b"head"),
