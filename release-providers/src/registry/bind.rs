@@ -241,9 +241,13 @@ fn about(step: &Step) -> ProviderSelector {
         at.service.clone_from(&place.service);
     }
     match &step.action {
-        Action::Scale { deployment, .. }
-        | Action::Probe { deployment, .. }
-        | Action::Analyze { deployment, .. } => in_target(&mut at, &deployment.target),
+        Action::Scale { deployment, .. } | Action::Probe { deployment, .. } => {
+            in_target(&mut at, &deployment.target);
+        }
+        Action::Analyze { deployment, analysis, .. } => {
+            in_target(&mut at, &deployment.target);
+            at.source.clone_from(&analysis.source);
+        }
         Action::Route { target, .. } | Action::Confirm { target, .. } => {
             in_target(&mut at, target);
         }
