@@ -13,6 +13,7 @@
 mod any;
 mod bind;
 mod build;
+mod drains;
 mod json;
 mod observable;
 mod selector;
@@ -87,6 +88,7 @@ pub struct Registry {
     tables: Tables,
     /// Knows what must not stand in plans.
     redactor: Redactor,
+    drained: bool,
 }
 
 impl Registry {
