@@ -13,6 +13,7 @@ mod builds;
 #[cfg(test)]
 mod burning;
 #[cfg(test)]
+mod cleared;
 mod clock_jumps;
 #[cfg(test)]
 mod comparing;
