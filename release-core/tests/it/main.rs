@@ -14,6 +14,7 @@ mod builds;
 mod burning;
 #[cfg(test)]
 mod cleared;
+#[cfg(test)]
 mod clock_jumps;
 #[cfg(test)]
 mod comparing;
