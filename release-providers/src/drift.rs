@@ -169,9 +169,14 @@ pub struct DriftWatch {
 impl DriftWatch {
     /// A watch over the routers of `registry`, on behalf of `by`. It looks every minute, and one question may take 30 seconds.
     pub const fn new(registry: Arc<Registry>, by: Principal) -> Self {
-        let (interval, patience) = (Span::secs(60), Span::secs(30));
-        let (left, told) = (BTreeMap::new(), BTreeMap::new());
-        Self { registry, by, interval, patience, left, told }
+        Self {
+            registry,
+            by,
+            interval: Span::secs(60),
+            patience: Span::secs(30),
+            left: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
     }
 
     /// The time from the end of one look to the next.
