@@ -123,7 +123,8 @@ fn f11_traffic_that_somebody_changes_after_the_end_of_a_run_is_told_once() {
     let Seen::Traffic { weights, rules: None } = &drifted.seen else { panic!("{drifted:?}") };
     assert!(Weight::same_shares(weights, &shares([10, 90])), "{drifted}");
     let text = drifted.to_string();
-    for part in ["production/eu/api was left at 100% ", "and is now 10% ", "still-routed`"] {
+    for part in ["production/eu/api was left at 100% ", "still-routed`, and is now ", "10% 1.0.0 ("]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     nothing(bench.look(&mut watch));
@@ -263,7 +264,7 @@ fn f11_a_run_of_the_same_service_hears_of_drift_and_else_the_host_alone() {
     let Command::Signal { signal } = &heard[0].command else { panic!("{heard:?}") };
     assert!(signal.to_string().starts_with("alert `production/eu/api/"), "{signal}");
     assert!(signal.to_string().ends_with("of drift at production/eu/api"), "{signal}");
-    assert!(heard[0].reason.contains("is now 10% "), "{}", heard[0].reason);
+    assert!(heard[0].reason.contains("10% 1.0.0 ("), "{}", heard[0].reason);
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn f11_a_router_that_goes_back_on_its_shares_is_found_by_the_look_behind_it() {
 #[test]
 fn a_plan_that_stops_what_nobody_counts_is_refused_where_that_is_asked_for() {
     let planned = |keep_old| {
-        let green = BlueGreen { keep_old, ..BlueGreen::default() };
+        let green = BlueGreen { bake: Span::ZERO, keep_old, ..BlueGreen::default() };
         let mut definition = one_service(Strategy::BlueGreen(green), 2);
         definition.environments[0].tier = Tier::Staging;
         definition.release.rollback.as_mut().unwrap().triggers = vec![RollbackTrigger::StepFailed];
