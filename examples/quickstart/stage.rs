@@ -103,7 +103,7 @@ impl Stage {
                 handle
             }
             Err(EngineError::NotFound { .. }) => {
-                let plan = release_core::plan::plan(definition)?;
+                let plan = release_core::plan::Planner::new().plan(definition)?;
                 say(&format!("run {name}: {} steps", plan.steps().len()));
                 self.engine.start(run, plan, Principal::human("ada".parse()?)).await?
             }

@@ -6,7 +6,7 @@ use release_core::model::{
     Analysis, Approval, ArtifactRef, Canary, CanaryStep, Definition, Direction, Edition,
     Environment, Expected, Finite, Gate, Judge, Margin, Metric, Release, RollbackCriteria,
     RollbackScope, RollbackTrigger, Selector, Sequential, Service, Span, Stage, Strategy, Tier,
-    Unit, VersionSet,
+    Unit, Unmeasured, VersionSet,
 };
 use semver::VersionReq;
 
@@ -102,6 +102,9 @@ fn definition(
     release.rollback = Some(RollbackCriteria { scope: RollbackScope::Environment, triggers });
     let mut production = Stage::new("production".parse()?, strategy);
     production.step_timeout = Span::secs(20);
+    // Nobody but the example's load sends requests, and that goes where the shares say.
+    let why = "no synthetic requests are sent; the first share is small, and is judged";
+    production.unmeasured = Some(Unmeasured::because(why));
     if gated {
         let mut approval = Approval::new("go-live".parse()?);
         approval.roles = vec!["release-manager".parse()?];

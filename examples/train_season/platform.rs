@@ -9,9 +9,9 @@ use release_core::journal::MemoryJournal;
 use release_core::model::{
     Analysis, Canary, CanaryStep, Definition, Environment, Principal, Priority, RegionId, Release,
     RollbackCriteria, RollbackScope, RollbackTrigger, RunId, Service, ServiceId, Span, Stage,
-    Strategy, Target, Tier, Timestamp, VersionSet,
+    Strategy, Target, Tier, Timestamp, Unmeasured, VersionSet,
 };
-use release_core::plan::plan;
+use release_core::plan::Planner;
 use release_core::port::Clock;
 use release_core::report::RunReport;
 use release_core::run::{Event, Outcome};
@@ -237,7 +237,7 @@ impl Platform {
             is_verified(&self.record.sets(), wish, &release)?;
         }
         self.record.announce(&definition);
-        let plan = plan(&definition)?;
+        let plan = Planner::new().plan(&definition)?;
         let (run, steps): (RunId, _) = (wish.name.parse()?, plan.steps().len());
         let by = Principal::service("trains".parse()?);
         let (older, reason) = wish.instead_of;
@@ -343,6 +343,10 @@ impl Platform {
         };
         let mut stage = Stage::new(name.parse()?, strategy);
         stage.waves = vec![regions];
+        if tier == Tier::Production {
+            let why = "of a version without a share, the season's world has no requests";
+            stage.unmeasured = Some(Unmeasured::because(why));
+        }
         stage.step_timeout = Span::secs(HOUR);
         let definition = definition.environment(environment).stage(stage).build();
         // What goes first follows from what versions need.

@@ -222,6 +222,8 @@ id_type! {
     ServiceId("service id", MAX_ID_LEN, false);
     /// Names a sign-off that a release needs.
     SignOffId("sign-off id", MAX_ID_LEN, false);
+    /// Names a source of metrics, where there are several.
+    SourceId("source id", MAX_ID_LEN, false);
     /// Names a step; unique in a plan. It is a path such as `production/eu/api/weight-10`.
     StepId("step id", MAX_STEP_ID_LEN, true);
     /// Names a stop of a train: a group of regions that get it together.

@@ -1,5 +1,6 @@
-//! Bugs that are planted on purpose, to see that the simulator's invariants find them. Only compiled with
-//! `--cfg planted_bugs`, as CI does for what it runs: each is off but while that test plants it, for its own thread.
+//! Bugs that are planted on purpose, to see that the simulator's invariants find them, and that requests are lost by those of
+//! drivers. Only compiled with `--cfg planted_bugs`, as CI does for what it runs: each is off but while a test plants it, for its
+//! own thread.
 
 use std::cell::Cell;
 
@@ -105,10 +106,19 @@ pub enum Bug {
     FailureLeaves,
     /// A fake forgets what it did under which key.
     ForgetKeys,
+    /// A version is stopped while its requests are under way.
+    StopUndrained,
+    /// A router is told, and never looked at: what it took counts as in effect, also before a version is stopped.
+    NeverLook,
+    /// Instances that run count as ready.
+    RunningIsReady,
 }
 
 impl Bug {
-    /// All of them.
+    /// Those that registries have, which single requests find.
+    pub const OF_DRIVERS: [Self; 3] = [Self::StopUndrained, Self::NeverLook, Self::RunningIsReady];
+
+    /// All others, which the simulator finds.
     pub const ALL: [Self; 49] = [
         Self::IgnorePolicy,
         Self::IgnoreDeny,

@@ -38,6 +38,7 @@
 //! | [`build`] | builds of many repositories, and suites of tests over stages, each driven over a runner | always |
 //! | [`escalation`] | calls people about what was awaited and has not come | always |
 //! | [`incidents`] | tells a run of open incidents, so that it does what was planned for them | always |
+//! | [`drift`] | tells of traffic that is not any more as a run left it | always |
 //! | [`kind`] | kinds of providers, which are opened with settings | always |
 //! | `config` | providers from a file: settings by their schemas, secrets by reference | `config` |
 //! | `sqlite` | the durable journal | `sqlite`, default |
@@ -87,6 +88,7 @@ mod context;
 mod describe;
 #[cfg(any(feature = "local", feature = "git", feature = "haproxy", feature = "envoy"))]
 mod disk;
+pub mod drift;
 pub mod endpoints;
 #[cfg(feature = "envoy")]
 pub mod envoy;

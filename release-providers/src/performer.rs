@@ -19,8 +19,8 @@ use crate::measure::Look;
 use crate::registry::{Bound, Progress, ProviderSelector, Registry, Typed};
 use crate::spi::{
     ApplyRequest, CheckHealth, CustomOutput, CustomRequest, Deployer, DeploymentPhase,
-    DeploymentStatus, FlagStore, HealthProbe, Notification, ObserveDeployment, ObserveTraffic,
-    SetWeights, Severity, TrafficRouter, TrafficStatus,
+    DeploymentStatus, FlagStore, HealthProbe, InstanceHealth, Notification, ObserveDeployment,
+    ObserveTraffic, SetWeights, Severity, TrafficRouter, TrafficStatus,
 };
 use crate::{Context, EffectClass, ErrorKind, ProviderError, RetryAdvice};
 
@@ -130,6 +130,8 @@ impl<'a> Call<'a> {
                 loop {
                     let seen = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await;
                     let status = seen.map_err(accepted)?;
+                    #[cfg(planted_bugs)]
+                    let status = taken(status, weights, rules.as_deref());
                     if in_effect(&status, weights, rules.as_deref()) {
                         return Ok(evidence(status));
                     }
@@ -209,6 +211,8 @@ impl<'a> Call<'a> {
         let (mut pause, mut look) = (FIRST_PAUSE, 1);
         loop {
             let status = router.observe(&self.cx, ObserveTraffic::new(target.clone())).await?;
+            #[cfg(planted_bugs)]
+            let status = taken(status, weights, rules);
             if look == LOOKS || in_effect(&status, weights, rules) {
                 return Ok(evidence(status));
             }
@@ -262,8 +266,14 @@ impl<'a> Call<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             let report = probe.check(&self.cx, request.clone()).await?;
+            let is_ready = |instance: &InstanceHealth| instance.ready;
+            #[cfg(planted_bugs)]
+            let is_ready = |instance: &InstanceHealth| {
+                is_ready(instance)
+                    || release_core::planted::is(release_core::planted::Bug::RunningIsReady)
+            };
             let (ready, unready): (Vec<_>, Vec<_>) =
-                report.instances.into_iter().partition(|i| i.ready);
+                report.instances.into_iter().partition(is_ready);
             let ready = u32::try_from(ready.len()).unwrap_or(u32::MAX);
             let unready: Vec<_> =
                 unready.into_iter().map(|i| format!("{}: {}", i.instance, i.detail)).collect();
@@ -400,6 +410,15 @@ fn evidence(status: TrafficStatus) -> Evidence {
 /// Whether a router shows what was asked of it.
 fn in_effect(status: &TrafficStatus, weights: &[Weight], rules: Option<&TrafficRules>) -> bool {
     Weight::same_shares(&status.weights, weights) && status.rules.as_ref() == rules
+}
+
+/// What was asked for, where that is believed without a look.
+#[cfg(planted_bugs)]
+fn taken(status: TrafficStatus, weights: &[Weight], rules: Option<&TrafficRules>) -> TrafficStatus {
+    if !release_core::planted::is(release_core::planted::Bug::NeverLook) {
+        return status;
+    }
+    TrafficStatus { weights: weights.to_vec(), ..status }.by(rules.cloned())
 }
 
 /// Whether a settled status answers a wish for `replicas`. What an earlier wish settled to is no answer;

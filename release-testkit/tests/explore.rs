@@ -375,7 +375,8 @@ impl RolloutStrategy for Thrifty {
 fn broken(strategy: fn() -> Box<dyn RolloutStrategy>, exploration: Exploration) -> Breach {
     let other = release_core::model::Other { name: "theirs".into(), with: serde_json::Value::Null };
     let definition = one_service(Strategy::Other(other), REPLICAS);
-    let planner = Planner::new().strategy("theirs", move |_| Ok(strategy()));
+    let planner =
+        Planner::new().measured_before_traffic(false).strategy("theirs", move |_| Ok(strategy()));
     let plan = planner.plan(&definition).unwrap_or_else(|errors| panic!("{errors}"));
     match exploration.run(&definition, plan) {
         Err(broken) => broken.breach,
@@ -419,7 +420,8 @@ fn flagger_1898_a_way_back_that_does_not_look_at_the_old_version_is_found() {
 fn f30_traffic_for_what_nobody_has_seen_to_be_ready_is_found() {
     let other = release_core::model::Other { name: "blind".into(), with: serde_json::Value::Null };
     let definition = one_service(Strategy::Other(other), REPLICAS);
-    let planner = Planner::new().strategy("blind", |_| Ok(Box::new(Blind)));
+    let planner =
+        Planner::new().measured_before_traffic(false).strategy("blind", |_| Ok(Box::new(Blind)));
     let plan = planner.plan(&definition).unwrap();
     let broken = Exploration::new().run(&definition, plan).unwrap_err();
     assert!(
@@ -432,7 +434,8 @@ fn f30_traffic_for_what_nobody_has_seen_to_be_ready_is_found() {
 fn a_strategy_that_breaks_its_contract_is_found_with_how_it_comes_to_that() {
     let other = release_core::model::Other { name: "hasty".into(), with: serde_json::Value::Null };
     let definition = one_service(Strategy::Other(other), REPLICAS);
-    let planner = Planner::new().strategy("hasty", |_| Ok(Box::new(Hasty)));
+    let planner =
+        Planner::new().measured_before_traffic(false).strategy("hasty", |_| Ok(Box::new(Hasty)));
     let plan = planner.plan(&definition).unwrap();
     let broken = Exploration::new().run(&definition, plan).unwrap_err();
     assert!(

@@ -9,7 +9,7 @@ use super::judge::{Judge, Threshold};
 use super::metric::{Bound, Metric, Unit};
 use super::objectives::Objectives;
 use super::scorecard::Scorecard;
-use crate::ids::AnalysisId;
+use crate::ids::{AnalysisId, SourceId};
 use crate::time::Span;
 
 /// A judgement over a metric, measured again and again, `interval` apart.
@@ -24,6 +24,9 @@ pub struct Analysis {
     /// What is measured. A [scorecard](Judge::Scorecard) and [objectives](Judge::Objectives) name their own, of which this is the
     /// first.
     pub metric: Metric,
+    /// Who measures it, where there are several sources: one that is registered by this name. Without it, one that is registered by
+    /// none.
+    pub source: Option<SourceId>,
     /// The rule.
     pub judge: Judge,
     /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
@@ -112,6 +115,7 @@ impl Analysis {
         Self {
             id,
             metric,
+            source: None,
             judge,
             min_samples: one(),
             interval: second(),
@@ -189,6 +193,9 @@ struct Written {
     /// What is measured; left out beside a scorecard or objectives, which name their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metric: Option<Metric>,
+    /// Who measures it, where there are several sources: by the name that one is registered by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<SourceId>,
     /// The limit, where each measurement is held against one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     success: Option<Bound>,
@@ -292,13 +299,14 @@ impl TryFrom<Written> for Analysis {
         };
         let Written { interval, fresh_for, count, failure_limit, .. } = written;
         let Written { inconclusive_limit, undecided, consecutive_good, .. } = written;
-        let Written { consecutive_no_data, dry_run, begin_after, .. } = written;
+        let Written { consecutive_no_data, dry_run, begin_after, source, .. } = written;
         let analysis = Self::judged(id, metric, judge);
         let asks = analysis.metrics().all(Metric::asks);
         let Some(min_samples) = min_samples.or(asks.then_some(1)) else {
             return Err(RuleError::NoMinimum(analysis.id));
         };
         Ok(Self {
+            source,
             min_samples,
             interval,
             fresh_for,
@@ -326,10 +334,11 @@ impl From<Analysis> for Written {
         };
         let Analysis { fresh_for, count, failure_limit, .. } = analysis;
         let Analysis { inconclusive_limit, undecided, consecutive_good, .. } = analysis;
-        let Analysis { consecutive_no_data, dry_run, begin_after, .. } = analysis;
+        let Analysis { consecutive_no_data, dry_run, begin_after, source, .. } = analysis;
         Self {
             id,
             metric,
+            source,
             success: limits.map(|limits| limits.success),
             failure: limits.and_then(|limits| limits.failure),
             unit: limits.and_then(|limits| limits.unit),

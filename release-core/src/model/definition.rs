@@ -67,6 +67,11 @@ pub struct Stage {
     /// `min_samples`; no data, stale data and data of another version are inconclusive.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before_traffic: Vec<AnalysisId>,
+    /// Why users may get a new version here of which nothing was measured before, where `before_traffic` names nothing: what is known
+    /// then is that its instances are ready. In production, a planner refuses a stage that says neither. It is kept in the plan
+    /// and in the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmeasured: Option<Unmeasured>,
     /// What is called outside at points of each rollout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
@@ -85,6 +90,21 @@ pub struct Stage {
     /// How often a step is tried before it counts as failed.
     #[serde(default = "three")]
     pub attempts: u32,
+}
+
+/// Somebody's word that users may get a version of which nothing was measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unmeasured {
+    /// Why: what there is instead, or why there is nothing.
+    pub reason: String,
+}
+
+impl Unmeasured {
+    /// For this reason.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
 }
 
 const fn minute() -> Span {
@@ -111,6 +131,7 @@ impl Stage {
             wave_gates: Vec::new(),
             stop_after_failed_regions: None,
             before_traffic: Vec::new(),
+            unmeasured: None,
             hooks: Vec::new(),
             rollback_window: 0,
             flags: Vec::new(),

@@ -31,7 +31,7 @@ pub use analysis::{Analysis, Undecided};
 pub use artifact::{ArtifactError, ArtifactRef, Digest, Member, VersionSet};
 pub use burn::{BurnRate, BurnWindows};
 pub use cusum::Cusum;
-pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage};
+pub use definition::{Definition, DefinitionBuilder, FORMAT, Stage, Unmeasured};
 pub use environment::{Environment, Target, Tier};
 #[cfg(feature = "files")]
 pub use file::{FileError, FileErrorKind, FileFormat, Position};
@@ -65,7 +65,7 @@ pub use traffic::{
 pub use crate::ids::{
     ActivityId, AnalysisId, ArtifactName, BlockerId, BuildId, CalendarId, ChannelId, DeliverableId,
     EnvironmentId, GateId, HookId, HotfixId, IdError, IdProblem, ItemId, LimitId, ObjectiveId,
-    PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, SignOffId, StepId,
-    StopId, SuiteId, SyncPointId, TeamId, TopicId, TrackId, TrainId, WaiverId, WindowId,
+    PrincipalId, RegionId, ReleaseId, RoleId, RunId, SemaphoreId, ServiceId, SignOffId, SourceId,
+    StepId, StopId, SuiteId, SyncPointId, TeamId, TopicId, TrackId, TrainId, WaiverId, WindowId,
 };
 pub use crate::time::{Span, SpanError, SpanProblem, Timestamp, TimestampError};

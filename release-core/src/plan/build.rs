@@ -2,6 +2,7 @@
 
 mod checks;
 mod signals;
+mod unmeasured;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -16,8 +17,8 @@ use super::{
     Edge, EdgeKind, FrozenPlan, Group, Line, PlanError, PlanErrors, Step, compare, flag, graph,
     traffic, undo,
 };
-use crate::ids::{ChannelId, ReleaseId, TrainId};
-use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span};
+use crate::ids::{ChannelId, EnvironmentId, ReleaseId, TrainId};
+use crate::model::{Digest, Gate, OnCancel, Priority, RollForwardOnly, Span, Unmeasured};
 
 /// The format of plans that this version reads and writes.
 pub const PLAN_FORMAT: &str = "plan/v1";
@@ -60,6 +61,9 @@ struct Parts {
     lines: Vec<Line>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     signals: Vec<SignalRule>,
+    /// By environment: a plan has one stage in each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    unmeasured: BTreeMap<EnvironmentId, Unmeasured>,
     steps: Vec<Step>,
     edges: Vec<Edge>,
     groups: Vec<Group>,
@@ -103,6 +107,7 @@ impl Plan {
                 roll_forward_only: None,
                 lines: Vec::new(),
                 signals: Vec::new(),
+                unmeasured: BTreeMap::new(),
                 steps: Vec::new(),
                 edges: Vec::new(),
                 groups: Vec::new(),

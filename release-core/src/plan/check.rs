@@ -270,6 +270,11 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
         gates(&stage.gates, errors);
         stage.wave_gates.iter().for_each(|list| gates(list, errors));
         hooks(stage, number, errors);
+        if stage.unmeasured.as_ref().is_some_and(|word| word.reason.trim().is_empty()) {
+            let problem = "`unmeasured` has no `reason`; say why users may get a version of which nothing was measured, or leave it out and name an analysis in `before_traffic`".into();
+            let environment = stage.environment.clone();
+            errors.push(PlanError::BadStrategy { stage: number, environment, problem });
+        }
         flags::check((stage, number), definition, errors);
         if stage.attempts == 0 {
             let problem = "`attempts` is 0 and nothing would be tried; set 1 or more".into();

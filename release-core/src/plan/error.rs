@@ -397,9 +397,9 @@ pub enum PlanError {
         /// How many there are.
         len: usize,
     },
-    /// Steps in production that give users a version of which nothing was measured before, where that was asked for.
+    /// Steps in production that give users a version of which nothing was measured before, in stages that do not say why they may.
     #[error(
-        "{}: users would get a version there of which no samples were judged before, and the planner is to refuse that (`measured_before_traffic`); name an analysis in `before_traffic` of the stage", listed(.steps, *.more)
+        "{}: users would get a version there of which no samples were judged before; name an analysis in `before_traffic` of the stage or, where the planner lets stages do without, say why in its `unmeasured: {{ reason: … }}`", listed(.steps, *.more)
     )]
     UnmeasuredBeforeTraffic {
         /// The first of the steps, in the plan's order.

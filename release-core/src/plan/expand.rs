@@ -22,12 +22,16 @@ use crate::model::{
     VersionSet,
 };
 
-/// Plans `definition`, with the strategies that are ours: as [`Planner::plan`].
+/// Plans `definition`, with the strategies that are ours: as a [`Planner`] that demands nothing beyond a sound definition.
+///
+/// This is for whoever looks at a plan and does not run it, and for definitions that were written before planners demanded more.
+/// Who plans what is going to run takes [`Planner::new`], which refuses in production what nobody measured before users get
+/// it.
 ///
 /// # Errors
-/// As [`Planner::plan`].
+/// As [`Planner::plan`], but for that.
 pub fn plan(definition: &Definition) -> Result<Plan, PlanErrors> {
-    Planner::new().plan(definition)
+    plan_with(definition, |_| {})
 }
 
 /// As [`plan`], with a say on the plan's limits.
@@ -38,7 +42,7 @@ pub fn plan_with(
     definition: &Definition,
     configure: impl FnOnce(&mut PlanBuilder),
 ) -> Result<Plan, PlanErrors> {
-    Planner::new().plan_with(definition, configure)
+    Planner::new().measured_before_traffic(false).plan_with(definition, configure)
 }
 
 /// Checks `definition` and expands it.
@@ -69,6 +73,9 @@ pub(super) fn expand(
     expansion.builder.reserve(size)?;
     expansion.artifacts().map_err(id_error)?;
     for ((stage, strategy), number) in stages() {
+        if let Some(word) = &stage.unmeasured {
+            expansion.builder.unmeasured(stage.environment.clone(), word.clone());
+        }
         let expanded = expansion.stage(stage, strategy);
         expanded.map_err(|error| strategy_error(error, stage, number))?;
     }

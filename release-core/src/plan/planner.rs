@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::strategy::recreate::Recreate;
 use super::strategy::{Known, RolloutStrategy};
-use super::{Plan, PlanBuilder, PlanError, PlanErrors, Step, expand};
+use super::{Place, Plan, PlanBuilder, PlanError, PlanErrors, Step, expand};
 use crate::ids::EnvironmentId;
 use crate::model::{Definition, Other, Stage, Strategy, Tier};
 
@@ -17,26 +17,39 @@ const NAMED: usize = 20;
 /// Makes a strategy of its settings; or says what is wrong with them and how to mend it.
 type Make = Box<dyn Fn(&Value) -> Result<Box<dyn RolloutStrategy>, String> + Send + Sync>;
 
-/// Makes plans of definitions. [`plan`](super::plan) is one without strategies of the host's own.
+/// Whose users may get a version of which nothing was measured.
+#[derive(Debug, Clone, Copy, Default)]
+enum Unmeasured {
+    /// Those of stages that say why, and where nothing served before.
+    #[default]
+    ByWord,
+    /// Nobody's, whatever stages say.
+    Never,
+    /// Everybody's.
+    Always,
+}
+
+/// Makes plans of definitions, for whoever is going to run them. [`plan`](super::plan) is for whoever only looks.
 #[derive(Default)]
 pub struct Planner {
     strategies: BTreeMap<String, Make>,
-    measured_before_traffic: bool,
+    unmeasured: Unmeasured,
 }
 
 impl fmt::Debug for Planner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { strategies, measured_before_traffic } = self;
+        let Self { strategies, unmeasured } = self;
         let names: Vec<&String> = strategies.keys().collect();
         f.debug_struct("Planner")
             .field("strategies", &names)
-            .field("measured_before_traffic", measured_before_traffic)
+            .field("unmeasured", unmeasured)
             .finish()
     }
 }
 
 impl Planner {
-    /// A planner that knows the strategies of [`Strategy`] alone.
+    /// A planner that knows the strategies of [`Strategy`] alone, and demands evidence before traffic in production: see
+    /// [`Planner::measured_before_traffic`].
     pub fn new() -> Self {
         Self::default()
     }
@@ -53,21 +66,22 @@ impl Planner {
         self
     }
 
-    /// Whether to refuse plans that give users in production a version of which nothing was measured before: those with any of
-    /// [`Plan::unmeasured_before_traffic`] in an environment of the tier [`Tier::Production`]. Off unless it is set.
+    /// Whether users in production may get a version of which nothing was measured before: whether plans with any of
+    /// [`Plan::unmeasured_before_traffic`] in an environment of the tier [`Tier::Production`] are refused.
     ///
-    /// A stage's [`before_traffic`](Stage::before_traffic) is what mends such a plan. What serves for the first time, with no version
-    /// before it, is no exception.
+    /// Where nothing is said, they are refused where a version replaces another, unless the stage says in writing why its users may
+    /// do without ([`Stage::unmeasured`]), which is kept in the plan. `true` refuses them whatever stages say, and also where nothing
+    /// served before; `false` refuses none. A stage's [`before_traffic`](Stage::before_traffic) is what mends such a plan.
     ///
     /// ```
     /// use release_core::plan::Planner;
     ///
-    /// let careful = Planner::new().measured_before_traffic(true);
-    /// # drop(careful);
+    /// let strict = Planner::new().measured_before_traffic(true);
+    /// # drop(strict);
     /// ```
     #[must_use]
     pub const fn measured_before_traffic(mut self, wanted: bool) -> Self {
-        self.measured_before_traffic = wanted;
+        self.unmeasured = if wanted { Unmeasured::Never } else { Unmeasured::Always };
         self
     }
 
@@ -85,7 +99,7 @@ impl Planner {
     ///
     /// # Errors
     /// [`PlanErrors`] with every fault of the definition, not the first alone; of one without faults,
-    /// [`PlanError::UnmeasuredBeforeTraffic`] where [`Planner::measured_before_traffic`] is set.
+    /// [`PlanError::UnmeasuredBeforeTraffic`] where [`Planner::measured_before_traffic`] refuses it.
     pub fn plan(&self, definition: &Definition) -> Result<Plan, PlanErrors> {
         self.plan_with(definition, |_| {})
     }
@@ -109,9 +123,7 @@ impl Planner {
         });
         let strategies: Vec<Option<Known<'_>>> = known.map(Result::ok).collect();
         let plan = expand::expand(definition, &strategies, errors, configure)?;
-        if self.measured_before_traffic {
-            check_measured(definition, &plan)?;
-        }
+        self.check_measured(definition, &plan)?;
         Ok(plan)
     }
 
@@ -141,24 +153,35 @@ impl Planner {
         }
         make(&other.with).map_err(|why| format!("`{}`: {why}", other.name))
     }
-}
 
-/// Refuses a plan that gives users in production what nobody measured.
-fn check_measured(definition: &Definition, plan: &Plan) -> Result<(), PlanErrors> {
-    let production: BTreeSet<&EnvironmentId> = definition
-        .environments
-        .iter()
-        .filter(|environment| environment.tier == Tier::Production)
-        .map(|environment| &environment.id)
-        .collect();
-    let serves = |step: &&Step| {
-        step.scope.environment().is_some_and(|environment| production.contains(environment))
-    };
-    let mut found = plan.unmeasured().filter(serves).map(|step| step.id.clone());
-    let steps: Vec<_> = found.by_ref().take(NAMED).collect();
-    if steps.is_empty() {
-        return Ok(());
+    /// Refuses a plan that gives users in production what nobody measured.
+    fn check_measured(&self, definition: &Definition, plan: &Plan) -> Result<(), PlanErrors> {
+        let said = |environment: &EnvironmentId| match self.unmeasured {
+            Unmeasured::ByWord => plan.unmeasured_by_word().contains_key(environment),
+            Unmeasured::Never => false,
+            Unmeasured::Always => true,
+        };
+        let production = definition.environments.iter().filter(|one| one.tier == Tier::Production);
+        let held: BTreeSet<&EnvironmentId> =
+            production.map(|one| &one.id).filter(|environment| !said(environment)).collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let first = matches!(self.unmeasured, Unmeasured::Never);
+        let replaces = |place: &Place| {
+            let mut old = place.service.iter().map(|id| definition.release.previous.get(id));
+            first || old.any(|old| old.is_some())
+        };
+        let serves = |step: &&Step| {
+            let place = step.scope.place();
+            place.is_some_and(|place| held.contains(&place.environment) && replaces(place))
+        };
+        let mut found = plan.unmeasured().filter(serves).map(|step| step.id.clone());
+        let steps: Vec<_> = found.by_ref().take(NAMED).collect();
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let more = found.count();
+        Err(PlanErrors(vec![PlanError::UnmeasuredBeforeTraffic { steps, more }]))
     }
-    let more = found.count();
-    Err(PlanErrors(vec![PlanError::UnmeasuredBeforeTraffic { steps, more }]))
 }

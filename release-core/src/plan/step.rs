@@ -367,6 +367,17 @@ impl Weight {
         }
         shares(one) == shares(other)
     }
+
+    /// Shares, and what holds beside them, in words.
+    pub fn in_words(weights: &[Self], rules: Option<&TrafficRules>) -> String {
+        let shares = weights.iter().filter(|weight| weight.percent > 0);
+        let shares: Vec<_> = shares
+            .map(|w| format!("{}% {} ({})", w.percent, w.label(), w.digest.short()))
+            .collect();
+        let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
+        let rules = rules.map(ToString::to_string).unwrap_or_default();
+        format!("{shares}{rules}")
+    }
 }
 
 /// How a step is undone.

@@ -23,8 +23,8 @@ struct Way {
 impl Plan {
     /// The steps that give a new version its first traffic though nothing was measured of it before: that its instances are ready is
     /// all that is known then. Stated before anything runs; a stage's [`before_traffic`](crate::model::Stage::before_traffic) is what
-    /// takes a step off the list, and [`Planner::measured_before_traffic`](super::Planner::measured_before_traffic) refuses plans with
-    /// any in production.
+    /// takes a step off the list, and a [`Planner`](super::Planner::measured_before_traffic) refuses plans with any in production
+    /// where the stage does not say why.
     ///
     /// Traffic is what a version answers: a share of it, or the users that a header route sends to it whatever its share. Copies of
     /// requests are none, since nobody gets what is answered to them.

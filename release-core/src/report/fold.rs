@@ -1,9 +1,12 @@
 //! Turns a verified history into what people want to know of a run.
 
+use std::collections::BTreeMap;
+
 use super::looks::{self, Compared};
-use crate::ids::{ReleaseId, RunId, StepId, TrainId};
+use super::routed::Routed;
+use crate::ids::{EnvironmentId, ReleaseId, RunId, StepId, TrainId};
 use crate::journal::{Damage, History};
-use crate::model::{Digest, Finite, Principal};
+use crate::model::{Digest, Finite, Principal, Unmeasured};
 use crate::plan::{Edge, FrozenPlan, Weight};
 use crate::port::{Evidence, Measurement, Pair, Reason};
 use crate::run::{Event, Mode, Outcome, RunState, Status};
@@ -36,6 +39,10 @@ pub struct RunReport {
     pub steps: Vec<StepReport>,
     /// Which step waited for which, by place in `steps`.
     pub edges: Vec<Edge>,
+    /// Where users may get a version of which nothing was measured before, and why: the stage's own words.
+    pub unmeasured: BTreeMap<EnvironmentId, Unmeasured>,
+    /// How it left the traffic of each target, where that was seen.
+    pub routed: Vec<Routed>,
     /// What judges that compare versions saw.
     pub compared: Vec<Compared>,
     /// What happened, in order.
@@ -123,6 +130,8 @@ impl RunReport {
             outcome: state.outcome().cloned(),
             edges: frozen.plan().edges().iter().copied().chain(undo).collect(),
             steps,
+            unmeasured: frozen.plan().unmeasured_by_word().clone(),
+            routed: Routed::of(history.facts(), frozen),
             compared: looks::with_something_to_show(compared),
             timeline,
             head: history.head(),

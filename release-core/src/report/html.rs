@@ -85,6 +85,9 @@ fn run(report: &RunReport) -> Markup {
             dt { "asked for by" } dd { (report.requester) }
             dt { "began, took" } dd { (report.began) ", " (rounded(micros(report.began, report.last))) }
             dt { "plan" } dd { code { (report.plan) } }
+            @for (environment, word) in &report.unmeasured {
+                dt { "unmeasured in " (environment) } dd { (word.reason) }
+            }
             dt { "journal" } dd { (report.timeline.len()) " records, chain verified, head " code { (report.head) } }
         }
         h3 { "Plan" }

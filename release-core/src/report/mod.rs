@@ -2,6 +2,7 @@
 //!
 //! - `fold` turns a verified history into a [`RunReport`].
 //! - `html` writes reports as one self-contained page; `graph`, `timeline` and `plot` draw its pictures, `chains` arranges one.
+//! - `routed` says how a run left the traffic.
 //! - `looks` gathers what judges that compare versions saw.
 
 #[cfg(feature = "html")]
@@ -19,6 +20,7 @@ mod picture_tests;
 mod plot;
 #[cfg(test)]
 mod repeat_tests;
+mod routed;
 #[cfg(feature = "html")]
 mod timeline;
 
@@ -26,3 +28,4 @@ pub use fold::{RunReport, StepReport, TimelineEntry};
 #[cfg(feature = "html")]
 pub use html::html;
 pub use looks::{Compared, Look};
+pub use routed::Routed;

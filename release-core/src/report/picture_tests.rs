@@ -1,5 +1,7 @@
 //! Laws of the pictures, over plans of every shape: nothing is lost, nothing overlaps.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::chains::{Layout, arrange, place};
@@ -37,6 +39,8 @@ fn report(steps: Vec<StepReport>, edges: &[(u32, u32)]) -> RunReport {
         outcome: None,
         steps,
         edges: edges.iter().map(edge).collect(),
+        unmeasured: BTreeMap::new(),
+        routed: Vec::new(),
         compared: Vec::new(),
         timeline: Vec::new(),
         head: Digest::of(b"head"),

@@ -242,23 +242,14 @@ fn same<T: PartialEq + std::fmt::Display>(wanted: &T, found: &T) -> Option<Judge
 fn drifted(set: Distribution<'_>, seen: Distribution<'_>) -> Judgement {
     let message = format!(
         "the traffic was set to {}, and is now {}; somebody else changed it, or the router forgot it: put it right and retry, or go back",
-        distribution(set),
-        distribution(seen),
+        Weight::in_words(set.0, set.1),
+        Weight::in_words(seen.0, seen.1),
     );
     Judgement::fail(EffectError::permanent(DRIFT, message))
 }
 
 /// Shares, and what holds beside them.
 type Distribution<'a> = (&'a [Weight], Option<&'a TrafficRules>);
-
-fn distribution((weights, rules): Distribution<'_>) -> String {
-    let shares = weights.iter().filter(|weight| weight.percent > 0);
-    let shares: Vec<_> =
-        shares.map(|w| format!("{}% {} ({})", w.percent, w.label(), w.digest.short())).collect();
-    let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
-    let rules = rules.map(ToString::to_string).unwrap_or_default();
-    format!("{shares}{rules}")
-}
 
 fn enough(holds: bool, kind: &str, problem: impl Fn() -> String) -> Judgement {
     if holds {

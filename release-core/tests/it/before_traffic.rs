@@ -4,8 +4,9 @@ use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
     Analysis, BlueGreen, Bound, Canary, CanaryStep, Copies, Definition, Digest, HeaderRule, Judge,
     Metric, Rolling, Selector, Service, Span, Strategy, Threshold, Tier, Undecided, Unit,
+    Unmeasured, VersionSet,
 };
-use release_core::plan::{Action, PlanError, Planner, plan};
+use release_core::plan::{Action, Plan, PlanError, PlanErrors, Planner, plan};
 use release_core::port::{Bucket, Evidence, Measurement};
 use release_core::run::{Event, Outcome, Verdict};
 use release_core::time::Timestamp;
@@ -112,7 +113,7 @@ fn the_version_from_before_is_none_that_nobody_measured() {
 }
 
 #[test]
-fn a_planner_refuses_unmeasured_versions_in_production_if_it_is_asked_to() {
+fn a_planner_refuses_unmeasured_versions_in_production() {
     let mut definition = definition(Strategy::Rolling(Rolling::new(2)), error_rate());
     // As many services as are named, and five more.
     for number in 2..=25 {
@@ -149,6 +150,47 @@ fn a_planner_refuses_unmeasured_versions_in_production_if_it_is_asked_to() {
     assert!(careful().plan(&staging).is_ok());
     definition.stages[0].before_traffic = vec![id("errors")];
     assert!(careful().plan(&definition).is_ok());
+}
+
+#[test]
+fn a_planner_wants_evidence_in_production_or_a_word_why_there_is_none() {
+    let mut definition = definition(Strategy::BlueGreen(BlueGreen::default()), error_rate());
+    let planned = |definition: &Definition| Planner::new().plan(definition);
+    let is_refused = |definition: &Definition| {
+        let PlanErrors(errors) = planned(definition).unwrap_err();
+        assert!(matches!(&errors[..], [PlanError::UnmeasuredBeforeTraffic { .. }]), "{errors:?}");
+    };
+    is_refused(&definition);
+    // What is not going to run is planned as it was before there was such a rule, byte for byte.
+    let whole = plan(&definition).unwrap();
+    assert!(whole.unmeasured_by_word().is_empty());
+    assert!(!serde_json::to_string(&whole).unwrap().contains("unmeasured"));
+    assert!(!serde_json::to_string(&definition).unwrap().contains("unmeasured"));
+
+    // A word that says nothing is none.
+    definition.stages[0].unmeasured = Some(Unmeasured::because(" "));
+    for refused in [planned(&definition), plan(&definition)] {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("`unmeasured` has no `reason`; say why"), "{text}");
+    }
+    let word = Unmeasured::because("nobody sends synthetic requests");
+    definition.stages[0].unmeasured = Some(word.clone());
+    let accepted = planned(&definition).unwrap();
+    let kept = |plan: &Plan| plan.unmeasured_by_word().clone().into_iter().collect::<Vec<_>>();
+    assert_eq!(kept(&accepted), [(id("prod"), word)]);
+    let read = Plan::decode(&serde_json::to_vec(&accepted).unwrap()).unwrap();
+    assert_eq!(kept(read.plan()), kept(&accepted));
+    let text = page(&Run::start(&accepted.freeze()));
+    assert!(text.contains("<dt>unmeasured in prod</dt>"), "{text}");
+    assert!(text.contains("nobody sends synthetic requests"), "{text}");
+    // Who owns the planner has the last word.
+    assert!(Planner::new().measured_before_traffic(true).plan(&definition).is_err());
+
+    // Where nothing served before, nobody's version is replaced.
+    definition.stages[0].unmeasured = None;
+    definition.release.previous = VersionSet::new();
+    assert!(planned(&definition).is_ok());
+    assert!(Planner::new().measured_before_traffic(true).plan(&definition).is_err());
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod builds;
 #[cfg(test)]
 mod burning;
 #[cfg(test)]
+mod cleared;
+#[cfg(test)]
 mod clock_jumps;
 #[cfg(test)]
 mod comparing;

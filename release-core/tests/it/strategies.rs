@@ -462,8 +462,7 @@ impl RolloutStrategy for Stairs {
         let all = site.replicas();
         let mut steps = vec![site.scale_new("start", all)?, site.probe("ready", all)?];
         for stair in 1..=self.0 {
-            let percent = 100 * u32::from(stair) / u32::from(self.0);
-            let percent = u8::try_from(percent).unwrap_or(100);
+            let percent = u8::try_from(100 * u32::from(stair) / u32::from(self.0)).unwrap_or(100);
             steps.push(site.route(&format!("stair-{stair}"), percent)?);
             steps.extend(site.judge(&format!("stair-{stair}/"), &[], &steps)?);
         }
@@ -472,12 +471,13 @@ impl RolloutStrategy for Stairs {
 }
 
 fn stairs(with: Value) -> Result<Plan, Vec<PlanError>> {
-    let planner = Planner::new().strategy("stairs", |with| match with.as_u64() {
+    let all = Planner::new().measured_before_traffic(false);
+    let by = all.strategy("stairs", |with| match with.as_u64() {
         Some(count @ 1..=100) => Ok(Box::new(Stairs(u8::try_from(count).unwrap_or(1)))),
         _ => Err(format!("`with` is {with}; write a whole number from 1 to 100")),
     });
     let other = Other { name: "stairs".into(), with };
-    planner.plan(&one_service(Strategy::Other(other))).map_err(|errors| errors.0)
+    by.plan(&one_service(Strategy::Other(other))).map_err(|errors| errors.0)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What stands in the file.
 
-use release_core::model::{ChannelId, EnvironmentId, RegionId, ServiceId};
+use release_core::model::{ChannelId, EnvironmentId, RegionId, ServiceId, SourceId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -66,6 +66,9 @@ pub struct ServedBy {
     /// Of a custom action: only steps that name this.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub action: Option<String>,
+    /// Of a metrics source: only analyses that name this, and no others.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub source: Option<SourceId>,
 }
 
 /// What is named has a value: an empty field, as of a template whose variable is empty, would serve more than was meant.
@@ -77,8 +80,9 @@ fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
 
 impl ServedBy {
     pub(super) fn selector(&self) -> ProviderSelector {
-        let Self { capability: _, environment, region, service, channel, action } = self.clone();
-        ProviderSelector { environment, region, service, channel, action }
+        let Self { capability: _, environment, region, service, channel, action, source } =
+            self.clone();
+        ProviderSelector { environment, region, service, channel, action, source }
     }
 }
 

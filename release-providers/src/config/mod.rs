@@ -23,6 +23,29 @@
 //! [`Description::config_schema`](crate::Description::config_schema); [`Catalog::file_schema`] gives the schema of the
 //! whole file, for editors.
 //!
+//! # Several sources of metrics
+//!
+//! One provider serves a place, but for sources of metrics, which may have names: an analysis is measured by the one that it names
+//! (`source`), or by one without a name. So numbers of web services stand beside those of a Prometheus:
+//!
+//! ```yaml
+//! format: providers/v1
+//! providers:
+//!   - name: numbers
+//!     kind: prometheus
+//!     config: { url: http://prometheus:9090 }
+//!   - name: office
+//!     kind: web
+//!     config:
+//!       metrics:
+//!         orders: { url: "https://office.example/{{service}}?version={{version}}", read: { pointer: /orders } }
+//!     serves: [{ capability: metrics_source, source: office }]
+//! ```
+//!
+//! The definition then has `analyses: [{ id: orders, metric: { query: { query: orders } }, source: office, … }]`.
+//!
+//! # Before anything is opened
+//!
 //! A plan can be checked against the file alone, before any provider is reached: [`ProvidersFile::preview`].
 
 mod check;

@@ -63,8 +63,10 @@
 //! # What is not known
 //!
 //! The API has no counts: neither what was served nor what is in flight is told, and neither is declared (`in_flight` of a status is
-//! 0 because it has to be a number). So nothing waits for the requests of a version before it is stopped: let its instances
-//! finish what they have begun when they are told to end, as `preStop` and `terminationGracePeriodSeconds` do.
+//! 0 because it has to be a number). So nothing waits for the requests of a version before it is stopped, as the registry does behind
+//! routers that declare [`counts_in_flight`](crate::RouterAbilities::counts_in_flight): **this router does not drain**. Let instances
+//! finish what they have begun when they are told to end, as `preStop` and `terminationGracePeriodSeconds` do, and keep the old version
+//! for a fixed time, by `keep_old` of the strategy. [`Registry::drained`](crate::Registry::drained) refuses plans that do not.
 //!
 //! # How it was tested
 //!

@@ -37,9 +37,12 @@ impl Inner {
         let pools = answering(wanted.weights, wanted.rules);
         let found = addresses(&*self.endpoints, &place.target, &pools).await?;
         check_room(place, &found)?;
-        // What somebody else wrote there is replaced; that it cannot be read is no reason not to.
+        // What somebody else wrote there is replaced; that it cannot be read is no reason not to. Whose requests are in which
+        // slot is known all the same, as far as it stands there.
         let now = match self.shares(SET, place).await {
-            Err(error) if error.kind() == ErrorKind::Corrupt => Shares::default(),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Shares::left(&self.entries(SET, place).await?)
+            }
             shares => shares?,
         };
         let same = now.generation > 0
@@ -241,16 +244,26 @@ impl Inner {
         blocking(operation, write).await
     }
 
+    /// The map of shares as it stands.
+    async fn entries(
+        &self,
+        operation: &'static str,
+        place: &HaproxyTarget,
+    ) -> Result<BTreeMap<String, String>, ProviderError> {
+        let map = place.map(&self.settings.state);
+        let answer = self.runtime.ask(operation, &format!("show map {}", map.display())).await?;
+        parse::map_entries(operation, &answer)
+    }
+
     async fn shares(
         &self,
         operation: &'static str,
         place: &HaproxyTarget,
     ) -> Result<Shares, ProviderError> {
         let map = place.map(&self.settings.state);
-        let answer = self.runtime.ask(operation, &format!("show map {}", map.display())).await?;
         let say = |error: ProviderError| error.with_context("map", map.display());
         let shares =
-            Shares::read(operation, &parse::map_entries(operation, &answer)?).map_err(say)?;
+            Shares::read(operation, &self.entries(operation, place).await?).map_err(say)?;
         if shares.rules.is_none() {
             return Ok(shares);
         }

@@ -179,6 +179,9 @@ impl Registry {
                 errors.extend(undo.filter_map(|step| wrong(&step)));
             }
         }
+        if self.drained {
+            errors.extend(self.undrained(plan));
+        }
         // What is wrong with an input may quote it.
         for error in &mut errors {
             if let Some(clean) = self.redactor.redact(&error.problem) {
@@ -241,9 +244,13 @@ fn about(step: &Step) -> ProviderSelector {
         at.service.clone_from(&place.service);
     }
     match &step.action {
-        Action::Scale { deployment, .. }
-        | Action::Probe { deployment, .. }
-        | Action::Analyze { deployment, .. } => in_target(&mut at, &deployment.target),
+        Action::Scale { deployment, .. } | Action::Probe { deployment, .. } => {
+            in_target(&mut at, &deployment.target);
+        }
+        Action::Analyze { deployment, analysis, .. } => {
+            in_target(&mut at, &deployment.target);
+            at.source.clone_from(&analysis.source);
+        }
         Action::Route { target, .. } | Action::Confirm { target, .. } => {
             in_target(&mut at, target);
         }

@@ -27,7 +27,12 @@ pub struct RegistryBuilder {
 impl RegistryBuilder {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         let layers = Layers::new(Arc::clone(&clock)).shielding(Shielding::default());
-        let registry = Registry { clock, tables: Tables::default(), redactor: Redactor::default() };
+        let registry = Registry {
+            clock,
+            tables: Tables::default(),
+            redactor: Redactor::default(),
+            drained: false,
+        };
         Self { registry, layers, errors: Vec::new(), layered: false }
     }
 

@@ -1,7 +1,7 @@
 //! Which provider serves what, and whether a plan finds one for every step.
 //!
 //! A provider is bound to a [`ProviderSelector`]: everywhere, or only in an environment, a region, for a service, a channel, a
-//! custom action. Of several that apply to a step the narrowest serves it. Two of which neither is narrower are refused
+//! custom action, or, of sources of metrics, for the analyses that name it. Of several that apply to a step the narrowest serves it. Two of which neither is narrower are refused
 //! when the registry is built, so that no order decides. A plan is checked whole before its run begins;
 //! [`Registry::observable`] asks the sources beforehand whether what is to judge it was measured at all.
 //!
@@ -13,6 +13,7 @@
 mod any;
 mod bind;
 mod build;
+mod drains;
 mod json;
 mod observable;
 mod selector;
@@ -87,6 +88,7 @@ pub struct Registry {
     tables: Tables,
     /// Knows what must not stand in plans.
     redactor: Redactor,
+    drained: bool,
 }
 
 impl Registry {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use release_core::model::{ChannelId, EnvironmentId, RegionId, ServiceId};
+use release_core::model::{ChannelId, EnvironmentId, RegionId, ServiceId, SourceId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,11 @@ pub struct ProviderSelector {
     /// Of a custom action: only steps that name this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Of a metrics source: only analyses that name this. One that is for a name serves nothing else, and one that is for none serves
+    /// no analysis that names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub source: Option<SourceId>,
 }
 
 impl ProviderSelector {
@@ -66,6 +71,11 @@ impl ProviderSelector {
         Self { action: Some(action.into()), ..Self::default() }
     }
 
+    /// Every analysis that names this, for metrics sources.
+    pub fn source(source: SourceId) -> Self {
+        Self { source: Some(source), ..Self::default() }
+    }
+
     /// The same in one region only.
     #[must_use]
     pub fn region(mut self, region: RegionId) -> Self {
@@ -81,22 +91,23 @@ impl ProviderSelector {
     }
 
     /// The fields by their names.
-    pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 5] {
+    pub(crate) fn fields(&self) -> [(&'static str, Option<&str>); 6] {
         [
             ("environment", self.environment.as_ref().map(EnvironmentId::as_str)),
             ("region", self.region.as_ref().map(RegionId::as_str)),
             ("service", self.service.as_ref().map(ServiceId::as_str)),
             ("channel", self.channel.as_ref().map(ChannelId::as_str)),
             ("action", self.action.as_deref()),
+            ("source", self.source.as_ref().map(SourceId::as_str)),
         ]
     }
 
     /// Whether it selects nothing that `other` does not select.
     pub fn is_within(&self, other: &Self) -> bool {
-        self.fields()
-            .into_iter()
-            .zip(other.fields())
-            .all(|((_, own), (_, wanted))| wanted.is_none() || own == wanted)
+        let mut fields = self.fields().into_iter().zip(other.fields());
+        // A source that is for no name does not serve those that name one.
+        self.source == other.source
+            && fields.all(|((_, own), (_, wanted))| wanted.is_none() || own == wanted)
     }
 
     /// What both select; `None` when that is nothing.
@@ -106,12 +117,13 @@ impl ProviderSelector {
             .into_iter()
             .zip(other.fields())
             .all(|((_, own), (_, others))| own.is_none() || others.is_none() || own == others);
-        meet.then(|| Self {
+        (meet && self.source == other.source).then(|| Self {
             environment: self.environment.clone().or_else(|| other.environment.clone()),
             region: self.region.clone().or_else(|| other.region.clone()),
             service: self.service.clone().or_else(|| other.service.clone()),
             channel: self.channel.clone().or_else(|| other.channel.clone()),
             action: self.action.clone().or_else(|| other.action.clone()),
+            source: self.source.clone(),
         })
     }
 

@@ -27,6 +27,7 @@ impl<T: ?Sized> Table<T> {
         let means = |field: &str| match field {
             "channel" => capability == "notifier",
             "action" => capability == "custom_action",
+            "source" => capability == "metrics_source",
             _ => true,
         };
         let odd = {
@@ -102,9 +103,10 @@ impl<T: ?Sized> Table<T> {
     }
 }
 
-/// All that select at least what `at` selects.
+/// All that select at least what `at` selects: of sources, those of the same name.
 fn wider(at: &ProviderSelector) -> Vec<ProviderSelector> {
-    let mut all = vec![ProviderSelector::everywhere()];
+    let named = ProviderSelector { source: at.source.clone(), ..ProviderSelector::everywhere() };
+    let mut all = vec![named];
     let mut with = |set: fn(&mut ProviderSelector, &ProviderSelector), is_set: bool| {
         if is_set {
             let mut more = all.clone();

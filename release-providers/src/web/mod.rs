@@ -70,8 +70,10 @@
 //!
 //! # Beside another source
 //!
-//! One source of metrics serves a place. [`WebSource::beside`] asks another one, such as a Prometheus, for all that is not
-//! called as a metric of the settings, so that both can judge one rollout. In a file of providers it serves by itself.
+//! Register it for a name ([`ProviderSelector::source`](crate::ProviderSelector::source), in a file `serves: [{ source: … }]`), and let
+//! analyses name that as their `source`: then another source, such as a Prometheus, measures all others, and both judge one
+//! rollout. [`WebSource::beside`] makes one source of two instead: it asks another one for all that is not called as a metric of the
+//! settings.
 
 mod answer;
 mod ask;

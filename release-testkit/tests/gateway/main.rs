@@ -2,6 +2,7 @@
 //! tests. **No real cluster is here**, and no request goes anywhere.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+mod drift;
 mod server;
 
 use std::sync::Arc;

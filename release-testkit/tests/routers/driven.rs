@@ -1,6 +1,7 @@
 //! Releases that the engine drives, by the plans of its strategies, over a real server: under load no request is lost to them or
 //! to their aborts, and nothing is stopped that has a request under way.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use release_core::model::{
     VersionSet,
 };
 use release_core::plan::{Plan, plan};
-use release_core::port::{Clock, DRIFT, Evidence};
+use release_core::port::{Clock, DRIFT, EffectError, Evidence};
 use release_core::run::{Command, Directive, Event, Outcome};
 use release_core::time::Span;
 use release_providers::endpoints::follow;
@@ -239,9 +240,9 @@ async fn drains(which: Which) {
     stage.close().await.unwrap();
 }
 
-/// Somebody else gives the old version all of the traffic again, in the middle of a bake of the canary.
-async fn drifts(which: Which) {
-    let Some(stage) = Stage::set(which).await else { return };
+/// What a release says when somebody meddles with the traffic in the middle of its canary's first bake: the look behind that finds
+/// it, nobody else gets the new version, and it goes back.
+async fn found(stage: &Stage, meddle: impl AsyncFnOnce(&Stage)) -> (EffectError, Option<Evidence>) {
     stage.run(0, 2).await;
     stage.route([100, 0]).await;
     let driven = stage.driven();
@@ -250,23 +251,60 @@ async fn drifts(which: Which) {
     let bakes = async || driven.has_begun(run.run(), "weight-10/bake").await;
     driven.until("the bake", bakes).await;
     assert_eq!(driven.share(1).await, 10);
-    stage.route([100, 0]).await;
+    meddle(stage).await;
     let outcome = run.wait().await.unwrap();
     assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
     assert_eq!((driven.share(0).await, driven.running()), (100, [2, 0]));
+    assert!(!driven.has_begun(run.run(), "/weight-50").await);
     let (history, _) = driven.engine.load(run.run()).await.unwrap();
-    let found = history.facts().iter().find_map(|fact| match &fact.event {
-        Event::StepFailed { step, error, evidence, .. } if error.kind == DRIFT => {
-            Some((step.id.to_string(), evidence.clone()))
+    let failed = history.facts().iter().filter_map(|fact| match &fact.event {
+        Event::StepFailed { step, error, evidence, .. } => {
+            Some((step.id.to_string(), error.clone(), evidence.clone()))
         }
         _ => None,
     });
-    let Some((step, Some(Evidence::Weights { weights, .. }))) = found else {
-        panic!("{:?}", history.facts())
-    };
+    let mut failed: Vec<_> = failed.collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let (step, error, evidence) = failed.remove(0);
+    assert_eq!(error.kind, DRIFT, "{error}");
     assert!(step.ends_with("weight-10/still-routed"), "{step}");
+    (error, evidence)
+}
+
+/// Somebody else gives the old version all of the traffic again.
+async fn drifts(which: Which) {
+    let Some(stage) = Stage::set(which).await else { return };
+    let (_, evidence) = found(&stage, async |stage| stage.route([100, 0]).await).await;
+    let Some(Evidence::Weights { weights, .. }) = evidence else { panic!("{evidence:?}") };
     let seen: Vec<_> = weights.iter().map(|weight| (weight.digest, weight.percent)).collect();
     assert_eq!(seen, [(stage.digest(0), 100)]);
+    stage.close().await.unwrap();
+}
+
+/// Past the router, by commands of the server's own: each number of the map gets whoever has the first of them. What the map says
+/// then is nobody's shares, so that there is none to keep as evidence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_shares_that_raw_commands_change_are_found_over_haproxy() {
+    let Some(stage) = Stage::set(Which::Haproxy).await else { return };
+    let (error, evidence) = found(&stage, async |stage| {
+        let map = stage.map();
+        let shares = stage.raw(&format!("show map {map}"));
+        let mut numbers = BTreeMap::new();
+        for line in shares.lines() {
+            let mut words = line.split(' ').skip(1);
+            let number = words.next().and_then(|key| key.parse::<u8>().ok());
+            numbers.extend(number.zip(words.next()));
+        }
+        assert_eq!(numbers.len(), 100, "{shares}");
+        let others: Vec<_> = numbers.iter().filter(|(_, slot)| **slot != numbers[&0]).collect();
+        assert!(matches!(others.len(), 10 | 90), "{shares}");
+        for (number, _) in others {
+            assert_eq!(stage.raw(&format!("set map {map} {number} {}", numbers[&0])).trim(), "");
+        }
+    })
+    .await;
+    assert!(error.message.contains("not one that this router wrote"), "{error}");
+    assert_eq!(evidence, None);
     stage.close().await.unwrap();
 }
 

@@ -26,7 +26,6 @@ mod local;
 #[path = "../support/real.rs"]
 mod real;
 mod releases;
-mod requests;
 mod rules;
 mod server;
 mod shrinking;

@@ -1,6 +1,8 @@
 //! A server, a platform with two versions behind it, and a router between them and the tests.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -187,6 +189,23 @@ impl Stage {
     pub(crate) fn cx(&self, key: &str) -> Context {
         let deadline = self.clock.now().plus(Span::secs(60));
         Context::new(format!("{key}/{}", self.clock.now().as_micros()), deadline, fixtures::robot())
+    }
+
+    /// Gives HAProxy a command past the router, and reads its answer.
+    pub(crate) fn raw(&self, command: &str) -> String {
+        let mut stream = UnixStream::connect(&self.control).unwrap();
+        writeln!(stream, "{command}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The map of HAProxy in which the shares are.
+    pub(crate) fn map(&self) -> String {
+        let all = self.raw("show map");
+        let paths = all.lines().filter_map(|line| line.split_once('(')?.1.split_once(')'));
+        let mut maps = paths.map(|(path, _)| path).filter(|path| path.ends_with(".map"));
+        maps.next().unwrap_or_else(|| panic!("{all}")).to_owned()
     }
 
     pub(crate) fn digest(&self, which: usize) -> Digest {

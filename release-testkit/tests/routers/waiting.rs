@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use release_core::engine::{Engine, Settled};
 use release_core::journal::{History, MemoryJournal};
+use release_core::model::{BlueGreen, RollbackTrigger, Strategy, Tier};
 use release_core::plan::{
-    Action, Deployment, EdgeKind, OnFailure, Plan, RetryPolicy, Step, Undo, Weight,
+    Action, Deployment, EdgeKind, OnFailure, Plan, RetryPolicy, Step, Undo, Weight, plan,
 };
-use release_core::port::{Clock as _, DRIFT, EffectCertainty, Evidence};
+use release_core::port::{Clock as _, DRIFT, EffectCertainty, Evidence, Performer as _};
 use release_core::run::{Event, Outcome};
 use release_core::time::Span;
 use release_providers::spi::{SetWeights, TrafficRouter as _};
 use release_providers::{ProviderSelector, Registry, RouterAbilities};
 use release_testkit::conformance::router::Heard;
 use release_testkit::fakes::{FakePlatform, FakeRouter};
+use release_testkit::fixtures::one_service;
 use release_testkit::{VirtualClock, fixtures};
 
 const OLD: &str = "1.0.0";
@@ -267,5 +269,44 @@ fn f11_a_router_that_goes_back_on_its_shares_is_found_by_the_look_behind_it() {
         assert_eq!(bench.router.count(TrafficRouterOp::Observe), looks);
         let told = 1 + usize::from(reverts);
         assert_eq!(bench.router.count(TrafficRouterOp::SetWeights), told);
+    }
+}
+
+/// Where nobody counts, nobody waits; a host that minds is told before the run begins.
+#[test]
+fn a_plan_that_stops_what_nobody_counts_is_refused_where_that_is_asked_for() {
+    let planned = |keep_old| {
+        let green = BlueGreen { bake: Span::ZERO, keep_old, ..BlueGreen::default() };
+        let mut definition = one_service(Strategy::BlueGreen(green), 2);
+        definition.environments[0].tier = Tier::Staging;
+        definition.release.rollback.as_mut().unwrap().triggers = vec![RollbackTrigger::StepFailed];
+        plan(&definition).unwrap()
+    };
+    let problems = |counts: bool, drained: bool, keep_old| {
+        let declare: fn(&mut RouterAbilities) =
+            if counts { |_| {} } else { |can| can.counts_in_flight = false };
+        let Bench { clock, platform, router } = Bench::able(declare);
+        let everywhere = ProviderSelector::everywhere;
+        let registry = Registry::builder(clock)
+            .artifacts(platform.artifacts)
+            .deployer(everywhere(), platform.deployer)
+            .health(everywhere(), platform.health)
+            .metrics(everywhere(), platform.metrics)
+            .router(everywhere(), router)
+            .build()
+            .unwrap();
+        registry.drained(drained).check(&planned(keep_old)).err().unwrap_or_default()
+    };
+    for (counts, drained, keep_old) in
+        [(false, false, Span::ZERO), (true, true, Span::ZERO), (false, true, Span::secs(30))]
+    {
+        let found = problems(counts, drained, keep_old);
+        assert!(found.is_empty(), "{counts} {drained} {keep_old}: {found:?}");
+    }
+    let found = problems(false, true, Span::ZERO);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].step.as_str().ends_with("/remove-old"), "{found:?}");
+    for part in ["`fake-router`", "(`counts_in_flight`)", "`keep_old`"] {
+        assert!(found[0].problem.contains(part), "{part}: {found:?}");
     }
 }

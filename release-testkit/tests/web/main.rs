@@ -5,4 +5,5 @@
 mod asked;
 mod rollouts;
 mod server;
+mod sources;
 mod suite;

@@ -51,7 +51,8 @@ use std::fmt;
 pub(super) use hooks::{READY_AGAIN, ROUTED_AGAIN};
 pub use site::Site;
 
-use super::{Action, Step};
+use self::shares::distributed;
+use super::{Action, Step, Weight};
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{AntiAffinity, Gate, Stage};
 use crate::time::Span;
@@ -242,6 +243,7 @@ pub(super) fn expand(
     } else {
         let rollout = strategy.rollout(site)?;
         judged_somewhere(strategy, site, &rollout)?;
+        cleared(site, &rollout)?;
         rollout
     };
     hooks::weave(&mut rollout, site, &stage.before_traffic, &stage.hooks)?;
@@ -275,6 +277,31 @@ fn judged_somewhere(
         }
     }
     Ok(())
+}
+
+/// Refuses a rollout after which the old version would never be removed: whose last change of traffic is another than the finale
+/// demands to see, for example one that leaves rules behind. It would be held there, as if somebody had meddled.
+fn cleared(site: &Site<'_>, rollout: &Rollout) -> Result<(), StrategyError> {
+    let looks = rollout.finale.iter().find_map(|step| match &step.action {
+        Action::Confirm { weights, rules, .. } => Some((weights, rules)),
+        _ => None,
+    });
+    let Some((wanted, bare)) = looks else { return Ok(()) };
+    let set = distributed(&rollout.steps);
+    let is_wanted = set
+        .as_ref()
+        .is_some_and(|(_, weights, rules)| Weight::same_shares(weights, wanted) && rules == bare);
+    if is_wanted {
+        return Ok(());
+    }
+    let service = &site.new.target.service;
+    let set = set.map_or_else(
+        || "as it was before".to_owned(),
+        |(_, weights, rules)| Weight::in_words(&weights, rules.as_deref()),
+    );
+    Err(StrategyError::Refused(format!(
+        "would remove the old version of `{service}` while the traffic is {set}; let its last change of traffic give all of it to the new version, without rules"
+    )))
 }
 
 /// The gates of all steps of a strategy stand before what is served first, too: it is all of the traffic at once. What several

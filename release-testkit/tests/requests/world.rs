@@ -142,6 +142,7 @@ impl World {
     fn arrives(&mut self) {
         let gap = self.chance.exponential(self.load.gap);
         self.plan(gap, Happening::Arrives);
+        self.counts.behind += u64::from(self.table != self.wanted);
         let rules = self.table.rules.clone().unwrap_or_default();
         let marked = self.chance.happens(self.load.marked);
         let picked = rules.headers.first().filter(|_| marked).map(|route| (route.to, None));

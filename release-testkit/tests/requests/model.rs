@@ -76,6 +76,8 @@ pub(super) struct Load {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) sent: u64,
+    /// They came while the balancer's table was not what it was last told.
+    pub(super) behind: u64,
     pub(super) finished: u64,
     /// They came to an instance that was gone.
     pub(super) terminated: u64,
@@ -93,6 +95,7 @@ impl Counts {
     pub(super) const fn plus(self, other: Self) -> Self {
         Self {
             sent: self.sent + other.sent,
+            behind: self.behind + other.behind,
             finished: self.finished + other.finished,
             terminated: self.terminated + other.terminated,
             unready: self.unready + other.unready,
