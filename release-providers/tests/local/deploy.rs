@@ -201,6 +201,9 @@ async fn limits_deadlines_and_cancellation_are_kept() {
     let apart = request().keeping(Some(AntiAffinity::Preferred(1)));
     let error = platform.apply(&cx("a"), apart).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let labelled = request().carrying(Some(Metadata::new().label("role", "canary")));
+    let error = platform.apply(&cx("a"), labelled).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     let mut late = cx("b");
     late.deadline = WallClock.now();
     let error = platform.apply(&late, request()).await.unwrap_err();
