@@ -32,6 +32,8 @@ mod drawings;
 #[cfg(test)]
 mod drifting;
 #[cfg(test)]
+mod ended_bakes;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod engine_lives;
@@ -39,6 +41,8 @@ mod engine_lives;
 mod enough;
 #[cfg(test)]
 mod expansion;
+#[cfg(test)]
+mod experiments;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
@@ -76,6 +80,8 @@ mod judging;
 #[cfg(test)]
 mod judging_scales;
 #[cfg(test)]
+mod kept_for_good;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod ledger_damage;
@@ -106,6 +112,8 @@ mod plans;
 #[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
+mod portions;
+#[cfg(test)]
 mod recoverable;
 #[cfg(test)]
 mod recoveries;
@@ -113,6 +121,8 @@ mod recoveries;
 mod regions;
 #[cfg(test)]
 mod rivals;
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
@@ -134,6 +144,8 @@ mod scraped;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
+mod step_calls;
+#[cfg(test)]
 mod strategies;
 #[cfg(test)]
 mod stuck;
@@ -141,6 +153,8 @@ mod stuck;
 mod superseding;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod their_names;
 #[cfg(test)]
 mod time_travel;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
-use release_core::model::{AntiAffinity, Span};
+use release_core::model::{AntiAffinity, Metadata, Span};
 use release_core::port::{Clock as _, EffectCertainty};
 use release_providers::ErrorKind;
 use release_providers::local::{LocalPlatform, ServiceConfig};
