@@ -2,6 +2,9 @@
 //! healthy. Explored exhaustively: every way in which each effect can end, a cancel and a crash at every state.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+#[path = "explore/argo.rs"]
+mod argo;
+
 use std::io::Write as _;
 
 use release_core::model::{
@@ -197,7 +200,8 @@ fn sparing() -> Vec<Trial> {
 #[test]
 fn f25_f30_from_every_state_of_every_strategy_an_abort_ends_on_a_healthy_version() {
     let mut total = 0;
-    for (name, strategy, exploration) in plain().into_iter().chain(rich()).chain(sparing()) {
+    let all = plain().into_iter().chain(rich()).chain(sparing()).chain(argo::as_argo());
+    for (name, strategy, exploration) in all {
         let mut definition = one_service(strategy, REPLICAS);
         // What is looked at in the background is looked at three times while a bake lasts.
         definition.analyses.iter_mut().for_each(|analysis| analysis.interval = Span::secs(20));

@@ -253,7 +253,12 @@ impl<'a> Search<'a> {
         match self.state.active(step.index).map(|active| &active.wait) {
             Some(Wait::Bake { until }) => {
                 // With the bake, or when somebody ended it.
-                let sets = |event: &Event| matches!(event, Event::StepStarted { step: s, .. } | Event::BakeEnded { step: s, .. } if s == step);
+                let sets = |event: &Event| match event {
+                    Event::StepStarted { step: s, .. } | Event::BakeEnded { step: s, .. } => {
+                        s == step
+                    }
+                    _ => false,
+                };
                 let set = self.last(sets).map(|(seq, _)| Ground::Time { seq, at: *until });
                 set.into_iter().collect()
             }
