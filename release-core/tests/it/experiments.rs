@@ -99,6 +99,7 @@ fn sets_with_a_share_take_it_from_the_old_version_and_give_it_back() {
             "weight-10/experiment/stable/ready: 1 × 1.0.0 ready",
             "weight-10/experiment/fresh/ready: 1 × 2.0.0 ready",
             "weight-10/experiment/idle/ready: 1 × 2.0.0 ready",
+            "weight-10/experiment/ready-again: 4 × 2.0.0 ready",
             "weight-10/experiment: route 65%→1.0.0 10%→2.0.0 5%→1.0.0@stable 20%→2.0.0@fresh",
             "weight-10/experiment/bake: bake 1m",
             "weight-10/experiment/fresh/errors: errors of 2.0.0",

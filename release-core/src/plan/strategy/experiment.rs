@@ -49,7 +49,9 @@ fn sets_problem(experiment: &Experiment, weight: u8) -> Option<String> {
         if template.replicas == 0 {
             return Some(format!("the template `{name}` has 0 `replicas`; set 1 or more"));
         }
-        if let Some(problem) = template.metadata.problem(&format!("template {name}: metadata")) {
+        if let Some(problem) =
+            template.metadata.problem(&format!("experiment.templates.{name}.metadata"))
+        {
             return Some(problem);
         }
     }
