@@ -51,6 +51,9 @@ pub struct DeployerAbilities {
     /// Whether it starts instances [on other machines](release_core::model::AntiAffinity) than those of other artifacts, where
     /// [that is asked](ApplyRequest::apart).
     pub anti_affinity: bool,
+    /// Whether its instances [carry labels and annotations](release_core::model::Metadata), and get others without being started anew,
+    /// where [that is asked](ApplyRequest::metadata).
+    pub metadata: bool,
 }
 
 /// What a [`TrafficRouter`](crate::spi::TrafficRouter) is able to do.
@@ -133,6 +136,8 @@ pub enum Splitting {
 const APART: &str = "keep instances of a version apart from its others";
 /// What a deployer without `anti_affinity` cannot do.
 const ELSEWHERE: &str = "start instances on other machines than those of other versions";
+/// What a deployer without `metadata` cannot do.
+const CARRY: &str = "change what instances carry while they run";
 
 /// Whether a request is about instances that are kept apart.
 fn on_track(request: &dyn Any) -> bool {
@@ -159,9 +164,12 @@ impl Abilities {
         if !self.tracks && on_track(request) {
             return Some(APART.into());
         }
-        if let Some(ApplyRequest { replicas, apart, .. }) = request.downcast_ref() {
+        if let Some(ApplyRequest { replicas, apart, metadata, .. }) = request.downcast_ref() {
             if apart.is_some() && !self.deployer.anti_affinity {
                 return Some(ELSEWHERE.into());
+            }
+            if metadata.is_some() && !self.deployer.metadata {
+                return Some(CARRY.into());
             }
             let most = self.deployer.most_replicas.filter(|most| *replicas > most.get());
             return most.map(|most| format!("run more than {most} instances"));

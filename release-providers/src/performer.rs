@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::flags::FlagReading;
-use release_core::model::{AntiAffinity, Target, Timestamp, TrafficRules};
+use release_core::model::{Target, Timestamp, TrafficRules};
 use release_core::plan::{Action, Deployment, Plan, Step, Weight};
 use release_core::port::{
     AuthorizedCommand, BindingError, DRIFT, EffectCertainty, EffectError, Evidence, KillOrder,
@@ -113,11 +113,18 @@ impl<'a> Call<'a> {
                 let found = store.verify(&self.cx, artifact.clone()).await?;
                 Ok(Evidence::Artifact { digest: found.digest, bytes: found.bytes })
             }
-            (Bound::Deployer(deployer), Action::Scale { deployment, replicas, apart }) => {
+            (
+                Bound::Deployer(deployer),
+                Action::Scale { deployment, replicas, apart, metadata },
+            ) => {
                 if *replicas == 0 {
                     self.drained(deployment).await?;
                 }
-                self.scale(&**deployer, deployment, (*replicas, *apart)).await
+                let Deployment { target, artifact, version } = Deployment::clone(deployment);
+                let wish = ApplyRequest::new(target, artifact, version, *replicas)
+                    .keeping(*apart)
+                    .carrying(metadata.as_deref().cloned());
+                self.scale(&**deployer, wish).await
             }
             (Bound::Probe(probe), Action::Probe { deployment, min_ready }) => {
                 self.probe(&**probe, deployment, *min_ready).await
@@ -229,13 +236,10 @@ impl<'a> Call<'a> {
     async fn scale(
         &self,
         deployer: &dyn Deployer,
-        deployment: &Deployment,
-        (replicas, apart): (u32, Option<AntiAffinity>),
+        wish: ApplyRequest,
     ) -> Result<Evidence, ProviderError> {
-        let Deployment { target, artifact, version } = deployment.clone();
-        let digest = artifact.digest();
-        let look = ObserveDeployment::new(target.clone(), digest);
-        let wish = ApplyRequest::new(target, artifact, version, replicas).keeping(apart);
+        let (target, replicas) = (wish.target.clone(), wish.replicas);
+        let look = ObserveDeployment::new(target.clone(), wish.artifact.digest());
         deployer.apply(&self.cx, wish).await?;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -247,7 +251,7 @@ impl<'a> Call<'a> {
                 // Seen to have failed for good: no doubt is left that a look could remove.
                 DeploymentPhase::Failed { reason } => {
                     return Err(ProviderError::new(ErrorKind::Failed, "scale", reason)
-                        .with_context("target", &deployment.target));
+                        .with_context("target", &target));
                 }
                 DeploymentPhase::Settled | DeploymentPhase::Progressing => {}
             }

@@ -2,6 +2,9 @@
 //! healthy. Explored exhaustively: every way in which each effect can end, a cancel and a crash at every state.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+#[path = "explore/argo.rs"]
+mod argo;
+
 use std::io::Write as _;
 
 use release_core::model::{
@@ -31,6 +34,7 @@ fn canary(steps: Vec<CanaryStep>) -> Canary {
 /// A switch at which some instances of the new version may be missing.
 fn switch(max_unavailable: u32) -> Strategy {
     let (bake, keep_old) = (minute(), minute());
+    let max_unavailable = max_unavailable.into();
     Strategy::BlueGreen(BlueGreen { max_unavailable, bake, keep_old, ..BlueGreen::default() })
 }
 
@@ -60,9 +64,10 @@ type Trial = (&'static str, Strategy, Exploration);
 
 /// Strategies that go by shares and instances alone.
 fn plain() -> Vec<Trial> {
-    let rolling = |max_unavailable, max_surge: Option<u32>| {
+    let rolling = |missing: u32, surge: Option<u32>| {
         let bake = minute();
-        let batches = if max_surge.is_none() { 2 } else { 1 };
+        let batches = if surge.is_none() { 2 } else { 1 };
+        let (max_unavailable, max_surge) = (missing.into(), surge.map(Into::into));
         Strategy::Rolling(Rolling { max_unavailable, max_surge, bake, ..Rolling::new(batches) })
     };
     let new = Exploration::new;
@@ -73,7 +78,7 @@ fn plain() -> Vec<Trial> {
         preview: minute(),
         preview_analyses: vec![literal("error-rate")],
         gates: vec![Gate::Approval(Approval::new(literal("go")))],
-        keep_new_after_abort: minute(),
+        keep_new_after_abort: minute().into(),
         ..BlueGreen::default()
     };
     vec![
@@ -108,7 +113,7 @@ fn plain() -> Vec<Trial> {
 /// Canaries with all that they can have beside shares, and copies.
 fn rich() -> Vec<Trial> {
     let scaled = |weight, scale| CanaryStep { scale: Some(scale), ..step(weight) };
-    let experiment = Experiment { share: 30, replicas: 2, bake: minute(), analyses: Vec::new() };
+    let experiment = Experiment::new(30, 2, minute());
     let background = vec![Background { analysis: literal("error-rate"), from_step: 1 }];
     vec![
         (
@@ -143,7 +148,7 @@ fn rich() -> Vec<Trial> {
             "canary, as large as its share",
             Strategy::Canary(Canary {
                 shrink_old: true,
-                keep_new_after_abort: minute(),
+                keep_new_after_abort: minute().into(),
                 ..canary(vec![scaled(50, CanaryScale::MatchTraffic)])
             }),
             Exploration::new(),
@@ -195,7 +200,8 @@ fn sparing() -> Vec<Trial> {
 #[test]
 fn f25_f30_from_every_state_of_every_strategy_an_abort_ends_on_a_healthy_version() {
     let mut total = 0;
-    for (name, strategy, exploration) in plain().into_iter().chain(rich()).chain(sparing()) {
+    let all = plain().into_iter().chain(rich()).chain(sparing()).chain(argo::as_argo());
+    for (name, strategy, exploration) in all {
         let mut definition = one_service(strategy, REPLICAS);
         // What is looked at in the background is looked at three times while a bake lasts.
         definition.analyses.iter_mut().for_each(|analysis| analysis.interval = Span::secs(20));
@@ -204,8 +210,8 @@ fn f25_f30_from_every_state_of_every_strategy_an_abort_ends_on_a_healthy_version
     // Of more instances than the others have, one after the other: each may be where it may fail.
     for (name, surge) in [("of six, one more", 1), ("of six, never one more", 0)] {
         let rolling = Rolling {
-            max_unavailable: 1 - surge,
-            max_surge: Some(surge),
+            max_unavailable: (1 - surge).into(),
+            max_surge: Some(surge.into()),
             bake: minute(),
             ..Rolling::new(1)
         };

@@ -112,7 +112,8 @@ fn one_step(service: &str) -> Plan {
         version: fixtures::version("1.1.0"),
     };
     let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
-    let action = Action::Scale { deployment: deployment.into(), replicas: 1, apart: None };
+    let action =
+        Action::Scale { deployment: deployment.into(), replicas: 1, apart: None, metadata: None };
     let mut step = Step::new("scale".parse().unwrap(), action).undo(undo);
     (step.timeout, step.retry) = (Span::secs(3_600), RetryPolicy::attempts(3));
     plan.step(step);

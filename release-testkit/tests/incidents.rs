@@ -61,8 +61,12 @@ fn deployment() -> Deployment {
 
 /// Starts `api`, and bakes it for an hour, in which an incident takes it back.
 fn plan() -> Plan {
-    let scaled =
-        |replicas| Action::Scale { deployment: deployment().into(), replicas, apart: None };
+    let scaled = |replicas| Action::Scale {
+        deployment: deployment().into(),
+        replicas,
+        apart: None,
+        metadata: None,
+    };
     let target = deployment().target;
     let mut place = Place::new(target.environment);
     (place.region, place.service) = (Some(target.region), Some(target.service));

@@ -52,7 +52,7 @@ fn without_spare_instances_some_have_to_be_missing() {
     let fitting: Vec<_> = ranked.iter().filter(|found| found.fits()).map(|f| f.name).collect();
     assert_eq!(fitting, ["rolling", "recreate"]);
     let Strategy::Rolling(rolling) = &ranked[0].strategy else { panic!("{:?}", ranked[0]) };
-    assert_eq!((rolling.max_unavailable, rolling.max_surge), (1, Some(0)));
+    assert_eq!((rolling.max_unavailable, rolling.max_surge), (1.into(), Some(0.into())));
 }
 
 #[test]

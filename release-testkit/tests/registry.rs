@@ -104,7 +104,10 @@ fn step(id: &str, action: Action) -> Step {
 }
 
 fn scale() -> Step {
-    step("scale", Action::Scale { deployment: deployment().into(), replicas: 2, apart: None })
+    step(
+        "scale",
+        Action::Scale { deployment: deployment().into(), replicas: 2, apart: None, metadata: None },
+    )
 }
 
 fn route() -> Step {
@@ -355,8 +358,12 @@ fn a_scorecard_is_measured_metric_by_metric_of_both_versions_and_says_by_which_s
 #[test]
 fn a_real_engine_takes_back_what_an_incident_is_about() {
     let bench = Bench::new();
-    let scaled =
-        |replicas| Action::Scale { deployment: deployment().into(), replicas, apart: None };
+    let scaled = |replicas| Action::Scale {
+        deployment: deployment().into(),
+        replicas,
+        apart: None,
+        metadata: None,
+    };
     let undo = Compensation { action: scaled(0), phase: UndoPhase::Remove };
     let begin = step("scale", scaled(2)).undo(Undo::Compensate(vec![undo]));
     let hour = Span::secs(3_600);
@@ -421,8 +428,10 @@ fn modest(bench: &Bench) -> Registry {
 #[test]
 fn a_plan_that_needs_more_than_is_declared_is_refused_with_the_steps_and_the_providers_name() {
     let bench = Bench::new();
-    let many =
-        step("many", Action::Scale { deployment: deployment().into(), replicas: 4, apart: None });
+    let many = step(
+        "many",
+        Action::Scale { deployment: deployment().into(), replicas: 4, apart: None, metadata: None },
+    );
     let other = Weight::new(fixtures::digest("api", "1.0.0"), fixtures::version("1.0.0"), 50);
     let half = Weight {
         percent: 50,

@@ -70,7 +70,8 @@ fn deployment() -> Deployment {
 
 fn plan(apart: Option<AntiAffinity>) -> Plan {
     let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
-    let action = Action::Scale { deployment: deployment().into(), replicas: 2, apart };
+    let action =
+        Action::Scale { deployment: deployment().into(), replicas: 2, apart, metadata: None };
     let undo = Undo::point_of_no_return("a test", "lead".parse().unwrap());
     plan.step(Step::new("start".parse().unwrap(), action).undo(undo));
     plan.build().unwrap()

@@ -22,7 +22,7 @@ fn shop(strategy: Option<Strategy>) -> FrozenPlan {
 fn rolling(batches: u32, max_unavailable: u32, bake: u64) -> Strategy {
     Strategy::Rolling(Rolling {
         batches,
-        max_unavailable,
+        max_unavailable: max_unavailable.into(),
         bake: Span::secs(bake),
         ..Rolling::new(1)
     })

@@ -43,6 +43,11 @@ impl<'a> Search<'a> {
                 all.extend(made_from(inputs.as_deref()));
                 all
             }
+            Event::BakeEnded { step, by, reason } => {
+                let mut all = self.woken(step);
+                all.push(asked(by, Some(reason)));
+                all
+            }
             Event::RetryRequested { step, by, reason }
             | Event::Reconciled { step, by, reason, .. } => {
                 let mut all = self.gave_up(step);
@@ -247,8 +252,14 @@ impl<'a> Search<'a> {
     ) -> Vec<Ground> {
         match self.state.active(step.index).map(|active| &active.wait) {
             Some(Wait::Bake { until }) => {
-                let starts = |event: &Event| matches!(event, Event::StepStarted { step: s, .. } if s == step);
-                let set = self.last(starts).map(|(seq, _)| Ground::Time { seq, at: *until });
+                // With the bake, or when somebody ended it.
+                let sets = |event: &Event| match event {
+                    Event::StepStarted { step: s, .. } | Event::BakeEnded { step: s, .. } => {
+                        s == step
+                    }
+                    _ => false,
+                };
+                let set = self.last(sets).map(|(seq, _)| Ground::Time { seq, at: *until });
                 set.into_iter().collect()
             }
             Some(Wait::Outcome { .. }) => self.answer(step, Some(evidence), None),

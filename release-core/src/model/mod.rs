@@ -56,7 +56,8 @@ pub use service::{Dependency, Service};
 pub use signal::{OnSignal, Signal, SignalKind, SignalResponse};
 pub use strategy::{
     AntiAffinity, Background, BlueGreen, Canary, CanaryReady, CanaryScale, CanaryStep, Copies,
-    Experiment, Hook, HookPoint, Other, Rolling, Shadow, Strategy,
+    Experiment, ExperimentTemplate, Hook, HookPoint, KeepNew, Metadata, NoSuchVersion, Other,
+    Portion, PortionError, Rolling, Shadow, StepCall, Strategy, TemplateVersion,
 };
 pub use traffic::{
     Affinity, AffinityTo, HeaderRoute, HeaderRule, Mirror, SessionAffinity, TrafficRules,

@@ -3,10 +3,9 @@
 mod flags;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::expand::changes::{self, Turns};
-use super::strategy::{self, Known, RolloutStrategy};
+use super::strategy::{self, Called, Known, RolloutStrategy};
 use super::{PlanError, compare, durations, graph, triggers};
 use crate::ids::{AnalysisId, ServiceId};
 use crate::model::{
@@ -291,9 +290,6 @@ fn stages(definition: &Definition, strategies: &[Option<Known<'_>>], errors: &mu
     }
 }
 
-/// Each of its looks is a few records in the journal.
-const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
-
 fn hooks(stage: &Stage, number: usize, errors: &mut Vec<PlanError>) {
     let mut seen = BTreeSet::new();
     for hook in &stage.hooks {
@@ -301,17 +297,7 @@ fn hooks(stage: &Stage, number: usize, errors: &mut Vec<PlanError>) {
             let id = format!("{}/{}", stage.environment, hook.id);
             errors.push(PlanError::Duplicate { what: "hook", id });
         }
-        let problem = if hook.attempts == Some(0) {
-            format!("hook `{}` has 0 `attempts` and would not be called; set 1 or more", hook.id)
-        } else if hook.wait.is_some() && hook.attempts.is_some() {
-            format!("hook `{}` has `attempts` and `wait`; say one of them", hook.id)
-        } else if hook.wait.is_some_and(|wait| wait.as_duration() > LONGEST_WAIT) {
-            format!("hook `{}` may take more than 30 days of `wait`; set less", hook.id)
-        } else if hook.capability.is_empty() {
-            format!("hook `{}` has no `capability`; name what calls it", hook.id)
-        } else {
-            continue;
-        };
+        let Some(problem) = Called::from(hook).problem("hook") else { continue };
         let environment = stage.environment.clone();
         errors.push(PlanError::BadStrategy { stage: number, environment, problem });
     }

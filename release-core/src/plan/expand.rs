@@ -354,6 +354,7 @@ impl<'a> Expansion<'a> {
             returns: self.returns(stage, &service.id),
             keep_new: strategy.keeps_new_after_abort(),
             apart: strategy.anti_affinity(),
+            roles: strategy.roles(),
             room: RefCell::default(),
         }
     }

@@ -180,7 +180,7 @@ fn compensations<'a>(plan: &'a FrozenPlan, undone: &[u32]) -> Result<Undoing<'a>
     let mut seen: BTreeSet<(usize, String)> = BTreeSet::new();
     for step in undone.iter().rev().filter_map(|index| plan.get(*index)) {
         match &step.undo {
-            Undo::Undeclared | Undo::Nothing => {}
+            Undo::Undeclared | Undo::Nothing | Undo::Stays => {}
             Undo::PointOfNoReturn { justification, .. } => {
                 return Err(Blocked {
                     step: step.id.clone(),

@@ -10,7 +10,8 @@ use super::{FlagStep, RetryPolicy, StepScope};
 use crate::bounds::in_order;
 use crate::ids::{ChannelId, PrincipalId, StepId, TrackId};
 use crate::model::{
-    Analysis, AntiAffinity, ArtifactRef, Digest, Gate, RollbackScope, Target, TrafficRules,
+    Analysis, AntiAffinity, ArtifactRef, Digest, Gate, Metadata, RollbackScope, Target,
+    TrafficRules,
 };
 use crate::time::Span;
 
@@ -168,6 +169,10 @@ pub enum Action {
         /// room.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         apart: Option<AntiAffinity>,
+        /// What they carry from then on, those that run already as well, in place of what a step before said of that; not said: what
+        /// they carry stays as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metadata: Option<Arc<Metadata>>,
     },
     /// Waits until instances of one artifact are ready.
     Probe {
@@ -394,6 +399,8 @@ pub enum Undo {
     /// others undoes it as well. Of instances, shares and flags there has to be such another; of custom actions only their author
     /// knows.
     Nothing,
+    /// What it changed stays when the rest is put back, because people want to look at it. Nobody but they undo it.
+    Stays,
     /// It cannot be undone: after it, a rollback is refused and people must decide.
     PointOfNoReturn {
         /// Why that is acceptable.
@@ -414,7 +421,7 @@ impl Undo {
     pub fn compensations(&self) -> &[Compensation] {
         match self {
             Self::Compensate(compensations) => compensations,
-            Self::Undeclared | Self::Nothing | Self::PointOfNoReturn { .. } => &[],
+            Self::Undeclared | Self::Nothing | Self::Stays | Self::PointOfNoReturn { .. } => &[],
         }
     }
 }

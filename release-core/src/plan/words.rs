@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Action, Weight};
-use crate::model::{AntiAffinity, TrafficRules};
+use crate::model::{AntiAffinity, Metadata, TrafficRules};
 
 impl Action {
     /// The action's name as it stands in journals and drawings.
@@ -30,7 +30,7 @@ impl fmt::Display for Action {
             Self::Sync => f.write_str("wait for all"),
             Self::Bake { duration } => write!(f, "bake {duration}"),
             Self::VerifyArtifact { artifact } => write!(f, "verify {}", artifact.name()),
-            Self::Scale { deployment, replicas, apart } => {
+            Self::Scale { deployment, replicas, apart, metadata } => {
                 write!(f, "scale {} to {replicas}", deployment.version)?;
                 match apart {
                     None => Ok(()),
@@ -38,7 +38,8 @@ impl fmt::Display for Action {
                     Some(AntiAffinity::Preferred(weight)) => {
                         write!(f, ", apart from others if possible ({weight})")
                     }
-                }
+                }?;
+                metadata.iter().try_for_each(|metadata| carried(f, metadata))
             }
             Self::Probe { deployment, min_ready } => {
                 write!(f, "{min_ready} × {} ready", deployment.version)
@@ -56,6 +57,18 @@ impl fmt::Display for Action {
             Self::Notify { channel, .. } => write!(f, "notify {channel}"),
             Self::Custom { capability, .. } => f.write_str(capability),
         }
+    }
+}
+
+/// The labels, by which people know roles, and how many annotations there are.
+fn carried(f: &mut fmt::Formatter<'_>, metadata: &Metadata) -> fmt::Result {
+    f.write_str(", carrying")?;
+    metadata.labels.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))?;
+    match metadata.annotations.len() {
+        0 if metadata.labels.is_empty() => f.write_str(" nothing"),
+        0 => Ok(()),
+        1 => f.write_str(" and an annotation"),
+        many => write!(f, " and {many} annotations"),
     }
 }
 

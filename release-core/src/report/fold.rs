@@ -265,6 +265,7 @@ fn what(event: &Event) -> String {
         Event::AlternateChosen { action, .. } => format!("failed; tried instead: {action}"),
         Event::RollbackStuck { .. } => "rollback stuck; people are called".into(),
         Event::RetryRequested { .. } => "retry requested".into(),
+        Event::BakeEnded { .. } => "bake ended before its time".into(),
         Event::Reconciled { applied: true, .. } => "said to have taken effect".into(),
         Event::Reconciled { applied: false, .. } => "said not to have taken effect".into(),
         Event::CommandDenied { command, .. } => format!("`{command}` denied"),
@@ -318,6 +319,7 @@ fn why(event: &Event) -> String {
         | Event::Signalled { by, reason, .. }
         | Event::AbandonForced { by, reason }
         | Event::RetryRequested { by, reason, .. }
+        | Event::BakeEnded { by, reason, .. }
         | Event::Reconciled { by, reason, .. } => said(by, reason),
         Event::CommandDenied { by, reasons, .. } => said(by, &join(reasons)),
         Event::RollbackStarted { cause, .. } => cause.to_string(),

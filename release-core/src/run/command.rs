@@ -35,6 +35,14 @@ pub enum Command {
         /// Which.
         step: StepId,
     },
+    /// End a bake before its time, whichever it is: of a canary's step, of a preview, of a version that is kept. What was to follow
+    /// it follows now, with all that is judged and looked at before; no step is left out. An analysis that measures from the
+    /// bake's start has had less time for that.
+    #[doc(alias = "promote")]
+    EndBake {
+        /// Of which step.
+        step: StepId,
+    },
     /// Say whether an unknown effect took place.
     Reconcile {
         /// Of which step.
@@ -98,6 +106,7 @@ impl Command {
             Self::Withdraw { .. } => "withdraw",
             Self::Reject { .. } => "reject",
             Self::Retry { .. } => "retry",
+            Self::EndBake { .. } => "end_bake",
             Self::Reconcile { .. } => "reconcile",
             Self::Abandon => "abandon",
             Self::ForceAbandon => "force_abandon",

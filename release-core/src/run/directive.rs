@@ -65,6 +65,10 @@ pub(super) fn command(
             let step = operators(state, step, name, false)?;
             out.push(Event::RetryRequested { step, by, reason });
         }
+        Command::EndBake { step } => {
+            let step = baking(state, step, name)?;
+            out.push(Event::BakeEnded { step, by, reason });
+        }
         Command::Reconcile { step, applied } => {
             let step = operators(state, step, name, true)?;
             out.push(Event::Reconciled { step, applied: *applied, by, reason });
@@ -221,4 +225,18 @@ fn operators(
     }
     let status = state.status(index).map_or("unknown", super::state::Status::name).to_owned();
     Err(Rejected::WrongState { step: id.clone(), status, command })
+}
+
+/// The step, if it bakes. What a run that stops will do next, nobody waits for any more.
+fn baking(state: &RunState, id: &StepId, command: &'static str) -> Result<StepRef, Rejected> {
+    let index = state.plan.find(id).ok_or_else(|| Rejected::UnknownStep { step: id.clone() })?;
+    if !state.active(index).is_some_and(|active| matches!(active.wait, Wait::Bake { .. })) {
+        let status = state.status(index).map_or("unknown", super::state::Status::name).to_owned();
+        return Err(Rejected::WrongState { step: id.clone(), status, command });
+    }
+    if matches!(state.phase, Phase::Stopping(_) | Phase::Abandoning { .. }) {
+        let help = "what it bakes for is given up";
+        return Err(Rejected::WrongPhase { command, phase: state.phase.name(), help });
+    }
+    Ok(StepRef::of(&state.plan, index))
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use super::outcome::{Cause, Outcome};
 use super::replaced::Replaced;
 use super::signal::SignalAnswer;
+pub use super::wake::WakeUp;
 use crate::analysis::Finding;
 use crate::ids::{GateId, RunId, ServiceId, StepId, TopicId};
 use crate::model::{Digest, Principal, RollbackScope, Signal};
@@ -251,6 +252,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A person ended a bake before its time: from now on the step waits no more.
+    BakeEnded {
+        /// The step.
+        step: StepRef,
+        /// Who.
+        by: Principal,
+        /// Why.
+        reason: String,
+    },
     /// A person says whether an unknown effect took place.
     Reconciled {
         /// The step.
@@ -364,6 +374,7 @@ impl Event {
             Self::AlternateChosen { .. } => "alternate_chosen",
             Self::RollbackStuck { .. } => "rollback_stuck",
             Self::RetryRequested { .. } => "retry_requested",
+            Self::BakeEnded { .. } => "bake_ended",
             Self::Reconciled { .. } => "reconciled",
             Self::CommandDenied { .. } => "command_denied",
             Self::Noted { .. } => "noted",
@@ -389,6 +400,7 @@ impl Event {
             | Self::StepFailed { step, .. }
             | Self::AlternateChosen { step, .. }
             | Self::RetryRequested { step, .. }
+            | Self::BakeEnded { step, .. }
             | Self::Reconciled { step, .. } => Some(step),
             Self::RunCreated { .. }
             | Self::TakenOver { .. }
@@ -475,26 +487,4 @@ pub enum Verdict {
     Inconclusive,
     /// There is data, and more of it has to tell: neither harm nor health is shown yet, or no sample came since the last look.
     Undetermined,
-}
-
-/// What a blocked step waits for: an instant or a named input. There is no third, so a step that
-/// waits for nothing cannot be written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "on", rename_all = "snake_case")]
-pub enum WakeUp {
-    /// It is looked at again at this instant.
-    Instant {
-        /// When.
-        at: Timestamp,
-    },
-    /// It is looked at again when this gate gets an approval.
-    Approval {
-        /// The first gate that lacks one.
-        gate: GateId,
-    },
-    /// It is looked at again when the policy, which named no instant, answers otherwise.
-    Policy,
-    /// It is looked at again when it has the permits of the platform's limits, or when it is known who
-    /// has them.
-    Permit,
 }

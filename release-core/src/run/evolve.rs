@@ -213,6 +213,7 @@ impl RunState {
             }
             Event::RollbackStuck { .. } => self.rollback_stuck(),
             Event::RetryRequested { step, .. } => self.retry_requested(at, step)?,
+            Event::BakeEnded { step, .. } => self.bake_ended(at, step)?,
             Event::Reconciled { step, applied, .. } => self.reconciled(at, step, *applied)?,
             Event::Noted { .. } | Event::Signalled { .. } => self.told(at, event),
             Event::CommandDenied { .. } | Event::QuarantineReleased { .. } => {}

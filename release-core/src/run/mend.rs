@@ -53,6 +53,21 @@ impl RunState {
         Ok(())
     }
 
+    /// The bake is over at this very instant.
+    pub(super) fn bake_ended(
+        &mut self,
+        at: Timestamp,
+        step: &StepRef,
+    ) -> Result<(), IllegalTransition> {
+        let (index, status) = self.resolve(step)?;
+        let until = match self.active(index).map(|active| &active.wait) {
+            Some(Wait::Bake { until }) => at.min(*until),
+            _ => return Err(wrong_status(step, status, "bake_ended")),
+        };
+        self.set_wait(index, Wait::Bake { until });
+        Ok(())
+    }
+
     pub(super) fn alternate_chosen(
         &mut self,
         step: &StepRef,

@@ -41,6 +41,7 @@ mod signal;
 mod standing;
 mod state;
 mod stop;
+mod wake;
 
 pub use advance::advance;
 pub use awaiting::Awaiting;

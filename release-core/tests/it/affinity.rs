@@ -40,7 +40,7 @@ fn clients_that_stay_with_the_new_version_alone_let_the_old_one_shrink() {
 #[test]
 fn who_keeps_clients_has_all_of_its_instances() {
     let compared = |replicas| {
-        let experiment = Experiment { share: 10, replicas, bake: minute(), analyses: vec![] };
+        let experiment = Experiment::new(10, replicas, minute());
         CanaryStep { experiment: Some(experiment), ..step(10) }
     };
     let scaled = CanaryStep { scale: Some(CanaryScale::Replicas(4)), ..step(10) };

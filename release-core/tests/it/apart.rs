@@ -9,7 +9,7 @@ use super::support::samples::{deployment, one_service, set};
 /// What the steps that scale anything ask for, in order: the version, how many, and where.
 fn scales(plan: &Plan) -> Vec<(String, u32, Option<AntiAffinity>)> {
     let scales = plan.steps().iter().filter_map(|step| match &step.action {
-        Action::Scale { deployment, replicas, apart } => {
+        Action::Scale { deployment, replicas, apart, .. } => {
             Some((deployment.version.to_string(), *replicas, *apart))
         }
         _ => None,
@@ -80,7 +80,7 @@ fn a_weight_of_nothing_or_of_more_than_all_is_refused() {
 fn what_is_not_asked_for_is_not_written_into_a_plan() {
     let scaled = |apart| {
         let deployment = deployment("api", "2.0.0");
-        Action::Scale { deployment, replicas: 2, apart }
+        Action::Scale { deployment, replicas: 2, apart, metadata: None }
     };
     let plain = scaled(None);
     let text = serde_json::to_value(&plain).unwrap();

@@ -80,7 +80,7 @@ fn versions_are_compared_wherever_both_are_served() {
     let of = |strategy| compared(&definition(strategy, comparing(|_| {})));
     assert_eq!(of(canary(&[10, 50])), [(10, 2), (50, 2)]);
     assert_eq!(of(canary(&[20, 100])), [(20, 1)]);
-    let rolling = Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(4) };
+    let rolling = Rolling { max_unavailable: 0.into(), bake: Span::ZERO, ..Rolling::new(4) };
     assert_eq!(of(Strategy::Rolling(rolling)), [(25, 3), (50, 3), (75, 3)]);
 }
 

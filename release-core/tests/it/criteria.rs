@@ -14,7 +14,11 @@ fn strategies() -> [Strategy; 4] {
     let steps = vec![CanaryStep::new(10, Span::ZERO)];
     [
         Strategy::Recreate,
-        Strategy::Rolling(Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(2) }),
+        Strategy::Rolling(Rolling {
+            max_unavailable: 0.into(),
+            bake: Span::ZERO,
+            ..Rolling::new(2)
+        }),
         Strategy::BlueGreen(BlueGreen::default()),
         Strategy::Canary(Canary { keep_old: Span::ZERO, ..Canary::new(steps) }),
     ]

@@ -111,7 +111,7 @@ fn before_a_new_version_gives_up_instances_so_many_more_are_ready() {
 
 #[test]
 fn of_what_an_experiment_compares_none_is_missing() {
-    let experiment = Experiment { share: 20, replicas: 2, bake: minute(), analyses: vec![] };
+    let experiment = Experiment::new(20, 2, minute());
     let compared = CanaryStep { experiment: Some(experiment), ..scaled(10, 2) };
     let steps = vec![scaled(5, 2), compared.clone()];
     let looks = looks(Strategy::Canary(canary(percent(50), steps)));
@@ -148,7 +148,7 @@ fn thresholds_of_nobody_are_refused_with_what_is_one() {
 #[test]
 fn blue_green_switches_once_all_are_ready_but_those_that_may_be_missing() {
     let spec = BlueGreen {
-        max_unavailable: 1,
+        max_unavailable: 1.into(),
         bake: minute(),
         keep_old: minute(),
         ..BlueGreen::default()
@@ -176,6 +176,7 @@ fn a_preview_of_some_waits_for_no_more_than_the_switch_does() {
     let gates = vec![Gate::Approval(Approval::new(id("go")))];
     for (preview, max_unavailable, want) in [(1, 1, [1, 3, 3, 3, 3]), (3, 2, [2, 2, 2, 2, 2])] {
         let (preview_replicas, gates) = (Some(preview), gates.clone());
+        let max_unavailable = u32::into(max_unavailable);
         let spec = BlueGreen { preview_replicas, max_unavailable, gates, ..BlueGreen::default() };
         let names =
             ["ready", "grow/ready", "switch/ready-again", "still-ready", "remove-old/still-ready"];
@@ -186,7 +187,7 @@ fn a_preview_of_some_waits_for_no_more_than_the_switch_does() {
 
 #[test]
 fn the_way_back_is_to_all_instances_of_the_old_version() {
-    let spec = BlueGreen { max_unavailable: 3, ..BlueGreen::default() };
+    let spec = BlueGreen { max_unavailable: 3.into(), ..BlueGreen::default() };
     let small = canary(percent(25), vec![step(10)]);
     for strategy in [Strategy::BlueGreen(spec), Strategy::Canary(small)] {
         let plan = plan(&one_service(strategy)).unwrap().freeze();
@@ -200,9 +201,10 @@ fn the_way_back_is_to_all_instances_of_the_old_version() {
 #[test]
 fn a_switch_to_nobody_is_refused_with_how_many_may_be_missing() {
     for max_unavailable in [4, 9, u32::MAX] {
+        let max_unavailable = u32::into(max_unavailable);
         let spec = BlueGreen { max_unavailable, ..BlueGreen::default() };
         refused(Strategy::BlueGreen(spec), "has 4; set `max_unavailable` to 0 to 3");
     }
-    let spec = BlueGreen { max_unavailable: 3, bake: Span::ZERO, ..BlueGreen::default() };
+    let spec = BlueGreen { max_unavailable: 3.into(), bake: Span::ZERO, ..BlueGreen::default() };
     assert_eq!(looks(Strategy::BlueGreen(spec))[0], "ready: 1");
 }

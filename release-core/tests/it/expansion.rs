@@ -52,7 +52,7 @@ fn recreate_stops_the_old_version_first() {
 
 #[test]
 fn rolling_adds_before_it_removes() {
-    let spec = Rolling { max_unavailable: 0, bake: Span::secs(30), ..Rolling::new(2) };
+    let spec = Rolling { max_unavailable: 0.into(), bake: Span::secs(30), ..Rolling::new(2) };
     let rollout = [
         "prod/eu/api/batch-1/start: scale 2.0.0 to 2",
         "prod/eu/api/batch-1/ready: 2 × 2.0.0 ready",
@@ -75,7 +75,7 @@ fn rolling_adds_before_it_removes() {
 
 #[test]
 fn rolling_makes_room_where_instances_may_be_missing() {
-    let spec = Rolling { max_unavailable: 9, bake: Span::ZERO, ..Rolling::new(2) };
+    let spec = Rolling { max_unavailable: 9.into(), bake: Span::ZERO, ..Rolling::new(2) };
     let rollout = [
         "prod/eu/api/batch-1/make-room: scale 1.0.0 to 2",
         "prod/eu/api/batch-1/start: scale 2.0.0 to 2",
@@ -99,7 +99,8 @@ fn rolling_makes_room_where_instances_may_be_missing() {
 #[test]
 fn rolling_has_no_more_batches_than_instances() {
     let batches = |replicas: u32, batches: u32| {
-        let spec = Rolling { batches, max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(1) };
+        let spec =
+            Rolling { batches, max_unavailable: 0.into(), bake: Span::ZERO, ..Rolling::new(1) };
         let mut definition = one_service(Strategy::Rolling(spec));
         definition.services[0].replicas = replicas;
         let plan = plan(&definition).unwrap();

@@ -150,7 +150,7 @@ impl Needs<'_> {
         let service = self.0.services.iter().find(|s| s.id == target.service).unwrap();
         let stage = self.0.stages.iter().find(|s| s.environment == target.environment).unwrap();
         let missing = match &stage.strategy {
-            Strategy::Rolling(rolling) => rolling.max_unavailable,
+            Strategy::Rolling(rolling) => rolling.max_unavailable.rounded_down(service.replicas),
             _ => 0,
         };
         (service.replicas * u32::from(percent) / 100).saturating_sub(missing).max(1)

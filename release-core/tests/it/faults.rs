@@ -132,7 +132,7 @@ fn analyses_that_would_become_one_step() {
     );
     let spec = BlueGreen { bake: Span::secs(1), keep_old: Span::secs(1), ..BlueGreen::default() };
     let steps = vec![CanaryStep::new(10, Span::secs(1))];
-    let rolling = Rolling { max_unavailable: 1, bake: Span::secs(1), ..Rolling::new(2) };
+    let rolling = Rolling { max_unavailable: 1.into(), bake: Span::secs(1), ..Rolling::new(2) };
     for strategy in [
         Strategy::Recreate,
         Strategy::Rolling(rolling),
@@ -237,8 +237,12 @@ fn numbers_with_which_nothing_would_happen() {
         "stage 1 (staging): `attempts` is 0 and nothing would be tried; set 1 or more",
     );
     // Found in review: a line of a file made four thousand million steps before anybody counted.
-    let many =
-        Rolling { batches: u32::MAX, max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(1) };
+    let many = Rolling {
+        batches: u32::MAX,
+        max_unavailable: 0.into(),
+        bake: Span::ZERO,
+        ..Rolling::new(1)
+    };
     check(
         |d| {
             d.services.iter_mut().for_each(|service| service.replicas = u32::MAX);
@@ -246,7 +250,7 @@ fn numbers_with_which_nothing_would_happen() {
         },
         "stage 1 (staging): `rolling.batches` is 4294967295; set 1000 or fewer",
     );
-    let rolling = Rolling { max_unavailable: 0, bake: Span::ZERO, ..Rolling::new(0) };
+    let rolling = Rolling { max_unavailable: 0.into(), bake: Span::ZERO, ..Rolling::new(0) };
     check(
         |d| d.stages[0].strategy = Strategy::Rolling(rolling),
         "stage 1 (staging): `rolling.batches` is 0; set 1 or more",
@@ -294,7 +298,11 @@ fn durations_with_which_nothing_could_be_done() {
     for (field, strategy) in [
         (
             "bake",
-            Strategy::Rolling(Rolling { max_unavailable: 0, bake: forever, ..Rolling::new(1) }),
+            Strategy::Rolling(Rolling {
+                max_unavailable: 0.into(),
+                bake: forever,
+                ..Rolling::new(1)
+            }),
         ),
         ("bake", Strategy::BlueGreen(BlueGreen { bake: forever, ..BlueGreen::default() })),
         ("keep_old", Strategy::BlueGreen(BlueGreen { keep_old: forever, ..BlueGreen::default() })),

@@ -13,8 +13,7 @@ use super::support::samples::{id, one_service};
 #[test]
 fn experiments_of_unequal_sides_are_refused() {
     let one = |step: CanaryStep| Strategy::Canary(Canary::new(vec![step]));
-    let experiment =
-        |share, replicas| Some(Experiment { share, replicas, bake: minute(), analyses: vec![] });
+    let experiment = |share, replicas| Some(Experiment::new(share, replicas, minute()));
     let scale = |replicas| Some(CanaryScale::Replicas(replicas));
     for (strategy, why) in [
         (one(CanaryStep { experiment: experiment(50, 1), ..step(10) }), "from 10 to 49"),
@@ -65,6 +64,6 @@ fn a_rollout_in_which_nothing_judges_is_refused() {
     // One instance makes one batch, after which the new version is alone.
     assert!(about(&compared(rolling(3), 1)));
     assert!(!about(&compared(rolling(3), 3)));
-    let surging = Rolling { max_surge: Some(25), ..Rolling::new(1) };
+    let surging = Rolling { max_surge: Some(25.into()), ..Rolling::new(1) };
     assert!(about(&compared(Strategy::Rolling(surging), 3)));
 }

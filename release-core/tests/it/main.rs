@@ -36,6 +36,8 @@ mod drawings;
 #[cfg(test)]
 mod drifting;
 #[cfg(test)]
+mod ended_bakes;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod engine_lives;
@@ -43,6 +45,8 @@ mod engine_lives;
 mod enough;
 #[cfg(test)]
 mod expansion;
+#[cfg(test)]
+mod experiments;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
@@ -80,6 +84,8 @@ mod judging;
 #[cfg(test)]
 mod judging_scales;
 #[cfg(test)]
+mod kept_for_good;
+#[cfg(test)]
 mod leases;
 #[cfg(test)]
 mod ledger_damage;
@@ -110,6 +116,8 @@ mod plans;
 #[cfg(test)]
 mod policy_holds;
 #[cfg(test)]
+mod portions;
+#[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod recoverable;
@@ -119,6 +127,8 @@ mod recoveries;
 mod regions;
 #[cfg(test)]
 mod rivals;
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod rollbacks;
 #[cfg(test)]
@@ -140,6 +150,8 @@ mod scraped;
 #[cfg(test)]
 mod signals;
 #[cfg(test)]
+mod step_calls;
+#[cfg(test)]
 mod strategies;
 #[cfg(test)]
 mod stuck;
@@ -147,6 +159,8 @@ mod stuck;
 mod superseding;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod their_names;
 #[cfg(test)]
 mod time_travel;
 #[cfg(test)]

@@ -128,7 +128,7 @@ fn f43_too_many_steps_are_refused() {
 fn far_too_many_steps_are_refused_before_they_are_made() {
     let mut definition = one_service(Strategy::Rolling(Rolling {
         batches: 1000,
-        max_unavailable: 0,
+        max_unavailable: 0.into(),
         bake: Span::ZERO,
         ..Rolling::new(1)
     }));

@@ -10,7 +10,7 @@ use super::support::looks::{go, part};
 use super::support::samples::{artifact, id, one_service};
 
 fn definition(replicas: u32, surge: u32) -> Definition {
-    let spec = Rolling { max_surge: Some(surge), ..Rolling::new(1) };
+    let spec = Rolling { max_surge: Some(surge.into()), ..Rolling::new(1) };
     let mut definition = one_service(Strategy::Rolling(spec));
     definition.services[0].replicas = replicas;
     definition
@@ -53,7 +53,7 @@ fn course(plan: &Plan, replicas: u32) -> Vec<(&str, Site)> {
 
 #[test]
 fn rolling_keeps_to_its_surge() {
-    let spec = Rolling { max_surge: Some(1), max_unavailable: 1, ..Rolling::new(1) };
+    let spec = Rolling { max_surge: Some(1.into()), max_unavailable: 1.into(), ..Rolling::new(1) };
     let plan = plan(&one_service(Strategy::Rolling(spec))).unwrap();
     let (mut old, mut new) = (4, 0);
     for step in plan.steps() {

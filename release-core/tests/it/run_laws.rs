@@ -28,6 +28,7 @@ pub(super) enum Happening {
     Approve(usize, &'static str),
     Reject(usize),
     Retry(usize),
+    EndBake(usize),
     Reconcile(usize, bool),
     Abandon,
     ForceAbandon,
@@ -62,6 +63,7 @@ pub(super) fn happening() -> impl Strategy<Value = Happening> {
         4 => (n(), who).prop_map(|(n, who)| Happening::Approve(n, who)),
         1 => n().prop_map(Happening::Reject),
         3 => n().prop_map(Happening::Retry),
+        2 => n().prop_map(Happening::EndBake),
         3 => (n(), proptest::bool::ANY).prop_map(|(n, applied)| Happening::Reconcile(n, applied)),
         1 => Just(Happening::Abandon),
         1 => Just(Happening::ForceAbandon),
@@ -113,6 +115,10 @@ pub(super) fn happen(run: &mut Run, happening: &Happening) {
         Happening::Retry(nth) => {
             let step = step(run, *nth);
             run.command(Command::Retry { step }, "bob")
+        }
+        Happening::EndBake(nth) => {
+            let step = step(run, *nth);
+            run.command(Command::EndBake { step }, "bob")
         }
         Happening::Reconcile(nth, applied) => {
             let step = step(run, *nth);

@@ -354,8 +354,12 @@ fn what_was_never_begun_elsewhere_is_left_alone() {
     let mut plan = builder();
     let regions = ["eu", "us"].map(|region| {
         let group = plan.group(region, vec![]);
-        let action =
-            Action::Scale { deployment: deployment("api", "2.0.0"), replicas: 2, apart: None };
+        let action = Action::Scale {
+            deployment: deployment("api", "2.0.0"),
+            replicas: 2,
+            apart: None,
+            metadata: None,
+        };
         let undo = Compensation { action: custom("undo"), phase: UndoPhase::Remove };
         let step = Step::new(id(region), action).undo(Undo::Compensate(vec![undo])).group(group);
         plan.step(in_region(step, region).on_failure(OnFailure::RollBack(RollbackScope::Region)))

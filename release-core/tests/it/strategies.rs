@@ -144,7 +144,7 @@ fn steps_of_the_same_weight_have_names_of_their_own_and_change_nothing_twice() {
 
 #[test]
 fn an_experiment_compares_with_as_many_fresh_instances() {
-    let experiment = Experiment { share: 20, replicas: 1, bake: minute(), analyses: vec![] };
+    let experiment = Experiment::new(20, 1, minute());
     let definition = canary(vec![CanaryStep {
         scale: Some(CanaryScale::Replicas(1)),
         experiment: Some(experiment),
@@ -181,7 +181,7 @@ fn blue_green_is_previewed_and_grows_before_the_switch() {
         preview: minute(),
         preview_analyses: vec![id("errors")],
         gates: vec![approval("go")],
-        keep_new_after_abort: Span::secs(300),
+        keep_new_after_abort: Span::secs(300).into(),
         ..BlueGreen::default()
     }));
     let rollout = [
@@ -404,7 +404,7 @@ fn settings_that_make_no_sense_are_refused_with_what_would() {
             "leave out `scale` and `shrink_old`",
         ),
         (
-            Strategy::Rolling(Rolling { max_surge: Some(0), ..Rolling::new(1) }),
+            Strategy::Rolling(Rolling { max_surge: Some(0.into()), ..Rolling::new(1) }),
             "no instance could be replaced",
         ),
         (

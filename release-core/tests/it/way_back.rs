@@ -30,7 +30,7 @@ fn undoing(definition: &Definition) -> Vec<String> {
 #[test]
 fn a_first_version_that_is_taken_back_is_kept_for_a_while_too() {
     let steps = vec![CanaryStep::new(50, Span::ZERO)];
-    let kept = Canary { keep_new_after_abort: Span::secs(300), ..Canary::new(steps) };
+    let kept = Canary { keep_new_after_abort: Span::secs(300).into(), ..Canary::new(steps) };
     let mut first = one_service(Strategy::Canary(kept));
     first.release.previous = VersionSet::new();
     assert_eq!(undoing(&first), ["route nobody", "bake 5m", "scale 2.0.0 to 0"]);
@@ -38,7 +38,8 @@ fn a_first_version_that_is_taken_back_is_kept_for_a_while_too() {
 
 #[test]
 fn batches_go_back_one_by_one_where_there_is_no_room_for_more() {
-    let rolling = |max_unavailable, max_surge| {
+    let rolling = |missing: u32, surge: Option<u32>| {
+        let (max_unavailable, max_surge) = (missing.into(), surge.map(Into::into));
         let rolling = Rolling { max_unavailable, max_surge, ..Rolling::new(2) };
         undoing(&one_service(Strategy::Rolling(rolling)))
     };
@@ -76,7 +77,7 @@ fn batches_go_back_one_by_one_where_there_is_no_room_for_more() {
 /// A version that was live a short while ago comes back at once, but not beside one that it cannot bear.
 #[test]
 fn a_recent_version_comes_back_as_its_strategy_lets_it() {
-    let limited = Rolling { max_surge: Some(1), ..Rolling::new(1) };
+    let limited = Rolling { max_surge: Some(1.into()), ..Rolling::new(1) };
     for strategy in [Strategy::Recreate, Strategy::Rolling(limited)] {
         let mut definition = one_service(strategy);
         let fresh = plan(&definition).unwrap();

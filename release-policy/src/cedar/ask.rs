@@ -273,7 +273,9 @@ fn step_of<'a>(request: &CommandRequest<'a>) -> Option<&'a Step> {
         Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate } => {
             plan.behind(gate).next()
         }
-        Command::Retry { step } | Command::Reconcile { step, .. } => plan.get(plan.find(step)?),
+        Command::Retry { step } | Command::EndBake { step } | Command::Reconcile { step, .. } => {
+            plan.get(plan.find(step)?)
+        }
         _ => None,
     }
 }

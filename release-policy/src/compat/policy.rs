@@ -189,7 +189,7 @@ mod tests {
         let artifact = ArtifactRef::new("api".parse().unwrap(), Digest::of(&[1]));
         let version = Version::new(major, 0, 0);
         let deployment = Deployment { target: target(), artifact, version }.into();
-        Action::Scale { deployment, replicas, apart: None }
+        Action::Scale { deployment, replicas, apart: None, metadata: None }
     }
 
     fn route(shares: &[(u64, u8)]) -> Action {

@@ -193,7 +193,12 @@ mod tests {
         let target = Target::new(environment, region, service.parse().unwrap());
         let artifact = ArtifactRef::new("api".parse().unwrap(), Digest::of(&[1]));
         let deployment = Deployment { target, artifact, version: Version::new(2, minor, 0) };
-        let action = Action::Scale { deployment: Arc::new(deployment), replicas: 1, apart: None };
+        let action = Action::Scale {
+            deployment: Arc::new(deployment),
+            replicas: 1,
+            apart: None,
+            metadata: None,
+        };
         let step = Step::new("production/eu-west/api/start".parse().unwrap(), action);
         let (run, ann) = ("run-1".parse().unwrap(), Principal::human("ann".parse().unwrap()));
         policy.admit(&Admission::new(&run, &ann, &step, Timestamp::default()))

@@ -58,6 +58,8 @@ actions! {
     Cancel = "cancel";
     /// Try a failed step again.
     Retry = "retry";
+    /// End a bake before its time.
+    EndBake = "end_bake";
     /// Say whether an unknown effect took place.
     Reconcile = "reconcile";
     /// Give up a run that waits for a person.
@@ -96,6 +98,7 @@ impl Action {
             Command::Approve { .. } | Command::Withdraw { .. } => Self::Approve,
             Command::Reject { .. } => Self::Reject,
             Command::Retry { .. } => Self::Retry,
+            Command::EndBake { .. } => Self::EndBake,
             Command::Reconcile { .. } => Self::Reconcile,
             Command::Abandon => Self::Abandon,
             Command::ForceAbandon => Self::ForceAbandon,

@@ -384,7 +384,9 @@ impl Policy for Rbac {
                     None => environment(gate),
                 }
             }
-            Command::Retry { step } | Command::Reconcile { step, .. } => {
+            Command::Retry { step }
+            | Command::EndBake { step }
+            | Command::Reconcile { step, .. } => {
                 let plan = request.state.map(RunState::plan);
                 let step = plan.and_then(|plan| plan.get(plan.find(step)?));
                 step.and_then(|step| step.scope.place()).map(resource)

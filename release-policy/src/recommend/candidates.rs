@@ -128,8 +128,8 @@ fn rolling(change: &Change, slo: &Slo, capacity: &Capacity) -> Recommendation {
     };
     let analyses: Vec<_> = counted(slo).into_iter().collect();
     let strategy = Rolling {
-        max_unavailable: missing,
-        max_surge: Some(surge),
+        max_unavailable: missing.into(),
+        max_surge: Some(surge.into()),
         bake: watched,
         analyses: ids(&analyses),
         ..Rolling::new(batches)

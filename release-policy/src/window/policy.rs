@@ -58,9 +58,10 @@ pub(crate) fn places_of(request: &CommandRequest<'_>) -> Vec<Option<Place>> {
             Command::Approve { gate } | Command::Withdraw { gate } | Command::Reject { gate },
             None,
         ) => environment(gate).map(Some).into_iter().collect(),
-        (Command::Retry { step } | Command::Reconcile { step, .. }, Some(plan)) => {
-            plan.find(step).and_then(|at| plan.get(at)).map(place).into_iter().collect()
-        }
+        (
+            Command::Retry { step } | Command::EndBake { step } | Command::Reconcile { step, .. },
+            Some(plan),
+        ) => plan.find(step).and_then(|at| plan.get(at)).map(place).into_iter().collect(),
         _ => Vec::new(),
     };
     let mut places = Vec::new();

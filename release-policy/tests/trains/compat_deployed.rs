@@ -182,7 +182,12 @@ fn a_service_under_way_counts_in_both_versions_for_others() {
         let deployment = Deployment { target, artifact, version: version(text) };
         let step = Step::new(
             id("x/start"),
-            Action::Scale { deployment: deployment.into(), replicas: 1, apart: None },
+            Action::Scale {
+                deployment: deployment.into(),
+                replicas: 1,
+                apart: None,
+                metadata: None,
+            },
         );
         let (run, ann) = (id("run-2"), Principal::human(id("ann")));
         policy.admit(&Admission::new(&run, &ann, &step, Timestamp::default()))

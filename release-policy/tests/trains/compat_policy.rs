@@ -227,7 +227,7 @@ proptest! {
         let target = Target::new(id("production"), id("eu-west"), service(nth));
         let artifact = ArtifactRef::new(id(service(nth).as_str()), Digest::of(text.as_bytes()));
         let deployment = Deployment { target, artifact, version: version(text) };
-        let step = Step::new(id("production/eu-west/x/start"), Action::Scale { deployment: deployment.into(), replicas, apart: None });
+        let step = Step::new(id("production/eu-west/x/start"), Action::Scale { deployment: deployment.into(), replicas, apart: None, metadata: None });
         let (run, ann) = (id("run-1"), Principal::human(id("ann")));
         let asked = Admission::new(&run, &ann, &step, Timestamp::default());
         let decision = policy.admit(&asked);

@@ -84,7 +84,8 @@ pub(super) fn shape() -> impl Strategy<Value = Shape> {
         let steps = [first, then].map(|weight| CanaryStep::new(weight, Span::secs(60)));
         Rollout::Canary(Canary::new(steps.to_vec()))
     });
-    let rolling = (1_u32..4, 0_u32..3).prop_map(|(batches, max_unavailable)| {
+    let rolling = (1_u32..4, 0_u32..3).prop_map(|(batches, missing)| {
+        let max_unavailable = missing.into();
         Rollout::Rolling(Rolling { max_unavailable, ..Rolling::new(batches) })
     });
     let blue = Just(Rollout::BlueGreen(BlueGreen::default()));

@@ -61,6 +61,10 @@ async fn apply(
         let text = "all instances of this platform run on one machine; ask for none apart";
         return Err(ProviderError::new(ErrorKind::Unsupported, APPLY, text));
     }
+    if request.metadata.is_some() {
+        let text = "instances of this platform carry no labels; ask for none";
+        return Err(ProviderError::new(ErrorKind::Unsupported, APPLY, text));
+    }
     let limit = inner.config.max_replicas;
     if request.replicas > limit {
         let text = "more instances than this platform allows; raise `max_replicas` or ask for less";

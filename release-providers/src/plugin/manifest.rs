@@ -137,6 +137,7 @@ fn abilities_to_wire(abilities: &Abilities) -> pb::Abilities {
             fences_epochs: deployer.fencing == Fencing::Epochs,
             most_replicas: deployer.most_replicas.map_or(0, NonZeroU32::get),
             anti_affinity: deployer.anti_affinity,
+            metadata: deployer.metadata,
         }),
         traffic_router: Some(pb::RouterAbilities {
             splits_by_shares: traffic_router.splitting == Splitting::Shares,
@@ -167,6 +168,7 @@ fn abilities_from_wire(wire: pb::Abilities) -> Abilities {
         abilities.deployer.fencing = fencing(deployer.fences_epochs);
         abilities.deployer.most_replicas = NonZeroU32::new(deployer.most_replicas);
         abilities.deployer.anti_affinity = deployer.anti_affinity;
+        abilities.deployer.metadata = deployer.metadata;
     }
     if let Some(router) = wire.traffic_router {
         if router.splits_by_shares {
@@ -210,6 +212,7 @@ mod tests {
                     can.deployer.fencing = Fencing::Epochs;
                     can.deployer.most_replicas = NonZeroU32::new(7);
                     can.deployer.anti_affinity = true;
+                    can.deployer.metadata = true;
                     can.secret_store.rotation = true;
                     can.metrics_source.means = true;
                     can.metrics_source.quantiles = true;

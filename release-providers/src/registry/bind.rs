@@ -76,10 +76,12 @@ impl Registry {
         match &step.action {
             Action::Sync | Action::Bake { .. } => Ok(Bound::Pure),
             Action::VerifyArtifact { .. } => self.need(step, &at).map(Bound::Artifacts),
-            Action::Scale { deployment, replicas, apart } => {
+            Action::Scale { deployment, replicas, apart, metadata } => {
                 let deployer: Arc<dyn Deployer> = self.need(step, &at)?;
                 let Deployment { target, artifact, version } = Deployment::clone(deployment);
-                let wish = ApplyRequest::new(target, artifact, version, *replicas).keeping(*apart);
+                let wish = ApplyRequest::new(target, artifact, version, *replicas)
+                    .keeping(*apart)
+                    .carrying(metadata.as_deref().cloned());
                 able(step, "deployer", &deployer.describe(), &wish)?;
                 Ok(Bound::Deployer(deployer))
             }

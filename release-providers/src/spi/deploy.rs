@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use release_core::model::{AntiAffinity, ArtifactRef, Digest, Target};
+use release_core::model::{AntiAffinity, ArtifactRef, Digest, Metadata, Target};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +28,13 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Idempotency
     /// The wish is a desired state: the same wish again changes nothing that is already so, and
-    /// never starts a second copy, also after a crash of the caller or of this provider.
+    /// never starts a second copy, also after a crash of the caller or of this provider. A wish that differs from the one
+    /// before in what instances [carry](ApplyRequest::metadata) alone starts and stops none.
     ///
     /// # Errors
     /// `NotFound` for an unknown target or artifact, `Corrupt` for content that does not match its
     /// digest, `Invalid` for a wish beyond the declared limits, `Unsupported` for instances that are to stand
-    /// [apart](ApplyRequest::apart) where that is not declared, `Fenced` for an epoch older than one
+    /// [apart](ApplyRequest::apart), or to [carry](ApplyRequest::metadata) something, where that is not declared, `Fenced` for an epoch older than one
     /// that was seen of the same run (where `EpochFencing` is declared); all with effect
     /// `NotApplied`.
     ///
@@ -82,6 +83,10 @@ pub struct ApplyRequest {
     /// [declare](crate::DeployerAbilities::anti_affinity) that they can see to that; `None`: they stand where there is room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apart: Option<AntiAffinity>,
+    /// What all of them carry from then on, those that run already as well, in place of what an earlier wish said of that; empty: nothing.
+    /// `None`: what they carry stays as it is. For deployers that [declare](crate::DeployerAbilities::metadata) that they can see to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
 }
 
 impl ApplyRequest {
@@ -92,13 +97,20 @@ impl ApplyRequest {
         version: Version,
         replicas: u32,
     ) -> Self {
-        Self { target, artifact, version, replicas, apart: None }
+        Self { target, artifact, version, replicas, apart: None, metadata: None }
     }
 
     /// The same, where those that are started keep away from machines of others.
     #[must_use]
     pub const fn keeping(mut self, apart: Option<AntiAffinity>) -> Self {
         self.apart = apart;
+        self
+    }
+
+    /// The same, where all of them carry something from then on.
+    #[must_use]
+    pub fn carrying(mut self, metadata: Option<Metadata>) -> Self {
+        self.metadata = metadata;
         self
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 
-use release_core::model::{AntiAffinity, Span};
+use release_core::model::{AntiAffinity, Metadata, Span};
 use release_core::port::{Clock as _, EffectCertainty};
 use release_providers::ErrorKind;
 use release_providers::local::{LocalPlatform, ServiceConfig};
@@ -200,6 +200,9 @@ async fn limits_deadlines_and_cancellation_are_kept() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let apart = request().keeping(Some(AntiAffinity::Preferred(1)));
     let error = platform.apply(&cx("a"), apart).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let labelled = request().carrying(Some(Metadata::new().label("role", "canary")));
+    let error = platform.apply(&cx("a"), labelled).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     let mut late = cx("b");
     late.deadline = WallClock.now();

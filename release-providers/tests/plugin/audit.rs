@@ -152,7 +152,12 @@ fn plan(asks: Asks, (channel, message): (&str, &str), timeout: Span) -> Plan {
             let deployment = Deployment { target: target(), artifact, version };
             plan.step(step(
                 "scale",
-                Action::Scale { deployment: deployment.into(), replicas: 3, apart: None },
+                Action::Scale {
+                    deployment: deployment.into(),
+                    replicas: 3,
+                    apart: None,
+                    metadata: None,
+                },
                 timeout,
             ));
         }

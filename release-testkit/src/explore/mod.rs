@@ -62,6 +62,7 @@ pub struct Exploration {
     missing: u32,
     ceiling: Option<Ceiling>,
     partly: bool,
+    kept: bool,
     most: usize,
 }
 
@@ -81,6 +82,7 @@ impl Exploration {
             missing: 0,
             ceiling: None,
             partly: false,
+            kept: false,
             most: 2_000_000,
         }
     }
@@ -135,6 +137,14 @@ impl Exploration {
     #[must_use]
     pub const fn partly(mut self) -> Self {
         self.partly = true;
+        self
+    }
+
+    /// What was taken back may stay, without traffic, as where a strategy keeps it for good. Whoever serves has the traffic and all
+    /// instances all the same.
+    #[must_use]
+    pub const fn leaving_new(mut self) -> Self {
+        self.kept = true;
         self
     }
 
@@ -207,6 +217,8 @@ impl Exploration {
             _ => false,
         };
         let name = outcome.name();
+        // What stays is passed over where it gets no requests: it changes nothing for anybody.
+        let world = &if back && self.kept { world.without_idle() } else { world.clone() };
         if back && !world.is_like(before) {
             return Some(Breach::NotAsBefore { outcome: name, world: world.to_string() });
         }

@@ -430,6 +430,19 @@ impl World {
         known(self) == known(other)
     }
 
+    /// The same without instances of a new version that get no requests.
+    pub(super) fn without_idle(&self) -> Self {
+        let mut served = self.clone();
+        for place in served.0.values_mut() {
+            let (old, shares) = (place.old, &place.shares);
+            let stays = |digest: &Digest| {
+                old == Some(*digest) || shares.keys().any(|(served, _)| served == digest)
+            };
+            place.running.retain(|digest, _| stays(digest));
+        }
+        served
+    }
+
     /// All traffic is on versions that run, all of them fully, and nothing else is left.
     pub(super) fn is_whole(&self) -> bool {
         self.0.iter().all(|(target, place)| {

@@ -72,9 +72,13 @@ impl FakeDeployer {
     /// Refuses what has to be refused, and changes nothing.
     pub(crate) fn check(&self, request: &ApplyRequest) -> Result<(), ProviderError> {
         const APPLY: &str = "deploy.apply";
-        let ApplyRequest { target, artifact, replicas, apart, .. } = request;
+        let ApplyRequest { target, artifact, replicas, apart, metadata, .. } = request;
         if apart.is_some() && !self.abilities.deployer.anti_affinity {
             let text = "keeps no instances on machines of their own";
+            return Err(ProviderError::new(ErrorKind::Unsupported, APPLY, text));
+        }
+        if metadata.is_some() && !self.abilities.deployer.metadata {
+            let text = "changes nothing that instances carry";
             return Err(ProviderError::new(ErrorKind::Unsupported, APPLY, text));
         }
         let state = self.world.state();

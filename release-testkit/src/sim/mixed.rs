@@ -145,7 +145,7 @@ const fn at(span: Span) -> super::faults::When {
 }
 
 fn rolling() -> Sim {
-    let rolling = Rolling { max_unavailable: 1, bake: Span::secs(30), ..Rolling::new(2) };
+    let rolling = Rolling { max_unavailable: 1.into(), bake: Span::secs(30), ..Rolling::new(2) };
     let shop = Shop::new().without_staging().replicas(4).strategy(Strategy::Rolling(rolling));
     of(&shop.regions(["eu"]).on_cancel(OnCancel::Leave))
         .bad(fixtures::digest("web", Shop::NEW), Badness::NeverReady)

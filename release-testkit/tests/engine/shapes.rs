@@ -198,12 +198,14 @@ fn rollout() -> impl Strategy<Value = Rollout> {
     prop_oneof![
         Just(Rollout::Recreate),
         (1_u32..4, 0_u32..3, option::of(1_u32..3), bake()).prop_map(
-            |(batches, max_unavailable, max_surge, bake)| {
+            |(batches, missing, surge, bake)| {
+                let (max_unavailable, max_surge) = (missing.into(), surge.map(Into::into));
                 let rolling = Rolling { max_unavailable, max_surge, bake, ..Rolling::new(batches) };
                 Rollout::Rolling(rolling)
             }
         ),
-        (bake(), bake(), bake()).prop_map(|(bake, keep_old, keep_new_after_abort)| {
+        (bake(), bake(), bake()).prop_map(|(bake, keep_old, keep_new)| {
+            let keep_new_after_abort = keep_new.into();
             let blue = BlueGreen { bake, keep_old, keep_new_after_abort, ..BlueGreen::default() };
             Rollout::BlueGreen(blue)
         }),

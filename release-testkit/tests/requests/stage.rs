@@ -171,8 +171,9 @@ pub(super) fn unjudged(strategy: Strategy) -> Definition {
 
 /// The strategies that leave nobody unserved.
 pub(super) fn strategies() -> Vec<(&'static str, Strategy)> {
-    let rolling = |batches, max_unavailable, max_surge| {
-        let bake = BAKE;
+    let rolling = |batches, max_unavailable: u32, max_surge: Option<u32>| {
+        let (bake, max_surge) = (BAKE, max_surge.map(Into::into));
+        let max_unavailable = max_unavailable.into();
         Strategy::Rolling(Rolling { max_unavailable, max_surge, bake, ..Rolling::new(batches) })
     };
     let blue_green = BlueGreen { bake: BAKE, keep_old: BAKE, ..BlueGreen::default() };
@@ -191,10 +192,10 @@ pub(super) fn strategies() -> Vec<(&'static str, Strategy)> {
     ];
     let waves = Canary {
         shrink_old: true,
-        keep_new_after_abort: BAKE,
+        keep_new_after_abort: BAKE.into(),
         ..Canary::new([75, 25, 100, 50].map(step).to_vec())
     };
-    let experiment = Experiment { share: 30, replicas: 2, bake: BAKE, analyses: Vec::new() };
+    let experiment = Experiment::new(30, 2, BAKE);
     let compared = CanaryStep {
         experiment: Some(experiment),
         scale: Some(CanaryScale::Replicas(2)),

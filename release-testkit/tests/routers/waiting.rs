@@ -44,7 +44,15 @@ fn step(id: &str, action: Action) -> Step {
 }
 
 fn scale(id: &str, version: &str, replicas: u32) -> Step {
-    step(id, Action::Scale { deployment: deployment(version).into(), replicas, apart: None })
+    step(
+        id,
+        Action::Scale {
+            deployment: deployment(version).into(),
+            replicas,
+            apart: None,
+            metadata: None,
+        },
+    )
 }
 
 fn route(id: &str, version: &str) -> Step {

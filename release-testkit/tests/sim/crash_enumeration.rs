@@ -184,7 +184,7 @@ fn f1_blue_green() {
 
 #[test]
 fn f1_rolling_with_failing_health() {
-    let rolling = Rolling { max_unavailable: 1, bake: Span::ZERO, ..Rolling::new(2) };
+    let rolling = Rolling { max_unavailable: 1.into(), bake: Span::ZERO, ..Rolling::new(2) };
     let sim = one_service(Some(Strategy::Rolling(rolling)));
     crash_everywhere(sim.bad(fixtures::digest("catalog", Shop::NEW), Badness::NeverReady));
 }

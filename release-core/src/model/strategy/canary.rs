@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AntiAffinity, Copies, is_default};
+use super::{AntiAffinity, Copies, Experiment, KeepNew, Metadata, Portion, StepCall, is_default};
 use crate::ids::AnalysisId;
 use crate::model::Gate;
 use crate::model::traffic::{HeaderRule, SessionAffinity};
@@ -29,7 +29,12 @@ pub struct Canary {
     /// How long the new version is kept without traffic after a rollback, for people to look at.
     #[serde(default, skip_serializing_if = "is_default")]
     #[doc(alias = "abortScaleDownDelaySeconds")]
-    pub keep_new_after_abort: Span,
+    pub keep_new_after_abort: KeepNew,
+    /// So many instances either version has at least, where a percentage or its share says how many it has; rounded up, and
+    /// never more than the service has. A number that a step asks for, and none at all, stay as they are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[doc(alias = "minPodsPerReplicaSet")]
+    pub min_replicas: Portion,
     /// How many of the instances that a step asks for have to be ready before it goes on, for all steps that do not say it
     /// themselves; all of them, unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +55,15 @@ pub struct Canary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "antiAffinity")]
     pub anti_affinity: Option<AntiAffinity>,
+    /// What the new version's instances carry until it has been rolled out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[doc(alias = "canaryMetadata")]
+    pub canary_metadata: Metadata,
+    /// What the instances carry of the version that serves: those of the new one once it has been rolled out, and those of the
+    /// old one again once that was taken back.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[doc(alias = "stableMetadata")]
+    pub stable_metadata: Metadata,
     /// What judges the new version all the while, beside what judges each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub background: Vec<Background>,
@@ -61,11 +75,14 @@ impl Canary {
         Self {
             steps,
             keep_old: Span::ZERO,
-            keep_new_after_abort: Span::ZERO,
+            keep_new_after_abort: KeepNew::NOT,
+            min_replicas: Portion::NONE,
             ready: None,
             shrink_old: false,
             affinity: None,
             anti_affinity: None,
+            canary_metadata: Metadata::new(),
+            stable_metadata: Metadata::new(),
             background: Vec::new(),
         }
     }
@@ -105,13 +122,18 @@ pub struct CanaryStep {
     #[doc(alias = "setMirrorRoute")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Copies>,
+    /// What is called once the share is set, one after the other, before it is held and judged. What is to be called elsewhere
+    /// stands at a step of its own, with the weight of the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[doc(alias = "plugin")]
+    pub calls: Vec<StepCall>,
     /// How long the share is held before it is judged.
     #[serde(default)]
     pub bake: Span,
     /// What judges it, besides the analyses of the release's rollback criteria.
     #[serde(default)]
     pub analyses: Vec<AnalysisId>,
-    /// Compares the new version with fresh instances of the old one, once the share was judged.
+    /// Runs fresh instances beside the others, and judges them, once the share was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Experiment>,
 }
@@ -130,6 +152,7 @@ impl CanaryStep {
             ready: None,
             headers: Vec::new(),
             mirror: None,
+            calls: Vec::new(),
             bake,
             analyses: Vec::new(),
             experiment: None,
@@ -203,30 +226,6 @@ impl CanaryReady {
             Self::Replicas(_) | Self::Percent(_) => None,
         }
     }
-}
-
-/// Compares the new version with as many fresh instances of the old one, each with the same share of the traffic: what
-/// differs is then the version, not the age of its caches. The rest of the traffic stays with the old version's other
-/// instances.
-///
-/// The fresh instances are a [track](crate::model::Target::track) of their own, called `baseline`. They are gone
-/// when the experiment is over, however it ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Experiment {
-    /// Percent of the traffic that each of the two gets, 1 to 49; at least the step's share.
-    #[schemars(range(min = 1, max = 49))]
-    pub share: u8,
-    /// How many fresh instances of the old version are started: as many as the share needs, and just as many of the new
-    /// version run then, unless the step's `scale` says otherwise, which is refused.
-    pub replicas: u32,
-    /// How long they are left alone before they are compared.
-    #[serde(default)]
-    #[doc(alias = "duration")]
-    pub bake: Span,
-    /// What compares them, besides the analyses of the release's rollback criteria.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub analyses: Vec<AnalysisId>,
 }
 
 /// An analysis that goes on while the rollout does. It ends the rollout when it fails; once the rollout is through, it

@@ -66,6 +66,54 @@ pub struct Hook {
     pub optional: bool,
 }
 
+/// What one step of a canary calls by itself, at its place among the steps, and by whose answer the rollout goes on or not: a
+/// [hook](Hook) for this step alone. Nobody is called in a first deployment, nor where a version of a short while ago comes back:
+/// neither goes step by step.
+///
+/// It fails for good as a hook does, and what follows is the same: what the release's criteria say of a step that failed, unless
+/// it is `optional`. Whenever the rollout is taken back, by a failure, a cancel or a person, whatever was begun of these
+/// is called again with its `undo`, the last one first, once all of the traffic is with the old version; a call that failed, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepCall {
+    /// Its name; unique in its step.
+    pub id: HookId,
+    /// The capability that is called.
+    #[serde(default = "webhook")]
+    pub capability: String,
+    /// What the capability is told, in its own terms; for `webhook` the `url` and what to send.
+    #[serde(default, skip_serializing_if = "Value::is_null", serialize_with = "in_order")]
+    pub input: Value,
+    /// What the same capability is told when the rollout is taken back; not said: it is not called then.
+    #[serde(default, skip_serializing_if = "Value::is_null", serialize_with = "in_order")]
+    #[doc(alias = "abort")]
+    pub undo: Value,
+    /// As of a [hook](Hook::attempts).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// As of a [hook](Hook::wait).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Span>,
+    /// Whether the rollout goes on when it fails for good; the failure is noted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+impl StepCall {
+    /// Calls `capability` with `input`, and nobody when it is taken back.
+    pub fn new(id: HookId, capability: impl Into<String>, input: Value) -> Self {
+        Self {
+            id,
+            capability: capability.into(),
+            input,
+            undo: Value::Null,
+            attempts: None,
+            wait: None,
+            optional: false,
+        }
+    }
+}
+
 fn webhook() -> String {
     "webhook".into()
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AntiAffinity, is_default};
+use super::{AntiAffinity, KeepNew, Metadata, Portion, is_default};
 use crate::bounds::in_order;
 use crate::ids::AnalysisId;
 use crate::model::Gate;
@@ -23,16 +23,17 @@ pub struct Rolling {
     /// many more as the two limits need.
     #[serde(default = "one")]
     pub batches: u32,
-    /// How many instances may be missing while a batch is replaced. With 0, a batch of new
+    /// How many instances may be missing while a batch is replaced; a percentage is rounded down. With 0, a batch of new
     /// instances is started before old ones are stopped.
     #[serde(default)]
     #[doc(alias = "maxUnavailable")]
-    pub max_unavailable: u32,
-    /// How many instances may be there beyond those of the service, also when it goes back; not said: a whole batch, and all
-    /// of them when it goes back.
+    pub max_unavailable: Portion,
+    /// How many instances may be there beyond those of the service, also when it goes back; a percentage is rounded up. Not said:
+    /// a whole batch, and all of them when it goes back. Where it is 0, and a percentage of `max_unavailable` comes to none, one may be
+    /// missing: else nothing could be replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[doc(alias = "maxSurge")]
-    pub max_surge: Option<u32>,
+    pub max_surge: Option<Portion>,
     /// How long each batch is watched.
     #[serde(default)]
     #[doc(alias = "minReadySeconds")]
@@ -51,7 +52,7 @@ impl Rolling {
     pub const fn new(batches: u32) -> Self {
         Self {
             batches,
-            max_unavailable: 0,
+            max_unavailable: Portion::NONE,
             max_surge: None,
             bake: Span::ZERO,
             analyses: Vec::new(),
@@ -68,21 +69,30 @@ pub struct BlueGreen {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[doc(alias = "previewReplicaCount")]
     pub preview_replicas: Option<u32>,
-    /// How many instances of the new version need not be ready at the switch, nor after it: fewer than the service has. All of
-    /// them are started, and the way back is to all of the old version's.
+    /// How many instances of the new version need not be ready at the switch, nor after it: fewer than the service has, and a
+    /// percentage is rounded down. All of them are started, and the way back is to all of the old version's.
     #[serde(skip_serializing_if = "is_default")]
     #[doc(alias = "maxUnavailable")]
-    pub max_unavailable: u32,
+    pub max_unavailable: Portion,
     /// Whether the new version's instances are started on other machines than the old one's.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[doc(alias = "antiAffinity")]
     pub anti_affinity: Option<AntiAffinity>,
+    /// What the new version's instances carry until the switch.
+    #[serde(skip_serializing_if = "is_default")]
+    #[doc(alias = "previewMetadata")]
+    pub preview_metadata: Metadata,
+    /// What the instances carry of the version that serves: those of the new one from the switch on, and those of the old one
+    /// until then, and again once the new one was taken back.
+    #[serde(skip_serializing_if = "is_default")]
+    #[doc(alias = "activeMetadata")]
+    pub active_metadata: Metadata,
     /// Requests that go to the new version before the switch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[doc(alias = "previewService")]
     pub preview_headers: Vec<HeaderRule>,
     /// How long the new version is previewed before anything judges it. Without gates, this is after how long it is
-    /// switched to by itself.
+    /// switched to by itself; who does not want to wait so long [ends the bake](crate::run::Command::EndBake).
     #[serde(skip_serializing_if = "is_default")]
     #[doc(alias = "autoPromotionSeconds")]
     pub preview: Span,
@@ -105,7 +115,7 @@ pub struct BlueGreen {
     /// How long the new version is kept without traffic after a rollback, for people to look at.
     #[serde(skip_serializing_if = "is_default")]
     #[doc(alias = "abortScaleDownDelaySeconds")]
-    pub keep_new_after_abort: Span,
+    pub keep_new_after_abort: KeepNew,
 }
 
 /// Give the new version copies of requests, whose answers nobody gets; then switch all traffic at once.

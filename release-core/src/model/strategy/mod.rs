@@ -4,14 +4,22 @@
 mod apart;
 mod canary;
 mod copies;
+mod experiment;
 mod hook;
+mod keep;
 mod kinds;
+mod metadata;
+mod portion;
 
 pub use apart::AntiAffinity;
-pub use canary::{Background, Canary, CanaryReady, CanaryScale, CanaryStep, Experiment};
+pub use canary::{Background, Canary, CanaryReady, CanaryScale, CanaryStep};
 pub use copies::Copies;
-pub use hook::{Hook, HookPoint};
+pub use experiment::{Experiment, ExperimentTemplate, NoSuchVersion, TemplateVersion};
+pub use hook::{Hook, HookPoint, StepCall};
+pub use keep::KeepNew;
 pub use kinds::{BlueGreen, Other, Rolling, Shadow};
+pub use metadata::Metadata;
+pub use portion::{Portion, PortionError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,14 +1,20 @@
 //! Start the new version beside the old one, then switch all traffic at once; and the same after a time of copies.
 
-use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
-use crate::model::{AntiAffinity, BlueGreen, Copies, Gate, Shadow, TrafficRules, only_problem};
+use super::{Judged, Roles, Rollout, RolloutStrategy, Site, StrategyError};
+use crate::model::{
+    AntiAffinity, BlueGreen, Copies, Gate, KeepNew, Shadow, TrafficRules, only_problem,
+};
 use crate::plan::Step;
 use crate::time::Span;
 
 impl RolloutStrategy for BlueGreen {
     fn problem(&self) -> Option<String> {
         let headers = TrafficRules::of_headers(&self.preview_headers).problem();
-        headers.or_else(|| self.anti_affinity.and_then(AntiAffinity::problem))
+        headers
+            .or_else(|| self.anti_affinity.and_then(AntiAffinity::problem))
+            .or_else(|| self.max_unavailable.problem("blue_green.max_unavailable"))
+            .or_else(|| self.preview_metadata.problem("blue_green.preview_metadata"))
+            .or_else(|| self.active_metadata.problem("blue_green.active_metadata"))
     }
 
     fn judged(&self) -> Vec<Judged<'_>> {
@@ -28,12 +34,16 @@ impl RolloutStrategy for BlueGreen {
             ("preview", self.preview),
             ("bake", self.bake),
             ("keep_old", self.keep_old),
-            ("keep_new_after_abort", self.keep_new_after_abort),
+            ("keep_new_after_abort", self.keep_new_after_abort.span().unwrap_or_default()),
         ]
     }
 
-    fn keeps_new_after_abort(&self) -> Span {
+    fn keeps_new_after_abort(&self) -> KeepNew {
         self.keep_new_after_abort
+    }
+
+    fn roles(&self) -> Option<Roles> {
+        Roles::new(&self.preview_metadata, &self.active_metadata)
     }
 
     fn anti_affinity(&self) -> Option<AntiAffinity> {
@@ -51,6 +61,8 @@ impl RolloutStrategy for BlueGreen {
             "keep-old",
             "remove-old",
             "grow",
+            "relabel",
+            "relabel-old",
         ]
     }
 
@@ -68,6 +80,7 @@ impl RolloutStrategy for BlueGreen {
         steps.extend(site.still_routed("preview/", &steps)?);
         grow(site, (first, ready), &mut steps)?;
         switch(site, &self.gates, &mut steps)?;
+        steps.extend(site.promoted("", site.replicas)?);
         steps.extend(site.bake("bake", self.bake)?);
         steps.extend(site.judge("", &self.analyses, &steps)?);
         steps.extend(site.still_routed("", &steps)?);
@@ -79,7 +92,7 @@ impl RolloutStrategy for BlueGreen {
 impl BlueGreen {
     /// How many of `all` instances of the new version have to be ready from the switch on.
     fn enough(&self, all: u32) -> Result<u32, StrategyError> {
-        let missing = self.max_unavailable;
+        let missing = self.max_unavailable.rounded_down(all);
         all.checked_sub(missing).filter(|ready| *ready > 0 || missing == 0).ok_or_else(|| {
             let most = all.saturating_sub(1);
             StrategyError::Refused(format!(

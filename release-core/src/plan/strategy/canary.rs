@@ -1,9 +1,12 @@
 //! Give the new version one share of the traffic after the other, and judge it at each.
 
-use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError, experiment};
+use std::collections::BTreeSet;
+
+use super::hooks::{self, Called};
+use super::{Judged, Roles, Rollout, RolloutStrategy, Site, StrategyError, experiment};
 use crate::model::{
     AffinityTo, AnalysisId, AntiAffinity, Canary, CanaryReady, CanaryScale, CanaryStep, Copies,
-    Gate, SessionAffinity, TrafficRules,
+    Experiment, Gate, KeepNew, SessionAffinity, TemplateVersion, TrafficRules,
 };
 use crate::plan::{Action, Step};
 use crate::time::Span;
@@ -22,6 +25,9 @@ impl RolloutStrategy for Canary {
             .find_map(|(step, n)| Some(format!("canary step {n}: {}", step_problem(step)?)))
             .or_else(|| Some(format!("canary: {}", self.ready.and_then(CanaryReady::problem)?)))
             .or_else(|| self.anti_affinity.and_then(AntiAffinity::problem))
+            .or_else(|| self.min_replicas.problem("canary.min_replicas"))
+            .or_else(|| self.canary_metadata.problem("canary.canary_metadata"))
+            .or_else(|| self.stable_metadata.problem("canary.stable_metadata"))
             .or_else(|| self.affinity.as_ref().and_then(SessionAffinity::problem))
             .or_else(|| self.background_problem())
             .or_else(|| self.affinity_problem())
@@ -37,7 +43,10 @@ impl RolloutStrategy for Canary {
             };
             all.push(Judged { analyses: step.analyses.iter().collect(), alone });
             if let Some(experiment) = &step.experiment {
-                all.push(Judged { analyses: experiment.analyses.iter().collect(), alone: None });
+                all.push(Judged {
+                    analyses: experiment.analyses.iter().collect(),
+                    alone: alone_in(experiment),
+                });
             }
         }
         let background: Vec<&AnalysisId> = self.background.iter().map(|b| &b.analysis).collect();
@@ -56,13 +65,17 @@ impl RolloutStrategy for Canary {
             .chain(experiments.map(|experiment| ("experiment.bake", experiment.bake)))
             .chain([
                 ("keep_old", self.keep_old),
-                ("keep_new_after_abort", self.keep_new_after_abort),
+                ("keep_new_after_abort", self.keep_new_after_abort.span().unwrap_or_default()),
             ])
             .collect()
     }
 
-    fn keeps_new_after_abort(&self) -> Span {
+    fn keeps_new_after_abort(&self) -> KeepNew {
         self.keep_new_after_abort
+    }
+
+    fn roles(&self) -> Option<Roles> {
+        Roles::new(&self.canary_metadata, &self.stable_metadata)
     }
 
     fn anti_affinity(&self) -> Option<AntiAffinity> {
@@ -109,6 +122,19 @@ impl RolloutStrategy for Canary {
     }
 }
 
+/// Where the new version is alone in an experiment: in one without instances of the old one.
+fn alone_in(experiment: &Experiment) -> Option<&'static str> {
+    let of = |of| experiment.templates.iter().any(|template| template.of == of);
+    let alone =
+        !experiment.templates.is_empty() && !(of(TemplateVersion::Old) && of(TemplateVersion::New));
+    alone.then_some("in an experiment that has not templates of both versions")
+}
+
+/// The experiment in which the new version's own instances are compared, if there is such a one.
+fn compared(step: &CanaryStep) -> Option<&Experiment> {
+    step.experiment.as_ref().filter(|experiment| experiment.templates.is_empty())
+}
+
 impl Canary {
     /// A version that keeps clients gets more than its share, and nobody knows how much more. The new version always keeps
     /// some. The old one, where it keeps none, gets its share of all requests at the most: it may shrink with that.
@@ -138,7 +164,7 @@ fn step_problem(step: &CanaryStep) -> Option<String> {
         );
     }
     let experiment = step.experiment.as_ref();
-    if step.ready.is_some() && experiment.is_some() {
+    if step.ready.is_some() && compared(step).is_some() {
         return Some("an experiment compares as many instances on either side, of which none may be missing; leave out `ready`, or the experiment".into());
     }
     step.mirror
@@ -147,6 +173,16 @@ fn step_problem(step: &CanaryStep) -> Option<String> {
         .or_else(|| step.ready.and_then(CanaryReady::problem))
         .or_else(|| experiment.and_then(|experiment| experiment::problem(experiment, step.weight)))
         .or_else(|| TrafficRules::of_headers(&step.headers).problem())
+        .or_else(|| calls_problem(step))
+}
+
+fn calls_problem(step: &CanaryStep) -> Option<String> {
+    let mut seen = BTreeSet::new();
+    step.calls.iter().find_map(|call| {
+        let twice = (!seen.insert(&call.id))
+            .then(|| format!("`calls` has `{}` twice; rename one", call.id));
+        twice.or_else(|| Called::from(call).problem("call"))
+    })
 }
 
 /// How far the rollout is.
@@ -175,7 +211,7 @@ impl Course<'_> {
         let spared = self.running.saturating_sub(wanted);
         self.grow(name, wanted, ready + spared, first)?;
         let rules = self.rules(step);
-        let left = CanaryScale::Percent(100_u8.saturating_sub(step.weight)).of(site.replicas, 0);
+        let left = self.at_least(CanaryScale::Percent(100_u8.saturating_sub(step.weight)), 0);
         // Where the share falls, the old version gets back what it gave up, and is looked at, before any traffic returns.
         let (grows, falls) = (left > self.old, step.weight < self.share);
         if grows {
@@ -195,8 +231,9 @@ impl Course<'_> {
             self.steps.push(site.scale_new(&format!("{name}/shrink"), wanted)?);
             self.running = wanted;
         }
-        self.steps.extend(site.bake(&format!("{name}/bake"), step.bake)?);
         let prefix = format!("{name}/");
+        self.steps.extend(hooks::calls(site, &prefix, &step.calls)?);
+        self.steps.extend(site.bake(&format!("{name}/bake"), step.bake)?);
         // Whom headers bring there is a user, too.
         let unseen = step.weight == 0 && step.mirror.is_none() && step.headers.is_empty();
         let judges = if unseen {
@@ -222,15 +259,15 @@ impl Course<'_> {
     /// How many instances of the new version are to run: as many as its share needs.
     fn wanted(&self, step: &CanaryStep, first: bool) -> Result<u32, StrategyError> {
         let (all, keeps) = (self.site.replicas, self.keeps(step));
-        let asked = match (step.scale, &step.experiment) {
-            (Some(scale), _) => scale.of(all, step.weight),
+        let asked = match (step.scale, compared(step)) {
+            (Some(scale), _) => self.at_least(scale, step.weight),
             (None, Some(experiment)) => experiment.replicas.max(self.running),
             (None, None) if first || keeps => all,
             (None, None) => self.running,
         };
         let needed = self.needed(step);
         if (needed..=all).contains(&asked) {
-            return match &step.experiment {
+            return match compared(step) {
                 // With less on either side, what differs would be the load of an instance.
                 Some(experiment) if experiment.replicas != asked => {
                     Err(StrategyError::Refused(format!(
@@ -254,6 +291,18 @@ impl Course<'_> {
         )))
     }
 
+    /// How many instances a scale comes to at `weight` percent: at least so many as either version has, where it has any and it is no
+    /// number.
+    fn at_least(&self, scale: CanaryScale, weight: u8) -> u32 {
+        let all = self.site.replicas;
+        let asked = scale.of(all, weight);
+        match scale {
+            CanaryScale::Replicas(_) => asked,
+            _ if asked == 0 => 0,
+            _ => asked.max(self.spec.min_replicas.rounded_up(all).min(all)),
+        }
+    }
+
     /// Whether clients stay with the new version.
     fn keeps(&self, step: &CanaryStep) -> bool {
         self.spec.affinity.is_some() && (1..100).contains(&step.weight)
@@ -266,14 +315,14 @@ impl Course<'_> {
             return all;
         }
         let reached = step.mirror.is_some() || !step.headers.is_empty();
-        let share = step.experiment.as_ref().map_or(step.weight, |e| e.share.max(step.weight));
+        let share = compared(step).map_or(step.weight, |e| e.share.max(step.weight));
         CanaryScale::Percent(share).of(all, share).max(u32::from(reached))
     }
 
     /// How many of the `wanted` instances have to be ready: as many as it says, and never fewer than its requests need. Of those
     /// that an experiment compares, none may be missing.
     fn enough(&self, step: &CanaryStep, wanted: u32) -> u32 {
-        match step.ready.or(self.spec.ready).filter(|_| step.experiment.is_none()) {
+        match step.ready.or(self.spec.ready).filter(|_| compared(step).is_none()) {
             Some(ready) => ready.of(wanted).max(self.needed(step)),
             None => wanted,
         }
@@ -328,13 +377,21 @@ impl Course<'_> {
 
     /// The rest of the way to all of the traffic.
     fn promote(&mut self) -> Result<(), StrategyError> {
-        if self.spec.steps.last().is_some_and(|last| last.weight == 100) {
-            return Ok(());
+        let (site, all) = (self.site, self.site.replicas);
+        let through = self.spec.steps.last().is_some_and(|last| last.weight == 100);
+        if !through {
+            self.grow("promote", all, all, false)?;
+            self.steps.push(site.route("promote", 100)?);
         }
-        let all = self.site.replicas;
-        self.grow("promote", all, all, false)?;
-        self.steps.push(self.site.route("promote", 100)?);
-        self.steps.push(self.site.still_ready("", all)?);
+        let relabelled = site.promoted("", self.old)?;
+        // It is looked at last, whatever a platform makes of other labels.
+        let prefix = match (through, relabelled.is_empty()) {
+            (false, _) => Some(""),
+            (true, false) => Some("relabel/"),
+            (true, true) => None,
+        };
+        self.steps.extend(relabelled);
+        self.steps.extend(prefix.map(|prefix| site.still_ready(prefix, all)).transpose()?);
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! What every strategy has around its own steps: what must be known before traffic comes, what is called outside, and a
 //! look whether the new version is still ready where time may have passed before it gets more traffic.
 
+use std::time::Duration;
+
 use super::shares::{distributed, distributes, share_after};
 use super::{Rollout, Site, StrategyError};
-use crate::ids::{AnalysisId, IdError};
-use crate::model::{Digest, Hook, HookPoint};
+use crate::ids::{AnalysisId, HookId, IdError};
+use crate::model::{Digest, Hook, HookPoint, StepCall};
 use crate::plan::{Action, Compensation, OnFailure, RetryPolicy, Step, Undo, UndoPhase};
 use crate::time::Span;
 
@@ -43,7 +45,7 @@ pub(super) fn weave(
         weaver.add(step)?;
     }
     weaver.call(HookPoint::AfterRollout, "")?;
-    after_rollback(&mut weaver.woven, hooks);
+    after_rollback(&mut weaver.woven, site, hooks)?;
     rollout.steps = weaver.woven;
     Ok(())
 }
@@ -184,13 +186,85 @@ fn name_in<'a>(site: &Site<'_>, step: &'a Step) -> &'a str {
 
 fn step(site: &Site<'_>, hook: &Hook, path: &str) -> Result<Step, IdError> {
     let step = site.step(&format!("hooks/{path}{}", hook.id), call(hook))?;
-    let retry = match hook.wait {
-        Some(wait) => patient(wait),
-        None => RetryPolicy::attempts(hook.attempts.unwrap_or(site.attempts)),
-    };
-    let step = if hook.optional { step.on_failure(OnFailure::Continue) } else { step };
     // What it did, nobody takes back: a hook for that stands after the rollback.
-    Ok(step.retry(retry).undo(Undo::Nothing))
+    Ok(tried(site, step, &Called::from(hook)).undo(Undo::Nothing))
+}
+
+/// What one step of a strategy calls, below `prefix`: those that say how are undone by another call.
+pub(super) fn calls(
+    site: &Site<'_>,
+    prefix: &str,
+    calls: &[StepCall],
+) -> Result<Vec<Step>, IdError> {
+    let step = |call: &StepCall| {
+        let of = |input: &serde_json::Value| {
+            let (capability, input) = (call.capability.clone(), input.clone());
+            Action::Custom { capability, input }
+        };
+        let undo = if call.undo.is_null() {
+            Undo::Nothing
+        } else {
+            let (action, phase) = (of(&call.undo), UndoPhase::Remove);
+            Undo::Compensate(vec![Compensation { action, phase }])
+        };
+        let step = site.step(&format!("{prefix}calls/{}", call.id), of(&call.input))?;
+        Ok(tried(site, step, &Called::from(call)).undo(undo))
+    };
+    calls.iter().map(step).collect()
+}
+
+/// Each of its looks is a few records in the journal.
+const LONGEST_WAIT: Duration = Duration::from_hours(30 * 24);
+
+/// How something outside is called, whatever calls it.
+pub(in crate::plan) struct Called<'a> {
+    id: &'a HookId,
+    capability: &'a str,
+    attempts: Option<u32>,
+    wait: Option<Span>,
+    optional: bool,
+}
+
+impl<'a> From<&'a Hook> for Called<'a> {
+    fn from(hook: &'a Hook) -> Self {
+        let Hook { id, at: _, capability, input: _, attempts, wait, optional } = hook;
+        Self { id, capability, attempts: *attempts, wait: *wait, optional: *optional }
+    }
+}
+
+impl<'a> From<&'a StepCall> for Called<'a> {
+    fn from(call: &'a StepCall) -> Self {
+        let StepCall { id, capability, input: _, undo: _, attempts, wait, optional } = call;
+        Self { id, capability, attempts: *attempts, wait: *wait, optional: *optional }
+    }
+}
+
+impl Called<'_> {
+    /// What is wrong with it, which is called `what`, and how to mend it.
+    pub(in crate::plan) fn problem(&self, what: &str) -> Option<String> {
+        let Self { id, capability, attempts, wait, .. } = self;
+        if *attempts == Some(0) {
+            Some(format!("{what} `{id}` has 0 `attempts` and would not be called; set 1 or more"))
+        } else if wait.is_some() && attempts.is_some() {
+            Some(format!("{what} `{id}` has `attempts` and `wait`; say one of them"))
+        } else if wait.is_some_and(|wait| wait.as_duration() > LONGEST_WAIT) {
+            Some(format!("{what} `{id}` may take more than 30 days of `wait`; set less"))
+        } else if capability.is_empty() {
+            Some(format!("{what} `{id}` has no `capability`; name what calls it"))
+        } else {
+            None
+        }
+    }
+}
+
+/// As often as it is to be called, with what follows when it fails.
+fn tried(site: &Site<'_>, step: Step, called: &Called<'_>) -> Step {
+    let retry = match called.wait {
+        Some(wait) => patient(wait),
+        None => RetryPolicy::attempts(called.attempts.unwrap_or(site.attempts)),
+    };
+    let step = if called.optional { step.on_failure(OnFailure::Continue) } else { step };
+    step.retry(retry)
 }
 
 /// As many attempts as fit into `wait`, whose pauses are half of what they may be on average.
@@ -207,14 +281,24 @@ fn call(hook: &Hook) -> Action {
 }
 
 /// What is called once all is taken back belongs to the first step of the rollout: it is undone last, and whatever
-/// was begun.
-fn after_rollback(steps: &mut [Step], hooks: &[Hook]) {
-    let mut called = hooks.iter().filter(|hook| hook.at == HookPoint::AfterRollback).peekable();
-    let undone = steps.iter_mut().find_map(|step| match &mut step.undo {
-        undo @ (Undo::Compensate(_) | Undo::Nothing) => Some(undo),
-        Undo::Undeclared | Undo::PointOfNoReturn { .. } => None,
-    });
-    let Some(undo) = undone.filter(|_| called.peek().is_some()) else { return };
-    let called = called.map(|hook| Compensation { action: call(hook), phase: UndoPhase::Tell });
-    *undo = Undo::Compensate(undo.compensations().iter().cloned().chain(called).collect());
+/// was begun. Before one of which everything stays, a step stands for it that does nothing.
+fn after_rollback(steps: &mut Vec<Step>, site: &Site<'_>, hooks: &[Hook]) -> Result<(), IdError> {
+    let called = hooks.iter().filter(|hook| hook.at == HookPoint::AfterRollback);
+    let tell = |hook: &Hook| Compensation { action: call(hook), phase: UndoPhase::Tell };
+    let called: Vec<_> = called.map(tell).collect();
+    if called.is_empty() {
+        return Ok(());
+    }
+    let undone = |undo: &Undo| match undo {
+        Undo::Compensate(_) | Undo::Nothing | Undo::Stays => true,
+        Undo::Undeclared | Undo::PointOfNoReturn { .. } => false,
+    };
+    let Some(at) = steps.iter().position(|step| undone(&step.undo)) else { return Ok(()) };
+    if steps.get(at).is_some_and(|step| step.undo == Undo::Stays) {
+        steps.insert(at, site.step("hooks/begun", Action::Sync)?.undo(Undo::Compensate(called)));
+    } else if let Some(step) = steps.get_mut(at) {
+        let own = step.undo.compensations().iter().cloned();
+        step.undo = Undo::Compensate(own.chain(called).collect());
+    }
+    Ok(())
 }

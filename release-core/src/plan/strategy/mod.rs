@@ -41,20 +41,23 @@ mod blue_green;
 mod canary;
 mod experiment;
 mod hooks;
+mod judging;
 pub(super) mod recreate;
+mod roles;
 mod rolling;
 mod shares;
 mod site;
 
 use std::fmt;
 
-pub(super) use hooks::{READY_AGAIN, ROUTED_AGAIN};
+pub(super) use hooks::{Called, READY_AGAIN, ROUTED_AGAIN};
+pub use roles::Roles;
 pub use site::Site;
 
 use self::shares::distributed;
 use super::{Action, Step, Weight};
 use crate::ids::{AnalysisId, IdError, StepId};
-use crate::model::{AntiAffinity, Gate, Stage};
+use crate::model::{AntiAffinity, Gate, KeepNew, Stage};
 use crate::time::Span;
 
 /// How a version replaces another in one target, as steps.
@@ -98,8 +101,14 @@ pub trait RolloutStrategy: fmt::Debug + Send + Sync {
     }
 
     /// How long the new version is kept after it was taken back.
-    fn keeps_new_after_abort(&self) -> Span {
-        Span::ZERO
+    fn keeps_new_after_abort(&self) -> KeepNew {
+        KeepNew::NOT
+    }
+
+    /// What instances carry by the role of their version; `None`: nothing is said of that. Where it is, all that [`Site`] starts of
+    /// the new version carries what belongs to its role, and [`Site::promoted`] are the steps that change the roles.
+    fn roles(&self) -> Option<Roles> {
+        None
     }
 
     /// Which machines the new version's instances keep away from; where it is asked for, all that [`Site`] starts of it do, and
@@ -180,7 +189,8 @@ impl Rollout {
             );
             return Err(StrategyError::Refused(text));
         }
-        let mut step = site.analyze(&format!("background/{analysis}"), known, from, None)?;
+        let name = format!("background/{analysis}");
+        let mut step = site.analyze((&site.new, &name), known, from, None)?;
         if let Action::Analyze { until, .. } = &mut step.action {
             *until = self.steps.last().map(|step| step.id.clone());
         }

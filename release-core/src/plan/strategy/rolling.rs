@@ -7,7 +7,7 @@
 
 use super::{Judged, Rollout, RolloutStrategy, Site, StrategyError};
 use crate::ids::IdError;
-use crate::model::Rolling;
+use crate::model::{Portion, Rolling};
 use crate::plan::Step;
 use crate::time::Span;
 
@@ -26,8 +26,12 @@ impl RolloutStrategy for Rolling {
                 self.batches
             ));
         }
-        (self.max_surge == Some(0) && self.max_unavailable == 0).then(|| {
-            "`rolling.max_surge` and `rolling.max_unavailable` are both 0 and no instance could be replaced; set one to 1 or more".into()
+        let surge = self.max_surge.and_then(|surge| surge.problem("rolling.max_surge"));
+        surge.or_else(|| self.max_unavailable.problem("rolling.max_unavailable")).or_else(|| {
+            let neither = self.max_surge.is_some_and(Portion::is_none) && self.max_unavailable.is_none();
+            neither.then(|| {
+                "`rolling.max_surge` and `rolling.max_unavailable` are both 0 and no instance could be replaced; set one to 1 or more".into()
+            })
         })
     }
 
@@ -60,14 +64,14 @@ impl RolloutStrategy for Rolling {
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
         let all = site.replicas;
-        let batches = self.batches_of(all)?;
+        let (batches, (missing, _)) = (self.batches_of(all)?, self.limits(all));
         let turns = Turns { site, in_turn: !self.runs_both() };
         let mut steps = site.steps(1 + 5 * batches as usize);
         let mut replaced = 0;
         for batch in 1..=batches {
             let mut at = Names::of(batch);
             let new = share(batch, all, batches);
-            let may_miss = self.max_unavailable.min(new - replaced);
+            let may_miss = missing.min(new - replaced);
             // What the old version has while the new one starts.
             let left = all - replaced - may_miss;
             let mut percent = share_of_traffic(replaced, all);
@@ -164,12 +168,20 @@ fn share_of_traffic(new: u32, all: u32) -> u8 {
 }
 
 impl Rolling {
+    /// How many of `all` instances may be missing, and how many may be there beyond them, if that is said. One may be missing where
+    /// both come to none: it was said that some may.
+    fn limits(&self, all: u32) -> (u32, Option<u32>) {
+        let surge = self.max_surge.map(|surge| surge.rounded_up(all));
+        let missing = self.max_unavailable.rounded_down(all);
+        (if surge == Some(0) { missing.max(1) } else { missing }, surge)
+    }
+
     /// In how many batches `all` instances are replaced: of none are more than may be missing and may be there too many
     /// together.
     fn batches_of(&self, all: u32) -> Result<u32, StrategyError> {
         let asked = self.batches.clamp(1, all.max(1));
-        let Some(surge) = self.max_surge else { return Ok(asked) };
-        let largest = surge.saturating_add(self.max_unavailable).max(1);
+        let (missing, Some(surge)) = self.limits(all) else { return Ok(asked) };
+        let largest = surge.saturating_add(missing).max(1);
         match asked.max(all.div_ceil(largest)) {
             batches if batches <= MAX_BATCHES => Ok(batches),
             batches => Err(StrategyError::Refused(format!(
@@ -207,8 +219,9 @@ mod tests {
         assert_eq!((1..=3).map(|new| share_of_traffic(new, 3)).collect::<Vec<_>>(), [33, 67, 100]);
         assert_eq!([1, 2, 198, 199].map(|new| share_of_traffic(new, 200)), [0, 1, 99, 100]);
         for all in 1..=1000 {
-            for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (7, 3), (50, 0), (1000, 0)] {
-                let (max_surge, max_unavailable) = (Some(surge), unavailable);
+            for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (7, 3), (50, 0), (1000_u32, 0_u32)]
+            {
+                let (max_surge, max_unavailable) = (Some(surge.into()), unavailable.into());
                 let rolling = Rolling { max_unavailable, max_surge, ..Rolling::new(1) };
                 let batches = rolling.batches_of(all).unwrap();
                 let mut before = 0;
@@ -228,8 +241,8 @@ mod tests {
     #[test]
     fn no_batch_is_larger_than_what_may_be_missing_and_too_many() {
         for all in 1..40 {
-            for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (3, 3), (50, 0)] {
-                let (max_surge, max_unavailable) = (Some(surge), unavailable);
+            for (surge, unavailable) in [(1, 0), (0, 1), (2, 1), (3, 3), (50_u32, 0_u32)] {
+                let (max_surge, max_unavailable) = (Some(surge.into()), unavailable.into());
                 let rolling = Rolling { max_unavailable, max_surge, ..Rolling::new(1) };
                 let batches = rolling.batches_of(all).unwrap();
                 let mut replaced = 0;
@@ -244,7 +257,35 @@ mod tests {
                 assert_eq!(replaced, all);
             }
         }
-        let slow = Rolling { max_surge: Some(1), ..Rolling::new(1) };
+        let slow = Rolling { max_surge: Some(1.into()), ..Rolling::new(1) };
         assert!(matches!(slow.batches_of(5000), Err(StrategyError::Refused(_))));
+    }
+    #[test]
+    fn percentages_are_of_the_instances_and_leave_room_for_one() {
+        let rolling = |unavailable, surge: Option<u8>| Rolling {
+            max_unavailable: Portion::Percent(unavailable),
+            max_surge: surge.map(Portion::Percent),
+            ..Rolling::new(1)
+        };
+        for (unavailable, surge, all, want) in [
+            (25, Some(25), 10, (2, Some(3))),
+            (25, Some(25), 4, (1, Some(1))),
+            (25, Some(0), 10, (2, Some(0))),
+            // Both come to none, and one of them is more than 0 %.
+            (25, Some(0), 3, (1, Some(0))),
+            (0, Some(1), 3, (0, Some(1))),
+            (100, None, 3, (3, None)),
+            (0, None, 3, (0, None)),
+        ] {
+            let found = rolling(unavailable, surge).limits(all);
+            assert_eq!(found, want, "{unavailable} %, {surge:?} % of {all}");
+        }
+        let both = rolling(0, Some(0)).problem().unwrap();
+        assert!(both.contains("are both 0 and no instance could be replaced"), "{both}");
+        assert!(
+            rolling(101, None).problem().unwrap().contains("`rolling.max_unavailable` is 101%")
+        );
+        assert!(rolling(0, Some(200)).problem().unwrap().contains("`rolling.max_surge` is 200%"));
+        assert_eq!(rolling(1, Some(0)).problem(), None);
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn distributed(steps: &[Step]) -> Option<Distribution> {
 /// The share of version `new` after this change of shares, in percent.
 pub(super) fn share_after(action: &Action, new: Digest) -> Option<u8> {
     let Action::Route { weights, .. } = action else { return None };
-    Some(weights.iter().find(|weight| weight.digest == new).map_or(0, |weight| weight.percent))
+    // Of all its instances, those of an experiment too.
+    let own = weights.iter().filter(|weight| weight.digest == new);
+    Some(own.fold(0, |share, weight| share.saturating_add(weight.percent)))
 }
 
 /// Which part of the requests that both versions get the version `new` gets, in percent, after this change of shares.

@@ -1,20 +1,20 @@
 //! One service in one target, and the steps that strategies are made of.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::StrategyError;
+use super::Roles;
 use super::hooks::takes_time;
-use super::shares::{Distribution, distributed, distributes, share_of_both, steered};
+use super::shares::{Distribution, distributed, distributes};
 use crate::ids::{AnalysisId, IdError, StepId};
 use crate::model::{
-    Analysis, AntiAffinity, Copies, Gate, HeaderRoute, HeaderRule, RollbackCriteria,
+    Analysis, AntiAffinity, Copies, Gate, HeaderRoute, HeaderRule, KeepNew, RollbackCriteria,
     RollbackTrigger, TrafficRules,
 };
 use crate::plan::{
-    Action, Beside, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo,
-    UndoPhase, Weight,
+    Action, Compensation, Deployment, OnFailure, RetryPolicy, Step, StepScope, Undo, UndoPhase,
+    Weight,
 };
 use crate::time::Span;
 
@@ -44,9 +44,11 @@ pub struct Site<'a> {
     /// Whether it goes back to a version that was live a short while ago.
     pub(in crate::plan) returns: bool,
     /// How long the new version is kept after it was taken back.
-    pub(in crate::plan) keep_new: Span,
+    pub(in crate::plan) keep_new: KeepNew,
     /// Which machines the new version's instances keep away from.
     pub(in crate::plan) apart: Option<AntiAffinity>,
+    /// What instances carry by the role of their version.
+    pub(in crate::plan) roles: Option<Roles>,
     pub(in crate::plan) room: RefCell<Vec<Step>>,
 }
 
@@ -100,7 +102,7 @@ impl Site<'_> {
 
     /// What the release's criteria say of a failure of a step, or of an analysis. A failure that is
     /// not among them is for people to decide; without criteria the run just ends.
-    fn on_failure(&self, analysis: Option<&AnalysisId>) -> OnFailure {
+    pub(super) fn on_failure(&self, analysis: Option<&AnalysisId>) -> OnFailure {
         let Some(criteria) = self.rollback else { return OnFailure::Fail };
         let named = |trigger: &RollbackTrigger| match trigger {
             RollbackTrigger::StepFailed => true,
@@ -116,13 +118,16 @@ impl Site<'_> {
         }
     }
 
-    /// Runs `replicas` of the new version; undone by removing all of it.
+    /// Runs `replicas` of the new version; undone by removing all of it, once it was kept for as long as it is to be.
     ///
     /// # Errors
     /// A name that is none.
     pub fn scale_new(&self, name: &str, replicas: u32) -> Result<Step, IdError> {
+        let KeepNew::For(duration) = self.keep_new else {
+            return Ok(self.step(name, self.run_new(replicas))?.undo(Undo::Stays));
+        };
         let remove = |action| Compensation { action, phase: UndoPhase::Retire };
-        let (duration, kept) = (self.keep_new, self.keep_new > Span::ZERO);
+        let kept = duration > Span::ZERO;
         let bake = kept.then_some(Action::Bake { duration });
         // Whoever gets requests again, because a router went back on its shares, is not removed.
         let routed = (kept && self.old.is_some()).then(|| {
@@ -131,12 +136,6 @@ impl Site<'_> {
         });
         let undo = exactly([bake, routed, Some(self.run_new(0))].map(|one| one.map(remove)));
         Ok(self.step(name, self.run_new(replicas))?.undo(Undo::Compensate(undo)))
-    }
-
-    /// So many of the new version. Where there is no other, there is nobody to keep away from, and no more so where none run.
-    fn run_new(&self, replicas: u32) -> Action {
-        let apart = self.apart.filter(|_| replicas > 0 && self.old.is_some());
-        Action::Scale { deployment: self.new.clone(), replicas, apart }
     }
 
     /// As [`Site::scale_new`], where not all instances of both versions may be there at once: undone by running `before`
@@ -166,7 +165,7 @@ impl Site<'_> {
         before: u32,
     ) -> Result<Option<Step>, IdError> {
         let Some(old) = &self.old else { return Ok(None) };
-        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas, apart: None };
+        let scale = |replicas| self.run_old(old, replicas);
         let back = Compensation { action: scale(before), phase: UndoPhase::Unwind };
         let undo = exactly([Some(back), self.old_is_ready(before, UndoPhase::Unwind)]);
         Ok(Some(self.step(name, scale(replicas))?.undo(Undo::Compensate(undo))))
@@ -185,7 +184,7 @@ impl Site<'_> {
     /// A name that is none.
     pub fn scale_old(&self, name: &str, replicas: u32) -> Result<Option<Step>, IdError> {
         let Some(old) = &self.old else { return Ok(None) };
-        let scale = |replicas| Action::Scale { deployment: old.clone(), replicas, apart: None };
+        let scale = |replicas| self.run_old(old, replicas);
         let back = Compensation { action: scale(self.replicas), phase: UndoPhase::RestoreCapacity };
         let ready = self.old_is_ready(self.replicas, UndoPhase::CheckHealth);
         let undo = exactly([Some(back), ready]);
@@ -339,99 +338,6 @@ impl Site<'_> {
             return Ok(None);
         }
         self.step(name, Action::Bake { duration }).map(Some)
-    }
-
-    /// Judges the new version by the analyses named and by the release's criteria, each once: naming
-    /// more is no way past the criteria. All of them measure from the start of the last of the steps
-    /// `before` that begins a window: the bake or, without one, the change of shares. Those criteria that compare
-    /// versions have nothing to say where one gets all of the traffic.
-    ///
-    /// # Errors
-    /// A name that is none, and an analysis that is not defined.
-    pub fn judge(
-        &self,
-        prefix: &str,
-        named: &[AnalysisId],
-        before: &[Step],
-    ) -> Result<Vec<Step>, StrategyError> {
-        self.judge_by(
-            prefix,
-            named.iter().chain(self.criteria),
-            self.beside(before).as_ref(),
-            before,
-        )
-    }
-
-    /// As [`Site::judge`], by the analyses named alone: for the time before the new version gets any traffic.
-    ///
-    /// # Errors
-    /// As [`Site::judge`].
-    pub fn preview(
-        &self,
-        prefix: &str,
-        named: &[AnalysisId],
-        before: &[Step],
-    ) -> Result<Vec<Step>, StrategyError> {
-        self.judge_by(prefix, named.iter(), self.beside(before).as_ref(), before)
-    }
-
-    pub(super) fn judge_by<'n>(
-        &self,
-        prefix: &str,
-        named: impl Iterator<Item = &'n AnalysisId>,
-        beside: Option<&Beside>,
-        before: &[Step],
-    ) -> Result<Vec<Step>, StrategyError> {
-        let window = before.iter().rfind(|step| step.action.begins_a_window());
-        let from = window.map(|step| step.id.clone());
-        let mut seen = BTreeSet::new();
-        let mut steps = Vec::new();
-        for id in named.filter(|id| seen.insert(*id)) {
-            let analysis = self.analysis(id)?;
-            if analysis.compares() && beside.is_none() {
-                continue;
-            }
-            let beside = beside.filter(|_| analysis.compares()).cloned().map(Box::new);
-            steps.push(self.analyze(&format!("{prefix}{id}"), analysis, from.clone(), beside)?);
-        }
-        Ok(steps)
-    }
-
-    pub(super) fn analysis(&self, id: &AnalysisId) -> Result<&Arc<Analysis>, StrategyError> {
-        self.analyses.get(id).ok_or_else(|| {
-            let text =
-                format!("names the analysis `{id}`, which is not defined; add it to `analyses`");
-            StrategyError::Refused(text)
-        })
-    }
-
-    pub(super) fn analyze(
-        &self,
-        name: &str,
-        analysis: &Arc<Analysis>,
-        from: Option<StepId>,
-        beside: Option<Box<Beside>>,
-    ) -> Result<Step, IdError> {
-        let (deployment, until) = (self.new.clone(), None);
-        let action =
-            Action::Analyze { deployment, analysis: Arc::clone(analysis), from, beside, until };
-        let mut step = self.step(name, action)?.on_failure(self.on_failure(Some(&analysis.id)));
-        step.gates.extend(analysis.begin_after.map(Gate::Soak));
-        Ok(step)
-    }
-
-    /// The version from before, with the new one's share, where both get requests after the steps `before`: each its share,
-    /// or the new one copies of what the old one answers.
-    fn beside(&self, before: &[Step]) -> Option<Beside> {
-        let baseline = self.old.clone()?;
-        let new = self.new.artifact.digest();
-        let routed = before.iter().rev().map(|step| &step.action);
-        let (share, rules) = routed.into_iter().find_map(|action| {
-            let Action::Route { rules, .. } = action else { return None };
-            Some((share_of_both(action, new)?, rules.as_deref()))
-        })?;
-        let found = Beside { steered: steered(rules), ..Beside::new(baseline, share) };
-        (1..100).contains(&share).then_some(found)
     }
 
     /// Removes the old version after having kept it for `keep`, once it was seen that the new version still has all of the

@@ -34,7 +34,7 @@ fn rollout() -> impl Strategy<Value = Rollout> {
         (1_u32..5, 0_u32..4, 0_u32..8, bake()).prop_map(|(batches, missing, surge, bake)| {
             // As many more as one likes, or some, and at least one of both.
             let surge = Some(surge).filter(|surge| *surge < 4 && surge + missing > 0);
-            let (max_unavailable, max_surge) = (missing, surge);
+            let (max_unavailable, max_surge) = (missing.into(), surge.map(Into::into));
             Rollout::Rolling(Rolling {
                 batches,
                 max_unavailable,

@@ -1,8 +1,8 @@
 //! Targets, deployments, traffic, health, metrics and artifacts.
 
 use release_core::model::{
-    Affinity, AntiAffinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metric, Mirror,
-    RequestMatch, Selector, Target, TextMatch, TrafficRules,
+    Affinity, AntiAffinity, ArtifactRef, HeaderMatch, HeaderRoute, HeaderRule, Metadata, Metric,
+    Mirror, RequestMatch, Selector, Target, TextMatch, TrafficRules,
 };
 use release_core::plan::Weight;
 use release_core::port::{Bucket, Measurement, Point, Served};
@@ -22,7 +22,8 @@ wire! {
     Weight => Weight { digest, version, percent, track }
     Served => Served by new { digest, requests }
 
-    ApplyRequest => ApplyRequest { target, artifact, version, replicas, apart }
+    ApplyRequest => ApplyRequest { target, artifact, version, replicas, apart, metadata }
+    Metadata => Metadata { labels, annotations }
     ObserveDeployment => ObserveDeployment { target, digest }
     DeploymentStatus => DeploymentStatus { target, digest, desired, running, phase }
 
