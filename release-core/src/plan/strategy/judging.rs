@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::shares::{share_of_both, steered};
 use super::{Site, StrategyError};
 use crate::ids::{AnalysisId, IdError, StepId};
-use crate::model::Analysis;
+use crate::model::{Analysis, Gate};
 use crate::plan::{Action, Beside, Deployment, Step};
 
 impl Site<'_> {
