@@ -80,16 +80,16 @@ fn cannot_end_before(needs: &Needs, takes: &[u64], opens: [u64; 3], count: u32) 
 /// it, the work of all on all workers stands between the two (J. Carlier, «Scheduling jobs with release dates and tails on identical
 /// machines», 1987). The longest way and the share of each worker are two of these.
 fn cannot_end_before_with_tails(needs: &Needs, takes: &[u64], count: u32) -> u64 {
-    let (mut heads, mut tails) = (vec![None; needs.len()], vec![0_u64; needs.len()]);
     fn head(needs: &Needs, takes: &[u64], known: &mut [Option<u64>], of: usize) -> u64 {
         if let Some(known) = known[of] {
             return known;
         }
         let before = needs[of].iter().map(|need| head(needs, takes, known, *need) + takes[*need]);
-        let head = before.collect::<Vec<_>>().into_iter().max().unwrap_or(0);
-        known[of] = Some(head);
-        head
+        let begins = before.max().unwrap_or(0);
+        known[of] = Some(begins);
+        begins
     }
+    let (mut heads, mut tails) = (vec![None; needs.len()], vec![0_u64; needs.len()]);
     let all: Vec<u64> = (0..needs.len()).map(|of| head(needs, takes, &mut heads, of)).collect();
     // Whoever begins later is behind.
     let mut order: Vec<usize> = (0..needs.len()).collect();
