@@ -10,6 +10,7 @@ use release_core::run::{Event, IllegalTransition, Mode, Outcome, RunState, StepR
 use serde::{Deserialize, Serialize};
 
 use crate::all_of::combine;
+use crate::window::is_to_come;
 
 /// How often a wait is followed to the instant that it names before it counts as endless.
 const MOST_WAITS: usize = 1_000;
@@ -48,8 +49,8 @@ pub struct Change {
     pub at: Timestamp,
     /// The step.
     pub step: StepId,
-    /// The rule that decides it: the first, by name, of those that stand in the way, or did before it was
-    /// freed.
+    /// The rule that decides it: the first, by name, of those that stand in the way then, or did before it was
+    /// freed. A freeze that only begins before the wait is over decides where nothing else does.
     pub rule: String,
     /// What it says.
     pub text: String,
@@ -284,9 +285,12 @@ impl Run<'_> {
     }
 
     fn change(&self, index: u32, at: Timestamp, why: &Decision) -> Option<Change> {
-        // What denies, decides; not what would only have held it.
+        // What denies, decides; not what would only have held it. And what is in the way now, not what will be before that is over.
         let holds = |reason: &Reason| why.is_deny() && only_holds(reason);
-        let key = |reason: &&Reason| (holds(reason), reason.rule.clone(), reason.text.clone());
+        let key = |reason: &&Reason| {
+            let later = (holds(reason), is_to_come(reason));
+            (later, reason.rule.clone(), reason.text.clone())
+        };
         let (rule, text) = match why.reasons().iter().min_by_key(key) {
             Some(reason) => (reason.rule.clone(), reason.text.clone()),
             None => ("policy".to_owned(), "it gives no reason".to_owned()),

@@ -60,7 +60,7 @@ pub(crate) use civil::local;
 pub use error::{WaiverError, WaiverProblem, WindowError, WindowProblem};
 pub use holidays::{Holiday, HolidayCalendar, HolidayError, HolidaySpec};
 pub use midflight::{MidFlight, OnStart, Point, Standing, mid_flight};
-pub(crate) use policy::places_of;
+pub(crate) use policy::{is_to_come, places_of};
 pub(crate) use recurrence::instant_within_reach;
 pub use rule::{Kind, When, Window, WindowSpec};
 pub use scope::{ActionClass, Classes, Invokers, Overlap, Scope};

@@ -213,6 +213,14 @@ fn reasons(concerned: &Concerned<'_>, query: &Query<'_>, until: Option<i64>) -> 
     all
 }
 
+/// How the reason of a freeze begins that does not hold yet, and will before what was asked for could be.
+const TO_COME: &str = "will be frozen";
+
+/// Whether a reason tells of a freeze that does not hold yet.
+pub(crate) fn is_to_come(reason: &Reason) -> bool {
+    reason.rule.starts_with("freeze/") && reason.text.starts_with(TO_COME)
+}
+
 fn freeze_reason(freeze: &Applied<'_>, at: i64, begin: i64, query: &Query<'_>) -> Reason {
     let window = freeze.window;
     let from = freeze.spans.began(begin).unwrap_or(begin);
@@ -222,9 +230,9 @@ fn freeze_reason(freeze: &Applied<'_>, at: i64, begin: i64, query: &Query<'_>) -
     let text = if begin <= at {
         format!("frozen {stretch}: {why}")
     } else if query.lasting > Span::ZERO {
-        format!("will be frozen {stretch}, and this takes {}: {why}", query.lasting)
+        format!("{TO_COME} {stretch}, and this takes {}: {why}", query.lasting)
     } else {
-        format!("will be frozen {stretch}: {why}")
+        format!("{TO_COME} {stretch}: {why}")
     };
     Reason::new(rule(window), text, lifted_by(window, until))
 }
