@@ -51,7 +51,7 @@
 //!
 //! *What it costs*: a fixed test that is looked at once finds the same harm with about half the data. [`power`] says before a
 //! run what can be found, and the planner refuses a plan that could not find its own threshold, or in which no version could
-//! pass. `release-testkit/tests/judge` measures errors and power:
+//! pass. `release-testkit/tests/judge` measures errors and power;
 //! what it prints of two equal versions is both the share of runs that were found regressed, which is at most `alpha`, and that of runs
 //! that ended undetermined, which is a matter of power: at most 10 % where the planner accepts the plan and the traffic is as
 //! expected, and no bound where it comes in waves.

@@ -73,7 +73,7 @@ pub struct Analysis {
 /// Of two versions that do not differ, a [sequential](Judge::Sequential) test finds the new one to be worse with a chance of at most
 /// `alpha`, over all looks and metrics of a run. But it also ends without a finding: in up to one run of ten where a plan has as few
 /// looks as the planner accepts, in far fewer where it has more ([`Power::passes`](crate::analysis::Power::passes) says how many;
-/// [`analysis`](crate::analysis) has what was measured), and in more where waves or less traffic than expected leave less to go by. If
+/// the program of A/A runs that [`analysis`](crate::analysis) names counts them), and in more where waves or less traffic than expected leave less to go by. If
 /// that went back, a run would be taken back falsely that much more often than `alpha` says. So the planner writes
 /// [`HoldUndetermined`](Self::HoldUndetermined) into what compares by a sequential test and says nothing: what was measured showed no
 /// harm, the traffic stays as it is, and people decide. Where nobody is there to be asked, say [`Fail`](Self::Fail), and plan with
