@@ -99,7 +99,7 @@ fn who_does_not_declare_it_is_refused_before_the_run_with_the_step() {
     };
     let (_, _, able) = bench(true);
     for metadata in roles().into_iter().filter(Option::is_some) {
-        assert!(able.check(&plan(&[metadata.clone()])).is_ok());
+        assert!(able.check(&plan(std::slice::from_ref(&metadata))).is_ok());
         assert_eq!(
             wrong(metadata),
             [

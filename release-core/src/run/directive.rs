@@ -65,10 +65,7 @@ pub(super) fn command(
             let step = operators(state, step, name, false)?;
             out.push(Event::RetryRequested { step, by, reason });
         }
-        Command::EndBake { step } => {
-            let step = baking(state, step, name)?;
-            out.push(Event::BakeEnded { step, by, reason });
-        }
+        Command::EndBake { step } => out.push(end_bake(state, step, directive)?),
         Command::Reconcile { step, applied } => {
             let step = operators(state, step, name, true)?;
             out.push(Event::Reconciled { step, applied: *applied, by, reason });
@@ -227,8 +224,9 @@ fn operators(
     Err(Rejected::WrongState { step: id.clone(), status, command })
 }
 
-/// The step, if it bakes. What a run that stops will do next, nobody waits for any more.
-fn baking(state: &RunState, id: &StepId, command: &'static str) -> Result<StepRef, Rejected> {
+/// Ends a bake, if the step bakes. What a run that stops will do next, nobody waits for any more.
+fn end_bake(state: &RunState, id: &StepId, directive: &Directive) -> Result<Event, Rejected> {
+    let command = directive.command.name();
     let index = state.plan.find(id).ok_or_else(|| Rejected::UnknownStep { step: id.clone() })?;
     if !state.active(index).is_some_and(|active| matches!(active.wait, Wait::Bake { .. })) {
         let status = state.status(index).map_or("unknown", super::state::Status::name).to_owned();
@@ -238,5 +236,6 @@ fn baking(state: &RunState, id: &StepId, command: &'static str) -> Result<StepRe
         let help = "what it bakes for is given up";
         return Err(Rejected::WrongPhase { command, phase: state.phase.name(), help });
     }
-    Ok(StepRef::of(&state.plan, index))
+    let (by, reason) = (directive.by.clone(), directive.reason.clone());
+    Ok(Event::BakeEnded { step: StepRef::of(&state.plan, index), by, reason })
 }

@@ -21,7 +21,6 @@ pub(super) fn as_argo() -> Vec<Trial> {
     let with = |experiment, weight| CanaryStep { experiment: Some(experiment), ..step(weight) };
     let idle = Experiment::of([set("stable", old, 1), set("fresh", new, 1)], minute());
     let served = [set("stable", old, 1).share(25), set("fresh", new, 2).share(30)];
-    let kept = KeepNew::Forever;
     vec![
         (
             "canary with calls",
@@ -65,7 +64,10 @@ pub(super) fn as_argo() -> Vec<Trial> {
         ),
         (
             "canary, kept for good",
-            Strategy::Canary(Canary { keep_new_after_abort: kept, ..canary(vec![step(50)]) }),
+            Strategy::Canary(Canary {
+                keep_new_after_abort: KeepNew::Forever,
+                ..canary(vec![step(50)])
+            }),
             Exploration::new().leaving_new(),
         ),
         (
