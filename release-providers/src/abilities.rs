@@ -96,6 +96,10 @@ pub struct SecretStoreAbilities {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of one kind of metric whether it is measured"
+)]
 pub struct MetricsAbilities {
     /// Whether it measures [means](release_core::model::Metric::Mean).
     pub means: bool,

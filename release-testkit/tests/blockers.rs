@@ -213,9 +213,9 @@ fn blockers(host: &Host, scenario: u64) -> Vec<(Timestamp, Timestamp)> {
 fn told(blockers: &[(Timestamp, Timestamp)]) -> Vec<Event> {
     let both = blockers.iter().enumerate().flat_map(|(nth, (from, until))| {
         let (blocker, by) = (literal(&format!("bug-{nth}")), literal("ann"));
-        let blocked = Event::Blocked { blocker, by, reason: "500s".into(), at: *from };
+        let begins = Event::Blocked { blocker, by, reason: "500s".into(), at: *from };
         let (blocker, by) = (literal(&format!("bug-{nth}")), literal("bob"));
-        [blocked, Event::Cleared { blocker, by, at: *until }]
+        [begins, Event::Cleared { blocker, by, at: *until }]
     });
     let mut all: Vec<_> = both.collect();
     all.sort_by_key(Event::at);

@@ -93,7 +93,7 @@ async fn released(
     platform.deployer.apply(&cx("before"), old.clone()).await.unwrap();
     let green = BlueGreen { bake: Span::secs(5), keep_old: Span::ZERO, ..BlueGreen::default() };
     let mut definition = one_service(Strategy::BlueGreen(green), 2);
-    definition.environments[0].tier = Tier::Staging;
+    definition.environments.first_mut().unwrap().tier = Tier::Staging;
     definition.release.rollback.as_mut().unwrap().triggers = vec![RollbackTrigger::StepFailed];
     let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::clone(registry) as _);
     let engine = engine.clock(clock.clone()).build();

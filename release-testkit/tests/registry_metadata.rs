@@ -98,7 +98,7 @@ fn who_does_not_declare_it_is_refused_before_the_run_with_the_step() {
         errors.iter().map(BindingError::to_string).collect::<Vec<_>>()
     };
     let (_, _, able) = bench(true);
-    for metadata in roles().into_iter().filter(Option::is_some) {
+    for metadata in roles().into_iter().flatten().map(Some) {
         assert!(able.check(&plan(std::slice::from_ref(&metadata))).is_ok());
         assert_eq!(
             wrong(metadata),

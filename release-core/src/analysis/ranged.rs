@@ -2,7 +2,7 @@
 
 use super::increment::Last;
 use super::memory::Case;
-use crate::model::Digest;
+use crate::model::{Digest, Finite};
 use crate::port::{MAX_HEALTH_AGE, MAX_POINTS, Measurement, Point};
 use crate::time::{Span, Timestamp};
 
@@ -47,7 +47,7 @@ pub(super) fn new_points(
         }
         let lacking = newest.map_or(0, |newest| lacking(newest, at, step));
         values.extend(std::iter::repeat_n(f64::NAN, lacking));
-        values.push(fact.number().map_or(f64::NAN, |number| number.get()));
+        values.push(fact.number().map_or(f64::NAN, Finite::get));
         newest = Some(at);
     }
     if values.is_empty() {

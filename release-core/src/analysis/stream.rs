@@ -360,7 +360,9 @@ fn feed(hash: &mut Sha256, measurement: &Measurement) {
         Measurement::Points { digest, points } => {
             hash.update([5]);
             hash.update(digest.as_bytes());
-            points.iter().for_each(|point| feed_point(hash, point));
+            for point in points {
+                feed_point(hash, point);
+            }
         }
     }
 }

@@ -159,7 +159,7 @@ fn told(notes: &[String], places: &[(&str, &str)]) {
 
 #[test]
 fn what_nobody_reads_of_a_template_is_told() {
-    let template = r#"
+    let template = r"
 apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate
 metadata: { name: x, labels: { a: b } }
@@ -185,7 +185,7 @@ spec:
     successCondition: result > 1
     provider: { datadog: { query: x, interval: 5m, aggregator: last, apiVersion: v2 } }
   - { name: tried, successCondition: result > 1, provider: { web: { query: x } } }
-"#;
+";
     let notes = analysis_template(template, &BTreeMap::new()).unwrap().notes;
     let (prometheus, datadog) =
         ("spec.metrics[0].provider.prometheus", "spec.metrics[1].provider.datadog");

@@ -9,7 +9,7 @@ use crate::analysis::ranged;
 use crate::analysis::reading::{self, Reading, Terms};
 use crate::ids::{AnalysisId, EnvironmentId, RegionId, ServiceId, StepId};
 use crate::model::{Analysis, Digest, Direction, Metric, Target};
-use crate::port::Measurement;
+use crate::port::{Measurement, Point};
 use crate::time::{Span, Timestamp};
 
 /// What was recorded of the version that serves somewhere before a release.
@@ -253,7 +253,7 @@ fn usable(analysis: &Analysis, metric: &Metric, known: &Recorded) -> Result<(), 
     if matches!(metric, Metric::Range { .. }) {
         let facts = ranged::facts(known.version, &known.measurement)?;
         let numbers = facts.iter().filter(|fact| fact.number().is_some());
-        let newest = numbers.filter_map(|fact| fact.at()).max();
+        let newest = numbers.filter_map(Point::at).max();
         let newest = newest.ok_or_else(|| "the range has no number".to_owned())?;
         return reading::fresh(newest, known.at, analysis);
     }

@@ -47,13 +47,7 @@ pub(super) fn command(
         Command::ForceAbandon if matches!(state.phase, Phase::Abandoning { .. }) => {}
         Command::ForceAbandon => out.push(Event::AbandonForced { by, reason }),
         Command::Withdraw { gate } => out.push(withdraw(state, gate, directive)?),
-        Command::Approve { gate } => match admit::may_approve(state, gate, &by, turn.now)? {
-            admit::Approving::Counts => {
-                out.push(Event::Approved { gate: gate.clone(), by, reason });
-            }
-            admit::Approving::CountsAlready => {}
-            admit::Approving::Refused(reasons) => out.push(denied(name, directive, reasons, None)),
-        },
+        Command::Approve { gate } => out.extend(approve(state, gate, directive, turn)?),
         Command::Reject { gate } => {
             // Whoever requested the run may reject what they may not approve.
             match admit::lacks_role(admit::known_gate(state, gate)?, &by) {
@@ -120,6 +114,25 @@ fn denied(
     inputs: Option<Box<Inputs>>,
 ) -> Event {
     Event::CommandDenied { command: name.into(), by: directive.by.clone(), reasons, inputs }
+}
+
+fn approve(
+    state: &RunState,
+    gate: &GateId,
+    directive: &Directive,
+    turn: &Turn<'_>,
+) -> Result<Option<Event>, Rejected> {
+    let Directive { command, by, reason } = directive;
+    Ok(match admit::may_approve(state, gate, by, turn.now)? {
+        admit::Approving::Counts => {
+            let (gate, by, reason) = (gate.clone(), by.clone(), reason.clone());
+            Some(Event::Approved { gate, by, reason })
+        }
+        admit::Approving::CountsAlready => None,
+        admit::Approving::Refused(reasons) => {
+            Some(denied(command.name(), directive, reasons, None))
+        }
+    })
 }
 
 /// Only who gave an approval takes it back.

@@ -84,10 +84,7 @@ fn a_plan_says_that_it_stays() {
     let [canary, _] = strategies();
     let plan = plan(&one_service(canary)).unwrap();
     let new = |step: &&Step| {
-        let deployed = match &step.action {
-            Action::Scale { deployment, .. } => deployment,
-            _ => return false,
-        };
+        let Action::Scale { deployment: deployed, .. } = &step.action else { return false };
         deployed.version == id("2.0.0")
     };
     let scaled: Vec<_> = plan.steps().iter().filter(new).collect();

@@ -141,6 +141,7 @@ impl VerifiedRecord {
     ///
     /// # Errors
     /// [`EmptySet`] when it names no version; then nothing has changed.
+    #[expect(clippy::needless_pass_by_value, reason = "as `VerifiedSets::record` takes it")]
     pub fn record(&self, set: VerifiedSet) -> Result<Option<VerifiedSet>, EmptySet> {
         if set.versions.is_empty() {
             return Err(EmptySet { evidence: set.evidence });

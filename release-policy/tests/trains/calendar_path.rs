@@ -30,7 +30,8 @@ fn begun(small: &Small, nth: usize, from: u64) -> (u64, u64) {
 /// The same, with one hour of its own time lost since `start`.
 fn hour_later(small: &Small, nth: usize, start: u64) -> u64 {
     let work = &small.works[nth];
-    let lost = (start..).find(|hour| work.hours == 0 || !small.blocked(work, *hour)).unwrap();
+    let lost =
+        (start..2 * HOURS).find(|hour| work.hours == 0 || !small.blocked(work, *hour)).unwrap();
     begun(small, nth, lost + 1).0
 }
 
@@ -54,9 +55,9 @@ fn binds(small: &Small, one: usize, next: usize) -> bool {
     let done = |start: u64| begun(small, one, start).1;
     let moved = done(hour_later(small, one, early[one].0)).max(small.works[next].begins);
     let others = small.works[next].after.iter().map(|before| early[*before].1).max().unwrap_or(0);
-    let moves = begun(small, next, moved.max(others)).1 > early[next].1;
+    let is_later = begun(small, next, moved.max(others)).1 > early[next].1;
     let overdue = done(hour_later(small, one, latest(small, one).0));
-    moves && overdue > latest(small, next).0
+    is_later && overdue > latest(small, next).0
 }
 
 fn check_path(small: &Small, solution: &Solution) {
@@ -64,11 +65,11 @@ fn check_path(small: &Small, solution: &Solution) {
     let path: Vec<usize> = solution.critical_path.iter().map(number).collect();
     let slack = |nth: usize| solution.activities[&name(nth)].slack;
     let least = (0..small.works.len()).map(slack).min().unwrap();
-    let (first, last) = (path[0], path[path.len() - 1]);
+    let (first, end) = (path[0], path[path.len() - 1]);
     let early = soonest(small, None);
-    // It ends last of all with so little slack.
+    // It ends end of all with so little slack.
     let ends = (0..small.works.len()).filter(|nth| slack(*nth) == least).map(|nth| early[nth].1);
-    assert_eq!(ends.max(), Some(early[last].1));
+    assert_eq!(ends.max(), Some(early[end].1));
     for pair in path.windows(2) {
         assert!(small.works[pair[1]].after.contains(&pair[0]));
     }
@@ -76,14 +77,11 @@ fn check_path(small: &Small, solution: &Solution) {
         assert_eq!(slack(nth), least);
         // An hour later than it can begin: the end moves.
         let later = hour_later(small, nth, early[nth].0);
-        assert!(soonest(small, Some((nth, later)))[last].1 > early[last].1, "{nth} in {path:?}");
+        assert!(soonest(small, Some((nth, later)))[end].1 > early[end].1, "{nth} in {path:?}");
         // An hour later than it has to begin: the end is too late.
         let overdue = hour_later(small, nth, latest(small, nth).0);
         let late = soonest(small, Some((nth, overdue)));
-        assert!(
-            late[last].1 > latest(small, last).1 && !is_kept(small, &late),
-            "{nth} in {path:?}"
-        );
+        assert!(late[end].1 > latest(small, end).1 && !is_kept(small, &late), "{nth} in {path:?}");
     }
     // Nothing can be put before it.
     for before in &small.works[first].after {
@@ -108,9 +106,8 @@ fn compare(small: &Small) -> bool {
         return false;
     };
     assert!(is_kept(small, &early));
-    for nth in 0..small.works.len() {
+    for (nth, (start, done)) in early.into_iter().enumerate() {
         let timing = &solution.activities[&name(nth)];
-        let (start, done) = early[nth];
         assert_eq!((timing.earliest_start, timing.earliest_finish), (hour(start), hour(done)));
         let (last, done) = latest(small, nth);
         assert_eq!((timing.latest_start, timing.latest_finish), (hour(last), hour(done)));

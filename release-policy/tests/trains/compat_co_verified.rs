@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use release_core::model::{
-    Definition, Digest, Environment, OnCancel, Principal, Release, RollbackCriteria, RollbackScope,
-    RollbackTrigger, Service, ServiceId, Stage, Strategy as Rollout, Tier, Timestamp, VersionSet,
+    Definition, DefinitionBuilder, Digest, Environment, OnCancel, Principal, Release,
+    RollbackCriteria, RollbackScope, RollbackTrigger, Service, ServiceId, Stage,
+    Strategy as Rollout, Tier, Timestamp, VersionSet,
 };
 use release_core::plan::{Action, FrozenPlan, Step, plan};
 use release_core::port::{
@@ -308,7 +309,7 @@ fn release(fates: &[u8]) -> Definition {
         .environment(Environment { id: environment, tier: Tier::Production, owner, regions })
         .stage(Stage::new(id("production"), Rollout::Recreate));
     let each = (0..fates.len()).map(|nth| Service::new(service(nth), id("team")));
-    each.fold(definition, |definition, service| definition.service(service)).build()
+    each.fold(definition, DefinitionBuilder::service).build()
 }
 
 /// A plan, of which runs are made that did nothing yet.

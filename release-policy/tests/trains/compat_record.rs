@@ -38,9 +38,9 @@ fn a_run_that_ends_well_is_recorded_with_its_evidence_once() {
     record.announce(&definition);
     let set = VerifiedSet::of(versions(&[("api", NEW), ("web", NEW)]), report.head);
     assert_eq!(record.ended(&run.plan, &report), Learned::Set(set.clone()));
-    assert_eq!(record.sets().sets(), [set.clone()]);
+    assert_eq!(record.sets().sets(), std::slice::from_ref(&set));
     let digest = record.digest();
-    assert_eq!(record.clone().ended(&run.plan, &report), Learned::Set(set));
+    assert_eq!(record.ended(&run.plan, &report), Learned::Set(set));
     assert_eq!((record.digest(), record.sets().sets().len()), (digest, 1));
     // It is not over, or another plan's.
     let mut early = report.clone();

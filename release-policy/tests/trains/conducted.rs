@@ -311,7 +311,8 @@ fn scale(environment: &str, region: &str, service: &str, major: u64) -> Step {
     let target = Target::new(id(environment), id(region), id(service));
     let artifact = ArtifactRef::new(id(service), Digest::of(service.as_bytes()));
     let deployment = Deployment { target, artifact, version: Version::new(major, 0, 0) };
-    let action = Action::Scale { deployment: deployment.into(), replicas: 1, apart: None };
+    let action =
+        Action::Scale { deployment: deployment.into(), replicas: 1, apart: None, metadata: None };
     Step::new(id("step"), action)
 }
 
@@ -353,7 +354,9 @@ fn it_concerns_what_is_aboard_where_the_train_stops() {
         Event::Began { stop: id("few"), at: minute(10) },
         Event::Done { stop: id("few"), at: minute(15) },
     ];
-    done.into_iter().for_each(|event| assert_eq!(conductor.tell(event), Ok(true)));
+    for event in done {
+        assert_eq!(conductor.tell(event), Ok(true));
+    }
     assert!(ask(&scale("production", "us", "web", 2), false).is_permit());
     conductor.tell(Event::TurnedBack { at: minute(20) }).unwrap();
     let back = ask(&own, false);

@@ -50,8 +50,8 @@ fn may_follow(
     let apart =
         || wave.iter().all(|one| wave.iter().all(|other| !one.failover.contains(&other.id)));
     let ends = wave.len() + done.len() == all.len();
-    let grown = !rules.never_smaller || ends || users(wave) >= last;
-    small && grows && grown && apart()
+    let not_smaller = !rules.never_smaller || ends || users(wave) >= last;
+    small && grows && not_smaller && apart()
 }
 
 fn users(wave: &[&WaveRegion]) -> u64 {

@@ -9,13 +9,17 @@ use release_testkit::fixtures::literal;
 
 use super::{Trial, canary, minute, step};
 
+fn role(role: &str) -> Metadata {
+    Metadata::new().label("role", role)
+}
+
+fn call(name: &str) -> StepCall {
+    let undo = serde_json::json!({ "undo": name });
+    StepCall { undo, ..StepCall::new(literal(name), "webhook", serde_json::json!({})) }
+}
+
 /// What Argo Rollouts has beside shares and instances: calls of a step, sets side by side, roles, what is kept for good.
 pub(super) fn as_argo() -> Vec<Trial> {
-    let role = |role: &str| Metadata::new().label("role", role);
-    let call = |name: &str| {
-        let undo = serde_json::json!({ "undo": name });
-        StepCall { undo, ..StepCall::new(literal(name), "webhook", serde_json::json!({})) }
-    };
     let set = |name: &str, of, replicas| ExperimentTemplate::new(literal(name), of, replicas);
     let (old, new) = (TemplateVersion::Old, TemplateVersion::New);
     let with = |experiment, weight| CanaryStep { experiment: Some(experiment), ..step(weight) };

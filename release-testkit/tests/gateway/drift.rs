@@ -6,7 +6,7 @@ use release_core::engine::{Engine, RunHandle};
 use release_core::journal::MemoryJournal;
 use release_core::model::{Canary, CanaryStep, Definition, RollbackTrigger, Strategy, Tier};
 use release_core::plan::plan;
-use release_core::port::{Clock as _, DRIFT};
+use release_core::port::DRIFT;
 use release_core::run::{Event, Outcome};
 use release_core::time::Span;
 use release_providers::spi::{ApplyRequest, Deployer as _};

@@ -1,6 +1,11 @@
 //! The router over `HTTPRoute`s keeps every promise that can be tried without a gateway: against an API server made for these
 //! tests. **No real cluster is here**, and no request goes anywhere.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
 
 mod drift;
 mod server;

@@ -204,7 +204,8 @@ impl Stage {
     pub(crate) fn map(&self) -> String {
         let all = self.raw("show map");
         let paths = all.lines().filter_map(|line| line.split_once('(')?.1.split_once(')'));
-        let mut maps = paths.map(|(path, _)| path).filter(|path| path.ends_with(".map"));
+        let mut maps =
+            paths.map(|(path, _)| path).filter(|path| path.strip_suffix(".map").is_some());
         maps.next().unwrap_or_else(|| panic!("{all}")).to_owned()
     }
 

@@ -46,7 +46,7 @@ fn definition() -> Definition {
     let mut step = CanaryStep::new(50, Span::secs(60));
     step.analyses = vec![literal("orders"), literal("error-rate")];
     let mut definition = one_service(Strategy::Canary(Canary::new(vec![step])), 2);
-    definition.environments[0].tier = Tier::Staging;
+    definition.environments.first_mut().unwrap().tier = Tier::Staging;
     definition.release.rollback.as_mut().unwrap().triggers = vec![RollbackTrigger::StepFailed];
     definition.analyses = vec![orders, error_rate()];
     definition

@@ -17,12 +17,13 @@ fn imported(fields: &str, beside: &str) -> Result<Imported, ImportErrors> {
     analysis_template(&template(fields, beside), &BTreeMap::new())
 }
 
+type Change = fn(&Analysis) -> Analysis;
+
 /// Each field is read: to another analysis than without it, or to an error that says what would do.
 #[test]
 fn every_field_of_a_metric_is_mapped() {
     let plain = imported("", "").unwrap();
     let [plain] = &plain.analyses[..] else { panic!("{plain:?}") };
-    type Change = fn(&Analysis) -> Analysis;
     let mapped: [(&str, &str, Change); 12] = [
         ("interval: 30s, count: 1,", "", |a| Analysis { interval: Span::secs(30), ..a.clone() }),
         ("initialDelay: 2m,", "", |a| Analysis { begin_after: Some(Span::secs(120)), ..a.clone() }),

@@ -16,12 +16,13 @@ fn rule(objective: &str, score: &str) -> Objectives {
 
 const FAILURE: &str = "target: { failure: { greaterThan: { fixedValue: 3 } } }";
 
+type Change = fn(&Objective) -> Objective;
+
 #[test]
 fn every_field_of_an_objective_is_mapped() {
     let plain = rule(FAILURE, "passPercentage: 90");
     let [one] = &plain.of[..] else { panic!("{plain:?}") };
     assert_eq!((one.weight, one.key, one.warning), (number(1.0), false, None));
-    type Change = fn(&Objective) -> Objective;
     let mapped: [(&str, Change); 5] = [
         ("target: { failure: { lessThan: { fixedValue: 5 } } }", |o| Objective {
             failure: Some(Criterion::Below(number(5.0))),

@@ -125,8 +125,8 @@ impl RolloutStrategy for Canary {
 /// Where the new version is alone in an experiment: in one without instances of the old one.
 fn alone_in(experiment: &Experiment) -> Option<&'static str> {
     let of = |of| experiment.templates.iter().any(|template| template.of == of);
-    let alone =
-        !experiment.templates.is_empty() && !(of(TemplateVersion::Old) && of(TemplateVersion::New));
+    let both = of(TemplateVersion::Old) && of(TemplateVersion::New);
+    let alone = !experiment.templates.is_empty() && !both;
     alone.then_some("in an experiment that has not templates of both versions")
 }
 

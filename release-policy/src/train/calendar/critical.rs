@@ -55,10 +55,10 @@ impl Calendar {
             (Reverse(finish(number)), chain.begins, Reverse(chain.length), self.name(number))
         };
         let all = chains.iter().enumerate().filter_map(|(number, chain)| Some((number, (*chain)?)));
-        let last = all.min_by(|(one, a), (two, b)| rank(*one, a).cmp(&rank(*two, b)));
+        let latest = all.min_by(|(one, a), (two, b)| rank(*one, a).cmp(&rank(*two, b)));
         let before = |number: &usize| chains.get(*number).copied().flatten()?.before;
         let mut path: Vec<usize> =
-            std::iter::successors(last.map(|(number, _)| number), before).collect();
+            std::iter::successors(latest.map(|(number, _)| number), before).collect();
         path.reverse();
         path
     }

@@ -91,7 +91,9 @@ impl Setting<'_> {
             let mut wave = if from.is_empty() { 0 } else { left };
             while wave != 0 {
                 if self.allowed(done, wave) {
-                    from.iter().for_each(|number| self.follow(&mut ways, *number, wave));
+                    for number in &from {
+                        self.follow(&mut ways, *number, wave);
+                    }
                 }
                 wave = (wave - 1) & left;
             }

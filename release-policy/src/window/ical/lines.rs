@@ -45,11 +45,11 @@ impl Lines {
                 open.push((name, number));
             } else if let Some(name) = after(line, "END:") {
                 match open.pop() {
-                    Some((began, _)) if began == name => {}
-                    Some((began, at)) => {
-                        let (name, began) = (short(name), short(began));
+                    Some((last, _)) if last == name => {}
+                    Some((last, at)) => {
+                        let (name, last) = (short(name), short(last));
                         return wrong(format!(
-                            "`END:{name}` stands where `BEGIN:{began}` of line {at} has to end"
+                            "`END:{name}` stands where `BEGIN:{last}` of line {at} has to end"
                         ));
                     }
                     None => return wrong(format!("`END:{}` ends nothing", short(name))),

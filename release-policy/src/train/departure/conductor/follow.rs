@@ -89,25 +89,25 @@ impl Plans {
 
 fn at_stops(fixed: &Fixed, steps: &[Step]) -> Vec<AtStop> {
     let spec = fixed.train.spec();
-    let mut stops: Vec<AtStop> = spec.stops.iter().map(|_| AtStop::default()).collect();
+    let mut found: Vec<AtStop> = spec.stops.iter().map(|_| AtStop::default()).collect();
     let mut changed: BTreeSet<(&RegionId, &ServiceId)> = BTreeSet::new();
     for (index, step) in (0_u32..).zip(steps) {
         let Some((environment, region, service)) = place(step) else { continue };
         let own = service.is_none_or(|service| fixed.aboard.contains_key(service));
-        let stop = fixed.stops.get(region).and_then(|nth| stops.get_mut(*nth));
+        let stop = fixed.stops.get(region).and_then(|nth| found.get_mut(*nth));
         let Some(stop) = stop.filter(|_| own && *environment == spec.environment) else { continue };
         if !step.finale {
             stop.steps.push(index);
         }
         changed.extend(service.filter(|_| step.action.mutates()).map(|service| (region, service)));
     }
-    for (at, stop) in stops.iter_mut().zip(&spec.stops) {
+    for (at, stop) in found.iter_mut().zip(&spec.stops) {
         let everywhere = |service: &ServiceId| {
             stop.regions.iter().all(|region| changed.contains(&(region, service)))
         };
         at.all = fixed.aboard.keys().all(everywhere);
     }
-    stops
+    found
 }
 
 /// Whether a step is done, or failed where nobody minds.
