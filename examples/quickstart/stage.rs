@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use release_core::engine::{Engine, EngineError, RunHandle, Settled, SystemClock};
 use release_core::model::{Definition, Principal, Span, Target};
+use release_core::plan::{Plan, Planner};
 use release_core::port::Clock;
 use release_core::report::RunReport;
 use release_core::run::{Awaiting, Command, Directive};
@@ -21,6 +22,7 @@ pub(crate) struct Stage {
     pub(crate) platform: LocalPlatform,
     pub(crate) versions: Versions,
     engine: Engine,
+    registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     plain: bool,
 }
@@ -72,9 +74,10 @@ impl Stage {
             SqliteOptions::default()
         };
         let journal = SqliteJournal::open_with(options.dir.join("journal.db"), known)?;
-        let engine =
-            Engine::builder(Arc::new(journal), Arc::new(registry)).name("quickstart").build();
-        Ok(Self { platform, versions, engine, clock, plain: options.plain })
+        let registry = Arc::new(registry);
+        let performer = Arc::<Registry>::clone(&registry);
+        let engine = Engine::builder(Arc::new(journal), performer).name("quickstart").build();
+        Ok(Self { platform, versions, engine, registry, clock, plain: options.plain })
     }
 
     /// Whether a run was begun, now or by a process before this one.
@@ -103,8 +106,9 @@ impl Stage {
                 handle
             }
             Err(EngineError::NotFound { .. }) => {
-                let plan = release_core::plan::Planner::new().plan(definition)?;
+                let plan = Planner::new().plan(definition)?;
                 say(&format!("run {name}: {} steps", plan.steps().len()));
+                self.is_watched(&plan).await?;
                 self.engine.start(run, plan, Principal::human("ada".parse()?)).await?
             }
             Err(error) => return Err(error.into()),
@@ -114,6 +118,31 @@ impl Stage {
         view.close().await;
         let (history, plan) = self.engine.load(handle.run()).await?;
         Ok(RunReport::new(&history, plan)?)
+    }
+
+    /// Sees before anything moves that whatever may stop the release can be judged by what is measured now. The load has only
+    /// just begun, so this is asked again for a while.
+    async fn is_watched(&self, plan: &Plan) -> Result<(), Failure> {
+        let give_up = self.clock.now().plus(Span::secs(20));
+        loop {
+            match self.registry.observable(&self.context("before")?, plan).await {
+                Ok(first) => {
+                    let measured = plan.criteria().len();
+                    say(&format!(
+                        "its {measured} criteria can be judged; nothing serves yet in {} places",
+                        first.len()
+                    ));
+                    return Ok(());
+                }
+                Err(problems) if self.clock.now() >= give_up => {
+                    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                    return Err(
+                        format!("nobody would watch the release: {}", told.join("; ")).into()
+                    );
+                }
+                Err(_) => self.clock.sleep_until(self.clock.now().plus(Span::millis(200))).await,
+            }
+        }
     }
 
     /// Waits for the end, and approves what waits for an approval, as a release manager would.

@@ -134,20 +134,46 @@ impl RunState {
         }
     }
 
-    /// What takes the next part back, once nothing of it is under way.
+    /// What takes the next part back, once nothing of it is under way, nor of what needs it and was left behind before.
     pub(super) fn next_to_take_back(&self) -> Option<Event> {
-        let waiting = self.left.iter().filter(|left| left.open.is_none());
+        let waiting = self.left.iter().enumerate().filter(|(_, left)| left.open.is_none());
         let active = self.active.in_order();
-        let quiet = |left: &&Left| {
+        let quiet = |(nth, left): &(usize, &Left)| {
             let steps = active.iter().map(|(index, _)| self.plan.step(*index));
             !steps.into_iter().any(|step| left.part.covers(step))
+                && !self.is_needed_by_earlier(*nth, &left.part)
         };
-        let left = waiting.into_iter().find(quiet)?;
+        let (_, left) = waiting.into_iter().find(quiet)?;
         // INVARIANT: a part that cannot be taken back is not left behind. If it were, nothing would be
         // taken back, and the record would say so.
         let nothing = |_| Extension { part: Some(left.part.clone()), ..Extension::default() };
         let extension = Box::new(self.take_back_plan(&left.part).unwrap_or_else(nothing));
         Some(Event::TakeBackStarted { because: left.because.clone(), extension })
+    }
+
+    /// Whether something needs the new versions of `part` that was left behind before it, as the `nth`, and is not back yet.
+    fn is_needed_by_earlier(&self, nth: usize, part: &Part) -> bool {
+        let earlier = self.left.iter().take(nth).filter(|left| left.open != Some(0));
+        let earlier: Vec<&Part> = earlier.map(|left| &left.part).collect();
+        if earlier.is_empty() {
+            return false;
+        }
+        let plan = self.plan.plan();
+        let (mut of_part, mut of_earlier) = (BTreeSet::new(), BTreeSet::new());
+        for (group, step) in plan.steps().iter().filter_map(|step| Some((step.group?, step))) {
+            if part.covers(step) {
+                of_part.insert(group);
+            }
+            if earlier.iter().any(|part| part.covers(step)) {
+                of_earlier.insert(group);
+            }
+        }
+        (0_u32..).zip(plan.groups()).filter(|(group, _)| of_earlier.contains(group)).any(
+            |(_, group)| {
+                let needed = |other: &&u32| !group.either.contains(other);
+                group.after.iter().filter(needed).any(|other| of_part.contains(other))
+            },
+        )
     }
 
     pub(super) fn take_back_started(

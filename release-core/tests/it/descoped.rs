@@ -137,6 +137,37 @@ fn f49_descoped_is_refused_while_somebody_needs_the_new_version() {
 }
 
 /// A member whose old version does as well is no reason to wait.
+/// What needs the new version goes before it on the way forward, and so after it on the way back, also where both are left
+/// behind one right after the other.
+#[test]
+fn f49_descoped_members_are_taken_back_after_those_that_need_them() {
+    let mut run = Run::start(&frozen(&strict()));
+    until_fails(&mut run, "prod/us/web/ready");
+    run.command(descope("web"), "bob").unwrap();
+    run.command(descope("api"), "bob").unwrap();
+    let begun = |run: &Run| match run.last(|event| matches!(event, Event::TakeBackStarted { .. })) {
+        Some(Event::TakeBackStarted { extension, .. }) => extension.clone(),
+        other => panic!("{other:?}"),
+    };
+    let web = begun(&run);
+    assert_eq!(web.part, Some(part("web")));
+    assert!(!web.steps.is_empty());
+    let is_back =
+        |run: &Run| web.steps.iter().all(|step| run.status(step.id.as_str()) == Status::Succeeded);
+    let mut waited = 0;
+    while begun(&run).part != Some(part("api")) {
+        assert!(!is_back(&run), "nothing holds it any more");
+        waited += 1;
+        match run.effects.keys().next().copied() {
+            Some(step) => drop(run.outcome(step, End::Good)),
+            None => assert!(run.pass_to_next(), "api is never taken back"),
+        }
+    }
+    assert!(is_back(&run) && waited > 0, "{waited}");
+    let left = vec![part("web"), part("api")];
+    assert_eq!(run.heal(200), Outcome::SucceededWithout { left });
+}
+
 #[test]
 fn f49_descoped_members_let_those_go_on_that_do_with_the_old_version() {
     let mut run = Run::start(&frozen(&train()));

@@ -75,7 +75,7 @@ async fn a_look_is_told_every_point_of_its_window_and_what_is_none() {
             40,
             60,
             "sum(r{version=\"{{version}}\"}) / 0",
-            "none at 40s none at 50s none at 60s",
+            "none at 40s none at 50s none at 1m",
         ),
     ] {
         let found = measure(&source, (&target, version), at(since), range(query, over)).await;

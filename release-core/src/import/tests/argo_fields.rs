@@ -47,8 +47,8 @@ fn every_field_of_a_metric_is_mapped() {
             count: 6,
             ..a.clone()
         }),
-        ("provider: { prometheus: { query: y } }", "", |a| Analysis {
-            metric: Metric::Query { query: "y".into() },
+        ("provider: { prometheus: { query: z } }", "", |a| Analysis {
+            metric: Metric::Query { query: "z".into() },
             ..a.clone()
         }),
         ("", "  dryRun: [{ metricName: one }]", |a| Analysis { dry_run: true, ..a.clone() }),
