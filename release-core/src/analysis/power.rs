@@ -23,7 +23,8 @@ const MOST_HARM: f64 = 1e4;
 pub struct Power {
     /// How likely harm of the size that has to be found is found.
     pub detects: f64,
-    /// How likely a version that is no worse is shown to be healthy.
+    /// How likely a version that is no worse is shown to be healthy: by an approximation that takes for known how much looks vary. Of
+    /// plans with the fewest looks that suffice, by which a tenth should stay undetermined, 3 % to 17 % did.
     pub passes: f64,
     /// The smallest harm that is found with [`DETECTS`], as a multiple of the value; `None`: none.
     pub detectable: Option<f64>,

@@ -71,7 +71,7 @@ pub struct Analysis {
 ///
 /// # What to choose
 /// Of two versions that do not differ, a [sequential](Judge::Sequential) test finds the new one to be worse with a chance of at most
-/// `alpha`, over all looks and metrics of a run. But it also ends without a finding: in up to one run of ten where a plan has as few
+/// `alpha`, over all looks and metrics of a run. But it also ends without a finding: in three to seventeen of a hundred runs where a plan has as few
 /// looks as the planner accepts, in far fewer where it has more ([`Power::passes`](crate::analysis::Power::passes) says how many;
 /// the program of A/A runs that [`analysis`](crate::analysis) names counts them), and in more where waves or less traffic than expected leave less to go by. If
 /// that went back, a run would be taken back falsely that much more often than `alpha` says. So the planner writes

@@ -217,8 +217,10 @@ impl Exploration {
             _ => false,
         };
         let name = outcome.name();
-        // What stays is passed over where it gets no requests: it changes nothing for anybody.
-        let world = &if back && self.kept { world.without_idle() } else { world.clone() };
+        // What stays is passed over where it gets no requests: it changes nothing for anybody. Where nothing else was changed, the run
+        // has only failed.
+        let stays = self.kept && (back || matches!(outcome, Outcome::Failed { .. }));
+        let world = &if stays { world.without_idle() } else { world.clone() };
         if back && !world.is_like(before) {
             return Some(Breach::NotAsBefore { outcome: name, world: world.to_string() });
         }

@@ -11,6 +11,7 @@ use release_core::plan::{FrozenPlan, plan};
 use release_core::port::Clock;
 use release_core::report::RunReport;
 use release_core::run::{Awaiting, Command, Directive, Fact, Outcome};
+use release_core::time::Span;
 use release_policy::AllOf;
 use release_providers::spi::{ApplyRequest, Deployer as _, SetWeights, TrafficRouter as _};
 use release_testkit::VirtualClock;
@@ -20,6 +21,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::shapes::{Fate, Mishaps, NEW, OLD, OLDER, Shape};
 use crate::witness::{Witness, fallible, target_of};
+
+/// No release takes longer, so that one that waits for ever is found.
+const LONGEST: Span = Span::secs(10 * 24 * 3_600);
 
 /// A journal that counts, and at whose appends the engine dies as planned.
 #[derive(Debug)]
@@ -198,6 +202,7 @@ impl World {
             engine.resume(&self.run).await?
         };
         let mut appends = self.journal.appends.subscribe();
+        let give_up = self.clock.now().plus(LONGEST);
         loop {
             let order = orders.get(*told);
             let moment = order.map_or(u64::MAX, |(moment, _)| *moment);
@@ -210,12 +215,22 @@ impl World {
                         self.say(&handle, command.clone()).await;
                     }
                 }
+                () = self.clock.sleep_until(give_up) => {
+                    panic!("it has not ended after {LONGEST}: {:?}", self.why(engine).await)
+                }
                 settled = handle.settled() => match settled? {
                     Settled::Finished(outcome) => return Ok(outcome),
                     Settled::NeedsPerson(awaiting) => self.help(&handle, &awaiting).await,
                 }
             }
         }
+    }
+
+    /// What holds it, and what was recorded last.
+    async fn why(&self, engine: &Engine) -> Vec<String> {
+        let (history, _) = engine.load(&self.run).await.unwrap();
+        let last = history.facts().iter().rev().take(12);
+        last.map(|fact| format!("{} {:?}", fact.at, fact.event)).collect()
     }
 
     /// Gives a command; one that comes too late makes no difference.

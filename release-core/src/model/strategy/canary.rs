@@ -14,7 +14,7 @@ use crate::time::Span;
 /// # When nobody knows
 /// No share grows before every analysis of its step has passed, and what is undecided never passes. What was found to be worse goes
 /// back by the criteria of rollback; so does what was not measured, and what a limit left undecided. What a sequential test left
-/// undetermined shows no harm, and happens to one in ten of equal versions where a plan has as few looks as the planner accepts: it holds,
+/// undetermined shows no harm, and happens to one in six of equal versions at the most where a plan has as few looks as the planner accepts: it holds,
 /// with the share that it has, until people look again, cancel or give it up. To go back there too, without asking anybody, let the
 /// analysis say `undecided: fail`, and look longer. [`Undecided`](crate::model::Undecided) has the reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
