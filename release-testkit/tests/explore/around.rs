@@ -17,8 +17,10 @@ fn planned(steps: Vec<CanaryStep>) -> Definition {
 /// The same, with a hook before each increase: while it is called, time passes.
 fn asked(steps: Vec<CanaryStep>) -> Definition {
     let mut definition = planned(steps);
-    let (at, input) = (HookPoint::BeforeIncrease, serde_json::json!({}));
-    definition.stages[0].hooks = vec![Hook::new(literal("may-it"), at, "webhook", input)];
+    for stage in &mut definition.stages {
+        let (at, input) = (HookPoint::BeforeIncrease, serde_json::json!({}));
+        stage.hooks = vec![Hook::new(literal("may-it"), at, "webhook", input)];
+    }
     definition
 }
 
