@@ -71,9 +71,9 @@ impl Planner {
     ///
     /// Where nothing is said, they are refused where a version replaces another, unless the stage says in writing why its users may
     /// do without ([`Stage::unmeasured`]), which is kept in the plan. A service that goes back to a version that was live a short while
-    /// ago ([`Stage::rollback_window`]) is not held up by that: it was judged when it was live. `true` refuses them whatever stages say, and
-    /// also where nothing
-    /// served before; `false` refuses none. A stage's [`before_traffic`](Stage::before_traffic) is what mends such a plan.
+    /// ago ([`Stage::rollback_window`]) is not held up by that: it was judged when it was live. `true` refuses them whatever stages
+    /// say, also for such a way back, and where nothing served before; `false` refuses none. A stage's
+    /// [`before_traffic`](Stage::before_traffic) is what mends such a plan.
     ///
     /// ```
     /// use release_core::plan::Planner;

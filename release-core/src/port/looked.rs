@@ -10,7 +10,8 @@ use crate::plan::{Action, Deployment};
 impl AuthorizedCommand {
     /// What was to be ready right before the step, and how many instances: what the steps that it waits for look at in its target, with
     /// nothing between them and it that is no look. They may have looked a while ago, since a run may wait for a resume, a freeze's
-    /// end, a permit or a retry by hand; so whoever gives traffic looks again.
+    /// end, a permit or a retry by hand; so whoever gives traffic looks again. On the way back, as few are enough as would have been
+    /// enough then. Nothing for a step that gives nobody traffic.
     pub fn looked_for(&self) -> Vec<(Arc<Deployment>, u32)> {
         let Action::Route { target, .. } = &self.step().action else { return Vec::new() };
         let here = |other: &Target| {
@@ -29,7 +30,11 @@ impl AuthorizedCommand {
                 Some(Action::Probe { deployment, min_ready }) if here(&deployment.target) => {
                     // The last look at each is what counts.
                     if !found.iter().any(|(known, _)| known == deployment) {
-                        found.push((deployment.clone(), *min_ready));
+                        let least = match plan.alternate(index) {
+                            Some(Action::Probe { min_ready: fewer, .. }) => *fewer.min(min_ready),
+                            _ => *min_ready,
+                        };
+                        found.push((deployment.clone(), least));
                     }
                     open.extend(plan.predecessors(index));
                 }
