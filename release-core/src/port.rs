@@ -5,6 +5,7 @@
 
 mod decision;
 mod kill;
+mod looked;
 mod point;
 mod policy;
 

@@ -2,6 +2,7 @@
 
 mod drain;
 mod flags;
+mod ready;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,6 +131,7 @@ impl<'a> Call<'a> {
                 self.probe(&**probe, deployment, *min_ready).await
             }
             (Bound::Router(router), Action::Route { target, weights, rules }) => {
+                self.still_ready(command, weights, rules.as_deref()).await?;
                 let wish =
                     SetWeights::new(target.clone(), weights.clone()).by(rules.as_deref().cloned());
                 router.set_weights(&self.cx, wish).await?;

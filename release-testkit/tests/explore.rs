@@ -4,6 +4,8 @@
 
 #[path = "explore/argo.rs"]
 mod argo;
+#[path = "explore/around.rs"]
+mod around;
 
 use std::io::Write as _;
 

@@ -229,7 +229,7 @@ fn analyses(
         let judged = strategy.judged();
         let all: BTreeSet<_> = judged.iter().flat_map(|judged| &judged.analyses).copied().collect();
         for analysis in all.into_iter().chain(criteria.iter().copied()).collect::<BTreeSet<_>>() {
-            let again = [strategy::READY_AGAIN, strategy::ROUTED_AGAIN];
+            let again = [strategy::READY_AGAIN, strategy::OLD_READY_AGAIN, strategy::ROUTED_AGAIN];
             if taken.contains(&analysis.as_str()) || again.contains(&analysis.as_str()) {
                 let (environment, analysis) = (environment.clone(), analysis.clone());
                 errors.push(PlanError::ReservedAnalysis { stage: number, environment, analysis });

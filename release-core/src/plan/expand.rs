@@ -18,8 +18,8 @@ use super::{
 };
 use crate::ids::{AnalysisId, GateId, IdError, RegionId, ServiceId, StepId};
 use crate::model::{
-    Analysis, Definition, Environment, FlagMoment, Gate, RollbackScope, Stage, Target, Tier,
-    VersionSet,
+    Analysis, Definition, Environment, FlagMoment, Gate, Release, RollbackScope, Stage, Target,
+    Tier, VersionSet,
 };
 
 /// Plans `definition`, with the strategies that are ours: as a [`Planner`] that demands nothing beyond a sound definition.
@@ -361,14 +361,7 @@ impl<'a> Expansion<'a> {
 
     /// Whether `service` goes back to a version that was live a short while ago.
     fn returns(&self, stage: &Stage, service: &ServiceId) -> bool {
-        let release = &self.definition.release;
-        if release.recent.is_empty() {
-            return false;
-        }
-        let digest = |set: &VersionSet| set.get(service).map(|member| member.artifact.digest());
-        let new = digest(&release.versions);
-        let recent = release.recent.iter().take(stage.rollback_window as usize);
-        new.is_some() && recent.map(digest).any(|recent| recent == new)
+        returns(&self.definition.release, stage, service)
     }
 
     fn notifications(&mut self) -> Result<(), IdError> {
@@ -446,4 +439,15 @@ pub(super) fn prefixed(prefix: &str, gates: &[Gate]) -> Result<Vec<Gate>, IdErro
         Gate::Soak(_) | Gate::NotBefore(_) => Ok(gate.clone()),
     };
     gates.iter().map(own).collect()
+}
+
+/// Whether a release brings `service` back to a version that was live in `stage` a short while ago.
+pub(super) fn returns(release: &Release, stage: &Stage, service: &ServiceId) -> bool {
+    if release.recent.is_empty() {
+        return false;
+    }
+    let digest = |set: &VersionSet| set.get(service).map(|member| member.artifact.digest());
+    let new = digest(&release.versions);
+    let recent = release.recent.iter().take(stage.rollback_window as usize);
+    new.is_some() && recent.map(digest).any(|recent| recent == new)
 }

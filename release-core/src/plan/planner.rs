@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::strategy::recreate::Recreate;
 use super::strategy::{Known, RolloutStrategy};
 use super::{Place, Plan, PlanBuilder, PlanError, PlanErrors, Step, expand};
-use crate::ids::EnvironmentId;
+use crate::ids::{EnvironmentId, ServiceId};
 use crate::model::{Definition, Other, Stage, Strategy, Tier};
 
 /// Most steps that a refusal names.
@@ -20,7 +20,7 @@ type Make = Box<dyn Fn(&Value) -> Result<Box<dyn RolloutStrategy>, String> + Sen
 /// Whose users may get a version of which nothing was measured.
 #[derive(Debug, Clone, Copy, Default)]
 enum Unmeasured {
-    /// Those of stages that say why, and where nothing served before.
+    /// Those of stages that say why, where nothing served before, and of what was live a short while ago.
     #[default]
     ByWord,
     /// Nobody's, whatever stages say.
@@ -70,8 +70,10 @@ impl Planner {
     /// [`Plan::unmeasured_before_traffic`] in an environment of the tier [`Tier::Production`] are refused.
     ///
     /// Where nothing is said, they are refused where a version replaces another, unless the stage says in writing why its users may
-    /// do without ([`Stage::unmeasured`]), which is kept in the plan. `true` refuses them whatever stages say, and also where nothing
-    /// served before; `false` refuses none. A stage's [`before_traffic`](Stage::before_traffic) is what mends such a plan.
+    /// do without ([`Stage::unmeasured`]), which is kept in the plan. A service that goes back to a version that was live a short while
+    /// ago ([`Stage::rollback_window`]) is not held up by that: it was judged when it was live. `true` refuses them whatever stages
+    /// say, also for such a way back, and where nothing served before; `false` refuses none. A stage's
+    /// [`before_traffic`](Stage::before_traffic) is what mends such a plan.
     ///
     /// ```
     /// use release_core::plan::Planner;
@@ -168,9 +170,18 @@ impl Planner {
             return Ok(());
         }
         let first = matches!(self.unmeasured, Unmeasured::Never);
+        let release = &definition.release;
+        // What was live a short while ago comes back without judging: it was judged then, and the way back is in a hurry.
+        let returns = |place: &Place, service: &ServiceId| {
+            let mut stages = definition.stages.iter();
+            stages.any(|stage| {
+                stage.environment == place.environment && expand::returns(release, stage, service)
+            })
+        };
         let replaces = |place: &Place| {
-            let mut old = place.service.iter().map(|id| definition.release.previous.get(id));
-            first || old.any(|old| old.is_some())
+            let mut services = place.service.iter();
+            let was_there = |id: &ServiceId| release.previous.get(id).is_some();
+            first || services.any(|id| was_there(id) && !returns(place, id))
         };
         let serves = |step: &&Step| {
             let place = step.scope.place();

@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Deployment, Plan, PlanError, Step, Weight, graph};
-use crate::ids::StepId;
+use crate::ids::{EnvironmentId, RegionId, ServiceId, StepId};
 use crate::model::{Digest, Target, TrafficRules};
 
-/// A version in a target.
-const fn key(deployment: &Deployment) -> (&Target, Digest) {
-    (&deployment.target, deployment.artifact.digest())
+/// Where a version gets traffic, on whichever track its instances are.
+type Here<'a> = (&'a EnvironmentId, &'a RegionId, &'a ServiceId);
+
+const fn here(target: &Target) -> Here<'_> {
+    (&target.environment, &target.region, &target.service)
+}
+
+/// A version in such a place.
+const fn key(deployment: &Deployment) -> (Here<'_>, Digest) {
+    (here(&deployment.target), deployment.artifact.digest())
 }
 
 /// What happens to a version in a target.
@@ -27,7 +34,8 @@ impl Plan {
     /// where the stage does not say why.
     ///
     /// Traffic is what a version answers: a share of it, or the users that a header route sends to it whatever its share. Copies of
-    /// requests are none, since nobody gets what is answered to them.
+    /// requests are none, since nobody gets what is answered to them. What is measured of a version on one track is known of it on
+    /// all; a [dry run](crate::model::Analysis::dry_run) measures nothing, since nothing follows of it.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,18 +52,19 @@ impl Plan {
 
     /// The same, as steps.
     pub(super) fn unmeasured(&self) -> impl Iterator<Item = &Step> {
-        let mut ways: BTreeMap<(&Target, Digest), Way> = BTreeMap::new();
+        let mut ways: BTreeMap<(Here<'_>, Digest), Way> = BTreeMap::new();
         for (step, index) in self.steps().iter().zip(0_u32..) {
             match &step.action {
                 Action::Probe { deployment, .. } => {
                     ways.entry(key(deployment)).or_default().ready.push(index);
                 }
-                Action::Analyze { deployment, .. } => {
+                // Of a dry run nothing follows, whatever it finds.
+                Action::Analyze { deployment, analysis, .. } if !analysis.dry_run => {
                     ways.entry(key(deployment)).or_default().measured.push(index);
                 }
                 Action::Route { target, weights, rules } => {
                     for version in answering(weights, rules.as_deref()) {
-                        ways.entry((target, version)).or_default().served.push(index);
+                        ways.entry((here(target), version)).or_default().served.push(index);
                     }
                 }
                 _ => {}
@@ -84,10 +93,10 @@ impl Plan {
 }
 
 /// Whether a version served users before a step that changes who does: what undoes the step gives them back to it.
-fn served(step: &Step, (place, version): (&Target, Digest)) -> bool {
+fn served(step: &Step, (place, version): (Here<'_>, Digest)) -> bool {
     step.undo.compensations().iter().any(|undo| match &undo.action {
         Action::Route { target, weights, rules } => {
-            target == place && answering(weights, rules.as_deref()).any(|to| to == version)
+            here(target) == place && answering(weights, rules.as_deref()).any(|to| to == version)
         }
         _ => false,
     })

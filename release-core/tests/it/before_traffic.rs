@@ -2,9 +2,9 @@
 
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
-    Analysis, BlueGreen, Bound, Canary, CanaryStep, Copies, Definition, Digest, HeaderRule, Judge,
-    Metric, Rolling, Selector, Service, Span, Strategy, Threshold, Tier, Undecided, Unit,
-    Unmeasured, VersionSet,
+    Analysis, BlueGreen, Bound, Canary, CanaryStep, Copies, Definition, Digest, Experiment,
+    ExperimentTemplate, HeaderRule, Judge, Metric, Rolling, Selector, Service, Span, Strategy,
+    TemplateVersion, Threshold, Tier, Undecided, Unit, Unmeasured, VersionSet,
 };
 use release_core::plan::{Action, Plan, PlanError, PlanErrors, Planner, plan};
 use release_core::port::{Bucket, Evidence, Measurement};
@@ -100,6 +100,61 @@ fn whom_headers_bring_to_a_version_is_traffic_and_copies_are_none() {
         definition.stages[0].before_traffic = vec![id("errors")];
         assert_eq!(unmeasured(&definition), [""; 0]);
     }
+}
+
+/// Found in review: nothing follows of a dry run, whatever it finds, and it was taken for evidence.
+#[test]
+fn a_dry_run_is_no_evidence() {
+    let previewed = |dry_run| {
+        let green = BlueGreen { preview_analyses: vec![id("look")], ..BlueGreen::default() };
+        let mut definition = definition(Strategy::BlueGreen(green), error_rate());
+        definition.analyses.push(Analysis { id: id("look"), dry_run, ..error_rate() });
+        definition
+    };
+    assert_eq!(unmeasured(&previewed(false)), [""; 0]);
+    assert_eq!(unmeasured(&previewed(true)), ["prod/eu/api/switch"]);
+    assert!(Planner::new().plan(&previewed(false)).is_ok());
+    assert!(Planner::new().plan(&previewed(true)).is_err());
+}
+
+/// Found in review: what was measured of a version on a track was not seen where its other instances get traffic.
+#[test]
+fn what_is_measured_on_a_track_is_measured_of_the_version() {
+    let with = |of: TemplateVersion, analyses: Vec<_>| {
+        let set = ExperimentTemplate::new(id("fresh"), of, 1);
+        let experiment = Experiment { analyses, ..Experiment::of([set], Span::secs(60)) };
+        let first = CanaryStep { experiment: Some(experiment), ..CanaryStep::new(0, Span::ZERO) };
+        let canary = Canary::new(vec![first, CanaryStep::new(50, Span::ZERO)]);
+        definition(Strategy::Canary(canary), error_rate())
+    };
+    let judged = with(TemplateVersion::New, vec![id("errors")]);
+    assert_eq!(unmeasured(&judged), [""; 0]);
+    assert!(Planner::new().plan(&judged).is_ok());
+    for silent in [with(TemplateVersion::New, vec![]), with(TemplateVersion::Old, vec![])] {
+        assert_eq!(unmeasured(&silent), ["prod/eu/api/weight-50"]);
+    }
+}
+
+/// Found in review: the quick way back has no previews, and was refused in the middle of an incident.
+#[test]
+fn a_version_that_was_live_a_short_while_ago_comes_back_without_evidence() {
+    let green = BlueGreen { preview_analyses: vec![id("errors")], ..BlueGreen::default() };
+    let mut definition = definition(Strategy::BlueGreen(green), error_rate());
+    assert!(Planner::new().plan(&definition).is_ok());
+    definition.stages[0].rollback_window = 1;
+    definition.release.recent = vec![definition.release.versions.clone()];
+    assert_eq!(unmeasured(&definition), ["prod/eu/api/switch"]);
+    assert!(Planner::new().plan(&definition).is_ok());
+    // Who owns the planner has the last word.
+    assert!(Planner::new().measured_before_traffic(true).plan(&definition).is_err());
+    // What was live longer ago is as any other.
+    let green = Strategy::BlueGreen(BlueGreen::default());
+    let others = VersionSet::new().with(id("api"), id("0.9.0"), artifact("api", "0.9.0"));
+    definition.release.recent.insert(0, others);
+    definition.stages[0].strategy = green;
+    assert!(Planner::new().plan(&definition).is_err());
+    definition.stages[0].rollback_window = 2;
+    assert!(Planner::new().plan(&definition).is_ok());
 }
 
 /// The old version is looked at before it gets back what it gave up, and served before all of that.

@@ -1,6 +1,8 @@
 //! Analyses that begin later than their step is reached.
 
-use release_core::model::{Analysis, Canary, CanaryStep, Gate, Span, Strategy, Timestamp};
+use release_core::model::{
+    Analysis, BlueGreen, Canary, CanaryStep, Definition, Gate, Span, Strategy, Timestamp,
+};
 use release_core::plan::{Action, PlanError, PlanErrors, plan};
 use release_core::port::Evidence;
 use release_core::run::Outcome;
@@ -8,7 +10,7 @@ use release_core::run::Outcome;
 use super::comparing::{comparing, definition};
 use super::support::drive::Run;
 use super::support::looks::{go, part};
-use super::support::samples::artifact;
+use super::support::samples::{approval, artifact, error_rate, id};
 
 fn half() -> Strategy {
     Strategy::Canary(Canary {
@@ -56,6 +58,34 @@ fn when_an_analysis_begins_is_a_gate_of_its_step_and_bounded() {
         errors.iter().all(|error| matches!(error, PlanError::TooLong { .. })) && !errors.is_empty(),
         "{errors:?}"
     );
+}
+
+/// Found in review: what a change of shares waits for took the place of the delay of the analysis that comes first, also where it
+/// waits for nothing.
+#[test]
+fn an_analysis_that_stands_first_begins_later_too() {
+    let delay = Span::secs(90);
+    let delayed = || Analysis { begin_after: Some(delay), ..error_rate() };
+    let gates = |definition: &Definition, name: &str| {
+        let plan = plan(definition).unwrap();
+        let step = plan.steps().iter().find(|step| step.id.as_str().ends_with(name));
+        step.unwrap().gates.clone()
+    };
+    let mut before = definition(half(), delayed());
+    before.stages[0].before_traffic = vec![id("errors")];
+    assert_eq!(gates(&before, "/before-traffic/errors"), [Gate::Soak(delay)]);
+    let green = BlueGreen { gates: vec![approval("go")], ..BlueGreen::default() };
+    let mut gated = definition(Strategy::BlueGreen(green), delayed());
+    gated.stages[0].before_traffic = vec![id("errors")];
+    // Where the shares stay as they are, a step of a canary begins with what judges it.
+    let again = CanaryStep { gates: vec![approval("go")], ..CanaryStep::new(20, Span::ZERO) };
+    let twice = Canary::new(vec![CanaryStep::new(20, Span::ZERO), again]);
+    let twice = definition(Strategy::Canary(twice), delayed());
+    for (definition, name) in [(gated, "/before-traffic/errors"), (twice, "/weight-20-2/errors")] {
+        let found = gates(&definition, name);
+        let both = matches!(&found[..], [Gate::Approval(_), Gate::Soak(found)] if *found == delay);
+        assert!(both, "{name}: {found:?}");
+    }
 }
 
 #[test]

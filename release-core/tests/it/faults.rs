@@ -1,8 +1,8 @@
 //! What is wrong with definitions: every fault, told at once and with what to do about it.
 
 use release_core::model::{
-    Analysis, Approval, BlueGreen, Canary, CanaryStep, Definition, Gate, RollbackTrigger, Rolling,
-    Service, Span, Stage, Strategy, Tier,
+    Analysis, Approval, BlueGreen, Canary, CanaryStep, Definition, Experiment, ExperimentTemplate,
+    Gate, RollbackTrigger, Rolling, Service, Span, Stage, Strategy, TemplateVersion, Tier,
 };
 use release_core::plan::{PlanError, PlanErrors, plan};
 
@@ -133,7 +133,18 @@ fn analyses_that_would_become_one_step() {
     let spec = BlueGreen { bake: Span::secs(1), keep_old: Span::secs(1), ..BlueGreen::default() };
     let steps = vec![CanaryStep::new(10, Span::secs(1))];
     let rolling = Rolling { max_unavailable: 1.into(), bake: Span::secs(1), ..Rolling::new(2) };
+    // Where fresh instances are compared, and where sets of them run side by side.
+    let fresh = ExperimentTemplate::new(id("fresh"), TemplateVersion::New, 1).share(20);
+    let experiments =
+        [(0, Experiment::of([fresh], Span::secs(1))), (10, Experiment::new(20, 4, Span::secs(1)))];
+    let [sets, compared] = experiments.map(|(weight, experiment)| {
+        let step = CanaryStep::new(weight, Span::secs(1));
+        let steps = vec![CanaryStep { experiment: Some(experiment), ..step }];
+        Strategy::Canary(Canary { keep_old: Span::secs(1), ..Canary::new(steps) })
+    });
     for strategy in [
+        sets,
+        compared,
         Strategy::Recreate,
         Strategy::Rolling(rolling),
         Strategy::BlueGreen(spec),

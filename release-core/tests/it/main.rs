@@ -148,6 +148,8 @@ mod scorecards;
 #[cfg(test)]
 mod scraped;
 #[cfg(test)]
+mod seen_again;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod step_calls;

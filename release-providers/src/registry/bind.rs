@@ -154,6 +154,13 @@ impl Registry {
         self.find(&at)
     }
 
+    /// Who tells whether instances in a target are ready, if anybody does.
+    pub(crate) fn probe_of(&self, target: &Target) -> Option<Arc<dyn HealthProbe>> {
+        let mut at = ProviderSelector::everywhere();
+        in_target(&mut at, target);
+        self.find(&at)
+    }
+
     fn need<T: ?Sized + Capable>(
         &self,
         step: &Step,

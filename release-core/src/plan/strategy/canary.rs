@@ -11,6 +11,37 @@ use crate::model::{
 use crate::plan::{Action, Step};
 use crate::time::Span;
 
+/// What steps are called beside analyses.
+const NAMES: &[&str] = &[
+    "scale",
+    "ready",
+    "bake",
+    "still-ready",
+    "still-routed",
+    "grow-old",
+    "old-ready",
+    "shrink-old",
+    "shrink",
+    "experiment",
+];
+
+/// The same, where experiments are among them: they judge beside their own steps.
+const NAMES_WITH_EXPERIMENTS: &[&str] = &[
+    "scale",
+    "ready",
+    "bake",
+    "still-ready",
+    "still-routed",
+    "grow-old",
+    "old-ready",
+    "shrink-old",
+    "shrink",
+    "experiment",
+    "start",
+    "stop",
+    "over",
+];
+
 impl RolloutStrategy for Canary {
     fn problem(&self) -> Option<String> {
         if self.steps.is_empty() {
@@ -83,18 +114,8 @@ impl RolloutStrategy for Canary {
     }
 
     fn names(&self) -> &'static [&'static str] {
-        &[
-            "scale",
-            "ready",
-            "bake",
-            "still-ready",
-            "still-routed",
-            "grow-old",
-            "old-ready",
-            "shrink-old",
-            "shrink",
-            "experiment",
-        ]
+        let beside = self.steps.iter().any(|step| step.experiment.is_some());
+        if beside { NAMES_WITH_EXPERIMENTS } else { NAMES }
     }
 
     fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
@@ -251,7 +272,8 @@ impl Course<'_> {
         self.steps.push(site.still_ready(&prefix, ready)?);
         self.ready = ready;
         if let Some(first) = self.steps.get_mut(begin) {
-            first.gates = site.own_gates(name, &step.gates)?;
+            let own = site.own_gates(name, &step.gates)?;
+            first.gates = own.into_iter().chain(std::mem::take(&mut first.gates)).collect();
         }
         Ok(routed.unwrap_or(begin))
     }

@@ -1,8 +1,9 @@
 //! What every strategy has around its own steps: what must be known before traffic comes, what is called outside, and a
-//! look whether the new version is still ready where time may have passed before it gets more traffic.
+//! look whether whoever gets more traffic is still ready where time may have passed before.
 
 use std::time::Duration;
 
+use super::looked::Looked;
 use super::shares::{distributed, distributes, share_after};
 use super::{Rollout, Site, StrategyError};
 use crate::ids::{AnalysisId, HookId, IdError};
@@ -12,6 +13,8 @@ use crate::time::Span;
 
 /// What the look is called, below the name of the step before which it stands.
 pub(in crate::plan) const READY_AGAIN: &str = "ready-again";
+/// The same of the look at the version from before.
+pub(in crate::plan) const OLD_READY_AGAIN: &str = "old-ready-again";
 /// The same of the look whether the traffic is still distributed as it was set.
 pub(in crate::plan) const ROUTED_AGAIN: &str = "routed-again";
 /// How often it is asked again, while a hook that may take its time says that it does not know yet: at the most…
@@ -36,8 +39,8 @@ pub(super) fn weave(
         woven: Vec::with_capacity(rollout.steps.len()),
         reach: Reach::default(),
         reached: false,
-        ready: None,
-        waited: false,
+        looked: Looked::before(site),
+        met: false,
         unlooked: false,
     };
     weaver.call(HookPoint::BeforeRollout, "")?;
@@ -81,75 +84,83 @@ struct Weaver<'a> {
     reach: Reach,
     /// Whether anybody got to the new version yet.
     reached: bool,
-    /// How many instances of the new version were ready when somebody last looked.
-    ready: Option<u32>,
-    /// Whether time may have passed since then.
-    waited: bool,
+    /// Who was seen to be ready.
+    looked: Looked,
+    /// Whether anybody has looked at the new version yet.
+    met: bool,
     /// Whether time may have passed since the traffic was last distributed, or looked at.
     unlooked: bool,
 }
 
 impl Weaver<'_> {
     fn add(&mut self, step: Step) -> Result<(), StrategyError> {
-        let new = self.site.new.artifact.digest();
-        let Some(after) = Reach::after(&step.action, new) else { return self.beside(step) };
-        if !after.is_more_than(self.reach) {
-            (self.reach, self.unlooked) = (after, false);
-            self.waited |= step.is_gated();
-            self.woven.push(step);
-            return Ok(());
+        match Reach::after(&step.action, self.site.new.artifact.digest()) {
+            Some(after) => self.shift(step, after),
+            None => self.beside(step),
         }
-        self.more(step, after)
     }
 
     /// A step that is no change of shares.
     fn beside(&mut self, step: Step) -> Result<(), StrategyError> {
         let new = self.site.new_version();
-        let found = match &step.action {
-            Action::Probe { deployment, min_ready } if deployment == new => Some(*min_ready),
-            _ => None,
-        };
+        let meets = !self.met
+            && matches!(&step.action, Action::Probe { deployment, .. } if deployment == new);
         let passes = takes_time(&step);
-        self.waited |= passes;
+        if passes {
+            self.looked.age();
+        }
         self.unlooked = (self.unlooked || passes) && !distributes(&step);
+        self.looked.note(&step.action);
         self.woven.push(step);
-        if found.is_some() {
-            let first = self.ready.is_none();
-            (self.ready, self.waited) = (found, false);
-            if first {
-                self.call(HookPoint::WhenReady, "")?;
-            }
+        if meets {
+            self.met = true;
+            self.call(HookPoint::WhenReady, "")?;
         }
         Ok(())
     }
 
-    /// More of the traffic: what has to be known is known, and has to be as it was known, when it comes. What the step
-    /// waits for stands before all of that, so that no answer is older than the wait.
-    fn more(&mut self, mut step: Step, after: Reach) -> Result<(), StrategyError> {
+    /// A change of shares. Where the new version gets more: what has to be known is known, and has to be as it was known, when it
+    /// comes. Whoever gets more, also on a track or of the version from before, has to be as ready as it was seen to be. What the
+    /// step waits for stands before all of that, so that no answer is older than the wait.
+    fn shift(&mut self, mut step: Step, after: Reach) -> Result<(), StrategyError> {
         let (begin, path) = (self.woven.len(), format!("{}/", name_in(self.site, &step)));
+        let more = after.is_more_than(self.reach);
         let gates = std::mem::take(&mut step.gates);
+        if more {
+            self.before_more(&path, after)?;
+        }
+        if !gates.is_empty() {
+            self.looked.age();
+            self.unlooked = true;
+        }
+        if more && self.unlooked {
+            self.look_at_traffic(&path)?;
+        }
+        for look in self.looked.again(self.site, &path, &step.action, more)? {
+            self.looked.note(&look.action);
+            self.woven.push(look);
+        }
+        let first = self.woven.get_mut(begin).unwrap_or(&mut step);
+        first.gates = gates.into_iter().chain(std::mem::take(&mut first.gates)).collect();
+        (self.reach, self.unlooked) = (after, false);
+        self.looked.note(&step.action);
+        self.woven.push(step);
+        if more { self.call(HookPoint::AfterIncrease, &path) } else { Ok(()) }
+    }
+
+    /// What stands before the new version gets more of the traffic.
+    fn before_more(&mut self, path: &str, after: Reach) -> Result<(), StrategyError> {
         if !std::mem::replace(&mut self.reached, true) && !self.before_traffic.is_empty() {
             let analyses = self.before_traffic.iter();
             self.woven.extend(self.site.judge_by("before-traffic/", analyses, None, &[])?);
-            (self.waited, self.unlooked) = (true, true);
+            self.looked.age();
+            self.unlooked = true;
         }
-        self.call(HookPoint::BeforeIncrease, &path)?;
+        self.call(HookPoint::BeforeIncrease, path)?;
         if after.share == 100 {
-            self.call(HookPoint::BeforePromotion, &path)?;
+            self.call(HookPoint::BeforePromotion, path)?;
         }
-        if self.unlooked || !gates.is_empty() {
-            self.look_at_traffic(&path)?;
-        }
-        if let Some(ready) = self.ready.filter(|_| self.waited || !gates.is_empty()) {
-            self.woven.push(self.site.probe(&format!("{path}{READY_AGAIN}"), ready)?);
-        }
-        match self.woven.get_mut(begin) {
-            Some(first) => first.gates = gates,
-            None => step.gates = gates,
-        }
-        (self.reach, self.waited, self.unlooked) = (after, false, false);
-        self.woven.push(step);
-        self.call(HookPoint::AfterIncrease, &path)
+        Ok(())
     }
 
     /// Looks whether the traffic is still distributed as it was set last, where anything was.
@@ -163,7 +174,8 @@ impl Weaver<'_> {
     fn call(&mut self, at: HookPoint, path: &str) -> Result<(), StrategyError> {
         for hook in self.hooks.iter().filter(|hook| hook.at == at) {
             self.woven.push(step(self.site, hook, path)?);
-            (self.waited, self.unlooked) = (true, true);
+            self.looked.age();
+            self.unlooked = true;
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ mod canary;
 mod experiment;
 mod hooks;
 mod judging;
+mod looked;
 pub(super) mod recreate;
 mod roles;
 mod rolling;
@@ -50,7 +51,7 @@ mod site;
 
 use std::fmt;
 
-pub(super) use hooks::{Called, READY_AGAIN, ROUTED_AGAIN};
+pub(super) use hooks::{Called, OLD_READY_AGAIN, READY_AGAIN, ROUTED_AGAIN};
 pub use roles::Roles;
 pub use site::Site;
 
