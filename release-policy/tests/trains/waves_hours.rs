@@ -97,16 +97,16 @@ fn more_hours_than_are_looked_at_are_refused() {
 /// Regions with many short hours, which may touch, and may be too short.
 fn many_hours() -> impl Strategy<Value = (Vec<WaveRegion>, WaveRules)> {
     let hours = proptest::collection::vec((0_u64..40, 1_u64..60), 1..40);
-    let all = proptest::collection::vec((1_u64..100, hours), 1..=3);
-    (all, 0_u64..40, 30_u8..=100).prop_map(|(all, attended, first_percent)| {
+    let all = proptest::collection::vec((1_u64..100, hours), 2..=3);
+    (all, 0_u64..40, 50_u8..=100).prop_map(|(all, attended, first_percent)| {
         let of = |(number, (users, hours)): (usize, (u64, Vec<(u64, u64)>))| {
             let mut at = 0;
-            let mut next = |(pause, lasts): (u64, u64)| {
+            let next = |(pause, lasts): (u64, u64)| {
                 let begins = at + pause;
                 at = begins + lasts;
                 (minute(begins), minute(at))
             };
-            let on_call = hours.into_iter().map(&mut next).collect();
+            let on_call = hours.into_iter().map(next).collect();
             WaveRegion { on_call, ..region(&format!("r{number}"), users) }
         };
         let attended = Span::secs(60 * attended);
