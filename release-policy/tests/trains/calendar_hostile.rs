@@ -318,14 +318,17 @@ fn a_freeze_by_cron_that_somebody_moved_is_where_it_was_moved_to() {
 #[test]
 fn what_ends_behind_all_dates_is_refused_with_the_line() {
     let written = text();
-    let freeze = written.find("UID:window/weekend").unwrap();
-    let ends = freeze + written[freeze..].find("DTEND").unwrap();
-    let until = ends + written[ends..].find("\r\n").unwrap();
-    let changed = format!("{}DURATION:P100000000W{}", &written[..ends], &written[until..]);
-    let (found, of, problem) = event(Calendar::from_ical(&changed, &unsaid()).unwrap_err());
-    assert_eq!((found, &*of), (Some(line(&changed, "DURATION:P100000000W")), "window/weekend"));
-    let (property, value) = ("DURATION".to_owned(), "P100000000W".to_owned());
-    assert_eq!(problem, EventProblem::BadValue { property, value });
+    for (uid, length) in [("window/weekend", "DURATION"), ("holiday/de/1", "DTEND")] {
+        let named = written.find(&format!("UID:{uid}\r\n")).unwrap();
+        let begins = written[..named].rfind("BEGIN:VEVENT").unwrap();
+        let from = begins + written[begins..].find(&format!("\r\n{length}")).unwrap() + 2;
+        let until = from + written[from..].find("\r\n").unwrap();
+        let changed = format!("{}DURATION:P100000000W{}", &written[..from], &written[until..]);
+        let (found, of, problem) = event(Calendar::from_ical(&changed, &unsaid()).unwrap_err());
+        assert_eq!((found, &*of), (Some(line(&changed, "DURATION:P100000000W")), uid));
+        let (property, value) = ("DURATION".to_owned(), "P100000000W".to_owned());
+        assert_eq!(problem, EventProblem::BadValue { property, value });
+    }
 }
 
 /// Windows that no event shows all want to be the first.

@@ -344,7 +344,7 @@ fn many_sets_that_tear_pairs_apart_are_looked_through_and_too_many_are_refused()
     assert_eq!(boarded.instead, Some((pair.clone(), Digest::of(b"pair"))));
     let mut many = vec![VerifiedSet::of(pair, Digest::of(b"pair")); MAX_VERIFIED];
     assert!(Boarding { verified: &many, ..boarding }.board().is_ok());
-    many.extend(many.first().cloned());
+    many.push(many[0].clone());
     let error = Boarding { verified: &many, ..boarding }.board().unwrap_err();
     assert_eq!(error, BoardingError::TooManyVerified(MAX_VERIFIED + 1));
     assert!(error.to_string().contains(&format!("are more than {MAX_VERIFIED}")), "{error}");
