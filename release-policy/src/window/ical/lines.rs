@@ -38,7 +38,7 @@ impl Lines {
                 if open.len() >= MAX_DEPTH {
                     return wrong(format!("more than {MAX_DEPTH} components are nested"));
                 }
-                let first = whole + open.len() + lines.components.len() == 0;
+                let first = open.len() + lines.components.len() + whole == 0;
                 if !first && name.eq_ignore_ascii_case("VCALENDAR") {
                     return wrong(
                         "a second `VCALENDAR` begins, and one is read; read each as a text of its own, or put all into one"
