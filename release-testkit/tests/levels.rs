@@ -125,8 +125,9 @@ fn note(asked: &Asked, operation: &str, cx: &Context, request: &impl Debug) {
     let when = [(late, "late"), (far, "far")].into_iter().find(|(at, _)| *at == cx.deadline);
     let (cancelled, run) = (cx.cancellation.is_cancelled(), cx.run.is_some().then_some(cx.epoch));
     let how = (when.map(|(_, when)| when), cx.attempt, cancelled, run);
-    // A field that came later, where it asks for nothing.
+    // Fields that came later, where they ask for nothing.
     let request = unnumbered(&format!("{request:?}")).replace(", apart: None", "");
+    let request = request.replace(", metadata: None", "");
     asked.lock().unwrap().insert(format!("{operation} {how:?} {request}\n"));
 }
 

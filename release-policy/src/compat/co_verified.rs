@@ -27,7 +27,9 @@ const RULE: &str = "compat/co-verified";
 ///   of those that stay aboard, and of all that are left behind those from before. A region that is left behind as a whole has the set
 ///   from before, and that was asked for as it began.
 ///
-/// So wherever the engine ends a run by itself, each region has all of the new set, or a set of the record. What people leave half done
+/// So wherever the engine ends a run by itself, each region has all of the new set, or a set of the record. Of the record is also a set
+/// that was gone back from: a release that is a way back itself may begin from it, and if that fails, the engine returns to its `previous`,
+/// which is just that set. Whoever wants users on another one then begins another release. What people leave half done
 /// ([`Command::Abandon`], [`Command::ForceAbandon`]), and steps whose failure only ends the run
 /// ([`OnFailure::Fail`](release_core::plan::OnFailure::Fail)), nobody verified: [`NotVerified`](super::NotVerified) says so of such a run.
 ///

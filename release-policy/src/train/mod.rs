@@ -70,4 +70,6 @@ pub use scope::{
 pub use sign_off::{
     MAX_SIGN_OFFS, Requirement, SignOff, SignOffError, SignOffs, Signing, Statement,
 };
-pub use waves::{EXACT, MAX_REGIONS, Wave, WaveError, WavePlan, WaveRegion, WaveRules, waves};
+pub use waves::{
+    EXACT, MAX_HOURS, MAX_REGIONS, Wave, WaveError, WavePlan, WaveRegion, WaveRules, waves,
+};

@@ -8,12 +8,17 @@ use release_core::model::{RegionId, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 mod exact;
+mod hours;
 mod steps;
+
+use self::hours::Hours;
 
 /// Up to so many regions, all divisions into waves are looked at; beyond, the best that is found step by step is taken.
 pub const EXACT: usize = 12;
 /// How many regions there may be.
 pub const MAX_REGIONS: usize = 60;
+/// How many hours on call a region may have: those of 27 years, day by day.
+pub const MAX_HOURS: usize = 10_000;
 
 /// A region that is to get a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +31,7 @@ pub struct WaveRegion {
     /// The regions that take its traffic over when it fails: they are never changed in one wave with it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failover: BTreeSet<RegionId>,
-    /// When somebody is there who can help, from and until, in order; empty: always.
+    /// When somebody is there who can help, from and until, in order; empty: always. At most [`MAX_HOURS`] of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on_call: Vec<(Timestamp, Timestamp)>,
 }
@@ -137,6 +142,16 @@ pub enum WaveError {
         "the hours of region `{0}` are out of order; each has to end after it begins, and before the next begins"
     )]
     Hours(RegionId),
+    /// A region has too many hours.
+    #[error(
+        "region `{region}` has {hours} hours on call, and at most {MAX_HOURS} are looked at; leave out those long after the release, and join those that follow each other"
+    )]
+    TooManyHours {
+        /// Which.
+        region: RegionId,
+        /// How many it has.
+        hours: usize,
+    },
     /// A rule that allows nothing.
     #[error("`{field}` is {value}; {remedy}")]
     Rule {
@@ -206,6 +221,7 @@ struct Setting<'a> {
     rules: WaveRules,
     all: u128,
     partners: Vec<u64>,
+    hours: Hours,
 }
 
 /// Divides regions into waves from `start` on.
@@ -265,7 +281,8 @@ impl<'a> Setting<'a> {
                 return Err(WaveError::TooLarge { region, percent, most });
             }
         }
-        Ok(Self { regions, rules, all, partners })
+        let hours = Hours::of(regions, rules.attended);
+        Ok(Self { regions, rules, all, partners, hours })
     }
 
     const fn everything(&self) -> u64 {
@@ -303,34 +320,15 @@ impl<'a> Setting<'a> {
         self.of(wave).all(|(number, _)| partner(number) & wave == 0)
     }
 
-    /// The first instant from `from` on at which somebody is there in each of these regions, for as long as it takes.
-    fn attended(&self, wave: u64, from: Timestamp) -> Option<Timestamp> {
-        let mut at = from;
-        loop {
-            let mut moved = false;
-            for (_, region) in self.of(wave).filter(|(_, region)| !region.on_call.is_empty()) {
-                let enough = |(begins, ends): &&(Timestamp, Timestamp)| {
-                    at.max(*begins).plus(self.rules.attended) <= *ends
-                };
-                let (begins, _) = region.on_call.iter().find(enough)?;
-                moved |= *begins > at;
-                at = at.max(*begins);
-            }
-            if !moved {
-                return Some(at);
-            }
-        }
-    }
-
-    /// When a wave begins, and when it has been watched for long enough.
-    fn times(&self, done: u64, wave: u64, from: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        let begins = self.attended(wave, from)?;
+    /// Until when a wave that begins then has been watched for long enough.
+    fn baked(&self, done: u64, begins: Timestamp) -> Timestamp {
         let bake = if done == 0 { self.rules.first_bake } else { self.rules.bake };
-        Some((begins, begins.plus(self.rules.rollout).plus(bake)))
+        begins.plus(self.rules.rollout).plus(bake)
     }
 
     fn wave(&self, done: u64, wave: u64, from: Timestamp) -> Option<Wave> {
-        let (begins, baked) = self.times(done, wave, from)?;
+        let begins = self.hours.together(wave, from)?;
+        let baked = self.baked(done, begins);
         let regions = self.of(wave).map(|(_, region)| region.id.clone()).collect();
         Some(Wave { begins, baked, regions })
     }
@@ -354,6 +352,10 @@ fn check_rules(rules: WaveRules) -> Result<(), WaveError> {
 }
 
 fn check_hours(region: &WaveRegion) -> Result<(), WaveError> {
+    let hours = region.on_call.len();
+    if hours > MAX_HOURS {
+        return Err(WaveError::TooManyHours { region: region.id.clone(), hours });
+    }
     let ordered = region.on_call.iter().all(|(begins, ends)| begins < ends)
         && region
             .on_call

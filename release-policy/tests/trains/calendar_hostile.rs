@@ -8,7 +8,8 @@ use release_policy::train::calendar::{
 };
 use release_policy::window::ical::{EventProblem, IcalError};
 use release_policy::window::{
-    Holiday, HolidayCalendar, When, WindowProblem, WindowRules, WindowSpec, WindowsError,
+    Holiday, HolidayCalendar, MAX_WINDOWS, When, WindowProblem, WindowRules, WindowSpec,
+    WindowsError,
 };
 
 use super::calendar::{hour, hours};
@@ -242,7 +243,16 @@ fn what_is_no_icalendar_is_refused_with_the_line() {
     }
     // Two calendars in one text: none of them is left out.
     let both = format!("{}{}", text(), text());
-    assert!(matches!(read_calendar(&both, &unsaid()), Err(IcalError::Syntax { .. })));
+    let second = text().lines().count() + 1;
+    let refused = |both: &str, at: usize| {
+        let error = read_calendar(both, &unsaid()).unwrap_err();
+        let IcalError::Syntax { line: Some(found), problem } = error else { panic!("{error:?}") };
+        assert!(problem.contains("a second `VCALENDAR`") && found == at, "{found}: {problem}");
+    };
+    refused(&both, second);
+    // Nor where one stands in the other.
+    let inside = text().replacen("BEGIN:VTODO", &format!("{}BEGIN:VTODO", text()), 1);
+    refused(&inside, line(&text(), "BEGIN:VTODO"));
 }
 
 #[test]
@@ -303,4 +313,48 @@ fn a_freeze_by_cron_that_somebody_moved_is_where_it_was_moved_to() {
         nightly(&read, evening.plus(days(1))),
         Some((evening.plus(days(1)), night.1.plus(days(1))))
     );
+}
+
+#[test]
+fn what_ends_behind_all_dates_is_refused_with_the_line() {
+    let written = text();
+    for (uid, length) in [("window/weekend", "DURATION"), ("holiday/de/1", "DTEND")] {
+        let named = written.find(&format!("UID:{uid}\r\n")).unwrap();
+        let begins = written[..named].rfind("BEGIN:VEVENT").unwrap();
+        let from = begins + written[begins..].find(&format!("\r\n{length}")).unwrap() + 2;
+        let until = from + written[from..].find("\r\n").unwrap();
+        let changed = format!("{}DURATION:P100000000W{}", &written[..from], &written[until..]);
+        let (found, of, problem) = event(Calendar::from_ical(&changed, &unsaid()).unwrap_err());
+        assert_eq!((found, &*of), (Some(line(&changed, "DURATION:P100000000W")), uid));
+        let (property, value) = ("DURATION".to_owned(), "P100000000W".to_owned());
+        assert_eq!(problem, EventProblem::BadValue { property, value });
+    }
+}
+
+/// Windows that no event shows all want to be the first.
+#[test]
+fn more_windows_than_there_may_be_are_refused_wherever_they_want_to_stand() {
+    let freeze = |nth: usize| {
+        let when = When::Between { from: hour(0), until: hour(1) };
+        WindowSpec::freeze(id(&format!("w-{nth}")), when, id("sre"), "x").build().unwrap()
+    };
+    let calendar = |count: usize| {
+        let one = |nth| {
+            let window = serde_json::to_string(&freeze(nth)).unwrap();
+            format!("X-RELEASE-UNSHOWN-WINDOW:{{\"nth\":0,\"window\":{window}}}\r\n")
+        };
+        let all: String = (0..count).map(one).collect();
+        format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{all}END:VCALENDAR\r\n")
+    };
+    // As they are written, since none can come before all others.
+    let read = read_calendar(&calendar(3), &unsaid()).unwrap();
+    let ids: Vec<_> = read.windows.iter().map(|window| window.id().to_string()).collect();
+    assert_eq!(ids, ["w-0", "w-1", "w-2"]);
+    let count = MAX_WINDOWS + 2_000;
+    let error = read_calendar(&calendar(count), &unsaid()).unwrap_err();
+    // The first that is too much, on its line.
+    let IcalError::Windows { line: Some(line), problem } = &error else { panic!("{error:?}") };
+    let WindowsError::Window(problem) = &**problem else { panic!("{problem}") };
+    assert_eq!(problem.problem, WindowProblem::TooMany { count, max: MAX_WINDOWS });
+    assert_eq!(*line, 3 + MAX_WINDOWS);
 }

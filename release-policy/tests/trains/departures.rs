@@ -7,8 +7,8 @@ use release_core::model::{Digest, HotfixId, ServiceId, Span, Timestamp};
 use release_policy::compat::{VerifiedSet, Versions};
 use release_policy::train::calendar::ScheduledDeparture;
 use release_policy::train::departure::{
-    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, Lane, LaneError, MAX_CARS, NotProven,
-    Superseded, UnderWay, lane,
+    Behind, Boarded, Boarding, BoardingError, Car, Hotfix, Lane, LaneError, MAX_CARS, MAX_VERIFIED,
+    NotProven, Superseded, UnderWay, lane,
 };
 use semver::Version;
 
@@ -258,6 +258,96 @@ fn where_nothing_proves_all_of_it_the_most_that_is_proved_is_named() {
     let nobody = Boarding { cars: &late, ..boarding }.board().unwrap();
     assert_eq!(nobody.departing(), Err(NotProven::NobodyAboard { behind: 1 }));
     assert!(nobody.departing().unwrap_err().to_string().contains("wait for the next train"));
+}
+
+/// The most of what is aboard that one of these sets proves, as it is said in words.
+fn most_proved(
+    cars: &[Car],
+    shared: &[BTreeSet<ServiceId>],
+    aboard: &Versions,
+    (deployed, verified): (&Versions, &[VerifiedSet]),
+) -> Option<usize> {
+    let proved = |set: &&VerifiedSet| {
+        let stays = |id: &ServiceId| {
+            aboard.get(id).is_some_and(|version| set.versions.get(id) != Some(version))
+        };
+        let rides = |id: &ServiceId| aboard.contains_key(id) && !stays(id);
+        let riding = cars.iter().filter(|car| rides(&car.service));
+        let whole = riding.clone().all(|car| {
+            let with = shared.iter().filter(|group| group.contains(&car.service)).flatten();
+            let known = |id: &ServiceId| set.versions.contains_key(id);
+            !car.needs.iter().chain(with).any(stays) && car.needs.iter().all(known)
+        });
+        let live = |id: &ServiceId| if rides(id) { aboard.get(id) } else { deployed.get(id) };
+        whole
+            && riding.count() > 0
+            && set.versions.iter().all(|(id, version)| live(id) == Some(version))
+    };
+    let count = |set: &VerifiedSet| {
+        aboard.iter().filter(|(id, of)| set.versions.get(id) == Some(of)).count()
+    };
+    verified.iter().filter(proved).map(count).max()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_departs_instead_is_the_most_that_is_proved(
+        (cars, shared) in train(),
+        sets in proptest::collection::vec(any::<[u8; 2]>(), 0..12),
+    ) {
+        let deployed = all_at(8, 1);
+        // Of each set some services in the new version, some as they are, and the rest not at all.
+        let set = |(nth, [new, named]): (usize, [u8; 2])| {
+            let of = |id: usize| (service(id), version(1 + u64::from(new >> id & 1)));
+            let versions = (0..8).filter(|id| (new | named | 15) >> id & 1 == 1).map(of).collect();
+            VerifiedSet::of(versions, Digest::of(&nth.to_le_bytes()))
+        };
+        let verified: Vec<_> = sets.into_iter().enumerate().map(set).collect();
+        let boarding = Boarding { cars: &cars, shared: &shared, until: minute(UNTIL), deployed: &deployed, verified: &verified };
+        let boarded = boarding.board().unwrap();
+        let most = most_proved(&cars, &shared, &boarded.aboard, (&deployed, &verified));
+        if boarded.proof.is_some() {
+            prop_assert_eq!((most, boarded.instead), (Some(boarded.aboard.len()), None));
+        } else {
+            prop_assert_eq!(boarded.instead.as_ref().map(|(some, _)| some.len()), most);
+        }
+    }
+}
+
+#[test]
+fn many_sets_that_tear_pairs_apart_are_looked_through_and_too_many_are_refused() {
+    let pairs = 1_000;
+    let cars: Vec<_> = (0..2 * pairs).map(ready).collect();
+    let shared: Vec<BTreeSet<_>> =
+        (0..pairs).map(|nth| [service(2 * nth), service(2 * nth + 1)].into()).collect();
+    let deployed = all_at(2 * pairs, 1);
+    let all = all_at(2 * pairs, 2);
+    let without = |nth: usize| {
+        let mut torn = all.clone();
+        torn.insert(service(nth), version(1));
+        VerifiedSet::of(torn, Digest::of(&nth.to_le_bytes()))
+    };
+    let pair: Versions = [0, 1].map(|nth| (service(nth), version(2))).into();
+    let mut verified: Vec<_> = (0..50).map(without).collect();
+    verified.insert(7, VerifiedSet::of(pair.clone(), Digest::of(b"pair")));
+    let boarding = Boarding {
+        cars: &cars,
+        shared: &shared,
+        until: minute(UNTIL),
+        deployed: &deployed,
+        verified: &verified,
+    };
+    let boarded = boarding.board().unwrap();
+    assert_eq!((boarded.aboard.len(), boarded.proof), (2 * pairs, None));
+    assert_eq!(boarded.instead, Some((pair.clone(), Digest::of(b"pair"))));
+    let mut many = vec![VerifiedSet::of(pair, Digest::of(b"pair")); MAX_VERIFIED];
+    assert!(Boarding { verified: &many, ..boarding }.board().is_ok());
+    many.push(many[0].clone());
+    let error = Boarding { verified: &many, ..boarding }.board().unwrap_err();
+    assert_eq!(error, BoardingError::TooManyVerified(MAX_VERIFIED + 1));
+    assert!(error.to_string().contains(&format!("are more than {MAX_VERIFIED}")), "{error}");
 }
 
 #[test]

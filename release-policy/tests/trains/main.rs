@@ -39,4 +39,6 @@ mod support;
 #[cfg(test)]
 mod waves;
 #[cfg(test)]
+mod waves_hours;
+#[cfg(test)]
 mod waves_many;

@@ -171,7 +171,7 @@ pub(super) fn settings(
 }
 
 /// Compares with all plans that there are, and says whether there is one.
-fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) -> bool {
+pub(super) fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) -> bool {
     let best = brute_force(regions, *rules, minute(0));
     match waves(regions, *rules, minute(0)) {
         Ok(plan) => {

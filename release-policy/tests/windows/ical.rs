@@ -147,6 +147,10 @@ fn what_would_change_the_meaning_is_refused_with_the_event() {
             EventProblem::BadValue { property: "DTSTART".into(), value: "2026".into() },
         ),
         (
+            "DTSTART:20260101T000000Z\nDURATION:P100000000W",
+            EventProblem::BadValue { property: "DURATION".into(), value: "P100000000W".into() },
+        ),
+        (
             &format!("{day}\nDURATION:-P1D"),
             EventProblem::BadValue { property: "DURATION".into(), value: "-P1D".into() },
         ),
@@ -165,4 +169,64 @@ fn what_would_change_the_meaning_is_refused_with_the_event() {
         Err(IcalError::Syntax { line: Some(9), .. })
     ));
     assert!(matches!(read_windows(&"x".repeat(65 << 20), &defaults()), Err(IcalError::TooLong(_))));
+}
+
+/// Lengths that end behind all dates there are, or just before, and those of which nobody can tell how many seconds they are.
+#[test]
+fn events_that_end_behind_all_dates_are_refused_with_the_line() {
+    let event = |start: &str, lasts: &str| {
+        format!(
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:e\nDTSTART{start}\nDURATION:{lasts}\nEND:VEVENT\nEND:VCALENDAR\n"
+        )
+    };
+    for start in
+        [":20260101T000000Z", ":20260101T000000", ";VALUE=DATE:20260101", ":99991231T235959Z"]
+    {
+        for lasts in ["P100000000W", "P15000000W", "PT9223372036854775S", "P9223372036854775807W"] {
+            let text = event(start, lasts);
+            let problem =
+                EventProblem::BadValue { property: "DURATION".into(), value: lasts.into() };
+            let refused = IcalError::Event { line: Some(5), event: "e".into(), problem };
+            assert_eq!(read_windows(&text, &defaults()), Err(refused.clone()), "{text}");
+            assert_eq!(read_holidays(name("de"), &text), Err(refused), "{text}");
+        }
+        // What there are dates for is refused by what windows and holidays reach.
+        let text = event(start, "P10000000W");
+        assert!(
+            matches!(read_windows(&text, &defaults()), Err(IcalError::Window { .. })),
+            "{text}"
+        );
+        assert!(matches!(read_holidays(name("de"), &text), Err(IcalError::Event { .. })), "{text}");
+    }
+}
+
+#[test]
+fn a_second_calendar_in_a_text_is_refused_with_its_line() {
+    let event = |uid: &str| {
+        format!(
+            "BEGIN:VEVENT\nUID:{uid}\nDTSTART:20260601T000000Z\nDTEND:20260602T000000Z\nEND:VEVENT\n"
+        )
+    };
+    let calendar = |inside: &str| format!("BEGIN:VCALENDAR\n{inside}END:VCALENDAR\n");
+    let one = calendar(&event("one"));
+    assert_eq!(read_windows(&one, &defaults()).unwrap().len(), 1);
+    let inside = calendar(&(event("one") + &calendar(&event("two"))));
+    let other_case = calendar(&event("two")).replace("VCALENDAR", "vcalendar");
+    for (text, at) in [
+        (format!("{one}{}", calendar(&event("two"))), 8),
+        (format!("{one}\n\n{}", calendar(&event("two"))), 10),
+        (format!("{}{one}", calendar("")), 3),
+        (format!("{}{one}", event("two")), 6),
+        (format!("{one}{other_case}"), 8),
+        (inside, 7),
+    ] {
+        let error = read_windows(&text, &defaults()).unwrap_err();
+        let IcalError::Syntax { line, problem } = &error else { panic!("{error:?}: {text}") };
+        assert_eq!(*line, Some(at), "{text}");
+        assert!(problem.starts_with("a second `VCALENDAR` begins"), "{problem}");
+        assert!(matches!(
+            read_holidays(name("de"), &text),
+            Err(IcalError::Syntax { line, .. }) if line == Some(at)
+        ));
+    }
 }

@@ -55,7 +55,9 @@ pub enum CalendarError {
         /// What is wrong.
         problem: WindowProblem,
     },
-    /// A train departs before the time of its departure before is over. Those of other trains do not count.
+    /// A train departs before the time of its departure before is over. Those of other trains do not count: a calendar does not say which
+    /// services a train brings, so that two lines that bring the same one at overlapping times are not refused. Whoever has such lines
+    /// keeps them apart by their rules, or sees it as their cars board ([`Train`](crate::train::departure::Train)).
     #[error(
         "train `{next}` departs at {departs}, before the time of `{one}` is over at {closes}; depart more rarely, or keep less time for validation and hotfixes"
     )]

@@ -12,6 +12,8 @@ use crate::compat::{VerifiedSet, Versions};
 
 /// The most cars of a train.
 pub const MAX_CARS: usize = 10_000;
+/// The most verified sets that a train is compared with.
+pub const MAX_VERIFIED: usize = 1_000;
 
 /// A member of a train: a service in the version that is to go along.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +78,7 @@ pub struct Boarding<'a> {
     pub until: Timestamp,
     /// What is deployed.
     pub deployed: &'a Versions,
-    /// What was verified together so far.
+    /// What was verified together so far: at most [`MAX_VERIFIED`] sets.
     pub verified: &'a [VerifiedSet],
 }
 
@@ -90,6 +92,9 @@ pub enum BoardingError {
     /// It is too much.
     #[error("{0} cars are more than {MAX_CARS}; divide the train")]
     TooMany(usize),
+    /// There are too many verified sets.
+    #[error("{0} verified sets are more than {MAX_VERIFIED}; hand in the last ones")]
+    TooManyVerified(usize),
     /// A service would go along twice.
     #[error("service `{0}` is two cars; keep one of them")]
     Twice(ServiceId),
@@ -301,6 +306,9 @@ impl Boarding<'_> {
         if let Some(fault) = faults(self.cars, self.shared).into_iter().next() {
             return Err(fault);
         }
+        if self.verified.len() > MAX_VERIFIED {
+            return Err(BoardingError::TooManyVerified(self.verified.len()));
+        }
         let cars: BTreeMap<_, _> = self.cars.iter().map(|car| (&car.service, car)).collect();
         for car in self.cars {
             let there = |id: &&ServiceId| cars.contains_key(id) || self.deployed.contains_key(*id);
@@ -380,22 +388,27 @@ impl Boarding<'_> {
         let mut best: Option<(Versions, Digest)> = None;
         for set in self.verified {
             let within =
-                aboard.iter().filter(|(id, version)| set.versions.get(id) == Some(version));
+                || aboard.iter().filter(|(id, version)| set.versions.get(id) == Some(version));
+            if within().count() <= best.as_ref().map_or(0, |(known, _)| known.len()) {
+                continue;
+            }
             let some: Versions =
-                within.map(|(id, version)| (id.clone(), version.clone())).collect();
-            // What would stay behind must not be needed, nor share its version.
-            let stays = |id: &ServiceId| aboard.contains_key(id) && !some.contains_key(id);
-            let whole = some.keys().filter_map(|id| cars.get(id)).all(|car| {
-                let with =
-                    self.shared.iter().filter(|group| group.contains(&car.service)).flatten();
-                !car.needs.iter().chain(with).any(stays)
-            });
-            let more = best.as_ref().is_none_or(|(known, _)| some.len() > known.len());
-            if whole && more && self.proves(set, cars, &some) {
+                within().map(|(id, version)| (id.clone(), version.clone())).collect();
+            if self.whole(cars, aboard, &some) && self.proves(set, cars, &some) {
                 best = Some((some, set.evidence));
             }
         }
         best
+    }
+
+    /// Whether nothing of `aboard` that would stay behind is needed by `some` of it, or shares its version.
+    fn whole(&self, cars: &BTreeMap<&ServiceId, &Car>, aboard: &Versions, some: &Versions) -> bool {
+        let stays = |id: &ServiceId| aboard.contains_key(id) && !some.contains_key(id);
+        let mut needed = some.keys().filter_map(|id| cars.get(id)).flat_map(|car| &car.needs);
+        let torn = |group: &BTreeSet<ServiceId>| {
+            group.iter().any(|id| some.contains_key(id)) && group.iter().any(stays)
+        };
+        !needed.any(stays) && !self.shared.iter().any(torn)
     }
 }
 

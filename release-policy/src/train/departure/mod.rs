@@ -60,7 +60,9 @@ mod train;
 
 use release_core::model::Span;
 
-pub use boarding::{Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, NotProven};
+pub use boarding::{
+    Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, MAX_VERIFIED, NotProven,
+};
 pub use conductor::{Conductor, ConductorError, MAX_TOLD, TellError};
 pub use fault::{TrainFault, TrainFaults};
 pub use journey::{

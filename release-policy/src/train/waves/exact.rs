@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use release_core::model::{RegionId, Timestamp};
 
+use super::hours::Joint;
 use super::{Setting, WaveError, WavePlan, WaveRegion, WaveRules};
 
 /// How a set of regions is done: when, in how many waves, and with which waves.
@@ -65,10 +66,12 @@ impl Setting<'_> {
     /// The plan that ends first, or why there is none. Where there is one but for
     /// [`never_smaller`](WaveRules::never_smaller), that is why.
     pub(super) fn exactly(&self, start: Timestamp) -> Result<WavePlan, WaveError> {
-        self.shortest(start).map_err(|left| {
+        let joint = Joint::of(&self.hours);
+        self.shortest(start, &joint).map_err(|left| {
             let rules = WaveRules { never_smaller: false, ..self.rules };
-            let lax = Setting { rules, partners: self.partners.clone(), ..*self };
-            match (self.rules.never_smaller, lax.shortest(start)) {
+            let (partners, hours) = (self.partners.clone(), self.hours.clone());
+            let lax = Setting { rules, partners, hours, ..*self };
+            match (self.rules.never_smaller, lax.shortest(start, &joint)) {
                 (true, Ok(_)) => WaveError::Smaller { regions: self.names(left.0) },
                 (true, Err((left, from))) => lax.left_over(left, from),
                 (false, _) => self.left_over(left.0, left.1),
@@ -79,7 +82,7 @@ impl Setting<'_> {
     /// Which set is done how soon at the earliest, and after how small a last wave where that counts: what is done sooner allows whatever
     /// is allowed later, and what follows a small wave may be small. If there is none, what is left of the furthest that one comes to, and
     /// from when on.
-    fn shortest(&self, start: Timestamp) -> Result<WavePlan, (u64, Timestamp)> {
+    fn shortest(&self, start: Timestamp, joint: &Joint<'_>) -> Result<WavePlan, (u64, Timestamp)> {
         let everything = self.everything();
         let sets = usize::try_from(everything).unwrap_or(0) + 1;
         let mut ways = Ways { all: Vec::new(), best: vec![Vec::new(); sets] };
@@ -92,7 +95,7 @@ impl Setting<'_> {
             while wave != 0 {
                 if self.allowed(done, wave) {
                     for number in &from {
-                        self.follow(&mut ways, *number, wave);
+                        self.follow(&mut ways, joint, (*number, wave));
                     }
                 }
                 wave = (wave - 1) & left;
@@ -118,14 +121,15 @@ impl Setting<'_> {
     }
 
     /// Adds what is reached by this wave after a way, if that can be.
-    fn follow(&self, ways: &mut Ways, number: usize, wave: u64) {
+    fn follow(&self, ways: &mut Ways, joint: &Joint<'_>, (number, wave): (usize, u64)) {
         let Some(&Reached { done, at, waves, exposed, last, .. }) = ways.all.get(number) else {
             return;
         };
         if !self.large_enough(done, wave, last) {
             return;
         }
-        let Some((_, baked)) = self.times(done, wave, at) else { return };
+        let Some(begins) = joint.first(wave, at) else { return };
+        let baked = self.baked(done, begins);
         let done = done | wave;
         let exposed = exposed + self.users(done);
         let last = if self.rules.never_smaller { self.users(wave) } else { 0 };

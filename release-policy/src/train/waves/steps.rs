@@ -65,7 +65,7 @@ impl Setting<'_> {
             if follow == 0 {
                 return Some(WaveError::Stuck { regions: ids(left) });
             }
-            let nobody = self.of(follow).filter(|(n, _)| self.attended(1 << n, from).is_none());
+            let nobody = self.of(follow).filter(|(n, _)| self.hours.first(*n, from).is_none());
             let nobody = nobody.fold(0_u64, |set, (number, _)| set | 1 << number);
             if nobody != 0 {
                 let (regions, attended) = (ids(nobody), rules.attended);
@@ -102,37 +102,36 @@ impl Setting<'_> {
         ]
     }
 
-    /// A wave that may follow: with one region, and as many others as can begin with it.
-    fn following(&self, begun: &Begun, order: &[usize], pick: Pick) -> Option<u64> {
+    /// A wave that may follow, and when: with one region, and as many others as can begin with it.
+    fn following(&self, begun: &Begun, order: &[usize], pick: Pick) -> Option<(Timestamp, u64)> {
         let Begun { done, at: since, .. } = *begun;
         let last = begun.waves.last().map_or(0, |last| self.users(*last));
         let open = || order.iter().copied().filter(|number| done >> number & 1 == 0);
         let mut alone = open()
             .filter(|number| self.allowed(done, 1 << number))
-            .filter_map(|number| Some((self.attended(1 << number, since)?, number)));
+            .filter_map(|number| Some((self.hours.first(number, since)?, number)));
         let (at, first) = match pick {
             Pick::Soonest => alone.min_by_key(|(at, _)| *at)?,
             Pick::Nth(nth) => alone.nth(nth)?,
         };
         let joins = |wave: u64, other: usize| {
             let more = wave | 1 << other;
-            let fits = self.allowed(done, more) && self.attended(more, since) == Some(at);
+            let fits = self.allowed(done, more) && self.hours.is_there(other, at);
             if fits { more } else { wave }
         };
         let wave = open().fold(1 << first, joins);
-        self.large_enough(done, wave, last).then_some(wave)
+        self.large_enough(done, wave, last).then_some((at, wave))
     }
 
-    fn with(&self, begun: &Begun, wave: u64) -> Option<Begun> {
-        let (_, at) = self.times(begun.done, wave, begun.at)?;
+    fn with(&self, begun: &Begun, (begins, wave): (Timestamp, u64)) -> Begun {
         let waves = begun.waves.iter().copied().chain([wave]).collect();
-        Some(Begun { done: begun.done | wave, at, waves })
+        Begun { done: begun.done | wave, at: self.baked(begun.done, begins), waves }
     }
 
     fn straight(&self, begun: &Begun, order: &[usize], pick: Pick) -> Option<Begun> {
         let mut begun = begun.clone();
         while begun.done != self.everything() {
-            begun = self.with(&begun, self.following(&begun, order, pick)?)?;
+            begun = self.with(&begun, self.following(&begun, order, pick)?);
         }
         Some(begun)
     }
@@ -149,8 +148,8 @@ impl Setting<'_> {
                 kept.iter().flat_map(|begun| ways.clone().map(move |way| (begun, way)))
             {
                 tried += 1;
-                let wave = self.following(begun, order, pick);
-                let Some(more) = wave.and_then(|wave| self.with(begun, wave)) else { continue };
+                let Some(wave) = self.following(begun, order, pick) else { continue };
+                let more = self.with(begun, wave);
                 if more.done.count_ones() > furthest.count_ones() {
                     furthest = more.done;
                 }
@@ -173,8 +172,8 @@ impl Setting<'_> {
 
     /// Whether it is too late already for a region that is left.
     fn lost(&self, begun: &Begun) -> bool {
-        let left = self.of(self.everything() & !begun.done);
-        left.into_iter().any(|(number, _)| self.attended(1 << number, begun.at).is_none())
+        let mut left = self.of(self.everything() & !begun.done);
+        left.any(|(number, _)| self.hours.first(number, begun.at).is_none())
     }
 
     fn told(&self, found: &Begun, start: Timestamp) -> WavePlan {

@@ -47,6 +47,8 @@ pub(super) struct Event {
     pub(super) start: Moment,
     /// How long it lasts on the clock.
     pub(super) length: TimeDelta,
+    /// What the clock shows, as it does at its start, when it is over.
+    pub(super) end: NaiveDateTime,
     pub(super) rule: Option<String>,
     pub(super) also: Vec<Moment>,
     pub(super) except: Vec<Moment>,
@@ -126,13 +128,13 @@ pub(super) fn event(component: &Component<'_>) -> Result<Event, IcalError> {
     let missing = || fail(EventProblem::Missing("DTSTART"));
     let start = component.find_prop("DTSTART").ok_or_else(missing)?;
     let start = one(start).map_err(&fail)?;
-    let length = length(component, start).map_err(&fail)?;
+    let (length, end) = length(component, start).map_err(&fail)?;
     let also = list(component, "RDATE", start).map_err(&fail)?;
     let except = list(component, "EXDATE", start).map_err(&fail)?;
     let categories = component.properties.iter().filter(|p| p.name == "CATEGORIES");
     let categories = categories.flat_map(|p| words(p.val.as_str())).collect();
     let (rule, ours) = (text(component, "RRULE"), text(component, super::OURS));
-    Ok(Event { name, uid, summary, ours, start, length, rule, also, except, categories })
+    Ok(Event { name, uid, summary, ours, start, length, end, rule, also, except, categories })
 }
 
 fn bad(property: &Property<'_>, value: &str) -> EventProblem {
@@ -198,11 +200,17 @@ pub(crate) fn list(
     Ok(all)
 }
 
-fn length(component: &Component<'_>, start: Moment) -> Result<TimeDelta, EventProblem> {
+/// How long an event lasts, and when it is over: no later than there are dates.
+fn length(
+    component: &Component<'_>,
+    start: Moment,
+) -> Result<(TimeDelta, NaiveDateTime), EventProblem> {
+    let begins = start.civil();
+    let lasting = |length: TimeDelta| Some((length, begins.checked_add_signed(length)?));
     if let Some(end) = component.find_prop("DTEND") {
         let until = one(end)?;
         return if until.zone() == start.zone() {
-            Ok(until.civil() - start.civil())
+            Ok((until.civil().signed_duration_since(begins), until.civil()))
         } else {
             Err(EventProblem::AnotherZone("DTEND".to_owned()))
         };
@@ -210,9 +218,11 @@ fn length(component: &Component<'_>, start: Moment) -> Result<TimeDelta, EventPr
     match (component.find_prop("DURATION"), start) {
         (Some(property), _) => {
             let text = property.val.as_str();
-            duration(text).ok_or_else(|| bad(property, text))
+            duration(text).and_then(lasting).ok_or_else(|| bad(property, text))
         }
-        (None, Moment::Date(_)) => Ok(TimeDelta::days(1)),
+        (None, Moment::Date(day)) => lasting(TimeDelta::days(1)).ok_or_else(|| {
+            EventProblem::BadValue { property: "DTSTART".to_owned(), value: day.to_string() }
+        }),
         (None, _) => Err(EventProblem::Missing("DTEND")),
     }
 }

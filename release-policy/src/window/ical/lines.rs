@@ -26,7 +26,8 @@ impl Lines {
     /// Of a text and the same unfolded: each of its lines has a place there on which it begins.
     ///
     /// # Errors
-    /// [`IcalError::Syntax`] for what is no property, what does not end as it began, and what is nested too deeply.
+    /// [`IcalError::Syntax`] for what is no property, what does not end as it began, what is nested too deeply, and a second calendar,
+    /// behind the first or in it.
     pub(super) fn of(text: &str, unfolded: &str) -> Result<Self, IcalError> {
         let begin = |(line, number): &(&str, usize)| *number == 1 || !line.starts_with([' ', '\t']);
         let numbers = text.lines().zip(1..).filter(begin).map(|(_, number)| number);
@@ -37,7 +38,14 @@ impl Lines {
                 if open.len() >= MAX_DEPTH {
                     return wrong(format!("more than {MAX_DEPTH} components are nested"));
                 }
-                if open.is_empty() && lines.components.is_empty() && name == "VCALENDAR" {
+                let first = open.len() + lines.components.len() + whole == 0;
+                if !first && name.eq_ignore_ascii_case("VCALENDAR") {
+                    return wrong(
+                        "a second `VCALENDAR` begins, and one is read; read each as a text of its own, or put all into one"
+                            .to_owned(),
+                    );
+                }
+                if first && name == "VCALENDAR" {
                     whole = 1;
                 } else if open.len() == whole {
                     lines.components.push(Part { begins: number, properties: Vec::new() });

@@ -3,7 +3,7 @@
 //! Read is one `VCALENDAR` with its `VEVENT`s: `DTSTART` with a `TZID`, in UTC, or all day; `DTEND` or
 //! `DURATION`; `RRULE`, `RDATE`, `EXDATE`, `CATEGORIES`, `SUMMARY`. Events that are cancelled are left
 //! out; what would change the meaning and is not known here (`EXRULE`, `RECURRENCE-ID`, an end in
-//! another zone) is refused rather than overlooked, and so is what is no iCalendar; errors say on which line.
+//! another zone) is refused rather than overlooked, and so are a second `VCALENDAR` and what is no iCalendar; errors say on which line.
 //! Zones are looked up by name in the IANA database; `VTIMEZONE` is neither read nor written.
 //!
 //! Written windows carry what iCalendar has no word for (scope, actions, whom they concern) as JSON in

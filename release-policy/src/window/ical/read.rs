@@ -52,9 +52,9 @@ pub(crate) fn read_holiday(component: &Component<'_>) -> Result<Holiday, IcalErr
     let event = event(component)?;
     let fail = |problem| IcalError::Event { line: None, event: event.name.clone(), problem };
     let start = event.start.civil();
-    let last = start + event.length - TimeDelta::seconds(1);
-    let days = (last.date() - start.date()).num_days() + 1;
-    let days = u16::try_from(days).ok().filter(|days| *days > 0);
+    let last = event.end.checked_sub_signed(TimeDelta::seconds(1));
+    let days = last.map(|last| last.date().signed_duration_since(start.date()).num_days() + 1);
+    let days = days.and_then(|days| u16::try_from(days).ok()).filter(|days| *days > 0);
     let bad =
         || EventProblem::BadValue { property: "DTEND".to_owned(), value: event.length.to_string() };
     let date = |moment: &Moment| moment.civil().date();
@@ -146,7 +146,7 @@ fn when(event: &Event) -> When {
     let (also, except) = (dates(&event.also), dates(&event.except));
     match (&event.rule, event.start) {
         (None, Moment::Utc(from)) if also.is_empty() => {
-            When::Between { from: instant(from), until: instant(from + event.length) }
+            When::Between { from: instant(from), until: instant(event.end) }
         }
         (None, _) if also.is_empty() => When::Once { start, lasts },
         (rule, _) => {

@@ -174,11 +174,8 @@ impl Found {
 
     /// All of it together.
     pub(super) fn together(self, places: &Places) -> Result<Windows, IcalError> {
-        let Self { calendars, mut windows, mut unshown, waivers, for_all, .. } = self;
-        unshown.sort_by_key(|unshown| unshown.nth);
-        for Unshown { nth, window } in unshown {
-            windows.insert(nth.min(windows.len()), window);
-        }
+        let Self { calendars, windows, unshown, waivers, for_all, .. } = self;
+        let windows = in_place(windows, unshown);
         let calendars = calendars.into_iter().map(|(id, holidays)| {
             let lines: Vec<_> = holidays.iter().map(|(one, line)| (one.on, *line)).collect();
             let all = holidays.into_iter().map(|(holiday, _)| holiday);
@@ -200,6 +197,20 @@ impl Found {
             },
         )
     }
+}
+
+/// All windows in order, in one pass however many there are: each unshown one in its place, or at the end where that is sooner.
+fn in_place(shown: Vec<Window>, mut unshown: Vec<Unshown>) -> Vec<Window> {
+    unshown.sort_by_key(|unshown| unshown.nth);
+    let mut all = Vec::with_capacity(shown.len() + unshown.len());
+    let mut shown = shown.into_iter();
+    for Unshown { nth, window } in unshown {
+        let before = nth.saturating_sub(all.len());
+        all.extend(shown.by_ref().take(before));
+        all.push(window);
+    }
+    all.extend(shown);
+    all
 }
 
 fn calendar_id(text: &str, of: &str) -> Result<CalendarId, IcalError> {
