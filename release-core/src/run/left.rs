@@ -7,9 +7,7 @@ use super::event::{Cause, Event};
 use super::evolve::IllegalTransition;
 use super::state::{Phase, RunState, Status, Wait};
 use crate::ids::ServiceId;
-use crate::plan::{
-    Action, Blocked, Extension, Group, OnFailure, Part, Plan, Touched, take_back,
-};
+use crate::plan::{Action, Blocked, Extension, Group, OnFailure, Part, Plan, Touched, take_back};
 
 /// A part that is left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
