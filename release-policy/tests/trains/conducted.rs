@@ -29,7 +29,7 @@ use super::support::{id, minute};
 const SERVICES: [&str; 2] = ["api", "web"];
 const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 
-pub(super) fn two() -> Version {
+fn two() -> Version {
     Version::new(2, 0, 0)
 }
 
@@ -84,7 +84,7 @@ fn all_at(major: u64) -> Versions {
     all.chain([(id("pay"), Version::new(1, 0, 0))]).collect()
 }
 
-pub(super) fn boarded(train: &Train) -> Boarded {
+fn boarded(train: &Train) -> Boarded {
     let proof = VerifiedSet::of(all_at(2), Digest::of(b"report"));
     train.board(&all_at(1), &[proof]).unwrap()
 }
