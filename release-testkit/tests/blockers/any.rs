@@ -104,7 +104,7 @@ async fn happens(
     let end = host.after(LATE);
     let mut events = events.iter().peekable();
     loop {
-        let next = events.peek().map(|event| event.at()).unwrap_or(end);
+        let next = events.peek().map_or(end, |event| event.at());
         if let Some(at) = descopes.take_if(|at| *at <= next) {
             host.clock.sleep_until(at).await;
             let command = Command::Descope { service: literal("web") };
@@ -144,11 +144,8 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, scenario: &Scenario, ran: &Ran) {
-        let left = match &ran.outcome {
-            Outcome::Succeeded => &[][..],
-            Outcome::SucceededWithout { left } => &left[..],
-            _ => &[][..],
-        };
+        let left: &[Part] =
+            if let Outcome::SucceededWithout { left } = &ran.outcome { left } else { &[] };
         let is_region = |part: &Part| matches!(part, Part::Region { .. });
         self.whole += usize::from(ran.outcome == Outcome::Succeeded);
         self.without_region += usize::from(left.iter().any(is_region));
@@ -163,11 +160,17 @@ impl Counts {
         self.after_a_failed_stop += usize::from(goes_on);
     }
 
-    fn all(&self) -> [usize; 7] {
-        let Self { contradicted, whole, without_region, without_service, back, held, .. } = *self;
-        let others = [contradicted, whole, without_region, without_service, back, held];
-        let [a, b, c, d, e, f] = others;
-        [a, b, c, d, e, f, self.after_a_failed_stop]
+    /// Each of them.
+    const fn all(&self) -> [usize; 7] {
+        [
+            self.contradicted,
+            self.whole,
+            self.without_region,
+            self.without_service,
+            self.back,
+            self.held,
+            self.after_a_failed_stop,
+        ]
     }
 }
 
