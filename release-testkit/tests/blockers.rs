@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+#[path = "blockers/any.rs"]
+mod any;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use release_core::engine::{Engine, RunHandle};
 use release_core::journal::MemoryJournal;
-use release_core::model::{Digest, Principal, RunId, Span, TeamId, Timestamp};
+use release_core::model::{Definition, Digest, Principal, RunId, Span, TeamId, Timestamp};
 use release_core::plan::{FrozenPlan, plan};
 use release_core::port::{Clock, PermitAll, Policy};
 use release_core::run::{Command, Directive, Event as RunEvent, Fact, Mode, Outcome};
@@ -66,7 +68,7 @@ fn conductor(spec: TrainSpec) -> Conductor {
     let train = Train::new(spec).unwrap();
     let proof = VerifiedSet::of(all(Shop::NEW), Digest::of(b"report"));
     let boarded = train.board(&all(Shop::OLD), &[proof]).unwrap();
-    Conductor::new(train, &boarded).unwrap()
+    Conductor::new(train, &boarded, [literal("shop")]).unwrap()
 }
 
 struct Host {
@@ -78,6 +80,11 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
+        Self::of(|_| {})
+    }
+
+    /// With another definition.
+    fn of(change: impl FnOnce(&mut Definition)) -> Self {
         let clock = Arc::new(VirtualClock::new());
         let dynamic: Arc<dyn Clock> = clock.clone();
         let platform = FakePlatform::on(&dynamic);
@@ -90,6 +97,7 @@ impl Host {
         for stage in &mut definition.stages {
             stage.waves = vec![vec![literal("eu")], REST.map(literal).into()];
         }
+        change(&mut definition);
         let plan = plan(&definition).unwrap().freeze();
         let host = Self { begin: clock.now(), clock, platform, plan };
         host.clock.run(host.old_is_live()).unwrap();

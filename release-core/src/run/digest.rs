@@ -113,6 +113,7 @@ const BEGAN: u64 = 7;
 const STATE: u64 = 8;
 pub(super) const READING: u64 = 9;
 const SIGNALS: u64 = 10;
+const SETTLED: u64 = 11;
 
 /// What a step that stands so adds to the sum: nothing as long as it is as in the beginning.
 const fn status_hash(index: u32, status: Status) -> u64 {
@@ -127,6 +128,16 @@ const fn status_hash(index: u32, status: Status) -> u64 {
         Status::Compensated => 7,
     };
     Mix::new(STATUS).word(((index as u64) << 8) | number).end()
+}
+
+/// The same of a step that came to some end; nothing of all others.
+const fn ended_hash(index: u32, status: Status) -> u64 {
+    match status {
+        Status::Pending | Status::Ready | Status::Waiting | Status::Running => 0,
+        Status::Succeeded | Status::Failed | Status::Cancelled | Status::Compensated => {
+            status_hash(index, status)
+        }
+    }
 }
 
 /// What each predecessor that is done adds for the step behind it.
@@ -324,12 +335,16 @@ pub(super) type Began = Tally<StepId, Timestamp, BEGAN>;
 pub(super) struct Sums {
     statuses: u64,
     waits: u64,
+    /// Of the statuses, those that are some end: part of no digest.
+    ended: u64,
 }
 
 impl Sums {
     pub(super) const fn status(&mut self, index: u32, from: Status, to: Status) {
         let sum = self.statuses.wrapping_sub(status_hash(index, from));
         self.statuses = sum.wrapping_add(status_hash(index, to));
+        let ended = self.ended.wrapping_sub(ended_hash(index, from));
+        self.ended = ended.wrapping_add(ended_hash(index, to));
     }
 
     /// A predecessor of the step at `index` is done.
@@ -344,6 +359,14 @@ impl RunState {
         let tallies = [self.spent.sum, self.generations.sum, self.gates.sum, self.began.sum];
         let added = [self.notes.sum, self.readings.sum, self.signals.sum];
         self.digest_of(self.sums, self.active.sum(), tallies, added)
+    }
+
+    /// A number that says of two states of one plan whether [`is_settled`](RunState::is_settled) answers the same in both, for every step:
+    /// where it is the same, so are the answers. It changes only as steps end, are given up or are put back, and as parts are left behind.
+    /// Costs time in proportion to these parts. It is stored nowhere, and may be another in a later release.
+    pub fn settled_mark(&self) -> u64 {
+        let mix = Mix::new(SETTLED).word(self.sums.ended).word(u64::from(self.halted.is_some()));
+        self.left.iter().fold(mix, left).end()
     }
 
     /// As [`RunState::digest`], counted anew from the whole state, which takes time in proportion to the

@@ -7,7 +7,7 @@ use super::event::{Cause, Event};
 use super::evolve::IllegalTransition;
 use super::state::{Phase, RunState, Status, Wait};
 use crate::ids::ServiceId;
-use crate::plan::{Action, Blocked, Extension, Group, Part, Plan, Touched, take_back};
+use crate::plan::{Action, Blocked, Extension, Group, OnFailure, Part, Plan, Touched, take_back};
 
 /// A part that is left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,23 @@ impl RunState {
     /// Why no further region begins, once too many have failed.
     pub const fn halted(&self) -> Option<&Cause> {
         self.halted.as_ref()
+    }
+
+    /// Whether nothing more comes of the step at `index` on the way forward, and nothing of it is half done: it succeeded, or failed where
+    /// nobody minds; or its part is [left behind](Self::left_behind), and all of that was put back; or it was given up since no further
+    /// region begins ([`halted`](Self::halted)). False for what is not part of the plan.
+    pub fn is_settled(&self, index: u32) -> bool {
+        if self.is_left(index) {
+            return !self.is_half_taken_back(index);
+        }
+        match self.status(index) {
+            Some(Status::Succeeded) => true,
+            Some(Status::Failed) => {
+                self.plan.get(index).is_some_and(|step| step.on_failure == OnFailure::Continue)
+            }
+            Some(Status::Cancelled) => self.halted.is_some(),
+            _ => false,
+        }
     }
 
     /// Whether the step at `index` of the plan is part of what is left behind.

@@ -75,13 +75,13 @@ fn an_analysis_that_stands_first_begins_later_too() {
     before.stages[0].before_traffic = vec![id("errors")];
     assert_eq!(gates(&before, "/before-traffic/errors"), [Gate::Soak(delay)]);
     let green = BlueGreen { gates: vec![approval("go")], ..BlueGreen::default() };
-    let mut gated = definition(Strategy::BlueGreen(green), delayed());
-    gated.stages[0].before_traffic = vec![id("errors")];
+    let mut switched = definition(Strategy::BlueGreen(green), delayed());
+    switched.stages[0].before_traffic = vec![id("errors")];
     // Where the shares stay as they are, a step of a canary begins with what judges it.
     let again = CanaryStep { gates: vec![approval("go")], ..CanaryStep::new(20, Span::ZERO) };
     let twice = Canary::new(vec![CanaryStep::new(20, Span::ZERO), again]);
     let twice = definition(Strategy::Canary(twice), delayed());
-    for (definition, name) in [(gated, "/before-traffic/errors"), (twice, "/weight-20-2/errors")] {
+    for (definition, name) in [(switched, "/before-traffic/errors"), (twice, "/weight-20-2/errors")] {
         let found = gates(&definition, name);
         let both = matches!(&found[..], [Gate::Approval(_), Gate::Soak(found)] if *found == delay);
         assert!(both, "{name}: {found:?}");

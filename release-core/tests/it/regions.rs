@@ -65,6 +65,13 @@ fn f31_fewer_failed_regions_than_declared_stop_no_others() {
         assert_eq!(run.status(&format!("prod/{healthy}/api/remove-old")), Status::Succeeded);
     }
     assert_eq!(run.status("prod/b/api/preview"), Status::Compensated);
+    let all = 0..u32::try_from(run.state.plan().base_len()).expect("few steps");
+    assert!(all.clone().all(|index| run.state.is_settled(index)), "of `b`, too");
+    assert!(!run.state.is_settled(all.end + 1_000), "there is no such step");
+    let fresh = Run::start(&frozen(&line(RollbackScope::Environment, Some(2)))).state;
+    let first = fresh.plan().find(&id("prod/b/api/preview")).expect("a step");
+    assert!(!fresh.is_settled(first));
+    assert_ne!(fresh.settled_mark(), run.state.settled_mark());
 }
 
 #[test]

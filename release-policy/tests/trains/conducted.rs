@@ -8,7 +8,7 @@ use release_core::model::{
     Timestamp, VersionSet,
 };
 use release_core::plan::{Action, Deployment, FrozenPlan, Step, plan};
-use release_core::port::{Admission, Decision, PermitAll, Policy, ReasonKind};
+use release_core::port::{Admission, Decision, EffectError, PermitAll, Policy, ReasonKind};
 use release_core::run::{
     Command, Directive, EffectOutcome, Event as RunEvent, Fact, Input, Mode, Outcome, Phase,
     RunState, Status, Turn, turn,
@@ -34,7 +34,7 @@ fn two() -> Version {
 }
 
 /// `api` and `web` to all regions at once: the plan knows no order of them.
-fn definition() -> Definition {
+pub(super) fn definition() -> Definition {
     let set = |major: u64| {
         SERVICES.into_iter().fold(VersionSet::new(), |set, name| {
             let digest = Digest::of(format!("{name} {major}").as_bytes());
@@ -61,7 +61,7 @@ fn definition() -> Definition {
 }
 
 /// Departs at 10, first to `eu`; `pay` is late.
-fn spec() -> TrainSpec {
+pub(super) fn spec() -> TrainSpec {
     let stop = |name: &str, regions: &[&str]| Stop {
         id: id(name),
         regions: regions.iter().map(|region| id(region)).collect(),
@@ -89,32 +89,45 @@ fn boarded(train: &Train) -> Boarded {
     train.board(&all_at(1), &[proof]).unwrap()
 }
 
-fn conductor(spec: TrainSpec) -> Conductor {
-    let train = Train::new(spec).unwrap();
-    let boarded = boarded(&train);
-    Conductor::new(train, &boarded).unwrap()
+/// The train as which its definition knows it.
+const SHOP: &str = "shop";
+
+pub(super) fn conductor(spec: TrainSpec) -> Conductor {
+    conductor_of(spec, SHOP).unwrap()
 }
 
-fn blocked(at: u64) -> Event {
+fn conductor_of(spec: TrainSpec, of: &str) -> Result<Conductor, ConductorError> {
+    let train = Train::new(spec).unwrap();
+    let boarded = boarded(&train);
+    Conductor::new(train, &boarded, [id(of)])
+}
+
+pub(super) fn blocked(at: u64) -> Event {
     let (blocker, by) = (id("bug-1"), id("ann"));
     Event::Blocked { blocker, by, reason: "500s in checkout".into(), at: minute(at) }
 }
 
-fn cleared(at: u64) -> Event {
+pub(super) fn cleared(at: u64) -> Event {
     Event::Cleared { blocker: id("bug-1"), by: id("bob"), at: minute(at) }
 }
 
 /// A run that an engine would drive: whoever is held is asked for again every 30 s.
-struct Run {
-    state: RunState,
-    now: Timestamp,
+pub(super) struct Run {
+    pub(super) state: RunState,
+    pub(super) now: Timestamp,
     policy: Arc<dyn Policy>,
     events: Vec<(Timestamp, RunEvent)>,
+    /// Which effects fail on the way forward.
+    pub(super) fails: fn(&Step) -> bool,
 }
 
 impl Run {
     fn start(policy: impl Policy + 'static) -> Self {
-        let plan: FrozenPlan = plan(&definition()).unwrap().freeze();
+        Self::of(&definition(), policy)
+    }
+
+    pub(super) fn of(definition: &Definition, policy: impl Policy + 'static) -> Self {
+        let plan: FrozenPlan = plan(definition).unwrap().freeze();
         let requester = Principal::human(id("ann"));
         let (definition, supersedes, policy_digest) = (None, None, None);
         let event = RunEvent::RunCreated {
@@ -131,17 +144,18 @@ impl Run {
             now,
             policy: Arc::new(AllOf::new().and_shared(Arc::new(policy))),
             events: Vec::new(),
+            fails: |_| false,
         }
     }
 
-    fn input(&mut self, input: Option<&Input>) {
+    pub(super) fn input(&mut self, input: Option<&Input>) {
         let asked = Turn::new(self.now, 0, &*self.policy);
         let events = turn(&mut self.state, input, &asked, 10_000).unwrap();
         self.events.extend(events.into_iter().map(|event| (self.now, event)));
     }
 
     /// Lets the run go on until then, or until it is over. Effects take no time.
-    fn go(&mut self, until: u64) -> &Phase {
+    pub(super) fn go(&mut self, until: u64) -> &Phase {
         self.input(Some(&Input::Reconsider));
         while self.state.outcome().is_none() {
             let running = self.state.all_active().into_iter().find_map(|(step, active)| {
@@ -149,8 +163,12 @@ impl Run {
                 running.then_some((step, active.attempt))
             });
             if let Some((step, attempt)) = running {
-                let evidence = faithful(&self.state.plan().get(step).unwrap().action, self.now);
-                let outcome = EffectOutcome::Performed(Ok(evidence));
+                let (plan, never) = (self.state.plan(), EffectError::permanent("no", "never"));
+                let known = plan.get(step).unwrap();
+                let fails = !plan.in_rollback(step) && (self.fails)(known);
+                let evidence = faithful(&known.action, self.now);
+                let outcome =
+                    EffectOutcome::Performed(if fails { Err(never) } else { Ok(evidence) });
                 self.input(Some(&Input::Outcome { step, attempt, outcome }));
                 continue;
             }
@@ -167,7 +185,7 @@ impl Run {
     }
 
     /// When steps with an effect began on the way forward in a region, but for those that tidy up.
-    fn began(&self, region: &str) -> Vec<Timestamp> {
+    pub(super) fn began(&self, region: &str) -> Vec<Timestamp> {
         let plan = self.state.plan();
         let own = |event: &RunEvent| {
             let RunEvent::StepStarted { step, mode: Mode::Perform, .. } = event else {
@@ -181,7 +199,7 @@ impl Run {
     }
 
     /// The reasons of the steps that wait now.
-    fn reasons(&self) -> String {
+    pub(super) fn reasons(&self) -> String {
         let active = self.state.all_active();
         let all = active.iter().flat_map(|(_, active)| &active.reasons);
         all.map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -366,12 +384,25 @@ fn it_concerns_what_is_aboard_where_the_train_stops() {
 }
 
 #[test]
-fn runs_of_other_trains_are_let_pass_where_its_own_are_named() {
-    for (of, first) in [("shop", minute(10)), ("hotfixes", minute(0))] {
-        let mut run = Run::start(conductor(spec()).of(id(of)));
+fn runs_of_others_are_let_pass() {
+    let of = |of: &str| conductor_of(spec(), of).unwrap();
+    let held = minute(10);
+    for (conductor, first) in [
+        (of(SHOP), held),
+        (of("hotfixes"), minute(0)),
+        (of(SHOP).release(id("r-1")), held),
+        // Another departure of the same definition.
+        (of(SHOP).release(id("r-2")), minute(0)),
+        (of(SHOP).release(id("r-2")).release(id("r-1")), held),
+    ] {
+        let text = format!("{conductor:?}");
+        let mut run = Run::start(conductor);
         assert_eq!(run.go(60), &Phase::Finished(Outcome::Succeeded));
-        assert_eq!(run.began("eu")[0], first, "{of}");
+        assert_eq!(run.began("eu")[0], first, "{text}");
     }
+    let train = Train::new(spec()).unwrap();
+    let nobody = Conductor::new(train.clone(), &boarded(&train), []).unwrap_err();
+    assert_eq!(nobody, ConductorError::NoRuns(train.id().clone()));
 }
 
 #[test]
@@ -406,9 +437,11 @@ fn what_cannot_have_happened_is_refused_and_what_is_told_twice_is_one() {
     let again = self::conductor(awaiting());
     conductor.told().into_iter().for_each(|event| assert_eq!(again.tell(event), Ok(true)));
     assert_eq!(again.told(), conductor.told());
-    let many =
-        (again.told().len()..MAX_TOLD).all(|nth| again.tell(blocked(10 + nth as u64)) == Ok(true));
-    assert!(many);
+    // Also where it is told from the last to the first.
+    let mut many = (again.told().len()..MAX_TOLD).rev();
+    assert!(many.all(|nth| again.tell(blocked(10 + nth as u64)) == Ok(true)));
+    assert_eq!(again.told().len(), MAX_TOLD);
+    assert!(again.told().is_sorted_by_key(Event::at));
     assert_eq!(again.tell(blocked(1)), Err(TellError::TooMany));
 }
 
@@ -416,11 +449,11 @@ fn what_cannot_have_happened_is_refused_and_what_is_told_twice_is_one() {
 fn nobody_conducts_what_may_not_depart() {
     let train = Train::new(spec()).unwrap();
     let unproven = train.board(&all_at(1), &[]).unwrap();
-    let refused = Conductor::new(train.clone(), &unproven).unwrap_err();
+    let refused = Conductor::new(train.clone(), &unproven, [id(SHOP)]).unwrap_err();
     assert!(matches!(refused, ConductorError::NotProven(NotProven::Together { .. })), "{refused}");
     let mut other = boarded(&train);
     other.aboard.insert(id("docs"), two());
-    let refused = Conductor::new(train, &other).unwrap_err();
+    let refused = Conductor::new(train, &other, [id(SHOP)]).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "`docs` 2.0.0 boarded, and is no car of `weekly-1`; take what boarded this one"

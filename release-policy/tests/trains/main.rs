@@ -17,6 +17,8 @@ mod compat;
 #[cfg(test)]
 mod conducted;
 #[cfg(test)]
+mod conducted_parts;
+#[cfg(test)]
 mod departures;
 #[cfg(test)]
 mod hotfixes;

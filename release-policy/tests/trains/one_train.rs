@@ -238,3 +238,24 @@ fn too_much_is_no_train() {
     let stops = (0..20_000).map(|nth| stop(nth, 1)).collect();
     assert_eq!(refused(TrainSpec { stops, ..spec(&[5]) }).len(), 1);
 }
+
+#[test]
+fn a_stop_has_regions_and_a_blocker_of_the_specification_counts_from_when_it_holds() {
+    let mut nowhere = spec(&[5, 5]);
+    nowhere.stops[0].regions.clear();
+    let faults = Train::new(nowhere).unwrap_err();
+    assert_eq!(faults.all(), [TrainFault::NoRegions(stop_id(0))]);
+    assert_eq!(
+        faults.to_string(),
+        "stop `group-0` has no regions; name at least one, or leave it out"
+    );
+
+    let bug = Blocker { id: id("bug-1"), by: id("ann"), reason: "500s".into(), since: minute(12) };
+    let train = Train::new(TrainSpec { blockers: vec![bug], ..spec(&[5]) }).unwrap();
+    let told = [blocked(1, 10), cleared(1, 11), cleared(1, 14)];
+    let (begins, halts) =
+        (Next::Begins { stop: stop_id(0) }, Next::Halts { blockers: [id("bug-1")].into() });
+    for (at, next) in [(11, &begins), (12, &halts), (13, &halts), (14, &begins)] {
+        assert_eq!(&train.next(&told, minute(at)), next, "{at}");
+    }
+}

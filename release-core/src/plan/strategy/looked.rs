@@ -99,14 +99,12 @@ impl Looked {
     }
 
     fn change(&mut self, deployment: &Arc<Deployment>, change: impl FnOnce(&mut Seen)) {
-        match self.seen.iter_mut().find(|seen| seen.deployment == *deployment) {
-            Some(seen) => change(seen),
-            None => {
-                let mut seen = Seen::of(deployment.clone(), None);
-                change(&mut seen);
-                self.seen.push(seen);
-            }
+        if let Some(seen) = self.seen.iter_mut().find(|seen| seen.deployment == *deployment) {
+            return change(seen);
         }
+        let mut seen = Seen::of(deployment.clone(), None);
+        change(&mut seen);
+        self.seen.push(seen);
     }
 
     /// The looks that have to be repeated before a change of shares, below `path`: of each that gets more by it and was looked at

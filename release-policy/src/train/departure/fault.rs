@@ -26,6 +26,9 @@ pub enum TrainFault {
     /// Its way makes no sense.
     #[error(transparent)]
     Way(#[from] JourneyError),
+    /// A stop is nowhere: it would never begin, and so none behind it would.
+    #[error("stop `{0}` has no regions; name at least one, or leave it out")]
+    NoRegions(StopId),
     /// Boarding ends behind the departure.
     #[error("boarding ends at {cut}, after the departure at {departs}; end it before")]
     Cut {

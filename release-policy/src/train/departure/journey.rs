@@ -1,12 +1,13 @@
 //! Where a train stops, what it waits for, what halts it, and when it has to go back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use release_core::model::{
     BlockerId, PrincipalId, RegionId, Span, StopId, SyncPointId, TeamId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
+use super::progress::Progress;
 use super::{Missed, plus};
 
 /// How many stops, regions of all of them, sync points, teams that these await, and closed times a journey may have, of each.
@@ -263,47 +264,6 @@ impl From<Journey> for JourneySpec {
     }
 }
 
-/// How far a train is.
-#[derive(Default)]
-struct Progress<'a> {
-    done: BTreeSet<&'a StopId>,
-    began: BTreeMap<&'a StopId, Timestamp>,
-    blockers: BTreeSet<&'a BlockerId>,
-    arrived: BTreeSet<(&'a SyncPointId, &'a TeamId)>,
-    turned_back: Option<Timestamp>,
-    went_back: bool,
-}
-
-impl<'a> Progress<'a> {
-    fn of(events: &'a [Event], now: Timestamp) -> Self {
-        let mut progress = Self::default();
-        for event in events.iter().filter(|event| event.at() <= now) {
-            match event {
-                Event::Began { stop, at } => {
-                    progress.began.insert(stop, *at);
-                }
-                Event::Done { stop, .. } => {
-                    progress.done.insert(stop);
-                }
-                Event::Blocked { blocker, .. } => {
-                    progress.blockers.insert(blocker);
-                }
-                Event::Cleared { blocker, .. } => {
-                    progress.blockers.remove(blocker);
-                }
-                Event::Arrived { point, team, .. } => {
-                    progress.arrived.insert((point, team));
-                }
-                Event::TurnedBack { at } => {
-                    progress.turned_back.get_or_insert(*at);
-                }
-                Event::WentBack { .. } => progress.went_back = true,
-            }
-        }
-        progress
-    }
-}
-
 impl JourneySpec {
     fn check(&self) -> Result<(), JourneyError> {
         self.faults().into_iter().next().map_or(Ok(()), Err)
@@ -380,7 +340,19 @@ impl Journey {
 
     /// What the train does at `now`, by what happened until then. Asked at least once a [tick](JourneySpec::tick) and done as it says, no
     /// stop begins while something holds the train, and none is half done when that may not be.
+    ///
+    /// In which order blockers and what mends them are named does not matter: they count in the order in which they happened. Of two that
+    /// happened in one instant, the one that is named last counts.
     pub fn next(&self, events: &[Event], now: Timestamp) -> Next {
+        self.next_of(events.iter(), now)
+    }
+
+    /// The same, wherever events are kept.
+    pub(super) fn next_of<'a>(
+        &self,
+        events: impl Iterator<Item = &'a Event>,
+        now: Timestamp,
+    ) -> Next {
         let progress = Progress::of(events, now);
         if progress.went_back {
             return Next::WentBack;
@@ -405,8 +377,8 @@ impl Journey {
                 return Next::Waits { until: Some(*until), why: Why::Closed };
             }
         }
-        if !progress.blockers.is_empty() {
-            let blockers = progress.blockers.into_iter().cloned().collect();
+        let blockers = progress.blockers();
+        if !blockers.is_empty() {
             return Next::Halts { blockers };
         }
         if let Some(began) = progress.began.get(&stop.id) {
@@ -425,6 +397,15 @@ impl Journey {
     /// The points at which somebody is missing at `now` although the deadline has passed, for stops that have not begun: whom
     /// to call. Each has a [`key`](Missed::key), by which somebody is called once, and is no longer told of when all are there.
     pub fn missed(&self, events: &[Event], now: Timestamp) -> Vec<Missed> {
+        self.missed_of(events.iter(), now)
+    }
+
+    /// The same, wherever events are kept.
+    pub(super) fn missed_of<'a>(
+        &self,
+        events: impl Iterator<Item = &'a Event>,
+        now: Timestamp,
+    ) -> Vec<Missed> {
         let progress = Progress::of(events, now);
         if progress.turned_back.is_some() || progress.went_back {
             return Vec::new();

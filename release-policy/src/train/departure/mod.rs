@@ -44,6 +44,7 @@
 //! | `boarding` | cars, what depends on a late one, and whether the rest was verified together |
 //! | `missed` | sync points at which somebody is missing after the deadline, and who is called |
 //! | `journey` | stops, sync points, blockers, and days on which nothing may be half done |
+//! | `progress` | how far a train is, by what happened |
 //! | `holds` | whether a stop may begin or go on |
 //! | `conductor` | a train as a policy of the engine, told of what happens while it decides |
 //! | `lane` | the time that is kept for hotfixes, which departures slip, and what a hotfix replaces |
@@ -55,6 +56,7 @@ mod holds;
 mod journey;
 mod lane;
 mod missed;
+mod progress;
 mod rule;
 mod train;
 
@@ -63,7 +65,7 @@ use release_core::model::Span;
 pub use boarding::{
     Behind, Boarded, Boarding, BoardingError, Car, MAX_CARS, MAX_VERIFIED, NotProven,
 };
-pub use conductor::{Conductor, ConductorError, MAX_TOLD, TellError};
+pub use conductor::{Conductor, ConductorError, MAX_TOLD, PlanFault, PlanMismatch, TellError};
 pub use fault::{TrainFault, TrainFaults};
 pub use journey::{
     Event, Journey, JourneyError, JourneySpec, MAX_STOPS, Next, Stop, SyncPoint, Why,

@@ -145,6 +145,8 @@ impl TrainSpec {
         let is_bounded =
             !of_way.iter().any(|one| matches!(one, super::JourneyError::TooMany { .. }));
         all.extend(of_way.into_iter().map(TrainFault::Way));
+        let nowhere = self.stops.iter().filter(|stop| is_bounded && stop.regions.is_empty());
+        all.extend(nowhere.map(|stop| TrainFault::NoRegions(stop.id.clone())));
         let (cut, departs) = (self.cut, self.departs);
         if cut > departs {
             all.push(TrainFault::Cut { cut, departs });
@@ -227,14 +229,15 @@ impl Train {
         boarding.board_by(*boarding_rule)
     }
 
-    /// What it does at `now`, by what happened until then ([`Journey::next`]).
+    /// What it does at `now`, by what happened until then, and what holds it from the beginning ([`Journey::next`]). A blocker of its
+    /// specification counts from when it holds on, as if somebody had told of it first in that instant.
     pub fn next(&self, events: &[Event], now: Timestamp) -> Next {
-        self.with(events, |events| self.journey.next(events, now))
+        self.next_of(events.iter(), now)
     }
 
     /// What it does instead, where it does not let a stop begin or go on at `now` ([`Journey::holds`]).
     pub fn holds(&self, stop: &StopId, events: &[Event], now: Timestamp) -> Option<Next> {
-        self.with(events, |events| self.journey.holds(stop, events, now))
+        self.holds_of(stop, events.iter(), now)
     }
 
     /// The sync points at which somebody is missing at `now` although the deadline has passed: whom to call ([`Journey::missed`]). By
@@ -248,8 +251,22 @@ impl Train {
         &self.held
     }
 
-    /// What happened, behind what held it from the beginning.
-    fn with<T>(&self, events: &[Event], look: impl FnOnce(&[Event]) -> T) -> T {
-        if self.held.is_empty() { look(events) } else { look(&[&self.held, events].concat()) }
+    /// As [`next`](Self::next), wherever events are kept.
+    pub(super) fn next_of<'a>(
+        &'a self,
+        events: impl Iterator<Item = &'a Event>,
+        now: Timestamp,
+    ) -> Next {
+        self.journey.next_of(self.held.iter().chain(events), now)
+    }
+
+    /// As [`holds`](Self::holds), wherever events are kept.
+    pub(super) fn holds_of<'a>(
+        &'a self,
+        stop: &StopId,
+        events: impl Iterator<Item = &'a Event> + Clone,
+        now: Timestamp,
+    ) -> Option<Next> {
+        self.journey.holds_of(stop, self.held.iter().chain(events), now)
     }
 }

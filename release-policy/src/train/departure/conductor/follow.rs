@@ -1,14 +1,15 @@
 //! Which stops began and which are done, as the run says that asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use release_core::model::{Digest, RegionId, ServiceId, StopId, Timestamp};
-use release_core::plan::{FrozenPlan, OnFailure, Step};
-use release_core::run::{RunState, Status};
+use release_core::model::{Digest, Timestamp};
+use release_core::plan::FrozenPlan;
+use release_core::run::RunState;
 
-use super::{Fixed, place};
+use super::Fixed;
+use super::fit::PlanStops;
 use crate::train::departure::Event;
 
 /// Of how many plans it is kept which steps are of which stop.
@@ -16,10 +17,7 @@ const MOST_PLANS: usize = 16;
 
 /// What plans do at each stop: found once for each, since plans are large.
 #[derive(Clone, Default)]
-pub(super) struct Plans(Arc<Mutex<BTreeMap<Digest, Stops>>>);
-
-/// What one does at each stop.
-type Stops = Arc<Vec<AtStop>>;
+pub(super) struct Plans(Arc<Mutex<BTreeMap<Digest, Arc<PlanStops>>>>);
 
 impl fmt::Debug for Plans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,19 +25,11 @@ impl fmt::Debug for Plans {
     }
 }
 
-/// What a plan does at a stop.
-#[derive(Default)]
-struct AtStop {
-    /// Its steps there, but for those that tidy up behind.
-    steps: Vec<u32>,
-    /// Whether it changes all that is aboard in all regions of the stop.
-    all: bool,
-}
-
 impl Plans {
     /// The stops that began in a run, and that are done.
     ///
-    /// Costs time in proportion to the regions that began; and to the steps of the last stop that did, as far as these are done.
+    /// Costs time in proportion to the regions that began and the stops until there; of steps, it looks at no more than
+    /// [`AtStop::is_done`](super::fit::AtStop::is_done) says.
     pub(super) fn seen(&self, fixed: &Fixed, run: &RunState) -> Vec<Event> {
         let mut began: BTreeMap<usize, Timestamp> = BTreeMap::new();
         for (region, at) in run.entered(&fixed.train.spec().environment) {
@@ -47,76 +37,37 @@ impl Plans {
                 began.entry(*nth).and_modify(|known| *known = at.min(*known)).or_insert(at);
             }
         }
-        let stops = &fixed.train.spec().stops;
-        let id = |nth: usize| stops.get(nth).map(|stop| stop.id.clone());
-        let mut events: Vec<_> = began
-            .iter()
-            .filter_map(|(nth, at)| Some(Event::Began { stop: id(*nth)?, at: *at }))
-            .collect();
-        // A stop began only once those before it were done; of the last, its steps tell.
-        let mut next: Option<Timestamp> = None;
-        for (nth, at) in began.iter().rev() {
-            let done = match next.replace(*at) {
-                Some(next) => Some(next),
-                None => self.is_done(fixed, run, *nth).then(|| run.now()),
+        let known = self.of(fixed, run.plan());
+        let mut events = Vec::new();
+        for ((nth, stop), plan) in fixed.train.spec().stops.iter().enumerate().zip(&known.stops) {
+            let own = began.get(&nth).copied();
+            events.extend(own.map(|at| Event::Began { stop: stop.id.clone(), at }));
+            let next = began.range(nth + 1..).next().map(|(_, at)| *at);
+            // A stop began only once those before it were done; of the last, its steps tell. So do those of one that never began, since
+            // all of it was left behind.
+            let done = match (own, next) {
+                (Some(_), Some(next)) => Some(next),
+                _ => plan.is_done(fixed, run).then(|| next.unwrap_or_else(|| run.now())),
             };
-            let done = done.zip(id(*nth));
-            events.extend(done.map(|(at, stop): (Timestamp, StopId)| Event::Done { stop, at }));
+            events.extend(done.map(|at| Event::Done { stop: stop.id.clone(), at }));
+            if done.is_none() && next.is_none() {
+                break;
+            }
         }
         events
     }
 
-    fn is_done(&self, fixed: &Fixed, run: &RunState, nth: usize) -> bool {
-        let stops = self.of(fixed, run.plan());
-        let Some(AtStop { steps, all }) = stops.get(nth) else { return false };
-        // The last of them are the last to be done.
-        *all && steps.iter().rev().all(|index| is_over(run, *index))
-    }
-
-    fn of(&self, fixed: &Fixed, plan: &FrozenPlan) -> Stops {
+    /// What a plan does at each stop.
+    pub(super) fn of(&self, fixed: &Fixed, plan: &FrozenPlan) -> Arc<PlanStops> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stops) = known.get(&plan.digest()) {
             return Arc::clone(stops);
         }
-        let stops = Arc::new(at_stops(fixed, plan.plan().steps()));
+        let stops = Arc::new(PlanStops::new(fixed, plan.plan()));
         if known.len() >= MOST_PLANS {
             known.pop_first();
         }
         known.insert(plan.digest(), Arc::clone(&stops));
         stops
-    }
-}
-
-fn at_stops(fixed: &Fixed, steps: &[Step]) -> Vec<AtStop> {
-    let spec = fixed.train.spec();
-    let mut found: Vec<AtStop> = spec.stops.iter().map(|_| AtStop::default()).collect();
-    let mut changed: BTreeSet<(&RegionId, &ServiceId)> = BTreeSet::new();
-    for (index, step) in (0_u32..).zip(steps) {
-        let Some((environment, region, service)) = place(step) else { continue };
-        let own = service.is_none_or(|service| fixed.aboard.contains_key(service));
-        let stop = fixed.stops.get(region).and_then(|nth| found.get_mut(*nth));
-        let Some(stop) = stop.filter(|_| own && *environment == spec.environment) else { continue };
-        if !step.finale {
-            stop.steps.push(index);
-        }
-        changed.extend(service.filter(|_| step.action.mutates()).map(|service| (region, service)));
-    }
-    for (at, stop) in found.iter_mut().zip(&spec.stops) {
-        let everywhere = |service: &ServiceId| {
-            stop.regions.iter().all(|region| changed.contains(&(region, service)))
-        };
-        at.all = fixed.aboard.keys().all(everywhere);
-    }
-    found
-}
-
-/// Whether a step is done, or failed where nobody minds.
-fn is_over(run: &RunState, index: u32) -> bool {
-    match run.status(index) {
-        Some(Status::Succeeded) => true,
-        Some(Status::Failed) => {
-            run.plan().get(index).is_some_and(|step| step.on_failure == OnFailure::Continue)
-        }
-        _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! A train as a policy of the engine: what its journey does not let begin or go on is not admitted.
 
+mod fit;
 mod follow;
 mod reasons;
 mod told;
@@ -9,19 +10,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use release_core::model::{
-    Digest, EnvironmentId, RegionId, ServiceId, StopId, Target, Timestamp, TrainId,
+    Digest, EnvironmentId, RegionId, ReleaseId, ServiceId, StopId, Target, Timestamp, TrainId,
 };
-use release_core::plan::{Action, Step};
+use release_core::plan::{Action, Plan, Step};
 use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason, ReasonKind};
 use release_core::run::RunState;
 use semver::Version;
 
+pub use fit::{PlanFault, PlanMismatch};
 pub use told::{MAX_TOLD, TellError};
 
+use self::fit::PlanStops;
 use self::follow::Plans;
 use self::reasons::{RULE, held};
 use self::told::Told;
-use super::{Behind, Boarded, Event, Missed, Next, NotProven, Train};
+use super::holds::has_begun;
+use super::{Behind, Boarded, Event, Missed, Next, NotProven, Train, Why};
 use crate::compat::{Versions, brings};
 
 /// Why nobody conducts a train.
@@ -43,6 +47,9 @@ pub enum ConductorError {
         /// Its version.
         version: Version,
     },
+    /// No run would obey it.
+    #[error("no runs are named that bring `{0}`; name the trains of their definitions")]
+    NoRuns(TrainId),
 }
 
 /// A policy by which the engine obeys a [`Train`]. Meant for [`AllOf`](crate::AllOf). Cheap to clone; all clones are one.
@@ -51,14 +58,23 @@ pub enum ConductorError {
 /// is, and whether the journey lets that begin or go on just then ([`Train::holds`]). So no stop begins before those before it are done,
 /// before the departure, before all are there who are awaited, while something blocks the train, or when it could be half done in a
 /// time in which nothing may be. A stop that began goes on, unless the train has to go back. It concerns the services that
-/// are aboard, and what belongs to no service; others' changes it lets pass. A car that stayed behind is let in nowhere in the version
+/// are aboard, and what belongs to no service, in runs of the definitions that are named ([`Admission::train`]); what others change,
+/// and what hotfixes and other departures do, it lets pass. A car that stayed behind is let in nowhere in the version
 /// that stayed behind, and what is aboard is let in at no region that is no stop. A rollback is never held.
 ///
 /// # What a host does
 /// It [tells](Self::tell) of blockers, of what mended them, and of teams that came. That stops began and are done, the conductor sees by
 /// itself in the run that asks: a stop began when something was first changed in a region of it, and it is done when all steps of its
 /// regions are, but for those that tidy up behind. It sees so only where one run brings all that is aboard to all regions of the stop;
-/// where several do, the host tells of [`Event::Done`], and of [`Event::Began`] for runs that have only other stops.
+/// where several do, the host tells of [`Event::Done`], and of [`Event::Began`] for runs that have only other stops. Until it does, steps
+/// of later stops are denied with what their run lacks ([`PlanFault::Lacks`]).
+///
+/// A region or a service that the run leaves behind is over as well, once it was put back, and so is what is given up when no further
+/// region begins: the train goes on with the rest, even if a stop failed wholly, since the criteria of the plan
+/// (`stop_after_failed_regions`) let it. Who wants it to stop then tells of a blocker, or sets those criteria to one.
+///
+/// Before it starts a run, it asks whether its plan [fits](Self::fits). One that goes to stops in another order than the train is denied
+/// at the first step of a stop that has not begun, since it could never come to an end.
 ///
 /// What is denied or waits for others is asked for again within 30 s, or at once if the host calls `RunHandle::reconsider` whenever
 /// [`tell`](Self::tell) says that something is new. What only waits for its time is asked for again just then.
@@ -100,7 +116,8 @@ pub enum ConductorError {
 /// let tested = VerifiedSet::of(BTreeMap::from([("api".parse()?, two)]), Digest::of(b"report 7"));
 /// let boarded = train.board(&BTreeMap::from([("api".parse()?, one)]), &[tested])?;
 ///
-/// let conductor = Conductor::new(train, &boarded)?;
+/// // Runs of definitions of the train `shop` bring it.
+/// let conductor = Conductor::new(train, &boarded, ["shop".parse()?])?;
 /// let policy = AllOf::new().and(conductor.clone()); // for the engine
 /// let (blocker, by) = ("bug-7".parse()?, "ann".parse()?);
 /// conductor.tell(Event::Blocked { blocker, by, reason: "500s in checkout".into(), at: departs })?;
@@ -114,8 +131,10 @@ pub struct Conductor {
     fixed: Arc<Fixed>,
     told: Told,
     plans: Plans,
-    /// Plans of which trains it concerns; none: of all.
+    /// Plans of which trains it concerns.
     of: BTreeSet<TrainId>,
+    /// And of which releases; none: of all.
+    releases: BTreeSet<ReleaseId>,
 }
 
 /// What does not change on the way.
@@ -135,16 +154,27 @@ impl fmt::Debug for Conductor {
         f.debug_struct("Conductor")
             .field("train", train)
             .field("of", &self.of)
+            .field("releases", &self.releases)
             .finish_non_exhaustive()
     }
 }
 
 impl Conductor {
-    /// Conducts a train with what boarded it.
+    /// Conducts a train with what boarded it, in the runs whose plans are `of` these trains, as their definitions call them
+    /// ([`Plan::train`]). All others pass, as those of a hotfix or of another team do. Where departures of one definition overlap, name
+    /// the [release](Self::release) of each as well, or they hold each other.
     ///
     /// # Errors
-    /// [`ConductorError`] where what is aboard may not depart, or is not of this train.
-    pub fn new(train: Train, boarded: &Boarded) -> Result<Self, ConductorError> {
+    /// [`ConductorError`] where what is aboard may not depart, or is not of this train, or where no runs are named.
+    pub fn new(
+        train: Train,
+        boarded: &Boarded,
+        of: impl IntoIterator<Item = TrainId>,
+    ) -> Result<Self, ConductorError> {
+        let of: BTreeSet<_> = of.into_iter().collect();
+        if of.is_empty() {
+            return Err(ConductorError::NoRuns(train.id().clone()));
+        }
         let (aboard, _) = boarded.departing()?;
         let cars: BTreeMap<_, _> =
             train.spec().cars.iter().map(|car| (&car.service, &car.version)).collect();
@@ -163,16 +193,28 @@ impl Conductor {
         let stops =
             stops.flat_map(|(nth, stop)| stop.regions.iter().map(move |id| (id.clone(), nth)));
         let (stops, digest) = (stops.collect(), told::rules(&train, &aboard));
+        let told = Told::of(&train);
         let fixed = Arc::new(Fixed { train, aboard, behind, stops, digest });
-        Ok(Self { fixed, told: Told::default(), plans: Plans::default(), of: BTreeSet::new() })
+        Ok(Self { fixed, told, plans: Plans::default(), of, releases: BTreeSet::new() })
     }
 
-    /// It concerns only runs whose plans are of this train ([`Admission::train`]), and of others that are named so. Where none is named it
-    /// concerns all runs, also those of hotfixes for what is aboard.
+    /// Of those runs it concerns only the ones that bring this release ([`Plan::release`]), and others that are named so. Say it before the
+    /// conductor is cloned: each clone knows what was said of it.
     #[must_use]
-    pub fn of(mut self, train: TrainId) -> Self {
-        self.of.insert(train);
+    pub fn release(mut self, release: ReleaseId) -> Self {
+        self.releases.insert(release);
         self
+    }
+
+    /// Whether a run of `plan` can go where the train goes. A host asks before it starts one.
+    ///
+    /// Costs time in proportion to the plan, and to what is aboard in all regions of the stops.
+    ///
+    /// # Errors
+    /// [`PlanMismatch`]: all in which it does not fit, at once. Where that is a [contradiction](PlanMismatch::contradicts), no run of it can
+    /// come to an end. Where it only lacks something, several runs bring a stop, and the host tells when that is done; or nobody does.
+    pub fn fits(&self, plan: &Plan) -> Result<(), PlanMismatch> {
+        PlanStops::new(&self.fixed, plan).fits()
     }
 
     /// The train.
@@ -186,7 +228,8 @@ impl Conductor {
     }
 
     /// Something happened; whether that is new. Then runs that are held are to be reconsidered. In which order it is told does not
-    /// matter: it counts from when it happened.
+    /// matter: it counts from when it happened. Only what happened in one instant counts in the order in which it was told, so that of a
+    /// blocker and what mends it in the same instant, the last word holds.
     ///
     /// # Errors
     /// [`TellError`] for what cannot have happened to this train, and beyond [`MAX_TOLD`] events; then nothing has changed.
@@ -194,40 +237,81 @@ impl Conductor {
         self.told.tell(&self.fixed.train, event)
     }
 
-    /// All that was told, in the order in which it happened: what a host keeps, and tells again after a restart.
+    /// All that was told, in the order in which it happened: what a host keeps, and tells again after a restart, in this order. Then nothing
+    /// of it is refused, and the conductor decides as before.
     pub fn told(&self) -> Vec<Event> {
-        self.told.read().0
+        self.told.read().all.to_vec()
     }
 
     /// What the train does at `now`, by what was told and what is seen in `run`, the one that is under way, if there is one.
     pub fn next(&self, run: Option<&RunState>, now: Timestamp) -> Next {
-        self.fixed.train.next(&self.events(run).0, now)
+        let (seen, log) = (self.seen(run), self.told.read());
+        self.fixed.train.next_of(seen.iter().chain(log.at(now)), now)
     }
 
     /// The sync points at which somebody is missing at `now` although the deadline has passed: whom to call, by [`Missed::key`] once.
     pub fn missed(&self, run: Option<&RunState>, now: Timestamp) -> Vec<Missed> {
-        self.fixed.train.missed(&self.events(run).0, now)
+        let (seen, log) = (self.seen(run), self.told.read());
+        self.fixed.train.journey().missed_of(seen.iter().chain(log.at(now)), now)
     }
 
-    /// What is seen in a run and what was told, and what both say.
-    fn events(&self, run: Option<&RunState>) -> (Vec<Event>, Digest) {
-        let mut events = run.map_or_else(Vec::new, |run| self.plans.seen(&self.fixed, run));
-        let (told, digest) = self.told.read();
-        let facts = told::facts(&events, digest);
-        // What a host says of when a stop began counts.
-        events.extend(told);
-        (events, facts)
+    fn seen(&self, run: Option<&RunState>) -> Vec<Event> {
+        run.map_or_else(Vec::new, |run| self.plans.seen(&self.fixed, run))
+    }
+
+    /// Whether a request is one of the train's own runs. So is one that does not say of which run it is.
+    fn is_own(&self, request: &Admission<'_>) -> bool {
+        let Some((state, _)) = request.at else { return true };
+        let plan = state.plan().plan();
+        let is_named = self.releases.is_empty() || self.releases.contains(plan.release());
+        is_named && self.of.contains(plan.train())
     }
 
     fn decide(&self, request: &Admission<'_>, stop: &StopId) -> Decision {
-        let (events, facts) = self.events(request.at.map(|(state, _)| state));
-        let inputs = Inputs { facts: Some(facts), ..self.inputs() };
+        let (run, now) = (request.at.map(|(state, _)| state), request.now);
+        let (seen, log) = (self.seen(run), self.told.read());
+        let inputs = Inputs { facts: Some(told::facts(&seen, log.digest)), ..self.inputs() };
         let train = &self.fixed.train;
-        let decision = match train.holds(stop, &events, request.now) {
-            None => Decision::permit(),
-            Some(next) => held(train, &events, (request, stop), next),
+        // What a host says of when a stop began counts.
+        let events = seen.iter().chain(log.at(now));
+        let next = train.holds_of(stop, events.clone(), now);
+        let decision = match (self.unfit(run, stop, next.as_ref(), events.clone(), now), next) {
+            (Some(denied), _) => denied,
+            (None, None) => Decision::permit(),
+            (None, Some(next)) => held(train, events, (request, stop), next),
         };
         decision.from_inputs(inputs)
+    }
+
+    /// A denial, where the run's plan lets it never come to where it is to go.
+    fn unfit<'a>(
+        &self,
+        run: Option<&RunState>,
+        stop: &StopId,
+        next: Option<&Next>,
+        events: impl Iterator<Item = &'a Event>,
+        now: Timestamp,
+    ) -> Option<Decision> {
+        let (run, fixed) = (run?, &*self.fixed);
+        // Who has to go back is told that.
+        if let Some(
+            Next::GoesBack { .. } | Next::WentBack | Next::Waits { why: Why::GoingBack, .. },
+        ) = next
+        {
+            return None;
+        }
+        let plan = self.plans.of(fixed, run.plan());
+        let mut contradictions = plan.contradictions().peekable();
+        if contradictions.peek().is_some() && !has_begun(stop, events, now) {
+            return Some(reasons::contradicts(&fixed.train, contradictions));
+        }
+        let (Next::Begins { stop: first } | Next::Waits { why: Why::Stop { stop: first }, .. }) =
+            next?
+        else {
+            return None;
+        };
+        let fault = plan.lacks(fixed, run, first)?;
+        Some(reasons::lacks(&fixed.train, (stop, first), fault))
     }
 
     fn inputs(&self) -> Inputs {
@@ -276,12 +360,11 @@ const fn whole(target: &Target) -> (&EnvironmentId, &RegionId, Option<&ServiceId
 
 impl Policy for Conductor {
     fn admit(&self, request: &Admission<'_>) -> Decision {
-        let others = !self.of.is_empty() && request.train().is_some_and(|id| !self.of.contains(id));
         let Some((environment, region, service)) = place(request.step) else {
             return Decision::permit();
         };
         let Fixed { train, aboard, stops, .. } = &*self.fixed;
-        if request.rollback || others || *environment != train.spec().environment {
+        if request.rollback || !self.is_own(request) || *environment != train.spec().environment {
             return Decision::permit();
         }
         if let Some(denied) = self.left_behind(request.step) {

@@ -6,15 +6,16 @@ use release_core::model::{BlockerId, RollbackScope, StopId, TeamId, Timestamp};
 use release_core::plan::OnFailure;
 use release_core::port::{Admission, Decision, Reason, ReasonKind};
 
+use super::PlanFault;
 use crate::train::departure::{Event, Next, Train, Why};
 
 /// The rule's name in reasons.
 pub(super) const RULE: &str = "train";
 
 /// What a step is told that the train holds, which does `next` instead.
-pub(super) fn held(
-    train: &Train,
-    events: &[Event],
+pub(super) fn held<'a>(
+    train: &'a Train,
+    events: impl Iterator<Item = &'a Event> + Clone,
     (request, stop): (&Admission<'_>, &StopId),
     next: Next,
 ) -> Decision {
@@ -45,7 +46,7 @@ pub(super) fn held(
             Decision::deny(vec![reason.kind(ReasonKind::Missing)])
         }
         Next::Halts { blockers } => Decision::deny(
-            blockers.iter().map(|one| blocked(train, events, one, request.now)).collect(),
+            blockers.iter().map(|one| blocked(train, events.clone(), one, request.now)).collect(),
         ),
         Next::GoesBack { before } => {
             let text = format!("`{id}` has to go back, to be back before {before}");
@@ -60,13 +61,43 @@ pub(super) fn held(
     }
 }
 
-/// Who holds a train, why, and who can let it go.
-fn blocked(train: &Train, events: &[Event], blocker: &BlockerId, now: Timestamp) -> Reason {
+/// What a step is told whose plan cannot go where the train goes.
+pub(super) fn contradicts<'a>(
+    train: &Train,
+    faults: impl Iterator<Item = &'a PlanFault>,
+) -> Decision {
+    let reason = |fault: &PlanFault| {
+        let text = format!("`{}` cannot go this way: {fault}", train.id());
+        Reason::new(RULE, text, "whoever plans the run or the train, with one order for both")
+    };
+    Decision::deny(faults.map(reason).collect())
+}
+
+/// What a step is told that waits for a stop of which its run shows too little ever to be done.
+pub(super) fn lacks(
+    train: &Train,
+    (stop, first): (&StopId, &StopId),
+    fault: &PlanFault,
+) -> Decision {
+    let id = train.id();
+    let text = format!("`{stop}` of `{id}` begins after `{first}`, which is not done: {fault}");
+    let lifted_by = format!("whoever brings the rest to `{first}` and says that it is done");
+    Decision::deny(vec![Reason::new(RULE, text, lifted_by).kind(ReasonKind::Missing)])
+}
+
+/// Who holds a train, why, and who can let it go: as it was said last.
+fn blocked<'a>(
+    train: &'a Train,
+    events: impl Iterator<Item = &'a Event>,
+    blocker: &BlockerId,
+    now: Timestamp,
+) -> Reason {
     let said = train.held().iter().chain(events).filter(|event| event.at() <= now);
-    let last = said.rev().find_map(|event| match event {
+    let said = said.filter_map(|event| match event {
         Event::Blocked { blocker: one, by, reason, at } if one == blocker => Some((by, reason, at)),
         _ => None,
     });
+    let last = said.max_by_key(|(.., at)| **at);
     let (id, why) = (train.id(), last.map(|(by, why, at)| format!(": {why} ({by}, at {at})")));
     let text = format!("`{blocker}` holds `{id}`{}", why.unwrap_or_default());
     let by = last.map_or_else(String::new, |(by, ..)| format!("{by}, or "));

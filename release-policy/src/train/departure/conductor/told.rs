@@ -1,6 +1,8 @@
 //! What a conductor was told, and what decisions were made from.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use release_core::model::{BlockerId, Digest, StopId, SyncPointId, TeamId, Timestamp};
 
@@ -32,47 +34,149 @@ pub enum TellError {
     /// Nothing of that name holds it.
     #[error("nothing that is called `{0}` held the train; mend the name")]
     NoBlocker(BlockerId),
+    /// It is said to have been mended before it held the train.
+    #[error(
+        "`{blocker}` cannot have been mended at {at}, since it held the train from {since} on; tell both by one clock"
+    )]
+    TooEarly {
+        /// The blocker.
+        blocker: BlockerId,
+        /// When it is said to have been mended.
+        at: Timestamp,
+        /// When it held the train first.
+        since: Timestamp,
+    },
     /// It is too much.
     #[error("more than {MAX_TOLD} events are told of one train; tell fewer blockers")]
     TooMany,
 }
 
-/// What was told, in the order in which it happened, each with the digest of all until there.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Told(Arc<RwLock<Vec<(Event, Digest)>>>);
+/// What was told, in the order in which it happened; what happened in one instant, in the order in which it was told.
+#[derive(Clone)]
+pub(super) struct Told(Arc<Mutex<Known>>);
 
-impl Told {
-    /// All of it, and its digest.
-    pub(super) fn read(&self) -> (Vec<Event>, Option<Digest>) {
-        let told = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let digest = told.last().map(|(_, digest)| *digest);
-        (told.iter().map(|(event, _)| event.clone()).collect(), digest)
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    /// Each event, with its digest.
+    events: BTreeMap<(Timestamp, usize), (Event, Digest)>,
+    /// The digests of all.
+    digests: BTreeSet<Digest>,
+    /// When each blocker held the train first.
+    blocked: BTreeMap<BlockerId, Timestamp>,
+    /// Blockers of the specification.
+    specified: BTreeSet<BlockerId>,
+    /// All of it as it is read; none after something was told.
+    log: Option<Log>,
+}
+
+/// All that was told, until something else is.
+#[derive(Clone)]
+pub(super) struct Log {
+    /// All of it.
+    pub(super) all: Arc<[Event]>,
+    /// Its digest, if there is something.
+    pub(super) digest: Option<Digest>,
+    /// What of it still counts once all of it has happened, and when that is.
+    rest: Arc<[Event]>,
+    since: Option<Timestamp>,
+}
+
+impl Log {
+    /// All that counts at `now`, and maybe more of it.
+    pub(super) fn at(&self, now: Timestamp) -> &[Event] {
+        if self.since.is_some_and(|since| since <= now) { &self.rest } else { &self.all }
+    }
+}
+
+impl Known {
+    fn read(&self) -> Log {
+        let all: Arc<[Event]> = self.events.values().map(|(event, _)| event.clone()).collect();
+        let digests = self.events.values().map(|(_, digest)| digest);
+        let digest = Canonical::new("release/told/1").list(digests, Canonical::digest).finish();
+        let digest = (!all.is_empty()).then_some(digest);
+        let since = all.last().map(Event::at);
+        // Of a blocker the last word counts, and none where that says that it is mended; unless it held the train without being told.
+        let mut last: BTreeMap<&BlockerId, usize> = BTreeMap::new();
+        for (nth, event) in all.iter().enumerate() {
+            if let Event::Blocked { blocker, .. } | Event::Cleared { blocker, .. } = event {
+                last.insert(blocker, nth);
+            }
+        }
+        let counts = |(nth, event): &(usize, &Event)| match event {
+            Event::Blocked { blocker, .. } => {
+                self.specified.contains(blocker) || last.get(blocker) == Some(nth)
+            }
+            Event::Cleared { blocker, .. } => self.specified.contains(blocker),
+            _ => true,
+        };
+        let rest = all.iter().enumerate().filter(counts).map(|(_, event)| event.clone()).collect();
+        Log { rest, since, digest, all }
     }
 
-    /// Takes an event, if it is one of the train; whether it is new.
-    pub(super) fn tell(&self, train: &Train, event: Event) -> Result<bool, TellError> {
-        let mut told = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        check(train, &told, &event)?;
-        let place = told.partition_point(|(one, _)| one.at() <= event.at());
-        let mut then = told.iter().take(place).rev().take_while(|(one, _)| one.at() == event.at());
-        if then.any(|(one, _)| *one == event) {
+    /// Takes an event that makes sense; whether it is new.
+    fn take(&mut self, event: Event) -> Result<bool, TellError> {
+        let digest = one(Canonical::new("release/event/1"), &event).finish();
+        if self.digests.contains(&digest) {
             return Ok(false);
         }
-        if told.len() >= MAX_TOLD {
+        if self.events.len() >= MAX_TOLD {
             return Err(TellError::TooMany);
         }
-        let mut before = place.checked_sub(1).and_then(|last| told.get(last)).map(|(_, all)| *all);
-        told.insert(place, (event, Digest::of(&[])));
-        for (event, digest) in told.iter_mut().skip(place) {
-            let all = Canonical::new("release/told/1").maybe(before, |all, one| all.digest(&one));
-            *digest = one(all, event).finish();
-            before = Some(*digest);
+        let at = event.at();
+        if let Event::Blocked { blocker, .. } = &event {
+            let first = self.blocked.entry(blocker.clone()).or_insert(at);
+            *first = at.min(*first);
         }
+        self.digests.insert(digest);
+        self.events.insert((at, self.events.len()), (event, digest));
+        self.log = None;
         Ok(true)
     }
 }
 
-fn check(train: &Train, told: &[(Event, Digest)], event: &Event) -> Result<(), TellError> {
+impl Told {
+    /// Nothing yet, of this train.
+    pub(super) fn of(train: &Train) -> Self {
+        let mut known = Known::default();
+        for event in train.held() {
+            if let Event::Blocked { blocker, at, .. } = event {
+                known.blocked.insert(blocker.clone(), *at);
+                known.specified.insert(blocker.clone());
+            }
+        }
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    /// All of it.
+    pub(super) fn read(&self) -> Log {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = &known.log {
+            return log.clone();
+        }
+        let log = known.read();
+        known.log = Some(log.clone());
+        log
+    }
+
+    /// Takes an event, if it is one of the train; whether it is new. Costs time in proportion to the logarithm of what was told.
+    pub(super) fn tell(&self, train: &Train, event: Event) -> Result<bool, TellError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        check(train, &known.blocked, &event)?;
+        known.take(event)
+    }
+}
+
+fn check(
+    train: &Train,
+    blocked: &BTreeMap<BlockerId, Timestamp>,
+    event: &Event,
+) -> Result<(), TellError> {
     let spec = train.spec();
     match event {
         Event::Began { stop, .. } | Event::Done { stop, .. } => {
@@ -87,13 +191,13 @@ fn check(train: &Train, told: &[(Event, Digest)], event: &Event) -> Result<(), T
             let (point, team) = (point.clone(), team.clone());
             if awaited { Ok(()) } else { Err(TellError::NotAwaited { point, team }) }
         }
-        Event::Cleared { blocker, .. } => {
-            let held =
-                |one: &Event| matches!(one, Event::Blocked { blocker: id, .. } if id == blocker);
-            let told = told.iter().map(|(event, _)| event);
-            let known = train.held().iter().chain(told).any(held);
-            if known { Ok(()) } else { Err(TellError::NoBlocker(blocker.clone())) }
-        }
+        Event::Cleared { blocker, at, .. } => match blocked.get(blocker).copied() {
+            None => Err(TellError::NoBlocker(blocker.clone())),
+            Some(since) if *at < since => {
+                Err(TellError::TooEarly { blocker: blocker.clone(), at: *at, since })
+            }
+            Some(_) => Ok(()),
+        },
         Event::Blocked { .. } | Event::TurnedBack { .. } | Event::WentBack { .. } => Ok(()),
     }
 }
