@@ -92,7 +92,7 @@
 //! version or target. A query has to say the version, by `{{version}}` or `{{digest}}`, unless its answer has the label of the version:
 //! all else, such as `sum(rate(errors[1m]))` or `sum(r{version="1.0.0"})`, may be another version's, and is `Invalid`. That each
 //! selector of it says it is up to whoever writes it. Where queries came from elsewhere and say the version in another way, as
-//! templates of Argo Rollouts do by the names of pods, [`any_version`](PrometheusSettings::any_version) allows it: whoever writes
+//! templates of Argo Rollouts do by the names of pods, [`any_version`](PrometheusSettings::any_version()) allows it: whoever writes
 //! them then answers for it.
 //!
 //! How old a number is that a query computed, Prometheus does not say. [`Measurement::Value`](release_core::port::Measurement::Value)'s

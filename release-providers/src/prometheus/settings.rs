@@ -219,7 +219,7 @@ impl PrometheusSettings {
     }
 
     /// Whether queries need not say the version, as those that came from elsewhere and go by names of pods: whoever writes them
-    /// answers for it. See [`any_version`](Self::any_version).
+    /// answers for it. Off unless it is set.
     #[must_use]
     pub const fn any_version(mut self, wanted: bool) -> Self {
         self.any_version = wanted;
