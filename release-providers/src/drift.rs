@@ -6,6 +6,11 @@
 //! does what its release planned for alerts whose source is [`SOURCE`]
 //! ([`RollbackTrigger::Signal`](release_core::model::RollbackTrigger::Signal)); else the host is told alone.
 //!
+//! Drift that was mended and comes again is another one, also where it looks the same: a run that was held and went on is held again. So
+//! that traffic which goes to and fro does not use up what a run can be told ([`MAX_SIGNALS`](release_core::run::MAX_SIGNALS)), and incidents
+//! still reach it, a run is told [`MOST_EPISODES`] times of one target; after that the host is told alone. A watch remembers nothing
+//! beyond its own end: another one tells what it finds as new.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use release_core::model::Principal;
@@ -22,7 +27,7 @@
 //! # Ok(()) }
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +51,8 @@ const OBSERVE: &str = "traffic.observe";
 const LOOKS: u32 = 3;
 /// The time between these looks.
 const PAUSE: Span = Span::millis(500);
+/// How often one run is told of drift of one target.
+pub const MOST_EPISODES: u32 = 20;
 
 /// What a router shows in the place of what a run left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,14 +93,17 @@ pub struct Drifted {
     pub seen: Seen,
     /// When that was seen.
     pub at: Timestamp,
+    /// When it was first seen so, with nothing else in between: what tells it from the same at another time.
+    pub since: Timestamp,
 }
 
 impl Drifted {
-    /// What a run is told of it. Seen again, also after a restart, it is the same signal; something else is another one.
+    /// What a run is told of it. While it lasts it is the same signal; something else, and the same once more after it was mended, is
+    /// another one.
     pub fn signal(&self) -> Signal {
         let Target { environment, region, service, .. } = self.left.target.clone();
         let what = Digest::of(self.seen.to_string().as_bytes()).short();
-        let reference = format!("{}/{what}", self.left.target);
+        let reference = format!("{}/{what}/{}", self.left.target, self.since);
         let mut signal = Signal::new(SignalKind::Alert, SOURCE, reference);
         signal.environment = Some(environment);
         signal.region = Some(region);
@@ -122,7 +132,7 @@ impl fmt::Display for Drifted {
 pub struct Looked {
     /// What is not as it was left: told once, and again when it changes, or when it was mended in between.
     pub drifted: Vec<Drifted>,
-    /// Where it is again as it was left.
+    /// Where it was told that it is not, and is again as it was left; or where a run has left something else since.
     pub mended: Vec<Target>,
     /// Where nobody could look, which says nothing of the traffic there.
     pub blind: Vec<(Target, ProviderError)>,
@@ -140,11 +150,11 @@ pub trait DriftHost: fmt::Debug + Send + Sync {
     /// The run under way of the service of a target whose traffic it does not change, if there is one.
     fn run_of(&self, target: &Target) -> Option<Arc<dyn WatchedRun>>;
 
-    /// Hears of drift; and what the run under way answered, if there is one. Whoever could [not](Heard::NotNow) take it is told
+    /// Hears of drift; and what the run under way answered, if there is one that was told. Whoever could [not](Heard::NotNow) take it is told
     /// again at the next look, as is the host.
     async fn drifted(&self, drifted: &Drifted, run: Option<Heard>);
 
-    /// Hears that traffic is again as it was left.
+    /// Hears that traffic is again as it was left, or that another run has left something else: what was told of it is over.
     async fn mended(&self, target: &Target);
 
     /// Hears that nobody could look.
@@ -163,7 +173,22 @@ pub struct DriftWatch {
     patience: Span,
     left: BTreeMap<Target, Routed>,
     /// What was told and is still so.
-    told: BTreeMap<Target, Seen>,
+    told: BTreeMap<Target, Episode>,
+    /// Where a run has left something else since drift was told.
+    over: BTreeSet<Target>,
+    /// How often the run of a target's service was told of it.
+    heard: BTreeMap<Target, u32>,
+}
+
+/// Drift that lasts.
+#[derive(Debug)]
+struct Episode {
+    seen: Seen,
+    since: Timestamp,
+    /// Whether drift of the target was told before, and not that it was mended.
+    told_before: bool,
+    /// Whether it has to be told once more.
+    again: bool,
 }
 
 impl DriftWatch {
@@ -176,6 +201,8 @@ impl DriftWatch {
             patience: Span::secs(30),
             left: BTreeMap::new(),
             told: BTreeMap::new(),
+            over: BTreeSet::new(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -194,10 +221,12 @@ impl DriftWatch {
     }
 
     /// Takes what a run has left, in the place of what was left there before. Of targets of which the report does not know how
-    /// their traffic is, nothing changes.
+    /// their traffic is, nothing changes. What was told of drift there is over: the next look says so.
     pub fn left(&mut self, report: &RunReport) {
         for routed in &report.routed {
-            self.told.remove(&routed.target);
+            if self.told.remove(&routed.target).is_some() {
+                self.over.insert(routed.target.clone());
+            }
             self.left.insert(routed.target.clone(), routed.clone());
         }
     }
@@ -205,6 +234,8 @@ impl DriftWatch {
     /// Does not look there any more, for example because the service is gone. Whether it did.
     pub fn forget(&mut self, target: &Target) -> bool {
         self.told.remove(target);
+        self.over.remove(target);
+        self.heard.remove(target);
         self.left.remove(target).is_some()
     }
 
@@ -228,6 +259,8 @@ impl DriftWatch {
         loop {
             host.settled().await.iter().for_each(|report| self.left(report));
             let still = self.left.keys().filter(|target| !host.changes(target)).cloned().collect();
+            // Who comes next is told anew.
+            self.heard.retain(|target, _| host.run_of(target).is_some());
             let looked = self.look_at(still).await;
             self.tell(host, looked).await;
             registry.clock.sleep_until(registry.clock.now().plus(self.interval)).await;
@@ -235,31 +268,54 @@ impl DriftWatch {
     }
 
     async fn tell(&mut self, host: &dyn DriftHost, looked: Looked) {
-        for drifted in &looked.drifted {
-            let target = &drifted.left.target;
-            let mut heard = None;
-            // A run may have begun meanwhile that changes it.
-            if let Some(run) = host.run_of(target).filter(|_| !host.changes(target)) {
-                let signal = Box::new(drifted.signal());
-                let command = Command::Signal { signal };
-                let told = Directive::new(command, self.by.clone(), drifted.to_string());
-                heard = Some(run.hear(told).await);
-            }
-            if heard == Some(Heard::NotNow) {
-                self.told.remove(target);
-            }
-            host.drifted(drifted, heard).await;
-        }
         for target in &looked.mended {
             host.mended(target).await;
+        }
+        for drifted in &looked.drifted {
+            let target = &drifted.left.target;
+            // A run may have begun meanwhile that changes it: what was seen is its doing, and it looks itself.
+            if host.changes(target) {
+                self.unsee(target);
+                continue;
+            }
+            let heard = self.tell_run(host, drifted).await;
+            if let Some(episode) = self.told.get_mut(target) {
+                episode.again = heard == Some(Heard::NotNow);
+            }
+            host.drifted(drifted, heard).await;
         }
         for (target, error) in &looked.blind {
             host.blind(target, error);
         }
     }
 
+    /// What the run of the service answers, if there is one that may still be told.
+    async fn tell_run(&mut self, host: &dyn DriftHost, drifted: &Drifted) -> Option<Heard> {
+        let target = &drifted.left.target;
+        let run = host.run_of(target)?;
+        let told = self.heard.entry(target.clone()).or_default();
+        if *told >= MOST_EPISODES {
+            return None;
+        }
+        let command = Command::Signal { signal: Box::new(drifted.signal()) };
+        let directive = Directive::new(command, self.by.clone(), drifted.to_string());
+        let heard = run.hear(directive).await;
+        if heard != Heard::NotNow {
+            *told = told.saturating_add(1);
+        }
+        Some(heard)
+    }
+
+    /// Forgets what was just seen, and was told to nobody. What was told before it is over.
+    fn unsee(&mut self, target: &Target) {
+        if self.told.remove(target).is_some_and(|episode| episode.told_before) {
+            self.over.insert(target.clone());
+        }
+    }
+
     async fn look_at(&mut self, targets: Vec<Target>) -> Looked {
-        let mut looked = Looked::default();
+        let over = std::mem::take(&mut self.over);
+        let mut looked = Looked { mended: over.into_iter().collect(), ..Looked::default() };
         for target in targets {
             let Some(left) = self.left.get(&target) else { continue };
             match self.seen(left).await {
@@ -268,11 +324,17 @@ impl DriftWatch {
                         looked.mended.push(target);
                     }
                 }
-                Ok(Some(seen)) if self.told.get(&target) == Some(&seen) => {}
                 Ok(Some(seen)) => {
-                    let at = self.registry.clock.now();
-                    looked.drifted.push(Drifted { left: left.clone(), seen: seen.clone(), at });
-                    self.told.insert(target, seen);
+                    let (left, at) = (left.clone(), self.registry.clock.now());
+                    let before = self.told.get(&target);
+                    let same = before.filter(|episode| episode.seen == seen);
+                    if same.is_some_and(|episode| !episode.again) {
+                        continue;
+                    }
+                    let since = same.map_or(at, |episode| episode.since);
+                    let told_before = before.is_some();
+                    looked.drifted.push(Drifted { left, seen: seen.clone(), at, since });
+                    self.told.insert(target, Episode { seen, since, told_before, again: false });
                 }
                 Err(error) => looked.blind.push((target, error)),
             }

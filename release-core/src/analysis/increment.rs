@@ -15,16 +15,6 @@ pub(super) struct Last {
 }
 
 impl Last {
-    /// Of which moment the newest number was.
-    pub(super) const fn moment(self) -> Option<Timestamp> {
-        self.at
-    }
-
-    /// The same with another moment.
-    pub(super) const fn at_moment(self, at: Option<Timestamp>) -> Self {
-        Self { at, ..self }
-    }
-
     /// All that it is made of.
     pub(super) fn words(self) -> [u64; 3] {
         let at = self.at.map_or(0, |at| at.as_micros().cast_unsigned());

@@ -58,6 +58,14 @@ impl Judged {
     }
 }
 
+/// When a look is taken, and since when what it sees counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct When {
+    pub(crate) at: Timestamp,
+    /// The beginning of the window, where it is known.
+    pub(crate) since: Option<Timestamp>,
+}
+
 /// Whom one look of any judge looks at, and when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case<'a> {
@@ -65,16 +73,19 @@ pub(super) struct Case<'a> {
     pub(super) canary: &'a Deployment,
     pub(super) beside: Option<&'a Beside>,
     pub(super) at: Timestamp,
+    /// The beginning of the window, where it is known.
+    pub(super) since: Option<Timestamp>,
     /// Whether it goes on as long as others do, in whose background it is measured.
     pub(super) goes_on: bool,
 }
 
 impl<'a> Case<'a> {
-    fn of(action: &'a Action, at: Timestamp) -> Option<Self> {
+    fn of(action: &'a Action, when: When) -> Option<Self> {
         let Action::Analyze { deployment: canary, analysis, beside, until, .. } = action else {
             return None;
         };
-        Some(Self { analysis, canary, beside: beside.as_deref(), at, goes_on: until.is_some() })
+        let (beside, goes_on, When { at, since }) = (beside.as_deref(), until.is_some(), when);
+        Some(Self { analysis, canary, beside, at, since, goes_on })
     }
 
     /// Which content is judged.
@@ -119,10 +130,10 @@ impl Memory {
     pub(crate) fn look(
         memory: Option<&mut Self>,
         action: &Action,
-        at: Timestamp,
+        when: When,
         evidence: &Evidence,
     ) -> Option<Judged> {
-        let case = Case::of(action, at)?;
+        let (case, at) = (Case::of(action, when)?, when.at);
         if let Judge::Threshold(limits) = &case.analysis.judge {
             let (one, None) = case.one(evidence).ok()? else { return None };
             let sampled = match memory {
@@ -153,11 +164,11 @@ impl Memory {
     }
 
     /// Takes a look in that was judged before.
-    pub(crate) fn take(&mut self, action: &Action, at: Timestamp, evidence: &Evidence) {
-        let Some(case) = Case::of(action, at) else { return };
+    pub(crate) fn take(&mut self, action: &Action, when: When, evidence: &Evidence) {
+        let Some(case) = Case::of(action, when) else { return };
         match (self, &case.analysis.judge) {
             (Self::Stream(stream), Judge::Sequential(_)) => {
-                if let Some(look) = Look::of(action, at) {
+                if let Some(look) = Look::of(action, when.at) {
                     // What a look says was journaled with it; here only what it leaves behind counts.
                     let _ = stream.take(&look, evidence);
                 }

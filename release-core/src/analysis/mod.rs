@@ -23,9 +23,12 @@
 //! A scorecard ranks the points of two series. A count, a sum or a [`Query`](crate::model::Metric::Query) gives one at each look; a
 //! [`Range`](crate::model::Metric::Range) gives one at each step of the time between two looks, by one query of a range. What is no
 //! number, NaN or two values of one instant, is a point without a value, and so is each step that lacks a point between two: what
-//! becomes of these, the metric's [`nan`](crate::model::NoValue) says. Looks may overlap, so that what comes late is still seen; what a
-//! look before had seen counts once, as it was first seen, and what is older than the newest point seen does not count. A look
-//! without anything new is one point without a value.
+//! becomes of these, the metric's [`nan`](crate::model::NoValue) says. Looks may overlap: what a look before had seen counts once, as
+//! it was first seen, and what comes late fills its step, if that had lacked a point until then. A look of counts or queries without
+//! anything new is one point without a value; after such a look of a range, each step until then is one, until a later look sees it.
+//! An answer whose newest point is not fresh counts as none, and points from before the window do not count. Of each version the newest
+//! 2,000 steps are kept. Nothing is concluded of a range that has fewer numbers than
+//! [`min_samples`](crate::model::Analysis::min_samples), of either version.
 //!
 //! # The sequential judge
 //! *It may be looked at as often as one likes.* The chance that a version which is no worse is found to be worse is at most `alpha`
@@ -108,7 +111,7 @@ pub use stream::Stream;
 pub use threshold::Sampled;
 pub use trial::Trial;
 
-pub(crate) use memory::Judged;
+pub(crate) use memory::{Judged, When};
 
 #[cfg(test)]
 pub(crate) use threshold::measure;

@@ -8,7 +8,7 @@ use super::memory::{Case, Judged};
 use super::netflix::{
     CanaryConfig, Classification, Judgement, MetricResult, NetflixAca, Samples, Strict, Verdict,
 };
-use super::ranged::new_points;
+use super::ranged::{self, Curve};
 use super::stream::{digest_of, word_of};
 use crate::model::{Digest, Finite, Metric, ScoreMethod, Scorecard};
 use crate::port::{Evidence, Measurement, Pair};
@@ -29,8 +29,17 @@ pub struct Points {
 /// The points of one metric: of the new version, and of the old one.
 #[derive(Debug, Clone, Default)]
 struct Series {
-    points: Samples,
-    last: [Last; 2],
+    sides: [Side; 2],
+}
+
+/// The points of one metric of one version.
+#[derive(Debug, Clone, Default)]
+struct Side {
+    /// Of a range.
+    curve: Curve,
+    /// Of all else: one a look.
+    levels: Vec<f64>,
+    last: Last,
 }
 
 // Points follow from the measurements, of which the digest is kept.
@@ -68,6 +77,11 @@ impl Points {
             let because = format!("point {} of {count}{missing}", self.looks);
             return Judged::new(finding, because, last);
         }
+        if let Some(because) = self.too_few(look) {
+            // On the way, more may come.
+            finding.conclusion = if last { Conclusion::NoData } else { Conclusion::Undetermined };
+            return Judged::new(finding, because, last);
+        }
         let judgement = match self.judged(look.card) {
             Ok(judgement) => judgement,
             Err(because) => return Judged::new(finding, because, last),
@@ -95,13 +109,30 @@ impl Points {
 
     /// How many points the longest series has: as many as there were looks, unless ranges are measured.
     fn longest(&self) -> usize {
-        let both =
-            |series: &Series| series.points.experiment.len().max(series.points.control.len());
-        self.series.iter().map(both).max().unwrap_or(0)
+        let sides = self.series.iter().flat_map(|series| &series.sides);
+        sides.map(|side| side.values().count()).max().unwrap_or(0)
     }
 
-    /// Adds a point to every series, or the new ones of a range; one without a value where there is none. Says what the first of
-    /// those lack.
+    /// Which range has fewer numbers of a version than it needs, if one has. Where one is all that is needed, the judge itself says
+    /// what becomes of none.
+    fn too_few(&self, look: &Card<'_>) -> Option<String> {
+        let least = look.case.analysis.min_samples;
+        let metrics = look.card.metrics.iter().zip(&self.series);
+        let ranges = metrics.filter(|(scored, _)| {
+            least > 1 && !scored.muted && matches!(scored.metric, Metric::Range { .. })
+        });
+        ranges
+            .flat_map(|(scored, series)| series.sides.iter().map(move |side| (scored, side)))
+            .find_map(|(scored, side)| {
+                let numbers = side.values().filter(|value| !value.is_nan()).count();
+                let few = u64::try_from(numbers).is_ok_and(|numbers| numbers < least);
+                few.then(|| {
+                    format!("{}: {numbers} points of a version, {least} are needed", scored.name)
+                })
+            })
+    }
+
+    /// Adds a point to every series, or the new ones of a range; what has none is without a value. Says what the first of those lack.
     pub(super) fn take(&mut self, look: &Card<'_>, evidence: &Evidence) -> Option<String> {
         let pairs: &[Pair] = match evidence {
             Evidence::Comparisons { of } => of,
@@ -118,31 +149,14 @@ impl Points {
             let none = Measurement::NoData { reason: "it was not measured".into() };
             let (canary, old) =
                 pairs.next().map_or((&none, &none), |pair| (&pair.canary, &pair.baseline));
-            let [was, before] = &mut series.last;
-            let mut add = |wanted: Option<Digest>,
-                           measured: &Measurement,
-                           last: &mut Last,
-                           to: &mut Vec<f64>| {
-                let wanted =
-                    wanted.ok_or_else(|| NoLevel::from("there is no old version".to_owned()));
-                let found = wanted.and_then(|digest| {
-                    values(&look.case, &scored.metric, (digest, measured), *last)
-                });
-                match found {
-                    Ok((values, now)) => {
-                        *last = now;
-                        to.extend(values);
-                    }
-                    Err(NoLevel { why, anew }) => {
-                        *last = anew.unwrap_or(*last);
-                        missing.get_or_insert_with(|| format!("{}: {why}", scored.name));
-                        to.push(f64::NAN);
-                    }
+            let both = [(Some(look.case.wanted()), canary), (baseline, old)];
+            for (side, (wanted, measured)) in series.sides.iter_mut().zip(both) {
+                let wanted = wanted.ok_or_else(|| "there is no old version".to_owned());
+                let lacks = side.take(&look.case, &scored.metric, (wanted, measured));
+                if let Some(why) = lacks.filter(|_| missing.is_none()) {
+                    missing = Some(format!("{}: {why}", scored.name));
                 }
-            };
-            let Samples { experiment, control } = &mut series.points;
-            add(Some(look.case.wanted()), canary, was, experiment);
-            add(baseline, old, before, control);
+            }
         }
         missing
     }
@@ -153,7 +167,7 @@ impl Points {
             .metrics
             .iter()
             .zip(&self.series)
-            .map(|(scored, series)| (scored.name.clone(), series.points.clone()))
+            .map(|(scored, series)| (scored.name.clone(), series.samples()))
             .collect();
         match card.method {
             ScoreMethod::NetflixAca { seed } => Ok(NetflixAca::new(seed).judge(&config, &points)),
@@ -174,21 +188,42 @@ impl Points {
     }
 }
 
-/// What one look adds to a series: a level, or the new points of a range; and what to remember of it.
-///
-/// # Errors
-/// Why there is nothing.
-fn values(
-    case: &Case<'_>,
-    metric: &Metric,
-    (wanted, measured): (Digest, &Measurement),
-    last: Last,
-) -> Result<(Vec<f64>, Last), NoLevel> {
-    match metric {
-        Metric::Range { step, .. } => {
-            new_points(case, *step, (wanted, measured), last).map_err(NoLevel::from)
+impl Series {
+    fn samples(&self) -> Samples {
+        let [new, old] = &self.sides;
+        Samples { experiment: new.values().collect(), control: old.values().collect() }
+    }
+}
+
+impl Side {
+    fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        self.levels.iter().copied().chain(self.curve.values())
+    }
+
+    /// Adds what one look says of a version: a level, or the new points of a range. Says what is lacking, or does not count.
+    fn take(
+        &mut self,
+        case: &Case<'_>,
+        metric: &Metric,
+        (wanted, measured): (Result<Digest, String>, &Measurement),
+    ) -> Option<String> {
+        if let Metric::Range { step, over, .. } = metric {
+            let told = wanted.and_then(|digest| ranged::facts(digest, measured));
+            return self.curve.take(case, (*step, *over), told).unwrap_or_else(Some);
         }
-        _ => level(case, metric, wanted, measured, last).map(|(value, now)| (vec![value], now)),
+        let found = wanted.map_err(NoLevel::from);
+        match found.and_then(|digest| level(case, metric, digest, measured, self.last)) {
+            Ok((value, now)) => {
+                self.last = now;
+                self.levels.push(value);
+                None
+            }
+            Err(NoLevel { why, anew }) => {
+                self.last = anew.unwrap_or(self.last);
+                self.levels.push(f64::NAN);
+                Some(why)
+            }
+        }
     }
 }
 

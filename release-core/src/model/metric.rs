@@ -86,13 +86,17 @@ pub enum Metric {
     },
     /// Numbers of many moments, by a query in the source's own language, at every step of the time until now: the points of a
     /// curve. A [scorecard](super::Scorecard) ranks them; other judges go by one number of a look.
+    ///
+    /// Points count from the beginning of the window on, those before are dropped, whatever a source tells. The newest has to be
+    /// [fresh](super::Analysis::freshness), or nothing of the answer counts. What comes late fills its step, where that had been taken
+    /// as missing; each step is filled once, by what is told of it first.
     Range {
         /// The query.
         query: String,
         /// From one point to the next.
         step: Span,
         /// How far one look goes back from now, and never beyond the beginning of its window: the time between two looks, or more,
-        /// which lets points come late. What a look before had seen counts once.
+        /// which lets points come late: what comes within `over` still fills its step. What a look before had seen counts once.
         over: Span,
     },
 }

@@ -38,6 +38,10 @@ pub enum Command {
     /// End a bake before its time, whichever it is: of a canary's step, of a preview, of a version that is kept. What was to follow
     /// it follows now, with all that is judged and looked at before; no step is left out. An analysis that measures from the
     /// bake's start has had less time for that.
+    ///
+    /// Of a version that is kept (a step called `keep-old`) this stops the old version now. Where the router counts requests under way,
+    /// the end of these is waited for all the same. Where it does not, as behind a gateway of Kubernetes, that bake is the only drain:
+    /// requests under way are cut off.
     #[doc(alias = "promote")]
     EndBake {
         /// Of which step.

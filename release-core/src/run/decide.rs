@@ -11,7 +11,7 @@ use super::lease::leased;
 use super::measured::Measured;
 use super::permits::Permits;
 use super::state::{RunState, Status, Wait};
-use crate::analysis::Finding;
+use crate::analysis::{Finding, When};
 use crate::bounds;
 use crate::plan::{Action, OnFailure};
 use crate::port::{
@@ -286,7 +286,8 @@ fn judged(state: &RunState, index: u32, evidence: &Evidence, turn: &Turn<'_>) ->
     let mut measured = state.active(index).map_or(Measured::NONE, |active| active.measured.clone());
     let finding = |found: Option<Finding>| found.map(Box::new);
     let action = &state.plan.step(index).action;
-    let mut judgement = judge::judge(action, &evidence, &mut measured, turn.now);
+    let when = When { at: turn.now, since: Some(state.window_start(index)) };
+    let mut judgement = judge::judge(action, &evidence, &mut measured, when);
     if is_over(state, action) {
         judgement = judgement.at_the_end(action, &measured);
     }

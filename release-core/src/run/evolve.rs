@@ -12,6 +12,7 @@ use super::note::Notes;
 use super::regions::Entered;
 use super::signal::{SignalAnswer, Signals};
 use super::state::{Active, Phase, RunState, Status, Wait};
+use crate::analysis::When;
 use crate::ids::RunId;
 use crate::model::Digest;
 use crate::plan::{Action, FrozenPlan, OnFailure};
@@ -349,10 +350,11 @@ impl RunState {
         let wait = self.again(step.index, next);
         let index = self.attempt_over(step, "step_measured", false, wait)?;
         let plan = self.plan.clone();
+        let when = When { at, since: Some(self.window_start(index)) };
         if let Some(active) = self.active.get_mut(index) {
             let measured = &mut active.measured;
             let action = &plan.step(index).action;
-            judge::remember(action, evidence, measured, at);
+            judge::remember(action, evidence, measured, when);
             if let Action::Analyze { analysis, .. } = action {
                 measured.count(analysis, (verdict, no_data), action.goes_on());
             }

@@ -3,7 +3,7 @@
 use super::event::Verdict;
 use super::flags;
 use super::measured::Measured;
-use crate::analysis::{Conclusion, Finding, Judged, Memory};
+use crate::analysis::{Conclusion, Finding, Judged, Memory, When};
 use crate::model::{Analysis, Digest, Judge, Target, TrafficRules, Undecided};
 use crate::plan::{Action, Deployment, Weight};
 use crate::port::{DRIFT, EffectError, Evidence, MAX_HEALTH_AGE, Measurement, Pair, Retry};
@@ -43,12 +43,12 @@ pub(super) fn judge(
     action: &Action,
     evidence: &Evidence,
     measured: &mut Measured,
-    now: Timestamp,
+    when: When,
 ) -> Judgement {
     if let Action::Analyze { analysis, .. } = action {
-        return analyze(analysis, action, evidence, measured, now);
+        return analyze(analysis, action, evidence, measured, when);
     }
-    as_asked(action, evidence, now)
+    as_asked(action, evidence, when.at)
 }
 
 impl Judgement {
@@ -94,14 +94,9 @@ impl Judgement {
 }
 
 /// Adds a measurement that was judged before to those that come later ones are judged with.
-pub(super) fn remember(
-    action: &Action,
-    evidence: &Evidence,
-    measured: &mut Measured,
-    at: Timestamp,
-) {
+pub(super) fn remember(action: &Action, evidence: &Evidence, measured: &mut Measured, when: When) {
     if let Some(memory) = memory(action, measured) {
-        memory.take(action, at, evidence);
+        memory.take(action, when, evidence);
     }
 }
 
@@ -263,13 +258,13 @@ fn analyze(
     action: &Action,
     evidence: &Evidence,
     measured: &mut Measured,
-    now: Timestamp,
+    when: When,
 ) -> Judgement {
     let Action::Analyze { beside, .. } = action else { return unfit(action) };
     if !fits(analysis, evidence) || beside.is_some() != analysis.compares() {
         return unfit(action);
     }
-    let looked = Memory::look(memory(action, measured), action, now, evidence);
+    let looked = Memory::look(memory(action, measured), action, when, evidence);
     let Some(Judged { finding, verdict, because, last }) = looked else { return unfit(action) };
     let no_data = finding.is_without_data();
     let count = measured.count(analysis, (verdict, no_data), action.goes_on());
@@ -371,6 +366,8 @@ mod tests {
 
     use crate::model::{Bound, Finite, Metric, Selector};
 
+    const NOW: When = When { at: Timestamp::from_micros(0), since: None };
+
     fn deployment(content: &[u8]) -> Deployment {
         let [environment, region, service] = ["prod", "eu", "api"];
         let target = Target::new(
@@ -408,7 +405,7 @@ mod tests {
     fn an_analysis_counts_to_its_limits() {
         let judged = |evidence: Evidence, [good, bad, inconclusive]: [u32; 3]| {
             let mut measured = Measured { good, bad, inconclusive, ..Measured::NONE };
-            judge(&action(), &evidence, &mut measured, Timestamp::default())
+            judge(&action(), &evidence, &mut measured, NOW)
         };
         let good = || ratio(0.0, 100.0);
         assert!(matches!(
@@ -429,8 +426,8 @@ mod tests {
     fn what_was_counted_before_is_no_further_measurement() {
         let mut measured = Measured::NONE;
         let mut at = |evidence: Evidence| {
-            let judged = judge(&action(), &evidence, &mut measured, Timestamp::default());
-            remember(&action(), &evidence, &mut measured, Timestamp::default());
+            let judged = judge(&action(), &evidence, &mut measured, NOW);
+            remember(&action(), &evidence, &mut measured, NOW);
             judged
         };
         assert!(matches!(at(ratio(0.0, 100.0)), Judgement::Again { verdict: Verdict::Pass, .. }));
@@ -470,8 +467,7 @@ mod tests {
             baseline: Box::new(Measurement::NoData { reason: "silence".into() }),
         };
         for (action, evidence) in [(action(), compared), (action(), Evidence::Done)] {
-            let judged =
-                judge(&action, &evidence, &mut Measured::NONE.clone(), Timestamp::default());
+            let judged = judge(&action, &evidence, &mut Measured::NONE.clone(), NOW);
             assert!(
                 matches!(judged, Judgement::Fail { ref error, .. } if error.kind == "wrong_evidence"),
                 "{judged:?}"

@@ -336,7 +336,7 @@ fn bad_events_that_become_fewer_are_of_another_window() {
 }
 
 /// A histogram of `all` observations of which these lie at or below the bounds.
-fn histogram(content: &str, scale: f64, below: [f64; 3], all: f64) -> Measurement {
+pub(super) fn histogram(content: &str, scale: f64, below: [f64; 3], all: f64) -> Measurement {
     let bucket = |(bound, count): (f64, f64)| Bucket {
         at_most: Some(finite(bound * scale)),
         count: finite(count),

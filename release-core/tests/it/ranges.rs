@@ -6,7 +6,8 @@ use std::sync::Arc;
 use release_core::analysis::netflix::{CanaryConfig, NetflixAca, Samples, Strict};
 use release_core::analysis::{Conclusion, Finding, Trial};
 use release_core::model::{
-    Analysis, Bound, Finite, Judge, Metric, ScoreMethod, Scorecard, Scored, Span, Target, Timestamp,
+    Analysis, Bound, Finite, Judge, Metric, NoValue, ScoreMethod, Scorecard, Scored, Span, Target,
+    Timestamp,
 };
 use release_core::plan::{Action, Beside, Deployment, PlanError, PlanErrors, Recorded, plan};
 use release_core::port::{Evidence, Measurement, Pair, Point};
@@ -73,7 +74,9 @@ fn troubled(last: u64) -> Vec<Point> {
             18 => facts.push(Point::Conflicting { at }),
             // There with the second look that could see it alone.
             20 if last == 24 => {}
-            20 => facts.push(Point::Number { at, value: finite(900.0), late: true }),
+            20 => facts.push(Point::Number { at, value: finite(usual(20, 0)), late: true }),
+            // Told anew, as another number.
+            23 if last > 24 => facts.push(Point::Number { at, value: finite(900.0), late: true }),
             // Told twice.
             22 => facts.extend([number(step, usual(step, 0)); 2]),
             _ => facts.push(number(step, usual(step, 0))),
@@ -85,7 +88,7 @@ fn troubled(last: u64) -> Vec<Point> {
 /// What counts of these.
 fn untroubled(step: u64) -> f64 {
     match step {
-        14 | 15 | 17 | 18 | 20 => f64::NAN,
+        14 | 15 | 17 | 18 => f64::NAN,
         _ => usual(step, 0),
     }
 }
@@ -128,8 +131,8 @@ fn looks_that_overlap_are_judged_as_the_curve_at_once() {
         {
             assert_eq!(bits(got.map(Finite::get)), bits(want), "{part:?}");
         }
-        // Of sixty points five are none.
-        assert_eq!((part.samples, part.baseline_samples), (finite(55.0), Some(finite(60.0))));
+        // Of sixty points four are none.
+        assert_eq!((part.samples, part.baseline_samples), (finite(56.0), Some(finite(60.0))));
         let conclusion = if harm < 1.0 { Conclusion::Regressed } else { Conclusion::Healthy };
         assert_eq!(found.conclusion, conclusion);
     }
@@ -150,7 +153,9 @@ fn minute(now: Timestamp, factor: f64) -> Evidence {
 fn a_run_is_judged_by_the_points_of_ranges() {
     for method in [ScoreMethod::NetflixAca { seed: 1 }, ScoreMethod::default()] {
         let begin = || {
-            let analysis = scoring(card(method, slow(60)), 6);
+            // Not before there is a minute of the window to look back to.
+            let begin_after = Some(Span::secs(60));
+            let analysis = Analysis { begin_after, ..scoring(card(method, slow(60)), 6) };
             Run::start(&plan(&definition(analysis)).unwrap().freeze())
         };
         let mut well = begin();
@@ -172,23 +177,105 @@ fn a_run_is_judged_by_the_points_of_ranges() {
 fn nothing_new_another_version_and_other_clocks_are_no_points() {
     let now = second(60);
     let ahead = Point::Number { at: second(100_000), value: finite(1.0), late: false };
+    let week = Span::secs(7 * 86_400);
+    let now = now.plus(week);
+    let (last_week, here) = (number(6, 1.0), |point| moved(point, week));
     let silence = Measurement::NoData { reason: "silence".into() };
     let value = Measurement::Value { digest: digest("2.0.0"), value: finite(1.0), at: now };
     for (canary, why) in [
         (points("2.0.0", Vec::new()), "no point since the last look"),
         (points("2.0.0", vec![Point::Stale { newest: second(30) }]), "nothing was told since"),
-        (points("1.0.0", vec![number(6, 1.0)]), "not "),
-        (points("2.0.0", vec![ahead]), "ahead"),
+        (points("1.0.0", vec![here(number(6, 1.0))]), "not "),
+        (points("2.0.0", vec![moved(ahead, week)]), "ahead"),
+        (points("2.0.0", vec![last_week]), "the newest sample is 7days old"),
         (silence, "silence"),
         (value, "no measurement of a range"),
     ] {
         let mut trial = trial(scoring(card(ScoreMethod::default(), slow(60)), 30));
-        let pair = Pair { canary, baseline: points("1.0.0", vec![number(6, 1.0)]) };
+        let pair = Pair { canary, baseline: points("1.0.0", vec![here(number(6, 1.0))]) };
         let evidence = Evidence::Comparisons { of: vec![pair] };
         let (finding, because) = trial.look(now, &evidence).unwrap();
         assert_eq!(finding.conclusion, Conclusion::Undetermined);
         assert!(because.contains(why), "{why}: {because}");
     }
+}
+
+/// The same number, told of a later instant.
+fn moved(point: Point, by: Span) -> Point {
+    match point {
+        Point::Number { at, value, late } => Point::Number { at: at.plus(by), value, late },
+        other => other,
+    }
+}
+
+/// Looks a minute apart, each at the points of the two minutes before it, of which some are kept back.
+fn looks(
+    (mut trial, first, count): (Trial, u64, u64),
+    kept: impl Fn(u64, u64) -> bool,
+) -> (Finding, String) {
+    let mut found = None;
+    for look in 0..count {
+        let last = first + look * 6;
+        let of = |version, other| {
+            let steps = (last.saturating_sub(11)..=last).filter(|step| kept(look, *step));
+            points(version, steps.map(|step| number(step, usual(step, other))).collect())
+        };
+        let pair = Pair { canary: of("2.0.0", 0), baseline: of("1.0.0", 5) };
+        found = trial.look(second(last * STEP), &Evidence::Comparisons { of: vec![pair] });
+    }
+    found.unwrap()
+}
+
+#[test]
+fn points_from_before_the_window_do_not_count() {
+    let begin = || trial(scoring(card(ScoreMethod::default(), slow(120)), 4));
+    // Both minutes that the first look sees; and one of them.
+    let (all, _) = looks((begin(), 100, 4), |_, _| true);
+    let (some, _) = looks((begin().since(second(950)), 100, 4), |_, _| true);
+    let samples = |finding: &Finding| (finding.parts[0].samples, finding.parts[0].baseline_samples);
+    assert_eq!(samples(&all), (finite(30.0), Some(finite(30.0))));
+    assert_eq!(samples(&some), (finite(24.0), Some(finite(24.0))));
+    let (_, because) = looks((begin().since(second(950)), 100, 1), |_, _| true);
+    assert!(because.contains("latency: 6 points are from before the window began"), "{because}");
+    let (_, because) = looks((begin().since(second(1_001)), 100, 1), |_, _| true);
+    assert!(because.contains("latency: 12 points are from before the window began"), "{because}");
+}
+
+#[test]
+fn a_range_needs_so_many_numbers_of_each_version() {
+    let judged = |min_samples| {
+        let analysis = scoring(card(ScoreMethod::default(), slow(120)), 4);
+        looks((trial(Analysis { min_samples, ..analysis }), 100, 4), |_, _| true)
+    };
+    let (few, because) = judged(31);
+    assert_eq!(few.conclusion, Conclusion::NoData, "{because}");
+    assert!(because.contains("latency: 30 points of a version, 31 are needed"), "{because}");
+    assert_eq!(judged(30).0.conclusion, Conclusion::Healthy);
+}
+
+#[test]
+fn steps_that_looks_lack_are_counted_once_and_filled_by_later_looks() {
+    // What becomes of a missing point is a zero, so that each one too many would show.
+    let zeros = || {
+        let mut scored = slow(120);
+        scored[0].nan = NoValue::Replace;
+        trial(scoring(card(ScoreMethod::NetflixAca { seed: 1 }, scored), 6))
+    };
+    let samples = |(finding, _): (Finding, String)| finding.parts[0].samples;
+    let all = finite(42.0);
+    assert_eq!(samples(looks((zeros(), 100, 6), |_, _| true)), all);
+    // Two looks that fail, of which the next sees one minute again; and the last that fails.
+    assert_eq!(samples(looks((zeros(), 100, 6), |look, _| !matches!(look, 2 | 3))), all);
+    assert_eq!(samples(looks((zeros(), 100, 6), |look, _| look < 5)), all);
+    // Without the zeros it shows which are missing: only the minute that no look saw.
+    let found = |kept: fn(u64, u64) -> bool| {
+        let method = ScoreMethod::Strict { min_points: 20 };
+        samples(looks((trial(scoring(card(method, slow(120)), 6)), 100, 6), kept))
+    };
+    assert_eq!(found(|look, _| !matches!(look, 2 | 3)), finite(36.0));
+    assert_eq!(found(|look, _| look != 2), all);
+    // A point that is told one look later than the others.
+    assert_eq!(found(|look, step| step != 110 || look >= 3), all);
 }
 
 #[test]

@@ -58,7 +58,8 @@ actions! {
     Cancel = "cancel";
     /// Try a failed step again.
     Retry = "retry";
-    /// End a bake before its time.
+    /// End a bake before its time, also that of an old version that is kept, which is then stopped: behind a router that does not count
+    /// requests under way nothing else waits for these.
     EndBake = "end_bake";
     /// Say whether an unknown effect took place.
     Reconcile = "reconcile";

@@ -67,6 +67,10 @@
 //! routers that declare [`counts_in_flight`](crate::RouterAbilities::counts_in_flight): **this router does not drain**. Let instances
 //! finish what they have begun when they are told to end, as `preStop` and `terminationGracePeriodSeconds` do, and keep the old version
 //! for a fixed time, by `keep_old` of the strategy. [`Registry::drained`](crate::Registry::drained) refuses plans that do not.
+//! Experiments with a share and `rolling` keep nothing, and are refused there: use a router that counts for these.
+//!
+//! That fixed time is the only drain, and people can end it: [`Command::EndBake`](release_core::run::Command::EndBake) on a step called
+//! `keep-old` stops the old version at once, with whatever it has under way.
 //!
 //! # How it was tested
 //!

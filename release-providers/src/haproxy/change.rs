@@ -41,7 +41,7 @@ impl Inner {
         // slot is known all the same, as far as it stands there.
         let now = match self.shares(SET, place).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                Shares::left(&self.entries(SET, place).await?)
+                Shares::left(place.versions, &self.entries(SET, place).await?)
             }
             shares => shares?,
         };
@@ -262,8 +262,8 @@ impl Inner {
     ) -> Result<Shares, ProviderError> {
         let map = place.map(&self.settings.state);
         let say = |error: ProviderError| error.with_context("map", map.display());
-        let shares =
-            Shares::read(operation, &self.entries(operation, place).await?).map_err(say)?;
+        let entries = self.entries(operation, place).await?;
+        let shares = Shares::read(operation, place.versions, &entries).map_err(say)?;
         if shares.rules.is_none() {
             return Ok(shares);
         }

@@ -47,15 +47,17 @@ impl Shares {
         answering(&self.weights(), self.rules.as_ref())
     }
 
-    /// Reads a map. `Corrupt` when it is not one that [`Shares::entries`] made.
+    /// Reads a map of a place with so many slots. `Corrupt` when it is not one that [`Shares::entries`] made.
     pub(super) fn read(
         operation: &'static str,
+        versions: u16,
         entries: &BTreeMap<String, String>,
     ) -> Result<Self, ProviderError> {
         if entries.is_empty() {
             return Ok(Self::default());
         }
-        let read = Self::all_of(entries).filter(|read| read.entries() == *entries);
+        let there = |read: &Self| read.slots.keys().all(|slot| *slot < versions);
+        let read = Self::all_of(entries).filter(|read| there(read) && read.entries() == *entries);
         read.ok_or_else(|| {
             let text =
                 "the map of shares in HAProxy is not one that this router wrote; set shares again";
@@ -64,12 +66,16 @@ impl Shares {
     }
 
     /// Who is in which slot, without any share, by a map that somebody else changed: what was written there by this router, where
-    /// that can still be read. Their requests may be under way.
-    pub(super) fn left(entries: &BTreeMap<String, String>) -> Self {
+    /// that can still be read. Their requests may be under way. Slots that the place does not have, and a second one of the same
+    /// instances, are nobody's.
+    pub(super) fn left(versions: u16, entries: &BTreeMap<String, String>) -> Self {
         let mut left = Self::default();
         for (key, value) in entries {
-            let slot = key.strip_prefix(SLOT).and_then(|slot| slot.parse().ok());
-            if let Some((slot, weight)) = slot.zip(in_slot(value)) {
+            let slot = key.strip_prefix(SLOT).and_then(|slot| slot.parse::<u16>().ok());
+            let slot = slot.filter(|slot| *slot < versions).zip(in_slot(value));
+            if let Some((slot, weight)) = slot
+                && left.slot_of(&Pool::of(&weight)).is_none()
+            {
                 left.slots.insert(slot, Weight { percent: 0, ..weight });
             }
         }
@@ -86,13 +92,15 @@ impl Shares {
             slots.insert(slot.parse().ok()?, in_slot(value)?);
         }
         let sum: u32 = slots.values().map(|weight: &Weight| u32::from(weight.percent)).sum();
+        let pools: BTreeSet<Pool> = slots.values().map(Pool::of).collect();
         let generation = entries.get(GENERATION)?.parse().ok()?;
         let rules = if rules.is_empty() {
             None
         } else {
             Some(serde_json::from_slice(&unhex(&rules)?).ok()?)
         };
-        (sum == 0 || sum == u32::from(NUMBERS)).then_some(Self { generation, slots, rules })
+        let whole = sum == 0 || sum == u32::from(NUMBERS);
+        (whole && pools.len() == slots.len()).then_some(Self { generation, slots, rules })
     }
 
     /// The whole map.
@@ -263,7 +271,7 @@ mod tests {
                 usize::from(percent)
             );
             assert_eq!(entries.keys().filter(|key| key.parse::<u8>().is_ok()).count(), 100);
-            assert_eq!(Shares::read("x", &entries).unwrap(), shares);
+            assert_eq!(Shares::read("x", 3, &entries).unwrap(), shares);
         }
     }
 
@@ -285,7 +293,7 @@ mod tests {
         assert_eq!(five.slot_of(&Pool::of(&weight("b", 0))), None);
         let nobody = next(&five, &[], 6, &idle).unwrap();
         assert_eq!((nobody.weights(), nobody.slots.len()), (vec![], 3));
-        assert_eq!(Shares::read("x", &nobody.entries()).unwrap(), nobody);
+        assert_eq!(Shares::read("x", 3, &nobody.entries()).unwrap(), nobody);
     }
 
     #[test]
@@ -299,7 +307,7 @@ mod tests {
         };
         let wanted = Wanted { weights: &[weight("a", 60), track.clone()], rules: Some(&rules) };
         let shares = Shares::default().next(&target(), &wanted, 7, &BTreeSet::new()).unwrap();
-        assert_eq!(Shares::read("x", &shares.entries()).unwrap(), shares);
+        assert_eq!(Shares::read("x", 3, &shares.entries()).unwrap(), shares);
         assert!(Weight::same_shares(&shares.weights(), wanted.weights));
         let slots = [Pool::of(&weight("a", 0)), Pool::of(&track), Pool::whole(Digest::of(b"b"))];
         let slots: BTreeSet<_> = slots.iter().map(|pool| shares.slot_of(pool).unwrap()).collect();
@@ -320,7 +328,7 @@ mod tests {
         let rules = TrafficRules { affinity, ..TrafficRules::default() };
         let wanted = Wanted { weights: &[old.clone(), new.clone()], rules: Some(&rules) };
         let shares = Shares::default().next(&target(), &wanted, 7, &BTreeSet::new()).unwrap();
-        assert_eq!(Shares::read("x", &shares.entries()).unwrap(), shares);
+        assert_eq!(Shares::read("x", 3, &shares.entries()).unwrap(), shares);
         assert_eq!(shares.beside(&old), "|rules|");
         assert!(shares.beside(&new).starts_with("|rules|stay="));
         let entries = super::super::rules::entries(&shares).unwrap();
@@ -339,7 +347,7 @@ mod tests {
         let spoiled = |change: &dyn Fn(&mut Entries)| {
             let mut entries = good.clone();
             change(&mut entries);
-            Shares::read("x", &entries).unwrap_err().kind()
+            Shares::read("x", 3, &entries).unwrap_err().kind()
         };
         let set = |key: &'static str, value: &'static str| {
             move |entries: &mut Entries| {
@@ -358,7 +366,7 @@ mod tests {
         for change in changes {
             assert_eq!(spoiled(change), ErrorKind::Corrupt);
         }
-        assert_eq!(Shares::read("x", &BTreeMap::new()).unwrap(), Shares::default());
+        assert_eq!(Shares::read("x", 3, &BTreeMap::new()).unwrap(), Shares::default());
     }
 
     /// Found in review: with the map somebody's word was lost, too, on whose requests are in which slot, so that nobody waited for
@@ -370,12 +378,33 @@ mod tests {
         let shares = next(&Shares::default(), &[old.clone(), new.clone()], 7, &idle).unwrap();
         let mut entries = shares.entries();
         entries.insert("17".into(), "7/1".into());
-        let left = Shares::left(&entries);
+        let left = Shares::left(3, &entries);
         assert!(left.weights().is_empty());
         let back = next(&left, std::slice::from_ref(&Weight { percent: 100, ..old }), 8, &idle);
         let back = back.unwrap();
         assert_eq!(back.slot_of(&Pool::of(&new)), shares.slot_of(&Pool::of(&new)));
         entries.insert("slot/0".into(), "nonsense".into());
-        assert_eq!(Shares::left(&entries).slots.len(), 1);
+        assert_eq!(Shares::left(3, &entries).slots.len(), 1);
+    }
+
+    /// Found in review: the wanted version was believed to be in a slot that HAProxy does not have, and every change failed there.
+    #[test]
+    fn slots_that_are_not_there_and_second_ones_are_nobodys() {
+        let idle = BTreeSet::new();
+        let [old, new] = [weight("a", 60), weight("b", 40)];
+        let shares = next(&Shares::default(), &[old.clone(), new.clone()], 7, &idle).unwrap();
+        let (there, version) = (shares.slot_of(&Pool::of(&old)).unwrap(), &new.version);
+        for (slot, digest) in [(9, weight("c", 0).digest), (3, new.digest), (2, new.digest)] {
+            let mut entries = shares.entries();
+            entries.insert(format!("slot/{slot}"), format!("{digest} {version} 0"));
+            let read = Shares::read("x", 3, &entries).unwrap_err();
+            assert_eq!(read.kind(), ErrorKind::Corrupt, "{slot}");
+            let left = Shares::left(3, &entries);
+            assert_eq!(left.slots.len(), 2, "{slot}: {left:?}");
+            let wanted = Weight { percent: 100, digest, ..new.clone() };
+            let after = next(&left, &[wanted], 8, &idle).unwrap();
+            assert_eq!(after.slot_of(&Pool::of(&old)), Some(there), "{slot}");
+            assert!(after.slots.keys().all(|slot| *slot < 3), "{slot}: {after:?}");
+        }
     }
 }

@@ -89,7 +89,11 @@
 //! match anything. Of what is on a track there is no data by a query that neither has `{{track}}` nor answers with its label.
 //! `{{window}}` is the number of whole seconds since `since`, at least 1: `rate(x[{{window}}s])`. Any other word
 //! in double braces is `Invalid`. The answer has to be a scalar, or a vector of one sample without labels of another
-//! version or target. That the query itself selects one version only is up to whoever writes it.
+//! version or target. A query has to say the version, by `{{version}}` or `{{digest}}`, unless its answer has the label of the version:
+//! all else, such as `sum(rate(errors[1m]))` or `sum(r{version="1.0.0"})`, may be another version's, and is `Invalid`. That each
+//! selector of it says it is up to whoever writes it. Where queries came from elsewhere and say the version in another way, as
+//! templates of Argo Rollouts do by the names of pods, [`any_version`](PrometheusSettings::any_version()) allows it: whoever writes
+//! them then answers for it.
 //!
 //! How old a number is that a query computed, Prometheus does not say. [`Measurement::Value`](release_core::port::Measurement::Value)'s
 //! `at` is the older of two instants: the sample's own, where the query is a mere selector (else that of the evaluation),
@@ -100,7 +104,7 @@
 //!
 //! # Errors
 //!
-//! `Invalid` for what the server refuses (4xx), with its own words; `Denied` for 401 and 403; `RateLimited` for 429, with
+//! `Invalid` for what the server refuses (4xx), with its own words, and for a query that says no version; `Denied` for 401 and 403; `RateLimited` for 429, with
 //! the pause that it asks for; `Unavailable` when nobody answers, for 5xx and for answers that are none. `NotFound` for a
 //! target of whose labels there is no series at all, unless it is listed in the settings, or that none of them tell. No
 //! error holds a token or a password.

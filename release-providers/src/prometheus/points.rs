@@ -29,6 +29,7 @@ impl Inner {
             window: now.since(request.since),
         };
         let says_track = says(query, "track");
+        let asked_for = query;
         let invalid = |why: String| ProviderError::new(ErrorKind::Invalid, MEASURE, why);
         let query = words.put_into(query).map_err(invalid)?;
         let Some((from, until)) = instants(request.since, now, (step, over)) else {
@@ -66,6 +67,7 @@ impl Inner {
         if let Err(reason) = self.of_asked((request, &labels), &one.series.0, says_track) {
             return Ok(Err(reason));
         }
+        self.of_one_version(asked_for, &one.series.0)?;
         let points: Vec<Point> = one.facts.iter().map(point).collect();
         if points.len() > MAX_POINTS {
             let all = points.len();

@@ -50,6 +50,10 @@ pub struct PrometheusSettings {
     /// have 64 bytes for each of them.
     #[serde(default = "most_samples")]
     pub most_samples: u32,
+    /// Whether queries need not say the version (default: they have to). Then what a query measures counts as the version's that is
+    /// asked for, whosever it is: whoever writes the queries answers for it, also for the old version's, which are the same query.
+    #[serde(default)]
+    pub any_version: bool,
 }
 
 /// Which labels of series hold what.
@@ -210,7 +214,16 @@ impl PrometheusSettings {
             patience_ms: patience_ms(),
             most_series: most_series(),
             most_samples: most_samples(),
+            any_version: false,
         }
+    }
+
+    /// Whether queries need not say the version, as those that came from elsewhere and go by names of pods: whoever writes them
+    /// answers for it. Off unless it is set.
+    #[must_use]
+    pub const fn any_version(mut self, wanted: bool) -> Self {
+        self.any_version = wanted;
+        self
     }
 
     /// Adds a target.

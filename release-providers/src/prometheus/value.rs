@@ -43,6 +43,7 @@ impl Inner {
             version: &request.version.to_string(),
             window: now.since(request.since),
         };
+        let asked = query;
         let says_track = says(query, "track");
         let query = words
             .put_into(query)
@@ -54,6 +55,7 @@ impl Inner {
         if let Err(reason) = self.of_asked((request, &labels), &one.labels, says_track) {
             return Ok(Err(reason));
         }
+        self.of_one_version(asked, &one.labels)?;
         let Ok(value) = Finite::new(one.sample.value) else {
             return Ok(Err(format!("the sample is {}", one.sample.value)));
         };
@@ -98,6 +100,26 @@ impl Inner {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Refuses what may be another version's: the answer of a query that does not say which version it means, without a label that
+    /// does. Which one a label says was [seen](Self::of_asked) before.
+    pub(super) fn of_one_version(&self, query: &str, found: &Labels) -> Result<(), ProviderError> {
+        let labels = &self.settings.labels;
+        let named = [Some(&labels.version), labels.digest.as_ref()];
+        let told = named.into_iter().flatten().any(|label| found.contains_key(label));
+        if self.settings.any_version || told || says(query, "version") || says(query, "digest") {
+            return Ok(());
+        }
+        let text = format!(
+            "neither the query nor the labels of its answer say which version it is of, so that it may be another one's; write \
+             `{0}=\"{{{{version}}}}\"` into each selector (or `{{{{digest}}}}`), or `sum by ({0})` where one version alone is left; \
+             `any_version` of the settings allows it",
+            labels.version
+        );
+        let query: String = query.chars().take(200).collect();
+        Err(ProviderError::new(ErrorKind::Invalid, MEASURE, text)
+            .with_context("query", query.escape_debug()))
     }
 
     /// When a series with these labels was last seen.
@@ -158,5 +180,49 @@ impl Inner {
             Found::Matrix(_) => Err("the query finds ranges; let it find one sample".to_owned()),
             Found::String(_) => Err("the query finds text; let it find a number".to_owned()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use release_core::clock::SystemClock;
+
+    use super::super::settings::PrometheusSettings;
+    use super::super::source::PrometheusSource;
+    use super::*;
+
+    fn of_one_version(settings: PrometheusSettings, query: &str, found: &[&str]) -> Option<String> {
+        let source = PrometheusSource::new(settings, None, Arc::new(SystemClock::new())).unwrap();
+        let found = found.iter().map(|label| ((*label).to_owned(), "1.0.0".to_owned())).collect();
+        let refused = source.inner.of_one_version(query, &found).err()?;
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+        Some(refused.to_string())
+    }
+
+    #[test]
+    fn what_may_be_of_another_version_is_refused_with_what_to_write() {
+        let mut settings = PrometheusSettings::new("http://127.0.0.1:9090");
+        settings.labels.version = "release".into();
+        settings.labels.digest = Some("image".into());
+        for query in ["sum(rate(errors[1m]))", "sum(r{release=\"1.0.0\"})", "r{{window}}", ""] {
+            for found in [vec![], vec!["version", "job"]] {
+                let why = of_one_version(settings.clone(), query, &found).unwrap();
+                for part in
+                    ["`release=\"{{version}}\"`", "`{{digest}}`", "(release)", "any_version"]
+                {
+                    assert!(why.contains(part), "{part}: {why}");
+                }
+            }
+            for label in ["release", "image"] {
+                assert_eq!(of_one_version(settings.clone(), query, &[label]), None);
+            }
+            let any = settings.clone().any_version(true);
+            assert_eq!(of_one_version(any, query, &[]), None);
+        }
+        for query in ["sum(r{a=\"{{version}}\"})", "sum(r{a=\"{{ digest }}\"})"] {
+            assert_eq!(of_one_version(settings.clone(), query, &[]), None);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use release_core::model::Target;
+use release_core::model::{Target, TrackId};
 use release_core::plan::{Action, Plan, Step};
 use release_core::port::BindingError;
 
@@ -17,6 +17,16 @@ impl Registry {
     /// is waited for: instances have to finish what they have begun when they are told to end, or a strategy keeps the old version for a
     /// fixed time (`keep_old`). That is seen on the way forward alone. Of `recreate`, whose old version serves until it is
     /// stopped, nothing is demanded.
+    ///
+    /// # What has no `keep_old`
+    /// Experiments with a share of the traffic, and `rolling`, stop instances right after their share is gone, with no time between: they
+    /// need a router that counts. An experiment without a share is not refused.
+    ///
+    /// # What people can undo
+    /// Behind a router that does not count, that fixed time is the only drain there is, and it is a bake.
+    /// [`Command::EndBake`](release_core::run::Command::EndBake) on it (the step is called `keep-old`) stops the old version at once, with
+    /// whatever it has under way. Plans are checked before a run begins and know nothing of that, so let rules allow `end_bake` there to
+    /// those alone who may cut requests off.
     ///
     /// ```
     /// # use release_providers::Registry;
@@ -50,7 +60,9 @@ impl Registry {
                 Action::Scale { deployment, replicas: 0, .. } => {
                     let whole = Target { track: None, ..deployment.target.clone() };
                     if rested.get(&whole) == Some(&false) {
-                        errors.extend(self.uncounted(step, &whole));
+                        errors.extend(
+                            self.uncounted(step, (&whole, deployment.target.track.as_ref())),
+                        );
                     }
                 }
                 _ => {}
@@ -59,18 +71,37 @@ impl Registry {
         errors
     }
 
-    fn uncounted(&self, step: &Step, target: &Target) -> Option<BindingError> {
+    fn uncounted(
+        &self,
+        step: &Step,
+        (target, track): (&Target, Option<&TrackId>),
+    ) -> Option<BindingError> {
         let router = self.router_of(target)?.describe();
         if router.abilities.traffic_router.counts_in_flight {
             return None;
         }
+        let advice = match track {
+            Some(track) => format!(
+                "an experiment keeps its instances no longer than their share: give the set on track `{track}` no share of the traffic, or use another router"
+            ),
+            None if of_a_batch(step) => "`rolling` stops instances right after each batch, with no time between: use another router, or another strategy".to_owned(),
+            None => "keep the version for a while before it is stopped, as `keep_old` does, or use another router".to_owned(),
+        };
         let problem = format!(
             "the traffic router `{}` does not declare that it can count requests under way (`counts_in_flight`), so that those of \
-             the version would be cut off; keep the version for a while before it is stopped, as `keep_old` does, or use another router",
+             the version would be cut off; {advice}",
             router.name
         );
         Some(BindingError { step: step.id.clone(), problem })
     }
+}
+
+/// Whether it is a step of `rolling`, which replaces instances batch by batch.
+fn of_a_batch(step: &Step) -> bool {
+    let batch = |part: &str| {
+        part.strip_prefix("batch-").is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    step.id.as_str().split('/').any(batch)
 }
 
 /// The target that a step without one stands in.

@@ -232,14 +232,41 @@ async fn histograms_and_queries_are_of_one_version() {
     asked.no_data("1.0.0", 20, query("r{version=\"{{version}}\"}"), "found 2 samples").await;
     asked.no_data("1.0.0", 20, query("r{version=\"1.1.0\",code=\"500\"}"), "of another one").await;
     asked.no_data("1.0.0", 20, query("nothing"), "found nothing").await;
-    asked.no_data("1.0.0", 20, query("vector(1) / 0"), "inf").await;
+    asked.no_data("1.0.0", 20, query("count(r{version=\"{{version}}\"}) / 0"), "inf").await;
     asked.no_data("1.0.0", 20, query("r[1m]"), "ranges").await;
     asked.no_data("1.5.0", 20, query("sum(r{version=\"{{version}}\"})"), "45s old").await;
-    asked.no_data("9.9.9", 20, query("vector(1)"), "nobody knows how old").await;
-    for bad in ["sum(", "r{version=\"{{versoin}}\"}"] {
+    asked
+        .no_data(
+            "9.9.9",
+            20,
+            query("vector(1) or r{version=\"{{version}}\"}"),
+            "nobody knows how old",
+        )
+        .await;
+    // Nor what may be another version's.
+    let other = "sum(r{version=\"1.1.0\"})";
+    for bad in ["sum(", "r{version=\"{{versoin}}\"}", "sum(r)", other] {
         let error = asked.measure("1.0.0", 20, query(bad)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_need_not_say_the_version_where_its_answer_does_or_the_settings_allow_it() {
+    let Some(server) = filled().await else { return };
+    let (source, target) = (source(&server), fixtures::target("api"));
+    let asked = Asked { source, digest: Digest::of(b"x"), target };
+    let query = |query: &str| Metric::Query { query: query.to_owned() };
+    let told = query("sum by (version) (r{version=\"1.0.0\"})");
+    let value = |told: f64, digest| Measurement::Value { digest, value: number(told), at: at(60) };
+    assert_eq!(asked.measure("1.0.0", 20, told).await.unwrap(), value(707.0, asked.digest));
+    let mut settings = PrometheusSettings::new(format!("http://{}", server.address));
+    (settings.scrape_interval_ms, settings.staleness_ms) = (10_000, 30_000);
+    let clock = Arc::new(VirtualClock::at(at(65)));
+    let any = PrometheusSource::new(settings.any_version(true), None, clock).unwrap();
+    let asked = Asked { source: any, ..asked };
+    let own = asked.measure("1.0.0", 20, query("sum(r{version=\"1.0.0\"})")).await.unwrap();
+    assert_eq!(own, value(707.0, asked.digest));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

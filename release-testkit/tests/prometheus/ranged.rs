@@ -84,15 +84,17 @@ async fn a_look_is_told_every_point_of_its_window_and_what_is_none() {
     for (version, query, why) in [
         ("1.0.0", "r{version=\"{{version}}\"}", "found 2 series"),
         ("1.0.0", "r{version=\"1.1.0\",code=\"500\"}", "of another one"),
-        ("1.0.0", "nothing", "found nothing"),
+        ("1.0.0", "nothing{version=\"{{version}}\"}", "found nothing"),
         // Nobody tells anything of it any more.
         ("1.5.0", own, "old"),
-        ("9.9.9", "vector(1)", "nobody knows how old"),
+        ("9.9.9", "vector(1) or r{version=\"{{version}}\"}", "nobody knows how old"),
     ] {
         let found = measure(&source, (&target, version), at(0), range(query, 60)).await.unwrap();
         assert!(told(&found).contains(why), "{why}: {found:?}");
     }
-    for bad in ["sum(", "r{version=\"{{versoin}}\"}"] {
+    // Nor what may be another version's.
+    let other = "sum(r{version=\"1.1.0\"})";
+    for bad in ["sum(", "r{version=\"{{versoin}}\"}", "sum(r)", other] {
         let error = measure(&source, (&target, "1.0.0"), at(0), range(bad, 60)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }

@@ -318,3 +318,39 @@ fn a_plan_that_stops_what_nobody_counts_is_refused_where_that_is_asked_for() {
         assert!(found[0].problem.contains(part), "{part}: {found:?}");
     }
 }
+
+/// What is advised can be followed: neither an experiment nor `rolling` has a `keep_old`.
+#[test]
+fn what_stops_without_a_time_between_is_told_what_it_can_do() {
+    let Bench { clock, platform, router } = Bench::able(|can| can.counts_in_flight = false);
+    let registry = Registry::builder(clock)
+        .deployer(ProviderSelector::everywhere(), platform.deployer)
+        .router(ProviderSelector::everywhere(), router)
+        .build()
+        .unwrap()
+        .drained(true);
+    let problem = |stop: Step| {
+        let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
+        plan.step(route("routed", NEW));
+        plan.step(stop);
+        plan.edge(0, 1, EdgeKind::Order);
+        let problems = registry.check(&plan.build().unwrap()).err().unwrap_or_default();
+        let counts = |problem: &&str| problem.contains("counts_in_flight");
+        let told: Vec<_> =
+            problems.iter().map(|error| error.problem.as_str()).filter(counts).collect();
+        assert_eq!(told.len(), 1, "{problems:?}");
+        told.concat()
+    };
+    let mut apart = deployment(OLD);
+    apart.target = apart.target.on("baseline".parse().unwrap());
+    let stop = Action::Scale { deployment: apart.into(), replicas: 0, apart: None, metadata: None };
+    for (stop, advice) in [
+        (step("steps/experiment/stop", stop), "on track `baseline` no share"),
+        (scale("batch-3/stop-old", OLD, 0), "`rolling` stops instances right after each batch"),
+        (scale("remove-old", OLD, 0), "as `keep_old` does"),
+    ] {
+        let told = problem(stop);
+        assert!(told.contains(advice), "{advice}: {told}");
+        assert_eq!(told.contains("`keep_old`"), advice.contains("keep_old"), "{told}");
+    }
+}
