@@ -81,7 +81,8 @@ fn an_analysis_that_stands_first_begins_later_too() {
     let again = CanaryStep { gates: vec![approval("go")], ..CanaryStep::new(20, Span::ZERO) };
     let twice = Canary::new(vec![CanaryStep::new(20, Span::ZERO), again]);
     let twice = definition(Strategy::Canary(twice), delayed());
-    for (definition, name) in [(switched, "/before-traffic/errors"), (twice, "/weight-20-2/errors")] {
+    for (definition, name) in [(switched, "/before-traffic/errors"), (twice, "/weight-20-2/errors")]
+    {
         let found = gates(&definition, name);
         let both = matches!(&found[..], [Gate::Approval(_), Gate::Soak(found)] if *found == delay);
         assert!(both, "{name}: {found:?}");

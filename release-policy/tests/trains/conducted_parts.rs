@@ -43,7 +43,8 @@ fn a_train_goes_on_without_a_stop_that_failed_where_its_plan_lets_it() {
         };
         let left = vec![Part::Region { environment: id("production"), region: id("eu") }];
         let without = Outcome::SucceededWithout { left };
-        assert_eq!(run.go(60), &Phase::Finished(without), "{}", run.reasons());
+        let ended = run.go(60).clone();
+        assert_eq!(ended, Phase::Finished(without), "{}", run.reasons());
         assert!(!run.began("us").is_empty() && !run.began("ap").is_empty());
         assert_eq!(conductor.next(Some(&run.state), run.now), Next::Through);
     }
@@ -62,7 +63,8 @@ fn a_train_goes_on_without_a_service_that_is_left_behind() {
         run.input(Some(&Input::Directive(descope)));
         let left = vec![Part::Service { service: id("web") }];
         let without = Outcome::SucceededWithout { left };
-        assert_eq!(run.go(60), &Phase::Finished(without), "{}", run.reasons());
+        let ended = run.go(60).clone();
+        assert_eq!(ended, Phase::Finished(without), "{}", run.reasons());
         assert!(!run.began("us").is_empty() && !run.began("ap").is_empty());
     }
 }
@@ -194,7 +196,7 @@ proptest! {
         for event in &told {
             prop_assert_eq!(other.tell(event.clone()), Ok(true));
         }
-        prop_assert_eq!(other.told(), told.clone());
+        prop_assert_eq!(other.told(), told);
         prop_assert_eq!(seen(&other), seen(&one));
         // What counts no more is left out, and that changes nothing.
         for at in 0..20 {

@@ -202,7 +202,7 @@ impl World {
             engine.resume(&self.run).await?
         };
         let mut appends = self.journal.appends.subscribe();
-        let give_up = self.clock.now().plus(LONGEST);
+        let (give_up, mut helped) = (self.clock.now().plus(LONGEST), 0_u32);
         loop {
             let order = orders.get(*told);
             let moment = order.map_or(u64::MAX, |(moment, _)| *moment);
@@ -220,7 +220,11 @@ impl World {
                 }
                 settled = handle.settled() => match settled? {
                     Settled::Finished(outcome) => return Ok(outcome),
-                    Settled::NeedsPerson(awaiting) => self.help(&handle, &awaiting).await,
+                    Settled::NeedsPerson(awaiting) => {
+                        helped += 1;
+                        assert!(helped < 1_000, "nobody can help: {:#?}", self.why(engine).await);
+                        self.help(&handle, &awaiting).await;
+                    }
                 }
             }
         }

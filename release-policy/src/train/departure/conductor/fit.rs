@@ -179,16 +179,13 @@ impl AtStop {
         let (before, behind) = self.steps.split_at(cursor.open.min(self.steps.len()));
         let is_open = |index: &u32| !run.is_settled(*index);
         let found = behind.iter().position(is_open).map(|nth| nth + before.len());
-        match found.or_else(|| before.iter().position(is_open)) {
-            Some(open) => {
-                cursor.open = open;
-                false
-            }
-            None => {
-                cursor.settled = Some(mark);
-                true
-            }
+        let open = found.or_else(|| before.iter().position(is_open));
+        if let Some(open) = open {
+            cursor.open = open;
+        } else {
+            cursor.settled = Some(mark);
         }
+        open.is_none()
     }
 }
 
@@ -210,9 +207,9 @@ fn concerned<'p>(fixed: &Fixed, step: &'p Step) -> Own<'p> {
 }
 
 fn at_stops(fixed: &Fixed, steps: &[Step], own: &[Own<'_>]) -> Vec<AtStop> {
-    let stops = &fixed.train.spec().stops;
-    let mut found: Vec<AtStop> = stops.iter().map(|_| AtStop::default()).collect();
-    let mut changed: Vec<BTreeSet<(&RegionId, &ServiceId)>> = vec![BTreeSet::new(); stops.len()];
+    let specs = &fixed.train.spec().stops;
+    let mut found: Vec<AtStop> = specs.iter().map(|_| AtStop::default()).collect();
+    let mut changed: Vec<BTreeSet<(&RegionId, &ServiceId)>> = vec![BTreeSet::new(); specs.len()];
     for ((index, step), own) in (0_u32..).zip(steps).zip(own) {
         let Some((nth, region, service)) = *own else { continue };
         if let Some(stop) = found.get_mut(nth).filter(|_| !step.finale) {
@@ -224,7 +221,7 @@ fn at_stops(fixed: &Fixed, steps: &[Step], own: &[Own<'_>]) -> Vec<AtStop> {
             here.insert((region, service));
         }
     }
-    for ((at, stop), changed) in found.iter_mut().zip(stops).zip(&changed) {
+    for ((at, stop), changed) in found.iter_mut().zip(specs).zip(&changed) {
         at.steps.reverse();
         let all = stop
             .regions

@@ -278,7 +278,7 @@ impl Conductor {
         let decision = match (self.unfit(run, stop, next.as_ref(), events.clone(), now), next) {
             (Some(denied), _) => denied,
             (None, None) => Decision::permit(),
-            (None, Some(next)) => held(train, events, (request, stop), next),
+            (None, Some(next)) => held(train, &events, (request, stop), next),
         };
         decision.from_inputs(inputs)
     }

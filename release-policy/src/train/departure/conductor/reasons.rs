@@ -15,7 +15,7 @@ pub(super) const RULE: &str = "train";
 /// What a step is told that the train holds, which does `next` instead.
 pub(super) fn held<'a>(
     train: &'a Train,
-    events: impl Iterator<Item = &'a Event> + Clone,
+    events: &(impl Iterator<Item = &'a Event> + Clone),
     (request, stop): (&Admission<'_>, &StopId),
     next: Next,
 ) -> Decision {

@@ -116,7 +116,7 @@ impl Known {
             _ => true,
         };
         let rest = all.iter().enumerate().filter(counts).map(|(_, event)| event.clone()).collect();
-        Log { rest, since, digest, all }
+        Log { all, digest, rest, since }
     }
 
     /// Takes an event that makes sense; whether it is new.
