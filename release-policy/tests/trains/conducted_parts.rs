@@ -196,7 +196,7 @@ proptest! {
         for event in &told {
             prop_assert_eq!(other.tell(event.clone()), Ok(true));
         }
-        prop_assert_eq!(other.told(), told);
+        prop_assert_eq!(&other.told(), &told);
         prop_assert_eq!(seen(&other), seen(&one));
         // What counts no more is left out, and that changes nothing.
         for at in 0..20 {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use release_core::model::{
-    Analysis, Bound, Canary, CanaryStep, Definition, Finite, Metric, RollbackTrigger, Strategy,
-    Tier,
+    Analysis, Bound, Canary, CanaryStep, Definition, Finite, Judge, Metric, RollbackTrigger,
+    Strategy, Threshold, Tier, Unit,
 };
 use release_core::plan::{Action, Plan, plan};
 use release_core::port::Performer as _;
@@ -40,8 +40,8 @@ async fn opened(file: &str) -> Result<Registry, ConfigError> {
 /// A canary that both judge.
 fn definition() -> Definition {
     let metric = Metric::Query { query: "orders".into() };
-    let limit = Bound::AtLeast(Finite::new(10.0).unwrap());
-    let mut orders = Analysis::new(literal("orders"), metric, limit);
+    let limit = Threshold::new(Bound::AtLeast(Finite::new(10.0).unwrap())).of(Unit::Number);
+    let mut orders = Analysis::judged(literal("orders"), metric, Judge::Threshold(limit));
     orders.source = Some(literal("office"));
     let mut step = CanaryStep::new(50, Span::secs(60));
     step.analyses = vec![literal("orders"), literal("error-rate")];
