@@ -33,7 +33,9 @@
 //! providers:
 //!   - name: numbers
 //!     kind: prometheus
-//!     config: { url: http://prometheus:9090 }
+//!     config:
+//!       url: http://prometheus:9090
+//!       labels: { environment: env, region: region, service: service }
 //!   - name: office
 //!     kind: web
 //!     config:

@@ -81,7 +81,7 @@ pub(super) fn as_argo() -> Vec<Trial> {
                 min_replicas: Portion::Percent(50),
                 ..canary(vec![
                     CanaryStep { scale: Some(CanaryScale::MatchTraffic), ..step(10) },
-                    step(90),
+                    CanaryStep { scale: Some(CanaryScale::MatchTraffic), ..step(90) },
                 ])
             }),
             Exploration::new(),

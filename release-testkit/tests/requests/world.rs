@@ -262,7 +262,9 @@ impl World {
             return Some(Lost::Call);
         }
         let lost = [Lost::Call, Lost::Answer, Lost::Following, Lost::Setting];
-        let kinds = if self.manner.forgets { 4 } else { 3 };
+        // No router may forget a setting while an earlier one has yet to take effect: nobody could see that.
+        let forgets = self.manner.forgets && self.wanted == self.table;
+        let kinds = if forgets { 4 } else { 3 };
         self.luck.happens(self.manner.loses).then(|| lost[self.luck.below(kinds)])
     }
 

@@ -22,7 +22,9 @@ format: providers/v1
 providers:
   - name: numbers
     kind: prometheus
-    config: { url: 'http://127.0.0.1:9090' }
+    config:
+      url: http://127.0.0.1:9090
+      labels: { environment: env, region: region, service: service }
   - name: office
     kind: web
     config:
@@ -88,10 +90,8 @@ async fn analyses_are_measured_by_the_sources_that_they_name() {
     let problems = missed(&registry, &plan);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].contains("source office; register one that serves it"), "{problems:?}");
-    let alone = FILE.replace(
-        "config: { url: 'http://127.0.0.1:9090' }",
-        "config: { url: 'http://127.0.0.1:9090' }\n    serves: [{ source: numbers }]",
-    );
+    let alone =
+        FILE.replace("kind: prometheus", "kind: prometheus\n    serves: [{ source: numbers }]");
     let problems = missed(&opened(&alone).await.unwrap(), &plan);
     assert_eq!(problems.len(), 1, "{problems:?}");
 
