@@ -32,7 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::{Digest, Principal, Signal, SignalKind, Target, TrafficRules};
+use release_core::model::{Digest, Principal, RunId, Signal, SignalKind, Target, TrafficRules};
 use release_core::plan::Weight;
 use release_core::port::EffectCertainty;
 use release_core::report::{Routed, RunReport};
@@ -177,7 +177,7 @@ pub struct DriftWatch {
     /// Where a run has left something else since drift was told.
     over: BTreeSet<Target>,
     /// How often the run of a target's service was told of it.
-    heard: BTreeMap<Target, u32>,
+    heard: BTreeMap<Target, (Option<RunId>, u32)>,
 }
 
 /// Drift that lasts.
@@ -293,7 +293,10 @@ impl DriftWatch {
     async fn tell_run(&mut self, host: &dyn DriftHost, drifted: &Drifted) -> Option<Heard> {
         let target = &drifted.left.target;
         let run = host.run_of(target)?;
-        let told = self.heard.entry(target.clone()).or_default();
+        let (known, told) = self.heard.entry(target.clone()).or_default();
+        if *known != run.id() {
+            (*known, *told) = (run.id(), 0);
+        }
         if *told >= MOST_EPISODES {
             return None;
         }

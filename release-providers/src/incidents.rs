@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use release_core::model::{Principal, ServiceId, Signal, SignalKind};
+use release_core::model::{Principal, RunId, ServiceId, Signal, SignalKind};
 use release_core::plan::Plan;
 use release_core::port::{Clock, EffectCertainty};
 use release_core::run::{Command, Directive};
@@ -110,6 +110,11 @@ pub enum Heard {
 /// A run that is being driven: over the engine's `RunHandle`, `hear` sends, and `over` waits.
 #[async_trait]
 pub trait WatchedRun: fmt::Debug + Send + Sync {
+    /// Which run it is, where somebody has to tell it from the one before: how often a run is told of drift is counted for each.
+    fn id(&self) -> Option<RunId> {
+        None
+    }
+
     /// Gives the run a directive, and returns once what it led to is durable.
     async fn hear(&self, directive: Directive) -> Heard;
 

@@ -330,7 +330,7 @@ fn a_sync_point_that_is_missed_names_the_teams_and_calls_people_once() {
         }
         let early = handle.state().await.unwrap();
         let entered: Vec<_> =
-            early.entered(&literal("production")).map(|(id, _)| id.clone()).collect();
+            early.entered(&literal("production")).map(|(id, ..)| id.clone()).collect();
         assert_eq!(entered, [literal("eu")]);
         assert!(conductor.tell(came("search", host.clock.now())).unwrap());
         handle.reconsider().await.unwrap();

@@ -117,10 +117,11 @@ impl Points {
     /// what becomes of none.
     fn too_few(&self, look: &Card<'_>) -> Option<String> {
         let least = look.case.analysis.min_samples;
-        let metrics = look.card.metrics.iter().zip(&self.series);
-        let ranges = metrics.filter(|(scored, _)| {
-            least > 1 && !scored.muted && matches!(scored.metric, Metric::Range { .. })
-        });
+        // Beside what is counted, it says how much each look has to have counted.
+        let all = &look.card.metrics;
+        let of_points = all.iter().all(|one| matches!(one.metric, Metric::Range { .. }));
+        let metrics = all.iter().zip(&self.series);
+        let ranges = metrics.filter(|(scored, _)| least > 1 && of_points && !scored.muted);
         ranges
             .flat_map(|(scored, series)| series.sides.iter().map(move |side| (scored, side)))
             .find_map(|(scored, side)| {

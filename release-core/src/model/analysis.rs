@@ -31,7 +31,7 @@ pub struct Analysis {
     pub judge: Judge,
     /// Sample size (of a ratio its denominator) below which a measurement is inconclusive; of both versions, where two
     /// are compared, and then nothing is concluded yet. Where the answers to a `query` are, each look is one sample;
-    /// of a `range`, each point of all looks together, and nothing is concluded while either version has fewer numbers.
+    /// of ranges alone, each point of all looks together, and nothing is concluded while either version has fewer numbers.
     pub min_samples: u64,
     /// Time between measurements; at least a millisecond.
     pub interval: Span,

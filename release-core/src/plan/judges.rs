@@ -205,6 +205,9 @@ pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: im
             }
         }
     }
+    if let Some(why) = fewer_than_needed(analysis, card, fewest) {
+        bad(&why);
+    }
     if fewest < u128::from(FEWEST_POINTS) || most > u128::from(MOST_POINTS) {
         let takes = if fewest < u128::from(FEWEST_POINTS) { fewest } else { most };
         bad(&format!(
@@ -218,6 +221,18 @@ pub(super) fn check_scorecard(analysis: &Analysis, card: &Scorecard, mut bad: im
             "is judged after fewer than {FEWEST_POINTS} points, of which nothing could be told; raise `every`"
         ));
     }
+}
+
+/// What is wrong where ranges alone are ranked, and all looks together have fewer points than are needed.
+fn fewer_than_needed(analysis: &Analysis, card: &Scorecard, points: u128) -> Option<String> {
+    let mut all = card.metrics.iter();
+    let ranges = all.all(|scored| matches!(scored.metric, Metric::Range { .. }));
+    let needed = analysis.min_samples;
+    (ranges && points < u128::from(needed)).then(|| {
+        format!(
+            "takes {points} points of each version, and `min_samples` are {needed}: it could never pass; raise `count`, or lower `min_samples`"
+        )
+    })
 }
 
 /// How many points of each metric all looks have: one a look, or one a step of the time between two.

@@ -365,7 +365,8 @@ impl RunState {
     /// where it is the same, so are the answers. It changes only as steps end, are given up or are put back, and as parts are left behind.
     /// Costs time in proportion to these parts. It is stored nowhere, and may be another in a later release.
     pub fn settled_mark(&self) -> u64 {
-        let mix = Mix::new(SETTLED).word(self.sums.ended).word(u64::from(self.halted.is_some()));
+        let halted = self.halted.is_some() && !self.was_given_up();
+        let mix = Mix::new(SETTLED).word(self.sums.ended).word(u64::from(halted));
         self.left.iter().fold(mix, left).end()
     }
 

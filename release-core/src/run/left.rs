@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Cause, Event};
+use super::event::{Cause, Event, Outcome};
 use super::evolve::IllegalTransition;
+
 use super::state::{Phase, RunState, Status, Wait};
 use crate::ids::ServiceId;
 use crate::plan::{Action, Blocked, Extension, Group, OnFailure, Part, Plan, Touched, take_back};
@@ -17,6 +18,8 @@ pub(super) struct Left {
     pub(super) because: String,
     /// How many steps of what takes it back are not done; none before that began.
     pub(super) open: Option<usize>,
+    /// Those left behind before it, by their places, that need its new versions.
+    pub(super) needed_by: Vec<usize>,
 }
 
 impl RunState {
@@ -42,9 +45,14 @@ impl RunState {
             Some(Status::Failed) => {
                 self.plan.get(index).is_some_and(|step| step.on_failure == OnFailure::Continue)
             }
-            Some(Status::Cancelled) => self.halted.is_some(),
+            Some(Status::Cancelled) => self.halted.is_some() && !self.was_given_up(),
             _ => false,
         }
+    }
+
+    /// Whether somebody ended it where it stood: then nothing was given up for a reason of the plan.
+    pub(super) fn was_given_up(&self) -> bool {
+        matches!(self.outcome(), Some(Outcome::Cancelled { .. } | Outcome::Abandoned { .. }))
     }
 
     /// Whether the step at `index` of the plan is part of what is left behind.
@@ -105,7 +113,8 @@ impl RunState {
         let steps = (0_u32..).zip(self.plan.plan().steps());
         let covered = steps.filter(|(_, step)| part.covers(step)).map(|(index, _)| index);
         let given_up: Vec<u32> = covered.filter(|index| self.can_be_given_up(*index)).collect();
-        self.left.push(Left { part, because, open: None });
+        let needed_by = self.earlier_that_need(&part);
+        self.left.push(Left { part, because, open: None, needed_by });
         // All are given up before any is counted as done, so that none makes another ready.
         for index in &given_up {
             self.give_up(*index);
@@ -153,14 +162,18 @@ impl RunState {
 
     /// What takes the next part back, once nothing of it is under way, nor of what needs it and was left behind before.
     pub(super) fn next_to_take_back(&self) -> Option<Event> {
-        let waiting = self.left.iter().enumerate().filter(|(_, left)| left.open.is_none());
+        let waiting = self.left.iter().filter(|left| left.open.is_none());
         let active = self.active.in_order();
-        let quiet = |(nth, left): &(usize, &Left)| {
+        let quiet = |left: &&Left| {
             let steps = active.iter().map(|(index, _)| self.plan.step(*index));
             !steps.into_iter().any(|step| left.part.covers(step))
-                && !self.is_needed_by_earlier(*nth, &left.part)
+                && left
+                    .needed_by
+                    .iter()
+                    .filter_map(|nth| self.left.get(*nth))
+                    .all(|l| self.is_back(l))
         };
-        let (_, left) = waiting.into_iter().find(quiet)?;
+        let left = waiting.into_iter().find(quiet)?;
         // INVARIANT: a part that cannot be taken back is not left behind. If it were, nothing would be
         // taken back, and the record would say so.
         let nothing = |_| Extension { part: Some(left.part.clone()), ..Extension::default() };
@@ -168,29 +181,60 @@ impl RunState {
         Some(Event::TakeBackStarted { because: left.because.clone(), extension })
     }
 
-    /// Whether something needs the new versions of `part` that was left behind before it, as the `nth`, and is not back yet.
-    fn is_needed_by_earlier(&self, nth: usize, part: &Part) -> bool {
-        let earlier = self.left.iter().take(nth).filter(|left| left.open != Some(0));
-        let earlier: Vec<&Part> = earlier.map(|left| &left.part).collect();
-        if earlier.is_empty() {
-            return false;
+    /// Which of those that are left behind need the new versions of `part`.
+    fn earlier_that_need(&self, part: &Part) -> Vec<usize> {
+        if self.left.is_empty() {
+            return Vec::new();
         }
         let plan = self.plan.plan();
-        let (mut of_part, mut of_earlier) = (BTreeSet::new(), BTreeSet::new());
+        let mut of_part = BTreeSet::new();
+        let mut of_earlier: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); self.left.len()];
         for (group, step) in plan.steps().iter().filter_map(|step| Some((step.group?, step))) {
             if part.covers(step) {
                 of_part.insert(group);
             }
-            if earlier.iter().any(|part| part.covers(step)) {
-                of_earlier.insert(group);
+            for (groups, left) in of_earlier.iter_mut().zip(&self.left) {
+                if left.part.covers(step) {
+                    groups.insert(group);
+                }
             }
         }
-        (0_u32..).zip(plan.groups()).filter(|(group, _)| of_earlier.contains(group)).any(
-            |(_, group)| {
+        let needs = |group: &u32| {
+            plan.groups().get(*group as usize).is_some_and(|group| {
                 let needed = |other: &&u32| !group.either.contains(other);
                 group.after.iter().filter(needed).any(|other| of_part.contains(other))
-            },
-        )
+            })
+        };
+        let earlier = of_earlier.iter().enumerate().filter(|(_, groups)| groups.iter().any(needs));
+        earlier.map(|(nth, _)| nth).collect()
+    }
+
+    /// Whether a part is as it was before, but for what is kept for a while and whom it tells: that holds up nobody's way back.
+    fn is_back(&self, left: &Left) -> bool {
+        if left.open.is_none_or(|open| open == 0) {
+            return left.open.is_some();
+        }
+        let is_its =
+            |(_, extension): &(u32, &Extension)| extension.part.as_ref() == Some(&left.part);
+        let Some((base, extension)) = self.plan.extensions().find(is_its) else { return false };
+        let mut before: Vec<Vec<usize>> = vec![Vec::new(); extension.steps.len()];
+        for edge in &extension.edges {
+            if let Some(before) = before.get_mut(edge.to as usize) {
+                before.push(edge.from as usize);
+            }
+        }
+        // Each step comes after those before it.
+        let mut later = vec![false; extension.steps.len()];
+        for (nth, step) in extension.steps.iter().enumerate() {
+            let waits = matches!(step.action, Action::Bake { .. } | Action::Notify { .. });
+            let behind = before.get(nth).into_iter().flatten();
+            let behind = behind.filter_map(|from| later.get(*from)).any(|later| *later);
+            if let Some(later) = later.get_mut(nth) {
+                *later = waits || behind;
+            }
+        }
+        let done = |index: u32| self.status(index) == Some(Status::Succeeded);
+        (base..).zip(later).all(|(index, later)| later || done(index))
     }
 
     pub(super) fn take_back_started(

@@ -5,22 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::advance::touched;
 use super::event::{Cause, StepRef};
 use super::state::{Phase, RunState, Status};
-use crate::ids::{EnvironmentId, RegionId};
+use crate::ids::{EnvironmentId, RegionId, ServiceId};
 use crate::model::RollbackScope;
 use crate::plan::{Line, Part, Step, Undo};
 use crate::time::Timestamp;
 
-/// When something was first changed in each region of each environment.
-pub(super) type Entered = BTreeMap<EnvironmentId, BTreeMap<RegionId, Timestamp>>;
+/// When something of each service was first changed in each region of each environment; and of no service in particular.
+pub(super) type Entered =
+    BTreeMap<EnvironmentId, BTreeMap<RegionId, BTreeMap<Option<ServiceId>, Timestamp>>>;
 
 impl RunState {
-    /// The regions of `environment` in which the run began to change something, on its way forward, and when it first did. What only reads
-    /// changes nothing; what was put back since is among them.
+    /// The regions of `environment` in which the run began to change something, on its way forward, of which service, and when it first
+    /// did; no service is that of steps that concern the whole set. What only reads changes nothing; what was put back since is among them.
     pub fn entered(
         &self,
         environment: &EnvironmentId,
-    ) -> impl Iterator<Item = (&RegionId, Timestamp)> {
-        self.entered.get(environment).into_iter().flatten().map(|(region, at)| (region, *at))
+    ) -> impl Iterator<Item = (&RegionId, Option<&ServiceId>, Timestamp)> {
+        let regions = self.entered.get(environment).into_iter().flatten();
+        regions.flat_map(|(region, all)| {
+            all.iter().map(move |(service, at)| (region, service.as_ref(), *at))
+        })
     }
 
     /// A step begins to act.
@@ -32,15 +36,15 @@ impl RunState {
         let Some((environment, region)) = step.scope.environment().zip(step.scope.region()) else {
             return;
         };
-        match self.entered.get_mut(environment) {
-            Some(known) if known.contains_key(region) => {}
-            Some(known) => {
-                known.insert(region.clone(), at);
-            }
-            None => {
-                self.entered.insert(environment.clone(), [(region.clone(), at)].into());
-            }
+        let none = None;
+        let service = step.scope.place().map_or(&none, |place| &place.service);
+        let known = self.entered.get(environment).and_then(|regions| regions.get(region));
+        if known.is_some_and(|services| services.contains_key(service)) {
+            return;
         }
+        let (environment, region, service) = (environment.clone(), region.clone(), service.clone());
+        let regions = self.entered.entry(environment).or_default();
+        regions.entry(region).or_default().insert(service, at);
     }
 
     /// A step failed so that its region is to be rolled back. Whether that is dealt with: the region is

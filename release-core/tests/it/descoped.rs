@@ -1,13 +1,15 @@
 //! Members of a train that are left behind: the others go on, and nobody goes on with what is missing.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use release_core::explain::{Ground, explain_step, why};
 use release_core::journal::History;
 use release_core::model::{
-    BlueGreen, Definition, Release, RollbackCriteria, RollbackScope, Service, Stage,
+    BlueGreen, Definition, Release, RollbackCriteria, RollbackScope, Service, Span, Stage,
     Strategy as Rollout, Tier,
 };
-use release_core::plan::{FrozenPlan, Part, Reach, plan};
+use release_core::plan::{Action, FrozenPlan, Part, Reach, Step, plan};
 use release_core::port::{Admission, CommandRequest, Decision, PermitAll, Policy, Reason};
 use release_core::report::RunReport;
 use release_core::run::{Command, Directive, Event, Input, Mode, Outcome, Rejected, Status};
@@ -136,12 +138,24 @@ fn f49_descoped_is_refused_while_somebody_needs_the_new_version() {
     assert_eq!(deployed, [""; 0], "dependents of what is missing");
 }
 
-/// A member whose old version does as well is no reason to wait.
 /// What needs the new version goes before it on the way forward, and so after it on the way back, also where both are left
 /// behind one right after the other.
 #[test]
 fn f49_descoped_members_are_taken_back_after_those_that_need_them() {
-    let mut run = Run::start(&frozen(&strict()));
+    in_order(BlueGreen::default());
+}
+
+/// What is kept for a while after an abort gets nothing any more, and holds up nobody's way back.
+#[test]
+fn f49_descoped_members_do_not_wait_for_what_others_keep() {
+    in_order(BlueGreen { keep_new_after_abort: Span::secs(3_600).into(), ..BlueGreen::default() });
+}
+
+fn in_order(strategy: BlueGreen) {
+    let kept = strategy.keep_new_after_abort != BlueGreen::default().keep_new_after_abort;
+    let mut definition = strict();
+    definition.stages[0].strategy = Rollout::BlueGreen(strategy);
+    let mut run = Run::start(&frozen(&definition));
     until_fails(&mut run, "prod/us/web/ready");
     run.command(descope("web"), "bob").unwrap();
     run.command(descope("api"), "bob").unwrap();
@@ -152,8 +166,19 @@ fn f49_descoped_members_are_taken_back_after_those_that_need_them() {
     let web = begun(&run);
     assert_eq!(web.part, Some(part("web")));
     assert!(!web.steps.is_empty());
-    let is_back =
-        |run: &Run| web.steps.iter().all(|step| run.status(step.id.as_str()) == Status::Succeeded);
+    // The last steps in each region are to keep the new version, and to stop it.
+    let mut keeping: BTreeSet<_> = BTreeSet::new();
+    let mut before: Vec<&Step> = Vec::new();
+    for step in &web.steps {
+        if matches!(step.action, Action::Bake { .. }) {
+            keeping.insert(step.scope.region());
+        }
+        if !keeping.contains(&step.scope.region()) {
+            before.push(step);
+        }
+    }
+    let done = |run: &Run, step: &Step| run.status(step.id.as_str()) == Status::Succeeded;
+    let is_back = |run: &Run| before.iter().all(|step| done(run, step));
     let mut waited = 0;
     while begun(&run).part != Some(part("api")) {
         assert!(!is_back(&run), "nothing holds it any more");
@@ -164,10 +189,16 @@ fn f49_descoped_members_are_taken_back_after_those_that_need_them() {
         }
     }
     assert!(is_back(&run) && waited > 0, "{waited}");
+    assert_eq!(
+        web.steps.iter().all(|step| done(&run, step)),
+        !kept,
+        "it was waited for what is kept"
+    );
     let left = vec![part("web"), part("api")];
     assert_eq!(run.heal(200), Outcome::SucceededWithout { left });
 }
 
+/// A member whose old version does as well is no reason to wait.
 #[test]
 fn f49_descoped_members_let_those_go_on_that_do_with_the_old_version() {
     let mut run = Run::start(&frozen(&train()));
@@ -235,7 +266,7 @@ fn f49_a_rollback_takes_back_what_was_half_descoped_and_nothing_twice() {
             }
         }
         let before = run.state.rollback_plan(&Reach::Release).unwrap();
-        let web = |step: &release_core::plan::Step| step.id.as_str().contains("/web/");
+        let web = |step: &Step| step.id.as_str().contains("/web/");
         assert_eq!(before.steps.iter().any(web), !done);
         run.command(Command::Cancel, "bob").unwrap();
         assert!(matches!(run.heal(300), Outcome::RolledBack { .. }));

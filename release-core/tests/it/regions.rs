@@ -1,5 +1,7 @@
 //! Regions that fail: others go on until the line is stopped, and healthy ones keep what they have.
 
+use std::collections::BTreeSet;
+
 use release_core::model::{BlueGreen, Definition, Gate, RollbackScope, Service, Span, Strategy};
 use release_core::plan::{FrozenPlan, Part, PlanError, PlanErrors, Reach, plan};
 use release_core::run::{Cause, Command, Event, Fact, Mode, Outcome, RunState, Status};
@@ -274,23 +276,29 @@ fn a_state_tells_in_which_regions_something_was_changed_and_since_when() {
     assert_eq!(run.state.entered(&id("prod")).count(), 0);
     let outcome = go_on(&mut run, &["a", "b"]);
     assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome}");
-    let mut expected: Vec<(String, Timestamp)> = Vec::new();
+    let mut expected: Vec<(String, Option<String>, Timestamp)> = Vec::new();
     for fact in &run.facts {
         let Event::StepStarted { step, mode: Mode::Perform, .. } = &fact.event else { continue };
         let Some(known) = plan.get(step.index).filter(|known| known.action.mutates()) else {
             continue; // it only looks, or takes back
         };
         let region = known.scope.region().expect("a region").to_string();
-        if !expected.iter().any(|(other, _)| *other == region) {
-            expected.push((region, fact.at));
+        let place = known.scope.place().expect("a place");
+        let service = place.service.as_ref().map(ToString::to_string);
+        if !expected.iter().any(|(other, of, _)| (other, of) == (&region, &service)) {
+            expected.push((region, service, fact.at));
         }
     }
     expected.sort();
     let entered = |state: &RunState, environment: &str| -> Vec<_> {
-        state.entered(&id(environment)).map(|(region, at)| (region.to_string(), at)).collect()
+        let environment = id(environment);
+        let all = state.entered(&environment);
+        all.map(|(region, service, at)| (region.to_string(), service.map(ToString::to_string), at))
+            .collect()
     };
     assert_eq!(entered(&run.state, "prod"), expected);
-    assert_eq!(expected.iter().map(|(region, _)| &**region).collect::<Vec<_>>(), ["a", "b"]);
+    let regions: BTreeSet<_> = expected.iter().map(|(region, ..)| &**region).collect();
+    assert_eq!(regions, ["a", "b"].into());
     assert!(entered(&run.state, "staging").is_empty());
     let replayed = RunState::replay(run.state.run().clone(), plan, &run.facts).expect("its facts");
     assert_eq!(entered(&replayed, "prod"), expected);

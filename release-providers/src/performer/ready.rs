@@ -15,7 +15,8 @@ impl Call<'_> {
     /// frozen or without a permit since then goes on here, and so does a step that is retried by hand. One that is not is looked
     /// at a few times within a second or so.
     ///
-    /// No share changes where too few are ready: that is an error, with no effect, which passes once they are.
+    /// No share changes where too few are ready: that is an error, with no effect, which passes once they are. Nor does one where nobody can
+    /// look, unless it is put back: what a rollback leaves is worse than what it was just seen to return to.
     pub(super) async fn still_ready(
         &self,
         command: &AuthorizedCommand,
@@ -48,7 +49,12 @@ impl Call<'_> {
         let request = CheckHealth::new(target.clone(), artifact.digest());
         let (mut pause, mut look) = (FIRST_PAUSE, 1);
         loop {
-            let report = probe.check(&self.cx, request.clone()).await.map_err(say)?;
+            let report = match probe.check(&self.cx, request.clone()).await {
+                Ok(report) => report,
+                // On the way back, where nobody can look it is better to go: there is no good version that it would be kept from.
+                Err(_) if self.rollback => return Ok(()),
+                Err(error) => return Err(say(error)),
+            };
             let age = self.registry.clock.now().since(report.observed_at);
             let tells = report.target == request.target
                 && report.digest == request.digest

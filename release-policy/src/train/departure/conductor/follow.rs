@@ -32,8 +32,10 @@ impl Plans {
     /// [`AtStop::is_done`](super::fit::AtStop::is_done) says.
     pub(super) fn seen(&self, fixed: &Fixed, run: &RunState) -> Vec<Event> {
         let mut began: BTreeMap<usize, Timestamp> = BTreeMap::new();
-        for (region, at) in run.entered(&fixed.train.spec().environment) {
-            if let Some(nth) = fixed.stops.get(region) {
+        for (region, service, at) in run.entered(&fixed.train.spec().environment) {
+            // What is not aboard goes as it likes, and says nothing of stops.
+            let aboard = service.is_none_or(|service| fixed.aboard.contains_key(service));
+            if let Some(nth) = fixed.stops.get(region).filter(|_| aboard) {
                 began.entry(*nth).and_modify(|known| *known = at.min(*known)).or_insert(at);
             }
         }
