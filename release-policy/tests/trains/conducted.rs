@@ -228,6 +228,43 @@ fn a_plan_without_an_order_goes_from_stop_to_stop() {
     }
 }
 
+/// What is in the same release without a car goes as it likes: it begins no stop, and ends none.
+#[test]
+fn what_is_not_aboard_says_nothing_of_stops() {
+    let mut definition = definition();
+    let artifact =
+        |major| ArtifactRef::new(id("docs"), Digest::of(format!("docs {major}").as_bytes()));
+    let add =
+        |set: VersionSet, major| set.with(id("docs"), Version::new(major, 0, 0), artifact(major));
+    definition.release.versions = add(definition.release.versions, 2);
+    definition.release.previous = add(definition.release.previous, 1);
+    definition.services.push(Service::new(id("docs"), id("team")));
+    let mut run = Run::of(&definition, conductor(spec()));
+    run.go(9);
+    let docs = run.began("us").len();
+    assert!(docs > 0, "it waits for nobody");
+    run.go(11);
+    assert!(!run.began("eu").is_empty());
+    let aboard = |run: &Run| {
+        let places = run.state.plan().plan().steps().iter().enumerate();
+        let in_us = places.filter(|(_, step)| {
+            let place = step.scope.place();
+            let of = |name: &str| {
+                place.is_some_and(|at| at.service.as_ref().is_some_and(|s| s.as_str() == name))
+            };
+            step.scope.region().is_some_and(|region| region.as_str() == "us")
+                && (of("api") || of("web"))
+        });
+        let begun = in_us.filter(|(index, _)| {
+            run.state.status(u32::try_from(*index).unwrap()) == Some(Status::Succeeded)
+        });
+        begun.filter(|(_, step)| step.action.mutates()).count()
+    };
+    assert_eq!(aboard(&run), 0, "{}", run.reasons());
+    assert_eq!(run.go(90), &Phase::Finished(Outcome::Succeeded));
+    assert!(aboard(&run) > 0);
+}
+
 #[test]
 fn a_blocker_holds_later_stops_lets_the_one_under_way_end_and_no_rollback_waits_for_it() {
     for cancels in [false, true] {
