@@ -329,9 +329,9 @@ fn a_sync_point_that_is_missed_names_the_teams_and_calls_people_once() {
             host.clock.sleep_until(host.clock.now().plus(Span::secs(60))).await;
         }
         let early = handle.state().await.unwrap();
-        let entered: Vec<_> =
+        let entered: BTreeSet<_> =
             early.entered(&literal("production")).map(|(id, ..)| id.clone()).collect();
-        assert_eq!(entered, [literal("eu")]);
+        assert_eq!(entered, [literal("eu")].into());
         assert!(conductor.tell(came("search", host.clock.now())).unwrap());
         handle.reconsider().await.unwrap();
         let state = handle.state().await.unwrap();
