@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::flags::FlagReading;
 use crate::ids::{RunId, StepId};
 use crate::model::{Digest, Finite, Principal, Target, TrafficRules};
-use crate::plan::{Plan, Step, Weight};
+use crate::plan::{CriterionUnobservable, Plan, Step, Weight};
 use crate::time::{Span, Timestamp};
 
 pub use self::decision::{Basis, Binding, Decision, Grant, Inputs, Reason, ReasonKind};
@@ -64,6 +64,20 @@ pub trait Performer: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// One [`BindingError`] for each step that nobody here can perform.
     fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>>;
+
+    /// Sees, before a run of `plan` begins for `requester`, whether all that may stop it or take it back can be judged by what is measured
+    /// now. It changes nothing. Whoever measures nothing, or leaves this to its host, need not have it.
+    ///
+    /// # Errors
+    /// All criteria that could not be judged, with what is lacking: then the run does not begin.
+    async fn can_judge(
+        &self,
+        plan: &Plan,
+        requester: &Principal,
+    ) -> Result<(), Vec<CriterionUnobservable>> {
+        let _ = (plan, requester);
+        Ok(())
+    }
 
     /// Who performs `step`, by a name that limits can give, if that is known here.
     fn provider(&self, step: &Step) -> Option<String> {

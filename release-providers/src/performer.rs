@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use release_core::flags::FlagReading;
-use release_core::model::{Target, Timestamp, TrafficRules};
-use release_core::plan::{Action, Deployment, Plan, Step, Weight};
+use release_core::model::{Principal, Target, Timestamp, TrafficRules};
+use release_core::plan::{Action, CriterionUnobservable, Deployment, Plan, Step, Weight};
 use release_core::port::{
     AuthorizedCommand, BindingError, DRIFT, EffectCertainty, EffectError, Evidence, KillOrder,
     Observed, Performer,
@@ -37,6 +37,14 @@ impl Performer for Registry {
     fn check(&self, plan: &Plan) -> Result<(), Vec<BindingError>> {
         let errors = self.unbound(plan);
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    async fn can_judge(
+        &self,
+        plan: &Plan,
+        requester: &Principal,
+    ) -> Result<(), Vec<CriterionUnobservable>> {
+        self.can_be_judged(plan, requester).await
     }
 
     fn provider(&self, step: &Step) -> Option<String> {
@@ -131,9 +139,9 @@ impl<'a> Call<'a> {
                 self.probe(&**probe, deployment, *min_ready).await
             }
             (Bound::Router(router), Action::Route { target, weights, rules }) => {
-                self.still_ready(command, weights, rules.as_deref()).await?;
                 let wish =
                     SetWeights::new(target.clone(), weights.clone()).by(rules.as_deref().cloned());
+                self.still_ready(command, &**router, &wish).await?;
                 router.set_weights(&self.cx, wish).await?;
                 let mut pause = FIRST_PAUSE;
                 loop {

@@ -1,7 +1,7 @@
 //! One macro for the suite of any trait.
 
 /// Makes one `#[test]` of every case of a trait's suite, of its first level; of the second one with `at V2` behind
-/// `MetricsSource`.
+/// `Deployer`, `TrafficRouter` or `MetricsSource`.
 ///
 /// The second argument is anything that can be called as `async || Sandbox`, where the sandbox is the provider with what
 /// of it the suite may use: see [`conformance`](mod@crate::conformance).
@@ -25,8 +25,14 @@ macro_rules! conformance {
     (Deployer, $factory:expr) => {
         $crate::deployer_conformance! { level: V1, provider: $factory }
     };
+    (Deployer at V2, $factory:expr) => {
+        $crate::deployer_conformance! { level: V2, provider: $factory }
+    };
     (TrafficRouter, $factory:expr) => {
         $crate::router_conformance! { level: V1, provider: $factory }
+    };
+    (TrafficRouter at V2, $factory:expr) => {
+        $crate::router_conformance! { level: V2, provider: $factory }
     };
     (IdentitySource, $factory:expr) => {
         $crate::identity_conformance! { level: V1, provider: $factory }

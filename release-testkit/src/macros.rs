@@ -4,7 +4,7 @@
 ///
 /// The provider is anything that can be called as `async || DeployerSandbox`. The tests are in a
 /// module `deployer`; with `name: other,` in front they are in `other`, so that one crate can test
-/// several providers. A vendor's crate needs nothing for it but this crate and `release-providers`:
+/// several providers. Level V2 has what a wish says beside how many. A vendor's crate needs nothing for it but this crate and `release-providers`:
 ///
 /// ```
 /// // tests/conformance.rs
@@ -29,7 +29,17 @@ macro_rules! deployer_conformance {
         $crate::deployer_conformance! { name: deployer, level: $level, provider: $factory }
     };
     (name: $name:ident, level: V1, provider: $factory:expr $(,)?) => {
-        $crate::__conformance_tests! { $name, deployer, V1, $factory, [
+        $crate::deployer_conformance! { @cases $name, V1, $factory, [] }
+    };
+    (name: $name:ident, level: V2, provider: $factory:expr $(,)?) => {
+        $crate::deployer_conformance! { @cases $name, V2, $factory, [
+            undeclared_wishes_are_refused
+            apart_is_taken_where_declared
+            carried_is_changed_without_a_restart
+        ] }
+    };
+    (@cases $name:ident, $level:ident, $factory:expr, [$($more:ident)*]) => {
+        $crate::__conformance_tests! { $name, deployer, $level, $factory, [
             description_is_stable
             applied_is_observed
             observe_changes_nothing
@@ -54,6 +64,7 @@ macro_rules! deployer_conformance {
             stalled_calls_end_in_time
             secrets_stay_secret
             instances_are_as_told
+            $($more)*
         ] }
     };
 }

@@ -22,7 +22,7 @@ fn slow_deployer() -> DeployerSandbox {
 }
 
 release_testkit::deployer_conformance! {
-    level: V1,
+    level: V2,
     provider: async || {
         let platform = FakePlatform::new();
         platform.deployer_sandbox(platform.deployer.clone())
@@ -31,16 +31,29 @@ release_testkit::deployer_conformance! {
 
 release_testkit::deployer_conformance! {
     name: slow_deployer_suite,
-    level: V1,
+    level: V2,
     provider: async || slow_deployer(),
 }
 
 release_testkit::deployer_conformance! {
     name: deployer_without_fencing,
-    level: V1,
+    level: V2,
     provider: async || {
         let platform = FakePlatform::new();
         let deployer = FakeDeployer::of(&platform.world).able(|can| can.fencing = Fencing::None);
+        platform.deployer_sandbox(Arc::new(deployer))
+    },
+}
+
+release_testkit::deployer_conformance! {
+    name: deployer_that_is_able_to_do_all,
+    level: V2,
+    provider: async || {
+        let platform = FakePlatform::new();
+        let deployer = FakeDeployer::of(&platform.world).able(|can| {
+            can.anti_affinity = true;
+            can.metadata = true;
+        });
         platform.deployer_sandbox(Arc::new(deployer))
     },
 }

@@ -77,7 +77,7 @@ impl Points {
             let because = format!("point {} of {count}{missing}", self.looks);
             return Judged::new(finding, because, last);
         }
-        if let Some(because) = self.too_few(look) {
+        if let Some(because) = self.silent(look.card).or_else(|| self.too_few(look)) {
             // On the way, more may come.
             finding.conclusion = if last { Conclusion::NoData } else { Conclusion::Undetermined };
             return Judged::new(finding, because, last);
@@ -111,6 +111,25 @@ impl Points {
     fn longest(&self) -> usize {
         let sides = self.series.iter().flat_map(|series| &series.sides);
         sides.map(|side| side.values().count()).max().unwrap_or(0)
+    }
+
+    /// Of which version no metric that counts has any number, if there is one. What a scorecard puts in the place of missing values says
+    /// nothing of it then, whichever judge is asked: it may be dead, or measured nowhere.
+    fn silent(&self, card: &Scorecard) -> Option<String> {
+        let counted = || {
+            let all = card.metrics.iter().zip(&self.series);
+            all.filter(|(scored, _)| !scored.muted).map(|(_, series)| series)
+        };
+        let says = |side: &Side| side.values().any(|value| !value.is_nan());
+        let [new, old] =
+            [0, 1].map(|nth| counted().any(|series| series.sides.get(nth).is_some_and(says)));
+        let who = match (new, old) {
+            (true, true) => return None,
+            (true, false) => "the old version",
+            (false, true) => "the new version",
+            (false, false) => "either version",
+        };
+        Some(format!("no metric has a number of {who}"))
     }
 
     /// Which range has fewer numbers of a version than it needs, if one has. Where one is all that is needed, the judge itself says

@@ -3,6 +3,7 @@
 use crate::ids::RunId;
 use crate::journal::{AppendError, Damage, ReadError};
 use crate::model::Digest;
+use crate::plan::CriterionUnobservable;
 use crate::port::BindingError;
 use crate::run::{IllegalTransition, NotMigrated, Rejected};
 
@@ -13,6 +14,9 @@ pub enum EngineError {
     /// Steps that nobody here can perform.
     #[error("{} of the plan's steps cannot be performed here: {}", .0.len(), list(.0))]
     Bindings(Vec<BindingError>),
+    /// What may stop the release or take it back could not be judged.
+    #[error("{} of the plan's criteria could not be judged, and nobody would watch the release by them: {}", .0.len(), list(.0))]
+    Unobservable(Vec<CriterionUnobservable>),
     /// There is a run of this name already.
     #[error("run `{run}` exists already; resume it, or choose another name")]
     Exists {
@@ -159,7 +163,7 @@ impl From<AppendError> for EngineError {
     }
 }
 
-fn list(errors: &[BindingError]) -> String {
+fn list(errors: &[impl ToString]) -> String {
     const SHOWN: usize = 5;
     let mut text =
         errors.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -218,7 +218,8 @@ impl Engine {
     /// be resumed.
     ///
     /// # Errors
-    /// [`EngineError::Bindings`] when a step cannot be performed here, [`EngineError::Exists`] when
+    /// [`EngineError::Bindings`] when a step cannot be performed here, [`EngineError::Unobservable`] when the performer
+    /// [says](Performer::can_judge) that something could not be judged, [`EngineError::Exists`] when
     /// there is a run of this name, or what the journal says.
     pub async fn start(
         &self,
@@ -239,7 +240,16 @@ impl Engine {
         plan: FrozenPlan,
         requester: Principal,
     ) -> Result<RunHandle, EngineError> {
+        self.check_open()?;
+        self.can_begin(&plan, &requester).await?;
         self.begin(run, plan, requester, None).await
+    }
+
+    /// Whether all of a plan can be performed, and what is to be judged can be.
+    async fn can_begin(&self, plan: &FrozenPlan, requester: &Principal) -> Result<(), EngineError> {
+        let performer = &self.shared.performer;
+        performer.check(plan.plan()).map_err(EngineError::Bindings)?;
+        performer.can_judge(plan.plan(), requester).await.map_err(EngineError::Unobservable)
     }
 
     async fn begin(
@@ -253,7 +263,6 @@ impl Engine {
         if is_reserved(&run) {
             return Err(EngineError::Reserved { run });
         }
-        self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
         let event = Event::RunCreated {
             plan: plan.digest(),
             definition: plan.plan().definition(),

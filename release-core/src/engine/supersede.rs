@@ -47,7 +47,7 @@ impl Engine {
         reason: &str,
     ) -> Result<RunHandle, EngineError> {
         let plan = plan.freeze();
-        self.shared.performer.check(plan.plan()).map_err(EngineError::Bindings)?;
+        self.can_begin(&plan, &requester).await?;
         // All are asked before any is waited for: they go back at the same time.
         for one in older {
             let command = Command::Supersede { run: run.clone() };

@@ -32,6 +32,7 @@ impl RegistryBuilder {
             tables: Tables::default(),
             redactor: Redactor::default(),
             drained: false,
+            judged: false,
         };
         Self { registry, layers, errors: Vec::new(), layered: false }
     }

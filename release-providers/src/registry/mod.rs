@@ -89,6 +89,7 @@ pub struct Registry {
     /// Knows what must not stand in plans.
     redactor: Redactor,
     drained: bool,
+    judged: bool,
 }
 
 impl Registry {

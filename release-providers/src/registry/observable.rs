@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use release_core::model::{AnalysisId, Metric, Selector, Target};
+use release_core::model::{AnalysisId, Metric, Principal, Selector, Target};
 use release_core::plan::{CriterionUnobservable, Plan, PlannedCriterion, Recorded};
 use release_core::port::{BindingError, Measurement};
 use release_core::time::{Span, Timestamp};
@@ -15,6 +15,8 @@ use crate::{Context, ErrorKind, ProviderError};
 
 /// How many questions are under way at once.
 const AT_ONCE: usize = 16;
+/// How long the engine waits for all answers before a run.
+const PATIENCE: Span = Span::secs(30);
 
 /// A criterion of a plan that nobody has shown to be observable.
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +95,70 @@ impl Registry {
         plan: &Plan,
     ) -> Result<BTreeSet<Target>, Vec<NotObservable>> {
         let (mut first, mut problems) = (BTreeSet::new(), Vec::new());
-        for some in plan.criteria().chunks(AT_ONCE) {
-            for answer in join_all(some.iter().map(|one| self.recorded(cx, one))).await {
-                match answer {
-                    Ok(unserved) => first.extend(unserved),
-                    Err(problem) => problems.push(problem),
-                }
+        for (_, answer) in self.recorded_of_all(cx, plan).await {
+            match answer {
+                Ok(unserved) => first.extend(unserved),
+                Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() { Ok(first) } else { Err(problems) }
+    }
+
+    /// Whether the engine starts no run of which something could not be judged: it has the registry ask, for whoever starts the run and
+    /// within 30 s, what [`observable`](Self::observable) asks, and refuses with all that is missing
+    /// ([`EngineError::Unobservable`](release_core::engine::EngineError::Unobservable)). What nothing serves yet is no obstacle; a source that
+    /// does not answer is one. Off unless it is set: then a host asks where and when it wants to.
+    ///
+    /// ```
+    /// # use release_providers::Registry;
+    /// # fn f(registry: Registry) -> Registry {
+    /// registry.judged(true)
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn judged(mut self, wanted: bool) -> Self {
+        self.judged = wanted;
+        self
+    }
+
+    /// What the engine asks before a run.
+    pub(crate) async fn can_be_judged(
+        &self,
+        plan: &Plan,
+        requester: &Principal,
+    ) -> Result<(), Vec<CriterionUnobservable>> {
+        if !self.judged {
+            return Ok(());
+        }
+        let deadline = self.clock.now().plus(PATIENCE);
+        let cx = Context::new("before-a-run", deadline, requester.clone());
+        let unobservable =
+            |(criterion, answer): (PlannedCriterion<'_>, Result<_, NotObservable>)| {
+                let why = match answer.err()? {
+                    NotObservable::Unobservable { criterion, .. } => return Some(*criterion),
+                    other => other.to_string(),
+                };
+                let (analysis, metric) = (criterion.analysis.id.clone(), criterion.number);
+                let target = criterion.deployment.target.clone();
+                Some(CriterionUnobservable { analysis, target, metric, why })
+            };
+        let answers = self.recorded_of_all(&cx, plan).await.into_iter();
+        let missing: Vec<_> = answers.filter_map(unobservable).collect();
+        if missing.is_empty() { Ok(()) } else { Err(missing) }
+    }
+
+    /// Asks for all metrics, some at once; each answer with what it is about, in the order of the plan.
+    async fn recorded_of_all<'p>(
+        &self,
+        cx: &Context,
+        plan: &'p Plan,
+    ) -> Vec<(PlannedCriterion<'p>, Result<Option<Target>, NotObservable>)> {
+        let (criteria, mut all) = (plan.criteria(), Vec::new());
+        for some in criteria.chunks(AT_ONCE) {
+            let answers = join_all(some.iter().map(|one| self.recorded(cx, one))).await;
+            all.extend(some.iter().copied().zip(answers));
+        }
+        all
     }
 
     /// Asks for one metric; the target, where nothing serves yet.

@@ -49,7 +49,8 @@ pub trait Deployer: fmt::Debug + Send + Sync + 'static {
     /// `wrong_digest_is_refused`, `unknown_artifact_is_not_found`, `concurrent_applies_converge`,
     /// `stale_writers_are_fenced`, `cancelled_call_is_refused`, `late_call_is_refused`,
     /// `what_is_done_stays_done`, `far_deadlines_change_nothing`,
-    /// `out_of_reach_is_unavailable`, `secrets_stay_secret`.
+    /// `out_of_reach_is_unavailable`, `secrets_stay_secret`; from V2 on `undeclared_wishes_are_refused`,
+    /// `apart_is_taken_where_declared`, `carried_is_changed_without_a_restart`.
     async fn apply(&self, cx: &Context, request: ApplyRequest) -> Result<(), ProviderError>;
 
     /// Reports what runs.

@@ -2,15 +2,21 @@
 
 mod cases;
 mod sandbox;
+mod wishes;
 
 pub use sandbox::DeployerSandbox;
+
+use std::sync::LazyLock;
 
 use super::{Case, ConformanceReport, Level, Verdict, run_all, run_one};
 
 /// The cases of a level of [`Deployer`](release_providers::spi::Deployer)'s suite, in order.
-pub const fn cases(level: Level) -> &'static [Case<DeployerSandbox>] {
+pub fn cases(level: Level) -> &'static [Case<DeployerSandbox>] {
+    static V2: LazyLock<Vec<Case<DeployerSandbox>>> =
+        LazyLock::new(|| [cases::V1, wishes::NEW_IN_V2].concat());
     match level {
-        Level::V1 | Level::V2 => cases::V1,
+        Level::V1 => cases::V1,
+        Level::V2 => &V2,
     }
 }
 

@@ -98,6 +98,18 @@ pub enum DeployerFault {
     StaysAway,
     /// Puts its credential into errors.
     TellsSecret,
+    /// Passes over where instances are to stand, and takes the rest of the wish.
+    DropsApart,
+    /// Passes over what instances are to carry, and takes the rest of the wish.
+    DropsCarried,
+    /// Declares that it can keep instances apart, and refuses to.
+    RefusesApart,
+    /// Stops the instances of others, to have machines without any.
+    ClearsMachines,
+    /// Declares that it can change what instances carry, and refuses to.
+    RefusesCarried,
+    /// Replaces all instances to change what they carry.
+    RestartsForCarried,
 }
 
 impl DeployerFault {
@@ -141,6 +153,12 @@ impl DeployerFault {
         Self::CallsOutageInternal,
         Self::StaysAway,
         Self::TellsSecret,
+        Self::DropsApart,
+        Self::DropsCarried,
+        Self::RefusesApart,
+        Self::ClearsMachines,
+        Self::RefusesCarried,
+        Self::RestartsForCarried,
     ];
 
     /// The cases that are meant to find it; others may find it too.
@@ -187,6 +205,11 @@ impl DeployerFault {
                 &["out_of_reach_is_unavailable"]
             }
             Self::TellsSecret => &["secrets_stay_secret"],
+            Self::DropsApart | Self::DropsCarried => &["undeclared_wishes_are_refused"],
+            Self::RefusesApart | Self::ClearsMachines => &["apart_is_taken_where_declared"],
+            Self::RefusesCarried | Self::RestartsForCarried => {
+                &["carried_is_changed_without_a_restart"]
+            }
         }
     }
 
@@ -226,7 +249,10 @@ impl SabotagedDeployer {
         Self {
             fault,
             world: world.clone(),
-            honest: FakeDeployer::of(world),
+            honest: FakeDeployer::of(world).able(|can| {
+                can.anti_affinity = fault == DeployerFault::ClearsMachines;
+                can.metadata = fault == DeployerFault::RestartsForCarried;
+            }),
             described: AtomicU32::new(0),
             done: Mutex::default(),
             late: Late::default(),
@@ -299,7 +325,12 @@ impl SabotagedDeployer {
                 later(STANDS, async move { world.force(&target, digest, before) });
                 return Ok(());
             }
-            DeployerFault::StopsOthers => {
+            DeployerFault::RestartsForCarried if repeated && wish.metadata.is_some() => {
+                world.restart(&target, digest);
+            }
+            DeployerFault::StopsOthers | DeployerFault::ClearsMachines
+                if self.fault == DeployerFault::StopsOthers || wish.apart.is_some() =>
+            {
                 for other in world.others(&target, digest) {
                     world.force(&target, other, 0);
                 }
@@ -378,8 +409,12 @@ fn panic() -> ! {
 impl Deployer for SabotagedDeployer {
     fn describe(&self) -> Description {
         let mut description = self.honest.describe();
-        if self.fault == DeployerFault::HidesFencing {
-            description.abilities.deployer.fencing = Fencing::None;
+        let can = &mut description.abilities.deployer;
+        match self.fault {
+            DeployerFault::HidesFencing => can.fencing = Fencing::None,
+            DeployerFault::RefusesApart => can.anti_affinity = true,
+            DeployerFault::RefusesCarried => can.metadata = true,
+            _ => {}
         }
         if self.fault == DeployerFault::RenamesItself {
             return restless(description, self.described.fetch_add(1, Ordering::Relaxed));
@@ -388,8 +423,11 @@ impl Deployer for SabotagedDeployer {
     }
 
     async fn apply(&self, cx: &Context, mut request: ApplyRequest) -> Result<(), ProviderError> {
-        if self.fault == DeployerFault::ClampsTooMany {
-            request.replicas = request.replicas.min(3);
+        match self.fault {
+            DeployerFault::ClampsTooMany => request.replicas = request.replicas.min(3),
+            DeployerFault::DropsApart => request.apart = None,
+            DeployerFault::DropsCarried => request.metadata = None,
+            _ => {}
         }
         if self.fault == DeployerFault::TripsOverFarDeadlines {
             trip_over(cx, "deploy.apply")?;

@@ -215,7 +215,7 @@ async fn deployer_sandbox() -> DeployerSandbox {
 
 release_testkit::deployer_conformance! {
     name: local_deployer,
-    level: V1,
+    level: V2,
     provider: deployer_sandbox,
 }
 

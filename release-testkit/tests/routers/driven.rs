@@ -25,6 +25,7 @@ use release_providers::spi::{
 use release_providers::{Context, ProviderSelector, Registry};
 use release_testkit::conformance::Subject;
 use release_testkit::fixtures::{self, literal};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::load::Load;
@@ -304,6 +305,31 @@ async fn f11_shares_that_raw_commands_change_are_found_over_haproxy() {
     })
     .await;
     assert!(error.message.contains("not one that this router wrote"), "{error}");
+    assert_eq!(evidence, None);
+    stage.close().await.unwrap();
+}
+
+/// Past the router, by its file, as somebody would who knows Envoy and not us: the bound of the first share is another, and all that
+/// stands beside it is as it was, the version of the table and our own note included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_a_table_that_somebody_edits_is_found_over_envoy() {
+    let Some(stage) = Stage::set(Which::Envoy).await else { return };
+    let (error, evidence) = found(&stage, async |stage| {
+        let table = stage.table();
+        let mut read: Value = serde_json::from_slice(&std::fs::read(&table).unwrap()).unwrap();
+        let first = "/resources/0/virtual_hosts/0/routes/0/match/runtime_fraction/default_value";
+        let bound = read.pointer_mut(&format!("{first}/numerator")).unwrap();
+        assert!(*bound == 10 || *bound == 90, "{bound}");
+        *bound = 77.into();
+        let edited = table.with_extension("edited");
+        std::fs::write(&edited, read.to_string()).unwrap();
+        std::fs::rename(&edited, &table).unwrap();
+        let dump = "/config_dump?resource=dynamic_route_configs";
+        let taken = async || stage.admin(dump).contains("\"numerator\": 77");
+        stage.driven().until("Envoy to take it", taken).await;
+    })
+    .await;
+    assert!(error.message.contains("not those that this router wrote"), "{error}");
     assert_eq!(evidence, None);
     stage.close().await.unwrap();
 }

@@ -1,9 +1,9 @@
 //! A server, a platform with two versions behind it, and a router between them and the tests.
 
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -207,6 +207,23 @@ impl Stage {
         let mut maps =
             paths.map(|(path, _)| path).filter(|path| path.strip_suffix(".map").is_some());
         maps.next().unwrap_or_else(|| panic!("{all}")).to_owned()
+    }
+
+    /// Asks Envoy's admin interface past the router.
+    pub(crate) fn admin(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.control).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The file from which Envoy has the target's table of routes.
+    pub(crate) fn table(&self) -> PathBuf {
+        let files = std::fs::read_dir(self.directory.path().join("state")).unwrap();
+        let mut paths = files.map(|file| file.unwrap().path());
+        let is_table = |path: &PathBuf| path.to_str().unwrap().ends_with(".routes.json");
+        paths.find(is_table).unwrap()
     }
 
     pub(crate) fn digest(&self, which: usize) -> Digest {

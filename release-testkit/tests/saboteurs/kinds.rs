@@ -10,7 +10,7 @@ use release_testkit::conformance::{
     Case, ConformanceReport, HookError, Level, Subject, Suite, Verdict, deployer, identity,
     journal, router,
 };
-use release_testkit::fakes::{FakeIdentities, FakePlatform, FleetSandboxes};
+use release_testkit::fakes::{FakeDeployer, FakeIdentities, FakePlatform, FleetSandboxes};
 use release_testkit::saboteur::{
     AnyFault, DeployerFault, Fault, IdentityFault, JournalFault, RouterFault,
 };
@@ -30,12 +30,12 @@ fn survives(fault: &impl Debug, cases: &[&str], report: &ConformanceReport) {
 async fn every_deployer_saboteur_is_caught_and_every_case_catches_one() {
     let mut killers = BTreeSet::new();
     for fault in DeployerFault::ALL {
-        let report = deployer::run(Level::V1, &async || fault.sandbox()).await;
+        let report = deployer::run(Level::V2, &async || fault.sandbox()).await;
         survives(fault, fault.caught_by(), &report);
         killers.extend(fault.caught_by());
     }
     killers.extend(shared(Suite::Deployer).await);
-    let cases = deployer::cases(Level::V1).iter().map(Case::name);
+    let cases = deployer::cases(Level::V2).iter().map(Case::name);
     assert_eq!(cases.collect::<BTreeSet<_>>(), killers);
 }
 
@@ -118,6 +118,24 @@ async fn honest_fakes_are_left_in_peace() {
     };
     let report = deployer::run(Level::V1, &fresh).await;
     assert!(report.is_conformant() && stalled(&report), "{report}");
+    let able = async || {
+        let platform = FakePlatform::new();
+        let able = FakeDeployer::of(&platform.world).able(|can| {
+            (can.anti_affinity, can.metadata) = (true, true);
+        });
+        platform.deployer_sandbox(Arc::new(able))
+    };
+    for (report, skipped) in [
+        (
+            deployer::run(Level::V2, &fresh).await,
+            &["apart_is_taken_where_declared", "carried_is_changed_without_a_restart"][..],
+        ),
+        (deployer::run(Level::V2, &able).await, &["undeclared_wishes_are_refused"]),
+    ] {
+        let left: Vec<_> = report.skipped().map(|case| &*case.case).collect();
+        assert!(report.is_conformant(), "{report}");
+        assert_eq!(left, [&["stalled_calls_end_in_time"], skipped].concat());
+    }
     let fresh = async || {
         let platform = FakePlatform::new();
         platform.router_sandbox(platform.router.clone())

@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use release_core::engine::{Engine, EngineError};
+use release_core::journal::MemoryJournal;
 use release_core::model::{
-    Analysis, Bound, Canary, CanaryStep, Definition, Finite, Judge, Metric, Selector, Strategy,
-    Target, Threshold, Unit, VersionSet,
+    Analysis, Bound, Canary, CanaryStep, Definition, Finite, Judge, Metric, RunId, Selector,
+    Strategy, Target, Threshold, Unit, VersionSet,
 };
 use release_core::plan::plan;
-use release_core::port::Clock as _;
+use release_core::port::Clock;
 use release_core::time::{Span, Timestamp};
 use release_providers::samples::{
     Arrival, SampleFeed, ScrapeSettings, ScrapedSource, SeriesId, TapeSettings, feed,
 };
 use release_providers::{ErrorKind, NotObservable, ProviderSelector, Registry, SystemClock};
 use release_testkit::VirtualClock;
+use release_testkit::fakes::FakePlatform;
 use release_testkit::fixtures::{self, ALL_REQUESTS, FAILED_REQUESTS};
 
 use crate::exporter::{Exporter, Mode};
@@ -148,6 +151,50 @@ async fn a_first_release_is_judged_by_nothing_and_others_need_a_source() {
     for problem in problems {
         assert!(matches!(problem, NotObservable::Unbound(_)), "{problem}");
         assert!(problem.to_string().contains("no metrics source is registered"), "{problem}");
+    }
+}
+
+/// The engine asks by itself where that is wanted: what nobody could judge does not begin, and leaves nothing in the journal.
+#[test]
+fn a_run_that_nobody_could_judge_does_not_begin() {
+    for (wanted, told) in [(true, false), (true, true), (false, false)] {
+        let clock = Arc::new(VirtualClock::at(at(1_000)));
+        let dynamic: Arc<dyn Clock> = clock.clone();
+        let FakePlatform { artifacts, deployer, router, health, .. } = FakePlatform::on(&dynamic);
+        let (feed, source) = feed(TapeSettings::every(Span::secs(10)), clock.clone()).unwrap();
+        let everywhere = ProviderSelector::everywhere;
+        let registry = Registry::builder(clock.clone())
+            .artifacts(artifacts)
+            .deployer(everywhere(), deployer)
+            .router(everywhere(), router)
+            .health(everywhere(), health)
+            .metrics(everywhere(), Arc::new(source))
+            .build()
+            .unwrap()
+            .judged(wanted);
+        let fed = Fed { feed, registry };
+        if told {
+            fed.tells("1.0.0", &SERIES, 10, 1_000);
+        }
+        let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(fed.registry))
+            .clock(clock.clone())
+            .build();
+        let run: RunId = fixtures::literal("r-1");
+        let work = async {
+            let plan = plan(&judged()).unwrap();
+            let begun = engine.start(run.clone(), plan, fixtures::requester()).await;
+            (begun.map(drop), engine.load(&run).await.map(drop))
+        };
+        let (begun, loaded) = clock.run(work).unwrap();
+        if told || !wanted {
+            assert_eq!((begun, loaded), (Ok(()), Ok(())));
+            continue;
+        }
+        assert_eq!(loaded, Err(EngineError::NotFound { run }));
+        let Err(EngineError::Unobservable(missing)) = begun else { panic!("{begun:?}") };
+        let named: Vec<_> = missing.iter().map(|one| one.analysis.as_str()).collect();
+        assert_eq!(named, ["latency", "error-rate"]);
+        assert!(missing.iter().all(|one| one.why.contains("no series")), "{missing:?}");
     }
 }
 

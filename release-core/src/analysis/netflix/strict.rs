@@ -18,7 +18,8 @@ use crate::stats::shift::Shift;
 /// is beyond what is allowed. Where many values are tied, so that the interval ends at exactly zero, the rank
 /// test decides instead of it. It passes when neither is so, unless
 ///
-/// - there are fewer values than [`Strict::min_points`] on a side, or only one value over both sides, or
+/// - there are fewer values than [`Strict::min_points`] on a side, where what stands for a missing one is none, or only one
+///   value over both sides, or
 /// - something stands against nothing (the control's mean is zero, the canary's is not, in a bad
 ///   direction) and the test does not tell: then it is inconclusive.
 ///
@@ -30,7 +31,7 @@ pub struct Strict {
     pub confidence: f64,
     /// Which part of the shift its interval has to be beyond; a quarter.
     pub tolerance: f64,
-    /// How many values each side needs; 20. Kayenta's handbook asks for 50.
+    /// How many values each side needs that were measured; 20. Kayenta's handbook asks for 50.
     pub min_points: usize,
 }
 
@@ -108,16 +109,18 @@ impl Strict {
             control: y.len(),
             reason: String::new(),
         };
-        let (Ok(sorted_x), Ok(sorted_y)) =
-            (Sorted::new("experiment", &x), Sorted::new("control", &y))
-        else {
+        // What is put in the place of missing values was not measured, however often that is done.
+        let seen = [&samples.experiment, &samples.control].map(|all| numbers(all));
+        let sorted = (Sorted::new("experiment", &x), Sorted::new("control", &y));
+        let ((Ok(sorted_x), Ok(sorted_y)), false) = (sorted, seen.contains(&0)) else {
             let fails = config.must_have_data;
             result.classification =
                 if fails { Classification::NodataFailMetric } else { Classification::Nodata };
             "no data".clone_into(&mut result.reason);
             return Ok(result);
         };
-        self.compare(&mut result, config, &sorted_x, &sorted_y).map_err(|_| {
+        let seen = seen.into_iter().fold(x.len().min(y.len()), usize::min);
+        self.compare(&mut result, config, (&sorted_x, &sorted_y), seen).map_err(|_| {
             let problem = "has values too far apart for 64 bits; give it in another unit";
             ConfigError::Metric { metric: metric.name.clone(), problem }
         })?;
@@ -128,14 +131,14 @@ impl Strict {
         &self,
         result: &mut MetricResult,
         config: &MetricConfig,
-        x: &Sorted,
-        y: &Sorted,
+        (x, y): (&Sorted, &Sorted),
+        seen: usize,
     ) -> Result<(), StatsError> {
         let shift = Shift::of_sorted(x, y, self.confidence)?;
         let effect = effect_of(config.effect_size.measure, x, y);
         (result.estimate, result.effect) = (Some(shift.estimate), Some(effect));
         (result.lower, result.upper) = (Some(shift.lower), Some(shift.upper));
-        if result.experiment.min(result.control) < self.min_points {
+        if seen < self.min_points {
             result.reason = format!("fewer than {} values on a side", self.min_points);
             return Ok(());
         }
@@ -193,6 +196,11 @@ fn effect_of(measure: EffectMeasure, x: &Sorted, y: &Sorted) -> f64 {
     } else {
         1.0
     }
+}
+
+/// How many values were measured.
+fn numbers(values: &[f64]) -> usize {
+    values.iter().filter(|value| value.is_finite()).count()
 }
 
 fn extremes(sample: &Sorted) -> (Option<f64>, Option<f64>) {

@@ -117,7 +117,7 @@ async fn runs_nothing(sandbox: &DeployerSandbox, subject: &Subject) -> Check {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(before: &T, after: &T) -> Check {
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(before: &T, after: &T) -> Check {
     if before == after {
         return Ok(());
     }
@@ -205,7 +205,7 @@ async fn scale_to_zero_stops(sandbox: &DeployerSandbox) -> Check {
 }
 
 /// The wish is refused as it should be, and nothing came of it.
-async fn refuses(
+pub(super) async fn refuses(
     sandbox: &DeployerSandbox,
     what: &str,
     wish: ApplyRequest,
