@@ -1,6 +1,6 @@
 //! A quantile of an old version that has little traffic: looks until it is fixed where it lies, in runs and in what is planned.
 
-use release_core::analysis::{Conclusion, Power, power};
+use release_core::analysis::{Conclusion, Finding, Power, power};
 use release_core::model::{
     Analysis, Canary, CanaryStep, Edition, Metric, Selector, Span, Strategy, Unit,
 };
@@ -66,9 +66,7 @@ fn equal_versions_with_little_traffic_pass_although_it_takes_looks_to_fix_their_
     assert_eq!(outcome, Outcome::Succeeded);
     let found = findings(&run, JUDGE);
     let (waited, counted) = found.split_at(20);
-    let waits = |found: &release_core::analysis::Finding| {
-        found.conclusion == Conclusion::Undetermined && found.looks == 0
-    };
+    let waits = |found: &Finding| found.conclusion == Conclusion::Undetermined && found.looks == 0;
     assert!(waited.iter().all(waits), "{waited:?}");
     assert_eq!(counted[0].looks, 1);
     assert_eq!(counted.last().unwrap().conclusion, Conclusion::Healthy);
