@@ -6,7 +6,9 @@
 //! serves beside it.
 //!
 //! Each measurement counts once: counts go on from the beginning of a window, and where they have not grown since the look before,
-//! or a number is of the same moment, nothing was measured. A comparison of events takes a look in which neither version had a request
+//! or a number is of the same moment, nothing was measured. There is one exception: a limit on a
+//! [`Query`](crate::model::Metric::Query) knows a number of the same moment only where the analysis says
+//! [`fresh_for`](crate::model::Analysis::fresh_for), as is told below. A comparison of events takes a look in which neither version had a request
 //! for one that saw none: where there is little traffic, that is what there is to see.
 //!
 //! # Fresh samples
@@ -16,8 +18,11 @@
 //! one that finds none is [`Undetermined`](crate::run::Verdict::Undetermined), and counts neither as good, bad nor inconclusive, until
 //! the newest sample (of counts: the last growth that a look saw) is older than that. From then on each such look is
 //! inconclusive. Judges that compare versions or sum levels look at an `interval` that is no shorter than that of the
-//! scrapes: their looks without a new number are inconclusive. Without `fresh_for` a limit takes a number of the moment as
-//! often as it is looked at, as it always did.
+//! scrapes: their looks without a new number are inconclusive.
+//!
+//! Without `fresh_for` a limit takes a number of the moment as often as it is looked at, as it always did: looked at every second, one
+//! sample is up to three good measurements, of 0, 1 and 2 seconds of age, and a `count` of 3 may go by a single scrape. So give limits on
+//! a `Query` a `fresh_for` wherever their `interval` is shorter than that of the scrapes, or look no more often than it is scraped.
 //!
 //! # Points
 //! A scorecard ranks the points of two series. A count, a sum or a [`Query`](crate::model::Metric::Query) gives one at each look; a
@@ -32,12 +37,16 @@
 //!
 //! # The sequential judge
 //! *It may be looked at as often as one likes.* The chance that a version which is no worse is found to be worse is at most `alpha`
-//! over all looks of all such analyses of a run together: the planner counts them and divides `alpha` among them.
+//! over all looks of all such analyses of a run together: the planner counts them and divides `alpha` among them. That is so for one
+//! attempt of each: when people let an analysis begin anew ([`Command::Retry`](crate::run::Command::Retry)), that is a new test of new
+//! looks, with all of its chance. With `k` retries in a run it is at most `(k + 1) * alpha`. So take another decision, or plan longer, rather
+//! than to look again until it passes.
 //!
 //! - **Events** (ratios, quantiles): of all bad events, those of the canary, beside its part of the requests, by the mixture of
 //!   likelihood ratios of [`CountTest`](crate::stats::counts::CountTest). A quantile is a count of the observations beyond it,
-//!   where «it» is fixed by the old version's first look, at the nearest bound of the histogram's buckets, and counting begins
-//!   with the next. Where the buckets are so coarse that beyond no bound there are within a factor of ten as many, the version
+//!   where «it» is fixed by the first look at which the old version has observations enough (so many that about ten lie beyond the
+//!   quantile, and `min_samples` at the least), at the nearest bound of the histogram's buckets, and counting begins with the next. Looks
+//!   until then are undetermined, as long as both versions are observed at all. Where the buckets are so coarse that beyond no bound there are within a factor of ten as many, the version
 //!   is healthy while its quantile certainly stays in the bucket of the old one's.
 //! - **Levels** (means, queries): the differences of each look, by the scale-invariant mixture of Student's t, whose effects
 //!   are of the size of one standard deviation.

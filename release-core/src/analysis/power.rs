@@ -5,6 +5,7 @@ use std::fmt;
 use super::dispersion::{self, Events};
 use super::events::{ratio, test_at};
 use super::lagged::Spread;
+use super::reading;
 use super::sequential::LEAST_LOOKS;
 use crate::model::{Analysis, Direction, Judge, Metric, Sequential};
 use crate::stats::StatsError;
@@ -58,7 +59,8 @@ impl fmt::Display for Power {
 /// What `analysis` can find where the new version gets `share` percent of the traffic; `None` where it compares nothing.
 ///
 /// By the normal approximation to what the last look sees. Looking earlier as well finds a little more; waves in the traffic,
-/// which the judge allows for when it sees them, leave less.
+/// which the judge allows for when it sees them, leave less. Looks before counting begins find nothing: those of the warm-up, and of a
+/// quantile as many as it takes until the old version has the observations that fix where it lies, if none came before the first look.
 ///
 /// # Errors
 /// [`StatsError::OutOfRange`] for an expectation that is none, such as a share of 0 or 100 percent.
@@ -103,13 +105,13 @@ pub(crate) fn fewest_samples(analysis: &Analysis, rule: &Sequential, share: u8) 
 
 impl<'a> Setting<'a> {
     fn new(analysis: &'a Analysis, rule: &'a Sequential, share: u8) -> Self {
-        let fixing = u32::from(matches!(analysis.metric, Metric::Quantile { .. }));
-        let looks = analysis.count.saturating_sub(rule.warm_up).saturating_sub(fixing);
-        let looks = f64::from(looks);
+        let share = f64::from(share) / 100.0;
         let interval = analysis.interval.as_duration().as_secs_f64();
-        let requests = rule.expected.per_second.get() * interval * looks;
+        let a_look = rule.expected.per_second.get() * interval;
+        let before = before_counting(analysis, rule, a_look * (1.0 - share));
+        let looks = (f64::from(analysis.count) - before).max(0.0);
         let alpha = rule.alpha_of_an_end();
-        Self { analysis, rule, alpha, share: f64::from(share) / 100.0, looks, requests }
+        Self { analysis, rule, alpha, share, looks, requests: a_look * looks }
     }
 
     /// The share of requests that end badly while all is well.
@@ -220,6 +222,14 @@ impl<'a> Setting<'a> {
         let radius = dispersion::of_levels(&spread, self.alpha, deviation).radius(self.alpha);
         normal_cdf((room - radius) / (deviation / self.looks.sqrt()))
     }
+}
+
+/// How many looks are over before counting begins, where each sees so many requests of the old version.
+fn before_counting(analysis: &Analysis, rule: &Sequential, a_look: f64) -> f64 {
+    let warm_up = f64::from(rule.warm_up);
+    let Metric::Quantile { quantile, .. } = &analysis.metric else { return warm_up };
+    let needed = reading::needed(*quantile, rule.direction, analysis.min_samples);
+    (needed / a_look).ceil().max(warm_up + 1.0)
 }
 
 /// The fewest of `bad` events in the canary with which something holds that more of them keep.

@@ -114,6 +114,29 @@ pub(crate) struct Place {
 /// A bound is near a quantile that has up to so many times more or fewer observations beyond it.
 const NEAR: f64 = 10.0;
 
+/// How many observations beyond a quantile fix where it lies.
+const BEYOND: f64 = 10.0;
+
+/// The share of observations beyond a quantile, on the side of what is worse.
+fn share_beyond(quantile: Finite, direction: Direction) -> f64 {
+    match direction {
+        Direction::LowerIsBetter => 1.0 - quantile.get(),
+        Direction::HigherIsBetter => quantile.get(),
+    }
+}
+
+/// How many observations of the old version fix where its quantile lies: so many that about ten lie beyond it, and at least as many as
+/// the analysis needs of any version.
+pub(crate) fn needed(quantile: Finite, direction: Direction, min_samples: u64) -> f64 {
+    let least = u32::try_from(min_samples).map_or(f64::MAX, f64::from);
+    least.max(BEYOND / share_beyond(quantile, direction))
+}
+
+/// That it is not fixed yet where a quantile lies.
+pub(crate) fn too_few(all: f64, needed: f64) -> String {
+    format!("{all} observations of the old version, {needed} fix where its quantile lies")
+}
+
 /// The bound of a histogram's bucket at which a quantile of it lies: of those at both ends of its bucket, the one beyond which
 /// there are about as many observations as beyond the quantile. Where there is none, the end on the side of what is worse.
 ///
@@ -123,22 +146,16 @@ pub(crate) fn bound_of(
     measurement: &Measurement,
     quantile: Finite,
     direction: Direction,
-    least: f64,
+    min_samples: u64,
 ) -> Result<Place, String> {
     let Measurement::Histogram { buckets, .. } = measurement else {
         return Err("the answer is no histogram".into());
     };
     let all = total(buckets)?;
-    let wanted = match direction {
-        Direction::LowerIsBetter => 1.0 - quantile.get(),
-        Direction::HigherIsBetter => quantile.get(),
-    };
-    // So many that about ten lie beyond.
-    let needed = least.max(10.0 / wanted);
+    let wanted = share_beyond(quantile, direction);
+    let needed = needed(quantile, direction, min_samples);
     if all < needed {
-        return Err(format!(
-            "{all} observations of the old version, {needed} fix where its quantile lies"
-        ));
+        return Err(too_few(all, needed));
     }
     let bounds = || buckets.iter().filter_map(|bucket| Some((bucket.at_most?, bucket.count.get())));
     let (inner, outer) = match direction {

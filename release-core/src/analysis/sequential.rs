@@ -33,6 +33,7 @@ pub(crate) fn judge(stream: &mut Stream, look: &Look<'_>, evidence: &Evidence) -
         Ok(Taken::Before) => {
             Ok((stream.finding(look, Conclusion::Undetermined), "not counted yet".to_owned()))
         }
+        Ok(Taken::Waits(why)) => Ok((stream.finding(look, Conclusion::Undetermined), why)),
         Ok(Taken::Counted) if look.analysis.metric.counts() => counts(stream, look, evidence),
         Ok(Taken::Counted) => levels(stream, look),
     };

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::lagged::Lagged;
 use super::reading::{self, Reading, Terms};
-use crate::model::{Analysis, Digest, Direction, Finite, Judge, Metric, Sequential};
+use crate::model::{Analysis, Digest, Direction, Edition, Finite, Judge, Metric, Sequential};
 use crate::plan::{Action, Beside, Deployment};
 use crate::port::{Evidence, Measurement, Point};
 use crate::time::Timestamp;
@@ -105,12 +105,14 @@ impl<'a> Look<'a> {
 }
 
 /// What became of a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It counts.
     Counted,
     /// It belongs to the time before counting begins.
     Before,
+    /// The same: counting waits for what comes with time, and this says for what.
+    Waits(String),
 }
 
 impl Stream {
@@ -236,18 +238,7 @@ impl Stream {
             return Ok(Taken::Before);
         }
         if let Metric::Quantile { quantile, .. } = &look.analysis.metric {
-            let least = u32::try_from(look.analysis.min_samples).map_or(f64::MAX, f64::from);
-            let direction = look.rule.direction;
-            let [_, baseline] = both;
-            let place = reading::bound_of(baseline, *quantile, direction, least)?;
-            (self.above, self.near) = (Some(place.bound), place.near);
-            if let [Reading::Part { part, whole }, Reading::Part { part: other, whole: rest }] =
-                self.read(look, both)?
-            {
-                let now = [Part { part, whole }, Part { part: other, whole: rest }];
-                (self.last, self.origin) = (Some(now), Some(now));
-            }
-            return Ok(Taken::Before);
+            return self.fix(look, *quantile, now, both);
         }
         if warmed {
             self.origin = Some(now);
@@ -255,6 +246,34 @@ impl Stream {
         }
         (self.last, self.origin) = (Some([Part::default(); 2]), Some([Part::default(); 2]));
         self.parts(look, now, both)
+    }
+
+    /// Fixes where a quantile lies. While both versions are observed, and the old one not often enough for that yet, nothing is
+    /// amiss: more will come.
+    fn fix(
+        &mut self,
+        look: &Look<'_>,
+        quantile: Finite,
+        [new, old]: [Part; 2],
+        both: [&Measurement; 2],
+    ) -> Result<Taken, String> {
+        let (direction, min_samples) = (look.rule.direction, look.analysis.min_samples);
+        let needed = reading::needed(quantile, direction, min_samples);
+        let observed = new.whole > 0.0 && old.whole > 0.0;
+        // To plans of the first edition, that is no data.
+        if observed && old.whole < needed && look.rule.edition != Edition::First {
+            return Ok(Taken::Waits(reading::too_few(old.whole, needed)));
+        }
+        let [_, baseline] = both;
+        let place = reading::bound_of(baseline, quantile, direction, min_samples)?;
+        (self.above, self.near) = (Some(place.bound), place.near);
+        if let [Reading::Part { part, whole }, Reading::Part { part: other, whole: rest }] =
+            self.read(look, both)?
+        {
+            let now = [Part { part, whole }, Part { part: other, whole: rest }];
+            (self.last, self.origin) = (Some(now), Some(now));
+        }
+        Ok(Taken::Before)
     }
 
     fn level(&mut self, look: &Look<'_>, [canary, baseline]: [f64; 2]) {

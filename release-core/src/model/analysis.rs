@@ -38,6 +38,9 @@ pub struct Analysis {
     /// How old a number of the moment may be to count as one, where that is more than twice the `interval`: the time between
     /// two scrapes of the source, and some more. A look that finds nothing newer than the one before then waits for the next
     /// sample, and counts neither for the version nor against it. See [`Analysis::freshness`].
+    ///
+    /// Without it, a [limit](Judge::Threshold) on a `query` counts one sample at every look that finds it fresh: set it where looks come
+    /// more often than scrapes, so that each sample counts once.
     pub fresh_for: Option<Span>,
     /// How long after its step is reached it is first looked at, such as until caches are warm. What was counted since its window began
     /// counts all the same; [`warm_up`](super::Sequential::warm_up) throws looks away.
@@ -71,7 +74,7 @@ pub struct Analysis {
 ///
 /// # What to choose
 /// Of two versions that do not differ, a [sequential](Judge::Sequential) test finds the new one to be worse with a chance of at most
-/// `alpha`, over all looks and metrics of a run. But it also ends without a finding: in three to seventeen of a hundred runs where a plan has as few
+/// `alpha`, over all looks and metrics of a run, as long as nobody lets it begin anew. But it also ends without a finding: in three to seventeen of a hundred runs where a plan has as few
 /// looks as the planner accepts, in far fewer where it has more ([`Power::passes`](crate::analysis::Power::passes) says how many;
 /// the program of A/A runs that [`analysis`](crate::analysis) names counts them), and in more where waves or less traffic than expected leave less to go by. If
 /// that went back, a run would be taken back falsely that much more often than `alpha` says. So the planner writes

@@ -104,6 +104,9 @@ pub struct Sequential {
     /// How likely a version that is no worse is found to be worse, at the most: over all looks of all such analyses of a run
     /// together. Above 0 and below 1.
     ///
+    /// It bounds one attempt of each analysis. Where people try one again ([`Command::Retry`](crate::run::Command::Retry)), that is a new
+    /// test: with `k` retries in a run it is `(k + 1) * alpha` at the most.
+    ///
     /// That it is not shown to be healthy by the last look is another thing. The planner sees to it that this happens in one run
     /// of ten at the most where the traffic is as expected, and [`Analysis::undecided`](super::Analysis::undecided) says what
     /// follows.
@@ -133,7 +136,8 @@ pub struct Sequential {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Edition {
-    /// Found harm too often where few bad events fell to the smaller of two versions, in waves of half their size.
+    /// Found harm too often where few bad events fell to the smaller of two versions, in waves of half their size. Looks until it was
+    /// fixed where a quantile lies were without data.
     First,
     /// The latest.
     #[default]

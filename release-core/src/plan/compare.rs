@@ -327,9 +327,15 @@ fn too_few(analysis: &Analysis, share: u8) -> Option<String> {
     let Judge::Sequential(rule) = &analysis.judge else { return None };
     let found = fewest_samples(analysis, rule, share);
     let least = u32::try_from(analysis.min_samples).map_or(f64::MAX, f64::from);
+    let fixed = match analysis.metric {
+        Metric::Quantile { .. } => {
+            " once it is known where the quantile of the old version lies, which takes observations, too"
+        }
+        _ => "",
+    };
     (found < least).then(|| {
         format!(
-            "{found:.0} samples of one of the versions are expected by the last look, and `min_samples` is {}: nothing could ever be concluded. Look longer, give it more traffic, or lower `min_samples`",
+            "{found:.0} samples of one of the versions are expected by the last look{fixed}, and `min_samples` is {}: nothing could ever be concluded. Look longer, give it more traffic, or lower `min_samples`",
             analysis.min_samples
         )
     })

@@ -31,6 +31,10 @@ pub enum Command {
         gate: GateId,
     },
     /// Try a failed step again, as a new operation.
+    ///
+    /// Of an analysis, that is a new attempt, which goes by nothing that was measured before. For a comparison of versions it is a new test,
+    /// with all of its chance to find a version worse that is not: [`alpha`](crate::model::Sequential::alpha) bounds one attempt, and
+    /// `k` retries in a run bound it by `(k + 1) * alpha`. To look again until it passes makes a pass worth less as well.
     Retry {
         /// Which.
         step: StepId,

@@ -444,7 +444,6 @@ fn f32_a_histogram_that_is_none_is_no_data() {
         ("counts fall", histogram("old", 1.0, [9.0, 2.0, 3.0], 10_000.0)),
         ("no buckets", Measurement::Histogram { digest: digest("old"), buckets: Vec::new() }),
         ("beyond all bounds", histogram("old", 1.0, [1.0, 2.0, 3.0], 10_000.0)),
-        ("fix where its quantile lies", histogram("old", 1.0, [9.0, 9.0, 9.0], 9.0)),
     ] {
         let (finding, because) =
             trial(metric(), |_| {}).look(second(1), &both(well("new"), broken)).unwrap();

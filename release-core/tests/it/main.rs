@@ -118,6 +118,8 @@ mod policy_holds;
 #[cfg(test)]
 mod portions;
 #[cfg(test)]
+mod quantiles_wait;
+#[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod recoverable;

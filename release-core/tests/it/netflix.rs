@@ -193,6 +193,36 @@ fn nothing_is_a_pass_for_kayenta_at_times_and_never_for_strict() {
     assert_eq!((judged.verdict, judged.score), (Verdict::Inconclusive, 0.0));
 }
 
+/// Zeros that stand for what was not measured are no values, however many there are.
+#[test]
+fn what_stands_for_missing_values_is_never_a_pass_for_strict() {
+    let some = times(5, 60, 1.0);
+    let none = vec![f64::NAN; 60];
+    // Ten of sixty were measured, of at least twenty that are needed.
+    let few = |seed| -> Vec<f64> {
+        let measured = times(seed, 10, 1.0);
+        (0..60).map(|at| measured.get(at).copied().unwrap_or(f64::NAN)).collect()
+    };
+    for direction in ["increase", "decrease", "either"] {
+        let json = format!(r#"{{"direction": "{direction}", "nanStrategy": "replace"}}"#);
+        let replace = canary(&json);
+        for (x, y) in [
+            (&none, &some),
+            (&some, &none),
+            (&none, &none),
+            (&few(5), &some),
+            (&some, &few(5)),
+            (&few(5), &few(6)),
+        ] {
+            let judged = strict(replace, x, y);
+            assert_ne!(judged.verdict, Verdict::Pass, "{direction}: {judged:?}");
+        }
+        // Twenty of sixty are enough.
+        let enough = |seed| [times(seed, 20, 1.0), vec![f64::NAN; 40]].concat();
+        assert_eq!(strict(replace, &enough(5), &enough(6)).verdict, Verdict::Pass, "{direction}");
+    }
+}
+
 #[test]
 fn noise_is_seeded_and_told() {
     let (x, y) = ([5.0; 30], [3.0; 30]);

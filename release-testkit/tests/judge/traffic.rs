@@ -53,6 +53,8 @@ pub(crate) struct Traffic {
     pub(crate) amount: f64,
     /// How bad harm is that the plan has to find: a multiple of the value, or of what is above a quantile.
     pub(crate) detect: f64,
+    /// Whether any harm that is shown counts, also within what is tolerated.
+    pub(crate) critical: bool,
 }
 
 impl Traffic {
@@ -86,7 +88,13 @@ impl Traffic {
             margin: 0.5,
             amount: 0.0,
             detect: 3.0,
+            critical: true,
         }
+    }
+
+    /// Harm has to be shown to be beyond what is tolerated, as it is where an analysis says nothing.
+    pub(crate) const fn tolerant(self) -> Self {
+        Self { critical: false, ..self }
     }
 
     /// What is tolerated is an amount, and no part of the old version's value.
@@ -160,7 +168,7 @@ pub(crate) fn action(traffic: Traffic, looks: u32, alpha: f64, comparisons: u32)
         margin: Margin { relative: finite(traffic.margin), absolute: finite(traffic.amount) },
         expected: expected(traffic),
         alpha: finite(alpha),
-        critical: true,
+        critical: traffic.critical,
         warm_up: 0,
         baseline: None,
         comparisons,
@@ -210,8 +218,6 @@ pub(crate) fn path(
             Evidence::Comparison { canary: Box::new(canary), baseline: Box::new(baseline) };
         let (finding, because) = trial.look(now, &evidence).unwrap();
         match finding.conclusion {
-            // Not before it is fixed where a quantile lies.
-            Conclusion::NoData if finding.looks == 0 => {}
             Conclusion::Undetermined => {}
             Conclusion::Regressed | Conclusion::Healthy => return (finding.conclusion, look),
             other => panic!("{other:?}: {because}"),
