@@ -65,6 +65,10 @@ pub struct Stage {
     /// What must be known of the new version before it gets any traffic, so that it can be watched from the first request
     /// on: each of them has to pass once it is ready. An analysis passes by data of that very version, in the number of its
     /// `min_samples`; no data, stale data and data of another version are inconclusive.
+    ///
+    /// That samples are of the version is what their source says, and nobody else knows. Each answer to a `query` counts as one sample,
+    /// whatever it is made of, and a gate of the rollout that is asked by one says nothing of the version: where such an analysis alone
+    /// is named here, no samples of the version are demanded. Name one with `min_samples` of counters that have the version's label.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before_traffic: Vec<AnalysisId>,
     /// Why users may get a new version here of which nothing was measured before, where `before_traffic` names nothing: what is known

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Deployment, Plan, PlanError, Step, Weight, graph};
+use super::{Action, Deployment, Plan, PlanError, Step, Undo, Weight, graph};
 use crate::ids::{EnvironmentId, RegionId, ServiceId, StepId};
 use crate::model::{Digest, Target, TrafficRules};
 
@@ -21,7 +21,12 @@ const fn key(deployment: &Deployment) -> (Here<'_>, Digest) {
 /// What happens to a version in a target.
 #[derive(Default)]
 struct Way {
-    ready: Vec<u32>,
+    /// Where it is started, or looked for: before that, it was there if it served anybody.
+    brought: Vec<u32>,
+    /// Where so many of it shall run, be it more or fewer than before: nothing is undone that would say so.
+    run: Vec<u32>,
+    /// Whether all of it is stopped in the end, as is what was there before.
+    stopped: bool,
     measured: Vec<u32>,
     /// Where it answers users: those of a share, or those whose requests say so.
     served: Vec<u32>,
@@ -33,9 +38,10 @@ impl Plan {
     /// takes a step off the list, and a [`Planner`](super::Planner::measured_before_traffic) refuses plans with any in production
     /// where the stage does not say why.
     ///
-    /// Traffic is what a version answers: a share of it, or the users that a header route sends to it whatever its share. Copies of
-    /// requests are none, since nobody gets what is answered to them. What is measured of a version on one track is known of it on
-    /// all; a [dry run](crate::model::Analysis::dry_run) measures nothing, since nothing follows of it.
+    /// New is what a step starts, or looks for, unless it served users before. Traffic is what a version answers: a share of it, or the
+    /// users that a header route sends to it whatever its share. Copies of requests are none, since nobody gets what is answered to
+    /// them. What is measured of a version on one track is known of it on all; a [dry run](crate::model::Analysis::dry_run) measures
+    /// nothing, since nothing follows of it.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -56,7 +62,16 @@ impl Plan {
         for (step, index) in self.steps().iter().zip(0_u32..) {
             match &step.action {
                 Action::Probe { deployment, .. } => {
-                    ways.entry(key(deployment)).or_default().ready.push(index);
+                    ways.entry(key(deployment)).or_default().brought.push(index);
+                }
+                Action::Scale { deployment, replicas, .. } => {
+                    let way = ways.entry(key(deployment)).or_default();
+                    match (*replicas, &step.undo) {
+                        (0, _) => way.stopped |= deployment.target.track.is_none(),
+                        (_, Undo::PointOfNoReturn { .. }) => way.run.push(index),
+                        _ if ran(step, deployment) => {}
+                        _ => way.brought.push(index),
+                    }
                 }
                 // Of a dry run nothing follows, whatever it finds.
                 Action::Analyze { deployment, analysis, .. } if !analysis.dry_run => {
@@ -70,15 +85,18 @@ impl Plan {
                 _ => {}
             }
         }
+        for way in ways.values_mut().filter(|way| !way.stopped) {
+            way.brought.append(&mut way.run);
+        }
         let mut found: Vec<u32> = Vec::new();
         // There is one for every plan that was checked.
         if let Ok(order) = self.order() {
             let ancestors = graph::Ancestors::new(&order, self.edges());
             let after =
                 |step: u32, any: &[u32]| any.iter().any(|before| ancestors.has(step, *before));
-            for (version, way) in ways.iter().filter(|(_, way)| !way.ready.is_empty()) {
-                // Before a plan looks for a version's instances, that version was there.
-                let brought = way.served.iter().filter(|step| after(**step, &way.ready));
+            for (version, way) in ways.iter().filter(|(_, way)| !way.brought.is_empty()) {
+                // Before a plan starts a version or looks for its instances, that version was there.
+                let brought = way.served.iter().filter(|step| after(**step, &way.brought));
                 let first = brought.filter(|step| !after(**step, &way.served));
                 let unmeasured = first.filter(|step| !after(**step, &way.measured));
                 found.extend(unmeasured.filter(|step| {
@@ -90,6 +108,16 @@ impl Plan {
         found.dedup();
         found.into_iter().filter_map(move |index| self.steps().get(index as usize))
     }
+}
+
+/// Whether instances ran already before a step that says how many shall: what undoes the step runs some of them again.
+fn ran(step: &Step, deployment: &Deployment) -> bool {
+    step.undo.compensations().iter().any(|undo| match &undo.action {
+        Action::Scale { deployment: of, replicas, .. } => {
+            *replicas > 0 && (&of.target, key(of)) == (&deployment.target, key(deployment))
+        }
+        _ => false,
+    })
 }
 
 /// Whether a version served users before a step that changes who does: what undoes the step gives them back to it.

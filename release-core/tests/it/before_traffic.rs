@@ -3,9 +3,11 @@
 use release_core::analysis::{Conclusion, Finding, Method, Scale};
 use release_core::model::{
     Analysis, BlueGreen, Bound, Canary, CanaryStep, Copies, Definition, Digest, Experiment,
-    ExperimentTemplate, HeaderRule, Judge, Metric, Rolling, Selector, Service, Span, Strategy,
-    TemplateVersion, Threshold, Tier, Undecided, Unit, Unmeasured, VersionSet,
+    ExperimentTemplate, HeaderRule, Judge, Metric, Other, RollForwardOnly, Rolling, Selector,
+    Service, Span, Strategy, TemplateVersion, Threshold, Tier, Undecided, Unit, Unmeasured,
+    VersionSet,
 };
+use release_core::plan::strategy::{Rollout, RolloutStrategy, Site, StrategyError};
 use release_core::plan::{Action, Plan, PlanError, PlanErrors, Planner, plan};
 use release_core::port::{Bucket, Evidence, Measurement};
 use release_core::run::{Event, Outcome, Verdict};
@@ -165,6 +167,61 @@ fn the_version_from_before_is_none_that_nobody_measured() {
     assert_eq!(unmeasured(&falling), ["prod/eu/api/weight-50"]);
     falling.stages[0].before_traffic = vec![id("errors")];
     assert_eq!(unmeasured(&falling), [""; 0]);
+}
+
+/// Starts the new version, and gives it all of the traffic.
+#[derive(Debug)]
+struct Blind;
+
+impl RolloutStrategy for Blind {
+    fn rollout(&self, site: &Site<'_>) -> Result<Rollout, StrategyError> {
+        let mut steps = vec![site.scale_new("start", site.replicas())?, site.route("all", 100)?];
+        steps.extend(site.judge("", &[], &steps)?);
+        Ok(Rollout { finale: site.retire(Span::ZERO)?, ..Rollout::of(steps) })
+    }
+}
+
+fn one_way() -> RollForwardOnly {
+    RollForwardOnly { by: id("ann"), reason: "1.0.0 is not kept".into(), services: Vec::new() }
+}
+
+/// Found in review: only what a plan looked for was taken for new, and this looks for nothing.
+#[test]
+fn a_version_that_is_started_and_never_looked_at_is_new_all_the_same() {
+    let planner = || Planner::new().strategy("blind", |_| Ok(Box::new(Blind)));
+    let other = Other { name: "blind".into(), with: serde_json::Value::Null };
+    let mut blind = definition(Strategy::Other(other), error_rate());
+    let refused = |blind: &Definition| {
+        let PlanErrors(errors) = planner().plan(blind).unwrap_err();
+        let [PlanError::UnmeasuredBeforeTraffic { steps, more: 0 }] = &errors[..] else {
+            panic!("{errors:?}");
+        };
+        steps.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(&blind), ["prod/eu/api/all"]);
+    let whole = planner().measured_before_traffic(false).plan(&blind).unwrap();
+    let told: Vec<_> =
+        whole.unmeasured_before_traffic().into_iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["prod/eu/api/all"]);
+    // Also where nothing can be undone, which would say that it was not there.
+    let back = blind.release.roll_forward_only.replace(one_way());
+    assert_eq!(refused(&blind), ["prod/eu/api/all"]);
+    blind.release.roll_forward_only = back;
+    blind.stages[0].before_traffic = vec![id("errors")];
+    assert!(planner().plan(&blind).is_ok());
+}
+
+/// What makes room stops some of the old version, and starts none of it.
+#[test]
+fn a_version_of_which_fewer_run_is_not_started() {
+    let rolling = Rolling { max_unavailable: 1.into(), ..Rolling::new(2) };
+    let mut rolled = definition(Strategy::Rolling(rolling), error_rate());
+    assert_eq!(unmeasured(&rolled), ["prod/eu/api/batch-1/serve"]);
+    rolled.stages[0].before_traffic = vec![id("errors")];
+    assert_eq!(unmeasured(&rolled), [""; 0]);
+    rolled.release.roll_forward_only = Some(one_way());
+    assert_eq!(unmeasured(&rolled), [""; 0]);
+    assert!(Planner::new().plan(&rolled).is_ok());
 }
 
 #[test]

@@ -66,8 +66,9 @@
 //! 0 because it has to be a number). So nothing waits for the requests of a version before it is stopped, as the registry does behind
 //! routers that declare [`counts_in_flight`](crate::RouterAbilities::counts_in_flight): **this router does not drain**. Let instances
 //! finish what they have begun when they are told to end, as `preStop` and `terminationGracePeriodSeconds` do, and keep the old version
-//! for a fixed time, by `keep_old` of the strategy. [`Registry::drained`](crate::Registry::drained) refuses plans that do not.
-//! Experiments with a share and `rolling` keep nothing, and are refused there: use a router that counts for these.
+//! for a fixed time, by `keep_old` of the strategy. A registry refuses plans that do not, unless
+//! [`Registry::drained`](crate::Registry::drained) says that instances see to it themselves. Experiments with a share and `rolling` keep
+//! nothing, and are refused: use a router that counts for these, or say that.
 //!
 //! That fixed time is the only drain, and people can end it: [`Command::EndBake`](release_core::run::Command::EndBake) on a step called
 //! `keep-old` stops the old version at once, with whatever it has under way.

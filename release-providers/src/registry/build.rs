@@ -31,7 +31,7 @@ impl RegistryBuilder {
             clock,
             tables: Tables::default(),
             redactor: Redactor::default(),
-            drained: false,
+            drained: true,
             judged: false,
         };
         Self { registry, layers, errors: Vec::new(), layered: false }

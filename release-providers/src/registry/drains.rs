@@ -11,12 +11,13 @@ use super::Registry;
 impl Registry {
     /// Whether plans are refused in which a version may be stopped while it has requests under way: those that stop it behind a router
     /// that does not declare [`counts_in_flight`](crate::RouterAbilities::counts_in_flight), with no time between its last change
-    /// of shares there and that. Off unless it is set.
+    /// of shares there and that. They are, unless `false` is said here: for hosts whose instances finish what they have begun when they
+    /// are told to end, as with `preStop` and `terminationGracePeriodSeconds` of Kubernetes.
     ///
-    /// Where a router counts, the registry waits by itself until nothing is under way. Where none does, as with `HTTPRoute`s, nothing
-    /// is waited for: instances have to finish what they have begun when they are told to end, or a strategy keeps the old version for a
-    /// fixed time (`keep_old`). That is seen on the way forward alone. Of `recreate`, whose old version serves until it is
-    /// stopped, nothing is demanded.
+    /// Where a router counts, the registry waits by itself until nothing is under way, and no plan is refused. Where none does, as with
+    /// `HTTPRoute`s, nothing is waited for: a strategy keeps the old version for a fixed time (`keep_old`), which `check` of the
+    /// [`Performer`](release_core::port::Performer) demands before a run begins. That is seen on the way forward alone. Of `recreate`, whose old
+    /// version serves until it is stopped, nothing is demanded.
     ///
     /// # What has no `keep_old`
     /// Experiments with a share of the traffic, and `rolling`, stop instances right after their share is gone, with no time between: they
@@ -31,7 +32,8 @@ impl Registry {
     /// ```
     /// # use release_providers::Registry;
     /// # fn f(registry: Registry) -> Registry {
-    /// registry.drained(true)
+    /// // The instances here end what they have begun: nobody has to wait for that.
+    /// registry.drained(false)
     /// # }
     /// ```
     #[must_use]
@@ -89,7 +91,7 @@ impl Registry {
         };
         let problem = format!(
             "the traffic router `{}` does not declare that it can count requests under way (`counts_in_flight`), so that those of \
-             the version would be cut off; {advice}",
+             the version would be cut off; {advice}; or say `Registry::drained(false)` where instances end what they have begun",
             router.name
         );
         Some(BindingError { step: step.id.clone(), problem })

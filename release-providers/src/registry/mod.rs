@@ -88,6 +88,7 @@ pub struct Registry {
     tables: Tables,
     /// Knows what must not stand in plans.
     redactor: Redactor,
+    /// Whether plans are refused that stop what may have requests under way.
     drained: bool,
     judged: bool,
 }

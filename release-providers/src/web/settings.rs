@@ -161,6 +161,10 @@ impl WebMetric {
     }
 
     /// A gate: 1 where the answer is 2xx, else 0; of the rollout as a whole.
+    ///
+    /// What it answers is dated as a number of the version that is asked after, and is none: nothing was measured of that. A plan whose
+    /// stage names nothing but a gate in [`before_traffic`](release_core::model::Stage::before_traffic) is taken for measured all the same, by
+    /// planner and registry alike, since neither knows what a source asks for. Name an analysis of samples of the version beside it.
     pub fn gate(url: impl Into<String>) -> Self {
         let read = WebReading::Status { no: Vec::new() };
         Self { about: WebSubject::Rollout, ..Self::new(url, read) }

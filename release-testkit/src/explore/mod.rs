@@ -9,6 +9,14 @@
 //! may be, if that is said ([`Exploration::surge`], [`Exploration::apart`]). Every end is whole: all traffic on versions that run
 //! with all their instances, without rules, and nothing left over on tracks. What was rolled back or cancelled is as it was before.
 //!
+//! # What an outage leaves
+//! At an end, whoever has a part of the traffic is alive, with one exception. The version from before may have died by itself, which no
+//! release causes and no abort heals. Where the new version has no traffic, nothing is to be given back, and nobody looks at the old one:
+//! an abort removes the new instances, though they are well, and the run ends as `cancelled` or `rolled_back` with all traffic on the
+//! version from before, as it was, dead. What holds then is that the run had no hand in it: it brings back no traffic to what is dead,
+//! and waits for a person instead; it leaves no mere part of the traffic there; and it does not succeed with any. In an exploration in
+//! which [the versions from before live](Exploration::old_lives), nobody is dead at all.
+//!
 //! ```
 //! use release_core::model::{Canary, CanaryStep, Span, Strategy};
 //! use release_core::plan::plan;
@@ -31,17 +39,20 @@
 //! or bad look by look; of those that compare versions the stream is not told apart, so that they are tried as all good and
 //! all bad. Time passes when nothing is under way.
 
+mod breach;
 mod node;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use node::Node;
+pub use breach::Breach;
+use node::{Key, Node};
 use release_core::model::Definition;
 use release_core::plan::Plan;
 use release_core::run::Outcome;
-pub use world::Breach;
 use world::{Ceiling, World};
 
 /// What goes wrong beside what people say.
@@ -175,7 +186,7 @@ impl Exploration {
             }
         }
         while let Some(node) = open.pop() {
-            if !seen.insert(node.key()) {
+            if !is_new(&mut seen, &node)? {
                 continue;
             }
             let states = seen.len();
@@ -183,9 +194,6 @@ impl Exploration {
                 |breach| Box::new(Counterexample { breach, course: node.course(), states });
             if states > self.most {
                 return Err(broken(Breach::TooManyStates(self.most)));
-            }
-            if let Some(breach) = node.breach.clone() {
-                return Err(broken(breach));
             }
             if let Some(breach) = node.world.breach(self.outage, self.missing) {
                 return Err(broken(breach));
@@ -224,8 +232,23 @@ impl Exploration {
         if back && !world.is_like(before) {
             return Some(Breach::NotAsBefore { outcome: name, world: world.to_string() });
         }
-        (!world.is_whole()).then(|| Breach::NotWhole { outcome: name, world: world.to_string() })
+        if !world.is_whole() {
+            return Some(Breach::NotWhole { outcome: name, world: world.to_string() });
+        }
+        world.left_dead(name, matches!(outcome, Outcome::Succeeded))
     }
+}
+
+/// Whether a state was not seen before.
+///
+/// # Errors
+/// What broke on the way to it, be it that others came to the same state without that.
+fn is_new(seen: &mut BTreeSet<Key>, node: &Node) -> Result<bool, Box<Counterexample>> {
+    if let Some(breach) = node.breach.clone() {
+        let (course, states) = (node.course(), seen.len());
+        return Err(Box::new(Counterexample { breach, course, states }));
+    }
+    Ok(seen.insert(node.key()))
 }
 
 /// That everything was explored, and nothing broke.

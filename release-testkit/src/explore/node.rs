@@ -12,7 +12,8 @@ use release_core::run::{
 };
 use release_core::time::Timestamp;
 
-use super::world::{Breach, World};
+use super::breach::Breach;
+use super::world::World;
 
 /// Most events of one turn.
 const MOST: usize = 10_000;
@@ -177,7 +178,10 @@ impl Node {
     }
 
     fn change(&mut self, action: &Action) {
-        self.breach = self.world.unready(action, self.missing);
+        // On the way back nobody dies any more, so that whoever looks there sees what is.
+        let back = matches!(self.state.phase(), Phase::RollingBack(_));
+        let revived = || self.world.revived(action).filter(|_| back);
+        self.breach = self.world.unready(action, self.missing).or_else(revived);
         self.world.apply(action);
         if matches!(action, Action::Custom { .. }) {
             self.world.age();

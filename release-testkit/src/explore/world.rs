@@ -11,100 +11,7 @@ use release_core::port::Evidence;
 use release_core::time::Timestamp;
 use semver::Version;
 
-/// Something that has to hold and does not.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Breach {
-    /// Requests go to a version that has no instance.
-    #[error("traffic of {target} goes where nobody is: {world}")]
-    NobodyServes {
-        /// Where.
-        target: Target,
-        /// What is there.
-        world: String,
-    },
-    /// A version gets more of the traffic, and nobody has just seen that as many of its instances are ready as that needs.
-    #[error(
-        "{action}: {ready} instances of {version} were just seen to be ready, {needed} are needed: {world}"
-    )]
-    Unready {
-        /// What is done.
-        action: String,
-        /// Which version.
-        version: String,
-        /// How many were seen to be ready.
-        ready: u32,
-        /// How many its share needs.
-        needed: u32,
-        /// What is there.
-        world: String,
-    },
-    /// Shares that do not make a whole.
-    #[error("the shares of {target} add up to {sum} %")]
-    NotAHundred {
-        /// Where.
-        target: Target,
-        /// What they add up to.
-        sum: u32,
-    },
-    /// Fewer instances than the traffic needs.
-    #[error("{serving} instances serve {target}, which needs {needed}: {world}")]
-    TooFew {
-        /// Where.
-        target: Target,
-        /// How many serve.
-        serving: u32,
-        /// How many are needed.
-        needed: u32,
-        /// What is there.
-        world: String,
-    },
-    /// More instances than there may be at once.
-    #[error("{running} instances run in {target}, where {most} may: {world}")]
-    TooMany {
-        /// Where.
-        target: Target,
-        /// How many run.
-        running: u32,
-        /// How many may.
-        most: u32,
-        /// What is there.
-        world: String,
-    },
-    /// Instances of two versions that may not run together.
-    #[error("two versions run together in {target}: {world}")]
-    Together {
-        /// Where.
-        target: Target,
-        /// What is there.
-        world: String,
-    },
-    /// A run ended, and not all traffic is on a version that runs with all instances, or something was left over.
-    #[error("{outcome}, and it is not whole: {world}")]
-    NotWhole {
-        /// How the run ended.
-        outcome: &'static str,
-        /// What is there.
-        world: String,
-    },
-    /// A run was taken back, and it is not as it was.
-    #[error("{outcome}, and it is not as before: {world}")]
-    NotAsBefore {
-        /// How the run ended.
-        outcome: &'static str,
-        /// What is there.
-        world: String,
-    },
-    /// Nothing can happen any more, and the run has not ended.
-    #[error("nothing can happen any more: {0}")]
-    Stuck(String),
-    /// The run could not begin.
-    #[error("the run cannot begin: {0}")]
-    Rejected(String),
-    /// There are more states than were to be looked at.
-    #[error("there are more than {0} states")]
-    TooManyStates(usize),
-}
+use super::breach::Breach;
 
 /// How many of `replicas` instances a share in percent needs, where so many may be missing.
 fn needed(replicas: u32, share: u8, missing: u32) -> u32 {
@@ -170,6 +77,23 @@ impl fmt::Display for World {
 impl Place {
     fn is_dead(&self, digest: Digest) -> bool {
         self.dead && self.old == Some(digest)
+    }
+
+    /// Who gets more of the traffic by a change of it, and what share: by shares, by headers, or as copies.
+    fn gaining(
+        &self,
+        weights: &[Weight],
+        rules: Option<&TrafficRules>,
+    ) -> Vec<(Digest, Option<TrackId>, u8)> {
+        let before: BTreeSet<_> = self.rules.iter().flat_map(|rules| rules.0.targets()).collect();
+        let told: BTreeSet<_> = rules.into_iter().flat_map(TrafficRules::targets).collect();
+        let told = told.into_iter().filter(|to| !before.contains(to));
+        let shares = weights.iter().filter_map(|weight| {
+            let key = (weight.digest, weight.track.clone());
+            let more = weight.percent > self.shares.get(&key).copied().unwrap_or(0);
+            more.then_some((weight.digest, weight.track.clone(), weight.percent))
+        });
+        shares.chain(told.map(|to| (to, None, 0))).collect()
     }
 }
 
@@ -284,15 +208,8 @@ impl World {
         let Action::Route { target, weights, rules } = action else { return None };
         let nothing = Place::default();
         let place = self.0.get(target).unwrap_or(&nothing);
-        let before: BTreeSet<_> = place.rules.iter().flat_map(|rules| rules.0.targets()).collect();
-        let told: BTreeSet<_> = rules.iter().flat_map(|rules| rules.targets()).collect();
-        let told = told.into_iter().filter(|to| !before.contains(to));
-        let shares = weights.iter().filter_map(|weight| {
-            let key = (weight.digest, weight.track.clone());
-            let more = weight.percent > place.shares.get(&key).copied().unwrap_or(0);
-            more.then_some((weight.digest, weight.track.clone(), weight.percent))
-        });
-        shares.chain(told.map(|to| (to, None, 0))).find_map(|(digest, track, share)| {
+        let gaining = place.gaining(weights, rules.as_deref());
+        gaining.into_iter().find_map(|(digest, track, share)| {
             let at = Target { track, ..target.clone() };
             let ready = self.0.get(&at).and_then(|place| place.ready.get(&digest)).copied();
             let (ready, needed) =
@@ -305,6 +222,30 @@ impl World {
                 world: self.to_string(),
             })
         })
+    }
+
+    /// Whether a change of traffic brings more of it to instances that are dead, whoever saw them ready before they died.
+    pub(super) fn revived(&self, action: &Action) -> Option<Breach> {
+        let Action::Route { target, weights, rules } = action else { return None };
+        let place = self.0.get(target)?;
+        let gaining = place.gaining(weights, rules.as_deref());
+        let dead =
+            gaining.iter().any(|(digest, track, _)| track.is_none() && place.is_dead(*digest));
+        dead.then(|| self.dead(action.to_string(), target))
+    }
+
+    /// Whether a run ends with traffic on instances that are dead. Whoever died with all of it and has all of it was left alone: that
+    /// is no success, and no fault of the run either.
+    pub(super) fn left_dead(&self, outcome: &'static str, succeeded: bool) -> Option<Breach> {
+        let (target, _) = self.0.iter().find(|(_, place)| {
+            let mut shares = place.shares.iter();
+            shares.any(|((digest, _), share)| place.is_dead(*digest) && (succeeded || *share < 100))
+        })?;
+        Some(self.dead(outcome.to_owned(), target))
+    }
+
+    fn dead(&self, what: String, target: &Target) -> Breach {
+        Breach::Dead { what, target: target.clone(), world: self.to_string() }
     }
 
     fn running(&self, target: &Target, digest: Digest) -> u32 {

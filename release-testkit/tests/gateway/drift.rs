@@ -23,7 +23,9 @@ const BAKE: Span = Span::secs(3);
 /// A canary of 10 and 50 % that only its own steps judge.
 fn definition() -> Definition {
     let steps = [10, 50].map(|weight| CanaryStep::new(weight, BAKE));
-    let mut definition = one_service(Strategy::Canary(Canary::new(steps.to_vec())), 2);
+    // Behind a router that counts nothing, the old version is to be kept for a while.
+    let canary = Canary { keep_old: Span::secs(1), ..Canary::new(steps.to_vec()) };
+    let mut definition = one_service(Strategy::Canary(canary), 2);
     definition.environments[0].tier = Tier::Staging;
     definition.release.rollback.as_mut().unwrap().triggers = vec![RollbackTrigger::Drift];
     definition

@@ -139,7 +139,9 @@ fn engine(platform: &Platform, clock: &Arc<VirtualClock>) -> Engine {
         .router(everywhere(), platform)
         .artifacts(Arc::new(FakeArtifacts::of(&contents)))
         .build()
-        .unwrap();
+        .unwrap()
+        // What comes of it is seen here.
+        .drained(false);
     Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry)).clock(clock.clone()).build()
 }
 

@@ -89,7 +89,9 @@ impl Bench {
             .deployer(ProviderSelector::everywhere(), self.platform.deployer.clone())
             .router(ProviderSelector::everywhere(), self.router.clone())
             .build()
-            .unwrap();
+            .unwrap()
+            // What comes of it is seen here.
+            .drained(false);
         let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(registry))
             .clock(self.clock.clone())
             .build();
@@ -280,9 +282,9 @@ fn f11_a_router_that_goes_back_on_its_shares_is_found_by_the_look_behind_it() {
     }
 }
 
-/// Where nobody counts, nobody waits; a host that minds is told before the run begins.
+/// Where nobody counts, nobody waits; a host that does not say that it minds nothing is told before the run begins.
 #[test]
-fn a_plan_that_stops_what_nobody_counts_is_refused_where_that_is_asked_for() {
+fn a_plan_that_stops_what_nobody_counts_is_refused_unless_that_is_allowed() {
     let planned = |keep_old| {
         let green = BlueGreen { bake: Span::ZERO, keep_old, ..BlueGreen::default() };
         let mut definition = one_service(Strategy::BlueGreen(green), 2);
@@ -290,7 +292,7 @@ fn a_plan_that_stops_what_nobody_counts_is_refused_where_that_is_asked_for() {
         definition.release.rollback.as_mut().unwrap().triggers = vec![RollbackTrigger::StepFailed];
         plan(&definition).unwrap()
     };
-    let problems = |counts: bool, drained: bool, keep_old| {
+    let problems = |counts: bool, drained: Option<bool>, keep_old| {
         let declare: fn(&mut RouterAbilities) =
             if counts { |_| {} } else { |can| can.counts_in_flight = false };
         let Bench { clock, platform, router } = Bench::able(declare);
@@ -303,19 +305,32 @@ fn a_plan_that_stops_what_nobody_counts_is_refused_where_that_is_asked_for() {
             .router(everywhere(), router)
             .build()
             .unwrap();
-        registry.drained(drained).check(&planned(keep_old)).err().unwrap_or_default()
+        let registry = match drained {
+            Some(drained) => registry.drained(drained),
+            None => registry,
+        };
+        registry.check(&planned(keep_old)).err().unwrap_or_default()
     };
-    for (counts, drained, keep_old) in
-        [(false, false, Span::ZERO), (true, true, Span::ZERO), (false, true, Span::secs(30))]
-    {
+    for (counts, drained, keep_old) in [
+        (false, Some(false), Span::ZERO),
+        (true, Some(true), Span::ZERO),
+        (true, None, Span::ZERO),
+        (false, Some(true), Span::secs(30)),
+        (false, None, Span::secs(30)),
+    ] {
         let found = problems(counts, drained, keep_old);
-        assert!(found.is_empty(), "{counts} {drained} {keep_old}: {found:?}");
+        assert!(found.is_empty(), "{counts} {drained:?} {keep_old}: {found:?}");
     }
-    let found = problems(false, true, Span::ZERO);
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].step.as_str().ends_with("/remove-old"), "{found:?}");
-    for part in ["`fake-router`", "(`counts_in_flight`)", "`keep_old`"] {
-        assert!(found[0].problem.contains(part), "{part}: {found:?}");
+    // Also where nothing is said.
+    for drained in [None, Some(true)] {
+        let found = problems(false, drained, Span::ZERO);
+        assert_eq!(found.len(), 1, "{drained:?}: {found:?}");
+        assert!(found[0].step.as_str().ends_with("/remove-old"), "{found:?}");
+        for part in
+            ["`fake-router`", "(`counts_in_flight`)", "`keep_old`", "`Registry::drained(false)`"]
+        {
+            assert!(found[0].problem.contains(part), "{part}: {found:?}");
+        }
     }
 }
 
@@ -327,8 +342,7 @@ fn what_stops_without_a_time_between_is_told_what_it_can_do() {
         .deployer(ProviderSelector::everywhere(), platform.deployer)
         .router(ProviderSelector::everywhere(), router)
         .build()
-        .unwrap()
-        .drained(true);
+        .unwrap();
     let problem = |stop: Step| {
         let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
         plan.step(route("routed", NEW));
