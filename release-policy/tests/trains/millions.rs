@@ -80,8 +80,8 @@ fn two_hundred_sign_offs_of_five_thousand_items_are_all_compared() {
     let missing = sign_offs.readiness(&altered, &said, &complete, minute(2)).missing;
     assert_eq!(missing.len(), 200);
     for one in missing {
-        let Lack::Voided { changes, .. } = one.what else { panic!("{one}") };
-        assert_eq!(changes, [Changed::Item(id("i-7"), How::Altered)]);
+        let Lack::Voided { changes, .. } = &one.what else { panic!("{one}") };
+        assert_eq!(*changes, [Changed::Item(id("i-7"), How::Altered)]);
     }
 }
 
