@@ -65,7 +65,8 @@ impl WaveRegion {
         self.closed(attended).into_iter().zip(1..).map(freeze).collect()
     }
 
-    /// When nobody would be there for so long; hours that touch are one. Hours in whatever order leave nothing open that is not in one of them.
+    /// When nobody would be there for so long; hours that touch are one. Hours in whatever order leave nothing open that is not in one
+    /// of them.
     fn closed(&self, attended: Span) -> Vec<(Timestamp, Timestamp)> {
         let attended = i64::try_from(attended.as_duration().as_micros()).unwrap_or(i64::MAX);
         let (mut closed, mut since) = (Vec::new(), Timestamp::default());

@@ -194,7 +194,7 @@ pub enum WaveError {
         regions: Vec<RegionId>,
         /// For how long somebody has to be there.
         attended: Span,
-        /// From when on: when as many others as can be are done, at the earliest.
+        /// From when on: when what goes before them is done, at the earliest.
         from: Timestamp,
     },
     /// Not all divisions were looked at, and of those that were none comes to an end.

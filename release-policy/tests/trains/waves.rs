@@ -221,6 +221,14 @@ pub(super) fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) -> bool {
                     | WaveError::Smaller { .. }
             );
             assert!(proven, "{error}");
+            if let WaveError::NobodyThere { regions: named, from, .. } = &error {
+                assert!(!named.is_empty());
+                for region in regions.iter().filter(|region| named.contains(&region.id)) {
+                    let begins = region.on_call.iter().map(|(begins, _)| *begins);
+                    let mut times = begins.filter(|at| at > from).chain([*from]);
+                    assert!(!times.any(|at| is_attended(&[region], *rules, at)), "{error}");
+                }
+            }
             let lax = WaveRules { never_smaller: false, ..*rules };
             let only = rules.never_smaller && waves(regions, lax, minute(0)).is_ok();
             assert_eq!(matches!(error, WaveError::Smaller { .. }), only, "{error}");
