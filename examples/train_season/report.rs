@@ -168,7 +168,7 @@ fn of_trip(
     }
     writeln!(
         told,
-        "- Validated until {}, then {} kept for hotfixes, until {}.",
+        "- Validated until {}, then {} kept for hotfixes, until {}; what takes longer moves the next train, even if nothing goes on until it departs.",
         when(trip.kept.validated),
         hours(trip.kept.closes.since(trip.kept.validated)),
         when(trip.kept.closes)

@@ -196,10 +196,10 @@ impl Catalogue {
     /// [`CatalogueError`] says what makes no sense.
     pub fn new(offers: impl IntoIterator<Item = Offer>) -> Result<Self, CatalogueError> {
         let mut all: Vec<Offer> = Vec::new();
-        let mut count = 0;
+        let mut needed = 0_usize;
         for offer in offers {
-            count += 1 + offer.needs.len();
-            if all.len() >= MAX_OFFERS || count > 2 * MAX_OFFERS {
+            needed = needed.saturating_add(offer.needs.len());
+            if all.len() >= MAX_OFFERS || needed > MAX_OFFERS {
                 return Err(CatalogueError::TooMany);
             }
             all.push(offer);

@@ -1,6 +1,7 @@
 //! What a release still lacks, whose it is, and how much time there is.
 
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use release_core::model::{
@@ -8,8 +9,8 @@ use release_core::model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::scope::{Changed, ReleaseScope};
-use super::sign_off::{SignOffs, Statement, latest};
+use super::scope::{Changed, Coverage, Digested, ReleaseScope};
+use super::sign_off::{Requirement, SignOffs, Statement, latest};
 
 /// What a release lacks at an instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,29 +157,10 @@ impl SignOffs {
         complete: &BTreeSet<ItemId>,
         at: Timestamp,
     ) -> Readiness {
+        let now = scope.digested();
+        let mut lacks = self.lacks(&now, said, at);
         let signed = self.required().filter_map(|required| {
-            let id = || required.id.clone();
-            let of_nothing = || !scope.items().any(|item| required.covers.contains(item));
-            let what = match latest(said, &required.id, at) {
-                None | Some(Statement::Withdrawn { .. }) if of_nothing() => {
-                    Lack::CoversNothing { id: id() }
-                }
-                None => Lack::Unsigned { id: id() },
-                Some(Statement::Withdrawn { by, at, .. }) => {
-                    Lack::Withdrawn { id: id(), by: by.clone(), at: *at }
-                }
-                Some(Statement::Signed(signed)) => {
-                    let changes = signed.covers.changes(&scope.covered(&required.covers));
-                    match (changes.is_empty(), signed.covers.is_empty()) {
-                        (true, true) => Lack::CoversNothing { id: id() },
-                        (true, false) => return None,
-                        (false, _) => {
-                            let (by, at) = (signed.by.clone(), signed.at);
-                            Lack::Voided { id: id(), by, at, changes }
-                        }
-                    }
-                }
-            };
+            let what = lacks.remove(&required.id)?;
             Some((Some(required.due), what, required.owner.clone()))
         });
         let incomplete = scope.items().filter(|item| !complete.contains(&item.id));
@@ -197,6 +179,49 @@ impl SignOffs {
             owner,
             slack: due.map(|due| Slack::until(due, at)),
         });
-        Readiness { at, scope: scope.digest(), missing: missing.collect() }
+        Readiness { at, scope: now.digest(), missing: missing.collect() }
+    }
+
+    /// What each sign-off lacks that does not hold. What several cover in the same words is found once for all of them.
+    fn lacks<'a>(
+        &'a self,
+        now: &Digested<'_>,
+        said: &[Statement],
+        at: Timestamp,
+    ) -> BTreeMap<&'a SignOffId, Lack> {
+        let mut same: BTreeMap<&Coverage, Vec<&Requirement>> = BTreeMap::new();
+        for required in self.required() {
+            same.entry(&required.covers).or_default().push(required);
+        }
+        let mut lacks = BTreeMap::new();
+        for (coverage, all) in same {
+            let covered = LazyCell::new(|| now.covered(coverage));
+            let of_nothing = LazyCell::new(|| now.has_none_of(coverage));
+            for required in all {
+                let id = required.id.clone();
+                let what = match latest(said, &required.id, at) {
+                    None | Some(Statement::Withdrawn { .. }) if *of_nothing => {
+                        Lack::CoversNothing { id }
+                    }
+                    None => Lack::Unsigned { id },
+                    Some(Statement::Withdrawn { by, at, .. }) => {
+                        Lack::Withdrawn { id, by: by.clone(), at: *at }
+                    }
+                    Some(Statement::Signed(signed)) => {
+                        let changes = signed.covers.changes(&covered);
+                        match (changes.is_empty(), signed.covers.is_empty()) {
+                            (true, true) => Lack::CoversNothing { id },
+                            (true, false) => continue,
+                            (false, _) => {
+                                let (by, at) = (signed.by.clone(), signed.at);
+                                Lack::Voided { id, by, at, changes }
+                            }
+                        }
+                    }
+                };
+                lacks.insert(&required.id, what);
+            }
+        }
+        lacks
     }
 }

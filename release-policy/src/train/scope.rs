@@ -257,8 +257,17 @@ impl ReleaseScope {
 
     /// What `coverage` covers of it, as it is now.
     pub fn covered(&self, coverage: &Coverage) -> Covered {
+        self.covered_by(coverage, (ScopeItem::digest, Objective::digest))
+    }
+
+    /// The same, by what says what identifies each piece.
+    fn covered_by(
+        &self,
+        coverage: &Coverage,
+        (of_item, of_objective): (impl Fn(&ScopeItem) -> Digest, impl Fn(&Objective) -> Digest),
+    ) -> Covered {
         let contained = || self.items.values().filter(|item| coverage.contains(item));
-        let items = contained().map(|item| (item.id.clone(), item.digest())).collect();
+        let items = contained().map(|item| (item.id.clone(), of_item(item))).collect();
         let served: BTreeSet<_> = contained().flat_map(|item| &item.objectives).collect();
         let all = coverage == &Coverage::default();
         let named = |id| all || coverage.objectives.contains(id) || served.contains(id);
@@ -266,9 +275,44 @@ impl ReleaseScope {
             .objectives
             .values()
             .filter(|objective| named(&objective.id))
-            .map(|objective| (objective.id.clone(), objective.digest()))
+            .map(|objective| (objective.id.clone(), of_objective(objective)))
             .collect();
         Covered { items, objectives }
+    }
+
+    /// It, with what identifies each of its pieces: for many questions.
+    pub(super) fn digested(&self) -> Digested<'_> {
+        Digested { scope: self, all: self.covered(&Coverage::default()) }
+    }
+}
+
+/// A scope of which it is found once what identifies each piece.
+pub(super) struct Digested<'a> {
+    scope: &'a ReleaseScope,
+    all: Covered,
+}
+
+impl Digested<'_> {
+    /// What identifies all of it.
+    pub(super) fn digest(&self) -> Digest {
+        self.all.digest()
+    }
+
+    /// What `coverage` covers of it, as [`ReleaseScope::covered`] says.
+    pub(super) fn covered(&self, coverage: &Coverage) -> Covered {
+        let of_item = |item: &ScopeItem| {
+            self.all.items.get(&item.id).copied().unwrap_or_else(|| item.digest())
+        };
+        let of_objective = |objective: &Objective| {
+            let known = self.all.objectives.get(&objective.id).copied();
+            known.unwrap_or_else(|| objective.digest())
+        };
+        self.scope.covered_by(coverage, (of_item, of_objective))
+    }
+
+    /// Whether `coverage` covers no item of it.
+    pub(super) fn has_none_of(&self, coverage: &Coverage) -> bool {
+        !self.scope.items().any(|item| coverage.contains(item))
     }
 }
 
@@ -277,7 +321,7 @@ fn room(taken: usize) -> Result<(), ScopeError> {
 }
 
 /// Which part of a scope: what all of the lists name that are not empty; all of it where all are empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Coverage {
     /// Kinds of work.

@@ -65,14 +65,15 @@ impl WaveRegion {
         self.closed(attended).into_iter().zip(1..).map(freeze).collect()
     }
 
-    /// When nobody would be there for so long. Hours in whatever order leave nothing open that is not in one of them.
+    /// When nobody would be there for so long; hours that touch are one. Hours in whatever order leave nothing open that is not in one
+    /// of them.
     fn closed(&self, attended: Span) -> Vec<(Timestamp, Timestamp)> {
         let attended = i64::try_from(attended.as_duration().as_micros()).unwrap_or(i64::MAX);
         let (mut closed, mut since) = (Vec::new(), Timestamp::default());
-        for (begins, ends) in &self.on_call {
+        for (begins, ends) in self.attended_hours() {
             let last = ends.as_micros().saturating_sub(attended);
             if last >= begins.as_micros() {
-                closed.push((since, (*begins).min(LAST)));
+                closed.push((since, begins.min(LAST)));
                 since = since.max(Timestamp::from_micros(last.saturating_add(1)));
             }
         }

@@ -31,7 +31,8 @@ pub struct WaveRegion {
     /// The regions that take its traffic over when it fails: they are never changed in one wave with it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failover: BTreeSet<RegionId>,
-    /// When somebody is there who can help, from and until, in order; empty: always. At most [`MAX_HOURS`] of them.
+    /// When somebody is there who can help, from and until, in order; empty: always. At most [`MAX_HOURS`] of them. Hours that begin as
+    /// others end are one with them: whoever takes over goes on helping.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on_call: Vec<(Timestamp, Timestamp)>,
 }
@@ -40,6 +41,18 @@ impl WaveRegion {
     /// A region without a partner, with somebody on call at all times.
     pub const fn new(id: RegionId, users: u64) -> Self {
         Self { id, users, failover: BTreeSet::new(), on_call: Vec::new() }
+    }
+
+    /// When somebody is there, hours that begin as those before them end as one with these.
+    pub(super) fn attended_hours(&self) -> Vec<(Timestamp, Timestamp)> {
+        let mut joined: Vec<(Timestamp, Timestamp)> = Vec::with_capacity(self.on_call.len());
+        for (begins, ends) in self.on_call.iter().copied() {
+            match joined.last_mut() {
+                Some(last) if last.1 == begins && last.0 < begins && begins < ends => last.1 = ends,
+                _ => joined.push((begins, ends)),
+            }
+        }
+        joined
     }
 }
 
@@ -139,7 +152,7 @@ pub enum WaveError {
     },
     /// Hours out of order.
     #[error(
-        "the hours of region `{0}` are out of order; each has to end after it begins, and before the next begins"
+        "the hours of region `{0}` are out of order; each has to end after it begins, and no later than the next begins"
     )]
     Hours(RegionId),
     /// A region has too many hours.
@@ -177,11 +190,11 @@ pub enum WaveError {
     /// Nobody is there for long enough.
     #[error("nobody is on call in {} for {attended} at any time from {from} on; name more hours", names(.regions))]
     NobodyThere {
-        /// The regions that are left.
+        /// Those of the regions that are left in which nobody is: what only has to wait for others is not named.
         regions: Vec<RegionId>,
         /// For how long somebody has to be there.
         attended: Span,
-        /// From when on.
+        /// From when on: when what goes before them is done, at the earliest.
         from: Timestamp,
     },
     /// Not all divisions were looked at, and of those that were none comes to an end.

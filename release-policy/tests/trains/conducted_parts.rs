@@ -120,6 +120,26 @@ fn a_plan_that_brings_a_part_of_a_stop_waits_until_it_is_told_of_the_rest_and_sa
     assert!(run.began("us")[0] >= minute(41));
 }
 
+/// What others brought has departed; what others left behind has not.
+#[test]
+fn a_stop_that_is_told_of_as_left_behind_is_passed_and_nothing_goes_back_for_it() {
+    let mut spec = spec();
+    spec.straddle_rule.closed = vec![(minute(50), minute(60))];
+    let (few, at) = (id("few"), minute(20));
+    let left = Event::LeftBehind { stop: id("few"), at };
+    let waits = Next::Waits { until: Some(minute(60)), why: Why::Closed };
+    let back = Next::GoesBack { before: minute(50) };
+    for (event, next) in [(left, waits), (Event::Done { stop: few, at }, back)] {
+        let told = conductor(spec.clone());
+        assert_eq!(told.tell(event.clone()), Ok(true));
+        assert_eq!(told.tell(event), Ok(false));
+        assert_eq!(told.next(None, minute(30)), Next::Begins { stop: id("rest") });
+        assert_eq!(told.next(None, minute(45)), next);
+    }
+    let nowhere = Event::LeftBehind { stop: id("all"), at };
+    assert_eq!(conductor(spec).tell(nowhere), Err(TellError::NoStop(id("all"))));
+}
+
 #[test]
 fn nothing_is_mended_before_it_held_and_of_one_instant_the_last_word_counts() {
     let conductor = conductor(spec());

@@ -56,18 +56,23 @@ pub(super) struct Played {
 
 /// Plays a journey, asked every minute: stops take what they take, and going back takes what that takes.
 fn play(spec: &JourneySpec, happens: Vec<Event>, until: u64) -> Played {
-    let journey = Journey::new(spec.clone()).unwrap();
+    play_telling((spec, &[]), happens, until)
+}
+
+/// The same, where of some stops only that they are done is told.
+fn play_telling(told: (&JourneySpec, &[bool]), happens: Vec<Event>, until: u64) -> Played {
+    let journey = Journey::new(told.0.clone()).unwrap();
     let missed = |events: &[Event], now| journey.missed(events, now);
-    play_by(spec, (&|events, now| journey.next(events, now), &missed), happens, until)
+    play_by(told, (&|events, now| journey.next(events, now), &missed), happens, until)
 }
 
 /// Who says what comes next, and what is missed.
 type Asked<'a> =
     (&'a dyn Fn(&[Event], Timestamp) -> Next, &'a dyn Fn(&[Event], Timestamp) -> Vec<Missed>);
 
-/// The same, whoever is asked.
+/// The same, whoever is asked. Of which stops only that they are done is told, in the minute in which they begin, is said beside the way.
 pub(super) fn play_by(
-    spec: &JourneySpec,
+    (spec, only_done): (&JourneySpec, &[bool]),
     (next, missed): Asked<'_>,
     mut happens: Vec<Event>,
     until: u64,
@@ -88,10 +93,16 @@ pub(super) fn play_by(
         match next(&played.events, minute(now)) {
             Next::Begins { stop } => {
                 assert!(under_way.is_none() && back.is_none(), "{played:?}");
-                let takes = spec.stops.iter().find(|one| one.id == stop).unwrap().takes;
-                under_way = Some((stop.clone(), now + takes.as_duration().as_secs() / 60));
-                played.events.push(Event::Began { stop, at: minute(now) });
+                let nth = spec.stops.iter().position(|one| one.id == stop).unwrap();
+                let (takes, at) = (spec.stops[nth].takes, minute(now));
                 played.began.push(now);
+                if only_done.get(nth) == Some(&true) {
+                    assert_eq!(takes, Span::ZERO);
+                    played.events.push(Event::Done { stop, at });
+                } else {
+                    under_way = Some((stop.clone(), now + takes.as_duration().as_secs() / 60));
+                    played.events.push(Event::Began { stop, at });
+                }
             }
             Next::GoesBack { .. } => {
                 assert!(back.is_none(), "it turns back once: {played:?}");
@@ -112,6 +123,14 @@ pub(super) fn play_by(
         }
     }
     played
+}
+
+/// How long stops take, and of which only that they are done is told: these take no time.
+pub(super) fn takes() -> impl Strategy<Value = (Vec<u64>, Vec<bool>)> {
+    let one = (0..20_u64, proptest::bool::weighted(0.3));
+    let one = one.prop_map(|(takes, only_done)| (if only_done { 0 } else { takes }, only_done));
+    proptest::collection::vec(one, 1..5)
+        .prop_map(|all| -> (Vec<u64>, Vec<bool>) { all.into_iter().unzip() })
 }
 
 pub(super) fn closed() -> impl Strategy<Value = Vec<(Timestamp, Timestamp)>> {
@@ -178,7 +197,9 @@ impl Meeting {
 fn keeps_appointments(played: &Played, meetings: &[Meeting], stops: usize) {
     let began = |stop: &StopId| {
         played.events.iter().find_map(|event| match event {
-            Event::Began { stop: other, at } if other == stop => Some(*at),
+            Event::Began { stop: other, at } | Event::Done { stop: other, at } => {
+                (other == stop).then_some(*at)
+            }
             _ => None,
         })
     };
@@ -213,7 +234,7 @@ proptest! {
 
     #[test]
     fn nothing_is_half_done_when_that_may_not_be_and_blockers_halt_at_once(
-        takes in proptest::collection::vec(0..20_u64, 1..5),
+        (takes, only_done) in takes(),
         closed in closed(),
         (departs, back) in (0..60_u64, 0..10_u64),
         blockers in proptest::collection::vec((0..200_u64, 1..60_u64), 0..4),
@@ -225,7 +246,7 @@ proptest! {
         let held: Vec<(u64, u64)> = blockers.iter().map(|(at, lasts)| (*at, at + lasts)).collect();
         let both = held.iter().enumerate().flat_map(|(nth, (from, until))| [blocked(nth, *from), cleared(nth, *until)]);
         let arrivals = meetings.iter().enumerate().flat_map(|(nth, one)| one.arrivals(nth));
-        let played = play(&journey, both.chain(arrivals).collect(), 600);
+        let played = play_telling((&journey, &only_done), both.chain(arrivals).collect(), 600);
         let never = meetings.iter().any(|one| one.teams.contains(&None));
         // Who never comes is waited for; at the latest what is closed turns the train back.
         prop_assert!(played.ended.is_some() || never, "it never ends: {:?}", played);
@@ -364,6 +385,41 @@ fn a_train_that_turned_back_does_not_go_on_however_long_it_takes() {
     assert_eq!(journey.next(&events, minute(62)), back, "it is late, and half back all the same");
     events.push(Event::WentBack { at: minute(63) });
     assert_eq!(journey.next(&events, minute(63)), Next::WentBack);
+}
+
+/// What is done has departed, whoever told of it; what was left behind before it began has not.
+#[test]
+fn a_train_of_which_only_is_told_what_is_done_goes_back_as_well() {
+    let point = SyncPoint {
+        id: id("schema"),
+        before: stop_id(0),
+        awaits: [id("billing")].into(),
+        deadline: minute(9),
+        escalate: id("conductors"),
+    };
+    let closed = vec![(minute(50), minute(60))];
+    let way = JourneySpec { closed, sync_points: vec![point], ..journey(&[10, 20]) };
+    let journey = Journey::new(way).unwrap();
+    let done = [Event::Done { stop: stop_id(0), at: minute(20) }];
+    let begins = Next::Begins { stop: stop_id(1) };
+    assert_eq!(journey.next(&done, minute(30)), begins);
+    assert_eq!(journey.next(&done, minute(40)), Next::GoesBack { before: minute(50) });
+    assert_eq!(journey.holds(&stop_id(0), &done, minute(30)), None);
+    assert_eq!(
+        (journey.missed(&[], minute(20)).len(), journey.missed(&done, minute(20))),
+        (1, vec![])
+    );
+    let left = [Event::LeftBehind { stop: stop_id(0), at: minute(20) }];
+    let waits = Next::Waits { until: Some(minute(60)), why: Why::Closed };
+    for at in [30, 40] {
+        assert_eq!(journey.next(&left, minute(at)), waits, "{at}");
+        assert_eq!(journey.holds(&stop_id(1), &left, minute(at)), Some(waits.clone()));
+    }
+    assert_eq!(journey.missed(&left, minute(20)), []);
+    assert_eq!(journey.next(&left, minute(60)), begins);
+    let text = serde_json::to_string(&left[0]).unwrap();
+    assert!(text.starts_with(r#"{"type":"left_behind","stop":"group-0""#), "{text}");
+    assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), left[0]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A million of everything: taken in one go, or refused in words that say how much there may be.
+//! A million items of a scope, items that a sign-off names, dependencies of a calendar, regions of waves, cars and verified sets: taken in one
+//! go, or refused in words that say how much there may be. So many suites, attempts, stages, or windows beside departures are not tried here.
 //!
 //! Beside this: `calendar_bounds` and `calendar_refused` for what calendars are made of, `models` for histories, `compat_hostile` for
 //! catalogues, `departures` and `journeys` for as many as are taken, and `builds::graph` of `release-core` for builds.
@@ -10,8 +11,8 @@ use release_policy::compat::{MOST_SETS, VerifiedSet, VerifiedSets, Versions};
 use release_policy::train::calendar::{Activity, Calendar, CalendarError, MAX_DEPENDENCIES, Phase};
 use release_policy::train::departure::{Boarding, BoardingError, Car, MAX_CARS};
 use release_policy::train::{
-    Coverage, ItemKind, Lack, MAX_ITEMS, MAX_REGIONS, ReleaseScope, Requirement, ScopeError,
-    ScopeItem, SignOffs, Signing, WaveError, waves,
+    Changed, Coverage, How, ItemKind, Lack, MAX_ITEMS, MAX_REGIONS, ReleaseScope, Requirement,
+    ScopeError, ScopeItem, SignOff, SignOffs, Signing, Statement, WaveError, waves,
 };
 use semver::Version;
 
@@ -52,6 +53,36 @@ fn a_scope_of_a_million_items_is_refused_and_what_a_sign_off_names_may_be_a_mill
     let [missing] = &readiness.missing[..] else { panic!("{}", readiness.missing.len()) };
     let Lack::Voided { changes, .. } = &missing.what else { panic!("{missing}") };
     assert_eq!(changes.len(), MAX_ITEMS);
+}
+
+/// A million pieces that were signed, of which each is looked at: what identifies an item is found once, not for each sign-off.
+#[test]
+fn two_hundred_sign_offs_of_five_thousand_items_are_all_compared() {
+    let scope = ReleaseScope::new((0..5_000).map(item), []).unwrap();
+    let covers = scope.covered(&Coverage::default());
+    let required = |nth: usize| {
+        // The same in the end, said in two ways.
+        let owners = if nth.is_multiple_of(2) { BTreeSet::new() } else { [id("team")].into() };
+        let covers = Coverage { owners, ..Coverage::default() };
+        Requirement::new(id(&format!("s-{nth}")), id("team"), id("boss"), minute(9))
+            .covering(covers)
+    };
+    let sign_offs = SignOffs::new((0..200).map(required)).unwrap();
+    let signed = |nth: usize| {
+        let (by, covers) = (id("ann"), covers.clone());
+        Statement::Signed(SignOff { id: id(&format!("s-{nth}")), by, at: minute(1), covers })
+    };
+    let said: Vec<Statement> = (0..200).map(signed).collect();
+    let complete: BTreeSet<ItemId> = scope.items().map(|item| item.id.clone()).collect();
+    assert!(sign_offs.readiness(&scope, &said, &complete, minute(2)).is_ready());
+    let mut altered = scope;
+    altered.change(ScopeItem { title: "y".into(), ..item(7) }).unwrap();
+    let missing = sign_offs.readiness(&altered, &said, &complete, minute(2)).missing;
+    assert_eq!(missing.len(), 200);
+    for one in missing {
+        let Lack::Voided { changes, .. } = &one.what else { panic!("{one}") };
+        assert_eq!(*changes, [Changed::Item(id("i-7"), How::Altered)]);
+    }
 }
 
 #[test]

@@ -218,6 +218,55 @@ proptest! {
         prop_assert_eq!(&scope, &before);
         prop_assert!(voided(&sign_offs, &scope, &said).is_empty());
     }
+
+    /// Two sign-offs cover the same, and one something else.
+    #[test]
+    fn what_is_found_once_for_all_is_what_each_sign_off_finds_alone(
+        same in prop_oneof![3 => coverage(), 1 => Just(Coverage::default())],
+        other in coverage(),
+        changes in proptest::collection::vec(changes(), 0..4),
+    ) {
+        let mut scope = scope(100);
+        let sign_offs = required(vec![same.clone(), other, same]);
+        let said = all_signed(&sign_offs, &scope);
+        for change in &changes {
+            // What is not there any more cannot be taken out again.
+            let mut next = scope.clone();
+            let is_there = match change {
+                Change::Add(item) => next.item(&item.id).is_none(),
+                Change::Remove(item) | Change::Alter(item, _) => next.item(&item.id).is_some(),
+                Change::Goal(..) => true,
+            };
+            if is_there {
+                change.apply(&mut next);
+            }
+            scope = next;
+        }
+        let readiness = sign_offs.readiness(&scope, &said, &BTreeSet::new(), minute(2));
+        prop_assert_eq!(readiness.scope, scope.digest());
+        for required in sign_offs.required() {
+            let now = sign_offs.covered(&scope, &required.id).unwrap();
+            let signed = said.iter().find_map(|statement| match statement {
+                Statement::Signed(signed) if signed.id == required.id => Some(signed),
+                _ => None,
+            });
+            let alone = match signed {
+                None if now.is_empty() => Some(Lack::CoversNothing { id: required.id.clone() }),
+                None => Some(Lack::Unsigned { id: required.id.clone() }),
+                Some(signed) => {
+                    let changes = signed.covers.changes(&now);
+                    let (id, by) = (required.id.clone(), signed.by.clone());
+                    (!changes.is_empty()).then_some(Lack::Voided { id, by, at: signed.at, changes })
+                }
+            };
+            let found = readiness.missing.iter().map(|missing| &missing.what);
+            let found = found.filter(|what| match what {
+                Lack::Unsigned { id } | Lack::CoversNothing { id } | Lack::Voided { id, .. } => *id == required.id,
+                _ => false,
+            });
+            prop_assert_eq!(found.collect::<Vec<_>>(), alone.iter().collect::<Vec<_>>());
+        }
+    }
 }
 
 /// Each of a hundred items, one after the other: taken out, altered, and one more put in.

@@ -58,14 +58,45 @@ fn users(wave: &[&WaveRegion]) -> u64 {
     wave.iter().map(|region| region.users).sum()
 }
 
-/// Whether somebody is there in each region of a wave that begins at this minute.
+/// Whether somebody is there in each region of a wave that begins then, whoever it is, in each minute that it takes. Hours begin and end
+/// with whole minutes.
 fn is_attended(wave: &[&WaveRegion], rules: WaveRules, at: Timestamp) -> bool {
-    let there = |region: &&WaveRegion| {
-        let mut hours = region.on_call.iter();
-        region.on_call.is_empty()
-            || hours.any(|(begins, ends)| *begins <= at && at.plus(rules.attended) <= *ends)
-    };
-    wave.iter().all(there)
+    let whole = 60_000_000;
+    let (from, until) = (at.as_micros(), at.plus(rules.attended).as_micros());
+    let minutes = from.div_euclid(whole)..(until + whole - 1).div_euclid(whole);
+    // What takes no time needs somebody just then: of the minute that ends, or of the one that begins.
+    let minutes = if minutes.is_empty() { None } else { Some(minutes) };
+    wave.iter().all(|region| {
+        let is_there = |minute: i64| is_on_call(region, minute * whole, (minute + 1) * whole);
+        let now = from.div_euclid(whole);
+        let there = || match minutes.clone() {
+            Some(mut minutes) => minutes.all(is_there),
+            None => is_there(now - 1) || is_there(now),
+        };
+        region.on_call.is_empty() || there()
+    })
+}
+
+/// Whether somebody is on call all the time between these microseconds, of hours in order.
+fn is_on_call(region: &WaveRegion, from: i64, until: i64) -> bool {
+    let nth = region.on_call.partition_point(|(begins, _)| begins.as_micros() <= from);
+    let last = nth.checked_sub(1).map(|last| region.on_call[last]);
+    last.is_some_and(|(_, ends)| until <= ends.as_micros())
+}
+
+/// The same hours, as several people share them who take over from each other; many of these shifts are too short alone.
+fn shared_out(hours: Vec<(u64, u64)>) -> Vec<(Timestamp, Timestamp)> {
+    let mut shifts = Vec::new();
+    for (begins, ends) in hours {
+        let lasts = if begins.is_multiple_of(2) { 7 + begins % 23 } else { ends - begins };
+        let mut from = begins;
+        while from < ends {
+            let until = (from + lasts).min(ends);
+            shifts.push((minute(from), minute(until)));
+            from = until;
+        }
+    }
+    shifts
 }
 
 /// The end of the best of all plans, one by one.
@@ -103,8 +134,8 @@ fn go_on(
         }
         // Nothing becomes possible but when somebody's hours begin.
         let hours = wave.iter().flat_map(|region| region.on_call.iter().map(|(begins, _)| *begins));
-        let times = hours.filter(|at| *at > from).chain([from]);
-        let begins = times.filter(|at| is_attended(&wave, rules, *at)).min();
+        let times: BTreeSet<Timestamp> = hours.filter(|at| *at > from).chain([from]).collect();
+        let begins = times.into_iter().find(|at| is_attended(&wave, rules, *at));
         let Some(begins) = begins else { continue };
         let bake = if done.is_empty() { rules.first_bake } else { rules.bake };
         let baked = begins.plus(rules.rollout).plus(bake);
@@ -149,7 +180,7 @@ pub(super) fn settings(
         2 => Just(Vec::new()),
         1 => (0_u64..300, 30_u64..400, 0_u64..200, 30_u64..900).prop_map(|(begins, lasts, pause, again)| {
             let next = begins + lasts + pause;
-            vec![(minute(begins), minute(begins + lasts)), (minute(next), minute(next + again))]
+            shared_out(vec![(begins, begins + lasts), (next, next + again)])
         }),
     ];
     let one = (1_u64..100, hours, proptest::option::of(0_usize..8));
@@ -190,6 +221,14 @@ pub(super) fn compare((regions, rules): &(Vec<WaveRegion>, WaveRules)) -> bool {
                     | WaveError::Smaller { .. }
             );
             assert!(proven, "{error}");
+            if let WaveError::NobodyThere { regions: named, from, .. } = &error {
+                assert!(!named.is_empty());
+                for region in regions.iter().filter(|region| named.contains(&region.id)) {
+                    let begins = region.on_call.iter().map(|(begins, _)| *begins);
+                    let mut times = begins.filter(|at| at > from).chain([*from]);
+                    assert!(!times.any(|at| is_attended(&[region], *rules, at)), "{error}");
+                }
+            }
             let lax = WaveRules { never_smaller: false, ..*rules };
             let only = rules.never_smaller && waves(regions, lax, minute(0)).is_ok();
             assert_eq!(matches!(error, WaveError::Smaller { .. }), only, "{error}");

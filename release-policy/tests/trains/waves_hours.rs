@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use release_core::model::{Span, Timestamp};
 use release_policy::train::{EXACT, MAX_HOURS, WaveError, WavePlan, WaveRegion, WaveRules, waves};
+use release_policy::window::When;
 
 use super::support::{id, minute};
 use super::waves::{compare, count, keeps_the_rules, region, rules};
@@ -94,7 +95,59 @@ fn more_hours_than_are_looked_at_are_refused() {
     assert_eq!(planned(&hours(MAX_HOURS as u64), wide(), minute(0)).waves.len(), 1);
 }
 
-/// Regions with many short hours, which may touch, and may be too short.
+/// Hours that touch are one: neither a plan nor a freeze sees a gap where somebody takes over.
+#[test]
+fn whoever_takes_over_goes_on_helping() {
+    let shifts = |shifts: &[(u64, u64)]| {
+        shifts.iter().map(|(from, until)| (minute(*from), minute(*until))).collect::<Vec<_>>()
+    };
+    let half = WaveRules { attended: Span::secs(30 * 60), ..wide() };
+    let short = WaveRegion { on_call: shifts(&[(0, 20), (20, 40)]), ..region("b", 1) };
+    let plan = planned(&[region("a", 1), short.clone()], half, minute(0));
+    assert_eq!((plan.waves.len(), plan.waves[0].begins), (1, minute(0)), "{plan}");
+    let apart = WaveRegion { on_call: shifts(&[(0, 20), (21, 40)]), ..region("b", 1) };
+    let error = waves(&[region("a", 1), apart], half, minute(0)).unwrap_err();
+    assert!(matches!(error, WaveError::NobodyThere { .. }), "{error}");
+    let freezes = |region: &WaveRegion, rules: WaveRules| -> Vec<When> {
+        let named = |number: usize| id(&format!("b-{number}"));
+        let freezes = region.off_call(rules.attended, &id("production"), &id("sre"), named);
+        freezes.into_iter().map(|freeze| freeze.when).collect()
+    };
+    let after = |at: u64| Timestamp::from_micros(minute(at).as_micros() + 1);
+    let begins = |found: &[When]| -> Vec<Timestamp> {
+        let from = found.iter().map(|when| match when {
+            When::Between { from, .. } => *from,
+            other => panic!("{other:?}"),
+        });
+        from.collect()
+    };
+    assert_eq!(begins(&freezes(&short, half)), [after(10)]);
+    // Three shifts a day, for three days: closed only as the last one ends.
+    let hour = WaveRules { attended: Span::secs(3_600), ..wide() };
+    let round: Vec<(u64, u64)> = (0..9).map(|nth| (480 * nth, 480 * (nth + 1))).collect();
+    let round = WaveRegion { on_call: shifts(&round), ..region("b", 1) };
+    assert_eq!(begins(&freezes(&round, hour)), [after(3 * DAY - 60)]);
+    let plan = planned(&[round], hour, minute(450));
+    assert_eq!((plan.waves[0].begins, plan.shortest), (minute(450), true));
+}
+
+/// What only has to wait until others are done is not said to have nobody.
+#[test]
+fn only_regions_in_which_nobody_is_there_are_told_of_as_such() {
+    let asleep = WaveRegion { on_call: vec![(minute(0), minute(19))], ..region("asleep", 20) };
+    let all = [region("first", 10), asleep, region("large", 70)];
+    let grow = WaveRules { first_percent: 10, growth_percent: 400, ..wide() };
+    let error = waves(&all, grow, minute(0)).unwrap_err();
+    let (attended, from) = (grow.attended, minute(70));
+    let regions = vec![id("asleep")];
+    assert_eq!(error, WaveError::NobodyThere { regions, attended, from });
+    // Where somebody is, both go.
+    let mut awake = all;
+    awake[1].on_call.clear();
+    assert_eq!(planned(&awake, grow, minute(0)).waves.len(), 3);
+}
+
+/// Regions with many short hours, many of which touch, and some of which are too short.
 fn many_hours() -> impl Strategy<Value = (Vec<WaveRegion>, WaveRules)> {
     let hours = proptest::collection::vec((0_u64..40, 1_u64..60), 1..40);
     let all = proptest::collection::vec((1_u64..100, hours), 2..=3);
@@ -102,7 +155,8 @@ fn many_hours() -> impl Strategy<Value = (Vec<WaveRegion>, WaveRules)> {
         let of = |(number, (users, hours)): (usize, (u64, Vec<(u64, u64)>))| {
             let mut at = 0;
             let next = |(pause, lasts): (u64, u64)| {
-                let begins = at + pause;
+                // Half of them begin as the last ones end.
+                let begins = at + pause.saturating_sub(20);
                 at = begins + lasts;
                 (minute(begins), minute(at))
             };

@@ -67,6 +67,13 @@ fn world() -> impl Strategy<Value = World> {
     })
 }
 
+/// Eight hours, shared out among so many people who take over from each other.
+fn shifts(begins: Timestamp, people: u64) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    let lasts = 8 * 3_600 / people;
+    let at = move |nth: u64| begins.plus(Span::secs(lasts * nth));
+    (0..people).map(move |nth| (at(nth), at(nth + 1)))
+}
+
 impl World {
     /// What the planner is told, with hours for the next forty days.
     fn regions(&self, now: Timestamp) -> Vec<WaveRegion> {
@@ -74,9 +81,9 @@ impl World {
             let partner = place.partner.map(|other| other % self.places.len());
             let failover = partner.filter(|other| *other != number).map(region_id);
             let hours = place.asleep.into_iter().flat_map(|minutes| {
-                (0..40).map(move |day| {
+                (0..40).flat_map(move |day| {
                     let begins = now.plus(Span::secs(60 * minutes + 86_400 * day));
-                    (begins, begins.plus(Span::secs(8 * 3_600)))
+                    shifts(begins, if minutes.is_multiple_of(2) { 16 } else { 1 })
                 })
             });
             WaveRegion {
@@ -122,14 +129,17 @@ struct Played<'a> {
 }
 
 impl Played<'_> {
-    /// Somebody is on call in a region, and stays for long enough.
+    /// Somebody is on call in a region, whoever it is, at each minute from then on for as long as it takes, and at its end.
     fn attended(&self, region: &RegionId, at: Timestamp) -> bool {
         let regions = self.world.regions(self.planned);
         let region = regions.iter().find(|one| one.id == *region).unwrap();
-        let enough = |(begins, ends): &(Timestamp, Timestamp)| {
-            *begins <= at && at.plus(self.world.rules.attended) <= *ends
+        let is_there = |at: Timestamp| {
+            region.on_call.iter().any(|(begins, ends)| *begins <= at && at <= *ends)
         };
-        region.on_call.is_empty() || region.on_call.iter().any(enough)
+        let until = at.plus(self.world.rules.attended);
+        let minutes = std::iter::successors(Some(at), |at| Some(at.plus(Span::secs(60))));
+        let mut minutes = minutes.take_while(|at| *at < until);
+        region.on_call.is_empty() || (minutes.all(is_there) && is_there(until))
     }
 
     /// No wave begins before its time, nor before the one before was watched for long enough, but for regions that failed and were left

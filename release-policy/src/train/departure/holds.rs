@@ -32,14 +32,16 @@ impl Journey {
     }
 }
 
-/// Whether a stop had begun at `now`.
+/// Whether a stop had begun at `now`, or was passed.
 pub(super) fn has_begun<'a>(
     stop: &StopId,
     mut events: impl Iterator<Item = &'a Event>,
     now: Timestamp,
 ) -> bool {
     events.any(|event| match event {
-        Event::Began { stop: one, at } | Event::Done { stop: one, at } => one == stop && *at <= now,
+        Event::Began { stop: one, at }
+        | Event::Done { stop: one, at }
+        | Event::LeftBehind { stop: one, at } => one == stop && *at <= now,
         _ => false,
     })
 }

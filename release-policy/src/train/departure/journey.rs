@@ -53,8 +53,15 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// A stop is done, and well.
+    /// A stop is done, and well. So it began, also if nobody told of that.
     Done {
+        /// Which.
+        stop: StopId,
+        /// When.
+        at: Timestamp,
+    },
+    /// All of a stop was left behind before anything was changed there: the train goes on without it, and nothing of it is half done.
+    LeftBehind {
         /// Which.
         stop: StopId,
         /// When.
@@ -107,6 +114,7 @@ impl Event {
         match self {
             Self::Began { at, .. }
             | Self::Done { at, .. }
+            | Self::LeftBehind { at, .. }
             | Self::Blocked { at, .. }
             | Self::Cleared { at, .. }
             | Self::Arrived { at, .. }
@@ -365,7 +373,7 @@ impl Journey {
         else {
             return Next::Through;
         };
-        let departed = !progress.began.is_empty();
+        let departed = progress.departed;
         let closed = self.spec.closed.iter().find(|(_, until)| *until > now);
         if let Some((from, until)) = closed {
             let left = self.left(&progress, now);
@@ -411,7 +419,9 @@ impl Journey {
             return Vec::new();
         }
         let open = |point: &&SyncPoint| {
-            now >= point.deadline && !progress.began.contains_key(&point.before)
+            let before = &point.before;
+            let begun = progress.began.contains_key(before) || progress.done.contains(before);
+            now >= point.deadline && !begun
         };
         let missed = self.spec.sync_points.iter().filter(open).filter_map(|point| {
             let missing = missing(point, &progress);

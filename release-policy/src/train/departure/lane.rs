@@ -32,7 +32,8 @@ pub struct Hotfix {
     pub version: Version,
 }
 
-/// A departure that has to wait for hotfixes.
+/// A departure that has to wait for hotfixes. The time from when a departure [closes](ScheduledDeparture::closes) until the next one
+/// departs is not kept for hotfixes: what does not fit before it moves the next departure, even if nothing else goes on until then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slip {

@@ -9,7 +9,10 @@ use super::Event;
 /// How far a train is.
 #[derive(Default)]
 pub(super) struct Progress<'a> {
+    /// What nothing more comes of: done, or left behind.
     pub(super) done: BTreeSet<&'a StopId>,
+    /// Whether something is changed at some stop.
+    pub(super) departed: bool,
     pub(super) began: BTreeMap<&'a StopId, Timestamp>,
     /// Of each blocker since when it is as it is, and whether it holds.
     blockers: BTreeMap<&'a BlockerId, (Timestamp, bool)>,
@@ -25,8 +28,13 @@ impl<'a> Progress<'a> {
             match event {
                 Event::Began { stop, at } => {
                     progress.began.insert(stop, *at);
+                    progress.departed = true;
                 }
                 Event::Done { stop, .. } => {
+                    progress.done.insert(stop);
+                    progress.departed = true;
+                }
+                Event::LeftBehind { stop, .. } => {
                     progress.done.insert(stop);
                 }
                 Event::Blocked { blocker, at, .. } => progress.blocker(blocker, *at, true),

@@ -141,13 +141,18 @@ impl Setting<'_> {
         self.of(set).map(|(_, region)| region.id.clone()).collect()
     }
 
+    /// Why no wave of those that are left follows when the others are done, and that is as many as can be: whatever may go alone has
+    /// nobody there. Of those that may not, only such are named with it as have nobody there either.
     fn left_over(&self, left: u64, from: Timestamp) -> WaveError {
-        let (done, regions) = (self.everything() & !left, self.names(left));
+        let done = self.everything() & !left;
         let alone = |(number, _): &(usize, &WaveRegion)| self.allowed(done, 1 << number);
         if self.of(left).any(|one| alone(&one)) {
-            let attended = self.rules.attended;
+            let nobody =
+                self.of(left).filter(|(number, _)| self.hours.first(*number, from).is_none());
+            let nobody = nobody.fold(0_u64, |set, (number, _)| set | 1 << number);
+            let (regions, attended) = (self.names(nobody), self.rules.attended);
             return WaveError::NobodyThere { regions, attended, from };
         }
-        WaveError::Stuck { regions }
+        WaveError::Stuck { regions: self.names(left) }
     }
 }

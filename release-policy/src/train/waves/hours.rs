@@ -16,12 +16,13 @@ pub(super) struct Hours {
 }
 
 impl Hours {
-    /// Of regions whose hours are in order.
+    /// Of regions whose hours are in order. Such as touch are one.
     pub(super) fn of(regions: &[WaveRegion], attended: Span) -> Self {
         let of = |region: &WaveRegion| {
             let long_enough =
-                |(begins, ends): &&(Timestamp, Timestamp)| begins.plus(attended) <= *ends;
-            let hours: Vec<_> = region.on_call.iter().filter(long_enough).copied().collect();
+                |(begins, ends): &(Timestamp, Timestamp)| begins.plus(attended) <= *ends;
+            let mut hours = region.attended_hours();
+            hours.retain(long_enough);
             if region.on_call.is_empty() { None } else { Some(hours) }
         };
         Self { attended, regions: regions.iter().map(of).collect() }

@@ -26,7 +26,7 @@ impl fmt::Debug for Plans {
 }
 
 impl Plans {
-    /// The stops that began in a run, and that are done.
+    /// The stops that began in a run, that are done, and that were left behind before they began.
     ///
     /// Costs time in proportion to the regions that began and the stops until there; of steps, it looks at no more than
     /// [`AtStop::is_done`](super::fit::AtStop::is_done) says.
@@ -40,18 +40,23 @@ impl Plans {
             }
         }
         let known = self.of(fixed, run.plan());
+        let is_lenient = run.left_behind().next().is_some() || run.halted().is_some();
         let mut events = Vec::new();
         for ((nth, stop), plan) in fixed.train.spec().stops.iter().enumerate().zip(&known.stops) {
             let own = began.get(&nth).copied();
             events.extend(own.map(|at| Event::Began { stop: stop.id.clone(), at }));
             let next = began.range(nth + 1..).next().map(|(_, at)| *at);
             // A stop began only once those before it were done; of the last, its steps tell. So do those of one that never began, since
-            // all of it was left behind.
+            // all of it was left behind: there is nothing to go back from.
             let done = match (own, next) {
                 (Some(_), Some(next)) => Some(next),
                 _ => plan.is_done(fixed, run).then(|| next.unwrap_or_else(|| run.now())),
             };
-            events.extend(done.map(|at| Event::Done { stop: stop.id.clone(), at }));
+            let is_untouched = own.is_none() && is_lenient;
+            events.extend(done.map(|at| {
+                let stop = stop.id.clone();
+                if is_untouched { Event::LeftBehind { stop, at } } else { Event::Done { stop, at } }
+            }));
             if done.is_none() && next.is_none() {
                 break;
             }

@@ -66,8 +66,8 @@ pub enum ConductorError {
 /// It [tells](Self::tell) of blockers, of what mended them, and of teams that came. That stops began and are done, the conductor sees by
 /// itself in the run that asks: a stop began when something was first changed in a region of it, and it is done when all steps of its
 /// regions are, but for those that tidy up behind. It sees so only where one run brings all that is aboard to all regions of the stop;
-/// where several do, the host tells of [`Event::Done`], and of [`Event::Began`] for runs that have only other stops. Until it does, steps
-/// of later stops are denied with what their run lacks ([`PlanFault::Lacks`]).
+/// where several do, the host tells of [`Event::Done`] ([`Event::LeftBehind`] if nothing was changed there), and of [`Event::Began`] for
+/// runs that have only other stops. Until it does, steps of later stops are denied with what their run lacks ([`PlanFault::Lacks`]).
 ///
 /// A region or a service that the run leaves behind is over as well, once it was put back, and so is what is given up when no further
 /// region begins: the train goes on with the rest, even if a stop failed wholly, since the criteria of the plan

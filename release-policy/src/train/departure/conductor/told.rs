@@ -179,7 +179,7 @@ fn check(
 ) -> Result<(), TellError> {
     let spec = train.spec();
     match event {
-        Event::Began { stop, .. } | Event::Done { stop, .. } => {
+        Event::Began { stop, .. } | Event::Done { stop, .. } | Event::LeftBehind { stop, .. } => {
             let known = spec.stops.iter().any(|one| one.id == *stop);
             if known { Ok(()) } else { Err(TellError::NoStop(stop.clone())) }
         }
@@ -207,6 +207,7 @@ fn one(all: Canonical, event: &Event) -> Canonical {
     match event {
         Event::Began { stop, .. } => all.text("began").text(stop.as_str()),
         Event::Done { stop, .. } => all.text("done").text(stop.as_str()),
+        Event::LeftBehind { stop, .. } => all.text("left_behind").text(stop.as_str()),
         Event::Blocked { blocker, by, reason, .. } => {
             all.text("blocked").text(blocker.as_str()).text(by.as_str()).text(reason)
         }
