@@ -60,12 +60,12 @@ pub fn html(title: &str, notes: &[String], runs: &[RunReport]) -> String {
             }
         }
     };
-    shown(page.into_string())
+    readable(page.into_string())
 }
 
 /// A page as all programs read it: characters that neither HTML nor XML 1.0 allows, however they are escaped, become the one for what cannot
 /// be shown.
-fn shown(page: String) -> String {
+fn readable(page: String) -> String {
     let none = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
     if page.contains(none) { page.replace(none, "\u{fffd}") } else { page }
 }

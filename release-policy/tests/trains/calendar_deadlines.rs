@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use release_core::model::Span;
+use release_core::model::{ActivityId, Span};
 use release_policy::train::calendar::{Activity, Calendar, CalendarError, CalendarSpec, Phase};
 
 use super::calendar::{HOURS, hour, name};
@@ -35,11 +35,11 @@ fn a_deadline_before_that_of_something_far_before_is_refused() {
     Calendar::new(chain(20)).unwrap();
 }
 
-/// What comes after which of those before it, and until when some have to be done.
-type Drawn = Vec<(u8, Option<u64>)>;
+/// Which of those before it something comes after, and until when it has to be done, if that is said.
+type Drawn = (u8, Option<u64>);
 
 /// All that comes before one, by whatever path.
-fn earlier(drawn: &Drawn, one: usize) -> BTreeSet<usize> {
+fn earlier(drawn: &[Drawn], one: usize) -> BTreeSet<usize> {
     let mut all = BTreeSet::new();
     for before in (0..one).filter(|before| drawn[one].0 >> before & 1 == 1) {
         all.insert(before);
@@ -74,8 +74,10 @@ proptest! {
         match Calendar::new(spec) {
             Ok(_) => prop_assert!(!(0..drawn.len()).any(late)),
             Err(CalendarError::DueBeforeWhatItWaitsFor { activity, due, after, its_due }) => {
-                let number = |wanted| (0..drawn.len()).find(|nth| name(*nth) == wanted).unwrap();
-                let (one, before) = (number(activity), number(after));
+                let number = |wanted: &ActivityId| {
+                    (0..drawn.len()).find(|nth| name(*nth) == *wanted).unwrap()
+                };
+                let (one, before) = (number(&activity), number(&after));
                 prop_assert!(late(one) && earlier(&drawn, one).contains(&before));
                 prop_assert_eq!(Some(due), drawn[one].1.map(hour));
                 prop_assert_eq!(Some(its_due), drawn[before].1.map(hour));

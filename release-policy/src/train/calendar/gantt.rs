@@ -43,8 +43,8 @@ impl Scale {
 type Row<'a> = (f64, &'a Activity, &'a Timing);
 
 /// Draws a calendar as it was solved: work as soon as it can be, with a line to when it has to be done at the latest; red what is
-/// critical. The same calendar gives the same text, which is
-/// well-formed XML whatever names and titles hold: characters that XML 1.0 does not allow are drawn as U+FFFD.
+/// critical. The same calendar gives the same text, which is well-formed XML whatever titles hold: characters that XML 1.0 does not allow
+/// are drawn as U+FFFD.
 pub fn gantt(calendar: &Calendar, solution: &Solution) -> String {
     let spec = calendar.spec();
     let scale = Scale { from: spec.from.as_micros(), until: spec.until.as_micros() };

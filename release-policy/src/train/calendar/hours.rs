@@ -158,7 +158,8 @@ impl Hours {
         Ok(hours)
     }
 
-    /// Adds freezes, and what holds each activity. Gives the departures at which freezes hold, in their order, and for each the freezes in theirs.
+    /// Adds freezes, and what holds each activity. Gives the departures at which freezes hold, in their order, each with the freezes in
+    /// theirs.
     pub(super) fn freeze(
         &mut self,
         spec: &CalendarSpec,
