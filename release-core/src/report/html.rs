@@ -36,7 +36,8 @@ svg .undone rect { fill: var(--undone); stroke: var(--undone) } svg .off rect { 
 ";
 
 /// One self-contained HTML page: for each run its plan, when each step ran, every decision with its
-/// reasons, and the verified hash chain. `notes` are lines of the host's own, shown first.
+/// reasons, and the verified hash chain. `notes` are lines of the host's own, shown first. Characters that XML 1.0 does not allow,
+/// such as an escape that a provider colours its messages with, are shown as U+FFFD.
 pub fn html(title: &str, notes: &[String], runs: &[RunReport]) -> String {
     let page: Markup = html! {
         (DOCTYPE)
@@ -59,7 +60,14 @@ pub fn html(title: &str, notes: &[String], runs: &[RunReport]) -> String {
             }
         }
     };
-    page.into_string()
+    readable(page.into_string())
+}
+
+/// A page as all programs read it: characters that neither HTML nor XML 1.0 allows, however they are escaped, become the one for what cannot
+/// be shown.
+fn readable(page: String) -> String {
+    let none = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    if page.contains(none) { page.replace(none, "\u{fffd}") } else { page }
 }
 
 fn badge(report: &RunReport) -> Markup {

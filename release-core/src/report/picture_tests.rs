@@ -113,6 +113,24 @@ fn a_step_that_failed_stands_out_although_it_was_taken_back() {
     assert!(page.contains("&lt;1 % &amp; ") && !page.contains("<1 %"), "{page}");
 }
 
+#[test]
+fn characters_that_no_page_has_are_shown_as_such_wherever_they_stand() {
+    let mut report = report(ids(&["a/bad"]), &[]);
+    report.steps[0].finding = "\u{1b}[31mred\u{1b}[0m\u{b}".into();
+    report.steps[0].action = "do\u{7}\u{fffe}".into();
+    let page = html("a\0b\tc\u{ffff}", &["note\u{1f}".to_owned()], &[report]);
+    let none = |c: char| (c < ' ' && !"\t\n\r".contains(c)) || "\u{fffe}\u{ffff}".contains(c);
+    assert!(!page.contains(none), "{page:?}");
+    for shown in [
+        "<h1>a\u{fffd}b\tc\u{fffd}</h1>",
+        "note\u{fffd}",
+        "\u{fffd}[31mred\u{fffd}[0m\u{fffd}",
+        "do\u{fffd}\u{fffd}",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+}
+
 /// Plans of all shapes: places and names of any length, and edges that lead from lower to higher.
 fn any_report() -> impl Strategy<Value = RunReport> {
     let step = (0..4_usize, 0..3_usize, "[a-z]{1,60}");

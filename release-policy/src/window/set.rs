@@ -160,16 +160,31 @@ impl Windows {
         until: Timestamp,
     ) -> Option<Vec<(Timestamp, Timestamp)>> {
         let at = self.rules.windows.iter().position(|other| other.id() == window)?;
-        let spans = self.spans.get(at)?;
-        let mut found = Vec::new();
-        let mut next = spans.began(from.as_micros()).or_else(|| spans.open(from.as_micros()));
-        while let Some(begin) = next.filter(|begin| *begin < until.as_micros()) {
-            let end = spans.close(begin, i64::MAX);
-            found.push((Timestamp::from_micros(begin), Timestamp::from_micros(end)));
-            next = spans.open(end);
-        }
-        Some(found)
+        self.spans.get(at).map(|spans| stretches(spans, from, until))
     }
+
+    /// The same of each window that is `wanted`, in the order of the windows: whoever needs those of many looks up none by its name.
+    pub(crate) fn stretches_of(
+        &self,
+        wanted: impl Fn(&Window) -> bool,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> impl Iterator<Item = (&Window, Vec<(Timestamp, Timestamp)>)> {
+        let all = self.rules.windows.iter().zip(&self.spans);
+        let wanted = all.filter(move |(window, _)| wanted(window));
+        wanted.map(move |(window, spans)| (window, stretches(spans, from, until)))
+    }
+}
+
+fn stretches(spans: &Spans, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, Timestamp)> {
+    let mut found = Vec::new();
+    let mut next = spans.began(from.as_micros()).or_else(|| spans.open(from.as_micros()));
+    while let Some(begin) = next.filter(|begin| *begin < until.as_micros()) {
+        let end = spans.close(begin, i64::MAX);
+        found.push((Timestamp::from_micros(begin), Timestamp::from_micros(end)));
+        next = spans.open(end);
+    }
+    found
 }
 
 fn check(rules: &WindowRules) -> Result<(), WindowsError> {

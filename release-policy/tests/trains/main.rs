@@ -5,6 +5,8 @@ mod calendar;
 #[cfg(test)]
 mod calendar_bounds;
 #[cfg(test)]
+mod calendar_deadlines;
+#[cfg(test)]
 mod calendar_hostile;
 #[cfg(test)]
 mod calendar_ical;
@@ -12,6 +14,8 @@ mod calendar_ical;
 mod calendar_path;
 #[cfg(test)]
 mod calendar_refused;
+#[cfg(test)]
+mod calendar_together;
 #[cfg(test)]
 mod compat;
 #[cfg(test)]

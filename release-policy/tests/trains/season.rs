@@ -227,6 +227,21 @@ fn the_season_is_drawn_the_same_every_time() {
 }
 
 #[test]
+fn titles_with_characters_that_no_xml_has_are_drawn_without_these() {
+    let mut spec = told();
+    let none: String = ('\0'..' ').filter(|c| !"\t\n\r".contains(*c)).collect();
+    spec.activities[0].title =
+        format!("a\u{1}b\t\u{1b}[31m\u{fffe}\u{ffff}\u{fffd}\u{7f}\u{1f680}{none}");
+    let calendar = Calendar::new(spec).unwrap();
+    let drawn = gantt(&calendar, &calendar.solve().unwrap());
+    // `Char` of XML 1.0, section 2.2.
+    let is_char = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    assert!(drawn.chars().all(is_char), "{drawn:?}");
+    let title = "a\u{fffd}b\t\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}\u{7f}\u{1f680}";
+    assert!(drawn.contains(&format!("{title}{}", "\u{fffd}".repeat(29))), "{drawn}");
+}
+
+#[test]
 fn what_another_program_says_and_has_no_place_here_is_refused() {
     let text = write_calendar(&Calendar::new(told()).unwrap(), hour(0)).unwrap();
     let train = "RRULE:FREQ=WEEKLY;BYDAY=TU\r\n";

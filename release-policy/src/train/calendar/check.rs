@@ -6,7 +6,9 @@ use release_core::model::{ActivityId, CalendarId, Span, TeamId, Timestamp, Train
 
 use crate::order::in_order;
 
-use super::{Activity, CalendarSpec, Crew, Phase, ScheduledDeparture};
+use super::away::Away;
+use super::hours::Hours;
+use super::{Activity, CalendarSpec, Crew, FrozenDeparture, Phase, ScheduledDeparture};
 use crate::window::{WindowProblem, WindowsError};
 
 /// The most activities of a season.
@@ -21,6 +23,11 @@ pub const MAX_DEPARTURES: usize = 100_000;
 pub const MAX_DEADLINES: usize = 1_000_000;
 /// The most absences of all teams together, and the most calendars of holidays that these together may have.
 pub const MAX_ABSENCES: usize = 100_000;
+/// The most stretches of time that all freezes together may have in a season; and the most in which work is held: all of each team, for
+/// its hours, holidays and absences, and those of the freezes of each place, once where several places have the same freezes.
+pub const MAX_STRETCHES: usize = 4_000_000;
+/// The most departures at which freezes may hold, each counted once for each freeze.
+pub const MAX_FROZEN: usize = 1_000_000;
 
 /// Why something is no calendar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +161,7 @@ pub enum CalendarError {
         activity: ActivityId,
         /// Its own deadline.
         due: Timestamp,
-        /// What it comes after.
+        /// What it comes after, itself or by way of others: of all that have a deadline, the one that is due last.
         after: ActivityId,
         /// The deadline of that.
         its_due: Timestamp,
@@ -185,6 +192,8 @@ pub(super) struct Checked {
     pub(super) order: Vec<usize>,
     pub(super) before: Vec<Vec<usize>>,
     pub(super) bounds: Vec<(Timestamp, Timestamp)>,
+    pub(super) hours: Hours,
+    pub(super) frozen: Vec<FrozenDeparture>,
 }
 
 pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
@@ -205,7 +214,9 @@ pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
     within("calendars of teams", holidays, MAX_ABSENCES)?;
     unique("trains", spec.trains.iter().map(|train| &train.id))?;
     unique("teams", spec.crews.iter().map(|crew| &crew.team))?;
-    spec.crews.iter().try_for_each(|crew| known(spec, crew))?;
+    let mut away = Away::new(spec);
+    spec.crews.iter().try_for_each(|crew| known(&away, crew))?;
+    let mut hours = Hours::of_crews(spec, &mut away)?;
     let departures = departures(spec)?;
     unique("departures", departures.iter().map(|one| &one.id))?;
     let before = numbered(&spec.activities)?;
@@ -214,8 +225,9 @@ pub(super) fn check(spec: &CalendarSpec) -> Result<Checked, CalendarError> {
         CalendarError::Cycle(named.map(|one| (one.id.clone(), one.owner.clone())).collect())
     })?;
     let bounds = bounds(spec, &departures)?;
-    deadlines(spec, &before)?;
-    Ok(Checked { departures, order, before, bounds })
+    deadlines(spec, &before, &order)?;
+    let frozen = hours.freeze(spec, &departures)?;
+    Ok(Checked { departures, order, before, bounds, hours, frozen })
 }
 
 pub(super) const fn within(
@@ -251,10 +263,8 @@ fn unique<'a, T: Ord + std::fmt::Display + 'a>(
     }
 }
 
-fn known(spec: &CalendarSpec, crew: &Crew) -> Result<(), CalendarError> {
-    let calendars = &spec.windows.rules().calendars;
-    let known = |id: &&CalendarId| calendars.iter().any(|calendar| calendar.id() == *id);
-    if let Some(calendar) = crew.holidays.iter().find(|id| !known(id)) {
+fn known(away: &Away<'_>, crew: &Crew) -> Result<(), CalendarError> {
+    if let Some(calendar) = crew.holidays.iter().find(|id| !away.knows(id)) {
         let (team, calendar) = (crew.team.clone(), calendar.clone());
         return Err(CalendarError::UnknownHolidays { team, calendar });
     }
@@ -263,7 +273,7 @@ fn known(spec: &CalendarSpec, crew: &Crew) -> Result<(), CalendarError> {
         let problem = WindowProblem::Inverted { from: absence.from, until: absence.until };
         return Err(CalendarError::Crew { team: crew.team.clone(), problem });
     }
-    super::hours::away(spec, crew).map(|_| ())
+    Ok(())
 }
 
 fn numbered(activities: &[Activity]) -> Result<Vec<Vec<usize>>, CalendarError> {
@@ -321,20 +331,38 @@ fn bounds(
     spec.activities.iter().map(of).collect()
 }
 
-/// No deadline that somebody wrote may lie before another that has to be met first. Those that follow from trains are moved forward.
-fn deadlines(spec: &CalendarSpec, before: &[Vec<usize>]) -> Result<(), CalendarError> {
-    for (activity, all) in spec.activities.iter().zip(before) {
+/// No deadline that somebody wrote may lie before another that has to be met first, also where what lies between has none. Those that
+/// follow from trains are moved forward.
+fn deadlines(
+    spec: &CalendarSpec,
+    before: &[Vec<usize>],
+    order: &[usize],
+) -> Result<(), CalendarError> {
+    let written = |number: usize| spec.activities.get(number).and_then(|one| one.due);
+    // Of each activity the one that is due last of all that it comes after, and then of itself and these.
+    let mut awaited: Vec<Option<usize>> = vec![None; before.len()];
+    let mut latest: Vec<Option<usize>> = vec![None; before.len()];
+    let later = |one: Option<usize>, other: Option<usize>| {
+        let due = |number: Option<usize>| number.and_then(written);
+        if due(one) < due(other) { other } else { one }
+    };
+    for number in order {
+        let all = before.get(*number).into_iter().flatten();
+        let all = all.map(|earlier| latest.get(*earlier).copied().flatten());
+        let last = all.fold(None, later);
+        if let (Some(before), Some(own)) = (awaited.get_mut(*number), latest.get_mut(*number)) {
+            (*before, *own) = (last, later(last, Some(*number)));
+        }
+    }
+    for (activity, after) in spec.activities.iter().zip(awaited) {
         let Some(due) = activity.due else { continue };
-        for after in all.iter().filter_map(|number| spec.activities.get(*number)) {
-            if let Some(its_due) = after.due.filter(|its_due| due < *its_due) {
-                let (activity, after) = (activity.id.clone(), after.id.clone());
-                return Err(CalendarError::DueBeforeWhatItWaitsFor {
-                    activity,
-                    due,
-                    after,
-                    its_due,
-                });
-            }
+        let after = after.and_then(|number| spec.activities.get(number));
+        let Some((after, its_due)) = after.and_then(|one| Some((one.id.clone(), one.due?))) else {
+            continue;
+        };
+        if due < its_due {
+            let activity = activity.id.clone();
+            return Err(CalendarError::DueBeforeWhatItWaitsFor { activity, due, after, its_due });
         }
     }
     Ok(())

@@ -9,14 +9,13 @@ use std::cmp::Reverse;
 use release_core::model::ActivityId;
 
 use super::Calendar;
-use super::hours::{Hours, forwards};
+use super::hours::Hours;
+use super::reckon::{Blocked, forwards};
 use super::solve::Early;
 
 /// When everything can be.
 pub(super) struct Times<'a> {
     pub(super) hours: &'a Hours,
-    /// Of each kind of activity when no work is done.
-    pub(super) free: &'a [Vec<(i64, i64)>],
     pub(super) early: &'a [Early],
     /// When each has to begin and be done at the latest.
     pub(super) late: &'a [(i64, i64)],
@@ -68,7 +67,7 @@ impl Calendar {
     }
 
     fn chain(&self, number: usize, chains: &[Option<Chain>], times: &Times<'_>) -> Option<Chain> {
-        let blocked = times.free.get(times.hours.kind(number)).map_or(&[][..], Vec::as_slice);
+        let blocked = times.hours.blocked(number);
         let (early, work) = (times.early.get(number)?, self.work(number));
         let (latest, _) = *times.late.get(number)?;
         let begins = early.start;
@@ -95,7 +94,7 @@ impl Calendar {
 }
 
 /// When work is done that begins the least later than at `start`.
-fn later(blocked: &[(i64, i64)], start: i64, work: i64) -> i64 {
+fn later(blocked: Blocked<'_>, start: i64, work: i64) -> i64 {
     if work == 0 {
         return start.saturating_add(1);
     }

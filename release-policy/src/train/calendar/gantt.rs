@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use release_core::model::{TeamId, Timestamp};
 
 use super::{Activity, Calendar, Solution, Timing};
-use crate::window::Kind;
+use crate::window::{Kind, Window};
 
 const LEFT: f64 = 210.0;
 const WIDTH: f64 = 1_000.0;
@@ -43,7 +43,8 @@ impl Scale {
 type Row<'a> = (f64, &'a Activity, &'a Timing);
 
 /// Draws a calendar as it was solved: work as soon as it can be, with a line to when it has to be done at the latest; red what is
-/// critical. The same calendar gives the same text.
+/// critical. The same calendar gives the same text, which is well-formed XML whatever titles hold: characters that XML 1.0 does not allow
+/// are drawn as U+FFFD.
 pub fn gantt(calendar: &Calendar, solution: &Solution) -> String {
     let spec = calendar.spec();
     let scale = Scale { from: spec.from.as_micros(), until: spec.until.as_micros() };
@@ -82,16 +83,21 @@ pub fn gantt(calendar: &Calendar, solution: &Solution) -> String {
             (marks(calendar, &scale, height))
         }
     };
-    drawn.into_string()
+    well_formed(drawn.into_string())
+}
+
+/// Characters that XML 1.0 has no way to say, not even escaped, are drawn as the one for what cannot be shown.
+fn well_formed(drawn: String) -> String {
+    let none = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    if drawn.contains(none) { drawn.replace(none, "\u{fffd}") } else { drawn }
 }
 
 fn freezes(calendar: &Calendar, scale: &Scale, bottom: f64) -> Markup {
     let spec = calendar.spec();
-    let freezes = spec.windows.iter().filter(|window| window.spec().kind == Kind::Freeze);
-    let stretches = freezes.flat_map(|window| {
-        let found = spec.windows.stretches(window.id(), spec.from, spec.until);
-        found.unwrap_or_default().into_iter().map(move |stretch| (window.id(), stretch))
-    });
+    let freeze = |window: &Window| window.spec().kind == Kind::Freeze;
+    let freezes = spec.windows.stretches_of(freeze, spec.from, spec.until);
+    let stretches = freezes
+        .flat_map(|(window, found)| found.into_iter().map(move |stretch| (window.id(), stretch)));
     html! {
         @for (id, (from, until)) in stretches {
             rect class="freeze" x=(scale.x(from)) y=(TOP) width=(scale.width(from, until)) height=(bottom - TOP) {

@@ -1,13 +1,19 @@
-//! When a team can work on something, and how long that takes.
+//! When a team cannot work on something, and why.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use release_core::model::{CalendarId, TeamId, Timestamp, WindowId};
+use release_core::model::{
+    CalendarId, EnvironmentId, RegionId, ServiceId, TeamId, Timestamp, WindowId,
+};
+use release_core::plan::Place;
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, CalendarError, CalendarSpec, Crew};
-use crate::window::{ActionClass, Kind, Overlap, When, WindowSpec, Windows};
+use super::away::{Away, Found};
+use super::check::{MAX_FROZEN, MAX_STRETCHES, within};
+use super::reckon::Blocked;
+use super::{CalendarError, CalendarSpec, FrozenDeparture, ScheduledDeparture};
+use crate::window::{ActionClass, Kind, Overlap, Window};
 
 /// What keeps a team from its work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,100 +83,181 @@ pub(super) struct Stretch {
     pub(super) by: usize,
 }
 
-/// All that keeps teams from work in a season.
-#[derive(Debug)]
-pub(super) struct Hours {
-    pub(super) blockers: Vec<Blocker>,
-    /// By what concerns an activity: sorted stretches, which may overlap.
-    kinds: Vec<Vec<Stretch>>,
-    /// Of each kind, beside each stretch: when the last of those up to it ends.
-    ends: Vec<Vec<i64>>,
-    /// Which kind each activity is.
-    of: Vec<usize>,
+/// Stretches that go together: those of one team, or those of freezes that hold the same work.
+#[derive(Default, PartialEq, Eq)]
+struct Set {
+    /// Sorted; they may overlap.
+    stretches: Vec<Stretch>,
+    /// Beside each: when the last of those up to it ends.
+    ends: Vec<i64>,
+    /// Merged.
+    blocked: Vec<(i64, i64)>,
 }
 
-/// Stretches with their blockers, of one source.
-type Found = Vec<(Blocker, Vec<(Timestamp, Timestamp)>)>;
-
-impl Hours {
-    pub(super) fn of(spec: &CalendarSpec) -> Result<Self, CalendarError> {
-        let (kinds, ends) = (Vec::new(), Vec::new());
-        let mut hours = Self { blockers: Vec::new(), kinds, ends, of: Vec::new() };
-        let mut teams: BTreeMap<&TeamId, Vec<Stretch>> = BTreeMap::new();
-        for crew in &spec.crews {
-            let found = away(spec, crew)?;
-            teams.insert(&crew.team, hours.add(found, spec));
-        }
-        let freezes = hours.freezes(spec);
-        let mut known: BTreeMap<(&TeamId, Vec<bool>), usize> = BTreeMap::new();
-        for activity in &spec.activities {
-            let concerns: Vec<bool> =
-                freezes.iter().map(|(window, _)| holds(window, activity)).collect();
-            let kind =
-                *known.entry((&activity.owner, concerns)).or_insert_with_key(|(team, on)| {
-                    let own = teams.get(team).into_iter().flatten();
-                    let frozen = freezes.iter().zip(on).filter(|(_, on)| **on);
-                    let frozen = frozen.flat_map(|((_, stretches), _)| stretches);
-                    let mut all: Vec<Stretch> = own.chain(frozen).copied().collect();
-                    all.sort_unstable();
-                    hours.kinds.push(all);
-                    hours.kinds.len() - 1
-                });
-            hours.of.push(kind);
-        }
+impl Set {
+    fn of(mut stretches: Vec<Stretch>) -> Self {
+        stretches.sort_unstable();
         let last = |end: &mut i64, stretch: &Stretch| {
             *end = stretch.until.max(*end);
             Some(*end)
         };
-        let ends = |kind: &Vec<Stretch>| kind.iter().scan(i64::MIN, last).collect();
-        hours.ends = hours.kinds.iter().map(ends).collect();
+        let ends = stretches.iter().scan(i64::MIN, last).collect();
+        let blocked = merged(&stretches, |_| true);
+        Self { stretches, ends, blocked }
+    }
+
+    /// Those that may overlap `[from, until)`; all that do are among them.
+    fn around(&self, from: i64, until: i64) -> &[Stretch] {
+        let first = self.ends.partition_point(|end| *end <= from);
+        let last = self.stretches.partition_point(|stretch| stretch.from < until);
+        self.stretches.get(first..last).unwrap_or_default()
+    }
+}
+
+/// What of a place scopes go by.
+type Concerned<'a> =
+    (&'a EnvironmentId, Option<&'a RegionId>, Option<&'a ServiceId>, Option<&'a TeamId>);
+
+fn concerned(place: &Place) -> Concerned<'_> {
+    let Place { environment, region, service, team, .. } = place;
+    (environment, region.as_ref(), service.as_ref(), team.as_ref())
+}
+
+/// All that keeps teams from work in a season. The stretches of a team and those of freezes lie apart, each there once: put together for
+/// each team, those of one freeze would be there as often as there are teams.
+#[derive(PartialEq, Eq)]
+pub(super) struct Hours {
+    pub(super) blockers: Vec<Blocker>,
+    /// The first is of nothing, then those of each crew in their order, then those of freezes.
+    sets: Vec<Set>,
+    /// Of each activity its owner's set, and that of the freezes that hold it.
+    of: Vec<[usize; 2]>,
+    /// How many stretches all sets have.
+    count: usize,
+}
+
+impl fmt::Debug for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hours").finish_non_exhaustive() // it follows from the calendar
+    }
+}
+
+impl Hours {
+    /// What the teams have of their own.
+    pub(super) fn of_crews<'a>(
+        spec: &'a CalendarSpec,
+        away: &mut Away<'a>,
+    ) -> Result<Self, CalendarError> {
+        let sets = vec![Set::default()];
+        let mut hours = Self { blockers: Vec::new(), sets, of: Vec::new(), count: 0 };
+        for crew in &spec.crews {
+            let found = away.of(crew)?;
+            let stretches = hours.cut(found, spec);
+            hours.add(stretches)?;
+        }
         Ok(hours)
     }
 
-    /// Which kind an activity is, by its number.
-    pub(super) fn kind(&self, activity: usize) -> usize {
-        self.of.get(activity).copied().unwrap_or(0)
+    /// Adds freezes, and what holds each activity. Gives the departures at which freezes hold, in their order, each with the freezes in
+    /// theirs.
+    pub(super) fn freeze(
+        &mut self,
+        spec: &CalendarSpec,
+        departures: &[ScheduledDeparture],
+    ) -> Result<Vec<FrozenDeparture>, CalendarError> {
+        let freezes = self.freezes(spec)?;
+        let crews = spec.crews.iter().map(|crew| &crew.team);
+        let teams: BTreeMap<&TeamId, usize> = crews.zip(1..).collect();
+        let mut places: BTreeMap<Concerned<'_>, usize> = BTreeMap::new();
+        let mut known: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+        for activity in &spec.activities {
+            let own = teams.get(&activity.owner).copied().unwrap_or(0);
+            let mut held = 0;
+            if let Some(place) = &activity.place {
+                let concerned = concerned(place);
+                held = if let Some(set) = places.get(&concerned) {
+                    *set
+                } else {
+                    self.held_in(place, &freezes, &mut known)?
+                };
+                places.insert(concerned, held);
+            }
+            self.of.push([own, held]);
+        }
+        frozen(&freezes, departures)
     }
 
-    /// Of each kind the stretches that `counts`, merged.
-    pub(super) fn merged(&self, counts: impl Fn(usize) -> bool) -> Vec<Vec<(i64, i64)>> {
-        self.kinds.iter().map(|kind| merged(kind, &counts)).collect()
+    /// The set of the freezes that hold work in a place; the same set where the same freezes do.
+    fn held_in(
+        &mut self,
+        place: &Place,
+        freezes: &[(&Window, Vec<Stretch>)],
+        known: &mut BTreeMap<Vec<usize>, usize>,
+    ) -> Result<usize, CalendarError> {
+        let holds = |window: &Window| window.spec().scope.overlap(Some(place)) != Overlap::Apart;
+        let all = freezes.iter().enumerate().filter(|(_, (window, _))| holds(window));
+        let numbers: Vec<usize> = all.map(|(number, _)| number).collect();
+        if numbers.is_empty() {
+            return Ok(0);
+        }
+        if let Some(set) = known.get(&numbers) {
+            return Ok(*set);
+        }
+        let held = numbers.iter().filter_map(|number| freezes.get(*number));
+        let stretches = held.flat_map(|(_, stretches)| stretches).copied().collect();
+        let set = self.add(stretches)?;
+        known.insert(numbers, set);
+        Ok(set)
     }
 
     /// What holds an activity, by its number.
-    pub(super) fn stretches(&self, activity: usize) -> &[Stretch] {
-        let kind = self.of.get(activity).and_then(|kind| self.kinds.get(*kind));
-        kind.map_or(&[], Vec::as_slice)
+    pub(super) fn blocked(&self, activity: usize) -> Blocked<'_> {
+        let [own, frozen] = self.sets_of(activity);
+        let of = |set: usize| self.sets.get(set).map_or(&[][..], |set| set.blocked.as_slice());
+        Blocked { own: of(own), frozen: of(frozen) }
     }
 
-    /// Those of them that may overlap `[from, until)`; all that do are among them.
-    pub(super) fn around(&self, activity: usize, from: i64, until: i64) -> &[Stretch] {
-        let all = self.stretches(activity);
-        let ends = self.ends.get(self.kind(activity)).map_or(&[][..], Vec::as_slice);
-        let first = ends.partition_point(|end| *end <= from);
-        let last = all.partition_point(|stretch| stretch.from < until);
-        all.get(first..last).unwrap_or_default()
+    /// The sets of stretches that hold an activity: its owner's, and that of freezes.
+    pub(super) fn sets_of(&self, activity: usize) -> [usize; 2] {
+        self.of.get(activity).copied().unwrap_or_default()
     }
 
+    /// The stretches of a set, sorted; they may overlap.
+    pub(super) fn stretches(&self, set: usize) -> &[Stretch] {
+        self.sets.get(set).map_or(&[], |set| set.stretches.as_slice())
+    }
+
+    /// Those that hold an activity and may overlap `[from, until)`, sorted; all that do are among them.
+    pub(super) fn around(&self, activity: usize, from: i64, until: i64) -> Vec<Stretch> {
+        let sets = self.sets_of(activity).into_iter().filter_map(|set| self.sets.get(set));
+        let mut all: Vec<Stretch> = sets.flat_map(|set| set.around(from, until)).copied().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Each freeze that holds work at any time of the season, with its stretches.
     fn freezes<'a>(
         &mut self,
         spec: &'a CalendarSpec,
-    ) -> Vec<(&'a crate::window::Window, Vec<Stretch>)> {
-        let windows = spec.windows.iter().filter(|window| holds_work(window));
-        let each = |window: &'a crate::window::Window| {
-            let found = spec.windows.stretches(window.id(), spec.from, spec.until);
+    ) -> Result<Vec<(&'a Window, Vec<Stretch>)>, CalendarError> {
+        let (mut all, mut count) = (Vec::new(), 0_usize);
+        for (window, found) in spec.windows.stretches_of(holds_work, spec.from, spec.until) {
+            count += found.len();
+            within("stretches of freezes", count, MAX_STRETCHES)?;
             let each = |(from, until)| {
                 let window = window.id().clone();
                 (Blocker::Freeze { window, from, until }, vec![(from, until)])
             };
-            let found: Found = found.unwrap_or_default().into_iter().map(each).collect();
-            (window, self.add(found, spec))
-        };
-        windows.map(each).collect()
+            let stretches = self.cut(found.into_iter().map(each).collect(), spec);
+            if !stretches.is_empty() {
+                all.push((window, stretches));
+            }
+        }
+        Ok(all)
     }
 
-    /// Cut to the season.
-    fn add(&mut self, found: Found, spec: &CalendarSpec) -> Vec<Stretch> {
+    /// Numbers the blockers, and cuts stretches to the season.
+    fn cut(&mut self, found: Found, spec: &CalendarSpec) -> Vec<Stretch> {
         let mut all = Vec::new();
         for (blocker, stretches) in found {
             let by = self.blockers.len();
@@ -184,66 +271,48 @@ impl Hours {
         }
         all
     }
+
+    /// Adds a set; gives its number.
+    fn add(&mut self, stretches: Vec<Stretch>) -> Result<usize, CalendarError> {
+        self.count += stretches.len();
+        within("stretches that hold work", self.count, MAX_STRETCHES)?;
+        self.sets.push(Set::of(stretches));
+        Ok(self.sets.len() - 1)
+    }
 }
 
 /// Whether it is a freeze of what brings something new: one of other actions holds no work.
-pub(super) fn holds_work(window: &crate::window::Window) -> bool {
+fn holds_work(window: &Window) -> bool {
     let spec = window.spec();
     let concerns = |class| spec.actions.contains(&class);
     spec.kind == Kind::Freeze && (concerns(ActionClass::Deploy) || concerns(ActionClass::Advance))
 }
 
-fn holds(window: &crate::window::Window, activity: &Activity) -> bool {
-    let place = activity.place.as_ref();
-    place.is_some_and(|place| window.spec().scope.overlap(Some(place)) != Overlap::Apart)
-}
-
-/// When a team is not there.
-pub(super) fn away(spec: &CalendarSpec, crew: &Crew) -> Result<Found, CalendarError> {
-    let team = &crew.team;
-    let bad = |problem| CalendarError::Crew { team: team.clone(), problem };
-    let stretches = |when: When, kind: Kind| {
-        let id = WindowId::new("team").map_err(|error| bad(error.into()))?;
-        let spec_of = WindowSpec::freeze(id.clone(), when, team.clone(), "hours");
-        let window = WindowSpec { kind, ..spec_of.zone(crew.zone.clone()) };
-        let window = window.build().map_err(|error| bad(error.problem))?;
-        let calendars = spec.windows.rules().calendars.clone();
-        let rules =
-            crate::window::WindowRules { windows: vec![window], calendars, ..Default::default() };
-        let windows = Windows::try_from(rules)?;
-        Ok::<_, CalendarError>(windows.stretches(&id, spec.from, spec.until).unwrap_or_default())
-    };
-    let mut found = Found::new();
-    if let Some(works) = &crew.works {
-        let works = stretches(works.clone(), Kind::Deployment)?;
-        let (mut off, mut since) = (Vec::new(), spec.from);
-        for (from, until) in works {
-            if since < from {
-                off.push((since, from));
-            }
-            since = since.max(until);
-        }
-        if since < spec.until {
-            off.push((since, spec.until));
-        }
-        found.push((Blocker::OffHours { team: team.clone() }, off));
-    }
-    for calendar in &crew.holidays {
-        for (from, until) in stretches(When::holidays(calendar.clone()), Kind::Freeze)? {
-            let (team, calendar) = (team.clone(), calendar.clone());
-            found.push((Blocker::Holiday { team, calendar, from, until }, vec![(from, until)]));
+/// The departures in freezes. They are searched in the order of time: each stretch finds its own.
+fn frozen(
+    freezes: &[(&Window, Vec<Stretch>)],
+    departures: &[ScheduledDeparture],
+) -> Result<Vec<FrozenDeparture>, CalendarError> {
+    let all = departures.iter().enumerate();
+    let mut sorted: Vec<(i64, usize)> =
+        all.map(|(number, one)| (one.departs.as_micros(), number)).collect();
+    sorted.sort_unstable();
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for (window, (_, stretches)) in freezes.iter().enumerate() {
+        for stretch in stretches {
+            let first = sorted.partition_point(|(at, _)| *at < stretch.from);
+            let held = sorted.iter().skip(first).take_while(|(at, _)| *at < stretch.until);
+            found.extend(held.map(|(_, departure)| (*departure, window)));
+            within("departures in freezes", found.len(), MAX_FROZEN)?;
         }
     }
-    for absence in &crew.absences {
-        let (from, until, reason) = (absence.from, absence.until, absence.reason.clone());
-        let blocker = Blocker::Absence { team: team.clone(), reason, from, until };
-        found.push((blocker, vec![(from, until)]));
-    }
-    if crew.works.is_none() && crew.holidays.is_empty() {
-        // The zone counts for nothing then, and is to be one all the same.
-        stretches(When::Between { from: spec.from, until: spec.until }, Kind::Freeze)?;
-    }
-    Ok(found)
+    found.sort_unstable();
+    let named = found.into_iter().filter_map(|(departure, window)| {
+        let (one, (window, _)) = (departures.get(departure)?, freezes.get(window)?);
+        let (train, window) = (one.id.clone(), window.id().clone());
+        Some(FrozenDeparture { train, departs: one.departs, window })
+    });
+    Ok(named.collect())
 }
 
 /// The stretches that `counts`, merged.
@@ -256,59 +325,4 @@ pub(super) fn merged(stretches: &[Stretch], counts: impl Fn(usize) -> bool) -> V
         }
     }
     all
-}
-
-/// When work of so long begins and ends at the earliest that begins at `at` or later; nothing takes no time, at any time.
-pub(super) fn forwards(blocked: &[(i64, i64)], at: i64, work: i64) -> (i64, i64) {
-    if work == 0 {
-        return (at, at);
-    }
-    let mut next = blocked.partition_point(|(_, until)| *until <= at);
-    let (mut begins, mut now, mut left) = (None, at, work);
-    loop {
-        let Some((from, until)) = blocked.get(next).copied() else {
-            return (begins.unwrap_or(now), now.saturating_add(left));
-        };
-        let free = from.saturating_sub(now);
-        if free > 0 {
-            begins.get_or_insert(now);
-            if free >= left {
-                return (begins.unwrap_or(now), now.saturating_add(left));
-            }
-            left -= free;
-        }
-        now = until;
-        next += 1;
-    }
-}
-
-/// When work of so long begins and ends at the latest that ends at `at` or sooner.
-pub(super) fn backwards(blocked: &[(i64, i64)], at: i64, work: i64) -> (i64, i64) {
-    if work == 0 {
-        return (at, at);
-    }
-    let mut next = blocked.partition_point(|(from, _)| *from < at);
-    let (mut ends, mut now, mut left) = (None, at, work);
-    loop {
-        let before = next.checked_sub(1).and_then(|before| blocked.get(before));
-        let (from, until) = before.copied().unwrap_or((i64::MIN, i64::MIN));
-        let free = now.saturating_sub(until);
-        if free > 0 {
-            ends.get_or_insert(now);
-            if free >= left {
-                return (now.saturating_sub(left), ends.unwrap_or(now));
-            }
-            left -= free;
-        }
-        now = now.min(from);
-        next = next.saturating_sub(1);
-    }
-}
-
-/// How much time is not blocked from one instant until another.
-pub(super) fn between(blocked: &[(i64, i64)], from: i64, until: i64) -> i64 {
-    let first = blocked.partition_point(|(_, end)| *end <= from);
-    let within = blocked.iter().skip(first).take_while(|(begin, _)| *begin < until);
-    let lost: i64 = within.map(|(begin, end)| (*end).min(until) - (*begin).max(from)).sum();
-    until - from - lost
 }

@@ -41,7 +41,9 @@
 //! | `activity` | work, who does it, and when they are there |
 //! | `release_train` | trains by a rule, and the dates of each |
 //! | `check` | what is wrong with a calendar before anything is reckoned |
-//! | `hours` | when a team can work on something, and how long that takes |
+//! | `away` | when teams are not there |
+//! | `hours` | when a team cannot work on something, and why |
+//! | `reckon` | when work begins and ends beside what holds it |
 //! | `solve` | the earliest and latest times of everything |
 //! | `critical` | the chain that must not be late |
 //! | `conflict` | what cannot all be |
@@ -50,15 +52,19 @@
 //! | `ical` | calendars to iCalendar, and back |
 
 mod activity;
+mod away;
 mod check;
 mod conflict;
 mod critical;
 mod gantt;
 mod hours;
 mod ical;
+mod reckon;
 mod release_train;
 mod smallest;
 mod solve;
+
+use std::sync::Arc;
 
 use release_core::model::{Timestamp, TrainId};
 use serde::{Deserialize, Serialize};
@@ -66,7 +72,7 @@ use serde::{Deserialize, Serialize};
 pub use activity::{Absence, Activity, Crew, Phase};
 pub use check::{
     CalendarError, MAX_ABSENCES, MAX_ACTIVITIES, MAX_DEADLINES, MAX_DEPARTURES, MAX_DEPENDENCIES,
-    MAX_TRAINS,
+    MAX_FROZEN, MAX_STRETCHES, MAX_TRAINS,
 };
 pub use conflict::{Conflict, Constraint};
 pub use gantt::gantt;
@@ -143,6 +149,10 @@ pub struct Calendar {
     before: Vec<Vec<usize>>,
     /// When each may begin at the earliest, and has to be done at the latest.
     bounds: Vec<(Timestamp, Timestamp)>,
+    /// What keeps teams from work.
+    hours: Arc<hours::Hours>,
+    /// The departures at which a freeze holds.
+    frozen: Vec<FrozenDeparture>,
 }
 
 impl From<Calendar> for CalendarSpec {
@@ -165,8 +175,8 @@ impl Calendar {
     /// [`CalendarError`] says what makes no sense, and how to mend it.
     pub fn new(spec: CalendarSpec) -> Result<Self, CalendarError> {
         let checked = check::check(&spec)?;
-        let check::Checked { departures, order, before, bounds } = checked;
-        Ok(Self { spec, departures, order, before, bounds })
+        let check::Checked { departures, order, before, bounds, hours, frozen } = checked;
+        Ok(Self { spec, departures, order, before, bounds, hours: Arc::new(hours), frozen })
     }
 
     /// As it is written.

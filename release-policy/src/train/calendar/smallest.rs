@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Calendar;
-use super::hours::{Hours, Stretch, forwards, merged};
+use super::hours::{Hours, Stretch, merged};
+use super::reckon::{Blocked, forwards};
 
 /// How many stretches and activities are gone by altogether to make a set smaller: enough to try each of some thousands.
 const MOST_LOOKS: usize = 50_000_000;
@@ -46,22 +47,22 @@ pub(super) struct Path<'a> {
     calendar: &'a Calendar,
     blockers: usize,
     pub(super) activities: Vec<usize>,
-    /// What holds these, by kind.
+    /// What holds these: of each of their owners, and of each set of freezes.
     stretches: Vec<Vec<Stretch>>,
-    /// Of each activity of the path, what holds it: a place in `stretches`.
-    of: Vec<usize>,
+    /// Of each activity of the path, what of its owner's and what of freezes holds it: places in `stretches`.
+    of: Vec<[usize; 2]>,
 }
 
 impl<'a> Path<'a> {
     pub(super) fn new(calendar: &'a Calendar, hours: &Hours, activities: Vec<usize>) -> Self {
         let (mut places, mut stretches) = (BTreeMap::new(), Vec::new());
-        let place = |number: &usize| {
-            *places.entry(hours.kind(*number)).or_insert_with(|| {
-                stretches.push(hours.stretches(*number).to_vec());
+        let mut place = |set: usize| {
+            *places.entry(set).or_insert_with(|| {
+                stretches.push(hours.stretches(set).to_vec());
                 stretches.len() - 1
             })
         };
-        let of = activities.iter().map(place).collect();
+        let of = activities.iter().map(|number| hours.sets_of(*number).map(&mut place)).collect();
         Self { calendar, blockers: hours.blockers.len(), activities, stretches, of }
     }
 
@@ -76,11 +77,12 @@ impl<'a> Path<'a> {
         let free: Vec<_> = self.stretches.iter().map(|all| merged(all, counts)).collect();
         let mut done = self.calendar.spec.from.as_micros();
         let path = self.activities.iter().zip(&self.of).enumerate().skip(first);
-        for (nth, (number, place)) in path {
+        let of = |place: usize| free.get(place).map_or(&[][..], Vec::as_slice);
+        for (nth, (number, [own, frozen])) in path {
             if kept.begins.get(nth).copied().unwrap_or(false) {
                 done = done.max(self.calendar.begins(*number));
             }
-            let (asked, blocked) = (done, free.get(*place).map_or(&[][..], Vec::as_slice));
+            let (asked, blocked) = (done, Blocked { own: of(*own), frozen: of(*frozen) });
             (_, done) = forwards(blocked, asked, self.calendar.work(*number));
             each(nth, asked, done);
         }
@@ -107,16 +109,17 @@ impl<'a> Path<'a> {
     /// The constraints that are felt when all of them hold. Without all others, everything is done at the same instants.
     fn felt(&self) -> Vec<Part> {
         let mut parts = Vec::new();
-        // When something of a kind is worked on or waited for, in order.
+        // When something is worked on or waited for that these hold, in order.
         let mut busy = vec![Vec::new(); self.stretches.len()];
         let mut before = self.calendar.spec.from.as_micros();
         self.times(0, &self.all(), |nth, asked, done| {
             if asked > before {
                 parts.push(Part::NotBefore(nth));
             }
-            let busy = self.of.get(nth).and_then(|place| busy.get_mut(*place));
-            if let Some(busy) = busy.filter(|_| asked < done) {
-                busy.push((asked, done));
+            for place in self.of.get(nth).filter(|_| asked < done).into_iter().flatten() {
+                if let Some(busy) = busy.get_mut(*place) {
+                    busy.push((asked, done));
+                }
             }
             before = done;
         });

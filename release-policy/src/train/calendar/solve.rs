@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
 use super::critical::Times;
-use super::hours::{Blocker, Hours, backwards, between, forwards, holds_work};
+use super::hours::{Blocker, Hours};
+use super::reckon::{backwards, between, forwards};
 use super::{Calendar, ScheduledDeparture};
 
 /// When an activity can be.
@@ -92,45 +93,18 @@ impl Calendar {
     /// [`Conflict`]: a smallest set of what cannot all be, of the activity that is late first. Where it has thousands of members, it may
     /// be larger than need be, and says so ([`Conflict::minimal`]).
     pub fn solve(&self) -> Result<Solution, Box<Conflict>> {
-        let Ok(hours) = Hours::of(&self.spec) else {
-            return Ok(self.nothing()); // a calendar whose teams' hours are none was refused
-        };
-        let free = hours.merged(|_| true);
-        let early = self.early(&hours, &free);
+        let hours = &*self.hours;
+        let early = self.early(hours);
         let late = |number: &&usize| {
             let finish = early.get(**number).map_or(0, |early| early.finish);
             finish > self.due(**number)
         };
         let first = self.order.iter().find(late);
-        if let Some(conflict) = first.and_then(|number| self.conflict(&hours, &early, *number)) {
+        if let Some(conflict) = first.and_then(|number| self.conflict(hours, &early, *number)) {
             return Err(Box::new(conflict));
         }
-        let latest = self.late(&hours, &free);
-        Ok(self.solution((&hours, &free), &early, &latest))
-    }
-
-    fn nothing(&self) -> Solution {
-        self.with(BTreeMap::new(), Vec::new())
-    }
-
-    fn with(
-        &self,
-        activities: BTreeMap<ActivityId, Timing>,
-        critical_path: Vec<ActivityId>,
-    ) -> Solution {
-        let freezes: Vec<_> = self.spec.windows.iter().filter(|w| holds_work(w)).collect();
-        let mut frozen = Vec::new();
-        for one in &self.departures {
-            let after = one.departs.plus(Span::millis(1));
-            for window in &freezes {
-                let held = self.spec.windows.stretches(window.id(), one.departs, after);
-                if held.is_some_and(|held| held.iter().any(|(from, _)| *from <= one.departs)) {
-                    let (train, window) = (one.id.clone(), window.id().clone());
-                    frozen.push(FrozenDeparture { train, departs: one.departs, window });
-                }
-            }
-        }
-        Solution { activities, critical_path, departures: self.departures.clone(), frozen }
+        let latest = self.late(hours);
+        Ok(self.solution(hours, &early, &latest))
     }
 
     pub(super) fn begins(&self, number: usize) -> i64 {
@@ -146,7 +120,7 @@ impl Calendar {
         i64::try_from(work.as_duration().as_micros()).unwrap_or(i64::MAX)
     }
 
-    fn early(&self, hours: &Hours, free: &[Vec<(i64, i64)>]) -> Vec<Early> {
+    fn early(&self, hours: &Hours) -> Vec<Early> {
         let mut early = vec![Early::default(); self.order.len()];
         for number in &self.order {
             let (mut asked, mut driver) = (self.begins(*number), None);
@@ -157,7 +131,7 @@ impl Calendar {
                     (asked, driver) = (finish, Some(*before));
                 }
             }
-            let blocked = free.get(hours.kind(*number)).map_or(&[][..], Vec::as_slice);
+            let blocked = hours.blocked(*number);
             let (start, finish) = forwards(blocked, asked, self.work(*number));
             if let Some(own) = early.get_mut(*number) {
                 *own = Early { asked, start, finish, driver };
@@ -167,11 +141,11 @@ impl Calendar {
     }
 
     /// When each has to begin and be done at the latest.
-    fn late(&self, hours: &Hours, free: &[Vec<(i64, i64)>]) -> Vec<(i64, i64)> {
+    fn late(&self, hours: &Hours) -> Vec<(i64, i64)> {
         let mut ends: Vec<i64> = (0..self.order.len()).map(|number| self.due(number)).collect();
         let mut late = vec![(0, 0); self.order.len()];
         for number in self.order.iter().rev() {
-            let blocked = free.get(hours.kind(*number)).map_or(&[][..], Vec::as_slice);
+            let blocked = hours.blocked(*number);
             let end = ends.get(*number).copied().unwrap_or(0);
             let (start, finish) = backwards(blocked, end, self.work(*number));
             if let Some(own) = late.get_mut(*number) {
@@ -186,22 +160,17 @@ impl Calendar {
         late
     }
 
-    fn solution(
-        &self,
-        (hours, free): (&Hours, &[Vec<(i64, i64)>]),
-        early: &[Early],
-        late: &[(i64, i64)],
-    ) -> Solution {
+    fn solution(&self, hours: &Hours, early: &[Early], late: &[(i64, i64)]) -> Solution {
         let at = Timestamp::from_micros;
         let mut activities = BTreeMap::new();
         let mut slacks = Vec::with_capacity(early.len());
         let all = self.spec.activities.iter().zip(early).zip(late).enumerate();
         for (number, ((activity, early), (start, finish))) in all {
-            let blocked = free.get(hours.kind(number)).map_or(&[][..], Vec::as_slice);
+            let blocked = hours.blocked(number);
             let slack = between(blocked, early.start, *start);
             slacks.push(slack);
-            let around = hours.around(number, early.asked, early.finish).iter();
-            let held = around.filter_map(|stretch| {
+            let around = hours.around(number, early.asked, early.finish);
+            let held = around.iter().filter_map(|stretch| {
                 let from = stretch.from.max(early.asked);
                 let until = stretch.until.min(early.finish);
                 let by = hours.blockers.get(stretch.by).filter(|_| from < until)?.clone();
@@ -217,11 +186,12 @@ impl Calendar {
             };
             activities.insert(activity.id.clone(), timing);
         }
-        let times = Times { hours, free, early, late, slacks: &slacks };
+        let times = Times { hours, early, late, slacks: &slacks };
         let path = self.critical(&times);
         let named = path.into_iter().filter_map(|number| self.spec.activities.get(number));
         let critical_path = named.map(|activity| activity.id.clone()).collect();
-        self.with(activities, critical_path)
+        let (departures, frozen) = (self.departures.clone(), self.frozen.clone());
+        Solution { activities, critical_path, departures, frozen }
     }
 }
 
