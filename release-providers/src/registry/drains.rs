@@ -1,9 +1,9 @@
 //! Whether the requests of a version end before it is stopped, where no router counts them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use release_core::model::{Target, TrackId};
-use release_core::plan::{Action, Plan, Step};
+use release_core::model::{Digest, Target, TrackId, TrafficRules};
+use release_core::plan::{Action, Plan, Step, Weight};
 use release_core::port::BindingError;
 
 use super::Registry;
@@ -44,27 +44,27 @@ impl Registry {
 
     /// The steps that stop a version as soon as it has lost its share, where nobody counts its requests.
     pub(super) fn undrained(&self, plan: &Plan) -> Vec<BindingError> {
-        // Whether time has passed since the last change of shares. There is an order for every plan that was checked.
-        let mut rested: BTreeMap<Target, bool> = BTreeMap::new();
+        let mut places: BTreeMap<Target, Traffic<'_>> = BTreeMap::new();
         let mut errors = Vec::new();
+        // There is an order for every plan that was checked.
         for index in plan.order().unwrap_or_default() {
             let Some(step) = plan.steps().get(index as usize) else { continue };
             match &step.action {
-                Action::Route { target, .. } => {
-                    rested.insert(target.clone(), false);
+                Action::Route { target, weights, rules } => {
+                    let traffic = places.entry(target.clone()).or_default();
+                    traffic.goes_to(pools(weights, rules.as_deref()));
                 }
                 Action::Bake { .. } => {
-                    let there = place(step).and_then(|target| rested.get_mut(&target));
-                    if let Some(rested) = there {
-                        *rested = true;
+                    if let Some(traffic) = place(step).and_then(|target| places.get_mut(&target)) {
+                        traffic.rests();
                     }
                 }
                 Action::Scale { deployment, replicas: 0, .. } => {
+                    let track = deployment.target.track.as_ref();
                     let whole = Target { track: None, ..deployment.target.clone() };
-                    if rested.get(&whole) == Some(&false) {
-                        errors.extend(
-                            self.uncounted(step, (&whole, deployment.target.track.as_ref())),
-                        );
+                    let pool = (deployment.artifact.digest(), track);
+                    if places.get(&whole).is_some_and(|traffic| traffic.may_still_reach(pool)) {
+                        errors.extend(self.uncounted(step, (&whole, track)));
                     }
                 }
                 _ => {}
@@ -96,6 +96,53 @@ impl Registry {
         );
         Some(BindingError { step: step.id.clone(), problem })
     }
+}
+
+/// Instances of one version: those of a track, or the others.
+type Pool<'p> = (Digest, Option<&'p TrackId>);
+
+/// What a plan has done with the traffic of a target so far.
+#[derive(Default)]
+struct Traffic<'p> {
+    /// Whom it goes to; none before the first step that says so.
+    now: Option<BTreeSet<Pool<'p>>>,
+    /// Who had some, and has had none since the last change, with no time between.
+    lost: BTreeSet<Pool<'p>>,
+    /// Whether no time has passed since a change that began from what nobody here knows.
+    unknown: bool,
+    /// Whether no time has passed since any change.
+    changing: bool,
+}
+
+impl<'p> Traffic<'p> {
+    fn goes_to(&mut self, to: BTreeSet<Pool<'p>>) {
+        match self.now.take() {
+            Some(before) => self.lost.extend(before),
+            None => self.unknown = true,
+        }
+        self.lost.retain(|pool| !to.contains(pool));
+        self.now = Some(to);
+        self.changing = true;
+    }
+
+    fn rests(&mut self) {
+        self.lost.clear();
+        (self.unknown, self.changing) = (false, false);
+    }
+
+    /// Whether these instances may have requests under way. A track is a plan's own, of which more is known than of what was there before.
+    fn may_still_reach(&self, pool: Pool<'p>) -> bool {
+        let has_some = self.now.as_ref().is_some_and(|now| now.contains(&pool));
+        let lost = self.lost.contains(&pool) || (self.unknown && pool.1.is_none());
+        self.changing && (has_some || lost)
+    }
+}
+
+/// Whom requests go to, or copies of them.
+fn pools<'p>(weights: &'p [Weight], rules: Option<&TrafficRules>) -> BTreeSet<Pool<'p>> {
+    let shares = weights.iter().filter(|weight| weight.percent > 0);
+    let shares = shares.map(|weight| (weight.digest, weight.track.as_ref()));
+    shares.chain(rules.into_iter().flat_map(TrafficRules::targets).map(|to| (to, None))).collect()
 }
 
 /// Whether it is a step of `rolling`, which replaces instances batch by batch.
