@@ -131,7 +131,7 @@ impl Suites {
     /// Checks suites and what they come after.
     ///
     /// # Errors
-    /// [`NeedsError`], with the shortest circle where suites come after each other.
+    /// [`NeedsError`], with the shortest circle where suites come after each other (where very many do, maybe not the very shortest).
     pub fn new(suites: impl IntoIterator<Item = Suite>) -> Result<Self, NeedsError<SuiteId>> {
         let (all, dag) = compile(suites)?;
         Ok(Self { all: Arc::new(all), dag: Arc::new(dag) })
