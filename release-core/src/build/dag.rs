@@ -131,7 +131,8 @@ impl Neighbours {
 }
 
 impl Dag {
-    /// Of pairs (what is needed, by whom), each once; or else the shortest circle, each needed by the next. At most `u32::MAX` of both.
+    /// Of pairs (what is needed, by whom), each once; or else the shortest circle (of very many a short one), each needed by the next.
+    /// At most `u32::MAX` of both.
     pub(super) fn new(nodes: usize, pairs: &[(u32, u32)]) -> Result<Self, Vec<u32>> {
         let order = graph::order(nodes, pairs)
             .map_err(|circles| circles.into_iter().next().unwrap_or_default())?;
@@ -148,6 +149,11 @@ impl Dag {
 
     pub(super) const fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// How many numbers and needs there are.
+    pub(super) const fn size(&self) -> usize {
+        self.order.len() + self.before.all.len()
     }
 
     pub(super) fn order(&self) -> &[u32] {
@@ -183,8 +189,13 @@ impl Dag {
             found.extend(self.after.of(node).iter().copied().filter(|next| new(*next)));
             at += 1;
         }
-        found.sort_unstable_by_key(|node| self.place.get(*node as usize));
+        self.sort(&mut found);
         found
+    }
+
+    /// Puts each after what it needs.
+    pub(super) fn sort(&self, nodes: &mut [u32]) {
+        nodes.sort_unstable_by_key(|node| self.place.get(*node as usize));
     }
 
     /// For each number the weight of the heaviest way that begins with it.

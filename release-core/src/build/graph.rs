@@ -132,8 +132,8 @@ impl BuildGraph {
     /// Checks builds and what they need.
     ///
     /// # Errors
-    /// [`BuildGraphError`], with the shortest circle where builds need each other (of very large circles maybe not the very
-    /// shortest: the search visits a million builds at most).
+    /// [`BuildGraphError`], with the shortest circle where builds need each other (where very many do, maybe not the very shortest:
+    /// once one is found, the search for a shorter one looks at two million needs at most).
     pub fn new(builds: impl IntoIterator<Item = Build>) -> Result<Self, BuildGraphError> {
         let (builds, dag) = compile(builds)?;
         let wrong = |build: &Build| {

@@ -112,15 +112,32 @@ impl Progress {
         Some(self.cancel(dag, node))
     }
 
-    /// None of what needs it begins, and not it itself where it has not begun. Tells who that is, in order.
+    /// None of what needs it begins, and not it itself where it has not begun. Tells who that is, in order. What was cancelled before is
+    /// not walked again: all that needs that was cancelled with it. So all calls together pass each need twice at most.
     pub(super) fn cancel(&mut self, dag: &Dag, node: u32) -> Vec<u32> {
-        let mut lost = dag.reached([node]);
-        lost.retain(|other| self.state(*other) == State::Waiting);
-        for other in &lost {
-            self.set(*other, State::Cancelled(node));
+        let mut lost = Vec::new();
+        self.lose(&[node], node, &mut lost);
+        if lost.is_empty() {
+            self.lose(dag.after(node), node, &mut lost); // it was under way
+        }
+        let mut at = 0;
+        while let Some(next) = lost.get(at).copied() {
+            self.lose(dag.after(next), node, &mut lost);
+            at += 1;
         }
         self.open -= lost.len();
+        dag.sort(&mut lost);
         lost
+    }
+
+    /// Those of them that wait never begin.
+    fn lose(&mut self, among: &[u32], because: u32, lost: &mut Vec<u32>) {
+        for node in among {
+            if self.state(*node) == State::Waiting {
+                self.set(*node, State::Cancelled(because));
+                lost.push(*node);
+            }
+        }
     }
 
     /// Whether nothing runs and nothing may begin any more.

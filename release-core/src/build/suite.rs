@@ -123,7 +123,7 @@ pub struct Schedule {
     /// When the last one ends.
     pub makespan: Span,
     /// Before when it cannot end: the longest way of suites that come after each other, or, if that is later, the instant at which all
-    /// workers together could have done all.
+    /// workers together could have done all that cannot begin before some stage opens.
     pub bound: Span,
 }
 
@@ -131,7 +131,7 @@ impl Suites {
     /// Checks suites and what they come after.
     ///
     /// # Errors
-    /// [`NeedsError`], with the shortest circle where suites come after each other.
+    /// [`NeedsError`], with the shortest circle where suites come after each other (where very many do, maybe not the very shortest).
     pub fn new(suites: impl IntoIterator<Item = Suite>) -> Result<Self, NeedsError<SuiteId>> {
         let (all, dag) = compile(suites)?;
         Ok(Self { all: Arc::new(all), dag: Arc::new(dag) })
@@ -152,8 +152,11 @@ impl Suites {
     }
 
     /// A schedule that ends early: `takes` tells how long each suite will take (see [`Learned`](super::Learned)), `opens` when each
-    /// stage can be tested, from now on. The same for the same `seed`; with more workers it never ends later. At most
-    /// [`MAX_WORKERS`] are planned for.
+    /// stage can be tested, from now on. The same for the same `seed`. At most [`MAX_WORKERS`] are planned for.
+    ///
+    /// With more workers it never ends later, as long as all that is tried for that passes no more than four million suites and what
+    /// they come after, each counted as often as it is passed. Then the best that was found is taken, so that the work is bounded for
+    /// as many suites as there may be; one schedule is always made.
     pub fn schedule(
         &self,
         workers: NonZeroU32,

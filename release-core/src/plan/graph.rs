@@ -8,6 +8,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 /// Orders `0..nodes` so that each edge goes forward, or reports the cycles, each by its nodes in
 /// order, the shortest cycle first.
 ///
+/// A cycle is told of each component that has one; the shortest of it, unless [`MOST_EDGES`] are not enough to find that.
 /// Runs in linear time when there is no cycle, and without recursion always.
 pub(crate) fn order(nodes: usize, edges: &[(u32, u32)]) -> Result<Vec<u32>, Vec<Vec<u32>>> {
     let graph = of(nodes, edges);
@@ -116,41 +117,59 @@ fn node(index: NodeIndex<u32>) -> u32 {
     u32::try_from(index.index()).unwrap_or(u32::MAX)
 }
 
-/// One shortest cycle of each strongly connected component. Kosaraju's algorithm because petgraph's
-/// other one recurses.
+/// How many edges are looked at, at the most, to find shorter cycles than the first of each component.
+const MOST_EDGES: usize = 2_000_000;
+
+/// One shortest cycle of each strongly connected component, or a short one once [`MOST_EDGES`] were looked at; small components are
+/// searched first. Kosaraju's algorithm because petgraph's other one recurses.
 fn cycles(graph: &DiGraph<(), (), u32>) -> Vec<Vec<u32>> {
-    /// Bounds the search of large components: nodes visited, not time.
-    const VISITS: usize = 1_000_000;
-    let mut found = Vec::new();
-    for component in kosaraju_scc(graph) {
+    let mut components = kosaraju_scc(graph);
+    components.sort_by_key(Vec::len);
+    let (mut found, mut left) = (Vec::new(), MOST_EDGES);
+    for component in components {
         let members: BTreeSet<u32> = component.iter().map(|index| node(*index)).collect();
-        let shortest = members
-            .iter()
-            .take((VISITS / members.len().max(1)).max(1))
-            .filter_map(|start| cycle_through(graph, &members, *start))
-            .min_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
-        found.extend(shortest);
+        let mut starts = members.iter().copied();
+        // The first is searched to its end, which passes each edge once: of each component that has a cycle one is told.
+        let first = starts.next();
+        let mut all = usize::MAX;
+        let mut best =
+            first.and_then(|start| cycle_through(graph, &members, start, usize::MAX, &mut all));
+        for start in starts {
+            let shorter = best.as_ref().map_or(usize::MAX, Vec::len);
+            best = cycle_through(graph, &members, start, shorter, &mut left).or(best);
+            if left == 0 {
+                break;
+            }
+        }
+        found.extend(best);
     }
     found.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     found
 }
 
-/// A shortest cycle through `start` inside `members`, by breadth-first search.
+/// A shortest cycle through `start` inside `members`, by breadth-first search; none where none has fewer than `below` nodes, or where
+/// more than `left` edges would have to be looked at, of which those that were are taken away.
 fn cycle_through(
     graph: &DiGraph<(), (), u32>,
     members: &BTreeSet<u32>,
     start: u32,
+    below: usize,
+    left: &mut usize,
 ) -> Option<Vec<u32>> {
     let mut came_from: BTreeMap<u32, u32> = BTreeMap::new();
-    let mut queue = VecDeque::from([start]);
-    while let Some(at) = queue.pop_front() {
+    let mut queue = VecDeque::from([(start, 1)]);
+    while let Some((at, length)) = queue.pop_front() {
+        if length >= below {
+            return None;
+        }
         for to in graph.neighbors(NodeIndex::new(at as usize)).map(node) {
+            *left = left.checked_sub(1)?;
             if to == start {
                 return Some(way_back(&came_from, start, at));
             }
             if members.contains(&to) && !came_from.contains_key(&to) {
                 came_from.insert(to, at);
-                queue.push_back(to);
+                queue.push_back((to, length + 1));
             }
         }
     }
@@ -188,6 +207,37 @@ mod tests {
         let run = move || order(n as usize, &edges).unwrap_err().remove(0).len();
         let small = std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap();
         assert_eq!(small.join().unwrap(), n as usize);
+    }
+
+    #[test]
+    fn a_dense_tangle_is_left_after_so_many_edges() {
+        // Each of a thousand comes before all that follow it, and the last leads back to the first over a thousand others. No cycle is
+        // shorter, but for one node that comes before itself: that is found only after a search from each before it, half a million
+        // edges each.
+        let (tangle, ring) = (1_000_u32, 1_000_u32);
+        let mut edges: Vec<_> =
+            (0..tangle).flat_map(|from| (from + 1..tangle).map(move |to| (from, to))).collect();
+        edges.extend((tangle - 1..tangle + ring - 1).map(|from| (from, from + 1)));
+        edges.extend([(tangle + ring - 1, 0), (400, 400)]);
+        let cycles = order(2_000, &edges).unwrap_err();
+        let long: Vec<u32> = [0].into_iter().chain(tangle - 1..tangle + ring).collect();
+        assert_eq!(cycles, [long]);
+        // With fewer edges between them, the shortest is told.
+        edges.retain(|(from, to)| *to <= from + 1);
+        assert_eq!(order(2_000, &edges).unwrap_err(), [[400]]);
+    }
+
+    #[test]
+    fn a_small_cycle_beside_a_dense_tangle_is_the_shortest() {
+        // Each needs all with a smaller number but the first, which needs all; and the second needs the first.
+        let n = 2_000_u32;
+        let mut edges: Vec<_> = (2..n).flat_map(|to| (1..to).map(move |from| (from, to))).collect();
+        edges.extend((1..n).map(|from| (from, 0)).chain([(0, 1)]));
+        assert_eq!(order(n as usize, &edges), Err(vec![vec![0, 1]]));
+        // Nor does a tangle hide a small component.
+        edges.extend([(n, n + 1), (n + 1, n + 2), (n + 2, n), (n + 1, n)]);
+        let cycles = order(n as usize + 3, &edges).unwrap_err();
+        assert_eq!(cycles, [[0, 1], [n, n + 1]]);
     }
 
     #[test]

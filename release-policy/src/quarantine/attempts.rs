@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use release_core::model::{Digest, Finite, SuiteId, Timestamp};
 use release_core::stats::StatsError;
 use release_core::stats::counts::{CountTest, Side};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-/// So many contents are remembered of a suite; with more, those that were tried longest ago are forgotten.
+/// So many contents are remembered of a suite, at the most; with one more, those that were tried longest ago are forgotten until a tenth
+/// is free again. Of those that were tried last at the same instant, the ones with the smaller digests go first.
 pub const MAX_CONTENTS: usize = 10_000;
 
 /// A suite was run on a content, and ended.
@@ -43,11 +44,36 @@ struct Tried {
     last: Timestamp,
 }
 
-/// What was seen of suites. A value: it is kept where the host keeps such things, and grows by [`add`](Self::add).
+/// What was seen of suites. A value: it is kept where the host keeps such things, and grows by [`add`](Self::add). Where more than
+/// [`MAX_CONTENTS`] were kept of a suite, reading it forgets the oldest of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempts {
+    #[serde(deserialize_with = "remembered")]
     suites: BTreeMap<SuiteId, BTreeMap<Digest, Tried>>,
+}
+
+fn remembered<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<SuiteId, BTreeMap<Digest, Tried>>, D::Error> {
+    let mut suites: BTreeMap<SuiteId, BTreeMap<Digest, Tried>> = Deserialize::deserialize(from)?;
+    for of in suites.values_mut() {
+        keep_last(of, MAX_CONTENTS);
+    }
+    Ok(suites)
+}
+
+/// Forgets all but the `most` that were tried last. `most` is not 0.
+fn keep_last(of: &mut BTreeMap<Digest, Tried>, most: usize) {
+    let too_many = of.len().saturating_sub(most);
+    if too_many == 0 {
+        return;
+    }
+    let mut all: Vec<(Timestamp, Digest)> =
+        of.iter().map(|(content, tried)| (tried.last, *content)).collect();
+    let (_, first, _) = all.select_nth_unstable(too_many);
+    let first = *first;
+    of.retain(|content, tried| (tried.last, *content) >= first);
 }
 
 /// An attempt cannot be counted.
@@ -95,10 +121,8 @@ impl Attempts {
             (tried.failed, tried.in_a_row) = (more(tried.failed)?, more(tried.in_a_row)?);
         }
         tried.last = tried.last.max(attempt.at);
-        if of.len() > MAX_CONTENTS
-            && let Some(oldest) = of.iter().min_by_key(|(_, tried)| tried.last).map(|(id, _)| *id)
-        {
-            of.remove(&oldest);
+        if of.len() > MAX_CONTENTS {
+            keep_last(of, MAX_CONTENTS - MAX_CONTENTS / 10); // many at once, so that few additions look at all
         }
         Ok(())
     }
@@ -136,5 +160,90 @@ impl Attempts {
     pub(super) fn in_a_row(&self, suite: &SuiteId, content: Digest) -> u32 {
         let tried = self.suites.get(suite).and_then(|of| of.get(&content));
         tried.map_or(0, |tried| tried.in_a_row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use release_core::model::Span;
+
+    use super::*;
+
+    fn suite() -> SuiteId {
+        "it".parse().unwrap()
+    }
+
+    fn content(nth: u64) -> Digest {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&nth.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        Digest::from_bytes(bytes)
+    }
+
+    fn second(second: u64) -> Timestamp {
+        Timestamp::default().plus(Span::secs(second))
+    }
+
+    fn passed(attempts: &mut Attempts, nth: u64, at: u64) {
+        attempts.add(&Attempt::new(suite(), content(nth), second(at), true)).unwrap();
+    }
+
+    fn has(attempts: &Attempts, nth: u64) -> bool {
+        attempts.suites[&suite()].contains_key(&content(nth))
+    }
+
+    #[test]
+    fn what_was_tried_last_is_kept_and_what_was_tried_longest_ago_goes() {
+        let (mut attempts, many) = (Attempts::default(), MAX_CONTENTS as u64);
+        for nth in 0..many {
+            passed(&mut attempts, nth, nth);
+        }
+        passed(&mut attempts, 0, many); // the oldest is tried again
+        assert_eq!(attempts.suites[&suite()].len(), MAX_CONTENTS);
+        assert!(has(&attempts, 1));
+        passed(&mut attempts, many, many + 1);
+        // A tenth is free again, and 1,001 were forgotten.
+        assert_eq!(attempts.suites[&suite()].len(), MAX_CONTENTS / 10 * 9);
+        assert!(has(&attempts, 0) && has(&attempts, many));
+        assert!((1..=1_001).all(|nth| !has(&attempts, nth)));
+        assert!((1_002..=many).all(|nth| has(&attempts, nth)));
+        assert_eq!(attempts.in_a_row(&suite(), content(1)), 0);
+    }
+
+    #[test]
+    fn half_a_million_contents_are_added_and_never_too_many_are_kept() {
+        let (mut attempts, mut most) = (Attempts::default(), 0);
+        for nth in 0..500_000 {
+            passed(&mut attempts, nth, nth);
+            most = most.max(attempts.suites[&suite()].len());
+            assert!(has(&attempts, nth));
+        }
+        assert_eq!(most, MAX_CONTENTS);
+        assert!(has(&attempts, 499_999 - 8_999) && !has(&attempts, 499_999 - 10_000));
+    }
+
+    #[test]
+    fn which_of_one_instant_are_forgotten_does_not_depend_on_the_order() {
+        let (mut up, mut down) = (Attempts::default(), Attempts::default());
+        let many = MAX_CONTENTS as u64;
+        for nth in 0..=many {
+            passed(&mut up, nth, 7);
+            passed(&mut down, many - nth, 7);
+        }
+        assert_eq!(up, down);
+        assert_eq!(up.suites[&suite()].len(), MAX_CONTENTS / 10 * 9);
+    }
+
+    #[test]
+    fn what_was_kept_too_long_shrinks_when_it_is_read() {
+        let tried =
+            |nth| (content(nth), Tried { passed: 1, last: second(nth), ..Tried::default() });
+        let all = (0..MAX_CONTENTS as u64 + 50).map(tried).collect();
+        let long = Attempts { suites: BTreeMap::from([(suite(), all)]) };
+        let json = serde_json::to_string(&long).unwrap();
+        let read: Attempts = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.suites[&suite()].len(), MAX_CONTENTS);
+        assert!(!has(&read, 49) && has(&read, 50));
+        let again = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Attempts>(&again).unwrap(), read);
     }
 }

@@ -1,9 +1,14 @@
 //! Suites under way: stages that open, failures, advisory ones and those in quarantine; learned times.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 use release_core::build::{
     Learned, NeedsError, REMEMBERED, Suite, SuiteNotRunning, SuiteStanding, Suites, Testing,
 };
 use release_core::model::{EnvironmentId, Span, SuiteId};
+
+use super::support::{needs, reaches};
 
 fn id(name: &str) -> SuiteId {
     name.parse().unwrap()
@@ -91,6 +96,89 @@ fn a_stage_that_never_comes_takes_its_suites_along() {
         testing.ended(&id(suite), true, false).unwrap();
     }
     assert!(testing.is_over());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Suites of three stages: the first opens, and some of what can be run in it fail; then the others are given up.
+    #[test]
+    fn exactly_what_comes_after_what_failed_or_was_given_up_never_begins(
+        needs in needs(12),
+        fails in any::<u16>(),
+        swapped in any::<bool>(),
+    ) {
+        let name = |number: usize| id(&format!("s{number:02}"));
+        let in_stage = |number: usize| format!("stage-{}", number * 5 % 3);
+        let suites = Suites::new(needs.iter().enumerate().map(|(number, needs)| {
+            let suite = suite(&format!("s{number:02}"), &in_stage(number), 1);
+            needs.iter().fold(suite, |suite, need| suite.after(name(*need)))
+        }));
+        let suites = suites.unwrap();
+        let schedule =
+            suites.schedule(2.try_into().unwrap(), |suite| suite.takes, |_| Span::ZERO, 0);
+        let mut testing = Testing::new(&suites, &schedule);
+        testing.opened(&stage("stage-0"));
+        let number = |id: &SuiteId| (0..needs.len()).find(|number| name(*number) == *id).unwrap();
+        let mut lost: BTreeSet<usize> = BTreeSet::new();
+        // Those, and what comes after them, that were not lost before.
+        let mut lose = |causes: &BTreeSet<usize>, itself: bool| {
+            let after = |one: usize, cause: usize| (itself || one != cause) && reaches(&needs, one, cause);
+            let new = (0..needs.len()).filter(|one| causes.iter().any(|cause| after(*one, *cause)));
+            let new: BTreeSet<usize> = new.filter(|one| !lost.contains(one)).collect();
+            lost.extend(&new);
+            new
+        };
+        while let Some(suite) = testing.next() {
+            let one = number(&suite.id);
+            let passed = fails >> one & 1 == 0;
+            let told = testing.ended(&suite.id, passed, false).unwrap();
+            let want = if passed { BTreeSet::new() } else { lose(&BTreeSet::from([one]), false) };
+            prop_assert_eq!(told.len(), want.len());
+            prop_assert_eq!(told.iter().map(number).collect::<BTreeSet<_>>(), want);
+        }
+        let order = if swapped { ["stage-2", "stage-1"] } else { ["stage-1", "stage-2"] };
+        for given_up in order {
+            let of = (0..needs.len()).filter(|one| in_stage(*one) == given_up);
+            let want = lose(&of.collect(), true);
+            let told = testing.given_up(&stage(given_up));
+            prop_assert_eq!(told.len(), want.len());
+            prop_assert_eq!(told.iter().map(number).collect::<BTreeSet<_>>(), want);
+        }
+        prop_assert!(testing.is_over());
+        for one in 0..needs.len() {
+            match testing.standing(&name(one)).unwrap() {
+                SuiteStanding::Cancelled { because } => {
+                    prop_assert!(lost.contains(&one));
+                    prop_assert!(reaches(&needs, one, number(&because)));
+                }
+                SuiteStanding::Passed | SuiteStanding::Failed => prop_assert!(!lost.contains(&one)),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stage_of_a_hundred_thousand_suites_in_one_line_is_given_up() {
+    const MANY: u32 = 100_000;
+    let name = |number: u32| format!("s{number:06}");
+    // By their names each comes after the one before it, and then before it.
+    for back in [false, true] {
+        let one = |number: u32| {
+            let before = if back { number + 1 } else { number.wrapping_sub(1) };
+            let suite = suite(&name(number), "staging", 1);
+            if before < MANY { suite.after(id(&name(before))) } else { suite }
+        };
+        let suites = Suites::new((0..MANY).map(one)).unwrap();
+        let schedule =
+            suites.schedule(1.try_into().unwrap(), |suite| suite.takes, |_| Span::ZERO, 0);
+        let mut testing = Testing::new(&suites, &schedule);
+        let lost = testing.given_up(&stage("staging"));
+        let lost: BTreeSet<&str> = lost.iter().map(SuiteId::as_str).collect();
+        assert_eq!(lost.len(), MANY as usize);
+        assert!(testing.is_over());
+    }
 }
 
 #[test]
