@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use release_core::engine::{Engine, Settled};
 use release_core::journal::{History, MemoryJournal};
-use release_core::model::{BlueGreen, RollbackTrigger, Strategy, Tier};
+use release_core::model::{BlueGreen, RollbackTrigger, Strategy, Tier, TrackId};
 use release_core::plan::{
     Action, Deployment, EdgeKind, OnFailure, Plan, RetryPolicy, Step, Undo, Weight, plan,
 };
@@ -343,28 +343,40 @@ fn what_stops_without_a_time_between_is_told_what_it_can_do() {
         .router(ProviderSelector::everywhere(), router)
         .build()
         .unwrap();
-    let problem = |stop: Step| {
+    let problems = |steps: Vec<Step>| {
         let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
-        plan.step(route("routed", NEW));
-        plan.step(stop);
-        plan.edge(0, 1, EdgeKind::Order);
+        let steps: Vec<_> = steps.into_iter().map(|step| plan.step(step)).collect();
+        for both in steps.windows(2) {
+            plan.edge(both[0], both[1], EdgeKind::Order);
+        }
         let problems = registry.check(&plan.build().unwrap()).err().unwrap_or_default();
-        let counts = |problem: &&str| problem.contains("counts_in_flight");
-        let told: Vec<_> =
-            problems.iter().map(|error| error.problem.as_str()).filter(counts).collect();
-        assert_eq!(told.len(), 1, "{problems:?}");
-        told.concat()
+        let told = problems.into_iter().map(|error| error.problem);
+        told.filter(|problem| problem.contains("counts_in_flight")).collect::<Vec<_>>()
     };
+    let baseline: TrackId = "baseline".parse().unwrap();
     let mut apart = deployment(OLD);
-    apart.target = apart.target.on("baseline".parse().unwrap());
+    apart.target = apart.target.on(baseline.clone());
     let stop = Action::Scale { deployment: apart.into(), replicas: 0, apart: None, metadata: None };
-    for (stop, advice) in [
-        (step("steps/experiment/stop", stop), "on track `baseline` no share"),
-        (scale("batch-3/stop-old", OLD, 0), "`rolling` stops instances right after each batch"),
-        (scale("remove-old", OLD, 0), "as `keep_old` does"),
+    let stop = || step("steps/experiment/stop", stop.clone());
+    let mut shared = route("shared", NEW);
+    if let Action::Route { weights, .. } = &mut shared.action {
+        weights[0].percent = 90;
+        let old = Weight::new(fixtures::digest("api", OLD), fixtures::version(OLD), 10);
+        weights.push(Weight { track: Some(baseline), ..old });
+    }
+    for (steps, advice) in [
+        (vec![shared, route("routed", NEW), stop()], "on track `baseline` no share"),
+        (
+            vec![route("routed", NEW), scale("batch-3/stop-old", OLD, 0)],
+            "`rolling` stops instances right after each batch",
+        ),
+        (vec![route("routed", NEW), scale("remove-old", OLD, 0)], "as `keep_old` does"),
     ] {
-        let told = problem(stop);
+        let told = problems(steps);
+        let [told] = told.as_slice() else { panic!("{advice}: {told:?}") };
         assert!(told.contains(advice), "{advice}: {told}");
         assert_eq!(told.contains("`keep_old`"), advice.contains("keep_old"), "{told}");
     }
+    // What never had a share has nothing under way, whatever else has just changed.
+    assert_eq!(problems(vec![route("routed", NEW), stop()]), [""; 0]);
 }
