@@ -71,6 +71,7 @@
 //! | `co_verified` | what can go back to a verified set and what may be left behind, as a policy of the engine |
 //! | `published` | the catalogue that the policy goes by, as new versions become known |
 //! | `deployed` | what is deployed, as runs change it and hosts see it |
+//! | `stock` | what is deployed in a region, and what follows from that until it changes |
 //! | `stand` | which version of one service counts as deployed |
 
 mod back;
@@ -90,6 +91,7 @@ mod regions;
 mod resolve;
 mod stand;
 mod steps;
+mod stock;
 mod tell;
 mod turns;
 mod verified;
@@ -108,5 +110,6 @@ pub use record::{Learned, MOST_RELEASES, VerifiedRecord};
 pub use regions::NoPlans;
 pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
 pub use steps::{Knot, NoOrder, Order, Step};
+pub use stock::Stock;
 pub use turns::TurnOf;
 pub use verified::{Difference, EmptySet, NotRecorded, VerifiedSets};

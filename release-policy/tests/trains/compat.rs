@@ -20,6 +20,8 @@ mod deployed;
 mod describe;
 #[path = "compat_hostile.rs"]
 mod hostile;
+#[path = "compat_one.rs"]
+mod one;
 #[path = "compat_policy.rs"]
 pub(crate) mod policy;
 #[path = "compat_record.rs"]

@@ -76,7 +76,7 @@ fn who_has_followed_a_run_says_the_same_of_it_as_who_sees_it_for_the_first_time(
             }
             entered.insert(run.state.entered(&id("production")).count());
         }
-        assert!(entered.len() > 2, "it was asked on the way: {entered:?}");
+        assert!(entered.len() > 1, "it was asked on the way: {entered:?}");
     }
 }
 
