@@ -12,6 +12,8 @@ use semver::{Version, VersionReq};
 
 use super::support::id;
 
+#[path = "compat_begun.rs"]
+mod begun;
 #[path = "compat_co_verified.rs"]
 mod co_verified;
 #[path = "compat_deployed.rs"]
