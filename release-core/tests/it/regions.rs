@@ -340,10 +340,10 @@ fn what_was_entered_otherwise_has_another_mark() {
         let all = state.entered_since(&environment, 0);
         all.map(|(region, _, at)| (region.to_string(), at)).collect()
     };
-    let (these, those) = (all(&run.state), all(&later));
-    assert!(these.len() == those.len() && these.first() == those.first() && these != those);
-    for count in 0..=these.len() {
+    let (usual, shifted) = (all(&run.state), all(&later));
+    assert!(usual.len() == shifted.len() && usual.first() == shifted.first() && usual != shifted);
+    for count in 0..=usual.len() {
         let marks = [&run.state, &later].map(|state| state.entered_mark(&environment, count));
-        assert_eq!(marks[0] == marks[1], these[..count] == those[..count], "{count}: {these:?}");
+        assert_eq!(marks[0] == marks[1], usual[..count] == shifted[..count], "{count}: {usual:?}");
     }
 }

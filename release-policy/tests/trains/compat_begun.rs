@@ -24,16 +24,15 @@ fn brings(step: &Step) -> Option<&Target> {
 /// Whether any step of the whole plan that brings something to that region did so, or tried to.
 fn has_begun(state: &RunState, target: &Target) -> bool {
     (0_u32..).zip(state.plan().plan().steps()).any(|(index, step)| {
-        let did = match state.status(index) {
-            Some(Status::Running | Status::Succeeded | Status::Failed | Status::Compensated) => {
-                true
-            }
-            _ => state.active(index).is_some_and(|active| active.attempt > 0),
-        };
+        let did = matches!(
+            state.status(index),
+            Some(Status::Running | Status::Succeeded | Status::Failed | Status::Compensated)
+        );
+        let tried = state.active(index).is_some_and(|active| active.attempt > 0);
         let here = |other: &Target| {
             (&other.environment, &other.region) == (&target.environment, &target.region)
         };
-        did && brings(step).is_some_and(here)
+        (did || tried) && brings(step).is_some_and(here)
     })
 }
 
