@@ -19,7 +19,7 @@ use super::left::Left;
 use super::measured::{Measured, Rows};
 use super::signal;
 use super::state::{Active, Phase, RunState, Status, Wait};
-use crate::ids::{GateId, StepId};
+use crate::ids::{GateId, RegionId, ServiceId, StepId};
 use crate::model::{Principal, PrincipalKind, RollbackScope};
 use crate::plan::Part;
 use crate::time::Timestamp;
@@ -114,6 +114,7 @@ const STATE: u64 = 8;
 pub(super) const READING: u64 = 9;
 const SIGNALS: u64 = 10;
 const SETTLED: u64 = 11;
+const ENTERED: u64 = 12;
 
 /// What a step that stands so adds to the sum: nothing as long as it is as in the beginning.
 const fn status_hash(index: u32, status: Status) -> u64 {
@@ -138,6 +139,16 @@ const fn ended_hash(index: u32, status: Status) -> u64 {
             status_hash(index, status)
         }
     }
+}
+
+/// What was entered last, behind all that had been before: part of no digest.
+pub(super) fn entered_hash(
+    before: u64,
+    (region, service): (&RegionId, Option<&ServiceId>),
+    at: Timestamp,
+) -> u64 {
+    let mix = Mix::new(ENTERED).word(before).text(region.as_str()).at(at);
+    service.map_or(mix, |service| mix.text(service.as_str())).end()
 }
 
 /// What each predecessor that is done adds for the step behind it.

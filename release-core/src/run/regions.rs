@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::advance::touched;
+use super::digest::entered_hash;
 use super::event::{Cause, StepRef};
 use super::state::{Phase, RunState, Status};
 use crate::ids::{EnvironmentId, RegionId, ServiceId};
@@ -10,9 +11,26 @@ use crate::model::RollbackScope;
 use crate::plan::{Line, Part, Step, Undo};
 use crate::time::Timestamp;
 
-/// When something of each service was first changed in each region of each environment; and of no service in particular.
-pub(super) type Entered =
-    BTreeMap<EnvironmentId, BTreeMap<RegionId, BTreeMap<Option<ServiceId>, Timestamp>>>;
+/// What was changed in each environment.
+pub(super) type Entered = BTreeMap<EnvironmentId, Changed>;
+
+/// When something of each service was first changed in each region; and of no service in particular.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changed {
+    regions: BTreeMap<RegionId, BTreeMap<Option<ServiceId>, Timestamp>>,
+    /// The same, in the order in which it came to be. Nothing of it is ever taken out.
+    order: Vec<First>,
+}
+
+/// Something was changed for the first time.
+#[derive(Debug, Clone)]
+struct First {
+    region: RegionId,
+    service: Option<ServiceId>,
+    at: Timestamp,
+    /// What tells all up to this one from others.
+    mark: u64,
+}
 
 impl RunState {
     /// The regions of `environment` in which the run began to change something, on its way forward, of which service, and when it first
@@ -21,10 +39,30 @@ impl RunState {
         &self,
         environment: &EnvironmentId,
     ) -> impl Iterator<Item = (&RegionId, Option<&ServiceId>, Timestamp)> {
-        let regions = self.entered.get(environment).into_iter().flatten();
+        let regions = self.entered.get(environment).into_iter().flat_map(|here| &here.regions);
         regions.flat_map(|(region, all)| {
             all.iter().map(move |(service, at)| (region, service.as_ref(), *at))
         })
+    }
+
+    /// What [`entered`](Self::entered) has, in the order in which it came to be, without the first `from` of it: whoever has seen these looks
+    /// only at what is new. Costs time in proportion to that.
+    pub fn entered_since(
+        &self,
+        environment: &EnvironmentId,
+        from: usize,
+    ) -> impl Iterator<Item = (&RegionId, Option<&ServiceId>, Timestamp)> {
+        let order = self.entered.get(environment).and_then(|here| here.order.get(from..));
+        let order = order.unwrap_or_default();
+        order.iter().map(|first| (&first.region, first.service.as_ref(), first.at))
+    }
+
+    /// A number that says of two states whether the first `count` of what [`entered_since`](Self::entered_since) has are the same in both:
+    /// where it is the same, so are they. 0 for none of them, and `None` where there are fewer. Costs the same whatever their number. It is
+    /// stored nowhere, and may be another in a later release.
+    pub fn entered_mark(&self, environment: &EnvironmentId, count: usize) -> Option<u64> {
+        let Some(last) = count.checked_sub(1) else { return Some(0) };
+        self.entered.get(environment)?.order.get(last).map(|first| first.mark)
     }
 
     /// A step begins to act.
@@ -38,13 +76,16 @@ impl RunState {
         };
         let none = None;
         let service = step.scope.place().map_or(&none, |place| &place.service);
-        let known = self.entered.get(environment).and_then(|regions| regions.get(region));
+        let known = self.entered.get(environment).and_then(|here| here.regions.get(region));
         if known.is_some_and(|services| services.contains_key(service)) {
             return;
         }
         let (environment, region, service) = (environment.clone(), region.clone(), service.clone());
-        let regions = self.entered.entry(environment).or_default();
-        regions.entry(region).or_default().insert(service, at);
+        let here = self.entered.entry(environment).or_default();
+        let before = here.order.last().map_or(0, |last| last.mark);
+        let mark = entered_hash(before, (&region, service.as_ref()), at);
+        here.regions.entry(region.clone()).or_default().insert(service.clone(), at);
+        here.order.push(First { region, service, at, mark });
     }
 
     /// A step failed so that its region is to be rolled back. Whether that is dealt with: the region is

@@ -289,6 +289,7 @@ fn a_state_tells_in_which_regions_something_was_changed_and_since_when() {
             expected.push((region, service, fact.at));
         }
     }
+    let in_order = expected.clone();
     expected.sort();
     let entered = |state: &RunState, environment: &str| -> Vec<_> {
         let environment = id(environment);
@@ -302,4 +303,47 @@ fn a_state_tells_in_which_regions_something_was_changed_and_since_when() {
     assert!(entered(&run.state, "staging").is_empty());
     let replayed = RunState::replay(run.state.run().clone(), plan, &run.facts).expect("its facts");
     assert_eq!(entered(&replayed, "prod"), expected);
+
+    // In the order in which it came to be; a mark tells how much of it two states share.
+    let environment = id("prod");
+    let since = |state: &RunState, from: usize| -> Vec<_> {
+        let all = state.entered_since(&environment, from);
+        all.map(|(region, service, at)| (region.to_string(), service.map(ToString::to_string), at))
+            .collect()
+    };
+    for from in 0..=in_order.len() {
+        assert_eq!(since(&run.state, from), in_order[from..]);
+        let mark = run.state.entered_mark(&environment, from);
+        assert!(mark.is_some() && mark == replayed.entered_mark(&environment, from));
+        assert_ne!(mark, run.state.entered_mark(&environment, from + 1));
+    }
+    assert_eq!(run.state.entered_mark(&environment, in_order.len() + 1), None);
+    assert!(since(&run.state, in_order.len() + 1).is_empty());
+    assert_eq!(run.state.entered_mark(&id("staging"), 0), Some(0));
+    assert_eq!(run.state.entered_mark(&id("staging"), 1), None);
+}
+
+/// Two histories of one run that part: what they share has one mark, and what they do not share has two.
+#[test]
+fn what_was_entered_otherwise_has_another_mark() {
+    let plan = frozen(&line(RollbackScope::Environment, Some(2)));
+    let mut run = Run::start(&plan);
+    assert_eq!(go_on(&mut run, &[]), Outcome::Succeeded);
+    let mut facts = run.facts.clone();
+    let half = facts.len() / 2;
+    for fact in facts.iter_mut().skip(half) {
+        fact.at = fact.at.plus(Span::secs(1));
+    }
+    let later = RunState::replay(run.state.run().clone(), plan, &facts).expect("the same, later");
+    let environment = id("prod");
+    let all = |state: &RunState| -> Vec<(String, Timestamp)> {
+        let all = state.entered_since(&environment, 0);
+        all.map(|(region, _, at)| (region.to_string(), at)).collect()
+    };
+    let (usual, shifted) = (all(&run.state), all(&later));
+    assert!(usual.len() == shifted.len() && usual.first() == shifted.first() && usual != shifted);
+    for count in 0..=usual.len() {
+        let marks = [&run.state, &later].map(|state| state.entered_mark(&environment, count));
+        assert_eq!(marks[0] == marks[1], usual[..count] == shifted[..count], "{count}: {usual:?}");
+    }
 }

@@ -93,6 +93,8 @@ pub(super) struct Service {
     pub(super) versions: Vec<Offered>,
     /// How many of them are releases.
     pub(super) releases: usize,
+    /// By their numbers, the services of which some version needs this one.
+    pub(super) dependents: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +212,8 @@ impl Catalogue {
         let mut needs = Vec::with_capacity(all.len());
         for Offer { service, version, needs: some } in all {
             if services.last().is_none_or(|last| last.id != service) {
-                services.push(Service { id: service, versions: Vec::new(), releases: 0 });
+                let (versions, dependents) = (Vec::new(), Vec::new());
+                services.push(Service { id: service, versions, releases: 0, dependents });
             }
             let Some(last) = services.last_mut() else { continue };
             if last.versions.last().is_some_and(|before| before.version == version) {
@@ -227,7 +230,25 @@ impl Catalogue {
         {
             offered.needs = needs;
         }
+        catalogue.turn_round();
         Ok(catalogue)
+    }
+
+    /// Of each service, finds those that need it.
+    fn turn_round(&mut self) {
+        let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); self.services.len()];
+        for (number, service) in self.services.iter().enumerate() {
+            for need in service.versions.iter().flat_map(|offered| &offered.needs) {
+                if let Some(known) = dependents.get_mut(need.on)
+                    && known.last() != Some(&number)
+                {
+                    known.push(number);
+                }
+            }
+        }
+        for (service, dependents) in self.services.iter_mut().zip(dependents) {
+            service.dependents = dependents;
+        }
     }
 
     /// What each version needs, in the order of all versions, with numbers for names.
@@ -322,6 +343,11 @@ impl Catalogue {
     pub(super) fn find(&self, service: &ServiceId) -> Option<(usize, &Service)> {
         let number = self.services.binary_search_by(|one| one.id.cmp(service)).ok()?;
         Some((number, self.services.get(number)?))
+    }
+
+    /// Whether it is known what a version needs.
+    pub(super) fn knows(&self, service: &ServiceId, version: &Version) -> bool {
+        self.find(service).is_some_and(|(_, known)| known.number(version).is_some())
     }
 
     /// A service by its number.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use release_core::model::{Digest, EnvironmentId, OnCancel, RegionId, ServiceId, Target};
 use release_core::plan::{Part, Plan};
 use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason, ReasonKind};
-use release_core::run::{Command, Phase, RunState, Status};
+use release_core::run::{Command, Phase, RunState};
 
+use super::begun::Begun;
 use super::policy::brings;
 use super::record::{Announced, Recorded, digest_of, set_of};
 use super::verified::told;
@@ -45,6 +46,7 @@ pub struct CoVerified {
     first_deployments: bool,
     /// None: everywhere.
     environments: BTreeSet<EnvironmentId>,
+    begun: Arc<Begun>,
 }
 
 /// Environments with regions of them.
@@ -144,8 +146,8 @@ impl NotCoVerified {
 impl CoVerified {
     /// By this record, in all environments, and not for first deployments.
     pub fn new(record: impl Into<VerifiedRecord>) -> Self {
-        let environments = BTreeSet::new();
-        Self { record: record.into(), first_deployments: false, environments }
+        let (environments, begun) = (BTreeSet::new(), Arc::default());
+        Self { record: record.into(), first_deployments: false, environments, begun }
     }
 
     /// Whether releases may begin that have nothing to return to, so that a rollback removes all of them. Not, unless this says so.
@@ -173,15 +175,21 @@ impl CoVerified {
         known.ok_or(NotCoVerified::Unannounced(definition))
     }
 
-    /// Whether a run may begin, by what it returns to.
-    fn begins(&self, now: &Recorded, plan: &Plan) -> Result<(), NotCoVerified> {
+    /// Whether a run may begin, by what it returns to. What the record says of a release that returns to none of its sets is found once.
+    fn begins(&self, now: &Recorded, plan: &Plan) -> Result<(), Reason> {
         if plan.on_cancel() == OnCancel::Leave {
-            return Err(NotCoVerified::Leaves);
+            return Err(NotCoVerified::Leaves.reason());
         }
-        let known = self.release(plan)?;
+        let known = self.release(plan).map_err(|why| why.reason())?;
         if now.holds(known.previous) {
             return Ok(());
         }
+        let asked = (known.previous, known.versions, self.first_deployments);
+        now.answer(asked, || self.returns(now, &known).map_err(|why| why.reason()))
+    }
+
+    /// What the record, the versions of a release from before and after, and the policy's own setting say alone.
+    fn returns(&self, now: &Recorded, known: &Announced) -> Result<(), NotCoVerified> {
         match now.sets.returns(&known.release) {
             Ok(_) => Ok(()),
             Err(NotRecorded::Nothing) if self.first_deployments => Ok(()),
@@ -248,25 +256,6 @@ impl CoVerified {
     }
 }
 
-/// Whether a run brought a version to a region, or tries to.
-fn has_begun(state: &RunState, target: &Target) -> bool {
-    let here = |other: &Target| {
-        (&other.environment, &other.region) == (&target.environment, &target.region)
-    };
-    (0_u32..).zip(state.plan().plan().steps()).any(|(index, step)| {
-        let tried = || state.active(index).is_some_and(|active| active.attempt > 0);
-        let begun = || match state.status(index) {
-            Some(Status::Running | Status::Succeeded | Status::Failed | Status::Compensated) => {
-                true
-            }
-            Some(Status::Pending | Status::Ready | Status::Waiting | Status::Cancelled) | None => {
-                tried()
-            }
-        };
-        brings(&step.action).is_some_and(|(other, _)| here(other)) && begun()
-    })
-}
-
 /// Whether a descope would change anything: whatever it is, the engine says what makes no sense.
 fn is_new(state: &RunState, service: &ServiceId) -> bool {
     let part = Part::Service { service: service.clone() };
@@ -275,10 +264,10 @@ fn is_new(state: &RunState, service: &ServiceId) -> bool {
         && state.plan().plan().steps().iter().any(|step| part.covers(step))
 }
 
-fn decision(now: &Recorded, answer: Result<(), NotCoVerified>) -> Decision {
+fn decision(now: &Recorded, answer: Result<(), Reason>) -> Decision {
     let decision = match answer {
         Ok(()) => Decision::permit(),
-        Err(why) => Decision::deny(vec![why.reason()]),
+        Err(reason) => Decision::deny(vec![reason]),
     };
     decision.from_inputs(Inputs { facts: Some(now.digest), ..Inputs::default() })
 }
@@ -290,9 +279,9 @@ impl Policy for CoVerified {
         let Some(target) = target.filter(concerned) else { return Decision::permit() };
         let now = self.record.now();
         let answer = match request.at {
-            None => Err(NotCoVerified::NoRun),
+            None => Err(NotCoVerified::NoRun.reason()),
             Some((state, _)) => match self.begins(&now, state.plan().plan()) {
-                Err(_) if has_begun(state, target) => Ok(()),
+                Err(_) if self.begun.has_begun(state, target) => Ok(()),
                 answer => answer,
             },
         };
@@ -307,6 +296,6 @@ impl Policy for CoVerified {
             Some(state) if is_new(state, service) => self.leaves(&now, state, service),
             Some(_) => Ok(()),
         };
-        decision(&now, answer)
+        decision(&now, answer.map_err(|why| why.reason()))
     }
 }

@@ -1,7 +1,7 @@
 //! What is deployed, as runs change it and hosts see it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use release_core::model::{EnvironmentId, RegionId, RunId, ServiceId, Target, Timestamp};
 use release_core::plan::{Action, FrozenPlan};
@@ -10,7 +10,7 @@ use release_core::run::{Event, Fact, IllegalTransition, Mode, RunState};
 use semver::Version;
 
 use super::stand::Stand;
-use super::{Fleet, Inventory, Versions};
+use super::{Fleet, Inventory, Stock, Versions};
 
 /// A region of an environment.
 type Place = (EnvironmentId, RegionId);
@@ -59,6 +59,8 @@ struct Known {
     /// Whether a host has told of all of it; what runs change there says nothing of the rest.
     all: bool,
     services: BTreeMap<ServiceId, Stand>,
+    /// What follows from these; none after one of them changed.
+    stock: OnceLock<Arc<Stock>>,
 }
 
 impl Deployed {
@@ -79,6 +81,7 @@ impl Deployed {
         let mut places = self.write();
         let known = places.entry((environment, region)).or_default();
         known.all = true;
+        known.stock = OnceLock::new();
         known.services.retain(|service, stand| versions.contains_key(service) || stand.is_open());
         for (service, version) in versions {
             known.services.entry(service).or_default().saw(version);
@@ -125,11 +128,15 @@ impl Deployed {
     fn change(&self, target: &Target, change: impl FnOnce(&mut Stand)) -> bool {
         let mut places = self.write();
         let place = (target.environment.clone(), target.region.clone());
-        let services = &mut places.entry(place).or_default().services;
+        let Known { services, stock, .. } = places.entry(place).or_default();
         let stand = services.entry(target.service.clone()).or_default();
         let before = stand.clone();
         change(stand);
-        (before.now(), before.beside()) != (stand.now(), stand.beside())
+        let changed = (before.now(), before.beside()) != (stand.now(), stand.beside());
+        if changed {
+            *stock = OnceLock::new();
+        }
+        changed
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Place, Known>> {
@@ -148,6 +155,12 @@ impl Deployed {
 }
 
 impl Known {
+    /// All of it, as long as nothing changes the same one.
+    fn stock(&self) -> Arc<Stock> {
+        let all = || Arc::new(Stock { versions: self.versions(), beside: self.beside() });
+        Arc::clone(self.stock.get_or_init(all))
+    }
+
     fn versions(&self) -> Versions {
         let services = self.services.iter();
         services.filter_map(|(id, stand)| Some((id.clone(), stand.now()?.clone()))).collect()
@@ -168,6 +181,10 @@ impl Inventory for Deployed {
 
     fn beside(&self, target: &Target) -> Vec<(ServiceId, Version)> {
         self.here(target, Known::beside).unwrap_or_default()
+    }
+
+    fn stock(&self, target: &Target) -> Option<Arc<Stock>> {
+        self.here(target, Known::stock)
     }
 }
 
@@ -235,6 +252,7 @@ impl Following {
                 continue;
             };
             let Some(stand) = known.services.get_mut(&target.service) else { continue };
+            known.stock = OnceLock::new();
             if !stand.rest() {
                 changed |= stand.now().is_some();
                 known.services.remove(&target.service);

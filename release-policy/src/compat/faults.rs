@@ -8,7 +8,7 @@ use release_core::model::{RegionId, ServiceId};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::Need;
+use super::catalogue::{Need, Service};
 use super::{Catalogue, Fleet, Versions};
 
 /// A need that is not met.
@@ -222,6 +222,78 @@ impl Catalogue {
         faults
     }
 
+    /// As [`against`](Self::against) of one change alone, without looking at what that cannot break: costs time in proportion to what the
+    /// new version needs, and to the services that need this one. `unknown` are the versions in `live` of which nobody knows what they need.
+    pub(super) fn against_one<U: Iterator<Item = Unknown>>(
+        &self,
+        live: &Versions,
+        change: &Change,
+        unknown: impl FnOnce() -> U,
+    ) -> Vec<Fault> {
+        let Change { service, to } = change;
+        let from = live.get(service);
+        if from == to.as_ref() {
+            return Vec::new();
+        }
+        let found = self.find(service);
+        let dependents: &[usize] = found.map_or(&[], |(_, known)| &known.dependents);
+        let others = || dependents.iter().filter_map(move |number| self.service(*number));
+        // As the services stand in their order, so do their faults.
+        let before = others().take_while(|other| other.id < *service);
+        let behind = others().skip_while(|other| other.id < *service);
+        let lost = |other: &Service| self.loses(live, other, (found?.0, from?), to.as_ref());
+        let mut faults: Vec<_> = before.filter_map(lost).map(Fault::Broken).collect();
+        if let Some(to) = to {
+            faults.extend(self.lacking(live, (service, to)));
+        }
+        faults.extend(behind.filter_map(lost).map(Fault::Broken));
+        if from.is_some() {
+            let others = unknown().filter(|unknown| unknown.service != *service);
+            faults.extend(others.map(Fault::Unknown));
+        }
+        faults
+    }
+
+    /// What a version needs and does not have among the others; or that nobody knows what it needs.
+    fn lacking(&self, live: &Versions, (service, to): (&ServiceId, &Version)) -> Vec<Fault> {
+        let number = self.find(service).and_then(|(at, known)| Some((at, known.number(to)?)));
+        let Some((at, number)) = number else {
+            return vec![Fault::Unknown(self.unknown(service, to))];
+        };
+        let named = self.needs_of(at, number).iter();
+        let named = named.filter_map(|need| Some((need, &self.service(need.on)?.id)));
+        let unmet = named
+            .filter_map(|(need, on)| broken((service, to), (on, &need.requirement), live.get(on)));
+        unmet.map(Fault::Broken).collect()
+    }
+
+    /// The need of another service that is met by the version from which a service goes, and is not by the one to which it goes.
+    fn loses(
+        &self,
+        live: &Versions,
+        other: &Service,
+        (on, from): (usize, &Version),
+        to: Option<&Version>,
+    ) -> Option<Broken> {
+        let version = live.get(&other.id)?;
+        let needs = &other.versions.get(other.number(version)?)?.needs;
+        let need = needs.get(needs.binary_search_by_key(&on, |need| need.on).ok()?)?;
+        if !need.requirement.matches(from) {
+            return None;
+        }
+        broken((&other.id, version), (&self.service(on)?.id, &need.requirement), to)
+    }
+
+    /// The services with which a change can be at odds, as far as their needs are known: those that need the service, and those that its
+    /// new version needs.
+    pub(super) fn related(&self, change: &Change) -> Vec<&ServiceId> {
+        let Some((at, known)) = self.find(&change.service) else { return Vec::new() };
+        let number = change.to.as_ref().and_then(|version| known.number(version));
+        let needs: &[Need] = number.map_or(&[], |number| self.needs_of(at, number));
+        let numbers = known.dependents.iter().copied().chain(needs.iter().map(|need| need.on));
+        numbers.filter_map(|number| Some(&self.service(number)?.id)).collect()
+    }
+
     /// What stands between a change and another service that runs in this version as well, beside the one that counts as deployed.
     pub(super) fn beside(
         &self,
@@ -258,9 +330,9 @@ impl Catalogue {
     /// # Errors
     /// [`Denied`] by all regions in which that is not so.
     pub fn admit(&self, fleet: &Fleet, change: &Change) -> Result<(), Box<Denied>> {
-        let each = fleet
-            .iter()
-            .map(|(region, live)| (region.clone(), self.against(live, &change.applied(live))));
+        let each = fleet.iter().map(|(region, live)| {
+            (region.clone(), self.against_one(live, change, || self.unknown_of(live)))
+        });
         let regions: BTreeMap<_, _> = each.filter(|(_, faults)| !faults.is_empty()).collect();
         if regions.is_empty() {
             return Ok(());

@@ -69,11 +69,14 @@
 //! | `record` | that record while runs add to it |
 //! | `policy` | what is admitted, as a policy of the engine |
 //! | `co_verified` | what can go back to a verified set and what may be left behind, as a policy of the engine |
+//! | `begun` | whether a run brought something to a region |
 //! | `published` | the catalogue that the policy goes by, as new versions become known |
 //! | `deployed` | what is deployed, as runs change it and hosts see it |
+//! | `stock` | what is deployed in a region, and what follows from that until it changes |
 //! | `stand` | which version of one service counts as deployed |
 
 mod back;
+mod begun;
 mod catalogue;
 mod co_verified;
 mod deployed;
@@ -90,6 +93,7 @@ mod regions;
 mod resolve;
 mod stand;
 mod steps;
+mod stock;
 mod tell;
 mod turns;
 mod verified;
@@ -108,5 +112,6 @@ pub use record::{Learned, MOST_RELEASES, VerifiedRecord};
 pub use regions::NoPlans;
 pub use resolve::{MOST_LOOKS, ResolveError, Unsatisfiable};
 pub use steps::{Knot, NoOrder, Order, Step};
+pub use stock::Stock;
 pub use turns::TurnOf;
 pub use verified::{Difference, EmptySet, NotRecorded, VerifiedSets};

@@ -9,9 +9,8 @@ use release_core::plan::Action;
 use release_core::port::{Admission, CommandRequest, Decision, Inputs, Policy, Reason, ReasonKind};
 use semver::Version;
 
-use super::published::InForce;
-use super::{Change, Denied, Fault, Fleet, Published, Versions};
-use crate::canonical::Canonical;
+use super::stock::Regions;
+use super::{Change, Denied, Fault, Published, Stock, Versions};
 
 /// The rule's name in reasons.
 const RULE: &str = "compat";
@@ -30,6 +29,13 @@ pub trait Inventory: Send + Sync {
     fn beside(&self, _: &Target) -> Vec<(ServiceId, Version)> {
         Vec::new()
     }
+
+    /// Both of one moment; `None` where nobody knows. An inventory that keeps what it gives here, until something else is deployed, spares
+    /// policies to look at all of it for each decision: they ask for nothing else.
+    fn stock(&self, target: &Target) -> Option<Arc<Stock>> {
+        let versions = self.deployed(target)?;
+        Some(Arc::new(Stock { versions, beside: self.beside(target) }))
+    }
 }
 
 impl<F: Fn(&Target) -> Option<Versions> + Send + Sync> Inventory for F {
@@ -46,6 +52,10 @@ impl<F: Fn(&Target) -> Option<Versions> + Send + Sync> Inventory for F {
 /// way is, where it is.
 ///
 /// Where nobody knows what is deployed, it denies, and says so.
+///
+/// As long as an inventory keeps what it gives ([`Inventory::stock`]), as [`Deployed`](super::Deployed) does, a decision costs time in
+/// proportion to what the new version needs, to the services that need this one, and to the versions that nobody knows. After a change, the
+/// first decision about the region looks at all that is deployed there; with an inventory that makes it anew each time, every one does.
 ///
 /// What versions need is told by a catalogue. Where new versions come while it decides, a host keeps a [`Published`] and tells that of
 /// them; each decision has the digest of the catalogue by which it was made.
@@ -71,6 +81,7 @@ impl<F: Fn(&Target) -> Option<Versions> + Send + Sync> Inventory for F {
 pub struct Compatible {
     published: Published,
     inventory: Arc<dyn Inventory>,
+    regions: Arc<Regions>,
 }
 
 impl fmt::Debug for Compatible {
@@ -83,30 +94,31 @@ impl Compatible {
     /// By what a [`Catalogue`](super::Catalogue) says of versions, the same one for ever or the one that is [`Published`] then, and a
     /// host of what is deployed.
     pub fn new(catalogue: impl Into<Published>, inventory: impl Inventory + 'static) -> Self {
-        Self { published: catalogue.into(), inventory: Arc::new(inventory) }
+        let (published, inventory) = (catalogue.into(), Arc::new(inventory));
+        Self { published, inventory, regions: Arc::default() }
     }
 
     fn decide(&self, target: &Target, versions: BTreeSet<&Version>) -> Decision {
-        let InForce { catalogue, digest } = self.published.in_force();
-        let inputs = Inputs { policy: Some(digest), ..Inputs::default() };
-        let Some(live) = self.inventory.deployed(target) else {
+        let by = self.published.in_force();
+        let inputs = Inputs { policy: Some(by.digest), ..Inputs::default() };
+        let Some(stock) = self.inventory.stock(target) else {
             let Target { environment, region, .. } = target;
             let text = format!("nobody knows what is deployed in `{region}` of `{environment}`");
             let reason = Reason::new(RULE, text, "whoever looks what is deployed there");
             return Decision::deny(vec![reason.kind(ReasonKind::Missing)]).from_inputs(inputs);
         };
-        let beside = self.inventory.beside(target);
-        let inputs = Inputs { facts: Some(facts(&live, &beside)), ..inputs };
-        let own = live.get(&target.service).cloned();
-        let fleet: Fleet = [(target.region.clone(), live)].into();
+        let known = self.regions.known(target, stock, &by);
+        let inputs = Inputs { facts: Some(known.facts), ..inputs };
         let denied = versions.into_iter().flat_map(|version| {
             let change = Change::to(target.service.clone(), version.clone());
-            let denied = catalogue.admit(&fleet, &change).err().map(|denied| *denied);
-            let others = beside.iter().filter(|(id, _)| *id != target.service);
-            let others = others.flat_map(|other| catalogue.beside(own.as_ref(), &change, other));
-            let others: Vec<Fault> = others.collect();
-            let regions = (!others.is_empty()).then(|| [(target.region.clone(), others)].into());
-            denied.into_iter().chain(regions.map(|regions| Denied { change, regions }))
+            let faults = [
+                known.against(&by.catalogue, &change),
+                known.against_beside(&by.catalogue, &change),
+            ];
+            faults.into_iter().filter(|faults| !faults.is_empty()).map(move |faults| {
+                let regions = [(target.region.clone(), faults)].into();
+                Denied { change: change.clone(), regions }
+            })
         });
         let reasons: Vec<_> = denied.map(|denied| reason(&denied)).collect();
         let decision =
@@ -140,18 +152,6 @@ fn reason(denied: &Denied) -> Reason {
         ("whoever keeps the catalogue", ReasonKind::Missing)
     };
     Reason::new(RULE, denied.to_string(), lifted_by).kind(kind)
-}
-
-fn facts(live: &Versions, beside: &[(ServiceId, Version)]) -> Digest {
-    let one = |all: Canonical, id: &ServiceId, version: &Version| {
-        all.text(id.as_str()).text(&version.to_string())
-    };
-    let live = Canonical::new("release/deployed/1")
-        .list(live.iter(), |all, (id, version)| one(all, id, version));
-    if beside.is_empty() {
-        return live.finish();
-    }
-    live.list(beside.iter(), |all, (id, version)| one(all, id, version)).finish()
 }
 
 impl Policy for Compatible {

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use release_core::model::{Definition, Digest, Release, VersionSet};
 use release_core::plan::{FrozenPlan, Plan};
+use release_core::port::Reason;
 use release_core::report::RunReport;
 use release_core::run::{Cause, Outcome, Status};
 
@@ -16,6 +17,8 @@ use crate::canonical::Canonical;
 
 /// Of how many releases a [`VerifiedRecord`] knows what they bring and return to, the last ones.
 pub const MOST_RELEASES: usize = 1_000;
+/// Of how many releases it is kept what a record says of them.
+const MOST_ANSWERS: usize = 64;
 
 /// The record in force: what [`CoVerified`](super::CoVerified) decides by, and what runs that end well add to. Cheap to clone; all clones
 /// are one.
@@ -68,7 +71,12 @@ pub(super) struct Recorded {
     /// Those that were not gone back from, by their versions.
     open: Arc<BTreeSet<Digest>>,
     pub(super) digest: Digest,
+    /// What was said by it of releases: it goes with the record.
+    answers: Arc<Mutex<BTreeMap<Asked, Result<(), Reason>>>>,
 }
+
+/// What a release returns to and brings, by digest, and whether it may have nothing to return to.
+pub(super) type Asked = (Digest, Digest, bool);
 
 impl Default for Recorded {
     fn default() -> Self {
@@ -79,7 +87,26 @@ impl Default for Recorded {
 impl Recorded {
     fn new(sets: VerifiedSets) -> Self {
         let open = sets.open().map(|set| digest_of(&set.versions)).collect();
-        Self { digest: digest(&sets), open: Arc::new(open), sets: Arc::new(sets) }
+        let (digest, answers) = (digest(&sets), Arc::default());
+        Self { digest, open: Arc::new(open), sets: Arc::new(sets), answers }
+    }
+
+    /// An answer that follows from this record and from `asked` alone: it is found once, and kept of a few.
+    pub(super) fn answer(
+        &self,
+        asked: Asked,
+        find: impl FnOnce() -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers.get(&asked) {
+            return known.clone();
+        }
+        let found = find();
+        if answers.len() >= MOST_ANSWERS {
+            answers.pop_first();
+        }
+        answers.insert(asked, found.clone());
+        found
     }
 
     /// Whether just these versions are a set that was not gone back from.

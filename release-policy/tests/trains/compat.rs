@@ -12,6 +12,8 @@ use semver::{Version, VersionReq};
 
 use super::support::id;
 
+#[path = "compat_begun.rs"]
+mod begun;
 #[path = "compat_co_verified.rs"]
 mod co_verified;
 #[path = "compat_deployed.rs"]
@@ -20,6 +22,8 @@ mod deployed;
 mod describe;
 #[path = "compat_hostile.rs"]
 mod hostile;
+#[path = "compat_one.rs"]
+mod one;
 #[path = "compat_policy.rs"]
 pub(crate) mod policy;
 #[path = "compat_record.rs"]

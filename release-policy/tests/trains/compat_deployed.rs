@@ -1,6 +1,7 @@
 //! What is deployed, followed through runs: beside a platform that only counts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use release_core::model::{
@@ -46,8 +47,13 @@ fn target(region: &str, service: &str) -> Target {
 /// All versions of `service` that serve in `region`, as far as is known.
 fn known(deployed: &Deployed, region: &str, service: &str) -> BTreeSet<Version> {
     let target = target(region, service);
-    let now = deployed.deployed(&target).unwrap().remove(&id(service));
-    let beside = deployed.beside(&target).into_iter().filter(|(one, _)| *one == id(service));
+    let (versions, beside) = (deployed.deployed(&target).unwrap(), deployed.beside(&target));
+    // What is kept until something changes is what is there.
+    let stock = deployed.stock(&target).unwrap();
+    assert_eq!((&stock.versions, &stock.beside), (&versions, &beside));
+    assert!(Arc::ptr_eq(&stock, &deployed.stock(&target).unwrap()), "nothing has changed");
+    let now = versions.get(&id(service)).cloned();
+    let beside = beside.into_iter().filter(|(one, _)| *one == id(service));
     now.into_iter().chain(beside.map(|(_, version)| version)).collect()
 }
 

@@ -1,5 +1,7 @@
 //! A train as a policy, where runs leave parts behind, where plans go another way, and where things are told again.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use release_core::model::{
     Definition, Principal, RollbackCriteria, RollbackScope, RollbackTrigger,
@@ -47,6 +49,34 @@ fn a_train_goes_on_without_a_stop_that_failed_where_its_plan_lets_it() {
         assert_eq!(ended, Phase::Finished(without), "{}", run.reasons());
         assert!(!run.began("us").is_empty() && !run.began("ap").is_empty());
         assert_eq!(conductor.next(Some(&run.state), run.now), Next::Through);
+    }
+}
+
+/// What a conductor remembers of a run only spares it to look again: one that never saw the run says the same, of each state of it, and so
+/// does one that saw another history of a run of that name.
+#[test]
+fn who_has_followed_a_run_says_the_same_of_it_as_who_sees_it_for_the_first_time() {
+    let follows = conductor(spec());
+    for first in [10, 13] {
+        let mut run = Run::of(&lenient(TOGETHER), follows.clone());
+        let mut entered = BTreeSet::new();
+        for minutes in first..first + 30 {
+            run.go(minutes);
+            let fresh = conductor(spec());
+            for _ in 0..2 {
+                let next = [&follows, &fresh].map(|one| one.next(Some(&run.state), run.now));
+                assert_eq!(next[0], next[1], "at {}", run.now);
+            }
+            let ann = Principal::human(id("ann"));
+            for (index, _) in run.state.all_active() {
+                let step = run.state.plan().get(index).unwrap();
+                let mut asked = Admission::new(run.state.run(), &ann, step, run.now);
+                asked.at = Some((&run.state, index));
+                assert_eq!(follows.admit(&asked), fresh.admit(&asked), "{}", step.id);
+            }
+            entered.insert(run.state.entered(&id("production")).count());
+        }
+        assert!(entered.len() > 1, "it was asked on the way: {entered:?}");
     }
 }
 

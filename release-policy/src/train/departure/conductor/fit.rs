@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use release_core::model::{EnvironmentId, RegionId, RunId, ServiceId, StopId};
+use release_core::model::{EnvironmentId, RegionId, RunId, ServiceId, StopId, Timestamp};
 use release_core::plan::{Part, Plan, Step};
 use release_core::run::RunState;
 
@@ -12,7 +12,7 @@ use super::{Fixed, place};
 
 /// How many of the changes that a plan lacks at a stop are known by name.
 const MOST_LACKS: usize = 64;
-/// Of how many runs of one plan it is kept how far they are at a stop.
+/// Of how many runs of one plan it is kept how far they are.
 const MOST_RUNS: usize = 16;
 
 /// One way in which a plan does not fit a train.
@@ -86,6 +86,18 @@ impl std::error::Error for PlanMismatch {}
 pub(super) struct PlanStops {
     pub(super) stops: Vec<AtStop>,
     faults: Vec<PlanFault>,
+    entries: Mutex<BTreeMap<RunId, Entries>>,
+}
+
+/// When stops began in a run, by what of it was looked at: that is looked at no more, unless the state that asks has something else in its
+/// place ([`RunState::entered_mark`]). So an answer depends on that state alone.
+#[derive(Default)]
+struct Entries {
+    /// How much was looked at, and its mark.
+    count: usize,
+    mark: u64,
+    /// By the places of the stops.
+    began: BTreeMap<usize, Timestamp>,
 }
 
 /// What a plan does at a stop.
@@ -123,7 +135,31 @@ impl PlanStops {
                 region: region.clone(),
             }));
         }
-        Self { stops, faults }
+        Self { stops, faults, entries: Mutex::default() }
+    }
+
+    /// When stops began in a run, by their places. Costs time in proportion to what was first changed since the same run asked last, and
+    /// to the stops.
+    pub(super) fn began(&self, fixed: &Fixed, run: &RunState) -> BTreeMap<usize, Timestamp> {
+        let environment = &fixed.train.spec().environment;
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MOST_RUNS && !entries.contains_key(run.run()) {
+            entries.pop_first();
+        }
+        let known = entries.entry(run.run().clone()).or_default();
+        if run.entered_mark(environment, known.count) != Some(known.mark) {
+            *known = Entries::default();
+        }
+        for (region, service, at) in run.entered_since(environment, known.count) {
+            known.count += 1;
+            // What is not aboard goes as it likes, and says nothing of stops.
+            let aboard = service.is_none_or(|service| fixed.aboard.contains_key(service));
+            if let Some(nth) = fixed.stops.get(region).filter(|_| aboard) {
+                known.began.entry(*nth).and_modify(|began| *began = at.min(*began)).or_insert(at);
+            }
+        }
+        known.mark = run.entered_mark(environment, known.count).unwrap_or_default();
+        known.began.clone()
     }
 
     /// All in which the plan does not fit the train.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use release_core::model::{Digest, Timestamp};
+use release_core::model::Digest;
 use release_core::plan::FrozenPlan;
 use release_core::run::RunState;
 
@@ -28,19 +28,12 @@ impl fmt::Debug for Plans {
 impl Plans {
     /// The stops that began in a run, that are done, and that were left behind before they began.
     ///
-    /// Costs time in proportion to the regions that began and the stops until there; of steps, it looks at no more than
-    /// [`AtStop::is_done`](super::fit::AtStop::is_done) says.
+    /// Costs time in proportion to the stops until there, and to what was first changed since that was asked last; of steps, it looks at no
+    /// more than [`AtStop::is_done`](super::fit::AtStop::is_done) says.
     pub(super) fn seen(&self, fixed: &Fixed, run: &RunState) -> Vec<Event> {
-        let mut began: BTreeMap<usize, Timestamp> = BTreeMap::new();
-        for (region, service, at) in run.entered(&fixed.train.spec().environment) {
-            // What is not aboard goes as it likes, and says nothing of stops.
-            let aboard = service.is_none_or(|service| fixed.aboard.contains_key(service));
-            if let Some(nth) = fixed.stops.get(region).filter(|_| aboard) {
-                began.entry(*nth).and_modify(|known| *known = at.min(*known)).or_insert(at);
-            }
-        }
         let known = self.of(fixed, run.plan());
         let is_lenient = run.left_behind().next().is_some() || run.halted().is_some();
+        let began = known.began(fixed, run);
         let mut events = Vec::new();
         for ((nth, stop), plan) in fixed.train.spec().stops.iter().enumerate().zip(&known.stops) {
             let own = began.get(&nth).copied();
