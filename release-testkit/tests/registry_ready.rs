@@ -55,8 +55,8 @@ fn plan(at_once: Option<u8>, then: u8) -> Plan {
     steps.push(last);
     let mut plan = Plan::builder("t".parse().unwrap(), "r".parse().unwrap());
     let steps: Vec<_> = steps.into_iter().map(|step| plan.step(step)).collect();
-    for both in steps.windows(2) {
-        plan.edge(both[0], both[1], EdgeKind::Order);
+    for (before, after) in steps.iter().zip(steps.iter().skip(1)) {
+        plan.edge(*before, *after, EdgeKind::Order);
     }
     plan.build().unwrap()
 }

@@ -91,7 +91,7 @@ impl Owned {
     fn of(nth: u64) -> Self {
         let begins = nth * 7 % 17_000;
         // For some right when their work begins.
-        let away = if nth % 3 == 0 { begins + 2 } else { nth * 13 % 17_000 };
+        let away = if nth.is_multiple_of(3) { begins + 2 } else { nth * 13 % 17_000 };
         Self { begins, takes: nth % 50 + 1, away }
     }
 

@@ -269,11 +269,32 @@ impl SabotagedDeployer {
         u32::try_from(instances.len()).unwrap_or(u32::MAX)
     }
 
+    /// Faults that do something to instances before an honest deployer takes the wish.
+    fn disturb(&self, wish: &ApplyRequest, repeated: bool) {
+        let (world, target, digest) = (&self.world, &wish.target, wish.artifact.digest());
+        let (restarts, stops_others) = match self.fault {
+            DeployerFault::RestartsOnRepeat => (repeated, false),
+            DeployerFault::RestartsForCarried => (repeated && wish.metadata.is_some(), false),
+            DeployerFault::StopsOthers => (false, true),
+            DeployerFault::ClearsMachines => (false, wish.apart.is_some()),
+            _ => (false, false),
+        };
+        if restarts {
+            world.restart(target, digest);
+        }
+        if stops_others {
+            for other in world.others(target, digest) {
+                world.force(target, other, 0);
+            }
+        }
+    }
+
     /// Faults that do something wrong with a wish that an honest deployer takes.
     async fn mishandle(&self, cx: &Context, wish: ApplyRequest) -> Result<(), ProviderError> {
         let ApplyRequest { target, artifact, replicas, .. } = wish.clone();
         let (world, digest) = (&self.world, artifact.digest());
         let repeated = self.desired(&wish) == Some(replicas) && self.running(&wish) > 0;
+        self.disturb(&wish, repeated);
         match self.fault {
             DeployerFault::StartsNothing | DeployerFault::NeverSettles => {
                 world.store_wish(&target, digest, replicas);
@@ -285,7 +306,6 @@ impl SabotagedDeployer {
                 world.start_more(&target, digest, replicas);
                 return Ok(());
             }
-            DeployerFault::RestartsOnRepeat if repeated => world.restart(&target, digest),
             DeployerFault::RemembersTooEarly => {
                 if !lock(&self.done).insert(cx.key.clone()) {
                     return Ok(());
@@ -324,16 +344,6 @@ impl SabotagedDeployer {
                 self.honest.apply(cx, wish).await?;
                 later(STANDS, async move { world.force(&target, digest, before) });
                 return Ok(());
-            }
-            DeployerFault::RestartsForCarried if repeated && wish.metadata.is_some() => {
-                world.restart(&target, digest);
-            }
-            DeployerFault::StopsOthers | DeployerFault::ClearsMachines
-                if self.fault == DeployerFault::StopsOthers || wish.apart.is_some() =>
-            {
-                for other in world.others(&target, digest) {
-                    world.force(&target, other, 0);
-                }
             }
             DeployerFault::KeepsOne if replicas == 0 => {
                 world.force(&target, digest, 1);

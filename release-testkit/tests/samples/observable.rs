@@ -161,22 +161,22 @@ fn a_run_that_nobody_could_judge_does_not_begin() {
         let clock = Arc::new(VirtualClock::at(at(1_000)));
         let dynamic: Arc<dyn Clock> = clock.clone();
         let FakePlatform { artifacts, deployer, router, health, .. } = FakePlatform::on(&dynamic);
-        let (feed, source) = feed(TapeSettings::every(Span::secs(10)), clock.clone()).unwrap();
+        let (feed, tape) = feed(TapeSettings::every(Span::secs(10)), clock.clone()).unwrap();
         let everywhere = ProviderSelector::everywhere;
         let registry = Registry::builder(clock.clone())
             .artifacts(artifacts)
             .deployer(everywhere(), deployer)
             .router(everywhere(), router)
             .health(everywhere(), health)
-            .metrics(everywhere(), Arc::new(source))
+            .metrics(everywhere(), Arc::new(tape))
             .build()
             .unwrap()
             .judged(wanted);
-        let fed = Fed { feed, registry };
+        let source = Fed { feed, registry };
         if told {
-            fed.tells("1.0.0", &SERIES, 10, 1_000);
+            source.tells("1.0.0", &SERIES, 10, 1_000);
         }
-        let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(fed.registry))
+        let engine = Engine::builder(Arc::new(MemoryJournal::new()), Arc::new(source.registry))
             .clock(clock.clone())
             .build();
         let run: RunId = fixtures::literal("r-1");

@@ -6,7 +6,7 @@ use release_providers::spi::ApplyRequest;
 
 use super::DeployerSandbox;
 use super::cases::{refuses, same};
-use crate::conformance::{Case, Check, Sandbox as _, case, unanswered};
+use crate::conformance::{Case, Check, case, unanswered};
 
 pub(super) const NEW_IN_V2: &[Case<DeployerSandbox>] = &[
     case!(
